@@ -1,0 +1,254 @@
+"""The config document: all that the planes exchange. It is complete by itself and knows nothing of Kubernetes.
+
+The compiler writes it, the data plane reads it strictly: an unknown field, a wrong type or an unknown `format` refuses
+the whole document, and the last good one stays. Durations are whole milliseconds (0 = no limit), sizes whole bytes,
+names of headers lower case. Lists are in the order that counts; the order of `routes` is the order of age.
+
+There are two documents with two clocks: `ConfigDocument` (routes and policies, whose hash is the revision that status
+speaks of) and `EndpointsDocument` (addresses, which change with every pod).
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+FORMAT = 1
+"""Version of both documents. A pod that meets a newer one refuses it and says so."""
+
+
+class Part(BaseModel):
+    """Base of every part: strict, closed, immutable."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+# --- matching -------------------------------------------------------------------------------------------------------
+
+
+class PathMatch(Part):
+    """Compared with the match path (`inferway_contract.paths`). `value` is a match path too, or an RE2 pattern."""
+
+    type: Literal["Exact", "PathPrefix", "RegularExpression"] = "PathPrefix"
+    value: str = "/"
+
+
+class ValueMatch(Part):
+    """A header (name in lower case) or a query parameter (name as is). A pattern must match all of the value."""
+
+    name: str
+    value: str
+    type: Literal["Exact", "RegularExpression"] = "Exact"
+
+
+class Match(Part):
+    """All that is present must hold."""
+
+    path: PathMatch = PathMatch()
+    method: str | None = None
+    headers: tuple[ValueMatch, ...] = ()
+    query: tuple[ValueMatch, ...] = ()
+
+
+# --- what is done ---------------------------------------------------------------------------------------------------
+
+
+class HeaderValue(Part):
+    """A field to write; the name as the author spelled it."""
+
+    name: str
+    value: str
+
+
+class HeaderEdit(Part):
+    """Applied in the order set, add, remove."""
+
+    set: tuple[HeaderValue, ...] = ()
+    add: tuple[HeaderValue, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+class NewPath(Part):
+    """Exactly one is present: `full` replaces the path, `prefix` the segments that the PathPrefix match consumed."""
+
+    full: str | None = None
+    prefix: str | None = None
+
+
+class Rewrite(Part):
+    """What the upstream sees instead."""
+
+    hostname: str | None = None
+    path: NewPath | None = None
+
+
+class Redirect(Part):
+    """Answered by the gateway with a Location; what is absent is taken from the request."""
+
+    status: int
+    scheme: Literal["http", "https"] | None = None
+    hostname: str | None = None
+    port: int | None = None
+    path: NewPath | None = None
+
+
+class DirectResponse(Part):
+    """Answered by the gateway with these bytes."""
+
+    status: int
+    content_type: str
+    body: str = ""
+
+
+class Refusal(Part):
+    """What is broken fails closed: every request of the rule is answered 500 with this code."""
+
+    code: Literal["invalid_rule", "invalid_policy"]
+    detail: str
+    """For operators (log, /debug); never sent to a client."""
+
+
+class Cors(Part):
+    """The Fetch standard's CORS protocol, answered by the gateway."""
+
+    allow_origins: tuple[str, ...] = ()
+    allow_methods: tuple[str, ...] = ()
+    allow_headers: tuple[str, ...] = ()
+    expose_headers: tuple[str, ...] = ()
+    allow_credentials: bool = False
+    max_age_seconds: int = 5
+
+
+class Url(Part):
+    """An upstream by address. `host` is a name or an IP address without brackets; `path` is put before the request's."""
+
+    scheme: Literal["http", "https"]
+    host: str
+    port: int
+    path: str = ""
+
+
+class Backend(Part):
+    """One share of a rule's traffic. Exactly one of `service`, `url`, `refusal` is present."""
+
+    weight: int = 1
+    service: str | None = None
+    """`namespace/name:port`: a key of the endpoints document."""
+    url: Url | None = None
+    refusal: Literal["backend_not_found"] | None = None
+    """The reference does not resolve: it keeps its weight and answers 500 for its share."""
+
+
+class Timeouts(Part):
+    """Milliseconds; 0 = none."""
+
+    connect: int = 2_000
+    backend_request: int = 30_000
+    request: int = 30_000
+    stream_idle: int = 300_000
+
+
+class Cache(Part):
+    """What is kept and under which key. `ttl` (ms) is for answers without freshness of their own; None = there is none."""
+
+    ttl: int | None = None
+    max_ttl: int = 3_600_000
+    statuses: tuple[int, ...] = (200, 203, 204, 301, 404, 410)
+    key_host: bool = True
+    query_include: tuple[str, ...] = ()
+    query_exclude: tuple[str, ...] = ()
+    query_sort: bool = False
+    key_headers: tuple[str, ...] = ()
+    identity: Literal["Isolate", "Shared"] = "Isolate"
+    max_body: int = 1 << 20
+    status_header: str = "X-Cache"
+
+
+class Rule(Part):
+    """Matches and one action: exactly one of `backends`, `redirect`, `respond`, `refusal` is present."""
+
+    name: str
+    matches: tuple[Match, ...] = (Match(),)
+    backends: tuple[Backend, ...] = ()
+    redirect: Redirect | None = None
+    respond: DirectResponse | None = None
+    refusal: Refusal | None = None
+    request_headers: HeaderEdit | None = None
+    response_headers: HeaderEdit | None = None
+    rewrite: Rewrite | None = None
+    cors: Cors | None = None
+    timeouts: Timeouts = Timeouts()
+    max_request_body: int = 10 << 20
+    max_response_header: int = 64 << 10
+    cache: Cache | None = None
+    policies: tuple[str, ...] = ()
+    """Ids of the policies that all must admit, in the order of their age."""
+
+
+class Route(Part):
+    """Rules under hostnames (none = any host; `*.example.com` = one label or more before it)."""
+
+    id: str
+    """`namespace/name`: the metrics label."""
+    hostnames: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
+
+
+# --- limits ---------------------------------------------------------------------------------------------------------
+
+
+class KeyPart(Part):
+    """One part of a bucket's key. `name` is for header (lower case) and query, the prefixes are for client_ip."""
+
+    type: Literal["client_ip", "header", "query", "host", "route", "rule"]
+    name: str = ""
+    prefix_v4: int = 32
+    prefix_v6: int = 64
+
+
+class Limit(Part):
+    """A token bucket of `burst` for each key, filled with `requests` each `per` ms. requests 0 = deny all."""
+
+    name: str
+    requests: int
+    per: int
+    burst: int
+    scope: Literal["Pod"] = "Pod"
+    key: tuple[KeyPart, ...] = ()
+    max_keys: int = 100_000
+
+
+class Policy(Part):
+    """Limits that belong together, and how clients are told of them."""
+
+    id: str
+    """`namespace/name`: the metrics label."""
+    limits: tuple[Limit, ...] = ()
+    headers: Literal["Standard", "Legacy", "Off"] = "Standard"
+
+
+# --- the documents --------------------------------------------------------------------------------------------------
+
+
+class ConfigDocument(Part):
+    """Routes and policies. Its canonical bytes are hashed into the revision."""
+
+    format: Literal[1] = 1
+    address_policy: Literal["Cluster", "Standalone"] = "Cluster"
+    """Whether upstream addresses may be loopback (Standalone) or not (Cluster)."""
+    routes: tuple[Route, ...] = ()
+    policies: tuple[Policy, ...] = ()
+
+
+class Endpoint(Part):
+    """An address that serves a Service's port."""
+
+    address: str
+    port: int
+
+
+class EndpointsDocument(Part):
+    """Addresses of every Service that the config names (an empty list = no endpoint), and the number of live pods."""
+
+    format: Literal[1] = 1
+    replicas: int = 1
+    services: dict[str, tuple[Endpoint, ...]] = {}

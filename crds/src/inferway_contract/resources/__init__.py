@@ -1,0 +1,16 @@
+"""What a user writes: `GatewayRoute` and `RateLimitPolicy` of `inferway.dev/v1alpha1`.
+
+Only the control plane and the command line read this package; the data plane knows the config document alone.
+"""
+
+from inferway_contract.resources.policy import RateLimitPolicySpec
+from inferway_contract.resources.route import GatewayRouteSpec
+
+API_GROUP = "inferway.dev"
+API_VERSION = "v1alpha1"
+
+SPECS: dict[str, type[GatewayRouteSpec] | type[RateLimitPolicySpec]] = {
+    "GatewayRoute": GatewayRouteSpec,
+    "RateLimitPolicy": RateLimitPolicySpec,
+}
+"""The model of each kind's spec."""

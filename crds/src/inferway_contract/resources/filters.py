@@ -1,0 +1,172 @@
+"""Filters: what happens to a request or a response beside being forwarded. Gateway API's union, each type once a rule."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from inferway_contract.resources.base import (
+    HeaderName,
+    HeaderValue,
+    Port,
+    PreciseHostname,
+    Rule,
+    Written,
+    bounded,
+)
+
+# Hop-by-hop fields (RFC 9110 7.6.1) and those with which a peer frames, routes or identifies: the gateway's to write.
+GUARDED_HEADERS = (
+    "connection",
+    "content-length",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+)
+_GUARDED_CEL = "[" + ", ".join(f"'{name}'" for name in GUARDED_HEADERS) + "]"
+
+
+class Header(Written):
+    """A header field with its value."""
+
+    name: HeaderName
+    value: HeaderValue
+
+
+def _unguarded(field: str, name: str) -> Rule:
+    return Rule(
+        cel=f"!has(self.{field}) || self.{field}.all(h, !({name}.lowerAscii() in {_GUARDED_CEL}))",
+        message=f"{field} must not name hop-by-hop fields, Host, Content-Length or X-Forwarded-*: the gateway writes them",
+        holds=lambda edit: (
+            not any(
+                (item if isinstance(item, str) else item.name).lower() in GUARDED_HEADERS
+                for item in getattr(edit, field)
+            )
+        ),
+    )
+
+
+class HeaderModifier(Written):
+    """Changes of header fields: `set` replaces, `add` appends, `remove` deletes; in that order."""
+
+    set: Annotated[tuple[Header, ...], bounded(16)] = ()
+    add: Annotated[tuple[Header, ...], bounded(16)] = ()
+    remove: Annotated[tuple[HeaderName, ...], bounded(16)] = ()
+
+    rules_between_fields = (_unguarded("set", "h.name"), _unguarded("add", "h.name"), _unguarded("remove", "h"))
+
+
+NewPath = Annotated[str, StringConstraints(pattern=r"^(/[^\x00-\x20#?\x7f\\]*)?$", max_length=1024)]
+
+
+class PathModifier(Written):
+    """A new path: all of it, or the part that the prefix matched."""
+
+    type: Literal["ReplaceFullPath", "ReplacePrefixMatch"]
+    replace_full_path: NewPath | None = None
+    replace_prefix_match: NewPath | None = None
+
+    rules_between_fields = (
+        Rule(
+            cel="self.type == 'ReplaceFullPath' ? has(self.replaceFullPath) && !has(self.replacePrefixMatch)"
+            " : has(self.replacePrefixMatch) && !has(self.replaceFullPath)",
+            message="path needs exactly the field that its type names: replaceFullPath or replacePrefixMatch",
+            holds=lambda path: (
+                (path.replace_full_path is not None, path.replace_prefix_match is not None)
+                == (path.type == "ReplaceFullPath", path.type == "ReplacePrefixMatch")
+            ),
+        ),
+    )
+
+
+class UrlRewrite(Written):
+    """What the upstream sees in place of what the client sent."""
+
+    hostname: PreciseHostname | None = None
+    path: PathModifier | None = None
+
+
+class RequestRedirect(Written):
+    """An answer that sends the client elsewhere. What is absent stays as the client asked for it."""
+
+    scheme: Literal["http", "https"] | None = None
+    hostname: PreciseHostname | None = None
+    path: PathModifier | None = None
+    port: Port | None = None
+    status_code: Literal[301, 302, 303, 307, 308] = 302
+
+
+class DirectResponse(Written):
+    """An answer written here, without an upstream."""
+
+    status_code: Annotated[int, Field(ge=200, le=599)]
+    content_type: Annotated[HeaderValue, StringConstraints(min_length=1, max_length=256)] = "text/plain; charset=utf-8"
+    body: Annotated[str, StringConstraints(max_length=4096)] = ""
+
+    rules_between_fields = (
+        Rule(
+            cel="!has(self.body) || self.body == '' || !(self.statusCode in [204, 205, 304])",
+            message="body must be absent for the statusCodes 204, 205 and 304, which have none",
+            holds=lambda answer: not answer.body or answer.status_code not in (204, 205, 304),
+        ),
+    )
+
+
+Origin = Annotated[
+    str,
+    StringConstraints(pattern=r"^(\*|null|https?://(\*\.)?[A-Za-z0-9.\-\[\]:]+(:[0-9]{1,5}|:\*)?)$", max_length=253),
+]
+HeaderNameOrAny = Annotated[str, StringConstraints(pattern=r"^(\*|[A-Za-z0-9!#$%&'*+\-.^_`|~]+)$", max_length=256)]
+
+
+class Cors(Written):
+    """Cross-origin resource sharing (the Fetch standard): who may read answers from a page of another origin."""
+
+    allow_origins: Annotated[tuple[Origin, ...], bounded(64, least=1)]
+    allow_methods: Annotated[tuple[HeaderNameOrAny, ...], bounded(16)] = ()
+    allow_headers: Annotated[tuple[HeaderNameOrAny, ...], bounded(64)] = ()
+    expose_headers: Annotated[tuple[HeaderNameOrAny, ...], bounded(64)] = ()
+    allow_credentials: bool = False
+    max_age: Annotated[int, Field(ge=0, le=86400)] = 5
+
+
+# The type of a filter, and the member of the union that carries it.
+MEMBERS = {
+    "RequestHeaderModifier": "requestHeaderModifier",
+    "ResponseHeaderModifier": "responseHeaderModifier",
+    "URLRewrite": "urlRewrite",
+    "RequestRedirect": "requestRedirect",
+    "DirectResponse": "directResponse",
+    "CORS": "cors",
+}
+
+
+def _member_rule(kind: str, member: str) -> Rule:
+    field = member[0] + "".join(f"_{c.lower()}" if c.isupper() else c for c in member[1:])
+    return Rule(
+        cel=f"has(self.{member}) == (self.type == '{kind}')",
+        message=f"{member} belongs to a filter of type {kind}, and to no other",
+        holds=lambda entry: (getattr(entry, field) is not None) == (entry.type == kind),
+    )
+
+
+class Filter(Written):
+    """One filter: its type, and the member of that name."""
+
+    type: Literal[
+        "RequestHeaderModifier", "ResponseHeaderModifier", "URLRewrite", "RequestRedirect", "DirectResponse", "CORS"
+    ]
+    request_header_modifier: HeaderModifier | None = None
+    response_header_modifier: HeaderModifier | None = None
+    url_rewrite: UrlRewrite | None = None
+    request_redirect: RequestRedirect | None = None
+    direct_response: DirectResponse | None = None
+    cors: Cors | None = None
+
+    rules_between_fields = tuple(_member_rule(kind, member) for kind, member in MEMBERS.items())

@@ -1,0 +1,83 @@
+"""Matches: which requests a rule is for. Names, types and defaults are Gateway API's (HTTPRouteMatch)."""
+
+from typing import Annotated, Literal
+
+from pydantic import StringConstraints
+
+from inferway_contract.resources.base import HeaderName, Rule, Written, bounded
+
+PathType = Literal["PathPrefix", "Exact", "RegularExpression"]
+ValueType = Literal["Exact", "RegularExpression"]
+# Gateway API's methods, without CONNECT and TRACE, which no request passes with.
+Method = Literal["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]
+
+
+def _has_dot_segment(path: str) -> bool:
+    return any(segment in (".", "..") for segment in path.split("/"))
+
+
+class PathMatch(Written):
+    """A path, by whole segments (PathPrefix), exactly, or by an RE2 pattern that must match all of it."""
+
+    type: PathType = "PathPrefix"
+    value: Annotated[str, StringConstraints(min_length=1, max_length=1024)] = "/"
+
+    rules_between_fields = (
+        Rule(
+            cel="self.type == 'RegularExpression' || self.value.startsWith('/')",
+            message="path.value must start with '/'",
+            holds=lambda path: path.type == "RegularExpression" or path.value.startswith("/"),
+        ),
+        Rule(
+            cel="self.type == 'RegularExpression' || !(self.value.contains('?') || self.value.contains('#'))",
+            message="path.value must not contain '?' or '#': compare the query with queryParams",
+            holds=lambda path: path.type == "RegularExpression" or not ("?" in path.value or "#" in path.value),
+        ),
+        Rule(
+            cel="self.type == 'RegularExpression' || !self.value.matches('(^|/)[.][.]?(/|$)')",
+            message="path.value must not contain the segments '.' or '..': no request path that is accepted has them",
+            holds=lambda path: path.type == "RegularExpression" or not _has_dot_segment(path.value),
+        ),
+        Rule(
+            cel="self.type != 'RegularExpression' || size(self.value) <= 512",
+            message="path.value of type RegularExpression may have at most 512 characters",
+            holds=lambda path: path.type != "RegularExpression" or len(path.value) <= 512,
+        ),
+    )
+
+
+def _pattern_rule(field: str) -> Rule:
+    return Rule(
+        cel="self.type != 'RegularExpression' || size(self.value) <= 512",
+        message=f"{field}.value of type RegularExpression may have at most 512 characters",
+        holds=lambda match: match.type != "RegularExpression" or len(match.value) <= 512,
+    )
+
+
+class HeaderMatch(Written):
+    """A request header, name without regard to case. Repeated fields are compared joined by `, `."""
+
+    type: ValueType = "Exact"
+    name: HeaderName
+    value: Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+
+    rules_between_fields = (_pattern_rule("headers"),)
+
+
+class QueryParamMatch(Written):
+    """A query parameter; the first one of that name counts."""
+
+    type: ValueType = "Exact"
+    name: Annotated[str, StringConstraints(min_length=1, max_length=256)]
+    value: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+
+    rules_between_fields = (_pattern_rule("queryParams"),)
+
+
+class Match(Written):
+    """All that is named must hold. An empty match is every path."""
+
+    path: PathMatch = PathMatch()
+    method: Method | None = None
+    headers: Annotated[tuple[HeaderMatch, ...], bounded(16)] = ()
+    query_params: Annotated[tuple[QueryParamMatch, ...], bounded(16)] = ()

@@ -1,0 +1,44 @@
+"""Values that both planes and both documents use: durations, sizes, names, paths.
+
+Everything here is a plain function or a pattern; nothing knows Kubernetes or the network.
+"""
+
+import re
+from typing import Final
+
+DURATION_PATTERN: Final = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$"
+"""GEP-2257 durations (Gateway API): `1h30m`, `500ms`, `0s`. No sign, no fraction, no blank."""
+
+QUANTITY_PATTERN: Final = r"^[0-9]{1,12}(k|M|G|Ki|Mi|Gi)?$"
+"""Kubernetes quantities, of which a size needs the whole-number forms only."""
+
+# RFC 9110 5.6.2: token
+TOKEN_PATTERN: Final = r"^[A-Za-z0-9!#$%&'*+\-.^_`|~]+$"  # noqa: S105 - a token of RFC 9110, no secret
+# RFC 9110 5.5: no control characters, no white space at either end
+FIELD_VALUE_PATTERN: Final = r"^([^\x00-\x20\x7f]([^\x00-\x08\x0a-\x1f\x7f]*[^\x00-\x20\x7f])?)?$"
+# Gateway API's Hostname and PreciseHostname
+HOSTNAME_PATTERN: Final = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+PRECISE_HOSTNAME_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+# RFC 1123 label, the form of most Kubernetes names; and a subdomain of them
+LABEL_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+SUBDOMAIN_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+
+_DURATION_PART = re.compile(r"([0-9]{1,5})(h|ms|m|s)")
+_MILLISECONDS: Final = {"h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+_QUANTITY = re.compile(r"([0-9]{1,12})(k|M|G|Ki|Mi|Gi)?")
+_FACTOR: Final = {None: 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
+
+
+def milliseconds(duration: str) -> int:
+    """A GEP-2257 duration in whole milliseconds; `ValueError` when it is none."""
+    if re.fullmatch(DURATION_PATTERN[1:-1], duration) is None:
+        raise ValueError(f"{duration!r} is not a duration such as 500ms, 30s or 1h30m")
+    return sum(int(number) * _MILLISECONDS[unit] for number, unit in _DURATION_PART.findall(duration))
+
+
+def size(quantity: int | str) -> int:
+    """A Kubernetes quantity in whole bytes; `ValueError` when it is none."""
+    found = _QUANTITY.fullmatch(str(quantity))
+    if found is None:
+        raise ValueError(f"{quantity!r} is not a size such as 64Ki, 10Mi or 1048576")
+    return int(found[1]) * _FACTOR[found[2]]
