@@ -1,0 +1,26 @@
+"""Where documents come from. A source brings whole documents; what becomes of them is the receiver's business."""
+
+from typing import Protocol
+
+from inferway_contract.document import ConfigDocument, EndpointsDocument
+
+
+class Refused(Exception):  # noqa: N818 - it names what happened to the document
+    """The data plane did not take a document; the last good one goes on serving. The message says why."""
+
+
+class Receiver(Protocol):
+    """The data plane as a source sees it."""
+
+    def accept(self, config: ConfigDocument, endpoints: EndpointsDocument) -> None:
+        """Build a runtime of both and swap it in; `Refused` when that is impossible, and then nothing changed."""
+
+    def reject(self, error: str) -> None:
+        """A new state could not even become a document: count it, log it, show it under /debug/config."""
+
+
+class Source(Protocol):
+    """Brings the first document and every later one."""
+
+    async def follow(self, receiver: Receiver) -> None:
+        """Runs until it is cancelled. Raises `Refused` when there is no first document to start with."""
