@@ -1,0 +1,68 @@
+"""Who the client is: the peer, unless the peer is a proxy that we trust to say so."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+
+@lru_cache(maxsize=8192)
+def address(text: str) -> Address | None:
+    """The address that is written there, with IPv4-mapped IPv6 as IPv4; a port or brackets may stand around it."""
+    text = text.strip(" \t").strip('"')
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        found = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(found, IPv6Address):
+        if found.scope_id is not None:
+            return None
+        return found.ipv4_mapped or found
+    return found
+
+
+@lru_cache(maxsize=8192)
+def network(text: str, prefix_v4: int, prefix_v6: int) -> str:
+    """The client's network as a limit counts it: `192.0.2.7` or `2001:db8::/64`."""
+    found = address(text)
+    if found is None:
+        return text
+    prefix = prefix_v4 if found.version == 4 else prefix_v6
+    if prefix == found.max_prefixlen:
+        return str(found)
+    return str(ip_network((found, prefix), strict=False))
+
+
+class TrustedProxies:
+    """Networks whose X-Forwarded-For is believed."""
+
+    def __init__(self, networks: Sequence[str]) -> None:
+        """`ValueError` for what is no CIDR, naming it."""
+        self._networks: tuple[Network, ...] = tuple(ip_network(text, strict=False) for text in networks)
+
+    def trusts(self, text: str) -> bool:
+        """Whether this address is one of ours."""
+        found = address(text)
+        return found is not None and any(found.version == net.version and found in net for net in self._networks)
+
+    def client(self, peer: str, forwarded_for: Sequence[bytes]) -> str:
+        """The nearest address that is not a trusted proxy, walking X-Forwarded-For from the right.
+
+        Several header lines are one list. Garbage ends the walk at the last good address: what stands left of it was
+        written by somebody we do not know.
+        """
+        nearest = peer
+        for entry in reversed(b",".join(forwarded_for).split(b",")):
+            if not self.trusts(nearest):
+                return nearest
+            found = address(entry.decode("latin-1"))
+            if found is None:
+                return nearest
+            nearest = str(found)
+        return nearest

@@ -1,0 +1,120 @@
+"""Token buckets by GCRA: pure arithmetic over one number for each key.
+
+Theory. A bucket of capacity `burst` that fills at one unit every `interval` seconds is the same as a clock that runs
+ahead: its *theoretical arrival time* (TAT) is when the bucket will be full again. Each unit pushes the TAT on by
+`interval`; a request is admitted when the TAT would be at most `burst * interval` ahead of now. One float for a key, no
+timer refills anything, and a key whose TAT has passed is a full bucket that need not be remembered.
+
+All limits of a request are judged together: every one must admit, and a refusal takes from none.
+Times are seconds of one monotonic clock, handed in.
+"""
+
+from collections import OrderedDict
+from typing import Final, NamedTuple
+
+# Sums of binary fractions drift by parts in 10^16; a nanosecond of tolerance forgives that and nothing else.
+_TOLERANCE: Final = 1e-9
+
+
+class Level(NamedTuple):
+    """One bucket after one question. Seconds; `retry` is -1 where waiting does not help or is not needed."""
+
+    limited: bool
+    remaining: int
+    reset: float
+    retry: float
+
+
+class Bucket:
+    """All buckets of one limit: one for each key, the least recently used forgotten beyond `max_keys`."""
+
+    __slots__ = ("burst", "denies", "evicted", "interval", "max_keys", "name", "policy", "reach", "tats")
+
+    def __init__(self, policy: str, name: str, requests: int, per: float, burst: int, max_keys: int) -> None:
+        self.policy = policy
+        self.name = name
+        self.burst = burst
+        self.max_keys = max_keys
+        self.denies = requests == 0  # a rate of 0 admits nothing, ever
+        self.interval = per / requests if requests else per
+        self.reach = burst * self.interval
+        self.tats: OrderedDict[object, float] = OrderedDict()
+        self.evicted = 0
+
+    def level(self, key: object, now: float, cost: int, limited: bool) -> Level:
+        """What the bucket of `key` holds now, told for a question of `cost` that was answered `limited`."""
+        if self.denies:
+            return Level(True, 0, 0.0, -1)
+        ahead = max(self.tats.get(key, now) - now, 0.0)
+        remaining = int((self.reach - ahead) / self.interval + _TOLERANCE)
+        retry = -1.0
+        if limited and cost <= self.burst:
+            retry = ahead + cost * self.interval - self.reach
+        return Level(limited, remaining, ahead, retry)
+
+    def take(self, key: object, now: float, cost: int = 1) -> Level:
+        """Ask one bucket alone, and take `cost` if it admits (0 = peek)."""
+        refused = judge(((self, key, cost),), now)
+        return self.level(key, now, cost, refused is not None)
+
+    def forget_idle(self, now: float, at_most: int) -> int:
+        """Drop up to `at_most` full buckets from the least recently used end; how many went."""
+        tats = self.tats
+        gone = 0
+        while tats and gone < at_most:
+            key = next(iter(tats))
+            if tats[key] > now:
+                break
+            del tats[key]
+            gone += 1
+        return gone
+
+    def inherit(self, older: "Bucket", now: float) -> None:
+        """Take over the levels of an older form of this limit. Nobody's bucket gets fuller by a change of the limit.
+
+        The tokens a key still had stay its own, up to the new burst; a bucket that was full starts full.
+        """
+        if (older.interval, older.burst, older.denies) == (self.interval, self.burst, self.denies):
+            self.tats = older.tats
+        elif not (older.denies or self.denies):
+            for key, tat in older.tats.items():
+                if tat > now:
+                    tokens = min(older.burst - (tat - now) / older.interval, self.burst)
+                    self.tats[key] = now + (self.burst - tokens) * self.interval
+        self.evicted = older.evicted
+
+
+Question = tuple[Bucket, object, int]
+"""A bucket, the key within it, and the cost in units."""
+
+
+def judge(questions: tuple[Question, ...] | list[Question], now: float) -> Bucket | None:
+    """Admit by all or by none. Returns the bucket that refuses (the one to wait longest for), or None = admitted."""
+    refusing: Bucket | None = None
+    longest = 0.0
+    ahead: list[float] = []
+    for bucket, key, cost in questions:
+        tat = bucket.tats.get(key, now)
+        if tat < now:
+            tat = now
+        tat += cost * bucket.interval
+        wait = tat - now - bucket.reach
+        if wait > _TOLERANCE or bucket.denies:
+            # What never succeeds outweighs every wait.
+            wait = float("inf") if bucket.denies or cost > bucket.burst else wait
+            if refusing is None or wait > longest:
+                refusing, longest = bucket, wait
+        ahead.append(tat)
+    if refusing is not None:
+        return refusing
+    index = 0
+    for bucket, key, cost in questions:
+        if cost:
+            tats = bucket.tats
+            tats[key] = ahead[index]
+            tats.move_to_end(key)
+            if len(tats) > bucket.max_keys:
+                tats.popitem(last=False)
+                bucket.evicted += 1
+        index += 1
+    return None

@@ -1,0 +1,110 @@
+"""Answers that the gateway makes itself when it does not forward: RFC 9457 problem details, each with a stable code.
+
+The code is in the body, labels the metric and stands in the log. Nothing internal is ever in a body.
+"""
+
+import json
+from http import HTTPStatus
+from typing import Final
+
+
+class Problem:
+    """Why a request is answered by the gateway. `closes`: the connection cannot be trusted to be in step any more."""
+
+    __slots__ = ("allow", "closes", "code", "detail", "status", "title")
+
+    def __init__(self, status: int, code: str, detail: str, *, closes: bool = False, allow: str = "") -> None:
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.closes = closes
+        self.allow = allow
+        self.title = HTTPStatus(status).phrase
+
+    def __repr__(self) -> str:
+        return f"Problem({self.status}, {self.code!r})"
+
+
+def body(problem: Problem, request_id: bytes, extra: dict[str, object] | None = None) -> bytes:
+    """The `application/problem+json` body (RFC 9457 3)."""
+    content: dict[str, object] = {
+        "type": "about:blank",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "code": problem.code,
+        "requestId": request_id.decode("ascii"),
+    }
+    if extra:
+        content.update(extra)
+    return json.dumps(content, separators=(",", ":")).encode()
+
+
+def _framing(code: str, detail: str, status: int = 400) -> Problem:
+    return Problem(status, code, detail, closes=True)
+
+
+# --- the client's message cannot be read, or not in one way only ------------------------------------------------------
+MALFORMED: Final = _framing("malformed_request", "The request is not well-formed HTTP/1.1.")
+BAD_HOST: Final = _framing("bad_host", "The request needs exactly one valid Host.")
+BAD_CONTENT_LENGTH: Final = _framing("bad_content_length", "Content-Length must be one whole number.")
+BAD_TRANSFER_ENCODING: Final = _framing(
+    "bad_transfer_encoding", "Transfer-Encoding must be `chunked`, once, on HTTP/1.1."
+)
+LENGTH_AND_ENCODING: Final = _framing("length_and_encoding", "Content-Length and Transfer-Encoding exclude each other.")
+UNSUPPORTED_CODING: Final = _framing("unsupported_coding", "The only transfer coding supported is chunked.", 501)
+BAD_VERSION: Final = _framing("unsupported_version", "Only HTTP/1.1 and HTTP/1.0 are served here.", 505)
+BAD_TARGET: Final = _framing("bad_target", "The request target is not a path or an absolute URI.")
+AMBIGUOUS_PATH: Final = Problem(400, "ambiguous_path", "The path has dot segments, backslashes or control characters.")
+EXPECTATION_FAILED: Final = _framing("expectation_failed", "The only expectation supported is 100-continue.", 417)
+UNKNOWN_METHOD: Final = _framing("unknown_method", "The method is not implemented.", 501)
+METHOD_NOT_ALLOWED: Final = Problem(
+    405,
+    "method_not_allowed",
+    "CONNECT and TRACE are not allowed.",
+    closes=True,
+    allow="GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
+)
+
+# --- the client asks for too much, or too slowly -----------------------------------------------------------------------
+TARGET_TOO_LONG: Final = _framing("target_too_long", "The request line is too long.", 414)
+HEAD_TOO_LARGE: Final = _framing("head_too_large", "The header fields are too many or too large.", 431)
+BODY_TOO_LARGE: Final = _framing("body_too_large", "The request body is larger than this route allows.", 413)
+HEAD_TIMEOUT: Final = _framing("head_timeout", "The request head did not arrive in time.", 408)
+BODY_TIMEOUT: Final = _framing("body_timeout", "The request body did not arrive in time.", 408)
+RATE_LIMITED: Final = Problem(429, "rate_limited", "Too many requests.")
+
+# --- routing and configuration ---------------------------------------------------------------------------------------
+NO_ROUTE: Final = Problem(404, "no_route", "No route matches this request.")
+INVALID_RULE: Final = Problem(500, "invalid_rule", "The configuration of this route is invalid.")
+INVALID_POLICY: Final = Problem(500, "invalid_policy", "The configuration of this route's limits is invalid.")
+BACKEND_NOT_FOUND: Final = Problem(500, "backend_not_found", "A backend of this route does not exist.")
+NO_BACKEND: Final = Problem(503, "no_backend", "This route has no backend with traffic.")
+NO_ENDPOINTS: Final = Problem(503, "no_endpoints", "The backend of this route has no endpoints.")
+INTERNAL: Final = Problem(500, "internal_error", "The gateway failed to handle this request.", closes=True)
+
+# --- the upstream ------------------------------------------------------------------------------------------------------
+CONNECT_FAILED: Final = Problem(502, "connect_failed", "The upstream refused the connection.")
+DNS_FAILED: Final = Problem(502, "dns_failed", "The upstream's name could not be resolved.")
+TLS_FAILED: Final = Problem(502, "tls_failed", "The upstream's TLS handshake failed.")
+ADDRESS_REFUSED: Final = Problem(502, "address_refused", "The upstream's address is not allowed.")
+BAD_RESPONSE: Final = Problem(502, "bad_response", "The upstream's answer was not valid HTTP.")
+RESPONSE_HEAD_TOO_LARGE: Final = Problem(502, "response_head_too_large", "The upstream's header fields are too large.")
+UPSTREAM_CLOSED: Final = Problem(502, "upstream_closed", "The upstream closed the connection without an answer.")
+CONNECT_TIMEOUT: Final = Problem(504, "connect_timeout", "The upstream could not be connected to in time.")
+UPSTREAM_TIMEOUT: Final = Problem(504, "upstream_timeout", "The upstream did not answer in time.")
+
+
+def transfer_coding(value: bytes) -> Problem:
+    """Which refusal a Transfer-Encoding other than `chunked` gets: well-formed codings 501, anything else 400."""
+    members = [member.strip(b" \t") for member in value.lower().split(b",")]
+    if all(_is_token(member) for member in members) and members.count(b"chunked") <= 1:
+        return UNSUPPORTED_CODING
+    return BAD_TRANSFER_ENCODING
+
+
+_TOKEN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~")
+
+
+def _is_token(member: bytes) -> bool:
+    return bool(member) and _TOKEN.issuperset(member)

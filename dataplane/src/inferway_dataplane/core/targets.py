@@ -1,0 +1,93 @@
+"""The request target (RFC 9112 3.2) and the host it is for."""
+
+from typing import Final
+
+from inferway_contract.paths import AmbiguousPath, match_path
+
+from inferway_dataplane.core import problems
+from inferway_dataplane.core.heads import RequestHead
+from inferway_dataplane.core.problems import Problem
+
+_REG_NAME: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=%")
+_IPV6: Final = frozenset(b"0123456789abcdef:.")
+_MEMO_BOUND: Final = 4096
+
+_hosts: dict[bytes, bytes | None] = {}
+
+
+def locate(head: RequestHead, target: bytes) -> Problem | None:
+    """Split the target into path and query, and find the host, lower case and without its port."""
+    raw_host = head.raw_host
+    if target[:1] != b"/":
+        if target == b"*" and head.method == b"OPTIONS":
+            target = b"*"
+        else:
+            split = _absolute_form(target)
+            if split is None:
+                return problems.BAD_TARGET
+            # The authority of the target replaces Host, which must still be valid itself (RFC 9112 3.2.2).
+            if raw_host is not None and host_of(raw_host) is None:
+                return problems.BAD_HOST
+            raw_host, target = split
+            head.raw_host = raw_host
+    if raw_host is not None:
+        host = host_of(raw_host)
+        if host is None:
+            return problems.BAD_HOST
+        head.host = host
+    path, mark, query = target.partition(b"?")
+    head.path = path
+    if mark:
+        head.query = query
+    if b"#" in target:
+        return problems.BAD_TARGET
+    try:
+        head.match_path = match_path(path)
+    except AmbiguousPath:
+        return problems.AMBIGUOUS_PATH
+    return None
+
+
+def host_of(raw: bytes) -> bytes | None:
+    """The host of a Host value: lower case, no port; None when it is not `uri-host [":" port]` (RFC 9110 7.2).
+
+    Memoised, because the same few names come with every request.
+    """
+    try:
+        return _hosts[raw]
+    except KeyError:
+        pass
+    if len(_hosts) >= _MEMO_BOUND:
+        _hosts.clear()
+    host = _hosts[raw] = _parse_host(raw.lower())
+    return host
+
+
+def _parse_host(raw: bytes) -> bytes | None:
+    if raw.startswith(b"["):
+        inner, closed, rest = raw[1:].partition(b"]")
+        if not closed or not inner or not _IPV6.issuperset(inner) or (rest and not _is_port(rest)):
+            return None
+        return b"[" + inner + b"]"
+    host, colon, port = raw.partition(b":")
+    if (colon and not _is_port(b":" + port)) or len(host) > 255 or not _REG_NAME.issuperset(host):
+        return None
+    # `example.com.` and `example.com` are one name (RFC 3986 3.2.2); an empty Host is legal only without authority.
+    host = host.rstrip(b".") if len(host) > 1 else host
+    return host or None
+
+
+def _is_port(text: bytes) -> bool:
+    digits = text[1:]
+    return text[:1] == b":" and (not digits or (digits.isdigit() and len(digits) <= 5 and int(digits) <= 65535))
+
+
+def _absolute_form(target: bytes) -> tuple[bytes, bytes] | None:
+    scheme, mark, rest = target.partition(b"://")
+    if not mark or scheme.lower() not in (b"http", b"https"):
+        return None
+    cut = min((at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0), default=len(rest))
+    authority, path = rest[:cut], rest[cut:]
+    if not authority or b"@" in authority:
+        return None
+    return authority, path if path.startswith(b"/") else b"/" + path
