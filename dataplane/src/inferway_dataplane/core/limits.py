@@ -107,14 +107,12 @@ def judge(questions: tuple[Question, ...] | list[Question], now: float) -> Bucke
         ahead.append(tat)
     if refusing is not None:
         return refusing
-    index = 0
-    for bucket, key, cost in questions:
+    for (bucket, key, cost), tat in zip(questions, ahead, strict=True):
         if cost:
             tats = bucket.tats
-            tats[key] = ahead[index]
+            tats[key] = tat
             tats.move_to_end(key)
             if len(tats) > bucket.max_keys:
                 tats.popitem(last=False)
                 bucket.evicted += 1
-        index += 1
     return None

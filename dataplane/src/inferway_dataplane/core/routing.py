@@ -8,7 +8,8 @@ are tried before those of a less specific host; where none of them matches, the 
 """
 
 from collections.abc import Iterable
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
 from urllib.parse import parse_qsl
 
 import re2
@@ -49,7 +50,7 @@ class Entry(Generic[R]):
         self.rule = rule
         self.path = match.path.value.encode()
         self.path_type = match.path.type
-        self.regex = pattern(match.path.value) if match.path.type == "RegularExpression" else None
+        self.regex: Any = pattern(match.path.value) if match.path.type == "RegularExpression" else None
         self.method = match.method.encode() if match.method else None
         self.headers = _tests(match.headers)
         self.query = _tests(match.query)
@@ -129,7 +130,8 @@ class _HostTable(Generic[R]):
         return None
 
 
-class Claim(NamedTuple, Generic[R]):
+@dataclass(frozen=True, slots=True)
+class Claim(Generic[R]):
     """A rule's match under one hostname (`""` = any host). `age` is the place of its route among all, oldest first."""
 
     hostname: str

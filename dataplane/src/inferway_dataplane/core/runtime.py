@@ -1,0 +1,239 @@
+"""The runtime: the documents compiled into what the hot path reads. Immutable once built but for buckets and counters.
+
+Buckets, counters and endpoints outlive a runtime: they are handed in, so a new document never refills a bucket, never
+resets a metric and never forgets a connection.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from inferway_contract.document import Backend, ConfigDocument, EndpointsDocument, KeyPart, Limit, Policy, Route, Url
+from inferway_contract.document import Rule as RuleDocument
+
+from inferway_dataplane.core import identity, problems
+from inferway_dataplane.core.balancing import Weighted
+from inferway_dataplane.core.caching import CacheRules
+from inferway_dataplane.core.cors import CorsRules
+from inferway_dataplane.core.edits import Edits
+from inferway_dataplane.core.heads import RequestHead
+from inferway_dataplane.core.limits import Bucket
+from inferway_dataplane.core.problems import Problem
+from inferway_dataplane.core.routing import Claim, RoutingTable, parameters
+from inferway_dataplane.core.telling import Telling
+
+
+class Endpoint(Protocol):
+    """One address of an upstream, as the engine keeps it."""
+
+    active: int
+
+
+class EndpointOf(Protocol):
+    """Gives the one endpoint object for an address, whatever document asks for it."""
+
+    def __call__(self, host: str, port: int, *, tls: bool, is_name: bool) -> Any:
+        """`is_name`: the host is to be resolved."""
+
+
+KeyOf = Callable[[RequestHead, str], object]
+"""The bucket's key for a request of a client address."""
+
+
+class Destination:
+    """One backend of a rule: where its share of the traffic goes."""
+
+    __slots__ = ("endpoints", "host", "name", "path", "problem")
+
+    def __init__(
+        self, name: str, endpoints: tuple[Any, ...], host: bytes | None, path: bytes, problem: Problem | None
+    ) -> None:
+        self.name = name
+        self.endpoints = endpoints
+        self.host = host  # what Host becomes; None = what the client sent
+        self.path = path  # put before the request's path
+        self.problem = problem  # set: this share is answered so
+
+
+class Rule:
+    """One rule, ready to be applied."""
+
+    __slots__ = (
+        "backend_timeout",
+        "buckets",
+        "cache",
+        "connect_timeout",
+        "cors",
+        "destinations",
+        "keys",
+        "max_request_body",
+        "max_response_header",
+        "name",
+        "problem",
+        "redirect",
+        "request_edits",
+        "request_timeout",
+        "respond",
+        "response_edits",
+        "rewrite",
+        "route",
+        "stats",
+        "stream_idle",
+        "telling",
+    )
+
+    def __init__(self, route: Route, rule: RuleDocument, build: "_Build") -> None:
+        self.route = route.id
+        self.name = rule.name
+        self.problem = _refusal(rule)
+        self.redirect = rule.redirect
+        self.respond = rule.respond
+        self.rewrite = rule.rewrite
+        self.request_edits = Edits(rule.request_headers) if rule.request_headers else None
+        self.response_edits = Edits(rule.response_headers) if rule.response_headers else None
+        self.cors = CorsRules(rule.cors) if rule.cors else None
+        self.destinations = Weighted([(backend.weight, build.destination(backend)) for backend in rule.backends])
+        # Seconds; 0 in the document is no limit.
+        self.connect_timeout = rule.timeouts.connect / 1000 or float("inf")
+        self.backend_timeout = rule.timeouts.backend_request / 1000 or float("inf")
+        self.request_timeout = rule.timeouts.request / 1000 or float("inf")
+        self.stream_idle = rule.timeouts.stream_idle / 1000 or float("inf")
+        self.max_request_body = rule.max_request_body
+        self.max_response_header = rule.max_response_header
+        self.cache = CacheRules(rule.cache, f"{route.id} {rule.name}") if rule.cache else None
+        limits = [
+            (policy, limit) for name in rule.policies for policy in (build.policies[name],) for limit in policy.limits
+        ]
+        self.buckets = tuple(build.bucket(policy, limit) for policy, limit in limits)
+        self.keys = tuple(key_of(limit.key, route.id, rule.name) for _, limit in limits)
+        styles = [policy.headers for policy, _ in limits]
+        self.telling = Telling(list(zip(self.buckets, styles, strict=True))) if set(styles) - {"Off"} else None
+        self.stats = build.stats_of(route.id, rule.name)
+
+
+def _refusal(rule: RuleDocument) -> Problem | None:
+    if rule.refusal is None:
+        return None
+    return problems.INVALID_POLICY if rule.refusal.code == "invalid_policy" else problems.INVALID_RULE
+
+
+class Runtime:
+    """What one request reads once and keeps: its view of the world."""
+
+    __slots__ = ("buckets", "config", "endpoints", "table")
+
+    def __init__(
+        self,
+        config: ConfigDocument,
+        endpoints: EndpointsDocument,
+        table: RoutingTable[Rule],
+        buckets: dict[object, Bucket],
+    ) -> None:
+        self.config = config
+        self.endpoints = endpoints
+        self.table = table
+        self.buckets = buckets
+
+
+class _Build:
+    """What building one runtime needs at hand."""
+
+    def __init__(
+        self,
+        config: ConfigDocument,
+        endpoints: EndpointsDocument,
+        endpoint_of: EndpointOf,
+        stats_of: Callable[[str, str], Any],
+        older: Runtime | None,
+        now: float,
+    ) -> None:
+        self.policies = {policy.id: policy for policy in config.policies}
+        self.services = endpoints.services
+        self.endpoint_of = endpoint_of
+        self.stats_of = stats_of
+        self.older = older.buckets if older is not None else {}
+        self.now = now
+        self.buckets: dict[object, Bucket] = {}
+
+    def destination(self, backend: Backend) -> Destination:
+        if backend.url is not None:
+            return self._by_url(backend.url)
+        if backend.refusal is not None or backend.service is None:
+            return Destination(backend.service or "", (), None, b"", problems.BACKEND_NOT_FOUND)
+        known = self.services.get(backend.service)
+        if known is None:
+            # Endpoints are published before the config that names them; without an entry the document is half there.
+            raise LookupError(f"the endpoints document has no entry for {backend.service}")
+        found = tuple(self.endpoint_of(item.address, item.port, tls=False, is_name=False) for item in known)
+        return Destination(backend.service, found, None, b"", None if found else problems.NO_ENDPOINTS)
+
+    def _by_url(self, url: Url) -> Destination:
+        tls = url.scheme == "https"
+        is_name = identity.address(url.host) is None
+        host = f"[{url.host}]" if ":" in url.host else url.host
+        authority = host if url.port == (443 if tls else 80) else f"{host}:{url.port}"
+        endpoint = self.endpoint_of(url.host, url.port, tls=tls, is_name=is_name)
+        return Destination(f"{url.scheme}://{authority}", (endpoint,), authority.encode(), url.path.encode(), None)
+
+    def bucket(self, policy: Policy, limit: Limit) -> Bucket:
+        # The key's form is part of a bucket's identity: levels by client say nothing of levels by tenant.
+        name = (policy.id, limit.name, limit.key)
+        bucket = self.buckets.get(name)
+        if bucket is None:
+            bucket = Bucket(policy.id, limit.name, limit.requests, limit.per / 1000, limit.burst, limit.max_keys)
+            older = self.older.get(name)
+            if older is not None:
+                bucket.inherit(older, self.now)
+            self.buckets[name] = bucket
+        return bucket
+
+
+def build(
+    config: ConfigDocument,
+    endpoints: EndpointsDocument,
+    *,
+    endpoint_of: EndpointOf,
+    stats_of: Callable[[str, str], Any],
+    older: Runtime | None,
+    now: float,
+) -> Runtime:
+    """Compile the documents. Raises `LookupError` where they do not fit together, `re2.error` for a bad pattern."""
+    made = _Build(config, endpoints, endpoint_of, stats_of, older, now)
+    claims = []
+    for age, route in enumerate(config.routes):
+        for index, document in enumerate(route.rules):
+            rule = Rule(route, document, made)
+            claims += [
+                Claim(hostname, match, age, index, rule)
+                for hostname in route.hostnames or ("",)
+                for match in document.matches
+            ]
+    return Runtime(config, endpoints, RoutingTable(claims), made.buckets)
+
+
+def key_of(parts: tuple[KeyPart, ...], route: str, rule: str) -> KeyOf | None:
+    """How a limit's key is read from a request; None = one bucket for all. Absent is a value of its own (None)."""
+    if not parts:
+        return None
+    readers = [_reader(part, route, rule) for part in parts]
+    if len(readers) == 1:
+        return readers[0]
+    return lambda head, client: tuple(reader(head, client) for reader in readers)
+
+
+def _reader(part: KeyPart, route: str, rule: str) -> KeyOf:
+    name = part.name.encode()
+    match part.type:
+        case "client_ip":
+            v4, v6 = part.prefix_v4, part.prefix_v6
+            # The whole address of an IPv4 client is its text: no look-up at all.
+            return lambda head, client: client if v4 == 32 and ":" not in client else identity.network(client, v4, v6)
+        case "header":
+            return lambda head, client: head.value(name)
+        case "query":
+            return lambda head, client: parameters(head.query).get(name)
+        case "host":
+            return lambda head, client: head.host
+        case "route":
+            return lambda head, client: route
+        case "rule":
+            return lambda head, client: (route, rule)
