@@ -28,7 +28,7 @@ class Level(NamedTuple):
 class Bucket:
     """All buckets of one limit: one for each key, the least recently used forgotten beyond `max_keys`."""
 
-    __slots__ = ("burst", "denies", "evicted", "interval", "max_keys", "name", "policy", "reach", "tats")
+    __slots__ = ("burst", "denies", "dropped", "evicted", "interval", "max_keys", "name", "policy", "reach", "tats")
 
     def __init__(self, policy: str, name: str, requests: int, per: float, burst: int, max_keys: int) -> None:
         self.policy = policy
@@ -39,7 +39,8 @@ class Bucket:
         self.interval = per / requests if requests else per
         self.reach = burst * self.interval
         self.tats: OrderedDict[object, float] = OrderedDict()
-        self.evicted = 0
+        self.evicted = 0  # keys forgotten for want of room
+        self.dropped = 0  # requests refused
 
     def level(self, key: object, now: float, cost: int, limited: bool) -> Level:
         """What the bucket of `key` holds now, told for a question of `cost` that was answered `limited`."""
@@ -81,7 +82,7 @@ class Bucket:
                 if tat > now:
                     tokens = min(older.burst - (tat - now) / older.interval, self.burst)
                     self.tats[key] = now + (self.burst - tokens) * self.interval
-        self.evicted = older.evicted
+        self.evicted, self.dropped = older.evicted, older.dropped
 
 
 Question = tuple[Bucket, object, int]

@@ -1,0 +1,73 @@
+"""Settings of the data-plane process: environment `INFERWAY_*`, or flags of the same names on `inferway run`.
+
+Defaults are safe without tuning. Durations are seconds, sizes bytes.
+"""
+
+from ipaddress import ip_network
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Seconds = Annotated[float, Field(ge=0, le=86400)]
+
+
+class Settings(BaseSettings):
+    """Everything about this process that is not in the config document."""
+
+    model_config = SettingsConfigDict(env_prefix="INFERWAY_", frozen=True, extra="forbid")
+
+    listen: str = Field("127.0.0.1:8080", description="address:port of the data port; port 0 takes a free one")
+    admin: str = Field("127.0.0.1:9090", description="address:port of probes, metrics and /debug")
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="CIDRs whose X-Forwarded-* are believed, separated by commas"
+    )
+
+    head_timeout: Seconds = Field(10.0, description="a request head must be complete this long after its first byte")
+    idle_timeout: Seconds = Field(75.0, description="a kept-alive connection without a request is closed after this")
+    body_idle_timeout: Seconds = Field(15.0, description="longest pause between two pieces of a request body")
+    max_request_line: int = Field(8 << 10, ge=64, description="bytes of method, target and version")
+    max_header_bytes: int = Field(32 << 10, ge=256, description="bytes of all request header fields")
+    max_header_count: int = Field(100, ge=1, description="number of request header fields")
+
+    upstream_idle_timeout: Seconds = Field(60.0, description="an unused upstream connection is closed after this")
+    upstream_idle_connections: int = Field(256, ge=0, description="unused connections kept for one endpoint")
+
+    cache_bytes: int = Field(64 << 20, ge=0, description="memory for stored answers, their heads and keys included")
+
+    drain_delay: Seconds = Field(0.0, description="keep serving this long after the first signal, while /readyz fails")
+    drain_timeout: Seconds = Field(30.0, description="then wait this long for requests in flight")
+
+    access_log: bool = Field(True, description="one JSON line for each request that is logged")
+    access_log_rate: int = Field(100, ge=0, description="requests logged a second; above it failed ones first")
+    access_log_query: bool = Field(False, description="log the query too (it may hold prompts and secrets)")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="of the process's own events")
+
+    otlp_endpoint: str = Field("", description="base URL of an OTLP/HTTP collector; empty = no tracing")
+    trace_sample: float = Field(0.0, ge=0, le=1, description="share of requests traced when the caller did not decide")
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            ip_network(text, strict=False)
+        return value
+
+    @field_validator("listen", "admin")
+    @classmethod
+    def _listener(cls, value: str) -> str:
+        address_and_port(value)
+        return value
+
+
+def address_and_port(text: str) -> tuple[str, int]:
+    """`127.0.0.1:8080` or `[::1]:8080` in two parts; `ValueError` when it is neither."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{text!r} is not address:port, such as 127.0.0.1:8080 or [::]:8080")
+    return host.strip("[]"), int(port)
