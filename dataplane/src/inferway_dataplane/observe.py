@@ -27,7 +27,7 @@ class Histogram:
 class RuleStats:
     """What is counted for one rule. It outlives the runtimes that mention the rule."""
 
-    __slots__ = ("bypasses", "by_method", "duration", "hits", "misses", "route", "rule", "upstream", "upstream_errors")
+    __slots__ = ("by_method", "bypasses", "duration", "hits", "misses", "route", "rule", "upstream", "upstream_errors")
 
     def __init__(self, route: str, rule: str) -> None:
         self.route = route

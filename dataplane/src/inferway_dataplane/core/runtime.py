@@ -119,7 +119,7 @@ def _refusal(rule: RuleDocument) -> Problem | None:
 class Runtime:
     """What one request reads once and keeps: its view of the world."""
 
-    __slots__ = ("buckets", "config", "endpoints", "table")
+    __slots__ = ("buckets", "config", "endpoints", "table", "upstreams")
 
     def __init__(
         self,
@@ -127,7 +127,9 @@ class Runtime:
         endpoints: EndpointsDocument,
         table: RoutingTable[Rule],
         buckets: dict[object, Bucket],
+        upstreams: set[Any],
     ) -> None:
+        self.upstreams = upstreams
         self.config = config
         self.endpoints = endpoints
         self.table = table
@@ -153,6 +155,7 @@ class _Build:
         self.older = older.buckets if older is not None else {}
         self.now = now
         self.buckets: dict[object, Bucket] = {}
+        self.upstreams: set[Any] = set()
 
     def destination(self, backend: Backend) -> Destination:
         if backend.url is not None:
@@ -164,6 +167,7 @@ class _Build:
             # Endpoints are published before the config that names them; without an entry the document is half there.
             raise LookupError(f"the endpoints document has no entry for {backend.service}")
         found = tuple(self.endpoint_of(item.address, item.port, tls=False, is_name=False) for item in known)
+        self.upstreams.update(found)
         return Destination(backend.service, found, None, b"", None if found else problems.NO_ENDPOINTS)
 
     def _by_url(self, url: Url) -> Destination:
@@ -172,6 +176,7 @@ class _Build:
         host = f"[{url.host}]" if ":" in url.host else url.host
         authority = host if url.port == (443 if tls else 80) else f"{host}:{url.port}"
         endpoint = self.endpoint_of(url.host, url.port, tls=tls, is_name=is_name)
+        self.upstreams.add(endpoint)
         return Destination(f"{url.scheme}://{authority}", (endpoint,), authority.encode(), url.path.encode(), None)
 
     def bucket(self, policy: Policy, limit: Limit) -> Bucket:
@@ -207,7 +212,7 @@ def build(
                 for hostname in route.hostnames or ("",)
                 for match in document.matches
             ]
-    return Runtime(config, endpoints, RoutingTable(claims), made.buckets)
+    return Runtime(config, endpoints, RoutingTable(claims), made.buckets, made.upstreams)
 
 
 def key_of(parts: tuple[KeyPart, ...], route: str, rule: str) -> KeyOf | None:

@@ -1,0 +1,63 @@
+"""The admin port: probes, metrics, and what the process knows about itself. Never on the data port."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from inferway_contract.canonical import canonical
+from prometheus_client import exposition
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from inferway_dataplane import metrics
+
+if TYPE_CHECKING:
+    from inferway_dataplane.main import DataPlane
+
+
+async def nothing(scope: Any, receive: Any, send: Any) -> None:
+    """The ASGI application of the data port, which is never called: uvicorn wants one."""
+    raise RuntimeError("the data port has no ASGI application")
+
+
+def app(plane: "DataPlane") -> Starlette:
+    """The admin application."""
+    gateway = plane.gateway
+    registry = metrics.registry(gateway)
+
+    async def healthz(request: Request) -> Response:
+        """The loop turns."""
+        return PlainTextResponse("ok\n")
+
+    async def readyz(request: Request) -> Response:
+        """There is a document, and this process goes on serving it."""
+        if gateway.is_draining:
+            return PlainTextResponse("draining\n", 503)
+        if gateway.live is None:
+            return PlainTextResponse("no document yet\n", 503)
+        return PlainTextResponse("ok\n")
+
+    async def scrape(request: Request) -> Response:
+        encode, content_type = exposition.choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(registry), headers={"content-type": content_type})
+
+    async def config(request: Request) -> Response:
+        live = gateway.live
+        return JSONResponse(
+            {
+                "revision": gateway.revision,
+                "lastError": gateway.last_error,
+                "document": json.loads(canonical(live.config)) if live is not None else None,
+                "endpoints": json.loads(canonical(live.endpoints)) if live is not None else None,
+            }
+        )
+
+    return Starlette(
+        routes=[
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            Route("/metrics", scrape),
+            Route("/debug/config", config),
+        ]
+    )

@@ -1,0 +1,373 @@
+"""Client connections: the class that uvicorn's Server runs in place of an ASGI protocol (its `http=` option).
+
+httptools (llhttp) parses; this class counts what it was fed, keeps pipelined requests in order, and holds each
+connection to its time limits. Requests are answered one after the other: one exchange is current, later ones wait.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, Final
+
+import httptools
+
+from inferway_dataplane.core import heads, problems, targets
+from inferway_dataplane.core.heads import Fields, RequestHead
+from inferway_dataplane.core.problems import Problem
+from inferway_dataplane.engine.exchange import Exchange
+from inferway_dataplane.engine.gateway import Gateway
+from inferway_dataplane.engine.stages import ORDER, Stage
+from inferway_dataplane.engine.upstream import HIGH_WATER, NEVER
+from inferway_dataplane.observe import count_in
+
+# A refused request's body up to this size is read and thrown away; a larger one costs the connection.
+_DRAINED: Final = 64 << 10
+# After an answer that closes: how long the client may go on sending before its connection is cut. Closing at once
+# would reset the connection, and a reset can destroy the answer before the client has read it (RFC 9112 9.6).
+_LINGER: Final = 2.0
+_LF: Final = 10
+
+
+class ClientConnection(asyncio.Protocol):
+    """One client connection."""
+
+    __slots__ = (
+        "_fed",
+        "_fields",
+        "_head_started",
+        "_holds",
+        "_is_deaf",
+        "_is_head_done",
+        "_parser",
+        "_receiving",
+        "_target",
+        "_waiting",
+        "current",
+        "deadline",
+        "gateway",
+        "is_closing",
+        "is_trusted",
+        "order",
+        "peer",
+        "peer_bytes",
+        "registry",
+        "scheme",
+        "transport",
+    )
+
+    def __init__(self, gateway: Gateway, registry: set[Any]) -> None:
+        """`registry` is uvicorn's set of open connections, which its graceful stop waits for."""
+        self.gateway = gateway
+        self.registry = registry
+        self.order: tuple[Stage, ...] = ORDER
+        self.transport: Any = None
+        self.peer = ""
+        self.peer_bytes = b""
+        self.scheme = b"http"
+        self.is_trusted = False
+        self.is_closing = False
+        self.deadline = NEVER
+        self.current: Exchange | None = None
+        self._waiting: deque[Exchange] = deque()
+        self._receiving: Exchange | None = None
+        self._holds: set[str] = set()
+        self._is_deaf = False  # nothing more is parsed: what comes is read and dropped
+        self._parser = httptools.HttpRequestParser(self)
+        self._target = b""
+        self._fields: Fields = []
+        self._fed = 0  # bytes since the last message ended, while a head is incomplete
+        self._is_head_done = False
+
+    # --- asyncio.Protocol ------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        transport.set_write_buffer_limits(HIGH_WATER)
+        peer = transport.get_extra_info("peername")
+        address = peer[0] if isinstance(peer, tuple) else ""
+        self.peer = address.removeprefix("::ffff:")
+        self.peer_bytes = self.peer.encode()
+        self.is_trusted = self.gateway.trusted.trusts(self.peer)
+        self.deadline = monotonic() + self.gateway.settings.head_timeout
+        self.registry.add(self)
+        self.gateway.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.deadline = NEVER
+        self.registry.discard(self)
+        self.gateway.connections.discard(self)
+        self.is_closing = True
+        self._waiting.clear()
+        if self.current is not None:
+            self.current.on_client_gone()
+
+    def eof_received(self) -> bool:
+        if self._is_deaf:
+            return False
+        # A client may half-close after its last request and still wants the answer.
+        if self.current is None or not self.current.is_request_complete:
+            return False
+        self.is_closing = True
+        return True
+
+    def pause_writing(self) -> None:
+        if self.current is not None and self.current.upstream is not None:
+            self.current.upstream.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.current is not None and self.current.upstream is not None:
+            self.current.upstream.transport.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_deaf or (self.is_closing and self._receiving is None):
+            return
+        if not self._is_head_done:
+            if not self._fed and self.current is None:
+                self.deadline = monotonic() + self.gateway.settings.head_timeout
+            self._fed += len(data)
+        elif self._receiving is not None:
+            self.deadline = monotonic() + self.gateway.settings.body_idle_timeout
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._continue_without_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            self._on_parser_error(error)
+            return
+        if not self._is_head_done and self._fed > self.gateway.settings.max_header_bytes:
+            self._check_size(incomplete=True)
+
+    # --- httptools ---------------------------------------------------------------------------------------------------------
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # After the head come trailers: parsed and dropped, they never become headers (RFC 9110 6.5.1).
+        if not self._is_head_done:
+            self._fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self._is_head_done:
+            return  # the head that primes a parser after an Upgrade
+        self._is_head_done = True
+        started = monotonic()
+        self.deadline = NEVER
+        parser = self._parser
+        fields, target = self._fields, self._target
+        if self._fed > self.gateway.settings.max_header_bytes // 4:
+            problem = self._size_problem()
+            if problem is not None:
+                raise _Refusal(problem)
+        version = parser.get_http_version()
+        if version != "1.1" and version != "1.0":
+            raise _Refusal(problems.BAD_VERSION)
+        method = parser.get_method()
+        head = heads.read_request(method, fields, version == "1.1")
+        if isinstance(head, Problem):
+            raise _Refusal(head)
+        problem = targets.locate(head, target)
+        if method == b"CONNECT" or method == b"TRACE":
+            raise _Refusal(problems.METHOD_NOT_ALLOWED)
+        exchange = self._receiving = Exchange(self, head, started)
+        if problem is not None:
+            exchange.problem = problem  # well framed: it is answered in its turn, and the connection may go on
+        self._take_turn(exchange)
+
+    def _take_turn(self, exchange: Exchange) -> None:
+        if self.current is None:
+            self.current = exchange
+            exchange.advance()
+        else:
+            self._waiting.append(exchange)
+            self.pause("pipeline")
+
+    def on_body(self, data: bytes) -> None:
+        if self._receiving is not None:
+            self._receiving.on_request_body(data)
+
+    def on_message_complete(self) -> None:
+        exchange, self._receiving = self._receiving, None
+        self._is_head_done = False
+        self._fed = 0
+        self._fields = []
+        self._target = b""
+        if exchange is None:
+            return
+        exchange.on_request_end()
+        if exchange.is_finished and self.current is exchange:
+            self._next()
+
+    # --- for the current exchange --------------------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Write to the client."""
+        self.transport.write(data)
+
+    def pause(self, reason: str) -> None:
+        """Stop reading from the client; it starts again when every reason is gone."""
+        if not self._holds:
+            self.transport.pause_reading()
+        self._holds.add(reason)
+
+    def resume(self, reason: str) -> None:
+        """One reason to pause is gone."""
+        if reason in self._holds:
+            self._holds.discard(reason)
+            if not self._holds and not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    def may_drain(self, exchange: Exchange) -> bool:
+        """Whether the rest of a refused request's body is small enough to be read and dropped."""
+        head = exchange.head
+        return not head.has_body or (
+            not head.is_chunked and head.content_length <= _DRAINED and not head.expects_continue
+        )
+
+    def abort_answer(self) -> None:
+        """The answer cannot be completed: cut the connection, so that the client does not take a part for the whole."""
+        self.is_closing = True
+        self.transport.abort()
+
+    def on_exchange_end(self, exchange: Exchange) -> None:
+        """The current exchange has its answer; the next one begins when its request is complete too."""
+        if exchange.is_close_after or self.is_closing:
+            self._close_gently()
+        elif exchange.is_request_complete:
+            self._next()
+
+    def _next(self) -> None:
+        self._holds.discard("body")
+        self.resume("upstream")
+        if self._waiting:
+            self.current = self._waiting.popleft()
+            if not self._waiting:
+                self.resume("pipeline")
+            self.current.advance()
+        else:
+            self.current = None
+            if not self._fed:
+                self.deadline = monotonic() + self.gateway.settings.idle_timeout
+
+    # --- ends --------------------------------------------------------------------------------------------------------------------
+
+    def shutdown(self) -> None:
+        """uvicorn's graceful stop: close when idle, else after the current answer."""
+        self.is_closing = True
+        if self.current is None:
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self.transport.abort()
+
+    def on_deadline(self) -> None:
+        """The wheel found this connection late."""
+        self.deadline = NEVER
+        if self.current is None and (self._is_deaf or self.is_closing or not self._fed):
+            self.transport.abort() if self._is_deaf else self.transport.close()
+        elif self._receiving is not None:
+            self._receiving.on_client_late()
+        else:
+            self._refuse_unread(problems.HEAD_TIMEOUT)
+
+    def _close_gently(self) -> None:
+        self._waiting.clear()
+        self.is_closing = True
+        current = self.current
+        self.current = None
+        if current is None or current.is_request_complete:
+            self.transport.close()
+            return
+        self._is_deaf = True
+        self._receiving = None
+        self.deadline = monotonic() + _LINGER
+        self._holds.clear()
+        self.transport.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    # --- what cannot be read ---------------------------------------------------------------------------------------------------
+
+    def _on_parser_error(self, error: httptools.HttpParserError) -> None:
+        cause = error.__context__
+        if isinstance(cause, _Refusal):
+            self._refuse_unread(cause.problem)
+        elif cause is not None and not isinstance(cause, httptools.HttpParserError):
+            # A callback failed: a bug of ours. It costs this connection, and the loop's handler logs it.
+            self._refuse_unread(problems.INTERNAL)
+            raise cause
+        elif isinstance(error, httptools.HttpParserInvalidMethodError):
+            self._refuse_unread(problems.UNKNOWN_METHOD)
+        else:
+            self._refuse_unread(problems.MALFORMED)
+
+    def _refuse_unread(self, problem: Problem) -> None:
+        """Answer a request that never became one, after those before it, and close."""
+        if self._is_deaf:
+            return
+        self._is_deaf = True
+        count_in(self.gateway.stats.refused, problem.code)
+        receiving, self._receiving = self._receiving, None
+        if receiving is not None and not receiving.is_finished:
+            # Its head was fine and its body is not: the upstream must not see a complete request.
+            receiving.is_close_after = True
+            if receiving is self.current:
+                receiving.break_off(problem)
+            else:
+                receiving.problem = problem
+            return
+        exchange = Exchange(self, RequestHead(b"", [], True), monotonic())
+        exchange.problem = problem
+        exchange.is_close_after = True
+        self._take_turn(exchange)
+
+    def _check_size(self, *, incomplete: bool) -> None:
+        problem = self._size_problem() or (problems.HEAD_TOO_LARGE if incomplete else None)
+        if problem is not None:
+            self._refuse_unread(problem)
+
+    def _size_problem(self) -> Problem | None:
+        settings = self.gateway.settings
+        if len(self._target) > settings.max_request_line - 16:
+            return problems.TARGET_TOO_LONG
+        size = sum(len(name) + len(value) + 4 for name, value in self._fields)
+        if len(self._fields) > settings.max_header_count or size > settings.max_header_bytes:
+            return problems.HEAD_TOO_LARGE
+        return None
+
+    def _continue_without_upgrade(self, rest: bytes) -> None:
+        """An Upgrade is not followed. llhttp stops after such a head and would read the body as a new request.
+
+        A fresh parser is primed with a head of the same framing (whose callbacks are ignored, because the head is
+        done), and reads on from there.
+        """
+        exchange = self._receiving
+        if exchange is None:
+            return
+        head = exchange.head
+        framing = (
+            b"transfer-encoding: chunked" if head.is_chunked else b"content-length: %d" % max(head.content_length, 0)
+        )
+        self._parser = httptools.HttpRequestParser(self)
+        self._parser.feed_data(b"POST / HTTP/1.1\r\nhost: x\r\n%b\r\n\r\n" % framing)
+        if rest:
+            self.data_received(rest)
+
+
+class _Refusal(Exception):
+    """Carries a problem out of a parser callback."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.code)
+        self.problem = problem
+
+
+def protocol_class(gateway: Gateway) -> Callable[..., ClientConnection]:
+    """What uvicorn's Server calls for each accepted connection."""
+
+    def make(*, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> ClientConnection:
+        return ClientConnection(gateway, server_state.connections)
+
+    return make

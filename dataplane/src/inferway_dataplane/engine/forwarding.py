@@ -1,0 +1,78 @@
+"""The request as the upstream gets it: rebuilt from parsed fields, with what the gateway says of the client."""
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from inferway_dataplane.core import rewriting
+from inferway_dataplane.core.runtime import Destination, Rule
+from inferway_dataplane.engine import answers
+
+if TYPE_CHECKING:
+    from inferway_dataplane.engine.exchange import Exchange
+
+_ID: Final = re.compile(rb"[A-Za-z0-9._\-]{8,128}")
+# W3C Trace Context, version 00
+_TRACEPARENT: Final = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def is_well_formed_id(value: bytes) -> bool:
+    """Whether a request id of a trusted peer may be kept: it goes into logs and headers."""
+    return _ID.fullmatch(value) is not None
+
+
+def request(exchange: "Exchange", rule: Rule, destination: Destination) -> bytes:
+    """The request head, with its blank line."""
+    head = exchange.head
+    path = head.path
+    host = destination.host or head.raw_host or b""
+    if rule.rewrite is not None:
+        if rule.rewrite.path is not None:
+            path = rewriting.new_path(rule.rewrite.path, path, exchange.prefix)
+        if rule.rewrite.hostname is not None:
+            host = rule.rewrite.hostname.encode()
+    if destination.path:
+        path = destination.path + path
+    fields = head.passed
+    if rule.request_edits is not None:
+        fields = rule.request_edits.apply(fields)
+    framing = b""
+    if head.is_chunked:
+        framing = b"transfer-encoding: chunked\r\n"
+    elif head.content_length >= 0:
+        framing = b"content-length: %d\r\n" % head.content_length
+    return b"%b %b%b HTTP/1.1\r\nhost: %b\r\n%b%b%bvia: 1.1 inferway\r\nx-request-id: %b\r\ntraceparent: %b\r\n\r\n" % (
+        head.method,
+        path,
+        b"" if head.query is None else b"?" + head.query,
+        host,
+        answers.lines(fields),
+        framing,
+        _forwarded(exchange),
+        exchange.request_id,
+        _traceparent(exchange),
+    )
+
+
+def _forwarded(exchange: "Exchange") -> bytes:
+    """X-Forwarded-*: what we saw; before it what trusted proxies saw. What others claim was dropped with their head."""
+    client, head = exchange.client, exchange.head
+    if not client.is_trusted:
+        return b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-host: %b\r\n" % (
+            client.peer_bytes,
+            client.scheme,
+            head.raw_host or b"",
+        )
+    chain = b", ".join([*(head.forwarded_for or ()), client.peer_bytes])
+    return b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-host: %b\r\n" % (
+        chain,
+        head.value(b"x-forwarded-proto") or client.scheme,
+        head.value(b"x-forwarded-host") or head.raw_host or b"",
+    )
+
+
+def _traceparent(exchange: "Exchange") -> bytes:
+    """The trace goes on under a span of ours, or starts here, unsampled, until tracing decides otherwise."""
+    told = exchange.head.traceparent
+    if told is not None and _TRACEPARENT.fullmatch(told) is not None:
+        return told[:36] + exchange.span_id + told[52:]
+    return b"00-%b-%b-00" % (exchange.gateway.trace_id(exchange.span_id), exchange.span_id)

@@ -1,0 +1,133 @@
+"""What all connections of the process share: the live runtime, stores, counters, identifiers, the wheel."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from email.utils import formatdate
+from time import monotonic, time
+from typing import TYPE_CHECKING, Final
+
+import re2
+from inferway_contract.canonical import revision
+from inferway_contract.document import ConfigDocument, EndpointsDocument
+
+from inferway_dataplane.access_log import AccessLog
+from inferway_dataplane.core import runtime
+from inferway_dataplane.core.identity import TrustedProxies
+from inferway_dataplane.core.runtime import Runtime
+from inferway_dataplane.engine.upstream import Pools
+from inferway_dataplane.observe import Stats
+from inferway_dataplane.settings import Settings
+from inferway_dataplane.sources import Refused
+from inferway_dataplane.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from inferway_dataplane.engine.downstream import ClientConnection
+    from inferway_dataplane.engine.exchange import Exchange
+
+TICK: Final = 0.25
+"""Seconds between two turns of the wheel: the grain of every time limit. One timer for the process, none for requests."""
+
+_IDLE_KEYS_A_TICK: Final = 2_000
+
+log = logging.getLogger("inferway")
+
+
+class Gateway:
+    """The data plane without its sockets."""
+
+    def __init__(self, settings: Settings, access_log: AccessLog) -> None:
+        self.settings = settings
+        self.access_log = access_log
+        self.stats = Stats()
+        self.store = MemoryStore(settings.cache_bytes)
+        self.pools = Pools(settings.upstream_idle_timeout, settings.upstream_idle_connections)
+        self.trusted = TrustedProxies(settings.trusted_proxies)
+        self.live: Runtime | None = None
+        self.revision = ""
+        self.last_error = ""
+        self.is_draining = False
+        self.connections: set[ClientConnection] = set()
+        # A cache key's identity part is keyed with a secret of this process: keys say nothing about credentials.
+        self.secret = secrets.token_bytes(32)
+        self.on_finish: Callable[[Exchange], None] | None = None  # tracing, where it is on
+        self.date = b""
+        self._id_prefix = secrets.token_hex(8).encode()
+        self._id = secrets.randbits(62)
+        self._wheel: asyncio.Task[None] | None = None
+        self._tell_time()
+
+    # --- documents -----------------------------------------------------------------------------------------------------
+
+    def accept(self, config: ConfigDocument, endpoints: EndpointsDocument) -> None:
+        """Build a runtime and swap it in. `Refused` (and nothing changes) when the documents cannot be built."""
+        started = monotonic()
+        try:
+            built = runtime.build(
+                config,
+                endpoints,
+                endpoint_of=self.pools.endpoint,
+                stats_of=self.stats.of,
+                older=self.live,
+                now=started,
+            )
+        except (LookupError, re2.error, ValueError) as error:
+            self.reject(str(error))
+            raise Refused(str(error)) from error
+        self.pools.address_policy = config.address_policy
+        self.live = built
+        self.revision = revision(config)
+        self.last_error = ""
+        self.pools.keep_only(built.upstreams)
+        self.stats.config_apply_seconds = monotonic() - started
+        log.info("serving a new document", extra={"revision": self.revision, "routes": len(config.routes)})
+
+    def reject(self, error: str) -> None:
+        """A new state was refused before it became a runtime; the last good one goes on."""
+        self.stats.config_rejected += 1
+        self.last_error = error
+        log.error("refused a new document, the last good one goes on", extra={"error": error})
+
+    # --- identifiers ---------------------------------------------------------------------------------------------------
+
+    def next_id(self) -> tuple[bytes, bytes]:
+        """A request id (32 hex digits, also a valid trace id) and a span id (16). Unique, not secret."""
+        self._id += 1
+        number = b"%016x" % (self._id & 0xFFFFFFFFFFFFFFFF)
+        return self._id_prefix + number, number
+
+    def trace_id(self, span_id: bytes) -> bytes:
+        """The trace id of a trace that starts here with this span."""
+        return self._id_prefix + span_id
+
+    # --- the wheel -----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the wheel; the loop must run."""
+        self._wheel = asyncio.get_running_loop().create_task(self._turn(), name="wheel")
+
+    async def stop(self) -> None:
+        """Stop the wheel and close what is still open."""
+        if self._wheel is not None:
+            self._wheel.cancel()
+            await asyncio.gather(self._wheel, return_exceptions=True)
+        for connection in list(self.connections):
+            connection.abort()
+        self.pools.close()
+
+    async def _turn(self) -> None:
+        while True:
+            await asyncio.sleep(TICK)
+            now = monotonic()
+            self._tell_time()
+            for connection in [connection for connection in self.connections if connection.deadline <= now]:
+                connection.on_deadline()
+            self.pools.sweep(now)
+            if self.live is not None:
+                for bucket in self.live.buckets.values():
+                    bucket.forget_idle(now, _IDLE_KEYS_A_TICK)
+            self.access_log.tick(now)
+
+    def _tell_time(self) -> None:
+        self.date = formatdate(time(), usegmt=True).encode()

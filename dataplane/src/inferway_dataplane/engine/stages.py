@@ -1,0 +1,180 @@
+"""The stages of a request, in the one order there is. Each asks the core for a decision, performs it, and goes on.
+
+A stage returns True to go on, and False when the exchange has its answer or waits for one.
+"""
+
+from collections.abc import Callable
+from math import ceil
+from random import random
+
+from inferway_dataplane.core import balancing, caching, limits, problems, rewriting
+from inferway_dataplane.core.limits import Bucket
+from inferway_dataplane.core.runtime import Destination
+from inferway_dataplane.engine import answers, forwarding
+from inferway_dataplane.engine.exchange import Exchange
+from inferway_dataplane.observe import count_in
+from inferway_dataplane.stores.memory import variant_key
+
+Stage = Callable[[Exchange], bool]
+
+
+def identify(exchange: Exchange) -> bool:
+    """Who asks, and under which id it is told."""
+    client = exchange.client
+    head = exchange.head
+    exchange.request_id, exchange.span_id = exchange.gateway.next_id()
+    if client.is_trusted:
+        if head.forwarded_for is not None:
+            exchange.client_ip = exchange.gateway.trusted.client(client.peer, head.forwarded_for)
+        if head.request_id is not None and forwarding.is_well_formed_id(head.request_id):
+            exchange.request_id = head.request_id
+    return True
+
+
+def route(exchange: Exchange) -> bool:
+    """Which rule, and what a rule answers by itself."""
+    if exchange.problem is not None:
+        return exchange.refuse(exchange.problem)
+    runtime = exchange.gateway.live
+    if runtime is None:
+        return exchange.refuse(problems.NO_ROUTE)
+    exchange.runtime = runtime
+    head = exchange.head
+    if head.path == b"*":
+        return exchange.answer(204, b"allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n")
+    entry = runtime.table.find(head)
+    if entry is None:
+        return exchange.refuse(problems.NO_ROUTE)
+    exchange.rule = rule = entry.rule
+    exchange.prefix = entry.path
+    exchange.stats = rule.stats
+    if rule.problem is not None:
+        return exchange.refuse(rule.problem)
+    if head.content_length > rule.max_request_body:
+        return exchange.refuse(problems.BODY_TOO_LARGE)
+    return True
+
+
+def limit(exchange: Exchange) -> bool:
+    """Take from every bucket, or from none."""
+    rule = exchange.rule
+    if rule is None or not rule.buckets:
+        return True
+    now = exchange.started
+    client_ip = exchange.client_ip
+    head = exchange.head
+    questions = [
+        (bucket, None if key_of is None else key_of(head, client_ip), 1)
+        for bucket, key_of in zip(rule.buckets, rule.keys, strict=True)
+    ]
+    refusing = limits.judge(questions, now)
+    if refusing is not None:
+        return _refuse_by_limit(exchange, refusing, questions, now)
+    if rule.telling is not None:
+        levels = [(bucket, bucket.tats[key] - now) for bucket, key, _ in questions]
+        exchange.limit_lines = rule.telling.lines(levels, None, 0)
+    return True
+
+
+def _refuse_by_limit(exchange: Exchange, refusing: Bucket, questions: list[limits.Question], now: float) -> bool:
+    rule = exchange.rule
+    refusing.dropped += 1
+    key = next(key for bucket, key, _ in questions if bucket is refusing)
+    retry = refusing.level(key, now, 1, limited=True).retry
+    after = max(1, ceil(retry - 1e-9)) if retry >= 0 else 0
+    if rule is not None and rule.telling is not None:
+        levels = [(bucket, max(bucket.tats.get(key, now) - now, 0.0)) for bucket, key, _ in questions]
+        exchange.limit_lines = rule.telling.lines(levels, refusing, after)
+    extra: dict[str, object] = {"limit": refusing.name, "policy": refusing.policy}
+    if after:
+        extra["retryAfter"] = after
+    return exchange.refuse(problems.RATE_LIMITED, b"retry-after: %d\r\n" % after if after else b"", extra)
+
+
+def respond(exchange: Exchange) -> bool:
+    """What the rule answers by itself: preflights, redirects, direct responses. They are limited like all else."""
+    rule = exchange.rule
+    if rule is None:
+        return True
+    if rule.cors is not None:
+        fields = rule.cors.preflight(exchange.head)
+        if fields is not None:
+            return exchange.answer(204, answers.lines(fields))
+    if rule.redirect is not None:
+        location = rewriting.location(rule.redirect, exchange.head, exchange.prefix, exchange.client.scheme)
+        return exchange.answer(rule.redirect.status, _edited(exchange, [(b"location", location)]))
+    if rule.respond is not None:
+        own = rule.respond
+        return exchange.answer(own.status, _edited(exchange, []), own.content_type.encode(), own.body.encode())
+    return True
+
+
+def _edited(exchange: Exchange, fields: list[tuple[bytes, bytes]]) -> bytes:
+    edits = exchange.rule.response_edits if exchange.rule is not None else None
+    return answers.lines(edits.apply(fields) if edits is not None else fields)
+
+
+def cache(exchange: Exchange) -> bool:
+    """Answer from the store, or remember where the answer will go."""
+    rule = exchange.rule
+    if rule is None or rule.cache is None:
+        return True
+    head = exchange.head
+    if head.method not in (b"GET", b"HEAD"):
+        return _bypass(exchange, "method")
+    if head.has_body:
+        return _bypass(exchange, "body")
+    no_use, no_store = caching.request_forbids(head)
+    if no_store:
+        return _bypass(exchange, "request")
+    gateway = exchange.gateway
+    key = rule.cache.key(head, gateway.secret)
+    if not no_use:
+        names = gateway.store.vary(key)
+        now = exchange.started
+        stored = gateway.store.get(variant_key(key, caching.variant(names, head)) if names else key, now)
+        if stored is not None:
+            count_in(rule.stats.hits, "fresh")
+            exchange.outcome = "HIT"
+            age = b"age: %d\r\n" % int(stored.age + now - stored.received)
+            exchange.put(stored.status, answers.status_line(stored.status) + stored.head + age, stored.body)
+            return False
+    rule.stats.misses += 1
+    exchange.outcome = "MISS"
+    exchange.cache_key = key
+    return True
+
+
+def _bypass(exchange: Exchange, reason: str) -> bool:
+    exchange.outcome = "BYPASS"
+    count_in(exchange.stats.bypasses, reason)
+    return True
+
+
+def forward(exchange: Exchange) -> bool:
+    """Choose where it goes, and send it there."""
+    rule = exchange.rule
+    if rule is None:
+        return exchange.refuse(problems.NO_ROUTE)
+    destination: Destination | None = rule.destinations.choose(random())  # noqa: S311 - balance, not secrecy
+    if destination is None:
+        return exchange.refuse(problems.NO_BACKEND)
+    if destination.problem is not None:
+        return exchange.refuse(destination.problem)
+    exchange.destination = destination
+    endpoints = destination.endpoints
+    endpoint = endpoints[0] if len(endpoints) == 1 else balancing.least_loaded(endpoints, random())  # noqa: S311
+    if exchange.head.expects_continue and not exchange.is_request_complete:
+        exchange.client.write(answers.CONTINUE)
+    exchange.send(endpoint, forwarding.request(exchange, rule, destination))
+    return False
+
+
+ORDER: tuple[Stage, ...] = (
+    identify,  # everything that follows is told under an id, refusals too
+    route,  # a broken rule fails closed here
+    limit,  # before the cache: what is refused costs no more than this
+    respond,
+    cache,
+    forward,
+)

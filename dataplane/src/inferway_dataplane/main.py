@@ -1,0 +1,149 @@
+"""The data-plane process: wires everything, owns the signals, starts and stops both servers."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from time import monotonic
+
+import uvicorn
+import uvloop
+
+from inferway_dataplane import admin, process_log
+from inferway_dataplane.access_log import AccessLog
+from inferway_dataplane.engine.downstream import protocol_class
+from inferway_dataplane.engine.gateway import Gateway
+from inferway_dataplane.settings import Settings, address_and_port
+from inferway_dataplane.sources import Refused, Source
+
+log = logging.getLogger("inferway")
+
+_BACKLOG = 2048
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server without its signal handlers: two servers share this loop, and `DataPlane` owns the signals."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class DataPlane:
+    """Both servers and the gateway between them. `start` and `stop` may be used without signals (tests)."""
+
+    def __init__(self, settings: Settings, source: Source) -> None:
+        self.settings = settings
+        self.source = source
+        self.access_log = AccessLog(
+            settings.access_log_rate, enabled=settings.access_log, query=settings.access_log_query
+        )
+        self.gateway = Gateway(settings, self.access_log)
+        self._servers: list[tuple[_Server, asyncio.Task[None]]] = []
+        self._source: asyncio.Task[None] | None = None
+        self.listen = ("", 0)
+        self.admin = ("", 0)
+
+    async def start(self) -> None:
+        """Listen, once there is a document to serve. Raises `Refused` (no first document) or `OSError` (no port)."""
+        loop = asyncio.get_running_loop()
+        data_socket = _bind(self.settings.listen)
+        admin_socket = _bind(self.settings.admin)
+        self.listen, self.admin = data_socket.getsockname()[:2], admin_socket.getsockname()[:2]
+        self.gateway.start()
+        self._source = loop.create_task(self.source.follow(self.gateway), name="source")
+        while self.gateway.live is None:
+            if self._source.done():
+                data_socket.close()
+                admin_socket.close()
+                await self._source
+                raise Refused("the source ended without a document")
+            await asyncio.sleep(0.01)
+        config = {"lifespan": "off", "log_config": None, "access_log": False, "backlog": _BACKLOG, "ws": "none"}
+        await self._serve(uvicorn.Config(admin.app(self), **config), admin_socket)  # type: ignore[arg-type]
+        # uvicorn only ever calls what `http=` is given; that it is a class is its annotation's wish alone.
+        data = uvicorn.Config(admin.nothing, http=protocol_class(self.gateway), **config)  # type: ignore[arg-type]
+        await self._serve(data, data_socket)
+
+    async def _serve(self, config: uvicorn.Config, listener: socket.socket) -> None:
+        server = _Server(config)
+        task = asyncio.get_running_loop().create_task(server.serve(sockets=[listener]))
+        self._servers.append((server, task))
+        while not server.started:
+            if task.done():
+                await task
+                raise RuntimeError("a server ended before it had started")
+            await asyncio.sleep(0.005)
+
+    async def stop(self) -> None:
+        """Close the listeners, finish what is in flight within `drain_timeout`, then close the rest."""
+        if self._source is not None:
+            self._source.cancel()
+            await asyncio.gather(self._source, return_exceptions=True)
+        # The data server first: the admin port answers until everything else is done.
+        for server, task in reversed(self._servers):
+            server.should_exit = True
+            deadline = monotonic() + (self.settings.drain_timeout if server is self._servers[-1][0] else 1.0)
+            while not task.done() and monotonic() < deadline:
+                await asyncio.wait([task], timeout=0.1)
+            if not task.done():
+                server.force_exit = True
+                for connection in list(server.server_state.connections):
+                    connection.transport.abort()
+            await asyncio.gather(task, return_exceptions=True)
+        await self.gateway.stop()
+        self.access_log.close()
+
+    async def run(self) -> int:
+        """Start, serve until a signal, drain, stop. Returns the exit code."""
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal, stopping)
+        try:
+            await self.start()
+        except (Refused, OSError) as error:
+            sys.stderr.write(f"inferway: {error}\n")
+            await self.gateway.stop()
+            self.access_log.close()
+            return 1
+        log.info("ready", extra={"listen": "{}:{}".format(*self.listen), "admin": "{}:{}".format(*self.admin)})
+        await stopping.wait()
+        self.gateway.is_draining = True
+        log.info("draining", extra={"delay_seconds": self.settings.drain_delay})
+        await asyncio.sleep(self.settings.drain_delay)
+        await self.stop()
+        log.info("stopped")
+        return 0
+
+    def _on_signal(self, stopping: asyncio.Event) -> None:
+        if stopping.is_set():
+            # Somebody is in a hurry, and means it.
+            raise SystemExit(1)
+        stopping.set()
+
+
+def _bind(listen: str) -> socket.socket:
+    host, port = address_and_port(listen)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise OSError(f"cannot listen on {listen}: {error.strerror}") from None
+    listener.setblocking(False)
+    return listener
+
+
+def serve(settings: Settings, source: Source) -> int:
+    """Run the data plane until a signal. Returns the exit code: 0 after a graceful stop, 1 when it could not start."""
+    process_log.configure(settings.log_level)
+    try:
+        return uvloop.run(DataPlane(settings, source).run())
+    except SystemExit as stop:
+        return int(stop.code or 0)
