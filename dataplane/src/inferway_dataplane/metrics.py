@@ -52,6 +52,7 @@ class GatewayCollector(Collector):
         return sums
 
     def _durations(self) -> Iterator[Metric]:
+        self._gateway.stats.settle()
         for name, text, field in (
             ("request_duration_seconds", "From a request's head to the end of its answer.", "duration"),
             ("upstream_duration_seconds", "From sending a request to the head of its answer.", "upstream"),

@@ -135,6 +135,7 @@ class RequestHead:
         "expects_continue",
         "fields",
         "forwarded_for",
+        "has_connection",
         "host",
         "is_chunked",
         "is_http_1_1",
@@ -160,6 +161,7 @@ class RequestHead:
         self.content_length = -1  # -1 = no Content-Length
         self.is_chunked = False
         self.expects_continue = False
+        self.has_connection = False
         self.credentials = False
         self.caching = False
         self.forwarded_for: list[bytes] | None = None
@@ -251,6 +253,7 @@ def read_request(method: bytes, fields: Fields, is_http_1_1: bool) -> RequestHea
 
 
 def _connection(head: RequestHead, value: bytes, nominated: list[bytes] | None) -> list[bytes] | None:
+    head.has_connection = True
     lower = value.lower()
     if lower == b"keep-alive":
         head.keep_alive = True
@@ -334,6 +337,8 @@ def read_response(status: int, fields: Fields, keep_alive: bool) -> ResponseHead
                 return None
             head.is_chunked = True
         elif kind == CONNECTION:
+            if value == b"keep-alive":
+                continue
             tokens = [token.strip(b" \t") for token in value.lower().split(b",")]
             nominated = (nominated or []) + tokens
     if head.is_chunked and head.content_length >= 0:

@@ -14,6 +14,8 @@ from typing import Final, NamedTuple
 
 # Sums of binary fractions drift by parts in 10^16; a nanosecond of tolerance forgives that and nothing else.
 _TOLERANCE: Final = 1e-9
+# What is told of a level is cut to whole units; the clock's own grain must not cost one.
+_GRAIN: Final = 1e-3
 
 
 class Level(NamedTuple):
@@ -47,7 +49,7 @@ class Bucket:
         if self.denies:
             return Level(True, 0, 0.0, -1)
         ahead = max(self.tats.get(key, now) - now, 0.0)
-        remaining = int((self.reach - ahead) / self.interval + _TOLERANCE)
+        remaining = int((self.reach - ahead) / self.interval + _GRAIN)
         retry = -1.0
         if limited and cost <= self.burst:
             retry = ahead + cost * self.interval - self.reach
@@ -93,7 +95,7 @@ def judge(questions: tuple[Question, ...] | list[Question], now: float) -> Bucke
     """Admit by all or by none. Returns the bucket that refuses (the one to wait longest for), or None = admitted."""
     refusing: Bucket | None = None
     longest = 0.0
-    ahead: list[float] = []
+    ahead = []
     for bucket, key, cost in questions:
         tat = bucket.tats.get(key, now)
         if tat < now:
@@ -112,8 +114,9 @@ def judge(questions: tuple[Question, ...] | list[Question], now: float) -> Bucke
         if cost:
             tats = bucket.tats
             tats[key] = tat
-            tats.move_to_end(key)
-            if len(tats) > bucket.max_keys:
-                tats.popitem(last=False)
-                bucket.evicted += 1
+            if key is not None:  # the one key of a limit without keys needs no order
+                tats.move_to_end(key)
+                if len(tats) > bucket.max_keys:
+                    tats.popitem(last=False)
+                    bucket.evicted += 1
     return None

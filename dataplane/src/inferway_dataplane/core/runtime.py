@@ -59,12 +59,11 @@ class Rule:
 
     __slots__ = (
         "backend_timeout",
-        "buckets",
         "cache",
         "connect_timeout",
         "cors",
         "destinations",
-        "keys",
+        "limits",
         "max_request_body",
         "max_response_header",
         "name",
@@ -76,6 +75,7 @@ class Rule:
         "response_edits",
         "rewrite",
         "route",
+        "stages",
         "stats",
         "stream_idle",
         "telling",
@@ -85,6 +85,7 @@ class Rule:
         self.route = route.id
         self.name = rule.name
         self.problem = _refusal(rule)
+        self.stages: tuple[Any, ...] = ()  # those of the engine's that this rule needs; the engine sets them
         self.redirect = rule.redirect
         self.respond = rule.respond
         self.rewrite = rule.rewrite
@@ -103,10 +104,15 @@ class Rule:
         limits = [
             (policy, limit) for name in rule.policies for policy in (build.policies[name],) for limit in policy.limits
         ]
-        self.buckets = tuple(build.bucket(policy, limit) for policy, limit in limits)
-        self.keys = tuple(key_of(limit.key, route.id, rule.name) for _, limit in limits)
+        self.limits = tuple(
+            (build.bucket(policy, limit), key_of(limit.key, route.id, rule.name)) for policy, limit in limits
+        )
         styles = [policy.headers for policy, _ in limits]
-        self.telling = Telling(list(zip(self.buckets, styles, strict=True))) if set(styles) - {"Off"} else None
+        self.telling = (
+            Telling([(bucket, style) for (bucket, _), style in zip(self.limits, styles, strict=True)])
+            if set(styles) - {"Off"}
+            else None
+        )
         self.stats = build.stats_of(route.id, rule.name)
 
 
@@ -119,7 +125,7 @@ def _refusal(rule: RuleDocument) -> Problem | None:
 class Runtime:
     """What one request reads once and keeps: its view of the world."""
 
-    __slots__ = ("buckets", "config", "endpoints", "table", "upstreams")
+    __slots__ = ("buckets", "config", "endpoints", "rules", "table", "upstreams")
 
     def __init__(
         self,
@@ -128,7 +134,9 @@ class Runtime:
         table: RoutingTable[Rule],
         buckets: dict[object, Bucket],
         upstreams: set[Any],
+        rules: list[Rule],
     ) -> None:
+        self.rules = rules
         self.upstreams = upstreams
         self.config = config
         self.endpoints = endpoints
@@ -204,15 +212,17 @@ def build(
     """Compile the documents. Raises `LookupError` where they do not fit together, `re2.error` for a bad pattern."""
     made = _Build(config, endpoints, endpoint_of, stats_of, older, now)
     claims = []
+    rules = []
     for age, route in enumerate(config.routes):
         for index, document in enumerate(route.rules):
             rule = Rule(route, document, made)
+            rules.append(rule)
             claims += [
                 Claim(hostname, match, age, index, rule)
                 for hostname in route.hostnames or ("",)
                 for match in document.matches
             ]
-    return Runtime(config, endpoints, RoutingTable(claims), made.buckets, made.upstreams)
+    return Runtime(config, endpoints, RoutingTable(claims), made.buckets, made.upstreams, rules)
 
 
 def key_of(parts: tuple[KeyPart, ...], route: str, rule: str) -> KeyOf | None:

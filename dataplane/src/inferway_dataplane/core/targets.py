@@ -12,7 +12,9 @@ _REG_NAME: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,
 _IPV6: Final = frozenset(b"0123456789abcdef:.")
 _MEMO_BOUND: Final = 4096
 
+# Bounded memos of pure functions: the same few hosts and paths come with most requests.
 _hosts: dict[bytes, bytes | None] = {}
+_paths: dict[bytes, bytes] = {}
 
 
 def locate(head: RequestHead, target: bytes) -> Problem | None:
@@ -31,7 +33,7 @@ def locate(head: RequestHead, target: bytes) -> Problem | None:
             raw_host, target = split
             head.raw_host = raw_host
     if raw_host is not None:
-        host = host_of(raw_host)
+        host = _hosts.get(raw_host) or host_of(raw_host)
         if host is None:
             return problems.BAD_HOST
         head.host = host
@@ -41,10 +43,16 @@ def locate(head: RequestHead, target: bytes) -> Problem | None:
         head.query = query
     if b"#" in target:
         return problems.BAD_TARGET
-    try:
-        head.match_path = match_path(path)
-    except AmbiguousPath:
-        return problems.AMBIGUOUS_PATH
+    known = _paths.get(path)
+    if known is None:
+        try:
+            known = match_path(path)
+        except AmbiguousPath:
+            return problems.AMBIGUOUS_PATH
+        if len(_paths) >= _MEMO_BOUND:
+            _paths.clear()
+        _paths[path] = known
+    head.match_path = known
     return None
 
 

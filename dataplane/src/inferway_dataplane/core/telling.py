@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from math import ceil
-from typing import Literal
+from typing import Final, Literal
 
 from inferway_dataplane.core.limits import Bucket
+
+# The clock's own grain must not cost a unit of what is told.
+_GRAIN: Final = 1e-3
 
 Style = Literal["Standard", "Legacy", "Off"]
 
@@ -18,7 +21,8 @@ class Telling:
         names = _labels([bucket for bucket, style in buckets if style == "Standard"])
         self._standard = tuple(index for index, (_, style) in enumerate(buckets) if style == "Standard")
         self._legacy = tuple(index for index, (_, style) in enumerate(buckets) if style == "Legacy")
-        self._formats = tuple(b"%b;r=%%d;t=%%d" % name.replace(b"%", b"%%") for name in names)
+        formats = [b"%b;r=%%d;t=%%d" % name.replace(b"%", b"%%") for name in names]
+        self._formats = tuple(zip(formats, self._standard, strict=True))
         items = [
             b"%b;q=%d;w=%d" % (name, buckets[index][0].burst, window(buckets[index][0]))
             for name, index in zip(names, self._standard, strict=True)
@@ -30,10 +34,13 @@ class Telling:
         lines = b""
         if self._policy:
             items = []
-            for text, index in zip(self._formats, self._standard, strict=True):
+            for text, index in self._formats:
                 bucket, ahead = levels[index]
-                remaining, wait = _standing(bucket, ahead)
-                items.append(text % (remaining, retry_after if bucket is refusing else wait))
+                free = (bucket.reach - ahead) / bucket.interval + _GRAIN
+                if free >= 1 and not bucket.denies:
+                    items.append(text % (free, 0))
+                else:
+                    items.append(text % (0, retry_after if bucket is refusing else _standing(bucket, ahead)[1]))
             lines = self._policy + b", ".join(items) + b"\r\n"
         if self._legacy:
             # One set of legacy fields can tell of one limit only: the one nearest to its end.
@@ -53,7 +60,7 @@ def _standing(bucket: Bucket, ahead: float) -> tuple[int, int]:
     """Whole units left, and whole seconds until there is one more (0 while any is left)."""
     if bucket.denies:
         return 0, 0
-    free = (bucket.reach - ahead) / bucket.interval + 1e-9
+    free = (bucket.reach - ahead) / bucket.interval + _GRAIN
     if free >= 1:
         return int(free), 0
     return 0, ceil((1 - free) * bucket.interval)

@@ -5,6 +5,9 @@ from typing import Final
 
 from inferway_dataplane.core.heads import Fields
 
+_END: Final = b"\r\n"
+_FIELD: Final = b": ".join
+
 STATUS_LINES: Final = {code.value: b"HTTP/1.1 %d %b\r\n" % (code.value, code.phrase.encode()) for code in HTTPStatus}
 
 
@@ -15,7 +18,7 @@ def status_line(status: int) -> bytes:
 
 def lines(fields: Fields) -> bytes:
     """Field lines, rebuilt from parsed fields: nothing of a peer's raw bytes passes."""
-    return b"".join([b"%b: %b\r\n" % field for field in fields])
+    return _END.join(map(_FIELD, fields)) + _END if fields else b""
 
 
 def chunk(data: bytes) -> bytes:

@@ -15,9 +15,9 @@ import httptools
 from inferway_dataplane.core import heads, problems, targets
 from inferway_dataplane.core.heads import Fields, RequestHead
 from inferway_dataplane.core.problems import Problem
+from inferway_dataplane.engine import stages
 from inferway_dataplane.engine.exchange import Exchange
 from inferway_dataplane.engine.gateway import Gateway
-from inferway_dataplane.engine.stages import ORDER, Stage
 from inferway_dataplane.engine.upstream import HIGH_WATER, NEVER
 from inferway_dataplane.observe import count_in
 
@@ -35,7 +35,7 @@ class ClientConnection(asyncio.Protocol):
     __slots__ = (
         "_fed",
         "_fields",
-        "_head_started",
+        "_head_timeout",
         "_holds",
         "_is_deaf",
         "_is_head_done",
@@ -43,12 +43,12 @@ class ClientConnection(asyncio.Protocol):
         "_receiving",
         "_target",
         "_waiting",
+        "_watched",
         "current",
         "deadline",
         "gateway",
         "is_closing",
         "is_trusted",
-        "order",
         "peer",
         "peer_bytes",
         "registry",
@@ -60,7 +60,6 @@ class ClientConnection(asyncio.Protocol):
         """`registry` is uvicorn's set of open connections, which its graceful stop waits for."""
         self.gateway = gateway
         self.registry = registry
-        self.order: tuple[Stage, ...] = ORDER
         self.transport: Any = None
         self.peer = ""
         self.peer_bytes = b""
@@ -78,6 +77,10 @@ class ClientConnection(asyncio.Protocol):
         self._fields: Fields = []
         self._fed = 0  # bytes since the last message ended, while a head is incomplete
         self._is_head_done = False
+        self._head_timeout = gateway.settings.head_timeout
+        # Fewer bytes than this cannot break any limit on heads, so nothing has to be added up.
+        settings = gateway.settings
+        self._watched = min(settings.max_request_line, settings.max_header_bytes, 4 * settings.max_header_count)
 
     # --- asyncio.Protocol ------------------------------------------------------------------------------------------------
 
@@ -123,11 +126,11 @@ class ClientConnection(asyncio.Protocol):
         if self._is_deaf or (self.is_closing and self._receiving is None):
             return
         if not self._is_head_done:
-            if not self._fed and self.current is None:
-                self.deadline = monotonic() + self.gateway.settings.head_timeout
+            if not self._fed:
+                self.deadline = self.gateway.coarse_now + self._head_timeout
             self._fed += len(data)
         elif self._receiving is not None:
-            self.deadline = monotonic() + self.gateway.settings.body_idle_timeout
+            self.deadline = self.gateway.coarse_now + self.gateway.settings.body_idle_timeout
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -135,8 +138,8 @@ class ClientConnection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._on_parser_error(error)
             return
-        if not self._is_head_done and self._fed > self.gateway.settings.max_header_bytes:
-            self._check_size(incomplete=True)
+        if self._fed > self._watched and not self._is_head_done:
+            self._check_incomplete()
 
     # --- httptools ---------------------------------------------------------------------------------------------------------
 
@@ -156,15 +159,20 @@ class ClientConnection(asyncio.Protocol):
         self.deadline = NEVER
         parser = self._parser
         fields, target = self._fields, self._target
-        if self._fed > self.gateway.settings.max_header_bytes // 4:
+        if self._fed > self._watched:
             problem = self._size_problem()
             if problem is not None:
                 raise _Refusal(problem)
-        version = parser.get_http_version()
-        if version != "1.1" and version != "1.0":
-            raise _Refusal(problems.BAD_VERSION)
         method = parser.get_method()
-        head = heads.read_request(method, fields, version == "1.1")
+        # Asking for the version makes a string. Without a Connection field, keep-alive says as much: only HTTP/1.1 has it.
+        is_http_1_1 = parser.should_keep_alive()
+        head = heads.read_request(method, fields, is_http_1_1)
+        if not is_http_1_1 or isinstance(head, Problem) or head.has_connection:
+            version = parser.get_http_version()
+            if version not in ("1.1", "1.0"):
+                raise _Refusal(problems.BAD_VERSION)
+            if is_http_1_1 != (version == "1.1"):
+                head = heads.read_request(method, fields, version == "1.1")
         if isinstance(head, Problem):
             raise _Refusal(head)
         problem = targets.locate(head, target)
@@ -178,7 +186,7 @@ class ClientConnection(asyncio.Protocol):
     def _take_turn(self, exchange: Exchange) -> None:
         if self.current is None:
             self.current = exchange
-            exchange.advance()
+            stages.begin(exchange)
         else:
             self._waiting.append(exchange)
             self.pause("pipeline")
@@ -238,17 +246,18 @@ class ClientConnection(asyncio.Protocol):
             self._next()
 
     def _next(self) -> None:
-        self._holds.discard("body")
-        self.resume("upstream")
+        if self._holds:
+            self.resume("body")
+            self.resume("upstream")
         if self._waiting:
             self.current = self._waiting.popleft()
             if not self._waiting:
                 self.resume("pipeline")
-            self.current.advance()
+            stages.begin(self.current)
         else:
             self.current = None
             if not self._fed:
-                self.deadline = monotonic() + self.gateway.settings.idle_timeout
+                self.deadline = self.gateway.coarse_now + self.gateway.settings.idle_timeout
 
     # --- ends --------------------------------------------------------------------------------------------------------------------
 
@@ -323,8 +332,12 @@ class ClientConnection(asyncio.Protocol):
         exchange.is_close_after = True
         self._take_turn(exchange)
 
-    def _check_size(self, *, incomplete: bool) -> None:
-        problem = self._size_problem() or (problems.HEAD_TOO_LARGE if incomplete else None)
+    def _check_incomplete(self) -> None:
+        problem = self._size_problem()
+        settings = self.gateway.settings
+        if problem is None and self._fed > settings.max_header_bytes + settings.max_request_line:
+            # What was fed is more than what was parsed: one field so long that the parser has not told of it yet.
+            problem = problems.HEAD_TOO_LARGE
         if problem is not None:
             self._refuse_unread(problem)
 
@@ -356,7 +369,7 @@ class ClientConnection(asyncio.Protocol):
             self.data_received(rest)
 
 
-class _Refusal(Exception):
+class _Refusal(Exception):  # noqa: N818 - it names what happens
     """Carries a problem out of a parser callback."""
 
     def __init__(self, problem: Problem) -> None:

@@ -6,6 +6,7 @@ what truly waits (a new connection) is a task.
 """
 
 import asyncio
+from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +29,7 @@ class Exchange:
     """The state of one request. `outcome` is the cache's (HIT, MISS, BYPASS), None where no cache is involved."""
 
     __slots__ = (
+        "answered_at",
         "body",
         "body_size",
         "bytes_sent",
@@ -41,6 +43,7 @@ class Exchange:
         "destination",
         "gateway",
         "has_answered",
+        "has_passed",
         "head",
         "is_chunking",
         "is_close_after",
@@ -48,6 +51,7 @@ class Exchange:
         "is_head_request",
         "is_request_complete",
         "is_resent",
+        "is_whole",
         "limit_lines",
         "out",
         "outcome",
@@ -60,10 +64,10 @@ class Exchange:
         "runtime",
         "sent_at",
         "span_id",
+        "stages",
         "started",
         "stats",
         "status",
-        "step",
         "upstream",
         "upstream_seconds",
     )
@@ -73,7 +77,7 @@ class Exchange:
         self.gateway = client.gateway
         self.head = head
         self.started = started
-        self.step = 0
+        self.stages: Iterator[Callable[[Exchange], bool]] = iter(())
         self.runtime: Runtime | None = None
         self.rule: Rule | None = None
         self.stats: RuleStats = self.gateway.stats.unrouted
@@ -106,27 +110,20 @@ class Exchange:
         self.collected_size = 0
         self.pending_store: tuple[Stored, tuple[bytes, ...]] | None = None
         self.has_answered = False
+        self.answered_at = 0.0
+        self.has_passed = False  # a part of the upstream's answer has gone to the client
         self.is_chunking = False
         self.is_close_after = not head.keep_alive
         self.is_finished = False
+        self.is_whole = False  # the whole answer came in one piece
 
     # --- stages ----------------------------------------------------------------------------------------------------------
 
     def advance(self) -> None:
-        """Run the stages from where it stands until one of them holds the exchange."""
-        order = self.client.order
-        while order[self.step](self):
-            self.step += 1
-
-    @property
-    def stream_idle(self) -> float:
-        """Seconds between two pieces of the answer."""
-        return self.rule.stream_idle if self.rule is not None else 0.0
-
-    @property
-    def max_response_header(self) -> int:
-        """Bytes that the upstream's head may have."""
-        return self.rule.max_response_header if self.rule is not None else 0
+        """Run the stages until one of them holds the exchange. An iterator: calling again goes on where it was held."""
+        for stage in self.stages:
+            if not stage(self):
+                return
 
     # --- the request's body, from the client -------------------------------------------------------------------------------
 
@@ -197,7 +194,7 @@ class Exchange:
             self.body = None
             self.client.resume("body")
         deadline = min(now + rule.backend_timeout, self.started + rule.request_timeout)
-        connection.start(self, data, deadline)
+        connection.start(self, data, deadline, rule.stream_idle, rule.max_response_header)
 
     def _rule(self) -> Rule:
         if self.rule is None:
@@ -223,7 +220,8 @@ class Exchange:
         """The upstream's head has come: from here on the client's answer has begun."""
         rule = self._rule()
         head = self.head
-        self.upstream_seconds = monotonic() - self.sent_at
+        now = self.answered_at = monotonic()
+        self.upstream_seconds = now - self.sent_at
         self.stats.upstream.observe(self.upstream_seconds)
         self.status = status = answer.status
         fields = answer.passed
@@ -279,7 +277,9 @@ class Exchange:
             if self.is_chunking and self.upstream is not None and self.upstream.is_complete:
                 self.out.append(answers.LAST_CHUNK)
                 self.is_chunking = False
-            self.client.write(b"".join(self.out) if len(self.out) > 1 else self.out[0])
+            self.is_whole = not self.has_passed and self.upstream is not None and self.upstream.is_complete
+            self.has_passed = True
+            self.client.transport.write(b"".join(self.out))
             self.out.clear()
 
     def on_end(self) -> None:
@@ -288,7 +288,7 @@ class Exchange:
         if self.is_finished:
             return
         if self.is_chunking:
-            self.client.write(answers.LAST_CHUNK)
+            self.client.transport.write(answers.LAST_CHUNK)
         if self.collected is not None:
             storing.keep(self)
         if not self.is_request_complete:
@@ -330,7 +330,7 @@ class Exchange:
         self.code = problem.code
         if problem.allow:
             lines += b"allow: %b\r\n" % problem.allow.encode()
-        if problem.status in (503,):
+        if problem.status == 503:
             lines += b"retry-after: 1\r\n"
         if problem.closes:
             self.is_close_after = True
@@ -401,7 +401,8 @@ class Exchange:
         self.collected = None
         gateway = self.gateway
         stats = self.stats
-        total = monotonic() - self.started
+        # Where head and end arrived together, the head's time is the end's: one look at the clock less.
+        total = (self.answered_at if self.is_whole else monotonic()) - self.started
         stats.count(self.head.method, self.status)
         stats.duration.observe(total)
         gateway.stats.overhead.observe(total - self.upstream_seconds)

@@ -16,6 +16,7 @@ from inferway_dataplane.access_log import AccessLog
 from inferway_dataplane.core import runtime
 from inferway_dataplane.core.identity import TrustedProxies
 from inferway_dataplane.core.runtime import Runtime
+from inferway_dataplane.engine import stages
 from inferway_dataplane.engine.upstream import Pools
 from inferway_dataplane.observe import Stats
 from inferway_dataplane.settings import Settings
@@ -53,6 +54,7 @@ class Gateway:
         self.secret = secrets.token_bytes(32)
         self.on_finish: Callable[[Exchange], None] | None = None  # tracing, where it is on
         self.date = b""
+        self.coarse_now = 0.0  # monotonic, as of the last turn of the wheel: enough for time limits of seconds
         self._id_prefix = secrets.token_hex(8).encode()
         self._id = secrets.randbits(62)
         self._wheel: asyncio.Task[None] | None = None
@@ -75,6 +77,8 @@ class Gateway:
         except (LookupError, re2.error, ValueError) as error:
             self.reject(str(error))
             raise Refused(str(error)) from error
+        for rule in built.rules:
+            rule.stages = stages.needed(rule)
         self.pools.address_policy = config.address_policy
         self.live = built
         self.revision = revision(config)
@@ -119,15 +123,17 @@ class Gateway:
     async def _turn(self) -> None:
         while True:
             await asyncio.sleep(TICK)
-            now = monotonic()
             self._tell_time()
+            now = self.coarse_now
             for connection in [connection for connection in self.connections if connection.deadline <= now]:
                 connection.on_deadline()
             self.pools.sweep(now)
             if self.live is not None:
                 for bucket in self.live.buckets.values():
                     bucket.forget_idle(now, _IDLE_KEYS_A_TICK)
+            self.stats.settle()
             self.access_log.tick(now)
 
     def _tell_time(self) -> None:
+        self.coarse_now = monotonic()
         self.date = formatdate(time(), usegmt=True).encode()

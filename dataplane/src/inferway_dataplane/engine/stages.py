@@ -9,7 +9,7 @@ from random import random
 
 from inferway_dataplane.core import balancing, caching, limits, problems, rewriting
 from inferway_dataplane.core.limits import Bucket
-from inferway_dataplane.core.runtime import Destination
+from inferway_dataplane.core.runtime import Destination, Rule
 from inferway_dataplane.engine import answers, forwarding
 from inferway_dataplane.engine.exchange import Exchange
 from inferway_dataplane.observe import count_in
@@ -58,20 +58,21 @@ def route(exchange: Exchange) -> bool:
 def limit(exchange: Exchange) -> bool:
     """Take from every bucket, or from none."""
     rule = exchange.rule
-    if rule is None or not rule.buckets:
+    if rule is None:
         return True
     now = exchange.started
     client_ip = exchange.client_ip
     head = exchange.head
-    questions = [
-        (bucket, None if key_of is None else key_of(head, client_ip), 1)
-        for bucket, key_of in zip(rule.buckets, rule.keys, strict=True)
-    ]
+    questions: list[limits.Question] = []
+    for bucket, key_of in rule.limits:
+        questions.append((bucket, None if key_of is None else key_of(head, client_ip), 1))
     refusing = limits.judge(questions, now)
     if refusing is not None:
         return _refuse_by_limit(exchange, refusing, questions, now)
     if rule.telling is not None:
-        levels = [(bucket, bucket.tats[key] - now) for bucket, key, _ in questions]
+        levels = []
+        for bucket, key, _ in questions:
+            levels.append((bucket, bucket.tats[key] - now))
         exchange.limit_lines = rule.telling.lines(levels, None, 0)
     return True
 
@@ -164,17 +165,30 @@ def forward(exchange: Exchange) -> bool:
     exchange.destination = destination
     endpoints = destination.endpoints
     endpoint = endpoints[0] if len(endpoints) == 1 else balancing.least_loaded(endpoints, random())  # noqa: S311
+    if endpoint is None:
+        return exchange.refuse(problems.NO_ENDPOINTS)
     if exchange.head.expects_continue and not exchange.is_request_complete:
         exchange.client.write(answers.CONTINUE)
     exchange.send(endpoint, forwarding.request(exchange, rule, destination))
     return False
 
 
-ORDER: tuple[Stage, ...] = (
-    identify,  # everything that follows is told under an id, refusals too
-    route,  # a broken rule fails closed here
-    limit,  # before the cache: what is refused costs no more than this
-    respond,
-    cache,
-    forward,
+ORDER: tuple[tuple[Stage, Callable[[Rule], bool]], ...] = (
+    # after `identify` and `route`, by which the rule is known: each with the rules that need it
+    (limit, lambda rule: bool(rule.limits)),  # before the cache: what is refused costs no more than this
+    (respond, lambda rule: bool(rule.cors or rule.redirect or rule.respond)),
+    (cache, lambda rule: rule.cache is not None),
+    (forward, lambda rule: True),
 )
+
+
+def needed(rule: Rule) -> tuple[Stage, ...]:
+    """The stages of a rule. A feature costs only those who use it."""
+    return tuple(stage for stage, is_needed in ORDER if is_needed(rule))
+
+
+def begin(exchange: Exchange) -> None:
+    """Run a request through its stages until one of them holds it."""
+    if identify(exchange) and route(exchange) and exchange.rule is not None:
+        exchange.stages = iter(exchange.rule.stages)
+        exchange.advance()

@@ -20,8 +20,6 @@ class Receiver(Protocol):
     """What an upstream connection tells of the answer it reads. Exactly one of `on_end` and `on_broken` comes last."""
 
     is_head_request: bool
-    stream_idle: float
-    max_response_header: int
 
     def on_informational(self, status: int, fields: Fields) -> None: ...
     def on_head(self, head: ResponseHead) -> None: ...
@@ -63,11 +61,11 @@ class Endpoint:
                 return connection
         return None
 
-    async def connect(self, timeout: float) -> "UpstreamConnection":
-        """A new connection within `timeout` seconds; `ConnectFailed` says why not."""
+    async def connect(self, within: float) -> "UpstreamConnection":
+        """A new connection within so many seconds; `ConnectFailed` says why not."""
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(None if timeout == NEVER else timeout):
+            async with asyncio.timeout(None if within == NEVER else within):
                 address = await self._address(loop)
                 _, connection = await loop.create_connection(
                     lambda: UpstreamConnection(self),
@@ -105,6 +103,7 @@ class Pools:
         self.idle_timeout = idle_timeout
         self.idle_connections = idle_connections
         self.address_policy: addresses.Policy = "Cluster"
+        self.coarse_now = monotonic()  # as of the last turn of the wheel
         self.connections: set[UpstreamConnection] = set()
         self._endpoints: dict[tuple[str, int, bool], Endpoint] = {}
         self._tls: ssl.SSLContext | None = None
@@ -135,6 +134,7 @@ class Pools:
 
     def sweep(self, now: float) -> None:
         """End what waited too long. Called by the wheel."""
+        self.coarse_now = now
         late = [connection for connection in self.connections if connection.deadline <= now]
         for connection in late:
             connection.on_deadline()
@@ -160,8 +160,10 @@ class UpstreamConnection(asyncio.Protocol):
         "is_head_done",
         "is_reusable",
         "is_reused",
+        "max_head",
         "parser",
         "receiver",
+        "stream_idle",
         "transport",
     )
 
@@ -172,6 +174,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.parser = httptools.HttpResponseParser(self)
         self.deadline = NEVER
         self.is_reused = False
+        self.stream_idle = NEVER
+        self.max_head = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -186,8 +190,14 @@ class UpstreamConnection(asyncio.Protocol):
 
     # --- use ---------------------------------------------------------------------------------------------------------
 
-    def start(self, receiver: Receiver, data: bytes, deadline: float) -> None:
-        """Send the head (and what there is of the body) of a request and wait for its answer until `deadline`."""
+    def start(self, receiver: Receiver, data: bytes, deadline: float, stream_idle: float, max_head: int) -> None:
+        """Send the head (and what there is of the body) of a request and wait for its answer.
+
+        `deadline`: monotonic seconds until the head is there; `stream_idle`: seconds between two pieces of the body;
+        `max_head`: bytes that the head may have.
+        """
+        self.stream_idle = stream_idle
+        self.max_head = max_head
         self.receiver = receiver
         self.deadline = deadline
         self.endpoint.active += 1
@@ -222,7 +232,7 @@ class UpstreamConnection(asyncio.Protocol):
         else:
             self._reset()
             self.is_reused = True
-            self.deadline = monotonic() + endpoint.pools.idle_timeout
+            self.deadline = endpoint.pools.coarse_now + endpoint.pools.idle_timeout
             endpoint.idle.append(self)
         if receiver is not None:
             receiver.on_end()
@@ -281,14 +291,14 @@ class UpstreamConnection(asyncio.Protocol):
         if self.receiver is not receiver:
             return  # it was abandoned while it read
         if not self.is_head_done:
-            if self.head_bytes > receiver.max_response_header:
+            if self.head_bytes > self.max_head:
                 self._fail(problems.RESPONSE_HEAD_TOO_LARGE)
             return
         receiver.on_fed()
         if self.is_complete:
             self._complete()
         elif self.receiver is receiver:
-            self.deadline = monotonic() + receiver.stream_idle
+            self.deadline = self.endpoint.pools.coarse_now + self.stream_idle
 
     # --- httptools -----------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,96 @@
+"""One measurement: one proxy, one case, one number of connections, a few seconds."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from bench import load, origin, peers, procfs, verify
+
+EDGE = 0.3
+"""Seconds left out at both ends when cores are watched: wrk reads its script and connects, later it counts."""
+CHECK_SECONDS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cores:
+    load: int
+    proxy: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    per_second: float
+    cpu_us: float
+    """CPU time of all the proxy's threads, for one request."""
+    p50_us: int
+    p99_us: int
+    max_rss: int
+    proxy_busy: float
+    load_busy: float
+    stolen: float
+    """Percent of the proxy core's time that the hypervisor gave to somebody else."""
+    foreign: float
+    """Percent of the proxy core's time spent on neither the proxy nor nothing: somebody else is at work."""
+
+
+def measure(
+    running: peers.Running,
+    source: origin.Origin,
+    generator: load.Generator,
+    cores: Cores,
+    connections: int,
+    seconds: int,
+) -> Measurement:
+    wire_size = verify.sample(running)
+    # Also the warm-up. Answers are compared; requests still in flight at its end must be over before counting starts.
+    with generator.start(running.port, connections, CHECK_SECONDS, load.Mode.CHECK) as checking:
+        verify.check_pass(running, checking.finish(), wire_size)
+    _wait_until_quiet(source)
+
+    tree = running.server.tree()
+    tree.reset_peak()
+    judged_before = running.limits_judged() if running.limits_judged else 0
+    seen_before = source.requests_seen()
+    cpu_before = tree.cpu_seconds()
+    with generator.start(running.port, connections, seconds, load.Mode.MEASURE) as measuring:
+        time.sleep(EDGE)
+        busy_before, tree_before, began = procfs.read_cores(), tree.cpu_seconds(), time.monotonic()
+        time.sleep(seconds - 2 * EDGE)
+        busy_after, tree_spent, ended = procfs.read_cores(), tree.cpu_seconds_since(tree_before), time.monotonic()
+        result = measuring.finish()
+    cpu_seconds = tree.cpu_seconds_since(cpu_before)
+    seen_after = _wait_until_quiet(source)
+
+    verify.check_pass(running, result, wire_size)
+    verify.check_origin(running, seen_after - seen_before - 1, result, connections)
+    if running.limits_judged:
+        verify.check_limits(running, running.limits_judged() - judged_before, result)
+    verify.sample(running)
+
+    proxy = busy_before[cores.proxy], busy_after[cores.proxy]
+    proxy_busy = procfs.busy_percent(*proxy)
+    return Measurement(
+        per_second=result.per_second,
+        cpu_us=cpu_seconds / result.requests * 1e6,
+        p50_us=result.p50_us,
+        p99_us=result.p99_us,
+        max_rss=tree.memory().peak,
+        proxy_busy=proxy_busy,
+        load_busy=procfs.busy_percent(busy_before[cores.load], busy_after[cores.load]),
+        stolen=procfs.stolen_percent(*proxy),
+        foreign=max(0.0, proxy_busy - 100.0 * tree_spent / (ended - began)),
+    )
+
+
+def _wait_until_quiet(source: origin.Origin) -> int:
+    """wrk leaves with requests in flight; a slow proxy still forwards them for a while. Returns the origin's count,
+    as it would be without the questions asked here after the first."""
+    seen, asked = source.requests_seen(), 1
+    while True:
+        time.sleep(0.1)
+        now = source.requests_seen()
+        asked += 1
+        if now - seen == 1:
+            return now - (asked - 1)
+        seen = now

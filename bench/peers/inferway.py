@@ -1,0 +1,81 @@
+"""Inferway, started the way its README says: `inferway run DIR`, with the YAML a user would write.
+
+Everything that depends on its command line or on its resources stands here and nowhere else in bench/.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench import answer, peers, ports, servers
+
+API = "inferway.dev/v1alpha1"
+ENDLESS = {"rate": {"requests": 1_000_000, "per": "1s"}, "burst": 1_000_000, "scope": "Pod"}
+PER_CLIENT = [{"clientIP": {"prefixV4": 32, "prefixV6": 64}}]
+JUDGED = ("ratelimit",)
+"""Sent with every answer whose limits were judged (`onLimit.headers: Standard`, the default)."""
+
+
+def binary() -> Path:
+    return Path(sys.executable).with_name("inferway")
+
+
+def _resource(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": API, "kind": kind, "metadata": {"name": name, "namespace": "bench"}, "spec": spec}
+
+
+def routes(origin_port: int, case: peers.Case) -> list[dict[str, Any]]:
+    """Ten resources of one rule, one prefix each."""
+    cache = {"cache": {"ttl": "1h"}} if case is peers.Case.HIT else {}
+    found = []
+    for prefix in peers.PREFIXES:
+        name = prefix.strip("/")
+        rule = {
+            "name": name,
+            "matches": [{"path": {"type": "PathPrefix", "value": prefix}}],
+            "backendRefs": [{"url": f"http://127.0.0.1:{origin_port}"}],
+            **cache,
+        }
+        found.append(_resource("GatewayRoute", name, {"rules": [rule]}))
+    return found
+
+
+def endless_limits() -> dict[str, Any]:
+    limits = [{"name": "global", **ENDLESS}, {"name": "per-ip", **ENDLESS, "key": PER_CLIENT}]
+    return _resource("RateLimitPolicy", "limits", {"limits": limits})
+
+
+@contextlib.contextmanager
+def serve_resources(
+    name: str, resources: Sequence[dict[str, Any]], launcher: servers.Launcher, flags: Sequence[str] = ()
+) -> Iterator[tuple[int, servers.Server]]:
+    """Serve a directory of YAML until the context ends; yields the data port once `/readyz` says yes."""
+    directory = launcher.directory / name
+    directory.mkdir()
+    (directory / "resources.yaml").write_text(yaml.safe_dump_all(resources, sort_keys=False))
+    with contextlib.ExitStack() as running:
+        with ports.hold(2) as (port, admin_port):
+            listen = ["--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin_port}"]
+            command = [str(binary()), "run", str(directory), *listen, *flags]
+            server = running.enter_context(launcher.running(name, command))
+            server.wait_ready(
+                lambda: servers.answers(admin_port, "/readyz") and servers.answers(port, answer.path(0)),
+            )
+        yield port, server
+
+
+class Inferway:
+    name = "inferway"
+    cases = (peers.Case.PROXIED, peers.Case.HIT)
+
+    @contextlib.contextmanager
+    def serve(self, case: peers.Case, origin_port: int, launcher: servers.Launcher) -> Iterator[peers.Running]:
+        resources = [*routes(origin_port, case), endless_limits()]
+        with serve_resources(f"{self.name}-{case}", resources, launcher) as (port, server):
+            yield peers.Running(self.name, case, port, server, required_headers=JUDGED)

@@ -1,0 +1,133 @@
+"""What the kernel knows about a process tree and about the cores: CPU time, peak memory, busy time.
+
+The `parse_*` functions are pure; the rest reads /proc and hands the text to them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStat:
+    pid: int
+    command: str
+    parent: int
+    cpu_seconds: float
+    """User + system time of all threads, those that have ended included. The sum is exact to one tick (10 ms): only
+    its division into user and system is sampled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes. Of a tree: summed, and pages that its processes share are counted once for each."""
+
+    resident: int
+    peak: int
+
+
+@dataclass(frozen=True, slots=True)
+class CoreTimes:
+    """Ticks since boot of one core. Stolen time is the hypervisor's: neither busy nor idle."""
+
+    busy: int
+    idle: int
+    stolen: int
+
+
+def parse_process_stat(text: str) -> ProcessStat:
+    """`/proc/PID/stat`. The command stands in parentheses and may itself contain spaces and parentheses."""
+    opening, closing = text.index("("), text.rindex(")")
+    fields = text[closing + 2 :].split()  # fields[0] is the third field of proc(5)
+    return ProcessStat(
+        pid=int(text[:opening]),
+        command=text[opening + 1 : closing],
+        parent=int(fields[1]),
+        cpu_seconds=(int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND,
+    )
+
+
+def parse_memory(text: str) -> Memory:
+    """`/proc/PID/status`; a zombie has neither line."""
+    kilobytes = {line.split()[0]: int(line.split()[1]) for line in text.splitlines() if line.startswith("Vm")}
+    return Memory(kilobytes.get("VmRSS:", 0) * 1024, kilobytes.get("VmHWM:", 0) * 1024)
+
+
+def parse_cores(text: str) -> dict[int, CoreTimes]:
+    """`/proc/stat`, the lines `cpuN user nice system idle iowait irq softirq steal ...`."""
+    cores: dict[int, CoreTimes] = {}
+    for line in text.splitlines():
+        name, _, rest = line.partition(" ")
+        if not name.startswith("cpu") or name == "cpu":
+            continue
+        user, nice, system, idle, iowait, irq, softirq, stolen = (int(value) for value in rest.split()[:8])
+        cores[int(name[3:])] = CoreTimes(user + nice + system + irq + softirq, idle + iowait, stolen)
+    return cores
+
+
+def busy_percent(before: CoreTimes, after: CoreTimes) -> float:
+    """Of the time the core was ours to use. The idle counter may step back by a tick; it counts as zero then."""
+    busy, idle = after.busy - before.busy, max(0, after.idle - before.idle)
+    return 100.0 * busy / (busy + idle) if busy + idle > 0 else 0.0
+
+
+def stolen_percent(before: CoreTimes, after: CoreTimes) -> float:
+    stolen = after.stolen - before.stolen
+    total = (after.busy - before.busy) + max(0, after.idle - before.idle) + stolen
+    return 100.0 * stolen / total if total > 0 else 0.0
+
+
+def family(root: int, processes: dict[int, ProcessStat]) -> list[int]:
+    """`root` and everything below it."""
+    found = [root] if root in processes else []
+    for pid in found:  # grows while it is walked: children are appended behind their parent
+        found += [child.pid for child in processes.values() if child.parent == pid]
+    return found
+
+
+def read_cores() -> dict[int, CoreTimes]:
+    return parse_cores((PROC / "stat").read_text())
+
+
+def read_processes() -> dict[int, ProcessStat]:
+    processes = {}
+    for entry in PROC.iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):  # gone while we were looking
+                stat = parse_process_stat((entry / "stat").read_text())
+                processes[stat.pid] = stat
+    return processes
+
+
+class Tree:
+    """A process and its descendants, looked up afresh each time: workers come and go."""
+
+    def __init__(self, root: int) -> None:
+        self.root = root
+
+    def cpu_seconds(self) -> dict[int, float]:
+        processes = read_processes()
+        return {pid: processes[pid].cpu_seconds for pid in family(self.root, processes)}
+
+    def cpu_seconds_since(self, before: dict[int, float]) -> float:
+        """Per process, so that one which ended in between (nginx's cache loader) does not count backwards."""
+        return sum(spent - before.get(pid, 0.0) for pid, spent in self.cpu_seconds().items())
+
+    def memory(self) -> Memory:
+        found = []
+        for pid in family(self.root, read_processes()):
+            with contextlib.suppress(OSError):
+                found.append(parse_memory((PROC / str(pid) / "status").read_text()))
+        return Memory(sum(one.resident for one in found), sum(one.peak for one in found))
+
+    def reset_peak(self) -> None:
+        """Start a new high-water mark. Where the kernel does not let us, the peak since the start is reported."""
+        for pid in family(self.root, read_processes()):
+            with contextlib.suppress(OSError):
+                (PROC / str(pid) / "clear_refs").write_text("5")

@@ -1,0 +1,93 @@
+"""From measurements to medians and from medians to ratios. Pure.
+
+A ratio above 1 means that Inferway does more with the core than the other. It is the quotient of requests per second
+while both proxies kept their core busy. Where one of them did not (wrk or the origin was the bottleneck: the case is
+load-bound), requests per second would flatter the slower one, so the quotient of CPU time per request takes its place.
+Ratios are taken within a round, between neighbours in time, and then the median of the rounds.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bench import measure, peers
+
+BUSY_ENOUGH = 95.0
+HEADLINE_CONNECTIONS = 32
+OURS = "inferway"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    case: peers.Case
+    connections: int
+    peer: str
+
+
+Measurements = Mapping[Key, Sequence[measure.Measurement]]
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        return cls(statistics.median(values), min(values), max(values))
+
+    @property
+    def percent(self) -> float:
+        """Half the distance between the extremes, in percent of the median."""
+        return 50.0 * (self.high - self.low) / self.median if self.median else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    value: Spread
+    basis: str
+    """`req/s` or `cpu us/request`."""
+    load_bound: tuple[str, ...]
+    """Whose case was."""
+
+
+def is_load_bound(rounds: Sequence[measure.Measurement]) -> bool:
+    return statistics.median(one.proxy_busy for one in rounds) < BUSY_ENOUGH
+
+
+def ratio(ours: Sequence[measure.Measurement], theirs: Sequence[measure.Measurement], name: str) -> Ratio:
+    bound = tuple(who for who, rounds in ((OURS, ours), (name, theirs)) if is_load_bound(rounds))
+    pairs = list(zip(ours, theirs, strict=True))
+    if bound:
+        # A pass too short for a tick of CPU time has no cost to divide by; such a round says nothing.
+        quotients = [other.cpu_us / own.cpu_us for own, other in pairs if own.cpu_us > 0]
+        return Ratio(Spread.of(quotients or [0.0]), "cpu us/request", bound)
+    return Ratio(Spread.of([own.per_second / other.per_second for own, other in pairs]), "req/s", bound)
+
+
+def name_of(case: peers.Case, peer: str) -> str:
+    return f"{'hits' if case is peers.Case.HIT else 'proxied'}_vs_{peer}"
+
+
+def all_ratios(measurements: Measurements) -> dict[tuple[str, int], Ratio]:
+    """Ours against every other that was measured in the same case with the same connections."""
+    found = {}
+    for key in measurements:
+        ours = Key(key.case, key.connections, OURS)
+        if key.peer != OURS and ours in measurements:
+            name = name_of(key.case, key.peer)
+            found[name, key.connections] = ratio(measurements[ours], measurements[key], key.peer)
+    return found
+
+
+def headline(ratios: Mapping[tuple[str, int], Ratio]) -> dict[str, float]:
+    """What `latest.json` promises under `ratios`; what was not measured is left out."""
+    names = ("proxied_vs_envoy", "proxied_vs_nginx", "hits_vs_nginx")
+    return {
+        name: round(ratios[name, HEADLINE_CONNECTIONS].value.median, 4)
+        for name in names
+        if (name, HEADLINE_CONNECTIONS) in ratios
+    }
