@@ -1,0 +1,68 @@
+# `make help` lists what there is. Everything runs inside .venv, which `make setup` makes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DIR ?= demo
+LISTEN ?= 127.0.0.1:8080
+ADMIN ?= 127.0.0.1:9090
+SERVICE ?= 127.0.0.1:8000
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check fmt types imports golden crds lock bench bench-tools bench-setup profile soak-keys clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready ## make .venv with everything, from hash-pinned requirements
+
+$(VENV)/.ready: requirements/dev.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: setup ## start the demo: service-python and the gateway before it (LISTEN=, ADMIN=, SERVICE=, DIR=)
+	@$(BIN)/python -m demo --directory $(DIR) --listen $(LISTEN) --admin $(ADMIN) --service $(SERVICE)
+
+test: setup check ## everything that needs no cluster
+	$(BIN)/pytest -m "not slow"
+
+check: setup ## lint, format, types, import rules
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: setup ## format, and fix what can be fixed
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+golden: setup ## rewrite the compiler's golden files; review the difference like code
+	$(BIN)/python operator/tests/golden_cases.py --write
+
+crds: setup ## generate crds/*.yaml from the models
+	$(BIN)/python -m inferway_contract.schema crds
+
+lock: ## resolve requirements/*.txt anew (needs uv)
+	uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements/dev.txt
+	uv pip compile --group bench --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements/bench.txt
+
+bench-tools: ## install nginx and wrk (Debian)
+	apt-get install -y nginx-light wrk
+
+bench-setup: setup
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+
+bench: bench-setup ## side by side against nginx, Envoy and a plain httpx proxy (about ten minutes)
+	$(BIN)/python -m bench $(ARGS)
+
+profile: setup ## where the hot path spends its time
+	$(BIN)/python -m bench.hotpath --profile $(ARGS)
+
+soak-keys: bench-setup ## memory after 5 million requests of 100,000 clients
+	$(BIN)/python -m bench soak-keys $(ARGS)
+
+clean: ## remove what was made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results

@@ -1,0 +1,128 @@
+"""Start service-python and `inferway run`, say what to try, and stop both on Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Annotated
+
+import httpx
+import typer
+
+ROOT = Path(__file__).parent.parent
+SERVICE_SOURCES = ROOT / "services" / "service-python" / "src"
+READY_WITHIN = 30.0  # seconds
+DEMO_SERVICE = "127.0.0.1:8000"  # what demo/service.yaml says
+
+TRY = """
+The gateway is ready. Try, in another terminal:
+
+  curl -i 'http://{listen}/infer?prompt=hello'          # again within 60 s: X-Cache: HIT
+  curl -i -X POST http://{listen}/infer -H 'content-type: application/json' -d '{{"prompt": "hello"}}'
+  for i in $(seq 60); do curl -s -o /dev/null -w '%{{http_code}} ' 'http://{listen}/infer?prompt=hello'; done; echo
+
+Metrics: curl http://{admin}/metrics     Edit {directory}/routes.yaml: the change is live within a second.
+Ctrl-C stops everything.
+"""
+
+
+def _free(address: str, what: str) -> None:
+    host, _, port = address.rpartition(":")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+        except OSError as error:
+            sys.exit(f"{address} for the {what} is not free ({error.strerror}): make run {what.upper()}=127.0.0.1:PORT")
+
+
+def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = monotonic() + READY_WITHIN
+    while monotonic() < deadline:
+        if process.poll() is not None:
+            sys.exit(process.returncode or 1)
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(url, trust_env=False).status_code == 200:
+                return
+        sleep(0.1)
+    sys.exit(f"{url} was not ready within {READY_WITHIN:.0f} s")
+
+
+@contextlib.contextmanager
+def _resources(directory: Path, service: str) -> Iterator[Path]:
+    """The directory to serve: the given one, or links to its files with the service's port put in."""
+    if service == DEMO_SERVICE:
+        yield directory
+        return
+    with tempfile.TemporaryDirectory(prefix="inferway-demo-") as made:
+        for file in directory.glob("*.yaml"):
+            if file.name == "service.yaml":
+                text = file.read_text().replace(
+                    "ports: [{name: http, port: 8000}]\nendpoints", "ports: [{name: http, port: PORT}]\nendpoints"
+                )
+                (Path(made) / file.name).write_text(text.replace("PORT", service.rpartition(":")[2]))
+            else:
+                (Path(made) / file.name).symlink_to(file.resolve())
+        yield Path(made)
+
+
+def _start(*command: str, **environment: str) -> subprocess.Popen[bytes]:
+    # A group of its own: Ctrl-C reaches this process alone, which then stops the others in order.
+    return subprocess.Popen(command, env={**os.environ, **environment}, start_new_session=True)  # noqa: S603
+
+
+def _stop(process: subprocess.Popen[bytes]) -> int:
+    if process.poll() is None:
+        process.terminate()
+    try:
+        return process.wait(timeout=40)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def main(
+    directory: Annotated[Path, typer.Option()],
+    listen: Annotated[str, typer.Option()],
+    admin: Annotated[str, typer.Option()],
+    service: Annotated[str, typer.Option()],
+) -> None:
+    """Run the demo until a signal."""
+    for address, what in ((listen, "listen"), (admin, "admin"), (service, "service")):
+        _free(address, what)
+    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    host, _, port = service.rpartition(":")
+    upstream = _start(
+        sys.executable, "-m", "service_python", "--host", host, "--port", port, "--log-level", "warning",
+        PYTHONPATH=str(SERVICE_SOURCES),
+    )  # fmt: skip
+    code = 1
+    with _resources(directory, service) as resources:
+        gateway: subprocess.Popen[bytes] | None = None
+        try:
+            _wait(f"http://{service}/healthz", upstream)
+            inferway = str(Path(sys.executable).with_name("inferway"))
+            gateway = _start(inferway, "run", str(resources), "--listen", listen, "--admin", admin)
+            _wait(f"http://{admin}/readyz", gateway)
+            sys.stdout.write(TRY.format(listen=listen, admin=admin, directory=directory))
+            sys.stdout.flush()
+            code = gateway.wait()
+        except KeyboardInterrupt:
+            code = 0
+        finally:
+            if gateway is not None:
+                code = _stop(gateway) or code
+            _stop(upstream)
+    raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    typer.run(main)
