@@ -114,7 +114,7 @@ class Pass:
     def __exit__(self, *_: object) -> None:
         if self._process.poll() is None:
             self._process.terminate()
-        self._process.communicate()
+            self._process.communicate()
 
     def finish(self) -> Result:
         output, _ = self._process.communicate()

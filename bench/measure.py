@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from bench import load, origin, peers, procfs, verify
+from bench import load, origin, peers, procfs, servers, verify
 
 EDGE = 0.3
 """Seconds left out at both ends when cores are watched: wrk reads its script and connects, later it counts."""
 CHECK_SECONDS = 1
+QUIET_ATTEMPTS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +87,11 @@ def measure(
 def _wait_until_quiet(source: origin.Origin) -> int:
     """wrk leaves with requests in flight; a slow proxy still forwards them for a while. Returns the origin's count,
     as it would be without the questions asked here after the first."""
-    seen, asked = source.requests_seen(), 1
-    while True:
+    seen = source.requests_seen()
+    for asked in range(1, QUIET_ATTEMPTS):
         time.sleep(0.1)
         now = source.requests_seen()
-        asked += 1
         if now - seen == 1:
-            return now - (asked - 1)
+            return now - asked
         seen = now
+    raise servers.BenchError("the origin is still being asked long after wrk has gone")

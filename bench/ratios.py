@@ -3,6 +3,7 @@
 A ratio above 1 means that Inferway does more with the core than the other. It is the quotient of requests per second
 while both proxies kept their core busy. Where one of them did not (wrk or the origin was the bottleneck: the case is
 load-bound), requests per second would flatter the slower one, so the quotient of CPU time per request takes its place.
+The same is done where somebody else was at work on the proxy's core (the case is disturbed).
 Ratios are taken within a round, between neighbours in time, and then the median of the rounds.
 """
 
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from bench import measure, peers
 
 BUSY_ENOUGH = 95.0
+DISTURBED = 10.0
+"""Percent of the proxy core used by others, above which requests per second say more about them."""
 HEADLINE_CONNECTIONS = 32
 OURS = "inferway"
 
@@ -52,20 +55,28 @@ class Ratio:
     """`req/s` or `cpu us/request`."""
     load_bound: tuple[str, ...]
     """Whose case was."""
+    disturbed: tuple[str, ...]
 
 
 def is_load_bound(rounds: Sequence[measure.Measurement]) -> bool:
     return statistics.median(one.proxy_busy for one in rounds) < BUSY_ENOUGH
 
 
+def is_disturbed(rounds: Sequence[measure.Measurement]) -> bool:
+    return statistics.median(one.foreign for one in rounds) > DISTURBED
+
+
 def ratio(ours: Sequence[measure.Measurement], theirs: Sequence[measure.Measurement], name: str) -> Ratio:
-    bound = tuple(who for who, rounds in ((OURS, ours), (name, theirs)) if is_load_bound(rounds))
+    both = ((OURS, ours), (name, theirs))
+    load_bound = tuple(who for who, rounds in both if is_load_bound(rounds))
+    disturbed = tuple(who for who, rounds in both if is_disturbed(rounds))
     pairs = list(zip(ours, theirs, strict=True))
-    if bound:
+    if load_bound or disturbed:
         # A pass too short for a tick of CPU time has no cost to divide by; such a round says nothing.
         quotients = [other.cpu_us / own.cpu_us for own, other in pairs if own.cpu_us > 0]
-        return Ratio(Spread.of(quotients or [0.0]), "cpu us/request", bound)
-    return Ratio(Spread.of([own.per_second / other.per_second for own, other in pairs]), "req/s", bound)
+        return Ratio(Spread.of(quotients or [0.0]), "cpu us/request", load_bound, disturbed)
+    quotients = [own.per_second / other.per_second for own, other in pairs]
+    return Ratio(Spread.of(quotients), "req/s", load_bound, disturbed)
 
 
 def name_of(case: peers.Case, peer: str) -> str:

@@ -14,16 +14,16 @@ import rich.table
 
 from bench import compare, measure, peers, ratios
 
-DISTURBED = 10.0
-"""Percent of the proxy core that others may use before the reader is told."""
+STOLEN = 2.0
+"""Percent of the proxy core the hypervisor may take before the reader is told."""
 COLUMNS = {
     "req/s": ("per_second", 1.0, ",.0f"),
     "CPU us/req": ("cpu_us", 1.0, ",.1f"),
     "p50 us": ("p50_us", 1.0, ",.0f"),
     "p99 us": ("p99_us", 1.0, ",.0f"),
     "max RSS MB": ("max_rss", 1e-6, ",.1f"),
-    "busy proxy %": ("proxy_busy", 1.0, ".0f"),
-    "busy load %": ("load_busy", 1.0, ".0f"),
+    "proxy core %": ("proxy_busy", 1.0, ".0f"),
+    "load core %": ("load_busy", 1.0, ".0f"),
 }
 
 
@@ -46,7 +46,7 @@ def print_cases(console: rich.console.Console, measurements: ratios.Measurements
         keys = [key for key in measurements if key.case is case]
         if not keys:
             continue
-        table = rich.table.Table(title=f"{case}: median of the rounds (+- half the range)", title_justify="left")
+        table = rich.table.Table(title=f"{case}: median of the rounds (± half the range)", title_justify="left")
         for name in ("conns", "proxy", *COLUMNS, ""):
             table.add_column(name, justify="left" if name in ("proxy", "") else "right", no_wrap=True)
         for key in keys:
@@ -64,10 +64,10 @@ def print_cases(console: rich.console.Console, measurements: ratios.Measurements
 
 def remarks(rounds: list[measure.Measurement]) -> str:
     found = ["load-bound"] if ratios.is_load_bound(rounds) else []
-    if _spread(rounds, "foreign").median > DISTURBED:
-        found.append(f"others used {_spread(rounds, 'foreign').median:.0f}% of the core")
-    if _spread(rounds, "stolen").median > DISTURBED / 5:
-        found.append(f"{_spread(rounds, 'stolen').median:.0f}% stolen")
+    if ratios.is_disturbed(rounds):
+        found.append(f"others {_spread(rounds, 'foreign').median:.0f}%")
+    if _spread(rounds, "stolen").median > STOLEN:
+        found.append(f"stolen {_spread(rounds, 'stolen').median:.0f}%")
     return ", ".join(found)
 
 
@@ -76,13 +76,20 @@ def print_ratios(console: rich.console.Console, found: Mapping[tuple[str, int], 
         console.print("No ratios: inferway and another proxy have to be in the run.")
         return
     table = rich.table.Table(title="inferway against the others (above 1: inferway is faster)", title_justify="left")
-    for name in ("ratio", "conns", "median", "range", "of", "load-bound"):
+    for name in ("ratio", "conns", "median", "range", "of", "load-bound", "disturbed"):
         table.add_column(name, justify="right" if name in ("conns", "median") else "left", no_wrap=True)
     for (name, connections), one in found.items():
         style = "bold" if connections == ratios.HEADLINE_CONNECTIONS else None
         spread = f"{one.value.low:.2f} - {one.value.high:.2f}"
         table.add_row(
-            name, str(connections), f"{one.value.median:.2f}", spread, one.basis, ", ".join(one.load_bound), style=style
+            name,
+            str(connections),
+            f"{one.value.median:.2f}",
+            spread,
+            one.basis,
+            ", ".join(one.load_bound),
+            ", ".join(one.disturbed),
+            style=style,
         )
     console.print(table)
 
@@ -95,7 +102,8 @@ def document(
         "ratios": ratios.headline(found),
         "ratio_details": [
             {"name": name, "connections": connections, "median": one.value.median, "low": one.value.low,
-             "high": one.value.high, "basis": one.basis, "load_bound": list(one.load_bound)}
+             "high": one.value.high, "basis": one.basis, "load_bound": list(one.load_bound),
+             "disturbed": list(one.disturbed)}
             for (name, connections), one in found.items()
         ],
         "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -113,6 +121,7 @@ def _case(key: ratios.Key, rounds: list[measure.Measurement]) -> dict[str, Any]:
         "connections": key.connections,
         "proxy": key.peer,
         "load_bound": ratios.is_load_bound(rounds),
+        "disturbed": ratios.is_disturbed(rounds),
         **{field: dataclasses.asdict(_spread(rounds, field)) for field in fields},
         "rounds": [dataclasses.asdict(one) for one in rounds],
     }

@@ -89,11 +89,10 @@ def check_origin(running: peers.Running, reached: int, result: load.Result, conn
         _require(
             running, reached == 0, f"sent {reached} of {result.requests} requests to the origin: not all were hits"
         )
-    else:  # those in flight when wrk stopped are answered but not counted
+    else:  # in flight when wrk stopped, after this pass and perhaps still after the one before: seen, but not counted
         extra = reached - result.requests
-        _require(
-            running, 0 <= extra <= connections, f"answered {result.requests} requests, but the origin saw {reached}"
-        )
+        holds = 0 <= extra <= 2 * connections
+        _require(running, holds, f"answered {result.requests} requests, but the origin saw {reached}")
 
 
 def check_limits(running: peers.Running, judged: int, result: load.Result) -> None:

@@ -1,26 +1,35 @@
 """What is wrong with an input, in words for the person who wrote it: where, what, and how to mend it."""
 
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 
 from inferway_contract import values
 
 # Gateway API features that are refused by name, so that a pasted HTTPRoute says what has to go.
-_UNSUPPORTED = {
-    "requestMirror": "RequestMirror is not supported: remove the filter",
+_UNSUPPORTED: Final = {
     "extensionRef": "ExtensionRef is not supported: remove the filter",
+    "externalAuth": "ExternalAuth is not supported: remove the filter",
+    "requestMirror": "RequestMirror is not supported: remove the filter",
+    "retry": "retry is not supported yet: remove it",
     "sessionPersistence": "sessionPersistence is not supported: remove it",
     "parentRefs": "a GatewayRoute has no parentRefs: every data plane serves it; remove them",
 }
+_UNSUPPORTED_FILTERS: Final = ("ExtensionRef", "ExternalAuth", "RequestMirror")
+
+_LONGEST: Final = 80
+"""Characters of a value that are shown. Comparing longer words with the right ones is not worth its time either."""
+
+Path = tuple[str | int, ...]
 
 
 class Complaint(NamedTuple):
     """One mistake. `path` is the location inside the resource, as keys and list indexes."""
 
-    path: tuple[str | int, ...]
+    path: Path
     message: str
 
     def __str__(self) -> str:
@@ -35,55 +44,124 @@ def dotted(path: Iterable[str | int]) -> str:
     return text
 
 
-def from_validation(error: ValidationError, prefix: tuple[str | int, ...] = ()) -> list[Complaint]:
-    """Every mistake that pydantic found, in our words; unions are told as one mistake, not one for each member."""
-    found: dict[tuple[str | int, ...], Complaint] = {}
+def from_validation(error: ValidationError, prefix: Path = ()) -> list[Complaint]:
+    """Every mistake that pydantic found, in our words, one for each place."""
+    found: dict[Path, Complaint] = {}
     for item in error.errors(include_url=False):
-        path = prefix + tuple(step for step in item["loc"] if not _is_union_tag(step))
-        found.setdefault(path, Complaint(path, _message(item["type"], item.get("ctx", {}), item, path)))
+        kind, value, context = item["type"], item["input"], item.get("ctx", {})
+        if kind == "too_short" and len(value) >= context["min_length"]:
+            continue  # pydantic counts only the valid items; those that are not have been told
+        path = prefix + item["loc"]
+        if kind == "invalid_key":
+            path = (*path[:-1], str(path[-1]))  # a key, and no index of a list
+        found.setdefault(path, Complaint(path, _message(kind, value, context, path)))
     return list(found.values())
 
 
-def _is_union_tag(step: int | str) -> bool:
-    # pydantic names the member of a union it tried; no field of ours is called like a type of Python.
-    return isinstance(step, str) and (step in ("int", "str") or step.startswith("constrained-"))
-
-
-def _message(kind: str, context: Mapping[str, Any], item: Any, path: tuple[str | int, ...]) -> str:
-    value = item.get("input")
+def _message(kind: str, value: object, context: Mapping[str, Any], path: Path) -> str:
     match kind:
         case "rule":
             return str(context["broken"])
         case "missing":
             return "is required"
         case "extra_forbidden":
-            name = str(path[-1])
-            return _UNSUPPORTED.get(name, "unknown field; remove it or correct its spelling")
+            return _unknown(path)
+        case "invalid_key":
+            return "unknown field; keys must be text"
+        case _ if value is None:
+            return "is empty: give it a value or remove it"
         case "literal_error":
-            expected = context["expected"].replace(" or ", ", ")
-            hint = get_close_matches(str(value), [word.strip("'") for word in expected.split(", ")], n=1)
-            if value in ("RequestMirror", "ExtensionRef"):
-                return f"{value} is not supported: remove the filter"
-            return f"{_shown(value)} is none of {expected}" + (f"; did you mean {hint[0]}?" if hint else "")
+            return _none_of(value, context["expected"])
         case "string_pattern_mismatch":
             return f"{_shown(value)} {_FORMS.get(context['pattern'], 'has characters or a form that are not allowed here')}"
+        case "quantity":
+            return f"{_shown(value)} is not a size: write it like 64Ki, 10Mi or 1048576"
         case _:
-            text = item["msg"].removeprefix("Input should be ").removeprefix("Value should ")
-            return f"{_shown(value)}: must be {text}" if item["msg"].startswith("Input should be ") else item["msg"]
+            return _bound(kind, value, context) or f"{_shown(value)}: {_KINDS.get(kind, 'has no place here')}"
+
+
+def _unknown(path: Path) -> str:
+    name = str(path[-1])
+    if name == "filters" and path[-3:-2] == ("backendRefs",):
+        return "filters inside a backendRef are not supported: move them to the rule"
+    return _UNSUPPORTED.get(name, "unknown field; remove it or correct its spelling")
+
+
+def _none_of(value: object, expected: str) -> str:
+    if value in _UNSUPPORTED_FILTERS:
+        return f"{value} is not supported: remove the filter"
+    words = re.findall(r"'[^']*'|[^\s,']+", expected.replace(" or ", ", "))
+    if len(words) == 1:
+        return f"{_shown(value)}: must be {_YAML.get(words[0], words[0])}"
+    hint = ""
+    if isinstance(value, str) and len(value) <= _LONGEST:
+        # Letter case is the commonest slip, and would count as one mistake for each letter.
+        folded = {word.strip("'").lower(): word.strip("'") for word in words}
+        near = get_close_matches(value.lower(), list(folded), n=1)
+        hint = f"; did you mean {folded[near[0]]}?" if near else ""
+    return f"{_shown(value)} is none of {', '.join(words)}{hint}"
+
+
+def _bound(kind: str, value: Any, context: Mapping[str, Any]) -> str | None:
+    match kind:
+        case "too_short":
+            return f"must have at least {context['min_length']}, not {len(value)}"
+        case "too_long":
+            return f"may have at most {context['max_length']}, not {len(value)}"
+        case "string_too_short":
+            return "must not be empty"
+        case "string_too_long":
+            return f"may have at most {context['max_length']} characters, not {len(value)}"
+        case "greater_than_equal":
+            return f"{_shown(value)}: must be at least {context['ge']}"
+        case "less_than_equal":
+            return f"{_shown(value)}: must be at most {context['le']}"
+        case "int_type" if isinstance(value, str) and value.isdecimal():
+            return f"{_shown(value)}: must be a whole number; write it without quotes"
+        case "bool_type" if value in ("true", "false"):
+            return f"{_shown(value)}: must be true or false; write it without quotes"
+        case "string_type" if isinstance(value, bool | int | float):
+            return f"{_shown(value)}: put it in quotes, for it must be text"
+        case _:
+            return None
 
 
 def _shown(value: object) -> str:
+    # What holds other things is named only: the place is told, and the things in it are not what is wrong.
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list"
     text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    text = _YAML.get(text, text) if isinstance(value, bool) else text
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
 
-_FORMS = {
+# How people write what Python shows otherwise.
+_YAML: Final = {"True": "true", "False": "false", "''": "empty"}
+
+_KINDS: Final = {
+    "bool_type": "must be true or false",
+    "dict_type": "must be a mapping",
+    "int_from_float": "must be a whole number",
+    "int_type": "must be a whole number",
+    "model_type": "must be a mapping",
+    "string_type": "must be text",
+    "string_unicode": "must be text",
+    "tuple_type": "must be a list",
+}
+"""What is wanted, by the kind of pydantic's error."""
+
+_FORMS: Final = {
     values.DURATION_PATTERN: "is not a duration: write it like 500ms, 30s or 1h30m",
-    values.QUANTITY_PATTERN: "is not a size: write it like 64Ki, 10Mi or 1048576",
     values.TOKEN_PATTERN: "is not a header name: letters, digits and !#$%&'*+-.^_`|~ only",
     values.FIELD_VALUE_PATTERN: "is not a header value: no control characters, no blanks at either end",
     values.HOSTNAME_PATTERN: "is not a hostname: lower case, no port, `*.` only in front",
     values.PRECISE_HOSTNAME_PATTERN: "is not a hostname: lower case, no port, no wildcard",
     values.LABEL_PATTERN: "is not a name: lower-case letters, digits and '-', at most 63",
     values.SUBDOMAIN_PATTERN: "is not a name: lower-case letters, digits, '-' and '.'",
+    values.REPLACEMENT_PATH_PATTERN: "is not a path: '/' in front, no blanks, '?', '#' or '\\', other letters as %XX",
+    values.URL_PATTERN: "is not an upstream's URL: write it like https://models.example.net:8443/v1, without a query",
+    values.ORIGIN_PATTERN: "is not an origin: write it like https://app.example.com, https://*.example.com or *",
 }
+"""What a form is, by its pattern. A test holds it against all patterns of the models."""

@@ -22,6 +22,16 @@ PRECISE_HOSTNAME_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-
 # RFC 1123 label, the form of most Kubernetes names; and a subdomain of them
 LABEL_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 SUBDOMAIN_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+# Visible ASCII without `?`, `#` and `\`: anything else in a path that is sent on, some peer reads in its own way
+_PATH: Final = r'/[!-"$->@-\[\]-~]*'
+_PORT: Final = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+_HOST: Final = r"[A-Za-z0-9]([A-Za-z0-9.\-]*[A-Za-z0-9])?"
+_ADDRESS: Final = r"\[[0-9A-Fa-f:.]+\]"
+REPLACEMENT_PATH_PATTERN: Final = f"^({_PATH})?$"
+URL_PATTERN: Final = f"^https?://({_HOST}|{_ADDRESS})(:{_PORT})?({_PATH})?$"
+"""An upstream: scheme, name or address, port and path; no user, no query, no fragment."""
+ORIGIN_PATTERN: Final = rf"^(\*|null|https?://(\*|(\*\.)?{_HOST}|{_ADDRESS})(:{_PORT})?)$"
+"""An origin of the Fetch standard, or one with `*` in place of its host or of the labels in front of it."""
 
 _DURATION_PART = re.compile(r"([0-9]{1,5})(h|ms|m|s)")
 _MILLISECONDS: Final = {"h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}

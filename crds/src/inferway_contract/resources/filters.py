@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from inferway_contract import values
 from inferway_contract.resources.base import (
     HeaderName,
     HeaderValue,
@@ -56,13 +57,16 @@ class HeaderModifier(Written):
     """Changes of header fields: `set` replaces, `add` appends, `remove` deletes; in that order."""
 
     set: Annotated[tuple[Header, ...], bounded(16)] = ()
+    """Replaces all fields of that name."""
     add: Annotated[tuple[Header, ...], bounded(16)] = ()
+    """Adds a field beside those of that name."""
     remove: Annotated[tuple[HeaderName, ...], bounded(16)] = ()
+    """Takes away all fields of that name."""
 
     rules_between_fields = (_unguarded("set", "h.name"), _unguarded("add", "h.name"), _unguarded("remove", "h"))
 
 
-NewPath = Annotated[str, StringConstraints(pattern=r"^(/[^\x00-\x20#?\x7f\\]*)?$", max_length=1024)]
+NewPath = Annotated[str, StringConstraints(pattern=values.REPLACEMENT_PATH_PATTERN, max_length=1024)]
 
 
 class PathModifier(Written):
@@ -70,7 +74,9 @@ class PathModifier(Written):
 
     type: Literal["ReplaceFullPath", "ReplacePrefixMatch"]
     replace_full_path: NewPath | None = None
+    """For ReplaceFullPath: the whole new path."""
     replace_prefix_match: NewPath | None = None
+    """For ReplacePrefixMatch: what stands in place of the prefix that matched."""
 
     rules_between_fields = (
         Rule(
@@ -89,7 +95,9 @@ class UrlRewrite(Written):
     """What the upstream sees in place of what the client sent."""
 
     hostname: PreciseHostname | None = None
+    """The new Host."""
     path: PathModifier | None = None
+    """The new path; the query stays."""
 
 
 class RequestRedirect(Written):
@@ -99,6 +107,7 @@ class RequestRedirect(Written):
     hostname: PreciseHostname | None = None
     path: PathModifier | None = None
     port: Port | None = None
+    """Absent: the scheme's own where scheme is given, otherwise that of the request."""
     status_code: Literal[301, 302, 303, 307, 308] = 302
 
 
@@ -108,6 +117,7 @@ class DirectResponse(Written):
     status_code: Annotated[int, Field(ge=200, le=599)]
     content_type: Annotated[HeaderValue, StringConstraints(min_length=1, max_length=256)] = "text/plain; charset=utf-8"
     body: Annotated[str, StringConstraints(max_length=4096)] = ""
+    """Text of at most 4096 characters."""
 
     rules_between_fields = (
         Rule(
@@ -118,22 +128,26 @@ class DirectResponse(Written):
     )
 
 
-Origin = Annotated[
-    str,
-    StringConstraints(pattern=r"^(\*|null|https?://(\*\.)?[A-Za-z0-9.\-\[\]:]+(:[0-9]{1,5}|:\*)?)$", max_length=253),
-]
-HeaderNameOrAny = Annotated[str, StringConstraints(pattern=r"^(\*|[A-Za-z0-9!#$%&'*+\-.^_`|~]+)$", max_length=256)]
+Origin = Annotated[str, StringConstraints(pattern=values.ORIGIN_PATTERN, min_length=1, max_length=253)]
+# All of Gateway API's, so that a list can be pasted; no request passes with CONNECT or TRACE.
+CorsMethod = Literal["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE", "*"]
 
 
 class Cors(Written):
     """Cross-origin resource sharing (the Fetch standard): who may read answers from a page of another origin."""
 
     allow_origins: Annotated[tuple[Origin, ...], bounded(64, least=1)]
-    allow_methods: Annotated[tuple[HeaderNameOrAny, ...], bounded(16)] = ()
-    allow_headers: Annotated[tuple[HeaderNameOrAny, ...], bounded(64)] = ()
-    expose_headers: Annotated[tuple[HeaderNameOrAny, ...], bounded(64)] = ()
+    """Origins like `https://app.example.com`, `https://*.example.com`, or `*` for all."""
+    allow_methods: Annotated[tuple[CorsMethod, ...], bounded(16)] = ()
+    """Methods beside GET, HEAD and POST that pages may use; `*` for all."""
+    allow_headers: Annotated[tuple[HeaderName, ...], bounded(64)] = ()
+    """Request headers that pages may set; `*` for all."""
+    expose_headers: Annotated[tuple[HeaderName, ...], bounded(64)] = ()
+    """Response headers that pages may read."""
     allow_credentials: bool = False
-    max_age: Annotated[int, Field(ge=0, le=86400)] = 5
+    """Whether pages may send cookies and Authorization."""
+    max_age: Annotated[int, Field(ge=0, le=2**31 - 1)] = 5
+    """Seconds for which a browser may keep the answer to its question beforehand."""
 
 
 # The type of a filter, and the member of the union that carries it.

@@ -20,7 +20,9 @@ class PathMatch(Written):
     """A path, by whole segments (PathPrefix), exactly, or by an RE2 pattern that must match all of it."""
 
     type: PathType = "PathPrefix"
+    """PathPrefix compares whole segments; a RegularExpression (RE2) must match all of the path."""
     value: Annotated[str, StringConstraints(min_length=1, max_length=1024)] = "/"
+    """Compared after percent-decoding. A pattern may have at most 512 characters."""
 
     rules_between_fields = (
         Rule(
@@ -58,6 +60,7 @@ class HeaderMatch(Written):
     """A request header, name without regard to case. Repeated fields are compared joined by `, `."""
 
     type: ValueType = "Exact"
+    """A RegularExpression (RE2) must match all of the value."""
     name: HeaderName
     value: Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 
@@ -68,6 +71,7 @@ class QueryParamMatch(Written):
     """A query parameter; the first one of that name counts."""
 
     type: ValueType = "Exact"
+    """A RegularExpression (RE2) must match all of the value."""
     name: Annotated[str, StringConstraints(min_length=1, max_length=256)]
     value: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 

@@ -80,7 +80,6 @@ _REQUEST_KINDS: Final[dict[bytes, int]] = {
 SET_COOKIE: Final = 14
 AGE: Final = 15
 DATE: Final = 16
-SERVER: Final = 17
 
 _RESPONSE_KINDS: Final[dict[bytes, int]] = {
     **dict.fromkeys(_HOP_BY_HOP, DROP),
@@ -95,7 +94,6 @@ _RESPONSE_KINDS: Final[dict[bytes, int]] = {
     b"pragma": CACHING,
     b"age": AGE,
     b"date": DATE,
-    b"server": SERVER,
 }
 
 _MEMO_BOUND: Final = 4096
@@ -278,10 +276,10 @@ class ResponseHead:
         "content_length",
         "date",
         "has_cookie",
+        "has_date",
         "is_chunked",
         "keep_alive",
         "passed",
-        "server",
         "status",
     )
 
@@ -292,10 +290,10 @@ class ResponseHead:
         self.content_length = -1
         self.is_chunked = False
         self.has_cookie = False
+        self.has_date = False
         self.caching: dict[bytes, bytes] | None = None
         self.age: bytes | None = None
         self.date: bytes | None = None
-        self.server: bytes | None = None
 
 
 def read_response(status: int, fields: Fields, keep_alive: bool) -> ResponseHead | None:
@@ -308,45 +306,41 @@ def read_response(status: int, fields: Fields, keep_alive: bool) -> ResponseHead
         kind = kinds[field[0]]
         if kind == FORWARD:
             passed.append(field)
-            continue
-        value = field[1]
-        if kind == LENGTH:
+        elif kind == LENGTH:
+            value = field[1]
             if head.content_length >= 0 or not value.isdigit() or len(value) > 18:
                 return None
             head.content_length = int(value)
-        elif kind == SET_COOKIE:
-            head.has_cookie = True
-            passed.append(field)
+        elif kind == DATE:
+            if not head.has_date:
+                head.has_date = True
+                head.date = field[1]
+                passed.append(field)
+        elif kind == CONNECTION:
+            if field[1] != b"keep-alive":
+                tokens = [token.strip(b" \t") for token in field[1].lower().split(b",")]
+                nominated = (nominated or []) + tokens
+        elif kind == ENCODING:
+            if head.is_chunked or field[1].strip(b" \t").lower() != b"chunked":
+                return None
+            head.is_chunked = True
         elif kind == CACHING:
             passed.append(field)
             if head.caching is None:
                 head.caching = {}
             name = field[0].lower()
             known = head.caching.get(name)
-            head.caching[name] = value if known is None else known + b", " + value
-        elif kind == DATE:
-            if head.date is None:
-                head.date = value
-        elif kind == SERVER:
-            if head.server is None:
-                head.server = value
+            head.caching[name] = field[1] if known is None else known + b", " + field[1]
+        elif kind == SET_COOKIE:
+            head.has_cookie = True
+            passed.append(field)
         elif kind == AGE:
-            head.age = value
-        elif kind == ENCODING:
-            if head.is_chunked or value.strip(b" \t").lower() != b"chunked":
-                return None
-            head.is_chunked = True
-        elif kind == CONNECTION:
-            if value == b"keep-alive":
-                continue
-            tokens = [token.strip(b" \t") for token in value.lower().split(b",")]
-            nominated = (nominated or []) + tokens
+            head.age = field[1]
     if head.is_chunked and head.content_length >= 0:
         return None
     if nominated is not None:
         if b"close" in nominated:
             head.keep_alive = False
-        if nominated != [b"keep-alive"] and nominated != [b"close"]:
-            dropped = set(nominated)
-            head.passed = [field for field in passed if field[0].lower() not in dropped]
+        dropped = set(nominated)
+        head.passed = [field for field in passed if field[0].lower() not in dropped]
     return head

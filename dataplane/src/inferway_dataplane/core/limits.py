@@ -10,6 +10,8 @@ Times are seconds of one monotonic clock, handed in.
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
+from math import inf
 from typing import Final, NamedTuple
 
 # Sums of binary fractions drift by parts in 10^16; a nanosecond of tolerance forgives that and nothing else.
@@ -57,8 +59,8 @@ class Bucket:
 
     def take(self, key: object, now: float, cost: int = 1) -> Level:
         """Ask one bucket alone, and take `cost` if it admits (0 = peek)."""
-        refused = judge(((self, key, cost),), now)
-        return self.level(key, now, cost, refused is not None)
+        refusing, _ = judge(((self, key, cost),), now)
+        return self.level(key, now, cost, refusing is not None)
 
     def forget_idle(self, now: float, at_most: int) -> int:
         """Drop up to `at_most` full buckets from the least recently used end; how many went."""
@@ -91,11 +93,15 @@ Question = tuple[Bucket, object, int]
 """A bucket, the key within it, and the cost in units."""
 
 
-def judge(questions: tuple[Question, ...] | list[Question], now: float) -> Bucket | None:
-    """Admit by all or by none. Returns the bucket that refuses (the one to wait longest for), or None = admitted."""
+def judge(questions: Sequence[Question], now: float) -> tuple[Bucket | None, list[float]]:
+    """Admit by all or by none.
+
+    Returns the bucket that refuses (the one to wait longest for; None = admitted), and for each question the TAT of its
+    bucket: with the cost taken when admitted, untouched when refused.
+    """
     refusing: Bucket | None = None
     longest = 0.0
-    ahead = []
+    tats = []
     for bucket, key, cost in questions:
         tat = bucket.tats.get(key, now)
         if tat < now:
@@ -104,19 +110,21 @@ def judge(questions: tuple[Question, ...] | list[Question], now: float) -> Bucke
         wait = tat - now - bucket.reach
         if wait > _TOLERANCE or bucket.denies:
             # What never succeeds outweighs every wait.
-            wait = float("inf") if bucket.denies or cost > bucket.burst else wait
+            wait = inf if bucket.denies or cost > bucket.burst else wait
             if refusing is None or wait > longest:
                 refusing, longest = bucket, wait
-        ahead.append(tat)
+        tats.append(tat)
     if refusing is not None:
-        return refusing
-    for (bucket, key, cost), tat in zip(questions, ahead, strict=True):
+        return refusing, [max(bucket.tats.get(key, now), now) for bucket, key, _ in questions]
+    index = 0
+    for bucket, key, cost in questions:
         if cost:
-            tats = bucket.tats
-            tats[key] = tat
+            known = bucket.tats
+            known[key] = tats[index]
             if key is not None:  # the one key of a limit without keys needs no order
-                tats.move_to_end(key)
-                if len(tats) > bucket.max_keys:
-                    tats.popitem(last=False)
+                known.move_to_end(key)
+                if len(known) > bucket.max_keys:
+                    known.popitem(last=False)
                     bucket.evicted += 1
-    return None
+        index += 1  # noqa: SIM113 - enumerate makes a tuple for each question of each request
+    return None, tats

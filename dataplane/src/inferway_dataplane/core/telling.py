@@ -6,52 +6,60 @@ from typing import Final, Literal
 
 from inferway_dataplane.core.limits import Bucket
 
+Style = Literal["Standard", "Legacy", "Off"]
+
 # The clock's own grain must not cost a unit of what is told.
 _GRAIN: Final = 1e-3
-
-Style = Literal["Standard", "Legacy", "Off"]
 
 
 class Telling:
     """The header fields of one rule's limits. What does not change with the request is made once."""
 
-    __slots__ = ("_formats", "_legacy", "_policy", "_standard")
+    __slots__ = ("_buckets", "_items", "_legacy", "_levels", "_plain", "_standard")
 
     def __init__(self, buckets: Sequence[tuple[Bucket, Style]]) -> None:
-        names = _labels([bucket for bucket, style in buckets if style == "Standard"])
+        self._buckets = tuple(bucket for bucket, _ in buckets)
         self._standard = tuple(index for index, (_, style) in enumerate(buckets) if style == "Standard")
         self._legacy = tuple(index for index, (_, style) in enumerate(buckets) if style == "Legacy")
-        formats = [b"%b;r=%%d;t=%%d" % name.replace(b"%", b"%%") for name in names]
-        self._formats = tuple(zip(formats, self._standard, strict=True))
-        items = [
-            b"%b;q=%d;w=%d" % (name, buckets[index][0].burst, window(buckets[index][0]))
-            for name, index in zip(names, self._standard, strict=True)
+        standard = [self._buckets[index] for index in self._standard]
+        names = [name.replace(b"%", b"%%") for name in _labels(standard)]
+        quotas = [
+            b"%b;q=%d;w=%d" % (name, bucket.burst, window(bucket)) for name, bucket in zip(names, standard, strict=True)
         ]
-        self._policy = b"ratelimit-policy: " + b", ".join(items) + b"\r\nratelimit: " if items else b""
+        policy = b"ratelimit-policy: " + b", ".join(quotas) + b"\r\nratelimit: " if names else b""
+        self._items = policy + b", ".join(name + b";r=%d;t=%d" for name in names) + b"\r\n"
+        # Nearly every answer tells that something is left in every bucket: one format for all of it.
+        self._plain = policy + b", ".join(name + b";r=%d;t=0" for name in names) + b"\r\n"
+        self._levels = tuple(
+            (index, self._buckets[index].reach, 1 / self._buckets[index].interval) for index in self._standard
+        )
 
-    def lines(self, levels: Sequence[tuple[Bucket, float]], refusing: Bucket | None, retry_after: int) -> bytes:
-        """Header lines. `levels`: each bucket with the seconds until it is full; `refusing` tells `retry_after`."""
+    def lines(self, tats: Sequence[float], now: float, refusing: Bucket | None = None, retry_after: int = 0) -> bytes:
+        """Header lines. `tats`: each bucket's theoretical arrival time; `refusing` tells `retry_after` (seconds)."""
+        if self._legacy or refusing is not None:
+            return self._unusual(tats, now, refusing, retry_after)
+        left = []
+        for index, reach, per_second in self._levels:
+            units = (reach - tats[index] + now) * per_second + _GRAIN
+            if units < 1:
+                return self._unusual(tats, now, refusing, retry_after)
+            left.append(units)
+        return self._plain % tuple(left)
+
+    def _unusual(self, tats: Sequence[float], now: float, refusing: Bucket | None, retry_after: int) -> bytes:
+        standings = [_standing(bucket, tat - now) for bucket, tat in zip(self._buckets, tats, strict=True)]
+        if refusing is not None:
+            at = self._buckets.index(refusing)
+            standings[at] = (standings[at][0], retry_after)
         lines = b""
-        if self._policy:
-            items = []
-            for text, index in self._formats:
-                bucket, ahead = levels[index]
-                free = (bucket.reach - ahead) / bucket.interval + _GRAIN
-                if free >= 1 and not bucket.denies:
-                    items.append(text % (free, 0))
-                else:
-                    items.append(text % (0, retry_after if bucket is refusing else _standing(bucket, ahead)[1]))
-            lines = self._policy + b", ".join(items) + b"\r\n"
+        if self._standard:
+            lines = self._items % tuple(number for index in self._standard for number in standings[index])
         if self._legacy:
             # One set of legacy fields can tell of one limit only: the one nearest to its end.
-            index = min(self._legacy, key=lambda index: _standing(*levels[index])[0] / levels[index][0].burst)
-            bucket, ahead = levels[index]
-            remaining, wait = _standing(bucket, ahead)
-            wait = retry_after if bucket is refusing else wait
+            index = min(self._legacy, key=lambda index: standings[index][0] / self._buckets[index].burst)
             lines += b"x-ratelimit-limit: %d\r\nx-ratelimit-remaining: %d\r\nx-ratelimit-reset: %d\r\n" % (
-                bucket.burst,
-                remaining,
-                wait,
+                self._buckets[index].burst,
+                *standings[index],
             )
         return lines
 

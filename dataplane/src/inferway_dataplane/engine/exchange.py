@@ -229,9 +229,9 @@ class Exchange:
             fields = rule.response_edits.apply(fields)
         if rule.cors is not None:
             fields = fields + rule.cors.response_fields(head)
-        kept = answers.lines(fields) + b"date: %b\r\n" % (answer.date or self.gateway.date)
-        if answer.server is not None:
-            kept += b"server: %b\r\n" % answer.server
+        kept = answers.lines(fields)
+        if not answer.has_date:
+            kept += b"date: %b\r\n" % self.gateway.date
         if self.cache_key is not None:
             storing.begin(self, answer, kept)
         framing = b""

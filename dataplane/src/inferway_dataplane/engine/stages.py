@@ -66,26 +66,24 @@ def limit(exchange: Exchange) -> bool:
     questions: list[limits.Question] = []
     for bucket, key_of in rule.limits:
         questions.append((bucket, None if key_of is None else key_of(head, client_ip), 1))
-    refusing = limits.judge(questions, now)
+    refusing, tats = limits.judge(questions, now)
     if refusing is not None:
-        return _refuse_by_limit(exchange, refusing, questions, now)
+        return _refuse_by_limit(exchange, refusing, questions, tats, now)
     if rule.telling is not None:
-        levels = []
-        for bucket, key, _ in questions:
-            levels.append((bucket, bucket.tats[key] - now))
-        exchange.limit_lines = rule.telling.lines(levels, None, 0)
+        exchange.limit_lines = rule.telling.lines(tats, now)
     return True
 
 
-def _refuse_by_limit(exchange: Exchange, refusing: Bucket, questions: list[limits.Question], now: float) -> bool:
+def _refuse_by_limit(
+    exchange: Exchange, refusing: Bucket, questions: list[limits.Question], tats: list[float], now: float
+) -> bool:
     rule = exchange.rule
     refusing.dropped += 1
     key = next(key for bucket, key, _ in questions if bucket is refusing)
     retry = refusing.level(key, now, 1, limited=True).retry
     after = max(1, ceil(retry - 1e-9)) if retry >= 0 else 0
     if rule is not None and rule.telling is not None:
-        levels = [(bucket, max(bucket.tats.get(key, now) - now, 0.0)) for bucket, key, _ in questions]
-        exchange.limit_lines = rule.telling.lines(levels, refusing, after)
+        exchange.limit_lines = rule.telling.lines(tats, now, refusing, after)
     extra: dict[str, object] = {"limit": refusing.name, "policy": refusing.policy}
     if after:
         extra["retryAfter"] = after

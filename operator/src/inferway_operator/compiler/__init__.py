@@ -1,0 +1,6 @@
+"""The compiler: from a world to documents and verdicts. Use it qualified: `compiler.compile(world)`."""
+
+from inferway_operator.compiler.passes import PASSES, Compilation, compile  # noqa: A004 - see above
+from inferway_operator.compiler.verdicts import Verdict
+
+__all__ = ["PASSES", "Compilation", "Verdict", "compile"]
