@@ -118,7 +118,7 @@ class AccessLog:
 
 
 def _trace_id(exchange: "Exchange") -> str:
-    told = exchange.head.traceparent
+    told = exchange.head.block.traceparent
     return (
         told[3:35].decode("latin-1") if told is not None and len(told) == 55 else exchange.request_id.decode("latin-1")
     )

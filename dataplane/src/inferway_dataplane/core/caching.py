@@ -54,7 +54,7 @@ def seconds(argument: bytes | None) -> int | None:
 
 def request_forbids(head: RequestHead) -> tuple[bool, bool]:
     """Whether the request forbids (using a stored answer, storing the new one)."""
-    if not head.caching:
+    if not head.block.caching:
         return False, False
     control = head.value(b"cache-control")
     if control is None:
@@ -86,7 +86,7 @@ def lifetime(cache: "CacheRules", head: RequestHead, answer: ResponseHead, wall:
         return 0.0
     # RFC 9111 3.5: an answer to Authorization is for others only where the origin says so.
     may_share = b"public" in told or b"s-maxage" in told or b"must-revalidate" in told
-    if head.credentials and not may_share and head.value(b"authorization") is not None:
+    if head.block.credentials and not may_share and head.value(b"authorization") is not None:
         return 0.0
     fresh = _origin_lifetime(told, fields, answer, wall)
     if fresh is None:
@@ -166,7 +166,7 @@ class CacheRules:
             query = self._selected(query)
         parts = [self._prefix, head.host if self._host else b"", head.path, _ABSENT if query is None else query]
         parts += [_ABSENT if (value := head.value(name)) is None else value for name in self._header_names]
-        if head.credentials and self._is_isolated:
+        if head.block.credentials and self._is_isolated:
             # Whose answer it is, without keeping the credential itself in the key.
             credentials = _SEPARATOR.join(
                 _ABSENT if (value := head.value(name)) is None else value for name in _CREDENTIAL_FIELDS

@@ -123,8 +123,8 @@ REQUEST_KINDS: Final = _Kinds(_REQUEST_KINDS)
 RESPONSE_KINDS: Final = _Kinds(_RESPONSE_KINDS)
 
 
-class RequestHead:
-    """A request's head after its checks. Bytes as they came; `passed` are the fields that may go on."""
+class FieldBlock:
+    """What the fields of a request say, whatever its request line: immutable, so that requests may share it."""
 
     __slots__ = (
         "caching",
@@ -133,24 +133,20 @@ class RequestHead:
         "expects_continue",
         "fields",
         "forwarded_for",
+        "has_body",
         "has_connection",
-        "host",
+        "has_upgrade",
         "is_chunked",
         "is_http_1_1",
         "keep_alive",
-        "match_path",
-        "method",
         "passed",
-        "path",
-        "query",
         "raw_host",
         "request_id",
         "traceparent",
         "values",
     )
 
-    def __init__(self, method: bytes, fields: Fields, is_http_1_1: bool) -> None:
-        self.method = method
+    def __init__(self, fields: Fields, is_http_1_1: bool) -> None:
         self.fields = fields
         self.is_http_1_1 = is_http_1_1
         self.keep_alive = is_http_1_1
@@ -158,24 +154,16 @@ class RequestHead:
         self.raw_host: bytes | None = None
         self.content_length = -1  # -1 = no Content-Length
         self.is_chunked = False
+        self.has_body = False  # a declared length of 0 is none
         self.expects_continue = False
         self.has_connection = False
+        self.has_upgrade = False
         self.credentials = False
         self.caching = False
         self.forwarded_for: list[bytes] | None = None
         self.request_id: bytes | None = None
         self.traceparent: bytes | None = None
         self.values: dict[bytes, bytes] | None = None
-        # set by `locate`
-        self.host = b""
-        self.path = b""
-        self.query: bytes | None = None  # without the question mark; None = no question mark
-        self.match_path = b""
-
-    @property
-    def has_body(self) -> bool:
-        """Whether a body follows; a declared length of 0 is none."""
-        return self.is_chunked or self.content_length > 0
 
     def value(self, name: bytes) -> bytes | None:
         """The field's value by lower-case name, repeated fields joined by `, ` (RFC 9110 5.3); None = absent.
@@ -192,9 +180,39 @@ class RequestHead:
         return values.get(name)
 
 
+class RequestHead:
+    """A request's head after its checks: request line and fields. Bytes as they came."""
+
+    __slots__ = ("block", "host", "is_http_1_1", "match_path", "method", "passed", "path", "query", "raw_host", "value")
+
+    def __init__(self, method: bytes, block: FieldBlock) -> None:
+        self.method = method
+        self.block = block
+        self.is_http_1_1 = block.is_http_1_1
+        self.passed = block.passed  # the fields that may go on
+        self.raw_host = block.raw_host
+        self.value = block.value
+        # set by `targets.locate`
+        self.host = b""
+        self.path = b""
+        self.query: bytes | None = None  # without the question mark; None = no question mark
+        self.match_path = b""
+
+    @property
+    def fields(self) -> Fields:
+        """All fields as they came."""
+        return self.block.fields
+
+
 def read_request(method: bytes, fields: Fields, is_http_1_1: bool) -> RequestHead | Problem:
+    """A request's head, or why it is refused."""
+    block = read_fields(fields, is_http_1_1)
+    return block if isinstance(block, Problem) else RequestHead(method, block)
+
+
+def read_fields(fields: Fields, is_http_1_1: bool) -> FieldBlock | Problem:
     """Sort the fields of a request, and refuse what frames or names its host in two ways (RFC 9112 3.2, 6.1-6.3)."""
-    head = RequestHead(method, fields, is_http_1_1)
+    head = FieldBlock(fields, is_http_1_1)
     passed = head.passed
     kinds = REQUEST_KINDS
     nominated: list[bytes] | None = None
@@ -240,17 +258,20 @@ def read_request(method: bytes, fields: Fields, is_http_1_1: bool) -> RequestHea
             head.request_id = value
         elif kind == TRACE:
             head.traceparent = value
+        elif kind == UPGRADE:
+            head.has_upgrade = True
     if head.is_chunked and head.content_length >= 0:
         return problems.LENGTH_AND_ENCODING
     if head.raw_host is None and is_http_1_1:
         return problems.BAD_HOST
+    head.has_body = head.is_chunked or head.content_length > 0
     if nominated:
         dropped = set(nominated)
         head.passed = [field for field in passed if field[0].lower() not in dropped]
     return head
 
 
-def _connection(head: RequestHead, value: bytes, nominated: list[bytes] | None) -> list[bytes] | None:
+def _connection(head: FieldBlock, value: bytes, nominated: list[bytes] | None) -> list[bytes] | None:
     head.has_connection = True
     lower = value.lower()
     if lower == b"keep-alive":

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import httptools
 
-from inferway_dataplane.core import heads, problems, targets
-from inferway_dataplane.core.heads import Fields, RequestHead
+from inferway_dataplane.core import heads, memo, problems, targets
+from inferway_dataplane.core.heads import FieldBlock, Fields, RequestHead
 from inferway_dataplane.core.problems import Problem
 from inferway_dataplane.engine import stages
 from inferway_dataplane.engine.exchange import Exchange
@@ -39,8 +39,10 @@ class ClientConnection(asyncio.Protocol):
         "_holds",
         "_is_deaf",
         "_is_head_done",
+        "_longest_line",
         "_parser",
         "_receiving",
+        "_segment",
         "_target",
         "_waiting",
         "_watched",
@@ -77,6 +79,8 @@ class ClientConnection(asyncio.Protocol):
         self._fields: Fields = []
         self._fed = 0  # bytes since the last message ended, while a head is incomplete
         self._is_head_done = False
+        self._longest_line = gateway.settings.max_request_line
+        self._segment: bytes | None = None  # what came with the first byte of a request, while it is parsed
         self._head_timeout = gateway.settings.head_timeout
         # Fewer bytes than this cannot break any limit on heads, so nothing has to be added up.
         settings = gateway.settings
@@ -125,8 +129,15 @@ class ClientConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._is_deaf or (self.is_closing and self._receiving is None):
             return
+        self._segment = None
         if not self._is_head_done:
             if not self._fed:
+                if self.current is None:
+                    known = memo.known_request(data, self._longest_line)
+                    if known is not None:
+                        self._begin_known(*known)
+                        return
+                    self._segment = data
                 self.deadline = self.gateway.coarse_now + self._head_timeout
             self._fed += len(data)
         elif self._receiving is not None:
@@ -140,6 +151,23 @@ class ClientConnection(asyncio.Protocol):
             return
         if self._fed > self._watched and not self._is_head_done:
             self._check_incomplete()
+
+    def _begin_known(self, method: bytes, target: bytes, block: FieldBlock, body: bytes) -> None:
+        """A whole request whose fields were parsed before: nothing is left to parse."""
+        started = monotonic()
+        self.deadline = NEVER
+        head = RequestHead(method, block)
+        exchange = self.current = Exchange(self, head, started)
+        exchange.problem = targets.locate(head, target)
+        if not body:
+            exchange.is_request_complete = True
+            stages.begin(exchange)
+            return
+        self._receiving = exchange
+        self._is_head_done = True
+        stages.begin(exchange)
+        self.on_body(body)
+        self.on_message_complete()
 
     # --- httptools ---------------------------------------------------------------------------------------------------------
 
@@ -167,7 +195,7 @@ class ClientConnection(asyncio.Protocol):
         # Asking for the version makes a string. Without a Connection field, keep-alive says as much: only HTTP/1.1 has it.
         is_http_1_1 = parser.should_keep_alive()
         head = heads.read_request(method, fields, is_http_1_1)
-        if not is_http_1_1 or isinstance(head, Problem) or head.has_connection:
+        if not is_http_1_1 or isinstance(head, Problem) or head.block.has_connection:
             version = parser.get_http_version()
             if version not in ("1.1", "1.0"):
                 raise _Refusal(problems.BAD_VERSION)
@@ -178,6 +206,9 @@ class ClientConnection(asyncio.Protocol):
         problem = targets.locate(head, target)
         if method == b"CONNECT" or method == b"TRACE":
             raise _Refusal(problems.METHOD_NOT_ALLOWED)
+        if self._segment is not None:
+            memo.learn_request(self._segment, method, head.block)
+            self._segment = None
         exchange = self._receiving = Exchange(self, head, started)
         if problem is not None:
             exchange.problem = problem  # well framed: it is answered in its turn, and the connection may go on
@@ -229,8 +260,8 @@ class ClientConnection(asyncio.Protocol):
     def may_drain(self, exchange: Exchange) -> bool:
         """Whether the rest of a refused request's body is small enough to be read and dropped."""
         head = exchange.head
-        return not head.has_body or (
-            not head.is_chunked and head.content_length <= _DRAINED and not head.expects_continue
+        return not head.block.has_body or (
+            not head.block.is_chunked and head.block.content_length <= _DRAINED and not head.block.expects_continue
         )
 
     def abort_answer(self) -> None:
@@ -327,7 +358,7 @@ class ClientConnection(asyncio.Protocol):
             else:
                 receiving.problem = problem
             return
-        exchange = Exchange(self, RequestHead(b"", [], True), monotonic())
+        exchange = Exchange(self, RequestHead(b"", FieldBlock([], True)), monotonic())
         exchange.problem = problem
         exchange.is_close_after = True
         self._take_turn(exchange)
@@ -361,7 +392,9 @@ class ClientConnection(asyncio.Protocol):
             return
         head = exchange.head
         framing = (
-            b"transfer-encoding: chunked" if head.is_chunked else b"content-length: %d" % max(head.content_length, 0)
+            b"transfer-encoding: chunked"
+            if head.block.is_chunked
+            else b"content-length: %d" % max(head.block.content_length, 0)
         )
         self._parser = httptools.HttpRequestParser(self)
         self._parser.feed_data(b"POST / HTTP/1.1\r\nhost: x\r\n%b\r\n\r\n" % framing)

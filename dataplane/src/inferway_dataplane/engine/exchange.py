@@ -113,7 +113,7 @@ class Exchange:
         self.answered_at = 0.0
         self.has_passed = False  # a part of the upstream's answer has gone to the client
         self.is_chunking = False
-        self.is_close_after = not head.keep_alive
+        self.is_close_after = not head.block.keep_alive
         self.is_finished = False
         self.is_whole = False  # the whole answer came in one piece
 
@@ -135,7 +135,7 @@ class Exchange:
         if self.rule is not None and self.body_size > self.rule.max_request_body:
             self.break_off(problems.BODY_TOO_LARGE)
             return
-        piece = answers.chunk(data) if self.head.is_chunked else data
+        piece = answers.chunk(data) if self.head.block.is_chunked else data
         if self.upstream is not None:
             self.upstream.transport.write(piece)
             return
@@ -148,7 +148,7 @@ class Exchange:
     def on_request_end(self) -> None:
         """The body is complete."""
         self.is_request_complete = True
-        if self.head.is_chunked and not self.is_finished:
+        if self.head.block.is_chunked and not self.is_finished:
             if self.upstream is not None:
                 self.upstream.transport.write(answers.LAST_CHUNK)
             elif self.body is None:
@@ -319,7 +319,7 @@ class Exchange:
         return (
             problem is problems.UPSTREAM_CLOSED
             and not self.is_resent
-            and not self.head.has_body
+            and not self.head.block.has_body
             and self.head.method in _IDEMPOTENT
         )
 

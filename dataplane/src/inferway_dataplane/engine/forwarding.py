@@ -36,10 +36,10 @@ def request(exchange: "Exchange", rule: Rule, destination: Destination) -> bytes
     if rule.request_edits is not None:
         fields = rule.request_edits.apply(fields)
     framing = b""
-    if head.is_chunked:
+    if head.block.is_chunked:
         framing = b"transfer-encoding: chunked\r\n"
-    elif head.content_length >= 0:
-        framing = b"content-length: %d\r\n" % head.content_length
+    elif head.block.content_length >= 0:
+        framing = b"content-length: %d\r\n" % head.block.content_length
     return b"%b %b%b HTTP/1.1\r\nhost: %b\r\n%b%b%bvia: 1.1 inferway\r\nx-request-id: %b\r\ntraceparent: %b\r\n\r\n" % (
         head.method,
         path,
@@ -62,7 +62,7 @@ def _forwarded(exchange: "Exchange") -> bytes:
             client.scheme,
             head.raw_host or b"",
         )
-    chain = b", ".join([*(head.forwarded_for or ()), client.peer_bytes])
+    chain = b", ".join([*(head.block.forwarded_for or ()), client.peer_bytes])
     return b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-host: %b\r\n" % (
         chain,
         head.value(b"x-forwarded-proto") or client.scheme,
@@ -72,7 +72,7 @@ def _forwarded(exchange: "Exchange") -> bytes:
 
 def _traceparent(exchange: "Exchange") -> bytes:
     """The trace goes on under a span of ours, or starts here, unsampled, until tracing decides otherwise."""
-    told = exchange.head.traceparent
+    told = exchange.head.block.traceparent
     if told is not None and _TRACEPARENT.fullmatch(told) is not None:
         return told[:36] + exchange.span_id + told[52:]
     return b"00-%b-%b-00" % (exchange.gateway.trace_id(exchange.span_id), exchange.span_id)

@@ -24,10 +24,10 @@ def identify(exchange: Exchange) -> bool:
     head = exchange.head
     exchange.request_id, exchange.span_id = exchange.gateway.next_id()
     if client.is_trusted:
-        if head.forwarded_for is not None:
-            exchange.client_ip = exchange.gateway.trusted.client(client.peer, head.forwarded_for)
-        if head.request_id is not None and forwarding.is_well_formed_id(head.request_id):
-            exchange.request_id = head.request_id
+        if head.block.forwarded_for is not None:
+            exchange.client_ip = exchange.gateway.trusted.client(client.peer, head.block.forwarded_for)
+        if head.block.request_id is not None and forwarding.is_well_formed_id(head.block.request_id):
+            exchange.request_id = head.block.request_id
     return True
 
 
@@ -50,7 +50,7 @@ def route(exchange: Exchange) -> bool:
     exchange.stats = rule.stats
     if rule.problem is not None:
         return exchange.refuse(rule.problem)
-    if head.content_length > rule.max_request_body:
+    if head.block.content_length > rule.max_request_body:
         return exchange.refuse(problems.BODY_TOO_LARGE)
     return True
 
@@ -121,7 +121,7 @@ def cache(exchange: Exchange) -> bool:
     head = exchange.head
     if head.method not in (b"GET", b"HEAD"):
         return _bypass(exchange, "method")
-    if head.has_body:
+    if head.block.has_body:
         return _bypass(exchange, "body")
     no_use, no_store = caching.request_forbids(head)
     if no_store:
@@ -165,7 +165,7 @@ def forward(exchange: Exchange) -> bool:
     endpoint = endpoints[0] if len(endpoints) == 1 else balancing.least_loaded(endpoints, random())  # noqa: S311
     if endpoint is None:
         return exchange.refuse(problems.NO_ENDPOINTS)
-    if exchange.head.expects_continue and not exchange.is_request_complete:
+    if exchange.head.block.expects_continue and not exchange.is_request_complete:
         exchange.client.write(answers.CONTINUE)
     exchange.send(endpoint, forwarding.request(exchange, rule, destination))
     return False

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 import httptools
 
-from inferway_dataplane.core import addresses, problems
+from inferway_dataplane.core import addresses, memo, problems
 from inferway_dataplane.core.heads import Fields, ResponseHead, read_response
 from inferway_dataplane.core.problems import Problem
 
@@ -149,6 +149,7 @@ class UpstreamConnection(asyncio.Protocol):
     """One connection, one answer at a time. It parses and counts; what the answer means is the receiver's business."""
 
     __slots__ = (
+        "_segment",
         "deadline",
         "endpoint",
         "fields",
@@ -176,6 +177,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.is_reused = False
         self.stream_idle = NEVER
         self.max_head = 0
+        self._segment: bytes | None = None  # what came with the first byte of an answer, while it is parsed
         self._reset()
 
     def _reset(self) -> None:
@@ -278,7 +280,15 @@ class UpstreamConnection(asyncio.Protocol):
             # Bytes that nobody asked for: whatever comes next on this connection cannot be trusted.
             self.transport.abort()
             return
-        self.has_received = True
+        segment = None
+        if not self.has_received:
+            self.has_received = True
+            known = None if receiver.is_head_request else memo.known_answer(data)
+            if known is not None and known[1] <= self.max_head:
+                self._deliver_known(receiver, data, *known)
+                return
+            segment = data
+        self._segment = segment
         if not self.is_head_done:
             self.head_bytes += len(data)
         try:
@@ -299,6 +309,16 @@ class UpstreamConnection(asyncio.Protocol):
             self._complete()
         elif self.receiver is receiver:
             self.deadline = self.endpoint.pools.coarse_now + self.stream_idle
+
+    def _deliver_known(self, receiver: Receiver, data: bytes, head: ResponseHead, end: int) -> None:
+        """A whole answer whose head was parsed before: nothing is left to parse."""
+        self.is_head_done = self.is_complete = True
+        self.is_reusable = head.keep_alive
+        receiver.on_head(head)
+        if len(data) > end:
+            receiver.on_body(data[end:])
+        receiver.on_fed()
+        self._complete()
 
     # --- httptools -----------------------------------------------------------------------------------------------------
 
@@ -327,6 +347,8 @@ class UpstreamConnection(asyncio.Protocol):
         head = read_response(status, fields, parser.should_keep_alive())
         if head is None:
             raise ValueError("the framing has two readings")
+        if self._segment is not None and not receiver.is_head_request:
+            memo.learn_answer(self._segment, head)
         self.is_head_done = True
         self.is_reusable = head.keep_alive
         if receiver.is_head_request:

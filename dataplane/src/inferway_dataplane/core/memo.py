@@ -1,0 +1,81 @@
+"""Heads that were read before: the same bytes are the same head.
+
+Parsing is a pure function of bytes, and clients and upstreams repeat themselves: a client library sends the same fields
+with every request, an upstream the same head within a second. What the strict parser has accepted once, byte for byte,
+need not be parsed again. Nothing is ever accepted here that the parser has not accepted in the same place: a request's
+field block (all after its request line), or an answer's whole head. Bounded: a flood of new heads only empties the memo.
+"""
+
+from typing import Final
+
+from inferway_dataplane.core.heads import FieldBlock, ResponseHead
+
+_MOST_ENTRIES: Final = 1024
+_LONGEST: Final = 4096  # bytes; so at most 4 MiB for each memo
+_END: Final = b"\r\n\r\n"
+_METHODS: Final = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
+# RFC 3986: what a path and a query are made of. A target with anything else goes to the parser.
+_TARGET_BYTES: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@%/?"
+
+_blocks: dict[bytes, FieldBlock] = {}
+_answers: dict[bytes, ResponseHead] = {}
+
+
+def known_request(data: bytes, longest_line: int) -> tuple[bytes, bytes, FieldBlock, bytes] | None:
+    """Method, target, fields and body, when `data` is exactly one whole request whose fields are known. Else None."""
+    line, _, rest = data.partition(b"\r\n")
+    body = b""
+    block = _blocks.get(rest)
+    if block is None:
+        end = rest.find(_END) + 4
+        block = _blocks.get(rest[:end])
+        if block is None:
+            return None
+        body = rest[end:]
+    if len(body) != max(block.content_length, 0) or len(line) > longest_line:
+        return None
+    words = line.split(b" ")
+    if len(words) != 3:
+        return None
+    method, target, version = words
+    if version != b"HTTP/1.1" or method not in _METHODS or target[:1] != b"/" or target.translate(None, _TARGET_BYTES):
+        return None
+    return method, target, block, body
+
+
+def learn_request(data: bytes, method: bytes, block: FieldBlock) -> None:
+    """Remember the fields of a request that the parser accepted. `data`: what came, from the request's first byte."""
+    if block.is_chunked or block.has_upgrade or block.expects_continue or not block.is_http_1_1:
+        return
+    # The parser skips blank lines before a request line; then the first line here is not the request line.
+    if not data.startswith(method + b" "):
+        return
+    rest = data.partition(b"\r\n")[2]
+    end = rest.find(_END) + 4
+    if 4 <= end <= _LONGEST:
+        if len(_blocks) >= _MOST_ENTRIES:
+            _blocks.clear()
+        _blocks[rest[:end]] = block
+
+
+def known_answer(data: bytes) -> tuple[ResponseHead, int] | None:
+    """The head and its length, when `data` is exactly one whole answer whose head is known. Else None."""
+    end = data.find(_END) + 4
+    head = _answers.get(data[:end])
+    if head is None or len(data) - end != head.content_length:
+        return None
+    return head, end
+
+
+def learn_answer(data: bytes, head: ResponseHead) -> None:
+    """Remember a head that the parser accepted. `data`: what came, from the answer's first byte."""
+    end = data.find(_END) + 4
+    if (
+        head.content_length >= 0
+        and head.status not in (204, 304)
+        and 4 < end <= _LONGEST
+        and data.startswith(b"HTTP/1.")
+    ):
+        if len(_answers) >= _MOST_ENTRIES:
+            _answers.clear()
+        _answers[data[:end]] = head

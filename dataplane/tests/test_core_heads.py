@@ -1,0 +1,349 @@
+"""Request and response heads: kinds of fields, what is refused, what a connection may do."""
+
+import pytest
+from inferway_dataplane.core import heads, problems
+from inferway_dataplane.core.heads import RequestHead, ResponseHead
+from inferway_dataplane.core.problems import Problem
+
+HOST = (b"Host", b"a.example")
+
+
+def read(*fields: tuple[bytes, bytes], is_http_1_1: bool = True) -> RequestHead | Problem:
+    return heads.read_request(b"GET", list(fields), is_http_1_1)
+
+
+def accepted(*fields: tuple[bytes, bytes], is_http_1_1: bool = True) -> RequestHead:
+    head = read(*fields, is_http_1_1=is_http_1_1)
+    assert isinstance(head, RequestHead), head
+    return head
+
+
+def answered(*fields: tuple[bytes, bytes], keep_alive: bool = True) -> ResponseHead:
+    head = heads.read_response(200, list(fields), keep_alive)
+    assert head is not None
+    return head
+
+
+# --- requests: framing ----------------------------------------------------------------------------------------------
+
+REFUSED = {
+    "P1 length and encoding": (((b"Content-Length", b"3"), (b"Transfer-Encoding", b"chunked")), "length_and_encoding"),
+    "P1 encoding and length": (((b"Transfer-Encoding", b"chunked"), (b"Content-Length", b"3")), "length_and_encoding"),
+    "P2 two lengths, equal": (((b"Content-Length", b"3"), (b"content-length", b"3")), "bad_content_length"),
+    "P2 two lengths, different": (((b"Content-Length", b"3"), (b"Content-Length", b"4")), "bad_content_length"),
+    "P2 list of lengths": (((b"Content-Length", b"5,5"),), "bad_content_length"),
+    "P2 plus sign": (((b"Content-Length", b"+5"),), "bad_content_length"),
+    "P2 minus sign": (((b"Content-Length", b"-1"),), "bad_content_length"),
+    "P2 hexadecimal": (((b"Content-Length", b"0x5"),), "bad_content_length"),
+    "P2 underscore": (((b"Content-Length", b"1_0"),), "bad_content_length"),
+    "P2 empty": (((b"Content-Length", b""),), "bad_content_length"),
+    "P2 blank inside": (((b"Content-Length", b"1 0"),), "bad_content_length"),
+    "P2 nineteen digits": (((b"Content-Length", b"1" * 19),), "bad_content_length"),
+    "P2 other digits": (((b"Content-Length", "٣".encode()),), "bad_content_length"),
+    "P3 empty encoding": (((b"Transfer-Encoding", b""),), "bad_transfer_encoding"),
+    "P3 empty member": (((b"Transfer-Encoding", b",chunked"),), "bad_transfer_encoding"),
+    "P3 vertical tab": (((b"Transfer-Encoding", b"chunked\x0b"),), "bad_transfer_encoding"),
+    "P3 chunked twice": (((b"Transfer-Encoding", b"chunked, chunked"),), "bad_transfer_encoding"),
+    "P3 repeated": (((b"Transfer-Encoding", b"chunked"), (b"Transfer-Encoding", b"chunked")), "bad_transfer_encoding"),
+    "P3 repeated, other case": (
+        ((b"Transfer-Encoding", b"chunked"), (b"transfer-encoding", b"identity")),
+        "bad_transfer_encoding",
+    ),
+    "P3 quoted": (((b"Transfer-Encoding", b'"chunked"'),), "bad_transfer_encoding"),
+    "P3 gzip, chunked": (((b"Transfer-Encoding", b"gzip, chunked"),), "unsupported_coding"),
+    "P3 identity": (((b"Transfer-Encoding", b"identity"),), "unsupported_coding"),
+    "P3 xchunked": (((b"Transfer-Encoding", b"xchunked"),), "unsupported_coding"),
+    "P14 another expectation": (((b"Expect", b"200-ok"),), "expectation_failed"),
+    "P14 an empty expectation": (((b"Expect", b""),), "expectation_failed"),
+    "P5 two hosts": ((HOST,), "bad_host"),
+}
+
+
+@pytest.mark.parametrize(("fields", "code"), REFUSED.values(), ids=REFUSED)
+def test_what_has_two_readings_is_refused(fields: tuple[tuple[bytes, bytes], ...], code: str) -> None:
+    refused = read(HOST, *fields)
+    assert isinstance(refused, Problem)
+    assert refused.code == code
+    assert refused.closes
+
+
+def test_p5_http_1_1_needs_a_host_and_http_1_0_does_not() -> None:
+    assert read() is problems.BAD_HOST
+    assert accepted(is_http_1_1=False).raw_host is None
+
+
+def test_p4_a_transfer_encoding_on_http_1_0_is_refused() -> None:
+    assert read((b"Transfer-Encoding", b"chunked"), is_http_1_1=False) is problems.BAD_TRANSFER_ENCODING
+
+
+@pytest.mark.parametrize("value", [b"chunked", b"Chunked", b"CHUNKED", b" chunked\t"])
+def test_chunked_is_read_in_any_case_and_trimmed(value: bytes) -> None:
+    head = accepted(HOST, (b"Transfer-Encoding", value))
+    assert head.is_chunked
+    assert head.has_body
+
+
+@pytest.mark.parametrize(("value", "length"), [(b"0", 0), (b"7", 7), (b"007", 7), (b"9" * 18, 10**18 - 1)])
+def test_a_length_is_digits(value: bytes, length: int) -> None:
+    head = accepted(HOST, (b"Content-Length", value))
+    assert head.content_length == length
+    assert head.has_body == (length > 0)
+
+
+def test_without_length_and_encoding_there_is_no_body() -> None:
+    head = accepted(HOST)
+    assert (head.content_length, head.is_chunked, head.has_body) == (-1, False, False)
+
+
+def test_p14_expect_continue_counts_on_http_1_1_only() -> None:
+    field = (b"Expect", b"100-Continue")
+    assert accepted(HOST, field).expects_continue
+    assert not accepted(HOST, field, is_http_1_1=False).expects_continue
+    assert accepted(HOST, field).passed == []
+
+
+# --- requests: kinds ------------------------------------------------------------------------------------------------
+
+ENDS_HERE = [
+    b"Host", b"Connection", b"Keep-Alive", b"Proxy-Connection", b"Proxy-Authenticate", b"Proxy-Authorization", b"TE",
+    b"Trailer", b"Upgrade", b"HTTP2-Settings", b"X-Forwarded-For", b"X-Forwarded-Proto", b"X-Forwarded-Host",
+    b"X-Forwarded-Port", b"X-Forwarded-Prefix", b"X-Forwarded-Server", b"X-Real-IP", b"Forwarded", b"X-Original-URL",
+    b"X-Rewrite-URL", b"X-Request-Id", b"traceparent",
+]  # fmt: skip
+
+GOES_ON = [
+    b"Accept", b"User-Agent", b"Accept-Encoding", b"Content-Type", b"Authorization", b"Cookie", b"X-Api-Key",
+    b"Api-Key", b"Cache-Control", b"Pragma", b"Range", b"If-None-Match", b"If-Modified-Since", b"If-Match",
+    b"If-Unmodified-Since", b"If-Range", b"tracestate", b"X_Custom", b"Via",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ENDS_HERE, ids=bytes.decode)
+@pytest.mark.parametrize("spelled", [bytes.lower, bytes.upper, bytes], ids=["lower", "upper", "usual"])
+def test_p11_what_is_between_two_hops_or_claims_the_sender_ends_here(name: bytes, spelled: type[bytes]) -> None:
+    others = () if name == b"Host" else (HOST,)
+    assert accepted(*others, (spelled(name), b"x")).passed == []
+
+
+@pytest.mark.parametrize("name", GOES_ON, ids=bytes.decode)
+@pytest.mark.parametrize("spelled", [bytes.lower, bytes.upper, bytes], ids=["lower", "upper", "usual"])
+def test_p10_everything_else_goes_on_as_it_was_sent(name: bytes, spelled: type[bytes]) -> None:
+    field = (spelled(name), b" \tv")
+    assert accepted(HOST, field, field).passed == [field, field]
+
+
+LOOK_ALIKES = [
+    b"X_Forwarded_For", b"x_forwarded-for", b"Transfer_Encoding", b"Content_Length", b"X_REQUEST_ID", b"Keep_Alive",
+    b"X_Api_Key", b"If_None_Match", b"X_Original_URL", b"Proxy_Authorization", b"Cache_Control",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LOOK_ALIKES, ids=bytes.decode)
+def test_p12_look_alikes_with_underscores_are_dropped(name: bytes) -> None:
+    head = accepted(HOST, (name, b"chunked"))
+    assert head.passed == []
+    assert (head.is_chunked, head.content_length, head.forwarded_for, head.caching) == (False, -1, None, False)
+
+
+@pytest.mark.parametrize("name", [b"Authorization", b"Cookie", b"X-API-Key", b"api-key"])
+def test_credentials_are_noticed(name: bytes) -> None:
+    assert accepted(HOST, (name, b"s")).credentials
+    assert not accepted(HOST).credentials
+
+
+@pytest.mark.parametrize("name", [b"Cache-Control", b"Pragma", b"Range", b"If-None-Match", b"if-range"])
+def test_caching_fields_are_noticed(name: bytes) -> None:
+    assert accepted(HOST, (name, b"v")).caching
+    assert not accepted(HOST).caching
+
+
+def test_r5_every_line_of_forwarded_for_is_kept_in_order() -> None:
+    head = accepted(HOST, (b"X-Forwarded-For", b"1.1.1.1, 2.2.2.2"), (b"x-forwarded-for", b"3.3.3.3"))
+    assert head.forwarded_for == [b"1.1.1.1, 2.2.2.2", b"3.3.3.3"]
+
+
+def test_request_id_and_trace_are_kept_aside() -> None:
+    head = accepted(HOST, (b"X-Request-ID", b"abc"), (b"Traceparent", b"00-1"))
+    assert (head.request_id, head.traceparent) == (b"abc", b"00-1")
+
+
+def test_values_are_found_by_lower_case_name_and_joined() -> None:
+    head = accepted(HOST, (b"X-Tenant", b"a"), (b"x-tenant", b"b"), (b"Connection", b"x-tenant"), (b"X-E", b""))
+    assert head.value(b"x-tenant") == b"a, b"  # a client may not hide a field from our own rules
+    assert head.value(b"host") == b"a.example"
+    assert head.value(b"x-e") == b""
+    assert head.value(b"absent") is None
+
+
+# --- requests: the connection ---------------------------------------------------------------------------------------
+
+NOMINATIONS = {
+    "one": (b"X-Hop", [b"X-Stays"]),
+    "with close": (b"close, X-Hop", [b"X-Stays"]),
+    "other case and blanks": (b"x-HOP ,\tkeep-alive", [b"X-Stays"]),
+    "both": (b"X-Hop, X-Stays", []),
+    "close alone": (b"close", [b"X-Hop", b"X-Stays"]),
+    "keep-alive alone": (b"Keep-Alive", [b"X-Hop", b"X-Stays"]),
+    "what is not there": (b"X-Other", [b"X-Hop", b"X-Stays"]),
+    "empty": (b"", [b"X-Hop", b"X-Stays"]),
+    "empty members": (b",,X-Hop,", [b"X-Stays"]),
+}
+
+
+@pytest.mark.parametrize(("connection", "names"), NOMINATIONS.values(), ids=NOMINATIONS)
+def test_p11_what_connection_names_ends_here(connection: bytes, names: list[bytes]) -> None:
+    head = accepted(HOST, (b"X-Hop", b"1"), (b"Connection", connection), (b"X-Stays", b"2"))
+    assert [name for name, _ in head.passed] == names
+
+
+def test_p11_nominations_of_several_lines_add_up() -> None:
+    head = accepted(HOST, (b"A", b"1"), (b"B", b"2"), (b"C", b"3"), (b"Connection", b"a"), (b"Connection", b"B"))
+    assert [name for name, _ in head.passed] == [b"C"]
+
+
+def test_p11_nominating_what_frames_or_identifies_changes_nothing() -> None:
+    head = accepted(
+        HOST,
+        (b"Connection", b"host, content-length, x-forwarded-for, x-request-id, close"),
+        (b"Content-Length", b"3"),
+        (b"X-Forwarded-For", b"1.1.1.1"),
+        (b"X-Request-Id", b"abc"),
+    )
+    assert (head.raw_host, head.content_length) == (b"a.example", 3)
+    assert (head.forwarded_for, head.request_id) == ([b"1.1.1.1"], b"abc")
+
+
+KEEP_ALIVE = {
+    "HTTP/1.1": (True, [], True),
+    "HTTP/1.1 close": (True, [b"close"], False),
+    "HTTP/1.1 Close": (True, [b"Close"], False),
+    "HTTP/1.1 list with close": (True, [b"x-a, close"], False),
+    "HTTP/1.1 keep-alive, close": (True, [b"keep-alive, close"], False),
+    "HTTP/1.1 close, then keep-alive": (True, [b"close", b"keep-alive"], False),
+    "HTTP/1.1 close, then a list with keep-alive": (True, [b"close", b"x-a, keep-alive"], False),
+    "HTTP/1.1 keep-alive, then close": (True, [b"keep-alive", b"close"], False),
+    "HTTP/1.1 closed is not close": (True, [b"closed"], True),
+    "HTTP/1.0": (False, [], False),
+    "HTTP/1.0 keep-alive": (False, [b"keep-alive"], True),
+    "HTTP/1.0 Keep-Alive in a list": (False, [b"x-a, Keep-Alive"], True),
+    "HTTP/1.0 keep-alive, then close": (False, [b"keep-alive", b"close"], False),
+    "HTTP/1.0 close, then keep-alive": (False, [b"close", b"keep-alive"], False),
+}
+
+
+@pytest.mark.parametrize(("is_http_1_1", "lines", "kept"), KEEP_ALIVE.values(), ids=KEEP_ALIVE)
+def test_when_a_connection_is_kept(is_http_1_1: bool, lines: list[bytes], kept: bool) -> None:
+    head = accepted(HOST, *((b"Connection", line) for line in lines), is_http_1_1=is_http_1_1)
+    assert head.keep_alive is kept
+    assert head.has_connection is bool(lines)
+
+
+def test_proxy_connection_is_dropped_but_told_of() -> None:
+    # llhttp reads Proxy-Connection as if it were Connection: who asks it for keep-alive must hear of the field.
+    head = accepted(HOST, (b"Proxy-Connection", b"close"))
+    assert (head.has_connection, head.keep_alive, head.passed) == (True, True, [])
+
+
+# --- responses ------------------------------------------------------------------------------------------------------
+
+BAD_ANSWERS = {
+    "two lengths": [(b"Content-Length", b"3"), (b"Content-Length", b"3")],
+    "list of lengths": [(b"Content-Length", b"3, 3")],
+    "no number": [(b"Content-Length", b"x")],
+    "empty length": [(b"Content-Length", b"")],
+    "too long a number": [(b"Content-Length", b"1" * 19)],
+    "length and encoding": [(b"Content-Length", b"3"), (b"Transfer-Encoding", b"chunked")],
+    "encoding and length": [(b"Transfer-Encoding", b"chunked"), (b"Content-Length", b"3")],
+    "two encodings": [(b"Transfer-Encoding", b"chunked"), (b"Transfer-Encoding", b"chunked")],
+    "another coding": [(b"Transfer-Encoding", b"gzip, chunked")],
+    "empty coding": [(b"Transfer-Encoding", b"")],
+}
+
+
+@pytest.mark.parametrize("fields", BAD_ANSWERS.values(), ids=BAD_ANSWERS)
+def test_u2_an_answer_whose_framing_has_two_readings_is_none(fields: list[tuple[bytes, bytes]]) -> None:
+    assert heads.read_response(200, fields, keep_alive=True) is None
+
+
+def test_response_framing() -> None:
+    assert answered((b"Content-Length", b"5")).content_length == 5
+    assert answered((b"Transfer-Encoding", b" Chunked ")).is_chunked
+    plain = answered()
+    assert (plain.content_length, plain.is_chunked, plain.keep_alive) == (-1, False, True)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"Connection", b"Keep-Alive", b"Proxy-Authenticate", b"TE", b"Trailer", b"Upgrade", b"Proxy-Connection",
+     b"Transfer_Encoding", b"Set_Cookie", b"Content_Length", b"Age", b"Date", b"Server"],
+    ids=bytes.decode,
+)  # fmt: skip
+def test_p11_fields_of_an_answer_that_end_here(name: bytes) -> None:
+    assert answered((name, b"1")).passed == []
+
+
+def test_fields_of_an_answer_that_go_on() -> None:
+    fields = [
+        (b"Content-Type", b"a/b"),
+        (b"Set-Cookie", b"a=1"),
+        (b"set-cookie", b"b=2"),
+        (b"ETag", b'"x"'),
+        (b"V", b""),
+    ]
+    head = answered(*fields)
+    assert head.passed == fields  # U6: two Set-Cookie stay two
+    assert head.has_cookie
+
+
+def test_what_an_answer_says_of_itself() -> None:
+    head = answered(
+        (b"Date", b"first"), (b"date", b"second"), (b"Server", b"nginx"), (b"Server", b"other"), (b"AGE", b"7"),
+        (b"Cache-Control", b"public"), (b"cache-control", b"max-age=3"), (b"Vary", b"Accept"), (b"Expires", b"0"),
+    )  # fmt: skip
+    assert (head.date, head.server, head.age) == (b"first", b"nginx", b"7")
+    assert head.caching == {b"cache-control": b"public, max-age=3", b"vary": b"Accept", b"expires": b"0"}
+
+
+def test_a_plain_answer_says_nothing_of_caching() -> None:
+    assert answered((b"Content-Type", b"a/b")).caching is None
+
+
+CLOSING = {
+    "kept": (True, [], True),
+    "keep-alive": (True, [b"keep-alive"], True),
+    "Keep-Alive": (True, [b"Keep-Alive"], True),
+    "close": (True, [b"close"], False),
+    "Close": (True, [b"CLOSE"], False),
+    "list": (True, [b"x-hop, close"], False),
+    "two lines": (True, [b"keep-alive", b"close"], False),
+    "two lines, close first": (True, [b"close", b"keep-alive"], False),
+    "the parser says no": (False, [b"keep-alive"], False),
+}
+
+
+@pytest.mark.parametrize(("keep_alive", "lines", "kept"), CLOSING.values(), ids=CLOSING)
+def test_when_an_upstream_connection_is_kept(keep_alive: bool, lines: list[bytes], kept: bool) -> None:
+    head = answered(*((b"Connection", line) for line in lines), keep_alive=keep_alive)
+    assert head.keep_alive is kept
+
+
+def test_p11_what_an_answer_nominates_ends_here() -> None:
+    head = answered((b"X-Hop", b"1"), (b"Connection", b"keep-alive, x-hop"), (b"X-Stays", b"2"))
+    assert head.passed == [(b"X-Stays", b"2")]
+
+
+# --- the memo -------------------------------------------------------------------------------------------------------
+
+
+def test_l2_a_flood_of_names_leaves_the_memo_bounded_in_names_and_bytes() -> None:
+    for number in range(10_000):
+        name = b"X-%d" % number
+        assert accepted(HOST, (name, b"")).passed == [(name, b"")]
+    assert len(heads.REQUEST_KINDS) <= 4096 + 1
+    assert heads.REQUEST_KINDS[b"X-FORWARDED-FOR"] == heads.FORWARDED_FOR
+    accepted(HOST, (b"X" * 30_000, b""))
+    assert max(map(len, heads.REQUEST_KINDS)) < 1_000
+
+
+def test_a_long_name_is_still_sorted() -> None:
+    assert accepted(HOST, (b"x" * 5_000, b"v")).passed == [(b"x" * 5_000, b"v")]
