@@ -1,0 +1,111 @@
+"""The command line: `inferway run|validate|compile|crds`.
+
+Exit codes: 0 = done, 1 = something is wrong with the input (or with serving it), 2 = wrong usage. What is asked for goes
+to standard output, everything about it to standard error.
+"""
+
+import os
+import sys
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from inferway_contract import __version__
+from typer.core import TyperGroup
+
+# Nothing heavy is imported up here: `inferway --version` and a shell's completion should not wait for the compiler.
+
+
+class _Commands(TyperGroup):
+    """Adds `run` when it is asked for: its flags are the data plane's settings, which take a while to load."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return ["run", *super().list_commands(ctx)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name == "run" and "run" not in self.commands:
+            from inferway_cli import serving
+
+            only = typer.Typer(rich_markup_mode=None, add_completion=False)
+            only.command("run")(serving.command())
+            self.add_command(typer.main.get_command(only), "run")
+        return super().get_command(ctx, cmd_name)
+
+
+# Plain help: markup would eat the brackets of [::]:8080, and a pipe would get a drawing.
+app = typer.Typer(
+    cls=_Commands,
+    rich_markup_mode=None,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help="Inferway, an API gateway for AI workloads on Kubernetes.",
+)
+
+Paths = Annotated[list[str], typer.Argument(metavar="FILE|DIR", help="YAML files, directories, or - for stdin")]
+
+
+class Format(StrEnum):
+    """How `compile` prints."""
+
+    YAML = "yaml"
+    JSON = "json"
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"inferway {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def inferway(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Inferway, an API gateway for AI workloads on Kubernetes."""
+
+
+@app.command()
+def validate(paths: Paths) -> None:
+    """Check manifests: their form, and whether a gateway would accept them."""
+    from inferway_cli import checking
+
+    raise typer.Exit(checking.validate(paths))
+
+
+@app.command("compile")
+def compile_(
+    paths: Paths,
+    output: Annotated[Format, typer.Option("--output", "-o", help="Form of the output.")] = Format.YAML,
+) -> None:
+    """Print what manifests compile to: config, endpoints and conditions."""
+    from inferway_cli import checking
+
+    raise typer.Exit(checking.compile_and_print(paths, as_json=output is Format.JSON))
+
+
+@app.command()
+def crds() -> None:
+    """Print the CustomResourceDefinitions, ready for kubectl apply -f -."""
+    from inferway_contract import schema
+
+    typer.echo(schema.crds_yaml(), nl=False)
+
+
+def run() -> None:
+    """The entry point: the app, and what may happen to its output."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # A terminal without UTF-8 shows escapes instead of ending the program.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app(prog_name="inferway")
+    except BrokenPipeError:
+        # The reader has left (`| head`). Python flushes once more at exit, so that has to go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        sys.stderr.write(f"inferway: {error.strerror or error}\n")
+        sys.exit(1)

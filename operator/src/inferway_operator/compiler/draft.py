@@ -1,0 +1,88 @@
+"""The draft: the world while it is being compiled. Passes read objects and add what they find to their drafts."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from inferway_contract import document
+from inferway_contract.complaints import Complaint
+from inferway_contract.conditions import Reason
+
+from inferway_operator.compiler.services import Services
+from inferway_operator.objects import PolicyObject, RouteObject, RuleObject
+from inferway_operator.world import World
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(slots=True)
+class RuleDraft:
+    """A rule on its way into the document. One complaint is enough to make it refuse."""
+
+    source: RuleObject
+    complaints: list[Complaint]
+    matches: list[document.Match] = field(default_factory=list)
+    backends: list[document.Backend] = field(default_factory=list)
+    redirect: document.Redirect | None = None
+    respond: document.DirectResponse | None = None
+    parts: dict[str, Any] = field(default_factory=dict)
+    """Fields of `document.Rule` that say nothing of matches, actions and policies."""
+    policies: list[str] = field(default_factory=list)
+    broken_policies: list[str] = field(default_factory=list)
+    """Ids of invalid policies that were never published: what they would have protected refuses."""
+
+    @property
+    def path(self) -> Path:
+        """Where the rule stands in its resource."""
+        return ("spec", "rules", self.source.index)
+
+    def complain(self, message: str, *field: str | int) -> None:
+        """Add a mistake; `field` is its place inside the rule."""
+        self.complaints.append(Complaint((*self.path, *field), message))
+
+
+@dataclass(slots=True)
+class RouteDraft:
+    """A route: its rules, and what concerns none of them alone."""
+
+    source: RouteObject
+    rules: list[RuleDraft]
+    unresolved: list[tuple[Reason, Complaint]] = field(default_factory=list)
+    shadowed: list[str] = field(default_factory=list)
+    """A sentence for each match that an older route has too."""
+
+
+@dataclass(slots=True)
+class PolicyDraft:
+    """A policy: what is published of it, and which targets it does not find."""
+
+    source: PolicyObject
+    published: document.Policy | None = None
+    missing: list[Complaint] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Draft:
+    """Routes and policies, the oldest first, and what they may refer to."""
+
+    world: World
+    routes: list[RouteDraft]
+    policies: list[PolicyDraft]
+    services: Services
+
+    @classmethod
+    def of(cls, world: World) -> Self:
+        """A draft of this world, in which nothing was compiled yet."""
+        return cls(
+            world=world,
+            routes=[
+                RouteDraft(route, [RuleDraft(rule, list(rule.complaints)) for rule in route.rules])
+                for route in sorted(world.routes, key=lambda route: route.meta.age)
+            ],
+            policies=[PolicyDraft(policy) for policy in sorted(world.policies, key=lambda policy: policy.meta.age)],
+            services=Services(world),
+        )
+
+    def rules(self) -> Iterator[tuple[RouteDraft, RuleDraft]]:
+        """Every rule with its route."""
+        return ((route, rule) for route in self.routes for rule in route.rules)

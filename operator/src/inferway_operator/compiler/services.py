@@ -1,0 +1,53 @@
+"""Services by name, with the endpoints of their ports, and who may name them."""
+
+from typing import Final
+
+from inferway_contract.document import Endpoint
+
+from inferway_operator.compiler import addresses
+from inferway_operator.objects import ServiceObject
+from inferway_operator.world import World
+
+API_SERVER: Final = "default/kubernetes"
+
+
+class Services:
+    """An index over the Services, EndpointSlices and grants of a world."""
+
+    def __init__(self, world: World) -> None:
+        self._standalone = world.settings.standalone
+        self._services = {service.id: service for service in sorted(world.services, key=lambda service: service.id)}
+        self._grants = {(grant.namespace, grant.source, grant.service) for grant in world.grants}
+        self._endpoints: dict[tuple[str, str], set[tuple[str, int]]] = {}
+        for part in world.slices:
+            usable = [
+                address
+                for address in part.addresses
+                if addresses.objection(address, standalone=self._standalone) is None
+            ]
+            for name, number in part.ports:
+                # A Service may have many slices, and an address may stand in two of them while it moves.
+                self._endpoints.setdefault((part.service, name), set()).update((address, number) for address in usable)
+
+    def find(self, service: str) -> ServiceObject | None:
+        """The Service of this id (`namespace/name`)."""
+        return self._services.get(service)
+
+    def may_name(self, source: str, namespace: str, name: str) -> bool:
+        """Whether GatewayRoutes of the namespace `source` may name this Service."""
+        if source == namespace:
+            return True
+        return (namespace, source, None) in self._grants or (namespace, source, name) in self._grants
+
+    def endpoints(self, service: str, port: str) -> tuple[Endpoint, ...]:
+        """Ready addresses of a Service's port, by the port's name, in the order of their text."""
+        return tuple(
+            Endpoint(address=address, port=number)
+            for address, number in sorted(self._endpoints.get((service, port), ()))
+        )
+
+    def of_key(self, key: str) -> tuple[Endpoint, ...]:
+        """The same by a key of the endpoints document, `namespace/name:port`."""
+        service, _, number = key.rpartition(":")
+        found = self._services.get(service)
+        return self.endpoints(service, dict(found.ports).get(int(number), "")) if found else ()

@@ -1,0 +1,120 @@
+"""Verdicts: what the author of each object is told."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from inferway_contract.complaints import Complaint
+from inferway_contract.conditions import Condition, ConditionType, Reason
+
+from inferway_operator.compiler import wording
+from inferway_operator.compiler.draft import Draft, PolicyDraft, RouteDraft
+from inferway_operator.objects import Meta
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One object's conditions, and the same mistakes with their places for who can point at them."""
+
+    meta: Meta
+    conditions: tuple[Condition, ...]
+    complaints: tuple[Complaint, ...] = ()
+    """What is wrong with the object itself: the list behind `Accepted`."""
+    unresolved: tuple[Complaint, ...] = ()
+    """What it names and does not find: the list behind `ResolvedRefs` or `TargetsResolved`."""
+
+
+def judge(draft: Draft) -> tuple[Verdict, ...]:
+    """A verdict for every route, then for every policy, the oldest first."""
+    return (*map(_judge_route, draft.routes), *map(_judge_policy, draft.policies))
+
+
+def _judge_route(route: RouteDraft) -> Verdict:
+    complaints = (*route.source.complaints, *(complaint for rule in route.rules for complaint in rule.complaints))
+    conditions = [_accepted(route, complaints), _resolved(route)]
+    if route.shadowed:
+        told = wording.listed(route.shadowed)
+        conditions.append(Condition(type=ConditionType.SHADOWED, status=True, reason=Reason.SHADOWED, message=told))
+    unresolved = tuple(complaint for _, complaint in route.unresolved)
+    return Verdict(route.source.meta, tuple(conditions), complaints, unresolved)
+
+
+def _accepted(route: RouteDraft, complaints: tuple[Complaint, ...]) -> Condition:
+    served = [rule for rule in route.rules if not rule.complaints]
+    if not complaints:
+        message = f"{wording.counted(served, 'rule')} accepted{_held_back(route)}"
+        return Condition(type=ConditionType.ACCEPTED, status=True, reason=Reason.ACCEPTED, message=message)
+    if route.source.is_too_large:
+        reason = Reason.TOO_LARGE
+    elif route.source.complaints or not served:
+        reason = Reason.INVALID
+    else:
+        reason = Reason.PARTIALLY_INVALID
+    return Condition(
+        type=ConditionType.ACCEPTED,
+        # The good rules are served; as with Gateway API, the reason says that they are not all.
+        status=reason is Reason.PARTIALLY_INVALID,
+        reason=reason,
+        message=wording.listed(complaints),
+    )
+
+
+def _held_back(route: RouteDraft) -> str:
+    """The route is fine, but an invalid policy makes it refuse: its author should not have to guess."""
+    broken = list(dict.fromkeys(name for rule in route.rules for name in rule.broken_policies))
+    return f"; refusing until mended: RateLimitPolicy {', '.join(broken)}" if broken else ""
+
+
+def _resolved(route: RouteDraft) -> Condition:
+    reasons = [reason for reason, _ in route.unresolved]
+    if not reasons:
+        unread = any(rule.source.rule is None for rule in route.rules)
+        return Condition(
+            type=ConditionType.RESOLVED_REFS,
+            status=True,
+            reason=Reason.RESOLVED_REFS,
+            message=f"all backendRefs {'of readable rules ' if unread else ''}resolve",
+        )
+    # A name that means nothing needs its author; an endpoint may just be starting.
+    lasting = [reason for reason in reasons if reason is not Reason.NO_ENDPOINTS]
+    return Condition(
+        type=ConditionType.RESOLVED_REFS,
+        status=False,
+        reason=(lasting or reasons)[0],
+        message=wording.listed(complaint for _, complaint in route.unresolved),
+    )
+
+
+def _judge_policy(policy: PolicyDraft) -> Verdict:
+    return Verdict(
+        policy.source.meta,
+        tuple(_policy_conditions(policy)),
+        policy.source.complaints,
+        tuple(policy.missing),
+    )
+
+
+def _policy_conditions(policy: PolicyDraft) -> Iterator[Condition]:
+    source = policy.source
+    if source.spec is not None:
+        limits = wording.counted(source.spec.limits, "limit")
+        yield Condition(type=ConditionType.ACCEPTED, status=True, reason=Reason.ACCEPTED, message=f"{limits} accepted")
+    else:
+        meanwhile = "what was published last is kept" if policy.published else "its targets refuse all requests"
+        yield Condition(
+            type=ConditionType.ACCEPTED,
+            status=False,
+            reason=Reason.TOO_LARGE if source.is_too_large else Reason.INVALID,
+            message=f"until mended, {meanwhile}: {wording.listed(source.complaints)}",
+        )
+    if source.targets is None:
+        # Fails closed: nobody can say which routes were meant.
+        message = "spec.targetRefs cannot be read: taken for every route of the namespace"
+    else:
+        message = wording.listed(policy.missing) or "all targets exist"
+    found = source.targets is not None and not policy.missing
+    yield Condition(
+        type=ConditionType.TARGETS_RESOLVED,
+        status=found,
+        reason=Reason.TARGETS_RESOLVED if found else Reason.TARGET_NOT_FOUND,
+        message=message,
+    )

@@ -1,0 +1,84 @@
+"""The golden cases: what they are, how they are compiled, and how their expected half is written again.
+
+A case is one file: a comment that says what it shows, manifests, a divider, and what becomes of them. A first document
+with the key `settings` says what differs from a cluster without settings. `python operator/tests/golden_cases.py --write`
+writes the expected half of every case; the difference is then for people to read.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from inferway_contract import document
+from inferway_contract.canonical import canonical
+from inferway_operator import compiler
+from inferway_operator.world import Settings, World, from_manifests
+
+FOLDER = Path(__file__).parent / "golden"
+DIVIDER = "\n--- # expected\n"
+
+
+def case_files() -> list[Path]:
+    return sorted(FOLDER.glob("*.yaml"))
+
+
+def world_of(text: str) -> World:
+    """The world of a case's first half."""
+    manifests = [item for item in yaml.safe_load_all(text.partition(DIVIDER)[0]) if item is not None]
+    said: dict[str, Any] = manifests.pop(0)["settings"] if "settings" in manifests[0] else {}
+    standalone = said.get("standalone", False)
+    found = from_manifests(manifests, standalone=standalone)
+    published = [document.Policy.model_validate_json(json.dumps(item)) for item in said.get("lastPublished", [])]
+    return World(
+        settings=Settings(standalone=standalone, allowed_hosts=tuple(said.get("allowedHosts", []))),
+        routes=found.routes,
+        policies=found.policies,
+        services=found.services,
+        slices=found.slices,
+        grants=found.grants,
+        last_published={policy.id: policy for policy in published},
+        replicas=said.get("replicas", 1),
+    )
+
+
+def expected(world: World) -> str:
+    """The second half of a case: both documents, and each condition as a line."""
+    made = compiler.compile(world)
+    documents = {
+        "config": json.loads(canonical(made.config)),
+        "endpoints": json.loads(canonical(made.endpoints)),
+    }
+    conditions = {
+        f"{verdict.meta.kind} {verdict.meta.id}": [
+            f"{item.type}={item.status} ({item.reason}): {item.message}" for item in verdict.conditions
+        ]
+        for verdict in made.verdicts
+    }
+    return yaml.safe_dump(
+        documents, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None
+    ) + yaml.safe_dump({"conditions": conditions}, sort_keys=False, allow_unicode=True, width=10_000)
+
+
+def rewrite(text: str) -> str:
+    """The case with its expected half as the compiler has it now."""
+    return text.partition(DIVIDER)[0].rstrip("\n") + DIVIDER + expected(world_of(text))
+
+
+def main() -> None:
+    changed = 0
+    for file in case_files():
+        old = file.read_text()
+        new = rewrite(old)
+        if new != old:
+            changed += 1
+            print(f"{file.name}: {'written' if '--write' in sys.argv else 'differs'}")
+            if "--write" in sys.argv:
+                file.write_text(new)
+    print(f"{len(case_files())} cases, {changed} changed")
+    sys.exit(1 if changed and "--write" not in sys.argv else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""What holds for the compiler whatever it is given."""
+
+import random
+from typing import Any
+
+import compiler_inputs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from inferway_contract.canonical import canonical
+from inferway_contract.conditions import ConditionType
+from inferway_contract.document import ConfigDocument, EndpointsDocument
+from inferway_operator import compiler
+from inferway_operator.compiler import Compilation
+from inferway_operator.world import from_manifests
+
+Manifest = dict[str, Any]
+
+
+def compiled(manifests: list[Manifest], standalone: bool = False) -> Compilation:
+    return compiler.compile(from_manifests(manifests, standalone=standalone))
+
+
+def content(made: Compilation) -> tuple[object, ...]:
+    return canonical(made.config), canonical(made.endpoints), made.verdicts
+
+
+@given(compiler_inputs.MANIFESTS, st.booleans())
+@settings(max_examples=4000, deadline=None)
+def test_any_manifests_compile_to_sound_documents(manifests: list[Manifest], standalone: bool) -> None:
+    made = compiled(manifests, standalone)
+    # What the data plane will do: parse strictly, and find everything that is named.
+    assert ConfigDocument.model_validate_json(canonical(made.config)) == made.config
+    assert EndpointsDocument.model_validate_json(canonical(made.endpoints)) == made.endpoints
+    policies = {policy.id for policy in made.config.policies}
+    for rule in [rule for route in made.config.routes for rule in route.rules]:
+        assert rule.matches
+        assert set(rule.policies) <= policies
+        assert {backend.service for backend in rule.backends if backend.service} <= made.endpoints.services.keys()
+        actions = (bool(rule.backends), rule.redirect is not None, rule.respond is not None, rule.refusal is not None)
+        assert sum(actions) == 1
+    for condition in [condition for verdict in made.verdicts for condition in verdict.conditions]:
+        assert 0 < len(condition.message) < 3000
+        assert condition.message.isprintable()
+
+
+@given(compiler_inputs.MANIFESTS, st.booleans())
+@settings(max_examples=4000, deadline=None)
+def test_every_object_has_a_verdict(manifests: list[Manifest], standalone: bool) -> None:
+    world = from_manifests(manifests, standalone=standalone)
+    made = compiler.compile(world)
+    assert sorted(verdict.meta.id for verdict in made.verdicts) == sorted(
+        item.meta.id for item in (*world.routes, *world.policies)
+    )
+    for verdict in made.verdicts:
+        accepted = verdict.conditions[0]
+        assert accepted.type is ConditionType.ACCEPTED
+        assert (accepted.reason == "Accepted") == (not verdict.complaints)
+
+
+@given(st.lists(compiler_inputs.one_of(compiler_inputs.GOLDEN), max_size=12), st.randoms(use_true_random=False))
+@settings(max_examples=1500, deadline=None)
+def test_order_does_not_matter(manifests: list[Manifest], chance: random.Random) -> None:
+    manifests = compiler_inputs.distinct(manifests)
+    shuffled = list(manifests)
+    chance.shuffle(shuffled)
+    assert content(compiled(manifests)) == content(compiled(shuffled))
+
+
+def test_all_golden_manifests_in_any_order_at_once() -> None:
+    manifests = compiler_inputs.distinct(compiler_inputs.GOLDEN)
+    expected = content(compiled(manifests))
+    for seed in range(5):
+        random.Random(seed).shuffle(manifests)
+        assert content(compiled(manifests)) == expected
+
+
+@given(compiler_inputs.MANIFESTS)
+@settings(max_examples=1500, deadline=None)
+def test_compiling_again_changes_nothing(manifests: list[Manifest]) -> None:
+    world = from_manifests(manifests, standalone=True)
+    assert content(compiler.compile(world)) == content(compiler.compile(world))
+
+
+def _route(name: str, namespace: str = "demo") -> Manifest:
+    answer = {"type": "DirectResponse", "directResponse": {"statusCode": 200, "body": name}}
+    return {
+        "apiVersion": "inferway.dev/v1alpha1",
+        "kind": "GatewayRoute",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"rules": [{"matches": [{"path": {"value": f"/{name}"}}], "filters": [answer]}]},
+    }
+
+
+ROUTES = [item for item in compiler_inputs.GOLDEN if item["kind"] == "GatewayRoute"]
+
+
+@given(compiler_inputs.one_of(ROUTES).flatmap(compiler_inputs.mutated))
+@settings(max_examples=4000, deadline=None)
+def test_a_bad_route_never_changes_another(bad: Manifest) -> None:
+    others = [_route("one"), _route("two"), _route("three", "other")]
+    alone = {route.id: route for route in compiled(others).config.routes}
+    beside = {route.id: route for route in compiled([*others, bad]).config.routes}
+    assert {name: beside[name] for name in alone} == alone
+
+
+@given(compiler_inputs.one_of(ROUTES).flatmap(lambda route: compiler_inputs.mutated(route, most=2)), st.integers(0, 2))
+@settings(max_examples=4000, deadline=None)
+def test_a_bad_rule_never_changes_its_neighbours(source: Manifest, place: int) -> None:
+    spec = source.get("spec")
+    bad = spec["rules"][0] if isinstance(spec, dict) and isinstance(spec.get("rules"), list) and spec["rules"] else None
+    if isinstance(bad, dict):
+        bad = {**bad, "name": "bad"}  # a name taken from a neighbour would be that neighbour's, or the other way round
+    good = [{**_route(name)["spec"]["rules"][0], "name": name} for name in ("one", "two")]
+    manifest = _route("route")
+    manifest["spec"]["rules"] = [*good[:place], bad, *good[place:]]
+    (route,) = compiled([manifest]).config.routes
+    found = {rule.name: rule for rule in route.rules}
+    (expected,) = compiled([{**manifest, "spec": {"rules": good}}]).config.routes
+    assert {name: found[name] for name in ("one", "two")} == {rule.name: rule for rule in expected.rules}
