@@ -12,7 +12,6 @@ from time import perf_counter
 from typing import Annotated, Any
 
 import typer
-
 from inferway_contract.document import (
     Backend,
     Cache,

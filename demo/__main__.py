@@ -27,7 +27,7 @@ The gateway is ready. Try, in another terminal:
 
   curl -i 'http://{listen}/infer?prompt=hello'          # again within 60 s: X-Cache: HIT
   curl -i -X POST http://{listen}/infer -H 'content-type: application/json' -d '{{"prompt": "hello"}}'
-  for i in $(seq 60); do curl -s -o /dev/null -w '%{{http_code}} ' 'http://{listen}/infer?prompt=hello'; done; echo
+  curl -s -o /dev/null -w '%{{http_code}} ' 'http://{listen}/infer?prompt=hello#[1-60]'; echo   # about 40 times 200, then 429
 
 Metrics: curl http://{admin}/metrics     Edit {directory}/routes.yaml: the change is live within a second.
 Ctrl-C stops everything.

@@ -241,7 +241,9 @@ def test_when_a_connection_is_kept(is_http_1_1: bool, lines: list[bytes], kept: 
 def test_proxy_connection_is_dropped_but_told_of() -> None:
     # llhttp reads Proxy-Connection as if it were Connection: who asks it for keep-alive must hear of the field.
     head = accepted(HOST, (b"Proxy-Connection", b"close"))
-    assert (head.has_connection, head.keep_alive, head.passed) == (True, True, [])
+    assert (head.has_connection, head.keep_alive, head.passed) == (True, False, [])
+    head = accepted((b"Proxy-Connection", b"keep-alive"), is_http_1_1=False)
+    assert (head.has_connection, head.keep_alive, head.passed) == (True, False, [])
 
 
 # --- responses ------------------------------------------------------------------------------------------------------

@@ -4,13 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from inferway_contract.paths import AmbiguousPath, match_path
-from inferway_dataplane.core import targets
+from inferway_dataplane.core import heads, targets
 from inferway_dataplane.core.heads import RequestHead
 
 
 def located(target: bytes, host: bytes | None = b"a.example", method: bytes = b"GET") -> RequestHead | str:
-    head = RequestHead(method, [], True)
-    head.raw_host = host
+    fields = [] if host is None else [(b"Host", host)]
+    head = heads.read_request(method, fields, is_http_1_1=host is not None)
+    assert isinstance(head, RequestHead)
     problem = targets.locate(head, target)
     return head if problem is None else problem.code
 

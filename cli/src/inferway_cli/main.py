@@ -89,9 +89,9 @@ def compile_(
 @app.command()
 def crds() -> None:
     """Print the CustomResourceDefinitions, ready for kubectl apply -f -."""
-    from inferway_contract import schema
+    from inferway_contract import resources, schema
 
-    typer.echo(schema.crds_yaml(), nl=False)
+    typer.echo("---\n".join(schema.text(kind) for kind in resources.SPECS), nl=False)
 
 
 def run() -> None:

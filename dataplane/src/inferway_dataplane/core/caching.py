@@ -6,9 +6,10 @@ was received, starting at the age it already had (RFC 9111 4.2.3).
 
 import hmac
 from collections.abc import Callable
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_to_bytes
 
 from inferway_contract.document import Cache
 
@@ -31,7 +32,8 @@ def directives(value: bytes) -> dict[bytes, bytes | None]:
 
 
 def _split_outside_quotes(value: bytes) -> list[bytes]:
-    if b'"' not in value:
+    # An odd quote leaves open what is quoted: then nothing is, for a hidden `no-store` is the worse mistake.
+    if value.count(b'"') % 2 or b'"' not in value:
         return value.split(b",")
     items, quoted = [b""], False
     for part in value.split(b'"'):
@@ -113,7 +115,9 @@ def _origin_lifetime(
 
 def _timestamp(value: bytes) -> float | None:
     try:
-        return parsedate_to_datetime(value.decode("latin-1")).timestamp()
+        found = parsedate_to_datetime(value.decode("latin-1"))
+        # Every HTTP date is in UTC, also the forms that do not say so (RFC 9110 5.6.7).
+        return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
 
@@ -154,8 +158,8 @@ class CacheRules:
         self._host = cache.key_host
         self._header_names = tuple(name.lower().encode() for name in cache.key_headers)
         self._is_isolated = cache.identity == "Isolate"
-        self._include = frozenset(cache.query_include)
-        self._exclude = frozenset(cache.query_exclude)
+        self._include = frozenset(name.encode() for name in cache.query_include)
+        self._exclude = frozenset(name.encode() for name in cache.query_exclude)
         self._sort = cache.query_sort
         self._is_plain_query = not (self._include or self._exclude or self._sort)
 
@@ -164,7 +168,9 @@ class CacheRules:
         query = head.query
         if query is not None and not self._is_plain_query:
             query = self._selected(query)
-        parts = [self._prefix, head.host if self._host else b"", head.path, _ABSENT if query is None else query]
+        # Host as it goes upstream, with its port: what an answer says of itself (links, redirects) follows from that.
+        host = (head.raw_host or b"").lower() if self._host else b""
+        parts = [self._prefix, host, head.path, _ABSENT if query is None else query]
         parts += [_ABSENT if (value := head.value(name)) is None else value for name in self._header_names]
         if head.block.credentials and self._is_isolated:
             # Whose answer it is, without keeping the credential itself in the key.
@@ -177,12 +183,16 @@ class CacheRules:
     def _selected(self, query: bytes) -> bytes | None:
         kept = []
         for pair in query.split(b"&"):
-            name = unquote_plus(pair.partition(b"=")[0].decode("latin-1"))
+            name = unquote_to_bytes(_name(pair).replace(b"+", b" "))
             if (name in self._include) if self._include else (name not in self._exclude):
                 kept.append(pair)
         if self._sort:
-            kept.sort()
+            kept.sort(key=_name)  # values of one name stay in their order: it may mean something
         return b"&".join(kept) if kept else None
+
+
+def _name(pair: bytes) -> bytes:
+    return pair.partition(b"=")[0]
 
 
 _CREDENTIAL_FIELDS: Final = (b"authorization", b"cookie", b"x-api-key", b"api-key")

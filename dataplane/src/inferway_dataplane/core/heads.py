@@ -31,10 +31,10 @@ TRACE: Final = 10
 CREDENTIAL: Final = 11
 CACHING: Final = 12
 UPGRADE: Final = 13
+PROXY_CONNECTION: Final = 17
 
 _HOP_BY_HOP: Final = (
     b"keep-alive",
-    b"proxy-connection",
     b"proxy-authenticate",
     b"proxy-authorization",
     b"te",
@@ -48,6 +48,7 @@ _REQUEST_KINDS: Final[dict[bytes, int]] = {
     b"content-length": LENGTH,
     b"transfer-encoding": ENCODING,
     b"connection": CONNECTION,
+    b"proxy-connection": PROXY_CONNECTION,
     b"upgrade": UPGRADE,
     b"expect": EXPECT,
     b"x-forwarded-for": FORWARDED_FOR,
@@ -86,6 +87,7 @@ _RESPONSE_KINDS: Final[dict[bytes, int]] = {
     b"content-length": LENGTH,
     b"transfer-encoding": ENCODING,
     b"connection": CONNECTION,
+    b"proxy-connection": DROP,
     b"upgrade": DROP,
     b"set-cookie": SET_COOKIE,
     b"cache-control": CACHING,
@@ -97,6 +99,7 @@ _RESPONSE_KINDS: Final[dict[bytes, int]] = {
 }
 
 _MEMO_BOUND: Final = 4096
+_LONGEST_NAME: Final = 128  # a longer name is looked up anew: the memo is bounded in bytes too
 
 
 class _Kinds(dict[bytes, int]):
@@ -112,10 +115,11 @@ class _Kinds(dict[bytes, int]):
         lower = name.lower()
         # `X_Forwarded_For` becomes `X-Forwarded-For` in many frameworks (CGI): such look-alikes end here.
         kind = DROP if b"_" in lower and lower.replace(b"_", b"-") in self.known else self.known.get(lower, FORWARD)
-        if len(self) >= _MEMO_BOUND:
-            self.clear()
-            self.update(self.known)
-        self[name] = kind
+        if len(name) <= _LONGEST_NAME:
+            if len(self) >= _MEMO_BOUND:
+                self.clear()
+                self.update(self.known)
+            self[name] = kind
         return kind
 
 
@@ -260,6 +264,11 @@ def read_fields(fields: Fields, is_http_1_1: bool) -> FieldBlock | Problem:
             head.traceparent = value
         elif kind == UPGRADE:
             head.has_upgrade = True
+        elif kind == PROXY_CONNECTION:
+            # Not ours to obey, but llhttp does: where it closes, so must we, or the next request would be refused.
+            head.has_connection = True
+            if b"close" in value.lower():
+                nominated = _connection(head, b"close", nominated)
     if head.is_chunked and head.content_length >= 0:
         return problems.LENGTH_AND_ENCODING
     if head.raw_host is None and is_http_1_1:
@@ -274,18 +283,13 @@ def read_fields(fields: Fields, is_http_1_1: bool) -> FieldBlock | Problem:
 def _connection(head: FieldBlock, value: bytes, nominated: list[bytes] | None) -> list[bytes] | None:
     head.has_connection = True
     lower = value.lower()
-    if lower == b"keep-alive":
+    if lower == b"keep-alive" and nominated is None:
         head.keep_alive = True
-        return nominated
-    if lower == b"close":
-        head.keep_alive = False
-        return nominated
-    tokens = [token.strip(b" \t") for token in lower.split(b",")]
-    if b"close" in tokens:
-        head.keep_alive = False
-    elif b"keep-alive" in tokens:
-        head.keep_alive = True
-    return (nominated or []) + tokens
+        return None
+    tokens = (nominated or []) + [token.strip(b" \t") for token in lower.split(b",")]
+    # `close` wins over every `keep-alive`, wherever it stands (RFC 9112 9.3).
+    head.keep_alive = b"close" not in tokens and (head.keep_alive or b"keep-alive" in tokens)
+    return tokens
 
 
 class ResponseHead:

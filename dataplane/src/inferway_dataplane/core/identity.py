@@ -3,19 +3,34 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 
-@lru_cache(maxsize=8192)
+_LONGEST: Final = 64
+"""Characters; nothing longer is an address, and the memo of what clients write must stay small."""
+
+
 def address(text: str) -> Address | None:
     """The address that is written there, with IPv4-mapped IPv6 as IPv4; a port or brackets may stand around it."""
+    return _address(text) if len(text) <= _LONGEST else None
+
+
+@lru_cache(maxsize=8192)
+def _address(text: str) -> Address | None:
     text = text.strip(" \t").strip('"')
+    after = ""
     if text.startswith("["):
-        text = text[1:].partition("]")[0]
+        text, closed, after = text[1:].partition("]")
+        if not closed:
+            return None
     elif text.count(":") == 1:
-        text = text.partition(":")[0]
+        text, colon, port = text.partition(":")
+        after = colon + port
+    if after and not (after.startswith(":") and after[1:].isdecimal()):
+        return None
     try:
         found = ip_address(text)
     except ValueError:

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from math import inf
 from typing import Final, NamedTuple
 
-# Sums of binary fractions drift by parts in 10^16; a nanosecond of tolerance forgives that and nothing else.
-_TOLERANCE: Final = 1e-9
+# Sums of binary fractions drift: after months of uptime a monotonic clock has steps of nanoseconds, and a full burst
+# adds up hundreds of them. This much is forgiven, at most a thousandth of a unit, and nothing else.
+_TOLERANCE: Final = 1e-6
 # What is told of a level is cut to whole units; the clock's own grain must not cost one.
 _GRAIN: Final = 1e-3
 
@@ -32,7 +33,19 @@ class Level(NamedTuple):
 class Bucket:
     """All buckets of one limit: one for each key, the least recently used forgotten beyond `max_keys`."""
 
-    __slots__ = ("burst", "denies", "dropped", "evicted", "interval", "max_keys", "name", "policy", "reach", "tats")
+    __slots__ = (
+        "burst",
+        "denies",
+        "dropped",
+        "evicted",
+        "grain",
+        "interval",
+        "max_keys",
+        "name",
+        "policy",
+        "reach",
+        "tats",
+    )
 
     def __init__(self, policy: str, name: str, requests: int, per: float, burst: int, max_keys: int) -> None:
         self.policy = policy
@@ -42,6 +55,7 @@ class Bucket:
         self.denies = requests == 0  # a rate of 0 admits nothing, ever
         self.interval = per / requests if requests else per
         self.reach = burst * self.interval
+        self.grain = min(_TOLERANCE, self.interval / 1000)  # seconds by which an admission may come early
         self.tats: OrderedDict[object, float] = OrderedDict()
         self.evicted = 0  # keys forgotten for want of room
         self.dropped = 0  # requests refused
@@ -87,6 +101,9 @@ class Bucket:
                     tokens = min(older.burst - (tat - now) / older.interval, self.burst)
                     self.tats[key] = now + (self.burst - tokens) * self.interval
         self.evicted, self.dropped = older.evicted, older.dropped
+        while len(self.tats) > self.max_keys:
+            self.tats.popitem(last=False)
+            self.evicted += 1
 
 
 Question = tuple[Bucket, object, int]
@@ -108,7 +125,7 @@ def judge(questions: Sequence[Question], now: float) -> tuple[Bucket | None, lis
             tat = now
         tat += cost * bucket.interval
         wait = tat - now - bucket.reach
-        if wait > _TOLERANCE or bucket.denies:
+        if wait > bucket.grain or bucket.denies:
             # What never succeeds outweighs every wait.
             wait = inf if bucket.denies or cost > bucket.burst else wait
             if refusing is None or wait > longest:

@@ -10,7 +10,7 @@ are tried before those of a less specific host; where none of them matches, the 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_to_bytes
 
 import re2
 from inferway_contract.document import Match, ValueMatch
@@ -86,8 +86,11 @@ def parameters(query: bytes | None) -> dict[bytes, bytes]:
     """Query parameters, decoded; the first of each name counts."""
     found: dict[bytes, bytes] = {}
     if query:
-        for name, value in parse_qsl(query, keep_blank_values=True):
-            found.setdefault(name, value)
+        # Bytes all the way: `parse_qsl` decodes, and fails on what is not ASCII.
+        for pair in query.split(b"&"):
+            name, mark, value = pair.replace(b"+", b" ").partition(b"=")
+            if name or mark:
+                found.setdefault(unquote_to_bytes(name), unquote_to_bytes(value))
     return found
 
 

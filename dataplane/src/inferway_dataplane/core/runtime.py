@@ -230,7 +230,8 @@ def key_of(parts: tuple[KeyPart, ...], route: str, rule: str) -> KeyOf | None:
     if not parts:
         return None
     readers = [_reader(part, route, rule) for part in parts]
-    if len(readers) == 1:
+    # None is the key of a limit without keys: what may be absent stands in a tuple, and ages like every other key.
+    if len(readers) == 1 and parts[0].type not in ("header", "query"):
         return readers[0]
     return lambda head, client: tuple(reader(head, client) for reader in readers)
 

@@ -1,5 +1,6 @@
 """The request target (RFC 9112 3.2) and the host it is for."""
 
+from ipaddress import IPv6Address
 from typing import Final
 
 from inferway_contract.paths import AmbiguousPath, match_path
@@ -11,6 +12,9 @@ from inferway_dataplane.core.problems import Problem
 _REG_NAME: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=%")
 _IPV6: Final = frozenset(b"0123456789abcdef:.")
 _MEMO_BOUND: Final = 4096
+# What is longer is worked out anew, so the memos are bounded in bytes too.
+_LONGEST_HOST: Final = 300
+_LONGEST_PATH: Final = 1024
 
 # Bounded memos of pure functions: the same few hosts and paths come with most requests.
 _hosts: dict[bytes, bytes | None] = {}
@@ -49,9 +53,10 @@ def locate(head: RequestHead, target: bytes) -> Problem | None:
             known = match_path(path)
         except AmbiguousPath:
             return problems.AMBIGUOUS_PATH
-        if len(_paths) >= _MEMO_BOUND:
-            _paths.clear()
-        _paths[path] = known
+        if len(path) <= _LONGEST_PATH:
+            if len(_paths) >= _MEMO_BOUND:
+                _paths.clear()
+            _paths[path] = known
     head.match_path = known
     return None
 
@@ -65,24 +70,35 @@ def host_of(raw: bytes) -> bytes | None:
         return _hosts[raw]
     except KeyError:
         pass
-    if len(_hosts) >= _MEMO_BOUND:
-        _hosts.clear()
-    host = _hosts[raw] = _parse_host(raw.lower())
+    host = _parse_host(raw.lower())
+    if len(raw) <= _LONGEST_HOST:
+        if len(_hosts) >= _MEMO_BOUND:
+            _hosts.clear()
+        _hosts[raw] = host
     return host
 
 
 def _parse_host(raw: bytes) -> bytes | None:
     if raw.startswith(b"["):
         inner, closed, rest = raw[1:].partition(b"]")
-        if not closed or not inner or not _IPV6.issuperset(inner) or (rest and not _is_port(rest)):
+        if not closed or not _is_ipv6(inner) or (rest and not _is_port(rest)):
             return None
         return b"[" + inner + b"]"
     host, colon, port = raw.partition(b":")
     if (colon and not _is_port(b":" + port)) or len(host) > 255 or not _REG_NAME.issuperset(host):
         return None
     # `example.com.` and `example.com` are one name (RFC 3986 3.2.2); an empty Host is legal only without authority.
-    host = host.rstrip(b".") if len(host) > 1 else host
-    return host or None
+    return host.removesuffix(b".") or None
+
+
+def _is_ipv6(text: bytes) -> bool:
+    if not _IPV6.issuperset(text):
+        return False
+    try:
+        IPv6Address(text.decode("ascii"))
+    except ValueError:
+        return False
+    return True
 
 
 def _is_port(text: bytes) -> bool:

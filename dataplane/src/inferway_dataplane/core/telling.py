@@ -50,7 +50,8 @@ class Telling:
         standings = [_standing(bucket, tat - now) for bucket, tat in zip(self._buckets, tats, strict=True)]
         if refusing is not None:
             at = self._buckets.index(refusing)
-            standings[at] = (standings[at][0], retry_after)
+            # Counted without grain: who is refused must not read that a unit is left.
+            standings[at] = (_whole(refusing, tats[at] - now), retry_after)
         lines = b""
         if self._standard:
             lines = self._items % tuple(number for index in self._standard for number in standings[index])
@@ -72,6 +73,10 @@ def _standing(bucket: Bucket, ahead: float) -> tuple[int, int]:
     if free >= 1:
         return int(free), 0
     return 0, ceil((1 - free) * bucket.interval)
+
+
+def _whole(bucket: Bucket, ahead: float) -> int:
+    return 0 if bucket.denies else int((bucket.reach - ahead + bucket.grain) / bucket.interval)
 
 
 def window(bucket: Bucket) -> int:

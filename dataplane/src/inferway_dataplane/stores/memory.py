@@ -48,7 +48,10 @@ class MemoryStore:
     def vary(self, key: bytes) -> tuple[bytes, ...]:
         """The request fields that select a variant of this key."""
         found = self._entries.get(key)
-        return found.names if type(found) is _Variants else ()
+        if type(found) is not _Variants:
+            return ()
+        self._entries.move_to_end(key)  # as used as its variants are, which go with it
+        return found.names
 
     def get(self, key: bytes, now: float) -> Stored | None:
         """The stored answer when it is fresh; one that is not goes."""
@@ -62,7 +65,10 @@ class MemoryStore:
         return found
 
     def put(self, key: bytes, stored: Stored, names: tuple[bytes, ...], variant: bytes) -> None:
-        """Store an answer, in place of what was there. Older entries go until it fits."""
+        """Store an answer, in place of what was there. Older entries go until it fits; nothing goes for what never can."""
+        if stored.size + 2 * (len(key) + _OVERHEAD) + len(variant) + 1 > self.limit:
+            self._remove(variant_key(key, variant) if names else key)
+            return
         if names:
             varied = self._entries.get(key)
             if type(varied) is not _Variants or varied.names != names:

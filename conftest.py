@@ -1,0 +1,164 @@
+"""Fixtures that several packages' tests share: a gateway on a directory of YAML, an upstream that can be scripted."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import socket
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+
+import pytest
+import uvloop
+from inferway_cli.directory import DirectorySource
+from inferway_dataplane.main import DataPlane
+from inferway_dataplane.settings import Settings
+from inferway_fakes.upstream import Upstream
+
+DEADLINE = 10.0  # seconds that anything awaited may take
+
+
+def wait_until(condition: Callable[[], object], what: str, deadline: float = DEADLINE) -> None:
+    """Wait for a condition; fail with what was awaited when it does not come true in time."""
+    end = monotonic() + deadline
+    while not condition():
+        if monotonic() > end:
+            pytest.fail(f"not within {deadline} s: {what}")
+        sleep(0.01)
+
+
+@dataclass
+class Answer:
+    """What a client got."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+
+@dataclass
+class RunningGateway:
+    """A data plane in a thread, fed from a directory."""
+
+    directory: Path
+    plane: DataPlane
+
+    @property
+    def port(self) -> int:
+        """Of the data listener."""
+        return self.plane.listen[1]
+
+    @property
+    def admin_port(self) -> int:
+        """Of the admin listener."""
+        return self.plane.admin[1]
+
+    def apply(self, text: str, name: str = "routes.yaml") -> None:
+        """Write a file and wait until the gateway has taken it, or refused it."""
+        gateway = self.plane.gateway
+        before = (gateway.revision, gateway.stats.config_rejected)
+        target = self.directory / name
+        part = target.with_suffix(".part")
+        part.write_text(textwrap.dedent(text))
+        part.rename(target)
+        wait_until(lambda: (gateway.revision, gateway.stats.config_rejected) != before, "a new document, or a refusal")
+
+    def request(
+        self, path: str = "/", method: str = "GET", *, port: int = 0, body: bytes | None = None, **headers: str
+    ) -> Answer:
+        """One request on a connection of its own. `x_tenant="a"` is the header `x-tenant: a`."""
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=DEADLINE)
+        try:
+            names = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, body=body, headers=names)
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.headers, answer.read())
+        finally:
+            connection.close()
+
+    def raw(self, data: bytes, *, half_close: bool = True) -> bytes:
+        """Send bytes, and read until the gateway closes."""
+        with socket.create_connection(("127.0.0.1", self.port), DEADLINE) as connection:
+            connection.sendall(data)
+            if half_close:
+                connection.shutdown(socket.SHUT_WR)
+            received = b""
+            while piece := connection.recv(65536):
+                received += piece
+            return received
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples that have these labels."""
+        text = self.request("/metrics", port=self.admin_port).body.decode()
+        total = 0.0
+        for line in text.splitlines():
+            if (line.startswith((name + "{", name + " "))) and all(
+                f'{key}="{value}"' in line for key, value in labels.items()
+            ):
+                total += float(line.rsplit(" ", 1)[1])
+        return total
+
+
+@contextmanager
+def running_gateway(directory: Path, **settings: object) -> Iterator[RunningGateway]:
+    """A gateway that serves `directory` until the block ends."""
+    options = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "access_log": False, "drain_timeout": 1.0, **settings}
+    plane = DataPlane(Settings(**options), DirectorySource(str(directory)))  # type: ignore[arg-type]
+    loop = uvloop.new_event_loop()
+    failures: list[BaseException] = []
+    started = threading.Event()
+    stopping = asyncio.Event()
+
+    async def serve() -> None:
+        await plane.start()
+        started.set()
+        await stopping.wait()
+        await plane.stop()
+
+    def run() -> None:
+        try:
+            loop.run_until_complete(serve())
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            started.set()
+            loop.close()
+
+    thread = threading.Thread(target=run, name="gateway", daemon=True)
+    thread.start()
+    assert started.wait(DEADLINE)
+    if failures:
+        raise failures[0]
+    try:
+        yield RunningGateway(directory, plane)
+    finally:
+        loop.call_soon_threadsafe(stopping.set)
+        thread.join(DEADLINE)
+        if failures:
+            raise failures[0]
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    """An upstream that answers 200 `ok` until the test says otherwise."""
+    with Upstream() as running:
+        yield running
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., RunningGateway]]:
+    """`serve(yaml, setting=...)` starts a gateway; everything is stopped after the test."""
+    with ExitStack() as stack:
+
+        def start(text: str, **settings: object) -> RunningGateway:
+            directory = tmp_path / "resources"
+            directory.mkdir(exist_ok=True)
+            (directory / "routes.yaml").write_text(textwrap.dedent(text))
+            return stack.enter_context(running_gateway(directory, **settings))
+
+        yield start

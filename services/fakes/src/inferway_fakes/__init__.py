@@ -1,0 +1,1 @@
+"""Servers that tests script: an upstream that answers what it is told to."""
