@@ -1,7 +1,6 @@
 """From bytes to manifests: lines, aliases, merges, and no exception for any bytes at all."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,10 +14,9 @@ HEAD = "apiVersion: inferway.dev/v1alpha1\nkind: GatewayRoute\nmetadata: {name: 
 
 
 @pytest.fixture(params=["libyaml", "python"])
-def _parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     loader = yaml.SafeLoader if request.param == "python" else getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     monkeypatch.setattr(composition, "_Loader", loader)
-    yield
 
 
 def load(*texts: str | bytes) -> manifests.Loaded:
@@ -245,7 +243,7 @@ SPECS: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.sampled_from(sorted(kinds.VERSIONS)), VALUES | st.just({"name": "a"}), st.dictionaries(FIELDS, SPECS), SPECS)
 def test_no_manifest_raises_not_even_in_the_compiler(kind: str, meta: Any, top: dict[str, Any], spec: Any) -> None:
     manifest = {**top, "apiVersion": kinds.VERSIONS[kind][0], "kind": kind, "metadata": meta, "spec": spec}

@@ -108,19 +108,19 @@ def test_networks(text: str, v4: int, v6: int, expected: str) -> None:
 
 
 @given(
-    st.lists(st.sampled_from([b"1.1.1.1", b"10.0.0.2", b"garbage", b"", b"2001:db8:1::1", b" 3.3.3.3:1 "]), max_size=6)
+    st.lists(st.sampled_from([b"1.1.1.1", b"10.0.0.2", b"garbage", b"", b"2001:db8:1::5", b" 3.3.3.3:1 "]), max_size=6)
 )
 def test_the_walk_agrees_with_a_naive_one(entries: list[bytes]) -> None:
     chain = ["10.0.0.1"]
     for entry in reversed(entries):
-        text = entry.decode().strip().partition(":1 ")[0]
+        text = entry.decode().strip()
+        text = text.partition(":")[0] if "." in text else text
         try:
-            ip_address(text.removesuffix(":1"))
+            chain.append(str(ip_address(text)))
         except ValueError:
             break
-        chain.append(text.removesuffix(":1") if "." in text else text)
     expected = next((one for one in chain if not TRUSTED.trusts(one)), chain[-1])
-    assert TRUSTED.client("10.0.0.1", [b", ".join(entries)]) == expected
+    assert TRUSTED.client("10.0.0.1", entries) == expected
 
 
 @given(st.binary(max_size=60))

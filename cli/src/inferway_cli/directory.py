@@ -58,20 +58,24 @@ class DirectorySource:
     def load(self) -> Documents:
         """Read and compile for the first time; `Broken` when there is nothing to start with.
 
-        `follow` goes on from here, and does not repeat the warnings.
+        `follow` goes on from here. Who calls this has the warnings, and they are not logged.
         """
-        self._files = self._settled(self._folder.take())
-        self._first = build(self.directory, self._files)
+        self._first = self._load()
         self._warned = frozenset(self._first.warnings)
         return self._first
+
+    def _load(self) -> Documents:
+        self._files = self._settled(self._folder.take())
+        return build(self.directory, self._files)
 
     async def follow(self, receiver: Receiver) -> None:
         """Runs until it is cancelled. Raises `Refused` when there is no first document to start with."""
         try:
             # Everything that takes time happens in a thread: the loop has requests to serve.
-            served = await asyncio.to_thread(self.load) if self._first is None else self._first
+            served = await asyncio.to_thread(self._load) if self._first is None else self._first
         except Broken as error:
             raise Refused(str(error)) from None
+        self._warn(served)
         receiver.accept(served.config, served.endpoints)
         try:
             await self._watch(receiver, served)

@@ -58,7 +58,7 @@ class Folder:
             seen = sorted(_walk(self.path))
         except _Excess as error:
             return (File(self.path, None, str(error)),)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             return (File(self.path, None, _reason(error)),)
         if sum(item.size for item in seen) > MAX_TOTAL:
             return (File(self.path, None, f"its YAML files have more than {MAX_TOTAL >> 20} MiB"),)

@@ -42,9 +42,6 @@ def settings(given: dict[str, Any]) -> Settings:
 
 
 def _serve(directory: str, chosen: Settings) -> int:
-    # The rest of the data plane is loaded only now: `--help` does without it.
-    from inferway_dataplane.main import serve
-
     from inferway_cli.directory import Broken, DirectorySource
 
     source = DirectorySource(directory)
@@ -55,6 +52,9 @@ def _serve(directory: str, chosen: Settings) -> int:
         return 1
     for warning in documents.warnings:
         typer.echo(f"warning: {warning}", err=True)
+    # The rest of the data plane is loaded only now: neither `--help` nor mistakes have to wait for it.
+    from inferway_dataplane.main import serve
+
     return serve(chosen, source)
 
 

@@ -45,7 +45,7 @@ def _by_name(draft: Draft, route: RouteDraft, rule: RuleDraft, ref: BackendRef, 
         return _refused(route, rule, ref, at, objection)
     key = f"{service}:{ref.port}"
     # A drained backend (weight 0) is often scaled to nothing, on purpose.
-    if ref.weight and not draft.services.of_key(key):
+    if ref.weight and not draft.services.endpoints(key):
         route.unresolved.append((Reason.NO_ENDPOINTS, _told(rule, at, f"Service {service} has no ready endpoint")))
     return document.Backend(weight=ref.weight, service=key)
 

@@ -19,6 +19,7 @@ class Services:
         self._services = {service.id: service for service in sorted(world.services, key=lambda service: service.id)}
         self._grants = {(grant.namespace, grant.source, grant.service) for grant in world.grants}
         self._endpoints: dict[tuple[str, str], set[tuple[str, int]]] = {}
+        self._found: dict[str, tuple[Endpoint, ...]] = {}
         for part in world.slices:
             usable = [
                 address
@@ -39,15 +40,17 @@ class Services:
             return True
         return (namespace, source, None) in self._grants or (namespace, source, name) in self._grants
 
-    def endpoints(self, service: str, port: str) -> tuple[Endpoint, ...]:
-        """Ready addresses of a Service's port, by the port's name, in the order of their text."""
-        return tuple(
-            Endpoint(address=address, port=number)
-            for address, number in sorted(self._endpoints.get((service, port), ()))
-        )
+    def endpoints(self, key: str) -> tuple[Endpoint, ...]:
+        """Ready addresses by a key of the endpoints document (`namespace/name:port`), in the order of their text."""
+        found = self._found.get(key)
+        if found is None:  # many rules name one Service, and it may have many endpoints
+            found = self._found[key] = tuple(
+                Endpoint(address=address, port=number) for address, number in sorted(self._listed(key))
+            )
+        return found
 
-    def of_key(self, key: str) -> tuple[Endpoint, ...]:
-        """The same by a key of the endpoints document, `namespace/name:port`."""
+    def _listed(self, key: str) -> set[tuple[str, int]]:
         service, _, number = key.rpartition(":")
-        found = self._services.get(service)
-        return self.endpoints(service, dict(found.ports).get(int(number), "")) if found else ()
+        known = self._services.get(service)
+        name = dict(known.ports).get(int(number)) if known else None
+        return set() if name is None else self._endpoints.get((service, name), set())

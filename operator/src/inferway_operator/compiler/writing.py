@@ -56,5 +56,5 @@ def write_endpoints(draft: Draft, config: ConfigDocument) -> EndpointsDocument:
     keys = {backend.service for route in config.routes for rule in route.rules for backend in rule.backends}
     return EndpointsDocument(
         replicas=draft.world.replicas,
-        services={key: draft.services.of_key(key) for key in sorted(key for key in keys if key is not None)},
+        services={key: draft.services.endpoints(key) for key in sorted(key for key in keys if key is not None)},
     )

@@ -1,0 +1,274 @@
+"""The commands as a shell sees them: output, exit codes, pipes that break, and never a traceback."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from inferway_cli import serving
+from inferway_cli.main import app
+from inferway_contract import __version__
+from inferway_dataplane.settings import Settings
+from typer import BadParameter
+from typer.testing import CliRunner
+
+INFERWAY = [sys.executable, "-c", "from inferway_cli.main import run; run()"]
+
+ROUTE = """\
+apiVersion: inferway.dev/v1alpha1
+kind: GatewayRoute
+metadata: {name: infer}
+spec:
+  rules:
+  - name: hello
+    filters: [{type: DirectResponse, directResponse: {statusCode: 200, body: "one"}}]
+"""
+UNRESOLVED = ROUTE + "  - matches: [{path: {value: /gone}}]\n    backendRefs: [{name: gone, port: 80}]\n"
+BROKEN = ROUTE + "    timeout: 1s\n"
+DEPLOYMENT = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}}"
+
+
+def inferway(*arguments: str, stdin: str = "") -> tuple[int, str, str]:
+    """Run a command in this process."""
+    result = CliRunner().invoke(app, arguments, input=stdin)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "route.yaml").write_text(ROUTE)
+    return tmp_path
+
+
+def test_validate(folder: Path) -> None:
+    (folder / "service.yaml").write_text("{apiVersion: v1, kind: Service, metadata: {name: s}, spec: {}}\n")
+
+    assert inferway("validate", str(folder)) == (0, "OK: 2 manifests (1 GatewayRoute, 1 Service) in 2 files\n", "")
+
+
+def test_validate_warns_of_what_may_be_elsewhere(folder: Path) -> None:
+    path = folder / "route.yaml"
+    path.write_text(f"{UNRESOLVED}---\n{DEPLOYMENT}\n")
+
+    code, stdout, stderr = inferway("validate", str(path))
+
+    assert (code, stdout) == (0, "OK: 1 manifest (1 GatewayRoute) in 1 file\n")
+    assert [line.partition(", ")[0] for line in stderr.splitlines()] == [
+        f"warning: {path}:11: document 2: Deployment (apps/v1) is passed over; the kinds read here are GatewayRoute",
+        f"warning: {path}:9: document 1",
+    ]
+
+
+def test_validate_only_strangers_is_fine() -> None:
+    assert inferway("validate", "-", stdin=DEPLOYMENT)[:2] == (0, "OK: 0 manifests in 1 file\n")
+
+
+def test_validate_tells_mistakes_on_standard_error(folder: Path) -> None:
+    (folder / "route.yaml").write_text(BROKEN)
+
+    code, stdout, stderr = inferway("validate", str(folder))
+
+    assert (code, stdout) == (1, "")
+    assert stderr.splitlines()[0].startswith(f"{folder}/route.yaml:8: document 1, GatewayRoute default/infer, ")
+    assert stderr.splitlines()[-1] == "1 mistake"
+
+
+def test_standard_input() -> None:
+    assert inferway("validate", "-", stdin=ROUTE)[0] == 0
+    assert inferway("compile", "-", "-", stdin=ROUTE)[0] == 0
+    code, _, stderr = inferway("validate", "-", stdin=BROKEN)
+    assert code == 1
+    assert stderr.startswith("<stdin>:8: document 1, GatewayRoute default/infer, spec.rules[0].timeout: unknown field")
+
+
+@pytest.mark.parametrize(("arguments", "read"), [((), yaml.safe_load), (("-o", "json"), json.loads)])
+def test_compile(arguments: tuple[str, ...], read: object, folder: Path) -> None:
+    code, stdout, stderr = inferway("compile", *arguments, str(folder))
+
+    shown = read(stdout)  # type: ignore[operator]
+    assert (code, stderr) == (0, "")
+    assert list(shown) == ["revision", "config", "endpoints", "conditions"]
+    assert shown["config"]["routes"][0]["rules"][0]["respond"]["body"] == "one"
+    assert [condition["type"] for condition in shown["conditions"][0]["conditions"]] == ["Accepted", "ResolvedRefs"]
+
+
+def test_compile_prints_what_is_served_although_something_is_not_resolved(folder: Path) -> None:
+    (folder / "route.yaml").write_text(UNRESOLVED)
+
+    code, stdout, stderr = inferway("compile", str(folder))
+
+    assert code == 1
+    assert "BackendNotFound" in stdout
+    assert f"{folder}/route.yaml:9: document 1, GatewayRoute default/infer, spec.rules[1].backendRefs[0]: " in stderr
+
+
+def test_compile_prints_nothing_of_what_has_the_wrong_form(folder: Path) -> None:
+    (folder / "broken.yaml").write_text(BROKEN.replace("infer}", "other}"))
+
+    assert inferway("compile", str(folder))[:2] == (1, "")
+
+
+def test_a_shadowed_route_is_a_warning(folder: Path) -> None:
+    (folder / "younger.yaml").write_text(ROUTE.replace("infer}", "younger}"))
+
+    code, _, stderr = inferway("compile", str(folder))
+
+    assert code == 0
+    assert stderr.startswith(f"warning: {folder}/younger.yaml:1: document 1, GatewayRoute default/younger: ")
+
+
+def test_crds() -> None:
+    code, stdout, _ = inferway("crds")
+
+    assert code == 0
+    assert [crd["metadata"]["name"] for crd in yaml.safe_load_all(stdout)] == [
+        "gatewayroutes.inferway.dev",
+        "ratelimitpolicies.inferway.dev",
+    ]
+
+
+def test_version() -> None:
+    assert inferway("--version") == (0, f"inferway {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("bogus",),
+        ("validate",),
+        ("compile", "-o", "toml", "-"),
+        ("run",),
+        ("run", ".", "--bogus"),
+        ("run", ".", "--listen", "here"),
+        ("run", ".", "--trusted-proxies", "10.0.0.0/99"),
+        ("run", ".", "--idle-timeout", "-1"),
+        ("run", ".", "--log-level", "loud"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
+    code, stdout, stderr = inferway(*arguments)
+
+    assert (code, stdout) == (2, "")
+    assert "Error: " in stderr
+
+
+def test_every_setting_of_the_data_plane_is_a_flag() -> None:
+    _, stdout, _ = inferway("run", "--help")
+
+    for name in Settings.model_fields:
+        assert f"--{name.replace('_', '-')}" in stdout
+        assert f"INFERWAY_{name.upper()}" in "".join(stdout.split())
+
+
+def test_flags_go_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFERWAY_LISTEN", "127.0.0.1:1")
+    monkeypatch.setenv("INFERWAY_ADMIN", "127.0.0.1:2")
+    monkeypatch.setenv("INFERWAY_TRUSTED_PROXIES", "10.0.0.0/8,fd00::/8")
+
+    chosen = serving.settings({"admin": "127.0.0.1:3"})
+
+    assert (chosen.listen, chosen.admin) == ("127.0.0.1:1", "127.0.0.1:3")
+    assert chosen.trusted_proxies == ("10.0.0.0/8", "fd00::/8")
+
+
+def test_a_bad_variable_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFERWAY_DRAIN_DELAY", "soon")
+
+    with pytest.raises(BadParameter, match="--admin: 'x' is not address:port") as raised:
+        serving.settings({"admin": "x"})
+    assert "INFERWAY_DRAIN_DELAY: " in raised.value.message
+
+
+def test_validating_does_not_load_the_data_plane() -> None:
+    code = "import sys, inferway_cli.main, inferway_cli.checking; print([m for m in sys.modules if 'dataplane' in m])"
+
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+# --- as processes ------------------------------------------------------------------------------------------------------
+
+
+def shell(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A shell script in which $INFERWAY is the program."""
+    program = f'inferway() {{ {sys.executable} -c "from inferway_cli.main import run; run()" "$@"; }}\n'
+    return subprocess.run(["bash", "-c", program + script, "-", *arguments], capture_output=True, text=True, timeout=50)
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ("inferway validate $1", 0),
+        ("inferway validate < /dev/null", 2),
+        ("inferway validate - < /dev/null", 0),
+        ("inferway validate - <&-", 1),
+        ("inferway validate <(cat $1/route.yaml)", 0),
+        ("inferway validate $1/gone", 1),
+        ("head -c 2097152 /dev/zero | inferway compile -", 1),
+        ("head -c 1000 /dev/urandom | inferway compile -", 1),
+        ("printf '\\xff' | inferway compile -", 1),
+        ("inferway crds | true", 0),
+        ("set -o pipefail; inferway crds | head -n 1 > /dev/null; [ $? != 2 ]", 0),
+        ("inferway crds > /dev/full", 1),
+        ("inferway --version >&-", 0),
+        ("LC_ALL=C PYTHONIOENCODING=ascii inferway compile $1", 0),
+        ("inferway run $1/gone", 1),
+        ("inferway run $1/route.yaml", 1),
+        ("touch $1/broken.yaml; echo '- 1' > $1/broken.yaml; inferway run $1", 1),
+        ("inferway run $1 --listen 192.0.2.1:1", 1),
+    ],
+)
+def test_exit_codes_without_a_traceback(script: str, code: int, folder: Path) -> None:
+    (folder / "route.yaml").write_text(ROUTE.replace('"one"', '"één"'))
+
+    result = shell(script, str(folder))
+
+    assert result.returncode == code, result.stderr
+    assert "Traceback" not in result.stderr
+    assert "Exception ignored" not in result.stderr
+
+
+def test_run_serves_follows_and_stops(folder: Path) -> None:
+    (folder / "route.yaml").write_text(UNRESOLVED)
+    process = subprocess.Popen(
+        [*INFERWAY, "run", str(folder), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--no-access-log"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "INFERWAY_DRAIN_TIMEOUT": "1"},
+    )
+    assert process.stderr is not None
+    try:
+        assert process.stderr.readline().startswith(f"warning: {folder}/route.yaml:9: document 1, GatewayRoute ")
+        events = (json.loads(line) for line in process.stderr)
+        listen = next(event["listen"] for event in events if event["event"] == "ready")
+
+        assert _body(listen) == b"one"
+        (folder / "route.yaml").write_text(ROUTE.replace("one", "two"))
+        assert next(event for event in events if event["event"] == "serving a new document")
+        assert _body(listen) == b"two"
+        (folder / "route.yaml").write_text(BROKEN)
+        refused = next(event for event in events if event["level"] == "error")
+        assert refused["error"].startswith(f"{folder}/route.yaml:8: document 1, GatewayRoute default/infer, ")
+        assert _body(listen) == b"two"
+
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def _body(listen: str) -> bytes:
+    connection = http.client.HTTPConnection(listen, timeout=10)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().read()
+    finally:
+        connection.close()

@@ -1,0 +1,301 @@
+"""Token buckets: the reference table, several limits at once, bounded memory, changes of a limit, and two models."""
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from inferway_dataplane.core.limits import Bucket, Question, judge
+
+
+def bucket(requests: int = 1, per: float = 1.0, burst: int = 5, max_keys: int = 1000, name: str = "l") -> Bucket:
+    return Bucket("demo/p", name, requests, per, burst, max_keys)
+
+
+def admits(questions: list[Question], now: float) -> bool:
+    return judge(questions, now)[0] is None
+
+
+def spend(own: Bucket, key: object, now: float) -> int:
+    """How many single units are admitted at one moment."""
+    count = 0
+    while admits([(own, key, 1)], now):
+        count += 1
+    return count
+
+
+# --- R1: the table of vectors.md, all rows on one key -------------------------------------------------------------------
+
+TABLE = [  # t, cost, limited, remaining, reset, retry
+    (0, 6, True, 5, 0, -1),
+    (0, 1, False, 4, 1, -1),
+    (0, 1, False, 3, 2, -1),
+    (0, 1, False, 2, 3, -1),
+    (0, 1, False, 1, 4, -1),
+    (0, 1, False, 0, 5, -1),
+    (0, 1, True, 0, 5, 1),
+    (3.0, 1, False, 2, 3.0, -1),
+    (3.1, 1, False, 1, 3.9, -1),
+    (4.0, 1, False, 1, 4.0, -1),
+    (8.0, 1, False, 4, 1.0, -1),
+    (9.5, 1, False, 4, 1.0, -1),
+    (9.5, 0, False, 4, 1.0, -1),
+    (9.5, 2, False, 2, 3.0, -1),
+    (9.5, 5, True, 2, 3.0, 3.0),
+    (15.0, 6, True, 5, 0, -1),
+]
+
+
+@pytest.mark.parametrize("start", [0.0, 1.0, 12345.678, 5e6, 3e7], ids="uptime {:g}".format)
+@pytest.mark.parametrize("key", [None, "k"])
+def test_r1_the_table_of_vectors(start: float, key: object) -> None:
+    own = bucket()
+    for t, cost, limited, remaining, reset, retry in TABLE:
+        level = own.take(key, start + t, cost)
+        assert (level.limited, level.remaining) == (limited, remaining), (t, cost)
+        assert level.reset == pytest.approx(reset, abs=1e-6)
+        assert level.retry == pytest.approx(retry, abs=1e-6)
+
+
+@pytest.mark.parametrize("now", [0.0, 1.0, 5e6, 1e7, 3e7], ids="uptime {:g}".format)
+@pytest.mark.parametrize(("requests", "burst"), [(150, 300), (20, 40), (7, 5), (1, 1), (1000, 999), (3, 10_000)])
+def test_a_full_bucket_admits_its_burst_whatever_the_uptime(now: float, requests: int, burst: int) -> None:
+    assert spend(bucket(requests, 1.0, burst), "k", now) == burst
+
+
+def test_a_peek_takes_nothing_and_remembers_nothing() -> None:
+    own = bucket()
+    assert own.take("k", 0.0, 0).remaining == 5
+    assert not own.tats
+
+
+# --- several limits -------------------------------------------------------------------------------------------------------
+
+
+def test_all_must_admit_and_a_refusal_takes_from_none() -> None:
+    wide, narrow = bucket(burst=10), bucket(burst=1)
+    both: list[Question] = [(wide, "k", 1), (narrow, "k", 1)]
+    assert judge(both, 0.0) == (None, [1.0, 1.0])
+    assert judge(both, 0.0) == (narrow, [1.0, 1.0])
+    assert wide.take("k", 0.0, 0).remaining == 9
+    assert narrow.take("k", 0.0, 0).remaining == 0
+
+
+def test_the_order_of_the_limits_does_not_matter() -> None:
+    wide, narrow = bucket(burst=10), bucket(burst=1)
+    assert admits([(narrow, "k", 1), (wide, "k", 1)], 0.0)
+    assert not admits([(narrow, "k", 1), (wide, "k", 1)], 0.0)
+    assert wide.take("k", 0.0, 0).remaining == 9
+
+
+def test_the_longest_wait_refuses_and_what_never_succeeds_is_longer() -> None:
+    second, minute, never = bucket(burst=1), bucket(per=60.0, burst=1), bucket(requests=0)
+    assert admits([(second, None, 1), (minute, None, 1)], 0.0)
+    assert judge([(second, None, 1), (minute, None, 1)], 0.0)[0] is minute
+    assert judge([(minute, None, 1), (second, None, 1)], 0.0)[0] is minute
+    assert judge([(minute, None, 1), (never, None, 1), (second, None, 1)], 0.0)[0] is never
+
+
+def test_r7_a_cost_above_the_burst_never_succeeds_and_has_no_retry() -> None:
+    own = bucket(burst=2)
+    level = own.take("k", 0.0, 3)
+    assert (level.limited, level.retry) == (True, -1)
+    assert own.take("k", 1000.0, 3).limited
+
+
+def test_r7_requests_0_denies_all_and_has_no_retry() -> None:
+    own = bucket(requests=0)
+    for t in (0.0, 1.0, 1e6):
+        assert own.take("k", t) == (True, 0, 0.0, -1)
+    assert not own.tats
+
+
+def test_what_is_returned_tells_the_levels() -> None:
+    one, other = bucket(), bucket(per=2.0)
+    refusing, tats = judge([(one, "a", 2), (other, "b", 1)], 100.0)
+    assert (refusing, tats) == (None, [102.0, 102.0])
+    refusing, tats = judge([(one, "a", 9), (other, "c", 1)], 101.0)
+    assert (refusing, tats) == (one, [102.0, 101.0])
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------------
+
+
+def test_r6_a_million_keys_leave_max_keys() -> None:
+    own = bucket(max_keys=100)
+    for number in range(20_000):
+        own.take(number, 0.0)
+    assert len(own.tats) == 100
+    assert own.evicted == 19_900
+    assert list(own.tats) == list(range(19_900, 20_000))
+
+
+def test_the_least_recently_used_key_goes() -> None:
+    own = bucket(max_keys=2)
+    own.take("a", 0.0)
+    own.take("b", 0.0)
+    own.take("a", 0.0)
+    own.take("c", 0.0)  # b goes
+    assert own.take("a", 0.0, 0).remaining == 3
+    assert own.take("b", 0.0, 0).remaining == 5
+    assert own.evicted == 1
+
+
+def test_a_refused_key_takes_no_room() -> None:
+    own = bucket(burst=1, max_keys=2)
+    for key in ("a", "b", "a", "b"):
+        own.take(key, 0.0)
+    own.take("c", 0.0, cost=9)
+    assert list(own.tats) == ["a", "b"]
+
+
+def test_idle_keys_are_forgotten_from_the_least_recently_used_end() -> None:
+    own = bucket()
+    for number in range(4):
+        own.take(number, float(number))
+    assert own.forget_idle(2.5, 10) == 2  # the buckets of 0 and 1 are full again
+    assert list(own.tats) == [2, 3]
+    assert own.forget_idle(100.0, 1) == 1
+    assert own.forget_idle(100.0, 10) == 1
+    assert own.forget_idle(100.0, 10) == 0
+    assert own.evicted == 0
+
+
+# --- R7: changes ------------------------------------------------------------------------------------------------------------
+
+CHANGES = {  # (requests, per, burst) before, tokens spent, after -> tokens right after the change
+    "nothing": ((1, 1.0, 5), 3, (1, 1.0, 5), 2),
+    "the same rate, written otherwise": ((1, 1.0, 5), 3, (60, 60.0, 5), 2),
+    "burst raised": ((1, 1.0, 5), 3, (1, 1.0, 10), 2),
+    "burst lowered above the level": ((1, 1.0, 5), 3, (1, 1.0, 3), 2),
+    "burst lowered below the level": ((1, 1.0, 5), 1, (1, 1.0, 2), 2),
+    "rate raised": ((1, 1.0, 5), 3, (10, 1.0, 5), 2),
+    "rate lowered": ((1, 1.0, 5), 3, (1, 60.0, 5), 2),
+    "empty stays empty": ((1, 1.0, 5), 5, (100, 1.0, 50), 0),
+    "full starts full": ((1, 1.0, 5), 0, (1, 1.0, 50), 50),
+}
+
+
+@pytest.mark.parametrize(("before", "spent", "after", "left"), CHANGES.values(), ids=CHANGES)
+def test_r7_a_change_never_refills(
+    before: tuple[int, float, int], spent: int, after: tuple[int, float, int], left: int
+) -> None:
+    older, newer = bucket(*before), bucket(*after)
+    for _ in range(spent):
+        assert admits([(older, "k", 1)], 100.0)
+    newer.inherit(older, 100.0)
+    assert spend(newer, "k", 100.0) == left
+
+
+def test_counters_outlive_a_change() -> None:
+    older = bucket(max_keys=1)
+    older.take("a", 0.0)
+    older.take("b", 0.0)
+    older.dropped = 7
+    newer = bucket(burst=9)
+    newer.inherit(older, 0.0)
+    assert (newer.evicted, newer.dropped) == (1, 7)
+
+
+def test_r6_a_lowered_max_keys_holds_at_once() -> None:
+    for burst in (5, 6):
+        older, newer = bucket(max_keys=100), bucket(max_keys=10, burst=burst)
+        for number in range(100):
+            older.take(number, 0.0)
+        newer.inherit(older, 0.0)
+        assert list(newer.tats) == list(range(90, 100))
+        assert newer.evicted == 90
+
+
+def test_r7_from_deny_all_and_to_it() -> None:
+    open_, closed = bucket(), bucket(requests=0)
+    open_.take("k", 0.0)
+    closed.inherit(open_, 0.0)
+    assert closed.take("k", 0.0).limited
+    reopened = bucket()
+    reopened.inherit(closed, 0.0)
+    assert not reopened.take("k", 0.0).limited
+
+
+# --- properties -------------------------------------------------------------------------------------------------------------
+
+
+class TokenBucket:
+    """The other way to say it: a level that rises, and is cut at the burst."""
+
+    def __init__(self, rate: Fraction, burst: int) -> None:
+        self.rate, self.burst = rate, burst
+        self.level, self.at = Fraction(burst), Fraction(0)
+
+    def take(self, now: Fraction, cost: int) -> bool:
+        self.level = min(self.level + (now - self.at) * self.rate, Fraction(self.burst))
+        self.at = now
+        if cost > self.level:
+            return False
+        self.level -= cost
+        return True
+
+
+# Eighths of seconds, and intervals of a power of two: every sum is exact, so the two must agree exactly.
+steps = st.lists(st.tuples(st.integers(0, 24), st.integers(0, 4), st.sampled_from("ab")), max_size=60)
+
+
+@given(steps, st.sampled_from([1, 2, 4, 8]), st.integers(1, 6), st.sampled_from([0, 1 << 20]))
+def test_gcra_and_a_token_bucket_admit_the_same(
+    trace: list[tuple[int, int, str]], requests: int, burst: int, start: int
+) -> None:
+    own = bucket(requests, 1.0, burst)
+    models = {key: TokenBucket(Fraction(requests), burst) for key in "ab"}
+    eighths = start * 8
+    for model in models.values():
+        model.at = Fraction(start)
+    for wait, cost, key in trace:
+        eighths += wait
+        level = own.take(key, eighths / 8, cost)
+        assert level.limited is not models[key].take(Fraction(eighths, 8), cost)
+        assert level.remaining == int(models[key].level)
+
+
+times = st.lists(st.floats(0, 2, allow_nan=False), min_size=1, max_size=80)
+
+
+@given(times, st.integers(1, 50), st.floats(0.1, 10), st.integers(1, 8), st.floats(0, 1e6))
+def test_in_any_window_at_most_rate_times_t_and_burst(
+    waits: list[float], requests: int, per: float, burst: int, start: float
+) -> None:
+    own = bucket(requests, per, burst)
+    now, admitted = start, []
+    for wait in waits:
+        now += wait / requests
+        if not own.take("k", now).limited:
+            admitted.append(now)
+    for first, since in enumerate(admitted):
+        for last in range(first, len(admitted)):
+            bound = (admitted[last] - since) * requests / per + burst
+            assert last - first + 1 <= bound + 0.002  # a thousandth of a unit at each end
+
+
+@given(steps, st.integers(1, 3), st.integers(1, 3))
+def test_several_limits_admit_exactly_what_each_of_them_would(
+    trace: list[tuple[int, int, str]], burst: int, other_burst: int
+) -> None:
+    one, other = bucket(1, 1.0, burst), bucket(1, 2.0, other_burst)
+    now = 0.0
+    for wait, cost, key in trace:
+        now += wait / 8
+        would = not one.take(key, now, 0).limited and one.take(key, now, 0).remaining >= cost
+        would &= other.take(None, now, 0).remaining >= cost
+        assert admits([(one, key, cost), (other, None, cost)], now) is would
+
+
+@given(
+    st.integers(0, 8), st.tuples(st.integers(1, 4), st.integers(1, 8)), st.tuples(st.integers(1, 4), st.integers(1, 8))
+)
+def test_no_change_makes_a_bucket_that_was_used_fuller(
+    spent: int, before: tuple[int, int], after: tuple[int, int]
+) -> None:
+    older, newer = bucket(before[0], 1.0, before[1]), bucket(after[0], 1.0, after[1])
+    used = sum(admits([(older, "k", 1)], 0.0) for _ in range(spent))
+    left = before[1] - used
+    newer.inherit(older, 0.0)
+    assert spend(newer, "k", 0.0) == (min(left, after[1]) if used else after[1])
