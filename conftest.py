@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, sleep
 
 import pytest
 import uvloop
@@ -19,18 +18,7 @@ from inferway_cli.directory import DirectorySource
 from inferway_dataplane.main import DataPlane
 from inferway_dataplane.settings import Settings
 from inferway_fakes.upstream import Upstream
-
-DEADLINE = 10.0  # seconds that anything awaited may take
-
-
-def wait_until(condition: Callable[[], object], what: str, deadline: float = DEADLINE) -> None:
-    """Wait for a condition; fail with what was awaited when it does not come true in time."""
-    end = monotonic() + deadline
-    while not condition():
-        if monotonic() > end:
-            pytest.fail(f"not within {deadline} s: {what}")
-        sleep(0.01)
-
+from inferway_fakes.waiting import DEADLINE, wait_until
 
 @dataclass
 class Answer:

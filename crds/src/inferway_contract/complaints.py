@@ -74,10 +74,12 @@ def _message(kind: str, value: object, context: Mapping[str, Any], path: Path) -
             return _none_of(value, context["expected"])
         case "string_pattern_mismatch":
             return f"{_shown(value)} {_FORMS.get(context['pattern'], 'has characters or a form that are not allowed here')}"
+        case "duration":
+            return f"{_shown(value)} is not a duration: write it like 500ms, 30s or 1h30m"
         case "quantity":
             return f"{_shown(value)} is not a size: write it like 64Ki, 10Mi or 1048576"
         case _:
-            return _bound(kind, value, context) or f"{_shown(value)}: {_KINDS.get(kind, 'has no place here')}"
+            return _bound(kind, value, context) or _wanted(kind, value)
 
 
 def _unknown(path: Path) -> str:
@@ -93,13 +95,21 @@ def _none_of(value: object, expected: str) -> str:
     words = re.findall(r"'[^']*'|[^\s,']+", expected.replace(" or ", ", "))
     if len(words) == 1:
         return f"{_shown(value)}: must be {_YAML.get(words[0], words[0])}"
-    hint = ""
-    if isinstance(value, str) and len(value) <= _LONGEST:
-        # Letter case is the commonest slip, and would count as one mistake for each letter.
-        folded = {word.strip("'").lower(): word.strip("'") for word in words}
-        near = get_close_matches(value.lower(), list(folded), n=1)
-        hint = f"; did you mean {folded[near[0]]}?" if near else ""
-    return f"{_shown(value)} is none of {', '.join(words)}{hint}"
+    return f"{_shown(value)} is none of {', '.join(words)}{_hint(value, words)}"
+
+
+def _hint(value: object, words: list[str]) -> str:
+    if str(value) in words:
+        return "; write it without quotes"
+    folded = {word.strip("'").lower(): word.strip("'") for word in words}
+    if isinstance(value, bool):
+        meant = [folded[word] for word in _YAML_BOOLEANS[value] if word in folded]
+        return f"; write '{meant[0]}', for YAML reads it as {_shown(value)} without the quotes" if meant else ""
+    if not isinstance(value, str) or len(value) > _LONGEST:
+        return ""
+    # Letter case is the commonest slip, and would count as one mistake for each letter.
+    near = get_close_matches(value.lower(), list(folded), n=1)
+    return f"; did you mean {folded[near[0]]}?" if near else ""
 
 
 def _bound(kind: str, value: Any, context: Mapping[str, Any]) -> str | None:
@@ -116,29 +126,44 @@ def _bound(kind: str, value: Any, context: Mapping[str, Any]) -> str | None:
             return f"{_shown(value)}: must be at least {context['ge']}"
         case "less_than_equal":
             return f"{_shown(value)}: must be at most {context['le']}"
-        case "int_type" if isinstance(value, str) and value.isdecimal():
-            return f"{_shown(value)}: must be a whole number; write it without quotes"
-        case "bool_type" if value in ("true", "false"):
-            return f"{_shown(value)}: must be true or false; write it without quotes"
-        case "string_type" if isinstance(value, bool | int | float):
-            return f"{_shown(value)}: put it in quotes, for it must be text"
         case _:
             return None
 
 
+def _wanted(kind: str, value: object) -> str:
+    want = _KINDS.get(kind, "has no place here")
+    if isinstance(value, _CONTAINERS):
+        return f"{want}, not {_shown(value)}" + (f": {_EACH_ENTRY}" if kind == "tuple_type" else "")
+    match kind:
+        case "tuple_type":
+            return f"{_shown(value)}: {want}: {_EACH_ENTRY}"
+        case "int_type" if isinstance(value, str) and value.isdecimal():
+            return f"{_shown(value)}: {want}; write it without quotes"
+        case "bool_type" if value in ("true", "false"):
+            return f"{_shown(value)}: {want}; write it without quotes"
+        case "string_type":
+            return f"{_shown(value)}: put it in quotes, for it {want}"
+        case _:
+            return f"{_shown(value)}: {want}"
+
+
 def _shown(value: object) -> str:
     # What holds other things is named only: the place is told, and the things in it are not what is wrong.
-    if isinstance(value, Mapping):
-        return "a mapping"
-    if isinstance(value, list | tuple):
-        return "a list"
-    text = repr(value)
-    text = _YAML.get(text, text) if isinstance(value, bool) else text
+    if isinstance(value, _CONTAINERS):
+        return "a mapping" if isinstance(value, Mapping) else "a list"
+    # repr keeps control characters out of logs and terminals.
+    text = repr(value) if isinstance(value, str | bytes) else str(value)
+    if isinstance(value, bool):
+        text = _YAML[text]
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
 
+_CONTAINERS: Final = (Mapping, list, tuple)
+_EACH_ENTRY: Final = "put '- ' in front of each entry"
+
 # How people write what Python shows otherwise.
 _YAML: Final = {"True": "true", "False": "false", "''": "empty"}
+_YAML_BOOLEANS: Final = {True: ("on", "yes", "true"), False: ("off", "no", "false")}
 
 _KINDS: Final = {
     "bool_type": "must be true or false",
@@ -153,13 +178,12 @@ _KINDS: Final = {
 """What is wanted, by the kind of pydantic's error."""
 
 _FORMS: Final = {
-    values.DURATION_PATTERN: "is not a duration: write it like 500ms, 30s or 1h30m",
     values.TOKEN_PATTERN: "is not a header name: letters, digits and !#$%&'*+-.^_`|~ only",
     values.FIELD_VALUE_PATTERN: "is not a header value: no control characters, no blanks at either end",
     values.HOSTNAME_PATTERN: "is not a hostname: lower case, no port, `*.` only in front",
-    values.PRECISE_HOSTNAME_PATTERN: "is not a hostname: lower case, no port, no wildcard",
     values.LABEL_PATTERN: "is not a name: lower-case letters, digits and '-', at most 63",
-    values.SUBDOMAIN_PATTERN: "is not a name: lower-case letters, digits, '-' and '.'",
+    # Also that of a hostname without a wildcard: one form, and one pattern.
+    values.SUBDOMAIN_PATTERN: "is not a name: lower-case letters, digits, '-' and '.' only",
     values.REPLACEMENT_PATH_PATTERN: "is not a path: '/' in front, no blanks, '?', '#' or '\\', other letters as %XX",
     values.URL_PATTERN: "is not an upstream's URL: write it like https://models.example.net:8443/v1, without a query",
     values.ORIGIN_PATTERN: "is not an origin: write it like https://app.example.com, https://*.example.com or *",

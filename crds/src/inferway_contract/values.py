@@ -16,10 +16,9 @@ QUANTITY_PATTERN: Final = r"^[0-9]{1,12}(k|M|G|Ki|Mi|Gi)?$"
 TOKEN_PATTERN: Final = r"^[A-Za-z0-9!#$%&'*+\-.^_`|~]+$"  # noqa: S105 - a token of RFC 9110, no secret
 # RFC 9110 5.5: no control characters, no white space at either end
 FIELD_VALUE_PATTERN: Final = r"^([^\x00-\x20\x7f]([^\x00-\x08\x0a-\x1f\x7f]*[^\x00-\x20\x7f])?)?$"
-# Gateway API's Hostname and PreciseHostname
+# Gateway API's Hostname
 HOSTNAME_PATTERN: Final = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
-PRECISE_HOSTNAME_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
-# RFC 1123 label, the form of most Kubernetes names; and a subdomain of them
+# RFC 1123 label, the form of most Kubernetes names; and a subdomain of them, also Gateway API's PreciseHostname
 LABEL_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 SUBDOMAIN_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 # Visible ASCII without `?`, `#` and `\`: anything else in a path that is sent on, some peer reads in its own way

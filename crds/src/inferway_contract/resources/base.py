@@ -63,8 +63,18 @@ def schema_default(value: list[Any] | None) -> Any:
     return Field(json_schema_extra={SCHEMA_DEFAULT: value})
 
 
+# Validators of our own, so that whatever is written there, one mistake is told, and that is how to write it.
+
+
+def _duration(value: object) -> str:
+    if isinstance(value, str):
+        with suppress(ValueError):
+            values.milliseconds(value)
+            return value
+    raise PydanticCustomError("duration", "no duration")
+
+
 def _quantity(value: object) -> int | str:
-    # One validator and not a union, so that one mistake is told once.
     if isinstance(value, int | str) and not isinstance(value, bool):
         with suppress(ValueError):
             values.size(value)
@@ -72,7 +82,11 @@ def _quantity(value: object) -> int | str:
     raise PydanticCustomError("quantity", "no size")
 
 
-Duration = Annotated[str, StringConstraints(pattern=values.DURATION_PATTERN, max_length=32)]
+Duration = Annotated[
+    str,
+    PlainValidator(_duration),
+    WithJsonSchema({"type": "string", "pattern": values.DURATION_PATTERN, "maxLength": 32}),
+]
 Quantity = Annotated[
     int | str,
     PlainValidator(_quantity),
@@ -91,9 +105,7 @@ Quantity = Annotated[
 HeaderName = Annotated[str, StringConstraints(pattern=values.TOKEN_PATTERN, min_length=1, max_length=256)]
 HeaderValue = Annotated[str, StringConstraints(pattern=values.FIELD_VALUE_PATTERN, max_length=4096)]
 Hostname = Annotated[str, StringConstraints(pattern=values.HOSTNAME_PATTERN, min_length=1, max_length=253)]
-PreciseHostname = Annotated[
-    str, StringConstraints(pattern=values.PRECISE_HOSTNAME_PATTERN, min_length=1, max_length=253)
-]
+PreciseHostname = Annotated[str, StringConstraints(pattern=values.SUBDOMAIN_PATTERN, min_length=1, max_length=253)]
 ObjectName = Annotated[str, StringConstraints(pattern=values.SUBDOMAIN_PATTERN, min_length=1, max_length=253)]
 Namespace = Annotated[str, StringConstraints(pattern=values.LABEL_PATTERN, min_length=1, max_length=63)]
 SectionName = Annotated[str, StringConstraints(pattern=values.SUBDOMAIN_PATTERN, min_length=1, max_length=253)]

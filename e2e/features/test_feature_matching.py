@@ -1,0 +1,260 @@
+"""Which rule a request is for: host, path, method, headers, query, and the order of precedence among them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from inferway_fakes.manifests import resources, route, rule, says
+
+
+def asked(gateway, path="/", method="GET", **headers):
+    """Which rule answered; a problem's code where none did."""
+    answer = gateway.request(path, method, **headers)
+    return answer.body.decode() if answer.status == 200 else json.loads(answer.body)["code"]
+
+
+# --- hosts --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hosts(serve):
+    """An exact host, two wildcards of different depth, and a route for any host."""
+    return serve(
+        resources(
+            route(rule(says("any")), name="any"),
+            route(rule(says("wildcard")), name="wildcard", hostnames=["*.example.com"]),
+            route(rule(says("deeper")), name="deeper", hostnames=["*.models.example.com"]),
+            route(
+                rule("matches: [{path: {value: /only}}]", says("exact")), name="exact", hostnames=["api.example.com"]
+            ),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "winner"),
+    [
+        ("api.example.com", "exact"),
+        ("API.Example.COM", "exact"),
+        ("api.example.com:8080", "exact"),
+        ("other.example.com", "wildcard"),
+        ("a.b.example.com", "wildcard"),
+        ("a.models.example.com", "deeper"),
+        ("models.example.com", "wildcard"),
+        ("example.com", "any"),
+        ("notexample.com", "any"),
+        ("api.example.com.evil.test", "any"),
+    ],
+)
+def test_the_most_specific_host_wins(hosts, host, winner):
+    assert asked(hosts, "/only", host=host) == winner
+
+
+def test_a_request_falls_through_to_a_less_specific_host_when_no_rule_of_the_better_one_fits(hosts):
+    assert asked(hosts, "/only", host="api.example.com") == "exact"
+    assert asked(hosts, "/else", host="api.example.com") == "wildcard"
+
+
+def test_a_host_that_no_route_has_is_404(serve):
+    gateway = serve(route(rule(says("mine")), hostnames=["mine.test"]))
+    assert asked(gateway, host="mine.test") == "mine"
+    assert asked(gateway, host="yours.test") == "no_route"
+    assert gateway.request(host="yours.test").status == 404
+
+
+def test_the_authority_of_an_absolute_form_target_is_the_host(hosts):
+    data = hosts.raw(b"GET http://api.example.com/only HTTP/1.1\r\nhost: other.test\r\nconnection: close\r\n\r\n")
+    assert data.endswith(b"exact")
+
+
+# --- paths --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def paths(serve):
+    """One rule for each type of path."""
+    return serve(
+        route(
+            rule("matches: [{path: {type: Exact, value: /exact}}]", says("exact")),
+            rule("matches: [{path: {type: PathPrefix, value: /prefix}}]", says("prefix")),
+            rule("matches: [{path: {value: /prefix/longer/}}]", says("longer")),
+            rule("matches: [{path: {type: RegularExpression, value: '/v[0-9]+/(a|b)'}}]", says("regex")),
+            rule("matches: [{path: {value: /a b/ü}}]", says("decoded")),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "winner"),
+    [
+        ("/exact", "exact"),
+        ("/exact?x=1", "exact"),
+        ("/exact/", "no_route"),
+        ("/exact/more", "no_route"),
+        ("/prefix", "prefix"),
+        ("/prefix/", "prefix"),
+        ("/prefix/more", "prefix"),
+        ("/prefixed", "no_route"),
+        ("/prefix/longer", "longer"),
+        ("/prefix/longer/still", "longer"),
+        ("/prefix/longest", "prefix"),
+        ("/v1/a", "regex"),
+        ("/v12/b", "regex"),
+        ("/v1/a/more", "no_route"),
+        ("/x/v1/a", "no_route"),
+        ("/v1/ab", "no_route"),
+        ("/a%20b/%C3%BC", "decoded"),
+        ("/a%20b/%c3%bc/c", "decoded"),
+        ("/%65xact", "exact"),
+        ("/Exact", "no_route"),
+        ("//exact", "no_route"),
+        ("/exact%2F", "no_route"),
+    ],
+)
+def test_a_path_is_compared_by_its_type(paths, path, winner):
+    assert asked(paths, path) == winner
+
+
+@pytest.mark.parametrize("path", ["/prefix/../exact", "/prefix/%2e%2E/exact", "/./exact", "/prefix/a\\b", "/prefix/%0a"])
+def test_a_path_that_can_be_read_in_two_ways_is_refused(paths, path):
+    answer = paths.request(path)
+    # An encoded backslash or slash is kept as written; a plain one may go no further.
+    assert (answer.status, json.loads(answer.body)["code"]) == (400, "ambiguous_path")
+
+
+# --- method, headers, query -----------------------------------------------------------------------------------------------
+
+
+def test_a_method_narrows_a_match(serve):
+    gateway = serve(route(rule("matches: [{method: POST}]", says("post")), rule(says("rest"))))
+    assert asked(gateway, method="POST") == "post"
+    assert asked(gateway, method="GET") == "rest"
+    assert asked(gateway, method="PUT") == "rest"
+
+
+def test_headers_match_exactly_or_by_a_whole_pattern_and_all_of_them_must(serve):
+    gateway = serve(
+        route(
+            rule(
+                """
+                matches:
+                - headers:
+                  - {name: X-Tenant, value: a}
+                  - {name: x-version, type: RegularExpression, value: "v[0-9]+"}
+                """,
+                says("both"),
+            ),
+            rule("matches: [{headers: [{name: x-tenant, value: a}]}]", says("tenant")),
+            rule(says("rest")),
+        )
+    )
+    assert asked(gateway, x_tenant="a", x_version="v12") == "both"
+    assert asked(gateway, x_tenant="a", x_version="v12-beta") == "tenant"
+    assert asked(gateway, x_tenant="a", x_version="xv12") == "tenant"
+    assert asked(gateway, x_tenant="A") == "rest"
+    assert asked(gateway, x_version="v12") == "rest"
+    assert asked(gateway) == "rest"
+
+
+def test_repeated_header_fields_are_compared_joined(serve):
+    gateway = serve(route(rule("matches: [{headers: [{name: x-tag, value: 'a, b'}]}]", says("joined"))))
+    head = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
+    assert gateway.raw(head + b"x-tag: a\r\nX-Tag: b\r\n\r\n").endswith(b"joined")
+    assert b" 404 " in gateway.raw(head + b"x-tag: a\r\n\r\n")
+
+
+def test_query_parameters_match_decoded_and_the_first_of_a_name_counts(serve):
+    gateway = serve(
+        route(
+            rule("matches: [{queryParams: [{name: v, value: 'a b'}]}]", says("exact")),
+            rule("matches: [{queryParams: [{name: v, type: RegularExpression, value: '[0-9]+'}]}]", says("digits")),
+            rule(says("rest")),
+        )
+    )
+    assert asked(gateway, "/?v=a%20b") == "exact"
+    assert asked(gateway, "/?x=1&v=a+b") == "exact"
+    assert asked(gateway, "/?v=12") == "digits"
+    assert asked(gateway, "/?v=12x") == "rest"
+    assert asked(gateway, "/?v=x&v=12") == "rest"
+    assert asked(gateway, "/?V=12") == "rest"
+    assert asked(gateway, "/?%76=12") == "digits"
+    assert asked(gateway) == "rest"
+
+
+def test_matches_of_one_rule_are_alternatives(serve):
+    gateway = serve(
+        route(rule("matches: [{path: {value: /a}, method: GET}, {path: {value: /b}, method: POST}]", says("one")))
+    )
+    assert asked(gateway, "/a") == "one"
+    assert asked(gateway, "/b", "POST") == "one"
+    assert asked(gateway, "/a", "POST") == "no_route"
+    assert asked(gateway, "/b") == "no_route"
+
+
+# --- precedence -----------------------------------------------------------------------------------------------------------
+
+
+# Each pair: the loser, the winner; the loser is written first, so that the order of writing is not what decides.
+@pytest.mark.parametrize(
+    ("loser", "winner", "path"),
+    [
+        ("{path: {type: RegularExpression, value: '/a/b+'}}", "{path: {type: Exact, value: /a/b}}", "/a/b"),
+        ("{path: {type: PathPrefix, value: /a/b/c/d}}", "{path: {type: RegularExpression, value: '/a.*'}}", "/a/b/c/d"),
+        (
+            "{path: {type: RegularExpression, value: '/.*'}}",
+            "{path: {type: RegularExpression, value: '/a/.*'}}",
+            "/a/b",
+        ),
+        ("{path: {value: /a}}", "{path: {value: /a/b}}", "/a/b/c"),
+        ("{headers: [{name: x-one, value: '1'}, {name: x-two, value: '2'}]}", "{method: GET}", "/"),
+        ("{method: GET}", "{method: GET, headers: [{name: x-one, value: '1'}]}", "/"),
+        ("{queryParams: [{name: q, value: '1'}]}", "{headers: [{name: x-one, value: '1'}]}", "/?q=1"),
+        ("{headers: [{name: x-one, value: '1'}]}", "{headers: [{name: x-one, value: '1'}], method: GET}", "/"),
+        (
+            "{headers: [{name: x-one, value: '1'}]}",
+            "{headers: [{name: x-one, value: '1'}, {name: x-two, value: '2'}]}",
+            "/",
+        ),
+        ("{}", "{queryParams: [{name: q, value: '1'}]}", "/?q=1"),
+        ("{path: {value: /a}, method: GET}", "{path: {value: /a/b}}", "/a/b"),
+    ],
+)
+def test_the_more_specific_match_wins_whatever_the_order_of_writing(serve, loser, winner, path):
+    gateway = serve(route(rule(f"matches: [{loser}]", says("loser")), rule(f"matches: [{winner}]", says("winner"))))
+    assert asked(gateway, path, x_one="1", x_two="2") == "winner"
+
+
+def test_of_equal_matches_the_older_route_wins_then_the_name_then_the_first_rule(serve):
+    gateway = serve(
+        resources(
+            route(
+                rule("matches: [{path: {value: /age}}]", says("young")),
+                rule("matches: [{path: {value: /name}}]", says("b")),
+                name="b",
+                created="2026-01-02T00:00:00Z",
+            ),
+            route(
+                rule("matches: [{path: {value: /age}}]", says("old")), name="z-old", created="2026-01-01T00:00:00Z"
+            ),
+            route(
+                rule("matches: [{path: {value: /name}}]", says("a")),
+                rule("matches: [{path: {value: /name}}]", says("second rule")),
+                name="a",
+                created="2026-01-02T00:00:00Z",
+            ),
+        )
+    )
+    assert asked(gateway, "/age") == "old"
+    assert asked(gateway, "/name") == "a"
+
+
+def test_a_host_counts_more_than_a_path(serve):
+    gateway = serve(
+        resources(
+            route(rule("matches: [{path: {type: Exact, value: /a}}]", says("any host")), name="any"),
+            route(rule(says("own host")), name="own", hostnames=["own.test"]),
+        )
+    )
+    assert asked(gateway, "/a", host="own.test") == "own host"
+    assert asked(gateway, "/a", host="other.test") == "any host"
