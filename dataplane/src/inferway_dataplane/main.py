@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import uvicorn
 import uvloop
@@ -18,6 +19,9 @@ from inferway_dataplane.engine.downstream import protocol_class
 from inferway_dataplane.engine.gateway import Gateway
 from inferway_dataplane.settings import Settings, address_and_port
 from inferway_dataplane.sources import Refused, Source
+
+if TYPE_CHECKING:
+    from inferway_dataplane.tracing import Tracing
 
 log = logging.getLogger("inferway")
 
@@ -42,6 +46,8 @@ class DataPlane:
             settings.access_log_rate, enabled=settings.access_log, query=settings.access_log_query
         )
         self.gateway = Gateway(settings, self.access_log)
+        if settings.otlp_endpoint:
+            self.gateway.tracing = _tracing(settings)
         self._servers: list[tuple[_Server, asyncio.Task[None]]] = []
         self._source: asyncio.Task[None] | None = None
         self.listen = ("", 0)
@@ -95,6 +101,8 @@ class DataPlane:
                     connection.transport.abort()
             await asyncio.gather(task, return_exceptions=True)
         await self.gateway.stop()
+        if self.gateway.tracing is not None:
+            await asyncio.to_thread(self.gateway.tracing.close)
         self.access_log.close()
 
     async def run(self) -> int:
@@ -124,6 +132,14 @@ class DataPlane:
             # Somebody is in a hurry, and means it.
             raise SystemExit(1)
         stopping.set()
+
+
+def _tracing(settings: Settings) -> "Tracing":
+    try:
+        from inferway_dataplane.tracing import Tracing
+    except ImportError:
+        raise OSError("otlp_endpoint is set, but tracing is not installed: pip install 'inferway[otel]'") from None
+    return Tracing(settings.otlp_endpoint, settings.trace_sample)
 
 
 def _bind(listen: str) -> socket.socket:

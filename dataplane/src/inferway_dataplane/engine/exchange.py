@@ -68,6 +68,7 @@ class Exchange:
         "started",
         "stats",
         "status",
+        "traceparent",
         "upstream",
         "upstream_seconds",
     )
@@ -86,6 +87,7 @@ class Exchange:
         self.client_ip = client.peer
         self.request_id = b""
         self.span_id = b""
+        self.traceparent = b""  # set where the request is traced
         self.is_head_request = head.method == b"HEAD"
         # the request's way up
         self.upstream: UpstreamConnection | None = None
@@ -408,6 +410,6 @@ class Exchange:
         gateway.stats.overhead.observe(total - self.upstream_seconds)
         if gateway.access_log.wants(self.status):
             gateway.access_log.write(self, total)
-        if gateway.on_finish is not None:
-            gateway.on_finish(self)
+        if self.traceparent and gateway.tracing is not None:
+            gateway.tracing.record(self, total)
         self.client.on_exchange_end(self)

@@ -71,8 +71,15 @@ def _forwarded(exchange: "Exchange") -> bytes:
 
 
 def _traceparent(exchange: "Exchange") -> bytes:
-    """The trace goes on under a span of ours, or starts here, unsampled, until tracing decides otherwise."""
+    """The trace goes on under a span of ours, or starts here; sampled where tracing says so."""
     told = exchange.head.block.traceparent
-    if told is not None and _TRACEPARENT.fullmatch(told) is not None:
+    if told is not None and _TRACEPARENT.fullmatch(told) is None:
+        told = None
+    tracing = exchange.gateway.tracing
+    if tracing is None and told is not None:
         return told[:36] + exchange.span_id + told[52:]
-    return b"00-%b-%b-00" % (exchange.gateway.trace_id(exchange.span_id), exchange.span_id)
+    trace = told[3:35] if told is not None else exchange.gateway.trace_id(exchange.span_id)
+    if tracing is not None and tracing.samples(told):
+        exchange.traceparent = b"00-%b-%b-01" % (trace, exchange.span_id)
+        return exchange.traceparent
+    return b"00-%b-%b-00" % (trace, exchange.span_id)

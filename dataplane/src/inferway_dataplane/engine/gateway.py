@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
 from email.utils import formatdate
 from time import monotonic, time
 from typing import TYPE_CHECKING, Final
@@ -25,7 +24,7 @@ from inferway_dataplane.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
     from inferway_dataplane.engine.downstream import ClientConnection
-    from inferway_dataplane.engine.exchange import Exchange
+    from inferway_dataplane.tracing import Tracing
 
 TICK: Final = 0.25
 """Seconds between two turns of the wheel: the grain of every time limit. One timer for the process, none for requests."""
@@ -52,7 +51,7 @@ class Gateway:
         self.connections: set[ClientConnection] = set()
         # A cache key's identity part is keyed with a secret of this process: keys say nothing about credentials.
         self.secret = secrets.token_bytes(32)
-        self.on_finish: Callable[[Exchange], None] | None = None  # tracing, where it is on
+        self.tracing: Tracing | None = None
         self.date = b""
         self.coarse_now = 0.0  # monotonic, as of the last turn of the wheel: enough for time limits of seconds
         self._id_prefix = secrets.token_hex(8).encode()
