@@ -8,6 +8,7 @@ import socket
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,15 +139,26 @@ def upstream() -> Iterator[Upstream]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def stop_beside() -> Iterator[Callable[[ExitStack], None]]:
+    """Stops gateways while the next test runs, for uvicorn takes its time; a failed stop fails the session's end."""
+    stopped: list[Future[None]] = []
+    with ThreadPoolExecutor(8, "stopping") as pool:
+        yield lambda stack: stopped.append(pool.submit(stack.close))
+    for stop in stopped:
+        stop.result()
+
+
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., RunningGateway]]:
+def serve(tmp_path: Path, stop_beside: Callable[[ExitStack], None]) -> Iterator[Callable[..., RunningGateway]]:
     """`serve(yaml, setting=...)` starts a gateway; everything is stopped after the test."""
-    with ExitStack() as stack:
+    stack = ExitStack()
 
-        def start(text: str, **settings: object) -> RunningGateway:
-            directory = tmp_path / "resources"
-            directory.mkdir(exist_ok=True)
-            (directory / "routes.yaml").write_text(textwrap.dedent(text))
-            return stack.enter_context(running_gateway(directory, **settings))
+    def start(text: str, **settings: object) -> RunningGateway:
+        directory = tmp_path / "resources"
+        directory.mkdir(exist_ok=True)
+        (directory / "routes.yaml").write_text(textwrap.dedent(text))
+        return stack.enter_context(running_gateway(directory, **settings))
 
-        yield start
+    yield start
+    stop_beside(stack)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from inferway_cli import serving
+from inferway_cli import compiling, files, manifests, serving, tables
 from inferway_cli.main import app
 from inferway_contract import __version__
 from inferway_dataplane.settings import Settings
@@ -63,6 +63,17 @@ def test_validate_warns_of_what_may_be_elsewhere(folder: Path) -> None:
         f"warning: {path}:11: document 2: Deployment (apps/v1) is passed over; the kinds read here are GatewayRoute",
         f"warning: {path}:9: document 1",
     ]
+
+
+def test_a_person_at_a_terminal_gets_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "route.yaml").write_text(UNRESOLVED)
+    loaded = manifests.load(files.gather([str(folder)]))
+
+    tables.show(compiling.compiled(loaded.manifests))
+
+    header, row = capsys.readouterr().out.splitlines()
+    assert header.split() == ["Kind", "Namespace/Name", "Accepted", "Resolved"]
+    assert row.split() == ["GatewayRoute", "default/infer", "Accepted", "BackendNotFound"]
 
 
 def test_validate_only_strangers_is_fine() -> None:

@@ -58,7 +58,7 @@ def test_r1_the_table_of_vectors(start: float, key: object) -> None:
 
 
 @pytest.mark.parametrize("now", [0.0, 1.0, 5e6, 1e7, 3e7], ids="uptime {:g}".format)
-@pytest.mark.parametrize(("requests", "burst"), [(150, 300), (20, 40), (7, 5), (1, 1), (1000, 999), (3, 10_000)])
+@pytest.mark.parametrize(("requests", "burst"), [(150, 300), (20, 40), (7, 5), (1, 1), (1000, 999), (3, 1_000)])
 def test_a_full_bucket_admits_its_burst_whatever_the_uptime(now: float, requests: int, burst: int) -> None:
     assert spend(bucket(requests, 1.0, burst), "k", now) == burst
 

@@ -121,7 +121,7 @@ def test_connection_cannot_take_away_what_the_gateway_says(serve, upstream):
     assert seen.header("x-forwarded-proto") == "http"
     assert seen.header("x-request-id")
     assert seen.header("via")
-    assert seen.header("host") == f"127.0.0.1:{gateway.port}"
+    assert seen.header("host") == f"127.0.0.1:{upstream.port}"
 
 
 def test_an_answer_cannot_take_away_its_own_framing_by_connection(serve, upstream):

@@ -1,0 +1,87 @@
+"""Canonical bytes and revisions: equal content is equal bytes, on every machine and for ever."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from inferway_contract import canonical, document
+
+ROUTE = document.Route(
+    id="demo/infer",
+    hostnames=("api.example.com",),
+    rules=(
+        document.Rule(
+            name="infer",
+            matches=(document.Match(path=document.PathMatch(type="Exact", value="/ä")),),
+            backends=(document.Backend(service="demo/service-python:8000"),),
+            timeouts=document.Timeouts(request=5_000),
+        ),
+    ),
+)
+CONFIG = document.ConfigDocument(routes=(ROUTE,))
+
+
+def test_defaults_are_left_out_and_keys_are_sorted() -> None:
+    assert canonical.canonical(CONFIG).decode() == (
+        '{"routes":[{"hostnames":["api.example.com"],"id":"demo/infer","rules":[{"backends":'
+        '[{"service":"demo/service-python:8000"}],"matches":[{"path":{"type":"Exact","value":"/ä"}}],'
+        '"name":"infer","timeouts":{"request":5000}}]}]}'
+    )
+
+
+def test_a_default_that_is_written_out_changes_nothing() -> None:
+    explicit = document.Timeouts(connect=2_000, request=5_000, backend_request=30_000, stream_idle=300_000)
+    [rule] = ROUTE.rules
+    same = ROUTE.model_copy(update={"rules": (rule.model_copy(update={"timeouts": explicit}),)})
+    assert canonical.revision(document.ConfigDocument(routes=(same,))) == canonical.revision(CONFIG)
+
+
+def test_the_bytes_read_back_are_the_document() -> None:
+    read = document.ConfigDocument.model_validate_json(canonical.canonical(CONFIG))
+    assert read == CONFIG
+    assert canonical.canonical(read) == canonical.canonical(CONFIG)
+
+
+def test_revisions_are_the_first_digits_of_the_hash() -> None:
+    # A change of these digits makes every pod of every installation swap once: it has to be meant.
+    assert canonical.revision(CONFIG) == canonical.digest(canonical.canonical(CONFIG))[:10] == "b38091b235"
+    assert canonical.revision(document.ConfigDocument()) == canonical.digest(b"{}")[:10]
+
+
+@pytest.mark.parametrize("seed", ["0", "1"])
+def test_another_process_finds_the_same_revision(seed: str) -> None:
+    program = (
+        "import sys; from inferway_contract import canonical, document;"
+        "print(canonical.revision(document.ConfigDocument.model_validate_json(sys.stdin.buffer.read())))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        input=json.dumps(json.loads(canonical.canonical(CONFIG)), indent=3).encode(),
+        env={"PYTHONHASHSEED": seed},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.decode().strip() == canonical.revision(CONFIG)
+
+
+addresses = st.builds(document.Endpoint, address=st.ip_addresses().map(str), port=st.integers(1, 65535))
+services = st.dictionaries(st.text(min_size=1), st.lists(addresses, max_size=3).map(tuple), max_size=5)
+
+
+@given(services)
+def test_the_order_of_keys_does_not_count(found: dict[str, tuple[document.Endpoint, ...]]) -> None:
+    turned = dict(reversed(found.items()))
+    assert canonical.canonical(document.EndpointsDocument(services=found)) == canonical.canonical(
+        document.EndpointsDocument(services=turned)
+    )
+
+
+@given(services, services)
+def test_different_documents_are_different_bytes(
+    one: dict[str, tuple[document.Endpoint, ...]], other: dict[str, tuple[document.Endpoint, ...]]
+) -> None:
+    left, right = document.EndpointsDocument(services=one), document.EndpointsDocument(services=other)
+    assert (canonical.canonical(left) == canonical.canonical(right)) == (left == right)

@@ -1,0 +1,334 @@
+"""What may be stored, for how long, and under which key."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from inferway_contract.document import Cache
+from inferway_dataplane.core import caching, heads, targets
+from inferway_dataplane.core.caching import CacheRules
+from inferway_dataplane.core.heads import RequestHead, ResponseHead
+
+Fields = tuple[tuple[bytes, bytes], ...]
+SECRET = b"s" * 32
+NOW = 784111777.0  # Sun, 06 Nov 1994 08:49:37 GMT
+DATE = (b"Date", b"Sun, 06 Nov 1994 08:49:37 GMT")
+
+
+def asked(*fields: tuple[bytes, bytes], target: bytes = b"/a", host: bytes = b"a.example") -> RequestHead:
+    head = heads.read_request(b"GET", [(b"Host", host), *fields], is_http_1_1=True)
+    assert isinstance(head, RequestHead)
+    assert targets.locate(head, target) is None
+    return head
+
+
+def answered(*fields: tuple[bytes, bytes], status: int = 200) -> ResponseHead:
+    head = heads.read_response(status, list(fields), keep_alive=True)
+    assert head is not None
+    return head
+
+
+def rules(scope: str = "demo/a r", **settings: Any) -> CacheRules:
+    return CacheRules(Cache(**settings), scope)
+
+
+# --- directives -----------------------------------------------------------------------------------------------------------
+
+DIRECTIVES = {
+    "one": (b"no-store", {b"no-store": None}),
+    "several": (b"public, max-age=60", {b"public": None, b"max-age": b"60"}),
+    "other case": (b"Max-Age=60, NO-CACHE", {b"max-age": b"60", b"no-cache": None}),
+    "no blanks": (b"public,max-age=60", {b"public": None, b"max-age": b"60"}),
+    "tabs": (b"public\t,\tmax-age=60", {b"public": None, b"max-age": b"60"}),
+    "quoted": (b'max-age="60"', {b"max-age": b"60"}),
+    "a comma in quotes": (b'no-cache="a, b", public', {b"no-cache": b"a, b", b"public": None}),
+    "no-store in quotes is no directive": (b'ext="no-store, private"', {b"ext": b"no-store, private"}),
+    "an odd quote hides nothing": (b'max-age="60, no-store', {b"max-age": b"60", b"no-store": None}),
+    "an odd quote at the end": (b'no-store, x="', {b"no-store": None, b"x": b""}),
+    "repeated": (b"max-age=1, max-age=9", {b"max-age": b"1"}),
+    "empty members": (b",, public,", {b"public": None}),
+    "empty": (b"", {}),
+    "an argument with an equals sign": (b"ext=a=b", {b"ext": b"a=b"}),
+    "an empty argument": (b"max-age=", {b"max-age": b""}),
+}
+
+
+@pytest.mark.parametrize(("value", "found"), DIRECTIVES.values(), ids=DIRECTIVES)
+def test_directives(value: bytes, found: dict[bytes, bytes | None]) -> None:
+    assert caching.directives(value) == found
+
+
+SECONDS = {
+    "zero": (b"0", 0), "some": (b"60", 60), "leading zeros": (b"060", 60), "the largest": (b"9" * 40, 1 << 31),
+    "negative": (b"-1", None), "a fraction": (b"1.5", None), "text": (b"abc", None), "empty": (b"", None),
+    "a blank": (b"1 0", None), "none": (None, None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("argument", "found"), SECONDS.values(), ids=SECONDS)
+def test_seconds(argument: bytes | None, found: int | None) -> None:
+    assert caching.seconds(argument) == found
+
+
+# --- what a request forbids ---------------------------------------------------------------------------------------------------
+
+FORBIDDEN = {  # fields -> may not use, may not store
+    "nothing": ((), (False, False)),
+    "no-store": (((b"Cache-Control", b"no-store"),), (True, True)),
+    "no-cache": (((b"Cache-Control", b"no-cache"),), (True, False)),
+    "max-age=0": (((b"Cache-Control", b"max-age=0"),), (True, False)),
+    "max-age=5": (((b"Cache-Control", b"max-age=5"),), (False, False)),
+    "two lines": (((b"Cache-Control", b"max-age=5"), (b"cache-control", b"no-store")), (True, True)),
+    "Pragma": (((b"Pragma", b"No-Cache"),), (True, False)),
+    "Pragma beside Cache-Control": (((b"Pragma", b"no-cache"), (b"Cache-Control", b"max-age=5")), (False, False)),
+    "another Pragma": (((b"Pragma", b"x"),), (False, False)),
+    "a condition": (((b"If-None-Match", b'"x"'),), (False, False)),
+}
+
+
+@pytest.mark.parametrize(("fields", "forbidden"), FORBIDDEN.values(), ids=FORBIDDEN)
+def test_what_a_request_forbids(fields: Fields, forbidden: tuple[bool, bool]) -> None:
+    assert caching.request_forbids(asked(*fields)) == forbidden
+
+
+# --- lifetime -----------------------------------------------------------------------------------------------------------------
+
+
+def control(value: bytes) -> tuple[bytes, bytes]:
+    return (b"Cache-Control", value)
+
+
+LIFETIMES: dict[str, tuple[Fields, float]] = {  # answer to a plain GET, with ttl 60 s and maxTtl 1 h
+    "nothing said": ((), 60),
+    "max-age": ((control(b"max-age=30"),), 30),
+    "s-maxage wins": ((control(b"max-age=30, s-maxage=40"),), 40),
+    "s-maxage=0 wins": ((control(b"max-age=30, s-maxage=0"),), 0),
+    "max-age=0": ((control(b"max-age=0"),), 0),
+    "an invalid max-age is stale": ((control(b"max-age=abc"),), 0),
+    "an empty max-age is stale": ((control(b"max-age"),), 0),
+    "max-age wins over Expires": ((control(b"max-age=30"), DATE, (b"Expires", b"Sun, 06 Nov 1994 08:59:37 GMT")), 30),
+    "maxTtl": ((control(b"max-age=999999"),), 3600),
+    "Expires from Date": ((DATE, (b"Expires", b"Sun, 06 Nov 1994 08:51:17 GMT")), 100),
+    "Expires without Date": (((b"Expires", b"Sun, 06 Nov 1994 08:49:47 GMT"),), 10),
+    "Expires in the past": ((DATE, (b"Expires", b"Sun, 06 Nov 1994 08:00:00 GMT")), 0),
+    "Expires 0": (((b"Expires", b"0"),), 0),
+    "C11 Expires garbage": (((b"Expires", b"soon, \xff"),), 0),
+    "an old date format": ((DATE, (b"Expires", b"Sunday, 06-Nov-94 08:51:17 GMT")), 100),
+    "a date format without a zone": ((DATE, (b"Expires", b"Sun Nov  6 08:51:17 1994")), 100),
+    "C11 a wrong Date": (((b"Date", b"x"), (b"Expires", b"Sun, 06 Nov 1994 08:49:47 GMT")), 10),
+    "Age": ((control(b"max-age=30"), (b"Age", b"10")), 20),
+    "Age above the lifetime": ((control(b"max-age=30"), (b"Age", b"31")), 0),
+    "C11 Age abc": ((control(b"max-age=30"), (b"Age", b"abc")), 30),
+    "Age repeated": ((control(b"max-age=30"), (b"Age", b"10, 20")), 20),
+    "Age counts against the default": (((b"Age", b"50"),), 10),
+    "no-store": ((control(b"no-store, max-age=30"),), 0),
+    "private": ((control(b"private, max-age=30"),), 0),
+    "private with names": ((control(b'private="x", max-age=30'),), 0),
+    "no-cache": ((control(b"no-cache, max-age=30"),), 0),
+    "no-store in a second line": ((control(b"max-age=30"), control(b"no-store")), 0),
+    "public": ((control(b"public"),), 60),
+    "must-revalidate": ((control(b"must-revalidate, max-age=30"),), 30),
+    "C3 Set-Cookie": ((control(b"max-age=30"), (b"Set-Cookie", b"a=1")), 0),
+    "C10 Vary *": ((control(b"max-age=30"), (b"Vary", b"*")), 0),
+    "C10 Vary * among others": ((control(b"max-age=30"), (b"Vary", b"Accept, *")), 0),
+    "Vary": ((control(b"max-age=30"), (b"Vary", b"Accept")), 30),
+}
+
+
+@pytest.mark.parametrize(("fields", "fresh"), LIFETIMES.values(), ids=LIFETIMES)
+def test_lifetimes(fields: Fields, fresh: float) -> None:
+    assert caching.lifetime(rules(ttl=60_000), asked(), answered(*fields), lambda: NOW) == fresh
+
+
+STATUSES = {200: 60, 203: 60, 204: 60, 301: 60, 404: 60, 410: 60, 201: 0, 302: 0, 307: 0, 500: 0, 503: 0, 206: 0, 304: 0}
+
+
+@pytest.mark.parametrize(("status", "fresh"), STATUSES.items())
+def test_which_statuses_are_stored(status: int, fresh: float) -> None:
+    assert caching.lifetime(rules(ttl=60_000), asked(), answered(status=status), lambda: NOW) == fresh
+
+
+def test_partial_and_not_modified_are_never_stored_whatever_is_configured() -> None:
+    own = rules(ttl=60_000, statuses=(200, 206, 304, 500))
+    for status, fresh in ((200, 60), (206, 0), (304, 0), (500, 60)):
+        assert caching.lifetime(own, asked(), answered(status=status), lambda: NOW) == fresh
+
+
+AUTHORIZED = {
+    "nothing said": ((), 0),
+    "max-age": ((control(b"max-age=30"),), 0),
+    "public": ((control(b"public, max-age=30"),), 30),
+    "s-maxage": ((control(b"s-maxage=30"),), 30),
+    "must-revalidate": ((control(b"must-revalidate, max-age=30"),), 30),
+    "public and private": ((control(b"public, private, max-age=30"),), 0),
+}
+
+
+@pytest.mark.parametrize(("fields", "fresh"), AUTHORIZED.values(), ids=AUTHORIZED)
+def test_c2_answers_to_authorization_are_shared_only_where_the_origin_says_so(fields: Fields, fresh: float) -> None:
+    head = asked((b"Authorization", b"Bearer x"))
+    assert caching.lifetime(rules(ttl=60_000), head, answered(*fields), lambda: NOW) == fresh
+    cookie = asked((b"Cookie", b"a=1"))  # RFC 9111 3.5 speaks of Authorization only; a cookie is part of the key
+    assert caching.lifetime(rules(ttl=60_000), cookie, answered(), lambda: NOW) == 60
+
+
+def test_without_a_ttl_only_what_the_origin_allows_is_stored() -> None:
+    assert caching.lifetime(rules(), asked(), answered(), lambda: NOW) == 0
+    assert caching.lifetime(rules(), asked(), answered(control(b"max-age=5")), lambda: NOW) == 5
+
+
+def test_the_wall_clock_is_asked_only_for_an_expires_without_date() -> None:
+    def wall() -> float:
+        raise AssertionError("asked")
+
+    caching.lifetime(rules(ttl=60_000), asked(), answered(), wall)
+    caching.lifetime(rules(ttl=60_000), asked(), answered(DATE, (b"Expires", DATE[1])), wall)
+    with pytest.raises(AssertionError, match="asked"):
+        caching.lifetime(rules(ttl=60_000), asked(), answered((b"Expires", DATE[1])), wall)
+
+
+field_bytes = st.one_of(st.binary(max_size=40), st.text("0123456789:, SunNov GMT+-", max_size=40).map(str.encode))
+
+
+@given(field_bytes, field_bytes, field_bytes, field_bytes)
+def test_c11_no_bytes_make_the_decision_fail(expires: bytes, date: bytes, age: bytes, cache_control: bytes) -> None:
+    answer = answered((b"Expires", expires), (b"Date", date), (b"Age", age))
+    assert 0 <= caching.lifetime(rules(ttl=60_000), asked(), answer, lambda: NOW) <= 3600
+    answer = answered(control(cache_control), (b"Age", age))
+    assert 0 <= caching.lifetime(rules(ttl=60_000), asked(), answer, lambda: NOW) <= 3600
+
+
+# --- keys -----------------------------------------------------------------------------------------------------------------------
+
+
+def key(head: RequestHead, own: CacheRules | None = None) -> bytes:
+    return (own or rules()).key(head, SECRET)
+
+
+def all_differ(keys: Iterable[bytes]) -> bool:
+    keys = list(keys)
+    return len(set(keys)) == len(keys)
+
+
+def test_equal_requests_have_one_key() -> None:
+    assert key(asked((b"Accept", b"a"))) == key(asked((b"User-Agent", b"b")))
+
+
+def test_c10_path_query_host_and_rule_tell_requests_apart() -> None:
+    heads_ = [
+        asked(target=target)
+        for target in (b"/a", b"/a/", b"/A", b"/a?", b"/a?x", b"/a?x=", b"/a?x=1", b"/a?x=1&y=2", b"/a?y=2&x=1", b"/a%3Fx")
+    ]
+    keys = [key(head) for head in heads_]
+    keys += [key(asked(host=b"b.example")), key(asked(), rules("demo/a s")), key(asked(), rules("demo/b r"))]
+    assert all_differ(keys)
+
+
+def test_the_host_counts_with_its_port_in_any_case() -> None:
+    # The upstream sees the port and may answer with links that carry it.
+    assert all_differ(key(asked(host=host)) for host in (b"a.example", b"a.example:81", b"a.example:82"))
+    assert key(asked(host=b"A.example")) == key(asked())
+
+
+def test_without_the_host_all_hosts_share() -> None:
+    own = rules(key_host=False)
+    assert key(asked(), own) == key(asked(host=b"b.example:81"), own)
+
+
+CREDENTIALS = [(b"Authorization", b"x"), (b"Cookie", b"x"), (b"X-Api-Key", b"x"), (b"Api-Key", b"x")]
+
+
+def test_c2_credentials_are_part_of_the_key_and_are_not_readable_in_it() -> None:
+    keys = [key(asked(*fields)) for fields in ((), *((one,) for one in CREDENTIALS))]
+    keys += [key(asked((b"Authorization", b"y"))), key(asked(CREDENTIALS[0], CREDENTIALS[1]))]
+    assert all_differ(keys)
+    assert b"secret-token" not in key(asked((b"Authorization", b"secret-token")))
+    assert rules().key(asked(CREDENTIALS[0]), b"a" * 32) != rules().key(asked(CREDENTIALS[0]), b"b" * 32)
+
+
+def test_an_absent_credential_is_not_an_empty_one() -> None:
+    assert all_differ([key(asked()), key(asked((b"Authorization", b""))), key(asked((b"Cookie", b"")))])
+
+
+def test_shared_identity_leaves_credentials_out() -> None:
+    own = rules(identity="Shared")
+    assert key(asked(CREDENTIALS[0]), own) == key(asked(), own)
+
+
+def test_header_values_are_part_of_the_key_when_named() -> None:
+    own = rules(key_headers=("Accept-Language", "x-b"))
+    values: list[Fields] = [
+        (), ((b"accept-language", b""),), ((b"accept-language", b"de"),), ((b"Accept-Language", b"de, en"),),
+        ((b"X-B", b"de"),), ((b"accept-language", b"de"), (b"x-b", b"de")),
+    ]  # fmt: skip
+    assert all_differ(key(asked(*fields), own) for fields in values)
+    two_lines = asked((b"accept-language", b"de"), (b"accept-language", b"en"))
+    assert key(two_lines, own) == key(asked((b"accept-language", b"de, en")), own)
+
+
+QUERIES: dict[str, tuple[dict[str, Any], bytes, bytes, bool]] = {  # settings, two targets -> one key?
+    "as sent": ({}, b"/a?x=1&y=2", b"/a?y=2&x=1", False),
+    "sorted": ({"query_sort": True}, b"/a?x=1&y=2", b"/a?y=2&x=1", True),
+    "sorted, values of one name": ({"query_sort": True}, b"/a?x=1&x=2", b"/a?x=2&x=1", False),
+    "sorted, other values": ({"query_sort": True}, b"/a?x=1&y=2", b"/a?x=2&y=1", False),
+    "excluded": ({"query_exclude": ("utm",)}, b"/a?x=1&utm=2", b"/a?x=1", True),
+    "excluded, but not what begins so": ({"query_exclude": ("utm",)}, b"/a?x=1&utm2=2", b"/a?x=1", False),
+    "excluded, spelled with escapes": ({"query_exclude": ("utm",)}, b"/a?x=1&%75tm=2", b"/a?x=1", True),
+    "excluded, not ASCII": ({"query_exclude": ("ü",)}, "/a?x=1&ü=2".encode(), b"/a?x=1&%C3%BC=3", True),
+    "all excluded": ({"query_exclude": ("utm",)}, b"/a?utm=2", b"/a", True),
+    "included": ({"query_include": ("x",)}, b"/a?x=1&y=2", b"/a?z&x=1", True),
+    "included, other values": ({"query_include": ("x",)}, b"/a?x=1", b"/a?x=2", False),
+    "included, absent": ({"query_include": ("x",)}, b"/a?y=1", b"/a", True),
+    "included, empty is not absent": ({"query_include": ("x",)}, b"/a?x=", b"/a", False),
+    "included and sorted": ({"query_include": ("x", "y"), "query_sort": True}, b"/a?y=1&z&x=2", b"/a?x=2&y=1", True),
+    "a plus is a blank": ({"query_exclude": ("a b",)}, b"/a?a+b=1", b"/a", True),
+}
+
+
+@pytest.mark.parametrize(("settings", "one", "other", "is_one"), QUERIES.values(), ids=QUERIES)
+def test_queries_in_keys(settings: dict[str, Any], one: bytes, other: bytes, is_one: bool) -> None:
+    own = rules(**settings)
+    assert (key(asked(target=one), own) == key(asked(target=other), own)) is is_one
+
+
+parts = st.text("ab\x02 ,", max_size=3).map(str.encode)
+
+
+@given(st.tuples(parts, parts, parts), st.tuples(parts, parts, parts))
+def test_c10_no_two_requests_that_differ_share_a_key(one: tuple[bytes, ...], other: tuple[bytes, ...]) -> None:
+    own = rules(key_headers=("x-a",))
+
+    def of(path: bytes, value: bytes, cookie: bytes) -> bytes:
+        return key(asked((b"X-A", value), (b"Cookie", cookie), target=b"/" + path.replace(b"\x02", b"").strip(b" ,")), own)
+
+    same = (one[0].replace(b"\x02", b"").strip(b" ,"), *one[1:]) == (other[0].replace(b"\x02", b"").strip(b" ,"), *other[1:])
+    assert (of(*one) == of(*other)) is same
+
+
+# --- Vary -----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        ((), ()),
+        ((b"Accept",), (b"accept",)),
+        ((b"Accept, Accept-Language",), (b"accept", b"accept-language")),
+        ((b"Accept-Language ,\tACCEPT",), (b"accept", b"accept-language")),
+        ((b"Accept", b"accept, Origin"), (b"accept", b"origin")),
+        ((b",, ,",), ()),
+    ],
+)
+def test_the_names_that_vary(values: tuple[bytes, ...], names: tuple[bytes, ...]) -> None:
+    assert caching.vary_names(answered(*((b"Vary", value) for value in values))) == names
+
+
+def test_variants_tell_absent_empty_and_neighbours_apart() -> None:
+    names = (b"a", b"b")
+    requests: list[Fields] = [
+        (), ((b"A", b""),), ((b"A", b"x"),), ((b"B", b"x"),), ((b"A", b"x"), (b"B", b"x")), ((b"A", b"x, x"),),
+    ]  # fmt: skip
+    assert all_differ(caching.variant(names, asked(*fields)) for fields in requests)
+    assert caching.variant(names, asked((b"C", b"1"))) == caching.variant(names, asked())

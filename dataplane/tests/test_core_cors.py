@@ -1,0 +1,148 @@
+"""CORS: which origins, what a preflight is told, what an ordinary answer carries."""
+
+from typing import Any
+
+import pytest
+from inferway_contract.document import Cors
+from inferway_dataplane.core import heads
+from inferway_dataplane.core.cors import CorsRules
+from inferway_dataplane.core.heads import RequestHead
+
+APP = "https://app.example"
+
+
+def asked(method: bytes, origin: str | None, wants: str | None = None, headers: str | None = None) -> RequestHead:
+    fields = [(b"Host", b"a.example")]
+    for name, value in (
+        (b"Origin", origin), (b"Access-Control-Request-Method", wants), (b"Access-Control-Request-Headers", headers),
+    ):  # fmt: skip
+        if value is not None:
+            fields.append((name, value.encode()))
+    head = heads.read_request(method, fields, is_http_1_1=True)
+    assert isinstance(head, RequestHead)
+    return head
+
+
+def rules(*origins: str, **settings: Any) -> CorsRules:
+    return CorsRules(Cors(allow_origins=origins, **settings))
+
+
+ORIGINS = {
+    "the one": ((APP,), APP, True),
+    "in other case": ((APP,), "https://APP.example", True),
+    "another": ((APP,), "https://evil.example", False),
+    "another scheme": ((APP,), "http://app.example", False),
+    "another port": ((APP,), "https://app.example:8443", False),
+    "longer": ((APP,), "https://app.example.evil.example", False),
+    "any": (("*",), "https://whatever.example", True),
+    "null for any": (("*",), "null", True),
+    "null for one": ((APP,), "null", False),
+    "a wildcard": (("https://*.example",), "https://a.example", True),
+    "a wildcard, deeper": (("https://*.example",), "https://a.b.example", True),
+    "a wildcard's own domain": (("https://*.app.example",), "https://app.example", False),
+    "a wildcard with nothing before the dot": (("https://*.example",), "https://.example", False),
+    "a wildcard, another scheme": (("https://*.example",), "http://a.example", False),
+    "a wildcard, ends so": (("https://*.example",), "https://a.notexample", False),
+    "a wildcard, goes on": (("https://*.example",), "https://a.example.evil", False),
+    "a wildcard, a port": (("https://*.example:8443",), "https://a.example:8443", True),
+    "a wildcard, no port": (("https://*.example:8443",), "https://a.example", False),
+    "a wildcard in upper case": (("HTTPS://*.Example",), "https://a.example", True),
+    "any of a scheme": (("https://*",), "https://a.b.c", True),
+    "any of another scheme": (("https://*",), "http://a", False),
+    "several": (("https://x.example", "https://*.y.example"), "https://a.y.example", True),
+    "nobody": ((), APP, False),
+}
+
+
+@pytest.mark.parametrize(("origins", "origin", "allowed"), ORIGINS.values(), ids=ORIGINS)
+def test_which_origins_are_allowed(origins: tuple[str, ...], origin: str, allowed: bool) -> None:
+    names = [name for name, _ in rules(*origins).response_fields(asked(b"GET", origin))]
+    assert (b"access-control-allow-origin" in names) is allowed
+    preflight = rules(*origins).preflight(asked(b"OPTIONS", origin, "PUT"))
+    assert bool(preflight) is allowed
+
+
+NO_PREFLIGHT = {
+    "another method": asked(b"GET", APP, "PUT"),
+    "no origin": asked(b"OPTIONS", None, "PUT"),
+    "no method asked for": asked(b"OPTIONS", APP),
+}
+
+
+@pytest.mark.parametrize("head", NO_PREFLIGHT.values(), ids=NO_PREFLIGHT)
+def test_what_is_no_preflight_goes_on(head: RequestHead) -> None:
+    assert rules(APP).preflight(head) is None
+
+
+def test_a_preflight_of_a_stranger_is_answered_with_nothing() -> None:
+    assert rules(APP).preflight(asked(b"OPTIONS", "https://evil.example", "PUT")) == []
+
+
+def preflight(own: CorsRules, headers: str | None = "x-a") -> dict[bytes, bytes]:
+    fields = own.preflight(asked(b"OPTIONS", APP, "PUT", headers))
+    assert fields is not None
+    return dict(fields)
+
+
+def test_a_preflight_is_told_what_is_allowed() -> None:
+    own = rules(APP, allow_methods=("GET", "PUT"), allow_headers=("x-a", "x-b"), max_age_seconds=60)
+    assert preflight(own) == {
+        b"access-control-allow-origin": APP.encode(),
+        b"vary": b"Origin",
+        b"access-control-allow-methods": b"GET, PUT",
+        b"access-control-allow-headers": b"x-a, x-b",
+        b"access-control-max-age": b"60",
+    }
+
+
+def test_any_origin_without_credentials_is_a_star() -> None:
+    assert preflight(rules("*")) == {b"access-control-allow-origin": b"*", b"access-control-max-age": b"5"}
+
+
+def test_credentials_name_the_origin_and_never_a_star() -> None:
+    own = rules("*", allow_methods=("*",), allow_headers=("*",), allow_credentials=True)
+    assert preflight(own, "x-a, x-b") == {
+        b"access-control-allow-origin": APP.encode(),
+        b"vary": b"Origin",
+        b"access-control-allow-credentials": b"true",
+        b"access-control-allow-methods": b"PUT",
+        b"access-control-allow-headers": b"x-a, x-b",
+        b"access-control-max-age": b"5",
+    }
+    assert b"access-control-allow-headers" not in preflight(own, None)
+
+
+def test_stars_stay_stars_without_credentials() -> None:
+    told = preflight(rules("*", allow_methods=("*",), allow_headers=("*",)))
+    assert (told[b"access-control-allow-methods"], told[b"access-control-allow-headers"]) == (b"*", b"*")
+
+
+ANSWERS: dict[str, tuple[CorsRules, str | None, list[tuple[bytes, bytes]]]] = {
+    "any": (rules("*"), APP, [(b"access-control-allow-origin", b"*")]),
+    "any, no origin": (rules("*"), None, []),
+    "one": (rules(APP), APP, [(b"access-control-allow-origin", APP.encode()), (b"vary", b"Origin")]),
+    "one, no origin": (rules(APP), None, [(b"vary", b"Origin")]),
+    "one, a stranger": (rules(APP), "https://evil.example", [(b"vary", b"Origin")]),
+    "exposed": (
+        rules("*", expose_headers=("x-a", "x-b")),
+        APP,
+        [(b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", b"x-a, x-b")],
+    ),
+    "credentials": (
+        rules("*", allow_credentials=True),
+        APP,
+        [
+            (b"access-control-allow-origin", APP.encode()),
+            (b"vary", b"Origin"),
+            (b"access-control-allow-credentials", b"true"),
+        ],
+    ),
+    "credentials, no origin": (rules("*", allow_credentials=True), None, [(b"vary", b"Origin")]),
+}
+
+
+@pytest.mark.parametrize(("own", "origin", "fields"), ANSWERS.values(), ids=ANSWERS)
+def test_what_an_ordinary_answer_carries(
+    own: CorsRules, origin: str | None, fields: list[tuple[bytes, bytes]]
+) -> None:
+    assert own.response_fields(asked(b"GET", origin)) == fields
