@@ -142,7 +142,21 @@ def test_lifetimes(fields: Fields, fresh: float) -> None:
     assert caching.lifetime(rules(ttl=60_000), asked(), answered(*fields), lambda: NOW) == fresh
 
 
-STATUSES = {200: 60, 203: 60, 204: 60, 301: 60, 404: 60, 410: 60, 201: 0, 302: 0, 307: 0, 500: 0, 503: 0, 206: 0, 304: 0}
+STATUSES = {
+    200: 60,
+    203: 60,
+    204: 60,
+    301: 60,
+    404: 60,
+    410: 60,
+    201: 0,
+    302: 0,
+    307: 0,
+    500: 0,
+    503: 0,
+    206: 0,
+    304: 0,
+}
 
 
 @pytest.mark.parametrize(("status", "fresh"), STATUSES.items())
@@ -219,7 +233,18 @@ def test_equal_requests_have_one_key() -> None:
 def test_c10_path_query_host_and_rule_tell_requests_apart() -> None:
     heads_ = [
         asked(target=target)
-        for target in (b"/a", b"/a/", b"/A", b"/a?", b"/a?x", b"/a?x=", b"/a?x=1", b"/a?x=1&y=2", b"/a?y=2&x=1", b"/a%3Fx")
+        for target in (
+            b"/a",
+            b"/a/",
+            b"/A",
+            b"/a?",
+            b"/a?x",
+            b"/a?x=",
+            b"/a?x=1",
+            b"/a?x=1&y=2",
+            b"/a?y=2&x=1",
+            b"/a%3Fx",
+        )
     ]
     keys = [key(head) for head in heads_]
     keys += [key(asked(host=b"b.example")), key(asked(), rules("demo/a s")), key(asked(), rules("demo/b r"))]
@@ -301,9 +326,14 @@ def test_c10_no_two_requests_that_differ_share_a_key(one: tuple[bytes, ...], oth
     own = rules(key_headers=("x-a",))
 
     def of(path: bytes, value: bytes, cookie: bytes) -> bytes:
-        return key(asked((b"X-A", value), (b"Cookie", cookie), target=b"/" + path.replace(b"\x02", b"").strip(b" ,")), own)
+        return key(
+            asked((b"X-A", value), (b"Cookie", cookie), target=b"/" + path.replace(b"\x02", b"").strip(b" ,")), own
+        )
 
-    same = (one[0].replace(b"\x02", b"").strip(b" ,"), *one[1:]) == (other[0].replace(b"\x02", b"").strip(b" ,"), *other[1:])
+    same = (one[0].replace(b"\x02", b"").strip(b" ,"), *one[1:]) == (
+        other[0].replace(b"\x02", b"").strip(b" ,"),
+        *other[1:],
+    )
     assert (of(*one) == of(*other)) is same
 
 

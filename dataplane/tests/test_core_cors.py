@@ -142,7 +142,5 @@ ANSWERS: dict[str, tuple[CorsRules, str | None, list[tuple[bytes, bytes]]]] = {
 
 
 @pytest.mark.parametrize(("own", "origin", "fields"), ANSWERS.values(), ids=ANSWERS)
-def test_what_an_ordinary_answer_carries(
-    own: CorsRules, origin: str | None, fields: list[tuple[bytes, bytes]]
-) -> None:
+def test_what_an_ordinary_answer_carries(own: CorsRules, origin: str | None, fields: list[tuple[bytes, bytes]]) -> None:
     assert own.response_fields(asked(b"GET", origin)) == fields

@@ -15,7 +15,9 @@ SENT = [(b"A", b"1"), (b"b", b"2"), (b"a", b"3")]
 
 def edit(set: str = "", add: str = "", remove: str = "") -> Edits:  # noqa: A002 - the API's own word
     def pairs(text: str) -> tuple[HeaderValue, ...]:
-        return tuple(HeaderValue(name=name, value=value) for name, _, value in (one.partition("=") for one in text.split()))
+        return tuple(
+            HeaderValue(name=name, value=value) for name, _, value in (one.partition("=") for one in text.split())
+        )
 
     return Edits(HeaderEdit(set=pairs(set), add=pairs(add), remove=tuple(remove.split())))
 

@@ -73,7 +73,9 @@ def _message(kind: str, value: object, context: Mapping[str, Any], path: Path) -
         case "literal_error":
             return _none_of(value, context["expected"])
         case "string_pattern_mismatch":
-            return f"{_shown(value)} {_FORMS.get(context['pattern'], 'has characters or a form that are not allowed here')}"
+            return (
+                f"{_shown(value)} {FORMS.get(context['pattern'], 'has characters or a form that are not allowed here')}"
+            )
         case "duration":
             return f"{_shown(value)} is not a duration: write it like 500ms, 30s or 1h30m"
         case "quantity":
@@ -177,7 +179,7 @@ _KINDS: Final = {
 }
 """What is wanted, by the kind of pydantic's error."""
 
-_FORMS: Final = {
+FORMS: Final = {
     values.TOKEN_PATTERN: "is not a header name: letters, digits and !#$%&'*+-.^_`|~ only",
     values.FIELD_VALUE_PATTERN: "is not a header value: no control characters, no blanks at either end",
     values.HOSTNAME_PATTERN: "is not a hostname: lower case, no port, `*.` only in front",

@@ -19,8 +19,9 @@ class AmbiguousPath(ValueError):  # noqa: N818 - it names what the path is, and 
 
 
 def match_path(raw: bytes) -> bytes:
-    """The match path of `raw` (a path without its query). Idempotent on its own results but for `%25`.
+    """The match path of `raw`, which begins with `/` and has no query.
 
+    It is its own match path, unless it spells an escape that was not there before (`%2541` reads `%41`).
     Raises `AmbiguousPath` for dot segments, backslashes and control bytes, encoded or not.
     """
     # Most paths have nothing to decode and nothing to fear: three scans in C decide that.

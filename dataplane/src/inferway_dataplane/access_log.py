@@ -27,7 +27,7 @@ class AccessLog:
         self._enabled = enabled
         self._query = query
         self._fd = fd
-        self._left = self._rate
+        self.left = self._rate
         self._left_for_failed = 0
         self._since = 0.0
         self._lines: list[str] = []
@@ -41,14 +41,13 @@ class AccessLog:
             self._writer.start()
 
     def wants(self, status: int) -> bool:
-        """Whether this request gets a line; takes its place when it does."""
-        if self._left > 0:
-            self._left -= 1
+        """Whether this request gets a line; takes its place when it does. The caller counts the others in `left_out`."""
+        if self.left > 0:
+            self.left -= 1
             return True
         if status >= 500 and self._left_for_failed > 0:
             self._left_for_failed -= 1
             return True
-        self.left_out += 1
         return False
 
     def write(self, exchange: "Exchange", total: float) -> None:
@@ -85,7 +84,7 @@ class AccessLog:
         """Hand over what was collected; once a second the rate starts anew. `now`: monotonic seconds."""
         if self._enabled and now - self._since >= 1.0:
             self._since = now
-            self._left = self._rate - self._rate // 2
+            self.left = self._rate - self._rate // 2
             self._left_for_failed = self._rate // 2
             if self.left_out > self._told:
                 counted = {"event": "requests_not_logged", "level": "info", "count": self.left_out - self._told}

@@ -90,13 +90,15 @@ class GatewayCollector(Collector):
         hits = CounterMetricFamily("cache_hits", "Requests answered from the cache.", labels=["route", "kind"])
         misses = CounterMetricFamily("cache_misses", "Requests the cache had no answer for.", labels=["route"])
         bypass = CounterMetricFamily("cache_bypass", "Requests that went past the cache.", labels=["route", "reason"])
-        for (route, kind), count in self._by_route("hits").items():
-            hits.add_metric([route, kind], count)
         for (route, reason), count in self._by_route("bypasses").items():
             bypass.add_metric([route, reason], count)
+        fresh: dict[str, int] = {}
         missed: dict[str, int] = {}
         for stats in self._gateway.stats.rules.values():
+            fresh[stats.route] = fresh.get(stats.route, 0) + stats.fresh_hits
             missed[stats.route] = missed.get(stats.route, 0) + stats.misses
+        for route, count in fresh.items():
+            hits.add_metric([route, "fresh"], count)
         for route, count in missed.items():
             misses.add_metric([route], count)
         yield hits

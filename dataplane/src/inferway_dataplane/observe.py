@@ -41,28 +41,41 @@ class Histogram:
         pending.clear()
 
 
+class ByMethod(dict[bytes, list[int]]):
+    """Finished requests by method, then by status code. Methods are llhttp's closed set, so their number is bounded."""
+
+    __slots__ = ()
+
+    def __missing__(self, method: bytes) -> list[int]:
+        codes = self[method] = [0] * 600
+        return codes
+
+
 class RuleStats:
     """What is counted for one rule. It outlives the runtimes that mention the rule."""
 
-    __slots__ = ("by_method", "bypasses", "duration", "hits", "misses", "route", "rule", "upstream", "upstream_errors")
+    __slots__ = (
+        "by_method",
+        "bypasses",
+        "duration",
+        "fresh_hits",
+        "misses",
+        "route",
+        "rule",
+        "upstream",
+        "upstream_errors",
+    )
 
     def __init__(self, route: str, rule: str) -> None:
         self.route = route
         self.rule = rule
-        self.by_method: dict[bytes, list[int]] = {}
+        self.by_method = ByMethod()
         self.duration = Histogram()
         self.upstream = Histogram()
         self.upstream_errors: dict[str, int] = {}
-        self.hits: dict[str, int] = {}
+        self.fresh_hits = 0
         self.misses = 0
         self.bypasses: dict[str, int] = {}
-
-    def count(self, method: bytes, status: int) -> None:
-        """One finished request. Methods are llhttp's closed set, so their number is bounded."""
-        codes = self.by_method.get(method)
-        if codes is None:
-            codes = self.by_method[method] = [0] * 600
-        codes[status] += 1
 
 
 class Stats:

@@ -170,7 +170,11 @@ class CacheRules:
             query = self._selected(query)
         # Host as it goes upstream, with its port: what an answer says of itself (links, redirects) follows from that.
         host = (head.raw_host or b"").lower() if self._host else b""
-        parts = [self._prefix, host, head.path, _ABSENT if query is None else query]
+        if query is None:
+            query = _ABSENT
+        if not (self._header_names or head.block.credentials):
+            return _SEPARATOR.join((self._prefix, host, head.path, query))
+        parts = [self._prefix, host, head.path, query]
         parts += [_ABSENT if (value := head.value(name)) is None else value for name in self._header_names]
         if head.block.credentials and self._is_isolated:
             # Whose answer it is, without keeping the credential itself in the key.

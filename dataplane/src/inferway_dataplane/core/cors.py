@@ -15,7 +15,7 @@ class CorsRules:
         self._any = "*" in cors.allow_origins
         self._exact = frozenset(origin.lower().encode() for origin in cors.allow_origins)
         self._wildcards = tuple(
-            (scheme.encode() + b"://", rest.lower().encode())
+            (scheme.lower().encode() + b"://", rest.lower().encode())
             for scheme, mark, rest in (origin.partition("://*") for origin in cors.allow_origins)
             if mark
         )

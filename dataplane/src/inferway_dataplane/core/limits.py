@@ -54,7 +54,7 @@ class Bucket:
         self.max_keys = max_keys
         self.denies = requests == 0  # a rate of 0 admits nothing, ever
         self.interval = per / requests if requests else per
-        self.reach = burst * self.interval
+        self.reach = -inf if self.denies else burst * self.interval  # how far ahead of now the TAT may be
         self.grain = min(_TOLERANCE, self.interval / 1000)  # seconds by which an admission may come early
         self.tats: OrderedDict[object, float] = OrderedDict()
         self.evicted = 0  # keys forgotten for want of room
@@ -116,32 +116,39 @@ def judge(questions: Sequence[Question], now: float) -> tuple[Bucket | None, lis
     Returns the bucket that refuses (the one to wait longest for; None = admitted), and for each question the TAT of its
     bucket: with the cost taken when admitted, untouched when refused.
     """
-    refusing: Bucket | None = None
-    longest = 0.0
-    tats = []
+    tats: list[float] = []
     for bucket, key, cost in questions:
-        tat = bucket.tats.get(key, now)
+        known = bucket.tats
+        tat = known.get(key, now)
         if tat < now:
             tat = now
         tat += cost * bucket.interval
-        wait = tat - now - bucket.reach
-        if wait > bucket.grain or bucket.denies:
-            # What never succeeds outweighs every wait.
-            wait = inf if bucket.denies or cost > bucket.burst else wait
-            if refusing is None or wait > longest:
-                refusing, longest = bucket, wait
+        if tat - now - bucket.reach > _TOLERANCE:
+            _give_back(questions, tats)
+            return _longest(questions, now)
         tats.append(tat)
-    if refusing is not None:
-        return refusing, [max(bucket.tats.get(key, now), now) for bucket, key, _ in questions]
-    index = 0
-    for bucket, key, cost in questions:
         if cost:
-            known = bucket.tats
-            known[key] = tats[index]
+            known[key] = tat
             if key is not None:  # the one key of a limit without keys needs no order
                 known.move_to_end(key)
                 if len(known) > bucket.max_keys:
                     known.popitem(last=False)
                     bucket.evicted += 1
-        index += 1  # noqa: SIM113 - enumerate makes a tuple for each question of each request
     return None, tats
+
+
+def _give_back(questions: Sequence[Question], tats: Sequence[float]) -> None:
+    """Undo what the first questions took: one of the later ones refuses."""
+    for (bucket, key, cost), tat in zip(questions, tats, strict=False):
+        if cost:
+            bucket.tats[key] = tat - cost * bucket.interval
+
+
+def _longest(questions: Sequence[Question], now: float) -> tuple[Bucket, list[float]]:
+    """Of the buckets that refuse, the one to wait longest for; what never succeeds outweighs every wait."""
+    tats = [max(bucket.tats.get(key, now), now) for bucket, key, _ in questions]
+    waits = [
+        inf if bucket.denies or cost > bucket.burst else tat + cost * bucket.interval - now - bucket.reach
+        for (bucket, _, cost), tat in zip(questions, tats, strict=True)
+    ]
+    return questions[waits.index(max(waits))][0], tats

@@ -81,7 +81,7 @@ def _whole(bucket: Bucket, ahead: float) -> int:
 
 def window(bucket: Bucket) -> int:
     """The window `w` of the policy: the whole seconds in which an empty bucket fills."""
-    return max(1, ceil(bucket.reach - 1e-9))
+    return max(1, ceil(bucket.burst * bucket.interval - 1e-9))
 
 
 def _labels(buckets: Sequence[Bucket]) -> list[bytes]:

@@ -365,6 +365,28 @@ class Exchange:
         self.client.write(data)
         self._finish()
 
+    def put_stored(self, stored: Stored) -> None:
+        """Write an answer from the store. The exchange ends here."""
+        self.outcome = "HIT"
+        self.status = stored.status
+        self.has_answered = True
+        client = self.client
+        if not self.is_request_complete and not client.may_drain(self):
+            self.is_close_after = True
+        age = stored.age + self.started - stored.received
+        lines = self.limit_lines
+        if self.is_close_after or client.is_closing:
+            self.is_close_after = True
+            lines += b"connection: close\r\n"
+        elif not self.head.is_http_1_1:
+            lines += b"connection: keep-alive\r\n"
+        body = b"" if self.is_head_request else stored.body
+        self.bytes_sent = len(body)
+        client.transport.write(
+            b"%bage: %d\r\n%bx-request-id: %b\r\n\r\n%b" % (stored.head, age, lines, self.request_id, body)
+        )
+        self._finish()
+
     # --- ends --------------------------------------------------------------------------------------------------------------------
 
     def on_client_gone(self) -> None:
@@ -405,11 +427,14 @@ class Exchange:
         stats = self.stats
         # Where head and end arrived together, the head's time is the end's: one look at the clock less.
         total = (self.answered_at if self.is_whole else monotonic()) - self.started
-        stats.count(self.head.method, self.status)
+        stats.by_method[self.head.method][self.status] += 1
         stats.duration.observe(total)
         gateway.stats.overhead.observe(total - self.upstream_seconds)
-        if gateway.access_log.wants(self.status):
-            gateway.access_log.write(self, total)
+        log = gateway.access_log
+        if (log.left or self.status >= 500) and log.wants(self.status):
+            log.write(self, total)
+        else:
+            log.left_out += 1
         if self.traceparent and gateway.tracing is not None:
             gateway.tracing.record(self, total)
         self.client.on_exchange_end(self)

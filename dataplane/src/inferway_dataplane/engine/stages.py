@@ -13,7 +13,6 @@ from inferway_dataplane.core.runtime import Destination, Rule
 from inferway_dataplane.engine import answers, forwarding
 from inferway_dataplane.engine.exchange import Exchange
 from inferway_dataplane.observe import count_in
-from inferway_dataplane.stores.memory import variant_key
 
 Stage = Callable[[Exchange], bool]
 
@@ -123,20 +122,16 @@ def cache(exchange: Exchange) -> bool:
         return _bypass(exchange, "method")
     if head.block.has_body:
         return _bypass(exchange, "body")
-    no_use, no_store = caching.request_forbids(head)
+    no_use, no_store = caching.request_forbids(head) if head.block.caching else (False, False)
     if no_store:
         return _bypass(exchange, "request")
     gateway = exchange.gateway
     key = rule.cache.key(head, gateway.secret)
     if not no_use:
-        names = gateway.store.vary(key)
-        now = exchange.started
-        stored = gateway.store.get(variant_key(key, caching.variant(names, head)) if names else key, now)
+        stored = gateway.store.find(key, head, exchange.started)
         if stored is not None:
-            count_in(rule.stats.hits, "fresh")
-            exchange.outcome = "HIT"
-            age = b"age: %d\r\n" % int(stored.age + now - stored.received)
-            exchange.put(stored.status, answers.status_line(stored.status) + stored.head + age, stored.body)
+            rule.stats.fresh_hits += 1
+            exchange.put_stored(stored)
             return False
     rule.stats.misses += 1
     exchange.outcome = "MISS"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from inferway_dataplane.core import caching
 from inferway_dataplane.core.heads import ResponseHead
+from inferway_dataplane.engine import answers
 from inferway_dataplane.stores.memory import Stored
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def begin(exchange: "Exchange", answer: ResponseHead, head: bytes) -> None:
-    """Decide whether to store, and start to collect. `head` are the field lines a stored answer repeats."""
+    """Decide whether to store, and start to collect. `head`: the field lines that a stored answer repeats."""
     rule = exchange.rule
     if rule is None or rule.cache is None or exchange.is_head_request:
         return
@@ -24,6 +25,7 @@ def begin(exchange: "Exchange", answer: ResponseHead, head: bytes) -> None:
         return
     now = monotonic()
     names = caching.vary_names(answer)
+    head = b"%b%b%b: HIT\r\n" % (answers.status_line(answer.status), head, cache.status_header)
     stored = Stored(answer.status, head, b"", caching.age(answer), now, now + lifetime)
     exchange.pending_store = (stored, names)
     exchange.collected = []

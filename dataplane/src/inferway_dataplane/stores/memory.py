@@ -3,13 +3,16 @@
 from collections import OrderedDict
 from typing import Final
 
+from inferway_dataplane.core import caching
+from inferway_dataplane.core.heads import RequestHead
+
 # What an entry costs beside its bytes: objects, dictionary slots, the key's header. Measured once, rounded up.
 _OVERHEAD: Final = 700
 _MOST_VARIANTS: Final = 32
 
 
 class Stored:
-    """A stored answer. `head`: its field lines without status line, Age and what belongs to one exchange."""
+    """A stored answer. `head`: status line, field lines and cache status; without Age and what is one exchange's own."""
 
     __slots__ = ("age", "body", "expires", "head", "received", "size", "status")
 
@@ -44,6 +47,19 @@ class MemoryStore:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def find(self, key: bytes, head: RequestHead, now: float) -> Stored | None:
+        """The stored answer for a request with this primary key, when there is one and it is fresh."""
+        found = self._entries.get(key)
+        if found is None:
+            return None
+        if type(found) is _Variants:
+            return self.get(variant_key(key, caching.variant(found.names, head)), now)
+        if type(found) is Stored and found.expires > now:
+            self._entries.move_to_end(key)
+            return found
+        self._remove(key)
+        return None
 
     def vary(self, key: bytes) -> tuple[bytes, ...]:
         """The request fields that select a variant of this key."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -38,7 +38,7 @@ class Pause:
         self.seconds = seconds
 
 
-Answer = list[bytes | Close | Pause]
+Answer = Iterable[bytes | Close | Pause]
 
 
 def answer(

@@ -1,0 +1,34 @@
+"""Conditions: every type and every reason is explained, and nothing else is."""
+
+import re
+from pathlib import Path
+
+from inferway_contract.conditions import ConditionType, Reason
+
+TEXT = (Path(__file__).parents[2] / "docs/conditions.md").read_text(encoding="utf-8")
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The rows of the table below a heading."""
+    _, _, after = TEXT.partition(f"\n## {heading}\n")
+    section = after.partition("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_every_type_is_explained() -> None:
+    assert [row[0] for row in rows("Types")] == [f"`{kind.value}`" for kind in ConditionType]
+
+
+def test_every_reason_is_explained_with_its_meaning_and_its_mending() -> None:
+    found = [row for kind in ConditionType for row in rows(kind.value)]
+    assert sorted(row[0] for row in found) == sorted(f"`{reason.value}`" for reason in Reason)
+    for reason, status, meaning, mending in found:
+        assert status in ("True", "False", "True or False"), reason
+        assert len(meaning) > 20, reason
+        assert len(mending) > 3, reason
+
+
+def test_types_and_reasons_have_the_form_that_kubernetes_wants() -> None:
+    for word in (*ConditionType, *Reason):
+        assert re.fullmatch(r"[A-Z][A-Za-z]*", word.value)

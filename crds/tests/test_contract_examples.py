@@ -1,0 +1,45 @@
+"""The examples: each says what it shows, and all are what the contract takes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from inferway_contract import resources
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.yaml"))
+FEATURES = {
+    "hostnames", "path", "PathPrefix", "Exact", "RegularExpression", "method", "headers", "queryParams",
+    "RequestHeaderModifier", "ResponseHeaderModifier", "URLRewrite", "RequestRedirect", "DirectResponse", "CORS",
+    "ReplaceFullPath", "ReplacePrefixMatch", "weight", "url", "timeouts", "limits", "cache", "identity", "statusHeader",
+    "clientIP", "header", "query", "host", "route", "rule", "targetRefs", "sectionName", "onLimit", "maxKeys",
+}  # fmt: skip
+
+
+def manifests(path: Path) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=[path.stem for path in EXAMPLES])
+def test_an_example_is_valid_and_says_what_it_shows(path: Path) -> None:
+    assert path.read_text(encoding="utf-8").startswith("# ")
+    for manifest in manifests(path):
+        assert manifest["apiVersion"] == f"{resources.API_GROUP}/{resources.API_VERSION}"
+        assert set(manifest["metadata"]) == {"name", "namespace"}
+        resources.SPECS[manifest["kind"]].model_validate(manifest["spec"])
+
+
+def test_names_differ_so_that_all_can_be_applied_together() -> None:
+    names = [(found["kind"], found["metadata"]["name"]) for path in EXAMPLES for found in manifests(path)]
+    assert len(set(names)) == len(names)
+
+
+def words(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        return set(value).union(*map(words, value.values()))
+    return set().union(*map(words, value)) if isinstance(value, list) else {value} if isinstance(value, str) else set()
+
+
+def test_every_feature_has_an_example() -> None:
+    shown = set().union(*(words(found["spec"]) for path in EXAMPLES for found in manifests(path)))
+    assert shown >= FEATURES

@@ -1,0 +1,79 @@
+"""Rules of ordinary HTTPRoutes are taken as they are; what cannot be taken is refused by name."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from inferway_contract import complaints
+from inferway_contract.resources.route import GatewayRouteSpec, RouteRule
+from pydantic import ValidationError
+
+PASTED = sorted((Path(__file__).parent / "gateway_api_rules").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", PASTED, ids=[path.stem for path in PASTED])
+def test_rules_are_taken_unchanged(path: Path) -> None:
+    pasted = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert list(pasted) == ["rules"]
+    for rule in pasted["rules"]:
+        RouteRule.model_validate(rule)
+    GatewayRouteSpec.model_validate(pasted)
+
+
+BACKEND = {"name": "service-python", "port": 8000}
+REFUSED = {
+    "RequestMirror": (
+        {"filters": [{"type": "RequestMirror", "requestMirror": {"backendRef": BACKEND}}], "backendRefs": [BACKEND]},
+        "RequestMirror is not supported: remove the filter",
+    ),
+    "ExtensionRef": (
+        {"filters": [{"type": "ExtensionRef", "extensionRef": {"group": "a", "kind": "b", "name": "c"}}]},
+        "ExtensionRef is not supported: remove the filter",
+    ),
+    "ExternalAuth": (
+        {"filters": [{"type": "ExternalAuth", "externalAuth": {"protocol": "HTTP", "backendRef": BACKEND}}]},
+        "ExternalAuth is not supported: remove the filter",
+    ),
+    "filters inside a backendRef": (
+        {"backendRefs": [{**BACKEND, "filters": [{"type": "RequestHeaderModifier"}]}]},
+        "filters inside a backendRef are not supported: move them to the rule",
+    ),
+    "retry": (
+        {"backendRefs": [BACKEND], "retry": {"codes": [502, 503], "attempts": 2, "backoff": "100ms"}},
+        "retry is not supported yet: remove it",
+    ),
+    "sessionPersistence": (
+        {"backendRefs": [BACKEND], "sessionPersistence": {"sessionName": "cup", "type": "Cookie"}},
+        "sessionPersistence is not supported: remove it",
+    ),
+    "a Service of another cluster": (
+        {"backendRefs": [{"group": "multicluster.x-k8s.io", "kind": "ServiceImport", "name": "tea", "port": 8080}]},
+        "'ServiceImport': must be 'Service'",
+    ),
+    "a method that never passes": (
+        {"matches": [{"method": "TRACE"}]},
+        "'TRACE' is none of 'GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_not_supported_is_refused_by_name(name: str) -> None:
+    rule, message = REFUSED[name]
+    assert message in [found.message for found in mistakes(rule)]
+
+
+def mistakes(rule: dict[str, Any]) -> list[complaints.Complaint]:
+    with pytest.raises(ValidationError) as caught:
+        RouteRule.model_validate(rule)
+    return complaints.from_validation(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("backend_request", "request_"), [("5s", "30s"), ("30s", "30s"), ("31s", "31s"), ("1h30m", "1h30m"), ("0s", "30s")]
+)
+def test_backend_request_alone_raises_the_default_of_request(backend_request: str, request_: str) -> None:
+    rule = RouteRule.model_validate({"timeouts": {"backendRequest": backend_request}})
+    assert rule.timeouts.request == request_
+    assert rule.timeouts.backend_request == backend_request

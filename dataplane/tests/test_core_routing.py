@@ -1,0 +1,273 @@
+"""Which rule a request is for: the documented precedence as a table, and against an oracle that tries everything."""
+
+import re
+from urllib.parse import quote, unquote_to_bytes
+
+import pytest
+import re2
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from inferway_contract.document import Match, PathMatch, ValueMatch
+from inferway_dataplane.core import heads, targets
+from inferway_dataplane.core.heads import RequestHead
+from inferway_dataplane.core.routing import Claim, RoutingTable, parameters, pattern
+
+_RANKS = {"Exact": 0, "RegularExpression": 1, "PathPrefix": 2}
+
+
+def asked(
+    target: bytes, host: bytes = b"a.example", method: bytes = b"GET", fields: tuple[tuple[bytes, bytes], ...] = ()
+) -> RequestHead:
+    head = heads.read_request(method, [(b"Host", host), *fields], is_http_1_1=True)
+    assert isinstance(head, RequestHead)
+    assert targets.locate(head, target) is None
+    return head
+
+
+def match(text: str) -> Match:
+    """`[METHOD] path [h:name=value] [q:name=value]`: a path that begins with = is Exact, with ~ a pattern; so are values."""
+    method, path, headers, query = None, PathMatch(), [], []
+    for word in text.split():
+        if word[:2] in ("h:", "q:"):
+            name, mark, value = re.split("(=|~)", word[2:], maxsplit=1)
+            kind = "Exact" if mark == "=" else "RegularExpression"
+            (headers if word[0] == "h" else query).append(ValueMatch(name=name, value=value, type=kind))
+        elif word[0] in "=~":
+            path = PathMatch(type="Exact" if word[0] == "=" else "RegularExpression", value=word[1:])
+        elif word[0] == "/":
+            path = PathMatch(value=word)
+        else:
+            method = word
+    return Match(path=path, method=method, headers=tuple(headers), query=tuple(query))
+
+
+def table(*rules: str) -> RoutingTable[str]:
+    """Rules as `host match`; a host of `-` is any. Each is a route of its own, the first the oldest."""
+    claims = []
+    for age, rule in enumerate(rules):
+        host, _, text = rule.partition(" ")
+        claims.append(Claim("" if host == "-" else host, match(text), age, 0, rule))
+    return RoutingTable(claims)
+
+
+def found(own: RoutingTable[str], head: RequestHead) -> str | None:
+    entry = own.find(head)
+    return None if entry is None else entry.rule
+
+
+X = ((b"X-A", b"1"),)
+PRECEDENCE = {  # the rules, the request -> the index of the one that wins
+    "an exact host beats a wildcard": (["*.example =/a", "a.example /"], asked(b"/a"), 1),
+    "a wildcard beats any host": (["- =/a", "*.example /"], asked(b"/a"), 1),
+    "more labels beat fewer": (
+        ["*.example =/a", "*.b.example /", "- =/a"], asked(b"/a", b"a.b.example"), 1,
+    ),
+    "a wildcard spans labels": (["*.example /"], asked(b"/", b"a.b.c.example"), 0),
+    "a wildcard is not its own domain": (["*.a.example /", "- /"], asked(b"/"), 1),
+    "a wildcard needs its dot": (["*.example /", "- /"], asked(b"/", b"aexample"), 1),
+    "fall through to a wildcard": (["a.example /x", "*.example /", "- /"], asked(b"/y"), 1),
+    "fall through to any host": (["a.example /x", "*.example /x", "- /"], asked(b"/y"), 2),
+    "fall through for a method": (["a.example POST /", "- /"], asked(b"/"), 1),
+    "fall through for a header": (["a.example / h:x-a=1", "- /"], asked(b"/"), 1),
+    "exact beats a pattern": (["- ~/a.*", "- =/a"], asked(b"/a"), 1),
+    "a pattern beats a prefix": (["- /a/b/c/d/e", "- ~/a.*"], asked(b"/a/b/c/d/e"), 1),
+    "a longer pattern beats a shorter": (["- ~/a.*", "- ~/a/b.*"], asked(b"/a/b"), 1),
+    "a longer prefix beats a shorter": (["- /a", "- /a/b", "- /"], asked(b"/a/b/c"), 1),
+    "a path beats a method": (["- GET /a", "- /a/b"], asked(b"/a/b"), 1),
+    "a method beats headers": (["- / h:x-a=1 h:x-b=1", "- GET /"], asked(b"/", fields=(*X, (b"X-B", b"1"))), 1),
+    "headers beat a query": (["- / q:x=1 q:y=1", "- / h:x-a=1"], asked(b"/?x=1&y=1", fields=X), 1),
+    "two headers beat one": (["- / h:x-a=1", "- / h:x-a=1 h:x-b=1"], asked(b"/", fields=(*X, (b"X-B", b"1"))), 1),
+    "two parameters beat one": (["- / q:x=1", "- / q:x=1 q:y=1"], asked(b"/?x=1&y=1"), 1),
+    "the oldest wins": (["- /a", "- /a", "- /a"], asked(b"/a"), 0),
+    "none": (["b.example /", "- /x"], asked(b"/y"), None),
+    "a prefix is whole segments": (["- /a", "- /"], asked(b"/ab"), 1),
+    "a prefix matches itself": (["- /a"], asked(b"/a"), 0),
+    "a prefix matches with a slash": (["- /a"], asked(b"/a/"), 0),
+    "P10 an empty segment counts": (["- /a/b", "- /"], asked(b"/a//b"), 1),
+    "P10 /// has / for a prefix": (["- /"], asked(b"///a"), 0),
+    "exact is exact": (["- =/a", "- /"], asked(b"/a/"), 1),
+    "an escape is decoded once": (["- =/a%b", "- /"], asked(b"/%61%25b"), 0),
+    "an escaped slash is none": (["- =/a/b", "- =/a%2Fb"], asked(b"/a%2fb"), 1),
+    "a pattern matches all": (["- ~/a", "- /"], asked(b"/ab"), 1),
+    "a pattern sees the match path": (["- ~/[ab]+"], asked(b"/%61%62"), 0),
+    "a pattern sees UTF-8": (["- ~/.", "- /"], asked("/ä".encode().replace(b"\xc3\xa4", b"%C3%A4")), 0),
+    "HEAD is not GET": (["- GET /", "- /"], asked(b"/", method=b"HEAD"), 1),
+    "methods have a case": (["- get /", "- /"], asked(b"/"), 1),
+    "a header's name has no case": (["- / h:x-a=1"], asked(b"/", fields=((b"x-A", b"1"),)), 0),
+    "a header's value has": (["- / h:x-a=v", "- /"], asked(b"/", fields=((b"X-A", b"V"),)), 1),
+    "repeated headers are joined": (["- / h:x-a~1,.2"], asked(b"/", fields=((b"X-A", b"1"), (b"x-a", b"2"))), 0),
+    "a header's pattern matches all": (["- / h:x-a~1", "- /"], asked(b"/", fields=((b"X-A", b"11"),)), 1),
+    "a hidden header is seen": (["- / h:x-a=1", "- /"], asked(b"/", fields=(*X, (b"Connection", b"x-a"))), 0),
+    "P7 a host is no header of ours": (["- / h:host=a.example"], asked(b"/"), 0),
+    "an empty parameter": (["- / q:x~.*", "- /"], asked(b"/?x"), 0),
+    "an absent parameter": (["- / q:x~.*", "- /"], asked(b"/?y"), 1),
+    "the first parameter counts": (["- / q:x=1", "- /"], asked(b"/?x=2&x=1"), 1),
+    "a parameter is decoded": (["- / q:a-b=c", "- /"], asked(b"/?%61-b=%63"), 0),
+    "a parameter in UTF-8": (["- / q:x=ä"], asked(b"/?x=%C3%A4"), 0),
+    "a parameter that is no UTF-8": (["- / q:x=1", "- /"], asked(b"/?x=%ff"), 1),
+    "a port is no part of the host": (["a.example /"], asked(b"/", b"A.example:81"), 0),
+    "P6 the authority decides": (["a.example /", "b.example /"], asked(b"http://b.example/", b"a.example"), 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("rules", "head", "wins"), PRECEDENCE.values(), ids=PRECEDENCE)
+def test_precedence(rules: list[str], head: RequestHead, wins: int | None) -> None:
+    expected = None if wins is None else rules[wins]
+    assert found(table(*rules), head) == expected
+
+
+def test_within_a_route_the_first_rule_wins() -> None:
+    claims = [Claim("", match("/a"), 0, index, f"rule-{index}") for index in (2, 0, 1)]
+    assert found(RoutingTable(claims), asked(b"/a")) == "rule-0"
+
+
+def test_an_empty_table_finds_nothing() -> None:
+    assert RoutingTable[str]([]).find(asked(b"/")) is None
+
+
+def test_the_memo_of_hosts_is_bounded() -> None:
+    own = table("*.example /")
+    for number in range(10_000):
+        assert found(own, asked(b"/", b"h%d.example" % number)) is not None
+    assert len(own._memo) <= 4096
+
+
+def test_k3_a_pattern_cannot_hang_and_a_bad_one_is_refused() -> None:
+    own = table("- ~/(a+)+")
+    assert own.find(asked(b"/" + b"a" * 5_000 + b"!")) is None
+    with pytest.raises(re2.error):
+        pattern("(")
+
+
+# --- parameters -------------------------------------------------------------------------------------------------------------
+
+PARAMETERS = {
+    "none": (None, {}),
+    "empty": (b"", {}),
+    "one": (b"a=1", {b"a": b"1"}),
+    "the first counts": (b"a=1&a=2", {b"a": b"1"}),
+    "without a value": (b"a&b=", {b"a": b"", b"b": b""}),
+    "plus and escapes": (b"a+b=c%20d+e", {b"a b": b"c d e"}),
+    "an equals sign in the value": (b"a=b=c", {b"a": b"b=c"}),
+    "empty members": (b"&&a=1&", {b"a": b"1"}),
+    "an empty name": (b"=1", {b"": b"1"}),
+    "not ASCII, escaped": (b"%C3%A4=%FF", {b"\xc3\xa4": b"\xff"}),
+    "not ASCII, raw": ("ä=ö".encode(), {"ä".encode(): "ö".encode()}),
+    "an invalid escape": (b"a=%zz", {b"a": b"%zz"}),
+    "an escaped separator": (b"a=1%26b%3D2", {b"a": b"1&b=2"}),
+    "a semicolon separates nothing": (b"a=1;b=2", {b"a": b"1;b=2"}),
+}
+
+
+@pytest.mark.parametrize(("query", "expected"), PARAMETERS.values(), ids=PARAMETERS)
+def test_parameters(query: bytes | None, expected: dict[bytes, bytes]) -> None:
+    assert parameters(query) == expected
+
+
+@given(st.dictionaries(st.binary(min_size=1, max_size=5), st.binary(max_size=5), max_size=4))
+def test_parameters_of_any_bytes_come_back(pairs: dict[bytes, bytes]) -> None:
+    query = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in pairs.items())
+    assert parameters(query.encode()) == pairs
+
+
+# --- the oracle -----------------------------------------------------------------------------------------------------------------
+
+HOSTS = ["", "*.e", "*.b.e", "*.a.b.e", "b.e", "a.b.e", "x.e"]
+PATTERNS = ["/a.*", "/[ab]", "/(a|b)/.+", "/.*b"]
+path_values = st.lists(st.sampled_from(["a", "b", "", "ab"]), max_size=3).map(lambda parts: "/" + "/".join(parts))
+path_matches = st.one_of(
+    path_values.map(lambda value: PathMatch(type="Exact", value=value)),
+    path_values.map(lambda value: PathMatch(value=value.rstrip("/") or "/")),
+    st.sampled_from(PATTERNS).map(lambda value: PathMatch(type="RegularExpression", value=value)),
+)
+
+
+def value_matches(*names: str) -> st.SearchStrategy[tuple[ValueMatch, ...]]:
+    one = st.one_of(
+        st.builds(ValueMatch, name=st.sampled_from(names), value=st.sampled_from(["1", "2"])),
+        st.builds(
+            ValueMatch, name=st.sampled_from(names), value=st.just("1|2.*"), type=st.just("RegularExpression")
+        ),
+    )  # fmt: skip
+    return st.lists(one, max_size=2, unique_by=lambda own: own.name).map(tuple)
+
+
+matches = st.builds(
+    Match,
+    path=path_matches,
+    method=st.sampled_from([None, None, "GET", "PUT"]),
+    headers=value_matches("x-a", "x-b"),
+    query=value_matches("p", "q"),
+)
+claims = st.lists(st.tuples(st.sampled_from(HOSTS), matches, st.integers(0, 2)), max_size=12)
+requests = st.builds(
+    asked,
+    target=st.tuples(path_values, st.sampled_from(["", "?", "?p=1", "?p=2&q=1", "?q=22&p=3"])).map(
+        lambda parts: "".join(parts).encode()
+    ),
+    host=st.sampled_from([b"e", b"x.e", b"b.e", b"a.b.e", b"c.b.e", b"c.a.b.e", b"other"]),
+    method=st.sampled_from([b"GET", b"PUT", b"HEAD"]),
+    fields=st.lists(
+        st.tuples(st.sampled_from([b"X-A", b"x-b"]), st.sampled_from([b"1", b"2", b"22"])), max_size=2, unique_by=lambda f: f[0]
+    ).map(tuple),
+)
+
+
+def host_rank(hostname: str, host: str) -> int | None:
+    """0 is best; None = another host."""
+    if hostname == "":
+        return 100
+    if hostname.startswith("*."):
+        suffix = hostname[1:]
+        return 50 - hostname.count(".") if host.endswith(suffix) and host != suffix else None
+    return 0 if hostname == host else None
+
+
+def fits_value(own: ValueMatch, value: bytes | None) -> bool:
+    if value is None:
+        return False
+    return value.decode() == own.value if own.type == "Exact" else re.fullmatch(own.value, value.decode()) is not None
+
+
+def fits(own: Match, head: RequestHead) -> bool:
+    path, value = head.match_path.decode(), own.path.value
+    if own.path.type == "Exact":
+        is_path = path == value
+    elif own.path.type == "PathPrefix":
+        is_path = value == "/" or path == value or path.startswith(value + "/")
+    else:
+        is_path = re.fullmatch(value, path) is not None
+    query: dict[str, bytes] = {}
+    for pair in (head.query or b"").split(b"&"):
+        name, _, text = pair.partition(b"=")
+        query.setdefault(name.decode(), unquote_to_bytes(text))
+    sent = {name.lower().decode(): text for name, text in head.fields}
+    return (
+        is_path
+        and own.method in (None, head.method.decode())
+        and all(fits_value(one, sent.get(one.name)) for one in own.headers)
+        and all(fits_value(one, query.get(one.name)) for one in own.query)
+    )
+
+
+def oracle(own: list[Claim[int]], head: RequestHead) -> int | None:
+    """The greatest of all claims that fit, by the tuple that api.md documents."""
+    ranked = [
+        (
+            rank, _RANKS[claim.match.path.type], -len(claim.match.path.value), claim.match.method is None,
+            -len(claim.match.headers), -len(claim.match.query), claim.age, claim.index, claim.rule,
+        )
+        for claim in own
+        if (rank := host_rank(claim.hostname, head.host.decode())) is not None and fits(claim.match, head)
+    ]  # fmt: skip
+    return min(ranked)[-1] if ranked else None
+
+
+@settings(max_examples=400)
+@given(claims, st.lists(requests, min_size=1, max_size=6))
+def test_the_table_agrees_with_the_oracle(own: list[tuple[str, Match, int]], heads_: list[RequestHead]) -> None:
+    every = [Claim(host, one, age, index, index) for index, (host, one, age) in enumerate(own)]
+    built = RoutingTable(every)
+    for head in heads_:
+        entry = built.find(head)
+        assert (None if entry is None else entry.rule) == oracle(every, head)

@@ -1,0 +1,334 @@
+"""Building a runtime: what refuses a document, what outlives it, how keys are read."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import re2
+from inferway_contract.document import (
+    Backend,
+    Cache,
+    ConfigDocument,
+    Endpoint,
+    EndpointsDocument,
+    KeyPart,
+    Limit,
+    Match,
+    PathMatch,
+    Policy,
+    Refusal,
+    Route,
+    Rule,
+    Timeouts,
+    Url,
+)
+from inferway_dataplane.core import heads, limits, problems, runtime, targets
+from inferway_dataplane.core.heads import RequestHead
+from inferway_dataplane.core.limits import Bucket
+from inferway_dataplane.core.runtime import Runtime
+from inferway_dataplane.observe import Stats
+
+SERVICE = "demo/sim:80"
+LIMIT = Limit(name="l", requests=1, per=1000, burst=5)
+
+
+@dataclass(frozen=True)
+class Address:
+    host: str
+    port: int
+    tls: bool
+    is_name: bool
+    active: int = field(default=0, compare=False)
+
+
+def build(
+    *rules: Rule,
+    services: dict[str, tuple[Endpoint, ...]] | None = None,
+    policies: tuple[Policy, ...] = (),
+    older: Runtime | None = None,
+    now: float = 0.0,
+    stats: Stats | None = None,
+) -> Runtime:
+    config = ConfigDocument(routes=(Route(id="demo/a", rules=rules),), policies=policies)
+    return runtime.build(
+        config,
+        EndpointsDocument(services={} if services is None else services),
+        endpoint_of=lambda host, port, *, tls, is_name: Address(host, port, tls, is_name),
+        stats_of=(stats or Stats()).of,
+        older=older,
+        now=now,
+    )
+
+
+def rule(**settings: Any) -> Rule:
+    return Rule(name="r", **settings)
+
+
+def asked(
+    target: bytes = b"/", host: bytes = b"a.example", fields: tuple[tuple[bytes, bytes], ...] = ()
+) -> RequestHead:
+    head = heads.read_request(b"GET", [(b"Host", host), *fields], is_http_1_1=True)
+    assert isinstance(head, RequestHead)
+    assert targets.locate(head, target) is None
+    return head
+
+
+# --- what refuses ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_service_without_an_entry_refuses_the_document() -> None:
+    with pytest.raises(LookupError, match="demo/sim:80"):
+        build(rule(backends=(Backend(service=SERVICE),)))
+
+
+def test_a_policy_that_is_not_there_refuses_the_document() -> None:
+    with pytest.raises(LookupError, match="demo/p"):
+        build(rule(policies=("demo/p",)))
+
+
+def test_a_bad_pattern_refuses_the_document() -> None:
+    with pytest.raises(re2.error):
+        build(rule(matches=(Match(path=PathMatch(type="RegularExpression", value="(")),)))
+
+
+# --- destinations -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_service_goes_to_its_endpoints() -> None:
+    endpoints = (Endpoint(address="10.0.0.1", port=8000), Endpoint(address="2001:db8::1", port=8000))
+    built = build(rule(backends=(Backend(service=SERVICE),)), services={SERVICE: endpoints})
+    (destination,) = built.rules[0].destinations.options
+    assert destination.endpoints == (Address("10.0.0.1", 8000, False, False), Address("2001:db8::1", 8000, False, False))
+    assert (destination.name, destination.host, destination.path, destination.problem) == (SERVICE, None, b"", None)
+    assert built.upstreams == set(destination.endpoints)
+
+
+def test_a_service_without_endpoints_answers_503_for_its_share() -> None:
+    built = build(rule(backends=(Backend(service=SERVICE),)), services={SERVICE: ()})
+    assert built.rules[0].destinations.options[0].problem is problems.NO_ENDPOINTS
+
+
+def test_a_broken_reference_keeps_its_weight_and_answers_500() -> None:
+    own = rule(backends=(Backend(refusal="backend_not_found", weight=1), Backend(service=SERVICE, weight=3)))
+    built = build(own, services={SERVICE: (Endpoint(address="10.0.0.1", port=1),)})
+    drawn = [built.rules[0].destinations.choose(draw) for draw in (0.1, 0.3, 0.9)]
+    assert [one.problem for one in drawn if one] == [problems.BACKEND_NOT_FOUND, None, None]
+
+
+URLS = {
+    "a name": (Url(scheme="http", host="b.example", port=80), b"b.example", Address("b.example", 80, False, True)),
+    "a port": (Url(scheme="http", host="b.example", port=81), b"b.example:81", Address("b.example", 81, False, True)),
+    "https": (Url(scheme="https", host="b.example", port=443), b"b.example", Address("b.example", 443, True, True)),
+    "https on 80": (Url(scheme="https", host="b.example", port=80), b"b.example:80", Address("b.example", 80, True, True)),
+    "an address": (Url(scheme="http", host="192.0.2.1", port=80), b"192.0.2.1", Address("192.0.2.1", 80, False, False)),
+    "IPv6": (Url(scheme="http", host="::1", port=81), b"[::1]:81", Address("::1", 81, False, False)),
+    "a path": (Url(scheme="http", host="b.example", port=80, path="/v1"), b"b.example", Address("b.example", 80, False, True)),
+}
+
+
+@pytest.mark.parametrize(("url", "authority", "address"), URLS.values(), ids=URLS)
+def test_a_url_is_one_endpoint(url: Url, authority: bytes, address: Address) -> None:
+    built = build(rule(backends=(Backend(url=url),)))
+    (destination,) = built.rules[0].destinations.options
+    assert destination.host == authority
+    assert destination.path == url.path.encode()
+    assert destination.endpoints == (address,)
+    assert built.upstreams == {address}
+
+
+# --- rules --------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [("invalid_rule", problems.INVALID_RULE), ("invalid_policy", problems.INVALID_POLICY)],
+)
+def test_k3_what_is_broken_fails_closed(code: Any, problem: problems.Problem) -> None:
+    built = build(rule(refusal=Refusal(code=code, detail="why")))
+    entry = built.table.find(asked())
+    assert entry is not None
+    assert entry.rule.problem is problem
+
+
+def test_timeouts_are_seconds_and_zero_is_none() -> None:
+    own = build(rule(timeouts=Timeouts(connect=250, backend_request=0, request=1500, stream_idle=0))).rules[0]
+    infinite = float("inf")
+    assert (own.connect_timeout, own.backend_timeout, own.request_timeout, own.stream_idle) == (
+        0.25, infinite, 1.5, infinite,
+    )  # fmt: skip
+
+
+def test_a_plain_rule_has_nothing_to_do() -> None:
+    own = build(rule()).rules[0]
+    assert (own.cache, own.cors, own.telling, own.limits, own.request_edits) == (None, None, None, (), None)
+    assert build(rule(cache=Cache())).rules[0].cache is not None
+
+
+def test_age_is_the_order_of_routes() -> None:
+    config = ConfigDocument(
+        routes=tuple(Route(id=name, hostnames=("a.example", "b.example"), rules=(rule(),)) for name in ("demo/z", "demo/a"))
+    )
+    built = runtime.build(
+        config, EndpointsDocument(), endpoint_of=Address, stats_of=Stats().of, older=None, now=0.0,
+    )  # fmt: skip
+    for host in (b"a.example", b"b.example"):
+        entry = built.table.find(asked(host=host))
+        assert entry is not None
+        assert entry.rule.route == "demo/z"
+    assert built.table.find(asked(host=b"c.example")) is None
+
+
+@pytest.mark.parametrize(
+    ("styles", "tells"),
+    [((), False), (("Off",), False), (("Standard",), True), (("Off", "Legacy"), True), (("Off", "Off"), False)],
+)
+def test_only_who_tells_has_something_to_tell(styles: tuple[Any, ...], tells: bool) -> None:
+    policies = tuple(
+        Policy(id=f"demo/p{number}", limits=(LIMIT,), headers=style) for number, style in enumerate(styles)
+    )
+    own = build(rule(policies=tuple(policy.id for policy in policies)), policies=policies).rules[0]
+    assert (own.telling is not None) is tells
+    assert len(own.limits) == len(styles)
+
+
+# --- buckets --------------------------------------------------------------------------------------------------------------------
+
+
+def policy(*own: Limit, name: str = "demo/p") -> Policy:
+    return Policy(id=name, limits=own or (LIMIT,))
+
+
+def bucket(built: Runtime, index: int = 0) -> Bucket:
+    return built.rules[index].limits[0][0]
+
+
+def test_rules_of_one_policy_share_its_buckets() -> None:
+    built = build(rule(policies=("demo/p",)), Rule(name="s", policies=("demo/p",)), policies=(policy(),))
+    assert bucket(built, 0) is bucket(built, 1)
+
+
+def test_equal_limits_of_different_policies_are_different() -> None:
+    built = build(
+        rule(policies=("demo/p",)), Rule(name="s", policies=("demo/q",)), policies=(policy(), policy(name="demo/q"))
+    )
+    assert bucket(built, 0) is not bucket(built, 1)
+
+
+def test_r7_an_unchanged_limit_keeps_its_level_and_a_changed_one_is_not_refilled() -> None:
+    own = rule(policies=("demo/p",))
+    first = build(own, policies=(policy(),))
+    for _ in range(4):
+        bucket(first).take(None, 10.0)
+    second = build(own, Rule(name="s"), policies=(policy(),), older=first, now=10.0)
+    assert bucket(second).take(None, 10.0, 0).remaining == 1
+    raised = policy(Limit(name="l", requests=100, per=1000, burst=500))
+    third = build(own, policies=(raised,), older=second, now=10.0)
+    assert bucket(third).take(None, 10.0, 0).remaining == 1
+
+
+def test_r7_a_limit_whose_key_changed_is_another_limit() -> None:
+    own = rule(policies=("demo/p",))
+    first = build(own, policies=(policy(),))
+    bucket(first).take(None, 10.0)
+    by_client = policy(Limit(name="l", requests=1, per=1000, burst=5, key=(KeyPart(type="client_ip"),)))
+    second = build(own, policies=(by_client,), older=first, now=10.0)
+    assert not bucket(second).tats
+
+
+def test_counters_are_those_of_the_rule_before() -> None:
+    stats = Stats()
+    assert build(rule(), stats=stats).rules[0].stats is build(rule(), stats=stats).rules[0].stats
+
+
+# --- keys -----------------------------------------------------------------------------------------------------------------------
+
+
+def keys(parts: tuple[KeyPart, ...], *requests: tuple[RequestHead, str]) -> list[object]:
+    key_of = runtime.key_of(parts, "demo/a", "r")
+    assert key_of is not None
+    return [key_of(head, client) for head, client in requests]
+
+
+def test_without_parts_there_is_one_bucket() -> None:
+    assert runtime.key_of((), "demo/a", "r") is None
+
+
+CLIENTS = {  # prefixes, two clients -> one bucket?
+    "one address": (KeyPart(type="client_ip"), "192.0.2.1", "192.0.2.1", True),
+    "two addresses": (KeyPart(type="client_ip"), "192.0.2.1", "192.0.2.2", False),
+    "one network": (KeyPart(type="client_ip", prefix_v4=24), "192.0.2.1", "192.0.2.2", True),
+    "R6 one IPv6 /64": (KeyPart(type="client_ip"), "2001:db8::1", "2001:db8::ffff:1", True),
+    "two IPv6 /64": (KeyPart(type="client_ip"), "2001:db8::1", "2001:db8:0:1::1", False),
+    "an IPv6 /128": (KeyPart(type="client_ip", prefix_v6=128), "2001:db8::1", "2001:db8::2", False),
+    "an IPv6 /56": (KeyPart(type="client_ip", prefix_v6=56), "2001:db8::1", "2001:db8:0:ff::1", True),
+    "mapped": (KeyPart(type="client_ip"), "192.0.2.1", "::ffff:192.0.2.1", True),
+}
+
+
+@pytest.mark.parametrize(("part", "one", "other", "is_one"), CLIENTS.values(), ids=CLIENTS)
+def test_keys_by_client(part: KeyPart, one: str, other: str, is_one: bool) -> None:
+    first, second = keys((part,), (asked(), one), (asked(), other))
+    assert (first == second) is is_one
+
+
+PARTS = {  # part, requests that are all of different buckets
+    "header": (
+        KeyPart(type="header", name="x-t"),
+        [asked(), asked(fields=((b"X-T", b""),)), asked(fields=((b"X-T", b"a"),)), asked(fields=((b"X-T", b"A"),))],
+    ),
+    "query": (KeyPart(type="query", name="t"), [asked(), asked(b"/?t"), asked(b"/?t=a"), asked(b"/?t=%C3%A4")]),
+    "host": (KeyPart(type="host"), [asked(), asked(host=b"b.example")]),
+}
+
+
+@pytest.mark.parametrize(("part", "requests"), PARTS.values(), ids=PARTS)
+def test_keys_by_what_a_request_says(part: KeyPart, requests: list[RequestHead]) -> None:
+    found = keys((part,), *((head, "192.0.2.1") for head in requests))
+    assert len(set(found)) == len(found)
+    assert keys((part,), *((head, "192.0.2.2") for head in requests)) == found
+
+
+def test_keys_that_are_one() -> None:
+    header, query, host = (KeyPart(type="header", name="x-t"), KeyPart(type="query", name="t"), KeyPart(type="host"))
+    joined = asked(fields=((b"X-T", b"a, b"),)), asked(fields=((b"X-T", b"a"), (b"x-t", b"b")))
+    for part, (one, other) in (
+        (header, joined),
+        (query, (asked(b"/?t=a&u"), asked(b"/x?t=%61&t=b"))),
+        (host, (asked(host=b"a.example"), asked(host=b"A.Example:81"))),
+    ):
+        first, second = keys((part,), (one, "c"), (other, "c"))
+        assert first == second
+
+
+def test_keys_by_route_and_rule() -> None:
+    for kind, others in (("route", [("demo/b", "r")]), ("rule", [("demo/b", "r"), ("demo/a", "s")])):
+        part = (KeyPart(type=kind),)  # type: ignore[arg-type]
+        (own,) = keys(part, (asked(), "c"))
+        for route, name in others:
+            other = runtime.key_of(part, route, name)
+            assert other is not None
+            assert other(asked(), "c") != own
+    assert keys((KeyPart(type="route"),), (asked(), "c")) == [runtime.key_of((KeyPart(type="route"),), "demo/a", "s")(asked(), "c")]  # type: ignore[misc]
+
+
+def test_several_parts_are_one_tuple() -> None:
+    parts = (KeyPart(type="client_ip"), KeyPart(type="header", name="x-t"))
+    a, b = asked(fields=((b"X-T", b"a"),)), asked(fields=((b"X-T", b"b"),))
+    found = keys(parts, (a, "1.1.1.1"), (b, "1.1.1.1"), (a, "2.2.2.2"), (asked(), "1.1.1.1"))
+    assert len(set(found)) == 4
+
+
+def test_r6_the_bucket_of_absent_ages_like_every_other() -> None:
+    # Most requests carry no such header: that bucket must not be forgotten first, nor keep the others from being it.
+    own = Bucket("demo/p", "l", 1, 1.0, 5, max_keys=3)
+    key_of = runtime.key_of((KeyPart(type="header", name="x-t"),), "demo/a", "r")
+    assert key_of is not None
+    absent = key_of(asked(), "c")
+    limits.judge([(own, absent, 1)], 0.0)
+    for number in range(6):
+        limits.judge([(own, key_of(asked(fields=((b"X-T", b"%d" % number),)), "c"), 1)], 0.0)
+        limits.judge([(own, absent, 1)], 0.0)
+    assert len(own.tats) == 3
+    assert own.take(absent, 0.0, 0).remaining == 0
+    own.tats[absent] = 1e9  # in use
+    assert own.forget_idle(100.0, 10) == 2

@@ -1,0 +1,293 @@
+"""Where requests go: weights, Services and their endpoints, and what becomes of them when an upstream fails."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections import Counter
+
+import pytest
+from inferway_fakes.manifests import resources, route, rule, service, to
+from inferway_fakes.upstream import Close, Pause, Upstream
+from inferway_fakes.upstream import answer as reply
+from inferway_fakes.waiting import wait_until
+
+
+@pytest.fixture
+def other():
+    """A second upstream."""
+    with Upstream() as running:
+        yield running
+
+
+def code(answer):
+    """The code of a problem."""
+    assert answer.headers["content-type"] == "application/problem+json"
+    return json.loads(answer.body)["code"]
+
+
+def weighted(port, port_of_other, weight, weight_of_other):
+    """A rule that shares its requests out between two upstreams."""
+    return route(
+        rule(
+            f"""
+            backendRefs:
+            - {{url: "http://127.0.0.1:{port}", weight: {weight}}}
+            - {{url: "http://127.0.0.1:{port_of_other}", weight: {weight_of_other}}}
+            """
+        )
+    )
+
+
+@pytest.fixture
+def closed_port():
+    """A port on which nobody listens."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        yield reserved.getsockname()[1]
+
+
+# --- weights --------------------------------------------------------------------------------------------------------------
+
+
+def test_requests_are_shared_out_by_weight(serve, upstream, other):
+    gateway = serve(weighted(upstream.port, other.port, 90, 10))
+    for _ in range(400):
+        assert gateway.request().status == 200
+    # 40 are expected; the chance of fewer than 15 or more than 70 is below one in a million.
+    assert 15 <= len(other.seen) <= 70
+    assert len(upstream.seen) + len(other.seen) == 400
+
+
+def test_a_weight_of_zero_takes_no_requests(serve, upstream, other):
+    gateway = serve(weighted(upstream.port, other.port, 1, 0))
+    for _ in range(50):
+        assert gateway.request().status == 200
+    assert not other.seen
+
+
+def test_a_sum_of_weights_of_zero_is_503(serve, upstream, other):
+    gateway = serve(weighted(upstream.port, other.port, 0, 0))
+    answer = gateway.request()
+    assert (answer.status, code(answer)) == (503, "no_backend")
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_a_backend_that_does_not_exist_keeps_its_share_and_answers_500_for_it(serve, upstream):
+    gateway = serve(
+        route(
+            rule(
+                f"""
+                backendRefs:
+                - {{url: "http://127.0.0.1:{upstream.port}", weight: 1}}
+                - {{name: nobody, port: 80, weight: 1}}
+                """
+            )
+        )
+    )
+    statuses = Counter(gateway.request().status for _ in range(200))
+    assert set(statuses) == {200, 500}
+    assert 50 <= statuses[500] <= 150
+    failed = next(answer for answer in iter(gateway.request, None) if answer.status == 500)
+    assert code(failed) == "backend_not_found"
+
+
+# --- Services -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_service_is_resolved_to_all_endpoints_of_its_slices(serve, upstream, other):
+    by_name = route(rule("backendRefs: [{name: model, port: 80}]"))
+    gateway = serve(resources(by_name, service("model", upstream.port, other.port)))
+    for _ in range(40):
+        assert gateway.request().status == 200
+    assert len(upstream.seen) + len(other.seen) == 40
+    assert upstream.seen
+    assert other.seen
+
+
+def test_the_client_s_host_goes_to_a_service_unchanged(serve, upstream):
+    by_name = route(rule("backendRefs: [{name: model, port: 80}]"))
+    gateway = serve(resources(by_name, service("model", upstream.port)))
+    gateway.request(host="app.test:8080")
+    assert upstream.seen[0].header("host") == "app.test:8080"
+
+
+def test_a_service_without_endpoints_is_503(serve):
+    gateway = serve(resources(route(rule("backendRefs: [{name: model, port: 80}]")), service("model")))
+    answer = gateway.request()
+    assert (answer.status, code(answer)) == (503, "no_endpoints")
+
+
+def test_a_port_that_the_service_does_not_have_is_500(serve, upstream):
+    by_name = route(rule("backendRefs: [{name: model, port: 81}]"))
+    gateway = serve(resources(by_name, service("model", upstream.port)))
+    answer = gateway.request()
+    assert (answer.status, code(answer)) == (500, "backend_not_found")
+
+
+def test_endpoints_that_come_and_go_are_followed(serve, upstream, other):
+    by_name = route(rule("backendRefs: [{name: model, port: 80}]"))
+    gateway = serve(resources(by_name, service("model", upstream.port)))
+    assert gateway.request().status == 200
+    gateway.apply(resources(by_name, service("model", other.port)))
+    before = len(upstream.seen)
+    for _ in range(10):
+        assert gateway.request().status == 200
+    assert (len(upstream.seen), len(other.seen)) == (before, 10)
+
+
+# --- failures -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_refused_connection_is_502(serve, closed_port):
+    gateway = serve(route(rule(to(closed_port))))
+    answer = gateway.request()
+    assert (answer.status, code(answer)) == (502, "connect_failed")
+    assert str(closed_port).encode() not in answer.body
+    assert gateway.metric("upstream_errors_total", route="default/demo", reason="connect_failed") == 1
+
+
+def test_a_name_that_does_not_resolve_is_502_for_a_reason_of_its_own(serve):
+    gateway = serve(route(rule('backendRefs: [{url: "http://nobody.invalid"}]')))
+    answer = gateway.request()
+    assert (answer.status, code(answer)) == (502, "dns_failed")
+
+
+def test_a_slow_upstream_is_504_after_the_time_for_one_try(serve, upstream):
+    gateway = serve(route(rule("timeouts: {backendRequest: 300ms}", to(upstream.port))))
+    upstream.script = lambda seen: [Pause(30)]
+    answer = gateway.request()
+    assert (answer.status, code(answer)) == (504, "upstream_timeout")
+    assert gateway.metric("upstream_errors_total", reason="upstream_timeout") == 1
+    wait_until(lambda: gateway.metric("requests_in_flight") <= 1, "the exchange to end")
+
+
+def test_a_stream_that_falls_silent_is_aborted(serve, upstream):
+    gateway = serve(route(rule("timeouts: {streamIdle: 300ms}", to(upstream.port))))
+    upstream.script = lambda seen: [
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n",
+        Pause(30),
+    ]
+    with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
+        gateway.request()
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n8\r\nhalf",
+    ],
+    ids=["content-length", "between chunks", "inside a chunk"],
+)
+def test_an_upstream_that_closes_in_the_middle_of_a_body_is_an_abort_and_never_a_clean_end(serve, upstream, part):
+    gateway = serve(route(rule(to(upstream.port))))
+    upstream.script = lambda seen: [part, Pause(0.05), Close()]
+    with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
+        gateway.request()
+
+
+def test_an_upstream_that_closes_without_an_answer_is_502(serve, upstream):
+    gateway = serve(route(rule(to(upstream.port))))
+    upstream.script = lambda seen: [Close()]
+    answer = gateway.request()
+    assert (answer.status, code(answer)) == (502, "upstream_closed")
+    assert len(upstream.seen) == 1  # on a fresh connection: it may have been worked on
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nok!",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: -2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nx: " + b"y" * (128 << 10) + b"\r\n\r\n",
+    ],
+    ids=["another protocol", "HTTP/2", "two lengths", "length and chunked", "negative length", "oversized head"],
+)
+def test_an_answer_that_breaks_the_rules_is_502_and_its_connection_is_not_used_again(serve, upstream, garbage):
+    gateway = serve(route(rule(to(upstream.port))))
+    upstream.script = lambda seen: [garbage, Pause(0.05)]
+    assert gateway.request().status == 502
+    upstream.script = lambda seen: reply(b"well")
+    assert gateway.request().body == b"well"
+    assert upstream.seen[1].connection == 2
+
+
+def test_a_body_after_204_never_reaches_the_client_and_its_connection_is_not_used_again(serve, upstream):
+    gateway = serve(route(rule(to(upstream.port))))
+    upstream.script = lambda seen: [b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"]
+    assert gateway.request().status in (204, 502)
+    upstream.script = lambda seen: reply(b"well")
+    assert gateway.request().body == b"well"
+    assert upstream.seen[1].connection == 2
+
+
+# --- the keep-alive race ----------------------------------------------------------------------------------------------------
+
+
+def closes_reused(seen):
+    """Answers the first request of each connection, and closes at the second as if it had been idle too long."""
+    return reply() if closes_reused.known.setdefault(seen.connection, seen) is seen else [Close()]
+
+
+@pytest.fixture
+def racing(serve, upstream):
+    """A gateway that holds an idle connection which the upstream will close at the next request."""
+    closes_reused.known = {}
+    upstream.script = closes_reused
+    gateway = serve(route(rule(to(upstream.port))))
+    assert gateway.request("/first").status == 200
+    return gateway
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_a_request_on_a_connection_that_was_being_closed_is_sent_once_more(racing, upstream, method):
+    assert racing.request("/second", method).status == 200
+    assert [seen.target for seen in upstream.seen] == ["/first", "/second", "/second"]
+
+
+def test_a_post_on_a_connection_that_was_being_closed_is_not_sent_twice(racing, upstream):
+    answer = racing.request("/second", "POST", body=b"pay")
+    assert (answer.status, code(answer)) == (502, "upstream_closed")
+    assert [seen.target for seen in upstream.seen] == ["/first", "/second"]
+
+
+def test_a_connection_that_sent_bytes_while_idle_is_not_used_again(serve, upstream):
+    gateway = serve(route(rule(to(upstream.port))))
+    upstream.script = lambda seen: [*reply(b"one"), Pause(0.05), b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"]
+    assert gateway.request().body == b"one"
+    wait_until(lambda: upstream.open_connections == 0, "the gateway to close the connection")
+    upstream.script = lambda seen: reply(b"two")
+    assert gateway.request().body == b"two"
+
+
+# --- what is not remembered ---------------------------------------------------------------------------------------------------
+
+
+def test_a_redirect_of_the_upstream_goes_to_the_client(serve, upstream):
+    gateway = serve(route(rule(to(upstream.port))))
+    upstream.script = lambda seen: reply(b"", "302 Found", {"location": "/elsewhere"})
+    answer = gateway.request()
+    assert (answer.status, answer.headers["location"]) == (302, "/elsewhere")
+    assert len(upstream.seen) == 1
+
+
+def test_a_client_that_leaves_cancels_its_request(serve, upstream):
+    gateway = serve(route(rule(to(upstream.port))))
+    upstream.script = lambda seen: (piece for _ in range(3000) for piece in (b"", Pause(0.01)))
+    with socket.create_connection(("127.0.0.1", gateway.port)) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        wait_until(lambda: upstream.seen, "the upstream to have the request")
+    # No byte is left to be written; the upstream notices the closed connection when it reads.
+    wait_until(lambda: not gateway.plane.gateway.connections, "the gateway to let the client go", 1.0)
+    wait_until(lambda: idle_or_closed(gateway), "the upstream's connection to be closed", 1.0)
+
+
+def idle_or_closed(gateway):
+    """No exchange is in flight."""
+    return gateway.metric("requests_in_flight") == 0
