@@ -149,6 +149,21 @@ def test_a_refused_key_takes_no_room() -> None:
     assert list(own.tats) == ["a", "b"]
 
 
+@pytest.mark.parametrize("is_first", [True, False], ids=["keyed first", "keyed last"])
+def test_r6_what_another_limit_refuses_costs_no_key_its_room(is_first: bool) -> None:
+    by_key, shared = bucket(max_keys=2), bucket(burst=2, name="global")
+    questions: list[list[Question]] = [[(by_key, key, 1), (shared, None, 1)] for key in "abcd"]
+    for own in questions:
+        judge(own if is_first else own[::-1], 0.0)
+    assert dict(by_key.tats) == {"a": 1.0, "b": 1.0}
+    assert by_key.evicted == 0
+
+
+def test_a_very_fast_limit_is_still_a_limit() -> None:
+    assert spend(bucket(10**9, 1.0, 1), "k", 0.0) == 1
+    assert spend(bucket(10**6, 1.0, 10), "k", 1000.0) == 10
+
+
 def test_idle_keys_are_forgotten_from_the_least_recently_used_end() -> None:
     own = bucket()
     for number in range(4):

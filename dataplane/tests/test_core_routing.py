@@ -208,7 +208,9 @@ requests = st.builds(
     host=st.sampled_from([b"e", b"x.e", b"b.e", b"a.b.e", b"c.b.e", b"c.a.b.e", b"other"]),
     method=st.sampled_from([b"GET", b"PUT", b"HEAD"]),
     fields=st.lists(
-        st.tuples(st.sampled_from([b"X-A", b"x-b"]), st.sampled_from([b"1", b"2", b"22"])), max_size=2, unique_by=lambda f: f[0]
+        st.tuples(st.sampled_from([b"X-A", b"x-b"]), st.sampled_from([b"1", b"2", b"22"])),
+        max_size=2,
+        unique_by=lambda f: f[0],
     ).map(tuple),
 )
 

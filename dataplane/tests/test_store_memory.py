@@ -190,7 +190,9 @@ def test_the_store_agrees_with_the_model(steps: list[tuple[str, bytes, int, int]
         assert len(store) == len(model.entries)
 
 
-varied = st.tuples(keys, st.sampled_from([(), (b"n",), (b"n", b"m")]), st.sampled_from([b"x", b"y", b"z"]), st.integers(0, 900))
+varied = st.tuples(
+    keys, st.sampled_from([(), (b"n",), (b"n", b"m")]), st.sampled_from([b"x", b"y", b"z"]), st.integers(0, 900)
+)
 
 
 @given(st.lists(st.one_of(varied, keys), max_size=60))

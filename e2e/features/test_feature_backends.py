@@ -6,6 +6,7 @@ import http.client
 import json
 import socket
 from collections import Counter
+from itertools import chain, cycle
 
 import pytest
 from inferway_fakes.manifests import resources, route, rule, service, to
@@ -160,7 +161,6 @@ def test_a_slow_upstream_is_504_after_the_time_for_one_try(serve, upstream):
     answer = gateway.request()
     assert (answer.status, code(answer)) == (504, "upstream_timeout")
     assert gateway.metric("upstream_errors_total", reason="upstream_timeout") == 1
-    wait_until(lambda: gateway.metric("requests_in_flight") <= 1, "the exchange to end")
 
 
 def test_a_stream_that_falls_silent_is_aborted(serve, upstream):
@@ -277,17 +277,11 @@ def test_a_redirect_of_the_upstream_goes_to_the_client(serve, upstream):
     assert len(upstream.seen) == 1
 
 
-def test_a_client_that_leaves_cancels_its_request(serve, upstream):
+def test_a_client_that_leaves_cancels_its_request_within_a_second(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
-    upstream.script = lambda seen: (piece for _ in range(3000) for piece in (b"", Pause(0.01)))
-    with socket.create_connection(("127.0.0.1", gateway.port)) as client:
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    upstream.script = lambda seen: chain([head], cycle([b"2\r\nhi\r\n", Pause(0.01)]))
+    with socket.create_connection(("127.0.0.1", gateway.port), 5) as client:
         client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
-        wait_until(lambda: upstream.seen, "the upstream to have the request")
-    # No byte is left to be written; the upstream notices the closed connection when it reads.
-    wait_until(lambda: not gateway.plane.gateway.connections, "the gateway to let the client go", 1.0)
-    wait_until(lambda: idle_or_closed(gateway), "the upstream's connection to be closed", 1.0)
-
-
-def idle_or_closed(gateway):
-    """No exchange is in flight."""
-    return gateway.metric("requests_in_flight") == 0
+        assert client.recv(100).startswith(b"HTTP/1.1 200 ")
+    wait_until(lambda: upstream.open_connections == 0, "the request upstream to be cancelled", 1.0)

@@ -23,7 +23,9 @@ def _replaces_prefix(rule: Any) -> bool:
     return any(modifier.type == "ReplacePrefixMatch" for modifier in modifiers)
 
 
-_TERMINAL = ("RequestRedirect", "DirectResponse")
+# Lists, because that is how they stand in CEL too.
+_ANSWERING = ["RequestRedirect", "DirectResponse"]
+_PATH_TAKING = [*_ANSWERING, "URLRewrite"]
 _EVERY_PATH = {"path": {"type": "PathPrefix", "value": "/"}}
 
 
@@ -50,16 +52,16 @@ class RouteRule(Written):
             holds=lambda rule: len(set(_kinds(rule))) == len(rule.filters),
         ),
         Rule(
-            cel="!has(self.filters) || !self.filters.exists(f, f.type in ['RequestRedirect', 'DirectResponse'])"
+            cel=f"!has(self.filters) || !self.filters.exists(f, f.type in {_ANSWERING})"
             " || !has(self.backendRefs) || size(self.backendRefs) == 0",
             message="filters RequestRedirect and DirectResponse exclude backendRefs: they answer by themselves",
-            holds=lambda rule: not (rule.backend_refs and set(_kinds(rule)) & set(_TERMINAL)),
+            holds=lambda rule: not (rule.backend_refs and set(_kinds(rule)) & set(_ANSWERING)),
         ),
         Rule(
-            cel="!has(self.filters) || self.filters.filter(f, f.type in"
-            " ['RequestRedirect', 'DirectResponse', 'URLRewrite']).size() <= 1",
+            cel="!has(self.filters) || self.filters.all(a, self.filters.all(b, a.type == b.type"
+            f" || !(a.type in {_PATH_TAKING} && b.type in {_PATH_TAKING})))",
             message="filters may have only one of URLRewrite, RequestRedirect and DirectResponse: remove the others",
-            holds=lambda rule: len(set(_kinds(rule)) & {*_TERMINAL, "URLRewrite"}) <= 1,
+            holds=lambda rule: len(set(_kinds(rule)) & set(_PATH_TAKING)) <= 1,
         ),
         Rule(
             cel="!has(self.filters) || !self.filters.exists(f, (has(f.urlRewrite) && has(f.urlRewrite.path)"
@@ -84,7 +86,7 @@ class GatewayRouteSpec(Written):
 
     rules_between_fields = (
         Rule(
-            cel="self.rules.all(a, !has(a.name) || self.rules.exists_one(b, has(b.name) && a.name == b.name))",
+            cel="self.rules.filter(r, has(r.name)).all(a, self.rules.exists_one(b, has(b.name) && a.name == b.name))",
             message="rules must have different names: rename all but one",
             holds=lambda spec: (
                 len({rule.name for rule in spec.rules if rule.name}) == sum(1 for rule in spec.rules if rule.name)

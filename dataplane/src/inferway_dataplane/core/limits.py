@@ -106,6 +106,9 @@ class Bucket:
             self.evicted += 1
 
 
+EVERYBODY: Final = ()
+"""The key of a limit that has one bucket for all. (None is another: a header that is absent.)"""
+
 Question = tuple[Bucket, object, int]
 """A bucket, the key within it, and the cost in units."""
 
@@ -118,30 +121,24 @@ def judge(questions: Sequence[Question], now: float) -> tuple[Bucket | None, lis
     """
     tats: list[float] = []
     for bucket, key, cost in questions:
-        known = bucket.tats
-        tat = known.get(key, now)
+        tat = bucket.tats.get(key, now)
         if tat < now:
             tat = now
         tat += cost * bucket.interval
         if tat - now - bucket.reach > _TOLERANCE:
-            _give_back(questions, tats)
             return _longest(questions, now)
         tats.append(tat)
+    # Only now is anything taken: a request that another limit refuses must not even cost some key its room.
+    for (bucket, key, cost), tat in zip(questions, tats, strict=True):
         if cost:
+            known = bucket.tats
             known[key] = tat
-            if key is not None:  # the one key of a limit without keys needs no order
+            if key is not EVERYBODY:  # the one key of a limit without keys needs no order
                 known.move_to_end(key)
                 if len(known) > bucket.max_keys:
                     known.popitem(last=False)
                     bucket.evicted += 1
     return None, tats
-
-
-def _give_back(questions: Sequence[Question], tats: Sequence[float]) -> None:
-    """Undo what the first questions took: one of the later ones refuses."""
-    for (bucket, key, cost), tat in zip(questions, tats, strict=False):
-        if cost:
-            bucket.tats[key] = tat - cost * bucket.interval
 
 
 def _longest(questions: Sequence[Question], now: float) -> tuple[Bucket, list[float]]:

@@ -64,7 +64,7 @@ def limit(exchange: Exchange) -> bool:
     head = exchange.head
     questions: list[limits.Question] = []
     for bucket, key_of in rule.limits:
-        questions.append((bucket, None if key_of is None else key_of(head, client_ip), 1))
+        questions.append((bucket, limits.EVERYBODY if key_of is None else key_of(head, client_ip), 1))
     refusing, tats = limits.judge(questions, now)
     if refusing is not None:
         return _refuse_by_limit(exchange, refusing, questions, tats, now)

@@ -1,0 +1,370 @@
+"""Bodies both ways: chunked or counted, large, slow, refused, absent, and streamed piece by piece."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from contextlib import contextmanager
+from itertools import repeat
+from time import monotonic
+
+import pytest
+from inferway_fakes.manifests import route, rule, says, to
+from inferway_fakes.upstream import Close, Pause
+from inferway_fakes.upstream import answer as reply
+from inferway_fakes.waiting import DEADLINE, wait_until
+
+MIB = 1 << 20
+
+
+@contextmanager
+def client_of(gateway):
+    """A raw connection to the gateway."""
+    with socket.create_connection(("127.0.0.1", gateway.port), DEADLINE) as connection:
+        yield connection
+
+
+def until(connection, mark):
+    """Read until these bytes have come."""
+    received = b""
+    while mark not in received:
+        piece = connection.recv(65536)
+        assert piece, f"the connection ended after {received!r}"
+        received += piece
+    return received
+
+
+def rest(connection):
+    """Read until the gateway closes."""
+    received = b""
+    while piece := connection.recv(65536):
+        received += piece
+    return received
+
+
+# --- chunked and counted --------------------------------------------------------------------------------------------------
+
+
+def test_a_chunked_body_goes_up_chunked_and_whole(serve, upstream):
+    gateway = serve(route(rule(to(upstream.port))))
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=DEADLINE)
+    connection.request("POST", "/", body=iter([b"one", b"two" * 1000, b"three"]), encode_chunked=True)
+    assert connection.getresponse().status == 200
+    connection.close()
+    seen = upstream.seen[0]
+    assert seen.body == b"one" + b"two" * 1000 + b"three"
+    assert seen.header("transfer-encoding") == "chunked"
+    assert seen.header("content-length") is None
+
+
+def test_a_chunked_answer_comes_down_chunked_and_whole(serve, upstream):
+    gateway = serve(route(rule(to(upstream.port))))
+    upstream.script = lambda seen: [
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+        *[b"5\r\nhello\r\n"] * 3,
+        b"0\r\n\r\n",
+    ]
+    answer = gateway.request()
+    assert answer.body == b"hello" * 3
+    assert answer.headers["transfer-encoding"] == "chunked"
+    assert answer.headers["content-length"] is None
+
+
+def test_an_answer_that_ends_by_closing_comes_down_whole(serve, upstream):
+    gateway = serve(route(rule(to(upstream.port))))
+    upstream.script = lambda seen: [b"HTTP/1.1 200 OK\r\n\r\nuntil ", b"the end", Close()]
+    assert gateway.request().body == b"until the end"
+
+
+def test_an_http_1_0_client_gets_a_chunked_answer_without_chunks(serve, upstream):
+    gateway = serve(route(rule(to(upstream.port))))
+    upstream.script = lambda seen: reply(b"hello", chunked=True)
+    data = gateway.raw(b"GET / HTTP/1.0\r\nhost: x\r\n\r\n")
+    head, _, body = data.partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in head.lower()
+    assert body == b"hello"
+
+
+def test_trailers_of_a_request_are_read_and_dropped(serve, upstream):
+    gateway = serve(route(rule(to(upstream.port))))
+    data = gateway.raw(
+        b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+        b"2\r\nhi\r\n0\r\nx-forwarded-for: 1.2.3.4\r\nauthorization: me\r\nhost: evil\r\n\r\n"
+        b"GET /next HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    )
+    assert data.count(b"HTTP/1.1 200 ") == 2
+    assert [seen.target for seen in upstream.seen] == ["/", "/next"]
+    assert upstream.seen[0].body == b"hi"
+    for seen in upstream.seen:
+        assert seen.header("authorization") is None
+        assert not any("1.2.3.4" in value or "evil" in value for _, value in seen.headers)
+
+
+# --- large and slow ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_large_upload_arrives_whole(serve, upstream):
+    gateway = serve(route(rule("limits: {maxRequestBody: 64Mi}", to(upstream.port))))
+    body = bytes(range(256)) * (32 * MIB // 256)
+    assert gateway.request("/", "POST", body=body).status == 200
+    assert upstream.seen[0].body == body
+
+
+def test_a_large_download_arrives_whole(serve, upstream):
+    gateway = serve(route(rule(to(upstream.port))))
+    body = bytes(range(256)) * (32 * MIB // 256)
+    upstream.script = lambda seen: reply(body)
+    assert gateway.request().body == body
+
+
+def test_a_client_that_does_not_read_holds_the_upstream_back(serve, upstream):
+    gateway = serve(route(rule(to(upstream.port))))
+    total, written = 256 * MIB, []
+
+    def script(seen):
+        yield b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % total
+        for piece in repeat(bytes(MIB), total // MIB):
+            yield piece
+            written.append(len(piece))
+
+    upstream.script = script
+    with client_of(gateway) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        until(client, b"\r\n\r\n")
+        wait_for_rest(lambda: len(written))
+        # What the kernel's buffers take, and no more: the gateway itself keeps 64 KiB.
+        assert sum(written) <= 32 * MIB
+        # Others are served meanwhile.
+        upstream.script = lambda seen: reply(b"quick")
+        assert gateway.request().body == b"quick"
+
+
+def test_an_upstream_that_does_not_read_holds_the_client_back(serve):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        gateway = serve(route(rule("limits: {maxRequestBody: 1Gi}", to(listener.getsockname()[1]))))
+        with client_of(gateway) as client:
+            client.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % (256 * MIB))
+            listener.settimeout(DEADLINE)
+            accepted, _ = listener.accept()
+            with accepted:
+                sent = send_until_it_stalls(client, 256 * MIB)
+                assert 64 << 10 <= sent <= 32 * MIB
+                # It goes on as soon as the upstream reads.
+                accepted.settimeout(DEADLINE)
+                read = 0
+                while read < sent:
+                    read += len(accepted.recv(MIB))
+                assert client.send(b"x") == 1
+
+
+def wait_for_rest(count):
+    """Wait until a count has not changed for a while: what flows has come to rest."""
+    last, since = count(), monotonic()
+
+    def is_at_rest():
+        nonlocal last, since
+        if count() != last:
+            last, since = count(), monotonic()
+        return monotonic() - since > 0.3
+
+    wait_until(is_at_rest, "the stream to come to rest")
+
+
+def send_until_it_stalls(connection, most):
+    """Send until nothing more is taken for a while; returns how much was."""
+    connection.settimeout(0.5)
+    sent = 0
+    while sent < most:
+        try:
+            sent += connection.send(bytes(MIB))
+        except TimeoutError:
+            return sent
+    return sent
+
+
+# --- limits -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_declared_body_over_the_limit_is_413_at_once(serve, upstream):
+    gateway = serve(route(rule("limits: {maxRequestBody: 1Ki}", to(upstream.port))))
+    with client_of(gateway) as client:
+        client.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1025\r\n\r\n")  # and no byte of it
+        answer = until(client, b"}")
+    assert b" 413 " in answer
+    assert b'"code":"body_too_large"' in answer
+    assert not upstream.seen
+
+
+def test_a_chunked_body_over_the_limit_is_cut_off(serve, upstream):
+    gateway = serve(route(rule("limits: {maxRequestBody: 1Ki}", to(upstream.port))))
+    with client_of(gateway) as client:
+        client.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
+        client.sendall(b"200\r\n" + bytes(512) + b"\r\n")
+        client.sendall(b"201\r\n" + bytes(513) + b"\r\n0\r\n\r\n")
+        answer = rest(client)
+    assert b" 413 " in answer
+    assert not upstream.seen  # it never saw a complete request
+
+
+def test_a_body_of_just_the_limit_passes(serve, upstream):
+    gateway = serve(route(rule("limits: {maxRequestBody: 1Ki}", to(upstream.port))))
+    assert gateway.request("/", "POST", body=bytes(1024)).status == 200
+
+
+def test_a_body_that_stops_coming_is_408_and_the_upstream_is_released(serve, upstream):
+    gateway = serve(route(rule(to(upstream.port))), body_idle_timeout=0.5)
+    with client_of(gateway) as client:
+        client.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhalf")
+        answer = rest(client)
+    assert b" 408 " in answer
+    assert b'"code":"body_timeout"' in answer
+    assert not upstream.seen
+    wait_until(lambda: upstream.open_connections == 0, "the upstream to be released")
+
+
+# --- Expect: 100-continue ---------------------------------------------------------------------------------------------------
+
+EXPECTING = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\nexpect: 100-continue\r\n\r\n"
+
+
+def test_a_client_that_waits_for_100_gets_it_and_then_the_answer(serve, upstream):
+    gateway = serve(route(rule(to(upstream.port))))
+    with client_of(gateway) as client:
+        client.sendall(EXPECTING)
+        assert until(client, b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(b"body")
+        assert until(client, b"ok").startswith(b"HTTP/1.1 200 OK\r\n")
+    assert upstream.seen[0].body == b"body"
+    assert upstream.seen[0].header("expect") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        (rule("filters: [{type: RequestRedirect, requestRedirect: {hostname: else.test}}]"), b" 302 "),
+        (rule("limits: {maxRequestBody: 2}", 'backendRefs: [{url: "http://127.0.0.1:1"}]'), b" 413 "),
+        (rule("matches: [{path: {value: /other}}]", says("other")), b" 404 "),
+    ],
+    ids=["a redirect", "too large", "no route"],
+)
+def test_a_request_that_is_refused_is_answered_without_asking_for_its_body(serve, text, status):
+    gateway = serve(route(text))
+    with client_of(gateway) as client:
+        client.sendall(EXPECTING)
+        answer = until(client, b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1" + status)
+
+
+def test_another_expectation_is_417(serve, upstream):
+    gateway = serve(route(rule(to(upstream.port))))
+    assert b" 417 " in gateway.raw(b"POST / HTTP/1.1\r\nhost: x\r\nexpect: the-best\r\ncontent-length: 0\r\n\r\n")
+    assert not upstream.seen
+
+
+# --- answers without a body ---------------------------------------------------------------------------------------------------
+
+
+def test_head_has_the_fields_of_get_and_no_body_and_the_connection_stays_in_step(serve, upstream):
+    gateway = serve(route(rule(to(upstream.port))))
+    upstream.script = lambda seen: [
+        b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nx-a: 1\r\n\r\n" + (b"" if seen.method == "HEAD" else b"hello")
+    ]
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=DEADLINE)
+    for method, body in (("HEAD", b""), ("GET", b"hello"), ("HEAD", b""), ("GET", b"hello")):
+        connection.request(method, "/")
+        answer = connection.getresponse()
+        assert (answer.status, answer.headers["content-length"], answer.read()) == (200, "5", body)
+    connection.close()
+    assert upstream.connections == 1
+
+
+@pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
+def test_an_answer_without_a_body_leaves_the_connection_usable(serve, upstream, status):
+    gateway = serve(route(rule(to(upstream.port))))
+    upstream.script = lambda seen: [b"HTTP/1.1 %b\r\nx-a: 1\r\n\r\n" % status.encode()]
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=DEADLINE)
+    for _ in range(3):
+        connection.request("GET", "/")
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (int(status[:3]), b"")
+        assert answer.headers["transfer-encoding"] is None
+        assert answer.headers["content-length"] is None
+    connection.close()
+    assert upstream.connections == 1
+
+
+def test_an_error_of_the_gateway_to_head_has_no_body(serve):
+    gateway = serve(route(rule("matches: [{path: {value: /other}}]", says("other"))))
+    data = gateway.raw(b"HEAD / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    assert data.startswith(b"HTTP/1.1 404 ")
+    assert data.endswith(b"\r\n\r\n")
+
+
+# --- streams ------------------------------------------------------------------------------------------------------------------
+
+
+def test_each_event_of_a_stream_is_passed_on_as_it_comes(serve, upstream):
+    gateway = serve(route(rule(to(upstream.port))))
+    sent = []
+
+    def script(seen):
+        yield b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+        for number in range(5):
+            event = b"data: %d\n\n" % number
+            sent.append(monotonic())
+            yield b"%x\r\n%b\r\n" % (len(event), event)
+            yield Pause(0.1)
+        yield b"0\r\n\r\n"
+
+    upstream.script = script
+    with client_of(gateway) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        late = []
+        for number in range(5):
+            until(client, b"data: %d\n\n" % number)
+            late.append(monotonic() - sent[number])
+        assert rest(client).endswith(b"0\r\n\r\n")
+    assert sorted(late)[2] < 0.05, late
+
+
+def test_each_piece_of_a_request_is_passed_on_as_it_comes(serve):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(DEADLINE)
+        gateway = serve(route(rule(to(listener.getsockname()[1]))))
+        with client_of(gateway) as client:
+            client.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
+            accepted, _ = listener.accept()
+            with accepted:
+                accepted.settimeout(DEADLINE)
+                until(accepted, b"\r\n\r\n")
+                for piece in (b"first", b"second"):
+                    client.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+                    until(accepted, piece + b"\r\n")
+                client.sendall(b"0\r\n\r\n")
+                until(accepted, b"0\r\n\r\n")
+                accepted.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone")
+                assert until(client, b"done").startswith(b"HTTP/1.1 200 ")
+
+
+def test_early_hints_come_before_the_answer(serve, upstream):
+    gateway = serve(route(rule(to(upstream.port))))
+    upstream.script = lambda seen: [b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n", Pause(0.02), *reply(b"late")]
+    data = gateway.raw(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    assert data.startswith(b"HTTP/1.1 103 ")
+    assert b"link: </a.css>" in data
+    assert data.endswith(b"late")
+
+
+def test_an_answer_before_the_end_of_the_request_reaches_the_client(serve, upstream):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(DEADLINE)
+        gateway = serve(route(rule(to(listener.getsockname()[1]))))
+        with client_of(gateway) as client:
+            client.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\npart")
+            accepted, _ = listener.accept()
+            with accepted:
+                until(accepted, b"part")
+                body = json.dumps({"error": "no"}).encode()
+                accepted.sendall(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+                assert until(client, body).startswith(b"HTTP/1.1 401 ")
