@@ -8,7 +8,7 @@ ADMIN ?= 127.0.0.1:9090
 SERVICE ?= 127.0.0.1:8000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fmt types imports golden crds lock bench bench-tools bench-setup profile soak-keys clean
+.PHONY: help setup run test check fmt types imports golden crds lock bench bench-tools bench-setup profile reloads soak-keys clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ bench: bench-setup ## side by side against nginx, Envoy and a plain httpx proxy 
 
 profile: setup ## where the hot path spends its time
 	$(BIN)/python -m bench.hotpath --profile $(ARGS)
+
+reloads: bench-setup ## 100 changes of the configuration under full load
+	$(BIN)/python -m bench.reloads $(ARGS)
 
 soak-keys: bench-setup ## memory after 5 million requests of 100,000 clients
 	$(BIN)/python -m bench soak-keys $(ARGS)

@@ -1,8 +1,9 @@
 """RateLimitPolicy: how often something may be asked for. Field by field in docs/api.md."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic_core import PydanticKnownError
 
 from inferway_contract import values
 from inferway_contract.resources.base import (
@@ -53,6 +54,16 @@ class ClientIP(Written):
     """Bits of an IPv6 address that tell clients apart."""
 
 
+def _only_true(value: Any) -> Any:
+    # For Python 1 is True, and so it is for Literal; the API server knows better.
+    if value is not True:
+        raise PydanticKnownError("literal_error", {"expected": "True"})
+    return value
+
+
+Switch = Annotated[Literal[True], BeforeValidator(_only_true)]
+
+
 class KeyPart(Written):
     """One part of the key: exactly one of the fields. Several parts form one tuple."""
 
@@ -62,11 +73,11 @@ class KeyPart(Written):
     """The value of a request header; its absence counts as a value of its own."""
     query: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
     """The value of a query parameter; its absence counts as a value of its own."""
-    host: Literal[True] | None = None
+    host: Switch | None = None
     """The host that was asked for."""
-    route: Literal[True] | None = None
+    route: Switch | None = None
     """The route that the request fits."""
-    rule: Literal[True] | None = None
+    rule: Switch | None = None
     """The rule that the request fits."""
 
     members: ClassVar[tuple[str, ...]] = ("client_ip", "header", "query", "host", "route", "rule")

@@ -25,7 +25,7 @@ def _replaces_prefix(rule: Any) -> bool:
 
 # Lists, because that is how they stand in CEL too.
 _ANSWERING = ["RequestRedirect", "DirectResponse"]
-_PATH_TAKING = [*_ANSWERING, "URLRewrite"]
+_EXCLUSIVE = [*_ANSWERING, "URLRewrite"]
 _EVERY_PATH = {"path": {"type": "PathPrefix", "value": "/"}}
 
 
@@ -59,9 +59,9 @@ class RouteRule(Written):
         ),
         Rule(
             cel="!has(self.filters) || self.filters.all(a, self.filters.all(b, a.type == b.type"
-            f" || !(a.type in {_PATH_TAKING} && b.type in {_PATH_TAKING})))",
+            f" || !(a.type in {_EXCLUSIVE} && b.type in {_EXCLUSIVE})))",
             message="filters may have only one of URLRewrite, RequestRedirect and DirectResponse: remove the others",
-            holds=lambda rule: len(set(_kinds(rule)) & set(_PATH_TAKING)) <= 1,
+            holds=lambda rule: len(set(_kinds(rule)) & set(_EXCLUSIVE)) <= 1,
         ),
         Rule(
             cel="!has(self.filters) || !self.filters.exists(f, (has(f.urlRewrite) && has(f.urlRewrite.path)"

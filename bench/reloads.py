@@ -1,0 +1,97 @@
+"""Changes of the configuration under full load: how long each takes to be visible, and whether any request fails.
+
+`python -m bench.reloads`: wrk runs all the while; the YAML is replaced many times, each time with another value of a
+response header; every tenth change is a broken file, which must change nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import statistics
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from bench import answer, compare, load, origin, peers, servers
+from bench.peers import inferway
+
+CONNECTIONS = 32
+VISIBLE_WITHIN = 1.0  # seconds
+BROKEN = (
+    "apiVersion: inferway.dev/v1alpha1\nkind: GatewayRoute\nmetadata: {name: broken}\nspec: {rules: [{matches: 5}]}\n"
+)
+
+
+def resources(origin_port: int, generation: int) -> list[dict[str, Any]]:
+    """The benchmark's own, with the generation in a response header."""
+    found = inferway.routes(origin_port, peers.Case.PROXIED)
+    edit = {"set": [{"name": "x-generation", "value": str(generation)}]}
+    for resource in found:
+        resource["spec"]["rules"][0]["filters"] = [{"type": "ResponseHeaderModifier", "responseHeaderModifier": edit}]
+    return [*found, inferway.endless_limits()]
+
+
+def generation_of(port: int) -> str | None:
+    """What a request sees now."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+        connection.request("GET", answer.path(0))
+        return connection.getresponse().headers["x-generation"]
+
+
+def replace(directory: Path, text: str) -> None:
+    """As editors do: a new file takes the old one's name."""
+    part = directory / "resources.part"
+    part.write_text(text)
+    part.rename(directory / "resources.yaml")
+
+
+def main(
+    changes: Annotated[int, typer.Option()] = 100,
+    load_core: Annotated[int, typer.Option()] = 0,
+    proxy_core: Annotated[int, typer.Option()] = 1,
+) -> None:
+    """Change the configuration under load and say what it did to the traffic."""
+    lifetime = changes * 2.0 + 60
+    delays: list[float] = []
+    with contextlib.ExitStack() as running:
+        directory = running.enter_context(compare.run_directory())
+        source = running.enter_context(origin.serve(servers.Launcher(load_core, lifetime, directory)))
+        launcher = servers.Launcher(proxy_core, lifetime, directory)
+        port, _ = running.enter_context(
+            inferway.serve_resources("reloads", resources(source.port, 0), launcher, ["--log-level", "error"])
+        )
+        served = directory / "reloads"
+        targets = [answer.path(number) for number in range(100)]
+        generator = load.Generator.prepare(load_core, directory / "load", targets)
+        seconds = changes + changes // 10
+        wrk = running.enter_context(generator.start(port, CONNECTIONS, seconds, load.Mode.MEASURE))
+        for number in range(1, changes + 1):
+            if number % 10 == 0:
+                replace(served, BROKEN)
+                time.sleep(0.5)  # long enough to be read and refused: what is awaited here is that nothing happens
+                if generation_of(port) != str(number - 1):
+                    raise servers.BenchError(f"a broken file changed what is served at change {number}")
+            replace(served, yaml.safe_dump_all(resources(source.port, number)))
+            began = time.monotonic()
+            while generation_of(port) != str(number):
+                if time.monotonic() - began > 10:
+                    raise servers.BenchError(f"change {number} was not visible within 10 s")
+                time.sleep(0.01)
+            delays.append(time.monotonic() - began)
+        result = wrk.finish()
+    slow = sum(delay > VISIBLE_WITHIN for delay in delays)
+    print(
+        f"{changes} changes under {result.per_second:,.0f} requests/s: visible after {statistics.median(delays):.2f} s"
+        f" (median), {max(delays):.2f} s (longest); {result.requests:,} requests, {result.refusals} not 2xx,"
+        f" {result.socket_errors} socket errors"
+    )
+    if slow or result.refusals or result.socket_errors:
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,340 @@
+"""The real connection classes without sockets: bytes in, bytes out, as a trace.
+
+`Wire` is one gateway with one client connection and some idle upstream connections. What a side sent is read with
+`got` and `asked`; a transport that was closed tells its protocol so before the next step, as a loop would.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from inferway_contract.document import Backend, ConfigDocument, EndpointsDocument, Policy, Route, Rule, Url
+from inferway_dataplane.access_log import AccessLog
+from inferway_dataplane.core import memo
+from inferway_dataplane.engine.downstream import ClientConnection
+from inferway_dataplane.engine.gateway import Gateway
+from inferway_dataplane.engine.upstream import UpstreamConnection
+from inferway_dataplane.settings import Settings
+
+HOST, PORT = "192.0.2.80", 8000
+BACKEND = Backend(url=Url(scheme="http", host=HOST, port=PORT))
+CLIENT = "203.0.113.9"
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+def get(target: bytes = b"/", *fields: bytes, method: bytes = b"GET", host: bytes = b"a.example") -> bytes:
+    """A request without a body."""
+    return b"\r\n".join([b"%b %b HTTP/1.1" % (method, target), b"Host: " + host, *fields, b"", b""])
+
+
+def post(target: bytes, body: bytes, *fields: bytes) -> bytes:
+    """A request with a body of declared length."""
+    return get(target, b"Content-Length: %d" % len(body), *fields, method=b"POST") + body
+
+
+def bytewise(data: bytes) -> Iterable[bytes]:
+    """One byte at a time."""
+    return (data[at : at + 1] for at in range(len(data)))
+
+
+class Transport:
+    """Takes what is written, and remembers what was done to it."""
+
+    def __init__(self, peer: str = CLIENT) -> None:
+        self.peer = peer
+        self.written = bytearray()
+        self.is_reading = True
+        self.is_closed = False  # orderly: what was written arrives
+        self.is_aborted = False
+        self.has_eof = False
+        self.is_lost = False  # the protocol was told
+
+    def write(self, data: bytes) -> None:
+        assert not self.has_eof, "written after the end"
+        if not self.is_closing():
+            self.written += data
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        self.write(b"".join(pieces))
+
+    def take(self) -> bytes:
+        """What was written since the last time."""
+        data = bytes(self.written)
+        self.written.clear()
+        return data
+
+    def is_closing(self) -> bool:
+        return self.is_closed or self.is_aborted
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.has_eof = True
+
+    def pause_reading(self) -> None:
+        self.is_reading = False
+
+    def resume_reading(self) -> None:
+        self.is_reading = True
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return (self.peer, 4711) if name == "peername" else default
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+
+class Wire:
+    """One client, one gateway, and its upstream."""
+
+    def __init__(
+        self,
+        *rules: Rule,
+        policies: tuple[Policy, ...] = (),
+        idle: int = 1,
+        peer: str = CLIENT,
+        keep_memo: bool = False,
+        **settings: Any,
+    ) -> None:
+        """`idle`: upstream connections that wait. `keep_memo`: know the heads that earlier wires have seen."""
+        if not keep_memo:
+            memo._blocks.clear()
+            memo._answers.clear()
+        config = ConfigDocument(
+            address_policy="Standalone",
+            routes=(Route(id="demo/a", rules=rules or (Rule(name="all", backends=(BACKEND,)),)),),
+            policies=policies,
+        )
+        self.gateway = Gateway(Settings(**settings), AccessLog(0, enabled=False))
+        self.gateway.accept(config, EndpointsDocument())
+        self.endpoint = self.gateway.pools.endpoint(HOST, PORT, tls=False, is_name=False)
+        self.upstreams = [self.add_upstream() for _ in range(idle)]
+        self.client = self.connect(peer)
+
+    def add_upstream(self) -> UpstreamConnection:
+        """One more idle connection, used before those that are there."""
+        connection = UpstreamConnection(self.endpoint)
+        connection.connection_made(Transport(HOST))
+        self.endpoint.idle.append(connection)
+        return connection
+
+    def connect(self, peer: str = CLIENT) -> ClientConnection:
+        """Another client."""
+        client = ClientConnection(self.gateway, set())
+        client.connection_made(Transport(peer))
+        return client
+
+    # --- the client ---------------------------------------------------------------------------------------------------
+
+    def send(self, *pieces: bytes, client: ClientConnection | None = None) -> None:
+        """The client sends, piece by piece, as long as it can."""
+        own = client or self.client
+        for piece in pieces:
+            if own.transport.is_lost:
+                return
+            own.data_received(piece)
+            self.settle()
+
+    def got(self, client: ClientConnection | None = None) -> bytes:
+        """What the client got since it was last asked."""
+        return (client or self.client).transport.take()
+
+    def leave(self) -> None:
+        """The client's connection is gone."""
+        self._lose(self.client)
+        self.settle()
+
+    def half_close(self) -> None:
+        """The client sends no more."""
+        if not self.client.eof_received():
+            self.client.transport.close()
+        self.settle()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the client may ask again."""
+        transport = self.client.transport
+        return not (transport.is_closing() or transport.has_eof)
+
+    @property
+    def was_aborted(self) -> bool:
+        """Whether the client saw its connection cut, and not end."""
+        return self.client.transport.is_aborted
+
+    # --- the upstream ---------------------------------------------------------------------------------------------------
+
+    @property
+    def upstream(self) -> UpstreamConnection:
+        """The upstream connection that was used last."""
+        return next((one for one in self.upstreams if one.receiver is not None), self.upstreams[-1])
+
+    def asked(self) -> bytes:
+        """What the upstream got since it was last asked, over all connections."""
+        return b"".join(one.transport.take() for one in self.upstreams)
+
+    def answer(self, *pieces: bytes) -> None:
+        """The upstream answers, piece by piece, on the connection that is in use."""
+        own = self.upstream
+        for piece in pieces:
+            if own.transport.is_lost:
+                return
+            own.data_received(piece)
+            self.settle()
+
+    def upstream_closes(self, exc: Exception | None = None) -> None:
+        """The upstream ends the connection that is in use."""
+        self._lose(self.upstream, exc)
+        self.settle()
+
+    @property
+    def idle(self) -> int:
+        """Upstream connections that may be used again."""
+        return len([one for one in self.endpoint.idle if not one.transport.is_closing()])
+
+    # --- the loop ---------------------------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Tell every protocol whose transport is closed."""
+        while lost := [
+            one
+            for one in (*self.gateway.connections, *self.upstreams)
+            if one.transport.is_closing() and not one.transport.is_lost
+        ]:
+            for one in lost:
+                self._lose(one)
+
+    def _lose(self, connection: Any, exc: Exception | None = None) -> None:
+        if not connection.transport.is_lost:
+            connection.transport.is_lost = True
+            connection.transport.is_closed = True
+            connection.connection_lost(exc)
+
+
+_OWN = re.compile(rb"(?im)^(x-request-id|traceparent|date): [^\r\n]*\r\n")
+_ID = re.compile(rb'"requestId":"[0-9a-f]{32}"')
+
+
+def plain(data: bytes) -> bytes:
+    """Without what differs with each request."""
+    return _ID.sub(b'"requestId":""', _OWN.sub(b"", data))
+
+
+class Asked:
+    """One request as an upstream reads it."""
+
+    def __init__(self, head: bytes, body: bytes, *, is_whole: bool) -> None:
+        self.head = head
+        self.body = body
+        self.is_whole = is_whole
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Asked) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash(self.head)
+
+    def __repr__(self) -> str:
+        return f"Asked({self.head!r}, {self.body!r}, is_whole={self.is_whole})"
+
+
+def requests(data: bytes) -> list[Asked]:
+    """Read requests strictly; the last one may be cut."""
+    found = []
+    while data:
+        head, end, data = data.partition(b"\r\n\r\n")
+        assert end, f"half a head: {head!r}"
+        lengths, codings = header(head, b"content-length"), header(head, b"transfer-encoding")
+        assert len(lengths) + len(codings) <= 1, head
+        body, is_whole = b"", True
+        if codings:
+            body, is_whole, data = _unchunked(data)
+        elif lengths:
+            size = int(lengths[0])
+            body, is_whole, data = data[:size], len(data) >= size, data[size:]
+        found.append(Asked(plain(head + b"\r\n"), body, is_whole=is_whole))
+    return found
+
+
+class Answer:
+    """One answer as a client reads it."""
+
+    def __init__(self, status: int, fields: list[tuple[bytes, bytes]], body: bytes, *, is_whole: bool = True) -> None:
+        self.status = status
+        self.fields = fields
+        self.body = body
+        self.is_whole = is_whole
+
+    def __getitem__(self, name: str) -> str:
+        """The field's only value."""
+        (value,) = self.all(name)
+        return value
+
+    def __contains__(self, name: str) -> bool:
+        return bool(self.all(name))
+
+    def all(self, name: str) -> list[str]:
+        return [value.decode() for field, value in self.fields if field.lower() == name.lower().encode()]
+
+
+def answers(data: bytes, *, to_head: bool = False) -> list[Answer]:
+    """Read answers strictly, as RFC 9112 says; the last one may be cut."""
+    found = []
+    while data:
+        head, end, data = data.partition(b"\r\n\r\n")
+        assert end, f"half a head: {head!r}"
+        line, *lines = head.split(b"\r\n")
+        version, code, _ = line.split(b" ", 2)
+        assert version == b"HTTP/1.1"
+        fields = [tuple(one.split(b": ", 1)) for one in lines]
+        own = Answer(int(code), fields, b"")  # type: ignore[arg-type]
+        found.append(own)
+        lengths, codings = own.all("content-length"), own.all("transfer-encoding")
+        assert len(lengths) + len(codings) <= 1, head
+        if own.status < 200 or own.status in (204, 304) or to_head:
+            assert not codings or to_head
+        elif codings:
+            own.body, own.is_whole, data = _unchunked(data)
+        elif lengths:
+            size = int(lengths[0])
+            own.is_whole = len(data) >= size
+            own.body, data = data[:size], data[size:]
+        else:
+            assert own["connection"] == "close"
+            own.body, data = data, b""
+    return found
+
+
+def _unchunked(data: bytes) -> tuple[bytes, bool, bytes]:
+    body = b""
+    while True:
+        size, mark, data = data.partition(b"\r\n")
+        if not mark:
+            return body, False, b""
+        length = int(size, 16)
+        body += data[:length]
+        if len(data) < length + 2:
+            return body, False, b""
+        assert data[length : length + 2] == b"\r\n"
+        data = data[length + 2 :]
+        if not length:
+            return body, True, data
+
+
+def answer(data: bytes, *, to_head: bool = False) -> Answer:
+    """The one answer that this is."""
+    (own,) = answers(data, to_head=to_head)
+    return own
+
+
+def header(data: bytes, name: bytes) -> list[bytes]:
+    """All values of a field in a request or response head."""
+    lines = data.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
+    return [line.partition(b": ")[2] for line in lines if line.partition(b":")[0].lower() == name.lower()]

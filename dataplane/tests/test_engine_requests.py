@@ -1,0 +1,541 @@
+"""Requests as bytes: what the upstream gets, what is refused, and that it does not matter how the bytes arrive."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from fake_transport import (
+    BACKEND, CLIENT, OK, Asked, Wire, answer, answers, bytewise, get, header, plain, post, requests,
+)  # fmt: skip
+from inferway_contract.document import (
+    DirectResponse,
+    HeaderEdit,
+    HeaderValue,
+    Match,
+    NewPath,
+    PathMatch,
+    Redirect,
+    Rewrite,
+    Rule,
+)
+
+# --- three ways for bytes to arrive -----------------------------------------------------------------------------------------
+
+Way = Callable[[Wire, bytes], None]
+
+
+def whole(wire: Wire, data: bytes) -> None:
+    wire.send(data)
+
+
+def one_by_one(wire: Wire, data: bytes) -> None:
+    wire.send(*bytewise(data))
+
+
+def head_and_body(wire: Wire, data: bytes) -> None:
+    cut = data.find(b"\r\n\r\n") + 4
+    wire.send(data[:cut], data[cut:]) if cut < len(data) else wire.send(data)
+
+
+WAYS: dict[str, Way] = {"whole": whole, "byte by byte": one_by_one, "head and body": head_and_body}
+
+
+def trace(data: bytes, send: Way, *, keep_memo: bool = False) -> tuple[list[Asked], bytes, bool, int]:
+    """What the upstream got, what the client got, whether it may go on, and what became of the upstream connections."""
+    wire = Wire(idle=2, keep_memo=keep_memo)
+    send(wire, data)
+    asked = b""
+    while more := wire.asked():
+        asked += more
+        wire.answer(OK)
+    return requests(asked), plain(wire.got()), wire.is_open, wire.idle
+
+
+CHUNKED = get(b"/c", b"Transfer-Encoding: chunked", method=b"POST")
+REQUESTS = {
+    "GET": get(b"/a?b=c"),
+    "HEAD": get(b"/a", method=b"HEAD"),
+    "POST": post(b"/a", b"hello"),
+    "POST of nothing": post(b"/a", b""),
+    "P10 legal oddities": get(b"///a%2F%zz?", b"X-Empty:", b"X-Tail: v \t ", b"Accept: a", b"accept: b"),
+    "P10 chunked in any case": get(b"/", b"Transfer-Encoding: cHUNKED", method=b"POST") + b"2\r\nhi\r\n0\r\n\r\n",
+    "chunked": CHUNKED + b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n",
+    "chunk extensions": CHUNKED + b'5;a=b;c="d"\r\nhello\r\n0\r\n\r\n',
+    "P7 trailers": CHUNKED + b"5\r\nhello\r\n0\r\nHost: evil\r\nX-Forwarded-For: 1.1.1.1\r\nContent-Length: 3\r\n\r\n",
+    "P6 absolute-form": get(b"http://b.example:81/x?y"),
+    "HTTP/1.0": b"GET /a HTTP/1.0\r\nHost: a.example\r\n\r\n",
+    "P5 HTTP/1.0 without a host": b"GET /a HTTP/1.0\r\n\r\n",
+    "HTTP/1.0 keep-alive": b"GET /a HTTP/1.0\r\nHost: a.example\r\nConnection: keep-alive\r\n\r\n",
+    "HTTP/1.0 Proxy-Connection": b"GET /a HTTP/1.0\r\nProxy-Connection: keep-alive\r\n\r\n",
+    "close": get(b"/a", b"Connection: close"),
+    "close and keep-alive": get(b"/a", b"Connection: close", b"Connection: keep-alive"),
+    "P11 nominated": get(b"/a", b"Connection: keep-alive, X-Hop", b"X-Hop: 1", b"X-Stays: 2"),
+    "P15 Upgrade alone": get(b"/a", b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAAA"),
+    "P15 Upgrade: websocket": get(b"/a", b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13"),
+    "P15 Upgrade with a length": post(b"/a", get(b"/evil"), b"Connection: Upgrade", b"Upgrade: h2c"),
+    "P15 Upgrade, chunked": get(b"/a", b"Connection: Upgrade", b"Upgrade: h2c", b"Transfer-Encoding: chunked", method=b"POST")
+    + b"5\r\nGET /\r\n0\r\n\r\n",
+    "P15 Upgrade, then another request": get(b"/a", b"Connection: Upgrade", b"Upgrade: h2c") + get(b"/b"),
+    "P15 Upgrade with a body, then another request": post(b"/a", b"hello", b"Connection: Upgrade", b"Upgrade: h2c") + get(b"/b"),
+    "blank lines before": b"\r\n\r\n" + get(b"/a"),
+    "two requests": get(b"/a") + get(b"/b"),
+    "three requests with bodies": post(b"/a", b"one") + CHUNKED + b"3\r\ntwo\r\n0\r\n\r\n" + get(b"/c"),
+    "OPTIONS": get(b"/a", method=b"OPTIONS"),
+    "P13 OPTIONS *": get(b"*", method=b"OPTIONS"),
+    "P1": get(b"/a", b"Content-Length: 3", b"Transfer-Encoding: chunked", method=b"POST") + b"0\r\n\r\n",
+    "P2": get(b"/a", b"Content-Length: 3", b"Content-Length: 3", method=b"POST") + b"abc",
+    "P3": get(b"/a", b"Transfer-Encoding: gzip, chunked", method=b"POST"),
+    "P5 no host": b"GET /a HTTP/1.1\r\n\r\n",
+    "P8 obs-fold": get(b"/a", b"X-A: 1", b" 2"),
+    "P13 unknown method": get(b"/a", method=b"FETCH"),
+    "ambiguous path": get(b"/a/../b") + get(b"/b"),
+    "P17 garbage after close": get(b"/a", b"Connection: close") + b"garbage garbage\r\n\r\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("data", REQUESTS.values(), ids=REQUESTS)
+def test_how_bytes_arrive_does_not_matter(data: bytes) -> None:
+    # `whole` learns heads, so the last one knows all of them: what is known must not be read otherwise.
+    traces = {name: trace(data, send) for name, send in WAYS.items()}
+    trace(data, whole)
+    traces["known"] = trace(data, whole, keep_memo=True)
+    traces["known, in halves"] = trace(data, head_and_body, keep_memo=True)
+    for name, own in traces.items():
+        assert own == traces["whole"], name
+
+
+# --- what the upstream gets -----------------------------------------------------------------------------------------------------
+
+
+def forwarded(data: bytes, *rules: Rule, peer: str = CLIENT, **settings: object) -> bytes:
+    wire = Wire(*rules, peer=peer, **settings)
+    wire.send(data)
+    return wire.asked()
+
+
+def test_the_head_is_rebuilt_and_says_what_the_gateway_saw() -> None:
+    asked = forwarded(get(b"/a%2Fb?c=d&", b"User-Agent: t", b"X-Tail:  v  ", b"Accept: a", b"accept: b"))
+    assert plain(asked) == (
+        b"GET /a%2Fb?c=d& HTTP/1.1\r\nhost: 192.0.2.80:8000\r\nUser-Agent: t\r\nX-Tail: v\r\nAccept: a\r\naccept: b\r\n"
+        b"x-forwarded-for: 203.0.113.9\r\nx-forwarded-proto: http\r\nx-forwarded-host: a.example\r\n"
+        b"via: 1.1 inferway\r\n\r\n"
+    )
+    (request_id,) = header(asked, b"x-request-id")
+    (trace_parent,) = header(asked, b"traceparent")
+    assert len(request_id) == 32
+    assert trace_parent[:3] == b"00-"
+    assert len(trace_parent) == 55
+
+
+@pytest.mark.parametrize("value", [b" v ", b"\tv\t", b"v \t ", b"v"])
+def test_p10_white_space_around_a_value_is_no_part_of_it(value: bytes) -> None:
+    # Else `a` and `a<TAB>` would be two keys of a limit, and one tenant upstream.
+    assert header(forwarded(get(b"/", b"X-Tail:" + value)), b"x-tail") == [b"v"]
+
+
+HOP_BY_HOP = (
+    b"Connection: close, X-Hop, X-Forwarded-For, Authorization", b"Keep-Alive: timeout=5", b"TE: trailers", b"X-Hop: 1",
+    b"Trailer: X", b"Upgrade: h2c", b"Proxy-Connection: close", b"Proxy-Authorization: x", b"Authorization: y",
+    b"X_Forwarded_For: 6.6.6.6", b"Transfer_Encoding: chunked", b"X-Original-URL: /admin", b"Forwarded: for=6.6.6.6",
+    b"X-Forwarded-For: 6.6.6.6", b"X-Real-IP: 6.6.6.6", b"X-Request-Id: forged-by-client", b"HTTP2-Settings: AAAA",
+)  # fmt: skip
+
+
+def test_p11_p12_what_may_not_pass_does_not_and_what_is_ours_cannot_be_stripped() -> None:
+    asked = forwarded(get(b"/", *HOP_BY_HOP))
+    assert plain(asked) == (
+        b"GET / HTTP/1.1\r\nhost: 192.0.2.80:8000\r\n"
+        b"x-forwarded-for: 203.0.113.9\r\nx-forwarded-proto: http\r\nx-forwarded-host: a.example\r\n"
+        b"via: 1.1 inferway\r\n\r\n"
+    )
+    assert b"forged-by-client" not in asked
+
+
+def test_r5_a_trusted_proxy_is_believed() -> None:
+    own = (b"X-Forwarded-For: 1.1.1.1", b"X-Forwarded-Proto: https", b"X-Forwarded-Host: b.example", b"X-Request-Id: kept-as-it-was")
+    asked = forwarded(get(b"/", *own), peer="10.0.0.1", trusted_proxies="10.0.0.0/8")
+    assert header(asked, b"x-forwarded-for") == [b"1.1.1.1, 10.0.0.1"]
+    assert header(asked, b"x-forwarded-proto") == [b"https"]
+    assert header(asked, b"x-forwarded-host") == [b"b.example"]
+    assert header(asked, b"x-request-id") == [b"kept-as-it-was"]
+
+
+@pytest.mark.parametrize("own", [b"short", b"with blank in it", b"x" * 129, "ümlaut-ümlaut".encode(), b"a;b;c;d;e;f"])
+def test_a_malformed_request_id_is_replaced_even_from_a_trusted_proxy(own: bytes) -> None:
+    asked = forwarded(get(b"/", b"X-Request-Id: " + own), peer="10.0.0.1", trusted_proxies="10.0.0.0/8")
+    (request_id,) = header(asked, b"x-request-id")
+    assert len(request_id) == 32
+
+
+def test_a_trace_goes_on_and_a_bad_one_starts_anew() -> None:
+    told = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    (own,) = header(forwarded(get(b"/", b"traceparent: " + told)), b"traceparent")
+    assert own[:36] == told[:36]
+    assert own[52:] == b"-01"
+    assert own != told
+    for bad in (b"00-" + b"0" * 32 + b"-b7ad6b7169203331-01", b"01" + told[2:], told.upper(), told + b"-x", b""):
+        (own,) = header(forwarded(get(b"/", b"traceparent: " + bad)), b"traceparent")
+        assert own[3:35] != told[3:35], bad
+        assert len(own) == 55
+
+
+def test_p7_trailers_never_become_headers() -> None:
+    wire = Wire(Rule(name="all", backends=(BACKEND,), request_headers=HeaderEdit()))
+    wire.send(CHUNKED + b"5\r\nhello\r\n0\r\nHost: evil\r\nAuthorization: x\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n")
+    asked = wire.asked()
+    assert asked.endswith(b"\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+    for stranger in (b"evil", b"Authorization", b"6.6.6.6"):
+        assert stranger not in asked
+
+
+def test_a_rewrite_changes_host_path_and_fields() -> None:
+    rule = Rule(
+        name="r",
+        matches=(Match(path=PathMatch(value="/a")),),
+        backends=(BACKEND,),
+        rewrite=Rewrite(hostname="b.example", path=NewPath(prefix="/v1")),
+        request_headers=HeaderEdit(set=(HeaderValue(name="X-A", value="1"),), remove=("x-b",)),
+    )
+    asked = forwarded(get(b"/a/%2F?q", b"x-a: 0", b"X-B: 0"), rule)
+    assert asked.startswith(b"GET /v1/%2F?q HTTP/1.1\r\nhost: b.example\r\nX-A: 1\r\n")
+    assert b"X-B" not in asked
+    assert header(asked, b"x-forwarded-host") == [b"a.example"]
+
+
+# --- what is answered without an upstream -----------------------------------------------------------------------------------------
+
+REFUSED = {  # request -> status, code, whether the connection goes on
+    "P1 length and encoding": (REQUESTS["P1"], 400, None, False),
+    "P2 two lengths": (REQUESTS["P2"], 400, None, False),
+    "P2 +5": (get(b"/", b"Content-Length: +5", method=b"POST") + b"hello", 400, None, False),
+    "P2 0x5": (get(b"/", b"Content-Length: 0x5", method=b"POST") + b"hello", 400, None, False),
+    "P2 -1": (get(b"/", b"Content-Length: -1", method=b"POST"), 400, None, False),
+    "P2 5,5": (get(b"/", b"Content-Length: 5,5", method=b"POST") + b"hello", 400, None, False),
+    "P2 empty": (get(b"/", b"Content-Length:", method=b"POST"), 400, None, False),
+    "P3 ,chunked": (get(b"/", b"Transfer-Encoding: ,chunked", method=b"POST"), 400, None, False),
+    "P3 repeated": (
+        get(b"/", b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked", method=b"POST"), 400, None, False,
+    ),
+    "P3 empty": (get(b"/", b"Transfer-Encoding:", method=b"POST"), 400, None, False),
+    "P3 vertical tab": (get(b"/", b"Transfer-Encoding: chunked\x0b", method=b"POST"), 400, None, False),
+    "P3 gzip, chunked": (get(b"/", b"Transfer-Encoding: gzip, chunked", method=b"POST"), 501, "unsupported_coding", False),
+    "P3 identity": (get(b"/", b"Transfer-Encoding: identity", method=b"POST"), 501, None, False),
+    "P3 xchunked": (get(b"/", b"Transfer-Encoding: xchunked", method=b"POST"), 501, None, False),
+    "P4 TE on HTTP/1.0": (
+        b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "bad_transfer_encoding", False,
+    ),
+    "P4 TE on HTTP/1.0, Proxy-Connection": (
+        b"POST / HTTP/1.0\r\nHost: a\r\nProxy-Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400, "bad_transfer_encoding", False,
+    ),
+    "P4 HTTP/2.0": (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505, "unsupported_version", False),
+    "P4 HTTP/2.0 keep-alive": (
+        b"GET / HTTP/2.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n", 505, "unsupported_version", False,
+    ),
+    "P4 HTTP/2.0 Proxy-Connection": (
+        b"GET / HTTP/2.0\r\nHost: a\r\nProxy-Connection: keep-alive\r\n\r\n", 505, "unsupported_version", False,
+    ),
+    "P4 HTTP/1.32": (b"GET / HTTP/1.32\r\nHost: a\r\n\r\n", 400, None, False),
+    "P4 the HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, None, False),
+    "P5 no host": (REQUESTS["P5 no host"], 400, "bad_host", False),
+    "P5 two hosts": (get(b"/", b"Host: a.example"), 400, "bad_host", False),
+    "P5 a bad host": (get(b"/", host=b"a@b"), 400, "bad_host", None),
+    "P5 a host with a blank": (get(b"/", host=b"a b"), 400, "bad_host", None),
+    "P5 a host with a slash": (get(b"/", host=b"a/b"), 400, "bad_host", None),
+    "P5 an empty host": (get(b"/", host=b""), 400, "bad_host", None),
+    "P8 bare CR": (b"GET / HTTP/1.1\rHost: a\r\n\r\n", 400, None, False),
+    "P8 bare CR in a value": (get(b"/", b"X-A: 1\rX-B: 2"), 400, None, False),
+    "P8 bare LF": (b"GET / HTTP/1.1\nHost: a\n\n", 400, None, False),
+    "P8 bare LF after a field": (b"GET / HTTP/1.1\r\nHost: a\nX-A: 1\r\n\r\n", 400, None, False),
+    "P8 bare LF at the end": (b"GET / HTTP/1.1\r\nHost: a\r\n\n", 400, None, False),
+    "P8 NUL": (get(b"/", b"X-A: 1\x002"), 400, None, False),
+    "P8 obs-fold": (REQUESTS["P8 obs-fold"], 400, None, False),
+    "P8 a blank before the colon": (get(b"/", b"X-A : 1"), 400, None, False),
+    "P8 a control byte": (get(b"/", b"X-A: \x01"), 400, None, False),
+    "P8 a control byte in the target": (get(b"/\x01"), 400, None, False),
+    "P8 no name": (get(b"/", b": 1"), 400, None, False),
+    "P8 a fold in the first line": (get(b"/", b"X-A 1"), 400, None, False),
+    "P13 CONNECT": (get(b"a.example:443", method=b"CONNECT"), 405, "method_not_allowed", False),
+    "P13 TRACE": (get(b"/", method=b"TRACE"), 405, "method_not_allowed", False),
+    "P13 unknown method": (get(b"/", method=b"FETCH"), 501, "unknown_method", False),
+    "P13 lower case": (get(b"/", method=b"get"), 501, "unknown_method", False),
+    "P13 GET *": (get(b"*"), 400, None, None),
+    "P14 another expectation": (post(b"/", b"x", b"Expect: 200-ok"), 417, "expectation_failed", False),
+    "a fragment": (get(b"/a#b"), 400, None, None),
+    "user info": (get(b"http://u@a.example/"), 400, None, None),
+    "dot segments": (get(b"/a/../b"), 400, "ambiguous_path", True),
+    "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 50, None, None, False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("send", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize(("data", "status", "code", "goes_on"), REFUSED.values(), ids=REFUSED)
+def test_what_is_refused_never_reaches_the_upstream(
+    data: bytes, status: int | None, code: str | None, goes_on: bool | None, send: Way
+) -> None:
+    wire = Wire()
+    send(wire, data)
+    own = answer(wire.got())
+    problem = json.loads(own.body)
+    assert own.status == problem["status"]
+    if status is None:
+        assert own.status in (400, 501)
+    else:
+        assert own.status == status
+    assert own["content-type"] == "application/problem+json"
+    assert own["cache-control"] == "no-store"
+    assert code in (None, problem["code"])
+    assert wire.asked() == b""
+    if goes_on is not None:
+        assert wire.is_open is goes_on
+        assert ("connection" in own) is not goes_on
+
+
+def test_p4_http_0_9_is_closed() -> None:
+    wire = Wire()
+    wire.send(b"GET /\r\n\r\n")
+    assert not wire.is_open
+    assert wire.asked() == b""
+
+
+def test_p13_options_of_the_server_and_what_is_allowed() -> None:
+    wire = Wire()
+    wire.send(get(b"*", method=b"OPTIONS"))
+    own = answer(wire.got())
+    assert own.status == 204
+    assert "GET" in own["allow"]
+    assert "content-length" not in own
+    assert wire.is_open
+    wire.send(get(b"/", method=b"TRACE"))
+    assert "GET" in answer(wire.got())["allow"]
+
+
+def test_after_an_ambiguous_path_the_connection_goes_on() -> None:
+    wire = Wire()
+    wire.send(get(b"/a/../b"))
+    assert answer(wire.got()).status == 400
+    wire.send(get(b"/b"))
+    wire.answer(OK)
+    assert answer(wire.got()).status == 200
+
+
+def test_redirects_and_direct_responses() -> None:
+    moved = Rule(
+        name="moved",
+        matches=(Match(path=PathMatch(value="/moved")),),
+        redirect=Redirect(status=308, scheme="https"),
+        response_headers=HeaderEdit(add=(HeaderValue(name="X-A", value="1"),)),
+    )
+    own = Rule(name="own", respond=DirectResponse(status=503, content_type="text/plain", body="back soon"))
+    wire = Wire(moved, own)
+    wire.send(get(b"/moved/x?y"))
+    found = answer(wire.got())
+    assert (found.status, found["location"], found["x-a"], found.body) == (308, "https://a.example/moved/x?y", "1", b"")
+    wire.send(get(b"/"))
+    found = answer(wire.got())
+    assert (found.status, found["content-type"], found.body) == (503, "text/plain", b"back soon")
+    wire.send(get(b"/", method=b"HEAD"))
+    found = answer(wire.got(), to_head=True)
+    assert (found.status, found["content-length"]) == (503, "9")
+    assert wire.is_open
+    assert wire.asked() == b""
+
+
+def test_no_route_is_404_and_no_document_too() -> None:
+    wire = Wire(Rule(name="r", matches=(Match(path=PathMatch(value="/x")),), backends=(BACKEND,)))
+    wire.send(get(b"/y"))
+    assert json.loads(answer(wire.got()).body)["code"] == "no_route"
+    wire.gateway.live = None
+    wire.send(get(b"/x"))
+    assert answer(wire.got()).status == 404
+
+
+# --- one connection, many requests --------------------------------------------------------------------------------------------------
+
+
+def test_p16_twenty_pipelined_requests_are_answered_in_order() -> None:
+    wire = Wire()
+    wire.send(b"".join(get(b"/%d" % number) for number in range(20)))
+    for number in range(20):
+        assert wire.asked().startswith(b"GET /%d HTTP/1.1\r\n" % number)
+        wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n%02d" % number)
+    assert [own.body for own in answers(wire.got())] == [b"%02d" % number for number in range(20)]
+    assert wire.is_open
+    assert wire.client.transport.is_reading
+
+
+def test_p16_answers_of_our_own_wait_their_turn() -> None:
+    wire = Wire(Rule(name="r", matches=(Match(path=PathMatch(value="/x")),), backends=(BACKEND,)))
+    wire.send(get(b"/x") + get(b"/404") + get(b"/x/../") + get(b"/x"))
+    assert wire.got() == b""
+    wire.answer(OK)
+    wire.answer(OK)
+    assert [own.status for own in answers(wire.got())] == [200, 404, 400, 200]
+    assert wire.is_open
+
+
+def test_p16_a_long_row_of_waiting_requests_needs_no_deep_stack() -> None:
+    wire = Wire(Rule(name="r", matches=(Match(path=PathMatch(value="/x")),), backends=(BACKEND,)))
+    wire.send(get(b"/x") + get(b"/404") * 2_000)
+    wire.answer(OK)
+    assert [own.status for own in answers(wire.got())] == [200] + [404] * 2_000
+    assert wire.is_open
+
+
+def test_p16_bodies_of_waiting_requests_are_kept_for_them() -> None:
+    wire = Wire()
+    wire.send(post(b"/a", b"one") + post(b"/b", b"two") + CHUNKED + b"5\r\nthree\r\n0\r\n\r\n")
+    bodies = []
+    for _ in range(3):
+        bodies.append(wire.asked().partition(b"\r\n\r\n")[2])
+        wire.answer(OK)
+    assert bodies == [b"one", b"two", b"5\r\nthree\r\n0\r\n\r\n"]
+    assert len(answers(wire.got())) == 3
+
+
+def test_p17_after_close_nothing_is_parsed() -> None:
+    wire = Wire()
+    wire.send(get(b"/a", b"Connection: close") + get(b"/evil"))
+    wire.answer(OK)
+    wire.send(get(b"/evil"))
+    own = answer(wire.got())
+    assert (own.status, own["connection"]) == (200, "close")
+    assert b"evil" not in wire.asked()
+    assert not wire.is_open
+
+
+def test_p17_garbage_after_close_is_nobodys() -> None:
+    for garbage in (b"garbage", b"\x00\xff", b"GET", get(b"/evil")):
+        wire = Wire()
+        wire.send(get(b"/a", b"Connection: close"), garbage)
+        wire.answer(OK)
+        assert [own.status for own in answers(wire.got())] == [200]
+        assert not wire.is_open
+
+
+def test_garbage_after_a_request_is_answered_after_it() -> None:
+    wire = Wire()
+    wire.send(get(b"/a") + b"\x00garbage\r\n\r\n")
+    wire.answer(OK)
+    assert [own.status for own in answers(wire.got())][0] == 200
+    assert not wire.is_open
+    assert wire.gateway.stats.refused
+
+
+def test_p15_an_upgraded_connection_goes_on_in_plain_http() -> None:
+    wire = Wire()
+    for number in range(3):
+        wire.send(get(b"/%d" % number, b"Connection: Upgrade", b"Upgrade: websocket"))
+        assert wire.asked().startswith(b"GET /%d " % number)
+        wire.answer(OK)
+        assert answer(wire.got()).status == 200
+    wire.send(get(b"/plain"))
+    assert wire.asked().startswith(b"GET /plain ")
+
+
+def test_p15_the_body_of_an_upgrade_is_no_request() -> None:
+    wire = Wire()
+    evil = get(b"/evil")
+    wire.send(post(b"/a", evil, b"Connection: Upgrade", b"Upgrade: h2c"))
+    asked = wire.asked()
+    assert asked.count(b"x-request-id") == 1
+    assert asked.endswith(evil)
+    wire.answer(OK)
+    assert len(answers(wire.got())) == 1
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_half_a_head_after_a_request_is_not_the_start_of_another(known: bool) -> None:
+    # The segment's border stands where the next bytes look like a request. They are the value of a field.
+    wire = Wire()
+    if known:
+        wire.send(get(b"/first"))
+        wire.answer(OK)
+        wire.got(), wire.asked()
+    wire.send(get(b"/a") + b"POST /b HTTP/1.1\r\nX-A: ")
+    assert wire.asked().startswith(b"GET /a ")
+    wire.answer(OK)
+    wire.send(get(b"/evil"))
+    asked = wire.asked()
+    assert not asked.startswith(b"GET /evil")
+    assert asked.startswith(b"POST /b ")
+    assert header(asked, b"x-a") == [b"GET /evil HTTP/1.1"]
+
+
+def test_what_is_learnt_from_one_client_is_never_told_to_another() -> None:
+    wire = Wire()
+    wire.send(get(b"/a"))
+    wire.answer(OK)
+    wire.asked()
+    mallory, alice = wire.connect("198.51.100.1"), wire.connect("198.51.100.2")
+    wire.send(get(b"/b") + b"GET /c HTTP/1.1\r\nAuthorization: mallory\r\nX-A: ", client=mallory)
+    wire.answer(OK)
+    wire.send(b"GET / HTTP/1.1\r\nHost: a.example\r\nAccept: alice\r\n\r\n", client=mallory)
+    wire.answer(OK)
+    assert b"mallory" in wire.asked()
+    wire.send(get(b"/d", b"Accept: alice"), client=alice)
+    asked = wire.asked()
+    assert header(asked, b"accept") == [b"alice"]
+    assert b"mallory" not in asked
+
+
+def test_known_heads_tell_the_method_target_and_body_of_their_own_request() -> None:
+    wire = Wire()
+    for method, target, body in ((b"PUT", b"/a", b"one"), (b"POST", b"/b?c", b"two"), (b"PUT", b"http://b.example/d", b"six")):
+        data = get(target, b"Content-Length: 3", method=method) + body
+        for _ in range(2):
+            wire.send(data)
+            asked = wire.asked()
+            assert asked.startswith(b"%b %b HTTP/1.1\r\n" % (method, target.removeprefix(b"http://b.example")))
+            assert asked.endswith(b"\r\n\r\n" + body)
+            wire.answer(OK)
+    assert len(answers(wire.got())) == 6
+
+
+def test_a_known_head_with_more_than_its_body_is_two_requests() -> None:
+    wire = Wire()
+    wire.send(post(b"/a", b"one"))
+    wire.answer(OK)
+    wire.asked()
+    wire.send(post(b"/a", b"one") + get(b"/b"))
+    assert wire.asked().endswith(b"\r\n\r\none")
+    wire.answer(OK)
+    assert wire.asked().startswith(b"GET /b ")
+
+
+def test_a_client_that_half_closes_gets_all_it_asked_for() -> None:
+    wire = Wire()
+    wire.send(get(b"/a") + get(b"/b"))
+    wire.half_close()
+    wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1")
+    wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n2")
+    assert [own.body for own in answers(wire.got())] == [b"1", b"2"]
+    assert not wire.is_open
+
+
+def test_a_client_that_half_closes_in_the_middle_of_its_request_is_gone() -> None:
+    wire = Wire()
+    wire.send(post(b"/a", b"hello")[:-1])
+    wire.half_close()
+    assert wire.upstream.transport.is_aborted
+    assert wire.endpoint.active == 0
+
+
+def test_s2_a_client_that_leaves_cancels_the_upstream() -> None:
+    wire = Wire()
+    wire.send(get(b"/a"))
+    assert wire.endpoint.active == 1
+    wire.leave()
+    assert wire.upstream.transport.is_aborted
+    assert (wire.endpoint.active, wire.idle) == (0, 0)
+    assert wire.gateway.stats.of("demo/a", "all").by_method[b"GET"][499] == 1
+
+
+def test_s2_a_client_that_leaves_in_the_middle_of_the_answer_too() -> None:
+    wire = Wire()
+    wire.send(get(b"/a") + get(b"/b"))
+    wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
+    wire.leave()
+    assert wire.upstream.transport.is_aborted
+    assert b"/b" not in wire.asked()
+    wire.answer(b"hello")

@@ -1,0 +1,159 @@
+"""Cross-origin resource sharing: what a page of another origin may ask for, and read (the Fetch standard)."""
+
+from __future__ import annotations
+
+import pytest
+from inferway_fakes.manifests import route, rule, to
+from inferway_fakes.upstream import answer as reply
+
+APP = "https://app.example.com"
+
+
+def sharing(port, cors):
+    """A rule with a CORS filter."""
+    return route(rule(f"filters: [{{type: CORS, cors: {{{cors}}}}}]", to(port)))
+
+
+def preflight(gateway, origin=APP, method="PUT", **headers):
+    """A browser's question beforehand."""
+    return gateway.request("/", "OPTIONS", origin=origin, access_control_request_method=method, **headers)
+
+
+def names(answer):
+    """The CORS fields of an answer."""
+    return {name.lower() for name in answer.headers if name.lower().startswith("access-control-")}
+
+
+def test_a_preflight_is_answered_by_the_gateway(serve, upstream):
+    gateway = serve(
+        sharing(
+            upstream.port,
+            f"allowOrigins: ['{APP}'], allowMethods: [PUT, DELETE], allowHeaders: [x-own, content-type], maxAge: 60",
+        )
+    )
+    answer = preflight(gateway, access_control_request_headers="x-own")
+    assert (answer.status, answer.body) == (204, b"")
+    assert answer.headers["access-control-allow-origin"] == APP
+    assert {part.strip() for part in answer.headers["access-control-allow-methods"].split(",")} >= {"PUT", "DELETE"}
+    assert answer.headers["access-control-allow-headers"].lower() == "x-own, content-type"
+    assert answer.headers["access-control-max-age"] == "60"
+    assert answer.headers["access-control-allow-credentials"] is None
+    assert answer.headers["vary"].lower() == "origin"
+    assert not upstream.seen
+
+
+def test_a_preflight_of_a_foreign_origin_is_told_nothing(serve, upstream):
+    gateway = serve(sharing(upstream.port, f"allowOrigins: ['{APP}']"))
+    assert names(preflight(gateway, "https://evil.test")) == set()
+    assert not upstream.seen
+
+
+def test_the_answer_to_a_page_of_an_allowed_origin_says_so(serve, upstream):
+    gateway = serve(
+        sharing(upstream.port, f"allowOrigins: ['{APP}'], exposeHeaders: [x-own], allowCredentials: true")
+    )
+    answer = gateway.request(origin=APP)
+    assert answer.body == b"ok"
+    assert answer.headers["access-control-allow-origin"] == APP
+    assert answer.headers["access-control-allow-credentials"] == "true"
+    assert answer.headers["access-control-expose-headers"] == "x-own"
+    assert "origin" in answer.headers["vary"].lower()
+    assert upstream.seen[0].header("origin") == APP
+
+
+def test_the_answer_to_another_origin_is_given_and_says_nothing_but_that_it_varies(serve, upstream):
+    gateway = serve(sharing(upstream.port, f"allowOrigins: ['{APP}']"))
+    for headers in ({"origin": "https://evil.test"}, {}):
+        answer = gateway.request(**headers)
+        assert answer.status == 200
+        assert names(answer) == set()
+        assert answer.headers["vary"].lower() == "origin"
+
+
+@pytest.mark.parametrize(
+    ("allowed", "origin", "is_allowed"),
+    [
+        ("https://*.example.com", "https://a.example.com", True),
+        ("https://*.example.com", "https://a.b.example.com", True),
+        ("https://*.example.com", "https://example.com", False),
+        ("https://*.example.com", "http://a.example.com", False),
+        ("https://*.example.com", "https://a.example.com.evil.test", False),
+        ("https://*.example.com", "https://a.example.com:8443", False),
+        ("https://app.example.com:8443", "https://app.example.com:8443", True),
+        ("https://app.example.com:8443", "https://app.example.com", False),
+        ("https://app.example.com", "https://app.example.com.evil.test", False),
+        ("https://app.example.com", "null", False),
+        ("*", "https://anyone.test", True),
+    ],
+)
+def test_origins_are_compared_whole(serve, upstream, allowed, origin, is_allowed):
+    gateway = serve(sharing(upstream.port, f"allowOrigins: ['{allowed}']"))
+    assert ("access-control-allow-origin" in names(gateway.request(origin=origin))) == is_allowed
+    assert ("access-control-allow-origin" in names(preflight(gateway, origin))) == is_allowed
+
+
+def test_a_star_is_told_as_a_star_unless_credentials_are_allowed(serve, upstream):
+    gateway = serve(sharing(upstream.port, "allowOrigins: ['*'], allowMethods: ['*'], allowHeaders: ['*']"))
+    answer = preflight(gateway, access_control_request_headers="x-a, x-b")
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["access-control-allow-methods"] == "*"
+    assert answer.headers["access-control-allow-headers"] == "*"
+
+
+def test_with_credentials_a_star_names_what_was_asked_for(serve, upstream):
+    gateway = serve(
+        sharing(upstream.port, "allowOrigins: ['*'], allowMethods: ['*'], allowHeaders: ['*'], allowCredentials: true")
+    )
+    answer = preflight(gateway, access_control_request_headers="x-a, x-b")
+    assert answer.headers["access-control-allow-origin"] == APP
+    assert answer.headers["access-control-allow-methods"] == "PUT"
+    assert answer.headers["access-control-allow-headers"] == "x-a, x-b"
+    assert answer.headers["access-control-allow-credentials"] == "true"
+    assert gateway.request(origin=APP).headers["access-control-allow-origin"] == APP
+
+
+def test_options_that_is_no_preflight_goes_to_the_upstream(serve, upstream):
+    gateway = serve(sharing(upstream.port, f"allowOrigins: ['{APP}']"))
+    assert gateway.request(method="OPTIONS", origin=APP).status == 200
+    assert [seen.method for seen in upstream.seen] == ["OPTIONS"]
+
+
+def test_what_the_upstream_says_of_sharing_is_not_told_twice(serve, upstream):
+    gateway = serve(sharing(upstream.port, f"allowOrigins: ['{APP}']"))
+    upstream.script = lambda seen: reply(headers={"access-control-allow-origin": "*", "vary": "accept"})
+    answer = gateway.request(origin=APP)
+    assert answer.headers.get_all("access-control-allow-origin") == [APP]
+    assert {part.strip().lower() for part in ", ".join(answer.headers.get_all("vary")).split(",")} == {
+        "accept",
+        "origin",
+    }
+
+
+def test_errors_of_the_gateway_can_be_read_by_the_page_too(serve, upstream):
+    gateway = serve(
+        route(
+            rule(
+                f"filters: [{{type: CORS, cors: {{allowOrigins: ['{APP}']}}}}]",
+                "backendRefs: [{name: nobody, port: 80}]",
+            )
+        )
+    )
+    answer = gateway.request(origin=APP)
+    assert (answer.status, answer.headers["access-control-allow-origin"]) == (500, APP)
+
+
+def test_a_kept_answer_is_given_to_each_origin_with_its_own_fields(serve, upstream):
+    gateway = serve(
+        route(
+            rule(
+                f"filters: [{{type: CORS, cors: {{allowOrigins: ['{APP}', 'https://two.test']}}}}]",
+                "cache: {ttl: 1h}",
+                to(upstream.port),
+            )
+        )
+    )
+    for _ in range(2):
+        for origin in (APP, "https://two.test"):
+            assert gateway.request(origin=origin).headers.get_all("access-control-allow-origin") == [origin]
+        assert names(gateway.request(origin="https://evil.test")) == set()
+        assert names(gateway.request()) == set()
