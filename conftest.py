@@ -50,12 +50,15 @@ class RunningGateway:
     def apply(self, text: str, name: str = "routes.yaml") -> None:
         """Write a file and wait until the gateway has taken it, or refused it."""
         gateway = self.plane.gateway
-        before = (gateway.revision, gateway.stats.config_rejected)
+        live, rejected = gateway.live, gateway.stats.config_rejected
         target = self.directory / name
         part = target.with_suffix(".part")
         part.write_text(textwrap.dedent(text))
         part.rename(target)
-        wait_until(lambda: (gateway.revision, gateway.stats.config_rejected) != before, "a new document, or a refusal")
+        wait_until(
+            lambda: gateway.live is not live or gateway.stats.config_rejected != rejected,
+            "a new document, or a refusal",
+        )
 
     def request(
         self, path: str = "/", method: str = "GET", *, port: int = 0, body: bytes | None = None, **headers: str

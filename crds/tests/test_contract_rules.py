@@ -4,6 +4,7 @@ Each row is an object and the messages (their beginnings) of the rules that it b
 server does: with the defaults of the schema, and with names that CEL keeps for itself written with underscores.
 """
 
+import functools
 from typing import Any
 
 import celpy
@@ -208,8 +209,13 @@ PROGRAMS = {
 }
 
 
+@functools.cache
+def structure(model: type[Written]) -> dict[str, Any]:
+    return structural.of(model)
+
+
 def holds_in_cel(rule: Rule, model: type[Written], written: dict[str, Any]) -> bool:
-    kept = as_kept(written, structural.of(model))
+    kept = as_kept(written, structure(model))
     return bool(PROGRAMS[rule.cel].evaluate({"self": celpy.json_to_cel(kept)}))
 
 

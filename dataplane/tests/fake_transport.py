@@ -183,7 +183,7 @@ class Wire:
     def answer(self, *pieces: bytes) -> None:
         """The upstream answers, piece by piece, on the connection that is in use."""
         own = self.upstream
-        for piece in pieces:
+        for piece in filter(None, pieces):
             if own.transport.is_lost:
                 return
             own.data_received(piece)

@@ -39,6 +39,8 @@ class ClientConnection(asyncio.Protocol):
         "_holds",
         "_is_deaf",
         "_is_head_done",
+        "_is_upgrading",
+        "_upgrade_length",
         "_longest_line",
         "_parser",
         "_receiving",
@@ -77,6 +79,8 @@ class ClientConnection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._target = b""
         self._fields: Fields = []
+        self._is_upgrading = False  # a head with an Upgrade was read, and llhttp has stopped there
+        self._upgrade_length = 0  # of the body after it; -1 = chunked
         self._fed = 0  # bytes since the last message ended, while a head is incomplete
         self._is_head_done = False
         self._longest_line = gateway.settings.max_request_line
@@ -142,12 +146,16 @@ class ClientConnection(asyncio.Protocol):
             self._fed += len(data)
         elif self._receiving is not None:
             self.deadline = self.gateway.coarse_now + self.gateway.settings.body_idle_timeout
+        rest = b""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._continue_without_upgrade(data[upgrade.args[0] :])
+            rest = data[upgrade.args[0] :]
         except httptools.HttpParserError as error:
             self._on_parser_error(error)
+            return
+        if self._is_upgrading:
+            self._continue_without_upgrade(rest)
             return
         if self._fed > self._watched and not self._is_head_done:
             self._check_incomplete()
@@ -177,7 +185,8 @@ class ClientConnection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         # After the head come trailers: parsed and dropped, they never become headers (RFC 9110 6.5.1).
         if not self._is_head_done:
-            self._fields.append((name, value))
+            # llhttp leaves the white space after a value, which is no part of it (RFC 9110 5.5).
+            self._fields.append((name, value.strip(b" \t")))
 
     def on_headers_complete(self) -> None:
         if self._is_head_done:
@@ -206,6 +215,9 @@ class ClientConnection(asyncio.Protocol):
         problem = targets.locate(head, target)
         if method == b"CONNECT" or method == b"TRACE":
             raise _Refusal(problems.METHOD_NOT_ALLOWED)
+        if head.block.has_upgrade and parser.should_upgrade():
+            self._is_upgrading = True
+            self._upgrade_length = -1 if head.block.is_chunked else max(head.block.content_length, 0)
         if self._segment is not None:
             memo.learn_request(self._segment, method, head.block)
             self._segment = None
@@ -227,6 +239,8 @@ class ClientConnection(asyncio.Protocol):
             self._receiving.on_request_body(data)
 
     def on_message_complete(self) -> None:
+        if self._is_upgrading:
+            return  # llhttp ends the message with its head; the body is still to come
         exchange, self._receiving = self._receiving, None
         self._is_head_done = False
         self._fed = 0
@@ -387,15 +401,10 @@ class ClientConnection(asyncio.Protocol):
         A fresh parser is primed with a head of the same framing (whose callbacks are ignored, because the head is
         done), and reads on from there.
         """
-        exchange = self._receiving
-        if exchange is None:
-            return
-        head = exchange.head
-        framing = (
-            b"transfer-encoding: chunked"
-            if head.block.is_chunked
-            else b"content-length: %d" % max(head.block.content_length, 0)
-        )
+        self._is_upgrading = False
+        framing = b"content-length: %d" % self._upgrade_length
+        if self._upgrade_length < 0:
+            framing = b"transfer-encoding: chunked"
         self._parser = httptools.HttpRequestParser(self)
         self._parser.feed_data(b"POST / HTTP/1.1\r\nhost: x\r\n%b\r\n\r\n" % framing)
         if rest:

@@ -328,7 +328,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.is_head_done:
-            self.fields.append((name, value))
+            self.fields.append((name, value.strip(b" \t")))
 
     def on_headers_complete(self) -> None:
         receiver = self.receiver
@@ -340,10 +340,13 @@ class UpstreamConnection(asyncio.Protocol):
         if status < 200:
             self.fields = []
             self.head_bytes = 0
+            self._segment = None  # it begins with this head, not with the answer's
             if status == 101:
                 raise ValueError("no upgrade was asked for")
             receiver.on_informational(status, fields)
             return
+        if status > 599:
+            raise ValueError("no such status class")
         head = read_response(status, fields, parser.should_keep_alive())
         if head is None:
             raise ValueError("the framing has two readings")

@@ -94,13 +94,14 @@ class Upstream:
         ready.set()
         await self._stop.wait()
         server.close()
+        await _turns()  # a connection that was just accepted becomes a task first
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        # What a peer never read would keep its transport open for ever; one turn of the loop closes it.
+        # What a peer never read would keep its transport open for ever.
         for writer in self._writers:
             writer.transport.abort()
-        await asyncio.sleep(0)
+        await _turns()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
@@ -127,6 +128,12 @@ class Upstream:
         finally:
             self.open_connections -= 1
             writer.close()
+
+
+async def _turns() -> None:
+    """Let the loop do what it has begun."""
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 async def _requests(reader: asyncio.StreamReader, number: int) -> AsyncIterator[Seen]:

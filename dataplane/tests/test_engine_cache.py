@@ -1,0 +1,229 @@
+"""The cache as a client sees it."""
+
+import pytest
+from fake_transport import BACKEND, Answer, Wire, answer, answers, get, post
+from inferway_contract.document import Cache, Cors, HeaderEdit, HeaderValue, Limit, Policy, Rule
+
+CACHED = Rule(name="cached", backends=(BACKEND,), cache=Cache(ttl=60_000))
+
+
+def ok(body: bytes = b"hello", *fields: bytes) -> bytes:
+    return b"\r\n".join([b"HTTP/1.1 200 OK", *fields, b"Content-Length: %d" % len(body), b"", body])
+
+
+def ask(wire: Wire, request: bytes, reply: bytes | None, *, to_head: bool = False) -> Answer:
+    """One request, and the upstream's answer to it; None = the upstream must not be asked."""
+    wire.send(request)
+    asked = wire.asked()
+    assert bool(asked) is (reply is not None), asked
+    if reply is not None:
+        wire.answer(reply)
+    return answer(wire.got(), to_head=to_head)
+
+
+def test_a_hit_says_so_and_how_old_it_is() -> None:
+    wire = Wire(CACHED)
+    reply = ok(b"hello", b"Date: Mon, 01 Jan 2024 00:00:00 GMT", b"ETag: x", b"Age: 7", b"Cache-Control: max-age=30")
+    first = ask(wire, get(b"/a"), reply)
+    assert (first["x-cache"], first["age"], first.body) == ("MISS", "7", b"hello")
+    (exchange_key,) = wire.gateway.store._entries
+    stored = wire.gateway.store._entries[exchange_key]
+    stored.received -= 5  # type: ignore[union-attr]
+    hit = ask(wire, get(b"/a"), None)
+    assert (hit.status, hit["x-cache"], hit["age"], hit.body) == (200, "HIT", "12", b"hello")
+    assert (hit["date"], hit["etag"]) == ("Mon, 01 Jan 2024 00:00:00 GMT", "x")
+    assert hit["x-request-id"] != first["x-request-id"]
+    assert wire.is_open
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        ok(),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ],
+    ids=["chunked", "with a length", "empty"],
+)
+def test_a_hit_has_a_length(reply: bytes) -> None:
+    wire = Wire(CACHED)
+    first = ask(wire, get(b"/a"), reply)
+    hit = ask(wire, get(b"/a"), None)
+    assert (hit.body, hit["content-length"]) == (first.body, str(len(first.body)))
+
+
+def test_an_answer_without_length_is_stored_when_it_ended() -> None:
+    wire = Wire(CACHED)
+    wire.send(get(b"/a"))
+    wire.answer(b"HTTP/1.1 200 OK\r\n\r\nhello")
+    wire.upstream_closes()
+    assert answer(wire.got()).body == b"hello"
+    assert wire.asked().count(b"GET /a ") == 1
+    assert ask(wire, get(b"/a"), None).body == b"hello"
+
+
+def test_head_is_answered_from_get_and_never_the_other_way() -> None:
+    wire = Wire(CACHED)
+    first = ask(wire, get(b"/a", method=b"HEAD"), b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", to_head=True)
+    assert first["x-cache"] == "MISS"
+    assert ask(wire, get(b"/a"), ok()).body == b"hello"
+    head = ask(wire, get(b"/a", method=b"HEAD"), None, to_head=True)
+    assert (head["x-cache"], head["content-length"]) == ("HIT", "5")
+    assert ask(wire, get(b"/a"), None).body == b"hello"
+
+
+NOT_STORED = {
+    "Set-Cookie (C3)": ok(b"x", b"Set-Cookie: a=1"),
+    "no-store": ok(b"x", b"Cache-Control: no-store"),
+    "private": ok(b"x", b"Cache-Control: private"),
+    "Vary: * (C10)": ok(b"x", b"Vary: *"),
+    "a status": b"HTTP/1.1 302 Found\r\nContent-Length: 1\r\n\r\nx",
+    "partial content": b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-0/5\r\nContent-Length: 1\r\n\r\nx",
+    "too large, declared (C9)": ok(b"x" * 2_000),
+    "too large, chunked (C9)": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n%b\r\n0\r\n\r\n"
+    % (b"x" * 2_000),
+}
+
+
+@pytest.mark.parametrize("reply", NOT_STORED.values(), ids=NOT_STORED)
+def test_what_is_not_stored(reply: bytes) -> None:
+    wire = Wire(Rule(name="cached", backends=(BACKEND,), cache=Cache(ttl=60_000, max_body=1_000)))
+    for _ in range(2):
+        assert ask(wire, get(b"/a"), reply)["x-cache"] == "MISS"
+    assert len(wire.gateway.store) == 0
+
+
+PARTS = {
+    "a length": b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello",
+    "chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+}
+
+
+@pytest.mark.parametrize("who", ["upstream", "client"])
+@pytest.mark.parametrize("data", PARTS.values(), ids=PARTS)
+def test_c4_a_part_is_never_stored(data: bytes, who: str) -> None:
+    wire = Wire(CACHED)
+    wire.send(get(b"/a"))
+    wire.answer(data)
+    if who == "upstream":
+        wire.upstream_closes()
+        assert wire.was_aborted
+    else:
+        wire.leave()
+    assert len(wire.gateway.store) == 0
+
+
+BYPASSES = {
+    "POST": (post(b"/a", b"x"), "method"),
+    "a GET with a body": (get(b"/a", b"Content-Length: 1") + b"x", "body"),
+    "no-store": (get(b"/a", b"Cache-Control: no-store"), "request"),
+}
+
+
+@pytest.mark.parametrize(("request_", "reason"), BYPASSES.values(), ids=BYPASSES)
+def test_what_goes_past_the_cache(request_: bytes, reason: str) -> None:
+    wire = Wire(CACHED)
+    ask(wire, get(b"/a"), ok())
+    assert ask(wire, request_, ok(b"other"))["x-cache"] == "BYPASS"
+    assert ask(wire, get(b"/a"), None).body == b"hello"
+    assert wire.gateway.stats.of("demo/a", "cached").bypasses == {reason: 1}
+
+
+def test_no_cache_asks_the_upstream_and_stores_its_answer() -> None:
+    wire = Wire(CACHED)
+    ask(wire, get(b"/a"), ok(b"old"))
+    assert ask(wire, get(b"/a", b"Cache-Control: no-cache"), ok(b"new"))["x-cache"] == "MISS"
+    assert ask(wire, get(b"/a"), None).body == b"new"
+
+
+def test_c2_credentials_are_not_shared() -> None:
+    wire = Wire(CACHED)
+    ask(wire, get(b"/a", b"Cookie: a"), ok(b"a"))
+    assert ask(wire, get(b"/a"), ok(b"anonymous")).body == b"anonymous"
+    assert ask(wire, get(b"/a", b"Cookie: b"), ok(b"b")).body == b"b"
+    assert ask(wire, get(b"/a", b"Cookie: a"), None).body == b"a"
+    ask(wire, get(b"/b", b"Authorization: a"), ok(b"a"))
+    ask(wire, get(b"/b", b"Authorization: a"), ok(b"a"))  # RFC 9111 3.5: not stored at all
+
+
+def test_the_port_of_the_host_is_part_of_the_key() -> None:
+    wire = Wire(CACHED)
+    ask(wire, get(b"/a", host=b"a.example:666"), ok(b"links to :666"))
+    assert ask(wire, get(b"/a", host=b"a.example"), ok(b"plain")).body == b"plain"
+
+
+def test_vary_keeps_variants_apart() -> None:
+    wire = Wire(CACHED)
+    vary = b"Vary: Accept-Language"
+    for language in (b"de", b"en"):
+        ask(wire, get(b"/a", b"Accept-Language: " + language), ok(language, vary))
+    assert ask(wire, get(b"/a"), ok(b"none", vary)).body == b"none"
+    for language in (b"de", b"en"):
+        assert ask(wire, get(b"/a", b"accept-language: " + language), None).body == language
+    assert ask(wire, get(b"/a"), None).body == b"none"
+
+
+def test_a_hit_has_the_cors_fields_of_its_own_request() -> None:
+    cors = Cors(allow_origins=("https://a.example", "https://b.example"))
+    wire = Wire(Rule(name="cached", backends=(BACKEND,), cache=Cache(ttl=60_000), cors=cors))
+    ask(wire, get(b"/x", b"Origin: https://a.example"), ok())
+    for origin in ("https://a.example", "https://b.example"):
+        wire.send(get(b"/x", b"Origin: " + origin.encode()))
+        if wire.asked():
+            wire.answer(ok())
+        assert answer(wire.got()).all("access-control-allow-origin") == [origin]
+    wire.send(get(b"/x"))
+    if wire.asked():
+        wire.answer(ok())
+    assert "access-control-allow-origin" not in answer(wire.got())
+
+
+def test_a_hit_does_not_repeat_the_request_id_of_another() -> None:
+    wire = Wire(CACHED)
+    ask(wire, get(b"/a"), ok(b"x", b"X-Request-Id: of-the-first-request"))
+    assert len(ask(wire, get(b"/a"), None).all("x-request-id")) == 1
+
+
+def test_edited_fields_are_edited_in_a_hit_too() -> None:
+    edit = HeaderEdit(set=(HeaderValue(name="X-A", value="1"),), remove=("x-b",))
+    wire = Wire(Rule(name="cached", backends=(BACKEND,), cache=Cache(ttl=60_000), response_headers=edit))
+    ask(wire, get(b"/a"), ok(b"x", b"X-A: 0", b"X-B: 0"))
+    hit = ask(wire, get(b"/a"), None)
+    assert (hit.all("x-a"), hit.all("x-b")) == (["1"], [])
+
+
+def test_a_hit_is_limited_and_tells_its_own_level() -> None:
+    limit = Limit(name="l", requests=1, per=60_000, burst=2)
+    wire = Wire(
+        Rule(name="cached", backends=(BACKEND,), cache=Cache(ttl=60_000), policies=("demo/p",)),
+        policies=(Policy(id="demo/p", limits=(limit,)),),
+    )
+    assert ask(wire, get(b"/a"), ok())["ratelimit"] == '"l";r=1;t=0'
+    assert ask(wire, get(b"/a"), None).all("ratelimit") == ['"l";r=0;t=60']
+    assert ask(wire, get(b"/a"), None).status == 429
+
+
+def test_pipelined_hits_and_misses_stay_in_order() -> None:
+    wire = Wire(CACHED)
+    ask(wire, get(b"/hit"), ok(b"hit"))
+    wire.send(get(b"/miss") + get(b"/hit") * 3 + get(b"/other"))
+    wire.answer(ok(b"miss"))
+    wire.answer(ok(b"other"))
+    assert [own.body for own in answers(wire.got())] == [b"miss", b"hit", b"hit", b"hit", b"other"]
+
+
+def test_conditions_and_ranges_get_a_whole_fresh_answer_or_the_upstreams() -> None:
+    wire = Wire(CACHED)
+    not_modified = b"HTTP/1.1 304 Not Modified\r\nETag: x\r\n\r\n"
+    assert ask(wire, get(b"/a", b"If-None-Match: x"), not_modified).status == 304
+    assert ask(wire, get(b"/a"), ok()).body == b"hello"  # a 304 was not stored for it
+
+
+def test_hits_and_misses_are_counted() -> None:
+    wire = Wire(CACHED)
+    ask(wire, get(b"/a"), ok())
+    ask(wire, get(b"/a"), None)
+    ask(wire, get(b"/a"), None)
+    stats = wire.gateway.stats.of("demo/a", "cached")
+    assert (stats.misses, stats.fresh_hits) == (1, 2)
+    assert stats.by_method[b"GET"][200] == 3

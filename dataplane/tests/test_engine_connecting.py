@@ -1,0 +1,234 @@
+"""What needs a running loop: new connections, resending, and clients that leave while one is made."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from fake_transport import OK, Transport, Wire, answer, get, post
+from inferway_dataplane.core import problems
+from inferway_dataplane.engine.upstream import ConnectFailed, Endpoint, UpstreamConnection
+
+
+class Dialler:
+    """Takes the place of `Endpoint.connect`: a test says when it succeeds, or with what it fails."""
+
+    def __init__(self, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.wire = wire
+        self.answers: asyncio.Queue[problems.Problem | None] = asyncio.Queue()
+        self.within: list[float] = []
+        monkeypatch.setattr(Endpoint, "connect", self._connect_of())
+
+    def _connect_of(self) -> Callable[..., Awaitable[UpstreamConnection]]:
+        async def connect(endpoint: Endpoint, within: float) -> UpstreamConnection:
+            self.within.append(within)
+            problem = await self.answers.get()
+            if problem is not None:
+                raise ConnectFailed(problem)
+            made = UpstreamConnection(endpoint)
+            made.connection_made(Transport())
+            self.wire.upstreams.append(made)
+            return made
+
+        return connect
+
+    async def succeed(self) -> None:
+        await self.end(None)
+
+    async def end(self, problem: problems.Problem | None) -> None:
+        self.answers.put_nowait(problem)
+        await self.turn()
+
+    async def turn(self) -> None:
+        """Let everything that is ready run."""
+        for _ in range(10):
+            await asyncio.sleep(0)
+        self.wire.settle()
+
+
+def run(test: Callable[[Wire, Dialler], Awaitable[None]], monkeypatch: pytest.MonkeyPatch, **settings: Any) -> None:
+    async def main() -> None:
+        wire = Wire(**{"idle": 0, **settings})
+        await test(wire, Dialler(wire, monkeypatch))
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        assert not others  # S2: nothing is left behind
+
+    asyncio.run(main())
+
+
+def test_a_request_waits_for_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(wire: Wire, dialler: Dialler) -> None:
+        wire.send(get(b"/a"))
+        await dialler.turn()
+        assert (wire.asked(), wire.got()) == (b"", b"")
+        await dialler.succeed()
+        assert wire.asked().startswith(b"GET /a ")
+        wire.answer(OK)
+        assert answer(wire.got()).status == 200
+        assert wire.idle == 1
+        assert 0 < dialler.within[0] <= 2.0
+
+    run(test, monkeypatch)
+
+
+def test_a_body_waits_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(wire: Wire, dialler: Dialler) -> None:
+        wire.send(post(b"/a", b"hello"), get(b"/b"))
+        await dialler.turn()
+        await dialler.succeed()
+        assert wire.asked().endswith(b"\r\n\r\nhello")
+        wire.answer(OK)
+        assert wire.asked().startswith(b"GET /b ")
+
+    run(test, monkeypatch)
+
+
+def test_a_chunked_body_waits_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(wire: Wire, dialler: Dialler) -> None:
+        wire.send(get(b"/a", b"Transfer-Encoding: chunked", method=b"POST"), b"5\r\nhello\r\n", b"0\r\n\r\n")
+        await dialler.turn()
+        await dialler.succeed()
+        assert wire.asked().endswith(b"\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+        wire.answer(OK)
+
+    run(test, monkeypatch)
+
+
+def test_a_large_body_holds_its_client_until_there_is_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(wire: Wire, dialler: Dialler) -> None:
+        wire.send(post(b"/a", b"x" * 100_000)[:-1])
+        await dialler.turn()
+        assert not wire.client.transport.is_reading
+        await dialler.succeed()
+        assert wire.client.transport.is_reading
+        wire.send(b"x")
+        assert len(wire.asked().partition(b"\r\n\r\n")[2]) == 100_000
+        wire.answer(OK)
+
+    run(test, monkeypatch)
+
+
+FAILURES = [
+    (problems.CONNECT_FAILED, 502),
+    (problems.DNS_FAILED, 502),
+    (problems.TLS_FAILED, 502),
+    (problems.ADDRESS_REFUSED, 502),
+    (problems.CONNECT_TIMEOUT, 504),
+]
+
+
+@pytest.mark.parametrize(("problem", "status"), FAILURES, ids=[problem.code for problem, _ in FAILURES])
+def test_u1_a_connection_that_cannot_be_made(
+    problem: problems.Problem, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(wire: Wire, dialler: Dialler) -> None:
+        wire.send(get(b"/a"))
+        await dialler.turn()
+        await dialler.end(problem)
+        own = answer(wire.got())
+        assert (own.status, json.loads(own.body)["code"]) == (status, problem.code)
+        assert wire.is_open
+        assert wire.gateway.stats.of("demo/a", "all").upstream_errors == {problem.code: 1}
+        wire.send(get(b"/b"))
+        await dialler.turn()
+        await dialler.succeed()
+        assert wire.asked().startswith(b"GET /b ")
+        wire.answer(OK)
+
+    run(test, monkeypatch)
+
+
+def test_s2_a_client_that_leaves_ends_the_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(wire: Wire, dialler: Dialler) -> None:
+        wire.send(get(b"/a"))
+        await dialler.turn()
+        wire.leave()
+        await dialler.turn()
+        assert wire.endpoint.active == 0
+        assert not wire.gateway.connections
+
+    run(test, monkeypatch)
+
+
+def test_a_body_that_grows_too_large_ends_the_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(wire: Wire, dialler: Dialler) -> None:
+        wire.send(get(b"/a", b"Transfer-Encoding: chunked", method=b"POST"))
+        await dialler.turn()
+        piece = b"%x\r\n%b\r\n" % (1 << 20, b"x" * (1 << 20))
+        wire.send(*[piece] * 11)
+        await dialler.turn()
+        assert answer(wire.got()).status == 413
+
+    run(test, monkeypatch)
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"])
+def test_u3_a_reused_connection_that_died_unseen_is_replaced_once(
+    method: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(wire: Wire, dialler: Dialler) -> None:
+        wire.send(get(b"/a"))
+        wire.answer(OK)
+        wire.got(), wire.asked()
+        wire.send(get(b"/b", method=method))
+        wire.upstream_closes()
+        await dialler.turn()
+        assert wire.got() == b""
+        await dialler.succeed()
+        assert wire.asked().count(b"%b /b " % method) == 2
+        wire.upstream_closes()
+        assert answer(wire.got(), to_head=method == b"HEAD").status == 502
+        await dialler.turn()
+
+    run(test, monkeypatch, idle=1)
+
+
+@pytest.mark.parametrize("part", [b"H", b"HTTP/1.1 200 OK\r\n"])
+def test_u3_not_when_it_has_answered_a_byte(part: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(wire: Wire, dialler: Dialler) -> None:
+        wire.send(get(b"/a"))
+        wire.answer(OK)
+        wire.got(), wire.asked()
+        wire.send(get(b"/b"))
+        wire.answer(part)
+        wire.upstream_closes()
+        await dialler.turn()
+        assert answer(wire.got()).status == 502
+        assert not dialler.within
+
+    run(test, monkeypatch, idle=1)
+
+
+@pytest.mark.parametrize("request_", [get(b"/b", method=b"POST"), get(b"/b", method=b"PATCH"), post(b"/b", b"x")])
+def test_u3_not_for_what_does_harm_twice(request_: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(wire: Wire, dialler: Dialler) -> None:
+        wire.send(get(b"/a"))
+        wire.answer(OK)
+        wire.got(), wire.asked()
+        wire.send(request_)
+        wire.upstream_closes()
+        await dialler.turn()
+        assert answer(wire.got()).status == 502
+        assert not dialler.within
+
+    run(test, monkeypatch, idle=1)
+
+
+def test_x1_the_address_that_is_really_connected_to_is_checked() -> None:
+    async def main() -> None:
+        for host, policy, code in (
+            ("169.254.169.254", "Standalone", "address_refused"),
+            ("127.0.0.1", "Cluster", "address_refused"),
+            ("::ffff:127.0.0.1", "Cluster", "address_refused"),
+            ("localhost", "Cluster", "address_refused"),
+            ("127.0.0.1", "Standalone", "connect_failed"),
+        ):
+            wire = Wire(idle=0)
+            wire.gateway.pools.address_policy = policy  # type: ignore[assignment]
+            endpoint = wire.gateway.pools.endpoint(host, 1, tls=False, is_name=host == "localhost")
+            with pytest.raises(ConnectFailed) as caught:
+                await endpoint.connect(5.0)
+            assert caught.value.problem.code == code, host
+
+    asyncio.run(main())

@@ -1,0 +1,169 @@
+"""Changes of the files while it serves: soon visible, whole or not at all, and never felt by a request."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from time import monotonic
+
+import pytest
+from inferway_fakes.manifests import resources, route, rule, says, to
+from inferway_fakes.waiting import wait_until
+
+
+def debug(gateway):
+    """What the gateway says of its configuration."""
+    return json.loads(gateway.request("/debug/config", port=gateway.admin_port).body)
+
+
+def test_a_change_is_served_within_a_second(serve):
+    gateway = serve(route(rule(says("one"))))
+    revision = debug(gateway)["revision"]
+    started = monotonic()
+    (gateway.directory / "routes.yaml").write_text(route(rule(says("two"))))
+    wait_until(lambda: gateway.request().body == b"two", "the change to be served", 1.0)
+    assert monotonic() - started < 1.0
+    assert debug(gateway)["revision"] != revision
+
+
+def test_routes_of_new_files_come_and_those_of_removed_files_go(serve):
+    gateway = serve(route(rule("matches: [{path: {value: /a}}]", says("a"))))
+    assert gateway.request("/b").status == 404
+    gateway.apply(route(rule("matches: [{path: {value: /b}}]", says("b")), name="second"), "second.yaml")
+    assert gateway.request("/a").body == b"a"
+    assert gateway.request("/b").body == b"b"
+    (gateway.directory / "second.yaml").unlink()
+    wait_until(lambda: gateway.request("/b").status == 404, "the route to go", 1.0)
+    assert gateway.request("/a").body == b"a"
+
+
+BROKEN = {
+    "no YAML": ("apiVersion: [", "routes.yaml:"),
+    "an unknown field": (route(rule(says("two"), "matchez: []")), "routes.yaml:7: "),
+    "a wrong type": (route(rule("matches: [{method: 7}]", says("two"))), "routes.yaml:"),
+    "the same object twice": (resources(route(rule(says("a"))), route(rule(says("b")))), "routes.yaml:"),
+    "nothing at all": ("", "no GatewayRoute found"),
+    "a tab": ("a:\n\tb: 1\n", "routes.yaml:2"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_what_is_broken_is_refused_as_a_whole_and_the_last_good_one_serves_on(serve, what):
+    text, place = BROKEN[what]
+    gateway = serve(route(rule(says("one"))))
+    before = debug(gateway)
+    gateway.apply(text)
+    after = debug(gateway)
+    assert place in after["lastError"]
+    assert (after["revision"], after["document"]) == (before["revision"], before["document"])
+    assert gateway.metric("config_rejected_total") == 1
+    assert gateway.request().body == b"one"
+    assert gateway.request("/readyz", port=gateway.admin_port).status == 200
+
+
+def test_a_file_with_one_bad_object_changes_nothing_of_the_good_ones_either(serve):
+    gateway = serve(route(rule("matches: [{path: {value: /a}}]", says("one"))))
+    gateway.apply(
+        resources(route(rule("matches: [{path: {value: /a}}]", says("two"))), route(rule("typo: 1"), name="bad"))
+    )
+    assert gateway.request("/a").body == b"one"
+
+
+def test_a_mended_file_is_served_and_the_error_is_gone(serve):
+    gateway = serve(route(rule(says("one"))))
+    gateway.apply("apiVersion: [")
+    assert debug(gateway)["lastError"]
+    gateway.apply(route(rule(says("two"))))
+    assert gateway.request().body == b"two"
+    assert debug(gateway)["lastError"] == ""
+
+
+def test_an_error_that_is_taken_back_is_gone_too(serve):
+    gateway = serve(route(rule(says("one"))))
+    gateway.apply("apiVersion: [")
+    assert debug(gateway)["lastError"]
+    gateway.apply(route(rule(says("one"))))  # as it was
+    assert debug(gateway)["lastError"] == ""
+
+
+def test_a_file_that_is_only_touched_changes_nothing(serve):
+    text = route(rule(says("one")))
+    gateway = serve(text)
+    live = gateway.plane.gateway.live
+    (gateway.directory / "routes.yaml").write_text(text)
+    gateway.apply(route(rule("matches: [{path: {value: /b}}]", says("b")), name="b"), "b.yaml")
+    # The second change came after the first was looked at, and there was one new document for both.
+    assert gateway.plane.gateway.live is not live
+    assert gateway.metric("config_rejected_total") == 0
+    assert gateway.request().body == b"one"
+
+
+def test_a_request_in_flight_ends_by_the_rules_it_began_with(serve, upstream):
+    gateway = serve(route(rule(to(upstream.port))))
+    release = threading.Event()
+
+    def script(seen):
+        assert release.wait(10)
+        return [b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nold"]
+
+    upstream.script = script
+    answers = []
+    client = threading.Thread(target=lambda: answers.append(gateway.request("/slow")))
+    client.start()
+    wait_until(lambda: upstream.seen, "the request to be in flight")
+    gateway.apply(route(rule(says("new"))))
+    assert gateway.request().body == b"new"
+    release.set()
+    client.join(10)
+    assert [answer.body for answer in answers] == [b"old"]
+
+
+def test_a_hundred_reloads_under_load_fail_no_request(serve, upstream, monkeypatch):
+    monkeypatch.setattr("inferway_cli.directory.INTERVAL", 0.01)
+    monkeypatch.setattr("inferway_cli.directory.SETTLE", 0.005)
+    monkeypatch.setattr("inferway_cli.directory._SHARE", 1.0)
+
+    def numbered(number):
+        header = f"{{set: [{{name: x-number, value: '{number}'}}]}}"
+        return route(
+            rule(
+                f"filters: [{{type: ResponseHeaderModifier, responseHeaderModifier: {header}}}]",
+                to(upstream.port),
+            )
+        )
+
+    gateway = serve(numbered(0))
+    ended = threading.Event()
+    failures: list[object] = []
+    numbers: set[str] = set()
+
+    def load():
+        connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+        try:
+            while not ended.is_set():
+                connection.request("GET", "/")
+                answer = connection.getresponse()
+                numbers.add(answer.headers["x-number"])
+                if (answer.status, answer.read()) != (200, b"ok"):
+                    failures.append(answer.status)
+        except Exception as error:
+            failures.append(error)
+        finally:
+            connection.close()
+
+    clients = [threading.Thread(target=load) for _ in range(4)]
+    for client in clients:
+        client.start()
+    try:
+        for number in range(1, 101):
+            gateway.apply(numbered(number))
+    finally:
+        ended.set()
+        for client in clients:
+            client.join(10)
+    assert not failures
+    assert len(numbers) > 50  # the load did see the changes
+    assert gateway.request().headers["x-number"] == "100"
+    assert gateway.metric("http_requests_total", code="200") > 100
+    assert gateway.metric("http_requests_total") == gateway.metric("http_requests_total", code="200")
