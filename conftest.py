@@ -15,11 +15,13 @@ from pathlib import Path
 
 import pytest
 import uvloop
+
 from inferway_cli.directory import DirectorySource
 from inferway_dataplane.main import DataPlane
 from inferway_dataplane.settings import Settings
 from inferway_fakes.upstream import Upstream
 from inferway_fakes.waiting import DEADLINE, wait_until
+
 
 @dataclass
 class Answer:

@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import Annotated, Any
 
 import typer
+
 from inferway_contract.document import (
     Backend,
     Cache,

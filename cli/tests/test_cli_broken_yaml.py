@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from inferway_cli.main import app
 from typer.testing import CliRunner
+
+from inferway_cli.main import app
 
 ROUTE = """\
 apiVersion: inferway.dev/v1alpha1

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer import BadParameter
+from typer.testing import CliRunner
+
 from inferway_cli import compiling, files, manifests, serving, tables
 from inferway_cli.main import app
 from inferway_contract import __version__
 from inferway_dataplane.settings import Settings
-from typer import BadParameter
-from typer.testing import CliRunner
 
 INFERWAY = [sys.executable, "-c", "from inferway_cli.main import run; run()"]
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+
 from inferway_cli import compiling, directory
 from inferway_cli.directory import Broken, DirectorySource
 from inferway_cli.manifests import File

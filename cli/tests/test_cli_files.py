@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from inferway_cli import files
 from inferway_cli.files import Folder
 from inferway_cli.manifests import File

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from inferway_cli import compiling, composition, construction, kinds, manifests, nodes
 from inferway_cli.mistakes import report
 

@@ -8,9 +8,10 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
+
 from inferway_contract import complaints, resources, structural, values
 from inferway_contract.complaints import Complaint, dotted
-from pydantic import ValidationError
 
 HERE = Path(__file__).parent
 MISTAKES = yaml.safe_load((HERE / "mistakes.yaml").read_text(encoding="utf-8"))

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from inferway_contract import resources
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.yaml"))

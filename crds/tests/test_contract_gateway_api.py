@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
+
 from inferway_contract import complaints
 from inferway_contract.resources.route import GatewayRouteSpec, RouteRule
-from pydantic import ValidationError
 
 PASTED = sorted((Path(__file__).parent / "gateway_api_rules").glob("*.yaml"))
 

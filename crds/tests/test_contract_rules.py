@@ -10,6 +10,7 @@ from typing import Any
 import celpy
 import pytest
 from celpy.celtypes import StringType
+
 from inferway_contract import structural
 from inferway_contract.resources import GatewayRouteSpec, RateLimitPolicySpec, backends, cache, filters, matches, policy
 from inferway_contract.resources.base import Rule, Written

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from inferway_contract import resources, schema, structural
 from inferway_contract.resources.base import Written
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from inferway_dataplane.core.balancing import Weighted, least_loaded
 
 JUST_BELOW_1 = math.nextafter(1.0, 0.0)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from inferway_contract.document import Cache
 from inferway_dataplane.core import caching, heads, targets
 from inferway_dataplane.core.caching import CacheRules

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from inferway_contract.document import Cors
 from inferway_dataplane.core import heads
 from inferway_dataplane.core.cors import CorsRules

@@ -1,6 +1,7 @@
 """Request and response heads: kinds of fields, what is refused, what a connection may do."""
 
 import pytest
+
 from inferway_dataplane.core import heads, problems
 from inferway_dataplane.core.heads import FieldBlock, RequestHead, ResponseHead
 from inferway_dataplane.core.problems import Problem

@@ -5,6 +5,7 @@ from ipaddress import ip_address
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from inferway_dataplane.core import identity
 from inferway_dataplane.core.identity import TrustedProxies
 

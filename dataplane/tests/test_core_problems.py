@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+
 from inferway_dataplane.core import addresses, problems
 from inferway_dataplane.core.problems import Problem
 

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from inferway_contract.document import HeaderEdit, HeaderValue, NewPath, Redirect
 from inferway_dataplane.core import heads, rewriting, targets
 from inferway_dataplane.core.edits import Edits

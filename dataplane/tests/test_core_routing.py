@@ -7,6 +7,7 @@ import pytest
 import re2
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from inferway_contract.document import Match, PathMatch, ValueMatch
 from inferway_dataplane.core import heads, targets
 from inferway_dataplane.core.heads import RequestHead

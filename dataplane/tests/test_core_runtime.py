@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import re2
+
 from inferway_contract.document import (
     Backend,
     Cache,

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from inferway_contract.paths import AmbiguousPath, match_path
 from inferway_dataplane.core import heads, targets
 from inferway_dataplane.core.heads import RequestHead
@@ -180,12 +181,17 @@ def test_no_decoding_invents_a_separator(raw: bytes) -> None:
 
 
 @given(paths)
-def test_the_match_path_of_a_match_path_is_itself_but_for_percent_signs(raw: bytes) -> None:
+def test_the_match_path_of_a_match_path_is_itself_but_for_other_percent_signs(raw: bytes) -> None:
     try:
         matched = match_path(raw)
     except AmbiguousPath:
         return
-    if b"%25" not in raw:
+    rest = matched
+    for kept in (b"%2F", b"%5C", b"%00"):
+        rest = rest.replace(kept, b"")
+    if (
+        b"%" not in rest
+    ):  # a sign that was escaped, or was none of an escape, may become one: decoded once is decoded once
         assert match_path(matched) == matched
 
 

@@ -4,6 +4,7 @@ import http_sf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from inferway_dataplane.core.limits import Bucket, judge
 from inferway_dataplane.core.telling import Style, Telling, window
 
@@ -130,7 +131,7 @@ def test_the_window_is_what_an_empty_bucket_takes_to_fill(requests: int, per: fl
 
 
 @given(
-    st.integers(1, 5000), st.sampled_from([0.001, 1.0, 60.0, 3600.0]), st.integers(1, 500), st.integers(0, 20),
+    st.integers(1, 5000), st.sampled_from([1.0, 60.0, 3600.0]), st.integers(1, 500), st.integers(0, 20),
     st.floats(0, 10), st.floats(0, 1e6),
 )  # fmt: skip
 def test_every_line_parses_and_agrees_with_the_bucket(

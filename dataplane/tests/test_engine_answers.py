@@ -4,6 +4,7 @@ import json
 
 import pytest
 from fake_transport import BACKEND, OK, Answer, Wire, answer, answers, bytewise, get, plain, post
+
 from inferway_contract.document import Cors, HeaderEdit, HeaderValue, Rule, Timeouts
 from inferway_dataplane.core import problems
 

@@ -2,6 +2,7 @@
 
 import pytest
 from fake_transport import BACKEND, Answer, Wire, answer, answers, get, post
+
 from inferway_contract.document import Cache, Cors, HeaderEdit, HeaderValue, Limit, Policy, Rule
 
 CACHED = Rule(name="cached", backends=(BACKEND,), cache=Cache(ttl=60_000))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from fake_transport import OK, Transport, Wire, answer, get, post
+
 from inferway_dataplane.core import problems
 from inferway_dataplane.engine.upstream import ConnectFailed, Endpoint, UpstreamConnection
 

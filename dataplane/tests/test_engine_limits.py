@@ -5,6 +5,7 @@ import json
 import http_sf
 import pytest
 from fake_transport import BACKEND, OK, Wire, answer, answers, bytewise, get, header, post
+
 from inferway_contract.document import KeyPart, Limit, Match, PathMatch, Policy, Rule
 
 LINE = 8 << 10
@@ -96,7 +97,7 @@ def test_l2_a_chunk_extension_without_end_is_cut() -> None:
     wire = Wire()
     wire.send(CHUNKED + b"5;ext=")
     assert fed_until_cut(wire, b"x" * 1024, 1 << 20) <= 16 << 10
-    assert not wire.asked().endswith(b"0\r\n\r\n")
+    assert not wire.asked().endswith(b"\r\n0\r\n\r\n")
     assert wire.upstream.transport.is_aborted
 
 

@@ -19,6 +19,7 @@ from fake_transport import (
     post,
     requests,
 )  # fmt: skip
+
 from inferway_contract.document import (
     DirectResponse,
     HeaderEdit,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from inferway_dataplane.tracing import Tracing
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
+
+from inferway_dataplane.tracing import Tracing
 
 ROUTE = """
 apiVersion: inferway.dev/v1alpha1

@@ -9,6 +9,7 @@ from collections import Counter
 from itertools import chain, cycle
 
 import pytest
+
 from inferway_fakes.manifests import resources, route, rule, service, to
 from inferway_fakes.upstream import Close, Pause, Upstream
 from inferway_fakes.upstream import answer as reply

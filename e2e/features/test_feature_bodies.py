@@ -10,6 +10,7 @@ from itertools import repeat
 from time import monotonic
 
 import pytest
+
 from inferway_fakes.manifests import route, rule, says, to
 from inferway_fakes.upstream import Close, Pause
 from inferway_fakes.upstream import answer as reply

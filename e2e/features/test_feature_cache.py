@@ -6,6 +6,7 @@ import http.client
 from itertools import count
 
 import pytest
+
 from inferway_fakes.manifests import policy, resources, route, rule, to
 from inferway_fakes.upstream import Close, Pause
 from inferway_fakes.upstream import answer as reply

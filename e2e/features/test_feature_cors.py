@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from inferway_fakes.manifests import route, rule, to
 from inferway_fakes.upstream import answer as reply
 
@@ -49,9 +50,7 @@ def test_a_preflight_of_a_foreign_origin_is_told_nothing(serve, upstream):
 
 
 def test_the_answer_to_a_page_of_an_allowed_origin_says_so(serve, upstream):
-    gateway = serve(
-        sharing(upstream.port, f"allowOrigins: ['{APP}'], exposeHeaders: [x-own], allowCredentials: true")
-    )
+    gateway = serve(sharing(upstream.port, f"allowOrigins: ['{APP}'], exposeHeaders: [x-own], allowCredentials: true"))
     answer = gateway.request(origin=APP)
     assert answer.body == b"ok"
     assert answer.headers["access-control-allow-origin"] == APP

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 
 import pytest
+
 from inferway_fakes.manifests import route, rule, says
 
 
@@ -14,7 +15,7 @@ def answering(response):
 
 
 def test_status_body_and_type_are_the_rule_s(serve):
-    gateway = serve(answering("statusCode: 503, contentType: application/json, body: '{\"back\": \"söön\"}'"))
+    gateway = serve(answering('statusCode: 503, contentType: application/json, body: \'{"back": "söön"}\''))
     answer = gateway.request()
     assert (answer.status, answer.headers["content-type"]) == (503, "application/json")
     assert answer.body == '{"back": "söön"}'.encode()

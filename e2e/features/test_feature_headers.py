@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from inferway_fakes.manifests import route, rule, to
 from inferway_fakes.upstream import answer as reply
 

@@ -7,6 +7,7 @@ import re
 
 import http_sf
 import pytest
+
 from inferway_fakes.manifests import policy, resources, route, rule, says, to
 
 TRUSTED = {"trusted_proxies": "127.0.0.0/8"}

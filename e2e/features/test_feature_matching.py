@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from inferway_fakes.manifests import resources, route, rule, says
 
 
@@ -116,7 +117,9 @@ def test_a_path_is_compared_by_its_type(paths, path, winner):
     assert asked(paths, path) == winner
 
 
-@pytest.mark.parametrize("path", ["/prefix/../exact", "/prefix/%2e%2E/exact", "/./exact", "/prefix/a\\b", "/prefix/%0a"])
+@pytest.mark.parametrize(
+    "path", ["/prefix/../exact", "/prefix/%2e%2E/exact", "/./exact", "/prefix/a\\b", "/prefix/%0a"]
+)
 def test_a_path_that_can_be_read_in_two_ways_is_refused(paths, path):
     answer = paths.request(path)
     # An encoded backslash or slash is kept as written; a plain one may go no further.
@@ -234,9 +237,7 @@ def test_of_equal_matches_the_older_route_wins_then_the_name_then_the_first_rule
                 name="b",
                 created="2026-01-02T00:00:00Z",
             ),
-            route(
-                rule("matches: [{path: {value: /age}}]", says("old")), name="z-old", created="2026-01-01T00:00:00Z"
-            ),
+            route(rule("matches: [{path: {value: /age}}]", says("old")), name="z-old", created="2026-01-01T00:00:00Z"),
             route(
                 rule("matches: [{path: {value: /name}}]", says("a")),
                 rule("matches: [{path: {value: /name}}]", says("second rule")),

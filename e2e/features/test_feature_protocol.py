@@ -7,6 +7,7 @@ import socket
 from time import monotonic, sleep
 
 import pytest
+
 from inferway_fakes.manifests import route, rule, to
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.waiting import DEADLINE
@@ -74,6 +75,14 @@ REFUSED = {
 }
 
 
+def assert_only_this_reaches(upstream, gateway):
+    """Of all that was sent before, nothing went up: the next ordinary request is the first that the upstream sees."""
+    assert gateway.request("/ordinary").status == 200
+    assert [seen.target for seen in upstream.seen] == ["/ordinary"]
+    # What was begun and given up again would have been counted too.
+    assert gateway.metric("http_requests_total", route="default/demo", method="GET") == 1
+
+
 @pytest.mark.parametrize("what", REFUSED)
 def test_what_can_be_read_in_two_ways_is_refused_and_closed_and_nothing_after_it_is_read(gateway, upstream, what):
     data, status = REFUSED[what]
@@ -81,21 +90,38 @@ def test_what_can_be_read_in_two_ways_is_refused_and_closed_and_nothing_after_it
     assert statuses(received) == [status]
     assert b"connection: close" in received.lower()
     assert b"application/problem+json" in received
-    assert not upstream.seen
     if status == 405:
         assert b"\r\nallow: " in received.lower()
+    assert_only_this_reaches(upstream, gateway)
 
 
 @pytest.mark.parametrize(
     "chunks",
-    [b"0x3\r\nabc\r\n", b"3_0\r\nabc\r\n", b"1" * 17 + b"\r\nabc\r\n", b"3\r\nabcd\r\n", b"3\nabc\r\n", b"-1\r\n", b"\r\n"],
+    [
+        b"0x3\r\nabc\r\n",
+        b"3_0\r\nabc\r\n",
+        b"1" * 17 + b"\r\nabc\r\n",
+        b"3\r\nabcd\r\n",
+        b"3\nabc\r\n",
+        b"-1\r\n",
+        b"\r\n",
+    ],
     ids=repr,
 )
 def test_a_bad_chunk_never_becomes_a_complete_request(gateway, upstream, chunks):
     request = head("host: x", "transfer-encoding: chunked", method="POST") + chunks + b"0\r\n\r\n" + NEXT
     received = gateway.raw(request, half_close=False)
     assert statuses(received) in ([400], [])
-    assert not upstream.seen
+    assert "/smuggled" not in [seen.target for seen in upstream.seen]
+
+
+def test_nothing_is_read_after_a_body_that_was_too_large(serve, upstream):
+    gateway = serve(route(rule("limits: {maxRequestBody: 1Ki}", to(upstream.port))))
+    too_large = head("host: x", "content-length: 2000", method="POST") + bytes(2000)
+    received = gateway.raw(too_large + NEXT, half_close=False)
+    assert statuses(received) == [413]
+    assert b"connection: close" in received.lower()
+    assert_only_this_reaches(upstream, gateway)
 
 
 # --- what is legal, though odd -------------------------------------------------------------------------------------------------

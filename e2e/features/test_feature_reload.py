@@ -8,6 +8,7 @@ import threading
 from time import monotonic
 
 import pytest
+
 from inferway_fakes.manifests import resources, route, rule, says, to
 from inferway_fakes.waiting import wait_until
 

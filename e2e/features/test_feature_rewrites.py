@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from inferway_fakes.manifests import resources, route, rule, service, to
 
 
@@ -73,7 +74,11 @@ def test_without_a_rewrite_path_and_query_go_up_byte_for_byte(serve, upstream):
 
 def test_an_absolute_form_target_goes_up_as_a_path(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
-    for target, expected in ((b"http://app.test/a?b", "/a?b"), (b"http://app.test", "/"), (b"http://app.test?b", "/?b")):
+    for target, expected in (
+        (b"http://app.test/a?b", "/a?b"),
+        (b"http://app.test", "/"),
+        (b"http://app.test?b", "/?b"),
+    ):
         data = gateway.raw(b"GET " + target + b" HTTP/1.1\r\nhost: other\r\nconnection: close\r\n\r\n")
         assert b" 200 " in data
         assert upstream.seen[-1].target == expected

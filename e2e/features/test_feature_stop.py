@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
 from inferway_fakes.manifests import route, rule, says, to
 from inferway_fakes.upstream import Pause
 from inferway_fakes.upstream import answer as reply

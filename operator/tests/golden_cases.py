@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from inferway_contract import document
 from inferway_contract.canonical import canonical
 from inferway_operator import compiler

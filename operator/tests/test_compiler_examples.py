@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from inferway_operator import compiler
 from inferway_operator.world import from_manifests
 

@@ -1,6 +1,7 @@
 """The compiler's small parts, as tables."""
 
 import pytest
+
 from inferway_contract.document import Url
 from inferway_operator.compiler import addresses, patterns, urls
 from inferway_operator.world import parse

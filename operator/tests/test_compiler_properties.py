@@ -6,6 +6,7 @@ from typing import Any
 import compiler_inputs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from inferway_contract.canonical import canonical
 from inferway_contract.conditions import ConditionType
 from inferway_contract.document import ConfigDocument, EndpointsDocument

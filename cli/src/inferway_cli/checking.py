@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import typer
 import yaml
-from inferway_contract.canonical import revision
-from inferway_operator.compiler import Compilation
 
 from inferway_cli import compiling, files, manifests, tables
 from inferway_cli.compiling import Finding, Weight
 from inferway_cli.manifests import File, Loaded
 from inferway_cli.mistakes import Mistake, report, told
+from inferway_contract.canonical import revision
+from inferway_operator.compiler import Compilation
 
 
 def validate(paths: Sequence[str]) -> int:

@@ -4,13 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum, auto
 from typing import NamedTuple
 
+from inferway_cli.manifests import Manifest
+from inferway_cli.mistakes import Mistake
 from inferway_contract.complaints import Complaint
 from inferway_contract.conditions import ConditionType
 from inferway_operator import compiler, world
 from inferway_operator.compiler import Compilation, Verdict
-
-from inferway_cli.manifests import Manifest
-from inferway_cli.mistakes import Mistake
 
 
 class Weight(Enum):

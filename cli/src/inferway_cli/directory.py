@@ -11,13 +11,12 @@ import threading
 import time
 from typing import Final, NamedTuple
 
-from inferway_contract.document import ConfigDocument, EndpointsDocument
-from inferway_dataplane.sources import Receiver, Refused
-
 from inferway_cli import compiling, manifests
 from inferway_cli.files import Folder
 from inferway_cli.manifests import File
 from inferway_cli.mistakes import report, told
+from inferway_contract.document import ConfigDocument, EndpointsDocument
+from inferway_dataplane.sources import Receiver, Refused
 
 INTERVAL: Final = 0.2
 """Seconds between two looks: a change is served well within a second."""

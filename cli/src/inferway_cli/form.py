@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from inferway_contract import resources
-from inferway_contract.complaints import Complaint, from_validation
 from pydantic import ValidationError
 
 from inferway_cli import metadata, neighbours
+from inferway_contract import resources
+from inferway_contract.complaints import Complaint, from_validation
 
 _TOP: Final = ("apiVersion", "kind", "metadata", "spec", "status")
 

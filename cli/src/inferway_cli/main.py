@@ -10,8 +10,9 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
-from inferway_contract import __version__
 from typer.core import TyperGroup
+
+from inferway_contract import __version__
 
 # Nothing heavy is imported up here: `inferway --version` and a shell's completion should not wait for the compiler.
 

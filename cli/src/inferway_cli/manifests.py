@@ -3,10 +3,9 @@
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
-from inferway_contract.complaints import Complaint
-
 from inferway_cli import composition, construction, form, kinds, metadata, nodes
 from inferway_cli.mistakes import Mistake
+from inferway_contract.complaints import Complaint
 
 MOST_OF_ONE: Final = 50
 """Mistakes told of one manifest: finding the line of each costs time, and nobody mends more at once."""

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
-from inferway_contract import complaints
-from inferway_contract.complaints import Complaint
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
+
+from inferway_contract import complaints
+from inferway_contract.complaints import Complaint
 
 
 class _Read(BaseModel):

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
-from inferway_dataplane.settings import Settings
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import SettingsError
+
+from inferway_dataplane.settings import Settings
 
 _PREFIX = Settings.model_config.get("env_prefix", "")
 _METAVARS = {int: "NUMBER", float: "NUMBER", str: "TEXT"}

@@ -1,10 +1,11 @@
 """What a person at a terminal is shown beside the plain lines."""
 
-from inferway_contract.conditions import ConditionType
-from inferway_operator.compiler import Compilation
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from inferway_contract.conditions import ConditionType
+from inferway_operator.compiler import Compilation
 
 
 def show(compilation: Compilation) -> None:

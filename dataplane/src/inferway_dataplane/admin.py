@@ -3,13 +3,13 @@
 import json
 from typing import TYPE_CHECKING, Any
 
-from inferway_contract.canonical import canonical
 from prometheus_client import exposition
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from inferway_contract.canonical import canonical
 from inferway_dataplane import metrics
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from inferway_contract.resources import API_GROUP
-
 from inferway_operator import metadata
 from inferway_operator.objects import Grant, ServiceObject, SliceObject
 

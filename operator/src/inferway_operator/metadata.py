@@ -7,7 +7,6 @@ from typing import Any
 
 from inferway_contract import values
 from inferway_contract.complaints import Complaint
-
 from inferway_operator.objects import Meta
 
 _NAMESPACE = re.compile(values.LABEL_PATTERN[1:-1])

@@ -4,14 +4,14 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
 from inferway_contract.complaints import Complaint, from_validation
 from inferway_contract.resources import API_GROUP, API_VERSION, SPECS
 from inferway_contract.resources.base import Hostname, SectionName
 from inferway_contract.resources.matches import Match
 from inferway_contract.resources.policy import RateLimitPolicySpec, TargetRef
 from inferway_contract.resources.route import GatewayRouteSpec, RouteRule, rule_name
-from pydantic import BaseModel, TypeAdapter, ValidationError
-
 from inferway_operator import metadata
 from inferway_operator.objects import Meta, PolicyObject, RouteObject, RuleObject
 

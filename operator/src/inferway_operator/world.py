@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from inferway_contract import document
-
 from inferway_operator import cluster, metadata
 from inferway_operator.objects import (
     Grant,

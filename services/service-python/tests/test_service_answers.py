@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+
 from service_python import answers
 from service_python.questions import MAX_MODEL_CHARACTERS, MAX_PROMPT_CHARACTERS, Question, QuestionBody
 

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
+
 from service_python import logs, questions
 from service_python.app import create_app
 from service_python.bodies import MAX_BODY_BYTES

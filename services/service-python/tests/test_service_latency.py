@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from service_python.latency import Decision, Distribution, Profile, decide
 
 PROFILE = Profile(distribution="lognormal", latency_ms=20, sigma=0.25, jitter_ms=1, max_ms=1000, error_rate=0)

@@ -5,6 +5,7 @@ import os
 import pytest
 from pydantic import ValidationError
 from pydantic_settings import CliApp
+
 from service_python import main
 from service_python.latency import Profile
 from service_python.settings import Settings

@@ -12,7 +12,6 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from inferway_contract.document import Cache
-
 from inferway_dataplane.core.heads import RequestHead, ResponseHead
 
 # RFC 9111 1.2.2: an implementation's largest delta-seconds may be 2^31.

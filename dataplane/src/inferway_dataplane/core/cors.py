@@ -1,7 +1,6 @@
 """CORS (the Fetch standard, 3.3) as Gateway API's filter states it."""
 
 from inferway_contract.document import Cors
-
 from inferway_dataplane.core.heads import Fields, RequestHead
 
 

@@ -1,7 +1,6 @@
 """Header modifiers: set, add, remove, on the list of fields that goes on."""
 
 from inferway_contract.document import HeaderEdit
-
 from inferway_dataplane.core.heads import Fields
 
 

@@ -89,6 +89,7 @@ _RESPONSE_KINDS: Final[dict[bytes, int]] = {
     b"connection": CONNECTION,
     b"proxy-connection": DROP,
     b"upgrade": DROP,
+    b"x-request-id": DROP,  # ours is the one the client is told
     b"set-cookie": SET_COOKIE,
     b"cache-control": CACHING,
     b"expires": CACHING,

@@ -125,7 +125,7 @@ def judge(questions: Sequence[Question], now: float) -> tuple[Bucket | None, lis
         if tat < now:
             tat = now
         tat += cost * bucket.interval
-        if tat - now - bucket.reach > _TOLERANCE:
+        if tat - now - bucket.reach > bucket.grain:
             return _longest(questions, now)
         tats.append(tat)
     # Only now is anything taken: a request that another limit refuses must not even cost some key its room.

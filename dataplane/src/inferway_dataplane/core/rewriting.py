@@ -1,7 +1,6 @@
 """New paths and redirect locations (Gateway API: HTTPPathModifier, HTTPRequestRedirectFilter)."""
 
 from inferway_contract.document import NewPath, Redirect
-
 from inferway_dataplane.core.heads import RequestHead
 
 
@@ -27,6 +26,8 @@ def location(redirect: Redirect, head: RequestHead, prefix: bytes, scheme: bytes
     port = _port(redirect, head, target)
     path = new_path(redirect.path, head.path, prefix) if redirect.path else head.path
     query = b"" if head.query is None else b"?" + head.query
+    if not host:
+        return path + query  # HTTP/1.0 without Host: only a reference relative to wherever the client thinks it is
     return target + b"://" + host + port + path + query
 
 

@@ -13,8 +13,8 @@ from typing import Any, Final, Generic, TypeVar
 from urllib.parse import unquote_to_bytes
 
 import re2
-from inferway_contract.document import Match, ValueMatch
 
+from inferway_contract.document import Match, ValueMatch
 from inferway_dataplane.core.heads import RequestHead
 
 R = TypeVar("R")

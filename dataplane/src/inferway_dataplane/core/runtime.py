@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 from inferway_contract.document import Backend, ConfigDocument, EndpointsDocument, KeyPart, Limit, Policy, Route, Url
 from inferway_contract.document import Rule as RuleDocument
-
 from inferway_dataplane.core import identity, problems
 from inferway_dataplane.core.balancing import Weighted
 from inferway_dataplane.core.caching import CacheRules

@@ -4,7 +4,6 @@ from ipaddress import IPv6Address
 from typing import Final
 
 from inferway_contract.paths import AmbiguousPath, match_path
-
 from inferway_dataplane.core import problems
 from inferway_dataplane.core.heads import RequestHead
 from inferway_dataplane.core.problems import Problem

@@ -26,26 +26,34 @@ _DRAINED: Final = 64 << 10
 # After an answer that closes: how long the client may go on sending before its connection is cut. Closing at once
 # would reset the connection, and a reset can destroy the answer before the client has read it (RFC 9112 9.6).
 _LINGER: Final = 2.0
-_LF: Final = 10
+# Of a body, what is not content: chunk extensions (4 KiB at most), trailers. Bytes for all, and for each chunk.
+_FRAMING: Final = 8 << 10
+_FRAMING_A_CHUNK: Final = 64
 
 
 class ClientConnection(asyncio.Protocol):
     """One client connection."""
 
     __slots__ = (
+        "_chunks",
         "_fed",
         "_fields",
+        "_framing",
+        "_had_body",
         "_head_timeout",
         "_holds",
+        "_is_begun",
         "_is_deaf",
+        "_is_half_closed",
         "_is_head_done",
+        "_is_taking_turns",
         "_is_upgrading",
-        "_upgrade_length",
         "_longest_line",
         "_parser",
         "_receiving",
         "_segment",
         "_target",
+        "_upgrade_length",
         "_waiting",
         "_watched",
         "current",
@@ -53,6 +61,7 @@ class ClientConnection(asyncio.Protocol):
         "gateway",
         "is_closing",
         "is_trusted",
+        "is_write_paused",
         "peer",
         "peer_bytes",
         "registry",
@@ -70,6 +79,7 @@ class ClientConnection(asyncio.Protocol):
         self.scheme = b"http"
         self.is_trusted = False
         self.is_closing = False
+        self.is_write_paused = False
         self.deadline = NEVER
         self.current: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
@@ -79,6 +89,12 @@ class ClientConnection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._target = b""
         self._fields: Fields = []
+        self._is_begun = False  # the parser stands inside a message, not between two
+        self._is_half_closed = False
+        self._is_taking_turns = False
+        self._had_body = False  # the last message that ended
+        self._framing = 0  # bytes of the current body that were framing: chunk sizes, extensions, trailers
+        self._chunks = 0
         self._is_upgrading = False  # a head with an Upgrade was read, and llhttp has stopped there
         self._upgrade_length = 0  # of the body after it; -1 = chunked
         self._fed = 0  # bytes since the last message ended, while a head is incomplete
@@ -116,26 +132,28 @@ class ClientConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         if self._is_deaf:
             return False
-        # A client may half-close after its last request and still wants the answer.
-        if self.current is None or not self.current.is_request_complete:
+        # A client may half-close after its last request and still wants its answers.
+        if self.current is None or self._receiving is not None:
             return False
-        self.is_closing = True
+        self._is_half_closed = True
         return True
 
     def pause_writing(self) -> None:
+        self.is_write_paused = True
         if self.current is not None and self.current.upstream is not None:
-            self.current.upstream.transport.pause_reading()
+            self.current.upstream.pause()
 
     def resume_writing(self) -> None:
+        self.is_write_paused = False
         if self.current is not None and self.current.upstream is not None:
-            self.current.upstream.transport.resume_reading()
+            self.current.upstream.resume()
 
     def data_received(self, data: bytes) -> None:
         if self._is_deaf or (self.is_closing and self._receiving is None):
             return
         self._segment = None
         if not self._is_head_done:
-            if not self._fed:
+            if not self._is_begun:
                 if self.current is None:
                     known = memo.known_request(data, self._longest_line)
                     if known is not None:
@@ -145,6 +163,7 @@ class ClientConnection(asyncio.Protocol):
                 self.deadline = self.gateway.coarse_now + self._head_timeout
             self._fed += len(data)
         elif self._receiving is not None:
+            self._framing += len(data)
             self.deadline = self.gateway.coarse_now + self.gateway.settings.body_idle_timeout
         rest = b""
         try:
@@ -157,7 +176,11 @@ class ClientConnection(asyncio.Protocol):
         if self._is_upgrading:
             self._continue_without_upgrade(rest)
             return
-        if self._fed > self._watched and not self._is_head_done:
+        if self._is_begun and not self._fed and not self._is_head_done:
+            self._fed = self._unfinished(data)
+        if self._framing > _FRAMING + _FRAMING_A_CHUNK * self._chunks:
+            self._refuse_unread(problems.MALFORMED)
+        elif self._fed > self._watched and not self._is_head_done:
             self._check_incomplete()
 
     def _begin_known(self, method: bytes, target: bytes, block: FieldBlock, body: bytes) -> None:
@@ -179,6 +202,9 @@ class ClientConnection(asyncio.Protocol):
 
     # --- httptools ---------------------------------------------------------------------------------------------------------
 
+    def on_message_begin(self) -> None:
+        self._is_begun = True
+
     def on_url(self, url: bytes) -> None:
         self._target += url
 
@@ -192,6 +218,7 @@ class ClientConnection(asyncio.Protocol):
         if self._is_head_done:
             return  # the head that primes a parser after an Upgrade
         self._is_head_done = True
+        self._framing = self._chunks = 0
         started = monotonic()
         self.deadline = NEVER
         parser = self._parser
@@ -234,7 +261,11 @@ class ClientConnection(asyncio.Protocol):
             self._waiting.append(exchange)
             self.pause("pipeline")
 
+    def on_chunk_header(self) -> None:
+        self._chunks += 1
+
     def on_body(self, data: bytes) -> None:
+        self._framing = max(self._framing - len(data), 0)
         if self._receiving is not None:
             self._receiving.on_request_body(data)
 
@@ -242,12 +273,13 @@ class ClientConnection(asyncio.Protocol):
         if self._is_upgrading:
             return  # llhttp ends the message with its head; the body is still to come
         exchange, self._receiving = self._receiving, None
-        self._is_head_done = False
+        self._is_head_done = self._is_begun = False
         self._fed = 0
         self._fields = []
         self._target = b""
         if exchange is None:
             return
+        self._had_body = exchange.head.block.has_body
         exchange.on_request_end()
         if exchange.is_finished and self.current is exchange:
             self._next()
@@ -295,14 +327,36 @@ class ClientConnection(asyncio.Protocol):
             self.resume("body")
             self.resume("upstream")
         if self._waiting:
-            self.current = self._waiting.popleft()
-            if not self._waiting:
-                self.resume("pipeline")
-            stages.begin(self.current)
+            self._take_turns()
+        elif self._is_half_closed:
+            self.current = None
+            self.transport.close()
         else:
             self.current = None
-            if not self._fed:
+            if not self._is_begun:
                 self.deadline = self.gateway.coarse_now + self.gateway.settings.idle_timeout
+
+    def _take_turns(self) -> None:
+        """Begin waiting requests. A loop, not a recursion: answers that need no waiting come back here at once."""
+        if self._is_taking_turns:
+            return
+        self._is_taking_turns = True
+        while self._waiting and not self.is_closing:
+            exchange = self.current = self._waiting.popleft()
+            if not self._waiting:
+                self.resume("pipeline")
+            stages.begin(exchange)
+            if not (exchange.is_finished and exchange.is_request_complete):
+                break
+        self._is_taking_turns = False
+        last = self.current
+        if (
+            not (self._waiting or self.is_closing)
+            and last is not None
+            and last.is_finished
+            and last.is_request_complete
+        ):
+            self._next()
 
     # --- ends --------------------------------------------------------------------------------------------------------------------
 
@@ -376,6 +430,13 @@ class ClientConnection(asyncio.Protocol):
         exchange.problem = problem
         exchange.is_close_after = True
         self._take_turn(exchange)
+
+    def _unfinished(self, data: bytes) -> int:
+        """How much of `data` is the beginning of a next head: what follows the last blank line, where no body was.
+
+        After a body nobody can tell; then the count starts with the next piece, and a head may have one piece more.
+        """
+        return len(data) - (data.rfind(b"\r\n\r\n") + 4) if not self._had_body else self._watched + 1
 
     def _check_incomplete(self) -> None:
         problem = self._size_problem()

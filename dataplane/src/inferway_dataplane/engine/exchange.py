@@ -196,6 +196,8 @@ class Exchange:
             self.body = None
             self.client.resume("body")
         deadline = min(now + rule.backend_timeout, self.started + rule.request_timeout)
+        if self.client.is_write_paused:
+            connection.pause()
         connection.start(self, data, deadline, rule.stream_idle, rule.max_response_header)
 
     def _rule(self) -> Rule:
@@ -230,7 +232,7 @@ class Exchange:
         if rule.response_edits is not None:
             fields = rule.response_edits.apply(fields)
         if rule.cors is not None:
-            fields = fields + rule.cors.response_fields(head)
+            fields = [field for field in fields if not field[0].lower().startswith(b"access-control-")]
         kept = answers.lines(fields)
         if not answer.has_date:
             kept += b"date: %b\r\n" % self.gateway.date
@@ -246,6 +248,8 @@ class Exchange:
                 self.is_chunking = True
             else:
                 self.is_close_after = True
+        if rule.cors is not None:
+            framing += answers.lines(rule.cors.response_fields(head))
         if answer.age is not None:
             framing += b"age: %b\r\n" % answer.age
         self.has_answered = True
@@ -375,6 +379,8 @@ class Exchange:
             self.is_close_after = True
         age = stored.age + self.started - stored.received
         lines = self.limit_lines
+        if self.rule is not None and self.rule.cors is not None:
+            lines += answers.lines(self.rule.cors.response_fields(self.head))
         if self.is_close_after or client.is_closing:
             self.is_close_after = True
             lines += b"connection: close\r\n"

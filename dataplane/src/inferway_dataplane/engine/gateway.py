@@ -8,9 +8,9 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, Final
 
 import re2
+
 from inferway_contract.canonical import revision
 from inferway_contract.document import ConfigDocument, EndpointsDocument
-
 from inferway_dataplane.access_log import AccessLog
 from inferway_dataplane.core import runtime
 from inferway_dataplane.core.identity import TrustedProxies

@@ -20,6 +20,7 @@ class Receiver(Protocol):
     """What an upstream connection tells of the answer it reads. Exactly one of `on_end` and `on_broken` comes last."""
 
     is_head_request: bool
+    is_request_complete: bool
 
     def on_informational(self, status: int, fields: Fields) -> None: ...
     def on_head(self, head: ResponseHead) -> None: ...
@@ -159,6 +160,7 @@ class UpstreamConnection(asyncio.Protocol):
         "is_close_delimited",
         "is_complete",
         "is_head_done",
+        "is_paused",
         "is_reusable",
         "is_reused",
         "max_head",
@@ -175,6 +177,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.parser = httptools.HttpResponseParser(self)
         self.deadline = NEVER
         self.is_reused = False
+        self.is_paused = False
         self.stream_idle = NEVER
         self.max_head = 0
         self._segment: bytes | None = None  # what came with the first byte of an answer, while it is parsed
@@ -226,7 +229,10 @@ class UpstreamConnection(asyncio.Protocol):
         receiver, self.receiver = self.receiver, None
         endpoint = self.endpoint
         endpoint.active -= 1
-        if self.has_excess or not self.is_reusable or self.transport.is_closing():
+        is_read_whole = receiver is None or receiver.is_request_complete
+        if self.is_paused:
+            self.resume()
+        if self.has_excess or not (self.is_reusable and is_read_whole) or self.transport.is_closing():
             self.deadline = NEVER
             self.transport.close()
         elif len(endpoint.idle) >= endpoint.pools.idle_connections:
@@ -238,6 +244,18 @@ class UpstreamConnection(asyncio.Protocol):
             endpoint.idle.append(self)
         if receiver is not None:
             receiver.on_end()
+
+    def pause(self) -> None:
+        """The client reads slowly: read no more until `resume`."""
+        if not self.is_paused:
+            self.is_paused = True
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self.is_paused:
+            self.is_paused = False
+            self.transport.resume_reading()
 
     def on_deadline(self) -> None:
         """The wheel found this connection late."""
@@ -337,6 +355,10 @@ class UpstreamConnection(asyncio.Protocol):
         parser = self.parser
         status = parser.get_status_code()
         fields = self.fields
+        if status < 100 or status > 599 or parser.get_http_version() not in ("1.1", "1.0"):
+            raise ValueError("not an answer of HTTP/1.1")
+        if self.head_bytes > self.max_head and _size(fields) > self.max_head:
+            raise ValueError("the head is too large")
         if status < 200:
             self.fields = []
             self.head_bytes = 0
@@ -345,8 +367,6 @@ class UpstreamConnection(asyncio.Protocol):
                 raise ValueError("no upgrade was asked for")
             receiver.on_informational(status, fields)
             return
-        if status > 599:
-            raise ValueError("no such status class")
         head = read_response(status, fields, parser.should_keep_alive())
         if head is None:
             raise ValueError("the framing has two readings")
@@ -371,3 +391,7 @@ class UpstreamConnection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self.is_head_done:
             self.is_complete = True
+
+
+def _size(fields: Fields) -> int:
+    return sum(len(name) + len(value) + 4 for name, value in fields)

@@ -4,7 +4,6 @@ from inferway_contract import document
 from inferway_contract.complaints import Complaint
 from inferway_contract.conditions import Reason
 from inferway_contract.resources.route import BackendRef
-
 from inferway_operator.compiler import addresses, services, urls, wording
 from inferway_operator.compiler.draft import Draft, Path, RouteDraft, RuleDraft
 

@@ -7,7 +7,6 @@ from typing import Any, Self
 from inferway_contract import document
 from inferway_contract.complaints import Complaint
 from inferway_contract.conditions import Reason
-
 from inferway_operator.compiler.services import Services
 from inferway_operator.objects import PolicyObject, RouteObject, RuleObject
 from inferway_operator.world import World

@@ -2,7 +2,6 @@
 
 from inferway_contract import document
 from inferway_contract.resources import filters as written
-
 from inferway_operator.compiler import wording
 from inferway_operator.compiler.draft import Path, RuleDraft
 

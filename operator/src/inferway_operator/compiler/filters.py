@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from inferway_contract import document, paths
 from inferway_contract.resources import filters as written
-
 from inferway_operator.compiler import edits, wording
 from inferway_operator.compiler.draft import Draft, Path, RuleDraft
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 from inferway_contract import document, paths
 from inferway_contract.resources import matches as written
-
 from inferway_operator.compiler import patterns, wording
 from inferway_operator.compiler.draft import Draft, Path, RuleDraft
 

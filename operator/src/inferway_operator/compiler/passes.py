@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from inferway_contract.document import ConfigDocument, EndpointsDocument
-
 from inferway_operator.compiler import backends, filters, matches, policies, rules, shadows, verdicts, writing
 from inferway_operator.compiler.draft import Draft
 from inferway_operator.compiler.verdicts import Verdict

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from inferway_contract import document, values
 from inferway_contract.complaints import Complaint
 from inferway_contract.resources import policy as written
-
 from inferway_operator.compiler.draft import Draft, PolicyDraft, RouteDraft, RuleDraft
 
 

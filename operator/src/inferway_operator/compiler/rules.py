@@ -2,7 +2,6 @@
 
 from inferway_contract import document, values
 from inferway_contract.resources import route as written
-
 from inferway_operator.compiler import wording
 from inferway_operator.compiler.draft import Draft
 

@@ -3,7 +3,6 @@
 from typing import Final
 
 from inferway_contract.document import Endpoint
-
 from inferway_operator.compiler import addresses
 from inferway_operator.objects import ServiceObject
 from inferway_operator.world import World

@@ -3,7 +3,6 @@
 from collections.abc import Hashable
 
 from inferway_contract.document import Match
-
 from inferway_operator.compiler.draft import Draft
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from inferway_contract.complaints import Complaint
 from inferway_contract.conditions import Condition, ConditionType, Reason
-
 from inferway_operator.compiler import wording
 from inferway_operator.compiler.draft import Draft, PolicyDraft, RouteDraft
 from inferway_operator.objects import Meta

@@ -1,7 +1,6 @@
 """Writing: the draft as the two documents."""
 
 from inferway_contract.document import ConfigDocument, EndpointsDocument, Refusal, Route, Rule
-
 from inferway_operator.compiler import wording
 from inferway_operator.compiler.draft import Draft, RouteDraft, RuleDraft
 

@@ -93,8 +93,10 @@ class Upstream:
         self.port = server.sockets[0].getsockname()[1]
         ready.set()
         await self._stop.wait()
+        # asyncio loses a connection that it has accepted when the server is closed before its task runs.
+        self._loop.remove_reader(server.sockets[0].fileno())
+        await _turns()
         server.close()
-        await _turns()  # a connection that was just accepted becomes a task first
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
