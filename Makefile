@@ -16,7 +16,7 @@ help: ## this list
 setup: $(VENV)/.ready ## make .venv with everything, from hash-pinned requirements
 
 $(VENV)/.ready: requirements/dev.txt pyproject.toml
-	$(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@

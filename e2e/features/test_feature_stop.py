@@ -28,17 +28,26 @@ class Process:
     def __init__(self, running):
         self.running = running
         self.events = []
+        self.text = []  # what it says that is not an event: why it did not start
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
     def _read(self):
         for line in self.running.stderr:
-            self.events.append(json.loads(line))
+            if line.startswith("{"):
+                self.events.append(json.loads(line))
+            else:
+                self.text.append(line)
 
     def event(self, name):
         """Wait for this line of the process's log."""
-        wait_until(lambda: any(event["event"] == name for event in self.events), f"the event {name}")
-        return next(event for event in self.events if event["event"] == name)
+        wait_until(lambda: self._found(name) or self.running.poll() is not None, f"the event {name}")
+        found = self._found(name)
+        assert found, f"it ended before the event {name}, and said: {''.join(self.text)}"
+        return found
+
+    def _found(self, name):
+        return next((event for event in list(self.events) if event["event"] == name), None)
 
     def port(self, listener="listen"):
         """The port that it listens on."""
