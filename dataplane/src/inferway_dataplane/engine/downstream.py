@@ -164,7 +164,6 @@ class ClientConnection(asyncio.Protocol):
             self._fed += len(data)
         elif self._receiving is not None:
             self._framing += len(data)
-            self.deadline = self.gateway.coarse_now + self.gateway.settings.body_idle_timeout
         rest = b""
         try:
             self._parser.feed_data(data)
@@ -176,6 +175,8 @@ class ClientConnection(asyncio.Protocol):
         if self._is_upgrading:
             self._continue_without_upgrade(rest)
             return
+        if self._receiving is not None:
+            self.deadline = self.gateway.coarse_now + self.gateway.settings.body_idle_timeout
         if self._is_begun and not self._fed and not self._is_head_done:
             self._fed = self._unfinished(data)
         if self._framing > _FRAMING + _FRAMING_A_CHUNK * self._chunks:
@@ -218,6 +219,8 @@ class ClientConnection(asyncio.Protocol):
         if self._is_head_done:
             return  # the head that primes a parser after an Upgrade
         self._is_head_done = True
+        if self.is_closing:
+            return  # an answer before this one in the same segment has closed: nothing after it counts
         self._framing = self._chunks = 0
         started = monotonic()
         self.deadline = NEVER
@@ -375,6 +378,9 @@ class ClientConnection(asyncio.Protocol):
         self.deadline = NEVER
         if self.current is None and (self._is_deaf or self.is_closing or not self._fed):
             self.transport.abort() if self._is_deaf else self.transport.close()
+        elif self._receiving is not None and self._holds:
+            # It is we who do not read.
+            self.deadline = self.gateway.coarse_now + self.gateway.settings.body_idle_timeout
         elif self._receiving is not None:
             self._receiving.on_client_late()
         else:
