@@ -40,8 +40,9 @@ fmt: setup ## format, and fix what can be fixed
 golden: setup ## rewrite the compiler's golden files; review the difference like code
 	$(BIN)/python operator/tests/golden_cases.py --write
 
-crds: setup ## generate crds/*.yaml from the models
+crds: setup ## generate crds/*.yaml and docs/api.md from the models
 	$(BIN)/python -m inferway_contract.schema crds
+	$(BIN)/python -m inferway_contract.reference docs/api.md
 
 lock: ## resolve requirements/*.txt anew (needs uv)
 	uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes \
