@@ -108,6 +108,7 @@ class Wire:
         if not keep_memo:
             memo._blocks.clear()
             memo._answers.clear()
+            memo._requests.clear()
         config = ConfigDocument(
             address_policy="Standalone",
             routes=(Route(id="demo/a", rules=rules or (Rule(name="all", backends=(BACKEND,)),)),),

@@ -8,7 +8,7 @@ read it the other way (RFC 9112 11.2, request smuggling).
 Names are looked up as they were sent, in a bounded memo, so an ordinary header costs one dictionary look-up.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from inferway_dataplane.core import problems
 from inferway_dataplane.core.problems import Problem
@@ -188,7 +188,21 @@ class FieldBlock:
 class RequestHead:
     """A request's head after its checks: request line and fields. Bytes as they came."""
 
-    __slots__ = ("block", "host", "is_http_1_1", "match_path", "method", "passed", "path", "query", "raw_host", "value")
+    __slots__ = (
+        "block",
+        "cache_key",
+        "entry",
+        "host",
+        "is_http_1_1",
+        "match_path",
+        "method",
+        "passed",
+        "path",
+        "query",
+        "raw_host",
+        "runtime",
+        "value",
+    )
 
     def __init__(self, method: bytes, block: FieldBlock) -> None:
         self.method = method
@@ -202,6 +216,10 @@ class RequestHead:
         self.path = b""
         self.query: bytes | None = None  # without the question mark; None = no question mark
         self.match_path = b""
+        # Pure functions of a head and a runtime, kept for a head that comes again.
+        self.runtime: object = None
+        self.entry: Any = None
+        self.cache_key: bytes | None = None
 
     @property
     def fields(self) -> Fields:

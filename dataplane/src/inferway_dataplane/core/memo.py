@@ -3,14 +3,17 @@
 Parsing is a pure function of bytes, and clients and upstreams repeat themselves: a client library sends the same fields
 with every request, an upstream the same head within a second. What the strict parser has accepted once, byte for byte,
 need not be parsed again. Nothing is ever accepted here that the parser has not accepted in the same place: a request's
-field block (all after its request line), or an answer's whole head. Bounded: a flood of new heads only empties the memo.
+field block (all after its request line), or an answer's whole head. A request that is the same from its first byte to its
+last is the same head altogether, and in one runtime it has one route and one cache key, which its head keeps.
+Bounded: a flood of new heads only empties the memos.
 """
 
 from typing import Final
 
-from inferway_dataplane.core.heads import FieldBlock, ResponseHead
+from inferway_dataplane.core.heads import FieldBlock, RequestHead, ResponseHead
 
 _MOST_ENTRIES: Final = 1024
+_MOST_REQUESTS: Final = 4096
 _LONGEST: Final = 4096  # bytes; so at most 4 MiB for each memo
 _END: Final = b"\r\n\r\n"
 _METHODS: Final = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
@@ -18,6 +21,7 @@ _METHODS: Final = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELET
 _TARGET_BYTES: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@%/?"
 
 _blocks: dict[bytes, FieldBlock] = {}
+_requests: dict[bytes, RequestHead] = {}
 _answers: dict[bytes, ResponseHead] = {}
 
 
@@ -41,6 +45,24 @@ def known_request(data: bytes, longest_line: int) -> tuple[bytes, bytes, FieldBl
     if version != b"HTTP/1.1" or method not in _METHODS or target[:1] != b"/" or target.translate(None, _TARGET_BYTES):
         return None
     return method, target, block, body
+
+
+def same_request(data: bytes) -> RequestHead | None:
+    """The head of exactly these bytes, when they were one whole request before."""
+    return _requests.get(data)
+
+
+def learn_same(data: bytes, head: RequestHead) -> None:
+    """Remember a whole request without a body, whose fields were known and whose target was found."""
+    if len(data) <= _LONGEST:
+        if len(_requests) >= _MOST_REQUESTS:
+            _requests.clear()
+        _requests[data] = head
+
+
+def forget_requests() -> None:
+    """A new runtime has come: heads that keep routes of an old one must not keep it alive."""
+    _requests.clear()
 
 
 def learn_request(data: bytes, method: bytes, block: FieldBlock) -> None:

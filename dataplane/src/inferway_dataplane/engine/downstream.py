@@ -155,9 +155,13 @@ class ClientConnection(asyncio.Protocol):
         if not self._is_head_done:
             if not self._is_begun:
                 if self.current is None:
+                    same = memo.same_request(data)
+                    if same is not None:
+                        self._begin_same(same)
+                        return
                     known = memo.known_request(data, self._longest_line)
                     if known is not None:
-                        self._begin_known(*known)
+                        self._begin_known(data, *known)
                         return
                     self._segment = data
                 self.deadline = self.gateway.coarse_now + self._head_timeout
@@ -184,7 +188,14 @@ class ClientConnection(asyncio.Protocol):
         elif self._fed > self._watched and not self._is_head_done:
             self._check_incomplete()
 
-    def _begin_known(self, method: bytes, target: bytes, block: FieldBlock, body: bytes) -> None:
+    def _begin_same(self, head: RequestHead) -> None:
+        """A whole request without a body that came before, byte for byte."""
+        self.deadline = NEVER
+        exchange = self.current = Exchange(self, head, monotonic())
+        exchange.is_request_complete = True
+        stages.begin(exchange)
+
+    def _begin_known(self, data: bytes, method: bytes, target: bytes, block: FieldBlock, body: bytes) -> None:
         """A whole request whose fields were parsed before: nothing is left to parse."""
         started = monotonic()
         self.deadline = NEVER
@@ -192,6 +203,8 @@ class ClientConnection(asyncio.Protocol):
         exchange = self.current = Exchange(self, head, started)
         exchange.problem = targets.locate(head, target)
         if not body:
+            if exchange.problem is None:
+                memo.learn_same(data, head)
             exchange.is_request_complete = True
             stages.begin(exchange)
             return

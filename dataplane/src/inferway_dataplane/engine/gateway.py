@@ -12,7 +12,7 @@ import re2
 from inferway_contract.canonical import revision
 from inferway_contract.document import ConfigDocument, EndpointsDocument
 from inferway_dataplane.access_log import AccessLog
-from inferway_dataplane.core import runtime
+from inferway_dataplane.core import memo, runtime
 from inferway_dataplane.core.identity import TrustedProxies
 from inferway_dataplane.core.runtime import Runtime
 from inferway_dataplane.engine import stages
@@ -80,6 +80,7 @@ class Gateway:
             rule.stages = stages.needed(rule)
         self.pools.address_policy = config.address_policy
         self.live = built
+        memo.forget_requests()
         self.revision = revision(config)
         self.last_error = ""
         self.pools.keep_only(built.upstreams)

@@ -41,7 +41,11 @@ def route(exchange: Exchange) -> bool:
     head = exchange.head
     if head.path == b"*":
         return exchange.answer(204, b"allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n")
-    entry = runtime.table.find(head)
+    if head.runtime is runtime:
+        entry = head.entry
+    else:
+        entry = head.entry = runtime.table.find(head)
+        head.runtime, head.cache_key = runtime, None
     if entry is None:
         return exchange.refuse(problems.NO_ROUTE)
     exchange.rule = rule = entry.rule
@@ -126,7 +130,9 @@ def cache(exchange: Exchange) -> bool:
     if no_store:
         return _bypass(exchange, "request")
     gateway = exchange.gateway
-    key = rule.cache.key(head, gateway.secret)
+    key = head.cache_key
+    if key is None:
+        key = head.cache_key = rule.cache.key(head, gateway.secret)
     if not no_use:
         stored = gateway.store.find(key, head, exchange.started)
         if stored is not None:
