@@ -100,29 +100,35 @@ def connected(*, cached: bool) -> tuple[ClientConnection, UpstreamConnection]:
     return client, upstream
 
 
-def drive(client: ClientConnection, upstream: UpstreamConnection, count: int) -> None:
-    """So many requests, one after the other."""
-    for _ in range(count):
-        client.data_received(REQUEST)
-        if upstream.receiver is not None:
-            upstream.data_received(ANSWER)
+def drive(client: ClientConnection, upstream: UpstreamConnection, count: int, *, unique: bool = False) -> None:
+    """So many requests, one after the other. `unique`: no two heads are the same, neither way."""
+    for number in range(count):
+        if unique:
+            client.data_received(REQUEST[:-2] + b"X-Number: %d\r\n\r\n" % number)
+            if upstream.receiver is not None:
+                upstream.data_received(b"HTTP/1.1 200 OK\r\nX-Number: %d\r\n" % number + ANSWER[17:])
+        else:
+            client.data_received(REQUEST)
+            if upstream.receiver is not None:
+                upstream.data_received(ANSWER)
 
 
 def main(
     count: Annotated[int, typer.Option(help="Requests.")] = 100_000,
     cached: Annotated[bool, typer.Option(help="Answer from the cache.")] = False,
+    unique: Annotated[bool, typer.Option(help="No two heads are the same: the memo is of no use.")] = False,
     profile: Annotated[bool, typer.Option(help="Print where the time goes.")] = False,
 ) -> None:
     """Drive the hot path and say what it costs."""
     client, upstream = connected(cached=cached)
-    drive(client, upstream, 2_000)
+    drive(client, upstream, 2_000, unique=unique)
     profiler = cProfile.Profile()
     started = perf_counter()
     if profile:
-        profiler.runcall(drive, client, upstream, count)
+        profiler.runcall(drive, client, upstream, count, unique=unique)
         pstats.Stats(profiler).sort_stats("tottime").print_stats(30)
     else:
-        drive(client, upstream, count)
+        drive(client, upstream, count, unique=unique)
     print(f"{(perf_counter() - started) / count * 1e6:.2f} us a request, {client.transport.written} bytes written")
 
 

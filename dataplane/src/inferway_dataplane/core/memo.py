@@ -8,21 +8,51 @@ last is the same head altogether, and in one runtime it has one route and one ca
 Bounded: a flood of new heads only empties the memos.
 """
 
-from typing import Final
+from typing import Final, TypeVar
 
 from inferway_dataplane.core.heads import FieldBlock, RequestHead, ResponseHead
 
 _MOST_ENTRIES: Final = 1024
 _MOST_REQUESTS: Final = 4096
+_REST: Final = 16  # so many times its size a memo lets pass after it was full
 _LONGEST: Final = 4096  # bytes; so at most 4 MiB for each memo
 _END: Final = b"\r\n\r\n"
 _METHODS: Final = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
 # RFC 3986: what a path and a query are made of. A target with anything else goes to the parser.
 _TARGET_BYTES: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@%/?"
 
-_blocks: dict[bytes, FieldBlock] = {}
-_requests: dict[bytes, RequestHead] = {}
-_answers: dict[bytes, ResponseHead] = {}
+_V = TypeVar("_V")
+
+
+class _Memo(dict[bytes, _V]):
+    """A bounded memo. When it is full it is emptied, and then learns nothing for a while: where heads do not come again,
+    learning them is only a cost."""
+
+    __slots__ = ("_most", "_resting")
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+        self._resting = 0
+
+    def learn(self, data: bytes, value: _V) -> None:
+        """Remember a value, unless the memo rests."""
+        if len(self) >= self._most:
+            self.clear()
+            self._resting = _REST * self._most
+        self[data] = value
+
+    def is_resting(self) -> bool:
+        """Whether nothing is to be learnt now; asked once for each thing that could be."""
+        if self._resting:
+            self._resting -= 1
+            return True
+        return False
+
+
+_blocks: _Memo[FieldBlock] = _Memo(_MOST_ENTRIES)
+_requests: _Memo[RequestHead] = _Memo(_MOST_REQUESTS)
+_answers: _Memo[ResponseHead] = _Memo(_MOST_ENTRIES)
 
 
 def known_request(data: bytes, longest_line: int) -> tuple[bytes, bytes, FieldBlock, bytes] | None:
@@ -54,10 +84,8 @@ def same_request(data: bytes) -> RequestHead | None:
 
 def learn_same(data: bytes, head: RequestHead) -> None:
     """Remember a whole request without a body, whose fields were known and whose target was found."""
-    if len(data) <= _LONGEST:
-        if len(_requests) >= _MOST_REQUESTS:
-            _requests.clear()
-        _requests[data] = head
+    if len(data) <= _LONGEST and not _requests.is_resting():
+        _requests.learn(data, head)
 
 
 def forget_requests() -> None:
@@ -67,7 +95,7 @@ def forget_requests() -> None:
 
 def learn_request(data: bytes, method: bytes, block: FieldBlock) -> None:
     """Remember the fields of a request that the parser accepted. `data`: what came, from the request's first byte."""
-    if block.is_chunked or block.has_upgrade or block.expects_continue or not block.is_http_1_1:
+    if _blocks.is_resting() or block.is_chunked or block.has_upgrade or block.expects_continue or not block.is_http_1_1:
         return
     # The parser skips blank lines before a request line; then the first line here is not the request line.
     if not data.startswith(method + b" "):
@@ -75,9 +103,7 @@ def learn_request(data: bytes, method: bytes, block: FieldBlock) -> None:
     rest = data.partition(b"\r\n")[2]
     end = rest.find(_END) + 4
     if 4 <= end <= _LONGEST:
-        if len(_blocks) >= _MOST_ENTRIES:
-            _blocks.clear()
-        _blocks[rest[:end]] = block
+        _blocks.learn(rest[:end], block)
 
 
 def known_answer(data: bytes) -> tuple[ResponseHead, int] | None:
@@ -98,6 +124,4 @@ def learn_answer(data: bytes, head: ResponseHead) -> None:
         and 4 < end <= _LONGEST
         and data.startswith(b"HTTP/1.")
     ):
-        if len(_answers) >= _MOST_ENTRIES:
-            _answers.clear()
-        _answers[data[:end]] = head
+        _answers.learn(data[:end], head)
