@@ -6,9 +6,10 @@ DIR ?= demo
 LISTEN ?= 127.0.0.1:8080
 ADMIN ?= 127.0.0.1:9090
 SERVICE ?= 127.0.0.1:8000
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fmt types imports golden crds lock bench bench-tools bench-setup profile reloads soak-keys clean
+.PHONY: help setup run test check workflows fmt types imports golden crds lock bench bench-tools bench-setup profile reloads soak-keys clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}'
@@ -27,11 +28,14 @@ run: setup ## start the demo: service-python and the gateway before it (LISTEN=,
 test: setup check ## everything that needs no cluster
 	$(BIN)/pytest -m "not slow"
 
-check: setup ## lint, format, types, import rules
+check: setup workflows ## lint, format, types, import rules, workflows
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+workflows: ## check .github/workflows with actionlint (a Go program; said, not checked, where there is no Go)
+	@if command -v go > /dev/null; then go run $(ACTIONLINT); else echo "actionlint skipped: it needs Go"; fi
 
 fmt: setup ## format, and fix what can be fixed
 	$(BIN)/ruff format
