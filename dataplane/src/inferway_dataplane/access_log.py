@@ -84,8 +84,9 @@ class AccessLog:
         """Hand over what was collected; once a second the rate starts anew. `now`: monotonic seconds."""
         if self._enabled and now - self._since >= 1.0:
             self._since = now
-            self.left = self._rate - self._rate // 2
-            self._left_for_failed = self._rate // 2
+            # Half is kept for failed requests only where the last second had more than the rate.
+            self._left_for_failed = self._rate // 2 if self.left_out > self._told else 0
+            self.left = self._rate - self._left_for_failed
             if self.left_out > self._told:
                 counted = {"event": "requests_not_logged", "level": "info", "count": self.left_out - self._told}
                 self._lines.append(json.dumps(counted, separators=(",", ":")))
@@ -102,7 +103,10 @@ class AccessLog:
         """Write what is left and end the writer."""
         self.tick(self._since)
         if self._writer is not None:
-            self._batches.put(None)
+            try:
+                self._batches.put(None, timeout=1.0)
+            except queue.Full:
+                return  # nobody reads the log; the writer is a daemon and ends with the process
             self._writer.join(timeout=2.0)
 
     def _write_batches(self) -> None:

@@ -139,6 +139,7 @@ class FieldBlock:
         "fields",
         "forwarded_for",
         "has_body",
+        "has_dropped",
         "has_connection",
         "has_upgrade",
         "is_chunked",
@@ -162,6 +163,7 @@ class FieldBlock:
         self.has_body = False  # a declared length of 0 is none
         self.expects_continue = False
         self.has_connection = False
+        self.has_dropped = False  # Connection named fields that would have gone on
         self.has_upgrade = False
         self.credentials = False
         self.caching = False
@@ -296,6 +298,7 @@ def read_fields(fields: Fields, is_http_1_1: bool) -> FieldBlock | Problem:
     if nominated:
         dropped = set(nominated)
         head.passed = [field for field in passed if field[0].lower() not in dropped]
+        head.has_dropped = len(head.passed) != len(passed)
     return head
 
 

@@ -181,6 +181,8 @@ class ClientConnection(asyncio.Protocol):
             return
         if self._receiving is not None:
             self.deadline = self.gateway.coarse_now + self.gateway.settings.body_idle_timeout
+        elif self._is_begun and not self._is_head_done and self.deadline == NEVER:
+            self.deadline = self.gateway.coarse_now + self._head_timeout  # it began in the segment of the last request
         if self._is_begun and not self._fed and not self._is_head_done:
             self._fed = self._unfinished(data)
         if self._framing > _FRAMING + _FRAMING_A_CHUNK * self._chunks:
@@ -394,6 +396,8 @@ class ClientConnection(asyncio.Protocol):
         elif self._receiving is not None and self._holds:
             # It is we who do not read.
             self.deadline = self.gateway.coarse_now + self.gateway.settings.body_idle_timeout
+        elif self._receiving is not None and self._receiving.is_finished:
+            self.transport.abort()  # it has its answer, and does not send the rest of its request
         elif self._receiving is not None:
             self._receiving.on_client_late()
         else:

@@ -124,15 +124,22 @@ class Gateway:
         while True:
             await asyncio.sleep(TICK)
             self._tell_time()
-            now = self.coarse_now
-            for connection in [connection for connection in self.connections if connection.deadline <= now]:
-                connection.on_deadline()
-            self.pools.sweep(now)
-            if self.live is not None:
-                for bucket in self.live.buckets.values():
-                    bucket.forget_idle(now, _IDLE_KEYS_A_TICK)
-            self.stats.settle()
-            self.access_log.tick(now)
+            for look in (self._look_at_clients, self.pools.sweep, self._look_at_buckets, self.access_log.tick):
+                try:
+                    look(self.coarse_now)
+                except Exception:
+                    # A mistake in one of them must not end every time limit of the process.
+                    log.exception("the wheel met an error")
+
+    def _look_at_clients(self, now: float) -> None:
+        for connection in [connection for connection in self.connections if connection.deadline <= now]:
+            connection.on_deadline()
+
+    def _look_at_buckets(self, now: float) -> None:
+        if self.live is not None:
+            for bucket in self.live.buckets.values():
+                bucket.forget_idle(now, _IDLE_KEYS_A_TICK)
+        self.stats.settle()
 
     def _tell_time(self) -> None:
         self.coarse_now = monotonic()

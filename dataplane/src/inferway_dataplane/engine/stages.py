@@ -53,7 +53,7 @@ def route(exchange: Exchange) -> bool:
     exchange.stats = rule.stats
     if rule.problem is not None:
         return exchange.refuse(rule.problem)
-    if head.block.content_length > rule.max_request_body:
+    if head.block.content_length > rule.max_request_body or exchange.body_size > rule.max_request_body:
         return exchange.refuse(problems.BODY_TOO_LARGE)
     return True
 
@@ -126,6 +126,9 @@ def cache(exchange: Exchange) -> bool:
         return _bypass(exchange, "method")
     if head.block.has_body:
         return _bypass(exchange, "body")
+    if head.block.has_dropped:
+        # The upstream will not see a field that the key would be made of: its answer is not for those who sent it.
+        return _bypass(exchange, "connection")
     no_use, no_store = caching.request_forbids(head) if head.block.caching else (False, False)
     if no_store:
         return _bypass(exchange, "request")
