@@ -26,7 +26,7 @@ run: setup ## start the demo: service-python and the gateway before it (LISTEN=,
 	@$(BIN)/python -m demo --directory $(DIR) --listen $(LISTEN) --admin $(ADMIN) --service $(SERVICE)
 
 test: setup check ## everything that needs no cluster
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest
 
 check: setup workflows ## lint, format, types, import rules, workflows
 	$(BIN)/ruff check

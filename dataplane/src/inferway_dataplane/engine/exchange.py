@@ -6,6 +6,7 @@ what truly waits (a new connection) is a task.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -21,6 +22,8 @@ from inferway_dataplane.stores.memory import Stored
 
 if TYPE_CHECKING:
     from inferway_dataplane.engine.downstream import ClientConnection
+
+log = logging.getLogger("inferway")
 
 _IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
 
@@ -179,6 +182,13 @@ class Exchange:
             count_in(self.stats.upstream_errors, failure.problem.code)
             if not self.is_finished:
                 self.refuse(failure.problem)
+            return
+        except Exception:
+            # A mistake of ours, or of a library below: it costs this request, is told, and nobody waits for ever.
+            log.exception("a connection failed in a way that is not foreseen")
+            self.connecting = None
+            if not self.is_finished:
+                self.refuse(problems.INTERNAL)
             return
         self.connecting = None
         if self.is_finished:
