@@ -10,6 +10,7 @@ import contextlib
 import http.client
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,6 +43,20 @@ def generation_of(port: int) -> str | None:
         return connection.getresponse().headers["x-generation"]
 
 
+def refusals(log: Path) -> int:
+    """How many documents the gateway says it has refused."""
+    return log.read_text().count("refused a new document")
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    """Look until it is true; `BenchError` with what was awaited after ten seconds."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        if time.monotonic() > deadline:
+            raise servers.BenchError(f"not within 10 s: {what}")
+        time.sleep(0.01)
+
+
 def replace(directory: Path, text: str) -> None:
     """As editors do: a new file takes the old one's name."""
     part = directory / "resources.part"
@@ -61,7 +76,7 @@ def main(
         directory = running.enter_context(compare.run_directory())
         source = running.enter_context(origin.serve(servers.Launcher(load_core, lifetime, directory)))
         launcher = servers.Launcher(proxy_core, lifetime, directory)
-        port, _ = running.enter_context(
+        port, server = running.enter_context(
             inferway.serve_resources("reloads", resources(source.port, 0), launcher, ["--log-level", "error"])
         )
         served = directory / "reloads"
@@ -72,15 +87,13 @@ def main(
         for number in range(1, changes + 1):
             if number % 10 == 0:
                 replace(served, BROKEN)
-                time.sleep(0.5)  # long enough to be read and refused: what is awaited here is that nothing happens
+                # Only a file that was read and refused proves that it changed nothing.
+                wait_for(lambda seen=number // 10: refusals(server.log) == seen, f"broken file {number // 10} refused")
                 if generation_of(port) != str(number - 1):
                     raise servers.BenchError(f"a broken file changed what is served at change {number}")
             replace(served, yaml.safe_dump_all(resources(source.port, number)))
             began = time.monotonic()
-            while generation_of(port) != str(number):
-                if time.monotonic() - began > 10:
-                    raise servers.BenchError(f"change {number} was not visible within 10 s")
-                time.sleep(0.01)
+            wait_for(lambda wanted=str(number): generation_of(port) == wanted, f"change {number} visible")
             delays.append(time.monotonic() - began)
         result = wrk.finish()
     slow = sum(delay > VISIBLE_WITHIN for delay in delays)
