@@ -5,7 +5,7 @@
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from inferway_contract.document import Backend, ConfigDocument, EndpointsDocument, Policy, Route, Rule, Url
@@ -115,6 +115,8 @@ class Wire:
             policies=policies,
         )
         self.gateway = Gateway(Settings(**settings), AccessLog(0, enabled=False))
+        self.later: list[Callable[[], None]] = []  # what the loop would call soon
+        self.gateway.call_soon = self.later.append
         self.gateway.accept(config, EndpointsDocument())
         self.endpoint = self.gateway.pools.endpoint(HOST, PORT, tls=False, is_name=False)
         self.upstreams = [self.add_upstream() for _ in range(idle)]
@@ -203,7 +205,9 @@ class Wire:
     # --- the loop ---------------------------------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Tell every protocol whose transport is closed."""
+        """Call what is due, and tell every protocol whose transport is closed."""
+        while self.later:
+            self.later.pop(0)()
         while lost := [
             one
             for one in (*self.gateway.connections, *self.upstreams)

@@ -8,10 +8,11 @@ import re2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inferway_contract import patterns
 from inferway_contract.document import Match, PathMatch, ValueMatch
 from inferway_dataplane.core import heads, targets
 from inferway_dataplane.core.heads import RequestHead
-from inferway_dataplane.core.routing import Claim, RoutingTable, parameters, pattern
+from inferway_dataplane.core.routing import Claim, RoutingTable, parameters
 
 _RANKS = {"Exact": 0, "RegularExpression": 1, "PathPrefix": 2}
 
@@ -137,7 +138,7 @@ def test_k3_a_pattern_cannot_hang_and_a_bad_one_is_refused() -> None:
     own = table("- ~/(a+)+")
     assert own.find(asked(b"/" + b"a" * 5_000 + b"!")) is None
     with pytest.raises(re2.error):
-        pattern("(")
+        patterns.compiled("(")
 
 
 # --- parameters -------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ import pytest
 from fake_transport import OK, Transport, Wire, answer, get, post
 
 from inferway_dataplane.core import problems
-from inferway_dataplane.engine.upstream import ConnectFailed, Endpoint, UpstreamConnection
+from inferway_dataplane.engine.endpoints import ConnectFailed, Endpoint
+from inferway_dataplane.engine.upstream import UpstreamConnection
 
 
 class Dialler:

@@ -77,8 +77,8 @@ def test_l2_what_never_ends_is_cut_at_once(start: bytes) -> None:
     wire.send(start, *[PIECE] * 64)
     assert answer(wire.got()).status in (400, 414, 431, 501)
     assert not wire.is_open
-    assert sum(len(name) + len(value) for name, value in wire.client._fields) < 100_000
-    assert len(wire.client._target) < 100_000
+    assert sum(len(name) + len(value) for name, value in wire.client.fields) < 100_000
+    assert len(wire.client.target) < 100_000
 
 
 CHUNKED = get(b"/", b"Transfer-Encoding: chunked", method=b"POST")

@@ -6,6 +6,7 @@ to standard output, everything about it to standard error.
 
 import os
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -25,12 +26,24 @@ class _Commands(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name == "run" and "run" not in self.commands:
-            from inferway_cli import serving
-
             only = typer.Typer(rich_markup_mode=None, add_completion=False)
-            only.command("run")(serving.command())
+            try:
+                from inferway_cli import serving
+            except ModuleNotFoundError as missing:
+                only.command("run")(_cannot_run(missing.name or ""))
+            else:
+                only.command("run")(serving.command())
             self.add_command(typer.main.get_command(only), "run")
         return super().get_command(ctx, cmd_name)
+
+
+def _cannot_run(missing: str) -> Callable[[], None]:
+    def run() -> None:
+        """Serve a directory of manifests (needs the extra `dataplane`)."""
+        typer.echo(f"inferway: run needs {missing}: pip install 'inferway[dataplane]'", err=True)
+        raise typer.Exit(1)
+
+    return run
 
 
 # Plain help: markup would eat the brackets of [::]:8080, and a pipe would get a drawing.

@@ -121,7 +121,6 @@ class AccessLog:
 
 
 def _trace_id(exchange: "Exchange") -> str:
+    """The trace that the upstream was told of; where none was asked, the caller's."""
     told = exchange.head.block.traceparent
-    return (
-        told[3:35].decode("latin-1") if told is not None and len(told) == 55 else exchange.request_id.decode("latin-1")
-    )
+    return (exchange.trace_id or (told[3:35] if told is not None and len(told) == 55 else b"")).decode("latin-1")

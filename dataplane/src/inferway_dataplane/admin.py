@@ -1,7 +1,8 @@
 """The admin port: probes, metrics, and what the process knows about itself. Never on the data port."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import exposition
 from starlette.applications import Starlette
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from inferway_dataplane.main import DataPlane
 
 
+_STANDSTILL: Final = 5.0
+"""Seconds without a turn of the wheel after which the process is not alive; it turns four times a second."""
+
+
 async def nothing(scope: Any, receive: Any, send: Any) -> None:
     """The ASGI application of the data port, which is never called: uvicorn wants one."""
     raise RuntimeError("the data port has no ASGI application")
@@ -27,7 +32,9 @@ def app(plane: "DataPlane") -> Starlette:
     registry = metrics.registry(gateway)
 
     async def healthz(request: Request) -> Response:
-        """The loop turns."""
+        """The loop turns, and so does the wheel, on which every time limit hangs."""
+        if monotonic() - gateway.coarse_now > _STANDSTILL:
+            return PlainTextResponse("the wheel stands still\n", 503)
         return PlainTextResponse("ok\n")
 
     async def readyz(request: Request) -> Response:

@@ -112,6 +112,10 @@ class GatewayCollector(Collector):
         in_flight = sum(connection.current is not None for connection in gateway.connections)
         yield GaugeMetricFamily("requests_in_flight", "Requests without a complete answer.", in_flight)
         yield GaugeMetricFamily("connections", "Open client connections.", len(gateway.connections))
+        cut = CounterMetricFamily("connections_cut", "Client connections that were cut.", labels=["reason"])
+        for reason, count in gateway.stats.cut.items():
+            cut.add_metric([reason], count)
+        yield cut
         yield GaugeMetricFamily("upstream_connections", "Open upstream connections.", len(gateway.pools.connections))
         yield CounterMetricFamily("access_log_left_out", "Requests that were not logged.", gateway.access_log.left_out)
         yield CounterMetricFamily("access_log_dropped", "Log lines lost to a slow reader.", gateway.access_log.dropped)

@@ -87,6 +87,8 @@ class Stats:
         self.overhead = Histogram()
         self.refused: dict[str, int] = {}
         """Requests that never became one: by problem code."""
+        self.cut: dict[str, int] = {}
+        """Client connections that were cut, by reason."""
         self.config_rejected = 0
         self.config_apply_seconds = 0.0
 

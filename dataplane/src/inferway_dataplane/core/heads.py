@@ -326,7 +326,9 @@ class ResponseHead:
         "has_date",
         "is_chunked",
         "keep_alive",
+        "lines",
         "passed",
+        "rule",
         "status",
     )
 
@@ -341,6 +343,9 @@ class ResponseHead:
         self.caching: dict[bytes, bytes] | None = None
         self.age: bytes | None = None
         self.date: bytes | None = None
+        # A pure function of a head and a rule, kept for a head that comes again.
+        self.rule: object = None
+        self.lines = b""
 
 
 def read_response(status: int, fields: Fields, keep_alive: bool) -> ResponseHead | None:

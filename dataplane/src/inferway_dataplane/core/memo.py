@@ -15,7 +15,7 @@ from inferway_dataplane.core.heads import FieldBlock, RequestHead, ResponseHead
 _MOST_ENTRIES: Final = 1024
 _MOST_REQUESTS: Final = 4096
 _REST: Final = 16  # so many times its size a memo lets pass after it was full
-_LONGEST: Final = 4096  # bytes; so at most 4 MiB for each memo
+_LONGEST: Final = 4096  # bytes of a head; so at most 4 MiB for heads alone, 16 MiB for whole requests
 _END: Final = b"\r\n\r\n"
 _METHODS: Final = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
 # RFC 3986: what a path and a query are made of. A target with anything else goes to the parser.
@@ -88,9 +88,10 @@ def learn_same(data: bytes, head: RequestHead) -> None:
         _requests.learn(data, head)
 
 
-def forget_requests() -> None:
-    """A new runtime has come: heads that keep routes of an old one must not keep it alive."""
+def forget_routes() -> None:
+    """A new runtime has come: heads that keep routes and rules of an old one must not keep it alive."""
     _requests.clear()
+    _answers.clear()
 
 
 def learn_request(data: bytes, method: bytes, block: FieldBlock) -> None:

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import unquote_to_bytes
 
-import re2
-
+from inferway_contract import patterns
 from inferway_contract.document import Match, ValueMatch
 from inferway_dataplane.core.heads import RequestHead
 
@@ -22,21 +21,12 @@ R = TypeVar("R")
 _PATH_RANK: Final = {"Exact": 0, "RegularExpression": 1, "PathPrefix": 2}
 _MEMO_BOUND: Final = 4096
 
-_options = re2.Options()
-_options.log_errors = False
-_options.max_mem = 1 << 20
-
-
-def pattern(text: str) -> Any:
-    """An RE2 pattern over bytes; `re2.error` when it is none. Linear time, so a user's pattern can never hang us."""
-    return re2.compile(text.encode(), _options)
-
 
 def _tests(matches: Iterable[ValueMatch]) -> tuple[tuple[bytes, bytes | None, Any], ...]:
     return tuple(
         (match.name.encode(), match.value.encode(), None)
         if match.type == "Exact"
-        else (match.name.encode(), None, pattern(match.value))
+        else (match.name.encode(), None, patterns.compiled(match.value))
         for match in matches
     )
 
@@ -50,7 +40,7 @@ class Entry(Generic[R]):
         self.rule = rule
         self.path = match.path.value.encode()
         self.path_type = match.path.type
-        self.regex: Any = pattern(match.path.value) if match.path.type == "RegularExpression" else None
+        self.regex: Any = patterns.compiled(match.path.value) if match.path.type == "RegularExpression" else None
         self.method = match.method.encode() if match.method else None
         self.headers = _tests(match.headers)
         self.query = _tests(match.query)

@@ -5,7 +5,8 @@ resets a metric and never forgets a connection.
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from hashlib import sha256
+from typing import Any, Final, Protocol
 
 from inferway_contract.document import Backend, ConfigDocument, EndpointsDocument, KeyPart, Limit, Policy, Route, Url
 from inferway_contract.document import Rule as RuleDocument
@@ -33,6 +34,14 @@ class EndpointOf(Protocol):
     def __call__(self, host: str, port: int, *, tls: bool, is_name: bool) -> Any:
         """`is_name`: the host is to be resolved."""
 
+
+_LIMIT_NAMES: Final = (
+    b"ratelimit",
+    b"ratelimit-policy",
+    b"x-ratelimit-limit",
+    b"x-ratelimit-remaining",
+    b"x-ratelimit-reset",
+)
 
 KeyOf = Callable[[RequestHead, str], object]
 """The bucket's key for a request of a client address."""
@@ -66,6 +75,7 @@ class Rule:
         "max_request_body",
         "max_response_header",
         "name",
+        "own_names",
         "problem",
         "redirect",
         "request_edits",
@@ -111,6 +121,11 @@ class Rule:
             Telling([(bucket, style) for (bucket, _), style in zip(self.limits, styles, strict=True)])
             if set(styles) - {"Off"}
             else None
+        )
+        # Fields that the gateway writes itself: an upstream's own would contradict them.
+        self.own_names = frozenset(
+            (_LIMIT_NAMES if self.telling is not None else ())
+            + ((self.cache.status_header.lower(),) if self.cache is not None else ())
         )
         self.stats = build.stats_of(route.id, rule.name)
 
@@ -243,12 +258,25 @@ def _reader(part: KeyPart, route: str, rule: str) -> KeyOf:
             # The whole address of an IPv4 client is its text: no look-up at all.
             return lambda head, client: client if v4 == 32 and ":" not in client else identity.network(client, v4, v6)
         case "header":
-            return lambda head, client: head.value(name)
+            return lambda head, client: _bounded(head.value(name))
         case "query":
-            return lambda head, client: parameters(head.query).get(name)
+            return lambda head, client: _bounded(parameters(head.query).get(name))
         case "host":
-            return lambda head, client: head.host
+            return lambda head, client: _bounded(head.host)
         case "route":
             return lambda head, client: route
         case "rule":
             return lambda head, client: (route, rule)
+
+
+_LONGEST_KEY: Final = 32
+
+
+def _bounded(value: bytes | None) -> bytes | None:
+    """A client's value as a part of a key: a long one by its hash, so that `maxKeys` bounds bytes too.
+
+    No value that is kept as it is can be taken for a hash: it has at most 32 bytes, the hash with its mark 33.
+    """
+    if value is None or len(value) <= _LONGEST_KEY:
+        return value
+    return b"#" + sha256(value).digest()

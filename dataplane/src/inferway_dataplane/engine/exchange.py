@@ -1,31 +1,26 @@
 """One request in flight, and its answer.
 
 Stages decide in one order (`stages.ORDER`); answers come back by callbacks of the upstream connection. An exchange ends
-exactly once, in `_finish`, where counters, log and connections are settled. Everything is a synchronous callback; only
-what truly waits (a new connection) is a task.
+exactly once, in `finish`, where counters, log and connections are settled. How the upstream is asked is `tries.py`'s
+business, what the gateway answers by itself `replies.py`'s.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterator
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from inferway_dataplane.core import problems
 from inferway_dataplane.core.heads import Fields, RequestHead, ResponseHead
 from inferway_dataplane.core.problems import Problem
 from inferway_dataplane.core.runtime import Destination, Rule, Runtime
-from inferway_dataplane.engine import answers, storing
-from inferway_dataplane.engine.upstream import HIGH_WATER, ConnectFailed, Endpoint, UpstreamConnection
-from inferway_dataplane.observe import RuleStats, count_in
+from inferway_dataplane.engine import answers, replies, storing, tries
+from inferway_dataplane.engine.upstream import HIGH_WATER, UpstreamConnection
+from inferway_dataplane.observe import RuleStats
 from inferway_dataplane.stores.memory import Stored
 
 if TYPE_CHECKING:
     from inferway_dataplane.engine.downstream import ClientConnection
-
-log = logging.getLogger("inferway")
-
-_IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
 
 
 class Exchange:
@@ -71,6 +66,7 @@ class Exchange:
         "started",
         "stats",
         "status",
+        "trace_id",
         "traceparent",
         "upstream",
         "upstream_seconds",
@@ -90,6 +86,7 @@ class Exchange:
         self.client_ip = client.peer
         self.request_id = b""
         self.span_id = b""
+        self.trace_id = b""  # as the upstream was told
         self.traceparent = b""  # set where the request is traced
         self.is_head_request = head.method == b"HEAD"
         # the request's way up
@@ -130,6 +127,12 @@ class Exchange:
             if not stage(self):
                 return
 
+    def own_rule(self) -> Rule:
+        """The rule; only for steps that come after `route` has found one."""
+        if self.rule is None:
+            raise RuntimeError("an exchange without a rule has no upstream")
+        return self.rule
+
     # --- the request's body, from the client -------------------------------------------------------------------------------
 
     def on_request_body(self, data: bytes) -> None:
@@ -161,60 +164,6 @@ class Exchange:
             else:
                 self.body.append(answers.LAST_CHUNK)
 
-    # --- up: a connection, and the request on it ---------------------------------------------------------------------------
-
-    def send(self, endpoint: Endpoint, request: bytes) -> None:
-        """Send the request on an idle connection, or wait for a new one."""
-        self.request_bytes = request
-        connection = endpoint.take()
-        if connection is not None:
-            self._use(connection)
-        else:
-            self.connecting = asyncio.get_running_loop().create_task(self._connect(endpoint))
-
-    async def _connect(self, endpoint: Endpoint) -> None:
-        rule = self._rule()
-        try:
-            remaining = self.started + rule.request_timeout - monotonic()
-            connection = await endpoint.connect(min(rule.connect_timeout, max(remaining, 0.001)))
-        except ConnectFailed as failure:
-            self.connecting = None
-            count_in(self.stats.upstream_errors, failure.problem.code)
-            if not self.is_finished:
-                self.refuse(failure.problem)
-            return
-        except Exception:
-            # A mistake of ours, or of a library below: it costs this request, is told, and nobody waits for ever.
-            log.exception("a connection failed in a way that is not foreseen")
-            self.connecting = None
-            if not self.is_finished:
-                self.refuse(problems.INTERNAL)
-            return
-        self.connecting = None
-        if self.is_finished:
-            connection.transport.close()
-        else:
-            self._use(connection)
-
-    def _use(self, connection: UpstreamConnection) -> None:
-        rule = self._rule()
-        self.upstream = connection
-        now = self.sent_at = monotonic()
-        data = self.request_bytes
-        if self.body is not None:
-            data += b"".join(self.body)
-            self.body = None
-            self.client.resume("body")
-        deadline = min(now + rule.backend_timeout, self.started + rule.request_timeout)
-        if self.client.is_write_paused:
-            connection.pause()
-        connection.start(self, data, deadline, rule.stream_idle, rule.max_response_header)
-
-    def _rule(self) -> Rule:
-        if self.rule is None:
-            raise RuntimeError("an exchange without a rule has no upstream")
-        return self.rule
-
     def on_writable(self, writable: bool) -> None:
         """The upstream reads slowly, or again: so does the client's body."""
         if writable:
@@ -232,18 +181,14 @@ class Exchange:
 
     def on_head(self, answer: ResponseHead) -> None:
         """The upstream's head has come: from here on the client's answer has begun."""
-        rule = self._rule()
+        rule = self.own_rule()
         head = self.head
         now = self.answered_at = monotonic()
         self.upstream_seconds = now - self.sent_at
         self.stats.upstream.observe(self.upstream_seconds)
         self.status = status = answer.status
-        fields = answer.passed
-        if rule.response_edits is not None:
-            fields = rule.response_edits.apply(fields)
-        if rule.cors is not None:
-            fields = [field for field in fields if not field[0].lower().startswith(b"access-control-")]
-        kept = answers.lines(fields)
+        # An answer's head that came before, under the same rule, has the same lines.
+        kept = answer.lines if answer.rule is rule else _lines(answer, rule)
         if not answer.has_date:
             kept += b"date: %b\r\n" % self.gateway.date
         if self.cache_key is not None:
@@ -263,20 +208,7 @@ class Exchange:
         if answer.age is not None:
             framing += b"age: %b\r\n" % answer.age
         self.has_answered = True
-        self.out.append(answers.status_line(status) + kept + framing + self.own_lines())
-
-    def own_lines(self) -> bytes:
-        """The field lines that are this exchange's own, with the blank line that ends a head."""
-        lines = b"%bx-request-id: %b\r\n" % (self.limit_lines, self.request_id)
-        if self.outcome is not None and self.rule is not None and self.rule.cache is not None:
-            lines += b"%b: %b\r\n" % (self.rule.cache.status_header, self.outcome.encode())
-        client = self.client
-        if self.is_close_after or client.is_closing:
-            self.is_close_after = True
-            return lines + b"connection: close\r\n\r\n"
-        if not self.head.is_http_1_1:
-            return lines + b"connection: keep-alive\r\n\r\n"
-        return lines + b"\r\n"
+        self.out.append(answers.status_line(status) + kept + framing + replies.own_lines(self))
 
     def on_body(self, data: bytes) -> None:
         """A piece of the answer's body."""
@@ -310,98 +242,11 @@ class Exchange:
         if not self.is_request_complete:
             # The upstream answered without reading all of the request: what is still to come is nobody's.
             self.is_close_after = True
-        self._finish()
+        self.finish()
 
     def on_broken(self, problem: Problem, *, unanswered: bool) -> None:
         """The upstream connection failed under us."""
-        connection, self.upstream = self.upstream, None
-        if self.is_finished:
-            return
-        if connection is not None and unanswered and connection.is_reused and self._may_resend(problem):
-            # RFC 9110 9.2.2: it closed while we were sending; nobody has seen the request, or it does no harm twice.
-            self.is_resent = True
-            self.connecting = asyncio.get_running_loop().create_task(self._connect(connection.endpoint))
-            return
-        count_in(self.stats.upstream_errors, problem.code)
-        if self.has_answered:
-            # The client has a part of the answer: it must see that the end is missing.
-            self.code = problem.code
-            self.client.abort_answer()
-            self._finish()
-        else:
-            self.refuse(problem)
-
-    def _may_resend(self, problem: Problem) -> bool:
-        return (
-            problem is problems.UPSTREAM_CLOSED
-            and not self.is_resent
-            and not self.head.block.has_body
-            and self.head.method in _IDEMPOTENT
-        )
-
-    # --- answers of our own ----------------------------------------------------------------------------------------------------
-
-    def refuse(self, problem: Problem, lines: bytes = b"", extra: dict[str, object] | None = None) -> bool:
-        """Answer with a problem. Returns False, so that a stage can end with `return exchange.refuse(...)`."""
-        self.code = problem.code
-        if problem.allow:
-            lines += b"allow: %b\r\n" % problem.allow.encode()
-        if problem.status == 503:
-            lines += b"retry-after: 1\r\n"
-        if problem.closes:
-            self.is_close_after = True
-        content = problems.body(problem, self.request_id, extra)
-        lines += b"cache-control: no-store\r\n"
-        return self.answer(problem.status, lines, b"application/problem+json", content)
-
-    def answer(self, status: int, lines: bytes, content_type: bytes = b"", content: bytes = b"") -> bool:
-        """Answer without an upstream. `lines` are whole field lines. Returns False: the stages are done."""
-        if self.rule is not None and self.rule.cors is not None and status != 204:
-            lines += answers.lines(self.rule.cors.response_fields(self.head))
-        if content_type:
-            lines += b"content-type: %b\r\n" % content_type
-        if status not in (204, 304):
-            lines += b"content-length: %d\r\n" % len(content)
-        head = answers.status_line(status) + lines + b"date: %b\r\nserver: inferway\r\n" % self.gateway.date
-        self.put(status, head, content)
-        return False
-
-    def put(self, status: int, head: bytes, content: bytes) -> None:
-        """Write a whole answer: `head` lacks only the lines of this exchange. The exchange ends here."""
-        self.status = status
-        self.has_answered = True
-        if not self.is_request_complete and not self.client.may_drain(self):
-            self.is_close_after = True
-        data = head + self.own_lines()
-        if content and not self.is_head_request:
-            self.bytes_sent = len(content)
-            data += content
-        self.client.write(data)
-        self._finish()
-
-    def put_stored(self, stored: Stored) -> None:
-        """Write an answer from the store. The exchange ends here."""
-        self.outcome = "HIT"
-        self.status = stored.status
-        self.has_answered = True
-        client = self.client
-        if not self.is_request_complete and not client.may_drain(self):
-            self.is_close_after = True
-        age = stored.age + self.started - stored.received
-        lines = self.limit_lines
-        if self.rule is not None and self.rule.cors is not None:
-            lines += answers.lines(self.rule.cors.response_fields(self.head))
-        if self.is_close_after or client.is_closing:
-            self.is_close_after = True
-            lines += b"connection: close\r\n"
-        elif not self.head.is_http_1_1:
-            lines += b"connection: keep-alive\r\n"
-        body = b"" if self.is_head_request else stored.body
-        self.bytes_sent = len(body)
-        client.transport.write(
-            b"%bage: %d\r\n%bx-request-id: %b\r\n\r\n%b" % (stored.head, age, lines, self.request_id, body)
-        )
-        self._finish()
+        tries.on_broken(self, problem, unanswered=unanswered)
 
     # --- ends --------------------------------------------------------------------------------------------------------------------
 
@@ -410,33 +255,30 @@ class Exchange:
         if not self.is_finished:
             self.code = "client_gone"
             self.status = self.status or 499
-            self._release()
-            self._finish()
+            tries.release(self)
+            self.finish()
 
     def on_client_late(self) -> None:
-        """The client stopped sending its body."""
+        """The client stopped sending its body, or sends it too slowly."""
         if not self.is_finished:
             self.break_off(problems.BODY_TIMEOUT)
 
     def break_off(self, problem: Problem) -> None:
         """The client's own fault in the middle of its request: end the upstream's, then answer if that is possible."""
-        self._release()
+        tries.release(self)
         if self.has_answered:
-            self.code = problem.code
-            self.client.abort_answer()
-            self._finish()
+            self.cut_answer(problem)
         else:
-            self.refuse(problem)
+            replies.refuse(self, problem)
 
-    def _release(self) -> None:
-        if self.connecting is not None:
-            self.connecting.cancel()
-            self.connecting = None
-        if self.upstream is not None:
-            connection, self.upstream = self.upstream, None
-            connection.abandon()
+    def cut_answer(self, problem: Problem) -> None:
+        """The client has a part of the answer: it must see that the end is missing."""
+        self.code = problem.code
+        self.client.abort_answer()
+        self.finish()
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """The end, which comes once: counters, log, and the client's next request."""
         self.is_finished = True
         self.collected = None
         gateway = self.gateway
@@ -445,7 +287,10 @@ class Exchange:
         total = (self.answered_at if self.is_whole else monotonic()) - self.started
         stats.by_method[self.head.method][self.status] += 1
         stats.duration.observe(total)
-        gateway.stats.overhead.observe(total - self.upstream_seconds)
+        # Until the answer's head: how long a body streams is the upstream's doing, or the client's.
+        gateway.stats.overhead.observe(
+            self.answered_at - self.started - self.upstream_seconds if self.answered_at else total
+        )
         log = gateway.access_log
         if (log.left or self.status >= 500) and log.wants(self.status):
             log.write(self, total)
@@ -454,3 +299,17 @@ class Exchange:
         if self.traceparent and gateway.tracing is not None:
             gateway.tracing.record(self, total)
         self.client.on_exchange_end(self)
+
+
+def _lines(answer: ResponseHead, rule: Rule) -> bytes:
+    """The field lines of an answer as the client gets them; those that the gateway writes itself are the gateway's."""
+    fields = answer.passed
+    if rule.own_names:
+        fields = [field for field in fields if field[0].lower() not in rule.own_names]
+    if rule.response_edits is not None:
+        fields = rule.response_edits.apply(fields)
+    if rule.cors is not None:
+        fields = [field for field in fields if not field[0].lower().startswith(b"access-control-")]
+    answer.rule = rule
+    answer.lines = answers.lines(fields)
+    return answer.lines

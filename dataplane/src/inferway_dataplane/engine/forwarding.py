@@ -76,9 +76,9 @@ def _traceparent(exchange: "Exchange") -> bytes:
     if told is not None and _TRACEPARENT.fullmatch(told) is None:
         told = None
     tracing = exchange.gateway.tracing
+    trace = exchange.trace_id = told[3:35] if told is not None else exchange.gateway.trace_id(exchange.span_id)
     if tracing is None and told is not None:
         return told[:36] + exchange.span_id + told[52:]
-    trace = told[3:35] if told is not None else exchange.gateway.trace_id(exchange.span_id)
     if tracing is not None and tracing.samples(told):
         exchange.traceparent = b"00-%b-%b-01" % (trace, exchange.span_id)
         return exchange.traceparent

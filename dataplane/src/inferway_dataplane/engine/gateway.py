@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import secrets
+from collections.abc import Callable
 from email.utils import formatdate
 from time import monotonic, time
 from typing import TYPE_CHECKING, Final
@@ -15,8 +16,8 @@ from inferway_dataplane.access_log import AccessLog
 from inferway_dataplane.core import memo, runtime
 from inferway_dataplane.core.identity import TrustedProxies
 from inferway_dataplane.core.runtime import Runtime
-from inferway_dataplane.engine import stages
-from inferway_dataplane.engine.upstream import Pools
+from inferway_dataplane.engine import deadlines, stages
+from inferway_dataplane.engine.endpoints import Pools
 from inferway_dataplane.observe import Stats
 from inferway_dataplane.settings import Settings
 from inferway_dataplane.sources import Refused
@@ -32,6 +33,10 @@ TICK: Final = 0.25
 _IDLE_KEYS_A_TICK: Final = 2_000
 
 log = logging.getLogger("inferway")
+
+
+def _no_loop(call: Callable[[], None]) -> None:
+    raise RuntimeError("the gateway was not started")
 
 
 class Gateway:
@@ -56,6 +61,7 @@ class Gateway:
         self.coarse_now = 0.0  # monotonic, as of the last turn of the wheel: enough for time limits of seconds
         self._id_prefix = secrets.token_hex(8).encode()
         self._id = secrets.randbits(62)
+        self.call_soon: Callable[[Callable[[], None]], object] = _no_loop
         self._wheel: asyncio.Task[None] | None = None
         self._tell_time()
 
@@ -80,7 +86,7 @@ class Gateway:
             rule.stages = stages.needed(rule)
         self.pools.address_policy = config.address_policy
         self.live = built
-        memo.forget_requests()
+        memo.forget_routes()
         self.revision = revision(config)
         self.last_error = ""
         self.pools.keep_only(built.upstreams)
@@ -109,7 +115,9 @@ class Gateway:
 
     def start(self) -> None:
         """Start the wheel; the loop must run."""
-        self._wheel = asyncio.get_running_loop().create_task(self._turn(), name="wheel")
+        loop = asyncio.get_running_loop()
+        self.call_soon = loop.call_soon
+        self._wheel = loop.create_task(self._turn(), name="wheel")
 
     async def stop(self) -> None:
         """Stop the wheel and close what is still open."""
@@ -132,8 +140,9 @@ class Gateway:
                     log.exception("the wheel met an error")
 
     def _look_at_clients(self, now: float) -> None:
-        for connection in [connection for connection in self.connections if connection.deadline <= now]:
-            connection.on_deadline()
+        late = [one for one in self.connections if one.deadline <= now or one.unread_deadline <= now]
+        for connection in late:
+            deadlines.look(connection, now)
 
     def _look_at_buckets(self, now: float) -> None:
         if self.live is not None:

@@ -10,7 +10,7 @@ from random import random
 from inferway_dataplane.core import balancing, caching, limits, problems, rewriting
 from inferway_dataplane.core.limits import Bucket
 from inferway_dataplane.core.runtime import Destination, Rule
-from inferway_dataplane.engine import answers, forwarding
+from inferway_dataplane.engine import answers, forwarding, replies, tries
 from inferway_dataplane.engine.exchange import Exchange
 from inferway_dataplane.observe import count_in
 
@@ -33,28 +33,28 @@ def identify(exchange: Exchange) -> bool:
 def route(exchange: Exchange) -> bool:
     """Which rule, and what a rule answers by itself."""
     if exchange.problem is not None:
-        return exchange.refuse(exchange.problem)
+        return replies.refuse(exchange, exchange.problem)
     runtime = exchange.gateway.live
     if runtime is None:
-        return exchange.refuse(problems.NO_ROUTE)
+        return replies.refuse(exchange, problems.NO_ROUTE)
     exchange.runtime = runtime
     head = exchange.head
     if head.path == b"*":
-        return exchange.answer(204, b"allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n")
+        return replies.answer(exchange, 204, b"allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n")
     if head.runtime is runtime:
         entry = head.entry
     else:
         entry = head.entry = runtime.table.find(head)
         head.runtime, head.cache_key = runtime, None
     if entry is None:
-        return exchange.refuse(problems.NO_ROUTE)
+        return replies.refuse(exchange, problems.NO_ROUTE)
     exchange.rule = rule = entry.rule
     exchange.prefix = entry.path
     exchange.stats = rule.stats
     if rule.problem is not None:
-        return exchange.refuse(rule.problem)
+        return replies.refuse(exchange, rule.problem)
     if head.block.content_length > rule.max_request_body or exchange.body_size > rule.max_request_body:
-        return exchange.refuse(problems.BODY_TOO_LARGE)
+        return replies.refuse(exchange, problems.BODY_TOO_LARGE)
     return True
 
 
@@ -90,7 +90,7 @@ def _refuse_by_limit(
     extra: dict[str, object] = {"limit": refusing.name, "policy": refusing.policy}
     if after:
         extra["retryAfter"] = after
-    return exchange.refuse(problems.RATE_LIMITED, b"retry-after: %d\r\n" % after if after else b"", extra)
+    return replies.refuse(exchange, problems.RATE_LIMITED, b"retry-after: %d\r\n" % after if after else b"", extra)
 
 
 def respond(exchange: Exchange) -> bool:
@@ -101,13 +101,13 @@ def respond(exchange: Exchange) -> bool:
     if rule.cors is not None:
         fields = rule.cors.preflight(exchange.head)
         if fields is not None:
-            return exchange.answer(204, answers.lines(fields))
+            return replies.answer(exchange, 204, answers.lines(fields))
     if rule.redirect is not None:
         location = rewriting.location(rule.redirect, exchange.head, exchange.prefix, exchange.client.scheme)
-        return exchange.answer(rule.redirect.status, _edited(exchange, [(b"location", location)]))
+        return replies.answer(exchange, rule.redirect.status, _edited(exchange, [(b"location", location)]))
     if rule.respond is not None:
         own = rule.respond
-        return exchange.answer(own.status, _edited(exchange, []), own.content_type.encode(), own.body.encode())
+        return replies.answer(exchange, own.status, _edited(exchange, []), own.content_type.encode(), own.body.encode())
     return True
 
 
@@ -140,7 +140,7 @@ def cache(exchange: Exchange) -> bool:
         stored = gateway.store.find(key, head, exchange.started)
         if stored is not None:
             rule.stats.fresh_hits += 1
-            exchange.put_stored(stored)
+            replies.put_stored(exchange, stored)
             return False
     rule.stats.misses += 1
     exchange.outcome = "MISS"
@@ -158,20 +158,20 @@ def forward(exchange: Exchange) -> bool:
     """Choose where it goes, and send it there."""
     rule = exchange.rule
     if rule is None:
-        return exchange.refuse(problems.NO_ROUTE)
+        return replies.refuse(exchange, problems.NO_ROUTE)
     destination: Destination | None = rule.destinations.choose(random())  # noqa: S311 - balance, not secrecy
     if destination is None:
-        return exchange.refuse(problems.NO_BACKEND)
+        return replies.refuse(exchange, problems.NO_BACKEND)
     if destination.problem is not None:
-        return exchange.refuse(destination.problem)
+        return replies.refuse(exchange, destination.problem)
     exchange.destination = destination
     endpoints = destination.endpoints
     endpoint = endpoints[0] if len(endpoints) == 1 else balancing.least_loaded(endpoints, random())  # noqa: S311
     if endpoint is None:
-        return exchange.refuse(problems.NO_ENDPOINTS)
+        return replies.refuse(exchange, problems.NO_ENDPOINTS)
     if exchange.head.block.expects_continue and not exchange.is_request_complete:
         exchange.client.write(answers.CONTINUE)
-    exchange.send(endpoint, forwarding.request(exchange, rule, destination))
+    tries.send(exchange, endpoint, forwarding.request(exchange, rule, destination))
     return False
 
 

@@ -1,16 +1,16 @@
-"""Upstream connections: one endpoint keeps its own, the most recently used one is used first."""
+"""One connection to an upstream, one answer at a time. Which one is used, and when a new one is made: `endpoints.py`."""
 
 import asyncio
-import ssl
-from collections.abc import Iterable
-from time import monotonic
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import httptools
 
-from inferway_dataplane.core import addresses, memo, problems
+from inferway_dataplane.core import memo, problems
 from inferway_dataplane.core.heads import Fields, ResponseHead, read_response
 from inferway_dataplane.core.problems import Problem
+
+if TYPE_CHECKING:
+    from inferway_dataplane.engine.endpoints import Endpoint
 
 NEVER: Final = float("inf")
 HIGH_WATER: Final = 64 << 10
@@ -31,119 +31,8 @@ class Receiver(Protocol):
     def on_writable(self, writable: bool) -> None: ...
 
 
-class ConnectFailed(Exception):  # noqa: N818 - it names what happened
-    """No connection could be made; `problem` is what the client is told."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.code)
-        self.problem = problem
-
-
-class Endpoint:
-    """One upstream address with its idle connections. `active` counts requests in flight."""
-
-    __slots__ = ("active", "host", "idle", "is_name", "pools", "port", "tls")
-
-    def __init__(self, pools: "Pools", host: str, port: int, tls: ssl.SSLContext | None, is_name: bool) -> None:
-        self.pools = pools
-        self.host = host
-        self.port = port
-        self.tls = tls
-        self.is_name = is_name
-        self.active = 0
-        self.idle: list[UpstreamConnection] = []
-
-    def take(self) -> "UpstreamConnection | None":
-        """An idle connection that is still open."""
-        idle = self.idle
-        while idle:
-            connection = idle.pop()
-            if not connection.transport.is_closing():
-                return connection
-        return None
-
-    async def connect(self, within: float) -> "UpstreamConnection":
-        """A new connection within so many seconds; `ConnectFailed` says why not."""
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(None if within == NEVER else within):
-                address = await self._address(loop)
-                _, connection = await loop.create_connection(
-                    lambda: UpstreamConnection(self),
-                    address,
-                    self.port,
-                    ssl=self.tls,
-                    server_hostname=self.host if self.tls is not None else None,
-                )
-        except TimeoutError:
-            raise ConnectFailed(problems.CONNECT_TIMEOUT) from None
-        except ssl.SSLError:
-            raise ConnectFailed(problems.TLS_FAILED) from None
-        except OSError:
-            raise ConnectFailed(problems.CONNECT_FAILED) from None
-        return connection
-
-    async def _address(self, loop: asyncio.AbstractEventLoop) -> str:
-        """The address to connect to: resolved here, so that what was checked is what is connected to."""
-        address = self.host
-        if self.is_name:
-            try:
-                found = await loop.getaddrinfo(self.host, self.port, proto=6)
-            except OSError:
-                raise ConnectFailed(problems.DNS_FAILED) from None
-            address = str(found[0][4][0])
-        if not addresses.is_allowed(address, self.pools.address_policy):
-            raise ConnectFailed(problems.ADDRESS_REFUSED)
-        return address
-
-
-class Pools:
-    """All endpoints of the process and all upstream connections, whatever runtime they came with."""
-
-    def __init__(self, idle_timeout: float, idle_connections: int) -> None:
-        self.idle_timeout = idle_timeout
-        self.idle_connections = idle_connections
-        self.address_policy: addresses.Policy = "Cluster"
-        self.coarse_now = monotonic()  # as of the last turn of the wheel
-        self.connections: set[UpstreamConnection] = set()
-        self._endpoints: dict[tuple[str, int, bool], Endpoint] = {}
-        self._tls: ssl.SSLContext | None = None
-
-    def endpoint(self, host: str, port: int, *, tls: bool, is_name: bool) -> Endpoint:
-        """The one endpoint of this address."""
-        found = self._endpoints.get((host, port, tls))
-        if found is None:
-            context = self._tls_context() if tls else None
-            found = self._endpoints[(host, port, tls)] = Endpoint(self, host, port, context, is_name)
-        return found
-
-    def keep_only(self, endpoints: Iterable[Endpoint]) -> None:
-        """Forget endpoints that no runtime names any more; their idle connections close, those in use finish."""
-        kept = set(endpoints)
-        for key, endpoint in list(self._endpoints.items()):
-            if endpoint not in kept:
-                del self._endpoints[key]
-                for connection in endpoint.idle:
-                    connection.transport.close()
-                endpoint.idle.clear()
-
-    def _tls_context(self) -> ssl.SSLContext:
-        if self._tls is None:
-            self._tls = ssl.create_default_context()
-            self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
-        return self._tls
-
-    def sweep(self, now: float) -> None:
-        """End what waited too long. Called by the wheel."""
-        self.coarse_now = now
-        late = [connection for connection in self.connections if connection.deadline <= now]
-        for connection in late:
-            connection.on_deadline()
-
-    def close(self) -> None:
-        """Close every connection at once."""
-        for connection in list(self.connections):
-            connection.transport.abort()
+class Unreadable(Exception):  # noqa: N818 - it names what it is
+    """Carries out of a parser callback that an answer has no reading, or two."""
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -170,7 +59,7 @@ class UpstreamConnection(asyncio.Protocol):
         "transport",
     )
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: "Endpoint") -> None:
         self.endpoint = endpoint
         self.transport: Any = None
         self.receiver: Receiver | None = None
@@ -246,16 +135,20 @@ class UpstreamConnection(asyncio.Protocol):
             receiver.on_end()
 
     def pause(self) -> None:
-        """The client reads slowly: read no more until `resume`."""
+        """The client reads slowly: read no more until `resume`. The time until then is not the upstream's."""
         if not self.is_paused:
             self.is_paused = True
             self.transport.pause_reading()
+            if self.is_head_done:
+                self.deadline = NEVER
 
     def resume(self) -> None:
         """Read on."""
         if self.is_paused:
             self.is_paused = False
             self.transport.resume_reading()
+            if self.is_head_done and self.receiver is not None:
+                self.deadline = self.endpoint.pools.coarse_now + self.stream_idle
 
     def on_deadline(self) -> None:
         """The wheel found this connection late."""
@@ -311,7 +204,12 @@ class UpstreamConnection(asyncio.Protocol):
             self.head_bytes += len(data)
         try:
             self.parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            cause = error.__context__
+            if cause is not None and not isinstance(cause, Unreadable):
+                # A mistake of ours in a callback: it costs this exchange, and the loop's handler logs it.
+                self._fail(problems.INTERNAL)
+                raise cause from None
             if self.receiver is receiver and not self.is_complete:
                 self._fail(problems.BAD_RESPONSE)
                 return
@@ -325,7 +223,7 @@ class UpstreamConnection(asyncio.Protocol):
         receiver.on_fed()
         if self.is_complete:
             self._complete()
-        elif self.receiver is receiver:
+        elif self.receiver is receiver and not self.is_paused:
             self.deadline = self.endpoint.pools.coarse_now + self.stream_idle
 
     def _deliver_known(self, receiver: Receiver, data: bytes, head: ResponseHead, end: int) -> None:
@@ -356,20 +254,20 @@ class UpstreamConnection(asyncio.Protocol):
         status = parser.get_status_code()
         fields = self.fields
         if status < 100 or status > 599 or parser.get_http_version() not in ("1.1", "1.0"):
-            raise ValueError("not an answer of HTTP/1.1")
+            raise Unreadable("not an answer of HTTP/1.1")
         if self.head_bytes > self.max_head and _size(fields) > self.max_head:
-            raise ValueError("the head is too large")
+            raise Unreadable("the head is too large")
         if status < 200:
             self.fields = []
             self.head_bytes = 0
             self._segment = None  # it begins with this head, not with the answer's
             if status == 101:
-                raise ValueError("no upgrade was asked for")
+                raise Unreadable("no upgrade was asked for")
             receiver.on_informational(status, fields)
             return
         head = read_response(status, fields, parser.should_keep_alive())
         if head is None:
-            raise ValueError("the framing has two readings")
+            raise Unreadable("the framing has two readings")
         if self._segment is not None and not receiver.is_head_request:
             memo.learn_answer(self._segment, head)
         self.is_head_done = True

@@ -1,0 +1,74 @@
+"""How long a client may take, and what happens when it takes longer. The wheel looks four times a second.
+
+A connection has two clocks. `deadline` is for what the client has to send: a head, the next piece of a body, the next
+request. `unread_deadline` is for what it has to read: it runs while more is written than the client takes, and after
+the connection was closed on our side.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from inferway_dataplane.core import problems
+from inferway_dataplane.engine import unreadable
+from inferway_dataplane.engine.upstream import NEVER
+from inferway_dataplane.observe import count_in
+
+if TYPE_CHECKING:
+    from inferway_dataplane.engine.downstream import ClientConnection
+    from inferway_dataplane.engine.exchange import Exchange
+
+GRACE: Final = 0.5
+"""Seconds that a client's request lives on after the client has sent its FIN.
+
+Whoever closes a connection sends the same FIN as whoever only has nothing more to ask. So an answer that is nearly there
+still goes out, and work for somebody who has left ends within a second (decision 0005)."""
+
+LINGER: Final = 2.0
+"""Seconds that a client may go on sending after an answer that closes. Closing at once would reset the connection, and
+a reset can destroy the answer before the client has read it (RFC 9112 9.6)."""
+
+
+def look(client: "ClientConnection", now: float) -> None:
+    """Called by the wheel with each turn, for a connection of which one clock has run out."""
+    if client.unread_deadline <= now:
+        _end_unread(client)
+    elif client.deadline <= now:
+        client.deadline = NEVER
+        _end_unsent(client, now)
+
+
+def _end_unread(client: "ClientConnection") -> None:
+    client.unread_deadline = NEVER
+    _cut(client, "not_reading")
+
+
+def _end_unsent(client: "ClientConnection", now: float) -> None:
+    receiving = client.receiving
+    if client.is_deaf and client.current is None:
+        _cut(client, "lingering")  # it was told to go, and still sends
+    elif client.is_half_closed:
+        _cut(client, "left")
+    elif client.current is None and (client.is_closing or not client.fed):
+        client.close()
+    elif receiving is None:
+        unreadable.refuse(client, problems.HEAD_TIMEOUT)
+    elif client.holds:
+        client.deadline = now + client.gateway.settings.body_idle_timeout  # it is we who do not read
+    elif receiving.is_finished:
+        _cut(client, "lingering")  # it has its answer, and does not send the rest of its request
+    else:
+        receiving.on_client_late()
+
+
+def _cut(client: "ClientConnection", reason: str) -> None:
+    count_in(client.gateway.stats.cut, reason)
+    client.transport.abort()
+
+
+def is_too_slow(client: "ClientConnection", receiving: "Exchange") -> bool:
+    """Whether a body has come at less than the least rate, averaged from its head on, once there is something to average.
+
+    The time in which we did not read is not the client's.
+    """
+    settings = client.gateway.settings
+    taken = client.gateway.coarse_now - receiving.started - client.held_seconds
+    return taken > settings.body_rate_after and receiving.body_size < settings.body_rate * taken
