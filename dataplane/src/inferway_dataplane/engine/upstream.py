@@ -253,7 +253,10 @@ class UpstreamConnection(asyncio.Protocol):
         parser = self.parser
         status = parser.get_status_code()
         fields = self.fields
-        if status < 100 or status > 599 or parser.get_http_version() not in ("1.1", "1.0"):
+        segment = self._segment
+        # Asking the parser for the version makes a string; the bytes say it too, when the head began with them.
+        is_http_1 = segment is not None and segment.startswith(b"HTTP/1.1 ")
+        if status < 100 or status > 599 or not (is_http_1 or parser.get_http_version() in ("1.1", "1.0")):
             raise Unreadable("not an answer of HTTP/1.1")
         if self.head_bytes > self.max_head and _size(fields) > self.max_head:
             raise Unreadable("the head is too large")
@@ -268,8 +271,8 @@ class UpstreamConnection(asyncio.Protocol):
         head = read_response(status, fields, parser.should_keep_alive())
         if head is None:
             raise Unreadable("the framing has two readings")
-        if self._segment is not None and not receiver.is_head_request:
-            memo.learn_answer(self._segment, head)
+        if segment is not None and not receiver.is_head_request:
+            memo.learn_answer(segment, head)
         self.is_head_done = True
         self.is_reusable = head.keep_alive
         if receiver.is_head_request:
