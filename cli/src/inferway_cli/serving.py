@@ -12,6 +12,7 @@ from pydantic_settings import SettingsError
 from inferway_dataplane.settings import Settings
 
 _PREFIX = Settings.model_config.get("env_prefix", "")
+_LISTS = {"trusted_proxies": "CIDR"}
 _METAVARS = {int: "NUMBER", float: "NUMBER", str: "TEXT"}
 
 
@@ -73,7 +74,7 @@ def _option(name: str, field: FieldInfo) -> Any:
     if field.annotation is bool:
         return Annotated[bool | None, typer.Option(f"{_flag(name)}/--no-{_flag(name)[2:]}", help=text)]
     if isinstance(field.default, tuple):
-        return Annotated[list[str] | None, typer.Option(_flag(name), help=text, metavar="CIDR")]
+        return Annotated[list[str] | None, typer.Option(_flag(name), help=text, metavar=_LISTS.get(name, "FILE"))]
     # Values stay text: pydantic reads them as it reads the environment, with the same messages.
     metavar = _METAVARS.get(type(field.default), "TEXT")
     return Annotated[str | None, typer.Option(_flag(name), help=text, metavar=metavar)]
@@ -86,7 +87,9 @@ def _shown(default: Any) -> str:
 
 
 def _complaint(item: Any, given: dict[str, Any]) -> str:
-    name = str(item["loc"][0]) if item["loc"] else ""
+    if not item["loc"]:
+        return str(item["msg"].removeprefix("Value error, "))
+    name = str(item["loc"][0])
     source = _flag(name) if name in given else f"{_PREFIX}{name.upper()}"
     message = item["msg"].removeprefix("Value error, ")
     return f"{source}: {message}"

@@ -1,39 +1,28 @@
 """The data-plane process: wires everything, owns the signals, starts and stops both servers."""
 
 import asyncio
-import contextlib
 import logging
 import signal
 import socket
 import sys
-from collections.abc import Iterator
 from time import monotonic
 from typing import TYPE_CHECKING
 
-import uvicorn
 import uvloop
 
-from inferway_dataplane import admin, process_log
+from inferway_dataplane import admin, pressure, process_log
 from inferway_dataplane.access_log import AccessLog
-from inferway_dataplane.engine.downstream import protocol_class
 from inferway_dataplane.engine.gateway import Gateway
+from inferway_dataplane.reloading import follow
+from inferway_dataplane.servers import DataServer, Server, admin_server, bind
 from inferway_dataplane.settings import Settings, address_and_port
 from inferway_dataplane.sources import Refused, Source
+from inferway_dataplane.tls import Certificates
 
 if TYPE_CHECKING:
     from inferway_dataplane.tracing import Tracing
 
 log = logging.getLogger("inferway")
-
-_BACKLOG = 2048
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server without its signal handlers: two servers share this loop, and `DataPlane` owns the signals."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 class DataPlane:
@@ -45,19 +34,22 @@ class DataPlane:
         self.access_log = AccessLog(
             settings.access_log_rate, enabled=settings.access_log, query=settings.access_log_query
         )
-        self.gateway = Gateway(settings, self.access_log)
+        self.gateway = Gateway(settings, self.access_log, pressure.descriptors())
         if settings.otlp_endpoint:
             self.gateway.tracing = _tracing(settings)
-        self._servers: list[tuple[_Server, asyncio.Task[None]]] = []
+        pairs = settings.certificates
+        self._certificates = Certificates(pairs) if pairs else None
+        self._servers: list[tuple[Server, asyncio.Task[None]]] = []
         self._source: asyncio.Task[None] | None = None
+        self._followers: list[asyncio.Task[None]] = []
         self.listen = ("", 0)
         self.admin = ("", 0)
 
     async def start(self) -> None:
         """Listen, once there is a document to serve. Raises `Refused` (no first document) or `OSError` (no port)."""
         loop = asyncio.get_running_loop()
-        data_socket = _bind(self.settings.listen)
-        admin_socket = _bind(self.settings.admin)
+        data_socket = bind(*address_and_port(self.settings.listen))
+        admin_socket = bind(*address_and_port(self.settings.admin))
         self.listen, self.admin = data_socket.getsockname()[:2], admin_socket.getsockname()[:2]
         self.gateway.start()
         self._source = loop.create_task(self.source.follow(self.gateway), name="source")
@@ -68,14 +60,20 @@ class DataPlane:
                 await self._source
                 raise Refused("the source ended without a document")
             await asyncio.sleep(0.01)
-        config = {"lifespan": "off", "log_config": None, "access_log": False, "backlog": _BACKLOG, "ws": "none"}
-        await self._serve(uvicorn.Config(admin.app(self), **config), admin_socket)  # type: ignore[arg-type]
-        # uvicorn only ever calls what `http=` is given; that it is a class is its annotation's wish alone.
-        data = uvicorn.Config(admin.nothing, http=protocol_class(self.gateway), **config)  # type: ignore[arg-type]
-        await self._serve(data, data_socket)
+        self._follow_files()
+        await self._serve(admin_server(admin.app(self)), admin_socket)
+        context = self._certificates.context if self._certificates is not None else None
+        await self._serve(DataServer(self.gateway, context), data_socket)
 
-    async def _serve(self, config: uvicorn.Config, listener: socket.socket) -> None:
-        server = _Server(config)
+    def _follow_files(self) -> None:
+        loop = asyncio.get_running_loop()
+        secrets = self.gateway.secrets
+        self._followers.append(loop.create_task(follow("secrets", secrets.files, secrets.refresh)))
+        if self._certificates is not None:
+            files = self._certificates.files
+            self._followers.append(loop.create_task(follow("certificates", lambda: files, self._certificates.reload)))
+
+    async def _serve(self, server: Server, listener: socket.socket) -> None:
         task = asyncio.get_running_loop().create_task(server.serve(sockets=[listener]))
         self._servers.append((server, task))
         while not server.started:
@@ -86,9 +84,9 @@ class DataPlane:
 
     async def stop(self) -> None:
         """Close the listeners, finish what is in flight within `drain_timeout`, then close the rest."""
-        if self._source is not None:
-            self._source.cancel()
-            await asyncio.gather(self._source, return_exceptions=True)
+        for task in (*self._followers, *filter(None, (self._source,))):
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
         # The data server first: the admin port answers until everything else is done.
         for server, task in reversed(self._servers):
             server.should_exit = True
@@ -97,7 +95,12 @@ class DataPlane:
                 await asyncio.wait([task], timeout=0.1)
             if not task.done():
                 server.force_exit = True
-                for connection in list(server.server_state.connections):
+                left = list(server.server_state.connections)
+                if self.gateway.in_flight:
+                    log.warning(
+                        "requests were cut, the drain took too long", extra={"requests": self.gateway.in_flight}
+                    )
+                for connection in left:
                     connection.transport.abort()
             await asyncio.gather(task, return_exceptions=True)
         await self.gateway.stop()
@@ -120,7 +123,7 @@ class DataPlane:
             return 1
         log.info("ready", extra={"listen": "{}:{}".format(*self.listen), "admin": "{}:{}".format(*self.admin)})
         await stopping.wait()
-        self.gateway.is_draining = True
+        self.gateway.is_draining = self.gateway.is_closing = True
         log.info("draining", extra={"delay_seconds": self.settings.drain_delay})
         await asyncio.sleep(self.settings.drain_delay)
         await self.stop()
@@ -142,24 +145,15 @@ def _tracing(settings: Settings) -> "Tracing":
     return Tracing(settings.otlp_endpoint, settings.trace_sample)
 
 
-def _bind(listen: str) -> socket.socket:
-    host, port = address_and_port(listen)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise OSError(f"cannot listen on {listen}: {error.strerror}") from None
-    listener.setblocking(False)
-    return listener
-
-
 def serve(settings: Settings, source: Source) -> int:
     """Run the data plane until a signal. Returns the exit code: 0 after a graceful stop, 1 when it could not start."""
     process_log.configure(settings.log_level)
     try:
-        return uvloop.run(DataPlane(settings, source).run())
+        plane = DataPlane(settings, source)
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"inferway: {error}\n")
+        return 1
+    try:
+        return uvloop.run(plane.run())
     except SystemExit as stop:
         return int(stop.code or 0)

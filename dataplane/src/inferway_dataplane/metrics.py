@@ -109,13 +109,19 @@ class GatewayCollector(Collector):
 
     def _process(self) -> Iterator[Metric]:
         gateway = self._gateway
-        in_flight = sum(connection.current is not None for connection in gateway.connections)
-        yield GaugeMetricFamily("requests_in_flight", "Requests without a complete answer.", in_flight)
+        yield GaugeMetricFamily("requests_in_flight", "Requests without a complete answer.", gateway.in_flight)
         yield GaugeMetricFamily("connections", "Open client connections.", len(gateway.connections))
         cut = CounterMetricFamily("connections_cut", "Client connections that were cut.", labels=["reason"])
         for reason, count in gateway.stats.cut.items():
             cut.add_metric([reason], count)
         yield cut
+        shed = CounterMetricFamily("requests_shed", "Refused for want of room.", labels=["reason"])
+        for reason, count in gateway.stats.shed.items():
+            shed.add_metric([reason], count)
+        yield shed
+        yield CounterMetricFamily(
+            "accept_pressure", "Looks that found few descriptors left.", gateway.stats.accept_pressure
+        )
         yield GaugeMetricFamily("upstream_connections", "Open upstream connections.", len(gateway.pools.connections))
         yield CounterMetricFamily("access_log_left_out", "Requests that were not logged.", gateway.access_log.left_out)
         yield CounterMetricFamily("access_log_dropped", "Log lines lost to a slow reader.", gateway.access_log.dropped)

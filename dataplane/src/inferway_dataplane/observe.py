@@ -87,6 +87,10 @@ class Stats:
         self.overhead = Histogram()
         self.refused: dict[str, int] = {}
         """Requests that never became one: by problem code."""
+        self.shed: dict[str, int] = {}
+        """Requests and connections that were refused for want of room, by reason."""
+        self.accept_pressure = 0
+        """Turns of the wheel in which few descriptors were left."""
         self.cut: dict[str, int] = {}
         """Client connections that were cut, by reason."""
         self.config_rejected = 0

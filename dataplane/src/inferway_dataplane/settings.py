@@ -4,11 +4,13 @@ Defaults are safe without tuning. Durations are seconds, sizes bytes.
 """
 
 from ipaddress import ip_network
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+Files = Annotated[tuple[str, ...], NoDecode]
 Seconds = Annotated[float, Field(ge=0, le=86400)]
 
 
@@ -19,6 +21,11 @@ class Settings(BaseSettings):
 
     listen: str = Field("127.0.0.1:8080", description="address:port of the data port; port 0 takes a free one")
     admin: str = Field("127.0.0.1:9090", description="address:port of probes, metrics and /debug")
+    tls_cert: Files = Field(
+        (), description="PEM certificate chains for the data port, separated by commas; empty = no TLS"
+    )
+    tls_key: Files = Field((), description="their keys, in the same order")
+    secrets_directory: str = Field("", description="where the files are that `backendRefs[].auth` names")
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="CIDRs whose X-Forwarded-* are believed, separated by commas"
     )
@@ -36,6 +43,12 @@ class Settings(BaseSettings):
     upstream_idle_timeout: Seconds = Field(60.0, description="an unused upstream connection is closed after this")
     upstream_idle_connections: int = Field(256, ge=0, description="unused connections kept for one endpoint")
 
+    max_connections: int = Field(10_000, ge=1, description="client connections; fewer where descriptors are")
+    max_in_flight: int = Field(4_096, ge=1, description="requests without a complete answer; more are answered 503")
+    memory_limit: int = Field(
+        0, ge=0, description="bytes of memory near which work is shed; 0 = the limit of the container, if it has one"
+    )
+
     cache_bytes: int = Field(64 << 20, ge=0, description="memory for stored answers, their heads and keys included")
 
     drain_delay: Seconds = Field(0.0, description="keep serving this long after the first signal, while /readyz fails")
@@ -49,7 +62,18 @@ class Settings(BaseSettings):
     otlp_endpoint: str = Field("", description="base URL of an OTLP/HTTP collector; empty = no tracing")
     trace_sample: float = Field(0.0, ge=0, le=1, description="share of requests traced when the caller did not decide")
 
-    @field_validator("trusted_proxies", mode="before")
+    @property
+    def certificates(self) -> tuple[tuple[Path, Path], ...]:
+        """Pairs of certificate chain and key."""
+        return tuple((Path(cert), Path(key)) for cert, key in zip(self.tls_cert, self.tls_key, strict=True))
+
+    @model_validator(mode="after")
+    def _pairs(self) -> Self:
+        if len(self.tls_cert) != len(self.tls_key):
+            raise ValueError(f"tls_cert names {len(self.tls_cert)} files and tls_key {len(self.tls_key)}: give pairs")
+        return self
+
+    @field_validator("trusted_proxies", "tls_cert", "tls_key", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -81,6 +81,7 @@ INVALID_POLICY: Final = Problem(500, "invalid_policy", "The configuration of thi
 BACKEND_NOT_FOUND: Final = Problem(500, "backend_not_found", "A backend of this route does not exist.")
 NO_BACKEND: Final = Problem(503, "no_backend", "This route has no backend with traffic.")
 NO_ENDPOINTS: Final = Problem(503, "no_endpoints", "The backend of this route has no endpoints.")
+OVERLOAD: Final = Problem(503, "overload", "The gateway has as much work as it can take.")
 INTERNAL: Final = Problem(500, "internal_error", "The gateway failed to handle this request.", closes=True)
 
 # --- the upstream ------------------------------------------------------------------------------------------------------

@@ -88,7 +88,12 @@ class ClientConnection(Turns):
         self.peer = address.removeprefix("::ffff:")
         self.peer_bytes = self.peer.encode()
         self.is_trusted = self.gateway.trusted.trusts(self.peer)
+        if transport.get_extra_info("sslcontext") is not None:
+            self.scheme = b"https"
         self.deadline = monotonic() + self._head_timeout
+        if not self.gateway.admission.admit():
+            transport.abort()
+            return
         self.registry.add(self)
         self.gateway.connections.add(self)
 
@@ -109,7 +114,7 @@ class ClientConnection(Turns):
             return
         self._segment = None
         if not self._is_head_done:
-            if not self._is_begun and self.current is None and not self.waiting:
+            if not self.is_begun and self.current is None and not self.waiting:
                 same = memo.same_request(data)
                 if same is not None:
                     self._begin_same(same)
@@ -157,7 +162,7 @@ class ClientConnection(Turns):
         gateway = self.gateway
         armed = self.deadline
         if not self._is_head_done:
-            if not self._is_begun:
+            if not self.is_begun:
                 self.deadline = gateway.coarse_now + self._head_timeout
             self.fed += len(data)
         elif self.receiving is not None:
@@ -178,14 +183,14 @@ class ClientConnection(Turns):
                 self.receiving.on_client_late()
                 return
             self.deadline = gateway.coarse_now + gateway.settings.body_idle_timeout
-        elif not self._is_begun:
+        elif not self.is_begun:
             if self.fed:
                 # Nothing but blank lines, which may stand before a request (RFC 9112 2.2): no reason for patience.
                 self.fed = 0
                 self.deadline = armed
         elif not self._is_head_done and self.deadline == NEVER:
             self.deadline = gateway.coarse_now + self._head_timeout  # it began in the segment of the last request
-        if self._is_begun and not self.fed and not self._is_head_done:
+        if self.is_begun and not self.fed and not self._is_head_done:
             self.fed = self._unfinished(data)
         if self._framing > _FRAMING + _FRAMING_A_CHUNK * self._chunks:
             unreadable.refuse(self, problems.MALFORMED)
@@ -218,7 +223,7 @@ class ClientConnection(Turns):
     # --- httptools ---------------------------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        self._is_begun = True
+        self.is_begun = True
 
     def on_url(self, url: bytes) -> None:
         self.target += url
@@ -283,7 +288,7 @@ class ClientConnection(Turns):
         if self._is_upgrading:
             return  # llhttp ends the message with its head; the body is still to come
         exchange, self.receiving = self.receiving, None
-        self._is_head_done = self._is_begun = False
+        self._is_head_done = self.is_begun = False
         self.fed = 0
         self.fields = []
         self.target = b""

@@ -115,7 +115,7 @@ class Exchange:
         self.answered_at = 0.0
         self.has_passed = False  # a part of the upstream's answer has gone to the client
         self.is_chunking = False
-        self.is_close_after = not head.block.keep_alive
+        self.is_close_after = self.gateway.is_closing or not head.block.keep_alive
         self.is_finished = False
         self.is_whole = False  # the whole answer came in one piece
 
@@ -282,6 +282,7 @@ class Exchange:
         self.is_finished = True
         self.collected = None
         gateway = self.gateway
+        gateway.in_flight -= 1
         stats = self.stats
         # Where head and end arrived together, the head's time is the end's: one look at the clock less.
         total = (self.answered_at if self.is_whole else monotonic()) - self.started

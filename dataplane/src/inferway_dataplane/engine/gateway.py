@@ -12,13 +12,16 @@ import re2
 
 from inferway_contract.canonical import revision
 from inferway_contract.document import ConfigDocument, EndpointsDocument
+from inferway_dataplane import pressure
 from inferway_dataplane.access_log import AccessLog
 from inferway_dataplane.core import memo, runtime
 from inferway_dataplane.core.identity import TrustedProxies
 from inferway_dataplane.core.runtime import Runtime
 from inferway_dataplane.engine import deadlines, stages
+from inferway_dataplane.engine.admission import RESERVE, Admission
 from inferway_dataplane.engine.endpoints import Pools
 from inferway_dataplane.observe import Stats
+from inferway_dataplane.secret_files import SecretFiles
 from inferway_dataplane.settings import Settings
 from inferway_dataplane.sources import Refused
 from inferway_dataplane.stores.memory import MemoryStore
@@ -42,12 +45,20 @@ def _no_loop(call: Callable[[], None]) -> None:
 class Gateway:
     """The data plane without its sockets."""
 
-    def __init__(self, settings: Settings, access_log: AccessLog) -> None:
+    def __init__(self, settings: Settings, access_log: AccessLog, descriptors: int = 1024) -> None:
+        """`descriptors`: how many the process may have open."""
         self.settings = settings
         self.access_log = access_log
         self.stats = Stats()
         self.store = MemoryStore(settings.cache_bytes)
         self.pools = Pools(settings.upstream_idle_timeout, settings.upstream_idle_connections)
+        self.admission = Admission(self, descriptors)
+        self.in_flight = 0
+        self.max_in_flight = settings.max_in_flight  # 0 while memory is short
+        self.is_closing = False  # no connection is kept alive: memory is short, or the process will stop
+        self._memory = pressure.Memory(settings.memory_limit)
+        self._descriptors = descriptors
+        self.secrets = SecretFiles(settings.secrets_directory)
         self.trusted = TrustedProxies(settings.trusted_proxies)
         self.live: Runtime | None = None
         self.revision = ""
@@ -132,7 +143,13 @@ class Gateway:
         while True:
             await asyncio.sleep(TICK)
             self._tell_time()
-            for look in (self._look_at_clients, self.pools.sweep, self._look_at_buckets, self.access_log.tick):
+            for look in (
+                self._look_at_clients,
+                self.pools.sweep,
+                self._look_at_buckets,
+                self._look_at_limits,
+                self.access_log.tick,
+            ):
                 try:
                     look(self.coarse_now)
                 except Exception:
@@ -149,6 +166,18 @@ class Gateway:
             for bucket in self.live.buckets.values():
                 bucket.forget_idle(now, _IDLE_KEYS_A_TICK)
         self.stats.settle()
+
+    def _look_at_limits(self, now: float) -> None:
+        used = self._memory.share()
+        was_short = not self.max_in_flight
+        self.max_in_flight = 0 if used >= pressure.FULL else self.settings.max_in_flight
+        self.is_closing = self.is_draining or used >= pressure.TIGHT
+        if was_short != (not self.max_in_flight):
+            log.warning("memory is short, new work is refused" if not was_short else "memory is there again")
+        # A listing of many descriptors is not free: it is looked at only where there may be many.
+        near = self._descriptors - RESERVE
+        if 2 * (len(self.connections) + len(self.pools.connections)) > near and pressure.open_descriptors() > near:
+            self.stats.accept_pressure += 1
 
     def _tell_time(self) -> None:
         self.coarse_now = monotonic()

@@ -30,6 +30,16 @@ def identify(exchange: Exchange) -> bool:
     return True
 
 
+def admit(exchange: Exchange) -> bool:
+    """Whether there is room for one more request in flight."""
+    gateway = exchange.gateway
+    gateway.in_flight += 1
+    if gateway.in_flight <= gateway.max_in_flight:
+        return True
+    count_in(gateway.stats.shed, "in_flight" if gateway.max_in_flight else "memory")
+    return replies.refuse(exchange, problems.OVERLOAD)
+
+
 def route(exchange: Exchange) -> bool:
     """Which rule, and what a rule answers by itself."""
     if exchange.problem is not None:
@@ -191,6 +201,6 @@ def needed(rule: Rule) -> tuple[Stage, ...]:
 
 def begin(exchange: Exchange) -> None:
     """Run a request through its stages until one of them holds it."""
-    if identify(exchange) and route(exchange) and exchange.rule is not None:
+    if identify(exchange) and admit(exchange) and route(exchange) and exchange.rule is not None:
         exchange.stages = iter(exchange.rule.stages)
         exchange.advance()

@@ -22,14 +22,15 @@ class Turns(asyncio.Protocol):
 
     __slots__ = (
         "_held_since",
-        "_is_begun",
         "_is_taking_turns",
         "_unfed",
         "current",
         "deadline",
         "gateway",
+        "has_asked",
         "held_seconds",
         "holds",
+        "is_begun",
         "is_closing",
         "is_deaf",
         "is_half_closed",
@@ -48,6 +49,7 @@ class Turns(asyncio.Protocol):
         self.receiving: Exchange | None = None  # whose body is not complete
         self.deadline = NEVER
         self.unread_deadline = NEVER
+        self.has_asked = False  # a request has had its answer
         self.is_closing = False
         self.is_deaf = False  # nothing more is parsed: what comes is read and dropped
         self.is_half_closed = False
@@ -55,7 +57,7 @@ class Turns(asyncio.Protocol):
         self.holds: set[str] = set()  # why we do not read
         self.held_seconds = 0.0  # for how long we did not read the current body
         self._held_since = 0.0
-        self._is_begun = False  # the parser stands inside a message, not between two
+        self.is_begun = False  # the parser stands inside a message, not between two
         self._is_taking_turns = False
         self._unfed = b""  # of a segment, what has to wait
 
@@ -112,6 +114,7 @@ class Turns(asyncio.Protocol):
 
     def _next(self) -> None:
         self.current = None
+        self.has_asked = True
         if self.holds:
             self.resume("body")
             self.resume("upstream")
@@ -119,7 +122,7 @@ class Turns(asyncio.Protocol):
             self._take_turns()
         elif self.is_half_closed:
             self.close()
-        elif not self._is_begun:
+        elif not self.is_begun:
             self.deadline = self.gateway.coarse_now + self.gateway.settings.idle_timeout
 
     def _take_turns(self) -> None:

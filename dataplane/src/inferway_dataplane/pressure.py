@@ -1,0 +1,79 @@
+"""How near this process is to its limits of memory and descriptors. Read by the wheel, never by a request."""
+
+import os
+import resource
+from pathlib import Path
+from typing import Final
+
+TIGHT: Final = 0.85
+"""Share of the memory limit from which on connections are not kept alive."""
+FULL: Final = 0.92
+"""Share of the memory limit from which on new work is refused."""
+
+_CGROUP: Final = Path("/sys/fs/cgroup")
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+def descriptors() -> int:
+    """How many descriptors this process may have: its soft limit is raised to the hard one first, as it may be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        hard = max(soft, 1 << 20)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def open_descriptors() -> int:
+    """How many descriptors are open; costs a directory listing."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+class Memory:
+    """Use and limit, of the cgroup where it has a limit, else of the process against a limit that was set."""
+
+    def __init__(self, limit: int, cgroup: Path = _CGROUP) -> None:
+        """`limit`: bytes of resident memory; 0 = the cgroup's own (v2, or v1), none where that has none."""
+        self._cgroup: Path | None = None
+        self._limit = limit
+        self._current = self._stat = ""
+        self._inactive = ""
+        if not limit:
+            for name, current, inactive in (
+                ("memory.max", "memory.current", "inactive_file"),
+                ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
+            ):
+                self._take_cgroup(cgroup, name, current, inactive)
+
+    def _take_cgroup(self, cgroup: Path, name: str, current: str, inactive: str) -> None:
+        try:
+            text = (cgroup / name).read_text().strip()
+        except OSError:
+            return  # the other version of cgroups, or none
+        # v1 says "no limit" with a number near 2**63.
+        if self._limit or not text.isdigit() or int(text) >= 1 << 60:
+            return
+        self._limit, self._cgroup = int(text), cgroup
+        self._current, self._inactive = current, inactive
+        self._stat = str(Path(current).with_name("memory.stat"))
+
+    def share(self) -> float:
+        """Used share of the limit; 0 where there is none."""
+        if not self._limit:
+            return 0.0
+        used = _resident() if self._cgroup is None else self._working_set(self._cgroup)
+        return used / self._limit
+
+    def _working_set(self, cgroup: Path) -> int:
+        """What the kernel cannot take back at once, as the kubelet counts it: page cache that is not in use is no reason."""
+        used = int((cgroup / self._current).read_text())
+        for line in (cgroup / self._stat).read_text().splitlines():
+            name, _, value = line.partition(" ")
+            if name == self._inactive:
+                return max(used - int(value), 0)
+        return used
+
+
+def _resident() -> int:
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        return int(statm.read().split()[1]) * _PAGE

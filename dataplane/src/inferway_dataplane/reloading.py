@@ -1,0 +1,46 @@
+"""Files beside the document that may change while the process runs: certificates and secrets."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+log = logging.getLogger("inferway")
+
+EVERY: Final = 1.0
+"""Seconds between two looks. Looking is a `stat` for each file; mounted Secrets change by a swapped link, which it sees."""
+
+Signature = tuple[tuple[int, int, int] | None, ...]
+
+
+def signature(paths: Iterable[Path]) -> Signature:
+    """What tells a changed file from the same one; None for a file that cannot be seen."""
+    return tuple(_one(path) for path in paths)
+
+
+def _one(path: Path) -> tuple[int, int, int] | None:
+    try:
+        seen = path.stat()
+    except OSError:
+        return None
+    return (seen.st_mtime_ns, seen.st_size, seen.st_ino)
+
+
+async def follow(name: str, paths: Callable[[], Iterable[Path]], reload: Callable[[], None]) -> None:
+    """Call `reload` after each change, until cancelled. When it raises, what was there before goes on, and it is told."""
+    known = signature(paths())
+    while True:
+        await asyncio.sleep(EVERY)
+        seen = await asyncio.to_thread(lambda: signature(paths()))
+        if seen == known:
+            continue
+        known = seen
+        try:
+            await asyncio.to_thread(reload)
+        except (OSError, ValueError) as error:
+            log.error("a change was refused, what was there before goes on", extra={"what": name, "error": str(error)})
+        except Exception:
+            log.exception("reading anew failed in a way that is not foreseen", extra={"what": name})
+        else:
+            log.info("read anew", extra={"what": name})

@@ -1,0 +1,52 @@
+"""Secrets from a directory, one file each (a mounted Secret): read when they are needed, and anew when they change.
+
+Documents carry only names. A name is a plain file name; nothing outside the directory can be reached.
+"""
+
+import logging
+from pathlib import Path
+from typing import Final
+
+from inferway_dataplane.core import credentials
+
+log = logging.getLogger("inferway")
+
+_LARGEST: Final = 64 << 10
+
+
+class SecretFiles:
+    """The secrets that documents have named so far."""
+
+    def __init__(self, directory: str) -> None:
+        """`directory`: empty = there are no secrets, and whatever needs one is refused."""
+        self._directory = Path(directory) if directory else None
+        self._known: dict[str, bytes | None] = {}
+
+    def want(self, names: set[str]) -> None:
+        """A document names these: read what is new, forget what is not named any more."""
+        self._known = {name: self._known.get(name) or self._read(name) for name in names}
+
+    def get(self, name: str) -> bytes | None:
+        """The secret, or None when it is not there or not usable."""
+        return self._known.get(name)
+
+    def files(self) -> list[Path]:
+        """What is watched."""
+        return [self._directory / name for name in self._known] if self._directory is not None else []
+
+    def refresh(self) -> None:
+        """Read all anew. A file that has gone takes its secret with it: whoever removes one means it."""
+        for name, old in list(self._known.items()):
+            new = self._known[name] = self._read(name)
+            if new != old:
+                log.info("a secret has changed", extra={"file": name, "usable": new is not None})
+
+    def _read(self, name: str) -> bytes | None:
+        if self._directory is None or "/" in name or name.startswith("."):
+            return None
+        try:
+            with (self._directory / name).open("rb") as file:
+                return credentials.clean(file.read(_LARGEST))
+        except OSError as error:
+            log.warning("a secret cannot be read", extra={"file": name, "error": error.strerror})
+            return None
