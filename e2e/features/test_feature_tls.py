@@ -1,0 +1,157 @@
+"""TLS towards clients: certificates by name, versions, ALPN, a change of files under open connections."""
+
+import socket
+import ssl
+from pathlib import Path
+
+import pytest
+import trustme
+
+from conftest import RunningGateway
+from inferway_dataplane.tls import Certificates
+from inferway_fakes.waiting import DEADLINE, wait_until
+
+ROUTE = """
+    apiVersion: inferway.dev/v1alpha1
+    kind: GatewayRoute
+    metadata: {name: all}
+    spec:
+      rules:
+      - backendRefs: [{url: "http://127.0.0.1:%d"}]
+"""
+
+
+def issue(authority: trustme.CA, directory: Path, name: str, *names: str) -> tuple[str, str]:
+    """A certificate and its key, as files."""
+    made = authority.issue_cert(*names)
+    certificate, key = directory / f"{name}.pem", directory / f"{name}.key"
+    part = directory / f"{name}.part"
+    for target, blobs in ((certificate, made.cert_chain_pems), (key, [made.private_key_pem])):
+        part.write_bytes(b"".join(blob.bytes() for blob in blobs))
+        part.rename(target)
+    return str(certificate), str(key)
+
+
+class Client:
+    """A TLS client that trusts one authority."""
+
+    def __init__(self, authority: trustme.CA, port: int, name: str | None, **options: object) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        authority.configure_trust(context)
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        context.check_hostname = name is not None
+        for option, value in options.items():
+            setattr(context, option, value)
+        self.socket = context.wrap_socket(socket.create_connection(("127.0.0.1", port), DEADLINE), server_hostname=name)
+
+    def names(self) -> set[str]:
+        return {value for _, value in self.socket.getpeercert()["subjectAltName"]}  # type: ignore[index, misc]
+
+    def get(self) -> bytes:
+        self.socket.sendall(b"GET /a HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        received = b""
+        while not received.endswith(b"ok"):
+            piece = self.socket.recv(65536)
+            assert piece, received
+            received += piece
+        return received
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def gateway(serve, upstream, tmp_path: Path, authority: trustme.CA) -> RunningGateway:
+    pairs = [
+        issue(authority, tmp_path, "first", "a.example"),
+        issue(authority, tmp_path, "second", "b.example", "*.models.example"),
+    ]
+    return serve(
+        ROUTE % upstream.port, tls_cert=",".join(c for c, _ in pairs), tls_key=",".join(key for _, key in pairs)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a.example", {"a.example"}),
+        ("b.example", {"b.example", "*.models.example"}),
+        ("x.models.example", {"b.example", "*.models.example"}),
+        ("X.Models.Example", {"b.example", "*.models.example"}),
+    ],
+)
+def test_the_certificate_is_chosen_by_name(gateway, authority, name: str, shown: set[str]) -> None:
+    client = Client(authority, gateway.port, name)
+    assert client.names() == shown
+    assert client.socket.selected_alpn_protocol() == "http/1.1"
+    assert client.get().startswith(b"HTTP/1.1 200")
+    client.socket.close()
+
+
+@pytest.mark.parametrize("name", [None, "elsewhere.example"])
+def test_without_a_fitting_name_the_first_certificate_is_shown(gateway, authority, name: str | None) -> None:
+    if name is not None:
+        with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
+            Client(authority, gateway.port, name)
+        return
+    client = Client(authority, gateway.port, None)
+    assert client.names() == {"a.example"}
+    client.socket.close()
+
+
+def test_older_versions_are_refused(gateway, authority) -> None:
+    with pytest.raises((ssl.SSLError, ConnectionError)), pytest.warns(DeprecationWarning):
+        Client(authority, gateway.port, "a.example", maximum_version=ssl.TLSVersion.TLSv1_1)
+
+
+def test_plain_text_is_no_request(gateway) -> None:
+    with socket.create_connection(("127.0.0.1", gateway.port), DEADLINE) as plain:
+        plain.sendall(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        assert not plain.recv(65536).startswith(b"HTTP")
+
+
+def test_the_upstream_is_told_https(gateway, upstream, authority) -> None:
+    client = Client(authority, gateway.port, "a.example")
+    client.get()
+    assert upstream.seen[-1].header("x-forwarded-proto") == "https"
+    client.socket.close()
+
+
+def test_new_files_are_taken_and_open_connections_go_on(gateway, authority, tmp_path: Path) -> None:
+    before = Client(authority, gateway.port, "a.example")
+    before.get()
+    issue(authority, tmp_path, "first", "a.example", "new.example")
+    wait_until(lambda: "new.example" in _names_of(authority, gateway.port), "the new certificate")
+    assert "new.example" in _names_of(authority, gateway.port, None)
+    assert before.get().startswith(b"HTTP/1.1 200")
+    before.socket.close()
+
+
+def _names_of(authority: trustme.CA, port: int, name: str | None = "a.example") -> set[str]:
+    client = Client(authority, port, name)
+    names = client.names()
+    client.socket.close()
+    return names
+
+
+def test_files_that_are_broken_later_change_nothing(gateway, authority, tmp_path: Path, caplog) -> None:
+    (tmp_path / "first.pem").write_text("not a certificate")
+    wait_until(lambda: "a change was refused" in caplog.text, "the refusal")
+    client = Client(authority, gateway.port, "a.example")
+    assert client.get().startswith(b"HTTP/1.1 200")
+    client.socket.close()
+
+
+@pytest.mark.parametrize("broken", ["missing", "empty", "other key"])
+def test_files_that_are_broken_at_the_start_are_named(authority, tmp_path: Path, broken: str) -> None:
+    certificate, key = (Path(path) for path in issue(authority, tmp_path, "first", "a.example"))
+    if broken == "missing":
+        certificate.unlink()
+    elif broken == "empty":
+        certificate.write_text("")
+    else:
+        key.write_bytes(Path(issue(authority, tmp_path, "second", "b.example")[1]).read_bytes())
+    with pytest.raises((OSError, ValueError), match="first.pem"):
+        Certificates([(certificate, key)])
