@@ -153,5 +153,5 @@ def test_files_that_are_broken_at_the_start_are_named(authority, tmp_path: Path,
         certificate.write_text("")
     else:
         key.write_bytes(Path(issue(authority, tmp_path, "second", "b.example")[1]).read_bytes())
-    with pytest.raises((OSError, ValueError), match="first[.]pem"):
+    with pytest.raises((OSError, ValueError), match=r"first\.pem"):
         Certificates([(certificate, key)])
