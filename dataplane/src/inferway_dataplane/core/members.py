@@ -1,7 +1,7 @@
 """Members: endpoints as one rule sees them. An address may serve many rules, and each judges it by its own requests."""
 
 from math import inf
-from typing import Protocol
+from typing import Any, Protocol
 
 from inferway_dataplane.core.standing import Standing
 
@@ -38,9 +38,9 @@ class Member:
         "standing",
     )
 
-    def __init__(self, name: str, endpoint: Endpoint, standing: Standing, now: float) -> None:
-        self.name = name
-        self.endpoint = endpoint
+    def __init__(self, name: str, endpoint: Any, standing: Standing, now: float) -> None:
+        self.name = name  # its address
+        self.endpoint = endpoint  # an `Endpoint`; the engine gets back what it gave
         self.standing = standing
         self.added_at = now
         self.restored_at = -inf  # when it was last let in again after an ejection or a bad health
