@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from inferway_dataplane.core.balancing.balancer import Balancer, Draw
+from inferway_dataplane.core.balancing.round_robin import RoundRobin
 from inferway_dataplane.core.members import Member
 
 LEAST: Final = 0.1
@@ -27,6 +28,8 @@ class SlowStart:
         share = self.share(chosen, now)
         if share >= 1 or draw() < share:
             return chosen
+        if isinstance(self._balancer, RoundRobin):
+            return self._balancer.pick(members, draw, now, key)  # its turn is passed over; without it turns would shift
         others = [member for member in members if member is not chosen]
         return self._balancer.pick(others, draw, now, key)
 
