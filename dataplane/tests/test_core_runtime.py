@@ -7,23 +7,28 @@ import pytest
 import re2
 
 from inferway_contract.document import (
+    Auth,
     Backend,
     Cache,
+    CircuitBreaker,
     ConfigDocument,
     Endpoint,
     EndpointsDocument,
+    HealthCheck,
     KeyPart,
     Limit,
+    LoadBalancer,
     Match,
     PathMatch,
     Policy,
     Refusal,
+    Retry,
     Route,
     Rule,
     Timeouts,
     Url,
 )
-from inferway_dataplane.core import heads, limits, problems, runtime, targets
+from inferway_dataplane.core import ejection, heads, limits, problems, runtime, targets
 from inferway_dataplane.core.heads import RequestHead
 from inferway_dataplane.core.limits import Bucket
 from inferway_dataplane.core.runtime import Runtime
@@ -203,6 +208,99 @@ def test_only_who_tells_has_something_to_tell(styles: tuple[Any, ...], tells: bo
     own = build(rule(policies=tuple(policy.id for policy in policies)), policies=policies).rules[0]
     assert (own.telling is not None) is tells
     assert len(own.limits) == len(styles)
+
+
+# --- upstreams: what outlives a document, and what does not -------------------------------------------------------------------
+
+
+def addresses(*hosts: str) -> dict[str, tuple[Endpoint, ...]]:
+    return {SERVICE: tuple(Endpoint(address=host, port=80) for host in hosts)}
+
+
+def test_a_new_document_does_not_forget_who_is_ejected() -> None:
+    own = rule(backends=(Backend(service=SERVICE),))
+    first = build(own, services=addresses("10.0.0.1", "10.0.0.2"), now=1.0)
+    group = first.rules[0].group
+    for _ in range(5):
+        ejection.on_failure(group.members[0], 1.0, 1.0, group)
+    changed = rule(backends=(Backend(service=SERVICE, weight=7),), timeouts=Timeouts(request=1))
+    second = build(changed, services=addresses("10.0.0.2", "10.0.0.1", "2001:db8::1"), older=first, now=2.0)
+    by_name = {member.name: member for member in second.rules[0].group.members}
+    assert by_name["10.0.0.1:80"] is group.members[0]
+    assert [name for name, member in by_name.items() if member.is_ejected] == ["10.0.0.1:80"]
+    assert {name: member.added_at for name, member in by_name.items()} == {
+        "10.0.0.1:80": 1.0,
+        "10.0.0.2:80": 1.0,
+        "[2001:db8::1]:80": 2.0,
+    }
+    third = build(changed, services=addresses("10.0.0.2"), older=second, now=3.0)
+    assert len(third.members) == 1
+    fourth = build(changed, services=addresses("10.0.0.1", "10.0.0.2"), older=third, now=4.0)
+    assert not any(member.is_ejected for member in fourth.rules[0].group.members)  # it was gone: it is another one
+
+
+def test_a_refused_document_changes_no_member() -> None:
+    own = rule(backends=(Backend(service=SERVICE),))
+    first = build(own, services=addresses("10.0.0.1"), now=1.0)
+    with pytest.raises(LookupError):
+        build(own, Rule(name="s", backends=(Backend(service="demo/other:1"),)), services={}, older=first)
+    assert list(first.members.values()) == list(first.rules[0].group.members)
+
+
+def test_each_rule_judges_an_endpoint_by_itself() -> None:
+    backends = (Backend(service=SERVICE),)
+    built = build(rule(backends=backends), Rule(name="s", backends=backends), services=addresses("10.0.0.1"))
+    one, other = (own.group.members[0] for own in built.rules)
+    assert one is not other
+    assert one.endpoint == other.endpoint
+
+
+def test_what_is_in_flight_outlives_a_document() -> None:
+    own = rule(circuit_breaker=CircuitBreaker(max_requests=1), retry=Retry())
+    first = build(own)
+    assert first.rules[0].breaker.enter()
+    second = build(own, older=first)
+    assert not second.rules[0].breaker.enter()
+    first.rules[0].breaker.leave()
+    assert second.rules[0].breaker.enter()
+    assert second.rules[0].retry is not None
+    assert second.rules[0].retry.budget.standing is second.rules[0].breaker.standing
+
+
+def test_backends_have_priorities_and_credentials() -> None:
+    auth = Auth(header="authorization", prefix="Bearer ", file="key")
+    url = Url(scheme="https", host="a.example", port=443)
+    own = rule(backends=(Backend(url=url, priority=1, auth=auth), Backend(service=SERVICE)))
+    group = build(own, services=addresses("10.0.0.1")).rules[0].group
+    first = group.choose(0.0, lambda: 0.0)
+    assert isinstance(first, tuple)
+    assert (first[0].name, first[0].auth) == (SERVICE, None)
+    second = group.choose(0.0, lambda: 0.0, None, (first[1],))
+    assert isinstance(second, tuple)
+    assert (second[0].name, second[0].auth, second[1].name) == ("https://a.example", auth, "a.example")
+
+
+def test_what_is_absent_is_absent_and_the_breaker_has_its_defaults() -> None:
+    own = build(rule()).rules[0]
+    assert (own.retry, own.health_check, own.hash_key) == (None, None, None)
+    assert (own.breaker.max_requests, own.breaker.max_pending) == (1024, 256)
+    ejecting = own.group.ejection
+    assert (ejecting.failures, ejecting.open_for, ejecting.percent) == (5, 10.0, 50)
+    checked = build(rule(health_check=HealthCheck(path="/up", interval=250))).rules[0]
+    assert checked.health_check is not None
+    assert (checked.health_check.path, checked.health_check.interval) == (b"/up", 0.25)
+
+
+def test_what_consistent_hashing_hashes() -> None:
+    by_client = build(rule(load_balancer=LoadBalancer(type="ConsistentHash"))).rules[0].hash_key
+    by_header = (
+        build(rule(load_balancer=LoadBalancer(type="ConsistentHash", hash_header="x-session"))).rules[0].hash_key
+    )
+    assert by_client is not None
+    assert by_header is not None
+    head = asked(fields=((b"X-Session", b"abc"),))
+    assert (by_client(head, "192.0.2.1"), by_header(head, "192.0.2.1")) == (b"192.0.2.1", b"abc")
+    assert by_header(asked(), "192.0.2.1") is None
 
 
 # --- buckets --------------------------------------------------------------------------------------------------------------------

@@ -127,15 +127,80 @@ class Url(Part):
     path: str = ""
 
 
+class Auth(Part):
+    """A credential that the gateway shows to an upstream; what a client sent in that header is removed.
+
+    The document carries the name of a file of the data plane's secrets directory, never what is in it.
+    """
+
+    header: str
+    """In lower case."""
+    prefix: str = ""
+    """Put before what the file holds, a blank included: `Bearer `."""
+    file: str
+
+
 class Backend(Part):
     """One share of a rule's traffic. Exactly one of `service`, `url`, `refusal` is present."""
 
     weight: int = 1
+    priority: int = 0
+    """The lowest number that has an available endpoint takes the requests."""
     service: str | None = None
     """`namespace/name:port`: a key of the endpoints document."""
     url: Url | None = None
     refusal: Literal["backend_not_found"] | None = None
     """The reference does not resolve: it keeps its weight and answers 500 for its share."""
+    auth: Auth | None = None
+    """Only beside `url`."""
+
+
+class LoadBalancer(Part):
+    """How an endpoint is chosen among the available ones of a priority."""
+
+    type: Literal["RoundRobin", "LeastRequest", "PeakEWMA", "ConsistentHash"] = "LeastRequest"
+    hash_header: str | None = None
+    """For ConsistentHash: the header (lower case) whose value is hashed; None = the client's address is."""
+    slow_start: int = 0
+    """Milliseconds over which the share of a new or restored endpoint grows; 0 = it has all of it at once."""
+
+
+class Retry(Part):
+    """When a try that failed is followed by another one. Milliseconds."""
+
+    attempts: int = 2
+    """Tries after the first."""
+    statuses: tuple[int, ...] = (502, 503, 504)
+    conditions: tuple[Literal["ConnectFailure", "Reset", "Timeout"], ...] = ("ConnectFailure", "Reset", "Timeout")
+    methods: tuple[str, ...] = ("GET", "HEAD", "OPTIONS")
+    backoff: int = 25
+    max_backoff: int = 1_000
+    budget_percent: int = 20
+    """Of the rule's requests in flight; three at once are always allowed."""
+
+
+class CircuitBreaker(Part):
+    """How much a rule may ask of its upstreams, and when an endpoint is left alone."""
+
+    max_requests: int = 1_024
+    max_pending: int = 256
+    consecutive_failures: int = 5
+    open_for: int = 10_000
+    """Milliseconds of an endpoint's first ejection; each further one is twice as long, up to five minutes."""
+    max_ejected_percent: int = 50
+    """Of the endpoints of all priorities; 0 = none is ever ejected."""
+
+
+class HealthCheck(Part):
+    """A question asked of every endpoint in turn. Milliseconds."""
+
+    path: str
+    """With its query; asked as it stands, without the path of a backend's url."""
+    interval: int = 5_000
+    timeout: int = 1_000
+    healthy_threshold: int = 1
+    unhealthy_threshold: int = 3
+    expected_statuses: tuple[int, ...] = (200,)
 
 
 class Timeouts(Part):
@@ -176,7 +241,13 @@ class Rule(Part):
     response_headers: HeaderEdit | None = None
     rewrite: Rewrite | None = None
     cors: Cors | None = None
+    load_balancer: LoadBalancer = LoadBalancer()
     timeouts: Timeouts = Timeouts()
+    retry: Retry | None = None
+    """None = one try (but what was never written may be sent again)."""
+    circuit_breaker: CircuitBreaker = CircuitBreaker()
+    health_check: HealthCheck | None = None
+    """None = only requests tell how an endpoint does."""
     max_request_body: int = 10 << 20
     max_response_header: int = 64 << 10
     cache: Cache | None = None

@@ -6,12 +6,11 @@ was received, starting at the age it already had (RFC 9111 4.2.3).
 
 import hmac
 from collections.abc import Callable
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from inferway_contract.document import Cache
+from inferway_dataplane.core import dates
 from inferway_dataplane.core.heads import RequestHead, ResponseHead
 
 # RFC 9111 1.2.2: an implementation's largest delta-seconds may be 2^31.
@@ -105,20 +104,11 @@ def _origin_lifetime(
     expires = fields.get(b"expires")
     if expires is None:
         return None
-    until = _timestamp(expires)
+    until = dates.timestamp(expires)
     if until is None:
         return 0
-    since = _timestamp(answer.date) if answer.date is not None else None
+    since = dates.timestamp(answer.date) if answer.date is not None else None
     return max(until - (wall() if since is None else since), 0.0)
-
-
-def _timestamp(value: bytes) -> float | None:
-    try:
-        found = parsedate_to_datetime(value.decode("latin-1"))
-        # Every HTTP date is in UTC, also the forms that do not say so (RFC 9110 5.6.7).
-        return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None
 
 
 def age(answer: ResponseHead) -> int:

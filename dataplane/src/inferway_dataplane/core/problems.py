@@ -81,7 +81,8 @@ INVALID_POLICY: Final = Problem(500, "invalid_policy", "The configuration of thi
 BACKEND_NOT_FOUND: Final = Problem(500, "backend_not_found", "A backend of this route does not exist.")
 NO_BACKEND: Final = Problem(503, "no_backend", "This route has no backend with traffic.")
 NO_ENDPOINTS: Final = Problem(503, "no_endpoints", "The backend of this route has no endpoints.")
-OVERLOAD: Final = Problem(503, "overload", "The gateway has as much work as it can take.")
+SHED: Final = Problem(503, "shed", "The gateway has as much work as it can take.")
+CREDENTIAL_MISSING: Final = Problem(500, "credential_missing", "The gateway has no credential for this upstream.")
 INTERNAL: Final = Problem(500, "internal_error", "The gateway failed to handle this request.", closes=True)
 
 # --- the upstream ------------------------------------------------------------------------------------------------------
@@ -94,6 +95,8 @@ RESPONSE_HEAD_TOO_LARGE: Final = Problem(502, "response_head_too_large", "The up
 UPSTREAM_CLOSED: Final = Problem(502, "upstream_closed", "The upstream closed the connection without an answer.")
 CONNECT_TIMEOUT: Final = Problem(504, "connect_timeout", "The upstream could not be connected to in time.")
 UPSTREAM_TIMEOUT: Final = Problem(504, "upstream_timeout", "The upstream did not answer in time.")
+OVERLOAD: Final = Problem(503, "overload", "Too many requests are in flight to this upstream.")
+PENDING_OVERFLOW: Final = Problem(503, "pending_overflow", "Too many requests wait for a connection to this upstream.")
 
 
 def transfer_coding(value: bytes) -> Problem:

@@ -1,38 +1,42 @@
 """The runtime: the documents compiled into what the hot path reads. Immutable once built but for buckets and counters.
 
-Buckets, counters and endpoints outlive a runtime: they are handed in, so a new document never refills a bucket, never
-resets a metric and never forgets a connection.
+Buckets, counters, endpoints and what is known of their health outlive a runtime: they are handed in, so a new document
+never refills a bucket, never resets a metric, never forgets a connection and never lets a sick endpoint in again.
 """
 
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from inferway_contract.document import Backend, ConfigDocument, EndpointsDocument, KeyPart, Limit, Policy, Route, Url
+from inferway_contract.document import (
+    ConfigDocument,
+    EndpointsDocument,
+    KeyPart,
+    Limit,
+    LoadBalancer,
+    Policy,
+    Route,
+)
 from inferway_contract.document import Rule as RuleDocument
 from inferway_dataplane.core import identity, problems
 from inferway_dataplane.core.balancing import Weighted
+from inferway_dataplane.core.breaker import Breaker
 from inferway_dataplane.core.caching import CacheRules
+from inferway_dataplane.core.checking import CheckRules
 from inferway_dataplane.core.cors import CorsRules
+from inferway_dataplane.core.destinations import Destination, Directory, EndpointOf
 from inferway_dataplane.core.edits import Edits
 from inferway_dataplane.core.heads import RequestHead
 from inferway_dataplane.core.limits import Bucket
+from inferway_dataplane.core.members import Member
 from inferway_dataplane.core.problems import Problem
+from inferway_dataplane.core.retry import RetryRules
 from inferway_dataplane.core.routing import Claim, RoutingTable, parameters
+from inferway_dataplane.core.selection import Group
+from inferway_dataplane.core.standing import Standing
 from inferway_dataplane.core.telling import Telling
 
-
-class Endpoint(Protocol):
-    """One address of an upstream, as the engine keeps it."""
-
-    active: int
-
-
-class EndpointOf(Protocol):
-    """Gives the one endpoint object for an address, whatever document asks for it."""
-
-    def __call__(self, host: str, port: int, *, tls: bool, is_name: bool) -> Any:
-        """`is_name`: the host is to be resolved."""
+__all__ = ["Destination", "EndpointOf", "KeyOf", "Rule", "Runtime", "build", "key_of"]
 
 
 _LIMIT_NAMES: Final = (
@@ -47,19 +51,8 @@ KeyOf = Callable[[RequestHead, str], object]
 """The bucket's key for a request of a client address."""
 
 
-class Destination:
-    """One backend of a rule: where its share of the traffic goes."""
-
-    __slots__ = ("endpoints", "host", "name", "path", "problem")
-
-    def __init__(
-        self, name: str, endpoints: tuple[Any, ...], host: bytes | None, path: bytes, problem: Problem | None
-    ) -> None:
-        self.name = name
-        self.endpoints = endpoints
-        self.host = host  # what Host becomes; None = what the client sent
-        self.path = path  # put before the request's path
-        self.problem = problem  # set: this share is answered so
+HashKeyOf = Callable[[RequestHead, str], bytes | None]
+"""What consistent hashing hashes of a request of a client address; None = there is nothing of it in this request."""
 
 
 class Rule:
@@ -67,10 +60,14 @@ class Rule:
 
     __slots__ = (
         "backend_timeout",
+        "breaker",
         "cache",
         "connect_timeout",
         "cors",
         "destinations",
+        "group",
+        "hash_key",
+        "health_check",
         "limits",
         "max_request_body",
         "max_response_header",
@@ -82,6 +79,7 @@ class Rule:
         "request_timeout",
         "respond",
         "response_edits",
+        "retry",
         "rewrite",
         "route",
         "stages",
@@ -101,7 +99,19 @@ class Rule:
         self.request_edits = Edits(rule.request_headers) if rule.request_headers else None
         self.response_edits = Edits(rule.response_headers) if rule.response_headers else None
         self.cors = CorsRules(rule.cors) if rule.cors else None
-        self.destinations = Weighted([(backend.weight, build.destination(backend)) for backend in rule.backends])
+        standing = build.standing(route.id, rule.name)
+        backends = [
+            (backend.weight, backend.priority, build.directory.find(backend, (route.id, rule.name), standing))
+            for backend in rule.backends
+        ]
+        self.destinations = Weighted([(weight, destination) for weight, _, destination in backends])
+        self.health_check = CheckRules(rule.health_check) if rule.health_check else None
+        self.group = Group(
+            backends, rule.load_balancer, rule.circuit_breaker, standing, checks=self.health_check is not None
+        )
+        self.hash_key = _hash_key(rule.load_balancer)
+        self.breaker = Breaker(rule.circuit_breaker, standing)
+        self.retry = RetryRules(rule.retry, standing) if rule.retry else None
         # Seconds; 0 in the document is no limit.
         self.connect_timeout = rule.timeouts.connect / 1000 or float("inf")
         self.backend_timeout = rule.timeouts.backend_request / 1000 or float("inf")
@@ -139,7 +149,7 @@ def _refusal(rule: RuleDocument) -> Problem | None:
 class Runtime:
     """What one request reads once and keeps: its view of the world."""
 
-    __slots__ = ("buckets", "config", "endpoints", "rules", "table", "upstreams")
+    __slots__ = ("buckets", "config", "endpoints", "members", "rules", "standings", "table", "upstreams")
 
     def __init__(
         self,
@@ -149,7 +159,11 @@ class Runtime:
         buckets: dict[object, Bucket],
         upstreams: set[Any],
         rules: list[Rule],
+        members: dict[object, Member],
+        standings: dict[tuple[str, str], Standing],
     ) -> None:
+        self.members = members
+        self.standings = standings
         self.rules = rules
         self.upstreams = upstreams
         self.config = config
@@ -171,35 +185,20 @@ class _Build:
         now: float,
     ) -> None:
         self.policies = {policy.id: policy for policy in config.policies}
-        self.services = endpoints.services
-        self.endpoint_of = endpoint_of
+        self.directory = Directory(endpoints.services, endpoint_of, older.members if older is not None else {}, now)
         self.stats_of = stats_of
         self.older = older.buckets if older is not None else {}
         self.now = now
+        self.older_standings = older.standings if older is not None else {}
         self.buckets: dict[object, Bucket] = {}
-        self.upstreams: set[Any] = set()
+        self.standings: dict[tuple[str, str], Standing] = {}
 
-    def destination(self, backend: Backend) -> Destination:
-        if backend.url is not None:
-            return self._by_url(backend.url)
-        if backend.refusal is not None or backend.service is None:
-            return Destination(backend.service or "", (), None, b"", problems.BACKEND_NOT_FOUND)
-        known = self.services.get(backend.service)
-        if known is None:
-            # Endpoints are published before the config that names them; without an entry the document is half there.
-            raise LookupError(f"the endpoints document has no entry for {backend.service}")
-        found = tuple(self.endpoint_of(item.address, item.port, tls=False, is_name=False) for item in known)
-        self.upstreams.update(found)
-        return Destination(backend.service, found, None, b"", None if found else problems.NO_ENDPOINTS)
-
-    def _by_url(self, url: Url) -> Destination:
-        tls = url.scheme == "https"
-        is_name = identity.address(url.host) is None
-        host = f"[{url.host}]" if ":" in url.host else url.host
-        authority = host if url.port == (443 if tls else 80) else f"{host}:{url.port}"
-        endpoint = self.endpoint_of(url.host, url.port, tls=tls, is_name=is_name)
-        self.upstreams.add(endpoint)
-        return Destination(f"{url.scheme}://{authority}", (endpoint,), authority.encode(), url.path.encode(), None)
+    def standing(self, route: str, rule: str) -> Standing:
+        name = (route, rule)
+        standing = self.standings.get(name)
+        if standing is None:
+            standing = self.standings[name] = self.older_standings.get(name) or Standing()
+        return standing
 
     def bucket(self, policy: Policy, limit: Limit) -> Bucket:
         # The key's form is part of a bucket's identity: levels by client say nothing of levels by tenant.
@@ -236,7 +235,26 @@ def build(
                 for hostname in route.hostnames or ("",)
                 for match in document.matches
             ]
-    return Runtime(config, endpoints, RoutingTable(claims), made.buckets, made.upstreams, rules)
+    return Runtime(
+        config,
+        endpoints,
+        RoutingTable(claims),
+        made.buckets,
+        made.directory.upstreams,
+        rules,
+        made.directory.members,
+        made.standings,
+    )
+
+
+def _hash_key(said: LoadBalancer) -> HashKeyOf | None:
+    """How the key of consistent hashing is read; None = nothing is hashed."""
+    if said.type != "ConsistentHash":
+        return None
+    if said.hash_header is None:
+        return lambda head, client: client.encode()
+    name = said.hash_header.encode()
+    return lambda head, client: head.value(name)
 
 
 def key_of(parts: tuple[KeyPart, ...], route: str, rule: str) -> KeyOf | None:

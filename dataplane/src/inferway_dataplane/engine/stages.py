@@ -37,7 +37,7 @@ def admit(exchange: Exchange) -> bool:
     if gateway.in_flight <= gateway.max_in_flight:
         return True
     count_in(gateway.stats.shed, "in_flight" if gateway.max_in_flight else "memory")
-    return replies.refuse(exchange, problems.OVERLOAD)
+    return replies.refuse(exchange, problems.SHED)
 
 
 def route(exchange: Exchange) -> bool:

@@ -1,0 +1,34 @@
+"""A choice by weight. Randomness comes in as a number from [0, 1)."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Generic, TypeVar
+
+B = TypeVar("B")
+
+
+class Weighted(Generic[B]):
+    """A choice by weight; weight 0 is never chosen. A total of 0 chooses nothing."""
+
+    __slots__ = ("_limits", "_only", "_options", "_total")
+
+    def __init__(self, options: Sequence[tuple[int, B]]) -> None:
+        live = [(weight, option) for weight, option in options if weight > 0]
+        self._options = tuple(option for _, option in live)
+        self._limits = tuple(accumulate(weight for weight, _ in live))
+        self._total = self._limits[-1] if live else 0
+        self._only: B | None = self._options[0] if len(live) == 1 else None
+
+    @property
+    def options(self) -> tuple[B, ...]:
+        """What may be chosen."""
+        return self._options
+
+    def choose(self, draw: float) -> B | None:
+        """One option, or None when all weights are 0."""
+        if self._only is not None:
+            return self._only
+        if not self._total:
+            return None
+        return self._options[bisect_right(self._limits, int(draw * self._total))]

@@ -1,0 +1,109 @@
+"""Destinations: the backends of a rule as the engine goes to them."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from inferway_contract.document import Auth, Backend, Endpoint, Url
+from inferway_dataplane.core import identity, problems
+from inferway_dataplane.core.members import Member
+from inferway_dataplane.core.problems import Problem
+from inferway_dataplane.core.standing import Standing
+
+
+class EndpointOf(Protocol):
+    """Gives the one endpoint object for an address, whatever document asks for it."""
+
+    def __call__(self, host: str, port: int, *, tls: bool, is_name: bool) -> Any:
+        """`is_name`: the host is to be resolved."""
+
+
+class Destination:
+    """One backend of a rule: where its share of the traffic goes."""
+
+    __slots__ = ("auth", "endpoints", "host", "members", "name", "path", "problem")
+
+    def __init__(
+        self,
+        name: str,
+        members: tuple[Member, ...],
+        host: bytes | None,
+        path: bytes,
+        problem: Problem | None,
+        auth: Auth | None = None,
+    ) -> None:
+        self.name = name
+        self.members = members
+        self.endpoints: tuple[Any, ...] = tuple(member.endpoint for member in members)
+        self.host = host  # what Host becomes; None = what the client sent
+        self.path = path  # put before the request's path
+        self.problem = problem  # set: this share is answered so
+        self.auth = auth  # what is shown to the upstream in place of what the client sent
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the reference does not resolve: its share of requests is answered with its problem, and not shared out."""
+        return self.problem is not None and self.problem is not problems.NO_ENDPOINTS
+
+
+class Directory:
+    """Finds what backends mean while a runtime is built, and keeps the members that an older runtime knew."""
+
+    def __init__(
+        self,
+        services: Mapping[str, tuple[Endpoint, ...]],
+        endpoint_of: EndpointOf,
+        older: Mapping[object, Member],
+        now: float,
+    ) -> None:
+        self.members: dict[object, Member] = {}
+        self.upstreams: set[Any] = set()
+        self._services = services
+        self._endpoint_of = endpoint_of
+        self._older = older
+        self._now = now
+
+    def find(self, backend: Backend, rule: tuple[str, str], standing: Standing) -> Destination:
+        """The destination of a backend of this rule (route id, name). `LookupError` where a Service has no entry."""
+        if backend.url is not None:
+            return self._by_url(backend, backend.url, rule, standing)
+        if backend.refusal is not None or backend.service is None:
+            return Destination(backend.service or "", (), None, b"", problems.BACKEND_NOT_FOUND)
+        known = self._services.get(backend.service)
+        if known is None:
+            # Endpoints are published before the config that names them; without an entry the document is half there.
+            raise LookupError(f"the endpoints document has no entry for {backend.service}")
+        found = tuple(
+            self._member(
+                (*rule, backend.service),
+                _authority(item.address, item.port),
+                self._endpoint_of(item.address, item.port, tls=False, is_name=False),
+                standing,
+            )
+            for item in known
+        )
+        return Destination(backend.service, found, None, b"", None if found else problems.NO_ENDPOINTS)
+
+    def _by_url(self, backend: Backend, url: Url, rule: tuple[str, str], standing: Standing) -> Destination:
+        tls = url.scheme == "https"
+        is_name = identity.address(url.host) is None
+        authority = _authority(url.host, None if url.port == (443 if tls else 80) else url.port)
+        name = f"{url.scheme}://{authority}"
+        endpoint = self._endpoint_of(url.host, url.port, tls=tls, is_name=is_name)
+        member = self._member((*rule, name), authority, endpoint, standing)
+        return Destination(name, (member,), authority.encode(), url.path.encode(), None, backend.auth)
+
+    def _member(self, owner: tuple[str, str, str], address: str, endpoint: Any, standing: Standing) -> Member:
+        self.upstreams.add(endpoint)
+        name = (*owner, address)
+        member = self.members.get(name)
+        if member is None:
+            member = self._older.get(name)
+            if member is None or member.endpoint != endpoint:
+                member = Member(address, endpoint, standing, self._now)
+            self.members[name] = member
+        return member
+
+
+def _authority(host: str, port: int | None) -> str:
+    text = f"[{host}]" if ":" in host else host
+    return text if port is None else f"{text}:{port}"

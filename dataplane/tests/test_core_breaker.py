@@ -1,0 +1,43 @@
+"""The circuit breaker's caps."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inferway_contract.document import CircuitBreaker
+from inferway_dataplane.core.breaker import Breaker
+from inferway_dataplane.core.standing import Standing
+
+
+@given(st.integers(1, 5), st.integers(0, 3), st.lists(st.sampled_from(["in", "out", "wait", "go"]), max_size=60))
+def test_caps_are_never_exceeded_and_never_refuse_below(requests: int, pending: int, events: list[str]) -> None:
+    standing = Standing()
+    breaker = Breaker(CircuitBreaker(max_requests=requests, max_pending=pending), standing)
+    in_flight = waiting = 0
+    for event in events:
+        match event:
+            case "in":
+                assert breaker.enter() is (in_flight < requests)
+                in_flight = min(in_flight + 1, requests)
+            case "out" if in_flight:
+                breaker.leave()
+                in_flight -= 1
+            case "wait":
+                assert breaker.enter_pending() is (waiting < pending)
+                waiting = min(waiting + 1, pending)
+            case "go" if waiting:
+                breaker.leave_pending()
+                waiting -= 1
+        assert (standing.in_flight, standing.pending) == (in_flight, waiting)
+
+
+def test_what_is_in_flight_outlives_a_document() -> None:
+    standing = Standing()
+    older = Breaker(CircuitBreaker(max_requests=4), standing)
+    assert all(older.enter() for _ in range(4))
+    newer = Breaker(CircuitBreaker(max_requests=2), standing)
+    assert not newer.enter()
+    for _ in range(2):
+        older.leave()
+    assert not newer.enter()
+    older.leave()
+    assert newer.enter()

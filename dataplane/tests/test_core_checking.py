@@ -1,0 +1,61 @@
+"""Health checks: how many in a row it takes to change what is thought of an endpoint."""
+
+import pytest
+from member_fakes import backend, group, members
+
+from inferway_contract.document import HealthCheck
+from inferway_dataplane.core import checking
+from inferway_dataplane.core.checking import CheckRules
+from inferway_dataplane.core.standing import Standing
+
+RULES = CheckRules(HealthCheck(path="/healthz?deep=1", healthy_threshold=2, unhealthy_threshold=3))
+
+
+@pytest.mark.parametrize(
+    ("checks", "verdicts"),
+    [  # + good, - bad; h healthy, U unhealthy
+        ("++++", "hhhh"),
+        ("--+--+", "hhhhhh"),
+        ("---", "hhU"),
+        ("---+-++", "hhUUUUh"),
+        ("---++--+---", "hhUUhhhhhhU"),
+    ],
+)
+def test_a_streak_changes_the_verdict(checks: str, verdicts: str) -> None:
+    (member,) = members(1)
+    found = ""
+    before = False
+    for now, sign in enumerate(checks):
+        changed = checking.on_check(member, sign == "+", RULES, float(now))
+        assert changed is (member.is_unhealthy is not before)
+        before = member.is_unhealthy
+        found += "U" if before else "h"
+    assert found == verdicts
+    changes = sum(one != other for one, other in zip("h" + verdicts, verdicts, strict=False))
+    assert member.standing.changes == changes
+
+
+def test_who_is_healthy_again_warms_up_again() -> None:
+    (member,) = members(1)
+    for now in range(3):
+        checking.on_check(member, False, RULES, float(now))
+    for now in (7.0, 8.0):
+        checking.on_check(member, True, RULES, now)
+    assert member.warm_since == 8.0
+
+
+def test_what_a_good_answer_is() -> None:
+    rules = CheckRules(HealthCheck(path="/", expected_statuses=(200, 204)))
+    assert [rules.is_good(status) for status in (200, 204, 302, 503, None)] == [True, True, False, False, False]
+    assert (RULES.path, RULES.interval, RULES.timeout) == (b"/healthz?deep=1", 5.0, 1.0)
+
+
+def test_without_a_check_an_old_verdict_does_not_count() -> None:
+    standing = Standing()
+    own = backend("a", standing, 2)
+    checked = group((1, 0, own), standing=standing, checks=True)
+    unchecked = group((1, 0, own), standing=standing)
+    for now in range(3):
+        checking.on_check(own.members[0], False, RULES, float(now))
+    assert checked.available_of(own) == 1
+    assert unchecked.available_of(own) == 2

@@ -1,0 +1,145 @@
+"""Retries: what is tried again, after how long, and how many at once."""
+
+import math
+from email.utils import formatdate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inferway_contract.document import Retry
+from inferway_dataplane.core import retry
+from inferway_dataplane.core.retry import ALWAYS, Budget, Failure, RetryRules
+from inferway_dataplane.core.standing import Standing
+
+JUST_BELOW_1 = math.nextafter(1.0, 0.0)
+
+
+def rules(**said: object) -> RetryRules:
+    return RetryRules(Retry.model_validate(said), Standing())
+
+
+DEFAULT = rules()
+
+
+@pytest.mark.parametrize(
+    ("retries", "method", "reason", "answered", "kept", "may"),
+    [
+        (0, b"GET", 502, False, True, True),
+        (1, b"GET", 504, False, True, True),
+        (2, b"GET", 504, False, True, False),  # two further tries, and no more
+        (0, b"GET", 500, False, True, False),  # not named
+        (0, b"GET", "Reset", False, True, True),
+        (0, b"HEAD", "Timeout", False, True, True),
+        (0, b"OPTIONS", "ConnectFailure", False, True, True),
+        (0, b"GET", 502, True, True, False),  # a byte has gone out
+        (0, b"GET", "Reset", True, True, False),
+        (0, b"GET", 502, False, False, False),  # the body is gone
+        (0, b"GET", "ConnectFailure", False, False, False),
+        (0, b"POST", 502, False, True, False),  # not named, and not idempotent
+        (0, b"PUT", "Reset", False, True, False),
+        (0, b"POST", "Timeout", False, True, False),
+        (0, b"POST", "ConnectFailure", False, True, True),  # nothing was written
+    ],
+)
+def test_may_retry(retries: int, method: bytes, reason: Failure | int, answered: bool, kept: bool, may: bool) -> None:
+    assert DEFAULT.may_retry(retries, method, reason, has_answered=answered, body_kept=kept) is may
+
+
+def test_what_is_named_is_tried_again() -> None:
+    own = rules(attempts=1, statuses=(500, 429), conditions=("Timeout",), methods=("POST",))
+
+    def may(method: bytes, reason: Failure | int) -> bool:
+        return own.may_retry(0, method, reason, has_answered=False, body_kept=True)
+
+    assert [may(b"POST", reason) for reason in (500, 429, "Timeout")] == [True] * 3
+    assert [may(b"POST", reason) for reason in (502, "Reset", "ConnectFailure")] == [False] * 3
+    assert not may(b"GET", 500)
+    assert not rules(attempts=0).may_retry(0, b"GET", 502, has_answered=False, body_kept=True)
+
+
+def test_the_wait_doubles_up_to_its_most_and_may_be_nothing() -> None:
+    own = rules(backoff=100, max_backoff=1_000)
+    assert [own.wait(retries, JUST_BELOW_1) for retries in range(6)] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.0, 1.0])
+    assert [own.wait(retries, 0.0) for retries in range(3)] == [0.0] * 3
+    assert own.wait(1, 0.5) == pytest.approx(0.1)
+
+
+WALL = 1_795_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (b"0", 0.0),
+        (b"1", 1.0),
+        (b" 120 ", 120.0),
+        (b"999999999", 999_999_999.0),
+        (b"1" * 5000, math.inf),
+        (formatdate(WALL + 5, usegmt=True).encode(), 5.0),
+        (formatdate(WALL - 5, usegmt=True).encode(), 0.0),
+        (b"", 0.0),
+        (b"-1", 0.0),
+        (b"1.5", 0.0),
+        (b"soon", 0.0),
+        (b"\xb2", 0.0),
+    ],
+)
+def test_retry_after(value: bytes, seconds: float) -> None:
+    assert retry.after(value, WALL) == seconds
+
+
+def test_what_the_upstream_asks_for_is_the_least_and_too_long_is_no_retry() -> None:
+    own = rules(backoff=100, max_backoff=2_000)
+    assert own.wait(0, 0.5, b"1") == 1.0
+    assert own.wait(0, 0.5, b"2") == 2.0
+    assert own.wait(0, 0.5, b"3") is None
+    assert own.wait(5, JUST_BELOW_1, b"1") == pytest.approx(2.0)
+    assert own.wait(0, 0.5, b"soon") == pytest.approx(0.05)
+    assert own.wait(0, 0.0, formatdate(WALL + 2, usegmt=True).encode(), WALL) == 2.0
+    assert own.wait(0, 0.0, formatdate(WALL + 3, usegmt=True).encode(), WALL) is None
+
+
+@given(
+    st.integers(0, 5),
+    st.floats(0, 1, exclude_max=True),
+    st.integers(0, 5_000),
+    st.integers(0, 5_000),
+    st.none() | st.binary(max_size=8) | st.integers(0, 9).map(lambda number: b"%d" % number),
+)
+def test_no_wait_is_longer_than_its_most(
+    retries: int, draw: float, backoff: int, most: int, retry_after: bytes | None
+) -> None:
+    wait = rules(backoff=backoff, max_backoff=most).wait(retries, draw, retry_after, WALL)
+    assert wait is None or 0 <= wait <= most / 1000
+
+
+@given(st.integers(0, 100), st.lists(st.sampled_from(["request", "end", "retry", "retry", "done"]), max_size=80))
+def test_the_budget_is_never_exceeded(percent: int, events: list[str]) -> None:
+    standing = Standing()
+    budget = Budget(percent, standing)
+    for event in events:
+        match event:
+            case "request":
+                standing.in_flight += 10
+            case "end" if standing.in_flight:
+                standing.in_flight -= 10
+            case "retry":
+                most = max(ALWAYS, standing.in_flight * percent // 100)
+                before = standing.retrying
+                assert budget.enter() is (before < most)
+                assert standing.retrying <= max(most, before)
+            case "done" if standing.retrying:
+                budget.leave()
+    assert standing.retrying >= 0
+
+
+def test_three_at_once_and_then_a_share() -> None:
+    standing = Standing()
+    budget = Budget(20, standing)
+    standing.in_flight = 10
+    assert [budget.enter() for _ in range(4)] == [True, True, True, False]
+    standing.in_flight = 20
+    assert [budget.enter() for _ in range(2)] == [True, False]
+    budget.leave()
+    assert budget.enter()

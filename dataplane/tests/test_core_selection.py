@@ -1,0 +1,270 @@
+"""Selection: priorities, weights, tries that go elsewhere, and what is done when nobody is well."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from member_fakes import backend, chosen, eject, fixed_draws, group, no_draw
+
+from inferway_contract.document import HealthCheck, LoadBalancer
+from inferway_dataplane.core import checking, ejection, problems
+from inferway_dataplane.core.checking import CheckRules
+from inferway_dataplane.core.members import Member
+from inferway_dataplane.core.problems import Problem
+from inferway_dataplane.core.selection import Group
+from inferway_dataplane.core.standing import Standing
+
+CHECK = CheckRules(HealthCheck(path="/", unhealthy_threshold=1))
+
+
+def outcomes(of: Group, rounds: int, now: float = 0.0) -> Counter[str]:
+    """Names of backends, or codes of problems."""
+    draw = fixed_draws()
+    found: Counter[str] = Counter()
+    for _ in range(rounds):
+        choice = of.choose(now, draw)
+        found[choice.code if isinstance(choice, Problem) else choice[0].name] += 1
+    return found
+
+
+def about(expected: dict[str, float]) -> object:
+    return pytest.approx(expected, rel=0.1)
+
+
+def test_one_backend_with_one_member_is_one_object_and_no_draw() -> None:
+    standing = Standing()
+    of = group((1, 0, backend("a", standing)), standing=standing)
+    first = of.choose(0.0, no_draw)
+    assert chosen(first).name == "a-0"
+    assert of.choose(1.0, no_draw) is first
+
+
+def test_weights_are_respected() -> None:
+    standing = Standing()
+    of = group(
+        (90, 0, backend("a", standing, 3)),
+        (10, 0, backend("b", standing)),
+        (0, 0, backend("c", standing)),
+        standing=standing,
+    )
+    assert outcomes(of, 10_000) == about({"a": 9000, "b": 1000})
+
+
+def test_round_robin_takes_backends_in_turn() -> None:
+    standing = Standing()
+    of = group(
+        (2, 0, backend("a", standing, 2)),
+        (1, 0, backend("b", standing)),
+        standing=standing,
+        balancer=LoadBalancer(type="RoundRobin"),
+    )
+    assert [chosen(of.choose(0.0, no_draw)).name for _ in range(6)] == ["a-0", "b-0", "a-1", "a-0", "b-0", "a-1"]
+
+
+def test_the_weight_of_a_backend_without_available_members_goes_to_the_others() -> None:
+    standing = Standing()
+    a, b, c = backend("a", standing), backend("b", standing, 3), backend("c", standing, 0)
+    of = group((2, 0, a), (1, 0, b), (7, 0, c), standing=standing)
+    assert outcomes(of, 3000) == about({"a": 2000, "b": 1000})
+    eject(a.members[0], of)
+    assert outcomes(of, 3000) == {"b": 3000}
+
+
+def test_a_broken_reference_keeps_its_share() -> None:
+    standing = Standing()
+    broken = backend("x", standing, 0, problem=problems.BACKEND_NOT_FOUND)
+    of = group((1, 0, broken), (3, 0, backend("a", standing)), standing=standing)
+    assert outcomes(of, 4000) == about({"backend_not_found": 1000, "a": 3000})
+
+
+@pytest.mark.parametrize("type_", ["RoundRobin", "ConsistentHash"])
+def test_a_broken_reference_keeps_its_share_however_it_is_balanced(type_: str) -> None:
+    standing = Standing()
+    broken = backend("x", standing, 0, problem=problems.BACKEND_NOT_FOUND)
+    balancer = LoadBalancer.model_validate({"type": type_})
+    of = group((1, 0, broken), (1, 0, backend("a", standing)), standing=standing, balancer=balancer)
+    draw = fixed_draws()
+    found = Counter(isinstance(of.choose(0.0, draw, b"%d" % number), Problem) for number in range(4000))
+    assert found == pytest.approx({True: 2000, False: 2000}, rel=0.1)
+
+
+def test_nothing_to_choose_from() -> None:
+    standing = Standing()
+    assert group(standing=standing).choose(0.0, no_draw) is problems.NO_BACKEND
+    assert group((0, 0, backend("a", standing)), standing=standing).choose(0.0, no_draw) is problems.NO_BACKEND
+    nobody = group((1, 0, backend("a", standing, 0)), (1, 1, backend("b", standing, 0)), standing=standing)
+    assert nobody.choose(0.0, no_draw) is problems.NO_ENDPOINTS
+    assert not nobody.is_panic
+    broken = backend("x", standing, 0, problem=problems.BACKEND_NOT_FOUND)
+    assert group((1, 0, broken), standing=standing).choose(0.0, no_draw) is problems.BACKEND_NOT_FOUND
+
+
+# --- priorities -----------------------------------------------------------------------------------------------------------
+
+
+def test_u4_the_next_priority_takes_over_only_when_none_is_available() -> None:
+    standing = Standing()
+    a, b = backend("a", standing, 2), backend("b", standing, 2)
+    of = group((1, 0, a), (1, 3, b), standing=standing)
+    assert outcomes(of, 100) == {"a": 100}
+    eject(a.members[0], of)
+    assert outcomes(of, 100) == {"a": 100}
+    eject(a.members[1], of)
+    assert outcomes(of, 100) == {"b": 100}
+    assert not of.is_panic
+    found = outcomes(of, 100, now=10.0)  # their time is up: one probe each
+    assert found == {"a": 2, "b": 98}
+    for member in a.members:
+        assert ejection.on_success(member, 10.0, 11.0)
+    assert outcomes(of, 100, now=11.0) == {"a": 100}
+
+
+def test_a_priority_without_endpoints_or_of_broken_references_is_passed_over() -> None:
+    standing = Standing()
+    broken = backend("x", standing, 0, problem=problems.BACKEND_NOT_FOUND)
+    of = group(
+        (1, 0, backend("a", standing, 0)), (1, 1, broken), (0, 2, backend("c", standing)), (1, 5, backend("b", standing)),
+        standing=standing,
+    )  # fmt: skip
+    assert outcomes(of, 10) == {"b": 10}
+
+
+def test_a_fallback_is_not_probed_while_the_primary_is_well() -> None:
+    standing = Standing()
+    a, b = backend("a", standing, 2), backend("b", standing)
+    of = group((1, 0, a), (1, 1, b), standing=standing)
+    eject(b.members[0], of)
+    assert outcomes(of, 50, now=60.0) == {"a": 50}
+
+
+# --- panic ----------------------------------------------------------------------------------------------------------------
+
+
+def test_u5_nobody_is_well_so_everybody_of_the_first_priority_is_asked() -> None:
+    standing = Standing()
+    a, b, c = backend("a", standing, 2), backend("b", standing), backend("c", standing)
+    of = group((1, 0, a), (1, 0, b), (1, 1, c), standing=standing, checks=True)
+    for member in of.members:
+        checking.on_check(member, False, CHECK, 0.0)
+    assert outcomes(of, 1000) == about({"a": 500, "b": 500})
+    assert of.is_panic
+    checking.on_check(c.members[0], True, CHECK, 1.0)
+    assert outcomes(of, 10, now=1.0) == {"c": 10}
+    assert not of.is_panic
+
+
+def test_in_panic_nobody_is_a_probe() -> None:
+    standing = Standing()
+    a, gone = backend("a", standing), backend("b", standing)
+    eject(a.members[0], group((1, 0, a), (1, 0, gone), standing=standing))
+    of = group((1, 0, a), standing=standing)  # a newer document, without the other
+    assert [chosen(of.choose(1.0, no_draw)) for _ in range(3)] == [a.members[0]] * 3
+    assert of.is_panic
+    assert not a.members[0].is_probing
+    assert chosen(of.choose(10.0, no_draw)).is_probing  # the time is up
+    assert not of.is_panic
+    assert chosen(of.choose(10.5, no_draw)) is a.members[0]  # all others, until it is answered
+    assert of.is_panic
+    assert ejection.on_success(a.members[0], 10.0, 11.0)
+    assert not isinstance(of.choose(11.0, no_draw), Problem)
+    assert not of.is_panic
+
+
+# --- further tries --------------------------------------------------------------------------------------------------------
+
+
+def names(of: Group, avoid: tuple[Member, ...], now: float = 0.0) -> set[str]:
+    draw = fixed_draws()
+    return {chosen(of.choose(now, draw, None, avoid)).name for _ in range(50)}
+
+
+def test_a_further_try_goes_elsewhere_where_there_is_an_elsewhere() -> None:
+    standing = Standing()
+    a, b, c = backend("a", standing, 2), backend("b", standing), backend("c", standing)
+    broken = backend("x", standing, 0, problem=problems.BACKEND_NOT_FOUND)
+    of = group((1, 0, a), (1, 0, b), (9, 0, broken), (1, 1, c), standing=standing)
+    assert names(of, a.members[:1]) == {"a-1", "b-0"}
+    assert names(of, a.members) == {"b-0"}
+    assert names(of, (*a.members, *b.members)) == {"c-0"}
+    eject(b.members[0], of)
+    assert names(of, a.members) == {"c-0"}
+    everybody = (*a.members, *b.members, *c.members)
+    lone = group((1, 0, c), standing=standing)
+    assert names(lone, everybody) == {"c-0"}
+
+
+def test_in_panic_a_further_try_goes_elsewhere_too() -> None:
+    standing = Standing()
+    a = backend("a", standing, 2)
+    of = group((1, 0, a), standing=standing, checks=True)
+    for member in a.members:
+        checking.on_check(member, False, CHECK, 0.0)
+    assert names(of, a.members[:1]) == {"a-1"}
+    assert names(of, a.members) == {"a-0", "a-1"}
+
+
+# --- hashing --------------------------------------------------------------------------------------------------------------
+
+
+def test_equal_keys_go_to_the_same_member_of_all_backends() -> None:
+    standing = Standing()
+    a, b = backend("a", standing, 3), backend("b", standing, 2)
+    of = group((3, 0, a), (1, 0, b), standing=standing, balancer=LoadBalancer(type="ConsistentHash"))
+    keys = [b"k%d" % number for number in range(2000)]
+    before = {key: chosen(of.choose(0.0, no_draw, key)) for key in keys}
+    assert before == {key: chosen(of.choose(5.0, no_draw, key)) for key in keys}
+    shares = Counter(member.name[0] for member in before.values())
+    assert shares == pytest.approx({"a": 1500, "b": 500}, rel=0.15)
+    eject(b.members[0], of)
+    after = {key: chosen(of.choose(5.0, no_draw, key)) for key in keys}
+    assert {before[key].name for key in keys if before[key] is not after[key]} == {"b-0"}
+
+
+def test_two_shares_of_one_service_both_get_keys() -> None:
+    standing = Standing()
+    twice = backend("a", standing, 1)
+    of = group((1, 0, twice), (1, 0, twice), standing=standing, balancer=LoadBalancer(type="ConsistentHash"))
+    assert len(of.members) == 1
+    assert chosen(of.choose(0.0, no_draw, b"k")) is twice.members[0]
+
+
+# --- views ----------------------------------------------------------------------------------------------------------------
+
+
+def test_an_older_runtime_sees_what_a_newer_one_has_learnt() -> None:
+    standing = Standing()
+    a = backend("a", standing, 2)
+    older, newer = group((1, 0, a), standing=standing), group((1, 0, a), standing=standing)
+    assert names(older, ()) == {"a-0", "a-1"}
+    eject(a.members[0], newer)
+    assert names(older, ()) == {"a-1"}
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(0, 3)), min_size=1, max_size=4),
+    st.lists(st.tuples(st.integers(0, 11), st.booleans()), max_size=30),
+    st.floats(0, 1, exclude_max=True),
+)
+def test_choices_agree_with_a_naive_reading_of_the_rules(
+    layout: list[tuple[int, int, int]], checks: list[tuple[int, bool]], fixed: float
+) -> None:
+    standing = Standing()
+    backends = [
+        (weight, priority, backend(f"b{index}", standing, size))
+        for index, (weight, priority, size) in enumerate(layout)
+    ]
+    of = group(*backends, standing=standing, checks=True)
+    for step, (index, is_good) in enumerate([(0, True), *checks]):
+        if of.members:
+            checking.on_check(of.members[index % len(of.members)], is_good, CHECK, float(step))
+        live = [(priority, member) for weight, priority, one in backends if weight for member in one.members]
+        well = [(priority, member) for priority, member in live if not member.is_unhealthy]
+        candidates = well or live
+        found = of.choose(float(step), lambda: fixed)
+        assert of.is_panic is bool(live and not well)
+        if not candidates:
+            assert isinstance(found, Problem)
+        else:
+            first = min(priority for priority, _ in candidates)
+            assert chosen(found) in [member for priority, member in candidates if priority == first]
