@@ -271,13 +271,18 @@ def test_backends_have_priorities_and_credentials() -> None:
     auth = Auth(header="authorization", prefix="Bearer ", file="key")
     url = Url(scheme="https", host="a.example", port=443)
     own = rule(backends=(Backend(url=url, priority=1, auth=auth), Backend(service=SERVICE)))
-    group = build(own, services=addresses("10.0.0.1")).rules[0].group
+    built = build(own, services=addresses("10.0.0.1"))
+    assert built.secrets == {"key"}
+    group = built.rules[0].group
     first = group.choose(0.0, lambda: 0.0)
     assert isinstance(first, tuple)
-    assert (first[0].name, first[0].auth) == (SERVICE, None)
+    assert (first[0].name, first[0].credential) == (SERVICE, None)
     second = group.choose(0.0, lambda: 0.0, None, (first[1],))
     assert isinstance(second, tuple)
-    assert (second[0].name, second[0].auth, second[1].name) == ("https://a.example", auth, "a.example")
+    assert (second[0].name, second[1].name) == ("https://a.example", "a.example")
+    assert second[0].credential is not None
+    fields = [(b"Authorization", b"a client's"), (b"accept", b"*/*")]
+    assert second[0].credential.apply(fields, b"k") == [(b"accept", b"*/*"), (b"authorization", b"Bearer k")]
 
 
 def test_what_is_absent_is_absent_and_the_breaker_has_its_defaults() -> None:

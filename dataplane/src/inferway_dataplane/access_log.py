@@ -68,7 +68,7 @@ class AccessLog:
             "path": path.decode("utf-8", "backslashreplace"),
             "route": rule.route if rule is not None else "",
             "rule": rule.name if rule is not None else "",
-            "backend": exchange.destination.name if exchange.destination is not None else "",
+            "backend": _backend(exchange),
             "status": exchange.status,
             "code": exchange.code,
             "bytes": exchange.bytes_sent,
@@ -118,6 +118,11 @@ class AccessLog:
             except OSError:
                 # Nobody reads the log any more (a closed pipe): serving goes on, the loss is counted.
                 self.dropped += batch.count(b"\n")
+
+
+def _backend(exchange: "Exchange") -> str:
+    tries = exchange.tries
+    return tries.destination.name if tries is not None and tries.destination is not None else ""
 
 
 def _trace_id(exchange: "Exchange") -> str:

@@ -60,6 +60,8 @@ class RuleStats:
         "duration",
         "fresh_hits",
         "misses",
+        "panics",
+        "retries",
         "route",
         "rule",
         "upstream",
@@ -73,6 +75,8 @@ class RuleStats:
         self.duration = Histogram()
         self.upstream = Histogram()
         self.upstream_errors: dict[str, int] = {}
+        self.retries: dict[str, int] = {}
+        self.panics = 0
         self.fresh_hits = 0
         self.misses = 0
         self.bypasses: dict[str, int] = {}

@@ -91,13 +91,14 @@ class Tracing:
             },
             start_time=started,
         )
-        if exchange.sent_at and exchange.destination is not None:
-            sent = started + int((exchange.sent_at - exchange.started) * 1e9)
+        tries = exchange.tries
+        if tries is not None and tries.first_sent_at and tries.destination is not None:
+            sent = started + int((tries.first_sent_at - exchange.started) * 1e9)
             child = self._tracer.start_span(
                 exchange.head.method.decode("latin-1"),
                 set_span_in_context(span),
                 SpanKind.CLIENT,
-                {"server.address": exchange.destination.name, "http.response.status_code": exchange.status},
+                {"server.address": tries.destination.name, "http.response.status_code": exchange.status},
                 start_time=sent,
             )
             child.end(sent + int(exchange.upstream_seconds * 1e9))

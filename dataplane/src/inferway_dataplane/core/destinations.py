@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from inferway_contract.document import Auth, Backend, Endpoint, Url
+from inferway_contract.document import Backend, Endpoint, Url
 from inferway_dataplane.core import identity, problems
+from inferway_dataplane.core.credentials import Credential
 from inferway_dataplane.core.members import Member
 from inferway_dataplane.core.problems import Problem
 from inferway_dataplane.core.standing import Standing
@@ -20,7 +21,7 @@ class EndpointOf(Protocol):
 class Destination:
     """One backend of a rule: where its share of the traffic goes."""
 
-    __slots__ = ("auth", "endpoints", "host", "members", "name", "path", "problem")
+    __slots__ = ("credential", "endpoints", "host", "members", "name", "path", "problem")
 
     def __init__(
         self,
@@ -29,7 +30,7 @@ class Destination:
         host: bytes | None,
         path: bytes,
         problem: Problem | None,
-        auth: Auth | None = None,
+        credential: Credential | None = None,
     ) -> None:
         self.name = name
         self.members = members
@@ -37,7 +38,7 @@ class Destination:
         self.host = host  # what Host becomes; None = what the client sent
         self.path = path  # put before the request's path
         self.problem = problem  # set: this share is answered so
-        self.auth = auth  # what is shown to the upstream in place of what the client sent
+        self.credential = credential  # what is shown to the upstream in place of what the client sent
 
     @property
     def is_broken(self) -> bool:
@@ -57,6 +58,7 @@ class Directory:
     ) -> None:
         self.members: dict[object, Member] = {}
         self.upstreams: set[Any] = set()
+        self.secrets: set[str] = set()  # names of files
         self._services = services
         self._endpoint_of = endpoint_of
         self._older = older
@@ -90,7 +92,14 @@ class Directory:
         name = f"{url.scheme}://{authority}"
         endpoint = self._endpoint_of(url.host, url.port, tls=tls, is_name=is_name)
         member = self._member((*rule, name), authority, endpoint, standing)
-        return Destination(name, (member,), authority.encode(), url.path.encode(), None, backend.auth)
+        return Destination(name, (member,), authority.encode(), url.path.encode(), None, self._credential(backend))
+
+    def _credential(self, backend: Backend) -> Credential | None:
+        auth = backend.auth
+        if auth is None:
+            return None
+        self.secrets.add(auth.file)
+        return Credential(auth.header, auth.prefix, auth.file)
 
     def _member(self, owner: tuple[str, str, str], address: str, endpoint: Any, standing: Standing) -> Member:
         self.upstreams.add(endpoint)

@@ -149,7 +149,7 @@ def _refusal(rule: RuleDocument) -> Problem | None:
 class Runtime:
     """What one request reads once and keeps: its view of the world."""
 
-    __slots__ = ("buckets", "config", "endpoints", "members", "rules", "standings", "table", "upstreams")
+    __slots__ = ("buckets", "config", "endpoints", "members", "rules", "secrets", "standings", "table", "upstreams")
 
     def __init__(
         self,
@@ -161,7 +161,9 @@ class Runtime:
         rules: list[Rule],
         members: dict[object, Member],
         standings: dict[tuple[str, str], Standing],
+        secrets: set[str],
     ) -> None:
+        self.secrets = secrets
         self.members = members
         self.standings = standings
         self.rules = rules
@@ -244,6 +246,7 @@ def build(
         rules,
         made.directory.members,
         made.standings,
+        made.directory.secrets,
     )
 
 

@@ -5,7 +5,6 @@ exactly once, in `finish`, where counters, log and connections are settled. How 
 business, what the gateway answers by itself `replies.py`'s.
 """
 
-import asyncio
 from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -13,14 +12,15 @@ from typing import TYPE_CHECKING
 from inferway_dataplane.core import problems
 from inferway_dataplane.core.heads import Fields, RequestHead, ResponseHead
 from inferway_dataplane.core.problems import Problem
-from inferway_dataplane.core.runtime import Destination, Rule, Runtime
-from inferway_dataplane.engine import answers, replies, storing, tries
+from inferway_dataplane.core.runtime import Rule, Runtime
+from inferway_dataplane.engine import answers, replies, storing
 from inferway_dataplane.engine.upstream import HIGH_WATER, UpstreamConnection
 from inferway_dataplane.observe import RuleStats
 from inferway_dataplane.stores.memory import Stored
 
 if TYPE_CHECKING:
     from inferway_dataplane.engine.downstream import ClientConnection
+    from inferway_dataplane.engine.tries import Tries
 
 
 class Exchange:
@@ -37,8 +37,6 @@ class Exchange:
         "code",
         "collected",
         "collected_size",
-        "connecting",
-        "destination",
         "gateway",
         "has_answered",
         "has_passed",
@@ -48,7 +46,6 @@ class Exchange:
         "is_finished",
         "is_head_request",
         "is_request_complete",
-        "is_resent",
         "is_whole",
         "limit_lines",
         "out",
@@ -56,11 +53,9 @@ class Exchange:
         "pending_store",
         "prefix",
         "problem",
-        "request_bytes",
         "request_id",
         "rule",
         "runtime",
-        "sent_at",
         "span_id",
         "stages",
         "started",
@@ -68,6 +63,7 @@ class Exchange:
         "status",
         "trace_id",
         "traceparent",
+        "tries",
         "upstream",
         "upstream_seconds",
     )
@@ -91,14 +87,10 @@ class Exchange:
         self.is_head_request = head.method == b"HEAD"
         # the request's way up
         self.upstream: UpstreamConnection | None = None
-        self.destination: Destination | None = None
-        self.connecting: asyncio.Task[None] | None = None
+        self.tries: Tries | None = None  # set where an upstream is asked
         self.body: list[bytes] | None = None  # kept until there is a connection
         self.body_size = 0
-        self.request_bytes = b""
         self.is_request_complete = False
-        self.is_resent = False
-        self.sent_at = 0.0
         self.upstream_seconds = 0.0
         # the answer's way down
         self.out: list[bytes] = []
@@ -144,8 +136,8 @@ class Exchange:
             self.break_off(problems.BODY_TOO_LARGE)
             return
         piece = answers.chunk(data) if self.head.block.is_chunked else data
-        if self.upstream is not None:
-            self.upstream.transport.write(piece)
+        if self.upstream is not None and self.tries is not None:
+            self.tries.pass_body(piece)
             return
         if self.body is None:
             self.body = []
@@ -157,8 +149,8 @@ class Exchange:
         """The body is complete."""
         self.is_request_complete = True
         if self.head.block.is_chunked and not self.is_finished:
-            if self.upstream is not None:
-                self.upstream.transport.write(answers.LAST_CHUNK)
+            if self.upstream is not None and self.tries is not None:
+                self.tries.pass_body(answers.LAST_CHUNK)
             elif self.body is None:
                 self.body = [answers.LAST_CHUNK]
             else:
@@ -183,9 +175,14 @@ class Exchange:
         """The upstream's head has come: from here on the client's answer has begun."""
         rule = self.own_rule()
         head = self.head
-        now = self.answered_at = monotonic()
-        self.upstream_seconds = now - self.sent_at
-        self.stats.upstream.observe(self.upstream_seconds)
+        now = monotonic()
+        tries = self.tries
+        if tries is not None:
+            if tries.take_head(answer, now):
+                return
+            self.upstream_seconds = now - tries.first_sent_at
+            self.stats.upstream.observe(now - tries.sent_at)
+        self.answered_at = now
         self.status = status = answer.status
         # An answer's head that came before, under the same rule, has the same lines.
         kept = answer.lines if answer.rule is rule else _lines(answer, rule)
@@ -246,7 +243,8 @@ class Exchange:
 
     def on_broken(self, problem: Problem, *, unanswered: bool) -> None:
         """The upstream connection failed under us."""
-        tries.on_broken(self, problem, unanswered=unanswered)
+        if self.tries is not None:
+            self.tries.on_broken(problem, unanswered=unanswered)
 
     # --- ends --------------------------------------------------------------------------------------------------------------------
 
@@ -255,7 +253,7 @@ class Exchange:
         if not self.is_finished:
             self.code = "client_gone"
             self.status = self.status or 499
-            tries.release(self)
+            self._release()
             self.finish()
 
     def on_client_late(self) -> None:
@@ -265,11 +263,15 @@ class Exchange:
 
     def break_off(self, problem: Problem) -> None:
         """The client's own fault in the middle of its request: end the upstream's, then answer if that is possible."""
-        tries.release(self)
+        self._release()
         if self.has_answered:
             self.cut_answer(problem)
         else:
             replies.refuse(self, problem)
+
+    def _release(self) -> None:
+        if self.tries is not None:
+            self.tries.release()
 
     def cut_answer(self, problem: Problem) -> None:
         """The client has a part of the answer: it must see that the end is missing."""
@@ -283,6 +285,8 @@ class Exchange:
         self.collected = None
         gateway = self.gateway
         gateway.in_flight -= 1
+        if self.tries is not None:
+            self.tries.settle()
         stats = self.stats
         # Where head and end arrived together, the head's time is the end's: one look at the clock less.
         total = (self.answered_at if self.is_whole else monotonic()) - self.started

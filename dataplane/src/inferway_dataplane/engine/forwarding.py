@@ -20,8 +20,8 @@ def is_well_formed_id(value: bytes) -> bool:
     return _ID.fullmatch(value) is not None
 
 
-def request(exchange: "Exchange", rule: Rule, destination: Destination) -> bytes:
-    """The request head, with its blank line."""
+def request(exchange: "Exchange", rule: Rule, destination: Destination, secret: bytes) -> bytes:
+    """The request head, with its blank line. `secret`: what the destination's credential shows, where it has one."""
     head = exchange.head
     path = head.path
     host = destination.host or head.raw_host or b""
@@ -35,6 +35,8 @@ def request(exchange: "Exchange", rule: Rule, destination: Destination) -> bytes
     fields = head.passed
     if rule.request_edits is not None:
         fields = rule.request_edits.apply(fields)
+    if destination.credential is not None:
+        fields = destination.credential.apply(fields, secret)
     framing = b""
     if head.block.is_chunked:
         framing = b"transfer-encoding: chunked\r\n"

@@ -96,6 +96,7 @@ class Gateway:
         for rule in built.rules:
             rule.stages = stages.needed(rule)
         self.pools.address_policy = config.address_policy
+        self.secrets.want(built.secrets)
         self.live = built
         memo.forget_routes()
         self.revision = revision(config)

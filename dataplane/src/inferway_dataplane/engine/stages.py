@@ -5,13 +5,13 @@ A stage returns True to go on, and False when the exchange has its answer or wai
 
 from collections.abc import Callable
 from math import ceil
-from random import random
 
-from inferway_dataplane.core import balancing, caching, limits, problems, rewriting
+from inferway_dataplane.core import caching, limits, problems, rewriting
 from inferway_dataplane.core.limits import Bucket
-from inferway_dataplane.core.runtime import Destination, Rule
-from inferway_dataplane.engine import answers, forwarding, replies, tries
+from inferway_dataplane.core.runtime import Rule
+from inferway_dataplane.engine import answers, forwarding, replies
 from inferway_dataplane.engine.exchange import Exchange
+from inferway_dataplane.engine.tries import Tries
 from inferway_dataplane.observe import count_in
 
 Stage = Callable[[Exchange], bool]
@@ -169,19 +169,13 @@ def forward(exchange: Exchange) -> bool:
     rule = exchange.rule
     if rule is None:
         return replies.refuse(exchange, problems.NO_ROUTE)
-    destination: Destination | None = rule.destinations.choose(random())  # noqa: S311 - balance, not secrecy
-    if destination is None:
-        return replies.refuse(exchange, problems.NO_BACKEND)
-    if destination.problem is not None:
-        return replies.refuse(exchange, destination.problem)
-    exchange.destination = destination
-    endpoints = destination.endpoints
-    endpoint = endpoints[0] if len(endpoints) == 1 else balancing.least_loaded(endpoints, random())  # noqa: S311
-    if endpoint is None:
-        return replies.refuse(exchange, problems.NO_ENDPOINTS)
+    if not rule.breaker.enter():
+        count_in(exchange.stats.upstream_errors, problems.OVERLOAD.code)
+        return replies.refuse(exchange, problems.OVERLOAD)
+    exchange.tries = Tries(exchange, rule)
     if exchange.head.block.expects_continue and not exchange.is_request_complete:
         exchange.client.write(answers.CONTINUE)
-    tries.send(exchange, endpoint, forwarding.request(exchange, rule, destination))
+    exchange.tries.begin(exchange.started)
     return False
 
 

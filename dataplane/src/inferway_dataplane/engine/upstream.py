@@ -48,6 +48,7 @@ class UpstreamConnection(asyncio.Protocol):
         "head_bytes",
         "is_close_delimited",
         "is_complete",
+        "is_forgotten",
         "is_head_done",
         "is_paused",
         "is_reusable",
@@ -80,6 +81,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.is_complete = False
         self.is_reusable = False
         self.is_close_delimited = False
+        self.is_forgotten = False
         self.has_excess = False
 
     # --- use ---------------------------------------------------------------------------------------------------------
@@ -105,6 +107,13 @@ class UpstreamConnection(asyncio.Protocol):
         self.deadline = NEVER
         self.transport.abort()
 
+    def forget(self) -> None:
+        """The receiver, from within its `on_head`, does not want the rest: if all of it is there, the connection is kept."""
+        self.receiver = None
+        self.endpoint.active -= 1
+        self.deadline = NEVER
+        self.is_forgotten = True
+
     def _fail(self, problem: Problem) -> None:
         receiver, self.receiver = self.receiver, None
         self.deadline = NEVER
@@ -121,6 +130,13 @@ class UpstreamConnection(asyncio.Protocol):
         is_read_whole = receiver is None or receiver.is_request_complete
         if self.is_paused:
             self.resume()
+        self._rest(is_read_whole)
+        if receiver is not None:
+            receiver.on_end()
+
+    def _rest(self, is_read_whole: bool) -> None:
+        """Wait for the next request, or close where nothing more can be asked here."""
+        endpoint = self.endpoint
         if self.has_excess or not (self.is_reusable and is_read_whole) or self.transport.is_closing():
             self.deadline = NEVER
             self.transport.close()
@@ -131,8 +147,13 @@ class UpstreamConnection(asyncio.Protocol):
             self.is_reused = True
             self.deadline = endpoint.pools.coarse_now + endpoint.pools.idle_timeout
             endpoint.idle.append(self)
-        if receiver is not None:
-            receiver.on_end()
+
+    def _end_forgotten(self, is_read_whole: bool) -> None:
+        self.is_forgotten = False
+        if self.is_complete:
+            self._rest(is_read_whole)
+        else:
+            self.transport.abort()
 
     def pause(self) -> None:
         """The client reads slowly: read no more until `resume`. The time until then is not the upstream's."""
@@ -215,6 +236,8 @@ class UpstreamConnection(asyncio.Protocol):
                 return
             self.has_excess = True
         if self.receiver is not receiver:
+            if self.is_forgotten:
+                self._end_forgotten(receiver.is_request_complete)
             return  # it was abandoned while it read
         if not self.is_head_done:
             if self.head_bytes > self.max_head:
@@ -231,6 +254,10 @@ class UpstreamConnection(asyncio.Protocol):
         self.is_head_done = self.is_complete = True
         self.is_reusable = head.keep_alive
         receiver.on_head(head)
+        if self.receiver is not receiver:
+            if self.is_forgotten:
+                self._end_forgotten(receiver.is_request_complete)
+            return
         if len(data) > end:
             receiver.on_body(data[end:])
         receiver.on_fed()
