@@ -49,6 +49,8 @@ class Settings(BaseSettings):
         0, ge=0, description="bytes of memory near which work is shed; 0 = the limit of the container, if it has one"
     )
 
+    upstream_ca: str = Field("", description="PEM file of authorities for upstream TLS, beside the system's own")
+
     cache_bytes: int = Field(64 << 20, ge=0, description="memory for stored answers, their heads and keys included")
 
     drain_delay: Seconds = Field(0.0, description="keep serving this long after the first signal, while /readyz fails")

@@ -11,9 +11,10 @@ from inferway_dataplane.core.members import Member
 class CheckRules:
     """A rule's health check. `interval` and `timeout` in seconds."""
 
-    __slots__ = ("healthy_threshold", "interval", "path", "statuses", "timeout", "unhealthy_threshold")
+    __slots__ = ("healthy_threshold", "interval", "path", "said", "statuses", "timeout", "unhealthy_threshold")
 
     def __init__(self, check: HealthCheck) -> None:
+        self.said = check  # tells whether a newer document says the same
         self.path = check.path.encode()
         self.interval = check.interval / 1000
         self.timeout = check.timeout / 1000

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Final
 
@@ -12,6 +12,7 @@ from inferway_dataplane.core import problems
 from inferway_dataplane.core.addresses import Policy
 from inferway_dataplane.core.addresses import is_allowed as may_connect
 from inferway_dataplane.core.problems import Problem
+from inferway_dataplane.engine.room import Room, Seat
 from inferway_dataplane.engine.upstream import NEVER, UpstreamConnection
 
 log = logging.getLogger("inferway")
@@ -52,23 +53,35 @@ class Endpoint:
         return None
 
     async def connect(self, within: float) -> "UpstreamConnection":
-        """A new connection within so many seconds; `ConnectFailed` says why not."""
+        """A new connection within so many seconds, or one that has just become idle; `ConnectFailed` says why not."""
         deadline = monotonic() + within
         try:
-            async with asyncio.timeout(None if within == NEVER else within):
-                addresses = await self._addresses()
+            async with _timeout(within):
+                given = await self.pools.room.enter(self)
+        except TimeoutError:
+            raise ConnectFailed(problems.OVERLOAD) from None
+        if isinstance(given, UpstreamConnection):
+            return given
+        try:
+            return await self._connect(given, deadline)
+        except BaseException:
+            given.leave()
+            raise
+
+    async def _connect(self, seat: Seat, deadline: float) -> "UpstreamConnection":
+        try:
+            async with _timeout(deadline - monotonic()):
+                addresses = await self.addresses()
                 *others, last = addresses
                 for number, address in enumerate(others):
                     # An address that swallows packets must leave time for those after it.
                     share = (deadline - monotonic()) / (len(addresses) - number)
                     try:
                         async with asyncio.timeout(min(share, _ONE_OF_SEVERAL)):
-                            return await self._connect_to(address)
+                            return await self._connect_to(address, seat)
                     except OSError as error:  # a TimeoutError is one
-                        log.debug(
-                            "an address could not be connected to", extra={"host": self.host, "error": str(error)}
-                        )
-                return await self._connect_to(last)
+                        log.debug("an address cannot be connected to", extra={"host": self.host, "error": str(error)})
+                return await self._connect_to(last, seat)
         except TimeoutError:
             raise ConnectFailed(problems.CONNECT_TIMEOUT) from None
         except ssl.SSLError:
@@ -76,9 +89,9 @@ class Endpoint:
         except OSError:
             raise ConnectFailed(problems.CONNECT_FAILED) from None
 
-    async def _connect_to(self, address: str) -> "UpstreamConnection":
+    async def _connect_to(self, address: str, seat: Seat) -> "UpstreamConnection":
         _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: UpstreamConnection(self),
+            lambda: UpstreamConnection(self, seat),
             address,
             self.port,
             ssl=self.tls,
@@ -86,8 +99,11 @@ class Endpoint:
         )
         return connection
 
-    async def _addresses(self) -> list[str]:
-        """The addresses to try, in the resolver's order: resolved here, so that what was checked is connected to."""
+    async def addresses(self) -> list[str]:
+        """The addresses to try, in the resolver's order: resolved here, so that what was checked is connected to.
+
+        `ConnectFailed` where there is none that may be connected to.
+        """
         found = [self.host]
         if self.is_name:
             try:
@@ -101,10 +117,26 @@ class Endpoint:
         return allowed
 
 
+def _timeout(seconds: float) -> asyncio.Timeout:
+    return asyncio.timeout(None if seconds == NEVER else seconds)
+
+
 class Pools:
     """All endpoints of the process and all upstream connections, whatever runtime they came with."""
 
-    def __init__(self, idle_timeout: float, idle_connections: int) -> None:
+    def __init__(
+        self,
+        idle_timeout: float,
+        idle_connections: int,
+        most: int,
+        make_way: Callable[[], object],
+        authorities: str = "",
+    ) -> None:
+        """`most`: connections at once; `make_way`: end one that can be spared; `authorities`: a PEM file, beside the
+        system's own. Seconds and numbers."""
+        self.room = Room(most, self._make_way)
+        self._make_way_elsewhere = make_way
+        self._authorities = authorities
         self.idle_timeout = idle_timeout
         self.idle_connections = idle_connections
         self.address_policy: Policy = "Cluster"
@@ -112,12 +144,14 @@ class Pools:
         self.connections: set[UpstreamConnection] = set()
         self._endpoints: dict[tuple[str, int, bool], Endpoint] = {}
         self._tls: ssl.SSLContext | None = None
+        if authorities:
+            self.tls_context()  # a file that cannot be read is told at the start, by `OSError`
 
     def endpoint(self, host: str, port: int, *, tls: bool, is_name: bool) -> Endpoint:
         """The one endpoint of this address."""
         found = self._endpoints.get((host, port, tls))
         if found is None:
-            context = self._tls_context() if tls else None
+            context = self.tls_context() if tls else None
             found = self._endpoints[(host, port, tls)] = Endpoint(self, host, port, context, is_name)
         return found
 
@@ -131,10 +165,23 @@ class Pools:
                     connection.transport.close()
                 endpoint.idle.clear()
 
-    def _tls_context(self) -> ssl.SSLContext:
+    def _make_way(self) -> None:
+        """The connection that was idle for the longest goes; without one, whoever else can be spared."""
+        idle = [endpoint.idle[0] for endpoint in self._endpoints.values() if endpoint.idle]
+        if idle:
+            longest = min(idle, key=lambda connection: connection.deadline)
+            longest.endpoint.idle.remove(longest)
+            longest.transport.close()
+        else:
+            self._make_way_elsewhere()
+
+    def tls_context(self) -> ssl.SSLContext:
         if self._tls is None:
             self._tls = ssl.create_default_context()
+            if self._authorities:
+                self._tls.load_verify_locations(self._authorities)
             self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
+            self._tls.set_alpn_protocols(["http/1.1"])
         return self._tls
 
     def sweep(self, now: float) -> None:

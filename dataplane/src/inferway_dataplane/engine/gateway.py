@@ -20,6 +20,7 @@ from inferway_dataplane.core.runtime import Runtime
 from inferway_dataplane.engine import deadlines, stages
 from inferway_dataplane.engine.admission import RESERVE, Admission
 from inferway_dataplane.engine.endpoints import Pools
+from inferway_dataplane.health import HealthChecks
 from inferway_dataplane.observe import Stats
 from inferway_dataplane.secret_files import SecretFiles
 from inferway_dataplane.settings import Settings
@@ -51,13 +52,20 @@ class Gateway:
         self.access_log = access_log
         self.stats = Stats()
         self.store = MemoryStore(settings.cache_bytes)
-        self.pools = Pools(settings.upstream_idle_timeout, settings.upstream_idle_connections)
         self.admission = Admission(self, descriptors)
+        self.pools = Pools(
+            settings.upstream_idle_timeout,
+            settings.upstream_idle_connections,
+            self.admission.max_upstreams,
+            self.admission.free_upstream,
+            settings.upstream_ca,
+        )
         self.in_flight = 0
         self.max_in_flight = settings.max_in_flight  # 0 while memory is short
         self.is_closing = False  # no connection is kept alive: memory is short, or the process will stop
         self._memory = pressure.Memory(settings.memory_limit)
         self._descriptors = descriptors
+        self.health = HealthChecks(self.pools.tls_context)
         self.secrets = SecretFiles(settings.secrets_directory)
         self.trusted = TrustedProxies(settings.trusted_proxies)
         self.live: Runtime | None = None
@@ -102,6 +110,8 @@ class Gateway:
         self.revision = revision(config)
         self.last_error = ""
         self.pools.keep_only(built.upstreams)
+        if self._wheel is not None:
+            self.health.follow(built)
         self.stats.config_apply_seconds = monotonic() - started
         log.info("serving a new document", extra={"revision": self.revision, "routes": len(config.routes)})
 
@@ -130,12 +140,15 @@ class Gateway:
         loop = asyncio.get_running_loop()
         self.call_soon = loop.call_soon
         self._wheel = loop.create_task(self._turn(), name="wheel")
+        if self.live is not None:
+            self.health.follow(self.live)
 
     async def stop(self) -> None:
         """Stop the wheel and close what is still open."""
         if self._wheel is not None:
             self._wheel.cancel()
             await asyncio.gather(self._wheel, return_exceptions=True)
+        await self.health.stop()
         for connection in list(self.connections):
             connection.abort()
         self.pools.close()

@@ -143,6 +143,8 @@ class Tries:
                 self._fail(problem)
         elif exchange.is_finished:
             connection.transport.close()
+        elif connection.transport.is_closing():
+            self._fail(problems.UPSTREAM_CLOSED)  # it went in the moment between
         else:
             self._use(connection)
 

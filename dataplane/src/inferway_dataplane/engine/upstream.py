@@ -11,6 +11,7 @@ from inferway_dataplane.core.problems import Problem
 
 if TYPE_CHECKING:
     from inferway_dataplane.engine.endpoints import Endpoint
+    from inferway_dataplane.engine.room import Seat
 
 NEVER: Final = float("inf")
 HIGH_WATER: Final = 64 << 10
@@ -56,12 +57,14 @@ class UpstreamConnection(asyncio.Protocol):
         "max_head",
         "parser",
         "receiver",
+        "seat",
         "stream_idle",
         "transport",
     )
 
-    def __init__(self, endpoint: "Endpoint") -> None:
+    def __init__(self, endpoint: "Endpoint", seat: "Seat | None" = None) -> None:
         self.endpoint = endpoint
+        self.seat = seat
         self.transport: Any = None
         self.receiver: Receiver | None = None
         self.parser = httptools.HttpResponseParser(self)
@@ -137,14 +140,22 @@ class UpstreamConnection(asyncio.Protocol):
     def _rest(self, is_read_whole: bool) -> None:
         """Wait for the next request, or close where nothing more can be asked here."""
         endpoint = self.endpoint
-        if self.has_excess or not (self.is_reusable and is_read_whole) or self.transport.is_closing():
+        if (
+            self.has_excess
+            or not (self.is_reusable and is_read_whole)
+            or self.transport.is_closing()
+            or len(endpoint.idle) >= endpoint.pools.idle_connections
+        ):
             self.deadline = NEVER
-            self.transport.close()
-        elif len(endpoint.idle) >= endpoint.pools.idle_connections:
             self.transport.close()
         else:
             self._reset()
             self.is_reused = True
+            room = endpoint.pools.room
+            if room.waiting:
+                if not room.hand_over(self):
+                    self.transport.close()  # somebody needs the seat more than a next request this connection
+                return
             self.deadline = endpoint.pools.coarse_now + endpoint.pools.idle_timeout
             endpoint.idle.append(self)
 
@@ -189,6 +200,8 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.endpoint.pools.connections.discard(self)
         self.deadline = NEVER
+        if self.seat is not None:
+            self.seat.leave()
         if self.receiver is not None:
             if self.is_close_delimited and exc is None:
                 self.is_reusable = False
