@@ -13,6 +13,8 @@ FEATURES = {
     "hostnames", "path", "PathPrefix", "Exact", "RegularExpression", "method", "headers", "queryParams",
     "RequestHeaderModifier", "ResponseHeaderModifier", "URLRewrite", "RequestRedirect", "DirectResponse", "CORS",
     "ReplaceFullPath", "ReplacePrefixMatch", "weight", "url", "timeouts", "limits", "cache", "identity", "statusHeader",
+    "priority", "auth", "RoundRobin", "LeastRequest", "PeakEWMA", "ConsistentHash", "slowStart", "retry", "circuitBreaker",
+    "healthCheck",
     "clientIP", "header", "query", "host", "route", "rule", "targetRefs", "sectionName", "onLimit", "maxKeys",
 }  # fmt: skip
 

@@ -40,10 +40,6 @@ REFUSED = {
         {"backendRefs": [{**BACKEND, "filters": [{"type": "RequestHeaderModifier"}]}]},
         "filters inside a backendRef are not supported: move them to the rule",
     ),
-    "retry": (
-        {"backendRefs": [BACKEND], "retry": {"codes": [502, 503], "attempts": 2, "backoff": "100ms"}},
-        "retry is not supported yet: remove it",
-    ),
     "sessionPersistence": (
         {"backendRefs": [BACKEND], "sessionPersistence": {"sessionName": "cup", "type": "Cookie"}},
         "sessionPersistence is not supported: remove it",
@@ -78,3 +74,12 @@ def test_backend_request_alone_raises_the_default_of_request(backend_request: st
     rule = RouteRule.model_validate({"timeouts": {"backendRequest": backend_request}})
     assert rule.timeouts.request == request_
     assert rule.timeouts.backend_request == backend_request
+
+
+@pytest.mark.parametrize(
+    ("backoff", "most"), [("100ms", "1s"), ("1s", "1s"), ("1001ms", "1001ms"), ("1m", "1m"), ("0s", "1s")]
+)
+def test_backoff_alone_raises_the_default_of_max_backoff(backoff: str, most: str) -> None:
+    rule = RouteRule.model_validate({"retry": {"backoff": backoff}})
+    assert rule.retry is not None
+    assert (rule.retry.backoff, rule.retry.max_backoff) == (backoff, most)

@@ -12,7 +12,18 @@ import pytest
 from celpy.celtypes import StringType
 
 from inferway_contract import structural
-from inferway_contract.resources import GatewayRouteSpec, RateLimitPolicySpec, backends, cache, filters, matches, policy
+from inferway_contract.resources import (
+    GatewayRouteSpec,
+    RateLimitPolicySpec,
+    backends,
+    cache,
+    filters,
+    health,
+    load_balancer,
+    matches,
+    policy,
+    retry,
+)
 from inferway_contract.resources.base import Rule, Written
 from inferway_contract.resources.route import RouteRule
 
@@ -36,6 +47,7 @@ REDIRECT = filter_of("RequestRedirect", {"scheme": "https"})
 REDIRECT_PREFIX = filter_of("RequestRedirect", {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/b"}})
 RESPOND = filter_of("DirectResponse", {"statusCode": 503})
 BACKEND = {"name": "service-python", "port": 8000}
+AUTH = {"header": "Authorization", "prefix": "Bearer ", "file": "models-key"}
 
 TWICE = "filters may have each type once"
 BESIDE = "filters RequestRedirect and DirectResponse exclude backendRefs"
@@ -114,6 +126,46 @@ TABLE: list[tuple[type[Written], dict[str, Any], list[str]]] = [
     (backends.BackendRef, {"url": "http://a", "port": 80}, ["url excludes"]),
     (backends.BackendRef, {"url": "http://a", "namespace": "other"}, ["url excludes"]),
     (backends.BackendRef, {"namespace": "other", "port": 80}, ["a backendRef has either"]),
+    (backends.BackendRef, {"url": "https://a.example", "auth": AUTH, "priority": 9}, []),
+    (backends.BackendRef, {**BACKEND, "auth": AUTH}, ["auth needs a url"]),
+    (backends.BackendRef, {"auth": AUTH}, ["a backendRef has either", "auth needs a url"]),
+    (backends.Auth, AUTH, []),
+    (backends.Auth, {"header": "x-api-key", "file": "a"}, []),
+    (backends.Auth, {"header": "Host", "file": "a"}, ["header must not be a hop-by-hop field"]),
+    (backends.Auth, {"header": "X-Forwarded-For", "file": "a"}, ["header must not be a hop-by-hop field"]),
+    (backends.Auth, {"header": "tE", "file": "a"}, ["header must not be a hop-by-hop field"]),
+    (load_balancer.HashOn, {"header": "x-a"}, []),
+    (load_balancer.HashOn, {"clientIP": True}, []),
+    (load_balancer.HashOn, {}, ["hashOn is exactly one"]),
+    (load_balancer.HashOn, {"header": "x-a", "clientIP": True}, ["hashOn is exactly one"]),
+    (load_balancer.LoadBalancer, {}, []),
+    (load_balancer.LoadBalancer, {"type": "RoundRobin", "slowStart": "10s"}, []),
+    (load_balancer.LoadBalancer, {"type": "ConsistentHash", "hashOn": {"clientIP": True}}, []),
+    (load_balancer.LoadBalancer, {"type": "ConsistentHash"}, ["hashOn belongs to"]),
+    (load_balancer.LoadBalancer, {"hashOn": {"clientIP": True}}, ["hashOn belongs to"]),
+    (load_balancer.LoadBalancer, {"type": "PeakEWMA", "hashOn": {"header": "x-a"}}, ["hashOn belongs to"]),
+    (
+        load_balancer.LoadBalancer,
+        {"type": "ConsistentHash", "hashOn": {"header": "x-a"}, "slowStart": "1s"},
+        ["slowStart must be absent"],
+    ),
+    (retry.Retry, {}, []),
+    (retry.Retry, {"backoff": "1h"}, []),
+    (retry.Retry, {"maxBackoff": "25ms"}, []),
+    (retry.Retry, {"maxBackoff": "24ms"}, ["backoff must not be longer"]),
+    (retry.Retry, {"backoff": "1001ms", "maxBackoff": "1s"}, ["backoff must not be longer"]),
+    (retry.Retry, {"backoff": "0s", "maxBackoff": "0s"}, []),
+    (health.CircuitBreaker, {}, []),
+    (health.CircuitBreaker, {"openFor": "1ms"}, []),
+    (health.CircuitBreaker, {"openFor": "4m60s"}, []),
+    (health.CircuitBreaker, {"openFor": "0s"}, ["openFor must be longer"]),
+    (health.CircuitBreaker, {"openFor": "5m1ms"}, ["openFor must be longer"]),
+    (health.HealthCheck, {"path": "/"}, []),
+    (health.HealthCheck, {"path": "/", "interval": "100ms", "timeout": "100ms"}, []),
+    (health.HealthCheck, {"path": "/", "interval": "99ms", "timeout": "1ms"}, ["interval must be"]),
+    (health.HealthCheck, {"path": "/", "interval": "500ms"}, ["timeout must be"]),
+    (health.HealthCheck, {"path": "/", "timeout": "0s"}, ["timeout must be"]),
+    (health.HealthCheck, {"path": "/", "interval": "0s"}, ["interval must be", "timeout must be"]),
     (backends.Timeouts, {}, []),
     (backends.Timeouts, {"request": "5s"}, []),
     (backends.Timeouts, {"backendRequest": "1h"}, []),

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from member_fakes import backend, chosen, eject, group, no_draw
+from member_fakes import backend, chosen, eject, fixed_draws, group, no_draw
 
-from inferway_contract.document import CircuitBreaker
-from inferway_dataplane.core import checking, ejection
+from inferway_contract.document import CircuitBreaker, LoadBalancer
+from inferway_dataplane.core import checking, ejection, problems
 from inferway_dataplane.core.checking import CheckRules, HealthCheck
 from inferway_dataplane.core.ejection import CALM, LONGEST, EjectionRules
 from inferway_dataplane.core.selection import Group
@@ -175,6 +175,12 @@ def test_which_answers_are_failures(status: int, fails: bool) -> None:
     assert ejection.is_failure(status) is fails
 
 
+def test_faults_are_the_upstreams_and_not_our_own_refusals() -> None:
+    everything = [value for value in vars(problems).values() if isinstance(value, problems.Problem)]
+    faults = {problem.code for problem in everything if ejection.is_fault(problem)}
+    assert faults == {problem.code for problem in everything if problem.status in (502, 504)}
+
+
 # --- whatever happens -------------------------------------------------------------------------------------------------
 
 
@@ -232,6 +238,25 @@ def test_somebody_is_always_available_and_one_probe_is_on_its_way(
         assert sum(member.is_ejected for member in of.members) <= of.ejection.most(len(of.members))
         probes = [one.member for one in tries if one.is_probe]
         assert sorted(probes) == sorted(number for number, member in enumerate(of.members) if member.is_probing)
+
+
+@pytest.mark.parametrize("type_", ["RoundRobin", "LeastRequest", "PeakEWMA"])
+def test_who_is_due_gets_the_next_request_even_if_it_looks_busy_and_slow(type_: str) -> None:
+    standing = Standing()
+    of = group(
+        (1, 0, backend("a", standing, 9)),
+        (1000, 0, backend("b", standing)),
+        standing=standing,
+        balancer=LoadBalancer.model_validate({"type": type_}),
+    )
+    sick = of.members[4]
+    eject(sick, of)
+    sick.endpoint.active, sick.ewma, sick.ewma_at = 50, 60.0, 10.0
+    assert chosen(of.choose(10.0, no_draw)) is sick
+    draw = fixed_draws()
+    assert sick not in [chosen(of.choose(10.0, draw)) for _ in range(200)]
+    assert ejection.on_success(sick, 10.0, 11.0)
+    assert sick.ewma == 0.0
 
 
 def test_exactly_one_request_is_the_probe() -> None:

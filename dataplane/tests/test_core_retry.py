@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferway_contract.document import Retry
-from inferway_dataplane.core import retry
+from inferway_dataplane.core import problems, retry
+from inferway_dataplane.core.problems import Problem
 from inferway_dataplane.core.retry import ALWAYS, Budget, Failure, RetryRules
 from inferway_dataplane.core.standing import Standing
 
@@ -56,6 +57,45 @@ def test_what_is_named_is_tried_again() -> None:
     assert [may(b"POST", reason) for reason in (502, "Reset", "ConnectFailure")] == [False] * 3
     assert not may(b"GET", 500)
     assert not rules(attempts=0).may_retry(0, b"GET", 502, has_answered=False, body_kept=True)
+
+
+@pytest.mark.parametrize(
+    ("problem", "failure"),
+    [
+        (problems.CONNECT_FAILED, "ConnectFailure"),
+        (problems.CONNECT_TIMEOUT, "ConnectFailure"),
+        (problems.DNS_FAILED, "ConnectFailure"),
+        (problems.TLS_FAILED, "ConnectFailure"),
+        (problems.UPSTREAM_CLOSED, "Reset"),
+        (problems.UPSTREAM_TIMEOUT, "Timeout"),
+        (problems.ADDRESS_REFUSED, None),
+        (problems.BAD_RESPONSE, None),
+        (problems.RESPONSE_HEAD_TOO_LARGE, None),
+        (problems.OVERLOAD, None),
+    ],
+)
+def test_what_a_failed_try_is(problem: Problem, failure: Failure | None) -> None:
+    assert retry.failure_of(problem) == failure
+
+
+@pytest.mark.parametrize(
+    ("method", "reused", "written", "answered", "kept", "may"),
+    [
+        (b"GET", True, True, False, True, True),
+        (b"PUT", True, True, False, True, True),
+        (b"POST", True, True, False, True, False),
+        (b"POST", True, False, False, True, True),
+        (b"GET", False, True, False, True, False),  # a new connection: this is no race
+        (b"GET", True, True, True, True, False),
+        (b"PUT", True, True, False, False, False),
+    ],
+)
+def test_u3_a_race_with_a_closing_connection(
+    method: bytes, reused: bool, written: bool, answered: bool, kept: bool, may: bool
+) -> None:
+    assert (
+        retry.may_resend(method, was_reused=reused, was_written=written, has_answered=answered, body_kept=kept) is may
+    )
 
 
 def test_the_wait_doubles_up_to_its_most_and_may_be_nothing() -> None:

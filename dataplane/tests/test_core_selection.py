@@ -1,6 +1,7 @@
 """Selection: priorities, weights, tries that go elsewhere, and what is done when nobody is well."""
 
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from member_fakes import backend, chosen, eject, fixed_draws, group, no_draw
 from inferway_contract.document import HealthCheck, LoadBalancer
 from inferway_dataplane.core import checking, ejection, problems
 from inferway_dataplane.core.checking import CheckRules
+from inferway_dataplane.core.destinations import Destination
 from inferway_dataplane.core.members import Member
 from inferway_dataplane.core.problems import Problem
 from inferway_dataplane.core.selection import Group
@@ -268,3 +270,75 @@ def test_choices_agree_with_a_naive_reading_of_the_rules(
         else:
             first = min(priority for priority, _ in candidates)
             assert chosen(found) in [member for priority, member in candidates if priority == first]
+
+
+SIZES = st.lists(st.integers(0, 3), min_size=2, max_size=2)
+HAPPENINGS = st.lists(
+    st.one_of(
+        st.tuples(st.just("document"), SIZES),
+        st.tuples(st.sampled_from(["good", "bad", "bad", "left", "try", "try", "again"]), st.integers(0, 20)),
+        st.tuples(st.just("check"), st.integers(0, 5)),
+        st.tuples(st.just("wait"), st.integers(1, 20)),
+    ),
+    max_size=80,
+)
+
+
+@given(st.sampled_from(["RoundRobin", "LeastRequest", "PeakEWMA", "ConsistentHash"]), HAPPENINGS)
+def test_documents_come_and_go_and_no_choice_is_wrong(type_: str, happenings: list[tuple[str, Any]]) -> None:
+    """Members of two priorities stay known while documents name more or fewer of them; old tries end after new documents."""
+    standing = Standing()
+    known = [backend("a", standing, 3), backend("b", standing, 3)]
+    said = LoadBalancer.model_validate({"type": type_})
+
+    def document(sizes: list[int]) -> Group:
+        parts = [
+            Destination(one.name, one.members[:size], None, b"", None if size else problems.NO_ENDPOINTS)
+            for one, size in zip(known, sizes, strict=True)
+        ]
+        return group((1, 0, parts[0]), (1, 1, parts[1]), standing=standing, balancer=said, checks=True)
+
+    of = document([3, 3])
+    draw = fixed_draws()
+    now = 0.0
+    tries: list[tuple[Group, Member, float, bool]] = []
+    for step, (what, how) in enumerate(happenings):
+        now += 0.001
+        if what == "document":
+            of = document(how)
+        elif what == "wait":
+            now += how
+        elif what == "check":
+            member = [*known[0].members, *known[1].members][how]
+            checking.on_check(member, step % 2 == 0, CHECK, now)
+        elif what in ("try", "again"):
+            group_of = tries[how % len(tries)][0] if tries and what == "again" else of
+            avoid = tuple({one[1]: None for one in tries[:2]}) if what == "again" else ()
+            might = [member for member in group_of.members if may_be_asked(member, now)]
+            probing = {member for member in group_of.members if member.is_probing}
+            found = group_of.choose(now, draw, b"%d" % how, avoid)
+            if isinstance(found, Problem):
+                assert not group_of.members
+                continue
+            member = found[1]
+            assert group_of.is_panic is (not might)
+            assert member in (might or group_of.members)
+            is_probe = member.is_probing and member not in probing
+            assert is_probe is (not group_of.is_panic and member.is_ejected)
+            if any(other not in avoid for other in might):
+                assert member not in avoid
+            tries.append((group_of, member, now, is_probe))
+        elif tries:
+            group_of, member, started, _ = tries.pop(how % len(tries))
+            match what:
+                case "good":
+                    ejection.on_success(member, started, now)
+                case "bad":
+                    ejection.on_failure(member, started, now, group_of)
+                case _:
+                    ejection.on_abandoned(member, started)
+
+
+def may_be_asked(member: Member, now: float) -> bool:
+    due = member.is_ejected and not member.is_probing and now >= member.ejected_until
+    return not member.is_unhealthy and (due or not member.is_ejected)

@@ -14,7 +14,6 @@ _UNSUPPORTED: Final = {
     "extensionRef": "ExtensionRef is not supported: remove the filter",
     "externalAuth": "ExternalAuth is not supported: remove the filter",
     "requestMirror": "RequestMirror is not supported: remove the filter",
-    "retry": "retry is not supported yet: remove it",
     "sessionPersistence": "sessionPersistence is not supported: remove it",
     "parentRefs": "a GatewayRoute has no parentRefs: every data plane serves it; remove them",
 }
@@ -188,6 +187,9 @@ FORMS: Final = {
     values.SUBDOMAIN_PATTERN: "is not a name: lower-case letters, digits, '-' and '.' only",
     values.REPLACEMENT_PATH_PATTERN: "is not a path: '/' in front, no blanks, '?', '#' or '\\', other letters as %XX",
     values.URL_PATTERN: "is not an upstream's URL: write it like https://models.example.net:8443/v1, without a query",
+    values.CHECK_PATH_PATTERN: "is not a path to ask for: '/' in front, no blanks, '#' or '\\', other letters as %XX",
+    values.FILE_NAME_PATTERN: "is not the name of a file: letters, digits, '.', '_' and '-' only, no '.' in front",
+    values.PREFIX_PATTERN: "is not a prefix: ASCII without control characters, no blank in front",
     values.ORIGIN_PATTERN: "is not an origin: write it like https://app.example.com, https://*.example.com or *",
 }
 """What a form is, by its pattern. A test holds it against all patterns of the models."""

@@ -29,6 +29,12 @@ _ADDRESS: Final = r"\[[0-9A-Fa-f:.]+\]"
 REPLACEMENT_PATH_PATTERN: Final = f"^({_PATH})?$"
 URL_PATTERN: Final = f"^https?://({_HOST}|{_ADDRESS})(:{_PORT})?({_PATH})?$"
 """An upstream: scheme, name or address, port and path; no user, no query, no fragment."""
+CHECK_PATH_PATTERN: Final = r'^/[!-"$-\[\]-~]*$'
+"""A path with its query, of visible ASCII; no fragment, no `\\`."""
+FILE_NAME_PATTERN: Final = r"^[A-Za-z0-9_\-][A-Za-z0-9._\-]*$"
+"""A key of a Secret that is also the name of a visible file: no slash, no dot in front."""
+PREFIX_PATTERN: Final = r"^([!-~][ -~]*)?$"
+"""What stands in front of a credential: visible ASCII, blanks but in front."""
 ORIGIN_PATTERN: Final = rf"^(\*|null|https?://(\*|(\*\.)?{_HOST}|{_ADDRESS})(:{_PORT})?)$"
 """An origin of the Fetch standard, or one with `*` in place of its host or of the labels in front of it."""
 

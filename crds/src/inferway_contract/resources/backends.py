@@ -5,9 +5,38 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from inferway_contract import values
-from inferway_contract.resources.base import Duration, Namespace, Port, Quantity, Rule, Written, schema_default
+from inferway_contract.resources.base import (
+    Duration,
+    HeaderName,
+    Namespace,
+    Port,
+    Quantity,
+    Rule,
+    Written,
+    schema_default,
+)
+from inferway_contract.resources.filters import GUARDED_CEL, GUARDED_HEADERS
 
 Url = Annotated[str, StringConstraints(pattern=values.URL_PATTERN, min_length=1, max_length=2048)]
+
+
+class Auth(Written):
+    """A credential that the gateway shows to an upstream. What a client sent in that header is removed."""
+
+    header: HeaderName
+    """The header that carries it."""
+    prefix: Annotated[str, StringConstraints(pattern=values.PREFIX_PATTERN, max_length=64)] = ""
+    """Put before it, with the blank between them: `"Bearer "`."""
+    file: Annotated[str, StringConstraints(pattern=values.FILE_NAME_PATTERN, min_length=1, max_length=253)]
+    """The file that holds it, in the secrets directory that is mounted into the data plane."""
+
+    rules_between_fields = (
+        Rule(
+            cel=f"!(self.header.lowerAscii() in {GUARDED_CEL})",
+            message="header must not be a hop-by-hop field, Host, Content-Length or X-Forwarded-*: the gateway writes them",
+            holds=lambda auth: auth.header.lower() not in GUARDED_HEADERS,
+        ),
+    )
 
 
 class BackendRef(Written):
@@ -25,6 +54,10 @@ class BackendRef(Written):
     """In place of a Service: `https://host:port/path`; the path is put before the request's."""
     weight: Annotated[int, Field(ge=0, le=1_000_000)] = 1
     """Its share of the sum of all weights; 0 takes no requests."""
+    priority: Annotated[int, Field(ge=0, le=9)] = 0
+    """0 comes first; the next number takes requests only while none before it has an available endpoint."""
+    auth: Auth | None = None
+    """Only beside url."""
 
     rules_between_fields = (
         Rule(
@@ -42,6 +75,11 @@ class BackendRef(Written):
             cel="!has(self.url) || !(has(self.port) || has(self.__namespace__))",
             message="url excludes port and namespace: write the port into the url",
             holds=lambda ref: ref.url is None or (ref.port is None and ref.namespace is None),
+        ),
+        Rule(
+            cel="!has(self.auth) || has(self.url)",
+            message="auth needs a url: a Service is given no credential",
+            holds=lambda ref: ref.auth is None or ref.url is not None,
         ),
     )
 

@@ -6,11 +6,20 @@ message that both print. The API server's answer and the compiler's therefore ne
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Annotated, Any, ClassVar, Final, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from inferway_contract import values
 
@@ -82,6 +91,14 @@ def _quantity(value: object) -> int | str:
     raise PydanticCustomError("quantity", "no size")
 
 
+def _only_true(value: Any) -> Any:
+    # For Python 1 is True, and so it is for Literal; the API server knows better.
+    if value is not True:
+        raise PydanticKnownError("literal_error", {"expected": "True"})
+    return value
+
+
+Switch = Annotated[Literal[True], BeforeValidator(_only_true)]
 Duration = Annotated[
     str,
     PlainValidator(_duration),

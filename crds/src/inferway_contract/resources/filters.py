@@ -30,7 +30,7 @@ GUARDED_HEADERS = (
     "x-forwarded-host",
     "x-forwarded-proto",
 )
-_GUARDED_CEL = "[" + ", ".join(f"'{name}'" for name in GUARDED_HEADERS) + "]"
+GUARDED_CEL = "[" + ", ".join(f"'{name}'" for name in GUARDED_HEADERS) + "]"
 
 
 class Header(Written):
@@ -42,7 +42,7 @@ class Header(Written):
 
 def _unguarded(field: str, name: str) -> Rule:
     return Rule(
-        cel=f"!has(self.{field}) || self.{field}.all(h, !({name}.lowerAscii() in {_GUARDED_CEL}))",
+        cel=f"!has(self.{field}) || self.{field}.all(h, !({name}.lowerAscii() in {GUARDED_CEL}))",
         message=f"{field} must not name hop-by-hop fields, Host, Content-Length or X-Forwarded-*: the gateway writes them",
         holds=lambda edit: (
             not any(

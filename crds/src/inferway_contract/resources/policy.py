@@ -1,9 +1,8 @@
 """RateLimitPolicy: how often something may be asked for. Field by field in docs/api.md."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints
-from pydantic_core import PydanticKnownError
+from pydantic import Field, StringConstraints
 
 from inferway_contract import values
 from inferway_contract.resources.base import (
@@ -12,6 +11,7 @@ from inferway_contract.resources.base import (
     ObjectName,
     Rule,
     SectionName,
+    Switch,
     Written,
     bounded,
     keyed_by,
@@ -52,16 +52,6 @@ class ClientIP(Written):
     """Bits of an IPv4 address that tell clients apart."""
     prefix_v6: Annotated[int, Field(ge=0, le=128)] = 64
     """Bits of an IPv6 address that tell clients apart."""
-
-
-def _only_true(value: Any) -> Any:
-    # For Python 1 is True, and so it is for Literal; the API server knows better.
-    if value is not True:
-        raise PydanticKnownError("literal_error", {"expected": "True"})
-    return value
-
-
-Switch = Annotated[Literal[True], BeforeValidator(_only_true)]
 
 
 class KeyPart(Written):

@@ -6,7 +6,10 @@ from inferway_contract.resources.backends import BackendRef, Limits, Timeouts
 from inferway_contract.resources.base import Hostname, ObjectName, Rule, SectionName, Written, bounded, schema_default
 from inferway_contract.resources.cache import Cache, CacheKey, QueryKey
 from inferway_contract.resources.filters import Filter
+from inferway_contract.resources.health import CircuitBreaker, HealthCheck
+from inferway_contract.resources.load_balancer import LoadBalancer
 from inferway_contract.resources.matches import Match
+from inferway_contract.resources.retry import Retry
 
 
 def _kinds(rule: Any) -> list[str]:
@@ -39,8 +42,14 @@ class RouteRule(Written):
     filters: Annotated[tuple[Filter, ...], bounded(16)] = ()
     """Applied in this order, each type at most once."""
     backend_refs: Annotated[tuple[BackendRef, ...], bounded(32)] = ()
-    """Requests are shared out between them by weight."""
+    """Requests are shared out by weight, between those of the first priority that has an available endpoint."""
+    load_balancer: LoadBalancer = LoadBalancer()
     timeouts: Timeouts = Timeouts()
+    retry: Retry | None = None
+    """Absent = one try; what was never written to an upstream may be sent again all the same."""
+    circuit_breaker: CircuitBreaker = CircuitBreaker()
+    health_check: HealthCheck | None = None
+    """Absent = only the answers to requests tell how an endpoint does."""
     limits: Limits = Limits()
     cache: Cache | None = None
     """Absent = nothing is kept."""
@@ -104,10 +113,14 @@ __all__ = [
     "BackendRef",
     "Cache",
     "CacheKey",
+    "CircuitBreaker",
     "GatewayRouteSpec",
+    "HealthCheck",
     "Limits",
+    "LoadBalancer",
     "ObjectName",
     "QueryKey",
+    "Retry",
     "RouteRule",
     "Timeouts",
 ]

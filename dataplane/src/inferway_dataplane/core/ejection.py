@@ -4,7 +4,7 @@
      ^                             ^                                               |
      +---------- success ----------|---------------------- failure (twice as long) +
 
-While a member is *due*, the next request that falls to it is its probe, and it stays ejected for all others until that one
+While a member is *due*, the next request of its priority is its probe, and it stays ejected for all others until that one
 is answered. A probe whose client leaves makes the member due again. Each ejection is twice as long as the one before, up
 to `LONGEST`; a member that was well for `CALM` starts over.
 
@@ -19,7 +19,9 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from inferway_contract.document import CircuitBreaker
+from inferway_dataplane.core import problems
 from inferway_dataplane.core.members import Member
+from inferway_dataplane.core.problems import Problem
 
 LONGEST: Final = 300.0
 """Seconds that one ejection lasts at most."""
@@ -55,9 +57,32 @@ class Group(Protocol):
     def is_available(self, member: Member) -> bool: ...
 
 
+_FAULTS: Final = frozenset(
+    (
+        problems.ADDRESS_REFUSED,
+        problems.BAD_RESPONSE,
+        problems.CONNECT_FAILED,
+        problems.CONNECT_TIMEOUT,
+        problems.DNS_FAILED,
+        problems.RESPONSE_HEAD_TOO_LARGE,
+        problems.TLS_FAILED,
+        problems.UPSTREAM_CLOSED,
+        problems.UPSTREAM_TIMEOUT,
+    )
+)
+
+
 def is_failure(status: int) -> bool:
     """Whether an answer with this status counts as a failure of its endpoint."""
     return status >= 500
+
+
+def is_fault(problem: Problem) -> bool:
+    """Whether a try that ended with this problem counts as a failure of its endpoint; refusals of our own do not.
+
+    A kept-alive connection that the upstream closed meanwhile (`retry.may_resend`) is no failure: such a try is abandoned.
+    """
+    return problem in _FAULTS
 
 
 def on_success(member: Member, started: float, now: float) -> bool:
@@ -69,6 +94,7 @@ def on_success(member: Member, started: float, now: float) -> bool:
         return False
     member.is_probing = member.is_ejected = False
     member.failures = 0
+    member.ewma = 0.0  # how long it took while it failed says nothing of how long it will take
     member.restored_at = now
     member.standing.changes += 1
     return True

@@ -8,14 +8,41 @@ from math import inf
 from typing import Final, Literal
 
 from inferway_contract.document import Retry
-from inferway_dataplane.core import dates
+from inferway_dataplane.core import dates, problems
+from inferway_dataplane.core.problems import Problem
 from inferway_dataplane.core.standing import Standing
 
 Failure = Literal["ConnectFailure", "Reset", "Timeout"]
 """No connection (refused, DNS, TLS, or none in time); an answer that broke off before its head; no head in time."""
 
+_FAILURES: Final[dict[Problem, Failure]] = {
+    problems.CONNECT_FAILED: "ConnectFailure",
+    problems.CONNECT_TIMEOUT: "ConnectFailure",
+    problems.DNS_FAILED: "ConnectFailure",
+    problems.TLS_FAILED: "ConnectFailure",
+    problems.UPSTREAM_CLOSED: "Reset",
+    problems.UPSTREAM_TIMEOUT: "Timeout",
+}
+
+IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
+"""Methods that may be repeated (RFC 9110 9.2.2), of those that are forwarded."""
+
 ALWAYS: Final = 3
 """Retries of one rule that may be in flight however few its requests are."""
+
+
+def failure_of(problem: Problem) -> Failure | None:
+    """What a try that ended so is to `may_retry`; None = the same would happen again, so it is not repeated."""
+    return _FAILURES.get(problem)
+
+
+def may_resend(method: bytes, *, was_reused: bool, was_written: bool, has_answered: bool, body_kept: bool) -> bool:
+    """Whether a request is sent once more although no rule says so: its kept-alive connection was closed meanwhile.
+
+    Upstreams close idle connections when they like, also while a request is on its way (RFC 9112 9.3.1). `was_reused`: the
+    connection had served a request before; `was_written`: bytes of this one went to it; `has_answered`: a byte came back.
+    """
+    return was_reused and not has_answered and body_kept and (not was_written or method in IDEMPOTENT)
 
 
 class Budget:

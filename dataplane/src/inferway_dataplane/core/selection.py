@@ -51,6 +51,7 @@ class Group:
     __slots__ = (
         "_changes",
         "_checks",
+        "_due",
         "_only",
         "_shares",
         "_tiers",
@@ -93,7 +94,8 @@ class Group:
         self.is_panic = False  # as of the last choice
         self._shares: list[Share] = []
         self._weighted: Weighted[Share] = Weighted([])
-        self._only: Choice | None = None
+        self._only: Choice | None = None  # all there is to choose
+        self._due: Choice | None = None  # who gets the next request, as a probe
         self._changes = _NEVER_SEEN
         self._until = inf
 
@@ -110,6 +112,8 @@ class Group:
             other = self._choose_other(now, draw, key, avoid)
             if other is not None:
                 return self._begun(other, now)
+        if self._due is not None:
+            return self._begun(self._due, now)
         only = self._only
         if only is not None:
             return only
@@ -148,6 +152,7 @@ class Group:
         if not self._shares:
             self._panic()
         self._weighted = Weighted([(share.weight, share) for share in self._shares])
+        self._due = self._find_due()
         self._only = None
         if len(self._shares) == 1:
             (share,) = self._shares
@@ -161,6 +166,18 @@ class Group:
         if not any(share.available for share in tier):
             return []
         return [share for share in tier if share.available or share.destination.is_broken]
+
+    def _find_due(self) -> Choice | None:
+        """Whose time is up gets the next request, whatever the balancer thinks of its load: it may still hold old ones.
+
+        Not with consistent hashing: there the next key that belongs to it finds it by itself.
+        """
+        if self.is_panic or self._type == "ConsistentHash":
+            return None
+        return next(
+            ((share.destination, member) for share in self._shares for member in share.available if member.is_ejected),
+            None,
+        )
 
     def _panic(self) -> None:
         for tier in self._tiers:

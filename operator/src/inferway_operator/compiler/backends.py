@@ -32,7 +32,12 @@ def _by_url(draft: Draft, route: RouteDraft, rule: RuleDraft, ref: BackendRef, a
         objection = "the operator's settings allow no such host: add it to the allowed backend hosts"
     if objection is not None:
         return _refused(route, rule, ref, at, (Reason.HOST_NOT_ALLOWED, f"host {url.host}: {objection}"))
-    return document.Backend(weight=ref.weight, url=url)
+    return document.Backend(weight=ref.weight, priority=ref.priority, url=url, auth=_auth(ref))
+
+
+def _auth(ref: BackendRef) -> document.Auth | None:
+    said = ref.auth
+    return None if said is None else document.Auth(header=said.header.lower(), prefix=said.prefix, file=said.file)
 
 
 def _by_name(draft: Draft, route: RouteDraft, rule: RuleDraft, ref: BackendRef, at: Path) -> document.Backend:
@@ -46,7 +51,7 @@ def _by_name(draft: Draft, route: RouteDraft, rule: RuleDraft, ref: BackendRef, 
     # A drained backend (weight 0) is often scaled to nothing, on purpose.
     if ref.weight and not draft.services.endpoints(key):
         route.unresolved.append((Reason.NO_ENDPOINTS, _told(rule, at, f"Service {service} has no ready endpoint")))
-    return document.Backend(weight=ref.weight, service=key)
+    return document.Backend(weight=ref.weight, priority=ref.priority, service=key)
 
 
 def _objection(draft: Draft, home: str, namespace: str, ref: BackendRef) -> Objection | None:
@@ -77,7 +82,7 @@ def _objection(draft: Draft, home: str, namespace: str, ref: BackendRef) -> Obje
 def _refused(route: RouteDraft, rule: RuleDraft, ref: BackendRef, at: Path, objection: Objection) -> document.Backend:
     reason, message = objection
     route.unresolved.append((reason, _told(rule, at, message)))
-    return document.Backend(weight=ref.weight, refusal="backend_not_found")
+    return document.Backend(weight=ref.weight, priority=ref.priority, refusal="backend_not_found")
 
 
 def _told(rule: RuleDraft, at: Path, message: str) -> Complaint:

@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from inferway_contract.document import ConfigDocument, EndpointsDocument
-from inferway_operator.compiler import backends, filters, matches, policies, rules, shadows, verdicts, writing
+from inferway_operator.compiler import (
+    backends,
+    filters,
+    matches,
+    policies,
+    rules,
+    shadows,
+    upstreams,
+    verdicts,
+    writing,
+)
 from inferway_operator.compiler.draft import Draft
 from inferway_operator.compiler.verdicts import Verdict
 from inferway_operator.world import World
@@ -15,6 +25,7 @@ PASSES: Final[tuple[Callable[[Draft], None], ...]] = (
     matches.normalise,  # paths, names, patterns; also of broken rules, which refuse where they would have matched
     filters.translate,  # edits, rewrites, redirects, answers, CORS
     backends.resolve,  # Services and urls, and who may name them
+    upstreams.translate,  # balancing, retries, circuit breaker, health checks
     rules.translate_bounds,  # time limits, sizes, caching
     rules.require_action,  # after filters: a redirect is something to do
     policies.translate,  # limits; invalid ones stay as they were published
