@@ -29,6 +29,7 @@ from inferway_contract.document import (
     Url,
 )
 from inferway_dataplane.core import ejection, heads, limits, problems, runtime, targets
+from inferway_dataplane.core.destinations import Destination
 from inferway_dataplane.core.heads import RequestHead
 from inferway_dataplane.core.limits import Bucket
 from inferway_dataplane.core.runtime import Runtime
@@ -100,10 +101,15 @@ def test_a_bad_pattern_refuses_the_document() -> None:
 # --- destinations -----------------------------------------------------------------------------------------------------------
 
 
+def destinations_of(built: Runtime) -> list[Destination]:
+    """Where the first rule's requests may go."""
+    return list({built.rules[0].group.choose(0.0, lambda draw=draw: draw)[0] for draw in (0.0, 0.5, 0.99)})
+
+
 def test_a_service_goes_to_its_endpoints() -> None:
     endpoints = (Endpoint(address="10.0.0.1", port=8000), Endpoint(address="2001:db8::1", port=8000))
     built = build(rule(backends=(Backend(service=SERVICE),)), services={SERVICE: endpoints})
-    (destination,) = built.rules[0].destinations.options
+    (destination,) = destinations_of(built)
     assert destination.endpoints == (
         Address("10.0.0.1", 8000, False, False),
         Address("2001:db8::1", 8000, False, False),
@@ -114,14 +120,16 @@ def test_a_service_goes_to_its_endpoints() -> None:
 
 def test_a_service_without_endpoints_answers_503_for_its_share() -> None:
     built = build(rule(backends=(Backend(service=SERVICE),)), services={SERVICE: ()})
-    assert built.rules[0].destinations.options[0].problem is problems.NO_ENDPOINTS
+    assert built.rules[0].group.choose(0.0, lambda: 0.0) is problems.NO_ENDPOINTS
 
 
 def test_a_broken_reference_keeps_its_weight_and_answers_500() -> None:
     own = rule(backends=(Backend(refusal="backend_not_found", weight=1), Backend(service=SERVICE, weight=3)))
     built = build(own, services={SERVICE: (Endpoint(address="10.0.0.1", port=1),)})
-    drawn = [built.rules[0].destinations.choose(draw) for draw in (0.1, 0.3, 0.9)]
-    assert [one.problem for one in drawn if one] == [problems.BACKEND_NOT_FOUND, None, None]
+    group = built.rules[0].group
+    drawn = [group.choose(0.0, lambda draw=draw: draw) for draw in (0.1, 0.3, 0.9)]
+    assert drawn[0] is problems.BACKEND_NOT_FOUND
+    assert [one[0].name for one in drawn[1:] if isinstance(one, tuple)] == [SERVICE, SERVICE]
 
 
 URLS = {
@@ -146,7 +154,7 @@ URLS = {
 @pytest.mark.parametrize(("url", "authority", "address"), URLS.values(), ids=URLS)
 def test_a_url_is_one_endpoint(url: Url, authority: bytes, address: Address) -> None:
     built = build(rule(backends=(Backend(url=url),)))
-    (destination,) = built.rules[0].destinations.options
+    (destination,) = destinations_of(built)
     assert destination.host == authority
     assert destination.path == url.path.encode()
     assert destination.endpoints == (address,)

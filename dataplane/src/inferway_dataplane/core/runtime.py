@@ -19,7 +19,6 @@ from inferway_contract.document import (
 )
 from inferway_contract.document import Rule as RuleDocument
 from inferway_dataplane.core import identity, problems
-from inferway_dataplane.core.balancing import Weighted
 from inferway_dataplane.core.breaker import Breaker
 from inferway_dataplane.core.caching import CacheRules
 from inferway_dataplane.core.checking import CheckRules
@@ -64,7 +63,6 @@ class Rule:
         "cache",
         "connect_timeout",
         "cors",
-        "destinations",
         "group",
         "hash_key",
         "health_check",
@@ -104,7 +102,6 @@ class Rule:
             (backend.weight, backend.priority, build.directory.find(backend, (route.id, rule.name), standing))
             for backend in rule.backends
         ]
-        self.destinations = Weighted([(weight, destination) for weight, _, destination in backends])
         self.health_check = CheckRules(rule.health_check) if rule.health_check else None
         self.group = Group(
             backends, rule.load_balancer, rule.circuit_breaker, standing, checks=self.health_check is not None

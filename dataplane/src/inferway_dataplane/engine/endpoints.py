@@ -59,7 +59,7 @@ class Endpoint:
             async with _timeout(within):
                 given = await self.pools.room.enter(self)
         except TimeoutError:
-            raise ConnectFailed(problems.OVERLOAD) from None
+            raise ConnectFailed(problems.PENDING_OVERFLOW) from None
         if isinstance(given, UpstreamConnection):
             return given
         try:

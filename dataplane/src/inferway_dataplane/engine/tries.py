@@ -42,7 +42,7 @@ _FAILURES: Final[dict[Problem, Failure]] = {
     problems.UPSTREAM_TIMEOUT: "Timeout",
 }
 # What says nothing of the endpoint.
-_OURS: Final = (problems.OVERLOAD, problems.INTERNAL)
+_OURS: Final = (problems.PENDING_OVERFLOW, problems.INTERNAL)
 
 
 class Tries:
@@ -122,7 +122,7 @@ class Tries:
             self._is_pending = True
             self._task = asyncio.get_running_loop().create_task(self._connect(endpoint))
         else:
-            self._fail(problems.OVERLOAD)
+            self._fail(problems.PENDING_OVERFLOW)
 
     async def _connect(self, endpoint: Endpoint) -> None:
         exchange, rule = self.exchange, self._rule

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from inferway_contract.document import LoadBalancer
 from inferway_dataplane.core.balancing.balancer import Balancer, Draw
 from inferway_dataplane.core.balancing.consistent_hash import ConsistentHash
-from inferway_dataplane.core.balancing.least_request import LeastRequest, least_loaded
+from inferway_dataplane.core.balancing.least_request import LeastRequest
 from inferway_dataplane.core.balancing.peak_ewma import PeakEwma
 from inferway_dataplane.core.balancing.round_robin import RoundRobin
 from inferway_dataplane.core.balancing.slow_start import SlowStart
 from inferway_dataplane.core.balancing.weighted import Weighted
 from inferway_dataplane.core.members import Member
 
-__all__ = ["Balancer", "Draw", "Weighted", "balancer_of", "least_loaded"]
+__all__ = ["Balancer", "Draw", "Weighted", "balancer_of"]
 
 
 def balancer_of(said: LoadBalancer, members: Sequence[Member]) -> Balancer:

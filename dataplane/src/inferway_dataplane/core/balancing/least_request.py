@@ -6,19 +6,9 @@ Balancing", 2001).
 """
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
 
 from inferway_dataplane.core.balancing.balancer import Draw
 from inferway_dataplane.core.members import Member
-
-
-class Loaded(Protocol):
-    """Something with requests in flight."""
-
-    active: int
-
-
-E = TypeVar("E", bound=Loaded)
 
 
 def pair(count: int, draw: float) -> tuple[int, int]:
@@ -35,21 +25,6 @@ def pick(members: Sequence[Member], draw: float) -> Member:
     first, second = pair(count, draw)
     one, other = members[first], members[second]
     return one if one.endpoint.active <= other.endpoint.active else other
-
-
-def least_loaded(endpoints: Sequence[E], draw: float, avoid: E | None = None) -> E | None:
-    """The same of endpoints; `avoid` is left out where another exists."""
-    count = len(endpoints)
-    if count == 1:
-        return endpoints[0]
-    if not count:
-        return None
-    if avoid is not None:
-        others = [endpoint for endpoint in endpoints if endpoint is not avoid]
-        return least_loaded(others or endpoints, draw)
-    first, second = pair(count, draw)
-    one, other = endpoints[first], endpoints[second]
-    return one if one.active <= other.active else other
 
 
 class LeastRequest:

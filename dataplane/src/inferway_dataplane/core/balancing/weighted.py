@@ -20,11 +20,6 @@ class Weighted(Generic[B]):
         self._total = self._limits[-1] if live else 0
         self._only: B | None = self._options[0] if len(live) == 1 else None
 
-    @property
-    def options(self) -> tuple[B, ...]:
-        """What may be chosen."""
-        return self._options
-
     def choose(self, draw: float) -> B | None:
         """One option, or None when all weights are 0."""
         if self._only is not None:
