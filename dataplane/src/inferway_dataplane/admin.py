@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from inferway_contract.canonical import canonical
-from inferway_dataplane import metrics
+from inferway_dataplane import backends_view, metrics
 
 if TYPE_CHECKING:
     from inferway_dataplane.main import DataPlane
@@ -60,11 +60,17 @@ def app(plane: "DataPlane") -> Starlette:
             }
         )
 
+    async def backends(request: Request) -> Response:
+        now = monotonic()
+        rules = gateway.live.rules if gateway.live is not None else ()
+        return JSONResponse([backends_view.shown(rule, now) for rule in rules if rule.group.destinations])
+
     return Starlette(
         routes=[
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", scrape),
             Route("/debug/config", config),
+            Route("/debug/backends", backends),
         ]
     )

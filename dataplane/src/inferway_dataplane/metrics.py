@@ -23,6 +23,7 @@ class GatewayCollector(Collector):
         """Every metric family, those without samples too, so that dashboards and rules find their names."""
         yield from self._requests()
         yield from self._durations()
+        yield from self._upstreams()
         yield from self._limits()
         yield from self._cache()
         yield from self._process()
@@ -70,6 +71,31 @@ class GatewayCollector(Collector):
         overhead = HistogramMetricFamily("gateway_overhead_seconds", "What the gateway adds to the upstream's time.")
         overhead.add_metric([], _cumulative(self._gateway.stats.overhead), self._gateway.stats.overhead.total)
         yield overhead
+
+    def _upstreams(self) -> Iterator[Metric]:
+        retries = CounterMetricFamily("retries", "Further tries, by why.", labels=["route", "reason"])
+        for (route, reason), count in self._by_route("retries").items():
+            retries.add_metric([route, reason], count)
+        healthy = GaugeMetricFamily(
+            "backend_healthy", "Endpoints of a backend that take requests.", labels=["route", "rule", "backend"]
+        )
+        known = GaugeMetricFamily("backend_endpoints", "Endpoints of a backend.", labels=["route", "rule", "backend"])
+        circuit = GaugeMetricFamily("circuit_open", "1 = no more requests of the rule pass.", labels=["route", "rule"])
+        panics = CounterMetricFamily("panic_routing", "Tries while no endpoint was healthy.", labels=["route", "rule"])
+        live = self._gateway.live
+        for rule in live.rules if live is not None else ():
+            label = [rule.route, rule.name]
+            for destination in rule.group.destinations:
+                if not destination.is_broken:
+                    healthy.add_metric([*label, destination.name], rule.group.available_of(destination))
+                    known.add_metric([*label, destination.name], len(destination.members))
+            circuit.add_metric(label, float(rule.breaker.is_full))
+            panics.add_metric(label, rule.stats.panics)
+        yield retries
+        yield healthy
+        yield known
+        yield circuit
+        yield panics
 
     def _limits(self) -> Iterator[Metric]:
         labels = ["policy", "limit"]

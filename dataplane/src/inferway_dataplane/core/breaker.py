@@ -18,6 +18,11 @@ class Breaker:
         self.max_pending = breaker.max_pending
         self.standing = standing
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the next request is refused."""
+        return self.standing.in_flight >= self.max_requests
+
     def enter(self) -> bool:
         """A request wants to go to an upstream; once a request, however many tries it takes. False = overload."""
         standing = self.standing

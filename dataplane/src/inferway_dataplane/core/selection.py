@@ -58,6 +58,7 @@ class Group:
         "_type",
         "_until",
         "_weighted",
+        "destinations",
         "ejection",
         "is_panic",
         "measures_latency",
@@ -90,6 +91,9 @@ class Group:
         # A drained backend's members take no requests: they are nobody's alternative.
         self.members: tuple[Member, ...] = tuple(
             dict.fromkeys(member for tier in self._tiers for share in tier for member in share.destination.members)
+        )
+        self.destinations: tuple[Destination, ...] = tuple(
+            dict.fromkeys(destination for _, _, destination in backends)  # drained ones too
         )
         self.is_panic = False  # as of the last choice
         self._shares: list[Share] = []

@@ -303,6 +303,7 @@ class Exchange:
             log.left_out += 1
         if self.traceparent and gateway.tracing is not None:
             gateway.tracing.record(self, total)
+        self.tries = None  # they know each other: without this only the cycle collector could free them
         self.client.on_exchange_end(self)
 
 
