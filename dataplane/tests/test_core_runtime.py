@@ -247,6 +247,16 @@ def test_a_refused_document_changes_no_member() -> None:
     assert list(first.members.values()) == list(first.rules[0].group.members)
 
 
+def test_a_member_is_of_the_endpoint_that_the_engine_has_now() -> None:
+    own = rule(backends=(Backend(service=SERVICE),))
+    first = build(own, services=addresses("10.0.0.1"))
+    forgotten = Address("10.0.0.1", 80, True, False)  # whatever makes it another one
+    for member in first.members.values():
+        member.endpoint = forgotten
+    (member,) = build(own, services=addresses("10.0.0.1"), older=first).members.values()
+    assert member.endpoint == Address("10.0.0.1", 80, False, False)
+
+
 def test_each_rule_judges_an_endpoint_by_itself() -> None:
     backends = (Backend(service=SERVICE),)
     built = build(rule(backends=backends), Rule(name="s", backends=backends), services=addresses("10.0.0.1"))
