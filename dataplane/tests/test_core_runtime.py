@@ -32,6 +32,7 @@ from inferway_dataplane.core import ejection, heads, limits, problems, runtime, 
 from inferway_dataplane.core.destinations import Destination
 from inferway_dataplane.core.heads import RequestHead
 from inferway_dataplane.core.limits import Bucket
+from inferway_dataplane.core.members import Member
 from inferway_dataplane.core.runtime import Runtime
 from inferway_dataplane.observe import Stats
 
@@ -225,6 +226,17 @@ def addresses(*hosts: str) -> dict[str, tuple[Endpoint, ...]]:
     return {SERVICE: tuple(Endpoint(address=host, port=80) for host in hosts)}
 
 
+def members_of(built: Runtime) -> list[Member]:
+    return [member for own in built.members.values() for member in own.values()]
+
+
+def test_a_backend_named_twice_has_its_members_once() -> None:
+    twice = (Backend(service=SERVICE, weight=3), Backend(service=SERVICE, priority=1))
+    built = build(rule(backends=twice), services=addresses("10.0.0.1", "10.0.0.2"))
+    assert list(built.rules[0].group.members) == members_of(built)
+    assert len(members_of(built)) == 2
+
+
 def test_a_new_document_does_not_forget_who_is_ejected() -> None:
     own = rule(backends=(Backend(service=SERVICE),))
     first = build(own, services=addresses("10.0.0.1", "10.0.0.2"), now=1.0)
@@ -242,7 +254,7 @@ def test_a_new_document_does_not_forget_who_is_ejected() -> None:
         "[2001:db8::1]:80": 2.0,
     }
     third = build(changed, services=addresses("10.0.0.2"), older=second, now=3.0)
-    assert len(third.members) == 1
+    assert [list(own) for own in third.members.values()] == [["10.0.0.2:80"]]
     fourth = build(changed, services=addresses("10.0.0.1", "10.0.0.2"), older=third, now=4.0)
     assert not any(member.is_ejected for member in fourth.rules[0].group.members)  # it was gone: it is another one
 
@@ -252,7 +264,17 @@ def test_a_refused_document_changes_no_member() -> None:
     first = build(own, services=addresses("10.0.0.1"), now=1.0)
     with pytest.raises(LookupError):
         build(own, Rule(name="s", backends=(Backend(service="demo/other:1"),)), services={}, older=first)
-    assert list(first.members.values()) == list(first.rules[0].group.members)
+    assert members_of(first) == list(first.rules[0].group.members)
+
+
+def test_a_member_is_of_the_endpoint_that_the_engine_has_now() -> None:
+    own = rule(backends=(Backend(service=SERVICE),))
+    first = build(own, services=addresses("10.0.0.1"))
+    forgotten = Address("10.0.0.1", 80, True, False)  # whatever makes it another one
+    for member in members_of(first):
+        member.endpoint = forgotten
+    (member,) = members_of(build(own, services=addresses("10.0.0.1"), older=first))
+    assert member.endpoint == Address("10.0.0.1", 80, False, False)
 
 
 def test_each_rule_judges_an_endpoint_by_itself() -> None:

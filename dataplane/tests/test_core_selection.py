@@ -173,6 +173,28 @@ def test_in_panic_nobody_is_a_probe() -> None:
     assert not of.is_panic
 
 
+def test_in_panic_nobody_of_several_is_a_probe() -> None:
+    standing = Standing()
+    a, gone = backend("a", standing, 2), backend("b", standing, 2)
+    older = group((1, 0, a), (1, 0, gone), standing=standing)
+    for member in a.members:
+        eject(member, older)
+    of = group((1, 0, a), standing=standing)
+    assert outcomes(of, 50, now=1.0) == {"a": 50}
+    assert of.is_panic
+    assert not any(member.is_probing for member in a.members)
+
+
+def test_when_a_probes_client_leaves_the_next_request_is_the_probe() -> None:
+    standing = Standing()
+    a, b = backend("a", standing), backend("b", standing)
+    of = group((1, 0, a), (1, 1, b), standing=standing)
+    eject(a.members[0], of)
+    assert [chosen(of.choose(now, no_draw)).name for now in (10.0, 10.1)] == ["a-0", "b-0"]
+    ejection.on_abandoned(a.members[0], 10.0)
+    assert [chosen(of.choose(now, no_draw)).name for now in (10.2, 10.3)] == ["a-0", "b-0"]
+
+
 # --- further tries --------------------------------------------------------------------------------------------------------
 
 

@@ -46,23 +46,27 @@ class Destination:
         return self.problem is not None and self.problem is not problems.NO_ENDPOINTS
 
 
+Owner = tuple[str, str, str]
+"""Route id, rule name, backend name: whose members they are."""
+
+Members = Mapping[Owner, Mapping[str, Member]]
+"""By their owner and their address."""
+
+
 class Directory:
     """Finds what backends mean while a runtime is built, and keeps the members that an older runtime knew."""
 
     def __init__(
-        self,
-        services: Mapping[str, tuple[Endpoint, ...]],
-        endpoint_of: EndpointOf,
-        older: Mapping[object, Member],
-        now: float,
+        self, services: Mapping[str, tuple[Endpoint, ...]], endpoint_of: EndpointOf, older: Members, now: float
     ) -> None:
-        self.members: dict[object, Member] = {}
+        self.members: dict[Owner, dict[str, Member]] = {}
         self.upstreams: set[Any] = set()
         self.secrets: set[str] = set()  # names of files
         self._services = services
         self._endpoint_of = endpoint_of
         self._older = older
         self._now = now
+        self._found: dict[str, list[tuple[str, Any]]] = {}  # by Service: many rules name the same
 
     def find(self, backend: Backend, rule: tuple[str, str], standing: Standing) -> Destination:
         """The destination of a backend of this rule (route id, name). `LookupError` where a Service has no entry."""
@@ -70,20 +74,26 @@ class Directory:
             return self._by_url(backend, backend.url, rule, standing)
         if backend.refusal is not None or backend.service is None:
             return Destination(backend.service or "", (), None, b"", problems.BACKEND_NOT_FOUND)
-        known = self._services.get(backend.service)
-        if known is None:
-            # Endpoints are published before the config that names them; without an entry the document is half there.
-            raise LookupError(f"the endpoints document has no entry for {backend.service}")
-        found = tuple(
-            self._member(
-                (*rule, backend.service),
-                _authority(item.address, item.port),
-                self._endpoint_of(item.address, item.port, tls=False, is_name=False),
-                standing,
-            )
-            for item in known
-        )
-        return Destination(backend.service, found, None, b"", None if found else problems.NO_ENDPOINTS)
+        name = backend.service
+        members = self._members((*rule, name), self._endpoints(name), standing)
+        return Destination(name, members, None, b"", None if members else problems.NO_ENDPOINTS)
+
+    def _endpoints(self, service: str) -> list[tuple[str, Any]]:
+        found = self._found.get(service)
+        if found is None:
+            known = self._services.get(service)
+            if known is None:
+                # Endpoints are published before the config that names them; without an entry the document is half there.
+                raise LookupError(f"the endpoints document has no entry for {service}")
+            found = self._found[service] = [
+                (
+                    _authority(item.address, item.port),
+                    self._endpoint_of(item.address, item.port, tls=False, is_name=False),
+                )
+                for item in known
+            ]
+            self.upstreams.update(endpoint for _, endpoint in found)
+        return found
 
     def _by_url(self, backend: Backend, url: Url, rule: tuple[str, str], standing: Standing) -> Destination:
         tls = url.scheme == "https"
@@ -91,8 +101,9 @@ class Directory:
         authority = _authority(url.host, None if url.port == (443 if tls else 80) else url.port)
         name = f"{url.scheme}://{authority}"
         endpoint = self._endpoint_of(url.host, url.port, tls=tls, is_name=is_name)
-        member = self._member((*rule, name), authority, endpoint, standing)
-        return Destination(name, (member,), authority.encode(), url.path.encode(), None, self._credential(backend))
+        self.upstreams.add(endpoint)
+        members = self._members((*rule, name), [(authority, endpoint)], standing)
+        return Destination(name, members, authority.encode(), url.path.encode(), None, self._credential(backend))
 
     def _credential(self, backend: Backend) -> Credential | None:
         auth = backend.auth
@@ -101,16 +112,18 @@ class Directory:
         self.secrets.add(auth.file)
         return Credential(auth.header, auth.prefix, auth.file)
 
-    def _member(self, owner: tuple[str, str, str], address: str, endpoint: Any, standing: Standing) -> Member:
-        self.upstreams.add(endpoint)
-        name = (*owner, address)
-        member = self.members.get(name)
-        if member is None:
-            member = self._older.get(name)
-            if member is None or member.endpoint != endpoint:
-                member = Member(address, endpoint, standing, self._now)
-            self.members[name] = member
-        return member
+    def _members(self, owner: Owner, endpoints: list[tuple[str, Any]], standing: Standing) -> tuple[Member, ...]:
+        # A rule may name a backend twice, with two weights: its members are the same.
+        own = self.members.get(owner)
+        if own is None:
+            own = self.members[owner] = {}
+            older = self._older.get(owner, {})
+            for address, endpoint in endpoints:
+                member = older.get(address)
+                if member is None or member.endpoint != endpoint:
+                    member = Member(address, endpoint, standing, self._now)
+                own[address] = member
+        return tuple(own.values())
 
 
 def _authority(host: str, port: int | None) -> str:

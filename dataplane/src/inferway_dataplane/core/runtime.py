@@ -23,11 +23,10 @@ from inferway_dataplane.core.breaker import Breaker
 from inferway_dataplane.core.caching import CacheRules
 from inferway_dataplane.core.checking import CheckRules
 from inferway_dataplane.core.cors import CorsRules
-from inferway_dataplane.core.destinations import Destination, Directory, EndpointOf
+from inferway_dataplane.core.destinations import Destination, Directory, EndpointOf, Members
 from inferway_dataplane.core.edits import Edits
 from inferway_dataplane.core.heads import RequestHead
 from inferway_dataplane.core.limits import Bucket
-from inferway_dataplane.core.members import Member
 from inferway_dataplane.core.problems import Problem
 from inferway_dataplane.core.retry import RetryRules
 from inferway_dataplane.core.routing import Claim, RoutingTable, parameters
@@ -156,7 +155,7 @@ class Runtime:
         buckets: dict[object, Bucket],
         upstreams: set[Any],
         rules: list[Rule],
-        members: dict[object, Member],
+        members: Members,
         standings: dict[tuple[str, str], Standing],
         secrets: set[str],
     ) -> None:

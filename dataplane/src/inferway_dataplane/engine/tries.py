@@ -9,9 +9,9 @@ import asyncio
 import logging
 from random import random
 from time import monotonic, time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from inferway_dataplane.core import ejection, problems
+from inferway_dataplane.core import ejection, problems, retry
 from inferway_dataplane.core.balancing import peak_ewma
 from inferway_dataplane.core.destinations import Destination
 from inferway_dataplane.core.heads import ResponseHead
@@ -28,21 +28,6 @@ if TYPE_CHECKING:
     from inferway_dataplane.engine.exchange import Exchange
 
 log = logging.getLogger("inferway")
-
-_IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
-
-# What a failure is called in a rule's `retry.conditions`; what is not here counts as the status it is answered with.
-_FAILURES: Final[dict[Problem, Failure]] = {
-    problems.CONNECT_FAILED: "ConnectFailure",
-    problems.CONNECT_TIMEOUT: "ConnectFailure",
-    problems.DNS_FAILED: "ConnectFailure",
-    problems.TLS_FAILED: "ConnectFailure",
-    problems.ADDRESS_REFUSED: "ConnectFailure",
-    problems.UPSTREAM_CLOSED: "Reset",
-    problems.UPSTREAM_TIMEOUT: "Timeout",
-}
-# What says nothing of the endpoint.
-_OURS: Final = (problems.PENDING_OVERFLOW, problems.INTERNAL)
 
 
 class Tries:
@@ -86,7 +71,7 @@ class Tries:
         self._is_budgeted = False  # a retry is in flight, counted by the budget
         self._task: asyncio.Task[None] | None = None
         # The body is kept for a further try where there may be one, as far as HIGH_WATER.
-        self._keeps = rule.retry is not None or exchange.head.method in _IDEMPOTENT
+        self._keeps = rule.retry is not None or exchange.head.method in retry.IDEMPOTENT
         self._kept: list[bytes] | None = None
         self._is_body_lost = False
 
@@ -215,8 +200,18 @@ class Tries:
         connection, exchange.upstream = exchange.upstream, None
         if exchange.is_finished:
             return
-        if connection is not None and unanswered and connection.is_reused and self._may_resend(problem):
-            # RFC 9110 9.2.2: it closed while we were sending; nobody has seen the request, or it does no harm twice.
+        if (
+            connection is not None
+            and problem is problems.UPSTREAM_CLOSED
+            and not self._is_resent
+            and retry.may_resend(
+                exchange.head.method,
+                was_reused=connection.is_reused,
+                was_written=True,
+                has_answered=not unanswered,
+                body_kept=not self._is_body_lost,
+            )
+        ):
             self._is_resent = True
             self._bring_back_body()
             self._is_pending = self._rule.breaker.enter_pending()
@@ -224,25 +219,18 @@ class Tries:
             return
         self._fail(problem)
 
-    def _may_resend(self, problem: Problem) -> bool:
-        return (
-            problem is problems.UPSTREAM_CLOSED
-            and not self._is_resent
-            and not self._is_body_lost
-            and self.exchange.head.method in _IDEMPOTENT
-        )
-
     def _fail(self, problem: Problem) -> None:
         """A try failed without an answer."""
         exchange, member = self.exchange, self._member
         count_in(exchange.stats.upstream_errors, problem.code)
-        if member is not None and problem not in _OURS:
+        if member is not None and ejection.is_fault(problem):
             now = monotonic()
             self._is_judged = True
             if self._rule.group.measures_latency:
                 peak_ewma.observe_failure(member, now - self._began_at, now)
             self._tell(member, ejection.on_failure(member, self._began_at, now, self._rule.group))
-            if self._plan(_FAILURES.get(problem, problem.status), problem.code, None):
+            reason = retry.failure_of(problem)
+            if reason is not None and self._plan(reason, problem.code, None):
                 return
         self._give_up(problem)
 
@@ -263,8 +251,8 @@ class Tries:
 
     def _plan(self, reason: Failure | int, label: str, retry_after: bytes | None) -> bool:
         """Begin a further try, now or after a wait, where that is safe, wanted and affordable."""
-        exchange, retry = self.exchange, self._rule.retry
-        if retry is None or not retry.may_retry(
+        exchange, rules = self.exchange, self._rule.retry
+        if rules is None or not rules.may_retry(
             self._retries,
             exchange.head.method,
             reason,
@@ -272,11 +260,11 @@ class Tries:
             body_kept=not self._is_body_lost,
         ):
             return False
-        wait = retry.wait(self._retries, random(), retry_after, time())  # noqa: S311 - jitter, not secrecy
+        wait = rules.wait(self._retries, random(), retry_after, time())  # noqa: S311 - jitter, not secrecy
         if wait is None or monotonic() + wait >= exchange.started + self._rule.request_timeout:
             return False
         self._end_budget()
-        if not retry.budget.enter():
+        if not rules.budget.enter():
             count_in(exchange.stats.retries, "budget_exhausted")
             return False
         self._is_budgeted = True
