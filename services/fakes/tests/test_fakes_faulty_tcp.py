@@ -188,9 +188,13 @@ def test_who_does_not_read_makes_the_sender_wait(upstream: Upstream) -> None:
         tcp.change(to_target=Flow(is_stopped=True))
         client.settimeout(0.3)
         sent = client.send(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 67108864\r\n\r\n")
-        with pytest.raises(TimeoutError):
-            while sent < 64 << 20:
+        try:
+            while sent < 32 << 20:
                 sent += client.send(b"x" * 65536)
+        except TimeoutError:
+            pass
+        else:
+            pytest.fail("32 MiB were taken by a flow that does not read")
         assert tcp.bytes_to_target == 0
         tcp.change(to_target=Flow())
         wait_until(lambda: tcp.bytes_to_target == sent, "all of it moves again")
@@ -205,7 +209,7 @@ def test_cut_all_ends_what_is_open(tcp: FaultyTcp, connect: Connect, upstream: U
         with pytest.raises(ConnectionResetError):
             client.recv(1)
     wait_until(lambda: not upstream.open_connections, "the targets' sides are closed")
-    assert tcp.open_connections == 0
+    wait_until(lambda: not tcp.open_connections, "nothing is open")
 
 
 @pytest.mark.parametrize("fault", [{"delay": -1.0}, {"delay": 61.0}, {"bytes_per_second": -1}, {"cut_after": -1}])

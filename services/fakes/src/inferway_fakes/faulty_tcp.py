@@ -34,8 +34,8 @@ class FaultyTcp:
     receive_buffer: int = 0
     """SO_RCVBUF of the clients' side in bytes, for back-pressure that is felt early; 0 = the system's."""
     accepting: Accepting = Accepting.FORWARD
-    to_target: Flow = Flow()
-    to_client: Flow = Flow()
+    to_target: Flow = field(default_factory=Flow)
+    to_client: Flow = field(default_factory=Flow)
     race: Ending | None = None
     """Close at the first byte of the next request on a connection that has given an answer (the keep-alive race)."""
     port: int = 0
