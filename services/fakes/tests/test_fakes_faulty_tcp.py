@@ -102,10 +102,11 @@ def test_silent_accepts_and_never_answers(tcp: FaultyTcp, connect: Connect, upst
 def test_a_target_that_refuses_is_a_reset() -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
+        # As quick as it is, the reset may be what connecting ends with.
         with (
             FaultyTcp(nobody.getsockname()[1]) as tcp,
-            socket.create_connection(("127.0.0.1", tcp.port), DEADLINE) as client,
             pytest.raises(ConnectionResetError),
+            socket.create_connection(("127.0.0.1", tcp.port), DEADLINE) as client,
         ):
             client.recv(1)
 
