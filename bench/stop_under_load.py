@@ -115,8 +115,8 @@ async def measure(
         place = running.enter_context(harness.place(load_seconds + drain_delay + stream_seconds + 90))
         upstream = running.enter_context(scripted.serve("upstream", place.upstreams))
         resources = [harness.route("all", harness.rule("/", [upstream.port]))]
-        env = {"INFERWAY_DRAIN_DELAY": f"{drain_delay}", "INFERWAY_DRAIN_TIMEOUT": "30"}
-        flags = ["--log-level", "error", "--access-log-rate", "0"]
+        env = {"INFERWAY_DRAIN_DELAY": f"{drain_delay}", "INFERWAY_DRAIN_TIMEOUT": "30", "INFERWAY_ACCESS_LOG": "false"}
+        flags = ["--log-level", "error"]
         gateway = running.enter_context(
             inferway.serve_directory("gateway", resources, place.gateway, flags, env=env)
         )  # fmt: skip

@@ -39,6 +39,14 @@ class Tally:
         self.failures[reason] += 1
         self.first_failure = self.first_failure or f"{reason} at {monotonic():.3f}"
 
+    def add(self, other: Tally) -> None:
+        """What another one counted."""
+        self.answered += other.answered
+        self.failures.update(other.failures)
+        self.not_accepted.update(other.not_accepted)
+        self.seconds += other.seconds
+        self.first_failure = self.first_failure or other.first_failure
+
     async def ask(
         self,
         client: clients.Client,

@@ -22,7 +22,7 @@ class Sample:
     """Bytes."""
     descriptors: int
     gauges: dict[str, float]
-    """Those of `GAUGES`; without the one that asked, for the admin port is not counted."""
+    """Those of `GAUGES`; none when the admin port did not answer."""
 
 
 def sums(text: str) -> dict[str, float]:
@@ -43,7 +43,10 @@ async def metrics(admin_port: int) -> dict[str, float]:
 async def sample(pid: int, admin_port: int) -> Sample:
     """Memory and descriptors are read before the gateway is asked, so that asking is not among them."""
     resident, descriptors, at = procfs.memory_of(pid).resident, procfs.descriptors_of(pid), monotonic()
-    told = await metrics(admin_port)
+    try:
+        told = await metrics(admin_port)
+    except (clients.NotAcceptedError, clients.UnansweredError):
+        return Sample(at, resident, descriptors, {})
     return Sample(at, resident, descriptors, {name: told[name] for name in GAUGES})
 
 
