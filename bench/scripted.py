@@ -9,12 +9,9 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from bench import servers
-
-SOURCE = Path(__file__).parent.parent / "services" / "fakes" / "src"
+from bench import fakes, servers
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +43,7 @@ class Scripted:
 @contextlib.contextmanager
 def serve(name: str, launcher: servers.Launcher) -> Iterator[Scripted]:
     """Until the context ends."""
-    path = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH", "")]))
+    path = os.pathsep.join(filter(None, [str(fakes.SOURCE), os.environ.get("PYTHONPATH", "")]))
     command = [
         sys.executable,
         "-m",

@@ -34,6 +34,16 @@ def sums(text: str) -> dict[str, float]:
     return found
 
 
+def count(text: str, name: str, **labels: str) -> float:
+    """Prometheus text -> the sum of one sample name over those that have these labels."""
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )
+
+
 async def metrics(admin_port: int) -> dict[str, float]:
     """What /metrics says now. Raises `clients.NotAcceptedError`, `clients.UnansweredError`."""
     answer = await clients.once(admin_port, clients.request("/metrics", close=True))
