@@ -63,6 +63,7 @@ class Client(asyncio.Protocol):
         self._answer = Answer()
         self._on_body: Callable[[bytes], None] | None = None
         self._has_bytes = False
+        self._pause = 0.0
         self.is_open = True
 
     @classmethod
@@ -100,6 +101,10 @@ class Client(asyncio.Protocol):
         finally:
             self._waiting = None
 
+    def read_slowly(self, pause: float) -> None:
+        """From now on: after each piece nothing is read for so many seconds."""
+        self._pause = pause
+
     def leave(self) -> None:
         """Close at once."""
         self.is_open = False
@@ -113,11 +118,18 @@ class Client(asyncio.Protocol):
             self.leave()  # bytes that nobody asked for
             return
         self._has_bytes = True
+        if self._pause and not self._transport.is_closing():
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_later(self._pause, self._read_on)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
             self._fail(Lost.GARBAGE)
             self.leave()
+
+    def _read_on(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def eof_received(self) -> None:
         self._fail(Lost.CUT if self._has_bytes else Lost.NOTHING)

@@ -38,8 +38,8 @@ class Place:
 @contextlib.contextmanager
 def place(lifetime: float) -> Iterator[Place]:
     """This program and the upstreams on one core, the gateway alone on the other; nothing outlives `lifetime` seconds."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    handler = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     cores: measure.Cores = machine.choose_cores()
     before = os.sched_getaffinity(0)
@@ -53,6 +53,8 @@ def place(lifetime: float) -> Iterator[Place]:
             )
     finally:
         os.sched_setaffinity(0, before)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        signal.signal(signal.SIGTERM, handler)
 
 
 def route(name: str, *rules: dict[str, Any]) -> dict[str, Any]:
@@ -84,7 +86,7 @@ def run(work: Coroutine[Any, Any, Value]) -> Value:
         raise typer.Exit(1) from None
 
 
-async def settle(tasks: Sequence[asyncio.Task[None]], within: float) -> int:
+async def settle(tasks: Sequence[asyncio.Future[None]], within: float) -> int:
     """Wait for tasks, cancel those that take longer; returns how many were cancelled. Raises what one of them raised."""
     _, late = await asyncio.wait(tasks, timeout=within)
     for task in late:
