@@ -24,7 +24,7 @@ from bench.watching import Sample
 
 QUIET_WITHIN = 20.0
 """Seconds after the load in which everything must be closed again."""
-UPSTREAM_IDLE = "3"
+UPSTREAM_IDLE = "2"
 """Seconds after which the gateway closes idle upstream connections: quiet comes soon."""
 RELOAD_EVERY = 5.0
 MAX_GROWTH = 2e6

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import signal
 from time import monotonic
 from typing import Annotated
@@ -23,7 +24,8 @@ from bench.verdicts import Verdict
 
 ANSWER_WITHIN = 20.0
 THINK = 0.005
-"""Seconds between an answer and the next request of one client; enough load without a full core."""
+"""Mean seconds between an answer and the next request of one client; enough load without a full core. By chance, or
+the clients would go in step and all think when the signal comes."""
 
 
 async def keeping(port: int, tally: Tally, stopping: asyncio.Event) -> None:
@@ -36,7 +38,7 @@ async def keeping(port: int, tally: Tally, stopping: asyncio.Event) -> None:
         while client.is_open and not stopping.is_set():
             if await tally.ask(client, data, ANSWER_WITHIN) is None:
                 break
-            await asyncio.sleep(THINK)
+            await asyncio.sleep(random.uniform(0, 2 * THINK))
         client.leave()
 
 
@@ -49,7 +51,7 @@ async def fresh(port: int, tally: Tally, stopping: asyncio.Event) -> None:
             return
         await tally.ask(client, data, ANSWER_WITHIN)
         client.leave()
-        await asyncio.sleep(4 * THINK)
+        await asyncio.sleep(random.uniform(0, 8 * THINK))
 
 
 async def streaming(port: int, tally: Tally, events: int, pause: float) -> None:
