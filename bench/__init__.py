@@ -21,7 +21,8 @@ figure from another run. What lasts are the ratios, taken round by round between
 Beside the comparison there are harnesses, each a module to run, with demands that hold or not on any machine:
 
     slow_clients.py      slow clients beyond the gateway's descriptors        slow_connections.py  what holds it up
-    endpoint_faults.py   one of three endpoints fails in several ways         ejection.py          reading the record (pure)
+    endpoint_faults.py   one of three endpoints fails in several ways         victim.py            that one, and the ways
+                         steady_load.py  the requests, recorded               ejection.py          reading the record (pure)
     soak_local.py        mixed traffic: growth, leaks, failures               mixed_traffic.py     its kinds
     stop_under_load.py   SIGTERM under load
     harness.py           where they run        clients.py   their client      tally.py    what became of requests

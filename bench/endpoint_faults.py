@@ -20,10 +20,11 @@ import yaml
 
 from bench import clients, ejection, harness, scripted, watching
 from bench.ejection import Outcome
-from bench.fakes import Accepting, FaultyTcp, manifests
+from bench.fakes import FaultyTcp, manifests
 from bench.peers import inferway
-from bench.tally import Tally
+from bench.steady_load import Load
 from bench.verdicts import Verdict
+from bench.victim import FAULTS, Fault, Victim
 
 TIMEOUTS: dict[str, Any] = {"timeouts": {"connect": "1s", "backendRequest": "1s", "request": "4s"}}
 WITH_RETRY: dict[str, Any] = {
@@ -37,91 +38,15 @@ WITH_RETRY: dict[str, Any] = {
     },
     "circuitBreaker": {"consecutiveFailures": 5, "openFor": "2s", "maxEjectedPercent": 50},
 }
-PATIENCE = 5.0
-"""Seconds until a client gives up."""
-SLOW = 0.8
-"""Seconds above which an answer counts as bad: no client of this load should wait so long."""
 EJECTED_WITHIN = 3.0
 BAD_AFTER_EJECTION = 0.01
 MOST_LOAD = 1.25
 """Tries of the gateway for each request of a client, while one of three endpoints fails."""
+LEAST_SHARE = 0.15
+"""Of the requests, that an endpoint gets again which is one of three."""
 UNCONNECTED = ("connect_failed", "connect_timeout")
 """Reasons of `upstream_errors_total` with which no upstream has seen anything."""
 ENDPOINTS = ("a", "b", "victim")
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    name: str
-    begin: Callable[[Victim], None]
-    """What is done to the victim."""
-
-
-class Victim:
-    """The endpoint that is switched: a scripted upstream behind a TCP proxy that can refuse."""
-
-    def __init__(self, upstream: scripted.Scripted, tcp: FaultyTcp) -> None:
-        self.upstream, self._tcp = upstream, tcp
-
-    def refuse(self) -> None:
-        """No listener, and what is open is reset: the process has died."""
-        self._tcp.change(accepting=Accepting.REFUSE)
-        self._tcp.cut_all()
-
-    def drop(self) -> None:
-        """Connects hang, and what is open stands still: the node has gone."""
-        self._tcp.change(accepting=Accepting.DROP)
-        self._tcp.cut_all()
-
-    def heal(self) -> None:
-        """No fault."""
-        self._tcp.heal()
-        self.upstream.switch()
-
-
-FAULTS = (
-    Fault("refuses", Victim.refuse),
-    Fault("connects hang", Victim.drop),
-    Fault("hangs", lambda victim: victim.upstream.switch(hang=True)),
-    Fault("answers 500", lambda victim: victim.upstream.switch(failShare=1.0)),
-    Fault("slow (0.9 s)", lambda victim: victim.upstream.switch(latency=0.9)),
-)
-
-
-class Load:
-    """Requests at a steady rate on kept connections; every one is recorded."""
-
-    def __init__(self, port: int, rate: float) -> None:
-        self._port, self._period = port, 1 / rate
-        self._idle: list[clients.Client] = []
-        self._outcomes: list[Outcome] = []
-        self.tally = Tally()
-
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Until told to stop; then waits for what is under way."""
-        began, sent = monotonic(), 0
-        async with asyncio.TaskGroup() as group:
-            while not stopping.is_set():
-                group.create_task(self._one())
-                sent += 1
-                await asyncio.sleep(max(0.0, began + sent * self._period - monotonic()))
-        for client in self._idle:
-            client.leave()
-
-    async def _one(self) -> None:
-        at = monotonic()
-        client = self._idle.pop() if self._idle else await self.tally.connect(self._port)
-        is_good = False
-        if client is not None:
-            answer = await self.tally.ask(client, clients.request("/plain"), PATIENCE)
-            is_good = answer is not None and answer.status == 200 and monotonic() - at < SLOW
-            if client.is_open:
-                self._idle.append(client)
-        self._outcomes.append(Outcome(at, monotonic() - at, is_good))
-
-    def since(self, moment: float) -> list[Outcome]:
-        """All, with their times counted from this one (monotonic)."""
-        return [Outcome(one.at - moment, one.seconds, one.is_good) for one in self._outcomes]
 
 
 @dataclass(slots=True)
@@ -165,27 +90,31 @@ async def try_fault(
     healed_from = await count()
     await asyncio.sleep(2.0)
     healed = await count() - healed_from
-    outcomes = load.since(began)
+    judge(verdict, fault.name, load.since(began), seconds, during - before, during - late, healed)
+
+
+def judge(
+    verdict: Verdict, name: str, outcomes: list[Outcome], seconds: float, whole: Tries, last: Tries, healed: Tries
+) -> None:
+    """From the record of the requests, and the tries of the whole fault, of its last two seconds, and of two seconds
+    when it had been healed as long as it had lasted."""
     calm = ejection.seconds_until_calm(outcomes, seconds)
     first = ejection.share_bad(outcomes, 0.0, 1.0)
     after = ejection.share_bad(outcomes, calm if calm is not None else seconds / 2, seconds)
-    figure = (
-        f"bad {first:.1%} in the first second, "
-        + (f"calm after {calm:.1f} s, then {after:.2%}" if calm is not None else f"never calm, {after:.1%} to the end")
-    )  # fmt: skip
+    then = f"calm after {calm:.1f} s, then {after:.2%}" if calm is not None else f"never calm, {after:.1%} to the end"
+    figure = f"bad {first:.1%} in the first second, {then}"
     holds = calm is not None and calm <= EJECTED_WITHIN and after <= BAD_AFTER_EJECTION
-    verdict.judge(f"{fault.name}: calm within {EJECTED_WITHIN:.0f} s", figure, holds)
+    verdict.judge(f"{name}: calm within {EJECTED_WITHIN:.0f} s", figure, holds)
     asked = sum(0.0 <= one.at < seconds for one in outcomes)
-    whole, last = during - before, during - late
     load_factor = whole.total / asked if asked else 0.0
-    told = f"{asked} requests, {whole.total:.0f} tries ({load_factor:.2f} each); the victim saw {last.by_endpoint['victim']} in the last 2 s"
-    verdict.judge(f"{fault.name}: tries <= {MOST_LOAD} of requests", told, 0 < load_factor <= MOST_LOAD)
+    seen = last.by_endpoint["victim"]
+    told = f"{asked} requests, {whole.total:.0f} tries ({load_factor:.2f} each); the victim saw {seen} in the last 2 s"
+    verdict.judge(f"{name}: tries <= {MOST_LOAD} of requests", told, 0 < load_factor <= MOST_LOAD)
     share = healed.by_endpoint["victim"] / healed.total if healed.total else 0.0
     back = ejection.share_bad(outcomes, 2 * seconds, 2 * seconds + 2.0)
-    verdict.judge(
-        f"{fault.name}: it comes back", f"{share:.0%} of the requests, bad {back:.2%}", share > 0.15 and not back
-    )
-    harness.say(f"{fault.name}: {figure}; {told}; back with {share:.0%}")
+    returned = f"{share:.0%} of the requests, bad {back:.2%}"
+    verdict.judge(f"{name}: it comes back", returned, share > LEAST_SHARE and not back)
+    harness.say(f"{name}: {figure}; {told}; back with {returned}")
 
 
 async def measure(rate: float, seconds: float, options: dict[str, Any], chosen: list[Fault]) -> Verdict:
@@ -198,7 +127,7 @@ async def measure(rate: float, seconds: float, options: dict[str, Any], chosen: 
         tcp = running.enter_context(FaultyTcp(upstreams[-1].port))
         victim = Victim(upstreams[-1], tcp)
         service = yaml.safe_load_all(manifests.service("three", upstreams[0].port, upstreams[1].port, tcp.port))
-        rule = harness.rule("/", [], **TIMEOUTS, **options) | {"backendRefs": [{"name": "three", "port": 80}]}
+        rule = harness.rule("/", [], **{**TIMEOUTS, **options}) | {"backendRefs": [{"name": "three", "port": 80}]}
         for one in (resources := [harness.route("all", rule), *service]):
             one["metadata"]["namespace"] = "bench"
         gateway = running.enter_context(

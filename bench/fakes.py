@@ -11,6 +11,6 @@ if str(SOURCE) not in sys.path:
     sys.path.append(str(SOURCE))
 
 from inferway_fakes import manifests  # noqa: E402
-from inferway_fakes.faulty_tcp import Accepting, FaultyTcp  # noqa: E402
+from inferway_fakes.faulty_tcp import Accepting, FaultyTcp, Flow  # noqa: E402
 
-__all__ = ["SOURCE", "Accepting", "FaultyTcp", "manifests"]
+__all__ = ["SOURCE", "Accepting", "FaultyTcp", "Flow", "manifests"]

@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+from pathlib import Path
 
 import pytest
 
-from bench import harness, scripted, slow_clients, soak_local, stop_under_load
+from bench import clients, fakes, harness, scripted, servers, slow_clients, soak_local, steady_load, stop_under_load
 from bench.verdicts import Verdict
+from bench.victim import FAULTS, Fault, Victim
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="the harnesses pin to two cores")
 
@@ -42,6 +44,25 @@ def test_a_gateway_that_is_stopped_loses_no_request() -> None:
         stop_under_load.measure(drain_delay=1.0, load_seconds=0.5, workers=4, streams=4, stream_seconds=2.0)
     )
     assert verdict.holds, told(verdict)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_victim_fails_and_is_healed(fault: Fault, tmp_path: Path) -> None:
+    async def is_good(port: int) -> bool:
+        try:
+            return (await clients.once(port, clients.request("/"), steady_load.SLOW)).status == 200
+        except (clients.NotAcceptedError, clients.UnansweredError):
+            return False
+
+    launcher = servers.Launcher(min(os.sched_getaffinity(0)), 60, tmp_path)
+    with scripted.serve("victim", launcher) as upstream, fakes.FaultyTcp(upstream.port) as tcp:
+        victim = Victim(upstream, tcp)
+        found = [asyncio.run(is_good(tcp.port))]
+        fault.begin(victim)
+        found.append(asyncio.run(is_good(tcp.port)))
+        victim.heal()
+        found.append(asyncio.run(is_good(tcp.port)))
+    assert found == [True, False, True]
 
 
 def test_a_few_slow_clients_disturb_nobody() -> None:
