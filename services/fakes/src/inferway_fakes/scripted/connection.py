@@ -98,7 +98,7 @@ class Connection(asyncio.Protocol):
         self._seen = Seen(
             self._parser.get_method(), self._target, self._headers, bool(self._parser.should_keep_alive())
         )
-        # Nobody waits for a body that nobody asked for: RFC 9110, 10.1.1.
+        # The client may wait for this before it sends its body (RFC 9110, 10.1.1).
         if any(name.lower() == b"expect" and value.lower() == b"100-continue" for name, value in self._headers):
             self._transport.write(heads.head(100, []))
 
