@@ -151,10 +151,13 @@ async def measure(seconds: float, aborts: int) -> Verdict:
         late = await load(traffic, seconds, tallies, others)
         end = await quiet(pid, gateway.admin_port, start)
         gateway.server.check_alive()
+        told = await watching.metrics(gateway.admin_port)
         stats = upstream.stats()
         log = gateway.server.log_tail(5)
     for name, tally in tallies.items():
         verdict.judge(f"{name}: none failed", tally.describe(), not tally.failed and tally.answered > 0)
+    from_cache, asked = told["cache_hits_total"], tallies["hits"].answered
+    verdict.judge("the cache was at work", f"{from_cache:,.0f} of {asked:,} hits", from_cache >= 0.9 * asked > 0)
     verdict.judge(
         "clients left mid-stream", f"{traffic.aborted:,} of {aborts:,} wanted", traffic.aborted >= 0.9 * aborts
     )

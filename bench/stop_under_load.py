@@ -12,6 +12,7 @@ import contextlib
 import os
 import random
 import signal
+from dataclasses import dataclass
 from time import monotonic
 from typing import Annotated
 
@@ -28,7 +29,17 @@ THINK = 0.005
 the clients would go in step and all think when the signal comes."""
 
 
-async def keeping(port: int, tally: Tally, stopping: asyncio.Event) -> None:
+@dataclass(slots=True)
+class Draining:
+    """What kept connections are told between the signal and the end of the listener."""
+
+    has_begun: bool = False
+    answers: int = 0
+    """To requests that were sent after the signal."""
+    said_close: int = 0
+
+
+async def keeping(port: int, tally: Tally, stopping: asyncio.Event, draining: Draining) -> None:
     """Requests on a kept connection; a new one when the gateway says close. Ends when no connection is accepted."""
     data = clients.request("/plain", x_fake_delay="0.02")
     while not stopping.is_set():
@@ -36,8 +47,12 @@ async def keeping(port: int, tally: Tally, stopping: asyncio.Event) -> None:
         if client is None:
             return
         while client.is_open and not stopping.is_set():
-            if await tally.ask(client, data, ANSWER_WITHIN) is None:
+            is_after = draining.has_begun
+            answer = await tally.ask(client, data, ANSWER_WITHIN)
+            if answer is None:
                 break
+            draining.answers += is_after
+            draining.said_close += is_after and not answer.keeps_alive
             await asyncio.sleep(random.uniform(0, 2 * THINK))
         client.leave()
 
@@ -77,9 +92,9 @@ async def stop_under_load(
 ) -> float:
     """Load, SIGTERM to `pid`, and the rest of the load; returns when the signal was sent (monotonic)."""
     kept, single, streamed = Tally(), Tally(), Tally()
-    stopping = asyncio.Event()
+    stopping, draining = asyncio.Event(), Draining()
     pause = 0.1
-    tasks = [asyncio.create_task(keeping(port, kept, stopping)) for _ in range(workers)]
+    tasks = [asyncio.create_task(keeping(port, kept, stopping, draining)) for _ in range(workers)]
     tasks += [asyncio.create_task(fresh(port, single, stopping)) for _ in range(max(1, workers // 4))]
     await asyncio.sleep(load_seconds)
     tasks += [
@@ -90,7 +105,7 @@ async def stop_under_load(
     await asyncio.sleep(min(0.5, stream_seconds / 4))
     before = kept.requests + single.requests
     os.kill(pid, signal.SIGTERM)
-    signalled = monotonic()
+    signalled, draining.has_begun = monotonic(), True
     harness.say(f"SIGTERM after {before:,} requests, {streams} streams open")
     late = await harness.settle(tasks, stream_seconds + ANSWER_WITHIN)
     stopping.set()
@@ -101,6 +116,9 @@ async def stop_under_load(
     )  # fmt: skip
     after = kept.requests + single.requests - before
     verdict.judge("served on while it drained", f"{after:,} requests after the signal", after > 0)
+    told = f"{draining.said_close:,} of {draining.answers:,} answers to kept connections"
+    # The signal takes a moment to arrive: the first answers after it may not know yet.
+    verdict.judge("answers say close while it drains", told, draining.said_close >= 0.9 * draining.answers)
     verdict.judge("every client came to an end", f"{late} did not", late == 0)
     first = [tally.first_failure for tally in (kept, single, streamed) if tally.first_failure]
     if first:
