@@ -53,6 +53,10 @@ HOSTS = {
     "a list": (b"a.example, b.example", None),
     "not ASCII": ("ä.example".encode(), None),
     "an underscore": (b"my_service", b"my_service"),
+    "an escape": (b"a%2Db.example", b"a%2db.example"),
+    "a percent sign": (b"a%.example", None),
+    "a percent sign at the end": (b"a%2", None),
+    "an escape that is none": (b"a%zz.example", None),
     "255 bytes": (b"a" * 255, b"a" * 255),
     "256 bytes": (b"a" * 256, None),
 }

@@ -7,7 +7,6 @@ from typing import Final
 from corpus.cases import RequestCase, ResponseCase, Wanted
 from corpus.reading import Answer, Asked
 
-
 _REFUSALS: Final = (*range(400, 500), 501, 505)
 
 

@@ -1,6 +1,5 @@
 """Puts the corpus to a proxy and prints what became of it: `make corpus`, or `python -m corpus.run --help`."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Annotated
 

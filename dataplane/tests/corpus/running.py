@@ -42,7 +42,7 @@ class Result:
 async def gateway(upstream_port: int) -> AsyncIterator[tuple[str, int]]:
     """A gateway in this loop with one route to the upstream: bytes that are sent apart arrive apart."""
     with tempfile.TemporaryDirectory() as directory:
-        Path(directory, "routes.yaml").write_text(ROUTES.format(body=MAX_BODY, port=upstream_port))
+        _write_routes(directory, upstream_port)
         settings = Settings(listen="127.0.0.1:0", admin="127.0.0.1:0", access_log=False, drain_timeout=0.2)
         plane = DataPlane(settings, DirectorySource(directory))
         await plane.start()
@@ -50,6 +50,10 @@ async def gateway(upstream_port: int) -> AsyncIterator[tuple[str, int]]:
             yield plane.listen
         finally:
             await plane.stop()
+
+
+def _write_routes(directory: str, upstream_port: int) -> None:
+    Path(directory, "routes.yaml").write_text(ROUTES.format(body=MAX_BODY, port=upstream_port))
 
 
 async def put_requests(
