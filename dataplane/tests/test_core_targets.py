@@ -42,6 +42,8 @@ HOSTS = {
     "the root's dot": (b"a.example.", b"a.example"),
     "the root's dot and a port": (b"a.example.:80", b"a.example"),
     "a dot": (b".", None),
+    "two dots": (b"..", None),
+    "two dots at the end": (b"a.example..", None),
     "empty": (b"", None),
     "a port only": (b":80", None),
     "user info": (b"user@a.example", None),

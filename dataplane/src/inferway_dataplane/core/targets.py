@@ -87,8 +87,10 @@ def _parse_host(raw: bytes) -> bytes | None:
     host, colon, port = raw.partition(b":")
     if (colon and not _is_port(b":" + port)) or len(host) > 255 or not _is_reg_name(host):
         return None
-    # `example.com.` and `example.com` are one name (RFC 3986 3.2.2); an empty Host is legal only without authority.
-    return host.removesuffix(b".") or None
+    # `example.com.` and `example.com` are one name (RFC 3986 3.2.2); an empty Host is legal only without authority,
+    # and what ends in two dots is a name of nothing, which every peer would shorten in its own way.
+    name = host.removesuffix(b".")
+    return None if not name or name.endswith(b".") else name
 
 
 def _is_reg_name(text: bytes) -> bool:
