@@ -3,11 +3,12 @@
 import sys
 from random import SystemRandom
 
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+
 from fuzzing import targets
 from fuzzing.run import TICK
 from fuzzing.targets import Target
-from hypothesis import HealthCheck, given, seed, settings
-from hypothesis import strategies as st
 
 _EVERY = 500
 _BATCH = 20_000  # a run of its own, so that hypothesis does not keep all it has seen

@@ -62,7 +62,7 @@ def check_target(data: bytes) -> None:
     held.path(head.match_path)
     sent = head.path + (b"" if head.query is None else b"?" + head.query)
     assert head.path.startswith(b"/")
-    assert data.endswith(sent) or data.endswith(sent[1:])
+    assert data.endswith((sent, sent[1:]))
     assert b"#" not in sent
     if data.startswith(b"/"):
         assert (sent, head.host) == (data, b"a.example")
@@ -191,7 +191,9 @@ def check_rewriting(data: bytes) -> None:
     for change in (NewPath(prefix="/v1"), NewPath(prefix="/"), NewPath(full="/x")):
         assert rewriting.new_path(change, head.path, b"/").startswith(b"/")
     location = rewriting.location(Redirect(status=302, hostname="b.example"), head, b"/", b"http")
-    assert location.startswith(b"http://b.example/")
+    port, slash, _ = location.removeprefix(b"http://b.example").partition(b"/")
+    assert slash  # the request's own port may stand before it, and nothing else
+    assert not port or (port[:1] == b":" and port[1:].isdigit())
     assert not held.CONTROL & set(location)
 
 
