@@ -1,5 +1,6 @@
 """The corpus over real sockets: whole, and one byte at a time. What is `known` must fail, until it is mended."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -18,11 +19,14 @@ Both = tuple[dict[str, Result], dict[str, Result]]
 
 
 def marked(cases: Sequence[C]) -> list[object]:
-    """Parameters, with what is known as a strict xfail."""
-    return [
-        pytest.param(case, id=case.id, marks=[pytest.mark.xfail(reason=case.known)] if case.known else [])
-        for case in cases
-    ]
+    """Parameters: what is known is a strict xfail, and a source like `case P9` says what the message shows."""
+    parameters = []
+    for case in cases:
+        marks = [pytest.mark.case(name) for name in re.findall(r"\b[Cc]ases? ([A-Z]\d+)\b", case.source)]
+        if case.known:
+            marks.append(pytest.mark.xfail(reason=case.known))
+        parameters.append(pytest.param(case, id=case.id, marks=marks))
+    return parameters
 
 
 async def _put_requests(*, is_bytewise: bool) -> list[Result]:
