@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import json
 import socket
 import textwrap
 import threading
@@ -33,6 +34,12 @@ class Answer:
     headers: http.client.HTTPMessage
     body: bytes
 
+    @property
+    def code(self) -> str:
+        """Of a problem, which this has to be."""
+        assert self.headers["content-type"] == "application/problem+json", (self.status, self.body)
+        return str(json.loads(self.body)["code"])
+
 
 @dataclass
 class RunningGateway:
@@ -40,6 +47,7 @@ class RunningGateway:
 
     directory: Path
     plane: DataPlane
+    loop: asyncio.AbstractEventLoop
 
     @property
     def port(self) -> int:
@@ -88,6 +96,17 @@ class RunningGateway:
                 received += piece
             return received
 
+    def standing(self, rule: int = 0) -> tuple[int, int, int]:
+        """What a rule has going on: requests in flight, of those waiting for a connection, of those in a further try."""
+        live = self.plane.gateway.live
+        assert live is not None
+        standing = live.rules[rule].breaker.standing
+        return standing.in_flight, standing.pending, standing.retrying
+
+    def tasks(self) -> int:
+        """How many tasks the gateway's loop has."""
+        return len(asyncio.all_tasks(self.loop))
+
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that have these labels."""
         text = self.request("/metrics", port=self.admin_port).body.decode()
@@ -131,7 +150,7 @@ def running_gateway(directory: Path, **settings: object) -> Iterator[RunningGate
     if failures:
         raise failures[0]
     try:
-        yield RunningGateway(directory, plane)
+        yield RunningGateway(directory, plane, loop)
     finally:
         loop.call_soon_threadsafe(stopping.set)
         thread.join(DEADLINE)
@@ -144,6 +163,13 @@ def upstream() -> Iterator[Upstream]:
     """An upstream that answers 200 `ok` until the test says otherwise."""
     with Upstream() as running:
         yield running
+
+
+@pytest.fixture
+def upstreams() -> Iterator[Callable[[int], list[Upstream]]]:
+    """`upstreams(3)` starts three of them."""
+    with ExitStack() as stack:
+        yield lambda count: [stack.enter_context(Upstream()) for _ in range(count)]
 
 
 @pytest.fixture(scope="session")

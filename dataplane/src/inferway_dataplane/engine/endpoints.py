@@ -86,8 +86,10 @@ class Endpoint:
             raise ConnectFailed(problems.CONNECT_TIMEOUT) from None
         except ssl.SSLError:
             raise ConnectFailed(problems.TLS_FAILED) from None
-        except OSError:
-            raise ConnectFailed(problems.CONNECT_FAILED) from None
+        except OSError as error:
+            # A reset is no refusal: it ends a connection that was made, and with it the handshake.
+            is_cut = self.tls is not None and isinstance(error, (ConnectionResetError, ConnectionAbortedError))
+            raise ConnectFailed(problems.TLS_FAILED if is_cut else problems.CONNECT_FAILED) from None
 
     async def _connect_to(self, address: str, seat: Seat) -> "UpstreamConnection":
         _, connection = await asyncio.get_running_loop().create_connection(

@@ -1,0 +1,95 @@
+"""U7: when there is no connection to be had, a request waits for a bounded time and is then told so with 503."""
+
+from __future__ import annotations
+
+from time import monotonic
+
+import pytest
+
+from inferway_fakes.crowd import begun
+from inferway_fakes.faulty_tcp import Accepting, FaultyTcp
+from inferway_fakes.holding import Gate
+from inferway_fakes.manifests import route, rule, to
+from inferway_fakes.waiting import wait_until
+
+
+def told(answer, code):
+    """It is 503 with a hint when to come back, never a 500."""
+    assert (answer.status, answer.code) == (503, code)
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+@pytest.mark.case("U7")
+def test_no_more_than_max_pending_wait_for_a_connection(serve, upstream):
+    with FaultyTcp(upstream.port) as tcp:
+        tcp.change(accepting=Accepting.DROP)
+        gateway = serve(
+            route(rule("timeouts: {connect: 700ms}", "circuitBreaker: {maxPending: 2}", to(tcp.port)))
+        )
+        with begun(2, gateway.request) as waiting:
+            wait_until(lambda: gateway.standing() == (2, 2, 0), "two requests to wait")
+            started = monotonic()
+            told(gateway.request(), "pending_overflow")
+            assert monotonic() - started < 0.5  # at once: it does not wait behind them
+        assert [call.result().code for call in waiting] == ["connect_timeout"] * 2
+    assert gateway.metric("upstream_errors_total", reason="pending_overflow") == 1
+    assert gateway.standing() == (0, 0, 0)
+
+
+@pytest.mark.case("U7")
+def test_without_a_seat_a_request_waits_as_long_as_it_may_for_a_connection(serve, upstream):
+    gateway = serve(route(rule("timeouts: {connect: 400ms}", to(upstream.port))))
+    gateway.plane.gateway.pools.room.seats = 1  # of the descriptors, as admission shares them out
+    gate = Gate()
+    upstream.script = gate.script()
+    with begun(1, gateway.request) as served:
+        wait_until(lambda: upstream.seen, "the only seat to be taken")
+        started = monotonic()
+        told(gateway.request(), "pending_overflow")
+        assert 0.4 <= monotonic() - started < 1.5
+        gate.open()
+    assert served[0].result().status == 200
+    assert gateway.standing() == (0, 0, 0)
+
+
+@pytest.mark.case("U7")
+def test_a_connection_that_becomes_free_goes_to_who_waits(serve, upstream):
+    gateway = serve(route(rule("timeouts: {connect: 5s}", to(upstream.port))))
+    gateway.plane.gateway.pools.room.seats = 2
+    gate = Gate()
+    upstream.script = gate.script()
+    with begun(8, gateway.request) as calls:
+        wait_until(lambda: gateway.standing()[:2] == (8, 6), "six to wait behind two")
+        gate.open()
+    assert [call.result().status for call in calls] == [200] * 8
+    assert upstream.connections == 2
+    assert gateway.standing() == (0, 0, 0)
+
+
+@pytest.mark.case("U7")
+def test_an_idle_connection_to_another_upstream_gives_way(serve, upstream, upstreams):
+    [other] = upstreams(1)
+    gateway = serve(
+        route(rule("matches: [{path: {value: /a}}]", to(upstream.port)), rule("matches: [{path: {value: /b}}]", to(other.port)))
+    )
+    gateway.plane.gateway.pools.room.seats = 1
+    for path in ("/a", "/b", "/a", "/b"):
+        assert gateway.request(path).status == 200
+    assert (upstream.connections, other.connections) == (2, 2)
+
+
+@pytest.mark.case("U7")
+def test_a_client_that_leaves_gives_up_its_place_in_the_line(serve, upstream):
+    gateway = serve(route(rule("timeouts: {connect: 5s}", to(upstream.port))))
+    room = gateway.plane.gateway.pools.room
+    room.seats = 1
+    gate = Gate()
+    upstream.script = gate.script()
+    with begun(1, gateway.request) as served:
+        wait_until(lambda: upstream.seen, "the only seat to be taken")
+        assert gateway.raw(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n") == b""  # it waits for half a second after its FIN
+        assert gateway.standing() == (1, 0, 0)
+        gate.open()
+    assert served[0].result().status == 200
+    assert gateway.request().status == 200
+    assert room.taken == 1
