@@ -33,7 +33,11 @@ class Receiver(Protocol):
 
 
 class Unreadable(Exception):  # noqa: N818 - it names what it is
-    """Carries out of a parser callback that an answer has no reading, or two."""
+    """Carries out of a parser callback that an answer has no reading, or two, and what the client is told."""
+
+    def __init__(self, why: str, problem: Problem = problems.BAD_RESPONSE) -> None:
+        super().__init__(why)
+        self.problem = problem
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -245,7 +249,7 @@ class UpstreamConnection(asyncio.Protocol):
                 self._fail(problems.INTERNAL)
                 raise cause from None
             if self.receiver is receiver and not self.is_complete:
-                self._fail(problems.BAD_RESPONSE)
+                self._fail(cause.problem if cause is not None else problems.BAD_RESPONSE)
                 return
             self.has_excess = True
         if self.receiver is not receiver:
@@ -299,7 +303,7 @@ class UpstreamConnection(asyncio.Protocol):
         if status < 100 or status > 599 or not (is_http_1 or parser.get_http_version() in ("1.1", "1.0")):
             raise Unreadable("not an answer of HTTP/1.1")
         if self.head_bytes > self.max_head and _size(fields) > self.max_head:
-            raise Unreadable("the head is too large")
+            raise Unreadable("the head is too large", problems.RESPONSE_HEAD_TOO_LARGE)
         if status < 200:
             self.fields = []
             self.head_bytes = 0

@@ -1,0 +1,220 @@
+"""U4: endpoints that fail are left alone, not too many of them, and come back after one probe."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from inferway_fakes.crowd import at_once, begun
+from inferway_fakes.holding import Gate
+from inferway_fakes.manifests import resources, route, rule, service
+from inferway_fakes.upstream import Close, Pause
+from inferway_fakes.upstream import answer as reply
+from inferway_fakes.waiting import wait_until
+
+FAILING = {
+    "answers 500": lambda seen: reply(b"no", "500 Internal Server Error"),
+    "answers 503": lambda seen: reply(b"no", "503 Service Unavailable"),
+    "hangs": lambda seen: [Pause(30)],
+    "is too slow": lambda seen: [Pause(1.0), *reply()],
+    "closes": lambda seen: [Close()],
+    "sends garbage": lambda seen: [b"garbage\r\n\r\n"],
+}
+TURNS = "loadBalancer: {type: RoundRobin}"
+IN_TIME = "timeouts: {backendRequest: 250ms}"
+
+
+def breaker(failures=2, open_for="10s", more=""):
+    """When an endpoint is ejected."""
+    return f"circuitBreaker: {{consecutiveFailures: {failures}, openFor: {open_for}{more}}}"
+
+
+def three(serve, upstreams, *parts):
+    """A gateway before a Service of three endpoints, and these, the first of which will fail."""
+    endpoints = upstreams(3)
+    by_name = route(rule(TURNS, IN_TIME, *parts, "backendRefs: [{name: model, port: 80}]"))
+    return serve(resources(by_name, service("model", *(endpoint.port for endpoint in endpoints)))), endpoints
+
+
+def chain(serve, upstreams, *parts):
+    """A gateway before one primary and one fallback, and these."""
+    primary, fallback = upstreams(2)
+    backends = f"""
+        backendRefs:
+        - {{url: "http://127.0.0.1:{primary.port}"}}
+        - {{url: "http://127.0.0.1:{fallback.port}", priority: 1}}
+        """
+    return serve(route(rule(IN_TIME, *parts, backends))), primary, fallback
+
+
+def seen_by(gateway, upstream):
+    """What the first rule thinks of this endpoint."""
+    [rule, *_] = json.loads(gateway.request("/debug/backends", port=gateway.admin_port).body)
+    endpoints = [endpoint for backend in rule["backends"] for endpoint in backend["endpoints"]]
+    [found] = [endpoint for endpoint in endpoints if endpoint["address"] == f"127.0.0.1:{upstream.port}"]
+    return found
+
+
+def states(gateway, *upstreams):
+    """How these endpoints stand."""
+    return [seen_by(gateway, upstream)["state"] for upstream in upstreams]
+
+
+@pytest.mark.case("U4")
+@pytest.mark.parametrize("how", FAILING)
+def test_one_of_three_that_fails_is_ejected_and_the_others_serve(serve, upstreams, how):
+    gateway, [bad, *good] = three(serve, upstreams, breaker())
+    bad.script = FAILING[how]
+    statuses = [gateway.request().status for _ in range(6)]
+    assert sum(status >= 500 for status in statuses) == 2
+    assert states(gateway, bad, *good) == ["ejected", "available", "available"]
+    assert gateway.metric("backend_healthy", route="default/demo", backend="default/model:80") == 2
+    assert [gateway.request().status for _ in range(20)] == [200] * 20
+    assert len(bad.seen) == 2
+    assert sum(len(upstream.seen) for upstream in good) == 24
+    assert all(len(upstream.seen) >= 11 for upstream in good)  # in turns, but for the one where a turn was lost
+
+
+@pytest.mark.case("U4")
+def test_failures_count_only_in_a_row(serve, upstreams):
+    gateway, [bad, *good] = three(serve, upstreams, breaker(failures=2))
+    bad.script = lambda seen: FAILING["answers 500"](seen) if len(bad.seen) % 2 else reply()
+    for _ in range(30):
+        gateway.request()
+    assert states(gateway, bad, *good) == ["available"] * 3
+
+
+@pytest.mark.case("U4")
+@pytest.mark.parametrize(("percent", "most"), [(50, 1), (67, 2), (100, 2), (0, 0)])
+def test_no_more_are_ejected_than_may_be_and_never_the_last_one(serve, upstreams, percent, most):
+    gateway, endpoints = three(serve, upstreams, breaker(more=f", maxEjectedPercent: {percent}"))
+    for endpoint in endpoints:
+        endpoint.script = FAILING["answers 500"]
+    for _ in range(30):
+        assert gateway.request().status == 500
+    assert states(gateway, *endpoints).count("ejected") == most
+    # Who is not ejected has them all.
+    assert sum(len(endpoint.seen) > 2 for endpoint in endpoints) == 3 - most
+
+
+@pytest.mark.case("U4")
+def test_it_comes_back_with_one_probe(serve, upstreams):
+    gateway, [bad, *good] = three(serve, upstreams, breaker(open_for="400ms"))
+    bad.script = FAILING["answers 500"]
+    for _ in range(6):
+        gateway.request()
+    assert states(gateway, bad) == ["ejected"]
+    gate = Gate()
+    bad.script = gate.script()
+    before = len(bad.seen)
+    wait_until(lambda: states(gateway, bad) == ["due"], "the time out to be over")
+    with begun(1, gateway.request) as probe:
+        wait_until(lambda: states(gateway, bad) == ["probing"], "the probe")
+        # While it is out all others go elsewhere, many of them too.
+        assert [answer.status for answer in at_once(20, gateway.request)] == [200] * 20
+        assert len(bad.seen) == before + 1
+        gate.open()
+    assert probe[0].result().status == 200
+    assert states(gateway, bad, *good) == ["available"] * 3
+    for _ in range(9):
+        assert gateway.request().status == 200
+    assert len(bad.seen) == before + 1 + 3
+
+
+@pytest.mark.case("U4")
+def test_a_probe_that_fails_makes_the_time_out_twice_as_long(serve, upstreams):
+    gateway, [bad, *_] = three(serve, upstreams, breaker(open_for="300ms"))
+    bad.script = FAILING["answers 500"]
+
+    for _ in range(6):
+        gateway.request()
+    assert 0 < seen_by(gateway, bad)["ejectedFor"] <= 0.3
+    wait_until(lambda: states(gateway, bad) == ["due"], "the time out to be over")
+    assert gateway.request().status == 500  # the probe
+    assert 0.3 < seen_by(gateway, bad)["ejectedFor"] <= 0.6
+    assert [gateway.request().status for _ in range(6)] == [200] * 6
+    assert len(bad.seen) == 3
+
+
+@pytest.mark.case("U4")
+def test_a_probe_whose_client_leaves_says_nothing(serve, upstreams):
+    gateway, [bad, *_] = three(serve, upstreams, breaker(open_for="200ms"))
+    bad.script = FAILING["answers 500"]
+    for _ in range(6):
+        gateway.request()
+    bad.script = Gate().script()  # never answers
+    wait_until(lambda: states(gateway, bad) == ["due"], "the time out to be over")
+    # It gives up before the time of the try is over: half a second after its FIN would be too late for that.
+    gateway.apply(gateway_text(gateway).replace("backendRequest: 250ms", "backendRequest: 9s"))
+    assert gateway.raw(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n") == b""
+    assert states(gateway, bad) == ["due"]
+    bad.script = lambda seen: reply()
+    assert gateway.request().status == 200
+    assert states(gateway, bad) == ["available"]
+
+
+def gateway_text(gateway):
+    """The file that is served."""
+    return (gateway.directory / "routes.yaml").read_text()
+
+
+@pytest.mark.case("U4")
+def test_the_only_primary_goes_in_favour_of_its_fallback_and_comes_back(serve, upstreams):
+    gateway, primary, fallback = chain(serve, upstreams, breaker(open_for="300ms"))
+    primary.script = FAILING["answers 503"]
+    assert [gateway.request().status for _ in range(6)] == [503, 503, 200, 200, 200, 200]
+    assert (len(primary.seen), len(fallback.seen)) == (2, 4)
+    primary.script = lambda seen: reply(b"primary")
+    wait_until(lambda: gateway.request().body == b"primary", "the primary to be back")
+    assert [gateway.request().body for _ in range(5)] == [b"primary"] * 5
+
+
+@pytest.mark.case("U4")
+def test_when_the_fallback_fails_too_the_last_one_is_not_ejected(serve, upstreams):
+    gateway, primary, fallback = chain(serve, upstreams, breaker(more=", maxEjectedPercent: 100"))
+    primary.script = fallback.script = FAILING["answers 503"]
+    for _ in range(20):
+        assert gateway.request().status == 503
+    assert states(gateway, primary, fallback) == ["ejected", "available"]
+    assert (len(primary.seen), len(fallback.seen)) == (2, 18)
+
+
+@pytest.mark.case("U4")
+def test_the_only_endpoint_of_all_is_never_ejected(serve, upstream):
+    gateway = serve(route(rule(breaker(1), f'backendRefs: [{{url: "http://127.0.0.1:{upstream.port}"}}]')))
+    upstream.script = FAILING["answers 500"]
+    for _ in range(10):
+        assert gateway.request().status == 500
+    assert len(upstream.seen) == 10
+    assert states(gateway, upstream) == ["available"]
+    assert gateway.metric("panic_routing_total") == 0
+
+
+def test_a_new_document_does_not_let_it_in_again(serve, upstreams):
+    gateway, [bad, *_] = three(serve, upstreams, breaker())
+    bad.script = FAILING["answers 500"]
+    for _ in range(6):
+        gateway.request()
+    gateway.apply(gateway_text(gateway).replace("backendRequest: 250ms", "backendRequest: 240ms"))
+    assert [gateway.request().status for _ in range(10)] == [200] * 10
+    assert states(gateway, bad) == ["ejected"]
+
+
+def test_each_rule_judges_for_itself(serve, upstreams):
+    bad, good = upstreams(2)
+    bad.script = lambda seen: FAILING["answers 500"](seen) if seen.target == "/a" else reply()
+    backends = f"""
+        backendRefs:
+        - {{url: "http://127.0.0.1:{bad.port}"}}
+        - {{url: "http://127.0.0.1:{good.port}", priority: 1}}
+        """
+    gateway = serve(
+        route(
+            rule("name: a", "matches: [{path: {value: /a}}]", breaker(), backends),
+            rule("name: b", "matches: [{path: {value: /b}}]", breaker(), backends),
+        )
+    )
+    assert [gateway.request("/a").status for _ in range(4)] == [500, 500, 200, 200]
+    assert gateway.request("/b").status == 200
+    assert len(bad.seen) == 3
