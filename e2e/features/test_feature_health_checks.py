@@ -1,0 +1,201 @@
+"""Health checks and U5: who says of itself that it is not well is left alone, and when nobody is well all are asked."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from inferway_fakes.manifests import resources, route, rule, service
+from inferway_fakes.upstream import Close, Pause
+from inferway_fakes.upstream import answer as reply
+from inferway_fakes.waiting import wait_until
+
+PATH = "/healthz"
+SICK = "503 Service Unavailable"
+
+
+def check(more="", interval="100ms"):
+    """A check that is asked often, and believed at once."""
+    return f"healthCheck: {{path: {PATH}, interval: {interval}, timeout: 100ms, unhealthyThreshold: 1{more}}}"
+
+
+def text(endpoints, *parts):
+    """A route to a Service of these endpoints."""
+    by_name = route(rule(*parts, "backendRefs: [{name: model, port: 80}]"))
+    return resources(by_name, service("model", *(endpoint.port for endpoint in endpoints)))
+
+
+def checks(upstream):
+    """The checks that it has been asked."""
+    return [seen for seen in upstream.seen if seen.header("user-agent") == "inferway-health-check"]
+
+
+def requests(upstream):
+    """What else it has been asked."""
+    return [seen for seen in upstream.seen if seen.header("user-agent") != "inferway-health-check"]
+
+
+def says(answer):
+    """A script that answers checks so, and requests with 200."""
+    return lambda seen: answer(seen) if seen.target == PATH else reply()
+
+
+def sick(seen):
+    return reply(b"", SICK)
+
+
+def healthy(gateway):
+    """How many endpoints take requests."""
+    return gateway.metric("backend_healthy", route="default/demo")
+
+
+def wait_for_healthy(gateway, count):
+    wait_until(lambda: healthy(gateway) == count, f"{count} healthy endpoints")
+
+
+def share(gateway, endpoints, count=20):
+    """How many of so many requests each of these got; all are answered well."""
+    before = [len(requests(endpoint)) for endpoint in endpoints]
+    for _ in range(count):
+        assert gateway.request("/work").status == 200
+    return [len(requests(endpoint)) - seen for endpoint, seen in zip(endpoints, before, strict=True)]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [sick, lambda seen: [Pause(30)], lambda seen: [Close()], lambda seen: [b"garbage\r\n\r\n"], lambda seen: reply(status="204 No Content")],
+    ids=["503", "no answer in time", "closes", "garbage", "a status that is not expected"],
+)
+def test_who_is_not_well_gets_no_requests_until_it_is(serve, upstreams, answer):
+    endpoints = upstreams(2)
+    gateway = serve(text(endpoints, check()))
+    endpoints[0].script = says(answer)
+    wait_for_healthy(gateway, 1)
+    assert share(gateway, endpoints) == [0, 20]
+    endpoints[0].script = says(lambda seen: reply())
+    wait_for_healthy(gateway, 2)
+    assert all(share(gateway, endpoints))
+    assert gateway.metric("panic_routing_total") == 0
+
+
+def test_how_many_in_a_row_it_takes(serve, upstreams):
+    bad, good = upstreams(2)
+    bad.script = says(lambda seen: sick(seen) if len(checks(bad)) in (2, 4, 5, 6, 8) else reply())
+    gateway = serve(text([bad, good], check(", healthyThreshold: 2").replace("unhealthyThreshold: 1", "unhealthyThreshold: 3")))
+    changes = []
+
+    def stand():
+        states = [state(gateway, bad)]
+        if states != changes[-1:]:
+            changes.extend(states)
+        return len(checks(bad)) >= 11
+
+    wait_until(stand, "eleven checks")
+    # 2 alone and then 4, 5, 6 in a row; 7 alone, for 8 is bad, and then 9 and 10 in a row.
+    assert changes == ["available", "unhealthy", "available"]
+
+
+def state(gateway, upstream):
+    [rule, *_] = json.loads(gateway.request("/debug/backends", port=gateway.admin_port).body)
+    [found] = [
+        endpoint["state"]
+        for backend in rule["backends"]
+        for endpoint in backend["endpoints"]
+        if endpoint["address"] == f"127.0.0.1:{upstream.port}"
+    ]
+    return found
+
+
+def test_what_is_expected_is_the_rule_s_to_say(serve, upstreams):
+    endpoints = upstreams(2)
+    endpoints[0].script = says(lambda seen: reply(status="418 I'm a Teapot"))
+    gateway = serve(text(endpoints, check(", expectedStatuses: [200, 418]")))
+    wait_until(lambda: all(len(checks(endpoint)) >= 3 for endpoint in endpoints), "some checks")
+    assert healthy(gateway) == 2
+
+
+def test_what_a_check_looks_like(serve, upstreams):
+    [upstream] = upstreams(1)
+    upstream.script = lambda seen: [
+        b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\nset-cookie: a=1; Path=/\r\ncontent-length: 0\r\n\r\n"
+    ]
+    gateway = serve(text([upstream], check(", expectedStatuses: [302]").replace(PATH, "/live?deep=1")))
+    wait_until(lambda: len(upstream.seen) >= 3, "some checks")
+    assert {(seen.method, seen.target) for seen in upstream.seen} == {("GET", "/live?deep=1")}
+    assert {seen.header("host") for seen in upstream.seen} == {f"127.0.0.1:{upstream.port}"}
+    assert {seen.header("cookie") for seen in upstream.seen} == {None}
+    assert healthy(gateway) == 1
+    wait_until(lambda: upstream.open_connections == 0, "every check to close its connection")
+
+
+def test_a_new_document_keeps_what_is_known_and_disturbs_no_check(serve, upstreams):
+    endpoints = upstreams(2)
+    endpoints[0].script = says(sick)
+    gateway = serve(text(endpoints, check(interval="10s").replace("timeout: 100ms", "timeout: 10s")))
+    # A first check comes at a random moment of its interval; here it is there before.
+    tasks = dict(gateway.plane.gateway.health._tasks)
+    gateway.apply(text(endpoints, check(interval="10s").replace("timeout: 100ms", "timeout: 10s"), "timeouts: {connect: 1s}"))
+    assert gateway.plane.gateway.health._tasks == tasks
+    assert not any(task.done() for task in tasks.values())
+
+
+def test_who_is_not_well_stays_out_when_the_document_changes(serve, upstreams):
+    endpoints = upstreams(2)
+    endpoints[0].script = says(sick)
+    gateway = serve(text(endpoints, check()))
+    wait_for_healthy(gateway, 1)
+    gateway.apply(text(endpoints, check(), "timeouts: {connect: 1s}"))
+    assert healthy(gateway) == 1
+    assert share(gateway, endpoints) == [0, 20]
+
+
+def test_without_a_health_check_nobody_is_asked_any_more_and_all_take_requests(serve, upstreams):
+    endpoints = upstreams(2)
+    endpoints[0].script = says(sick)
+    gateway = serve(text(endpoints, check()))
+    wait_for_healthy(gateway, 1)
+    tasks = gateway.tasks()
+    gateway.apply(text(endpoints))
+    wait_until(lambda: gateway.tasks() == tasks - 2, "the checks to end")
+    asked = len(checks(endpoints[0]))
+    assert healthy(gateway) == 2
+    assert all(share(gateway, endpoints))
+    assert len(checks(endpoints[0])) == asked
+
+
+def test_an_endpoint_that_comes_is_checked_and_one_that_goes_is_not(serve, upstreams):
+    first, second = upstreams(2)
+    gateway = serve(text([first], check()))
+    wait_until(lambda: checks(first), "the first to be checked")
+    gateway.apply(text([second], check()))
+    wait_until(lambda: len(checks(second)) >= 3, "the second to be checked")
+    asked = len(checks(first))
+    wait_until(lambda: len(checks(second)) >= 6, "more checks of the second")
+    assert len(checks(first)) == asked
+
+
+@pytest.mark.case("U5")
+def test_when_nobody_is_well_all_of_the_first_priority_are_asked(serve, upstreams):
+    first, second, fallback = endpoints = upstreams(3)
+    for endpoint in endpoints:
+        endpoint.script = says(sick)
+    backends = f"""
+        backendRefs:
+        - {{url: "http://127.0.0.1:{first.port}"}}
+        - {{url: "http://127.0.0.1:{second.port}"}}
+        - {{url: "http://127.0.0.1:{fallback.port}", priority: 1}}
+        """
+    gateway = serve(route(rule(check(), "loadBalancer: {type: RoundRobin}", backends)))
+    wait_for_healthy(gateway, 0)
+    assert share(gateway, endpoints) == [10, 10, 0]
+    assert gateway.metric("panic_routing_total", route="default/demo") == 20
+    assert json.loads(gateway.request("/debug/backends", port=gateway.admin_port).body)[0]["panic"] is True
+    # The gateway itself is well, whatever is behind it: restarting it would help nobody.
+    assert gateway.request("/healthz", port=gateway.admin_port).status == 200
+    assert gateway.request("/readyz", port=gateway.admin_port).status == 200
+    # One is well again: no panic any more.
+    fallback.script = says(lambda seen: reply())
+    wait_for_healthy(gateway, 1)
+    assert share(gateway, endpoints) == [0, 0, 20]
+    assert gateway.metric("panic_routing_total") == 20
