@@ -1,0 +1,205 @@
+"""`retry`: after what a request is tried again, how often, where, and when not."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from contextlib import contextmanager
+
+import pytest
+
+from inferway_fakes.manifests import resources, route, rule, service, to
+from inferway_fakes.upstream import Close, Pause
+from inferway_fakes.upstream import answer as reply
+
+STATUSES = {
+    429: "429 Too Many Requests",
+    500: "500 Internal Server Error",
+    502: "502 Bad Gateway",
+    503: "503 Service Unavailable",
+    504: "504 Gateway Timeout",
+}
+# Nobody is left alone here: that is another feature.
+NO_EJECTION = "circuitBreaker: {maxEjectedPercent: 0}"
+IN_TIME = "timeouts: {backendRequest: 250ms, connect: 250ms}"
+
+
+def retry(attempts=2, **more):
+    """A retry without much of a wait."""
+    said = {"attempts": attempts, "backoff": "1ms", **more}
+    return "retry: {" + ", ".join(f"{name}: {value}" for name, value in said.items()) + "}"
+
+
+def first(upstream, bad, then=lambda seen: reply(b"well"), times=1):
+    """A script that is bad so many times."""
+    return lambda seen: bad(seen) if len(upstream.seen) <= times else then(seen)
+
+
+@contextmanager
+def nobody():
+    """A port on which nobody listens."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        yield reserved.getsockname()[1]
+
+
+def failing(status):
+    """A script that always answers so."""
+    return lambda seen: reply(b"no", STATUSES[status])
+
+
+# --- after what -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_after_a_code_that_is_named_it_is_tried_again(serve, upstream, status):
+    upstream.script = first(upstream, failing(status))
+    gateway = serve(route(rule(retry(codes=f"[{status}]"), to(upstream.port))))
+    answer = gateway.request("/a")
+    assert (answer.status, answer.body) == (200, b"well")
+    assert [seen.target for seen in upstream.seen] == ["/a", "/a"]
+    assert upstream.connections == 1  # that answer was complete: its connection is as good as before
+    assert gateway.metric("retries_total", route="default/demo", reason=str(status)) == 1
+    assert gateway.metric("http_requests_total") == gateway.metric("http_requests_total", code="200") == 1
+    assert gateway.standing() == (0, 0, 0)
+
+
+@pytest.mark.parametrize(("status", "codes"), [(500, "[503]"), (404, "[503]"), (503, "[]")])
+def test_after_any_other_code_it_is_not(serve, upstream, status, codes):
+    upstream.script = lambda seen: reply(b"as it is", STATUSES.get(status, "404 Not Found"), {"x-a": "1"})
+    gateway = serve(route(rule(retry(codes=codes), to(upstream.port))))
+    answer = gateway.request()
+    assert (answer.status, answer.body, answer.headers["x-a"]) == (status, b"as it is", "1")
+    assert len(upstream.seen) == 1
+    assert gateway.metric("retries_total") == 0
+
+
+CONDITIONS = {
+    "Reset": (lambda seen: [Close()], "upstream_closed", 502),
+    "Reset in the head": (lambda seen: [b"HTTP/1.1 200 OK\r\nconte", Close()], "upstream_closed", 502),
+    "Timeout": (lambda seen: [Pause(30)], "upstream_timeout", 504),
+}
+
+
+@pytest.mark.parametrize("what", CONDITIONS)
+def test_after_a_condition_that_is_named_it_is_tried_again(serve, upstream, what):
+    bad, code, _ = CONDITIONS[what]
+    upstream.script = first(upstream, bad)
+    gateway = serve(route(rule(IN_TIME, retry(conditions=f"[{what.split()[0]}]"), to(upstream.port))))
+    assert gateway.request().body == b"well"
+    assert len(upstream.seen) == 2
+    assert gateway.metric("retries_total", reason=code) == 1
+    assert gateway.metric("upstream_errors_total", reason=code) == 1
+
+
+@pytest.mark.parametrize("what", CONDITIONS)
+def test_after_any_other_condition_it_is_not(serve, upstream, what):
+    bad, code, status = CONDITIONS[what]
+    upstream.script = bad
+    named = {"Reset", "Timeout", "ConnectFailure"} - {what.split()[0]}
+    gateway = serve(route(rule(IN_TIME, retry(conditions=f"[{', '.join(sorted(named))}]"), to(upstream.port))))
+    answer = gateway.request()
+    assert (answer.status, answer.code) == (status, code)
+    assert len(upstream.seen) == 1
+
+
+def test_without_a_connection_another_endpoint_is_tried_whatever_the_method(serve, upstream):
+    with nobody() as port:
+        gateway = serve(route(rule(NO_EJECTION, retry(conditions="[ConnectFailure]", methods="[GET]"), to(port, upstream.port))))
+        for _ in range(20):
+            assert gateway.request("/", "POST", body=b"pay").status == 200
+    assert [seen.body for seen in upstream.seen] == [b"pay"] * 20
+    assert gateway.metric("retries_total", reason="connect_failed") > 0
+
+
+def test_connect_failure_has_to_be_named_too(serve, upstream):
+    with nobody() as port:
+        gateway = serve(route(rule(NO_EJECTION, retry(conditions="[Reset]"), to(port))))
+        assert gateway.request().code == "connect_failed"
+    assert gateway.metric("retries_total") == 0
+
+
+# --- for whom ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("how", [failing(503), lambda seen: [Close()]], ids=["503", "closes"])
+def test_only_methods_that_are_named_are_tried_again(serve, upstream, method, how):
+    upstream.script = how
+    gateway = serve(route(rule(retry(methods="[GET]"), to(upstream.port))))
+    assert gateway.request("/", method, body=b"pay").status in (502, 503)
+    assert len(upstream.seen) == 1
+    gateway.apply(route(rule(retry(methods=f"[{method}]"), to(upstream.port))))
+    assert gateway.request("/", method, body=b"pay").status in (502, 503)
+    assert len(upstream.seen) == 1 + 3
+
+
+# --- how often --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("attempts", [0, 1, 5])
+def test_as_often_as_said_and_then_the_last_answer_goes_to_the_client(serve, upstream, attempts):
+    upstream.script = lambda seen: reply(b"%d" % len(upstream.seen), STATUSES[503])
+    gateway = serve(route(rule(NO_EJECTION, retry(attempts), to(upstream.port))))
+    answer = gateway.request()
+    assert (answer.status, answer.body) == (503, b"%d" % (attempts + 1))
+    assert len(upstream.seen) == attempts + 1
+    assert gateway.metric("retries_total", reason="503") == attempts
+    assert gateway.standing() == (0, 0, 0)
+
+
+def test_the_time_of_the_whole_request_bounds_all_tries(serve, upstream):
+    upstream.script = lambda seen: [Pause(30)]
+    gateway = serve(
+        route(rule("timeouts: {request: 800ms, backendRequest: 250ms}", NO_EJECTION, retry(5), to(upstream.port)))
+    )
+    started = gateway.loop.time()
+    assert gateway.request().code == "upstream_timeout"
+    assert 0.5 <= gateway.loop.time() - started < 1.5
+    assert 2 <= len(upstream.seen) <= 4  # of six
+
+
+# --- where ------------------------------------------------------------------------------------------------------------------
+
+
+def test_another_endpoint_is_preferred(serve, upstreams):
+    bad, good = upstreams(2)
+    bad.script = failing(503)
+    by_name = route(rule(NO_EJECTION, retry(1), "backendRefs: [{name: model, port: 80}]"))
+    gateway = serve(resources(by_name, service("model", bad.port, good.port)))
+    assert [gateway.request().status for _ in range(30)] == [200] * 30
+    assert len(good.seen) == 30
+    assert gateway.metric("retries_total", reason="503") == len(bad.seen) > 0
+
+
+def test_a_fallback_is_one(serve, upstreams):
+    bad, fallback = upstreams(2)
+    bad.script = failing(503)
+    backends = f"""
+        backendRefs:
+        - {{url: "http://127.0.0.1:{bad.port}"}}
+        - {{url: "http://127.0.0.1:{fallback.port}", priority: 1}}
+        """
+    gateway = serve(route(rule(NO_EJECTION, retry(1), backends)))
+    assert [gateway.request().status for _ in range(5)] == [200] * 5
+    assert (len(bad.seen), len(fallback.seen)) == (5, 5)
+
+
+# --- when not ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("framing", [b"content-length: 10\r\n\r\nhalf", b"transfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n"])
+def test_not_once_a_byte_of_an_answer_has_gone_to_the_client(serve, upstream, framing):
+    upstream.script = lambda seen: [b"HTTP/1.1 200 OK\r\n" + framing, Pause(0.05), Close()]
+    gateway = serve(route(rule(retry(), to(upstream.port))))
+    with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
+        gateway.request()
+    assert len(upstream.seen) == 1
+    assert gateway.metric("retries_total") == 0
+
+
+def test_not_after_an_answer_without_a_reading(serve, upstream):
+    upstream.script = lambda seen: [b"garbage\r\n\r\n"]
+    gateway = serve(route(rule(retry(), to(upstream.port))))
+    assert gateway.request().code == "bad_response"
+    assert len(upstream.seen) == 1

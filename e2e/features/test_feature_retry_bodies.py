@@ -1,0 +1,111 @@
+"""`retry`: a body up to 64 KiB is kept for further tries and sent again byte for byte; a longer one has one try."""
+
+from __future__ import annotations
+
+import random
+import socket
+
+import pytest
+
+from inferway_fakes.manifests import resources, route, rule, service, to
+from inferway_fakes.upstream import Close
+from inferway_fakes.upstream import answer as reply
+from inferway_fakes.waiting import DEADLINE, wait_until
+
+KEPT = 64 << 10
+RETRY = "retry: {attempts: 2, backoff: 1ms, methods: [POST]}"
+NO_EJECTION = "circuitBreaker: {maxEjectedPercent: 0}"
+BAD = {
+    "is busy": lambda seen: reply(b"no", "503 Service Unavailable"),
+    "closes": lambda seen: [Close()],
+}
+
+
+def body(size):
+    """Bytes that repeat nowhere."""
+    return random.Random(size).randbytes(size)
+
+
+def declared(content):
+    """A request that says how long its body is."""
+    return b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(content), content)
+
+
+def chunked(content, size=1000):
+    """A request with its body in chunks."""
+    pieces = [content[at : at + size] for at in range(0, len(content), size)]
+    return b"".join(
+        [
+            b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n",
+            *(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces),
+            b"0\r\n\r\n",
+        ]
+    )
+
+
+def failing_once(upstream, bad):
+    """Bad at the first request, and at no other."""
+    return lambda seen: bad(seen) if len(upstream.seen) == 1 else reply(b"well")
+
+
+@pytest.mark.parametrize("framed", [declared, chunked])
+@pytest.mark.parametrize("size", [0, 1, 5000, KEPT])
+@pytest.mark.parametrize("what", BAD)
+def test_a_body_up_to_64_kib_is_sent_again_byte_for_byte(serve, upstream, framed, size, what):
+    upstream.script = failing_once(upstream, BAD[what])
+    gateway = serve(route(rule(NO_EJECTION, RETRY, to(upstream.port))))
+    received = gateway.raw(framed(body(size)), half_close=False)
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert received.endswith(b"well")
+    assert [seen.body for seen in upstream.seen] == [body(size)] * 2
+    # As it was framed: not once so, and once the other way.
+    assert len({seen.header("transfer-encoding") for seen in upstream.seen}) == 1
+
+
+@pytest.mark.parametrize("framed", [declared, chunked])
+@pytest.mark.parametrize("what", BAD)
+def test_a_longer_body_has_one_try(serve, upstream, framed, what):
+    upstream.script = BAD[what]
+    gateway = serve(route(rule(NO_EJECTION, RETRY, to(upstream.port))))
+    received = gateway.raw(framed(body(KEPT + 1)), half_close=False)
+    assert received.startswith((b"HTTP/1.1 502 ", b"HTTP/1.1 503 "))
+    assert [seen.body for seen in upstream.seen] == [body(KEPT + 1)]
+    assert gateway.metric("retries_total") == 0
+
+
+def test_every_endpoint_is_sent_all_of_it(serve, upstreams):
+    endpoints = upstreams(3)
+    for endpoint in endpoints:
+        endpoint.script = BAD["is busy"]
+    by_name = route(rule(NO_EJECTION, RETRY, "backendRefs: [{name: model, port: 80}]"))
+    gateway = serve(resources(by_name, service("model", *(endpoint.port for endpoint in endpoints))))
+    assert gateway.raw(declared(body(9000)), half_close=False).startswith(b"HTTP/1.1 503 ")
+    assert [[seen.body for seen in endpoint.seen] for endpoint in endpoints] == [[body(9000)]] * 3
+
+
+def test_what_is_not_yet_sent_of_a_body_follows_in_the_further_try(serve, upstreams):
+    """The first endpoint answers before it has the body, as those do that are busy."""
+    [good] = upstreams(1)
+    hasty = socket.create_server(("127.0.0.1", 0))
+    backends = f"""
+        backendRefs:
+        - {{url: "http://127.0.0.1:{hasty.getsockname()[1]}"}}
+        - {{url: "http://127.0.0.1:{good.port}", priority: 1}}
+        """
+    gateway = serve(route(rule(NO_EJECTION, RETRY, backends)))
+    with hasty, socket.create_connection(("127.0.0.1", gateway.port), DEADLINE) as client:
+        content = body(3000)
+        sent = declared(content)
+        client.sendall(sent[:-2000])
+        first, _ = hasty.accept()
+        with first:
+            assert first.recv(65536).startswith(b"POST ")
+            first.sendall(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n")
+            wait_until(lambda: gateway.standing()[2] == 1, "the further try")
+            wait_until(lambda: good.open_connections == 1, "its connection")
+            client.sendall(sent[-2000:])
+            received = b""
+            while piece := client.recv(65536):
+                received += piece
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert [seen.body for seen in good.seen] == [content]

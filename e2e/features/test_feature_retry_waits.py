@@ -1,0 +1,154 @@
+"""`retry`: how long it waits, what the upstream may ask for, what many failures at once may cost, and who leaves meanwhile."""
+
+from __future__ import annotations
+
+import socket
+from time import monotonic
+
+import pytest
+
+from inferway_fakes.crowd import begun
+from inferway_fakes.holding import Gate
+from inferway_fakes.manifests import route, rule, to
+from inferway_fakes.upstream import Pause
+from inferway_fakes.upstream import answer as reply
+from inferway_fakes.waiting import DEADLINE, wait_until
+
+NO_EJECTION = "circuitBreaker: {maxEjectedPercent: 0}"
+BUSY = "503 Service Unavailable"
+GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+@pytest.fixture
+def longest(monkeypatch):
+    """Full jitter at its longest: the whole back-off."""
+    monkeypatch.setattr("inferway_dataplane.engine.tries.random", lambda: 0.999)
+
+
+def noting(times, headers=None):
+    """A script that is always busy, and notes when it was asked."""
+
+    def script(seen):
+        times.append(monotonic())
+        return reply(b"no", BUSY, headers)
+
+    return script
+
+
+def test_the_wait_doubles_up_to_its_bound(serve, upstream, longest):
+    times = []
+    upstream.script = noting(times)
+    gateway = serve(route(rule(NO_EJECTION, "retry: {attempts: 4, backoff: 100ms, maxBackoff: 300ms}", to(upstream.port))))
+    assert gateway.request().status == 503
+    waits = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    for wait, wanted in zip(waits, [0.1, 0.2, 0.3, 0.3], strict=True):
+        assert wanted * 0.99 <= wait < wanted + 0.1
+
+
+def test_without_jitter_s_draw_there_is_no_wait(serve, upstream, monkeypatch):
+    monkeypatch.setattr("inferway_dataplane.engine.tries.random", lambda: 0.0)
+    times = []
+    upstream.script = noting(times)
+    gateway = serve(route(rule(NO_EJECTION, "retry: {attempts: 5, backoff: 1s}", to(upstream.port))))
+    assert gateway.request().status == 503
+    assert times[-1] - times[0] < 0.5
+
+
+def test_the_upstream_s_wish_is_the_least(serve, upstream):
+    times = []
+    upstream.script = noting(times, {"retry-after": "1"})
+    gateway = serve(route(rule("retry: {attempts: 1, backoff: 1ms, maxBackoff: 1s}", to(upstream.port))))
+    assert gateway.request().status == 503
+    assert 1.0 <= times[1] - times[0] < 1.3
+
+
+@pytest.mark.parametrize("wish", ["2", "99999999999", "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_wish_for_more_goes_to_the_client_with_its_answer(serve, upstream, wish):
+    times = []
+    upstream.script = noting(times, {"retry-after": wish})
+    gateway = serve(route(rule("retry: {attempts: 3, backoff: 1ms, maxBackoff: 1s}", to(upstream.port))))
+    answer = gateway.request()
+    assert (answer.status, answer.body, answer.headers["retry-after"]) == (503, b"no", wish)
+    assert len(times) == 1
+
+
+def test_a_wait_beyond_the_time_of_the_request_is_not_begun(serve, upstream, longest):
+    times = []
+    upstream.script = noting(times)
+    gateway = serve(
+        route(rule("timeouts: {request: 500ms}", "retry: {attempts: 1, backoff: 1s, maxBackoff: 1s}", to(upstream.port)))
+    )
+    started = monotonic()
+    assert gateway.request().status == 503
+    assert monotonic() - started < 0.4
+    assert len(times) == 1
+
+
+# --- the budget -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("clients", "percent", "further"), [(5, 20, 3), (30, 20, 6), (30, 0, 3), (10, 100, 10)]
+)
+def test_further_tries_at_once_are_a_share_of_the_requests_but_three_always_may(
+    serve, upstream, clients, percent, further
+):
+    """All fail at the same moment; who has a further try is held in it."""
+    together, end = Gate(), Gate()
+    busy = lambda seen: reply(b"no", BUSY)  # noqa: E731
+    upstream.script = lambda seen: (together if len(upstream.seen) <= clients else end).before(busy(seen))
+    retry = f"retry: {{attempts: 1, backoff: 1ms, budgetPercent: {percent}}}"
+    gateway = serve(route(rule(NO_EJECTION, retry, to(upstream.port))))
+    with begun(clients, gateway.request) as calls:
+        wait_until(lambda: len(upstream.seen) == clients, "all requests to be there")
+        together.open()
+        wait_until(lambda: sum(call.done() for call in calls) == clients - further, "those without a further try")
+        wait_until(lambda: len(upstream.seen) == clients + further, "the further tries")
+        assert gateway.standing() == (further, 0, further)
+        end.open()
+    assert [call.result().status for call in calls] == [503] * clients
+    assert len(upstream.seen) == clients + further
+    assert gateway.metric("retries_total", reason="503") == further
+    assert gateway.metric("retries_total", reason="budget_exhausted") == clients - further
+    assert gateway.standing() == (0, 0, 0)
+
+
+def test_many_failures_multiply_no_load(serve, upstream):
+    """Every request of many fails, each would like five more tries: what the upstream sees stays in bounds."""
+    upstream.script = lambda seen: [Pause(0.1), *reply(b"no", BUSY)]
+    retry = "retry: {attempts: 5, backoff: 1ms, maxBackoff: 1ms}"
+    gateway = serve(route(rule(NO_EJECTION, retry, to(upstream.port))))
+    clients, each = 40, 5
+
+    def load():
+        return [gateway.request().status for _ in range(each)]
+
+    with begun(clients, load) as calls:
+        pass
+    assert [call.result() for call in calls] == [[503] * each] * clients
+    # At most a fifth of what is in flight is a further try, so there is at most one for four others; but for the end, when
+    # few are in flight and three may be tried again five times. Without the budget there were 1,200.
+    firsts = clients * each
+    assert firsts < len(upstream.seen) <= firsts * 1.25 + 3 * 5
+    assert gateway.metric("retries_total", reason="503") == len(upstream.seen) - firsts
+    assert gateway.metric("retries_total", reason="budget_exhausted") > 0
+
+
+# --- who leaves ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
+def test_a_client_that_leaves_ends_the_wait(serve, upstream, longest, reset):
+    upstream.script = noting([])
+    gateway = serve(route(rule("retry: {attempts: 5, backoff: 9s, maxBackoff: 9s}", to(upstream.port))))
+    gateway.request("/healthy", port=gateway.admin_port)
+    tasks = gateway.tasks()
+    with socket.create_connection(("127.0.0.1", gateway.port), DEADLINE) as client:
+        client.sendall(GET)
+        wait_until(lambda: gateway.standing() == (1, 0, 1), "the wait to begin")
+        if reset:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    wait_until(lambda: gateway.standing() == (0, 0, 0), "the wait to end", 1.0)
+    wait_until(lambda: gateway.tasks() <= tasks, "no task to be left", 1.0)
+    assert len(upstream.seen) == 1
+    assert gateway.metric("requests_in_flight") == 0
