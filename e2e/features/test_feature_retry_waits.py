@@ -59,7 +59,7 @@ def test_the_upstream_s_wish_is_the_least(serve, upstream):
     upstream.script = noting(times, {"retry-after": "1"})
     gateway = serve(route(rule("retry: {attempts: 1, backoff: 1ms, maxBackoff: 1s}", to(upstream.port))))
     assert gateway.request().status == 503
-    assert 1.0 <= times[1] - times[0] < 1.3
+    assert 0.99 <= times[1] - times[0] < 1.3  # the loop's clock has milliseconds
 
 
 @pytest.mark.parametrize("wish", ["2", "99999999999", "Fri, 31 Dec 9999 23:59:59 GMT"])
@@ -118,18 +118,20 @@ def test_many_failures_multiply_no_load(serve, upstream):
     upstream.script = lambda seen: [Pause(0.1), *reply(b"no", BUSY)]
     retry = "retry: {attempts: 5, backoff: 1ms, maxBackoff: 1ms}"
     gateway = serve(route(rule(NO_EJECTION, retry, to(upstream.port))))
-    clients, each = 40, 5
+    clients = 40
+    statuses = []
 
     def load():
-        return [gateway.request().status for _ in range(each)]
+        while len(statuses) < 200:
+            statuses.append(gateway.request().status)
 
-    with begun(clients, load) as calls:
+    with begun(clients, load):
         pass
-    assert [call.result() for call in calls] == [[503] * each] * clients
-    # At most a fifth of what is in flight is a further try, so there is at most one for four others; but for the end, when
-    # few are in flight and three may be tried again five times. Without the budget there were 1,200.
-    firsts = clients * each
-    assert firsts < len(upstream.seen) <= firsts * 1.25 + 3 * 5
+    assert set(statuses) == {503}
+    # At most a fifth of what is in flight is a further try, so there is at most one for four others; and at the end, when
+    # few are in flight, those that have begun may be tried five times. Without the budget there were 1,200.
+    firsts = len(statuses)
+    assert firsts < len(upstream.seen) <= firsts * 1.25 + clients * 0.2 * 5
     assert gateway.metric("retries_total", reason="503") == len(upstream.seen) - firsts
     assert gateway.metric("retries_total", reason="budget_exhausted") > 0
 

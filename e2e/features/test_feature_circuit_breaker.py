@@ -1,0 +1,106 @@
+"""`circuitBreaker`: how much a rule may ask of its upstreams at once. What is over it is refused at once, not queued."""
+
+from __future__ import annotations
+
+import socket
+from time import monotonic
+
+import pytest
+
+from inferway_fakes.crowd import begun
+from inferway_fakes.holding import Gate
+from inferway_fakes.manifests import resources, route, rule, says, to
+from inferway_fakes.upstream import Pause
+from inferway_fakes.upstream import answer as reply
+from inferway_fakes.waiting import DEADLINE, wait_until
+
+TWO = "circuitBreaker: {maxRequests: 2}"
+HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def circuit(gateway, name="rule-0"):
+    """The gauge."""
+    return gateway.metric("circuit_open", route="default/demo", rule=name)
+
+
+def test_what_is_over_it_is_503_at_once(serve, upstream):
+    gate = Gate()
+    upstream.script = gate.script()
+    gateway = serve(route(rule(TWO, to(upstream.port))))
+    assert circuit(gateway) == 0
+    with begun(2, gateway.request) as calls:
+        wait_until(lambda: len(upstream.seen) == 2, "two requests in flight")
+        assert circuit(gateway) == 1
+        started = monotonic()
+        answer = gateway.request()
+        assert monotonic() - started < 0.2
+        assert (answer.status, answer.code) == (503, "overload")
+        assert int(answer.headers["retry-after"]) >= 1
+        assert answer.headers["cache-control"] == "no-store"
+        gate.open()
+    assert [call.result().status for call in calls] == [200, 200]
+    assert circuit(gateway) == 0
+    assert gateway.request().status == 200
+    assert gateway.metric("upstream_errors_total", route="default/demo", reason="overload") == 1
+    assert len(upstream.seen) == 3
+
+
+def test_a_stream_counts_until_its_end(serve, upstream):
+    upstream.script = lambda seen: [HEAD, b"2\r\nhi\r\n", Pause(30)]
+    gateway = serve(route(rule("circuitBreaker: {maxRequests: 1}", to(upstream.port))))
+    with socket.create_connection(("127.0.0.1", gateway.port), DEADLINE) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 200 ")
+        assert gateway.request().code == "overload"
+    upstream.script = lambda seen: reply()
+    wait_until(lambda: gateway.request().status == 200, "the place to be free", 1.0)
+    assert gateway.standing() == (0, 0, 0)
+
+
+def test_a_stored_answer_needs_no_place(serve, upstream):
+    gate = Gate()
+    upstream.script = lambda seen: reply(headers={"cache-control": "max-age=60"}) if seen.target == "/a" else gate.before(reply())
+    gateway = serve(route(rule("circuitBreaker: {maxRequests: 1}", "cache: {}", to(upstream.port))))
+    assert gateway.request("/a").status == 200
+    with begun(1, lambda: gateway.request("/held")):
+        wait_until(lambda: len(upstream.seen) == 2, "the only place to be taken")
+        assert gateway.request("/a").status == 200
+        assert gateway.request("/b").status == 503
+        gate.open()
+
+
+def test_each_rule_has_its_own(serve, upstream):
+    gate = Gate()
+    upstream.script = lambda seen: gate.before(reply()) if seen.target == "/a" else reply()
+    gateway = serve(
+        route(
+            rule("name: a", "matches: [{path: {value: /a}}]", "circuitBreaker: {maxRequests: 1}", to(upstream.port)),
+            rule("name: b", "circuitBreaker: {maxRequests: 1}", to(upstream.port)),
+        )
+    )
+    with begun(1, lambda: gateway.request("/a")):
+        wait_until(lambda: upstream.seen, "the place of one rule to be taken")
+        assert (circuit(gateway, "a"), circuit(gateway, "b")) == (1, 0)
+        assert gateway.request("/b").status == 200
+        gate.open()
+
+
+def test_a_lower_cap_holds_for_what_is_in_flight_already(serve, upstream):
+    gate = Gate()
+    upstream.script = gate.script()
+    gateway = serve(route(rule("circuitBreaker: {maxRequests: 9}", to(upstream.port))))
+    with begun(3, gateway.request) as calls:
+        wait_until(lambda: len(upstream.seen) == 3, "three requests in flight")
+        gateway.apply(route(rule(TWO, to(upstream.port))))
+        assert gateway.standing() == (3, 0, 0)
+        assert gateway.request().status == 503
+        gate.open()
+    assert [call.result().status for call in calls] == [200] * 3
+    assert gateway.request().status == 200
+
+
+@pytest.mark.parametrize("text", [says("ok")])
+def test_what_the_gateway_answers_itself_counts_for_nothing(serve, text):
+    gateway = serve(resources(route(rule("circuitBreaker: {maxRequests: 1}", text))))
+    assert [gateway.request().status for _ in range(3)] == [200] * 3
+    assert gateway.standing() == (0, 0, 0)

@@ -1,0 +1,200 @@
+"""`loadBalancer`: which of the endpoints that are available takes a request."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from inferway_fakes.crowd import begun
+from inferway_fakes.holding import Gate
+from inferway_fakes.manifests import resources, route, rule, service
+from inferway_fakes.upstream import Pause
+from inferway_fakes.upstream import answer as reply
+from inferway_fakes.waiting import wait_until
+
+
+def text(said, endpoints):
+    """A route to a Service of these endpoints, balanced so."""
+    by_name = route(rule(f"loadBalancer: {said}", "backendRefs: [{name: model, port: 80}]"))
+    return resources(by_name, service("model", *(endpoint.port for endpoint in endpoints)))
+
+
+@pytest.fixture
+def three(upstreams):
+    """Endpoints that say who they are."""
+    endpoints = upstreams(3)
+    for number, endpoint in enumerate(endpoints):
+        endpoint.script = lambda seen, name=b"%d" % number: reply(name)
+    return endpoints
+
+
+def who(gateway, **headers):
+    """The endpoint that answers."""
+    answer = gateway.request(**headers)
+    assert answer.status == 200
+    return answer.body
+
+
+# --- RoundRobin -------------------------------------------------------------------------------------------------------------
+
+
+def test_round_robin_takes_turns(serve, three):
+    gateway = serve(text("{type: RoundRobin}", three))
+    order = [who(gateway) for _ in range(12)]
+    assert set(order[:3]) == {b"0", b"1", b"2"}
+    assert order == order[:3] * 4
+
+
+def test_round_robin_goes_on_where_it_was_when_one_is_busy(serve, three):
+    gateway = serve(text("{type: RoundRobin}", three))
+    gate = Gate()
+    three[0].script = gate.script()
+    with begun(3, gateway.request):  # one of them is held
+        wait_until(lambda: three[0].seen, "a request to be held")
+        gate.open()
+    assert [len(endpoint.seen) for endpoint in three] == [1, 1, 1]
+
+
+# --- LeastRequest -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("said", ["{type: LeastRequest}", "{}"], ids=["said", "by default"])
+def test_least_request_avoids_who_is_busy(serve, three, said):
+    busy, idle = three[:2]
+    gateway = serve(text(said, [busy, idle]))
+    gate = Gate()
+    busy.script = gate.script()
+    with begun(1, lambda: [gateway.request() for _ in range(10)]):
+        wait_until(lambda: busy.seen, "one request to be held")
+        before = len(idle.seen)
+        assert [who(gateway) for _ in range(30)] == [b"1"] * 30
+        assert len(idle.seen) - before == 30
+        assert len(busy.seen) == 1
+        gate.open()
+
+
+def test_least_request_shares_out_what_is_there_at_once(serve, three):
+    gateway = serve(text("{type: LeastRequest}", three))
+    gate = Gate()
+    for endpoint in three:
+        endpoint.script = gate.script()
+    with begun(30, gateway.request):
+        wait_until(lambda: sum(len(endpoint.seen) for endpoint in three) == 30, "all to be held")
+        assert all(7 <= len(endpoint.seen) <= 13 for endpoint in three)
+        gate.open()
+
+
+# --- PeakEWMA ---------------------------------------------------------------------------------------------------------------
+
+
+def test_peak_ewma_avoids_who_is_slow(serve, three):
+    slow, fast = three[:2]
+    gateway = serve(text("{type: PeakEWMA}", [slow, fast]))
+    slow.script = lambda seen: [Pause(0.3), *reply(b"0")]
+    wait_until(lambda: who(gateway) == b"0", "the slow one to be met")
+    met = len(slow.seen)
+    answers = Counter(who(gateway) for _ in range(50))
+    assert answers[b"1"] == 50
+    assert len(slow.seen) == met
+
+
+def test_peak_ewma_prefers_a_busy_fast_one_to_an_idle_slow_one(serve, three):
+    slow, fast = three[:2]
+    gateway = serve(text("{type: PeakEWMA}", [slow, fast]))
+    slow.script = lambda seen: [Pause(0.3), *reply(b"0")]
+    wait_until(lambda: who(gateway) == b"0", "the slow one to be met")
+    wait_until(lambda: who(gateway) == b"1", "the fast one to be met")
+    gate = Gate()
+    fast.script = lambda seen: gate.before(reply()) if seen.target == "/held" else reply(b"1")
+    with begun(1, lambda: gateway.request("/held")):
+        wait_until(lambda: fast.seen[-1].target == "/held", "one request to be held")
+        assert [who(gateway) for _ in range(10)] == [b"1"] * 10
+        gate.open()
+
+
+# --- ConsistentHash -----------------------------------------------------------------------------------------------------------
+
+
+KEYS = [f"session-{number}" for number in range(60)]
+
+
+def owners(gateway):
+    """Of every key, who answers it."""
+    return {key: who(gateway, x_session=key) for key in KEYS}
+
+
+def test_consistent_hash_keeps_a_header_s_value_where_it_is(serve, three):
+    gateway = serve(text("{type: ConsistentHash, hashOn: {header: X-Session}}", three))
+    first = owners(gateway)
+    assert owners(gateway) == first
+    assert min(Counter(first.values()).values()) >= 8  # of 20
+    assert len(Counter(first.values())) == 3
+    # A request without the header goes anywhere.
+    assert len({who(gateway) for _ in range(60)}) == 3
+
+
+def test_consistent_hash_moves_the_keys_of_who_goes_and_no_others(serve, three):
+    said = "{type: ConsistentHash, hashOn: {header: X-Session}}"
+    gateway = serve(text(said, three))
+    before = owners(gateway)
+    gateway.apply(text(said, three[:2]))
+    after = owners(gateway)
+    assert {key for key in KEYS if before[key] != after[key]} == {key for key in KEYS if before[key] == b"2"}
+    assert set(after.values()) == {b"0", b"1"}
+    gateway.apply(text(said, three))
+    assert owners(gateway) == before
+
+
+def test_consistent_hash_is_the_same_in_every_pod(serve, three):
+    said = "{type: ConsistentHash, hashOn: {header: X-Session}}"
+    assert owners(serve(text(said, three))) == owners(serve(text(said, three)))
+
+
+def test_consistent_hash_by_the_client_s_address(serve, three):
+    gateway = serve(text("{type: ConsistentHash, hashOn: {clientIP: true}}", three), trusted_proxies="127.0.0.0/8")
+    clients = [f"203.0.113.{number}" for number in range(40)]
+    first = {client: who(gateway, x_forwarded_for=client) for client in clients}
+    assert {client: who(gateway, x_forwarded_for=client) for client in clients} == first
+    assert len(set(first.values())) == 3
+    # What an untrusted part of the chain says changes nothing.
+    assert {who(gateway, x_forwarded_for=f"{number}.0.0.1, 203.0.113.7") for number in range(20)} == {
+        first["203.0.113.7"]
+    }
+
+
+def test_consistent_hash_lets_one_key_sink_nobody(serve, three):
+    gateway = serve(text("{type: ConsistentHash, hashOn: {header: X-Session}}", three))
+    gate = Gate()
+    for endpoint in three:
+        endpoint.script = gate.script()
+    with begun(24, lambda: gateway.request(x_session="hot")):
+        wait_until(lambda: sum(len(endpoint.seen) for endpoint in three) == 24, "all to be held")
+        assert max(len(endpoint.seen) for endpoint in three) <= 11  # 1.25 times 8, and the one that comes
+        gate.open()
+
+
+# --- slow start ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["LeastRequest", "RoundRobin", "PeakEWMA"])
+def test_slow_start_gives_a_new_endpoint_little_at_first(serve, three, kind):
+    old, new = three[:2]
+    said = f"{{type: {kind}, slowStart: 1h}}"
+    gateway = serve(text(said, [old]))
+    gateway.apply(text(said, [old, new]))
+    # The old one is as new as the gateway here, for its first document is: both grow alike.
+    gateway.plane.gateway.live.rules[0].group.members[0].added_at -= 7200
+    by_name = {member.name: member for member in gateway.plane.gateway.live.rules[0].group.members}
+    by_name[f"127.0.0.1:{old.port}"].added_at -= 7200
+    by_name[f"127.0.0.1:{new.port}"].added_at = gateway.loop.time()
+    answers = Counter(who(gateway) for _ in range(200))
+    # A tenth of the weight: about 18 of 200.
+    assert 3 <= answers[b"1"] <= 45
+
+
+def test_without_slow_start_it_has_all_of_its_share(serve, three):
+    gateway = serve(text("{type: RoundRobin}", three[:1]))
+    gateway.apply(text("{type: RoundRobin}", three[:2]))
+    answers = Counter(who(gateway) for _ in range(40))
+    assert abs(answers[b"1"] - 20) <= 1
