@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -65,6 +66,8 @@ class Upstream:
     connections: int = 0
     open_connections: int = 0
     port: int = 0
+    tls: ssl.SSLContext | None = None
+    """Of a server; None = plain text."""
 
     def __enter__(self) -> Upstream:
         ready = threading.Event()
@@ -89,7 +92,7 @@ class Upstream:
     async def _serve(self, ready: threading.Event) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: weakref.WeakSet[asyncio.StreamWriter] = weakref.WeakSet()
-        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self.tls)
         self.port = server.sockets[0].getsockname()[1]
         ready.set()
         await self._stop.wait()

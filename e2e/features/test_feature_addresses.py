@@ -1,0 +1,121 @@
+"""X1 for `url` backends: the address that is really connected to is checked, whatever name led there, every time."""
+
+from __future__ import annotations
+
+import pytest
+
+from inferway_contract.document import ConfigDocument
+from inferway_dataplane.engine.gateway import Gateway
+from inferway_fakes.manifests import route, rule, to
+from inferway_fakes.names import resolving
+from inferway_fakes.waiting import wait_until
+
+METADATA = ["169.254.169.254", "169.254.0.1", "fe80::1", "::ffff:169.254.169.254", "0.0.0.0", "::", "224.0.0.1"]  # noqa: S104
+LOOPBACK = ["127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1"]
+
+
+@pytest.fixture
+def names():
+    """Names resolve as the test says."""
+    with resolving() as found:
+        yield found
+
+
+@pytest.fixture
+def in_cluster(monkeypatch):
+    """The address policy of a cluster: the compiler's choice is another one in a directory."""
+    accept = Gateway.accept
+
+    def accepted(gateway, config: ConfigDocument, endpoints):
+        accept(gateway, config.model_copy(update={"address_policy": "Cluster"}), endpoints)
+
+    monkeypatch.setattr(Gateway, "accept", accepted)
+
+
+def by_name(port, *parts):
+    """A route to a name."""
+    return route(rule("timeouts: {connect: 500ms}", *parts, f'backendRefs: [{{url: "http://models.test:{port}"}}]'))
+
+
+def refused(gateway):
+    """The next request is refused for its address, and tells nothing of it."""
+    answer = gateway.request()
+    assert (answer.status, answer.code) == (502, "address_refused")
+    assert b"169" not in answer.body.split(b"requestId")[0]
+    assert b"127" not in answer.body.split(b"requestId")[0]
+    assert gateway.metric("upstream_errors_total", reason="address_refused") == 1
+
+
+@pytest.mark.case("X1")
+@pytest.mark.parametrize("address", METADATA)
+def test_a_name_for_an_address_that_is_always_refused(serve, names, address):
+    names.say("models.test", address)
+    refused(serve(by_name(80)))
+
+
+@pytest.mark.case("X1")
+@pytest.mark.parametrize("address", METADATA)
+def test_such_an_address_itself(serve, address):
+    host = f"[{address}]" if ":" in address else address
+    try:
+        gateway = serve(route(rule(f'backendRefs: [{{url: "http://{host}:80"}}]')))
+    except BaseException as error:  # noqa: BLE001 - what the start says is what is looked at
+        assert "refused" in str(error) or "address" in str(error)  # noqa: PT017
+        return
+    answer = gateway.request()
+    assert answer.status in (500, 502)
+    assert answer.code in ("address_refused", "backend_not_found", "invalid_rule")
+
+
+@pytest.mark.case("X1")
+@pytest.mark.parametrize("address", LOOPBACK)
+@pytest.mark.usefixtures("in_cluster")
+def test_a_name_for_this_machine_in_a_cluster(serve, names, upstream, address):
+    names.say("models.test", address)
+    refused(serve(by_name(upstream.port)))
+    assert not upstream.connections
+
+
+@pytest.mark.case("X1")
+@pytest.mark.usefixtures("in_cluster")
+def test_this_machine_s_address_in_a_cluster(serve, upstream):
+    refused(serve(route(rule(to(upstream.port)))))
+    assert not upstream.connections
+
+
+def test_standalone_this_machine_is_allowed(serve, names, upstream):
+    names.say("models.test", "127.0.0.1")
+    assert serve(by_name(upstream.port)).request().status == 200
+
+
+@pytest.mark.case("X1")
+def test_of_several_addresses_only_those_that_are_allowed_are_tried(serve, names, upstream):
+    names.say("models.test", "169.254.169.254", "127.0.0.1")
+    assert serve(by_name(upstream.port)).request().status == 200
+
+
+@pytest.mark.case("X1")
+def test_a_name_that_changes_is_checked_each_time_and_asked_once_a_connection(serve, names, upstream):
+    """DNS rebinding: what was looked at first would say nothing of what is connected to."""
+    names.say_in_turn("models.test", "127.0.0.1", "169.254.169.254", "127.0.0.1")
+    upstream.script = lambda seen: [b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"]
+    gateway = serve(by_name(upstream.port))
+    assert gateway.request().status == 200
+    refused(gateway)
+    assert gateway.request().status == 200
+    assert names.asked == ["models.test"] * 3
+    assert upstream.connections == 2
+
+
+@pytest.mark.case("X1")
+def test_a_health_check_is_no_way_around_it(serve, names):
+    names.say("models.test", "169.254.169.254")
+    check = "healthCheck: {path: /latest/meta-data, interval: 100ms, timeout: 100ms, unhealthyThreshold: 1}"
+    gateway = serve(by_name(80, check))
+    wait_until(lambda: gateway.metric("backend_healthy") == 0, "the check to be refused")
+
+
+def test_an_address_that_swallows_packets_leaves_time_for_the_next_one(serve, names, upstream):
+    names.say("models.test", "192.0.2.1", "127.0.0.1")  # TEST-NET-1: nobody, wherever this runs
+    gateway = serve(by_name(upstream.port))
+    assert gateway.request().status == 200

@@ -1,0 +1,154 @@
+"""TLS towards upstreams: the certificate is verified, for the name that the URL says, whatever address that has."""
+
+from __future__ import annotations
+
+import datetime
+import ssl
+
+import pytest
+import trustme
+
+from inferway_fakes.manifests import route, rule
+from inferway_fakes.names import resolving
+from inferway_fakes.upstream import Upstream
+from inferway_fakes.waiting import wait_until
+
+NAME = "models.test"
+NOW = datetime.datetime.now(tz=datetime.timezone.utc)  # noqa: UP017 - as trustme has it
+
+
+@pytest.fixture(scope="module")
+def authority():
+    """The one that the gateway is told of."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def upstream_ca(authority, tmp_path):
+    """Its file."""
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def names():
+    """Names resolve to this machine."""
+    with resolving() as found:
+        found.say(NAME, "127.0.0.1")
+        yield found
+
+
+class Server(Upstream):
+    """An upstream that speaks TLS, and keeps what it was told in handshakes."""
+
+    def __init__(self, certificate, versions=(ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version, context.maximum_version = versions
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        certificate.configure_cert(context)
+        context.sni_callback = self._note
+        super().__init__(tls=context)
+        self.asked_for = []
+        self.spoken = []
+
+    def _note(self, connection, name, context):
+        self.asked_for.append(name)
+        self._last = connection
+
+    @property
+    def protocol(self):
+        """What was agreed on by ALPN in the last handshake."""
+        return self._last.selected_alpn_protocol()
+
+
+def text(port, name=NAME, *parts):
+    """A route to this upstream, by TLS."""
+    return route(rule(*parts, f'backendRefs: [{{url: "https://{name}:{port}"}}]'))
+
+
+def test_an_upstream_with_a_certificate_for_its_name_is_served(serve, authority, upstream_ca):
+    with Server(authority.issue_cert(NAME)) as upstream:
+        gateway = serve(text(upstream.port), upstream_ca=upstream_ca)
+        assert [gateway.request().status for _ in range(3)] == [200] * 3
+        assert upstream.asked_for == [NAME]  # once: the connection is kept
+        assert upstream.protocol == "http/1.1"
+        assert upstream.seen[0].header("host") == f"{NAME}:{upstream.port}"
+        assert upstream.seen[0].header("x-forwarded-proto") == "http"  # how the client came
+
+
+def test_an_address_may_stand_in_a_certificate_and_is_no_name_to_send(serve, authority, upstream_ca):
+    with Server(authority.issue_cert("127.0.0.1")) as upstream:
+        gateway = serve(text(upstream.port, "127.0.0.1"), upstream_ca=upstream_ca)
+        assert gateway.request().status == 200
+        assert upstream.asked_for == [None]  # RFC 6066 3: names only
+
+
+def refused(serve, certificate, upstream_ca, **server):
+    with Server(certificate, **server) as upstream:
+        gateway = serve(text(upstream.port), upstream_ca=upstream_ca)
+        answer = gateway.request()
+        assert (answer.status, answer.code) == (502, "tls_failed")
+        assert gateway.metric("upstream_errors_total", reason="tls_failed") == 1
+        assert not upstream.seen
+        wait_until(lambda: gateway.plane.gateway.pools.room.taken == 0, "its seat to be free")
+
+
+@pytest.mark.case("U1")
+def test_another_name_is_refused(serve, authority, upstream_ca):
+    refused(serve, authority.issue_cert("other.test"), upstream_ca)
+
+
+@pytest.mark.case("U1")
+def test_the_name_of_the_address_does_not_do(serve, authority, upstream_ca):
+    refused(serve, authority.issue_cert("127.0.0.1"), upstream_ca)
+
+
+@pytest.mark.case("U1")
+def test_an_authority_that_nobody_knows_is_refused(serve, upstream_ca):
+    refused(serve, trustme.CA().issue_cert(NAME), upstream_ca)
+
+
+@pytest.mark.case("U1")
+def test_without_the_setting_a_private_authority_is_refused(serve, authority):
+    refused(serve, authority.issue_cert(NAME), "")
+
+
+@pytest.mark.case("U1")
+def test_a_certificate_of_yesterday_is_refused(serve, authority, upstream_ca):
+    yesterday = NOW - datetime.timedelta(days=1)
+    refused(serve, authority.issue_cert(NAME, not_after=yesterday), upstream_ca)
+
+
+@pytest.mark.case("U1")
+def test_a_certificate_of_tomorrow_is_refused(serve, authority, upstream_ca):
+    refused(serve, authority.issue_cert(NAME, not_before=NOW + datetime.timedelta(days=1)), upstream_ca)
+
+
+@pytest.mark.case("U1")
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+def test_older_versions_are_refused(serve, authority, upstream_ca):
+    refused(serve, authority.issue_cert(NAME), upstream_ca, versions=(ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1))
+
+
+def test_tls_1_2_is_enough(serve, authority, upstream_ca):
+    with Server(authority.issue_cert(NAME), versions=(ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2)) as upstream:
+        assert serve(text(upstream.port), upstream_ca=upstream_ca).request().status == 200
+
+
+def test_health_checks_verify_too(serve, authority, upstream_ca):
+    check = "healthCheck: {path: /healthz, interval: 100ms, timeout: 100ms, unhealthyThreshold: 1}"
+    with Server(authority.issue_cert(NAME)) as good, Server(authority.issue_cert("other.test")) as bad:
+        gateway = serve(text(good.port, NAME, check), upstream_ca=upstream_ca)
+        wait_until(lambda: any(seen.target == "/healthz" for seen in good.seen), "a check")
+        assert gateway.metric("backend_healthy") == 1
+        assert set(good.asked_for) == {NAME}
+        assert good.seen[0].header("host") == f"{NAME}:{good.port}"
+        gateway.apply(text(bad.port, NAME, check))
+        wait_until(lambda: gateway.metric("backend_healthy") == 0, "the other one to be unhealthy")
+        assert not bad.seen
+
+
+def test_a_file_of_authorities_that_cannot_be_read_is_told_at_the_start(serve, tmp_path):
+    with pytest.raises(OSError, match="."):
+        serve(text(1), upstream_ca=str(tmp_path / "missing.pem"))
