@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+from contextlib import ExitStack, contextmanager
+
 import pytest
 
 from inferway_contract.document import ConfigDocument
@@ -57,14 +60,9 @@ def test_a_name_for_an_address_that_is_always_refused(serve, names, address):
 @pytest.mark.parametrize("address", METADATA)
 def test_such_an_address_itself(serve, address):
     host = f"[{address}]" if ":" in address else address
-    try:
-        gateway = serve(route(rule(f'backendRefs: [{{url: "http://{host}:80"}}]')))
-    except BaseException as error:  # noqa: BLE001 - what the start says is what is looked at
-        assert "refused" in str(error) or "address" in str(error)  # noqa: PT017
-        return
-    answer = gateway.request()
-    assert answer.status in (500, 502)
-    assert answer.code in ("address_refused", "backend_not_found", "invalid_rule")
+    answer = serve(route(rule(f'backendRefs: [{{url: "http://{host}:80"}}]'))).request()
+    # The compiler refuses most of them, the data plane all.
+    assert (answer.status, answer.code) in [(500, "backend_not_found"), (502, "address_refused")]
 
 
 @pytest.mark.case("X1")
@@ -116,6 +114,18 @@ def test_a_health_check_is_no_way_around_it(serve, names):
 
 
 def test_an_address_that_swallows_packets_leaves_time_for_the_next_one(serve, names, upstream):
-    names.say("models.test", "192.0.2.1", "127.0.0.1")  # TEST-NET-1: nobody, wherever this runs
-    gateway = serve(by_name(upstream.port))
-    assert gateway.request().status == 200
+    names.say("models.test", "127.0.0.2", "127.0.0.1")
+    with swallowing("127.0.0.2", upstream.port):
+        assert serve(by_name(upstream.port)).request().status == 200
+
+
+@contextmanager
+def swallowing(address, port):
+    """A listener whose queue is full: what comes after is not answered (listen(2))."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server((address, port), backlog=0))
+        for _ in range(3):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield

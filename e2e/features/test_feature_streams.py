@@ -1,0 +1,277 @@
+"""S1 to S4: streams pass as they come, end when either side does, and cost no more than their buffers."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import contextmanager
+from itertools import chain, repeat
+from time import monotonic
+
+import pytest
+
+from inferway_fakes.faulty_tcp import Ending, FaultyTcp, Flow
+from inferway_fakes.manifests import route, rule, to
+from inferway_fakes.scripted.server import ScriptedUpstream
+from inferway_fakes.upstream import Close, Pause
+from inferway_fakes.waiting import DEADLINE, wait_until
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+EVENT = b"9\r\ndata: 1\n\n\r\n"
+
+
+@contextmanager
+def streaming(gateway, *fields, path="/", buffer=0):
+    """A client's socket on which a stream was asked for."""
+    with socket.socket() as client:
+        client.settimeout(DEADLINE)
+        if buffer:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)  # before it connects: the window hangs on it
+        client.connect(("127.0.0.1", gateway.port))
+        client.sendall("\r\n".join([f"GET {path} HTTP/1.1", "host: x", *fields, "", ""]).encode())
+        yield client
+
+
+def begin(client):
+    """Wait for the head."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += client.recv(65536)
+    assert received.startswith(b"HTTP/1.1 200 ")
+    return received
+
+
+def rest(client):
+    """What comes until the end; whether it ended by a reset."""
+    received = b""
+    try:
+        while piece := client.recv(65536):
+            received += piece
+    except ConnectionResetError:
+        return received, True
+    return received, False
+
+
+# --- S1 ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.case("S1")
+def test_events_pass_as_they_come_and_are_neither_changed_nor_stored(serve):
+    """Each event carries the moment when it was sent, by a clock that is the client's too."""
+    with ScriptedUpstream() as upstream:
+        gateway = serve(route(rule("cache: {ttl: 60s}", to(upstream.port))))
+        fields = ["x-fake-sse: 5", "x-fake-pause: 0.5", "accept-encoding: gzip, br", "connection: close"]
+        with streaming(gateway, *fields) as client:
+            received, lateness = b"", []
+            while piece := client.recv(65536):
+                now = monotonic()
+                received += piece
+                lateness += [
+                    now - float(line[6:]) for line in piece.decode().splitlines() if line.startswith("data: ")
+                ]
+        assert len(lateness) == 5
+        assert max(lateness) < 0.05
+        head = received.partition(b"\r\n\r\n")[0].lower()
+        assert b"content-encoding" not in head
+        assert b"content-type: text/event-stream" in head
+        assert received.endswith(b"0\r\n\r\n")
+
+
+@pytest.mark.case("S1")
+def test_a_stream_that_says_no_store_is_asked_for_each_time(serve):
+    with ScriptedUpstream() as upstream:
+        gateway = serve(route(rule("cache: {ttl: 60s}", to(upstream.port))))
+        for number in (1, 2):
+            answer = gateway.request(x_fake_sse="3", x_fake_header="cache-control: no-store")
+            assert answer.body.count(b"data: ") == 3
+            assert upstream.stats.requests == number
+
+
+def test_a_stream_of_a_declared_length_passes_as_it_comes_too(serve, upstream):
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n"
+    upstream.script = lambda seen: [head, Pause(0.1), b"first half", Pause(2), b"other half"]
+    with streaming(serve(route(rule(to(upstream.port))))) as client:
+        begin(client)
+        started = monotonic()
+        assert client.recv(65536) == b"first half"
+        assert monotonic() - started < 1.0
+
+
+# --- S2 ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.case("S2")
+@pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
+def test_a_client_that_leaves_ends_the_stream_upstream_within_a_second(serve, upstream, reset):
+    gateway = serve(route(rule(to(upstream.port))))
+    upstream.script = lambda seen: chain([HEAD], *repeat([EVENT, Pause(0.05)], 1000))
+    with streaming(gateway) as client:
+        begin(client)
+        if reset:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    wait_until(lambda: upstream.open_connections == 0, "the upstream's connection to be gone", 1.0)
+    assert gateway.standing() == (0, 0, 0)
+
+
+@pytest.mark.case("S2")
+def test_a_silent_stream_is_ended_as_well(serve, upstream):
+    gateway = serve(route(rule(to(upstream.port))))
+    upstream.script = lambda seen: [HEAD, EVENT, Pause(60)]
+    with streaming(gateway) as client:
+        begin(client)
+    wait_until(lambda: gateway.standing() == (0, 0, 0), "the exchange to end", 1.0)
+    wait_until(lambda: not gateway.plane.gateway.pools.connections, "the connection to be closed", 1.0)
+
+
+@pytest.mark.case("S2")
+def test_many_clients_that_leave_leave_nothing_behind(serve):
+    """Here 300 times; `bench.soak_local` does it many thousand times."""
+    with ScriptedUpstream() as upstream:
+        gateway = serve(route(rule(to(upstream.port))))
+        fields = ["x-fake-sse: 1000", "x-fake-pause: 0.02"]
+        inner = gateway.plane.gateway
+
+        def leave():
+            with streaming(gateway, *fields) as client:
+                begin(client)
+
+        def is_quiet():
+            return gateway.standing() == (0, 0, 0) and not inner.connections and not inner.pools.connections
+
+        leave()
+        wait_until(is_quiet, "the first one to be gone")
+        wait_until(lambda: not upstream.server.connections, "the upstream's side to be gone")
+        gateway.metric("connections")
+        tasks, descriptors = gateway.tasks(), len(os.listdir("/proc/self/fd"))
+        for _ in range(300):
+            leave()
+        wait_until(is_quiet, "all to be gone", 2.0)
+        wait_until(lambda: not upstream.server.connections, "the upstream's side to be gone", 2.0)
+        assert upstream.stats.requests == upstream.stats.aborted == 301
+        assert inner.pools.room.taken == 0
+        assert inner.in_flight == 0
+        wait_until(lambda: gateway.tasks() <= tasks, "no task to be left")
+        wait_until(lambda: len(os.listdir("/proc/self/fd")) <= descriptors, "no descriptor to be left")
+
+
+# --- S3 ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.case("S3")
+def test_a_client_that_reads_slowly_holds_its_upstream_back_and_nobody_else(serve):
+    size = 64 << 20
+    with ScriptedUpstream() as upstream, FaultyTcp(upstream.port) as tcp:
+        gateway = serve(route(rule("timeouts: {streamIdle: 1s}", to(tcp.port))))
+        with streaming(gateway, f"x-fake-body-size: {size}", buffer=4096) as client:
+            begin(client)
+            sent = -1
+
+            def stands_still():
+                nonlocal sent
+                before, sent = sent, tcp.bytes_to_client
+                return before == sent
+
+            wait_until(stands_still, "the stream to stand still")
+            [connection] = gateway.plane.gateway.connections
+            # The gateway's own buffer: at most the high-water mark and what one read brings above it (256 KiB in uvloop).
+            assert 0 < connection.transport.get_write_buffer_size() <= (64 << 10) + (256 << 10)
+            assert sent < size / 4  # the rest is what kernels and proxies hold
+            waited = monotonic()
+            for _ in range(20):
+                started = monotonic()
+                assert gateway.request().status == 200
+                assert monotonic() - started < 0.5
+            # While the client does not read, the upstream's silence is not the upstream's fault.
+            wait_until(lambda: monotonic() - waited > 1.3, "the time of a silent stream to be over")
+            assert gateway.standing() == (1, 0, 0)
+            client.recv(65536)
+        wait_until(lambda: gateway.standing() == (0, 0, 0), "the exchange to end", 1.0)
+
+
+@pytest.mark.case("S3")
+def test_all_of_it_arrives_when_the_client_reads_again(serve):
+    size = 8 << 20
+    with ScriptedUpstream() as upstream:
+        gateway = serve(route(rule(to(upstream.port))))
+        with streaming(gateway, f"x-fake-body-size: {size}", "connection: close", buffer=4096) as client:
+            received = len(begin(client).partition(b"\r\n\r\n")[2])
+            [connection] = gateway.plane.gateway.connections
+            wait_until(lambda: connection.is_write_paused, "the gateway to wait for the client")
+            while piece := client.recv(1 << 20):
+                received += len(piece)
+        assert received == size
+
+
+@pytest.mark.case("S3")
+def test_an_upstream_that_reads_slowly_holds_its_client_back(serve, upstream):
+    size = 32 << 20
+    with FaultyTcp(upstream.port, receive_buffer=4096) as tcp:
+        gateway = serve(route(rule("limits: {maxRequestBody: 64Mi}", to(tcp.port))))
+        assert gateway.request().status == 200
+        tcp.change(to_target=Flow(is_stopped=True))
+        with socket.create_connection(("127.0.0.1", gateway.port), DEADLINE) as client:
+            client.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % size)
+            client.settimeout(0.5)
+            sent = 0
+            try:
+                while sent < size:
+                    sent += client.send(bytes(65536))
+            except TimeoutError:
+                pass
+            assert sent < size / 2  # the kernel's buffers, and a few pieces of ours
+            [connection] = [one for one in gateway.plane.gateway.connections if one.current is not None]
+            [up] = gateway.plane.gateway.pools.connections
+            assert "upstream" in connection.holds
+            assert up.transport.get_write_buffer_size() <= (64 << 10) + (256 << 10)
+
+
+# --- S4 ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.case("S4")
+@pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "declared"])
+@pytest.mark.parametrize("what", ["silent", "closes", "resets", "in the middle of an event"])
+def test_a_stream_that_breaks_off_has_no_clean_end(serve, upstream, chunked, what):
+    event = EVENT if chunked else b"data: 1\n\n"
+    head = HEAD if chunked else b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n"
+    last = {"silent": [Pause(60)], "in the middle of an event": [event[:5], Pause(0.05), Close()]}.get(
+        what, [Pause(0.05), Close()]
+    )
+    upstream.script = lambda seen: [head, event, *last]
+    with FaultyTcp(upstream.port) as tcp:
+        gateway = serve(route(rule("timeouts: {streamIdle: 400ms}", to(tcp.port))))
+        started = monotonic()
+        with streaming(gateway) as client:
+            received = begin(client)
+            if what == "resets":
+                wait_until(lambda: tcp.bytes_to_client >= len(head + event), "the first event to be there")
+                tcp.cut_all(Ending.RST)
+            more, _ = rest(client)
+        received += more
+        assert b"data: 1" in received or what == "resets"
+        assert not received.endswith(b"0\r\n\r\n")
+        if what == "silent":
+            assert 0.4 <= monotonic() - started < 1.5
+        code = "upstream_timeout" if what == "silent" else "upstream_closed"
+        assert gateway.metric("upstream_errors_total", reason=code) == 1
+        assert gateway.standing() == (0, 0, 0)
+
+
+@pytest.mark.case("S4")
+def test_a_heartbeat_keeps_a_stream(serve, upstream):
+    upstream.script = lambda seen: [HEAD, *chain(*repeat([EVENT, Pause(0.3)], 4)), b"0\r\n\r\n"]
+    gateway = serve(route(rule("timeouts: {streamIdle: 1s, request: 500ms}", to(upstream.port))))
+    started = monotonic()
+    assert gateway.request().body == b"data: 1\n\n" * 4
+    assert monotonic() - started > 1.1
+
+
+@pytest.mark.case("S4")
+def test_what_broke_off_is_not_stored(serve, upstream):
+    upstream.script = lambda seen: [HEAD, EVENT, Pause(0.05), Close()]
+    gateway = serve(route(rule("cache: {ttl: 60s}", to(upstream.port))))
+    for _ in range(2):
+        with streaming(gateway) as client:
+            rest(client)
+    assert len(upstream.seen) == 2
+    assert gateway.metric("cache_entries") == 0
