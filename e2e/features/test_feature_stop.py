@@ -101,6 +101,7 @@ def test_a_signal_ends_it_with_exit_code_0(tmp_path, number):
             ask(process.port())
 
 
+@pytest.mark.case("S5")
 def test_requests_in_flight_finish_before_it_ends(tmp_path, upstream):
     upstream.script = lambda seen: [
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n",
@@ -147,18 +148,47 @@ def test_under_load_every_request_that_reached_the_upstream_is_answered(tmp_path
     assert len(answered) == len(upstream.seen)
 
 
-def test_while_it_drains_it_serves_on_and_is_not_ready(tmp_path):
-    with started(tmp_path, route(rule(says("ok"))), "--drain-delay", "1") as process:
+@pytest.mark.case("S5")
+def test_while_it_drains_it_serves_on_and_is_not_ready(tmp_path, upstream):
+    with started(tmp_path, route(rule(to(upstream.port))), "--drain-delay", "1.5") as process:
         port, admin = process.port(), process.port("admin")
+        kept = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+        kept.request("GET", "/")
+        first = kept.getresponse()
+        assert (first.read(), first.headers["connection"]) == (b"ok", None)
         assert ask(admin, "/readyz")[0] == 200
         process.signal()
         process.event("draining")
-        assert ask(admin, "/readyz")[0] == 503
+        assert ask(admin, "/readyz") == (503, b"draining\n")
         assert ask(admin, "/healthz")[0] == 200
         assert ask(port) == (200, b"ok")
+        # Who is connected already is served too, and told to go.
+        kept.request("GET", "/")
+        last = kept.getresponse()
+        assert (last.status, last.read(), last.headers["connection"]) == (200, b"ok", "close")
+        kept.close()
         assert process.exit_code() == 0
 
 
+@pytest.mark.case("S5")
+def test_a_stream_may_end_by_itself_while_it_drains(tmp_path, upstream):
+    """It takes longer than the delay, and no longer than the time for requests in flight."""
+    pieces = [piece for _ in range(5) for piece in (b"2\r\nhi\r\n", Pause(0.2))]
+    upstream.script = lambda seen: [b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", *pieces, b"0\r\n\r\n"]
+    with started(tmp_path, route(rule(to(upstream.port))), "--drain-delay", "0.3", "--drain-timeout", "5") as process:
+        port = process.port()
+        answers = []
+        client = threading.Thread(target=lambda: answers.append(ask(port)))
+        client.start()
+        wait_until(lambda: upstream.seen, "the stream to flow")
+        process.signal()
+        assert process.exit_code() == 0
+        client.join(DEADLINE)
+        assert answers == [(200, b"hi" * 5)]
+        assert "requests were cut, the drain took too long" not in [event["event"] for event in process.events]
+
+
+@pytest.mark.case("S5")
 def test_a_stream_without_end_is_cut_off_after_the_drain_timeout(tmp_path, upstream):
     upstream.script = lambda seen: [
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n",
@@ -181,6 +211,7 @@ def test_a_stream_without_end_is_cut_off_after_the_drain_timeout(tmp_path, upstr
         assert process.exit_code() == 0
         client.join(DEADLINE)
         assert len(broken) == 1  # never a clean end
+        assert process.event("requests were cut, the drain took too long")["requests"] == 1
 
 
 def test_a_second_signal_ends_it_at_once_with_exit_code_1(tmp_path, upstream):
