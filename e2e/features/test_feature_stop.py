@@ -3,92 +3,17 @@
 from __future__ import annotations
 
 import http.client
-import json
-import os
 import signal
 import subprocess
-import sys
 import threading
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from inferway_fakes.manifests import route, rule, says, to
+from inferway_fakes.process import INFERWAY, ask, started
 from inferway_fakes.upstream import Pause
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.waiting import DEADLINE, wait_until
-
-INFERWAY = str(Path(sys.executable).with_name("inferway"))
-
-
-class Process:
-    """`inferway run DIR` as a process of its own."""
-
-    def __init__(self, running):
-        self.running = running
-        self.events = []
-        self.text = []  # what it says that is not an event: why it did not start
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self):
-        for line in self.running.stderr:
-            if line.startswith("{"):
-                self.events.append(json.loads(line))
-            else:
-                self.text.append(line)
-
-    def event(self, name):
-        """Wait for this line of the process's log."""
-        wait_until(lambda: self._found(name) or self.running.poll() is not None, f"the event {name}")
-        found = self._found(name)
-        assert found, f"it ended before the event {name}, and said: {''.join(self.text)}"
-        return found
-
-    def _found(self, name):
-        return next((event for event in list(self.events) if event["event"] == name), None)
-
-    def port(self, listener="listen"):
-        """The port that it listens on."""
-        return int(self.event("ready")[listener].rpartition(":")[2])
-
-    def signal(self, number=signal.SIGTERM):
-        """Send a signal."""
-        os.kill(self.running.pid, number)
-
-    def exit_code(self):
-        """Wait for the end."""
-        code = self.running.wait(DEADLINE)
-        self._reader.join(DEADLINE)
-        return code
-
-
-@contextmanager
-def started(directory, text, *flags):
-    """A running process; it never outlives the test."""
-    (directory / "routes.yaml").write_text(text)
-    command = [INFERWAY, "run", str(directory), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", *flags]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as running:
-        process = Process(running)
-        try:
-            yield process
-        finally:
-            if running.poll() is None:
-                running.kill()
-            process.exit_code()
-
-
-def ask(port, path="/"):
-    """One request on a connection of its own."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    finally:
-        connection.close()
-
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_a_signal_ends_it_with_exit_code_0(tmp_path, number):

@@ -1,7 +1,12 @@
-"""How near this process is to its limits of memory and descriptors. Read by the wheel, never by a request."""
+"""How near this process is to its limits of memory and descriptors. Read by the wheel, never by a request.
 
+All of it must work when no descriptor is left, for then it is needed most, and every file costs one.
+"""
+
+import errno
 import os
 import resource
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -25,8 +30,29 @@ def descriptors() -> int:
 
 
 def open_descriptors() -> int:
-    """How many descriptors are open; costs a directory listing."""
-    return len(os.listdir("/proc/self/fd"))
+    """How many descriptors are open, as good as infinitely many when there is none for the look; costs a directory listing."""
+    try:
+        return len(os.listdir("/proc/self/fd"))
+    except OSError as error:
+        if error.errno in NO_DESCRIPTOR:
+            return sys.maxsize
+        raise
+
+
+def next_descriptor() -> int:
+    """The lowest number that is free, which is what the next descriptor gets: at least so many are open. Costs little."""
+    try:
+        number = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in NO_DESCRIPTOR:
+            return sys.maxsize
+        raise
+    os.close(number)
+    return number
+
+
+NO_DESCRIPTOR: Final = frozenset((errno.EMFILE, errno.ENFILE))
+"""What the system says when there is no descriptor: for this process, for anybody."""
 
 
 class Memory:
@@ -38,6 +64,7 @@ class Memory:
         self._limit = limit
         self._current = self._stat = ""
         self._inactive = ""
+        self._share = 0.0  # as of the last look
         if not limit:
             for name, current, inactive in (
                 ("memory.max", "memory.current", "inactive_file"),
@@ -58,11 +85,17 @@ class Memory:
         self._stat = str(Path(current).with_name("memory.stat"))
 
     def share(self) -> float:
-        """Used share of the limit; 0 where there is none."""
+        """Used share of the limit; 0 where there is none. The last one that was seen when there is no descriptor to look with."""
         if not self._limit:
             return 0.0
-        used = _resident() if self._cgroup is None else self._working_set(self._cgroup)
-        return used / self._limit
+        try:
+            used = _resident() if self._cgroup is None else self._working_set(self._cgroup)
+        except OSError as error:
+            if error.errno not in NO_DESCRIPTOR:
+                raise
+        else:
+            self._share = used / self._limit
+        return self._share
 
     def _working_set(self, cgroup: Path) -> int:
         """What the kernel cannot take back at once, as the kubelet counts it: page cache that is not in use is no reason."""

@@ -28,8 +28,13 @@ def _one(path: Path) -> tuple[int, int, int] | None:
 
 
 async def follow(name: str, paths: Callable[[], Iterable[Path]], reload: Callable[[], None]) -> None:
-    """Call `reload` after each change, until cancelled. When it raises, what was there before goes on, and it is told."""
-    known = signature(paths())
+    """Call `reload` after each change, until cancelled. When it raises, what was there before goes on, and it is told.
+
+    A file that cannot be read (`OSError`, as when there is no descriptor) is tried again with each look; one that can be
+    read and is no good (`ValueError`) waits for its next change.
+    """
+    known: Signature | None = signature(paths())
+    told = ""
     while True:
         await asyncio.sleep(EVERY)
         seen = await asyncio.to_thread(lambda: signature(paths()))
@@ -39,8 +44,15 @@ async def follow(name: str, paths: Callable[[], Iterable[Path]], reload: Callabl
         try:
             await asyncio.to_thread(reload)
         except (OSError, ValueError) as error:
-            log.error("a change was refused, what was there before goes on", extra={"what": name, "error": str(error)})
+            if isinstance(error, OSError):
+                known = None
+            if str(error) != told:
+                log.error(
+                    "a change was refused, what was there before goes on", extra={"what": name, "error": str(error)}
+                )
+            told = str(error)
         except Exception:
             log.exception("reading anew failed in a way that is not foreseen", extra={"what": name})
         else:
+            told = ""
             log.info("read anew", extra={"what": name})

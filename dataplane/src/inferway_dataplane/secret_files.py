@@ -12,6 +12,7 @@ from inferway_dataplane.core import credentials
 log = logging.getLogger("inferway")
 
 _LARGEST: Final = 64 << 10
+_GONE: Final = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
 
 
 class SecretFiles:
@@ -24,7 +25,16 @@ class SecretFiles:
 
     def want(self, names: set[str]) -> None:
         """A document names these: read what is new, forget what is not named any more."""
-        self._known = {name: self._known.get(name) or self._read(name) for name in names}
+        known = {}
+        for name in names:
+            known[name] = self._known.get(name)
+            if known[name] is None:
+                try:
+                    known[name] = self._read(name)
+                except OSError as error:
+                    # `files` names more than before, so all is read once more with the next look.
+                    log.warning("a secret cannot be read", extra={"file": name, "error": error.strerror})
+        self._known = known
 
     def get(self, name: str) -> bytes | None:
         """The secret, or None when it is not there or not usable."""
@@ -35,11 +45,22 @@ class SecretFiles:
         return [self._directory / name for name in self._known] if self._directory is not None else []
 
     def refresh(self) -> None:
-        """Read all anew. A file that has gone takes its secret with it: whoever removes one means it."""
+        """Read all anew. A file that has gone takes its secret with it: whoever removes one means it.
+
+        `OSError` when one is there and cannot be read just now (there is no descriptor, the volume fails): it keeps its secret,
+        and is to be tried again.
+        """
+        failed: OSError | None = None
         for name, old in list(self._known.items()):
-            new = self._known[name] = self._read(name)
+            try:
+                new = self._known[name] = self._read(name)
+            except OSError as error:
+                failed = error
+                continue
             if new != old:
                 log.info("a secret has changed", extra={"file": name, "usable": new is not None})
+        if failed is not None:
+            raise failed
 
     def _read(self, name: str) -> bytes | None:
         if self._directory is None or "/" in name or name.startswith("."):
@@ -47,6 +68,6 @@ class SecretFiles:
         try:
             with (self._directory / name).open("rb") as file:
                 return credentials.clean(file.read(_LARGEST))
-        except OSError as error:
+        except _GONE as error:
             log.warning("a secret cannot be read", extra={"file": name, "error": error.strerror})
             return None

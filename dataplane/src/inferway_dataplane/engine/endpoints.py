@@ -14,6 +14,7 @@ from inferway_dataplane.core.addresses import is_allowed as may_connect
 from inferway_dataplane.core.problems import Problem
 from inferway_dataplane.engine.room import Room, Seat
 from inferway_dataplane.engine.upstream import NEVER, UpstreamConnection
+from inferway_dataplane.pressure import NO_DESCRIPTOR
 
 log = logging.getLogger("inferway")
 
@@ -87,6 +88,8 @@ class Endpoint:
         except ssl.SSLError:
             raise ConnectFailed(problems.TLS_FAILED) from None
         except OSError as error:
+            if error.errno in NO_DESCRIPTOR:
+                raise ConnectFailed(problems.PENDING_OVERFLOW) from None  # our own want, and no fault of the endpoint
             # A reset is no refusal: it ends a connection that was made, and with it the handshake.
             is_cut = self.tls is not None and isinstance(error, (ConnectionResetError, ConnectionAbortedError))
             raise ConnectFailed(problems.TLS_FAILED if is_cut else problems.CONNECT_FAILED) from None

@@ -188,9 +188,11 @@ class Gateway:
         self.is_closing = self.is_draining or used >= pressure.TIGHT
         if was_short != (not self.max_in_flight):
             log.warning("memory is short, new work is refused" if not was_short else "memory is there again")
-        # A listing of many descriptors is not free: it is looked at only where there may be many.
+        # A listing of many descriptors is not free: it is looked at only where there may be many. That the lowest free one is
+        # high says it too, whoever has the others (the admin port is not capped).
         near = self._descriptors - RESERVE
-        if 2 * (len(self.connections) + len(self.pools.connections)) > near and pressure.open_descriptors() > near:
+        may_be_many = 2 * (len(self.connections) + len(self.pools.connections)) > near
+        if pressure.next_descriptor() > near or (may_be_many and pressure.open_descriptors() > near):
             self.stats.accept_pressure += 1
 
     def _tell_time(self) -> None:

@@ -1,0 +1,84 @@
+"""L7: a process that runs out of descriptors goes on, says so, and needs nobody's help to recover."""
+
+from __future__ import annotations
+
+import re
+import socket
+from contextlib import ExitStack
+
+import pytest
+
+from inferway_fakes.manifests import route, rule, to
+from inferway_fakes.process import ask, started
+from inferway_fakes.waiting import wait_until
+
+LIMIT = 112
+"""So few that connections meet it: 64 are kept in reserve, and a half of the others is for clients."""
+
+
+def metric(port, name):
+    """One sample without labels."""
+    text = ask(port, "/metrics")[1].decode()
+    return float(re.search(rf"^{name} (\S+)$", text, re.MULTILINE).group(1))
+
+
+@pytest.mark.case("L7")
+def test_clients_alone_never_use_up_the_descriptors(tmp_path, upstream):
+    with started(tmp_path, route(rule(to(upstream.port))), descriptors=LIMIT) as process, ExitStack() as stack:
+        port, admin = process.port(), process.port("admin")
+        for number in range(300):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), 5))
+            if number % 50 == 0:
+                assert ask(port) == (200, b"ok")
+                assert ask(admin, "/healthz")[0] == 200
+        assert ask(port) == (200, b"ok")
+        wait_until(lambda: metric(admin, "connections") <= (LIMIT - 64) // 2, "those that were cut to be gone")
+    assert process.text == []
+
+
+@pytest.mark.case("L7")
+def test_without_descriptors_it_survives_counts_and_recovers_alone(tmp_path, upstream):
+    """Connections to the admin port are nobody's business but the operator's: they are not capped, and take all there are."""
+    directory = tmp_path / "secrets"
+    directory.mkdir()
+    secret = directory / "key"
+    secret.write_text("old")
+    text = route(rule(f'backendRefs: [{{url: "http://127.0.0.1:{upstream.port}", auth: {{header: x-key, file: key}}}}]'))
+    flags = ["--memory-limit", "10000000000", "--secrets-directory", str(directory)]
+    with started(tmp_path, text, *flags, descriptors=LIMIT) as process:
+        port, admin = process.port(), process.port("admin")
+        assert ask(port) == (200, b"ok")
+        with ExitStack() as stack:
+            for _ in range(2 * LIMIT):
+                stack.enter_context(socket.create_connection(("127.0.0.1", admin), 5))
+            with pytest.raises((ConnectionError, TimeoutError)):
+                ask_soon(port)
+            secret.write_text("new")
+            process.event("a change was refused, what was there before goes on")
+            assert process.running.poll() is None
+        wait_until(lambda: is_served(port), "it to serve again")
+        assert [ask(port)[0] for _ in range(20)] == [200] * 20
+        assert ask(admin, "/readyz")[0] == 200
+        # What changed meanwhile is taken as soon as it can be read.
+        wait_until(lambda: is_served(port) and upstream.seen[-1].header("x-key") == "new", "the new secret", 3.0)
+        assert {seen.header("x-key") for seen in upstream.seen} == {"old", "new"}
+        assert metric(admin, "accept_pressure_total") > 0
+        assert "the wheel met an error" not in [event["event"] for event in process.events]
+        process.signal()
+        assert process.exit_code() == 0
+
+
+def ask_soon(port):
+    """One request that does not wait for long."""
+    with socket.create_connection(("127.0.0.1", port), 1) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        if not client.recv(100):
+            raise ConnectionError("closed without an answer")
+
+
+def is_served(port):
+    """Whether a request is answered well."""
+    try:
+        return ask(port) == (200, b"ok")
+    except OSError:
+        return False
