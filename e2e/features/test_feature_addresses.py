@@ -13,7 +13,7 @@ from inferway_fakes.manifests import route, rule, to
 from inferway_fakes.names import resolving
 from inferway_fakes.waiting import wait_until
 
-METADATA = ["169.254.169.254", "169.254.0.1", "fe80::1", "::ffff:169.254.169.254", "0.0.0.0", "::", "224.0.0.1"]  # noqa: S104
+METADATA = ["169.254.169.254", "169.254.0.1", "fe80::1", "::ffff:169.254.169.254", "0.0.0.0", "::", "224.0.0.1"]
 LOOPBACK = ["127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1"]
 
 

@@ -107,7 +107,12 @@ def test_an_answer_after_the_answer_is_thrown_away_with_its_connection(gateway, 
 @pytest.mark.case("U2")
 @pytest.mark.parametrize("size", [b"zz", b"-2", b"0x2", b"11111111111111111"])
 def test_a_chunk_without_a_size_breaks_the_answer_off(gateway, upstream, size):
-    upstream.script = lambda seen: [HEAD + b"transfer-encoding: chunked\r\n\r\n", Pause(0.05), size + b"\r\nok\r\n", Close()]
+    upstream.script = lambda seen: [
+        HEAD + b"transfer-encoding: chunked\r\n\r\n",
+        Pause(0.05),
+        size + b"\r\nok\r\n",
+        Close(),
+    ]
     received = gateway.raw(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", half_close=False)
     assert received.partition(b"\r\n\r\n")[2] in (b"", b"2\r\nok\r\n")  # and no last chunk
     well(gateway, upstream, 2)

@@ -59,7 +59,9 @@ def test_a_stream_counts_until_its_end(serve, upstream):
 
 def test_a_stored_answer_needs_no_place(serve, upstream):
     gate = Gate()
-    upstream.script = lambda seen: reply(headers={"cache-control": "max-age=60"}) if seen.target == "/a" else gate.before(reply())
+    upstream.script = lambda seen: (
+        reply(headers={"cache-control": "max-age=60"}) if seen.target == "/a" else gate.before(reply())
+    )
     gateway = serve(route(rule("circuitBreaker: {maxRequests: 1}", "cache: {}", to(upstream.port))))
     assert gateway.request("/a").status == 200
     with begun(1, lambda: gateway.request("/held")):

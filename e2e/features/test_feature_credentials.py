@@ -15,7 +15,7 @@ from inferway_fakes.upstream import Pause
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.waiting import wait_until
 
-SECRET = "s3cr3t-of-the-gateway"
+SECRET = "s3cr3t-of-the-gateway"  # noqa: S105 - of this test
 
 
 @pytest.fixture
@@ -139,7 +139,9 @@ def test_a_name_that_is_more_than_a_file_s_is_refused_by_the_compiler(tmp_path, 
     text = route(rule(f"backendRefs: [{{url: 'http://127.0.0.1:1', auth: {{header: a, file: {json.dumps(name)}}}}}]"))
     (directory / "routes.yaml").write_text(text)
     inferway = str(Path(sys.executable).with_name("inferway"))
-    told = subprocess.run([inferway, "validate", str(directory)], capture_output=True, text=True, timeout=20, check=False)
+    told = subprocess.run(
+        [inferway, "validate", str(directory)], capture_output=True, text=True, timeout=20, check=False
+    )
     assert told.returncode == 1
     assert "auth.file" in told.stdout + told.stderr
 

@@ -43,7 +43,9 @@ def test_without_descriptors_it_survives_counts_and_recovers_alone(tmp_path, ups
     directory.mkdir()
     secret = directory / "key"
     secret.write_text("old")
-    text = route(rule(f'backendRefs: [{{url: "http://127.0.0.1:{upstream.port}", auth: {{header: x-key, file: key}}}}]'))
+    text = route(
+        rule(f'backendRefs: [{{url: "http://127.0.0.1:{upstream.port}", auth: {{header: x-key, file: key}}}}]')
+    )
     flags = ["--memory-limit", "10000000000", "--secrets-directory", str(directory)]
     with started(tmp_path, text, *flags, descriptors=LIMIT) as process:
         port, admin = process.port(), process.port("admin")

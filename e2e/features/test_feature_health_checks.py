@@ -64,7 +64,13 @@ def share(gateway, endpoints, count=20):
 
 @pytest.mark.parametrize(
     "answer",
-    [sick, lambda seen: [Pause(30)], lambda seen: [Close()], lambda seen: [b"garbage\r\n\r\n"], lambda seen: reply(status="204 No Content")],
+    [
+        sick,
+        lambda seen: [Pause(30)],
+        lambda seen: [Close()],
+        lambda seen: [b"garbage\r\n\r\n"],
+        lambda seen: reply(status="204 No Content"),
+    ],
     ids=["503", "no answer in time", "closes", "garbage", "a status that is not expected"],
 )
 def test_who_is_not_well_gets_no_requests_until_it_is(serve, upstreams, answer):
@@ -82,7 +88,9 @@ def test_who_is_not_well_gets_no_requests_until_it_is(serve, upstreams, answer):
 def test_how_many_in_a_row_it_takes(serve, upstreams):
     bad, good = upstreams(2)
     bad.script = says(lambda seen: sick(seen) if len(checks(bad)) in (2, 4, 5, 6, 8) else reply())
-    gateway = serve(text([bad, good], check(", healthyThreshold: 2").replace("unhealthyThreshold: 1", "unhealthyThreshold: 3")))
+    gateway = serve(
+        text([bad, good], check(", healthyThreshold: 2").replace("unhealthyThreshold: 1", "unhealthyThreshold: 3"))
+    )
     changes = []
 
     def stand():
@@ -135,7 +143,9 @@ def test_a_new_document_keeps_what_is_known_and_disturbs_no_check(serve, upstrea
     gateway = serve(text(endpoints, check(interval="10s").replace("timeout: 100ms", "timeout: 10s")))
     # A first check comes at a random moment of its interval; here it is there before.
     tasks = dict(gateway.plane.gateway.health._tasks)
-    gateway.apply(text(endpoints, check(interval="10s").replace("timeout: 100ms", "timeout: 10s"), "timeouts: {connect: 1s}"))
+    gateway.apply(
+        text(endpoints, check(interval="10s").replace("timeout: 100ms", "timeout: 10s"), "timeouts: {connect: 1s}")
+    )
     assert gateway.plane.gateway.health._tasks == tasks
     assert not any(task.done() for task in tasks.values())
 

@@ -105,7 +105,9 @@ def test_after_any_other_condition_it_is_not(serve, upstream, what):
 
 def test_without_a_connection_another_endpoint_is_tried_whatever_the_method(serve, upstream):
     with nobody() as port:
-        gateway = serve(route(rule(NO_EJECTION, retry(conditions="[ConnectFailure]", methods="[GET]"), to(port, upstream.port))))
+        gateway = serve(
+            route(rule(NO_EJECTION, retry(conditions="[ConnectFailure]", methods="[GET]"), to(port, upstream.port)))
+        )
         for _ in range(20):
             assert gateway.request("/", "POST", body=b"pay").status == 200
     assert [seen.body for seen in upstream.seen] == [b"pay"] * 20
@@ -188,7 +190,9 @@ def test_a_fallback_is_one(serve, upstreams):
 # --- when not ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("framing", [b"content-length: 10\r\n\r\nhalf", b"transfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n"])
+@pytest.mark.parametrize(
+    "framing", [b"content-length: 10\r\n\r\nhalf", b"transfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n"]
+)
 def test_not_once_a_byte_of_an_answer_has_gone_to_the_client(serve, upstream, framing):
     upstream.script = lambda seen: [b"HTTP/1.1 200 OK\r\n" + framing, Pause(0.05), Close()]
     gateway = serve(route(rule(retry(), to(upstream.port))))

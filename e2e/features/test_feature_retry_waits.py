@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from itertools import pairwise
 from time import monotonic
 
 import pytest
@@ -38,9 +39,11 @@ def noting(times, headers=None):
 def test_the_wait_doubles_up_to_its_bound(serve, upstream, longest):
     times = []
     upstream.script = noting(times)
-    gateway = serve(route(rule(NO_EJECTION, "retry: {attempts: 4, backoff: 100ms, maxBackoff: 300ms}", to(upstream.port))))
+    gateway = serve(
+        route(rule(NO_EJECTION, "retry: {attempts: 4, backoff: 100ms, maxBackoff: 300ms}", to(upstream.port)))
+    )
     assert gateway.request().status == 503
-    waits = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    waits = [later - earlier for earlier, later in pairwise(times)]
     for wait, wanted in zip(waits, [0.1, 0.2, 0.3, 0.3], strict=True):
         assert wanted * 0.99 <= wait < wanted + 0.1
 
@@ -76,7 +79,9 @@ def test_a_wait_beyond_the_time_of_the_request_is_not_begun(serve, upstream, lon
     times = []
     upstream.script = noting(times)
     gateway = serve(
-        route(rule("timeouts: {request: 500ms}", "retry: {attempts: 1, backoff: 1s, maxBackoff: 1s}", to(upstream.port)))
+        route(
+            rule("timeouts: {request: 500ms}", "retry: {attempts: 1, backoff: 1s, maxBackoff: 1s}", to(upstream.port))
+        )
     )
     started = monotonic()
     assert gateway.request().status == 503
@@ -87,9 +92,7 @@ def test_a_wait_beyond_the_time_of_the_request_is_not_begun(serve, upstream, lon
 # --- the budget -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("clients", "percent", "further"), [(5, 20, 3), (30, 20, 6), (30, 0, 3), (10, 100, 10)]
-)
+@pytest.mark.parametrize(("clients", "percent", "further"), [(5, 20, 3), (30, 20, 6), (30, 0, 3), (10, 100, 10)])
 def test_further_tries_at_once_are_a_share_of_the_requests_but_three_always_may(
     serve, upstream, clients, percent, further
 ):

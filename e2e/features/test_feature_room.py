@@ -23,9 +23,7 @@ def told(answer, code):
 def test_no_more_than_max_pending_wait_for_a_connection(serve, upstream):
     with FaultyTcp(upstream.port) as tcp:
         tcp.change(accepting=Accepting.DROP)
-        gateway = serve(
-            route(rule("timeouts: {connect: 700ms}", "circuitBreaker: {maxPending: 2}", to(tcp.port)))
-        )
+        gateway = serve(route(rule("timeouts: {connect: 700ms}", "circuitBreaker: {maxPending: 2}", to(tcp.port))))
         with begun(2, gateway.request) as waiting:
             wait_until(lambda: gateway.standing() == (2, 2, 0), "two requests to wait")
             started = monotonic()
@@ -70,7 +68,10 @@ def test_a_connection_that_becomes_free_goes_to_who_waits(serve, upstream):
 def test_an_idle_connection_to_another_upstream_gives_way(serve, upstream, upstreams):
     [other] = upstreams(1)
     gateway = serve(
-        route(rule("matches: [{path: {value: /a}}]", to(upstream.port)), rule("matches: [{path: {value: /b}}]", to(other.port)))
+        route(
+            rule("matches: [{path: {value: /a}}]", to(upstream.port)),
+            rule("matches: [{path: {value: /b}}]", to(other.port)),
+        )
     )
     gateway.plane.gateway.pools.room.seats = 1
     for path in ("/a", "/b", "/a", "/b"):

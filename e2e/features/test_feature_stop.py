@@ -15,6 +15,7 @@ from inferway_fakes.upstream import Pause
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.waiting import DEADLINE, wait_until
 
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_a_signal_ends_it_with_exit_code_0(tmp_path, number):
     with started(tmp_path, route(rule(says("ok")))) as process:

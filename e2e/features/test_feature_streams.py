@@ -66,9 +66,7 @@ def test_events_pass_as_they_come_and_are_neither_changed_nor_stored(serve):
             while piece := client.recv(65536):
                 now = monotonic()
                 received += piece
-                lateness += [
-                    now - float(line[6:]) for line in piece.decode().splitlines() if line.startswith("data: ")
-                ]
+                lateness += [now - float(line[6:]) for line in piece.decode().splitlines() if line.startswith("data: ")]
         assert len(lateness) == 5
         assert max(lateness) < 0.05
         head = received.partition(b"\r\n\r\n")[0].lower()

@@ -149,6 +149,10 @@ def test_health_checks_verify_too(serve, authority, upstream_ca):
         assert not bad.seen
 
 
-def test_a_file_of_authorities_that_cannot_be_read_is_told_at_the_start(serve, tmp_path):
-    with pytest.raises(OSError, match="."):
-        serve(text(1), upstream_ca=str(tmp_path / "missing.pem"))
+@pytest.mark.parametrize("content", [None, "", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n"])
+def test_a_file_of_authorities_that_cannot_be_used_is_named_at_the_start(serve, tmp_path, content):
+    path = tmp_path / "authorities.pem"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(OSError, match=r"authorities\.pem"):
+        serve(text(1), upstream_ca=str(path))

@@ -126,6 +126,15 @@ def _timeout(seconds: float) -> asyncio.Timeout:
     return asyncio.timeout(None if seconds == NEVER else seconds)
 
 
+def _load(context: ssl.SSLContext, authorities: str) -> None:
+    try:
+        context.load_verify_locations(authorities)
+    except ssl.SSLError as error:
+        raise OSError(f"{authorities} has no certificates of authorities: {error.reason or error}") from None
+    except OSError as error:
+        raise OSError(f"cannot read {authorities}: {error.strerror}") from None
+
+
 class Pools:
     """All endpoints of the process and all upstream connections, whatever runtime they came with."""
 
@@ -184,7 +193,7 @@ class Pools:
         if self._tls is None:
             self._tls = ssl.create_default_context()
             if self._authorities:
-                self._tls.load_verify_locations(self._authorities)
+                _load(self._tls, self._authorities)
             self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
             self._tls.set_alpn_protocols(["http/1.1"])
         return self._tls

@@ -1,0 +1,125 @@
+"""How near a process is to its limits: cgroups of both versions, none, and no descriptor to look with."""
+
+import errno
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inferway_dataplane import pressure
+
+MIB = 1 << 20
+
+
+def cgroup_v2(directory: Path, limit: str, current: int, inactive: int = 0) -> Path:
+    (directory / "memory.max").write_text(limit + "\n")
+    (directory / "memory.current").write_text(f"{current}\n")
+    (directory / "memory.stat").write_text(f"anon 1\ninactive_anon 7\ninactive_file {inactive}\nactive_file 3\n")
+    return directory
+
+
+def cgroup_v1(directory: Path, limit: int, usage: int, inactive: int = 0) -> Path:
+    memory = directory / "memory"
+    memory.mkdir()
+    (memory / "memory.limit_in_bytes").write_text(f"{limit}\n")
+    (memory / "memory.usage_in_bytes").write_text(f"{usage}\n")
+    (memory / "memory.stat").write_text(f"inactive_file 1\ntotal_inactive_file {inactive}\n")
+    return directory
+
+
+def test_the_limit_of_the_container_counts_without_what_the_kernel_can_take_back(tmp_path: Path) -> None:
+    assert pressure.Memory(0, cgroup_v2(tmp_path, "1000", 900, 300)).share() == pytest.approx(0.6)
+
+
+def test_the_older_cgroups_too(tmp_path: Path) -> None:
+    assert pressure.Memory(0, cgroup_v1(tmp_path, 1000, 900, 300)).share() == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("limit", ["max", str(1 << 63)])
+def test_a_container_without_a_limit_is_never_short(tmp_path: Path, limit: str) -> None:
+    assert pressure.Memory(0, cgroup_v2(tmp_path, limit, 1 << 40)).share() == 0
+
+
+def test_the_older_cgroups_say_no_limit_with_a_large_number(tmp_path: Path) -> None:
+    assert pressure.Memory(0, cgroup_v1(tmp_path, 9223372036854771712, 1 << 40)).share() == 0
+
+
+def test_without_cgroups_there_is_no_limit(tmp_path: Path) -> None:
+    assert pressure.Memory(0, tmp_path).share() == 0
+
+
+def test_more_that_can_be_taken_back_than_is_used_is_nothing(tmp_path: Path) -> None:
+    assert pressure.Memory(0, cgroup_v2(tmp_path, "1000", 100, 300)).share() == 0
+
+
+def test_a_limit_that_is_set_is_one_of_resident_memory(tmp_path: Path) -> None:
+    cgroup_v2(tmp_path, "1", 1)  # is not looked at
+    share = pressure.Memory(1 << 30, tmp_path).share()
+    assert 10 * MIB < share * (1 << 30) < 1 << 30
+
+
+def no_descriptor(*args: Any, **options: Any) -> Any:
+    raise OSError(errno.EMFILE, "Too many open files")
+
+
+def broken(*args: Any, **options: Any) -> Any:
+    raise OSError(errno.EIO, "Input/output error")
+
+
+def test_without_a_descriptor_the_last_share_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = pressure.Memory(0, cgroup_v2(tmp_path, "1000", 900))
+    assert memory.share() == pytest.approx(0.9)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", no_descriptor)
+        assert memory.share() == pytest.approx(0.9)
+    cgroup_v2(tmp_path, "1000", 100)
+    assert memory.share() == pytest.approx(0.1)
+    monkeypatch.setattr(Path, "read_text", broken)
+    with pytest.raises(OSError, match="Input/output"):
+        memory.share()
+
+
+def test_open_descriptors_are_counted() -> None:
+    before, following = pressure.open_descriptors(), pressure.next_descriptor()
+    opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(10)]
+    try:
+        assert pressure.open_descriptors() == before + 10
+        assert opened[0] == following
+        assert pressure.next_descriptor() > opened[-1]
+    finally:
+        for number in opened:
+            os.close(number)
+    assert pressure.open_descriptors() == before
+    assert pressure.next_descriptor() == following
+
+
+def test_without_a_descriptor_there_are_as_many_as_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "listdir", no_descriptor)
+    monkeypatch.setattr(os, "open", no_descriptor)
+    assert pressure.open_descriptors() == sys.maxsize
+    assert pressure.next_descriptor() == sys.maxsize
+
+
+def test_any_other_failure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "listdir", broken)
+    monkeypatch.setattr(os, "open", broken)
+    with pytest.raises(OSError, match="Input/output"):
+        pressure.open_descriptors()
+    with pytest.raises(OSError, match="Input/output"):
+        pressure.next_descriptor()
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "wanted", "raised"),
+    [(256, 1024, 1024, (1024, 1024)), (1024, 1024, 1024, None), (256, -1, 1 << 20, (1 << 20, 1 << 20))],
+)
+def test_the_soft_limit_is_raised_as_far_as_it_may_be(
+    monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, wanted: int, raised: tuple[int, int] | None
+) -> None:
+    done: list[tuple[int, int]] = []
+    monkeypatch.setattr("resource.getrlimit", lambda which: (soft, hard))
+    monkeypatch.setattr("resource.setrlimit", lambda which, limits: done.append(limits))
+    assert pressure.descriptors() == wanted
+    assert done == ([raised] if raised else [])

@@ -1,0 +1,169 @@
+"""Files that are followed: what is a change, and what becomes of one that cannot be taken."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from inferway_dataplane import reloading
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(reloading, "EVERY", 0.005)
+    caplog.set_level(logging.INFO, "inferway")
+
+
+class Followed:
+    """What follows some files, and counts."""
+
+    def __init__(self, *paths: Path) -> None:
+        self.paths = list(paths)
+        self.calls = 0
+        self.failures: list[Exception] = []
+
+    def reload(self) -> None:
+        self.calls += 1
+        if self.failures:
+            raise self.failures.pop(0)
+
+    async def until(self, calls: int) -> None:
+        async with asyncio.timeout(5):
+            while self.calls < calls:
+                await asyncio.sleep(0.001)
+
+    async def some_looks(self) -> None:
+        """Wait for as long as five looks take at least."""
+        await asyncio.sleep(0.05)
+
+
+def run(followed: Followed, test: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        task = asyncio.create_task(reloading.follow("things", lambda: followed.paths, followed.reload))
+        await asyncio.sleep(0)
+        await test()
+        assert not task.done()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+@contextmanager
+def swapped(path: Path) -> Iterator[Path]:
+    """A file beside `path` that takes its place at the end."""
+    part = path.with_suffix(".part")
+    yield part
+    part.rename(path)
+
+
+def test_nothing_is_read_anew_without_a_change(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("1")
+    followed = Followed(path)
+
+    async def test() -> None:
+        await followed.some_looks()
+        assert followed.calls == 0
+
+    run(followed, test)
+
+
+def test_each_kind_of_change_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("1")
+    followed = Followed(path)
+
+    async def test() -> None:
+        path.write_text("22")
+        await followed.until(1)
+        with swapped(path) as part:
+            part.write_text("22")
+        await followed.until(2)
+        path.unlink()
+        await followed.until(3)
+        path.write_text("22")
+        await followed.until(4)
+        followed.paths.append(tmp_path / "b")
+        await followed.until(5)
+        await followed.some_looks()
+        assert followed.calls == 5
+
+    run(followed, test)
+
+
+def test_a_link_that_is_swapped_is_a_change(tmp_path: Path) -> None:
+    """As the kubelet changes mounted Secrets: `..data` is a link to a folder of the moment."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "key").write_text(name)
+        os.utime(tmp_path / name / "key", (1, 1))
+    (tmp_path / "..data").symlink_to("one")
+    (tmp_path / "key").symlink_to("..data/key")
+    followed = Followed(tmp_path / "key")
+
+    async def test() -> None:
+        (tmp_path / "..new").symlink_to("two")
+        (tmp_path / "..new").rename(tmp_path / "..data")
+        await followed.until(1)
+
+    run(followed, test)
+
+
+def test_what_is_no_good_waits_for_its_next_change(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "a"
+    path.write_text("1")
+    followed = Followed(path)
+    followed.failures = [ValueError("not a certificate")]
+
+    async def test() -> None:
+        path.write_text("22")
+        await followed.until(1)
+        await followed.some_looks()
+        assert followed.calls == 1
+        path.write_text("333")
+        await followed.until(2)
+
+    run(followed, test)
+    assert [record.message for record in caplog.records] == [
+        "a change was refused, what was there before goes on",
+        "read anew",
+    ]
+    assert caplog.records[0].__dict__["error"] == "not a certificate"
+
+
+def test_what_cannot_be_read_is_tried_again_and_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "a"
+    path.write_text("1")
+    followed = Followed(path)
+    followed.failures = [OSError("no descriptor"), OSError("no descriptor"), OSError("another"), OSError("another")]
+
+    async def test() -> None:
+        path.write_text("22")
+        await followed.until(5)
+        await followed.some_looks()
+        assert followed.calls == 5
+
+    run(followed, test)
+    told = [record.__dict__.get("error") for record in caplog.records]
+    assert told == ["no descriptor", "another", None]
+
+
+def test_a_mistake_of_ours_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "a"
+    path.write_text("1")
+    followed = Followed(path)
+    followed.failures = [ZeroDivisionError()]
+
+    async def test() -> None:
+        path.write_text("22")
+        await followed.until(1)
+        path.write_text("333")
+        await followed.until(2)
+
+    run(followed, test)
+    assert "not foreseen" in caplog.text

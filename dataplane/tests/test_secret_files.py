@@ -1,0 +1,147 @@
+"""Secrets from files: which names are files, what content is a secret, and what becomes of one that goes or fails."""
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inferway_dataplane.secret_files import SecretFiles
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> SecretFiles:
+    """A directory with one key."""
+    (tmp_path / "key").write_bytes(b"one\n")
+    return SecretFiles(str(tmp_path))
+
+
+def test_a_secret_is_read_when_it_is_named(secrets: SecretFiles, tmp_path: Path) -> None:
+    assert secrets.get("key") is None
+    secrets.want({"key"})
+    assert secrets.get("key") == b"one"
+    assert secrets.files() == [tmp_path / "key"]
+
+
+@pytest.mark.parametrize(
+    ("content", "secret"),
+    [
+        (b"one", b"one"),
+        (b"one\r\n", b"one"),
+        (b"  a b\t\n", b"a b"),
+        ("schlüssel".encode(), "schlüssel".encode()),
+        (b"", None),
+        (b"\n\n", None),
+        (b"a\nb", None),
+        (b"a\rb", None),
+        (b"a\x00b", None),
+        (b"a\x7fb", None),
+        (b"x" * (16 << 10), b"x" * (16 << 10)),
+        (b"x" * ((16 << 10) + 1), None),
+        (b"x" * (1 << 20), None),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_what_can_stand_in_a_header_is_a_secret(tmp_path: Path, content: bytes, secret: bytes | None) -> None:
+    (tmp_path / "key").write_bytes(content)
+    secrets = SecretFiles(str(tmp_path))
+    secrets.want({"key"})
+    assert secrets.get("key") == secret
+
+
+@pytest.mark.parametrize("name", ["../outside", "sub/key", "/etc/hostname", ".hidden", "..", ".", "sub", "missing"])
+def test_nothing_but_a_plain_file_of_the_directory_can_be_had(tmp_path: Path, name: str) -> None:
+    directory = tmp_path / "secrets"
+    (directory / "sub").mkdir(parents=True)
+    for path in (tmp_path / "outside", directory / "sub" / "key", directory / ".hidden"):
+        path.write_text("secret")
+    secrets = SecretFiles(str(directory))
+    secrets.want({name})
+    assert secrets.get(name) is None
+
+
+def test_without_a_directory_there_is_none() -> None:
+    secrets = SecretFiles("")
+    secrets.want({"key"})
+    assert secrets.get("key") is None
+    assert secrets.files() == []
+
+
+def test_one_that_no_document_names_any_more_is_forgotten(secrets: SecretFiles) -> None:
+    secrets.want({"key"})
+    secrets.want(set())
+    assert secrets.get("key") is None
+    assert secrets.files() == []
+
+
+def test_a_change_is_taken_with_a_refresh(secrets: SecretFiles, tmp_path: Path) -> None:
+    secrets.want({"key"})
+    (tmp_path / "key").write_text("two")
+    assert secrets.get("key") == b"one"
+    secrets.refresh()
+    assert secrets.get("key") == b"two"
+
+
+def test_one_that_comes_later_is_there_with_the_next_refresh(secrets: SecretFiles, tmp_path: Path) -> None:
+    secrets.want({"later"})
+    (tmp_path / "later").write_text("here")
+    secrets.refresh()
+    assert secrets.get("later") == b"here"
+
+
+def test_a_file_that_goes_takes_its_secret_with_it(secrets: SecretFiles, tmp_path: Path) -> None:
+    secrets.want({"key"})
+    (tmp_path / "key").unlink()
+    secrets.refresh()
+    assert secrets.get("key") is None
+
+
+def test_one_that_cannot_be_read_just_now_is_kept_and_all_others_are_read(
+    secrets: SecretFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other").write_text("one")
+    secrets.want({"key", "other"})
+    for name in ("key", "other"):
+        (tmp_path / name).write_text("two")
+    real = Path.open
+
+    def opened(path: Path, *args: Any, **options: Any) -> Any:
+        if path.name == "key":
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return real(path, *args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", opened)
+        with pytest.raises(OSError, match="Too many open files"):
+            secrets.refresh()
+        assert (secrets.get("key"), secrets.get("other")) == (b"one", b"two")
+        secrets.want({"key", "other"})  # a new document changes nothing of it
+        assert secrets.get("key") == b"one"
+    secrets.refresh()
+    assert secrets.get("key") == b"two"
+
+
+def test_one_that_cannot_be_read_when_it_is_named_is_no_reason_to_refuse_the_document(
+    secrets: SecretFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(path: Path, *args: Any, **options: Any) -> Any:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", opened)
+        secrets.want({"key"})
+    assert secrets.get("key") is None
+    secrets.refresh()
+    assert secrets.get("key") == b"one"
+
+
+def test_what_is_logged_is_names_only(secrets: SecretFiles, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    secrets.want({"key", "missing"})
+    (tmp_path / "key").write_text("tw0-secret")
+    secrets.refresh()
+    logged = "".join(str(record.__dict__) for record in caplog.records)
+    assert "'file': 'key'" in logged
+    assert "'file': 'missing'" in logged
+    assert "tw0-secret" not in logged
