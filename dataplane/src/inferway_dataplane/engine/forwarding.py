@@ -23,6 +23,23 @@ def is_well_formed_id(value: bytes) -> bool:
 def request(exchange: "Exchange", rule: Rule, destination: Destination, secret: bytes) -> bytes:
     """The request head, with its blank line. `secret`: what the destination's credential shows, where it has one."""
     head = exchange.head
+    if head.sent_to is destination:
+        lines = head.sent
+    else:
+        lines = _lines(exchange, rule, destination, secret)
+        if destination.credential is None:  # secrets change, and are kept in as few places as can be
+            head.sent_to, head.sent = destination, lines
+    return b"%b%bx-request-id: %b\r\ntraceparent: %b\r\n\r\n" % (
+        lines,
+        _forwarded(exchange),
+        exchange.request_id,
+        _traceparent(exchange),
+    )
+
+
+def _lines(exchange: "Exchange", rule: Rule, destination: Destination, secret: bytes) -> bytes:
+    """What is the same for everybody who sends this head: a pure function of head, rule, destination and secret."""
+    head = exchange.head
     path = head.path
     host = destination.host or head.raw_host or b""
     if rule.rewrite is not None:
@@ -42,16 +59,13 @@ def request(exchange: "Exchange", rule: Rule, destination: Destination, secret: 
         framing = b"transfer-encoding: chunked\r\n"
     elif head.block.content_length >= 0:
         framing = b"content-length: %d\r\n" % head.block.content_length
-    return b"%b %b%b HTTP/1.1\r\nhost: %b\r\n%b%b%bvia: 1.1 inferway\r\nx-request-id: %b\r\ntraceparent: %b\r\n\r\n" % (
+    return b"%b %b%b HTTP/1.1\r\nhost: %b\r\n%b%bvia: 1.1 inferway\r\n" % (
         head.method,
         path,
         b"" if head.query is None else b"?" + head.query,
         host,
         answers.lines(fields),
         framing,
-        _forwarded(exchange),
-        exchange.request_id,
-        _traceparent(exchange),
     )
 
 
