@@ -365,8 +365,9 @@ def _unchunked(data: bytes) -> tuple[bytes, bool, bytes]:
 
 def answer(data: bytes, *, to_head: bool = False) -> Answer:
     """The one answer that this is."""
-    (own,) = answers(data, to_head=to_head)
-    return own
+    found = answers(data, to_head=to_head)
+    assert len(found) == 1, [own.status for own in found]
+    return found[0]
 
 
 def header(data: bytes, name: bytes) -> list[bytes]:

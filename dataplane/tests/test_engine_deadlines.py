@@ -71,6 +71,28 @@ def test_a_head_that_began_in_the_segment_of_an_answered_request_has_its_time_to
     assert code(wire) == (408, "head_timeout")
 
 
+BEGINNINGS = {  # what stands behind a request in flight; the rest of it
+    "a head that we do not read on": (get(b"/404") + get(b"/404")[:-4], b"\r\n\r\n", 2),
+    "a head of which a part waits as bytes": (get(b"/404") * 1_000, b"", 1_000),
+}
+
+
+@pytest.mark.xfail(
+    raises=AssertionError, reason="`_end_unsent` asks whether we read only for bodies, and refuses the head before"
+)
+@pytest.mark.parametrize(("begun", "rest", "count"), BEGINNINGS.values(), ids=BEGINNINGS)
+def test_time_in_which_we_did_not_read_is_not_a_heads_either(begun: bytes, rest: bytes, count: int) -> None:
+    wire = Wire(ONE_PATH)
+    wire.send(get(b"/x") + begun)
+    assert not wire.client.transport.is_reading
+    for _ in range(4):
+        wire.pass_time(9)
+    wire.answer(OK)
+    wire.send(rest)
+    assert [own.status for own in answers(wire.got())] == [200] + [404] * count
+    assert wire.is_open
+
+
 @pytest.mark.parametrize("first", [b"", get(b"/404")], ids=["from the start", "after a request"])
 def test_blank_lines_win_no_time(first: bytes) -> None:
     wire = Wire(ONE_PATH, head_timeout=10, idle_timeout=10)
