@@ -104,17 +104,16 @@ def turning(wire: Wire, monkeypatch: pytest.MonkeyPatch, until: Callable[[], boo
     """Let the wheel turn until something is so, five seconds at most."""
     monkeypatch.setattr(gateway, "TICK", 0.005)
 
-    async def main() -> None:
+    async def main() -> bool:
         wire.gateway.start()
         for _ in range(1000):
             if until():
                 break
             await asyncio.sleep(0.005)
-        else:
-            pytest.fail("the wheel has not come to it within five seconds")
         await wire.gateway.stop()
+        return until()
 
-    asyncio.run(main())
+    assert asyncio.run(main()), "the wheel has not come to it within five seconds"
 
 
 LOOKS = {  # which look raises -> how it is made to

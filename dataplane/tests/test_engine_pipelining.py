@@ -79,6 +79,27 @@ def test_a_client_that_does_not_read_its_answers_has_no_more_requests_begun(monk
     assert wire.client.transport.is_reading
 
 
+def test_waiting_requests_go_on_waiting_while_the_answer_before_them_is_not_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wire = Wire(UP, echo(1))
+    wire.send(get(b"/up") + get(b"/1") * 3)
+    write = wire.client.transport.write
+
+    def write_and_pause(data: bytes) -> None:
+        write(data)
+        monkeypatch.undo()
+        wire.client.pause_writing()
+
+    monkeypatch.setattr(wire.client.transport, "write", write_and_pause)
+    wire.answer(OK)
+    assert [own.body for own in answers(wire.got())] == [b"ok"]
+    wire.client.resume_writing()
+    wire.settle()
+    assert [own.body for own in answers(wire.got())] == [b"1"] * 3
+    assert wire.client.transport.is_reading
+
+
 def test_a_client_that_does_not_read_sends_in_vain() -> None:
     wire = Wire(echo(1))
     wire.stop_reading()
