@@ -3,7 +3,7 @@
 import pytest
 from fake_transport import BACKEND, Answer, Wire, answer, get
 
-from inferway_contract.document import Cache, HeaderEdit, HeaderValue, Limit, Policy, Rule
+from inferway_contract.document import Cache, HeaderEdit, HeaderValue, Limit, Match, PathMatch, Policy, Rule
 
 LIMITS = (b"RateLimit", b"RateLimit-Policy", b"X-RateLimit-Limit", b"X-RateLimit-Remaining", b"X-RateLimit-Reset")
 UPSTREAMS = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Cache: theirs\r\n%b\r\nok" % b"".join(
@@ -84,11 +84,11 @@ def test_an_edit_may_still_set_what_was_dropped() -> None:
 
 def test_two_rules_of_one_upstream_do_not_share_lines() -> None:
     # The head of an answer is remembered: whose fields pass is the rule's, not the head's.
-    wire = Wire(Rule(name="all", backends=(BACKEND,), cache=Cache(ttl=60_000)))
-    wire.send(get())
-    wire.answer(UPSTREAMS)
-    assert answer(wire.got())["x-cache"] == "MISS"
-    other = Wire(keep_memo=True)
-    other.send(get())
-    other.answer(UPSTREAMS)
-    assert answer(other.got())["x-cache"] == "theirs"
+    cached = Rule(
+        name="cached", matches=(Match(path=PathMatch(value="/cached")),), backends=(BACKEND,), cache=Cache(ttl=60_000)
+    )
+    wire = Wire(cached, Rule(name="plain", backends=(BACKEND,)))
+    for target, told in ((b"/cached", "MISS"), (b"/plain", "theirs"), (b"/cached?again", "MISS")):
+        wire.send(get(target))
+        wire.answer(UPSTREAMS)
+        assert answer(wire.got())["x-cache"] == told
