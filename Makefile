@@ -9,10 +9,11 @@ SERVICE ?= 127.0.0.1:8000
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check workflows fmt types imports golden crds lock bench bench-tools bench-setup profile reloads soak-keys clean
+.PHONY: help setup run test check workflows fmt types imports golden crds lock bench bench-tools bench-setup profile reloads soak-keys slow-clients endpoint-faults \
+  soak-local stop-under-load clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'
 
 setup: $(VENV)/.ready ## make .venv with everything, from hash-pinned requirements
 
@@ -71,6 +72,18 @@ reloads: bench-setup ## 100 changes of the configuration under full load
 
 soak-keys: bench-setup ## memory after 5 million requests of 100,000 clients
 	$(BIN)/python -m bench soak-keys $(ARGS)
+
+slow-clients: setup ## 400 slow clients against 256 descriptors: is a healthy one served within a second?
+	$(BIN)/python -m bench.slow_clients $(ARGS)
+
+endpoint-faults: setup ## one of three endpoints refuses, hangs, fails, is slow: what do clients see? (--with-retry)
+	$(BIN)/python -m bench.endpoint_faults $(ARGS)
+
+soak-local: setup ## ten minutes of mixed traffic: growth, leaks, failures (ARGS="--minutes 1")
+	$(BIN)/python -m bench.soak_local $(ARGS)
+
+stop-under-load: setup ## SIGTERM under load: is a request lost?
+	$(BIN)/python -m bench.stop_under_load $(ARGS)
 
 clean: ## remove what was made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results

@@ -17,4 +17,15 @@ figure from another run. What lasts are the ratios, taken round by round between
     measure.py   one measurement            compare.py   all of them, interleaved
     ratios.py    medians, load-bound, ratios (pure)       report.py    tables and latest.json
     memory.py    `soak-keys`: memory with 100,000 distinct clients
+
+Beside the comparison there are harnesses, each a module to run, with demands that hold or not on any machine:
+
+    slow_clients.py      slow clients beyond the gateway's descriptors        slow_connections.py  what holds it up
+    endpoint_faults.py   one of three endpoints fails in several ways         victim.py            that one, and the ways
+                         steady_load.py  the requests, recorded               ejection.py          reading the record (pure)
+    soak_local.py        mixed traffic: growth, leaks, failures               mixed_traffic.py     its kinds
+    stop_under_load.py   SIGTERM under load
+    harness.py           where they run        clients.py   their client      tally.py    what became of requests
+    scripted.py          the upstream (services/fakes)       watching.py  memory, descriptors, gauges over time
+    verdicts.py          the table of demands, and the exit code
 """

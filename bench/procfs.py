@@ -105,6 +105,16 @@ def read_processes() -> dict[int, ProcessStat]:
     return processes
 
 
+def memory_of(pid: int) -> Memory:
+    """Of one process; `OSError` when it is gone."""
+    return parse_memory((PROC / str(pid) / "status").read_text())
+
+
+def descriptors_of(pid: int) -> int:
+    """How many files and sockets a process has open; `OSError` when it is gone."""
+    return sum(1 for _ in (PROC / str(pid) / "fd").iterdir())
+
+
 class Tree:
     """A process and its descendants, looked up afresh each time: workers come and go."""
 
@@ -123,7 +133,7 @@ class Tree:
         found = []
         for pid in family(self.root, read_processes()):
             with contextlib.suppress(OSError):
-                found.append(parse_memory((PROC / str(pid) / "status").read_text()))
+                found.append(memory_of(pid))
         return Memory(sum(one.resident for one in found), sum(one.peak for one in found))
 
     def reset_peak(self) -> None:

@@ -79,6 +79,13 @@ class Server:
             raise BenchError(f"{self.name}: no server below its timeout\n{self.log_tail()}")
         return procfs.Tree(children[0])
 
+    def wait(self, within: float) -> int:
+        """Its exit status (as `timeout` passes it on); `BenchError` when it has not ended in so many seconds."""
+        try:
+            return self._process.wait(within)
+        except subprocess.TimeoutExpired:
+            raise BenchError(f"{self.name} did not end within {within:.0f} s\n{self.log_tail()}") from None
+
     def log_tail(self, lines: int = 20) -> str:
         tail = self.log.read_text(errors="replace").splitlines()[-lines:]
         return "\n".join(f"  {self.name} | {line}" for line in tail)

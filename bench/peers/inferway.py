@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def binary() -> Path:
     return Path(sys.executable).with_name("inferway")
 
 
-def _resource(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+def resource(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
     return {"apiVersion": API, "kind": kind, "metadata": {"name": name, "namespace": "bench"}, "spec": spec}
 
 
@@ -42,32 +43,64 @@ def routes(origin_port: int, case: peers.Case) -> list[dict[str, Any]]:
             "backendRefs": [{"url": f"http://127.0.0.1:{origin_port}"}],
             **cache,
         }
-        found.append(_resource("GatewayRoute", name, {"rules": [rule]}))
+        found.append(resource("GatewayRoute", name, {"rules": [rule]}))
     return found
 
 
 def endless_limits() -> dict[str, Any]:
     limits = [{"name": "global", **ENDLESS}, {"name": "per-ip", **ENDLESS, "key": PER_CLIENT}]
-    return _resource("RateLimitPolicy", "limits", {"limits": limits})
+    return resource("RateLimitPolicy", "limits", {"limits": limits})
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A gateway that is ready."""
+
+    port: int
+    admin_port: int
+    server: servers.Server
+    directory: Path
+    """Where its YAML lies: `write` replaces it."""
+
+
+def write(directory: Path, resources: Sequence[dict[str, Any]]) -> None:
+    """Replace the YAML as editors do: a new file takes the old one's name."""
+    part = directory / "resources.part"
+    part.write_text(yaml.safe_dump_all(resources, sort_keys=False))
+    part.rename(directory / "resources.yaml")
+
+
+@contextlib.contextmanager
+def serve_directory(
+    name: str,
+    resources: Sequence[dict[str, Any]],
+    launcher: servers.Launcher,
+    flags: Sequence[str] = (),
+    *,
+    env: Mapping[str, str] | None = None,
+    wrapper: Sequence[str] = (),
+) -> Iterator[Serving]:
+    """Serve a directory of YAML until the context ends; `wrapper` is put before the command (prlimit)."""
+    directory = launcher.directory / name
+    directory.mkdir()
+    write(directory, resources)
+    with contextlib.ExitStack() as running:
+        with ports.hold(2) as (port, admin_port):
+            listen = ["--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin_port}"]
+            command = [*wrapper, str(binary()), "run", str(directory), *listen, *flags]
+            server = running.enter_context(launcher.running(name, command, env))
+            server.wait_ready(lambda: servers.answers(admin_port, "/readyz"))
+        yield Serving(port, admin_port, server, directory)
 
 
 @contextlib.contextmanager
 def serve_resources(
     name: str, resources: Sequence[dict[str, Any]], launcher: servers.Launcher, flags: Sequence[str] = ()
 ) -> Iterator[tuple[int, servers.Server]]:
-    """Serve a directory of YAML until the context ends; yields the data port once `/readyz` says yes."""
-    directory = launcher.directory / name
-    directory.mkdir()
-    (directory / "resources.yaml").write_text(yaml.safe_dump_all(resources, sort_keys=False))
-    with contextlib.ExitStack() as running:
-        with ports.hold(2) as (port, admin_port):
-            listen = ["--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin_port}"]
-            command = [str(binary()), "run", str(directory), *listen, *flags]
-            server = running.enter_context(launcher.running(name, command))
-            server.wait_ready(
-                lambda: servers.answers(admin_port, "/readyz") and servers.answers(port, answer.path(0)),
-            )
-        yield port, server
+    """The same for the benchmark's own routes; yields the data port once they are answered."""
+    with serve_directory(name, resources, launcher, flags) as serving:
+        serving.server.wait_ready(lambda: servers.answers(serving.port, answer.path(0)))
+        yield serving.port, serving.server
 
 
 class Inferway:

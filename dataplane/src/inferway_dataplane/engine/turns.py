@@ -185,10 +185,17 @@ class Turns(asyncio.Protocol):
     # --- ends --------------------------------------------------------------------------------------------------------------------
 
     def shutdown(self) -> None:
-        """uvicorn's graceful stop: close when idle, else after the current answer."""
-        self.is_closing = True
-        if self.current is None:
+        """uvicorn's graceful stop: close when idle, else after the current answer.
+
+        A request may be on its way just now, surely so on a connection that was made a moment ago: there it is waited
+        for a little, unless the drain delay has already told every client that asks to go.
+        """
+        if self.current is not None or self.waiting:
+            self.is_closing = True
+        elif self.has_asked and not self.is_begun and self.gateway.settings.drain_delay >= deadlines.GRACE:
             self.close()
+        else:
+            self.deadline = min(self.deadline, monotonic() + deadlines.GRACE)
 
     def close(self) -> None:
         """Close as soon as the client has taken what was written; it does not get for ever."""

@@ -1,0 +1,175 @@
+"""One of three endpoints refuses, hangs, fails or is slow: how long do clients see it, and does it come back?
+
+`python -m bench.endpoint_faults`: three scripted upstreams behind one Service, a steady rate of requests; for each
+fault in turn the third one is switched, and healed. `--with-retry` adds the rule options of `WITH_RETRY`; `--rule FILE`
+takes YAML to be merged into the rule instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from bench import clients, ejection, harness, scripted, watching
+from bench.ejection import Outcome
+from bench.fakes import FaultyTcp, manifests
+from bench.peers import inferway
+from bench.steady_load import Load
+from bench.verdicts import Verdict
+from bench.victim import FAULTS, Fault, Victim
+
+TIMEOUTS: dict[str, Any] = {"timeouts": {"connect": "1s", "backendRequest": "1s", "request": "4s"}}
+WITH_RETRY: dict[str, Any] = {
+    "retry": {
+        "attempts": 2,
+        "codes": [500, 502, 503, 504],
+        "conditions": ["ConnectFailure", "Reset", "Timeout"],
+        "methods": ["GET"],
+        "backoff": "25ms",
+        "budgetPercent": 20,
+    },
+    "circuitBreaker": {"consecutiveFailures": 5, "openFor": "2s", "maxEjectedPercent": 50},
+}
+EJECTED_WITHIN = 3.0
+BAD_AFTER_EJECTION = 0.01
+MOST_LOAD = 1.25
+"""Tries of the gateway for each request of a client, while one of three endpoints fails."""
+LEAST_SHARE = 0.15
+"""Of the requests, that an endpoint gets again which is one of three."""
+UNCONNECTED = ("connect_failed", "connect_timeout")
+"""Reasons of `upstream_errors_total` with which no upstream has seen anything."""
+ENDPOINTS = ("a", "b", "victim")
+
+
+@dataclass(slots=True)
+class Tries:
+    """Requests that each upstream has seen, and tries that the gateway says have failed."""
+
+    by_endpoint: dict[str, int]
+    unconnected: float
+    """Failed tries that no upstream can have seen."""
+
+    def __sub__(self, other: Tries) -> Tries:
+        seen = {name: count - other.by_endpoint[name] for name, count in self.by_endpoint.items()}
+        return Tries(seen, self.unconnected - other.unconnected)
+
+    @property
+    def total(self) -> float:
+        return sum(self.by_endpoint.values()) + self.unconnected
+
+
+async def tries(upstreams: list[scripted.Scripted], admin_port: int) -> Tries:
+    """Up to now."""
+    seen = {one.name: (await asyncio.to_thread(one.stats))["requests"] for one in upstreams}
+    answer = await clients.once(admin_port, clients.request("/metrics", close=True))
+    told = answer.body.decode()
+    return Tries(seen, sum(watching.count(told, "upstream_errors_total", reason=code) for code in UNCONNECTED))
+
+
+async def try_fault(
+    fault: Fault, victim: Victim, load: Load, count: Callable[[], Any], seconds: float, verdict: Verdict
+) -> None:
+    """Switch, wait, heal, wait; judge what the clients saw."""
+    before = await count()
+    began = monotonic()
+    await asyncio.to_thread(fault.begin, victim)
+    await asyncio.sleep(seconds - 2.0)
+    late = await count()
+    await asyncio.sleep(2.0)
+    during = await count()
+    await asyncio.to_thread(victim.heal)
+    await asyncio.sleep(seconds)
+    healed_from = await count()
+    await asyncio.sleep(2.0)
+    healed = await count() - healed_from
+    judge(verdict, fault.name, load.since(began), seconds, during - before, during - late, healed)
+
+
+def judge(
+    verdict: Verdict, name: str, outcomes: list[Outcome], seconds: float, whole: Tries, last: Tries, healed: Tries
+) -> None:
+    """From the record of the requests, and the tries of the whole fault, of its last two seconds, and of two seconds
+    when it had been healed as long as it had lasted."""
+    calm = ejection.seconds_until_calm(outcomes, seconds)
+    first = ejection.share_bad(outcomes, 0.0, 1.0)
+    after = ejection.share_bad(outcomes, calm if calm is not None else seconds / 2, seconds)
+    then = f"calm after {calm:.1f} s, then {after:.2%}" if calm is not None else f"never calm, {after:.1%} to the end"
+    figure = f"bad {first:.1%} in the first second, {then}"
+    holds = calm is not None and calm <= EJECTED_WITHIN and after <= BAD_AFTER_EJECTION
+    verdict.judge(f"{name}: calm within {EJECTED_WITHIN:.0f} s", figure, holds)
+    asked = sum(0.0 <= one.at < seconds for one in outcomes)
+    load_factor = whole.total / asked if asked else 0.0
+    seen = last.by_endpoint["victim"]
+    told = f"{asked} requests, {whole.total:.0f} tries ({load_factor:.2f} each); the victim saw {seen} in the last 2 s"
+    verdict.judge(f"{name}: tries <= {MOST_LOAD} of requests", told, 0 < load_factor <= MOST_LOAD)
+    share = healed.by_endpoint["victim"] / healed.total if healed.total else 0.0
+    back = ejection.share_bad(outcomes, 2 * seconds, 2 * seconds + 2.0)
+    returned = f"{share:.0%} of the requests, bad {back:.2%}"
+    verdict.judge(f"{name}: it comes back", returned, share > LEAST_SHARE and not back)
+    harness.say(f"{name}: {figure}; {told}; back with {returned}")
+
+
+async def measure(rate: float, seconds: float, options: dict[str, Any], chosen: list[Fault]) -> Verdict:
+    """All of it against a gateway process of its own."""
+    verdict = Verdict("endpoint faults")
+    lifetime = len(chosen) * (2 * seconds + 4) + 120
+    with contextlib.ExitStack() as running:
+        place = running.enter_context(harness.place(lifetime))
+        upstreams = [running.enter_context(scripted.serve(name, place.upstreams)) for name in ENDPOINTS]
+        tcp = running.enter_context(FaultyTcp(upstreams[-1].port))
+        victim = Victim(upstreams[-1], tcp)
+        service = yaml.safe_load_all(manifests.service("three", upstreams[0].port, upstreams[1].port, tcp.port))
+        rule = harness.rule("/", [], **{**TIMEOUTS, **options}) | {"backendRefs": [{"name": "three", "port": 80}]}
+        for one in (resources := [harness.route("all", rule), *service]):
+            one["metadata"]["namespace"] = "bench"
+        gateway = running.enter_context(
+            inferway.serve_directory(
+                "gateway", resources, place.gateway, ["--log-level", "error"], env={"INFERWAY_ACCESS_LOG": "false"}
+            )
+        )
+        load, stopping = Load(gateway.port, rate), asyncio.Event()
+        task = asyncio.create_task(load.run(stopping))
+        try:
+            began = monotonic()
+            await asyncio.sleep(3.0)
+            steady = ejection.share_bad(load.since(began), 0.0, 3.0)
+            verdict.judge("healthy: nothing bad", f"{steady:.2%} of {len(load.since(began))}", steady == 0.0)
+            for fault in chosen:
+                await try_fault(fault, victim, load, lambda: tries(upstreams, gateway.admin_port), seconds, verdict)
+                gateway.server.check_alive()
+        finally:
+            stopping.set()
+            await task
+        verdict.tell("all requests", load.tally.describe())
+    return verdict
+
+
+def main(
+    rate: Annotated[float, typer.Option(min=1, max=2000, help="Requests a second.")] = 200.0,
+    seconds: Annotated[
+        float, typer.Option(min=4, max=120, help="Each fault lasts so long, and the time after.")
+    ] = 10.0,
+    with_retry: Annotated[bool, typer.Option("--with-retry", help="Add retry and circuitBreaker to the rule.")] = False,
+    rule: Annotated[Path | None, typer.Option(help="YAML merged into the rule.")] = None,
+    only: Annotated[str, typer.Option(help="Faults whose names contain this.")] = "",
+) -> None:
+    """Let one of three endpoints fail in several ways and say what clients see of it."""
+    options = yaml.safe_load(rule.read_text()) if rule is not None else WITH_RETRY if with_retry else {}
+    if not isinstance(options, dict):
+        raise typer.BadParameter(f"{rule} holds no fields of a rule")
+    chosen = [fault for fault in FAULTS if only in fault.name]
+    if not chosen:
+        raise typer.BadParameter(f"no fault is called {only!r}: {', '.join(fault.name for fault in FAULTS)}")
+    harness.run(measure(rate, seconds, options, chosen)).close(harness.console)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,16 @@
+"""The fakes (services/fakes), which are no part of the distribution: their folder is put on the path here."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+SOURCE = Path(__file__).parent.parent / "services" / "fakes" / "src"
+
+if str(SOURCE) not in sys.path:
+    sys.path.append(str(SOURCE))
+
+from inferway_fakes import manifests  # noqa: E402
+from inferway_fakes.faulty_tcp import Accepting, FaultyTcp, Flow  # noqa: E402
+
+__all__ = ["SOURCE", "Accepting", "FaultyTcp", "Flow", "manifests"]

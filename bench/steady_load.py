@@ -1,0 +1,51 @@
+"""Load at a steady rate, whatever comes back and however late: the record of a fault is made of its requests."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+
+from bench import clients
+from bench.ejection import Outcome
+from bench.tally import Tally
+
+PATIENCE = 5.0
+"""Seconds until a client gives up."""
+SLOW = 0.8
+"""Seconds above which an answer counts as bad: no client of this load should wait so long."""
+
+
+class Load:
+    """Requests at a steady rate on kept connections; every one is recorded."""
+
+    def __init__(self, port: int, rate: float) -> None:
+        self._port, self._period = port, 1 / rate
+        self._idle: list[clients.Client] = []
+        self._outcomes: list[Outcome] = []
+        self.tally = Tally()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Until told to stop; then waits for what is under way."""
+        began, sent = monotonic(), 0
+        async with asyncio.TaskGroup() as group:
+            while not stopping.is_set():
+                group.create_task(self._one())
+                sent += 1
+                await asyncio.sleep(max(0.0, began + sent * self._period - monotonic()))
+        for client in self._idle:
+            client.leave()
+
+    async def _one(self) -> None:
+        at = monotonic()
+        client = self._idle.pop() if self._idle else await self.tally.connect(self._port)
+        is_good = False
+        if client is not None:
+            answer = await self.tally.ask(client, clients.request("/plain"), PATIENCE)
+            is_good = answer is not None and answer.status == 200 and monotonic() - at < SLOW
+            if client.is_open:
+                self._idle.append(client)
+        self._outcomes.append(Outcome(at, monotonic() - at, is_good))
+
+    def since(self, moment: float) -> list[Outcome]:
+        """All, with their times counted from this one (monotonic)."""
+        return [Outcome(one.at - moment, one.seconds, one.is_good) for one in self._outcomes]

@@ -1,0 +1,78 @@
+"""Short runs of the harnesses: against what loses requests, so that they are seen to notice, and against the gateway."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from bench import clients, fakes, harness, scripted, servers, slow_clients, soak_local, steady_load, stop_under_load
+from bench.verdicts import Verdict
+from bench.victim import FAULTS, Fault, Victim
+
+pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="the harnesses pin to two cores")
+
+
+def told(verdict: Verdict) -> str:
+    return "\n".join(f"{check.holds} {check.demand}: {check.figure}" for check in verdict.checks)
+
+
+def test_lost_requests_are_noticed() -> None:
+    """The scripted upstream resets everything when it is stopped: streams in the middle, requests unanswered."""
+
+    async def work() -> Verdict:
+        verdict = Verdict("stop")
+        with harness.place(60) as place, scripted.serve("upstream", place.upstreams) as upstream:
+            await stop_under_load.stop_under_load(
+                upstream.port,
+                upstream.server.tree().root,
+                verdict,
+                load_seconds=0.3,
+                workers=8,
+                streams=4,
+                stream_seconds=2.0,
+            )
+        return verdict
+
+    verdict = asyncio.run(work())
+    lost = {check.demand for check in verdict.checks if check.holds is False}
+    assert {"streams of 2 s end whole", "kept connections: no request lost"} <= lost, told(verdict)
+
+
+def test_a_gateway_that_is_stopped_ends_its_streams_and_exits_with_0() -> None:
+    """Whether single requests are lost is a matter of chance in a run as short as this: `make stop-under-load`."""
+    verdict = asyncio.run(
+        stop_under_load.measure(drain_delay=1.0, load_seconds=0.5, workers=4, streams=4, stream_seconds=2.0)
+    )
+    held = {check.demand for check in verdict.checks if check.holds}
+    wanted = {"streams of 2 s end whole", "exit code 0", "not before the drain delay", "no stream given up"}
+    assert wanted | {"served on while it drained"} <= held, told(verdict)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_victim_fails_and_is_healed(fault: Fault, tmp_path: Path) -> None:
+    async def is_good(port: int) -> bool:
+        try:
+            return (await clients.once(port, clients.request("/"), steady_load.SLOW)).status == 200
+        except (clients.NotAcceptedError, clients.UnansweredError):
+            return False
+
+    launcher = servers.Launcher(min(os.sched_getaffinity(0)), 60, tmp_path)
+    with scripted.serve("victim", launcher) as upstream, fakes.FaultyTcp(upstream.port) as tcp:
+        victim = Victim(upstream, tcp)
+        found = [asyncio.run(is_good(tcp.port))]
+        fault.begin(victim)
+        found.append(asyncio.run(is_good(tcp.port)))
+        victim.heal()
+        found.append(asyncio.run(is_good(tcp.port)))
+    assert found == [True, False, True]
+
+
+def test_a_few_slow_clients_disturb_nobody() -> None:
+    verdict = asyncio.run(slow_clients.measure(seconds=3.0, slow=30, descriptors=256, pace=0.5))
+    assert verdict.holds, told(verdict)
+
+
+def test_after_mixed_traffic_everything_is_as_before() -> None:
+    verdict = asyncio.run(soak_local.measure(seconds=4.0, aborts=40))
+    assert verdict.holds, told(verdict)

@@ -1,0 +1,142 @@
+"""A TCP proxy for tests that does to connections what networks do: refuse, hang, delay, cut, reset, stop reading.
+
+    with FaultyTcp(upstream.port) as tcp:
+        ...                                                # forwards to 127.0.0.1:upstream.port
+        tcp.change(accepting=Accepting.REFUSE)             # from now on, until changed again
+        tcp.change(to_client=Flow(cut_after=100, cut=Ending.RST))
+
+It runs in a thread of its own; everything may be changed at any time and holds when `change` has returned. A change
+of `accepting` leaves open connections alone (`cut_all` ends them); a change of a flow is seen by them with the next
+piece they carry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from inferway_fakes.loop_thread import LoopThread
+from inferway_fakes.tcp_connection import Connection
+from inferway_fakes.tcp_faults import Accepting, Ending, Flow
+from inferway_fakes.tcp_listener import Listener
+
+__all__ = ["Accepting", "Ending", "FaultyTcp", "Flow"]
+
+
+@dataclass
+class FaultyTcp:
+    """Forwards to a port of this machine, with faults."""
+
+    target: int
+    """Port on 127.0.0.1."""
+    receive_buffer: int = 0
+    """SO_RCVBUF of the clients' side in bytes, for back-pressure that is felt early; 0 = the system's."""
+    accepting: Accepting = Accepting.FORWARD
+    to_target: Flow = field(default_factory=Flow)
+    to_client: Flow = field(default_factory=Flow)
+    race: Ending | None = None
+    """Close at the first byte of the next request on a connection that has given an answer (the keep-alive race)."""
+    port: int = 0
+    connections: int = 0
+    """Accepted so far."""
+    bytes_to_target: int = 0
+    bytes_to_client: int = 0
+    _open: set[Connection] = field(default_factory=set)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _failures: list[BaseException] = field(default_factory=list)
+
+    @property
+    def open_connections(self) -> int:
+        """Accepted and not ended yet."""
+        return len(self._open)
+
+    def __enter__(self) -> FaultyTcp:
+        self._thread = LoopThread("faulty-tcp")
+        self._thread.start()
+        self._thread.run(self._start())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._thread.run(self._stop())
+        self._thread.stop()
+        if self._failures:
+            raise self._failures[0]
+
+    def change(
+        self,
+        *,
+        accepting: Accepting | None = None,
+        to_target: Flow | None = None,
+        to_client: Flow | None = None,
+    ) -> None:
+        """Change what is named, leave the rest."""
+        self._thread.run(self._change(accepting, to_target, to_client))
+
+    def arm_race(self, ending: Ending | None) -> None:
+        """Close kept connections at the first byte of their next request; None = no longer."""
+        self._thread.call(lambda: setattr(self, "race", ending))
+
+    def heal(self) -> None:
+        """No fault any more."""
+        self.arm_race(None)
+        self.change(accepting=Accepting.FORWARD, to_target=Flow(), to_client=Flow())
+
+    def cut_all(self, ending: Ending = Ending.RST) -> int:
+        """End every open connection; returns how many there were."""
+        return self._thread.call(lambda: sum(connection.end(ending) for connection in list(self._open)))
+
+    async def _start(self) -> None:
+        self._changed = asyncio.Event()
+        self._listener = Listener(self._accepted, self.receive_buffer)
+        self.port = self._listener.port
+        await self._listen()
+
+    async def _stop(self) -> None:
+        self._listener.close()
+        for connection in list(self._open):
+            connection.end(Ending.RST)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _change(self, accepting: Accepting | None, to_target: Flow | None, to_client: Flow | None) -> None:
+        if accepting is not None and accepting is not self.accepting:
+            self.accepting = accepting
+            await self._listen()
+        self.to_target = to_target or self.to_target
+        self.to_client = to_client or self.to_client
+        # Whoever waits for a flow to move again holds this event; the next one to wait gets a new one.
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _listen(self) -> None:
+        if self.accepting is Accepting.REFUSE:
+            self._listener.shut()
+        elif self.accepting is Accepting.DROP:
+            await self._listener.hang()
+        else:
+            self._listener.open()
+
+    def changed(self) -> asyncio.Event:
+        """Set at the next change."""
+        return self._changed
+
+    def _accepted(self, accepted: socket.socket) -> None:
+        self.connections += 1
+        connection = Connection(self, accepted)
+        self._open.add(connection)
+        task = asyncio.get_running_loop().create_task(connection.serve(self.accepting is Accepting.SILENT))
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._ended(done, connection))
+
+    def _ended(self, task: asyncio.Task[None], connection: Connection) -> None:
+        self._tasks.discard(task)
+        self._open.discard(connection)
+        # A task that is cancelled before its first step never closes anything.
+        connection.end(Ending.RST)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failures.append(error)
