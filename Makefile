@@ -9,8 +9,8 @@ SERVICE ?= 127.0.0.1:8000
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check workflows fmt types imports golden crds lock bench bench-tools bench-setup profile reloads soak-keys slow-clients endpoint-faults \
-  soak-local stop-under-load clean
+.PHONY: help setup run test check workflows fmt types imports golden crds lock corpus fuzz fuzz-setup cases bench bench-tools bench-setup \
+  profile reloads soak-keys slow-clients endpoint-faults soak-local stop-under-load clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'
@@ -54,6 +54,21 @@ lock: ## resolve requirements/*.txt anew (needs uv)
 	  --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements/dev.txt
 	uv pip compile --group bench --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements/bench.txt
+	uv pip compile --group fuzz --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements/fuzz.txt
+
+corpus: setup ## raw HTTP messages put to the gateway, or to ARGS="--target host:port"; ARGS=--bytewise, --all, --help
+	@cd dataplane/tests && ../../$(BIN)/python -m corpus.run $(ARGS)
+
+fuzz-setup: setup
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt \
+	  || echo "atheris cannot be installed here: hypothesis feeds the parsers, more slowly"
+
+fuzz: fuzz-setup ## a million inputs over all pure parsers (ARGS="--inputs 10000000 --only host")
+	@cd dataplane/tests && ../../$(BIN)/python -m fuzzing.run $(ARGS)
+
+cases: setup ## the table of cases with pass, fail or not yet (ARGS="P L" for some)
+	@$(BIN)/python -m e2e.cases $(ARGS)
 
 bench-tools: ## install nginx and wrk (Debian)
 	apt-get install -y nginx-light wrk

@@ -22,6 +22,8 @@ from inferway_dataplane.settings import Settings
 from inferway_fakes.upstream import Upstream
 from inferway_fakes.waiting import DEADLINE, wait_until
 
+pytest_plugins = ["e2e.case_marks"]
+
 
 @dataclass
 class Answer:

@@ -51,6 +51,8 @@ DIRECTIVES = {
     "repeated": (b"max-age=1, max-age=9", {b"max-age": b"1"}),
     "empty members": (b",, public,", {b"public": None}),
     "empty": (b"", {}),
+    "white space that no field may hold": (b"\n", {}),
+    "a name of white space": (b" \t=1", {}),
     "an argument with an equals sign": (b"ext=a=b", {b"ext": b"a=b"}),
     "an empty argument": (b"max-age=", {b"max-age": b""}),
 }

@@ -276,6 +276,13 @@ def test_u2_an_answer_whose_framing_has_two_readings_is_none(fields: list[tuple[
     assert heads.read_response(200, fields, keep_alive=True) is None
 
 
+@pytest.mark.parametrize("field", [(b"Content-Length", b"5"), (b"Transfer-Encoding", b"chunked")], ids=str)
+def test_u2_a_body_announced_on_204_is_no_answer(field: tuple[bytes, bytes]) -> None:
+    assert heads.read_response(204, [field], keep_alive=True) is None
+    assert heads.read_response(304, [field], keep_alive=True) is not None  # of the answer to GET: it is not here
+    assert heads.read_response(204, [(b"Content-Length", b"0")], keep_alive=True) is not None
+
+
 def test_response_framing() -> None:
     assert answered((b"Content-Length", b"5")).content_length == 5
     assert answered((b"Transfer-Encoding", b" Chunked ")).is_chunked

@@ -97,6 +97,7 @@ def test_the_longest_wait_refuses_and_what_never_succeeds_is_longer() -> None:
     assert judge([(minute, None, 1), (never, None, 1), (second, None, 1)], 0.0)[0] is never
 
 
+@pytest.mark.case("R7")
 def test_r7_a_cost_above_the_burst_never_succeeds_and_has_no_retry() -> None:
     own = bucket(burst=2)
     level = own.take("k", 0.0, 3)

@@ -164,6 +164,7 @@ def test_a_slow_upstream_is_504_after_the_time_for_one_try(serve, upstream):
     assert gateway.metric("upstream_errors_total", reason="upstream_timeout") == 1
 
 
+@pytest.mark.case("S4")
 def test_a_stream_that_falls_silent_is_aborted(serve, upstream):
     gateway = serve(route(rule("timeouts: {streamIdle: 300ms}", to(upstream.port))))
     upstream.script = lambda seen: [
@@ -174,6 +175,7 @@ def test_a_stream_that_falls_silent_is_aborted(serve, upstream):
         gateway.request()
 
 
+@pytest.mark.case("C4", "S4")
 @pytest.mark.parametrize(
     "part",
     [
@@ -198,6 +200,7 @@ def test_an_upstream_that_closes_without_an_answer_is_502(serve, upstream):
     assert len(upstream.seen) == 1  # on a fresh connection: it may have been worked on
 
 
+@pytest.mark.case("U2")
 @pytest.mark.parametrize(
     "garbage",
     [
@@ -219,6 +222,7 @@ def test_an_answer_that_breaks_the_rules_is_502_and_its_connection_is_not_used_a
     assert upstream.seen[1].connection == 2
 
 
+@pytest.mark.case("U2")
 def test_a_body_after_204_never_reaches_the_client_and_its_connection_is_not_used_again(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     upstream.script = lambda seen: [b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"]
@@ -246,12 +250,14 @@ def racing(serve, upstream):
     return gateway
 
 
+@pytest.mark.case("U3")
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
 def test_a_request_on_a_connection_that_was_being_closed_is_sent_once_more(racing, upstream, method):
     assert racing.request("/second", method).status == 200
     assert [seen.target for seen in upstream.seen] == ["/first", "/second", "/second"]
 
 
+@pytest.mark.case("U3")
 def test_a_post_on_a_connection_that_was_being_closed_is_not_sent_twice(racing, upstream):
     answer = racing.request("/second", "POST", body=b"pay")
     assert (answer.status, code(answer)) == (502, "upstream_closed")
@@ -270,6 +276,7 @@ def test_a_connection_that_sent_bytes_while_idle_is_not_used_again(serve, upstre
 # --- what is not remembered ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.case("U6")
 def test_a_redirect_of_the_upstream_goes_to_the_client(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     upstream.script = lambda seen: reply(b"", "302 Found", {"location": "/elsewhere"})

@@ -102,7 +102,7 @@ def test_without_ttl_only_what_the_origin_allows_is_kept(serve, upstream, counte
         {"cache_control": "max-age=abc"},
         {"expires": "0"},
         {"expires": "Thu, 01 Jan 1970 00:00:00 GMT"},
-        {"set_cookie": "session=1", "cache_control": "max-age=60"},
+        pytest.param({"set_cookie": "session=1", "cache_control": "max-age=60"}, marks=pytest.mark.case("C3")),
         {"vary": "*"},
         {"vary": "accept, *"},
         {"age": "7200", "cache_control": "max-age=3600"},
@@ -139,6 +139,7 @@ def test_a_part_is_never_kept(serve, upstream, counted):
     assert (answer.status, answer.body) == (200, b"1")
 
 
+@pytest.mark.case("C4")
 @pytest.mark.parametrize(
     "part",
     [
@@ -230,6 +231,7 @@ def test_head_never_makes_an_answer_for_get(serve, upstream):
 # --- for whom -------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.case("C2")
 def test_an_answer_to_authorization_is_for_nobody_else_and_not_kept(serve, upstream, counted):
     gateway = serve(cached(upstream.port))
     assert outcomes(gateway, authorization="Bearer a") == ["MISS", "MISS"]
@@ -237,6 +239,7 @@ def test_an_answer_to_authorization_is_for_nobody_else_and_not_kept(serve, upstr
     assert gateway.request(authorization="Bearer a").headers["x-cache"] == "MISS"
 
 
+@pytest.mark.case("C2")
 @pytest.mark.parametrize("name", ["cookie", "x-api-key", "api-key"])
 def test_each_credential_has_answers_of_its_own(serve, upstream, counted, name):
     gateway = serve(cached(upstream.port))
@@ -247,6 +250,7 @@ def test_each_credential_has_answers_of_its_own(serve, upstream, counted, name):
     assert gateway.request(**{field: "a"}).body == b"1"
 
 
+@pytest.mark.case("C2")
 def test_public_answers_to_authorization_are_kept_for_that_credential(serve, upstream, counted):
     gateway = serve(cached(upstream.port))
     counted(cache_control="public, max-age=60")

@@ -84,6 +84,7 @@ def test_a_backend_that_is_gone_answers_500_and_the_broader_rule_does_not_step_i
     assert not upstream.seen
 
 
+@pytest.mark.case("X2")
 def test_a_service_of_another_namespace_needs_its_permission(serve, upstream):
     other = f"""
 ---

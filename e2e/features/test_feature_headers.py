@@ -219,6 +219,7 @@ def test_a_trace_is_continued_under_a_span_of_our_own(serve, upstream):
 # --- what is passed on as it is ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.case("U6")
 def test_two_set_cookie_fields_stay_two(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     upstream.script = lambda seen: [
@@ -227,6 +228,7 @@ def test_two_set_cookie_fields_stay_two(serve, upstream):
     assert gateway.request().headers.get_all("set-cookie") == ["a=1; Path=/", "b=2, c"]
 
 
+@pytest.mark.case("U6")
 def test_cookies_of_one_client_are_not_sent_for_another(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     upstream.script = lambda seen: reply(headers={"set-cookie": "session=1"})

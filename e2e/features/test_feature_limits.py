@@ -50,6 +50,7 @@ def test_a_bucket_fills_again_at_its_rate(serve):
     assert set(gateway_waits) <= {429}
 
 
+@pytest.mark.case("R5")
 def test_each_client_address_behind_a_trusted_proxy_has_a_bucket(serve):
     gateway = serve(resources(route(rule(says("ok"))), policy(limit(key="{clientIP: {}}"))), **TRUSTED)
     assert statuses(gateway, 3, x_forwarded_for="203.0.113.1") == [200, 200, 429]
@@ -66,6 +67,7 @@ def test_ipv6_clients_are_counted_by_their_network(serve):
     assert statuses(gateway, 1, x_forwarded_for="2001:db8:0:2::1") == [200]
 
 
+@pytest.mark.case("R5")
 def test_a_client_cannot_leave_its_bucket_by_what_it_says_of_itself(serve):
     gateway = serve(resources(route(rule(says("ok"))), policy(limit(key="{clientIP: {}}"))))
     forged = [
@@ -141,6 +143,7 @@ def test_several_policies_on_one_route_all_apply(serve):
 # --- what a refusal looks like ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.case("R8")
 def test_a_refusal_says_when_to_come_back_and_never_whose_bucket_it_was(serve):
     secret = "tenant-that-nobody-may-read"  # noqa: S105
     gateway = serve(
@@ -170,6 +173,7 @@ def test_a_refusal_says_when_to_come_back_and_never_whose_bucket_it_was(serve):
     assert one(answer.headers["ratelimit-policy"]) == ("per-tenant", {"q": 1, "w": 90})
 
 
+@pytest.mark.case("R8")
 def test_retry_after_is_at_least_one_second(serve):
     fast = limit(burst=1, rate="rate: {requests: 2, per: 1s}")
     gateway = serve(resources(route(rule(says("ok"))), policy(fast)))
@@ -218,6 +222,7 @@ def test_headers_may_be_off_and_a_refusal_still_says_when_to_come_back(serve):
     assert int(answer.headers["retry-after"]) >= 1
 
 
+@pytest.mark.case("R7")
 def test_a_rate_of_zero_denies_all_and_promises_nothing(serve, upstream):
     nothing = limit(burst=5, rate="rate: {requests: 0}")
     gateway = serve(resources(route(rule(to(upstream.port))), policy(nothing)))
@@ -253,6 +258,7 @@ def test_pipelined_requests_are_limited_one_by_one(serve):
 # --- changes while it runs --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.case("R7")
 @pytest.mark.parametrize(
     "changed",
     [
@@ -272,6 +278,7 @@ def test_a_changed_limit_never_refills_its_bucket(serve, changed):
     assert statuses(gateway, 2) == [429, 429]
 
 
+@pytest.mark.case("R7")
 def test_a_raised_burst_gives_what_was_added_and_not_what_was_spent(serve):
     routes = route(rule(says("ok")))
     gateway = serve(resources(routes, policy(limit(burst=2))))
@@ -281,6 +288,7 @@ def test_a_raised_burst_gives_what_was_added_and_not_what_was_spent(serve):
     assert admitted <= 2
 
 
+@pytest.mark.case("R7")
 def test_a_limit_that_is_taken_away_limits_no_longer(serve):
     routes = route(rule(says("ok")))
     gateway = serve(resources(routes, policy(limit(burst=1))))

@@ -97,6 +97,7 @@ class Settings(BaseSettings):
 def address_and_port(text: str) -> tuple[str, int]:
     """`127.0.0.1:8080` or `[::1]:8080` in two parts; `ValueError` when it is neither."""
     host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:
+    host = host.strip("[]")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
         raise ValueError(f"{text!r} is not address:port, such as 127.0.0.1:8080 or [::]:8080")
-    return host.strip("[]"), int(port)
+    return host, int(port)

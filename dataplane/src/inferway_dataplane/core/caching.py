@@ -23,9 +23,10 @@ def directives(value: bytes) -> dict[bytes, bytes | None]:
     """A Cache-Control value as lower-case directives and their arguments; of a repeated one the first counts."""
     found: dict[bytes, bytes | None] = {}
     for item in _split_outside_quotes(value):
-        name, mark, argument = item.strip(b" \t").partition(b"=")
+        name, mark, argument = item.partition(b"=")
+        name = name.strip().lower()
         if name:
-            found.setdefault(name.strip().lower(), argument.strip(b' \t"') if mark else None)
+            found.setdefault(name, argument.strip(b' \t"') if mark else None)
     return found
 
 

@@ -1,7 +1,11 @@
 """CORS (the Fetch standard, 3.3) as Gateway API's filter states it."""
 
+from typing import Final
+
 from inferway_contract.document import Cors
 from inferway_dataplane.core.heads import Fields, RequestHead
+
+_LABELS: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-._")
 
 
 class CorsRules:
@@ -29,7 +33,9 @@ class CorsRules:
             self._any
             or lower in self._exact
             or any(
-                lower.startswith(scheme) and lower.endswith(rest) and len(lower) > len(scheme) + len(rest)
+                lower.startswith(scheme)
+                and lower.endswith(rest)
+                and _is_labels(lower[len(scheme) : -len(rest) or None])
                 for scheme, rest in self._wildcards
             )
         )
@@ -75,3 +81,8 @@ class CorsRules:
         if self._expose:
             fields.append((b"access-control-expose-headers", self._expose))
         return fields
+
+
+def _is_labels(text: bytes) -> bool:
+    """Whether a wildcard may stand for this: labels of a host, and not a user, a path or another host before ours."""
+    return bool(text) and _LABELS.issuperset(text)

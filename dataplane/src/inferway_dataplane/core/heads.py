@@ -394,6 +394,8 @@ def read_response(status: int, fields: Fields, keep_alive: bool) -> ResponseHead
             head.age = field[1]
     if head.is_chunked and head.content_length >= 0:
         return None
+    if status == 204 and (head.is_chunked or head.content_length > 0):
+        return None  # RFC 9110 15.3.5: it has no body, so whoever announces one means something else
     if nominated is not None:
         if b"close" in nominated:
             head.keep_alive = False

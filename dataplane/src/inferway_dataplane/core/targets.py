@@ -9,6 +9,7 @@ from inferway_dataplane.core.heads import RequestHead
 from inferway_dataplane.core.problems import Problem
 
 _REG_NAME: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=%")
+_HEX: Final = frozenset(b"0123456789abcdef")
 _IPV6: Final = frozenset(b"0123456789abcdef:.")
 _MEMO_BOUND: Final = 4096
 # What is longer is worked out anew, so the memos are bounded in bytes too.
@@ -84,10 +85,19 @@ def _parse_host(raw: bytes) -> bytes | None:
             return None
         return b"[" + inner + b"]"
     host, colon, port = raw.partition(b":")
-    if (colon and not _is_port(b":" + port)) or len(host) > 255 or not _REG_NAME.issuperset(host):
+    if (colon and not _is_port(b":" + port)) or len(host) > 255 or not _is_reg_name(host):
         return None
-    # `example.com.` and `example.com` are one name (RFC 3986 3.2.2); an empty Host is legal only without authority.
-    return host.removesuffix(b".") or None
+    # `example.com.` and `example.com` are one name (RFC 3986 3.2.2); an empty Host is legal only without authority,
+    # and what ends in two dots is a name of nothing, which every peer would shorten in its own way.
+    name = host.removesuffix(b".")
+    return None if not name or name.endswith(b".") else name
+
+
+def _is_reg_name(text: bytes) -> bool:
+    if not _REG_NAME.issuperset(text):
+        return False
+    # Every percent sign begins an escape (RFC 3986 3.2.2): what else it may mean, each peer decides by itself.
+    return all(len(rest) >= 2 and _HEX.issuperset(rest[:2]) for rest in text.split(b"%")[1:])
 
 
 def _is_ipv6(text: bytes) -> bool:

@@ -1,0 +1,17 @@
+"""A short run of every fuzzing target; `make fuzz` is the long one."""
+
+import pytest
+from fuzzing import by_hypothesis, targets
+from fuzzing.targets import Target
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+
+@pytest.mark.parametrize("target", targets.ALL, ids=lambda target: target.name)
+def test_what_must_hold_of_a_parser_holds(target: Target) -> None:
+    @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(by_hypothesis.inputs_of(target) | st.binary(max_size=64))
+    def check(data: bytes) -> None:
+        target.check(data)
+
+    check()

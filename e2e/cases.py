@@ -1,0 +1,105 @@
+"""`make cases`: runs the tests that name a case, and prints what became of each case.
+
+pass: tests are marked with it, and all of them passed. fail: one of them, or of those that show a part, failed (an
+expected failure is one too: the case is not fulfilled). not yet: no test is marked with it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import pytest
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from e2e.case_marks import CASES, shown, touched
+
+app = typer.Typer(add_completion=False)
+
+
+@dataclass(eq=False)  # pytest keeps plugins by identity
+class Collector:
+    """A pytest plugin that runs only what names one of these cases, and keeps what became of it."""
+
+    prefixes: tuple[str, ...]
+    full: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    parts: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    failed: set[str] = field(default_factory=set)
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Of the expected failures."""
+
+    def wants(self, case: str) -> bool:
+        """`P` is all of P; `P1` is P1 alone."""
+        return not self.prefixes or any(case == one or (one.isalpha() and case[:1] == one) for one in self.prefixes)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Leave out what names no case that is wanted."""
+        kept, left_out = [], []
+        for item in items:
+            of_item = dict.fromkeys(shown(item), self.full) | dict.fromkeys(touched(item), self.parts)
+            wanted = {case: table for case, table in of_item.items() if self.wants(case)}
+            for case, table in wanted.items():
+                table[case].add(item.nodeid)
+            (kept if wanted else left_out).append(item)
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep what did not pass."""
+        if report.failed or (report.when == "call" and report.skipped):
+            self.failed.add(report.nodeid)
+            if hasattr(report, "wasxfail"):
+                self.reasons[report.nodeid] = report.wasxfail
+
+    def state(self, case: str) -> str:
+        """pass, fail or not yet."""
+        if (self.full[case] | self.parts[case]) & self.failed:
+            return "fail"
+        return "pass" if self.full[case] else "not yet"
+
+
+@app.command()
+def main(cases: Annotated[list[str] | None, typer.Argument(help="IDs, or letters for all of theirs")] = None) -> None:
+    """Run the tests and print the table; the exit code is 1 when a case failed."""
+    collector = Collector(tuple(case.upper() for case in cases or ()))
+    code = pytest.main(["-q", "--no-header", "-p", "no:cacheprovider", "--tb=short", "-r", "fE"], plugins=[collector])
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
+        raise typer.Exit(int(code))
+    console = Console() if sys.stdout.isatty() else Console(width=160)
+    table = Table("case", "what it is about", "result", "tests")
+    states = {case: collector.state(case) for case in CASES if collector.wants(case)}
+    colours = {"pass": "green", "fail": "red", "not yet": "yellow"}
+    for case, state in states.items():
+        table.add_row(case, CASES[case], f"[{colours[state]}]{state}", _told(collector, case))
+    console.print(table)
+    counts = {state: list(states.values()).count(state) for state in colours}
+    console.print(", ".join(f"{count} {state}" for state, count in counts.items()))
+    if counts["fail"]:
+        raise typer.Exit(1)
+
+
+def _told(collector: Collector, case: str) -> str:
+    """The tests that say so: those that failed, else those that are marked, else how many show a part."""
+    failed = sorted((collector.full[case] | collector.parts[case]) & collector.failed)
+    if failed:
+        reasons = {collector.reasons.get(test, "failed") for test in failed}
+        return f"{_names(failed)}: {'; '.join(sorted(reasons))}"
+    if collector.full[case]:
+        return _names(sorted(collector.full[case]))
+    parts = len(collector.parts[case])
+    return f"a part, in {parts} tests" if parts else ""
+
+
+def _names(tests: list[str]) -> str:
+    names = sorted({test.partition("[")[0].rpartition("/")[2] for test in tests})
+    more = f", and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+if __name__ == "__main__":
+    app()
