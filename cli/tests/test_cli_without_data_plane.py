@@ -77,17 +77,12 @@ def test_run_says_how_to_get_it() -> None:
     assert "pip install 'inferway[dataplane]'" in stderr
 
 
-@pytest.mark.xfail(raises=AssertionError, reason="the stand-in for `run` takes neither DIR nor flags: exit code 2")
 @pytest.mark.parametrize("flags", [(), ("--listen", "127.0.0.1:0")], ids=["a directory", "a directory and flags"])
 def test_run_says_so_with_arguments_too(folder: Path, flags: tuple[str, ...]) -> None:
     code, _, stderr = inferway("run", str(folder), *flags)
     assert (code, "pip install 'inferway[dataplane]'" in stderr) == (1, True)
 
 
-@pytest.mark.xfail(
-    raises=AssertionError,
-    reason="`main.serve` is imported in `_serve`, outside of the `try` of `get_command`: a traceback",
-)
 @pytest.mark.parametrize("absent", ["httptools", "prometheus_client", "starlette", "uvicorn", "uvloop"])
 def test_run_says_so_where_one_package_is_missing(folder: Path, absent: str) -> None:
     code, _, stderr = inferway("run", str(folder), "--listen", "127.0.0.1:0", absent=(absent,))

@@ -79,6 +79,9 @@ class Transport:
     def abort(self) -> None:
         self.is_aborted = True
 
+    def get_write_buffer_size(self) -> int:
+        return len(self.written) if self.is_stuck else 0
+
     def can_write_eof(self) -> bool:
         return True
 

@@ -68,9 +68,6 @@ def test_a_mistake_in_a_body_leaves_no_clean_end(monkeypatch: pytest.MonkeyPatch
     assert wire.endpoint.active == 0
 
 
-@pytest.mark.xfail(
-    raises=AssertionError, reason="`_deliver_known` is outside of the `try`: the loop closes it as `upstream_closed`"
-)
 def test_a_mistake_at_a_head_that_is_known_is_told_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     wire = Wire()
     wire.send(get())

@@ -1,11 +1,10 @@
 """Many requests in one segment: later ones wait for their turn, most of them as bytes, and bodies keep their limits."""
 
 import pytest
-from fake_transport import BACKEND, OK, Wire, answers, get, post
+from fake_transport import BACKEND, OK, Wire, answers, get, post, requests
 
 from inferway_contract.document import DirectResponse, Match, PathMatch, Rule
 
-SLICE = 16 << 10
 UP = Rule(name="up", matches=(Match(path=PathMatch(value="/up")),), backends=(BACKEND,), max_request_body=10)
 CHUNKED = get(b"/up", b"Transfer-Encoding: chunked", method=b"POST")
 
@@ -21,12 +20,12 @@ def echo(number: int) -> Rule:
 # --- how many are parsed --------------------------------------------------------------------------------------------------------
 
 
-def test_behind_a_request_in_flight_one_slice_of_heads_is_parsed_and_no_more_is_read() -> None:
+def test_behind_a_request_in_flight_one_head_is_parsed_and_no_more_is_read() -> None:
     wire = Wire(UP)
     own = get(b"/404")
     wire.send(get(b"/up") + own * 5_000)
     assert not wire.client.transport.is_reading
-    assert 0 < len(wire.client.waiting) <= SLICE // len(own)
+    assert len(wire.client.waiting) == 1  # the rest is bytes, not requests
     wire.answer(OK)
     assert [one.status for one in answers(wire.got())] == [200] + [404] * 5_000
     assert wire.client.transport.is_reading
@@ -41,10 +40,6 @@ def test_what_still_arrives_while_bytes_wait_comes_after_them() -> None:
     assert [one.body for one in answers(wire.got())] == [b"ok"] + [b"1"] * 1_000 + [b"2"]
 
 
-@pytest.mark.xfail(
-    raises=AssertionError,
-    reason="the hold `unfed` of `resume` stays where `_feed_rest` had to stop again: nothing is fed then",
-)
 def test_requests_of_upstreams_among_them_hold_the_rest_again_and_again() -> None:
     wire = Wire(UP)
     wire.send((get(b"/up") + get(b"/404") * 1_000) * 3)
@@ -72,7 +67,7 @@ def test_a_client_that_does_not_read_its_answers_has_no_more_requests_begun(monk
     wire.send(own * 2_000)
     assert len(writes) == 1
     assert not wire.client.transport.is_reading
-    assert 0 < len(wire.client.waiting) <= SLICE // len(own)
+    assert not wire.client.waiting  # the rest is bytes, not requests
     wire.client.resume_writing()
     wire.settle()
     assert len(answers(wire.got())) == 2_000
@@ -111,9 +106,6 @@ def test_a_client_that_does_not_read_sends_in_vain() -> None:
     assert len(answers(wire.got())) == 1
 
 
-@pytest.mark.xfail(
-    raises=AssertionError, reason="as above: the hold `unfed` stays where a second pause comes while bytes are fed"
-)
 def test_a_client_that_reads_in_spells_gets_all_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     wire = Wire(*[echo(number) for number in range(10)])
     write = wire.client.transport.write
@@ -151,7 +143,7 @@ def test_a_chunked_body_that_arrives_while_its_request_waits_has_its_limit(apart
     assert wire.asked().startswith(b"GET /up ")
     wire.answer(OK)
     assert [own.status for own in answers(wire.got())] == [200, 413]
-    assert wire.asked() == b""
+    assert not any(own.is_whole for own in requests(wire.asked()))
     assert wire.endpoint.active == 0
     assert not wire.is_open
 

@@ -192,9 +192,6 @@ def test_an_upstream_that_closes_in_the_middle_of_a_body_is_an_abort_and_never_a
         gateway.request()
 
 
-@pytest.mark.xfail(
-    raises=AssertionError, reason="`abort_answer` ends the connection with a FIN, which is such an answer's end"
-)
 def test_nor_is_it_one_for_a_client_of_http_1_0_to_which_the_close_is_the_end(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     upstream.script = lambda seen: [b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n", Close()]

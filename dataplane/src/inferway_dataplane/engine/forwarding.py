@@ -3,7 +3,7 @@
 import re
 from typing import TYPE_CHECKING, Final
 
-from inferway_dataplane.core import rewriting
+from inferway_dataplane.core import rewriting, trace_context
 from inferway_dataplane.core.runtime import Destination, Rule
 from inferway_dataplane.engine import answers
 
@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from inferway_dataplane.engine.exchange import Exchange
 
 _ID: Final = re.compile(rb"[A-Za-z0-9._\-]{8,128}")
-# W3C Trace Context, version 00
-_TRACEPARENT: Final = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def is_well_formed_id(value: bytes) -> bool:
@@ -88,9 +86,7 @@ def _forwarded(exchange: "Exchange") -> bytes:
 
 def _traceparent(exchange: "Exchange") -> bytes:
     """The trace goes on under a span of ours, or starts here; sampled where tracing says so."""
-    told = exchange.head.block.traceparent
-    if told is not None and _TRACEPARENT.fullmatch(told) is None:
-        told = None
+    told = trace_context.well_formed(exchange.head.block.traceparent)
     tracing = exchange.gateway.tracing
     trace = exchange.trace_id = told[3:35] if told is not None else exchange.gateway.trace_id(exchange.span_id)
     if tracing is None and told is not None:
