@@ -221,6 +221,8 @@ class Turns(asyncio.Protocol):
         self.waiting.clear()
         self.is_closing = True
         self.current = None
+        if self.transport.is_closing():
+            return  # it was cut
         if not self.transport.can_write_eof():
             self.close()  # TLS: its own last message ends both ways
             return
