@@ -9,8 +9,8 @@ SERVICE ?= 127.0.0.1:8000
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check workflows fmt types imports golden crds lock corpus fuzz fuzz-setup cases bench bench-tools bench-setup profile reloads soak-keys \
-  slow-clients endpoint-faults soak-local stop-under-load clean
+.PHONY: help setup run test check workflows fmt types imports golden crds lock corpus fuzz fuzz-setup cases bench bench-tools bench-setup \
+  profile reloads soak-keys slow-clients endpoint-faults soak-local stop-under-load clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'

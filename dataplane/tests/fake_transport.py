@@ -49,6 +49,7 @@ class Transport:
         self.is_aborted = False
         self.has_eof = False
         self.is_lost = False  # the protocol was told
+        self.is_stuck = False  # the peer takes nothing: an orderly end waits for it
 
     def write(self, data: bytes) -> None:
         assert not self.has_eof, "written after the end"
@@ -67,11 +68,19 @@ class Transport:
     def is_closing(self) -> bool:
         return self.is_closed or self.is_aborted
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the loop tells the protocol that the connection is gone."""
+        return self.is_aborted or (self.is_closed and not self.is_stuck)
+
     def close(self) -> None:
         self.is_closed = True
 
     def abort(self) -> None:
         self.is_aborted = True
+
+    def get_write_buffer_size(self) -> int:
+        return len(self.written) if self.is_stuck else 0
 
     def can_write_eof(self) -> bool:
         return True
@@ -161,6 +170,17 @@ class Wire:
             self.client.transport.close()
         self.settle()
 
+    def stop_reading(self) -> None:
+        """The client takes nothing any more, and more is written than its buffer should hold."""
+        self.client.transport.is_stuck = True
+        self.client.pause_writing()
+
+    def read_again(self) -> None:
+        """The client takes what there is."""
+        self.client.transport.is_stuck = False
+        self.client.resume_writing()
+        self.settle()
+
     @property
     def is_open(self) -> bool:
         """Whether the client may ask again."""
@@ -211,10 +231,23 @@ class Wire:
         while lost := [
             one
             for one in (*self.gateway.connections, *self.upstreams)
-            if one.transport.is_closing() and not one.transport.is_lost
+            if one.transport.is_over and not one.transport.is_lost
         ]:
             for one in lost:
                 self._lose(one)
+
+    def pass_time(self, seconds: float) -> None:
+        """Turn the wheel, so many seconds later than before. Clients are looked at before upstreams."""
+        gateway = self.gateway
+        gateway.coarse_now += seconds
+        gateway._look_at_clients(gateway.coarse_now)
+        gateway.pools.sweep(gateway.coarse_now)
+        self.settle()
+
+    @property
+    def cut(self) -> dict[str, int]:
+        """Client connections that were cut, by reason."""
+        return self.gateway.stats.cut
 
     def _lose(self, connection: Any, exc: Exception | None = None) -> None:
         if not connection.transport.is_lost:
@@ -335,8 +368,9 @@ def _unchunked(data: bytes) -> tuple[bytes, bool, bytes]:
 
 def answer(data: bytes, *, to_head: bool = False) -> Answer:
     """The one answer that this is."""
-    (own,) = answers(data, to_head=to_head)
-    return own
+    found = answers(data, to_head=to_head)
+    assert len(found) == 1, [own.status for own in found]
+    return found[0]
 
 
 def header(data: bytes, name: bytes) -> list[bytes]:

@@ -1,7 +1,10 @@
 """Building a runtime: what refuses a document, what outlives it, how keys are read."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
+from urllib.parse import quote_from_bytes
 
 import pytest
 import re2
@@ -445,6 +448,57 @@ def test_keys_that_are_one() -> None:
     ):
         first, second = keys((part,), (one, "c"), (other, "c"))
         assert first == second
+
+
+LONG = b"v" * 33
+BY_VALUE = {  # part, a request with this value
+    "header": (KeyPart(type="header", name="x-t"), lambda value: asked(fields=((b"X-T", value),))),
+    "query": (KeyPart(type="query", name="t"), lambda value: asked(b"/?t=" + quote_from_bytes(value).encode())),
+    "host": (KeyPart(type="host"), lambda value: asked(host=value)),
+}
+
+
+@pytest.mark.parametrize(("part", "request_of"), BY_VALUE.values(), ids=BY_VALUE)
+def test_r6_a_long_value_is_kept_as_a_hash(part: KeyPart, request_of: Callable[[bytes], RequestHead]) -> None:
+    def key(value: bytes) -> bytes:
+        (found,) = keys((part,), (request_of(value), "c"))
+        own = found[0] if isinstance(found, tuple) else found
+        assert isinstance(own, bytes)
+        return own
+
+    assert key(b"v" * 32) == b"v" * 32
+    for value in (LONG, b"v" * 250):
+        assert len(key(value)) == 33
+        assert key(value) == key(value)
+    # What differs only far behind is not one bucket, nor is what would be the same when cut off.
+    values = [LONG, b"v" * 32, b"v" * 34, b"v" * 249 + b"w", b"v" * 250]
+    assert len({key(value) for value in values}) == len(values)
+
+
+def test_r6_no_value_that_is_kept_can_be_taken_for_a_hash() -> None:
+    part = KeyPart(type="header", name="x-t")
+    (hashed,), (digest,) = keys((part,), (asked(fields=((b"X-T", LONG),)), "c")), (sha256(LONG).digest(),)
+    forged = [
+        b"#" + digest,
+        digest,
+        b"#" + digest[:31],
+        b"#" + digest.hex().encode(),
+        b"#" + digest.hex().encode()[:31],
+    ]
+    found = keys((part,), *((asked(fields=((b"X-T", value),)), "c") for value in forged))
+    assert hashed not in found
+
+
+def test_r6_long_values_among_several_parts_are_hashed_each() -> None:
+    parts = (KeyPart(type="header", name="x-t"), KeyPart(type="header", name="x-u"))
+    found = keys(
+        parts,
+        (asked(fields=((b"X-T", LONG), (b"X-U", LONG))), "c"),
+        (asked(fields=((b"X-T", LONG + LONG),)), "c"),
+        (asked(fields=((b"X-U", LONG + LONG),)), "c"),
+    )
+    assert len(set(found)) == 3
+    assert all(len(part) == 33 for key in found for part in key if part is not None)  # type: ignore[attr-defined]
 
 
 def test_keys_by_route_and_rule() -> None:

@@ -130,6 +130,39 @@ def test_what_goes_past_the_cache(request_: bytes, reason: str) -> None:
     assert wire.gateway.stats.of("demo/a", "cached").bypasses == {reason: 1}
 
 
+DROPPED = {  # a field that Connection names: the key or the answer would be made of it, and the upstream does not see it
+    "a header of the key": b"X-Tenant: a",
+    "a credential": b"Cookie: a",
+    "a field of Vary": b"Accept-Language: de",
+    "any other": b"X-Other: a",
+}
+
+
+@pytest.mark.parametrize("field", DROPPED.values(), ids=DROPPED)
+def test_fields_that_connection_names_go_past_the_cache_and_share_no_key(field: bytes) -> None:
+    wire = Wire(Rule(name="cached", backends=(BACKEND,), cache=Cache(ttl=60_000, key_headers=("x-tenant",))))
+    name = field.partition(b":")[0]
+    named = get(b"/a", field, b"Connection: " + name)
+    vary = b"Vary: Accept-Language"
+    for _ in range(3):  # the second and third time the whole request is known
+        wire.send(named)
+        assert name + b":" not in wire.asked()
+        wire.answer(ok(b"for nobody", vary))
+        assert answer(wire.got())["x-cache"] == "BYPASS"
+    assert wire.gateway.stats.of("demo/a", "cached").bypasses == {"connection": 3}
+    # What it got is stored for nobody, and what others have stored is not for it.
+    assert ask(wire, get(b"/a", field), ok(b"for itself", vary))["x-cache"] == "MISS"
+    assert ask(wire, named, ok(b"for nobody", vary)).body == b"for nobody"
+    assert ask(wire, get(b"/a", field), None).body == b"for itself"
+
+
+@pytest.mark.parametrize("value", [b"keep-alive", b"X-Absent", b"Upgrade, keep-alive", b"Keep-Alive, TE"])
+def test_a_connection_field_that_names_nothing_of_the_request_costs_no_hit(value: bytes) -> None:
+    wire = Wire(CACHED)
+    ask(wire, get(b"/a"), ok())
+    assert ask(wire, get(b"/a", b"Connection: " + value, b"TE: trailers"), None)["x-cache"] == "HIT"
+
+
 def test_no_cache_asks_the_upstream_and_stores_its_answer() -> None:
     wire = Wire(CACHED)
     ask(wire, get(b"/a"), ok(b"old"))

@@ -130,8 +130,8 @@ def test_the_head_is_rebuilt_and_says_what_the_gateway_saw() -> None:
     asked = forwarded(get(b"/a%2Fb?c=d&", b"User-Agent: t", b"X-Tail:  v", b"Accept: a", b"accept: b"))
     assert plain(asked) == (
         b"GET /a%2Fb?c=d& HTTP/1.1\r\nhost: 192.0.2.80:8000\r\nUser-Agent: t\r\nX-Tail: v\r\nAccept: a\r\naccept: b\r\n"
-        b"x-forwarded-for: 203.0.113.9\r\nx-forwarded-proto: http\r\nx-forwarded-host: a.example\r\n"
-        b"via: 1.1 inferway\r\n\r\n"
+        b"via: 1.1 inferway\r\n"
+        b"x-forwarded-for: 203.0.113.9\r\nx-forwarded-proto: http\r\nx-forwarded-host: a.example\r\n\r\n"
     )
     (request_id,) = header(asked, b"x-request-id")
     (trace_parent,) = header(asked, b"traceparent")
@@ -166,8 +166,8 @@ def test_p11_p12_what_may_not_pass_does_not_and_what_is_ours_cannot_be_stripped(
     asked = forwarded(get(b"/", *HOP_BY_HOP))
     assert plain(asked) == (
         b"GET / HTTP/1.1\r\nhost: 192.0.2.80:8000\r\n"
-        b"x-forwarded-for: 203.0.113.9\r\nx-forwarded-proto: http\r\nx-forwarded-host: a.example\r\n"
-        b"via: 1.1 inferway\r\n\r\n"
+        b"via: 1.1 inferway\r\n"
+        b"x-forwarded-for: 203.0.113.9\r\nx-forwarded-proto: http\r\nx-forwarded-host: a.example\r\n\r\n"
     )
     assert b"forged-by-client" not in asked
 

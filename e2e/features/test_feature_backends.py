@@ -192,6 +192,16 @@ def test_an_upstream_that_closes_in_the_middle_of_a_body_is_an_abort_and_never_a
         gateway.request()
 
 
+def test_nor_is_it_one_for_a_client_of_http_1_0_to_which_the_close_is_the_end(serve, upstream):
+    gateway = serve(route(rule(to(upstream.port))))
+    upstream.script = lambda seen: [b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n", Close()]
+    try:
+        received = gateway.raw(b"GET / HTTP/1.0\r\nhost: x\r\n\r\n", half_close=False)
+    except ConnectionResetError:
+        return
+    assert not received.endswith(b"hello")
+
+
 def test_an_upstream_that_closes_without_an_answer_is_502(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     upstream.script = lambda seen: [Close()]

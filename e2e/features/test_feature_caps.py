@@ -9,6 +9,7 @@ from time import monotonic
 
 import pytest
 
+from inferway_dataplane.engine.admission import YOUNG
 from inferway_fakes.crowd import begun
 from inferway_fakes.holding import Gate
 from inferway_fakes.manifests import route, rule, says, to
@@ -55,6 +56,12 @@ class Clients:
         wheel = self.gateway.plane.gateway
         now = wheel.coarse_now
         wait_until(lambda: wheel.coarse_now > now, "a turn of the wheel")
+
+    def age(self):
+        """Wait until nobody has just come any more (decision 0006)."""
+        wheel = self.gateway.plane.gateway
+        now = wheel.coarse_now
+        wait_until(lambda: wheel.coarse_now > now + YOUNG + 0.25, "all to be older")
 
 
 @pytest.fixture
@@ -108,7 +115,7 @@ def test_the_longest_idle_goes_first_then_incomplete_heads_then_slow_bodies(clie
     older = here.idle()
     here.turn()
     younger = here.idle()
-    here.turn()
+    here.age()
     cut = []
     others = [complete, slower, faster, half, older, younger]
     for _ in range(5):
@@ -118,7 +125,6 @@ def test_the_longest_idle_goes_first_then_incomplete_heads_then_slow_bodies(clie
         client.sendall(b"GET /held HTTP/1.1\r\nhost: x\r\n\r\n")
         wait_until(lambda before=before: len(upstream.seen) > before, "it to be served")
         cut.append(next_to_go(one for one in others if one not in cut))
-        here.turn()
     names = {id(older): "older", id(younger): "younger", id(half): "half", id(slower): "slower", id(faster): "faster"}
     assert [names[id(one)] for one in cut] == ["older", "younger", "half", "slower", "faster"]
     # All six have a complete request now: the next one has no place.
@@ -140,6 +146,7 @@ def test_a_new_connection_that_says_nothing_is_missed_the_least_too(clients):
     silent = here.connect()
     here.turn()
     other = here.connect()
+    here.age()
     client = here._stack.enter_context(socket.create_connection(("127.0.0.1", here.gateway.port), DEADLINE))
     client.sendall(GET)
     assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
@@ -149,8 +156,7 @@ def test_a_new_connection_that_says_nothing_is_missed_the_least_too(clients):
 
 
 @pytest.mark.case("L6")
-def test_an_answer_that_nobody_reads_protects_no_connection(clients, monkeypatch):
-    monkeypatch.setattr("inferway_dataplane.engine.admission._UNREAD", 0.3)
+def test_an_answer_that_nobody_reads_protects_no_connection(clients):
     with ScriptedUpstream() as upstream:
         here = clients(most=1, text=route(rule(to(upstream.port))))
         unread = here.connect(b"GET / HTTP/1.1\r\nhost: x\r\nx-fake-body-size: 60000000\r\n\r\n", buffer=4096)
@@ -158,7 +164,7 @@ def test_an_answer_that_nobody_reads_protects_no_connection(clients, monkeypatch
         wait_until(lambda: connection.is_write_paused, "the client not to read")
         wheel = here.gateway.plane.gateway
         began = connection.unread_deadline - wheel.settings.unread_timeout
-        wait_until(lambda: wheel.coarse_now - began > 0.3, "the patience to be over")
+        wait_until(lambda: wheel.coarse_now - began > YOUNG, "it not to read for long enough")
         assert here.gateway.request().status == 200
         assert here.gateway.metric("connections_cut_total", reason="evicted_unread") == 1
         wait_until(lambda: upstream.stats.aborted == 1, "its upstream to be released", 1.0)

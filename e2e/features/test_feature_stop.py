@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import http.client
+import os
+import select
 import signal
+import socket
 import subprocess
 import threading
+from time import monotonic
 
 import pytest
 
@@ -138,6 +142,31 @@ def test_a_stream_without_end_is_cut_off_after_the_drain_timeout(tmp_path, upstr
         client.join(DEADLINE)
         assert len(broken) == 1  # never a clean end
         assert process.event("requests were cut, the drain took too long")["requests"] == 1
+
+
+def test_a_log_that_nobody_reads_does_not_keep_it_from_stopping(tmp_path):
+    reader, writer = os.pipe()
+    try:
+        with started(tmp_path, route(rule(says("ok"))), "--access-log-rate", "100000", log=writer) as process:
+            port = process.port()
+            with socket.create_connection(("127.0.0.1", port), DEADLINE) as client:
+                # More lines than a pipe takes.
+                client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" * 1_000 + b"GET / HTTP/1.0\r\n\r\n")
+                while client.recv(1 << 20):
+                    pass
+            wait_until(lambda: is_full(writer), "the pipe to be full")
+            signalled = monotonic()
+            process.signal()
+            assert process.exit_code() == 0
+            assert monotonic() - signalled < 5.0
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def is_full(pipe):
+    """Whether a write of one page would have to wait."""
+    return not select.select([], [pipe], [], 0)[1]
 
 
 def test_a_second_signal_ends_it_at_once_with_exit_code_1(tmp_path, upstream):

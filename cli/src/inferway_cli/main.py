@@ -30,7 +30,8 @@ class _Commands(TyperGroup):
             try:
                 from inferway_cli import serving
             except ModuleNotFoundError as missing:
-                only.command("run")(_cannot_run(missing.name or ""))
+                anything = {"ignore_unknown_options": True, "allow_extra_args": True}
+                only.command("run", context_settings=anything)(_cannot_run(missing.name or ""))
             else:
                 only.command("run")(serving.command())
             self.add_command(typer.main.get_command(only), "run")

@@ -55,8 +55,11 @@ def _serve(directory: str, chosen: Settings) -> int:
     for warning in documents.warnings:
         typer.echo(f"warning: {warning}", err=True)
     # The rest of the data plane is loaded only now: neither `--help` nor mistakes have to wait for it.
-    from inferway_dataplane.main import serve
-
+    try:
+        from inferway_dataplane.main import serve
+    except ModuleNotFoundError as missing:
+        typer.echo(f"inferway: run needs {missing.name}: pip install 'inferway[dataplane]'", err=True)
+        return 1
     return serve(chosen, source)
 
 

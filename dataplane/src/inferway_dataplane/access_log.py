@@ -11,6 +11,8 @@ import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from inferway_dataplane.core import trace_context
+
 if TYPE_CHECKING:
     from inferway_dataplane.engine.exchange import Exchange
 
@@ -85,7 +87,8 @@ class AccessLog:
         if self._enabled and now - self._since >= 1.0:
             self._since = now
             # Half is kept for failed requests only where the last second had more than the rate.
-            self._left_for_failed = self._rate // 2 if self.left_out > self._told else 0
+            asked = self._rate - self.left - self._left_for_failed + self.left_out - self._told
+            self._left_for_failed = self._rate // 2 if asked > self._rate else 0
             self.left = self._rate - self._left_for_failed
             if self.left_out > self._told:
                 counted = {"event": "requests_not_logged", "level": "info", "count": self.left_out - self._told}
@@ -127,5 +130,5 @@ def _backend(exchange: "Exchange") -> str:
 
 def _trace_id(exchange: "Exchange") -> str:
     """The trace that the upstream was told of; where none was asked, the caller's."""
-    told = exchange.head.block.traceparent
-    return (exchange.trace_id or (told[3:35] if told is not None and len(told) == 55 else b"")).decode("latin-1")
+    told = trace_context.well_formed(exchange.head.block.traceparent)
+    return (exchange.trace_id or (told[3:35] if told is not None else b"")).decode("latin-1")

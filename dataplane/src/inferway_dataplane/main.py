@@ -84,6 +84,7 @@ class DataPlane:
 
     async def stop(self) -> None:
         """Close the listeners, finish what is in flight within `drain_timeout`, then close the rest."""
+        self.gateway.is_draining = self.gateway.is_closing = True
         for task in (*self._followers, *filter(None, (self._source,))):
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

@@ -203,6 +203,8 @@ class RequestHead:
         "query",
         "raw_host",
         "runtime",
+        "sent",
+        "sent_to",
         "value",
     )
 
@@ -222,6 +224,8 @@ class RequestHead:
         self.runtime: object = None
         self.entry: Any = None
         self.cache_key: bytes | None = None
+        self.sent_to: object = None
+        self.sent = b""  # the lines that `sent_to` got
 
     @property
     def fields(self) -> Fields:

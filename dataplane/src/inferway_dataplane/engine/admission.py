@@ -4,8 +4,10 @@ Descriptors are the scarce thing: each client connection takes one, each upstrea
 may open is shared out beforehand, and a part is kept for what is neither (listeners, the admin port, names, the log), so
 that the limit itself is never met: uvloop closes new connections silently when it is.
 
-At the cap a new connection takes the place of the one that is missed least (`_rank`). A connection whose request is
-complete keeps its place, unless its client does not take the answer.
+At the cap a new connection takes the place of the one that is missed least (`rank`): an idle one, one with an incomplete
+head, one with an incomplete body, and last one that does not take its answer (decision 0006). Within a kind the longest
+wait, or the slowest body, goes first. Whoever has just come or just done something goes only after all of these, so that
+those who come and are cut again by the hundred do not push out a client that is about to ask.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -19,10 +21,19 @@ if TYPE_CHECKING:
 RESERVE: Final = 64
 """Descriptors that are neither client nor upstream connections."""
 
-_SHARE_OF_ONE_SCAN: Final = 64  # a 64th of all connections is found by one look at them, so that looks stay rare
-_UNREAD: Final = 5.0  # seconds without reading after which an answer does not protect its connection any more
+YOUNG: Final = 1.0
+"""Seconds for which a connection may do nothing before it is looked at as one that does nothing."""
 
-_KINDS: Final = ("evicted_idle", "evicted_head", "evicted_body", "evicted_unread")
+_SHARE_OF_ONE_SCAN: Final = 64  # a 64th of all connections is found by one look at them, so that looks stay rare
+
+IDLE, HEAD, BODY, UNREAD = range(4)
+_NAMES: Final = ("evicted_idle", "evicted_head", "evicted_body", "evicted_unread")
+
+Rank = tuple[int, float, int]
+"""Its kind (`_YOUNG_ONES` where it has just come or done something), its place among those, and its kind in any case: the
+smallest goes first."""
+
+_YOUNG_ONES: Final = 9
 
 
 class Admission:
@@ -31,66 +42,75 @@ class Admission:
     def __init__(self, gateway: "Gateway", descriptors: int) -> None:
         """`descriptors`: how many the process may have open (RLIMIT_NOFILE)."""
         settings = gateway.settings
-        usable = max(descriptors - RESERVE, 2)
+        # All that the kernel has queued is accepted in one go, before anybody can be evicted for it; and what it cannot
+        # queue is asked for again only a second later.
+        self.backlog = max(16, min(2048, descriptors // 4))
+        usable = max(descriptors - RESERVE - self.backlog, 2)
         self.max_connections = min(settings.max_connections, usable // 2)
         self.max_upstreams = usable - self.max_connections
-        self.backlog = max(16, min(2048, descriptors // 8))
         self._gateway = gateway
-        self._victims: list[tuple[int, ClientConnection]] = []
+        self._victims: list[tuple[Rank, ClientConnection]] = []
         self._nobody_at = -1.0  # the turn of the wheel in which nobody was found
 
     def admit(self) -> bool:
         """Whether one more client connection may stay; makes room where there is none."""
         gateway = self._gateway
-        if len(gateway.connections) < self.max_connections or self._evict(len(_KINDS)):
+        if len(gateway.connections) < self.max_connections or self._evict():
             return True
         count_in(gateway.stats.shed, "connections")
         return False
 
     def free_upstream(self) -> bool:
-        """Make room for an upstream connection: cut a client that does not take the answer it holds one for."""
-        return self._evict(len(_KINDS), least=3)
+        """Make room for an upstream connection: cut the client that has not taken of its answer for the longest time."""
+        ranked = [(rank, one) for one in self._gateway.connections if (rank := self.rank(one)) and rank[2] == UNREAD]
+        if not ranked:
+            return False
+        self._cut(*min(ranked, key=lambda item: item[0]))
+        return True
 
-    def _evict(self, most: int, least: int = 0) -> bool:
+    def _evict(self) -> bool:
         for _ in range(2):
             while self._victims:
-                kind, victim = self._victims.pop()
-                ranked = self._rank(victim)
-                if ranked is not None and ranked[0] == kind and least <= kind < most:
-                    count_in(self._gateway.stats.cut, _KINDS[kind])
-                    victim.transport.abort()
+                rank, victim = self._victims.pop()
+                now = self.rank(victim)
+                if now is not None and now[0] <= rank[0]:
+                    self._cut(now, victim)
                     return True
-            self._look(least)
+            self._look()
         return False
 
-    def _look(self, least: int) -> None:
+    def _cut(self, rank: Rank, victim: "ClientConnection") -> None:
+        count_in(self._gateway.stats.cut, _NAMES[rank[2]])
+        victim.transport.abort()
+
+    def _look(self) -> None:
         gateway = self._gateway
         if self._nobody_at == gateway.coarse_now:
             return  # one look a turn is enough to know that everybody has a reason to stay
-        found = [
-            (ranked, connection)
-            for connection in gateway.connections
-            if (ranked := self._rank(connection)) is not None and ranked[0] >= least
-        ]
+        found = [(rank, one) for one in gateway.connections if (rank := self.rank(one)) is not None]
         found.sort(key=lambda item: item[0])
         if not found:
             self._nobody_at = gateway.coarse_now
         several = max(1, len(gateway.connections) // _SHARE_OF_ONE_SCAN)
-        self._victims = [(ranked[0], connection) for ranked, connection in reversed(found[:several])]
+        self._victims = found[several - 1 :: -1] if len(found) >= several else found[::-1]
 
-    def _rank(self, connection: "ClientConnection") -> tuple[int, float] | None:
-        """Who is missed least comes first: the kind, and within a kind the longest or the slowest. None = stays."""
+    def rank(self, connection: "ClientConnection") -> Rank | None:
+        """How little a connection is missed. None = its request is complete and its client reads, so it stays."""
         if connection.transport.is_closing():
             return None
+        gateway = self._gateway
+        settings = gateway.settings
         current = connection.current
-        if current is None and not connection.waiting:
-            # Waiting the longest is being late the soonest.
+        if connection.is_write_paused:
+            kind, waits = UNREAD, gateway.coarse_now + settings.unread_timeout - connection.unread_deadline
+        elif current is None and not connection.waiting:
             is_idle = connection.is_deaf or (connection.has_asked and not connection.is_begun)
-            return (0 if is_idle else 1, connection.deadline)
-        if current is not None and current is connection.receiving and not current.has_answered:
-            took = self._gateway.coarse_now - current.started - connection.held_seconds
-            return (2, current.body_size / max(took, 1.0))
-        since = self._gateway.coarse_now + self._gateway.settings.unread_timeout - connection.unread_deadline
-        if connection.is_write_paused and since > _UNREAD:
-            return (3, connection.unread_deadline)
-        return None
+            # Waiting the longest is being late the soonest.
+            limit = settings.idle_timeout if is_idle and not connection.is_deaf else settings.head_timeout
+            kind, waits = (IDLE if is_idle else HEAD), gateway.coarse_now + limit - connection.deadline
+        elif current is not None and current is connection.receiving and not current.has_answered:
+            took = gateway.coarse_now - current.started - connection.held_seconds
+            return (BODY, current.body_size / took, BODY) if took >= YOUNG else (_YOUNG_ONES, -took, BODY)
+        else:
+            return None
+        return (kind if waits >= YOUNG else _YOUNG_ONES, -waits, kind)

@@ -44,15 +44,19 @@ def _end_unread(client: "ClientConnection") -> None:
 def _end_unsent(client: "ClientConnection", now: float) -> None:
     receiving = client.receiving
     if client.is_deaf and client.current is None:
-        _cut(client, "lingering")  # it was told to go, and still sends
+        if client.transport.get_write_buffer_size():
+            client.deadline = now + LINGER  # it still reads; how long it may is the other clock's business
+        else:
+            _cut(client, "lingering")  # it was told to go, and still sends
     elif client.is_half_closed:
         _cut(client, "left")
     elif client.current is None and (client.is_closing or not client.fed):
         client.close()
+    elif client.holds:  # it is we who do not read
+        settings = client.gateway.settings
+        client.deadline = now + (settings.head_timeout if receiving is None else settings.body_idle_timeout)
     elif receiving is None:
         unreadable.refuse(client, problems.HEAD_TIMEOUT)
-    elif client.holds:
-        client.deadline = now + client.gateway.settings.body_idle_timeout  # it is we who do not read
     elif receiving.is_finished:
         _cut(client, "lingering")  # it has its answer, and does not send the rest of its request
     else:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import httptools
 
 from inferway_dataplane.core import heads, memo, problems, targets
+from inferway_dataplane.core.extents import ChunkedExtent
 from inferway_dataplane.core.heads import FieldBlock, Fields, RequestHead
 from inferway_dataplane.core.problems import Problem
 from inferway_dataplane.engine import deadlines, stages, unreadable
@@ -20,11 +21,8 @@ from inferway_dataplane.engine.turns import Turns
 from inferway_dataplane.engine.unreadable import Refusal
 from inferway_dataplane.engine.upstream import HIGH_WATER, NEVER
 
-# The parser cannot be stopped in the middle of what it was fed. A segment of heads is fed in slices of this size, and
-# the rest is kept as bytes while requests wait: so that a client cannot make us keep thousands of parsed ones.
-_SLICE: Final = 16 << 10
-# Of a body, what is not content: chunk extensions (4 KiB at most), trailers. Bytes for all, and for each chunk.
-_FRAMING: Final = 8 << 10
+# Of a chunked body, what is not content: 4 KiB for extensions and trailers, and what each chunk needs by itself.
+_FRAMING: Final = 4 << 10
 _FRAMING_A_CHUNK: Final = 64
 
 
@@ -32,16 +30,19 @@ class ClientConnection(Turns):
     """One client connection: its bytes. The order of its requests is in `turns.py`."""
 
     __slots__ = (
-        "_chunks",
-        "_framing",
-        "_had_body",
+        "_body_left",
+        "_extent",
+        "_has_white_space",
         "_head_timeout",
+        "_is_blank_half_read",
         "_is_head_done",
-        "_is_upgrading",
+        "_is_line_open",
+        "_is_repriming",
+        "_line",
         "_longest_line",
         "_parser",
         "_segment",
-        "_upgrade_length",
+        "_tail",
         "_watched",
         "fed",
         "fields",
@@ -62,16 +63,21 @@ class ClientConnection(Turns):
         self.scheme = b"http"
         self.is_trusted = False
         self._parser = httptools.HttpRequestParser(self)
+        # The head that is being read
         self.target = b""
         self.fields: Fields = []
-        self.fed = 0  # bytes since the last message ended, while a head is incomplete
-        self._had_body = False  # the last message that ended
-        self._framing = 0  # bytes of the current body that were framing: chunk sizes, extensions, trailers
-        self._chunks = 0
-        self._is_upgrading = False  # a head with an Upgrade was read, and llhttp has stopped there
-        self._upgrade_length = 0  # of the body after it; -1 = chunked
+        self.fed = 0  # its bytes so far
+        self._line = b""  # the request line, and perhaps what came with it
+        self._is_line_open = True
+        self._tail = b""  # its last bytes, where a blank line may have begun
+        self._has_white_space = False  # some value had white space around it
         self._is_head_done = False
+        self._is_blank_half_read = False  # the CR of a blank line before a request was read
         self._segment: bytes | None = None  # what came with the first byte of a request, while it is parsed
+        # The body that is being read
+        self._body_left = 0
+        self._extent: ChunkedExtent | None = None
+        self._is_repriming = False  # the parser stops after this head, and a fresh one has to go on
         settings = gateway.settings
         self._longest_line = settings.max_request_line
         self._head_timeout = settings.head_timeout
@@ -113,22 +119,17 @@ class ClientConnection(Turns):
             self._unfed += data
             return
         self._segment = None
-        if not self._is_head_done:
-            if not self.is_begun and self.current is None and not self.waiting:
-                same = memo.same_request(data)
-                if same is not None:
-                    self._begin_same(same)
-                    return
-                known = memo.known_request(data, self._longest_line)
-                if known is not None:
-                    self._begin_known(data, *known)
-                    return
-                self._segment = data
-            if len(data) > _SLICE:
-                self._segment = None
-                self._feed_slices(data)
+        if self.current is None and not (self.is_begun or self.waiting or self._is_blank_half_read):
+            same = memo.same_request(data)
+            if same is not None:
+                self._begin_same(same)
                 return
-        self._feed(data)
+            known = memo.known_request(data, self._longest_line)
+            if known is not None:
+                self._begin_known(data, *known)
+                return
+            self._segment = data
+        self._feed_all(data)
 
     # --- reading -----------------------------------------------------------------------------------------------------------
 
@@ -158,66 +159,115 @@ class ClientConnection(Turns):
         self.on_body(body)
         self.on_message_complete()
 
-    def _feed(self, data: bytes) -> None:
-        gateway = self.gateway
-        armed = self.deadline
-        if not self._is_head_done:
-            if not self.is_begun:
-                self.deadline = gateway.coarse_now + self._head_timeout
-            self.fed += len(data)
-        elif self.receiving is not None:
-            self._framing += len(data)
-        rest = b""
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            rest = data[upgrade.args[0] :]
-        except httptools.HttpParserError as error:
-            unreadable.parser_error(self, error)
-            return
-        if self._is_upgrading:
-            self._continue_without_upgrade(rest)
-            return
-        if self.receiving is not None:
-            if deadlines.is_too_slow(self, self.receiving):
-                self.receiving.on_client_late()
-                return
-            self.deadline = gateway.coarse_now + gateway.settings.body_idle_timeout
-        elif not self.is_begun:
-            if self.fed:
-                # Nothing but blank lines, which may stand before a request (RFC 9112 2.2): no reason for patience.
-                self.fed = 0
-                self.deadline = armed
-        elif not self._is_head_done and self.deadline == NEVER:
-            self.deadline = gateway.coarse_now + self._head_timeout  # it began in the segment of the last request
-        if self.is_begun and not self.fed and not self._is_head_done:
-            self.fed = self._unfinished(data)
-        if self._framing > _FRAMING + _FRAMING_A_CHUNK * self._chunks:
-            unreadable.refuse(self, problems.MALFORMED)
-        elif self.fed > self._watched and not self._is_head_done:
-            unreadable.check_incomplete(self)
+    def _feed_all(self, data: bytes) -> None:
+        """Feed message by message, head and body apart, until something holds us; the rest waits as bytes.
 
-    def _unfinished(self, data: bytes) -> int:
-        """How much of `data` is the beginning of a next head: what follows the last blank line, where no body was.
-
-        After a body nobody can tell; then the count starts with the next piece, and a head may have one piece more.
+        So nothing is parsed before its turn, and a head or a body is measured by itself wherever segments begin.
         """
-        return len(data) - (data.rfind(b"\r\n\r\n") + 4) if not self._had_body else self._watched + 1
-
-    def _feed_slices(self, data: bytes) -> None:
-        """Feed a long segment until something holds us; the rest waits as it is."""
-        for at in range(0, len(data), _SLICE):
+        at, end = 0, len(data)
+        while at < end:
             if self.is_deaf or (self.is_closing and self.receiving is None):
                 return
-            if self.holds - {"unfed"}:
+            if self.holds and self.holds != {"unfed"}:
                 self._unfed = data[at:]
                 return
-            self._feed(data[at : at + _SLICE])
+            if self._is_head_done:
+                upto = self._body_end(data, at)
+            else:
+                if not self.is_begun and (data[at] in b"\r\n" or self._is_blank_half_read):
+                    at = self._skip_blank_lines(data, at)
+                    continue
+                upto = self._head_end(data, at)
+            if upto < 0:
+                return
+            self._feed(data if upto - at == end else data[at:upto])
+            at = upto
+
+    def _skip_blank_lines(self, data: bytes, at: int) -> int:
+        """Past the blank lines that may stand before a request (RFC 9112 2.2). They are no reason for more patience."""
+        while at < len(data):
+            byte = data[at : at + 1]
+            if self._is_blank_half_read != (byte == b"\n"):
+                unreadable.refuse(self, problems.MALFORMED)  # half a line end
+                return len(data)
+            if byte not in b"\r\n":
+                break
+            self._is_blank_half_read = byte == b"\r"
+            at += 1
+        return at
+
+    def _head_end(self, data: bytes, at: int) -> int:
+        """The index after the blank line that ends the head, or after all there is."""
+        tail = self._tail
+        if tail:
+            found = (tail + data[at : at + 3]).find(b"\r\n\r\n")
+            if found >= 0:
+                return at + found + 4 - len(tail)
+        found = data.find(b"\r\n\r\n", at)
+        if found >= 0:
+            return found + 4
+        self._tail = (tail + data[max(at, len(data) - 3) :])[-3:]
+        return len(data)
+
+    def _body_end(self, data: bytes, at: int) -> int:
+        """The index after the body, or after all there is of it; -1 when it was refused."""
+        extent = self._extent
+        if extent is None:
+            upto = min(len(data), at + self._body_left)
+            self._body_left -= upto - at
+            return upto
+        upto = extent.scan(data, at)
+        if extent.framing > _FRAMING + _FRAMING_A_CHUNK * extent.chunks:
+            unreadable.refuse(self, problems.MALFORMED)
+            return -1
+        return upto
+
+    def _feed(self, data: bytes) -> None:
+        """Feed a part of one message: of its head, or of its body."""
+        gateway = self.gateway
+        is_head = not self._is_head_done
+        if is_head:
+            if not self.is_begun:
+                self.deadline = gateway.coarse_now + self._head_timeout
+            if self._is_line_open:
+                self._line += data
+                self._is_line_open = b"\r\n" not in self._line
+            self.fed += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # nothing stands behind the head here, so nothing was left unread
+        except httptools.HttpParserError as error:
+            if not self._is_repriming or isinstance(error, httptools.HttpParserCallbackError):
+                unreadable.parser_error(self, error)
+                return
+        if self._is_repriming:
+            self._reprime()
+        if self.receiving is not None:
+            if not is_head and deadlines.is_too_slow(self, self.receiving):
+                self.receiving.on_client_late()
+            else:
+                self.deadline = gateway.coarse_now + gateway.settings.body_idle_timeout
+        elif is_head and self.is_begun and not self._is_head_done and self.fed > self._watched:
+            unreadable.check_incomplete(self)
+
+    def _reprime(self) -> None:
+        """llhttp stops after a head with an Upgrade, and after `chunked` with a tab behind it, which is legal.
+
+        An Upgrade is not followed: what comes is a body, and would be read as a new request. A fresh parser is primed
+        with a head of the same framing (whose callbacks are ignored, because the head is done), and reads on from there.
+        """
+        self._is_repriming = False
+        framing = b"transfer-encoding: chunked" if self._extent is not None else b"content-length: %d" % self._body_left
+        self._parser = httptools.HttpRequestParser(self)
+        self._parser.feed_data(b"POST / HTTP/1.1\r\nhost: x\r\n%b\r\n\r\n" % framing)
 
     def _feed_rest(self) -> None:
         data, self._unfed = self._unfed, b""
-        self._feed_slices(data)
-        if not self._unfed:
+        self._feed_all(data)
+        if self._unfed:
+            self.holds.discard("unfed")  # something else holds us again: its end feeds the rest
+        else:
             self.resume("unfed")
 
     # --- httptools ---------------------------------------------------------------------------------------------------------
@@ -232,89 +282,74 @@ class ClientConnection(Turns):
         # After the head come trailers: parsed and dropped, they never become headers (RFC 9110 6.5.1).
         if not self._is_head_done:
             # llhttp leaves the white space after a value, which is no part of it (RFC 9110 5.5).
-            self.fields.append((name, value.strip(b" \t")))
+            bare = value.strip(b" \t")
+            if bare is not value:
+                self._has_white_space = True
+            self.fields.append((name, bare))
 
     def on_headers_complete(self) -> None:
         if self._is_head_done:
-            return  # the head that primes a parser after an Upgrade
+            return  # the head that primes a parser
         self._is_head_done = True
         if self.is_closing:
-            return  # an answer before this one in the same segment has closed: nothing after it counts
-        self._framing = self._chunks = 0
+            return  # an answer before this one has closed: nothing after it counts
         self.held_seconds = 0.0
         started = monotonic()
         self.deadline = NEVER
-        parser = self._parser
-        fields, target = self.fields, self.target
         if self.fed > self._watched:
-            problem = unreadable.size_problem(self)
-            if problem is not None:
-                raise Refusal(problem)
-        method = parser.get_method()
-        # Asking for the version makes a string. Without a Connection field, keep-alive says as much: only HTTP/1.1 has it.
-        is_http_1_1 = parser.should_keep_alive()
-        head = heads.read_request(method, fields, is_http_1_1)
-        if not is_http_1_1 or isinstance(head, Problem) or head.block.has_connection:
-            version = parser.get_http_version()
-            if version not in ("1.1", "1.0"):
-                raise Refusal(problems.BAD_VERSION)
-            if is_http_1_1 != (version == "1.1"):
-                head = heads.read_request(method, fields, version == "1.1")
+            too_much = unreadable.size_problem(self)
+            if too_much is not None:
+                raise Refusal(too_much)
+        # llhttp reads other protocols than HTTP, and several blanks in a row. It also makes a string of the version.
+        line = self._line.partition(b"\r\n")[0]
+        is_http_1_1 = line.endswith(b" HTTP/1.1")
+        if not (is_http_1_1 or line.endswith(b" HTTP/1.0")):
+            raise Refusal(problems.BAD_VERSION)
+        if line.count(b" ") != 2:
+            raise Refusal(problems.MALFORMED)
+        method = self._parser.get_method()
+        head = heads.read_request(method, self.fields, is_http_1_1)
         if isinstance(head, Problem):
             raise Refusal(head)
-        problem = targets.locate(head, target)
         if method == b"CONNECT" or method == b"TRACE":
             raise Refusal(problems.METHOD_NOT_ALLOWED)
-        if head.block.has_upgrade and parser.should_upgrade():
-            self._is_upgrading = True
-            self._upgrade_length = -1 if head.block.is_chunked else max(head.block.content_length, 0)
+        problem = targets.locate(head, self.target)
+        block = head.block
+        self._body_left = max(block.content_length, 0)
+        self._extent = ChunkedExtent() if block.is_chunked else None
+        self._is_repriming = (block.has_upgrade and self._parser.should_upgrade()) or (
+            block.is_chunked and self._has_white_space
+        )
         if self._segment is not None:
-            memo.learn_request(self._segment, method, head.block)
+            memo.learn_request(self._segment, method, block)
             self._segment = None
         exchange = self.receiving = Exchange(self, head, started)
         if problem is not None:
             exchange.problem = problem  # well framed: it is answered in its turn, and the connection may go on
         self.take_turn(exchange)
 
-    def on_chunk_header(self) -> None:
-        self._chunks += 1
-
     def on_body(self, data: bytes) -> None:
-        self._framing = max(self._framing - len(data), 0)
         if self.receiving is not None:
             self.receiving.on_request_body(data)
 
     def on_message_complete(self) -> None:
-        if self._is_upgrading:
+        if self._is_repriming:
             return  # llhttp ends the message with its head; the body is still to come
         exchange, self.receiving = self.receiving, None
         self._is_head_done = self.is_begun = False
         self.fed = 0
         self.fields = []
-        self.target = b""
+        self.target = self._line = self._tail = b""
+        self._is_line_open = True
+        self._has_white_space = False
+        self._extent = None
         if exchange is None:
             return
-        self._had_body = exchange.head.block.has_body
         exchange.on_request_end()
         if self.is_write_paused:
             self.pause("unread")
         if exchange.is_finished and self.current is exchange:
             self._next()
-
-    def _continue_without_upgrade(self, rest: bytes) -> None:
-        """An Upgrade is not followed. llhttp stops after such a head and would read the body as a new request.
-
-        A fresh parser is primed with a head of the same framing (whose callbacks are ignored, because the head is
-        done), and reads on from there.
-        """
-        self._is_upgrading = False
-        framing = b"content-length: %d" % self._upgrade_length
-        if self._upgrade_length < 0:
-            framing = b"transfer-encoding: chunked"
-        self._parser = httptools.HttpRequestParser(self)
-        self._parser.feed_data(b"POST / HTTP/1.1\r\nhost: x\r\n%b\r\n\r\n" % framing)
-        if rest:
-            self.data_received(rest)
 
 
 def protocol_class(gateway: Gateway) -> Callable[..., ClientConnection]:

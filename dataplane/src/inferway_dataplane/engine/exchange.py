@@ -43,6 +43,7 @@ class Exchange:
         "head",
         "is_chunking",
         "is_close_after",
+        "is_close_delimited",
         "is_finished",
         "is_head_request",
         "is_request_complete",
@@ -108,6 +109,7 @@ class Exchange:
         self.has_passed = False  # a part of the upstream's answer has gone to the client
         self.is_chunking = False
         self.is_close_after = self.gateway.is_closing or not head.block.keep_alive
+        self.is_close_delimited = False
         self.is_finished = False
         self.is_whole = False  # the whole answer came in one piece
 
@@ -199,7 +201,7 @@ class Exchange:
                 framing = b"transfer-encoding: chunked\r\n"
                 self.is_chunking = True
             else:
-                self.is_close_after = True
+                self.is_close_after = self.is_close_delimited = True
         if rule.cors is not None:
             framing += answers.lines(rule.cors.response_fields(head))
         if answer.age is not None:
@@ -276,7 +278,7 @@ class Exchange:
     def cut_answer(self, problem: Problem) -> None:
         """The client has a part of the answer: it must see that the end is missing."""
         self.code = problem.code
-        self.client.abort_answer()
+        self.client.abort_answer(by_reset=self.is_close_delimited)
         self.finish()
 
     def finish(self) -> None:

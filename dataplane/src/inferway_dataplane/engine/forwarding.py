@@ -3,7 +3,7 @@
 import re
 from typing import TYPE_CHECKING, Final
 
-from inferway_dataplane.core import rewriting
+from inferway_dataplane.core import rewriting, trace_context
 from inferway_dataplane.core.runtime import Destination, Rule
 from inferway_dataplane.engine import answers
 
@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from inferway_dataplane.engine.exchange import Exchange
 
 _ID: Final = re.compile(rb"[A-Za-z0-9._\-]{8,128}")
-# W3C Trace Context, version 00
-_TRACEPARENT: Final = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def is_well_formed_id(value: bytes) -> bool:
@@ -22,6 +20,23 @@ def is_well_formed_id(value: bytes) -> bool:
 
 def request(exchange: "Exchange", rule: Rule, destination: Destination, secret: bytes) -> bytes:
     """The request head, with its blank line. `secret`: what the destination's credential shows, where it has one."""
+    head = exchange.head
+    if head.sent_to is destination:
+        lines = head.sent
+    else:
+        lines = _lines(exchange, rule, destination, secret)
+        if destination.credential is None:  # secrets change, and are kept in as few places as can be
+            head.sent_to, head.sent = destination, lines
+    return b"%b%bx-request-id: %b\r\ntraceparent: %b\r\n\r\n" % (
+        lines,
+        _forwarded(exchange),
+        exchange.request_id,
+        _traceparent(exchange),
+    )
+
+
+def _lines(exchange: "Exchange", rule: Rule, destination: Destination, secret: bytes) -> bytes:
+    """What is the same for everybody who sends this head: a pure function of head, rule, destination and secret."""
     head = exchange.head
     path = head.path
     host = destination.host or head.raw_host or b""
@@ -42,16 +57,13 @@ def request(exchange: "Exchange", rule: Rule, destination: Destination, secret: 
         framing = b"transfer-encoding: chunked\r\n"
     elif head.block.content_length >= 0:
         framing = b"content-length: %d\r\n" % head.block.content_length
-    return b"%b %b%b HTTP/1.1\r\nhost: %b\r\n%b%b%bvia: 1.1 inferway\r\nx-request-id: %b\r\ntraceparent: %b\r\n\r\n" % (
+    return b"%b %b%b HTTP/1.1\r\nhost: %b\r\n%b%bvia: 1.1 inferway\r\n" % (
         head.method,
         path,
         b"" if head.query is None else b"?" + head.query,
         host,
         answers.lines(fields),
         framing,
-        _forwarded(exchange),
-        exchange.request_id,
-        _traceparent(exchange),
     )
 
 
@@ -74,9 +86,7 @@ def _forwarded(exchange: "Exchange") -> bytes:
 
 def _traceparent(exchange: "Exchange") -> bytes:
     """The trace goes on under a span of ours, or starts here; sampled where tracing says so."""
-    told = exchange.head.block.traceparent
-    if told is not None and _TRACEPARENT.fullmatch(told) is None:
-        told = None
+    told = trace_context.well_formed(exchange.head.block.traceparent)
     tracing = exchange.gateway.tracing
     trace = exchange.trace_id = told[3:35] if told is not None else exchange.gateway.trace_id(exchange.span_id)
     if tracing is None and told is not None:

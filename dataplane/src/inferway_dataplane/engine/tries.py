@@ -35,6 +35,7 @@ class Tries:
 
     __slots__ = (
         "_began_at",
+        "_connecting_to",
         "_is_body_lost",
         "_is_budgeted",
         "_is_judged",
@@ -68,6 +69,7 @@ class Tries:
         self._retries = 0
         self._is_resent = False
         self._is_pending = False  # waits for a connection, counted by the breaker
+        self._connecting_to: Endpoint | None = None
         self._is_budgeted = False  # a retry is in flight, counted by the budget
         self._task: asyncio.Task[None] | None = None
         # The body is kept for a further try where there may be one, as far as HIGH_WATER.
@@ -105,9 +107,15 @@ class Tries:
             self._use(connection)
         elif rule.breaker.enter_pending():
             self._is_pending = True
-            self._task = asyncio.get_running_loop().create_task(self._connect(endpoint))
+            self._start_connecting(endpoint)
         else:
             self._fail(problems.PENDING_OVERFLOW)
+
+    def _start_connecting(self, endpoint: Endpoint) -> None:
+        # A request that waits for a connection is load too: else who answers no SYN would look like the idlest of all.
+        endpoint.active += 1
+        self._connecting_to = endpoint
+        self._task = asyncio.get_running_loop().create_task(self._connect(endpoint))
 
     async def _connect(self, endpoint: Endpoint) -> None:
         exchange, rule = self.exchange, self._rule
@@ -122,7 +130,7 @@ class Tries:
             log.exception("a connection failed in a way that is not foreseen")
             problem = problems.INTERNAL
         self._task = None
-        self._end_pending()
+        self._end_connecting()
         if problem is not None:
             if not exchange.is_finished:
                 self._fail(problem)
@@ -215,7 +223,7 @@ class Tries:
             self._is_resent = True
             self._bring_back_body()
             self._is_pending = self._rule.breaker.enter_pending()
-            self._task = asyncio.get_running_loop().create_task(self._connect(connection.endpoint))
+            self._start_connecting(connection.endpoint)
             return
         self._fail(problem)
 
@@ -311,12 +319,14 @@ class Tries:
         if not self._is_judged and self._member is not None:
             self._is_judged = True
             ejection.on_abandoned(self._member, self._began_at)
-        if self._is_pending:
-            self._end_pending()
+        self._end_connecting()
         if self._is_budgeted:
             self._end_budget()
 
-    def _end_pending(self) -> None:
+    def _end_connecting(self) -> None:
+        endpoint, self._connecting_to = self._connecting_to, None
+        if endpoint is not None:
+            endpoint.active -= 1
         if self._is_pending:
             self._is_pending = False
             self._rule.breaker.leave_pending()

@@ -4,6 +4,8 @@ The half of a client connection that knows nothing of bytes: who is answered nex
 """
 
 import asyncio
+import socket
+import struct
 from collections import deque
 from time import monotonic
 from typing import Any, Final
@@ -155,12 +157,14 @@ class Turns(asyncio.Protocol):
         holds.discard(reason)
         if holds:
             return
+        now = self.gateway.coarse_now
+        self.held_seconds += now - self._held_since
+        self._held_since = now
         if self._unfed:
             # Not from within a callback of the parser, which cannot be fed while it is being fed.
             holds.add("unfed")
             self.gateway.call_soon(self._feed_rest)
             return
-        self.held_seconds += self.gateway.coarse_now - self._held_since
         if not self.transport.is_closing():
             self.transport.resume_reading()
 
@@ -177,18 +181,31 @@ class Turns(asyncio.Protocol):
             not head.block.is_chunked and head.block.content_length <= _DRAINED and not head.block.expects_continue
         )
 
-    def abort_answer(self) -> None:
-        """The answer cannot be completed: cut the connection, so that the client does not take a part for the whole."""
+    def abort_answer(self, *, by_reset: bool) -> None:
+        """The answer cannot be completed: cut the connection, so that the client does not take a part for the whole.
+
+        `by_reset`: the answer's end is the connection's own (RFC 9112 6.3), so that a FIN would be a clean end.
+        """
         self.is_closing = True
+        own_socket = self.transport.get_extra_info("socket") if by_reset else None
+        if own_socket is not None:
+            own_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
 
     # --- ends --------------------------------------------------------------------------------------------------------------------
 
     def shutdown(self) -> None:
-        """uvicorn's graceful stop: close when idle, else after the current answer."""
-        self.is_closing = True
-        if self.current is None:
+        """uvicorn's graceful stop: close when idle, else after the current answer.
+
+        A request may be on its way just now, surely so on a connection that was made a moment ago: there it is waited
+        for a little, unless the drain delay has already told every client that asks to go.
+        """
+        if self.current is not None or self.waiting:
+            self.is_closing = True
+        elif self.has_asked and not self.is_begun and self.gateway.settings.drain_delay >= deadlines.GRACE:
             self.close()
+        else:
+            self.deadline = min(self.deadline, monotonic() + deadlines.GRACE)
 
     def close(self) -> None:
         """Close as soon as the client has taken what was written; it does not get for ever."""
@@ -203,16 +220,20 @@ class Turns(asyncio.Protocol):
     def _close_gently(self) -> None:
         self.waiting.clear()
         self.is_closing = True
-        current = self.current
         self.current = None
-        if current is None or current.is_request_complete:
-            self.close()
+        if self.transport.is_closing():
+            return  # it was cut
+        if not self.transport.can_write_eof():
+            self.close()  # TLS: its own last message ends both ways
             return
+        # What the client is sending just now is read and dropped for a while (`deadlines.LINGER`).
         self.is_deaf = True
         self.receiving = None
-        self.deadline = monotonic() + deadlines.LINGER
         self._unfed = b""
-        self.holds.clear()
-        self.transport.resume_reading()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
+        if self.holds:
+            self.holds.clear()
+            self.transport.resume_reading()
+        now = self.gateway.coarse_now
+        self.deadline = now + deadlines.LINGER
+        self.unread_deadline = now + self.gateway.settings.unread_timeout
+        self.transport.write_eof()

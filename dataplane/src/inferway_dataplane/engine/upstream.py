@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 NEVER: Final = float("inf")
 HIGH_WATER: Final = 64 << 10
+_CONTROL: Final = bytes((*range(9), *range(10, 32), 127))
+_PROTOCOL: Final = b"HTTP/1."
 
 
 class Receiver(Protocol):
@@ -45,6 +47,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     __slots__ = (
         "_segment",
+        "_start",
         "deadline",
         "endpoint",
         "fields",
@@ -77,6 +80,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.is_paused = False
         self.stream_idle = NEVER
         self.max_head = 0
+        self._start = b""  # of an answer, as long as it is too short to tell its protocol
         self._segment: bytes | None = None  # what came with the first byte of an answer, while it is parsed
         self._reset()
 
@@ -234,9 +238,17 @@ class UpstreamConnection(asyncio.Protocol):
             self.has_received = True
             known = None if receiver.is_head_request else memo.known_answer(data)
             if known is not None and known[1] <= self.max_head:
-                self._deliver_known(receiver, data, *known)
+                try:
+                    self._deliver_known(receiver, data, *known)
+                except Exception:
+                    self._fail(problems.INTERNAL)  # as below: a mistake of ours, which the loop's handler logs
+                    raise
                 return
             segment = data
+            if self._is_other_protocol(data):
+                return
+        elif self._start and self._is_other_protocol(self._start + data):
+            return
         self._segment = segment
         if not self.is_head_done:
             self.head_bytes += len(data)
@@ -266,6 +278,14 @@ class UpstreamConnection(asyncio.Protocol):
         elif self.receiver is receiver and not self.is_paused:
             self.deadline = self.endpoint.pools.coarse_now + self.stream_idle
 
+    def _is_other_protocol(self, start: bytes) -> bool:
+        """llhttp reads answers of RTSP and ICE too: what does not begin as HTTP/1 is refused before it is fed."""
+        self._start = start if len(start) < len(_PROTOCOL) else b""
+        if start.startswith(_PROTOCOL) or _PROTOCOL.startswith(start):
+            return False
+        self._fail(problems.BAD_RESPONSE)
+        return True
+
     def _deliver_known(self, receiver: Receiver, data: bytes, head: ResponseHead, end: int) -> None:
         """A whole answer whose head was parsed before: nothing is left to parse."""
         self.is_head_done = self.is_complete = True
@@ -286,6 +306,11 @@ class UpstreamConnection(asyncio.Protocol):
         if self.is_complete:
             self.has_excess = True
 
+    def on_status(self, phrase: bytes) -> None:
+        # The phrase never goes on, but who writes control bytes there does not speak HTTP (RFC 9112 4).
+        if phrase.translate(None, _CONTROL) != phrase:
+            raise Unreadable("control bytes in the reason phrase")
+
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.is_head_done:
             self.fields.append((name, value.strip(b" \t")))
@@ -299,8 +324,9 @@ class UpstreamConnection(asyncio.Protocol):
         fields = self.fields
         segment = self._segment
         # Asking the parser for the version makes a string; the bytes say it too, when the head began with them.
-        is_http_1 = segment is not None and segment.startswith(b"HTTP/1.1 ")
-        if status < 100 or status > 599 or not (is_http_1 or parser.get_http_version() in ("1.1", "1.0")):
+        is_http_1_1 = segment is not None and segment.startswith(b"HTTP/1.1 ")
+        version = "1.1" if is_http_1_1 else parser.get_http_version()
+        if status < 100 or status > 599 or version not in ("1.1", "1.0"):
             raise Unreadable("not an answer of HTTP/1.1")
         if self.head_bytes > self.max_head and _size(fields) > self.max_head:
             raise Unreadable("the head is too large", problems.RESPONSE_HEAD_TOO_LARGE)
@@ -313,7 +339,7 @@ class UpstreamConnection(asyncio.Protocol):
             receiver.on_informational(status, fields)
             return
         head = read_response(status, fields, parser.should_keep_alive())
-        if head is None:
+        if head is None or (head.is_chunked and version == "1.0"):
             raise Unreadable("the framing has two readings")
         if segment is not None and not receiver.is_head_request:
             memo.learn_answer(segment, head)

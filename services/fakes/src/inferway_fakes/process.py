@@ -65,13 +65,18 @@ class Process:
 
 
 @contextmanager
-def started(directory: Path, text: str, *flags: str, descriptors: int = 0) -> Iterator[Process]:
-    """A running process; it never outlives the test. `descriptors`: how many it may have open; 0 = as many as the test."""
+def started(
+    directory: Path, text: str, *flags: str, log: int = subprocess.DEVNULL, descriptors: int = 0
+) -> Iterator[Process]:
+    """A running process; it never outlives the test.
+
+    `log`: where its access log goes, a descriptor. `descriptors`: how many it may have open; 0 = as many as the test.
+    """
     (directory / "routes.yaml").write_text(text)
     command = [INFERWAY, "run", str(directory), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", *flags]
     if descriptors:
         command = ["/bin/sh", "-c", f"ulimit -n {descriptors} && exec {shlex.join(command)}"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as running:  # noqa: S603 - ours
+    with subprocess.Popen(command, stdout=log, stderr=subprocess.PIPE, text=True) as running:  # noqa: S603 - ours
         process = Process(running)
         try:
             yield process

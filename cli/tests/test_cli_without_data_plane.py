@@ -1,0 +1,89 @@
+"""The command line where the extra `dataplane` is not installed: each of its packages is kept from being imported."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# Before anything of ours is imported, as in an environment without these packages.
+START = """\
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {absent!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Absent())
+from inferway_cli.main import run
+run()
+"""
+EXTRA = (
+    "httptools",
+    "httpx",
+    "kubernetes",
+    "prometheus_client",
+    "pydantic_settings",
+    "redis",
+    "starlette",
+    "uvicorn",
+    "uvloop",
+)
+ROUTE = """\
+apiVersion: inferway.dev/v1alpha1
+kind: GatewayRoute
+metadata: {name: infer}
+spec:
+  rules: [{filters: [{type: DirectResponse, directResponse: {statusCode: 200, body: "one"}}]}]
+"""
+
+
+def inferway(*arguments: str, absent: tuple[str, ...] = EXTRA) -> tuple[int, str, str]:
+    """Run a command without these packages."""
+    ended = subprocess.run(
+        [sys.executable, "-c", START.format(absent=absent), *arguments],
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in ended.stderr, ended.stderr
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "route.yaml").write_text(ROUTE)
+    return tmp_path
+
+
+def test_help_names_every_command() -> None:
+    code, stdout, _ = inferway("--help")
+    assert code == 0
+    assert [line.split()[0] for line in stdout.partition("Commands:\n")[2].splitlines() if line.strip()][:2] == [
+        "run",
+        "validate",
+    ]
+
+
+def test_what_needs_no_data_plane_works(folder: Path) -> None:
+    assert inferway("--version")[0] == 0
+    assert inferway("validate", str(folder))[0] == 0
+    assert inferway("compile", str(folder))[0] == 0
+    assert inferway("crds")[0] == 0
+
+
+def test_run_says_how_to_get_it() -> None:
+    code, stdout, stderr = inferway("run")
+    assert (code, stdout) == (1, "")
+    assert "pip install 'inferway[dataplane]'" in stderr
+
+
+@pytest.mark.parametrize("flags", [(), ("--listen", "127.0.0.1:0")], ids=["a directory", "a directory and flags"])
+def test_run_says_so_with_arguments_too(folder: Path, flags: tuple[str, ...]) -> None:
+    code, _, stderr = inferway("run", str(folder), *flags)
+    assert (code, "pip install 'inferway[dataplane]'" in stderr) == (1, True)
+
+
+@pytest.mark.parametrize("absent", ["httptools", "prometheus_client", "starlette", "uvicorn", "uvloop"])
+def test_run_says_so_where_one_package_is_missing(folder: Path, absent: str) -> None:
+    code, _, stderr = inferway("run", str(folder), "--listen", "127.0.0.1:0", absent=(absent,))
+    assert (code, "pip install 'inferway[dataplane]'" in stderr) == (1, True)

@@ -1,0 +1,227 @@
+"""The access log: its rate, the trace that a line names, and a reader that does not read."""
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+from fake_transport import BACKEND, OK, Wire, get, header
+
+from inferway_contract.document import Cache, Rule
+from inferway_dataplane.access_log import AccessLog
+from inferway_fakes.waiting import wait_until
+
+CACHED = Rule(name="cached", backends=(BACKEND,), cache=Cache(ttl=60_000))
+TOLD = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+class Logged:
+    """A wire whose access log goes to a file."""
+
+    def __init__(self, path: Path, *rules: Rule) -> None:
+        self.path = path
+        self.file = os.open(path, os.O_WRONLY | os.O_CREAT)
+        self.wire = Wire(*rules)
+        self.wire.gateway.access_log = self.log = AccessLog(100, fd=self.file)
+
+    def lines(self) -> list[dict[str, Any]]:
+        self.log.close()
+        os.close(self.file)
+        return [json.loads(line) for line in self.path.read_text().splitlines()]
+
+
+# --- traces ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_trace_that_is_made_is_the_one_that_the_upstream_is_told(tmp_path: Path) -> None:
+    logged = Logged(tmp_path / "log")
+    sent = []
+    for _ in range(3):
+        logged.wire.send(get())
+        (parent,) = header(logged.wire.asked(), b"traceparent")
+        sent.append(parent[3:35].decode())
+        logged.wire.answer(OK)
+    assert [line["trace_id"] for line in logged.lines()] == sent
+    assert len(set(sent)) == 3
+
+
+def test_a_callers_trace_goes_on_upstream_and_in_the_log(tmp_path: Path) -> None:
+    logged = Logged(tmp_path / "log")
+    logged.wire.send(get(b"/", b"traceparent: " + TOLD))
+    (parent,) = header(logged.wire.asked(), b"traceparent")
+    logged.wire.answer(OK)
+    (line,) = logged.lines()
+    assert line["trace_id"] == parent[3:35].decode() == TOLD[3:35].decode()
+
+
+def test_a_callers_trace_that_is_no_trace_is_not_logged_as_one(tmp_path: Path) -> None:
+    logged = Logged(tmp_path / "log")
+    logged.wire.send(get(b"/", b"traceparent: " + TOLD.upper()))
+    (parent,) = header(logged.wire.asked(), b"traceparent")
+    logged.wire.answer(OK)
+    (line,) = logged.lines()
+    assert line["trace_id"] == parent[3:35].decode() != TOLD[3:35].decode()
+
+
+def test_a_hit_has_its_own_callers_trace_or_none(tmp_path: Path) -> None:
+    logged = Logged(tmp_path / "log", CACHED)
+    other = TOLD.replace(b"0af7", b"1111")
+    logged.wire.send(get(b"/", b"traceparent: " + TOLD))
+    logged.wire.answer(OK)
+    logged.wire.send(get(b"/", b"traceparent: " + other), get())
+    lines = logged.lines()
+    assert [line["cache"] for line in lines] == ["miss", "hit", "hit"]
+    assert [line["trace_id"] for line in lines] == [TOLD[3:35].decode(), other[3:35].decode(), ""]
+
+
+@pytest.mark.parametrize("bad", [b"x" * 55, TOLD.upper(), b"00-" + b"0" * 32 + TOLD[35:]])
+def test_a_hit_does_not_log_what_is_no_trace(bad: bytes, tmp_path: Path) -> None:
+    logged = Logged(tmp_path / "log", CACHED)
+    logged.wire.send(get())
+    logged.wire.answer(OK)
+    logged.wire.send(get(b"/", b"traceparent: " + bad))
+    assert logged.lines()[-1]["trace_id"] == ""
+
+
+# --- the rate ---------------------------------------------------------------------------------------------------------------------
+
+RATE = 10
+
+
+@pytest.fixture
+def log() -> Iterator[AccessLog]:
+    own = AccessLog(RATE, fd=os.open(os.devnull, os.O_WRONLY))
+    own.tick(100.0)
+    yield own
+    own.close()
+    os.close(own._fd)
+
+
+def ask(log: AccessLog, *statuses: int) -> list[bool]:
+    """Which of these requests get a line."""
+    found = []
+    for status in statuses:
+        found.append(log.wants(status))
+        log.left_out += not found[-1]
+    return found
+
+
+def test_a_second_below_the_rate_is_logged_whole_again_and_again(log: AccessLog) -> None:
+    for second in range(1, 5):
+        assert ask(log, *[200] * RATE) == [True] * RATE
+        log.tick(100.0 + second)
+    assert log.left_out == 0
+
+
+def test_after_a_second_above_the_rate_half_is_kept_for_failed_requests(log: AccessLog) -> None:
+    assert ask(log, *[200] * (RATE + 1), 500) == [True] * RATE + [False] * 2
+    log.tick(101.0)
+    assert ask(log, *[200] * RATE) == [True] * 5 + [False] * 5
+    assert ask(log, *[500] * RATE, 200) == [True] * 5 + [False] * 6
+
+
+def test_failed_requests_may_have_the_ordinary_half_too(log: AccessLog) -> None:
+    ask(log, *[200] * (RATE + 1))
+    log.tick(101.0)
+    assert ask(log, *[503] * (RATE + 1)) == [True] * RATE + [False]
+
+
+def test_turns_within_a_second_change_nothing(log: AccessLog) -> None:
+    ask(log, *[200] * (RATE + 1))
+    for quarter in (100.25, 100.5, 100.75):
+        log.tick(quarter)
+        assert ask(log, 200, 500) == [False, False]
+
+
+def test_after_a_quiet_second_all_of_the_rate_is_there_again(log: AccessLog) -> None:
+    ask(log, *[200] * (RATE + 1))
+    log.tick(101.0)
+    assert ask(log, *[200] * 5) == [True] * 5
+    log.tick(102.0)
+    assert ask(log, *[200] * RATE) == [True] * RATE
+
+
+def test_a_second_below_the_rate_after_a_busy_one_ends_the_sampling(log: AccessLog) -> None:
+    ask(log, *[200] * (RATE + 1))
+    log.tick(101.0)
+    ask(log, *[200] * 7)
+    log.tick(102.0)
+    assert ask(log, *[200] * RATE) == [True] * RATE
+
+
+def test_what_was_left_out_is_a_line_of_its_own(tmp_path: Path) -> None:
+    logged = Logged(tmp_path / "log")
+    logged.log.tick(100.0)
+    ask(logged.log, *[200] * 103)
+    logged.log.tick(101.0)
+    logged.log.tick(102.0)
+    assert logged.lines() == [{"event": "requests_not_logged", "level": "info", "count": 3}]
+
+
+# --- a reader that does not read ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    """A pipe that is full: the next write waits until somebody reads."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    try:
+        while True:
+            os.write(writer, bytes(4096))
+    except BlockingIOError:
+        os.set_blocking(writer, True)
+    yield reader, writer
+    os.close(writer)
+
+
+def closing(log: AccessLog) -> float:
+    """How long `close` takes."""
+    started = monotonic()
+    thread = threading.Thread(target=log.close, daemon=True)
+    thread.start()
+    thread.join(6.0)
+    assert not thread.is_alive(), "the log blocks the stop"
+    return monotonic() - started
+
+
+@pytest.mark.parametrize("batches", [1, 200], ids=["a few lines wait", "more wait than may"])
+def test_a_reader_that_does_not_read_does_not_block_the_stop(pipe: tuple[int, int], batches: int) -> None:
+    reader, writer = pipe
+    wire = Wire()
+    wire.gateway.access_log = log = AccessLog(1000, fd=writer)
+    for turn in range(batches):
+        wire.send(get(b"/"))
+        wire.answer(OK)
+        log.tick(100.0 + turn / 4)
+        if not turn:
+            wait_until(log._batches.empty, "the writer to begin with the first line")
+    assert (log.dropped > 0) is (batches > 100)
+    assert closing(log) < 3.5
+    # When somebody leaves at last, the writer's thread can end: what it could not write is counted.
+    before = log.dropped
+    os.close(reader)
+    wait_until(lambda: log.dropped > before and log._batches.empty(), "the waiting lines to be given up")
+    closing(log)
+    assert log._writer is not None
+    assert not log._writer.is_alive()
+
+
+def test_a_turn_of_the_wheel_never_waits_for_the_reader(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    wire = Wire()
+    wire.gateway.access_log = log = AccessLog(1000, fd=writer)
+    started = monotonic()
+    for second in range(300):
+        wire.send(get(b"/"))
+        wire.answer(OK)
+        log.tick(100.0 + second / 4)
+    assert monotonic() - started < 3.0
+    assert log.dropped >= 300 - 64 - 1
+    os.close(reader)
+    wait_until(log._batches.empty, "the waiting lines to be given up")
+    closing(log)

@@ -1,0 +1,52 @@
+"""The probes of the admin port: whether the process is alive, and whether it should get traffic."""
+
+import asyncio
+from time import monotonic
+from types import SimpleNamespace
+from typing import Any, cast
+
+import httpx
+import pytest
+from fake_transport import Wire
+
+from inferway_dataplane import admin
+from inferway_dataplane.main import DataPlane
+
+
+def probe(wire: Wire, path: str) -> tuple[int, str]:
+    """What a kubelet gets."""
+
+    async def main() -> tuple[int, str]:
+        plane = cast(DataPlane, SimpleNamespace(gateway=wire.gateway))
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(admin.app(plane)), base_url="http://admin"
+        ) as client:
+            found = await client.get(path)
+            return found.status_code, found.text
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("age", [0.0, 0.25, 4.5])
+def test_a_process_whose_wheel_turns_is_alive(age: float) -> None:
+    wire = Wire()
+    wire.gateway.coarse_now = monotonic() - age
+    assert probe(wire, "/healthz") == (200, "ok\n")
+
+
+def test_a_process_whose_wheel_stands_still_is_not() -> None:
+    wire = Wire()
+    wire.gateway.coarse_now = monotonic() - 5.1
+    code, text = probe(wire, "/healthz")
+    assert (code, "wheel" in text) == (503, True)
+    wire.gateway.coarse_now = monotonic()
+    assert probe(wire, "/healthz")[0] == 200
+
+
+@pytest.mark.parametrize(("field", "value"), [("is_draining", True), ("live", None)])
+def test_readiness_is_not_liveness(field: str, value: Any) -> None:
+    wire = Wire()
+    assert probe(wire, "/readyz")[0] == 200
+    setattr(wire.gateway, field, value)
+    assert probe(wire, "/readyz")[0] == 503
+    assert probe(wire, "/healthz")[0] == 200

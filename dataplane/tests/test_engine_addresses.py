@@ -1,0 +1,233 @@
+"""Names with several addresses, and errors of connecting that nobody foresaw. Sockets on loopback; no name is looked up."""
+
+import asyncio
+import json
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from time import monotonic
+from typing import Any
+
+import pytest
+from fake_transport import OK, Transport, Wire, answer, get
+
+from inferway_dataplane.engine import endpoints
+from inferway_dataplane.engine.endpoints import ConnectFailed, Endpoint
+from inferway_dataplane.engine.upstream import NEVER, UpstreamConnection
+
+NAME = "sim.example"
+REFUSES, ANSWERS, SWALLOWS, SWALLOWS_TOO = "127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"
+
+
+class Names:
+    """What the name resolves to, and an address that takes a connection up and never says so."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.found: list[str] = []
+        self.tried: list[str] = []
+        connect = asyncio.BaseEventLoop.create_connection
+
+        async def create_connection(loop: Any, factory: Any, host: str, port: int, **more: Any) -> Any:
+            self.tried.append(host)
+            if host in (SWALLOWS, SWALLOWS_TOO):
+                await asyncio.Event().wait()
+            return await connect(loop, factory, host, port, **more)
+
+        async def getaddrinfo(loop: Any, host: str, port: int, **more: Any) -> Any:
+            assert host == NAME
+            return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (own, port)) for own in self.found]
+
+        monkeypatch.setattr(asyncio.BaseEventLoop, "create_connection", create_connection)
+        monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Names:
+    return Names(monkeypatch)
+
+
+@asynccontextmanager
+async def endpoint_of(names: Names, *found: str, policy: str = "Standalone") -> Any:
+    """An endpoint of the name, on a port where only one address listens."""
+    names.found = list(found)
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), ANSWERS, 0)
+    wire = Wire(idle=0)
+    wire.gateway.pools.address_policy = policy  # type: ignore[assignment]
+    port = server.sockets[0].getsockname()[1]
+    try:
+        yield wire.gateway.pools.endpoint(NAME, port, tls=False, is_name=True)
+    finally:
+        wire.gateway.pools.close()
+        await asyncio.sleep(0)
+        server.close()
+        await server.wait_closed()
+
+
+def connected(names: Names, *found: str, within: float = 2.0, policy: str = "Standalone") -> tuple[str, float]:
+    """The address that is connected to, and how long that took."""
+
+    async def main() -> tuple[str, float]:
+        async with endpoint_of(names, *found, policy=policy) as endpoint:
+            started = monotonic()
+            connection = await endpoint.connect(within)
+            return connection.transport.get_extra_info("peername")[0], monotonic() - started
+
+    return asyncio.run(main())
+
+
+def failed(names: Names, *found: str, within: float = 2.0, policy: str = "Standalone") -> str:
+    """The code of the problem that connecting ends with."""
+
+    async def main() -> str:
+        async with endpoint_of(names, *found, policy=policy) as endpoint:
+            with pytest.raises(ConnectFailed) as caught:
+                await endpoint.connect(within)
+            return caught.value.problem.code
+
+    return asyncio.run(main())
+
+
+def test_the_first_refuses_and_the_second_answers(names: Names) -> None:
+    address, _ = connected(names, REFUSES, ANSWERS)
+    assert address == ANSWERS
+    assert names.tried == [REFUSES, ANSWERS]
+
+
+def test_the_first_swallows_and_the_second_answers_in_time(names: Names) -> None:
+    address, took = connected(names, SWALLOWS, ANSWERS, within=0.6)
+    assert address == ANSWERS
+    assert 0.25 <= took < 0.6
+
+
+def test_several_swallow_and_the_last_still_has_its_share(names: Names) -> None:
+    address, took = connected(names, SWALLOWS, REFUSES, SWALLOWS_TOO, ANSWERS, within=0.8)
+    assert address == ANSWERS
+    assert took < 0.8
+    assert names.tried == [SWALLOWS, REFUSES, SWALLOWS_TOO, ANSWERS]
+
+
+def test_without_a_connect_timeout_one_that_swallows_has_a_bound_all_the_same(
+    names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoints, "_ONE_OF_SEVERAL", 0.1)
+
+    async def main() -> str:
+        async with endpoint_of(names, SWALLOWS, ANSWERS) as endpoint, asyncio.timeout(5):
+            connection = await endpoint.connect(NEVER)
+            return str(connection.transport.get_extra_info("peername")[0])
+
+    assert asyncio.run(main()) == ANSWERS
+
+
+def test_an_address_that_answers_is_not_left_for_another(names: Names) -> None:
+    connected(names, ANSWERS, REFUSES)
+    assert names.tried == [ANSWERS]
+
+
+def test_an_address_that_is_named_twice_is_tried_once(names: Names) -> None:
+    assert failed(names, REFUSES, REFUSES) == "connect_failed"
+    assert names.tried == [REFUSES]
+
+
+def test_when_all_refuse_the_connection_is_refused(names: Names) -> None:
+    assert failed(names, REFUSES, "127.0.0.6") == "connect_failed"
+
+
+def test_when_all_swallow_the_time_is_over(names: Names) -> None:
+    assert failed(names, SWALLOWS, SWALLOWS_TOO, within=0.2) == "connect_timeout"
+
+
+@pytest.mark.parametrize(
+    ("found", "policy"),
+    [
+        (("169.254.169.254",), "Standalone"),
+        (("169.254.169.254", "fe80::1", "::ffff:169.254.169.254"), "Standalone"),
+        ((ANSWERS, REFUSES, "::1"), "Cluster"),
+    ],
+)
+def test_x1_when_no_address_is_allowed_none_is_tried(names: Names, found: tuple[str, ...], policy: str) -> None:
+    assert failed(names, *found, policy=policy) == "address_refused"
+    assert names.tried == []
+
+
+def test_x1_forbidden_addresses_among_others_are_passed_over(names: Names) -> None:
+    address, _ = connected(names, "169.254.169.254", ANSWERS)
+    assert address == ANSWERS
+    assert names.tried == [ANSWERS]
+
+
+# --- what nobody foresaw ------------------------------------------------------------------------------------------------------------
+
+
+def with_connect(
+    monkeypatch: pytest.MonkeyPatch, connect: Callable[[Endpoint, float], Awaitable[UpstreamConnection]]
+) -> None:
+    monkeypatch.setattr(Endpoint, "connect", connect)
+
+
+async def turn(wire: Wire) -> None:
+    """Let everything that is ready run."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+    wire.settle()
+
+
+def test_an_unforeseen_error_costs_its_request_and_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def connect(endpoint: Endpoint, within: float) -> UpstreamConnection:
+        if len(caplog.records) == 0:
+            raise RuntimeError("a mistake")
+        made = UpstreamConnection(endpoint)
+        made.connection_made(Transport())
+        wire.upstreams.append(made)
+        return made
+
+    async def main() -> None:
+        other = wire.connect()
+        wire.send(get(b"/a"))
+        await turn(wire)
+        own = answer(wire.got())
+        assert (own.status, json.loads(own.body)["code"]) == (500, "internal_error")
+        assert "a mistake" not in own.body.decode()
+        assert wire.endpoint.active == 0
+        (record,) = caplog.records
+        assert record.levelno == logging.ERROR
+        assert record.exc_info is not None
+        assert str(record.exc_info[1]) == "a mistake"
+        # Others go on.
+        wire.send(get(b"/b"), client=other)
+        await turn(wire)
+        wire.answer(OK)
+        assert answer(wire.got(other)).status == 200
+
+    wire = Wire(idle=0)
+    with_connect(monkeypatch, connect)
+    asyncio.run(main())
+
+
+def test_an_unforeseen_error_after_the_client_has_left_is_told_too(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def connect(endpoint: Endpoint, within: float) -> UpstreamConnection:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise RuntimeError("a mistake while it is cancelled")
+
+    async def main() -> None:
+        wire.send(get(b"/a"))
+        await turn(wire)
+        wire.leave()
+        await turn(wire)
+        assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == [
+            "a mistake while it is cancelled"
+        ]
+        assert wire.got() == b""
+        assert wire.gateway.stats.of("demo/a", "all").by_method[b"GET"][499] == 1
+        assert len([task for task in asyncio.all_tasks() if task is not asyncio.current_task()]) == 0
+
+    wire = Wire(idle=0)
+    with_connect(monkeypatch, connect)
+    asyncio.run(main())

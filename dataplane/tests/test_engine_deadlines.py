@@ -1,0 +1,406 @@
+"""How long a client may take. The wheel is turned by hand: `Wire.pass_time`."""
+
+import json
+
+import pytest
+from fake_transport import BACKEND, OK, Wire, answer, answers, get, post
+
+from inferway_contract.document import Match, PathMatch, Rule, Timeouts
+from inferway_dataplane.engine import deadlines
+
+CHUNKED = get(b"/x", b"Transfer-Encoding: chunked", method=b"POST")
+# A rule for one path only: everything else is refused at once. The upstream may take as long as it likes.
+ONE_PATH = Rule(
+    name="r",
+    matches=(Match(path=PathMatch(value="/x")),),
+    backends=(BACKEND,),
+    timeouts=Timeouts(request=0, backend_request=0),
+)
+
+
+def code(wire: Wire) -> tuple[int, str]:
+    own = answer(wire.got())
+    return own.status, json.loads(own.body)["code"]
+
+
+# --- heads ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_head_has_ten_seconds_from_its_first_byte() -> None:
+    wire = Wire(ONE_PATH)
+    wire.pass_time(5)
+    wire.send(b"GET /x HTTP/1.1\r\n")
+    wire.pass_time(9.9)
+    wire.send(b"host: a\r\n")  # which wins no time
+    assert wire.got() == b""
+    wire.pass_time(0.2)
+    assert code(wire) == (408, "head_timeout")
+    assert not wire.is_open
+
+
+def test_a_head_that_began_in_the_segment_of_a_waiting_request_has_its_time_too() -> None:
+    wire = Wire(ONE_PATH)
+    wire.send(get(b"/x") + b"GET /b HTTP/1.1\r\nX")
+    wire.answer(OK)
+    assert answer(wire.got()).status == 200
+    wire.pass_time(9.9)
+    assert wire.got() == b""
+    wire.pass_time(0.2)
+    assert code(wire) == (408, "head_timeout")
+    assert not wire.is_open
+
+
+def test_a_head_that_began_while_a_request_is_in_flight_is_refused_after_its_answer() -> None:
+    wire = Wire(ONE_PATH)
+    wire.send(get(b"/x") + b"GET /b HTTP/1.1\r\nX")
+    wire.pass_time(10.1)
+    assert wire.got() == b""
+    wire.answer(OK)
+    assert [own.status for own in answers(wire.got())] == [200, 408]
+    assert not wire.is_open
+
+
+def test_a_head_that_began_in_the_segment_of_an_answered_request_has_its_time_too() -> None:
+    wire = Wire(ONE_PATH)
+    wire.send(get(b"/404") + b"GET /b HTTP/1.1\r\nX")
+    assert answer(wire.got()).status == 404
+    wire.pass_time(10.1)
+    assert code(wire) == (408, "head_timeout")
+
+
+BEGINNINGS = {  # what stands behind a request in flight; the rest of it
+    "a head that we do not read on": (get(b"/404") + get(b"/404")[:-4], b"\r\n\r\n", 2),
+    "a head of which a part waits as bytes": (get(b"/404") * 1_000, b"", 1_000),
+}
+
+
+@pytest.mark.parametrize(("begun", "rest", "count"), BEGINNINGS.values(), ids=BEGINNINGS)
+def test_time_in_which_we_did_not_read_is_not_a_heads_either(begun: bytes, rest: bytes, count: int) -> None:
+    wire = Wire(ONE_PATH)
+    wire.send(get(b"/x") + begun)
+    assert not wire.client.transport.is_reading
+    for _ in range(4):
+        wire.pass_time(9)
+    wire.answer(OK)
+    wire.send(rest)
+    assert [own.status for own in answers(wire.got())] == [200] + [404] * count
+    assert wire.is_open
+
+
+@pytest.mark.parametrize("first", [b"", get(b"/404")], ids=["from the start", "after a request"])
+def test_blank_lines_win_no_time(first: bytes) -> None:
+    wire = Wire(ONE_PATH, head_timeout=10, idle_timeout=10)
+    wire.send(first)
+    wire.got()
+    for _ in range(3):
+        wire.pass_time(3)
+        wire.send(b"\r\n\r\n")
+    assert wire.is_open
+    wire.pass_time(1.1)
+    assert not wire.is_open
+    assert wire.got() == b""  # nothing was asked, so nothing is answered
+
+
+def test_a_head_after_blank_lines_has_all_its_time() -> None:
+    wire = Wire(ONE_PATH)
+    wire.send(b"\r\n")
+    wire.pass_time(9)
+    wire.send(b"GET /404 HTTP/1.1\r\n")
+    wire.pass_time(9)
+    wire.send(b"host: a\r\n\r\n")
+    assert answer(wire.got()).status == 404
+
+
+# --- bodies ---------------------------------------------------------------------------------------------------------------------
+
+
+def drip(wire: Wire, size: int, times: int = 1, every: float = 5.0) -> None:
+    """Pieces of the body, of so many bytes each, as often as this."""
+    for _ in range(times):
+        wire.pass_time(every)
+        wire.send(b"x" * size)
+
+
+def test_a_body_below_its_least_rate_is_408_once_there_is_an_average() -> None:
+    wire = Wire(ONE_PATH)
+    wire.send(get(b"/x", b"Content-Length: 1000000", method=b"POST"))
+    drip(wire, 5_000, 5)  # 1,000 bytes a second: too slow, but 25 s are no average yet
+    assert wire.got() == b""
+    drip(wire, 5_000, 2)
+    assert code(wire) == (408, "body_timeout")
+    assert not wire.is_open
+    assert wire.upstream.transport.is_aborted
+    assert wire.endpoint.active == 0
+
+
+def test_a_chunked_body_has_the_same_least_rate() -> None:
+    wire = Wire(ONE_PATH)
+    wire.send(CHUNKED)
+    for _ in range(7):
+        wire.pass_time(5)
+        wire.send(b"1\r\nx\r\n")
+    assert code(wire) == (408, "body_timeout")
+
+
+def test_a_body_just_above_its_least_rate_goes_on() -> None:
+    wire = Wire(ONE_PATH)
+    wire.send(get(b"/x", b"Content-Length: 1000000", method=b"POST"))
+    drip(wire, 5_200, 20)
+    assert wire.got() == b""
+    assert wire.endpoint.active == 1
+
+
+def test_the_rate_is_a_setting() -> None:
+    wire = Wire(ONE_PATH, body_rate=10, body_rate_after=5)
+    wire.send(get(b"/x", b"Content-Length: 1000000", method=b"POST"))
+    drip(wire, 60, 5)
+    drip(wire, 1)
+    assert wire.got() == b""
+    drip(wire, 1)
+    assert code(wire) == (408, "body_timeout")
+
+
+def test_time_in_which_we_did_not_read_is_not_the_clients() -> None:
+    wire = Wire(ONE_PATH)
+    wire.send(get(b"/x", b"Content-Length: 1000000", method=b"POST"))
+    drip(wire, 5_200, 5)
+    wire.upstream.pause_writing()
+    for _ in range(10):
+        wire.pass_time(10)  # nor is it an idle body
+    wire.upstream.resume_writing()
+    drip(wire, 5_200, 5)
+    assert wire.got() == b""
+    drip(wire, 100, 5)  # and the time after it is the client's again
+    assert code(wire) == (408, "body_timeout")
+
+
+def test_a_body_that_waits_for_its_turn_waits_on_our_account() -> None:
+    wire = Wire(ONE_PATH)
+    wire.send(get(b"/x"), post(b"/x", b"x" * 100_000)[:-90_000])
+    assert not wire.client.transport.is_reading
+    for _ in range(6):
+        wire.pass_time(10)
+    wire.answer(OK)
+    wire.send(b"x" * 1_000)
+    assert answer(wire.got()).status == 200
+    assert wire.endpoint.active == 1
+
+
+def test_a_body_of_which_a_part_waits_as_bytes_waits_on_our_account() -> None:
+    wire = Wire(ONE_PATH)
+    wire.send(get(b"/x") + post(b"/x", b"x" * 100_000)[:-40_000])
+    for _ in range(6):
+        wire.pass_time(10)
+    wire.answer(OK)
+    assert answer(wire.got()).status == 200
+    assert wire.endpoint.active == 1
+
+
+# --- the rest of a refused request -------------------------------------------------------------------------------------------------
+
+DRAINED = 64 << 10
+
+
+def refused(length: int) -> bytes:
+    return get(b"/404", b"Content-Length: %d" % length, method=b"POST")
+
+
+def test_the_rest_of_a_small_refused_body_is_read_and_dropped() -> None:
+    wire = Wire(ONE_PATH)
+    wire.send(refused(DRAINED))
+    own = answer(wire.got())
+    assert (own.status, "connection" in own) == (404, False)
+    wire.send(*[b"x" * 1024] * 63, b"x" * 1023, b"x" + get(b"/x"))
+    assert wire.is_open
+    assert wire.asked().startswith(b"GET /x ")
+    wire.answer(OK)
+    assert answer(wire.got()).status == 200
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [refused(DRAINED + 1), get(b"/404", b"Transfer-Encoding: chunked", method=b"POST") + b"1\r\nx\r\n"],
+    ids=["larger", "chunked"],
+)
+def test_a_refused_body_that_may_be_long_costs_the_connection(request_: bytes) -> None:
+    wire = Wire(ONE_PATH)
+    wire.send(request_)
+    own = answer(wire.got())
+    assert (own.status, own["connection"]) == (404, "close")
+    assert not wire.is_open
+    assert not wire.client.transport.is_closing()  # at once would be a reset: it may go on sending a little
+    wire.send(b"x" * 1000, get(b"/x"))
+    assert wire.asked() == wire.got() == b""
+    wire.pass_time(deadlines.LINGER + 0.3)
+    assert wire.was_aborted
+    assert wire.cut == {"lingering": 1}
+
+
+def test_who_has_its_answer_and_does_not_send_the_rest_is_cut() -> None:
+    wire = Wire(ONE_PATH)
+    wire.send(refused(DRAINED))
+    wire.send(b"x")
+    assert answer(wire.got()).status == 404
+    wire.pass_time(14.9)
+    assert wire.is_open
+    wire.pass_time(0.2)
+    assert wire.was_aborted
+    assert wire.cut == {"lingering": 1}
+
+
+def test_who_has_its_answer_and_drips_the_rest_is_cut_too() -> None:
+    wire = Wire(ONE_PATH)
+    wire.send(refused(DRAINED))
+    drip(wire, 1, 12)
+    assert wire.was_aborted
+    assert wire.cut == {"lingering": 1}
+
+
+# --- clients that do not read ------------------------------------------------------------------------------------------------------
+
+STREAM = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+
+
+def test_a_client_that_does_not_read_is_cut_and_its_upstream_released() -> None:
+    wire = Wire(ONE_PATH)
+    wire.send(get(b"/x"))
+    wire.answer(STREAM)
+    wire.stop_reading()
+    wire.pass_time(59.9)
+    assert not wire.was_aborted
+    wire.pass_time(0.2)
+    assert wire.was_aborted
+    assert wire.cut == {"not_reading": 1}
+    assert wire.upstream.transport.is_aborted
+    assert (wire.endpoint.active, wire.idle) == (0, 0)
+
+
+def test_a_client_that_reads_again_has_all_its_time_again() -> None:
+    wire = Wire(ONE_PATH)
+    wire.send(get(b"/x"))
+    wire.answer(STREAM)
+    for _ in range(3):
+        wire.stop_reading()
+        wire.pass_time(40)
+        wire.read_again()
+        wire.pass_time(40)  # while it reads no clock runs
+    wire.answer(b"0\r\n\r\n")
+    assert answer(wire.got()).is_whole
+    assert wire.is_open
+    assert wire.cut == {}
+
+
+def test_a_client_that_is_answered_and_does_not_read_is_cut() -> None:
+    wire = Wire(ONE_PATH)
+    wire.send(get(b"/x"))
+    wire.answer(OK)
+    wire.stop_reading()
+    wire.pass_time(60.1)
+    assert wire.was_aborted
+    assert wire.cut == {"not_reading": 1}
+
+
+def test_a_closed_connection_whose_client_never_takes_the_rest_is_cut() -> None:
+    wire = Wire(ONE_PATH)
+    wire.client.transport.is_stuck = True  # with less in its buffer than would pause us
+    wire.send(get(b"/x", b"Connection: close"))
+    wire.answer(OK)
+    assert wire.client.transport.has_eof
+    wire.pass_time(59.9)
+    assert not wire.was_aborted
+    wire.pass_time(0.2)
+    assert wire.was_aborted
+    assert wire.cut == {"not_reading": 1}
+    assert not wire.gateway.connections
+
+
+def test_who_reads_a_little_of_a_closed_connection_is_cut_all_the_same() -> None:
+    wire = Wire(ONE_PATH)
+    wire.client.transport.is_stuck = True
+    wire.send(get(b"/x", b"Connection: close"))
+    wire.answer(OK)
+    wire.client.pause_writing()
+    wire.client.resume_writing()
+    wire.pass_time(60.1)
+    assert wire.cut == {"not_reading": 1}
+
+
+def test_who_reads_an_answer_of_our_own_slowly_gets_as_long_as_for_any_other() -> None:
+    wire = Wire(ONE_PATH)
+    wire.client.transport.is_stuck = True
+    wire.send(get(b"/404", b"Connection: close"))
+    wire.pass_time(deadlines.LINGER + 0.3)
+    assert not wire.was_aborted
+
+
+# --- the upstream's clock ------------------------------------------------------------------------------------------------------------
+
+STREAMING = Rule(name="all", backends=(BACKEND,), timeouts=Timeouts(stream_idle=5_000))
+
+
+def test_while_we_pause_an_upstream_its_idle_clock_stands_still() -> None:
+    wire = Wire(STREAMING)
+    wire.send(get())
+    wire.answer(STREAM)
+    wire.pass_time(4)
+    wire.stop_reading()
+    for _ in range(5):
+        wire.pass_time(10)
+    assert not wire.was_aborted
+    wire.read_again()
+    wire.pass_time(4.9)
+    assert not wire.was_aborted
+    wire.answer(b"0\r\n\r\n")
+    assert answer(wire.got()).is_whole
+    assert wire.is_open
+
+
+def test_and_runs_again_afterwards() -> None:
+    wire = Wire(STREAMING)
+    wire.send(get())
+    wire.answer(STREAM)
+    wire.stop_reading()
+    wire.pass_time(20)
+    wire.read_again()
+    wire.pass_time(5.1)
+    assert wire.was_aborted
+    assert not answer(wire.got()).is_whole
+    assert wire.gateway.stats.of("demo/a", "all").upstream_errors == {"upstream_timeout": 1}
+
+
+def test_what_was_sent_before_the_pause_arms_no_clock() -> None:
+    wire = Wire(STREAMING)
+    wire.send(get())
+    wire.answer(STREAM)
+    wire.stop_reading()
+    wire.answer(b"5\r\nhello\r\n")  # it was on its way
+    wire.pass_time(20)
+    assert not wire.was_aborted
+
+
+# --- clients that have sent their FIN -------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_within_the_grace_still_arrives_after_a_fin() -> None:
+    wire = Wire(ONE_PATH)
+    wire.send(get(b"/x"))
+    wire.half_close()
+    wire.pass_time(0.4)
+    wire.answer(OK)
+    assert answer(wire.got()).status == 200
+    assert not wire.is_open
+    assert wire.cut == {}
+
+
+def test_after_the_grace_the_client_is_gone() -> None:
+    wire = Wire(ONE_PATH)
+    wire.send(get(b"/x") + get(b"/x"))
+    wire.half_close()
+    wire.pass_time(0.75)
+    assert wire.was_aborted
+    assert wire.got() == b""
+    assert wire.cut == {"left": 1}
+    assert wire.upstream.transport.is_aborted
+    assert (wire.endpoint.active, wire.idle) == (0, 0)
+    assert wire.gateway.stats.of("demo/a", "r").by_method[b"GET"][499] == 1
+    assert wire.asked().count(b"GET /x ") == 1

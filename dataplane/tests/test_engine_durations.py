@@ -1,0 +1,106 @@
+"""What durations mean: the gateway's own share ends with the head of an answer, a request's with the end of it."""
+
+from time import monotonic
+
+import pytest
+from fake_transport import BACKEND, OK, Wire, answer, get
+
+from inferway_contract.document import Cache, Match, PathMatch, Rule
+from inferway_dataplane.engine import exchange, tries
+from inferway_dataplane.observe import Histogram
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
+
+
+class Clock:
+    """The monotonic clock of an exchange, which a test may put forward."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ahead = 0.0
+        for module in (exchange, tries):
+            monkeypatch.setattr(module, "monotonic", lambda: monotonic() + self.ahead)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def durations(wire: Wire) -> tuple[float, float, float]:
+    """Seconds of the gateway's own, of the upstream, and of the whole request."""
+    stats = wire.gateway.stats
+    stats.settle()
+    own = stats.of("demo/a", "all")
+    assert [sum(one.counts) for one in (stats.overhead, own.upstream, own.duration)] == [1, 1, 1]
+    return stats.overhead.total, own.upstream.total, own.duration.total
+
+
+def seconds(value: float) -> object:
+    return pytest.approx(value, abs=0.9)
+
+
+def test_a_slow_body_is_not_the_gateways(clock: Clock) -> None:
+    wire = Wire()
+    wire.send(get())
+    wire.answer(HEAD)
+    clock.ahead += 30
+    wire.answer(b"hello")
+    clock.ahead += 30
+    wire.answer(b"world")
+    assert durations(wire) == (seconds(0), seconds(0), seconds(60))
+
+
+def test_a_slow_head_is_the_upstreams(clock: Clock) -> None:
+    wire = Wire()
+    wire.send(get())
+    clock.ahead += 20
+    wire.answer(HEAD)
+    clock.ahead += 10
+    wire.answer(b"helloworld")
+    assert durations(wire) == (seconds(0), seconds(20), seconds(30))
+
+
+def test_an_answer_in_one_piece_counts_alike(clock: Clock) -> None:
+    wire = Wire()
+    wire.send(get())
+    clock.ahead += 20
+    wire.answer(OK)
+    assert durations(wire) == (seconds(0), seconds(20), seconds(20))
+
+
+def test_time_before_the_request_goes_up_is_the_gateways(clock: Clock) -> None:
+    wire = Wire()
+    clock.ahead += 5  # from reading the head to sending it
+    wire.send(get())
+    wire.answer(OK)
+    assert durations(wire) == (seconds(5), seconds(0), seconds(5))
+
+
+def test_an_answer_that_breaks_off_counts_to_its_head(clock: Clock) -> None:
+    wire = Wire()
+    wire.send(get())
+    wire.answer(HEAD)
+    clock.ahead += 30
+    wire.upstream_closes()
+    assert durations(wire) == (seconds(0), seconds(0), seconds(30))
+
+
+def overhead(wire: Wire) -> Histogram:
+    wire.gateway.stats.settle()
+    return wire.gateway.stats.overhead
+
+
+def test_what_the_gateway_answers_by_itself_is_its_own_time(clock: Clock) -> None:
+    cached = Rule(
+        name="all", matches=(Match(path=PathMatch(value="/a")),), backends=(BACKEND,), cache=Cache(ttl=60_000)
+    )
+    wire = Wire(cached)
+    wire.send(get(b"/a"))
+    wire.answer(OK)
+    wire.got()
+    clock.ahead += 3
+    for target, status in ((b"/a", 200), (b"/404", 404)):
+        before = overhead(wire).total
+        wire.send(get(target))
+        assert answer(wire.got()).status == status
+        assert overhead(wire).total - before == seconds(3)

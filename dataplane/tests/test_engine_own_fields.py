@@ -1,0 +1,94 @@
+"""Fields that the gateway writes itself: an upstream's own of the same name would contradict them."""
+
+import pytest
+from fake_transport import BACKEND, Answer, Wire, answer, get
+
+from inferway_contract.document import Cache, HeaderEdit, HeaderValue, Limit, Match, PathMatch, Policy, Rule
+
+LIMITS = (b"RateLimit", b"RateLimit-Policy", b"X-RateLimit-Limit", b"X-RateLimit-Remaining", b"X-RateLimit-Reset")
+UPSTREAMS = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Cache: theirs\r\n%b\r\nok" % b"".join(
+    b"%b: theirs\r\n" % name for name in LIMITS
+)
+LIMIT = Limit(name="l", requests=1, per=1_000, burst=5)
+
+
+def answered(headers: str | None = None, **settings: object) -> Answer:
+    """What the client gets of an answer that has all of these fields. `headers`: of the policy; None = no policy."""
+    policies = (
+        () if headers is None else (Policy.model_validate({"id": "demo/p", "limits": (LIMIT,), "headers": headers}),)
+    )
+    wire = Wire(
+        Rule.model_validate(
+            {"name": "all", "backends": (BACKEND,), "policies": tuple(one.id for one in policies), **settings}
+        ),
+        policies=policies,
+    )
+    for _ in range(2):  # the second time the answer's head is known
+        wire.send(get())
+        wire.answer(UPSTREAMS)
+        own = answer(wire.got())
+    return own
+
+
+def values(own: Answer, *names: bytes) -> list[list[str]]:
+    return [own.all(name.decode()) for name in names]
+
+
+def test_a_rule_that_writes_none_of_them_passes_all() -> None:
+    assert values(answered(), *LIMITS, b"X-Cache") == [["theirs"]] * 6
+
+
+def test_a_rule_with_standard_limits_writes_its_own_and_drops_the_upstreams() -> None:
+    own = answered("Standard")
+    assert values(own, *LIMITS) == [['"l";r=3;t=0'], ['"l";q=5;w=5'], [], [], []]
+    assert own["x-cache"] == "theirs"
+
+
+def test_a_rule_with_legacy_limits_too() -> None:
+    own = answered("Legacy")
+    assert values(own, *LIMITS) == [[], [], ["5"], ["3"], ["0"]]
+
+
+def test_a_rule_whose_limits_tell_nothing_passes_the_upstreams() -> None:
+    assert values(answered("Off"), *LIMITS) == [["theirs"]] * 5
+
+
+def test_a_rule_with_a_cache_writes_its_own() -> None:
+    wire = Wire(Rule(name="all", backends=(BACKEND,), cache=Cache(ttl=60_000)))
+    wire.send(get())
+    wire.answer(UPSTREAMS)
+    own = answer(wire.got())
+    assert own["x-cache"] == "MISS"
+    assert values(own, *LIMITS) == [["theirs"]] * 5
+    wire.send(get())
+    assert answer(wire.got())["x-cache"] == "HIT"
+
+
+@pytest.mark.parametrize("name", ["Cache-Status-Of-Ours", "x-CACHE"])
+def test_the_name_of_the_caches_field_is_the_rules(name: str) -> None:
+    wire = Wire(Rule(name="all", backends=(BACKEND,), cache=Cache(ttl=60_000, status_header=name)))
+    upstreams = UPSTREAMS.replace(b"X-Cache", b"cache-status-OF-ours: theirs\r\nX-Cache")
+    wire.send(get())
+    wire.answer(upstreams)
+    own = answer(wire.got())
+    assert own[name] == "MISS"
+    assert own["x-cache"] == ("MISS" if name.lower() == "x-cache" else "theirs")
+    assert own["cache-status-of-ours"] == ("theirs" if name.lower() == "x-cache" else "MISS")
+
+
+def test_an_edit_may_still_set_what_was_dropped() -> None:
+    edit = HeaderEdit(set=(HeaderValue(name="X-RateLimit-Limit", value="edited"),))
+    own = answered("Standard", response_headers=edit)
+    assert values(own, *LIMITS) == [['"l";r=3;t=0'], ['"l";q=5;w=5'], ["edited"], [], []]
+
+
+def test_two_rules_of_one_upstream_do_not_share_lines() -> None:
+    # The head of an answer is remembered: whose fields pass is the rule's, not the head's.
+    cached = Rule(
+        name="cached", matches=(Match(path=PathMatch(value="/cached")),), backends=(BACKEND,), cache=Cache(ttl=60_000)
+    )
+    wire = Wire(cached, Rule(name="plain", backends=(BACKEND,)))
+    for target, told in ((b"/cached", "MISS"), (b"/plain", "theirs"), (b"/cached?again", "MISS")):
+        wire.send(get(target))
+        wire.answer(UPSTREAMS)
+        assert answer(wire.got())["x-cache"] == told

@@ -1,0 +1,168 @@
+"""Many requests in one segment: later ones wait for their turn, most of them as bytes, and bodies keep their limits."""
+
+import pytest
+from fake_transport import BACKEND, OK, Wire, answers, get, post, requests
+
+from inferway_contract.document import DirectResponse, Match, PathMatch, Rule
+
+UP = Rule(name="up", matches=(Match(path=PathMatch(value="/up")),), backends=(BACKEND,), max_request_body=10)
+CHUNKED = get(b"/up", b"Transfer-Encoding: chunked", method=b"POST")
+
+
+def echo(number: int) -> Rule:
+    return Rule(
+        name=f"echo-{number}",
+        matches=(Match(path=PathMatch(value=f"/{number}")),),
+        respond=DirectResponse(status=200, body=str(number), content_type="text/plain"),
+    )
+
+
+# --- how many are parsed --------------------------------------------------------------------------------------------------------
+
+
+def test_behind_a_request_in_flight_one_head_is_parsed_and_no_more_is_read() -> None:
+    wire = Wire(UP)
+    own = get(b"/404")
+    wire.send(get(b"/up") + own * 5_000)
+    assert not wire.client.transport.is_reading
+    assert len(wire.client.waiting) == 1  # the rest is bytes, not requests
+    wire.answer(OK)
+    assert [one.status for one in answers(wire.got())] == [200] + [404] * 5_000
+    assert wire.client.transport.is_reading
+    assert wire.is_open
+
+
+def test_what_still_arrives_while_bytes_wait_comes_after_them() -> None:
+    wire = Wire(UP, echo(1), echo(2))
+    wire.send(get(b"/up") + get(b"/1") * 1_000)
+    wire.send(get(b"/2")[:10], get(b"/2")[10:])
+    wire.answer(OK)
+    assert [one.body for one in answers(wire.got())] == [b"ok"] + [b"1"] * 1_000 + [b"2"]
+
+
+def test_requests_of_upstreams_among_them_hold_the_rest_again_and_again() -> None:
+    wire = Wire(UP)
+    wire.send((get(b"/up") + get(b"/404") * 1_000) * 3)
+    for _ in range(3):
+        assert wire.asked().startswith(b"GET /up ")
+        wire.answer(OK)
+    assert [one.status for one in answers(wire.got())] == ([200] + [404] * 1_000) * 3
+    assert wire.client.transport.is_reading
+
+
+def test_a_client_that_does_not_read_its_answers_has_no_more_requests_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The first write fills the client's buffer: a transport says so from within it.
+    wire = Wire(echo(1))
+    writes = []
+    write = wire.client.transport.write
+
+    def write_and_pause(data: bytes) -> None:
+        write(data)
+        writes.append(data)
+        if len(writes) == 1:
+            wire.client.pause_writing()
+
+    monkeypatch.setattr(wire.client.transport, "write", write_and_pause)
+    own = get(b"/1")
+    wire.send(own * 2_000)
+    assert len(writes) == 1
+    assert not wire.client.transport.is_reading
+    assert not wire.client.waiting  # the rest is bytes, not requests
+    wire.client.resume_writing()
+    wire.settle()
+    assert len(answers(wire.got())) == 2_000
+    assert wire.client.transport.is_reading
+
+
+def test_waiting_requests_go_on_waiting_while_the_answer_before_them_is_not_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wire = Wire(UP, echo(1))
+    wire.send(get(b"/up") + get(b"/1") * 3)
+    write = wire.client.transport.write
+
+    def write_and_pause(data: bytes) -> None:
+        write(data)
+        monkeypatch.undo()
+        wire.client.pause_writing()
+
+    monkeypatch.setattr(wire.client.transport, "write", write_and_pause)
+    wire.answer(OK)
+    assert [own.body for own in answers(wire.got())] == [b"ok"]
+    wire.client.resume_writing()
+    wire.settle()
+    assert [own.body for own in answers(wire.got())] == [b"1"] * 3
+    assert wire.client.transport.is_reading
+
+
+def test_a_client_that_does_not_read_sends_in_vain() -> None:
+    wire = Wire(echo(1))
+    wire.stop_reading()
+    assert not wire.client.transport.is_reading
+    wire.send(get(b"/1"))  # it was on its way
+    assert wire.got() == b""
+    wire.read_again()
+    assert wire.client.transport.is_reading
+    assert len(answers(wire.got())) == 1
+
+
+def test_a_client_that_reads_in_spells_gets_all_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    wire = Wire(*[echo(number) for number in range(10)])
+    write = wire.client.transport.write
+    room = 0
+
+    def write_and_pause(data: bytes) -> None:
+        nonlocal room
+        write(data)
+        room -= 1
+        if not room:
+            wire.client.pause_writing()
+
+    monkeypatch.setattr(wire.client.transport, "write", write_and_pause)
+    room = 700
+    wire.send(b"".join(get(b"/%d" % (number % 10)) for number in range(5_000)))
+    got = wire.got()
+    for _ in range(10):
+        if wire.client.is_write_paused:
+            room = 700
+            wire.client.resume_writing()
+            wire.settle()
+            got += wire.got()
+    assert [own.body for own in answers(got)] == [b"%d" % (number % 10) for number in range(5_000)]
+
+
+# --- bodies of waiting requests ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["in one segment", "apart"])
+@pytest.mark.parametrize("end", [b"", b"0\r\n\r\n"], ids=["unfinished", "whole"])
+def test_a_chunked_body_that_arrives_while_its_request_waits_has_its_limit(apart: bool, end: bytes) -> None:
+    wire = Wire(UP, idle=2)
+    pieces = (get(b"/up") + CHUNKED, b"6\r\n012345\r\n", b"6\r\n012345\r\n" + end)
+    wire.send(*(pieces if apart else [b"".join(pieces)]))
+    assert wire.asked().startswith(b"GET /up ")
+    wire.answer(OK)
+    assert [own.status for own in answers(wire.got())] == [200, 413]
+    assert not any(own.is_whole for own in requests(wire.asked()))
+    assert wire.endpoint.active == 0
+    assert not wire.is_open
+
+
+def test_a_chunked_body_of_just_the_limit_passes_after_waiting() -> None:
+    wire = Wire(UP)
+    wire.send(get(b"/up") + CHUNKED + b"6\r\n012345\r\n4\r\n6789\r\n0\r\n\r\n")
+    wire.asked()
+    wire.answer(OK)
+    assert wire.asked().endswith(b"\r\n\r\n6\r\n012345\r\n4\r\n6789\r\n0\r\n\r\n")
+    wire.answer(OK)
+    assert [own.status for own in answers(wire.got())] == [200, 200]
+
+
+def test_a_declared_body_over_the_limit_is_refused_in_its_turn() -> None:
+    wire = Wire(UP)
+    wire.send(get(b"/up") + post(b"/up", b"0123456789a") + get(b"/up"))
+    wire.asked()
+    wire.answer(OK)
+    assert [own.status for own in answers(wire.got())] == [200, 413]
+    assert wire.asked() == b""
+    assert not wire.is_open
