@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import socket
-from contextlib import ExitStack, contextmanager
-
 import pytest
 
 from inferway_contract.document import ConfigDocument
 from inferway_dataplane.engine.gateway import Gateway
 from inferway_fakes.manifests import route, rule, to
-from inferway_fakes.names import resolving
+from inferway_fakes.names import resolving, swallowing
 from inferway_fakes.waiting import wait_until
 
 METADATA = ["169.254.169.254", "169.254.0.1", "fe80::1", "::ffff:169.254.169.254", "0.0.0.0", "::", "224.0.0.1"]
@@ -117,15 +114,3 @@ def test_an_address_that_swallows_packets_leaves_time_for_the_next_one(serve, na
     names.say("models.test", "127.0.0.2", "127.0.0.1")
     with swallowing("127.0.0.2", upstream.port):
         assert serve(by_name(upstream.port)).request().status == 200
-
-
-@contextmanager
-def swallowing(address, port):
-    """A listener whose queue is full: what comes after is not answered (listen(2))."""
-    with ExitStack() as stack:
-        listener = stack.enter_context(socket.create_server((address, port), backlog=0))
-        for _ in range(3):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
-        yield

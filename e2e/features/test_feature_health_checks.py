@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 
 import pytest
 
 from inferway_fakes.manifests import resources, route, rule, service
+from inferway_fakes.names import resolving, swallowing
 from inferway_fakes.upstream import Close, Pause
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.waiting import wait_until
@@ -209,3 +211,13 @@ def test_when_nobody_is_well_all_of_the_first_priority_are_asked(serve, upstream
     wait_for_healthy(gateway, 1)
     assert share(gateway, endpoints) == [0, 0, 20]
     assert gateway.metric("panic_routing_total") == 20
+
+
+@pytest.mark.parametrize("first", ["refuses", "swallows"])
+def test_of_a_name_with_several_addresses_each_is_tried_as_a_request_does(serve, upstream, first):
+    with resolving() as names, swallowing("127.0.0.2", upstream.port) if first == "swallows" else nullcontext():
+        names.say("models.test", "127.0.0.2", "127.0.0.1")
+        said = "healthCheck: {path: /healthz, interval: 500ms, timeout: 500ms, unhealthyThreshold: 1}"
+        gateway = serve(route(rule(said, f'backendRefs: [{{url: "http://models.test:{upstream.port}"}}]')))
+        wait_until(lambda: len(checks(upstream)) >= 2, "two checks")
+        assert healthy(gateway) == 1

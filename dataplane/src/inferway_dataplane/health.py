@@ -86,15 +86,30 @@ class HealthChecks:
             self._transport = httpx.AsyncHTTPTransport(verify=self._context(), trust_env=False, limits=limits)
         try:
             async with asyncio.timeout(rules.timeout):
-                address = (await endpoint.addresses())[0]
-                response = await self._transport.handle_async_request(self._request(member, endpoint, address, rules))
-                await response.aclose()
+                addresses = await endpoint.addresses()
+                for left in range(len(addresses), 1, -1):
+                    # As for a request: who cannot be connected to leaves time for the addresses after it.
+                    request = self._request(member, endpoint, addresses[-left], rules, rules.timeout / left)
+                    try:
+                        return await self._status(self._transport, request)
+                    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                        log.debug(
+                            "an address cannot be connected to", extra={"host": endpoint.host, "error": str(error)}
+                        )
+                return await self._status(self._transport, self._request(member, endpoint, addresses[-1], rules))
         except (OSError, ConnectFailed, httpx.HTTPError) as error:
             log.debug("a health check failed", extra={"endpoint": member.name, "error": str(error) or repr(error)})
             return None
+
+    async def _status(self, transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> int:
+        response = await transport.handle_async_request(request)
+        await response.aclose()
         return response.status_code
 
-    def _request(self, member: Member, endpoint: Endpoint, address: str, rules: CheckRules) -> httpx.Request:
+    def _request(
+        self, member: Member, endpoint: Endpoint, address: str, rules: CheckRules, connect: float | None = None
+    ) -> httpx.Request:
+        """`connect`: seconds to connect in; None = as long as the whole check may take."""
         url = httpx.URL(
             scheme="https" if endpoint.tls is not None else "http",
             host=address,
@@ -102,7 +117,8 @@ class HealthChecks:
             raw_path=rules.path,
         )
         fields = {"host": member.name, "user-agent": "inferway-health-check", "accept": "*/*", "connection": "close"}
-        return httpx.Request("GET", url, headers=fields, extensions={"sni_hostname": endpoint.host})
+        extensions = {"sni_hostname": endpoint.host, "timeout": {"connect": connect}}
+        return httpx.Request("GET", url, headers=fields, extensions=extensions)
 
 
 def _tell_failure(task: asyncio.Task[None]) -> None:

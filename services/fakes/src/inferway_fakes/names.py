@@ -1,10 +1,10 @@
-"""Names that resolve as a test says, for the event loop of gateways that run in this process."""
+"""Names that resolve as a test says, for the event loop of gateways that run in this process; addresses that swallow."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
 
@@ -54,3 +54,15 @@ def resolving() -> Iterator[Names]:
 
     with mock.patch.object(uvloop.Loop, "getaddrinfo", getaddrinfo):
         yield names
+
+
+@contextmanager
+def swallowing(address: str, port: int) -> Iterator[None]:
+    """A listener whose queue is full: whoever else wants to connect is not answered (listen(2))."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server((address, port), backlog=0))
+        for _ in range(3):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield
