@@ -82,6 +82,10 @@ ADDRESSES = {  # address -> allowed in a cluster, allowed standalone
     "::ffff:0.0.0.0": (False, False),
     "224.0.0.1": (False, False),
     "ff02::1": (False, False),
+    "64:ff9b::8.8.8.8": (True, True),
+    "64:ff9b::127.0.0.1": (False, True),
+    "64:ff9b::a9fe:a9fe": (False, False),
+    "64:ff9b:1::a9fe:a9fe": (True, True),  # not the well-known prefix: nobody can know what it stands for
 }
 
 

@@ -10,7 +10,16 @@ from inferway_fakes.manifests import route, rule, to
 from inferway_fakes.names import resolving, swallowing
 from inferway_fakes.waiting import wait_until
 
-METADATA = ["169.254.169.254", "169.254.0.1", "fe80::1", "::ffff:169.254.169.254", "0.0.0.0", "::", "224.0.0.1"]
+METADATA = [
+    "169.254.169.254",
+    "169.254.0.1",
+    "fe80::1",
+    "::ffff:169.254.169.254",
+    "64:ff9b::a9fe:a9fe",
+    "0.0.0.0",
+    "::",
+    "224.0.0.1",
+]
 LOOPBACK = ["127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1"]
 
 
