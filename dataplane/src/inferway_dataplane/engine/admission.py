@@ -2,7 +2,7 @@
 
 Descriptors are the scarce thing: each client connection takes one, each upstream connection another. What the process
 may open is shared out beforehand, and a part is kept for what is neither (listeners, the admin port, names, the log), so
-that the limit itself is never met: uvloop closes new connections silently when it is.
+that the limit itself is never met.
 
 At the cap a new connection takes the place of the one that is missed least (`rank`): an idle one, one with an incomplete
 head, one with an incomplete body, and last one that does not take its answer (decision 0006). Within a kind the longest
@@ -42,23 +42,16 @@ class Admission:
     def __init__(self, gateway: "Gateway", descriptors: int) -> None:
         """`descriptors`: how many the process may have open (RLIMIT_NOFILE)."""
         settings = gateway.settings
-        # All that the kernel has queued is accepted in one go, before anybody can be evicted for it; and what it cannot
-        # queue is asked for again only a second later.
-        self.backlog = max(16, min(2048, descriptors // 4))
-        usable = max(descriptors - RESERVE - self.backlog, 2)
+        usable = max(descriptors - RESERVE, 2)
         self.max_connections = min(settings.max_connections, usable // 2)
         self.max_upstreams = usable - self.max_connections
         self._gateway = gateway
         self._victims: list[tuple[Rank, ClientConnection]] = []
         self._nobody_at = -1.0  # the turn of the wheel in which nobody was found
 
-    def admit(self) -> bool:
-        """Whether one more client connection may stay; makes room where there is none."""
-        gateway = self._gateway
-        if len(gateway.connections) < self.max_connections or self._evict():
-            return True
-        count_in(gateway.stats.shed, "connections")
-        return False
+    def admit(self, starting: int) -> bool:
+        """Whether there is room for one more client connection beside `starting` new ones; makes room where there is none."""
+        return len(self._gateway.connections) + starting < self.max_connections or self._evict()
 
     def free_upstream(self) -> bool:
         """Make room for an upstream connection: cut the client that has not taken of its answer for the longest time."""

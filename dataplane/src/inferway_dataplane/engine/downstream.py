@@ -97,9 +97,6 @@ class ClientConnection(Turns):
         if transport.get_extra_info("sslcontext") is not None:
             self.scheme = b"https"
         self.deadline = monotonic() + self._head_timeout
-        if not self.gateway.admission.admit():
-            transport.abort()
-            return
         self.registry.add(self)
         self.gateway.connections.add(self)
 
