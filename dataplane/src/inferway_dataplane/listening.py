@@ -18,8 +18,9 @@ from inferway_dataplane.observe import count_in
 
 log = logging.getLogger("inferway")
 
-AT_ONCE: Final = 16
-"""Connections accepted between two looks at anything else; as many descriptors as one look may take too many."""
+AT_ONCE: Final = 4
+"""Connections accepted in one turn of the loop. Few, because at the cap each of them evicts somebody, and who has just
+connected needs some turns until its request is read."""
 
 _QUEUE: Final = 2048  # a connection that finds the kernel's queue full asks again only a second later
 _PAUSE: Final = 0.1  # seconds without accepting after the system had no more descriptors
@@ -53,7 +54,7 @@ class Listener:
             return
         self._is_open = False
         self._loop.remove_reader(self._socket.fileno())
-        for _ in range(_QUEUE // AT_ONCE):
+        for _ in range(_QUEUE):
             if not self._accept_some():
                 break
         self._socket.close()

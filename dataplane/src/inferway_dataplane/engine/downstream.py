@@ -104,6 +104,7 @@ class ClientConnection(Turns):
         self.deadline = self.unread_deadline = NEVER
         self.registry.discard(self)
         self.gateway.connections.discard(self)
+        self.gateway.admission.going.discard(self)
         self.is_closing = True
         self.waiting.clear()
         if self.current is not None:
