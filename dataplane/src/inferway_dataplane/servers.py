@@ -12,6 +12,7 @@ import uvicorn
 from inferway_dataplane import admin
 from inferway_dataplane.engine.downstream import protocol_class
 from inferway_dataplane.engine.gateway import Gateway
+from inferway_dataplane.listening import Listener
 
 
 class Server(uvicorn.Server):
@@ -23,33 +24,24 @@ class Server(uvicorn.Server):
 
 
 class DataServer(Server):
-    """Runs client connections. It listens by itself, for uvicorn gives a TLS handshake a whole minute."""
+    """Runs client connections. It listens by itself (`listening.py`)."""
 
     def __init__(self, gateway: Gateway, context: ssl.SSLContext | None) -> None:
         # uvicorn only ever calls what `http=` is given; that it is a class is its annotation's wish alone.
         protocol: Any = protocol_class(gateway)
-        super().__init__(_config(admin.nothing, http=protocol, backlog=gateway.admission.backlog))
+        super().__init__(_config(admin.nothing, http=protocol))
+        self._gateway = gateway
         self._context = context
-        self._handshake = gateway.settings.head_timeout if context is not None else None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        loop = asyncio.get_running_loop()
         protocol: Any = self.config.http_protocol_class
 
         def accept() -> asyncio.Protocol:
             made: asyncio.Protocol = protocol(config=self.config, server_state=self.server_state, app_state={})
             return made
 
-        self.servers = [
-            await loop.create_server(
-                accept,
-                sock=listener,
-                ssl=self._context,
-                ssl_handshake_timeout=self._handshake,
-                backlog=self.config.backlog,
-            )
-            for listener in sockets or ()
-        ]
+        # To uvicorn they are servers: things to close.
+        self.servers: Any = [Listener(listener, accept, self._gateway, self._context) for listener in sockets or ()]
         self.started = True
 
 

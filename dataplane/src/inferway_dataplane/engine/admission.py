@@ -2,7 +2,7 @@
 
 Descriptors are the scarce thing: each client connection takes one, each upstream connection another. What the process
 may open is shared out beforehand, and a part is kept for what is neither (listeners, the admin port, names, the log), so
-that the limit itself is never met: uvloop closes new connections silently when it is.
+that the limit itself is never met.
 
 At the cap a new connection takes the place of the one that is missed least (`rank`): an idle one, one with an incomplete
 head, one with an incomplete body, and last one that does not take its answer (decision 0006). Within a kind the longest
@@ -12,6 +12,7 @@ those who come and are cut again by the hundred do not push out a client that is
 
 from typing import TYPE_CHECKING, Final
 
+from inferway_dataplane.engine.deadlines import LINGER
 from inferway_dataplane.observe import count_in
 
 if TYPE_CHECKING:
@@ -42,23 +43,18 @@ class Admission:
     def __init__(self, gateway: "Gateway", descriptors: int) -> None:
         """`descriptors`: how many the process may have open (RLIMIT_NOFILE)."""
         settings = gateway.settings
-        # All that the kernel has queued is accepted in one go, before anybody can be evicted for it; and what it cannot
-        # queue is asked for again only a second later.
-        self.backlog = max(16, min(2048, descriptors // 4))
-        usable = max(descriptors - RESERVE - self.backlog, 2)
+        usable = max(descriptors - RESERVE, 2)
         self.max_connections = min(settings.max_connections, usable // 2)
         self.max_upstreams = usable - self.max_connections
         self._gateway = gateway
+        self.going: set[ClientConnection] = set()  # cut, but the loop has not said so yet
         self._victims: list[tuple[Rank, ClientConnection]] = []
         self._nobody_at = -1.0  # the turn of the wheel in which nobody was found
 
-    def admit(self) -> bool:
-        """Whether one more client connection may stay; makes room where there is none."""
-        gateway = self._gateway
-        if len(gateway.connections) < self.max_connections or self._evict():
-            return True
-        count_in(gateway.stats.shed, "connections")
-        return False
+    def admit(self, starting: int) -> bool:
+        """Whether there is room for one more client connection beside `starting` new ones; makes room where there is none."""
+        taken = len(self._gateway.connections) - len(self.going) + starting
+        return taken < self.max_connections or self._evict()
 
     def free_upstream(self) -> bool:
         """Make room for an upstream connection: cut the client that has not taken of its answer for the longest time."""
@@ -81,6 +77,7 @@ class Admission:
 
     def _cut(self, rank: Rank, victim: "ClientConnection") -> None:
         count_in(self._gateway.stats.cut, _NAMES[rank[2]])
+        self.going.add(victim)
         victim.transport.abort()
 
     def _look(self) -> None:
@@ -106,8 +103,12 @@ class Admission:
         elif current is None and not connection.waiting:
             is_idle = connection.is_deaf or (connection.has_asked and not connection.is_begun)
             # Waiting the longest is being late the soonest.
-            limit = settings.idle_timeout if is_idle and not connection.is_deaf else settings.head_timeout
+            limit = LINGER if connection.is_deaf else settings.idle_timeout if is_idle else settings.head_timeout
             kind, waits = (IDLE if is_idle else HEAD), gateway.coarse_now + limit - connection.deadline
+            if connection.transport.get_write_buffer_size():
+                if waits < YOUNG:
+                    return None  # it has just been answered, and the answer is not even in the kernel's hands
+                kind = UNREAD
         elif current is not None and current is connection.receiving and not current.has_answered:
             took = gateway.coarse_now - current.started - connection.held_seconds
             return (BODY, current.body_size / took, BODY) if took >= YOUNG else (_YOUNG_ONES, -took, BODY)

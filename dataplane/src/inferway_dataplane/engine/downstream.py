@@ -97,9 +97,6 @@ class ClientConnection(Turns):
         if transport.get_extra_info("sslcontext") is not None:
             self.scheme = b"https"
         self.deadline = monotonic() + self._head_timeout
-        if not self.gateway.admission.admit():
-            transport.abort()
-            return
         self.registry.add(self)
         self.gateway.connections.add(self)
 
@@ -107,6 +104,7 @@ class ClientConnection(Turns):
         self.deadline = self.unread_deadline = NEVER
         self.registry.discard(self)
         self.gateway.connections.discard(self)
+        self.gateway.admission.going.discard(self)
         self.is_closing = True
         self.waiting.clear()
         if self.current is not None:

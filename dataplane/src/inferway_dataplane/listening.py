@@ -1,0 +1,113 @@
+"""The data port's listener: it accepts only what there is room for, and the rest waits in the kernel's queue.
+
+uvloop's own server accepts all that is queued in one go, and closes it silently when descriptors have run out. Here
+somebody is evicted first (`engine/admission.py`), and a TLS handshake counts as a connection from its first byte on. The
+price is a task for each connection (not for each request): about 35 us.
+"""
+
+import asyncio
+import errno
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Final
+
+from inferway_dataplane.engine.gateway import Gateway
+from inferway_dataplane.observe import count_in
+
+log = logging.getLogger("inferway")
+
+AT_ONCE: Final = 4
+"""Connections accepted in one turn of the loop. Few, because at the cap each of them evicts somebody, and who has just
+connected needs some turns until its request is read."""
+
+_QUEUE: Final = 2048  # a connection that finds the kernel's queue full asks again only a second later
+_PAUSE: Final = 0.1  # seconds without accepting after the system had no more descriptors
+_EXHAUSTED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+
+
+class Listener:
+    """Accepts connections on one socket; looks like an `asyncio.Server` to uvicorn, which closes it."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        protocol: Callable[[], asyncio.Protocol],
+        gateway: Gateway,
+        context: ssl.SSLContext | None,
+    ) -> None:
+        self._socket = listener
+        self._protocol = protocol
+        self._gateway = gateway
+        self._context = context
+        self._handshake = gateway.settings.head_timeout if context is not None else None
+        self._loop = asyncio.get_running_loop()
+        self._starting: set[asyncio.Task[None]] = set()  # accepted, not yet a connection
+        self._is_open = True
+        listener.listen(_QUEUE)
+        self._loop.add_reader(listener.fileno(), self._accept_some)
+
+    def close(self) -> None:
+        """Stop listening. What the kernel has queued was promised a connection: it is accepted first."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        self._loop.remove_reader(self._socket.fileno())
+        for _ in range(_QUEUE):
+            if not self._accept_some():
+                break
+        self._socket.close()
+
+    async def wait_closed(self) -> None:
+        """Wait for handshakes under way."""
+        await asyncio.gather(*self._starting, return_exceptions=True)
+
+    def _accept_some(self) -> bool:
+        """Accept what is queued, up to `AT_ONCE`; whether there may be more."""
+        for _ in range(AT_ONCE):
+            try:
+                accepted, _ = self._socket.accept()
+            except (BlockingIOError, InterruptedError):
+                return False
+            except OSError as error:
+                # ECONNABORTED and its like: that one has gone again.
+                if error.errno in _EXHAUSTED:
+                    self._pause()
+                    return False
+                continue
+            # Only now, when there is really somebody, is anybody evicted.
+            if self._gateway.admission.admit(len(self._starting)):
+                self._start(accepted)
+            else:
+                count_in(self._gateway.stats.shed, "connections")
+                accepted.close()
+        return True
+
+    def _start(self, accepted: socket.socket) -> None:
+        accepted.setblocking(False)
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        task = self._loop.create_task(self._connect(accepted))
+        self._starting.add(task)
+        task.add_done_callback(self._starting.discard)
+
+    async def _connect(self, accepted: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(
+                self._protocol, accepted, ssl=self._context, ssl_handshake_timeout=self._handshake
+            )
+        except OSError as error:  # a handshake that failed or took too long, a client that has gone
+            count_in(self._gateway.stats.cut, "handshake")
+            log.debug("a connection ended before it began", extra={"error": str(error)})
+            accepted.close()
+
+    def _pause(self) -> None:
+        """The system has no descriptor for us, though we had counted on one: wait, the queue keeps who comes."""
+        self._gateway.stats.accept_pressure += 1
+        if self._is_open:
+            self._loop.remove_reader(self._socket.fileno())
+            self._loop.call_later(_PAUSE, self._go_on)
+
+    def _go_on(self) -> None:
+        if self._is_open:
+            self._loop.add_reader(self._socket.fileno(), self._accept_some)
