@@ -16,12 +16,20 @@ class Outcome:
     """Until its answer, or until it was given up."""
     is_good: bool
     """Answered 200, whole, and in time."""
+    has_failed: bool = False
+    """Not answered 200, or not whole."""
 
 
 def share_bad(outcomes: Sequence[Outcome], start: float, end: float) -> float:
     """Of the requests sent in [start, end); 0 when there were none."""
     found = [one.is_good for one in outcomes if start <= one.at < end]
     return found.count(False) / len(found) if found else 0.0
+
+
+def share_failed(outcomes: Sequence[Outcome], start: float, end: float) -> float:
+    """Of the requests sent in [start, end), those without a good answer, however long it took; 0 when there were none."""
+    found = [one.has_failed for one in outcomes if start <= one.at < end]
+    return found.count(True) / len(found) if found else 0.0
 
 
 def seconds_until_calm(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from time import monotonic
 
 from bench import clients
@@ -38,14 +39,15 @@ class Load:
     async def _one(self) -> None:
         at = monotonic()
         client = self._idle.pop() if self._idle else await self.tally.connect(self._port)
-        is_good = False
+        is_whole = False
         if client is not None:
             answer = await self.tally.ask(client, clients.request("/plain"), PATIENCE)
-            is_good = answer is not None and answer.status == 200 and monotonic() - at < SLOW
+            is_whole = answer is not None and answer.status == 200
             if client.is_open:
                 self._idle.append(client)
-        self._outcomes.append(Outcome(at, monotonic() - at, is_good))
+        took = monotonic() - at
+        self._outcomes.append(Outcome(at, took, is_whole and took < SLOW, not is_whole))
 
     def since(self, moment: float) -> list[Outcome]:
         """All, with their times counted from this one (monotonic)."""
-        return [Outcome(one.at - moment, one.seconds, one.is_good) for one in self._outcomes]
+        return [replace(one, at=one.at - moment) for one in self._outcomes]
