@@ -184,7 +184,9 @@ def test_twice_as_many_slow_clients_as_there_are_places_keep_nobody_out(clients)
             client.sendall([b"", HALF, BODY, BODY + bytes(10)][number % 4])
         except (BrokenPipeError, ConnectionResetError):
             continue  # it had to go already
-    wait_until(lambda: len(here.open()) >= most - 1, "the gateway to be full")
+    cut = here.gateway.plane.gateway.stats.cut
+    wait_until(lambda: len(here.open()) + sum(cut.values()) >= 2 * most, "all to be in, or out again")
+    assert (len(here.open()), sum(cut.values())) == (most, most)  # nobody is cut for nothing
     for _ in range(20):
         started = monotonic()
         assert here.gateway.request().status == 200

@@ -77,7 +77,7 @@ class Listener:
                     return False
                 continue
             # Only now, when there is really somebody, is anybody evicted.
-            if self._gateway.admission.admit(len(self._starting)):
+            if self._gateway.admission.admit():
                 self._start(accepted)
             else:
                 count_in(self._gateway.stats.shed, "connections")
@@ -87,14 +87,20 @@ class Listener:
     def _start(self, accepted: socket.socket) -> None:
         accepted.setblocking(False)
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        task = self._loop.create_task(self._connect(accepted))
+        protocol = self._protocol()
+        task = self._loop.create_task(self._connect(accepted, protocol))
         self._starting.add(task)
-        task.add_done_callback(self._starting.discard)
+        self._gateway.admission.coming.add(protocol)  # until `connection_made`: the task ends some turns later
+        task.add_done_callback(lambda done: self._end_start(done, protocol))
 
-    async def _connect(self, accepted: socket.socket) -> None:
+    def _end_start(self, task: asyncio.Task[None], protocol: asyncio.Protocol) -> None:
+        self._starting.discard(task)
+        self._gateway.admission.coming.discard(protocol)
+
+    async def _connect(self, accepted: socket.socket, protocol: asyncio.Protocol) -> None:
         try:
             await self._loop.connect_accepted_socket(
-                self._protocol, accepted, ssl=self._context, ssl_handshake_timeout=self._handshake
+                lambda: protocol, accepted, ssl=self._context, ssl_handshake_timeout=self._handshake
             )
         except OSError as error:  # a handshake that failed or took too long, a client that has gone
             count_in(self._gateway.stats.cut, "handshake")

@@ -52,8 +52,8 @@ def test_it_forwards_and_counts(tcp: FaultyTcp, connect: Connect, upstream: Upst
     assert ask(client).endswith(b"ok")
     assert ask(client).endswith(b"ok")
     connect()
-    wait_until(lambda: tcp.connections == 2, "both are counted")
-    assert (upstream.connections, tcp.open_connections) == (2, 2)
+    wait_until(lambda: (tcp.connections, upstream.connections) == (2, 2), "both are counted")
+    assert tcp.open_connections == 2
     assert (tcp.bytes_to_target, tcp.bytes_to_client) == (2 * len(REQUEST), 2 * len(b"".join(answer())))  # type: ignore[arg-type]
     client.close()
     wait_until(lambda: tcp.open_connections == 1, "the end of one is seen")

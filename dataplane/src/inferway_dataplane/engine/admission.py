@@ -10,6 +10,7 @@ wait, or the slowest body, goes first. Whoever has just come or just done someth
 those who come and are cut again by the hundred do not push out a client that is about to ask.
 """
 
+from asyncio import Protocol
 from typing import TYPE_CHECKING, Final
 
 from inferway_dataplane.engine.deadlines import LINGER
@@ -47,13 +48,14 @@ class Admission:
         self.max_connections = min(settings.max_connections, usable // 2)
         self.max_upstreams = usable - self.max_connections
         self._gateway = gateway
-        self.going: set[ClientConnection] = set()  # cut, but the loop has not said so yet
+        self.coming: set[Protocol] = set()  # accepted, but the loop has not said so yet
+        self.going: set[Protocol] = set()  # cut, but the loop has not said so yet
         self._victims: list[tuple[Rank, ClientConnection]] = []
         self._nobody_at = -1.0  # the turn of the wheel in which nobody was found
 
-    def admit(self, starting: int) -> bool:
-        """Whether there is room for one more client connection beside `starting` new ones; makes room where there is none."""
-        taken = len(self._gateway.connections) - len(self.going) + starting
+    def admit(self) -> bool:
+        """Whether there is room for one more client connection; makes room where there is none."""
+        taken = len(self._gateway.connections) - len(self.going) + len(self.coming)
         return taken < self.max_connections or self._evict()
 
     def free_upstream(self) -> bool:

@@ -99,6 +99,7 @@ class ClientConnection(Turns):
         self.deadline = monotonic() + self._head_timeout
         self.registry.add(self)
         self.gateway.connections.add(self)
+        self.gateway.admission.coming.discard(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.deadline = self.unread_deadline = NEVER
