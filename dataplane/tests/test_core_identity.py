@@ -127,3 +127,17 @@ def test_the_walk_agrees_with_a_naive_one(entries: list[bytes]) -> None:
 @given(st.binary(max_size=60))
 def test_no_bytes_make_the_walk_fail(line: bytes) -> None:
     ip_address(TRUSTED.client("10.0.0.1", [line]))
+
+
+@pytest.mark.parametrize(
+    ("hops", "forwarded_for", "client"),
+    [
+        (1, b"1.1.1.1, 2.2.2.2, 10.0.0.7", "2.2.2.2"),
+        (2, b"1.1.1.1, 2.2.2.2, 10.0.0.7", "1.1.1.1"),
+        (3, b"1.1.1.1, 2.2.2.2, 10.0.0.7", "1.1.1.1"),  # there are no more
+        (2, b"garbage, 2.2.2.2, 10.0.0.7", "2.2.2.2"),
+        (2, b"1.1.1.1, 10.0.0.8, 2.2.2.2, 10.0.0.7", "1.1.1.1"),  # trusted ones are not counted
+    ],
+)
+def test_the_client_may_stand_behind_proxies_of_unknown_addresses(hops: int, forwarded_for: bytes, client: str) -> None:
+    assert TrustedProxies(["10.0.0.0/8"], hops).client("10.0.0.1", [forwarded_for]) == client

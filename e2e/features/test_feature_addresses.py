@@ -1,6 +1,6 @@
-"""X1 for `url` backends: the address that is really connected to is checked, whatever name led there, every time.
+"""X1: the address that is really connected to is checked, whatever name led there, every time.
 
-A part of the case: ExternalName is the compiler's business (golden files), and the API server is not told apart yet.
+ExternalName Services and the API server's names are the compiler's business: golden files, `test_compiler_parts.py`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from inferway_dataplane.engine.gateway import Gateway
 from inferway_fakes.manifests import route, rule, to
 from inferway_fakes.names import resolving, swallowing
 from inferway_fakes.waiting import wait_until
+
+pytestmark = pytest.mark.case("X1")
 
 METADATA = [
     "169.254.169.254",
@@ -78,6 +80,15 @@ def test_x1_a_name_for_this_machine_in_a_cluster(serve, names, upstream, address
     names.say("models.test", address)
     refused(serve(by_name(upstream.port)))
     assert not upstream.connections
+
+
+@pytest.mark.usefixtures("in_cluster")
+def test_x1_a_name_for_the_api_server_in_a_cluster(serve, names, upstream, monkeypatch):
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
+    names.say("models.test", "10.96.0.1")
+    refused(serve(by_name(443)))
+    names.say("models.test", "10.96.0.9")  # what is beside it is only not there
+    assert serve(by_name(upstream.port)).request().code != "address_refused"
 
 
 @pytest.mark.usefixtures("in_cluster")

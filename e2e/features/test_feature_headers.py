@@ -169,6 +169,13 @@ def test_what_a_trusted_proxy_says_is_kept_and_added_to(serve, upstream):
     assert seen.header("x-forwarded-host") == "app.test"
 
 
+def test_so_is_what_a_trusted_proxy_says_besides(serve, upstream):
+    gateway = serve(route(rule(to(upstream.port))), **TRUSTED)
+    said = {"forwarded": "for=203.0.113.9", "x-real-ip": "203.0.113.9", "x-forwarded-port": "443"}
+    gateway.request(**{name.replace("-", "_"): value for name, value in said.items()})
+    assert {name: upstream.seen[0].header(name) for name in said} == said
+
+
 @pytest.mark.parametrize("name", ["X_Forwarded_For", "x_forwarded-for", "X-Forwarded_Proto", "Transfer_Encoding"])
 def test_look_alikes_with_underscores_are_dropped(serve, upstream, name):
     gateway = serve(route(rule(to(upstream.port))))

@@ -81,6 +81,11 @@ def test_allowed_hosts(host: str, allowed: tuple[str, ...], is_allowed: bool) ->
         ("64:ff9b::169.254.169.254", False, False),
         ("2001:db8::1%eth0", False, False),
         ("224.0.0.1", False, False),
+        ("kubernetes.default", False, True),
+        ("Kubernetes.default.svc.cluster.local.", False, True),
+        ("kubernetes", False, True),
+        ("kubernetes.example.com", True, True),
+        ("my-kubernetes.default", True, True),
         ("2001:db8::1", True, True),
     ],
 )

@@ -29,6 +29,9 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="CIDRs whose X-Forwarded-* are believed, separated by commas"
     )
+    trusted_hops: int = Field(
+        1, ge=1, le=16, description="which address from the right of X-Forwarded-For that is not trusted is the client"
+    )
 
     head_timeout: Seconds = Field(10.0, description="a request head must be complete this long after its first byte")
     idle_timeout: Seconds = Field(75.0, description="a kept-alive connection without a request is closed after this")
@@ -49,6 +52,9 @@ class Settings(BaseSettings):
         0, ge=0, description="bytes of memory near which work is shed; 0 = the limit of the container, if it has one"
     )
 
+    api_server: str = Field(
+        "", description="the API server's address, never an upstream in a cluster; empty = KUBERNETES_SERVICE_HOST"
+    )
     upstream_ca: str = Field("", description="PEM file of authorities for upstream TLS, beside the system's own")
 
     cache_bytes: int = Field(64 << 20, ge=0, description="memory for stored answers, their heads and keys included")

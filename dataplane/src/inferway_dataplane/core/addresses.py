@@ -9,12 +9,17 @@ Policy = Literal["Cluster", "Standalone"]
 _NAT64: Final = 0x0064FF9B << 64
 
 
-def is_allowed(address: str, policy: Policy) -> bool:
-    """Link-local addresses (cloud metadata at 169.254.169.254) never; loopback only outside a cluster."""
+def is_allowed(address: str, policy: Policy, api_server: str = "") -> bool:
+    """Link-local addresses (cloud metadata at 169.254.169.254) never; loopback and the API server only outside a cluster.
+
+    `api_server`: its address as pods are told it; empty or a name = nothing to compare with.
+    """
     found = _meant(ip_address(address))
     if found.is_link_local or found.is_multicast or found.is_unspecified:
         return False
-    return policy == "Standalone" or not found.is_loopback
+    if policy == "Standalone":
+        return True
+    return not found.is_loopback and str(found) != api_server
 
 
 def _meant(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:

@@ -57,8 +57,10 @@ def network(text: str, prefix_v4: int, prefix_v6: int) -> str:
 class TrustedProxies:
     """Networks whose X-Forwarded-For is believed."""
 
-    def __init__(self, networks: Sequence[str]) -> None:
-        """`ValueError` for what is no CIDR, naming it."""
+    def __init__(self, networks: Sequence[str], hops: int = 1) -> None:
+        """`hops`: the client is the so-manieth address from the right that is not trusted (more than 1 where proxies of
+        unknown addresses, such as a CDN's, stand before ours). `ValueError` for what is no CIDR, naming it."""
+        self._hops = hops
         self._networks: tuple[Network, ...] = tuple(ip_network(text, strict=False) for text in networks)
 
     def trusts(self, text: str) -> bool:
@@ -67,15 +69,18 @@ class TrustedProxies:
         return found is not None and any(found.version == net.version and found in net for net in self._networks)
 
     def client(self, peer: str, forwarded_for: Sequence[bytes]) -> str:
-        """The nearest address that is not a trusted proxy, walking X-Forwarded-For from the right.
+        """The client's address, walking X-Forwarded-For from the right; the last good one where there are not enough.
 
         Several header lines are one list. Garbage ends the walk at the last good address: what stands left of it was
         written by somebody we do not know.
         """
         nearest = peer
+        left = self._hops
         for entry in reversed(b",".join(forwarded_for).split(b",")):
             if not self.trusts(nearest):
-                return nearest
+                left -= 1
+                if not left:
+                    return nearest
             found = address(entry.decode("latin-1"))
             if found is None:
                 return nearest

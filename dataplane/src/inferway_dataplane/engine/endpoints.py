@@ -116,7 +116,9 @@ class Endpoint:
             except OSError:
                 raise ConnectFailed(problems.DNS_FAILED) from None
             found = list(dict.fromkeys(str(info[4][0]) for info in infos))
-        allowed = [address for address in found if may_connect(address, self.pools.address_policy)]
+        allowed = [
+            address for address in found if may_connect(address, self.pools.address_policy, self.pools.api_server)
+        ]
         if not allowed:
             raise ConnectFailed(problems.ADDRESS_REFUSED)
         return allowed
@@ -154,6 +156,7 @@ class Pools:
         self.idle_timeout = idle_timeout
         self.idle_connections = idle_connections
         self.address_policy: Policy = "Cluster"
+        self.api_server = ""  # its address, which is no upstream in a cluster
         self.coarse_now = monotonic()  # as of the last turn of the wheel
         self.connections: set[UpstreamConnection] = set()
         self._endpoints: dict[tuple[str, int, bool], Endpoint] = {}

@@ -13,6 +13,20 @@ if TYPE_CHECKING:
 _ID: Final = re.compile(rb"[A-Za-z0-9._\-]{8,128}")
 
 
+# What trusted proxies say beside that; from everybody else it is dropped with the head.
+_OF_PROXIES: Final = frozenset(
+    (
+        b"forwarded",
+        b"x-forwarded-port",
+        b"x-forwarded-prefix",
+        b"x-forwarded-server",
+        b"x-original-url",
+        b"x-real-ip",
+        b"x-rewrite-url",
+    )
+)
+
+
 def is_well_formed_id(value: bytes) -> bool:
     """Whether a request id of a trusted peer may be kept: it goes into logs and headers."""
     return _ID.fullmatch(value) is not None
@@ -77,10 +91,11 @@ def _forwarded(exchange: "Exchange") -> bytes:
             head.raw_host or b"",
         )
     chain = b", ".join([*(head.block.forwarded_for or ()), client.peer_bytes])
-    return b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-host: %b\r\n" % (
+    return b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-host: %b\r\n%b" % (
         chain,
         head.value(b"x-forwarded-proto") or client.scheme,
         head.value(b"x-forwarded-host") or head.raw_host or b"",
+        answers.lines([field for field in head.fields if field[0].lower() in _OF_PROXIES]),
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import secrets
 from collections.abc import Callable
 from email.utils import formatdate
@@ -60,6 +61,7 @@ class Gateway:
             self.admission.free_upstream,
             settings.upstream_ca,
         )
+        self.pools.api_server = settings.api_server or os.environ.get("KUBERNETES_SERVICE_HOST", "")
         self.in_flight = 0
         self.max_in_flight = settings.max_in_flight  # 0 while memory is short
         self.is_closing = False  # no connection is kept alive: memory is short, or the process will stop
@@ -67,7 +69,7 @@ class Gateway:
         self._descriptors = descriptors
         self.health = HealthChecks(self.pools.tls_context)
         self.secrets = SecretFiles(settings.secrets_directory)
-        self.trusted = TrustedProxies(settings.trusted_proxies)
+        self.trusted = TrustedProxies(settings.trusted_proxies, settings.trusted_hops)
         self.live: Runtime | None = None
         self.revision = ""
         self.last_error = ""

@@ -1,17 +1,21 @@
 """Which addresses a gateway may be sent to. The data plane checks the connected address again; this is said earlier."""
 
+import re
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
+_API_SERVER: Final = re.compile(r"kubernetes(\.default(\.svc(\..+)?)?)?")
 # RFC 6052: the IPv4 address at the end of these is where a NAT64 gateway goes.
 _NAT64: Final = 0x0064FF9B << 96
 
 
 def objection(host: str, *, standalone: bool) -> str | None:
-    """Why this literal address is refused, or None; names have no objection."""
+    """Why this host is refused, or None. Of names only the API server's: what others lead to is seen when it is used."""
     try:
         found = ip_address(host)
     except ValueError:
+        if not standalone and _API_SERVER.fullmatch(host.lower().rstrip(".")):
+            return "it is the API server, which is never a backend"
         return None
     if isinstance(found, IPv6Address) and found.scope_id is not None:
         return "an address with a zone means another host on every machine"
