@@ -17,9 +17,9 @@ from inferway_dataplane.reloading import follow
 from inferway_dataplane.servers import DataServer, Server, admin_server, bind
 from inferway_dataplane.settings import Settings, address_and_port
 from inferway_dataplane.sources import Refused, Source
-from inferway_dataplane.tls import Certificates
 
 if TYPE_CHECKING:
+    from inferway_dataplane.tls import Certificates
     from inferway_dataplane.tracing import Tracing
 
 log = logging.getLogger("inferway")
@@ -37,8 +37,7 @@ class DataPlane:
         self.gateway = Gateway(settings, self.access_log, pressure.descriptors())
         if settings.otlp_endpoint:
             self.gateway.tracing = _tracing(settings)
-        pairs = settings.certificates
-        self._certificates = Certificates(pairs) if pairs else None
+        self._certificates = _certificates(settings)
         self._servers: list[tuple[Server, asyncio.Task[None]]] = []
         self._source: asyncio.Task[None] | None = None
         self._followers: list[asyncio.Task[None]] = []
@@ -136,6 +135,14 @@ class DataPlane:
             # Somebody is in a hurry, and means it.
             raise SystemExit(1)
         stopping.set()
+
+
+def _certificates(settings: Settings) -> "Certificates | None":
+    if not settings.certificates:
+        return None
+    from inferway_dataplane.tls import Certificates  # what it needs takes eight megabytes
+
+    return Certificates(settings.certificates)
 
 
 def _tracing(settings: Settings) -> "Tracing":
