@@ -9,10 +9,26 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
+import httptools
+
 from fuzzing import held
 from inferway_contract.document import Cache, Cors, NewPath, Redirect
 from inferway_contract.paths import AmbiguousPath, match_path
-from inferway_dataplane.core import caching, cors, heads, identity, memo, problems, rewriting, routing, targets
+from inferway_dataplane.core import (
+    caching,
+    cors,
+    credentials,
+    heads,
+    identity,
+    memo,
+    problems,
+    retry,
+    rewriting,
+    routing,
+    targets,
+    trace_context,
+)
+from inferway_dataplane.core.extents import ChunkedExtent
 from inferway_dataplane.core.heads import FieldBlock, RequestHead
 from inferway_dataplane.settings import address_and_port
 
@@ -231,6 +247,78 @@ def check_address_and_port(data: bytes) -> None:
     assert 0 <= port <= 65535
 
 
+def check_retry_after(data: bytes) -> None:
+    """Seconds that are not negative; digits say themselves."""
+    found = retry.after(data, 1_700_000_000.0)
+    assert found >= 0
+    if data.isdigit() and len(data) <= 9:
+        assert found == int(data)
+
+
+def check_chunked_extent(data: bytes) -> None:
+    """A body ends where llhttp says that it ends, however it comes; what llhttp refuses ends nowhere beyond the data."""
+    whole = ChunkedExtent()
+    end = whole.scan(data, 0)
+    assert 0 <= end <= len(data)
+    assert whole.is_done or end == len(data)
+    for cut in (1, len(data) // 2):
+        split = ChunkedExtent()
+        first = split.scan(data[:cut], 0)
+        second = split.scan(data[cut:], 0) if first == len(data[:cut]) and not split.is_done else 0
+        assert (first + second, split.is_done, split.framing, split.chunks) == (
+            end,
+            whole.is_done,
+            whole.framing,
+            whole.chunks,
+        )
+    body = _ChunkedBody()
+    ended = body.end_of(data)
+    if ended is not None:
+        assert (whole.is_done, end) == (True, ended)
+        assert whole.framing == ended - body.content
+    elif not body.is_refused:
+        assert not whole.is_done
+
+
+class _ChunkedBody:
+    """llhttp's reading of a chunked body, byte by byte."""
+
+    def __init__(self) -> None:
+        self.content = 0
+        self.is_complete = self.is_refused = False
+
+    def on_body(self, data: bytes) -> None:
+        self.content += len(data)
+
+    def on_message_complete(self) -> None:
+        self.is_complete = True
+
+    def end_of(self, data: bytes) -> int | None:
+        parser = httptools.HttpRequestParser(self)
+        parser.feed_data(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for at in range(len(data)):
+            try:
+                parser.feed_data(data[at : at + 1])
+            except httptools.HttpParserError:
+                self.is_refused = True
+                return None
+            if self.is_complete:
+                return at + 1
+        return None
+
+
+def check_secret(data: bytes) -> None:
+    """Nothing, or what can stand in a header."""
+    found = credentials.clean(data)
+    assert found is None or (found == found.strip() and found in data and not set(found) & {0, 10, 13, 127})
+
+
+def check_trace_context(data: bytes) -> None:
+    """Nothing, or 55 bytes of hex digits and dashes, as they came."""
+    found = trace_context.well_formed(data)
+    assert found is None or (found == data and len(data) == 55 and not data.translate(None, b"0123456789abcdef-"))
+
+
 def _head(fields: heads.Fields, method: bytes = b"GET") -> RequestHead:
     head = heads.read_request(method, fields, is_http_1_1=True)
     assert isinstance(head, RequestHead)
@@ -303,6 +391,10 @@ ALL: Final = (
     Target("rewriting", check_rewriting, (b"http://", b"b.example", b"?", b"%0d%0a", *_PATH)),
     Target("cache-key", check_cache_key, (b" ", b"?", b"a", b"&", b"=", b"utm_source", b"+", b"%75", *_PATH)),
     Target("known-request", check_known_request, (b"GET", b"POST", b" ", b"/", b"/a?b", b" HTTP/1.1", b"\r\n", b"\n", b"\r", b"\t", b"\x00", b"#", b"Host: b")),
+    Target("retry-after", check_retry_after, (b"0", b"120", b" ", b"-", b"1" * 12, b"GMT", b"Sun, ", *_DATES)),
+    Target("chunked-extent", check_chunked_extent, (b"0", b"5", b"a", b"10", b"hello", b";a=b", b";", b"\r\n", b"\r", b"\n", b"0\r\n\r\n", b"5\r\nhello\r\n", b"A: b\r\n", b"f" * 17)),
+    Target("secret", check_secret, (b"key", b"\n", b"\r\n", b" ", b"\t", b"\x00", b"\xff")),
+    Target("trace-context", check_trace_context, (b"00-", b"0" * 32, b"a" * 32, b"-", b"b" * 16, b"-01", b"A", b"\n")),
     Target("address-and-port", check_address_and_port, (b"127.0.0.1", b":", b"80", b"[::1]", b"65536", b"\xb2")),
 )  # fmt: skip
 
