@@ -7,6 +7,7 @@ that nothing of a next request is parsed before its turn, and so that what frame
 from typing import Final
 
 _MOST_DIGITS: Final = 16
+_OF_INTEREST: Final = 2 * _MOST_DIGITS  # bytes of a line: enough to tell a size, and whether a trailer line is empty
 
 _SIZE: Final = 0  # in a line with a chunk's size and extensions
 _DATA: Final = 1  # in a chunk's content and the line end after it
@@ -41,11 +42,10 @@ class ChunkedExtent:
             line_end = data.find(b"\n", at)
             if line_end < 0:
                 self.framing += end - at
-                # Enough of it to tell a size, and whether a trailer line is empty.
-                self._line = (self._line + data[at : at + 2 * _MOST_DIGITS])[: 2 * _MOST_DIGITS]
+                self._line = (self._line + data[at : at + _OF_INTEREST])[:_OF_INTEREST]
                 return end
             self.framing += line_end + 1 - at
-            line = self._line + data[at : min(line_end, at + 2 * _MOST_DIGITS)]
+            line = (self._line + data[at : min(line_end, at + _OF_INTEREST)])[:_OF_INTEREST]
             self._line = b""
             at = line_end + 1
             if self._state == _TRAILER:
@@ -55,7 +55,7 @@ class ChunkedExtent:
         return at
 
     def _take_size(self, line: bytes) -> None:
-        digits = line.partition(b";")[0].strip()
+        digits = line.partition(b";")[0].strip(b" \t\r")
         try:
             size = int(digits, 16) if digits.isalnum() else -1
         except ValueError:
