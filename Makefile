@@ -10,7 +10,7 @@ ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check workflows fmt types imports golden crds lock corpus fuzz fuzz-setup cases bench bench-tools bench-setup \
-  profile reloads soak-keys slow-clients endpoint-faults soak-local stop-under-load clean
+  profile feature-costs reloads soak-keys slow-clients endpoint-faults soak-local stop-under-load clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'
@@ -81,6 +81,9 @@ bench: bench-setup ## side by side against nginx, Envoy and a plain httpx proxy 
 
 profile: setup ## where the hot path spends its time
 	$(BIN)/python -m bench.hotpath --profile $(ARGS)
+
+feature-costs: setup ## what each feature of a rule costs on the hot path
+	$(BIN)/python -m bench.features $(ARGS)
 
 reloads: bench-setup ## 100 changes of the configuration under full load
 	$(BIN)/python -m bench.reloads $(ARGS)
