@@ -245,7 +245,7 @@ class UpstreamConnection(asyncio.Protocol):
                     raise
                 return
             segment = data
-            if self._is_other_protocol(data):
+            if not data.startswith(_PROTOCOL) and self._is_other_protocol(data):
                 return
         elif self._start and self._is_other_protocol(self._start + data):
             return
