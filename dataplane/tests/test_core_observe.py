@@ -55,3 +55,12 @@ def test_labels_are_counted() -> None:
     for label in ("a", "b", "a"):
         count_in(counts, label)
     assert counts == {"a": 2, "b": 1}
+
+
+def test_rules_that_are_gone_take_their_series_with_them() -> None:
+    stats = Stats()
+    kept, gone = stats.of("demo/a", "kept"), stats.of("demo/a", "gone")
+    stats.keep_only([kept])
+    assert stats.of("demo/a", "kept") is kept
+    assert stats.of("demo/a", "gone") is not gone
+    assert stats.rules[("", "")] is stats.unrouted

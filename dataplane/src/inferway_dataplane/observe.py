@@ -1,6 +1,7 @@
 """Counting on the hot path: plain integers in slotted objects. `metrics.py` turns them into Prometheus at scrape time."""
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from math import fsum
 from typing import Final
 
@@ -106,6 +107,10 @@ class Stats:
         for stats in self.rules.values():
             stats.duration.settle()
             stats.upstream.settle()
+
+    def keep_only(self, rules: Iterable[RuleStats]) -> None:
+        """Forget rules that no document names any more, so that series do not grow with routes that come and go."""
+        self.rules = {(own.route, own.rule): own for own in (self.unrouted, *rules)}
 
     def of(self, route: str, rule: str) -> RuleStats:
         """The one object of this rule."""

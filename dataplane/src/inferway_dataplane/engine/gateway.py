@@ -112,6 +112,7 @@ class Gateway:
         self.revision = revision(config)
         self.last_error = ""
         self.pools.keep_only(built.upstreams)
+        self.stats.keep_only(rule.stats for rule in built.rules)
         if self._wheel is not None:
             self.health.follow(built)
         self.stats.config_apply_seconds = monotonic() - started

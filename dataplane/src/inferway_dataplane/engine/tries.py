@@ -137,7 +137,13 @@ class Tries:
         elif exchange.is_finished:
             connection.transport.close()
         elif connection.transport.is_closing():
-            self._fail(problems.UPSTREAM_CLOSED)  # it went in the moment between
+            # It went in the moment between: nothing was written, so another one may be made, once.
+            if self._is_resent:
+                self._fail(problems.UPSTREAM_CLOSED)
+            else:
+                self._is_resent = True
+                self._is_pending = rule.breaker.enter_pending()
+                self._start_connecting(endpoint)
         else:
             self._use(connection)
 
