@@ -207,6 +207,8 @@ class Pools:
         late = [connection for connection in self.connections if connection.deadline <= now]
         for connection in late:
             connection.on_deadline()
+        if self.room.waiting:
+            self.room.look_again()
 
     def close(self) -> None:
         """Close every connection at once."""

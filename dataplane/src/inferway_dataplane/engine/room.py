@@ -7,11 +7,14 @@ asked waits in a line until a seat is free, or until a connection to the same en
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from inferway_dataplane.engine.endpoints import Endpoint
     from inferway_dataplane.engine.upstream import UpstreamConnection
+
+
+_AT_ONE_LOOK: Final = 16
 
 
 class Seat:
@@ -58,6 +61,11 @@ class Room:
                 else:
                     given.transport.close()
             raise
+
+    def look_again(self) -> None:
+        """Called by the wheel: who could not be spared when somebody came may be by now."""
+        for _ in range(min(len(self.waiting), _AT_ONE_LOOK)):
+            self._make_way()
 
     def on_leave(self) -> None:
         """A seat is free: the next in the line has it."""
