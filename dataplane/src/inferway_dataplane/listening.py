@@ -11,8 +11,11 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
+from time import monotonic
 from typing import Final
 
+from inferway_dataplane.engine.deadlines import LINGER
+from inferway_dataplane.engine.downstream import ClientConnection
 from inferway_dataplane.engine.gateway import Gateway
 from inferway_dataplane.observe import count_in
 
@@ -33,7 +36,7 @@ class Listener:
     def __init__(
         self,
         listener: socket.socket,
-        protocol: Callable[[], asyncio.Protocol],
+        protocol: Callable[[], ClientConnection],
         gateway: Gateway,
         context: ssl.SSLContext | None,
     ) -> None:
@@ -90,18 +93,28 @@ class Listener:
         protocol = self._protocol()
         task = self._loop.create_task(self._connect(accepted, protocol))
         self._starting.add(task)
-        self._gateway.admission.coming.add(protocol)  # until `connection_made`: the task ends some turns later
+        protocol.deadline = monotonic() + self._gateway.settings.head_timeout
+        self._gateway.admission.coming[protocol] = (
+            task.cancel
+        )  # until `connection_made`: the task ends some turns later
         task.add_done_callback(lambda done: self._end_start(done, protocol))
 
-    def _end_start(self, task: asyncio.Task[None], protocol: asyncio.Protocol) -> None:
+    def _end_start(self, task: asyncio.Task[None], protocol: ClientConnection) -> None:
         self._starting.discard(task)
-        self._gateway.admission.coming.discard(protocol)
+        self._gateway.admission.coming.pop(protocol, None)
 
-    async def _connect(self, accepted: socket.socket, protocol: asyncio.Protocol) -> None:
+    async def _connect(self, accepted: socket.socket, protocol: ClientConnection) -> None:
         try:
             await self._loop.connect_accepted_socket(
-                lambda: protocol, accepted, ssl=self._context, ssl_handshake_timeout=self._handshake
+                lambda: protocol,
+                accepted,
+                ssl=self._context,
+                ssl_handshake_timeout=self._handshake,
+                ssl_shutdown_timeout=LINGER if self._context is not None else None,
             )
+        except asyncio.CancelledError:  # it was evicted
+            accepted.close()
+            raise
         except OSError as error:  # a handshake that failed or took too long, a client that has gone
             count_in(self._gateway.stats.cut, "handshake")
             log.debug("a connection ended before it began", extra={"error": str(error)})

@@ -69,8 +69,10 @@ class DataPlane:
         secrets = self.gateway.secrets
         self._followers.append(loop.create_task(follow("secrets", secrets.files, secrets.refresh)))
         if self._certificates is not None:
-            files = self._certificates.files
-            self._followers.append(loop.create_task(follow("certificates", lambda: files, self._certificates.reload)))
+            own = self._certificates
+            self._followers.append(
+                loop.create_task(follow("certificates", lambda: own.files, own.reload, own.signature))
+            )
 
     async def _serve(self, server: Server, listener: socket.socket) -> None:
         task = asyncio.get_running_loop().create_task(server.serve(sockets=[listener]))

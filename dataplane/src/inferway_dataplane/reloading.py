@@ -27,13 +27,18 @@ def _one(path: Path) -> tuple[int, int, int] | None:
     return (seen.st_mtime_ns, seen.st_size, seen.st_ino)
 
 
-async def follow(name: str, paths: Callable[[], Iterable[Path]], reload: Callable[[], None]) -> None:
+async def follow(
+    name: str, paths: Callable[[], Iterable[Path]], reload: Callable[[], None], known: Signature | None = None
+) -> None:
     """Call `reload` after each change, until cancelled. When it raises, what was there before goes on, and it is told.
+
+    `known`: the signature when the files were first read; None = they are now as they were then.
 
     A file that cannot be read (`OSError`, as when there is no descriptor) is tried again with each look; one that can be
     read and is no good (`ValueError`) waits for its next change.
     """
-    known: Signature | None = signature(paths())
+    if known is None:
+        known = signature(paths())
     told = ""
     while True:
         await asyncio.sleep(EVERY)

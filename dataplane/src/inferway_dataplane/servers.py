@@ -1,6 +1,5 @@
 """uvicorn's Server twice in one loop: one for the data port, one for the admin port."""
 
-import asyncio
 import contextlib
 import socket
 import ssl
@@ -10,7 +9,7 @@ from typing import Any
 import uvicorn
 
 from inferway_dataplane import admin
-from inferway_dataplane.engine.downstream import protocol_class
+from inferway_dataplane.engine.downstream import ClientConnection, protocol_class
 from inferway_dataplane.engine.gateway import Gateway
 from inferway_dataplane.listening import Listener
 
@@ -36,8 +35,8 @@ class DataServer(Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         protocol: Any = self.config.http_protocol_class
 
-        def accept() -> asyncio.Protocol:
-            made: asyncio.Protocol = protocol(config=self.config, server_state=self.server_state, app_state={})
+        def accept() -> ClientConnection:
+            made: ClientConnection = protocol(config=self.config, server_state=self.server_state, app_state={})
             return made
 
         # To uvicorn they are servers: things to close.

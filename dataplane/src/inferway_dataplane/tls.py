@@ -11,6 +11,8 @@ from typing import Any
 
 from cryptography import x509
 
+from inferway_dataplane import reloading
+
 Pair = tuple[Path, Path]
 """A certificate chain and its key, PEM."""
 
@@ -21,6 +23,7 @@ class Certificates:
     def __init__(self, pairs: Sequence[Pair]) -> None:
         """`OSError` or `ValueError` names the file that cannot be used."""
         self._pairs = tuple(pairs)
+        self.signature = reloading.signature(self.files)  # before they are read
         self._read()
         self.context = _context(*self._pairs[0])
         self.context.sni_callback = self._choose

@@ -20,7 +20,8 @@ class Credential:
 
     def apply(self, fields: Fields, secret: bytes) -> Fields:
         """The fields without what the client sent in that header, and with ours."""
-        kept = [field for field in fields if field[0].lower() != self.header]
+        # `X_Model_Key` is the same header to many frameworks.
+        kept = [field for field in fields if field[0].lower().replace(b"_", b"-") != self.header.replace(b"_", b"-")]
         kept.append((self.header, self.prefix + secret))
         return kept
 

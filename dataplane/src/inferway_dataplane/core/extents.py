@@ -15,12 +15,13 @@ _TRAILER: Final = 2  # in the lines after the last chunk
 
 
 class ChunkedExtent:
-    """Follows one body. After nonsense it takes everything for a part of it: the parser will have refused by then."""
+    """Follows one body. After a size that it cannot read (`is_lost`) it takes everything for a part of it."""
 
-    __slots__ = ("_left", "_line", "_state", "chunks", "framing", "is_done")
+    __slots__ = ("_left", "_line", "_state", "chunks", "framing", "is_done", "is_lost")
 
     def __init__(self) -> None:
         self.is_done = False
+        self.is_lost = False  # also by more than 16 digits, of which llhttp forgives zeros
         self.chunks = 0
         self.framing = 0
         """Bytes so far that were no content: sizes, extensions, line ends, trailers."""
@@ -61,6 +62,7 @@ class ChunkedExtent:
         except ValueError:
             size = -1
         if size < 0 or len(digits) > _MOST_DIGITS:
+            self.is_lost = True
             self._state, self._left = _DATA, 1 << 62
         elif size == 0:
             self._state = _TRAILER

@@ -11,7 +11,8 @@ those who come and are cut again by the hundred do not push out a client that is
 """
 
 from asyncio import Protocol
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final
 
 from inferway_dataplane.engine.deadlines import LINGER
 from inferway_dataplane.observe import count_in
@@ -48,7 +49,9 @@ class Admission:
         self.max_connections = min(settings.max_connections, usable // 2)
         self.max_upstreams = usable - self.max_connections
         self._gateway = gateway
-        self.coming: set[Protocol] = set()  # accepted, but the loop has not said so yet
+        self.coming: dict[
+            Protocol, Callable[[], object]
+        ] = {}  # accepted, not yet made (TLS shakes hands): how to cut them
         self.going: set[Protocol] = set()  # cut, but the loop has not said so yet
         self._victims: list[tuple[Rank, ClientConnection]] = []
         self._nobody_at = -1.0  # the turn of the wheel in which nobody was found
@@ -79,14 +82,18 @@ class Admission:
 
     def _cut(self, rank: Rank, victim: "ClientConnection") -> None:
         count_in(self._gateway.stats.cut, _NAMES[rank[2]])
-        self.going.add(victim)
-        victim.transport.abort()
+        if victim.transport is None:
+            self.coming.pop(victim)()
+        else:
+            self.going.add(victim)
+            victim.transport.abort()
 
     def _look(self) -> None:
         gateway = self._gateway
         if self._nobody_at == gateway.coarse_now:
             return  # one look a turn is enough to know that everybody has a reason to stay
-        found = [(rank, one) for one in gateway.connections if (rank := self.rank(one)) is not None]
+        everybody: Iterable[Any] = (*gateway.connections, *self.coming)
+        found = [(rank, one) for one in everybody if (rank := self.rank(one)) is not None]
         found.sort(key=lambda item: item[0])
         if not found:
             self._nobody_at = gateway.coarse_now
@@ -95,12 +102,21 @@ class Admission:
 
     def rank(self, connection: "ClientConnection") -> Rank | None:
         """How little a connection is missed. None = its request is complete and its client reads, so it stays."""
-        if connection.transport.is_closing():
-            return None
         gateway = self._gateway
         settings = gateway.settings
         current = connection.current
-        if connection.is_write_paused:
+        if connection.transport is None:
+            if connection not in self.coming:
+                return None  # cut already
+            kind, waits = HEAD, gateway.coarse_now + settings.head_timeout - connection.deadline
+        elif connection.transport.is_closing():
+            # We have closed it; who does not take the rest, or does not end TLS, is missed by nobody.
+            if connection in self.going:
+                return None
+            is_read = not connection.transport.get_write_buffer_size()
+            kind = IDLE if is_read else UNREAD
+            waits = gateway.coarse_now + settings.unread_timeout - connection.unread_deadline
+        elif connection.is_write_paused:
             kind, waits = UNREAD, gateway.coarse_now + settings.unread_timeout - connection.unread_deadline
         elif current is None and not connection.waiting:
             is_idle = connection.is_deaf or (connection.has_asked and not connection.is_begun)

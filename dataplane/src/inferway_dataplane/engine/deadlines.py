@@ -30,13 +30,20 @@ a reset can destroy the answer before the client has read it (RFC 9112 9.6)."""
 def look(client: "ClientConnection", now: float) -> None:
     """Called by the wheel with each turn, for a connection of which one clock has run out."""
     if client.unread_deadline <= now:
-        _end_unread(client)
+        _end_unread(client, now)
     elif client.deadline <= now:
         client.deadline = NEVER
         _end_unsent(client, now)
 
 
-def _end_unread(client: "ClientConnection") -> None:
+def _end_unread(client: "ClientConnection", now: float) -> None:
+    settings = client.gateway.settings
+    left = client.transport.get_write_buffer_size()
+    if left and client.unread_left - left >= max(settings.body_rate * settings.unread_timeout, 1):
+        # A large piece was written at once, and the client reads as fast as it would have to send.
+        client.unread_left = left
+        client.unread_deadline = now + settings.unread_timeout
+        return
     client.unread_deadline = NEVER
     _cut(client, "not_reading")
 
@@ -52,13 +59,13 @@ def _end_unsent(client: "ClientConnection", now: float) -> None:
         _cut(client, "left")
     elif client.current is None and (client.is_closing or not client.fed):
         client.close()
+    elif receiving is not None and receiving.is_finished:
+        _cut(client, "lingering")  # it has its answer, and does not send the rest of its request
     elif client.holds:  # it is we who do not read
         settings = client.gateway.settings
         client.deadline = now + (settings.head_timeout if receiving is None else settings.body_idle_timeout)
     elif receiving is None:
         unreadable.refuse(client, problems.HEAD_TIMEOUT)
-    elif receiving.is_finished:
-        _cut(client, "lingering")  # it has its answer, and does not send the rest of its request
     else:
         receiving.on_client_late()
 

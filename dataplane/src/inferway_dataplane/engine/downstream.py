@@ -99,7 +99,7 @@ class ClientConnection(Turns):
         self.deadline = monotonic() + self._head_timeout
         self.registry.add(self)
         self.gateway.connections.add(self)
-        self.gateway.admission.coming.discard(self)
+        self.gateway.admission.coming.pop(self, None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.deadline = self.unread_deadline = NEVER
@@ -216,7 +216,7 @@ class ClientConnection(Turns):
             self._body_left -= upto - at
             return upto
         upto = extent.scan(data, at)
-        if extent.framing > _FRAMING + _FRAMING_A_CHUNK * extent.chunks:
+        if extent.is_lost or extent.framing > _FRAMING + _FRAMING_A_CHUNK * extent.chunks:
             unreadable.refuse(self, problems.MALFORMED)
             return -1
         return upto

@@ -49,10 +49,13 @@ class Room:
             return Seat(self)
         self._make_way()
         got: asyncio.Future[Seat | UpstreamConnection] = asyncio.get_running_loop().create_future()
-        self.waiting.append((endpoint, got))
+        place = (endpoint, got)
+        self.waiting.append(place)
         try:
             return await got
         except asyncio.CancelledError:
+            if place in self.waiting:
+                self.waiting.remove(place)
             # It may have been given something in the very turn in which it stopped waiting.
             if got.done() and not got.cancelled():
                 given = got.result()

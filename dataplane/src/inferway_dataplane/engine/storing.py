@@ -20,6 +20,8 @@ def begin(exchange: "Exchange", answer: ResponseHead, head: bytes) -> None:
     cache = rule.cache
     if answer.content_length > cache.max_body:
         return
+    if answer.content_length < 0 and not answer.is_chunked:
+        return  # only the end of the connection would say that it is whole, and that says nothing (RFC 9112 8)
     lifetime = caching.lifetime(cache, exchange.head, answer, time)
     if lifetime <= 0:
         return

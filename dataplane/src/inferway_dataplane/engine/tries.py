@@ -206,6 +206,7 @@ class Tries:
         connection, self.exchange.upstream = self.exchange.upstream, None
         if connection is not None:
             connection.forget()
+            self.exchange.client.resume("upstream")
         return True
 
     def on_broken(self, problem: Problem, *, unanswered: bool) -> None:
@@ -236,6 +237,7 @@ class Tries:
     def _fail(self, problem: Problem) -> None:
         """A try failed without an answer."""
         exchange, member = self.exchange, self._member
+        exchange.client.resume("upstream")
         count_in(exchange.stats.upstream_errors, problem.code)
         if member is not None and ejection.is_fault(problem):
             now = monotonic()
@@ -318,6 +320,7 @@ class Tries:
         connection, self.exchange.upstream = self.exchange.upstream, None
         if connection is not None:
             connection.abandon()
+            self.exchange.client.resume("upstream")
 
     def settle(self) -> None:
         """The exchange has ended: give back what it held."""

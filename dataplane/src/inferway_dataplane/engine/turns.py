@@ -40,6 +40,7 @@ class Turns(asyncio.Protocol):
         "receiving",
         "transport",
         "unread_deadline",
+        "unread_left",
         "waiting",
     )
 
@@ -52,6 +53,7 @@ class Turns(asyncio.Protocol):
         self.deadline = NEVER
         self.unread_deadline = NEVER
         self.has_asked = False  # a request has had its answer
+        self.unread_left = 0  # bytes that were written and not taken, when that clock was set
         self.is_closing = False
         self.is_deaf = False  # nothing more is parsed: what comes is read and dropped
         self.is_half_closed = False
@@ -71,8 +73,8 @@ class Turns(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         is_asking = self.current is not None or bool(self.waiting)
-        if self.is_deaf or self.receiving is not None or not is_asking:
-            return False
+        if self.is_deaf or self.receiving is not None or not is_asking or not self.transport.can_write_eof():
+            return False  # under TLS nobody can go on after the end
         # It has asked and is not answered yet: it may have left, or it only has no more to ask (`deadlines.GRACE`).
         self.is_half_closed = True
         self.deadline = monotonic() + deadlines.GRACE
@@ -80,11 +82,16 @@ class Turns(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.is_write_paused = True
-        self.unread_deadline = self.gateway.coarse_now + self.gateway.settings.unread_timeout
+        self._await_reading()
         if self.receiving is None:
             self.pause("unread")  # whoever does not read the answers may not go on asking
         if self.current is not None and self.current.upstream is not None:
             self.current.upstream.pause()
+
+    def _await_reading(self) -> None:
+        """From now on the client has to take what was written."""
+        self.unread_left = self.transport.get_write_buffer_size()
+        self.unread_deadline = self.gateway.coarse_now + self.gateway.settings.unread_timeout
 
     def resume_writing(self) -> None:
         self.is_write_paused = False
@@ -94,7 +101,10 @@ class Turns(asyncio.Protocol):
             self.current.upstream.resume()
         self.resume("unread")
         if self.waiting and self.current is None:
-            self._take_turns()
+            if self.is_closing:
+                self._close_gently()
+            else:
+                self._take_turns()
 
     # --- turns -------------------------------------------------------------------------------------------------------------
 
@@ -211,7 +221,7 @@ class Turns(asyncio.Protocol):
         """Close as soon as the client has taken what was written; it does not get for ever."""
         self.is_closing = True
         self.transport.close()
-        self.unread_deadline = self.gateway.coarse_now + self.gateway.settings.unread_timeout
+        self._await_reading()
 
     def abort(self) -> None:
         """Cut the connection."""
@@ -235,5 +245,5 @@ class Turns(asyncio.Protocol):
             self.transport.resume_reading()
         now = self.gateway.coarse_now
         self.deadline = now + deadlines.LINGER
-        self.unread_deadline = now + self.gateway.settings.unread_timeout
+        self._await_reading()
         self.transport.write_eof()

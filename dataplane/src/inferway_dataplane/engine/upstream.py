@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 NEVER: Final = float("inf")
 HIGH_WATER: Final = 64 << 10
+GRAIN: Final = 0.25
+"""Seconds by which the wheel's time may be behind: added to short limits, so that none ends early."""
+
 _CONTROL: Final = bytes((*range(9), *range(10, 32), 127))
 _PROTOCOL: Final = b"HTTP/1."
 
@@ -148,6 +151,8 @@ class UpstreamConnection(asyncio.Protocol):
     def _rest(self, is_read_whole: bool) -> None:
         """Wait for the next request, or close where nothing more can be asked here."""
         endpoint = self.endpoint
+        if self.is_paused:
+            self.resume()
         if (
             self.has_excess
             or not (self.is_reusable and is_read_whole)
@@ -161,9 +166,12 @@ class UpstreamConnection(asyncio.Protocol):
             self.is_reused = True
             room = endpoint.pools.room
             if room.waiting:
-                if not room.hand_over(self):
+                self.deadline = NEVER
+                if room.hand_over(self):
+                    return
+                if room.waiting:
                     self.transport.close()  # somebody needs the seat more than a next request this connection
-                return
+                    return
             self.deadline = endpoint.pools.coarse_now + endpoint.pools.idle_timeout
             endpoint.idle.append(self)
 
@@ -188,7 +196,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.is_paused = False
             self.transport.resume_reading()
             if self.is_head_done and self.receiver is not None:
-                self.deadline = self.endpoint.pools.coarse_now + self.stream_idle
+                self.deadline = self.endpoint.pools.coarse_now + GRAIN + self.stream_idle
 
     def on_deadline(self) -> None:
         """The wheel found this connection late."""
@@ -276,7 +284,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self.is_complete:
             self._complete()
         elif self.receiver is receiver and not self.is_paused:
-            self.deadline = self.endpoint.pools.coarse_now + self.stream_idle
+            self.deadline = self.endpoint.pools.coarse_now + GRAIN + self.stream_idle
 
     def _is_other_protocol(self, start: bytes) -> bool:
         """llhttp reads answers of RTSP and ICE too: what does not begin as HTTP/1 is refused before it is fed."""
