@@ -52,13 +52,16 @@ class DataPlane:
         self.listen, self.admin = data_socket.getsockname()[:2], admin_socket.getsockname()[:2]
         self.gateway.start()
         self._source = loop.create_task(self.source.follow(self.gateway), name="source")
-        while self.gateway.live is None:
-            if self._source.done():
-                data_socket.close()
-                admin_socket.close()
-                await self._source
-                raise Refused("the source ended without a document")
-            await asyncio.sleep(0.01)
+        try:
+            while self.gateway.live is None:
+                if self._source.done():
+                    await self._source
+                    raise Refused("the source ended without a document")
+                await asyncio.sleep(0.01)
+        except BaseException:
+            data_socket.close()
+            admin_socket.close()
+            raise
         self._follow_files()
         await self._serve(admin_server(admin.app(self)), admin_socket)
         context = self._certificates.context if self._certificates is not None else None
@@ -116,15 +119,25 @@ class DataPlane:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, stopping)
+        starting = loop.create_task(self.start())
+        leaving = loop.create_task(stopping.wait())
+        await asyncio.wait((starting, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            # There is no document yet, and nobody wants to wait for it any more.
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            await self.stop()
+            return 0
         try:
-            await self.start()
+            await starting
         except (Refused, OSError) as error:
+            leaving.cancel()
             sys.stderr.write(f"inferway: {error}\n")
             await self.gateway.stop()
             self.access_log.close()
             return 1
         log.info("ready", extra={"listen": "{}:{}".format(*self.listen), "admin": "{}:{}".format(*self.admin)})
-        await stopping.wait()
+        await leaving
         self.gateway.is_draining = self.gateway.is_closing = True
         log.info("draining", extra={"delay_seconds": self.settings.drain_delay})
         await asyncio.sleep(self.settings.drain_delay)

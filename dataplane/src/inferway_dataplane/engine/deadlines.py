@@ -5,6 +5,7 @@ request. `unread_deadline` is for what it has to read: it runs while more is wri
 the connection was closed on our side.
 """
 
+import select
 from typing import TYPE_CHECKING, Final
 
 from inferway_dataplane.core import problems
@@ -25,6 +26,26 @@ still goes out, and work for somebody who has left ends within a second (decisio
 LINGER: Final = 2.0
 """Seconds that a client may go on sending after an answer that closes. Closing at once would reset the connection, and
 a reset can destroy the answer before the client has read it (RFC 9112 9.6)."""
+
+
+def look_for_leaving(client: "ClientConnection", now: float) -> None:
+    """Called by the wheel for a connection that we do not read from: then the loop does not see a client leave.
+
+    A reset has no other meaning. A FIN while a body is coming may stand behind the rest of it, and says nothing yet.
+    """
+    own_socket = client.transport.get_extra_info("socket")
+    if client.current is None or own_socket is None or client.transport.is_closing():
+        return
+    poll = select.poll()
+    poll.register(own_socket.fileno(), select.POLLRDHUP)
+    events = poll.poll(0)
+    if not events:
+        return
+    if events[0][1] & (select.POLLHUP | select.POLLERR):
+        client.transport.abort()
+    elif client.receiving is None and not client.is_half_closed:
+        client.is_half_closed = True
+        client.deadline = now + GRACE
 
 
 def look(client: "ClientConnection", now: float) -> None:

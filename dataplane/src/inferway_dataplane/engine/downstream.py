@@ -38,7 +38,6 @@ class ClientConnection(Turns):
         "_is_head_done",
         "_is_line_open",
         "_is_repriming",
-        "_line",
         "_longest_line",
         "_parser",
         "_segment",
@@ -47,6 +46,7 @@ class ClientConnection(Turns):
         "fed",
         "fields",
         "is_trusted",
+        "line",
         "peer",
         "peer_bytes",
         "registry",
@@ -67,7 +67,7 @@ class ClientConnection(Turns):
         self.target = b""
         self.fields: Fields = []
         self.fed = 0  # its bytes so far
-        self._line = b""  # the request line, and perhaps what came with it
+        self.line = b""  # the request line, and perhaps what came with it
         self._is_line_open = True
         self._tail = b""  # its last bytes, where a blank line may have begun
         self._has_white_space = False  # some value had white space around it
@@ -229,8 +229,8 @@ class ClientConnection(Turns):
             if not self.is_begun:
                 self.deadline = gateway.coarse_now + self._head_timeout
             if self._is_line_open:
-                self._line += data
-                self._is_line_open = b"\r\n" not in self._line
+                self.line += data
+                self._is_line_open = b"\r\n" not in self.line
             self.fed += len(data)
         try:
             self._parser.feed_data(data)
@@ -300,7 +300,7 @@ class ClientConnection(Turns):
             if too_much is not None:
                 raise Refusal(too_much)
         # llhttp reads other protocols than HTTP, and several blanks in a row. It also makes a string of the version.
-        line = self._line.partition(b"\r\n")[0]
+        line = self.line.partition(b"\r\n")[0]
         is_http_1_1 = line.endswith(b" HTTP/1.1")
         if not (is_http_1_1 or line.endswith(b" HTTP/1.0")):
             raise Refusal(problems.BAD_VERSION)
@@ -338,7 +338,7 @@ class ClientConnection(Turns):
         self._is_head_done = self.is_begun = False
         self.fed = 0
         self.fields = []
-        self.target = self._line = self._tail = b""
+        self.target = self.line = self._tail = b""
         self._is_line_open = True
         self._has_white_space = False
         self._extent = None

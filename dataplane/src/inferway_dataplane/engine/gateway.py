@@ -177,6 +177,8 @@ class Gateway:
         late = [one for one in self.connections if one.deadline <= now or one.unread_deadline <= now]
         for connection in late:
             deadlines.look(connection, now)
+        for connection in [one for one in self.connections if one.holds]:
+            deadlines.look_for_leaving(connection, now)
 
     def _look_at_buckets(self, now: float) -> None:
         if self.live is not None:

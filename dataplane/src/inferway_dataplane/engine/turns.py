@@ -142,12 +142,14 @@ class Turns(asyncio.Protocol):
         if self._is_taking_turns:
             return
         self._is_taking_turns = True
-        while self.waiting and self.current is None and not (self.is_closing or self.is_write_paused):
-            exchange = self.current = self.waiting.popleft()
-            if not self.waiting:
-                self.resume("pipeline")
-            stages.begin(exchange)
-        self._is_taking_turns = False
+        try:
+            while self.waiting and self.current is None and not (self.is_closing or self.is_write_paused):
+                exchange = self.current = self.waiting.popleft()
+                if not self.waiting:
+                    self.resume("pipeline")
+                stages.begin(exchange)
+        finally:
+            self._is_taking_turns = False
         if self.current is None and not (self.waiting or self.is_closing):
             self._next()
 

@@ -79,7 +79,7 @@ def check_incomplete(client: "ClientConnection") -> None:
 def size_problem(client: "ClientConnection") -> Problem | None:
     """Which limit the parsed part of the current head breaks."""
     settings = client.gateway.settings
-    if len(client.target) > settings.max_request_line - 16:
+    if len(client.line.partition(b"\r\n")[0]) > settings.max_request_line:
         return problems.TARGET_TOO_LONG
     size = sum(len(name) + len(value) + 4 for name, value in client.fields)
     if len(client.fields) > settings.max_header_count or size > settings.max_header_bytes:

@@ -18,6 +18,7 @@ HIGH_WATER: Final = 64 << 10
 GRAIN: Final = 0.25
 """Seconds by which the wheel's time may be behind: added to short limits, so that none ends early."""
 
+_LONGEST_READ: Final = 256 << 10  # what the loop may hand over at once
 _CONTROL: Final = bytes((*range(9), *range(10, 32), 127))
 _PROTOCOL: Final = b"HTTP/1."
 
@@ -66,6 +67,7 @@ class UpstreamConnection(asyncio.Protocol):
         "is_reused",
         "max_head",
         "parser",
+        "quiet_bytes",
         "receiver",
         "seat",
         "stream_idle",
@@ -90,6 +92,7 @@ class UpstreamConnection(asyncio.Protocol):
     def _reset(self) -> None:
         self.fields: Fields = []
         self.head_bytes = 0
+        self.quiet_bytes = 0  # of the body since there was content
         self.has_received = False
         self.is_head_done = False
         self.is_complete = False
@@ -260,6 +263,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._segment = segment
         if not self.is_head_done:
             self.head_bytes += len(data)
+        else:
+            self.quiet_bytes += len(data)
         try:
             self.parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -283,6 +288,8 @@ class UpstreamConnection(asyncio.Protocol):
         receiver.on_fed()
         if self.is_complete:
             self._complete()
+        elif self.quiet_bytes > self.max_head + _LONGEST_READ:
+            self._fail(problems.BAD_RESPONSE)  # framing or trailers without end
         elif self.receiver is receiver and not self.is_paused:
             self.deadline = self.endpoint.pools.coarse_now + GRAIN + self.stream_idle
 
@@ -362,6 +369,7 @@ class UpstreamConnection(asyncio.Protocol):
         receiver.on_head(head)
 
     def on_body(self, data: bytes) -> None:
+        self.quiet_bytes = 0
         if self.is_complete:
             self.has_excess = True
         elif self.receiver is not None:
