@@ -151,6 +151,10 @@ async def measure(seconds: float, slow: int, descriptors: int, pace: float) -> V
         )
         await harness.settle(holding, 0.01)
         gateway.server.check_alive()
+        told = (await clients.once(gateway.admin_port, clients.request("/metrics", close=True))).body.decode()
+        counted = [
+            line for line in told.splitlines() if line.startswith(("connections_cut_total{", "requests_shed_total{"))
+        ]
         log = gateway.server.log_tail(6)
     for name, tally in (("fresh", fresh), ("kept", kept), ("probes", probes)):
         _judge(verdict, name, tally)
@@ -164,6 +168,7 @@ async def measure(seconds: float, slow: int, descriptors: int, pace: float) -> V
             verdict.tell(kind, one.describe())
         else:
             verdict.judge(f"{kind}: cut in the end", one.describe(), bool(one.ages) or seconds < CUT_WITHIN)
+    verdict.tell("the gateway's own count", "; ".join(counted))
     if log:
         verdict.tell("last lines of the gateway's log", log)
     return verdict

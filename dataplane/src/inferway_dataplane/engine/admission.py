@@ -37,6 +37,7 @@ Rank = tuple[int, float, int]
 smallest goes first."""
 
 _YOUNG_ONES: Final = 9
+_JUST_ANSWERED: Final = 10
 
 
 class Admission:
@@ -125,7 +126,8 @@ class Admission:
             kind, waits = (IDLE if is_idle else HEAD), gateway.coarse_now + limit - connection.deadline
             if connection.transport.get_write_buffer_size():
                 if waits < YOUNG:
-                    return None  # it has just been answered, and the answer is not even in the kernel's hands
+                    # It has just been answered, and the answer may not even be in the kernel's hands: the very last.
+                    return (_JUST_ANSWERED, -waits, UNREAD)
                 kind = UNREAD
         elif current is not None and current is connection.receiving and not current.has_answered:
             took = gateway.coarse_now - current.started - connection.held_seconds
