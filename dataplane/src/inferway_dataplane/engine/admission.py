@@ -50,9 +50,8 @@ class Admission:
         self.max_connections = min(settings.max_connections, usable // 2)
         self.max_upstreams = usable - self.max_connections
         self._gateway = gateway
-        self.coming: dict[
-            Protocol, Callable[[], object]
-        ] = {}  # accepted, not yet made (TLS shakes hands): how to cut them
+        # Accepted, not yet made. How to cut them while TLS shakes hands; None for the others, which take some turns only.
+        self.coming: dict[Protocol, Callable[[], object] | None] = {}
         self.going: set[Protocol] = set()  # cut, but the loop has not said so yet
         self._victims: list[tuple[Rank, ClientConnection]] = []
         self._nobody_at = -1.0  # the turn of the wheel in which nobody was found
@@ -64,7 +63,14 @@ class Admission:
 
     def free_upstream(self) -> bool:
         """Make room for an upstream connection: cut the client that has not taken of its answer for the longest time."""
-        ranked = [(rank, one) for one in self._gateway.connections if (rank := self.rank(one)) and rank[2] == UNREAD]
+        ranked = [
+            (rank, one)
+            for one in self._gateway.connections
+            if one.is_write_paused
+            and one.current is not None
+            and one.current.upstream is not None
+            and (rank := self.rank(one)) is not None
+        ]
         if not ranked:
             return False
         self._cut(*min(ranked, key=lambda item: item[0]))
@@ -83,8 +89,9 @@ class Admission:
 
     def _cut(self, rank: Rank, victim: "ClientConnection") -> None:
         count_in(self._gateway.stats.cut, _NAMES[rank[2]])
-        if victim.transport is None:
-            self.coming.pop(victim)()
+        cut = self.coming.pop(victim, None)
+        if cut is not None:
+            cut()
         else:
             self.going.add(victim)
             victim.transport.abort()
@@ -107,8 +114,8 @@ class Admission:
         settings = gateway.settings
         current = connection.current
         if connection.transport is None:
-            if connection not in self.coming:
-                return None  # cut already
+            if self.coming.get(connection) is None:
+                return None  # cut already, or made in a moment
             kind, waits = HEAD, gateway.coarse_now + settings.head_timeout - connection.deadline
         elif connection.transport.is_closing():
             # We have closed it; who does not take the rest, or does not end TLS, is missed by nobody.
