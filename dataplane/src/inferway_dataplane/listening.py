@@ -94,9 +94,8 @@ class Listener:
         task = self._loop.create_task(self._connect(accepted, protocol))
         self._starting.add(task)
         protocol.deadline = monotonic() + self._gateway.settings.head_timeout
-        self._gateway.admission.coming[protocol] = (
-            task.cancel
-        )  # until `connection_made`: the task ends some turns later
+        # Until `connection_made`: the task ends some turns later. A handshake may be cut; who has none is there in a moment.
+        self._gateway.admission.coming[protocol] = task.cancel if self._context is not None else None
         task.add_done_callback(lambda done: self._end_start(done, protocol))
 
     def _end_start(self, task: asyncio.Task[None], protocol: ClientConnection) -> None:
