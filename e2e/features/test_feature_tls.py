@@ -155,3 +155,15 @@ def test_files_that_are_broken_at_the_start_are_named(authority, tmp_path: Path,
         key.write_bytes(Path(issue(authority, tmp_path, "second", "b.example")[1]).read_bytes())
     with pytest.raises((OSError, ValueError), match=r"first\.pem"):
         Certificates([(certificate, key)])
+
+
+def test_l6_silent_handshakes_keep_nobody_out(serve, upstream, authority, tmp_path: Path) -> None:
+    certificate, key = issue(authority, tmp_path, "first", "a.example")
+    gateway = serve(ROUTE % upstream.port, tls_cert=certificate, tls_key=key, max_connections=5)
+    silent = [socket.create_connection(("127.0.0.1", gateway.port), DEADLINE) for _ in range(10)]
+    wait_until(lambda: gateway.metric("connections_cut_total", reason="evicted_head") >= 5, "evicted handshakes")
+    client = Client(authority, gateway.port, "a.example")
+    assert client.get().startswith(b"HTTP/1.1 200")
+    client.socket.close()
+    for one in silent:
+        one.close()
