@@ -98,7 +98,7 @@ def connected(endpoints: int, options: dict[str, Any]) -> tuple[ClientConnection
         **options,
     )
     gateway = Gateway(Settings(), AccessLog(0, enabled=False))
-    gateway.secrets = _Secrets()  # type: ignore[assignment]
+    gateway.secrets = _Secrets()
     routes = (Route(id="demo/infer", rules=(rule,)),)
     gateway.accept(ConfigDocument(address_policy="Standalone", routes=routes, policies=(_LIMITS,)), EndpointsDocument())
     upstreams = []

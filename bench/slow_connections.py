@@ -72,7 +72,7 @@ async def hold(kind: Kind, port: int, cuts: Cuts, pace: float, answer_size: int)
                 cuts.ages.append(monotonic() - began)
             finally:
                 # At the end of the run it is cancelled here, and was open.
-                cuts.open_now -= not asyncio.current_task().cancelling()  # type: ignore[union-attr]
+                cuts.open_now -= not asyncio.current_task().cancelling()
         finally:
             sock.close()
         await asyncio.sleep(AGAIN)

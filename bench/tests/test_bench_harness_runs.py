@@ -10,6 +10,7 @@ from bench import clients, fakes, harness, scripted, servers, slow_clients, soak
 from bench.verdicts import Verdict
 from bench.victim import FAULTS, Fault, Victim
 
+# Gateway and load each get a core of their own: on one core there is nothing to pin, and the figures would mean nothing.
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="the harnesses pin to two cores")
 
 

@@ -114,7 +114,7 @@ def _request(subject: str, entry: dict[str, Any]) -> RequestCase:
     return RequestCase(
         subject=subject,
         raw=_bytes(entry.pop("raw")),
-        verdict=verdict,  # type: ignore[arg-type]
+        verdict=verdict,
         statuses=tuple(served),
         upstream=tuple(upstream),
         **entry,
@@ -129,7 +129,7 @@ def _response(subject: str, entry: dict[str, Any]) -> ResponseCase:
         entry.setdefault("reused", True)
     for name in ("lacks", "interim"):
         entry[name] = tuple(entry.get(name, ()))
-    return ResponseCase(subject=subject, raw=_bytes(entry.pop("raw")), fate=fate, **entry)  # type: ignore[arg-type]
+    return ResponseCase(subject=subject, raw=_bytes(entry.pop("raw")), fate=fate, **entry)
 
 
 def _wanted(entry: str | dict[str, Any]) -> Wanted:

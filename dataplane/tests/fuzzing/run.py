@@ -39,7 +39,7 @@ def main(
     with Progress(*columns, console=console, refresh_per_second=4) as progress:
         for target in chosen:
             task = progress.add_task(target.name, total=each)
-            said = _feed(own, target.name, each, lambda done, task=task: progress.update(task, completed=done))  # type: ignore[misc]
+            said = _feed(own, target.name, each, lambda done, task=task: progress.update(task, completed=done))
             if said is not None:
                 failed[target.name] = said
     for name, said in failed.items():

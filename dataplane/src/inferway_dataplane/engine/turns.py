@@ -67,7 +67,7 @@ class Turns(asyncio.Protocol):
 
     def _feed_rest(self) -> None:
         """Parse what had to wait."""
-        raise NotImplementedError
+        raise NotImplementedError  # `ClientConnection` does: this half knows nothing of bytes
 
     # --- what the client reads, and whether it is there -------------------------------------------------------------------
 
