@@ -59,3 +59,14 @@ def test_without_a_check_an_old_verdict_does_not_count() -> None:
         checking.on_check(own.members[0], False, RULES, float(now))
     assert checked.available_of(own) == 1
     assert unchecked.available_of(own) == 2
+
+
+def test_who_is_not_asked_any_more_is_not_thought_ill_of() -> None:
+    (member,) = members(1)
+    for now in range(4):
+        checking.on_check(member, False, RULES, float(now))
+    changes = member.standing.changes
+    checking.forget(member)
+    assert (member.is_unhealthy, member.standing.changes) == (False, changes + 1)
+    # It starts over when a later document has it checked again.
+    assert [checking.on_check(member, False, RULES, float(now)) for now in (8, 9, 10)] == [False, False, True]

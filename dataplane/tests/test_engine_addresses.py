@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from fake_transport import OK, Transport, Wire, answer, get
 
+from inferway_dataplane.core import problems
 from inferway_dataplane.engine import endpoints
 from inferway_dataplane.engine.endpoints import ConnectFailed, Endpoint
 from inferway_dataplane.engine.upstream import NEVER, UpstreamConnection
@@ -128,6 +129,42 @@ def test_an_address_that_answers_is_not_left_for_another(names: Names) -> None:
 def test_an_address_that_is_named_twice_is_tried_once(names: Names) -> None:
     assert failed(names, REFUSES, REFUSES) == "connect_failed"
     assert names.tried == [REFUSES]
+
+
+def test_one_look_up_serves_all_who_wait_and_outlives_who_leaves(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop has few threads for look-ups: a name that nobody answers for must not have them all."""
+    asked: list[asyncio.Future[Any]] = []
+
+    async def getaddrinfo(loop: Any, host: str, port: int, **more: Any) -> Any:
+        asked.append(loop.create_future())
+        return await asked[-1]
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+
+    async def main() -> None:
+        async with endpoint_of(names) as endpoint:
+            with pytest.raises(ConnectFailed) as caught:
+                await endpoint.connect(0.05)
+            assert caught.value.problem is problems.CONNECT_TIMEOUT
+            others = [asyncio.ensure_future(endpoint.connect(5.0)) for _ in range(3)]
+            await asyncio.sleep(0)
+            assert len(asked) == 1
+            asked[0].set_result(
+                [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (ANSWERS, endpoint.port))]
+            )
+            found = [connection.transport.get_extra_info("peername")[0] for connection in await asyncio.gather(*others)]
+            assert found == [ANSWERS] * 3
+            # What comes later is looked up anew, and a failure is told to who waits for it.
+            later = asyncio.ensure_future(endpoint.connect(5.0))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert len(asked) == 2
+            asked[1].set_exception(OSError("no such name"))
+            with pytest.raises(ConnectFailed) as caught:
+                await later
+            assert caught.value.problem is problems.DNS_FAILED
+
+    asyncio.run(main())
 
 
 def test_when_all_refuse_the_connection_is_refused(names: Names) -> None:

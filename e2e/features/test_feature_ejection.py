@@ -218,3 +218,28 @@ def test_each_rule_judges_for_itself(serve, upstreams):
     assert [gateway.request("/a").status for _ in range(4)] == [500, 500, 200, 200]
     assert gateway.request("/b").status == 200
     assert len(bad.seen) == 3
+
+
+@pytest.mark.case("U4")
+def test_a_further_try_without_the_time_of_a_whole_one_is_not_its_endpoint_s_fault(serve, upstreams):
+    endpoints = upstreams(2)
+    slow, other = endpoints
+    for endpoint in endpoints:
+        endpoint.script = FAILING["hangs"]
+    by_name = route(
+        rule(
+            TURNS,
+            breaker(failures=1),
+            "timeouts: {backendRequest: 500ms, request: 700ms}",
+            "retry: {attempts: 1, backoff: 1ms}",
+            "backendRefs: [{name: model, port: 80}]",
+        )
+    )
+    gateway = serve(resources(by_name, service("model", slow.port, other.port)))
+    assert gateway.request().status == 504
+    assert (len(slow.seen), len(other.seen)) == (1, 1)
+    # The first try had its half second and was not answered; the second one had what was left of the request's time.
+    assert sorted(states(gateway, slow, other)) == ["available", "ejected"]
+    assert [
+        seen_by(gateway, endpoint)["state"] for endpoint in endpoints if seen_by(gateway, endpoint)["failures"]
+    ] == []

@@ -46,8 +46,11 @@ class HealthChecks:
             if rule.health_check is not None
             for member in rule.group.members
         }
+        checked = {member for member, _ in wanted}
         for key in self._tasks.keys() - wanted.keys():
             self._tasks.pop(key).cancel()
+            if key[0] not in checked:
+                checking.forget(key[0])
         for key in wanted.keys() - self._tasks.keys():
             rule, rules = wanted[key]
             task = loop.create_task(self._check(self._probe_to_use(), rule, key[0], rules))

@@ -27,6 +27,14 @@ class CheckRules:
         return status in self.statuses
 
 
+def forget(member: Member) -> None:
+    """Nobody asks this member any more: what checks said of it does not count."""
+    if member.is_unhealthy:
+        member.is_unhealthy = False
+        member.standing.changes += 1
+    member.good_checks = member.bad_checks = 0
+
+
 def on_check(member: Member, is_good: bool, rules: CheckRules, now: float) -> bool:
     """One check was answered. True when that changes what is thought of the member."""
     if is_good:

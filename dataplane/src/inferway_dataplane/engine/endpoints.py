@@ -33,7 +33,7 @@ class ConnectFailed(Exception):  # noqa: N818 - it names what happened
 class Endpoint:
     """One upstream address with its idle connections. `active` counts requests in flight."""
 
-    __slots__ = ("active", "host", "idle", "is_name", "pools", "port", "tls")
+    __slots__ = ("_lookup", "active", "host", "idle", "is_name", "pools", "port", "tls")
 
     def __init__(self, pools: "Pools", host: str, port: int, tls: ssl.SSLContext | None, is_name: bool) -> None:
         self.pools = pools
@@ -43,6 +43,7 @@ class Endpoint:
         self.is_name = is_name
         self.active = 0
         self.idle: list[UpstreamConnection] = []
+        self._lookup: asyncio.Future[list[str]] | None = None
 
     def take(self) -> "UpstreamConnection | None":
         """An idle connection that is still open."""
@@ -111,17 +112,31 @@ class Endpoint:
         """
         found = [self.host]
         if self.is_name:
+            # One look-up of a name at a time, which all who connect now share: the loop has few threads for them, and a
+            # name that nobody answers for must not have them all.
+            if self._lookup is None or self._lookup.done():
+                self._lookup = asyncio.ensure_future(self._look_up())
+                self._lookup.add_done_callback(_take_notice)
             try:
-                infos = await asyncio.get_running_loop().getaddrinfo(self.host, self.port, proto=socket.IPPROTO_TCP)
+                found = await asyncio.shield(self._lookup)
             except OSError:
                 raise ConnectFailed(problems.DNS_FAILED) from None
-            found = list(dict.fromkeys(str(info[4][0]) for info in infos))
         allowed = [
             address for address in found if may_connect(address, self.pools.address_policy, self.pools.api_server)
         ]
         if not allowed:
             raise ConnectFailed(problems.ADDRESS_REFUSED)
         return allowed
+
+    async def _look_up(self) -> list[str]:
+        infos = await asyncio.get_running_loop().getaddrinfo(self.host, self.port, proto=socket.IPPROTO_TCP)
+        return list(dict.fromkeys(str(info[4][0]) for info in infos))
+
+
+def _take_notice(lookup: asyncio.Future[list[str]]) -> None:
+    """Who waited has seen how it failed; nobody may be waiting any more."""
+    if not lookup.cancelled():
+        lookup.exception()
 
 
 def _timeout(seconds: float) -> asyncio.Timeout:

@@ -240,15 +240,24 @@ class Tries:
         exchange.client.resume("upstream")
         count_in(exchange.stats.upstream_errors, problem.code)
         if member is not None and ejection.is_fault(problem):
-            now = monotonic()
-            self._is_judged = True
-            if self._rule.group.measures_latency:
-                peak_ewma.observe_failure(member, now - self._began_at, now)
-            self._tell(member, ejection.on_failure(member, self._began_at, now, self._rule.group))
+            if not self._was_cut_short(problem):
+                now = monotonic()
+                self._is_judged = True
+                if self._rule.group.measures_latency:
+                    peak_ewma.observe_failure(member, now - self._began_at, now)
+                self._tell(member, ejection.on_failure(member, self._began_at, now, self._rule.group))
             reason = retry.failure_of(problem)
             if reason is not None and self._plan(reason, problem.code, None):
                 return
         self._give_up(problem)
+
+    def _was_cut_short(self, problem: Problem) -> bool:
+        """Whether a further try had less time than one has: what the tries before it used up is not its endpoint's fault."""
+        rule = self._rule
+        if not self._retries or problem not in (problems.CONNECT_TIMEOUT, problems.UPSTREAM_TIMEOUT):
+            return False
+        whole = rule.connect_timeout if problem is problems.CONNECT_TIMEOUT else rule.backend_timeout
+        return self.exchange.started + rule.request_timeout - self._began_at < whole
 
     def _give_up(self, problem: Problem) -> None:
         if self.exchange.has_answered:

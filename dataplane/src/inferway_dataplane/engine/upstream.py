@@ -21,6 +21,7 @@ GRAIN: Final = 0.25
 _LONGEST_READ: Final = 256 << 10  # what the loop may hand over at once
 _CONTROL: Final = bytes((*range(9), *range(10, 32), 127))
 _PROTOCOL: Final = b"HTTP/1."
+_HEAD_END: Final = b"\r\n\r\n"
 
 
 class Receiver(Protocol):
@@ -50,8 +51,11 @@ class UpstreamConnection(asyncio.Protocol):
     """One connection, one answer at a time. It parses and counts; what the answer means is the receiver's business."""
 
     __slots__ = (
+        "_fed",
+        "_interims",
         "_segment",
         "_start",
+        "_tail",
         "deadline",
         "endpoint",
         "fields",
@@ -85,7 +89,10 @@ class UpstreamConnection(asyncio.Protocol):
         self.is_paused = False
         self.stream_idle = NEVER
         self.max_head = 0
-        self._start = b""  # of an answer, as long as it is too short to tell its protocol
+        self._start: bytes | None = None  # of a head, as long as it is too short to tell its protocol
+        self._fed = b""  # what the parser is fed while there is no head
+        self._interims = 0  # interim heads that ended in it
+        self._tail = b""  # what came before it, as far as the end of a head can begin there
         self._segment: bytes | None = None  # what came with the first byte of an answer, while it is parsed
         self._reset()
 
@@ -93,6 +100,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.fields: Fields = []
         self.head_bytes = 0
         self.quiet_bytes = 0  # of the body since there was content
+        self._tail = b""
         self.has_received = False
         self.is_head_done = False
         self.is_complete = False
@@ -258,11 +266,13 @@ class UpstreamConnection(asyncio.Protocol):
             segment = data
             if not data.startswith(_PROTOCOL) and self._is_other_protocol(data):
                 return
-        elif self._start and self._is_other_protocol(self._start + data):
+        elif self._start is not None and self._is_other_protocol(self._start + data):
             return
         self._segment = segment
         if not self.is_head_done:
             self.head_bytes += len(data)
+            self._fed = data
+            self._interims = 0
         else:
             self.quiet_bytes += len(data)
         try:
@@ -284,6 +294,8 @@ class UpstreamConnection(asyncio.Protocol):
         if not self.is_head_done:
             if self.head_bytes > self.max_head:
                 self._fail(problems.RESPONSE_HEAD_TOO_LARGE)
+            else:
+                self._keep_tail()
             return
         receiver.on_fed()
         if self.is_complete:
@@ -295,11 +307,25 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _is_other_protocol(self, start: bytes) -> bool:
         """llhttp reads answers of RTSP and ICE too: what does not begin as HTTP/1 is refused before it is fed."""
-        self._start = start if len(start) < len(_PROTOCOL) else b""
+        self._start = start if len(start) < len(_PROTOCOL) else None
         if start.startswith(_PROTOCOL) or _PROTOCOL.startswith(start):
             return False
         self._fail(problems.BAD_RESPONSE)
         return True
+
+    def _keep_tail(self) -> None:
+        """There is no head yet: what comes next belongs to the head that has begun, if it is one of HTTP."""
+        rest = self._after_interims()
+        if not self._interims or not self._is_other_protocol(rest):
+            self._tail = rest[-3:]
+
+    def _after_interims(self) -> bytes:
+        """What was fed after the last interim head: such a head has no body, so the next one begins there."""
+        text = self._tail + self._fed
+        end = 0
+        for _ in range(self._interims):
+            end = text.index(_HEAD_END, end) + len(_HEAD_END)
+        return text[end:]
 
     def _deliver_known(self, receiver: Receiver, data: bytes, head: ResponseHead, end: int) -> None:
         """A whole answer whose head was parsed before: nothing is left to parse."""
@@ -349,10 +375,13 @@ class UpstreamConnection(asyncio.Protocol):
             self.fields = []
             self.head_bytes = 0
             self._segment = None  # it begins with this head, not with the answer's
+            self._interims += 1
             if status == 101:
                 raise Unreadable("no upgrade was asked for")
             receiver.on_informational(status, fields)
             return
+        if self._interims and not self._after_interims().startswith(_PROTOCOL):
+            raise Unreadable("another protocol after an interim answer")
         head = read_response(status, fields, parser.should_keep_alive())
         if head is None or (head.is_chunked and version == "1.0"):
             raise Unreadable("the framing has two readings")
