@@ -1,0 +1,30 @@
+"""Acknowledgements: what a pod writes is what the operator reads, and nothing else is believed."""
+
+from inferway_contract import acknowledgement
+from inferway_contract.acknowledgement import Acknowledgement
+
+
+def test_what_is_said_is_read() -> None:
+    said = Acknowledgement(
+        config="0123456789", endpoints="abcdefabcd", refused="ffffffffff", error="no entry for a/b:80"
+    )
+    assert acknowledgement.from_annotations(acknowledgement.annotations(said)) == said
+    assert acknowledgement.from_annotations(acknowledgement.annotations(Acknowledgement())) == Acknowledgement()
+
+
+def test_what_is_over_is_overwritten() -> None:
+    assert set(acknowledgement.annotations(Acknowledgement()).values()) == {""}
+
+
+def test_a_long_error_is_cut() -> None:
+    told = acknowledgement.annotations(Acknowledgement(error="x" * 5_000))
+    assert len(told["inferway.dev/error"]) == 1_000
+
+
+def test_other_things_than_text_count_as_nothing() -> None:
+    found = {
+        "inferway.dev/config-revision": 7,
+        "inferway.dev/error": ["x"],
+        "inferway.dev/refused-revision": "y" * 2_000,
+    }
+    assert acknowledgement.from_annotations(found) == Acknowledgement(refused="y" * 1_000)
