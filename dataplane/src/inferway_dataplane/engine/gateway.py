@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import re2
 
-from inferway_contract.canonical import revision
+from inferway_contract import canonical
 from inferway_contract.document import ConfigDocument, EndpointsDocument
 from inferway_dataplane import pressure
 from inferway_dataplane.access_log import AccessLog
@@ -88,8 +88,11 @@ class Gateway:
 
     # --- documents -----------------------------------------------------------------------------------------------------
 
-    def accept(self, config: ConfigDocument, endpoints: EndpointsDocument) -> None:
-        """Build a runtime and swap it in. `Refused` (and nothing changes) when the documents cannot be built."""
+    def accept(self, config: ConfigDocument, endpoints: EndpointsDocument, revision: str = "") -> None:
+        """Build a runtime and swap it in. `Refused` (and nothing changes) when the documents cannot be built.
+
+        `revision`: what the config is known by where it came from; "" = the hash of its canonical bytes.
+        """
         started = monotonic()
         try:
             built = runtime.build(
@@ -109,7 +112,7 @@ class Gateway:
         self.secrets.want(built.secrets)
         self.live = built
         memo.forget_routes()
-        self.revision = revision(config)
+        self.revision = revision or canonical.revision(config)
         self.last_error = ""
         self.pools.keep_only(built.upstreams)
         self.stats.keep_only(rule.stats for rule in built.rules)

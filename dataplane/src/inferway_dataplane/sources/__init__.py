@@ -12,8 +12,11 @@ class Refused(Exception):  # noqa: N818 - it names what happened to the document
 class Receiver(Protocol):
     """The data plane as a source sees it."""
 
-    def accept(self, config: ConfigDocument, endpoints: EndpointsDocument) -> None:
-        """Build a runtime of both and swap it in; `Refused` when that is impossible, and then nothing changed."""
+    def accept(self, config: ConfigDocument, endpoints: EndpointsDocument, revision: str = "") -> None:
+        """Build a runtime of both and swap it in; `Refused` when that is impossible, and then nothing changed.
+
+        `revision`: what the config is known by where it came from; "" = the hash of its canonical bytes.
+        """
 
     def reject(self, error: str) -> None:
         """A new state could not even become a document: count it, log it, show it under /debug/config."""
