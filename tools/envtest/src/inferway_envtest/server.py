@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 import socket
@@ -159,9 +160,10 @@ class ApiServer:
         text = users.kubeconfig(user or self.admin, server or self.url, self._authority.data, namespace)
         folder = self.directory / "kubeconfigs"
         folder.mkdir(exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".yaml", delete=False) as file:
-            file.write(text)
-        return Path(file.name)
+        file = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.yaml"
+        if not file.exists():
+            file.write_text(text)
+        return file
 
     def through(self, proxy: Proxy, user: User | None = None) -> Path:
         """A kubeconfig that goes by a proxy on 127.0.0.1; the server's certificate holds for it too."""
