@@ -17,8 +17,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from inferway_contract.acknowledgement import LEASE_SECONDS
 from inferway_operator.acks import LeaseState
-from inferway_operator.entries import KINDS, LEASES, PODS, Entry, Kind
+from inferway_operator.entries import KINDS, LEASES, Entry, Kind
 
 Index = Mapping[str, Iterable[Entry]]
 """A kopf index: by uid, a store of one entry."""
@@ -32,14 +33,15 @@ class Observed:
     def __init__(self) -> None:
         self._indexes: Mapping[str, Index] = {kind.id: {} for kind in KINDS}
         self._last: dict[str, Any] = {}
+        self._renewed: dict[str, float] = {}
         self._gone: set[str] = set()
         self._waiting: asyncio.Event = asyncio.Event()
         self._first_mark = 0.0
         self._last_mark = 0.0
         self.is_world_dirty = True
         """Something that the compiler looks at has changed."""
-        self.is_listed_again = False
-        """kopf has listed a kind again since the last audit."""
+        self.listed_again_at: float | None = None
+        """When (monotonic) kopf was first seen to list a kind again since the last audit; None = it was not."""
 
     def connect(self, indexes: Mapping[str, Index]) -> None:
         """Read from these indexes from now on."""
@@ -57,19 +59,34 @@ class Observed:
 
     # --- changes ----------------------------------------------------------------------------------------------------
 
-    def notice(self, kind: Kind, uid: str, found: Entry | None, *, is_listing: bool) -> None:
-        """An event has reached the index: this is the entry now, None = deleted. Wakes whoever waits if it matters."""
-        if found is not None:
-            self._gone.discard(uid)
-        self.is_listed_again |= is_listing
+    def notice(self, kind: Kind, found: Entry) -> None:
+        """An object is in its index like this. Wakes whoever waits, if it matters."""
+        self._gone.discard(found.uid)
         value = _telling(found)
-        if self._last.get(uid) == value:
+        if self._last.get(found.uid) == value and not self._came_back(found):
             return
-        if value is None:
-            del self._last[uid]
-        else:
-            self._last[uid] = value
+        self._last[found.uid] = value
         self.mark(is_world=kind is not LEASES)
+
+    def forget(self, kind: Kind, uid: str) -> None:
+        """An object is in its index no more."""
+        self._renewed.pop(uid, None)
+        if self._last.pop(uid, None) is not None:
+            self.mark(is_world=kind is not LEASES)
+
+    def notice_listing(self) -> None:
+        """kopf lists a kind, for the first time or again."""
+        if self.listed_again_at is None:
+            self.listed_again_at = time.monotonic()
+            self.mark(is_world=False)  # or nobody would look until the next audit is due
+
+    def _came_back(self, found: Entry) -> bool:
+        """Whether a Lease is renewed that had expired."""
+        if not isinstance(found.value, LeaseState):
+            return False
+        before = self._renewed.get(found.uid, found.value.renewed)
+        self._renewed[found.uid] = found.value.renewed
+        return found.value.renewed - before > LEASE_SECONDS
 
     def mark(self, *, is_world: bool) -> None:
         """Something is to be done."""
@@ -79,13 +96,13 @@ class Observed:
             self._first_mark = self._last_mark
             self._waiting.set()
 
-    async def wait(self, hold_off: float, max_hold_off: float, timeout: float) -> None:
+    async def wait(self, hold_off: float, max_hold_off: float, most: float) -> None:
         """Until something changed and then nothing did for `hold_off`, or at most `max_hold_off` after the first change.
 
-        Returns after `timeout` too (all in seconds): time alone changes what is to be done.
+        Returns after `most` too (all in seconds): time alone changes what is to be done.
         """
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(most):
                 await self._waiting.wait()
         except TimeoutError:
             return
@@ -110,17 +127,15 @@ class Observed:
             self._gone |= gone
             self.mark(is_world=True)
         self._gone &= {uid for index in self._indexes.values() for uid in index}
-        return [uid for uid, version in listed.items() if not _is_seen(self.find(kind, uid), version)]
+        return [uid for uid, version in listed.items() if not self.has(kind, uid, version)]
 
-    def size(self) -> int:
-        """Number of all objects that are kept."""
-        return sum(len(index) for index in self._indexes.values())
+    def has(self, kind: Kind, uid: str, version: str) -> bool:
+        """Whether this version of an object has been seen, or a newer one."""
+        return _is_seen(self.find(kind, uid), version)
 
 
-def _telling(found: Entry | None) -> Any:
+def _telling(found: Entry) -> Any:
     """What must be equal so that nothing has happened: a Lease that is renewed says nothing new."""
-    if found is None:
-        return None
     if isinstance(found.value, LeaseState):
         return replace(found.value, renewed=0.0)
     return (found.generation, found.value)
@@ -133,6 +148,3 @@ def _is_seen(found: Entry | None, version: str) -> bool:
     if found.version.isdecimal() and version.isdecimal():
         return int(found.version) >= int(version)
     return found.version == version
-
-
-__all__ = ["LEASES", "PODS", "Index", "Listed", "Observed"]

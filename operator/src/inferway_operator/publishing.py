@@ -122,17 +122,13 @@ def _united(
 
 
 def _missing(layout: Layout[ConfigIndex] | Layout[EndpointsIndex], published: Published) -> Iterator[CreateShard]:
-    return (
-        CreateShard(name, content) for name, content in layout.shards.items() if name not in published.shards
-    )
+    return (CreateShard(name, content) for name, content in layout.shards.items() if name not in published.shards)
 
 
 def _history(revision: str, published: Published, reported: Set[str]) -> tuple[tuple[str, str], ...]:
     """Older configs that a pod may serve: the one until now, and those that pods report."""
     before = ((published.revision, published.config), *published.history) if published.config else published.history
-    kept = {
-        old: index for old, index in before if old != revision and (old == published.revision or old in reported)
-    }
+    kept = {old: index for old, index in before if old != revision and (old == published.revision or old in reported)}
     return tuple(kept.items())[:MAX_HISTORY]
 
 

@@ -5,14 +5,20 @@ Defaults are safe without tuning. Durations are seconds.
 
 import os
 import socket
-from typing import Annotated, Self
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Final, Self
 
-from pydantic import Field, field_validator, model_validator
+import yaml
+from pydantic import Field, TypeAdapter, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from inferway_contract.acknowledgement import GATEWAY_LABEL
+from inferway_operator import world
+from inferway_operator.hostname_policy import HostnamePolicy
 
 _LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+_POLICY: Final[TypeAdapter[HostnamePolicy]] = TypeAdapter(HostnamePolicy)
 Names = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -35,8 +41,15 @@ class OperatorSettings(BaseSettings):
         "", description="label selector of the data plane's Pods; empty = inferway.dev/gateway=<gateway>"
     )
     allowed_hosts: Names = Field(
-        (), description="hosts that the url of a backendRef may name, separated by commas; `*.example.com` for all below"
+        (),
+        description="hosts that the url of a backendRef may name, separated by commas; `*.example.com` for all below",
     )
+    hostname_policy: Annotated[HostnamePolicy | None, NoDecode] = Field(
+        None,
+        description="who may claim which hostname: a list of {namespaces, namespaceLabels, hostnames} as JSON or YAML;"
+        " absent = everybody everything",
+    )
+    hostname_policy_file: Path | None = Field(None, description="the same as a file")
 
     hold_off: float = Field(0.05, ge=0, le=10, description="a change is published when nothing followed it for so long")
     max_hold_off: float = Field(0.5, ge=0, le=60, description="and at the latest after this")
@@ -48,8 +61,12 @@ class OperatorSettings(BaseSettings):
         "inferway-operator", pattern=_LABEL, max_length=63, description="where the Lease of the active operator is"
     )
     lease_name: str = Field("inferway-operator", pattern=_LABEL, max_length=63, description="its name")
-    lease_duration: int = Field(15, ge=3, le=600, description="another operator takes over after so long without renewal")
-    renew_deadline: float = Field(10.0, ge=2, le=600, description="the active one stops when it could not renew for this")
+    lease_duration: int = Field(
+        15, ge=3, le=600, description="another operator takes over after so long without renewal"
+    )
+    renew_deadline: float = Field(
+        10.0, ge=2, le=600, description="the active one stops when it could not renew for this"
+    )
     retry_period: float = Field(2.0, ge=1, le=60, description="between two renewals, or attempts")
     identity: str = Field("", description="of this process in the Lease; empty = host name and process id")
 
@@ -57,6 +74,18 @@ class OperatorSettings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("hostname_policy", mode="before")
+    @classmethod
+    def _parse(cls, value: object) -> object:
+        return _parsed(value) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check_policy(self) -> Self:
+        if self.hostname_policy is not None and self.hostname_policy_file is not None:
+            raise ValueError("give hostname_policy or hostname_policy_file, not both")
+        _ = self.world  # the file is read once here, so that a mistake in it is told when the process starts
+        return self
 
     @model_validator(mode="after")
     def _check_times(self) -> Self:
@@ -67,14 +96,18 @@ class OperatorSettings(BaseSettings):
             raise ValueError("the times of the Lease must be retry_period * 1.2 < renew_deadline < lease_duration")
         return self
 
-    @property
-    def pods(self) -> str:
-        """Label selector of the data plane's Pods."""
-        return self.pod_selector or self.label
+    @cached_property
+    def world(self) -> world.Settings:
+        """What the compiler is told. The file of the hostname policy is read once."""
+        policy = self.hostname_policy
+        if self.hostname_policy_file is not None:
+            policy = _POLICY.validate_python(_parsed(self.hostname_policy_file.read_text()))
+        return world.Settings(allowed_hosts=self.allowed_hosts, hostname_policy=policy)
 
-    @property
-    def label(self) -> str:
-        """Label selector of all that belongs to the gateway."""
+    def selector(self, kind: str = "") -> str:
+        """Label selector of what belongs to the gateway: of its Pods the one that was set."""
+        if kind == "pods" and self.pod_selector:
+            return self.pod_selector
         return f"{GATEWAY_LABEL}={self.gateway}"
 
     @property
@@ -85,3 +118,10 @@ class OperatorSettings(BaseSettings):
     def watches(self, namespace: str) -> bool:
         """Whether resources of the namespace count."""
         return not self.namespaces or namespace in self.namespaces
+
+
+def _parsed(text: str) -> object:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"is neither JSON nor YAML: {error}") from None

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
@@ -50,9 +50,7 @@ class StatusWriter:
         if _is_newer(entry.version, version) or entry.generation > status["observedGeneration"]:
             del self._written[entry.uid]
             return entry
-        return Entry(
-            entry.namespace, entry.name, entry.uid, version, entry.generation, entry.value, {**status}
-        )
+        return replace(entry, version=version, status=status)
 
     async def write(self, changes: Iterable[Change]) -> None:
         """All of them, whatever becomes of each. Raises the first `KubeError` that another attempt may mend."""
@@ -126,8 +124,10 @@ def _path(kind: Kind, entry: Entry) -> str:
 
 def _is_refusal(condition: Mapping[str, Any]) -> bool:
     if condition["type"] == ConditionType.ACCEPTED:
-        return condition["status"] == "False" or condition["reason"] == Reason.PARTIALLY_INVALID
-    return condition["type"] == ConditionType.PROGRAMMED and condition["reason"] in (Reason.REJECTED, Reason.TOO_LARGE)
+        return bool(condition["status"] == "False" or condition["reason"] == Reason.PARTIALLY_INVALID)
+    return bool(
+        condition["type"] == ConditionType.PROGRAMMED and condition["reason"] in (Reason.REJECTED, Reason.TOO_LARGE)
+    )
 
 
 def _event(change: Change, condition: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def _event(change: Change, condition: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
-        "metadata": {"name": f"{entry.name[:230]}.{suffix}", "namespace": entry.namespace},
+        "metadata": {"name": f"{entry.name[:230].rstrip('.-')}.{suffix}", "namespace": entry.namespace},
         "type": "Warning",
         "reason": condition["reason"],
         "action": "Compile" if condition["type"] == ConditionType.ACCEPTED else "Program",
