@@ -80,6 +80,13 @@ class Cluster:
         self.write(writes)
         return writes
 
+    def settle(self, want: fitting.Wanted, reported: Iterable[str] = ()) -> None:
+        """Publish until nothing is missing: what only the config before needed goes in a second round."""
+        for _ in range(3):
+            if not self.publish(want, reported):
+                return
+        raise AssertionError(f"never settles: {self.plan(want, reported)}")
+
     def config(self) -> ConfigDocument | None:
         """The config as a pod reads it: strictly. None = there is no index yet."""
         text = self.maps.get("inferway-config", {}).get(INDEX_KEY)

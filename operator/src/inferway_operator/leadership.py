@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import aiohttp
-from kubernetes.aio.client import ApiClient, ApiException, CoordinationV1Api, V1Lease
+from kubernetes.aio.client import ApiClient, ApiException, CoordinationV1Api, V1Lease, V1ObjectMeta
 from kubernetes.aio.leaderelection.electionconfig import Config
 from kubernetes.aio.leaderelection.leaderelection import LeaderElection
 from kubernetes.aio.leaderelection.leaderelectionrecord import LeaderElectionRecord
@@ -115,8 +115,20 @@ class _Lock(LeaseLock):
         return found, record
 
     async def create(self, name: str, namespace: str, election_record: LeaderElectionRecord) -> bool:
-        """The Lease, held by this process. False where another was faster."""
-        return await self._hold(super().create(name, namespace, election_record))
+        """The Lease, held by this process. False where another was faster.
+
+        Not by the library: version 37 passes a bool for a text here, which its own API refuses.
+        """
+        body = V1Lease(metadata=V1ObjectMeta(name=name), spec=self.update_lease(election_record))
+        return await self._hold(self._create(namespace, body))
+
+    async def _create(self, namespace: str, body: V1Lease) -> bool:
+        try:
+            await self.api_instance.create_namespaced_lease(namespace, body)
+        except ApiException as error:
+            logger.warning("the Lease could not be created: %s %s", error.status, error.reason)
+            return False
+        return True
 
     async def update(self, name: str, namespace: str, updated_record: LeaderElectionRecord) -> bool:
         """Take or renew the Lease. False where it has changed meanwhile."""

@@ -176,6 +176,8 @@ class Reconciler:
             term.published = write.after(term.published)
             if isinstance(write, publishing.ApplyConfig):
                 logger.info("published config %s", wanted.revision)
+                # A second round leaves out of the endpoints what only the config before needed, if no pod serves it.
+                self._observed.mark(is_world=False)
         term.config = wanted.config
         term.configs[wanted.revision] = wanted.known
         kept = {wanted.revision, *said.reported, *(revision for revision, _ in term.published.history)}
