@@ -35,7 +35,9 @@ def all_at(config: str, count: int = 3) -> list[PodAck]:
     return [ack(name, config) for name in "abcdefgh"[:count]]
 
 
-def verdict(kind: str = "GatewayRoute", generation: int = 1, *, accepted: bool = True, shadowed: bool = False) -> Verdict:
+def verdict(
+    kind: str = "GatewayRoute", generation: int = 1, *, accepted: bool = True, shadowed: bool = False
+) -> Verdict:
     resolved = ConditionType.RESOLVED_REFS if kind == "GatewayRoute" else ConditionType.TARGETS_RESOLVED
     conditions = [
         Condition(

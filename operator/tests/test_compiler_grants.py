@@ -32,7 +32,9 @@ FROM = {"group": "inferway.dev", "kind": "GatewayRoute", "namespace": "demo"}
 TO = {"group": "", "kind": "Service"}
 
 
-def grant(namespace: str = "other", source: dict[str, Any] | None = None, target: dict[str, Any] | None = None) -> dict[str, Any]:
+def grant(
+    namespace: str = "other", source: dict[str, Any] | None = None, target: dict[str, Any] | None = None
+) -> dict[str, Any]:
     return {
         "apiVersion": "gateway.networking.k8s.io/v1beta1",
         "kind": "ReferenceGrant",

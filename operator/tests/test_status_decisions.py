@@ -314,7 +314,9 @@ def _fits(value: Any, schema: dict[str, Any], path: str = "status") -> None:
     ids=["carried", "no pods", "hostile pods", "expired"],
 )
 def test_the_schema_takes_every_status(kind: str, acks: list[PodAck]) -> None:
-    crd = yaml.safe_load((CRDS / f"{'gatewayroutes' if kind == 'GatewayRoute' else 'ratelimitpolicies'}.yaml").read_text())
+    crd = yaml.safe_load(
+        (CRDS / f"{'gatewayroutes' if kind == 'GatewayRoute' else 'ratelimitpolicies'}.yaml").read_text()
+    )
     schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
     found = made(acks, about=verdict(kind, shadowed=kind == "GatewayRoute"))
     _fits(json.loads(json.dumps(found)), schema)

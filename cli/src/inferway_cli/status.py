@@ -13,7 +13,9 @@ from inferway_contract import resources, schema
 from inferway_contract.acknowledgement import GATEWAY_LABEL
 
 
-def status(namespace: str | None, kubeconfig: str | None, context: str | None, *, everywhere: bool, as_json: bool) -> int:
+def status(
+    namespace: str | None, kubeconfig: str | None, context: str | None, *, everywhere: bool, as_json: bool
+) -> int:
     """Print it. 0 = every resource is accepted and programmed; 1 = one is not, or the cluster cannot be asked."""
     try:
         cluster = status_cluster.connect(kubeconfig, context)
@@ -40,7 +42,11 @@ def _report(cluster: Cluster, namespace: str | None) -> Report:
         except Unknown as unknown:
             raise Trouble(f"{unknown}: install the definitions with `inferway crds | kubectl apply -f -`") from None
         rows += status_rows.rows(kind, found)
-    notes = [] if rows else [f"there are no resources of Inferway in {f'namespace {namespace}' if namespace else 'the cluster'}"]
+    notes = (
+        []
+        if rows
+        else [f"there are no resources of Inferway in {f'namespace {namespace}' if namespace else 'the cluster'}"]
+    )
     try:
         # They belong to the gateway, whose namespace is seldom that of the resources.
         leases = cluster.list("coordination.k8s.io", "v1", "leases", None, selector=GATEWAY_LABEL)

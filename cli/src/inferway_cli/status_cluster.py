@@ -48,7 +48,11 @@ class Cluster:
     def list(self, group: str, version: str, plural: str, namespace: str | None, selector: str = "") -> list[Any]:
         """All objects of a kind, as mappings; of every namespace where none is given. Raises `Trouble`."""
         where = {} if namespace is None else {"namespace": namespace}
-        ask = self._objects.list_cluster_custom_object if namespace is None else self._objects.list_namespaced_custom_object
+        ask = (
+            self._objects.list_cluster_custom_object
+            if namespace is None
+            else self._objects.list_namespaced_custom_object
+        )
         found: list[Any] = []
         following = ""
         while True:
@@ -114,7 +118,10 @@ def _inside(settings: client.Configuration, files: str, *, is_chosen: bool) -> C
     """From within a pod, where no kubeconfig is."""
     if is_chosen or "KUBERNETES_SERVICE_HOST" not in os.environ:
         raise Trouble(f"there is no kubeconfig: {files} does not exist; name one with --kubeconfig or KUBECONFIG")
-    config.load_incluster_config(client_configuration=settings)
+    try:
+        config.load_incluster_config(client_configuration=settings)
+    except (config.ConfigException, OSError) as error:
+        raise Trouble(f"the pod's ServiceAccount cannot be used: {_one_line(str(error))}") from None
     return Cluster(settings, _POD_NAMESPACE.read_text().strip() if _POD_NAMESPACE.exists() else "default")
 
 
@@ -130,9 +137,9 @@ def _message(error: client.ApiException) -> str:
 
 def _reason(error: urllib3.exceptions.HTTPError) -> str:
     if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
-        return f"no connection within {_PATIENCE[0]:.0f} s"
+        return f"no connection within {_PATIENCE[0]:g} s"
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):
-        return f"no answer within {_PATIENCE[1]:.0f} s"
+        return f"no answer within {_PATIENCE[1]:g} s"
     # In front of it urllib3 says which of its objects failed.
     return _one_line(str(error)).rpartition("connection: ")[2]
 

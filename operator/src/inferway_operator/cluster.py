@@ -26,7 +26,9 @@ def read_namespace(manifest: Mapping[str, Any]) -> NamespaceObject | None:
         for name, value in _mapping(raw.get("labels")).items()
         if isinstance(name, str) and isinstance(value, str)
     }
-    is_terminating = bool(raw.get("deletionTimestamp")) or _mapping(manifest.get("status")).get("phase") == "Terminating"
+    is_terminating = (
+        bool(raw.get("deletionTimestamp")) or _mapping(manifest.get("status")).get("phase") == "Terminating"
+    )
     return NamespaceObject(meta.name, tuple(sorted(labels.items())), is_terminating)
 
 

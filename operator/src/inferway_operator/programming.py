@@ -115,6 +115,4 @@ def _laggard(ack: PodAck, part: Part) -> dict[str, str]:
 
 
 def _condition(reason: Reason, message: str) -> Condition:
-    return Condition(
-        type=ConditionType.PROGRAMMED, status=reason is Reason.PROGRAMMED, reason=reason, message=message
-    )
+    return Condition(type=ConditionType.PROGRAMMED, status=reason is Reason.PROGRAMMED, reason=reason, message=message)
