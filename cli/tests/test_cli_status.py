@@ -1,6 +1,7 @@
 """`inferway status` against something that answers like an API server: kubeconfig rules, what goes wrong, exit codes."""
 
 import json
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -96,10 +97,10 @@ def test_what_is_well_is_a_table_and_code_0(api: Api) -> None:
     api.holds("default", resource(), leases=(lease("pod-a", Acknowledgement(config="b" * 10)),))
     code, stdout, stderr = inferway()
     assert (code, stderr) == (0, "")
-    assert "GatewayRoute demo/shop" in stdout
-    assert "gateway/pod-a bbbbbbbbbb" in stdout
+    assert re.search(r"^GatewayRoute +demo/shop +True +True +True +3/3 ", stdout, re.MULTILINE)
+    assert re.search(r"^inferway +gateway/pod-a +bbbbbbbbbb ", stdout, re.MULTILINE)
     assert api.asked == [ROUTES.format("default"), POLICIES.format("default"), LEASES]
-    assert api.upstream.seen[-1].target == f"{LEASES}?labelSelector=inferway.dev%2Fgateway&limit=500"
+    assert api.upstream.seen[-1].target == f"{LEASES}?labelSelector=inferway.dev/gateway&limit=500"
 
 
 def test_what_is_not_well_is_code_1(api: Api) -> None:
@@ -222,7 +223,6 @@ def test_a_kubeconfig_that_is_not_there(api: Api, tmp_path: Path) -> None:
         (kubeconfig(1), "current-context"),
         (kubeconfig(1, current="gone"), "gone"),
         (kubeconfig(1, current="here").replace('"clusters": [{"name": "here"', '"clusters": [{"name": "x"'), "here"),
-        (kubeconfig(1, current="here").replace('"server"', '"certificate-authority-data": "%", "server"'), ""),
         (kubeconfig(1, current="here").replace("http:", "https:").replace('"server"', '"certificate-authority": "gone", "server"'), "gone"),
     ],
 )  # fmt: skip
@@ -263,8 +263,7 @@ def test_what_does_not_answer(api: Api, monkeypatch: pytest.MonkeyPatch) -> None
         ("403 Forbidden", "the API server does not allow it: what it says"),
         (
             "404 Not Found",
-            "the API server http://127.0.0.1:{} has no gatewayroutes.inferway.dev/v1alpha1: install the definitions with "
-            + "`inferway crds | kubectl apply -f -`",
+            "the API server http://127.0.0.1:{} has no gatewayroutes.inferway.dev/v1alpha1: install the definitions with `inferway crds | kubectl apply -f -`",
         ),
         ("500 Internal Server Error", "the API server http://127.0.0.1:{} answers 500: what it says"),
         ("302 Found", "the API server http://127.0.0.1:{} answers 302: what it says"),

@@ -77,6 +77,8 @@ class Cluster:
             page = ask(**options, _request_timeout=_PATIENCE)
         except client.ApiException as error:
             raise self._refused(error, kind) from None
+        except json.JSONDecodeError:
+            page = None
         except urllib3.exceptions.HTTPError as error:
             raise Trouble(f"cannot reach the API server {self._server}: {_reason(error)}") from None
         if not isinstance(page, dict) or not isinstance(page.get("items"), list):
@@ -136,7 +138,8 @@ def _message(error: client.ApiException) -> str:
 
 
 def _reason(error: urllib3.exceptions.HTTPError) -> str:
-    if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
+    is_refused = isinstance(error, urllib3.exceptions.NewConnectionError)  # which is a kind of time-out to urllib3
+    if isinstance(error, urllib3.exceptions.ConnectTimeoutError) and not is_refused:
         return f"no connection within {_PATIENCE[0]:g} s"
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):
         return f"no answer within {_PATIENCE[1]:g} s"
