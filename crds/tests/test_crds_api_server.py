@@ -9,6 +9,7 @@ from typing import Any
 import mistakes
 import pytest
 import yaml
+from defaults import filled
 
 from inferway_contract import resources, schema
 from inferway_envtest import ApiServer
@@ -29,15 +30,6 @@ ROUTE = {"rules": [{"name": "infer"}]}
 
 def manifest(kind: str, spec: Any, name: str = "a") -> str:
     return json.dumps({"apiVersion": "inferway.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec})
-
-
-def filled(value: Any, node: dict[str, Any]) -> Any:
-    """The value as the API server should keep it: with the defaults of the schema."""
-    if isinstance(value, dict):
-        fields = node["properties"]
-        known = {name: field["default"] for name, field in fields.items() if "default" in field}
-        return {name: filled(field, fields[name]) for name, field in {**known, **value}.items()}
-    return [filled(item, node["items"]) for item in value] if isinstance(value, list) else value
 
 
 def specification(kind: str) -> dict[str, Any]:
