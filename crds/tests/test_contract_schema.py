@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from defaults import filled
 
 from inferway_contract import complaints, resources, schema, structural, values
 from inferway_contract.conditions import ConditionType
@@ -218,16 +219,6 @@ def test_the_first_field_of_a_node_is_its_meaning(kind: str) -> None:
 def test_matches_have_the_default_of_gateway_api() -> None:
     rule = structural.of(resources.SPECS["GatewayRoute"])["properties"]["rules"]["items"]
     assert rule["properties"]["matches"]["default"] == [{"path": {"type": "PathPrefix", "value": "/"}}]
-
-
-def filled(value: Any, node: dict[str, Any]) -> Any:
-    """The value as the API server keeps it: with the defaults of the schema."""
-    if isinstance(value, dict) and "properties" in node:
-        known = {name: field["default"] for name, field in node["properties"].items() if "default" in field}
-        return {name: filled(field, node["properties"][name]) for name, field in {**known, **value}.items()}
-    if isinstance(value, list):
-        return [filled(item, node["items"]) for item in value]
-    return value
 
 
 WRITTEN = [

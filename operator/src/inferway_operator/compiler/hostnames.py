@@ -34,10 +34,10 @@ def _check(route: RouteDraft, draft: Draft, policy: HostnamePolicy) -> None:
 
 
 def _complaint(hostname: str, namespace: str, patterns: tuple[str, ...]) -> Complaint:
-    named = f"{wording.shown(hostname)} is a hostname" if hostname else "names none, so it claims every host,"
-    allowed = wording.listed(patterns, most=300).replace("; ", ", ") or "no hostname"
-    return Complaint(
-        _PLACE,
-        f"{named} that namespace {namespace} may not claim (it may claim: {allowed}): "
-        "use one of these, or have it allowed in the operator's hostnamePolicy",
-    )
+    claim = f"claims {wording.shown(hostname)}" if hostname else "names none, which claims every host"
+    if patterns:
+        allowed = wording.listed(patterns, most=300).replace("; ", ", ")
+        may, advice = f"may claim {allowed} only", "use one of these, or have it allowed"
+    else:
+        may, advice = "may claim no hostname", "have it allowed"
+    return Complaint(_PLACE, f"{claim}; namespace {namespace} {may}: {advice} in the operator's hostnamePolicy")

@@ -18,6 +18,7 @@ Fixtures (conftest.py at the root; who uses neither pays nothing):
 
 - `url`, `port`, `ca_file`, `directory`, `admin` (a `User`, group system:masters), `admin_token`
 - `kubeconfig(user=admin, server=url, namespace="default") -> Path`; `through(proxy, user=admin) -> Path`: by a `FaultyTcp`
+- `http_faults()`: a proxy for `through` that answers some requests by itself (`Fault("PATCH", "/configmaps/", code=409)`)
 - `user(name, group="testers") -> User`: by a client certificate
 - `service_account(namespace, name, rules=[...], cluster_rules=[...], seconds=86400) -> User`: exists, may do what the
   RBAC rules say, has a token of the TokenRequest API
@@ -33,8 +34,9 @@ Fixtures (conftest.py at the root; who uses neither pays nothing):
 What is found where, and how it is built, says `programs`; docs/testing.md tells it to people.
 """
 
+from inferway_envtest.http_faults import Fault, HttpFaults
 from inferway_envtest.programs import Missing, find
 from inferway_envtest.server import ApiServer
 from inferway_envtest.users import User
 
-__all__ = ["ApiServer", "Missing", "User", "find"]
+__all__ = ["ApiServer", "Fault", "HttpFaults", "Missing", "User", "find"]

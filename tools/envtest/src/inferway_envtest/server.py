@@ -19,6 +19,7 @@ from inferway_envtest import arguments, audit, grants, kubectl, pods, users
 from inferway_envtest.asking import Asker, Refused
 from inferway_envtest.audit import Mark, Request
 from inferway_envtest.authority import Authority
+from inferway_envtest.http_faults import HttpFaults
 from inferway_envtest.process import Process
 from inferway_envtest.programs import Programs
 from inferway_envtest.users import User
@@ -168,6 +169,11 @@ class ApiServer:
     def through(self, proxy: Proxy, user: User | None = None) -> Path:
         """A kubeconfig that goes by a proxy on 127.0.0.1; the server's certificate holds for it too."""
         return self.kubeconfig(user, f"https://127.0.0.1:{proxy.port}")
+
+    def http_faults(self) -> HttpFaults:
+        """A proxy, to be entered, that answers some requests by itself; for `through`, and users with a token."""
+        keys = self._authority
+        return HttpFaults(self.url, keys.file, keys.server_certificate, keys.server_key)
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
