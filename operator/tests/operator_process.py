@@ -162,7 +162,9 @@ class Gateway:
 
     def maps(self) -> dict[str, dict[str, Any]]:
         """The gateway's ConfigMaps."""
-        found = self.api.ask("GET", f"{self.path('ConfigMap', '', self.namespace)}?labelSelector={GATEWAY_LABEL}={self.name}")
+        found = self.api.ask(
+            "GET", f"{self.path('ConfigMap', '', self.namespace)}?labelSelector={GATEWAY_LABEL}={self.name}"
+        )
         return {item["metadata"]["name"]: item for item in found["items"]}
 
     def config(self) -> ConfigDocument:
@@ -297,7 +299,10 @@ def gateway(api: ApiServer) -> Iterator[Gateway]:
 def _role(namespace: str, account_namespace: str) -> Iterator[tuple[str, dict[str, Any]]]:
     rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
     meta = {"name": "operator"}
-    yield f"{rbac}/roles", {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": meta, "rules": GATEWAY_RULES}
+    yield (
+        f"{rbac}/roles",
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": meta, "rules": GATEWAY_RULES},
+    )
     yield (
         f"{rbac}/rolebindings",
         {
@@ -308,4 +313,3 @@ def _role(namespace: str, account_namespace: str) -> Iterator[tuple[str, dict[st
             "subjects": [{"kind": "ServiceAccount", "name": "operator", "namespace": account_namespace}],
         },
     )
-

@@ -62,6 +62,7 @@ class Reconciler:
         self._statuses = StatusWriter(client)
         self._term: Term | None = None
         self._is_complete = False
+        self._unfinished = 0
 
     async def lead(self) -> None:
         """Work, until cancelled. No failure ends it."""
@@ -81,7 +82,7 @@ class Reconciler:
             except kube.KubeError as error:
                 logger.warning("%s", error)
                 failures += 1
-                pause = max(_back_off(failures), min(error.retry_after, _LONGEST_RETRY_AFTER))
+                pause = _pause_after(error, failures)
             except Exception:
                 # A mistake of ours. To go on is right: the next change may not meet it, and pods serve the last good config.
                 logger.exception("the reconciler failed")
@@ -100,9 +101,25 @@ class Reconciler:
         said = Acknowledgements.of(self._observed, time.time())
         await self._compile(term, said)
         await self._publish(term, said)
-        await self._write_statuses(term, said)
-        await self._collect_garbage(term, said)
-        return min(said.next_expiry, self._auditor.due, publishing.MIN_AGE if term.unneeded_since else float("inf"))
+        rest = publishing.MIN_AGE if term.unneeded_since else float("inf")
+        return min(said.next_expiry, self._auditor.due, await self._finish(term, said), rest)
+
+    async def _finish(self, term: Term, said: Acknowledgements) -> float:
+        """Statuses and garbage: when they fail, the next change is published nevertheless, and at once.
+
+        Returns after how many seconds they are to be tried again.
+        """
+        try:
+            await self._write_statuses(term, said)
+            await self._collect_garbage(term, said)
+        except kube.NotLeading:
+            raise
+        except kube.KubeError as error:
+            logger.warning("%s", error)
+            self._unfinished += 1
+            return _pause_after(error, self._unfinished)
+        self._unfinished = 0
+        return float("inf")
 
     async def _begin(self) -> Term:
         """Nothing is compiled, and so nothing published, before this is over: see `observed`."""
@@ -233,6 +250,10 @@ class Reconciler:
         for name in due:
             await self._store.delete(name)
             term.published = replace(term.published, shards=term.published.shards - {name})
+
+
+def _pause_after(error: kube.KubeError, failures: int) -> float:
+    return max(_back_off(failures), min(error.retry_after, _LONGEST_RETRY_AFTER))
 
 
 def _back_off(failures: int) -> float:
