@@ -8,6 +8,7 @@ peering, which is no leader election (leadership.py).
 """
 
 import itertools
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -45,6 +46,8 @@ async def start(settings: kopf.OperatorSettings, memo: Any, **indexes: Any) -> N
         key = (kind.group, kind.versions[0], kind.plural)
         settings.watching.label_selectors[key] = told.selector(kind.id)
         settings.watching.field_selectors[key] = f"metadata.namespace={told.namespace}"
+    # It tells of every event of every object that a handler has succeeded; Leases have one every five seconds.
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     memo.operator = Operator(told)
     await memo.operator.start({kind.id: indexes[kind.id] for kind in KINDS})
 
