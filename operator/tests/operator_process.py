@@ -61,6 +61,21 @@ LEADER_RULES = [
 ]
 """In the namespace of the operator's own Lease."""
 
+SERVICE = """
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {ports: [{port: 80}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-1, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+ports: [{name: "", port: 8080}]
+endpoints: [{addresses: [192.0.2.10], conditions: {ready: true}}]
+"""
+"""A Service `web` of port 80, with an endpoint."""
+
 
 class Running:
     """A running operator process, and what it says."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from operator_process import Gateway, gateway
+from operator_process import SERVICE, Gateway, gateway
 
 from inferway_contract.acknowledgement import Acknowledgement
 from inferway_envtest import ApiServer
@@ -17,19 +17,6 @@ spec:
   rules:
   - matches: [{path: {value: %(path)s}}]
     backendRefs: [{name: web, port: 80}]
-"""
-SERVICE = """
-apiVersion: v1
-kind: Service
-metadata: {name: web}
-spec: {ports: [{port: 80}]}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: web-1, labels: {kubernetes.io/service-name: web}}
-addressType: IPv4
-ports: [{name: "", port: 8080}]
-endpoints: [{addresses: [192.0.2.10], conditions: {ready: true}}]
 """
 POLICY = """
 apiVersion: inferway.dev/v1alpha1
