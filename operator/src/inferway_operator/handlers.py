@@ -7,6 +7,7 @@ kopf writes nothing: only index and event handlers, which need neither finalizer
 peering, which is no leader election (leadership.py).
 """
 
+import gc
 import itertools
 import logging
 from collections.abc import Iterator, Mapping
@@ -48,6 +49,9 @@ async def start(settings: kopf.OperatorSettings, memo: Any, **indexes: Any) -> N
         settings.watching.field_selectors[key] = f"metadata.namespace={told.namespace}"
     # It tells of every event of every object that a handler has succeeded; Leases have one every five seconds.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    # A compilation makes some hundred thousand objects, none of them a cycle. With Python's own thresholds the collector
+    # walks through everything that is kept dozens of times meanwhile, and takes as long as the compiler itself.
+    gc.set_threshold(100_000, 20, 20)
     memo.operator = Operator(told)
     await memo.operator.start({kind.id: indexes[kind.id] for kind in KINDS})
 
