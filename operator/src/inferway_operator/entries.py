@@ -40,7 +40,7 @@ class Kind:
     """A kind of objects that is watched."""
 
     id: str
-    """Name of its index."""
+    """Short name."""
     group: str
     versions: tuple[str, ...]
     """The first one that the API server has is used."""

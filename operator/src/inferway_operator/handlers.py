@@ -1,21 +1,21 @@
-"""The kopf surface: indexes, event handlers, startup and cleanup. They say that something changed, and decide nothing.
+"""The kopf surface: event handlers, startup and cleanup. They say that something changed, and decide nothing.
 
     kopf run --all-namespaces -m inferway_operator.handlers
     kopf run -n team-a -n team-b -n inferway-system -m inferway_operator.handlers    # INFERWAY_OPERATOR_NAMESPACES=team-a,team-b
 
-kopf writes nothing: only index and event handlers, which need neither finalizers nor a last-handled annotation, and no
+kopf writes nothing: only event handlers, which need neither finalizers nor a last-handled annotation, and no
 peering, which is no leader election (leadership.py).
 """
 
 import gc
 import itertools
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
 import kopf
 
-from inferway_operator.entries import KINDS, LEASES, PODS, Entry, Kind, entry
+from inferway_operator.entries import KINDS, LEASES, PODS, Kind
 from inferway_operator.running import Operator
 from inferway_operator.settings import OperatorSettings
 
@@ -32,7 +32,7 @@ class _Backoffs:
 
 
 @kopf.on.startup()
-async def start(settings: kopf.OperatorSettings, memo: Any, **indexes: Any) -> None:
+async def start(settings: kopf.OperatorSettings, memo: Any, **_: Any) -> None:
     """Configure kopf and begin to wait for the Lease."""
     told = OperatorSettings()
     settings.peering.standalone = True
@@ -53,7 +53,7 @@ async def start(settings: kopf.OperatorSettings, memo: Any, **indexes: Any) -> N
     # walks through everything that is kept dozens of times meanwhile, and takes as long as the compiler itself.
     gc.set_threshold(100_000, 20, 20)
     memo.operator = Operator(told)
-    await memo.operator.start({kind.id: indexes[kind.id] for kind in KINDS})
+    await memo.operator.start()
 
 
 @kopf.on.cleanup()
@@ -63,27 +63,21 @@ async def stop(memo: Any, **_: Any) -> None:
 
 
 def _watch(kind: Kind) -> None:
-    """Index a kind, and notice its events."""
+    """Notice all events of a kind."""
     # Of an optional kind the version is the API server's to choose.
     version = None if kind.is_optional else kind.versions[0]
 
-    @kopf.index(group=kind.group, version=version, plural=kind.plural, id=kind.id)
-    async def index(body: kopf.Body, uid: str, memo: Any, **indexes: Any) -> Mapping[str, Entry]:
+    @kopf.on.event(group=kind.group, version=version, plural=kind.plural, id=f"notice-{kind.id}")
+    async def notice(type: str | None, body: kopf.Body, uid: str, memo: Any, **_: Any) -> None:  # noqa: A002 - kopf's
         operator: Operator = memo.operator
         if not operator.is_relevant(kind, body.metadata.namespace or ""):
-            return {}
-        return {uid: entry(kind, dict(body), next(iter(indexes[kind.id].get(uid, ())), None))}
-
-    @kopf.on.event(group=kind.group, version=version, plural=kind.plural, id=f"notice-{kind.id}")
-    async def notice(type: str | None, uid: str, memo: Any, **_: Any) -> None:  # noqa: A002 - kopf's name
-        observed = memo.operator.observed
-        found = observed.find(kind, uid)
-        if found is not None and type != "DELETED":
-            observed.notice(kind, found)
-            if type is None:
-                observed.notice_listing()
-        elif found is None:
-            observed.forget(kind, uid)
+            return
+        if type == "DELETED":
+            operator.observed.forget(kind, uid)
+            return
+        operator.observed.notice(kind, dict(body))
+        if type is None:
+            operator.observed.notice_listing()
 
 
 for _kind in KINDS:

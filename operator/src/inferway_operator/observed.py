@@ -1,28 +1,25 @@
-"""What is observed of the cluster: kopf's indexes without what is known to be gone, and what has changed since it was asked.
+"""What is observed of the cluster: an entry of every object of every kind, and what has changed since it was asked.
 
-kopf keeps the indexes by watching. There are two things that it does not do, and the document depends on both (K2):
+kopf brings the objects, by listing and watching. They are kept here and not in kopf's indexes for two reasons
+(docs/decisions/0007): an index forgets nothing that was deleted while a watch had to list again (410 Gone), so that the
+object would be served for ever; and with indexes kopf holds every object back until all are indexed, in a way that takes
+the square of their number.
 
-- Nothing here is complete until every kind was listed. kopf calls no event handler before it has indexed all objects of all
-  kinds, but that does not say that it has reached all kinds and namespaces, nor how old its picture is.
-- When a watch has to list again (410 Gone), kopf hears nothing of what was deleted meanwhile: such an object would be served
-  for ever.
-
-So `audit` compares the indexes with lists of the API server's own: before anything is published, whenever kopf lists again,
-and from time to time.
+Two things are not known from watching alone, and the documents depend on both (K2): whether everything was listed that
+exists, and whether everything still exists that was. So `auditing` compares the entries with lists of its own: before
+anything is published, whenever kopf lists again, and from time to time.
 """
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, ValuesView
 from dataclasses import replace
 from typing import Any
 
 from inferway_contract.acknowledgement import LEASE_SECONDS
 from inferway_operator.acks import LeaseState
-from inferway_operator.entries import KINDS, LEASES, Entry, Kind
+from inferway_operator.entries import KINDS, LEASES, Entry, Kind, Manifest, entry
 
-Index = Mapping[str, Iterable[Entry]]
-"""A kopf index: by uid, a store of one entry."""
 Listed = Mapping[str, str]
 """A list of the API server: resourceVersions by uid."""
 
@@ -31,47 +28,37 @@ class Observed:
     """Entries of every kind, and whether they have changed."""
 
     def __init__(self) -> None:
-        self._indexes: Mapping[str, Index] = {kind.id: {} for kind in KINDS}
-        self._last: dict[str, Any] = {}
-        self._renewed: dict[str, float] = {}
-        self._gone: set[str] = set()
-        self._waiting: asyncio.Event = asyncio.Event()
+        self._entries: dict[str, dict[str, Entry]] = {kind.id: {} for kind in KINDS}
+        self._waiting = asyncio.Event()
         self._first_mark = 0.0
         self._last_mark = 0.0
         self.is_world_dirty = True
         """Something that the compiler looks at has changed."""
         self.listed_again_at: float | None = None
-        """When (monotonic) kopf was first seen to list a kind again since the last audit; None = it was not."""
+        """When (monotonic) kopf was first seen to list since the last audit; None = it was not."""
 
-    def connect(self, indexes: Mapping[str, Index]) -> None:
-        """Read from these indexes from now on."""
-        self._indexes = indexes
-
-    def entries(self, kind: Kind) -> Iterator[Entry]:
+    def entries(self, kind: Kind) -> ValuesView[Entry]:
         """All objects of the kind."""
-        for uid, store in self._indexes[kind.id].items():
-            if uid not in self._gone:
-                yield from store
+        return self._entries[kind.id].values()
 
-    def find(self, kind: Kind, uid: str) -> Entry | None:
-        """The entry of this object."""
-        return next(iter(self._indexes[kind.id].get(uid, ())), None)
+    def has(self, kind: Kind, uid: str, version: str) -> bool:
+        """Whether this version of an object has been seen, or a newer one."""
+        return _is_seen(self._entries[kind.id].get(uid), version)
 
     # --- changes ----------------------------------------------------------------------------------------------------
 
-    def notice(self, kind: Kind, found: Entry) -> None:
-        """An object is in its index like this. Wakes whoever waits, if it matters."""
-        self._gone.discard(found.uid)
-        value = _telling(found)
-        if self._last.get(found.uid) == value and not self._came_back(found):
-            return
-        self._last[found.uid] = value
-        self.mark(is_world=kind is not LEASES)
+    def notice(self, kind: Kind, manifest: Manifest) -> None:
+        """An object looks like this. Wakes whoever waits, if anything in it matters."""
+        known = self._entries[kind.id]
+        uid = manifest["metadata"]["uid"]
+        before = known.get(uid)
+        known[uid] = now = entry(kind, manifest, before)
+        if before is None or _telling(before) != _telling(now) or _came_back(before, now):
+            self.mark(is_world=kind is not LEASES)
 
     def forget(self, kind: Kind, uid: str) -> None:
-        """An object is in its index no more."""
-        self._renewed.pop(uid, None)
-        if self._last.pop(uid, None) is not None:
+        """An object is gone."""
+        if self._entries[kind.id].pop(uid, None) is not None:
             self.mark(is_world=kind is not LEASES)
 
     def notice_listing(self) -> None:
@@ -79,14 +66,6 @@ class Observed:
         if self.listed_again_at is None:
             self.listed_again_at = time.monotonic()
             self.mark(is_world=False)  # or nobody would look until the next audit is due
-
-    def _came_back(self, found: Entry) -> bool:
-        """Whether a Lease is renewed that had expired."""
-        if not isinstance(found.value, LeaseState):
-            return False
-        before = self._renewed.get(found.uid, found.value.renewed)
-        self._renewed[found.uid] = found.value.renewed
-        return found.value.renewed - before > LEASE_SECONDS
 
     def mark(self, *, is_world: bool) -> None:
         """Something is to be done."""
@@ -117,21 +96,15 @@ class Observed:
     # --- audits -----------------------------------------------------------------------------------------------------
 
     def uids(self, kind: Kind) -> frozenset[str]:
-        """Of all objects in the index. Taken before a list is asked for, so that what is not in the list is gone."""
-        return frozenset(self._indexes[kind.id])
+        """Of all objects. Taken before a list is asked for: what is among them and not in the list is gone."""
+        return frozenset(self._entries[kind.id])
 
     def audit(self, kind: Kind, before: Iterable[str], listed: Listed) -> list[str]:
-        """Leave out what is gone; the uids that are missing here, or older than in the list: kopf is behind with them."""
-        gone = {uid for uid in before if uid not in listed and uid not in self._gone}
-        if gone:
-            self._gone |= gone
-            self.mark(is_world=True)
-        self._gone &= {uid for index in self._indexes.values() for uid in index}
+        """Forget what is gone; the uids that are missing here, or older than in the list: kopf is behind with them."""
+        for uid in before:
+            if uid not in listed:
+                self.forget(kind, uid)
         return [uid for uid, version in listed.items() if not self.has(kind, uid, version)]
-
-    def has(self, kind: Kind, uid: str, version: str) -> bool:
-        """Whether this version of an object has been seen, or a newer one."""
-        return _is_seen(self.find(kind, uid), version)
 
 
 def _telling(found: Entry) -> Any:
@@ -139,6 +112,11 @@ def _telling(found: Entry) -> Any:
     if isinstance(found.value, LeaseState):
         return replace(found.value, renewed=0.0)
     return (found.generation, found.value)
+
+
+def _came_back(before: Entry, now: Entry) -> bool:
+    """Whether a Lease is renewed that had expired."""
+    return isinstance(now.value, LeaseState) and now.value.renewed - before.value.renewed > LEASE_SECONDS
 
 
 def _is_seen(found: Entry | None, version: str) -> bool:

@@ -4,13 +4,12 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
 from inferway_operator import kube
 from inferway_operator.entries import Kind
 from inferway_operator.leadership import Leadership
-from inferway_operator.observed import Index, Observed
+from inferway_operator.observed import Observed
 from inferway_operator.reconciler import Reconciler
 from inferway_operator.settings import OperatorSettings
 
@@ -32,9 +31,8 @@ class Operator:
             return namespace == self.settings.namespace
         return kind.is_global or self.settings.watches(namespace)
 
-    async def start(self, indexes: Mapping[str, Index]) -> None:
+    async def start(self) -> None:
         """Begin to wait for the Lease. Raises where there is no way to the API server at all (no kubeconfig)."""
-        self.observed.connect(indexes)
         # Two clients, for a crowd of status writes must not hold up the renewal of the Lease.
         work, election = await kube.client(), await kube.client()
         self._open.push_async_callback(election.close)
