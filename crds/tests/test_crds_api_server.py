@@ -202,16 +202,18 @@ def test_columns_show_what_became_of_resources(api_server: ApiServer, namespace:
     api_server.kubectl("apply", "-n", namespace, "-f", "-", input=f"{route}\n---\n{limits}")
     for plural in (schema.plural(kind) for kind in KINDS):
         path = f"/apis/inferway.dev/v1alpha1/namespaces/{namespace}/{plural}/a/status"
-        api_server.ask("PATCH", path, {"status": {"conditions": CONDITIONS}}, "application/merge-patch+json")
+        found = {"conditions": CONDITIONS, "dataPlane": {"applied": 2, "total": 3, "pods": "2/3"}}
+        api_server.ask("PATCH", path, {"status": found}, "application/merge-patch+json")
     tables = {}
     for short in ("gwr", "rlp"):
         head, row = api_server.kubectl("get", short, "-n", namespace).stdout.splitlines()
         tables[short] = dict(zip(head.split(), row.split(), strict=False))
     assert tables["gwr"].pop("HOSTNAMES") == '["a.example","b.example"]'
+    assert tables["gwr"].pop("PODS") == "2/3"
     assert tables["rlp"].pop("TARGETS") == "a"
     for table in tables.values():
         assert table.pop("AGE").endswith("s")
-        assert {"NAME": "a", "ACCEPTED": "True", "PROGRAMMED": "False"}.items() <= table.items()
+        assert table == {"NAME": "a", "ACCEPTED": "True", "PROGRAMMED": "False"}
 
 
 def test_both_kinds_are_got_together_and_by_category(api_server: ApiServer, namespace: str) -> None:
