@@ -62,19 +62,19 @@ class Process:
         """Whether it has not ended."""
         return self.popen.poll() is None
 
-    def signal(self, number: int) -> None:
+    def send(self, number: int) -> None:
         """SIGTERM, SIGKILL, SIGSTOP, SIGCONT."""
         if self.is_running:
             os.kill(self.popen.pid, number)
 
     def stop(self, number: int = signal.SIGTERM, within: float = DEADLINE) -> int:
         """End it; the exit code."""
-        self.signal(signal.SIGCONT)
-        self.signal(number)
+        self.send(signal.SIGCONT)
+        self.send(number)
         try:
             code = self.popen.wait(within)
         except subprocess.TimeoutExpired:
-            self.signal(signal.SIGKILL)
+            self.send(signal.SIGKILL)
             code = self.popen.wait(within)
         self._reader.join(within)
         return code
