@@ -77,6 +77,8 @@ class Process:
             self.send(signal.SIGKILL)
             code = self.popen.wait(within)
         self._reader.join(within)
+        if self.popen.stdout is not None:
+            self.popen.stdout.close()
         return code
 
     def tail(self, lines: int = 30) -> str:
