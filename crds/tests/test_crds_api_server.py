@@ -85,6 +85,11 @@ def test_stored_resources_are_read_and_changed_after_the_definitions_came_again(
     assert found["metadata"]["labels"] == {"a": "b"}
 
 
+@pytest.mark.parametrize("field", ["gwr.spec.hostnames", "rlp.spec.limits.burst"])
+def test_kubectl_explains_fields(field: str, api_server: ApiServer) -> None:
+    assert "DESCRIPTION:" in api_server.kubectl("explain", field).stdout
+
+
 # --- good resources ---------------------------------------------------------------------------------------------------
 
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import httpx
 
-from inferway_envtest import arguments, audit, grants, kubectl, pods, users
+from inferway_envtest import arguments, audit, definitions, grants, kubectl, pods, users
 from inferway_envtest.asking import Asker, Refused
 from inferway_envtest.audit import Mark, Request
 from inferway_envtest.authority import Authority
@@ -56,19 +56,20 @@ class ApiServer:
         (directory / "audit-policy.yaml").write_text(audit.POLICY)
         (directory / "tokens.csv").write_text(f'{self.admin_token},admin,admin,"{users.ADMINS}"\n')
         self._processes: dict[str, Process] = {}
+        self._applied = 0
 
     @classmethod
     @contextmanager
-    def started(cls, programs: Programs, definitions: Sequence[Path] = ()) -> Iterator[ApiServer]:
-        """A running one, ready, with definitions (files or folders of CRDs) established, until the block ends."""
+    def started(cls, programs: Programs, crds: Sequence[Path] = ()) -> Iterator[ApiServer]:
+        """A running one, ready, with CRDs (files or folders of them) established, until the block ends."""
         with ExitStack() as stack:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="envtest-")))
             server = cls(programs, directory)
             stack.callback(server._close)
             server._start("etcd", arguments.etcd(directory))
             server.start_server()
-            if definitions:
-                server.apply(*definitions)
+            if crds:
+                server.apply(*crds)
             server.ask("POST", "/api/v1/nodes", pods.node())
             # Last, so that the garbage collector finds the definitions when it looks for the first time.
             manager = server.user("system:kube-controller-manager", users.ADMINS)
@@ -159,7 +160,8 @@ class ApiServer:
     def kubeconfig(self, user: User | None = None, server: str = "", namespace: str = "default") -> Path:
         """A file that says: this user (else the admin) asks this address (else the server's own)."""
         text = users.kubeconfig(user or self.admin, server or self.url, self._authority.data, namespace)
-        folder = self.directory / "kubeconfigs"
+        # kubectl keeps beside it, for hours, which kinds there are: after `apply` there are others.
+        folder = self.directory / f"kubeconfigs-{self._applied}"
         folder.mkdir(exist_ok=True)
         file = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.yaml"
         if not file.exists():
@@ -186,13 +188,14 @@ class ApiServer:
         return kubectl.run(command, self.kubeconfig(user), input, check=check)
 
     def apply(self, *paths: Path) -> None:
-        """Apply definitions, from files or folders (of which the YAML files count), and wait until they are established."""
+        """Apply definitions, from files or folders (of which the YAML files count), and wait until clients find them."""
         files = [argument for path in paths for argument in ("-f", str(path))]
-        said = self.kubectl("apply", "--server-side", "-o", "json", *files)
-        applied = json.loads(said.stdout)
-        items = applied["items"] if applied["kind"] == "List" else [applied]
-        for name in [item["metadata"]["name"] for item in items if item["kind"] == "CustomResourceDefinition"]:
-            until(partial(self._is_established, name), f"{name} is established", ESTABLISHED)
+        applied = json.loads(self.kubectl("apply", "--server-side", "-o", "json", *files).stdout)
+        for item in applied["items"] if applied["kind"] == "List" else [applied]:
+            if item["kind"] == "CustomResourceDefinition":
+                name = item["metadata"]["name"]
+                until(partial(definitions.is_there, self._asker, name), f"{name} is established", ESTABLISHED)
+        self._applied += 1
 
     def pod(
         self, namespace: str, name: str, labels: Mapping[str, str], address: str = "192.0.2.1", *, is_ready: bool = True
@@ -207,11 +210,6 @@ class ApiServer:
         """Change a pod's status: its address, and whether it is ready."""
         path = f"/api/v1/namespaces/{namespace}/pods/{name}/status"
         self.ask("PATCH", path, pods.status(address, is_ready=is_ready), "application/merge-patch+json")
-
-    def _is_established(self, definition: str) -> bool:
-        found = self.ask("GET", f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{definition}")
-        conditions = found.get("status", {}).get("conditions") or []
-        return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
 
     # --- what was asked ----------------------------------------------------------------------------------------------
 
