@@ -17,7 +17,7 @@ from defaults import filled
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferway_contract import complaints, resources, schema, structural
+from inferway_contract import complaints, resources, schema, structural, values
 from inferway_contract.resources.base import Written
 
 CRDS = Path(__file__).parent.parent
@@ -205,6 +205,8 @@ def test_every_pattern_is_put_into_words(kind: str) -> None:
     for pattern, [rule] in found.items():
         assert rule["message"] == complaints.FORMS[pattern]
         assert (pattern in rule["rule"]) != (pattern in structural.CHEAPER)
+        # A size may be a number, of which nothing can be matched.
+        assert rule["rule"].startswith("type(self) != string || ") == (pattern == values.QUANTITY_PATTERN)
 
 
 @pytest.mark.parametrize(("pattern", "rule"), structural.CHEAPER.items(), ids=["value", "origin", "name", "url"])
