@@ -14,6 +14,7 @@ from defaults import filled
 from inferway_contract import resources, schema
 from inferway_envtest import ApiServer
 from inferway_envtest.asking import Refused
+from inferway_fakes.waiting import wait_until
 
 CRDS = Path(__file__).parent.parent
 KINDS = sorted(resources.SPECS)
@@ -83,6 +84,13 @@ def test_stored_resources_are_read_and_changed_after_the_definitions_came_again(
     found = json.loads(api_server.kubectl("get", "gwr", "a", "-n", namespace, "-o", "json").stdout)
     resources.SPECS["GatewayRoute"].model_validate(found["spec"])
     assert found["metadata"]["labels"] == {"a": "b"}
+
+
+@pytest.mark.parametrize("field", ["gwr.spec.hostnames", "rlp.spec.limits.burst"])
+def test_kubectl_explains_fields(field: str, api_server: ApiServer) -> None:
+    # Documentation follows a definition by a second or so.
+    wait_until(lambda: api_server.kubectl("explain", field, check=False).code == 0, f"{field} is explained", 30)
+    assert "DESCRIPTION:" in api_server.kubectl("explain", field).stdout
 
 
 # --- good resources ---------------------------------------------------------------------------------------------------
