@@ -148,9 +148,9 @@ def _taken_from(verdict: Verdict, rivals: Iterator[Verdict]) -> Iterator[str]:
 
 def _without_targets(policy: PolicyObject, world: World) -> Iterator[str]:
     namespace = policy.meta.namespace
-    if policy.spec is not None and not policy.targets:
-        if not any(route.meta.namespace == namespace for route in world.routes):
-            yield f"spec.targetRefs: absent means every GatewayRoute of namespace {namespace}, and there is none"
+    is_for_all = policy.spec is not None and not policy.targets
+    if is_for_all and not any(route.meta.namespace == namespace for route in world.routes):
+        yield f"spec.targetRefs: absent means every GatewayRoute of namespace {namespace}, and there is none"
 
 
 def _allowed(uid: str, decision: Decision, kind: str = "", warnings: tuple[str, ...] = ()) -> Answer:

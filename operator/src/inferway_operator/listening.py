@@ -36,9 +36,12 @@ class Listener:
             auto_decompress=False,  # nobody compresses here, but who wants our memory
             access_log=None,
         )
-        limits = {"ssl_handshake_timeout": _HANDSHAKE_SECONDS} if self._context is not None else {}
         self._listening = await asyncio.get_running_loop().create_server(
-            self._server, host, port, ssl=self._context, **limits
+            self._server,
+            host,
+            port,
+            ssl=self._context,
+            ssl_handshake_timeout=_HANDSHAKE_SECONDS if self._context is not None else None,
         )
 
     @property
