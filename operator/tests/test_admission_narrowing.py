@@ -49,7 +49,11 @@ def test_any_object_gets_the_same_verdict(manifests: list[Manifest], standalone:
 # Few values, so that routes meet: spellings of one path and one header, and such as are not the same.
 HOSTS = st.lists(st.sampled_from(["a.example", "b.example", "*.example", "A.example"]), max_size=2)
 PATHS = st.fixed_dictionaries(
-    {"value": st.sampled_from(["/", "/a", "/a/", "/%61", "/a//", "//", "/b", "/a%2fb", "/a%2Fb", "/.", "/%2e", "/%ff"])},
+    {
+        "value": st.sampled_from(
+            ["/", "/a", "/a/", "/%61", "/a//", "//", "/b", "/a%2fb", "/a%2Fb", "/.", "/%2e", "/%ff"]
+        )
+    },
     optional={"type": st.sampled_from(["PathPrefix", "Exact", "RegularExpression"])},
 )
 VALUES = st.fixed_dictionaries(
