@@ -18,6 +18,7 @@ _IDLE_SECONDS: Final = 120.0
 """Longer than the 90 s that the API server keeps an unused connection, so that it is the one who closes."""
 _HANDSHAKE_SECONDS: Final = 5.0
 _STOP_SECONDS: Final = 5.0
+_FAREWELL_SECONDS: Final = 1.0
 
 
 class Listener:
@@ -55,13 +56,39 @@ class Listener:
         self._listening.close()
         self._server.pre_shutdown()
         await self._server.shutdown(_STOP_SECONDS)
+        await self._server.wait_until_left()
 
 
 class _Server(web.Server):
+    """Knows its connections until they are closed for good; aiohttp forgets them a moment earlier."""
+
+    def __init__(self, handler: Handler, **options: Any) -> None:
+        super().__init__(handler, **options)
+        self._open: dict[web.RequestHandler, asyncio.Transport] = {}
+        self._left = asyncio.Event()
+
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
-        if len(self.connections) > MOST_CONNECTIONS:
+        self._open[handler] = transport
+        if len(self._open) > MOST_CONNECTIONS:
             transport.abort()
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        super().connection_lost(handler, exc)
+        self._open.pop(handler, None)
+        if not self._open:
+            self._left.set()
+
+    async def wait_until_left(self) -> None:
+        """Until the last connection is closed; a peer that does not say its part of TLS's farewell is cut."""
+        self._left.clear()
+        try:
+            async with asyncio.timeout(_FAREWELL_SECONDS):
+                while self._open:
+                    await self._left.wait()
+        except TimeoutError:
+            for transport in list(self._open.values()):
+                transport.abort()
 
 
 async def read_body(request: web.BaseRequest, most: int, seconds: float) -> bytes:
