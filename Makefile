@@ -9,7 +9,7 @@ SERVICE ?= 127.0.0.1:8000
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check workflows fmt types imports golden crds lock corpus fuzz fuzz-setup cases bench bench-tools bench-setup \
+.PHONY: help setup run test check workflows fmt types imports golden crds envtest lock corpus fuzz fuzz-setup cases bench bench-tools bench-setup \
   profile feature-costs reloads soak-keys slow-clients endpoint-faults soak-local stop-under-load clean
 
 help: ## this list
@@ -48,6 +48,9 @@ golden: setup ## rewrite the compiler's golden files; review the difference like
 crds: setup ## generate crds/*.yaml and docs/api.md from the models
 	$(BIN)/python -m inferway_contract.schema crds
 	$(BIN)/python -m inferway_contract.reference docs/api.md
+
+envtest: setup ## find or build the API server for tests (with Go about five minutes, once; docs/testing.md)
+	@PYTHONPATH=tools/envtest/src $(BIN)/python -m inferway_envtest build
 
 lock: ## resolve requirements/*.txt anew (needs uv)
 	uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes \
