@@ -77,6 +77,16 @@ def test_run_says_how_to_get_it() -> None:
     assert "pip install 'inferway[dataplane]'" in stderr
 
 
+def test_status_says_how_to_get_it() -> None:
+    code, stdout, stderr = inferway("status", "-n", "demo", absent=("kubernetes",))
+    assert (code, stdout) == (1, "")
+    assert stderr == "inferway: status needs kubernetes: pip install 'inferway[operator]'\n"
+
+
+def test_help_of_status_needs_nothing() -> None:
+    assert inferway("status", "--help")[0] == 0
+
+
 @pytest.mark.parametrize("flags", [(), ("--listen", "127.0.0.1:0")], ids=["a directory", "a directory and flags"])
 def test_run_says_so_with_arguments_too(folder: Path, flags: tuple[str, ...]) -> None:
     code, _, stderr = inferway("run", str(folder), *flags)

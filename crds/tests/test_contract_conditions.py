@@ -22,11 +22,18 @@ def test_every_type_is_explained() -> None:
 
 def test_every_reason_is_explained_with_its_meaning_and_its_mending() -> None:
     found = [row for kind in ConditionType for row in rows(kind.value)]
-    assert sorted(row[0] for row in found) == sorted(f"`{reason.value}`" for reason in Reason)
+    assert {row[0] for row in found} == {f"`{reason.value}`" for reason in Reason}
     for reason, status, meaning, mending in found:
         assert status in ("True", "False", "True or False"), reason
         assert len(meaning) > 20, reason
         assert len(mending) > 3, reason
+
+
+def test_no_reason_stands_twice_below_one_type() -> None:
+    for kind in ConditionType:
+        reasons = [row[0] for row in rows(kind.value)]
+        assert reasons
+        assert sorted(reasons) == sorted(set(reasons)), kind
 
 
 def test_types_and_reasons_have_the_form_that_kubernetes_wants() -> None:

@@ -14,6 +14,7 @@ import yaml
 from defaults import filled
 
 from inferway_contract import complaints, resources, schema, structural, values
+from inferway_contract.conditions import ConditionType
 from inferway_contract.resources.base import Written
 
 CRDS = Path(__file__).parent.parent
@@ -103,7 +104,7 @@ def test_names() -> None:
 def test_columns() -> None:
     shown = {kind: [column["name"] for column in version(kind)["additionalPrinterColumns"]] for kind in KINDS}
     assert shown == {
-        "GatewayRoute": ["Hostnames", "Accepted", "Programmed", "Age"],
+        "GatewayRoute": ["Hostnames", "Accepted", "Programmed", "Pods", "Age"],
         "RateLimitPolicy": ["Targets", "Accepted", "Programmed", "Age"],
     }
 
@@ -114,6 +115,7 @@ def test_spec_is_required_and_status_is_a_subresource(kind: str) -> None:
     assert found["schema"]["openAPIV3Schema"]["required"] == ["spec"]
     assert found["subresources"] == {"status": {}}
     conditions = found["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]["conditions"]
+    assert conditions["maxItems"] >= len(ConditionType), "there must be room for all of ours"
     assert (conditions["maxItems"], conditions["x-kubernetes-list-map-keys"]) == (8, ["type"])
 
 

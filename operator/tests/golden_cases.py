@@ -15,6 +15,7 @@ import yaml
 from inferway_contract import document
 from inferway_contract.canonical import canonical
 from inferway_operator import compiler
+from inferway_operator.hostname_policy import HostnameRule
 from inferway_operator.world import Settings, World, from_manifests
 
 FOLDER = Path(__file__).parent / "golden"
@@ -37,13 +38,19 @@ def world_of(text: str) -> World:
     standalone = said.get("standalone", False)
     found = from_manifests(manifests, standalone=standalone)
     published = [document.Policy.model_validate_json(json.dumps(item)) for item in said.get("lastPublished", [])]
+    policy = said.get("hostnamePolicy")
     return World(
-        settings=Settings(standalone=standalone, allowed_hosts=tuple(said.get("allowedHosts", []))),
+        settings=Settings(
+            standalone=standalone,
+            allowed_hosts=tuple(said.get("allowedHosts", [])),
+            hostname_policy=None if policy is None else tuple(map(HostnameRule.model_validate, policy)),
+        ),
         routes=found.routes,
         policies=found.policies,
         services=found.services,
         slices=found.slices,
         grants=found.grants,
+        namespaces=found.namespaces,
         last_published={policy.id: policy for policy in published},
         replicas=said.get("replicas", 1),
     )

@@ -1,4 +1,4 @@
-"""The command line: `inferway run|validate|compile|crds`.
+"""The command line: `inferway run|validate|compile|status|crds`.
 
 Exit codes: 0 = done, 1 = something is wrong with the input (or with serving it), 2 = wrong usage. What is asked for goes
 to standard output, everything about it to standard error.
@@ -67,6 +67,13 @@ class Format(StrEnum):
     JSON = "json"
 
 
+class StatusFormat(StrEnum):
+    """How `status` prints."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"inferway {__version__}")
@@ -99,6 +106,32 @@ def compile_(
     from inferway_cli import checking
 
     raise typer.Exit(checking.compile_and_print(paths, as_json=output is Format.JSON))
+
+
+@app.command()
+def status(
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", "-n", help="The namespace; else that of the context.", metavar="NAME")
+    ] = None,
+    all_namespaces: Annotated[bool, typer.Option("--all-namespaces", "-A", help="All namespaces.")] = False,
+    kubeconfig: Annotated[
+        str | None, typer.Option(help="Another kubeconfig than that of KUBECONFIG or ~/.kube/config.", metavar="FILE")
+    ] = None,
+    context: Annotated[
+        str | None, typer.Option(help="Another context than the current one of the kubeconfig.", metavar="NAME")
+    ] = None,
+    output: Annotated[StatusFormat, typer.Option("--output", "-o", help="Form of the output.")] = StatusFormat.TABLE,
+) -> None:
+    """Show what became of the resources in a cluster; exit code 1 unless all are accepted and programmed."""
+    if namespace is not None and all_namespaces:
+        raise typer.BadParameter("--namespace and --all-namespaces exclude each other")
+    try:
+        from inferway_cli import status as reporting
+    except ModuleNotFoundError as missing:
+        typer.echo(f"inferway: status needs {missing.name}: pip install 'inferway[operator]'", err=True)
+        raise typer.Exit(1) from None
+    as_json = output is StatusFormat.JSON
+    raise typer.Exit(reporting.status(namespace, kubeconfig, context, everywhere=all_namespaces, as_json=as_json))
 
 
 @app.command()

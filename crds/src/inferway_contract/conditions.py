@@ -1,16 +1,22 @@
 """Conditions: what an author is told of a resource. Every reason is explained in docs/conditions.md (a test checks it)."""
 
 from enum import StrEnum
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
+MAX_LAGGARDS: Final = 10
+"""Pods that a status names one by one."""
+
 
 class ConditionType(StrEnum):
-    """Which question the condition answers."""
+    """Which question the condition answers. In the order in which a status lists them."""
 
     ACCEPTED = "Accepted"
     RESOLVED_REFS = "ResolvedRefs"
     TARGETS_RESOLVED = "TargetsResolved"
+    PROGRAMMED = "Programmed"
+    ENFORCED = "Enforced"
     SHADOWED = "Shadowed"
 
 
@@ -21,7 +27,8 @@ class Reason(StrEnum):
     ACCEPTED = "Accepted"
     INVALID = "Invalid"
     PARTIALLY_INVALID = "PartiallyInvalid"
-    TOO_LARGE = "TooLarge"
+    HOSTNAME_NOT_ALLOWED = "HostnameNotAllowed"
+    TOO_LARGE = "TooLarge"  # of Programmed too
     # ResolvedRefs
     RESOLVED_REFS = "ResolvedRefs"
     BACKEND_NOT_FOUND = "BackendNotFound"
@@ -32,6 +39,15 @@ class Reason(StrEnum):
     # TargetsResolved
     TARGETS_RESOLVED = "TargetsResolved"
     TARGET_NOT_FOUND = "TargetNotFound"
+    # Programmed
+    PROGRAMMED = "Programmed"
+    PENDING = "Pending"
+    REJECTED = "Rejected"
+    NO_DATA_PLANE = "NoDataPlane"
+    NOTHING_TO_PROGRAM = "NothingToProgram"
+    # Enforced
+    ENFORCED = "Enforced"
+    NOT_PROGRAMMED = "NotProgrammed"
     # Shadowed
     SHADOWED = "Shadowed"
 

@@ -1,4 +1,4 @@
-"""What is read of Kubernetes' own kinds: Services, EndpointSlices, ReferenceGrants.
+"""What is read of Kubernetes' own kinds: Namespaces, Services, EndpointSlices, ReferenceGrants.
 
 Nobody is told of mistakes in them here: what cannot be read is not there, and the route that names it says so.
 """
@@ -9,10 +9,27 @@ from typing import Any, Final
 
 from inferway_contract.resources import API_GROUP
 from inferway_operator import metadata
-from inferway_operator.objects import Grant, ServiceObject, SliceObject
+from inferway_operator.objects import Grant, NamespaceObject, ServiceObject, SliceObject
 
 _SERVICE_LABEL: Final = "kubernetes.io/service-name"
 _FAMILIES: Final = {"IPv4": 4, "IPv6": 6}
+
+
+def read_namespace(manifest: Mapping[str, Any]) -> NamespaceObject | None:
+    """A core/v1 Namespace; None when it has no usable name."""
+    meta, complaints = metadata.read(manifest)
+    if complaints:
+        return None
+    raw = _mapping(manifest.get("metadata"))
+    labels = {
+        name: value
+        for name, value in _mapping(raw.get("labels")).items()
+        if isinstance(name, str) and isinstance(value, str)
+    }
+    is_terminating = (
+        bool(raw.get("deletionTimestamp")) or _mapping(manifest.get("status")).get("phase") == "Terminating"
+    )
+    return NamespaceObject(meta.name, tuple(sorted(labels.items())), is_terminating)
 
 
 def read_service(manifest: Mapping[str, Any]) -> ServiceObject | None:

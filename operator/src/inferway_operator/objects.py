@@ -92,6 +92,17 @@ class SliceObject:
 
 
 @dataclass(frozen=True, slots=True)
+class NamespaceObject:
+    """A Namespace, as far as it matters to what is in it."""
+
+    name: str
+    labels: tuple[tuple[str, str], ...] = ()
+    """In the order of their names."""
+    is_terminating: bool = False
+    """It is being deleted, and all that is in it: nothing of that is served any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """One permission of a ReferenceGrant: GatewayRoutes of `source` may name Services of `namespace`."""
 

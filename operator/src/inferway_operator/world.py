@@ -6,9 +6,11 @@ from typing import Any, TypeVar
 
 from inferway_contract import document
 from inferway_operator import cluster, metadata
+from inferway_operator.hostname_policy import HostnamePolicy
 from inferway_operator.objects import (
     Grant,
     Meta,
+    NamespaceObject,
     PolicyObject,
     RouteObject,
     RuleObject,
@@ -28,6 +30,8 @@ class Settings:
     """No cluster: any backend host, loopback too."""
     allowed_hosts: tuple[str, ...] = ()
     """Hosts that the url of a backendRef may name in a cluster: names, addresses, or `*.example.com`."""
+    hostname_policy: HostnamePolicy | None = None
+    """Which namespaces may claim which hostnames; None = all may claim all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ class World:
     services: tuple[ServiceObject, ...] = ()
     slices: tuple[SliceObject, ...] = ()
     grants: tuple[Grant, ...] = ()
+    namespaces: tuple[NamespaceObject, ...] = ()
+    """Those that are known. Of another one nobody knows labels, and it is not being deleted."""
     last_published: Mapping[str, document.Policy] = field(default_factory=dict)
     """By id: what the last published document says of each policy. A policy that became invalid stays like that."""
     replicas: int = 1
@@ -56,6 +62,7 @@ def from_manifests(manifests: Iterable[Mapping[str, Any]], *, standalone: bool) 
     services: list[ServiceObject] = []
     slices: list[SliceObject] = []
     grants: list[Grant] = []
+    namespaces: list[NamespaceObject] = []
     seen: set[tuple[str, str, str]] = set()
     for manifest in manifests:
         kind = _kind(manifest)
@@ -65,6 +72,8 @@ def from_manifests(manifests: Iterable[Mapping[str, Any]], *, standalone: bool) 
             continue
         seen.add(key)
         match kind:
+            case "Namespace":
+                _keep(namespaces, cluster.read_namespace, manifest)
             case "Service":
                 _keep(services, cluster.read_service, manifest)
             case "EndpointSlice":
@@ -84,6 +93,7 @@ def from_manifests(manifests: Iterable[Mapping[str, Any]], *, standalone: bool) 
         services=tuple(services),
         slices=tuple(slices),
         grants=tuple(grants),
+        namespaces=tuple(namespaces),
     )
 
 
@@ -99,8 +109,8 @@ def _kind(manifest: Mapping[str, Any]) -> str:
     match kind:
         case "GatewayRoute" | "RateLimitPolicy":
             return str(kind)  # a wrong apiVersion is told to its author
-        case "Service" if version == "v1":
-            return "Service"
+        case "Namespace" | "Service" if version == "v1":
+            return str(kind)
         case "EndpointSlice" if version == "discovery.k8s.io/v1":
             return "EndpointSlice"
         case "ReferenceGrant" if isinstance(version, str) and version.startswith("gateway.networking.k8s.io/"):
@@ -112,6 +122,7 @@ def _kind(manifest: Mapping[str, Any]) -> str:
 __all__ = [
     "Grant",
     "Meta",
+    "NamespaceObject",
     "PolicyObject",
     "RouteObject",
     "RuleObject",

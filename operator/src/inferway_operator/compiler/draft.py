@@ -1,6 +1,6 @@
 """The draft: the world while it is being compiled. Passes read objects and add what they find to their drafts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -49,6 +49,12 @@ class RouteDraft:
     unresolved: list[tuple[Reason, Complaint]] = field(default_factory=list)
     shadowed: list[str] = field(default_factory=list)
     """A sentence for each match that an older route has too."""
+    hostnames: tuple[str, ...] = ()
+    """Those that its namespace may claim."""
+    forbidden: list[Complaint] = field(default_factory=list)
+    """About those that it may not."""
+    is_barred: bool = False
+    """It may claim none of them, and gets no request."""
 
 
 @dataclass(slots=True)
@@ -68,19 +74,39 @@ class Draft:
     routes: list[RouteDraft]
     policies: list[PolicyDraft]
     services: Services
+    labels: Mapping[str, Mapping[str, str]]
+    """Of the namespaces that are known."""
 
     @classmethod
     def of(cls, world: World) -> Self:
-        """A draft of this world, in which nothing was compiled yet."""
+        """A draft of this world, in which nothing was compiled yet.
+
+        What is in a namespace that is being deleted is not in it: nobody has to wait until it is gone one by one.
+        """
+        leaving = {namespace.name for namespace in world.namespaces if namespace.is_terminating}
         return cls(
             world=world,
             routes=[
-                RouteDraft(route, [RuleDraft(rule, list(rule.complaints)) for rule in route.rules])
+                RouteDraft(
+                    route,
+                    [RuleDraft(rule, list(rule.complaints)) for rule in route.rules],
+                    hostnames=route.hostnames,
+                )
                 for route in sorted(world.routes, key=lambda route: route.meta.age)
+                if route.meta.namespace not in leaving
             ],
-            policies=[PolicyDraft(policy) for policy in sorted(world.policies, key=lambda policy: policy.meta.age)],
+            policies=[
+                PolicyDraft(policy)
+                for policy in sorted(world.policies, key=lambda policy: policy.meta.age)
+                if policy.meta.namespace not in leaving
+            ],
             services=Services(world),
+            labels={namespace.name: dict(namespace.labels) for namespace in world.namespaces},
         )
+
+    def labels_of(self, namespace: str) -> Mapping[str, str]:
+        """The namespace's labels; none when it is not known."""
+        return self.labels.get(namespace, {})
 
     def rules(self) -> Iterator[tuple[RouteDraft, RuleDraft]]:
         """Every rule with its route."""

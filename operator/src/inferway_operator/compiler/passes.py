@@ -8,6 +8,7 @@ from inferway_contract.document import ConfigDocument, EndpointsDocument
 from inferway_operator.compiler import (
     backends,
     filters,
+    hostnames,
     matches,
     policies,
     rules,
@@ -21,6 +22,7 @@ from inferway_operator.compiler.verdicts import Verdict
 from inferway_operator.world import World
 
 PASSES: Final[tuple[Callable[[Draft], None], ...]] = (
+    hostnames.check,  # what a namespace may not claim, it gets no request for
     rules.check_names,  # two rules of one name: the second refuses
     matches.normalise,  # paths, names, patterns; also of broken rules, which refuse where they would have matched
     filters.translate,  # edits, rewrites, redirects, answers, CORS

@@ -10,12 +10,14 @@ def find(draft: Draft) -> None:
     """Tell younger routes which of their matches belong to an older one."""
     owners: dict[Hashable, tuple[str, str]] = {}
     for route in draft.routes:
+        if route.is_barred:
+            continue  # it takes no request from anybody
         own: dict[Hashable, tuple[str, str]] = {}
         identity = route.source.meta.id
         for rule in route.rules:
             for match in rule.matches:
                 key = _key(match)
-                for hostname in route.source.hostnames or ("",):
+                for hostname in route.hostnames or ("",):
                     owner = owners.get((hostname, key))
                     if owner is None:
                         own.setdefault((hostname, key), (identity, rule.source.name))

@@ -30,7 +30,8 @@ def judge(draft: Draft) -> tuple[Verdict, ...]:
 
 
 def _judge_route(route: RouteDraft) -> Verdict:
-    complaints = (*route.source.complaints, *(complaint for rule in route.rules for complaint in rule.complaints))
+    of_rules = (complaint for rule in route.rules for complaint in rule.complaints)
+    complaints = (*route.source.complaints, *route.forbidden, *of_rules)
     conditions = [_accepted(route, complaints), _resolved(route)]
     if route.shadowed:
         told = wording.listed(route.shadowed)
@@ -44,7 +45,10 @@ def _accepted(route: RouteDraft, complaints: tuple[Complaint, ...]) -> Condition
     if not complaints:
         message = f"{wording.counted(served, 'rule')} accepted{_held_back(route)}"
         return Condition(type=ConditionType.ACCEPTED, status=True, reason=Reason.ACCEPTED, message=message)
-    if route.source.is_too_large:
+    if route.forbidden:
+        # Whatever else is wrong, mending it would not be enough.
+        reason = Reason.HOSTNAME_NOT_ALLOWED
+    elif route.source.is_too_large:
         reason = Reason.TOO_LARGE
     elif route.source.complaints or not served:
         reason = Reason.INVALID
@@ -55,8 +59,13 @@ def _accepted(route: RouteDraft, complaints: tuple[Complaint, ...]) -> Condition
         # The good rules are served; as with Gateway API, the reason says that they are not all.
         status=reason is Reason.PARTIALLY_INVALID,
         reason=reason,
-        message=wording.listed(complaints),
+        message=_but_for(route) + wording.listed(complaints),
     )
+
+
+def _but_for(route: RouteDraft) -> str:
+    """What is left of a route that claims more hostnames than it may."""
+    return "served under its other hostnames only: " if route.forbidden and not route.is_barred else ""
 
 
 def _held_back(route: RouteDraft) -> str:

@@ -10,8 +10,9 @@ _DETAIL_CHARACTERS = 500
 def write_config(draft: Draft) -> ConfigDocument:
     """Routes in the order of age, and the policies that any of their rules names."""
     routes = tuple(
-        Route(id=route.source.meta.id, hostnames=route.source.hostnames, rules=rules)
+        Route(id=route.source.meta.id, hostnames=route.hostnames, rules=rules)
         for route in draft.routes
+        if not route.is_barred
         # A rule none of whose matches can be read has no place in a routing table.
         if (rules := tuple(_rule(route, rule) for rule in route.rules if rule.matches))
     )

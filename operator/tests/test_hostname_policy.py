@@ -1,0 +1,101 @@
+"""The setting `hostnamePolicy`: what falls under what, and what it refuses to be."""
+
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from inferway_operator import hostname_policy
+from inferway_operator.hostname_policy import HostnamePolicy, HostnameRule
+
+
+@pytest.mark.parametrize(
+    ("hostname", "patterns", "may"),
+    [
+        ("a.example.com", ("a.example.com",), True),
+        ("a.example.com", ("*.example.com",), True),
+        ("b.a.example.com", ("*.example.com",), True),
+        ("*.example.com", ("*.example.com",), True),
+        ("*.a.example.com", ("*.example.com",), True),
+        ("example.com", ("*.example.com",), False),
+        ("evilexample.com", ("*.example.com",), False),
+        ("*.evilexample.com", ("*.example.com",), False),
+        ("a.example.com.evil.net", ("*.example.com", "a.example.com"), False),
+        ("*.example.com", ("a.example.com",), False),
+        ("*.example.com", ("*.a.example.com",), False),
+        ("*.com", ("*.example.com",), False),
+        ("b.example.com", ("a.example.com",), False),
+        ("a.example.com", ("*",), True),
+        ("*.com", ("*",), True),
+        ("", ("*",), True),
+        ("", ("*.com", "com"), False),
+        ("", (), False),
+        ("a.example.com", (), False),
+    ],
+)
+def test_what_falls_under_a_pattern(hostname: str, patterns: tuple[str, ...], may: bool) -> None:
+    assert hostname_policy.may_claim(hostname, patterns) is may
+
+
+@pytest.mark.parametrize(
+    ("rule", "namespace", "labels", "is_for"),
+    [
+        ({"namespaces": ["a", "b"]}, "b", {}, True),
+        ({"namespaces": ["a", "b"]}, "c", {}, False),
+        ({"namespaces": ["*"]}, "c", {}, True),
+        ({"namespaceLabels": {"team": "x"}}, "a", {"team": "x", "stage": "test"}, True),
+        ({"namespaceLabels": {"team": "x"}}, "a", {"team": "y"}, False),
+        ({"namespaceLabels": {"team": "x"}}, "a", {}, False),
+        ({"namespaceLabels": {"team": "x", "stage": "test"}}, "a", {"team": "x"}, False),
+        ({"namespaces": ["a"], "namespaceLabels": {"team": "x"}}, "a", {}, True),
+        ({"namespaces": ["a"], "namespaceLabels": {"team": "x"}}, "b", {"team": "x"}, True),
+        ({"namespaces": ["a"], "namespaceLabels": {}}, "b", {"team": "x"}, False),
+    ],
+)
+def test_whom_a_rule_is_for(rule: dict[str, Any], namespace: str, labels: dict[str, str], is_for: bool) -> None:
+    read = HostnameRule.model_validate({**rule, "hostnames": ["*"]})
+    assert read.is_for(namespace, labels) is is_for
+
+
+def test_rules_add_up() -> None:
+    policy = tuple(
+        HostnameRule.model_validate(rule)
+        for rule in (
+            {"namespaces": ["shop"], "hostnames": ["shop.example.com", "a.example.com"]},
+            {"namespaces": ["*"], "hostnames": ["*.open.example.com", "a.example.com"]},
+            {"namespaceLabels": {"team": "x"}, "hostnames": ["x.example.com"]},
+        )
+    )
+    assert hostname_policy.patterns_of(policy, "shop", {}) == (
+        "*.open.example.com", "a.example.com", "shop.example.com",
+    )  # fmt: skip
+    assert hostname_policy.patterns_of(policy, "else", {"team": "x"}) == (
+        "*.open.example.com", "a.example.com", "x.example.com",
+    )  # fmt: skip
+    assert hostname_policy.patterns_of((), "shop", {}) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('[{"hostnames": ["*"]}]', "name namespaces, or namespaceLabels"),
+        ('[{"namespaces": ["a"]}]', "hostnames"),
+        ('[{"namespaces": ["A"], "hostnames": ["*"]}]', "namespaces"),
+        ('[{"namespaces": ["a*"], "hostnames": ["*"]}]', "namespaces"),
+        ('[{"namespaces": ["a"], "hostnames": ["a.*"]}]', "hostnames"),
+        ('[{"namespaces": ["a"], "hostnames": ["*.*"]}]', "hostnames"),
+        ('[{"namespaces": ["a"], "hostnames": [""]}]', "hostnames"),
+        ('[{"namespaces": ["a"], "hostnames": ["A.example.com"]}]', "hostnames"),
+        ('[{"namespaces": ["a"], "hosts": ["*"]}]', "hosts"),
+    ],
+)
+def test_mistakes_are_refused(text: str, why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        TypeAdapter(HostnamePolicy).validate_json(text)
+
+
+def test_it_is_read_from_json_as_a_setting_is() -> None:
+    text = '[{"namespaces": ["a"], "hostnames": ["*"]}, {"namespaceLabels": {"team": "x"}, "hostnames": []}]'
+    first, second = TypeAdapter(HostnamePolicy).validate_json(text)
+    assert (first.namespaces, first.hostnames) == (("a",), ("*",))
+    assert (second.namespace_labels, second.hostnames) == ({"team": "x"}, ())

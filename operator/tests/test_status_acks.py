@@ -1,0 +1,58 @@
+"""Which pods count, and as what."""
+
+import pytest
+
+from inferway_contract.acknowledgement import LEASE_SECONDS, Acknowledgement
+from inferway_operator import acks
+from inferway_operator.acks import LeaseState, PodAck, PodState
+
+NOW = 1_000_000.0
+SERVES = Acknowledgement(config="aaaaaaaaaa")
+NOTHING = Acknowledgement()
+
+
+def pod(**changes: object) -> PodState:
+    return PodState(**{"name": "a", "uid": "1", "is_terminating": False, "is_ready": True, **changes})  # type: ignore[arg-type]
+
+
+def lease(age: float = 1.0, **changes: object) -> LeaseState:
+    return LeaseState(**{"name": "a", "holder": "1", "renewed": NOW - age, "said": SERVES, **changes})  # type: ignore[arg-type]
+
+
+EXPIRED = LEASE_SECONDS + 0.1
+
+
+@pytest.mark.parametrize(
+    ("state", "leases", "expected"),
+    [
+        pytest.param(pod(), [lease()], PodAck("a", SERVES, False), id="ready and heard of"),
+        pytest.param(pod(), [lease(LEASE_SECONDS)], PodAck("a", SERVES, False), id="just in time"),
+        pytest.param(pod(), [lease(EXPIRED)], PodAck("a", SERVES, True), id="ready, and hangs"),
+        pytest.param(pod(), [lease(-3.0)], PodAck("a", SERVES, False), id="its clock is ahead"),
+        pytest.param(pod(), [], PodAck("a", NOTHING, False), id="ready, and its Lease is not seen yet"),
+        pytest.param(pod(), [lease(holder="0")], PodAck("a", NOTHING, False), id="the Lease of a namesake before it"),
+        pytest.param(pod(), [lease(name="b")], PodAck("a", NOTHING, False), id="the Lease of another pod"),
+        pytest.param(pod(is_ready=False), [lease()], PodAck("a", SERVES, False), id="not ready, and serves"),
+        pytest.param(pod(is_ready=False), [lease(said=NOTHING)], None, id="not ready, and has nothing to serve"),
+        pytest.param(pod(is_ready=False), [lease(EXPIRED)], None, id="not ready, and not heard of"),
+        pytest.param(pod(is_ready=False), [], None, id="not ready, and never heard of"),
+        pytest.param(pod(is_ready=False), [lease(holder="0")], None, id="not ready, with a namesake's Lease"),
+        pytest.param(pod(is_terminating=True), [lease()], None, id="terminating"),
+        pytest.param(pod(is_terminating=True, is_ready=False), [lease()], None, id="terminating and not ready"),
+    ],
+)
+def test_who_counts(state: PodState, leases: list[LeaseState], expected: PodAck | None) -> None:
+    assert acks.counted([state], leases, NOW) == ((expected,) if expected else ())
+
+
+def test_pods_are_in_the_order_of_their_names() -> None:
+    pods = [pod(name=name, uid=name) for name in ("c", "a", "b")]
+    leases = [lease(name=name, holder=name) for name in ("b", "c", "a")]
+    assert [ack.pod for ack in acks.counted(pods, leases, NOW)] == ["a", "b", "c"]
+
+
+def test_a_pod_is_starting_until_it_has_said_something() -> None:
+    assert PodAck("a", NOTHING, False).is_starting
+    assert not PodAck("a", SERVES, False).is_starting
+    assert not PodAck("a", Acknowledgement(refused="bbbbbbbbbb", error="no"), False).is_starting
+    assert not PodAck("a", NOTHING, True).is_starting, "it had a Lease, and let it expire"
