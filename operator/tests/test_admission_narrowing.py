@@ -1,5 +1,6 @@
 """What a review is judged in is a small part of the world, and the verdict is the one that the whole world gives."""
 
+from dataclasses import replace
 from typing import Any
 
 import compiler_inputs
@@ -10,25 +11,26 @@ from hypothesis import strategies as st
 
 from inferway_operator import compiler, narrowing
 from inferway_operator.compiler import Verdict
+from inferway_operator.hostname_policy import HostnameRule
 from inferway_operator.objects import PolicyObject, RouteObject
 from inferway_operator.world import World, from_manifests
 
 Manifest = dict[str, Any]
 
 
-def verdict_on(candidate: RouteObject | PolicyObject, world: World) -> Verdict:
-    (found,) = [
+def verdicts_on(candidate: RouteObject | PolicyObject, world: World) -> list[Verdict]:
+    """One; none when its namespace is being deleted."""
+    return [
         verdict
         for verdict in compiler.compile(world).verdicts
         if (verdict.meta.kind, verdict.meta.id) == (candidate.meta.kind, candidate.meta.id)
     ]
-    return found
 
 
 def holds(world: World) -> None:
     for candidate in (*world.routes, *world.policies):
         narrowed = narrowing.around(candidate, world).world
-        assert verdict_on(candidate, narrowed) == verdict_on(candidate, world)
+        assert verdicts_on(candidate, narrowed) == verdicts_on(candidate, world)
 
 
 @pytest.mark.parametrize("file", golden_cases.case_files(), ids=lambda file: file.stem)
@@ -92,10 +94,14 @@ def neighbours(draw: st.DrawFn) -> list[Manifest]:
     return made
 
 
-@given(neighbours())
+@given(neighbours(), st.booleans())
 @settings(max_examples=400, deadline=None)
-def test_what_shadows_a_route_is_found(manifests: list[Manifest]) -> None:
-    holds(from_manifests(manifests, standalone=False))
+def test_what_shadows_a_route_is_found(manifests: list[Manifest], has_policy: bool) -> None:
+    world = from_manifests(manifests, standalone=False)
+    if has_policy:
+        allowed = HostnameRule(namespaces=("demo",), hostnames=("*.example",))
+        world = replace(world, settings=replace(world.settings, hostname_policy=(allowed,)))
+    holds(world)
 
 
 def test_what_cannot_matter_is_left_out() -> None:
