@@ -1,12 +1,14 @@
 """Reviews and what is answered: tables of what is denied, warned of, and passed."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import admission_reviews
 import compiler_inputs
 import golden_cases
 import pytest
+import yaml
 from admission_reviews import answering, policy, review, route, service
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +21,10 @@ from inferway_operator.objects import Meta
 from inferway_operator.world import World, from_manifests
 
 Manifest = dict[str, Any]
+
+MISTAKES = Path(__file__).parents[2] / "crds" / "tests" / "mistakes.yaml"
+COMPILED = ("the whole spec a list", "two rules of one name")
+"""Mistakes that the compiler puts otherwise than the schema, for it goes on rule by rule: golden files have its words."""
 
 
 def world(*manifests: Manifest) -> World:
@@ -143,6 +149,40 @@ def test_a_policy_is_denied_in_the_same_words() -> None:
     status = denied(policy(limits=[]))
     assert status["message"] == "spec.limits: must have at least 1, not 0"
     assert status["details"]["kind"] == "RateLimitPolicy"
+
+
+def _mistakes() -> dict[str, tuple[Manifest, list[str]]]:
+    """The contract's table of mistakes, but for what YAML can say and JSON cannot."""
+    table = yaml.safe_load(MISTAKES.read_text())
+    found = {}
+    for row in table:
+        match row:
+            case {"rule": rule}:
+                manifest = {**route(), "spec": {"rules": [rule]}}
+            case {"route": spec}:
+                manifest = {**route(), "spec": spec}
+            case {"limit": limit}:
+                manifest = policy(limits=[{**policy()["spec"]["limits"][0], **limit}])
+            case {"policy": spec}:
+                manifest = {**policy(), "spec": spec}
+            case _:
+                raise AssertionError(row)
+        if json.loads(json.dumps(manifest, default=str)) == manifest and row["name"] not in COMPILED:
+            found[row["name"]] = (manifest, row["told"])
+    return found
+
+
+@pytest.mark.parametrize("mistake", _mistakes().values(), ids=_mistakes())
+def test_what_the_api_server_would_let_in_is_denied_with_what_validate_says(
+    mistake: tuple[Manifest, list[str]],
+) -> None:
+    manifest, told = mistake
+    causes = denied(manifest)["details"]["causes"]
+    assert set(told) <= {f"{cause['field']}: {cause['message']}" for cause in causes}
+
+
+def test_the_table_of_mistakes_is_there() -> None:
+    assert len(_mistakes()) > 100
 
 
 # --- warned

@@ -1,5 +1,6 @@
 """The webhook behind a real API server: what people read when they run kubectl."""
 
+import asyncio
 import base64
 import json
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from admission_reviews import answering, policy, route, service
 from operator_http import RunningServer, write_pair
 
 from inferway_envtest import ApiServer
+from inferway_envtest.asking import Refused
 from inferway_fakes.waiting import wait_until
 from inferway_operator.world import from_manifests
 
@@ -88,8 +90,6 @@ def test_a_bad_route_is_refused_with_each_mistake_on_a_line(
 def test_the_message_that_programs_see_names_the_webhook(
     api_server: ApiServer, namespace: str, running: RunningServer
 ) -> None:
-    from inferway_envtest.asking import Refused
-
     path = f"/apis/inferway.dev/v1alpha1/namespaces/{namespace}/gatewayroutes"
     with pytest.raises(Refused) as refused:
         api_server.ask("POST", path, here(route("shop", bad()), namespace))
@@ -157,8 +157,6 @@ def test_what_was_stored_before_may_be_labelled_and_deleted_but_not_made_worse(
 
 
 def test_without_the_webhook_objects_are_let_in(api_server: ApiServer, namespace: str, running: RunningServer) -> None:
-    import asyncio
-
     asyncio.run_coroutine_threadsafe(running.server._reviews.stop(), running.loop).result(10)
     said = apply(api_server, json.dumps(here(route("shop", bad()), namespace)))
     assert (said.code, said.stdout) == (0, "gatewayroute.inferway.dev/shop created\n")

@@ -6,7 +6,7 @@ from typing import Any
 import admission_reviews
 import pytest
 
-from inferway_operator import admission
+from inferway_operator import admission, narrowing
 from inferway_operator.world import World, from_manifests
 
 Manifest = dict[str, Any]
@@ -62,8 +62,6 @@ def test_a_review_among_2000_routes(crowd: World, manifest: Manifest) -> None:
 
 
 def test_the_first_review_after_a_start(crowd: World) -> None:
-    from inferway_operator import narrowing
-
     narrowing._path.cache_clear()
     begun = perf_counter()
     admission.answer(admission_reviews.review(CASES["a route of its own paths"]), crowd)

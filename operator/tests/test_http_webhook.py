@@ -13,10 +13,12 @@ import operator_http
 import pytest
 import trustme
 from admission_reviews import answering, policy, review, route
+from cryptography.hazmat.primitives import serialization
 from operator_http import RunningServer, write_pair
 
 from inferway_fakes.waiting import DEADLINE, wait_until
 from inferway_operator import listening, webhook
+from inferway_operator.serving_certificate import ServingCertificate
 from inferway_operator.world import World, from_manifests
 
 
@@ -246,8 +248,6 @@ def test_a_certificate_that_is_not_there_yet_is_waited_for(
 
 
 def test_a_key_with_a_passphrase_is_refused_in_words(authority: trustme.CA, tmp_path: Path) -> None:
-    from inferway_operator.serving_certificate import ServingCertificate
-
     certificate, key = write_pair(authority, tmp_path)
     key.write_bytes(_locked(key.read_bytes()))
     with pytest.raises(ValueError, match="has a passphrase"):
@@ -255,8 +255,6 @@ def test_a_key_with_a_passphrase_is_refused_in_words(authority: trustme.CA, tmp_
 
 
 def _locked(key: bytes) -> bytes:
-    from cryptography.hazmat.primitives import serialization
-
     return serialization.load_pem_private_key(key, None).private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
