@@ -8,15 +8,14 @@ warnings: whoever adds a label has not made the mistake.
 The form of reviews is admission.k8s.io/v1 (Kubernetes: "Dynamic Admission Control").
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from inferway_contract.complaints import Complaint, dotted
-from inferway_contract.conditions import Condition, ConditionType, Reason
+from inferway_contract.complaints import dotted
 from inferway_contract.resources import API_GROUP, SPECS
-from inferway_operator import admission_text, compiler, narrowing
-from inferway_operator.compiler import Verdict
+from inferway_operator import admission_findings, admission_text
+from inferway_operator.admission_findings import Findings
 from inferway_operator.objects import PolicyObject, RouteObject
 from inferway_operator.parsing import parse
 from inferway_operator.world import World
@@ -37,12 +36,6 @@ class Answer:
     decision: Decision
     kind: str = ""
     """GatewayRoute, RateLimitPolicy, or "" for what passed unseen."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Findings:
-    complaints: tuple[Complaint, ...]
-    warnings: tuple[str, ...]
 
 
 def answer(review: object, world: World | None) -> Answer:
@@ -72,7 +65,7 @@ def _answer(review: object, world: World | None) -> Answer:
         return _allowed(uid, "unseen")
     if world is None:
         return _allowed(uid, "warned", kind, (_NOT_LISTED,))
-    found = _findings(_read(manifest, request), world)
+    found = admission_findings.find(_read(manifest, request), world)
     if found.complaints and _spec_changed(manifest, request):
         return _denied(uid, kind, manifest, found)
     warnings = (*map(str, found.complaints), *found.warnings)
@@ -114,45 +107,6 @@ def _read(manifest: Mapping[str, Any], request: Mapping[str, Any]) -> RouteObjec
     return found if found.meta.created else replace(found, meta=replace(found.meta, created=_YOUNGEST))
 
 
-def _findings(candidate: RouteObject | PolicyObject, world: World) -> _Findings:
-    narrowed = narrowing.around(candidate, world)
-    verdicts = {(said.meta.kind, said.meta.id): said for said in compiler.compile(narrowed.world).verdicts}
-    verdict = verdicts.get((candidate.meta.kind, candidate.meta.id))
-    if verdict is None:  # of a namespace that is going away
-        return _Findings((), ())
-    accepted = next(said for said in verdict.conditions if said.type is ConditionType.ACCEPTED)
-    refused = accepted.reason is not Reason.ACCEPTED
-    complaints = (verdict.complaints or (Complaint((), accepted.message),)) if refused else ()
-    warnings = [*map(str, verdict.unresolved), *verdict.shadowed]
-    if not refused:
-        warnings += _held_back(accepted)
-    if isinstance(candidate, PolicyObject):
-        warnings += _without_targets(candidate, world)
-    rivals = (verdicts.get((candidate.meta.kind, rival)) for rival in narrowed.rivals)
-    warnings += _taken_from(verdict, (rival for rival in rivals if rival is not None))
-    return _Findings(complaints, tuple(warnings))
-
-
-def _held_back(accepted: Condition) -> Iterator[str]:
-    """What `Accepted=True` adds to the number of rules: that an invalid policy makes them refuse."""
-    _, _, addition = accepted.message.partition("; ")
-    if addition:
-        yield addition
-
-
-def _taken_from(verdict: Verdict, rivals: Iterator[Verdict]) -> Iterator[str]:
-    for rival in rivals:
-        if rival.meta.age > verdict.meta.age and rival.shadowed:
-            yield f"GatewayRoute {rival.meta.id} is younger and has a match of this one: it gets no such requests"
-
-
-def _without_targets(policy: PolicyObject, world: World) -> Iterator[str]:
-    namespace = policy.meta.namespace
-    is_for_all = policy.spec is not None and not policy.targets
-    if is_for_all and not any(route.meta.namespace == namespace for route in world.routes):
-        yield f"spec.targetRefs: absent means every GatewayRoute of namespace {namespace}, and there is none"
-
-
 def _allowed(uid: str, decision: Decision, kind: str = "", warnings: tuple[str, ...] = ()) -> Answer:
     response: dict[str, Any] = {"uid": uid, "allowed": True}
     told = admission_text.warnings(warnings)
@@ -161,7 +115,7 @@ def _allowed(uid: str, decision: Decision, kind: str = "", warnings: tuple[str, 
     return Answer(200, _review(response), decision, kind)
 
 
-def _denied(uid: str, kind: str, manifest: Mapping[str, Any], found: _Findings) -> Answer:
+def _denied(uid: str, kind: str, manifest: Mapping[str, Any], found: Findings) -> Answer:
     status = _status(422, "Invalid", admission_text.message(found.complaints))
     meta = manifest.get("metadata")
     # kubectl prints the causes one a line, as it does with what the schema refuses.

@@ -5,22 +5,20 @@ TLS 1.2 or newer. Connections that are open keep what they have.
 
 import ssl
 from pathlib import Path
+from typing import Any
 
 Signature = tuple[tuple[int, int, int] | None, ...]
 
 
 class ServingCertificate:
-    """One TLS context whose certificate follows two files."""
+    """A listener's TLS context, and behind it one for each pair that was loaded; handshakes take the newest."""
 
     def __init__(self, certificate: Path, key: Path) -> None:
         self._files = (certificate, key)
         self._read: Signature | None = None
+        self._newest: ssl.SSLContext | None = None
         self.context = _context()
-
-    @property
-    def is_loaded(self) -> bool:
-        """Whether there was a usable pair yet."""
-        return self._read is not None
+        self.context.sni_callback = self._choose  # called for clients that name no server, too
 
     def refresh(self) -> bool:
         """Load the pair if it is another one than was loaded last; whether it was.
@@ -30,11 +28,16 @@ class ServingCertificate:
         seen = tuple(_signature(path) for path in self._files)
         if seen == self._read:
             return False
-        # First into a context of its own: a certificate without its key must not reach the one that is used.
-        _load(_context(), *self._files)
-        _load(self.context, *self._files)
-        self._read = seen
+        context = _context()
+        _load(context, *self._files)
+        self._newest, self._read = context, seen
         return True
+
+    def _choose(self, connection: Any, name: str | None, context: ssl.SSLContext) -> int | None:
+        if self._newest is None:
+            return ssl.ALERT_DESCRIPTION_INTERNAL_ERROR  # no certificate yet
+        connection.context = self._newest
+        return None
 
 
 def _context() -> ssl.SSLContext:
