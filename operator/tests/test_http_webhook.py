@@ -81,7 +81,8 @@ def test_only_validate_and_only_post(running: RunningServer, client: httpx.Clien
         (b"{", "the body is not JSON"),
         (b"\xff\xfe\xfd", "the body is not JSON"),
         (b'{"a": ' + b"7" * 5000 + b"}", "the body is not JSON"),
-        (b"[" * 1_000_000, "the body is nested too deeply"),
+        (b"[" * 400_000, "the body is nested too deeply"),
+        (b"[" + b"[]," * 1_000_000 + b"[]]", "the body has too many values"),
         (b"null", "the body is no AdmissionReview with a request"),
         (b'"review"', "the body is no AdmissionReview with a request"),
         (b'{"request": {"uid": "1"}}', "the body is no AdmissionReview of admission.k8s.io/v1"),
@@ -99,7 +100,7 @@ def test_a_body_that_is_no_review(post: Callable[[bytes], httpx.Response], body:
 def test_the_largest_object_that_may_come_is_read(running: RunningServer, client: httpx.Client) -> None:
     large = route("shop", {"typo": "x" * (3 << 20)})
     answer = client.post(
-        running.webhook_url, json=review(large, "UPDATE", oldObject=route("shop", {"typo": "y" * (3 << 20)}))
+        running.webhook_url, json=review(large, "UPDATE", oldObject=route("shop", {"typo": "y" * (3 << 19)}))
     )
     assert answer.status_code == 200
     response = answer.json()["response"]

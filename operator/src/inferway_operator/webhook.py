@@ -17,8 +17,11 @@ from inferway_operator.world import World
 
 log = logging.getLogger("inferway")
 
-MOST_BYTES: Final = (2 * 3 << 20) + (1 << 20)
-"""Of a review: the API server takes requests of 3 MiB, and an update's review holds the object and the old one."""
+MOST_BYTES: Final = 5 << 20
+"""Of a review: the API server takes objects of 3 MiB; the old one beside it is at most etcd's 1.5 MiB."""
+
+MOST_VALUES: Final = 500_000
+"""In a review, about. A value takes two bytes as JSON and fifty in memory; a spec that may be published has fewer."""
 
 MOST_WAITING: Final = 16
 """Reviews at once. One is judged at a time, and the API server's patience is a few seconds."""
@@ -73,6 +76,8 @@ class Webhook:
 
 def judge(body: bytes, world: World | None) -> Answer:
     """The answer to a body as it came."""
+    if sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        return admission.broken("the body has too many values")
     try:
         review = json.loads(body)
     except RecursionError:
