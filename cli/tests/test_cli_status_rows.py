@@ -183,6 +183,18 @@ def test_long_names_stay_on_one_line_in_a_pipe(capsys: pytest.CaptureFixture[str
     assert [line for line in lines if name in line] == [lines[1], lines[-1]]
 
 
+@pytest.mark.parametrize("columns", [30, 80, 200])
+def test_a_terminal_gets_lines_of_its_width_with_all_that_is_there(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    conditions = [condition("Accepted", "False", "Invalid", "spec.rules[0]: " + "is wrong " * 30)]
+    status_table.show(report(resource("a" * 100, conditions)), NOW, is_terminal=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert sum(line.count("a") for line in lines) >= 200, "folded, not cut: in the table and below"
+
+
 @pytest.mark.parametrize(
     ("since", "told"),
     [

@@ -9,9 +9,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import celpy
 import pytest
 import yaml
+from celpy.celtypes import StringType
 from defaults import filled
+from hypothesis import given
+from hypothesis import strategies as st
 
 from inferway_contract import complaints, resources, schema, structural, values
 from inferway_contract.conditions import ConditionType
@@ -193,17 +197,30 @@ def test_every_rule_of_every_model_reaches_the_api_server() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_pattern_is_put_into_words_where_its_cost_allows(kind: str) -> None:
-    patterns = {
-        (node["pattern"], tuple(rule["message"] for rule in node.get("x-kubernetes-validations", ())))
+def test_every_pattern_is_put_into_words(kind: str) -> None:
+    found = {
+        node["pattern"]: node["x-kubernetes-validations"]
         for path, node in nodes(kind)
         if "pattern" in node and path[0] == "spec"
     }
-    # Which cost too much, the API server says (test_crds_api_server.py installs the definitions).
-    dear = (values.FIELD_VALUE_PATTERN, values.ORIGIN_PATTERN, values.TOKEN_PATTERN, values.URL_PATTERN)
-    assert patterns == {
-        (pattern, () if pattern in dear else (complaints.FORMS[pattern],)) for pattern, _ in patterns
-    }  # fmt: skip
+    assert found
+    for pattern, [rule] in found.items():
+        assert rule["message"] == complaints.FORMS[pattern]
+        assert (pattern in rule["rule"]) != (pattern in structural.CHEAPER)
+        # A size may be a number, of which nothing can be matched.
+        assert rule["rule"].startswith("type(self) != string || ") == (pattern == values.QUANTITY_PATTERN)
+
+
+@pytest.mark.parametrize(("pattern", "rule"), structural.CHEAPER.items(), ids=["value", "origin", "name", "url"])
+def test_a_cheaper_rule_holds_for_what_the_pattern_matches(pattern: str, rule: str) -> None:
+    environment = celpy.Environment()
+    program = environment.program(environment.compile(rule))
+
+    @given(st.from_regex(re.compile(pattern[:-1] + r"\Z", re.ASCII)))
+    def holds(text: str) -> None:
+        assert program.evaluate({"self": StringType(text)})
+
+    holds()
 
 
 @pytest.mark.parametrize("kind", KINDS)

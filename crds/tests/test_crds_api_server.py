@@ -14,6 +14,7 @@ from defaults import filled
 from inferway_contract import resources, schema
 from inferway_envtest import ApiServer
 from inferway_envtest.asking import Refused
+from inferway_fakes.waiting import wait_until
 
 CRDS = Path(__file__).parent.parent
 KINDS = sorted(resources.SPECS)
@@ -83,6 +84,13 @@ def test_stored_resources_are_read_and_changed_after_the_definitions_came_again(
     found = json.loads(api_server.kubectl("get", "gwr", "a", "-n", namespace, "-o", "json").stdout)
     resources.SPECS["GatewayRoute"].model_validate(found["spec"])
     assert found["metadata"]["labels"] == {"a": "b"}
+
+
+@pytest.mark.parametrize("field", ["gwr.spec.hostnames", "rlp.spec.limits.burst"])
+def test_kubectl_explains_fields(field: str, api_server: ApiServer) -> None:
+    # Documentation follows a definition by a second or so.
+    wait_until(lambda: api_server.kubectl("explain", field, check=False).code == 0, f"{field} is explained", 30)
+    assert "DESCRIPTION:" in api_server.kubectl("explain", field).stdout
 
 
 # --- good resources ---------------------------------------------------------------------------------------------------
@@ -202,16 +210,18 @@ def test_columns_show_what_became_of_resources(api_server: ApiServer, namespace:
     api_server.kubectl("apply", "-n", namespace, "-f", "-", input=f"{route}\n---\n{limits}")
     for plural in (schema.plural(kind) for kind in KINDS):
         path = f"/apis/inferway.dev/v1alpha1/namespaces/{namespace}/{plural}/a/status"
-        api_server.ask("PATCH", path, {"status": {"conditions": CONDITIONS}}, "application/merge-patch+json")
+        found = {"conditions": CONDITIONS, "dataPlane": {"applied": 2, "total": 3, "pods": "2/3"}}
+        api_server.ask("PATCH", path, {"status": found}, "application/merge-patch+json")
     tables = {}
     for short in ("gwr", "rlp"):
         head, row = api_server.kubectl("get", short, "-n", namespace).stdout.splitlines()
         tables[short] = dict(zip(head.split(), row.split(), strict=False))
     assert tables["gwr"].pop("HOSTNAMES") == '["a.example","b.example"]'
+    assert tables["gwr"].pop("PODS") == "2/3"
     assert tables["rlp"].pop("TARGETS") == "a"
     for table in tables.values():
         assert table.pop("AGE").endswith("s")
-        assert {"NAME": "a", "ACCEPTED": "True", "PROGRAMMED": "False"}.items() <= table.items()
+        assert table == {"NAME": "a", "ACCEPTED": "True", "PROGRAMMED": "False"}
 
 
 def test_both_kinds_are_got_together_and_by_category(api_server: ApiServer, namespace: str) -> None:

@@ -17,9 +17,8 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
-from inferway_envtest import ApiServer
-
 from inferway_contract.acknowledgement import GATEWAY_LABEL
+from inferway_envtest import ApiServer
 
 DEADLINE = 20.0
 """Seconds for anything that has no figure of its own."""
@@ -62,21 +61,23 @@ class Process:
         """Whether it has not ended."""
         return self.popen.poll() is None
 
-    def signal(self, number: int) -> None:
+    def send(self, number: int) -> None:
         """SIGTERM, SIGKILL, SIGSTOP, SIGCONT."""
         if self.is_running:
             os.kill(self.popen.pid, number)
 
     def stop(self, number: int = signal.SIGTERM, within: float = DEADLINE) -> int:
         """End it; the exit code."""
-        self.signal(signal.SIGCONT)
-        self.signal(number)
+        self.send(signal.SIGCONT)
+        self.send(number)
         try:
             code = self.popen.wait(within)
         except subprocess.TimeoutExpired:
-            self.signal(signal.SIGKILL)
+            self.send(signal.SIGKILL)
             code = self.popen.wait(within)
         self._reader.join(within)
+        if self.popen.stdout is not None:
+            self.popen.stdout.close()
         return code
 
     def tail(self, lines: int = 30) -> str:

@@ -10,6 +10,7 @@ import pytest
 from control_planes import planes, says, until
 from control_traffic import asking
 
+from inferway_contract.canonical import digest
 from inferway_fakes.faulty_tcp import Accepting, FaultyTcp
 
 pytestmark = [pytest.mark.case("K4")]
@@ -75,12 +76,13 @@ def test_a_document_that_is_not_whole_is_refused_and_told(one, harm):
     index = json.loads(api.ask("GET", f"{folder}/inferway-config")["data"]["index"])
     [ref] = index["shards"]
     content = api.ask("GET", f"{folder}/{ref['name']}")["data"]["shard"].replace("one", "two")
+    # A shard that the pod does not know yet, and what is to be found under its name.
     name = "inferway-0123456789"
-    digests = {"truncated": ref["digest"], "another hash": "0" * 64, "missing": ref["digest"], "no index": ""}
+    wanted = "0" * 64 if harm == "another hash" else digest(content.encode())
     if harm in ("truncated", "another hash"):
         body = {"metadata": {"name": name, "labels": {"inferway.dev/gateway": "inferway"}}}
         api.ask("POST", folder, {**body, "data": {"shard": content[:-7] if harm == "truncated" else content}})
-    text = "{" if harm == "no index" else json.dumps({**index, "shards": [{"name": name, "digest": digests[harm]}]})
+    text = "{" if harm == "no index" else json.dumps({**index, "shards": [{"name": name, "digest": wanted}]})
     with asking([pod.port], is_wanted=lambda status, body: (status, body) == (200, b"one")) as traffic:
         patch = {"data": {"index": text}}
         api.ask("PATCH", f"{folder}/inferway-config", patch, "application/merge-patch+json")

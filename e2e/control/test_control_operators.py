@@ -9,9 +9,9 @@ from time import monotonic
 import pytest
 from control_planes import limits, planes, says, until
 from control_traffic import asking
-from inferway_envtest.http_faults import Fault
 
 from inferway_contract.canonical import digest
+from inferway_envtest.http_faults import Fault
 
 pytestmark = [pytest.mark.case("K2")]
 
@@ -56,7 +56,7 @@ def test_killed_after_every_write_the_end_is_the_same(api_server, namespace, tmp
                         r"/(configmaps|gatewayroutes|ratelimitpolicies|events)",
                         skip=number - 1,
                         is_done=True,
-                        call=lambda operator=operator: operator.signal(signal.SIGKILL),
+                        call=lambda operator=operator: operator.send(signal.SIGKILL),
                     )
                 )
                 ended = until(
@@ -110,7 +110,7 @@ def test_of_two_operators_one_works_and_the_other_takes_over(api_server, namespa
         written = {one.user for one in api_server.writes(mark) if one.resource == "configmaps"}
         assert written == {users[0].name}
         with asking([pod.port]) as traffic:
-            first.signal(how)
+            first.send(how)
             began = monotonic()
             made.apply(says("first", "after"))
             until(lambda: pod.serves("/", b"after"), f"the other one works; {made.told()}", within)
@@ -120,7 +120,7 @@ def test_of_two_operators_one_works_and_the_other_takes_over(api_server, namespa
         if how is signal.SIGSTOP:
             # It wakes up in the belief that it leads, and must not write.
             mark = api_server.mark()
-            first.signal(signal.SIGCONT)
+            first.send(signal.SIGCONT)
             made.apply(says("first", "later"))
             until(lambda: pod.serves("/", b"later"), "the other one goes on")
             late = [one for one in api_server.writes(mark, user=users[0]) if one.resource == "configmaps"]

@@ -93,7 +93,7 @@ def test_a_route_is_served_by_three_and_says_so(three):
 @pytest.mark.timeout(120)
 def test_a_frozen_pod_is_named(three):
     frozen = three.pods[1]
-    frozen.process.signal(signal.SIGSTOP)
+    frozen.process.send(signal.SIGSTOP)
     three.apply(says("first", "changed"))
     pending = three.programmed("first", "False")
     assert pending["reason"] == "Pending"
@@ -103,7 +103,7 @@ def test_a_frozen_pod_is_named(three):
     assert frozen.name in three.condition("GatewayRoute", "first")["message"]
     [laggard] = three.get("GatewayRoute", "first")["status"]["dataPlane"]["laggards"]
     assert laggard["pod"] == frozen.name
-    frozen.process.signal(signal.SIGCONT)
+    frozen.process.send(signal.SIGCONT)
     three.programmed("first", within=30)
     assert frozen.serves("/", b"changed")
 

@@ -26,9 +26,14 @@ def case_files() -> list[Path]:
     return sorted(FOLDER.glob("*.yaml"))
 
 
+def manifests_of(text: str) -> list[dict[str, Any]]:
+    """The documents of a case's first half; the first may be its settings."""
+    return [item for item in yaml.safe_load_all(text.partition(DIVIDER)[0]) if item is not None]
+
+
 def world_of(text: str) -> World:
     """The world of a case's first half."""
-    manifests = [item for item in yaml.safe_load_all(text.partition(DIVIDER)[0]) if item is not None]
+    manifests = manifests_of(text)
     said: dict[str, Any] = manifests.pop(0)["settings"] if "settings" in manifests[0] else {}
     standalone = said.get("standalone", False)
     found = from_manifests(manifests, standalone=standalone)

@@ -14,7 +14,8 @@ from inferway_envtest.process import Process
 from inferway_fakes.waiting import wait_until
 
 STARTER = """
-import pathlib, signal, sys, time
+import pathlib, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background processes ignore it
 from inferway_envtest.process import Process
 process = Process.started(pathlib.Path("/bin/sleep"), ["600"], pathlib.Path(sys.argv[1]))
 print(process.pid, flush=True)
@@ -42,9 +43,13 @@ def test_a_program_ends_with_its_starter(ending: signal.Signals, tmp_path: Path)
         env={**os.environ, "PYTHONPATH": source},
     ) as starter:
         assert starter.stdout is not None
-        pid = int(starter.stdout.readline())
-        wait_until(lambda: b"sleep" in Path(f"/proc/{pid}/cmdline").read_bytes()[:12], "the program runs")
-        starter.send_signal(ending)
+        try:
+            pid = int(starter.stdout.readline())
+            wait_until(lambda: b"sleep" in Path(f"/proc/{pid}/cmdline").read_bytes()[:12], "the program runs")
+            starter.send_signal(ending)
+            starter.wait(10)
+        finally:
+            starter.kill()
     wait_until(lambda: not is_running(pid), "the program has ended too")
 
 

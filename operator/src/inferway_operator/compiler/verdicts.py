@@ -20,6 +20,8 @@ class Verdict:
     """What is wrong with the object itself: the list behind `Accepted`."""
     unresolved: tuple[Complaint, ...] = ()
     """What it names and does not find: the list behind `ResolvedRefs` or `TargetsResolved`."""
+    shadowed: tuple[str, ...] = ()
+    """A sentence for each match that an older route has too: the list behind `Shadowed`."""
 
 
 def judge(draft: Draft) -> tuple[Verdict, ...]:
@@ -35,7 +37,7 @@ def _judge_route(route: RouteDraft) -> Verdict:
         told = wording.listed(route.shadowed)
         conditions.append(Condition(type=ConditionType.SHADOWED, status=True, reason=Reason.SHADOWED, message=told))
     unresolved = tuple(complaint for _, complaint in route.unresolved)
-    return Verdict(route.source.meta, tuple(conditions), complaints, unresolved)
+    return Verdict(route.source.meta, tuple(conditions), complaints, unresolved, tuple(route.shadowed))
 
 
 def _accepted(route: RouteDraft, complaints: tuple[Complaint, ...]) -> Condition:

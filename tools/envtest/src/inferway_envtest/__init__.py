@@ -28,7 +28,7 @@ Fixtures (conftest.py at the root; who uses neither pays nothing):
   server was asked, by its audit log
 - `pod(namespace, name, labels, address="192.0.2.1", is_ready=True) -> dict`, `set_pod(...)`: a pod object that looks as if it
   ran (the endpointslice controller wants a node and an address; slices never name loopback addresses)
-- `apply(*paths)`: definitions, awaited until established
+- `apply(*paths)`: definitions, awaited until clients find them
 - `etcd`, `server`, `controllers`: `Process(pid, log, ...)`; `stop_server()`, `start_server()`: an outage, the data stay
 
 What is found where, and how it is built, says `programs`; docs/testing.md tells it to people.

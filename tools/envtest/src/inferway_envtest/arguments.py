@@ -53,6 +53,7 @@ def server(
         f"--audit-policy-file={audit_policy}",
         f"--audit-log-path={audit_log}",
         "--audit-log-mode=blocking",
+        "--audit-log-maxsize=100000",  # MB: places in it hold for as long as it is one file
         "--shutdown-delay-duration=0",
     ]
 

@@ -29,9 +29,11 @@ class Asker:
             base_url=url, verify=context, headers={"authorization": f"Bearer {token}"}, timeout=TIMEOUT, trust_env=False
         )
 
-    def ask(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
+    def ask(
+        self, method: str, path: str, body: Any = None, content_type: str = "application/json", accept: str = "*/*"
+    ) -> Any:
         """One request; the answer's JSON, or its text when it is none. Raises `Refused`, and httpx's errors."""
-        answer = self._client.request(method, path, json=body, headers={"content-type": content_type})
+        answer = self._client.request(method, path, json=body, headers={"content-type": content_type, "accept": accept})
         is_json = answer.headers.get("content-type", "").startswith("application/json")
         found = answer.json() if is_json else answer.text
         if answer.is_error:

@@ -13,6 +13,7 @@ from time import monotonic
 from inferway_envtest.telling import tell
 from inferway_envtest.versions import MODULE, Program, required
 
+PART = ".build-"
 TOLD_EVERY = 30.0  # seconds between two lines of progress
 
 
@@ -26,9 +27,11 @@ def is_possible() -> bool:
 
 
 def build(programs: Sequence[Program], folder: Path) -> None:
-    """Build programs into a folder. Each appears there complete or not at all. Raises `Failed`."""
+    """Build programs into a folder, under its lock. Each appears there complete or not at all. Raises `Failed`."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".build-") as part:
+    for left in folder.glob(f"{PART}*"):
+        shutil.rmtree(left)  # of a build that was killed; the lock is ours
+    with tempfile.TemporaryDirectory(dir=folder, prefix=PART) as part:
         for program in programs:
             built = Path(part) / program.name
             run(program, command(program, built))

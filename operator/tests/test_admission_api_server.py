@@ -1,0 +1,162 @@
+"""The webhook behind a real API server: what people read when they run kubectl."""
+
+import asyncio
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import operator_http
+import pytest
+import trustme
+import yaml
+from admission_reviews import answering, policy, route, service
+from operator_http import RunningServer, write_pair
+
+from inferway_envtest import ApiServer
+from inferway_envtest.asking import Refused
+from inferway_fakes.waiting import wait_until
+from inferway_operator.world import from_manifests
+
+Manifest = dict[str, Any]
+
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "operations.md"
+CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+
+
+def documented() -> Manifest:
+    """The manifest that docs/operations.md shows."""
+    _, _, rest = DOCUMENTED.read_text().partition("## Admission webhook")
+    blocks = [part.partition("```")[0] for part in rest.split("```yaml\n")[1:]]
+    items = [item for block in blocks for item in yaml.safe_load_all(block)]
+    (found,) = [item for item in items if item["kind"] == "ValidatingWebhookConfiguration"]
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.fixture
+def running(api_server: ApiServer, namespace: str, tmp_path: Path) -> Iterator[RunningServer]:
+    """The webhook, and the API server asks it about objects of the test's namespace."""
+    authority = trustme.CA()
+    with operator_http.running(write_pair(authority, tmp_path)) as made:
+        manifest = documented()
+        manifest["metadata"] = {"name": namespace}
+        (hook,) = manifest["webhooks"]
+        hook["namespaceSelector"] = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
+        bundle = base64.b64encode(authority.cert_pem.bytes()).decode()
+        hook["clientConfig"] = {"url": made.webhook_url, "caBundle": bundle}
+        api_server.ask("POST", CONFIGURATIONS, manifest)
+        try:
+            # The API server hears of it a moment later; a dry run has no effect.
+            probe = json.dumps(here(route("probe", bad()), namespace))
+            wait_until(
+                lambda: apply(api_server, probe, "--dry-run=server").code != 0, "the API server asks the webhook"
+            )
+            yield made
+        finally:
+            api_server.ask("DELETE", f"{CONFIGURATIONS}/{namespace}")
+
+
+def here(manifest: Manifest, namespace: str) -> Manifest:
+    """The manifest as people write it, for the test's namespace."""
+    return {**manifest, "metadata": {"name": manifest["metadata"]["name"], "namespace": namespace}}
+
+
+def bad() -> Manifest:
+    """A rule that the schema lets pass and the compiler does not."""
+    return answering("/a", headers=[{"name": "x-tenant", "type": "RegularExpression", "value": "("}])
+
+
+def apply(api_server: ApiServer, text: str, *flags: str) -> Any:
+    return api_server.kubectl("apply", "-f", "-", *flags, input=text, check=False)
+
+
+def test_a_bad_route_is_refused_with_each_mistake_on_a_line(
+    api_server: ApiServer, namespace: str, running: RunningServer
+) -> None:
+    said = apply(
+        api_server, json.dumps(here(route("shop", bad(), {"matches": [{"path": {"value": "/b"}}]}), namespace))
+    )
+    assert said.code == 1
+    assert said.stderr.splitlines() == [
+        'The GatewayRoute "shop" is invalid: ',
+        "* spec.rules[0].matches[0].headers[0].value: '(': missing ): ( (RE2)",
+        "* spec.rules[1]: has nothing to do: add backendRefs, or a filter RequestRedirect or DirectResponse",
+    ]
+    assert api_server.kubectl("get", "gatewayroutes", "-n", namespace).stdout == ""
+
+
+def test_the_message_that_programs_see_names_the_webhook(
+    api_server: ApiServer, namespace: str, running: RunningServer
+) -> None:
+    path = f"/apis/inferway.dev/v1alpha1/namespaces/{namespace}/gatewayroutes"
+    with pytest.raises(Refused) as refused:
+        api_server.ask("POST", path, here(route("shop", bad()), namespace))
+    assert 'admission webhook "validate.inferway.dev" denied the request: spec.rules[0].matches[0]' in str(
+        refused.value
+    )
+
+
+def test_what_is_unwise_is_warned_of_and_stored(api_server: ApiServer, namespace: str, running: RunningServer) -> None:
+    older = here(route("older", answering("/a")), namespace)
+    running.operator.known = from_manifests(
+        [{**older, "metadata": {**older["metadata"], "creationTimestamp": "2026-01-01T00:00:00Z"}}, *service("web")],
+        standalone=False,
+    )
+    younger = route("shop", answering("/a/"), {"name": "web", "backendRefs": [{"name": "nowhere", "port": 80}]})
+    said = apply(api_server, json.dumps(here(younger, namespace)))
+    assert said.code == 0
+    assert said.stdout == "gatewayroute.inferway.dev/shop created\n"
+    assert said.stderr.splitlines() == [
+        f"Warning: spec.rules[1].backendRefs[0]: there is no Service {namespace}/nowhere",
+        f"Warning: rule rule-0: PathPrefix /a on any host belongs to the older {namespace}/older rule rule-0",
+    ]
+    aimless = here(policy(targetRefs=[{"kind": "GatewayRoute", "name": "gone"}]), namespace)
+    said = apply(api_server, json.dumps(aimless))
+    assert said.stderr == (
+        f"Warning: spec.targetRefs[0].name: there is no GatewayRoute gone in namespace {namespace}\n"
+    )
+
+
+def test_a_generated_name_and_what_is_good_pass_in_silence(
+    api_server: ApiServer, namespace: str, running: RunningServer
+) -> None:
+    made = here(route(), namespace)
+    made["metadata"] = {"generateName": "shop-", "namespace": namespace}
+    said = api_server.kubectl("create", "-f", "-", input=json.dumps(made), check=False)
+    assert (said.code, said.stderr) == (0, "")
+    assert running.metric("admission_reviews_total", kind="GatewayRoute", decision="allowed") == 1
+
+
+def test_what_was_stored_before_may_be_labelled_and_deleted_but_not_made_worse(
+    api_server: ApiServer, namespace: str, running: RunningServer
+) -> None:
+    hook = f"{CONFIGURATIONS}/{namespace}"
+    stored = api_server.ask("GET", hook)
+    text = json.dumps(here(route("shop", bad()), namespace))
+    api_server.ask("DELETE", hook)
+    wait_until(lambda: apply(api_server, text).code == 0, "nobody asks the webhook")
+    del stored["metadata"]["resourceVersion"], stored["metadata"]["uid"]
+    api_server.ask("POST", CONFIGURATIONS, stored)
+    worse = json.dumps(here(route("shop", bad(), bad()), namespace))
+    wait_until(lambda: apply(api_server, worse, "--dry-run=server").code != 0, "the API server asks the webhook")
+
+    said = api_server.kubectl("label", "gatewayroute", "shop", "team=shop", "-n", namespace, check=False)
+    assert said.code == 0
+    assert "Warning: spec.rules[0].matches[0].headers[0].value: '('" in said.stderr
+    counted = running.metric("admission_reviews_total", kind="GatewayRoute", decision="warned")
+    status = '{"status": {"observedGeneration": 1}}'
+    api_server.kubectl(
+        *("patch", "gatewayroute", "shop", "-n", namespace, "--subresource=status", "--type=merge", "-p", status)
+    )
+    api_server.kubectl("delete", "gatewayroute", "shop", "-n", namespace)
+    # The API server did not even ask: neither is among the rules.
+    assert running.metric("admission_reviews_total", kind="GatewayRoute", decision="warned") == counted
+    assert running.metric("admission_reviews_total", kind="other", decision="unseen") == 0
+
+
+def test_without_the_webhook_objects_are_let_in(api_server: ApiServer, namespace: str, running: RunningServer) -> None:
+    asyncio.run_coroutine_threadsafe(running.server._reviews.stop(), running.loop).result(10)
+    said = apply(api_server, json.dumps(here(route("shop", bad()), namespace)))
+    assert (said.code, said.stdout) == (0, "gatewayroute.inferway.dev/shop created\n")

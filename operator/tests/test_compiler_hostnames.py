@@ -1,0 +1,94 @@
+"""Whatever is written and whatever the policy says: no route has a hostname that its namespace may not claim."""
+
+from typing import Any
+
+import compiler_inputs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inferway_contract.canonical import canonical
+from inferway_contract.conditions import Reason
+from inferway_operator import compiler, hostname_policy
+from inferway_operator.compiler import Compilation
+from inferway_operator.hostname_policy import HostnamePolicy, HostnameRule
+from inferway_operator.world import Settings, World, from_manifests
+
+Manifest = dict[str, Any]
+
+HOSTS = (
+    "a.example.com",
+    "b.example.com",
+    "*.example.com",
+    "x.a.example.com",
+    "*.a.example.com",
+    "example.com",
+    "other.net",
+)
+SPACES = ("demo", "shop", "other")
+ROUTES = st.builds(
+    lambda name, namespace, hostnames: {
+        "apiVersion": "inferway.dev/v1alpha1",
+        "kind": "GatewayRoute",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            **({"hostnames": hostnames} if hostnames else {}),
+            "rules": [{"filters": [{"type": "DirectResponse", "directResponse": {"statusCode": 200}}]}],
+        },
+    },
+    st.sampled_from("abcd"),
+    st.sampled_from(SPACES),
+    st.lists(st.sampled_from(HOSTS), max_size=3, unique=True),
+)
+LABELLED = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": {"team": "x"}}}]
+POLICIES = st.lists(
+    st.builds(
+        lambda who, hostnames: HostnameRule.model_validate({**who, "hostnames": hostnames}),
+        st.sampled_from([*({"namespaces": [name]} for name in (*SPACES, "*")), {"namespaceLabels": {"team": "x"}}]),
+        st.lists(st.sampled_from((*HOSTS, "*")), max_size=3),
+    ),
+    max_size=4,
+).map(tuple)
+ALL: HostnamePolicy = (HostnameRule(namespaces=("*",), hostnames=("*",)),)
+
+
+def compiled(manifests: list[Manifest], policy: HostnamePolicy | None) -> Compilation:
+    found = from_manifests(manifests, standalone=False)
+    return compiler.compile(
+        World(
+            Settings(hostname_policy=policy), routes=found.routes, policies=found.policies, namespaces=found.namespaces
+        )
+    )
+
+
+@given(st.lists(ROUTES, max_size=6), POLICIES)
+@settings(deadline=None, max_examples=300)
+def test_nothing_is_published_that_is_not_allowed(routes: list[Manifest], policy: HostnamePolicy) -> None:
+    made = compiled([*routes, *LABELLED], policy)
+    free = compiled([*routes, *LABELLED], None)
+    published = {route.id: route.hostnames for route in made.config.routes}
+    refused = {
+        verdict.meta.id for verdict in made.verdicts if verdict.conditions[0].reason is Reason.HOSTNAME_NOT_ALLOWED
+    }
+    for route in free.config.routes:
+        namespace = route.id.partition("/")[0]
+        patterns = hostname_policy.patterns_of(policy, namespace, {"team": "x"} if namespace == "shop" else {})
+        allowed = tuple(name for name in route.hostnames or ("",) if hostname_policy.may_claim(name, patterns))
+        assert published.get(route.id) == (None if not allowed else () if allowed == ("",) else allowed)
+        assert (route.id in refused) == (allowed != (route.hostnames or ("",)))
+
+
+@given(compiler_inputs.MANIFESTS)
+@settings(deadline=None, max_examples=100)
+def test_a_policy_that_allows_everything_changes_nothing(manifests: list[Manifest]) -> None:
+    with_it, without = compiled(manifests, ALL), compiled(manifests, None)
+    assert canonical(with_it.config) == canonical(without.config)
+    assert with_it.verdicts == without.verdicts
+
+
+@given(compiler_inputs.MANIFESTS)
+@settings(deadline=None, max_examples=100)
+def test_a_policy_that_allows_nothing_leaves_nothing(manifests: list[Manifest]) -> None:
+    made = compiled(manifests, ())
+    assert made.config.routes == ()
+    assert made.config.policies == ()
+    assert all(condition.message.isprintable() for verdict in made.verdicts for condition in verdict.conditions)

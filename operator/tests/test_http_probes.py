@@ -1,0 +1,114 @@
+"""Probes and metrics of the operator over a real socket, and the settings of its server."""
+
+from pathlib import Path
+
+import httpx
+import operator_http
+import pytest
+from pydantic import ValidationError
+
+from inferway_operator.http_server import Readiness
+from inferway_operator.http_settings import HttpSettings, address_and_port
+from inferway_operator.metrics import OperatorMetrics
+
+
+def test_probes_say_what_the_operator_says() -> None:
+    with operator_http.running() as running, httpx.Client(base_url=running.url) as client:
+        assert (client.get("/healthz").status_code, client.get("/healthz").text) == (200, "ok\n")
+        assert (client.get("/readyz").status_code, client.get("/readyz").text) == (200, "leading\n")
+        running.operator.ready = Readiness(True, "standing by for operator-0")
+        assert (client.get("/readyz").status_code, client.get("/readyz").text) == (200, "standing by for operator-0\n")
+        running.operator.ready = Readiness(False, "listing")
+        assert (client.get("/readyz").status_code, client.get("/readyz").text) == (503, "listing\n")
+        assert client.get("/healthz").status_code == 200
+        running.operator.ails = "the reconcile task has ended"
+        assert (client.get("/healthz").status_code, client.get("/healthz").text) == (
+            503,
+            "the reconcile task has ended\n",
+        )
+        assert client.head("/healthz").content == b""
+        assert client.post("/healthz").status_code == 405
+        assert client.get("/validate").status_code == 404
+        assert running.server.webhook_address is None
+
+
+def test_metrics_can_be_scraped() -> None:
+    with operator_http.running() as running, httpx.Client(base_url=running.url) as client:
+        running.metrics.reconciled("written", 0.2)
+        answer = client.get("/metrics")
+        assert answer.headers["content-type"].startswith("text/plain")
+        assert 'inferway_operator_reconciles_total{result="written"} 1.0' in answer.text
+        assert "process_resident_memory_bytes" in answer.text
+        open_metrics = client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+        assert open_metrics.headers["content-type"].startswith("application/openmetrics-text")
+        assert open_metrics.text.endswith("# EOF\n")
+
+
+def test_a_port_that_is_taken_is_an_error_and_leaves_nothing_open(tmp_path: Path) -> None:
+    with operator_http.running() as running:
+        taken = "{}:{}".format(*running.server.address)
+        with pytest.raises(OSError, match="address already in use"), operator_http.running(listen=taken):
+            pass
+        pair = tmp_path / "tls.crt", tmp_path / "tls.key"
+        with (
+            pytest.raises(OSError, match="address already in use"),
+            operator_http.running(pair, webhook_listen=taken),
+        ):
+            pass
+
+
+def test_every_metric_has_labels_of_few_values() -> None:
+    metrics = OperatorMetrics()
+    metrics.reconciled("failed", 1.0)
+    metrics.compiled(0.5)
+    metrics.published(1_700_000_000.0)
+    metrics.leads(True)
+    metrics.judged("GatewayRoute", 3, 1)
+    metrics.certificate_is(usable=True)
+    for number in range(100):
+        metrics.wrote(f"Widget{number}", "written")
+        metrics.counted(f"Widget{number}", number)
+        metrics.api_failed(500 + number % 100)
+        metrics.reviewed(f"Widget{number}", "allowed", 0.01)
+    for status in (None, 404, 409, 410, 429, 418):
+        metrics.api_failed(status)
+    value = metrics.registry.get_sample_value
+    assert value("inferway_operator_writes_total", {"kind": "other", "result": "written"}) == 100
+    assert value("inferway_operator_objects", {"kind": "other"}) == 99
+    assert value("inferway_operator_api_errors_total", {"reason": "5xx"}) == 100
+    assert value("inferway_operator_api_errors_total", {"reason": "4xx"}) == 1
+    assert value("inferway_operator_api_errors_total", {"reason": "unreachable"}) == 1
+    assert value("inferway_operator_leader") == 1
+    assert value("inferway_operator_objects_programmed", {"kind": "GatewayRoute"}) == 3
+    assert value("inferway_operator_objects_refused", {"kind": "GatewayRoute"}) == 1
+    assert value("inferway_operator_last_published_timestamp_seconds") == 1_700_000_000.0
+    assert value("inferway_operator_reconcile_seconds_count") == 1
+    assert value("inferway_operator_compile_seconds_sum") == 0.5
+    assert value("inferway_operator_webhook_certificate_usable") == 1
+    ours = [metric for metric in metrics.registry.collect() if metric.name.startswith("inferway_operator_")]
+    assert len(ours) == 13
+    assert sum(len(metric.samples) for metric in ours) < 100
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFERWAY_OPERATOR_LISTEN", "0.0.0.0:9091")
+    monkeypatch.setenv("INFERWAY_OPERATOR_WEBHOOK_CERT", "/tls/tls.crt")
+    with pytest.raises(ValidationError, match="webhook_cert and webhook_key go together"):
+        HttpSettings()
+    monkeypatch.setenv("INFERWAY_OPERATOR_WEBHOOK_KEY", "/tls/tls.key")
+    assert HttpSettings().webhook_pair == (Path("/tls/tls.crt"), Path("/tls/tls.key"))
+    monkeypatch.setenv("INFERWAY_OPERATOR_WEBHOOK_CERT", "")
+    monkeypatch.setenv("INFERWAY_OPERATOR_WEBHOOK_KEY", "")
+    assert HttpSettings().webhook_pair is None
+    assert HttpSettings().listen == "0.0.0.0:9091"
+
+
+@pytest.mark.parametrize("text", ["", "9091", ":9091", "localhost", "localhost:", "localhost:http", "localhost:65536"])
+def test_what_is_no_address(text: str) -> None:
+    with pytest.raises(ValidationError, match="is not address:port"):
+        HttpSettings(listen=text)
+
+
+def test_addresses() -> None:
+    assert address_and_port("[::1]:80") == ("::1", 80)
+    assert address_and_port("operator.example:0") == ("operator.example", 0)

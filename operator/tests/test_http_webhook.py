@@ -1,0 +1,275 @@
+"""The webhook over real sockets with TLS: reviews, hostile bodies, certificates that come and change."""
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import operator_http
+import pytest
+import trustme
+from admission_reviews import answering, policy, review, route
+from cryptography.hazmat.primitives import serialization
+from operator_http import RunningServer, write_pair
+
+from inferway_fakes.waiting import DEADLINE, wait_until
+from inferway_operator import listening, webhook
+from inferway_operator.serving_certificate import ServingCertificate
+from inferway_operator.world import World, from_manifests
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def trusting(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+@pytest.fixture
+def running(authority: trustme.CA, tmp_path: Path) -> Iterator[RunningServer]:
+    with operator_http.running(write_pair(authority, tmp_path)) as made:
+        yield made
+
+
+@pytest.fixture
+def client(trusting: ssl.SSLContext) -> Iterator[httpx.Client]:
+    with httpx.Client(verify=trusting, timeout=DEADLINE) as made:
+        yield made
+
+
+@pytest.fixture
+def post(running: RunningServer, client: httpx.Client) -> Callable[[bytes], httpx.Response]:
+    return lambda body: client.post(running.webhook_url, content=body)
+
+
+def test_a_review_is_answered(running: RunningServer, client: httpx.Client) -> None:
+    answer = client.post(running.webhook_url, json=review(route("shop", {"typo": 1})))
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json; charset=utf-8")
+    response = answer.json()["response"]
+    assert response["allowed"] is False
+    assert response["status"]["message"] == "spec.rules[0].typo: unknown field; remove it or correct its spelling"
+    running.operator.known = from_manifests([route("older", answering("/a"), created="")], standalone=False)
+    told = client.post(running.webhook_url, json=review(route("shop", answering("/a")))).json()["response"]
+    assert told["warnings"] == ["rule rule-0: PathPrefix /a on any host belongs to the older demo/older rule rule-0"]
+    running.operator.known = None
+    assert client.post(running.webhook_url, json=review(policy(limits=[]))).json()["response"]["allowed"] is True
+    assert running.metric("admission_reviews_total", kind="GatewayRoute", decision="denied") == 1
+    assert running.metric("admission_reviews_total", kind="GatewayRoute", decision="warned") == 1
+    assert running.metric("admission_reviews_total", kind="RateLimitPolicy", decision="warned") == 1
+    assert running.metric("admission_review_seconds_count") == 3
+
+
+def test_only_validate_and_only_post(running: RunningServer, client: httpx.Client) -> None:
+    assert client.get(running.webhook_url).status_code == 405
+    assert client.post(running.webhook_url + "/more", json={}).status_code == 404
+    assert client.get(running.webhook_url.replace("/validate", "/metrics")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"", "the body is not JSON"),
+        (b"{", "the body is not JSON"),
+        (b"\xff\xfe\xfd", "the body is not JSON"),
+        (b'{"a": ' + b"7" * 5000 + b"}", "the body is not JSON"),
+        (b"[" * 400_000, "the body is nested too deeply"),
+        (b"[" + b"[]," * 1_000_000 + b"[]]", "the body has too many values"),
+        (b"null", "the body is no AdmissionReview with a request"),
+        (b'"review"', "the body is no AdmissionReview with a request"),
+        (b'{"request": {"uid": "1"}}', "the body is no AdmissionReview of admission.k8s.io/v1"),
+        (b"NaN", "the body is no AdmissionReview with a request"),
+    ],
+)
+def test_a_body_that_is_no_review(post: Callable[[bytes], httpx.Response], body: bytes, told: str) -> None:
+    answer = post(body)
+    assert answer.status_code == 400
+    assert answer.json()["kind"] == "Status"
+    assert answer.json()["message"].startswith(told)
+    assert len(answer.content) < 1000
+
+
+def test_the_largest_object_that_may_come_is_read(running: RunningServer, client: httpx.Client) -> None:
+    large = route("shop", {"typo": "x" * (3 << 20)})
+    answer = client.post(
+        running.webhook_url, json=review(large, "UPDATE", oldObject=route("shop", {"typo": "y" * (3 << 19)}))
+    )
+    assert answer.status_code == 200
+    response = answer.json()["response"]
+    assert response["allowed"] is False
+    assert "may take 262144: split it" in response["status"]["message"]
+    assert len(answer.content) < 10_000
+
+
+def test_a_body_beyond_the_bound_is_refused_told_or_not(running: RunningServer, client: httpx.Client) -> None:
+    size = webhook.MOST_BYTES + 1
+    pieces = (b" " * 65536 for _ in range(size // 65536 + 1))
+    for content in (b" " * size, pieces):
+        with suppress(httpx.TransportError):  # it closed while we were still sending: as good an answer
+            assert client.post(running.webhook_url, content=content).status_code == 413
+    assert client.post(running.webhook_url, json=review(route())).json()["response"]["allowed"] is True
+
+
+def test_a_body_that_never_ends_is_given_up(
+    running: RunningServer, trusting: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook, "_BODY_SECONDS", 0.05)
+    with (
+        socket.create_connection(running.webhook, DEADLINE) as raw,
+        trusting.wrap_socket(raw, server_hostname="127.0.0.1") as connection,
+    ):
+        connection.sendall(b"POST /validate HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
+        received = b""
+        while piece := connection.recv(65536):
+            received += piece
+    assert received.startswith(b"HTTP/1.1 408 ")
+
+
+def test_more_reviews_than_can_wait_are_turned_away(
+    running: RunningServer, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook, "MOST_WAITING", 1)
+    going_on, may_end = threading.Event(), threading.Event()
+
+    def slow(body: bytes, world: World | None) -> Any:
+        going_on.set()
+        assert may_end.wait(DEADLINE)
+        return webhook.admission.broken("slow")
+
+    monkeypatch.setattr(webhook, "judge", slow)
+    first: list[int] = []
+    asking = threading.Thread(target=lambda: first.append(client.post(running.webhook_url, content=b"{}").status_code))
+    asking.start()
+    assert going_on.wait(DEADLINE)
+    # Meanwhile the loop turns, and probes are answered.
+    assert httpx.get(f"{running.url}/healthz").status_code == 200
+    assert client.post(running.webhook_url, content=b"{}").status_code == 503
+    may_end.set()
+    asking.join(DEADLINE)
+    assert first == [400]
+
+
+def test_a_failure_that_is_not_foreseen_is_500_logged_and_counted(
+    running: RunningServer, client: httpx.Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(review: object, world: World | None) -> Any:
+        raise KeyError("surprise")
+
+    monkeypatch.setattr(webhook.admission, "answer", fail)
+    assert client.post(running.webhook_url, json=review(route())).status_code == 500
+    assert "a review failed in a way that is not foreseen" in caplog.text
+    assert running.metric("admission_reviews_total", kind="other", decision="failed") == 1
+
+
+def test_connections_are_bounded(running: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "MOST_CONNECTIONS", 2)
+    held = [socket.create_connection(running.server.address, DEADLINE) for _ in range(2)]
+    try:
+        for connection in held:  # accepted for sure
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"{running.url}/healthz")
+        held.pop().close()
+        wait_until(lambda: _is_served(running.url), "a connection is free again")
+    finally:
+        for connection in held:
+            connection.close()
+
+
+def _is_served(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+# --- certificates
+
+
+def served_certificate(running: RunningServer, trusting: ssl.SSLContext) -> bytes | None:
+    try:
+        with (
+            socket.create_connection(running.webhook, DEADLINE) as raw,
+            trusting.wrap_socket(raw, server_hostname="127.0.0.1") as connection,
+        ):
+            return connection.getpeercert(binary_form=True)
+    except (ssl.SSLError, ConnectionError):
+        return None
+
+
+def test_a_renewed_certificate_is_served_and_open_connections_stay(
+    running: RunningServer, authority: trustme.CA, trusting: ssl.SSLContext, client: httpx.Client, tmp_path: Path
+) -> None:
+    before = served_certificate(running, trusting)
+    assert before is not None
+    assert client.post(running.webhook_url, json=review(route())).status_code == 200
+    write_pair(authority, tmp_path)
+    wait_until(lambda: served_certificate(running, trusting) not in (before, None), "the new certificate is served")
+    assert client.post(running.webhook_url, json=review(route())).status_code == 200
+    assert running.metric("webhook_certificate_usable") == 1
+
+
+def test_a_certificate_without_its_key_changes_nothing_and_is_told_once(
+    running: RunningServer,
+    authority: trustme.CA,
+    trusting: ssl.SSLContext,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    before = served_certificate(running, trusting)
+    old_key = (tmp_path / "tls.key").read_bytes()
+    write_pair(authority, tmp_path)
+    (tmp_path / "tls.key").write_bytes(old_key)
+    wait_until(lambda: running.metric("webhook_certificate_usable") == 0, "the pair is seen to be none")
+    assert served_certificate(running, trusting) == before
+    write_pair(authority, tmp_path)
+    wait_until(lambda: running.metric("webhook_certificate_usable") == 1, "the pair is one again")
+    assert served_certificate(running, trusting) not in (before, None)
+    assert caplog.text.count("the webhook's certificate cannot be used") == 1
+
+
+def test_a_certificate_that_is_not_there_yet_is_waited_for(
+    authority: trustme.CA, trusting: ssl.SSLContext, client: httpx.Client, tmp_path: Path
+) -> None:
+    with operator_http.running((tmp_path / "tls.crt", tmp_path / "tls.key")) as running:
+        assert httpx.get(f"{running.url}/readyz").status_code == 200
+        assert served_certificate(running, trusting) is None
+        write_pair(authority, tmp_path)
+        wait_until(lambda: served_certificate(running, trusting), "the certificate is served")
+        assert client.post(running.webhook_url, json=review(route())).json()["response"]["allowed"] is True
+
+
+def test_a_key_with_a_passphrase_is_refused_in_words(authority: trustme.CA, tmp_path: Path) -> None:
+    certificate, key = write_pair(authority, tmp_path)
+    key.write_bytes(_locked(key.read_bytes()))
+    with pytest.raises(ValueError, match="has a passphrase"):
+        ServingCertificate(certificate, key).refresh()
+
+
+def _locked(key: bytes) -> bytes:
+    return serialization.load_pem_private_key(key, None).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"secret"),
+    )
+
+
+def test_old_tls_is_refused(running: RunningServer, authority: trustme.CA) -> None:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    assert served_certificate(running, context) is not None
+    with pytest.warns(DeprecationWarning, match=r"TLSv1_1"):
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.warns(DeprecationWarning, match=r"TLSv1\b"):
+        context.minimum_version = ssl.TLSVersion.TLSv1
+    assert served_certificate(running, context) is None

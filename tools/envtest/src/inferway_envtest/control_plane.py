@@ -1,0 +1,107 @@
+"""The three programs as processes: started in order, awaited, stopped, their crashes told."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from inferway_envtest import arguments, audit, users
+from inferway_envtest.asking import Asker, Refused
+from inferway_envtest.authority import Authority
+from inferway_envtest.process import Process
+from inferway_envtest.programs import Programs
+from inferway_envtest.users import User
+from inferway_envtest.waiting import until
+
+READY = 60.0  # seconds; on two idle cores it takes two
+
+
+class ControlPlane:
+    """etcd, kube-apiserver and, later, kube-controller-manager in a directory, with keys of their own."""
+
+    def __init__(self, programs: Programs, directory: Path) -> None:
+        self.directory = directory
+        self._programs = programs
+        self._authority = Authority(directory)
+        self.ca_file = self._authority.file
+        self.admin_token = secrets.token_hex(16)
+        self.admin = User("admin", token=self.admin_token)
+        # The port is ours for as long as this socket is open, which nobody can connect to: it does not listen.
+        self._reserved = socket.socket()
+        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._reserved.bind(("127.0.0.1", 0))
+        self.port: int = self._reserved.getsockname()[1]
+        self.url = f"https://127.0.0.1:{self.port}"
+        self._asker = Asker(self.url, self.ca_file, self.admin_token)
+        self._audit_log = directory / "audit.log"
+        (directory / "audit-policy.yaml").write_text(audit.POLICY)
+        (directory / "tokens.csv").write_text(f'{self.admin_token},admin,admin,"{users.ADMINS}"\n')
+        self._processes: dict[str, Process] = {}
+
+    @property
+    def etcd(self) -> Process:
+        """The store."""
+        return self._processes["etcd"]
+
+    @property
+    def server(self) -> Process:
+        """The API server itself."""
+        return self._processes["kube-apiserver"]
+
+    @property
+    def controllers(self) -> Process:
+        """Ends namespaces, collects garbage, writes EndpointSlices."""
+        return self._processes["kube-controller-manager"]
+
+    def start_server(self) -> None:
+        """Start kube-apiserver and wait until it is ready. Raises `Crashed` or `TooLate`."""
+        policy = self.directory / "audit-policy.yaml"
+        tokens = self.directory / "tokens.csv"
+        self._start(
+            "kube-apiserver",
+            arguments.server(self.directory, self._authority, self.port, tokens, policy, self._audit_log),
+        )
+        until(self._is_ready, lambda: f"kube-apiserver is ready. Its last words:\n{self.server.tail()}", READY)
+
+    def stop_server(self) -> None:
+        """Kill kube-apiserver: connections break, new ones are refused. `start_server` has the same port and data."""
+        self.server.stop()
+
+    def _start(self, name: str, command_line: Sequence[str]) -> None:
+        self._processes[name] = Process.started(self._programs[name], command_line, self.directory)
+
+    def _is_ready(self) -> bool:
+        self.etcd.check()
+        self.server.check()
+        try:
+            return bool(self.ask("GET", "/readyz") == "ok")
+        except (Refused, httpx.TransportError):
+            return False
+
+    def check(self) -> None:
+        """Raise `Crashed` when one of the programs runs no more."""
+        for process in self._processes.values():
+            process.check()
+
+    def start_store(self) -> None:
+        """Start etcd; whoever needs it waits for it."""
+        self._start("etcd", arguments.etcd(self.directory))
+
+    def start_controllers(self, kubeconfig: Path) -> None:
+        """Start kube-controller-manager. The garbage collector looks for definitions now, and then every 30 s."""
+        self._start("kube-controller-manager", arguments.controllers(kubeconfig))
+
+    def ask(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
+        """One request as the admin; JSON both ways. Raises `Refused`."""
+        return self._asker.ask(method, path, body, content_type)
+
+    def close(self) -> None:
+        self._asker.close()
+        for process in reversed(self._processes.values()):
+            process.stop()
+        self._reserved.close()
