@@ -1,4 +1,4 @@
-"""Auditing: the indexes compared with what the API server lists. `observed` says why that is needed."""
+"""Auditing: what is observed compared with what the API server lists. `observed` says why that is needed."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ _RELIST_DELAY: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """An object that exists, and that the indexes do not have, or have an older version of."""
+    """An object that exists, and that has not been seen, or only an older version of it."""
 
     kind: Kind
     uid: str
@@ -51,7 +51,7 @@ class Auditor:
         return max(0.0, self._last + wait - time.monotonic())
 
     async def complete(self) -> None:
-        """Return once the indexes hold at least all that existed when this was called."""
+        """Return once everything has been seen that existed when this was called."""
         told = time.monotonic()
         while missing := await self.run():
             until = time.monotonic() + _PATIENCE
@@ -70,7 +70,7 @@ class Auditor:
                 )
 
     async def run(self) -> list[Missing]:
-        """Leave out of the indexes what does not exist any more; what they do not have yet."""
+        """Forget what does not exist any more; returns what has not been seen yet."""
         self._observed.listed_again_at = None
         missing: list[Missing] = []
         for kind in KINDS:

@@ -16,6 +16,7 @@ from typing import Any, Final
 import kopf
 
 from inferway_operator.entries import KINDS, LEASES, PODS, Kind
+from inferway_operator.http_settings import HttpSettings
 from inferway_operator.running import Operator
 from inferway_operator.settings import OperatorSettings
 
@@ -52,7 +53,7 @@ async def start(settings: kopf.OperatorSettings, memo: Any, **_: Any) -> None:
     # A compilation makes some hundred thousand objects, none of them a cycle. With Python's own thresholds the collector
     # walks through everything that is kept dozens of times meanwhile, and takes as long as the compiler itself.
     gc.set_threshold(100_000, 20, 20)
-    memo.operator = Operator(told)
+    memo.operator = Operator(told, HttpSettings())
     await memo.operator.start()
 
 

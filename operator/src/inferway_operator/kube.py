@@ -7,6 +7,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote
@@ -14,6 +15,8 @@ from urllib.parse import quote
 import aiohttp
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, ApiException, Configuration
+
+from inferway_operator.metrics import OperatorMetrics
 
 FIELD_MANAGER: Final = "inferway-operator"
 """Under which name fields are applied: `kubectl get --show-managed-fields` tells whose they are."""
@@ -61,9 +64,12 @@ async def client() -> ApiClient:
 class Kube(AbstractAsyncContextManager["Kube"]):
     """JSON in, JSON out. `may_write` is asked before each write."""
 
-    def __init__(self, api: ApiClient, may_write: Callable[[], bool]) -> None:
+    def __init__(self, api: ApiClient, may_write: Callable[[], bool], metrics: OperatorMetrics) -> None:
         self._api = api
         self._may_write = may_write
+        self._metrics = metrics
+        self.written = 0
+        """Objects so far."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -103,7 +109,15 @@ class Kube(AbstractAsyncContextManager["Kube"]):
     ) -> dict[str, Any]:
         if not self._may_write():
             raise NotLeading(f"{method} {where}: not written, for another operator may lead by now")
-        return await self._call(method, where, query, body, content=content, seconds=WRITE_SECONDS)
+        kind = str(body.get("kind", "ConfigMap"))  # nothing else is ever deleted
+        try:
+            found = await self._call(method, where, query, body, content=content, seconds=WRITE_SECONDS)
+        except KubeError as error:
+            self._metrics.wrote(kind, "conflict" if error.status == HTTPStatus.CONFLICT else "failed")
+            raise
+        self._metrics.wrote(kind, "written")
+        self.written += 1
+        return found
 
     async def _call(
         self,
@@ -114,6 +128,22 @@ class Kube(AbstractAsyncContextManager["Kube"]):
         *,
         accept: str = "application/json",
         content: str = "application/json",
+        seconds: float,
+    ) -> dict[str, Any]:
+        try:
+            return await self._ask(method, where, query, body, accept, content, seconds)
+        except KubeError as error:
+            self._metrics.api_failed(error.status or None)
+            raise
+
+    async def _ask(
+        self,
+        method: str,
+        where: str,
+        query: Mapping[str, str],
+        body: Mapping[str, Any] | None,
+        accept: str,
+        content: str,
         seconds: float,
     ) -> dict[str, Any]:
         headers = {"Accept": accept, "Content-Type": content}

@@ -1,4 +1,4 @@
-"""Leadership: one operator works, the others wait with warm indexes. By a Lease, with `kubernetes.aio.leaderelection`.
+"""Leadership: one operator works, the others wait with all they need at hand. By a Lease, with `kubernetes.aio.leaderelection`.
 
 The library compares what it observes with its own clock, so the clocks of two machines need not agree. Three things are
 added to it. A transport error costs an attempt, not the election. Times in the Lease are UTC; the library writes local time
@@ -6,8 +6,8 @@ and calls it UTC. And the *fence*: whoever was renewed at time t may write until
 longer, also when the process was stopped in between; another takes over after t + lease_duration at the earliest, and what
 lies between the two is more than the longest write takes (`kube.WRITE_SECONDS`).
 
-Who loses the Lease goes back to waiting. Its indexes go on being right, for they are fed by watches and not by leading, and
-a process that ends instead would be started again later and later by Kubernetes, while nothing is wrong with it.
+Who loses the Lease goes back to waiting. What it has observed goes on being right, for watches feed it and
+not leading, and a process that ends instead would be started again later and later by Kubernetes, while nothing is wrong with it.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ from kubernetes.aio.leaderelection.leaderelection import LeaderElection
 from kubernetes.aio.leaderelection.leaderelectionrecord import LeaderElectionRecord
 from kubernetes.aio.leaderelection.resourcelock.leaselock import LeaseLock
 
+from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.settings import OperatorSettings
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,10 @@ _FAILURES: Final = (aiohttp.ClientError, OSError, TimeoutError)
 class Leadership:
     """Runs `lead` while this process holds the Lease, and cancels it when it does not any more."""
 
-    def __init__(self, api: ApiClient, settings: OperatorSettings, lead: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, api: ApiClient, settings: OperatorSettings, lead: Callable[[], Awaitable[None]], metrics: OperatorMetrics
+    ) -> None:
+        self._metrics = metrics
         self._settings = settings
         self._lead = lead
         self._lock = _Lock(api, settings)
@@ -72,6 +76,7 @@ class Leadership:
 
     async def _serve_term(self) -> None:
         self._term = asyncio.current_task()
+        self._metrics.leads(True)
         logger.info("leading as %s", self._lock.identity)
         await self._lead()
 
@@ -81,6 +86,7 @@ class Leadership:
         if term is not None:
             await asyncio.wait([term])
             self._lock.held_until = 0.0
+            self._metrics.leads(False)
             logger.warning("leading no more: waiting")
 
     async def _give_back(self) -> None:

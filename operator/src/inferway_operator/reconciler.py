@@ -8,21 +8,21 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from inferway_contract.document import ConfigDocument
-from inferway_operator import compiler, entries, fitting, kube, publishing, status
+from inferway_operator import assembling, compiler, entries, fitting, kube, publishing, status, statuses
 from inferway_operator.acknowledgements import Acknowledgements, carried
 from inferway_operator.auditing import Auditor
+from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.observed import Observed
 from inferway_operator.published import Known, Published
 from inferway_operator.settings import OperatorSettings
 from inferway_operator.statuses import Change, StatusWriter
 from inferway_operator.storing import Store
-from inferway_operator.world import World
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,11 @@ class Term:
 class Reconciler:
     """Makes the cluster hold what its resources say."""
 
-    def __init__(self, client: kube.Kube, observed: Observed, settings: OperatorSettings) -> None:
+    def __init__(
+        self, client: kube.Kube, observed: Observed, settings: OperatorSettings, metrics: OperatorMetrics
+    ) -> None:
+        self._metrics = metrics
+        self._kube = client
         self._observed = observed
         self._settings = settings
         self._auditor = Auditor(client, observed, settings)
@@ -73,7 +77,7 @@ class Reconciler:
         while True:
             try:
                 await self._observed.wait(self._settings.hold_off, self._settings.max_hold_off, most=pause)
-                pause = await self._round()
+                pause = await self._measured_round()
                 failures = 0
             except kube.NotLeading as error:
                 logger.info("%s", error)
@@ -91,6 +95,16 @@ class Reconciler:
             if failures:
                 await asyncio.sleep(pause)
                 pause = 0.0
+
+    async def _measured_round(self) -> float:
+        began, written = time.monotonic(), self._kube.written
+        try:
+            pause = await self._round()
+        except Exception:
+            self._metrics.reconciled("failed", time.monotonic() - began)
+            raise
+        self._metrics.reconciled("unchanged" if self._kube.written == written else "written", time.monotonic() - began)
+        return pause
 
     async def _round(self) -> float:
         """Put everything right. Returns after how many seconds that is due again though nothing happens."""
@@ -145,8 +159,10 @@ class Reconciler:
         if term.wanted is not None and not self._observed.is_world_dirty and term.replicas == said.live:
             return
         self._observed.is_world_dirty = False
-        world = self._world(term, said.live)
         last = term.config
+        policies = {policy.id: policy for policy in last.policies} if last else {}
+        world = assembling.world_of(self._observed, self._settings.world, policies, said.live)
+        began = time.monotonic()
 
         def compile_and_lay_out() -> tuple[compiler.Compilation, fitting.Wanted]:
             made = compiler.compile(world)
@@ -157,25 +173,10 @@ class Reconciler:
         except BaseException:
             self._observed.is_world_dirty = True
             raise
+        self._metrics.compiled(time.monotonic() - began)
         term.wanted, term.replicas = wanted, said.live
         for key, why in wanted.too_large.items():
             logger.warning("%s %s", key, why)
-
-    def _world(self, term: Term, replicas: int) -> World:
-        def values(kind: entries.Kind) -> tuple[Any, ...]:
-            return tuple(entry.value for entry in self._observed.entries(kind) if entry.value is not None)
-
-        return World(
-            settings=self._settings.world,
-            routes=values(entries.ROUTES),
-            policies=values(entries.POLICIES),
-            services=values(entries.SERVICES),
-            slices=values(entries.SLICES),
-            grants=tuple(grant for entry in self._observed.entries(entries.GRANTS) for grant in entry.value),
-            namespaces=values(entries.NAMESPACES),
-            last_published={policy.id: policy for policy in term.config.policies} if term.config else {},
-            replicas=replicas,
-        )
 
     async def _publish(self, term: Term, said: Acknowledgements) -> None:
         wanted = term.wanted
@@ -192,6 +193,7 @@ class Reconciler:
                 raise
             term.published = write.after(term.published)
             if isinstance(write, publishing.ApplyConfig):
+                self._metrics.published(time.time())
                 logger.info("published config %s", wanted.revision)
                 # A second round leaves out of the endpoints what only the config before needed, if no pod serves it.
                 self._observed.mark(is_world=False)
@@ -204,7 +206,9 @@ class Reconciler:
         judged = (term.published.revision, said.counted)
         if term.compilation is term.judged_compilation and judged == term.judged:
             return
-        changes = await asyncio.to_thread(self._decide, term, said, self._objects())
+        objects = self._objects()
+        changes = await asyncio.to_thread(self._decide, term, said, objects)
+        self._count(objects, changes)
         await self._statuses.write(changes)
         term.judged, term.judged_compilation = judged, term.compilation
 
@@ -242,6 +246,18 @@ class Reconciler:
             if decided is not None:
                 changes.append(Change(meta.kind, entry, decided))
         return changes
+
+    def _count(self, objects: Mapping[tuple[str, str], entries.Entry], changes: Iterable[Change]) -> None:
+        """How the resources are, with the changes that are about to be written."""
+        newer = {change.entry.uid: change.status for change in changes}
+        for kind in ("GatewayRoute", "RateLimitPolicy"):
+            found = [newer.get(entry.uid, entry.status) or {} for (of, _), entry in objects.items() if of == kind]
+            self._metrics.counted(kind, len(found))
+            self._metrics.judged(
+                kind,
+                programmed=sum(statuses.is_programmed(one) for one in found),
+                refused=sum(statuses.is_refused(one) for one in found),
+            )
 
     async def _collect_garbage(self, term: Term, said: Acknowledgements) -> None:
         due, term.unneeded_since = publishing.garbage(

@@ -114,6 +114,21 @@ class StatusWriter:
                     logger.warning("no Event for %s %s: %s", change.kind, change.entry.id, error)
 
 
+def is_programmed(status: Mapping[str, Any]) -> bool:
+    """Whether every pod serves the object."""
+    return any(one["type"] == ConditionType.PROGRAMMED and one["status"] == "True" for one in _conditions(status))
+
+
+def is_refused(status: Mapping[str, Any]) -> bool:
+    """Whether it is not accepted, or not all of it."""
+    return any(one["type"] == ConditionType.ACCEPTED and _is_refusal(one) for one in _conditions(status))
+
+
+def _conditions(status: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    found: Iterable[Mapping[str, Any]] = status.get("conditions") or ()
+    return found
+
+
 def _is_newer(version: str, than: str) -> bool:
     return int(version) > int(than) if version.isdecimal() and than.isdecimal() else version != than
 
