@@ -55,9 +55,9 @@ async def client() -> ApiClient:
     """A client by the Pod's own ServiceAccount, else by $KUBECONFIG or `~/.kube/config`: the order that kopf has too."""
     configuration = Configuration()
     try:
-        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        config.load_incluster_config(client_configuration=configuration)
     except config.ConfigException:
-        await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        await config.load_kube_config(client_configuration=configuration)
     return ApiClient(configuration)
 
 
@@ -77,7 +77,7 @@ class Kube(AbstractAsyncContextManager["Kube"]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._api.close()  # type: ignore[no-untyped-call]
+        await self._api.close()
 
     async def get(self, where: str, **query: str) -> dict[str, Any]:
         """An object, or a whole list."""
@@ -154,7 +154,7 @@ class Kube(AbstractAsyncContextManager["Kube"]):
                     auth_settings=["BearerToken"],
                 )  # fmt: skip
                 answer = await self._api.call_api(*parameters, _request_timeout=seconds)
-                content_read: bytes = await answer.read()  # type: ignore[no-untyped-call]
+                content_read: bytes = await answer.read()
         except TimeoutError:
             raise KubeError(f"{method} {where}: no answer within {seconds:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
