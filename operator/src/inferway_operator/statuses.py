@@ -20,6 +20,8 @@ AT_ONCE: Final = 8
 """Writes in flight: a restart after an upgrade may write some thousand, and the API server has other work."""
 _MAX_NOTE: Final = 1_000
 """Characters of an Event's note; the API server allows 1,024."""
+_UNDECLARED: Final = "failed to create typed patch object"
+"""What the API server says, with status 500, of an applied field that the definition in the cluster does not declare."""
 _KINDS: Final = {"GatewayRoute": ROUTES, "RateLimitPolicy": POLICIES}
 _API: Final = f"{API_GROUP}/{API_VERSION}"
 
@@ -91,7 +93,7 @@ class StatusWriter:
         except kube.KubeError as error:
             if error.status == HTTPStatus.NOT_FOUND:
                 return  # deleted: its event is on the way
-            if error.status in (HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_REQUEST):
+            if error.status in (HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_REQUEST) or _UNDECLARED in str(error):
                 # Asking again would be answered the same. It is a mistake of ours, and must not hold up the others.
                 logger.error("the status of %s %s was refused: %s", change.kind, entry.id, error)
                 self._refused[entry.uid] = change.status
