@@ -153,7 +153,7 @@ class _Lock(LeaseLock):
         return is_held
 
     def time_str_to_iso(self, str_time: str | None) -> str | None:
-        """The library's local time as RFC 3339 in UTC, always with the six digits of a MicroTime."""
+        """The library's local time as RFC 3339 in UTC."""
         if str_time is None:
             return None
         local = datetime.fromisoformat(str_time).astimezone()
