@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from inferway_contract.acknowledgement import Acknowledgement, annotations
-from inferway_operator.entries import GRANTS, LEASES, PODS, ROUTES, Kind
+from inferway_operator.assembling import named_services, world_of
+from inferway_operator.entries import GRANTS, LEASES, PODS, ROUTES, SERVICES, Kind
 from inferway_operator.observed import Observed
+from inferway_operator.world import Settings
 
 
 def manifest(name: str, version: int = 1, generation: int = 1, **more: Any) -> dict[str, Any]:
@@ -88,6 +90,28 @@ def test_observed_wakes_for_what_matters(
         return asyncio.get_running_loop().time() - began < 0.04, observed.is_world_dirty
 
     assert asyncio.run(run()) == expected
+
+
+def service(name: str, port: int, version: int = 1) -> dict[str, Any]:
+    """A Service."""
+    metadata = {"name": name, "namespace": "demo", "uid": f"uid-{name}", "resourceVersion": str(version)}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": [{"port": port}]}}
+
+
+@pytest.mark.parametrize(("name", "is_woken"), [("web", True), ("other", False)])
+def test_observed_wakes_for_services_that_routes_name(name: str, is_woken: bool) -> None:
+    observed = Observed()
+    observed.notice(ROUTES, manifest("a"))
+    observed.notice(SERVICES, service(name, 80))
+    observed.named_services = named_services(world_of(observed, Settings(), {}, 1))
+    for change in (
+        lambda: observed.notice(SERVICES, service(name, 81, 2)),
+        lambda: observed.forget(SERVICES, f"uid-{name}"),
+    ):
+        observed.is_world_dirty = False
+        change()
+        assert observed.is_world_dirty is is_woken
+    assert list(observed.entries(SERVICES)) == []
 
 
 def test_observed_parses_a_generation_once() -> None:

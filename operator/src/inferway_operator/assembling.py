@@ -28,3 +28,15 @@ def world_of(
         last_published=last_published,
         replicas=replicas,
     )
+
+
+def named_services(found: world.World) -> frozenset[str]:
+    """Ids of the Services that its routes name, those that do not exist among them."""
+    return frozenset(
+        f"{ref.namespace or route.meta.namespace}/{ref.name}"
+        for route in found.routes
+        for rule in route.rules
+        if rule.rule is not None
+        for ref in rule.rule.backend_refs
+        if ref.name is not None
+    )

@@ -18,7 +18,8 @@ from typing import Any
 
 from inferway_contract.acknowledgement import LEASE_SECONDS
 from inferway_operator.acks import LeaseState
-from inferway_operator.entries import KINDS, LEASES, Entry, Kind, Manifest, entry
+from inferway_operator.entries import KINDS, LEASES, SERVICES, SLICES, Entry, Kind, Manifest, entry
+from inferway_operator.objects import ServiceObject, SliceObject
 
 Listed = Mapping[str, str]
 """A list of the API server: resourceVersions by uid."""
@@ -34,6 +35,8 @@ class Observed:
         self._last_mark = 0.0
         self.is_world_dirty = True
         """Something that the compiler looks at has changed."""
+        self.named_services: frozenset[str] | None = None
+        """Ids of the Services that routes name; the changes of others are kept and wake nobody. None = all may matter."""
         self.listed_again_at: float | None = None
         """When (monotonic) kopf was first seen to list since the last audit; None = it was not."""
 
@@ -54,12 +57,19 @@ class Observed:
         before = known.get(uid)
         known[uid] = now = entry(kind, manifest, before)
         if before is None or _telling(before) != _telling(now) or _came_back(before, now):
-            self.mark(is_world=kind is not LEASES)
+            self._mark(kind, before, now)
 
     def forget(self, kind: Kind, uid: str) -> None:
         """An object is gone."""
-        if self._entries[kind.id].pop(uid, None) is not None:
+        before = self._entries[kind.id].pop(uid, None)
+        if before is not None:
+            self._mark(kind, before)
+
+    def _mark(self, kind: Kind, *versions: Entry | None) -> None:
+        if self.named_services is None or kind not in (SERVICES, SLICES):
             self.mark(is_world=kind is not LEASES)
+        elif any(_service(version) in self.named_services for version in versions):
+            self.mark(is_world=True)
 
     def notice_listing(self) -> None:
         """kopf lists a kind, for the first time or again."""
@@ -112,6 +122,15 @@ def _telling(found: Entry) -> Any:
     if isinstance(found.value, LeaseState):
         return replace(found.value, renewed=0.0)
     return (found.generation, found.value)
+
+
+def _service(found: Entry | None) -> str:
+    """Which Service a Service or EndpointSlice is about; "" = none."""
+    match found.value if found is not None else None:
+        case ServiceObject(id=service) | SliceObject(service=service):
+            return service
+        case _:
+            return ""
 
 
 def _came_back(before: Entry, now: Entry) -> bool:

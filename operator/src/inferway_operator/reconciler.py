@@ -162,6 +162,8 @@ class Reconciler:
         last = term.config
         policies = {policy.id: policy for policy in last.policies} if last else {}
         world = assembling.world_of(self._observed, self._settings.world, policies, said.live)
+        # Together with the snapshot: what comes later and is about others cannot change this compilation.
+        self._observed.named_services = assembling.named_services(world)
         began = time.monotonic()
 
         def compile_and_lay_out() -> tuple[compiler.Compilation, fitting.Wanted]:
