@@ -17,7 +17,9 @@ def probe(wire: Wire, path: str) -> tuple[int, str]:
     """What a kubelet gets."""
 
     async def main() -> tuple[int, str]:
-        plane = cast(DataPlane, SimpleNamespace(gateway=wire.gateway))
+        plane = cast(
+            DataPlane, SimpleNamespace(gateway=wire.gateway, source=SimpleNamespace(waiting="no document yet"))
+        )
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(admin.app(plane)), base_url="http://admin"
         ) as client:

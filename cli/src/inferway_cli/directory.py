@@ -45,6 +45,8 @@ class Broken(Exception):  # noqa: N818 - it names the state of the directory
 class DirectorySource:
     """Brings the documents of a directory: a `Source`."""
 
+    waiting = "the directory is being read"
+
     def __init__(self, directory: str) -> None:
         self.directory = directory
         self._folder = Folder(directory)

@@ -42,7 +42,7 @@ def app(plane: "DataPlane") -> Starlette:
         if gateway.is_draining:
             return PlainTextResponse("draining\n", 503)
         if gateway.live is None:
-            return PlainTextResponse("no document yet\n", 503)
+            return PlainTextResponse(f"{plane.source.waiting}\n", 503)
         return PlainTextResponse("ok\n")
 
     async def scrape(request: Request) -> Response:

@@ -25,5 +25,9 @@ class Receiver(Protocol):
 class Source(Protocol):
     """Brings the first document and every later one."""
 
+    @property
+    def waiting(self) -> str:
+        """Why there is no first document yet, for people (`/readyz`)."""
+
     async def follow(self, receiver: Receiver) -> None:
         """Runs until it is cancelled. Raises `Refused` when there is no first document to start with."""
