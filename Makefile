@@ -9,7 +9,7 @@ SERVICE ?= 127.0.0.1:8000
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check workflows fmt types imports golden crds lock corpus fuzz fuzz-setup cases bench bench-tools bench-setup \
+.PHONY: help setup run test test-slow check workflows fmt types imports golden crds envtest lock corpus fuzz fuzz-setup cases bench bench-tools bench-setup \
   profile feature-costs reloads soak-keys slow-clients endpoint-faults soak-local stop-under-load clean
 
 help: ## this list
@@ -28,6 +28,9 @@ run: setup ## start the demo: service-python and the gateway before it (LISTEN=,
 
 test: setup check ## everything that needs no cluster
 	$(BIN)/pytest
+
+test-slow: setup ## the longer proofs too: outages and frozen watches in their full length
+	$(BIN)/pytest -m slow
 
 check: setup workflows ## lint, format, types, import rules, workflows
 	$(BIN)/ruff check
@@ -48,6 +51,9 @@ golden: setup ## rewrite the compiler's golden files; review the difference like
 crds: setup ## generate crds/*.yaml and docs/api.md from the models
 	$(BIN)/python -m inferway_contract.schema crds
 	$(BIN)/python -m inferway_contract.reference docs/api.md
+
+envtest: setup ## find or build the API server for tests (with Go about five minutes, once; docs/testing.md)
+	@PYTHONPATH=tools/envtest/src $(BIN)/python -m inferway_envtest build
 
 lock: ## resolve requirements/*.txt anew (needs uv)
 	uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes \

@@ -80,7 +80,9 @@ async def hold(kind: Kind, port: int, cuts: Cuts, pace: float, answer_size: int)
 
 async def _connect(sock: socket.socket, port: int) -> bool:
     try:
-        await asyncio.wait_for(asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port)), 5.0)
+        # Never `wait_for`: before Python 3.12 it loses a cancellation that comes together with the result.
+        async with asyncio.timeout(5.0):
+            await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
     except (OSError, TimeoutError):
         return False
     return True
@@ -99,7 +101,8 @@ async def _send(kind: Kind, sock: socket.socket, pace: float) -> str:
         await loop.sock_sendall(sock, start)
         while True:
             with contextlib.suppress(TimeoutError):
-                return _reason(await asyncio.wait_for(loop.sock_recv(sock, 4096), pace))
+                async with asyncio.timeout(pace):
+                    return _reason(await loop.sock_recv(sock, 4096))
             await loop.sock_sendall(sock, b"x")
     except ConnectionError:
         return "reset"

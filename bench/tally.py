@@ -79,5 +79,6 @@ class Tally:
     def describe(self) -> str:
         """For a table: `1,234 answered, 2 failed (reset 2)`."""
         told = ", ".join(f"{reason} {count}" for reason, count in self.failures.most_common(5))
-        kept_out = f"; {self.not_accepted.total()} not accepted" if self.not_accepted else ""
+        refused = ", ".join(f"{reason} {count}" for reason, count in self.not_accepted.most_common(3))
+        kept_out = f"; {self.not_accepted.total()} not accepted ({refused})" if refused else ""
         return f"{self.answered:,} answered, {self.failed:,} failed{f' ({told})' if told else ''}{kept_out}"

@@ -141,6 +141,25 @@ def test_the_longest_idle_goes_first_then_incomplete_heads_then_slow_bodies(clie
 
 
 @pytest.mark.case("L6")
+def test_who_comes_while_everybody_has_a_reason_to_stay_waits_a_moment(clients, upstream):
+    """A burst of requests is over soon, and nobody has to be refused for it."""
+    gate = Gate()
+    upstream.script = gate.script()
+    here = clients(most=3)
+    for number in range(3):
+        here.connect(b"GET /held HTTP/1.1\r\nhost: x\r\n\r\n")
+        wait_until(lambda number=number: len(upstream.seen) > number, "a complete request")
+    late = here._stack.enter_context(socket.create_connection(("127.0.0.1", here.gateway.port), 0.3))
+    late.sendall(b"GET /late HTTP/1.1\r\nhost: x\r\n\r\n")
+    with pytest.raises(TimeoutError):
+        late.recv(65536)
+    gate.open()
+    late.settimeout(DEADLINE)
+    assert late.recv(65536).startswith(b"HTTP/1.1 200 ")
+    assert here.gateway.metric("requests_shed_total", reason="connections") == 0
+
+
+@pytest.mark.case("L6")
 def test_a_new_connection_that_says_nothing_is_missed_the_least_too(clients):
     here = clients(most=2)
     silent = here.connect()

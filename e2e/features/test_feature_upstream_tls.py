@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import http.client
 import ssl
 
 import pytest
@@ -10,7 +11,7 @@ import trustme
 
 from inferway_fakes.manifests import route, rule
 from inferway_fakes.names import resolving
-from inferway_fakes.upstream import Upstream
+from inferway_fakes.upstream import Close, Drop, Pause, Upstream
 from inferway_fakes.waiting import wait_until
 
 NAME = "models.test"
@@ -156,3 +157,19 @@ def test_a_file_of_authorities_that_cannot_be_used_is_named_at_the_start(serve, 
         path.write_text(content)
     with pytest.raises(OSError, match=r"authorities\.pem"):
         serve(text(1), upstream_ca=str(path))
+
+
+@pytest.mark.case("U2")
+@pytest.mark.parametrize(("end", "is_whole"), [(Close, True), (Drop, False)], ids=["alert", "no alert"])
+def test_an_answer_that_its_end_delimits_is_whole_only_with_the_alert_that_says_so(
+    serve, authority, upstream_ca, end, is_whole
+):
+    """RFC 9112 9.8: anybody on the way can send a FIN."""
+    with Server(authority.issue_cert(NAME)) as server:
+        server.script = lambda seen: [b"HTTP/1.1 200 OK\r\n\r\nhello", Pause(0.1), end()]
+        gateway = serve(text(server.port), upstream_ca=upstream_ca)
+        if is_whole:
+            assert gateway.request().body == b"hello"
+        else:
+            with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+                gateway.request()

@@ -76,9 +76,9 @@ def _message(kind: str, value: object, context: Mapping[str, Any], path: Path) -
                 f"{_shown(value)} {FORMS.get(context['pattern'], 'has characters or a form that are not allowed here')}"
             )
         case "duration":
-            return f"{_shown(value)} is not a duration: write it like 500ms, 30s or 1h30m"
+            return f"{_shown(value)} {FORMS[values.DURATION_PATTERN]}"
         case "quantity":
-            return f"{_shown(value)} is not a size: write it like 64Ki, 10Mi or 1048576"
+            return f"{_shown(value)} {FORMS[values.QUANTITY_PATTERN]}"
         case _:
             return _bound(kind, value, context) or _wanted(kind, value)
 
@@ -179,6 +179,8 @@ _KINDS: Final = {
 """What is wanted, by the kind of pydantic's error."""
 
 FORMS: Final = {
+    values.DURATION_PATTERN: "is not a duration: write it like 500ms, 30s or 1h30m",
+    values.QUANTITY_PATTERN: "is not a size: write it like 64Ki, 10Mi or 1048576",
     values.TOKEN_PATTERN: "is not a header name: letters, digits and !#$%&'*+-.^_`|~ only",
     values.FIELD_VALUE_PATTERN: "is not a header value: no control characters, no blanks at either end",
     values.HOSTNAME_PATTERN: "is not a hostname: lower case, no port, `*.` only in front",
@@ -192,4 +194,5 @@ FORMS: Final = {
     values.PREFIX_PATTERN: "is not a prefix: ASCII without control characters, no blank in front",
     values.ORIGIN_PATTERN: "is not an origin: write it like https://app.example.com, https://*.example.com or *",
 }
-"""What a form is, by its pattern. A test holds it against all patterns of the models."""
+"""What a form is, by its pattern. The API server says it in the same words. A test holds it against all patterns of the
+models."""

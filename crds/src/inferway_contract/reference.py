@@ -63,7 +63,8 @@ def _plain(value: object) -> str:
 
 
 def _rules(node: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
-    for rule in node.get("x-kubernetes-validations", ()):
+    # The rule of a single value says what its form is, which is part of its meaning above.
+    for rule in node.get("x-kubernetes-validations", ()) if "properties" in node else ():
         yield path, rule["message"]
     for name, child in node.get("properties", {}).items():
         yield from _rules(child.get("items") or child, f"{path}.{name}" + ("[]" if "items" in child else ""))

@@ -2,7 +2,7 @@
 
 A structural schema has a type at every node and no references, and is closed without saying so: the API server prunes
 or refuses what it does not name. What pydantic cannot say comes from the models themselves: rules between fields
-become CEL, and the text below a field becomes its description.
+become CEL, so do the words for a pattern, and the text below a field becomes its description.
 """
 
 import ast
@@ -14,6 +14,7 @@ from typing import Any, Final
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
+from inferway_contract import complaints, values
 from inferway_contract.resources.base import SCHEMA_DEFAULT, Written
 
 Schema = dict[str, Any]
@@ -95,7 +96,22 @@ def _node(raw: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
         node["properties"] = {name: _node(field, definitions) for name, field in raw["properties"].items()}
     if rules := node.get("x-kubernetes-validations"):
         node["x-kubernetes-validations"] = [{"rule": rule["rule"], "message": rule["message"]} for rule in rules]
+    if (pattern := node.get("pattern")) and pattern not in _TOO_DEAR:
+        node["x-kubernetes-validations"] = [form_rule(pattern, is_text=node.get("type") == "string")]
     return {key: node[key] for key in _KEPT if key in node}
+
+
+# The API server reckons with the longest text in every entry of the longest list, and for these that is more than it allows.
+_TOO_DEAR: Final = (values.FIELD_VALUE_PATTERN, values.ORIGIN_PATTERN, values.TOKEN_PATTERN, values.URL_PATTERN)
+
+
+def form_rule(pattern: str, *, is_text: bool = True) -> Schema:
+    """The pattern once more, as a rule: of a pattern alone the API server shows the expression, of a rule our words."""
+    matches = f'self.matches(r"""{pattern}""")'
+    return {
+        "rule": matches if is_text else f"type(self) != string || {matches}",
+        "message": complaints.FORMS[pattern],
+    }
 
 
 def _default(raw: Mapping[str, Any]) -> Any:

@@ -25,8 +25,12 @@ AT_ONCE: Final = 4
 """Connections accepted in one turn of the loop. Few, because at the cap each of them evicts somebody, and who has just
 connected needs some turns until its request is read."""
 
+PATIENCE: Final = 1.0
+"""Seconds for which new connections wait when nobody can be evicted; whoever is served or found slow meanwhile makes room.
+Then they are closed: who waits in the kernel's queue cannot be told anything."""
+
 _QUEUE: Final = 2048  # a connection that finds the kernel's queue full asks again only a second later
-_PAUSE: Final = 0.1  # seconds without accepting after the system had no more descriptors
+_PAUSE: Final = 0.1  # seconds without accepting when there is no room, or no descriptor
 _EXHAUSTED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 
@@ -48,6 +52,8 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._starting: set[asyncio.Task[None]] = set()  # accepted, not yet a connection
         self._is_open = True
+        self._held: socket.socket | None = None  # accepted, and nobody could be evicted for it yet
+        self._full_since: float | None = None  # monotonic
         listener.listen(_QUEUE)
         self._loop.add_reader(listener.fileno(), self._accept_some)
 
@@ -69,23 +75,39 @@ class Listener:
     def _accept_some(self) -> bool:
         """Accept what is queued, up to `AT_ONCE`; whether there may be more."""
         for _ in range(AT_ONCE):
+            accepted, self._held = self._held, None
             try:
-                accepted, _ = self._socket.accept()
+                if accepted is None:
+                    accepted, _ = self._socket.accept()
             except (BlockingIOError, InterruptedError):
                 return False
             except OSError as error:
                 # ECONNABORTED and its like: that one has gone again.
                 if error.errno in _EXHAUSTED:
-                    self._pause()
+                    # The system has no descriptor for us, though we had counted on one.
+                    self._gateway.stats.accept_pressure += 1
+                    self._pause(_PAUSE)
                     return False
                 continue
             # Only now, when there is really somebody, is anybody evicted.
             if self._gateway.admission.admit():
+                self._full_since = None
                 self._start(accepted)
+            elif self._may_wait():
+                self._held = accepted
+                self._pause(_PAUSE)
+                return False
             else:
                 count_in(self._gateway.stats.shed, "connections")
                 accepted.close()
         return True
+
+    def _may_wait(self) -> bool:
+        """Everybody has a reason to stay: whether who comes may wait for a change, in the kernel's queue, or is closed."""
+        now = monotonic()
+        if self._full_since is None:
+            self._full_since = now
+        return self._is_open and now - self._full_since < PATIENCE
 
     def _start(self, accepted: socket.socket) -> None:
         accepted.setblocking(False)
@@ -119,13 +141,14 @@ class Listener:
             log.debug("a connection ended before it began", extra={"error": str(error)})
             accepted.close()
 
-    def _pause(self) -> None:
-        """The system has no descriptor for us, though we had counted on one: wait, the queue keeps who comes."""
-        self._gateway.stats.accept_pressure += 1
+    def _pause(self, seconds: float) -> None:
+        """Accept nobody for so long: the queue keeps who comes."""
         if self._is_open:
             self._loop.remove_reader(self._socket.fileno())
-            self._loop.call_later(_PAUSE, self._go_on)
+            self._loop.call_later(seconds, self._go_on)
 
     def _go_on(self) -> None:
         if self._is_open:
             self._loop.add_reader(self._socket.fileno(), self._accept_some)
+            if self._held is not None:
+                self._accept_some()  # nobody else may come who would wake it

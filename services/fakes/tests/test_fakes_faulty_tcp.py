@@ -217,3 +217,19 @@ def test_cut_all_ends_what_is_open(tcp: FaultyTcp, connect: Connect, upstream: U
 def test_bounds(fault: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(fault))):
         Flow(**fault)  # type: ignore[arg-type]
+
+
+def test_open_connections_freeze_and_new_ones_work(upstream):
+    with FaultyTcp(upstream.port) as tcp, socket.create_connection(("127.0.0.1", tcp.port), 5) as old:
+        request = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+        old.sendall(request)
+        assert old.recv(1000).startswith(b"HTTP/1.1 200")
+        assert tcp.freeze_open() == 1
+        old.sendall(request)
+        with socket.create_connection(("127.0.0.1", tcp.port), 5) as new:
+            new.sendall(request)
+            assert new.recv(1000).startswith(b"HTTP/1.1 200")
+        old.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            old.recv(1000)
+        assert len(upstream.seen) == 2

@@ -59,6 +59,7 @@ class UpstreamConnection(asyncio.Protocol):
         "deadline",
         "endpoint",
         "fields",
+        "has_ended",
         "has_excess",
         "has_received",
         "head_bytes",
@@ -93,6 +94,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._fed = b""  # what the parser is fed while there is no head
         self._interims = 0  # interim heads that ended in it
         self._tail = b""  # what came before it, as far as the end of a head can begin there
+        self.has_ended = False  # the upstream has said that it will send no more; under TLS by an alert of its own
         self._segment: bytes | None = None  # what came with the first byte of an answer, while it is parsed
         self._reset()
 
@@ -230,13 +232,17 @@ class UpstreamConnection(asyncio.Protocol):
         if self.seat is not None:
             self.seat.leave()
         if self.receiver is not None:
-            if self.is_close_delimited and exc is None:
+            # Under TLS a FIN alone is not believed: anybody on the way can send one (RFC 9112 9.8).
+            if self.is_close_delimited and exc is None and (self.has_ended or self.endpoint.tls is None):
                 self.is_reusable = False
                 self._complete()
             else:
                 self._fail(problems.UPSTREAM_CLOSED)
         elif self in self.endpoint.idle:
             self.endpoint.idle.remove(self)
+
+    def eof_received(self) -> None:
+        self.has_ended = True
 
     def pause_writing(self) -> None:
         if self.receiver is not None:

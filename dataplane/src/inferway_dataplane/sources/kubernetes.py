@@ -51,7 +51,6 @@ async def configuration(kubeconfig: str) -> Configuration:
     """How to reach the API server: by a kubeconfig file, or as a pod does ("" = as a pod). `NoCluster`."""
     made = Configuration()
     try:
-        # The library's functions have no annotations.
         if kubeconfig:
             await loading.load_kube_config(config_file=kubeconfig, client_configuration=made, persist_config=False)
         else:

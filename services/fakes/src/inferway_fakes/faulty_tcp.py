@@ -89,6 +89,18 @@ class FaultyTcp:
         """End every open connection; returns how many there were."""
         return self._thread.call(lambda: sum(connection.end(ending) for connection in list(self._open)))
 
+    def freeze_open(self) -> int:
+        """Open connections stay open and carry nothing any more, new ones work; returns how many froze.
+
+        This is what a peer sees whose connection was forgotten by something on the way. They thaw never.
+        """
+        return self._thread.call(self._freeze)
+
+    def _freeze(self) -> int:
+        for connection in self._open:
+            connection.freeze()
+        return len(self._open)
+
     async def _start(self) -> None:
         self._changed = asyncio.Event()
         self._listener = Listener(self._accepted, self.receive_buffer)

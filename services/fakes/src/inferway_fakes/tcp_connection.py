@@ -31,6 +31,11 @@ class Connection:
         self._ended = False
         self._pumps: list[asyncio.Task[None]] = []
         self._has_answered = False
+        self._is_frozen = False
+
+    def freeze(self) -> None:
+        """Carry nothing any more, in neither direction, and stay open."""
+        self._is_frozen = True
 
     async def serve(self, silent: bool) -> None:
         """Carry both flows until one ends the connection, or both have ended."""
@@ -122,7 +127,7 @@ class Connection:
         """The direction's flow, as soon as it is not stopped."""
         while True:
             flow: Flow = getattr(self._proxy, direction)
-            if not flow.is_stopped:
+            if not flow.is_stopped and not self._is_frozen:
                 return flow
             await self._proxy.changed().wait()
 

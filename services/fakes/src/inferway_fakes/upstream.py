@@ -33,6 +33,10 @@ class Close:
     """In an answer: close the connection here."""
 
 
+class Drop:
+    """In an answer: end the connection below TLS, without the alert that says so."""
+
+
 class Pause:
     """In an answer: wait so many seconds before the rest."""
 
@@ -40,7 +44,7 @@ class Pause:
         self.seconds = seconds
 
 
-Answer = Iterable[bytes | Close | Pause]
+Answer = Iterable[bytes | Close | Drop | Pause]
 
 
 def answer(
@@ -122,6 +126,9 @@ class Upstream:
                 self.seen.append(seen)
                 for piece in self.script(seen):
                     if isinstance(piece, Close):
+                        return
+                    if isinstance(piece, Drop):
+                        writer.transport.abort()
                         return
                     if isinstance(piece, Pause):
                         await asyncio.sleep(piece.seconds)

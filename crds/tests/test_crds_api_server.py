@@ -1,0 +1,233 @@
+"""The definitions on a real API server: good resources are taken as they are, bad ones are refused with words that help."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mistakes
+import pytest
+import yaml
+from defaults import filled
+
+from inferway_contract import resources, schema
+from inferway_envtest import ApiServer
+from inferway_envtest.asking import Refused
+
+CRDS = Path(__file__).parent.parent
+KINDS = sorted(resources.SPECS)
+EXAMPLES = {
+    path.stem: list(yaml.safe_load_all(path.read_text("utf-8"))) for path in sorted((CRDS / "examples").glob("*"))
+}
+PASTED = {
+    path.stem: yaml.safe_load(path.read_text("utf-8"))
+    for path in sorted(Path(__file__).parent.glob("gateway_api_rules/*"))
+}
+DEFINITIONS = [f"{schema.plural(kind)}.{resources.API_GROUP}" for kind in KINDS]
+ROUTE = {"rules": [{"name": "infer"}]}
+
+
+def manifest(kind: str, spec: Any, name: str = "a") -> str:
+    return json.dumps({"apiVersion": "inferway.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec})
+
+
+def specification(kind: str) -> dict[str, Any]:
+    [version] = schema.crd(kind)["spec"]["versions"]
+    found = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    assert isinstance(found, dict)
+    return found
+
+
+def versions(api: ApiServer, *arguments: str) -> dict[str, str]:
+    """The resource version of each object, which every change of one changes."""
+    listed = json.loads(api.kubectl("get", *arguments, "-o", "json").stdout)
+    items = listed.get("items", [listed])
+    return {f"{item['kind']}/{item['metadata']['name']}": item["metadata"]["resourceVersion"] for item in items}
+
+
+# --- the definitions --------------------------------------------------------------------------------------------------
+
+
+def test_the_definitions_are_taken_by_kubectl_apply(api_server: ApiServer) -> None:
+    said = api_server.kubectl("apply", "-f", str(CRDS))
+    assert [line.split()[0].partition("/")[2] for line in said.stdout.splitlines()] == DEFINITIONS
+    again = api_server.kubectl("apply", "-f", str(CRDS))
+    assert [line.split()[-1] for line in again.stdout.splitlines()] == ["unchanged"] * len(DEFINITIONS)
+
+
+def test_the_definitions_have_no_fault_that_the_server_tells_in_conditions(api_server: ApiServer) -> None:
+    for name in DEFINITIONS:
+        found = api_server.ask("GET", f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}")
+        conditions = {one["type"]: one["status"] for one in found["status"]["conditions"]}
+        assert conditions == {"NamesAccepted": "True", "Established": "True"}
+
+
+def test_server_side_apply_again_changes_nothing(api_server: ApiServer, namespace: str) -> None:
+    resource = manifest("GatewayRoute", ROUTE)
+    api_server.apply(CRDS)
+    api_server.kubectl("apply", "--server-side", "-n", namespace, "-f", "-", input=resource)
+    before = versions(api_server, "crd", *DEFINITIONS), versions(api_server, "gwr", "a", "-n", namespace)
+    api_server.apply(CRDS)
+    api_server.kubectl("apply", "--server-side", "-n", namespace, "-f", "-", input=resource)
+    assert (versions(api_server, "crd", *DEFINITIONS), versions(api_server, "gwr", "a", "-n", namespace)) == before
+
+
+def test_stored_resources_are_read_and_changed_after_the_definitions_came_again(
+    api_server: ApiServer, namespace: str
+) -> None:
+    api_server.kubectl("apply", "-n", namespace, "-f", "-", input=manifest("GatewayRoute", ROUTE))
+    for kind in KINDS:
+        api_server.kubectl("replace", "-f", str(CRDS / f"{schema.plural(kind)}.yaml"))
+    api_server.kubectl("label", "gwr", "a", "a=b", "-n", namespace)
+    found = json.loads(api_server.kubectl("get", "gwr", "a", "-n", namespace, "-o", "json").stdout)
+    resources.SPECS["GatewayRoute"].model_validate(found["spec"])
+    assert found["metadata"]["labels"] == {"a": "b"}
+
+
+# --- good resources ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def demo(api_server: ApiServer) -> dict[tuple[str, str], dict[str, Any]]:
+    """All examples, applied; each object as the server gave it back, by kind and name."""
+    api_server.kubectl("create", "namespace", "demo")
+    said = api_server.kubectl("apply", "-f", str(CRDS / "examples"), "-o", "json")
+    assert said.stderr == ""
+    return {(item["kind"], item["metadata"]["name"]): item for item in json.loads(said.stdout)["items"]}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_is_kept_as_it_is_written(name: str, demo: dict[tuple[str, str], dict[str, Any]]) -> None:
+    for written in EXAMPLES[name]:
+        kept = demo[written["kind"], written["metadata"]["name"]]["spec"]
+        assert kept == filled(written["spec"], specification(written["kind"]))
+
+
+@pytest.mark.parametrize("manner", ["--server-side=false", "--server-side"])
+def test_examples_applied_again_change_nothing(manner: str, api_server: ApiServer, demo: dict[Any, Any]) -> None:
+    # Server-side apply writes down its field manager, the first time.
+    api_server.kubectl(
+        "apply", manner, "--force-conflicts=" + str(manner == "--server-side").lower(), "-f", str(CRDS / "examples")
+    )
+    before = versions(api_server, "gwr,rlp", "-n", "demo")
+    assert len(before) == len(demo)
+    api_server.kubectl("apply", manner, "-f", str(CRDS / "examples"))
+    assert versions(api_server, "gwr,rlp", "-n", "demo") == before
+
+
+def test_rules_pasted_from_gateway_api_are_taken(api_server: ApiServer, namespace: str) -> None:
+    text = "\n---\n".join(manifest("GatewayRoute", spec, name.replace("_", "-")) for name, spec in PASTED.items())
+    said = api_server.kubectl("apply", "-n", namespace, "-f", "-", input=text)
+    assert said.stderr == ""
+    assert len(said.stdout.splitlines()) == len(PASTED)
+
+
+# --- bad resources ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mistake", mistakes.TABLE, ids=mistakes.NAMES)
+def test_a_mistake_is_refused(mistake: dict[str, Any], api_server: ApiServer) -> None:
+    kind, spec = mistakes.resource(mistake)
+    path = f"/apis/inferway.dev/v1alpha1/namespaces/default/{schema.plural(kind)}"
+    # As kubectl does it; that it prints these words, a test below shows.
+    asked = f"{path}?dryRun=All&fieldValidation=Strict"
+    try:
+        api_server.ask("POST", asked, json.loads(manifest(kind, spec)))
+        found = []
+    except Refused as refused:
+        found = mistakes.refusals(mistakes.printed(refused.status))
+    assert found == sorted(mistake["refused"])
+
+
+@pytest.mark.parametrize("mistake", mistakes.TABLE[::5], ids=mistakes.NAMES[::5])
+def test_kubectl_prints_the_words(mistake: dict[str, Any], api_server: ApiServer, namespace: str) -> None:
+    bad = manifest(*mistakes.resource(mistake))
+    said = api_server.kubectl("apply", "-n", namespace, "-f", "-", input=bad, check=False)
+    assert said.code == 1
+    assert mistakes.refusals(said.stderr) == sorted(mistake["refused"])
+
+
+def test_more_than_forty_are_refused_and_two_are_mended() -> None:
+    assert len([one for one in mistakes.TABLE if one["refused"]]) > 150
+    taken = [one for one in mistakes.TABLE if not one["refused"]]
+    assert all(line.endswith("is empty: give it a value or remove it") for one in taken for line in one["told"])
+
+
+def test_words_are_the_compilers_where_they_are_ours(api_server: ApiServer) -> None:
+    """What a rule or a form says, both say; they differ in the value, which only the compiler shows."""
+    ours = {rule["message"] for kind in KINDS for rule in rules(specification(kind))}
+    said = {line for one in mistakes.TABLE for line in one["refused"] if line.partition(": ")[2] in ours}
+    assert len(said) > 40
+    for one in mistakes.TABLE:
+        for line in set(one["refused"]) & said:
+            place, _, words = line.partition(": ")
+            told = [text for text in one["told"] if text.startswith((f"{place}: ", f"{place}."))]
+            assert any(words in text or "must not be empty" in text for text in told), line
+
+
+def rules(node: dict[str, Any]) -> list[dict[str, str]]:
+    below = [*node.get("properties", {}).values(), *([node["items"]] if "items" in node else [])]
+    return [*node.get("x-kubernetes-validations", ()), *(rule for child in below for rule in rules(child))]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_change_is_checked_like_a_new_one(kind: str, api_server: ApiServer, namespace: str) -> None:
+    good = {"GatewayRoute": ROUTE, "RateLimitPolicy": {"limits": [mistakes.LIMIT]}}[kind]
+    api_server.kubectl("apply", "-n", namespace, "-f", "-", input=manifest(kind, good))
+    said = api_server.kubectl(
+        "apply", "-n", namespace, "-f", "-", input=manifest(kind, {**good, "hostname": "a"}), check=False
+    )
+    assert 'unknown field "spec.hostname"' in said.stderr
+
+
+def test_without_a_spec_nothing_is_taken(api_server: ApiServer) -> None:
+    text = json.dumps({"apiVersion": "inferway.dev/v1alpha1", "kind": "GatewayRoute", "metadata": {"name": "a"}})
+    said = api_server.kubectl("create", "--dry-run=server", "-f", "-", input=text, check=False)
+    assert mistakes.refusals(said.stderr) == ["spec: Required value"]
+
+
+# --- status and columns -----------------------------------------------------------------------------------------------
+
+CONDITIONS = [
+    {"type": kind, "status": status, "reason": "Any", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    for kind, status in (("Accepted", "True"), ("Programmed", "False"))
+]
+
+
+def test_columns_show_what_became_of_resources(api_server: ApiServer, namespace: str) -> None:
+    route = manifest("GatewayRoute", {**ROUTE, "hostnames": ["a.example", "b.example"]})
+    policy = {"targetRefs": [{"kind": "GatewayRoute", "name": "a"}, {"kind": "GatewayRoute", "name": "b"}]}
+    limits = manifest("RateLimitPolicy", {**policy, "limits": [mistakes.LIMIT]})
+    api_server.kubectl("apply", "-n", namespace, "-f", "-", input=f"{route}\n---\n{limits}")
+    for plural in (schema.plural(kind) for kind in KINDS):
+        path = f"/apis/inferway.dev/v1alpha1/namespaces/{namespace}/{plural}/a/status"
+        api_server.ask("PATCH", path, {"status": {"conditions": CONDITIONS}}, "application/merge-patch+json")
+    tables = {}
+    for short in ("gwr", "rlp"):
+        head, row = api_server.kubectl("get", short, "-n", namespace).stdout.splitlines()
+        tables[short] = dict(zip(head.split(), row.split(), strict=False))
+    assert tables["gwr"].pop("HOSTNAMES") == '["a.example","b.example"]'
+    assert tables["rlp"].pop("TARGETS") == "a"
+    for table in tables.values():
+        assert table.pop("AGE").endswith("s")
+        assert {"NAME": "a", "ACCEPTED": "True", "PROGRAMMED": "False"}.items() <= table.items()
+
+
+def test_both_kinds_are_got_together_and_by_category(api_server: ApiServer, namespace: str) -> None:
+    text = f"{manifest('GatewayRoute', ROUTE)}\n---\n{manifest('RateLimitPolicy', {'limits': [mistakes.LIMIT]})}"
+    api_server.kubectl("apply", "-n", namespace, "-f", "-", input=text)
+    together = api_server.kubectl("get", "gwr,rlp", "-n", namespace, "-o", "name").stdout.split()
+    assert together == ["gatewayroute.inferway.dev/a", "ratelimitpolicy.inferway.dev/a"]
+    assert sorted(api_server.kubectl("get", "inferway", "-n", namespace, "-o", "name").stdout.split()) == together
+
+
+def test_status_is_written_apart_from_the_spec(api_server: ApiServer, namespace: str) -> None:
+    api_server.kubectl("apply", "-n", namespace, "-f", "-", input=manifest("GatewayRoute", ROUTE))
+    path = f"/apis/inferway.dev/v1alpha1/namespaces/{namespace}/gatewayroutes/a"
+    patch = {"spec": {"rules": []}, "status": {"observedGeneration": 1, "conditions": CONDITIONS}}
+    found = api_server.ask("PATCH", f"{path}/status", patch, "application/merge-patch+json")
+    assert [rule["name"] for rule in found["spec"]["rules"]] == ["infer"]
+    assert found["metadata"]["generation"] == 1
+    ignored = api_server.ask("PATCH", path, {"status": {"observedGeneration": 9}}, "application/merge-patch+json")
+    assert ignored["status"]["observedGeneration"] == 1

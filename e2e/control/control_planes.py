@@ -1,0 +1,298 @@
+"""Both planes as processes against a real API server: an operator, and data-plane processes with the Pods they claim to be."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+from inferway_envtest import ApiServer
+
+from inferway_contract.acknowledgement import GATEWAY_LABEL
+
+DEADLINE = 20.0
+"""Seconds for anything that has no figure of its own."""
+EVERY = 0.02
+"""Seconds between two looks."""
+
+API = "/apis/inferway.dev/v1alpha1"
+
+
+def until(condition: Any, what: str, within: float = DEADLINE) -> Any:
+    """Wait until `condition()` is true; returns what it returned. `AssertionError` names what did not happen."""
+    deadline = monotonic() + within
+    while True:
+        found = condition()
+        if found:
+            return found
+        if monotonic() > deadline:
+            raise AssertionError(f"not within {within} s: {what}")
+        sleep(EVERY)
+
+
+class Process:
+    """A process of ours with its log in memory, which ends with its block."""
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str]) -> None:
+        self.lines: list[str] = []
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("INFERWAY_", "KUBE"))}
+        self.popen = subprocess.Popen(
+            command, env={**inherited, **env}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.popen.stdout is not None
+        self.lines.extend(self.popen.stdout)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self.popen.poll() is None
+
+    def signal(self, number: int) -> None:
+        """SIGTERM, SIGKILL, SIGSTOP, SIGCONT."""
+        if self.is_running:
+            os.kill(self.popen.pid, number)
+
+    def stop(self, number: int = signal.SIGTERM, within: float = DEADLINE) -> int:
+        """End it; the exit code."""
+        self.signal(signal.SIGCONT)
+        self.signal(number)
+        try:
+            code = self.popen.wait(within)
+        except subprocess.TimeoutExpired:
+            self.signal(signal.SIGKILL)
+            code = self.popen.wait(within)
+        self._reader.join(within)
+        return code
+
+    def tail(self, lines: int = 30) -> str:
+        """The last lines of its log."""
+        return "".join(self.lines[-lines:])
+
+    def resident(self) -> int:
+        """Bytes of memory."""
+        text = Path(f"/proc/{self.popen.pid}/status").read_text()
+        return next(int(line.split()[1]) << 10 for line in text.splitlines() if line.startswith("VmRSS:"))
+
+
+@dataclass
+class Pod:
+    """A data-plane process, and the Pod object that stands for it."""
+
+    name: str
+    uid: str
+    process: Process
+    state: Path
+    """Its emptyDir."""
+    port: int = 0
+    admin: int = 0
+
+    def get(self, path: str = "/", *, admin: bool = False, host: str = "control.example") -> tuple[int, bytes]:
+        """One request on a connection of its own."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin if admin else self.port, timeout=5)
+        try:
+            connection.request("GET", path, headers={"host": host})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def serves(self, path: str, body: bytes) -> bool:
+        """Whether the request is answered with this body."""
+        try:
+            return self.get(path) == (200, body)
+        except OSError:
+            return False
+
+    def config(self) -> dict[str, Any]:
+        """What it says of its documents."""
+        return dict(json.loads(self.get("/debug/config", admin=True)[1]))
+
+
+@dataclass
+class Planes:
+    """A gateway of one operator and some data-plane pods in one namespace."""
+
+    api: ApiServer
+    namespace: str
+    directory: Path
+    kubeconfig: Path
+    stack: ExitStack
+    operators: list[Process] = field(default_factory=list)
+    pods: list[Pod] = field(default_factory=list)
+
+    # --- processes ---------------------------------------------------------------------------------------------------
+
+    def operator(self, kubeconfig: Path | None = None, **more: str) -> Process:
+        """Start an operator. `more`: settings, in lower case without their prefix."""
+        env = {
+            "KUBECONFIG": str(kubeconfig or self.kubeconfig),
+            "INFERWAY_OPERATOR_NAMESPACE": self.namespace,
+            "INFERWAY_OPERATOR_NAMESPACES": self.namespace,
+            "INFERWAY_OPERATOR_LEASE_NAMESPACE": self.namespace,
+            **{f"INFERWAY_OPERATOR_{name.upper()}": value for name, value in more.items()},
+        }
+        command = [sys.executable, "-m", "kopf", "run", "-m", "inferway_operator.handlers", "-n", self.namespace]
+        process = Process(command, env)
+        self.stack.callback(process.stop)
+        self.operators.append(process)
+        return process
+
+    def pod(self, name: str, kubeconfig: Path | None = None, command: Sequence[str] = ()) -> Pod:
+        """Start a data-plane process, with a Pod that becomes Ready when the process is."""
+        made = self.api.pod(self.namespace, name, {GATEWAY_LABEL: "inferway"}, is_ready=False)
+        state = self.directory / name
+        state.mkdir()
+        pod = Pod(
+            name,
+            made["metadata"]["uid"],
+            self._process(name, made["metadata"]["uid"], state, kubeconfig, command),
+            state,
+        )
+        self.pods.append(pod)
+        self.find_ports(pod)
+        return pod
+
+    def restart(self, pod: Pod, kubeconfig: Path | None = None) -> None:
+        """Another container of the same Pod, as the kubelet starts one."""
+        pod.process.stop()
+        pod.process = self._process(pod.name, pod.uid, pod.state, kubeconfig, ())
+        self.find_ports(pod)
+
+    def _process(self, name: str, uid: str, state: Path, kubeconfig: Path | None, command: Sequence[str]) -> Process:
+        env = {
+            "KUBECONFIG": str(kubeconfig or self.kubeconfig),
+            "INFERWAY_KUBECONFIG": str(kubeconfig or self.kubeconfig),
+            "INFERWAY_STATE_DIRECTORY": str(state),
+            "INFERWAY_LISTEN": "127.0.0.1:0",
+            "INFERWAY_ADMIN": "127.0.0.1:0",
+            "INFERWAY_ACCESS_LOG": "false",
+            "POD_NAME": name,
+            "POD_NAMESPACE": self.namespace,
+            "POD_UID": uid,
+        }
+        process = Process(command or [sys.executable, "-m", "inferway_dataplane"], env)
+        self.stack.callback(process.stop)
+        return process
+
+    def find_ports(self, pod: Pod) -> None:
+        """Wait until the process says that it is ready, and on which ports."""
+        event = until(lambda: _event(pod.process, "ready"), f"{pod.name} is ready; it says: {pod.process.tail()}")
+        pod.port = int(event["listen"].rpartition(":")[2])
+        pod.admin = int(event["admin"].rpartition(":")[2])
+        self.api.set_pod(self.namespace, pod.name, is_ready=True)
+
+    # --- objects -----------------------------------------------------------------------------------------------------
+
+    def apply(self, *manifests: dict[str, Any]) -> None:
+        """Server-side apply, as `kubectl apply --server-side` does it."""
+        for manifest in manifests:
+            path = self.path(manifest["kind"], manifest["metadata"]["name"])
+            self.api.ask("PATCH", f"{path}?fieldManager=test&force=true", manifest, "application/apply-patch+yaml")
+
+    def path(self, kind: str, name: str = "") -> str:
+        """Of an object, or of all of a kind."""
+        plural = {"GatewayRoute": "gatewayroutes", "RateLimitPolicy": "ratelimitpolicies"}[kind]
+        return f"{API}/namespaces/{self.namespace}/{plural}" + (f"/{name}" if name else "")
+
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        """An object."""
+        return dict(self.api.ask("GET", self.path(kind, name)))
+
+    def condition(self, kind: str, name: str, condition: str = "Programmed") -> dict[str, Any]:
+        """A condition that speaks of the object's present generation, or {}."""
+        found = self.get(kind, name)
+        for one in found.get("status", {}).get("conditions", []):
+            if one["type"] == condition and one["observedGeneration"] == found["metadata"]["generation"]:
+                return dict(one)
+        return {}
+
+    def programmed(
+        self, name: str, status: str = "True", kind: str = "GatewayRoute", within: float = DEADLINE
+    ) -> dict[str, Any]:
+        """Wait until the object's `Programmed` is this; returns the condition."""
+
+        def seen() -> dict[str, Any] | None:
+            condition = self.condition(kind, name)
+            return condition if condition.get("status") == status else None
+
+        return dict(until(seen, f"{kind} {name} has Programmed={status}; operators say: {self.told()}", within))
+
+    def told(self) -> str:
+        """What the operators said last."""
+        return "\n".join(operator.tail() for operator in self.operators)
+
+    def documents(self) -> dict[str, dict[str, str]]:
+        """The data of the gateway's ConfigMaps, by name."""
+        found = self.api.ask(
+            "GET", f"/api/v1/namespaces/{self.namespace}/configmaps?labelSelector={GATEWAY_LABEL}=inferway"
+        )
+        return {item["metadata"]["name"]: item.get("data", {}) for item in found["items"]}
+
+
+@contextmanager
+def planes(api: ApiServer, namespace: str, directory: Path, kubeconfig: Path | None = None) -> Iterator[Planes]:
+    """Everything that is started ends with the block."""
+    with ExitStack() as stack:
+        yield Planes(api, namespace, directory, kubeconfig or api.kubeconfig(), stack)
+
+
+def says(name: str, body: str, path: str = "/") -> dict[str, Any]:
+    """A GatewayRoute that answers by itself."""
+    answer = {
+        "type": "DirectResponse",
+        "directResponse": {"statusCode": 200, "contentType": "text/plain", "body": body},
+    }
+    return {
+        "apiVersion": "inferway.dev/v1alpha1",
+        "kind": "GatewayRoute",
+        "metadata": {"name": name},
+        "spec": {"rules": [{"matches": [{"path": {"type": "PathPrefix", "value": path}}], "filters": [answer]}]},
+    }
+
+
+def limits(name: str, *targets: str, requests: int = 1_000_000) -> dict[str, Any]:
+    """A RateLimitPolicy of these routes, or of all of the namespace."""
+    refs = [{"kind": "GatewayRoute", "name": target} for target in targets]
+    limit = {"name": "all", "rate": {"requests": requests, "per": "1s"}, "burst": max(requests, 1), "scope": "Pod"}
+    return {
+        "apiVersion": "inferway.dev/v1alpha1",
+        "kind": "RateLimitPolicy",
+        "metadata": {"name": name},
+        "spec": {"limits": [limit], **({"targetRefs": refs} if refs else {})},
+    }
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The value below which this share of them is."""
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+def now() -> datetime:
+    """As the API server writes times."""
+    return datetime.now(tz=UTC)
+
+
+def _event(process: Process, name: str) -> dict[str, Any] | None:
+    for line in process.lines:
+        if line.startswith("{"):
+            event = json.loads(line)
+            if event.get("event") == name:
+                return dict(event)
+    if not process.is_running:
+        raise AssertionError(f"it ended before the event {name}, and said: {process.tail()}")
+    return None

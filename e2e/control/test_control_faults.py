@@ -1,0 +1,134 @@
+"""K1: what the API server and the network can do to both planes. It converges soon after it is over; traffic sees nothing."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from itertools import count
+from time import monotonic, sleep
+
+import pytest
+from control_planes import planes, says, until
+from control_traffic import asking
+from inferway_envtest.http_faults import Fault
+
+from inferway_fakes.faulty_tcp import Accepting, FaultyTcp
+
+pytestmark = [pytest.mark.slow, pytest.mark.case("K1"), pytest.mark.timeout(300)]
+
+HEALED = 5.0
+"""Seconds within which a change of before the end of a fault has to be everywhere."""
+THAWED = 75.0
+"""The same for watches that were frozen: nobody can tell one from a quiet one before its time is over."""
+
+NUMBERS = count()
+
+
+@pytest.fixture
+def faulty(api_server, namespace, tmp_path):
+    """Both planes behind one TCP proxy, and the proxy."""
+    with FaultyTcp(api_server.port) as tcp, planes(api_server, namespace, tmp_path, api_server.through(tcp)) as made:
+        made.apply(says("first", "one"))
+        made.operator()
+        for number in range(2):
+            made.pod(f"gateway-{number}")
+        made.programmed("first")
+        yield made, tcp
+
+
+@contextmanager
+def converging(made, within):
+    """Traffic during a fault, and a change in it that has to be everywhere so long after the block: prints how long."""
+    body = f"change {next(NUMBERS)}"
+    with asking([pod.port for pod in made.pods]) as traffic:
+        yield body
+        began = monotonic()
+        for pod in made.pods:
+            left = within - (monotonic() - began)
+            until(lambda pod=pod: pod.serves("/", body.encode()), f"{pod.name} serves it; {made.told()}", left)
+        made.programmed("first", within=max(within - (monotonic() - began), 0.1))
+        print(f"converged {monotonic() - began:.1f} s after the end")
+    assert traffic.failures == []
+
+
+def test_connections_that_are_reset(faulty):
+    made, tcp = faulty
+    with converging(made, HEALED) as body:
+        for _ in range(5):
+            tcp.cut_all()
+            sleep(0.2)
+        made.apply(says("first", body))
+        tcp.cut_all()
+
+
+@pytest.mark.parametrize("accepting", [Accepting.REFUSE, Accepting.SILENT], ids=["refused", "unanswered"])
+def test_an_outage_of_a_minute(faulty, accepting):
+    made, tcp = faulty
+    with converging(made, HEALED) as body:
+        tcp.change(accepting=accepting)
+        tcp.cut_all()
+        made.apply(says("first", body))
+        sleep(60)  # what is tested is its length
+        assert all(pod.process.is_running for pod in made.pods)
+        assert all(operator.is_running for operator in made.operators)
+        tcp.heal()
+        tcp.cut_all()
+
+
+def test_a_watch_that_freezes(faulty):
+    """The connections stay open and carry nothing any more, as behind a load balancer that has forgotten them."""
+    made, tcp = faulty
+    frozen_at = monotonic()
+    with converging(made, THAWED) as body:
+        assert tcp.freeze_open() > 0
+        made.apply(says("first", body))
+    print(f"frozen for {monotonic() - frozen_at:.1f} s in all")
+
+
+@pytest.fixture
+def answering(api_server, namespace, tmp_path):
+    """Both planes behind a proxy that can answer in the API server's place, and one that can cut connections."""
+    everything = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]
+    user = api_server.service_account(namespace, "planes", cluster_rules=everything)
+    with (
+        api_server.http_faults() as faults,
+        FaultyTcp(faults.port) as tcp,
+        planes(api_server, namespace, tmp_path, api_server.through(tcp, user)) as made,
+    ):
+        made.apply(says("first", "one"))
+        made.operator()
+        for number in range(2):
+            made.pod(f"gateway-{number}")
+        made.programmed("first")
+        yield made, faults, tcp
+
+
+@pytest.mark.parametrize("code", [409, 429, 500])
+@pytest.mark.parametrize("where", ["configmaps", "status", "leases"])
+def test_writes_that_are_refused(answering, code, where):
+    made, faults, _ = answering
+    with converging(made, HEALED) as body:
+        headers = {"Retry-After": "1"} if code == 429 else {}
+        fault = faults.add(Fault("POST|PATCH|PUT", f"/{where}", code=code, times=3, headers=headers))
+        made.apply(says("first", body))
+        until(lambda: fault.hits == 3, "three writes to be refused", 30.0)
+
+
+@pytest.mark.parametrize("code", [410, 429, 500])
+def test_watches_and_lists_that_are_refused(answering, code):
+    made, faults, tcp = answering
+    with converging(made, HEALED) as body:
+        headers = {"Retry-After": "1"} if code == 429 else {}
+        fault = faults.add(Fault("GET", "watch=true", code=code, times=6, is_event=code == 410, headers=headers))
+        tcp.cut_all()
+        made.apply(says("first", body))
+        until(lambda: fault.hits >= 4, "watches to be refused", 60.0)
+        faults.heal()
+
+
+def test_answers_that_are_lost(answering):
+    """The write is done and its answer is lost: doing it again must change nothing."""
+    made, faults, _ = answering
+    with converging(made, HEALED) as body:
+        fault = faults.add(Fault("POST|PATCH", "/configmaps", code=500, times=3, is_done=True))
+        made.apply(says("first", body))
+        until(lambda: fault.hits == 3, "three answers to be lost", 30.0)

@@ -1,0 +1,99 @@
+"""K4: a pod that starts without the API server, or meets a document that is not whole."""
+
+from __future__ import annotations
+
+import json
+import signal
+from urllib.parse import quote
+
+import pytest
+from control_planes import planes, says, until
+from control_traffic import asking
+
+from inferway_fakes.faulty_tcp import Accepting, FaultyTcp
+
+pytestmark = [pytest.mark.case("K4")]
+
+
+@pytest.fixture
+def one(api_server, namespace, tmp_path):
+    """An operator and a pod behind a proxy of its own, that serves."""
+    with FaultyTcp(api_server.port) as tcp, planes(api_server, namespace, tmp_path) as made:
+        made.apply(says("first", "one"))
+        made.operator()
+        pod = made.pod("gateway-0", api_server.through(tcp))
+        made.programmed("first")
+        yield made, pod, tcp
+
+
+@pytest.mark.timeout(120)
+def test_with_the_api_server_away_it_starts_from_its_last_good_copy(one):
+    made, pod, tcp = one
+    tcp.change(accepting=Accepting.REFUSE)
+    tcp.cut_all()
+    made.apply(says("first", "two"))
+    made.restart(pod, made.api.through(tcp))
+    assert pod.get("/") == (200, b"one")
+    tcp.heal()
+    until(lambda: pod.serves("/", b"two"), "it follows again", 10.0)
+
+
+@pytest.mark.timeout(120)
+def test_without_a_copy_it_is_not_ready_and_says_why(one):
+    made, pod, tcp = one
+    tcp.change(accepting=Accepting.REFUSE)
+    tcp.cut_all()
+    for file in pod.state.rglob("*"):
+        if file.is_file():
+            file.unlink()
+    pod.process.stop()
+    pod.process = made._process(pod.name, pod.uid, pod.state, made.api.through(tcp), ())
+    until(lambda: "API server" in pod.process.tail(), "it says that it cannot reach the API server")
+    assert pod.process.is_running
+    tcp.heal()
+    made.find_ports(pod)
+    assert pod.get("/") == (200, b"one")
+    # And one that waits ends at once when it is asked to.
+    tcp.change(accepting=Accepting.REFUSE)
+    tcp.cut_all()
+    for file in pod.state.rglob("*"):
+        if file.is_file():
+            file.unlink()
+    pod.process.stop()
+    pod.process = made._process(pod.name, pod.uid, pod.state, made.api.through(tcp), ())
+    until(lambda: "API server" in pod.process.tail(), "it says that it cannot reach the API server")
+    assert pod.process.stop(signal.SIGTERM, 5.0) == 0
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("harm", ["truncated", "another hash", "missing", "no index"])
+def test_a_document_that_is_not_whole_is_refused_and_told(one, harm):
+    made, pod, _ = one
+    api, folder = made.api, f"/api/v1/namespaces/{made.namespace}/configmaps"
+    # The operator is away: nobody mends what is broken here.
+    made.operators[0].stop()
+    index = json.loads(api.ask("GET", f"{folder}/inferway-config")["data"]["index"])
+    [ref] = index["shards"]
+    content = api.ask("GET", f"{folder}/{ref['name']}")["data"]["shard"].replace("one", "two")
+    name = "inferway-0123456789"
+    digests = {"truncated": ref["digest"], "another hash": "0" * 64, "missing": ref["digest"], "no index": ""}
+    if harm in ("truncated", "another hash"):
+        body = {"metadata": {"name": name, "labels": {"inferway.dev/gateway": "inferway"}}}
+        api.ask("POST", folder, {**body, "data": {"shard": content[:-7] if harm == "truncated" else content}})
+    text = "{" if harm == "no index" else json.dumps({**index, "shards": [{"name": name, "digest": digests[harm]}]})
+    with asking([pod.port], is_wanted=lambda status, body: (status, body) == (200, b"one")) as traffic:
+        patch = {"data": {"index": text}}
+        api.ask("PATCH", f"{folder}/inferway-config", patch, "application/merge-patch+json")
+        lease = f"/apis/coordination.k8s.io/v1/namespaces/{made.namespace}/leases/{quote(pod.name)}"
+
+        def told():
+            return api.ask("GET", lease)["metadata"]["annotations"].get("inferway.dev/error")
+
+        print(until(told, "the error to be told"))
+        assert pod.config()["lastError"]
+    assert traffic.failures == []
+    assert pod.get("/readyz", admin=True)[0] == 200
+    # An operator that comes back puts it right.
+    made.operator()
+    until(lambda: not told(), "the error to be over")
+    assert pod.get("/") == (200, b"one")

@@ -1,0 +1,86 @@
+"""2,000 routes and 500 policies: how long one change takes, what the operator needs for it, and that rest is rest."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic, sleep
+
+import pytest
+from control_planes import limits, planes, quantile, says, until
+
+ROUTES, POLICIES, CHANGES = 2_000, 500, 20
+MOST_MEMORY = 400 << 20
+MOST_SECONDS = 2.0
+
+pytestmark = [pytest.mark.slow, pytest.mark.case("K3"), pytest.mark.timeout(1500)]
+
+
+def route(number, body="same"):
+    """A route with three rules."""
+    made = says(f"route-{number}", body, f"/r{number}")
+    [rule] = made["spec"]["rules"]
+    others = [
+        {"matches": [{"path": {"type": "Exact", "value": f"/r{number}/{way}"}}], "filters": rule["filters"]}
+        for way in ("a", "b")
+    ]
+    made["spec"]["rules"] += others
+    made["spec"]["hostnames"] = [f"h{number}.example", "control.example"]
+    return made
+
+
+def test_one_change_among_many(api_server, namespace, tmp_path, record_testsuite_property):
+    user = api_server.user("operator-" + namespace, "system:masters")
+    with planes(api_server, namespace, tmp_path) as made:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(made.apply, map(route, range(ROUTES))))
+            list(pool.map(made.apply, [limits(f"policy-{one}", f"route-{one}") for one in range(POLICIES)]))
+        operator = made.operator(api_server.kubeconfig(user))
+        began = monotonic()
+        pod = made.pod("gateway-0")
+        until(lambda: pod.serves(f"/r{ROUTES - 1}", b"same"), "all is served", 120)
+        first = monotonic() - began
+        made.programmed(f"route-{ROUTES - 1}", within=600)
+        made.programmed(f"policy-{POLICIES - 1}", kind="RateLimitPolicy", within=600)
+        wait_for_rest(api_server, user)
+        # Nothing changed, nothing is written.
+        mark = api_server.mark()
+        sleep(10)
+        assert [one for one in api_server.writes(mark, user=user) if one.resource != "leases"] == []
+        served = []
+        published = []
+        for number in range(CHANGES):
+            before = made.documents()["inferway-config"]["index"]
+            began = monotonic()
+            made.apply(route(number * 97, f"change {number}"))
+            until(lambda before=before: made.documents()["inferway-config"]["index"] != before, "it is published")
+            published.append(monotonic() - began)
+            until(lambda number=number: pod.serves(f"/r{number * 97}", f"change {number}".encode()), "it is served")
+            served.append(monotonic() - began)
+            made.programmed(f"route-{number * 97}")
+        figures = {
+            "first document, s": first,
+            "published, p50 s": quantile(published, 0.5),
+            "published, longest s": max(published),
+            "served, p50 s": quantile(served, 0.5),
+            "served, longest s": max(served),
+            "operator, MB": operator.resident() / 1e6,
+            "data plane, MB": pod.process.resident() / 1e6,
+            "largest shard, bytes": max(len(data.get("shard", "")) for data in made.documents().values()),
+        }
+        for name, value in figures.items():
+            record_testsuite_property(name, round(value, 3))
+        print(figures)
+        assert max(published) <= MOST_SECONDS
+        assert operator.resident() <= MOST_MEMORY
+        assert figures["largest shard, bytes"] < 1 << 20
+
+
+def wait_for_rest(api_server, user):
+    """Until three seconds pass without a write of the operator's, but for its Lease."""
+    deadline = monotonic() + 300
+    while monotonic() < deadline:
+        mark = api_server.mark()
+        sleep(3)
+        if not [one for one in api_server.writes(mark, user=user) if one.resource != "leases"]:
+            return
+    raise AssertionError("the operator does not come to rest")

@@ -1,0 +1,42 @@
+"""A real API server for tests: kube-apiserver, etcd and kube-controller-manager as processes of this machine.
+
+In a test:
+
+    def test_something(api_server: ApiServer, namespace: str) -> None:
+        api_server.kubectl("apply", "-n", namespace, "-f", "-", input=manifests)
+        config = api_server.kubeconfig()
+
+Fixtures (conftest.py at the root; who uses neither pays nothing):
+
+- `api_server`: `ApiServer`, one for the whole session, with the definitions of crds/ established. Tests share it, so each
+  works in namespaces of its own. Cluster-wide objects need names of their own.
+- `namespace`: the name of a fresh namespace, deleted afterwards (without waiting for it).
+- `gateway_api`: ensures that the ReferenceGrant definition of the Gateway API is there (or skips, when it cannot be had).
+  It stays until the session ends; `api_server.kubectl("delete", "crd", ...)` is for tests that have a server of their own.
+
+`ApiServer` (module `server`; `with ApiServer.started(programs.find()) as api` gives a test a server of its own):
+
+- `url`, `port`, `ca_file`, `directory`, `admin` (a `User`, group system:masters), `admin_token`
+- `kubeconfig(user=admin, server=url, namespace="default") -> Path`; `through(proxy, user=admin) -> Path`: by a `FaultyTcp`
+- `http_faults()`: a proxy for `through` that answers some requests by itself (`Fault("PATCH", "/configmaps/", code=409)`)
+- `user(name, group="testers") -> User`: by a client certificate
+- `service_account(namespace, name, rules=[...], cluster_rules=[...], seconds=86400) -> User`: exists, may do what the
+  RBAC rules say, has a token of the TokenRequest API
+- `kubectl(*arguments, input="", user=admin, check=True) -> Said(stdout, stderr, code)`; raises `KubectlError`
+- `ask(method, path, body=None, content_type=...) -> Any`: one request as the admin, JSON both ways; raises `Refused`
+- `mark() -> Mark` and `requests(since=mark, user=..., resource=..., verb=...) -> list[Request]`, `writes(...)`: what the
+  server was asked, by its audit log
+- `pod(namespace, name, labels, address="192.0.2.1", is_ready=True) -> dict`, `set_pod(...)`: a pod object that looks as if it
+  ran (the endpointslice controller wants a node and an address; slices never name loopback addresses)
+- `apply(*paths)`: definitions, awaited until established
+- `etcd`, `server`, `controllers`: `Process(pid, log, ...)`; `stop_server()`, `start_server()`: an outage, the data stay
+
+What is found where, and how it is built, says `programs`; docs/testing.md tells it to people.
+"""
+
+from inferway_envtest.http_faults import Fault, HttpFaults
+from inferway_envtest.programs import Missing, find
+from inferway_envtest.server import ApiServer
+from inferway_envtest.users import User
+
+__all__ = ["ApiServer", "Fault", "HttpFaults", "Missing", "User", "find"]

@@ -1,0 +1,33 @@
+"""`python -m inferway_envtest build` finds or builds the programs; `run` starts a server until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from inferway_envtest import programs
+from inferway_envtest.server import ApiServer
+from inferway_envtest.telling import tell
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m inferway_envtest", description=__doc__)
+    parser.add_argument("command", choices=["build", "run"])
+    parser.add_argument("--crds", type=Path, action="append", default=[], help="run: definitions, a file or folder")
+    given = parser.parse_args()
+    found = programs.find()
+    programs.tell_where(found)
+    if given.command == "run":
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        with ApiServer.started(found, given.crds) as server:
+            tell(f"ready: export KUBECONFIG={server.kubeconfig()}")
+            with suppress(KeyboardInterrupt):
+                signal.pause()
+
+
+if __name__ == "__main__":
+    main()

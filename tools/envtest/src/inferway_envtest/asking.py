@@ -1,0 +1,43 @@
+"""Requests to the API server as its admin: JSON both ways."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+TIMEOUT = 20.0  # seconds
+
+
+class Refused(Exception):  # noqa: N818
+    """An answer of 400 or more. `status` is its Status object, where the server gave one."""
+
+    def __init__(self, code: int, status: dict[str, Any], text: str) -> None:
+        super().__init__(f"{code}: {status.get('message', text)}")
+        self.code = code
+        self.status = status
+
+
+class Asker:
+    """A client with one user's token. Threads may share it."""
+
+    def __init__(self, url: str, authority: Path, token: str) -> None:
+        context = ssl.create_default_context(cafile=str(authority))
+        self._client = httpx.Client(
+            base_url=url, verify=context, headers={"authorization": f"Bearer {token}"}, timeout=TIMEOUT, trust_env=False
+        )
+
+    def ask(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
+        """One request; the answer's JSON, or its text when it is none. Raises `Refused`, and httpx's errors."""
+        answer = self._client.request(method, path, json=body, headers={"content-type": content_type})
+        is_json = answer.headers.get("content-type", "").startswith("application/json")
+        found = answer.json() if is_json else answer.text
+        if answer.is_error:
+            raise Refused(answer.status_code, found if isinstance(found, dict) else {}, answer.text)
+        return found
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._client.close()

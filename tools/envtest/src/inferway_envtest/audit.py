@@ -1,0 +1,73 @@
+"""What the API server was asked, by its audit log: one line of JSON for each request that has been answered.
+
+A line is written before its request's answer is complete, so whoever has the answer finds the line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NewType
+
+POLICY = """\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived, ResponseStarted]
+rules:
+- level: Metadata
+"""
+WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+
+Mark = NewType("Mark", int)
+"""A place in the log, in bytes."""
+BEGINNING = Mark(0)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request. A watch is told when it has ended."""
+
+    user: str
+    verb: str
+    """get, list, watch, create, update, patch, delete, deletecollection"""
+    resource: str
+    """Plural, with the subresource: `pods`, `gatewayroutes/status`."""
+    namespace: str
+    name: str
+    """Empty for list, watch and deletecollection, and for a create whose object is named in its body only."""
+    code: int
+    """The status of the answer; 0 when there was none."""
+    agent: str
+    uri: str
+    at: str
+    """When it arrived: RFC 3339, microseconds, UTC."""
+
+
+def read(log: Path, since: Mark) -> Iterator[Request]:
+    """The requests in the log after a mark. A last line that is still being written is left for later."""
+    if not log.exists():
+        return
+    with log.open("rb") as file:
+        file.seek(since)
+        for line in file:
+            if line.endswith(b"\n"):
+                yield request(json.loads(line))
+
+
+def request(event: dict[str, Any]) -> Request:
+    """One line of the log."""
+    target = event.get("objectRef", {})
+    parts = [target.get("resource", ""), target.get("subresource", "")]
+    return Request(
+        user=event["user"].get("username", ""),
+        verb=event["verb"],
+        resource="/".join(part for part in parts if part),
+        namespace=target.get("namespace", ""),
+        name=target.get("name", ""),
+        code=event.get("responseStatus", {}).get("code", 0),
+        agent=event.get("userAgent", ""),
+        uri=event["requestURI"],
+        at=event["requestReceivedTimestamp"],
+    )

@@ -1,0 +1,189 @@
+"""A proxy in front of the API server that answers some requests by itself: 409, 410, 429, 500.
+
+    with api_server.http_faults() as faults:
+        config = api_server.through(faults, user)           # users with a token: certificates end at the proxy
+        conflict = faults.add(Fault("PATCH", "/configmaps/", code=409, skip=1, times=2))
+        ...
+        assert conflict.hits == 2
+
+For what happens to connections instead of requests there is `inferway_fakes.faulty_tcp`.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from types import TracebackType
+
+import httpx
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from inferway_envtest.waiting import until
+
+START = 10.0  # seconds
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+REASONS = {409: "Conflict", 410: "Expired", 429: "TooManyRequests", 500: "InternalError", 503: "ServiceUnavailable"}
+# RFC 9110 7.6.1, and what the proxy's own server writes
+HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade", "te", "trailer", "date", "server"})
+
+
+@dataclass
+class Fault:
+    """What becomes of the requests that match."""
+
+    method: str = ".*"
+    """A regular expression for the whole method."""
+    path: str = ".*"
+    """A regular expression that occurs in path and query: `/leases/`, `watch=true`."""
+    code: int = 0
+    """The status to answer; 0 = the request passes, and only `call` is called."""
+    skip: int = 0
+    """So many matching requests pass first."""
+    times: int = 1
+    """So many then meet the fault."""
+    is_done: bool = False
+    """The server does what is asked; only its answer is lost."""
+    is_event: bool = False
+    """The answer is 200 and a stream with one event of type ERROR, which is how a watch learns of a 410."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Fields of the answer, such as Retry-After."""
+    call: Callable[[], None] = lambda: None
+    """Called before the answer, in a thread of its own: kill a process, wait for the test."""
+    seen: int = 0
+    """Matching requests so far."""
+
+    @property
+    def hits(self) -> int:
+        """Requests that have met the fault."""
+        return min(max(self.seen - self.skip, 0), self.times)
+
+    def meets(self, method: str, target: str) -> bool:
+        """Whether this request meets the fault; counts it."""
+        if not re.fullmatch(self.method, method) or not re.search(self.path, target):
+            return False
+        self.seen += 1
+        return self.skip < self.seen <= self.skip + self.times
+
+    def answer(self) -> Response:
+        """The answer, as the API server would word it."""
+        status = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": "a fault of the test",
+            "reason": REASONS.get(self.code, HTTPStatus(self.code).phrase),
+            "code": self.code,
+        }
+        if self.is_event:
+            return JSONResponse({"type": "ERROR", "object": status}, headers=dict(self.headers))
+        return JSONResponse(status, self.code, headers=dict(self.headers))
+
+
+class HttpFaults:
+    """The proxy: TLS on both sides, HTTP/1.1. Its `port` is on 127.0.0.1."""
+
+    def __init__(self, server: str, authority: Path, certificate: Path, key: Path) -> None:
+        self._server = server
+        self._authority = authority
+        self._faults: list[Fault] = []
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        application = Starlette(routes=[Route("/{path:path}", self._handle, methods=METHODS)], lifespan=self._connected)
+        self._uvicorn = uvicorn.Server(
+            uvicorn.Config(
+                application,
+                ssl_certfile=str(certificate),
+                ssl_keyfile=str(key),
+                log_config=None,
+                access_log=False,
+                timeout_graceful_shutdown=1,
+            )
+        )
+        self._thread = threading.Thread(
+            target=self._uvicorn.run, args=([self._socket],), name="http-faults", daemon=True
+        )
+
+    def add(self, fault: Fault) -> Fault:
+        """From now on; the first fault that a request meets counts."""
+        self._faults.append(fault)
+        return fault
+
+    def heal(self) -> None:
+        """No fault any more."""
+        self._faults.clear()
+
+    def __enter__(self) -> HttpFaults:
+        self._thread.start()
+        until(lambda: self._uvicorn.started or not self._thread.is_alive(), "the proxy listens", START)
+        if not self._uvicorn.started:
+            self._socket.close()
+            raise RuntimeError("the proxy did not start")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._uvicorn.should_exit = True
+        self._uvicorn.force_exit = True  # watches never end by themselves
+        self._thread.join(START)
+        self._socket.close()
+
+    @asynccontextmanager
+    async def _connected(self, application: Starlette) -> AsyncIterator[None]:
+        trusted = ssl.create_default_context(cafile=str(self._authority))
+        timeout, limits = httpx.Timeout(30.0, read=None, pool=None), httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(
+            base_url=self._server, verify=trusted, timeout=timeout, limits=limits, trust_env=False
+        ) as self._client:
+            yield
+
+    async def _handle(self, request: Request) -> Response:
+        target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        # Every fault counts what matches it, whichever of them then answers.
+        met = [fault for fault in list(self._faults) if fault.meets(request.method, target)]
+        fault = met[0] if met else None
+        if fault is not None and fault.code and not fault.is_done:
+            await run_in_threadpool(fault.call)
+            return fault.answer()
+        answer = await self._pass(request)
+        if fault is None:
+            return answer
+        if fault.is_done and isinstance(answer, StreamingResponse):
+            async for _ in answer.body_iterator:
+                pass  # to its end, so that it has been done
+        await run_in_threadpool(fault.call)
+        return fault.answer() if fault.code else answer
+
+    async def _pass(self, request: Request) -> Response:
+        """Ask the server; its answer goes on piece by piece, as a watch needs it."""
+        headers = [(name, value) for name, value in request.headers.items() if name not in (*HOP_BY_HOP, "host")]
+        asked = self._client.build_request(
+            request.method,
+            str(request.url.replace(scheme="", netloc="")),
+            headers=headers,
+            content=await request.body(),
+        )
+        answer = await self._client.send(asked, stream=True)
+
+        async def pieces() -> AsyncIterator[bytes]:
+            try:
+                async for piece in answer.aiter_raw():
+                    yield piece
+            finally:
+                await answer.aclose()
+
+        kept = {name: value for name, value in answer.headers.items() if name not in HOP_BY_HOP}
+        return StreamingResponse(pieces(), answer.status_code, headers=kept)
