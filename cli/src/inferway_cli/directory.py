@@ -46,6 +46,7 @@ class DirectorySource:
     """Brings the documents of a directory: a `Source`."""
 
     waiting = "the directory is being read"
+    error = ""  # after a refusal nothing else is served, so the gateway knows the last error
 
     def __init__(self, directory: str) -> None:
         self.directory = directory

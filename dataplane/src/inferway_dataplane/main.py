@@ -45,6 +45,11 @@ class DataPlane:
         self.listen = ("", 0)
         self.admin = ("", 0)
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether clients can connect."""
+        return self._data_server is not None and self._data_server.started
+
     async def start(self) -> None:
         """Answer probes at once, and clients once there is a document to serve; it may take the source a while.
 

@@ -91,6 +91,11 @@ class ClusterSource:
             reason = f"the API server cannot be reached: {self._contact.trouble}"
         return f"{reason}; the last good copy was refused: {self._copy_error}" if self._copy_error else reason
 
+    @property
+    def error(self) -> str:
+        """As `Source` says."""
+        return self._serving.error if self._serving is not None else ""
+
     async def follow(self, receiver: Receiver) -> None:
         """Runs until it is cancelled."""
         changed = asyncio.Event()

@@ -61,10 +61,15 @@ class Serving:
         """Revision of endpoints with which not even the live config could be built."""
 
     @property
+    def error(self) -> str:
+        """Why what is published now is not served; "" = it is, or waits."""
+        return self._config.error or self._endpoints.error
+
+    @property
     def waiting(self) -> str:
         """Why nothing is served, as far as documents go."""
-        if error := self._config.error or self._endpoints.error:
-            return f"the document was refused: {error}"
+        if self.error:
+            return f"the document was refused: {self.error}"
         for followed in (self._config.following, self._endpoints.following):
             if followed.is_listed and followed.text is None:
                 return f"there is no ConfigMap {followed.name} yet"
@@ -121,7 +126,7 @@ class Serving:
                 config = None
             else:
                 self._config.accept()
-        is_anew = bool(self._told) and not (self._config.error or self._endpoints.error)
+        is_anew = bool(self._told) and not self.error
         decision = await asyncio.to_thread(decide, config, endpoints, self.live, is_anew=is_anew)
         if decision.missing and decision.missing != self.missing:
             log.debug("the newest config waits for endpoints", extra={"services": decision.missing[:10]})
@@ -157,14 +162,13 @@ class Serving:
     def _accept(self, new: Documents) -> None:
         self._hearers.receiver.accept(new.config.document, new.endpoints.document, new.config.revision)
         self.live = new
-        self._told = ""
         self._hearers.keep(new)
 
     def _tell(self) -> None:
-        error = self._config.error or self._endpoints.error
-        if error and error != self._told:
-            self._told = error
-            self._hearers.receiver.reject(error)
+        # Once for each refusal, however often endpoints change while it stands.
+        if self.error and self.error != self._told:
+            self._hearers.receiver.reject(self.error)
+        self._told = self.error
 
     def _acknowledge(self) -> None:
         live = self.live
@@ -173,6 +177,6 @@ class Serving:
                 config=live.config.revision if live is not None else "",
                 endpoints=live.endpoints.revision if live is not None else "",
                 refused=self._config.refused,
-                error=self._config.error or self._endpoints.error,
+                error=self.error,
             )
         )
