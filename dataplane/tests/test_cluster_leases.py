@@ -111,6 +111,7 @@ def test_an_older_pod_of_the_same_name_leaves_no_owner(api_server, namespace, le
 @pytest.mark.case("K1")
 @pytest.mark.parametrize("code", [409, 429, 500])
 def test_refused_renewals_are_told_once_and_touch_no_traffic(api_server, namespace, leases, code, caplog):
+    caplog.set_level("INFO", "inferway.cluster")
     with api_server.http_faults() as faults:
         kubeconfig = api_server.through(faults, leases.user)
         with cluster_gateway(kubeconfig, namespace, pod=leases.pod) as gateway:

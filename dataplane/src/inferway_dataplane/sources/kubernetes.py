@@ -7,6 +7,7 @@ take tens of megabytes, and models of ConfigMaps would be built only to be throw
 import asyncio
 import json
 import ssl
+import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,12 +18,16 @@ from urllib.parse import urlsplit
 import aiohttp
 from kubernetes.aio import config as loading
 from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.client.rest import RESTClientObject
 from kubernetes.aio.config.config_exception import ConfigException
 
 from inferway_contract.published import INDEX_KEY, SHARD_KEY
 from inferway_dataplane.sources.cluster_api import Gone, Missing, Seen, Unavailable
 
 FIELD_MANAGER: Final = "inferway-dataplane"
+
+_GOODBYE: Final = 0.5
+"""Seconds for the end of a TLS connection."""
 
 _Answer = aiohttp.ClientResponse
 
@@ -148,6 +153,7 @@ class KubernetesApi:
         client = self._client
         if client is None:
             client = self._client = ApiClient(self._how)
+            client.rest_client = _Rest(self._how)
         headers = {"Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/apply-patch+yaml"
@@ -163,11 +169,25 @@ class KubernetesApi:
                     raise _failure(answer, await answer.read())
             yield answer
         finally:
-            # What was read to its end goes back to the pool; anything else is cut.
-            if answer.content.at_eof():
-                answer.release()
-            else:
-                answer.close()
+            _finish(answer)
+
+
+def _finish(answer: _Answer) -> None:
+    """What was read to its end goes back to the pool; anything else is closed."""
+    if answer.content.at_eof():
+        answer.release()
+    else:
+        answer.close()
+
+
+class _Rest(RESTClientObject):
+    """The library's, with connections that end in time."""
+
+    def _create_connector(self) -> aiohttp.TCPConnector:
+        with warnings.catch_warnings():
+            # aiohttp wants to be rid of this parameter. Without it uvloop waits thirty seconds for the goodbye of a frozen peer.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return aiohttp.TCPConnector(limit=self.maxsize, ssl=self.ssl_context, ssl_shutdown_timeout=_GOODBYE)
 
 
 @asynccontextmanager
