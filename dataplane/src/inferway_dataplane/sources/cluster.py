@@ -119,8 +119,7 @@ class ClusterSource:
         finally:
             await config.following.stop()
             await endpoints.following.stop()
-            await self._api.close()
-            await self._lease_api.close()
+            await asyncio.gather(self._api.close(), self._lease_api.close())
 
     def _following(self, part: Literal["config", "endpoints"], changed: asyncio.Event) -> Following:
         return Following(self._api, index_name(self._pod.gateway, part), changed.set, self._contact, BackOff(random))

@@ -26,7 +26,7 @@ from inferway_dataplane.sources.cluster_api import Gone, Missing, Seen, Unavaila
 
 FIELD_MANAGER: Final = "inferway-dataplane"
 
-_GOODBYE: Final = 0.5
+_GOODBYE: Final = 0.2
 """Seconds for the end of a TLS connection."""
 
 _Answer = aiohttp.ClientResponse
@@ -90,6 +90,8 @@ class KubernetesApi:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
+            # Connections that were cut before are not waited for by that; a loop that ends with one of them open hangs.
+            await asyncio.sleep(_GOODBYE * 1.5)
 
     async def list_index(self, name: str) -> Seen:
         """As `Indexes` says."""
