@@ -17,9 +17,8 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
-from inferway_envtest import ApiServer
-
 from inferway_contract.acknowledgement import GATEWAY_LABEL
+from inferway_envtest import ApiServer
 
 DEADLINE = 20.0
 """Seconds for anything that has no figure of its own."""

@@ -9,8 +9,8 @@ from time import monotonic, sleep
 import pytest
 from control_planes import planes, says, until
 from control_traffic import asking
-from inferway_envtest.http_faults import Fault
 
+from inferway_envtest.http_faults import Fault
 from inferway_fakes.faulty_tcp import Accepting, FaultyTcp
 
 pytestmark = [pytest.mark.slow, pytest.mark.case("K1"), pytest.mark.timeout(300)]

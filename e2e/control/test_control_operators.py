@@ -9,9 +9,9 @@ from time import monotonic
 import pytest
 from control_planes import limits, planes, says, until
 from control_traffic import asking
-from inferway_envtest.http_faults import Fault
 
 from inferway_contract.canonical import digest
+from inferway_envtest.http_faults import Fault
 
 pytestmark = [pytest.mark.case("K2")]
 

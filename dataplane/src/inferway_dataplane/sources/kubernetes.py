@@ -11,6 +11,7 @@ import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -55,6 +56,8 @@ class NoCluster(Exception):  # noqa: N818
 async def configuration(kubeconfig: str) -> Configuration:
     """How to reach the API server: by a kubeconfig file, or as a pod does ("" = as a pod). `NoCluster`."""
     made = Configuration()
+    if kubeconfig and not Path(kubeconfig).is_file():  # noqa: ASYNC240 - once, before anything is served
+        raise NoCluster(f"the kubeconfig {kubeconfig} is not there")
     try:
         if kubeconfig:
             await loading.load_kube_config(config_file=kubeconfig, client_configuration=made, persist_config=False)
