@@ -162,6 +162,7 @@ FAULTS = {
     "429": Fault("GET", "configmaps", code=429, times=3, headers={"Retry-After": "1"}),
     "500": Fault("GET", "configmaps", code=500, times=4),
     "500 for shards": Fault("GET", "/configmaps/inferway-", code=500, times=2),
+    "404 for all": Fault("GET", "configmaps", code=404, times=4),
     "404 for shards": Fault("GET", "/configmaps/inferway-", code=404, times=1),
 }
 
@@ -194,7 +195,7 @@ def test_retry_after_is_honoured(api_server, namespace, user, publisher):  # noq
         began = monotonic()
         with cluster_gateway(api_server.through(faults, user), namespace) as gateway:
             wait_until(lambda: fault.hits == 1, "the first list to be refused")
-            assert "API server" in gateway.why_not()
+            wait_until(lambda: "API server" in gateway.why_not(), "it says what it waits for")
             gateway.serves("first")
         assert monotonic() - began >= 3.0
 

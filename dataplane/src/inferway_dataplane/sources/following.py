@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Final
 
 from inferway_dataplane.sources.backing_off import BackOff
-from inferway_dataplane.sources.cluster_api import Gone, Indexes, Unavailable
+from inferway_dataplane.sources.cluster_api import Gone, Indexes, Missing, Unavailable
 from inferway_dataplane.sources.contact import Contact
 
 log = logging.getLogger("inferway.cluster")
@@ -37,6 +37,7 @@ class Following:
         self._contact = contact
         self._back_off = back_off
         self._version = ""
+        self._since = 0.0  # monotonic, when the present watch was there; 0 = it is not
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -59,18 +60,21 @@ class Following:
 
     async def _run(self) -> None:
         while True:
-            started = monotonic()
+            self._since = 0.0
             retry_after = 0.0
             try:
                 if not self._version:
                     await self._list()
                 await self._watch()
-                if monotonic() - started > _SHORT:
+                if self._lasted():
+                    self._back_off.reset()
                     continue
             except Gone:
                 log.debug("the watch fell behind, the index is listed again", extra={"name_of": self.name})
                 self._version = ""
-            except Unavailable as error:
+            except (Unavailable, Missing) as error:
+                if isinstance(error, Missing):
+                    error = Unavailable("it answers a watch with missing", is_answer=True)
                 retry_after = error.retry_after
                 if error.is_answer:
                     self._version = ""
@@ -80,7 +84,13 @@ class Following:
                 log.exception("following an index failed in a way that is not foreseen")
                 self._version = ""
                 self._contact.failed(self.name, f"internal error: {type(error).__name__}")
+            if self._lasted():
+                self._back_off.reset()
             await asyncio.sleep(self._back_off.pause(retry_after))
+
+    def _lasted(self) -> bool:
+        """Whether there was a watch for long enough to say that the API server is well."""
+        return self._since > 0 and monotonic() - self._since > _SHORT
 
     async def _list(self) -> None:
         seen = await self._indexes.list_index(self.name)
@@ -91,7 +101,7 @@ class Following:
         async with aclosing(self._indexes.watch_index(self.name, self._version)) as events:
             async for seen in events:
                 self._version = seen.version
-                self._back_off.reset()
+                self._since = self._since or monotonic()
                 self._contact.answered(self.name)
                 if not seen.is_bookmark:
                     self._take(seen.text)

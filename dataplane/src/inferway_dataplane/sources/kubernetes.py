@@ -98,7 +98,11 @@ class KubernetesApi:
 
     async def list_index(self, name: str) -> Seen:
         """As `Indexes` says."""
-        found = await self._read(self._config_maps, [("fieldSelector", f"metadata.name={name}")])
+        try:
+            found = await self._read(self._config_maps, [("fieldSelector", f"metadata.name={name}")])
+        except (Missing, Gone) as error:
+            # Of a list it means nothing: a server that starts, or something else at its address, answers so.
+            raise Unavailable(f"it answers a list with {type(error).__name__.lower()}", is_answer=True) from None
         try:
             items = found["items"]
             return Seen(found["metadata"]["resourceVersion"], _text(items[0], INDEX_KEY) if items else None)
@@ -209,9 +213,9 @@ async def _told(doing: str, seconds: float) -> AsyncIterator[None]:
 
 def _failure(answer: _Answer, body: bytes) -> Exception:
     if answer.status == 404:
-        return Missing()
+        return Missing("it is not there")
     if answer.status == 410:
-        return Gone()
+        return Gone("it is too old")
     return Unavailable(
         f"it answers {answer.status}: {_message(body)}", _seconds(answer.headers.get("Retry-After", "")), is_answer=True
     )
