@@ -9,7 +9,7 @@ SERVICE ?= 127.0.0.1:8000
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check workflows fmt types imports golden crds envtest lock corpus fuzz fuzz-setup cases bench bench-tools bench-setup \
+.PHONY: help setup run test test-slow check workflows fmt types imports golden crds envtest lock corpus fuzz fuzz-setup cases bench bench-tools bench-setup \
   profile feature-costs reloads soak-keys slow-clients endpoint-faults soak-local stop-under-load clean
 
 help: ## this list
@@ -28,6 +28,9 @@ run: setup ## start the demo: service-python and the gateway before it (LISTEN=,
 
 test: setup check ## everything that needs no cluster
 	$(BIN)/pytest
+
+test-slow: setup ## the longer proofs too: outages and frozen watches in their full length
+	$(BIN)/pytest -m slow
 
 check: setup workflows ## lint, format, types, import rules, workflows
 	$(BIN)/ruff check
