@@ -145,6 +145,7 @@ class Planes:
             "INFERWAY_OPERATOR_NAMESPACE": self.namespace,
             "INFERWAY_OPERATOR_NAMESPACES": self.namespace,
             "INFERWAY_OPERATOR_LEASE_NAMESPACE": self.namespace,
+            "INFERWAY_OPERATOR_LISTEN": "127.0.0.1:0",
             **{f"INFERWAY_OPERATOR_{name.upper()}": value for name, value in more.items()},
         }
         command = [sys.executable, "-m", "kopf", "run", "-m", "inferway_operator.handlers", "-n", self.namespace]

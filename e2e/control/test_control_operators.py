@@ -112,7 +112,9 @@ def test_of_two_operators_one_works_and_the_other_takes_over(api_server, namespa
         for number in range(10):
             made.apply(says("first", f"both {number}"))
             made.programmed("first")
-        written = {one.user for one in api_server.writes(mark) if one.resource == "configmaps"}
+        written = {
+            one.user for one in api_server.writes(mark) if one.resource == "configmaps" and one.namespace == namespace
+        }
         assert written == {users[0].name}
         with asking([pod.port]) as traffic:
             first.send(how)

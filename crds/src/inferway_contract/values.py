@@ -4,6 +4,7 @@ Everything here is a plain function or a pattern; nothing knows Kubernetes or th
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 DURATION_PATTERN: Final = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$"
@@ -44,6 +45,8 @@ _QUANTITY = re.compile(r"([0-9]{1,12})(k|M|G|Ki|Mi|Gi)?")
 _FACTOR: Final = {None: 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
 
 
+# The same few durations and sizes stand in every rule of thousands of routes.
+@lru_cache(maxsize=1024)
 def milliseconds(duration: str) -> int:
     """A GEP-2257 duration in whole milliseconds; `ValueError` when it is none."""
     if re.fullmatch(DURATION_PATTERN[1:-1], duration) is None:
@@ -51,6 +54,7 @@ def milliseconds(duration: str) -> int:
     return sum(int(number) * _MILLISECONDS[unit] for number, unit in _DURATION_PART.findall(duration))
 
 
+@lru_cache(maxsize=1024)
 def size(quantity: int | str) -> int:
     """A Kubernetes quantity in whole bytes; `ValueError` when it is none."""
     found = _QUANTITY.fullmatch(str(quantity))

@@ -1,6 +1,6 @@
 """Policies: what they say, and which rules they are for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from inferway_contract import document, values
 from inferway_contract.complaints import Complaint
@@ -48,26 +48,25 @@ def _part(part: written.KeyPart) -> document.KeyPart:
 
 def attach(draft: Draft) -> None:
     """Name every policy in the rules it is for, the oldest first."""
-    routes: dict[str, list[RouteDraft]] = {}
+    routes: dict[str, dict[str, RouteDraft]] = {}
     for route in draft.routes:
-        routes.setdefault(route.source.meta.namespace, []).append(route)
+        routes.setdefault(route.source.meta.namespace, {})[route.source.meta.name] = route
     for policy in draft.policies:
         identity = policy.source.meta.id
-        for rule in _targets(policy, routes.get(policy.source.meta.namespace, [])):
+        for rule in _targets(policy, routes.get(policy.source.meta.namespace, {})):
             names = rule.broken_policies if policy.published is None else rule.policies
             if identity not in names:  # two targetRefs may mean one rule
                 names.append(identity)
 
 
-def _targets(policy: PolicyDraft, routes: list[RouteDraft]) -> Iterator[RuleDraft]:
+def _targets(policy: PolicyDraft, routes: Mapping[str, RouteDraft]) -> Iterator[RuleDraft]:
     targets = policy.source.targets
     if not targets:
         # Absent: every route. Unreadable: it may be any, so it is every one.
-        yield from (rule for route in routes for rule in route.rules)
+        yield from (rule for route in routes.values() for rule in route.rules)
         return
-    by_name = {route.source.meta.name: route for route in routes}
     for index, target in enumerate(targets):
-        route = by_name.get(target.name)
+        route = routes.get(target.name)
         if route is None:
             namespace = policy.source.meta.namespace
             missing = f"there is no GatewayRoute {target.name} in namespace {namespace}"

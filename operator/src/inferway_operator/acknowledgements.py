@@ -1,0 +1,53 @@
+"""Acknowledgements: what the data plane's pods say, and which object's part of the config each of them carries."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from inferway_contract.acknowledgement import LEASE_SECONDS
+from inferway_operator import acks
+from inferway_operator.entries import LEASES, PODS
+from inferway_operator.observed import Observed
+from inferway_operator.published import Known
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgements:
+    """One look at Pods and Leases."""
+
+    counted: tuple[acks.PodAck, ...]
+    """Pods that `Programmed` asks."""
+    reported: frozenset[str]
+    """Revisions of the configs that any pod serves, also one that does not count: it may still have clients."""
+    live: int
+    """Pods that take requests: the local share of a limit is counted by them. At least 1."""
+    next_expiry: float
+    """Seconds until a Lease that is fresh now expires; infinite when there is none."""
+
+    @classmethod
+    def of(cls, observed: Observed, now: float) -> Self:
+        """`now` in epoch seconds."""
+        pods: list[acks.PodState] = [entry.value for entry in observed.entries(PODS)]
+        leases: list[acks.LeaseState] = [entry.value for entry in observed.entries(LEASES)]
+        return cls(
+            counted=acks.counted(pods, leases, now),
+            reported=frozenset(lease.said.config for lease in leases if lease.said.config),
+            live=max(1, sum(pod.is_ready and not pod.is_terminating for pod in pods)),
+            next_expiry=_next_expiry(leases, now),
+        )
+
+
+def _next_expiry(leases: Iterable[acks.LeaseState], now: float) -> float:
+    rests = (lease.renewed + LEASE_SECONDS - now for lease in leases)
+    # A little later than it is due, so that it has expired when it is looked at.
+    return min((rest + 0.1 for rest in rests if rest >= 0), default=float("inf"))
+
+
+def carried(key: str, configs: Mapping[str, Known]) -> Callable[[str], str | None]:
+    """For `Kind/namespace/name`: its hash in the config of a revision; "" = absent, None = nobody knows that config."""
+
+    def look_up(revision: str) -> str | None:
+        config = configs.get(revision)
+        return None if config is None else config.fragments.get(key, "")
+
+    return look_up

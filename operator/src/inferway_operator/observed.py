@@ -1,0 +1,128 @@
+"""What is observed of the cluster: an entry of every object of every kind, and what has changed since it was asked.
+
+kopf brings the objects, by listing and watching. They are kept here and not in kopf's indexes for two reasons
+(docs/decisions/0007): an index forgets nothing that was deleted while a watch had to list again (410 Gone), so that the
+object would be served for ever; and with indexes kopf holds every object back until all are indexed, in a way that takes
+the square of their number.
+
+Two things are not known from watching alone, and the documents depend on both (K2): whether everything was listed that
+exists, and whether everything still exists that was. So `auditing` compares the entries with lists of its own: before
+anything is published, whenever kopf lists again, and from time to time.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping, ValuesView
+from dataclasses import replace
+from typing import Any
+
+from inferway_contract.acknowledgement import LEASE_SECONDS
+from inferway_operator.acks import LeaseState
+from inferway_operator.entries import KINDS, LEASES, Entry, Kind, Manifest, entry
+
+Listed = Mapping[str, str]
+"""A list of the API server: resourceVersions by uid."""
+
+
+class Observed:
+    """Entries of every kind, and whether they have changed."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, dict[str, Entry]] = {kind.id: {} for kind in KINDS}
+        self._waiting = asyncio.Event()
+        self._first_mark = 0.0
+        self._last_mark = 0.0
+        self.is_world_dirty = True
+        """Something that the compiler looks at has changed."""
+        self.listed_again_at: float | None = None
+        """When (monotonic) kopf was first seen to list since the last audit; None = it was not."""
+
+    def entries(self, kind: Kind) -> ValuesView[Entry]:
+        """All objects of the kind."""
+        return self._entries[kind.id].values()
+
+    def has(self, kind: Kind, uid: str, version: str) -> bool:
+        """Whether this version of an object has been seen, or a newer one."""
+        return _is_seen(self._entries[kind.id].get(uid), version)
+
+    # --- changes ----------------------------------------------------------------------------------------------------
+
+    def notice(self, kind: Kind, manifest: Manifest) -> None:
+        """An object looks like this. Wakes whoever waits, if anything in it matters."""
+        known = self._entries[kind.id]
+        uid = manifest["metadata"]["uid"]
+        before = known.get(uid)
+        known[uid] = now = entry(kind, manifest, before)
+        if before is None or _telling(before) != _telling(now) or _came_back(before, now):
+            self.mark(is_world=kind is not LEASES)
+
+    def forget(self, kind: Kind, uid: str) -> None:
+        """An object is gone."""
+        if self._entries[kind.id].pop(uid, None) is not None:
+            self.mark(is_world=kind is not LEASES)
+
+    def notice_listing(self) -> None:
+        """kopf lists a kind, for the first time or again."""
+        if self.listed_again_at is None:
+            self.listed_again_at = time.monotonic()
+            self.mark(is_world=False)  # or nobody would look until the next audit is due
+
+    def mark(self, *, is_world: bool) -> None:
+        """Something is to be done."""
+        self.is_world_dirty |= is_world
+        self._last_mark = time.monotonic()
+        if not self._waiting.is_set():
+            self._first_mark = self._last_mark
+            self._waiting.set()
+
+    async def wait(self, hold_off: float, max_hold_off: float, most: float) -> None:
+        """Until something changed and then nothing did for `hold_off`, or at most `max_hold_off` after the first change.
+
+        Returns after `most` too (all in seconds): time alone changes what is to be done.
+        """
+        try:
+            async with asyncio.timeout(most):
+                await self._waiting.wait()
+        except TimeoutError:
+            return
+        while True:
+            until = min(self._last_mark + hold_off, self._first_mark + max_hold_off)
+            rest = until - time.monotonic()
+            if rest <= 0:
+                break
+            await asyncio.sleep(rest)
+        self._waiting.clear()
+
+    # --- audits -----------------------------------------------------------------------------------------------------
+
+    def uids(self, kind: Kind) -> frozenset[str]:
+        """Of all objects. Taken before a list is asked for: what is among them and not in the list is gone."""
+        return frozenset(self._entries[kind.id])
+
+    def audit(self, kind: Kind, before: Iterable[str], listed: Listed) -> list[str]:
+        """Forget what is gone; the uids that are missing here, or older than in the list: kopf is behind with them."""
+        for uid in before:
+            if uid not in listed:
+                self.forget(kind, uid)
+        return [uid for uid, version in listed.items() if not self.has(kind, uid, version)]
+
+
+def _telling(found: Entry) -> Any:
+    """What must be equal so that nothing has happened: a Lease that is renewed says nothing new."""
+    if isinstance(found.value, LeaseState):
+        return replace(found.value, renewed=0.0)
+    return (found.generation, found.value)
+
+
+def _came_back(before: Entry, now: Entry) -> bool:
+    """Whether a Lease is renewed that had expired."""
+    return isinstance(now.value, LeaseState) and now.value.renewed - before.value.renewed > LEASE_SECONDS
+
+
+def _is_seen(found: Entry | None, version: str) -> bool:
+    """Versions of one kind are numbers that grow (KEP-5504 made it a promise); anything else is seen when it is equal."""
+    if found is None:
+        return False
+    if found.version.isdecimal() and version.isdecimal():
+        return int(found.version) >= int(version)
+    return found.version == version

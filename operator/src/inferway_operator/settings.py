@@ -1,0 +1,127 @@
+"""Settings of the operator's process: environment `INFERWAY_OPERATOR_*`.
+
+Defaults are safe without tuning. Durations are seconds.
+"""
+
+import os
+import socket
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+import yaml
+from pydantic import Field, TypeAdapter, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from inferway_contract.acknowledgement import GATEWAY_LABEL
+from inferway_operator import world
+from inferway_operator.hostname_policy import HostnamePolicy
+
+_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+_POLICY: Final[TypeAdapter[HostnamePolicy]] = TypeAdapter(HostnamePolicy)
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class OperatorSettings(BaseSettings):
+    """Everything that those who run the operator tell it."""
+
+    model_config = SettingsConfigDict(env_prefix="INFERWAY_OPERATOR_", frozen=True, extra="forbid")
+
+    gateway: str = Field(
+        "inferway", pattern=_LABEL, max_length=40, description="name of the gateway: the first part of all ConfigMaps"
+    )
+    namespace: str = Field(
+        "inferway-system", pattern=_LABEL, max_length=63, description="where the data plane runs and reads documents"
+    )
+    namespaces: Names = Field(
+        (),
+        description="namespaces whose resources count, separated by commas; empty = all. `kopf run` must be given the same",
+    )
+    pod_selector: str = Field(
+        "", description="label selector of the data plane's Pods; empty = inferway.dev/gateway=<gateway>"
+    )
+    allowed_hosts: Names = Field(
+        (),
+        description="hosts that the url of a backendRef may name, separated by commas; `*.example.com` for all below",
+    )
+    hostname_policy: Annotated[HostnamePolicy | None, NoDecode] = Field(
+        None,
+        description="who may claim which hostname: a list of {namespaces, namespaceLabels, hostnames} as JSON or YAML;"
+        " absent = everybody everything",
+    )
+    hostname_policy_file: Path | None = Field(None, description="the same as a file")
+
+    hold_off: float = Field(0.05, ge=0, le=10, description="a change is published when nothing followed it for so long")
+    max_hold_off: float = Field(0.5, ge=0, le=60, description="and at the latest after this")
+    audit_interval: float = Field(
+        30.0, ge=1, le=3600, description="between two comparisons of what is watched with what exists"
+    )
+
+    lease_namespace: str = Field(
+        "inferway-operator", pattern=_LABEL, max_length=63, description="where the Lease of the active operator is"
+    )
+    lease_name: str = Field("inferway-operator", pattern=_LABEL, max_length=63, description="its name")
+    lease_duration: int = Field(
+        15, ge=3, le=600, description="another operator takes over after so long without renewal"
+    )
+    renew_deadline: float = Field(
+        10.0, ge=2, le=600, description="the active one stops when it could not renew for this"
+    )
+    retry_period: float = Field(2.0, ge=1, le=60, description="between two renewals, or attempts")
+    identity: str = Field("", description="of this process in the Lease; empty = host name and process id")
+
+    @field_validator("namespaces", "allowed_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("hostname_policy", mode="before")
+    @classmethod
+    def _parse(cls, value: object) -> object:
+        return _parsed(value) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check_policy(self) -> Self:
+        if self.hostname_policy is not None and self.hostname_policy_file is not None:
+            raise ValueError("give hostname_policy or hostname_policy_file, not both")
+        _ = self.world  # the file is read once here, so that a mistake in it is told when the process starts
+        return self
+
+    @model_validator(mode="after")
+    def _check_times(self) -> Self:
+        if self.max_hold_off < self.hold_off:
+            raise ValueError("max_hold_off must not be below hold_off")
+        # As `kubernetes.aio.leaderelection` wants it: there must be time for a second attempt, and for the last write.
+        if not self.retry_period * 1.2 < self.renew_deadline < self.lease_duration:
+            raise ValueError("the times of the Lease must be retry_period * 1.2 < renew_deadline < lease_duration")
+        return self
+
+    @cached_property
+    def world(self) -> world.Settings:
+        """What the compiler is told. The file of the hostname policy is read once."""
+        policy = self.hostname_policy
+        if self.hostname_policy_file is not None:
+            policy = _POLICY.validate_python(_parsed(self.hostname_policy_file.read_text()))
+        return world.Settings(allowed_hosts=self.allowed_hosts, hostname_policy=policy)
+
+    def selector(self, kind: str = "") -> str:
+        """Label selector of what belongs to the gateway: of its Pods the one that was set."""
+        if kind == "pods" and self.pod_selector:
+            return self.pod_selector
+        return f"{GATEWAY_LABEL}={self.gateway}"
+
+    @property
+    def holder(self) -> str:
+        """Who this process is. Two processes must never share it: both would think that they lead."""
+        return self.identity or f"{socket.gethostname()}-{os.getpid()}"
+
+    def watches(self, namespace: str) -> bool:
+        """Whether resources of the namespace count."""
+        return not self.namespaces or namespace in self.namespaces
+
+
+def _parsed(text: str) -> object:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"is neither JSON nor YAML: {error}") from None

@@ -1,0 +1,117 @@
+"""The operator alone against faults: what kopf does not hear of, what somebody else does to its ConfigMaps, who leads."""
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+from operator_process import SERVICE, Gateway, gateway
+
+from inferway_contract.published import SHARD_KEY
+from inferway_envtest import ApiServer
+from inferway_envtest.http_faults import Fault, HttpFaults
+from inferway_fakes.faulty_tcp import FaultyTcp
+from inferway_fakes.waiting import wait_until
+
+ROUTE = """
+apiVersion: inferway.dev/v1alpha1
+kind: GatewayRoute
+metadata: {name: %s}
+spec: {rules: [{matches: [{path: {value: /%s}}], backendRefs: [{name: web, port: 80}]}]}
+"""
+
+
+@pytest.fixture
+def made(api_server: ApiServer) -> Iterator[Gateway]:
+    """A gateway with two routes, and no operator yet."""
+    with gateway(api_server) as found:
+        found.apply(SERVICE)
+        for name in ("first", "second"):
+            found.apply(ROUTE % (name, name))
+        yield found
+
+
+@pytest.fixture
+def faults(api_server: ApiServer) -> Iterator[HttpFaults]:
+    """A proxy in front of the API server."""
+    with api_server.http_faults() as found:
+        yield found
+
+
+@pytest.mark.parametrize("left", [0, 1], ids=["none is left", "one is left"])
+@pytest.mark.case("K1")
+def test_operator_forgets_what_was_deleted_while_a_watch_had_to_list_again(
+    made: Gateway, faults: HttpFaults, left: int
+) -> None:
+    with FaultyTcp(faults.port) as tcp:
+        # With none left the list is no sign, and only the next audit finds it.
+        made.start(made.api.through(tcp, made.user), audit_interval="3")
+        wait_until(lambda: len(made.routes()) == 2, "both routes", 20)
+        down = faults.add(Fault("GET", r"gatewayroutes\?.*watch=true", code=500, times=10_000))
+        tcp.cut_all()
+        wait_until(lambda: down.hits, "the watch is refused")
+        for name in ("first", "second")[: 2 - left]:
+            made.delete("GatewayRoute", name)
+        faults.heal()
+        expired = faults.add(Fault("GET", r"gatewayroutes\?.*watch=true", code=410, is_event=True))
+        wait_until(lambda: expired.hits, "the watch is told to list again")
+        wait_until(lambda: len(made.routes()) == left, "what was deleted is gone", 5)
+
+
+@pytest.mark.parametrize("what", ["shard deleted", "shard replaced", "index changed", "index deleted"])
+@pytest.mark.case("K4")
+def test_operator_puts_right_what_others_do_to_its_documents(made: Gateway, what: str) -> None:
+    made.start(audit_interval="1")
+    wait_until(lambda: len(made.routes()) == 2, "both routes", 20)
+    before = {name: item["data"] for name, item in made.maps().items()}
+    name = next(name for name, data in before.items() if '"routes"' in data.get(SHARD_KEY, ""))
+    match what:
+        case "shard deleted":
+            made.delete("ConfigMap", name, made.namespace)
+        case "shard replaced":
+            item = made.maps()[name]
+            made.delete("ConfigMap", name, made.namespace)
+            metadata = {"name": name, "labels": item["metadata"]["labels"]}
+            made.api.ask(
+                "POST",
+                made.path("ConfigMap", "", made.namespace),
+                {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {SHARD_KEY: "{}"}},
+            )
+        case "index changed":
+            made.api.ask(
+                "PATCH",
+                made.path("ConfigMap", "inferway-config", made.namespace),
+                {"data": {"index": "{}"}},
+                "application/merge-patch+json",
+            )
+        case _:
+            made.delete("ConfigMap", "inferway-config", made.namespace)
+    wait_until(
+        lambda: (
+            {key: item["data"].get(SHARD_KEY, item["data"].get("index")) for key, item in made.maps().items()}
+            == {key: data.get(SHARD_KEY, data.get("index")) for key, data in before.items()}
+        ),
+        "the documents are as they were",
+    )
+
+
+@pytest.mark.case("K2")
+def test_operator_publishes_nothing_until_everything_was_listed(made: Gateway, faults: HttpFaults) -> None:
+    """Services are not listed: a config of routes without backends must not be published."""
+    down = faults.add(Fault("GET", r"/services", code=500, times=10_000))
+    running = made.start(made.api.through(faults, made.user))
+    wait_until(lambda: down.hits > 5, "lists of Services are refused", 20)
+    wait_until(lambda: running.said("/services"), "it says so")
+    assert made.maps() == {}
+    faults.heal()
+    wait_until(lambda: len(made.backends()) == 2, "both routes with their backends")
+    assert made.endpoints().services[f"{made.team}/web:80"]
+
+
+@pytest.mark.case("K2")
+def test_operator_that_ends_hands_over_at_once(made: Gateway) -> None:
+    first = made.start()
+    wait_until(lambda: len(made.routes()) == 2, "both routes", 20)
+    made.start()
+    assert first.end(signal.SIGTERM) == 0
+    made.apply(ROUTE % ("third", "third"))
+    wait_until(lambda: len(made.routes()) == 3, "the other one works", 6)

@@ -1,0 +1,149 @@
+"""What is observed: which events wake the reconciler, which do not, and what an audit makes of lists."""
+
+import asyncio
+import copy
+from typing import Any
+
+import pytest
+
+from inferway_contract.acknowledgement import Acknowledgement, annotations
+from inferway_operator.entries import GRANTS, LEASES, PODS, ROUTES, Kind
+from inferway_operator.observed import Observed
+
+
+def manifest(name: str, version: int = 1, generation: int = 1, **more: Any) -> dict[str, Any]:
+    """A GatewayRoute as kopf brings it."""
+    return {
+        "apiVersion": "inferway.dev/v1alpha1",
+        "kind": "GatewayRoute",
+        "metadata": {
+            "name": name,
+            "namespace": "demo",
+            "uid": f"uid-{name}",
+            "resourceVersion": str(version),
+            "generation": generation,
+        },
+        "spec": {"rules": [{"backendRefs": [{"name": "web", "port": 80}]}]},
+        **more,
+    }
+
+
+def lease(renewed: str, config: str = "abc", version: int = 1) -> dict[str, Any]:
+    """The Lease of a pod."""
+    return {
+        "metadata": {
+            "name": "pod",
+            "namespace": "gateway",
+            "uid": "uid-lease",
+            "resourceVersion": str(version),
+            "annotations": annotations(Acknowledgement(config=config)),
+        },
+        "spec": {"holderIdentity": "uid-pod", "renewTime": renewed},
+    }
+
+
+def pod(is_ready: bool = True, version: int = 1) -> dict[str, Any]:
+    """A pod of the data plane."""
+    return {
+        "metadata": {"name": "pod", "namespace": "gateway", "uid": "uid-pod", "resourceVersion": str(version)},
+        "status": {"conditions": [{"type": "Ready", "status": "True" if is_ready else "False"}]},
+    }
+
+
+def touched(found: dict[str, Any]) -> dict[str, Any]:
+    """The same with another annotation, as `kubectl annotate` leaves it."""
+    made = copy.deepcopy(found)
+    made["metadata"]["annotations"] = {"touched": "now"}
+    made["metadata"]["resourceVersion"] = "2"
+    return made
+
+
+EARLY, RENEWED, LATE = "2026-11-24T10:00:00Z", "2026-11-24T10:00:05.000000Z", "2026-11-24T10:00:30Z"
+QUIET, WORLD, ACKS = (False, False), (True, True), (True, False)
+EVENTS = [
+    pytest.param(ROUTES, manifest("a"), manifest("a", 2, status={"conditions": []}), QUIET, id="our own status"),
+    pytest.param(ROUTES, manifest("a"), touched(manifest("a")), QUIET, id="an annotation"),
+    pytest.param(ROUTES, manifest("a"), manifest("a", 2, 2), WORLD, id="a new generation"),
+    pytest.param(LEASES, lease(EARLY), lease(RENEWED, version=2), QUIET, id="a Lease is renewed"),
+    pytest.param(LEASES, lease(EARLY), lease(LATE, version=2), ACKS, id="a Lease is renewed that had expired"),
+    pytest.param(LEASES, lease(EARLY), lease(EARLY, "def", 2), ACKS, id="a pod serves another config"),
+    pytest.param(PODS, pod(), pod(version=2), QUIET, id="a pod is as it was"),
+    pytest.param(PODS, pod(), pod(False, 2), WORLD, id="a pod is not Ready: there are fewer replicas"),
+]
+
+
+@pytest.mark.parametrize(("kind", "before", "after", "expected"), EVENTS)
+def test_observed_wakes_for_what_matters(
+    kind: Kind, before: dict[str, Any], after: dict[str, Any], expected: tuple[bool, bool]
+) -> None:
+    async def run() -> tuple[bool, bool]:
+        observed = Observed()
+        observed.notice(kind, before)
+        await observed.wait(0, 0, 1)
+        observed.is_world_dirty = False
+        observed.notice(kind, after)
+        woken = asyncio.create_task(observed.wait(0, 0, 0.05))
+        began = asyncio.get_running_loop().time()
+        await woken
+        return asyncio.get_running_loop().time() - began < 0.04, observed.is_world_dirty
+
+    assert asyncio.run(run()) == expected
+
+
+def test_observed_parses_a_generation_once() -> None:
+    observed = Observed()
+    observed.notice(ROUTES, manifest("a"))
+    (before,) = observed.entries(ROUTES)
+    observed.notice(ROUTES, manifest("a", 2, status={"conditions": []}))
+    (after,) = observed.entries(ROUTES)
+    assert after.value is before.value
+    assert (after.version, after.status) == ("2", {"conditions": []})
+
+
+@pytest.mark.case("K1", "X2")
+def test_observed_forgets_what_a_list_does_not_have() -> None:
+    observed = Observed()
+    grant = manifest("grant")
+    observed.notice(GRANTS, grant | {"spec": {}})
+    before = observed.uids(GRANTS)
+    observed.notice(GRANTS, manifest("later") | {"spec": {}})  # after the list was asked for: it is not in it
+    observed.is_world_dirty = False
+    assert observed.audit(GRANTS, before, {}) == []
+    assert [entry.name for entry in observed.entries(GRANTS)] == ["later"]
+    assert observed.is_world_dirty
+
+
+LISTS = [
+    pytest.param({"uid-a": "5"}, [], id="as seen"),
+    pytest.param({"uid-a": "4"}, [], id="seen newer"),
+    pytest.param({"uid-a": "10"}, ["uid-a"], id="seen older"),
+    pytest.param({"uid-a": "5", "uid-b": "1"}, ["uid-b"], id="not seen"),
+    pytest.param({"uid-a": "x5"}, ["uid-a"], id="no number"),
+]
+
+
+@pytest.mark.parametrize(("listed", "missing"), LISTS)
+@pytest.mark.case("K2")
+def test_observed_knows_what_it_has_not_seen(listed: dict[str, str], missing: list[str]) -> None:
+    observed = Observed()
+    observed.notice(ROUTES, manifest("a", 5))
+    assert observed.audit(ROUTES, observed.uids(ROUTES), listed) == missing
+
+
+def test_observed_holds_off_and_not_for_ever() -> None:
+    async def run() -> float:
+        observed = Observed()
+        loop = asyncio.get_running_loop()
+
+        async def keep_changing() -> None:
+            while True:
+                observed.mark(is_world=True)
+                await asyncio.sleep(0.01)
+
+        changing = asyncio.create_task(keep_changing())
+        began = loop.time()
+        await observed.wait(0.05, 0.3, 10)
+        changing.cancel()
+        return loop.time() - began
+
+    assert 0.25 <= asyncio.run(run()) < 5

@@ -1,0 +1,150 @@
+"""The plan of writes: whole documents after each of them, the same end wherever it is broken off, nothing when nothing differs."""
+
+import pytest
+from publishing_cases import GATEWAY, Cluster, route, wanted
+
+from inferway_contract.published import SHARD_KEY
+from inferway_operator import published, publishing
+from inferway_operator.publishing import ApplyConfig, ApplyEndpoints, CreateShard
+
+OLD = wanted(route("one", "a"), route("two", "b"), a="10.0.0.1", b="10.0.0.2")
+NEW = wanted(route("one", "a", "c"), route("three", "d"), a="10.0.0.1", c="10.0.0.3")
+
+
+def test_publishing_writes_endpoints_before_config_and_shards_before_their_index() -> None:
+    kinds = [type(write) for write in Cluster().plan(OLD)]
+    assert kinds == [CreateShard, ApplyEndpoints, CreateShard, ApplyConfig]
+
+
+def test_publishing_writes_nothing_when_nothing_differs() -> None:
+    cluster = Cluster()
+    cluster.publish(OLD)
+    assert cluster.plan(OLD) == ()
+    assert cluster.config() == OLD.config
+
+
+@pytest.mark.parametrize("start", [None, OLD], ids=["empty", "published"])
+@pytest.mark.parametrize("reports", [False, True], ids=["nobody reports", "pods report the old one"])
+@pytest.mark.case("K2")
+def test_publishing_is_whole_after_every_write_and_ends_the_same(start: object, reports: bool) -> None:
+    def begin() -> Cluster:
+        cluster = Cluster()
+        if start is not None:
+            cluster.publish(OLD)
+        return cluster
+
+    reported = {OLD.revision} if start is not None and reports else set()
+    complete = begin()
+    count = len(complete.publish(NEW, reported))
+    assert count > 0
+    complete.settle(NEW, reported)
+    for broken_off in range(count + 1):
+        cluster = begin()
+        cluster.write(cluster.plan(NEW, reported)[:broken_off])
+        config, endpoints = cluster.config(), cluster.endpoints()
+        assert config in (None if start is None else OLD.config, NEW.config)
+        if config is not None:
+            assert endpoints is not None
+            assert published.services_of(config) <= endpoints.services.keys()
+        assert cluster.found().mistakes == ()
+        cluster.settle(NEW, reported)
+        assert cluster.maps == complete.maps
+
+
+def test_publishing_keeps_last_addresses_until_every_pod_serves_the_new_config() -> None:
+    cluster = Cluster()
+    cluster.publish(OLD)
+    cluster.publish(NEW, {OLD.revision})
+    after = cluster.endpoints()
+    assert after is not None
+    assert [endpoint.address for endpoint in after.services["demo/b:80"]] == ["10.0.0.2"]
+    writes = cluster.publish(NEW, {NEW.revision})
+    assert [type(write) for write in writes][-1] is ApplyEndpoints
+    trimmed = cluster.endpoints()
+    assert trimmed is not None
+    assert "demo/b:80" not in trimmed.services
+    assert cluster.plan(NEW, {NEW.revision}) == ()
+
+
+def test_publishing_remembers_what_pods_may_serve() -> None:
+    cluster = Cluster()
+    cluster.publish(OLD)
+    middle = wanted(route("one", "a"))
+    cluster.publish(middle, {OLD.revision})
+    cluster.publish(NEW, {OLD.revision})
+    found = cluster.found()
+    assert [revision for revision, _ in found.published.history] == [middle.revision, OLD.revision]
+    assert found.known[OLD.revision].fragments == OLD.known.fragments
+    assert found.known[OLD.revision].services == OLD.known.services
+    newest = wanted(route("four"))
+    cluster.publish(newest, {NEW.revision})
+    assert [revision for revision, _ in cluster.found().published.history] == [NEW.revision]
+
+
+def test_publishing_bounds_the_history() -> None:
+    cluster = Cluster()
+    revisions: set[str] = set()
+    for number in range(publishing.MAX_HISTORY + 5):
+        want = wanted(route(f"route-{number}"))
+        cluster.publish(want, revisions)
+        revisions.add(want.revision)
+    assert len(cluster.found().published.history) == publishing.MAX_HISTORY
+
+
+def test_publishing_touches_one_shard_for_one_route() -> None:
+    routes = [route(f"route-{number}", "a") for number in range(500)]
+    before = wanted(*routes, a="10.0.0.1")
+    cluster = Cluster()
+    cluster.publish(before)
+    routes[250] = route("route-250", "a", path="/changed")
+    writes = cluster.publish(wanted(*routes, a="10.0.0.1"))
+    assert [type(write) for write in writes] == [CreateShard, ApplyConfig]
+
+
+@pytest.mark.parametrize("damage", ["gone", "changed"])
+@pytest.mark.case("K4")
+def test_publishing_mends_a_damaged_shard(damage: str) -> None:
+    cluster = Cluster()
+    cluster.publish(OLD)
+    whole = dict(cluster.maps)
+    name = next(name for name, data in cluster.maps.items() if '"routes"' in data.get(SHARD_KEY, ""))
+    if damage == "gone":
+        del cluster.maps[name]
+    else:
+        cluster.maps[name] = {SHARD_KEY: cluster.maps[name][SHARD_KEY][:-5]}
+    found = cluster.found()
+    assert name in found.mistakes[0]
+    assert found.config is None
+    cluster.publish(OLD)
+    assert cluster.maps.keys() == whole.keys()
+    assert cluster.config() == OLD.config
+
+
+GARBAGE = [
+    pytest.param((), {}, 0.0, "none due", id="unneeded only now"),
+    pytest.param((), "old", 60.0, "due", id="unneeded for a minute"),
+    pytest.param((OLD.revision,), "old", 60.0, "none at all", id="a pod serves it"),
+    pytest.param(("ffffffffff",), "old", 60.0, "due", id="a pod serves what nobody knows"),
+]
+
+
+@pytest.mark.parametrize(("reported", "since", "now", "expected"), GARBAGE)
+def test_publishing_collects_garbage(reported: tuple[str, ...], since: object, now: float, expected: str) -> None:
+    cluster = Cluster()
+    cluster.publish(OLD)
+    cluster.publish(NEW, {OLD.revision})
+    found = cluster.found()
+    old = OLD.known.shards - NEW.known.shards
+    assert old
+    told = dict.fromkeys(sorted(old), 0.0) if since == "old" else {}
+    due, rest = publishing.garbage(found.published, found.known, frozenset(reported), told, now)
+    assert GATEWAY  # names of shards begin with it
+    match expected:
+        case "none due":
+            assert old <= rest.keys()
+            assert due == ()
+        case "due":
+            assert old <= set(due)
+            assert not old & rest.keys()
+        case _:
+            assert not old & ({*due} | rest.keys())
