@@ -13,11 +13,12 @@ from inferway_dataplane import admin
 from inferway_dataplane.main import DataPlane
 
 
-def probe(wire: Wire, path: str) -> tuple[int, str]:
+def probe(wire: Wire, path: str, *, is_listening: bool = True) -> tuple[int, str]:
     """What a kubelet gets."""
 
     async def main() -> tuple[int, str]:
-        plane = cast(DataPlane, SimpleNamespace(gateway=wire.gateway))
+        source = SimpleNamespace(waiting="it is on its way", error="")
+        plane = cast(DataPlane, SimpleNamespace(gateway=wire.gateway, source=source, is_listening=is_listening))
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(admin.app(plane)), base_url="http://admin"
         ) as client:
@@ -50,3 +51,14 @@ def test_readiness_is_not_liveness(field: str, value: Any) -> None:
     setattr(wire.gateway, field, value)
     assert probe(wire, "/readyz")[0] == 503
     assert probe(wire, "/healthz")[0] == 200
+
+
+def test_before_there_is_a_document_it_says_what_it_waits_for() -> None:
+    wire = Wire()
+    wire.gateway.live = None
+    assert probe(wire, "/readyz", is_listening=False) == (503, "it is on its way\n")
+    assert probe(wire, "/healthz", is_listening=False) == (200, "ok\n")
+
+
+def test_it_is_ready_only_when_clients_can_connect() -> None:
+    assert probe(Wire(), "/readyz", is_listening=False) == (503, "about to listen\n")

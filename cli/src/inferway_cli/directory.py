@@ -45,6 +45,9 @@ class Broken(Exception):  # noqa: N818 - it names the state of the directory
 class DirectorySource:
     """Brings the documents of a directory: a `Source`."""
 
+    waiting = "the directory is being read"
+    error = ""  # after a refusal nothing else is served, so the gateway knows the last error
+
     def __init__(self, directory: str) -> None:
         self.directory = directory
         self._folder = Folder(directory)

@@ -38,11 +38,13 @@ def app(plane: "DataPlane") -> Starlette:
         return PlainTextResponse("ok\n")
 
     async def readyz(request: Request) -> Response:
-        """There is a document, and this process goes on serving it."""
+        """There is a document, clients can come, and this process goes on serving it."""
         if gateway.is_draining:
             return PlainTextResponse("draining\n", 503)
         if gateway.live is None:
-            return PlainTextResponse("no document yet\n", 503)
+            return PlainTextResponse(f"{plane.source.waiting}\n", 503)
+        if not plane.is_listening:
+            return PlainTextResponse("about to listen\n", 503)
         return PlainTextResponse("ok\n")
 
     async def scrape(request: Request) -> Response:
@@ -54,7 +56,7 @@ def app(plane: "DataPlane") -> Starlette:
         return JSONResponse(
             {
                 "revision": gateway.revision,
-                "lastError": gateway.last_error,
+                "lastError": gateway.last_error or plane.source.error,
                 "document": json.loads(canonical(live.config)) if live is not None else None,
                 "endpoints": json.loads(canonical(live.endpoints)) if live is not None else None,
             }

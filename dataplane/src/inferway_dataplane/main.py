@@ -39,33 +39,47 @@ class DataPlane:
             self.gateway.tracing = _tracing(settings)
         self._certificates = _certificates(settings)
         self._servers: list[tuple[Server, asyncio.Task[None]]] = []
+        self._data_server: DataServer | None = None
         self._source: asyncio.Task[None] | None = None
         self._followers: list[asyncio.Task[None]] = []
         self.listen = ("", 0)
         self.admin = ("", 0)
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether clients can connect."""
+        return self._data_server is not None and self._data_server.started
+
     async def start(self) -> None:
-        """Listen, once there is a document to serve. Raises `Refused` (no first document) or `OSError` (no port)."""
+        """Answer probes at once, and clients once there is a document to serve; it may take the source a while.
+
+        Raises `Refused` (no first document) or `OSError` (no port); `stop` ends what was started.
+        """
         loop = asyncio.get_running_loop()
+        # Both ports are taken first: who cannot have them says so before it waits for anything.
         data_socket = bind(*address_and_port(self.settings.listen))
-        admin_socket = bind(*address_and_port(self.settings.admin))
-        self.listen, self.admin = data_socket.getsockname()[:2], admin_socket.getsockname()[:2]
-        self.gateway.start()
-        self._source = loop.create_task(self.source.follow(self.gateway), name="source")
         try:
-            while self.gateway.live is None:
-                if self._source.done():
-                    await self._source
-                    raise Refused("the source ended without a document")
-                await asyncio.sleep(0.01)
+            admin_socket = bind(*address_and_port(self.settings.admin))
+            self.listen, self.admin = data_socket.getsockname()[:2], admin_socket.getsockname()[:2]
+            self.gateway.start()
+            await self._serve(admin_server(admin.app(self)), admin_socket)
+            log.info("waiting for the first document", extra={"admin": "{}:{}".format(*self.admin)})
+            self._source = loop.create_task(self.source.follow(self.gateway), name="source")
+            await self._first_document(self._source)
         except BaseException:
             data_socket.close()
-            admin_socket.close()
             raise
         self._follow_files()
-        await self._serve(admin_server(admin.app(self)), admin_socket)
         context = self._certificates.context if self._certificates is not None else None
-        await self._serve(DataServer(self.gateway, context), data_socket)
+        self._data_server = DataServer(self.gateway, context)
+        await self._serve(self._data_server, data_socket)
+
+    async def _first_document(self, source: asyncio.Task[None]) -> None:
+        while self.gateway.live is None:
+            if source.done():
+                await source
+                raise Refused("the source ended without a document")
+            await asyncio.sleep(0.01)
 
     def _follow_files(self) -> None:
         loop = asyncio.get_running_loop()
@@ -95,7 +109,7 @@ class DataPlane:
         # The data server first: the admin port answers until everything else is done.
         for server, task in reversed(self._servers):
             server.should_exit = True
-            deadline = monotonic() + (self.settings.drain_timeout if server is self._servers[-1][0] else 1.0)
+            deadline = monotonic() + (self.settings.drain_timeout if server is self._data_server else 1.0)
             while not task.done() and monotonic() < deadline:
                 await asyncio.wait([task], timeout=0.1)
             if not task.done():
@@ -133,8 +147,7 @@ class DataPlane:
         except (Refused, OSError) as error:
             leaving.cancel()
             sys.stderr.write(f"inferway: {error}\n")
-            await self.gateway.stop()
-            self.access_log.close()
+            await self.stop()
             return 1
         log.info("ready", extra={"listen": "{}:{}".format(*self.listen), "admin": "{}:{}".format(*self.admin)})
         await leaving

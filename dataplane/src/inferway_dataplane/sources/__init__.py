@@ -25,5 +25,13 @@ class Receiver(Protocol):
 class Source(Protocol):
     """Brings the first document and every later one."""
 
+    @property
+    def waiting(self) -> str:
+        """Why there is no first document yet, for people (`/readyz`)."""
+
+    @property
+    def error(self) -> str:
+        """Why the newest document is not served, while that is so and others may have been since; "" = nothing to tell."""
+
     async def follow(self, receiver: Receiver) -> None:
         """Runs until it is cancelled. Raises `Refused` when there is no first document to start with."""

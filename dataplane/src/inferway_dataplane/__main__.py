@@ -1,0 +1,67 @@
+"""`inferway-dataplane`: the data plane of a cluster. It has no flags: pods are configured by their environment.
+
+Exit codes: 0 = stopped in order, 1 = it could not start, 2 = a setting is missing or wrong.
+"""
+
+import asyncio
+import sys
+
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from inferway_dataplane.cluster_settings import ClusterSettings
+from inferway_dataplane.settings import Settings
+
+
+def main() -> int:
+    """Serve until a signal; the exit code."""
+    try:
+        settings, cluster = Settings(), ClusterSettings()
+    except (ValidationError, SettingsError) as error:
+        return _complain(_wrong(error), 2)
+    from inferway_dataplane.main import serve
+    from inferway_dataplane.sources.acknowledging import Pod
+    from inferway_dataplane.sources.cluster import ClusterSource
+    from inferway_dataplane.sources.kubernetes import KubernetesApi, Limits, NoCluster, configuration, host_of
+    from inferway_dataplane.sources.last_good import LastGood
+
+    try:
+        how = asyncio.run(configuration(cluster.kubeconfig))
+    except NoCluster as error:
+        return _complain(str(error), 2)
+    if cluster.kubeconfig and not settings.api_server:
+        # A pod finds it in its environment (engine); who comes by a kubeconfig has it there.
+        settings = settings.model_copy(update={"api_server": host_of(how)})
+    source = ClusterSource(
+        KubernetesApi(how, cluster.namespace, Limits()),
+        KubernetesApi(how, cluster.namespace, Limits()),
+        Pod(cluster.pod_name, cluster.pod_uid, cluster.gateway),
+        LastGood(cluster.state_directory) if cluster.state_directory else None,
+    )
+    return serve(settings, source)
+
+
+def _wrong(error: ValidationError | SettingsError) -> str:
+    """In one line, by the names that the environment has."""
+    if isinstance(error, SettingsError):
+        return str(error)
+    told = []
+    for item in error.errors(include_url=False):
+        name = str(item["loc"][0]) if item["loc"] else ""
+        name = name if name.isupper() or not name else f"INFERWAY_{name.upper()}"
+        if item["type"] == "missing":
+            also = name.removeprefix("INFERWAY_")
+            also = also if also.startswith("POD_") else f"POD_{also}"
+            told.append(f"neither {name} nor {also} is set")
+        else:
+            told.append(f"{name}: {item['msg'].removeprefix('Value error, ')}".removeprefix(": "))
+    return "; ".join(told)
+
+
+def _complain(text: str, code: int) -> int:
+    sys.stderr.write(f"inferway-dataplane: {text}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""The data plane's source in a cluster: both index ConfigMaps, followed, assembled, served, acknowledged, kept.
+
+Each of these runs beside the others and has its own time limits. None of them touches traffic: what is live stays live
+until something better is whole.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from random import random
+from typing import Final, Literal, Protocol
+
+from inferway_contract.acknowledgement import RENEW_SECONDS
+from inferway_contract.published import (
+    ConfigIndex,
+    ConfigShard,
+    EndpointsIndex,
+    EndpointsShard,
+    config_of,
+    endpoints_of,
+    index_name,
+)
+from inferway_dataplane.sources import Receiver, Refused
+from inferway_dataplane.sources.acknowledging import Acknowledging, Pod
+from inferway_dataplane.sources.backing_off import BackOff
+from inferway_dataplane.sources.cluster_api import Indexes, Leases, Shards
+from inferway_dataplane.sources.contact import Contact
+from inferway_dataplane.sources.following import Following
+from inferway_dataplane.sources.gathering import Gathering
+from inferway_dataplane.sources.keeping import REST, Keeping
+from inferway_dataplane.sources.last_good import LastGood
+from inferway_dataplane.sources.publication import Publication
+from inferway_dataplane.sources.serving import Configs, Endpointses, Hearers, Serving
+
+log = logging.getLogger("inferway.cluster")
+
+_LONGEST: Final = 5.0
+"""Seconds between two looks at something broken that may be mended without its index changing: a shard."""
+
+
+class Closing(Protocol):
+    """Something with connections."""
+
+    async def close(self) -> None:
+        """Close them."""
+
+
+class DocumentsApi(Indexes, Shards, Closing, Protocol):
+    """What documents are read from."""
+
+
+class LeaseApi(Leases, Closing, Protocol):
+    """What the Lease is written to, by connections of its own: a frozen one must not hold up the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds."""
+
+    patience: float = 3.0
+    """A first document may take so long; then the last good copy is served until there is one."""
+    renew: float = RENEW_SECONDS
+    """Between two renewals of the Lease."""
+    rest: float = REST
+    """Between two copies of what is served."""
+
+
+class ClusterSource:
+    """A `Source`."""
+
+    def __init__(
+        self, api: DocumentsApi, lease_api: LeaseApi, pod: Pod, last_good: LastGood | None, pace: Pace | None = None
+    ) -> None:
+        """`last_good`: None = nothing is kept, and nothing is there to start from without the API server."""
+        self._api = api
+        self._lease_api = lease_api
+        self._pod = pod
+        self._last_good = last_good
+        self._pace = pace or Pace()
+        self._contact = Contact()
+        self._serving: Serving | None = None
+        self._copy_error = ""
+
+    @property
+    def waiting(self) -> str:
+        """As `Source` says."""
+        if self._serving is None:
+            return "no document yet"
+        reason = self._serving.waiting
+        if self._contact.trouble:
+            reason = f"the API server cannot be reached: {self._contact.trouble}"
+        return f"{reason}; the last good copy was refused: {self._copy_error}" if self._copy_error else reason
+
+    @property
+    def error(self) -> str:
+        """As `Source` says."""
+        return self._serving.error if self._serving is not None else ""
+
+    async def follow(self, receiver: Receiver) -> None:
+        """Runs until it is cancelled."""
+        changed = asyncio.Event()
+        config: Configs = Publication(
+            self._following("config", changed), Gathering(self._api, ConfigIndex, ConfigShard, config_of)
+        )
+        endpoints: Endpointses = Publication(
+            self._following("endpoints", changed), Gathering(self._api, EndpointsIndex, EndpointsShard, endpoints_of)
+        )
+        keeping = Keeping(self._last_good, (config.gathering, endpoints.gathering), self._pace.rest)
+        acknowledging = Acknowledging(self._lease_api, self._pod, BackOff(random), self._pace.renew)
+        hearers = Hearers(receiver, acknowledging.say, keeping.keep)
+        serving = Serving(config, endpoints, hearers, self._contact, BackOff(random, longest=_LONGEST), changed)
+        self._serving = serving
+        config.following.start()
+        endpoints.following.start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for work in (acknowledging.run(), keeping.run(), serving.run(), self._restore(serving)):
+                    group.create_task(work)
+        finally:
+            await config.following.stop()
+            await endpoints.following.stop()
+            await asyncio.gather(self._api.close(), self._lease_api.close())
+
+    def _following(self, part: Literal["config", "endpoints"], changed: asyncio.Event) -> Following:
+        return Following(self._api, index_name(self._pod.gateway, part), changed.set, self._contact, BackOff(random))
+
+    async def _restore(self, serving: Serving) -> None:
+        """Serve the last good copy when there is no first document in time."""
+        await asyncio.sleep(self._pace.patience)
+        if serving.live is not None or self._last_good is None:
+            return
+        try:
+            restored = await asyncio.to_thread(self._last_good.read)
+            if restored is None:
+                log.info("there is no last good copy to start from")
+                return
+            serving.restore(restored)
+        except (OSError, ValueError, Refused) as error:
+            self._copy_error = str(error)
+            log.error("the last good copy was refused", extra={"error": str(error)})

@@ -1,0 +1,137 @@
+"""A data plane that serves from a cluster, in a thread of this process."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+
+from inferway_dataplane.main import DataPlane
+from inferway_dataplane.settings import Settings
+from inferway_dataplane.sources.acknowledging import Pod
+from inferway_dataplane.sources.cluster import ClusterSource, Pace
+from inferway_dataplane.sources.kubernetes import KubernetesApi, Limits, configuration
+from inferway_dataplane.sources.last_good import LastGood
+from inferway_fakes.waiting import DEADLINE, wait_until
+
+QUICK = Pace(patience=0.5, renew=0.5, rest=0.05)
+
+
+@dataclass
+class ClusterGateway:
+    """A running one. It may wait for its first document."""
+
+    plane: DataPlane
+
+    def ask(self, path: str = "/", *, admin: bool = False) -> tuple[int, str]:
+        """One request on a connection of its own."""
+        port = (self.plane.admin if admin else self.plane.listen)[1]
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def says(self, body: str, path: str = "/") -> bool:
+        """Whether it answers so, now."""
+        try:
+            return self.ask(path) == (200, body)
+        except OSError:
+            return False
+
+    def serves(self, body: str, path: str = "/", deadline: float = DEADLINE) -> None:
+        """Wait until it answers so."""
+        wait_until(lambda: self.says(body, path), f"{path} says {body}; {self.why_not()}", deadline)
+
+    def is_probed(self) -> bool:
+        """Whether the admin port answers."""
+        try:
+            return self.ask("/healthz", admin=True)[0] == 200
+        except OSError:
+            return False
+
+    def why_not(self) -> str:
+        """What /readyz says."""
+        return self.ask("/readyz", admin=True)[1].strip()
+
+    @property
+    def rejected(self) -> int:
+        """Documents that were refused."""
+        return self.plane.gateway.stats.config_rejected
+
+    @property
+    def revision(self) -> str:
+        """Of the config that is live."""
+        return self.plane.gateway.revision
+
+
+@contextmanager
+def cluster_gateway(
+    kubeconfig: Path,
+    namespace: str,
+    *,
+    state: Path | None = None,
+    pod: Pod = Pod("gateway-0", "no-such-pod", "inferway"),  # noqa: B008 - a constant
+    limits: Limits | None = None,
+    pace: Pace = QUICK,
+) -> Iterator[ClusterGateway]:
+    """Until the block ends."""
+    loop = uvloop.new_event_loop()
+    failures: list[BaseException] = []
+    begun = threading.Event()
+    stopping = asyncio.Event()
+    made: list[DataPlane] = []
+
+    async def serve() -> None:
+        how = await configuration(str(kubeconfig))
+        known = limits or Limits()
+        source = ClusterSource(
+            KubernetesApi(how, namespace, known),
+            KubernetesApi(how, namespace, known),
+            pod,
+            LastGood(str(state)) if state is not None else None,
+            pace,
+        )
+        settings = Settings(listen="127.0.0.1:0", admin="127.0.0.1:0", access_log=False, drain_timeout=1.0)
+        plane = DataPlane(settings, source)
+        made.append(plane)
+        starting = loop.create_task(plane.start())
+        begun.set()
+        await stopping.wait()
+        if not starting.done():
+            starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        await plane.stop()
+
+    def run() -> None:
+        try:
+            loop.run_until_complete(serve())
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            begun.set()
+            loop.close()
+
+    thread = threading.Thread(target=run, name="gateway", daemon=True)
+    thread.start()
+    assert begun.wait(DEADLINE)
+    if failures:
+        raise failures[0]
+    running = ClusterGateway(made[0])
+    try:
+        wait_until(running.is_probed, "the admin port answers")
+        yield running
+    finally:
+        loop.call_soon_threadsafe(stopping.set)
+        thread.join(DEADLINE)
+        assert not thread.is_alive()
+        if failures:
+            raise failures[0]

@@ -1,0 +1,238 @@
+"""What the API server and the network do to a data plane: it converges, and traffic sees nothing (K1, K4)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic, sleep
+
+import pytest
+from cluster_gateway import ClusterGateway, Pace, cluster_gateway
+from publishing import saying
+from test_cluster_source import publisher, user  # noqa: F401 - fixtures
+
+from inferway_dataplane.sources.kubernetes import Limits
+from inferway_envtest import Fault
+from inferway_fakes.faulty_tcp import Accepting, FaultyTcp
+from inferway_fakes.waiting import wait_until
+
+HEALED = 5.0
+"""Seconds after the end of a fault within which a change is served."""
+
+pytestmark = pytest.mark.case("K1")
+
+
+@contextmanager
+def asked(gateway: ClusterGateway) -> Iterator[list[object]]:
+    """Requests one after the other; what was not answered with 200 is in the list."""
+    failures: list[object] = []
+    count = 0
+    stopping = threading.Event()
+
+    def ask() -> None:
+        nonlocal count
+        while not stopping.wait(0.005):
+            try:
+                status, body = gateway.ask()
+                if status != 200:
+                    failures.append((status, body))
+            except OSError as error:
+                failures.append(error)
+            count += 1
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield failures
+    finally:
+        stopping.set()
+        thread.join()
+    assert count > 20
+
+
+@contextmanager
+def converging(gateway: ClusterGateway, within: float = HEALED) -> Iterator[None]:
+    """A change during a fault, which the block brings about and ends."""
+    with asked(gateway) as failures:
+        yield
+        began = monotonic()
+        gateway.serves("changed", deadline=within)
+        print(f"served {monotonic() - began:.2f} s after the fault")
+    assert failures == []
+    assert gateway.rejected == 0
+
+
+@pytest.fixture
+def faulty(api_server, namespace, user, publisher):  # noqa: F811
+    """A data plane that serves `first`, through a TCP proxy."""
+    publisher.publish(saying("first"))
+    with FaultyTcp(api_server.port) as tcp, cluster_gateway(api_server.through(tcp, user), namespace) as gateway:
+        gateway.serves("first")
+        yield gateway, tcp
+
+
+def outage(tcp: FaultyTcp, accepting: Accepting, seconds: float, change) -> None:
+    """From its beginning to its end."""
+    tcp.change(accepting=accepting)
+    tcp.cut_all()
+    change()
+    sleep(seconds)  # what is tested is its length
+    tcp.heal()
+    tcp.cut_all()
+
+
+@pytest.mark.parametrize("accepting", [Accepting.REFUSE, Accepting.SILENT, Accepting.DROP])
+def test_a_short_outage(faulty, publisher, accepting):  # noqa: F811
+    gateway, tcp = faulty
+    with converging(gateway):
+        outage(tcp, accepting, 3.0, lambda: publisher.publish(saying("changed")))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("accepting", [Accepting.REFUSE, Accepting.SILENT, Accepting.DROP])
+def test_an_outage_of_a_minute(faulty, publisher, accepting):  # noqa: F811
+    gateway, tcp = faulty
+    with converging(gateway):
+        outage(tcp, accepting, 60.0, lambda: publisher.publish(saying("changed")))
+
+
+def test_connections_that_are_cut_again_and_again(faulty, publisher, caplog):  # noqa: F811
+    caplog.set_level("INFO", "inferway.cluster")
+    gateway, tcp = faulty
+    with converging(gateway):
+        for _ in range(10):
+            tcp.cut_all()
+            sleep(0.1)  # between two cuts
+        publisher.publish(saying("changed"))
+        tcp.cut_all()
+    begun = [record for record in caplog.records if "does not answer" in record.getMessage()]
+    ended = [record for record in caplog.records if "answers again" in record.getMessage()]
+    assert len(begun) >= 1
+    assert len(ended) == len(begun)
+
+
+QUICK = Limits(connect=1.0, request=1.0, lease=1.0, watch=2, watch_over=1.0)
+
+
+def test_a_watch_that_freezes_is_noticed(api_server, namespace, user, publisher):  # noqa: F811
+    publisher.publish(saying("first"))
+    with (
+        FaultyTcp(api_server.port) as tcp,
+        cluster_gateway(api_server.through(tcp, user), namespace, limits=QUICK) as gateway,
+    ):
+        gateway.serves("first")
+        with converging(gateway, 8.0):
+            assert tcp.freeze_open() > 0
+            publisher.publish(saying("changed"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_watch_that_freezes_is_noticed_within_a_minute(faulty, publisher):  # noqa: F811
+    gateway, tcp = faulty
+    with converging(gateway, 60.0):
+        assert tcp.freeze_open() > 0
+        publisher.publish(saying("changed"))
+
+
+def test_watches_end_in_order_all_the_time(api_server, namespace, user, publisher):  # noqa: F811
+    """They are resumed, not listed again, and no change between two of them is lost."""
+    publisher.publish(saying("first"))
+    limits = Limits(watch=1, watch_over=5.0)
+    with cluster_gateway(api_server.kubeconfig(user), namespace, limits=limits) as gateway:
+        gateway.serves("first")
+        mark = api_server.mark()
+        until = monotonic() + 4.0
+        number = 0
+        while monotonic() < until:
+            number += 1
+            publisher.config(saying(f"change {number}"))
+            gateway.serves(f"change {number}")
+        verbs = [seen.verb for seen in api_server.requests(mark, user=user, resource="configmaps")]
+        assert verbs.count("watch") >= 4
+        assert verbs.count("list") == 0
+
+
+FAULTS = {
+    "410 as an answer": Fault("GET", "watch=true", code=410, times=2),
+    "410 as an event": Fault("GET", "watch=true", code=410, times=2, is_event=True),
+    "500 as an event": Fault("GET", "watch=true", code=500, times=2, is_event=True),
+    "429": Fault("GET", "configmaps", code=429, times=3, headers={"Retry-After": "1"}),
+    "500": Fault("GET", "configmaps", code=500, times=4),
+    "500 for shards": Fault("GET", "/configmaps/inferway-", code=500, times=2),
+    "404 for all": Fault("GET", "configmaps", code=404, times=4),
+    "404 for shards": Fault("GET", "/configmaps/inferway-", code=404, times=1),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_requests_that_are_refused(api_server, namespace, user, publisher, fault):  # noqa: F811
+    publisher.publish(saying("first"))
+    fault.seen = 0
+    with (
+        api_server.http_faults() as faults,
+        FaultyTcp(faults.port) as tcp,
+        cluster_gateway(api_server.through(tcp, user), namespace) as gateway,
+    ):
+        gateway.serves("first")
+        faults.add(fault)
+        with asked(gateway) as failures:
+            tcp.cut_all()
+            publisher.publish(saying("changed"))
+            gateway.serves("changed")
+            wait_until(lambda: fault.hits == fault.times, "every fault to be met")
+        assert failures == []
+
+
+def test_retry_after_is_honoured(api_server, namespace, user, publisher):  # noqa: F811
+    publisher.publish(saying("first"))
+    fault = Fault("GET", "fieldSelector=metadata.name%3Dinferway-config|name=inferway-config", code=429, times=1)
+    fault.headers = {"Retry-After": "3"}
+    with api_server.http_faults() as faults:
+        faults.add(fault)
+        began = monotonic()
+        with cluster_gateway(api_server.through(faults, user), namespace) as gateway:
+            wait_until(lambda: fault.hits == 1, "the first list to be refused")
+            wait_until(lambda: "API server" in gateway.why_not(), "it says what it waits for")
+            gateway.serves("first")
+        assert monotonic() - began >= 3.0
+
+
+@pytest.mark.case("K4")
+def test_a_start_without_the_api_server(api_server, namespace, user, publisher, tmp_path):  # noqa: F811
+    publisher.publish(saying("kept"))
+    state = tmp_path / "state"
+    with FaultyTcp(api_server.port) as tcp:
+        kubeconfig = api_server.through(tcp, user)
+        with cluster_gateway(kubeconfig, namespace, state=state) as gateway:
+            gateway.serves("kept")
+            wait_until(lambda: (state / "last-good").exists(), "the copy to be written")
+        tcp.change(accepting=Accepting.REFUSE)
+        # Without a copy it waits, and says for what.
+        with cluster_gateway(kubeconfig, namespace, state=tmp_path / "empty") as gateway:
+            wait_until(lambda: "the API server cannot be reached" in gateway.why_not(), "it says what it waits for")
+            with pytest.raises(ConnectionRefusedError):
+                gateway.ask()
+            tcp.heal()
+            gateway.serves("kept")
+        # With one it serves it, and goes on trying.
+        tcp.change(accepting=Accepting.REFUSE)
+        publisher.publish(saying("changed"))
+        with cluster_gateway(kubeconfig, namespace, state=state) as gateway:
+            gateway.serves("kept")
+            assert gateway.ask("/readyz", admin=True)[0] == 200
+            tcp.heal()
+            gateway.serves("changed", deadline=HEALED)
+
+
+def test_a_copy_is_not_asked_for_when_the_document_comes_in_time(api_server, namespace, user, publisher, tmp_path):  # noqa: F811
+    kubeconfig = api_server.kubeconfig(user)
+    publisher.publish(saying("kept"))
+    with cluster_gateway(kubeconfig, namespace, state=tmp_path) as gateway:
+        wait_until(lambda: (tmp_path / "last-good").exists(), "the copy to be written")
+    publisher.publish(saying("changed"))
+    with cluster_gateway(kubeconfig, namespace, state=tmp_path, pace=Pace(patience=5.0)) as gateway:
+        wait_until(lambda: gateway.why_not() == "ok", "it serves")
+        assert gateway.says("changed")

@@ -1,0 +1,103 @@
+"""`inferway-dataplane` as a process: its settings, and its end before it has begun."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from inferway_fakes.faulty_tcp import Accepting, FaultyTcp
+from inferway_fakes.process import Process, ask
+
+POD = {"POD_NAME": "gateway-0", "POD_NAMESPACE": "default", "POD_UID": "0"}
+LOCAL = {"INFERWAY_LISTEN": "127.0.0.1:0", "INFERWAY_ADMIN": "127.0.0.1:0"}
+
+
+@contextmanager
+def started(**environment: str) -> Iterator[Process]:
+    """A process with these variables and no others of ours; it never outlives the test."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("INFERWAY_", "KUBE", "POD_"))}
+    with subprocess.Popen(
+        [sys.executable, "-m", "inferway_dataplane"],
+        env={**kept, **LOCAL, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        process = Process(running)
+        try:
+            yield process
+        finally:
+            if running.poll() is None:
+                running.kill()
+            process.exit_code()
+
+
+def kubeconfig(folder: Path, port: int) -> str:
+    """Of an API server on this port, without TLS."""
+    file = folder / "kubeconfig"
+    cluster = {"name": "x", "cluster": {"server": f"http://127.0.0.1:{port}"}}
+    context = {"name": "x", "context": {"cluster": "x", "user": "x"}}
+    users = [{"name": "x", "user": {}}]
+    file.write_text(json.dumps({"clusters": [cluster], "contexts": [context], "users": users, "current-context": "x"}))
+    return str(file)
+
+
+MISTAKES = {
+    "nothing": (
+        {},
+        "neither INFERWAY_NAMESPACE nor POD_NAMESPACE is set; neither INFERWAY_POD_NAME nor POD_NAME is set",
+    ),
+    "no uid": ({"POD_NAME": "a", "POD_NAMESPACE": "b"}, "neither INFERWAY_POD_UID nor POD_UID is set"),
+    "an empty name": ({**POD, "POD_NAME": ""}, "POD_NAME: String should have at least 1 character"),
+    "a setting of every data plane": ({**POD, "INFERWAY_LISTEN": "x"}, "INFERWAY_LISTEN: 'x' is not address:port"),
+    "no cluster": (POD, "this is no pod, and no kubeconfig is set: Service host/port is not set."),
+    "no kubeconfig": ({**POD, "INFERWAY_KUBECONFIG": "nowhere"}, "the kubeconfig nowhere is not there"),
+}
+
+
+@pytest.mark.parametrize(("environment", "told"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_in_its_settings_is_one_line(environment: dict[str, str], told: str) -> None:
+    with started(**environment) as process:
+        assert process.exit_code() == 2
+        assert len(process.text) == 1
+        assert process.text[0].startswith("inferway-dataplane: ")
+        assert told in process.text[0]
+
+
+@pytest.mark.case("K4")
+@pytest.mark.parametrize("accepting", [Accepting.REFUSE, Accepting.SILENT, Accepting.DROP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_signal_before_the_first_document_ends_it_at_once(tmp_path: Path, number: int, accepting: Accepting) -> None:
+    with FaultyTcp(1) as tcp:
+        tcp.change(accepting=accepting)
+        with started(**POD, INFERWAY_KUBECONFIG=kubeconfig(tmp_path, tcp.port)) as process:
+            admin = int(process.event("waiting for the first document")["admin"].rpartition(":")[2])
+            assert ask(admin, "/healthz") == (200, b"ok\n")
+            status, why = ask(admin, "/readyz")
+            assert status == 503
+            assert why != b"ok\n"
+            began = monotonic()
+            process.signal(number)
+            assert process.exit_code() == 0
+            assert monotonic() - began < 3.0
+            assert process.text == []
+
+
+@pytest.mark.case("K4")
+def test_it_says_that_the_api_server_cannot_be_reached(tmp_path: Path) -> None:
+    with FaultyTcp(1) as tcp:
+        tcp.change(accepting=Accepting.REFUSE)
+        with started(**POD, INFERWAY_KUBECONFIG=kubeconfig(tmp_path, tcp.port)) as process:
+            event = process.event("the API server does not answer, what is served goes on")
+            assert "asking: " in event["error"]
+            admin = int(process.event("waiting for the first document")["admin"].rpartition(":")[2])
+            assert b"the API server cannot be reached: asking: " in ask(admin, "/readyz")[1]

@@ -1,0 +1,235 @@
+"""The data plane on a real API server: what is published is served, and what is broken is refused and told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cluster_gateway import ClusterGateway, cluster_gateway
+from publishing import Publisher, asking, endpoints, saying
+
+from inferway_contract.canonical import digest
+from inferway_contract.document import EndpointsDocument
+from inferway_contract.published import ConfigIndex, ShardRef, lay_out_config
+from inferway_envtest import ApiServer, User
+from inferway_fakes.upstream import Upstream
+from inferway_fakes.waiting import wait_until
+
+MAY = [
+    {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "patch"]},
+]
+"""All that a pod may do. docs/cluster-source.md says the same."""
+
+
+@pytest.fixture
+def user(api_server: ApiServer, namespace: str) -> User:
+    """The pods' ServiceAccount."""
+    return api_server.service_account(namespace, "gateway", MAY)
+
+
+@pytest.fixture
+def publisher(api_server: ApiServer, namespace: str) -> Publisher:
+    """In the test's namespace."""
+    return Publisher(api_server, namespace)
+
+
+@pytest.fixture
+def gateway(api_server: ApiServer, namespace: str, user: User) -> Iterator[ClusterGateway]:
+    """One that waits for its first document, without a last good copy."""
+    with cluster_gateway(api_server.kubeconfig(user), namespace) as running:
+        yield running
+
+
+def test_it_waits_for_a_first_document_and_then_serves_every_change(gateway, publisher):
+    wait_until(lambda: "no ConfigMap inferway-config" in gateway.why_not(), "it says what it waits for")
+    assert gateway.ask("/healthz", admin=True) == (200, "ok\n")
+    with pytest.raises(ConnectionRefusedError):
+        gateway.ask("/")
+    for body in ("one", "two"):
+        revision = publisher.publish(saying(body))
+        gateway.serves(body)
+        assert gateway.revision == revision
+    assert gateway.ask("/readyz", admin=True) == (200, "ok\n")
+    assert gateway.rejected == 0
+
+
+def test_a_config_without_endpoints_waits_for_them_by_name(gateway, publisher):
+    publisher.endpoints(endpoints(a=[]))
+    publisher.config(asking("default/b:80"))
+    wait_until(lambda: "waiting for endpoints of default/b:80" in gateway.why_not(), "it says what it waits for")
+    assert gateway.rejected == 0
+    publisher.endpoints(endpoints(b=[]))
+    wait_until(lambda: gateway.ask("/readyz", admin=True)[0] == 200, "it serves")
+    assert gateway.ask("/")[0] == 503
+
+
+def test_endpoints_change_alone_and_those_that_go_too_early_are_kept(gateway, publisher):
+    with Upstream() as first, Upstream() as second:
+        publisher.publish(asking("default/a:80"), endpoints(a=[first.port]))
+        wait_until(lambda: gateway.why_not() == "ok", "it serves")
+        assert gateway.ask("/")[0] == 200
+        publisher.endpoints(endpoints(a=[second.port]))
+        wait_until(lambda: gateway.ask("/")[0] == 200 and second.seen, "the other endpoint is asked")
+        # The Service goes from the endpoints although the config still names it.
+        publisher.endpoints(endpoints(b=[]))
+        wait_until(lambda: "default/b:80" in gateway.ask("/debug/config", admin=True)[1], "newer endpoints")
+        assert gateway.ask("/")[0] == 200
+        assert gateway.rejected == 0
+
+
+def test_unchanged_shards_are_not_read_again(gateway, publisher, api_server, user):
+    bodies = [f"body {place}" for place in range(400)]
+    publisher.publish(saying(*bodies))
+    gateway.serves("body 399", "/399")
+    shards = len(lay_out_config(saying(*bodies)).shards)
+    assert shards > 3
+    mark = api_server.mark()
+    bodies[7] = "changed"
+    publisher.publish(saying(*bodies))
+    gateway.serves("changed", "/7")
+    assert [seen.verb for seen in api_server.requests(mark, user=user, resource="configmaps")] == ["get"]
+
+
+# --- what is broken --------------------------------------------------------------------------------------------------
+
+
+def broken_shard(publisher: Publisher, content: bytes, told: str) -> ConfigIndex:
+    """A shard whose index says `told` of its hash."""
+    name = f"inferway-{digest(content)[:10]}"
+    publisher.shard(name, content)
+    return ConfigIndex(shards=(ShardRef(name=name, digest=told),))
+
+
+GOOD = next(iter(lay_out_config(saying("new")).shards.values()))
+BROKEN = {
+    "truncated": (GOOD[:-7], digest(GOOD), "does not have the hash"),
+    "another hash": (GOOD, "0" * 64, "does not have the hash"),
+    "no shard": (b"[]", digest(b"[]"), "cannot be read"),
+    "an unknown field": (b'{"surprises":[]}', digest(b'{"surprises":[]}'), "cannot be read: surprises"),
+}
+
+
+@pytest.mark.case("K4")
+@pytest.mark.parametrize(("content", "told", "error"), BROKEN.values(), ids=BROKEN)
+def test_a_shard_that_is_not_what_was_published_is_refused_and_told(gateway, publisher, content, told, error):
+    index = broken_shard(publisher, content, told)
+    publisher.endpoints(EndpointsDocument())
+    # First with nothing live, then with something.
+    publisher.index("config", index)
+    wait_until(lambda: error in gateway.why_not(), f"/readyz tells the error; it says {gateway.why_not()}")
+    publisher.config(saying("old"))
+    gateway.serves("old")
+    rejected = gateway.rejected
+    publisher.index("config", index)
+    wait_until(lambda: gateway.rejected == rejected + 1, "the refusal is counted")
+    assert error in json.loads(gateway.ask("/debug/config", admin=True)[1])["lastError"]
+    assert gateway.says("old")
+    # What is taken back is served and no error any more.
+    publisher.config(saying("old"))
+    wait_until(lambda: not json.loads(gateway.ask("/debug/config", admin=True)[1])["lastError"], "the error is over")
+    assert gateway.rejected == rejected + 1
+
+
+@pytest.mark.parametrize("text", ["{", '{"format":2,"novelties":true}', '{"shards":[{}]}', ""])
+def test_an_index_that_cannot_be_read_is_refused(gateway, publisher, text):
+    publisher.publish(saying("old"))
+    gateway.serves("old")
+    publisher.index("config", text)
+    wait_until(lambda: gateway.rejected == 1, "the refusal is counted")
+    assert gateway.says("old")
+    publisher.config(saying("new"))
+    gateway.serves("new")
+
+
+def test_an_index_before_its_shards_is_served_when_they_come(gateway, publisher):
+    publisher.publish(saying("old"))
+    gateway.serves("old")
+    layout = lay_out_config(saying("new"))
+    publisher.index("config", layout.index)
+    wait_until(lambda: gateway.rejected == 1, "the missing shard is told")
+    assert "is not there" in json.loads(gateway.ask("/debug/config", admin=True)[1])["lastError"]
+    assert gateway.says("old")
+    for name, content in layout.shards.items():
+        publisher.shard(name, content)
+    gateway.serves("new")
+    assert gateway.rejected == 1
+
+
+def test_a_document_that_cannot_be_built_is_refused_while_endpoints_go_on(gateway, publisher):
+    with Upstream() as first, Upstream() as second:
+        publisher.publish(asking("default/a:80"), endpoints(a=[first.port]))
+        wait_until(lambda: gateway.why_not() == "ok", "it serves")
+        good = asking("default/a:80")
+        bad = good.model_copy(
+            update={"routes": (good.routes[0].model_copy(update={"rules": (unbuildable(good.routes[0].rules[0]),)}),)}
+        )
+        publisher.config(bad)
+        wait_until(lambda: gateway.rejected == 1, "the refusal is counted")
+        publisher.endpoints(endpoints(a=[second.port]))
+        wait_until(lambda: gateway.ask("/")[0] == 200 and second.seen, "the other endpoint is asked")
+        assert gateway.rejected == 1
+        assert "default/nowhere" in json.loads(gateway.ask("/debug/config", admin=True)[1])["lastError"]
+
+
+def unbuildable(rule):
+    """The rule names a policy that the document does not have."""
+    return rule.model_copy(update={"policies": ("default/nowhere",)})
+
+
+def test_what_is_deleted_leaves_what_is_served(gateway, publisher):
+    publisher.publish(saying("old"))
+    gateway.serves("old")
+    publisher.delete("inferway-config")
+    publisher.delete("inferway-endpoints")
+    publisher.publish(saying("new"))
+    gateway.serves("new")
+    assert gateway.rejected == 0
+
+
+# --- a copy on disk --------------------------------------------------------------------------------------------------
+
+
+def test_a_restart_serves_the_last_good_copy_when_there_is_no_document(
+    api_server, namespace, user, publisher, tmp_path
+):
+    kubeconfig = api_server.kubeconfig(user)
+    state = tmp_path / "state"
+    revision = publisher.publish(saying("kept"), endpoints(a=[1]))
+    with cluster_gateway(kubeconfig, namespace, state=state) as gateway:
+        gateway.serves("kept")
+        wait_until(lambda: (state / "last-good").exists(), "the copy is written")
+    publisher.delete("inferway-config")
+    with cluster_gateway(kubeconfig, namespace, state=state) as gateway:
+        gateway.serves("kept")
+        assert gateway.revision == revision
+        publisher.config(saying("new"))
+        gateway.serves("new")
+
+
+@pytest.mark.case("K4")
+@pytest.mark.parametrize("harm", ["head truncated", "shard truncated", "shard gone"])
+def test_a_copy_that_is_not_whole_is_refused_and_told(api_server, namespace, user, publisher, tmp_path, harm):
+    kubeconfig = api_server.kubeconfig(user)
+    publisher.publish(saying("kept"), endpoints(a=[1]))
+    with cluster_gateway(kubeconfig, namespace, state=tmp_path) as gateway:
+        wait_until(lambda: (tmp_path / "last-good").exists(), "the copy is written")
+    publisher.delete("inferway-config")
+    spoil(tmp_path, harm)
+    with cluster_gateway(kubeconfig, namespace, state=tmp_path) as gateway:
+        wait_until(lambda: "the last good copy was refused" in gateway.why_not(), "it is told")
+        with pytest.raises(ConnectionRefusedError):
+            gateway.ask("/")
+        publisher.config(saying("new"))
+        gateway.serves("new")
+
+
+def spoil(state: Path, harm: str) -> None:
+    """Of a copy."""
+    target = state / "last-good" if harm.startswith("head") else next(state.glob("*.shard"))
+    if harm.endswith("gone"):
+        target.unlink()
+    else:
+        target.write_bytes(target.read_bytes()[:-3])
