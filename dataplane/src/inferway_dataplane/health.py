@@ -21,6 +21,9 @@ from inferway_dataplane.core.runtime import Rule, Runtime
 if TYPE_CHECKING:
     from inferway_dataplane.health_probe import Probe
 
+_STOP: Final = 2.0
+"""Seconds that answers are waited for at the end."""
+
 log = logging.getLogger("inferway")
 
 AT_ONCE: Final = 16
@@ -36,6 +39,9 @@ class HealthChecks:
         self._probe: Probe | None = None
         self._places = asyncio.Semaphore(AT_ONCE)
         self._tasks: dict[tuple[Member, HealthCheck], asyncio.Task[None]] = {}
+        self._asking: set[asyncio.Task[None]] = set()
+        """Between a question and its answer. A connection that is cancelled in its handshake is closed by nobody, so these
+        are left to end by themselves, which they do within the check's time limit."""
 
     def follow(self, runtime: Runtime) -> None:
         """A new runtime is live: check its endpoints, and no others. What is checked as before goes on undisturbed."""
@@ -48,7 +54,7 @@ class HealthChecks:
         }
         checked = {member for member, _ in wanted}
         for key in self._tasks.keys() - wanted.keys():
-            self._tasks.pop(key).cancel()
+            self._end(self._tasks.pop(key))
             if key[0] not in checked:
                 checking.forget(key[0])
         for key in wanted.keys() - self._tasks.keys():
@@ -59,11 +65,15 @@ class HealthChecks:
 
     async def stop(self) -> None:
         """End all checks."""
-        tasks = list(self._tasks.values())
+        tasks = [*self._tasks.values(), *self._asking]
         self._tasks.clear()
         for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+            self._end(task)
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=_STOP)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         if self._probe is not None:
             await self._probe.close()
 
@@ -74,13 +84,29 @@ class HealthChecks:
             self._probe = Probe(self._context(), AT_ONCE)
         return self._probe
 
+    def _end(self, task: asyncio.Task[None]) -> None:
+        if task not in self._asking:
+            task.cancel()
+
+    async def _ask(self, probe: "Probe", member: Member, rules: CheckRules) -> int | None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - for the type checker: this runs in one
+        async with self._places:
+            self._asking.add(task)
+            try:
+                return await probe.ask(member, rules)
+            finally:
+                self._asking.discard(task)
+
     async def _check(self, probe: "Probe", rule: Rule, member: Member, rules: CheckRules) -> None:
         # Not all at the same moment, neither the endpoints of one pod nor the pods of one endpoint.
         await asyncio.sleep(rules.interval * random())  # noqa: S311 - jitter, not secrecy
+        key = (member, rules.said)
         while True:
             began = monotonic()
-            async with self._places:
-                status = await probe.ask(member, rules)
+            status = await self._ask(probe, member, rules)
+            if self._tasks.get(key) is not asyncio.current_task():
+                return  # nobody wants to know any more
             if checking.on_check(member, rules.is_good(status), rules, monotonic()):
                 told = {"endpoint": member.name, "route": rule.route, "rule": rule.name, "status": status}
                 if member.is_unhealthy:

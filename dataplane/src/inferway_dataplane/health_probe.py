@@ -6,6 +6,8 @@ checked as that of a request is.
 import asyncio
 import logging
 import ssl
+from time import monotonic
+from typing import Final
 
 import httpx
 
@@ -14,6 +16,8 @@ from inferway_dataplane.core.members import Member
 from inferway_dataplane.engine.endpoints import ConnectFailed, Endpoint
 
 log = logging.getLogger("inferway")
+
+_GRACE: Final = 0.05  # seconds
 
 
 class Probe:
@@ -31,19 +35,21 @@ class Probe:
     async def ask(self, member: Member, rules: CheckRules) -> int | None:
         """The status of the answer; None = there was none in time."""
         endpoint: Endpoint = member.endpoint
+        deadline = monotonic() + rules.timeout
         try:
-            async with asyncio.timeout(rules.timeout):
+            # httpx's own limits end a connection in order; this one is for what they add up to.
+            async with asyncio.timeout(rules.timeout + _GRACE):
                 addresses = await endpoint.addresses()
                 for left in range(len(addresses), 1, -1):
                     # As for a request: who cannot be connected to leaves time for the addresses after it.
-                    request = self._request(member, endpoint, addresses[-left], rules, rules.timeout / left)
+                    request = self._request(member, endpoint, addresses[-left], rules, (deadline - monotonic()) / left)
                     try:
                         return await self._status(request)
                     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                         log.debug(
                             "an address cannot be connected to", extra={"host": endpoint.host, "error": str(error)}
                         )
-                return await self._status(self._request(member, endpoint, addresses[-1], rules))
+                return await self._status(self._request(member, endpoint, addresses[-1], rules, deadline - monotonic()))
         except (OSError, ConnectFailed, httpx.HTTPError) as error:
             log.debug("a health check failed", extra={"endpoint": member.name, "error": str(error) or repr(error)})
             return None
@@ -54,9 +60,9 @@ class Probe:
         return response.status_code
 
     def _request(
-        self, member: Member, endpoint: Endpoint, address: str, rules: CheckRules, connect: float | None = None
+        self, member: Member, endpoint: Endpoint, address: str, rules: CheckRules, connect: float
     ) -> httpx.Request:
-        """`connect`: seconds to connect in; None = as long as the whole check may take."""
+        """`connect`: seconds to connect in, the handshake of TLS included."""
         url = httpx.URL(
             scheme="https" if endpoint.tls is not None else "http",
             host=address,
@@ -64,5 +70,7 @@ class Probe:
             raw_path=rules.path,
         )
         fields = {"host": member.name, "user-agent": "inferway-health-check", "accept": "*/*", "connection": "close"}
-        extensions = {"sni_hostname": endpoint.host, "timeout": {"connect": connect}}
+        # Never less than a moment: 0 and less would be no limit.
+        limits = {"connect": max(connect, 0.001), "read": rules.timeout, "write": rules.timeout, "pool": rules.timeout}
+        extensions = {"sni_hostname": endpoint.host, "timeout": limits}
         return httpx.Request("GET", url, headers=fields, extensions=extensions)
