@@ -11,6 +11,8 @@ For what happens to connections instead of requests there is `inferway_fakes.fau
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 import socket
 import ssl
@@ -20,6 +22,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 
 import httpx
@@ -109,7 +112,9 @@ class HttpFaults:
                 ssl_keyfile=str(key),
                 log_config=None,
                 access_log=False,
-                timeout_graceful_shutdown=1,
+                # uvloop cannot be closed while a TLS connection is still saying farewell to a peer that was killed.
+                loop="asyncio",
+                timeout_graceful_shutdown=5,
             )
         )
         self._thread = threading.Thread(
@@ -137,12 +142,23 @@ class HttpFaults:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._uvicorn.should_exit = True
-        self._uvicorn.force_exit = True  # watches never end by themselves
-        self._thread.join(START)
+        deadline = monotonic() + START
+        while self._thread.is_alive() and monotonic() < deadline:
+            # Watches never end by themselves, and whoever is cut off asks again until nobody listens any more.
+            with contextlib.suppress(RuntimeError):  # the loop has just been closed
+                self._loop.call_soon_threadsafe(self._cut_all)
+            self._thread.join(0.05)
         self._socket.close()
+
+    def _cut_all(self) -> None:
+        for connection in list(self._uvicorn.server_state.connections):
+            transport = getattr(connection, "transport", None)
+            if transport is not None:
+                transport.abort()
 
     @asynccontextmanager
     async def _connected(self, application: Starlette) -> AsyncIterator[None]:
+        self._loop = asyncio.get_running_loop()
         trusted = ssl.create_default_context(cafile=str(self._authority))
         timeout, limits = httpx.Timeout(30.0, read=None, pool=None), httpx.Limits(max_connections=None)
         async with httpx.AsyncClient(
