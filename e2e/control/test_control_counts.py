@@ -45,6 +45,7 @@ def rest(planes_of_test, mark):
     raise AssertionError(f"it does not stop writing: {seen[-5:]}")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_one_change_writes_the_status_of_one_object(two):
     rest(two, two.api.mark())
@@ -61,6 +62,7 @@ def test_one_change_writes_the_status_of_one_object(two):
     assert len(documents) == 2  # one shard, and the index
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_pod_that_restarts_writes_no_status(two):
     rest(two, two.api.mark())
@@ -74,6 +76,7 @@ def test_a_pod_that_restarts_writes_no_status(two):
     assert {name: two.get("GatewayRoute", name) for name in before} == before
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_pods_that_come_and_go_write_no_route_s_status(two):
     rest(two, two.api.mark())
