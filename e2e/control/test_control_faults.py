@@ -10,6 +10,7 @@ import pytest
 from control_planes import planes, says, until
 from control_traffic import asking
 
+from inferway_contract.acknowledgement import LEASE_SECONDS
 from inferway_envtest.http_faults import Fault
 from inferway_fakes.faulty_tcp import Accepting, FaultyTcp
 
@@ -82,6 +83,25 @@ def test_a_watch_that_freezes(faulty):
         assert tcp.freeze_open() > 0
         made.apply(says("first", body))
     print(f"frozen for {monotonic() - frozen_at:.1f} s in all")
+
+
+def test_an_operator_that_hears_nobody_calls_nobody_silent(api_server, namespace, tmp_path):
+    """Its watches freeze for longer than a Lease lasts, then it can ask nobody for as long: no pod was ever away."""
+    with FaultyTcp(api_server.port) as tcp, planes(api_server, namespace, tmp_path) as made:
+        made.apply(says("first", "one"))
+        made.operator(api_server.through(tcp))
+        made.pod("gateway-0")
+        made.programmed("first")
+        before = made.get("GatewayRoute", "first")
+        assert tcp.freeze_open() > 0
+        sleep(LEASE_SECONDS + 3)
+        tcp.change(accepting=Accepting.REFUSE)
+        tcp.cut_all()
+        sleep(LEASE_SECONDS + 3)
+        tcp.heal()
+        sleep(LEASE_SECONDS + 3)
+        assert made.operators[0].is_running
+        assert made.get("GatewayRoute", "first") == before
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import time
 from typing import Any
 
 import pytest
@@ -171,3 +172,26 @@ def test_observed_holds_off_and_not_for_ever() -> None:
         return loop.time() - began
 
     assert 0.25 <= asyncio.run(run()) < 5
+
+
+@pytest.mark.parametrize("written", ["1999-01-01T00:00:00Z", "2099-01-01T00:00:00Z", "nonsense"])
+def test_observed_leases_are_as_old_as_they_were_heard_whatever_the_pod_s_clock_says(written: str) -> None:
+    observed = Observed()
+    before = time.monotonic()
+    observed.notice(LEASES, lease(written))
+    [heard] = observed.leases()
+    assert before <= heard.renewed <= time.monotonic()
+    observed.notice(LEASES, lease(written, "other", 2))  # touched, and not renewed
+    assert observed.leases()[0].renewed == heard.renewed
+    observed.notice(LEASES, lease(RENEWED, "other", 3))
+    assert observed.leases()[0].renewed > heard.renewed
+    observed.forget(LEASES, "uid-lease")
+    assert observed.leases() == []
+
+
+def test_observed_excuses_all_after_it_could_hear_nobody() -> None:
+    observed = Observed()
+    observed.notice(LEASES, lease(EARLY))
+    [heard] = observed.leases()
+    observed.excuse_silence()
+    assert observed.leases()[0].renewed > heard.renewed

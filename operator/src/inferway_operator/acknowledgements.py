@@ -6,7 +6,7 @@ from typing import Self
 
 from inferway_contract.acknowledgement import LEASE_SECONDS
 from inferway_operator import acks
-from inferway_operator.entries import LEASES, PODS
+from inferway_operator.entries import PODS
 from inferway_operator.observed import Observed
 from inferway_operator.published import Known
 
@@ -26,15 +26,20 @@ class Acknowledgements:
 
     @classmethod
     def of(cls, observed: Observed, now: float) -> Self:
-        """`now` in epoch seconds."""
+        """`now` in monotonic seconds."""
         pods: list[acks.PodState] = [entry.value for entry in observed.entries(PODS)]
-        leases: list[acks.LeaseState] = [entry.value for entry in observed.entries(LEASES)]
+        leases = observed.leases()
         return cls(
             counted=acks.counted(pods, leases, now),
             reported=frozenset(lease.said.config for lease in leases if lease.said.config),
             live=max(1, sum(pod.is_ready and not pod.is_terminating for pod in pods)),
             next_expiry=_next_expiry(leases, now),
         )
+
+    @property
+    def has_silent(self) -> bool:
+        """Whether a pod that counts seems to be silent."""
+        return any(ack.is_expired for ack in self.counted)
 
 
 def _next_expiry(leases: Iterable[acks.LeaseState], now: float) -> float:

@@ -26,7 +26,7 @@ class LeaseState:
     name: str
     holder: str
     renewed: float
-    """Epoch seconds, by the same clock as the `now` that it is compared with."""
+    """Seconds, by the same clock as the `now` that it is compared with."""
     said: Acknowledgement
 
 

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Final
 
 from inferway_operator import kube
-from inferway_operator.entries import KINDS, Kind
+from inferway_operator.entries import KINDS, LEASES, Kind
 from inferway_operator.observed import Observed
 from inferway_operator.settings import OperatorSettings
 
@@ -68,6 +68,15 @@ class Auditor:
                     len(missing),
                     ", ".join(f"{item.kind.plural} {item.name}" for item in missing[:3]),
                 )
+
+    async def listen(self) -> None:
+        """Ask for the Leases: a pod that seems to be silent may be one that a frozen watch does not tell of."""
+        where = kube.path(LEASES.paths[0], LEASES.plural, self._settings.namespace)
+        found = await self._kube.get(where, labelSelector=self._settings.selector(LEASES.id))
+        for item in found.get("items") or ():
+            meta = item["metadata"]
+            if not self._observed.has(LEASES, meta["uid"], meta["resourceVersion"]):
+                self._observed.notice(LEASES, item)
 
     async def run(self) -> list[Missing]:
         """Forget what does not exist any more; returns what has not been seen yet."""

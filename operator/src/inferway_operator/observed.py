@@ -30,6 +30,8 @@ class Observed:
 
     def __init__(self) -> None:
         self._entries: dict[str, dict[str, Entry]] = {kind.id: {} for kind in KINDS}
+        self._heard: dict[str, float] = {}
+        self._excused = 0.0
         self._waiting = asyncio.Event()
         self._first_mark = 0.0
         self._last_mark = 0.0
@@ -48,6 +50,19 @@ class Observed:
         """Whether this version of an object has been seen, or a newer one."""
         return _is_seen(self._entries[kind.id].get(uid), version)
 
+    def leases(self) -> list[LeaseState]:
+        """What pods say of themselves, renewed when that was heard here (monotonic seconds), not when they say it was.
+
+        Clocks of nodes differ, so a pod's own time is compared with nothing but itself; leader elections do the same.
+        """
+        return [
+            replace(found.value, renewed=max(self._heard[found.uid], self._excused)) for found in self.entries(LEASES)
+        ]
+
+    def excuse_silence(self) -> None:
+        """Who could not ask the API server until now has heard of nobody, and pods could not renew: all start anew."""
+        self._excused = time.monotonic()
+
     # --- changes ----------------------------------------------------------------------------------------------------
 
     def notice(self, kind: Kind, manifest: Manifest) -> None:
@@ -56,12 +71,15 @@ class Observed:
         uid = manifest["metadata"]["uid"]
         before = known.get(uid)
         known[uid] = now = entry(kind, manifest, before)
+        if kind is LEASES and (before is None or before.value.renewed != now.value.renewed):
+            self._heard[uid] = time.monotonic()
         if before is None or _telling(before) != _telling(now) or _came_back(before, now):
             self._mark(kind, before, now)
 
     def forget(self, kind: Kind, uid: str) -> None:
         """An object is gone."""
         before = self._entries[kind.id].pop(uid, None)
+        self._heard.pop(uid, None)
         if before is not None:
             self._mark(kind, before)
 

@@ -11,8 +11,10 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Final
 
+from inferway_contract.acknowledgement import RENEW_SECONDS
 from inferway_contract.document import ConfigDocument
 from inferway_operator import assembling, compiler, entries, fitting, kube, publishing, status, statuses
 from inferway_operator.acknowledgements import Acknowledgements, carried
@@ -67,6 +69,7 @@ class Reconciler:
         self._term: Term | None = None
         self._is_complete = False
         self._unfinished = 0
+        self._listened = float("-inf")
 
     async def lead(self) -> None:
         """Work, until cancelled. No failure ends it."""
@@ -84,7 +87,7 @@ class Reconciler:
                 self._term = None
                 failures, pause = failures + 1, _LONGEST_PAUSE
             except kube.KubeError as error:
-                logger.warning("%s", error)
+                self._note(error)
                 failures += 1
                 pause = _pause_after(error, failures)
             except Exception:
@@ -112,11 +115,25 @@ class Reconciler:
         if self._auditor.due == 0:
             await self._audit()
             term = self._term or await self._begin()
-        said = Acknowledgements.of(self._observed, time.time())
+        said = await self._hear()
         await self._compile(term, said)
         await self._publish(term, said)
         rest = publishing.MIN_AGE if term.unneeded_since else float("inf")
         return min(said.next_expiry, self._auditor.due, await self._finish(term, said), rest)
+
+    async def _hear(self) -> Acknowledgements:
+        said = Acknowledgements.of(self._observed, time.monotonic())
+        if said.has_silent and time.monotonic() - self._listened >= RENEW_SECONDS:
+            # Nobody is called silent before the API server was asked.
+            await self._auditor.listen()
+            self._listened = time.monotonic()
+            said = Acknowledgements.of(self._observed, self._listened)
+        return said
+
+    def _note(self, error: kube.KubeError) -> None:
+        logger.warning("%s", error)
+        if not error.status or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            self._observed.excuse_silence()
 
     async def _finish(self, term: Term, said: Acknowledgements) -> float:
         """Statuses and garbage: when they fail, the next change is published nevertheless, and at once.
@@ -129,7 +146,7 @@ class Reconciler:
         except kube.NotLeading:
             raise
         except kube.KubeError as error:
-            logger.warning("%s", error)
+            self._note(error)
             self._unfinished += 1
             return _pause_after(error, self._unfinished)
         self._unfinished = 0
