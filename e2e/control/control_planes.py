@@ -138,17 +138,20 @@ class Planes:
 
     # --- processes ---------------------------------------------------------------------------------------------------
 
-    def operator(self, kubeconfig: Path | None = None, **more: str) -> Process:
-        """Start an operator. `more`: settings, in lower case without their prefix."""
+    def operator(self, kubeconfig: Path | None = None, also: Sequence[str] = (), **more: str) -> Process:
+        """Start an operator. `also`: further namespaces whose resources count; `more`: settings, in lower case without their
+        prefix."""
+        namespaces = [self.namespace, *also]
         env = {
             "KUBECONFIG": str(kubeconfig or self.kubeconfig),
             "INFERWAY_OPERATOR_NAMESPACE": self.namespace,
-            "INFERWAY_OPERATOR_NAMESPACES": self.namespace,
+            "INFERWAY_OPERATOR_NAMESPACES": ",".join(namespaces),
             "INFERWAY_OPERATOR_LEASE_NAMESPACE": self.namespace,
             "INFERWAY_OPERATOR_LISTEN": "127.0.0.1:0",
             **{f"INFERWAY_OPERATOR_{name.upper()}": value for name, value in more.items()},
         }
-        command = [sys.executable, "-m", "kopf", "run", "-m", "inferway_operator.handlers", "-n", self.namespace]
+        command = [sys.executable, "-m", "kopf", "run", "-m", "inferway_operator.handlers"]
+        command += [argument for name in namespaces for argument in ("-n", name)]
         process = Process(command, env)
         self.stack.callback(process.stop)
         self.operators.append(process)

@@ -7,6 +7,8 @@ from time import monotonic, sleep
 import pytest
 from control_planes import limits, planes, says, until
 
+from inferway_envtest.asking import Refused
+
 QUIET = 3.0
 """Seconds in which everything that a change brings about has happened, and in which nothing may happen."""
 
@@ -104,3 +106,28 @@ def test_what_is_deleted_is_gone_within_two_seconds(two, what):
         for pod in two.pods:
             until(lambda pod=pod: pod.get("/0")[0] == 200, f"{pod.name} has forgotten the policy", 2.0)
     assert two.api.ask("GET", two.path("GatewayRoute"))["items"] != []
+
+
+@pytest.mark.timeout(120)
+def test_a_deleted_namespace_is_gone_from_traffic_within_two_seconds(api_server, namespace, tmp_path):
+    other = f"{namespace}-other"
+    api_server.ask("POST", "/api/v1/namespaces", {"metadata": {"name": other}})
+    with planes(api_server, namespace, tmp_path) as made:
+        made.operator(also=[other])
+        made.apply(says("kept", "kept", "/kept"))
+        elsewhere = f"/apis/inferway.dev/v1alpha1/namespaces/{other}/gatewayroutes"
+        api_server.ask("POST", elsewhere, says("gone", "there", "/gone"))
+        pod = made.pod("gateway-0")
+        until(lambda: pod.serves("/gone", b"there"), "the route of the other namespace is served")
+        api_server.ask("DELETE", f"/api/v1/namespaces/{other}")
+        until(lambda: pod.get("/gone")[0] == 404, "its traffic is gone", 2.0)
+        assert pod.get("/kept") == (200, b"kept")
+
+        def is_away():
+            try:
+                api_server.ask("GET", f"/api/v1/namespaces/{other}")
+            except Refused as refused:
+                return refused.code == 404
+            return False
+
+        until(is_away, "no finalizer holds the namespace", 40.0)
