@@ -10,7 +10,7 @@ ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-slow check workflows fmt types imports golden crds envtest lock corpus fuzz fuzz-setup cases bench bench-tools bench-setup \
-  profile feature-costs reloads soak-keys slow-clients endpoint-faults soak-local stop-under-load clean
+  profile feature-costs reloads soak-keys slow-clients endpoint-faults soak-local stop-under-load dist release-notes clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'
@@ -109,5 +109,12 @@ soak-local: setup ## ten minutes of mixed traffic: growth, leaks, failures (ARGS
 stop-under-load: setup ## SIGTERM under load: is a request lost?
 	$(BIN)/python -m bench.stop_under_load $(ARGS)
 
+dist: setup ## wheel and sdist in dist/
+	@rm -rf dist
+	$(BIN)/hatchling build
+
+release-notes: ## what the release of TAG=v0.1.0 will say (docs/releasing.md)
+	@PYTHONPATH=tools/release/src $(PYTHON) -m inferway_release notes $(TAG)
+
 clean: ## remove what was made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results
