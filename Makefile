@@ -6,11 +6,12 @@ DIR ?= demo
 LISTEN ?= 127.0.0.1:8080
 ADMIN ?= 127.0.0.1:9090
 SERVICE ?= 127.0.0.1:8000
+NAME ?= baseline
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-slow check workflows fmt types imports golden crds envtest lock corpus fuzz fuzz-setup cases bench bench-tools bench-setup \
-  profile feature-costs reloads soak-keys slow-clients endpoint-faults soak-local stop-under-load clean
+  profile feature-costs reloads soak-keys slow-clients endpoint-faults soak-local stop-under-load load-job load-local clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'
@@ -108,6 +109,15 @@ soak-local: setup ## ten minutes of mixed traffic: growth, leaks, failures (ARGS
 
 stop-under-load: setup ## SIGTERM under load: is a request lost?
 	$(BIN)/python -m bench.stop_under_load $(ARGS)
+
+LOAD = PYTHONPATH=tools/load/src $(BIN)/python -m inferway_load
+LOAD_SETTINGS = --set RATE=$(RATE) --set DURATION=$(DURATION) --set TARGET=$(TARGET) $(ARGS)
+
+load-job: setup ## a k6 run as a Job in the current cluster (NAME=baseline|steady|spike|soak|single-address, RATE=, DURATION=)
+	@$(LOAD) job $(NAME) $(LOAD_SETTINGS)
+
+load-local: bench-setup ## the same run with the k6 of this machine (NAME=, TARGET=http://127.0.0.1:8080, RATE=, DURATION=)
+	@$(LOAD) local $(NAME) $(LOAD_SETTINGS)
 
 clean: ## remove what was made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results
