@@ -10,7 +10,7 @@ import yaml
 from rich.console import Console
 
 from inferway_load import progress, runs
-from inferway_load.kubectl import Kubectl, KubectlError
+from inferway_load.kubectl import Kubectl
 
 PACE = 0.5  # seconds between looks at a pod or a Job
 LAST_LINES = 400  # of the log, which hold the summary
@@ -110,6 +110,3 @@ def _ended(kubectl: Kubectl, namespace: str, job: str, within: float) -> int:
             return code
         time.sleep(PACE)
     raise JobError(f"{namespace}/{job}: its pod ended, the Job did not within {within:.0f} s")
-
-
-__all__ = ["JobError", "KubectlError", "exit_code", "run", "state", "with_parameters"]

@@ -13,6 +13,10 @@ PERCENT = re.compile(r"^load\s.*?\[\s*(\d+)% \]\s*(.*)$")
 K6_MESSAGE = re.compile(r'^time="[^"]*" level=(?:warning|error|fatal|panic) ')
 
 
+MOST_MESSAGES = 10
+"""Shown; a target that is away gives one for each request."""
+
+
 def percent(line: str) -> tuple[int, str] | None:
     """How far it is, and what k6 says of it."""
     found = PERCENT.match(line)
@@ -22,6 +26,7 @@ def percent(line: str) -> tuple[int, str] | None:
 def follow(name: str, lines: Iterable[str], console: Console) -> list[str]:
     """Show the progress until the lines end; warnings and errors of k6 as they come. Gives the lines back."""
     seen = []
+    messages = 0
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
     with Progress(*columns, TimeElapsedColumn(), TextColumn("{task.fields[told]}"), console=console) as shown:
         task = shown.add_task(name, total=100, told="")
@@ -30,5 +35,9 @@ def follow(name: str, lines: Iterable[str], console: Console) -> list[str]:
             if (known := percent(line)) is not None:
                 shown.update(task, completed=known[0], told=known[1])
             elif K6_MESSAGE.match(line):
-                shown.console.print(line.rstrip(), markup=False, highlight=False)
+                messages += 1
+                if messages <= MOST_MESSAGES:
+                    shown.console.print(line.rstrip(), markup=False, highlight=False, soft_wrap=True)
+        if messages > MOST_MESSAGES:
+            shown.console.print(f"and {messages - MOST_MESSAGES:,} more messages of k6")
     return seen
