@@ -55,7 +55,10 @@ def test_an_unknown_run_is_told_which_there_are() -> None:
 
 
 def test_what_make_leaves_empty_is_not_set() -> None:
-    assert runs.parameters(["RATE=20", "DURATION=", "TARGET=http://a/?b=c"]) == {"RATE": "20", "TARGET": "http://a/?b=c"}
+    assert runs.parameters(["RATE=20", "DURATION=", "TARGET=http://a/?b=c"]) == {
+        "RATE": "20",
+        "TARGET": "http://a/?b=c",
+    }
 
 
 @pytest.mark.parametrize("assignment", ["RATE", "RAET=3", "=3"])
@@ -71,7 +74,15 @@ def test_each_run_has_its_script_and_its_job() -> None:
 
 def test_the_last_summary_of_a_log_is_found() -> None:
     log = "\n".join(
-        [summaries.BEGIN, '{"old": 1}', summaries.END, "running (01.0s)", summaries.BEGIN, json.dumps(SUMMARY), summaries.END]
+        [
+            summaries.BEGIN,
+            '{"old": 1}',
+            summaries.END,
+            "running (01.0s)",
+            summaries.BEGIN,
+            json.dumps(SUMMARY),
+            summaries.END,
+        ]
     )
     assert summaries.find(f"{log}\nload [ 100% ]\n") == SUMMARY
 
@@ -85,8 +96,10 @@ def test_half_a_summary_is_none(log: str) -> None:
 def test_the_table_tells_figures_and_verdicts() -> None:
     lines = printed(SUMMARY).splitlines()
 
+    rows = [" ".join(line.strip("│ ").split()) for line in lines]
+
     def row(of: str) -> str:
-        return next(" ".join(line.strip("│ ").split()) for line in lines if line.strip("│ ").startswith(of))
+        return next(row for row in rows if row.startswith(of))
 
     assert lines[0].strip() == "steady against http://gateway: failed"
     assert row("refused by limits").startswith("refused by limits (429) │ 1.500%")

