@@ -43,6 +43,8 @@ KUBECTL = """\
         turn = here / f"turn-{{what}}"
         n = int(turn.read_text()) if turn.exists() else 0
         turn.write_text(str(n + 1))
+        if answers[min(n, len(answers) - 1)] is None:
+            sys.exit("the API server is away")
         print(json.dumps(answers[min(n, len(answers) - 1)]))
 """
 
@@ -53,11 +55,13 @@ def pod(**state: Any) -> dict[str, Any]:
 
 @dataclass
 class Cluster:
-    """What the kubectl of the test plays; answers of a kind are given in turn, the last again and again."""
+    """What the kubectl of the test plays; answers of a kind are given in turn, the last again and again. None = away."""
 
     directory: Path
 
-    def play(self, *, pods: list[dict[str, Any]], pod: list[dict[str, Any]], conditions: list[str], log: str) -> None:
+    def play(
+        self, *, pods: list[dict[str, Any]], pod: list[dict[str, Any] | None], conditions: list[str], log: str
+    ) -> None:
         played = {
             "kubectl": Kubectl.found(None).program,
             "pods": [{"items": [one]} for one in pods],
@@ -159,3 +163,18 @@ def test_no_cluster_is_one_line(cluster: Cluster) -> None:
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "no configuration has been provided" in done.stderr
+
+
+def test_an_api_server_that_is_away_for_a_moment_ends_nothing(cluster: Cluster, log: str) -> None:
+    ended = pod(terminated={"exitCode": 0})
+    cluster.play(pods=[pod(running={})], pod=[None, ended], conditions=["Complete"], log=log)
+    done = cluster.run()
+    assert done.returncode == 0, done.stderr
+    assert "steady against" in done.stdout
+
+
+def test_one_that_stays_away_does(cluster: Cluster, log: str) -> None:
+    cluster.play(pods=[pod(running={})], pod=[None], conditions=[], log=log)
+    done = cluster.run("--start-within", "1")
+    assert done.returncode == 1
+    assert "the API server is away" in done.stderr

@@ -10,7 +10,7 @@ import yaml
 from rich.console import Console
 
 from inferway_load import progress, runs
-from inferway_load.kubectl import Kubectl
+from inferway_load.kubectl import Kubectl, KubectlError
 
 PACE = 0.5  # seconds between looks at a pod or a Job
 LAST_LINES = 400  # of the log, which hold the summary
@@ -71,7 +71,7 @@ def run(
     kubectl.run("delete", "job", job, "-n", namespace, "--ignore-not-found", "--cascade=foreground", "--timeout=50s")
     kubectl.run("apply", "-f", "-", given=manifests)
     pod = _started(kubectl, namespace, job, start_within)
-    progress.follow(name, _log(kubectl, namespace, pod), console)
+    progress.follow(name, _log(kubectl, namespace, pod, start_within), console)
     code = _ended(kubectl, namespace, job, start_within)
     return kubectl.run("logs", "-n", namespace, pod, f"--tail={LAST_LINES}"), code
 
@@ -95,12 +95,21 @@ def _started(kubectl: Kubectl, namespace: str, job: str, within: float) -> str:
     raise JobError(f"{namespace}/{job} did not start within {within:.0f} s: {why}")
 
 
-def _log(kubectl: Kubectl, namespace: str, pod: str) -> Iterator[str]:
-    """Its lines from now until its container ends. Where the stream breaks before (a rotated log), it is taken up again."""
+def _log(kubectl: Kubectl, namespace: str, pod: str, away: float) -> Iterator[str]:
+    """Its lines from now until its container ends. A stream that breaks before (a log is rotated) is taken up again.
+
+    An API server that is away for less than `away` seconds ends no run that takes hours.
+    """
+    answered = time.monotonic()
     while True:
         yield from kubectl.lines("logs", "-f", "-n", namespace, pod, "--tail=10")
-        if state(kubectl.get("pod", "-n", namespace, pod))[0] == "ended":
-            return
+        try:
+            if state(kubectl.get("pod", "-n", namespace, pod))[0] == "ended":
+                return
+            answered = time.monotonic()
+        except KubectlError:
+            if time.monotonic() - answered > away:
+                raise
         time.sleep(PACE)
 
 

@@ -32,7 +32,7 @@ def table(summary: dict[str, Any]) -> Table:
     """Figures first, then what was demanded and whether it holds."""
     passed = "[green]passed[/]" if summary["passed"] else "[red]failed[/]"
     shown = Table(title=f"{summary['script']} against {summary['target']}: {passed}", title_justify="left")
-    shown.add_column(overflow="fold")
+    shown.add_column(overflow="fold", min_width=len("http_req_duration{status:200}"))
     shown.add_column("figure", justify="right", no_wrap=True)
     shown.add_column("demand, remark")
     for row in figures(summary):
