@@ -6,11 +6,12 @@ DIR ?= demo
 LISTEN ?= 127.0.0.1:8080
 ADMIN ?= 127.0.0.1:9090
 SERVICE ?= 127.0.0.1:8000
+NAME ?= baseline
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-slow check workflows fmt types imports golden crds envtest lock corpus fuzz fuzz-setup cases bench bench-tools bench-setup \
-  profile feature-costs reloads soak-keys slow-clients endpoint-faults soak-local stop-under-load dist release-notes clean
+  profile feature-costs reloads soak-keys slow-clients endpoint-faults soak-local stop-under-load dist release-notes load-job load-local clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'
@@ -115,6 +116,15 @@ dist: setup ## wheel and sdist in dist/
 
 release-notes: ## what the release of TAG=v0.1.0 will say (docs/releasing.md)
 	@PYTHONPATH=tools/release/src $(PYTHON) -m inferway_release notes $(TAG)
+
+LOAD = PYTHONPATH=tools/load/src $(BIN)/python -m inferway_load
+LOAD_SETTINGS = --set RATE=$(RATE) --set DURATION=$(DURATION) --set TARGET=$(TARGET) $(ARGS)
+
+load-job: setup ## a k6 run as a Job in the current cluster (NAME=baseline|steady|spike|soak|single-address, RATE=, DURATION=)
+	@$(LOAD) job $(NAME) $(LOAD_SETTINGS)
+
+load-local: bench-setup ## the same run with the k6 of this machine (NAME=, TARGET=http://127.0.0.1:8080, RATE=, DURATION=)
+	@$(LOAD) local $(NAME) $(LOAD_SETTINGS)
 
 clean: ## remove what was made
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results
