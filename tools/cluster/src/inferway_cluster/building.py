@@ -59,7 +59,9 @@ def _chosen(names: tuple[str, ...]) -> list[Image]:
 def _revision() -> str:
     """The commit, `-dirty` when files differ from it; `unknown` outside a git checkout."""
     try:
-        return commands.ask("git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*").strip()
+        return commands.ask(
+            "git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"
+        ).strip()
     except (commands.CannotGoOn, FileNotFoundError):
         return "unknown"
 

@@ -15,7 +15,7 @@ WHERE: Final = {
 """How to install each."""
 
 
-class CannotGoOn(Exception):
+class CannotGoOn(Exception):  # noqa: N818 - nothing is wrong with the program
     """With what is wrong, and how to mend it, in a line for the user."""
 
 

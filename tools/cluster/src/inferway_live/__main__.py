@@ -46,7 +46,7 @@ def supervise(command: Sequence[str]) -> int:
 
 def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
     # What is blocked here would stay blocked in the child. There are no threads that a preexec_fn could meet.
-    return subprocess.Popen(command, preexec_fn=_unblock)  # noqa: S603 - the image's own command
+    return subprocess.Popen(command, preexec_fn=_unblock)
 
 
 def _unblock() -> None:
