@@ -30,12 +30,13 @@ def main() -> int:
         return _complain(_wrong(error))
     # Loaded only now: a mistake in the settings need not wait for them.
     import kopf.cli
-    from kubernetes.aio.config import ConfigException
+
+    from inferway_operator import kube
 
     try:
-        asyncio.run(_find_cluster())
-    except (ConfigException, OSError) as error:
-        return _complain(f"this is no pod, and there is no kubeconfig to use: {error}")
+        asyncio.run(kube.find_cluster())
+    except kube.NoCluster as error:
+        return _complain(str(error))
     flags = sys.argv[1:]
     if not any(flag.partition("=")[0] in _SCOPES for flag in flags):
         flags = [*scope(settings), *flags]
@@ -51,12 +52,6 @@ def scope(settings: OperatorSettings) -> Sequence[str]:
         return ("--all-namespaces",)
     names = dict.fromkeys([*settings.namespaces, settings.namespace])
     return tuple(f"--namespace={name}" for name in names)
-
-
-async def _find_cluster() -> None:
-    from inferway_operator import kube
-
-    await (await kube.client()).close()
 
 
 def _wrong(error: ValidationError | SettingsError | OSError) -> str:
