@@ -7,11 +7,14 @@ LISTEN ?= 127.0.0.1:8080
 ADMIN ?= 127.0.0.1:9090
 SERVICE ?= 127.0.0.1:8000
 NAME ?= baseline
+TAG ?= dev
+CLUSTER = PYTHONPATH=tools/cluster/src $(BIN)/python -m inferway_cluster
+DOCKERFILES := $(sort $(wildcard */Dockerfile services/*/Dockerfile))
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-slow check workflows fmt types imports golden crds envtest lock corpus fuzz fuzz-setup cases bench bench-tools bench-setup \
-  profile feature-costs reloads soak-keys slow-clients endpoint-faults soak-local stop-under-load dist release-notes load-job load-local clean
+  profile feature-costs reloads soak-keys slow-clients endpoint-faults soak-local stop-under-load dist release-notes load-job load-local lint-images images images-load cluster cluster-delete up clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'
@@ -33,11 +36,30 @@ test: setup check ## everything that needs no cluster
 test-slow: setup ## the longer proofs too: outages and frozen watches in their full length
 	$(BIN)/pytest -m slow
 
-check: setup workflows ## lint, format, types, import rules, workflows
+check: setup workflows lint-images ## lint, format, types, import rules, workflows
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+lint-images: setup ## check the Dockerfiles with hadolint
+	$(BIN)/hadolint $(DOCKERFILES)
+
+images: setup ## build all images; a table of sizes and times (TAG=dev)
+	@$(CLUSTER) images --tag $(TAG)
+
+images-load: setup ## bring the images into the cluster (TAG=dev)
+	@$(CLUSTER) load --tag $(TAG)
+
+cluster: setup ## a cluster of kind with everything in it: made if it is not there, images built, samples applied
+	@$(CLUSTER) create
+
+cluster-delete: setup ## delete that cluster
+	@$(CLUSTER) delete
+
+up: ## the same brought up to date with every saved file, by Tilt (after make cluster)
+	@command -v tilt > /dev/null || { echo "tilt is not installed: https://docs.tilt.dev/install.html" >&2; exit 1; }
+	tilt up --context kind-inferway
 
 workflows: ## check .github/workflows with actionlint (a Go program; said, not checked, where there is no Go)
 	@if command -v go > /dev/null; then go run $(ACTIONLINT); else echo "actionlint skipped: it needs Go"; fi
@@ -56,6 +78,11 @@ crds: setup ## generate crds/*.yaml and docs/api.md from the models
 envtest: setup ## find or build the API server for tests (with Go about five minutes, once; docs/testing.md)
 	@PYTHONPATH=tools/envtest/src $(BIN)/python -m inferway_envtest build
 
+# Of images: the very versions that tests run with, for their one platform and Python.
+IMAGE_FLAGS := --constraint requirements/dev.txt --python-platform linux --python-version 3.12 --generate-hashes \
+  --no-emit-index-url --no-emit-find-links --no-header --quiet
+LOCK_IMAGE := uv pip compile pyproject.toml $(IMAGE_FLAGS)
+
 lock: ## resolve requirements/*.txt anew (needs uv)
 	uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements/dev.txt
@@ -63,6 +90,10 @@ lock: ## resolve requirements/*.txt anew (needs uv)
 	  --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements/bench.txt
 	uv pip compile --group fuzz --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements/fuzz.txt
+	$(LOCK_IMAGE) --extra operator -o requirements/operator.txt
+	$(LOCK_IMAGE) --extra dataplane --extra otel -o requirements/dataplane.txt
+	$(LOCK_IMAGE) --extra dataplane --extra otel -o requirements/standalone.txt
+	uv pip compile --group service-python $(IMAGE_FLAGS) -o requirements/service-python.txt
 
 corpus: setup ## raw HTTP messages put to the gateway, or to ARGS="--target host:port"; ARGS=--bytewise, --all, --help
 	@cd dataplane/tests && ../../$(BIN)/python -m corpus.run $(ARGS)
