@@ -26,7 +26,7 @@ def asker(api: ApiServer, user: User) -> Asker:
 
 def pod(api: ApiServer, template: dict[str, Any], namespace: str, name: str) -> dict[str, Any]:
     """A Pod of a Deployment's template, as its controller would make it, on the node that tests have."""
-    spec = {**template["spec"], "nodeName": "envtest", "terminationGracePeriodSeconds": 0}
+    spec = {**template["spec"], "nodeName": "envtest"}
     made = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -34,3 +34,8 @@ def pod(api: ApiServer, template: dict[str, Any], namespace: str, name: str) -> 
         "spec": spec,
     }
     return dict(api.ask("POST", f"/api/v1/namespaces/{namespace}/pods", made))
+
+
+def end(api: ApiServer, namespace: str, name: str) -> None:
+    """Delete a pod; at once, for no kubelet would say that it has ended."""
+    api.ask("DELETE", f"/api/v1/namespaces/{namespace}/pods/{name}?gracePeriodSeconds=0")
