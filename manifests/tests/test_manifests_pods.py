@@ -18,7 +18,10 @@ from inferway_operator.settings import OperatorSettings
 from kustomizations import OVERLAYS, folders, named, of_kind, overlay, rendered, settings, templates, with_webhook
 from service_python.settings import Settings as ServicePythonSettings
 
-PODS = [(folder, name) for folder in folders() for name in templates(rendered(folder))]
+# In manifests/kind/live Tilt may replace code within containers: for one's own machine only.
+PODS = [
+    (folder, name) for folder in folders() if not folder.startswith("kind/") for name in templates(rendered(folder))
+]
 REST = 5
 """Seconds between the last that a setting allows and SIGKILL."""
 
@@ -42,9 +45,11 @@ def test_a_pod_has_no_rights_on_its_node(folder: str, name: str) -> None:
         assert own["allowPrivilegeEscalation"] is False
         assert own["readOnlyRootFilesystem"] is True
         assert own["capabilities"] == {"drop": ["ALL"]}
-        assert {"cpu", "memory"} == set(container["resources"]["requests"]) == set(container["resources"]["limits"])
-    if any(container["image"].startswith("ghcr.io/inferway/") for container in containers(template)):
-        assert (pod["runAsUser"], pod["runAsGroup"]) == (10001, 10001)
+        assert set(container["resources"]["requests"]) == {"cpu", "memory"}
+        assert "memory" in container["resources"]["limits"]
+        if container["image"].startswith("ghcr.io/inferway/"):
+            assert "cpu" in container["resources"]["limits"]
+            assert (pod["runAsUser"], pod["runAsGroup"]) == (10001, 10001)
 
 
 @pytest.mark.parametrize(("folder", "name"), PODS)
@@ -98,7 +103,10 @@ def test_the_webhook_listens_where_its_service_leads_and_has_its_certificate(tmp
     assert told["INFERWAY_OPERATOR_WEBHOOK_KEY"] == f"{mount}/tls.key"
     asked = named(objects, "ValidatingWebhookConfiguration", "inferway")["webhooks"][0]["clientConfig"]["service"]
     service = named(objects, "Service", asked["name"])
-    assert (asked["namespace"], asked["port"]) == (service["metadata"]["namespace"], service["spec"]["ports"][0]["port"])
+    assert (asked["namespace"], asked["port"]) == (
+        service["metadata"]["namespace"],
+        service["spec"]["ports"][0]["port"],
+    )
     opened = named(objects, "NetworkPolicy", "inferway-webhook")["spec"]["ingress"][0]["ports"]
     assert opened == [{"protocol": "TCP", "port": ports["webhook"]}]
 

@@ -39,7 +39,9 @@ def _namespace(objects: tuple[Manifest, ...], name: str) -> Manifest:
     return ours[0] if ours else own
 
 
-@pytest.mark.parametrize("folder", [folder for folder in folders() if folder != "base" and not folder.startswith("base/")])
+@pytest.mark.parametrize(
+    "folder", [folder for folder in folders() if folder != "base" and not folder.startswith("base/")]
+)
 def test_the_server_takes_every_object(installed: ApiServer, folder: str) -> None:
     dry_run(installed, rendered(folder))
 
