@@ -17,7 +17,7 @@ ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
   profile feature-costs reloads soak-keys slow-clients endpoint-faults soak-local stop-under-load dist release-notes load-job load-local lint-images images images-load cluster cluster-delete up clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'
 
 setup: $(VENV)/.ready ## make .venv with everything, from hash-pinned requirements
 
@@ -154,7 +154,7 @@ LOAD_SETTINGS = --set RATE=$(RATE) --set DURATION=$(DURATION) --set TARGET=$(TAR
 load-job: setup ## a k6 run as a Job in the current cluster (NAME=baseline|steady|spike|soak|single-address, RATE=, DURATION=)
 	@$(LOAD) job $(NAME) $(LOAD_SETTINGS)
 
-load-local: bench-setup ## the same run with the k6 of this machine (NAME=, TARGET=http://127.0.0.1:8080, RATE=, DURATION=)
+load-local: setup ## the same run with the k6 of this machine (NAME=, TARGET=http://127.0.0.1:8080, RATE=, DURATION=)
 	@$(LOAD) local $(NAME) $(LOAD_SETTINGS)
 
 clean: ## remove what was made

