@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from kustomizations import MANIFESTS
 
 from inferway_envtest import ApiServer
 from inferway_envtest.programs import Programs
-from kustomizations import MANIFESTS
 
 
 @pytest.fixture(scope="session")

@@ -22,11 +22,11 @@ Manifest = dict[str, Any]
 
 def folders() -> list[str]:
     """Every kustomization that can be applied by itself, by its path below manifests/."""
-    found = []
-    for file in sorted(MANIFESTS.rglob("kustomization.yaml")):
-        if yaml.safe_load(file.read_text())["kind"] == "Kustomization":
-            found.append(str(file.parent.relative_to(MANIFESTS)))
-    return found
+    return [
+        str(file.parent.relative_to(MANIFESTS))
+        for file in sorted(MANIFESTS.rglob("kustomization.yaml"))
+        if yaml.safe_load(file.read_text())["kind"] == "Kustomization"
+    ]
 
 
 def render(folder: Path) -> tuple[Manifest, ...]:

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-
 from identities import asker, end, pod, token
+from kustomizations import overlay, templates
+
 from inferway_envtest import ApiServer, User
 from inferway_envtest.asking import Asker, Refused
 from inferway_fakes.waiting import wait_until
-from kustomizations import overlay, templates
 
 NAMESPACE = "inferway-system"
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"

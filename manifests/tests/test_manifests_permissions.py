@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
-
 from identities import asker, token
-from inferway_envtest import ApiServer, User
 from kustomizations import OVERLAYS, Manifest, of_kind, overlay, with_webhook
+
+from inferway_envtest import ApiServer, User
 
 PERMITTED: dict[str, dict[str, list[str]]] = yaml.safe_load(Path(__file__).with_name("permissions.yaml").read_text())
 ACCOUNTS = sorted(PERMITTED)

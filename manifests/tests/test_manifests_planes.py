@@ -8,16 +8,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
+from identities import end, pod, token
+from kustomizations import overlay, settings, templates
 
 from e2e.control.control_planes import Process, until
-from identities import end, pod, token
 from inferway_envtest import ApiServer, User
 from inferway_envtest.audit import Mark
-from kustomizations import overlay, settings, templates
 
 SYSTEM, OPERATOR, TEAM = "inferway-system", "inferway-operator", "planes-team"
 ROUTES = f"/apis/inferway.dev/v1alpha1/namespaces/{TEAM}/gatewayroutes"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from kustomizations import OVERLAYS, folders, named, of_kind, overlay, rendered, settings, templates, with_webhook
 from pydantic import TypeAdapter
 from pydantic_settings import BaseSettings
 
@@ -15,7 +16,6 @@ from inferway_dataplane.settings import Settings
 from inferway_operator.hostname_policy import HostnamePolicy
 from inferway_operator.http_settings import HttpSettings
 from inferway_operator.settings import OperatorSettings
-from kustomizations import OVERLAYS, folders, named, of_kind, overlay, rendered, settings, templates, with_webhook
 from service_python.settings import Settings as ServicePythonSettings
 
 # In manifests/kind/live Tilt may replace code within containers: for one's own machine only.

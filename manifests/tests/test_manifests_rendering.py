@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from kustomizations import MANIFESTS, OVERLAYS, folders, of_kind, overlay, render, rendered, templates, with_webhook
 
 from inferway_contract import __version__
-from kustomizations import MANIFESTS, OVERLAYS, folders, of_kind, overlay, render, rendered, templates, with_webhook
 
 IMAGES = {
     "ghcr.io/inferway/operator",

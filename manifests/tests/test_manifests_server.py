@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from identities import pod
+from kustomizations import MANIFESTS, OVERLAYS, Manifest, folders, of_kind, overlay, rendered, templates, with_webhook
+
 from inferway_envtest import ApiServer
 from inferway_envtest.asking import Refused
 from inferway_envtest.kubectl import KubectlError
-from kustomizations import MANIFESTS, OVERLAYS, Manifest, folders, of_kind, overlay, rendered, templates, with_webhook
 
 FOREIGN = "monitoring.coreos.com/"
 """prometheus-operator's kinds are not on this server: test_manifests_monitoring.py looks at them."""
