@@ -8,6 +8,7 @@ Exit codes: 0 = stopped in order, 1 = it could not start, 2 = a setting is wrong
 """
 
 import asyncio
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -33,10 +34,13 @@ def main() -> int:
 
     from inferway_operator import kube
 
+    logging.disable(logging.WARNING)  # the library says by itself, and first, that there is no file
     try:
         asyncio.run(kube.find_cluster())
     except kube.NoCluster as error:
         return _complain(str(error))
+    finally:
+        logging.disable(logging.NOTSET)
     flags = sys.argv[1:]
     if not any(flag.partition("=")[0] in _SCOPES for flag in flags):
         flags = [*scope(settings), *flags]

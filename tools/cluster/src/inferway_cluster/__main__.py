@@ -15,7 +15,7 @@ Tag = Annotated[str, typer.Option(help="Tag of the images.")]
 REACHED: Final = """
 The gateway is at http://127.0.0.1:8080 after {seconds:.0f} s. Try:
 
-  curl -i 'http://127.0.0.1:8080/infer?prompt=hello'       # again: X-Cache: HIT
+  curl -i 'http://127.0.0.1:8080/infer?prompt=hello'       # a few times: X-Cache: HIT (each pod has a cache of its own)
   kubectl --context {context} get gwr,rlp --all-namespaces
   .venv/bin/inferway status -A --context {context}
   kubectl --context {context} -n inferway-system port-forward service/inferway-gateway-admin 9090   # probes, metrics, /debug
