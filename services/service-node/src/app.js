@@ -2,6 +2,7 @@
 
 import express from "express";
 
+import { body } from "./bodies.js";
 import { logLines } from "./log-lines.js";
 import { logQuery } from "./log-query.js";
 import { LogStore } from "./log-store.js";
@@ -28,14 +29,11 @@ export function createApp(settings, log, isStopping = () => false) {
   const metrics = new Metrics(store);
   app.use(observing(metrics, log));
 
-  // Any media type is read, so that what is wrong with it is said by one place. The limit is of the unpacked body.
-  const body = express.raw({ type: () => true, limit: settings.maxBodyBytes });
   app
     .route("/logs")
-    .post(body, (request, response) => {
+    .post(async (request, response) => {
       const mediaType = (request.get("content-type") ?? "").split(";")[0].trim().toLowerCase();
-      // Without a body express.raw leaves undefined.
-      const lines = logLines(request.body ?? Buffer.alloc(0), mediaType, settings.maxLineBytes);
+      const lines = logLines(await body(request, settings.maxBodyBytes), mediaType, settings.maxLineBytes);
       for (const line of lines) store.add(line);
       metrics.accepted.inc(lines.length);
       response.status(202).json({ accepted: lines.length });
@@ -68,7 +66,7 @@ export function createApp(settings, log, isStopping = () => false) {
     })
     .all(onlyFor("GET", "HEAD"));
 
-  app.use((_request, response) => answer(response, 404, `Paths are /logs, /metrics, /healthz and /readyz.`));
-  app.use(onError(log, settings.maxBodyBytes));
+  app.use((_request, response) => answer(response, 404, "Paths are /logs, /metrics, /healthz and /readyz."));
+  app.use(onError(log));
   return app;
 }

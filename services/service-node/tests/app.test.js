@@ -4,7 +4,6 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, request as httpRequest } from "node:http";
 import { test } from "node:test";
-import { gzipSync } from "node:zlib";
 
 import { createApp } from "../src/app.js";
 import { settings } from "../src/settings.js";
@@ -54,29 +53,25 @@ test("a bad batch is refused whole", async (t) => {
   assert.deepEqual(await lines(), []);
 });
 
-test("a body over the limit is a 413, declared, chunked or compressed", async (t) => {
+test("a body over the limit is a 413, declared or chunked, at once", async (t) => {
   const { post, url, lines } = await running(t, { SERVICE_NODE_MAX_BODY_BYTES: "1000" });
   const long = `{"a":"${"x".repeat(1000)}"}`;
   assert.match(await problem(await post(long), 413), /longer than 1000 bytes/);
-  await problem(await post(gzipSync(long), "application/json", { "content-encoding": "gzip" }), 413);
 
   const chunked = httpRequest(`${url}/logs`, { method: "POST", headers: { "content-type": "application/json" } });
-  chunked.on("error", () => {}); // the service may close before all is written; what counts is its answer
-  chunked.write(long);
+  chunked.on("error", () => {}); // the service closes before all is written; what counts is its answer
+  chunked.write(long); // and never the end
   const [response] = await once(chunked, "response");
-  assert.equal(response.statusCode, 413);
+  assert.deepEqual([response.statusCode, response.headers.connection], [413, "close"]);
   chunked.destroy();
 
   assert.deepEqual(await lines(), []);
-  assert.equal((await post(gzipSync('{"a":1}'), "application/json", { "content-encoding": "gzip" })).status, 202);
 });
 
-test("bodies that cannot be unpacked are the client's mistake", async (t) => {
-  const { post, logged } = await running(t);
-  await problem(await post("no gzip", "application/json", { "content-encoding": "gzip" }), 400);
-  await problem(await post("{}", "application/json", { "content-encoding": "lzma" }), 415);
+test("packed bodies and other types are refused", async (t) => {
+  const { post } = await running(t);
+  await problem(await post("{}", "application/json", { "content-encoding": "gzip" }), 415);
   await problem(await post("{}", "text/plain"), 415);
-  assert.deepEqual(logged.filter(({ event }) => event === "failed"), []);
 });
 
 test("what is kept is bounded", async (t) => {
