@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from compose_project import Project, missing, running
 
-from e2e.compose.compose_project import Project, missing, running
 from inferway_fakes.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(1800)
