@@ -113,7 +113,7 @@ NODE_SERVICE := services/service-node
 COMPOSE := docker compose --file manifests/compose.yaml
 
 node-test: ## lint and tests of service-node (said and skipped where there is no Node of at least 20)
-	@if command -v npm > /dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20)' 2> /dev/null; \
+	@if command -v npm > /dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2> /dev/null; \
 	then $(MAKE) --no-print-directory node-suite; \
 	else echo "node-test skipped: it needs Node >= 20.19 and npm"; echo "service-node: 0 passed, 0 failed, 1 skipped"; fi
 
