@@ -14,7 +14,7 @@ ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-slow check workflows fmt types imports golden crds envtest lock corpus fuzz fuzz-setup cases bench bench-tools bench-setup \
-  profile feature-costs reloads soak-keys slow-clients endpoint-faults soak-local stop-under-load dist release-notes load-job load-local lint-images images images-load cluster cluster-delete up clean
+  profile feature-costs reloads soak-keys slow-clients endpoint-faults soak-local stop-under-load dist release-notes load-job load-local lint-images images images-load cluster cluster-delete up node-test node-suite compose-up compose-down compose-test clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'
@@ -30,7 +30,7 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 run: setup ## start the demo: service-python and the gateway before it (LISTEN=, ADMIN=, SERVICE=, DIR=)
 	@$(BIN)/python -m demo --directory $(DIR) --listen $(LISTEN) --admin $(ADMIN) --service $(SERVICE)
 
-test: setup check ## everything that needs no cluster
+test: setup check node-test ## everything that needs no cluster
 	$(BIN)/pytest
 
 test-slow: setup ## the longer proofs too: outages and frozen watches in their full length
@@ -159,3 +159,30 @@ load-local: setup ## the same run with the k6 of this machine (NAME=, TARGET=htt
 
 clean: ## remove what was made
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results
+
+NODE_SERVICE := services/service-node
+COMPOSE := docker compose --file manifests/compose.yaml
+
+node-test: ## lint and tests of service-node (said and skipped where there is no Node of at least 20)
+	@if command -v npm > /dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2> /dev/null; \
+	then $(MAKE) --no-print-directory node-suite; \
+	else echo "node-test skipped: it needs Node >= 20.19 and npm"; echo "service-node: 0 passed, 0 failed, 1 skipped"; fi
+
+node-suite: $(NODE_SERVICE)/node_modules/.ready
+	cd $(NODE_SERVICE) && npm run --silent lint && npm test --silent
+
+$(NODE_SERVICE)/node_modules/.ready: $(NODE_SERVICE)/package-lock.json $(NODE_SERVICE)/package.json
+	cd $(NODE_SERVICE) && npm ci
+	@touch $@
+
+compose-up: ## the gateway without Kubernetes, both services and Prometheus, by docker compose (docs/compose.md)
+	$(COMPOSE) up --build --detach --wait
+	@echo "curl -i 'http://$$($(COMPOSE) port gateway 8080)/infer?prompt=hello'     Prometheus: http://$$($(COMPOSE) port prometheus 9090)"
+
+compose-down: ## stop that, and remove what it made
+	$(COMPOSE) down --volumes
+
+compose-test: setup ## start it under another name on free ports, test it, stop it (skipped without docker compose)
+	$(BIN)/pytest e2e/compose
+
+	rm -rf $(VENV) $(NODE_SERVICE)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results
