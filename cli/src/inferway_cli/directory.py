@@ -46,6 +46,8 @@ class DirectorySource:
     """Brings the documents of a directory: a `Source`."""
 
     waiting = "the directory is being read"
+    ends_with_process = False
+    """Nobody may be there to start it again, and a directory that is broken by then is none to start from."""
     error = ""  # after a refusal nothing else is served, so the gateway knows the last error
 
     def __init__(self, directory: str) -> None:

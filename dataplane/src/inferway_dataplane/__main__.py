@@ -1,6 +1,6 @@
 """`inferway-dataplane`: the data plane of a cluster. It has no flags: pods are configured by their environment.
 
-Exit codes: 0 = stopped in order, 1 = it could not start, 2 = a setting is missing or wrong.
+Exit codes: 0 = stopped in order, 1 = it could not start or its source has ended, 2 = a setting is missing or wrong.
 """
 
 import asyncio

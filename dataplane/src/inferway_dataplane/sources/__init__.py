@@ -33,5 +33,9 @@ class Source(Protocol):
     def error(self) -> str:
         """Why the newest document is not served, while that is so and others may have been since; "" = nothing to tell."""
 
+    @property
+    def ends_with_process(self) -> bool:
+        """Whether the process is to end when `follow` ends although nobody cancelled it: something starts it again."""
+
     async def follow(self, receiver: Receiver) -> None:
         """Runs until it is cancelled. Raises `Refused` when there is no first document to start with."""

@@ -68,6 +68,9 @@ class Pace:
 class ClusterSource:
     """A `Source`."""
 
+    ends_with_process = True
+    """Kubernetes starts the container again, from the last good copy, and then it follows again."""
+
     def __init__(
         self, api: DocumentsApi, lease_api: LeaseApi, pod: Pod, last_good: LastGood | None, pace: Pace | None = None
     ) -> None:
@@ -127,14 +130,20 @@ class ClusterSource:
     async def _restore(self, serving: Serving) -> None:
         """Serve the last good copy when there is no first document in time."""
         await asyncio.sleep(self._pace.patience)
-        if serving.live is not None or self._last_good is None:
-            return
-        try:
-            restored = await asyncio.to_thread(self._last_good.read)
-            if restored is None:
-                log.info("there is no last good copy to start from")
+        while serving.live is None and self._last_good is not None:
+            try:
+                restored = await asyncio.to_thread(self._last_good.read)
+                if restored is None:
+                    log.info("there is no last good copy to start from")
+                    return
+                serving.restore(restored)
+                self._copy_error = ""
+            except (OSError, ValueError, Refused) as error:
+                self._copy_error = str(error)
+                log.error("the last good copy was refused", extra={"error": str(error)})
                 return
-            serving.restore(restored)
-        except (OSError, ValueError, Refused) as error:
-            self._copy_error = str(error)
-            log.error("the last good copy was refused", extra={"error": str(error)})
+            except Exception as error:
+                # Neither a mistake of ours nor want of a thread must end the source; the latter may be over soon.
+                self._copy_error = f"internal error: {type(error).__name__}"
+                log.exception("reading the last good copy failed in a way that is not foreseen")
+                await asyncio.sleep(self._pace.patience)

@@ -49,6 +49,11 @@ class Keeping:
                 self._is_failing = True
                 self._given.set()
                 await asyncio.sleep(AGAIN)
+            except Exception:
+                # A mistake of ours, or want of a thread, must not end the source.
+                log.exception("writing the last good copy failed in a way that is not foreseen")
+                self._given.set()
+                await asyncio.sleep(AGAIN)
             else:
                 self._is_failing = False
                 for one in self._gatherings:
