@@ -25,9 +25,11 @@ from pathlib import Path
 from inferway_contract.document import ConfigDocument, EndpointsDocument
 from inferway_dataplane.main import serve
 from inferway_dataplane.settings import Settings
+from inferway_dataplane.sources import SourceState
 
 class Source:
     waiting, error, ends_with_process = "nothing yet", "", sys.argv[2] == "cluster"
+    state = SourceState()
     async def follow(self, receiver):
         if sys.argv[3] == "served":
             receiver.accept(ConfigDocument(), EndpointsDocument())
@@ -110,7 +112,7 @@ class Away:
     async def list_index(self, name: str) -> Seen:
         raise Unavailable("away")
 
-    async def watch_index(self, name: str, version: str):  # noqa: ANN201 - never reached
+    async def watch_index(self, name: str, version: str):
         raise Unavailable("away")
         yield
 
@@ -141,7 +143,7 @@ def run(source: ClusterSource, received: Received, until) -> None:
         task = asyncio.create_task(source.follow(received))
         try:
             async with asyncio.timeout(10):
-                while not until():  # noqa: ASYNC110 - what it looks at changes in threads
+                while not until():
                     assert not task.done(), "the source has ended"
                     await asyncio.sleep(0.01)
         finally:

@@ -20,7 +20,7 @@ from inferway_contract.published import (
     endpoints_of,
     index_name,
 )
-from inferway_dataplane.sources import Receiver, Refused
+from inferway_dataplane.sources import Receiver, Refused, SourceState
 from inferway_dataplane.sources.acknowledging import Acknowledging, Pod
 from inferway_dataplane.sources.backing_off import BackOff
 from inferway_dataplane.sources.cluster_api import Indexes, Leases, Shards
@@ -82,7 +82,9 @@ class ClusterSource:
         self._pace = pace or Pace()
         self._contact = Contact()
         self._serving: Serving | None = None
+        self._keeping: Keeping | None = None
         self._copy_error = ""
+        self._is_following = False
 
     @property
     def waiting(self) -> str:
@@ -99,6 +101,20 @@ class ClusterSource:
         """As `Source` says."""
         return self._serving.error if self._serving is not None else ""
 
+    @property
+    def state(self) -> SourceState:
+        """As `Source` says."""
+        serving, keeping = self._serving, self._keeping
+        live = serving.live if serving is not None else None
+        has_copy = self._last_good is not None
+        return SourceState(
+            is_connected=self._is_following and serving is not None and serving.is_listed and not self._contact.trouble,
+            endpoints_revision=live.endpoints.revision if live is not None else "",
+            is_copy_saved=keeping.is_saved if has_copy and keeping is not None else None,
+            copy_saved_at=(keeping.saved_at if keeping is not None else 0.0) if has_copy else None,
+            copy_served_since=(serving.restored_at if serving is not None else 0.0) if has_copy else None,
+        )
+
     async def follow(self, receiver: Receiver) -> None:
         """Runs until it is cancelled."""
         changed = asyncio.Event()
@@ -112,14 +128,16 @@ class ClusterSource:
         acknowledging = Acknowledging(self._lease_api, self._pod, BackOff(random), self._pace.renew)
         hearers = Hearers(receiver, acknowledging.say, keeping.keep)
         serving = Serving(config, endpoints, hearers, self._contact, BackOff(random, longest=_LONGEST), changed)
-        self._serving = serving
+        self._serving, self._keeping = serving, keeping
         config.following.start()
         endpoints.following.start()
+        self._is_following = True
         try:
             async with asyncio.TaskGroup() as group:
                 for work in (acknowledging.run(), keeping.run(), serving.run(), self._restore(serving)):
                     group.create_task(work)
         finally:
+            self._is_following = False
             await config.following.stop()
             await endpoints.following.stop()
             await asyncio.gather(self._api.close(), self._lease_api.close())
