@@ -11,6 +11,7 @@ import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
@@ -73,9 +74,12 @@ async def configuration(kubeconfig: str) -> Configuration:
     return made
 
 
-def host_of(found: Configuration) -> str:
-    """The host of the API server's address."""
-    return urlsplit(found.host).hostname or ""
+def address_of(found: Configuration) -> str:
+    """The API server's IP address; "" where it is known by a name."""
+    try:
+        return str(ip_address(urlsplit(found.host).hostname or ""))
+    except ValueError:
+        return ""
 
 
 class KubernetesApi:
