@@ -126,7 +126,7 @@ class Pod:
 
 @dataclass
 class Planes:
-    """A gateway of one operator and some data-plane pods in one namespace."""
+    """A gateway of one operator and some data-plane pods in one namespace. The operator's Lease is in another."""
 
     api: ApiServer
     namespace: str
@@ -146,7 +146,7 @@ class Planes:
             "KUBECONFIG": str(kubeconfig or self.kubeconfig),
             "INFERWAY_OPERATOR_NAMESPACE": self.namespace,
             "INFERWAY_OPERATOR_NAMESPACES": ",".join(namespaces),
-            "INFERWAY_OPERATOR_LEASE_NAMESPACE": self.namespace,
+            "INFERWAY_OPERATOR_LEASE_NAMESPACE": lease_namespace(self.namespace),
             "INFERWAY_OPERATOR_LISTEN": "127.0.0.1:0",
             **{f"INFERWAY_OPERATOR_{name.upper()}": value for name, value in more.items()},
         }
@@ -249,10 +249,18 @@ class Planes:
         return {item["metadata"]["name"]: item.get("data", {}) for item in found["items"]}
 
 
+def lease_namespace(namespace: str) -> str:
+    """Where the operator's Lease is."""
+    return f"{namespace}-lease"
+
+
 @contextmanager
 def planes(api: ApiServer, namespace: str, directory: Path, kubeconfig: Path | None = None) -> Iterator[Planes]:
     """Everything that is started ends with the block."""
     with ExitStack() as stack:
+        own = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": lease_namespace(namespace)}}
+        api.ask("POST", "/api/v1/namespaces", own)
+        stack.callback(api.ask, "DELETE", f"/api/v1/namespaces/{lease_namespace(namespace)}")
         yield Planes(api, namespace, directory, kubeconfig or api.kubeconfig(), stack)
 
 

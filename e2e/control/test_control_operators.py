@@ -7,7 +7,7 @@ import signal
 from time import monotonic
 
 import pytest
-from control_planes import limits, planes, says, until
+from control_planes import lease_namespace, limits, planes, says, until
 from control_traffic import asking
 
 from inferway_contract.canonical import digest
@@ -31,7 +31,8 @@ def whole(documents):
 def forget_leader(api, namespace):
     """Delete the Lease of an operator that was killed, so that the next one need not wait: the test is about writes."""
     try:
-        api.ask("DELETE", f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/inferway-operator")
+        leases = f"/apis/coordination.k8s.io/v1/namespaces/{lease_namespace(namespace)}/leases"
+        api.ask("DELETE", f"{leases}/inferway-operator")
     except Refused as refused:
         if refused.code != 404:  # it was killed before it had one
             raise

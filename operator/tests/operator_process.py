@@ -126,7 +126,7 @@ class Gateway:
     running: list[Running] = field(default_factory=list)
 
     def start(self, kubeconfig: Path | None = None, *flags: str, **settings: str) -> Running:
-        """Start an operator process; it ends with the test."""
+        """Start an operator process; it ends with the test. `flags`: of `kopf run`, in place of --all-namespaces."""
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.api.directory),

@@ -97,7 +97,10 @@ def test_leadership_may_write_for_as_long_as_the_deadline_after_a_renewal() -> N
     assert began + SETTINGS.renew_deadline <= made.held_until <= time.monotonic() + SETTINGS.renew_deadline
 
 
-FAILURES: list[Any] = [OSError("away"), TimeoutError(), ApiException(status=500, reason="no")]
+FAILURES: list[Any] = [
+    OSError("away"), TimeoutError(), ApiException(status=500, reason="no"), ValueError("no time"), AttributeError("no spec"),
+]  # fmt: skip
+"""None of them, and no other, may end the election."""
 
 
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from inferway_operator.environment import refuse_unknown
 from inferway_operator.settings import OperatorSettings
 
 POLICY = '[{"namespaceLabels": {"team": "a"}, "hostnames": ["*.a.example.com"]}]'
@@ -54,6 +55,10 @@ MISTAKES = [
     ({"renew_deadline": "15"}, "renew_deadline"),
     ({"retry_period": "9"}, "retry_period"),
     ({"gateway": "In Ferway"}, "gateway"),
+    ({"renew_deadline": "14.5"}, "which the last write .* may take; .* renew_deadline below 11"),
+    ({"renew_deadline": "11"}, "must be above 4 s"),
+    ({"lease_namespace": "gate", "namespace": "gate"}, "its pods may write Leases there"),
+    ({"lease_name": "In Ferway"}, "lease_name"),
 ]
 
 
@@ -61,3 +66,56 @@ MISTAKES = [
 def test_operator_settings_refuse_mistakes(monkeypatch: pytest.MonkeyPatch, told: dict[str, str], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         settings(monkeypatch, **told)
+
+
+def test_operator_settings_leave_room_for_the_last_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings(monkeypatch, renew_deadline="10.9").renew_deadline == 10.9
+
+
+LEASES = [
+    ({}, "inferway-operator"),
+    ({"gateway": "edge"}, "inferway-operator-edge"),
+    ({"gateway": "edge", "lease_name": "mine"}, "mine"),
+    ({"gateway": "e" * 40}, "inferway-operator-" + "e" * 40),
+]
+
+
+@pytest.mark.parametrize(("told", "name"), LEASES)
+def test_operator_settings_name_a_lease_for_each_gateway(
+    monkeypatch: pytest.MonkeyPatch, told: dict[str, str], name: str
+) -> None:
+    assert settings(monkeypatch, **told).lease == name
+
+
+OF_A_SERVICE = ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTPS", "PORT", "PORT_443_TCP", "PORT_443_TCP_ADDR"]
+
+
+def test_operator_settings_let_pass_what_is_known_and_what_kubernetes_adds() -> None:
+    ours = [
+        "INFERWAY_OPERATOR_GATEWAY",
+        "inferway_operator_gateway",
+        "INFERWAY_OPERATOR_WEBHOOK_CERT",
+        "INFERWAY_GATEWAY",
+    ]
+    services = [f"INFERWAY_OPERATOR{of}_{name}" for of in ("", "_WEBHOOK") for name in OF_A_SERVICE]
+    refuse_unknown([*ours, *services, "PATH"])
+
+
+UNKNOWN = [
+    (
+        ["INFERWAY_OPERATOR_NAMESPACS"],
+        "NAMESPACS is no setting of the operator; the nearest is INFERWAY_OPERATOR_NAMESPACES",
+    ),
+    (["INFERWAY_OPERATOR_HOSTNAME_POLICYFILE"], "the nearest is INFERWAY_OPERATOR_HOSTNAME_POLICY_FILE"),
+    (
+        ["INFERWAY_OPERATOR_WEBHOOK_KEYS", "INFERWAY_OPERATOR_IDENTIY"],
+        "nearest is .*_IDENTITY; .* nearest is .*_WEBHOOK_KEY",
+    ),
+    (["INFERWAY_OPERATOR_LISTEN_PORT"], "the nearest is INFERWAY_OPERATOR_LISTEN"),
+]
+
+
+@pytest.mark.parametrize(("names", "message"), UNKNOWN)
+def test_operator_settings_refuse_names_that_are_none(names: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        refuse_unknown(names)

@@ -10,12 +10,15 @@ peering, which is no leader election (leadership.py).
 import gc
 import itertools
 import logging
+import os
 from collections.abc import Iterator
 from typing import Any, Final
 
 import kopf
 
+from inferway_operator import enduring
 from inferway_operator.entries import KINDS, LEASES, PODS, Kind
+from inferway_operator.environment import refuse_unknown
 from inferway_operator.http_settings import HttpSettings
 from inferway_operator.running import Operator
 from inferway_operator.settings import OperatorSettings
@@ -32,9 +35,10 @@ class _Backoffs:
         return itertools.chain((0.2, 0.5, 1.0), itertools.repeat(2.0))
 
 
-@kopf.on.startup()
+@kopf.on.startup(errors=kopf.ErrorsMode.PERMANENT)  # or it would try again in a minute, and seem to run meanwhile
 async def start(settings: kopf.OperatorSettings, memo: Any, **_: Any) -> None:
     """Configure kopf and begin to wait for the Lease."""
+    refuse_unknown(os.environ)
     told = OperatorSettings()
     settings.peering.standalone = True
     settings.posting.enabled = False  # statuses.py tells what is to be told
@@ -59,8 +63,12 @@ async def start(settings: kopf.OperatorSettings, memo: Any, **_: Any) -> None:
 
 @kopf.on.cleanup()
 async def stop(memo: Any, **_: Any) -> None:
-    """Stop working, so that another operator may at once."""
-    await memo.operator.stop()
+    """Stop working, so that another operator may at once. Raises when a mistake of ours is why: the exit code is 1 then."""
+    operator: Operator = memo.operator
+    ailment = operator.ailment()
+    await operator.stop()
+    if ailment:
+        raise kopf.PermanentError(ailment)
 
 
 def _watch(kind: Kind) -> None:
@@ -81,5 +89,6 @@ def _watch(kind: Kind) -> None:
             operator.observed.notice_listing()
 
 
+enduring.install()
 for _kind in KINDS:
     _watch(_kind)

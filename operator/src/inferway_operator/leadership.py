@@ -1,7 +1,7 @@
 """Leadership: one operator works, the others wait with all they need at hand. By a Lease, with `kubernetes.aio.leaderelection`.
 
 The library compares what it observes with its own clock, so the clocks of two machines need not agree. Three things are
-added to it. A transport error costs an attempt, not the election. Times in the Lease are UTC; the library writes local time
+added to it. Whatever goes wrong with a call costs an attempt, not the election: no answer, and an answer that is no Lease. Times in the Lease are UTC; the library writes local time
 and calls it UTC. And the *fence*: whoever was renewed at time t may write until t + renew_deadline and not one moment
 longer, also when the process was stopped in between; another takes over after t + lease_duration at the earliest, and what
 lies between the two is more than the longest write takes (`kube.WRITE_SECONDS`).
@@ -11,14 +11,12 @@ not leading, and a process that ends instead would be started again later and la
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import aiohttp
 from kubernetes.aio.client import ApiClient, ApiException, CoordinationV1Api, V1Lease, V1ObjectMeta
 from kubernetes.aio.leaderelection.electionconfig import Config
 from kubernetes.aio.leaderelection.leaderelection import LeaderElection
@@ -32,8 +30,6 @@ logger = logging.getLogger(__name__)
 
 _CALL_SECONDS: Final = 3.0
 """Of one call about the Lease: there must be time for another before the deadline."""
-
-_FAILURES: Final = (aiohttp.ClientError, OSError, TimeoutError)
 
 
 class Leadership:
@@ -91,31 +87,36 @@ class Leadership:
 
     async def _give_back(self) -> None:
         """So that another one need not wait until the Lease expires."""
-        with contextlib.suppress(ApiException, *_FAILURES):  # it expires by itself then
+        try:
             async with asyncio.timeout(_CALL_SECONDS):
                 held = await self._leases.read_namespaced_lease(self._lock.name, self._lock.namespace)
                 if held.spec is None or held.spec.holder_identity != self._lock.identity:
                     return
                 held.spec.holder_identity = None
                 await self._leases.replace_namespaced_lease(self._lock.name, self._lock.namespace, held)
+        except Exception as error:
+            logger.warning("the Lease could not be given back, and must expire: %s", _reason(error))
 
 
 class _Lock(LeaseLock):
     """The library's lock, with what is said above."""
 
     def __init__(self, api: ApiClient, settings: OperatorSettings) -> None:
-        super().__init__(settings.lease_name, settings.lease_namespace, settings.holder, api)
+        super().__init__(settings.lease, settings.lease_namespace, settings.holder, api)
         self._renew_deadline = settings.renew_deadline
         self.held_until = 0.0
         """By the monotonic clock."""
 
     async def get(self, name: str, namespace: str) -> tuple[bool, Any]:
-        """As the library has it; no answer is an answer too, and not the end."""
+        """As the library has it; no answer is an answer too, and not the end, nor is one that is no Lease.
+
+        What the models make of a list, an empty body or a time that is none, they may raise as they like.
+        """
         try:
             async with asyncio.timeout(_CALL_SECONDS):
                 found, record = await super().get(name, namespace)
-        except _FAILURES as error:
-            return False, ApiException(status=0, reason=str(error) or type(error).__name__)
+        except Exception as error:
+            return False, ApiException(status=0, reason=_reason(error))
         if isinstance(record, LeaderElectionRecord) and record.holder_identity != self.identity:
             self.held_until = 0.0  # whatever the own clock says
         return found, record
@@ -145,8 +146,8 @@ class _Lock(LeaseLock):
         try:
             async with asyncio.timeout(_CALL_SECONDS):
                 is_held = await call
-        except _FAILURES as error:
-            logger.warning("the Lease could not be written: %s", error or type(error).__name__)
+        except Exception as error:
+            logger.warning("the Lease could not be written: %s", _reason(error))
             return False
         if is_held:
             self.held_until = began + self._renew_deadline
@@ -166,6 +167,10 @@ class _Lock(LeaseLock):
             record.acquire_time = _local(lease.spec.acquire_time)
             record.renew_time = _local(lease.spec.renew_time)
         return record
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
 
 
 def _local(moment: datetime | None) -> str | None:

@@ -16,8 +16,11 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from inferway_contract.acknowledgement import GATEWAY_LABEL
 from inferway_operator import world
 from inferway_operator.hostname_policy import HostnamePolicy
+from inferway_operator.kube import WRITE_SECONDS
 
 _LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+_GATEWAY: Final = "inferway"
+_LEASE: Final = "inferway-operator"
 _POLICY: Final[TypeAdapter[HostnamePolicy]] = TypeAdapter(HostnamePolicy)
 Names = Annotated[tuple[str, ...], NoDecode]
 
@@ -28,7 +31,7 @@ class OperatorSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="INFERWAY_OPERATOR_", frozen=True, extra="forbid")
 
     gateway: str = Field(
-        "inferway", pattern=_LABEL, max_length=40, description="name of the gateway: the first part of all ConfigMaps"
+        _GATEWAY, pattern=_LABEL, max_length=40, description="name of the gateway: the first part of all ConfigMaps"
     )
     namespace: str = Field(
         "inferway-system", pattern=_LABEL, max_length=63, description="where the data plane runs and reads documents"
@@ -58,11 +61,16 @@ class OperatorSettings(BaseSettings):
     )
 
     lease_namespace: str = Field(
-        "inferway-operator", pattern=_LABEL, max_length=63, description="where the Lease of the active operator is"
+        _LEASE, pattern=_LABEL, max_length=63, description="where the Lease of the active operator is"
     )
-    lease_name: str = Field("inferway-operator", pattern=_LABEL, max_length=63, description="its name")
+    lease_name: str = Field(
+        "",
+        pattern=rf"^$|{_LABEL}",
+        max_length=63,
+        description="its name; empty = inferway-operator, and inferway-operator-<gateway> of a gateway with another name",
+    )
     lease_duration: int = Field(
-        15, ge=3, le=600, description="another operator takes over after so long without renewal"
+        15, ge=7, le=600, description="another operator takes over after so long without renewal"
     )
     renew_deadline: float = Field(
         10.0, ge=2, le=600, description="the active one stops when it could not renew for this"
@@ -94,6 +102,21 @@ class OperatorSettings(BaseSettings):
         # As `kubernetes.aio.leaderelection` wants it: there must be time for a second attempt, and for the last write.
         if not self.retry_period * 1.2 < self.renew_deadline < self.lease_duration:
             raise ValueError("the times of the Lease must be retry_period * 1.2 < renew_deadline < lease_duration")
+        if not self.lease_duration - self.renew_deadline > WRITE_SECONDS:
+            raise ValueError(
+                f"lease_duration - renew_deadline must be above {WRITE_SECONDS:g} s, which the last write of the one that"
+                f" stops may take; give a longer lease_duration, or a renew_deadline below"
+                f" {self.lease_duration - WRITE_SECONDS:g}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_lease_namespace(self) -> Self:
+        if self.lease_namespace == self.namespace:
+            raise ValueError(
+                f"lease_namespace must not be the data plane's namespace, {self.namespace}: its pods may write Leases there,"
+                " and so could take the operator's; give the operator a namespace of its own"
+            )
         return self
 
     @cached_property
@@ -109,6 +132,11 @@ class OperatorSettings(BaseSettings):
         if kind == "pods" and self.pod_selector:
             return self.pod_selector
         return f"{GATEWAY_LABEL}={self.gateway}"
+
+    @property
+    def lease(self) -> str:
+        """Name of the Lease. Of each gateway another, or the operator of a second one would wait for the first's for ever."""
+        return self.lease_name or _LEASE + ("" if self.gateway == _GATEWAY else f"-{self.gateway}")
 
     @property
     def holder(self) -> str:

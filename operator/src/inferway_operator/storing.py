@@ -24,6 +24,7 @@ class Store:
         self._namespace = settings.namespace
         self._selector = settings.selector()
         self._versions: dict[str, str] = {}
+        self._uids: dict[str, str] = {}
 
     async def read(self) -> published.Found:
         """What is published now."""
@@ -34,6 +35,7 @@ class Store:
             if name not in items and (item := await self._find(name)) is not None:
                 items[name] = item  # somebody took its label away
         self._versions = {name: item["metadata"]["resourceVersion"] for name, item in items.items()}
+        self._uids = {name: item["metadata"]["uid"] for name, item in items.items()}
         maps = {name: item.get("data") or {} for name, item in items.items()}
         return await asyncio.to_thread(published.read, self._gateway, maps)
 
@@ -46,15 +48,21 @@ class Store:
         """One of a plan's writes. 409 when somebody else has written the same: read again."""
         written = await (self._create(write) if isinstance(write, CreateShard) else self._apply(write))
         self._versions[write.name] = written["metadata"]["resourceVersion"]
+        self._uids[write.name] = written["metadata"]["uid"]
 
     async def delete(self, name: str) -> None:
-        """Delete a shard; that it is gone already is as good."""
+        """Delete a shard; that it is gone already is as good.
+
+        Only the object that was seen here: another operator may have made one of the same name meanwhile, because its config
+        consists of it. 409 then: read again.
+        """
         try:
-            await self._kube.delete(self._path(name))
+            await self._kube.delete(self._path(name), self._uids.get(name, ""))
         except kube.KubeError as error:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
         self._versions.pop(name, None)
+        self._uids.pop(name, None)
 
     async def _create(self, write: CreateShard) -> dict[str, Any]:
         manifest = self._manifest(write, "shard") | {"immutable": True}

@@ -1,4 +1,4 @@
-"""A proxy in front of the API server that answers some requests by itself: 409, 410, 429, 500.
+"""A proxy in front of the API server that answers some requests by itself: 409, 410, 429, 500, or a page of HTML.
 
     with api_server.http_faults() as faults:
         config = api_server.through(faults, user)           # users with a token: certificates end at the proxy
@@ -62,6 +62,10 @@ class Fault:
     """The answer is 200 and a stream with one event of type ERROR, which is how a watch learns of a 410."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Fields of the answer, such as Retry-After."""
+    body: str | None = None
+    """The answer is this, and no Status: the page of a proxy on the way, an object that is none."""
+    media_type: str = "text/html"
+    """Of `body`."""
     call: Callable[[], None] = lambda: None
     """Called before the answer, in a thread of its own: kill a process, wait for the test."""
     seen: int = 0
@@ -80,7 +84,9 @@ class Fault:
         return self.skip < self.seen <= self.skip + self.times
 
     def answer(self) -> Response:
-        """The answer, as the API server would word it."""
+        """The answer, as the API server would word it, or whoever is in its place."""
+        if self.body is not None:
+            return Response(self.body, self.code, headers=dict(self.headers), media_type=self.media_type)
         status = {
             "kind": "Status",
             "apiVersion": "v1",
@@ -129,6 +135,10 @@ class HttpFaults:
     def heal(self) -> None:
         """No fault any more."""
         self._faults.clear()
+
+    def cut(self) -> None:
+        """End every connection now, watches too; whoever had one asks again."""
+        self._loop.call_soon_threadsafe(self._cut_all)
 
     def __enter__(self) -> HttpFaults:
         self._thread.start()
