@@ -157,8 +157,6 @@ load-job: setup ## a k6 run as a Job in the current cluster (NAME=baseline|stead
 load-local: setup ## the same run with the k6 of this machine (NAME=, TARGET=http://127.0.0.1:8080, RATE=, DURATION=)
 	@$(LOAD) local $(NAME) $(LOAD_SETTINGS)
 
-clean: ## remove what was made
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results
 
 NODE_SERVICE := services/service-node
 COMPOSE := docker compose --file manifests/compose.yaml
@@ -185,4 +183,8 @@ compose-down: ## stop that, and remove what it made
 compose-test: setup ## start it under another name on free ports, test it, stop it (skipped without docker compose)
 	$(BIN)/pytest e2e/compose
 
-	rm -rf $(VENV) $(NODE_SERVICE)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results
+e2e: setup ## on the cluster that `make cluster` made: traffic, changes, status, refusals
+	$(BIN)/pytest e2e/cluster
+
+clean: ## remove what was made
+	rm -rf $(VENV) $(NODE_SERVICE)/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results
