@@ -14,8 +14,6 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 MANIFESTS = ROOT / "manifests"
 OVERLAYS = ("dev", "e2e", "load", "production")
-WITH_WEBHOOK = "with-webhook"
-"""production with the components that it leaves to choose: rendered here, for no folder of the repository has it."""
 
 Manifest = dict[str, Any]
 
@@ -50,14 +48,16 @@ def overlay(name: str) -> tuple[Manifest, ...]:
 
 def with_webhook(scratch: Path) -> tuple[Manifest, ...]:
     """The overlay production with the admission webhook, as docs/install.md says."""
+    return with_components(scratch, "production", "webhook", "webhook-network-policy")
+
+
+def with_components(scratch: Path, name: str, *components: str) -> tuple[Manifest, ...]:
+    """An overlay with components that it leaves to choose, as a user's own overlay in the folder `scratch`."""
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
-        "resources": [os.path.relpath(MANIFESTS / "overlays/production", scratch.resolve())],
-        "components": [
-            os.path.relpath(MANIFESTS / "components" / name, scratch.resolve())
-            for name in ("webhook", "webhook-network-policy")
-        ],
+        "resources": [os.path.relpath(MANIFESTS / "overlays" / name, scratch.resolve())],
+        "components": [os.path.relpath(MANIFESTS / "components" / name, scratch.resolve()) for name in components],
     }
     (scratch / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
     return render(scratch)

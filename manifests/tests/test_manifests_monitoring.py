@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kustomizations import named, of_kind, overlay, rendered
+from kustomizations import ROOT, named, of_kind, overlay, rendered
 
+from inferway_cli.directory import DirectorySource
 from inferway_dataplane import metrics
 from inferway_dataplane.access_log import AccessLog
 from inferway_dataplane.engine.gateway import Gateway
@@ -45,7 +46,7 @@ def exposed() -> set[str]:
     """Names of samples that the planes and Prometheus itself have. Histograms have three, counters end in _total."""
     gateway = Gateway(Settings(), AccessLog(0, enabled=False), 1024)
     families = [
-        *metrics.registry(gateway).collect(),
+        *metrics.registry(gateway, DirectorySource(str(ROOT / "demo"))).collect(),
         *OperatorMetrics().registry.collect(),
     ]
     names = {"up"}

@@ -79,7 +79,7 @@ def event(process: Process, name: str) -> dict[str, Any] | None:
 
 @pytest.fixture(scope="module")
 def planes(installed: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planes]:
-    """With the settings and arguments of the overlay dev; only addresses and folders are this machine's."""
+    """As the images start them, with the settings of the overlay dev; only addresses and folders are this machine's."""
     directory = tmp_path_factory.mktemp("planes")
     objects = overlay("dev")
     pods = templates(objects)
@@ -94,8 +94,7 @@ def planes(installed: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> It
     mark = installed.mark()
     with ExitStack() as stack:
         operator = Process(
-            [sys.executable, "-m", "kopf", "run", "-m", "inferway_operator.handlers"]
-            + pods["inferway-operator"]["spec"]["containers"][0]["args"],
+            [sys.executable, "-m", "inferway_operator"],
             {
                 **settings(objects, "operator"),
                 "INFERWAY_OPERATOR_LISTEN": "127.0.0.1:0",

@@ -138,6 +138,13 @@ def test_every_setting_is_one_of_the_code_and_is_taken(
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
+def test_images_start_what_they_are_made_for(name: str) -> None:
+    # Which namespaces the operator watches follows from its settings; a flag could only contradict them.
+    for template in templates(overlay(name)).values():
+        assert all({"command", "args"}.isdisjoint(container) for container in containers(template))
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
 def test_a_pod_of_the_data_plane_has_the_time_to_drain(name: str) -> None:
     told = settings(overlay(name), "gateway")
     pod = templates(overlay(name))["inferway-gateway"]

@@ -6,7 +6,18 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kustomizations import MANIFESTS, OVERLAYS, folders, of_kind, overlay, render, rendered, templates, with_webhook
+from kustomizations import (
+    MANIFESTS,
+    OVERLAYS,
+    folders,
+    of_kind,
+    overlay,
+    render,
+    rendered,
+    templates,
+    with_components,
+    with_webhook,
+)
 
 from inferway_contract import __version__
 
@@ -29,12 +40,14 @@ def test_every_kustomization_renders_and_names_each_object_once(folder: str) -> 
 
 
 def test_every_component_is_part_of_something_that_is_rendered(tmp_path: Path) -> None:
-    used = {"webhook", "webhook-network-policy"}
+    used = {"webhook", "webhook-network-policy", "ship-access-log"}
     for folder in folders():
         kustomization = yaml.safe_load((MANIFESTS / folder / "kustomization.yaml").read_text())
         used |= {Path(name).name for name in kustomization.get("components", ())}
     assert used == {path.name for path in (MANIFESTS / "components").iterdir()}
     assert of_kind(with_webhook(tmp_path), "ValidatingWebhookConfiguration")
+    shipped = templates(with_components(tmp_path, "dev", "ship-access-log"))["inferway-gateway"]
+    assert [container["name"] for container in shipped["spec"]["initContainers"]] == ["access-log"]
 
 
 def test_the_definitions_can_be_applied_as_a_kustomization_and_as_a_folder() -> None:

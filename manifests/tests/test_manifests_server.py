@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
+import trustme
 import yaml
 from identities import pod
-from kustomizations import MANIFESTS, OVERLAYS, Manifest, folders, of_kind, overlay, rendered, templates, with_webhook
+from kustomizations import (
+    MANIFESTS,
+    OVERLAYS,
+    Manifest,
+    folders,
+    of_kind,
+    overlay,
+    rendered,
+    templates,
+    with_components,
+    with_webhook,
+)
 
 from inferway_envtest import ApiServer
 from inferway_envtest.asking import Refused
 from inferway_envtest.kubectl import KubectlError
 
+AUTHORITY = base64.b64encode(trustme.CA().cert_pem.bytes()).decode()
 FOREIGN = "monitoring.coreos.com/"
 """prometheus-operator's kinds are not on this server: test_manifests_monitoring.py looks at them."""
 
@@ -78,6 +92,25 @@ def test_pods_may_run_where_restricted_is_enforced(installed: ApiServer, folder:
         installed.kubectl("apply", "-f", "-", input=yaml.safe_dump(item))
     for name, template in templates(rendered(folder)).items():
         assert pod(installed, template, namespace, name)["spec"]["containers"]
+
+
+def test_a_pod_that_ships_its_log_may_run_there_too(installed: ApiServer, tmp_path: Path) -> None:
+    installed.kubectl("apply", "-f", "-", input=yaml.safe_dump(restricted("restricted-shipping")))
+    template = templates(with_components(tmp_path, "dev", "ship-access-log"))["inferway-gateway"]
+    assert pod(installed, template, "restricted-shipping", "inferway-gateway")["spec"]["initContainers"]
+
+
+def test_a_written_authority_survives_another_apply(installed: ApiServer, tmp_path: Path) -> None:
+    found = of_kind(with_webhook(tmp_path), "ValidatingWebhookConfiguration")
+    path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/inferway"
+    installed.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(found))
+    try:
+        patch = [{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": AUTHORITY}]
+        installed.ask("PATCH", path, patch, "application/json-patch+json")
+        installed.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(found))
+        assert installed.ask("GET", path)["webhooks"][0]["clientConfig"]["caBundle"] == AUTHORITY
+    finally:
+        installed.ask("DELETE", path)
 
 
 def test_a_pod_of_root_would_be_refused(installed: ApiServer) -> None:
