@@ -22,7 +22,7 @@ class Acknowledgements:
     live: int
     """Pods that take requests: the local share of a limit is counted by them. At least 1."""
     next_expiry: float
-    """Seconds until a Lease that is fresh now expires; infinite when there is none."""
+    """Seconds until time alone makes another of a pod that counts now; infinite when there is none."""
 
     @classmethod
     def of(cls, observed: Observed, now: float) -> Self:
@@ -43,7 +43,7 @@ class Acknowledgements:
 
 
 def _next_expiry(leases: Iterable[acks.LeaseState], now: float) -> float:
-    rests = (lease.renewed + LEASE_SECONDS - now for lease in leases)
+    rests = (since + LEASE_SECONDS - now for lease in leases for since in (lease.renewed, lease.awaited))
     # A little later than it is due, so that it has expired when it is looked at.
     return min((rest + 0.1 for rest in rests if rest >= 0), default=float("inf"))
 

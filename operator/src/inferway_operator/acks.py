@@ -26,8 +26,10 @@ class LeaseState:
     name: str
     holder: str
     renewed: float
-    """Seconds, by the same clock as the `now` that it is compared with."""
+    """Seconds, by the same clock as the `now` that it is compared with; minus infinity = no renewal was heard yet."""
     said: Acknowledgement
+    awaited: float = float("-inf")
+    """Since when, by the same clock, a renewal could have been heard: who was not listened to is not silent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class PodAck:
     said: Acknowledgement
     is_expired: bool
     """Its Lease was not renewed in time: it hangs, or cannot be heard. What it said may be over."""
+    is_unjudged: bool = False
+    """Its Lease is known, and was not listened to for long enough: what it says is no proof, and its silence neither."""
 
     @property
     def is_starting(self) -> bool:
@@ -58,9 +62,11 @@ def counted(pods: Iterable[PodState], leases: Iterable[LeaseState], now: float) 
         lease = by_name.get(pod.name)
         if lease is not None and lease.holder != pod.uid:
             lease = None  # of a pod that had this name before
-        is_expired = lease is not None and now - lease.renewed > LEASE_SECONDS
+        is_heard = lease is None or now - lease.renewed <= LEASE_SECONDS
+        is_unjudged = lease is not None and not is_heard and now - lease.awaited <= LEASE_SECONDS
+        is_expired = not is_heard and not is_unjudged
         said = lease.said if lease is not None else _SILENT
         serves = lease is not None and not is_expired and said.config != ""
         if not pod.is_terminating and (pod.is_ready or serves):
-            found.append(PodAck(pod.name, said, is_expired))
+            found.append(PodAck(pod.name, said, is_expired, is_unjudged))
     return tuple(found)

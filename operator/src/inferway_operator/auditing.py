@@ -70,9 +70,16 @@ class Auditor:
                 )
 
     async def listen(self) -> None:
-        """Ask for the Leases: a pod that seems to be silent may be one that a frozen watch does not tell of."""
+        """Ask for the Leases: a pod that seems to be silent may be one that a frozen watch does not tell of.
+
+        Where nobody answers, nobody is silent: all are awaited anew.
+        """
         where = kube.path(LEASES.paths[0], LEASES.plural, self._settings.namespace)
-        found = await self._kube.get(where, labelSelector=self._settings.selector(LEASES.id))
+        try:
+            found = await self._kube.get(where, labelSelector=self._settings.selector(LEASES.id))
+        except kube.KubeError:
+            self._observed.excuse_silence()
+            raise
         for item in found.get("items") or ():
             meta = item["metadata"]
             if not self._observed.has(LEASES, meta["uid"], meta["resourceVersion"]):

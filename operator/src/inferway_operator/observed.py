@@ -31,7 +31,9 @@ class Observed:
     def __init__(self) -> None:
         self._entries: dict[str, dict[str, Entry]] = {kind.id: {} for kind in KINDS}
         self._heard: dict[str, float] = {}
-        self._excused = 0.0
+        self._first_seen: dict[str, float] = {}
+        self._listed_leases: frozenset[str] | None = None
+        self._excused = float("-inf")
         self._waiting = asyncio.Event()
         self._first_mark = 0.0
         self._last_mark = 0.0
@@ -53,14 +55,20 @@ class Observed:
     def leases(self) -> list[LeaseState]:
         """What pods say of themselves, renewed when that was heard here (monotonic seconds), not when they say it was.
 
-        Clocks of nodes differ, so a pod's own time is compared with nothing but itself; leader elections do the same.
+        Clocks of nodes differ, so a pod's own time is compared with nothing but itself; leader elections do the same. So a
+        Lease that is merely there was renewed nobody knows when: its next renewal is awaited from then on.
         """
         return [
-            replace(found.value, renewed=max(self._heard[found.uid], self._excused)) for found in self.entries(LEASES)
+            replace(
+                found.value,
+                renewed=self._heard.get(found.uid, float("-inf")),
+                awaited=max(self._first_seen[found.uid], self._excused),
+            )
+            for found in self.entries(LEASES)
         ]
 
     def excuse_silence(self) -> None:
-        """Who could not ask the API server until now has heard of nobody, and pods could not renew: all start anew."""
+        """Who could not ask the API server until now has heard of nobody, and pods could not renew: all are awaited anew."""
         self._excused = time.monotonic()
 
     # --- changes ----------------------------------------------------------------------------------------------------
@@ -71,15 +79,30 @@ class Observed:
         uid = manifest["metadata"]["uid"]
         before = known.get(uid)
         known[uid] = now = entry(kind, manifest, before)
-        if kind is LEASES and (before is None or before.value.renewed != now.value.renewed):
-            self._heard[uid] = time.monotonic()
-        if before is None or _telling(before) != _telling(now) or _came_back(before, now):
+        is_proof = kind is LEASES and self._hear(before, now)
+        if before is None or _telling(before) != _telling(now) or is_proof:
             self._mark(kind, before, now)
+
+    def _hear(self, before: Entry | None, now: Entry) -> bool:
+        """Note when a Lease was heard of; whether that is news, for it had not been heard of for too long."""
+        moment = time.monotonic()
+        if before is None:
+            self._first_seen[now.uid] = moment
+            # What a list brings may have been written at any time. What was not in the last one is younger than that.
+            is_renewed = self._listed_leases is not None and now.uid not in self._listed_leases
+        else:
+            is_renewed = before.value.renewed != now.value.renewed
+        if not is_renewed:
+            return False
+        was = self._heard.get(now.uid, float("-inf"))
+        self._heard[now.uid] = moment
+        return moment - was > LEASE_SECONDS
 
     def forget(self, kind: Kind, uid: str) -> None:
         """An object is gone."""
         before = self._entries[kind.id].pop(uid, None)
         self._heard.pop(uid, None)
+        self._first_seen.pop(uid, None)
         if before is not None:
             self._mark(kind, before)
 
@@ -129,6 +152,8 @@ class Observed:
 
     def audit(self, kind: Kind, before: Iterable[str], listed: Listed) -> list[str]:
         """Forget what is gone; the uids that are missing here, or older than in the list: kopf is behind with them."""
+        if kind is LEASES:
+            self._listed_leases = frozenset(listed)
         for uid in before:
             if uid not in listed:
                 self.forget(kind, uid)
@@ -149,11 +174,6 @@ def _service(found: Entry | None) -> str:
             return service
         case _:
             return ""
-
-
-def _came_back(before: Entry, now: Entry) -> bool:
-    """Whether a Lease is renewed that had expired."""
-    return isinstance(now.value, LeaseState) and now.value.renewed - before.value.renewed > LEASE_SECONDS
 
 
 def _is_seen(found: Entry | None, version: str) -> bool:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from http import HTTPStatus
 from typing import Final
 
 from inferway_contract.acknowledgement import RENEW_SECONDS
@@ -115,14 +114,13 @@ class Reconciler:
         if self._auditor.due == 0:
             await self._audit()
             term = self._term or await self._begin()
-        said = await self._hear()
+        said = Acknowledgements.of(self._observed, time.monotonic())
         await self._compile(term, said)
         await self._publish(term, said)
         rest = publishing.MIN_AGE if term.unneeded_since else float("inf")
         return min(said.next_expiry, self._auditor.due, await self._finish(term, said), rest)
 
-    async def _hear(self) -> Acknowledgements:
-        said = Acknowledgements.of(self._observed, time.monotonic())
+    async def _listen(self, said: Acknowledgements) -> Acknowledgements:
         if said.has_silent and time.monotonic() - self._listened >= RENEW_SECONDS:
             # Nobody is called silent before the API server was asked.
             await self._auditor.listen()
@@ -132,8 +130,8 @@ class Reconciler:
 
     def _note(self, error: kube.KubeError) -> None:
         logger.warning("%s", error)
-        if not error.status or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            self._observed.excuse_silence()
+        if not error.status:
+            self._observed.excuse_silence()  # who cannot connect here can hear nobody
 
     async def _finish(self, term: Term, said: Acknowledgements) -> float:
         """Statuses and garbage: when they fail, the next change is published nevertheless, and at once.
@@ -141,7 +139,7 @@ class Reconciler:
         Returns after how many seconds they are to be tried again.
         """
         try:
-            await self._write_statuses(term, said)
+            await self._write_statuses(term, await self._listen(said))
             await self._collect_garbage(term, said)
         except kube.NotLeading:
             raise
