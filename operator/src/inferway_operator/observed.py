@@ -43,6 +43,8 @@ class Observed:
         """Ids of the Services that routes name; the changes of others are kept and wake nobody. None = all may matter."""
         self.listed_again_at: float | None = None
         """When (monotonic) kopf was first seen to list since the last audit; None = it was not."""
+        self.relisting = asyncio.Event()
+        """It was."""
 
     def entries(self, kind: Kind) -> ValuesView[Entry]:
         """All objects of the kind."""
@@ -116,7 +118,7 @@ class Observed:
         """kopf lists a kind, for the first time or again."""
         if self.listed_again_at is None:
             self.listed_again_at = time.monotonic()
-            self.mark(is_world=False)  # or nobody would look until the next audit is due
+            self.relisting.set()
 
     def mark(self, *, is_world: bool) -> None:
         """Something is to be done."""
@@ -126,10 +128,10 @@ class Observed:
             self._first_mark = self._last_mark
             self._waiting.set()
 
-    async def wait(self, hold_off: float, max_hold_off: float, most: float) -> None:
+    async def wait(self, hold_off: float, max_hold_off: float, most: float | None = None) -> None:
         """Until something changed and then nothing did for `hold_off`, or at most `max_hold_off` after the first change.
 
-        Returns after `most` too (all in seconds): time alone changes what is to be done.
+        Returns after `most` too (all in seconds; None = never).
         """
         try:
             async with asyncio.timeout(most):
