@@ -231,3 +231,45 @@ def test_observed_awaits_all_anew_after_it_could_hear_nobody() -> None:
     [after] = observed.leases()
     assert after.awaited > before.awaited
     assert after.renewed == before.renewed, "that is no proof of anything"
+
+
+def again(created: str, version: int) -> dict[str, Any]:
+    """A route of the name `a`, created then."""
+    made = manifest("a", version)
+    made["metadata"] |= {"uid": f"uid-{created}-{version}", "creationTimestamp": created}
+    return made
+
+
+NAMESAKES = [
+    pytest.param(("2026-01-01T00:00:00Z", 9), ("2026-01-01T00:00:01Z", 5), id="of another second"),
+    pytest.param(("2026-01-01T00:00:00Z", 5), ("2026-01-01T00:00:00Z", 10), id="of one second"),
+]
+
+
+@pytest.mark.parametrize(("older", "newer"), NAMESAKES)
+@pytest.mark.parametrize("is_late", [False, True], ids=["in order", "the older one is told of last"])
+@pytest.mark.case("K1")
+def test_observed_has_one_object_of_one_name(older: tuple[str, int], newer: tuple[str, int], is_late: bool) -> None:
+    observed = Observed()
+    first, second = again(*older), again(*newer)
+    for told in (second, first) if is_late else (first, second):
+        observed.notice(ROUTES, told)
+    assert [entry.uid for entry in observed.entries(ROUTES)] == [second["metadata"]["uid"]]
+    observed.forget(ROUTES, first["metadata"]["uid"])
+    assert [entry.uid for entry in observed.entries(ROUTES)] == [second["metadata"]["uid"]]
+    observed.forget(ROUTES, second["metadata"]["uid"])
+    observed.notice(ROUTES, first)
+    assert len(observed.entries(ROUTES)) == 1, "nothing is left of it that would hide others"
+
+
+def test_observed_awaits_a_pod_s_lease_since_it_is_ready() -> None:
+    observed = Observed()
+    observed.notice(PODS, pod(False))
+    before = time.monotonic()
+    observed.notice(PODS, pod(True, 2))
+    [since] = [found.ready_since for found in observed.pods()]
+    assert before <= since <= time.monotonic()
+    observed.notice(PODS, pod(True, 3))
+    assert [found.ready_since for found in observed.pods()] == [since]
+    observed.excuse_silence()
+    assert observed.pods()[0].ready_since > since

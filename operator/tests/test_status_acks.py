@@ -46,6 +46,14 @@ NEVER = float("-inf")
         ),
         pytest.param(pod(), [lease(-3.0)], PodAck("a", SERVES, False), id="its clock is ahead"),
         pytest.param(pod(), [], PodAck("a", NOTHING, False), id="ready, and its Lease is not seen yet"),
+        pytest.param(
+            pod(ready_since=NOW - 31),
+            [],
+            PodAck("a", NOTHING, False, is_mute=True),
+            id="ready for long, without a Lease",
+        ),
+        pytest.param(pod(ready_since=NOW - 29), [], PodAck("a", NOTHING, False), id="ready, without a Lease so far"),
+        pytest.param(pod(ready_since=NOW - 31), [lease()], PodAck("a", SERVES, False), id="ready for long"),
         pytest.param(pod(), [lease(holder="0")], PodAck("a", NOTHING, False), id="the Lease of a namesake before it"),
         pytest.param(pod(), [lease(name="b")], PodAck("a", NOTHING, False), id="the Lease of another pod"),
         pytest.param(pod(is_ready=False), [lease()], PodAck("a", SERVES, False), id="not ready, and serves"),
@@ -72,3 +80,4 @@ def test_a_pod_is_starting_until_it_has_said_something() -> None:
     assert not PodAck("a", SERVES, False).is_starting
     assert not PodAck("a", Acknowledgement(refused="bbbbbbbbbb", error="no"), False).is_starting
     assert not PodAck("a", NOTHING, True).is_starting, "it had a Lease, and let it expire"
+    assert not PodAck("a", NOTHING, False, is_mute=True).is_starting

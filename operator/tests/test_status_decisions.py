@@ -248,6 +248,13 @@ def test_a_pod_that_says_nothing_is_waited_for_only_while_the_object_is_new() ->
     assert decide(acks, CARRIED, second=1) is None
 
 
+def test_a_pod_that_never_writes_a_lease_is_told() -> None:
+    found = made([*all_at("r3", 2), PodAck("c", ack("c").said, False, is_mute=True)], CARRIED, second=60)
+    assert told(found) == "False Pending: 2/3 pods; waiting for c"
+    [laggard] = found["dataPlane"]["laggards"]
+    assert laggard["error"] == "ready for 30 s, and has written no Lease"
+
+
 def test_the_transition_time_changes_with_the_status_only() -> None:
     found = made(all_at("r3"), CARRIED, about=verdict(generation=2, accepted=False), second=50)
     times = {item["type"]: item["lastTransitionTime"] for item in found["conditions"]}

@@ -6,6 +6,9 @@ from typing import Final
 
 from inferway_contract.acknowledgement import LEASE_SECONDS, Acknowledgement
 
+MUTE_SECONDS: Final = 30
+"""A pod that is Ready for so long and has no Lease is behind, and not starting: it may not write one, or hangs."""
+
 _SILENT: Final = Acknowledgement()
 
 
@@ -17,6 +20,8 @@ class PodState:
     uid: str
     is_terminating: bool
     is_ready: bool
+    ready_since: float = float("inf")
+    """Seconds, by the same clock as `now`: since when it was seen to be Ready, and a Lease could have been heard of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +48,13 @@ class PodAck:
     is_unjudged: bool = False
     """Its Lease is known, and was not listened to for long enough: what it says is no proof, and its silence neither."""
 
+    is_mute: bool = False
+    """It has been Ready for long and never wrote a Lease."""
+
     @property
     def is_starting(self) -> bool:
         """It was never heard of, or has nothing to serve yet. Its Pod and its Lease come by two ways, in any order."""
-        return not self.is_expired and not self.said.config and not self.said.refused
+        return not self.is_expired and not self.is_mute and not self.said.config and not self.said.refused
 
 
 def counted(pods: Iterable[PodState], leases: Iterable[LeaseState], now: float) -> tuple[PodAck, ...]:
@@ -67,6 +75,7 @@ def counted(pods: Iterable[PodState], leases: Iterable[LeaseState], now: float) 
         is_expired = not is_heard and not is_unjudged
         said = lease.said if lease is not None else _SILENT
         serves = lease is not None and not is_expired and said.config != ""
+        is_mute = lease is None and pod.is_ready and now - pod.ready_since > MUTE_SECONDS
         if not pod.is_terminating and (pod.is_ready or serves):
-            found.append(PodAck(pod.name, said, is_expired, is_unjudged))
+            found.append(PodAck(pod.name, said, is_expired, is_unjudged, is_mute))
     return tuple(found)

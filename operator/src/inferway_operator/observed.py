@@ -17,8 +17,8 @@ from dataclasses import replace
 from typing import Any
 
 from inferway_contract.acknowledgement import LEASE_SECONDS
-from inferway_operator.acks import LeaseState
-from inferway_operator.entries import KINDS, LEASES, SERVICES, SLICES, Entry, Kind, Manifest, entry
+from inferway_operator.acks import LeaseState, PodState
+from inferway_operator.entries import KINDS, LEASES, PODS, SERVICES, SLICES, Entry, Kind, Manifest, entry
 from inferway_operator.objects import ServiceObject, SliceObject
 
 Listed = Mapping[str, str]
@@ -30,6 +30,8 @@ class Observed:
 
     def __init__(self) -> None:
         self._entries: dict[str, dict[str, Entry]] = {kind.id: {} for kind in KINDS}
+        self._uids: dict[tuple[str, str, str], str] = {}
+        """By kind, namespace and name."""
         self._heard: dict[str, float] = {}
         self._first_seen: dict[str, float] = {}
         self._listed_leases: frozenset[str] | None = None
@@ -69,6 +71,19 @@ class Observed:
             for found in self.entries(LEASES)
         ]
 
+    def pods(self) -> list[PodState]:
+        """The data plane's; each is awaited from when it was seen to be Ready, or since somebody can hear it."""
+        return [
+            replace(found.value, ready_since=max(found.value.ready_since, self._excused))
+            for found in self.entries(PODS)
+        ]
+
+    @staticmethod
+    def _since(before: Entry | None, now: Entry) -> Entry:
+        was_ready = before is not None and before.value.is_ready
+        since = before.value.ready_since if before is not None and was_ready else time.monotonic()
+        return replace(now, value=replace(now.value, ready_since=since))
+
     def excuse_silence(self) -> None:
         """Who could not ask the API server until now has heard of nobody, and pods could not renew: all are awaited anew."""
         self._excused = time.monotonic()
@@ -80,7 +95,17 @@ class Observed:
         known = self._entries[kind.id]
         uid = manifest["metadata"]["uid"]
         before = known.get(uid)
-        known[uid] = now = entry(kind, manifest, before)
+        now = entry(kind, manifest, before)
+        if kind is PODS:
+            now = self._since(before, now)
+        # One name has one object: the other one was deleted, and while kopf lists again nobody may tell of it.
+        namesake = known.get(self._uids.get(_key(kind, now), uid))
+        if namesake is not None and namesake.uid != uid:
+            if _is_older(now, namesake):
+                return
+            self.forget(kind, namesake.uid)
+        self._uids[_key(kind, now)] = uid
+        known[uid] = now
         is_proof = kind is LEASES and self._hear(before, now)
         if before is None or _telling(before) != _telling(now) or is_proof:
             self._mark(kind, before, now)
@@ -106,6 +131,8 @@ class Observed:
         self._heard.pop(uid, None)
         self._first_seen.pop(uid, None)
         if before is not None:
+            if self._uids.get(_key(kind, before)) == uid:
+                del self._uids[_key(kind, before)]
             self._mark(kind, before)
 
     def _mark(self, kind: Kind, *versions: Entry | None) -> None:
@@ -166,6 +193,8 @@ def _telling(found: Entry) -> Any:
     """What must be equal so that nothing has happened: a Lease that is renewed says nothing new."""
     if isinstance(found.value, LeaseState):
         return replace(found.value, renewed=0.0)
+    if isinstance(found.value, PodState):
+        return replace(found.value, ready_since=0.0)
     return (found.generation, found.value)
 
 
@@ -176,6 +205,17 @@ def _service(found: Entry | None) -> str:
             return service
         case _:
             return ""
+
+
+def _key(kind: Kind, found: Entry) -> tuple[str, str, str]:
+    return (kind.id, found.namespace, found.name)
+
+
+def _is_older(one: Entry, other: Entry) -> bool:
+    """Which of two objects of one name came first. Of one second, the versions tell (see `_is_seen`)."""
+    if one.created != other.created:
+        return one.created < other.created
+    return one.version.isdecimal() and other.version.isdecimal() and int(one.version) < int(other.version)
 
 
 def _is_seen(found: Entry | None, version: str) -> bool:

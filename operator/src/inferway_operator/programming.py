@@ -7,7 +7,7 @@ from typing import Any, Final
 from inferway_contract.acknowledgement import LEASE_SECONDS, MAX_ERROR
 from inferway_contract.canonical import REVISION_DIGITS
 from inferway_contract.conditions import MAX_LAGGARDS, Condition, ConditionType, Reason
-from inferway_operator.acks import PodAck
+from inferway_operator.acks import MUTE_SECONDS, PodAck
 from inferway_operator.compiler import wording
 
 _NOTHING: Final = {
@@ -121,6 +121,7 @@ def _laggard(ack: PodAck, part: Part) -> dict[str, str]:
         error = ack.said.error
     else:
         error = f"not heard of for {LEASE_SECONDS} s: its Lease has expired" if ack.is_expired else ""
+        error = f"ready for {MUTE_SECONDS} s, and has written no Lease" if ack.is_mute else error
     told = {
         "pod": ack.pod,
         # Whoever may write a Lease may write anything there; the schema bounds it.
