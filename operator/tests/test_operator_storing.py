@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 import pytest
 from kubernetes.aio import config
 
-from inferway_contract.published import SHARD_KEY
 from inferway_envtest import ApiServer
 from inferway_envtest.asking import Refused
 from inferway_operator.kube import Kube, KubeError
@@ -16,7 +15,7 @@ from inferway_operator.settings import OperatorSettings
 from inferway_operator.storing import Store
 
 NAME = "inferway-0123456789"
-SHARD = CreateShard(NAME, {SHARD_KEY: "{}"})
+SHARD = CreateShard(NAME, b"{}")
 
 
 def with_store(api: ApiServer, namespace: str, work: Callable[[Store], Awaitable[None]]) -> None:
