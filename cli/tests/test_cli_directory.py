@@ -39,7 +39,7 @@ class Told:
         self.rejected: list[str] = []
         self.refuses = ""
 
-    def accept(self, config: ConfigDocument, endpoints: EndpointsDocument, revision: str = "") -> None:
+    def accept(self, config: ConfigDocument, endpoints: EndpointsDocument, revision: str = "", error: str = "") -> None:
         if self.refuses:
             raise Refused(self.refuses)
         answers = {route.id: rule.respond.body for route in config.routes for rule in route.rules if rule.respond}

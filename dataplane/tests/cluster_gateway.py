@@ -62,6 +62,10 @@ class ClusterGateway:
         """What /readyz says."""
         return self.ask("/readyz", admin=True)[1].strip()
 
+    def samples(self) -> set[str]:
+        """The lines of /metrics."""
+        return set(self.ask("/metrics", admin=True)[1].splitlines())
+
     @property
     def rejected(self) -> int:
         """Documents that were refused."""

@@ -1,6 +1,7 @@
 """The probes of the admin port: whether the process is alive, and whether it should get traffic."""
 
 import asyncio
+import json
 from time import monotonic
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,13 +12,20 @@ from fake_transport import Wire
 
 from inferway_dataplane import admin
 from inferway_dataplane.main import DataPlane
+from inferway_dataplane.sources import SourceState
 
 
-def probe(wire: Wire, path: str, *, is_listening: bool = True) -> tuple[int, str]:
+def probe(
+    wire: Wire,
+    path: str,
+    *,
+    is_listening: bool = True,
+    state: SourceState = SourceState(),  # noqa: B008 - a constant
+) -> tuple[int, str]:
     """What a kubelet gets."""
 
     async def main() -> tuple[int, str]:
-        source = SimpleNamespace(waiting="it is on its way", error="")
+        source = SimpleNamespace(waiting="it is on its way", error="", state=state)
         plane = cast(DataPlane, SimpleNamespace(gateway=wire.gateway, source=source, is_listening=is_listening))
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(admin.app(plane)), base_url="http://admin"
@@ -62,3 +70,34 @@ def test_before_there_is_a_document_it_says_what_it_waits_for() -> None:
 
 def test_it_is_ready_only_when_clients_can_connect() -> None:
     assert probe(Wire(), "/readyz", is_listening=False) == (503, "about to listen\n")
+
+
+def test_it_says_that_the_last_good_copy_is_served_and_since_when() -> None:
+    state = SourceState(copy_served_since=1_796_000_000.5)
+    assert probe(Wire(), "/readyz", state=state) == (200, "ok, with the last good copy since 2026-11-30T00:53:20Z\n")
+    assert json.loads(probe(Wire(), "/debug/config", state=state)[1])["lastGoodSince"] == "2026-11-30T00:53:20Z"
+    over = SourceState(copy_served_since=0.0)
+    assert probe(Wire(), "/readyz", state=over) == (200, "ok\n")
+    assert json.loads(probe(Wire(), "/debug/config", state=over)[1])["lastGoodSince"] is None
+
+
+def test_a_source_is_seen_in_the_metrics() -> None:
+    state = SourceState(
+        is_connected=False,
+        endpoints_revision="0123456789",
+        is_copy_saved=True,
+        copy_saved_at=5.0,
+        copy_served_since=0.0,
+    )
+    lines = probe(Wire(), "/metrics", state=state)[1].splitlines()
+    assert {
+        "config_source_connected 0.0",
+        "config_last_good_saved 1.0",
+        "config_last_good_saved_timestamp_seconds 5.0",
+        "config_last_good_served 0.0",
+        'endpoints_revision_info{revision="0123456789"} 1.0',
+    } <= set(lines)
+    # Of a directory there is nothing to say, but the names are there.
+    lines = probe(Wire(), "/metrics")[1].splitlines()
+    assert "# TYPE config_source_connected gauge" in lines
+    assert not any(line.startswith(("config_source", "config_last_good", "endpoints_revision")) for line in lines)

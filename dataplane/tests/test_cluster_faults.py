@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from cluster_gateway import ClusterGateway, Pace, cluster_gateway
 from publishing import saying
 from test_cluster_source import publisher, user  # noqa: F401 - fixtures
 
+from inferway_dataplane.sources.assembling import revision_of_text
 from inferway_dataplane.sources.kubernetes import Limits
 from inferway_envtest import Fault
 from inferway_fakes.faulty_tcp import Accepting, FaultyTcp
@@ -225,9 +227,35 @@ def test_a_start_without_the_api_server(api_server, namespace, user, publisher, 
         publisher.publish(saying("changed"))
         with cluster_gateway(kubeconfig, namespace, state=state) as gateway:
             gateway.serves("kept")
-            assert gateway.ask("/readyz", admin=True)[0] == 200
+            status, text = gateway.ask("/readyz", admin=True)
+            assert (status, text.startswith("ok, with the last good copy since 20")) == (200, True)
+            assert json.loads(gateway.ask("/debug/config", admin=True)[1])["lastGoodSince"]
+            assert {"config_source_connected 0.0", "config_last_good_served 1.0"} <= gateway.samples()
             tcp.heal()
             gateway.serves("changed", deadline=HEALED)
+            wait_until(lambda: gateway.why_not() == "ok", "the copy to be served no more")
+            wait_until(lambda: "config_last_good_saved 1.0" in gateway.samples(), "the copy to be written")
+            revision = json.loads((state / "last-good").read_bytes().partition(b"\n")[2])["endpoints"]
+            assert {
+                "config_source_connected 1.0",
+                "config_last_good_served 0.0",
+                f'endpoints_revision_info{{revision="{revision_of_text(revision)}"}} 1.0',
+            } <= gateway.samples()
+
+
+@pytest.mark.case("K4")
+def test_a_copy_is_served_no_more_when_the_same_is_published(api_server, namespace, user, publisher, tmp_path):  # noqa: F811
+    publisher.publish(saying("kept"))
+    with FaultyTcp(api_server.port) as tcp:
+        kubeconfig = api_server.through(tcp, user)
+        with cluster_gateway(kubeconfig, namespace, state=tmp_path) as gateway:
+            gateway.serves("kept")
+            wait_until(lambda: (tmp_path / "last-good").exists(), "the copy to be written")
+        tcp.change(accepting=Accepting.REFUSE)
+        with cluster_gateway(kubeconfig, namespace, state=tmp_path) as gateway:
+            wait_until(lambda: "last good copy since" in gateway.why_not(), "the copy to be served")
+            tcp.heal()
+            wait_until(lambda: gateway.why_not() == "ok", "the copy to be confirmed")
 
 
 def test_a_copy_is_not_asked_for_when_the_document_comes_in_time(api_server, namespace, user, publisher, tmp_path):  # noqa: F811

@@ -41,10 +41,10 @@ def started(**environment: str) -> Iterator[Process]:
             process.exit_code()
 
 
-def kubeconfig(folder: Path, port: int) -> str:
+def kubeconfig(folder: Path, port: int, host: str = "127.0.0.1") -> str:
     """Of an API server on this port, without TLS."""
     file = folder / "kubeconfig"
-    cluster = {"name": "x", "cluster": {"server": f"http://127.0.0.1:{port}"}}
+    cluster = {"name": "x", "cluster": {"server": f"http://{host}:{port}"}}
     context = {"name": "x", "context": {"cluster": "x", "user": "x"}}
     users = [{"name": "x", "user": {}}]
     file.write_text(json.dumps({"clusters": [cluster], "contexts": [context], "users": users, "current-context": "x"}))
@@ -101,3 +101,23 @@ def test_it_says_that_the_api_server_cannot_be_reached(tmp_path: Path) -> None:
             assert "asking: " in event["error"]
             admin = int(process.event("waiting for the first document")["admin"].rpartition(":")[2])
             assert b"the API server cannot be reached: asking: " in ask(admin, "/readyz")[1]
+
+
+NAMED = "the API server is known by a name only, so routes may lead to it: set INFERWAY_API_SERVER"
+
+
+@pytest.mark.case("X1")
+def test_it_says_that_a_named_api_server_is_not_barred(tmp_path: Path) -> None:
+    with FaultyTcp(1) as tcp:
+        tcp.change(accepting=Accepting.REFUSE)
+        (tmp_path / "named").mkdir()
+        named = kubeconfig(tmp_path / "named", tcp.port, "localhost")
+        with started(**POD, INFERWAY_KUBECONFIG=named) as process:
+            assert process.event(NAMED)["server"] == f"http://localhost:{tcp.port}"
+        for told in (
+            {"INFERWAY_KUBECONFIG": named, "INFERWAY_API_SERVER": "192.0.2.1"},
+            {"INFERWAY_KUBECONFIG": kubeconfig(tmp_path, tcp.port)},
+        ):
+            with started(**POD, **told) as process:
+                process.event("waiting for the first document")
+                assert NAMED not in [event["event"] for event in process.events]

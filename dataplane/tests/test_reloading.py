@@ -167,3 +167,35 @@ def test_a_mistake_of_ours_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptur
 
     run(followed, test)
     assert "not foreseen" in caplog.text
+
+
+def test_what_is_not_foreseen_while_looking_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Such as no thread to look with."""
+    path = tmp_path / "a"
+    path.write_text("1")
+    reloaded = asyncio.Event()
+    failures: list[Exception] = []
+
+    def paths() -> list[Path]:
+        if failures:
+            raise failures.pop()
+        return [path]
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        task = asyncio.create_task(
+            reloading.follow("things", paths, lambda: loop.call_soon_threadsafe(reloaded.set) and None)
+        )
+        await asyncio.sleep(0)
+        failures.extend([RuntimeError("can't start new thread")] * 2)
+        async with asyncio.timeout(5):
+            while failures:  # noqa: ASYNC110 - it is counted in another thread
+                await asyncio.sleep(0.001)
+            path.write_text("22")
+            await reloaded.wait()
+        assert not task.done()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(main())
+    assert sum(bool(record.exc_info) for record in caplog.records) == 2

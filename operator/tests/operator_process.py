@@ -324,6 +324,7 @@ def gateway(api: ApiServer) -> Iterator[Gateway]:
             "namespaces": f"{names[1]},{names[0]}",
             "lease_namespace": names[2],
             "gateway": "inferway",
+            "listen": "127.0.0.1:0",
         },
     )
     try:

@@ -27,8 +27,10 @@ def written(seconds: int) -> str:
     return at(seconds).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def ack(pod: str, config: str = "", *, refused: str = "", error: str = "", expired: bool = False) -> PodAck:
-    return PodAck(pod, Acknowledgement(config=config, refused=refused, error=error), expired)
+def ack(
+    pod: str, config: str = "", *, refused: str = "", error: str = "", expired: bool = False, unjudged: bool = False
+) -> PodAck:
+    return PodAck(pod, Acknowledgement(config=config, refused=refused, error=error), expired, unjudged)
 
 
 def all_at(config: str, count: int = 3) -> list[PodAck]:

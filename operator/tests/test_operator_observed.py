@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from inferway_contract.acknowledgement import Acknowledgement, annotations
+from inferway_contract.acknowledgement import LEASE_SECONDS, Acknowledgement, annotations
+from inferway_operator import observed as observed_module
 from inferway_operator.assembling import named_services, world_of
 from inferway_operator.entries import GRANTS, LEASES, PODS, ROUTES, SERVICES, Kind
 from inferway_operator.observed import Observed
@@ -61,14 +62,13 @@ def touched(found: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-EARLY, RENEWED, LATE = "2026-11-24T10:00:00Z", "2026-11-24T10:00:05.000000Z", "2026-11-24T10:00:30Z"
+EARLY, RENEWED = "2026-11-24T10:00:00Z", "2026-11-24T10:00:05.000000Z"
 QUIET, WORLD, ACKS = (False, False), (True, True), (True, False)
 EVENTS = [
     pytest.param(ROUTES, manifest("a"), manifest("a", 2, status={"conditions": []}), QUIET, id="our own status"),
     pytest.param(ROUTES, manifest("a"), touched(manifest("a")), QUIET, id="an annotation"),
     pytest.param(ROUTES, manifest("a"), manifest("a", 2, 2), WORLD, id="a new generation"),
-    pytest.param(LEASES, lease(EARLY), lease(RENEWED, version=2), QUIET, id="a Lease is renewed"),
-    pytest.param(LEASES, lease(EARLY), lease(LATE, version=2), ACKS, id="a Lease is renewed that had expired"),
+    pytest.param(LEASES, lease(EARLY), lease(RENEWED, version=2), ACKS, id="a Lease is renewed for the first time"),
     pytest.param(LEASES, lease(EARLY), lease(EARLY, "def", 2), ACKS, id="a pod serves another config"),
     pytest.param(PODS, pod(), pod(version=2), QUIET, id="a pod is as it was"),
     pytest.param(PODS, pod(), pod(False, 2), WORLD, id="a pod is not Ready: there are fewer replicas"),
@@ -174,24 +174,102 @@ def test_observed_holds_off_and_not_for_ever() -> None:
     assert 0.25 <= asyncio.run(run()) < 5
 
 
+LEASE_AGES = [
+    pytest.param(5.0, False, id="renewed in time"),
+    pytest.param(LEASE_SECONDS + 1.0, True, id="renewed after it had expired"),
+]
+
+
+@pytest.mark.parametrize(("seconds", "is_woken"), LEASE_AGES)
+def test_observed_wakes_for_a_lease_that_comes_back(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, is_woken: bool
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(observed_module.time, "monotonic", lambda: clock[0])
+    observed = Observed()
+    observed.notice(LEASES, lease(EARLY))
+    observed.notice(LEASES, lease(RENEWED, version=2))
+    marks: list[bool] = []
+    monkeypatch.setattr(observed, "mark", lambda *, is_world: marks.append(is_world))
+    clock[0] += seconds
+    observed.notice(LEASES, lease("2026-11-24T10:00:10Z", version=3))
+    assert marks == ([False] if is_woken else [])
+
+
 @pytest.mark.parametrize("written", ["1999-01-01T00:00:00Z", "2099-01-01T00:00:00Z", "nonsense"])
 def test_observed_leases_are_as_old_as_they_were_heard_whatever_the_pod_s_clock_says(written: str) -> None:
     observed = Observed()
     before = time.monotonic()
     observed.notice(LEASES, lease(written))
-    [heard] = observed.leases()
-    assert before <= heard.renewed <= time.monotonic()
+    [seen] = observed.leases()
+    assert seen.renewed == float("-inf"), "it may have been written at any time"
+    assert before <= seen.awaited <= time.monotonic()
     observed.notice(LEASES, lease(written, "other", 2))  # touched, and not renewed
-    assert observed.leases()[0].renewed == heard.renewed
+    assert observed.leases()[0].renewed == float("-inf")
     observed.notice(LEASES, lease(RENEWED, "other", 3))
-    assert observed.leases()[0].renewed > heard.renewed
+    assert before <= observed.leases()[0].renewed <= time.monotonic()
     observed.forget(LEASES, "uid-lease")
     assert observed.leases() == []
+    observed.notice(LEASES, lease(RENEWED, "other", 3))
+    assert observed.leases()[0].renewed == float("-inf"), "it is seen for the first time again"
 
 
-def test_observed_excuses_all_after_it_could_hear_nobody() -> None:
+@pytest.mark.parametrize(("listed", "is_heard"), [({}, True), ({"uid-lease": "1"}, False)], ids=["new", "listed"])
+def test_observed_hears_a_pod_whose_lease_was_made_since_the_last_list(listed: dict[str, str], is_heard: bool) -> None:
+    observed = Observed()
+    observed.audit(LEASES, (), listed)
+    observed.notice(LEASES, lease(EARLY))
+    assert (observed.leases()[0].renewed > 0) is is_heard
+
+
+def test_observed_awaits_all_anew_after_it_could_hear_nobody() -> None:
     observed = Observed()
     observed.notice(LEASES, lease(EARLY))
-    [heard] = observed.leases()
+    observed.notice(LEASES, lease(RENEWED, version=2))
+    [before] = observed.leases()
     observed.excuse_silence()
-    assert observed.leases()[0].renewed > heard.renewed
+    [after] = observed.leases()
+    assert after.awaited > before.awaited
+    assert after.renewed == before.renewed, "that is no proof of anything"
+
+
+def again(created: str, version: int) -> dict[str, Any]:
+    """A route of the name `a`, created then."""
+    made = manifest("a", version)
+    made["metadata"] |= {"uid": f"uid-{created}-{version}", "creationTimestamp": created}
+    return made
+
+
+NAMESAKES = [
+    pytest.param(("2026-01-01T00:00:00Z", 9), ("2026-01-01T00:00:01Z", 5), id="of another second"),
+    pytest.param(("2026-01-01T00:00:00Z", 5), ("2026-01-01T00:00:00Z", 10), id="of one second"),
+]
+
+
+@pytest.mark.parametrize(("older", "newer"), NAMESAKES)
+@pytest.mark.parametrize("is_late", [False, True], ids=["in order", "the older one is told of last"])
+@pytest.mark.case("K1")
+def test_observed_has_one_object_of_one_name(older: tuple[str, int], newer: tuple[str, int], is_late: bool) -> None:
+    observed = Observed()
+    first, second = again(*older), again(*newer)
+    for told in (second, first) if is_late else (first, second):
+        observed.notice(ROUTES, told)
+    assert [entry.uid for entry in observed.entries(ROUTES)] == [second["metadata"]["uid"]]
+    observed.forget(ROUTES, first["metadata"]["uid"])
+    assert [entry.uid for entry in observed.entries(ROUTES)] == [second["metadata"]["uid"]]
+    observed.forget(ROUTES, second["metadata"]["uid"])
+    observed.notice(ROUTES, first)
+    assert len(observed.entries(ROUTES)) == 1, "nothing is left of it that would hide others"
+
+
+def test_observed_awaits_a_pod_s_lease_since_it_is_ready() -> None:
+    observed = Observed()
+    observed.notice(PODS, pod(False))
+    before = time.monotonic()
+    observed.notice(PODS, pod(True, 2))
+    [since] = [found.ready_since for found in observed.pods()]
+    assert before <= since <= time.monotonic()
+    observed.notice(PODS, pod(True, 3))
+    assert [found.ready_since for found in observed.pods()] == [since]
+    observed.excuse_silence()
+    assert observed.pods()[0].ready_since > since

@@ -20,6 +20,7 @@ def lease(age: float = 1.0, **changes: object) -> LeaseState:
 
 
 EXPIRED = LEASE_SECONDS + 0.1
+NEVER = float("-inf")
 
 
 @pytest.mark.parametrize(
@@ -28,8 +29,31 @@ EXPIRED = LEASE_SECONDS + 0.1
         pytest.param(pod(), [lease()], PodAck("a", SERVES, False), id="ready and heard of"),
         pytest.param(pod(), [lease(LEASE_SECONDS)], PodAck("a", SERVES, False), id="just in time"),
         pytest.param(pod(), [lease(EXPIRED)], PodAck("a", SERVES, True), id="ready, and hangs"),
+        pytest.param(
+            pod(), [lease(renewed=NEVER, awaited=NOW - 1)], PodAck("a", SERVES, False, True), id="only just listened to"
+        ),
+        pytest.param(
+            pod(),
+            [lease(EXPIRED, awaited=NOW - 1)],
+            PodAck("a", SERVES, False, True),
+            id="nobody could listen until now",
+        ),
+        pytest.param(
+            pod(), [lease(awaited=NOW - 1)], PodAck("a", SERVES, False), id="nobody could listen, and heard of before"
+        ),
+        pytest.param(
+            pod(), [lease(renewed=NEVER, awaited=NOW - EXPIRED)], PodAck("a", SERVES, True), id="listened to in vain"
+        ),
         pytest.param(pod(), [lease(-3.0)], PodAck("a", SERVES, False), id="its clock is ahead"),
         pytest.param(pod(), [], PodAck("a", NOTHING, False), id="ready, and its Lease is not seen yet"),
+        pytest.param(
+            pod(ready_since=NOW - 31),
+            [],
+            PodAck("a", NOTHING, False, is_mute=True),
+            id="ready for long, without a Lease",
+        ),
+        pytest.param(pod(ready_since=NOW - 29), [], PodAck("a", NOTHING, False), id="ready, without a Lease so far"),
+        pytest.param(pod(ready_since=NOW - 31), [lease()], PodAck("a", SERVES, False), id="ready for long"),
         pytest.param(pod(), [lease(holder="0")], PodAck("a", NOTHING, False), id="the Lease of a namesake before it"),
         pytest.param(pod(), [lease(name="b")], PodAck("a", NOTHING, False), id="the Lease of another pod"),
         pytest.param(pod(is_ready=False), [lease()], PodAck("a", SERVES, False), id="not ready, and serves"),
@@ -56,3 +80,4 @@ def test_a_pod_is_starting_until_it_has_said_something() -> None:
     assert not PodAck("a", SERVES, False).is_starting
     assert not PodAck("a", Acknowledgement(refused="bbbbbbbbbb", error="no"), False).is_starting
     assert not PodAck("a", NOTHING, True).is_starting, "it had a Lease, and let it expire"
+    assert not PodAck("a", NOTHING, False, is_mute=True).is_starting

@@ -219,10 +219,40 @@ def test_a_pod_that_falls_behind_is_told(acks: list[PodAck], expected: str) -> N
     assert healed["dataPlane"]["lastAppliedTime"] == at.written(40)
 
 
+UNJUDGED = [ack(name, "r3", unjudged=True) for name in "abc"]
+"""An operator has just started, and three pods said before that they carry the object."""
+
+
+@pytest.mark.parametrize(
+    "acks", [all_at("r2"), [*all_at("r3", 2), ack("c", "r3", expired=True)], all_at("r3")], ids=["0/3", "2/3", "3/3"]
+)
+def test_pods_that_are_not_judged_yet_change_nothing(acks: list[PodAck]) -> None:
+    current = made(acks)
+    assert decide(UNJUDGED, current, second=9) is None
+    assert decide([*UNJUDGED[:2], ack("c", "r3")], current, second=9) is None, "one was heard, and the others not yet"
+
+
+def test_a_pod_that_is_not_judged_yet_is_no_proof_of_what_is_new() -> None:
+    assert told(made([*all_at("r3", 2), UNJUDGED[2]])) == "False Pending: 2/3 pods; waiting for c"
+    assert told(made(UNJUDGED, made(all_at("r3"), fragment=OLD))) == "False Pending: 0/3 pods; waiting for a, b, c"
+
+
+def test_a_pod_that_is_behind_is_told_whoever_is_not_judged_yet() -> None:
+    found = made([*UNJUDGED[:2], ack("c", "r2")], CARRIED, second=30)
+    assert told(found) == "False Pending: 2/3 pods; waiting for c"
+
+
 def test_a_pod_that_says_nothing_is_waited_for_only_while_the_object_is_new() -> None:
     acks = [*all_at("r3", 2), ack("c")]
     assert told(made(acks)) == "False Pending: 2/3 pods; waiting for c"
     assert decide(acks, CARRIED, second=1) is None
+
+
+def test_a_pod_that_never_writes_a_lease_is_told() -> None:
+    found = made([*all_at("r3", 2), PodAck("c", ack("c").said, False, is_mute=True)], CARRIED, second=60)
+    assert told(found) == "False Pending: 2/3 pods; waiting for c"
+    [laggard] = found["dataPlane"]["laggards"]
+    assert laggard["error"] == "ready for 30 s, and has written no Lease"
 
 
 def test_the_transition_time_changes_with_the_status_only() -> None:

@@ -16,7 +16,7 @@ from inferway_cli.files import Folder
 from inferway_cli.manifests import File
 from inferway_cli.mistakes import report, told
 from inferway_contract.document import ConfigDocument, EndpointsDocument
-from inferway_dataplane.sources import Receiver, Refused
+from inferway_dataplane.sources import Receiver, Refused, SourceState
 
 INTERVAL: Final = 0.2
 """Seconds between two looks: a change is served well within a second."""
@@ -46,6 +46,9 @@ class DirectorySource:
     """Brings the documents of a directory: a `Source`."""
 
     waiting = "the directory is being read"
+    ends_with_process = False
+    """Nobody may be there to start it again, and a directory that is broken by then is none to start from."""
+    state = SourceState()  # it has neither a connection nor a copy
     error = ""  # after a refusal nothing else is served, so the gateway knows the last error
 
     def __init__(self, directory: str) -> None:

@@ -1,16 +1,20 @@
 """`inferway-dataplane`: the data plane of a cluster. It has no flags: pods are configured by their environment.
 
-Exit codes: 0 = stopped in order, 1 = it could not start, 2 = a setting is missing or wrong.
+Exit codes: 0 = stopped in order, 1 = it could not start or its source has ended, 2 = a setting is missing or wrong.
 """
 
 import asyncio
+import logging
 import sys
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
+from inferway_dataplane import process_log
 from inferway_dataplane.cluster_settings import ClusterSettings
 from inferway_dataplane.settings import Settings
+
+log = logging.getLogger("inferway")
 
 
 def main() -> int:
@@ -22,16 +26,22 @@ def main() -> int:
     from inferway_dataplane.main import serve
     from inferway_dataplane.sources.acknowledging import Pod
     from inferway_dataplane.sources.cluster import ClusterSource
-    from inferway_dataplane.sources.kubernetes import KubernetesApi, Limits, NoCluster, configuration, host_of
+    from inferway_dataplane.sources.kubernetes import KubernetesApi, Limits, NoCluster, address_of, configuration
     from inferway_dataplane.sources.last_good import LastGood
 
     try:
         how = asyncio.run(configuration(cluster.kubeconfig))
     except NoCluster as error:
         return _complain(str(error), 2)
-    if cluster.kubeconfig and not settings.api_server:
-        # A pod finds it in its environment (engine); who comes by a kubeconfig has it there.
-        settings = settings.model_copy(update={"api_server": host_of(how)})
+    process_log.configure(settings.log_level)
+    if not settings.api_server:
+        settings = settings.model_copy(update={"api_server": address_of(how)})
+        if not settings.api_server:
+            # What a name stands for may change at any time, and upstreams are compared by their addresses.
+            log.warning(
+                "the API server is known by a name only, so routes may lead to it: set INFERWAY_API_SERVER",
+                extra={"server": how.host},
+            )
     source = ClusterSource(
         KubernetesApi(how, cluster.namespace, Limits()),
         KubernetesApi(how, cluster.namespace, Limits()),

@@ -1,6 +1,7 @@
 """The admin port: probes, metrics, and what the process knows about itself. Never on the data port."""
 
 import json
+from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,10 +27,16 @@ async def nothing(scope: Any, receive: Any, send: Any) -> None:
     raise RuntimeError("the data port has no ASGI application")
 
 
+def _copy_served_since(plane: "DataPlane") -> str | None:
+    """Since when the last good copy is served and not what is published (RFC 3339); None = it is not."""
+    since = plane.source.state.copy_served_since
+    return datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds").replace("+00:00", "Z") if since else None
+
+
 def app(plane: "DataPlane") -> Starlette:
     """The admin application."""
     gateway = plane.gateway
-    registry = metrics.registry(gateway)
+    registry = metrics.registry(gateway, plane.source)
 
     async def healthz(request: Request) -> Response:
         """The loop turns, and so does the wheel, on which every time limit hangs."""
@@ -45,6 +52,8 @@ def app(plane: "DataPlane") -> Starlette:
             return PlainTextResponse(f"{plane.source.waiting}\n", 503)
         if not plane.is_listening:
             return PlainTextResponse("about to listen\n", 503)
+        if since := _copy_served_since(plane):
+            return PlainTextResponse(f"ok, with the last good copy since {since}\n")
         return PlainTextResponse("ok\n")
 
     async def scrape(request: Request) -> Response:
@@ -57,6 +66,7 @@ def app(plane: "DataPlane") -> Starlette:
             {
                 "revision": gateway.revision,
                 "lastError": gateway.last_error or plane.source.error,
+                "lastGoodSince": _copy_served_since(plane),
                 "document": json.loads(canonical(live.config)) if live is not None else None,
                 "endpoints": json.loads(canonical(live.endpoints)) if live is not None else None,
             }

@@ -42,6 +42,7 @@ class DataPlane:
         self._data_server: DataServer | None = None
         self._source: asyncio.Task[None] | None = None
         self._followers: list[asyncio.Task[None]] = []
+        self._broken = asyncio.Event()  # there is no source any more, and somebody will start the process again
         self.listen = ("", 0)
         self.admin = ("", 0)
 
@@ -66,6 +67,7 @@ class DataPlane:
             log.info("waiting for the first document", extra={"admin": "{}:{}".format(*self.admin)})
             self._source = loop.create_task(self.source.follow(self.gateway), name="source")
             await self._first_document(self._source)
+            self._source.add_done_callback(self._on_source_end)
         except BaseException:
             data_socket.close()
             raise
@@ -80,6 +82,19 @@ class DataPlane:
                 await source
                 raise Refused("the source ended without a document")
             await asyncio.sleep(0.01)
+
+    def _on_source_end(self, source: asyncio.Task[None]) -> None:
+        """Nobody brings newer documents any more: never in silence."""
+        if source.cancelled():
+            return  # by `stop`
+        error = source.exception()
+        why = f"{type(error).__name__}: {error}" if error is not None else "it ended by itself"
+        self.gateway.last_error = f"newer documents are not followed any more: {why}"
+        if self.source.ends_with_process:
+            log.critical("the source has ended, so the process ends", extra={"error": why}, exc_info=error)
+            self._broken.set()
+        else:
+            log.critical("the source has ended, what is served goes on", extra={"error": why}, exc_info=error)
 
     def _follow_files(self) -> None:
         loop = asyncio.get_running_loop()
@@ -128,7 +143,7 @@ class DataPlane:
         self.access_log.close()
 
     async def run(self) -> int:
-        """Start, serve until a signal, drain, stop. Returns the exit code."""
+        """Start, serve until a signal or the end of the source, drain, stop. Returns the exit code."""
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -149,14 +164,23 @@ class DataPlane:
             sys.stderr.write(f"inferway: {error}\n")
             await self.stop()
             return 1
+        except Exception:
+            leaving.cancel()
+            log.critical("starting failed in a way that is not foreseen", exc_info=True)
+            await self.stop()
+            return 1
         log.info("ready", extra={"listen": "{}:{}".format(*self.listen), "admin": "{}:{}".format(*self.admin)})
-        await leaving
+        broken = loop.create_task(self._broken.wait())
+        await asyncio.wait((leaving, broken), return_when=asyncio.FIRST_COMPLETED)
+        code = 0 if leaving.done() else 1
+        leaving.cancel()
+        broken.cancel()
         self.gateway.is_draining = self.gateway.is_closing = True
         log.info("draining", extra={"delay_seconds": self.settings.drain_delay})
         await asyncio.sleep(self.settings.drain_delay)
         await self.stop()
         log.info("stopped")
-        return 0
+        return code
 
     def _on_signal(self, stopping: asyncio.Event) -> None:
         if stopping.is_set():
@@ -182,7 +206,10 @@ def _tracing(settings: Settings) -> "Tracing":
 
 
 def serve(settings: Settings, source: Source) -> int:
-    """Run the data plane until a signal. Returns the exit code: 0 after a graceful stop, 1 when it could not start."""
+    """Run the data plane until a signal, or until a source ends with which the process ends.
+
+    Returns the exit code: 0 after a graceful stop, 1 when it could not start or the source has ended.
+    """
     process_log.configure(settings.log_level)
     try:
         plane = DataPlane(settings, source)

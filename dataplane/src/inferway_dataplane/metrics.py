@@ -8,9 +8,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from inferway_dataplane.observe import BOUNDS, Histogram
+from inferway_dataplane.source_metrics import SourceCollector
 
 if TYPE_CHECKING:
     from inferway_dataplane.engine.gateway import Gateway
+    from inferway_dataplane.sources import Source
 
 
 class GatewayCollector(Collector):
@@ -169,7 +171,7 @@ def _cumulative(histogram: Histogram) -> list[tuple[str, float]]:
     return buckets
 
 
-def registry(gateway: "Gateway") -> CollectorRegistry:
+def registry(gateway: "Gateway", source: "Source") -> CollectorRegistry:
     """A registry of its own: two gateways in one process (tests) do not mix."""
 
     made = CollectorRegistry()
@@ -177,4 +179,5 @@ def registry(gateway: "Gateway") -> CollectorRegistry:
     PlatformCollector(registry=made)
     GCCollector(registry=made)
     made.register(GatewayCollector(gateway))
+    made.register(SourceCollector(source))
     return made

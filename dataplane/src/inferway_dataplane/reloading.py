@@ -42,11 +42,11 @@ async def follow(
     told = ""
     while True:
         await asyncio.sleep(EVERY)
-        seen = await asyncio.to_thread(lambda: signature(paths()))
-        if seen == known:
-            continue
-        known = seen
         try:
+            seen = await asyncio.to_thread(lambda: signature(paths()))
+            if seen == known:
+                continue
+            known = seen
             await asyncio.to_thread(reload)
         except (OSError, ValueError) as error:
             if isinstance(error, OSError):

@@ -3,7 +3,7 @@
 Defaults are safe without tuning. Durations are seconds, sizes bytes.
 """
 
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -53,7 +53,8 @@ class Settings(BaseSettings):
     )
 
     api_server: str = Field(
-        "", description="the API server's address, never an upstream in a cluster; empty = KUBERNETES_SERVICE_HOST"
+        "",
+        description="IP address of the API server, never an upstream in a cluster; empty = KUBERNETES_SERVICE_HOST",
     )
     upstream_ca: str = Field("", description="PEM file of authorities for upstream TLS, beside the system's own")
 
@@ -92,6 +93,12 @@ class Settings(BaseSettings):
         for text in value:
             ip_network(text, strict=False)
         return value
+
+    @field_validator("api_server")
+    @classmethod
+    def _comparable(cls, value: str) -> str:
+        # Upstreams are compared with it by their addresses: a name would be inert.
+        return str(ip_address(value)) if value else ""
 
     @field_validator("listen", "admin")
     @classmethod

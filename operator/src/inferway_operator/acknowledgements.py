@@ -6,7 +6,6 @@ from typing import Self
 
 from inferway_contract.acknowledgement import LEASE_SECONDS
 from inferway_operator import acks
-from inferway_operator.entries import PODS
 from inferway_operator.observed import Observed
 from inferway_operator.published import Known
 
@@ -22,28 +21,30 @@ class Acknowledgements:
     live: int
     """Pods that take requests: the local share of a limit is counted by them. At least 1."""
     next_expiry: float
-    """Seconds until a Lease that is fresh now expires; infinite when there is none."""
+    """Seconds until time alone makes another of a pod that counts now; infinite when there is none."""
 
     @classmethod
     def of(cls, observed: Observed, now: float) -> Self:
         """`now` in monotonic seconds."""
-        pods: list[acks.PodState] = [entry.value for entry in observed.entries(PODS)]
+        pods = observed.pods()
         leases = observed.leases()
         return cls(
             counted=acks.counted(pods, leases, now),
             reported=frozenset(lease.said.config for lease in leases if lease.said.config),
             live=max(1, sum(pod.is_ready and not pod.is_terminating for pod in pods)),
-            next_expiry=_next_expiry(leases, now),
+            next_expiry=_next_expiry(pods, leases, now),
         )
 
     @property
     def has_silent(self) -> bool:
         """Whether a pod that counts seems to be silent."""
-        return any(ack.is_expired for ack in self.counted)
+        return any(ack.is_expired or ack.is_mute for ack in self.counted)
 
 
-def _next_expiry(leases: Iterable[acks.LeaseState], now: float) -> float:
-    rests = (lease.renewed + LEASE_SECONDS - now for lease in leases)
+def _next_expiry(pods: Iterable[acks.PodState], leases: Iterable[acks.LeaseState], now: float) -> float:
+    ends = [since + LEASE_SECONDS for lease in leases for since in (lease.renewed, lease.awaited)]
+    ends += [pod.ready_since + acks.MUTE_SECONDS for pod in pods if pod.is_ready]
+    rests = (end - now for end in ends)
     # A little later than it is due, so that it has expired when it is looked at.
     return min((rest + 0.1 for rest in rests if rest >= 0), default=float("inf"))
 

@@ -1,6 +1,7 @@
 """Auditing: what is observed compared with what the API server lists. `observed` says why that is needed."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ class Auditor:
         self._observed = observed
         self._settings = settings
         self._last = float("-inf")
+        self._missing: list[Missing] = []
 
     @property
     def due(self) -> float:
@@ -49,6 +51,26 @@ class Auditor:
         if self._observed.listed_again_at is not None:
             wait = min(wait, self._observed.listed_again_at + _RELIST_DELAY - self._last)
         return max(0.0, self._last + wait - time.monotonic())
+
+    async def wait(self) -> None:
+        """Until `run` should be called again."""
+        while (rest := self.due) > 0:
+            if self._observed.listed_again_at is None:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(rest):
+                        await self._observed.relisting.wait()
+            else:
+                await asyncio.sleep(rest)
+
+    async def compare(self) -> None:
+        """`run`, and tell of what the watches have not brought since the comparison before."""
+        late = [item for item in self._missing if not self._observed.has(item.kind, item.uid, item.version)]
+        self._missing = await self.run()
+        uids = {item.uid for item in self._missing}
+        late = [item for item in late if item.uid in uids]
+        if late:
+            names = ", ".join(f"{item.kind.plural} {item.name}" for item in late[:3])
+            logger.warning("the watches have not brought %d objects yet (%s)", len(late), names)
 
     async def complete(self) -> None:
         """Return once everything has been seen that existed when this was called."""
@@ -70,9 +92,16 @@ class Auditor:
                 )
 
     async def listen(self) -> None:
-        """Ask for the Leases: a pod that seems to be silent may be one that a frozen watch does not tell of."""
+        """Ask for the Leases: a pod that seems to be silent may be one that a frozen watch does not tell of.
+
+        Where nobody answers, nobody is silent: all are awaited anew.
+        """
         where = kube.path(LEASES.paths[0], LEASES.plural, self._settings.namespace)
-        found = await self._kube.get(where, labelSelector=self._settings.selector(LEASES.id))
+        try:
+            found = await self._kube.get(where, labelSelector=self._settings.selector(LEASES.id))
+        except kube.KubeError:
+            self._observed.excuse_silence()
+            raise
         for item in found.get("items") or ():
             meta = item["metadata"]
             if not self._observed.has(LEASES, meta["uid"], meta["resourceVersion"]):
@@ -81,6 +110,7 @@ class Auditor:
     async def run(self) -> list[Missing]:
         """Forget what does not exist any more; returns what has not been seen yet."""
         self._observed.listed_again_at = None
+        self._observed.relisting.clear()
         missing: list[Missing] = []
         for kind in KINDS:
             before = self._observed.uids(kind)

@@ -28,6 +28,8 @@ class Entry:
     """What the kind's `read` made of it. Equal values: nothing happened that anybody here cares for."""
     status: Mapping[str, Any] | None = None
     """As it is; of our own resources only."""
+    created: str = ""
+    """RFC 3339 in UTC, so that text sorts like time."""
 
     @property
     def id(self) -> str:
@@ -77,6 +79,7 @@ def entry(kind: Kind, manifest: Manifest, before: Entry | None) -> Entry:
         generation=generation,
         value=before.value if is_read and before else kind.read(manifest),
         status=status if kind.is_ours and isinstance(status, Mapping) else None,
+        created=meta.get("creationTimestamp") or "",
     )
 
 

@@ -30,6 +30,10 @@ _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;v=v1;g=me
 _APPLY: Final = "application/apply-patch+yaml"
 
 
+class NoCluster(Exception):  # noqa: N818 - it is what was found, and no fault
+    """There is no way to an API server: this is no pod, and no kubeconfig can be used."""
+
+
 class KubeError(Exception):
     """A call that failed: the API server's answer, or that there was none."""
 
@@ -59,6 +63,15 @@ async def client() -> ApiClient:
     except config.ConfigException:
         await config.load_kube_config(client_configuration=configuration)
     return ApiClient(configuration)
+
+
+async def find_cluster() -> None:
+    """Whether there is a way to an API server, without asking it anything; `NoCluster` when there is none."""
+    try:
+        api = await client()
+    except (config.ConfigException, OSError) as error:
+        raise NoCluster(f"this is no pod, and there is no kubeconfig to use: {error}") from None
+    await api.close()
 
 
 class Kube(AbstractAsyncContextManager["Kube"]):

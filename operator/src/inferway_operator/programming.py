@@ -7,7 +7,7 @@ from typing import Any, Final
 from inferway_contract.acknowledgement import LEASE_SECONDS, MAX_ERROR
 from inferway_contract.canonical import REVISION_DIGITS
 from inferway_contract.conditions import MAX_LAGGARDS, Condition, ConditionType, Reason
-from inferway_operator.acks import PodAck
+from inferway_operator.acks import MUTE_SECONDS, PodAck
 from inferway_operator.compiler import wording
 
 _NOTHING: Final = {
@@ -39,26 +39,42 @@ class Progress:
     data_plane: dict[str, Any] | None
 
 
-def judge(part: Part, acks: Sequence[PodAck], before: Mapping[str, Any], was_programmed: bool, now: str) -> Progress:
-    """How far the object is. `before` is `status.dataPlane` as it is, `now` a time as Kubernetes writes it."""
+def judge(part: Part, acks: Sequence[PodAck], before: Mapping[str, Any], was: Mapping[str, Any], now: str) -> Progress:
+    """How far the object is. `before` is `status.dataPlane` as it is, `was` the condition, `now` a time as Kubernetes writes it."""
     if part.too_large:
         return Progress(_condition(Reason.TOO_LARGE, wording.listed([part.too_large])), None)
     if not part.fragment:
         return Progress(_condition(Reason.NOTHING_TO_PROGRAM, _NOTHING[part.kind]), None)
     known = before if before.get("fragment") == part.fragment[:REVISION_DIGITS] else {}
     behind = [ack for ack in acks if not _carries(ack, part)]
-    if known and was_programmed and all(ack.is_starting for ack in behind):
-        # It had arrived everywhere. Pods that come and go, and changes of other objects, are no news of this one.
-        told = f"{known.get('pods', '')} pods"
-        return Progress(_condition(Reason.PROGRAMMED, told), dict(known))
+    unsure = [ack for ack in behind if ack.is_unjudged and part.carried(ack.said.config) == part.fragment]
+    if known and was.get("status") == "True":
+        # It had arrived everywhere. Pods that come and go, and changes of other objects, are no news of this one. Who is
+        # not judged yet is taken for what it was.
+        behind = [ack for ack in behind if ack not in unsure]
+        if all(ack.is_starting for ack in behind):
+            told = f"{known.get('pods', '')} pods"
+            return Progress(_condition(Reason.PROGRAMMED, told), dict(known))
+    elif known and unsure and (kept := _unfinished(was)) is not None:
+        # It had not, and they may be why: what they say was said before anybody listened to them.
+        return Progress(kept, dict(known))
     # Those that refuse first: what they say is what mends it.
     behind.sort(key=lambda ack: (not _refuses(ack, part), ack.pod))
     block = _block(part, len(acks), behind, known, now)
     return Progress(_told(part, block["pods"], behind, has_pods=bool(acks)), block)
 
 
+def _unfinished(was: Mapping[str, Any]) -> Condition | None:
+    """The condition as it is, where it tells of pods that are waited for."""
+    reason, message = was.get("reason"), was.get("message")
+    if reason not in (Reason.PENDING, Reason.REJECTED) or not isinstance(message, str):
+        return None
+    return _condition(Reason(reason), message)
+
+
 def _carries(ack: PodAck, part: Part) -> bool:
-    return not ack.is_expired and part.carried(ack.said.config) == part.fragment
+    is_heard = not ack.is_expired and not ack.is_unjudged
+    return is_heard and part.carried(ack.said.config) == part.fragment
 
 
 def _refuses(ack: PodAck, part: Part) -> bool:
@@ -105,6 +121,7 @@ def _laggard(ack: PodAck, part: Part) -> dict[str, str]:
         error = ack.said.error
     else:
         error = f"not heard of for {LEASE_SECONDS} s: its Lease has expired" if ack.is_expired else ""
+        error = f"ready for {MUTE_SECONDS} s, and has written no Lease" if ack.is_mute else error
     told = {
         "pod": ack.pod,
         # Whoever may write a Lease may write anything there; the schema bounds it.

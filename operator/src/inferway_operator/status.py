@@ -43,7 +43,7 @@ def decide(
         programming.Part(verdict.meta.kind, fragment, carried, revision, too_large),
         acks,
         before=_mapping(current.get("dataPlane")),
-        was_programmed=_mapping(known.get(ConditionType.PROGRAMMED)).get("status") == "True",
+        was=_mapping(known.get(ConditionType.PROGRAMMED)),
         now=moment,
     )
     judged = [*verdict.conditions, progress.condition]

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import itertools
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE: Final = 8
 """Writes in flight: a restart after an upgrade may write some thousand, and the API server has other work."""
+_STOPPING: Final = (0, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
+"""Of HTTP; 0 = no answer, or this process leads no more."""
 _MAX_NOTE: Final = 1_000
 """Characters of an Event's note; the API server allows 1,024."""
 _UNDECLARED: Final = "failed to create typed patch object"
@@ -43,6 +46,7 @@ class StatusWriter:
         self._kube = client
         self._written: dict[str, tuple[str, Mapping[str, Any]]] = {}
         self._refused: dict[str, Mapping[str, Any]] = {}
+        self._failed: set[str] = set()
 
     def current(self, entry: Entry) -> Entry:
         """The entry with the status as it is, also when the event of our own write is still under way."""
@@ -55,26 +59,39 @@ class StatusWriter:
         return replace(entry, version=version, status=status)
 
     async def write(self, changes: Iterable[Change]) -> None:
-        """All of them, whatever becomes of each. Raises the first `KubeError` that another attempt may mend."""
-        slots = asyncio.Semaphore(AT_ONCE)
+        """All of them, whatever becomes of each. Raises the first `KubeError` that another attempt may mend.
 
-        async def write_one(change: Change) -> kube.KubeError | None:
-            async with slots:
+        One goes ahead of the others, and those that failed last time come last. Once the API server refuses writing as such
+        (403, 429) or does not answer, no more are begun.
+        """
+        rest = iter(sorted(changes, key=lambda change: change.entry.uid in self._failed))
+        failures: list[kube.KubeError] = []
+
+        async def write_some(most: int | None = None) -> None:
+            for change in itertools.islice(rest, most):
                 try:
                     await self._write(change)
+                    self._failed.discard(change.entry.uid)
                 except kube.KubeError as error:
-                    return error
-            return None
+                    self._failed.add(change.entry.uid)
+                    failures.append(error)
+                if any(error.status in _STOPPING for error in failures):
+                    return
 
-        failures = [error for error in await asyncio.gather(*map(write_one, changes)) if error is not None]
+        await write_some(1)
+        if not any(error.status in _STOPPING for error in failures):
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(AT_ONCE):
+                    tasks.create_task(write_some())
         if failures:
-            raise failures[0]
+            raise next((error for error in failures if error.status in _STOPPING), failures[0])
 
     def forget(self, uids: Iterable[str]) -> None:
         """Keep nothing but of these objects."""
         kept = frozenset(uids)
         self._written = {uid: said for uid, said in self._written.items() if uid in kept}
         self._refused = {uid: said for uid, said in self._refused.items() if uid in kept}
+        self._failed &= kept
 
     async def _write(self, change: Change) -> None:
         entry = change.entry

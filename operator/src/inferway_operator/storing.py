@@ -1,6 +1,8 @@
 """Storing: the documents' ConfigMaps as the API server has them. Every write leaves whole documents behind."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, Final, Literal
 
@@ -25,30 +27,36 @@ class Store:
         self._selector = settings.selector()
         self._versions: dict[str, str] = {}
         self._uids: dict[str, str] = {}
+        self._touches = self._in_flight = 0
 
     async def read(self) -> published.Found:
         """What is published now."""
-        found = await self._kube.get(self._path(), labelSelector=self._selector)
-        items = {item["metadata"]["name"]: item for item in found.get("items") or ()}
-        parts: tuple[Literal["config", "endpoints"], ...] = ("config", "endpoints")
-        for name in (index_name(self._gateway, part) for part in parts):
-            if name not in items and (item := await self._find(name)) is not None:
-                items[name] = item  # somebody took its label away
-        self._versions = {name: item["metadata"]["resourceVersion"] for name, item in items.items()}
-        self._uids = {name: item["metadata"]["uid"] for name, item in items.items()}
+        with self._touching():
+            found = await self._kube.get(self._path(), labelSelector=self._selector)
+            items = {item["metadata"]["name"]: item for item in found.get("items") or ()}
+            parts: tuple[Literal["config", "endpoints"], ...] = ("config", "endpoints")
+            for name in (index_name(self._gateway, part) for part in parts):
+                if name not in items and (item := await self._find(name)) is not None:
+                    items[name] = item  # somebody took its label away
+            self._versions = {name: item["metadata"]["resourceVersion"] for name, item in items.items()}
+            self._uids = {name: item["metadata"]["uid"] for name, item in items.items()}
         maps = {name: item.get("data") or {} for name, item in items.items()}
         return await asyncio.to_thread(published.read, self._gateway, maps)
 
     async def is_untouched(self) -> bool:
-        """Whether the ConfigMaps are as they were read, or written, here."""
+        """Whether the ConfigMaps are as they were read, or written, here; also true where one is being written meanwhile."""
+        before = self._touches
         listed = await self._kube.metadata(self._path(), labelSelector=self._selector)
+        if self._touches != before or self._in_flight:
+            return True  # nobody can tell; the next audit will
         return {item["name"]: item["resourceVersion"] for item in listed} == self._versions
 
     async def write(self, write: Write) -> None:
         """One of a plan's writes. 409 when somebody else has written the same: read again."""
-        written = await (self._create(write) if isinstance(write, CreateShard) else self._apply(write))
-        self._versions[write.name] = written["metadata"]["resourceVersion"]
-        self._uids[write.name] = written["metadata"]["uid"]
+        with self._touching():
+            written = await (self._create(write) if isinstance(write, CreateShard) else self._apply(write))
+            self._versions[write.name] = written["metadata"]["resourceVersion"]
+            self._uids[write.name] = written["metadata"]["uid"]
 
     async def delete(self, name: str) -> None:
         """Delete a shard; that it is gone already is as good.
@@ -56,13 +64,24 @@ class Store:
         Only the object that was seen here: another operator may have made one of the same name meanwhile, because its config
         consists of it. 409 then: read again.
         """
+        with self._touching():
+            try:
+                await self._kube.delete(self._path(name), self._uids.get(name, ""))
+            except kube.KubeError as error:
+                if error.status != HTTPStatus.NOT_FOUND:
+                    raise
+            self._versions.pop(name, None)
+            self._uids.pop(name, None)
+
+    @contextmanager
+    def _touching(self) -> Iterator[None]:
+        self._touches += 1
+        self._in_flight += 1
         try:
-            await self._kube.delete(self._path(name), self._uids.get(name, ""))
-        except kube.KubeError as error:
-            if error.status != HTTPStatus.NOT_FOUND:
-                raise
-        self._versions.pop(name, None)
-        self._uids.pop(name, None)
+            yield
+        finally:
+            self._touches += 1
+            self._in_flight -= 1
 
     async def _create(self, write: CreateShard) -> dict[str, Any]:
         manifest = self._manifest(write, "shard") | {"immutable": True}

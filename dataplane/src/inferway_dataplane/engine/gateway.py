@@ -88,10 +88,11 @@ class Gateway:
 
     # --- documents -----------------------------------------------------------------------------------------------------
 
-    def accept(self, config: ConfigDocument, endpoints: EndpointsDocument, revision: str = "") -> None:
+    def accept(self, config: ConfigDocument, endpoints: EndpointsDocument, revision: str = "", error: str = "") -> None:
         """Build a runtime and swap it in. `Refused` (and nothing changes) when the documents cannot be built.
 
-        `revision`: what the config is known by where it came from; "" = the hash of its canonical bytes.
+        `revision`: what the config is known by where it came from; "" = the hash of its canonical bytes. `error`: of
+        something newer that stays refused while this is served; "" = nothing is.
         """
         started = monotonic()
         try:
@@ -103,9 +104,9 @@ class Gateway:
                 older=self.live,
                 now=started,
             )
-        except (LookupError, re2.error, ValueError) as error:
-            self.reject(str(error))
-            raise Refused(str(error)) from error
+        except (LookupError, re2.error, ValueError) as mistake:
+            self.reject(str(mistake))
+            raise Refused(str(mistake)) from mistake
         for rule in built.rules:
             rule.stages = stages.needed(rule)
         self.pools.address_policy = config.address_policy
@@ -113,7 +114,7 @@ class Gateway:
         self.live = built
         memo.forget_routes()
         self.revision = revision or canonical.revision(config)
-        self.last_error = ""
+        self.last_error = error
         self.pools.keep_only(built.upstreams)
         self.stats.keep_only(rule.stats for rule in built.rules)
         if self._wheel is not None:

@@ -1,5 +1,6 @@
 """Where documents come from. A source brings whole documents; what becomes of them is the receiver's business."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from inferway_contract.document import ConfigDocument, EndpointsDocument
@@ -12,14 +13,31 @@ class Refused(Exception):  # noqa: N818 - it names what happened to the document
 class Receiver(Protocol):
     """The data plane as a source sees it."""
 
-    def accept(self, config: ConfigDocument, endpoints: EndpointsDocument, revision: str = "") -> None:
+    def accept(self, config: ConfigDocument, endpoints: EndpointsDocument, revision: str = "", error: str = "") -> None:
         """Build a runtime of both and swap it in; `Refused` when that is impossible, and then nothing changed.
 
-        `revision`: what the config is known by where it came from; "" = the hash of its canonical bytes.
+        `revision`: what the config is known by where it came from; "" = the hash of its canonical bytes. `error`: of
+        something newer that stays refused while this is served; "" = nothing is.
         """
 
     def reject(self, error: str) -> None:
         """A new state could not even become a document: count it, log it, show it under /debug/config."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """What a source tells of itself, beside its documents. None where there is no such thing. Times: seconds since the epoch."""
+
+    is_connected: bool | None = None
+    """Whether changes are seen now: the API server answers."""
+    endpoints_revision: str | None = None
+    """Of the endpoints that are served, "" before there are any."""
+    is_copy_saved: bool | None = None
+    """Whether the last attempt to save the last good copy worked."""
+    copy_saved_at: float | None = None
+    """When one worked last; 0 = never."""
+    copy_served_since: float | None = None
+    """Since when the last good copy is served for want of what is published; 0 = it is not."""
 
 
 class Source(Protocol):
@@ -32,6 +50,14 @@ class Source(Protocol):
     @property
     def error(self) -> str:
         """Why the newest document is not served, while that is so and others may have been since; "" = nothing to tell."""
+
+    @property
+    def state(self) -> SourceState:
+        """For people and metrics, at any time."""
+
+    @property
+    def ends_with_process(self) -> bool:
+        """Whether the process is to end when `follow` ends although nobody cancelled it: something starts it again."""
 
     async def follow(self, receiver: Receiver) -> None:
         """Runs until it is cancelled. Raises `Refused` when there is no first document to start with."""

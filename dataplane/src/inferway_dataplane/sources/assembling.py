@@ -25,6 +25,8 @@ class Assembled(Generic[Document]):
     revision: str
     text: str
     """The index that it was assembled from."""
+    shards: frozenset[str] = frozenset()
+    """Digests of the shards that this index names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,11 @@ def announced(model: type[Index], text: str) -> Announced[Index]:
 def revision_of_text(text: str) -> str:
     """What an index is known by that cannot be read: indexes are published in their canonical form."""
     return digest(text.encode())[:REVISION_DIGITS]
+
+
+def digests(index: ConfigIndex | EndpointsIndex) -> frozenset[str]:
+    """Of the shards that an index names."""
+    return frozenset(ref.digest for ref in index.shards)
 
 
 def unknown(index: ConfigIndex | EndpointsIndex, known: Mapping[str, Shard]) -> list[ShardRef]:

@@ -20,7 +20,7 @@ from inferway_contract.published import (
     endpoints_of,
     index_name,
 )
-from inferway_dataplane.sources import Receiver, Refused
+from inferway_dataplane.sources import Receiver, Refused, SourceState
 from inferway_dataplane.sources.acknowledging import Acknowledging, Pod
 from inferway_dataplane.sources.backing_off import BackOff
 from inferway_dataplane.sources.cluster_api import Indexes, Leases, Shards
@@ -68,6 +68,9 @@ class Pace:
 class ClusterSource:
     """A `Source`."""
 
+    ends_with_process = True
+    """Kubernetes starts the container again, from the last good copy, and then it follows again."""
+
     def __init__(
         self, api: DocumentsApi, lease_api: LeaseApi, pod: Pod, last_good: LastGood | None, pace: Pace | None = None
     ) -> None:
@@ -79,7 +82,9 @@ class ClusterSource:
         self._pace = pace or Pace()
         self._contact = Contact()
         self._serving: Serving | None = None
+        self._keeping: Keeping | None = None
         self._copy_error = ""
+        self._is_following = False
 
     @property
     def waiting(self) -> str:
@@ -96,6 +101,20 @@ class ClusterSource:
         """As `Source` says."""
         return self._serving.error if self._serving is not None else ""
 
+    @property
+    def state(self) -> SourceState:
+        """As `Source` says."""
+        serving, keeping = self._serving, self._keeping
+        live = serving.live if serving is not None else None
+        has_copy = self._last_good is not None
+        return SourceState(
+            is_connected=self._is_following and serving is not None and serving.is_listed and not self._contact.trouble,
+            endpoints_revision=live.endpoints.revision if live is not None else "",
+            is_copy_saved=keeping.is_saved if has_copy and keeping is not None else None,
+            copy_saved_at=(keeping.saved_at if keeping is not None else 0.0) if has_copy else None,
+            copy_served_since=(serving.restored_at if serving is not None else 0.0) if has_copy else None,
+        )
+
     async def follow(self, receiver: Receiver) -> None:
         """Runs until it is cancelled."""
         changed = asyncio.Event()
@@ -109,14 +128,16 @@ class ClusterSource:
         acknowledging = Acknowledging(self._lease_api, self._pod, BackOff(random), self._pace.renew)
         hearers = Hearers(receiver, acknowledging.say, keeping.keep)
         serving = Serving(config, endpoints, hearers, self._contact, BackOff(random, longest=_LONGEST), changed)
-        self._serving = serving
+        self._serving, self._keeping = serving, keeping
         config.following.start()
         endpoints.following.start()
+        self._is_following = True
         try:
             async with asyncio.TaskGroup() as group:
                 for work in (acknowledging.run(), keeping.run(), serving.run(), self._restore(serving)):
                     group.create_task(work)
         finally:
+            self._is_following = False
             await config.following.stop()
             await endpoints.following.stop()
             await asyncio.gather(self._api.close(), self._lease_api.close())
@@ -127,14 +148,20 @@ class ClusterSource:
     async def _restore(self, serving: Serving) -> None:
         """Serve the last good copy when there is no first document in time."""
         await asyncio.sleep(self._pace.patience)
-        if serving.live is not None or self._last_good is None:
-            return
-        try:
-            restored = await asyncio.to_thread(self._last_good.read)
-            if restored is None:
-                log.info("there is no last good copy to start from")
+        while serving.live is None and self._last_good is not None:
+            try:
+                restored = await asyncio.to_thread(self._last_good.read)
+                if restored is None:
+                    log.info("there is no last good copy to start from")
+                    return
+                serving.restore(restored)
+                self._copy_error = ""
+            except (OSError, ValueError, Refused) as error:
+                self._copy_error = str(error)
+                log.error("the last good copy was refused", extra={"error": str(error)})
                 return
-            serving.restore(restored)
-        except (OSError, ValueError, Refused) as error:
-            self._copy_error = str(error)
-            log.error("the last good copy was refused", extra={"error": str(error)})
+            except Exception as error:
+                # Neither a mistake of ours nor want of a thread must end the source; the latter may be over soon.
+                self._copy_error = f"internal error: {type(error).__name__}"
+                log.exception("reading the last good copy failed in a way that is not foreseen")
+                await asyncio.sleep(self._pace.patience)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Set
 from typing import Final, Generic
 
 from inferway_contract.published import Index, Shard, ShardRef, read_shard
-from inferway_dataplane.sources.assembling import Announced, Assembled, Document, announced, unknown
+from inferway_dataplane.sources.assembling import Announced, Assembled, Document, announced, digests, unknown
 from inferway_dataplane.sources.cluster_api import Missing, Shards
 
 _AT_ONCE: Final = 4
@@ -45,7 +45,7 @@ class Gathering(Generic[Index, Shard, Document]):
                 if isinstance(result, BaseException):
                     raise result
         document = await asyncio.to_thread(self._document_of, found.index, lambda ref: self._known[ref.digest])
-        self._last = Assembled(document, found.revision, text)
+        self._last = Assembled(document, found.revision, text, digests(found.index))
         self._forget(found)
         return self._last
 
@@ -58,9 +58,9 @@ class Gathering(Generic[Index, Shard, Document]):
         """Parsed shards from elsewhere, by digest."""
         self._known.update(shards)
 
-    def forget_bytes(self, digests: Set[str]) -> None:
-        """These have been kept elsewhere."""
-        for known in digests & self.fetched.keys():
+    def forget_bytes(self, kept: Set[str]) -> None:
+        """These, by digest, have been kept elsewhere."""
+        for known in kept & self.fetched.keys():
             del self.fetched[known]
 
     async def _fetch(self, ref: ShardRef) -> None:
@@ -73,7 +73,7 @@ class Gathering(Generic[Index, Shard, Document]):
 
     def _forget(self, newest: Announced[Index]) -> None:
         """Keep the shards of this index and of the one before: a change that is taken back costs nothing."""
-        kept = {ref.digest for seen in (newest, self._older) if seen is not None for ref in seen.index.shards}
+        kept = digests(newest.index) | (digests(self._older.index) if self._older is not None else frozenset())
         for digest in self._known.keys() - kept:
             del self._known[digest]
             self.fetched.pop(digest, None)

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
@@ -23,6 +24,7 @@ from kubernetes.aio.client.rest import RESTClientObject
 from kubernetes.aio.config.config_exception import ConfigException
 
 from inferway_contract.published import INDEX_KEY, SHARD_KEY
+from inferway_dataplane.sources.answering import event, failure, text
 from inferway_dataplane.sources.cluster_api import Gone, Missing, Seen, Unavailable
 
 FIELD_MANAGER: Final = "inferway-dataplane"
@@ -73,9 +75,12 @@ async def configuration(kubeconfig: str) -> Configuration:
     return made
 
 
-def host_of(found: Configuration) -> str:
-    """The host of the API server's address."""
-    return urlsplit(found.host).hostname or ""
+def address_of(found: Configuration) -> str:
+    """The API server's IP address; "" where it is known by a name."""
+    try:
+        return str(ip_address(urlsplit(found.host).hostname or ""))
+    except ValueError:
+        return ""
 
 
 class KubernetesApi:
@@ -105,7 +110,7 @@ class KubernetesApi:
             raise Unavailable(f"it answers a list with {type(error).__name__.lower()}", is_answer=True) from None
         try:
             items = found["items"]
-            return Seen(found["metadata"]["resourceVersion"], _text(items[0], INDEX_KEY) if items else None)
+            return Seen(found["metadata"]["resourceVersion"], text(items[0], INDEX_KEY) if items else None)
         except (LookupError, TypeError) as error:
             raise Unavailable(f"the API server's answer is no list: {error!r}") from None
 
@@ -127,12 +132,12 @@ class KubernetesApi:
                     line = await answer.content.readline()
                 if not line:
                     return
-                yield _event(line)
+                yield event(line)
 
     async def read_shard(self, name: str) -> bytes:
         """As `Shards` says."""
         found = await self._read(f"{self._config_maps}/{name}", [])
-        return (_text(found, SHARD_KEY) or "").encode()
+        return (text(found, SHARD_KEY) or "").encode()
 
     async def apply_lease(self, name: str, lease: Mapping[str, Any]) -> None:
         """As `Leases` says: by server-side apply, which makes, changes and repairs in one request."""
@@ -175,7 +180,7 @@ class KubernetesApi:
         try:
             if answer.status >= 300:
                 async with _told("reading", self._limits.request):
-                    raise _failure(answer, await answer.read())
+                    raise failure(answer.status, answer.headers.get("Retry-After", ""), await answer.read())
             yield answer
         finally:
             _finish(answer)
@@ -209,48 +214,3 @@ async def _told(doing: str, seconds: float) -> AsyncIterator[None]:
         raise Unavailable(f"{doing} took too long") from None
     except (aiohttp.ClientError, OSError, ssl.SSLError, ConfigException, ValueError) as error:
         raise Unavailable(f"{doing}: {error}" if str(error) else f"{doing}: {type(error).__name__}") from None
-
-
-def _failure(answer: _Answer, body: bytes) -> Exception:
-    if answer.status == 404:
-        return Missing("it is not there")
-    if answer.status == 410:
-        return Gone("it is too old")
-    return Unavailable(
-        f"it answers {answer.status}: {_message(body)}", _seconds(answer.headers.get("Retry-After", "")), is_answer=True
-    )
-
-
-def _message(body: bytes) -> str:
-    """Of a Status object; what else there is is not ours, and may be long."""
-    try:
-        return str(json.loads(body)["message"])[:300]
-    except (ValueError, LookupError, TypeError):
-        return "(no Status)"
-
-
-def _seconds(retry_after: str) -> float:
-    """Of Retry-After (RFC 9110, 10.2.3). API servers send seconds; a date is nothing to go by without their clock."""
-    return float(retry_after) if retry_after.isdecimal() else 0.0
-
-
-def _event(line: bytes) -> Seen:
-    """One line of a watch."""
-    try:
-        event = json.loads(line)
-        kind, found = event["type"], event["object"]
-        if kind != "ERROR":
-            version = found["metadata"]["resourceVersion"]
-            text = None if kind == "DELETED" else _text(found, INDEX_KEY)
-            return Seen(version, text, is_bookmark=kind == "BOOKMARK")
-        if found.get("code") == 410:
-            raise Gone
-        message = f"the watch ended with {found.get('code')}: {str(found.get('message'))[:300]}"
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise Unavailable(f"the watch brings no event: {error!r}", is_answer=True) from None
-    raise Unavailable(message, is_answer=True)
-
-
-def _text(config_map: Any, key: str) -> str | None:
-    found = (config_map.get("data") or {}).get(key)
-    return found if isinstance(found, str) else None

@@ -26,7 +26,7 @@ from inferway_contract.published import (
     endpoints_of,
     read_shard,
 )
-from inferway_dataplane.sources.assembling import Assembled, Documents, announced
+from inferway_dataplane.sources.assembling import Assembled, Documents, announced, digests
 
 _HEAD: Final = "last-good"
 _SHARD: Final = ".shard"
@@ -71,7 +71,9 @@ class LastGood:
         for name, content in shards.items():
             if not self._shard(name).exists():
                 self._write(self._shard(name), content)
-        used = {ref.digest for ref in _refs(head)}
+        used = digests(announced(ConfigIndex, head.config).index) | digests(
+            announced(EndpointsIndex, head.endpoints).index
+        )
         if lost := [name for name in used if not self._shard(name).exists()]:
             raise OSError(f"{len(lost)} shards that were written are not there any more")
         text = canonical(head)
@@ -97,8 +99,8 @@ class LastGood:
         found = endpoints_of(endpoints_index.index, lambda ref: endpoints_shards[ref.digest])
         endpoints = found.model_copy(update={"services": {**found.services, **head.kept}})
         documents = Documents(
-            Assembled(config, config_index.revision, head.config),
-            Assembled(endpoints, endpoints_index.revision, head.endpoints),
+            Assembled(config, config_index.revision, head.config, digests(config_index.index)),
+            Assembled(endpoints, endpoints_index.revision, head.endpoints, digests(endpoints_index.index)),
             head.kept,
         )
         return Restored(documents, config_shards, endpoints_shards)
@@ -134,10 +136,3 @@ class LastGood:
         for file in self._folder.iterdir():
             if file.suffix == _PART or (file.suffix == _SHARD and file.stem not in used):
                 file.unlink(missing_ok=True)
-
-
-def _refs(head: Head) -> tuple[ShardRef, ...]:
-    return (
-        *announced(ConfigIndex, head.config).index.shards,
-        *announced(EndpointsIndex, head.endpoints).index.shards,
-    )

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import time
 
 from inferway_contract.acknowledgement import Acknowledgement
 from inferway_contract.document import ConfigDocument, EndpointsDocument
@@ -42,12 +43,16 @@ class Serving:
         contact: Contact,
         back_off: BackOff,
         changed: asyncio.Event,
+        now: Callable[[], float] = time,
     ) -> None:
         """`changed` is set when one of both has. `back_off`: after failures, and before something broken is looked at again."""
         self.live: Documents | None = None
+        self.restored_at = 0.0
+        """Since when the last good copy is served and not what is published, in seconds since the epoch; 0 = it is not."""
         self.missing: tuple[str, ...] = ()
         """Services for whose endpoints the newest config waits."""
         self._changed = changed
+        self._now = now
         self._config = config
         self._endpoints = endpoints
         self._hearers = hearers
@@ -64,6 +69,11 @@ class Serving:
     def error(self) -> str:
         """Why what is published now is not served; "" = it is, or waits."""
         return self._config.error or self._endpoints.error
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether both were read once."""
+        return self._config.following.is_listed and self._endpoints.following.is_listed
 
     @property
     def waiting(self) -> str:
@@ -107,6 +117,8 @@ class Serving:
         """Serve the last good copy, if nothing better has come meanwhile. `Refused`."""
         if self.live is None:
             self._accept(restored.documents)
+            self.restored_at = self._now()
+            log.warning("serving the last good copy, nothing was published in time")
             self._config.gathering.know(restored.config_shards)
             self._endpoints.gathering.know(restored.endpoints_shards)
             self._acknowledge()
@@ -133,8 +145,19 @@ class Serving:
         self.missing = decision.missing
         if decision.swap is not None:
             self._swap(decision.swap)
+        if self._is_live(config, endpoints):
+            self.restored_at = 0.0
         self._tell()
         self._acknowledge()
+
+    def _is_live(
+        self, config: Assembled[ConfigDocument] | None, endpoints: Assembled[EndpointsDocument] | None
+    ) -> bool:
+        """Whether what is published is what is served."""
+        live = self.live
+        if live is None or config is None or endpoints is None:
+            return False
+        return (live.config.revision, live.endpoints.revision) == (config.revision, endpoints.revision)
 
     def _is_bad(self, config: Assembled[ConfigDocument], endpoints: Assembled[EndpointsDocument] | None) -> bool:
         """Whether this config was refused, and it was not the fault of endpoints that are no more."""
@@ -160,7 +183,7 @@ class Serving:
             self._changed.set()
 
     def _accept(self, new: Documents) -> None:
-        self._hearers.receiver.accept(new.config.document, new.endpoints.document, new.config.revision)
+        self._hearers.receiver.accept(new.config.document, new.endpoints.document, new.config.revision, self.error)
         self.live = new
         self._hearers.keep(new)
 

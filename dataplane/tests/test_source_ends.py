@@ -1,0 +1,208 @@
+"""A source that ends although nobody asked it to is never silence: what cannot be foreseen goes on, or ends the process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from inferway_dataplane.sources.acknowledging import Pod
+from inferway_dataplane.sources.cluster import ClusterSource, Pace
+from inferway_dataplane.sources.cluster_api import Seen, Unavailable
+from inferway_dataplane.sources.last_good import LastGood
+from inferway_fakes.process import Process, ask
+
+DYING = """
+import asyncio, sys
+from pathlib import Path
+from inferway_contract.document import ConfigDocument, EndpointsDocument
+from inferway_dataplane.main import serve
+from inferway_dataplane.settings import Settings
+from inferway_dataplane.sources import SourceState
+
+class Source:
+    waiting, error, ends_with_process = "nothing yet", "", sys.argv[2] == "cluster"
+    state = SourceState()
+    async def follow(self, receiver):
+        if sys.argv[3] == "served":
+            receiver.accept(ConfigDocument(), EndpointsDocument())
+        while not Path(sys.argv[1]).exists():
+            await asyncio.sleep(0.01)
+        raise RuntimeError("can't start new thread")
+
+settings = Settings(listen="127.0.0.1:0", admin="127.0.0.1:0", access_log=False, drain_delay=1.0)
+sys.exit(serve(settings, Source()))
+"""
+"""A data plane whose source dies of what nobody foresees as soon as a file is there."""
+
+
+@contextmanager
+def dying(trigger: Path, mode: str, document: str = "served") -> Iterator[Process]:
+    """It never outlives the test."""
+    command = [sys.executable, "-c", DYING, str(trigger), mode, document]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as running:
+        process = Process(running)
+        try:
+            yield process
+        finally:
+            if running.poll() is None:
+                running.kill()
+            process.exit_code()
+
+
+@pytest.mark.case("K4")
+def test_in_a_cluster_the_process_ends_after_the_drain_so_that_it_is_started_again(tmp_path: Path) -> None:
+    with dying(tmp_path / "now", "cluster") as process:
+        admin = process.port("admin")
+        assert ask(admin, "/readyz") == (200, b"ok\n")
+        (tmp_path / "now").touch()
+        told = process.event("the source has ended, so the process ends")
+        assert (told["level"], told["error"]) == ("critical", "RuntimeError: can't start new thread")
+        assert "Traceback" in told["exception"]
+        process.event("draining")
+        assert ask(admin, "/readyz") == (503, b"draining\n")
+        assert process.exit_code() == 1
+        assert process.events[-1]["event"] == "stopped"
+
+
+def test_a_signal_during_that_drain_cuts_it_no_shorter(tmp_path: Path) -> None:
+    with dying(tmp_path / "now", "cluster") as process:
+        process.event("ready")
+        (tmp_path / "now").touch()
+        process.event("draining")
+        process.signal(signal.SIGTERM)
+        assert process.exit_code() == 1
+        assert process.events[-1]["event"] == "stopped"
+
+
+def test_of_a_directory_what_is_served_goes_on_and_it_is_told(tmp_path: Path) -> None:
+    with dying(tmp_path / "now", "directory") as process:
+        admin, port = process.port("admin"), process.port()
+        (tmp_path / "now").touch()
+        assert process.event("the source has ended, what is served goes on")["level"] == "critical"
+        assert "not followed any more" in json.loads(ask(admin, "/debug/config")[1])["lastError"]
+        assert ask(admin, "/readyz")[0] == 200
+        assert ask(port)[0] == 404
+        process.signal(signal.SIGTERM)
+        assert process.exit_code() == 0
+
+
+def test_before_the_first_document_it_ends_in_order_too(tmp_path: Path) -> None:
+    with dying(tmp_path / "now", "cluster", "waiting") as process:
+        process.event("waiting for the first document")
+        (tmp_path / "now").touch()
+        assert process.exit_code() == 1
+        told = process.event("starting failed in a way that is not foreseen")
+        assert "can't start new thread" in told["exception"]
+        assert process.text == []
+
+
+class Away:
+    """An API server that does not answer."""
+
+    async def close(self) -> None: ...
+
+    async def list_index(self, name: str) -> Seen:
+        raise Unavailable("away")
+
+    async def watch_index(self, name: str, version: str):
+        raise Unavailable("away")
+        yield
+
+    async def read_shard(self, name: str) -> bytes:
+        raise Unavailable("away")
+
+    async def apply_lease(self, name: str, lease: object) -> None:
+        raise Unavailable("away")
+
+
+class Received:
+    """A gateway that takes everything."""
+
+    def __init__(self) -> None:
+        self.revisions: list[str] = []
+
+    def accept(self, config, endpoints, revision: str = "", error: str = "") -> None:
+        self.revisions.append(revision)
+
+    def reject(self, error: str) -> None:
+        raise AssertionError(error)
+
+
+def run(source: ClusterSource, received: Received, until) -> None:
+    """Follow until the condition holds; the source must not have ended by then."""
+
+    async def main() -> None:
+        task = asyncio.create_task(source.follow(received))
+        try:
+            async with asyncio.timeout(10):
+                while not until():
+                    assert not task.done(), "the source has ended"
+                    await asyncio.sleep(0.01)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+def away(last_good: LastGood, rest: float = 0.02) -> ClusterSource:
+    """A source that has nothing but a copy."""
+    return ClusterSource(Away(), Away(), Pod("gateway-0", "0", "inferway"), last_good, Pace(patience=0.02, rest=rest))
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> LastGood:
+    """A folder with a copy in it."""
+    from test_source_last_good import state
+
+    head, shards, _ = state("kept")
+    found = LastGood(str(tmp_path / "state"))
+    found.save(head, shards, set())
+    return found
+
+
+@pytest.mark.case("K4")
+def test_a_copy_that_no_thread_can_be_had_to_read_is_tried_again(copied, monkeypatch, caplog) -> None:
+    read, failures = copied.read, [RuntimeError("can't start new thread")] * 2
+
+    def sometimes():
+        if failures:
+            raise failures.pop()
+        return read()
+
+    monkeypatch.setattr(copied, "read", sometimes)
+    received = Received()
+    source = away(copied)
+    run(source, received, lambda: received.revisions)
+    told = [record for record in caplog.records if record.exc_info]
+    assert [record.message for record in told] == [
+        "reading the last good copy failed in a way that is not foreseen"
+    ] * 2
+    assert "internal error" not in source.waiting
+
+
+@pytest.mark.case("K4")
+def test_a_copy_that_no_thread_can_be_had_to_write_is_tried_again(copied, monkeypatch, caplog) -> None:
+    monkeypatch.setattr("inferway_dataplane.sources.keeping.AGAIN", 0.01)
+    save, failures, saved = copied.save, [RuntimeError("can't start new thread")] * 2, []
+
+    def sometimes(*what):
+        if failures:
+            raise failures.pop()
+        save(*what)
+        saved.append(what)
+
+    monkeypatch.setattr(copied, "save", sometimes)
+    run(away(copied), Received(), lambda: saved)
+    told = [record for record in caplog.records if record.exc_info]
+    assert [record.message for record in told] == [
+        "writing the last good copy failed in a way that is not foreseen"
+    ] * 2

@@ -1,0 +1,123 @@
+"""`make compose-test`: the demo of docs/compose.md does what that page says. Skipped where there is no docker compose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from compose_project import Project, missing, running
+
+from inferway_fakes.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(1800)
+
+JOBS = {"inferway-gateway", "service-python", "service-node"}
+SERVED = (
+    5.0  # seconds within which a change of a file is served; half a second where the machine has nothing else to do
+)
+SCRAPED = 60.0
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """The demo, started once for all tests of this file."""
+    if lacking := missing():
+        pytest.skip(f"needs {lacking}")
+    with running(tmp_path_factory.mktemp("compose")) as project:
+        yield project
+
+
+def served(demo: Project, path: str, status: int = 200) -> None:
+    """Wait until a path is answered with this status: after a change, or when a limit has room again."""
+    wait_until(lambda: demo.ask(path).status == status, f"{path} is answered {status}", SERVED)
+
+
+def test_routes_lead_to_both_services(demo: Project) -> None:
+    answer = demo.ask("/infer?prompt=hello")
+    assert answer.status == 200
+    assert answer.json()["model"]
+    assert "lines" in demo.ask("/logs").json()
+    assert demo.ask("/nothing").status == 404
+    assert demo.ask("/logs", method="POST").status == 404, "nobody writes the log from outside"
+
+
+def test_the_second_answer_comes_from_the_cache(demo: Project) -> None:
+    first, second = demo.ask("/infer?prompt=twice"), demo.ask("/infer?prompt=twice")
+    assert [answer.headers["x-cache"] for answer in (first, second)] == ["MISS", "HIT"]
+    assert first.body == second.body
+
+
+def test_one_client_is_limited(demo: Project) -> None:
+    statuses = demo.many("/infer?prompt=often", 200)
+    assert set(statuses) == {200, 429}
+    assert statuses.index(429) >= 20, "the burst of 40 passes, less what the tests before took"
+    served(demo, "/infer?prompt=often")
+
+
+def test_an_edited_file_is_served_and_a_broken_one_is_not(demo: Project) -> None:
+    file = demo.resources / "routes.yaml"
+    sound = file.read_text()
+    file.write_text(sound.replace("value: /infer}", "value: /ask}"))
+    served(demo, "/infer", 404)
+    file.write_text(sound.replace("value: /infer}", "value: 7}"))
+    wait_until(
+        lambda: "routes.yaml" in (demo.ask("/debug/config", port=9090).json()["lastError"] or ""),
+        "the mistake is told",
+        SERVED,
+    )
+    assert demo.ask("/infer?prompt=x").status == 404, "the last good state goes on"
+    file.write_text(sound)
+    served(demo, "/infer?prompt=x")
+
+
+def test_prometheus_scrapes_all_and_has_the_rules(demo: Project) -> None:
+    wait_until(lambda: demo.query("up") == dict.fromkeys(JOBS, 1.0), "every target is up", SCRAPED)
+    demo.ask("/infer?prompt=counted")
+    wait_until(lambda: demo.query("sum%20by%20(job)%20(http_requests_total)"), "requests are counted", SCRAPED)
+    groups = demo.ask("/api/v1/rules", "prometheus", 9090).json()["data"]["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    assert {rule["name"] for rule in rules} >= {"TargetDown", "ResourcesRefused", "RequestsFail"}
+    wait_until(
+        lambda: all(
+            rule["health"] == "ok"
+            for group in demo.ask("/api/v1/rules", "prometheus", 9090).json()["data"]["groups"]
+            for rule in group["rules"]
+        ),
+        "every rule can be evaluated",
+        SCRAPED,
+    )
+
+
+def test_the_access_log_reaches_service_node_also_when_its_shipper_was_away(demo: Project) -> None:
+    def arrived(path: str) -> bool:
+        answer = demo.ask("/logs?limit=1000")
+        return answer.status == 200 and any(line.get("path") == path for line in answer.json()["lines"])
+
+    demo.ask("/told-at-once")
+    wait_until(lambda: arrived("/told-at-once"), "the line of a request", SERVED)
+    assert "/told-at-once" in demo.compose("logs", "--no-log-prefix", "access-log")
+
+    demo.compose("stop", "access-log")
+    assert demo.ask("/told-later").status == 404
+    demo.compose("start", "access-log")
+    wait_until(lambda: arrived("/told-later"), "the line of a request while nothing was shipped", SERVED)
+
+
+def test_containers_are_locked_down(demo: Project) -> None:
+    for name, container in demo.containers().items():
+        host = container["HostConfig"]
+        assert container["Config"]["User"] not in ("", "0", "root"), name
+        assert host["ReadonlyRootfs"], name
+        assert host["CapDrop"] == ["ALL"], name
+        assert "no-new-privileges:true" in host["SecurityOpt"], name
+        assert all(
+            binding["HostIp"] == "127.0.0.1" for bound in (host["PortBindings"] or {}).values() for binding in bound
+        ), name
+
+
+def test_everything_stops_in_order(demo: Project) -> None:
+    """Last in this file: nothing runs after it."""
+    demo.compose("stop")
+    codes = {name: container["State"]["ExitCode"] for name, container in demo.containers().items()}
+    assert codes == dict.fromkeys(codes, 0)
+    assert len(codes) == 5

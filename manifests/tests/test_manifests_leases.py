@@ -1,0 +1,107 @@
+"""A pod of the data plane writes the Lease of its own name, whatever RBAC permits its account."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from identities import asker, end, pod, token
+from kustomizations import overlay, templates
+
+from inferway_envtest import ApiServer, User
+from inferway_envtest.asking import Asker, Refused
+from inferway_fakes.waiting import wait_until
+
+NAMESPACE = "inferway-system"
+LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
+APPLY = "application/apply-patch+yaml"
+REFUSAL = "a pod of the data plane writes the Lease of its own name"
+
+
+def lease(name: str, holder: str = "it") -> dict[str, Any]:
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": name},
+        "spec": {"holderIdentity": holder},
+    }
+
+
+def put(client: Asker, name: str) -> Any:
+    return client.ask("PATCH", f"{LEASES}/{name}?fieldManager=test&force=true", lease(name), APPLY)
+
+
+def is_in_force(client: Asker) -> bool:
+    """A new policy reaches the server's admission a moment after it is stored."""
+    try:
+        client.ask("PATCH", f"{LEASES}/probe?fieldManager=test&dryRun=All", lease("probe"), APPLY)
+    except Refused as refused:
+        return REFUSAL in str(refused)
+    return False
+
+
+@pytest.fixture(scope="module")
+def pods(installed: ApiServer) -> Iterator[tuple[str, str]]:
+    """Two pods of the Deployment."""
+    template = templates(overlay("dev"))["inferway-gateway"]
+    names = ("lease-a", "lease-b")
+    for name in names:
+        pod(installed, template, NAMESPACE, name)
+    with client_of(installed, token(installed, NAMESPACE, "inferway-gateway")) as client:
+        wait_until(lambda: is_in_force(client), "the policy is in force")
+    yield names
+    for name in names:
+        end(installed, NAMESPACE, name)
+
+
+@contextmanager
+def client_of(api: ApiServer, user: User) -> Iterator[Asker]:
+    client = asker(api, user)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@pytest.fixture
+def first(installed: ApiServer, pods: tuple[str, str]) -> Iterator[Asker]:
+    """A client with the token of the first pod."""
+    found = installed.ask("GET", f"/api/v1/namespaces/{NAMESPACE}/pods/{pods[0]}")
+    with client_of(installed, token(installed, NAMESPACE, "inferway-gateway", found)) as client:
+        yield client
+
+
+def test_its_own_lease_it_creates_and_renews(first: Asker) -> None:
+    assert put(first, "lease-a")["metadata"]["name"] == "lease-a"
+    assert put(first, "lease-a")["metadata"]["name"] == "lease-a"
+
+
+def test_another_pods_lease_it_neither_creates_nor_changes(installed: ApiServer, first: Asker) -> None:
+    with pytest.raises(Refused, match=REFUSAL) as refused:
+        put(first, "lease-b")
+    assert refused.value.code == 403
+    assert 'the token is for the pod "lease-a", the Lease is "lease-b"' in str(refused.value)
+    with pytest.raises(Refused, match=REFUSAL):
+        first.ask("POST", LEASES, lease("lease-b"))
+    installed.ask("POST", LEASES, lease("lease-b", "the pod itself"))
+    with pytest.raises(Refused, match=REFUSAL):
+        put(first, "lease-b")
+    assert installed.ask("GET", f"{LEASES}/lease-b")["spec"]["holderIdentity"] == "the pod itself"
+
+
+def test_a_token_without_a_pod_writes_none(installed: ApiServer, pods: tuple[str, str]) -> None:
+    with (
+        client_of(installed, token(installed, NAMESPACE, "inferway-gateway")) as client,
+        pytest.raises(Refused, match=REFUSAL),
+    ):
+        put(client, "lease-a")
+
+
+def test_nobody_else_is_held_up(installed: ApiServer, pods: tuple[str, str]) -> None:
+    assert installed.ask("POST", LEASES, lease("an-admins"))
+    path = "/apis/coordination.k8s.io/v1/namespaces/inferway-operator/leases"
+    with client_of(installed, token(installed, "inferway-operator", "inferway-operator")) as client:
+        assert client.ask("POST", path, lease("inferway-operator"))
+    installed.ask("DELETE", f"{path}/inferway-operator")

@@ -1,0 +1,150 @@
+"""Monitoring: what is scraped exists, rules and dashboard name metrics that the code has, alerts fire when they should."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from kustomizations import named, of_kind, overlay, rendered
+
+from inferway_dataplane import metrics
+from inferway_dataplane.access_log import AccessLog
+from inferway_dataplane.engine.gateway import Gateway
+from inferway_dataplane.settings import Settings
+from inferway_operator.metrics import OperatorMetrics
+
+MONITORING = rendered("monitoring")
+RULE = named(MONITORING, "PrometheusRule", "inferway")["spec"]
+DASHBOARD = json.loads(named(MONITORING, "ConfigMap", "inferway-dashboard")["data"]["inferway.json"])
+ALERTS = Path(__file__).with_name("alerts.yaml")
+
+SELECTED = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)\s*\{")
+"""A metric with its labels. Our expressions give each metric a label, but for recorded ones."""
+RECORDED = re.compile(r"\binferway:[a-zA-Z0-9_:]+")
+
+
+def expressions() -> Iterator[str]:
+    for group in RULE["groups"]:
+        for rule in group["rules"]:
+            yield rule["expr"]
+    for panel in DASHBOARD["panels"]:
+        for target in panel.get("targets", ()):
+            yield target["expr"]
+    for variable in DASHBOARD["templating"]["list"]:
+        if variable["type"] == "query":
+            yield variable["query"]["query"]
+
+
+def exposed() -> set[str]:
+    """Names of samples that the planes and Prometheus itself have. Histograms have three, counters end in _total."""
+    gateway = Gateway(Settings(), AccessLog(0, enabled=False), 1024)
+    families = [
+        *metrics.registry(gateway).collect(),
+        *OperatorMetrics().registry.collect(),
+    ]
+    names = {"up"}
+    for family in families:
+        endings = {
+            "counter": ("_total",),
+            "histogram": ("_bucket", "_sum", "_count"),
+        }.get(family.type, ("",))
+        names |= {family.name + ending for ending in endings}
+    return names
+
+
+def test_every_metric_in_rules_and_dashboard_is_one_of_the_code() -> None:
+    named_metrics = {name for text in expressions() for name in SELECTED.findall(text)}
+    assert "http_requests_total" in named_metrics
+    assert len(named_metrics) > 25
+    assert named_metrics - exposed() == set()
+
+
+def test_every_recorded_metric_that_is_named_is_recorded() -> None:
+    recorded = {rule["record"] for group in RULE["groups"] for rule in group["rules"] if "record" in rule}
+    assert {name for text in expressions() for name in RECORDED.findall(text)} == recorded
+
+
+def test_no_metric_is_named_without_the_job_that_has_it() -> None:
+    jobs = {"inferway-gateway-admin", "inferway-operator"}
+    for text in expressions():
+        for selector in re.findall(r"\{([^}]*)\}", text):
+            assert re.search(r'job="([^"]+)"', selector), text
+            assert re.findall(r'job="([^"]+)"', selector)[0] in jobs
+
+
+@pytest.mark.parametrize("monitor", of_kind(MONITORING, "ServiceMonitor"), ids=lambda item: item["metadata"]["name"])
+def test_a_service_monitor_finds_one_service_and_its_port(monitor: dict) -> None:
+    assert monitor["spec"].keys() == {"selector", "endpoints"}
+    wanted = monitor["spec"]["selector"]["matchLabels"].items()
+    found = [
+        service
+        for service in of_kind(overlay("production"), "Service")
+        if service["metadata"]["namespace"] == monitor["metadata"]["namespace"]
+        and wanted <= service["metadata"]["labels"].items()
+    ]
+    assert len(found) == 1
+    ports = {port["name"] for port in found[0]["spec"]["ports"]}
+    for endpoint in monitor["spec"]["endpoints"]:
+        assert endpoint.keys() == {"port", "path", "interval", "scrapeTimeout"}
+        assert endpoint["port"] in ports
+        assert endpoint["path"] == "/metrics"
+    # Rules and dashboard name the Service as `job`, which is what prometheus-operator makes of it.
+    assert any(f'job="{found[0]["metadata"]["name"]}"' in text for text in expressions())
+
+
+def test_every_alert_says_what_is_wrong_and_what_to_do() -> None:
+    alerts = [rule for group in RULE["groups"] for rule in group["rules"] if "alert" in rule]
+    assert alerts
+    for alert in alerts:
+        assert alert["labels"]["severity"] in ("critical", "warning", "info")
+        assert alert["annotations"].keys() == {"summary", "runbook"}
+    tested = {
+        test["alertname"]
+        for each in yaml.safe_load(ALERTS.read_text())["tests"]
+        for test in each.get("alert_rule_test", ())
+        if test["exp_alerts"]
+    }
+    assert tested == {alert["alert"] for alert in alerts}, "each alert has a test in which it fires"
+
+
+def test_panels_have_places_and_queries_of_their_own() -> None:
+    ids = [panel["id"] for panel in DASHBOARD["panels"]]
+    assert len(ids) == len(set(ids))
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in DASHBOARD["panels"]]
+    assert len(places) == len(set(places))
+    assert all(panel["type"] == "row" or panel["targets"] for panel in DASHBOARD["panels"])
+
+
+@pytest.fixture
+def promtool(tmp_path: Path) -> tuple[str, Path]:
+    """The program, and a folder with the rules as Prometheus reads them."""
+    program = shutil.which("promtool")
+    if program is None:
+        pytest.skip("promtool is not in PATH: rules are not tested (Debian: the package prometheus)")
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(RULE))
+    (tmp_path / "alerts.yaml").write_text(ALERTS.read_text())
+    # Prometheus reads a query of the dashboard when it is a rule; Grafana puts its own interval in.
+    queries = [text.replace("$__rate_interval", "1m").replace("$route", ".*") for text in expressions()]
+    rules = [{"record": f"q{i}", "expr": text} for i, text in enumerate(queries) if not text.startswith("label_values")]
+    (tmp_path / "queries.yaml").write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
+    return program, tmp_path
+
+
+def test_prometheus_reads_rules_and_queries(promtool: tuple[str, Path]) -> None:
+    program, folder = promtool
+    done = subprocess.run(
+        [program, "check", "rules", "rules.yaml", "queries.yaml"], cwd=folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_alerts_fire_when_they_should(promtool: tuple[str, Path]) -> None:
+    program, folder = promtool
+    done = subprocess.run([program, "test", "rules", "alerts.yaml"], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,169 @@
+"""Both planes work with what the manifests give them: their rights, their settings, tokens as pods get them; no more."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from identities import end, pod, token
+from kustomizations import overlay, settings, templates
+
+from e2e.control.control_planes import Process, until
+from inferway_envtest import ApiServer, User
+from inferway_envtest.audit import Mark
+
+SYSTEM, OPERATOR, TEAM = "inferway-system", "inferway-operator", "planes-team"
+ROUTES = f"/apis/inferway.dev/v1alpha1/namespaces/{TEAM}/gatewayroutes"
+POD = "inferway-gateway-0"
+
+
+@dataclass
+class Planes:
+    """An operator and one data-plane pod as processes."""
+
+    api: ApiServer
+    users: dict[str, User]
+    operator: Process
+    gateway: Process
+    port: int
+    mark: Mark
+
+    def route(self, body: str, path: str = "/") -> dict[str, Any]:
+        """Apply a route that answers by itself."""
+        answer = {"type": "DirectResponse", "directResponse": {"statusCode": 200, "body": body}}
+        route = {
+            "apiVersion": "inferway.dev/v1alpha1",
+            "kind": "GatewayRoute",
+            "metadata": {"name": "says"},
+            "spec": {
+                "hostnames": ["planes.example"],
+                "rules": [{"matches": [{"path": {"value": path}}], "filters": [answer]}],
+            },
+        }
+        return dict(
+            self.api.ask("PATCH", f"{ROUTES}/says?fieldManager=test&force=true", route, "application/apply-patch+yaml")
+        )
+
+    def condition(self, kind: str) -> dict[str, Any]:
+        """Of the route's present generation."""
+        found = self.api.ask("GET", f"{ROUTES}/says")
+        conditions = found.get("status", {}).get("conditions", [])
+        current = [one for one in conditions if one["observedGeneration"] == found["metadata"]["generation"]]
+        return next((one for one in current if one["type"] == kind), {})
+
+    def said(self) -> str:
+        """What the processes said last."""
+        return f"operator: {self.operator.tail()}\ngateway: {self.gateway.tail()}"
+
+    def refused(self) -> list[str]:
+        """What either plane asked for and was not given."""
+        return [
+            f"{request.user} {request.verb} {request.resource} {request.namespace}: {request.code}"
+            for user in self.users.values()
+            for request in self.api.requests(self.mark, user=user)
+            if request.code in (401, 403)
+        ]
+
+
+def event(process: Process, name: str) -> dict[str, Any] | None:
+    """A line of a process's log."""
+    found = (json.loads(line) for line in process.lines if line.startswith("{"))
+    return next((dict(line) for line in found if line.get("event") == name), None)
+
+
+@pytest.fixture(scope="module")
+def planes(installed: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planes]:
+    """With the settings and arguments of the overlay dev; only addresses and folders are this machine's."""
+    directory = tmp_path_factory.mktemp("planes")
+    objects = overlay("dev")
+    pods = templates(objects)
+    installed.ask("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": TEAM}})
+    made = pod(installed, pods["inferway-gateway"], SYSTEM, POD)
+    users = {
+        "operator": token(
+            installed, OPERATOR, OPERATOR, pod(installed, pods["inferway-operator"], OPERATOR, "inferway-operator-0")
+        ),
+        "gateway": token(installed, SYSTEM, "inferway-gateway", made),
+    }
+    mark = installed.mark()
+    with ExitStack() as stack:
+        operator = Process(
+            [sys.executable, "-m", "kopf", "run", "-m", "inferway_operator.handlers"]
+            + pods["inferway-operator"]["spec"]["containers"][0]["args"],
+            {
+                **settings(objects, "operator"),
+                "INFERWAY_OPERATOR_LISTEN": "127.0.0.1:0",
+                "KUBECONFIG": str(installed.kubeconfig(users["operator"])),
+            },
+        )
+        stack.callback(operator.stop)
+        gateway = Process(
+            [sys.executable, "-m", "inferway_dataplane"],
+            {
+                **settings(objects, "gateway"),
+                "INFERWAY_LISTEN": "127.0.0.1:0",
+                "INFERWAY_ADMIN": "127.0.0.1:0",
+                "INFERWAY_STATE_DIRECTORY": str(directory),
+                "INFERWAY_SECRETS_DIRECTORY": str(directory),
+                "INFERWAY_DRAIN_DELAY": "0",
+                "INFERWAY_KUBECONFIG": str(installed.kubeconfig(users["gateway"])),
+                "POD_NAME": POD,
+                "POD_NAMESPACE": SYSTEM,
+                "POD_UID": made["metadata"]["uid"],
+            },
+        )
+        stack.callback(gateway.stop)
+        ready = until(lambda: event(gateway, "ready"), f"the pod is ready; it says {gateway.tail()}; {operator.tail()}")
+        installed.set_pod(SYSTEM, POD, is_ready=True)
+        yield Planes(installed, users, operator, gateway, int(ready["listen"].rpartition(":")[2]), mark)
+    end(installed, SYSTEM, POD)
+    end(installed, OPERATOR, "inferway-operator-0")
+
+
+def answer(port: int) -> tuple[int, bytes]:
+    """Of the data plane."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/", headers={"host": "planes.example"})
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+def test_a_route_is_served_changed_and_programmed(planes: Planes) -> None:
+    for body in ("first", "second"):
+        planes.route(body)
+        until(lambda body=body: answer(planes.port) == (200, body.encode()), f"{body} is served: {planes.said()}")
+        until(lambda: planes.condition("Programmed").get("status") == "True", f"it is programmed: {planes.said()}")
+    leases = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases"
+    assert planes.api.ask("GET", f"{leases}/{POD}")["metadata"]["ownerReferences"][0]["name"] == POD
+    assert planes.refused() == []
+
+
+def test_a_refused_route_is_told_by_status_and_event(planes: Planes) -> None:
+    planes.route("second")
+    # What the schema lets through and the compiler does not.
+    rules = [
+        {"matches": [{"path": {"type": "RegularExpression", "value": "/("}}], "backendRefs": [{"name": "x", "port": 1}]}
+    ]
+    planes.api.ask("PATCH", f"{ROUTES}/says", {"spec": {"rules": rules}}, "application/merge-patch+json")
+    until(lambda: planes.condition("Accepted").get("status") == "False", f"it is refused: {planes.said()}")
+    events = f"/apis/events.k8s.io/v1/namespaces/{TEAM}/events"
+    until(lambda: planes.api.ask("GET", events)["items"], f"an event tells of it: {planes.said()}")
+    assert planes.refused() == []
+
+
+def test_the_lease_of_the_active_operator_is_in_its_own_namespace(planes: Planes) -> None:
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{OPERATOR}/leases"
+    until(lambda: [item["metadata"]["name"] for item in planes.api.ask("GET", path)["items"]] == [OPERATOR], "a Lease")
+    assert planes.operator.stop() == 0
+    # It gave the Lease back, which needs the right to update it.
+    assert not planes.api.ask("GET", f"{path}/{OPERATOR}")["spec"].get("holderIdentity")
+    assert planes.refused() == []

@@ -1,0 +1,95 @@
+"""A real API server takes what is rendered: schemas, defaults and admission, by server-side dry-run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from identities import pod
+from kustomizations import MANIFESTS, OVERLAYS, Manifest, folders, of_kind, overlay, rendered, templates, with_webhook
+
+from inferway_envtest import ApiServer
+from inferway_envtest.asking import Refused
+from inferway_envtest.kubectl import KubectlError
+
+FOREIGN = "monitoring.coreos.com/"
+"""prometheus-operator's kinds are not on this server: test_manifests_monitoring.py looks at them."""
+
+
+def dry_run(api: ApiServer, objects: tuple[Manifest, ...]) -> list[str]:
+    """`kubectl apply` without storing; the names of what was taken. Warnings count as mistakes."""
+    known = [item for item in objects if not item["apiVersion"].startswith(FOREIGN)]
+    for namespace in {item["metadata"].get("namespace", "") for item in known} - {""}:
+        # A dry run makes no namespace for what comes after it.
+        api.kubectl("apply", "-f", "-", input=yaml.safe_dump(_namespace(objects, namespace)))
+    said = api.kubectl(
+        *("apply", "--dry-run=server", "--validate=strict", "-o", "name", "-f", "-"),
+        input=yaml.safe_dump_all(known),
+    )
+    assert "Warning" not in said.stderr, said.stderr
+    taken = said.stdout.split()
+    assert len(taken) == len(known)
+    return taken
+
+
+def _namespace(objects: tuple[Manifest, ...], name: str) -> Manifest:
+    ours = [item for item in of_kind(objects, "Namespace") if item["metadata"]["name"] == name]
+    own = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    return ours[0] if ours else own
+
+
+@pytest.mark.parametrize(
+    "folder", [folder for folder in folders() if folder != "base" and not folder.startswith("base/")]
+)
+def test_the_server_takes_every_object(installed: ApiServer, folder: str) -> None:
+    dry_run(installed, rendered(folder))
+
+
+def test_the_server_takes_the_webhook(installed: ApiServer, tmp_path: Path) -> None:
+    taken = dry_run(installed, with_webhook(tmp_path))
+    assert "validatingwebhookconfiguration.admissionregistration.k8s.io/inferway" in taken
+
+
+def test_a_mistake_in_an_object_would_be_found(installed: ApiServer) -> None:
+    service = of_kind(overlay("dev"), "Service")[0]
+    wrong = {**service, "spec": {**service["spec"], "selectors": {}}}
+    with pytest.raises(KubectlError, match="selectors"):
+        dry_run(installed, (wrong,))
+
+
+def test_samples_are_taken_by_the_schema_and_the_overlay_is_not_needed_twice(installed: ApiServer) -> None:
+    installed.kubectl("apply", "-k", str(MANIFESTS / "samples"))
+    found = installed.kubectl("get", "-n", "inferway-demo", "gwr,rlp", "-o", "name").stdout.split()
+    assert found == [
+        "gatewayroute.inferway.dev/infer",
+        "gatewayroute.inferway.dev/logs",
+        "ratelimitpolicy.inferway.dev/default-limits",
+    ]
+    again = installed.kubectl("apply", "-k", str(MANIFESTS / "overlays/dev")).stdout
+    assert "created" not in again
+
+
+@pytest.mark.parametrize("folder", [*(f"overlays/{name}" for name in OVERLAYS), "samples"])
+def test_pods_may_run_where_restricted_is_enforced(installed: ApiServer, folder: str) -> None:
+    namespace = "restricted-" + folder.rpartition("/")[2]
+    installed.kubectl("apply", "-f", "-", input=yaml.safe_dump(restricted(namespace)))
+    for item in of_kind(rendered(folder), "PriorityClass"):
+        installed.kubectl("apply", "-f", "-", input=yaml.safe_dump(item))
+    for name, template in templates(rendered(folder)).items():
+        assert pod(installed, template, namespace, name)["spec"]["containers"]
+
+
+def test_a_pod_of_root_would_be_refused(installed: ApiServer) -> None:
+    namespace = "restricted-negative"
+    installed.kubectl("apply", "-f", "-", input=yaml.safe_dump(restricted(namespace)))
+    template = templates(overlay("dev"))["inferway-gateway"]
+    lax = {**template, "spec": {**template["spec"], "securityContext": {"runAsUser": 0}}}
+    with pytest.raises(Refused, match="violates PodSecurity"):
+        pod(installed, lax, namespace, "root")
+
+
+def restricted(name: str) -> Manifest:
+    """A namespace as ours are, for another test's pods."""
+    labels = of_kind(overlay("dev"), "Namespace")[0]["metadata"]["labels"]
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}

@@ -1,0 +1,66 @@
+"""`python -m inferway_operator`: what keeps it from starting is told in one line, by the names of the environment."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from inferway_operator.__main__ import scope
+from inferway_operator.settings import OperatorSettings
+
+
+def run(*flags: str, **environment: str) -> tuple[int, str]:
+    """The exit code and standard error, where there is no cluster."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("KUBE", "INFERWAY_"))}
+    ended = subprocess.run(
+        [sys.executable, "-m", "inferway_operator", *flags], env=clean | {"HOME": "/nonexistent"} | environment,
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    return ended.returncode, ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"RETRY_PERIOD": "soon"}, "INFERWAY_OPERATOR_RETRY_PERIOD: Input should be a valid number"),
+        ({"RETRY_PERIOD": "20"}, "the times of the Lease must be retry_period * 1.2 < renew_deadline < lease_duration"),
+        ({"LISTEN": "9091"}, "INFERWAY_OPERATOR_LISTEN: '9091' is not address:port"),
+        ({"HOSTNAME_POLICY": "{"}, "INFERWAY_OPERATOR_HOSTNAME_POLICY: is neither JSON nor YAML"),
+        ({"HOSTNAME_POLICY_FILE": "/nonexistent"}, "INFERWAY_OPERATOR_HOSTNAME_POLICY_FILE: /nonexistent: No such file"),
+    ],
+)  # fmt: skip
+def test_a_wrong_setting(environment: dict[str, str], told: str) -> None:
+    code, stderr = run(**{f"INFERWAY_OPERATOR_{name}": value for name, value in environment.items()})
+    assert code == 2
+    assert stderr.startswith(f"inferway-operator: {told}")
+    assert "Traceback" not in stderr
+
+
+@pytest.mark.parametrize("kubeconfig", ["", "/nonexistent/config"])
+def test_no_cluster(kubeconfig: str) -> None:
+    code, stderr = run(**({"KUBECONFIG": kubeconfig} if kubeconfig else {}))
+    assert code == 2
+    (line,) = stderr.splitlines()
+    assert line.startswith("inferway-operator: this is no pod, and there is no kubeconfig to use: ")
+
+
+def test_flags_are_those_of_kopf(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text(
+        "{apiVersion: v1, kind: Config, current-context: a, contexts: [{name: a, context: {cluster: a, user: a}}],"
+        " clusters: [{name: a, cluster: {server: 'https://127.0.0.1:1'}}], users: [{name: a, user: {}}]}"
+    )
+    code, stderr = run("--no-such-flag", KUBECONFIG=str(config))
+    assert code == 2
+    assert "No such option" in stderr
+    code, stderr = run("-A", "-n", "one", KUBECONFIG=str(config))
+    assert "Either --namespace or --all-namespaces can be used, not both" in stderr
+
+
+def test_the_namespaces_of_the_setting_are_watched_and_the_data_planes() -> None:
+    assert scope(OperatorSettings()) == ("--all-namespaces",)
+    chosen = OperatorSettings(namespaces=("a", "b"), namespace="planes")
+    assert scope(chosen) == ("--namespace=a", "--namespace=b", "--namespace=planes")
+    assert scope(OperatorSettings(namespaces=("a",), namespace="a")) == ("--namespace=a",)

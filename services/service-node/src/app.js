@@ -1,0 +1,72 @@
+/** The application: four paths, and what surrounds them. */
+
+import express from "express";
+
+import { body } from "./bodies.js";
+import { logLines } from "./log-lines.js";
+import { logQuery } from "./log-query.js";
+import { LogStore } from "./log-store.js";
+import { Metrics } from "./metrics.js";
+import { observing } from "./observing.js";
+import { answer, onError, Problem } from "./problems.js";
+
+/** What only these methods are for. */
+function onlyFor(...methods) {
+  return function refuse() {
+    throw new Problem(405, `This path is for ${methods.join(", ")}.`, { allow: methods.join(", ") });
+  };
+}
+
+/** One application; several may live in a process. `isStopping()`: whether it should get no new work. */
+export function createApp(settings, log, isStopping = () => false) {
+  const app = express();
+  app.disable("x-powered-by");
+  app.disable("etag"); // it would hash every answer, for clients that never ask twice
+  app.enable("case sensitive routing");
+  app.enable("strict routing");
+
+  const store = new LogStore(settings.maxLines, settings.maxBytes);
+  const metrics = new Metrics(store);
+  app.use(observing(metrics, log));
+
+  app
+    .route("/logs")
+    .post(async (request, response) => {
+      const mediaType = (request.get("content-type") ?? "").split(";")[0].trim().toLowerCase();
+      const lines = logLines(await body(request, settings.maxBodyBytes), mediaType, settings.maxLineBytes);
+      for (const line of lines) store.add(line);
+      metrics.accepted.inc(lines.length);
+      response.status(202).json({ accepted: lines.length });
+    })
+    .get((request, response) => {
+      const query = logQuery(new URL(request.url, "http://unused").searchParams);
+      const texts = store.latest(query).map((line) => line.text);
+      // What was logged a moment ago is never what is logged now.
+      response.set("cache-control", "no-store").type("json").send(`{"lines":[${texts.join(",")}]}`);
+    })
+    .all(onlyFor("GET", "HEAD", "POST"));
+
+  app
+    .route("/healthz")
+    .get((_request, response) => response.json({ status: "ok" }))
+    .all(onlyFor("GET", "HEAD"));
+
+  app
+    .route("/readyz")
+    .get((_request, response) => {
+      if (isStopping()) throw new Problem(503, "The service is stopping.");
+      response.json({ status: "ok" });
+    })
+    .all(onlyFor("GET", "HEAD"));
+
+  app
+    .route("/metrics")
+    .get(async (_request, response) => {
+      response.set("content-type", metrics.registry.contentType).send(await metrics.registry.metrics());
+    })
+    .all(onlyFor("GET", "HEAD"));
+
+  app.use((_request, response) => answer(response, 404, "Paths are /logs, /metrics, /healthz and /readyz."));
+  app.use(onError(log));
+  return app;
+}

@@ -1,0 +1,84 @@
+/** What is POSTed to /logs as log lines, or what is wrong with it. Pure. */
+
+import { Problem } from "./problems.js";
+
+const UTF_8 = new TextDecoder("utf-8", { fatal: true });
+const NDJSON = ["application/x-ndjson", "application/ndjson"];
+const JSON_TYPE = "application/json";
+
+/** Media types that /logs takes. */
+export const MEDIA_TYPES = [JSON_TYPE, ...NDJSON];
+
+/**
+ * A line as it is kept: its text in one form, and what GET filters by.
+ *
+ * `level` and `route` are undefined where the line has none, or none that is text.
+ */
+function line(value, where, maxLineBytes) {
+  if (value === null || typeof value !== "object" || Array.isArray(value)) {
+    throw new Problem(400, `${where} is not a JSON object, such as {"level": "info", "event": "request"}.`);
+  }
+  let text;
+  try {
+    text = JSON.stringify(value);
+  } catch (error) {
+    // Reading takes any depth, writing does not.
+    if (error instanceof RangeError) throw new Problem(400, `${where} is nested too deeply.`);
+    throw error;
+  }
+  const bytes = Buffer.byteLength(text);
+  if (bytes > maxLineBytes) throw new Problem(400, `${where} has ${bytes} bytes; a line may have ${maxLineBytes}.`);
+  return { text, bytes, level: textField(value, "level"), route: textField(value, "route") };
+}
+
+function textField(value, name) {
+  return Object.hasOwn(value, name) && typeof value[name] === "string" ? value[name] : undefined;
+}
+
+function parse(text, where) {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    // V8 quotes the text around a mistake, which may hold anything: its words up to there are enough.
+    throw new Problem(400, `${where} is not JSON: ${error.message.replace(/, (?:\.\.\.)?".*$/s, "")}.`);
+  }
+}
+
+function decode(body) {
+  try {
+    return UTF_8.decode(body);
+  } catch {
+    throw new Problem(400, "The body is not UTF-8.");
+  }
+}
+
+function ofNdjson(text, maxLineBytes) {
+  const found = [];
+  for (const [index, piece] of text.split("\n").entries()) {
+    if (piece.trim() === "") continue;
+    const where = `Line ${index + 1}`;
+    found.push(line(parse(piece, where), where, maxLineBytes));
+  }
+  return found;
+}
+
+function ofJson(text, maxLineBytes) {
+  const value = parse(text, "The body");
+  if (!Array.isArray(value)) return [line(value, "The body", maxLineBytes)];
+  return value.map((item, index) => line(item, `Item ${index} of the array`, maxLineBytes));
+}
+
+/**
+ * The lines of a body: one JSON object, an array of them, or one on each line.
+ *
+ * All of them, or a Problem that says which is wrong: half a batch would be sent again and be there twice.
+ */
+export function logLines(body, mediaType, maxLineBytes) {
+  if (!MEDIA_TYPES.includes(mediaType)) {
+    throw new Problem(415, `The Content-Type must be one of ${MEDIA_TYPES.join(", ")}.`, { accept: MEDIA_TYPES.join(", ") });
+  }
+  const text = decode(body);
+  const found = NDJSON.includes(mediaType) ? ofNdjson(text, maxLineBytes) : ofJson(text, maxLineBytes);
+  if (found.length === 0) throw new Problem(400, "The body holds no log line.");
+  return found;
+}

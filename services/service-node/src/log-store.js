@@ -1,0 +1,53 @@
+/** The latest log lines, bounded by their number and by their bytes. The oldest give way. */
+
+/** What a kept line costs beside its text, about: the object, two short strings, its place. */
+export const OVERHEAD_BYTES = 256;
+
+export class LogStore {
+  #maxLines;
+  #maxBytes;
+  // By number, from #oldest to #newest - 1: a Map deletes at its beginning in constant time, an array does not.
+  #lines = new Map();
+  #oldest = 0;
+  #newest = 0;
+
+  /** Bytes kept: UTF-8 text, and OVERHEAD_BYTES for each line. */
+  bytes = 0;
+  /** How many lines gave way. */
+  evicted = 0;
+
+  constructor(maxLines, maxBytes) {
+    this.#maxLines = maxLines;
+    this.#maxBytes = maxBytes;
+  }
+
+  /** How many lines are kept. */
+  get count() {
+    return this.#newest - this.#oldest;
+  }
+
+  /** Keep a line. One that alone is more than all may be gives way at once, and all others with it. */
+  add(line) {
+    this.#lines.set(this.#newest, line);
+    this.#newest += 1;
+    this.bytes += line.bytes + OVERHEAD_BYTES;
+    while (this.count > this.#maxLines || this.bytes > this.#maxBytes) this.#forget();
+  }
+
+  #forget() {
+    this.bytes -= this.#lines.get(this.#oldest).bytes + OVERHEAD_BYTES;
+    this.#lines.delete(this.#oldest);
+    this.#oldest += 1;
+    this.evicted += 1;
+  }
+
+  /** At most `limit` lines, the newest first. `level`, `route`: only lines that have this; undefined = any. */
+  latest({ limit, level, route }) {
+    const found = [];
+    for (let number = this.#newest - 1; number >= this.#oldest && found.length < limit; number -= 1) {
+      const line = this.#lines.get(number);
+      if ((level === undefined || line.level === level) && (route === undefined || line.route === route)) found.push(line);
+    }
+    return found;
+  }
+}

@@ -1,0 +1,32 @@
+/** One metric and one log line per request, whatever becomes of it. */
+
+// A probe every second and a scrape every fifteen would be most of the log, and say nothing.
+const QUIET_PATHS = new Set(["/healthz", "/readyz", "/metrics"]);
+// The length of a log line belongs to us. Query strings and bodies are not logged at all.
+const MAX_LOGGED_CHARACTERS = 256;
+// What a server answers nothing to, because the client has gone: nginx's number for it.
+const CLIENT_GONE = 499;
+
+/** Middleware, to be put before everything that can answer or fail. */
+export function observing(metrics, log) {
+  return function observe(request, response, next) {
+    const started = performance.now();
+    metrics.inFlight.inc();
+    response.once("close", () => {
+      metrics.inFlight.dec();
+      const status = response.writableFinished ? response.statusCode : CLIENT_GONE;
+      // Routing leaves the route it chose in the request; none for a 404.
+      const template = request.route?.path;
+      const milliseconds = performance.now() - started;
+      metrics.count(request.method, template, status, milliseconds / 1000);
+      log(QUIET_PATHS.has(template) ? "debug" : status >= 500 ? "warning" : "info", "request", {
+        request_id: request.get("x-request-id")?.slice(0, MAX_LOGGED_CHARACTERS) ?? null,
+        method: request.method,
+        path: request.path.slice(0, MAX_LOGGED_CHARACTERS),
+        status,
+        duration_ms: Math.round(milliseconds * 1000) / 1000,
+      });
+    });
+    next();
+  };
+}

@@ -1,0 +1,17 @@
+/** Waiting for a condition, with a deadline: tests never sleep for luck. */
+
+import assert from "node:assert/strict";
+import { setTimeout as pause } from "node:timers/promises";
+
+const DEADLINE_MS = 10_000;
+
+/** Resolves to what `condition` (may be async) gives as soon as it is truthy; fails with `what` when it never is. */
+export async function waitUntil(condition, what) {
+  const end = performance.now() + DEADLINE_MS;
+  for (;;) {
+    const value = await condition();
+    if (value) return value;
+    assert.ok(performance.now() < end, `not within ${DEADLINE_MS} ms: ${what}`);
+    await pause(5);
+  }
+}

@@ -1,0 +1,52 @@
+"""Other programs: docker, kind, kubectl."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+WHERE: Final = {
+    "docker": "https://docs.docker.com/engine/install/",
+    "kind": "https://kind.sigs.k8s.io/docs/user/quick-start/#installation",
+    "kubectl": "https://kubernetes.io/docs/tasks/tools/",
+    "tilt": "https://docs.tilt.dev/install.html",
+}
+"""How to install each."""
+
+
+class CannotGoOn(Exception):  # noqa: N818 - nothing is wrong with the program
+    """With what is wrong, and how to mend it, in a line for the user."""
+
+
+def need(*programs: str) -> None:
+    """Raises `CannotGoOn` when one is not on PATH, or when docker does not answer."""
+    missing = [program for program in programs if shutil.which(program) is None]
+    if missing:
+        raise CannotGoOn("; ".join(f"{program} is not installed: {WHERE[program]}" for program in missing))
+    if "docker" in programs:
+        asked = subprocess.run(["docker", "info"], capture_output=True, text=True, check=False)
+        if asked.returncode != 0:
+            said = (asked.stderr.strip() or asked.stdout.strip()).splitlines()[-1:]
+            raise CannotGoOn(f"docker does not answer: {''.join(said)}")
+
+
+def run(*command: str, feed: str | None = None) -> None:
+    """With its output for all to see; `CannotGoOn` when it fails."""
+    sys.stderr.write(f"+ {' '.join(command)}\n")
+    sys.stderr.flush()
+    ended = subprocess.run(command, input=feed, text=True, check=False)
+    if ended.returncode != 0:
+        raise CannotGoOn(f"{_short(command)} failed with exit code {ended.returncode}")
+
+
+def ask(*command: str) -> str:
+    """Its standard output; `CannotGoOn` with its standard error when it fails."""
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode != 0:
+        raise CannotGoOn(f"{_short(command)}: {ended.stderr.strip()}")
+    return ended.stdout
+
+
+def _short(command: Sequence[str]) -> str:
+    return " ".join(command[:4])

@@ -1,0 +1,149 @@
+"""`make images`, `make cluster`: what docker, kind and kubectl are asked, in which order, and what is said when they cannot."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from inferway_cluster.images import IMAGES, ROOT
+
+# Notes what it was asked, and answers as the real ones do.
+PROGRAM = """#!{python}
+import os, sys
+from pathlib import Path
+here = Path({here!r})
+name, asked = Path(sys.argv[0]).name, sys.argv[1:]
+with open(here / "asked", "a") as log:
+    log.write(" ".join([name, *asked]) + "\\n")
+if any(part in " ".join([name, *asked]) for part in (here / "broken").read_text().splitlines()):
+    sys.exit("it is broken")
+if asked[:2] == ["get", "clusters"]:
+    print((here / "clusters").read_text())
+if asked[:2] == ["image", "inspect"]:
+    print(123456789)
+if "deployments" in asked:
+    print("deployment.apps/one")
+"""
+
+
+class Programs:
+    """Stand-ins for the three, alone on PATH beside git."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "broken").write_text("")
+        (folder / "clusters").write_text("")
+        (folder / "bin").mkdir()
+        for name in ("docker", "kind", "kubectl"):
+            self.path(name).write_text(PROGRAM.format(python=sys.executable, here=str(folder)))
+            self.path(name).chmod(0o755)
+
+    def path(self, name: str) -> Path:
+        return self.folder / "bin" / name
+
+    def asked(self) -> list[str]:
+        return (self.folder / "asked").read_text().splitlines()
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "inferway_cluster", *arguments],
+            env={**os.environ, "PATH": str(self.folder / "bin"), "PYTHONPATH": str(ROOT / "tools/cluster/src")},
+            capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Programs:
+    return Programs(tmp_path)
+
+
+def test_images_builds_each_with_its_file_and_tag_and_prints_a_table(programs: Programs) -> None:
+    ended = programs.run("images", "--tag", "v1.2.3")
+    assert ended.returncode == 0, ended.stderr
+    builds = [line for line in programs.asked() if " build " in line]
+    assert len(builds) == len(IMAGES)
+    for image, line in zip(IMAGES, builds, strict=True):
+        assert f"--file {ROOT / image.dockerfile} --tag ghcr.io/inferway/{image.name}:v1.2.3" in line
+        assert "VERSION=1.2.3 " in line
+    rows = [line.split() for line in ended.stdout.splitlines()]
+    assert rows[0] == ["image", "MB", "seconds"]
+    assert [row[:2] for row in rows[1:]] == [[f"ghcr.io/inferway/{image.name}:v1.2.3", "123"] for image in IMAGES]
+
+
+def test_an_image_that_is_not_there_is_told(programs: Programs) -> None:
+    ended = programs.run("images", "--only", "operater")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("cluster: there is no image operater; there are operator, dataplane")
+
+
+def test_a_cluster_is_made_filled_and_waited_for(programs: Programs) -> None:
+    ended = programs.run("create")
+    assert ended.returncode == 0, ended.stderr
+    asked = programs.asked()
+    order = [
+        "kind create cluster",
+        "docker buildx build",
+        "kind load docker-image --name inferway ghcr.io/inferway/operator:dev",
+        "kubectl --context kind-inferway apply -k",
+        "kubectl --context kind-inferway wait --for=condition=Established",
+        f"kubectl --context kind-inferway apply -k {ROOT}/manifests/samples",
+        "kubectl --context kind-inferway -n inferway-system rollout status deployment.apps/one",
+        "kubectl --context kind-inferway -n inferway-demo wait --for=condition=Programmed --all gatewayroutes",
+    ]
+    at = [next(i for i, line in enumerate(asked) if line.startswith(begin)) for begin in order]
+    at[5] = next(i for i, line in enumerate(asked) if line == order[5])
+    assert at == sorted(at), asked
+    assert not any("rollout restart" in line for line in asked), "pods of a new cluster have the new images"
+    assert "http://127.0.0.1:8080" in ended.stdout
+
+
+def test_a_cluster_that_is_there_gets_the_new_images(programs: Programs) -> None:
+    (programs.folder / "clusters").write_text("other\ninferway\n")
+    assert programs.run("create").returncode == 0
+    asked = programs.asked()
+    assert not any(line.startswith("kind create") for line in asked)
+    restarted = [line for line in asked if "rollout restart" in line]
+    assert len(restarted) == 3
+    assert asked.index(restarted[0]) > next(i for i, line in enumerate(asked) if line.startswith("kind load"))
+
+
+def test_the_standalone_image_is_not_brought_into_the_cluster(programs: Programs) -> None:
+    assert programs.run("load", "--tag", "dev").returncode == 0
+    (line,) = [line for line in programs.asked() if line.startswith("kind load")]
+    assert "standalone" not in line
+    assert line.count("ghcr.io/inferway/") == len(IMAGES) - 1
+
+
+def test_every_kubectl_names_its_context(programs: Programs) -> None:
+    assert programs.run("create").returncode == 0
+    asked = [line for line in programs.asked() if line.startswith("kubectl")]
+    assert asked
+    assert [line for line in asked if not line.startswith("kubectl --context kind-inferway ")] == []
+
+
+def test_a_program_that_is_missing_is_told_with_where_to_get_it(programs: Programs) -> None:
+    programs.path("kind").unlink()
+    ended = programs.run("create")
+    assert ended.returncode == 1
+    assert (
+        ended.stderr == "cluster: kind is not installed: https://kind.sigs.k8s.io/docs/user/quick-start/#installation\n"
+    )
+
+
+def test_docker_without_its_daemon_is_told(programs: Programs) -> None:
+    (programs.folder / "broken").write_text("docker info\n")
+    ended = programs.run("images")
+    assert ended.returncode == 1
+    assert ended.stderr == "cluster: docker does not answer: it is broken\n"
+
+
+@pytest.mark.parametrize("broken", ["kind create", "buildx build", "kind load", "rollout status"])
+def test_what_fails_ends_it_there(programs: Programs, broken: str) -> None:
+    (programs.folder / "broken").write_text(broken + "\n")
+    ended = programs.run("create")
+    assert ended.returncode == 1
+    assert "failed with exit code 1" in ended.stderr.splitlines()[-1]
+    assert broken in programs.asked()[-1]
+    assert "Traceback" not in ended.stderr

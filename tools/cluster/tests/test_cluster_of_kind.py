@@ -1,0 +1,48 @@
+"""The cluster's configuration meets the manifests."""
+
+import yaml
+from tiltfile_evaluating import Tiltfile
+
+from inferway_cluster import installing, kind
+from inferway_cluster.images import DEV_TAG, IN_CLUSTER, ROOT, UID
+
+CONFIG = yaml.safe_load((ROOT / kind.CONFIG).read_text())
+
+
+def test_its_name_is_the_one_that_everything_asks_for() -> None:
+    assert CONFIG["name"] == kind.NAME
+
+
+def test_it_is_reached_from_this_machine_only() -> None:
+    mappings = [mapping for node in CONFIG["nodes"] for mapping in node.get("extraPortMappings", [])]
+    assert [mapping["listenAddress"] for mapping in mappings] == ["127.0.0.1"]
+
+
+def test_the_mapped_port_is_the_gateways() -> None:
+    objects = Tiltfile().objects
+    (service,) = [
+        each for each in objects if each["kind"] == "Service" and each["metadata"]["name"] == "inferway-gateway"
+    ]
+    (mapping,) = CONFIG["nodes"][0]["extraPortMappings"]
+    assert [port["nodePort"] for port in service["spec"]["ports"] if "nodePort" in port] == [mapping["containerPort"]]
+
+
+def test_pods_use_the_images_that_are_loaded_and_their_user() -> None:
+    objects = Tiltfile().objects
+    pods = [each["spec"]["template"]["spec"] for each in objects if each["kind"] == "Deployment"]
+    images = {container["image"] for pod in pods for container in pod["containers"]}
+    assert images == {image.reference(DEV_TAG) for image in IN_CLUSTER}
+    for pod in pods:
+        users = {pod.get("securityContext", {}).get("runAsUser")} | {
+            container.get("securityContext", {}).get("runAsUser") for container in pod["containers"]
+        }
+        assert users - {None} == {UID}
+
+
+def test_what_is_waited_for_is_what_is_installed() -> None:
+    objects = Tiltfile().objects
+    assert {each["metadata"]["namespace"] for each in objects if each["kind"] == "Deployment"} == set(
+        installing.NAMESPACES
+    )
+    definitions = {each["metadata"]["name"] for each in objects if each["kind"] == "CustomResourceDefinition"}
+    assert definitions == set(installing.DEFINITIONS)

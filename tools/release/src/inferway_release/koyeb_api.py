@@ -1,0 +1,81 @@
+"""Koyeb's API: an app and its service are made or changed, and the deployment is waited for.
+
+Every request is bounded in time; none is repeated, since making something twice costs money.
+"""
+
+import json
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from typing import Any, Final
+
+from inferway_release.koyeb_definition import SERVICE, NotDeployable, Wish, definition
+
+URL: Final = "https://app.koyeb.com"
+TIMEOUT: Final = 30.0
+"""Seconds for one request."""
+PATIENCE: Final = 600.0
+"""Seconds until a deployment must be healthy."""
+PAUSE: Final = 5.0
+"""Seconds between two looks at it."""
+LOST: Final = frozenset({"UNHEALTHY", "ERROR", "ERRORING", "STOPPED", "STOPPING", "CANCELED", "CANCELING", "STASHED"})
+"""From these a deployment does not become healthy any more."""
+
+
+class Koyeb:
+    """The API, asked with a token, which is never part of a message."""
+
+    def __init__(self, token: str, url: str = URL) -> None:
+        self._url = url
+        self._headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+
+    def ask(self, method: str, path: str, body: object = None, **query: str) -> Any:
+        """The JSON of the answer; `NotDeployable` with what Koyeb says when it refuses or cannot be reached."""
+        target = f"{self._url}{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(target, data, self._headers, method=method)  # noqa: S310 - URL is https
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            said = error.read(2000).decode(errors="replace")
+            raise NotDeployable(f"Koyeb answers {method} {path} with {error.code}: {said}") from None
+        except (OSError, ValueError) as error:
+            raise NotDeployable(f"Koyeb cannot be asked ({method} {path}): {error}") from error
+
+    def named(self, kind: str, name: str, **query: str) -> Any | None:
+        """The app or service of exactly this name; Koyeb's own filter also finds parts of names."""
+        found = self.ask("GET", f"/v1/{kind}", name=name, limit="100", **query).get(kind) or []
+        return next((one for one in found if one["name"] == name), None)
+
+
+def deploy(koyeb: Koyeb, app: str, wish: Wish) -> str:
+    """Make or change the service; the id of the new deployment."""
+    there = koyeb.named("apps", app) or koyeb.ask("POST", "/v1/apps", {"name": app})["app"]
+    wanted = definition(wish)
+    service = koyeb.named("services", SERVICE, app_id=there["id"])
+    if service is None:
+        answer = koyeb.ask("POST", "/v1/services", {"app_id": there["id"], "definition": wanted})
+    else:
+        answer = koyeb.ask("PUT", f"/v1/services/{service['id']}", {"definition": wanted})
+    return str(answer["service"]["latest_deployment_id"])
+
+
+def wait_until_healthy(
+    koyeb: Koyeb, deployment: str, *, patience: float = PATIENCE, pause: Callable[[float], None] = time.sleep
+) -> None:
+    """`NotDeployable` when it fails, or is not healthy in time. The deployment before it goes on serving then."""
+    end = time.monotonic() + patience
+    while True:
+        state = koyeb.ask("GET", f"/v1/deployments/{deployment}")["deployment"]
+        status = state["status"]
+        if status == "HEALTHY":
+            return
+        why = "; ".join(state.get("messages") or []) or "Koyeb says nothing more"
+        if status in LOST:
+            raise NotDeployable(f"deployment {deployment} is {status}: {why}")
+        if time.monotonic() > end:
+            raise NotDeployable(f"deployment {deployment} is still {status} after {patience:.0f} s: {why}")
+        pause(PAUSE)

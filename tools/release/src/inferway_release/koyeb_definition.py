@@ -1,0 +1,72 @@
+"""What Koyeb is told to run: the standalone image, its routes as a file, its settings. Pure.
+
+The names of the fields are those of Koyeb's API, `DeploymentDefinition`.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+SERVICE: Final = "gateway"
+PORT: Final = 8080
+ADMIN_PORT: Final = 9090
+ROUTES: Final = "/etc/inferway/routes/routes.yaml"
+"""Where the image looks for resources."""
+GRACE: Final = 10
+"""Seconds until a failed check counts."""
+SETTING: Final = re.compile(r"(INFERWAY_[A-Z_]+)=(.*)")
+
+
+class NotDeployable(Exception):  # noqa: N818 - the name is the finding
+    """Why nothing was deployed, or what was deployed is not well."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to run."""
+
+    image: str
+    routes: str
+    """The content of the file of resources."""
+    settings: Mapping[str, str]
+    region: str = "fra"
+    instance: str = "nano"
+
+
+def settings(lines: Iterable[str]) -> dict[str, str]:
+    """`INFERWAY_NAME=value` lines, `#` begins a comment line; `NotDeployable` for anything else."""
+    found: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        match = SETTING.fullmatch(text)
+        if match is None or match[1] in found:
+            raise NotDeployable(f"settings, line {number}: {text!r} is not one INFERWAY_NAME=value for each name")
+        if match[1] in {"INFERWAY_LISTEN", "INFERWAY_ADMIN"}:
+            raise NotDeployable(f"settings, line {number}: {match[1]} follows from the ports that Koyeb is told")
+        found[match[1]] = match[2]
+    return found
+
+
+def definition(wish: Wish) -> dict[str, Any]:
+    """One instance: limits and cache are of one process, and two would count apart."""
+    environment = {"PORT": str(PORT), **wish.settings}
+    return {
+        "name": SERVICE,
+        "type": "WEB",
+        "docker": {"image": wish.image},
+        "regions": [wish.region],
+        "instance_types": [{"type": wish.instance}],
+        "scalings": [{"min": 1, "max": 1}],
+        # Only the data port has a route: the admin port is seen by Koyeb's checks and by services of the same mesh.
+        "ports": [{"port": PORT, "protocol": "http"}, {"port": ADMIN_PORT, "protocol": "tcp"}],
+        "routes": [{"port": PORT, "path": "/"}],
+        "health_checks": [
+            {"grace_period": GRACE, "http": {"port": ADMIN_PORT, "path": "/readyz"}},
+            {"grace_period": GRACE, "tcp": {"port": PORT}},
+        ],
+        "config_files": [{"path": ROUTES, "permissions": "0644", "content": wish.routes}],
+        "env": [{"key": name, "value": value} for name, value in sorted(environment.items())],
+    }

@@ -1,0 +1,124 @@
+"""What holds of every file in .github/workflows. That they are well formed is actionlint's (`make workflows`)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from workflow_files import FILES, FOLDER, every, jobs, made, named, steps, targets
+
+from inferway_release.__main__ import ROOT
+
+USES = re.compile(r"^\s*(?:- )?uses: (.*)$", re.MULTILINE)
+PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
+UNTRUSTED = re.compile(r"\$\{\{")
+MADE = {"build/e2e", "dist/", "sbom/"}
+"""What a run makes, by the step that names it or the command before it."""
+
+TARGETS_TO_COME: set[str] = set()
+PATHS_TO_COME: set[str] = set()
+"""Of parts that are written at the same time: whoever brings one takes it away here (a test says when)."""
+
+
+@pytest.fixture(params=FILES, ids=lambda file: file.stem)
+def workflow(request: pytest.FixtureRequest) -> Path:
+    """Each of them."""
+    return request.param
+
+
+def test_there_are_workflows() -> None:
+    assert {file.stem for file in FILES} >= {"ci", "images", "e2e", "load", "release", "deploy-koyeb"}
+    assert not list(FOLDER.glob("*.yaml")), "tests look at *.yml"
+
+
+def test_every_action_is_pinned_by_its_commit(workflow: Path) -> None:
+    text, _ = every(workflow)
+    found = USES.findall(text)
+    assert len(found) == text.count("uses:")
+    loose = [one for one in found if not one.startswith("./") and not PINNED.fullmatch(one)]
+    assert not loose
+    assert all((ROOT / one).is_file() for one in found if one.startswith("./"))
+
+
+def test_one_action_has_one_version() -> None:
+    found = {one.strip() for file in FILES for one in USES.findall(every(file)[0]) if not one.startswith("./")}
+    assert len({one.split("@")[0] for one in found}) == len(found), sorted(found)
+
+
+def test_every_job_has_its_rights_and_an_end(workflow: Path) -> None:
+    text, content = every(workflow)
+    assert content["permissions"] == {}, "rights are given to jobs"
+    assert content["defaults"] == {"run": {"shell": "bash"}}
+    assert "group" in content["concurrency"]
+    assert "pull_request_target" not in text
+    for name, job in content["jobs"].items():
+        assert job["permissions"], name
+        assert "uses" in job or 0 < job["timeout-minutes"] <= 90, name
+
+
+def test_who_may_write() -> None:
+    """Rights beyond reading are few, and each was meant."""
+    found = {
+        (file.stem, name, right)
+        for file in FILES
+        for name, job in jobs(file).items()
+        for right, level in job["permissions"].items()
+        if level != "read"
+    }
+    assert found == {
+        ("release", "images", "packages"),
+        ("release", "images", "id-token"),
+        ("release", "images", "attestations"),
+        ("release", "publish", "contents"),
+        ("release", "publish", "id-token"),
+        ("release", "publish", "attestations"),
+        ("release", "pypi", "id-token"),
+    }
+
+
+def test_nothing_is_pasted_into_a_shell(workflow: Path) -> None:
+    """An expression in `run` becomes program text; values go through `env`."""
+    assert not [step["run"] for step in steps(workflow) if UNTRUSTED.search(step.get("run", ""))]
+
+
+def test_a_checkout_leaves_no_token(workflow: Path) -> None:
+    checkouts = [step for step in steps(workflow) if step.get("uses", "").startswith("actions/checkout@")]
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
+def test_releases_use_no_cache() -> None:
+    text, _ = every(FOLDER / "release.yml")
+    assert not re.search(r"\bcache(-from|-to)?:", text)
+
+
+def test_every_target_exists(workflow: Path) -> None:
+    assert made(workflow) <= targets() | TARGETS_TO_COME
+
+
+def test_every_path_exists(workflow: Path) -> None:
+    missing = {path for path in named(workflow) if not (ROOT / path).exists()}
+    assert missing <= PATHS_TO_COME | MADE
+
+
+def test_what_was_to_come_is_still_missing() -> None:
+    here = {path for path in PATHS_TO_COME if (ROOT / path).exists()} | (TARGETS_TO_COME & targets())
+    assert not here, "these have come: take them out of the lists above"
+
+
+def test_the_lists_are_of_what_workflows_name() -> None:
+    names = set().union(*(named(file) for file in FILES))
+    assert names >= PATHS_TO_COME | MADE
+    assert set().union(*(made(file) for file in FILES)) >= TARGETS_TO_COME
+
+
+def test_ci_runs_the_command_of_the_readme() -> None:
+    assert [step["run"] for step in steps(FOLDER / "ci.yml") if "run" in step] == [".ci/run"]
+    assert "\nmake test\n" in (ROOT / ".ci/run").read_text(encoding="utf-8")
+    assert "make test " in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_both_workflows_build_the_same_images() -> None:
+    built = jobs(FOLDER / "images.yml")["build"]["strategy"]
+    assert built == jobs(FOLDER / "release.yml")["images"]["strategy"]
+    assert len(built["matrix"]["include"]) == 5

@@ -1,0 +1,68 @@
+"""Reading .github/workflows: steps, what they make, which paths of the repository they name."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from inferway_release.__main__ import ROOT
+
+FOLDER = ROOT / ".github/workflows"
+FILES = sorted(FOLDER.glob("*.yml"))
+MAKE = re.compile(r"\bmake ((?:[a-z][a-z0-9-]*[ \n]?)+)")
+PATH = re.compile(r"(?<![\w./~:@-])((?:\.?[\w-]+/)+[\w.-]*)(?![\w@:])")
+FOLDERS = {entry.name for entry in ROOT.iterdir() if entry.is_dir()} | {"dist", "build", "sbom"}
+
+
+def every(file: Path) -> tuple[str, dict[Any, Any]]:
+    """Text and content."""
+    text = file.read_text(encoding="utf-8")
+    return text, yaml.safe_load(text)
+
+
+def jobs(file: Path) -> dict[str, dict[str, Any]]:
+    """By name."""
+    return every(file)[1]["jobs"]
+
+
+def steps(file: Path) -> list[dict[str, Any]]:
+    """Of all jobs."""
+    return [step for job in jobs(file).values() for step in job.get("steps", [])]
+
+
+def targets() -> set[str]:
+    """Of the Makefile."""
+    return set(re.findall(r"^([a-z][a-z0-9-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def made(file: Path) -> set[str]:
+    """The targets that a workflow makes."""
+    found = [match for step in steps(file) for match in MAKE.findall(step.get("run", ""))]
+    return {name for words in found for name in words.split()}
+
+
+def strings(value: object) -> list[str]:
+    """All of them, keys apart."""
+    if isinstance(value, dict):
+        return [text for inner in value.values() for text in strings(inner)]
+    if isinstance(value, list):
+        return [text for inner in value for text in strings(inner)]
+    return [value] if isinstance(value, str) else []
+
+
+def named(file: Path) -> set[str]:
+    """Paths of the repository that a workflow names, in `run`, `with`, `env` and the matrix."""
+    found: set[str] = set()
+    for job in jobs(file).values():
+        parts: list[object] = [
+            job.get("strategy"),
+            *(step.get(key) for step in job.get("steps", []) for key in ("with", "env", "run")),
+        ]
+        for text in strings(parts):
+            for path in PATH.findall(re.sub(r"https?://\S+|\$\{\{.*?\}\}", " ", text)):
+                found.add(path)
+        found.update(re.findall(r"'([\w./-]+/[\w.-]+)'", str(parts)))
+    return {path for path in found if path.split("/")[0] in FOLDERS}
