@@ -132,6 +132,17 @@ def test_operator_tells_an_outage_in_few_lines(made: Gateway, faults: HttpFaults
     goes_on(made, running, "after")
 
 
+@pytest.mark.case("K1")
+def test_operator_whose_credentials_are_refused_ends_with_an_exit_code(made: Gateway, faults: HttpFaults) -> None:
+    """kopf never tries them again: to go on would be to hear nothing for ever."""
+    running = made.start(made.api.through(faults, made.user))
+    goes_on(made, running, "before")
+    faults.add(Fault("GET", WATCH, code=401))
+    faults.cut()
+    wait_until(lambda: running.process.poll() is not None, "it ends", 20)
+    assert running.end() == 1
+
+
 BROKEN = """
 from inferway_operator.leadership import Leadership
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from types import ModuleType
 from typing import Any, Final, ParamSpec
 
+import kopf
 from kopf._cogs.clients import watching
 from kopf._core.reactor import observation, queueing
 
@@ -43,6 +44,8 @@ def begun_again(begin: Callable[P, Coroutine[Any, Any, None]], pause: float = PA
             attempt = asyncio.create_task(begin(*args, **kwargs))
             try:
                 await attempt
+            except kopf.LoginError:
+                raise  # 401: kopf never tries the same credentials again, and would be deaf for ever; another process does
             except Exception as error:
                 if own is not None and own.cancelling():
                     raise
@@ -65,4 +68,4 @@ def install() -> None:
 
 def _trace(error: Exception) -> BaseException | None:
     """kopf says so where an event could not be worked on at all; what is behind it is what must be known."""
-    return error if isinstance(error, RuntimeError) else None
+    return error if isinstance(error, RuntimeError) and error.__cause__ is not None else None

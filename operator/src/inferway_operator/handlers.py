@@ -35,7 +35,8 @@ class _Backoffs:
         return itertools.chain((0.2, 0.5, 1.0), itertools.repeat(2.0))
 
 
-@kopf.on.startup(errors=kopf.ErrorsMode.PERMANENT)  # or it would try again in a minute, and seem to run meanwhile
+# PERMANENT, or kopf would try again in a minute, and seem to run meanwhile.
+@kopf.on.startup(errors=kopf.ErrorsMode.PERMANENT)
 async def start(settings: kopf.OperatorSettings, memo: Any, **_: Any) -> None:
     """Configure kopf and begin to wait for the Lease."""
     refuse_unknown(os.environ)
