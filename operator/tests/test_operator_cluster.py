@@ -174,3 +174,20 @@ def test_operator_follows_reference_grants(one: Gateway) -> None:
     one.delete("ReferenceGrant", "team", one.namespace)
     wait_until(lambda: not one.backends(), "the backend is gone", 2)
     one.wait_for("first", "ResolvedRefs", "False", "RefNotPermitted")
+
+
+def test_operator_follows_services_that_only_a_pod_s_older_config_names(one: Gateway) -> None:
+    one.apply(route("first"))
+    one.wait_for("first", "Accepted", "True", "Accepted")
+    one.pod("a")
+    one.acknowledge("a", Acknowledgement(config=one.revision))
+    one.wait_for("first", "Programmed", "True", "Programmed")
+    one.delete("GatewayRoute", "first")
+    wait_until(lambda: not one.routes(), "the route is gone")
+    one.apply(SERVICE.replace("192.0.2.10", "192.0.2.20"))
+    wait_until(
+        lambda: [found.address for service in one.endpoints().services.values() for found in service] == ["192.0.2.20"],
+        "the pod that serves it still is told where its backend is now",
+    )
+    one.acknowledge("a", Acknowledgement(config=one.revision))
+    wait_until(lambda: not one.endpoints().services, "nobody serves it any more")

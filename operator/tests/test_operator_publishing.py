@@ -1,10 +1,11 @@
 """The plan of writes: whole documents after each of them, the same end wherever it is broken off, nothing when nothing differs."""
 
 import pytest
-from publishing_cases import GATEWAY, Cluster, route, wanted
+from publishing_cases import GATEWAY, Cluster, compilation, route, wanted
 
+from inferway_contract.document import Endpoint
 from inferway_contract.published import SHARD_KEY
-from inferway_operator import published, publishing
+from inferway_operator import fitting, published, publishing
 from inferway_operator.publishing import ApplyConfig, ApplyEndpoints, CreateShard
 
 OLD = wanted(route("one", "a"), route("two", "b"), a="10.0.0.1", b="10.0.0.2")
@@ -89,6 +90,39 @@ def test_publishing_bounds_the_history() -> None:
         cluster.publish(want, revisions)
         revisions.add(want.revision)
     assert len(cluster.found().published.history) == publishing.MAX_HISTORY
+
+
+def test_publishing_follows_services_that_only_an_older_config_names() -> None:
+    cluster = Cluster()
+    cluster.publish(OLD)
+    cluster.publish(NEW, {OLD.revision})
+    found = cluster.found()
+    moved = {"demo/b:80": (Endpoint(address="10.0.0.99", port=80),), "demo/z:80": ()}
+    [*_, write] = publishing.plan(NEW, found.published, found.known, {OLD.revision}, GATEWAY, moved)
+    assert isinstance(write, ApplyEndpoints)
+    assert write.addresses["demo/b:80"] == moved["demo/b:80"]
+    assert "demo/z:80" not in write.addresses, "no pod serves a config that names it"
+
+
+def test_publishing_forgets_the_oldest_configs_that_have_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    wants = [wanted(route(f"route-{number}")) for number in range(5)]
+    size = len(wants[0].known.index)
+    monkeypatch.setattr(fitting, "MAX_INDEX_BYTES", 4 * size)
+    cluster = Cluster()
+    for number, want in enumerate(wants):
+        cluster.publish(want, {one.revision for one in wants[:number]})
+    kept = [revision for revision, _ in cluster.found().published.history]
+    assert kept == [one.revision for one in reversed(wants[:-1])][: len(kept)]
+    assert 1 <= len(kept) <= 3
+    assert sum(map(len, cluster.maps["inferway-config"].values())) <= 4 * size
+
+
+def test_publishing_keeps_what_is_published_when_the_index_has_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "MAX_INDEX_BYTES", len(OLD.known.index) - 1)
+    many = [route(f"route-{number}", "a") for number in range(200)]
+    refused = fitting.want(compilation(*many), GATEWAY, OLD.config)
+    assert refused.config == OLD.config
+    assert refused.too_large.keys() == {f"GatewayRoute/demo/route-{number}" for number in range(200)}
 
 
 def test_publishing_touches_one_shard_for_one_route() -> None:

@@ -13,6 +13,8 @@ from inferway_contract.published import MAX_SHARD_BYTES, ConfigIndex, Layout, To
 from inferway_operator.compiler import Compilation
 from inferway_operator.published import Known, known
 
+MAX_INDEX_BYTES = 900 << 10
+"""Of an index, with its history: a ConfigMap holds 1 MiB, and this one has labels and managed fields too."""
 _MAX_PART = MAX_SHARD_BYTES - 200
 """Bytes of one object, or of one Service with its key."""
 _ENDPOINT_BYTES = 80
@@ -45,6 +47,14 @@ def want(compilation: Compilation, gateway: str, last: ConfigDocument | None) ->
         config, too_large = _shrunk(config, last)
         layout = lay_out_config(config, gateway)
     text = canonical(layout.index).decode()
+    if len(text) > MAX_INDEX_BYTES:
+        # Whatever is cut off, somebody's traffic would be: all stays as it is published, and everybody is told.
+        why = f"the index of all shards takes {len(text)} bytes, and may take {MAX_INDEX_BYTES}"
+        kept = last or ConfigDocument(address_policy=config.address_policy)
+        wished, config = layout.fragments, kept
+        layout = lay_out_config(config, gateway)
+        too_large |= {key: why for key, part in wished.items() if layout.fragments.get(key) != part}
+        text = canonical(layout.index).decode()
     return Wanted(
         config,
         layout,

@@ -91,15 +91,19 @@ def plan(
     configs: Mapping[str, Known],
     reported: Set[str],
     gateway: str,
+    live: Mapping[str, tuple[Endpoint, ...]] | None = None,
 ) -> tuple[Write, ...]:
     """The writes that are missing; none when nothing differs.
 
-    `configs`: what is known of configs, by revision. `reported`: revisions of the configs that pods serve. Shards come
+    `configs`: what is known of configs, by revision. `reported`: revisions of the configs that pods serve. `live`: addresses,
+    as they are now, of Services that only older configs name. Shards come
     before the index that names them, and endpoints before the config that needs them, so that after every single write
     the cluster holds whole documents. Wherever the sequence is broken off, planning again leads to the same end.
     """
-    served = reported | {published.revision} if published.config else reported
-    addresses = _united(wanted.endpoints, published, configs, served)
+    older = named(published, configs, reported)
+    kept = {key: published.addresses[key] for key in older if key in published.addresses}
+    kept |= {key: found for key, found in (live or {}).items() if key in older}
+    addresses = {**kept, **wanted.endpoints.services}
     endpoints = lay_out_endpoints(EndpointsDocument(replicas=wanted.endpoints.replicas, services=addresses), gateway)
     writes: list[Write] = [*_missing(endpoints, published)]
     index = canonical(endpoints.index).decode()
@@ -107,18 +111,15 @@ def plan(
         writes.append(ApplyEndpoints(index_name(gateway, "endpoints"), index, addresses))
     writes += _missing(wanted.layout, published)
     if wanted.known.index != published.config:
-        history = _history(wanted.revision, published, reported)
+        history = _bounded(wanted.known.index, _history(wanted.revision, published, reported))
         writes.append(ApplyConfig(index_name(gateway, "config"), wanted.known.index, history))
     return tuple(writes)
 
 
-def _united(
-    endpoints: EndpointsDocument, published: Published, configs: Mapping[str, Known], served: Set[str]
-) -> dict[str, tuple[Endpoint, ...]]:
-    """The new endpoints, and the last addresses of Services that only a config before names: pods still serve it."""
-    older = {key for revision in served if revision in configs for key in configs[revision].services}
-    kept = {key: published.addresses[key] for key in older if key in published.addresses}
-    return {**kept, **endpoints.services}
+def named(published: Published, configs: Mapping[str, Known], reported: Set[str]) -> frozenset[str]:
+    """Keys of the Services that a config names that a pod may serve: the published one, and those that are reported."""
+    served = reported | {published.revision}
+    return frozenset(key for revision in served if revision in configs for key in configs[revision].services)
 
 
 def _missing(layout: Layout[ConfigIndex] | Layout[EndpointsIndex], published: Published) -> Iterator[CreateShard]:
@@ -130,6 +131,14 @@ def _history(revision: str, published: Published, reported: Set[str]) -> tuple[t
     before = ((published.revision, published.config), *published.history) if published.config else published.history
     kept = {old: index for old, index in before if old != revision and (old == published.revision or old in reported)}
     return tuple(kept.items())[:MAX_HISTORY]
+
+
+def _bounded(index: str, history: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """As much of it, the newest first, as has room in a ConfigMap beside the index."""
+    room = fitting.MAX_INDEX_BYTES - len(index.encode())
+    while history and len(_HISTORY.dump_json(history)) > room:
+        history = history[:-1]
+    return history
 
 
 def garbage(

@@ -8,10 +8,13 @@ again; a call that fails leaves nothing behind that the next attempt does not pu
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 
+from inferway_contract.document import Endpoint
 from inferway_operator import assembling, attempts, compiler, fitting, kube, publishing
 from inferway_operator.acknowledgements import Acknowledgements
 from inferway_operator.auditing import Auditor
+from inferway_operator.compiler import services
 from inferway_operator.following import Following
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.observed import Observed
@@ -100,22 +103,26 @@ class Reconciler:
             self._observed.mark(is_world=False)
 
     async def _compile(self, term: Term, said: Acknowledgements) -> None:
-        if term.wanted is not None and not self._observed.is_world_dirty and term.replicas == said.live:
+        named = publishing.named(term.published, term.configs, said.reported)
+        is_same = not self._observed.is_world_dirty and term.replicas == said.live
+        if is_same and term.wanted is not None and named <= term.wanted.endpoints.services.keys() | term.live.keys():
             return
         self._observed.is_world_dirty = False
         last = term.config
         policies = {policy.id: policy for policy in last.policies} if last else {}
         world = assembling.world_of(self._observed, self._settings.world, policies, said.live)
         # Together with the snapshot: what comes later and is about others cannot change this compilation.
-        self._observed.named_services = assembling.named_services(world)
+        self._observed.named_services = assembling.named_services(world) | {key.rpartition(":")[0] for key in named}
         began = time.monotonic()
 
-        def compile_and_lay_out() -> tuple[compiler.Compilation, fitting.Wanted]:
+        def compile_and_lay_out() -> tuple[compiler.Compilation, fitting.Wanted, Mapping[str, tuple[Endpoint, ...]]]:
             made = compiler.compile(world)
-            return made, fitting.want(made, self._settings.gateway, last)
+            found = services.Services(world)
+            live = {key: found.endpoints(key) for key in named if key not in made.endpoints.services}
+            return made, fitting.want(made, self._settings.gateway, last), live
 
         try:
-            term.compilation, wanted = await asyncio.to_thread(compile_and_lay_out)
+            term.compilation, wanted, term.live = await asyncio.to_thread(compile_and_lay_out)
         except BaseException:
             self._observed.is_world_dirty = True
             raise
@@ -128,7 +135,7 @@ class Reconciler:
         wanted = term.wanted
         assert wanted is not None  # noqa: S101 - `_compile` came before
         assert term.compilation is not None  # noqa: S101 - likewise
-        writes = publishing.plan(wanted, term.published, term.configs, said.reported, self._settings.gateway)
+        writes = publishing.plan(wanted, term.published, term.configs, said.reported, self._settings.gateway, term.live)
         if writes:
             self._following.withdraw()
         for write in writes:

@@ -1,8 +1,9 @@
 """A term: what the active operator knows of its documents, from when it began to lead until it leads no more."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from inferway_contract.document import ConfigDocument
+from inferway_contract.document import ConfigDocument, Endpoint
 from inferway_operator import compiler, fitting
 from inferway_operator.published import Known, Published
 
@@ -18,6 +19,8 @@ class Term:
     """The published one."""
     compilation: compiler.Compilation | None = None
     wanted: fitting.Wanted | None = None
+    live: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=dict)
+    """Addresses, as they are now, of the Services that the last compilation does not name and a served config does."""
     replicas: int = 0
     """Pods that the last compilation reckoned with."""
     unneeded_since: dict[str, float] = field(default_factory=dict)
