@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 import sys
-from time import monotonic
+from time import monotonic, sleep
 
 import pytest
 from control_planes import limits, planes, quantile, says, until
 from control_traffic import asking
+
+from inferway_contract.acknowledgement import LEASE_SECONDS
 
 # A data plane of before `DirectResponse.body` was known: it reads documents strictly, and refuses those that have one.
 OLDER = """
@@ -106,6 +108,26 @@ def test_a_frozen_pod_is_named(three):
     frozen.process.send(signal.SIGCONT)
     three.programmed("first", within=30)
     assert frozen.serves("/", b"changed")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_frozen_pod_is_no_proof_for_an_operator_that_starts(three):
+    """It finds the Lease of a pod that carries everything and hangs: nothing becomes Programmed by that."""
+    frozen = three.pods[1]
+    frozen.process.send(signal.SIGSTOP)
+    three.programmed("first", "False", within=LEASE_SECONDS + 10)
+    before = three.get("GatewayRoute", "first")["status"]
+    three.operators[0].stop()
+    three.operator()
+    three.apply(says("second", "two", "/two"))  # it works
+    three.programmed("second", "False")
+    deadline = monotonic() + LEASE_SECONDS + 5
+    while monotonic() < deadline:
+        assert three.get("GatewayRoute", "first")["status"] == before
+        sleep(0.2)
+    frozen.process.send(signal.SIGCONT)
+    three.programmed("first", within=30)
 
 
 @pytest.mark.timeout(120)
