@@ -60,6 +60,7 @@ WATCHES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.case("K1")
 def test_operator_survives_every_answer_to_a_watch(made: Gateway, faults: HttpFaults) -> None:
@@ -106,6 +107,7 @@ LEASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.case("K1")
 def test_operator_leads_on_after_every_answer_about_its_lease(made: Gateway, faults: HttpFaults) -> None:
@@ -119,6 +121,7 @@ def test_operator_leads_on_after_every_answer_about_its_lease(made: Gateway, fau
     assert running.end(signal.SIGTERM) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.case("K1")
 def test_operator_tells_an_outage_in_few_lines(made: Gateway, faults: HttpFaults) -> None:
     running = made.start(made.api.through(faults, made.user))

@@ -37,6 +37,7 @@ def faults(api_server: ApiServer) -> Iterator[HttpFaults]:
         yield found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code", "most"), [(403, 8), (429, 8)])
 def test_operator_that_is_refused_asks_a_handful_of_times_and_publishes(
     many: Gateway, faults: HttpFaults, code: int, most: int
