@@ -68,11 +68,12 @@ def test_killed_after_every_write_the_end_is_the_same(api_server, namespace, tmp
                     )
                 )
                 ended = until(
-                    lambda operator=operator: (
+                    lambda operator=operator, fault=fault: (
                         not operator.is_running
                         or (
                             made.condition("GatewayRoute", "first").get("status") == "True"
                             and made.condition("GatewayRoute", "second").get("status") == "True"
+                            and not fault.hits  # else it is about to be killed, after its last write
                         )
                     ),
                     f"killed or done: {operator.tail()}",
