@@ -8,6 +8,8 @@ of them, and `Observed` keeps what was known meanwhile. Decision 0008 says why i
 import asyncio
 import functools
 import logging
+import os
+import threading
 from collections.abc import Callable, Coroutine
 from types import ModuleType
 from typing import Any, Final, ParamSpec
@@ -22,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 PAUSE: Final = 2.0
 """Seconds before it begins again: what fails always costs the API server one list in so many."""
+
+LAST: Final = 5.0
+"""Seconds that kopf has to end by itself, once all of ours has ended."""
 
 SEAM: Final[tuple[tuple[ModuleType, str], ...]] = (
     (queueing, "watcher"),  # of one kind in one namespace
@@ -64,6 +69,19 @@ def install() -> None:
     outages = Outages()
     for speaker in (watching.logger, observation.logger, logger):
         speaker.addFilter(outages)
+
+
+def end_at_last() -> None:
+    """End the process in a moment, whatever kopf does: it waits for ever for credentials where one of several watches was
+    refused (401) and others were about to ask again. Nothing of ours is under way any more when this is called."""
+    last = threading.Timer(LAST, _end)
+    last.daemon = True
+    last.start()
+
+
+def _end() -> None:
+    logger.critical("kopf did not end within %s s; ending without it", LAST)
+    os._exit(1)
 
 
 def _trace(error: Exception) -> BaseException | None:

@@ -68,6 +68,7 @@ async def stop(memo: Any, **_: Any) -> None:
     operator: Operator = memo.operator
     ailment = operator.ailment()
     await operator.stop()
+    enduring.end_at_last()
     if ailment:
         raise kopf.PermanentError(ailment)
 
