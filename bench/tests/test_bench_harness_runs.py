@@ -74,6 +74,7 @@ def test_a_few_slow_clients_disturb_nobody() -> None:
     assert verdict.holds, told(verdict)
 
 
+@pytest.mark.slow
 def test_after_mixed_traffic_everything_is_as_before() -> None:
     verdict = asyncio.run(soak_local.measure(seconds=4.0, aborts=40))
     assert verdict.holds, told(verdict)

@@ -92,6 +92,7 @@ def test_a_route_is_served_by_three_and_says_so(three):
     assert "3/3" in shown
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_frozen_pod_is_named(three):
     frozen = three.pods[1]
