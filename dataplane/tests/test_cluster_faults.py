@@ -11,7 +11,7 @@ from time import monotonic, sleep
 import pytest
 from cluster_gateway import ClusterGateway, Pace, cluster_gateway
 from publishing import saying
-from test_cluster_source import publisher, user  # noqa: F401 - fixtures
+from test_cluster_source import publisher, user  # noqa: F401 - fixtures, which pytest finds by their names here
 
 from inferway_dataplane.sources.assembling import revision_of_text
 from inferway_dataplane.sources.kubernetes import Limits

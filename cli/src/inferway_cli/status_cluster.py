@@ -23,7 +23,7 @@ _POD_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/name
 _UNREADABLE: Final = (config.ConfigException, yaml.YAMLError, OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
-class Trouble(Exception):  # noqa: N818 - it names what the part is
+class Trouble(Exception):  # noqa: N818 - it names what went wrong
     """Why something cannot be shown, in one line."""
 
 

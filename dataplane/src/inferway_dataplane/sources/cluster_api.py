@@ -15,11 +15,11 @@ class Unavailable(Exception):  # noqa: N818 - it names the state of the API serv
         self.is_answer = is_answer
 
 
-class Gone(Exception):  # noqa: N818
+class Gone(Exception):  # noqa: N818 - it names what was found
     """The state to go on from is too old (410): everything is to be listed again."""
 
 
-class Missing(Exception):  # noqa: N818
+class Missing(Exception):  # noqa: N818 - it names what was found
     """There is no such object (404)."""
 
 

@@ -51,7 +51,7 @@ class Limits:
     """A watch that is not ended so long after that is broken off: it is frozen."""
 
 
-class NoCluster(Exception):  # noqa: N818
+class NoCluster(Exception):  # noqa: N818 - it names what was found
     """There is no configuration to reach an API server with. The message says what is missing."""
 
 

@@ -22,7 +22,7 @@ TIMEOUT = httpx.Timeout(60.0, connect=5.0)  # seconds; between two pieces of the
 MAX_SIZE = 1 << 30  # bytes
 
 
-class Unfit(Exception):  # noqa: N818
+class Unfit(Exception):  # noqa: N818 - it names what was found
     """An address or an archive that cannot be used, and why."""
 
 

@@ -11,7 +11,7 @@ import httpx
 TIMEOUT = 20.0  # seconds
 
 
-class Refused(Exception):  # noqa: N818
+class Refused(Exception):  # noqa: N818 - it names what was found
     """An answer of 400 or more. `status` is its Status object, where the server gave one."""
 
     def __init__(self, code: int, status: dict[str, Any], text: str) -> None:

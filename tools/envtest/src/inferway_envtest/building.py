@@ -17,7 +17,7 @@ PART = ".build-"
 TOLD_EVERY = 30.0  # seconds between two lines of progress
 
 
-class Failed(Exception):  # noqa: N818
+class Failed(Exception):  # noqa: N818 - it names what was found
     """Go refused; the text is what it said."""
 
 

@@ -12,7 +12,7 @@ from inferway_envtest.versions import MODULE
 TIMEOUT = 40.0  # seconds, below the time limit of a test
 
 
-class Unavailable(Exception):  # noqa: N818
+class Unavailable(Exception):  # noqa: N818 - it names what was found
     """The module cannot be had on this machine, and why."""
 
 

@@ -12,7 +12,7 @@ LEASH = Path(__file__).with_name("leash.py")
 TAIL = 30  # lines of its log
 
 
-class Crashed(Exception):  # noqa: N818
+class Crashed(Exception):  # noqa: N818 - it names what was found
     """A program ended by itself, or did not get ready; the text has the end of its log."""
 
 

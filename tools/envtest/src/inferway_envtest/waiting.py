@@ -6,7 +6,7 @@ from collections.abc import Callable
 from time import monotonic, sleep
 
 
-class TooLate(Exception):  # noqa: N818
+class TooLate(Exception):  # noqa: N818 - it names what was found
     """Something did not come true in time."""
 
 
