@@ -184,7 +184,7 @@ compose-test: setup ## start it under another name on free ports, test it, stop 
 	$(BIN)/pytest e2e/compose
 
 e2e: setup ## on the cluster that `make cluster` made: traffic, changes, status, refusals
-	$(BIN)/pytest e2e/cluster
+	$(BIN)/pytest e2e/cluster $(ARGS)
 
 clean: ## remove what was made
 	rm -rf $(VENV) $(NODE_SERVICE)/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results

@@ -23,7 +23,7 @@ from inferway_dataplane.settings import Settings
 from inferway_fakes.upstream import Upstream
 from inferway_fakes.waiting import DEADLINE, wait_until
 
-pytest_plugins = ["e2e.case_marks", "inferway_envtest.fixtures", "inferway_envtest.installation"]
+pytest_plugins = ["e2e.case_marks", "e2e.cluster.plugin", "inferway_envtest.fixtures", "inferway_envtest.installation"]
 
 
 @dataclass

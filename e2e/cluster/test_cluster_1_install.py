@@ -1,0 +1,133 @@
+"""Everything away, and nothing of it left; then installed again on a cluster that has none of it, and how long that takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from time import monotonic
+
+import pytest
+
+from e2e.cluster.access import DEMO, GATEWAY, OPERATOR, Cluster, until
+
+pytestmark = pytest.mark.timeout(400)
+
+READY_WITHIN = 120.0
+"""Seconds from `kubectl apply -k` to everything Ready and the first answer (docs/install.md)."""
+MARKS = ("inferway",)
+"""In the name, the namespace or the group of all that is ours."""
+
+
+def everything_of_ours(cluster: Cluster) -> list[str]:
+    """Every object of every kind whose name or namespace is ours, as kind/namespace/name."""
+    kinds = cluster.kubectl("api-resources", "--verbs=list", "-o", "name").split()
+    found = []
+    # Some kinds answer a list with 405 or have gone a moment ago; those that do have nothing.
+    for kind in kinds:
+        said = cluster.attempt("get", kind, "--all-namespaces", "-o", "json", "--ignore-not-found")
+        if said.returncode or not said.stdout:
+            continue
+        for item in json.loads(said.stdout)["items"]:
+            metadata = item["metadata"]
+            place, name = metadata.get("namespace", ""), metadata["name"]
+            if any(mark in f"{place}/{name}" for mark in MARKS):
+                found.append(f"{kind}/{place}/{name}")
+    return found
+
+
+def test_uninstalling_leaves_nothing(cluster: Cluster):
+    """As docs/install.md says it: resources, then what serves them. Overlays differ in more than is deleted by one of them:
+    the policies and jobs of the others are in namespaces that go."""
+    for folder in ("manifests/samples", "manifests/overlays/load/jobs/baseline", "manifests/overlays/dev"):
+        cluster.kubectl("delete", "-k", folder, "--ignore-not-found", "--wait", "--timeout=140s")
+    assert until(lambda: not everything_of_ours(cluster), "nothing of ours is left", 30) or not everything_of_ours(
+        cluster
+    )
+
+
+def test_installing_on_an_empty_cluster(cluster: Cluster, figures: Callable[[str], None]):
+    """`kubectl apply -k manifests/overlays/dev`, the samples, the first answer, 2/2."""
+    began = monotonic()
+    cluster.install("manifests/overlays/dev")
+    cluster.kubectl("apply", "-k", "manifests/samples")
+    for namespace in (OPERATOR, GATEWAY, DEMO):
+        cluster.await_rollout(namespace, within=150)
+    ready = monotonic() - began
+    until(lambda: cluster.ask("/infer?prompt=first").status == 200, "the first answer", 30)
+    answered = monotonic() - began
+    for kind, name in (("gwr", "infer"), ("gwr", "logs"), ("rlp", "default-limits")):
+        until(lambda kind=kind, name=name: cluster.is_programmed(kind, DEMO, name), f"{name} is programmed", 30)
+    figures(
+        f"Ready after {ready:.0f} s, first answer after {answered:.0f} s, Programmed after {monotonic() - began:.0f} s"
+    )
+    assert answered <= READY_WITHIN
+    shown = cluster.kubectl("get", "gwr,rlp", "--all-namespaces")
+    print(shown)
+    lines = [line for line in shown.splitlines() if "inferway.dev/" in line]
+    assert len(lines) == 3
+    for line in lines:
+        assert "2/2" in line
+        assert "False" not in line
+
+
+def test_pods_are_restricted(cluster: Cluster):
+    """Their namespaces enforce it, and so the API server has judged each of them; what the policy leaves open is closed too."""
+    for namespace in (OPERATOR, GATEWAY, DEMO):
+        labels = cluster.get("namespace", namespace)["metadata"]["labels"]
+        assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+        pods = cluster.items("pods", "-n", namespace)
+        assert pods
+        for pod in pods:
+            spec = pod["spec"]
+            assert spec["securityContext"]["runAsNonRoot"] is True
+            assert spec["securityContext"]["runAsUser"] >= 10000
+            assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+            for container in spec["containers"]:
+                context = container["securityContext"]
+                assert context["readOnlyRootFilesystem"] is True
+                assert context["allowPrivilegeEscalation"] is False
+                assert context["capabilities"] == {"drop": ["ALL"]}
+
+
+@pytest.mark.parametrize(
+    ("namespace", "app"), [(OPERATOR, "inferway-operator"), (GATEWAY, "inferway-gateway"), (DEMO, "service-python")]
+)
+def test_processes_are_who_the_manifests_say(cluster: Cluster, namespace: str, app: str):
+    """In the running container: the user, no capability, no new privileges, a root file system that cannot be written."""
+    code = (
+        "import os; s = dict(l.split(':', 1) for l in open('/proc/1/status')); "
+        "print(os.getuid(), s['CapEff'].strip(), s['NoNewPrivs'].strip(), s['Seccomp'].strip()); "
+        "\ntry:\n open('/written', 'w')\nexcept OSError as e:\n print(e.strerror)"
+    )
+    said = cluster.run_python(namespace, f"deployment/{app}", code).split("\n")
+    uid, capabilities, no_new, seccomp = said[0].split()
+    assert int(uid) >= 10000
+    assert (int(capabilities, 16), no_new, seccomp) == (0, "1", "2")
+    assert said[1] == "Read-only file system"
+
+
+def test_a_pod_with_rights_is_refused(cluster: Cluster):
+    """PodSecurity restricted is enforced, not only written."""
+    pod = json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "root", "namespace": GATEWAY},
+            "spec": {"containers": [{"name": "root", "image": "busybox:1", "securityContext": {"privileged": True}}]},
+        }
+    )
+    refused = cluster.attempt("apply", "-f", "-", given=pod)
+    assert refused.returncode != 0
+    assert "restricted" in refused.stderr
+
+
+@pytest.mark.parametrize(("namespace", "account"), [(OPERATOR, "inferway-operator"), (GATEWAY, "inferway-gateway")])
+def test_accounts_may_no_more_than_is_listed(cluster: Cluster, namespace: str, account: str):
+    """The whole list is compared on an API server in manifests/tests; here it is looked at what would hurt most."""
+    user = f"--as=system:serviceaccount:{namespace}:{account}"
+    for verb, what in (
+        ("get", "secrets"), ("list", "secrets"), ("create", "pods"), ("create", "pods/exec"), ("delete", "configmaps"),
+        ("update", "gatewayroutes.inferway.dev"), ("create", "clusterrolebindings"), ("impersonate", "users"), ("*", "*"),
+    ):  # fmt: skip
+        said = cluster.attempt("auth", "can-i", verb, what, user, "-n", "kube-system")
+        assert said.stdout.strip() == "no", (verb, what)

@@ -1,0 +1,81 @@
+"""Traffic through the Service, from outside the cluster and from within; limits and cache, seen in headers and in metrics."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+
+import pytest
+
+from e2e.cluster.access import DEMO, GATEWAY, Cluster, until
+
+pytestmark = pytest.mark.timeout(120)
+
+INSIDE = "http://inferway-gateway.inferway-system.svc.cluster.local"
+ASK = """
+import json, urllib.request
+answer = urllib.request.urlopen(%r, timeout=10)
+print(json.dumps([answer.status, {n.lower(): v for n, v in answer.headers.items()}]))
+"""
+METRICS = (
+    "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:9090/metrics', timeout=10).read().decode())"
+)
+
+
+def metric(cluster: Cluster, name: str, *labels: str) -> float:
+    """The sum over all pods of a counter's samples that have these labels (`outcome="hit"`)."""
+    total = 0.0
+    for pod in cluster.gateway_pods():
+        for line in cluster.run_python(GATEWAY, f"pod/{pod}", METRICS).splitlines():
+            if line.startswith(name) and line[len(name)] in "{ " and all(label in line for label in labels):
+                total += float(line.rpartition(" ")[2])
+    return total
+
+
+def test_requests_from_outside(cluster: Cluster):
+    answer = cluster.ask("/infer?prompt=outside")
+    assert answer.status == 200
+    assert answer.headers["x-cache"] in ("MISS", "HIT")
+    assert answer.headers["ratelimit"]
+    assert cluster.ask("/nowhere").status == 404
+    assert cluster.ask("/healthz").status == 404, "the admin port's paths are not served to clients"
+
+
+def test_requests_from_within(cluster: Cluster):
+    """By the Service's name, from a pod of another namespace."""
+    port = cluster.get("service", "inferway-gateway", "-n", GATEWAY)["spec"]["ports"][0]["port"]
+    said = cluster.run_python(DEMO, "deployment/service-python", ASK % f"{INSIDE}:{port}/infer?prompt=inside")
+    status, headers = json.loads(said)
+    assert status == 200
+    assert headers["x-cache"] in ("MISS", "HIT")
+
+
+def test_answers_are_kept(cluster: Cluster, figures: Callable[[str], None]):
+    """Each pod has a cache of its own, so the second request may be another pod's first."""
+    before = metric(cluster, "cache_hits_total")
+    hit = until(lambda: (a := cluster.ask("/infer?prompt=kept")).headers.get("x-cache") == "HIT" and a, "a hit", 20)
+    assert int(hit.headers["age"]) >= 0
+    assert metric(cluster, "cache_hits_total") > before
+
+
+def test_clients_are_limited(cluster: Cluster, figures: Callable[[str], None]):
+    """More than a client's 20 a second and 40 at once, by either of the two pods."""
+    before = metric(cluster, "rate_limit_dropped_total")
+    burst = [cluster.ask(f"/infer?prompt=burst-{number}") for number in range(200)]
+    refused = [answer for answer in burst if answer.status == 429]
+    figures(f"{len(refused)} of {len(burst)} refused")
+    assert refused
+    assert {answer.status for answer in burst} == {200, 429}
+    for answer in refused:
+        assert int(answer.headers["retry-after"]) >= 1
+        assert json.loads(answer.body)["status"] == 429
+    assert metric(cluster, "rate_limit_dropped_total") - before >= len(refused)
+    until(lambda: cluster.ask("/infer?prompt=kept").status == 200, "the bucket is filled again", 10)
+
+
+def test_log_lines_reach_the_other_service(cluster: Cluster):
+    """service-node behind the same gateway."""
+    answer = cluster.ask("/logs")
+    assert answer.status == 200
+    assert re.search(r"json", answer.headers["content-type"])

@@ -1,0 +1,115 @@
+"""Changes through the API server: how soon every pod has them, and that what is wrong disturbs nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from time import monotonic
+
+import pytest
+
+from e2e.cluster.access import DEMO, Cluster, route, until
+from e2e.cluster.traffic import asking
+
+pytestmark = pytest.mark.timeout(300)
+
+HOST = "changes.example"
+CHANGES = 50
+WITHIN = 2.0
+"""Seconds (p99) from a change to every pod serving it and the status saying so."""
+STREAK = 12
+"""Answers in a row, each on a connection of its own, that must be the new one: two pods share them by chance, so that one
+which has not heard of the change stays unseen once in 4,096 looks."""
+
+
+@pytest.fixture
+def changed(cluster: Cluster) -> Iterator[str]:
+    """A route of the test's own, gone afterwards."""
+    cluster.apply(route("changed", DEMO, HOST, "begin"))
+    until(lambda: cluster.is_programmed("gwr", DEMO, "changed"), "the route is programmed")
+    yield "changed"
+    cluster.kubectl("delete", "gatewayroute", "changed", "-n", DEMO, "--ignore-not-found")
+    until(lambda: cluster.ask("/", HOST).status == 404, "the route is gone", 5)
+
+
+def test_changes_reach_all_pods(cluster: Cluster, changed: str, figures: Callable[[str], None]):
+    """The write's end is the beginning: what kubectl needs to start is not ours."""
+    served, programmed = [], []
+    for number in range(CHANGES):
+        body = f"change {number}"
+        cluster.apply(route(changed, DEMO, HOST, body))
+        began = monotonic()
+        status = threading.Thread(target=_await_status, args=(cluster, changed, body, began, programmed))
+        status.start()
+        until(lambda body=body: all(cluster.ask("/", HOST).body == body.encode() for _ in range(STREAK)), body, 10.0)
+        served.append(monotonic() - began)
+        status.join(15)
+    assert len(programmed) == CHANGES
+    for name, took in (("served by all", served), ("Programmed", programmed)):
+        took.sort()
+        figures(f"{name}: median {took[CHANGES // 2]:.2f} s, p99 {took[int(CHANGES * 0.99)]:.2f} s")
+    assert max(served[-1], programmed[-1]) <= WITHIN
+
+
+def _await_status(cluster: Cluster, name: str, body: str, began: float, programmed: list[float]) -> None:
+    until(lambda: cluster.is_programmed("gwr", DEMO, name), f"{body} is programmed", 10)
+    programmed.append(monotonic() - began)
+
+
+WRONG = {
+    "a status that there is not": ("statusCode: 200", "statusCode: 99", "statusCode"),
+    "a name that there is not": ("directResponse:", "directAnswer:", "directAnswer"),
+    "a type that there is not": ("type: DirectResponse", "type: DirectReply", "DirectReply"),
+    "a host that is none": ("hostnames: [wrong.example]", "hostnames: ['not a host']", "hostnames"),
+    "no rules at all": ("rules:", "rules: []\n  notRules:", "rules"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_refused_in_words(cluster: Cluster, name: str):
+    right, wrong, word = WRONG[name]
+    text = route("wrong", DEMO, "wrong.example", "x")
+    assert right in text
+    refused = cluster.attempt("apply", "-f", "-", given=text.replace(right, wrong))
+    print(refused.stderr)
+    assert refused.returncode != 0
+    assert word in refused.stderr
+
+
+def test_what_the_api_server_cannot_know_is_told_by_the_status(
+    cluster: Cluster, changed: str, figures: Callable[[str], None]
+):
+    """A pattern that is none and a Service that there is not: each says so, fails closed, and disturbs no other route."""
+    with asking(cluster.port, "/", HOST, rate=100) as traffic:
+        cluster.apply(BROKEN)
+        accepted = until(lambda: cluster.condition("gwr", DEMO, "broken-pattern", "Accepted"), "a verdict", 10)
+        print(accepted["message"])
+        assert accepted["status"] == "False" or "rules[0].matches[0].path.value" in accepted["message"]
+        resolved = until(lambda: cluster.condition("gwr", DEMO, "broken-backend", "ResolvedRefs"), "a verdict", 10)
+        print(resolved["message"])
+        assert resolved["status"] == "False"
+        assert "nobody" in resolved["message"]
+        until(lambda: cluster.ask("/", "broken-backend.example").status == 500, "closed for its own traffic", 5)
+    cluster.kubectl("delete", "gwr", "broken-pattern", "broken-backend", "-n", DEMO)
+    figures(str(traffic))
+    assert not traffic.failures
+
+
+BROKEN = f"""
+apiVersion: inferway.dev/v1alpha1
+kind: GatewayRoute
+metadata: {{name: broken-pattern, namespace: {DEMO}}}
+spec:
+  hostnames: [broken-pattern.example]
+  rules:
+  - matches: [{{path: {{type: RegularExpression, value: "/(a"}}}}]
+    backendRefs: [{{name: service-python, port: 8000}}]
+---
+apiVersion: inferway.dev/v1alpha1
+kind: GatewayRoute
+metadata: {{name: broken-backend, namespace: {DEMO}}}
+spec:
+  hostnames: [broken-backend.example]
+  rules:
+  - backendRefs: [{{name: nobody, port: 80}}]
+"""
