@@ -103,6 +103,17 @@ class Cluster:
         """Names of the data plane's pods that are ready."""
         return [pod["metadata"]["name"] for pod in self.pods(GATEWAY, "inferway-gateway") if is_ready(pod)]
 
+    def kill(self, namespace: str, pod: str) -> None:
+        """SIGKILL of a container's first process, from the node: from within it would be ignored."""
+        found = self.get("pod", pod, "-n", namespace)
+        container = found["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
+        command = ["docker", "exec", found["spec"]["nodeName"], "ctr", "--namespace", "k8s.io"]
+        subprocess.run([*command, "task", "kill", "--signal", "SIGKILL", container], check=True, timeout=30)
+
+    def restarts(self, namespace: str, pod: str) -> int:
+        """Of a pod's only container."""
+        return int(self.get("pod", pod, "-n", namespace)["status"]["containerStatuses"][0]["restartCount"])
+
     def logs(self, namespace: str, target: str, *arguments: str) -> str:
         """Of a pod (`pod/NAME`) or of a Deployment's first (`deployment/NAME`)."""
         return self.kubectl("-n", namespace, "logs", target, *arguments)
@@ -151,3 +162,11 @@ spec:
     - type: DirectResponse
       directResponse: {{statusCode: 200, contentType: text/plain, body: "{body}"}}
 """
+
+
+def load_image(cluster: Cluster, *references: str) -> None:
+    """Bring images that docker has into the cluster; those that it has not, the cluster pulls by itself."""
+    for reference in references:
+        if subprocess.run(["docker", "image", "inspect", reference], capture_output=True, check=False).returncode == 0:
+            name = cluster.context.removeprefix("kind-")
+            subprocess.run(["kind", "load", "docker-image", "--name", name, reference], check=True, timeout=180)

@@ -1,0 +1,164 @@
+"""What happens to pods in a cluster, under 200 requests a second: no client may notice, but of a pod that is killed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from time import monotonic, sleep
+
+import pytest
+
+from e2e.cluster import workload
+from e2e.cluster.access import DEMO, GATEWAY, OPERATOR, Cluster, route, until
+from e2e.cluster.traffic import asking
+
+pytestmark = pytest.mark.timeout(400)
+
+Figures = Callable[[str], None]
+OPERATOR_AWAY = 120.0  # seconds
+SETTLED = 3.0
+"""Seconds of traffic before and after what happens."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def load(cluster: Cluster) -> Iterator[None]:
+    """Something to ask for; two pods of the data plane before and after."""
+    workload.install(cluster)
+    yield
+    cluster.kubectl("-n", GATEWAY, "scale", "deployment/inferway-gateway", "--replicas=2")
+    cluster.kubectl("-n", OPERATOR, "scale", "deployment/inferway-operator", "--replicas=1")
+    cluster.await_rollout(GATEWAY)
+    cluster.await_rollout(OPERATOR)
+    workload.remove(cluster)
+
+
+def roll(cluster: Cluster, namespace: str, deployment: str) -> float:
+    """Replace all its pods; the seconds until the last old one is gone."""
+    began = monotonic()
+    app = f"app.kubernetes.io/name={deployment}"
+    old = {pod["metadata"]["name"] for pod in cluster.items("pods", "-n", namespace, "-l", app)}
+    cluster.kubectl("-n", namespace, "rollout", "restart", f"deployment/{deployment}")
+    cluster.await_rollout(namespace, deployment)
+    until(
+        lambda: old.isdisjoint(pod["metadata"]["name"] for pod in cluster.items("pods", "-n", namespace, "-l", app)),
+        "the old pods are gone",
+        90,
+    )
+    return monotonic() - began
+
+
+def test_the_data_plane_is_rolled(cluster: Cluster, figures: Figures):
+    with asking(cluster.port, workload.PATH, workload.HOST) as traffic:
+        sleep(SETTLED)
+        took = roll(cluster, GATEWAY, "inferway-gateway")
+        sleep(SETTLED)
+    figures(f"rolled in {took:.0f} s: {traffic}")
+    assert not traffic.failures, traffic.failures[:10]
+    until(lambda: cluster.is_programmed("gwr", workload.NAMESPACE, "load"), "programmed by the new pods", 20)
+
+
+def test_the_operator_is_rolled(cluster: Cluster, figures: Figures):
+    """And what is changed meanwhile is served soon after."""
+    with asking(cluster.port, workload.PATH, workload.HOST) as traffic:
+        sleep(SETTLED)
+        took = roll(cluster, OPERATOR, "inferway-operator")
+        cluster.apply(route("after", DEMO, "after.example", "rolled"))
+        began = monotonic()
+        until(lambda: cluster.ask("/", "after.example").body == b"rolled", "a change is served", 20)
+        changed = monotonic() - began
+        sleep(SETTLED)
+    cluster.kubectl("delete", "gwr", "after", "-n", DEMO)
+    figures(f"rolled in {took:.0f} s, a change served {changed:.1f} s later: {traffic}")
+    assert not traffic.failures, traffic.failures[:10]
+
+
+def test_the_upstream_is_rolled(cluster: Cluster, figures: Figures):
+    """Its pods go while requests for them are under way: the gateway hears of it before they stop listening."""
+    with asking(cluster.port, workload.PATH, workload.HOST) as traffic:
+        sleep(SETTLED)
+        took = roll(cluster, workload.NAMESPACE, "service-python")
+        sleep(SETTLED)
+    figures(f"rolled in {took:.0f} s: {traffic}")
+    assert not traffic.failures, traffic.failures[:10]
+
+
+def counted(cluster: Cluster) -> str:
+    """Pods that serve the route `counted` as it is now, of those that there are."""
+    if not cluster.is_programmed("gwr", DEMO, "counted"):
+        return ""
+    return str(cluster.get("gwr", "counted", "-n", DEMO)["status"]["dataPlane"]["pods"])
+
+
+def test_it_is_scaled_under_load(cluster: Cluster, figures: Figures):
+    """1 -> 4 -> 2."""
+    cluster.kubectl("-n", GATEWAY, "scale", "deployment/inferway-gateway", "--replicas=1")
+    until(lambda: len(cluster.items("pods", "-n", GATEWAY)) == 1, "one pod is left", 90)
+    with asking(cluster.port, workload.PATH, workload.HOST) as traffic:
+        sleep(SETTLED)
+        began = monotonic()
+        for replicas in (4, 2):
+            cluster.kubectl("-n", GATEWAY, "scale", "deployment/inferway-gateway", f"--replicas={replicas}")
+            until(
+                lambda replicas=replicas: (
+                    len(cluster.gateway_pods()) == len(cluster.items("pods", "-n", GATEWAY)) == replicas
+                ),
+                f"{replicas} pods",
+                90,
+            )
+            # A status counts the pods that there were when its object became programmed: so a change is made.
+            cluster.apply(route("counted", DEMO, "counted.example", f"by {replicas}"))
+            until(lambda replicas=replicas: counted(cluster) == f"{replicas}/{replicas}", f"{replicas}/{replicas}", 30)
+        took = monotonic() - began
+        sleep(SETTLED)
+    cluster.kubectl("delete", "gwr", "counted", "-n", DEMO)
+    figures(f"1 -> 4 -> 2 in {took:.0f} s: {traffic}")
+    assert not traffic.failures, traffic.failures[:10]
+
+
+def test_a_pod_is_killed(cluster: Cluster, figures: Figures):
+    """SIGKILL of its process: requests that it had are lost with it, and new connections until the node knows; nothing after
+    that, and the container is back from its last good copy."""
+    victim = cluster.gateway_pods()[0]
+    with asking(cluster.port, workload.PATH, workload.HOST) as traffic:
+        sleep(SETTLED)
+        began = monotonic()
+        # PID 1 of a container ignores signals from within that it has no handler for, and SIGKILL is one; the node's can kill.
+        cluster.kill(GATEWAY, victim)
+        until(lambda: cluster.restarts(GATEWAY, victim) >= 1 and victim in cluster.gateway_pods(), "it is back", 60)
+        took = monotonic() - began
+        done = len(traffic.failures)
+        sleep(2 * SETTLED)
+    figures(f"back after {took:.1f} s: {traffic}")
+    assert traffic.requests > 200
+    assert len(traffic.failures) <= traffic.requests * 0.02, traffic.failures[:10]
+    assert len(traffic.failures) == done, f"after it was back: {traffic.failures[done:]}"
+
+
+def test_the_operator_is_away(cluster: Cluster, figures: Figures):
+    """For two minutes: traffic goes on; a pod that is killed and one that is new serve what was last published; what was
+    changed meanwhile is served when the operator is back."""
+    cluster.kubectl("-n", OPERATOR, "scale", "deployment/inferway-operator", "--replicas=0")
+    until(lambda: not cluster.items("pods", "-n", OPERATOR), "the operator is gone", 60)
+    began = monotonic()
+    cluster.apply(route("away", DEMO, "away.example", "back"))
+    killed, replaced = cluster.gateway_pods()
+    with asking(cluster.port, workload.PATH, workload.HOST) as traffic:
+        sleep(SETTLED)
+        cluster.kubectl("-n", GATEWAY, "delete", "pod", replaced, "--wait=false")
+        until(lambda: len(set(cluster.gateway_pods()) - {replaced}) == 2, "a new pod is ready", 60)
+        lost = len(traffic.failures)
+        cluster.kill(GATEWAY, killed)
+        until(lambda: cluster.restarts(GATEWAY, killed) and killed in cluster.gateway_pods(), "it is back", 60)
+        back = len(traffic.failures)
+        while monotonic() - began < OPERATOR_AWAY:
+            sleep(0.5)
+        assert cluster.ask("/", "away.example").status == 404, "nobody has published it"
+        cluster.kubectl("-n", OPERATOR, "scale", "deployment/inferway-operator", "--replicas=1")
+        returned = monotonic()
+        until(lambda: cluster.ask("/", "away.example").body == b"back", "what was changed is served", 60)
+        took = monotonic() - returned
+        sleep(SETTLED)
+    cluster.kubectl("delete", "gwr", "away", "-n", DEMO)
+    figures(f"away {OPERATOR_AWAY:.0f} s, caught up {took:.1f} s after it was to return: {traffic}")
+    assert lost == 0, traffic.failures[:10]
+    assert len(traffic.failures) == back, traffic.failures[back:]
+    assert len(traffic.failures) <= traffic.requests * 0.02

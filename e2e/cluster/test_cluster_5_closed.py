@@ -1,0 +1,126 @@
+"""The overlay e2e: NetworkPolicies that let through what Inferway needs, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from e2e.cluster import workload
+from e2e.cluster.access import DEMO, GATEWAY, OPERATOR, ROOT, Cluster, route, until
+
+pytestmark = pytest.mark.timeout(300)
+
+STRANGER = "inferway-stranger"
+"""A namespace without any label of ours, with one pod that looks around and listens."""
+LISTENS = 8000
+REACHED, REFUSED = "reached", "not reached"
+CONNECT = f"""
+import socket, sys
+for place in sys.argv[1:]:
+    host, _, port = place.rpartition(':')
+    try:
+        socket.create_connection((host, int(port)), 2).close()
+        print('{REACHED}')
+    except OSError:
+        print('{REFUSED}')
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def closed(cluster: Cluster) -> Iterator[None]:
+    """The policies are there, and a stranger; afterwards neither is."""
+    cluster.install("manifests/overlays/e2e")
+    for namespace in (OPERATOR, GATEWAY):
+        cluster.await_rollout(namespace)
+    service = (ROOT / "manifests/samples/service-python.yaml").read_text()
+    image = "ghcr.io/inferway/service-python"
+    cluster.apply(f"{{apiVersion: v1, kind: Namespace, metadata: {{name: {STRANGER}}}}}")
+    given = service.replace(f"image: {image}\n", f"image: {image}:dev\n").replace("replicas: 2", "replicas: 1")
+    cluster.kubectl("apply", "-n", STRANGER, "-f", "-", given=given)
+    cluster.await_rollout(STRANGER)
+    yield
+    cluster.kubectl("delete", "networkpolicies", "--all", "-n", GATEWAY)
+    cluster.kubectl("delete", "networkpolicies", "--all", "-n", OPERATOR)
+    cluster.kubectl("delete", "namespace", STRANGER, "--ignore-not-found", "--timeout=100s")
+    cluster.install("manifests/overlays/dev")
+
+
+def address(cluster: Cluster, namespace: str, app: str) -> str:
+    """Of one of its pods."""
+    return str(cluster.pods(namespace, app)[0]["status"]["podIP"])
+
+
+def connects(cluster: Cluster, namespace: str, target: str, *places: str) -> list[str]:
+    """From a pod to each place (`host:port`): reached or not."""
+    said = cluster.kubectl("-n", namespace, "exec", target, "--", "python", "-c", CONNECT, *places)
+    return said.split("\n")[:-1]
+
+
+def test_traffic_and_changes_go_on(cluster: Cluster):
+    """Clients, upstreams, the API server: all that they need is open."""
+    until(lambda: cluster.ask("/infer?prompt=closed").status == 200, "traffic", 20)
+    cluster.apply(route("closed", DEMO, "closed.example", "open"))
+    until(lambda: cluster.ask("/", "closed.example").body == b"open", "a change is served", 10)
+    until(lambda: cluster.is_programmed("gwr", DEMO, "closed"), "and programmed", 10)
+    cluster.kubectl("delete", "gwr", "closed", "-n", DEMO)
+
+
+def test_strangers_reach_clients_port_alone(cluster: Cluster):
+    gateway, operator = address(cluster, GATEWAY, "inferway-gateway"), address(cluster, OPERATOR, "inferway-operator")
+    places = (f"{gateway}:8080", f"{gateway}:9090", f"{operator}:9091")
+    assert connects(cluster, STRANGER, "deployment/service-python", *places) == [REACHED, REFUSED, REFUSED]
+
+
+def test_the_gateway_reaches_no_stranger(cluster: Cluster):
+    """Not even when a route would have it: the policy stands below what a user may write."""
+    stranger, upstream = address(cluster, STRANGER, "service-python"), address(cluster, DEMO, "service-python")
+    places = (f"{stranger}:{LISTENS}", f"{upstream}:{LISTENS}")
+    assert connects(cluster, GATEWAY, "deployment/inferway-gateway", *places) == [REFUSED, REACHED]
+    cluster.apply(
+        f"""
+apiVersion: inferway.dev/v1alpha1
+kind: GatewayRoute
+metadata: {{name: stranger, namespace: {STRANGER}}}
+spec:
+  hostnames: [stranger.example]
+  rules:
+  - backendRefs: [{{name: service-python, port: 8000}}]
+    timeouts: {{connect: 500ms, request: 2s}}
+"""
+    )
+    until(lambda: cluster.is_programmed("gwr", STRANGER, "stranger"), "the route is programmed", 10)
+    answer = cluster.ask(workload.PATH, "stranger.example")
+    assert answer.status in (502, 503, 504), answer
+    assert json.loads(answer.body)["status"] == answer.status
+
+
+def test_the_operator_reaches_the_api_server_alone(cluster: Cluster):
+    gateway, upstream = address(cluster, GATEWAY, "inferway-gateway"), address(cluster, DEMO, "service-python")
+    places = (f"{gateway}:8080", f"{upstream}:{LISTENS}", "kubernetes.default.svc.cluster.local:443")
+    code = CONNECT.replace(
+        "sys.argv[1:]", "sys.argv[1:] + [__import__('os').environ['KUBERNETES_SERVICE_HOST'] + ':443']"
+    )
+    said = cluster.kubectl(
+        "-n", OPERATOR, "exec", "deployment/inferway-operator", "--", "python", "-c", code, *places[:2]
+    )
+    assert said.split("\n")[:-1] == [REFUSED, REFUSED, REACHED]
+
+
+def test_who_may_scrape_reaches_metrics(cluster: Cluster):
+    """The label that docs/install.md names, on the namespace of the one who asks."""
+    gateway, operator = address(cluster, GATEWAY, "inferway-gateway"), address(cluster, OPERATOR, "inferway-operator")
+    places = (f"{gateway}:9090", f"{operator}:9091")
+    cluster.kubectl("label", "namespace", STRANGER, "inferway.dev/scrapes=allowed")
+    until(
+        lambda: connects(cluster, STRANGER, "deployment/service-python", *places) == [REACHED, REACHED],
+        "metrics are reached",
+        20,
+    )
+    cluster.kubectl("label", "namespace", STRANGER, "inferway.dev/scrapes-")
+    until(
+        lambda: connects(cluster, STRANGER, "deployment/service-python", *places) == [REFUSED, REFUSED],
+        "and not without the label",
+        20,
+    )

@@ -1,0 +1,50 @@
+"""A namespace with an upstream and a route of its own and no policy: what traffic at 200 a second is led to."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from e2e.cluster.access import ROOT, Cluster, until
+
+NAMESPACE: Final = "inferway-e2e"
+HOST: Final = "load.example"
+PATH: Final = "/infer?prompt=steady"
+
+RESOURCES: Final = f"""
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: {NAMESPACE}
+  labels:
+    pod-security.kubernetes.io/enforce: restricted
+    inferway.dev/upstreams: allowed
+---
+apiVersion: inferway.dev/v1alpha1
+kind: GatewayRoute
+metadata: {{name: load, namespace: {NAMESPACE}}}
+spec:
+  hostnames: [{HOST}]
+  rules:
+  - backendRefs: [{{name: service-python, port: 8000}}]
+    timeouts: {{connect: 1s, request: 10s}}
+"""
+"""Without retries: what the gateway cannot do at once is seen."""
+
+
+def install(cluster: Cluster) -> None:
+    """The service of the samples, with the image that was built here; ready, and programmed by every pod."""
+    service = (ROOT / "manifests/samples/service-python.yaml").read_text()
+    cluster.apply(RESOURCES)
+    image = "ghcr.io/inferway/service-python"
+    assert f"image: {image}\n" in service
+    cluster.kubectl(
+        "apply", "-n", NAMESPACE, "-f", "-", given=service.replace(f"image: {image}\n", f"image: {image}:dev\n")
+    )
+    cluster.await_rollout(NAMESPACE)
+    until(lambda: cluster.is_programmed("gwr", NAMESPACE, "load"), "the route is programmed")
+    until(lambda: cluster.ask(PATH, HOST).status == 200, "it is served", 20)
+
+
+def remove(cluster: Cluster) -> None:
+    """All of it."""
+    cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=120s")
