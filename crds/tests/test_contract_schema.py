@@ -109,7 +109,7 @@ def test_columns() -> None:
     shown = {kind: [column["name"] for column in version(kind)["additionalPrinterColumns"]] for kind in KINDS}
     assert shown == {
         "GatewayRoute": ["Hostnames", "Accepted", "Programmed", "Pods", "Age"],
-        "RateLimitPolicy": ["Targets", "Accepted", "Programmed", "Age"],
+        "RateLimitPolicy": ["Targets", "Accepted", "Programmed", "Pods", "Age"],
     }
 
 

@@ -61,7 +61,7 @@ WRONG = {
     "a name that there is not": ("directResponse:", "directAnswer:", "directAnswer"),
     "a type that there is not": ("type: DirectResponse", "type: DirectReply", "DirectReply"),
     "a host that is none": ("hostnames: [wrong.example]", "hostnames: ['not a host']", "hostnames"),
-    "no rules at all": ("rules:", "rules: []\n  notRules:", "rules"),
+    "a word for a number": ("statusCode: 200", "statusCode: fine", "statusCode"),
 }
 
 

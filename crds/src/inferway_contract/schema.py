@@ -22,7 +22,7 @@ def _condition_column(kind: str) -> dict[str, str]:
 _AGE: Final = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
 # A column shows one field, so "3/3" is one.
 _PODS: Final = {"name": "Pods", "type": "string", "jsonPath": ".status.dataPlane.pods"}
-_LAST_COLUMNS: Final = {"GatewayRoute": [_PODS, _AGE], "RateLimitPolicy": [_AGE]}
+_LAST_COLUMNS: Final = [_PODS, _AGE]
 _FIRST_COLUMN: Final = {
     "GatewayRoute": {"name": "Hostnames", "type": "string", "jsonPath": ".spec.hostnames"},
     # The API server prints the first of several; all of them would be a heap of JSON.
@@ -155,7 +155,7 @@ def crd(kind: str) -> dict[str, Any]:
                         _FIRST_COLUMN[kind],
                         _condition_column("Accepted"),
                         _condition_column("Programmed"),
-                        *_LAST_COLUMNS[kind],
+                        *_LAST_COLUMNS,
                     ],
                     "schema": {"openAPIV3Schema": _resource(kind)},
                 }

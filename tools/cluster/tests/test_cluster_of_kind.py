@@ -41,8 +41,7 @@ def test_pods_use_the_images_that_are_loaded_and_their_user() -> None:
 
 def test_what_is_waited_for_is_what_is_installed() -> None:
     objects = Tiltfile().objects
-    assert {each["metadata"]["namespace"] for each in objects if each["kind"] == "Deployment"} == set(
-        installing.NAMESPACES
-    )
+    namespaces = {each["metadata"]["namespace"] for each in objects if each["kind"] == "Deployment"}
+    assert namespaces == {*installing.PLANES, installing.DEMO}
     definitions = {each["metadata"]["name"] for each in objects if each["kind"] == "CustomResourceDefinition"}
     assert definitions == set(installing.DEFINITIONS)

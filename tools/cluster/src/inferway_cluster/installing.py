@@ -7,7 +7,9 @@ from inferway_cluster import kind
 OVERLAY: Final = "manifests/overlays/dev"
 SAMPLES: Final = "manifests/samples"
 DEFINITIONS: Final = ("gatewayroutes.inferway.dev", "ratelimitpolicies.inferway.dev")
-NAMESPACES: Final = ("inferway-operator", "inferway-system", "inferway-demo")
+PLANES: Final = ("inferway-operator", "inferway-system")
+DEMO: Final = "inferway-demo"
+"""Namespaces."""
 PATIENCE: Final = "180s"
 """For each wait."""
 
@@ -19,15 +21,19 @@ def install(root: str, *, is_new: bool) -> None:
     kind.kubectl(
         "wait", "--for=condition=Established", f"--timeout={PATIENCE}", *(f"crd/{name}" for name in DEFINITIONS)
     )
+    _await(PLANES, is_new=is_new)
+    # Now: a status counts the pods that were ready when its object was programmed, and one of two is ready first.
     kind.kubectl("apply", "-k", f"{root}/{SAMPLES}")
-    if not is_new:
-        for namespace in NAMESPACES:
+    _await((DEMO,), is_new=is_new)
+    for resource in ("gatewayroutes", "ratelimitpolicies"):
+        kind.kubectl("-n", DEMO, "wait", "--for=condition=Programmed", "--all", resource, f"--timeout={PATIENCE}")
+    kind.kubectl("get", "gatewayroutes,ratelimitpolicies", "--all-namespaces")
+
+
+def _await(namespaces: tuple[str, ...], *, is_new: bool) -> None:
+    """Their Deployments are at their newest, and whole."""
+    for namespace in namespaces:
+        if not is_new:
             kind.kubectl("-n", namespace, "rollout", "restart", "deployment")
-    for namespace in NAMESPACES:
         for deployment in kind.asked("-n", namespace, "get", "deployments", "-o", "name").split():
             kind.kubectl("-n", namespace, "rollout", "status", deployment, f"--timeout={PATIENCE}")
-    for resource in ("gatewayroutes", "ratelimitpolicies"):
-        kind.kubectl(
-            "-n", "inferway-demo", "wait", "--for=condition=Programmed", "--all", resource, f"--timeout={PATIENCE}"
-        )
-    kind.kubectl("get", "gatewayroutes,ratelimitpolicies", "--all-namespaces")
