@@ -88,12 +88,12 @@ def test_a_cluster_is_made_filled_and_waited_for(programs: Programs) -> None:
         "kind load docker-image --name inferway ghcr.io/inferway/operator:dev",
         "kubectl --context kind-inferway apply -k",
         "kubectl --context kind-inferway wait --for=condition=Established",
-        f"kubectl --context kind-inferway apply -k {ROOT}/manifests/samples",
         "kubectl --context kind-inferway -n inferway-system rollout status deployment.apps/one",
+        f"kubectl --context kind-inferway apply -k {ROOT}/manifests/samples",
         "kubectl --context kind-inferway -n inferway-demo wait --for=condition=Programmed --all gatewayroutes",
     ]
     at = [next(i for i, line in enumerate(asked) if line.startswith(begin)) for begin in order]
-    at[5] = next(i for i, line in enumerate(asked) if line == order[5])
+    at[6] = next(i for i, line in enumerate(asked) if line == order[6])
     assert at == sorted(at), asked
     assert not any("rollout restart" in line for line in asked), "pods of a new cluster have the new images"
     assert "http://127.0.0.1:8080" in ended.stdout
