@@ -7,7 +7,6 @@ import http.client
 import json
 import socket
 import textwrap
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -20,6 +19,7 @@ import uvloop
 from inferway_cli.directory import DirectorySource
 from inferway_dataplane.main import DataPlane
 from inferway_dataplane.settings import Settings
+from inferway_fakes.loop_thread import LoopThread
 from inferway_fakes.upstream import Upstream
 from inferway_fakes.waiting import DEADLINE, wait_until
 
@@ -123,39 +123,17 @@ class RunningGateway:
 def running_gateway(directory: Path, **settings: object) -> Iterator[RunningGateway]:
     """A gateway that serves `directory` until the block ends."""
     options = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "access_log": False, "drain_timeout": 1.0, **settings}
-    plane = DataPlane(Settings(**options), DirectorySource(str(directory)))  # type: ignore[arg-type]
-    loop = uvloop.new_event_loop()
-    failures: list[BaseException] = []
-    started = threading.Event()
-    stopping = asyncio.Event()
-
-    async def serve() -> None:
-        await plane.start()
-        started.set()
-        await stopping.wait()
-        await plane.stop()
-
-    def run() -> None:
-        try:
-            loop.run_until_complete(serve())
-        except BaseException as error:
-            failures.append(error)
-        finally:
-            started.set()
-            loop.close()
-
-    thread = threading.Thread(target=run, name="gateway", daemon=True)
+    thread = LoopThread("gateway", uvloop.new_event_loop())
     thread.start()
-    assert started.wait(DEADLINE)
-    if failures:
-        raise failures[0]
     try:
-        yield RunningGateway(directory, plane, loop)
+        plane = DataPlane(Settings(**options), DirectorySource(str(directory)))  # type: ignore[arg-type]
+        thread.run(plane.start())
+        try:
+            yield RunningGateway(directory, plane, thread.loop)
+        finally:
+            thread.run(plane.stop())
     finally:
-        loop.call_soon_threadsafe(stopping.set)
-        thread.join(DEADLINE)
-        if failures:
-            raise failures[0]
+        thread.stop()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from inferway_dataplane.sources.acknowledging import Pod
 from inferway_dataplane.sources.cluster import ClusterSource, Pace
 from inferway_dataplane.sources.kubernetes import KubernetesApi, Limits, configuration
 from inferway_dataplane.sources.last_good import LastGood
+from inferway_fakes.loop_thread import LoopThread
 from inferway_fakes.waiting import DEADLINE, wait_until
 
 QUICK = Pace(patience=0.5, renew=0.5, rest=0.05)
@@ -88,54 +88,37 @@ def cluster_gateway(
     pace: Pace = QUICK,
 ) -> Iterator[ClusterGateway]:
     """Until the block ends."""
-    loop = uvloop.new_event_loop()
-    failures: list[BaseException] = []
-    begun = threading.Event()
-    stopping = asyncio.Event()
-    made: list[DataPlane] = []
-
-    async def serve() -> None:
-        how = await configuration(str(kubeconfig))
-        known = limits or Limits()
-        source = ClusterSource(
-            KubernetesApi(how, namespace, known),
-            KubernetesApi(how, namespace, known),
-            pod,
-            LastGood(str(state)) if state is not None else None,
-            pace,
-        )
-        settings = Settings(listen="127.0.0.1:0", admin="127.0.0.1:0", access_log=False, drain_timeout=1.0)
-        plane = DataPlane(settings, source)
-        made.append(plane)
-        starting = loop.create_task(plane.start())
-        begun.set()
-        await stopping.wait()
-        if not starting.done():
-            starting.cancel()
-        await asyncio.gather(starting, return_exceptions=True)
-        await plane.stop()
-
-    def run() -> None:
-        try:
-            loop.run_until_complete(serve())
-        except BaseException as error:
-            failures.append(error)
-        finally:
-            begun.set()
-            loop.close()
-
-    thread = threading.Thread(target=run, name="gateway", daemon=True)
+    known = limits or Limits()
+    settings = Settings(listen="127.0.0.1:0", admin="127.0.0.1:0", access_log=False, drain_timeout=1.0)
+    thread = LoopThread("gateway", uvloop.new_event_loop())
     thread.start()
-    assert begun.wait(DEADLINE)
-    if failures:
-        raise failures[0]
-    running = ClusterGateway(made[0])
     try:
-        wait_until(running.is_probed, "the admin port answers")
-        yield running
+        how = thread.run(configuration(str(kubeconfig)))
+
+        def begin() -> tuple[DataPlane, asyncio.Task[None]]:
+            source = ClusterSource(
+                KubernetesApi(how, namespace, known),
+                KubernetesApi(how, namespace, known),
+                pod,
+                LastGood(str(state)) if state is not None else None,
+                pace,
+            )
+            plane = DataPlane(settings, source)
+            return plane, asyncio.get_running_loop().create_task(plane.start())
+
+        plane, starting = thread.call(begin)
+        running = ClusterGateway(plane)
+        try:
+            wait_until(running.is_probed, "the admin port answers")
+            yield running
+        finally:
+            thread.run(_stop(plane, starting))
     finally:
-        loop.call_soon_threadsafe(stopping.set)
-        thread.join(DEADLINE)
-        assert not thread.is_alive()
-        if failures:
-            raise failures[0]
+        thread.stop()
+
+
+async def _stop(plane: DataPlane, starting: asyncio.Task[None]) -> None:
+    """Of a plane that may still wait for its first document."""
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    await plane.stop()

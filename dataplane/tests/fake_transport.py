@@ -8,7 +8,18 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from inferway_contract.document import Backend, ConfigDocument, EndpointsDocument, Policy, Route, Rule, Url
+from inferway_contract.document import (
+    Backend,
+    ConfigDocument,
+    EndpointsDocument,
+    Match,
+    PathMatch,
+    Policy,
+    Route,
+    Rule,
+    Timeouts,
+    Url,
+)
 from inferway_dataplane.access_log import AccessLog
 from inferway_dataplane.core import memo
 from inferway_dataplane.engine.downstream import ClientConnection
@@ -19,6 +30,13 @@ from inferway_dataplane.settings import Settings
 HOST, PORT = "192.0.2.80", 8000
 BACKEND = Backend(url=Url(scheme="http", host=HOST, port=PORT))
 CLIENT = "203.0.113.9"
+ONE_PATH = Rule(
+    name="r",
+    matches=(Match(path=PathMatch(value="/x")),),
+    backends=(BACKEND,),
+    timeouts=Timeouts(request=0, backend_request=0),
+)
+"""A rule for one path only: everything else is refused at once. The upstream may take as long as it likes."""
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,6 +25,8 @@ spec: {rules: [{matches: [{path: {value: /%s}}], backendRefs: [{name: web, port:
 PAGE = "<html><body>We are sorry</body></html>"
 WATCH = r"/gatewayroutes\?.*watch=true"
 MANY = 10_000
+STOP = 3.0
+"""Seconds that a stop may take. kopf waits 5 s more for each of its tasks that a fault has left behind."""
 
 
 @pytest.fixture
@@ -64,7 +67,7 @@ WATCHES = {
 @pytest.mark.timeout(240)
 @pytest.mark.case("K1")
 def test_operator_survives_every_answer_to_a_watch(made: Gateway, faults: HttpFaults) -> None:
-    """One process through all of them: none leaves anything behind that the next would meet."""
+    """One process through all of them: none leaves anything behind that the next would meet, or the stop."""
     with FaultyTcp(faults.port) as tcp:
         running = made.start(made.api.through(tcp, made.user))
         goes_on(made, running, "before")
@@ -74,7 +77,9 @@ def test_operator_survives_every_answer_to_a_watch(made: Gateway, faults: HttpFa
             wait_until(lambda fault=fault: fault.hits == fault.times, f"{name}: the answer was given", 20)
             faults.heal()
             goes_on(made, running, name)
+        began = time.monotonic()
         assert running.end(signal.SIGTERM) == 0
+        assert time.monotonic() - began < STOP
 
 
 @pytest.mark.parametrize("path", [r"/apis(\?|$)", r"/apis/inferway\.dev/v1alpha1$", r"/api/v1$", r"/namespaces\?"])
@@ -142,7 +147,7 @@ def test_operator_whose_credentials_are_refused_ends_with_an_exit_code(made: Gat
     goes_on(made, running, "before")
     faults.add(Fault("GET", WATCH, code=401))
     faults.cut()
-    wait_until(lambda: running.process.poll() is not None, "it ends", 20)
+    wait_until(lambda: running.process.poll() is not None, "it ends, and waits for no other watch", STOP)
     assert running.end() == 1
 
 

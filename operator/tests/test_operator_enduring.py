@@ -3,13 +3,20 @@
 import asyncio
 import inspect
 import logging
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
 from types import CodeType
 from typing import Any
 
+import kopf
 import pytest
+from kopf._cogs.aiokits.aiotoggles import ToggleSet
 from kopf._cogs.clients import watching
-from kopf._core.reactor import observation, orchestration, running
+from kopf._cogs.structs.references import Resource
+from kopf._core.reactor import observation, orchestration, queueing, running
 
+from inferway_operator import enduring
 from inferway_operator.enduring import SEAM, begun_again
 from inferway_operator.outages import QUIET, Outages
 
@@ -27,65 +34,149 @@ def test_kopf_begins_the_tasks_by_the_names_that_are_replaced() -> None:
         (inspect.unwrap(observation.resource_observer), "queueing", "watcher"),
         (running.spawn_tasks, "observation", "namespace_observer"),
         (running.spawn_tasks, "observation", "resource_observer"),
+        (inspect.unwrap(queueing.watcher), "watching", "infinite_watch"),
     ):
         assert {module, name} <= _names(caller.__code__), caller
-    for owner, name in SEAM:
-        assert inspect.iscoroutinefunction(inspect.unwrap(getattr(owner, name))), name
+    for owner, name, _ in SEAM:
+        begin = inspect.unwrap(getattr(owner, name))
+        assert inspect.iscoroutinefunction(begin) or inspect.isasyncgenfunction(begin), name
 
 
 @pytest.mark.case("K1")
 def test_a_task_begins_again_until_it_is_cancelled() -> None:
     began: list[int] = []
-    third = asyncio.Event()
+    last = asyncio.Event()
 
     async def watch(*, resource: str) -> None:
         began.append(len(began))
+        task = asyncio.current_task()
+        assert task is not None
         match len(began):
             case 1:
                 raise ValueError(resource)
             case 2:  # what kopf does when a worker fails
-                task = asyncio.current_task()
-                assert task is not None
                 task.cancel()
                 try:
                     await asyncio.Event().wait()
                 except asyncio.CancelledError:
                     raise RuntimeError("a worker failed") from None
+            case 3:  # what its time limit for a silent watch does when it is up while the watcher hands on an event
+                task.cancel()
+                await asyncio.Event().wait()
             case _:
-                third.set()
+                last.set()
                 await asyncio.Event().wait()
 
     async def run() -> None:
         task = asyncio.create_task(begun_again(watch, pause=0.0)(resource="routes"))
         async with asyncio.timeout(5):
-            await third.wait()
+            await last.wait()
             task.cancel()
             await asyncio.wait([task])
         assert task.cancelled()
 
     asyncio.run(run())
-    assert len(began) == 3
+    assert len(began) == 4
 
 
-def test_a_task_ends_when_its_end_fails() -> None:
-    """Who is cancelled must end, whatever it raises then; or kopf would wait for it for ever."""
+async def begun_and_cancelled(watch: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+    """It ends in order. `watch` tells when it has begun."""
+    has_begun = asyncio.Event()
+    task = asyncio.create_task(begun_again(watch, pause=0.0)(has_begun))
+    async with asyncio.timeout(5):
+        await has_begun.wait()
+        task.cancel()
+        await asyncio.wait([task])
+    assert task.cancelled()
 
-    async def watch() -> None:
+
+def test_a_task_ends_in_order_also_when_its_end_fails(caplog: pytest.LogCaptureFixture) -> None:
+    """Who is cancelled must end, whatever it raises then; or kopf would wait for it for ever, or end with exit code 1."""
+
+    async def watch(has_begun: asyncio.Event) -> None:
+        has_begun.set()
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
             raise RuntimeError("a worker failed") from None
 
+    asyncio.run(begun_and_cancelled(watch))
+    assert "watch failed while it ended: RuntimeError('a worker failed')" in caplog.text
+
+
+def test_a_task_ends_though_its_cancellation_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in kopf's streaming_block, where the end of a stream and the cancellation meet."""
+    monkeypatch.setattr(enduring, "AGAIN", 0.01)
+    lost: list[asyncio.CancelledError] = []
+
+    async def watch(has_begun: asyncio.Event) -> None:
+        has_begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as cancelled:
+            lost.append(cancelled)
+        await asyncio.Event().wait()
+
+    asyncio.run(begun_and_cancelled(watch))
+    assert len(lost) == 1
+
+
+@pytest.mark.case("K1")
+def test_an_attempt_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """kopf's own watcher, which fails at an event without an object, and does not close the stream that brought it."""
+    closed = asyncio.Event()
+
+    async def continuous_watch(**_: Any) -> AsyncIterator[dict[str, Any]]:
+        try:
+            yield {"type": "ADDED", "object": {}}
+        finally:
+            closed.set()
+
+    monkeypatch.setattr(watching, "continuous_watch", continuous_watch)
+    for module, name, replacement in SEAM:
+        monkeypatch.setattr(module, name, replacement(inspect.unwrap(getattr(module, name))))
+
     async def run() -> None:
-        task = asyncio.create_task(begun_again(watch, pause=0.0)())
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        task.cancel()
+        resource = Resource("inferway.dev", "v1alpha1", "gatewayroutes")
+        begun = queueing.watcher(
+            settings=kopf.OperatorSettings(),
+            resource=resource,
+            namespace=None,
+            processor=None,
+            operator_paused=ToggleSet(any),
+        )
+        task = asyncio.create_task(begun)
         async with asyncio.timeout(5):
-            await asyncio.wait([task])
-        assert isinstance(task.exception(), RuntimeError)
+            await closed.wait()
+            while left := asyncio.all_tasks() - {task, asyncio.current_task()}:
+                await asyncio.wait(left)
+        assert not task.done()
+        task.cancel()
+        await asyncio.wait([task])
 
     asyncio.run(run())
+
+
+STUCK = """
+import asyncio
+from inferway_operator import enduring
+
+enduring.LAST = 0.1
+
+async def run():
+    task = asyncio.create_task(asyncio.Event().wait(), name="pause-waiter for routes")
+    enduring.end_at_last()
+    await task
+
+asyncio.run(run())
+"""
+
+
+def test_a_process_that_does_not_end_is_ended_and_says_what_is_left() -> None:
+    done = subprocess.run([sys.executable, "-c", STUCK], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1
+    assert "kopf did not end within 0.1 s" in done.stderr
+    assert "pause-waiter for routes" in done.stderr
 
 
 def line(text: str, **more: Any) -> logging.LogRecord:

@@ -1,13 +1,14 @@
 """One connection to an upstream, one answer at a time. Which one is used, and when a new one is made: `endpoints.py`."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import httptools
 
 from inferway_dataplane.core import memo, problems
-from inferway_dataplane.core.heads import Fields, ResponseHead, read_response
+from inferway_dataplane.core.heads import ResponseHead
 from inferway_dataplane.core.problems import Problem
+from inferway_dataplane.engine.reading import PROTOCOL, AnswerReader, Receiver, Unreadable
 
 if TYPE_CHECKING:
     from inferway_dataplane.engine.endpoints import Endpoint
@@ -19,97 +20,32 @@ GRAIN: Final = 0.25
 """Seconds by which the wheel's time may be behind: added to short limits, so that none ends early."""
 
 _LONGEST_READ: Final = 256 << 10  # what the loop may hand over at once
-_CONTROL: Final = bytes((*range(9), *range(10, 32), 127))
-_PROTOCOL: Final = b"HTTP/1."
-_HEAD_END: Final = b"\r\n\r\n"
 
 
-class Receiver(Protocol):
-    """What an upstream connection tells of the answer it reads. Exactly one of `on_end` and `on_broken` comes last."""
-
-    is_head_request: bool
-    is_request_complete: bool
-
-    def on_informational(self, status: int, fields: Fields) -> None: ...
-    def on_head(self, head: ResponseHead) -> None: ...
-    def on_body(self, data: bytes) -> None: ...
-    def on_fed(self) -> None: ...
-    def on_end(self) -> None: ...
-    def on_broken(self, problem: Problem, *, unanswered: bool) -> None: ...
-    def on_writable(self, writable: bool) -> None: ...
-
-
-class Unreadable(Exception):  # noqa: N818 - it names what it is
-    """Carries out of a parser callback that an answer has no reading, or two, and what the client is told."""
-
-    def __init__(self, why: str, problem: Problem = problems.BAD_RESPONSE) -> None:
-        super().__init__(why)
-        self.problem = problem
-
-
-class UpstreamConnection(asyncio.Protocol):
-    """One connection, one answer at a time. It parses and counts; what the answer means is the receiver's business."""
+class UpstreamConnection(AnswerReader, asyncio.Protocol):
+    """One connection, one answer at a time. It reads and counts; what the answer means is the receiver's business."""
 
     __slots__ = (
-        "_fed",
-        "_interims",
-        "_segment",
-        "_start",
-        "_tail",
         "deadline",
         "endpoint",
-        "fields",
         "has_ended",
-        "has_excess",
-        "has_received",
-        "head_bytes",
-        "is_close_delimited",
-        "is_complete",
-        "is_forgotten",
-        "is_head_done",
         "is_paused",
-        "is_reusable",
         "is_reused",
-        "max_head",
-        "parser",
-        "quiet_bytes",
-        "receiver",
         "seat",
         "stream_idle",
         "transport",
     )
 
     def __init__(self, endpoint: "Endpoint", seat: "Seat | None" = None) -> None:
+        super().__init__()
         self.endpoint = endpoint
         self.seat = seat
         self.transport: Any = None
-        self.receiver: Receiver | None = None
-        self.parser = httptools.HttpResponseParser(self)
         self.deadline = NEVER
         self.is_reused = False
         self.is_paused = False
         self.stream_idle = NEVER
-        self.max_head = 0
-        self._start: bytes | None = None  # of a head, as long as it is too short to tell its protocol
-        self._fed = b""  # what the parser is fed while there is no head
-        self._interims = 0  # interim heads that ended in it
-        self._tail = b""  # what came before it, as far as the end of a head can begin there
         self.has_ended = False  # the upstream has said that it will send no more; under TLS by an alert of its own
-        self._segment: bytes | None = None  # what came with the first byte of an answer, while it is parsed
-        self._reset()
-
-    def _reset(self) -> None:
-        self.fields: Fields = []
-        self.head_bytes = 0
-        self.quiet_bytes = 0  # of the body since there was content
-        self._tail = b""
-        self.has_received = False
-        self.is_head_done = False
-        self.is_complete = False
-        self.is_reusable = False
-        self.is_close_delimited = False
-        self.is_forgotten = False
-        self.has_excess = False
 
     # --- use ---------------------------------------------------------------------------------------------------------
 
@@ -175,7 +111,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.deadline = NEVER
             self.transport.close()
         else:
-            self._reset()
+            self._expect_answer()
             self.is_reused = True
             room = endpoint.pools.room
             if room.waiting:
@@ -270,9 +206,11 @@ class UpstreamConnection(asyncio.Protocol):
                     raise
                 return
             segment = data
-            if not data.startswith(_PROTOCOL) and self._is_other_protocol(data):
+            if not data.startswith(PROTOCOL) and self._is_other_protocol(data):
+                self._fail(problems.BAD_RESPONSE)
                 return
         elif self._start is not None and self._is_other_protocol(self._start + data):
+            self._fail(problems.BAD_RESPONSE)
             return
         self._segment = segment
         if not self.is_head_done:
@@ -300,8 +238,8 @@ class UpstreamConnection(asyncio.Protocol):
         if not self.is_head_done:
             if self.head_bytes > self.max_head:
                 self._fail(problems.RESPONSE_HEAD_TOO_LARGE)
-            else:
-                self._keep_tail()
+            elif not self._goes_on():
+                self._fail(problems.BAD_RESPONSE)
             return
         receiver.on_fed()
         if self.is_complete:
@@ -310,28 +248,6 @@ class UpstreamConnection(asyncio.Protocol):
             self._fail(problems.BAD_RESPONSE)  # framing or trailers without end
         elif self.receiver is receiver and not self.is_paused:
             self.deadline = self.endpoint.pools.coarse_now + GRAIN + self.stream_idle
-
-    def _is_other_protocol(self, start: bytes) -> bool:
-        """llhttp reads answers of RTSP and ICE too: what does not begin as HTTP/1 is refused before it is fed."""
-        self._start = start if len(start) < len(_PROTOCOL) else None
-        if start.startswith(_PROTOCOL) or _PROTOCOL.startswith(start):
-            return False
-        self._fail(problems.BAD_RESPONSE)
-        return True
-
-    def _keep_tail(self) -> None:
-        """There is no head yet: what comes next belongs to the head that has begun, if it is one of HTTP."""
-        rest = self._after_interims()
-        if not self._interims or not self._is_other_protocol(rest):
-            self._tail = rest[-3:]
-
-    def _after_interims(self) -> bytes:
-        """What was fed after the last interim head: such a head has no body, so the next one begins there."""
-        text = self._tail + self._fed
-        end = 0
-        for _ in range(self._interims):
-            end = text.index(_HEAD_END, end) + len(_HEAD_END)
-        return text[end:]
 
     def _deliver_known(self, receiver: Receiver, data: bytes, head: ResponseHead, end: int) -> None:
         """A whole answer whose head was parsed before: nothing is left to parse."""
@@ -346,74 +262,3 @@ class UpstreamConnection(asyncio.Protocol):
             receiver.on_body(data[end:])
         receiver.on_fed()
         self._complete()
-
-    # --- httptools -----------------------------------------------------------------------------------------------------
-
-    def on_message_begin(self) -> None:
-        if self.is_complete:
-            self.has_excess = True
-
-    def on_status(self, phrase: bytes) -> None:
-        # The phrase never goes on, but who writes control bytes there does not speak HTTP (RFC 9112 4).
-        if phrase.translate(None, _CONTROL) != phrase:
-            raise Unreadable("control bytes in the reason phrase")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self.is_head_done:
-            self.fields.append((name, value.strip(b" \t")))
-
-    def on_headers_complete(self) -> None:
-        receiver = self.receiver
-        if receiver is None or self.is_complete:
-            return
-        parser = self.parser
-        status = parser.get_status_code()
-        fields = self.fields
-        segment = self._segment
-        # Asking the parser for the version makes a string; the bytes say it too, when the head began with them.
-        is_http_1_1 = segment is not None and segment.startswith(b"HTTP/1.1 ")
-        version = "1.1" if is_http_1_1 else parser.get_http_version()
-        if status < 100 or status > 599 or version not in ("1.1", "1.0"):
-            raise Unreadable("not an answer of HTTP/1.1")
-        if self.head_bytes > self.max_head and _size(fields) > self.max_head:
-            raise Unreadable("the head is too large", problems.RESPONSE_HEAD_TOO_LARGE)
-        if status < 200:
-            self.fields = []
-            self.head_bytes = 0
-            self._segment = None  # it begins with this head, not with the answer's
-            self._interims += 1
-            if status == 101:
-                raise Unreadable("no upgrade was asked for")
-            receiver.on_informational(status, fields)
-            return
-        if self._interims and not self._after_interims().startswith(_PROTOCOL):
-            raise Unreadable("another protocol after an interim answer")
-        head = read_response(status, fields, parser.should_keep_alive())
-        if head is None or (head.is_chunked and version == "1.0"):
-            raise Unreadable("the framing has two readings")
-        if segment is not None and not receiver.is_head_request:
-            memo.learn_answer(segment, head)
-        self.is_head_done = True
-        self.is_reusable = head.keep_alive
-        if receiver.is_head_request:
-            # The parser would take the next answer for this one's body: it has none, so the message ends here.
-            self.is_complete = True
-            self.parser = httptools.HttpResponseParser(self)
-        elif status not in (204, 304):
-            self.is_close_delimited = not head.is_chunked and head.content_length < 0
-        receiver.on_head(head)
-
-    def on_body(self, data: bytes) -> None:
-        self.quiet_bytes = 0
-        if self.is_complete:
-            self.has_excess = True
-        elif self.receiver is not None:
-            self.receiver.on_body(data)
-
-    def on_message_complete(self) -> None:
-        if self.is_head_done:
-            self.is_complete = True
-
-
-def _size(fields: Fields) -> int:
-    return sum(len(name) + len(value) + 4 for name, value in fields)

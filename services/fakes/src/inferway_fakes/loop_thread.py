@@ -16,8 +16,9 @@ PATIENCE = 10.0
 class LoopThread:
     """Runs coroutines of the caller's on a loop that it owns, from `start` to `stop`."""
 
-    def __init__(self, name: str) -> None:
-        self.loop = asyncio.new_event_loop()
+    def __init__(self, name: str, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """`loop`: another than asyncio's own."""
+        self.loop = loop or asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:

@@ -1,0 +1,324 @@
+"""What must hold of every parser, whatever bytes it gets. One function for each, which raises when something does not."""
+
+from ipaddress import ip_address
+from typing import Final
+
+import httptools
+
+from fuzzing import held
+from inferway_contract.document import Cache, Cors, NewPath, Redirect
+from inferway_contract.paths import AmbiguousPath, match_path
+from inferway_dataplane.core import (
+    caching,
+    cors,
+    credentials,
+    heads,
+    identity,
+    memo,
+    problems,
+    retry,
+    rewriting,
+    routing,
+    targets,
+    trace_context,
+)
+from inferway_dataplane.core.extents import ChunkedExtent
+from inferway_dataplane.core.heads import FieldBlock, RequestHead
+from inferway_dataplane.settings import address_and_port
+
+
+def check_match_path(data: bytes) -> None:
+    """Only `AmbiguousPath`; as many segments as before; nothing that separates, climbs or controls comes out."""
+    raw = b"/" + data
+    try:
+        found = match_path(raw)
+    except AmbiguousPath:
+        return
+    held.path(found)
+    assert found.count(b"/") == raw.count(b"/")
+    assert len(found) <= len(raw)
+    if b"%" not in found:
+        assert match_path(found) == found
+
+
+def check_host(data: bytes) -> None:
+    """None, or a name that is its own host, is lower case and has no port."""
+    found = targets.host_of(data)
+    assert found == targets._parse_host(data.lower())  # the memo says the same
+    if found is None:
+        return
+    held.host(found)
+    assert targets.host_of(found) == found
+    assert targets.host_of(data.upper()) == found
+
+
+def check_target(data: bytes) -> None:
+    """A problem, or a path and a query that are the end of the target byte for byte."""
+    head = _head([(b"Host", b"a.example")])
+    problem = targets.locate(head, data)
+    if problem is not None:
+        assert problem.status == 400
+        return
+    held.host(head.host)
+    held.path(head.match_path)
+    sent = head.path + (b"" if head.query is None else b"?" + head.query)
+    assert head.path.startswith(b"/")
+    assert data.endswith((sent, sent[1:]))
+    assert b"#" not in sent
+    if data.startswith(b"/"):
+        assert (sent, head.host) == (data, b"a.example")
+
+
+def check_forwarded_for(data: bytes) -> None:
+    """An address that is written as addresses are; what an untrusted client adds on the left never counts."""
+    lines = data.split(b"\n")
+    found = _PROXIES.client("10.0.0.1", lines)
+    assert str(ip_address(found)) == found
+    assert _PROXIES.client("192.0.2.9", lines) == "192.0.2.9"
+    forged = _PROXIES.client("10.0.0.1", [b"6.6.6.6", *lines])
+    assert forged == found or (_PROXIES.trusts(found) and forged == "6.6.6.6")
+
+
+def check_network(data: bytes) -> None:
+    """An address's network holds it; what is no address stays what it is."""
+    text = data.decode("latin-1")
+    found = identity.address(text)
+    told = identity.network(text, 24, 64)
+    if found is None:
+        assert told == text
+    else:
+        assert told == identity.network(str(found), 24, 64)
+        assert getattr(found, "ipv4_mapped", None) is None
+
+
+def check_cache_control(data: bytes) -> None:
+    """Lower-case names; `no-store` is found on either side of anything; delta-seconds are bounded."""
+    found = caching.directives(data)
+    for name, argument in found.items():
+        assert name
+        assert name == name.strip().lower()
+        number = caching.seconds(argument)
+        assert number is None or 0 <= number <= 1 << 31
+    assert b"no-store" in caching.directives(data + b", no-store")
+    assert b"no-store" in caching.directives(b"no-store, " + data)
+
+
+def check_lifetime(data: bytes) -> None:
+    """Never negative, never more than the rule allows; nothing that is private or has no-store is stored."""
+    fields = held.fields(data)
+    answer = heads.read_response(200, fields, keep_alive=True)
+    if answer is None:
+        return
+    seconds = caching.lifetime(_CACHE, _head([(b"Host", b"a.example")]), answer, lambda: 1.7e9)
+    assert 0 <= seconds <= _CACHE.max_ttl
+    told = caching.directives((answer.caching or {}).get(b"cache-control", b""))
+    if answer.has_cookie or told.keys() & {b"no-store", b"private", b"no-cache"}:
+        assert seconds == 0
+    assert caching.age(answer) >= 0
+    assert all(name == name.strip(b" \t").lower() for name in caching.vary_names(answer))
+
+
+def check_request_fields(data: bytes) -> None:
+    """A problem, or one framing; nothing goes on that frames, names the host, or belongs to this hop."""
+    fields = held.fields(data)
+    for is_http_1_1 in (True, False):
+        block = heads.read_fields(fields, is_http_1_1)
+        if not isinstance(block, FieldBlock):
+            assert 400 <= block.status < 600
+            continue
+        assert not (block.is_chunked and block.content_length >= 0)
+        assert is_http_1_1 or not block.is_chunked
+        names = {name.lower() for name, _ in block.passed}
+        assert not names & held.NEVER_PASSED
+        assert not {name.replace(b"_", b"-") for name in names if b"_" in name} & held.NEVER_PASSED
+        told = [
+            token.strip(b" \t")
+            for name, value in fields
+            if name.lower() == b"connection"
+            for token in value.lower().split(b",")
+        ]
+        assert not names & set(told)
+        assert not (b"close" in told and block.keep_alive)
+        caching.request_forbids(RequestHead(b"GET", block))
+
+
+def check_response_fields(data: bytes) -> None:
+    """None, or one framing; nothing goes on that belongs to this hop."""
+    fields = held.fields(data)
+    for status in (200, 204, 304):
+        answer = heads.read_response(status, fields, keep_alive=True)
+        if answer is None:
+            continue
+        assert not (answer.is_chunked and answer.content_length >= 0)
+        assert status != 204 or not (answer.is_chunked or answer.content_length > 0)
+        names = [name.lower() for name, _ in answer.passed]
+        assert not set(names) & held.NEVER_ANSWERED
+        assert names.count(b"date") <= 1
+
+
+def check_coding(data: bytes) -> None:
+    """Not `chunked` is refused, with one of two statuses."""
+    assert problems.transfer_coding(data).status in (400, 501)
+    block = heads.read_fields([(b"Host", b"a"), (b"Transfer-Encoding", data)], True)
+    assert isinstance(block, FieldBlock) == (data.strip(b" \t").lower() == b"chunked")
+
+
+def check_query(data: bytes) -> None:
+    """Never more parameters than there are pairs; the first of a name counts."""
+    found = routing.parameters(data)
+    assert len(found) <= data.count(b"&") + 1
+    assert routing.parameters(data + b"&" + data) == found
+    first = routing.parameters(b"v=1&" + data)
+    assert first[b"v"] == b"1"
+
+
+def check_origin(data: bytes) -> None:
+    """Only listed origins, and hosts below the wildcard's, are told that they may."""
+    head = _head([(b"Host", b"a.example"), (b"Origin", data), (b"Access-Control-Request-Method", b"PUT")], b"OPTIONS")
+    fields = dict(_CORS.response_fields(head))
+    allowed = fields.get(b"access-control-allow-origin")
+    assert allowed in (None, data)
+    is_allowed = data.lower() in _ORIGINS or held.is_below(data.lower(), b"https://", b".example.com")
+    assert (allowed is not None) == is_allowed
+    assert bool(_CORS.preflight(head)) == is_allowed
+    assert fields[b"vary"] == b"Origin"
+
+
+def check_rewriting(data: bytes) -> None:
+    """A new path is a path; a Location stays on the host, and nothing in it can end the line."""
+    head = _head([(b"Host", b"a.example")])
+    if targets.locate(head, data) is not None or held.CONTROL & set(data):
+        return
+    for change in (NewPath(prefix="/v1"), NewPath(prefix="/"), NewPath(full="/x")):
+        assert rewriting.new_path(change, head.path, b"/").startswith(b"/")
+    location = rewriting.location(Redirect(status=302, hostname="b.example"), head, b"/", b"http")
+    port, slash, _ = location.removeprefix(b"http://b.example").partition(b"/")
+    assert slash  # the request's own port may stand before it, and nothing else
+    assert not port or (port[:1] == b":" and port[1:].isdigit())
+    assert not held.CONTROL & set(location)
+
+
+def check_cache_key(data: bytes) -> None:
+    """Two requests share a key only when path and query are the same."""
+    one, _, two = data.translate(None, bytes(sorted(held.CONTROL))).partition(b" ")
+    first, second = _head([(b"Host", b"a.example")]), _head([(b"Host", b"a.example")])
+    if targets.locate(first, b"/" + one) is not None or targets.locate(second, b"/" + two) is not None:
+        return
+    same = (first.path, first.query) == (second.path, second.query)
+    assert (_CACHE.key(first, b"s") == _CACHE.key(second, b"s")) == same
+    _SELECTING.key(first, b"s")
+
+
+def check_known_request(data: bytes) -> None:
+    """What the memo takes for known is exactly a request line with the fields that it knows."""
+    found = memo.known_request(data + b"\r\n" + _REST, 8192)
+    if found is None:
+        return
+    method, target, block, body = found
+    assert data == method + b" " + target + b" HTTP/1.1"
+    assert block is _BLOCK
+    assert body == b""
+    assert target.startswith(b"/")
+    assert not held.CONTROL & set(target)
+
+
+def check_address_and_port(data: bytes) -> None:
+    """Only `ValueError`; a port is a port."""
+    try:
+        host, port = address_and_port(data.decode("latin-1"))
+    except ValueError:
+        return
+    assert host
+    assert 0 <= port <= 65535
+
+
+def check_retry_after(data: bytes) -> None:
+    """Seconds that are not negative; digits say themselves."""
+    found = retry.after(data, 1_700_000_000.0)
+    assert found >= 0
+    if data.isdigit() and len(data) <= 9:
+        assert found == int(data)
+
+
+def check_chunked_extent(data: bytes) -> None:
+    """A body ends where llhttp says that it ends, however it comes; what llhttp refuses ends nowhere beyond the data."""
+    whole = ChunkedExtent()
+    end = whole.scan(data, 0)
+    assert 0 <= end <= len(data)
+    assert whole.is_done or end == len(data)
+    if whole.is_lost:
+        return  # refused, whatever llhttp thinks of it
+    for cut in (1, len(data) // 2):
+        split = ChunkedExtent()
+        first = split.scan(data[:cut], 0)
+        second = split.scan(data[cut:], 0) if first == len(data[:cut]) and not split.is_done else 0
+        assert (first + second, split.is_done, split.framing, split.chunks) == (
+            end,
+            whole.is_done,
+            whole.framing,
+            whole.chunks,
+        )
+    body = _ChunkedBody()
+    ended = body.end_of(data)
+    if ended is not None:
+        assert (whole.is_done, end) == (True, ended)
+        assert whole.framing == ended - body.content
+    elif not body.is_refused:
+        assert not whole.is_done
+
+
+class _ChunkedBody:
+    """llhttp's reading of a chunked body, byte by byte."""
+
+    def __init__(self) -> None:
+        self.content = 0
+        self.is_complete = self.is_refused = False
+
+    def on_body(self, data: bytes) -> None:
+        self.content += len(data)
+
+    def on_message_complete(self) -> None:
+        self.is_complete = True
+
+    def end_of(self, data: bytes) -> int | None:
+        parser = httptools.HttpRequestParser(self)
+        parser.feed_data(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for at in range(len(data)):
+            try:
+                parser.feed_data(data[at : at + 1])
+            except httptools.HttpParserError:
+                self.is_refused = True
+                return None
+            if self.is_complete:
+                return at + 1
+        return None
+
+
+def check_secret(data: bytes) -> None:
+    """Nothing, or what can stand in a header."""
+    found = credentials.clean(data)
+    assert found is None or (found == found.strip() and found in data and not set(found) & {0, 10, 13, 127})
+
+
+def check_trace_context(data: bytes) -> None:
+    """Nothing, or 55 bytes of hex digits and dashes, as they came."""
+    found = trace_context.well_formed(data)
+    assert found is None or (found == data and len(data) == 55 and not data.translate(None, b"0123456789abcdef-"))
+
+
+def _head(fields: heads.Fields, method: bytes = b"GET") -> RequestHead:
+    head = heads.read_request(method, fields, is_http_1_1=True)
+    assert isinstance(head, RequestHead)
+    return head
+
+
+_PROXIES: Final = identity.TrustedProxies(["10.0.0.0/8", "2001:db8::/32"])
+_CACHE: Final = caching.CacheRules(Cache(ttl=60_000), "demo/a")
+_SELECTING: Final = caching.CacheRules(Cache(ttl=60_000, query_exclude=("utm_source",), query_sort=True), "demo/a")
+_ORIGINS: Final = (b"https://a.example", b"http://localhost:3000")
+_CORS: Final = cors.CorsRules(
+    Cors(allow_origins=("https://a.example", "http://localhost:3000", "https://*.example.com"))
+)
+_REST: Final = b"Host: a.example\r\nAccept: */*\r\n\r\n"
+_BLOCK: Final = _head([(b"Host", b"a.example"), (b"Accept", b"*/*")]).block
+memo.learn_request(b"GET / HTTP/1.1\r\n" + _REST, b"GET", _BLOCK)
