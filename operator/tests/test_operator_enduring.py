@@ -3,15 +3,18 @@
 import asyncio
 import inspect
 import logging
+from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
 import pytest
 from kopf._cogs.clients import watching
 from kopf._core.reactor import observation, orchestration, running
+from kubernetes.aio.client import ApiException
 
+from inferway_operator import kube
 from inferway_operator.enduring import SEAM, begun_again
-from inferway_operator.outages import QUIET, Outages
+from inferway_operator.outages import FORBIDDEN, QUIET, UNDEFINED, UNREACHABLE, Outages, kind_of
 
 
 def _names(code: CodeType) -> set[str]:
@@ -93,10 +96,10 @@ def line(text: str, **more: Any) -> logging.LogRecord:
     return logging.makeLogRecord({"msg": text, "args": (), **more})
 
 
-def attempt(number: int, plural: str) -> logging.LogRecord:
+def attempt(number: int, plural: str, error: str = "ClientConnectorError(111)") -> logging.LogRecord:
     """kopf's words about an attempt."""
     url = f"https://127.0.0.1/apis/inferway.dev/v1alpha1/namespaces/team-{number}/{plural}?watch=true"
-    return line(f"Request attempt #{number} failed; will retry: GET {url} -> ClientConnectorError(111)")
+    return line(f"Request attempt #{number} failed; will retry: GET {url} -> {error}")
 
 
 def test_kopf_tells_of_an_attempt_in_the_words_that_are_looked_for() -> None:
@@ -109,15 +112,70 @@ def test_kopf_tells_of_an_attempt_in_the_words_that_are_looked_for() -> None:
 def test_an_outage_is_told_once_a_minute_for_each_kind() -> None:
     now = [0.0]
     outages = Outages(lambda: now[0])
-    assert outages.filter(attempt(1, "services"))
-    assert outages.filter(attempt(1, "gatewayroutes"))
+    first = attempt(1, "services")
+    assert outages.filter(first)
+    assert first.getMessage().startswith("the API server cannot be reached: pods serve what they have")
+    assert outages.filter(attempt(1, "services", "APIServerError('we are sorry', 500)")), "another kind"
     for number in range(2, 12):
         now[0] += QUIET / 11
-        assert not outages.filter(attempt(number, "services"))
-    assert not outages.filter(line("services failed", outage="services"))
+        assert not outages.filter(attempt(number, "gatewayroutes")), "the same outage, whoever meets it"
+    assert not outages.filter(line("the reconciler: no answer", outage=UNREACHABLE))
     now[0] = QUIET
     told = attempt(20, "services")
     assert outages.filter(told)
     assert told.getMessage().endswith("(and 11 times before, untold)")
     assert outages.filter(line("Something else"))
     assert outages.filter(line("Something else"))
+
+
+def test_the_end_of_an_outage_is_told_once_and_only_if_it_was_told() -> None:
+    outages = Outages(lambda: 0.0)
+    assert not outages.filter(line("the audit goes on", over=UNREACHABLE))
+    assert outages.filter(attempt(1, "services"))
+    assert not outages.filter(line("statuses goes on", over=FORBIDDEN))
+    assert outages.filter(line("the audit goes on", over=UNREACHABLE))
+    assert not outages.filter(line("statuses goes on", over=UNREACHABLE))
+    assert outages.filter(attempt(2, "services")), "the next outage"
+
+
+FORBIDDEN_BY = "APIForbiddenError('services is forbidden', {'code': 403})"
+
+
+@pytest.mark.parametrize(
+    ("record", "mend"),
+    [
+        (lambda: attempt(1, "services", FORBIDDEN_BY), "apply the manifests again (kubectl apply -k)"),
+        (lambda: attempt(1, "services", "TimeoutError()"), "see that it runs, and that NetworkPolicies let"),
+        (lambda: attempt(1, "services", "ServerDisconnectedError()"), "see that it runs"),
+        (
+            lambda: line("Unresolved resources cannot be served (try creating their CRDs): gatewayroutes.v1alpha1.inferway.dev"),
+            "install the definitions in crds/ (kubectl apply -k crds)",
+        ),
+    ],
+    ids=["forbidden", "no answer", "cut", "undefined"],
+)  # fmt: skip
+def test_a_line_says_what_mends_it(record: Callable[[], logging.LogRecord], mend: str) -> None:
+    told = record()
+    assert Outages(lambda: 0.0).filter(told)
+    assert mend in told.getMessage()
+    assert told.levelno == logging.WARNING
+
+
+def test_an_optional_kind_that_is_not_there_is_no_news() -> None:
+    text = "Unresolved resources cannot be served (try creating their CRDs): referencegrants.gateway.networking.k8s.io"
+    assert not Outages(lambda: 0.0).filter(line(text))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (kube.KubeError("no answer"), UNREACHABLE),
+        (TimeoutError(), UNREACHABLE),
+        (kube.NotDefined("no such thing"), UNDEFINED),
+        (kube.KubeError("no", 403), FORBIDDEN),
+        (ApiException(status=403, reason="Forbidden"), FORBIDDEN),
+        (kube.KubeError("conflict", 409), "KubeError 409"),
+    ],
+)
+def test_the_kind_of_an_error(error: Exception, kind: str) -> None:
+    assert kind_of(error) == kind

@@ -18,7 +18,7 @@ import kopf
 from kopf._cogs.clients import watching
 from kopf._core.reactor import observation, queueing
 
-from inferway_operator.outages import Outages
+from inferway_operator import attempts, following, leadership, outages, running
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,8 @@ def begun_again(begin: Callable[P, Coroutine[Any, Any, None]], pause: float = PA
                 if own is not None and own.cancelling():
                     raise
                 what = str(kwargs.get("resource") or begin.__name__)
-                told = {"outage": what.partition(".")[0]}
+                kind = outages.kind_of(error)
+                told = {"outage": kind if kind in outages.WORDS else what.partition(".")[0]}
                 logger.warning("%s failed; will begin again: %s", what, repr(error), exc_info=_trace(error), extra=told)
             await asyncio.sleep(pause)
 
@@ -66,9 +67,10 @@ def install() -> None:
     """Make kopf's tasks endure, and its words about an outage few. Once, before it starts any of them."""
     for module, name in SEAM:
         setattr(module, name, begun_again(getattr(module, name)))
-    outages = Outages()
-    for speaker in (watching.logger, observation.logger, logger):
-        speaker.addFilter(outages)
+    told = outages.Outages()
+    for speaker in (watching, observation, attempts, following, leadership, running):
+        speaker.logger.addFilter(told)
+    logger.addFilter(told)
 
 
 def end_at_last() -> None:

@@ -1,22 +1,59 @@
-"""Outages in the log: kopf tells of every attempt of every watch, which is hundreds of lines a minute."""
+"""Outages in the log: everybody who asks the API server meets them, kopf with every attempt of every watch. One line tells
+what is wrong and how to mend it, another one a minute later while it lasts, and one that it is over.
+"""
 
 import logging
 import re
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Final
+
+import aiohttp
+
+from inferway_operator import kube
 
 QUIET: Final = 60.0
 """Seconds without another line of the same kind."""
 
-_ATTEMPT: Final = re.compile(r"Request attempt \S+ failed; will retry: \S+ (?P<url>\S+)")
+UNREACHABLE: Final = "unreachable"
+FORBIDDEN: Final = "forbidden"
+UNDEFINED: Final = "undefined"
+"""Kinds that have words of their own, with what mends them."""
+
+WORDS: Final = {
+    UNREACHABLE: "the API server cannot be reached: pods serve what they have, and the operator goes on as soon as it answers;"
+    " see that it runs, and that NetworkPolicies let this pod reach it",
+    FORBIDDEN: "the API server forbids what the operator needs: a role or its binding is missing, apply the manifests again"
+    " (kubectl apply -k)",
+    UNDEFINED: "the API server does not know our resources: install the definitions in crds/ (kubectl apply -k crds) and apply"
+    " the resources again; pods serve what was published last",
+}
+
+_ATTEMPT: Final = re.compile(r"Request attempt \S+ failed; will retry: \S+ (?P<url>\S+)(?: -> (?P<error>\w+))?")
+_UNRESOLVED: Final = "Unresolved resources cannot be served"
 """kopf's words (1.45)."""
+_OURS: Final = ("gatewayroutes", "ratelimitpolicies")
+_NO_ANSWER: Final = re.compile(r"Client|Server(Disconnected|Timeout)|Timeout|Connection")
+"""What errors of aiohttp and of Python begin with where there was no answer."""
+
+
+def kind_of(error: Exception) -> str:
+    """The kind of outage that an error belongs to."""
+    match error:
+        case kube.NotDefined():
+            return UNDEFINED
+        case kube.KubeError(status=0) | aiohttp.ClientError() | TimeoutError() | OSError():
+            return UNREACHABLE
+    status = getattr(error, "status", None)
+    return FORBIDDEN if status == HTTPStatus.FORBIDDEN else f"{type(error).__name__} {status}"
 
 
 class Outages(logging.Filter):
-    """Lets one line in a minute pass for each kind that cannot be watched, and says how many it did not.
+    """Lets one line in a minute pass for each kind, and says how many it did not.
 
-    A line is of an outage by kopf's words, or by its attribute `outage`: the kind.
+    A line is of an outage by kopf's words, or by its attribute `outage`: the kind. One with the attribute `over`, a kind, passes
+    when that was told before.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -27,7 +64,17 @@ class Outages(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line is to be written."""
-        kind = str(getattr(record, "outage", "")) or _kind(record.getMessage())
+        if over := getattr(record, "over", ""):
+            self._untold.pop(over, None)
+            return self._told.pop(over, None) is not None
+        message = record.getMessage()
+        if message.startswith(_UNRESOLVED):
+            # An optional kind is one of them in most clusters.
+            if not any(plural in message for plural in _OURS):
+                return False
+            kind = UNDEFINED
+        else:
+            kind = str(getattr(record, "outage", "")) or _kind(message)
         if not kind:
             return True
         now = self._clock()
@@ -35,12 +82,24 @@ class Outages(logging.Filter):
             self._untold[kind] = self._untold.get(kind, 0) + 1
             return False
         self._told[kind] = now
-        if untold := self._untold.pop(kind, 0):
-            record.msg, record.args = f"{record.getMessage()} (and {untold} times before, untold)", ()
+        if kind in WORDS:
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+            message = f"{WORDS[kind]} ({message})"
+        untold = self._untold.pop(kind, 0)
+        record.msg = f"{message} (and {untold} times before, untold)" if untold else message
+        record.args = ()
         return True
 
 
 def _kind(message: str) -> str:
-    """Its plural, which ends the path of a list or watch; "" when the line tells of no attempt."""
+    """By kopf's words; "" when the line tells of no attempt."""
     attempt = _ATTEMPT.match(message)
-    return attempt["url"].partition("?")[0].rpartition("/")[2] if attempt else ""
+    if attempt is None:
+        return ""
+    error = attempt["error"] or ""
+    if error == "APIForbiddenError":
+        return FORBIDDEN
+    if _NO_ANSWER.match(error):
+        return UNREACHABLE
+    # The plural ends the path of a list or watch.
+    return attempt["url"].partition("?")[0].rpartition("/")[2]
