@@ -14,7 +14,17 @@ from kubernetes.aio.client import ApiException
 
 from inferway_operator import kube
 from inferway_operator.enduring import SEAM, begun_again
-from inferway_operator.outages import FORBIDDEN, QUIET, UNDEFINED, UNREACHABLE, Outages, kind_of
+from inferway_operator.outages import (
+    FAILING,
+    FORBIDDEN,
+    PATIENCE,
+    QUIET,
+    SETTLING,
+    UNDEFINED,
+    UNREACHABLE,
+    Outages,
+    kind_of,
+)
 
 
 def _names(code: CodeType) -> set[str]:
@@ -115,7 +125,7 @@ def test_an_outage_is_told_once_a_minute_for_each_kind() -> None:
     first = attempt(1, "services")
     assert outages.filter(first)
     assert first.getMessage().startswith("the API server cannot be reached: pods serve what they have")
-    assert outages.filter(attempt(1, "services", "APIServerError('we are sorry', 500)")), "another kind"
+    assert outages.filter(attempt(1, "services", "ValueError()")), "one without words of its own"
     for number in range(2, 12):
         now[0] += QUIET / 11
         assert not outages.filter(attempt(number, "gatewayroutes")), "the same outage, whoever meets it"
@@ -128,14 +138,36 @@ def test_an_outage_is_told_once_a_minute_for_each_kind() -> None:
     assert outages.filter(line("Something else"))
 
 
+def test_an_api_server_that_fails_is_told_when_it_goes_on_failing() -> None:
+    now = [0.0]
+    outages = Outages(lambda: now[0])
+
+    def failing() -> logging.LogRecord:
+        return attempt(1, "services", "APIServerError('we are sorry', 500)")
+
+    assert not outages.filter(failing())
+    now[0] = PATIENCE - 0.1
+    assert not outages.filter(failing())
+    now[0] = PATIENCE
+    told = failing()
+    assert outages.filter(told)
+    assert "the API server fails or asks to wait" in told.getMessage()
+    now[0] = 100 * QUIET
+    assert not outages.filter(failing()), "once in a while is no outage"
+
+
 def test_the_end_of_an_outage_is_told_once_and_only_if_it_was_told() -> None:
-    outages = Outages(lambda: 0.0)
+    now = [0.0]
+    outages = Outages(lambda: now[0])
     assert not outages.filter(line("the audit goes on", over=UNREACHABLE))
     assert outages.filter(attempt(1, "services"))
     assert not outages.filter(line("statuses goes on", over=FORBIDDEN))
     assert outages.filter(line("the audit goes on", over=UNREACHABLE))
     assert not outages.filter(line("statuses goes on", over=UNREACHABLE))
-    assert outages.filter(attempt(2, "services")), "the next outage"
+    now[0] = SETTLING - 0.1
+    assert not outages.filter(attempt(2, "services")), "of the one that has just ended"
+    now[0] = SETTLING
+    assert outages.filter(attempt(3, "services")), "the next outage"
 
 
 FORBIDDEN_BY = "APIForbiddenError('services is forbidden', {'code': 403})"
@@ -174,6 +206,8 @@ def test_an_optional_kind_that_is_not_there_is_no_news() -> None:
         (kube.NotDefined("no such thing"), UNDEFINED),
         (kube.KubeError("no", 403), FORBIDDEN),
         (ApiException(status=403, reason="Forbidden"), FORBIDDEN),
+        (kube.KubeError("later", 429), FAILING),
+        (kube.KubeError("sorry", 503), FAILING),
         (kube.KubeError("conflict", 409), "KubeError 409"),
     ],
 )

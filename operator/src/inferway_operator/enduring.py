@@ -18,7 +18,7 @@ import kopf
 from kopf._cogs.clients import watching
 from kopf._core.reactor import observation, queueing
 
-from inferway_operator import attempts, following, leadership, outages, running
+from inferway_operator import attempts, following, leadership, outages, rediscovering, running
 
 logger = logging.getLogger(__name__)
 
@@ -65,10 +65,12 @@ def begun_again(begin: Callable[P, Coroutine[Any, Any, None]], pause: float = PA
 
 def install() -> None:
     """Make kopf's tasks endure, and its words about an outage few. Once, before it starts any of them."""
+    observe = functools.partial(rediscovering.observe_resources, observation.resource_observer)
+    observation.resource_observer = functools.wraps(observation.resource_observer)(observe)
     for module, name in SEAM:
         setattr(module, name, begun_again(getattr(module, name)))
     told = outages.Outages()
-    for speaker in (watching, observation, attempts, following, leadership, running):
+    for speaker in (watching, observation, attempts, following, leadership, rediscovering, running):
         speaker.logger.addFilter(told)
     logger.addFilter(told)
 

@@ -44,6 +44,8 @@ class Reconciler:
         self._complete = asyncio.Event()
         """Everything has been seen that existed when this term began."""
         self._is_unfinished = True
+        self._is_undefined = False
+        """Definitions of ours were missing when they were looked for last."""
 
     async def lead(self) -> None:
         """Work, until cancelled. No failure ends it."""
@@ -88,9 +90,14 @@ class Reconciler:
             self._observed.has_lost_ours = False
             try:
                 await self._auditor.check_definitions()
-            except BaseException:
+                if self._is_undefined:
+                    # Whoever has installed them again may have applied resources, of which the watches know nothing yet.
+                    await self._auditor.complete()
+            except BaseException as error:
+                self._is_undefined |= isinstance(error, kube.NotDefined)
                 self._observed.has_lost_ours = True
                 raise
+            self._is_undefined = False
 
     async def _begin(self) -> Term:
         """Nothing is compiled, and so nothing published, before this is over: see `observed`."""
