@@ -63,7 +63,10 @@ MISTAKES = {
         {**POD, "INFERWAY_DRAIN_TIMOUT": "3"},
         "INFERWAY_DRAIN_TIMOUT is no setting of the data plane; the nearest is INFERWAY_DRAIN_TIMEOUT",
     ),
-    "no cluster": (POD, "this is no pod, and no kubeconfig is set: Service host/port is not set."),
+    "no cluster": (
+        POD,
+        "this is no pod with a token (automountServiceAccountToken), and no kubeconfig is set: Service host/port",
+    ),
     "no kubeconfig": ({**POD, "INFERWAY_KUBECONFIG": "nowhere"}, "the kubeconfig nowhere is not there"),
 }
 

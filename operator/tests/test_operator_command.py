@@ -44,7 +44,7 @@ def test_no_cluster(kubeconfig: str) -> None:
     code, stderr = run(**({"KUBECONFIG": kubeconfig} if kubeconfig else {}))
     assert code == 2
     (line,) = stderr.splitlines()
-    assert line.startswith("inferway-operator: this is no pod, and there is no kubeconfig to use: ")
+    assert line.startswith("inferway-operator: this is no pod with a token (automountServiceAccountToken), and there")
 
 
 def test_flags_are_those_of_kopf(tmp_path: Path) -> None:

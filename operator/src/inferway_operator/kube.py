@@ -74,7 +74,9 @@ async def find_cluster() -> None:
     try:
         api = await client()
     except (config.ConfigException, OSError) as error:
-        raise NoCluster(f"this is no pod, and there is no kubeconfig to use: {error}") from None
+        raise NoCluster(
+            f"this is no pod with a token (automountServiceAccountToken), and there is no kubeconfig to use: {error}"
+        ) from None
     await api.close()
 
 
