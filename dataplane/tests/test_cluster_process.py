@@ -59,7 +59,14 @@ MISTAKES = {
     "no uid": ({"POD_NAME": "a", "POD_NAMESPACE": "b"}, "neither INFERWAY_POD_UID nor POD_UID is set"),
     "an empty name": ({**POD, "POD_NAME": ""}, "POD_NAME: String should have at least 1 character"),
     "a setting of every data plane": ({**POD, "INFERWAY_LISTEN": "x"}, "INFERWAY_LISTEN: 'x' is not address:port"),
-    "no cluster": (POD, "this is no pod, and no kubeconfig is set: Service host/port is not set."),
+    "an unknown name": (
+        {**POD, "INFERWAY_DRAIN_TIMOUT": "3"},
+        "INFERWAY_DRAIN_TIMOUT is no setting of the data plane; the nearest is INFERWAY_DRAIN_TIMEOUT",
+    ),
+    "no cluster": (
+        POD,
+        "this is no pod with a token (automountServiceAccountToken), and no kubeconfig is set: Service host/port",
+    ),
     "no kubeconfig": ({**POD, "INFERWAY_KUBECONFIG": "nowhere"}, "the kubeconfig nowhere is not there"),
 }
 
@@ -71,6 +78,25 @@ def test_a_mistake_in_its_settings_is_one_line(environment: dict[str, str], told
         assert len(process.text) == 1
         assert process.text[0].startswith("inferway-dataplane: ")
         assert told in process.text[0]
+
+
+FILES = {
+    "no certificate": (
+        {"INFERWAY_TLS_CERT": "/nowhere", "INFERWAY_TLS_KEY": "/nowhere"},
+        "inferway: tls_cert, tls_key: cannot read /nowhere or /nowhere: No such file or directory\n",
+    ),
+    "no authority": (
+        {"INFERWAY_UPSTREAM_CA": "/nowhere"},
+        "inferway: upstream_ca: cannot read /nowhere: No such file or directory\n",
+    ),
+}
+
+
+@pytest.mark.parametrize(("environment", "told"), FILES.values(), ids=FILES)
+def test_a_file_that_is_not_there_is_one_line(tmp_path: Path, environment: dict[str, str], told: str) -> None:
+    with started(**POD, **environment, INFERWAY_KUBECONFIG=kubeconfig(tmp_path, 1)) as process:
+        assert process.exit_code() == 2
+        assert process.text == [told]
 
 
 @pytest.mark.case("K4")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inferway_dataplane.sources.answering import failure
 from inferway_dataplane.sources.backing_off import FIRST, LONGEST, MAX_RETRY_AFTER, BackOff
+from inferway_dataplane.sources.cluster_api import Unavailable
 from inferway_dataplane.sources.contact import Contact
 
 
@@ -39,13 +42,47 @@ def test_an_outage_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     contact = Contact()
     contact.answered("config")
     for who in ("config", "endpoints", "config"):
-        contact.failed(who, f"{who} is refused")
-    assert contact.trouble == "config is refused"
+        contact.failed(who, Unavailable(f"{who} is not answered"))
+    assert contact.trouble == "the API server cannot be reached: config is not answered"
     contact.answered("config")
-    assert contact.trouble == "endpoints is refused"
+    assert contact.trouble == "the API server cannot be reached: endpoints is not answered"
     contact.answered("endpoints")
     assert contact.trouble == ""
     assert [record.getMessage() for record in caplog.records] == [
         "the API server does not answer, what is served goes on",
         "the API server answers again",
     ]
+
+
+def refused(status: int, message: str) -> Unavailable:
+    """As the API server refuses."""
+    found = failure(status, "", json.dumps({"message": message}).encode())
+    assert isinstance(found, Unavailable)
+    return found
+
+
+REFUSALS = {
+    "no role": (
+        403,
+        'configmaps "inferway-config" is forbidden',
+        "its Role or the binding is missing, apply the manifests",
+    ),
+    "another pod's Lease": (
+        403,
+        "ValidatingAdmissionPolicy 'inferway-gateway-leases' denied",
+        "let POD_NAME come from",
+    ),
+    "no token": (401, "Unauthorized", "let Kubernetes mount it"),
+}
+
+
+@pytest.mark.parametrize(("status", "message", "mend"), REFUSALS.values(), ids=REFUSALS)
+def test_a_refusal_says_what_mends_it(caplog: pytest.LogCaptureFixture, status: int, message: str, mend: str) -> None:
+    contact = Contact()
+    contact.failed("config", refused(status, message))
+    [record] = caplog.records
+    assert record.getMessage() == "the API server refuses what this pod asks for, what is served goes on"
+    assert mend in vars(record)["mend"]
+    assert message in contact.trouble
+    assert mend in contact.trouble
+    assert refused(500, message).mend == "", "asking again is all that helps"

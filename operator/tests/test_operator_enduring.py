@@ -15,10 +15,21 @@ from kopf._cogs.aiokits.aiotoggles import ToggleSet
 from kopf._cogs.clients import watching
 from kopf._cogs.structs.references import Resource
 from kopf._core.reactor import observation, orchestration, queueing, running
+from kubernetes.aio.client import ApiException
 
-from inferway_operator import enduring
+from inferway_operator import enduring, kube
 from inferway_operator.enduring import SEAM, begun_again
-from inferway_operator.outages import QUIET, Outages
+from inferway_operator.outages import (
+    FAILING,
+    FORBIDDEN,
+    PATIENCE,
+    QUIET,
+    SETTLING,
+    UNDEFINED,
+    UNREACHABLE,
+    Outages,
+    kind_of,
+)
 
 
 def _names(code: CodeType) -> set[str]:
@@ -184,10 +195,10 @@ def line(text: str, **more: Any) -> logging.LogRecord:
     return logging.makeLogRecord({"msg": text, "args": (), **more})
 
 
-def attempt(number: int, plural: str) -> logging.LogRecord:
+def attempt(number: int, plural: str, error: str = "ClientConnectorError(111)") -> logging.LogRecord:
     """kopf's words about an attempt."""
     url = f"https://127.0.0.1/apis/inferway.dev/v1alpha1/namespaces/team-{number}/{plural}?watch=true"
-    return line(f"Request attempt #{number} failed; will retry: GET {url} -> ClientConnectorError(111)")
+    return line(f"Request attempt #{number} failed; will retry: GET {url} -> {error}")
 
 
 def test_kopf_tells_of_an_attempt_in_the_words_that_are_looked_for() -> None:
@@ -200,15 +211,94 @@ def test_kopf_tells_of_an_attempt_in_the_words_that_are_looked_for() -> None:
 def test_an_outage_is_told_once_a_minute_for_each_kind() -> None:
     now = [0.0]
     outages = Outages(lambda: now[0])
-    assert outages.filter(attempt(1, "services"))
-    assert outages.filter(attempt(1, "gatewayroutes"))
+    first = attempt(1, "services")
+    assert outages.filter(first)
+    assert first.getMessage().startswith("the API server cannot be reached: pods serve what they have")
+    assert outages.filter(attempt(1, "services", "ValueError()")), "one without words of its own"
     for number in range(2, 12):
         now[0] += QUIET / 11
-        assert not outages.filter(attempt(number, "services"))
-    assert not outages.filter(line("services failed", outage="services"))
+        assert not outages.filter(attempt(number, "gatewayroutes")), "the same outage, whoever meets it"
+    assert not outages.filter(line("the reconciler: no answer", outage=UNREACHABLE))
     now[0] = QUIET
     told = attempt(20, "services")
     assert outages.filter(told)
     assert told.getMessage().endswith("(and 11 times before, untold)")
     assert outages.filter(line("Something else"))
     assert outages.filter(line("Something else"))
+
+
+def test_an_api_server_that_fails_is_told_when_it_goes_on_failing() -> None:
+    now = [0.0]
+    outages = Outages(lambda: now[0])
+
+    def failing() -> logging.LogRecord:
+        return attempt(1, "services", "APIServerError('we are sorry', 500)")
+
+    assert not outages.filter(failing())
+    now[0] = PATIENCE - 0.1
+    assert not outages.filter(failing())
+    now[0] = PATIENCE
+    told = failing()
+    assert outages.filter(told)
+    assert "the API server fails or asks to wait" in told.getMessage()
+    now[0] = 100 * QUIET
+    assert not outages.filter(failing()), "once in a while is no outage"
+
+
+def test_the_end_of_an_outage_is_told_once_and_only_if_it_was_told() -> None:
+    now = [0.0]
+    outages = Outages(lambda: now[0])
+    assert not outages.filter(line("the audit goes on", over=UNREACHABLE))
+    assert outages.filter(attempt(1, "services"))
+    assert not outages.filter(line("statuses goes on", over=FORBIDDEN))
+    assert outages.filter(line("the audit goes on", over=UNREACHABLE))
+    assert not outages.filter(line("statuses goes on", over=UNREACHABLE))
+    now[0] = SETTLING - 0.1
+    assert not outages.filter(attempt(2, "services")), "of the one that has just ended"
+    now[0] = SETTLING
+    assert outages.filter(attempt(3, "services")), "the next outage"
+
+
+FORBIDDEN_BY = "APIForbiddenError('services is forbidden', {'code': 403})"
+
+
+@pytest.mark.parametrize(
+    ("record", "mend"),
+    [
+        (lambda: attempt(1, "services", FORBIDDEN_BY), "apply the manifests again (kubectl apply -k)"),
+        (lambda: attempt(1, "services", "TimeoutError()"), "see that it runs, and that NetworkPolicies let"),
+        (lambda: attempt(1, "services", "ServerDisconnectedError()"), "see that it runs"),
+        (
+            lambda: line("Unresolved resources cannot be served (try creating their CRDs): gatewayroutes.v1alpha1.inferway.dev"),
+            "install the definitions in crds/ (kubectl apply -k crds)",
+        ),
+    ],
+    ids=["forbidden", "no answer", "cut", "undefined"],
+)  # fmt: skip
+def test_a_line_says_what_mends_it(record: Callable[[], logging.LogRecord], mend: str) -> None:
+    told = record()
+    assert Outages(lambda: 0.0).filter(told)
+    assert mend in told.getMessage()
+    assert told.levelno == logging.WARNING
+
+
+def test_an_optional_kind_that_is_not_there_is_no_news() -> None:
+    text = "Unresolved resources cannot be served (try creating their CRDs): referencegrants.gateway.networking.k8s.io"
+    assert not Outages(lambda: 0.0).filter(line(text))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (kube.KubeError("no answer"), UNREACHABLE),
+        (TimeoutError(), UNREACHABLE),
+        (kube.NotDefined("no such thing"), UNDEFINED),
+        (kube.KubeError("no", 403), FORBIDDEN),
+        (ApiException(status=403, reason="Forbidden"), FORBIDDEN),
+        (kube.KubeError("later", 429), FAILING),
+        (kube.KubeError("sorry", 503), FAILING),
+        (kube.KubeError("conflict", 409), "KubeError 409"),
+    ],
+)
+def test_the_kind_of_an_error(error: Exception, kind: str) -> None:
+    assert kind_of(error) == kind

@@ -87,4 +87,4 @@ def test_operator_publishes_while_it_cannot_compare(many: Gateway, faults: HttpF
     hits, began = down.hits, monotonic()
     wait_until(lambda: monotonic() - began > 3, "three seconds pass")
     assert 1 <= down.hits - hits <= 10
-    assert running.said("the audit: ")
+    wait_until(lambda: running.said("the API server fails or asks to wait"), "it is told, for it does not end", 10)

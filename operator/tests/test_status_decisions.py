@@ -141,12 +141,21 @@ def test_thousands_of_errors_are_a_message_that_ends() -> None:
         pytest.param(all_at("r3", 1), id="pods went"),
         pytest.param([*all_at("r3", 2), ack("x", "r4")], id="a pod was replaced"),
         pytest.param([*all_at("r3", 2), ack("x")], id="a pod is seen before its Lease"),
-        pytest.param([], id="the only pod restarts"),
         pytest.param([*all_at("r3", 2), ack("c", "r3", refused="r4", error="no")], id="a pod refuses another object"),
     ],
 )
 def test_pods_that_come_and_go_write_nothing(acks: list[PodAck]) -> None:
     assert decide(acks, CARRIED, second=60, revision="r4") is None
+
+
+def test_what_nobody_serves_any_more_is_not_programmed() -> None:
+    gone = decide([], CARRIED, second=60)
+    assert gone is not None
+    assert told(gone) == "False NoDataPlane: no pod of the data plane is ready to serve it"
+    assert gone["dataPlane"]["pods"] == "0/0"
+    back = decide(all_at("r3", 2), gone, second=90)
+    assert back is not None
+    assert told(back) == "True Programmed: 2/2 pods"
 
 
 @pytest.mark.parametrize("current", [None, made(all_at("r2")), CARRIED], ids=["new", "pending", "carried"])

@@ -5,13 +5,14 @@ Exit codes: 0 = stopped in order, 1 = it could not start or its source has ended
 
 import asyncio
 import logging
+import os
 import sys
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from inferway_dataplane import process_log
-from inferway_dataplane.cluster_settings import ClusterSettings
+from inferway_dataplane.cluster_settings import ClusterSettings, refuse_unknown
 from inferway_dataplane.settings import Settings
 
 log = logging.getLogger("inferway")
@@ -21,8 +22,11 @@ def main() -> int:
     """Serve until a signal; the exit code."""
     try:
         settings, cluster = Settings(), ClusterSettings()
+        refuse_unknown(os.environ)
     except (ValidationError, SettingsError) as error:
         return _complain(_wrong(error), 2)
+    except ValueError as error:
+        return _complain(str(error), 2)
     from inferway_dataplane.main import serve
     from inferway_dataplane.sources.acknowledging import Pod
     from inferway_dataplane.sources.cluster import ClusterSource
@@ -65,6 +69,8 @@ def _wrong(error: ValidationError | SettingsError) -> str:
             told.append(f"neither {name} nor {also} is set")
         else:
             told.append(f"{name}: {item['msg'].removeprefix('Value error, ')}".removeprefix(": "))
+    if any(item["type"] == "missing" for item in error.errors()):
+        told.append("in a pod POD_NAME, POD_NAMESPACE and POD_UID come from the downward API: apply the manifests")
     return "; ".join(told)
 
 

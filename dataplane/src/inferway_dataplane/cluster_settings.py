@@ -3,8 +3,17 @@
 Where a pod is, it is told by the downward API: POD_NAME, POD_NAMESPACE and POD_UID are taken as they are.
 """
 
+from collections.abc import Iterable
+from typing import Final
+
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from inferway_contract import environment
+from inferway_dataplane.settings import Settings
+
+_PREFIX: Final = "INFERWAY_"
+_OF_THE_OPERATOR: Final = "INFERWAY_OPERATOR_"
 
 
 class ClusterSettings(BaseSettings):
@@ -30,3 +39,10 @@ class ClusterSettings(BaseSettings):
     state_directory: str = Field(
         "", description="where the last good documents are kept, such as an emptyDir; empty = nowhere"
     )
+
+
+def refuse_unknown(names: Iterable[str]) -> None:
+    """`ValueError` that tells each name that begins like ours and is no setting. The operator's are its own business."""
+    known = [f"{_PREFIX}{name.upper()}" for model in (Settings, ClusterSettings) for name in model.model_fields]
+    ours = (name for name in names if not name.upper().startswith(_OF_THE_OPERATOR))
+    environment.refuse_unknown(ours, _PREFIX, known, "the data plane")

@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import uvloop
 
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from inferway_dataplane.tracing import Tracing
 
 log = logging.getLogger("inferway")
+
+_PATIENCE: Final = 5.0
+"""Seconds in which a first document usually comes."""
+_QUIET: Final = 60.0
+"""Seconds without another word about why there is none."""
 
 
 class DataPlane:
@@ -77,10 +82,15 @@ class DataPlane:
         await self._serve(self._data_server, data_socket)
 
     async def _first_document(self, source: asyncio.Task[None]) -> None:
+        told, quiet_until = "", monotonic() + _PATIENCE
         while self.gateway.live is None:
             if source.done():
                 await source
                 raise Refused("the source ended without a document")
+            if monotonic() > quiet_until and (why := self.source.waiting) != told:
+                # Probes know it too, and the kubelet keeps what they say to itself.
+                log.warning("there is nothing to serve yet, so this pod is not ready", extra={"why": why})
+                told, quiet_until = why, monotonic() + _QUIET
             await asyncio.sleep(0.01)
 
     def _on_source_end(self, source: asyncio.Task[None]) -> None:
@@ -194,7 +204,10 @@ def _certificates(settings: Settings) -> "Certificates | None":
         return None
     from inferway_dataplane.tls import Certificates  # what it needs takes eight megabytes
 
-    return Certificates(settings.certificates)
+    try:
+        return Certificates(settings.certificates)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"tls_cert, tls_key: {error}") from None
 
 
 def _tracing(settings: Settings) -> "Tracing":
@@ -208,14 +221,15 @@ def _tracing(settings: Settings) -> "Tracing":
 def serve(settings: Settings, source: Source) -> int:
     """Run the data plane until a signal, or until a source ends with which the process ends.
 
-    Returns the exit code: 0 after a graceful stop, 1 when it could not start or the source has ended.
+    Returns the exit code: 0 after a graceful stop, 1 when it could not start or the source has ended, 2 when a setting names
+    what cannot be used.
     """
     process_log.configure(settings.log_level)
     try:
         plane = DataPlane(settings, source)
     except (OSError, ValueError) as error:
         sys.stderr.write(f"inferway: {error}\n")
-        return 1
+        return 2
     try:
         return uvloop.run(plane.run())
     except SystemExit as stop:

@@ -9,12 +9,14 @@ Exit codes: 0 = stopped in order, 1 = it could not start, 2 = a setting is wrong
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
+from inferway_operator.environment import refuse_unknown
 from inferway_operator.http_settings import HttpSettings
 from inferway_operator.settings import OperatorSettings
 
@@ -27,8 +29,11 @@ def main() -> int:
     try:
         settings = OperatorSettings()
         HttpSettings()
+        refuse_unknown(os.environ)
     except (ValidationError, SettingsError, OSError) as error:
         return _complain(_wrong(error))
+    except ValueError as error:
+        return _complain(str(error))
     # Loaded only now: a mistake in the settings need not wait for them.
     import kopf.cli
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Final
 
-from inferway_operator import kube
+from inferway_operator import kube, outages
 from inferway_operator.observed import Observed
 
 logger = logging.getLogger(__name__)
@@ -18,8 +18,8 @@ LONGEST_PAUSE: Final = 2.0
 _LONGEST_RETRY_AFTER: Final = 5.0
 """Seconds. One attempt then is no burden, and what changed meanwhile need not wait longer than for a fault of this length."""
 _FIRST_FORBIDDEN_PAUSE: Final = 1.0
-LONGEST_FORBIDDEN_PAUSE: Final = 60.0
-"""Seconds, where permission is missing: somebody has to give it first."""
+LONGEST_FORBIDDEN_PAUSE: Final = 5.0
+"""Seconds, where permission is missing: somebody has to give it first, and then waits to see that it was the right one."""
 
 
 async def keep(
@@ -29,17 +29,20 @@ async def keep(
     longest_forbidden: float = LONGEST_FORBIDDEN_PAUSE,
 ) -> None:
     """Until cancelled. `attempt` waits until it has something to do, but not when the one before has failed."""
-    failures = 0
+    failures, last = 0, ""
     while True:
         try:
             await attempt()
-            failures = 0
+            if last:
+                logger.info("%s goes on", what, extra={"over": last})
+            failures, last = 0, ""
             continue
         except kube.NotLeading as error:
             logger.info("%s", error)
             failures, pause = failures + 1, LONGEST_PAUSE
         except kube.KubeError as error:
-            logger.warning("%s: %s", what, error)
+            last = outages.kind_of(error)
+            logger.warning("%s: %s", what, error, extra={"outage": last})
             if not error.status:
                 observed.excuse_silence()  # who cannot connect here can hear nobody
             failures += 1

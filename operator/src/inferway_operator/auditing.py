@@ -24,6 +24,9 @@ _RELIST_DELAY: Final = 0.5
 """Seconds from the first sign that kopf lists again: it does so object by object, and kind by kind."""
 
 
+_DEFINITIONS: Final = kube.path("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions")
+
+
 @dataclass(frozen=True, slots=True)
 class Missing:
     """An object that exists, and that has not been seen, or only an older version of it."""
@@ -135,7 +138,20 @@ class Auditor:
         if kind.is_optional:
             return []
         # Without the definition there may be objects again in a moment, and until then the last good config is served.
-        raise kube.KubeError(f"the API server knows no {kind.plural}.{kind.group}: install the definitions in crds/")
+        raise kube.NotDefined(f"the API server knows no {kind.plural}.{kind.group}")
+
+    async def check_definitions(self) -> None:
+        """`NotDefined` where one of ours is missing or about to go: then its objects go too, one after the other, and who has
+        taken the definition away has not said that they are to be served no more."""
+        for kind in KINDS:
+            if not kind.is_ours:
+                continue
+            name = f"{kind.plural}.{kind.group}"
+            found = await self._kube.metadata(_DEFINITIONS, fieldSelector=f"metadata.name={name}")
+            if not found:
+                raise kube.NotDefined(f"the API server knows no {name}")
+            if "deletionTimestamp" in found[0]:
+                raise kube.NotDefined(f"the definition of {name} is being deleted")
 
     def _places(self, kind: Kind) -> Iterator[tuple[str, dict[str, str]]]:
         """Namespaces to list ("" = all of them, or the kind has none), with parameters."""

@@ -20,7 +20,7 @@ import kopf
 from kopf._cogs.clients import watching
 from kopf._core.reactor import observation, queueing
 
-from inferway_operator.outages import Outages
+from inferway_operator import attempts, following, leadership, outages, rediscovering, running
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,6 @@ def begun_again(begin: Callable[P, Coroutine[Any, Any, None]], pause: float = PA
     @functools.wraps(begin)
     async def forever(*args: P.args, **kwargs: P.kwargs) -> None:
         what = str(kwargs.get("resource") or begin.__name__)
-        told = {"outage": what.partition(".")[0]}
         if (own := asyncio.current_task()) is not None:
             _under_way.add(own)
             own.add_done_callback(_under_way.discard)
@@ -64,6 +63,8 @@ def begun_again(begin: Callable[P, Coroutine[Any, Any, None]], pause: float = PA
             error = _error(attempt)
             if isinstance(error, kopf.LoginError):
                 raise error  # 401: kopf never tries the same credentials again, and would be deaf for ever; another process does
+            kind = outages.kind_of(error)
+            told = {"outage": kind if kind in outages.WORDS else what.partition(".")[0]}
             logger.warning("%s failed; will begin again: %s", what, repr(error), exc_info=_trace(error), extra=told)
             await asyncio.sleep(pause)
 
@@ -94,11 +95,14 @@ SEAM: Final[tuple[tuple[ModuleType, str, Callable[..., Any]], ...]] = (
 
 def install() -> None:
     """Make kopf's tasks endure, and its words about an outage few. Once, before it starts any of them."""
+    observe = functools.partial(rediscovering.observe_resources, observation.resource_observer)
+    observation.resource_observer = functools.wraps(observation.resource_observer)(observe)
     for module, name, replacement in SEAM:
         setattr(module, name, replacement(getattr(module, name)))
-    outages = Outages()
-    for speaker in (watching.logger, observation.logger, logger):
-        speaker.addFilter(outages)
+    told = outages.Outages()
+    for speaker in (watching, observation, attempts, following, leadership, rediscovering, running):
+        speaker.logger.addFilter(told)
+    logger.addFilter(told)
 
 
 def end_at_last() -> None:

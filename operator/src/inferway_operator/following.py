@@ -15,8 +15,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 from inferway_contract.acknowledgement import RENEW_SECONDS
-from inferway_operator import attempts, entries, kube, publishing, status, statuses
+from inferway_operator import attempts, entries, kube, outages, publishing, status, statuses
 from inferway_operator.acknowledgements import Acknowledgements, carried
+from inferway_operator.attendance import Attendance
 from inferway_operator.auditing import Auditor
 from inferway_operator.compiler import Compilation
 from inferway_operator.metrics import OperatorMetrics
@@ -38,7 +39,13 @@ class Following:
     """Writes statuses and collects garbage, by the newest outcome."""
 
     def __init__(
-        self, client: kube.Kube, observed: Observed, auditor: Auditor, store: Store, metrics: OperatorMetrics
+        self,
+        client: kube.Kube,
+        observed: Observed,
+        auditor: Auditor,
+        store: Store,
+        metrics: OperatorMetrics,
+        attendance: Attendance,
     ) -> None:
         self.documents = asyncio.Lock()
         """Held by whoever changes what is published."""
@@ -46,6 +53,7 @@ class Following:
         self._auditor = auditor
         self._store = store
         self._metrics = metrics
+        self._attendance = attendance
         self._statuses = StatusWriter(client)
         self._listened = -_FOREVER
         self._newest: Outcome | None = None
@@ -90,9 +98,10 @@ class Following:
             if outcome is None:
                 return _FOREVER
             configs = dict(outcome.term.configs)
+        within = min(said.next_expiry, self._attendance.note(len(said.counted), time.monotonic()))
         judged = (outcome.compilation, outcome.revision, said.counted)
         if self._judged is not None and judged[0] is self._judged[0] and judged[1:] == self._judged[1:]:
-            return said.next_expiry
+            return within
         objects = self._objects()
         changes = await asyncio.to_thread(_decide, outcome, said, configs, objects)
         self._count(objects, changes)
@@ -101,7 +110,7 @@ class Following:
             if self._newest is not outcome:
                 return _FOREVER  # a newer one is handed over, or will be
         self._judged = judged
-        return said.next_expiry
+        return within
 
     async def _listen(self) -> None:
         """Nobody is called silent before the API server was asked."""
@@ -111,7 +120,8 @@ class Following:
         try:
             await self._auditor.listen()
         except kube.KubeError as error:
-            logger.warning("%s", error)  # and nobody is silent: see `Auditor.listen`
+            # And nobody is silent: see `Auditor.listen`.
+            logger.warning("%s", error, extra={"outage": outages.kind_of(error)})
         else:
             self._listened = time.monotonic()
 

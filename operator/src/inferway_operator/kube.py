@@ -45,6 +45,10 @@ class KubeError(Exception):
         """Seconds that the API server asks to wait; 0 = it said nothing."""
 
 
+class NotDefined(KubeError):  # noqa: N818 - it is what was found, and no fault
+    """The API server does not know one of our kinds, or is about to forget it."""
+
+
 class NotLeading(KubeError):  # noqa: N818 - it is what was found, and no fault
     """Not written: another operator may lead by now."""
 
@@ -70,7 +74,9 @@ async def find_cluster() -> None:
     try:
         api = await client()
     except (config.ConfigException, OSError) as error:
-        raise NoCluster(f"this is no pod, and there is no kubeconfig to use: {error}") from None
+        raise NoCluster(
+            f"this is no pod with a token (automountServiceAccountToken), and there is no kubeconfig to use: {error}"
+        ) from None
     await api.close()
 
 

@@ -1,8 +1,9 @@
 """Leadership: one operator works, the others wait with all they need at hand. By a Lease, with `kubernetes.aio.leaderelection`.
 
-The library compares what it observes with its own clock, so the clocks of two machines need not agree. Three things are
-added to it. Whatever goes wrong with a call costs an attempt, not the election: no answer, and an answer that is no Lease. Times in the Lease are UTC; the library writes local time
-and calls it UTC. And the *fence*: whoever was renewed at time t may write until t + renew_deadline and not one moment
+The library compares what it observes with its own clock, so the clocks of two machines need not agree. Four things are
+added to it. Whatever goes wrong with a call costs an attempt, not the election: no answer, and an answer that is no Lease. It is
+told here, once for an outage (`outages`), and not by the library with every attempt. Times in the Lease are UTC; the library
+writes local time and calls it UTC. And the *fence*: whoever was renewed at time t may write until t + renew_deadline and not one moment
 longer, also when the process was stopped in between; another takes over after t + lease_duration at the earliest, and what
 lies between the two is more than the longest write takes (`kube.WRITE_SECONDS`).
 
@@ -11,10 +12,12 @@ not leading, and a process that ends instead would be started again later and la
 """
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, Final
 
 from kubernetes.aio.client import ApiClient, ApiException, CoordinationV1Api, V1Lease, V1ObjectMeta
@@ -23,10 +26,14 @@ from kubernetes.aio.leaderelection.leaderelection import LeaderElection
 from kubernetes.aio.leaderelection.leaderelectionrecord import LeaderElectionRecord
 from kubernetes.aio.leaderelection.resourcelock.leaselock import LeaseLock
 
+from inferway_operator import outages
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.settings import OperatorSettings
 
 logger = logging.getLogger(__name__)
+
+# It tells of every attempt, without the reason, or with a traceback.
+logging.getLogger("kubernetes.aio.leaderelection").setLevel(logging.CRITICAL)
 
 _CALL_SECONDS: Final = 3.0
 """Of one call about the Lease: there must be time for another before the deadline."""
@@ -83,7 +90,7 @@ class Leadership:
             await asyncio.wait([term])
             self._lock.held_until = 0.0
             self._metrics.leads(False)
-            logger.warning("leading no more: waiting")
+            logger.info("leading no more: waiting")
 
     async def _give_back(self) -> None:
         """So that another one need not wait until the Lease expires."""
@@ -106,6 +113,8 @@ class _Lock(LeaseLock):
         self._renew_deadline = settings.renew_deadline
         self.held_until = 0.0
         """By the monotonic clock."""
+        self._outage = ""
+        """The kind of it, while calls fail."""
 
     async def get(self, name: str, namespace: str) -> tuple[bool, Any]:
         """As the library has it; no answer is an answer too, and not the end, nor is one that is no Lease.
@@ -116,7 +125,12 @@ class _Lock(LeaseLock):
             async with asyncio.timeout(_CALL_SECONDS):
                 found, record = await super().get(name, namespace)
         except Exception as error:
+            self._failed("read", error)
             return False, ApiException(status=0, reason=_reason(error))
+        if isinstance(record, ApiException) and record.status != HTTPStatus.NOT_FOUND:
+            self._failed("read", record)
+        else:
+            self._worked()
         if isinstance(record, LeaderElectionRecord) and record.holder_identity != self.identity:
             self.held_until = 0.0  # whatever the own clock says
         return found, record
@@ -133,13 +147,28 @@ class _Lock(LeaseLock):
         try:
             await self.api_instance.create_namespaced_lease(namespace, body)
         except ApiException as error:
-            logger.warning("the Lease could not be created: %s %s", error.status, error.reason)
+            self._failed("created", error)
             return False
         return True
 
     async def update(self, name: str, namespace: str, updated_record: LeaderElectionRecord) -> bool:
-        """Take or renew the Lease. False where it has changed meanwhile."""
-        return await self._hold(super().update(name, namespace, updated_record))
+        """Take or renew the Lease. False where it has changed meanwhile.
+
+        Not by the library, which would tell of that with a traceback.
+        """
+        return await self._hold(self._update(name, namespace, updated_record))
+
+    async def _update(self, name: str, namespace: str, updated_record: LeaderElectionRecord) -> bool:
+        lease = self.lease_reference
+        if lease is None:
+            return False  # nothing was read that could be changed
+        lease.spec = self.update_lease(updated_record, lease.spec)
+        try:
+            await self.api_instance.replace_namespaced_lease(name=name, namespace=namespace, body=lease)
+        except ApiException as error:
+            self._failed("written", error)
+            return False
+        return True
 
     async def _hold(self, call: Awaitable[bool]) -> bool:
         began = time.monotonic()  # the API server notes a later time than this
@@ -147,11 +176,20 @@ class _Lock(LeaseLock):
             async with asyncio.timeout(_CALL_SECONDS):
                 is_held = await call
         except Exception as error:
-            logger.warning("the Lease could not be written: %s", _reason(error))
+            self._failed("written", error)
             return False
         if is_held:
             self.held_until = began + self._renew_deadline
         return is_held
+
+    def _failed(self, what: str, error: Exception) -> None:
+        self._outage = outages.kind_of(error)
+        logger.warning("the Lease could not be %s: %s", what, _reason(error), extra={"outage": self._outage})
+
+    def _worked(self) -> None:
+        outage, self._outage = self._outage, ""
+        if outage:
+            logger.info("the Lease can be read again", extra={"over": outage})
 
     def time_str_to_iso(self, str_time: str | None) -> str | None:
         """The library's local time as RFC 3339 in UTC."""
@@ -170,6 +208,11 @@ class _Lock(LeaseLock):
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, ApiException) and error.body:
+        try:
+            return str(json.loads(error.body)["message"])
+        except (ValueError, LookupError, TypeError):
+            return f"{error.status} {error.reason}"  # whatever it is, it may be long
     return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
 
 

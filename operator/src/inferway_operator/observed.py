@@ -41,6 +41,8 @@ class Observed:
         self._last_mark = 0.0
         self.is_world_dirty = True
         """Something that the compiler looks at has changed."""
+        self.has_lost_ours = False
+        """A route or policy is gone: deleted, or its definition."""
         self.named_services: frozenset[str] | None = None
         """Ids of the Services that routes name; the changes of others are kept and wake nobody. None = all may matter."""
         self.listed_again_at: float | None = None
@@ -133,6 +135,7 @@ class Observed:
         if before is not None:
             if self._uids.get(_key(kind, before)) == uid:
                 del self._uids[_key(kind, before)]
+            self.has_lost_ours |= kind.is_ours
             self._mark(kind, before)
 
     def _mark(self, kind: Kind, *versions: Entry | None) -> None:

@@ -48,7 +48,7 @@ def judge(part: Part, acks: Sequence[PodAck], before: Mapping[str, Any], was: Ma
     known = before if before.get("fragment") == part.fragment[:REVISION_DIGITS] else {}
     behind = [ack for ack in acks if not _carries(ack, part)]
     unsure = [ack for ack in behind if ack.is_unjudged and part.carried(ack.said.config) == part.fragment]
-    if known and was.get("status") == "True":
+    if acks and known and was.get("status") == "True":
         # It had arrived everywhere. Pods that come and go, and changes of other objects, are no news of this one. Who is
         # not judged yet is taken for what it was.
         behind = [ack for ack in behind if ack not in unsure]

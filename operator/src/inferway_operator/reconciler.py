@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from inferway_contract.document import Endpoint
 from inferway_operator import assembling, attempts, compiler, fitting, kube, publishing
 from inferway_operator.acknowledgements import Acknowledgements
+from inferway_operator.attendance import Attendance
 from inferway_operator.auditing import Auditor
 from inferway_operator.compiler import services
 from inferway_operator.following import Following
@@ -37,11 +38,14 @@ class Reconciler:
         self._settings = settings
         self._auditor = Auditor(client, observed, settings)
         self._store = Store(client, settings)
-        self._following = Following(client, observed, self._auditor, self._store, metrics)
+        attendance = Attendance(settings.namespace, settings.selector("pods"))
+        self._following = Following(client, observed, self._auditor, self._store, metrics, attendance)
         self._term: Term | None = None
         self._complete = asyncio.Event()
         """Everything has been seen that existed when this term began."""
         self._is_unfinished = True
+        self._is_undefined = False
+        """Definitions of ours were missing when they were looked for last."""
 
     async def lead(self) -> None:
         """Work, until cancelled. No failure ends it."""
@@ -74,15 +78,32 @@ class Reconciler:
     async def _round(self) -> None:
         """Put everything right."""
         term = self._term or await self._begin()
+        await self._check_losses()
         said = Acknowledgements.of(self._observed, time.monotonic())
         await self._compile(term, said)
         async with self._following.documents:
             await self._publish(term, said)
 
+    async def _check_losses(self) -> None:
+        """What went because its definition goes is served on. Nothing is waited for between this and the compiler's snapshot."""
+        while self._observed.has_lost_ours:
+            self._observed.has_lost_ours = False
+            try:
+                await self._auditor.check_definitions()
+                if self._is_undefined:
+                    # Whoever has installed them again may have applied resources, of which the watches know nothing yet.
+                    await self._auditor.complete()
+            except BaseException as error:
+                self._is_undefined |= isinstance(error, kube.NotDefined)
+                self._observed.has_lost_ours = True
+                raise
+            self._is_undefined = False
+
     async def _begin(self) -> Term:
         """Nothing is compiled, and so nothing published, before this is over: see `observed`."""
         if not self._complete.is_set():
             await self._auditor.complete()
+            await self._auditor.check_definitions()
             self._complete.set()
         async with self._following.documents:
             self._following.withdraw()

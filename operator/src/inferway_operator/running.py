@@ -6,7 +6,7 @@ import os
 import signal
 from contextlib import AsyncExitStack
 
-from inferway_operator import kube
+from inferway_operator import kube, outages
 from inferway_operator.assembling import world_of
 from inferway_operator.auditing import Auditor
 from inferway_operator.entries import Kind
@@ -36,6 +36,7 @@ class Operator:
         self._open = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._is_listed = False
+        self._why_not_listed = ""
 
     # --- what the HTTP server asks -----------------------------------------------------------------------------------
 
@@ -50,7 +51,7 @@ class Operator:
     def readiness(self) -> Readiness:
         """Ready is who has listed everything, the leader as well as who stands by."""
         if not self._is_listed:
-            return Readiness(False, "listing")
+            return Readiness(False, "listing" + (f": {self._why_not_listed}" if self._why_not_listed else ""))
         return Readiness(True, "leading" if self._leadership.is_held else "standing by")
 
     # --- life --------------------------------------------------------------------------------------------------------
@@ -99,7 +100,8 @@ class Operator:
                 await auditor.complete()
                 self._is_listed = True
             except kube.KubeError as error:
-                logger.warning("%s", error)
+                self._why_not_listed = str(error)
+                logger.warning("listing: %s", error, extra={"outage": outages.kind_of(error)})
                 await asyncio.sleep(_RETRY)
 
 

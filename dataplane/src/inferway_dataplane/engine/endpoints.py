@@ -147,9 +147,11 @@ def _load(context: ssl.SSLContext, authorities: str) -> None:
     try:
         context.load_verify_locations(authorities)
     except ssl.SSLError as error:
-        raise OSError(f"{authorities} has no certificates of authorities: {error.reason or error}") from None
+        raise OSError(
+            f"upstream_ca: {authorities} has no certificates of authorities: {error.reason or error}"
+        ) from None
     except OSError as error:
-        raise OSError(f"cannot read {authorities}: {error.strerror}") from None
+        raise OSError(f"upstream_ca: cannot read {authorities}: {error.strerror}") from None
 
 
 class Pools:

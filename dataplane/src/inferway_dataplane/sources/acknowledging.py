@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from inferway_contract.acknowledgement import (
     GATEWAY_LABEL,
@@ -21,8 +21,11 @@ from inferway_contract.acknowledgement import (
 )
 from inferway_dataplane.sources.backing_off import BackOff
 from inferway_dataplane.sources.cluster_api import Gone, Leases, Missing, Unavailable
+from inferway_dataplane.sources.contact import Contact
 
 log = logging.getLogger("inferway.cluster")
+
+_WHAT: Final = "the Lease"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +63,14 @@ class Acknowledging:
         self,
         leases: Leases,
         pod: Pod,
+        contact: Contact,
         back_off: BackOff,
         every: float = RENEW_SECONDS,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._leases = leases
         self._pod = pod
+        self._contact = contact
         self._back_off = back_off
         self._every = every
         self._now = now
@@ -80,16 +85,20 @@ class Acknowledging:
             self._changed.set()
 
     async def run(self) -> None:
-        """Until cancelled. Failures are told once while they are the same, and tried again."""
+        """Until cancelled. Failures are told once while they are the same, and tried again; not those of an outage that
+        concerns all who talk to the API server, which is told by `Contact`."""
         while True:
             self._changed.clear()
             pause = self._every
             try:
                 await self._leases.apply_lease(self._pod.name, lease_of(self._pod, self._said, self._now()))
-            except (Unavailable, Missing, Gone) as error:
-                self._failed(str(error) or "there is no such namespace")
-                pause = self._back_off.pause(error.retry_after if isinstance(error, Unavailable) else 0.0)
-                await asyncio.sleep(pause)
+            except (Unavailable, Missing, Gone) as failure:
+                if isinstance(failure, Unavailable):
+                    error = failure
+                else:
+                    error = Unavailable(str(failure) or "there is no such namespace", is_answer=True)
+                self._failed(error)
+                await asyncio.sleep(self._back_off.pause(error.retry_after))
                 continue
             except Exception:
                 # A mistake of ours must not end the renewals.
@@ -103,13 +112,19 @@ class Acknowledging:
             except TimeoutError:
                 pass
 
-    def _failed(self, error: str) -> None:
-        if error != self._told:
-            log.warning("the Lease cannot be renewed, traffic goes on", extra={"error": error})
-        self._told = error
+    def _failed(self, error: Unavailable) -> None:
+        if not error.is_answer:
+            self._contact.failed(_WHAT, error)
+            return
+        self._contact.answered(_WHAT)
+        if not self._contact.trouble and str(error) != self._told:
+            more = {"mend": error.mend} if error.mend else {}
+            log.warning("the Lease cannot be renewed, traffic goes on", extra={"error": str(error), **more})
+            self._told = str(error)
 
     def _worked(self) -> None:
         self._back_off.reset()
+        self._contact.answered(_WHAT)
         if self._told:
             log.info("the Lease is renewed again")
         self._told = ""

@@ -13,7 +13,20 @@ def failure(status: int, retry_after: str, body: bytes) -> Exception:
         return Missing("it is not there")
     if status == 410:
         return Gone("it is too old")
-    return Unavailable(f"it answers {status}: {_message(body)}", _seconds(retry_after), is_answer=True)
+    message = _message(body)
+    return Unavailable(
+        f"it answers {status}: {message}", _seconds(retry_after), is_answer=True, mend=_mend(status, message)
+    )
+
+
+def _mend(status: int, message: str) -> str:
+    if status == 401:
+        return "its token is refused: let Kubernetes mount it (automountServiceAccountToken)"
+    if status != 403:
+        return ""
+    if "ValidatingAdmissionPolicy" in message:
+        return "let POD_NAME come from the downward API, and the token from Kubernetes"
+    return "its Role or the binding is missing, apply the manifests again (kubectl apply -k)"
 
 
 def _message(body: bytes) -> str:

@@ -93,7 +93,7 @@ class ClusterSource:
             return "no document yet"
         reason = self._serving.waiting
         if self._contact.trouble:
-            reason = f"the API server cannot be reached: {self._contact.trouble}"
+            reason = self._contact.trouble
         return f"{reason}; the last good copy was refused: {self._copy_error}" if self._copy_error else reason
 
     @property
@@ -125,7 +125,7 @@ class ClusterSource:
             self._following("endpoints", changed), Gathering(self._api, EndpointsIndex, EndpointsShard, endpoints_of)
         )
         keeping = Keeping(self._last_good, (config.gathering, endpoints.gathering), self._pace.rest)
-        acknowledging = Acknowledging(self._lease_api, self._pod, BackOff(random), self._pace.renew)
+        acknowledging = Acknowledging(self._lease_api, self._pod, self._contact, BackOff(random), self._pace.renew)
         hearers = Hearers(receiver, acknowledging.say, keeping.keep)
         serving = Serving(config, endpoints, hearers, self._contact, BackOff(random, longest=_LONGEST), changed)
         self._serving, self._keeping = serving, keeping

@@ -8,11 +8,13 @@ from typing import Any, Protocol
 class Unavailable(Exception):  # noqa: N818 - it names the state of the API server
     """It did not answer, or not with what was asked for. The message says why, for people."""
 
-    def __init__(self, message: str, retry_after: float = 0.0, *, is_answer: bool = False) -> None:
-        """`retry_after`: seconds for which it does not want to be asked again. `is_answer`: it refused with a status."""
+    def __init__(self, message: str, retry_after: float = 0.0, *, is_answer: bool = False, mend: str = "") -> None:
+        """`retry_after`: seconds for which it does not want to be asked again. `is_answer`: it refused with a status.
+        `mend`: what people have to do, where asking again will not help before that."""
         super().__init__(message)
         self.retry_after = retry_after
         self.is_answer = is_answer
+        self.mend = mend
 
 
 class Gone(Exception):  # noqa: N818 - it names what was found

@@ -78,12 +78,12 @@ class Following:
                 retry_after = error.retry_after
                 if error.is_answer:
                     self._version = ""
-                self._contact.failed(self.name, str(error))
+                self._contact.failed(self.name, error)
             except Exception as error:
                 # A mistake of ours must not end the watch.
                 log.exception("following an index failed in a way that is not foreseen")
                 self._version = ""
-                self._contact.failed(self.name, f"internal error: {type(error).__name__}")
+                self._contact.failed(self.name, Unavailable(f"internal error: {type(error).__name__}"))
             if self._lasted():
                 self._back_off.reset()
             await asyncio.sleep(self._back_off.pause(retry_after))

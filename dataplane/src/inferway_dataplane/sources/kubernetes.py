@@ -68,7 +68,9 @@ async def configuration(kubeconfig: str) -> Configuration:
             loading.load_incluster_config(made)
     except (ConfigException, OSError, ValueError) as error:
         where = (
-            f"the kubeconfig {kubeconfig} cannot be used" if kubeconfig else "this is no pod, and no kubeconfig is set"
+            f"the kubeconfig {kubeconfig} cannot be used"
+            if kubeconfig
+            else "this is no pod with a token (automountServiceAccountToken), and no kubeconfig is set"
         )
         raise NoCluster(f"{where}: {error}") from None
     made.retries = False  # pauses are the source's business

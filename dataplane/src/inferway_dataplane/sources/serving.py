@@ -100,7 +100,7 @@ class Serving:
                     self._back_off.reset()
                 self._contact.answered("shards")
             except Unavailable as error:
-                self._contact.failed("shards", str(error))
+                self._contact.failed("shards", error)
                 pause = self._back_off.pause(error.retry_after)
             except Exception:
                 # A mistake of ours must not end the source: the next document may not meet it.
