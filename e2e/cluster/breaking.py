@@ -77,6 +77,7 @@ def is_whole(cluster: Cluster) -> bool:
 def restore(cluster: Cluster) -> None:
     """Whatever a test has left behind."""
     bring_api_server_back(cluster)
+    revive_controllers(cluster)
     mend(cluster)
     for namespace in (OPERATOR, GATEWAY, DEMO):
         cluster.await_rollout(namespace, within=120)
@@ -198,6 +199,18 @@ def bring_api_server_back(cluster: Cluster) -> None:
     """Until it is ready; nothing is done where it is not away."""
     on_node(cluster, "sh", "-c", f"! test -e {ASIDE} || mv {ASIDE} {MANIFEST}")
     until(lambda: cluster.attempt("get", "--raw", "/readyz", "--request-timeout=2s").stdout == "ok", "it is ready", 120)
+
+
+def revive_controllers(cluster: Cluster) -> None:
+    """Kubernetes' own controllers end when they cannot renew their Leases, and after several outages the kubelet lets them
+    wait for minutes; one that is started again does not."""
+
+    def are_ready() -> bool:
+        return all(is_ready(pod) for pod in cluster.items("pods", "-n", "kube-system", "-l", "tier=control-plane"))
+
+    if not are_ready():
+        on_node(cluster, "systemctl", "restart", "kubelet")
+        until(are_ready, "Kubernetes' own controllers are ready", 90)
 
 
 def kill_container(cluster: Cluster, pod: str, container: str) -> None:

@@ -31,6 +31,7 @@ from e2e.cluster.breaking import (
     pod_of,
     restarts,
     restore,
+    revive_controllers,
     say,
     take_api_server_away,
     timed,
@@ -399,4 +400,8 @@ def test_the_api_server_is_away(cluster: Cluster, figures: Figures):
         "the API server does not answer, what is served goes on",
         "nothing here, it is asked until it answers: see that it runs, and that NetworkPolicies let this pod reach it",
     )
-    assert restarts(cluster) == before | {killed["metadata"]["name"]: before[killed["metadata"]["name"]] + 1}
+    name = killed["metadata"]["name"]
+    wanted = before | {name: before[name] + 1}
+    until(lambda: restarts(cluster) == wanted, "the kubelet has told of one restart, and of no other", 30)
+    revive_controllers(cluster)
+    until(lambda: is_whole(cluster), "everything is as it was", 60)
