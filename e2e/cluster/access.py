@@ -110,6 +110,16 @@ class Cluster:
         command = ["docker", "exec", found["spec"]["nodeName"], "ctr", "--namespace", "k8s.io"]
         subprocess.run([*command, "task", "kill", "--signal", "SIGKILL", container], check=True, timeout=30)
 
+    def kill_and_await(self, namespace: str, pod: str, within: float = 60) -> None:
+        """Kill it, until it has been started again and takes traffic."""
+        before = self.restarts(namespace, pod)
+        self.kill(namespace, pod)
+        until(
+            lambda: self.restarts(namespace, pod) > before and is_ready(self.get("pod", pod, "-n", namespace)),
+            f"{pod} is back",
+            within,
+        )
+
     def restarts(self, namespace: str, pod: str) -> int:
         """Of a pod's only container."""
         return int(self.get("pod", pod, "-n", namespace)["status"]["containerStatuses"][0]["restartCount"])
@@ -123,10 +133,13 @@ class Cluster:
         return self.kubectl("-n", namespace, "exec", target, "--", "python", "-c", code, timeout=timeout)
 
     def ask(self, path: str, host: str = "", method: str = "GET", **headers: str) -> Answer:
-        """One request from outside the cluster, on a connection of its own."""
+        """One request from outside the cluster, on a connection of its own. Status 0: nobody answered, the body says why."""
         with urllib3.HTTPConnectionPool("127.0.0.1", self.port, timeout=10, retries=False) as pool:
             given = {name.replace("_", "-"): value for name, value in headers.items()}
-            answer = pool.request(method, path, headers=given | ({"host": host} if host else {}), redirect=False)
+            try:
+                answer = pool.request(method, path, headers=given | ({"host": host} if host else {}), redirect=False)
+            except urllib3.exceptions.HTTPError as error:
+                return Answer(0, {}, repr(error).encode())
             named = {name.lower(): value for name, value in answer.headers.items()}
             return Answer(answer.status, named, answer.data)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,8 @@ LOOKS: Final[dict[str, tuple[str, ...]]] = {
 }
 LINES: Final = "3000"
 """Of each container's log."""
+SECONDS: Final = 30.0
+"""For each look: the API server itself may be what has failed."""
 
 
 def collect(cluster: Cluster, test: str, failure: str) -> Path:
@@ -45,15 +48,18 @@ def collect(cluster: Cluster, test: str, failure: str) -> Path:
     )
     for pod in pods.split():
         namespace, _, name = pod.partition("/")
-        for file, flags in ((f"{name}.log", ()), (f"{name}.previous.log", ("--previous",))):
-            said = cluster.attempt(
-                "logs", "-n", namespace, name, "--all-containers", f"--tail={LINES}", "--timestamps", *flags
-            )
-            if said.returncode == 0 or not flags:  # most have no previous container
-                (folder / "logs" / f"{namespace}-{file}").write_text(said.stdout or said.stderr)
+        if not name:
+            continue  # it is an error that stands there
+        look = ("logs", "-n", namespace, name, "--all-containers", f"--tail={LINES}", "--timestamps")
+        (folder / "logs" / f"{namespace}-{name}.log").write_text(_said(cluster, *look))
+        # Of most there is none, which is what this file says then.
+        (folder / "logs" / f"{namespace}-{name}.previous.log").write_text(_said(cluster, *look, "--previous"))
     return folder
 
 
 def _said(cluster: Cluster, *arguments: str) -> str:
-    done = cluster.attempt(*arguments)
+    try:
+        done = cluster.attempt(*arguments, timeout=SECONDS)
+    except subprocess.TimeoutExpired as error:
+        return str(error)
     return done.stdout if done.returncode == 0 else f"kubectl {' '.join(arguments)}: {done.stderr}"

@@ -7,6 +7,7 @@ of it in build/e2e/summary.json.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from rich.table import Table
 
 from e2e.cluster import evidence
 from e2e.cluster.access import Cluster
+from e2e.cluster.leftovers import clear
 
 HERE = Path(__file__).parent
 ROWS: dict[str, dict[str, object]] = {}
@@ -33,6 +35,8 @@ def cluster() -> Cluster:
     found = Cluster()
     if found.attempt("version").returncode:
         pytest.exit(f"there is no cluster {found.context}: make cluster", returncode=2)
+    shutil.rmtree(evidence.FOLDER, ignore_errors=True)  # what stands there afterwards is of this run
+    clear(found)
     return found
 
 
@@ -62,7 +66,7 @@ def pytest_runtest_makereport(
     if report.when == "call" or report.outcome != "passed":
         row["outcome"] = report.outcome
     if report.failed:
-        folder = evidence.collect(Cluster(), item.name, report.longreprtext)
+        folder = evidence.collect(Cluster(), f"{item.name}-{report.when}", report.longreprtext)
         report.sections.append(("evidence", str(folder)))
     return report
 

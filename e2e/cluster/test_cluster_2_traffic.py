@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 
 import pytest
 
 from e2e.cluster.access import DEMO, GATEWAY, Cluster, until
+from e2e.cluster.leftovers import restore
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -76,8 +77,32 @@ def test_clients_are_limited(cluster: Cluster, figures: Callable[[str], None]):
     until(lambda: cluster.ask("/infer?prompt=kept").status == 200, "the bucket is filled again", 10)
 
 
-def test_log_lines_reach_the_other_service(cluster: Cluster):
-    """service-node behind the same gateway."""
+def test_the_other_service_is_reached(cluster: Cluster):
+    """service-node behind the same gateway, to be read only."""
     answer = cluster.ask("/logs")
     assert answer.status == 200
-    assert re.search(r"json", answer.headers["content-type"])
+    assert "lines" in json.loads(answer.body)
+    assert cluster.ask("/logs", method="POST").status == 404
+
+
+@pytest.fixture
+def shipping(cluster: Cluster) -> Iterator[None]:
+    """The component ship-access-log over the overlay."""
+    try:
+        cluster.install("e2e/cluster/shipping")
+        cluster.await_rollout(GATEWAY)
+        yield
+    finally:
+        restore(cluster)
+
+
+def test_the_access_log_is_shipped(cluster: Cluster, shipping: None):
+    """By the container beside the gateway to service-node, where it is read through the gateway."""
+    number = count(1)
+
+    def is_there() -> bool:
+        cluster.ask(f"/infer/shipped-{next(number)}")
+        lines = json.loads(cluster.ask("/logs?limit=1000").body or "{}").get("lines", ())
+        return any(str(line.get("path", "")).startswith("/infer/shipped-") for line in lines)
+
+    until(is_there, "a request stands in the log of service-node", 30)

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from e2e.cluster import workload
-from e2e.cluster.access import DEMO, GATEWAY, OPERATOR, ROOT, Cluster, route, until
+from e2e.cluster.access import DEMO, GATEWAY, OPERATOR, Cluster, route, until
+from e2e.cluster.leftovers import restore
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -31,20 +32,17 @@ for place in sys.argv[1:]:
 @pytest.fixture(scope="module", autouse=True)
 def closed(cluster: Cluster) -> Iterator[None]:
     """The policies are there, and a stranger; afterwards neither is."""
-    cluster.install("manifests/overlays/e2e")
-    for namespace in (OPERATOR, GATEWAY):
-        cluster.await_rollout(namespace)
-    service = (ROOT / "manifests/samples/service-python.yaml").read_text()
-    image = "ghcr.io/inferway/service-python"
-    cluster.apply(f"{{apiVersion: v1, kind: Namespace, metadata: {{name: {STRANGER}}}}}")
-    given = service.replace(f"image: {image}\n", f"image: {image}:dev\n").replace("replicas: 2", "replicas: 1")
-    cluster.kubectl("apply", "-n", STRANGER, "-f", "-", given=given)
-    cluster.await_rollout(STRANGER)
-    yield
-    cluster.kubectl("delete", "networkpolicies", "--all", "-n", GATEWAY)
-    cluster.kubectl("delete", "networkpolicies", "--all", "-n", OPERATOR)
-    cluster.kubectl("delete", "namespace", STRANGER, "--ignore-not-found", "--timeout=100s")
-    cluster.install("manifests/overlays/dev")
+    try:
+        cluster.install("manifests/overlays/e2e")
+        for namespace in (OPERATOR, GATEWAY):
+            cluster.await_rollout(namespace)
+        cluster.apply(f"{{apiVersion: v1, kind: Namespace, metadata: {{name: {STRANGER}}}}}")
+        given = workload.service().replace("replicas: 2", "replicas: 1")
+        cluster.kubectl("apply", "-n", STRANGER, "-f", "-", given=given)
+        cluster.await_rollout(STRANGER)
+        yield
+    finally:
+        restore(cluster)
 
 
 def address(cluster: Cluster, namespace: str, app: str) -> str:

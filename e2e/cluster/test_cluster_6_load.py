@@ -13,24 +13,24 @@ from typing import Any
 import pytest
 
 from e2e.cluster.access import GATEWAY, ROOT, Cluster, load_image, until
+from e2e.cluster.leftovers import restore
 
 pytestmark = pytest.mark.timeout(400)
 
 K6 = "grafana/k6:1.1.0"
-LOAD_NAMESPACE = "inferway-load"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def trusted(cluster: Cluster) -> Iterator[None]:
     """The overlay load: the gateway believes what the pods say of their clients."""
-    load_image(cluster, K6)
-    cluster.install("manifests/overlays/load")
-    cluster.await_rollout(GATEWAY)
-    until(lambda: len(cluster.items("pods", "-n", GATEWAY)) == 2, "two pods", 90)
-    yield
-    cluster.kubectl("delete", "namespace", LOAD_NAMESPACE, "--ignore-not-found", "--timeout=100s")
-    cluster.install("manifests/overlays/dev")
-    cluster.await_rollout(GATEWAY)
+    try:
+        load_image(cluster, K6)
+        cluster.install("manifests/overlays/load")
+        cluster.await_rollout(GATEWAY)
+        until(lambda: len(cluster.items("pods", "-n", GATEWAY)) == 2, "two pods", 90)
+        yield
+    finally:
+        restore(cluster)
 
 
 def run(cluster: Cluster, folder: Path, name: str, *settings: str) -> tuple[int, dict[str, Any]]:
@@ -72,4 +72,4 @@ def test_a_single_address_is_limited(cluster: Cluster, tmp_path: Path, figures: 
     code, summary = run(cluster, tmp_path, "single-address")
     figures(told(summary))
     assert code == 0
-    assert summary["limited_share"] > 0.02
+    assert summary["limited_share"] > 0.5, "120 a second from one address, of which two pods let 40 pass"

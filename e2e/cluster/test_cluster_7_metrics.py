@@ -20,6 +20,7 @@ import pytest
 import urllib3
 
 from e2e.cluster.access import GATEWAY, OPERATOR, ROOT, Cluster, load_image, until
+from e2e.cluster.leftovers import restore
 
 pytestmark = pytest.mark.timeout(420)
 
@@ -57,10 +58,11 @@ def addon(cluster: Cluster) -> Iterator[Callable[[str], None]]:
     def install(name: str) -> None:
         text = (Path(ADDONS) / name).read_text() if ADDONS else released(name)
         load_image(cluster, *dict.fromkeys(re.findall(r"(?:image: |config-reloader=)(\S+)", text)))
-        cluster.kubectl("apply", "--server-side", "-f", "-", given=text)
         installed.append(text)
+        cluster.kubectl("apply", "--server-side", "-f", "-", given=text)
 
     yield install
+    restore(cluster)
     for text in installed:
         cluster.kubectl("delete", "--ignore-not-found", "--wait=false", "-f", "-", given=text)
 
@@ -87,7 +89,6 @@ def prometheus(cluster: Cluster, addon: Callable[[str], None]) -> Iterator[Calla
 
     yield query
     cluster.kubectl("delete", "-k", "manifests/monitoring")
-    cluster.kubectl("delete", "--ignore-not-found", "-f", "-", given=PROMETHEUS_OBJECTS)
 
 
 def test_every_pod_is_scraped(cluster: Cluster, prometheus: Callable[[str], list[dict[str, Any]]], figures: Figures):
@@ -134,7 +135,7 @@ def test_rules_are_loaded(cluster: Cluster, prometheus: Callable[[str], list[dic
     until(healthy, f"{wanted} are evaluated", 120)
 
 
-def test_the_autoscaler_scales(cluster: Cluster, addon: Callable[[str], None], figures: Figures):
+def test_the_autoscaler_scales(cluster: Cluster, addon: Callable[[str], None], tmp_path: Path, figures: Figures):
     """On what metrics-server says of CPU. Down it goes after five minutes without need, which nobody waits for here."""
     addon("metrics-server.yaml")
     server = cluster.get("deployment", "metrics-server", "-n", "kube-system")["spec"]["template"]["spec"]["containers"][
@@ -156,24 +157,23 @@ def test_the_autoscaler_scales(cluster: Cluster, addon: Callable[[str], None], f
     until(lambda: autoscaler().get("currentMetrics"), "the autoscaler has figures", 120)
     print(cluster.kubectl("get", "hpa", "-n", GATEWAY))
     assert len(cluster.gateway_pods()) == 2
-    load = subprocess.Popen(
-        [sys.executable, "-m", "inferway_load", "job", "steady", "--context", cluster.context, "--set", "RATE=800",
-         "--set", "DURATION=3m", "--set", "LIMITED_SHARE=1"],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "tools/load/src")}, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        began = monotonic()
-        until(lambda: len(cluster.gateway_pods()) > 2, "a third pod is ready", SCALED_WITHIN)
-        shown = cluster.kubectl("get", "hpa", "-n", GATEWAY)
-        figures(f"a third pod was ready {monotonic() - began:.0f} s after the load began; {shown.splitlines()[1]}")
-    finally:
-        load.terminate()
-        load.wait(30)
-        cluster.kubectl("delete", "namespace", "inferway-load", "--ignore-not-found", "--timeout=100s")
-        cluster.kubectl("delete", "-f", AUTOSCALER)
-        cluster.install("manifests/overlays/dev")
-        cluster.kubectl("-n", GATEWAY, "scale", "deployment/inferway-gateway", "--replicas=2")
-        cluster.await_rollout(GATEWAY)
+    with (tmp_path / "load.log").open("w+") as log:
+        load = subprocess.Popen(
+            [sys.executable, "-m", "inferway_load", "job", "steady", "--context", cluster.context, "--set", "RATE=800",
+             "--set", "DURATION=3m", "--set", "LIMITED_SHARE=1"],
+            env={**os.environ, "PYTHONPATH": str(ROOT / "tools/load/src")}, cwd=ROOT, stdout=log, stderr=log,
+        )  # fmt: skip
+        try:
+            began = monotonic()
+            until(lambda: len(cluster.gateway_pods()) > 2, "a third pod is ready", SCALED_WITHIN)
+            shown = cluster.kubectl("get", "hpa", "-n", GATEWAY)
+            figures(f"a third pod was ready {monotonic() - began:.0f} s after the load began; {shown.splitlines()[1]}")
+        finally:
+            load.terminate()
+            load.wait(30)
+            log.seek(0)
+            print(log.read()[-3000:])
+            restore(cluster)
 
 
 PROMETHEUS_OBJECTS = f"""

@@ -8,6 +8,7 @@ from e2e.cluster.access import ROOT, Cluster, until
 
 NAMESPACE: Final = "inferway-e2e"
 HOST: Final = "load.example"
+IMAGE: Final = "ghcr.io/inferway/service-python"
 PATH: Final = "/infer?prompt=steady"
 
 RESOURCES: Final = f"""
@@ -31,20 +32,17 @@ spec:
 """Without retries: what the gateway cannot do at once is seen."""
 
 
+def service() -> str:
+    """The manifests of the samples' service, with the image that was built here."""
+    text = (ROOT / "manifests/samples/service-python.yaml").read_text()
+    assert f"image: {IMAGE}\n" in text
+    return text.replace(f"image: {IMAGE}\n", f"image: {IMAGE}:dev\n")
+
+
 def install(cluster: Cluster) -> None:
-    """The service of the samples, with the image that was built here; ready, and programmed by every pod."""
-    service = (ROOT / "manifests/samples/service-python.yaml").read_text()
+    """Ready, and programmed by every pod."""
     cluster.apply(RESOURCES)
-    image = "ghcr.io/inferway/service-python"
-    assert f"image: {image}\n" in service
-    cluster.kubectl(
-        "apply", "-n", NAMESPACE, "-f", "-", given=service.replace(f"image: {image}\n", f"image: {image}:dev\n")
-    )
+    cluster.kubectl("apply", "-n", NAMESPACE, "-f", "-", given=service())
     cluster.await_rollout(NAMESPACE)
     until(lambda: cluster.is_programmed("gwr", NAMESPACE, "load"), "the route is programmed")
     until(lambda: cluster.ask(PATH, HOST).status == 200, "it is served", 20)
-
-
-def remove(cluster: Cluster) -> None:
-    """All of it."""
-    cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=120s")

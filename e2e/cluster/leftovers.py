@@ -1,0 +1,34 @@
+"""What tests leave behind, above all one that failed: taken away before whatever comes next."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from e2e.cluster.access import GATEWAY, OPERATOR, Cluster, until
+
+NAMESPACES: Final = (
+    "inferway-changes",
+    "inferway-e2e",
+    "inferway-stranger",
+    "inferway-load",
+    "inferway-monitoring",
+    "bad-input",
+)
+CLUSTER_WIDE: Final = "clusterrole/inferway-e2e-prometheus", "clusterrolebinding/inferway-e2e-prometheus"
+
+
+def clear(cluster: Cluster) -> None:
+    """Namespaces and roles of the suite's own, and what it adds to those of the planes."""
+    cluster.kubectl("delete", "namespace", *NAMESPACES, "--ignore-not-found", "--timeout=120s")
+    cluster.kubectl("delete", *CLUSTER_WIDE, "--ignore-not-found")
+    for namespace in (GATEWAY, OPERATOR):
+        cluster.kubectl("delete", "networkpolicies,horizontalpodautoscalers", "--all", "-n", namespace)
+
+
+def restore(cluster: Cluster) -> None:
+    """Both planes as `make cluster` leaves them, and nothing else of these tests."""
+    clear(cluster)
+    cluster.install("manifests/overlays/dev")  # with as many pods as it says
+    for namespace in (OPERATOR, GATEWAY):
+        cluster.await_rollout(namespace)
+    until(lambda: len(cluster.items("pods", "-n", GATEWAY)) == len(cluster.gateway_pods()) == 2, "two pods", 90)
