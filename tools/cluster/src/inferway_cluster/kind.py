@@ -8,7 +8,7 @@ from inferway_cluster.images import IN_CLUSTER, ROOT
 
 NAME: Final = "inferway"
 CONTEXT: Final = f"kind-{NAME}"
-"""In the kubeconfig. Everything names it: another current context is never touched."""
+"""In the kubeconfig. Everything names it, so that no other cluster is touched; kind makes it the current one."""
 CONFIG: Final = "manifests/kind/cluster.yaml"
 
 
