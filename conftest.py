@@ -126,7 +126,9 @@ def running_gateway(directory: Path, **settings: object) -> Iterator[RunningGate
     thread = LoopThread("gateway", uvloop.new_event_loop())
     thread.start()
     try:
-        plane = DataPlane(Settings(**options), DirectorySource(str(directory)))  # type: ignore[arg-type]
+        # Tests write whole files: nothing to wait for until they have come to rest.
+        source = DirectorySource(str(directory), interval=0.02, settle=0.005)
+        plane = DataPlane(Settings(**options), source)  # type: ignore[arg-type]
         thread.run(plane.start())
         try:
             yield RunningGateway(directory, plane, thread.loop)

@@ -304,8 +304,7 @@ def test_the_loop_is_free_while_documents_are_made(tmp_path: Path, monkeypatch: 
 
 def test_changes_are_taken_when_two_looks_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     states = [(File("a.yaml", content),) for content in (b"half", b"whole", b"whole", b"later")]
-    source = DirectorySource(str(tmp_path))
-    monkeypatch.setattr(directory, "SETTLE", 0.0)
+    source = DirectorySource(str(tmp_path), settle=0.0)
     script = iter(states)
     monkeypatch.setattr(source._folder, "take", lambda: next(script))
 
@@ -313,8 +312,7 @@ def test_changes_are_taken_when_two_looks_agree(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_directory_that_never_rests_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = DirectorySource(str(tmp_path))
-    monkeypatch.setattr(directory, "SETTLE", 0.0)
+    source = DirectorySource(str(tmp_path), settle=0.0)
     monkeypatch.setattr(directory, "SETTLE_AT_MOST", 0.05)
     monkeypatch.setattr(source._folder, "take", lambda: (File("a.yaml", str(time.monotonic_ns()).encode()),))
 

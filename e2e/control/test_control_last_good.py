@@ -66,36 +66,43 @@ def test_without_a_copy_it_is_not_ready_and_says_why(one):
     assert pod.process.stop(signal.SIGTERM, 5.0) == 0
 
 
+HARMS = ("truncated", "another hash", "missing", "no index")
+
+
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("harm", ["truncated", "another hash", "missing", "no index"])
-def test_a_document_that_is_not_whole_is_refused_and_told(one, harm):
+def test_a_document_that_is_not_whole_is_refused_and_told(one):
+    """One after the other: each is over, and leaves nothing behind, when the operator has put it right."""
     made, pod, _ = one
+    for number, harm in enumerate(HARMS):
+        # The operator is away: nobody mends what is broken here.
+        made.operators[-1].stop()
+        with asking([pod.port], is_wanted=lambda status, body: (status, body) == (200, b"one")) as traffic:
+            break_documents(made, harm, f"inferway-{number}123456789")
+            print(until(lambda: told(made, pod), f"{harm}: the error to be told"))
+            assert pod.config()["lastError"]
+        assert traffic.failures == []
+        assert pod.get("/readyz", admin=True)[0] == 200
+        # An operator that comes back puts it right.
+        made.operator()
+        until(lambda: not told(made, pod), f"{harm}: the error to be over")
+        assert pod.get("/") == (200, b"one")
+
+
+def break_documents(made, harm, name):
+    """Publish a shard of this name, which the pod does not know yet, that is not what its index says of it."""
     api, folder = made.api, f"/api/v1/namespaces/{made.namespace}/configmaps"
-    # The operator is away: nobody mends what is broken here.
-    made.operators[0].stop()
     index = json.loads(api.ask("GET", f"{folder}/inferway-config")["data"]["index"])
     [ref] = index["shards"]
     content = api.ask("GET", f"{folder}/{ref['name']}")["data"]["shard"].replace("one", "two")
-    # A shard that the pod does not know yet, and what is to be found under its name.
-    name = "inferway-0123456789"
     wanted = "0" * 64 if harm == "another hash" else digest(content.encode())
     if harm in ("truncated", "another hash"):
         body = {"metadata": {"name": name, "labels": {"inferway.dev/gateway": "inferway"}}}
         api.ask("POST", folder, {**body, "data": {"shard": content[:-7] if harm == "truncated" else content}})
     text = "{" if harm == "no index" else json.dumps({**index, "shards": [{"name": name, "digest": wanted}]})
-    with asking([pod.port], is_wanted=lambda status, body: (status, body) == (200, b"one")) as traffic:
-        patch = {"data": {"index": text}}
-        api.ask("PATCH", f"{folder}/inferway-config", patch, "application/merge-patch+json")
-        lease = f"/apis/coordination.k8s.io/v1/namespaces/{made.namespace}/leases/{quote(pod.name)}"
+    api.ask("PATCH", f"{folder}/inferway-config", {"data": {"index": text}}, "application/merge-patch+json")
 
-        def told():
-            return api.ask("GET", lease)["metadata"]["annotations"].get("inferway.dev/error")
 
-        print(until(told, "the error to be told"))
-        assert pod.config()["lastError"]
-    assert traffic.failures == []
-    assert pod.get("/readyz", admin=True)[0] == 200
-    # An operator that comes back puts it right.
-    made.operator()
-    until(lambda: not told(), "the error to be over")
-    assert pod.get("/") == (200, b"one")
+def told(made, pod):
+    """The error that the pod tells in its Lease; None = there is none."""
+    lease = f"/apis/coordination.k8s.io/v1/namespaces/{made.namespace}/leases/{quote(pod.name)}"
+    return made.api.ask("GET", lease)["metadata"]["annotations"].get("inferway.dev/error")

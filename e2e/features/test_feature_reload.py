@@ -121,8 +121,6 @@ def test_a_request_in_flight_ends_by_the_rules_it_began_with(serve, upstream):
 
 
 def test_a_hundred_reloads_under_load_fail_no_request(serve, upstream, monkeypatch):
-    monkeypatch.setattr("inferway_cli.directory.INTERVAL", 0.01)
-    monkeypatch.setattr("inferway_cli.directory.SETTLE", 0.005)
     monkeypatch.setattr("inferway_cli.directory._SHARE", 1.0)
 
     def numbered(number):

@@ -34,9 +34,9 @@ FOREIGN = "monitoring.coreos.com/"
 def dry_run(api: ApiServer, objects: tuple[Manifest, ...]) -> list[str]:
     """`kubectl apply` without storing; the names of what was taken. Warnings count as mistakes."""
     known = [item for item in objects if not item["apiVersion"].startswith(FOREIGN)]
-    for namespace in {item["metadata"].get("namespace", "") for item in known} - {""}:
-        # A dry run makes no namespace for what comes after it.
-        api.kubectl("apply", "-f", "-", input=yaml.safe_dump(_namespace(objects, namespace)))
+    # A dry run makes no namespace for what comes after it.
+    names = {item["metadata"].get("namespace", "") for item in known} - {""}
+    api.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(_namespace(objects, name) for name in sorted(names)))
     said = api.kubectl(
         *("apply", "--dry-run=server", "--validate=strict", "-o", "name", "-f", "-"),
         input=yaml.safe_dump_all(known),

@@ -39,14 +39,25 @@ def route(name: str, path: str = "/") -> str:
     return ROUTE % {"name": name, "path": path}
 
 
-@pytest.fixture
-def one(api_server: ApiServer) -> Iterator[Gateway]:
-    """A gateway with a Service, and an operator that has published."""
+@pytest.fixture(scope="module")
+def running(api_server: ApiServer) -> Iterator[Gateway]:
+    """A gateway with an operator that has published; one for all, for its start takes longer than any of the tests."""
     with gateway(api_server) as made:
-        made.apply(SERVICE)
         made.start()
         wait_until(lambda: made.revision, "a first config", 20)
         yield made
+
+
+@pytest.fixture
+def one(running: Gateway) -> Iterator[Gateway]:
+    """It has a Service, and nothing of another test."""
+    running.apply(SERVICE)
+    yield running
+    for kind in ("GatewayRoute", "RateLimitPolicy", "Service", "EndpointSlice", "Event"):
+        running.api.ask("DELETE", running.path(kind))
+    running.api.ask("DELETE", f"/api/v1/namespaces/{running.namespace}/pods?gracePeriodSeconds=0")
+    running.api.ask("DELETE", running.path("Lease", "", running.namespace))
+    wait_until(lambda: not running.routes() and not running.endpoints().services, "nothing of the test is published")
 
 
 def test_operator_publishes_and_tells(one: Gateway) -> None:
@@ -136,16 +147,17 @@ def test_operator_lets_go_of_what_is_deleted(one: Gateway) -> None:
 
 
 @pytest.mark.case("K5")
-def test_operator_lets_go_of_a_terminating_namespace_at_once(one: Gateway) -> None:
-    # Somebody else's finalizer holds the route, and with it the namespace.
-    one.apply(route("first").replace("{name: first}", "{name: first, finalizers: [example.com/held]}"))
-    wait_until(lambda: one.routes(), "the route")
-    one.api.ask("DELETE", f"/api/v1/namespaces/{one.team}")
-    wait_until(lambda: not one.routes(), "the route is gone", 2)
-    one.api.ask(
-        "PATCH", one.path("GatewayRoute", "first"), {"metadata": {"finalizers": None}}, "application/merge-patch+json"
-    )
-    wait_until(lambda: not one.exists(one.team), "no finalizer holds the namespace", 30)
+def test_operator_lets_go_of_a_terminating_namespace_at_once(api_server: ApiServer) -> None:
+    with gateway(api_server) as one:
+        # Somebody else's finalizer holds the route, and with it the namespace.
+        one.apply(route("first").replace("{name: first}", "{name: first, finalizers: [example.com/held]}"))
+        one.start()
+        wait_until(lambda: one.routes(), "the route", 20)
+        one.api.ask("DELETE", f"/api/v1/namespaces/{one.team}")
+        wait_until(lambda: not one.routes(), "the route is gone", 2)
+        held = {"metadata": {"finalizers": None}}
+        one.api.ask("PATCH", one.path("GatewayRoute", "first"), held, "application/merge-patch+json")
+        wait_until(lambda: not one.exists(one.team), "no finalizer holds the namespace", 30)
 
 
 def test_operator_tells_of_mistakes_once(one: Gateway) -> None:

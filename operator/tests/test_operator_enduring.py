@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from types import CodeType
 from typing import Any
+from unittest.mock import Mock
 
 import kopf
 import pytest
@@ -176,11 +177,25 @@ enduring.LAST = 0.1
 
 async def run():
     task = asyncio.create_task(asyncio.Event().wait(), name="pause-waiter for routes")
-    enduring.end_at_last()
+    enduring.end_at_last({task})
     await task
 
 asyncio.run(run())
 """
+
+
+def test_in_the_end_what_kopf_did_not_begin_with_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(enduring.threading, "Timer", Mock())
+
+    async def run() -> None:
+        first, later = asyncio.create_task(asyncio.Event().wait()), asyncio.create_task(asyncio.Event().wait())
+        enduring.end_at_last({first})
+        async with asyncio.timeout(5):
+            await asyncio.wait([later])
+        assert not first.done()
+        first.cancel()
+
+    asyncio.run(run())
 
 
 def test_a_process_that_does_not_end_is_ended_and_says_what_is_left() -> None:

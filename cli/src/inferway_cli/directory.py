@@ -51,14 +51,16 @@ class DirectorySource:
     state = SourceState()  # it has neither a connection nor a copy
     error = ""  # after a refusal nothing else is served, so the gateway knows the last error
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, interval: float = INTERVAL, settle: float = SETTLE) -> None:
         self.directory = directory
+        self._interval = interval
+        self._settle = settle
         self._folder = Folder(directory)
         self._files: tuple[File, ...] = ()
         self._first: Documents | None = None
         self._warned: frozenset[str] = frozenset()
         self._stopped = threading.Event()
-        self._pause = INTERVAL
+        self._pause = interval
 
     def load(self) -> Documents:
         """Read and compile for the first time; `Broken` when there is nothing to start with.
@@ -116,7 +118,7 @@ class DirectorySource:
         """New documents, when the files have changed and have come to rest. `Broken` when they are none."""
         started = time.thread_time()
         files = self._folder.take()
-        self._pause = max(INTERVAL, (time.thread_time() - started) / _SHARE)
+        self._pause = max(self._interval, (time.thread_time() - started) / _SHARE)
         if files == self._files:
             return None
         files = self._settled(files)
@@ -127,7 +129,7 @@ class DirectorySource:
 
     def _settled(self, files: tuple[File, ...]) -> tuple[File, ...]:
         deadline = time.monotonic() + SETTLE_AT_MOST
-        while not self._stopped.wait(SETTLE):
+        while not self._stopped.wait(self._settle):
             again = self._folder.take()
             if again == files or time.monotonic() > deadline:
                 return again

@@ -10,7 +10,7 @@ import functools
 import logging
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from types import ModuleType
@@ -36,9 +36,6 @@ cancels them only then."""
 
 P = ParamSpec("P")
 
-_under_way: set[asyncio.Task[Any]] = set()
-"""Tasks that begin again."""
-
 _streams: ContextVar[AsyncExitStack] = ContextVar("streams")
 """Closes what the attempt that runs has opened."""
 
@@ -49,9 +46,6 @@ def begun_again(begin: Callable[P, Coroutine[Any, Any, None]], pause: float = PA
     @functools.wraps(begin)
     async def forever(*args: P.args, **kwargs: P.kwargs) -> None:
         what = str(kwargs.get("resource") or begin.__name__)
-        if (own := asyncio.current_task()) is not None:
-            _under_way.add(own)
-            own.add_done_callback(_under_way.discard)
         while True:
             # A task of its own: kopf cancels the one that watches when a worker fails, and means to end with an error.
             attempt = asyncio.create_task(_attempt(lambda: begin(*args, **kwargs)), name=f"attempt of {what}")
@@ -105,10 +99,13 @@ def install() -> None:
     logger.addFilter(told)
 
 
-def end_at_last() -> None:
-    """End what kopf has left under way: where one watch was refused (401), the others wait for credentials that nobody gives
-    any more. And end the process in a moment, whatever kopf does. Nothing of ours is under way when this is called."""
-    for task in _under_way:
+def end_at_last(first: Collection[asyncio.Task[Any]]) -> None:
+    """End what kopf has left under way, which is all but the tasks that it began with: it would wait 5 s for them. A scan of
+    the API leaves its requests where a signal comes; and where one watch was refused (401), the others wait for credentials.
+
+    And end the process in a moment, whatever kopf does. Nothing of ours is under way any more when this is called.
+    """
+    for task in asyncio.all_tasks() - {*first, asyncio.current_task()}:
         task.cancel()
     last = threading.Timer(LAST, _end, (asyncio.get_running_loop(),))
     last.daemon = True

@@ -7,6 +7,7 @@ kopf writes nothing: only event handlers, which need neither finalizers nor a la
 peering, which is no leader election (leadership.py).
 """
 
+import asyncio
 import gc
 import itertools
 import logging
@@ -39,6 +40,7 @@ class _Backoffs:
 @kopf.on.startup(errors=kopf.ErrorsMode.PERMANENT)
 async def start(settings: kopf.OperatorSettings, memo: Any, **_: Any) -> None:
     """Configure kopf and begin to wait for the Lease."""
+    memo.first_tasks = asyncio.all_tasks()
     refuse_unknown(os.environ)
     told = OperatorSettings()
     settings.peering.standalone = True
@@ -68,7 +70,7 @@ async def stop(memo: Any, **_: Any) -> None:
     operator: Operator = memo.operator
     ailment = operator.ailment()
     await operator.stop()
-    enduring.end_at_last()
+    enduring.end_at_last(memo.first_tasks)
     if ailment:
         raise kopf.PermanentError(ailment)
 
