@@ -22,6 +22,7 @@ from kustomizations import (
 )
 from pydantic import TypeAdapter
 
+from inferway_contract import __version__
 from inferway_dataplane.cluster_settings import ClusterSettings
 from inferway_dataplane.settings import Settings
 from inferway_operator.hostname_policy import HostnamePolicy, may_claim, patterns_of
@@ -79,6 +80,12 @@ def test_labels_of_namespaces_are_those_of_the_policies() -> None:
     assert set(re.findall(r"inferway\.dev/(?:upstreams|scrapes)=[a-z]+", TEXT)) == ours
     demo = of_kind(rendered("samples"), "Namespace")[0]["metadata"]["labels"]
     assert demo["inferway.dev/upstreams"] == "allowed"
+
+
+def test_what_is_fetched_is_of_this_version() -> None:
+    refs = re.findall(r"\?ref=(\S+)", TEXT)
+    assert len(refs) == 3
+    assert set(refs) == {f"v{__version__}"}
 
 
 def test_the_first_route_is_one_that_production_serves() -> None:
