@@ -37,7 +37,7 @@ class Source:
             await asyncio.sleep(0.01)
         raise RuntimeError("can't start new thread")
 
-settings = Settings(listen="127.0.0.1:0", admin="127.0.0.1:0", access_log=False, drain_delay=1.0)
+settings = Settings(listen="127.0.0.1:0", admin="127.0.0.1:0", access_log=False, drain_delay=1.0, drain_ready=True)
 sys.exit(serve(settings, Source()))
 """
 """A data plane whose source dies of what nobody foresees as soon as a file is there."""
@@ -67,6 +67,7 @@ def test_in_a_cluster_the_process_ends_after_the_drain_so_that_it_is_started_aga
         assert (told["level"], told["error"]) == ("critical", "RuntimeError: can't start new thread")
         assert "Traceback" in told["exception"]
         process.event("draining")
+        # At once, though the setting says otherwise: that is for pods that Kubernetes takes away.
         assert ask(admin, "/readyz") == (503, b"draining\n")
         assert process.exit_code() == 1
         assert process.events[-1]["event"] == "stopped"

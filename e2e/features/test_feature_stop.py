@@ -101,6 +101,34 @@ def test_while_it_drains_it_serves_on_and_is_not_ready(tmp_path, upstream):
 
 
 @pytest.mark.case("S5")
+def test_it_may_stay_ready_for_as_long_as_it_takes_connections(tmp_path, upstream):
+    """A node hands what still comes to a Terminating pod only while that is ready."""
+    upstream.script = lambda seen: [b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n", Pause(60)]
+    flags = ("--drain-delay", "1", "--drain-timeout", "2", "--drain-ready")
+    with started(tmp_path, route(rule(to(upstream.port))), *flags) as process:
+        port, admin = process.port(), process.port("admin")
+        streaming = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+        streaming.request("GET", "/")
+        assert streaming.getresponse().read(5) == b"first"
+        process.signal()
+        process.event("draining")
+        assert ask(admin, "/readyz") == (200, b"ok, draining\n")
+        # The stream holds the process up, and so the admin port answers after the listener has closed.
+        wait_until(lambda: ask(admin, "/readyz") == (503, b"draining\n"), "the delay to be over")
+        wait_until(lambda: is_refused(port), "the listener to be closed")
+        assert process.exit_code() == 0
+        streaming.close()
+
+
+def is_refused(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), DEADLINE).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+@pytest.mark.case("S5")
 def test_a_stream_may_end_by_itself_while_it_drains(tmp_path, upstream):
     """It takes longer than the delay, and no longer than the time for requests in flight."""
     pieces = [piece for _ in range(5) for piece in (b"2\r\nhi\r\n", Pause(0.2))]

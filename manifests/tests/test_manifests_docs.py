@@ -3,15 +3,50 @@
 from __future__ import annotations
 
 import re
+import textwrap
+from pathlib import Path
 
-from kustomizations import MANIFESTS, ROOT, folders, of_kind, overlay, rendered
+import yaml
+from kustomizations import (
+    MANIFESTS,
+    ROOT,
+    Manifest,
+    folders,
+    named,
+    of_kind,
+    overlay,
+    rendered,
+    settings,
+    with_patches,
+    with_webhook,
+)
+from pydantic import TypeAdapter
 
+from inferway_contract import __version__
 from inferway_dataplane.cluster_settings import ClusterSettings
 from inferway_dataplane.settings import Settings
+from inferway_operator.hostname_policy import HostnamePolicy, may_claim, patterns_of
 from inferway_operator.http_settings import HttpSettings
+from inferway_operator.objects import RouteObject
+from inferway_operator.parsing import parse
 from inferway_operator.settings import OperatorSettings
 
 TEXT = (ROOT / "docs/install.md").read_text()
+BLOCKS = [textwrap.dedent(block) for block in re.findall(r"^ *```yaml\n(.*?)^ *```$", TEXT, re.MULTILINE | re.DOTALL)]
+POLICY = TypeAdapter(HostnamePolicy).validate_python(
+    yaml.safe_load(
+        named(overlay("production"), "ConfigMap", "inferway-hostname-policy")["data"]["hostname-policy.yaml"]
+    )
+)
+
+
+def is_let_in(route: Manifest) -> bool:
+    """Whether production serves it under each of its hostnames."""
+    read = parse(route)
+    assert isinstance(read, RouteObject)
+    assert read.complaints == ()
+    patterns = patterns_of(POLICY, read.meta.namespace, {})
+    return all(may_claim(hostname, patterns) for hostname in read.hostnames or ("",))
 
 
 def test_every_folder_that_is_named_exists() -> None:
@@ -45,3 +80,60 @@ def test_labels_of_namespaces_are_those_of_the_policies() -> None:
     assert set(re.findall(r"inferway\.dev/(?:upstreams|scrapes)=[a-z]+", TEXT)) == ours
     demo = of_kind(rendered("samples"), "Namespace")[0]["metadata"]["labels"]
     assert demo["inferway.dev/upstreams"] == "allowed"
+
+
+def test_what_is_fetched_is_of_this_version() -> None:
+    refs = re.findall(r"\?ref=(\S+)", TEXT)
+    assert len(refs) == 3
+    assert set(refs) == {f"v{__version__}"}
+
+
+def test_the_first_route_is_one_that_production_serves() -> None:
+    objects = [item for block in BLOCKS if "kind: GatewayRoute" in block for item in yaml.safe_load_all(block)]
+    assert [item["kind"] for item in objects] == ["Namespace", "GatewayRoute"]
+    assert objects[1]["metadata"]["namespace"] == objects[0]["metadata"]["name"]
+    assert is_let_in(objects[1])
+
+
+def test_samples_are_not_for_production() -> None:
+    """As the text says; were it otherwise, it should say that."""
+    assert not any(is_let_in(route) for route in of_kind(rendered("samples"), "GatewayRoute"))
+    assert re.search(r"`manifests/samples` .* is for the overlay `dev`", TEXT)
+
+
+def test_what_keeps_the_definitions_takes_everything_else_that_has_no_namespace(tmp_path: Path) -> None:
+    objects = with_webhook(tmp_path)
+    without_namespace = {item["kind"] for item in objects if "namespace" not in item["metadata"]}
+    kinds = re.search(r"^kubectl delete -l app\.kubernetes\.io/part-of=inferway \\\n  (\S+)$", TEXT, re.MULTILINE)
+    assert kinds
+    assert sorted(kinds[1].split(",")) == sorted(
+        kind.lower() for kind in without_namespace - {"CustomResourceDefinition", "Namespace"}
+    )
+    deleted = re.search(r"^kubectl delete namespace (.*)$", TEXT, re.MULTILINE)
+    assert deleted
+    assert set(deleted[1].split()) == {item["metadata"]["name"] for item in of_kind(objects, "Namespace")}
+
+
+def test_the_patches_of_network_policies_do_what_is_said(tmp_path: Path) -> None:
+    patches = [yaml.safe_load(block)["patches"] for block in BLOCKS if block.startswith("patches:")]
+    assert len(patches) == 2
+    objects = with_patches(tmp_path, "production", [patch for block in patches for patch in block])
+    gateway = named(objects, "NetworkPolicy", "inferway-gateway")["spec"]["egress"]
+    operator = named(objects, "NetworkPolicy", "inferway-operator")["spec"]["egress"]
+    api_server = {"to": [{"ipBlock": {"cidr": "192.0.2.10/32"}}], "ports": [tcp(6443), tcp(443)]}
+    assert (gateway[0], operator) == (api_server, [api_server])
+    names = [rule for rule in gateway if tcp(53) in rule.get("ports", ())]
+    blocks = [peer["ipBlock"]["cidr"] for rule in names for peer in rule["to"] if "ipBlock" in peer]
+    assert blocks == ["169.254.20.10/32", "198.51.100.10/32"]
+
+
+def test_pods_of_kind_are_no_api_server() -> None:
+    network = settings(overlay("load"), "gateway")["INFERWAY_TRUSTED_PROXIES"]
+    for name in ("gateway", "operator"):
+        rules = named(overlay("e2e"), "NetworkPolicy", f"inferway-{name}")["spec"]["egress"]
+        blocks = [peer["ipBlock"] for rule in rules for peer in rule["to"] if "ipBlock" in peer]
+        assert [block["except"] for block in blocks if block["cidr"] == "0.0.0.0/0"] == [[network]]
+
+
+def tcp(port: int) -> dict[str, object]:
+    return {"protocol": "TCP", "port": port}

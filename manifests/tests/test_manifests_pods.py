@@ -158,6 +158,18 @@ def test_a_pod_of_the_data_plane_has_the_time_to_drain(name: str) -> None:
     assert containers(pod)[0]["livenessProbe"]["httpGet"]["path"] == "/healthz"
 
 
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_where_a_node_serves_its_own_pods_only_the_last_one_serves_until_the_balancer_knows(name: str) -> None:
+    objects = overlay(name)
+    if named(objects, "Service", "inferway-gateway")["spec"].get("externalTrafficPolicy") != "Local":
+        assert name != "production", "clients' addresses are lost"
+        return
+    told = settings(objects, "gateway")
+    # Health checks of load balancers fail after 10 to 30 s; until then kube-proxy needs a pod that is ready.
+    assert float(told["INFERWAY_DRAIN_DELAY"]) >= 20
+    assert TypeAdapter(bool).validate_python(told["INFERWAY_DRAIN_READY"])
+
+
 @pytest.mark.parametrize("name", ["service-python", "service-node"])
 def test_a_service_has_the_time_to_stop(name: str) -> None:
     template = templates(rendered("samples"))[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from identities import pod
 from kustomizations import (
     MANIFESTS,
     OVERLAYS,
+    ROOT,
     Manifest,
     folders,
     of_kind,
@@ -82,6 +84,20 @@ def test_samples_are_taken_by_the_schema_and_the_overlay_is_not_needed_twice(ins
     ]
     again = installed.kubectl("apply", "-k", str(MANIFESTS / "overlays/dev")).stdout
     assert "created" not in again
+
+
+def test_what_docs_delete_by_label_leaves_the_definitions(installed: ApiServer) -> None:
+    text = (ROOT / "docs/install.md").read_text().replace("\\\n", "")
+    command = re.search(r"^kubectl (delete -l .*)$", text, re.MULTILINE)
+    assert command
+    said = installed.kubectl(*command[1].split(), "--dry-run=server", "-o", "name").stdout.split()
+    # Other tests may have brought a PriorityClass meanwhile.
+    assert {item for item in said if not item.startswith("priorityclass.")} == {
+        "clusterrole.rbac.authorization.k8s.io/inferway-operator",
+        "clusterrolebinding.rbac.authorization.k8s.io/inferway-operator",
+        "validatingadmissionpolicy.admissionregistration.k8s.io/inferway-gateway-leases",
+        "validatingadmissionpolicybinding.admissionregistration.k8s.io/inferway-gateway-leases",
+    }
 
 
 @pytest.mark.parametrize("folder", [*(f"overlays/{name}" for name in OVERLAYS), "samples"])

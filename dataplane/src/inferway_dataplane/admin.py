@@ -46,6 +46,8 @@ def app(plane: "DataPlane") -> Starlette:
 
     async def readyz(request: Request) -> Response:
         """There is a document, clients can come, and this process goes on serving it."""
+        if plane.is_ready_to_drain:
+            return PlainTextResponse("ok, draining\n")
         if gateway.is_draining:
             return PlainTextResponse("draining\n", 503)
         if gateway.live is None:

@@ -48,6 +48,8 @@ class DataPlane:
         self._source: asyncio.Task[None] | None = None
         self._followers: list[asyncio.Task[None]] = []
         self._broken = asyncio.Event()  # there is no source any more, and somebody will start the process again
+        self.is_ready_to_drain = False
+        """It drains, and is still said to be ready (`drain_ready`)."""
         self.listen = ("", 0)
         self.admin = ("", 0)
 
@@ -128,6 +130,7 @@ class DataPlane:
     async def stop(self) -> None:
         """Close the listeners, finish what is in flight within `drain_timeout`, then close the rest."""
         self.gateway.is_draining = self.gateway.is_closing = True
+        self.is_ready_to_drain = False
         for task in (*self._followers, *filter(None, (self._source,))):
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -185,6 +188,8 @@ class DataPlane:
         code = 0 if leaving.done() else 1
         leaving.cancel()
         broken.cancel()
+        # Who ends because the source has ended is in no state to be sent anything: its pod is not Terminating.
+        self.is_ready_to_drain = self.settings.drain_ready and code == 0
         self.gateway.is_draining = self.gateway.is_closing = True
         log.info("draining", extra={"delay_seconds": self.settings.drain_delay})
         await asyncio.sleep(self.settings.drain_delay)

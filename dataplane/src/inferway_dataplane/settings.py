@@ -61,6 +61,11 @@ class Settings(BaseSettings):
     cache_bytes: int = Field(64 << 20, ge=0, description="memory for stored answers, their heads and keys included")
 
     drain_delay: Seconds = Field(0.0, description="keep serving this long after the first signal, while /readyz fails")
+    drain_ready: bool = Field(
+        False,
+        description="/readyz fails only after that delay: for Kubernetes, which takes a Terminating pod out of its"
+        " Services by itself, and hands it what still comes to its node only while it is ready",
+    )
     drain_timeout: Seconds = Field(30.0, description="then wait this long for requests in flight")
 
     access_log: bool = Field(True, description="one JSON line for each request that is logged")

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from workflow_files import FILES, FOLDER, every, jobs, made, named, steps, targets
 
 from inferway_release.__main__ import ROOT
@@ -71,6 +72,7 @@ def test_who_may_write() -> None:
         ("release", "images", "id-token"),
         ("release", "images", "attestations"),
         ("release", "publish", "contents"),
+        ("release", "publish", "packages"),
         ("release", "publish", "id-token"),
         ("release", "publish", "attestations"),
         ("release", "pypi", "id-token"),
@@ -113,7 +115,7 @@ def test_the_lists_are_of_what_workflows_name() -> None:
 
 
 def test_ci_runs_the_command_of_the_readme() -> None:
-    assert [step["run"] for step in steps(FOLDER / "ci.yml") if "run" in step] == [".ci/run"]
+    assert [step["run"] for step in steps(FOLDER / "ci.yml") if "run" in step][-1] == ".ci/run"
     assert "\nmake test\n" in (ROOT / ".ci/run").read_text(encoding="utf-8")
     assert "make test " in (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -122,3 +124,56 @@ def test_both_workflows_build_the_same_images() -> None:
     built = jobs(FOLDER / "images.yml")["build"]["strategy"]
     assert built == jobs(FOLDER / "release.yml")["images"]["strategy"]
     assert len(built["matrix"]["include"]) == 5
+
+
+def test_latest_moves_for_all_images_once_all_are_there() -> None:
+    release = jobs(FOLDER / "release.yml")
+    assert "latest" not in str(release["images"])
+    publish = release["publish"]
+    assert "images" in publish["needs"]
+    moves = [step for step in publish["steps"] if ":latest" in step.get("run", "")]
+    assert len(moves) == 1
+    assert moves[0]["if"] == "needs.notes.outputs.prerelease == 'false'"
+    looped = re.search(r"for image in (.*); do", moves[0]["run"])
+    assert looped
+    built = release["images"]["strategy"]["matrix"]["include"]
+    assert sorted(looped[1].split()) == sorted(one["image"] for one in built)
+    others = str({name: job for name, job in release.items() if name != "publish"})
+    assert ":latest" not in others
+
+
+def test_load_comes_from_clients_whom_the_gateway_believes() -> None:
+    """Else all clients of a k6 pod are one, and share one limit."""
+    loads = [file for file in FILES if "load-job" in made(file)]
+    assert loads
+    for file in loads:
+        for job in jobs(file).values():
+            commands = "\n".join(step.get("run", "") for step in job["steps"])
+            before, found, _ = commands.partition("make load-job")
+            assert found
+            assert "kubectl apply -k manifests/overlays/load\n" in before
+            assert before.index("make cluster") < before.index("manifests/overlays/load")
+            assert "rollout status deployment/inferway-gateway" in before.partition("manifests/overlays/load")[2]
+
+
+def test_compose_is_tested_by_a_workflow() -> None:
+    assert any("compose-test" in made(file) for file in FILES)
+
+
+def test_ci_has_promtool_before_the_tests() -> None:
+    """Where it is missing, tests of rules are skipped, and a workflow that skips them looks like one that ran them."""
+    commands = [step["run"] for step in steps(FOLDER / "ci.yml") if "run" in step]
+    before = "\n".join(commands[: commands.index(".ci/run")])
+    assert re.search(r"promtool --version\n.*GITHUB_PATH", before, re.DOTALL)
+
+
+def test_dependabot_looks_wherever_versions_are_pinned() -> None:
+    updates = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text(encoding="utf-8"))["updates"]
+    found = {one["package-ecosystem"]: sorted(one.get("directories") or [one["directory"]]) for one in updates}
+    dockerfiles = [*ROOT.glob("*/Dockerfile"), *ROOT.glob("services/*/Dockerfile")]
+    assert found == {
+        "github-actions": ["/"],
+        "docker": sorted(f"/{file.parent.relative_to(ROOT)}" for file in dockerfiles),
+        "pip": ["/requirements"],
+        "npm": [f"/{file.parent.relative_to(ROOT)}" for file in ROOT.glob("services/*/package-lock.json")],
+    }
