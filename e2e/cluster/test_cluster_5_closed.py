@@ -15,7 +15,9 @@ pytestmark = pytest.mark.timeout(300)
 
 STRANGER = "inferway-stranger"
 """A namespace without any label of ours, with one pod that looks around and listens."""
-LISTENS = 8000
+UPSTREAM = 8000
+LISTENS = 6443
+"""Ports of the demo's service and of the stranger's: of all there are, that of API servers is the one that is open to most."""
 REACHED, REFUSED = "reached", "not reached"
 CONNECT = f"""
 import socket, sys
@@ -37,7 +39,7 @@ def closed(cluster: Cluster) -> Iterator[None]:
         for namespace in (OPERATOR, GATEWAY):
             cluster.await_rollout(namespace)
         cluster.apply(f"{{apiVersion: v1, kind: Namespace, metadata: {{name: {STRANGER}}}}}")
-        given = workload.service().replace("replicas: 2", "replicas: 1")
+        given = workload.service().replace("replicas: 2", "replicas: 1").replace(f"{UPSTREAM}", f"{LISTENS}")
         cluster.kubectl("apply", "-n", STRANGER, "-f", "-", given=given)
         cluster.await_rollout(STRANGER)
         yield
@@ -74,7 +76,7 @@ def test_strangers_reach_clients_port_alone(cluster: Cluster):
 def test_the_gateway_reaches_no_stranger(cluster: Cluster):
     """Not even when a route would have it: the policy stands below what a user may write."""
     stranger, upstream = address(cluster, STRANGER, "service-python"), address(cluster, DEMO, "service-python")
-    places = (f"{stranger}:{LISTENS}", f"{upstream}:{LISTENS}")
+    places = (f"{stranger}:{LISTENS}", f"{upstream}:{UPSTREAM}")
     assert connects(cluster, GATEWAY, "deployment/inferway-gateway", *places) == [REFUSED, REACHED]
     cluster.apply(
         f"""
@@ -84,7 +86,7 @@ metadata: {{name: stranger, namespace: {STRANGER}}}
 spec:
   hostnames: [stranger.example]
   rules:
-  - backendRefs: [{{name: service-python, port: 8000}}]
+  - backendRefs: [{{name: service-python, port: {LISTENS}}}]
     timeouts: {{connect: 500ms, request: 2s}}
 """
     )
@@ -95,14 +97,12 @@ spec:
 
 
 def test_the_operator_reaches_the_api_server_alone(cluster: Cluster):
-    gateway, upstream = address(cluster, GATEWAY, "inferway-gateway"), address(cluster, DEMO, "service-python")
-    places = (f"{gateway}:8080", f"{upstream}:{LISTENS}", "kubernetes.default.svc.cluster.local:443")
+    gateway, stranger = address(cluster, GATEWAY, "inferway-gateway"), address(cluster, STRANGER, "service-python")
+    places = (f"{gateway}:8080", f"{stranger}:{LISTENS}")
     code = CONNECT.replace(
         "sys.argv[1:]", "sys.argv[1:] + [__import__('os').environ['KUBERNETES_SERVICE_HOST'] + ':443']"
     )
-    said = cluster.kubectl(
-        "-n", OPERATOR, "exec", "deployment/inferway-operator", "--", "python", "-c", code, *places[:2]
-    )
+    said = cluster.kubectl("-n", OPERATOR, "exec", "deployment/inferway-operator", "--", "python", "-c", code, *places)
     assert said.split("\n")[:-1] == [REFUSED, REFUSED, REACHED]
 
 
