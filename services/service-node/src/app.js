@@ -1,14 +1,22 @@
 /** The application: four paths, and what surrounds them. */
 
+import { once } from "node:events";
+
 import express from "express";
 
-import { body } from "./bodies.js";
+import { body, bodyRoom } from "./bodies.js";
+import { inTurn } from "./connections.js";
 import { logLines } from "./log-lines.js";
 import { logQuery } from "./log-query.js";
 import { LogStore } from "./log-store.js";
 import { Metrics } from "./metrics.js";
 import { observing } from "./observing.js";
 import { answer, onError, Problem } from "./problems.js";
+import { Room } from "./room.js";
+import { originForm, parametersOf } from "./targets.js";
+
+// How many of the largest bodies may be in memory at once, and how many of the largest answers.
+const LARGEST_AT_ONCE = 16;
 
 /** What only these methods are for. */
 function onlyFor(...methods) {
@@ -17,7 +25,7 @@ function onlyFor(...methods) {
   };
 }
 
-/** One application; several may live in a process. `isStopping()`: whether it should get no new work. */
+/** One application, as a request listener; several may live in a process. `isStopping()`: whether it should get no new work. */
 export function createApp(settings, log, isStopping = () => false) {
   const app = express();
   app.disable("x-powered-by");
@@ -27,22 +35,31 @@ export function createApp(settings, log, isStopping = () => false) {
 
   const store = new LogStore(settings.maxLines, settings.maxBytes);
   const metrics = new Metrics(store);
+  const bodies = new Room(LARGEST_AT_ONCE * settings.maxBodyBytes, "bodies are being read");
+  const answers = new Room(LARGEST_AT_ONCE * settings.maxAnswerBytes, "answers are being taken by slow readers");
   app.use(observing(metrics, log));
 
   app
     .route("/logs")
     .post(async (request, response) => {
       const mediaType = (request.get("content-type") ?? "").split(";")[0].trim().toLowerCase();
-      const lines = logLines(await body(request, settings.maxBodyBytes), mediaType, settings.maxLineBytes);
+      const lines = await bodies.hold(bodyRoom(request, settings.maxBodyBytes), async () =>
+        logLines(await body(request, settings.maxBodyBytes), mediaType, settings),
+      );
       for (const line of lines) store.add(line);
       metrics.accepted.inc(lines.length);
       response.status(202).json({ accepted: lines.length });
     })
-    .get((request, response) => {
-      const query = logQuery(new URL(request.url, "http://unused").searchParams);
-      const texts = store.latest(query).map((line) => line.text);
-      // What was logged a moment ago is never what is logged now.
-      response.set("cache-control", "no-store").type("json").send(`{"lines":[${texts.join(",")}]}`);
+    .get(async (request, response) => {
+      const query = logQuery(parametersOf(request.url));
+      const { lines, bytes, truncated } = store.latest(query, settings.maxAnswerBytes);
+      await answers.hold(bytes, async () => {
+        const taken = once(response, "close");
+        const texts = lines.map((line) => line.text).join(",");
+        // What was logged a moment ago is never what is logged now.
+        response.set("cache-control", "no-store").type("json").send(`{"lines":[${texts}],"truncated":${truncated}}`);
+        await taken;
+      });
     })
     .all(onlyFor("GET", "HEAD", "POST"));
 
@@ -68,5 +85,9 @@ export function createApp(settings, log, isStopping = () => false) {
 
   app.use((_request, response) => answer(response, 404, "Paths are /logs, /metrics, /healthz and /readyz."));
   app.use(onError(log));
-  return app;
+  return inTurn((request, response) => {
+    // Express parses what has another form as a URL, and answers with a page of its own where it cannot.
+    request.url = originForm(request.url);
+    app(request, response);
+  }, settings.answerTimeoutSeconds * 1000);
 }

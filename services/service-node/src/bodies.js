@@ -4,6 +4,11 @@ import rawBody from "raw-body";
 
 import { Problem } from "./problems.js";
 
+/** How many bytes a request's body may come to hold: what it declares, as far as that is taken. */
+export function bodyRoom(request, maxBytes) {
+  return Math.min(Number(request.get("content-length") ?? maxBytes), maxBytes);
+}
+
 /**
  * The whole body as a Buffer, empty when there is none; a Problem when there is more than `maxBytes` of it.
  *

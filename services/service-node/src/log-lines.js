@@ -5,6 +5,8 @@ import { Problem } from "./problems.js";
 const UTF_8 = new TextDecoder("utf-8", { fatal: true });
 const NDJSON = ["application/x-ndjson", "application/ndjson"];
 const JSON_TYPE = "application/json";
+// How many fields and items the lines of a batch may have, on average: parsed, each takes many times its bytes.
+const VALUES_PER_LINE = 100;
 
 /** Media types that /logs takes. */
 export const MEDIA_TYPES = [JSON_TYPE, ...NDJSON];
@@ -52,6 +54,33 @@ function decode(body) {
   }
 }
 
+const [NEWLINE, QUOTE, COMMA, OPEN_ARRAY, BACKSLASH, OPEN_OBJECT] = Buffer.from('\n",[\\{');
+
+/**
+ * How many values a body has, about, and how many line breaks: without parsing it, which may take fifty times its bytes.
+ *
+ * A value is the first of an object or an array, or comes after a comma.
+ */
+function size(body) {
+  let values = 0;
+  let breaks = 0;
+  let isText = false;
+  for (let at = 0; at < body.length; at += 1) {
+    const byte = body[at];
+    if (byte === NEWLINE) {
+      breaks += 1;
+      isText = false; // no JSON text goes over a line break: one that does is a mistake of that line
+    } else if (byte === QUOTE) isText = !isText;
+    else if (isText) at += byte === BACKSLASH && body[at + 1] !== NEWLINE ? 1 : 0;
+    else if (byte === COMMA || byte === OPEN_ARRAY || byte === OPEN_OBJECT) values += 1;
+  }
+  return { values, breaks };
+}
+
+function refuseMany(lines, most) {
+  if (lines > most) throw new Problem(413, `The body has ${lines} lines; a batch may have ${most}.`);
+}
+
 function ofNdjson(text, maxLineBytes) {
   const found = [];
   for (const [index, piece] of text.split("\n").entries()) {
@@ -62,9 +91,10 @@ function ofNdjson(text, maxLineBytes) {
   return found;
 }
 
-function ofJson(text, maxLineBytes) {
+function ofJson(text, maxLineBytes, maxBatchLines) {
   const value = parse(text, "The body");
   if (!Array.isArray(value)) return [line(value, "The body", maxLineBytes)];
+  refuseMany(value.length, maxBatchLines);
   return value.map((item, index) => line(item, `Item ${index} of the array`, maxLineBytes));
 }
 
@@ -73,12 +103,17 @@ function ofJson(text, maxLineBytes) {
  *
  * All of them, or a Problem that says which is wrong: half a batch would be sent again and be there twice.
  */
-export function logLines(body, mediaType, maxLineBytes) {
+export function logLines(body, mediaType, { maxLineBytes, maxBatchLines }) {
   if (!MEDIA_TYPES.includes(mediaType)) {
     throw new Problem(415, `The Content-Type must be one of ${MEDIA_TYPES.join(", ")}.`, { accept: MEDIA_TYPES.join(", ") });
   }
+  const { values, breaks } = size(body);
+  const maxValues = maxBatchLines * VALUES_PER_LINE;
+  if (values > maxValues) throw new Problem(413, `The body has ${values} JSON values; a batch may have ${maxValues}.`);
+  const isNdjson = NDJSON.includes(mediaType);
+  if (isNdjson) refuseMany(body.at(-1) === NEWLINE ? breaks : breaks + 1, maxBatchLines);
   const text = decode(body);
-  const found = NDJSON.includes(mediaType) ? ofNdjson(text, maxLineBytes) : ofJson(text, maxLineBytes);
+  const found = isNdjson ? ofNdjson(text, maxLineBytes) : ofJson(text, maxLineBytes, maxBatchLines);
   if (found.length === 0) throw new Problem(400, "The body holds no log line.");
   return found;
 }

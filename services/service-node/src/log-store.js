@@ -41,13 +41,22 @@ export class LogStore {
     this.evicted += 1;
   }
 
-  /** At most `limit` lines, the newest first. `level`, `route`: only lines that have this; undefined = any. */
-  latest({ limit, level, route }) {
-    const found = [];
-    for (let number = this.#newest - 1; number >= this.#oldest && found.length < limit; number -= 1) {
+  /**
+   * `{lines, bytes, truncated}`: at most `limit` lines, the newest first, and their text together.
+   *
+   * `level`, `route`: only lines that have this; undefined = any. `truncated`: there are more within `limit`, and all of them
+   * would be over `maxBytes`. The newest is always there.
+   */
+  latest({ limit, level, route }, maxBytes) {
+    const lines = [];
+    let bytes = 0;
+    for (let number = this.#newest - 1; number >= this.#oldest && lines.length < limit; number -= 1) {
       const line = this.#lines.get(number);
-      if ((level === undefined || line.level === level) && (route === undefined || line.route === route)) found.push(line);
+      if ((level !== undefined && line.level !== level) || (route !== undefined && line.route !== route)) continue;
+      if (lines.length > 0 && bytes + line.bytes > maxBytes) return { lines, bytes, truncated: true };
+      lines.push(line);
+      bytes += line.bytes;
     }
-    return found;
+    return { lines, bytes, truncated: false };
   }
 }

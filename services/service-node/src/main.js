@@ -7,6 +7,7 @@
 import { createServer } from "node:http";
 
 import { createApp } from "./app.js";
+import { tellRefused } from "./connections.js";
 import { SettingsError } from "./environment.js";
 import { logger } from "./log.js";
 import { settings as read } from "./settings.js";
@@ -29,6 +30,8 @@ function settingsOrExit() {
 const settings = settingsOrExit();
 const log = logger(settings.logLevel);
 const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: REQUEST_TIMEOUT_MS });
+server.maxConnections = settings.maxConnections;
+tellRefused(server, log);
 const stopping = new Stopping(server);
 server.on(
   "request",

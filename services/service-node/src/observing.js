@@ -12,9 +12,14 @@ export function observing(metrics, log) {
   return function observe(request, response, next) {
     const started = performance.now();
     metrics.inFlight.inc();
+    // Node calls an answer finished that it threw away with its connection.
+    let isTaken = false;
+    response.prependOnceListener("finish", () => {
+      isTaken = !request.socket.destroyed;
+    });
     response.once("close", () => {
       metrics.inFlight.dec();
-      const status = response.writableFinished ? response.statusCode : CLIENT_GONE;
+      const status = isTaken ? response.statusCode : CLIENT_GONE;
       // Routing leaves the route it chose in the request; none for a 404.
       const template = request.route?.path;
       const milliseconds = performance.now() - started;

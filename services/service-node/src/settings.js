@@ -17,5 +17,9 @@ export function settings(variables) {
     maxBytes: from.integer("MAX_BYTES", 16 * MIB, { least: 1024, most: 1024 * MIB }),
     maxBodyBytes: from.integer("MAX_BODY_BYTES", MIB, { least: 64, most: 64 * MIB }),
     maxLineBytes: from.integer("MAX_LINE_BYTES", 16 * 1024, { least: 64, most: MIB }),
+    maxBatchLines: from.integer("MAX_BATCH_LINES", 1000, { least: 1, most: 100_000 }),
+    maxAnswerBytes: from.integer("MAX_ANSWER_BYTES", MIB, { least: 1024, most: 64 * MIB }),
+    maxConnections: from.integer("MAX_CONNECTIONS", 256, { least: 1, most: 65_535 }),
+    answerTimeoutSeconds: from.integer("ANSWER_TIMEOUT_SECONDS", 60, { least: 1, most: 3600 }),
   });
 }

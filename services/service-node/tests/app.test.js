@@ -7,23 +7,32 @@ import { test } from "node:test";
 
 import { createApp } from "../src/app.js";
 import { settings } from "../src/settings.js";
+import { rawStatus, socketPath, unread } from "./sockets.js";
+import { waitUntil } from "./waiting.js";
 
-/** A running application, ended after the test: how to ask it, and what it logged. */
-async function running(t, variables = {}, isStopping) {
+/** A running application, ended after the test: how to ask it, and what it logged. It listens at `unixPath` too, if there is one. */
+async function running(t, variables = {}, isStopping, unixPath) {
   const logged = [];
   const log = (level, event, fields) => logged.push({ level, event, ...fields });
-  const server = createServer(createApp(settings(variables), log, isStopping)).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const url = `http://127.0.0.1:${server.address().port}`;
+  const app = createApp(settings(variables), log, isStopping);
+  async function listening(...address) {
+    const server = createServer(app).listen(...address);
+    await once(server, "listening");
+    t.after(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    return server;
+  }
+  if (unixPath !== undefined) await listening(unixPath);
+  const { port } = (await listening(0, "127.0.0.1")).address();
+  const url = `http://127.0.0.1:${port}`;
   const ask = (path, options) => fetch(url + path, options);
   const post = (body, type = "application/json", headers = {}) =>
     ask("/logs", { method: "POST", body, headers: { "content-type": type, ...headers } });
   const lines = async (query = "") => (await (await ask(`/logs${query}`)).json()).lines;
-  return { url, ask, post, lines, logged };
+  const inFlight = async () => Number(/^service_node_requests_in_flight (\d+)$/m.exec(await (await ask("/metrics")).text())[1]) - 1;
+  return { url, port, ask, post, lines, logged, inFlight };
 }
 
 async function problem(response, status) {
@@ -82,6 +91,116 @@ test("what is kept is bounded", async (t) => {
   assert.match(metrics, /^service_node_log_lines 10$/m);
   assert.match(metrics, /^service_node_log_lines_evicted_total 15$/m);
   assert.match(metrics, /^service_node_log_lines_accepted_total 25$/m);
+});
+
+test("an answer is bounded, the newest lines stay, and it says that some are left out", async (t) => {
+  const { post, ask } = await running(t, { SERVICE_NODE_MAX_ANSWER_BYTES: "1024" });
+  await post(JSON.stringify(Array.from({ length: 10 }, (_, n) => ({ n, text: "x".repeat(300) }))));
+  const answer = async (query) => {
+    const { lines, truncated } = await (await ask(`/logs${query}`)).json();
+    return [lines.map(({ n }) => n), truncated];
+  };
+  assert.deepEqual(await answer(""), [[9, 8, 7], true]);
+  assert.deepEqual(await answer("?limit=2"), [[9, 8], false]);
+});
+
+test("a batch of too many lines is a 413 that names the limit", async (t) => {
+  const { post, lines } = await running(t);
+  const many = Array(1001).fill("{}");
+  assert.match(await problem(await post(`[${many.join(",")}]`), 413), /a batch may have 1000/);
+  assert.match(await problem(await post(many.join("\n"), "application/x-ndjson"), 413), /a batch may have 1000/);
+  assert.match(await problem(await post(`{"a":[${Array(340_000).fill("{}").join(",")}]}`), 413), /may have 100000/);
+  assert.deepEqual(await lines(), []);
+});
+
+test("bodies that are being read are bounded together", async (t) => {
+  const { post, url, inFlight } = await running(t, { SERVICE_NODE_MAX_BODY_BYTES: "64" });
+  const headers = { "content-type": "application/json", "content-length": "64" };
+  const begun = Array.from({ length: 16 }, () => httpRequest(`${url}/logs`, { method: "POST", headers, agent: false }));
+  for (const request of begun) request.flushHeaders();
+  await waitUntil(async () => (await inFlight()) === 16, "all are in flight");
+  const refused = await post("{}");
+  assert.deepEqual([refused.headers.get("retry-after"), refused.headers.get("connection")], ["1", "close"]);
+  assert.match(await problem(refused, 503), /Too many bodies/);
+
+  begun[0].on("error", () => {}); // this is its end
+  begun[0].destroy();
+  await waitUntil(async () => (await inFlight()) === 15, "one is gone");
+  assert.equal((await post("{}")).status, 202);
+  for (const request of begun.slice(1)) request.end(`{"a":"${"x".repeat(56)}"}`);
+  const statuses = begun.slice(1).map(async (request) => (await once(request, "response"))[0].resume().statusCode);
+  assert.deepEqual(await Promise.all(statuses), Array(15).fill(202));
+});
+
+test("answers that nobody takes are bounded together, and given up with their connections", async (t) => {
+  const path = socketPath(t); // its buffers are smaller than an answer
+  const { post, ask, inFlight } = await running(t, {}, undefined, path);
+  const lines = Array.from({ length: 60 }, () => JSON.stringify({ text: "x".repeat(16_000) })).join("\n");
+  for (let i = 0; i < 3; i += 1) assert.equal((await post(lines, "application/x-ndjson")).status, 202);
+  const request = "GET /logs?limit=1000 HTTP/1.1\r\nhost: x\r\n\r\n";
+  const readers = await Promise.all(Array.from({ length: 16 }, () => unread(t, path, request.repeat(3))));
+  await waitUntil(async () => (await inFlight()) === 16, "each holds one answer, not three");
+  assert.match(await problem(await ask("/logs?limit=1000"), 503), /Too many answers/);
+  assert.equal((await ask("/healthz")).status, 200);
+
+  for (const reader of readers) reader.destroy();
+  await waitUntil(async () => (await inFlight()) === 0, "all are given up");
+  assert.equal((await ask("/logs?limit=1000")).status, 200);
+});
+
+test("a reader that takes nothing is cut", async (t) => {
+  const path = socketPath(t);
+  const { post, inFlight, logged } = await running(t, { SERVICE_NODE_ANSWER_TIMEOUT_SECONDS: "1" }, undefined, path);
+  await post(Array.from({ length: 60 }, () => JSON.stringify({ text: "x".repeat(16_000) })).join("\n"), "application/x-ndjson");
+  await unread(t, path, "GET /logs HTTP/1.1\r\nhost: x\r\n\r\n");
+  await waitUntil(async () => (await inFlight()) === 1, "it is being answered");
+  await waitUntil(async () => (await inFlight()) === 0, "it is cut");
+  assert.ok(logged.some(({ method, status }) => method === "GET" && status === 499));
+});
+
+for (const [target, status] of [
+  ["http://a:99999/logs", 200],
+  ["http://a:99999/logs?limit=0", 400],
+  ["http://a:99999", 404],
+  ["http://x:abc/logs", 200],
+  ["HTTP://x/logs?limit=1", 200],
+  ["http://[/logs", 200],
+  ["http://[::1/logs", 200],
+  ["http:///logs", 404],
+  ["http://x?limit=1", 404],
+  ["http://a%00b/nothing", 404],
+  ["http://xn--i\u00f1valid.com/logs", 400],
+  ["http://a^b/logs", 400],
+  ["//logs", 404],
+  ["//a:99999/logs", 404],
+  ["/%ff", 404],
+  ["/logs%", 404],
+  ["/logs#x", 200],
+  ["/logs?limit=1#?limit=2", 200],
+  ["/logs?%", 400],
+  ["/logs?limit=%ff", 400],
+  ["/logs?limit=1?", 400],
+  ["\\/logs", 400],
+  ["*", 404],
+  ["javascript:x", 400],
+]) {
+  test(`the target ${JSON.stringify(target)} is answered with ${status}`, async (t) => {
+    const { port, logged } = await running(t);
+    const answer = await rawStatus(port, `GET ${target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
+    assert.equal(answer.status, status);
+    assert.ok(!answer.text.includes("text/html"), "a page of Express's own");
+    assert.deepEqual(logged.filter(({ event }) => event !== "request"), []);
+  });
+}
+
+test("other targets of other methods are no failures either", async (t) => {
+  const { port, logged } = await running(t);
+  const status = async (line) =>
+    (await rawStatus(port, `${line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`)).status;
+  assert.equal(await status("OPTIONS *"), 404);
+  assert.equal(await status("DELETE http://a:99999/logs"), 405);
+  assert.equal(await status("POST http://a:99999/logs"), 415);
+  assert.deepEqual(logged.filter(({ event }) => event !== "request"), []);
 });
 
 test("queries that mean nothing are refused", async (t) => {

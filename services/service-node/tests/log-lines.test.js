@@ -7,7 +7,9 @@ import { logLines } from "../src/log-lines.js";
 
 const NDJSON = "application/x-ndjson";
 const JSON_TYPE = "application/json";
-const texts = (body, type, most = 1000) => logLines(Buffer.from(body), type, most).map((line) => line.text);
+const LIMITS = { maxLineBytes: 1000, maxBatchLines: 10 };
+const texts = (body, type, limits = LIMITS) => logLines(Buffer.from(body), type, limits).map((line) => line.text);
+const many = (text, count, separator) => Array(count).fill(text).join(separator);
 
 test("one object, an array and lines are the same lines", () => {
   assert.deepEqual(texts('{"a": 1}', JSON_TYPE), ['{"a":1}']);
@@ -16,9 +18,9 @@ test("one object, an array and lines are the same lines", () => {
 });
 
 test("level and route are what GET filters by, when they are text", () => {
-  const [line] = logLines(Buffer.from('{"level":"info","route":"shop/a"}'), JSON_TYPE, 1000);
+  const [line] = logLines(Buffer.from('{"level":"info","route":"shop/a"}'), JSON_TYPE, LIMITS);
   assert.deepEqual([line.level, line.route, line.bytes], ["info", "shop/a", 33]);
-  const [other] = logLines(Buffer.from('{"level":3,"__proto__":{"route":"x"}}'), JSON_TYPE, 1000);
+  const [other] = logLines(Buffer.from('{"level":3,"__proto__":{"route":"x"}}'), JSON_TYPE, LIMITS);
   assert.deepEqual([other.level, other.route], [undefined, undefined]);
 });
 
@@ -33,6 +35,12 @@ for (const [name, body, type, status, detail] of [
   ["nothing but line breaks", "\n\r\n", NDJSON, 400, /holds no log line/],
   ["an empty body", "", JSON_TYPE, 400, /^The body is not JSON: /],
   ["a long line", `{"a":"${"x".repeat(1000)}"}`, JSON_TYPE, 400, /has 1008 bytes; a line may have 1000/],
+  ["an array of too many", `[${many("{}", 11, ",")}]`, JSON_TYPE, 413, /^The body has 11 lines; a batch may have 10/],
+  ["too many lines", many("{}", 11, "\n"), NDJSON, 413, /^The body has 11 lines; a batch may have 10/],
+  ["too many lines with nothing on them", "\n".repeat(11), NDJSON, 413, /^The body has 11 lines/],
+  ["line breaks behind backslashes", `"${"\\\n".repeat(11)}`, NDJSON, 413, /^The body has 11 lines/],
+  ["a line of too many values", `{"a":[${many("[]", 1000, ",")}]}`, JSON_TYPE, 413, /2001 JSON values; a batch may have 1000/],
+  ["lines of too many values", many(`{"a":[${many("1", 200, ",")}]}`, 5, "\n"), NDJSON, 413, /1005 JSON values/],
   ["a form", "a=b", "application/x-www-form-urlencoded", 415, /^The Content-Type must be one of application\/json/],
   ["no type", "{}", "", 415, /^The Content-Type must be/],
 ]) {
@@ -42,12 +50,19 @@ for (const [name, body, type, status, detail] of [
 }
 
 test("what is not UTF-8 is refused", () => {
-  assert.throws(() => logLines(Buffer.from([0x7b, 0xff, 0x7d]), JSON_TYPE, 1000), { message: /not UTF-8/ });
+  assert.throws(() => logLines(Buffer.from([0x7b, 0xff, 0x7d]), JSON_TYPE, LIMITS), { message: /not UTF-8/ });
 });
 
 test("a line nested beyond the stack is refused, not fatal", () => {
   const deep = `{"a":${"[".repeat(200_000)}${"]".repeat(200_000)}}`;
-  assert.throws(() => texts(deep, JSON_TYPE, 1e9), { status: 400, message: /nested too deeply/ });
+  assert.throws(() => texts(deep, JSON_TYPE, { maxLineBytes: 1e9, maxBatchLines: 100_000 }), { status: 400, message: /nested too deeply/ });
+});
+
+test("as many lines as a batch may have are taken, whatever their texts hold", () => {
+  const item = JSON.stringify({ text: '",[{\\'.repeat(50), after: 1 });
+  assert.equal(texts(`[${many(item, 10, ",")}]`, JSON_TYPE).length, 10);
+  assert.equal(texts(many(item, 10, "\n"), NDJSON).length, 10);
+  assert.equal(texts(`${many(item, 10, "\n")}\n`, NDJSON).length, 10);
 });
 
 test("a message quotes nothing of the body", () => {

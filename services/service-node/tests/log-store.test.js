@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { LogStore, OVERHEAD_BYTES } from "../src/log-store.js";
 
 const line = (text, level, route) => ({ text, bytes: Buffer.byteLength(text), level, route });
-const kept = (store, query = {}) => store.latest({ limit: 1000, ...query }).map(({ text }) => text);
+const kept = (store, query = {}) => store.latest({ limit: 1000, ...query }, 1e6).lines.map(({ text }) => text);
 
 test("by number", () => {
   const store = new LogStore(3, 1e6);
@@ -41,4 +41,19 @@ test("the latest, of a level, of a route", () => {
   assert.deepEqual(kept(store, { level: "error" }), ["3", "2"]);
   assert.deepEqual(kept(store, { level: "error", route: "a" }), ["2"]);
   assert.deepEqual(kept(store, { route: "c" }), []);
+});
+
+test("no more bytes than are asked for, but the newest whatever it has", () => {
+  const store = new LogStore(10, 1e6);
+  for (const text of ["1234", "123", "12", "1"]) store.add(line(text, text === "12" ? "error" : "info"));
+  const latest = (maxBytes, query) => {
+    const { lines, bytes, truncated } = store.latest({ limit: 10, ...query }, maxBytes);
+    return [lines.map(({ text }) => text.length), bytes, truncated];
+  };
+  assert.deepEqual(latest(10), [[1, 2, 3, 4], 10, false]);
+  assert.deepEqual(latest(9), [[1, 2, 3], 6, true]);
+  assert.deepEqual(latest(6, { limit: 3 }), [[1, 2, 3], 6, false]);
+  assert.deepEqual(latest(2, { level: "error" }), [[2], 2, false]);
+  assert.deepEqual(latest(1, { level: "error" }), [[2], 2, false]);
+  assert.deepEqual(latest(0), [[1], 1, true]);
 });

@@ -9,6 +9,13 @@ import { test } from "node:test";
 import { source, start } from "./processes.js";
 import { waitUntil } from "./waiting.js";
 
+async function open(t, port) {
+  const socket = connect(port).on("error", () => {}); // a refused one may be reset
+  t.after(() => socket.destroy());
+  await once(socket, "connect");
+  return socket;
+}
+
 async function service(t, variables = {}) {
   const started = start(t, [process.execPath, source("main.js")], { SERVICE_NODE_PORT: "0", ...variables });
   const { port } = await started.event("listening");
@@ -62,6 +69,18 @@ test("it does not wait longer than it was told to", async (t) => {
   assert.equal(await ended, 0);
   const stopped = events("stdout").find((line) => line.event === "stopped");
   assert.deepEqual([stopped.level, stopped.connections_cut], ["warning", 1]);
+});
+
+test("connections beyond their number are refused, and told", async (t) => {
+  const { port, event } = await service(t, { SERVICE_NODE_MAX_CONNECTIONS: "2" });
+  const opened = await Promise.all([0, 1].map(() => open(t, port)));
+  const beyond = await open(t, port);
+  await once(beyond, "close");
+  const { level, refused, max_connections: most } = await event("connections_refused");
+  assert.deepEqual([level, refused, most], ["warning", 1, 2]);
+
+  opened[0].destroy();
+  await waitUntil(() => fetch(`http://127.0.0.1:${port}/healthz`).then((answer) => answer.ok, () => false), "there is room again");
 });
 
 test("wrong settings end it with 2 and are told on stderr", async (t) => {

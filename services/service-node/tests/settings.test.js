@@ -16,6 +16,10 @@ test("without any variable there are standards", () => {
     maxBytes: 16 * 1024 * 1024,
     maxBodyBytes: 1024 * 1024,
     maxLineBytes: 16 * 1024,
+    maxBatchLines: 1000,
+    maxAnswerBytes: 1024 * 1024,
+    maxConnections: 256,
+    answerTimeoutSeconds: 60,
   });
 });
 
