@@ -59,7 +59,7 @@ test("a line nested beyond the stack is refused, not fatal", () => {
 });
 
 test("as many lines as a batch may have are taken, whatever their texts hold", () => {
-  const item = JSON.stringify({ text: '",[{\\'.repeat(50), after: 1 });
+  const item = JSON.stringify({ text: '",[{\\'.repeat(90), after: 1 });
   assert.equal(texts(`[${many(item, 10, ",")}]`, JSON_TYPE).length, 10);
   assert.equal(texts(many(item, 10, "\n"), NDJSON).length, 10);
   assert.equal(texts(`${many(item, 10, "\n")}\n`, NDJSON).length, 10);

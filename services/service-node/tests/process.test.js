@@ -75,7 +75,7 @@ test("connections beyond their number are refused, and told", async (t) => {
   const { port, event } = await service(t, { SERVICE_NODE_MAX_CONNECTIONS: "2" });
   const opened = await Promise.all([0, 1].map(() => open(t, port)));
   const beyond = await open(t, port);
-  await once(beyond, "close");
+  await waitUntil(() => beyond.closed, "it is closed");
   const { level, refused, max_connections: most } = await event("connections_refused");
   assert.deepEqual([level, refused, most], ["warning", 1, 2]);
 

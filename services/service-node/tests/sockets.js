@@ -6,6 +6,8 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { waitUntil } from "./waiting.js";
+
 /** A path for a Unix socket, gone after the test `t`. */
 export function socketPath(t) {
   const folder = mkdtempSync(join(tmpdir(), "service-node-"));
@@ -19,7 +21,7 @@ export async function rawStatus(port, text) {
   let answer = "";
   socket.on("data", (piece) => (answer += piece));
   socket.write(text, "latin1");
-  await once(socket, "close");
+  await waitUntil(() => socket.closed, "the connection is closed").finally(() => socket.destroy());
   return { status: Number(answer.split(" ")[1]), text: answer };
 }
 

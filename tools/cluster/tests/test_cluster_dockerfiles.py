@@ -44,6 +44,22 @@ def test_its_base_images_have_tags(image: Image) -> None:
     assert bases
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/usr/local/lib/node_modules/npm",
+        "/usr/local/lib/node_modules/corepack",
+        "/opt/yarn-*",
+        *(f"/usr/local/bin/{program}" for program in ("npm", "npx", "corepack", "yarn", "yarnpkg")),
+    ],
+)
+def test_nothing_that_installs_packages_stays_in_the_image_of_node(path: str) -> None:
+    """All of them are in the official image; stand-ins for it may lack some, so looking into an image would not tell."""
+    (image,) = [image for image in IMAGES if image.name == "service-node"]
+    removed = [each.rest.split() for each in instructions(image) if (each.stage, each.name) == ("release", "RUN")]
+    assert [path in words for words in removed if words[:2] == ["rm", "-rf"]] == [True]
+
+
 @of_python
 def test_it_is_built_from_what_exists_and_is_let_through(image: Image) -> None:
     taken = list(sources(image))
