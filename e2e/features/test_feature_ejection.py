@@ -230,7 +230,8 @@ def test_a_further_try_without_the_time_of_a_whole_one_is_not_its_endpoint_s_fau
         rule(
             TURNS,
             breaker(failures=1),
-            "timeouts: {backendRequest: 500ms, request: 700ms}",
+            # Further apart than two looks of the wheel, so that one finds the try late before the request is.
+            "timeouts: {backendRequest: 500ms, request: 900ms}",
             "retry: {attempts: 1, backoff: 1ms}",
             "backendRefs: [{name: model, port: 80}]",
         )

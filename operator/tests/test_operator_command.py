@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inferway_operator.__main__ import scope
+from inferway_operator.__main__ import main, scope
 from inferway_operator.settings import OperatorSettings
 
 
@@ -32,11 +32,20 @@ def run(*flags: str, **environment: str) -> tuple[int, str]:
         ({"HOSTNAME_POLICY_FILE": "/nonexistent"}, "INFERWAY_OPERATOR_HOSTNAME_POLICY_FILE: /nonexistent: No such file"),
     ],
 )  # fmt: skip
-def test_a_wrong_setting(environment: dict[str, str], told: str) -> None:
-    code, stderr = run(**{f"INFERWAY_OPERATOR_{name}": value for name, value in environment.items()})
+def test_a_wrong_setting(
+    environment: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(f"INFERWAY_OPERATOR_{name}", value)
+    assert main() == 2
+    assert capsys.readouterr().err.startswith(f"inferway-operator: {told}")
+
+
+def test_a_wrong_setting_is_the_exit_code_of_the_process() -> None:
+    code, stderr = run(INFERWAY_OPERATOR_LISTEN="9091")
     assert code == 2
-    assert stderr.startswith(f"inferway-operator: {told}")
-    assert "Traceback" not in stderr
+    (line,) = stderr.splitlines()
+    assert line.startswith("inferway-operator: INFERWAY_OPERATOR_LISTEN: '9091' is not address:port")
 
 
 @pytest.mark.parametrize("kubeconfig", ["", "/nonexistent/config"])

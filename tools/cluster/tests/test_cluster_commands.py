@@ -10,7 +10,7 @@ import pytest
 from inferway_cluster.images import IMAGES, ROOT
 
 # Notes what it was asked, and answers as the real ones do.
-PROGRAM = """#!{python}
+PROGRAM = """#!{python} -IS
 import os, sys
 from pathlib import Path
 here = Path({here!r})
