@@ -6,6 +6,7 @@
 
 import re
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 from inferway_contract.document import (
@@ -119,6 +120,10 @@ class Transport:
         pass
 
 
+_settings = cache(Settings)
+"""To read them of the environment takes longer than most of what a wire is made for. They never change."""
+
+
 class Wire:
     """One client, one gateway, and its upstream."""
 
@@ -141,7 +146,7 @@ class Wire:
             routes=(Route(id="demo/a", rules=rules or (Rule(name="all", backends=(BACKEND,)),)),),
             policies=policies,
         )
-        self.gateway = Gateway(Settings(**settings), AccessLog(0, enabled=False))
+        self.gateway = Gateway(_settings(**settings), AccessLog(0, enabled=False))
         self.later: list[Callable[[], None]] = []  # what the loop would call soon
         self.gateway.call_soon = self.later.append
         self.gateway.accept(config, EndpointsDocument())
