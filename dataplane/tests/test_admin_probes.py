@@ -26,7 +26,10 @@ def probe(
 
     async def main() -> tuple[int, str]:
         source = SimpleNamespace(waiting="it is on its way", error="", state=state)
-        plane = cast(DataPlane, SimpleNamespace(gateway=wire.gateway, source=source, is_listening=is_listening))
+        plane = cast(
+            DataPlane,
+            SimpleNamespace(gateway=wire.gateway, source=source, is_listening=is_listening, is_ready_to_drain=False),
+        )
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(admin.app(plane)), base_url="http://admin"
         ) as client:

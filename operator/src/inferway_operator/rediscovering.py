@@ -1,11 +1,12 @@
-"""Looking again which kinds there are, while one of ours is not among them.
+"""Looking again which kinds there are, while one that is watched is not among them.
 
 kopf (1.45) looks when a definition changes, and never after that: an API server that serves a new definition a moment later than
 it tells of it (which it may) leaves kopf without a watch for ever. So whoever takes our definitions away and installs them again
-would have to restart the operator.
+would have to restart the operator, and so would whoever installs the definition of an optional kind later.
 """
 
 import asyncio
+import itertools
 import logging
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 PAUSE: Final = 2.0
 """Seconds between two looks."""
+OPTIONAL_EVERY: Final = 4
+"""Only every so many looks are for what is not ours, and may never be there."""
 
 
 async def observe_resources(observe: Any, **given: Any) -> None:
@@ -32,16 +35,20 @@ async def observe_resources(observe: Any, **given: Any) -> None:
 
 async def _look_again(*, settings: Any, registry: Any, insights: Any) -> None:
     await insights.ready_resources.wait()
-    while True:
+    for number in itertools.count(1):
         await asyncio.sleep(PAUSE)
-        if not _is_incomplete(registry, insights):
-            continue
-        resources = await scanning.scan_resources(groups={API_GROUP}, settings=settings, logger=logger)
-        async with insights.revised:
-            observation.revise_resources(resources=resources, insights=insights, registry=registry, group=API_GROUP)
-            insights.revised.notify_all()
+        for group in _incomplete(registry, insights):
+            if group != API_GROUP and number % OPTIONAL_EVERY:
+                continue
+            resources = await scanning.scan_resources(groups={group}, settings=settings, logger=logger)
+            if not resources and group != API_GROUP:
+                continue
+            async with insights.revised:
+                observation.revise_resources(resources=resources, insights=insights, registry=registry, group=group)
+                insights.revised.notify_all()
 
 
-def _is_incomplete(registry: Any, insights: Any) -> bool:
-    ours = (selector for selector in registry._watching.get_all_selectors() if selector.group == API_GROUP)
-    return any(not selector.select(insights.watched_resources) for selector in ours)
+def _incomplete(registry: Any, insights: Any) -> set[str]:
+    """Groups of kinds that are to be watched, and cannot be as far as kopf knows."""
+    selectors = registry._watching.get_all_selectors()
+    return {selector.group for selector in selectors if not selector.select(insights.watched_resources)}

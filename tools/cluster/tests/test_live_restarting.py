@@ -20,10 +20,13 @@ def supervised(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     """A supervisor of a script that writes a line when it starts."""
     script, log = tmp_path / "script.py", tmp_path / "log"
     script.write_text(GOES_ON.format(log=str(log), ends=False))
+    # A shell has its background jobs ignore SIGINT, and what they start inherits that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", "inferway_live", sys.executable, str(script)],
         env={**os.environ, "PYTHONPATH": str(ROOT / "tools/cluster/src")}, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+    signal.signal(signal.SIGINT, before)
     try:
         yield process, log
     finally:
