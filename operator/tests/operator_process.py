@@ -226,9 +226,9 @@ class Gateway:
         """Whether there is such a namespace."""
         return any(item["metadata"]["name"] == namespace for item in self.api.ask("GET", "/api/v1/namespaces")["items"])
 
-    def watches_grants(self) -> bool:
-        """Whether an operator has listed ReferenceGrants."""
-        found = self.api.requests(user=self.user, resource="referencegrants", verb="list")
+    def watches(self, plural: str) -> bool:
+        """Whether an operator has listed a kind to watch it."""
+        found = self.api.requests(user=self.user, resource=plural, verb="list")
         return any(request.code == 200 and "kopf" in request.agent for request in found)
 
     def _index(self, part: str) -> str | None:

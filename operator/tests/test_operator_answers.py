@@ -201,3 +201,23 @@ def test_operator_of_named_namespaces_does_not_wait_for_one_that_does_not_exist(
         wait_until(lambda: f"{later}/second" in made.routes(), "it is watched when it exists", 20)
     wait_until(lambda: f"{later}/second" not in made.routes(), "and no more when it is gone", 20)
     goes_on(made, running, "third")
+
+
+@pytest.mark.usefixtures("gateway_api")
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        (r"/apis/inferway\.dev/v1alpha1$", "gatewayroutes"),
+        (r"/apis/gateway\.networking\.k8s\.io/\w+$", "referencegrants"),
+    ],
+)
+@pytest.mark.case("K1")
+def test_operator_looks_again_for_kinds_that_it_did_not_find(
+    made: Gateway, faults: HttpFaults, path: str, found: str
+) -> None:
+    """An API server may tell of a definition before it serves it."""
+    missing = faults.add(Fault("GET", path, code=404, times=2))
+    running = made.start(made.api.through(faults, made.user))
+    wait_until(lambda: missing.hits == 2, "two looks in vain", 30)
+    wait_until(lambda: made.watches(found), f"{found} are watched", 20)
+    goes_on(made, running, "first")

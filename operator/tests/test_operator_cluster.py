@@ -175,7 +175,7 @@ def test_operator_tells_of_mistakes_once(one: Gateway) -> None:
 @pytest.mark.usefixtures("gateway_api")
 @pytest.mark.case("X2")
 def test_operator_follows_reference_grants(one: Gateway) -> None:
-    wait_until(lambda: one.watches_grants(), "the definition has been noticed", 20)
+    wait_until(lambda: one.watches("referencegrants"), "the definition has been noticed", 20)
     one.apply(SERVICE.replace("80}", "81}"), one.namespace)
     one.apply(route("first").replace("{name: web, port: 80}", f"{{name: web, namespace: {one.namespace}, port: 81}}"))
     one.wait_for("first", "ResolvedRefs", "False", "RefNotPermitted")
