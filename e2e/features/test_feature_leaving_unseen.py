@@ -35,12 +35,12 @@ def test_s2_who_resets_while_its_body_is_not_taken_is_seen(serve):
 
         def is_full() -> bool:
             try:
-                client.send(b"x" * 65536)
+                while True:
+                    client.send(b"x" * 65536)
             except BlockingIOError:
                 return True
-            return False
 
-        wait_until(is_full, "back-pressure")
+        wait_until(lambda: is_full() and in_flight(gateway) == 1, "back-pressure")
         wait_until(lambda: in_flight(gateway) == 1, "the request")
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.close()
