@@ -40,6 +40,7 @@ def test_lost_requests_are_noticed() -> None:
     assert {"streams of 2 s end whole", "kept connections: no request lost"} <= lost, told(verdict)
 
 
+@pytest.mark.slow
 def test_a_gateway_that_is_stopped_ends_its_streams_and_exits_with_0() -> None:
     """Whether single requests are lost is a matter of chance in a run as short as this: `make stop-under-load`."""
     verdict = asyncio.run(
@@ -69,6 +70,7 @@ def test_a_victim_fails_and_is_healed(fault: Fault, tmp_path: Path) -> None:
     assert found == [True, False, True]
 
 
+@pytest.mark.slow
 def test_a_few_slow_clients_disturb_nobody() -> None:
     verdict = asyncio.run(slow_clients.measure(seconds=3.0, slow=30, descriptors=256, pace=0.5))
     assert verdict.holds, told(verdict)

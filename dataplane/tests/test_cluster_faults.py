@@ -84,6 +84,7 @@ def outage(tcp: FaultyTcp, accepting: Accepting, seconds: float, change) -> None
     tcp.cut_all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accepting", [Accepting.REFUSE, Accepting.SILENT, Accepting.DROP])
 def test_a_short_outage(faulty, publisher, accepting):  # noqa: F811
     gateway, tcp = faulty
@@ -121,6 +122,7 @@ def test_connections_that_are_cut_again_and_again(faulty, publisher, caplog):  #
 QUICK = Limits(connect=1.0, request=1.0, lease=1.0, watch=2, watch_over=1.0)
 
 
+@pytest.mark.slow
 def test_a_watch_that_freezes_is_noticed(api_server, namespace, user, publisher):  # noqa: F811
     publisher.publish(saying("first"))
     with (
@@ -142,6 +144,7 @@ def test_a_watch_that_freezes_is_noticed_within_a_minute(faulty, publisher):  # 
         publisher.publish(saying("changed"))
 
 
+@pytest.mark.slow
 def test_watches_end_in_order_all_the_time(api_server, namespace, user, publisher):  # noqa: F811
     """They are resumed, not listed again, and no change between two of them is lost."""
     publisher.publish(saying("first"))
@@ -191,6 +194,7 @@ def test_requests_that_are_refused(api_server, namespace, user, publisher, fault
         assert failures == []
 
 
+@pytest.mark.slow
 def test_retry_after_is_honoured(api_server, namespace, user, publisher):  # noqa: F811
     publisher.publish(saying("first"))
     fault = Fault("GET", "fieldSelector=metadata.name%3Dinferway-config|name=inferway-config", code=429, times=1)
@@ -205,6 +209,7 @@ def test_retry_after_is_honoured(api_server, namespace, user, publisher):  # noq
         assert monotonic() - began >= 3.0
 
 
+@pytest.mark.slow
 @pytest.mark.case("K4")
 def test_a_start_without_the_api_server(api_server, namespace, user, publisher, tmp_path):  # noqa: F811
     publisher.publish(saying("kept"))

@@ -96,6 +96,7 @@ def test_one_that_somebody_changed_or_deleted_is_put_right(api_server, namespace
         gateway.serves("one")
 
 
+@pytest.mark.slow
 def test_an_older_pod_of_the_same_name_leaves_no_owner(api_server, namespace, leases):
     older = Pod(leases.pod.name, "00000000-0000-0000-0000-000000000000", "inferway")
     with cluster_gateway(api_server.kubeconfig(leases.user), namespace, pod=older):
@@ -108,6 +109,7 @@ def test_an_older_pod_of_the_same_name_leaves_no_owner(api_server, namespace, le
         assert [owner["uid"] for owner in leases.get()["metadata"]["ownerReferences"]] == [leases.pod.uid]
 
 
+@pytest.mark.slow
 @pytest.mark.case("K1")
 @pytest.mark.parametrize("code", [409, 429, 500])
 def test_refused_renewals_are_told_once_and_touch_no_traffic(api_server, namespace, leases, code, caplog):

@@ -108,6 +108,7 @@ def test_what_is_deleted_is_gone_within_two_seconds(two, what):
     assert two.api.ask("GET", two.path("GatewayRoute"))["items"] != []
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_deleted_namespace_is_gone_from_traffic_within_two_seconds(api_server, namespace, tmp_path):
     other = f"{namespace}-other"

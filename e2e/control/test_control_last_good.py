@@ -27,6 +27,7 @@ def one(api_server, namespace, tmp_path):
         yield made, pod, tcp
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_with_the_api_server_away_it_starts_from_its_last_good_copy(one):
     made, pod, tcp = one
@@ -39,6 +40,7 @@ def test_with_the_api_server_away_it_starts_from_its_last_good_copy(one):
     until(lambda: pod.serves("/", b"two"), "it follows again", 10.0)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_without_a_copy_it_is_not_ready_and_says_why(one):
     made, pod, tcp = one
@@ -69,6 +71,7 @@ def test_without_a_copy_it_is_not_ready_and_says_why(one):
 HARMS = ("truncated", "another hash", "missing", "no index")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_document_that_is_not_whole_is_refused_and_told(one):
     """One after the other: each is over, and leaves nothing behind, when the operator has put it right."""

@@ -131,6 +131,7 @@ def test_a_frozen_pod_is_no_proof_for_an_operator_that_starts(three):
     three.programmed("first", within=30)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_pod_that_refuses_is_told_and_everybody_serves_on(api_server, namespace, tmp_path):
     with planes(api_server, namespace, tmp_path) as made:

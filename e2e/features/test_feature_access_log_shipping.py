@@ -63,6 +63,7 @@ def node(program: str, **streams_and_env: Any) -> Iterator[subprocess.Popen[str]
             running.kill()
 
 
+@pytest.mark.slow
 def test_a_log_that_nobody_reads_holds_up_neither_requests_nor_the_stop(resources: Path, pipe: int) -> None:
     with started(resources, ROUTES, "--access-log-rate", "1000000", log=pipe) as gateway:
         connection = http.client.HTTPConnection("127.0.0.1", gateway.port(), timeout=DEADLINE)

@@ -101,6 +101,7 @@ def next_to_go(clients):
 # --- who goes -----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.case("L6")
 def test_the_longest_idle_goes_first_then_incomplete_heads_then_slow_bodies(clients, upstream):
     gate = Gate()

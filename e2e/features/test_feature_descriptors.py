@@ -36,6 +36,7 @@ def test_clients_alone_never_use_up_the_descriptors(tmp_path, upstream):
     assert process.text == []
 
 
+@pytest.mark.slow
 @pytest.mark.case("L7")
 def test_without_descriptors_it_survives_counts_and_recovers_alone(tmp_path, upstream):
     """Connections to the admin port are nobody's business but the operator's: they are not capped, and take all there are."""

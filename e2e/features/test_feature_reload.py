@@ -120,6 +120,7 @@ def test_a_request_in_flight_ends_by_the_rules_it_began_with(serve, upstream):
     assert [answer.body for answer in answers] == [b"old"]
 
 
+@pytest.mark.slow
 def test_a_hundred_reloads_under_load_fail_no_request(serve, upstream, monkeypatch):
     monkeypatch.setattr("inferway_cli.directory._SHARE", 1.0)
 

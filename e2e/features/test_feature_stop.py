@@ -100,6 +100,7 @@ def test_while_it_drains_it_serves_on_and_is_not_ready(tmp_path, upstream):
         assert process.exit_code() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.case("S5")
 def test_it_may_stay_ready_for_as_long_as_it_takes_connections(tmp_path, upstream):
     """A node hands what still comes to a Terminating pod only while that is ready."""
@@ -172,6 +173,7 @@ def test_a_stream_without_end_is_cut_off_after_the_drain_timeout(tmp_path, upstr
         assert process.event("requests were cut, the drain took too long")["requests"] == 1
 
 
+@pytest.mark.slow
 def test_a_log_that_nobody_reads_does_not_keep_it_from_stopping(tmp_path):
     reader, writer = os.pipe()
     try:

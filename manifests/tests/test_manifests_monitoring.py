@@ -145,6 +145,7 @@ def test_prometheus_reads_rules_and_queries(promtool: tuple[str, Path]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_alerts_fire_when_they_should(promtool: tuple[str, Path]) -> None:
     program, folder = promtool
     done = subprocess.run([program, "test", "rules", "alerts.yaml"], cwd=folder, capture_output=True, text=True)

@@ -56,6 +56,7 @@ def route(pattern: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_narrowed_operator_works_and_reads_no_other_pods(api_server_programs: Programs, tmp_path: Path) -> None:
     objects = narrowed(tmp_path)

@@ -83,6 +83,7 @@ def test_operator_survives_every_answer_to_a_watch(made: Gateway, faults: HttpFa
         assert time.monotonic() - began < STOP
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [r"/apis(\?|$)", r"/apis/inferway\.dev/v1alpha1$", r"/api/v1$", r"/namespaces\?"])
 @pytest.mark.case("K1")
 def test_operator_starts_after_pages_for_what_it_asks_first(made: Gateway, faults: HttpFaults, path: str) -> None:
@@ -203,6 +204,7 @@ def test_operator_of_named_namespaces_does_not_wait_for_one_that_does_not_exist(
     goes_on(made, running, "third")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("gateway_api")
 @pytest.mark.parametrize(
     ("path", "found"),

@@ -146,6 +146,7 @@ def test_operator_lets_go_of_what_is_deleted(one: Gateway) -> None:
     wait_until(lambda: not one.routes(), "the route is gone", 2)
 
 
+@pytest.mark.slow
 @pytest.mark.case("K5")
 def test_operator_lets_go_of_a_terminating_namespace_at_once(api_server: ApiServer) -> None:
     with gateway(api_server) as one:

@@ -37,6 +37,7 @@ def faults(api_server: ApiServer) -> Iterator[HttpFaults]:
         yield found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", [0, 1], ids=["none is left", "one is left"])
 @pytest.mark.case("K1")
 def test_operator_forgets_what_was_deleted_while_a_watch_had_to_list_again(
@@ -87,6 +88,7 @@ def delete_index(made: Gateway, shard: str) -> None:
     made.delete("ConfigMap", "inferway-config", made.namespace)
 
 
+@pytest.mark.slow
 @pytest.mark.case("K4")
 def test_operator_puts_right_what_others_do_to_its_documents(made: Gateway) -> None:
     made.start(audit_interval="1")
@@ -98,6 +100,7 @@ def test_operator_puts_right_what_others_do_to_its_documents(made: Gateway) -> N
         wait_until(lambda: documents(made) == before, f"after {harm.__name__} the documents are as they were")
 
 
+@pytest.mark.slow
 @pytest.mark.case("K2")
 def test_operator_publishes_nothing_until_everything_was_listed(made: Gateway, faults: HttpFaults) -> None:
     """Services are not listed: a config of routes without backends must not be published."""

@@ -66,6 +66,7 @@ def test_operator_publishes_while_statuses_are_slow(many: Gateway, faults: HttpF
     assert running.end() == 0
 
 
+@pytest.mark.slow
 def test_operator_lets_one_object_that_fails_hold_up_no_other(many: Gateway, faults: HttpFaults) -> None:
     broken = faults.add(Fault("PATCH", "/gatewayroutes/r0/status", code=500, times=10_000))
     many.start(many.api.through(faults, many.user))
@@ -77,6 +78,7 @@ def test_operator_lets_one_object_that_fails_hold_up_no_other(many: Gateway, fau
     many.wait_for("r0", "Accepted", "True", "Accepted")
 
 
+@pytest.mark.slow
 def test_operator_publishes_while_it_cannot_compare(many: Gateway, faults: HttpFaults) -> None:
     running = many.start(many.api.through(faults, many.user), audit_interval="1")
     wait_until(lambda: len(many.routes()) == MANY, "all routes", 20)

@@ -71,6 +71,7 @@ def test_requests_are_counted_by_user_verb_and_resource(api_server: ApiServer, n
     assert api_server.requests(api_server.mark()) == []
 
 
+@pytest.mark.slow
 def test_a_deleted_namespace_goes_away_with_all_that_is_in_it(api_server: ApiServer, namespace: str) -> None:
     api_server.ask("POST", "/api/v1/namespaces", {"metadata": {"name": f"{namespace}-gone"}})
     api_server.kubectl("create", "configmap", "a", "-n", f"{namespace}-gone")
@@ -126,6 +127,7 @@ def test_through_a_proxy_that_refuses(api_server: ApiServer) -> None:
 # --- a server of one's own -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_data_port_and_users_outlive_an_outage(api_server_programs: dict[str, Path]) -> None:
     with ApiServer.started(api_server_programs) as api:
         api.ask("POST", config_maps("default"), {"metadata": {"name": "a"}})
@@ -138,6 +140,7 @@ def test_data_port_and_users_outlive_an_outage(api_server_programs: dict[str, Pa
         assert user.name in api.kubectl("auth", "whoami", user=user).stdout
 
 
+@pytest.mark.slow
 def test_a_program_that_ends_by_itself_is_told_with_its_last_words(api_server_programs: dict[str, Path]) -> None:
     with ApiServer.started(api_server_programs) as api:
         wait_until(lambda: "Starting" in api.controllers.tail(), "the controllers' first words")

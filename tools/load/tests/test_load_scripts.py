@@ -72,6 +72,7 @@ def demands(summary: dict[str, Any]) -> dict[tuple[str, str], bool]:
     return {(one["metric"], one["demand"]): one["holds"] for one in summary["thresholds"]}
 
 
+@pytest.mark.slow
 def test_the_baseline_passes_and_its_summary_agrees_with_the_gateway(gateway: RunningGateway, run: Run) -> None:
     summary, code = run("baseline", gateway.port, RATE="100", DURATION="4s", P95_MS="", P99_MS="5000")
     held = demands(summary)
@@ -93,6 +94,7 @@ def test_the_baseline_passes_and_its_summary_agrees_with_the_gateway(gateway: Ru
     assert 512 <= summary["mean_body_bytes"] <= 2048
 
 
+@pytest.mark.slow
 def test_the_mix(upstream: Upstream, run: Run) -> None:
     upstream.script = service
     _, code = run("steady", upstream.port, RATE="200", DURATION="3s", SEED="1")
@@ -114,6 +116,7 @@ def test_the_mix(upstream: Upstream, run: Run) -> None:
     assert len(set(popular)) <= 40
 
 
+@pytest.mark.slow
 def test_the_same_seed_is_the_same_run(upstream: Upstream, run: Run) -> None:
     upstream.script = service
     found = []
@@ -126,6 +129,7 @@ def test_the_same_seed_is_the_same_run(upstream: Upstream, run: Run) -> None:
     assert len(found[0] & found[2]) < 10
 
 
+@pytest.mark.slow
 def test_one_address_is_refused_what_is_too_much(gateway: RunningGateway, run: Run) -> None:
     summary, code = run("single-address", gateway.port, DURATION="3s")
     assert (code, summary["passed"]) == (0, True), summary
@@ -181,6 +185,7 @@ def test_slow_answers_miss_the_demand_on_durations(upstream: Upstream, run: Run)
     }
 
 
+@pytest.mark.slow
 def test_a_rate_that_was_not_reached_is_missed(upstream: Upstream, run: Run) -> None:
     upstream.script = lambda seen: [Pause(4.0), *service(seen)]
     summary, code = run(
