@@ -61,7 +61,7 @@ def test_connections_that_are_reset(faulty):
         tcp.cut_all()
 
 
-@pytest.mark.parametrize("accepting", [Accepting.REFUSE, Accepting.SILENT], ids=["refused", "unanswered"])
+@pytest.mark.parametrize("accepting", [Accepting.REFUSE, Accepting.SILENT, Accepting.DROP])
 def test_an_outage_of_a_minute(faulty, accepting):
     made, tcp = faulty
     with converging(made, HEALED) as body:
@@ -122,27 +122,30 @@ def answering(api_server, namespace, tmp_path):
         yield made, faults, tcp
 
 
-@pytest.mark.parametrize("code", [409, 429, 500])
+def refusing(code, **fault):
+    """A fault that answers so; 429 with the time after which one may ask again."""
+    return Fault(code=code, headers={"Retry-After": "1"} if code == 429 else {}, **fault)
+
+
 @pytest.mark.parametrize("where", ["configmaps", "status", "leases"])
-def test_writes_that_are_refused(answering, code, where):
+def test_writes_that_are_refused(answering, where):
     made, faults, _ = answering
-    with converging(made, HEALED) as body:
-        headers = {"Retry-After": "1"} if code == 429 else {}
-        fault = faults.add(Fault("POST|PATCH|PUT", f"/{where}", code=code, times=3, headers=headers))
-        made.apply(says("first", body))
-        until(lambda: fault.hits == 3, "three writes to be refused", 30.0)
+    for code in (409, 429, 500):
+        with converging(made, HEALED) as body:
+            fault = faults.add(refusing(code, method="POST|PATCH|PUT", path=f"/{where}", times=3))
+            made.apply(says("first", body))
+            until(lambda fault=fault: fault.hits == 3, f"three writes to be refused with {code}", 30.0)
 
 
-@pytest.mark.parametrize("code", [410, 429, 500])
-def test_watches_and_lists_that_are_refused(answering, code):
+def test_watches_and_lists_that_are_refused(answering):
     made, faults, tcp = answering
-    with converging(made, HEALED) as body:
-        headers = {"Retry-After": "1"} if code == 429 else {}
-        fault = faults.add(Fault("GET", "watch=true", code=code, times=6, is_event=code == 410, headers=headers))
-        tcp.cut_all()
-        made.apply(says("first", body))
-        until(lambda: fault.hits >= 4, "watches to be refused", 60.0)
-        faults.heal()
+    for code in (410, 429, 500):
+        with converging(made, HEALED) as body:
+            fault = faults.add(refusing(code, method="GET", path="watch=true", times=6, is_event=code == 410))
+            tcp.cut_all()
+            made.apply(says("first", body))
+            until(lambda fault=fault: fault.hits >= 4, f"watches to be refused with {code}", 60.0)
+            faults.heal()
 
 
 def test_answers_that_are_lost(answering):

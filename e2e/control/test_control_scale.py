@@ -15,15 +15,23 @@ MOST_SECONDS = 2.0
 pytestmark = [pytest.mark.slow, pytest.mark.case("K3"), pytest.mark.timeout(1500)]
 
 
+SERVICE = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {"ports": [{"port": 80}]}}
+ENDPOINTS = {
+    "apiVersion": "discovery.k8s.io/v1",
+    "kind": "EndpointSlice",
+    "metadata": {"name": "web-1", "labels": {"kubernetes.io/service-name": "web"}},
+    "addressType": "IPv4",
+    "ports": [{"name": "", "port": 8080}],
+    "endpoints": [{"addresses": ["192.0.2.10"], "conditions": {"ready": True}}],
+}
+
+
 def route(number, body="same"):
-    """A route with three rules."""
+    """A route with three rules: an answer of its own, a backend with a time limit, a backend with a cache."""
     made = says(f"route-{number}", body, f"/r{number}")
-    [rule] = made["spec"]["rules"]
-    others = [
-        {"matches": [{"path": {"type": "Exact", "value": f"/r{number}/{way}"}}], "filters": rule["filters"]}
-        for way in ("a", "b")
-    ]
-    made["spec"]["rules"] += others
+    for way, feature in (("a", {"timeouts": {"request": "5s"}}), ("b", {"cache": {"ttl": "60s"}})):
+        matches = [{"path": {"type": "Exact", "value": f"/r{number}/{way}"}}]
+        made["spec"]["rules"].append({"matches": matches, "backendRefs": [{"name": "web", "port": 80}], **feature})
     made["spec"]["hostnames"] = [f"h{number}.example", "control.example"]
     return made
 
@@ -31,6 +39,8 @@ def route(number, body="same"):
 def test_one_change_among_many(api_server, namespace, tmp_path, record_testsuite_property):
     user = api_server.user("operator-" + namespace, "system:masters")
     with planes(api_server, namespace, tmp_path) as made:
+        api_server.ask("POST", f"/api/v1/namespaces/{namespace}/services", SERVICE)
+        api_server.ask("POST", f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices", ENDPOINTS)
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(made.apply, map(route, range(ROUTES))))
             list(pool.map(made.apply, [limits(f"policy-{one}", f"route-{one}") for one in range(POLICIES)]))
