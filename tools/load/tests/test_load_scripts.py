@@ -33,7 +33,7 @@ def run() -> Run:
         pytest.skip(str(missing))
 
     def start(name: str, port: int, **parameters: str) -> tuple[dict[str, Any], int]:
-        environment = {**runs.QUIET_K6, "TARGET": f"http://127.0.0.1:{port}", "DURATION": "1s", **AMPLE, **parameters}
+        environment = {**runs.QUIET_K6, "TARGET": f"http://127.0.0.1:{port}", "DURATION": "2s", **AMPLE, **parameters}
         done = subprocess.run(
             [k6, "run", runs.SCRIPTS / runs.RUNS[name]],
             env=environment,
@@ -187,7 +187,7 @@ def test_slow_answers_miss_the_demand_on_durations(upstream: Upstream, run: Run)
 
 @pytest.mark.slow
 def test_a_rate_that_was_not_reached_is_missed(upstream: Upstream, run: Run) -> None:
-    upstream.script = lambda seen: [Pause(3.0), *service(seen)]
+    upstream.script = lambda seen: [Pause(4.0), *service(seen)]
     summary, code = run(
         "steady", upstream.port, RATE="10", DURATION="3s"
     )  # by 20 users, who all wait after two seconds
