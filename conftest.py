@@ -128,7 +128,7 @@ def running_gateway(directory: Path, **settings: object) -> Iterator[RunningGate
     try:
         # Tests write whole files: nothing to wait for until they have come to rest.
         source = DirectorySource(str(directory), interval=0.02, settle=0.005)
-        plane = DataPlane(Settings(**options), source)  # type: ignore[arg-type]
+        plane = DataPlane(Settings(**options), source)  # type: ignore[arg-type]  # options of any test: pydantic judges them
         thread.run(plane.start())
         try:
             yield RunningGateway(directory, plane, thread.loop)

@@ -76,7 +76,7 @@ def faulty(api_server, namespace, user, publisher):  # noqa: F811
 
 @pytest.mark.slow
 @pytest.mark.parametrize("accepting", [Accepting.REFUSE, Accepting.SILENT, Accepting.DROP])
-def test_a_short_outage(faulty, publisher, accepting):  # noqa: F811
+def test_a_short_outage(faulty, publisher, accepting):  # noqa: F811 - the fixture's name is imported
     """One of a minute, with both planes: e2e/control."""
     gateway, tcp = faulty
     with converging(gateway):

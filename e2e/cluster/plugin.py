@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Generator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,19 @@ from e2e.cluster.access import Cluster
 from e2e.cluster.leftovers import clear
 
 HERE = Path(__file__).parent
-ROWS: dict[str, dict[str, object]] = {}
+
+
+@dataclass
+class Row:
+    """What the table says of a test."""
+
+    outcome: str = ""
+    seconds: float = 0.0
+    """With its fixtures."""
+    figures: list[str] = field(default_factory=list)
+
+
+ROWS: dict[str, Row] = {}
 """Of the tests of this folder, by name, in the order in which they ran."""
 
 
@@ -43,8 +56,7 @@ def cluster() -> Cluster:
 @pytest.fixture
 def figures(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Takes what a test has measured, in a few words."""
-    noted: list[str] = []
-    ROWS.setdefault(request.node.name, {})["figures"] = noted
+    noted = ROWS.setdefault(request.node.name, Row()).figures
 
     def note(text: str) -> None:
         noted.append(text)
@@ -61,10 +73,10 @@ def pytest_runtest_makereport(
     report = yield
     if not is_ours(item):
         return report
-    row = ROWS.setdefault(item.name, {})
-    row["seconds"] = round(float(row.get("seconds", 0.0)) + report.duration, 1)  # type: ignore[arg-type]
+    row = ROWS.setdefault(item.name, Row())
+    row.seconds += report.duration
     if report.when == "call" or report.outcome != "passed":
-        row["outcome"] = report.outcome
+        row.outcome = report.outcome
     if report.failed:
         folder = evidence.collect(Cluster(), f"{item.name}-{report.when}", report.longreprtext)
         report.sections.append(("evidence", str(folder)))
@@ -77,10 +89,10 @@ def pytest_terminal_summary() -> None:
         return
     table = Table("step", "", "seconds", "figures", box=None, pad_edge=False)
     for name, row in ROWS.items():
-        told = "\n".join(row.get("figures", ()))  # type: ignore[arg-type]
-        table.add_row(
-            name.removeprefix("test_").replace("_", " "), str(row.get("outcome", "")), str(row["seconds"]), told
-        )
+        step = name.removeprefix("test_").replace("_", " ")
+        table.add_row(step, row.outcome, f"{row.seconds:.1f}", "\n".join(row.figures))
     Console(width=160).print(table)
     evidence.FOLDER.mkdir(parents=True, exist_ok=True)
-    (evidence.FOLDER / "summary.json").write_text(json.dumps(ROWS, indent=1) + "\n")
+    (evidence.FOLDER / "summary.json").write_text(
+        json.dumps({name: asdict(row) for name, row in ROWS.items()}, indent=1) + "\n"
+    )
