@@ -16,7 +16,6 @@ from kubernetes.aio.client import Configuration
 from inferway_kube.login import Login
 
 
-
 @dataclass
 class Fault:
     """An answer to requests that match."""
@@ -202,7 +201,7 @@ async def until(is_so: Callable[[], bool], what: str, seconds: float = 5.0) -> N
     """Wait for a condition."""
     try:
         async with asyncio.timeout(seconds):
-            while not is_so():
+            while not is_so():  # noqa: ASYNC110 - any condition
                 await asyncio.sleep(0.005)
     except TimeoutError:
         raise AssertionError(f"not within {seconds} s: {what}") from None

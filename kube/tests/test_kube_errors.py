@@ -70,7 +70,11 @@ JSON = st.recursive(
 )
 
 
-@given(st.integers(300, 599), st.text(max_size=5), JSON.map(lambda found: json.dumps(found).encode()) | st.binary(max_size=20))
+@given(
+    st.integers(300, 599),
+    st.text(max_size=5),
+    JSON.map(lambda found: json.dumps(found).encode()) | st.binary(max_size=20),
+)
 def test_any_response_is_an_error(status: int, retry_after: str, body: bytes) -> None:
     error = of_response("GET /a", status, retry_after, body)
     assert (error.status, error.retry_after >= 0) == (status, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -113,7 +114,5 @@ JSON = st.recursive(
 @given(JSON.map(written) | st.binary(max_size=30))
 def test_any_line_is_an_event_or_an_error(line: bytes) -> None:
     for parse in (events.event, events.page):
-        try:
+        with contextlib.suppress(ApiError):  # and nothing else
             parse("GET /a", line)
-        except ApiError as error:
-            assert str(error)

@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 from urllib.parse import quote
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from kubernetes.aio.client import ApiClient
 from kubernetes.aio.config import ConfigException
 
@@ -83,8 +84,9 @@ class Client(AbstractAsyncContextManager["Client"]):
             await api.close()
         if connector is not None:
             await connector.close()
-            # Connections that were cut before are not waited for by that; a loop that ends with one of them open hangs.
-            await asyncio.sleep(_GOODBYE * 1.5)
+            if self._login.server.startswith("https"):
+                # Connections that were cut before are not waited for by that; a loop that ends with one of them open hangs.
+                await asyncio.sleep(_GOODBYE * 1.5)
 
     # --- reads ----------------------------------------------------------------------------------------------------------
 
@@ -240,8 +242,8 @@ class Watch:
         async with _mapped(self._call, self._until):
             try:
                 line = await self._response.content.readline()
-            except ValueError as error:
-                raise errors.unusable(self._call, f"a line is too long: {error}") from None
+            except (ValueError, LineTooLong):
+                raise errors.unusable(self._call, "a line is too long") from None
         if not line:
             raise StopAsyncIteration
         return events.event(self._call, line)
@@ -267,5 +269,5 @@ async def _mapped(call: str, until: float) -> AsyncIterator[None]:
             yield
     except TimeoutError:
         raise ApiError(f"{call}: no answer in time") from None
-    except (aiohttp.ClientError, OSError, ssl.SSLError, ConfigException, ValueError) as error:
+    except (aiohttp.ClientError, HttpProcessingError, OSError, ssl.SSLError, ConfigException, ValueError) as error:
         raise ApiError(f"{call}: {error or type(error).__name__}") from error
