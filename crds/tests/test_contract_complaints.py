@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from inferway_contract import complaints, resources, structural
-from inferway_contract.complaints import Complaint, dotted
+from inferway_contract import field_errors, resources
+from inferway_contract.field_errors import Complaint, dotted
+from inferway_contract.generate import structural_schema
 
 HERE = Path(__file__).parent
 
@@ -21,7 +22,7 @@ def told(kind: str, spec: Any) -> list[str]:
     try:
         resources.SPECS[kind].model_validate(spec)
     except ValidationError as error:
-        return [str(complaint) for complaint in complaints.from_validation(error, ("spec",))]
+        return [str(complaint) for complaint in field_errors.from_validation(error, ("spec",))]
     return []
 
 
@@ -104,5 +105,5 @@ def patterns(schema: Any) -> set[str]:
 
 
 def test_every_form_is_explained() -> None:
-    used = set().union(*(patterns(structural.of(model)) for model in resources.SPECS.values()))
-    assert used == set(complaints.FORMS)
+    used = set().union(*(patterns(structural_schema.of(model)) for model in resources.SPECS.values()))
+    assert used == set(field_errors.FORMS)

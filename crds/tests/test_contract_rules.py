@@ -11,7 +11,7 @@ import celpy
 import pytest
 from celpy.celtypes import StringType
 
-from inferway_contract import structural
+from inferway_contract.generate import structural_schema
 from inferway_contract.resources import (
     GatewayRouteSpec,
     RateLimitPolicySpec,
@@ -21,11 +21,11 @@ from inferway_contract.resources import (
     health,
     load_balancer,
     matches,
-    policy,
+    rate_limit_policy,
     retry,
 )
-from inferway_contract.resources.base import Rule, Written
-from inferway_contract.resources.route import RouteRule
+from inferway_contract.resources.gateway_route import RouteRule
+from inferway_contract.resources.model import Rule, Written
 
 LIMIT = {"name": "a", "rate": {"requests": 1}, "burst": 1, "scope": "Pod"}
 LONG = "a" * 513
@@ -216,15 +216,15 @@ TABLE: list[tuple[type[Written], dict[str, Any], list[str]]] = [
     (GatewayRouteSpec, {"rules": [{}]}, []),
     (GatewayRouteSpec, {"rules": [{}, {}, {"name": "a"}, {"name": "b"}]}, []),
     (GatewayRouteSpec, {"rules": [{"name": "a"}, {}, {"name": "a"}]}, ["rules must have different names"]),
-    (policy.Rate, {"requests": 0}, []),
-    (policy.Rate, {"requests": 1, "per": "1ms"}, []),
-    (policy.Rate, {"requests": 1, "per": "0s"}, ["rate.per must be longer"]),
-    (policy.Rate, {"requests": 1, "per": "0h0ms"}, ["rate.per must be longer"]),
-    *[(policy.KeyPart, part, []) for part in (
+    (rate_limit_policy.Rate, {"requests": 0}, []),
+    (rate_limit_policy.Rate, {"requests": 1, "per": "1ms"}, []),
+    (rate_limit_policy.Rate, {"requests": 1, "per": "0s"}, ["rate.per must be longer"]),
+    (rate_limit_policy.Rate, {"requests": 1, "per": "0h0ms"}, ["rate.per must be longer"]),
+    *[(rate_limit_policy.KeyPart, part, []) for part in (
         {"clientIP": {}}, {"header": "x-a"}, {"query": "a"}, {"host": True}, {"route": True}, {"rule": True})],
-    (policy.KeyPart, {}, ["a part of key is exactly one"]),
-    (policy.KeyPart, {"clientIP": {"prefixV6": 56}, "rule": True}, ["a part of key is exactly one"]),
-    (policy.KeyPart, {"header": "x-a", "query": "a", "host": True}, ["a part of key is exactly one"]),
+    (rate_limit_policy.KeyPart, {}, ["a part of key is exactly one"]),
+    (rate_limit_policy.KeyPart, {"clientIP": {"prefixV6": 56}, "rule": True}, ["a part of key is exactly one"]),
+    (rate_limit_policy.KeyPart, {"header": "x-a", "query": "a", "host": True}, ["a part of key is exactly one"]),
     (RateLimitPolicySpec, {"limits": [LIMIT]}, []),
     (RateLimitPolicySpec, {"limits": [LIMIT, {**LIMIT, "name": "b"}]}, []),
     (RateLimitPolicySpec, {"limits": [LIMIT, {**LIMIT, "burst": 2}]}, ["limits must have different names"]),
@@ -264,7 +264,7 @@ PROGRAMS = {
 
 @functools.cache
 def structure(model: type[Written]) -> dict[str, Any]:
-    return structural.of(model)
+    return structural_schema.of(model)
 
 
 def holds_in_cel(rule: Rule, model: type[Written], written: dict[str, Any]) -> bool:

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from random import Random
 
 from inferway_contract.document import CircuitBreaker, LoadBalancer
-from inferway_dataplane.core import ejection, problems
-from inferway_dataplane.core.balancing import Draw
-from inferway_dataplane.core.destinations import Destination
-from inferway_dataplane.core.members import Member
-from inferway_dataplane.core.problems import Problem
-from inferway_dataplane.core.selection import Choice, Group
+from inferway_dataplane.core.messages import problems
+from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.standing import Standing
+from inferway_dataplane.core.upstreams import outlier_detection
+from inferway_dataplane.core.upstreams.backends import Destination
+from inferway_dataplane.core.upstreams.balancing import Draw
+from inferway_dataplane.core.upstreams.members import Member
+from inferway_dataplane.core.upstreams.selection import Choice, Group
 
 
 @dataclass(eq=False)
@@ -64,5 +65,5 @@ def chosen(found: Choice | Problem) -> Member:
 def eject(member: Member, of: Group, now: float = 0.0) -> None:
     """Fail as often as it takes."""
     for _ in range(of.ejection.failures):
-        ejection.on_failure(member, now, now, of)
+        outlier_detection.on_failure(member, now, now, of)
     assert member.is_ejected

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferway_dataplane.core.limits import Bucket, Question, judge
+from inferway_dataplane.core.limits.token_bucket import Bucket, Question, judge
 
 
 def bucket(requests: int = 1, per: float = 1.0, burst: int = 5, max_keys: int = 1000, name: str = "l") -> Bucket:

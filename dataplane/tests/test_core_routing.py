@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from inferway_contract import patterns
 from inferway_contract.document import Match, PathMatch, ValueMatch
-from inferway_dataplane.core import heads, targets
-from inferway_dataplane.core.heads import RequestHead
-from inferway_dataplane.core.routing import Claim, RoutingTable, parameters
+from inferway_dataplane.core.messages import request_head, request_target
+from inferway_dataplane.core.messages.request_head import RequestHead
+from inferway_dataplane.core.routing.table import Claim, RoutingTable, parameters
 
 _RANKS = {"Exact": 0, "RegularExpression": 1, "PathPrefix": 2}
 
@@ -20,9 +20,9 @@ _RANKS = {"Exact": 0, "RegularExpression": 1, "PathPrefix": 2}
 def asked(
     target: bytes, host: bytes = b"a.example", method: bytes = b"GET", fields: tuple[tuple[bytes, bytes], ...] = ()
 ) -> RequestHead:
-    head = heads.read_request(method, [(b"Host", host), *fields], is_http_1_1=True)
+    head = request_head.read_request(method, [(b"Host", host), *fields], is_http_1_1=True)
     assert isinstance(head, RequestHead)
-    assert targets.locate(head, target) is None
+    assert request_target.locate(head, target) is None
     return head
 
 

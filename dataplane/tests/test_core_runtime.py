@@ -31,13 +31,16 @@ from inferway_contract.document import (
     Timeouts,
     Url,
 )
-from inferway_dataplane.core import ejection, heads, limits, problems, runtime, targets
-from inferway_dataplane.core.destinations import Destination
-from inferway_dataplane.core.heads import RequestHead
-from inferway_dataplane.core.limits import Bucket
-from inferway_dataplane.core.members import Member
+from inferway_dataplane.core import runtime
+from inferway_dataplane.core.limits import token_bucket
+from inferway_dataplane.core.limits.token_bucket import Bucket
+from inferway_dataplane.core.messages import problems, request_head, request_target
+from inferway_dataplane.core.messages.request_head import RequestHead
 from inferway_dataplane.core.runtime import Runtime
-from inferway_dataplane.observe import Stats
+from inferway_dataplane.core.upstreams import outlier_detection
+from inferway_dataplane.core.upstreams.backends import Destination
+from inferway_dataplane.core.upstreams.members import Member
+from inferway_dataplane.observability.stats import Stats
 
 SERVICE = "demo/sim:80"
 LIMIT = Limit(name="l", requests=1, per=1000, burst=5)
@@ -78,9 +81,9 @@ def rule(**settings: Any) -> Rule:
 def asked(
     target: bytes = b"/", host: bytes = b"a.example", fields: tuple[tuple[bytes, bytes], ...] = ()
 ) -> RequestHead:
-    head = heads.read_request(b"GET", [(b"Host", host), *fields], is_http_1_1=True)
+    head = request_head.read_request(b"GET", [(b"Host", host), *fields], is_http_1_1=True)
     assert isinstance(head, RequestHead)
-    assert targets.locate(head, target) is None
+    assert request_target.locate(head, target) is None
     return head
 
 
@@ -245,7 +248,7 @@ def test_a_new_document_does_not_forget_who_is_ejected() -> None:
     first = build(own, services=addresses("10.0.0.1", "10.0.0.2"), now=1.0)
     group = first.rules[0].group
     for _ in range(5):
-        ejection.on_failure(group.members[0], 1.0, 1.0, group)
+        outlier_detection.on_failure(group.members[0], 1.0, 1.0, group)
     changed = rule(backends=(Backend(service=SERVICE, weight=7),), timeouts=Timeouts(request=1))
     second = build(changed, services=addresses("10.0.0.2", "10.0.0.1", "2001:db8::1"), older=first, now=2.0)
     by_name = {member.name: member for member in second.rules[0].group.members}
@@ -527,10 +530,10 @@ def test_r6_the_bucket_of_absent_ages_like_every_other() -> None:
     key_of = runtime.key_of((KeyPart(type="header", name="x-t"),), "demo/a", "r")
     assert key_of is not None
     absent = key_of(asked(), "c")
-    limits.judge([(own, absent, 1)], 0.0)
+    token_bucket.judge([(own, absent, 1)], 0.0)
     for number in range(6):
-        limits.judge([(own, key_of(asked(fields=((b"X-T", b"%d" % number),)), "c"), 1)], 0.0)
-        limits.judge([(own, absent, 1)], 0.0)
+        token_bucket.judge([(own, key_of(asked(fields=((b"X-T", b"%d" % number),)), "c"), 1)], 0.0)
+        token_bucket.judge([(own, absent, 1)], 0.0)
     assert len(own.tats) == 3
     assert own.take(absent, 0.0, 0).remaining == 43
     own.tats[absent] = 1e9  # in use

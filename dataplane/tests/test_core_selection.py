@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from member_fakes import backend, chosen, eject, fixed_draws, group, no_draw
 
 from inferway_contract.document import HealthCheck, LoadBalancer
-from inferway_dataplane.core import checking, ejection, problems
-from inferway_dataplane.core.checking import CheckRules
-from inferway_dataplane.core.destinations import Destination
-from inferway_dataplane.core.members import Member
-from inferway_dataplane.core.problems import Problem
-from inferway_dataplane.core.selection import Group
+from inferway_dataplane.core.messages import problems
+from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.standing import Standing
+from inferway_dataplane.core.upstreams import health_state, outlier_detection
+from inferway_dataplane.core.upstreams.backends import Destination
+from inferway_dataplane.core.upstreams.health_state import CheckRules
+from inferway_dataplane.core.upstreams.members import Member
+from inferway_dataplane.core.upstreams.selection import Group
 
 CHECK = CheckRules(HealthCheck(path="/", unhealthy_threshold=1))
 
@@ -118,7 +119,7 @@ def test_u4_the_next_priority_takes_over_only_when_none_is_available() -> None:
     found = outcomes(of, 100, now=10.0)  # their time is up: one probe each
     assert found == {"a": 2, "b": 98}
     for member in a.members:
-        assert ejection.on_success(member, 10.0, 11.0)
+        assert outlier_detection.on_success(member, 10.0, 11.0)
     assert outcomes(of, 100, now=11.0) == {"a": 100}
 
 
@@ -148,10 +149,10 @@ def test_u5_nobody_is_well_so_everybody_of_the_first_priority_is_asked() -> None
     a, b, c = backend("a", standing, 2), backend("b", standing), backend("c", standing)
     of = group((1, 0, a), (1, 0, b), (1, 1, c), standing=standing, checks=True)
     for member in of.members:
-        checking.on_check(member, False, CHECK, 0.0)
+        health_state.on_check(member, False, CHECK, 0.0)
     assert outcomes(of, 1000) == about({"a": 500, "b": 500})
     assert of.is_panic
-    checking.on_check(c.members[0], True, CHECK, 1.0)
+    health_state.on_check(c.members[0], True, CHECK, 1.0)
     assert outcomes(of, 10, now=1.0) == {"c": 10}
     assert not of.is_panic
 
@@ -168,7 +169,7 @@ def test_in_panic_nobody_is_a_probe() -> None:
     assert not of.is_panic
     assert chosen(of.choose(10.5, no_draw)) is a.members[0]  # all others, until it is answered
     assert of.is_panic
-    assert ejection.on_success(a.members[0], 10.0, 11.0)
+    assert outlier_detection.on_success(a.members[0], 10.0, 11.0)
     assert not isinstance(of.choose(11.0, no_draw), Problem)
     assert not of.is_panic
 
@@ -191,7 +192,7 @@ def test_when_a_probes_client_leaves_the_next_request_is_the_probe() -> None:
     of = group((1, 0, a), (1, 1, b), standing=standing)
     eject(a.members[0], of)
     assert [chosen(of.choose(now, no_draw)).name for now in (10.0, 10.1)] == ["a-0", "b-0"]
-    ejection.on_abandoned(a.members[0], 10.0)
+    outlier_detection.on_abandoned(a.members[0], 10.0)
     assert [chosen(of.choose(now, no_draw)).name for now in (10.2, 10.3)] == ["a-0", "b-0"]
 
 
@@ -223,7 +224,7 @@ def test_in_panic_a_further_try_goes_elsewhere_too() -> None:
     a = backend("a", standing, 2)
     of = group((1, 0, a), standing=standing, checks=True)
     for member in a.members:
-        checking.on_check(member, False, CHECK, 0.0)
+        health_state.on_check(member, False, CHECK, 0.0)
     assert names(of, a.members[:1]) == {"a-1"}
     assert names(of, a.members) == {"a-0", "a-1"}
 
@@ -281,7 +282,7 @@ def test_choices_agree_with_a_naive_reading_of_the_rules(
     of = group(*backends, standing=standing, checks=True)
     for step, (index, is_good) in enumerate([(0, True), *checks]):
         if of.members:
-            checking.on_check(of.members[index % len(of.members)], is_good, CHECK, float(step))
+            health_state.on_check(of.members[index % len(of.members)], is_good, CHECK, float(step))
         live = [(priority, member) for weight, priority, one in backends if weight for member in one.members]
         well = [(priority, member) for priority, member in live if not member.is_unhealthy]
         candidates = well or live
@@ -332,7 +333,7 @@ def test_documents_come_and_go_and_no_choice_is_wrong(type_: str, happenings: li
             now += how
         elif what == "check":
             member = [*known[0].members, *known[1].members][how]
-            checking.on_check(member, step % 2 == 0, CHECK, now)
+            health_state.on_check(member, step % 2 == 0, CHECK, now)
         elif what in ("try", "again"):
             group_of = tries[how % len(tries)][0] if tries and what == "again" else of
             avoid = tuple({one[1]: None for one in tries[:2]}) if what == "again" else ()
@@ -354,11 +355,11 @@ def test_documents_come_and_go_and_no_choice_is_wrong(type_: str, happenings: li
             group_of, member, started, _ = tries.pop(how % len(tries))
             match what:
                 case "good":
-                    ejection.on_success(member, started, now)
+                    outlier_detection.on_success(member, started, now)
                 case "bad":
-                    ejection.on_failure(member, started, now, group_of)
+                    outlier_detection.on_failure(member, started, now, group_of)
                 case _:
-                    ejection.on_abandoned(member, started)
+                    outlier_detection.on_abandoned(member, started)
 
 
 def may_be_asked(member: Member, now: float) -> bool:

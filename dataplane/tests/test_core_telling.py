@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferway_dataplane.core.limits import Bucket, judge
-from inferway_dataplane.core.telling import Style, Telling, window
+from inferway_dataplane.core.limits.ratelimit_headers import Style, Telling, window
+from inferway_dataplane.core.limits.token_bucket import Bucket, judge
 
 Told = dict[str, dict[str, int]]
 

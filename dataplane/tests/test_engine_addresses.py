@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from fake_transport import OK, Transport, Wire, answer, get
 
-from inferway_dataplane.core import problems
-from inferway_dataplane.engine import endpoints
-from inferway_dataplane.engine.endpoints import ConnectFailed, Endpoint
-from inferway_dataplane.engine.upstream import NEVER, UpstreamConnection
+from inferway_dataplane.core.messages import problems
+from inferway_dataplane.engine.upstream import pool
+from inferway_dataplane.engine.upstream.connection import NEVER, UpstreamConnection
+from inferway_dataplane.engine.upstream.pool import ConnectFailed, Endpoint
 
 NAME = "sim.example"
 REFUSES, ANSWERS, SWALLOWS, SWALLOWS_TOO = "127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"
@@ -111,7 +111,7 @@ def test_several_swallow_and_the_last_still_has_its_share(names: Names) -> None:
 def test_without_a_connect_timeout_one_that_swallows_has_a_bound_all_the_same(
     names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoints, "_ONE_OF_SEVERAL", 0.1)
+    monkeypatch.setattr(pool, "_ONE_OF_SEVERAL", 0.1)
 
     async def main() -> str:
         async with endpoint_of(names, SWALLOWS, ANSWERS) as endpoint, asyncio.timeout(5):

@@ -6,9 +6,9 @@ import pytest
 from fake_transport import BACKEND, OK, Transport, Wire, answers, get, post
 
 from inferway_contract.document import Retry, Rule, Timeouts
-from inferway_dataplane.core.credentials import Credential
-from inferway_dataplane.core.extents import ChunkedExtent
-from inferway_dataplane.engine.room import Room
+from inferway_dataplane.core.messages.chunked_body import ChunkedExtent
+from inferway_dataplane.core.upstreams.backend_auth import Credential
+from inferway_dataplane.engine.upstream.connection_limit import Room
 
 
 @pytest.mark.parametrize("is_bytewise", [False, True])

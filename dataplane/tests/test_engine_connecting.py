@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from fake_transport import OK, Transport, Wire, answer, get, post
 
-from inferway_dataplane.core import problems
-from inferway_dataplane.engine.endpoints import ConnectFailed, Endpoint
-from inferway_dataplane.engine.upstream import UpstreamConnection
+from inferway_dataplane.core.messages import problems
+from inferway_dataplane.engine.upstream.connection import UpstreamConnection
+from inferway_dataplane.engine.upstream.pool import ConnectFailed, Endpoint
 
 
 class Dialler:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from inferway_dataplane.engine.room import Room, Seat
+from inferway_dataplane.engine.upstream.connection_limit import Room, Seat
 
 
 class Connection:

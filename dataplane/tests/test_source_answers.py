@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferway_dataplane.sources.answering import event, failure
-from inferway_dataplane.sources.cluster_api import Gone, Missing, Seen, Unavailable
+from inferway_dataplane.sources.api import Gone, Missing, Seen, Unavailable
+from inferway_dataplane.sources.api_responses import event, failure
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),

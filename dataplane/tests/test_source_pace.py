@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferway_dataplane.sources.answering import failure
-from inferway_dataplane.sources.backing_off import FIRST, LONGEST, MAX_RETRY_AFTER, BackOff
-from inferway_dataplane.sources.cluster_api import Unavailable
-from inferway_dataplane.sources.contact import Contact
+from inferway_dataplane.sources.api import Unavailable
+from inferway_dataplane.sources.api_health import Contact
+from inferway_dataplane.sources.api_responses import failure
+from inferway_dataplane.sources.backoff import FIRST, LONGEST, MAX_RETRY_AFTER, BackOff
 
 
 def test_pauses_double_to_a_limit_and_begin_anew() -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferway_dataplane.stores.memory import MemoryStore, Stored, variant_key
+from inferway_dataplane.stores.memory_responses import MemoryStore, Stored, variant_key
 
 COST = 701  # of an entry with a key of one byte, beside its bytes
 

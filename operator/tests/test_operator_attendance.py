@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from inferway_operator.attendance import PATIENCE, Attendance
+from inferway_operator.reconcile.data_plane_presence import PATIENCE, Attendance
 
 
 def test_it_is_told_once_when_there_is_no_data_plane_and_when_there_is_one_again(

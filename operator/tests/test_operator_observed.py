@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from inferway_contract.acknowledgement import LEASE_SECONDS, Acknowledgement, annotations
-from inferway_operator import observed as observed_module
-from inferway_operator.assembling import named_services, world_of
-from inferway_operator.entries import GRANTS, LEASES, PODS, ROUTES, SERVICES, Kind
-from inferway_operator.observed import Observed
-from inferway_operator.world import Settings
+from inferway_operator.watch import object_cache as observed_module
+from inferway_operator.watch.kinds import GRANTS, LEASES, PODS, ROUTES, SERVICES, Kind
+from inferway_operator.watch.object_cache import Observed
+from inferway_operator.watch.snapshot import named_services, world_of
+from inferway_operator.world.world import Settings
 
 
 def manifest(name: str, version: int = 1, generation: int = 1, **more: Any) -> dict[str, Any]:

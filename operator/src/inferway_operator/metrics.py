@@ -7,7 +7,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from inferway_operator.admission import Decision
+from inferway_operator.admission.review import Decision
 
 Reconciled = Literal["written", "unchanged", "failed"]
 Written = Literal["written", "conflict", "failed"]

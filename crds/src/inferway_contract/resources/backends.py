@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from inferway_contract import values
-from inferway_contract.resources.base import (
+from inferway_contract.resources.filters import GUARDED_CEL, GUARDED_HEADERS
+from inferway_contract.resources.model import (
     Duration,
     HeaderName,
     Namespace,
@@ -15,7 +16,6 @@ from inferway_contract.resources.base import (
     Written,
     schema_default,
 )
-from inferway_contract.resources.filters import GUARDED_CEL, GUARDED_HEADERS
 
 Url = Annotated[str, StringConstraints(pattern=values.URL_PATTERN, min_length=1, max_length=2048)]
 

@@ -4,15 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from inferway_contract.resources.base import (
-    Duration,
-    HeaderName,
-    Quantity,
-    Rule,
-    Written,
-    bounded,
-    schema_default,
-)
+from inferway_contract.resources.model import Duration, HeaderName, Quantity, Rule, Written, bounded, schema_default
 
 Parameter = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 

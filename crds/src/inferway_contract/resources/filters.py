@@ -5,15 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from inferway_contract import values
-from inferway_contract.resources.base import (
-    HeaderName,
-    HeaderValue,
-    Port,
-    PreciseHostname,
-    Rule,
-    Written,
-    bounded,
-)
+from inferway_contract.resources.model import HeaderName, HeaderValue, Port, PreciseHostname, Rule, Written, bounded
 
 # Hop-by-hop fields (RFC 9110 7.6.1) and those with which a peer frames, routes or identifies: the gateway's to write.
 GUARDED_HEADERS = (

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from inferway_contract import values
-from inferway_contract.resources.base import Duration, Rule, Written, bounded, schema_default
+from inferway_contract.resources.model import Duration, Rule, Written, bounded, schema_default
 
 _LONGEST_EJECTION = "5m"
 _LEAST_INTERVAL = "100ms"

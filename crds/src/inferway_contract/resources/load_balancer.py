@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from inferway_contract.resources.base import Duration, HeaderName, Rule, Switch, Written
+from inferway_contract.resources.model import Duration, HeaderName, Rule, Switch, Written
 
 
 class HashOn(Written):

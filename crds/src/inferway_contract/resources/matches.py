@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import StringConstraints
 
-from inferway_contract.resources.base import HeaderName, Rule, Written, bounded
+from inferway_contract.resources.model import HeaderName, Rule, Written, bounded
 
 PathType = Literal["PathPrefix", "Exact", "RegularExpression"]
 ValueType = Literal["Exact", "RegularExpression"]

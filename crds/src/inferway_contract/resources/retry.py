@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from inferway_contract import values
-from inferway_contract.resources.base import Duration, Rule, Written, bounded, schema_default
+from inferway_contract.resources.model import Duration, Rule, Written, bounded, schema_default
 
 Condition = Literal["ConnectFailure", "Reset", "Timeout"]
 Method = Literal["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]

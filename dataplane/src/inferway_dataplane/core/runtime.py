@@ -18,21 +18,21 @@ from inferway_contract.document import (
     Route,
 )
 from inferway_contract.document import Rule as RuleDocument
-from inferway_dataplane.core import identity, problems
-from inferway_dataplane.core.breaker import Breaker
-from inferway_dataplane.core.caching import CacheRules
-from inferway_dataplane.core.checking import CheckRules
-from inferway_dataplane.core.cors import CorsRules
-from inferway_dataplane.core.destinations import Destination, Directory, EndpointOf, Members
-from inferway_dataplane.core.edits import Edits
-from inferway_dataplane.core.heads import RequestHead
-from inferway_dataplane.core.limits import Bucket
-from inferway_dataplane.core.problems import Problem
-from inferway_dataplane.core.retry import RetryRules
-from inferway_dataplane.core.routing import Claim, RoutingTable, parameters
-from inferway_dataplane.core.selection import Group
+from inferway_dataplane.core.caching.freshness import CacheRules
+from inferway_dataplane.core.limits.ratelimit_headers import Telling
+from inferway_dataplane.core.limits.token_bucket import Bucket
+from inferway_dataplane.core.messages import client_address, problems
+from inferway_dataplane.core.messages.problems import Problem
+from inferway_dataplane.core.messages.request_head import RequestHead
+from inferway_dataplane.core.routing.cors import CorsRules
+from inferway_dataplane.core.routing.header_modifiers import Edits
+from inferway_dataplane.core.routing.table import Claim, RoutingTable, parameters
 from inferway_dataplane.core.standing import Standing
-from inferway_dataplane.core.telling import Telling
+from inferway_dataplane.core.upstreams.backends import Destination, Directory, EndpointOf, Members
+from inferway_dataplane.core.upstreams.circuit_breaker import Breaker
+from inferway_dataplane.core.upstreams.health_state import CheckRules
+from inferway_dataplane.core.upstreams.retry import RetryRules
+from inferway_dataplane.core.upstreams.selection import Group
 
 __all__ = ["Destination", "EndpointOf", "KeyOf", "Rule", "Runtime", "build", "key_of"]
 
@@ -273,7 +273,9 @@ def _reader(part: KeyPart, route: str, rule: str) -> KeyOf:
         case "client_ip":
             v4, v6 = part.prefix_v4, part.prefix_v6
             # The whole address of an IPv4 client is its text: no look-up at all.
-            return lambda head, client: client if v4 == 32 and ":" not in client else identity.network(client, v4, v6)
+            return lambda head, client: (
+                client if v4 == 32 and ":" not in client else client_address.network(client, v4, v6)
+            )
         case "header":
             return lambda head, client: _bounded(head.value(name))
         case "query":

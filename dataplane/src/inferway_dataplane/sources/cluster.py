@@ -11,7 +11,7 @@ from random import random
 from typing import Final, Literal, Protocol
 
 from inferway_contract.acknowledgement import RENEW_SECONDS
-from inferway_contract.published import (
+from inferway_contract.sharding import (
     ConfigIndex,
     ConfigShard,
     EndpointsIndex,
@@ -21,16 +21,16 @@ from inferway_contract.published import (
     index_name,
 )
 from inferway_dataplane.sources import Receiver, Refused, SourceState
-from inferway_dataplane.sources.acknowledging import Acknowledging, Pod
-from inferway_dataplane.sources.backing_off import BackOff
-from inferway_dataplane.sources.cluster_api import Indexes, Leases, Shards
-from inferway_dataplane.sources.contact import Contact
-from inferway_dataplane.sources.following import Following
-from inferway_dataplane.sources.gathering import Gathering
-from inferway_dataplane.sources.keeping import REST, Keeping
+from inferway_dataplane.sources.api import Indexes, Leases, Shards
+from inferway_dataplane.sources.api_health import Contact
+from inferway_dataplane.sources.backoff import BackOff
+from inferway_dataplane.sources.index_watch import Following
 from inferway_dataplane.sources.last_good import LastGood
+from inferway_dataplane.sources.last_good_writer import REST, Keeping
+from inferway_dataplane.sources.lease import Acknowledging, Pod
 from inferway_dataplane.sources.publication import Publication
-from inferway_dataplane.sources.serving import Configs, Endpointses, Hearers, Serving
+from inferway_dataplane.sources.published_document import Gathering
+from inferway_dataplane.sources.rollout import Configs, Endpointses, Hearers, Serving
 
 log = logging.getLogger("inferway.cluster")
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from inferway_contract.canonical import canonical, digest
 from inferway_contract.document import Endpoint, Part
-from inferway_contract.published import (
+from inferway_contract.sharding import (
     ConfigIndex,
     ConfigShard,
     EndpointsIndex,
@@ -26,7 +26,7 @@ from inferway_contract.published import (
     endpoints_of,
     read_shard,
 )
-from inferway_dataplane.sources.assembling import Assembled, Documents, announced, digests
+from inferway_dataplane.sources.assembly import Assembled, Documents, announced, digests
 
 _HEAD: Final = "last-good"
 _SHARD: Final = ".shard"

@@ -2,11 +2,11 @@
 
 from typing import Final, Generic
 
-from inferway_contract.published import Index, Shard
-from inferway_dataplane.sources.assembling import Assembled, Document, revision_of_text
-from inferway_dataplane.sources.cluster_api import Missing
-from inferway_dataplane.sources.following import Following
-from inferway_dataplane.sources.gathering import Gathering
+from inferway_contract.sharding import Index, Shard
+from inferway_dataplane.sources.api import Missing
+from inferway_dataplane.sources.assembly import Assembled, Document, revision_of_text
+from inferway_dataplane.sources.index_watch import Following
+from inferway_dataplane.sources.published_document import Gathering
 
 _ATTEMPTS: Final = 5
 """Indexes that are read in a row because shards of the one before were gone already."""

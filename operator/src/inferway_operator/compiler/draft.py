@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from inferway_contract import document
-from inferway_contract.complaints import Complaint
 from inferway_contract.conditions import Reason
+from inferway_contract.field_errors import Complaint
 from inferway_operator.compiler.services import Services
-from inferway_operator.objects import PolicyObject, RouteObject, RuleObject
-from inferway_operator.world import World
+from inferway_operator.world.objects import PolicyObject, RouteObject, RuleObject
+from inferway_operator.world.world import World
 
 Path = tuple[str | int, ...]
 

@@ -1,10 +1,10 @@
 """Hostnames: those that the route's namespace may claim. It gets no request for any other."""
 
-from inferway_contract.complaints import Complaint
-from inferway_operator import hostname_policy
-from inferway_operator.compiler import wording
+from inferway_contract.field_errors import Complaint
+from inferway_operator.compiler import messages
 from inferway_operator.compiler.draft import Draft, RouteDraft
-from inferway_operator.hostname_policy import HostnamePolicy
+from inferway_operator.world import hostname_policy
+from inferway_operator.world.hostname_policy import HostnamePolicy
 
 _PLACE = ("spec", "hostnames")
 
@@ -34,9 +34,9 @@ def _check(route: RouteDraft, draft: Draft, policy: HostnamePolicy) -> None:
 
 
 def _complaint(hostname: str, namespace: str, patterns: tuple[str, ...]) -> Complaint:
-    claim = f"claims {wording.shown(hostname)}" if hostname else "names none, which claims every host"
+    claim = f"claims {messages.shown(hostname)}" if hostname else "names none, which claims every host"
     if patterns:
-        allowed = wording.listed(patterns, most=300).replace("; ", ", ")
+        allowed = messages.listed(patterns, most=300).replace("; ", ", ")
         may, advice = f"may claim {allowed} only", "use one of these, or have it allowed"
     else:
         may, advice = "may claim no hostname", "have it allowed"

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 from inferway_contract import document, values
-from inferway_contract.complaints import Complaint
-from inferway_contract.resources import policy as written
+from inferway_contract.field_errors import Complaint
+from inferway_contract.resources import rate_limit_policy as written
 from inferway_operator.compiler.draft import Draft, PolicyDraft, RouteDraft, RuleDraft
 
 
