@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from inferway_contract import field_errors, resources
-from inferway_contract.field_errors import Complaint, dotted
+from inferway_contract.field_errors import FieldError, dotted
 from inferway_contract.generate import structural_schema
 
 HERE = Path(__file__).parent
@@ -38,8 +38,8 @@ def test_the_table_is_long_and_its_names_differ() -> None:
 def test_a_place_is_written_as_people_write_it() -> None:
     assert dotted(()) == ""
     assert dotted(("spec", "rules", 0, "matches", 2, "path")) == "spec.rules[0].matches[2].path"
-    assert str(Complaint((), "is broken")) == "is broken"
-    assert str(Complaint(("spec",), "is broken")) == "spec: is broken"
+    assert str(FieldError((), "is broken")) == "is broken"
+    assert str(FieldError(("spec",), "is broken")) == "spec: is broken"
 
 
 def test_long_values_are_cut_and_control_characters_are_shown() -> None:

@@ -61,7 +61,7 @@ def test_what_is_not_supported_is_refused_by_name(name: str) -> None:
     assert message in [found.message for found in mistakes(rule)]
 
 
-def mistakes(rule: dict[str, Any]) -> list[field_errors.Complaint]:
+def mistakes(rule: dict[str, Any]) -> list[field_errors.FieldError]:
     with pytest.raises(ValidationError) as caught:
         RouteRule.model_validate(rule)
     return field_errors.from_validation(caught.value)

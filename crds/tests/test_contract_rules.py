@@ -25,7 +25,7 @@ from inferway_contract.resources import (
     retry,
 )
 from inferway_contract.resources.gateway_route import RouteRule
-from inferway_contract.resources.model import Rule, Written
+from inferway_contract.resources.model import SpecModel, Validation
 
 LIMIT = {"name": "a", "rate": {"requests": 1}, "burst": 1, "scope": "Pod"}
 LONG = "a" * 513
@@ -58,7 +58,7 @@ QUERY = "path.value must not contain '?'"
 DOTS = "path.value must not contain the segments"
 CHARACTERS = "path.value of type RegularExpression"
 
-TABLE: list[tuple[type[Written], dict[str, Any], list[str]]] = [
+TABLE: list[tuple[type[SpecModel], dict[str, Any], list[str]]] = [
     (matches.PathMatch, {}, []),
     (matches.PathMatch, {"value": "/infer"}, []),
     (matches.PathMatch, {"value": "infer"}, [SLASH]),
@@ -231,7 +231,7 @@ TABLE: list[tuple[type[Written], dict[str, Any], list[str]]] = [
 ]  # fmt: skip
 
 
-def models(model: type[Written] = Written) -> set[type[Written]]:
+def models(model: type[SpecModel] = SpecModel) -> set[type[SpecModel]]:
     return {model}.union(*map(models, model.__subclasses__()))
 
 
@@ -263,18 +263,18 @@ PROGRAMS = {
 
 
 @functools.cache
-def structure(model: type[Written]) -> dict[str, Any]:
+def structure(model: type[SpecModel]) -> dict[str, Any]:
     return structural_schema.of(model)
 
 
-def holds_in_cel(rule: Rule, model: type[Written], written: dict[str, Any]) -> bool:
+def holds_in_cel(rule: Validation, model: type[SpecModel], written: dict[str, Any]) -> bool:
     kept = as_kept(written, structure(model))
     return bool(PROGRAMS[rule.cel].evaluate({"self": celpy.json_to_cel(kept)}))
 
 
 @pytest.mark.parametrize(("model", "written", "broken"), TABLE)
 def test_cel_and_python_agree(
-    model: type[Written], written: dict[str, Any], broken: list[str], monkeypatch: pytest.MonkeyPatch
+    model: type[SpecModel], written: dict[str, Any], broken: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rules = model.rules_between_fields
     monkeypatch.setattr(model, "rules_between_fields", ())  # to ask them one by one
@@ -290,6 +290,6 @@ def test_cel_and_python_agree(
 @pytest.mark.parametrize(
     ("model", "rule"), [pytest.param(*pair, id=f"{pair[0].__name__}: {pair[1].message}") for pair in RULES]
 )
-def test_every_rule_is_kept_and_broken_in_the_table(model: type[Written], rule: Rule) -> None:
+def test_every_rule_is_kept_and_broken_in_the_table(model: type[SpecModel], rule: Validation) -> None:
     outcomes = {any(rule.message.startswith(text) for text in broken) for kind, _, broken in TABLE if kind is model}
     assert outcomes == {True, False}

@@ -21,7 +21,7 @@ from inferway_contract import field_errors, resources, values
 from inferway_contract.conditions import ConditionType
 from inferway_contract.generate import crds as generate_crds
 from inferway_contract.generate import structural_schema
-from inferway_contract.resources.model import Written
+from inferway_contract.resources.model import SpecModel
 
 CRDS = Path(__file__).parent.parent
 KINDS = sorted(resources.SPECS)
@@ -182,7 +182,7 @@ def test_rules_name_fields_that_there_are(kind: str) -> None:
             assert fields <= set(node.get("properties", ())), path
 
 
-def models(model: type[Written] = Written) -> set[type[Written]]:
+def models(model: type[SpecModel] = SpecModel) -> set[type[SpecModel]]:
     return {model}.union(*map(models, model.__subclasses__()))
 
 

@@ -4,7 +4,7 @@ import pytest
 from member_fakes import backend, group, members
 
 from inferway_contract.document import HealthCheck
-from inferway_dataplane.core.standing import Standing
+from inferway_dataplane.core.standing import RuleCounters
 from inferway_dataplane.core.upstreams import health_state
 from inferway_dataplane.core.upstreams.health_state import CheckRules
 
@@ -51,7 +51,7 @@ def test_what_a_good_answer_is() -> None:
 
 
 def test_without_a_check_an_old_verdict_does_not_count() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     own = backend("a", standing, 2)
     checked = group((1, 0, own), standing=standing, checks=True)
     unchecked = group((1, 0, own), standing=standing)

@@ -9,17 +9,17 @@ from member_fakes import backend, chosen, eject, fixed_draws, group, no_draw
 
 from inferway_contract.document import CircuitBreaker, LoadBalancer
 from inferway_dataplane.core.messages import problems
-from inferway_dataplane.core.standing import Standing
+from inferway_dataplane.core.standing import RuleCounters
 from inferway_dataplane.core.upstreams import health_state, outlier_detection
 from inferway_dataplane.core.upstreams.health_state import CheckRules, HealthCheck
 from inferway_dataplane.core.upstreams.outlier_detection import CALM, LONGEST, EjectionRules
-from inferway_dataplane.core.upstreams.selection import Group
+from inferway_dataplane.core.upstreams.selection import BackendSet
 
 THREE = CircuitBreaker(consecutive_failures=3, open_for=10_000)
 
 
-def one_of_two(breaker: CircuitBreaker = THREE) -> Group:
-    standing = Standing()
+def one_of_two(breaker: CircuitBreaker = THREE) -> BackendSet:
+    standing = RuleCounters()
     return group((1, 0, backend("a", standing, 2)), standing=standing, breaker=breaker)
 
 
@@ -47,7 +47,7 @@ def test_how_many_may_be_ejected(percent: int, total: int, most: int) -> None:
 
 
 def test_u4_no_more_than_the_share_is_ejected() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     of = group((1, 0, backend("a", standing, 4)), standing=standing)
     eject(of.members[0], of)
     eject(of.members[1], of)
@@ -57,7 +57,7 @@ def test_u4_no_more_than_the_share_is_ejected() -> None:
 
 
 def test_u4_the_last_available_member_is_never_ejected() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     everybody = CircuitBreaker(max_ejected_percent=100)
     of = group((1, 0, backend("a", standing, 3)), standing=standing, breaker=everybody)
     eject(of.members[0], of)
@@ -67,14 +67,14 @@ def test_u4_the_last_available_member_is_never_ejected() -> None:
 
 
 def test_u4_the_only_member_is_never_ejected() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     of = group((1, 0, backend("a", standing)), standing=standing)
     for _ in range(20):
         assert not outlier_detection.on_failure(of.members[0], 1.0, 1.0, of)
 
 
 def test_u4_the_only_primary_is_ejected_in_favour_of_a_fallback_and_both_never_are() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     of = group((1, 0, backend("a", standing)), (1, 1, backend("b", standing)), standing=standing)
     primary, fallback = of.members
     eject(primary, of)
@@ -83,14 +83,14 @@ def test_u4_the_only_primary_is_ejected_in_favour_of_a_fallback_and_both_never_a
 
 
 def test_a_drained_backend_is_nobodys_alternative() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     of = group((1, 0, backend("a", standing)), (0, 0, backend("b", standing, 9)), standing=standing)
     for _ in range(20):
         assert not outlier_detection.on_failure(of.members[0], 1.0, 1.0, of)
 
 
 def test_an_unhealthy_member_is_nobodys_alternative() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     of = group((1, 0, backend("a", standing, 2)), standing=standing, checks=True)
     health_state.on_check(of.members[1], False, CheckRules(HealthCheck(path="/", unhealthy_threshold=1)), 0.0)
     for _ in range(20):
@@ -119,7 +119,7 @@ def test_each_ejection_is_twice_as_long_up_to_five_minutes() -> None:
     assert lengths == [10, 20, 40, 80, 160, LONGEST, LONGEST, LONGEST, LONGEST]
 
 
-def restored(of: Group, at: float) -> None:
+def restored(of: BackendSet, at: float) -> None:
     member = of.members[0]
     outlier_detection.begin_probe(member, at)
     assert outlier_detection.on_success(member, at, at)
@@ -208,7 +208,7 @@ def test_somebody_is_always_available_and_one_probe_is_on_its_way(
     layout: list[tuple[int, int]], percent: int, events: list[tuple[str, int]]
 ) -> None:
     """Members of several priorities, tried, failing and left in any order: never panic, never more than the share."""
-    standing = Standing()
+    standing = RuleCounters()
     breaker = CircuitBreaker(consecutive_failures=2, open_for=1_000, max_ejected_percent=percent)
     of = group(
         *[(1, priority, backend(f"b{index}", standing, size)) for index, (priority, size) in enumerate(layout)],
@@ -245,7 +245,7 @@ def test_somebody_is_always_available_and_one_probe_is_on_its_way(
 
 @pytest.mark.parametrize("type_", ["RoundRobin", "LeastRequest", "PeakEWMA"])
 def test_who_is_due_gets_the_next_request_even_if_it_looks_busy_and_slow(type_: str) -> None:
-    standing = Standing()
+    standing = RuleCounters()
     of = group(
         (1, 0, backend("a", standing, 9)),
         (1000, 0, backend("b", standing)),
@@ -263,7 +263,7 @@ def test_who_is_due_gets_the_next_request_even_if_it_looks_busy_and_slow(type_: 
 
 
 def test_exactly_one_request_is_the_probe() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     of = group((1, 0, backend("a", standing)), (1, 1, backend("b", standing)), standing=standing)
     primary, fallback = of.members
     eject(primary, of)

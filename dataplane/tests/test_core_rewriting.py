@@ -8,20 +8,20 @@ from inferway_contract.document import HeaderEdit, HeaderValue, NewPath, Redirec
 from inferway_dataplane.core.messages import request_head, request_target
 from inferway_dataplane.core.messages.request_head import RequestHead
 from inferway_dataplane.core.routing import url_rewrite
-from inferway_dataplane.core.routing.header_modifiers import Edits
+from inferway_dataplane.core.routing.header_modifiers import HeaderModifiers
 
 # --- header modifiers -----------------------------------------------------------------------------------------------------
 
 SENT = [(b"A", b"1"), (b"b", b"2"), (b"a", b"3")]
 
 
-def edit(set: str = "", add: str = "", remove: str = "") -> Edits:  # noqa: A002 - the API's own word
+def edit(set: str = "", add: str = "", remove: str = "") -> HeaderModifiers:  # noqa: A002 - the API's own word
     def pairs(text: str) -> tuple[HeaderValue, ...]:
         return tuple(
             HeaderValue(name=name, value=value) for name, _, value in (one.partition("=") for one in text.split())
         )
 
-    return Edits(HeaderEdit(set=pairs(set), add=pairs(add), remove=tuple(remove.split())))
+    return HeaderModifiers(HeaderEdit(set=pairs(set), add=pairs(add), remove=tuple(remove.split())))
 
 
 EDITS = {
@@ -39,7 +39,7 @@ EDITS = {
 
 
 @pytest.mark.parametrize(("own", "after"), EDITS.values(), ids=EDITS)
-def test_header_modifiers(own: Edits, after: list[tuple[bytes, bytes]]) -> None:
+def test_header_modifiers(own: HeaderModifiers, after: list[tuple[bytes, bytes]]) -> None:
     given_ = list(SENT)
     assert own.apply(given_) == after
     assert given_ == SENT  # the given list stays as it is: others read it too

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferway_dataplane.sources.api import Gone, Missing, Seen, Unavailable
+from inferway_dataplane.sources.api import Gone, IndexEvent, Missing, Unavailable
 from inferway_dataplane.sources.api_responses import event, failure
 
 JSON = st.recursive(
@@ -30,10 +30,10 @@ VERSION = {"resourceVersion": "7"}
 
 
 def test_the_events_of_a_watch() -> None:
-    assert event(line("ADDED", metadata=VERSION, data={"index": "{}"})) == Seen("7", "{}")
-    assert event(line("MODIFIED", metadata=VERSION)) == Seen("7", None)
-    assert event(line("DELETED", metadata=VERSION, data={"index": "{}"})) == Seen("7", None)
-    assert event(line("BOOKMARK", metadata=VERSION)) == Seen("7", None, is_bookmark=True)
+    assert event(line("ADDED", metadata=VERSION, data={"index": "{}"})) == IndexEvent("7", "{}")
+    assert event(line("MODIFIED", metadata=VERSION)) == IndexEvent("7", None)
+    assert event(line("DELETED", metadata=VERSION, data={"index": "{}"})) == IndexEvent("7", None)
+    assert event(line("BOOKMARK", metadata=VERSION)) == IndexEvent("7", None, is_bookmark=True)
     with pytest.raises(Gone):
         event(line("ERROR", code=410))
     with pytest.raises(Unavailable, match="the watch ended with 500: etcd is away"):

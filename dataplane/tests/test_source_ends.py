@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from inferway_dataplane.sources.api import Seen, Unavailable
+from inferway_dataplane.sources.api import IndexEvent, Unavailable
 from inferway_dataplane.sources.cluster import ClusterSource, Pace
 from inferway_dataplane.sources.last_good import LastGood
 from inferway_dataplane.sources.lease import Pod
@@ -110,7 +110,7 @@ class Away:
 
     async def close(self) -> None: ...
 
-    async def list_index(self, name: str) -> Seen:
+    async def list_index(self, name: str) -> IndexEvent:
         raise Unavailable("away")
 
     async def watch_index(self, name: str, version: str):

@@ -25,8 +25,8 @@ from inferway_contract.sharding import (
 from inferway_dataplane.sources import last_good_writer
 from inferway_dataplane.sources.assembly import Documents
 from inferway_dataplane.sources.last_good import LastGood
-from inferway_dataplane.sources.last_good_writer import Keeping
-from inferway_dataplane.sources.published_document import Gathering
+from inferway_dataplane.sources.last_good_writer import LastGoodWriter
+from inferway_dataplane.sources.published_document import ShardLoader
 
 pytestmark = pytest.mark.case("K4")
 
@@ -69,9 +69,9 @@ class Source:
 
     def __init__(self, disk: Disk) -> None:
         self.published = Published()
-        self.config = Gathering(self.published, ConfigIndex, ConfigShard, config_of)
-        self.endpoints = Gathering(self.published, EndpointsIndex, EndpointsShard, endpoints_of)
-        self.keeping = Keeping(disk, (self.config, self.endpoints), rest=0.01, now=lambda: 7.0)
+        self.config = ShardLoader(self.published, ConfigIndex, ConfigShard, config_of)
+        self.endpoints = ShardLoader(self.published, EndpointsIndex, EndpointsShard, endpoints_of)
+        self.keeping = LastGoodWriter(disk, (self.config, self.endpoints), rest=0.01, now=lambda: 7.0)
 
     async def gathered(self, body: str) -> Documents:
         """A config that says this, with endpoints."""

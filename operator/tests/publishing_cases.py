@@ -50,9 +50,9 @@ def compilation(*routes: Route, replicas: int = 1, **addresses: str) -> Compilat
     return Compilation(config, EndpointsDocument(replicas=replicas, services=services), ())
 
 
-def wanted(*routes: Route, replicas: int = 1, **addresses: str) -> size_limits.Wanted:
+def wanted(*routes: Route, replicas: int = 1, **addresses: str) -> size_limits.DesiredState:
     """The same, laid out."""
-    return size_limits.want(compilation(*routes, replicas=replicas, **addresses), GATEWAY, None)
+    return size_limits.desired_state(compilation(*routes, replicas=replicas, **addresses), GATEWAY, None)
 
 
 @dataclass
@@ -61,11 +61,11 @@ class Cluster:
 
     maps: dict[str, dict[str, str]] = field(default_factory=dict)
 
-    def found(self) -> published_state.Found:
+    def found(self) -> published_state.ActualState:
         """What an operator reads that has just become the active one."""
         return published_state.read(GATEWAY, self.maps)
 
-    def plan(self, want: size_limits.Wanted, reported: Iterable[str] = ()) -> tuple[publish_plan.Write, ...]:
+    def plan(self, want: size_limits.DesiredState, reported: Iterable[str] = ()) -> tuple[publish_plan.Write, ...]:
         """The writes that are missing."""
         found = self.found()
         return publish_plan.plan(want, found.published, found.known, frozenset(reported), GATEWAY)
@@ -75,13 +75,13 @@ class Cluster:
         for write in writes:
             self.maps[write.name] = write.data
 
-    def publish(self, want: size_limits.Wanted, reported: Iterable[str] = ()) -> tuple[publish_plan.Write, ...]:
+    def publish(self, want: size_limits.DesiredState, reported: Iterable[str] = ()) -> tuple[publish_plan.Write, ...]:
         """Plan, perform; returns the writes."""
         writes = self.plan(want, reported)
         self.write(writes)
         return writes
 
-    def settle(self, want: size_limits.Wanted, reported: Iterable[str] = ()) -> None:
+    def settle(self, want: size_limits.DesiredState, reported: Iterable[str] = ()) -> None:
         """Publish until nothing is missing: what only the config before needed goes in a second round."""
         for _ in range(3):
             if not self.publish(want, reported):

@@ -75,7 +75,7 @@ def test_denied_is_what_status_would_not_accept_and_in_its_words(file: Any) -> N
             assert made.decision in ("allowed", "warned")
             continue
         status = response(made)["status"]
-        assert status["message"] == messages.listed(verdict.complaints)
+        assert status["message"] == messages.joined(verdict.complaints)
         assert accepted.message.endswith(status["message"])
 
 

@@ -30,7 +30,7 @@ def verdicts_on(candidate: RouteObject | PolicyObject, world: World) -> list[Ver
 
 def holds(world: World) -> None:
     for candidate in (*world.routes, *world.policies):
-        narrowed = relevant_world.around(candidate, world).world
+        narrowed = relevant_world.relevant_world(candidate, world).world
         assert verdicts_on(candidate, narrowed) == verdicts_on(candidate, world)
 
 
@@ -119,7 +119,7 @@ def test_what_cannot_matter_is_left_out() -> None:
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "demo"}} for name in "abc"
     ]
     world = from_manifests([route("a", "/a"), route("b", "/b"), route("c", "/a/"), *services], standalone=False)
-    narrowed = relevant_world.around(world.routes[0], world)
+    narrowed = relevant_world.relevant_world(world.routes[0], world)
     assert [found.meta.name for found in narrowed.world.routes] == ["a", "c"]
     assert narrowed.rivals == ("demo/c",)
     assert [found.id for found in narrowed.world.services] == ["demo/a"]

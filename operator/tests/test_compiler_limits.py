@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from inferway_contract.conditions import Condition
-from inferway_contract.field_errors import Complaint
+from inferway_contract.field_errors import FieldError
 from inferway_operator import compiler
 from inferway_operator.compiler import messages
 from inferway_operator.world.resources import MAX_SPEC_BYTES
@@ -92,9 +92,9 @@ def test_a_long_list_of_complaints_ends_with_their_number() -> None:
 
 
 def test_the_first_complaint_is_always_told() -> None:
-    assert messages.listed([Complaint((), "x" * 5000), "y"], 100) == "x" * 100 + "; and 1 more"
-    assert messages.listed(["a", "b"], 100) == "a; b"
-    assert messages.listed([]) == ""
+    assert messages.joined([FieldError((), "x" * 5000), "y"], 100) == "x" * 100 + "; and 1 more"
+    assert messages.joined(["a", "b"], 100) == "a; b"
+    assert messages.joined([]) == ""
 
 
 def test_text_that_no_terminal_can_carry_is_escaped() -> None:

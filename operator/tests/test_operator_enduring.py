@@ -29,7 +29,7 @@ from inferway_operator.kube.outage_log import (
     SETTLING,
     UNDEFINED,
     UNREACHABLE,
-    Outages,
+    OutageLogFilter,
     kind_of,
 )
 
@@ -226,7 +226,7 @@ def test_kopf_tells_of_an_attempt_in_the_words_that_are_looked_for() -> None:
 
 def test_an_outage_is_told_once_a_minute_for_each_kind() -> None:
     now = [0.0]
-    outages = Outages(lambda: now[0])
+    outages = OutageLogFilter(lambda: now[0])
     first = attempt(1, "services")
     assert outages.filter(first)
     assert first.getMessage().startswith("the API server cannot be reached: pods serve what they have")
@@ -245,7 +245,7 @@ def test_an_outage_is_told_once_a_minute_for_each_kind() -> None:
 
 def test_an_api_server_that_fails_is_told_when_it_goes_on_failing() -> None:
     now = [0.0]
-    outages = Outages(lambda: now[0])
+    outages = OutageLogFilter(lambda: now[0])
 
     def failing() -> logging.LogRecord:
         return attempt(1, "services", "APIServerError('we are sorry', 500)")
@@ -263,7 +263,7 @@ def test_an_api_server_that_fails_is_told_when_it_goes_on_failing() -> None:
 
 def test_the_end_of_an_outage_is_told_once_and_only_if_it_was_told() -> None:
     now = [0.0]
-    outages = Outages(lambda: now[0])
+    outages = OutageLogFilter(lambda: now[0])
     assert not outages.filter(line("the audit goes on", over=UNREACHABLE))
     assert outages.filter(attempt(1, "services"))
     assert not outages.filter(line("statuses goes on", over=FORBIDDEN))
@@ -293,14 +293,14 @@ FORBIDDEN_BY = "APIForbiddenError('services is forbidden', {'code': 403})"
 )  # fmt: skip
 def test_a_line_says_what_mends_it(record: Callable[[], logging.LogRecord], mend: str) -> None:
     told = record()
-    assert Outages(lambda: 0.0).filter(told)
+    assert OutageLogFilter(lambda: 0.0).filter(told)
     assert mend in told.getMessage()
     assert told.levelno == logging.WARNING
 
 
 def test_an_optional_kind_that_is_not_there_is_no_news() -> None:
     text = "Unresolved resources cannot be served (try creating their CRDs): referencegrants.gateway.networking.k8s.io"
-    assert not Outages(lambda: 0.0).filter(line(text))
+    assert not OutageLogFilter(lambda: 0.0).filter(line(text))
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_publishing_forgets_the_oldest_configs_that_have_no_room(monkeypatch: py
 def test_publishing_keeps_what_is_published_when_the_index_has_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(size_limits, "MAX_INDEX_BYTES", len(OLD.known.index) - 1)
     many = [route(f"route-{number}", "a") for number in range(200)]
-    refused = size_limits.want(compilation(*many), GATEWAY, OLD.config)
+    refused = size_limits.desired_state(compilation(*many), GATEWAY, OLD.config)
     assert refused.config == OLD.config
     assert refused.too_large.keys() == {f"GatewayRoute/demo/route-{number}" for number in range(200)}
 

@@ -25,7 +25,7 @@ _LONGEST: Final = 80
 Path = tuple[str | int, ...]
 
 
-class Complaint(NamedTuple):
+class FieldError(NamedTuple):
     """One mistake. `path` is the location inside the resource, as keys and list indexes."""
 
     path: Path
@@ -43,9 +43,9 @@ def dotted(path: Iterable[str | int]) -> str:
     return text
 
 
-def from_validation(error: ValidationError, prefix: Path = ()) -> list[Complaint]:
+def from_validation(error: ValidationError, prefix: Path = ()) -> list[FieldError]:
     """Every mistake that pydantic found, in our words, one for each place."""
-    found: dict[Path, Complaint] = {}
+    found: dict[Path, FieldError] = {}
     for item in error.errors(include_url=False):
         kind, value, context = item["type"], item["input"], item.get("ctx", {})
         if kind == "too_short" and len(value) >= context["min_length"]:
@@ -53,7 +53,7 @@ def from_validation(error: ValidationError, prefix: Path = ()) -> list[Complaint
         path = prefix + item["loc"]
         if kind == "invalid_key":
             path = (*path[:-1], str(path[-1]))  # a key, and no index of a list
-        found.setdefault(path, Complaint(path, _message(kind, value, context, path)))
+        found.setdefault(path, FieldError(path, _message(kind, value, context, path)))
     return list(found.values())
 
 

@@ -19,7 +19,7 @@ from typing import Final, Generic, Literal, TypeVar
 from pydantic import ValidationError
 
 from inferway_contract.canonical import REVISION_DIGITS, canonical, digest, revision
-from inferway_contract.document import ConfigDocument, Endpoint, EndpointsDocument, Part, Policy, Route
+from inferway_contract.document import ConfigDocument, DocumentModel, Endpoint, EndpointsDocument, Policy, Route
 
 MAX_SHARD_BYTES: Final = 768 << 10
 """Of one shard's JSON: a ConfigMap of 1 MiB has room for it, and for what is around it."""
@@ -39,7 +39,7 @@ class TooLarge(ValueError):  # noqa: N818 - it names what the part is
     """One part of a document alone has no place in a shard. The message names it."""
 
 
-class ShardRef(Part):
+class ShardRef(DocumentModel):
     """A shard as an index names it."""
 
     name: str
@@ -48,7 +48,7 @@ class ShardRef(Part):
     """SHA-256 of the shard's bytes, in hex: what is read must have it."""
 
 
-class ConfigIndex(Part):
+class ConfigIndex(DocumentModel):
     """What the config consists of."""
 
     format: Literal[1] = 1
@@ -56,7 +56,7 @@ class ConfigIndex(Part):
     shards: tuple[ShardRef, ...] = ()
 
 
-class EndpointsIndex(Part):
+class EndpointsIndex(DocumentModel):
     """What the endpoints consist of. `replicas`: live data-plane pods."""
 
     format: Literal[1] = 1
@@ -64,7 +64,7 @@ class EndpointsIndex(Part):
     shards: tuple[ShardRef, ...] = ()
 
 
-class ConfigShard(Part):
+class ConfigShard(DocumentModel):
     """A run of routes, or of policies."""
 
     format: Literal[1] = 1
@@ -72,7 +72,7 @@ class ConfigShard(Part):
     policies: tuple[Policy, ...] = ()
 
 
-class EndpointsShard(Part):
+class EndpointsShard(DocumentModel):
     """Some Services."""
 
     format: Literal[1] = 1

@@ -17,7 +17,7 @@ from inferway_dataplane.core import runtime
 from inferway_dataplane.core.messages.client_address import TrustedProxies
 from inferway_dataplane.core.runtime import Runtime
 from inferway_dataplane.engine.downstream import timeouts
-from inferway_dataplane.engine.downstream.eviction import RESERVE, Admission
+from inferway_dataplane.engine.downstream.eviction import RESERVE, ConnectionCap
 from inferway_dataplane.engine.http1 import head_cache
 from inferway_dataplane.engine.stages import order as stage_order
 from inferway_dataplane.engine.upstream.pool import Pools
@@ -26,7 +26,7 @@ from inferway_dataplane.observability.access_log import AccessLog
 from inferway_dataplane.observability.stats import Stats
 from inferway_dataplane.settings import Settings
 from inferway_dataplane.sources import Refused
-from inferway_dataplane.stores.memory_responses import MemoryStore
+from inferway_dataplane.stores.memory_responses import MemoryResponses
 from inferway_dataplane.system import resource_monitor
 from inferway_dataplane.system.secret_files import SecretFiles
 
@@ -54,8 +54,8 @@ class Gateway:
         self.settings = settings
         self.access_log = access_log
         self.stats = Stats()
-        self.store = MemoryStore(settings.cache_bytes)
-        self.admission = Admission(self, descriptors)
+        self.store = MemoryResponses(settings.cache_bytes)
+        self.admission = ConnectionCap(self, descriptors)
         self.pools = Pools(
             settings.upstream_idle_timeout,
             settings.upstream_idle_connections,

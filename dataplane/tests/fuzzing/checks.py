@@ -10,7 +10,7 @@ from inferway_contract.document import Cache, Cors, NewPath, Redirect
 from inferway_contract.paths import AmbiguousPath, match_path
 from inferway_dataplane.core.caching import freshness
 from inferway_dataplane.core.messages import client_address, problems, request_head, request_target, trace_context
-from inferway_dataplane.core.messages.chunked_body import ChunkedExtent
+from inferway_dataplane.core.messages.chunked_body import ChunkedBodyScanner
 from inferway_dataplane.core.messages.request_head import FieldBlock, RequestHead
 from inferway_dataplane.core.routing import cors, url_rewrite
 from inferway_dataplane.core.routing import table as routing_table
@@ -234,14 +234,14 @@ def check_retry_after(data: bytes) -> None:
 
 def check_chunked_extent(data: bytes) -> None:
     """A body ends where llhttp says that it ends, however it comes; what llhttp refuses ends nowhere beyond the data."""
-    whole = ChunkedExtent()
+    whole = ChunkedBodyScanner()
     end = whole.scan(data, 0)
     assert 0 <= end <= len(data)
     assert whole.is_done or end == len(data)
     if whole.is_lost:
         return  # refused, whatever llhttp thinks of it
     for cut in (1, len(data) // 2):
-        split = ChunkedExtent()
+        split = ChunkedBodyScanner()
         first = split.scan(data[:cut], 0)
         second = split.scan(data[cut:], 0) if first == len(data[:cut]) and not split.is_done else 0
         assert (first + second, split.is_done, split.framing, split.chunks) == (

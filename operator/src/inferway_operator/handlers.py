@@ -22,7 +22,7 @@ from inferway_operator.http_settings import HttpSettings
 from inferway_operator.kopf_patches import restart_watchers
 from inferway_operator.process import Operator
 from inferway_operator.settings import OperatorSettings
-from inferway_operator.watch.kinds import KINDS, LEASES, PODS, Kind
+from inferway_operator.watch.kinds import KINDS, LEASES, PODS, WatchedKind
 
 INACTIVITY: Final = 50.0
 """Seconds. A watch that says nothing for so long, not even a bookmark, is opened again from where it was: so a frozen one is
@@ -75,7 +75,7 @@ async def stop(memo: Any, **_: Any) -> None:
         raise kopf.PermanentError(ailment)
 
 
-def _watch(kind: Kind) -> None:
+def _watch(kind: WatchedKind) -> None:
     """Notice all events of a kind."""
     # Of an optional kind the version is the API server's to choose.
     version = None if kind.is_optional else kind.versions[0]

@@ -14,9 +14,9 @@ from inferway_operator.kube.leader_election import Leadership
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.reconcile.reconciler import Reconciler
 from inferway_operator.settings import OperatorSettings
-from inferway_operator.watch.kinds import Kind
-from inferway_operator.watch.object_cache import Observed
-from inferway_operator.watch.resync import Auditor
+from inferway_operator.watch.kinds import WatchedKind
+from inferway_operator.watch.object_cache import ObjectCache
+from inferway_operator.watch.resync import Resync
 from inferway_operator.watch.snapshot import world_of
 from inferway_operator.world.world import World
 
@@ -31,7 +31,7 @@ class Operator:
 
     def __init__(self, settings: OperatorSettings, http: HttpSettings) -> None:
         self.settings = settings
-        self.observed = Observed()
+        self.observed = ObjectCache()
         self._http = http
         self._metrics = OperatorMetrics()
         self._open = AsyncExitStack()
@@ -57,7 +57,7 @@ class Operator:
 
     # --- life --------------------------------------------------------------------------------------------------------
 
-    def is_relevant(self, kind: Kind, namespace: str) -> bool:
+    def is_relevant(self, kind: WatchedKind, namespace: str) -> bool:
         """Whether objects of the kind in the namespace ("" = it has none) count."""
         if kind.of_gateway:
             return namespace == self.settings.namespace
@@ -75,7 +75,7 @@ class Operator:
         await self._open.enter_async_context(client)
         reconciler = Reconciler(client, self.observed, self.settings, self._metrics)
         self._leadership = Leadership(election, self.settings, reconciler.lead, self._metrics)
-        auditor = Auditor(client, self.observed, self.settings)
+        auditor = Resync(client, self.observed, self.settings)
         self._tasks = [
             asyncio.create_task(self._leadership.run(), name="leadership"),
             asyncio.create_task(self._list(auditor), name="listing"),
@@ -94,7 +94,7 @@ class Operator:
             await asyncio.wait(self._tasks)
         await self._open.aclose()
 
-    async def _list(self, auditor: Auditor) -> None:
+    async def _list(self, auditor: Resync) -> None:
         """Who stands by answers reviews too, and must know when it can."""
         while not self._is_listed:
             try:

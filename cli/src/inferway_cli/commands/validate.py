@@ -12,8 +12,8 @@ import yaml
 from inferway_cli import tables
 from inferway_cli.manifests import compilation as manifest_compilation
 from inferway_cli.manifests import files, reader
-from inferway_cli.manifests.compilation import Finding, Weight
-from inferway_cli.manifests.diagnostics import Mistake, report, told
+from inferway_cli.manifests.compilation import Finding, Severity
+from inferway_cli.manifests.diagnostics import Diagnostic, report, told
 from inferway_cli.manifests.reader import File, Loaded
 from inferway_contract.canonical import revision
 from inferway_operator.compiler import Compilation
@@ -23,10 +23,10 @@ def validate(paths: Sequence[str]) -> int:
     """Form and acceptance; references that lead nowhere are warnings, as what they name may be elsewhere."""
     found = tuple(files.gather(paths))
     checked = _check(found)
-    _warn([*checked.loaded.notes, *checked.of(Weight.UNRESOLVED, Weight.NOTED)])
+    _warn([*checked.loaded.notes, *checked.of(Severity.UNRESOLVED, Severity.NOTED)])
     if sys.stdout.isatty() and not checked.loaded.mistakes:
         tables.show(checked.compilation)
-    wrong = [*checked.loaded.mistakes, *checked.of(Weight.REFUSED)]
+    wrong = [*checked.loaded.mistakes, *checked.of(Severity.REFUSED)]
     if wrong:
         return _fail(wrong)
     typer.echo(f"OK: {_count(checked.loaded)} in {_plural(len(found), 'file')}")
@@ -38,8 +38,8 @@ def compile_and_print(paths: Sequence[str], *, as_json: bool) -> int:
     checked = _check(files.gather(paths))
     if not checked.loaded.mistakes:
         _print(checked.compilation, as_json=as_json)
-    _warn([*checked.loaded.notes, *checked.of(Weight.NOTED)])
-    wrong = [*checked.loaded.mistakes, *checked.of(Weight.REFUSED, Weight.UNRESOLVED)]
+    _warn([*checked.loaded.notes, *checked.of(Severity.NOTED)])
+    wrong = [*checked.loaded.mistakes, *checked.of(Severity.REFUSED, Severity.UNRESOLVED)]
     return _fail(wrong) if wrong else 0
 
 
@@ -69,7 +69,7 @@ class _Checked(NamedTuple):
     compilation: Compilation
     findings: tuple[Finding, ...]
 
-    def of(self, *weights: Weight) -> list[Mistake]:
+    def of(self, *weights: Severity) -> list[Diagnostic]:
         return [finding.mistake for finding in self.findings if finding.weight in weights]
 
 
@@ -80,16 +80,16 @@ def _check(found: Iterable[File]) -> _Checked:
     findings = manifest_compilation.findings(compilation, sound)
     if loaded.mistakes:
         # What is missing may be what could not be read; but a bad pattern is one in any company.
-        findings = (finding for finding in findings if finding.weight is Weight.REFUSED)
+        findings = (finding for finding in findings if finding.weight is Severity.REFUSED)
     return _Checked(loaded, compilation, tuple(findings))
 
 
-def _warn(mistakes: Sequence[Mistake]) -> None:
+def _warn(mistakes: Sequence[Diagnostic]) -> None:
     for line in told(mistakes):
         typer.echo(f"warning: {line}", err=True)
 
 
-def _fail(mistakes: Sequence[Mistake]) -> int:
+def _fail(mistakes: Sequence[Diagnostic]) -> int:
     typer.echo(report(mistakes), err=True)
     typer.echo(_plural(len(mistakes), "mistake"), err=True)
     return 1

@@ -4,16 +4,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum, auto
 from typing import NamedTuple
 
-from inferway_cli.manifests.diagnostics import Mistake
+from inferway_cli.manifests.diagnostics import Diagnostic
 from inferway_cli.manifests.reader import Manifest
 from inferway_contract.conditions import ConditionType
-from inferway_contract.field_errors import Complaint
+from inferway_contract.field_errors import FieldError
 from inferway_operator import compiler
 from inferway_operator.compiler import Compilation, Verdict
 from inferway_operator.world import world
 
 
-class Weight(Enum):
+class Severity(Enum):
     """How much a finding matters: refused fails everywhere, unresolved fails where all manifests are at hand."""
 
     REFUSED = auto()
@@ -24,8 +24,8 @@ class Weight(Enum):
 class Finding(NamedTuple):
     """What the compiler has against a manifest."""
 
-    weight: Weight
-    mistake: Mistake
+    weight: Severity
+    mistake: Diagnostic
 
 
 def compiled(manifests: Iterable[Manifest]) -> Compilation:
@@ -44,11 +44,11 @@ def findings(compilation: Compilation, manifests: Sequence[Manifest]) -> Iterato
             yield Finding(weight, manifest.mistake(complaint))
 
 
-def _complaints(verdict: Verdict) -> Iterator[tuple[Weight, Complaint]]:
+def _complaints(verdict: Verdict) -> Iterator[tuple[Severity, FieldError]]:
     for complaint in verdict.complaints:
-        yield Weight.REFUSED, complaint
+        yield Severity.REFUSED, complaint
     for complaint in verdict.unresolved:
-        yield Weight.UNRESOLVED, complaint
+        yield Severity.UNRESOLVED, complaint
     for condition in verdict.conditions:
         if condition.type is ConditionType.SHADOWED and condition.status:
-            yield Weight.NOTED, Complaint((), condition.message)
+            yield Severity.NOTED, FieldError((), condition.message)

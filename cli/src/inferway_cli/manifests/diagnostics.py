@@ -12,7 +12,7 @@ MOST_TOLD: Final = 200
 """Mistakes in one report. A file of another format has one for every line, and the first ones tell as much."""
 
 
-class Mistake(NamedTuple):
+class Diagnostic(NamedTuple):
     """`FILE:LINE: document N, KIND ns/name, spec.rules[0].name: message`, as far as each part is known."""
 
     file: str
@@ -40,7 +40,7 @@ def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
-def told(mistakes: Sequence[Mistake]) -> list[str]:
+def told(mistakes: Sequence[Diagnostic]) -> list[str]:
     """Each mistake in a line; the excess as a number."""
     lines = [str(mistake) for mistake in mistakes[:MOST_TOLD]]
     if len(mistakes) > MOST_TOLD:
@@ -48,6 +48,6 @@ def told(mistakes: Sequence[Mistake]) -> list[str]:
     return lines
 
 
-def report(mistakes: Sequence[Mistake]) -> str:
+def report(mistakes: Sequence[Diagnostic]) -> str:
     """All of them as one text."""
     return "\n".join(told(mistakes))

@@ -13,7 +13,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from inferway_contract import field_errors
-from inferway_contract.field_errors import Complaint
+from inferway_contract.field_errors import FieldError
 
 
 class _Read(BaseModel):
@@ -105,7 +105,7 @@ _MODELS: dict[str, type[_Read]] = {
 }
 
 
-def check(kind: str, value: Mapping[str, Any]) -> Iterator[Complaint]:
+def check(kind: str, value: Mapping[str, Any]) -> Iterator[FieldError]:
     """What is wrong with a Service, an EndpointSlice or a ReferenceGrant."""
     model = _NamedSlice if value.get("addressType") == "FQDN" else _MODELS[kind]
     try:

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from inferway_contract import values
-from inferway_contract.field_errors import Complaint
+from inferway_contract.field_errors import FieldError
 
 DEFAULT_NAMESPACE: Final = "default"
 
@@ -33,17 +33,17 @@ _SUBDOMAIN: Final = re.compile(values.SUBDOMAIN_PATTERN[:-1] + r"\Z")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 
 
-def complaints(kind: str, metadata: Any) -> Iterator[Complaint]:
+def complaints(kind: str, metadata: Any) -> Iterator[FieldError]:
     """What is wrong with the metadata of a manifest."""
     if not isinstance(metadata, Mapping):
-        yield Complaint(("metadata",), "is required" if metadata is None else "must be a mapping")
+        yield FieldError(("metadata",), "is required" if metadata is None else "must be a mapping")
         return
     for field in metadata:
         if field == "generateName":
-            yield Complaint(("metadata", field), "names are not generated here; write metadata.name")
+            yield FieldError(("metadata", field), "names are not generated here; write metadata.name")
         elif field not in _FIELDS:
             near = get_close_matches(field[:80], _FIELDS, n=1)
-            yield Complaint(("metadata", field), "unknown field" + (f"; did you mean {near[0]}?" if near else ""))
+            yield FieldError(("metadata", field), "unknown field" + (f"; did you mean {near[0]}?" if near else ""))
     yield from _name(kind, metadata)
     yield from _namespace(metadata.get("namespace"))
     yield from _words("labels", metadata.get("labels"))
@@ -51,41 +51,41 @@ def complaints(kind: str, metadata: Any) -> Iterator[Complaint]:
     yield from _time(metadata.get("creationTimestamp"))
 
 
-def _name(kind: str, metadata: Mapping[str, Any]) -> Iterator[Complaint]:
+def _name(kind: str, metadata: Mapping[str, Any]) -> Iterator[FieldError]:
     name = metadata.get("name")
     path = ("metadata", "name")
     if name is None:
-        yield Complaint(path, "is required")
+        yield FieldError(path, "is required")
     elif not isinstance(name, str):
-        yield Complaint(path, f"{name!r}: must be a string; put it in quotes")
+        yield FieldError(path, f"{name!r}: must be a string; put it in quotes")
     elif kind == "Service":
         if len(name) > 63 or not _LABEL.match(name):
-            yield Complaint(path, f"{_cut(name)} is not a name: lower-case letters, digits and '-', at most 63")
+            yield FieldError(path, f"{_cut(name)} is not a name: lower-case letters, digits and '-', at most 63")
     elif len(name) > 253 or not _SUBDOMAIN.match(name):
-        yield Complaint(path, f"{_cut(name)} is not a name: lower-case letters, digits, '-' and '.', at most 253")
+        yield FieldError(path, f"{_cut(name)} is not a name: lower-case letters, digits, '-' and '.', at most 253")
 
 
-def _namespace(namespace: Any) -> Iterator[Complaint]:
+def _namespace(namespace: Any) -> Iterator[FieldError]:
     path = ("metadata", "namespace")
     if isinstance(namespace, str) and namespace:
         if len(namespace) > 63 or not _LABEL.match(namespace):
-            yield Complaint(path, f"{_cut(namespace)} is not a name: lower-case letters, digits and '-', at most 63")
+            yield FieldError(path, f"{_cut(namespace)} is not a name: lower-case letters, digits and '-', at most 63")
     elif namespace:
-        yield Complaint(path, f"{namespace!r}: must be a string; put it in quotes")
+        yield FieldError(path, f"{namespace!r}: must be a string; put it in quotes")
 
 
-def _words(field: str, words: Any) -> Iterator[Complaint]:
+def _words(field: str, words: Any) -> Iterator[FieldError]:
     if words is None:
         return
     if not isinstance(words, Mapping):
-        yield Complaint(("metadata", field), "must be a mapping")
+        yield FieldError(("metadata", field), "must be a mapping")
         return
     for key, value in words.items():
         if not isinstance(value, str):
-            yield Complaint(("metadata", field, key), f"{_cut(value)}: must be a string; put it in quotes")
+            yield FieldError(("metadata", field, key), f"{_cut(value)}: must be a string; put it in quotes")
 
 
-def _time(time: Any) -> Iterator[Complaint]:
+def _time(time: Any) -> Iterator[FieldError]:
     # `kubectl create --dry-run` prints null.
     if time is None:
         return
@@ -95,7 +95,7 @@ def _time(time: Any) -> Iterator[Complaint]:
             return
     except ValueError:
         pass
-    yield Complaint(("metadata", "creationTimestamp"), f"{_cut(time)}: write it like 2026-01-31T12:00:00Z")
+    yield FieldError(("metadata", "creationTimestamp"), f"{_cut(time)}: write it like 2026-01-31T12:00:00Z")
 
 
 def _cut(value: object) -> str:

@@ -5,8 +5,8 @@ from typing import Any, Final, NamedTuple
 
 from inferway_cli import nodes
 from inferway_cli.manifests import kinds, metadata, schema_check, yaml_composer, yaml_constructor
-from inferway_cli.manifests.diagnostics import Mistake
-from inferway_contract.field_errors import Complaint
+from inferway_cli.manifests.diagnostics import Diagnostic
+from inferway_contract.field_errors import FieldError
 
 MOST_OF_ONE: Final = 50
 """Mistakes told of one manifest: finding the line of each costs time, and nobody mends more at once."""
@@ -38,22 +38,22 @@ class Manifest(NamedTuple):
         """The line in which the manifest starts."""
         return self.root.line
 
-    def mistake(self, complaint: Complaint, line: int = 0) -> Mistake:
+    def mistake(self, complaint: FieldError, line: int = 0) -> Diagnostic:
         """The complaint with the line of the field it is about, or of the nearest field around it."""
         path, message = complaint
         found, node = yaml_constructor.locate(self.root, path)
         if message.endswith("must be text") and isinstance(node, nodes.Scalar) and not message.startswith(node.text):
             message += f" (it is written {node.text})"
         subject = f"{self.kind} {self.namespace}/{self.name}"
-        return Mistake(self.file, line or found, (*self.where, subject), path, message)
+        return Diagnostic(self.file, line or found, (*self.where, subject), path, message)
 
 
 class Loaded(NamedTuple):
     """What was read, what is wrong with it, and what was passed over."""
 
     manifests: tuple[Manifest, ...]
-    mistakes: tuple[Mistake, ...]
-    notes: tuple[Mistake, ...]
+    mistakes: tuple[Diagnostic, ...]
+    notes: tuple[Diagnostic, ...]
 
 
 def load(files: Iterable[File]) -> Loaded:
@@ -67,30 +67,30 @@ def load(files: Iterable[File]) -> Loaded:
 class _Reader:
     def __init__(self) -> None:
         self.manifests: list[Manifest] = []
-        self.mistakes: list[Mistake] = []
-        self.notes: list[Mistake] = []
+        self.mistakes: list[Diagnostic] = []
+        self.notes: list[Diagnostic] = []
         self._known: dict[tuple[str, str, str], Manifest] = {}
 
     def read(self, file: File) -> None:
         if file.content is None:
-            self.mistakes.append(Mistake(file.name, 0, (), (), file.problem))
+            self.mistakes.append(Diagnostic(file.name, 0, (), (), file.problem))
             return
         try:
             for document in yaml_composer.documents(nodes.decode(file.content)):
                 self._object(file.name, (f"document {document.number}",), document.root)
         except nodes.Malformed as error:
-            self.mistakes.append(Mistake(file.name, error.line, (), (), error.message))
+            self.mistakes.append(Diagnostic(file.name, error.line, (), (), error.message))
 
     def _object(self, file: str, where: tuple[str, ...], root: nodes.Node) -> None:
         if not isinstance(root, nodes.Mapping):
             message = "a manifest is a mapping with apiVersion, kind and metadata"
-            self.mistakes.append(Mistake(file, root.line, where, (), message))
+            self.mistakes.append(Diagnostic(file, root.line, where, (), message))
             return
         identity = {field: _text(root, field) for field in ("apiVersion", "kind")}
         wrong = [(field, text) for field, text in identity.items() if not isinstance(text, str) or not text]
         for field, text in wrong:
             message = "is required" if text is None else "must be a string"
-            self.mistakes.append(Mistake(file, yaml_constructor.locate(root, (field,))[0], where, (field,), message))
+            self.mistakes.append(Diagnostic(file, yaml_constructor.locate(root, (field,))[0], where, (field,), message))
         if not wrong:
             self._identified(file, where, root, str(identity["apiVersion"]), str(identity["kind"]))
 
@@ -101,15 +101,15 @@ class _Reader:
             self._manifest(file, where, root, kind)
         elif (mistake := kinds.mistake(version, kind)) is not None:
             field, message = mistake
-            self.mistakes.append(Mistake(file, yaml_constructor.locate(root, (field,))[0], where, (field,), message))
+            self.mistakes.append(Diagnostic(file, yaml_constructor.locate(root, (field,))[0], where, (field,), message))
         else:
             message = f"{kind} ({version}) is passed over; the kinds read here are {kinds.KNOWN}"
-            self.notes.append(Mistake(file, root.line, where, (), message))
+            self.notes.append(Diagnostic(file, root.line, where, (), message))
 
     def _list(self, file: str, where: tuple[str, ...], root: nodes.Mapping) -> None:
         line, items = yaml_constructor.locate(root, ("items",))
         if not isinstance(items, nodes.Sequence):
-            self.mistakes.append(Mistake(file, line, where, ("items",), "a List has its manifests here, as a list"))
+            self.mistakes.append(Diagnostic(file, line, where, ("items",), "a List has its manifests here, as a list"))
             return
         for index, item in enumerate(items.items):
             self._object(file, (*where, f"items[{index}]"), item)
@@ -120,13 +120,13 @@ class _Reader:
         assert isinstance(value, dict)  # noqa: S101 - a mapping's value is a dict
         namespace, name = _identity(value)
         manifest = Manifest(value, kind, namespace or "?", name or "?", file, where, root)
-        told = [(Complaint(fault.path, fault.message), fault.line) for fault in faults]
+        told = [(FieldError(fault.path, fault.message), fault.line) for fault in faults]
         paths = {fault.path for fault in faults}
         # A field that has no value was told already; what the schema says of the value put there would be noise.
         told += [(found, 0) for found in schema_check.complaints(kind, value) if not _covered(found.path, paths)]
         self.mistakes += [manifest.mistake(found, line) for found, line in told[:MOST_OF_ONE]]
         if len(told) > MOST_OF_ONE:
-            self.mistakes.append(manifest.mistake(Complaint((), f"... and {len(told) - MOST_OF_ONE:,} more")))
+            self.mistakes.append(manifest.mistake(FieldError((), f"... and {len(told) - MOST_OF_ONE:,} more")))
         if namespace and name:
             self._enter(manifest._replace(is_sound=not told))
 
@@ -135,7 +135,7 @@ class _Reader:
         first = self._known.setdefault(key, manifest)
         if first is not manifest:
             message = f"is defined twice; first in {first.file}:{first.line}"
-            self.mistakes.append(manifest.mistake(Complaint((), message)))
+            self.mistakes.append(manifest.mistake(FieldError((), message)))
             return
         self.manifests.append(manifest)
 

@@ -7,12 +7,12 @@ from pydantic import ValidationError
 
 from inferway_cli.manifests import kubernetes_kinds, metadata
 from inferway_contract import resources
-from inferway_contract.field_errors import Complaint, from_validation
+from inferway_contract.field_errors import FieldError, from_validation
 
 _TOP: Final = ("apiVersion", "kind", "metadata", "spec", "status")
 
 
-def complaints(kind: str, value: dict[str, Any]) -> Iterator[Complaint]:
+def complaints(kind: str, value: dict[str, Any]) -> Iterator[FieldError]:
     """What the API server would have against the manifest. Its apiVersion and kind are known."""
     yield from metadata.complaints(kind, value.get("metadata"))
     if kind not in resources.SPECS:
@@ -20,10 +20,10 @@ def complaints(kind: str, value: dict[str, Any]) -> Iterator[Complaint]:
         return
     for field in value:
         if field not in _TOP:
-            yield Complaint((field,), f"unknown field; a {kind} has apiVersion, kind, metadata and spec")
+            yield FieldError((field,), f"unknown field; a {kind} has apiVersion, kind, metadata and spec")
     spec = value.get("spec")
     if not isinstance(spec, dict):
-        yield Complaint(("spec",), "is required" if spec is None else "must be a mapping")
+        yield FieldError(("spec",), "is required" if spec is None else "must be a mapping")
         return
     try:
         # by_name: the API server knows backendRefs, and no backend_refs.

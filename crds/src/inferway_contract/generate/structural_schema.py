@@ -15,7 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
 from inferway_contract import field_errors, values
-from inferway_contract.resources.model import SCHEMA_DEFAULT, Written
+from inferway_contract.resources.model import SCHEMA_DEFAULT, SpecModel
 
 Schema = dict[str, Any]
 
@@ -44,7 +44,7 @@ _KEPT: Final = (
 )
 
 
-def of(model: type[Written]) -> Schema:
+def of(model: type[SpecModel]) -> Schema:
     """The model's structural schema."""
     found = model.model_json_schema(by_alias=True, schema_generator=_Generator)
     return _node(found, found.get("$defs", {}))
@@ -63,7 +63,7 @@ class _Generator(GenerateJsonSchema):
         return found
 
 
-def _texts(model: type[Written]) -> dict[str, str]:
+def _texts(model: type[SpecModel]) -> dict[str, str]:
     """The text below each field. pydantic can collect it too, but at every start of every process."""
     [definition] = ast.parse(textwrap.dedent(inspect.getsource(model))).body
     assert isinstance(definition, ast.ClassDef)  # noqa: S101 - a model is a class

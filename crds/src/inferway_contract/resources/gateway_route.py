@@ -8,7 +8,15 @@ from inferway_contract.resources.filters import Filter
 from inferway_contract.resources.health import CircuitBreaker, HealthCheck
 from inferway_contract.resources.load_balancer import LoadBalancer
 from inferway_contract.resources.matches import Match
-from inferway_contract.resources.model import Hostname, ObjectName, Rule, SectionName, Written, bounded, schema_default
+from inferway_contract.resources.model import (
+    Hostname,
+    ObjectName,
+    SectionName,
+    SpecModel,
+    Validation,
+    bounded,
+    schema_default,
+)
 from inferway_contract.resources.retry import Retry
 
 
@@ -32,7 +40,7 @@ _EXCLUSIVE = [*_ANSWERING, "URLRewrite"]
 _EVERY_PATH = {"path": {"type": "PathPrefix", "value": "/"}}
 
 
-class RouteRule(Written):
+class RouteRule(SpecModel):
     """Matches, what happens to what they match, and where it goes."""
 
     name: SectionName | None = None
@@ -55,24 +63,24 @@ class RouteRule(Written):
     """Absent = nothing is kept."""
 
     rules_between_fields = (
-        Rule(
+        Validation(
             cel="!has(self.filters) || self.filters.all(a, self.filters.exists_one(b, a.type == b.type))",
             message="filters may have each type once: put those of one type together",
             holds=lambda rule: len(set(_kinds(rule))) == len(rule.filters),
         ),
-        Rule(
+        Validation(
             cel=f"!has(self.filters) || !self.filters.exists(f, f.type in {_ANSWERING})"
             " || !has(self.backendRefs) || size(self.backendRefs) == 0",
             message="filters RequestRedirect and DirectResponse exclude backendRefs: they answer by themselves",
             holds=lambda rule: not (rule.backend_refs and set(_kinds(rule)) & set(_ANSWERING)),
         ),
-        Rule(
+        Validation(
             cel="!has(self.filters) || self.filters.all(a, self.filters.all(b, a.type == b.type"
             f" || !(a.type in {_EXCLUSIVE} && b.type in {_EXCLUSIVE})))",
             message="filters may have only one of URLRewrite, RequestRedirect and DirectResponse: remove the others",
             holds=lambda rule: len(set(_kinds(rule)) & set(_EXCLUSIVE)) <= 1,
         ),
-        Rule(
+        Validation(
             cel="!has(self.filters) || !self.filters.exists(f, (has(f.urlRewrite) && has(f.urlRewrite.path)"
             " && f.urlRewrite.path.type == 'ReplacePrefixMatch') || (has(f.requestRedirect) && has(f.requestRedirect.path)"
             " && f.requestRedirect.path.type == 'ReplacePrefixMatch')) || !has(self.matches)"
@@ -85,7 +93,7 @@ class RouteRule(Written):
     )
 
 
-class GatewayRouteSpec(Written):
+class GatewayRouteSpec(SpecModel):
     """Hostnames (none = any host) and rules."""
 
     hostnames: Annotated[tuple[Hostname, ...], bounded(16)] = ()
@@ -94,7 +102,7 @@ class GatewayRouteSpec(Written):
     """The most specific match wins, whatever the order."""
 
     rules_between_fields = (
-        Rule(
+        Validation(
             cel="self.rules.filter(r, has(r.name)).all(a, self.rules.exists_one(b, has(b.name) && a.name == b.name))",
             message="rules must have different names: rename all but one",
             holds=lambda spec: (

@@ -1,6 +1,6 @@
 """How resources are written down: camelCase, strict, and with rules that the API server checks in the same words.
 
-A rule that crosses fields is one `Rule`: a CEL expression for the API server, a predicate for everybody else, and one
+A rule that crosses fields is one `Validation`: a CEL expression for the API server, a predicate for everybody else, and one
 message that both print. The API server's answer and the compiler's therefore never differ but in their prefix.
 """
 
@@ -24,7 +24,7 @@ from pydantic_core import PydanticCustomError, PydanticKnownError
 from inferway_contract import values
 
 
-class Rule(NamedTuple):
+class Validation(NamedTuple):
     """What must hold between the fields of one object. The message names the fields and how to mend them."""
 
     cel: str
@@ -32,7 +32,7 @@ class Rule(NamedTuple):
     holds: Callable[[Any], bool]
 
 
-class Written(BaseModel):
+class SpecModel(BaseModel):
     """Base of everything a user writes. Unknown fields are refused, nothing is coerced, nothing changes later."""
 
     model_config = ConfigDict(
@@ -44,7 +44,7 @@ class Written(BaseModel):
         strict=True,
     )
 
-    rules_between_fields: ClassVar[tuple[Rule, ...]] = ()
+    rules_between_fields: ClassVar[tuple[Validation, ...]] = ()
 
     @model_validator(mode="after")
     def _hold(self) -> Self:

@@ -9,16 +9,16 @@ from inferway_contract.resources.model import (
     Duration,
     HeaderName,
     ObjectName,
-    Rule,
     SectionName,
+    SpecModel,
     Switch,
-    Written,
+    Validation,
     bounded,
     keyed_by,
 )
 
 
-class TargetRef(Written):
+class TargetRef(SpecModel):
     """A GatewayRoute of the policy's namespace, or one rule of it."""
 
     group: Literal["inferway.dev"] = "inferway.dev"
@@ -28,7 +28,7 @@ class TargetRef(Written):
     """The name of one rule; absent = all rules of the route."""
 
 
-class Rate(Written):
+class Rate(SpecModel):
     """So many requests in so long. `requests: 0` denies all."""
 
     requests: Annotated[int, Field(ge=0, le=1_000_000_000)]
@@ -37,7 +37,7 @@ class Rate(Written):
     """Longer than 0s."""
 
     rules_between_fields = (
-        Rule(
+        Validation(
             cel="duration(self.per) > duration('0s')",
             message="rate.per must be longer than 0s",
             holds=lambda rate: values.milliseconds(rate.per) > 0,
@@ -45,7 +45,7 @@ class Rate(Written):
     )
 
 
-class ClientIP(Written):
+class ClientIP(SpecModel):
     """The client's address, cut to a prefix: an IPv6 user owns a /64, so that is what counts as one client."""
 
     prefix_v4: Annotated[int, Field(ge=0, le=32)] = 32
@@ -54,7 +54,7 @@ class ClientIP(Written):
     """Bits of an IPv6 address that tell clients apart."""
 
 
-class KeyPart(Written):
+class KeyPart(SpecModel):
     """One part of the key: exactly one of the fields. Several parts form one tuple."""
 
     client_ip: ClientIP | None = Field(default=None, alias="clientIP")
@@ -72,7 +72,7 @@ class KeyPart(Written):
 
     members: ClassVar[tuple[str, ...]] = ("client_ip", "header", "query", "host", "route", "rule")
     rules_between_fields = (
-        Rule(
+        Validation(
             cel="[has(self.clientIP), has(self.header), has(self.query), has(self.host), has(self.route),"
             " has(self.rule)].filter(present, present).size() == 1",
             message="a part of key is exactly one of clientIP, header, query, host, route, rule: write one part for each",
@@ -81,7 +81,7 @@ class KeyPart(Written):
     )
 
 
-class Limit(Written):
+class Limit(SpecModel):
     """One token bucket for each key: it holds `burst`, and fills at `rate`."""
 
     name: SectionName
@@ -96,14 +96,14 @@ class Limit(Written):
     """Buckets kept at once; the least recently used one goes."""
 
 
-class OnLimit(Written):
+class OnLimit(SpecModel):
     """What clients are told of their limits."""
 
     headers: Literal["Standard", "Legacy", "Off"] = "Standard"
     """Standard: RateLimit and RateLimit-Policy; Legacy: X-RateLimit-*; Off: none."""
 
 
-class RateLimitPolicySpec(Written):
+class RateLimitPolicySpec(SpecModel):
     """Limits, and the routes they are for: absent targetRefs = every route of the namespace."""
 
     target_refs: Annotated[tuple[TargetRef, ...], bounded(32)] = ()
@@ -113,7 +113,7 @@ class RateLimitPolicySpec(Written):
     on_limit: OnLimit = OnLimit()
 
     rules_between_fields = (
-        Rule(
+        Validation(
             # The API server says the same of a map-list by itself; standalone has to be told.
             cel="self.limits.all(a, self.limits.exists_one(b, a.name == b.name))",
             message="limits must have different names: rename all but one",

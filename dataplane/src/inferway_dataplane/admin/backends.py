@@ -6,7 +6,7 @@ from inferway_dataplane.core.runtime import Rule
 from inferway_dataplane.core.upstreams.members import Member
 
 
-def shown(rule: Rule, now: float) -> dict[str, Any]:
+def backends_of(rule: Rule, now: float) -> dict[str, Any]:
     """One rule as JSON. `now`: monotonic seconds. Secrets are not in it, only that there is one."""
     standing = rule.group.standing
     return {

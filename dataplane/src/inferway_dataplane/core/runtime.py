@@ -19,22 +19,22 @@ from inferway_contract.document import (
 )
 from inferway_contract.document import Rule as RuleDocument
 from inferway_dataplane.core.caching.freshness import CacheRules
-from inferway_dataplane.core.limits.ratelimit_headers import Telling
+from inferway_dataplane.core.limits.ratelimit_headers import RateLimitHeaders
 from inferway_dataplane.core.limits.token_bucket import Bucket
 from inferway_dataplane.core.messages import client_address, problems
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.messages.request_head import RequestHead
 from inferway_dataplane.core.routing.cors import CorsRules
-from inferway_dataplane.core.routing.header_modifiers import Edits
-from inferway_dataplane.core.routing.table import Claim, RoutingTable, parameters
-from inferway_dataplane.core.standing import Standing
-from inferway_dataplane.core.upstreams.backends import Destination, Directory, EndpointOf, Members
+from inferway_dataplane.core.routing.header_modifiers import HeaderModifiers
+from inferway_dataplane.core.routing.table import RouteEntry, RoutingTable, parameters
+from inferway_dataplane.core.standing import RuleCounters
+from inferway_dataplane.core.upstreams.backends import Backend, BackendResolver, EndpointFactory, Members
 from inferway_dataplane.core.upstreams.circuit_breaker import Breaker
 from inferway_dataplane.core.upstreams.health_state import CheckRules
 from inferway_dataplane.core.upstreams.retry import RetryRules
-from inferway_dataplane.core.upstreams.selection import Group
+from inferway_dataplane.core.upstreams.selection import BackendSet
 
-__all__ = ["Destination", "EndpointOf", "KeyOf", "Rule", "Runtime", "build", "key_of"]
+__all__ = ["Backend", "EndpointFactory", "KeyOf", "Rule", "Runtime", "build", "key_of"]
 
 
 _LIMIT_NAMES: Final = (
@@ -93,8 +93,8 @@ class Rule:
         self.redirect = rule.redirect
         self.respond = rule.respond
         self.rewrite = rule.rewrite
-        self.request_edits = Edits(rule.request_headers) if rule.request_headers else None
-        self.response_edits = Edits(rule.response_headers) if rule.response_headers else None
+        self.request_edits = HeaderModifiers(rule.request_headers) if rule.request_headers else None
+        self.response_edits = HeaderModifiers(rule.response_headers) if rule.response_headers else None
         self.cors = CorsRules(rule.cors) if rule.cors else None
         standing = build.standing(route.id, rule.name)
         backends = [
@@ -102,7 +102,7 @@ class Rule:
             for backend in rule.backends
         ]
         self.health_check = CheckRules(rule.health_check) if rule.health_check else None
-        self.group = Group(
+        self.group = BackendSet(
             backends, rule.load_balancer, rule.circuit_breaker, standing, checks=self.health_check is not None
         )
         self.hash_key = _hash_key(rule.load_balancer)
@@ -124,7 +124,7 @@ class Rule:
         )
         styles = [policy.headers for policy, _ in limits]
         self.telling = (
-            Telling([(bucket, style) for (bucket, _), style in zip(self.limits, styles, strict=True)])
+            RateLimitHeaders([(bucket, style) for (bucket, _), style in zip(self.limits, styles, strict=True)])
             if set(styles) - {"Off"}
             else None
         )
@@ -156,7 +156,7 @@ class Runtime:
         upstreams: set[Any],
         rules: list[Rule],
         members: Members,
-        standings: dict[tuple[str, str], Standing],
+        standings: dict[tuple[str, str], RuleCounters],
         secrets: set[str],
     ) -> None:
         self.secrets = secrets
@@ -177,25 +177,27 @@ class _Build:
         self,
         config: ConfigDocument,
         endpoints: EndpointsDocument,
-        endpoint_of: EndpointOf,
+        endpoint_of: EndpointFactory,
         stats_of: Callable[[str, str], Any],
         older: Runtime | None,
         now: float,
     ) -> None:
         self.policies = {policy.id: policy for policy in config.policies}
-        self.directory = Directory(endpoints.services, endpoint_of, older.members if older is not None else {}, now)
+        self.directory = BackendResolver(
+            endpoints.services, endpoint_of, older.members if older is not None else {}, now
+        )
         self.stats_of = stats_of
         self.older = older.buckets if older is not None else {}
         self.now = now
         self.older_standings = older.standings if older is not None else {}
         self.buckets: dict[object, Bucket] = {}
-        self.standings: dict[tuple[str, str], Standing] = {}
+        self.standings: dict[tuple[str, str], RuleCounters] = {}
 
-    def standing(self, route: str, rule: str) -> Standing:
+    def standing(self, route: str, rule: str) -> RuleCounters:
         name = (route, rule)
         standing = self.standings.get(name)
         if standing is None:
-            standing = self.standings[name] = self.older_standings.get(name) or Standing()
+            standing = self.standings[name] = self.older_standings.get(name) or RuleCounters()
         return standing
 
     def bucket(self, policy: Policy, limit: Limit) -> Bucket:
@@ -215,7 +217,7 @@ def build(
     config: ConfigDocument,
     endpoints: EndpointsDocument,
     *,
-    endpoint_of: EndpointOf,
+    endpoint_of: EndpointFactory,
     stats_of: Callable[[str, str], Any],
     older: Runtime | None,
     now: float,
@@ -229,7 +231,7 @@ def build(
             rule = Rule(route, document, made)
             rules.append(rule)
             claims += [
-                Claim(hostname, match, age, index, rule)
+                RouteEntry(hostname, match, age, index, rule)
                 for hostname in route.hostnames or ("",)
                 for match in document.matches
             ]

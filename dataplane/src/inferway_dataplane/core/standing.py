@@ -1,7 +1,7 @@
 """What a rule has going on, whatever document it came with."""
 
 
-class Standing:
+class RuleCounters:
     """Counters of one rule that outlive runtimes: a new document must not forget what is in flight.
 
     `changes` grows whenever a member of the rule becomes available or unavailable: who keeps a view of them compares

@@ -13,7 +13,7 @@ import httpx
 
 from inferway_dataplane.core.upstreams.health_state import CheckRules
 from inferway_dataplane.core.upstreams.members import Member
-from inferway_dataplane.engine.upstream.pool import ConnectFailed, Endpoint
+from inferway_dataplane.engine.upstream.pool import ConnectFailed, EndpointPool
 
 log = logging.getLogger("inferway")
 
@@ -34,7 +34,7 @@ class Probe:
 
     async def ask(self, member: Member, rules: CheckRules) -> int | None:
         """The status of the answer; None = there was none in time."""
-        endpoint: Endpoint = member.endpoint
+        endpoint: EndpointPool = member.endpoint
         deadline = monotonic() + rules.timeout
         try:
             # httpx's own limits end a connection in order; this one is for what they add up to.
@@ -60,7 +60,7 @@ class Probe:
         return response.status_code
 
     def _request(
-        self, member: Member, endpoint: Endpoint, address: str, rules: CheckRules, connect: float
+        self, member: Member, endpoint: EndpointPool, address: str, rules: CheckRules, connect: float
     ) -> httpx.Request:
         """`connect`: seconds to connect in, the handshake of TLS included."""
         url = httpx.URL(

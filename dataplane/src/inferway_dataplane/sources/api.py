@@ -26,7 +26,7 @@ class Missing(Exception):  # noqa: N818 - it names what was found
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class IndexEvent:
     """An index ConfigMap at one moment."""
 
     version: str
@@ -40,10 +40,10 @@ class Seen:
 class Indexes(Protocol):
     """Reads index ConfigMaps. Everything raises `Unavailable`."""
 
-    async def list_index(self, name: str) -> Seen:
+    async def list_index(self, name: str) -> IndexEvent:
         """As it is now."""
 
-    def watch_index(self, name: str, version: str) -> AsyncGenerator[Seen, None]:
+    def watch_index(self, name: str, version: str) -> AsyncGenerator[IndexEvent, None]:
         """Its changes since, until the server ends the watch; first a bookmark, as soon as the watch is there.
 
         `Gone` where the version is too old.

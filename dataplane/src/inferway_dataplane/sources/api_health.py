@@ -12,7 +12,7 @@ _MEND: Final = (
 )
 
 
-class Contact:
+class ApiHealth:
     """What all who talk to the API server know of it together."""
 
     def __init__(self) -> None:

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from inferway_contract.sharding import INDEX_KEY
-from inferway_dataplane.sources.api import Gone, Missing, Seen, Unavailable
+from inferway_dataplane.sources.api import Gone, IndexEvent, Missing, Unavailable
 
 
 def failure(status: int, retry_after: str, body: bytes) -> Exception:
@@ -42,7 +42,7 @@ def _seconds(retry_after: str) -> float:
     return float(retry_after) if retry_after.isdecimal() else 0.0
 
 
-def event(line: bytes) -> Seen:
+def event(line: bytes) -> IndexEvent:
     """One line of a watch. `Gone`, `Unavailable`."""
     try:
         told = json.loads(line)
@@ -50,7 +50,7 @@ def event(line: bytes) -> Seen:
         if kind != "ERROR":
             version = found["metadata"]["resourceVersion"]
             index = None if kind == "DELETED" else text(found, INDEX_KEY)
-            return Seen(version, index, is_bookmark=kind == "BOOKMARK")
+            return IndexEvent(version, index, is_bookmark=kind == "BOOKMARK")
         if found.get("code") == 410:
             raise Gone
         message = f"the watch ended with {found.get('code')}: {str(found.get('message'))[:300]}"

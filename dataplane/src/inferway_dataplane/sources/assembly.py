@@ -51,17 +51,17 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class Announced(Generic[Index]):
+class ParsedIndex(Generic[Index]):
     """An index that was read."""
 
     index: Index
     revision: str
 
 
-def announced(model: type[Index], text: str) -> Announced[Index]:
+def parse_index(model: type[Index], text: str) -> ParsedIndex[Index]:
     """An index ConfigMap's text. `ValueError` where it is none that this version knows; `revision_of_text` still names it."""
     index = read_index(model, text)
-    return Announced(index, revision(index))
+    return ParsedIndex(index, revision(index))
 
 
 def revision_of_text(text: str) -> str:

@@ -11,7 +11,7 @@ MAX_RETRY_AFTER: Final = 60.0
 """Seconds: whatever an API server asks for, it is asked again after that."""
 
 
-class BackOff:
+class Backoff:
     """Pauses that double from `first` to `longest`, each cut by up to half at random, so that pods do not come together."""
 
     def __init__(self, random: Callable[[], float], first: float = FIRST, longest: float = LONGEST) -> None:

@@ -8,8 +8,8 @@ from time import monotonic
 from typing import Final
 
 from inferway_dataplane.sources.api import Gone, Indexes, Missing, Unavailable
-from inferway_dataplane.sources.api_health import Contact
-from inferway_dataplane.sources.backoff import BackOff
+from inferway_dataplane.sources.api_health import ApiHealth
+from inferway_dataplane.sources.backoff import Backoff
 
 log = logging.getLogger("inferway.cluster")
 
@@ -17,7 +17,7 @@ _SHORT: Final = 1.0
 """Seconds: a watch that ended sooner counts as a failure, or a server that ends each at once would be asked without pause."""
 
 
-class Following:
+class IndexWatch:
     """Keeps `text` as the index is: from a list first, from a watch then, which is resumed where it broke off.
 
     Listed again: after 410, after any answer that is an error (an etcd that was restored knows no version of ours), and when
@@ -25,7 +25,7 @@ class Following:
     """
 
     def __init__(
-        self, indexes: Indexes, name: str, changed: Callable[[], None], contact: Contact, back_off: BackOff
+        self, indexes: Indexes, name: str, changed: Callable[[], None], contact: ApiHealth, back_off: Backoff
     ) -> None:
         """`changed` is called after each change, and after the first list whatever it found."""
         self.name = name

@@ -24,7 +24,7 @@ from kubernetes.aio.client.rest import RESTClientObject
 from kubernetes.aio.config.config_exception import ConfigException
 
 from inferway_contract.sharding import INDEX_KEY, SHARD_KEY
-from inferway_dataplane.sources.api import Gone, Missing, Seen, Unavailable
+from inferway_dataplane.sources.api import Gone, IndexEvent, Missing, Unavailable
 from inferway_dataplane.sources.api_responses import event, failure, text
 
 FIELD_MANAGER: Final = "inferway-dataplane"
@@ -103,7 +103,7 @@ class KubernetesApi:
             # Connections that were cut before are not waited for by that; a loop that ends with one of them open hangs.
             await asyncio.sleep(_GOODBYE * 1.5)
 
-    async def list_index(self, name: str) -> Seen:
+    async def list_index(self, name: str) -> IndexEvent:
         """As `Indexes` says."""
         try:
             found = await self._read(self._config_maps, [("fieldSelector", f"metadata.name={name}")])
@@ -112,11 +112,11 @@ class KubernetesApi:
             raise Unavailable(f"it answers a list with {type(error).__name__.lower()}", is_answer=True) from None
         try:
             items = found["items"]
-            return Seen(found["metadata"]["resourceVersion"], text(items[0], INDEX_KEY) if items else None)
+            return IndexEvent(found["metadata"]["resourceVersion"], text(items[0], INDEX_KEY) if items else None)
         except (LookupError, TypeError) as error:
             raise Unavailable(f"the API server's answer is no list: {error!r}") from None
 
-    async def watch_index(self, name: str, version: str) -> AsyncGenerator[Seen, None]:
+    async def watch_index(self, name: str, version: str) -> AsyncGenerator[IndexEvent, None]:
         """As `Indexes` says. A watch that is silent for too long is `Unavailable`."""
         seconds = self._limits.watch
         query = [
@@ -128,7 +128,7 @@ class KubernetesApi:
         ]
         until = monotonic() + seconds + self._limits.watch_over
         async with self._asked("GET", self._config_maps, query, seconds + self._limits.watch_over) as answer:
-            yield Seen(version, None, is_bookmark=True)
+            yield IndexEvent(version, None, is_bookmark=True)
             while True:
                 async with _told("watching", until - monotonic()):
                     line = await answer.content.readline()

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from inferway_dataplane.sources.assembly import Documents
 from inferway_dataplane.sources.last_good import Head, LastGood
-from inferway_dataplane.sources.published_document import Gathering
+from inferway_dataplane.sources.published_document import ShardLoader
 
 log = logging.getLogger("inferway.cluster")
 
@@ -20,13 +20,13 @@ AT_LAST: Final = 2.0
 """Seconds that the end of the source waits for a last copy: a drain comes after it."""
 
 
-class Keeping:
+class LastGoodWriter:
     """Writes the newest state that it was given, one after the other."""
 
     def __init__(
         self,
         last_good: LastGood | None,
-        gatherings: tuple[Gathering[Any, Any, Any], ...],
+        gatherings: tuple[ShardLoader[Any, Any, Any], ...],
         rest: float = REST,
         now: Callable[[], float] = time,
     ) -> None:

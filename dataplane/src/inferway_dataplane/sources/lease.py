@@ -20,8 +20,8 @@ from inferway_contract.acknowledgement import (
     annotations,
 )
 from inferway_dataplane.sources.api import Gone, Leases, Missing, Unavailable
-from inferway_dataplane.sources.api_health import Contact
-from inferway_dataplane.sources.backoff import BackOff
+from inferway_dataplane.sources.api_health import ApiHealth
+from inferway_dataplane.sources.backoff import Backoff
 
 log = logging.getLogger("inferway.cluster")
 
@@ -56,15 +56,15 @@ def lease_of(pod: Pod, said: Acknowledgement, now: datetime) -> dict[str, Any]:
     }
 
 
-class Acknowledging:
+class LeaseRenewer:
     """Says what it was last given: every `every` seconds, and at once when that changes. Traffic knows nothing of it."""
 
     def __init__(
         self,
         leases: Leases,
         pod: Pod,
-        contact: Contact,
-        back_off: BackOff,
+        contact: ApiHealth,
+        back_off: Backoff,
         every: float = RENEW_SECONDS,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -86,7 +86,7 @@ class Acknowledging:
 
     async def run(self) -> None:
         """Until cancelled. Failures are told once while they are the same, and tried again; not those of an outage that
-        concerns all who talk to the API server, which is told by `Contact`."""
+        concerns all who talk to the API server, which is told by `ApiHealth`."""
         while True:
             self._changed.clear()
             pause = self._every

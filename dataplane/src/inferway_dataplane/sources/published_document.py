@@ -6,13 +6,13 @@ from typing import Final, Generic
 
 from inferway_contract.sharding import Index, Shard, ShardRef, read_shard
 from inferway_dataplane.sources.api import Missing, Shards
-from inferway_dataplane.sources.assembly import Announced, Assembled, Document, announced, digests, unknown
+from inferway_dataplane.sources.assembly import Assembled, Document, ParsedIndex, digests, parse_index, unknown
 
 _AT_ONCE: Final = 4
 """Shards that are asked for together."""
 
 
-class Gathering(Generic[Index, Shard, Document]):
+class ShardLoader(Generic[Index, Shard, Document]):
     """Of one of both documents. A shard that is known by its digest is neither fetched nor parsed again."""
 
     def __init__(
@@ -27,7 +27,7 @@ class Gathering(Generic[Index, Shard, Document]):
         self._shard: type[Shard] = shard
         self._document_of: Callable[[Index, Callable[[ShardRef], Shard]], Document] = document_of
         self._known: dict[str, Shard] = {}
-        self._older: Announced[Index] | None = None
+        self._older: ParsedIndex[Index] | None = None
         self._last: Assembled[Document] | None = None
         self.fetched: dict[str, bytes] = {}
         """By digest: the bytes of known shards that nobody has kept elsewhere (`forget_bytes`)."""
@@ -36,7 +36,7 @@ class Gathering(Generic[Index, Shard, Document]):
         """The document of an index. `ValueError` where it or a shard is not what was published; `Missing`, `Unavailable`."""
         if self._last is not None and self._last.text == text:
             return self._last
-        found = announced(self._index, text)
+        found = parse_index(self._index, text)
         wanted = unknown(found.index, self._known)
         for start in range(0, len(wanted), _AT_ONCE):
             batch = wanted[start : start + _AT_ONCE]
@@ -71,7 +71,7 @@ class Gathering(Generic[Index, Shard, Document]):
         self._known[ref.digest] = await asyncio.to_thread(read_shard, self._shard, ref, content)
         self.fetched[ref.digest] = content
 
-    def _forget(self, newest: Announced[Index]) -> None:
+    def _forget(self, newest: ParsedIndex[Index]) -> None:
         """Keep the shards of this index and of the one before: a change that is taken back costs nothing."""
         kept = digests(newest.index) | (digests(self._older.index) if self._older is not None else frozenset())
         for digest in self._known.keys() - kept:

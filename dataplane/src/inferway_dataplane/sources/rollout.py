@@ -11,20 +11,20 @@ from inferway_contract.document import ConfigDocument, EndpointsDocument
 from inferway_contract.sharding import ConfigIndex, ConfigShard, EndpointsIndex, EndpointsShard
 from inferway_dataplane.sources import Receiver, Refused
 from inferway_dataplane.sources.api import Unavailable
-from inferway_dataplane.sources.api_health import Contact
+from inferway_dataplane.sources.api_health import ApiHealth
 from inferway_dataplane.sources.assembly import Assembled, Documents, decide
-from inferway_dataplane.sources.backoff import BackOff
+from inferway_dataplane.sources.backoff import Backoff
 from inferway_dataplane.sources.last_good import Restored
-from inferway_dataplane.sources.publication import Publication
+from inferway_dataplane.sources.publication import PublishedDocument
 
 log = logging.getLogger("inferway.cluster")
 
-Configs = Publication[ConfigIndex, ConfigShard, ConfigDocument]
-Endpointses = Publication[EndpointsIndex, EndpointsShard, EndpointsDocument]
+Configs = PublishedDocument[ConfigIndex, ConfigShard, ConfigDocument]
+Endpointses = PublishedDocument[EndpointsIndex, EndpointsShard, EndpointsDocument]
 
 
 @dataclass(frozen=True, slots=True)
-class Hearers:
+class Sinks:
     """Who is told what is served."""
 
     receiver: Receiver
@@ -32,16 +32,16 @@ class Hearers:
     keep: Callable[[Documents], None]
 
 
-class Serving:
+class Rollout:
     """Looks at both publications whenever one has changed."""
 
     def __init__(
         self,
         config: Configs,
         endpoints: Endpointses,
-        hearers: Hearers,
-        contact: Contact,
-        back_off: BackOff,
+        hearers: Sinks,
+        contact: ApiHealth,
+        back_off: Backoff,
         changed: asyncio.Event,
         now: Callable[[], float] = time,
     ) -> None:

@@ -11,7 +11,7 @@ _OVERHEAD: Final = 700
 _MOST_VARIANTS: Final = 32
 
 
-class Stored:
+class CacheEntry:
     """A stored answer. `head`: status line, field lines and cache status; without Age and what is one exchange's own."""
 
     __slots__ = ("age", "body", "expires", "head", "received", "size", "status")
@@ -36,26 +36,26 @@ class _Variants:
         self.keys: OrderedDict[bytes, None] = OrderedDict()
 
 
-class MemoryStore:
+class MemoryResponses:
     """Answers by primary key and, where the answer varies, by variant."""
 
     def __init__(self, limit: int) -> None:
         """`limit`: bytes, overhead included."""
         self.limit = limit
         self.bytes = 0
-        self._entries: OrderedDict[bytes, Stored | _Variants] = OrderedDict()
+        self._entries: OrderedDict[bytes, CacheEntry | _Variants] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def find(self, key: bytes, head: RequestHead, now: float) -> Stored | None:
+    def find(self, key: bytes, head: RequestHead, now: float) -> CacheEntry | None:
         """The stored answer for a request with this primary key, when there is one and it is fresh."""
         found = self._entries.get(key)
         if found is None:
             return None
         if type(found) is _Variants:
             return self.get(variant_key(key, freshness.variant(found.names, head)), now)
-        if type(found) is Stored and found.expires > now:
+        if type(found) is CacheEntry and found.expires > now:
             self._entries.move_to_end(key)
             return found
         self._remove(key)
@@ -69,10 +69,10 @@ class MemoryStore:
         self._entries.move_to_end(key)  # as used as its variants are, which go with it
         return found.names
 
-    def get(self, key: bytes, now: float) -> Stored | None:
+    def get(self, key: bytes, now: float) -> CacheEntry | None:
         """The stored answer when it is fresh; one that is not goes."""
         found = self._entries.get(key)
-        if type(found) is not Stored:
+        if type(found) is not CacheEntry:
             return None
         if found.expires <= now:
             self._remove(key)
@@ -80,7 +80,7 @@ class MemoryStore:
         self._entries.move_to_end(key)
         return found
 
-    def put(self, key: bytes, stored: Stored, names: tuple[bytes, ...], variant: bytes) -> None:
+    def put(self, key: bytes, stored: CacheEntry, names: tuple[bytes, ...], variant: bytes) -> None:
         """Store an answer, in place of what was there. Older entries go until it fits; nothing goes for what never can."""
         if stored.size + 2 * (len(key) + _OVERHEAD) + len(variant) + 1 > self.limit:
             self._remove(variant_key(key, variant) if names else key)
@@ -103,7 +103,7 @@ class MemoryStore:
         while self.bytes > self.limit and self._entries:
             self._remove(next(iter(self._entries)))
 
-    def _insert(self, key: bytes, entry: Stored | _Variants, size: int) -> None:
+    def _insert(self, key: bytes, entry: CacheEntry | _Variants, size: int) -> None:
         self._entries[key] = entry
         self.bytes += size + len(key) + _OVERHEAD
 
@@ -111,7 +111,7 @@ class MemoryStore:
         found = self._entries.pop(key, None)
         if found is None:
             return
-        self.bytes -= (found.size if type(found) is Stored else 0) + len(key) + _OVERHEAD
+        self.bytes -= (found.size if type(found) is CacheEntry else 0) + len(key) + _OVERHEAD
         if type(found) is _Variants:
             for own in found.keys:
                 self._remove(own)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from inferway_contract.conditions import Condition, ConditionType
-from inferway_contract.field_errors import Complaint
+from inferway_contract.field_errors import FieldError
 from inferway_operator import compiler
 from inferway_operator.admission import relevant_world
 from inferway_operator.compiler import Verdict
@@ -16,13 +16,13 @@ from inferway_operator.world.world import World
 class Findings:
     """With any complaint the object would not be accepted, or not all of it."""
 
-    complaints: tuple[Complaint, ...] = ()
+    complaints: tuple[FieldError, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
 def find(candidate: RouteObject | PolicyObject, world: World) -> Findings:
     """What is wrong with the candidate, were it in this world in place of what has its kind and name."""
-    narrowed = relevant_world.around(candidate, world)
+    narrowed = relevant_world.relevant_world(candidate, world)
     verdicts = {(said.meta.kind, said.meta.id): said for said in compiler.compile(narrowed.world).verdicts}
     verdict = verdicts.get((candidate.meta.kind, candidate.meta.id))
     if verdict is None:  # of a namespace that is going away

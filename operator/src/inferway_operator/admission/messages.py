@@ -7,7 +7,7 @@ Kubernetes cuts a warning at 256 characters, and all warnings to one request at 
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from inferway_contract.field_errors import Complaint, dotted
+from inferway_contract.field_errors import FieldError, dotted
 from inferway_operator.compiler import messages
 
 WARNING_CHARACTERS: Final = 256
@@ -28,22 +28,22 @@ def warnings(found: Sequence[str]) -> list[str]:
     return [*told, f"{rest} {_SEE_STATUS}"] if rest else told
 
 
-def message(complaints: Iterable[Complaint]) -> str:
+def message(complaints: Iterable[FieldError]) -> str:
     """All in one line, in the words of the condition `Accepted`."""
-    return messages.listed(complaints)
+    return messages.joined(complaints)
 
 
-def causes(complaints: Sequence[Complaint]) -> list[Complaint]:
+def causes(complaints: Sequence[FieldError]) -> list[FieldError]:
     """The same one by one, for clients that list them."""
     told = [_cause(complaint) for complaint in complaints[:MOST_CAUSES]]
     rest = len(complaints) - len(told)
-    return [*told, Complaint((), f"and {rest} more")] if rest else told
+    return [*told, FieldError((), f"and {rest} more")] if rest else told
 
 
-def _cause(complaint: Complaint) -> Complaint:
+def _cause(complaint: FieldError) -> FieldError:
     # A path may hold keys that somebody made up: `dotted` of one step gives it back as it is.
     place = _cut(messages.printable(dotted(complaint.path)), CAUSE_CHARACTERS)
-    return Complaint((place,) if place else (), _cut(messages.printable(complaint.message), CAUSE_CHARACTERS))
+    return FieldError((place,) if place else (), _cut(messages.printable(complaint.message), CAUSE_CHARACTERS))
 
 
 def _cut(text: str, most: int) -> str:

@@ -16,19 +16,19 @@ from inferway_operator.world.objects import PolicyObject, RouteObject
 from inferway_operator.world.world import World
 
 
-class Narrowed(NamedTuple):
+class RelevantWorld(NamedTuple):
     """A world with the object in it, and the ids of the other routes that are there because a match is theirs too."""
 
     world: World
     rivals: tuple[str, ...] = ()
 
 
-def around(candidate: RouteObject | PolicyObject, world: World) -> Narrowed:
+def relevant_world(candidate: RouteObject | PolicyObject, world: World) -> RelevantWorld:
     """As if the candidate were in the world, in place of the object of its kind and name."""
     if isinstance(candidate, PolicyObject):
-        return Narrowed(_around_policy(candidate, world))
+        return RelevantWorld(_around_policy(candidate, world))
     rivals = _rivals(candidate, world.routes)
-    return Narrowed(_around_route(candidate, rivals, world), tuple(route.meta.id for route in rivals))
+    return RelevantWorld(_around_route(candidate, rivals, world), tuple(route.meta.id for route in rivals))
 
 
 def _around_route(candidate: RouteObject, rivals: tuple[RouteObject, ...], world: World) -> World:

@@ -2,7 +2,7 @@
 
 from inferway_contract import address_policy, document
 from inferway_contract.conditions import Reason
-from inferway_contract.field_errors import Complaint
+from inferway_contract.field_errors import FieldError
 from inferway_contract.resources.gateway_route import BackendRef
 from inferway_operator.compiler import messages, services, urls
 from inferway_operator.compiler.draft import Draft, Path, RouteDraft, RuleDraft
@@ -24,7 +24,7 @@ def _by_url(draft: Draft, route: RouteDraft, rule: RuleDraft, ref: BackendRef, a
     try:
         url = urls.parse(ref.url or "")
     except ValueError as error:
-        rule.complain(f"{messages.shown(ref.url or '')}: {error}", *at, "url")
+        rule.complain(f"{messages.quoted(ref.url or '')}: {error}", *at, "url")
         return None
     settings = draft.world.settings
     objection = address_policy.objection(url.host, standalone=settings.standalone)
@@ -85,5 +85,5 @@ def _refused(route: RouteDraft, rule: RuleDraft, ref: BackendRef, at: Path, obje
     return document.Backend(weight=ref.weight, priority=ref.priority, refusal="backend_not_found")
 
 
-def _told(rule: RuleDraft, at: Path, message: str) -> Complaint:
-    return Complaint((*rule.path, *at), message)
+def _told(rule: RuleDraft, at: Path, message: str) -> FieldError:
+    return FieldError((*rule.path, *at), message)

@@ -25,5 +25,5 @@ def _check_unique(rule: RuleDraft, names: list[str], at: Path) -> None:
     seen: set[str] = set()
     for index, name in enumerate(names):
         if name.lower() in seen:
-            rule.complain(f"{messages.shown(name)} is named twice (names are compared without case)", *at, index)
+            rule.complain(f"{messages.quoted(name)} is named twice (names are compared without case)", *at, index)
         seen.add(name.lower())

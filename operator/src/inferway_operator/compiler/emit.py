@@ -7,7 +7,7 @@ from inferway_operator.compiler.draft import Draft, RouteDraft, RuleDraft
 _DETAIL_CHARACTERS = 500
 
 
-def write_config(draft: Draft) -> ConfigDocument:
+def emit_config(draft: Draft) -> ConfigDocument:
     """Routes in the order of age, and the policies that any of their rules names."""
     routes = tuple(
         Route(id=route.source.meta.id, hostnames=route.hostnames, rules=rules)
@@ -32,10 +32,10 @@ def _rule(route: RouteDraft, rule: RuleDraft) -> Rule:
     name, matches = rule.source.name, tuple(rule.matches)
     mistakes = [*route.source.complaints, *rule.complaints]
     if mistakes:
-        detail = messages.listed(mistakes, _DETAIL_CHARACTERS)
+        detail = messages.joined(mistakes, _DETAIL_CHARACTERS)
         return Rule(name=name, matches=matches, refusal=Refusal(code="invalid_rule", detail=detail))
     if rule.broken_policies:
-        detail = messages.listed(
+        detail = messages.joined(
             (f"RateLimitPolicy {broken} is invalid and was never published" for broken in rule.broken_policies),
             _DETAIL_CHARACTERS,
         )
@@ -51,7 +51,7 @@ def _rule(route: RouteDraft, rule: RuleDraft) -> Rule:
     )
 
 
-def write_endpoints(draft: Draft, config: ConfigDocument) -> EndpointsDocument:
+def emit_endpoints(draft: Draft, config: ConfigDocument) -> EndpointsDocument:
     """Every Service that the config names, also those without an endpoint: a missing entry would mean half a document."""
     keys = {backend.service for route in config.routes for rule in route.rules for backend in rule.backends}
     return EndpointsDocument(

@@ -79,5 +79,5 @@ def _new_path(rule: RuleDraft, path: written.PathModifier | None, at: Path) -> d
         paths.match_path(value.encode())
     except paths.AmbiguousPath as error:
         field = "replaceFullPath" if is_full else "replacePrefixMatch"
-        rule.complain(f"{messages.shown(value)}: {error}: upstreams may read it in two ways", *at, field)
+        rule.complain(f"{messages.quoted(value)}: {error}: upstreams may read it in two ways", *at, field)
     return document.NewPath(full=value) if is_full else document.NewPath(prefix=value)

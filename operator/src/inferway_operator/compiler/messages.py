@@ -9,13 +9,13 @@ MESSAGE_CHARACTERS: Final = 2_000
 _SHOWN_CHARACTERS: Final = 80
 
 
-def shown(value: str) -> str:
+def quoted(value: str) -> str:
     """The value in quotes, cut when it is long."""
     text = repr(value)
     return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "..."
 
 
-def listed(items: Iterable[object], most: int = MESSAGE_CHARACTERS) -> str:
+def joined(items: Iterable[object], most: int = MESSAGE_CHARACTERS) -> str:
     """The items joined by `; `, and how many more there are when they do not fit. The first is always told."""
     texts = [printable(str(item)) for item in items]
     told: list[str] = []

@@ -50,5 +50,5 @@ def compile(world: World) -> Compilation:  # noqa: A001 - it is what it does; im
     draft = Draft.of(world)
     for compile_part in PASSES:
         compile_part(draft)
-    config = emit.write_config(draft)
-    return Compilation(config, emit.write_endpoints(draft, config), verdicts.judge(draft))
+    config = emit.emit_config(draft)
+    return Compilation(config, emit.emit_endpoints(draft, config), verdicts.verdicts_of(draft))

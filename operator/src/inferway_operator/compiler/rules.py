@@ -14,7 +14,7 @@ def check_names(draft: Draft) -> None:
             name = rule.source.name
             owner = owners.setdefault(name, rule.source.index)
             if owner != rule.source.index:
-                rule.complain(f"{messages.shown(name)} is the name of rules[{owner}] too: give each its own", "name")
+                rule.complain(f"{messages.quoted(name)} is the name of rules[{owner}] too: give each its own", "name")
 
 
 def translate_bounds(draft: Draft) -> None:

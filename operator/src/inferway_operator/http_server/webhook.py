@@ -66,7 +66,7 @@ class Webhook:
             return web.Response(status=refused.status, text=f"{refused.reason}\n", headers={"Connection": "close"})
         begun = perf_counter()
         try:
-            made = await asyncio.get_running_loop().run_in_executor(self._judging, judge, body, self._world())
+            made = await asyncio.get_running_loop().run_in_executor(self._judging, review_request, body, self._world())
         except Exception:
             log.exception("a review failed in a way that is not foreseen")
             self._metrics.reviewed("", "failed", perf_counter() - begun)
@@ -75,7 +75,7 @@ class Webhook:
         return web.json_response(made.body, status=made.http_status)
 
 
-def judge(body: bytes, world: World | None) -> Answer:
+def review_request(body: bytes, world: World | None) -> Answer:
     """The answer to a body as it came."""
     if sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
         return admission_review.broken("the body has too many values")

@@ -96,7 +96,7 @@ def install() -> None:
     observation.resource_observer = functools.wraps(observation.resource_observer)(observe)
     for module, name, replacement in SEAM:
         setattr(module, name, replacement(getattr(module, name)))
-    told = outage_log.Outages()
+    told = outage_log.OutageLogFilter()
     for speaker in (watching, observation, retry_loop, status_loop, leader_election, rediscover_kinds, process):
         speaker.logger.addFilter(told)
     logger.addFilter(told)

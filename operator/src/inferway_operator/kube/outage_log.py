@@ -67,7 +67,7 @@ def kind_of(error: BaseException) -> str:
     return f"{type(error).__name__} {status}"
 
 
-class Outages(logging.Filter):
+class OutageLogFilter(logging.Filter):
     """Lets one line in a minute pass for each kind, and says how many it did not.
 
     A line is of an outage by kopf's words, or by its attribute `outage`: the kind. One with the attribute `over`, a kind, passes

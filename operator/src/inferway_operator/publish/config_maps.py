@@ -30,7 +30,7 @@ class Store:
         self._uids: dict[str, str] = {}
         self._touches = self._in_flight = 0
 
-    async def read(self) -> published_state.Found:
+    async def read(self) -> published_state.ActualState:
         """What is published now."""
         with self._touching():
             found = await self._kube.get(self._path(), labelSelector=self._selector)

@@ -19,7 +19,7 @@ from inferway_contract.sharding import (
     lay_out_endpoints,
 )
 from inferway_operator.publish import size_limits
-from inferway_operator.publish.published_state import Known, Published, unneeded
+from inferway_operator.publish.published_state import ParsedConfig, Published, unneeded
 
 MAX_HISTORY: Final = 10
 """Configs before the newest one that are remembered. A pod that is further behind counts as one that carries nothing."""
@@ -86,9 +86,9 @@ Write = CreateShard | ApplyEndpoints | ApplyConfig
 
 
 def plan(
-    wanted: size_limits.Wanted,
+    wanted: size_limits.DesiredState,
     published: Published,
-    configs: Mapping[str, Known],
+    configs: Mapping[str, ParsedConfig],
     reported: Set[str],
     gateway: str,
     live: Mapping[str, tuple[Endpoint, ...]] | None = None,
@@ -116,7 +116,7 @@ def plan(
     return tuple(writes)
 
 
-def named(published: Published, configs: Mapping[str, Known], reported: Set[str]) -> frozenset[str]:
+def named(published: Published, configs: Mapping[str, ParsedConfig], reported: Set[str]) -> frozenset[str]:
     """Keys of the Services that a config names that a pod may serve: the published one, and those that are reported."""
     served = reported | {published.revision}
     return frozenset(key for revision in served if revision in configs for key in configs[revision].services)
@@ -143,7 +143,7 @@ def _bounded(index: str, history: tuple[tuple[str, str], ...]) -> tuple[tuple[st
 
 def garbage(
     published: Published,
-    configs: Mapping[str, Known],
+    configs: Mapping[str, ParsedConfig],
     reported: Set[str],
     unneeded_since: Mapping[str, float],
     now: float,

@@ -34,7 +34,7 @@ PartMap = Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class ParsedConfig:
     """A config of which it is known what is in it."""
 
     index: str
@@ -70,11 +70,11 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ActualState:
     """The result of reading: what is published, and of each config that can still be read what is in it."""
 
     published: Published
-    known: Mapping[str, Known]
+    known: Mapping[str, ParsedConfig]
     """By revision."""
     config: ConfigDocument | None = None
     """The newest one; None = there is none that can be read."""
@@ -88,9 +88,9 @@ def services_of(config: ConfigDocument) -> frozenset[str]:
     return frozenset(key for key in named if key is not None)
 
 
-def known(index: ConfigIndex, text: str, config: ConfigDocument, fragments: Mapping[str, str]) -> Known:
+def known(index: ConfigIndex, text: str, config: ConfigDocument, fragments: Mapping[str, str]) -> ParsedConfig:
     """What is in this config."""
-    return Known(text, _names(index), fragments, services_of(config))
+    return ParsedConfig(text, _names(index), fragments, services_of(config))
 
 
 class _Reader:
@@ -145,7 +145,7 @@ class _Reader:
         return data.get(SHARD_KEY, "").encode()
 
 
-def read(gateway: str, maps: PartMap) -> Found:
+def read(gateway: str, maps: PartMap) -> ActualState:
     """What these ConfigMaps publish. Never raises for any content: what cannot be read was not published."""
     reader = _Reader(gateway, maps)
     config_map, endpoints_map = (reader.data(index_name(gateway, part)) for part in ("config", "endpoints"))
@@ -163,7 +163,7 @@ def read(gateway: str, maps: PartMap) -> Found:
     mistakes = tuple(reader.mistakes)  # that an old config cannot be read any more is nobody's mistake
     configs = {published.revision: (text, newest)} if newest is not None else {}
     configs |= {revision: (old, found) for revision, old in history if (found := reader.config(old)) is not None}
-    return Found(
+    return ActualState(
         published=published,
         known={revision: _known_again(gateway, old, *found) for revision, (old, found) in configs.items()},
         config=newest[1] if newest is not None else None,
@@ -171,7 +171,7 @@ def read(gateway: str, maps: PartMap) -> Found:
     )
 
 
-def _known_again(gateway: str, text: str, index: ConfigIndex, config: ConfigDocument) -> Known:
+def _known_again(gateway: str, text: str, index: ConfigIndex, config: ConfigDocument) -> ParsedConfig:
     return known(index, text, config, lay_out_config(config, gateway).fragments)
 
 
@@ -179,7 +179,9 @@ def _names(index: ConfigIndex | EndpointsIndex) -> frozenset[str]:
     return frozenset(ref.name for ref in index.shards)
 
 
-def unneeded(published: Published, known_configs: Mapping[str, Known], reported: Iterable[str]) -> frozenset[str]:
+def unneeded(
+    published: Published, known_configs: Mapping[str, ParsedConfig], reported: Iterable[str]
+) -> frozenset[str]:
     """Shards that neither what is published nor a config that a pod reports consists of."""
     needed = set(published.endpoint_shards)
     for revision in {published.revision, *reported}:

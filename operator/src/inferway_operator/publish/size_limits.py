@@ -11,7 +11,7 @@ from inferway_contract.canonical import canonical
 from inferway_contract.document import ConfigDocument, Endpoint, EndpointsDocument, Refusal, Route, Rule
 from inferway_contract.sharding import MAX_SHARD_BYTES, ConfigIndex, Layout, TooLarge, lay_out_config
 from inferway_operator.compiler import Compilation
-from inferway_operator.publish.published_state import Known, known
+from inferway_operator.publish.published_state import ParsedConfig, known
 
 MAX_INDEX_BYTES = 900 << 10
 """Of an index, with its history: a ConfigMap holds 1 MiB, and this one has labels and managed fields too."""
@@ -22,12 +22,12 @@ _ENDPOINT_BYTES = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DesiredState:
     """What is to be published."""
 
     config: ConfigDocument
     layout: Layout[ConfigIndex]
-    known: Known
+    known: ParsedConfig
     endpoints: EndpointsDocument
     too_large: Mapping[str, str] = field(default_factory=dict)
     """By `Kind/namespace/name`: why the object is not published as it was compiled."""
@@ -38,7 +38,7 @@ class Wanted:
         return self.layout.revision
 
 
-def want(compilation: Compilation, gateway: str, last: ConfigDocument | None) -> Wanted:
+def desired_state(compilation: Compilation, gateway: str, last: ConfigDocument | None) -> DesiredState:
     """Lay out what was compiled. `last`: the config that is published; what no longer fits stays as it is in there."""
     config, too_large = compilation.config, dict[str, str]()
     try:
@@ -55,7 +55,7 @@ def want(compilation: Compilation, gateway: str, last: ConfigDocument | None) ->
         layout = lay_out_config(config, gateway)
         too_large |= {key: why for key, part in wished.items() if layout.fragments.get(key) != part}
         text = canonical(layout.index).decode()
-    return Wanted(
+    return DesiredState(
         config,
         layout,
         known(layout.index, text, config, layout.fragments),

@@ -9,7 +9,7 @@ PATIENCE: Final = 5.0
 """Seconds without a pod that are no news: the first ones start, or one is replaced by the next."""
 
 
-class Attendance:
+class DataPlanePresence:
     """Of the data plane's pods."""
 
     def __init__(self, namespace: str, selector: str) -> None:

@@ -19,14 +19,14 @@ from inferway_operator.publish import plan as publish_plan
 from inferway_operator.publish import size_limits
 from inferway_operator.publish.config_maps import Store
 from inferway_operator.reconcile import retry_loop
-from inferway_operator.reconcile.data_plane_presence import Attendance
-from inferway_operator.reconcile.status_loop import Following
+from inferway_operator.reconcile.data_plane_presence import DataPlanePresence
+from inferway_operator.reconcile.status_loop import StatusLoop
 from inferway_operator.reconcile.term import Outcome, Term
 from inferway_operator.settings import OperatorSettings
 from inferway_operator.status.acknowledgements import Acknowledgements
 from inferway_operator.watch import snapshot
-from inferway_operator.watch.object_cache import Observed
-from inferway_operator.watch.resync import Auditor
+from inferway_operator.watch.object_cache import ObjectCache
+from inferway_operator.watch.resync import Resync
 
 logger = logging.getLogger(__name__)
 
@@ -35,16 +35,16 @@ class Reconciler:
     """Makes the cluster hold what its resources say."""
 
     def __init__(
-        self, client: kube_client.Kube, observed: Observed, settings: OperatorSettings, metrics: OperatorMetrics
+        self, client: kube_client.Kube, observed: ObjectCache, settings: OperatorSettings, metrics: OperatorMetrics
     ) -> None:
         self._metrics = metrics
         self._kube = client
         self._observed = observed
         self._settings = settings
-        self._auditor = Auditor(client, observed, settings)
+        self._auditor = Resync(client, observed, settings)
         self._store = Store(client, settings)
-        attendance = Attendance(settings.namespace, settings.selector("pods"))
-        self._following = Following(client, observed, self._auditor, self._store, metrics, attendance)
+        attendance = DataPlanePresence(settings.namespace, settings.selector("pods"))
+        self._following = StatusLoop(client, observed, self._auditor, self._store, metrics, attendance)
         self._term: Term | None = None
         self._complete = asyncio.Event()
         """Everything has been seen that existed when this term began."""
@@ -56,13 +56,13 @@ class Reconciler:
         """Work, until cancelled. No failure ends it."""
         self._term, self._is_unfinished = None, True
         self._complete.clear()
-        publishing_forever = retry_loop.keep(
+        publishing_forever = retry_loop.retry_forever(
             self._reconcile, "the reconciler", self._observed, longest_forbidden=retry_loop.LONGEST_PAUSE
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(publishing_forever, name="publishing")
             tasks.create_task(self._following.run(), name="following")
-            tasks.create_task(retry_loop.keep(self._audit, "the audit", self._observed), name="audits")
+            tasks.create_task(retry_loop.retry_forever(self._audit, "the audit", self._observed), name="audits")
 
     async def _reconcile(self) -> None:
         await self._observed.wait(
@@ -142,12 +142,12 @@ class Reconciler:
         began = time.monotonic()
 
         def compile_and_lay_out() -> tuple[
-            compiler.Compilation, size_limits.Wanted, Mapping[str, tuple[Endpoint, ...]]
+            compiler.Compilation, size_limits.DesiredState, Mapping[str, tuple[Endpoint, ...]]
         ]:
             made = compiler.compile(world)
             found = services.Services(world)
             live = {key: found.endpoints(key) for key in named if key not in made.endpoints.services}
-            return made, size_limits.want(made, self._settings.gateway, last), live
+            return made, size_limits.desired_state(made, self._settings.gateway, last), live
 
         try:
             term.compilation, wanted, term.live = await asyncio.to_thread(compile_and_lay_out)

@@ -9,7 +9,7 @@ from typing import Final
 
 from inferway_operator.kube import client as kube_client
 from inferway_operator.kube import outage_log
-from inferway_operator.watch.object_cache import Observed
+from inferway_operator.watch.object_cache import ObjectCache
 
 logger = logging.getLogger(__name__)
 
@@ -23,10 +23,10 @@ LONGEST_FORBIDDEN_PAUSE: Final = 5.0
 """Seconds, where permission is missing: somebody has to give it first, and then waits to see that it was the right one."""
 
 
-async def keep(
+async def retry_forever(
     attempt: Callable[[], Awaitable[None]],
     what: str,
-    observed: Observed,
+    observed: ObjectCache,
     longest_forbidden: float = LONGEST_FORBIDDEN_PAUSE,
 ) -> None:
     """Until cancelled. `attempt` waits until it has something to do, but not when the one before has failed."""

@@ -21,16 +21,16 @@ from inferway_operator.kube import outage_log
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.publish import plan as publish_plan
 from inferway_operator.publish.config_maps import Store
-from inferway_operator.publish.published_state import Known
+from inferway_operator.publish.published_state import ParsedConfig
 from inferway_operator.reconcile import retry_loop
-from inferway_operator.reconcile.data_plane_presence import Attendance
+from inferway_operator.reconcile.data_plane_presence import DataPlanePresence
 from inferway_operator.reconcile.term import Outcome
 from inferway_operator.status import decision, writer
 from inferway_operator.status.acknowledgements import Acknowledgements, carried
 from inferway_operator.status.writer import Change, StatusWriter
 from inferway_operator.watch import kinds
-from inferway_operator.watch.object_cache import Observed
-from inferway_operator.watch.resync import Auditor
+from inferway_operator.watch.object_cache import ObjectCache
+from inferway_operator.watch.resync import Resync
 
 logger = logging.getLogger(__name__)
 
@@ -40,17 +40,17 @@ _KINDS: Final = (("GatewayRoute", kinds.ROUTES), ("RateLimitPolicy", kinds.POLIC
 _FOREVER: Final = float("inf")
 
 
-class Following:
+class StatusLoop:
     """Writes statuses and collects garbage, by the newest outcome."""
 
     def __init__(
         self,
         client: kube_client.Kube,
-        observed: Observed,
-        auditor: Auditor,
+        observed: ObjectCache,
+        auditor: Resync,
         store: Store,
         metrics: OperatorMetrics,
-        attendance: Attendance,
+        attendance: DataPlanePresence,
     ) -> None:
         self.documents = asyncio.Lock()
         """Held by whoever changes what is published."""
@@ -84,8 +84,8 @@ class Following:
         self.withdraw()
         self._judged = None
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(retry_loop.keep(self._tell, "statuses", self._observed), name="statuses")
-            tasks.create_task(retry_loop.keep(self._sweep, "garbage", self._observed), name="garbage")
+            tasks.create_task(retry_loop.retry_forever(self._tell, "statuses", self._observed), name="statuses")
+            tasks.create_task(retry_loop.retry_forever(self._sweep, "garbage", self._observed), name="garbage")
 
     # --- statuses --------------------------------------------------------------------------------------------------------
 
@@ -130,7 +130,7 @@ class Following:
         else:
             self._listened = time.monotonic()
 
-    def _objects(self) -> Mapping[tuple[str, str], kinds.Entry]:
+    def _objects(self) -> Mapping[tuple[str, str], kinds.CachedObject]:
         found = {
             (kind_name, entry.id): self._statuses.current(entry)
             for kind_name, kind in _KINDS
@@ -139,7 +139,7 @@ class Following:
         self._statuses.forget(entry.uid for entry in found.values())
         return found
 
-    def _count(self, objects: Mapping[tuple[str, str], kinds.Entry], changes: Iterable[Change]) -> None:
+    def _count(self, objects: Mapping[tuple[str, str], kinds.CachedObject], changes: Iterable[Change]) -> None:
         """How the resources are, with the changes that are about to be written."""
         newer = {change.entry.uid: change.status for change in changes}
         for kind, _ in _KINDS:
@@ -189,8 +189,8 @@ async def _wait(event: asyncio.Event, most: float) -> None:
 def _decide(
     outcome: Outcome,
     said: Acknowledgements,
-    configs: Mapping[str, Known],
-    objects: Mapping[tuple[str, str], kinds.Entry],
+    configs: Mapping[str, ParsedConfig],
+    objects: Mapping[tuple[str, str], kinds.CachedObject],
 ) -> Sequence[Change]:
     now = datetime.now(UTC)
     changes = []

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from inferway_contract.document import ConfigDocument, Endpoint
 from inferway_operator import compiler
 from inferway_operator.publish import size_limits
-from inferway_operator.publish.published_state import Known, Published
+from inferway_operator.publish.published_state import ParsedConfig, Published
 
 
 @dataclass(slots=True)
@@ -14,12 +14,12 @@ class Term:
     """What is known while leading. Another operator may have written before, so it begins with what is in the cluster."""
 
     published: Published
-    configs: dict[str, Known]
+    configs: dict[str, ParsedConfig]
     """What is in the configs that a pod may serve, by revision."""
     config: ConfigDocument | None
     """The published one."""
     compilation: compiler.Compilation | None = None
-    wanted: size_limits.Wanted | None = None
+    wanted: size_limits.DesiredState | None = None
     live: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=dict)
     """Addresses, as they are now, of the Services that the last compilation does not name and a served config does."""
     replicas: int = 0
@@ -34,6 +34,6 @@ class Outcome:
 
     term: Term
     compilation: compiler.Compilation
-    wanted: size_limits.Wanted
+    wanted: size_limits.DesiredState
     revision: str
     """Of the config."""

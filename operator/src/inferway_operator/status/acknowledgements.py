@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from inferway_contract.acknowledgement import LEASE_SECONDS
-from inferway_operator.publish.published_state import Known
-from inferway_operator.watch.object_cache import Observed
+from inferway_operator.publish.published_state import ParsedConfig
+from inferway_operator.watch.object_cache import ObjectCache
 from inferway_operator.world import pods as world_pods
 
 
@@ -24,7 +24,7 @@ class Acknowledgements:
     """Seconds until time alone makes another of a pod that counts now; infinite when there is none."""
 
     @classmethod
-    def of(cls, observed: Observed, now: float) -> Self:
+    def of(cls, observed: ObjectCache, now: float) -> Self:
         """`now` in monotonic seconds."""
         pods = observed.pods()
         leases = observed.leases()
@@ -49,7 +49,7 @@ def _next_expiry(pods: Iterable[world_pods.PodState], leases: Iterable[world_pod
     return min((rest + 0.1 for rest in rests if rest >= 0), default=float("inf"))
 
 
-def carried(key: str, configs: Mapping[str, Known]) -> Callable[[str], str | None]:
+def carried(key: str, configs: Mapping[str, ParsedConfig]) -> Callable[[str], str | None]:
     """For `Kind/namespace/name`: its hash in the config of a revision; "" = absent, None = nobody knows that config."""
 
     def look_up(revision: str) -> str | None:

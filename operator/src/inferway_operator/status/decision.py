@@ -39,8 +39,8 @@ def decide(
         return None  # somebody has seen a newer one: ours is the older run
     known = _known_conditions(current)
     moment = _written(now)
-    progress = programmed_status.judge(
-        programmed_status.Part(verdict.meta.kind, fragment, carried, revision, too_large),
+    progress = programmed_status.programmed_condition(
+        programmed_status.ConfigFragment(verdict.meta.kind, fragment, carried, revision, too_large),
         acks,
         before=_mapping(current.get("dataPlane")),
         was=_mapping(known.get(ConditionType.PROGRAMMED)),

@@ -17,7 +17,7 @@ _NOTHING: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ConfigFragment:
     """An object's own part of the config, and where it may be found."""
 
     kind: str
@@ -39,10 +39,12 @@ class Progress:
     data_plane: dict[str, Any] | None
 
 
-def judge(part: Part, acks: Sequence[PodAck], before: Mapping[str, Any], was: Mapping[str, Any], now: str) -> Progress:
+def programmed_condition(
+    part: ConfigFragment, acks: Sequence[PodAck], before: Mapping[str, Any], was: Mapping[str, Any], now: str
+) -> Progress:
     """How far the object is. `before` is `status.dataPlane` as it is, `was` the condition, `now` a time as Kubernetes writes it."""
     if part.too_large:
-        return Progress(_condition(Reason.TOO_LARGE, messages.listed([part.too_large])), None)
+        return Progress(_condition(Reason.TOO_LARGE, messages.joined([part.too_large])), None)
     if not part.fragment:
         return Progress(_condition(Reason.NOTHING_TO_PROGRAM, _NOTHING[part.kind]), None)
     known = before if before.get("fragment") == part.fragment[:REVISION_DIGITS] else {}
@@ -72,32 +74,34 @@ def _unfinished(was: Mapping[str, Any]) -> Condition | None:
     return _condition(Reason(reason), message)
 
 
-def _carries(ack: PodAck, part: Part) -> bool:
+def _carries(ack: PodAck, part: ConfigFragment) -> bool:
     is_heard = not ack.is_expired and not ack.is_unjudged
     return is_heard and part.carried(ack.said.config) == part.fragment
 
 
-def _refuses(ack: PodAck, part: Part) -> bool:
+def _refuses(ack: PodAck, part: ConfigFragment) -> bool:
     """Whether it refused a config with this very part in it. An older refusal says nothing of it."""
     refused = ack.said.refused
     return refused != "" and (refused == part.revision or part.carried(refused) == part.fragment)
 
 
-def _told(part: Part, pods: str, behind: Sequence[PodAck], *, has_pods: bool) -> Condition:
+def _told(part: ConfigFragment, pods: str, behind: Sequence[PodAck], *, has_pods: bool) -> Condition:
     if not has_pods:
         return _condition(Reason.NO_DATA_PLANE, "no pod of the data plane is ready to serve it")
     if not behind:
         return _condition(Reason.PROGRAMMED, f"{pods} pods")
     refusing = [ack for ack in behind if _refuses(ack, part)]
     if refusing:
-        errors = messages.listed(f"{ack.pod} refuses: {ack.said.error or 'it does not say why'}" for ack in refusing)
+        errors = messages.joined(f"{ack.pod} refuses: {ack.said.error or 'it does not say why'}" for ack in refusing)
         return _condition(Reason.REJECTED, f"{pods} pods; {errors}")
     more = len(behind) - MAX_LAGGARDS
     waiting = ", ".join(ack.pod for ack in behind[:MAX_LAGGARDS]) + (f" and {more} more" if more > 0 else "")
     return _condition(Reason.PENDING, f"{pods} pods; waiting for {waiting}")
 
 
-def _block(part: Part, total: int, behind: Sequence[PodAck], known: Mapping[str, Any], now: str) -> dict[str, Any]:
+def _block(
+    part: ConfigFragment, total: int, behind: Sequence[PodAck], known: Mapping[str, Any], now: str
+) -> dict[str, Any]:
     applied = total - len(behind)
     block: dict[str, Any] = {
         # The revision that carried it first: as long as it is the same, later ones are about other objects.
@@ -116,7 +120,7 @@ def _block(part: Part, total: int, behind: Sequence[PodAck], known: Mapping[str,
     return block
 
 
-def _laggard(ack: PodAck, part: Part) -> dict[str, str]:
+def _laggard(ack: PodAck, part: ConfigFragment) -> dict[str, str]:
     if _refuses(ack, part):
         error = ack.said.error
     else:

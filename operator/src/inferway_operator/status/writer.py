@@ -13,7 +13,7 @@ from typing import Any, Final
 from inferway_contract.conditions import ConditionType, Reason
 from inferway_contract.resources import API_GROUP, API_VERSION
 from inferway_operator.kube import client as kube_client
-from inferway_operator.watch.kinds import POLICIES, ROUTES, Entry, Kind
+from inferway_operator.watch.kinds import POLICIES, ROUTES, CachedObject, WatchedKind
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Change:
     """A status that is to be written."""
 
     kind: str
-    entry: Entry
+    entry: CachedObject
     """The version of the object that it was decided of: if there is a newer one, it is not written."""
     status: Mapping[str, Any]
 
@@ -48,7 +48,7 @@ class StatusWriter:
         self._refused: dict[str, Mapping[str, Any]] = {}
         self._failed: set[str] = set()
 
-    def current(self, entry: Entry) -> Entry:
+    def current(self, entry: CachedObject) -> CachedObject:
         """The entry with the status as it is, also when the event of our own write is still under way."""
         version, status = self._written.get(entry.uid, ("", None))
         if status is None:
@@ -153,7 +153,7 @@ def _is_newer(version: str, than: str) -> bool:
     return int(version) > int(than) if version.isdecimal() and than.isdecimal() else version != than
 
 
-def _path(kind: Kind, entry: Entry) -> str:
+def _path(kind: WatchedKind, entry: CachedObject) -> str:
     return kube_client.path(kind.paths[0], kind.plural, entry.namespace, entry.name, "status")
 
 

@@ -15,7 +15,7 @@ Manifest = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CachedObject:
     """One version of one object."""
 
     namespace: str
@@ -38,7 +38,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class WatchedKind:
     """A kind of objects that is watched."""
 
     id: str
@@ -63,7 +63,7 @@ class Kind:
         return tuple(f"/apis/{self.group}/{version}" if self.group else f"/api/{version}" for version in self.versions)
 
 
-def entry(kind: Kind, manifest: Manifest, before: Entry | None) -> Entry:
+def cached_object(kind: WatchedKind, manifest: Manifest, before: CachedObject | None) -> CachedObject:
     """The entry of an object as it came from the API server; `before` is the one of its version before."""
     meta = manifest["metadata"]
     generation = int(meta.get("generation", 0))
@@ -71,7 +71,7 @@ def entry(kind: Kind, manifest: Manifest, before: Entry | None) -> Entry:
     # Of our resources only the spec is read, and that is the same in one generation: 2,000 statuses that are written are
     # 2,000 events, and need not be as many parses.
     is_read = kind.is_ours and before is not None and before.generation == generation
-    return Entry(
+    return CachedObject(
         namespace=meta.get("namespace", ""),
         name=meta["name"],
         uid=meta["uid"],
@@ -116,15 +116,17 @@ def _seconds(written: object) -> float:
         return 0.0
 
 
-ROUTES: Final = Kind("routes", API_GROUP, (API_VERSION,), "gatewayroutes", parse, is_ours=True)
-POLICIES: Final = Kind("policies", API_GROUP, (API_VERSION,), "ratelimitpolicies", parse, is_ours=True)
-SERVICES: Final = Kind("services", "", ("v1",), "services", kubernetes_kinds.read_service)
-SLICES: Final = Kind("slices", "discovery.k8s.io", ("v1",), "endpointslices", kubernetes_kinds.read_slice)
-GRANTS: Final = Kind(
+ROUTES: Final = WatchedKind("routes", API_GROUP, (API_VERSION,), "gatewayroutes", parse, is_ours=True)
+POLICIES: Final = WatchedKind("policies", API_GROUP, (API_VERSION,), "ratelimitpolicies", parse, is_ours=True)
+SERVICES: Final = WatchedKind("services", "", ("v1",), "services", kubernetes_kinds.read_service)
+SLICES: Final = WatchedKind("slices", "discovery.k8s.io", ("v1",), "endpointslices", kubernetes_kinds.read_slice)
+GRANTS: Final = WatchedKind(
     "grants", "gateway.networking.k8s.io", ("v1", "v1beta1"), "referencegrants", _read_grants, is_optional=True
 )
-NAMESPACES: Final = Kind("namespaces", "", ("v1",), "namespaces", kubernetes_kinds.read_namespace, is_global=True)
-PODS: Final = Kind("pods", "", ("v1",), "pods", _read_pod, of_gateway=True)
-LEASES: Final = Kind("leases", "coordination.k8s.io", ("v1",), "leases", _read_lease, of_gateway=True)
+NAMESPACES: Final = WatchedKind(
+    "namespaces", "", ("v1",), "namespaces", kubernetes_kinds.read_namespace, is_global=True
+)
+PODS: Final = WatchedKind("pods", "", ("v1",), "pods", _read_pod, of_gateway=True)
+LEASES: Final = WatchedKind("leases", "coordination.k8s.io", ("v1",), "leases", _read_lease, of_gateway=True)
 
 KINDS: Final = (ROUTES, POLICIES, SERVICES, SLICES, GRANTS, NAMESPACES, PODS, LEASES)

@@ -17,7 +17,17 @@ from dataclasses import replace
 from typing import Any
 
 from inferway_contract.acknowledgement import LEASE_SECONDS
-from inferway_operator.watch.kinds import KINDS, LEASES, PODS, SERVICES, SLICES, Entry, Kind, Manifest, entry
+from inferway_operator.watch.kinds import (
+    KINDS,
+    LEASES,
+    PODS,
+    SERVICES,
+    SLICES,
+    CachedObject,
+    Manifest,
+    WatchedKind,
+    cached_object,
+)
 from inferway_operator.world.objects import ServiceObject, SliceObject
 from inferway_operator.world.pods import LeaseState, PodState
 
@@ -25,11 +35,11 @@ Listed = Mapping[str, str]
 """A list of the API server: resourceVersions by uid."""
 
 
-class Observed:
+class ObjectCache:
     """Entries of every kind, and whether they have changed."""
 
     def __init__(self) -> None:
-        self._entries: dict[str, dict[str, Entry]] = {kind.id: {} for kind in KINDS}
+        self._entries: dict[str, dict[str, CachedObject]] = {kind.id: {} for kind in KINDS}
         self._uids: dict[tuple[str, str, str], str] = {}
         """By kind, namespace and name."""
         self._heard: dict[str, float] = {}
@@ -50,11 +60,11 @@ class Observed:
         self.relisting = asyncio.Event()
         """It was."""
 
-    def entries(self, kind: Kind) -> ValuesView[Entry]:
+    def entries(self, kind: WatchedKind) -> ValuesView[CachedObject]:
         """All objects of the kind."""
         return self._entries[kind.id].values()
 
-    def has(self, kind: Kind, uid: str, version: str) -> bool:
+    def has(self, kind: WatchedKind, uid: str, version: str) -> bool:
         """Whether this version of an object has been seen, or a newer one."""
         return _is_seen(self._entries[kind.id].get(uid), version)
 
@@ -81,7 +91,7 @@ class Observed:
         ]
 
     @staticmethod
-    def _since(before: Entry | None, now: Entry) -> Entry:
+    def _since(before: CachedObject | None, now: CachedObject) -> CachedObject:
         was_ready = before is not None and before.value.is_ready
         since = before.value.ready_since if before is not None and was_ready else time.monotonic()
         return replace(now, value=replace(now.value, ready_since=since))
@@ -92,12 +102,12 @@ class Observed:
 
     # --- changes ----------------------------------------------------------------------------------------------------
 
-    def notice(self, kind: Kind, manifest: Manifest) -> None:
+    def notice(self, kind: WatchedKind, manifest: Manifest) -> None:
         """An object looks like this. Wakes whoever waits, if anything in it matters."""
         known = self._entries[kind.id]
         uid = manifest["metadata"]["uid"]
         before = known.get(uid)
-        now = entry(kind, manifest, before)
+        now = cached_object(kind, manifest, before)
         if kind is PODS:
             now = self._since(before, now)
         # One name has one object: the other one was deleted, and while kopf lists again nobody may tell of it.
@@ -112,7 +122,7 @@ class Observed:
         if before is None or _telling(before) != _telling(now) or is_proof:
             self._mark(kind, before, now)
 
-    def _hear(self, before: Entry | None, now: Entry) -> bool:
+    def _hear(self, before: CachedObject | None, now: CachedObject) -> bool:
         """Note when a Lease was heard of; whether that is news, for it had not been heard of for too long."""
         moment = time.monotonic()
         if before is None:
@@ -127,7 +137,7 @@ class Observed:
         self._heard[now.uid] = moment
         return moment - was > LEASE_SECONDS
 
-    def forget(self, kind: Kind, uid: str) -> None:
+    def forget(self, kind: WatchedKind, uid: str) -> None:
         """An object is gone."""
         before = self._entries[kind.id].pop(uid, None)
         self._heard.pop(uid, None)
@@ -138,7 +148,7 @@ class Observed:
             self.has_lost_ours |= kind.is_ours
             self._mark(kind, before)
 
-    def _mark(self, kind: Kind, *versions: Entry | None) -> None:
+    def _mark(self, kind: WatchedKind, *versions: CachedObject | None) -> None:
         if self.named_services is None or kind not in (SERVICES, SLICES):
             self.mark(is_world=kind is not LEASES)
         elif any(_service(version) in self.named_services for version in versions):
@@ -178,11 +188,11 @@ class Observed:
 
     # --- audits -----------------------------------------------------------------------------------------------------
 
-    def uids(self, kind: Kind) -> frozenset[str]:
+    def uids(self, kind: WatchedKind) -> frozenset[str]:
         """Of all objects. Taken before a list is asked for: what is among them and not in the list is gone."""
         return frozenset(self._entries[kind.id])
 
-    def audit(self, kind: Kind, before: Iterable[str], listed: Listed) -> list[str]:
+    def audit(self, kind: WatchedKind, before: Iterable[str], listed: Listed) -> list[str]:
         """Forget what is gone; the uids that are missing here, or older than in the list: kopf is behind with them."""
         if kind is LEASES:
             self._listed_leases = frozenset(listed)
@@ -192,7 +202,7 @@ class Observed:
         return [uid for uid, version in listed.items() if not self.has(kind, uid, version)]
 
 
-def _telling(found: Entry) -> Any:
+def _telling(found: CachedObject) -> Any:
     """What must be equal so that nothing has happened: a Lease that is renewed says nothing new."""
     if isinstance(found.value, LeaseState):
         return replace(found.value, renewed=0.0)
@@ -201,7 +211,7 @@ def _telling(found: Entry) -> Any:
     return (found.generation, found.value)
 
 
-def _service(found: Entry | None) -> str:
+def _service(found: CachedObject | None) -> str:
     """Which Service a Service or EndpointSlice is about; "" = none."""
     match found.value if found is not None else None:
         case ServiceObject(id=service) | SliceObject(service=service):
@@ -210,18 +220,18 @@ def _service(found: Entry | None) -> str:
             return ""
 
 
-def _key(kind: Kind, found: Entry) -> tuple[str, str, str]:
+def _key(kind: WatchedKind, found: CachedObject) -> tuple[str, str, str]:
     return (kind.id, found.namespace, found.name)
 
 
-def _is_older(one: Entry, other: Entry) -> bool:
+def _is_older(one: CachedObject, other: CachedObject) -> bool:
     """Which of two objects of one name came first. Of one second, the versions tell (see `_is_seen`)."""
     if one.created != other.created:
         return one.created < other.created
     return one.version.isdecimal() and other.version.isdecimal() and int(one.version) < int(other.version)
 
 
-def _is_seen(found: Entry | None, version: str) -> bool:
+def _is_seen(found: CachedObject | None, version: str) -> bool:
     """Versions of one kind are numbers that grow (KEP-5504 made it a promise); anything else is seen when it is equal."""
     if found is None:
         return False

@@ -11,8 +11,8 @@ from typing import Final
 
 from inferway_operator.kube import client as kube_client
 from inferway_operator.settings import OperatorSettings
-from inferway_operator.watch.kinds import KINDS, LEASES, Kind
-from inferway_operator.watch.object_cache import Observed
+from inferway_operator.watch.kinds import KINDS, LEASES, WatchedKind
+from inferway_operator.watch.object_cache import ObjectCache
 
 logger = logging.getLogger(__name__)
 
@@ -31,16 +31,16 @@ _DEFINITIONS: Final = kube_client.path("/apis/apiextensions.k8s.io/v1", "customr
 class Missing:
     """An object that exists, and that has not been seen, or only an older version of it."""
 
-    kind: Kind
+    kind: WatchedKind
     uid: str
     version: str
     name: str
 
 
-class Auditor:
+class Resync:
     """Asks for metadata only: some thousand objects are no more than a megabyte or two."""
 
-    def __init__(self, client: kube_client.Kube, observed: Observed, settings: OperatorSettings) -> None:
+    def __init__(self, client: kube_client.Kube, observed: ObjectCache, settings: OperatorSettings) -> None:
         self._kube = client
         self._observed = observed
         self._settings = settings
@@ -124,7 +124,7 @@ class Auditor:
         self._last = time.monotonic()
         return missing
 
-    async def _list(self, kind: Kind) -> list[dict[str, str]]:
+    async def _list(self, kind: WatchedKind) -> list[dict[str, str]]:
         for group_version in kind.paths:
             try:
                 return [
@@ -155,7 +155,7 @@ class Auditor:
             if "deletionTimestamp" in found[0]:
                 raise kube_client.NotDefined(f"the definition of {name} is being deleted")
 
-    def _places(self, kind: Kind) -> Iterator[tuple[str, dict[str, str]]]:
+    def _places(self, kind: WatchedKind) -> Iterator[tuple[str, dict[str, str]]]:
         """Namespaces to list ("" = all of them, or the kind has none), with parameters."""
         if kind.of_gateway:
             yield self._settings.namespace, {"labelSelector": self._settings.selector(kind.id)}

@@ -5,16 +5,16 @@ from typing import Any
 
 from inferway_contract.document import Policy
 from inferway_operator.watch import kinds
-from inferway_operator.watch.object_cache import Observed
+from inferway_operator.watch.object_cache import ObjectCache
 from inferway_operator.world import world
 
 
 def world_of(
-    observed: Observed, settings: world.Settings, last_published: Mapping[str, Policy], replicas: int
+    observed: ObjectCache, settings: world.Settings, last_published: Mapping[str, Policy], replicas: int
 ) -> world.World:
     """A snapshot. `last_published`: policies as the published config has them, by id; `replicas`: live pods."""
 
-    def values(kind: kinds.Kind) -> tuple[Any, ...]:
+    def values(kind: kinds.WatchedKind) -> tuple[Any, ...]:
         # None is what cannot be read of Kubernetes' own kinds.
         return tuple(entry.value for entry in observed.entries(kind) if entry.value is not None)
 

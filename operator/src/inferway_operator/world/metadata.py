@@ -6,32 +6,32 @@ from datetime import UTC, datetime
 from typing import Any
 
 from inferway_contract import values
-from inferway_contract.field_errors import Complaint
+from inferway_contract.field_errors import FieldError
 from inferway_operator.world.objects import Meta
 
 _NAMESPACE = re.compile(values.LABEL_PATTERN[1:-1])
 _NAME = re.compile(values.SUBDOMAIN_PATTERN[1:-1])
 
 
-def read(manifest: Mapping[str, Any]) -> tuple[Meta, list[Complaint]]:
+def read(manifest: Mapping[str, Any]) -> tuple[Meta, list[FieldError]]:
     """Who the object is, and what is wrong with that. A missing namespace is `default`.
 
     With any complaint the object must not be published: ids are made of these names.
     """
     raw = manifest.get("metadata")
-    complaints: list[Complaint] = []
+    complaints: list[FieldError] = []
     if not isinstance(raw, dict):
-        complaints.append(Complaint(("metadata",), "is required, with a name"))
+        complaints.append(FieldError(("metadata",), "is required, with a name"))
         raw = {}
     name, namespace = raw.get("name"), raw.get("namespace")
     if raw and name is None:
-        complaints.append(Complaint(("metadata", "name"), "is required"))
+        complaints.append(FieldError(("metadata", "name"), "is required"))
     elif raw and not _is_form(name, _NAME, 253):
-        complaints.append(Complaint(("metadata", "name"), "is not a name: lower-case letters, digits, '-' and '.'"))
+        complaints.append(FieldError(("metadata", "name"), "is not a name: lower-case letters, digits, '-' and '.'"))
     if namespace is None or namespace == "":
         namespace = "default"
     elif not _is_form(namespace, _NAMESPACE, 63):
-        complaints.append(Complaint(("metadata", "namespace"), "is not a name: lower-case letters, digits and '-'"))
+        complaints.append(FieldError(("metadata", "namespace"), "is not a name: lower-case letters, digits and '-'"))
     generation = raw.get("generation")
     meta = Meta(
         kind=str(manifest.get("kind", "")),

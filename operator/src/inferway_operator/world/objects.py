@@ -6,7 +6,7 @@ broken has to protect its own traffic, and for that its hostnames, matches and t
 
 from dataclasses import dataclass
 
-from inferway_contract.field_errors import Complaint
+from inferway_contract.field_errors import FieldError
 from inferway_contract.resources.gateway_route import RouteRule
 from inferway_contract.resources.matches import Match
 from inferway_contract.resources.rate_limit_policy import RateLimitPolicySpec, TargetRef
@@ -44,7 +44,7 @@ class RuleObject:
     rule: RouteRule | None
     matches: tuple[tuple[int, Match], ...]
     """Those that parse, with their index as written."""
-    complaints: tuple[Complaint, ...] = ()
+    complaints: tuple[FieldError, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class RouteObject:
     meta: Meta
     hostnames: tuple[str, ...] = ()
     rules: tuple[RuleObject, ...] = ()
-    complaints: tuple[Complaint, ...] = ()
+    complaints: tuple[FieldError, ...] = ()
     is_too_large: bool = False
 
 
@@ -66,7 +66,7 @@ class PolicyObject:
     spec: RateLimitPolicySpec | None
     targets: tuple[TargetRef, ...] | None
     """() = every route of the namespace, as written; None = unreadable, which is taken for every route too."""
-    complaints: tuple[Complaint, ...] = ()
+    complaints: tuple[FieldError, ...] = ()
     is_too_large: bool = False
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from inferway_contract.field_errors import Complaint, from_validation
+from inferway_contract.field_errors import FieldError, from_validation
 from inferway_contract.resources import API_GROUP, API_VERSION, SPECS
 from inferway_contract.resources.gateway_route import GatewayRouteSpec, RouteRule, rule_name
 from inferway_contract.resources.matches import Match
@@ -34,31 +34,31 @@ def parse(manifest: Mapping[str, Any]) -> RouteObject | PolicyObject:
     meta, complaints = metadata.read(manifest)
     spec = manifest.get("spec")
     if not isinstance(spec, dict):
-        complaints.append(Complaint(("spec",), "must be a mapping" if "spec" in manifest else "is required"))
+        complaints.append(FieldError(("spec",), "must be a mapping" if "spec" in manifest else "is required"))
     if complaints:
         # Without a name there is no id to publish under, without a spec there is nothing to publish.
         return _lost(kind, meta, complaints)
     assert isinstance(spec, dict)  # noqa: S101 - for the type checker: anything else was lost above
     if manifest.get("apiVersion") != f"{API_GROUP}/{API_VERSION}":
-        complaints.append(Complaint(("apiVersion",), f"must be {API_GROUP}/{API_VERSION}"))
+        complaints.append(FieldError(("apiVersion",), f"must be {API_GROUP}/{API_VERSION}"))
     complaints += [
-        Complaint((str(field),), "unknown field; remove it or correct its spelling")
+        FieldError((str(field),), "unknown field; remove it or correct its spelling")
         for field in manifest
         if field not in _FIELDS
     ]
     size = _size(spec)
     if size is None:
         return _lost(
-            kind, meta, [Complaint(("spec",), "cannot be written as JSON: it is too deep, or contains itself")]
+            kind, meta, [FieldError(("spec",), "cannot be written as JSON: it is too deep, or contains itself")]
         )
     too_large = size > MAX_SPEC_BYTES
     if too_large:
-        complaints.append(Complaint(("spec",), f"takes {size} bytes as JSON, and may take {MAX_SPEC_BYTES}: split it"))
+        complaints.append(FieldError(("spec",), f"takes {size} bytes as JSON, and may take {MAX_SPEC_BYTES}: split it"))
     parse_spec = _parse_route if kind == "GatewayRoute" else _parse_policy
     return parse_spec(meta, spec, complaints, too_large)
 
 
-def _lost(kind: str, meta: Meta, complaints: list[Complaint]) -> RouteObject | PolicyObject:
+def _lost(kind: str, meta: Meta, complaints: list[FieldError]) -> RouteObject | PolicyObject:
     if kind == "GatewayRoute":
         return RouteObject(meta, complaints=tuple(complaints))
     return PolicyObject(meta, None, None, tuple(complaints))
@@ -73,7 +73,7 @@ def _size(spec: Mapping[str, Any]) -> int | None:
     return len(text.encode(errors="surrogatepass"))
 
 
-def _parse_route(meta: Meta, spec: dict[str, Any], complaints: list[Complaint], too_large: bool) -> RouteObject:
+def _parse_route(meta: Meta, spec: dict[str, Any], complaints: list[FieldError], too_large: bool) -> RouteObject:
     rules = spec.get("rules")
     # The spec is checked with empty rules in place of its own, which are then checked one by one.
     outline = {**spec, "rules": [{}] * len(rules)} if isinstance(rules, list) else spec
@@ -119,7 +119,7 @@ def _salvage_matches(raw: object) -> tuple[tuple[int, Match], ...]:
     return tuple(found)
 
 
-def _parse_policy(meta: Meta, spec: dict[str, Any], complaints: list[Complaint], too_large: bool) -> PolicyObject:
+def _parse_policy(meta: Meta, spec: dict[str, Any], complaints: list[FieldError], too_large: bool) -> PolicyObject:
     complaints += _complaints(RateLimitPolicySpec, spec, ("spec",))
     if not complaints:
         parsed = RateLimitPolicySpec.model_validate(spec)
@@ -137,7 +137,7 @@ def _salvage_targets(raw: object) -> tuple[TargetRef, ...] | None:
         return None
 
 
-def _complaints(model: type[BaseModel], raw: object, path: tuple[str | int, ...]) -> list[Complaint]:
+def _complaints(model: type[BaseModel], raw: object, path: tuple[str | int, ...]) -> list[FieldError]:
     try:
         model.model_validate(raw)
     except ValidationError as error:

@@ -23,15 +23,15 @@ _POD_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/name
 _UNREADABLE: Final = (config.ConfigException, yaml.YAMLError, OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
-class Trouble(Exception):  # noqa: N818 - it names what went wrong
+class ClusterError(Exception):
     """Why something cannot be shown, in one line."""
 
 
-class Forbidden(Trouble):
+class ForbiddenError(ClusterError):
     """Whoever asks may not see it."""
 
 
-class Unknown(Trouble):
+class UnknownKindError(ClusterError):
     """The API server has no such kind."""
 
 
@@ -46,7 +46,7 @@ class Cluster:
         """Of the context: the one that is meant where none is named."""
 
     def list(self, group: str, version: str, plural: str, namespace: str | None, selector: str = "") -> list[Any]:
-        """All objects of a kind, as mappings; of every namespace where none is given. Raises `Trouble`."""
+        """All objects of a kind, as mappings; of every namespace where none is given. Raises `ClusterError`."""
         where = {} if namespace is None else {"namespace": namespace}
         ask = (
             self._objects.list_cluster_custom_object
@@ -80,28 +80,28 @@ class Cluster:
         except json.JSONDecodeError:
             page = None
         except urllib3.exceptions.HTTPError as error:
-            raise Trouble(f"cannot reach the API server {self._server}: {_reason(error)}") from None
+            raise ClusterError(f"cannot reach the API server {self._server}: {_reason(error)}") from None
         if not isinstance(page, dict) or not isinstance(page.get("items"), list):
-            raise Trouble(f"what answers at {self._server} is no Kubernetes API server")
+            raise ClusterError(f"what answers at {self._server} is no Kubernetes API server")
         return page
 
-    def _refused(self, error: client.ApiException, kind: str) -> Trouble:
+    def _refused(self, error: client.ApiException, kind: str) -> ClusterError:
         said = _message(error)
         match error.status:
             case 401:
-                return Trouble(f"the API server {self._server} does not know you (401): log in again")
+                return ClusterError(f"the API server {self._server} does not know you (401): log in again")
             case 403:
-                return Forbidden(f"the API server does not allow it: {said}")
+                return ForbiddenError(f"the API server does not allow it: {said}")
             case 404:
-                return Unknown(f"the API server {self._server} has no {kind}")
+                return UnknownKindError(f"the API server {self._server} has no {kind}")
             case None | 0:
-                return Trouble(f"cannot reach the API server {self._server}: {said}")
+                return ClusterError(f"cannot reach the API server {self._server}: {said}")
             case status:
-                return Trouble(f"the API server {self._server} answers {status}: {said}")
+                return ClusterError(f"the API server {self._server} answers {status}: {said}")
 
 
 def connect(kubeconfig: str | None, context: str | None) -> Cluster:
-    """The cluster that is meant. Nothing is asked yet. Raises `Trouble`."""
+    """The cluster that is meant. Nothing is asked yet. Raises `ClusterError`."""
     files = kubeconfig or os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
     settings = client.Configuration()
     try:
@@ -112,18 +112,18 @@ def connect(kubeconfig: str | None, context: str | None) -> Cluster:
         loader.load_and_set(settings)
         namespace = loader.current_context["context"].get("namespace")
     except _UNREADABLE as error:
-        raise Trouble(f"kubeconfig {files}: {_one_line(str(error)) or type(error).__name__}") from None
+        raise ClusterError(f"kubeconfig {files}: {_one_line(str(error)) or type(error).__name__}") from None
     return Cluster(settings, namespace or "default")
 
 
 def _inside(settings: client.Configuration, files: str, *, is_chosen: bool) -> Cluster:
     """From within a pod, where no kubeconfig is."""
     if is_chosen or "KUBERNETES_SERVICE_HOST" not in os.environ:
-        raise Trouble(f"there is no kubeconfig: {files} does not exist; name one with --kubeconfig or KUBECONFIG")
+        raise ClusterError(f"there is no kubeconfig: {files} does not exist; name one with --kubeconfig or KUBECONFIG")
     try:
         config.load_incluster_config(client_configuration=settings)
     except (config.ConfigException, OSError) as error:
-        raise Trouble(f"the pod's ServiceAccount cannot be used: {_one_line(str(error))}") from None
+        raise ClusterError(f"the pod's ServiceAccount cannot be used: {_one_line(str(error))}") from None
     return Cluster(settings, _POD_NAMESPACE.read_text().strip() if _POD_NAMESPACE.exists() else "default")
 
 

@@ -9,7 +9,7 @@ import typer
 from inferway_cli.commands.status import cluster as status_cluster
 from inferway_cli.commands.status import rows as status_rows
 from inferway_cli.commands.status import table as status_table
-from inferway_cli.commands.status.cluster import Cluster, Forbidden, Trouble, Unknown
+from inferway_cli.commands.status.cluster import Cluster, ClusterError, ForbiddenError, UnknownKindError
 from inferway_cli.commands.status.rows import Report
 from inferway_contract import resources
 from inferway_contract.acknowledgement import GATEWAY_LABEL
@@ -24,7 +24,7 @@ def status(
         cluster = status_cluster.connect(kubeconfig, context)
         where = None if everywhere else namespace or cluster.namespace
         report = _report(cluster, where)
-    except Trouble as trouble:
+    except ClusterError as trouble:
         typer.echo(f"inferway: {trouble}", err=True)
         return 1
     now = datetime.now(UTC)
@@ -42,8 +42,10 @@ def _report(cluster: Cluster, namespace: str | None) -> Report:
     for kind in resources.SPECS:
         try:
             found = cluster.list(resources.API_GROUP, resources.API_VERSION, generate_crds.plural(kind), namespace)
-        except Unknown as unknown:
-            raise Trouble(f"{unknown}: install the definitions with `inferway crds | kubectl apply -f -`") from None
+        except UnknownKindError as unknown:
+            raise ClusterError(
+                f"{unknown}: install the definitions with `inferway crds | kubectl apply -f -`"
+            ) from None
         rows += status_rows.rows(kind, found)
     notes = (
         []
@@ -53,6 +55,6 @@ def _report(cluster: Cluster, namespace: str | None) -> Report:
     try:
         # They belong to the gateway, whose namespace is seldom that of the resources.
         leases = cluster.list("coordination.k8s.io", "v1", "leases", None, selector=GATEWAY_LABEL)
-    except Forbidden as forbidden:
+    except ForbiddenError as forbidden:
         return Report(tuple(rows), None, (*notes, f"the data plane's pods are not shown: {forbidden}"))
     return Report(tuple(rows), status_rows.pod_rows(leases), tuple(notes))

@@ -12,7 +12,7 @@ Style = Literal["Standard", "Legacy", "Off"]
 _GRAIN: Final = 1e-3
 
 
-class Telling:
+class RateLimitHeaders:
     """The header fields of one rule's limits. What does not change with the request is made once."""
 
     __slots__ = ("_buckets", "_items", "_legacy", "_levels", "_plain", "_standard")

@@ -73,7 +73,7 @@ class Bucket:
 
     def take(self, key: object, now: float, cost: int = 1) -> Level:
         """Ask one bucket alone, and take `cost` if it admits (0 = peek)."""
-        refusing, _ = judge(((self, key, cost),), now)
+        refusing, _ = check(((self, key, cost),), now)
         return self.level(key, now, cost, refusing is not None)
 
     def forget_idle(self, now: float, at_most: int) -> int:
@@ -109,11 +109,11 @@ class Bucket:
 EVERYBODY: Final = ()
 """The key of a limit that has one bucket for all. (None is another: a header that is absent.)"""
 
-Question = tuple[Bucket, object, int]
+LimitCheck = tuple[Bucket, object, int]
 """A bucket, the key within it, and the cost in units."""
 
 
-def judge(questions: Sequence[Question], now: float) -> tuple[Bucket | None, list[float]]:
+def check(questions: Sequence[LimitCheck], now: float) -> tuple[Bucket | None, list[float]]:
     """Admit by all or by none.
 
     Returns the bucket that refuses (the one to wait longest for; None = admitted), and for each question the TAT of its
@@ -141,7 +141,7 @@ def judge(questions: Sequence[Question], now: float) -> tuple[Bucket | None, lis
     return None, tats
 
 
-def _longest(questions: Sequence[Question], now: float) -> tuple[Bucket, list[float]]:
+def _longest(questions: Sequence[LimitCheck], now: float) -> tuple[Bucket, list[float]]:
     """Of the buckets that refuse, the one to wait longest for; what never succeeds outweighs every wait."""
     tats = [max(bucket.tats.get(key, now), now) for bucket, key, _ in questions]
     waits = [

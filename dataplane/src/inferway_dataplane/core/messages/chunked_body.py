@@ -14,7 +14,7 @@ _DATA: Final = 1  # in a chunk's content and the line end after it
 _TRAILER: Final = 2  # in the lines after the last chunk
 
 
-class ChunkedExtent:
+class ChunkedBodyScanner:
     """Follows one body. After a size that it cannot read (`is_lost`) it takes everything for a part of it."""
 
     __slots__ = ("_left", "_line", "_state", "chunks", "framing", "is_done", "is_lost")

@@ -4,7 +4,7 @@ from inferway_contract.document import HeaderEdit
 from inferway_dataplane.core.messages.request_head import Fields
 
 
-class Edits:
+class HeaderModifiers:
     """A header modifier with its names and values as bytes."""
 
     __slots__ = ("_added", "_gone")

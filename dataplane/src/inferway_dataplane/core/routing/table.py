@@ -31,7 +31,7 @@ def _tests(matches: Iterable[ValueMatch]) -> tuple[tuple[bytes, bytes | None, An
     )
 
 
-class Entry(Generic[R]):
+class CompiledMatch(Generic[R]):
     """One match of one rule. `order` sorts entries of one host, the best first."""
 
     __slots__ = ("headers", "is_plain", "method", "order", "path", "path_type", "query", "regex", "rule")
@@ -89,10 +89,10 @@ class _HostTable(Generic[R]):
 
     __slots__ = ("exact", "prefix", "regex")
 
-    def __init__(self, entries: list[Entry[R]]) -> None:
-        self.exact: dict[bytes, list[Entry[R]]] = {}
-        self.prefix: dict[bytes, list[Entry[R]]] = {}
-        self.regex: list[Entry[R]] = []
+    def __init__(self, entries: list[CompiledMatch[R]]) -> None:
+        self.exact: dict[bytes, list[CompiledMatch[R]]] = {}
+        self.prefix: dict[bytes, list[CompiledMatch[R]]] = {}
+        self.regex: list[CompiledMatch[R]] = []
         for entry in sorted(entries, key=lambda entry: entry.order):
             if entry.path_type == "RegularExpression":
                 self.regex.append(entry)
@@ -100,7 +100,7 @@ class _HostTable(Generic[R]):
                 table = self.exact if entry.path_type == "Exact" else self.prefix
                 table.setdefault(entry.path, []).append(entry)
 
-    def find(self, head: RequestHead) -> Entry[R] | None:
+    def find(self, head: RequestHead) -> CompiledMatch[R] | None:
         path = head.match_path
         if self.exact:
             for entry in self.exact.get(path, ()):
@@ -124,7 +124,7 @@ class _HostTable(Generic[R]):
 
 
 @dataclass(frozen=True, slots=True)
-class Claim(Generic[R]):
+class RouteEntry(Generic[R]):
     """A rule's match under one hostname (`""` = any host). `age` is the place of its route among all, oldest first."""
 
     hostname: str
@@ -137,10 +137,12 @@ class Claim(Generic[R]):
 class RoutingTable(Generic[R]):
     """All claims, ready to be searched."""
 
-    def __init__(self, claims: Iterable[Claim[R]]) -> None:
-        entries: dict[str, list[Entry[R]]] = {}
+    def __init__(self, claims: Iterable[RouteEntry[R]]) -> None:
+        entries: dict[str, list[CompiledMatch[R]]] = {}
         for claim in claims:
-            entries.setdefault(claim.hostname, []).append(Entry(claim.match, claim.age, claim.index, claim.rule))
+            entries.setdefault(claim.hostname, []).append(
+                CompiledMatch(claim.match, claim.age, claim.index, claim.rule)
+            )
         tables = {name.encode(): _HostTable(own) for name, own in entries.items()}
         self._any = tables.pop(b"", None)
         self._exact = {name: table for name, table in tables.items() if not name.startswith(b"*.")}
@@ -149,7 +151,7 @@ class RoutingTable(Generic[R]):
         self._wildcards = sorted(wildcards.items(), key=lambda item: -item[0].count(b"."))
         self._memo: dict[bytes, tuple[_HostTable[R], ...]] = {}
 
-    def find(self, head: RequestHead) -> Entry[R] | None:
+    def find(self, head: RequestHead) -> CompiledMatch[R] | None:
         """The entry with the highest precedence that matches, or None."""
         tables = self._memo.get(head.host)
         if tables is None:

@@ -3,22 +3,23 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from inferway_contract.document import Backend, Endpoint, Url
+from inferway_contract import document
+from inferway_contract.document import Endpoint, Url
 from inferway_dataplane.core.messages import client_address, problems
 from inferway_dataplane.core.messages.problems import Problem
-from inferway_dataplane.core.standing import Standing
+from inferway_dataplane.core.standing import RuleCounters
 from inferway_dataplane.core.upstreams.backend_auth import Credential
 from inferway_dataplane.core.upstreams.members import Member
 
 
-class EndpointOf(Protocol):
+class EndpointFactory(Protocol):
     """Gives the one endpoint object for an address, whatever document asks for it."""
 
     def __call__(self, host: str, port: int, *, tls: bool, is_name: bool) -> Any:
         """`is_name`: the host is to be resolved."""
 
 
-class Destination:
+class Backend:
     """One backend of a rule: where its share of the traffic goes."""
 
     __slots__ = ("credential", "endpoints", "host", "members", "name", "path", "problem")
@@ -53,11 +54,11 @@ Members = Mapping[Owner, Mapping[str, Member]]
 """By their owner and their address."""
 
 
-class Directory:
+class BackendResolver:
     """Finds what backends mean while a runtime is built, and keeps the members that an older runtime knew."""
 
     def __init__(
-        self, services: Mapping[str, tuple[Endpoint, ...]], endpoint_of: EndpointOf, older: Members, now: float
+        self, services: Mapping[str, tuple[Endpoint, ...]], endpoint_of: EndpointFactory, older: Members, now: float
     ) -> None:
         self.members: dict[Owner, dict[str, Member]] = {}
         self.upstreams: set[Any] = set()
@@ -68,15 +69,15 @@ class Directory:
         self._now = now
         self._found: dict[str, list[tuple[str, Any]]] = {}  # by Service: many rules name the same
 
-    def find(self, backend: Backend, rule: tuple[str, str], standing: Standing) -> Destination:
+    def find(self, backend: document.Backend, rule: tuple[str, str], standing: RuleCounters) -> Backend:
         """The destination of a backend of this rule (route id, name). `LookupError` where a Service has no entry."""
         if backend.url is not None:
             return self._by_url(backend, backend.url, rule, standing)
         if backend.refusal is not None or backend.service is None:
-            return Destination(backend.service or "", (), None, b"", problems.BACKEND_NOT_FOUND)
+            return Backend(backend.service or "", (), None, b"", problems.BACKEND_NOT_FOUND)
         name = backend.service
         members = self._members((*rule, name), self._endpoints(name), standing)
-        return Destination(name, members, None, b"", None if members else problems.NO_ENDPOINTS)
+        return Backend(name, members, None, b"", None if members else problems.NO_ENDPOINTS)
 
     def _endpoints(self, service: str) -> list[tuple[str, Any]]:
         found = self._found.get(service)
@@ -95,7 +96,7 @@ class Directory:
             self.upstreams.update(endpoint for _, endpoint in found)
         return found
 
-    def _by_url(self, backend: Backend, url: Url, rule: tuple[str, str], standing: Standing) -> Destination:
+    def _by_url(self, backend: document.Backend, url: Url, rule: tuple[str, str], standing: RuleCounters) -> Backend:
         tls = url.scheme == "https"
         is_name = client_address.address(url.host) is None
         authority = _authority(url.host, None if url.port == (443 if tls else 80) else url.port)
@@ -103,16 +104,16 @@ class Directory:
         endpoint = self._endpoint_of(url.host, url.port, tls=tls, is_name=is_name)
         self.upstreams.add(endpoint)
         members = self._members((*rule, name), [(authority, endpoint)], standing)
-        return Destination(name, members, authority.encode(), url.path.encode(), None, self._credential(backend))
+        return Backend(name, members, authority.encode(), url.path.encode(), None, self._credential(backend))
 
-    def _credential(self, backend: Backend) -> Credential | None:
+    def _credential(self, backend: document.Backend) -> Credential | None:
         auth = backend.auth
         if auth is None:
             return None
         self.secrets.add(auth.file)
         return Credential(auth.header, auth.prefix, auth.file)
 
-    def _members(self, owner: Owner, endpoints: list[tuple[str, Any]], standing: Standing) -> tuple[Member, ...]:
+    def _members(self, owner: Owner, endpoints: list[tuple[str, Any]], standing: RuleCounters) -> tuple[Member, ...]:
         # A rule may name a backend twice, with two weights: its members are the same.
         own = self.members.get(owner)
         if own is None:

@@ -1,7 +1,7 @@
 """The circuit breaker: how much one rule may ask of its upstreams at once. What is over it is refused, not queued."""
 
 from inferway_contract.document import CircuitBreaker
-from inferway_dataplane.core.standing import Standing
+from inferway_dataplane.core.standing import RuleCounters
 
 
 class Breaker:
@@ -13,7 +13,7 @@ class Breaker:
 
     __slots__ = ("max_pending", "max_requests", "standing")
 
-    def __init__(self, breaker: CircuitBreaker, standing: Standing) -> None:
+    def __init__(self, breaker: CircuitBreaker, standing: RuleCounters) -> None:
         self.max_requests = breaker.max_requests
         self.max_pending = breaker.max_pending
         self.standing = standing

@@ -3,7 +3,7 @@
 from math import inf
 from typing import Any, Protocol
 
-from inferway_dataplane.core.standing import Standing
+from inferway_dataplane.core.standing import RuleCounters
 
 
 class Endpoint(Protocol):
@@ -38,7 +38,7 @@ class Member:
         "standing",
     )
 
-    def __init__(self, name: str, endpoint: Any, standing: Standing, now: float) -> None:
+    def __init__(self, name: str, endpoint: Any, standing: RuleCounters, now: float) -> None:
         self.name = name  # its address
         self.endpoint = endpoint  # an `Endpoint`; the engine gets back what it gave
         self.standing = standing

@@ -47,7 +47,7 @@ class EjectionRules:
         return max(1, members * self.percent // 100) if self.percent else 0
 
 
-class Group(Protocol):
+class MemberGroup(Protocol):
     """All members of a rule."""
 
     @property
@@ -100,7 +100,7 @@ def on_success(member: Member, started: float, now: float) -> bool:
     return True
 
 
-def on_failure(member: Member, started: float, now: float, group: Group) -> bool:
+def on_failure(member: Member, started: float, now: float, group: MemberGroup) -> bool:
     """A try that began at `started` failed. True when that ejects the member, or ejects it again."""
     if member.is_ejected:
         if not _is_of_probe(member, started):
@@ -141,7 +141,7 @@ def _is_of_probe(member: Member, started: float) -> bool:
     return member.is_probing and started >= member.probing_since
 
 
-def _may_eject(member: Member, group: Group) -> bool:
+def _may_eject(member: Member, group: MemberGroup) -> bool:
     members = group.members
     ejected = sum(other.is_ejected for other in members)
     return ejected < group.ejection.most(len(members)) and any(

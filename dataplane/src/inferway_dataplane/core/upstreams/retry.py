@@ -10,7 +10,7 @@ from typing import Final, Literal
 from inferway_contract.document import Retry
 from inferway_dataplane.core.messages import http_dates, problems
 from inferway_dataplane.core.messages.problems import Problem
-from inferway_dataplane.core.standing import Standing
+from inferway_dataplane.core.standing import RuleCounters
 
 Failure = Literal["ConnectFailure", "Reset", "Timeout"]
 """No connection (refused, DNS, TLS, or none in time); an answer that broke off before its head; no head in time."""
@@ -50,7 +50,7 @@ class Budget:
 
     __slots__ = ("percent", "standing")
 
-    def __init__(self, percent: int, standing: Standing) -> None:
+    def __init__(self, percent: int, standing: RuleCounters) -> None:
         self.percent = percent
         self.standing = standing
 
@@ -72,7 +72,7 @@ class RetryRules:
 
     __slots__ = ("attempts", "backoff", "budget", "conditions", "max_backoff", "methods", "statuses")
 
-    def __init__(self, retry: Retry, standing: Standing) -> None:
+    def __init__(self, retry: Retry, standing: RuleCounters) -> None:
         self.attempts = retry.attempts
         self.statuses = frozenset(retry.statuses)
         self.conditions: frozenset[str] = frozenset(retry.conditions)

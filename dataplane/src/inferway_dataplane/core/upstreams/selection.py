@@ -20,24 +20,24 @@ from typing import Final
 from inferway_contract.document import CircuitBreaker, LoadBalancer
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
-from inferway_dataplane.core.standing import Standing
+from inferway_dataplane.core.standing import RuleCounters
 from inferway_dataplane.core.upstreams import balancing, outlier_detection
-from inferway_dataplane.core.upstreams.backends import Destination
+from inferway_dataplane.core.upstreams.backends import Backend
 from inferway_dataplane.core.upstreams.balancing import Draw, Weighted, consistent_hash, round_robin
 from inferway_dataplane.core.upstreams.members import Member
 from inferway_dataplane.core.upstreams.outlier_detection import EjectionRules
 
-Choice = tuple[Destination, Member]
+Choice = tuple[Backend, Member]
 
 _NEVER_SEEN: Final = -1
 
 
-class Share:
+class WeightedBackend:
     """One backend's share of the requests of its priority."""
 
     __slots__ = ("available", "balancer", "credit", "destination", "seed", "weight")
 
-    def __init__(self, weight: int, destination: Destination, said: LoadBalancer, seed: bytes) -> None:
+    def __init__(self, weight: int, destination: Backend, said: LoadBalancer, seed: bytes) -> None:
         self.weight = weight
         self.destination = destination
         self.balancer = balancing.balancer_of(said, destination.members)
@@ -46,7 +46,7 @@ class Share:
         self.seed = seed  # for consistent hashing: the backend's name, made different from all others
 
 
-class Group:
+class BackendSet:
     """All backends and members of one rule. One for each runtime; the members and their standing are shared."""
 
     __slots__ = (
@@ -69,10 +69,10 @@ class Group:
 
     def __init__(
         self,
-        backends: Sequence[tuple[int, int, Destination]],
+        backends: Sequence[tuple[int, int, Backend]],
         balancer: LoadBalancer,
         breaker: CircuitBreaker,
-        standing: Standing,
+        standing: RuleCounters,
         *,
         checks: bool,
     ) -> None:
@@ -82,23 +82,23 @@ class Group:
         self.measures_latency = balancer.type == "PeakEWMA"
         self._type = balancer.type
         self._checks = checks
-        tiers: dict[int, list[Share]] = {}
+        tiers: dict[int, list[WeightedBackend]] = {}
         for index, (weight, priority, destination) in enumerate(backends):
             if weight > 0:
                 twins = sum(other.name == destination.name for _, _, other in backends[:index])
-                share = Share(weight, destination, balancer, f"{destination.name}#{twins}".encode())
+                share = WeightedBackend(weight, destination, balancer, f"{destination.name}#{twins}".encode())
                 tiers.setdefault(priority, []).append(share)
         self._tiers = [tiers[priority] for priority in sorted(tiers)]
         # A drained backend's members take no requests: they are nobody's alternative.
         self.members: tuple[Member, ...] = tuple(
             dict.fromkeys(member for tier in self._tiers for share in tier for member in share.destination.members)
         )
-        self.destinations: tuple[Destination, ...] = tuple(
+        self.destinations: tuple[Backend, ...] = tuple(
             dict.fromkeys(destination for _, _, destination in backends)  # drained ones too
         )
         self.is_panic = False  # as of the last choice
-        self._shares: list[Share] = []
-        self._weighted: Weighted[Share] = Weighted([])
+        self._shares: list[WeightedBackend] = []
+        self._weighted: Weighted[WeightedBackend] = Weighted([])
         self._only: Choice | None = None  # all there is to choose
         self._due: Choice | None = None  # who gets the next request, as a probe
         self._changes = _NEVER_SEEN
@@ -136,7 +136,7 @@ class Group:
         """Whether a member takes requests as all do (one that is due for a probe does not yet)."""
         return not member.is_ejected and not (self._checks and member.is_unhealthy)
 
-    def available_of(self, destination: Destination) -> int:
+    def available_of(self, destination: Backend) -> int:
         """How many members of a backend are available."""
         return sum(self.is_available(member) for member in destination.members)
 
@@ -164,7 +164,7 @@ class Group:
             if len(share.available) == 1 and (self.is_panic or not share.available[0].is_ejected):
                 self._only = (share.destination, share.available[0])
 
-    def _usable(self, tier: list[Share], now: float) -> list[Share]:
+    def _usable(self, tier: list[WeightedBackend], now: float) -> list[WeightedBackend]:
         """The shares of a priority that are drawn from; none when none of its members may be asked."""
         for share in tier:
             share.available = tuple(member for member in share.destination.members if self._may_ask(member, now))
@@ -204,7 +204,9 @@ class Group:
 
     # --- choices -------------------------------------------------------------------------------------------------------
 
-    def _choose_share(self, shares: list[Share], weighted: Weighted[Share], draw: Draw, key: bytes | None) -> Share:
+    def _choose_share(
+        self, shares: list[WeightedBackend], weighted: Weighted[WeightedBackend], draw: Draw, key: bytes | None
+    ) -> WeightedBackend:
         if self._type == "RoundRobin":
             return round_robin.take_turn(shares)
         if self._type == "ConsistentHash" and key is not None:

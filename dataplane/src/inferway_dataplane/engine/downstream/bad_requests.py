@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from inferway_dataplane.engine.downstream.connection import ClientConnection
 
 
-class Refusal(Exception):  # noqa: N818 - it names what happens
+class BadRequest(Exception):  # noqa: N818 - it names what happens
     """Carries a problem out of a parser callback."""
 
     def __init__(self, problem: Problem) -> None:
@@ -33,7 +33,7 @@ def parser_error(client: "ClientConnection", error: httptools.HttpParserError) -
     Raises what a callback raised, when that was a mistake of ours: the loop's handler logs it.
     """
     cause = error.__context__
-    if isinstance(cause, Refusal):
+    if isinstance(cause, BadRequest):
         refuse(client, cause.problem)
     elif cause is not None and not isinstance(cause, httptools.HttpParserError):
         refuse(client, problems.INTERNAL)  # it costs this connection

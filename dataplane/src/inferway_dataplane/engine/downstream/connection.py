@@ -11,12 +11,12 @@ from typing import Any, Final
 import httptools
 
 from inferway_dataplane.core.messages import problems, request_head, request_target
-from inferway_dataplane.core.messages.chunked_body import ChunkedExtent
+from inferway_dataplane.core.messages.chunked_body import ChunkedBodyScanner
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.messages.request_head import FieldBlock, Fields, RequestHead
 from inferway_dataplane.engine.downstream import bad_requests, timeouts
-from inferway_dataplane.engine.downstream.bad_requests import Refusal
-from inferway_dataplane.engine.downstream.pipelining import Turns
+from inferway_dataplane.engine.downstream.bad_requests import BadRequest
+from inferway_dataplane.engine.downstream.pipelining import RequestPipeline
 from inferway_dataplane.engine.exchange.exchange import Exchange
 from inferway_dataplane.engine.http1 import head_cache
 from inferway_dataplane.engine.stages import order as stage_order
@@ -28,7 +28,7 @@ _FRAMING: Final = 4 << 10
 _FRAMING_A_CHUNK: Final = 64
 
 
-class ClientConnection(Turns):
+class ClientConnection(RequestPipeline):
     """One client connection: its bytes. The order of its requests is in `pipelining.py`."""
 
     __slots__ = (
@@ -78,7 +78,7 @@ class ClientConnection(Turns):
         self._segment: bytes | None = None  # what came with the first byte of a request, while it is parsed
         # The body that is being read
         self._body_left = 0
-        self._extent: ChunkedExtent | None = None
+        self._extent: ChunkedBodyScanner | None = None
         self._is_repriming = False  # the parser stops after this head, and a fresh one has to go on
         settings = gateway.settings
         self._longest_line = settings.max_request_line
@@ -300,24 +300,24 @@ class ClientConnection(Turns):
         if self.fed > self._watched:
             too_much = bad_requests.size_problem(self)
             if too_much is not None:
-                raise Refusal(too_much)
+                raise BadRequest(too_much)
         # llhttp reads other protocols than HTTP, and several blanks in a row. It also makes a string of the version.
         line = self.line.partition(b"\r\n")[0]
         is_http_1_1 = line.endswith(b" HTTP/1.1")
         if not (is_http_1_1 or line.endswith(b" HTTP/1.0")):
-            raise Refusal(problems.BAD_VERSION)
+            raise BadRequest(problems.BAD_VERSION)
         if line.count(b" ") != 2:
-            raise Refusal(problems.MALFORMED)
+            raise BadRequest(problems.MALFORMED)
         method = self._parser.get_method()
         head = request_head.read_request(method, self.fields, is_http_1_1)
         if isinstance(head, Problem):
-            raise Refusal(head)
+            raise BadRequest(head)
         if method == b"CONNECT" or method == b"TRACE":
-            raise Refusal(problems.METHOD_NOT_ALLOWED)
+            raise BadRequest(problems.METHOD_NOT_ALLOWED)
         problem = request_target.locate(head, self.target)
         block = head.block
         self._body_left = max(block.content_length, 0)
-        self._extent = ChunkedExtent() if block.is_chunked else None
+        self._extent = ChunkedBodyScanner() if block.is_chunked else None
         self._is_repriming = (block.has_upgrade and self._parser.should_upgrade()) or (
             block.is_chunked and self._has_white_space
         )

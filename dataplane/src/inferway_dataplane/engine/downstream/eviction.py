@@ -40,7 +40,7 @@ _YOUNG_ONES: Final = 9
 _JUST_ANSWERED: Final = 10
 
 
-class Admission:
+class ConnectionCap:
     """The caps, and the choice of who goes."""
 
     def __init__(self, gateway: "Gateway", descriptors: int) -> None:

@@ -20,7 +20,7 @@ from inferway_dataplane.gateway import Gateway
 _DRAINED: Final = 64 << 10
 
 
-class Turns(asyncio.Protocol):
+class RequestPipeline(asyncio.Protocol):
     """Base of `ClientConnection`; a class of its own only so that each half fits on a screen or two."""
 
     __slots__ = (

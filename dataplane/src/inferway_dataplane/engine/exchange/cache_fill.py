@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from inferway_dataplane.core.caching import freshness
 from inferway_dataplane.core.messages.request_head import ResponseHead
 from inferway_dataplane.engine.http1 import serialize
-from inferway_dataplane.stores.memory_responses import Stored
+from inferway_dataplane.stores.memory_responses import CacheEntry
 
 if TYPE_CHECKING:
     from inferway_dataplane.engine.exchange.exchange import Exchange
@@ -28,7 +28,7 @@ def begin(exchange: "Exchange", answer: ResponseHead, head: bytes) -> None:
     now = monotonic()
     names = freshness.vary_names(answer)
     head = b"%b%b%b: HIT\r\n" % (serialize.status_line(answer.status), head, cache.status_header)
-    stored = Stored(answer.status, head, b"", freshness.age(answer), now, now + lifetime)
+    stored = CacheEntry(answer.status, head, b"", freshness.age(answer), now, now + lifetime)
     exchange.pending_store = (stored, names)
     exchange.collected = []
     exchange.collected_size = 0

@@ -17,11 +17,11 @@ from inferway_dataplane.engine.exchange import cache_fill, local_reply
 from inferway_dataplane.engine.http1 import serialize
 from inferway_dataplane.engine.upstream.connection import HIGH_WATER, UpstreamConnection
 from inferway_dataplane.observability.stats import RuleStats
-from inferway_dataplane.stores.memory_responses import Stored
+from inferway_dataplane.stores.memory_responses import CacheEntry
 
 if TYPE_CHECKING:
     from inferway_dataplane.engine.downstream.connection import ClientConnection
-    from inferway_dataplane.engine.exchange.upstream_request import Tries
+    from inferway_dataplane.engine.exchange.upstream_request import UpstreamRequest
 
 
 class Exchange:
@@ -89,7 +89,7 @@ class Exchange:
         self.is_head_request = head.method == b"HEAD"
         # the request's way up
         self.upstream: UpstreamConnection | None = None
-        self.tries: Tries | None = None  # set where an upstream is asked
+        self.tries: UpstreamRequest | None = None  # set where an upstream is asked
         self.body: list[bytes] | None = None  # kept until there is a connection
         self.body_size = 0
         self.is_request_complete = False
@@ -104,7 +104,7 @@ class Exchange:
         self.cache_key: bytes | None = None
         self.collected: list[bytes] | None = None
         self.collected_size = 0
-        self.pending_store: tuple[Stored, tuple[bytes, ...]] | None = None
+        self.pending_store: tuple[CacheEntry, tuple[bytes, ...]] | None = None
         self.has_answered = False
         self.answered_at = 0.0
         self.has_passed = False  # a part of the upstream's answer has gone to the client

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.engine.http1 import serialize
-from inferway_dataplane.stores.memory_responses import Stored
+from inferway_dataplane.stores.memory_responses import CacheEntry
 
 if TYPE_CHECKING:
     from inferway_dataplane.engine.exchange.exchange import Exchange
@@ -47,7 +47,7 @@ def answer(exchange: "Exchange", status: int, lines: bytes, content_type: bytes 
     return False
 
 
-def put_stored(exchange: "Exchange", stored: Stored) -> None:
+def put_stored(exchange: "Exchange", stored: CacheEntry) -> None:
     """Answer from the store."""
     exchange.outcome = "HIT"
     _begin(exchange, stored.status)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from inferway_dataplane.core.messages import trace_context
 from inferway_dataplane.core.routing import url_rewrite
-from inferway_dataplane.core.runtime import Destination, Rule
+from inferway_dataplane.core.runtime import Backend, Rule
 from inferway_dataplane.engine.http1 import serialize
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def is_well_formed_id(value: bytes) -> bool:
     return _ID.fullmatch(value) is not None
 
 
-def request(exchange: "Exchange", rule: Rule, destination: Destination, secret: bytes) -> bytes:
+def request(exchange: "Exchange", rule: Rule, destination: Backend, secret: bytes) -> bytes:
     """The request head, with its blank line. `secret`: what the destination's credential shows, where it has one."""
     head = exchange.head
     if head.sent_to is destination:
@@ -50,7 +50,7 @@ def request(exchange: "Exchange", rule: Rule, destination: Destination, secret: 
     )
 
 
-def _lines(exchange: "Exchange", rule: Rule, destination: Destination, secret: bytes) -> bytes:
+def _lines(exchange: "Exchange", rule: Rule, destination: Backend, secret: bytes) -> bytes:
     """What is the same for everybody who sends this head: a pure function of head, rule, destination and secret."""
     head = exchange.head
     path = head.path

@@ -16,13 +16,13 @@ from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.messages.request_head import ResponseHead
 from inferway_dataplane.core.runtime import Rule
 from inferway_dataplane.core.upstreams import outlier_detection, retry
-from inferway_dataplane.core.upstreams.backends import Destination
+from inferway_dataplane.core.upstreams.backends import Backend
 from inferway_dataplane.core.upstreams.balancing import peak_ewma
 from inferway_dataplane.core.upstreams.members import Member
 from inferway_dataplane.core.upstreams.retry import Failure
 from inferway_dataplane.engine.exchange import local_reply, upstream_head
 from inferway_dataplane.engine.upstream.connection import HIGH_WATER, UpstreamConnection
-from inferway_dataplane.engine.upstream.pool import ConnectFailed, Endpoint
+from inferway_dataplane.engine.upstream.pool import ConnectFailed, EndpointPool
 from inferway_dataplane.observability.stats import count_in
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("inferway")
 
 
-class Tries:
+class UpstreamRequest:
     """The tries of one exchange. `settle` comes once, at its end."""
 
     __slots__ = (
@@ -59,7 +59,7 @@ class Tries:
     def __init__(self, exchange: "Exchange", rule: Rule) -> None:
         self.exchange = exchange
         self._rule = rule
-        self.destination: Destination | None = None
+        self.destination: Backend | None = None
         self.request = b""  # the head, as it is sent
         self.first_sent_at = 0.0
         self.sent_at = 0.0  # of the last try
@@ -70,7 +70,7 @@ class Tries:
         self._retries = 0
         self._is_resent = False
         self._is_pending = False  # waits for a connection, counted by the breaker
-        self._connecting_to: Endpoint | None = None
+        self._connecting_to: EndpointPool | None = None
         self._is_budgeted = False  # a retry is in flight, counted by the budget
         self._task: asyncio.Task[None] | None = None
         # The body is kept for a further try where there may be one, as far as HIGH_WATER.
@@ -102,7 +102,7 @@ class Tries:
                 return
             secret = found
         self.request = upstream_head.request(exchange, rule, destination, secret)
-        endpoint: Endpoint = member.endpoint
+        endpoint: EndpointPool = member.endpoint
         connection = endpoint.take()
         if connection is not None:
             self._use(connection)
@@ -112,13 +112,13 @@ class Tries:
         else:
             self._fail(problems.PENDING_OVERFLOW)
 
-    def _start_connecting(self, endpoint: Endpoint) -> None:
+    def _start_connecting(self, endpoint: EndpointPool) -> None:
         # A request that waits for a connection is load too: else who answers no SYN would look like the idlest of all.
         endpoint.active += 1
         self._connecting_to = endpoint
         self._task = asyncio.get_running_loop().create_task(self._connect(endpoint))
 
-    async def _connect(self, endpoint: Endpoint) -> None:
+    async def _connect(self, endpoint: EndpointPool) -> None:
         exchange, rule = self.exchange, self._rule
         problem: Problem | None = None
         try:

@@ -30,7 +30,7 @@ class Receiver(Protocol):
     def on_writable(self, writable: bool) -> None: ...
 
 
-class Unreadable(Exception):  # noqa: N818 - it names what it is
+class BadResponse(Exception):  # noqa: N818 - it names what it is
     """Carries out of a parser callback that an answer has no reading, or two, and what the client is told."""
 
     def __init__(self, why: str, problem: Problem = problems.BAD_RESPONSE) -> None:
@@ -38,7 +38,7 @@ class Unreadable(Exception):  # noqa: N818 - it names what it is
         self.problem = problem
 
 
-class AnswerReader:
+class ResponseParser:
     """The callbacks of the parser, and what is known of the answer so far. Who feeds it has a connection: `upstream/connection.py`."""
 
     __slots__ = (
@@ -115,7 +115,7 @@ class AnswerReader:
     def on_status(self, phrase: bytes) -> None:
         # The phrase never goes on, but who writes control bytes there does not speak HTTP (RFC 9112 4).
         if phrase.translate(None, _CONTROL) != phrase:
-            raise Unreadable("control bytes in the reason phrase")
+            raise BadResponse("control bytes in the reason phrase")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.is_head_done:
@@ -133,23 +133,23 @@ class AnswerReader:
         is_http_1_1 = segment is not None and segment.startswith(b"HTTP/1.1 ")
         version = "1.1" if is_http_1_1 else parser.get_http_version()
         if status < 100 or status > 599 or version not in ("1.1", "1.0"):
-            raise Unreadable("not an answer of HTTP/1.1")
+            raise BadResponse("not an answer of HTTP/1.1")
         if self.head_bytes > self.max_head and _size(fields) > self.max_head:
-            raise Unreadable("the head is too large", problems.RESPONSE_HEAD_TOO_LARGE)
+            raise BadResponse("the head is too large", problems.RESPONSE_HEAD_TOO_LARGE)
         if status < 200:
             self.fields = []
             self.head_bytes = 0
             self._segment = None  # it begins with this head, not with the answer's
             self._interims += 1
             if status == 101:
-                raise Unreadable("no upgrade was asked for")
+                raise BadResponse("no upgrade was asked for")
             receiver.on_informational(status, fields)
             return
         if self._interims and not self._after_interims().startswith(PROTOCOL):
-            raise Unreadable("another protocol after an interim answer")
+            raise BadResponse("another protocol after an interim answer")
         head = read_response(status, fields, parser.should_keep_alive())
         if head is None or (head.is_chunked and version == "1.0"):
-            raise Unreadable("the framing has two readings")
+            raise BadResponse("the framing has two readings")
         if segment is not None and not receiver.is_head_request:
             head_cache.learn_answer(segment, head)
         self.is_head_done = True

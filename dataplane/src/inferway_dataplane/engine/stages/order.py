@@ -14,7 +14,7 @@ from inferway_dataplane.core.routing import url_rewrite
 from inferway_dataplane.core.runtime import Rule
 from inferway_dataplane.engine.exchange import local_reply, upstream_head
 from inferway_dataplane.engine.exchange.exchange import Exchange
-from inferway_dataplane.engine.exchange.upstream_request import Tries
+from inferway_dataplane.engine.exchange.upstream_request import UpstreamRequest
 from inferway_dataplane.engine.http1 import serialize
 from inferway_dataplane.observability.stats import count_in
 
@@ -80,10 +80,10 @@ def limit(exchange: Exchange) -> bool:
     now = exchange.started
     client_ip = exchange.client_ip
     head = exchange.head
-    questions: list[token_bucket.Question] = []
+    questions: list[token_bucket.LimitCheck] = []
     for bucket, key_of in rule.limits:
         questions.append((bucket, token_bucket.EVERYBODY if key_of is None else key_of(head, client_ip), 1))
-    refusing, tats = token_bucket.judge(questions, now)
+    refusing, tats = token_bucket.check(questions, now)
     if refusing is not None:
         return _refuse_by_limit(exchange, refusing, questions, tats, now)
     if rule.telling is not None:
@@ -92,7 +92,7 @@ def limit(exchange: Exchange) -> bool:
 
 
 def _refuse_by_limit(
-    exchange: Exchange, refusing: Bucket, questions: list[token_bucket.Question], tats: list[float], now: float
+    exchange: Exchange, refusing: Bucket, questions: list[token_bucket.LimitCheck], tats: list[float], now: float
 ) -> bool:
     rule = exchange.rule
     refusing.dropped += 1
@@ -178,7 +178,7 @@ def forward(exchange: Exchange) -> bool:
     if not rule.breaker.enter():
         count_in(exchange.stats.upstream_errors, problems.OVERLOAD.code)
         return local_reply.refuse(exchange, problems.OVERLOAD)
-    exchange.tries = Tries(exchange, rule)
+    exchange.tries = UpstreamRequest(exchange, rule)
     if exchange.head.block.expects_continue and not exchange.is_request_complete:
         exchange.client.write(serialize.CONTINUE)
     exchange.tries.begin(exchange.started)

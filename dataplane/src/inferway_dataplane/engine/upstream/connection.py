@@ -9,11 +9,11 @@ from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.messages.request_head import ResponseHead
 from inferway_dataplane.engine.http1 import head_cache
-from inferway_dataplane.engine.http1.response_parser import PROTOCOL, AnswerReader, Receiver, Unreadable
+from inferway_dataplane.engine.http1.response_parser import PROTOCOL, BadResponse, Receiver, ResponseParser
 
 if TYPE_CHECKING:
-    from inferway_dataplane.engine.upstream.connection_limit import Seat
-    from inferway_dataplane.engine.upstream.pool import Endpoint
+    from inferway_dataplane.engine.upstream.connection_limit import Permit
+    from inferway_dataplane.engine.upstream.pool import EndpointPool
 
 NEVER: Final = float("inf")
 HIGH_WATER: Final = 64 << 10
@@ -23,7 +23,7 @@ GRAIN: Final = 0.25
 _LONGEST_READ: Final = 256 << 10  # what the loop may hand over at once
 
 
-class UpstreamConnection(AnswerReader, asyncio.Protocol):
+class UpstreamConnection(ResponseParser, asyncio.Protocol):
     """One connection, one answer at a time. It reads and counts; what the answer means is the receiver's business."""
 
     __slots__ = (
@@ -37,7 +37,7 @@ class UpstreamConnection(AnswerReader, asyncio.Protocol):
         "transport",
     )
 
-    def __init__(self, endpoint: "Endpoint", seat: "Seat | None" = None) -> None:
+    def __init__(self, endpoint: "EndpointPool", seat: "Permit | None" = None) -> None:
         super().__init__()
         self.endpoint = endpoint
         self.seat = seat
@@ -224,7 +224,7 @@ class UpstreamConnection(AnswerReader, asyncio.Protocol):
             self.parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             cause = error.__context__
-            if cause is not None and not isinstance(cause, Unreadable):
+            if cause is not None and not isinstance(cause, BadResponse):
                 # A mistake of ours in a callback: it costs this exchange, and the loop's handler logs it.
                 self._fail(problems.INTERNAL)
                 raise cause from None

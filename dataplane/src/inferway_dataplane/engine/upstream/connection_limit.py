@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from inferway_dataplane.engine.upstream.connection import UpstreamConnection
-    from inferway_dataplane.engine.upstream.pool import Endpoint
+    from inferway_dataplane.engine.upstream.pool import EndpointPool
 
 
 _AT_ONE_LOOK: Final = 16
 
 
-class Seat:
+class Permit:
     """The right to have one connection. Given back once, however often it is said."""
 
     __slots__ = ("_room",)
 
-    def __init__(self, room: "Room") -> None:
-        self._room: Room | None = room
+    def __init__(self, room: "ConnectionLimiter") -> None:
+        self._room: ConnectionLimiter | None = room
 
     def leave(self) -> None:
         """The connection is gone, or was never made."""
@@ -32,23 +32,23 @@ class Seat:
             room.on_leave()
 
 
-class Room:
+class ConnectionLimiter:
     """All seats of the process."""
 
     def __init__(self, seats: int, make_way: Callable[[], None]) -> None:
         """`make_way` ends some connection that can be spared, if there is one; its seat comes back by itself."""
         self.seats = seats
         self.taken = 0
-        self.waiting: deque[tuple[Endpoint, asyncio.Future[Seat | UpstreamConnection]]] = deque()
+        self.waiting: deque[tuple[EndpointPool, asyncio.Future[Permit | UpstreamConnection]]] = deque()
         self._make_way = make_way
 
-    async def enter(self, endpoint: "Endpoint") -> "Seat | UpstreamConnection":
+    async def enter(self, endpoint: "EndpointPool") -> "Permit | UpstreamConnection":
         """A seat for a new connection to `endpoint`, or a connection to it that has just become idle."""
         if self.taken < self.seats:
             self.taken += 1
-            return Seat(self)
+            return Permit(self)
         self._make_way()
-        got: asyncio.Future[Seat | UpstreamConnection] = asyncio.get_running_loop().create_future()
+        got: asyncio.Future[Permit | UpstreamConnection] = asyncio.get_running_loop().create_future()
         place = (endpoint, got)
         self.waiting.append(place)
         try:
@@ -59,7 +59,7 @@ class Room:
             # It may have been given something in the very turn in which it stopped waiting.
             if got.done() and not got.cancelled():
                 given = got.result()
-                if isinstance(given, Seat):
+                if isinstance(given, Permit):
                     given.leave()
                 else:
                     given.transport.close()
@@ -75,7 +75,7 @@ class Room:
         while self.waiting:
             _, got = self.waiting.popleft()
             if not got.done():
-                got.set_result(Seat(self))
+                got.set_result(Permit(self))
                 return
         self.taken -= 1
 

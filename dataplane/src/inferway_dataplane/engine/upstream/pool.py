@@ -13,7 +13,7 @@ from inferway_dataplane.core.addresses import is_allowed as may_connect
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.engine.upstream.connection import NEVER, UpstreamConnection
-from inferway_dataplane.engine.upstream.connection_limit import Room, Seat
+from inferway_dataplane.engine.upstream.connection_limit import ConnectionLimiter, Permit
 from inferway_dataplane.system.resource_monitor import NO_DESCRIPTOR
 
 log = logging.getLogger("inferway")
@@ -30,7 +30,7 @@ class ConnectFailed(Exception):  # noqa: N818 - it names what happened
         self.problem = problem
 
 
-class Endpoint:
+class EndpointPool:
     """One upstream address with its idle connections. `active` counts requests in flight."""
 
     __slots__ = ("_lookup", "active", "host", "idle", "is_name", "pools", "port", "tls")
@@ -70,7 +70,7 @@ class Endpoint:
             given.leave()
             raise
 
-    async def _connect(self, seat: Seat, deadline: float) -> "UpstreamConnection":
+    async def _connect(self, seat: Permit, deadline: float) -> "UpstreamConnection":
         try:
             async with _timeout(deadline - monotonic()):
                 addresses = await self.addresses()
@@ -95,7 +95,7 @@ class Endpoint:
             is_cut = self.tls is not None and isinstance(error, (ConnectionResetError, ConnectionAbortedError))
             raise ConnectFailed(problems.TLS_FAILED if is_cut else problems.CONNECT_FAILED) from None
 
-    async def _connect_to(self, address: str, seat: Seat) -> "UpstreamConnection":
+    async def _connect_to(self, address: str, seat: Permit) -> "UpstreamConnection":
         _, connection = await asyncio.get_running_loop().create_connection(
             lambda: UpstreamConnection(self, seat),
             address,
@@ -167,7 +167,7 @@ class Pools:
     ) -> None:
         """`most`: connections at once; `make_way`: end one that can be spared; `authorities`: a PEM file, beside the
         system's own. Seconds and numbers."""
-        self.room = Room(most, self._make_way)
+        self.room = ConnectionLimiter(most, self._make_way)
         self._make_way_elsewhere = make_way
         self._authorities = authorities
         self.idle_timeout = idle_timeout
@@ -176,20 +176,20 @@ class Pools:
         self.api_server = ""  # its address, which is no upstream in a cluster
         self.coarse_now = monotonic()  # as of the last turn of the wheel
         self.connections: set[UpstreamConnection] = set()
-        self._endpoints: dict[tuple[str, int, bool], Endpoint] = {}
+        self._endpoints: dict[tuple[str, int, bool], EndpointPool] = {}
         self._tls: ssl.SSLContext | None = None
         if authorities:
             self.tls_context()  # a file that cannot be read is told at the start, by `OSError`
 
-    def endpoint(self, host: str, port: int, *, tls: bool, is_name: bool) -> Endpoint:
+    def endpoint(self, host: str, port: int, *, tls: bool, is_name: bool) -> EndpointPool:
         """The one endpoint of this address."""
         found = self._endpoints.get((host, port, tls))
         if found is None:
             context = self.tls_context() if tls else None
-            found = self._endpoints[(host, port, tls)] = Endpoint(self, host, port, context, is_name)
+            found = self._endpoints[(host, port, tls)] = EndpointPool(self, host, port, context, is_name)
         return found
 
-    def keep_only(self, endpoints: Iterable[Endpoint]) -> None:
+    def keep_only(self, endpoints: Iterable[EndpointPool]) -> None:
         """Forget endpoints that no runtime names any more; their idle connections close, those in use finish."""
         kept = set(endpoints)
         for key, endpoint in list(self._endpoints.items()):
