@@ -6,11 +6,10 @@ from random import Random
 from inferway_contract.document import CircuitBreaker, LoadBalancer
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
-from inferway_dataplane.core.standing import RuleCounters
 from inferway_dataplane.core.upstreams import outlier_detection
 from inferway_dataplane.core.upstreams.backends import Backend
 from inferway_dataplane.core.upstreams.balancing import Draw
-from inferway_dataplane.core.upstreams.members import Member
+from inferway_dataplane.core.upstreams.members import Member, RuleCounters
 from inferway_dataplane.core.upstreams.selection import BackendSet, Choice
 
 

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferway_contract.document import CircuitBreaker
-from inferway_dataplane.core.standing import RuleCounters
 from inferway_dataplane.core.upstreams.circuit_breaker import Breaker
+from inferway_dataplane.core.upstreams.members import RuleCounters
 
 
 @given(st.integers(1, 5), st.integers(0, 3), st.lists(st.sampled_from(["in", "out", "wait", "go"]), max_size=60))

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from inferway_contract.document import Cache
 from inferway_dataplane.core.caching import freshness
-from inferway_dataplane.core.caching.freshness import CacheRules
-from inferway_dataplane.core.messages import request_head, request_target
-from inferway_dataplane.core.messages.request_head import RequestHead, ResponseHead
+from inferway_dataplane.core.caching import keys as cache_keys
+from inferway_dataplane.core.caching.keys import CacheRules
+from inferway_dataplane.core.messages import request_head, request_target, response_head
+from inferway_dataplane.core.messages.request_head import RequestHead
+from inferway_dataplane.core.messages.response_head import ResponseHead
 
 Fields = tuple[tuple[bytes, bytes], ...]
 SECRET = b"s" * 32
@@ -27,7 +29,7 @@ def asked(*fields: tuple[bytes, bytes], target: bytes = b"/a", host: bytes = b"a
 
 
 def answered(*fields: tuple[bytes, bytes], status: int = 200) -> ResponseHead:
-    head = request_head.read_response(status, list(fields), keep_alive=True)
+    head = response_head.read_response(status, list(fields), keep_alive=True)
     assert head is not None
     return head
 
@@ -356,7 +358,7 @@ def test_c10_no_two_requests_that_differ_share_a_key(one: tuple[bytes, ...], oth
     ],
 )
 def test_the_names_that_vary(values: tuple[bytes, ...], names: tuple[bytes, ...]) -> None:
-    assert freshness.vary_names(answered(*((b"Vary", value) for value in values))) == names
+    assert cache_keys.vary_names(answered(*((b"Vary", value) for value in values))) == names
 
 
 def test_variants_tell_absent_empty_and_neighbours_apart() -> None:
@@ -364,5 +366,5 @@ def test_variants_tell_absent_empty_and_neighbours_apart() -> None:
     requests: list[Fields] = [
         (), ((b"A", b""),), ((b"A", b"x"),), ((b"B", b"x"),), ((b"A", b"x"), (b"B", b"x")), ((b"A", b"x, x"),),
     ]  # fmt: skip
-    assert all_differ(freshness.variant(names, asked(*fields)) for fields in requests)
-    assert freshness.variant(names, asked((b"C", b"1"))) == freshness.variant(names, asked())
+    assert all_differ(cache_keys.variant(names, asked(*fields)) for fields in requests)
+    assert cache_keys.variant(names, asked((b"C", b"1"))) == cache_keys.variant(names, asked())

@@ -4,9 +4,9 @@ import pytest
 from member_fakes import backend, group, members
 
 from inferway_contract.document import HealthCheck
-from inferway_dataplane.core.standing import RuleCounters
 from inferway_dataplane.core.upstreams import health_state
 from inferway_dataplane.core.upstreams.health_state import CheckRules
+from inferway_dataplane.core.upstreams.members import RuleCounters
 
 RULES = CheckRules(HealthCheck(path="/healthz?deep=1", healthy_threshold=2, unhealthy_threshold=3))
 

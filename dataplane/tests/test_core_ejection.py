@@ -9,9 +9,9 @@ from member_fakes import backend, chosen, eject, fixed_draws, group, no_draw
 
 from inferway_contract.document import CircuitBreaker, LoadBalancer
 from inferway_dataplane.core.messages import problems
-from inferway_dataplane.core.standing import RuleCounters
 from inferway_dataplane.core.upstreams import health_state, outlier_detection
 from inferway_dataplane.core.upstreams.health_state import CheckRules, HealthCheck
+from inferway_dataplane.core.upstreams.members import RuleCounters
 from inferway_dataplane.core.upstreams.outlier_detection import CALM, LONGEST, EjectionRules
 from inferway_dataplane.core.upstreams.selection import BackendSet
 

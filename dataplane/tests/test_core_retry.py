@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from inferway_contract.document import Retry
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
-from inferway_dataplane.core.standing import RuleCounters
 from inferway_dataplane.core.upstreams import retry
+from inferway_dataplane.core.upstreams.members import RuleCounters
 from inferway_dataplane.core.upstreams.retry import ALWAYS, Budget, Failure, RetryRules
 
 JUST_BELOW_1 = math.nextafter(1.0, 0.0)

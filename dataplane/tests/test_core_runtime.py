@@ -32,6 +32,7 @@ from inferway_contract.document import (
     Url,
 )
 from inferway_dataplane.core import runtime
+from inferway_dataplane.core.limits import keys as limit_keys
 from inferway_dataplane.core.limits import token_bucket
 from inferway_dataplane.core.limits.token_bucket import Bucket
 from inferway_dataplane.core.messages import problems, request_head, request_target
@@ -399,13 +400,13 @@ def test_counters_are_those_of_the_rule_before() -> None:
 
 
 def keys(parts: tuple[KeyPart, ...], *requests: tuple[RequestHead, str]) -> list[object]:
-    key_of = runtime.key_of(parts, "demo/a", "r")
+    key_of = limit_keys.key_of(parts, "demo/a", "r")
     assert key_of is not None
     return [key_of(head, client) for head, client in requests]
 
 
 def test_without_parts_there_is_one_bucket() -> None:
-    assert runtime.key_of((), "demo/a", "r") is None
+    assert limit_keys.key_of((), "demo/a", "r") is None
 
 
 CLIENTS = {  # prefixes, two clients -> one bucket?
@@ -511,11 +512,11 @@ def test_keys_by_route_and_rule() -> None:
         part = (KeyPart(type=kind),)  # type: ignore[arg-type]
         (own,) = keys(part, (asked(), "c"))
         for route, name in others:
-            other = runtime.key_of(part, route, name)
+            other = limit_keys.key_of(part, route, name)
             assert other is not None
             assert other(asked(), "c") != own
     assert keys((KeyPart(type="route"),), (asked(), "c")) == [
-        runtime.key_of((KeyPart(type="route"),), "demo/a", "s")(asked(), "c")
+        limit_keys.key_of((KeyPart(type="route"),), "demo/a", "s")(asked(), "c")
     ]  # type: ignore[misc]
 
 
@@ -529,7 +530,7 @@ def test_several_parts_are_one_tuple() -> None:
 def test_r6_the_bucket_of_absent_ages_like_every_other() -> None:
     # Most requests carry no such header: that bucket must not be forgotten first, nor keep the others from being it.
     own = Bucket("demo/p", "l", 1, 1.0, 50, max_keys=3)
-    key_of = runtime.key_of((KeyPart(type="header", name="x-t"),), "demo/a", "r")
+    key_of = limit_keys.key_of((KeyPart(type="header", name="x-t"),), "demo/a", "r")
     assert key_of is not None
     absent = key_of(asked(), "c")
     token_bucket.check([(own, absent, 1)], 0.0)

@@ -11,11 +11,10 @@ from member_fakes import backend, chosen, eject, fixed_draws, group, no_draw
 from inferway_contract.document import HealthCheck, LoadBalancer
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
-from inferway_dataplane.core.standing import RuleCounters
 from inferway_dataplane.core.upstreams import health_state, outlier_detection
 from inferway_dataplane.core.upstreams.backends import Backend
 from inferway_dataplane.core.upstreams.health_state import CheckRules
-from inferway_dataplane.core.upstreams.members import Member
+from inferway_dataplane.core.upstreams.members import Member, RuleCounters
 from inferway_dataplane.core.upstreams.selection import BackendSet
 
 CHECK = CheckRules(HealthCheck(path="/", unhealthy_threshold=1))

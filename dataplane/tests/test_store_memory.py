@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferway_dataplane.stores.memory_responses import CacheEntry, MemoryResponses, variant_key
+from inferway_dataplane.core.caching.entry import CacheEntry
+from inferway_dataplane.stores.memory_responses import MemoryResponses, variant_key
 
 COST = 701  # of an entry with a key of one byte, beside its bytes
 

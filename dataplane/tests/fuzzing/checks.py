@@ -9,7 +9,16 @@ from fuzzing import held
 from inferway_contract.document import Cache, Cors, NewPath, Redirect
 from inferway_contract.paths import AmbiguousPath, match_path
 from inferway_dataplane.core.caching import freshness
-from inferway_dataplane.core.messages import client_address, problems, request_head, request_target, trace_context
+from inferway_dataplane.core.caching import keys as cache_keys
+from inferway_dataplane.core.messages import (
+    client_address,
+    field_kinds,
+    problems,
+    request_head,
+    request_target,
+    response_head,
+    trace_context,
+)
 from inferway_dataplane.core.messages.chunked_body import ChunkedBodyScanner
 from inferway_dataplane.core.messages.request_head import FieldBlock, RequestHead
 from inferway_dataplane.core.routing import cors, url_rewrite
@@ -98,7 +107,7 @@ def check_cache_control(data: bytes) -> None:
 def check_lifetime(data: bytes) -> None:
     """Never negative, never more than the rule allows; nothing that is private or has no-store is stored."""
     fields = held.fields(data)
-    answer = request_head.read_response(200, fields, keep_alive=True)
+    answer = response_head.read_response(200, fields, keep_alive=True)
     if answer is None:
         return
     seconds = freshness.lifetime(_CACHE, _head([(b"Host", b"a.example")]), answer, lambda: 1.7e9)
@@ -107,7 +116,7 @@ def check_lifetime(data: bytes) -> None:
     if answer.has_cookie or told.keys() & {b"no-store", b"private", b"no-cache"}:
         assert seconds == 0
     assert freshness.age(answer) >= 0
-    assert all(name == name.strip(b" \t").lower() for name in freshness.vary_names(answer))
+    assert all(name == name.strip(b" \t").lower() for name in cache_keys.vary_names(answer))
 
 
 def check_request_fields(data: bytes) -> None:
@@ -138,7 +147,7 @@ def check_response_fields(data: bytes) -> None:
     """None, or one framing; nothing goes on that belongs to this hop."""
     fields = held.fields(data)
     for status in (200, 204, 304):
-        answer = request_head.read_response(status, fields, keep_alive=True)
+        answer = response_head.read_response(status, fields, keep_alive=True)
         if answer is None:
             continue
         assert not (answer.is_chunked and answer.content_length >= 0)
@@ -298,15 +307,15 @@ def check_trace_context(data: bytes) -> None:
     assert found is None or (found == data and len(data) == 55 and not data.translate(None, b"0123456789abcdef-"))
 
 
-def _head(fields: request_head.Fields, method: bytes = b"GET") -> RequestHead:
+def _head(fields: field_kinds.Fields, method: bytes = b"GET") -> RequestHead:
     head = request_head.read_request(method, fields, is_http_1_1=True)
     assert isinstance(head, RequestHead)
     return head
 
 
 _PROXIES: Final = client_address.TrustedProxies(["10.0.0.0/8", "2001:db8::/32"])
-_CACHE: Final = freshness.CacheRules(Cache(ttl=60_000), "demo/a")
-_SELECTING: Final = freshness.CacheRules(Cache(ttl=60_000, query_exclude=("utm_source",), query_sort=True), "demo/a")
+_CACHE: Final = cache_keys.CacheRules(Cache(ttl=60_000), "demo/a")
+_SELECTING: Final = cache_keys.CacheRules(Cache(ttl=60_000, query_exclude=("utm_source",), query_sort=True), "demo/a")
 _ORIGINS: Final = (b"https://a.example", b"http://localhost:3000")
 _CORS: Final = cors.CorsRules(
     Cors(allow_origins=("https://a.example", "http://localhost:3000", "https://*.example.com"))

@@ -5,36 +5,35 @@ never refills a bucket, never resets a metric, never forgets a connection and ne
 """
 
 from collections.abc import Callable
-from hashlib import sha256
 from typing import Any, Final
 
 from inferway_contract.document import (
     ConfigDocument,
     EndpointsDocument,
-    KeyPart,
     Limit,
     LoadBalancer,
     Policy,
     Route,
 )
 from inferway_contract.document import Rule as RuleDocument
-from inferway_dataplane.core.caching.freshness import CacheRules
+from inferway_dataplane.core.caching.keys import CacheRules
+from inferway_dataplane.core.limits.keys import key_of
 from inferway_dataplane.core.limits.ratelimit_headers import RateLimitHeaders
 from inferway_dataplane.core.limits.token_bucket import Bucket
-from inferway_dataplane.core.messages import client_address, problems
+from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.messages.request_head import RequestHead
 from inferway_dataplane.core.routing.cors import CorsRules
 from inferway_dataplane.core.routing.header_modifiers import HeaderModifiers
-from inferway_dataplane.core.routing.table import RouteEntry, RoutingTable, parameters
-from inferway_dataplane.core.standing import RuleCounters
-from inferway_dataplane.core.upstreams.backends import Backend, BackendResolver, EndpointFactory, Members
+from inferway_dataplane.core.routing.table import RouteEntry, RoutingTable
+from inferway_dataplane.core.upstreams.backends import BackendResolver, EndpointFactory, Members
 from inferway_dataplane.core.upstreams.circuit_breaker import Breaker
 from inferway_dataplane.core.upstreams.health_state import CheckRules
+from inferway_dataplane.core.upstreams.members import RuleCounters
 from inferway_dataplane.core.upstreams.retry import RetryRules
 from inferway_dataplane.core.upstreams.selection import BackendSet
 
-__all__ = ["Backend", "EndpointFactory", "KeyOf", "Rule", "Runtime", "build", "key_of"]
+__all__ = ["Rule", "Runtime", "build"]
 
 
 _LIMIT_NAMES: Final = (
@@ -44,9 +43,6 @@ _LIMIT_NAMES: Final = (
     b"x-ratelimit-remaining",
     b"x-ratelimit-reset",
 )
-
-KeyOf = Callable[[RequestHead, str], object]
-"""The bucket's key for a request of a client address."""
 
 
 HashKeyOf = Callable[[RequestHead, str], bytes | None]
@@ -256,48 +252,3 @@ def _hash_key(said: LoadBalancer) -> HashKeyOf | None:
         return lambda head, client: client.encode()
     name = said.hash_header.encode()
     return lambda head, client: head.value(name)
-
-
-def key_of(parts: tuple[KeyPart, ...], route: str, rule: str) -> KeyOf | None:
-    """How a limit's key is read from a request; None = one bucket for all. Absent is a value of its own (None)."""
-    if not parts:
-        return None
-    readers = [_reader(part, route, rule) for part in parts]
-    # None is the key of a limit without keys: what may be absent stands in a tuple, and ages like every other key.
-    if len(readers) == 1 and parts[0].type not in ("header", "query"):
-        return readers[0]
-    return lambda head, client: tuple(reader(head, client) for reader in readers)
-
-
-def _reader(part: KeyPart, route: str, rule: str) -> KeyOf:
-    name = part.name.encode()
-    match part.type:
-        case "client_ip":
-            v4, v6 = part.prefix_v4, part.prefix_v6
-            # The whole address of an IPv4 client is its text: no look-up at all.
-            return lambda head, client: (
-                client if v4 == 32 and ":" not in client else client_address.network(client, v4, v6)
-            )
-        case "header":
-            return lambda head, client: _bounded(head.value(name))
-        case "query":
-            return lambda head, client: _bounded(parameters(head.query).get(name))
-        case "host":
-            return lambda head, client: _bounded(head.host)
-        case "route":
-            return lambda head, client: route
-        case "rule":
-            return lambda head, client: (route, rule)
-
-
-_LONGEST_KEY: Final = 32
-
-
-def _bounded(value: bytes | None) -> bytes | None:
-    """A client's value as a part of a key: a long one by its hash, so that `maxKeys` bounds bytes too.
-
-    No value that is kept as it is can be taken for a hash: it has at most 32 bytes, the hash with its mark 33.
-    """
-    if value is None or len(value) <= _LONGEST_KEY:
-        return value
-    return b"#" + sha256(value).digest()

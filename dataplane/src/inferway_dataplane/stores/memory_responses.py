@@ -3,27 +3,13 @@
 from collections import OrderedDict
 from typing import Final
 
-from inferway_dataplane.core.caching import freshness
+from inferway_dataplane.core.caching import keys as cache_keys
+from inferway_dataplane.core.caching.entry import CacheEntry
 from inferway_dataplane.core.messages.request_head import RequestHead
 
 # What an entry costs beside its bytes: objects, dictionary slots, the key's header. Measured once, rounded up.
 _OVERHEAD: Final = 700
 _MOST_VARIANTS: Final = 32
-
-
-class CacheEntry:
-    """A stored answer. `head`: status line, field lines and cache status; without Age and what is one exchange's own."""
-
-    __slots__ = ("age", "body", "expires", "head", "received", "size", "status")
-
-    def __init__(self, status: int, head: bytes, body: bytes, age: float, received: float, expires: float) -> None:
-        self.status = status
-        self.head = head
-        self.body = body
-        self.age = age  # seconds old when it was received
-        self.received = received  # monotonic seconds
-        self.expires = expires  # monotonic seconds
-        self.size = len(head) + len(body)
 
 
 class _Variants:
@@ -54,7 +40,7 @@ class MemoryResponses:
         if found is None:
             return None
         if type(found) is _Variants:
-            return self.get(variant_key(key, freshness.variant(found.names, head)), now)
+            return self.get(variant_key(key, cache_keys.variant(found.names, head)), now)
         if type(found) is CacheEntry and found.expires > now:
             self._entries.move_to_end(key)
             return found

@@ -3,7 +3,8 @@
 from typing import Final
 
 from inferway_contract.document import Cors
-from inferway_dataplane.core.messages.request_head import Fields, RequestHead
+from inferway_dataplane.core.messages.field_kinds import Fields
+from inferway_dataplane.core.messages.request_head import RequestHead
 
 _LABELS: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-._")
 

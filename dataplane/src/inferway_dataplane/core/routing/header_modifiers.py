@@ -1,7 +1,7 @@
 """Header modifiers: set, add, remove, on the list of fields that goes on."""
 
 from inferway_contract.document import HeaderEdit
-from inferway_dataplane.core.messages.request_head import Fields
+from inferway_dataplane.core.messages.field_kinds import Fields
 
 
 class HeaderModifiers:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from inferway_dataplane.core.messages.request_head import Fields
+from inferway_dataplane.core.messages.field_kinds import Fields
 
 _LONGEST: Final = 16 << 10
 

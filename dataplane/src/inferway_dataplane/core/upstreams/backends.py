@@ -7,9 +7,8 @@ from inferway_contract import document
 from inferway_contract.document import Endpoint, Url
 from inferway_dataplane.core.messages import client_address, problems
 from inferway_dataplane.core.messages.problems import Problem
-from inferway_dataplane.core.standing import RuleCounters
 from inferway_dataplane.core.upstreams.backend_auth import Credential
-from inferway_dataplane.core.upstreams.members import Member
+from inferway_dataplane.core.upstreams.members import Member, RuleCounters
 
 
 class EndpointFactory(Protocol):

@@ -1,7 +1,7 @@
 """The circuit breaker: how much one rule may ask of its upstreams at once. What is over it is refused, not queued."""
 
 from inferway_contract.document import CircuitBreaker
-from inferway_dataplane.core.standing import RuleCounters
+from inferway_dataplane.core.upstreams.members import RuleCounters
 
 
 class Breaker:

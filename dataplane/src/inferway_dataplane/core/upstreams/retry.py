@@ -10,7 +10,7 @@ from typing import Final, Literal
 from inferway_contract.document import Retry
 from inferway_dataplane.core.messages import http_dates, problems
 from inferway_dataplane.core.messages.problems import Problem
-from inferway_dataplane.core.standing import RuleCounters
+from inferway_dataplane.core.upstreams.members import RuleCounters
 
 Failure = Literal["ConnectFailure", "Reset", "Timeout"]
 """No connection (refused, DNS, TLS, or none in time); an answer that broke off before its head; no head in time."""

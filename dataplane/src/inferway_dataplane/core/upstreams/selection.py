@@ -20,11 +20,10 @@ from typing import Final
 from inferway_contract.document import CircuitBreaker, LoadBalancer
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
-from inferway_dataplane.core.standing import RuleCounters
 from inferway_dataplane.core.upstreams import balancing, outlier_detection
 from inferway_dataplane.core.upstreams.backends import Backend
 from inferway_dataplane.core.upstreams.balancing import Draw, Weighted, consistent_hash, round_robin
-from inferway_dataplane.core.upstreams.members import Member
+from inferway_dataplane.core.upstreams.members import Member, RuleCounters
 from inferway_dataplane.core.upstreams.outlier_detection import EjectionRules
 
 Choice = tuple[Backend, Member]

@@ -12,8 +12,9 @@ import httptools
 
 from inferway_dataplane.core.messages import problems, request_head, request_target
 from inferway_dataplane.core.messages.chunked_body import ChunkedBodyScanner
+from inferway_dataplane.core.messages.field_kinds import Fields
 from inferway_dataplane.core.messages.problems import Problem
-from inferway_dataplane.core.messages.request_head import FieldBlock, Fields, RequestHead
+from inferway_dataplane.core.messages.request_head import FieldBlock, RequestHead
 from inferway_dataplane.engine.downstream import bad_requests, timeouts
 from inferway_dataplane.engine.downstream.bad_requests import BadRequest
 from inferway_dataplane.engine.downstream.pipelining import RequestPipeline

@@ -4,9 +4,10 @@ from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from inferway_dataplane.core.caching import freshness
-from inferway_dataplane.core.messages.request_head import ResponseHead
+from inferway_dataplane.core.caching import keys as cache_keys
+from inferway_dataplane.core.caching.entry import CacheEntry
+from inferway_dataplane.core.messages.response_head import ResponseHead
 from inferway_dataplane.engine.http1 import serialize
-from inferway_dataplane.stores.memory_responses import CacheEntry
 
 if TYPE_CHECKING:
     from inferway_dataplane.engine.exchange.exchange import Exchange
@@ -26,7 +27,7 @@ def begin(exchange: "Exchange", answer: ResponseHead, head: bytes) -> None:
     if lifetime <= 0:
         return
     now = monotonic()
-    names = freshness.vary_names(answer)
+    names = cache_keys.vary_names(answer)
     head = b"%b%b%b: HIT\r\n" % (serialize.status_line(answer.status), head, cache.status_header)
     stored = CacheEntry(answer.status, head, b"", freshness.age(answer), now, now + lifetime)
     exchange.pending_store = (stored, names)
@@ -54,4 +55,4 @@ def keep(exchange: "Exchange") -> None:
     if stored.status != 204:
         stored.head += b"content-length: %d\r\n" % len(stored.body)
     stored.size = len(stored.head) + len(stored.body)
-    exchange.gateway.store.put(exchange.cache_key, stored, names, freshness.variant(names, exchange.head))
+    exchange.gateway.store.put(exchange.cache_key, stored, names, cache_keys.variant(names, exchange.head))

@@ -9,15 +9,17 @@ from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from inferway_dataplane.core.caching.entry import CacheEntry
 from inferway_dataplane.core.messages import problems
+from inferway_dataplane.core.messages.field_kinds import Fields
 from inferway_dataplane.core.messages.problems import Problem
-from inferway_dataplane.core.messages.request_head import Fields, RequestHead, ResponseHead
+from inferway_dataplane.core.messages.request_head import RequestHead
+from inferway_dataplane.core.messages.response_head import ResponseHead
 from inferway_dataplane.core.runtime import Rule, Runtime
 from inferway_dataplane.engine.exchange import cache_fill, local_reply
 from inferway_dataplane.engine.http1 import serialize
 from inferway_dataplane.engine.upstream.connection import HIGH_WATER, UpstreamConnection
 from inferway_dataplane.observability.stats import RuleStats
-from inferway_dataplane.stores.memory_responses import CacheEntry
 
 if TYPE_CHECKING:
     from inferway_dataplane.engine.downstream.connection import ClientConnection

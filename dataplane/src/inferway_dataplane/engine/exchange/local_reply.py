@@ -5,10 +5,10 @@ Each ends the exchange. All of them are written in one piece.
 
 from typing import TYPE_CHECKING
 
+from inferway_dataplane.core.caching.entry import CacheEntry
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.engine.http1 import serialize
-from inferway_dataplane.stores.memory_responses import CacheEntry
 
 if TYPE_CHECKING:
     from inferway_dataplane.engine.exchange.exchange import Exchange

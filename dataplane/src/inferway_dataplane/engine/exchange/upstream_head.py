@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Final
 
 from inferway_dataplane.core.messages import trace_context
 from inferway_dataplane.core.routing import url_rewrite
-from inferway_dataplane.core.runtime import Backend, Rule
+from inferway_dataplane.core.runtime import Rule
+from inferway_dataplane.core.upstreams.backends import Backend
 from inferway_dataplane.engine.http1 import serialize
 
 if TYPE_CHECKING:

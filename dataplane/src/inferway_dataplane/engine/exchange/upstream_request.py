@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
-from inferway_dataplane.core.messages.request_head import ResponseHead
+from inferway_dataplane.core.messages.response_head import ResponseHead
 from inferway_dataplane.core.runtime import Rule
 from inferway_dataplane.core.upstreams import outlier_detection, retry
 from inferway_dataplane.core.upstreams.backends import Backend

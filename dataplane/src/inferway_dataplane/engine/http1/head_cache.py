@@ -10,7 +10,8 @@ Bounded: a flood of new heads only empties the memos.
 
 from typing import Final, TypeVar
 
-from inferway_dataplane.core.messages.request_head import FieldBlock, RequestHead, ResponseHead
+from inferway_dataplane.core.messages.request_head import FieldBlock, RequestHead
+from inferway_dataplane.core.messages.response_head import ResponseHead
 
 _MOST_ENTRIES: Final = 1024
 _MOST_REQUESTS: Final = 4096

@@ -5,8 +5,9 @@ from typing import Final, Protocol
 import httptools
 
 from inferway_dataplane.core.messages import problems
+from inferway_dataplane.core.messages.field_kinds import Fields
 from inferway_dataplane.core.messages.problems import Problem
-from inferway_dataplane.core.messages.request_head import Fields, ResponseHead, read_response
+from inferway_dataplane.core.messages.response_head import ResponseHead, read_response
 from inferway_dataplane.engine.http1 import head_cache
 
 PROTOCOL: Final = b"HTTP/1."

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Final
 
-from inferway_dataplane.core.messages.request_head import Fields
+from inferway_dataplane.core.messages.field_kinds import Fields
 
 _END: Final = b"\r\n"
 _FIELD: Final = b": ".join

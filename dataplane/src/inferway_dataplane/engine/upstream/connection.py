@@ -7,7 +7,7 @@ import httptools
 
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
-from inferway_dataplane.core.messages.request_head import ResponseHead
+from inferway_dataplane.core.messages.response_head import ResponseHead
 from inferway_dataplane.engine.http1 import head_cache
 from inferway_dataplane.engine.http1.response_parser import PROTOCOL, BadResponse, Receiver, ResponseParser
 
