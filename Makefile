@@ -72,8 +72,8 @@ golden: setup ## rewrite the compiler's golden files; review the difference like
 	$(BIN)/python operator/tests/golden_cases.py --write
 
 crds: setup ## generate crds/*.yaml and docs/api.md from the models
-	$(BIN)/python -m inferway_contract.schema crds
-	$(BIN)/python -m inferway_contract.reference docs/api.md
+	$(BIN)/python -m inferway_contract.generate.crds crds
+	$(BIN)/python -m inferway_contract.generate.api_reference docs/api.md
 
 envtest: setup ## find or build the API server for tests (with Go about five minutes, once; docs/testing.md)
 	@PYTHONPATH=tools/envtest/src $(BIN)/python -m inferway_envtest build

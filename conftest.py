@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from inferway_cli.directory import DirectorySource
+from inferway_cli.directory_source import DirectorySource
 from inferway_dataplane.main import DataPlane
 from inferway_dataplane.settings import Settings
 from inferway_fakes.loop_thread import LoopThread

@@ -20,7 +20,7 @@ import yaml
 
 from bench import clients, ejection, harness, scripted, watching
 from bench.ejection import Outcome
-from bench.fakes import FaultyTcp, manifests
+from bench.fakes import FaultyTcp, yaml_builders
 from bench.peers import inferway
 from bench.steady_load import Load
 from bench.verdicts import Verdict
@@ -138,7 +138,7 @@ async def measure_one(rate: float, seconds: float, options: dict[str, Any], faul
         upstreams = [running.enter_context(scripted.serve(name, place.upstreams)) for name in ENDPOINTS]
         tcp = running.enter_context(FaultyTcp(upstreams[-1].port))
         victim = Victim(upstreams[-1], tcp)
-        service = yaml.safe_load_all(manifests.service("three", upstreams[0].port, upstreams[1].port, tcp.port))
+        service = yaml.safe_load_all(yaml_builders.service("three", upstreams[0].port, upstreams[1].port, tcp.port))
         rule = harness.rule("/", [], **{**TIMEOUTS, **options}) | {"backendRefs": [{"name": "three", "port": 80}]}
         for one in (resources := [harness.route("all", rule), *service]):
             one["metadata"]["namespace"] = "bench"

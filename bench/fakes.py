@@ -10,7 +10,7 @@ SOURCE = Path(__file__).parent.parent / "services" / "fakes" / "src"
 if str(SOURCE) not in sys.path:
     sys.path.append(str(SOURCE))
 
-from inferway_fakes import manifests  # noqa: E402 - its folder is on the path only now
+from inferway_fakes import yaml_builders  # noqa: E402 - its folder is on the path only now
 from inferway_fakes.faulty_tcp import Accepting, FaultyTcp, Flow  # noqa: E402 - its folder is on the path only now
 
-__all__ = ["SOURCE", "Accepting", "FaultyTcp", "Flow", "manifests"]
+__all__ = ["SOURCE", "Accepting", "FaultyTcp", "Flow", "yaml_builders"]

@@ -39,10 +39,10 @@ from inferway_contract.document import (
     Rule,
     Url,
 )
-from inferway_dataplane.access_log import AccessLog
-from inferway_dataplane.engine.downstream import ClientConnection
-from inferway_dataplane.engine.gateway import Gateway
-from inferway_dataplane.engine.upstream import UpstreamConnection
+from inferway_dataplane.engine.downstream.connection import ClientConnection
+from inferway_dataplane.engine.upstream.connection import UpstreamConnection
+from inferway_dataplane.gateway import Gateway
+from inferway_dataplane.observability.access_log import AccessLog
 from inferway_dataplane.settings import Settings
 
 FEATURES: dict[str, tuple[int, dict[str, Any]]] = {

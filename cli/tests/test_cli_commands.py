@@ -13,8 +13,10 @@ import yaml
 from typer import BadParameter
 from typer.testing import CliRunner
 
-from inferway_cli import compiling, files, manifests, serving, tables
+from inferway_cli import tables
+from inferway_cli.commands import run as run_command
 from inferway_cli.main import app
+from inferway_cli.manifests import compilation, files, reader
 from inferway_contract import __version__
 from inferway_dataplane.settings import Settings
 
@@ -68,9 +70,9 @@ def test_validate_warns_of_what_may_be_elsewhere(folder: Path) -> None:
 
 def test_a_person_at_a_terminal_gets_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "route.yaml").write_text(UNRESOLVED)
-    loaded = manifests.load(files.gather([str(folder)]))
+    loaded = reader.load(files.gather([str(folder)]))
 
-    tables.show(compiling.compiled(loaded.manifests))
+    tables.show(compilation.compiled(loaded.manifests))
 
     header, row = capsys.readouterr().out.splitlines()
     assert header.split() == ["Kind", "Namespace/Name", "Accepted", "Resolved"]
@@ -184,7 +186,7 @@ def test_flags_go_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("INFERWAY_ADMIN", "127.0.0.1:2")
     monkeypatch.setenv("INFERWAY_TRUSTED_PROXIES", "10.0.0.0/8,fd00::/8")
 
-    chosen = serving.settings({"admin": "127.0.0.1:3"})
+    chosen = run_command.settings({"admin": "127.0.0.1:3"})
 
     assert (chosen.listen, chosen.admin) == ("127.0.0.1:1", "127.0.0.1:3")
     assert chosen.trusted_proxies == ("10.0.0.0/8", "fd00::/8")
@@ -194,7 +196,7 @@ def test_a_bad_variable_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("INFERWAY_DRAIN_DELAY", "soon")
 
     with pytest.raises(BadParameter, match="--admin: 'x' is not address:port") as raised:
-        serving.settings({"admin": "x"})
+        run_command.settings({"admin": "x"})
     assert "INFERWAY_DRAIN_DELAY: " in raised.value.message
 
 

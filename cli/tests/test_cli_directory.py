@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from inferway_cli import compiling, directory
-from inferway_cli.directory import Broken, DirectorySource
-from inferway_cli.manifests import File
+from inferway_cli import directory_source
+from inferway_cli.directory_source import Broken, DirectorySource
+from inferway_cli.manifests import compilation
+from inferway_cli.manifests.reader import File
 from inferway_contract.document import ConfigDocument, EndpointsDocument
 from inferway_dataplane.sources import Receiver, Refused, Source
 
@@ -83,7 +84,7 @@ async def until(holds: Callable[[], bool], seconds: float = 10.0) -> float:
 
 async def looks(count: int = 3) -> None:
     """Wait until the source must have looked so often: for what must not happen there is nothing to wait for."""
-    await asyncio.sleep(count * (directory.INTERVAL + directory.SETTLE))
+    await asyncio.sleep(count * (directory_source.INTERVAL + directory_source.SETTLE))
 
 
 def in_place(path: Path, content: str) -> None:
@@ -271,7 +272,7 @@ def test_a_mistake_of_ours_does_not_end_the_watch(
 
     async def act(told: Told) -> None:
         with monkeypatch.context() as patched:
-            patched.setattr(compiling, "compiled", lambda _: 1 / 0)
+            patched.setattr(compilation, "compiled", lambda _: 1 / 0)
             path.write_text(text(body="two"))
             await until(lambda: bool(told.rejected))
         path.write_text(text(body="three"))
@@ -284,7 +285,7 @@ def test_a_mistake_of_ours_does_not_end_the_watch(
 def test_the_loop_is_free_while_documents_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(text())
-    entered, released, compiled = threading.Event(), threading.Event(), compiling.compiled
+    entered, released, compiled = threading.Event(), threading.Event(), compilation.compiled
 
     async def act(told: Told) -> None:
         def waiting(manifests: object) -> object:
@@ -293,7 +294,7 @@ def test_the_loop_is_free_while_documents_are_made(tmp_path: Path, monkeypatch: 
             assert released.wait(10)
             return compiled(manifests)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(compiling, "compiled", waiting)
+        monkeypatch.setattr(compilation, "compiled", waiting)
         path.write_text(text(body="two"))
         await until(entered.is_set)
         released.set()
@@ -313,7 +314,7 @@ def test_changes_are_taken_when_two_looks_agree(tmp_path: Path, monkeypatch: pyt
 
 def test_a_directory_that_never_rests_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = DirectorySource(str(tmp_path), settle=0.0)
-    monkeypatch.setattr(directory, "SETTLE_AT_MOST", 0.05)
+    monkeypatch.setattr(directory_source, "SETTLE_AT_MOST", 0.05)
     monkeypatch.setattr(source._folder, "take", lambda: (File("a.yaml", str(time.monotonic_ns()).encode()),))
 
     (file,) = source._settled(())

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from inferway_cli import files
-from inferway_cli.files import Folder
-from inferway_cli.manifests import File
+from inferway_cli.manifests import files
+from inferway_cli.manifests.files import Folder
+from inferway_cli.manifests.reader import File
 
 
 def names(folder: Path) -> list[str]:

@@ -8,8 +8,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inferway_cli import compiling, composition, construction, kinds, manifests, nodes
-from inferway_cli.mistakes import report
+from inferway_cli import nodes
+from inferway_cli.manifests import compilation as manifest_compilation
+from inferway_cli.manifests import kinds, reader, yaml_composer, yaml_constructor
+from inferway_cli.manifests.diagnostics import report
 
 HEAD = "apiVersion: inferway.dev/v1alpha1\nkind: GatewayRoute\nmetadata: {name: a}\n"
 
@@ -17,20 +19,20 @@ HEAD = "apiVersion: inferway.dev/v1alpha1\nkind: GatewayRoute\nmetadata: {name: 
 @pytest.fixture(params=["libyaml", "python"])
 def _parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     loader = yaml.SafeLoader if request.param == "python" else getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    monkeypatch.setattr(composition, "_Loader", loader)
+    monkeypatch.setattr(yaml_composer, "_Loader", loader)
 
 
-def load(*texts: str | bytes) -> manifests.Loaded:
-    return manifests.load(
-        manifests.File(f"{number}.yaml", text.encode() if isinstance(text, str) else text)
+def load(*texts: str | bytes) -> reader.Loaded:
+    return reader.load(
+        reader.File(f"{number}.yaml", text.encode() if isinstance(text, str) else text)
         for number, text in enumerate(texts)
     )
 
 
-def value(text: str) -> tuple[object, list[construction.Fault]]:
-    (document,) = composition.documents(nodes.decode(text.encode()))
-    faults: list[construction.Fault] = []
-    return construction.construct(document.root, (), faults), faults
+def value(text: str) -> tuple[object, list[yaml_constructor.Fault]]:
+    (document,) = yaml_composer.documents(nodes.decode(text.encode()))
+    faults: list[yaml_constructor.Fault] = []
+    return yaml_constructor.construct(document.root, (), faults), faults
 
 
 @pytest.mark.usefixtures("_parser")
@@ -86,10 +88,10 @@ def test_aliases_and_merges() -> None:
 @pytest.mark.usefixtures("_parser")
 def test_lines_are_found_also_through_aliases_and_merges() -> None:
     text = "a: &a\n  b: 1\nc:\n  - *a\n  -\n    <<: *a\n    d: 2\n"
-    (document,) = composition.documents(text)
+    (document,) = yaml_composer.documents(text)
 
     def line(*path: str | int) -> int:
-        return construction.locate(document.root, path)[0]
+        return yaml_constructor.locate(document.root, path)[0]
 
     assert line("c") == 3
     assert line("c", 0, "b") == 2
@@ -251,6 +253,11 @@ def test_no_manifest_raises_not_even_in_the_compiler(kind: str, meta: Any, top: 
     # JSON's escapes and YAML's agree, but for NaN, which is told as text then.
     loaded = load(json.dumps(manifest))
 
-    compilation = compiling.compiled(loaded.manifests)
+    compilation = manifest_compilation.compiled(loaded.manifests)
 
-    report([*loaded.mistakes, *(finding.mistake for finding in compiling.findings(compilation, loaded.manifests))])
+    report(
+        [
+            *loaded.mistakes,
+            *(finding.mistake for finding in manifest_compilation.findings(compilation, loaded.manifests)),
+        ]
+    )

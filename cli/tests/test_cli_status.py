@@ -10,10 +10,10 @@ import pytest
 from test_cli_status_rows import GOOD, lease, resource
 from typer.testing import CliRunner
 
-from inferway_cli import status_cluster
+from inferway_cli.commands.status import cluster as status_cluster
 from inferway_cli.main import app
 from inferway_contract.acknowledgement import Acknowledgement
-from inferway_fakes.names import swallowing
+from inferway_fakes.fake_dns import swallowing
 from inferway_fakes.upstream import Answer, Pause, Seen, Upstream, answer
 
 ROUTES = "/apis/inferway.dev/v1alpha1/namespaces/{}/gatewayroutes"

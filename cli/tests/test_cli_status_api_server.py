@@ -16,11 +16,11 @@ from inferway_cli.main import app
 from inferway_contract import acknowledgement
 from inferway_contract.acknowledgement import Acknowledgement
 from inferway_envtest import ApiServer
-from inferway_fakes.manifests import policy, route
-from inferway_operator import status
-from inferway_operator.acks import PodAck
+from inferway_fakes.yaml_builders import policy, route
 from inferway_operator.compiler import compile as compile_world
-from inferway_operator.world import from_manifests
+from inferway_operator.status import decision
+from inferway_operator.world.pods import PodAck
+from inferway_operator.world.world import from_manifests
 
 GROUP = "/apis/inferway.dev/v1alpha1"
 MAY_READ = {
@@ -42,7 +42,7 @@ def judged(api: ApiServer, namespace: str, kind: str, name: str, acks: list[PodA
     path = f"{GROUP}/namespaces/{namespace}/{kind}/{name}"
     found = api.ask("GET", path)
     (verdict,) = compile_world(from_manifests([found], standalone=True)).verdicts
-    made = status.decide(
+    made = decision.decide(
         verdict, "f" * 64, {"3f2a91c04d": "f" * 64}.get, "3f2a91c04d", acks, found.get("status"), datetime.now(UTC)
     )
     patch = {"apiVersion": found["apiVersion"], "kind": found["kind"], "metadata": {"name": name}, "status": made}
@@ -117,7 +117,7 @@ def test_the_status_is_taken_whole_and_again_unchanged(api_server: ApiServer, ca
     found = judged(api_server, carried, "ratelimitpolicies", "limits", acks)
     assert found["status"]["dataPlane"]["laggards"][0]["pod"] == "pod-b"
     (verdict,) = compile_world(from_manifests([found], standalone=True)).verdicts
-    again = status.decide(
+    again = decision.decide(
         verdict, "f" * 64, {"3f2a91c04d": "f" * 64}.get, "3f2a91c04d", acks, found["status"], datetime.now(UTC)
     )
     assert again is None, "what the API server gives back is what was written"

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from inferway_cli import status_rows, status_table
-from inferway_cli.status_rows import Report
+from inferway_cli.commands.status import rows as status_rows
+from inferway_cli.commands.status import table as status_table
+from inferway_cli.commands.status.rows import Report
 from inferway_contract import acknowledgement
 from inferway_contract.acknowledgement import Acknowledgement
 

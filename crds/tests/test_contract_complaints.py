@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from inferway_contract import complaints, resources, structural
-from inferway_contract.complaints import Complaint, dotted
+from inferway_contract import field_errors, resources
+from inferway_contract.field_errors import FieldError, dotted
+from inferway_contract.generate import structural_schema
 
 HERE = Path(__file__).parent
 
@@ -21,7 +22,7 @@ def told(kind: str, spec: Any) -> list[str]:
     try:
         resources.SPECS[kind].model_validate(spec)
     except ValidationError as error:
-        return [str(complaint) for complaint in complaints.from_validation(error, ("spec",))]
+        return [str(complaint) for complaint in field_errors.from_validation(error, ("spec",))]
     return []
 
 
@@ -37,8 +38,8 @@ def test_the_table_is_long_and_its_names_differ() -> None:
 def test_a_place_is_written_as_people_write_it() -> None:
     assert dotted(()) == ""
     assert dotted(("spec", "rules", 0, "matches", 2, "path")) == "spec.rules[0].matches[2].path"
-    assert str(Complaint((), "is broken")) == "is broken"
-    assert str(Complaint(("spec",), "is broken")) == "spec: is broken"
+    assert str(FieldError((), "is broken")) == "is broken"
+    assert str(FieldError(("spec",), "is broken")) == "spec: is broken"
 
 
 def test_long_values_are_cut_and_control_characters_are_shown() -> None:
@@ -104,5 +105,5 @@ def patterns(schema: Any) -> set[str]:
 
 
 def test_every_form_is_explained() -> None:
-    used = set().union(*(patterns(structural.of(model)) for model in resources.SPECS.values()))
-    assert used == set(complaints.FORMS)
+    used = set().union(*(patterns(structural_schema.of(model)) for model in resources.SPECS.values()))
+    assert used == set(field_errors.FORMS)

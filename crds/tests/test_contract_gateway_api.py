@@ -7,8 +7,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from inferway_contract import complaints
-from inferway_contract.resources.route import GatewayRouteSpec, RouteRule
+from inferway_contract import field_errors
+from inferway_contract.resources.gateway_route import GatewayRouteSpec, RouteRule
 
 PASTED = sorted((Path(__file__).parent / "gateway_api_rules").glob("*.yaml"))
 
@@ -61,10 +61,10 @@ def test_what_is_not_supported_is_refused_by_name(name: str) -> None:
     assert message in [found.message for found in mistakes(rule)]
 
 
-def mistakes(rule: dict[str, Any]) -> list[complaints.Complaint]:
+def mistakes(rule: dict[str, Any]) -> list[field_errors.FieldError]:
     with pytest.raises(ValidationError) as caught:
         RouteRule.model_validate(rule)
-    return complaints.from_validation(caught.value)
+    return field_errors.from_validation(caught.value)
 
 
 @pytest.mark.parametrize(

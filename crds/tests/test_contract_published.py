@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inferway_contract import published
+from inferway_contract import sharding
 from inferway_contract.canonical import canonical, digest
 from inferway_contract.document import ConfigDocument, DirectResponse, Endpoint, EndpointsDocument, Policy, Route, Rule
 
@@ -25,11 +25,11 @@ def config(numbers: range | list[int], policies: int = 0, **bodies: str) -> Conf
     )
 
 
-def together(layout: published.Layout[published.ConfigIndex]) -> ConfigDocument:
+def together(layout: sharding.Layout[sharding.ConfigIndex]) -> ConfigDocument:
     """Read a laid-out config back."""
-    index = published.read_index(published.ConfigIndex, canonical(layout.index).decode())
-    return published.config_of(
-        index, lambda ref: published.read_shard(published.ConfigShard, ref, layout.shards[ref.name])
+    index = sharding.read_index(sharding.ConfigIndex, canonical(layout.index).decode())
+    return sharding.config_of(
+        index, lambda ref: sharding.read_shard(sharding.ConfigShard, ref, layout.shards[ref.name])
     )
 
 
@@ -37,21 +37,21 @@ def together(layout: published.Layout[published.ConfigIndex]) -> ConfigDocument:
 @settings(max_examples=30, deadline=None)
 def test_what_is_cut_comes_together_again(numbers: list[int], policies: int) -> None:
     document = config(numbers, policies)
-    layout = published.lay_out_config(document)
+    layout = sharding.lay_out_config(document)
     assert together(layout) == document
     assert len(layout.fragments) == len(numbers) + policies
 
 
 def test_shards_are_canonical_and_named_after_their_content() -> None:
-    layout = published.lay_out_config(config(range(300), 300))
+    layout = sharding.lay_out_config(config(range(300), 300))
     assert len(layout.shards) > 4
     for name, content in layout.shards.items():
-        assert content == canonical(published.ConfigShard.model_validate_json(content))
+        assert content == canonical(sharding.ConfigShard.model_validate_json(content))
         assert name == f"inferway-{digest(content)[:10]}"
 
 
 def test_an_empty_config_has_no_shard_and_a_revision() -> None:
-    layout = published.lay_out_config(ConfigDocument())
+    layout = sharding.lay_out_config(ConfigDocument())
     assert layout.shards == {}
     assert len(layout.revision) == 10
     assert together(layout) == ConfigDocument()
@@ -59,8 +59,8 @@ def test_an_empty_config_has_no_shard_and_a_revision() -> None:
 
 @pytest.mark.parametrize("changed", [0, 1, 500, 1999])
 def test_a_change_touches_one_shard(changed: int) -> None:
-    before = published.lay_out_config(config(range(2000)))
-    after = published.lay_out_config(config(range(2000), **{f"r{changed}": "new"}))
+    before = sharding.lay_out_config(config(range(2000)))
+    after = sharding.lay_out_config(config(range(2000), **{f"r{changed}": "new"}))
     assert len(before.shards.keys() - after.shards.keys()) == 1
     assert len(after.shards.keys() - before.shards.keys()) == 1
     assert before.revision != after.revision
@@ -70,24 +70,22 @@ def test_a_change_touches_one_shard(changed: int) -> None:
 
 
 def test_a_route_that_comes_or_goes_touches_two_shards_at_most() -> None:
-    before = published.lay_out_config(config(range(2000)))
+    before = sharding.lay_out_config(config(range(2000)))
     for without in (0, 700, 1999):
-        after = published.lay_out_config(config([number for number in range(2000) if number != without]))
+        after = sharding.lay_out_config(config([number for number in range(2000) if number != without]))
         assert len(before.shards.keys() - after.shards.keys()) <= 2
         assert len(after.shards.keys() - before.shards.keys()) <= 1
 
 
 def test_shards_stay_below_their_bound_whatever_the_routes_weigh() -> None:
-    layout = published.lay_out_config(
-        ConfigDocument(routes=tuple(route(number, "x" * 200_000) for number in range(30)))
-    )
-    assert all(len(content) <= published.MAX_SHARD_BYTES for content in layout.shards.values())
+    layout = sharding.lay_out_config(ConfigDocument(routes=tuple(route(number, "x" * 200_000) for number in range(30))))
+    assert all(len(content) <= sharding.MAX_SHARD_BYTES for content in layout.shards.values())
     assert len(together(layout).routes) == 30
 
 
 def test_a_part_that_is_too_large_is_named() -> None:
-    with pytest.raises(published.TooLarge, match="GatewayRoute/demo/route-7 takes 8"):
-        published.lay_out_config(ConfigDocument(routes=(route(7, "x" * 800_000),)))
+    with pytest.raises(sharding.TooLarge, match="GatewayRoute/demo/route-7 takes 8"):
+        sharding.lay_out_config(ConfigDocument(routes=(route(7, "x" * 800_000),)))
 
 
 def test_endpoints_come_together_again() -> None:
@@ -97,15 +95,15 @@ def test_endpoints_come_together_again() -> None:
     }
     services["demo/empty:80"] = ()
     document = EndpointsDocument(replicas=7, services=services)
-    layout = published.lay_out_endpoints(document)
+    layout = sharding.lay_out_endpoints(document)
     assert len(layout.shards) > 1
     for content in layout.shards.values():
-        assert content == canonical(published.EndpointsShard.model_validate_json(content))
-    read = published.endpoints_of(
-        layout.index, lambda ref: published.read_shard(published.EndpointsShard, ref, layout.shards[ref.name])
+        assert content == canonical(sharding.EndpointsShard.model_validate_json(content))
+    read = sharding.endpoints_of(
+        layout.index, lambda ref: sharding.read_shard(sharding.EndpointsShard, ref, layout.shards[ref.name])
     )
     assert read == document
-    assert published.lay_out_endpoints(EndpointsDocument(replicas=8, services=services)).shards == layout.shards
+    assert sharding.lay_out_endpoints(EndpointsDocument(replicas=8, services=services)).shards == layout.shards
 
 
 @pytest.mark.parametrize(
@@ -117,10 +115,10 @@ def test_endpoints_come_together_again() -> None:
     ],
 )
 def test_other_bytes_are_refused(harm: Callable[[bytes], bytes], message: str) -> None:
-    layout = published.lay_out_config(config(range(3)))
+    layout = sharding.lay_out_config(config(range(3)))
     ref = layout.index.shards[0]
     with pytest.raises(ValueError, match=message):
-        published.read_shard(published.ConfigShard, ref, harm(layout.shards[ref.name]))
+        sharding.read_shard(sharding.ConfigShard, ref, harm(layout.shards[ref.name]))
 
 
 @pytest.mark.parametrize(
@@ -133,9 +131,9 @@ def test_other_bytes_are_refused(harm: Callable[[bytes], bytes], message: str) -
     ],
 )
 def test_shards_of_another_form_are_refused(content: bytes, message: str) -> None:
-    ref = published.ShardRef(name="inferway-x", digest=digest(content))
+    ref = sharding.ShardRef(name="inferway-x", digest=digest(content))
     with pytest.raises(ValueError, match=message):
-        published.read_shard(published.ConfigShard, ref, content)
+        sharding.read_shard(sharding.ConfigShard, ref, content)
 
 
 @pytest.mark.parametrize(
@@ -143,4 +141,4 @@ def test_shards_of_another_form_are_refused(content: bytes, message: str) -> Non
 )
 def test_an_index_of_another_form_is_refused(content: str) -> None:
     with pytest.raises(ValueError, match="the index cannot be read"):
-        published.read_index(published.EndpointsIndex, content)
+        sharding.read_index(sharding.EndpointsIndex, content)

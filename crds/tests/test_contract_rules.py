@@ -11,7 +11,7 @@ import celpy
 import pytest
 from celpy.celtypes import StringType
 
-from inferway_contract import structural
+from inferway_contract.generate import structural_schema
 from inferway_contract.resources import (
     GatewayRouteSpec,
     RateLimitPolicySpec,
@@ -21,11 +21,11 @@ from inferway_contract.resources import (
     health,
     load_balancer,
     matches,
-    policy,
+    rate_limit_policy,
     retry,
 )
-from inferway_contract.resources.base import Rule, Written
-from inferway_contract.resources.route import RouteRule
+from inferway_contract.resources.gateway_route import RouteRule
+from inferway_contract.resources.model import SpecModel, Validation
 
 LIMIT = {"name": "a", "rate": {"requests": 1}, "burst": 1, "scope": "Pod"}
 LONG = "a" * 513
@@ -58,7 +58,7 @@ QUERY = "path.value must not contain '?'"
 DOTS = "path.value must not contain the segments"
 CHARACTERS = "path.value of type RegularExpression"
 
-TABLE: list[tuple[type[Written], dict[str, Any], list[str]]] = [
+TABLE: list[tuple[type[SpecModel], dict[str, Any], list[str]]] = [
     (matches.PathMatch, {}, []),
     (matches.PathMatch, {"value": "/infer"}, []),
     (matches.PathMatch, {"value": "infer"}, [SLASH]),
@@ -216,22 +216,22 @@ TABLE: list[tuple[type[Written], dict[str, Any], list[str]]] = [
     (GatewayRouteSpec, {"rules": [{}]}, []),
     (GatewayRouteSpec, {"rules": [{}, {}, {"name": "a"}, {"name": "b"}]}, []),
     (GatewayRouteSpec, {"rules": [{"name": "a"}, {}, {"name": "a"}]}, ["rules must have different names"]),
-    (policy.Rate, {"requests": 0}, []),
-    (policy.Rate, {"requests": 1, "per": "1ms"}, []),
-    (policy.Rate, {"requests": 1, "per": "0s"}, ["rate.per must be longer"]),
-    (policy.Rate, {"requests": 1, "per": "0h0ms"}, ["rate.per must be longer"]),
-    *[(policy.KeyPart, part, []) for part in (
+    (rate_limit_policy.Rate, {"requests": 0}, []),
+    (rate_limit_policy.Rate, {"requests": 1, "per": "1ms"}, []),
+    (rate_limit_policy.Rate, {"requests": 1, "per": "0s"}, ["rate.per must be longer"]),
+    (rate_limit_policy.Rate, {"requests": 1, "per": "0h0ms"}, ["rate.per must be longer"]),
+    *[(rate_limit_policy.KeyPart, part, []) for part in (
         {"clientIP": {}}, {"header": "x-a"}, {"query": "a"}, {"host": True}, {"route": True}, {"rule": True})],
-    (policy.KeyPart, {}, ["a part of key is exactly one"]),
-    (policy.KeyPart, {"clientIP": {"prefixV6": 56}, "rule": True}, ["a part of key is exactly one"]),
-    (policy.KeyPart, {"header": "x-a", "query": "a", "host": True}, ["a part of key is exactly one"]),
+    (rate_limit_policy.KeyPart, {}, ["a part of key is exactly one"]),
+    (rate_limit_policy.KeyPart, {"clientIP": {"prefixV6": 56}, "rule": True}, ["a part of key is exactly one"]),
+    (rate_limit_policy.KeyPart, {"header": "x-a", "query": "a", "host": True}, ["a part of key is exactly one"]),
     (RateLimitPolicySpec, {"limits": [LIMIT]}, []),
     (RateLimitPolicySpec, {"limits": [LIMIT, {**LIMIT, "name": "b"}]}, []),
     (RateLimitPolicySpec, {"limits": [LIMIT, {**LIMIT, "burst": 2}]}, ["limits must have different names"]),
 ]  # fmt: skip
 
 
-def models(model: type[Written] = Written) -> set[type[Written]]:
+def models(model: type[SpecModel] = SpecModel) -> set[type[SpecModel]]:
     return {model}.union(*map(models, model.__subclasses__()))
 
 
@@ -263,18 +263,18 @@ PROGRAMS = {
 
 
 @functools.cache
-def structure(model: type[Written]) -> dict[str, Any]:
-    return structural.of(model)
+def structure(model: type[SpecModel]) -> dict[str, Any]:
+    return structural_schema.of(model)
 
 
-def holds_in_cel(rule: Rule, model: type[Written], written: dict[str, Any]) -> bool:
+def holds_in_cel(rule: Validation, model: type[SpecModel], written: dict[str, Any]) -> bool:
     kept = as_kept(written, structure(model))
     return bool(PROGRAMS[rule.cel].evaluate({"self": celpy.json_to_cel(kept)}))
 
 
 @pytest.mark.parametrize(("model", "written", "broken"), TABLE)
 def test_cel_and_python_agree(
-    model: type[Written], written: dict[str, Any], broken: list[str], monkeypatch: pytest.MonkeyPatch
+    model: type[SpecModel], written: dict[str, Any], broken: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rules = model.rules_between_fields
     monkeypatch.setattr(model, "rules_between_fields", ())  # to ask them one by one
@@ -290,6 +290,6 @@ def test_cel_and_python_agree(
 @pytest.mark.parametrize(
     ("model", "rule"), [pytest.param(*pair, id=f"{pair[0].__name__}: {pair[1].message}") for pair in RULES]
 )
-def test_every_rule_is_kept_and_broken_in_the_table(model: type[Written], rule: Rule) -> None:
+def test_every_rule_is_kept_and_broken_in_the_table(model: type[SpecModel], rule: Validation) -> None:
     outcomes = {any(rule.message.startswith(text) for text in broken) for kind, _, broken in TABLE if kind is model}
     assert outcomes == {True, False}

@@ -11,9 +11,10 @@ import pytest
 import yaml
 from defaults import filled
 
-from inferway_contract import resources, schema
+from inferway_contract import resources
+from inferway_contract.generate import crds as generate_crds
 from inferway_envtest import ApiServer
-from inferway_envtest.asking import Refused
+from inferway_envtest.client import Refused
 from inferway_fakes.waiting import wait_until
 
 CRDS = Path(__file__).parent.parent
@@ -25,7 +26,7 @@ PASTED = {
     path.stem: yaml.safe_load(path.read_text("utf-8"))
     for path in sorted(Path(__file__).parent.glob("gateway_api_rules/*"))
 }
-DEFINITIONS = [f"{schema.plural(kind)}.{resources.API_GROUP}" for kind in KINDS]
+DEFINITIONS = [f"{generate_crds.plural(kind)}.{resources.API_GROUP}" for kind in KINDS]
 ROUTE = {"rules": [{"name": "infer"}]}
 
 
@@ -34,7 +35,7 @@ def manifest(kind: str, spec: Any, name: str = "a") -> str:
 
 
 def specification(kind: str) -> dict[str, Any]:
-    [version] = schema.crd(kind)["spec"]["versions"]
+    [version] = generate_crds.crd(kind)["spec"]["versions"]
     found = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
     assert isinstance(found, dict)
     return found
@@ -79,7 +80,7 @@ def test_stored_resources_are_read_and_changed_after_the_definitions_came_again(
 ) -> None:
     api_server.kubectl("apply", "-n", namespace, "-f", "-", input=manifest("GatewayRoute", ROUTE))
     for kind in KINDS:
-        api_server.kubectl("replace", "-f", str(CRDS / f"{schema.plural(kind)}.yaml"))
+        api_server.kubectl("replace", "-f", str(CRDS / f"{generate_crds.plural(kind)}.yaml"))
     api_server.kubectl("label", "gwr", "a", "a=b", "-n", namespace)
     found = json.loads(api_server.kubectl("get", "gwr", "a", "-n", namespace, "-o", "json").stdout)
     resources.SPECS["GatewayRoute"].model_validate(found["spec"])
@@ -137,7 +138,7 @@ def test_rules_pasted_from_gateway_api_are_taken(api_server: ApiServer, namespac
 @pytest.mark.parametrize("mistake", mistakes.TABLE, ids=mistakes.NAMES)
 def test_a_mistake_is_refused(mistake: dict[str, Any], api_server: ApiServer) -> None:
     kind, spec = mistakes.resource(mistake)
-    path = f"/apis/inferway.dev/v1alpha1/namespaces/default/{schema.plural(kind)}"
+    path = f"/apis/inferway.dev/v1alpha1/namespaces/default/{generate_crds.plural(kind)}"
     # As kubectl does it; that it prints these words, a test below shows.
     asked = f"{path}?dryRun=All&fieldValidation=Strict"
     try:
@@ -208,7 +209,7 @@ def test_columns_show_what_became_of_resources(api_server: ApiServer, namespace:
     policy = {"targetRefs": [{"kind": "GatewayRoute", "name": "a"}, {"kind": "GatewayRoute", "name": "b"}]}
     limits = manifest("RateLimitPolicy", {**policy, "limits": [mistakes.LIMIT]})
     api_server.kubectl("apply", "-n", namespace, "-f", "-", input=f"{route}\n---\n{limits}")
-    for plural in (schema.plural(kind) for kind in KINDS):
+    for plural in (generate_crds.plural(kind) for kind in KINDS):
         path = f"/apis/inferway.dev/v1alpha1/namespaces/{namespace}/{plural}/a/status"
         found = {"conditions": CONDITIONS, "dataPlane": {"applied": 2, "total": 3, "pods": "2/3"}}
         api_server.ask("PATCH", path, {"status": found}, "application/merge-patch+json")

@@ -13,10 +13,10 @@ import uvloop
 
 from inferway_dataplane.main import DataPlane
 from inferway_dataplane.settings import Settings
-from inferway_dataplane.sources.acknowledging import Pod
 from inferway_dataplane.sources.cluster import ClusterSource, Pace
-from inferway_dataplane.sources.kubernetes import KubernetesApi, Limits, configuration
+from inferway_dataplane.sources.kubernetes_api import KubernetesApi, Limits, configuration
 from inferway_dataplane.sources.last_good import LastGood
+from inferway_dataplane.sources.lease import Pod
 from inferway_fakes.loop_thread import LoopThread
 from inferway_fakes.waiting import DEADLINE, wait_until
 

@@ -21,11 +21,11 @@ from inferway_contract.document import (
     Timeouts,
     Url,
 )
-from inferway_dataplane.access_log import AccessLog
-from inferway_dataplane.core import memo
-from inferway_dataplane.engine.downstream import ClientConnection
-from inferway_dataplane.engine.gateway import Gateway
-from inferway_dataplane.engine.upstream import UpstreamConnection
+from inferway_dataplane.engine.downstream.connection import ClientConnection
+from inferway_dataplane.engine.http1 import head_cache
+from inferway_dataplane.engine.upstream.connection import UpstreamConnection
+from inferway_dataplane.gateway import Gateway
+from inferway_dataplane.observability.access_log import AccessLog
 from inferway_dataplane.settings import Settings
 
 HOST, PORT = "192.0.2.80", 8000
@@ -138,9 +138,9 @@ class Wire:
     ) -> None:
         """`idle`: upstream connections that wait. `keep_memo`: know the heads that earlier wires have seen."""
         if not keep_memo:
-            memo._blocks.clear()
-            memo._answers.clear()
-            memo._requests.clear()
+            head_cache._blocks.clear()
+            head_cache._answers.clear()
+            head_cache._requests.clear()
         config = ConfigDocument(
             address_policy="Standalone",
             routes=(Route(id="demo/a", rules=rules or (Rule(name="all", backends=(BACKEND,)),)),),

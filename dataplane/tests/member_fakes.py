@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from random import Random
 
 from inferway_contract.document import CircuitBreaker, LoadBalancer
-from inferway_dataplane.core import ejection, problems
-from inferway_dataplane.core.balancing import Draw
-from inferway_dataplane.core.destinations import Destination
-from inferway_dataplane.core.members import Member
-from inferway_dataplane.core.problems import Problem
-from inferway_dataplane.core.selection import Choice, Group
-from inferway_dataplane.core.standing import Standing
+from inferway_dataplane.core.messages import problems
+from inferway_dataplane.core.messages.problems import Problem
+from inferway_dataplane.core.upstreams import outlier_detection
+from inferway_dataplane.core.upstreams.backends import Backend
+from inferway_dataplane.core.upstreams.balancing import Draw
+from inferway_dataplane.core.upstreams.members import Member, RuleCounters
+from inferway_dataplane.core.upstreams.selection import BackendSet, Choice
 
 
 @dataclass(eq=False)
@@ -20,9 +20,9 @@ class Address:
     active: int = 0
 
 
-def members(number: int, standing: Standing | None = None, now: float = 0.0) -> tuple[Member, ...]:
+def members(number: int, standing: RuleCounters | None = None, now: float = 0.0) -> tuple[Member, ...]:
     """So many members of one rule."""
-    shared = standing or Standing()
+    shared = standing or RuleCounters()
     return tuple(Member(f"10.0.0.{index}:80", Address(), shared, now) for index in range(number))
 
 
@@ -37,22 +37,22 @@ def fixed_draws() -> Draw:
 
 
 def backend(
-    name: str, standing: Standing, number: int = 1, *, problem: Problem | None = None, now: float = 0.0
-) -> Destination:
+    name: str, standing: RuleCounters, number: int = 1, *, problem: Problem | None = None, now: float = 0.0
+) -> Backend:
     """A backend with so many endpoints; one without any answers with its problem."""
     own = tuple(Member(f"{name}-{index}", Address(), standing, now) for index in range(number))
-    return Destination(name, own, None, b"", problem or (None if own else problems.NO_ENDPOINTS))
+    return Backend(name, own, None, b"", problem or (None if own else problems.NO_ENDPOINTS))
 
 
 def group(
-    *backends: tuple[int, int, Destination],
-    standing: Standing,
+    *backends: tuple[int, int, Backend],
+    standing: RuleCounters,
     balancer: LoadBalancer | None = None,
     breaker: CircuitBreaker | None = None,
     checks: bool = False,
-) -> Group:
+) -> BackendSet:
     """A group of (weight, priority, destination)."""
-    return Group(backends, balancer or LoadBalancer(), breaker or CircuitBreaker(), standing, checks=checks)
+    return BackendSet(backends, balancer or LoadBalancer(), breaker or CircuitBreaker(), standing, checks=checks)
 
 
 def chosen(found: Choice | Problem) -> Member:
@@ -61,8 +61,8 @@ def chosen(found: Choice | Problem) -> Member:
     return found[1]
 
 
-def eject(member: Member, of: Group, now: float = 0.0) -> None:
+def eject(member: Member, of: BackendSet, now: float = 0.0) -> None:
     """Fail as often as it takes."""
     for _ in range(of.ejection.failures):
-        ejection.on_failure(member, now, now, of)
+        outlier_detection.on_failure(member, now, now, of)
     assert member.is_ejected

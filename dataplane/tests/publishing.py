@@ -17,7 +17,7 @@ from inferway_contract.document import (
     Route,
     Rule,
 )
-from inferway_contract.published import (
+from inferway_contract.sharding import (
     INDEX_KEY,
     SHARD_KEY,
     ConfigIndex,

@@ -12,7 +12,7 @@ import pytest
 from fake_transport import BACKEND, OK, Wire, get, header
 
 from inferway_contract.document import Cache, Rule
-from inferway_dataplane.access_log import AccessLog
+from inferway_dataplane.observability.access_log import AccessLog
 from inferway_fakes.waiting import wait_until
 
 CACHED = Rule(name="cached", backends=(BACKEND,), cache=Cache(ttl=60_000))

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from fake_transport import Wire
 
-from inferway_dataplane import admin
+from inferway_dataplane.admin import app as admin_app
 from inferway_dataplane.main import DataPlane
 from inferway_dataplane.sources import SourceState
 
@@ -31,7 +31,7 @@ def probe(
             SimpleNamespace(gateway=wire.gateway, source=source, is_listening=is_listening, is_ready_to_drain=False),
         )
         async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(admin.app(plane)), base_url="http://admin"
+            transport=httpx.ASGITransport(admin_app.app(plane)), base_url="http://admin"
         ) as client:
             found = await client.get(path)
             return found.status_code, found.text

@@ -13,8 +13,8 @@ from cluster_gateway import ClusterGateway, Pace, cluster_gateway
 from publishing import saying
 from test_cluster_source import publisher, user  # noqa: F401 - fixtures, which pytest finds by their names here
 
-from inferway_dataplane.sources.assembling import revision_of_text
-from inferway_dataplane.sources.kubernetes import Limits
+from inferway_dataplane.sources.assembly import revision_of_text
+from inferway_dataplane.sources.kubernetes_api import Limits
 from inferway_envtest import Fault
 from inferway_fakes.faulty_tcp import Accepting, FaultyTcp
 from inferway_fakes.waiting import wait_until

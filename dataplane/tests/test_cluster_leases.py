@@ -10,7 +10,7 @@ from publishing import Publisher, endpoints, saying
 from test_cluster_source import MAY
 
 from inferway_contract.acknowledgement import GATEWAY_LABEL, Acknowledgement, from_annotations
-from inferway_dataplane.sources.acknowledging import Pod
+from inferway_dataplane.sources.lease import Pod
 from inferway_envtest import ApiServer, Fault
 from inferway_fakes.waiting import wait_until
 

@@ -15,7 +15,7 @@ from time import monotonic
 import pytest
 
 from inferway_fakes.faulty_tcp import Accepting, FaultyTcp
-from inferway_fakes.process import Process, ask
+from inferway_fakes.gateway_process import Process, ask
 
 POD = {"POD_NAME": "gateway-0", "POD_NAMESPACE": "default", "POD_UID": "0"}
 LOCAL = {"INFERWAY_LISTEN": "127.0.0.1:0", "INFERWAY_ADMIN": "127.0.0.1:0"}

@@ -12,7 +12,7 @@ from publishing import Publisher, asking, endpoints, saying
 
 from inferway_contract.canonical import digest
 from inferway_contract.document import EndpointsDocument
-from inferway_contract.published import ConfigIndex, ShardRef, lay_out_config
+from inferway_contract.sharding import ConfigIndex, ShardRef, lay_out_config
 from inferway_envtest import ApiServer, User
 from inferway_fakes.upstream import Upstream
 from inferway_fakes.waiting import wait_until

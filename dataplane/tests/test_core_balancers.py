@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from member_fakes import fixed_draws, members, no_draw
 
 from inferway_contract.document import LoadBalancer
-from inferway_dataplane.core import balancing
-from inferway_dataplane.core.balancing import consistent_hash, peak_ewma, round_robin
-from inferway_dataplane.core.balancing.consistent_hash import FACTOR, ConsistentHash
-from inferway_dataplane.core.balancing.peak_ewma import DECAY
-from inferway_dataplane.core.balancing.slow_start import LEAST, SlowStart
-from inferway_dataplane.core.members import Member
+from inferway_dataplane.core.upstreams import balancing
+from inferway_dataplane.core.upstreams.balancing import consistent_hash, peak_ewma, round_robin
+from inferway_dataplane.core.upstreams.balancing.consistent_hash import FACTOR, ConsistentHash
+from inferway_dataplane.core.upstreams.balancing.peak_ewma import DECAY
+from inferway_dataplane.core.upstreams.balancing.slow_start import LEAST, SlowStart
+from inferway_dataplane.core.upstreams.members import Member
 
 TYPES = ("RoundRobin", "LeastRequest", "PeakEWMA", "ConsistentHash")
 

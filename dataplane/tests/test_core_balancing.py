@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferway_dataplane.core.balancing import Weighted, least_request
+from inferway_dataplane.core.upstreams.balancing import Weighted, least_request
 
 JUST_BELOW_1 = math.nextafter(1.0, 0.0)
 draws = st.floats(0, 1, exclude_max=True)

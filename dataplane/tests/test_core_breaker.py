@@ -4,13 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferway_contract.document import CircuitBreaker
-from inferway_dataplane.core.breaker import Breaker
-from inferway_dataplane.core.standing import Standing
+from inferway_dataplane.core.upstreams.circuit_breaker import Breaker
+from inferway_dataplane.core.upstreams.members import RuleCounters
 
 
 @given(st.integers(1, 5), st.integers(0, 3), st.lists(st.sampled_from(["in", "out", "wait", "go"]), max_size=60))
 def test_caps_are_never_exceeded_and_never_refuse_below(requests: int, pending: int, events: list[str]) -> None:
-    standing = Standing()
+    standing = RuleCounters()
     breaker = Breaker(CircuitBreaker(max_requests=requests, max_pending=pending), standing)
     in_flight = waiting = 0
     for event in events:
@@ -31,7 +31,7 @@ def test_caps_are_never_exceeded_and_never_refuse_below(requests: int, pending: 
 
 
 def test_what_is_in_flight_outlives_a_document() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     older = Breaker(CircuitBreaker(max_requests=4), standing)
     assert all(older.enter() for _ in range(4))
     newer = Breaker(CircuitBreaker(max_requests=2), standing)

@@ -8,9 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferway_contract.document import Cache
-from inferway_dataplane.core import caching, heads, targets
-from inferway_dataplane.core.caching import CacheRules
-from inferway_dataplane.core.heads import RequestHead, ResponseHead
+from inferway_dataplane.core.caching import freshness
+from inferway_dataplane.core.caching import keys as cache_keys
+from inferway_dataplane.core.caching.keys import CacheRules
+from inferway_dataplane.core.messages import request_head, request_target, response_head
+from inferway_dataplane.core.messages.request_head import RequestHead
+from inferway_dataplane.core.messages.response_head import ResponseHead
 
 Fields = tuple[tuple[bytes, bytes], ...]
 SECRET = b"s" * 32
@@ -19,14 +22,14 @@ DATE = (b"Date", b"Sun, 06 Nov 1994 08:49:37 GMT")
 
 
 def asked(*fields: tuple[bytes, bytes], target: bytes = b"/a", host: bytes = b"a.example") -> RequestHead:
-    head = heads.read_request(b"GET", [(b"Host", host), *fields], is_http_1_1=True)
+    head = request_head.read_request(b"GET", [(b"Host", host), *fields], is_http_1_1=True)
     assert isinstance(head, RequestHead)
-    assert targets.locate(head, target) is None
+    assert request_target.locate(head, target) is None
     return head
 
 
 def answered(*fields: tuple[bytes, bytes], status: int = 200) -> ResponseHead:
-    head = heads.read_response(status, list(fields), keep_alive=True)
+    head = response_head.read_response(status, list(fields), keep_alive=True)
     assert head is not None
     return head
 
@@ -60,7 +63,7 @@ DIRECTIVES = {
 
 @pytest.mark.parametrize(("value", "found"), DIRECTIVES.values(), ids=DIRECTIVES)
 def test_directives(value: bytes, found: dict[bytes, bytes | None]) -> None:
-    assert caching.directives(value) == found
+    assert freshness.directives(value) == found
 
 
 SECONDS = {
@@ -72,7 +75,7 @@ SECONDS = {
 
 @pytest.mark.parametrize(("argument", "found"), SECONDS.values(), ids=SECONDS)
 def test_seconds(argument: bytes | None, found: int | None) -> None:
-    assert caching.seconds(argument) == found
+    assert freshness.seconds(argument) == found
 
 
 # --- what a request forbids ---------------------------------------------------------------------------------------------------
@@ -93,7 +96,7 @@ FORBIDDEN = {  # fields -> may not use, may not store
 
 @pytest.mark.parametrize(("fields", "forbidden"), FORBIDDEN.values(), ids=FORBIDDEN)
 def test_what_a_request_forbids(fields: Fields, forbidden: tuple[bool, bool]) -> None:
-    assert caching.request_forbids(asked(*fields)) == forbidden
+    assert freshness.request_forbids(asked(*fields)) == forbidden
 
 
 # --- lifetime -----------------------------------------------------------------------------------------------------------------
@@ -142,7 +145,7 @@ LIFETIMES: dict[str, tuple[Fields, float]] = {  # answer to a plain GET, with tt
 
 @pytest.mark.parametrize(("fields", "fresh"), LIFETIMES.values(), ids=LIFETIMES)
 def test_lifetimes(fields: Fields, fresh: float) -> None:
-    assert caching.lifetime(rules(ttl=60_000), asked(), answered(*fields), lambda: NOW) == fresh
+    assert freshness.lifetime(rules(ttl=60_000), asked(), answered(*fields), lambda: NOW) == fresh
 
 
 STATUSES = {
@@ -164,13 +167,13 @@ STATUSES = {
 
 @pytest.mark.parametrize(("status", "fresh"), STATUSES.items())
 def test_which_statuses_are_stored(status: int, fresh: float) -> None:
-    assert caching.lifetime(rules(ttl=60_000), asked(), answered(status=status), lambda: NOW) == fresh
+    assert freshness.lifetime(rules(ttl=60_000), asked(), answered(status=status), lambda: NOW) == fresh
 
 
 def test_partial_and_not_modified_are_never_stored_whatever_is_configured() -> None:
     own = rules(ttl=60_000, statuses=(200, 206, 304, 500))
     for status, fresh in ((200, 60), (206, 0), (304, 0), (500, 60)):
-        assert caching.lifetime(own, asked(), answered(status=status), lambda: NOW) == fresh
+        assert freshness.lifetime(own, asked(), answered(status=status), lambda: NOW) == fresh
 
 
 AUTHORIZED = {
@@ -186,24 +189,24 @@ AUTHORIZED = {
 @pytest.mark.parametrize(("fields", "fresh"), AUTHORIZED.values(), ids=AUTHORIZED)
 def test_c2_answers_to_authorization_are_shared_only_where_the_origin_says_so(fields: Fields, fresh: float) -> None:
     head = asked((b"Authorization", b"Bearer x"))
-    assert caching.lifetime(rules(ttl=60_000), head, answered(*fields), lambda: NOW) == fresh
+    assert freshness.lifetime(rules(ttl=60_000), head, answered(*fields), lambda: NOW) == fresh
     cookie = asked((b"Cookie", b"a=1"))  # RFC 9111 3.5 speaks of Authorization only; a cookie is part of the key
-    assert caching.lifetime(rules(ttl=60_000), cookie, answered(), lambda: NOW) == 60
+    assert freshness.lifetime(rules(ttl=60_000), cookie, answered(), lambda: NOW) == 60
 
 
 def test_without_a_ttl_only_what_the_origin_allows_is_stored() -> None:
-    assert caching.lifetime(rules(), asked(), answered(), lambda: NOW) == 0
-    assert caching.lifetime(rules(), asked(), answered(control(b"max-age=5")), lambda: NOW) == 5
+    assert freshness.lifetime(rules(), asked(), answered(), lambda: NOW) == 0
+    assert freshness.lifetime(rules(), asked(), answered(control(b"max-age=5")), lambda: NOW) == 5
 
 
 def test_the_wall_clock_is_asked_only_for_an_expires_without_date() -> None:
     def wall() -> float:
         raise AssertionError("asked")
 
-    caching.lifetime(rules(ttl=60_000), asked(), answered(), wall)
-    caching.lifetime(rules(ttl=60_000), asked(), answered(DATE, (b"Expires", DATE[1])), wall)
+    freshness.lifetime(rules(ttl=60_000), asked(), answered(), wall)
+    freshness.lifetime(rules(ttl=60_000), asked(), answered(DATE, (b"Expires", DATE[1])), wall)
     with pytest.raises(AssertionError, match="asked"):
-        caching.lifetime(rules(ttl=60_000), asked(), answered((b"Expires", DATE[1])), wall)
+        freshness.lifetime(rules(ttl=60_000), asked(), answered((b"Expires", DATE[1])), wall)
 
 
 field_bytes = st.one_of(st.binary(max_size=40), st.text("0123456789:, SunNov GMT+-", max_size=40).map(str.encode))
@@ -212,9 +215,9 @@ field_bytes = st.one_of(st.binary(max_size=40), st.text("0123456789:, SunNov GMT
 @given(field_bytes, field_bytes, field_bytes, field_bytes)
 def test_c11_no_bytes_make_the_decision_fail(expires: bytes, date: bytes, age: bytes, cache_control: bytes) -> None:
     answer = answered((b"Expires", expires), (b"Date", date), (b"Age", age))
-    assert 0 <= caching.lifetime(rules(ttl=60_000), asked(), answer, lambda: NOW) <= 3600
+    assert 0 <= freshness.lifetime(rules(ttl=60_000), asked(), answer, lambda: NOW) <= 3600
     answer = answered(control(cache_control), (b"Age", age))
-    assert 0 <= caching.lifetime(rules(ttl=60_000), asked(), answer, lambda: NOW) <= 3600
+    assert 0 <= freshness.lifetime(rules(ttl=60_000), asked(), answer, lambda: NOW) <= 3600
 
 
 # --- keys -----------------------------------------------------------------------------------------------------------------------
@@ -355,7 +358,7 @@ def test_c10_no_two_requests_that_differ_share_a_key(one: tuple[bytes, ...], oth
     ],
 )
 def test_the_names_that_vary(values: tuple[bytes, ...], names: tuple[bytes, ...]) -> None:
-    assert caching.vary_names(answered(*((b"Vary", value) for value in values))) == names
+    assert cache_keys.vary_names(answered(*((b"Vary", value) for value in values))) == names
 
 
 def test_variants_tell_absent_empty_and_neighbours_apart() -> None:
@@ -363,5 +366,5 @@ def test_variants_tell_absent_empty_and_neighbours_apart() -> None:
     requests: list[Fields] = [
         (), ((b"A", b""),), ((b"A", b"x"),), ((b"B", b"x"),), ((b"A", b"x"), (b"B", b"x")), ((b"A", b"x, x"),),
     ]  # fmt: skip
-    assert all_differ(caching.variant(names, asked(*fields)) for fields in requests)
-    assert caching.variant(names, asked((b"C", b"1"))) == caching.variant(names, asked())
+    assert all_differ(cache_keys.variant(names, asked(*fields)) for fields in requests)
+    assert cache_keys.variant(names, asked((b"C", b"1"))) == cache_keys.variant(names, asked())

@@ -4,9 +4,9 @@ import pytest
 from member_fakes import backend, group, members
 
 from inferway_contract.document import HealthCheck
-from inferway_dataplane.core import checking
-from inferway_dataplane.core.checking import CheckRules
-from inferway_dataplane.core.standing import Standing
+from inferway_dataplane.core.upstreams import health_state
+from inferway_dataplane.core.upstreams.health_state import CheckRules
+from inferway_dataplane.core.upstreams.members import RuleCounters
 
 RULES = CheckRules(HealthCheck(path="/healthz?deep=1", healthy_threshold=2, unhealthy_threshold=3))
 
@@ -26,7 +26,7 @@ def test_a_streak_changes_the_verdict(checks: str, verdicts: str) -> None:
     found = ""
     before = False
     for now, sign in enumerate(checks):
-        changed = checking.on_check(member, sign == "+", RULES, float(now))
+        changed = health_state.on_check(member, sign == "+", RULES, float(now))
         assert changed is (member.is_unhealthy is not before)
         before = member.is_unhealthy
         found += "U" if before else "h"
@@ -38,9 +38,9 @@ def test_a_streak_changes_the_verdict(checks: str, verdicts: str) -> None:
 def test_who_is_healthy_again_warms_up_again() -> None:
     (member,) = members(1)
     for now in range(3):
-        checking.on_check(member, False, RULES, float(now))
+        health_state.on_check(member, False, RULES, float(now))
     for now in (7.0, 8.0):
-        checking.on_check(member, True, RULES, now)
+        health_state.on_check(member, True, RULES, now)
     assert member.warm_since == 8.0
 
 
@@ -51,12 +51,12 @@ def test_what_a_good_answer_is() -> None:
 
 
 def test_without_a_check_an_old_verdict_does_not_count() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     own = backend("a", standing, 2)
     checked = group((1, 0, own), standing=standing, checks=True)
     unchecked = group((1, 0, own), standing=standing)
     for now in range(3):
-        checking.on_check(own.members[0], False, RULES, float(now))
+        health_state.on_check(own.members[0], False, RULES, float(now))
     assert checked.available_of(own) == 1
     assert unchecked.available_of(own) == 2
 
@@ -64,9 +64,9 @@ def test_without_a_check_an_old_verdict_does_not_count() -> None:
 def test_who_is_not_asked_any_more_is_not_thought_ill_of() -> None:
     (member,) = members(1)
     for now in range(4):
-        checking.on_check(member, False, RULES, float(now))
+        health_state.on_check(member, False, RULES, float(now))
     changes = member.standing.changes
-    checking.forget(member)
+    health_state.forget(member)
     assert (member.is_unhealthy, member.standing.changes) == (False, changes + 1)
     # It starts over when a later document has it checked again.
-    assert [checking.on_check(member, False, RULES, float(now)) for now in (8, 9, 10)] == [False, False, True]
+    assert [health_state.on_check(member, False, RULES, float(now)) for now in (8, 9, 10)] == [False, False, True]

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from inferway_contract.document import Cors
-from inferway_dataplane.core import heads
-from inferway_dataplane.core.cors import CorsRules
-from inferway_dataplane.core.heads import RequestHead
+from inferway_dataplane.core.messages import request_head
+from inferway_dataplane.core.messages.request_head import RequestHead
+from inferway_dataplane.core.routing.cors import CorsRules
 
 APP = "https://app.example"
 
@@ -19,7 +19,7 @@ def asked(method: bytes, origin: str | None, wants: str | None = None, headers: 
     ):  # fmt: skip
         if value is not None:
             fields.append((name, value.encode()))
-    head = heads.read_request(method, fields, is_http_1_1=True)
+    head = request_head.read_request(method, fields, is_http_1_1=True)
     assert isinstance(head, RequestHead)
     return head
 

@@ -8,17 +8,18 @@ from hypothesis import strategies as st
 from member_fakes import backend, chosen, eject, fixed_draws, group, no_draw
 
 from inferway_contract.document import CircuitBreaker, LoadBalancer
-from inferway_dataplane.core import checking, ejection, problems
-from inferway_dataplane.core.checking import CheckRules, HealthCheck
-from inferway_dataplane.core.ejection import CALM, LONGEST, EjectionRules
-from inferway_dataplane.core.selection import Group
-from inferway_dataplane.core.standing import Standing
+from inferway_dataplane.core.messages import problems
+from inferway_dataplane.core.upstreams import health_state, outlier_detection
+from inferway_dataplane.core.upstreams.health_state import CheckRules, HealthCheck
+from inferway_dataplane.core.upstreams.members import RuleCounters
+from inferway_dataplane.core.upstreams.outlier_detection import CALM, LONGEST, EjectionRules
+from inferway_dataplane.core.upstreams.selection import BackendSet
 
 THREE = CircuitBreaker(consecutive_failures=3, open_for=10_000)
 
 
-def one_of_two(breaker: CircuitBreaker = THREE) -> Group:
-    standing = Standing()
+def one_of_two(breaker: CircuitBreaker = THREE) -> BackendSet:
+    standing = RuleCounters()
     return group((1, 0, backend("a", standing, 2)), standing=standing, breaker=breaker)
 
 
@@ -26,7 +27,9 @@ def test_failures_in_a_row_eject_and_a_success_between_starts_over() -> None:
     of = one_of_two()
     member = of.members[0]
     outcomes = [
-        ejection.on_success(member, 1.0, 1.0) if is_good else ejection.on_failure(member, 1.0, 1.0, of)
+        outlier_detection.on_success(member, 1.0, 1.0)
+        if is_good
+        else outlier_detection.on_failure(member, 1.0, 1.0, of)
         for is_good in (False, False, True, False, False, False)
     ]
     assert outcomes == [False] * 5 + [True]
@@ -44,60 +47,60 @@ def test_how_many_may_be_ejected(percent: int, total: int, most: int) -> None:
 
 
 def test_u4_no_more_than_the_share_is_ejected() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     of = group((1, 0, backend("a", standing, 4)), standing=standing)
     eject(of.members[0], of)
     eject(of.members[1], of)
     for _ in range(20):
-        assert not ejection.on_failure(of.members[2], 1.0, 1.0, of)
+        assert not outlier_detection.on_failure(of.members[2], 1.0, 1.0, of)
     assert [member.is_ejected for member in of.members] == [True, True, False, False]
 
 
 def test_u4_the_last_available_member_is_never_ejected() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     everybody = CircuitBreaker(max_ejected_percent=100)
     of = group((1, 0, backend("a", standing, 3)), standing=standing, breaker=everybody)
     eject(of.members[0], of)
     eject(of.members[1], of)
     for _ in range(20):
-        assert not ejection.on_failure(of.members[2], 1.0, 1.0, of)
+        assert not outlier_detection.on_failure(of.members[2], 1.0, 1.0, of)
 
 
 def test_u4_the_only_member_is_never_ejected() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     of = group((1, 0, backend("a", standing)), standing=standing)
     for _ in range(20):
-        assert not ejection.on_failure(of.members[0], 1.0, 1.0, of)
+        assert not outlier_detection.on_failure(of.members[0], 1.0, 1.0, of)
 
 
 def test_u4_the_only_primary_is_ejected_in_favour_of_a_fallback_and_both_never_are() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     of = group((1, 0, backend("a", standing)), (1, 1, backend("b", standing)), standing=standing)
     primary, fallback = of.members
     eject(primary, of)
     for _ in range(20):
-        assert not ejection.on_failure(fallback, 1.0, 1.0, of)
+        assert not outlier_detection.on_failure(fallback, 1.0, 1.0, of)
 
 
 def test_a_drained_backend_is_nobodys_alternative() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     of = group((1, 0, backend("a", standing)), (0, 0, backend("b", standing, 9)), standing=standing)
     for _ in range(20):
-        assert not ejection.on_failure(of.members[0], 1.0, 1.0, of)
+        assert not outlier_detection.on_failure(of.members[0], 1.0, 1.0, of)
 
 
 def test_an_unhealthy_member_is_nobodys_alternative() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     of = group((1, 0, backend("a", standing, 2)), standing=standing, checks=True)
-    checking.on_check(of.members[1], False, CheckRules(HealthCheck(path="/", unhealthy_threshold=1)), 0.0)
+    health_state.on_check(of.members[1], False, CheckRules(HealthCheck(path="/", unhealthy_threshold=1)), 0.0)
     for _ in range(20):
-        assert not ejection.on_failure(of.members[0], 1.0, 1.0, of)
+        assert not outlier_detection.on_failure(of.members[0], 1.0, 1.0, of)
 
 
 def test_0_percent_ejects_nobody() -> None:
     of = one_of_two(CircuitBreaker(max_ejected_percent=0))
     for _ in range(20):
-        assert not ejection.on_failure(of.members[0], 1.0, 1.0, of)
+        assert not outlier_detection.on_failure(of.members[0], 1.0, 1.0, of)
 
 
 def test_each_ejection_is_twice_as_long_up_to_five_minutes() -> None:
@@ -107,19 +110,19 @@ def test_each_ejection_is_twice_as_long_up_to_five_minutes() -> None:
     lengths = [member.ejected_until]
     for _ in range(8):
         now = member.ejected_until
-        assert not ejection.is_due(member, now - 0.001)
-        assert ejection.is_due(member, now)
-        ejection.begin_probe(member, now)
-        assert not ejection.is_due(member, now)
-        assert ejection.on_failure(member, now, now, of)
+        assert not outlier_detection.is_due(member, now - 0.001)
+        assert outlier_detection.is_due(member, now)
+        outlier_detection.begin_probe(member, now)
+        assert not outlier_detection.is_due(member, now)
+        assert outlier_detection.on_failure(member, now, now, of)
         lengths.append(member.ejected_until - now)
     assert lengths == [10, 20, 40, 80, 160, LONGEST, LONGEST, LONGEST, LONGEST]
 
 
-def restored(of: Group, at: float) -> None:
+def restored(of: BackendSet, at: float) -> None:
     member = of.members[0]
-    ejection.begin_probe(member, at)
-    assert ejection.on_success(member, at, at)
+    outlier_detection.begin_probe(member, at)
+    assert outlier_detection.on_success(member, at, at)
 
 
 def test_a_probe_that_succeeds_restores() -> None:
@@ -128,7 +131,7 @@ def test_a_probe_that_succeeds_restores() -> None:
     eject(member, of)
     restored(of, 10.0)
     assert of.is_available(member)
-    assert not ejection.on_failure(member, 11.0, 11.0, of)
+    assert not outlier_detection.on_failure(member, 11.0, 11.0, of)
 
 
 @pytest.mark.parametrize(("well_for", "length"), [(CALM - 1, 20), (CALM, 10)])
@@ -146,11 +149,11 @@ def test_a_probe_whose_client_left_makes_room_for_another() -> None:
     of = one_of_two()
     member = of.members[0]
     eject(member, of)
-    ejection.begin_probe(member, 10.0)
-    ejection.on_abandoned(member, 5.0)  # an older try
-    assert not ejection.is_due(member, 11.0)
-    ejection.on_abandoned(member, 10.0)
-    assert ejection.is_due(member, 11.0)
+    outlier_detection.begin_probe(member, 10.0)
+    outlier_detection.on_abandoned(member, 5.0)  # an older try
+    assert not outlier_detection.is_due(member, 11.0)
+    outlier_detection.on_abandoned(member, 10.0)
+    assert outlier_detection.is_due(member, 11.0)
     assert member.is_ejected
 
 
@@ -158,26 +161,26 @@ def test_tries_from_before_say_nothing() -> None:
     of = one_of_two()
     member = of.members[0]
     eject(member, of, 5.0)
-    assert not ejection.on_success(member, 4.0, 6.0)
-    assert not ejection.on_failure(member, 4.0, 6.0, of)
+    assert not outlier_detection.on_success(member, 4.0, 6.0)
+    assert not outlier_detection.on_failure(member, 4.0, 6.0, of)
     assert member.ejected_until == 15.0
-    ejection.begin_probe(member, 15.0)
-    assert not ejection.on_success(member, 14.0, 16.0)
-    assert not ejection.on_failure(member, 14.0, 16.0, of)
+    outlier_detection.begin_probe(member, 15.0)
+    assert not outlier_detection.on_success(member, 14.0, 16.0)
+    assert not outlier_detection.on_failure(member, 14.0, 16.0, of)
     assert member.is_probing
-    assert ejection.on_success(member, 15.0, 17.0)
+    assert outlier_detection.on_success(member, 15.0, 17.0)
     for _ in range(20):  # the time-outs of what was asked before the ejection
-        assert not ejection.on_failure(member, 4.0, 18.0, of)
+        assert not outlier_detection.on_failure(member, 4.0, 18.0, of)
 
 
 @pytest.mark.parametrize(("status", "fails"), [(200, False), (404, False), (499, False), (500, True), (503, True)])
 def test_which_answers_are_failures(status: int, fails: bool) -> None:
-    assert ejection.is_failure(status) is fails
+    assert outlier_detection.is_failure(status) is fails
 
 
 def test_faults_are_the_upstreams_and_not_our_own_refusals() -> None:
     everything = [value for value in vars(problems).values() if isinstance(value, problems.Problem)]
-    faults = {problem.code for problem in everything if ejection.is_fault(problem)}
+    faults = {problem.code for problem in everything if outlier_detection.is_fault(problem)}
     assert faults == {problem.code for problem in everything if problem.status in (502, 504)}
 
 
@@ -205,7 +208,7 @@ def test_somebody_is_always_available_and_one_probe_is_on_its_way(
     layout: list[tuple[int, int]], percent: int, events: list[tuple[str, int]]
 ) -> None:
     """Members of several priorities, tried, failing and left in any order: never panic, never more than the share."""
-    standing = Standing()
+    standing = RuleCounters()
     breaker = CircuitBreaker(consecutive_failures=2, open_for=1_000, max_ejected_percent=percent)
     of = group(
         *[(1, priority, backend(f"b{index}", standing, size)) for index, (priority, size) in enumerate(layout)],
@@ -227,12 +230,12 @@ def test_somebody_is_always_available_and_one_probe_is_on_its_way(
             member = of.members[one.member]
             match event:
                 case "good":
-                    assert ejection.on_success(member, one.started, now) is one.is_probe
+                    assert outlier_detection.on_success(member, one.started, now) is one.is_probe
                 case "bad":
-                    ejected = ejection.on_failure(member, one.started, now, of)
+                    ejected = outlier_detection.on_failure(member, one.started, now, of)
                     assert ejected or not one.is_probe
                 case _:
-                    ejection.on_abandoned(member, one.started)
+                    outlier_detection.on_abandoned(member, one.started)
         assert any(of.is_available(member) for member in of.members)
         assert not of.is_panic
         assert sum(member.is_ejected for member in of.members) <= of.ejection.most(len(of.members))
@@ -242,7 +245,7 @@ def test_somebody_is_always_available_and_one_probe_is_on_its_way(
 
 @pytest.mark.parametrize("type_", ["RoundRobin", "LeastRequest", "PeakEWMA"])
 def test_who_is_due_gets_the_next_request_even_if_it_looks_busy_and_slow(type_: str) -> None:
-    standing = Standing()
+    standing = RuleCounters()
     of = group(
         (1, 0, backend("a", standing, 9)),
         (1000, 0, backend("b", standing)),
@@ -255,12 +258,12 @@ def test_who_is_due_gets_the_next_request_even_if_it_looks_busy_and_slow(type_: 
     assert chosen(of.choose(10.0, no_draw)) is sick
     draw = fixed_draws()
     assert sick not in [chosen(of.choose(10.0, draw)) for _ in range(200)]
-    assert ejection.on_success(sick, 10.0, 11.0)
+    assert outlier_detection.on_success(sick, 10.0, 11.0)
     assert sick.ewma == 0.0
 
 
 def test_exactly_one_request_is_the_probe() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     of = group((1, 0, backend("a", standing)), (1, 1, backend("b", standing)), standing=standing)
     primary, fallback = of.members
     eject(primary, of)

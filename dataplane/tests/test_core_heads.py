@@ -2,15 +2,16 @@
 
 import pytest
 
-from inferway_dataplane.core import heads, problems
-from inferway_dataplane.core.heads import FieldBlock, RequestHead, ResponseHead
-from inferway_dataplane.core.problems import Problem
+from inferway_dataplane.core.messages import field_kinds, problems, request_head, response_head
+from inferway_dataplane.core.messages.problems import Problem
+from inferway_dataplane.core.messages.request_head import FieldBlock, RequestHead
+from inferway_dataplane.core.messages.response_head import ResponseHead
 
 HOST = (b"Host", b"a.example")
 
 
 def read(*fields: tuple[bytes, bytes], is_http_1_1: bool = True) -> FieldBlock | Problem:
-    return heads.read_fields(list(fields), is_http_1_1)
+    return request_head.read_fields(list(fields), is_http_1_1)
 
 
 def accepted(*fields: tuple[bytes, bytes], is_http_1_1: bool = True) -> FieldBlock:
@@ -20,7 +21,7 @@ def accepted(*fields: tuple[bytes, bytes], is_http_1_1: bool = True) -> FieldBlo
 
 
 def answered(*fields: tuple[bytes, bytes], keep_alive: bool = True) -> ResponseHead:
-    head = heads.read_response(200, list(fields), keep_alive)
+    head = response_head.read_response(200, list(fields), keep_alive)
     assert head is not None
     return head
 
@@ -177,11 +178,11 @@ def test_values_are_found_by_lower_case_name_and_joined() -> None:
 
 
 def test_a_request_is_its_method_and_its_fields() -> None:
-    head = heads.read_request(b"PUT", [HOST, (b"Accept", b"*/*")], is_http_1_1=True)
+    head = request_head.read_request(b"PUT", [HOST, (b"Accept", b"*/*")], is_http_1_1=True)
     assert isinstance(head, RequestHead)
     assert (head.method, head.raw_host, head.passed) == (b"PUT", b"a.example", [(b"Accept", b"*/*")])
     assert head.value(b"accept") == b"*/*"
-    assert heads.read_request(b"PUT", [], is_http_1_1=True) is problems.BAD_HOST
+    assert request_head.read_request(b"PUT", [], is_http_1_1=True) is problems.BAD_HOST
 
 
 # --- requests: the connection ---------------------------------------------------------------------------------------
@@ -273,14 +274,16 @@ BAD_ANSWERS = {
 
 @pytest.mark.parametrize("fields", BAD_ANSWERS.values(), ids=BAD_ANSWERS)
 def test_u2_an_answer_whose_framing_has_two_readings_is_none(fields: list[tuple[bytes, bytes]]) -> None:
-    assert heads.read_response(200, fields, keep_alive=True) is None
+    assert response_head.read_response(200, fields, keep_alive=True) is None
 
 
 @pytest.mark.parametrize("field", [(b"Content-Length", b"5"), (b"Transfer-Encoding", b"chunked")], ids=str)
 def test_u2_a_body_announced_on_204_is_no_answer(field: tuple[bytes, bytes]) -> None:
-    assert heads.read_response(204, [field], keep_alive=True) is None
-    assert heads.read_response(304, [field], keep_alive=True) is not None  # of the answer to GET: it is not here
-    assert heads.read_response(204, [(b"Content-Length", b"0")], keep_alive=True) is not None
+    assert response_head.read_response(204, [field], keep_alive=True) is None
+    assert (
+        response_head.read_response(304, [field], keep_alive=True) is not None
+    )  # of the answer to GET: it is not here
+    assert response_head.read_response(204, [(b"Content-Length", b"0")], keep_alive=True) is not None
 
 
 def test_response_framing() -> None:
@@ -358,10 +361,10 @@ def test_l2_a_flood_of_names_leaves_the_memo_bounded_in_names_and_bytes() -> Non
     for number in range(10_000):
         name = b"X-%d" % number
         assert accepted(HOST, (name, b"")).passed == [(name, b"")]
-    assert len(heads.REQUEST_KINDS) <= 4096 + 1
-    assert heads.REQUEST_KINDS[b"X-FORWARDED-FOR"] == heads.FORWARDED_FOR
+    assert len(field_kinds.REQUEST_KINDS) <= 4096 + 1
+    assert field_kinds.REQUEST_KINDS[b"X-FORWARDED-FOR"] == field_kinds.FORWARDED_FOR
     accepted(HOST, (b"X" * 30_000, b""))
-    assert max(map(len, heads.REQUEST_KINDS)) < 1_000
+    assert max(map(len, field_kinds.REQUEST_KINDS)) < 1_000
 
 
 def test_a_long_name_is_still_sorted() -> None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferway_dataplane.core import identity
-from inferway_dataplane.core.identity import TrustedProxies
+from inferway_dataplane.core.messages import client_address
+from inferway_dataplane.core.messages.client_address import TrustedProxies
 
 TRUSTED = TrustedProxies(["10.0.0.0/8", "2001:db8:1::/48", "192.0.2.7"])
 
@@ -89,7 +89,7 @@ ADDRESSES = {
 
 @pytest.mark.parametrize(("text", "found"), ADDRESSES.values(), ids=ADDRESSES)
 def test_addresses(text: str, found: str | None) -> None:
-    assert identity.address(text) == (None if found is None else ip_address(found))
+    assert client_address.address(text) == (None if found is None else ip_address(found))
 
 
 NETWORKS = {
@@ -105,7 +105,7 @@ NETWORKS = {
 
 @pytest.mark.parametrize(("text", "v4", "v6", "expected"), NETWORKS.values(), ids=NETWORKS)
 def test_networks(text: str, v4: int, v6: int, expected: str) -> None:
-    assert identity.network(text, v4, v6) == expected
+    assert client_address.network(text, v4, v6) == expected
 
 
 @given(

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferway_dataplane.core.limits import Bucket, Question, judge
+from inferway_dataplane.core.limits.token_bucket import Bucket, LimitCheck, check
 
 
 def bucket(requests: int = 1, per: float = 1.0, burst: int = 5, max_keys: int = 1000, name: str = "l") -> Bucket:
     return Bucket("demo/p", name, requests, per, burst, max_keys)
 
 
-def admits(questions: list[Question], now: float) -> bool:
-    return judge(questions, now)[0] is None
+def admits(questions: list[LimitCheck], now: float) -> bool:
+    return check(questions, now)[0] is None
 
 
 def spend(own: Bucket, key: object, now: float) -> int:
@@ -75,9 +75,9 @@ def test_a_peek_takes_nothing_and_remembers_nothing() -> None:
 
 def test_all_must_admit_and_a_refusal_takes_from_none() -> None:
     wide, narrow = bucket(burst=10), bucket(burst=1)
-    both: list[Question] = [(wide, "k", 1), (narrow, "k", 1)]
-    assert judge(both, 0.0) == (None, [1.0, 1.0])
-    assert judge(both, 0.0) == (narrow, [1.0, 1.0])
+    both: list[LimitCheck] = [(wide, "k", 1), (narrow, "k", 1)]
+    assert check(both, 0.0) == (None, [1.0, 1.0])
+    assert check(both, 0.0) == (narrow, [1.0, 1.0])
     assert wide.take("k", 0.0, 0).remaining == 9
     assert narrow.take("k", 0.0, 0).remaining == 0
 
@@ -92,9 +92,9 @@ def test_the_order_of_the_limits_does_not_matter() -> None:
 def test_the_longest_wait_refuses_and_what_never_succeeds_is_longer() -> None:
     second, minute, never = bucket(burst=1), bucket(per=60.0, burst=1), bucket(requests=0)
     assert admits([(second, None, 1), (minute, None, 1)], 0.0)
-    assert judge([(second, None, 1), (minute, None, 1)], 0.0)[0] is minute
-    assert judge([(minute, None, 1), (second, None, 1)], 0.0)[0] is minute
-    assert judge([(minute, None, 1), (never, None, 1), (second, None, 1)], 0.0)[0] is never
+    assert check([(second, None, 1), (minute, None, 1)], 0.0)[0] is minute
+    assert check([(minute, None, 1), (second, None, 1)], 0.0)[0] is minute
+    assert check([(minute, None, 1), (never, None, 1), (second, None, 1)], 0.0)[0] is never
 
 
 @pytest.mark.case("R7")
@@ -114,9 +114,9 @@ def test_r7_requests_0_denies_all_and_has_no_retry() -> None:
 
 def test_what_is_returned_tells_the_levels() -> None:
     one, other = bucket(), bucket(per=2.0)
-    refusing, tats = judge([(one, "a", 2), (other, "b", 1)], 100.0)
+    refusing, tats = check([(one, "a", 2), (other, "b", 1)], 100.0)
     assert (refusing, tats) == (None, [102.0, 102.0])
-    refusing, tats = judge([(one, "a", 9), (other, "c", 1)], 101.0)
+    refusing, tats = check([(one, "a", 9), (other, "c", 1)], 101.0)
     assert (refusing, tats) == (one, [102.0, 101.0])
 
 
@@ -154,9 +154,9 @@ def test_a_refused_key_takes_no_room() -> None:
 @pytest.mark.parametrize("is_first", [True, False], ids=["keyed first", "keyed last"])
 def test_r6_what_another_limit_refuses_costs_no_key_its_room(is_first: bool) -> None:
     by_key, shared = bucket(max_keys=2), bucket(burst=2, name="global")
-    questions: list[list[Question]] = [[(by_key, key, 1), (shared, None, 1)] for key in "abcd"]
+    questions: list[list[LimitCheck]] = [[(by_key, key, 1), (shared, None, 1)] for key in "abcd"]
     for own in questions:
-        judge(own if is_first else own[::-1], 0.0)
+        check(own if is_first else own[::-1], 0.0)
     assert dict(by_key.tats) == {"a": 1.0, "b": 1.0}
     assert by_key.evicted == 0
 

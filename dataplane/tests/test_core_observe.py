@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferway_dataplane.observe import BOUNDS, Histogram, Stats, count_in
+from inferway_dataplane.observability.stats import BOUNDS, Histogram, Stats, count_in
 
 durations = st.one_of(st.sampled_from(BOUNDS), st.floats(0, 100), st.sampled_from([0.0, 60.0000001, 1e9]))
 

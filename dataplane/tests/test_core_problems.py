@@ -5,8 +5,9 @@ import re
 
 import pytest
 
-from inferway_dataplane.core import addresses, problems
-from inferway_dataplane.core.problems import Problem
+from inferway_dataplane.core import addresses
+from inferway_dataplane.core.messages import problems
+from inferway_dataplane.core.messages.problems import Problem
 
 ALL = {name: value for name, value in vars(problems).items() if isinstance(value, Problem)}
 

@@ -8,16 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferway_contract.document import Retry
-from inferway_dataplane.core import problems, retry
-from inferway_dataplane.core.problems import Problem
-from inferway_dataplane.core.retry import ALWAYS, Budget, Failure, RetryRules
-from inferway_dataplane.core.standing import Standing
+from inferway_dataplane.core.messages import problems
+from inferway_dataplane.core.messages.problems import Problem
+from inferway_dataplane.core.upstreams import retry
+from inferway_dataplane.core.upstreams.members import RuleCounters
+from inferway_dataplane.core.upstreams.retry import ALWAYS, Budget, Failure, RetryRules
 
 JUST_BELOW_1 = math.nextafter(1.0, 0.0)
 
 
 def rules(**said: object) -> RetryRules:
-    return RetryRules(Retry.model_validate(said), Standing())
+    return RetryRules(Retry.model_validate(said), RuleCounters())
 
 
 DEFAULT = rules()
@@ -156,7 +157,7 @@ def test_no_wait_is_longer_than_its_most(
 
 @given(st.integers(0, 100), st.lists(st.sampled_from(["request", "end", "retry", "retry", "done"]), max_size=80))
 def test_the_budget_is_never_exceeded(percent: int, events: list[str]) -> None:
-    standing = Standing()
+    standing = RuleCounters()
     budget = Budget(percent, standing)
     for event in events:
         match event:
@@ -175,7 +176,7 @@ def test_the_budget_is_never_exceeded(percent: int, events: list[str]) -> None:
 
 
 def test_three_at_once_and_then_a_share() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     budget = Budget(20, standing)
     standing.in_flight = 10
     assert [budget.enter() for _ in range(4)] == [True, True, True, False]

@@ -5,22 +5,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferway_contract.document import HeaderEdit, HeaderValue, NewPath, Redirect
-from inferway_dataplane.core import heads, rewriting, targets
-from inferway_dataplane.core.edits import Edits
-from inferway_dataplane.core.heads import RequestHead
+from inferway_dataplane.core.messages import request_head, request_target
+from inferway_dataplane.core.messages.request_head import RequestHead
+from inferway_dataplane.core.routing import url_rewrite
+from inferway_dataplane.core.routing.header_modifiers import HeaderModifiers
 
 # --- header modifiers -----------------------------------------------------------------------------------------------------
 
 SENT = [(b"A", b"1"), (b"b", b"2"), (b"a", b"3")]
 
 
-def edit(set: str = "", add: str = "", remove: str = "") -> Edits:  # noqa: A002 - the API's own word
+def edit(set: str = "", add: str = "", remove: str = "") -> HeaderModifiers:  # noqa: A002 - the API's own word
     def pairs(text: str) -> tuple[HeaderValue, ...]:
         return tuple(
             HeaderValue(name=name, value=value) for name, _, value in (one.partition("=") for one in text.split())
         )
 
-    return Edits(HeaderEdit(set=pairs(set), add=pairs(add), remove=tuple(remove.split())))
+    return HeaderModifiers(HeaderEdit(set=pairs(set), add=pairs(add), remove=tuple(remove.split())))
 
 
 EDITS = {
@@ -38,7 +39,7 @@ EDITS = {
 
 
 @pytest.mark.parametrize(("own", "after"), EDITS.values(), ids=EDITS)
-def test_header_modifiers(own: Edits, after: list[tuple[bytes, bytes]]) -> None:
+def test_header_modifiers(own: HeaderModifiers, after: list[tuple[bytes, bytes]]) -> None:
     given_ = list(SENT)
     assert own.apply(given_) == after
     assert given_ == SENT  # the given list stays as it is: others read it too
@@ -73,12 +74,12 @@ PREFIXES = {  # raw path, prefix that matched, its replacement -> new path; the 
 
 @pytest.mark.parametrize(("raw", "prefix", "new", "after"), PREFIXES.values(), ids=PREFIXES)
 def test_prefix_replacement(raw: bytes, prefix: bytes, new: str, after: bytes) -> None:
-    assert rewriting.new_path(NewPath(prefix=new), raw, prefix) == after
+    assert url_rewrite.new_path(NewPath(prefix=new), raw, prefix) == after
 
 
 @pytest.mark.parametrize(("full", "after"), [("/x", b"/x"), ("/", b"/"), ("", b"/"), ("/x/", b"/x/")])
 def test_full_replacement(full: str, after: bytes) -> None:
-    assert rewriting.new_path(NewPath(full=full), b"/a/b", b"/a") == after
+    assert url_rewrite.new_path(NewPath(full=full), b"/a/b", b"/a") == after
 
 
 segment = st.sampled_from([b"a", b"", b"%2F", b"%61", b"b%20c"])
@@ -90,16 +91,16 @@ def test_exactly_the_segments_of_the_prefix_are_taken_away(prefix: list[bytes], 
     after = b"".join(b"/" + one for one in rest)
     if before == b"/":
         return  # the prefix of all paths takes nothing away
-    assert rewriting.new_path(NewPath(prefix="/x/y"), before + after, before) == b"/x/y" + after
+    assert url_rewrite.new_path(NewPath(prefix="/x/y"), before + after, before) == b"/x/y" + after
 
 
 # --- redirects ----------------------------------------------------------------------------------------------------------------
 
 
 def asked(host: bytes, target: bytes) -> RequestHead:
-    head = heads.read_request(b"GET", [(b"Host", host)], is_http_1_1=True)
+    head = request_head.read_request(b"GET", [(b"Host", host)], is_http_1_1=True)
     assert isinstance(head, RequestHead)
-    assert targets.locate(head, target) is None
+    assert request_target.locate(head, target) is None
     return head
 
 
@@ -143,4 +144,4 @@ LOCATIONS = {  # redirect, Host, target, scheme of the request -> Location
 
 @pytest.mark.parametrize(("own", "host", "target", "scheme", "location"), LOCATIONS.values(), ids=LOCATIONS)
 def test_redirect_locations(own: Redirect, host: bytes, target: bytes, scheme: bytes, location: bytes) -> None:
-    assert rewriting.location(own, asked(host, target), b"/x", scheme) == location
+    assert url_rewrite.location(own, asked(host, target), b"/x", scheme) == location

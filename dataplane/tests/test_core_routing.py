@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from inferway_contract import patterns
 from inferway_contract.document import Match, PathMatch, ValueMatch
-from inferway_dataplane.core import heads, targets
-from inferway_dataplane.core.heads import RequestHead
-from inferway_dataplane.core.routing import Claim, RoutingTable, parameters
+from inferway_dataplane.core.messages import request_head, request_target
+from inferway_dataplane.core.messages.request_head import RequestHead
+from inferway_dataplane.core.routing.table import RouteEntry, RoutingTable, parameters
 
 _RANKS = {"Exact": 0, "RegularExpression": 1, "PathPrefix": 2}
 
@@ -20,9 +20,9 @@ _RANKS = {"Exact": 0, "RegularExpression": 1, "PathPrefix": 2}
 def asked(
     target: bytes, host: bytes = b"a.example", method: bytes = b"GET", fields: tuple[tuple[bytes, bytes], ...] = ()
 ) -> RequestHead:
-    head = heads.read_request(method, [(b"Host", host), *fields], is_http_1_1=True)
+    head = request_head.read_request(method, [(b"Host", host), *fields], is_http_1_1=True)
     assert isinstance(head, RequestHead)
-    assert targets.locate(head, target) is None
+    assert request_target.locate(head, target) is None
     return head
 
 
@@ -48,7 +48,7 @@ def table(*rules: str) -> RoutingTable[str]:
     claims = []
     for age, rule in enumerate(rules):
         host, _, text = rule.partition(" ")
-        claims.append(Claim("" if host == "-" else host, match(text), age, 0, rule))
+        claims.append(RouteEntry("" if host == "-" else host, match(text), age, 0, rule))
     return RoutingTable(claims)
 
 
@@ -119,7 +119,7 @@ def test_precedence(rules: list[str], head: RequestHead, wins: int | None) -> No
 
 
 def test_within_a_route_the_first_rule_wins() -> None:
-    claims = [Claim("", match("/a"), 0, index, f"rule-{index}") for index in (2, 0, 1)]
+    claims = [RouteEntry("", match("/a"), 0, index, f"rule-{index}") for index in (2, 0, 1)]
     assert found(RoutingTable(claims), asked(b"/a")) == "rule-0"
 
 
@@ -254,7 +254,7 @@ def fits(own: Match, head: RequestHead) -> bool:
     )
 
 
-def oracle(own: list[Claim[int]], head: RequestHead) -> int | None:
+def oracle(own: list[RouteEntry[int]], head: RequestHead) -> int | None:
     """The greatest of all claims that fit, by the tuple that api.md documents."""
     ranked = [
         (
@@ -270,7 +270,7 @@ def oracle(own: list[Claim[int]], head: RequestHead) -> int | None:
 @settings(max_examples=400)
 @given(claims, st.lists(requests, min_size=1, max_size=6))
 def test_the_table_agrees_with_the_oracle(own: list[tuple[str, Match, int]], heads_: list[RequestHead]) -> None:
-    every = [Claim(host, one, age, index, index) for index, (host, one, age) in enumerate(own)]
+    every = [RouteEntry(host, one, age, index, index) for index, (host, one, age) in enumerate(own)]
     built = RoutingTable(every)
     for head in heads_:
         entry = built.find(head)

@@ -9,9 +9,9 @@ from urllib.parse import quote_from_bytes
 import pytest
 import re2
 
+from inferway_contract import document
 from inferway_contract.document import (
     Auth,
-    Backend,
     Cache,
     CircuitBreaker,
     ConfigDocument,
@@ -31,13 +31,17 @@ from inferway_contract.document import (
     Timeouts,
     Url,
 )
-from inferway_dataplane.core import ejection, heads, limits, problems, runtime, targets
-from inferway_dataplane.core.destinations import Destination
-from inferway_dataplane.core.heads import RequestHead
-from inferway_dataplane.core.limits import Bucket
-from inferway_dataplane.core.members import Member
+from inferway_dataplane.core import runtime
+from inferway_dataplane.core.limits import keys as limit_keys
+from inferway_dataplane.core.limits import token_bucket
+from inferway_dataplane.core.limits.token_bucket import Bucket
+from inferway_dataplane.core.messages import problems, request_head, request_target
+from inferway_dataplane.core.messages.request_head import RequestHead
 from inferway_dataplane.core.runtime import Runtime
-from inferway_dataplane.observe import Stats
+from inferway_dataplane.core.upstreams import outlier_detection
+from inferway_dataplane.core.upstreams.backends import Backend
+from inferway_dataplane.core.upstreams.members import Member
+from inferway_dataplane.observability.stats import Stats
 
 SERVICE = "demo/sim:80"
 LIMIT = Limit(name="l", requests=1, per=1000, burst=5)
@@ -78,9 +82,9 @@ def rule(**settings: Any) -> Rule:
 def asked(
     target: bytes = b"/", host: bytes = b"a.example", fields: tuple[tuple[bytes, bytes], ...] = ()
 ) -> RequestHead:
-    head = heads.read_request(b"GET", [(b"Host", host), *fields], is_http_1_1=True)
+    head = request_head.read_request(b"GET", [(b"Host", host), *fields], is_http_1_1=True)
     assert isinstance(head, RequestHead)
-    assert targets.locate(head, target) is None
+    assert request_target.locate(head, target) is None
     return head
 
 
@@ -89,7 +93,7 @@ def asked(
 
 def test_a_service_without_an_entry_refuses_the_document() -> None:
     with pytest.raises(LookupError, match="demo/sim:80"):
-        build(rule(backends=(Backend(service=SERVICE),)))
+        build(rule(backends=(document.Backend(service=SERVICE),)))
 
 
 def test_a_policy_that_is_not_there_refuses_the_document() -> None:
@@ -105,14 +109,14 @@ def test_a_bad_pattern_refuses_the_document() -> None:
 # --- destinations -----------------------------------------------------------------------------------------------------------
 
 
-def destinations_of(built: Runtime) -> list[Destination]:
+def destinations_of(built: Runtime) -> list[Backend]:
     """Where the first rule's requests may go."""
     return list({built.rules[0].group.choose(0.0, lambda draw=draw: draw)[0] for draw in (0.0, 0.5, 0.99)})
 
 
 def test_a_service_goes_to_its_endpoints() -> None:
     endpoints = (Endpoint(address="10.0.0.1", port=8000), Endpoint(address="2001:db8::1", port=8000))
-    built = build(rule(backends=(Backend(service=SERVICE),)), services={SERVICE: endpoints})
+    built = build(rule(backends=(document.Backend(service=SERVICE),)), services={SERVICE: endpoints})
     (destination,) = destinations_of(built)
     assert destination.endpoints == (
         Address("10.0.0.1", 8000, False, False),
@@ -123,12 +127,14 @@ def test_a_service_goes_to_its_endpoints() -> None:
 
 
 def test_a_service_without_endpoints_answers_503_for_its_share() -> None:
-    built = build(rule(backends=(Backend(service=SERVICE),)), services={SERVICE: ()})
+    built = build(rule(backends=(document.Backend(service=SERVICE),)), services={SERVICE: ()})
     assert built.rules[0].group.choose(0.0, lambda: 0.0) is problems.NO_ENDPOINTS
 
 
 def test_a_broken_reference_keeps_its_weight_and_answers_500() -> None:
-    own = rule(backends=(Backend(refusal="backend_not_found", weight=1), Backend(service=SERVICE, weight=3)))
+    own = rule(
+        backends=(document.Backend(refusal="backend_not_found", weight=1), document.Backend(service=SERVICE, weight=3))
+    )
     built = build(own, services={SERVICE: (Endpoint(address="10.0.0.1", port=1),)})
     group = built.rules[0].group
     drawn = [group.choose(0.0, lambda draw=draw: draw) for draw in (0.1, 0.3, 0.9)]
@@ -157,7 +163,7 @@ URLS = {
 
 @pytest.mark.parametrize(("url", "authority", "address"), URLS.values(), ids=URLS)
 def test_a_url_is_one_endpoint(url: Url, authority: bytes, address: Address) -> None:
-    built = build(rule(backends=(Backend(url=url),)))
+    built = build(rule(backends=(document.Backend(url=url),)))
     (destination,) = destinations_of(built)
     assert destination.host == authority
     assert destination.path == url.path.encode()
@@ -234,19 +240,19 @@ def members_of(built: Runtime) -> list[Member]:
 
 
 def test_a_backend_named_twice_has_its_members_once() -> None:
-    twice = (Backend(service=SERVICE, weight=3), Backend(service=SERVICE, priority=1))
+    twice = (document.Backend(service=SERVICE, weight=3), document.Backend(service=SERVICE, priority=1))
     built = build(rule(backends=twice), services=addresses("10.0.0.1", "10.0.0.2"))
     assert list(built.rules[0].group.members) == members_of(built)
     assert len(members_of(built)) == 2
 
 
 def test_a_new_document_does_not_forget_who_is_ejected() -> None:
-    own = rule(backends=(Backend(service=SERVICE),))
+    own = rule(backends=(document.Backend(service=SERVICE),))
     first = build(own, services=addresses("10.0.0.1", "10.0.0.2"), now=1.0)
     group = first.rules[0].group
     for _ in range(5):
-        ejection.on_failure(group.members[0], 1.0, 1.0, group)
-    changed = rule(backends=(Backend(service=SERVICE, weight=7),), timeouts=Timeouts(request=1))
+        outlier_detection.on_failure(group.members[0], 1.0, 1.0, group)
+    changed = rule(backends=(document.Backend(service=SERVICE, weight=7),), timeouts=Timeouts(request=1))
     second = build(changed, services=addresses("10.0.0.2", "10.0.0.1", "2001:db8::1"), older=first, now=2.0)
     by_name = {member.name: member for member in second.rules[0].group.members}
     assert by_name["10.0.0.1:80"] is group.members[0]
@@ -263,15 +269,15 @@ def test_a_new_document_does_not_forget_who_is_ejected() -> None:
 
 
 def test_a_refused_document_changes_no_member() -> None:
-    own = rule(backends=(Backend(service=SERVICE),))
+    own = rule(backends=(document.Backend(service=SERVICE),))
     first = build(own, services=addresses("10.0.0.1"), now=1.0)
     with pytest.raises(LookupError):
-        build(own, Rule(name="s", backends=(Backend(service="demo/other:1"),)), services={}, older=first)
+        build(own, Rule(name="s", backends=(document.Backend(service="demo/other:1"),)), services={}, older=first)
     assert members_of(first) == list(first.rules[0].group.members)
 
 
 def test_a_member_is_of_the_endpoint_that_the_engine_has_now() -> None:
-    own = rule(backends=(Backend(service=SERVICE),))
+    own = rule(backends=(document.Backend(service=SERVICE),))
     first = build(own, services=addresses("10.0.0.1"))
     forgotten = Address("10.0.0.1", 80, True, False)  # whatever makes it another one
     for member in members_of(first):
@@ -281,7 +287,7 @@ def test_a_member_is_of_the_endpoint_that_the_engine_has_now() -> None:
 
 
 def test_each_rule_judges_an_endpoint_by_itself() -> None:
-    backends = (Backend(service=SERVICE),)
+    backends = (document.Backend(service=SERVICE),)
     built = build(rule(backends=backends), Rule(name="s", backends=backends), services=addresses("10.0.0.1"))
     one, other = (own.group.members[0] for own in built.rules)
     assert one is not other
@@ -303,7 +309,7 @@ def test_what_is_in_flight_outlives_a_document() -> None:
 def test_backends_have_priorities_and_credentials() -> None:
     auth = Auth(header="authorization", prefix="Bearer ", file="key")
     url = Url(scheme="https", host="a.example", port=443)
-    own = rule(backends=(Backend(url=url, priority=1, auth=auth), Backend(service=SERVICE)))
+    own = rule(backends=(document.Backend(url=url, priority=1, auth=auth), document.Backend(service=SERVICE)))
     built = build(own, services=addresses("10.0.0.1"))
     assert built.secrets == {"key"}
     group = built.rules[0].group
@@ -394,13 +400,13 @@ def test_counters_are_those_of_the_rule_before() -> None:
 
 
 def keys(parts: tuple[KeyPart, ...], *requests: tuple[RequestHead, str]) -> list[object]:
-    key_of = runtime.key_of(parts, "demo/a", "r")
+    key_of = limit_keys.key_of(parts, "demo/a", "r")
     assert key_of is not None
     return [key_of(head, client) for head, client in requests]
 
 
 def test_without_parts_there_is_one_bucket() -> None:
-    assert runtime.key_of((), "demo/a", "r") is None
+    assert limit_keys.key_of((), "demo/a", "r") is None
 
 
 CLIENTS = {  # prefixes, two clients -> one bucket?
@@ -506,11 +512,11 @@ def test_keys_by_route_and_rule() -> None:
         part = (KeyPart(type=kind),)  # type: ignore[arg-type]
         (own,) = keys(part, (asked(), "c"))
         for route, name in others:
-            other = runtime.key_of(part, route, name)
+            other = limit_keys.key_of(part, route, name)
             assert other is not None
             assert other(asked(), "c") != own
     assert keys((KeyPart(type="route"),), (asked(), "c")) == [
-        runtime.key_of((KeyPart(type="route"),), "demo/a", "s")(asked(), "c")
+        limit_keys.key_of((KeyPart(type="route"),), "demo/a", "s")(asked(), "c")
     ]  # type: ignore[misc]
 
 
@@ -524,13 +530,13 @@ def test_several_parts_are_one_tuple() -> None:
 def test_r6_the_bucket_of_absent_ages_like_every_other() -> None:
     # Most requests carry no such header: that bucket must not be forgotten first, nor keep the others from being it.
     own = Bucket("demo/p", "l", 1, 1.0, 50, max_keys=3)
-    key_of = runtime.key_of((KeyPart(type="header", name="x-t"),), "demo/a", "r")
+    key_of = limit_keys.key_of((KeyPart(type="header", name="x-t"),), "demo/a", "r")
     assert key_of is not None
     absent = key_of(asked(), "c")
-    limits.judge([(own, absent, 1)], 0.0)
+    token_bucket.check([(own, absent, 1)], 0.0)
     for number in range(6):
-        limits.judge([(own, key_of(asked(fields=((b"X-T", b"%d" % number),)), "c"), 1)], 0.0)
-        limits.judge([(own, absent, 1)], 0.0)
+        token_bucket.check([(own, key_of(asked(fields=((b"X-T", b"%d" % number),)), "c"), 1)], 0.0)
+        token_bucket.check([(own, absent, 1)], 0.0)
     assert len(own.tats) == 3
     assert own.take(absent, 0.0, 0).remaining == 43
     own.tats[absent] = 1e9  # in use

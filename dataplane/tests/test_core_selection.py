@@ -9,18 +9,18 @@ from hypothesis import strategies as st
 from member_fakes import backend, chosen, eject, fixed_draws, group, no_draw
 
 from inferway_contract.document import HealthCheck, LoadBalancer
-from inferway_dataplane.core import checking, ejection, problems
-from inferway_dataplane.core.checking import CheckRules
-from inferway_dataplane.core.destinations import Destination
-from inferway_dataplane.core.members import Member
-from inferway_dataplane.core.problems import Problem
-from inferway_dataplane.core.selection import Group
-from inferway_dataplane.core.standing import Standing
+from inferway_dataplane.core.messages import problems
+from inferway_dataplane.core.messages.problems import Problem
+from inferway_dataplane.core.upstreams import health_state, outlier_detection
+from inferway_dataplane.core.upstreams.backends import Backend
+from inferway_dataplane.core.upstreams.health_state import CheckRules
+from inferway_dataplane.core.upstreams.members import Member, RuleCounters
+from inferway_dataplane.core.upstreams.selection import BackendSet
 
 CHECK = CheckRules(HealthCheck(path="/", unhealthy_threshold=1))
 
 
-def outcomes(of: Group, rounds: int, now: float = 0.0) -> Counter[str]:
+def outcomes(of: BackendSet, rounds: int, now: float = 0.0) -> Counter[str]:
     """Names of backends, or codes of problems."""
     draw = fixed_draws()
     found: Counter[str] = Counter()
@@ -35,7 +35,7 @@ def about(expected: dict[str, float]) -> object:
 
 
 def test_one_backend_with_one_member_is_one_object_and_no_draw() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     of = group((1, 0, backend("a", standing)), standing=standing)
     first = of.choose(0.0, no_draw)
     assert chosen(first).name == "a-0"
@@ -43,7 +43,7 @@ def test_one_backend_with_one_member_is_one_object_and_no_draw() -> None:
 
 
 def test_weights_are_respected() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     of = group(
         (90, 0, backend("a", standing, 3)),
         (10, 0, backend("b", standing)),
@@ -54,7 +54,7 @@ def test_weights_are_respected() -> None:
 
 
 def test_round_robin_takes_backends_in_turn() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     of = group(
         (2, 0, backend("a", standing, 2)),
         (1, 0, backend("b", standing)),
@@ -65,7 +65,7 @@ def test_round_robin_takes_backends_in_turn() -> None:
 
 
 def test_the_weight_of_a_backend_without_available_members_goes_to_the_others() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     a, b, c = backend("a", standing), backend("b", standing, 3), backend("c", standing, 0)
     of = group((2, 0, a), (1, 0, b), (7, 0, c), standing=standing)
     assert outcomes(of, 3000) == about({"a": 2000, "b": 1000})
@@ -74,7 +74,7 @@ def test_the_weight_of_a_backend_without_available_members_goes_to_the_others() 
 
 
 def test_a_broken_reference_keeps_its_share() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     broken = backend("x", standing, 0, problem=problems.BACKEND_NOT_FOUND)
     of = group((1, 0, broken), (3, 0, backend("a", standing)), standing=standing)
     assert outcomes(of, 4000) == about({"backend_not_found": 1000, "a": 3000})
@@ -82,7 +82,7 @@ def test_a_broken_reference_keeps_its_share() -> None:
 
 @pytest.mark.parametrize("type_", ["RoundRobin", "ConsistentHash"])
 def test_a_broken_reference_keeps_its_share_however_it_is_balanced(type_: str) -> None:
-    standing = Standing()
+    standing = RuleCounters()
     broken = backend("x", standing, 0, problem=problems.BACKEND_NOT_FOUND)
     balancer = LoadBalancer.model_validate({"type": type_})
     of = group((1, 0, broken), (1, 0, backend("a", standing)), standing=standing, balancer=balancer)
@@ -92,7 +92,7 @@ def test_a_broken_reference_keeps_its_share_however_it_is_balanced(type_: str) -
 
 
 def test_nothing_to_choose_from() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     assert group(standing=standing).choose(0.0, no_draw) is problems.NO_BACKEND
     assert group((0, 0, backend("a", standing)), standing=standing).choose(0.0, no_draw) is problems.NO_BACKEND
     nobody = group((1, 0, backend("a", standing, 0)), (1, 1, backend("b", standing, 0)), standing=standing)
@@ -106,7 +106,7 @@ def test_nothing_to_choose_from() -> None:
 
 
 def test_u4_the_next_priority_takes_over_only_when_none_is_available() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     a, b = backend("a", standing, 2), backend("b", standing, 2)
     of = group((1, 0, a), (1, 3, b), standing=standing)
     assert outcomes(of, 100) == {"a": 100}
@@ -118,12 +118,12 @@ def test_u4_the_next_priority_takes_over_only_when_none_is_available() -> None:
     found = outcomes(of, 100, now=10.0)  # their time is up: one probe each
     assert found == {"a": 2, "b": 98}
     for member in a.members:
-        assert ejection.on_success(member, 10.0, 11.0)
+        assert outlier_detection.on_success(member, 10.0, 11.0)
     assert outcomes(of, 100, now=11.0) == {"a": 100}
 
 
 def test_a_priority_without_endpoints_or_of_broken_references_is_passed_over() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     broken = backend("x", standing, 0, problem=problems.BACKEND_NOT_FOUND)
     of = group(
         (1, 0, backend("a", standing, 0)), (1, 1, broken), (0, 2, backend("c", standing)), (1, 5, backend("b", standing)),
@@ -133,7 +133,7 @@ def test_a_priority_without_endpoints_or_of_broken_references_is_passed_over() -
 
 
 def test_a_fallback_is_not_probed_while_the_primary_is_well() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     a, b = backend("a", standing, 2), backend("b", standing)
     of = group((1, 0, a), (1, 1, b), standing=standing)
     eject(b.members[0], of)
@@ -144,20 +144,20 @@ def test_a_fallback_is_not_probed_while_the_primary_is_well() -> None:
 
 
 def test_u5_nobody_is_well_so_everybody_of_the_first_priority_is_asked() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     a, b, c = backend("a", standing, 2), backend("b", standing), backend("c", standing)
     of = group((1, 0, a), (1, 0, b), (1, 1, c), standing=standing, checks=True)
     for member in of.members:
-        checking.on_check(member, False, CHECK, 0.0)
+        health_state.on_check(member, False, CHECK, 0.0)
     assert outcomes(of, 1000) == about({"a": 500, "b": 500})
     assert of.is_panic
-    checking.on_check(c.members[0], True, CHECK, 1.0)
+    health_state.on_check(c.members[0], True, CHECK, 1.0)
     assert outcomes(of, 10, now=1.0) == {"c": 10}
     assert not of.is_panic
 
 
 def test_in_panic_nobody_is_a_probe() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     a, gone = backend("a", standing), backend("b", standing)
     eject(a.members[0], group((1, 0, a), (1, 0, gone), standing=standing))
     of = group((1, 0, a), standing=standing)  # a newer document, without the other
@@ -168,13 +168,13 @@ def test_in_panic_nobody_is_a_probe() -> None:
     assert not of.is_panic
     assert chosen(of.choose(10.5, no_draw)) is a.members[0]  # all others, until it is answered
     assert of.is_panic
-    assert ejection.on_success(a.members[0], 10.0, 11.0)
+    assert outlier_detection.on_success(a.members[0], 10.0, 11.0)
     assert not isinstance(of.choose(11.0, no_draw), Problem)
     assert not of.is_panic
 
 
 def test_in_panic_nobody_of_several_is_a_probe() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     a, gone = backend("a", standing, 2), backend("b", standing, 2)
     older = group((1, 0, a), (1, 0, gone), standing=standing)
     for member in a.members:
@@ -186,25 +186,25 @@ def test_in_panic_nobody_of_several_is_a_probe() -> None:
 
 
 def test_when_a_probes_client_leaves_the_next_request_is_the_probe() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     a, b = backend("a", standing), backend("b", standing)
     of = group((1, 0, a), (1, 1, b), standing=standing)
     eject(a.members[0], of)
     assert [chosen(of.choose(now, no_draw)).name for now in (10.0, 10.1)] == ["a-0", "b-0"]
-    ejection.on_abandoned(a.members[0], 10.0)
+    outlier_detection.on_abandoned(a.members[0], 10.0)
     assert [chosen(of.choose(now, no_draw)).name for now in (10.2, 10.3)] == ["a-0", "b-0"]
 
 
 # --- further tries --------------------------------------------------------------------------------------------------------
 
 
-def names(of: Group, avoid: tuple[Member, ...], now: float = 0.0) -> set[str]:
+def names(of: BackendSet, avoid: tuple[Member, ...], now: float = 0.0) -> set[str]:
     draw = fixed_draws()
     return {chosen(of.choose(now, draw, None, avoid)).name for _ in range(50)}
 
 
 def test_a_further_try_goes_elsewhere_where_there_is_an_elsewhere() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     a, b, c = backend("a", standing, 2), backend("b", standing), backend("c", standing)
     broken = backend("x", standing, 0, problem=problems.BACKEND_NOT_FOUND)
     of = group((1, 0, a), (1, 0, b), (9, 0, broken), (1, 1, c), standing=standing)
@@ -219,11 +219,11 @@ def test_a_further_try_goes_elsewhere_where_there_is_an_elsewhere() -> None:
 
 
 def test_in_panic_a_further_try_goes_elsewhere_too() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     a = backend("a", standing, 2)
     of = group((1, 0, a), standing=standing, checks=True)
     for member in a.members:
-        checking.on_check(member, False, CHECK, 0.0)
+        health_state.on_check(member, False, CHECK, 0.0)
     assert names(of, a.members[:1]) == {"a-1"}
     assert names(of, a.members) == {"a-0", "a-1"}
 
@@ -232,7 +232,7 @@ def test_in_panic_a_further_try_goes_elsewhere_too() -> None:
 
 
 def test_equal_keys_go_to_the_same_member_of_all_backends() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     a, b = backend("a", standing, 3), backend("b", standing, 2)
     of = group((3, 0, a), (1, 0, b), standing=standing, balancer=LoadBalancer(type="ConsistentHash"))
     keys = [b"k%d" % number for number in range(2000)]
@@ -246,7 +246,7 @@ def test_equal_keys_go_to_the_same_member_of_all_backends() -> None:
 
 
 def test_two_shares_of_one_service_both_get_keys() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     twice = backend("a", standing, 1)
     of = group((1, 0, twice), (1, 0, twice), standing=standing, balancer=LoadBalancer(type="ConsistentHash"))
     assert len(of.members) == 1
@@ -257,7 +257,7 @@ def test_two_shares_of_one_service_both_get_keys() -> None:
 
 
 def test_an_older_runtime_sees_what_a_newer_one_has_learnt() -> None:
-    standing = Standing()
+    standing = RuleCounters()
     a = backend("a", standing, 2)
     older, newer = group((1, 0, a), standing=standing), group((1, 0, a), standing=standing)
     assert names(older, ()) == {"a-0", "a-1"}
@@ -273,7 +273,7 @@ def test_an_older_runtime_sees_what_a_newer_one_has_learnt() -> None:
 def test_choices_agree_with_a_naive_reading_of_the_rules(
     layout: list[tuple[int, int, int]], checks: list[tuple[int, bool]], fixed: float
 ) -> None:
-    standing = Standing()
+    standing = RuleCounters()
     backends = [
         (weight, priority, backend(f"b{index}", standing, size))
         for index, (weight, priority, size) in enumerate(layout)
@@ -281,7 +281,7 @@ def test_choices_agree_with_a_naive_reading_of_the_rules(
     of = group(*backends, standing=standing, checks=True)
     for step, (index, is_good) in enumerate([(0, True), *checks]):
         if of.members:
-            checking.on_check(of.members[index % len(of.members)], is_good, CHECK, float(step))
+            health_state.on_check(of.members[index % len(of.members)], is_good, CHECK, float(step))
         live = [(priority, member) for weight, priority, one in backends if weight for member in one.members]
         well = [(priority, member) for priority, member in live if not member.is_unhealthy]
         candidates = well or live
@@ -309,13 +309,13 @@ HAPPENINGS = st.lists(
 @given(st.sampled_from(["RoundRobin", "LeastRequest", "PeakEWMA", "ConsistentHash"]), HAPPENINGS)
 def test_documents_come_and_go_and_no_choice_is_wrong(type_: str, happenings: list[tuple[str, Any]]) -> None:
     """Members of two priorities stay known while documents name more or fewer of them; old tries end after new documents."""
-    standing = Standing()
+    standing = RuleCounters()
     known = [backend("a", standing, 3), backend("b", standing, 3)]
     said = LoadBalancer.model_validate({"type": type_})
 
-    def document(sizes: list[int]) -> Group:
+    def document(sizes: list[int]) -> BackendSet:
         parts = [
-            Destination(one.name, one.members[:size], None, b"", None if size else problems.NO_ENDPOINTS)
+            Backend(one.name, one.members[:size], None, b"", None if size else problems.NO_ENDPOINTS)
             for one, size in zip(known, sizes, strict=True)
         ]
         return group((1, 0, parts[0]), (1, 1, parts[1]), standing=standing, balancer=said, checks=True)
@@ -323,7 +323,7 @@ def test_documents_come_and_go_and_no_choice_is_wrong(type_: str, happenings: li
     of = document([3, 3])
     draw = fixed_draws()
     now = 0.0
-    tries: list[tuple[Group, Member, float, bool]] = []
+    tries: list[tuple[BackendSet, Member, float, bool]] = []
     for step, (what, how) in enumerate(happenings):
         now += 0.001
         if what == "document":
@@ -332,7 +332,7 @@ def test_documents_come_and_go_and_no_choice_is_wrong(type_: str, happenings: li
             now += how
         elif what == "check":
             member = [*known[0].members, *known[1].members][how]
-            checking.on_check(member, step % 2 == 0, CHECK, now)
+            health_state.on_check(member, step % 2 == 0, CHECK, now)
         elif what in ("try", "again"):
             group_of = tries[how % len(tries)][0] if tries and what == "again" else of
             avoid = tuple({one[1]: None for one in tries[:2]}) if what == "again" else ()
@@ -354,11 +354,11 @@ def test_documents_come_and_go_and_no_choice_is_wrong(type_: str, happenings: li
             group_of, member, started, _ = tries.pop(how % len(tries))
             match what:
                 case "good":
-                    ejection.on_success(member, started, now)
+                    outlier_detection.on_success(member, started, now)
                 case "bad":
-                    ejection.on_failure(member, started, now, group_of)
+                    outlier_detection.on_failure(member, started, now, group_of)
                 case _:
-                    ejection.on_abandoned(member, started)
+                    outlier_detection.on_abandoned(member, started)
 
 
 def may_be_asked(member: Member, now: float) -> bool:

@@ -5,15 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferway_contract.paths import AmbiguousPath, match_path
-from inferway_dataplane.core import heads, targets
-from inferway_dataplane.core.heads import RequestHead
+from inferway_dataplane.core.messages import request_head, request_target
+from inferway_dataplane.core.messages.request_head import RequestHead
 
 
 def located(target: bytes, host: bytes | None = b"a.example", method: bytes = b"GET") -> RequestHead | str:
     fields = [] if host is None else [(b"Host", host)]
-    head = heads.read_request(method, fields, is_http_1_1=host is not None)
+    head = request_head.read_request(method, fields, is_http_1_1=host is not None)
     assert isinstance(head, RequestHead)
-    problem = targets.locate(head, target)
+    problem = request_target.locate(head, target)
     return head if problem is None else problem.code
 
 
@@ -66,8 +66,8 @@ HOSTS = {
 
 @pytest.mark.parametrize(("raw", "host"), HOSTS.values(), ids=HOSTS)
 def test_p5_hosts(raw: bytes, host: bytes | None) -> None:
-    assert targets.host_of(raw) == host
-    assert targets.host_of(raw) == host  # from the memo
+    assert request_target.host_of(raw) == host
+    assert request_target.host_of(raw) == host  # from the memo
 
 
 @pytest.mark.parametrize(("raw", "host"), HOSTS.values(), ids=HOSTS)
@@ -158,10 +158,10 @@ def test_l2_floods_leave_the_memos_bounded_in_entries_and_bytes() -> None:
         located(b"/%d" % number, b"h%d.example" % number)
     located(b"/" + b"p" * 8_000, b"h" * 30_000)
     located(b"/", b"h" * 30_000)
-    assert len(targets._hosts) <= 4096
-    assert len(targets._paths) <= 4096
-    assert max(map(len, targets._hosts)) < 1_000
-    assert max(map(len, targets._paths)) < 2_100
+    assert len(request_target._hosts) <= 4096
+    assert len(request_target._paths) <= 4096
+    assert max(map(len, request_target._hosts)) < 1_000
+    assert max(map(len, request_target._paths)) < 2_100
 
 
 # --- the match path ---------------------------------------------------------------------------------------------------

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferway_dataplane.core.limits import Bucket, judge
-from inferway_dataplane.core.telling import Style, Telling, window
+from inferway_dataplane.core.limits.ratelimit_headers import RateLimitHeaders, Style, window
+from inferway_dataplane.core.limits.token_bucket import Bucket, check
 
 Told = dict[str, dict[str, int]]
 
@@ -26,10 +26,10 @@ def parsed(value: bytes) -> Told:
 
 def told(*own: Bucket, now: float, taken: int, style: Style = "Standard", retry_after: int = 0) -> dict[bytes, bytes]:
     """Take so many requests at 0, then ask once more at `now`."""
-    telling = Telling([(one, style) for one in own])
+    telling = RateLimitHeaders([(one, style) for one in own])
     for _ in range(taken):
-        judge([(one, None, 1) for one in own], 0.0)
-    refusing, tats = judge([(one, None, 1) for one in own], now)
+        check([(one, None, 1) for one in own], 0.0)
+    refusing, tats = check([(one, None, 1) for one in own], now)
     return fields(telling.lines(tats, now, refusing, retry_after))
 
 
@@ -100,8 +100,8 @@ def test_only_the_refusing_limit_tells_the_retry() -> None:
 
 def test_styles_of_several_policies() -> None:
     one, other, third = bucket(1, 1.0, 5, "one"), bucket(1, 60.0, 9, "other"), bucket(1, 1.0, 7, "third")
-    telling = Telling([(one, "Standard"), (other, "Legacy"), (third, "Off")])
-    _, tats = judge([(one, None, 1), (other, None, 1), (third, None, 1)], 0.0)
+    telling = RateLimitHeaders([(one, "Standard"), (other, "Legacy"), (third, "Off")])
+    _, tats = check([(one, None, 1), (other, None, 1), (third, None, 1)], 0.0)
     lines = fields(telling.lines(tats, 0.0))
     assert lines == {
         b"ratelimit-policy": b'"one";q=5;w=5',
@@ -138,10 +138,10 @@ def test_every_line_parses_and_agrees_with_the_bucket(
     requests: int, per: float, burst: int, taken: int, wait: float, start: float
 ) -> None:
     own = bucket(requests, per, burst)
-    telling = Telling([(own, "Standard")])
+    telling = RateLimitHeaders([(own, "Standard")])
     for _ in range(taken):
-        judge([(own, None, 1)], start)
-    refusing, tats = judge([(own, None, 1)], start + wait)
+        check([(own, None, 1)], start)
+    refusing, tats = check([(own, None, 1)], start + wait)
     level = own.level(None, start + wait, 1, limited=refusing is not None)
     lines = fields(telling.lines(tats, start + wait, refusing, max(1, round(level.retry))))
     policy, standing = parsed(lines[b"ratelimit-policy"])["global"], parsed(lines[b"ratelimit"])["global"]

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from fake_transport import OK, Transport, Wire, answer, get
 
-from inferway_dataplane.core import problems
-from inferway_dataplane.engine import endpoints
-from inferway_dataplane.engine.endpoints import ConnectFailed, Endpoint
-from inferway_dataplane.engine.upstream import NEVER, UpstreamConnection
+from inferway_dataplane.core.messages import problems
+from inferway_dataplane.engine.upstream import pool
+from inferway_dataplane.engine.upstream.connection import NEVER, UpstreamConnection
+from inferway_dataplane.engine.upstream.pool import ConnectFailed, EndpointPool
 
 NAME = "sim.example"
 REFUSES, ANSWERS, SWALLOWS, SWALLOWS_TOO = "127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"
@@ -111,7 +111,7 @@ def test_several_swallow_and_the_last_still_has_its_share(names: Names) -> None:
 def test_without_a_connect_timeout_one_that_swallows_has_a_bound_all_the_same(
     names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoints, "_ONE_OF_SEVERAL", 0.1)
+    monkeypatch.setattr(pool, "_ONE_OF_SEVERAL", 0.1)
 
     async def main() -> str:
         async with endpoint_of(names, SWALLOWS, ANSWERS) as endpoint, asyncio.timeout(5):
@@ -198,9 +198,9 @@ def test_x1_forbidden_addresses_among_others_are_passed_over(names: Names) -> No
 
 
 def with_connect(
-    monkeypatch: pytest.MonkeyPatch, connect: Callable[[Endpoint, float], Awaitable[UpstreamConnection]]
+    monkeypatch: pytest.MonkeyPatch, connect: Callable[[EndpointPool, float], Awaitable[UpstreamConnection]]
 ) -> None:
-    monkeypatch.setattr(Endpoint, "connect", connect)
+    monkeypatch.setattr(EndpointPool, "connect", connect)
 
 
 async def turn(wire: Wire) -> None:
@@ -213,7 +213,7 @@ async def turn(wire: Wire) -> None:
 def test_an_unforeseen_error_costs_its_request_and_is_told(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def connect(endpoint: Endpoint, within: float) -> UpstreamConnection:
+    async def connect(endpoint: EndpointPool, within: float) -> UpstreamConnection:
         if len(caplog.records) == 0:
             raise RuntimeError("a mistake")
         made = UpstreamConnection(endpoint)
@@ -247,7 +247,7 @@ def test_an_unforeseen_error_costs_its_request_and_is_told(
 def test_an_unforeseen_error_after_the_client_has_left_is_told_too(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def connect(endpoint: Endpoint, within: float) -> UpstreamConnection:
+    async def connect(endpoint: EndpointPool, within: float) -> UpstreamConnection:
         try:
             await asyncio.Event().wait()
         finally:

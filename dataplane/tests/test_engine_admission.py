@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from fake_transport import Transport, Wire, get
 
-from inferway_dataplane.access_log import AccessLog
-from inferway_dataplane.engine.admission import RESERVE
-from inferway_dataplane.engine.downstream import ClientConnection
-from inferway_dataplane.engine.gateway import Gateway
+from inferway_dataplane.engine.downstream.connection import ClientConnection
+from inferway_dataplane.engine.downstream.eviction import RESERVE
+from inferway_dataplane.gateway import Gateway
+from inferway_dataplane.observability.access_log import AccessLog
 from inferway_dataplane.settings import Settings
 
 HALF = b"GET / HTTP/1.1\r\nHost: a.example\r\nX-A: "

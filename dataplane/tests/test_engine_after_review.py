@@ -6,9 +6,9 @@ import pytest
 from fake_transport import BACKEND, OK, Transport, Wire, answers, get, post
 
 from inferway_contract.document import Retry, Rule, Timeouts
-from inferway_dataplane.core.credentials import Credential
-from inferway_dataplane.core.extents import ChunkedExtent
-from inferway_dataplane.engine.room import Room
+from inferway_dataplane.core.messages.chunked_body import ChunkedBodyScanner
+from inferway_dataplane.core.upstreams.backend_auth import Credential
+from inferway_dataplane.engine.upstream.connection_limit import ConnectionLimiter
 
 
 @pytest.mark.parametrize("is_bytewise", [False, True])
@@ -24,7 +24,7 @@ def test_p9_seventeen_digits_are_refused_however_they_come(is_bytewise: bool) ->
 
 def test_a_size_that_cannot_be_read_is_told() -> None:
     for size in (b"x", b"-1", b"0" * 17, b"", b"1_0"):
-        extent = ChunkedExtent()
+        extent = ChunkedBodyScanner()
         extent.scan(size + b"\r\nhello\r\n", 0)
         assert extent.is_lost, size
 
@@ -116,7 +116,7 @@ def test_a_connection_whose_answer_is_not_wanted_rests_reading() -> None:
 
 def test_who_gives_up_waiting_for_a_seat_leaves_the_line() -> None:
     async def test() -> None:
-        room = Room(1, lambda: None)
+        room = ConnectionLimiter(1, lambda: None)
         endpoint = object()
         await room.enter(endpoint)  # type: ignore[arg-type]
         for _ in range(3):

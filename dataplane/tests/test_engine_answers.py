@@ -6,7 +6,7 @@ import pytest
 from fake_transport import BACKEND, OK, Answer, Wire, answer, answers, bytewise, get, plain, post
 
 from inferway_contract.document import Cors, HeaderEdit, HeaderValue, Rule, Timeouts
-from inferway_dataplane.core import problems
+from inferway_dataplane.core.messages import problems
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"

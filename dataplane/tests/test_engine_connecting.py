@@ -8,22 +8,22 @@ from typing import Any
 import pytest
 from fake_transport import OK, Transport, Wire, answer, get, post
 
-from inferway_dataplane.core import problems
-from inferway_dataplane.engine.endpoints import ConnectFailed, Endpoint
-from inferway_dataplane.engine.upstream import UpstreamConnection
+from inferway_dataplane.core.messages import problems
+from inferway_dataplane.engine.upstream.connection import UpstreamConnection
+from inferway_dataplane.engine.upstream.pool import ConnectFailed, EndpointPool
 
 
 class Dialler:
-    """Takes the place of `Endpoint.connect`: a test says when it succeeds, or with what it fails."""
+    """Takes the place of `EndpointPool.connect`: a test says when it succeeds, or with what it fails."""
 
     def __init__(self, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
         self.wire = wire
         self.answers: asyncio.Queue[problems.Problem | None] = asyncio.Queue()
         self.within: list[float] = []
-        monkeypatch.setattr(Endpoint, "connect", self._connect_of())
+        monkeypatch.setattr(EndpointPool, "connect", self._connect_of())
 
     def _connect_of(self) -> Callable[..., Awaitable[UpstreamConnection]]:
-        async def connect(endpoint: Endpoint, within: float) -> UpstreamConnection:
+        async def connect(endpoint: EndpointPool, within: float) -> UpstreamConnection:
             self.within.append(within)
             problem = await self.answers.get()
             if problem is not None:

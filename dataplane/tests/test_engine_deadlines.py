@@ -5,7 +5,7 @@ import json
 import pytest
 from fake_transport import OK, ONE_PATH, Wire, answer, answers, get, post
 
-from inferway_dataplane.engine import deadlines
+from inferway_dataplane.engine.downstream import timeouts
 
 CHUNKED = get(b"/x", b"Transfer-Encoding: chunked", method=b"POST")
 
@@ -223,7 +223,7 @@ def test_a_refused_body_that_may_be_long_costs_the_connection(request_: bytes) -
     assert not wire.client.transport.is_closing()  # at once would be a reset: it may go on sending a little
     wire.send(b"x" * 1000, get(b"/x"))
     assert wire.asked() == wire.got() == b""
-    wire.pass_time(deadlines.LINGER + 0.3)
+    wire.pass_time(timeouts.LINGER + 0.3)
     assert wire.was_aborted
     assert wire.cut == {"lingering": 1}
 

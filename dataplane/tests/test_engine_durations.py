@@ -6,8 +6,8 @@ import pytest
 from fake_transport import BACKEND, OK, Wire, answer, get
 
 from inferway_contract.document import Cache, Match, PathMatch, Rule
-from inferway_dataplane.engine import exchange, tries
-from inferway_dataplane.observe import Histogram
+from inferway_dataplane.engine.exchange import exchange, upstream_request
+from inferway_dataplane.observability.stats import Histogram
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
 
@@ -17,7 +17,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ahead = 0.0
-        for module in (exchange, tries):
+        for module in (exchange, upstream_request):
             monkeypatch.setattr(module, "monotonic", lambda: monotonic() + self.ahead)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from inferway_dataplane.core import problems
-from inferway_dataplane.core.problems import Problem
-from inferway_dataplane.engine.endpoints import ConnectFailed, Pools
+from inferway_dataplane.core.messages import problems
+from inferway_dataplane.core.messages.problems import Problem
+from inferway_dataplane.engine.upstream.pool import ConnectFailed, Pools
 
 RESET = ConnectionResetError(errno.ECONNRESET, "reset")
 

@@ -9,8 +9,10 @@ from time import monotonic
 import pytest
 from fake_transport import OK, Wire, answer, get
 
-from inferway_dataplane.engine import deadlines, gateway, stages
-from inferway_dataplane.engine.exchange import Exchange
+from inferway_dataplane import gateway
+from inferway_dataplane.engine.downstream import timeouts
+from inferway_dataplane.engine.exchange.exchange import Exchange
+from inferway_dataplane.engine.stages import order as stage_order
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -85,7 +87,7 @@ def test_a_mistake_at_a_head_that_is_known_is_told_alike(monkeypatch: pytest.Mon
 
 def test_a_mistake_at_a_requests_head_is_told_and_costs_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     wire = Wire()
-    monkeypatch.setattr(stages, "begin", raising)
+    monkeypatch.setattr(stage_order, "begin", raising)
     with pytest.raises(Mistake):
         wire.client.data_received(get())
     wire.settle()
@@ -150,7 +152,7 @@ def test_time_limits_hold_though_another_client_makes_a_look_raise(
 ) -> None:
     wire = Wire()
     wire.send(get())
-    monkeypatch.setattr(deadlines, "look", raising)
+    monkeypatch.setattr(timeouts, "look", raising)
     wire.client.deadline = monotonic()
     wire.upstream.deadline = monotonic()
     before = wire.gateway.coarse_now

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from inferway_dataplane.engine.room import Room, Seat
+from inferway_dataplane.engine.upstream.connection_limit import ConnectionLimiter, Permit
 
 
 class Connection:
@@ -24,7 +24,7 @@ class Hall:
 
     def __init__(self, seats: int) -> None:
         self.asked = 0
-        self.room = Room(seats, self._make_way)
+        self.room = ConnectionLimiter(seats, self._make_way)
         self.waiters: list[asyncio.Task[Any]] = []
 
     def _make_way(self) -> None:
@@ -69,7 +69,7 @@ def test_a_seat_that_is_given_back_goes_to_the_first_in_the_line() -> None:
         first.result().leave()
         await turn()
         assert (second.done(), third.done()) == (True, False)
-        assert isinstance(second.result(), Seat)
+        assert isinstance(second.result(), Permit)
         second.result().leave()
         await turn()
         third.result().leave()

@@ -3,7 +3,7 @@
 from fake_transport import BACKEND, OK, ONE_PATH, Wire, answer, get
 
 from inferway_contract.document import Rule, Timeouts
-from inferway_dataplane.engine import deadlines
+from inferway_dataplane.engine.downstream import timeouts as deadlines
 
 # --- clients that do not read ------------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from inferway_dataplane import pressure
+from inferway_dataplane.system import resource_monitor
 
 MIB = 1 << 20
 
@@ -30,33 +30,33 @@ def cgroup_v1(directory: Path, limit: int, usage: int, inactive: int = 0) -> Pat
 
 
 def test_the_limit_of_the_container_counts_without_what_the_kernel_can_take_back(tmp_path: Path) -> None:
-    assert pressure.Memory(0, cgroup_v2(tmp_path, "1000", 900, 300)).share() == pytest.approx(0.6)
+    assert resource_monitor.Memory(0, cgroup_v2(tmp_path, "1000", 900, 300)).share() == pytest.approx(0.6)
 
 
 def test_the_older_cgroups_too(tmp_path: Path) -> None:
-    assert pressure.Memory(0, cgroup_v1(tmp_path, 1000, 900, 300)).share() == pytest.approx(0.6)
+    assert resource_monitor.Memory(0, cgroup_v1(tmp_path, 1000, 900, 300)).share() == pytest.approx(0.6)
 
 
 @pytest.mark.parametrize("limit", ["max", str(1 << 63)])
 def test_a_container_without_a_limit_is_never_short(tmp_path: Path, limit: str) -> None:
-    assert pressure.Memory(0, cgroup_v2(tmp_path, limit, 1 << 40)).share() == 0
+    assert resource_monitor.Memory(0, cgroup_v2(tmp_path, limit, 1 << 40)).share() == 0
 
 
 def test_the_older_cgroups_say_no_limit_with_a_large_number(tmp_path: Path) -> None:
-    assert pressure.Memory(0, cgroup_v1(tmp_path, 9223372036854771712, 1 << 40)).share() == 0
+    assert resource_monitor.Memory(0, cgroup_v1(tmp_path, 9223372036854771712, 1 << 40)).share() == 0
 
 
 def test_without_cgroups_there_is_no_limit(tmp_path: Path) -> None:
-    assert pressure.Memory(0, tmp_path).share() == 0
+    assert resource_monitor.Memory(0, tmp_path).share() == 0
 
 
 def test_more_that_can_be_taken_back_than_is_used_is_nothing(tmp_path: Path) -> None:
-    assert pressure.Memory(0, cgroup_v2(tmp_path, "1000", 100, 300)).share() == 0
+    assert resource_monitor.Memory(0, cgroup_v2(tmp_path, "1000", 100, 300)).share() == 0
 
 
 def test_a_limit_that_is_set_is_one_of_resident_memory(tmp_path: Path) -> None:
     cgroup_v2(tmp_path, "1", 1)  # is not looked at
-    share = pressure.Memory(1 << 30, tmp_path).share()
+    share = resource_monitor.Memory(1 << 30, tmp_path).share()
     assert 10 * MIB < share * (1 << 30) < 1 << 30
 
 
@@ -69,7 +69,7 @@ def broken(*args: Any, **options: Any) -> Any:
 
 
 def test_without_a_descriptor_the_last_share_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    memory = pressure.Memory(0, cgroup_v2(tmp_path, "1000", 900))
+    memory = resource_monitor.Memory(0, cgroup_v2(tmp_path, "1000", 900))
     assert memory.share() == pytest.approx(0.9)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "read_text", no_descriptor)
@@ -82,33 +82,33 @@ def test_without_a_descriptor_the_last_share_holds(tmp_path: Path, monkeypatch: 
 
 
 def test_open_descriptors_are_counted() -> None:
-    before, following = pressure.open_descriptors(), pressure.next_descriptor()
+    before, following = resource_monitor.open_descriptors(), resource_monitor.next_descriptor()
     opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(10)]
     try:
-        assert pressure.open_descriptors() == before + 10
+        assert resource_monitor.open_descriptors() == before + 10
         assert opened[0] == following
-        assert pressure.next_descriptor() > opened[-1]
+        assert resource_monitor.next_descriptor() > opened[-1]
     finally:
         for number in opened:
             os.close(number)
-    assert pressure.open_descriptors() == before
-    assert pressure.next_descriptor() == following
+    assert resource_monitor.open_descriptors() == before
+    assert resource_monitor.next_descriptor() == following
 
 
 def test_without_a_descriptor_there_are_as_many_as_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "listdir", no_descriptor)
     monkeypatch.setattr(os, "open", no_descriptor)
-    assert pressure.open_descriptors() == sys.maxsize
-    assert pressure.next_descriptor() == sys.maxsize
+    assert resource_monitor.open_descriptors() == sys.maxsize
+    assert resource_monitor.next_descriptor() == sys.maxsize
 
 
 def test_any_other_failure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "listdir", broken)
     monkeypatch.setattr(os, "open", broken)
     with pytest.raises(OSError, match="Input/output"):
-        pressure.open_descriptors()
+        resource_monitor.open_descriptors()
     with pytest.raises(OSError, match="Input/output"):
-        pressure.next_descriptor()
+        resource_monitor.next_descriptor()
 
 
 @pytest.mark.parametrize(
@@ -121,5 +121,5 @@ def test_the_soft_limit_is_raised_as_far_as_it_may_be(
     done: list[tuple[int, int]] = []
     monkeypatch.setattr("resource.getrlimit", lambda which: (soft, hard))
     monkeypatch.setattr("resource.setrlimit", lambda which, limits: done.append(limits))
-    assert pressure.descriptors() == wanted
+    assert resource_monitor.descriptors() == wanted
     assert done == ([raised] if raised else [])

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from inferway_dataplane import reloading
+from inferway_dataplane.system import file_watcher
 
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(reloading, "EVERY", 0.005)
+    monkeypatch.setattr(file_watcher, "EVERY", 0.005)
     caplog.set_level(logging.INFO, "inferway")
 
 
@@ -43,7 +43,7 @@ class Followed:
 
 def run(followed: Followed, test: Callable[[], Awaitable[None]]) -> None:
     async def main() -> None:
-        task = asyncio.create_task(reloading.follow("things", lambda: followed.paths, followed.reload))
+        task = asyncio.create_task(file_watcher.follow("things", lambda: followed.paths, followed.reload))
         await asyncio.sleep(0)
         await test()
         assert not task.done()
@@ -184,7 +184,7 @@ def test_what_is_not_foreseen_while_looking_ends_nothing(tmp_path: Path, caplog:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         task = asyncio.create_task(
-            reloading.follow("things", paths, lambda: loop.call_soon_threadsafe(reloaded.set) and None)
+            file_watcher.follow("things", paths, lambda: loop.call_soon_threadsafe(reloaded.set) and None)
         )
         await asyncio.sleep(0)
         failures.extend([RuntimeError("can't start new thread")] * 2)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from inferway_dataplane.secret_files import SecretFiles
+from inferway_dataplane.system.secret_files import SecretFiles
 
 
 @pytest.fixture

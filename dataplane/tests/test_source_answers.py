@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferway_dataplane.sources.answering import event, failure
-from inferway_dataplane.sources.cluster_api import Gone, Missing, Seen, Unavailable
+from inferway_dataplane.sources.api import Gone, IndexEvent, Missing, Unavailable
+from inferway_dataplane.sources.api_responses import event, failure
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
@@ -30,10 +30,10 @@ VERSION = {"resourceVersion": "7"}
 
 
 def test_the_events_of_a_watch() -> None:
-    assert event(line("ADDED", metadata=VERSION, data={"index": "{}"})) == Seen("7", "{}")
-    assert event(line("MODIFIED", metadata=VERSION)) == Seen("7", None)
-    assert event(line("DELETED", metadata=VERSION, data={"index": "{}"})) == Seen("7", None)
-    assert event(line("BOOKMARK", metadata=VERSION)) == Seen("7", None, is_bookmark=True)
+    assert event(line("ADDED", metadata=VERSION, data={"index": "{}"})) == IndexEvent("7", "{}")
+    assert event(line("MODIFIED", metadata=VERSION)) == IndexEvent("7", None)
+    assert event(line("DELETED", metadata=VERSION, data={"index": "{}"})) == IndexEvent("7", None)
+    assert event(line("BOOKMARK", metadata=VERSION)) == IndexEvent("7", None, is_bookmark=True)
     with pytest.raises(Gone):
         event(line("ERROR", code=410))
     with pytest.raises(Unavailable, match="the watch ended with 500: etcd is away"):

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferway_contract.document import Backend, ConfigDocument, Endpoint, EndpointsDocument, Route, Rule
-from inferway_contract.published import ConfigIndex, ConfigShard, ShardRef
-from inferway_dataplane.sources.assembling import Assembled, Decision, Documents, decide, services_of, unknown
+from inferway_contract.sharding import ConfigIndex, ConfigShard, ShardRef
+from inferway_dataplane.sources.assembly import Assembled, Decision, Documents, decide, services_of, unknown
 
 NAMES = ("a", "b", "c")
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from inferway_dataplane.sources.acknowledging import Pod
+from inferway_dataplane.sources.api import IndexEvent, Unavailable
 from inferway_dataplane.sources.cluster import ClusterSource, Pace
-from inferway_dataplane.sources.cluster_api import Seen, Unavailable
 from inferway_dataplane.sources.last_good import LastGood
-from inferway_fakes.process import Process, ask
+from inferway_dataplane.sources.lease import Pod
+from inferway_fakes.gateway_process import Process, ask
 
 DYING = """
 import asyncio, sys
@@ -110,7 +110,7 @@ class Away:
 
     async def close(self) -> None: ...
 
-    async def list_index(self, name: str) -> Seen:
+    async def list_index(self, name: str) -> IndexEvent:
         raise Unavailable("away")
 
     async def watch_index(self, name: str, version: str):
@@ -192,7 +192,7 @@ def test_a_copy_that_no_thread_can_be_had_to_read_is_tried_again(copied, monkeyp
 
 @pytest.mark.case("K4")
 def test_a_copy_that_no_thread_can_be_had_to_write_is_tried_again(copied, monkeypatch, caplog) -> None:
-    monkeypatch.setattr("inferway_dataplane.sources.keeping.AGAIN", 0.01)
+    monkeypatch.setattr("inferway_dataplane.sources.last_good_writer.AGAIN", 0.01)
     save, failures, saved = copied.save, [RuntimeError("can't start new thread")] * 2, []
 
     def sometimes(*what):

@@ -11,7 +11,7 @@ import pytest
 
 from inferway_contract.canonical import canonical
 from inferway_contract.document import ConfigDocument, DirectResponse, Endpoint, EndpointsDocument, Route, Rule
-from inferway_contract.published import (
+from inferway_contract.sharding import (
     ConfigIndex,
     ConfigShard,
     EndpointsIndex,
@@ -22,11 +22,11 @@ from inferway_contract.published import (
     lay_out_config,
     lay_out_endpoints,
 )
-from inferway_dataplane.sources import keeping
-from inferway_dataplane.sources.assembling import Documents
-from inferway_dataplane.sources.gathering import Gathering
-from inferway_dataplane.sources.keeping import Keeping
+from inferway_dataplane.sources import last_good_writer
+from inferway_dataplane.sources.assembly import Documents
 from inferway_dataplane.sources.last_good import LastGood
+from inferway_dataplane.sources.last_good_writer import LastGoodWriter
+from inferway_dataplane.sources.published_document import ShardLoader
 
 pytestmark = pytest.mark.case("K4")
 
@@ -69,9 +69,9 @@ class Source:
 
     def __init__(self, disk: Disk) -> None:
         self.published = Published()
-        self.config = Gathering(self.published, ConfigIndex, ConfigShard, config_of)
-        self.endpoints = Gathering(self.published, EndpointsIndex, EndpointsShard, endpoints_of)
-        self.keeping = Keeping(disk, (self.config, self.endpoints), rest=0.01, now=lambda: 7.0)
+        self.config = ShardLoader(self.published, ConfigIndex, ConfigShard, config_of)
+        self.endpoints = ShardLoader(self.published, EndpointsIndex, EndpointsShard, endpoints_of)
+        self.keeping = LastGoodWriter(disk, (self.config, self.endpoints), rest=0.01, now=lambda: 7.0)
 
     async def gathered(self, body: str) -> Documents:
         """A config that says this, with endpoints."""
@@ -120,7 +120,7 @@ async def until(condition: Callable[[], object]) -> None:
 @pytest.fixture
 def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
     """It is tried again quickly."""
-    monkeypatch.setattr(keeping, "AGAIN", 0.02)
+    monkeypatch.setattr(last_good_writer, "AGAIN", 0.02)
     return Disk(tmp_path)
 
 
@@ -161,7 +161,7 @@ def test_only_what_is_live_is_held(disk):
 
 
 def test_at_the_end_it_is_saved_once_more(disk, tmp_path, monkeypatch):
-    monkeypatch.setattr(keeping, "AGAIN", 3600)
+    monkeypatch.setattr(last_good_writer, "AGAIN", 3600)
     source = Source(disk)
 
     async def test() -> None:
@@ -191,7 +191,7 @@ def test_what_is_being_written_at_the_end_is_waited_for_and_the_newest_follows(d
 
 
 def test_a_disk_that_hangs_does_not_hold_up_the_end(disk, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(keeping, "AT_LAST", 0.1)
+    monkeypatch.setattr(last_good_writer, "AT_LAST", 0.1)
     source = Source(disk)
 
     async def main() -> None:

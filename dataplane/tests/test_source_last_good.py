@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from inferway_contract.canonical import canonical, digest
 from inferway_contract.document import ConfigDocument, DirectResponse, Endpoint, EndpointsDocument, Route, Rule
-from inferway_contract.published import lay_out_config, lay_out_endpoints
+from inferway_contract.sharding import lay_out_config, lay_out_endpoints
 from inferway_dataplane.sources.last_good import Head, LastGood
 
 ENDPOINT = (Endpoint(address="192.0.2.1", port=80),)

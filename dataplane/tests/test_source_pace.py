@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferway_dataplane.sources.answering import failure
-from inferway_dataplane.sources.backing_off import FIRST, LONGEST, MAX_RETRY_AFTER, BackOff
-from inferway_dataplane.sources.cluster_api import Unavailable
-from inferway_dataplane.sources.contact import Contact
+from inferway_dataplane.sources.api import Unavailable
+from inferway_dataplane.sources.api_health import ApiHealth
+from inferway_dataplane.sources.api_responses import failure
+from inferway_dataplane.sources.backoff import FIRST, LONGEST, MAX_RETRY_AFTER, Backoff
 
 
 def test_pauses_double_to_a_limit_and_begin_anew() -> None:
-    pauses = BackOff(lambda: 0.0)
+    pauses = Backoff(lambda: 0.0)
     assert [pauses.pause() for _ in range(6)] == [0.2, 0.4, 0.8, 1.6, 2.5, 2.5]
     pauses.reset()
     assert pauses.pause() == 0.2
@@ -25,21 +25,21 @@ def test_pauses_double_to_a_limit_and_begin_anew() -> None:
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_they_are_cut_by_half_at_most(shares: list[float]) -> None:
     rolled = iter(shares)
-    pauses = BackOff(lambda: next(rolled))
+    pauses = Backoff(lambda: next(rolled))
     for _ in shares:
         assert FIRST / 2 <= pauses.pause() <= LONGEST
 
 
 @given(st.floats(0, 1), st.floats(0, 1000))
 def test_what_the_server_asks_for_is_never_undercut_up_to_a_minute(share: float, asked: float) -> None:
-    pause = BackOff(lambda: share).pause(asked)
+    pause = Backoff(lambda: share).pause(asked)
     assert pause >= min(asked, MAX_RETRY_AFTER)
     assert pause <= MAX_RETRY_AFTER * 1.1
 
 
 def test_an_outage_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    contact = Contact()
+    contact = ApiHealth()
     contact.answered("config")
     for who in ("config", "endpoints", "config"):
         contact.failed(who, Unavailable(f"{who} is not answered"))
@@ -78,7 +78,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize(("status", "message", "mend"), REFUSALS.values(), ids=REFUSALS)
 def test_a_refusal_says_what_mends_it(caplog: pytest.LogCaptureFixture, status: int, message: str, mend: str) -> None:
-    contact = Contact()
+    contact = ApiHealth()
     contact.failed("config", refused(status, message))
     [record] = caplog.records
     assert record.getMessage() == "the API server refuses what this pod asks for, what is served goes on"

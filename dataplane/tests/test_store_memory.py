@@ -3,29 +3,30 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferway_dataplane.stores.memory import MemoryStore, Stored, variant_key
+from inferway_dataplane.core.caching.entry import CacheEntry
+from inferway_dataplane.stores.memory_responses import MemoryResponses, variant_key
 
 COST = 701  # of an entry with a key of one byte, beside its bytes
 
 
-def answer(body: bytes = b"body", expires: float = 100.0) -> Stored:
-    return Stored(200, b"head", body, 0.0, 0.0, expires)
+def answer(body: bytes = b"body", expires: float = 100.0) -> CacheEntry:
+    return CacheEntry(200, b"head", body, 0.0, 0.0, expires)
 
 
-def put(store: MemoryStore, key: bytes, body: bytes = b"body", expires: float = 100.0) -> None:
+def put(store: MemoryResponses, key: bytes, body: bytes = b"body", expires: float = 100.0) -> None:
     store.put(key, answer(body, expires), (), b"")
 
 
-def body(store: MemoryStore, key: bytes, now: float = 0.0) -> bytes | None:
+def body(store: MemoryResponses, key: bytes, now: float = 0.0) -> bytes | None:
     found = store.get(key, now)
     return None if found is None else found.body
 
 
-def put_variant(store: MemoryStore, key: bytes, variant: bytes, names: tuple[bytes, ...] = (b"accept",)) -> None:
+def put_variant(store: MemoryResponses, key: bytes, variant: bytes, names: tuple[bytes, ...] = (b"accept",)) -> None:
     store.put(key, answer(variant), names, variant)
 
 
-def variant(store: MemoryStore, key: bytes, value: bytes) -> bytes | None:
+def variant(store: MemoryResponses, key: bytes, value: bytes) -> bytes | None:
     return body(store, variant_key(key, value)) if store.vary(key) else None
 
 
@@ -33,7 +34,7 @@ def variant(store: MemoryStore, key: bytes, value: bytes) -> bytes | None:
 
 
 def test_what_was_put_is_found_until_it_expires() -> None:
-    store = MemoryStore(1 << 20)
+    store = MemoryResponses(1 << 20)
     assert body(store, b"a") is None
     put(store, b"a", expires=10.0)
     assert body(store, b"a", 9.9) == b"body"
@@ -43,7 +44,7 @@ def test_what_was_put_is_found_until_it_expires() -> None:
 
 
 def test_the_last_answer_counts() -> None:
-    store = MemoryStore(1 << 20)
+    store = MemoryResponses(1 << 20)
     put(store, b"a", b"first")
     put(store, b"a", b"second, and longer")
     assert body(store, b"a") == b"second, and longer"
@@ -51,13 +52,13 @@ def test_the_last_answer_counts() -> None:
 
 
 def test_bytes_are_counted_with_key_head_body_and_overhead() -> None:
-    store = MemoryStore(1 << 20)
+    store = MemoryResponses(1 << 20)
     put(store, b"a" * 10)
     assert store.bytes == 700 + 10 + 4 + 4
 
 
 def test_the_least_recently_used_answer_goes() -> None:
-    store = MemoryStore(3 * (COST + 8))
+    store = MemoryResponses(3 * (COST + 8))
     for key in (b"a", b"b", b"c"):
         put(store, key)
     assert body(store, b"a") == b"body"
@@ -66,7 +67,7 @@ def test_the_least_recently_used_answer_goes() -> None:
 
 
 def test_c9_what_can_never_fit_costs_nobody_his_place() -> None:
-    store = MemoryStore(10_000)
+    store = MemoryResponses(10_000)
     put(store, b"a")
     put(store, b"b", b"x" * 20_000)
     assert body(store, b"b") is None
@@ -76,14 +77,14 @@ def test_c9_what_can_never_fit_costs_nobody_his_place() -> None:
 
 
 def test_a_store_of_nothing_stores_nothing() -> None:
-    store = MemoryStore(0)
+    store = MemoryResponses(0)
     put(store, b"a")
     put_variant(store, b"b", b"x")
     assert (len(store), store.bytes) == (0, 0)
 
 
 def test_c9_a_million_urls_leave_it_bounded() -> None:
-    store = MemoryStore(100_000)
+    store = MemoryResponses(100_000)
     for number in range(5_000):
         put(store, b"%d" % number)
     assert store.bytes <= 100_000
@@ -94,7 +95,7 @@ def test_c9_a_million_urls_leave_it_bounded() -> None:
 
 
 def test_variants_are_kept_apart() -> None:
-    store = MemoryStore(1 << 20)
+    store = MemoryResponses(1 << 20)
     assert store.vary(b"a") == ()
     put_variant(store, b"a", b"x")
     put_variant(store, b"a", b"y")
@@ -104,7 +105,7 @@ def test_variants_are_kept_apart() -> None:
 
 
 def test_c10_at_most_32_variants_of_a_key() -> None:
-    store = MemoryStore(1 << 20)
+    store = MemoryResponses(1 << 20)
     for number in range(10_000):
         put_variant(store, b"a", b"%d" % number)
     assert len(store) == 32 + 1
@@ -113,7 +114,7 @@ def test_c10_at_most_32_variants_of_a_key() -> None:
 
 
 def test_other_names_replace_all_variants() -> None:
-    store = MemoryStore(1 << 20)
+    store = MemoryResponses(1 << 20)
     put_variant(store, b"a", b"x")
     put_variant(store, b"a", b"y", (b"accept", b"origin"))
     assert store.vary(b"a") == (b"accept", b"origin")
@@ -121,7 +122,7 @@ def test_other_names_replace_all_variants() -> None:
 
 
 def test_an_answer_for_everybody_replaces_variants_and_they_it() -> None:
-    store = MemoryStore(1 << 20)
+    store = MemoryResponses(1 << 20)
     put_variant(store, b"a", b"x")
     put(store, b"a", b"all")
     assert (store.vary(b"a"), body(store, b"a"), len(store)) == ((), b"all", 1)
@@ -130,7 +131,7 @@ def test_an_answer_for_everybody_replaces_variants_and_they_it() -> None:
 
 
 def test_variants_in_use_stay() -> None:
-    store = MemoryStore(10_000)
+    store = MemoryResponses(10_000)
     put_variant(store, b"a", b"x")
     for number in range(100):
         assert variant(store, b"a", b"x") == b"x", number
@@ -138,7 +139,7 @@ def test_variants_in_use_stay() -> None:
 
 
 def test_variants_that_nobody_uses_go() -> None:
-    store = MemoryStore(10_000)
+    store = MemoryResponses(10_000)
     put_variant(store, b"a", b"x")
     for number in range(100):
         put(store, b"%d" % number)
@@ -180,7 +181,7 @@ gets = st.tuples(st.just("get"), keys, st.just(0), st.just(0))
 
 @given(st.lists(st.one_of(puts, gets), max_size=60))
 def test_the_store_agrees_with_the_model(steps: list[tuple[str, bytes, int, int]]) -> None:
-    store, model = MemoryStore(LIMIT), Model()
+    store, model = MemoryResponses(LIMIT), Model()
     for now, (what, key, size, lives) in enumerate(steps):
         if what == "put":
             put(store, key, b"x" * size, now + lives)
@@ -198,7 +199,7 @@ varied = st.tuples(
 
 @given(st.lists(st.one_of(varied, keys), max_size=60))
 def test_with_variants_it_never_exceeds_its_bytes_nor_forgets_to_count(steps: list[object]) -> None:
-    store = MemoryStore(LIMIT)
+    store = MemoryResponses(LIMIT)
     for now, step in enumerate(steps):
         if isinstance(step, bytes):
             names = store.vary(step)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trustme
 
-from inferway_dataplane.tls import Certificates
+from inferway_dataplane.system.tls import Certificates
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
-from inferway_dataplane.tracing import Tracing
+from inferway_dataplane.observability.tracing import Tracing
 
 ROUTE = """
 apiVersion: inferway.dev/v1alpha1

@@ -7,7 +7,7 @@ from time import monotonic, sleep
 import pytest
 from control_planes import limits, planes, says, until
 
-from inferway_envtest.asking import Refused
+from inferway_envtest.client import Refused
 
 QUIET = 3.0
 """Seconds in which everything that a change brings about has happened, and in which nothing may happen."""

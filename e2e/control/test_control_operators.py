@@ -11,7 +11,7 @@ from control_planes import lease_namespace, limits, planes, says, until
 from control_traffic import asking
 
 from inferway_contract.canonical import digest
-from inferway_envtest.asking import Refused
+from inferway_envtest.client import Refused
 from inferway_envtest.http_faults import Fault
 
 pytestmark = [pytest.mark.case("K2")]

@@ -7,10 +7,10 @@ import socket
 
 import pytest
 
-from inferway_fakes.manifests import policy, resources, route, rule, says, to
-from inferway_fakes.raw import codes, head, statuses
+from inferway_fakes.raw_http import codes, head, statuses
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.waiting import DEADLINE
+from inferway_fakes.yaml_builders import policy, resources, route, rule, says, to
 
 HOST = "host: a.example"
 NEXT = head(HOST, target="/smuggled")

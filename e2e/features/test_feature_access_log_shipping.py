@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from inferway_fakes.process import ask, started
+from inferway_fakes.gateway_process import ask, started
 from inferway_fakes.waiting import DEADLINE, wait_until
 
 SERVICE = Path(__file__).parents[2] / "services" / "service-node"

@@ -8,10 +8,10 @@ from __future__ import annotations
 import pytest
 
 from inferway_contract.document import ConfigDocument
-from inferway_dataplane.engine.gateway import Gateway
-from inferway_fakes.manifests import route, rule, to
-from inferway_fakes.names import resolving, swallowing
+from inferway_dataplane.gateway import Gateway
+from inferway_fakes.fake_dns import resolving, swallowing
 from inferway_fakes.waiting import wait_until
+from inferway_fakes.yaml_builders import route, rule, to
 
 pytestmark = pytest.mark.case("X1")
 

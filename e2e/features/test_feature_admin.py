@@ -9,8 +9,8 @@ import string
 
 import pytest
 
-from inferway_fakes.manifests import policy, resources, route, rule, says, to
 from inferway_fakes.waiting import DEADLINE
+from inferway_fakes.yaml_builders import policy, resources, route, rule, says, to
 
 ADMIN = ["/healthz", "/readyz", "/metrics", "/debug/config", "/debug/backends"]
 

@@ -10,10 +10,10 @@ from itertools import chain, cycle
 
 import pytest
 
-from inferway_fakes.manifests import resources, route, rule, service, to
 from inferway_fakes.upstream import Close, Pause, Upstream
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.waiting import wait_until
+from inferway_fakes.yaml_builders import resources, route, rule, service, to
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from inferway_fakes.manifests import route, rule, to
 from inferway_fakes.scripted.server import ScriptedUpstream
 from inferway_fakes.upstream import Close, Pause
 from inferway_fakes.upstream import answer as reply
+from inferway_fakes.yaml_builders import route, rule, to
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 BAD = {

@@ -11,10 +11,10 @@ from time import monotonic
 
 import pytest
 
-from inferway_fakes.manifests import route, rule, says, to
 from inferway_fakes.upstream import Close, Pause
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.waiting import DEADLINE, wait_until
+from inferway_fakes.yaml_builders import route, rule, says, to
 
 MIB = 1 << 20
 

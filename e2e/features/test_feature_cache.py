@@ -7,10 +7,10 @@ from itertools import count
 
 import pytest
 
-from inferway_fakes.manifests import policy, resources, route, rule, to
 from inferway_fakes.upstream import Close, Pause
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.waiting import wait_until
+from inferway_fakes.yaml_builders import policy, resources, route, rule, to
 
 
 def cached(port, settings="ttl: 1h"):

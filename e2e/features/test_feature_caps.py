@@ -9,13 +9,13 @@ from time import monotonic
 
 import pytest
 
-from inferway_dataplane.engine.admission import YOUNG
-from inferway_fakes.crowd import begun
-from inferway_fakes.holding import Gate
-from inferway_fakes.manifests import route, rule, says, to
+from inferway_dataplane.engine.downstream.eviction import YOUNG
+from inferway_fakes.concurrent_calls import begun
+from inferway_fakes.gate import Gate
 from inferway_fakes.scripted.server import ScriptedUpstream
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.waiting import DEADLINE, wait_until
+from inferway_fakes.yaml_builders import route, rule, says, to
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 HALF = b"GET / HTTP/1.1\r\nhost: x\r\nx-a: "
@@ -308,7 +308,7 @@ def test_without_memory_new_work_is_refused_and_connections_end(serve, upstream)
 
 def test_when_memory_is_tight_answers_end_their_connections_and_work_goes_on(serve, monkeypatch):
     share = [0.0]
-    monkeypatch.setattr("inferway_dataplane.pressure.Memory.share", lambda memory: share[0])
+    monkeypatch.setattr("inferway_dataplane.system.resource_monitor.Memory.share", lambda memory: share[0])
     gateway = serve(route(rule(says("ok"))))
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=DEADLINE)
 

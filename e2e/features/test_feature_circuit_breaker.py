@@ -7,12 +7,12 @@ from time import monotonic
 
 import pytest
 
-from inferway_fakes.crowd import begun
-from inferway_fakes.holding import Gate
-from inferway_fakes.manifests import resources, route, rule, says, to
+from inferway_fakes.concurrent_calls import begun
+from inferway_fakes.gate import Gate
 from inferway_fakes.upstream import Pause
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.waiting import DEADLINE, wait_until
+from inferway_fakes.yaml_builders import resources, route, rule, says, to
 
 TWO = "circuitBreaker: {maxRequests: 2}"
 HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from inferway_fakes.manifests import route, rule, to
 from inferway_fakes.upstream import answer as reply
+from inferway_fakes.yaml_builders import route, rule, to
 
 APP = "https://app.example.com"
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from inferway_fakes.manifests import route, rule
 from inferway_fakes.upstream import Pause
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.waiting import wait_until
+from inferway_fakes.yaml_builders import route, rule
 
 SECRET = "s3cr3t-of-the-gateway"  # noqa: S105 - of this test
 

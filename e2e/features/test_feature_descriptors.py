@@ -8,9 +8,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from inferway_fakes.manifests import route, rule, to
-from inferway_fakes.process import ask, started
+from inferway_fakes.gateway_process import ask, started
 from inferway_fakes.waiting import wait_until
+from inferway_fakes.yaml_builders import route, rule, to
 
 LIMIT = 112
 """So few that connections meet it: 64 are kept in reserve, and a half of the others is for clients."""

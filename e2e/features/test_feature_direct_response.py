@@ -6,7 +6,7 @@ import http.client
 
 import pytest
 
-from inferway_fakes.manifests import route, rule, says
+from inferway_fakes.yaml_builders import route, rule, says
 
 
 def answering(response):

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from inferway_fakes.crowd import at_once, begun
-from inferway_fakes.holding import Gate
-from inferway_fakes.manifests import resources, route, rule, service
+from inferway_fakes.concurrent_calls import at_once, begun
+from inferway_fakes.gate import Gate
 from inferway_fakes.upstream import Close, Pause
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.waiting import wait_until
+from inferway_fakes.yaml_builders import resources, route, rule, service
 
 FAILING = {
     "answers 500": lambda seen: reply(b"no", "500 Internal Server Error"),

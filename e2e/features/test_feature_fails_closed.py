@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from inferway_fakes.manifests import route, rule, says, to
+from inferway_fakes.yaml_builders import route, rule, says, to
 
 
 def asked(gateway, path="/", method="GET", **headers):

@@ -7,11 +7,11 @@ from contextlib import nullcontext
 
 import pytest
 
-from inferway_fakes.manifests import resources, route, rule, service
-from inferway_fakes.names import resolving, swallowing
+from inferway_fakes.fake_dns import resolving, swallowing
 from inferway_fakes.upstream import Close, Pause
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.waiting import wait_until
+from inferway_fakes.yaml_builders import resources, route, rule, service
 
 PATH = "/healthz"
 SICK = "503 Service Unavailable"

@@ -9,10 +9,10 @@ from time import monotonic
 
 import pytest
 
-from inferway_fakes.manifests import route, rule, to
 from inferway_fakes.upstream import Pause
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.waiting import DEADLINE, wait_until
+from inferway_fakes.yaml_builders import route, rule, to
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 

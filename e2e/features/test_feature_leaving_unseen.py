@@ -5,9 +5,9 @@ from __future__ import annotations
 import socket
 import struct
 
-from inferway_fakes.manifests import route, rule, to
 from inferway_fakes.upstream import Pause
 from inferway_fakes.waiting import DEADLINE, wait_until
+from inferway_fakes.yaml_builders import route, rule, to
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 

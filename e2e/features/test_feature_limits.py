@@ -8,7 +8,7 @@ import re
 import http_sf
 import pytest
 
-from inferway_fakes.manifests import policy, resources, route, rule, says, to
+from inferway_fakes.yaml_builders import policy, resources, route, rule, says, to
 
 TRUSTED = {"trusted_proxies": "127.0.0.0/8"}
 # So slow that nothing comes back while a test runs.

@@ -6,12 +6,12 @@ from collections import Counter
 
 import pytest
 
-from inferway_fakes.crowd import begun
-from inferway_fakes.holding import Gate
-from inferway_fakes.manifests import resources, route, rule, service
+from inferway_fakes.concurrent_calls import begun
+from inferway_fakes.gate import Gate
 from inferway_fakes.upstream import Pause
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.waiting import wait_until
+from inferway_fakes.yaml_builders import resources, route, rule, service
 
 
 def text(said, endpoints):

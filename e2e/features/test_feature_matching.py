@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from inferway_fakes.manifests import resources, route, rule, says
+from inferway_fakes.yaml_builders import resources, route, rule, says
 
 
 def asked(gateway, path="/", method="GET", **headers):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inferway_fakes.manifests import route, rule
+from inferway_fakes.yaml_builders import route, rule
 
 
 def redirecting(redirect, prefix="/"):

@@ -9,8 +9,8 @@ from time import monotonic
 
 import pytest
 
-from inferway_fakes.manifests import resources, route, rule, says, to
 from inferway_fakes.waiting import wait_until
+from inferway_fakes.yaml_builders import resources, route, rule, says, to
 
 
 def debug(gateway):
@@ -122,7 +122,7 @@ def test_a_request_in_flight_ends_by_the_rules_it_began_with(serve, upstream):
 
 @pytest.mark.slow
 def test_a_hundred_reloads_under_load_fail_no_request(serve, upstream, monkeypatch):
-    monkeypatch.setattr("inferway_cli.directory._SHARE", 1.0)
+    monkeypatch.setattr("inferway_cli.directory_source._SHARE", 1.0)
 
     def numbered(number):
         header = f"{{set: [{{name: x-number, value: '{number}'}}]}}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from inferway_fakes.faulty_tcp import Ending, FaultyTcp
-from inferway_fakes.manifests import route, rule, to
 from inferway_fakes.upstream import Close
 from inferway_fakes.upstream import answer as reply
+from inferway_fakes.yaml_builders import route, rule, to
 
 KEPT = 64 << 10
 """Bytes of a request body that are kept for a further try."""

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from inferway_fakes.manifests import resources, route, rule, service, to
 from inferway_fakes.upstream import Close, Pause
 from inferway_fakes.upstream import answer as reply
+from inferway_fakes.yaml_builders import resources, route, rule, service, to
 
 STATUSES = {
     429: "429 Too Many Requests",

@@ -7,10 +7,10 @@ import socket
 
 import pytest
 
-from inferway_fakes.manifests import resources, route, rule, service, to
 from inferway_fakes.upstream import Close
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.waiting import DEADLINE, wait_until
+from inferway_fakes.yaml_builders import resources, route, rule, service, to
 
 KEPT = 64 << 10
 RETRY = "retry: {attempts: 2, backoff: 1ms, methods: [POST]}"

@@ -8,12 +8,12 @@ from time import monotonic
 
 import pytest
 
-from inferway_fakes.crowd import begun
-from inferway_fakes.holding import Gate
-from inferway_fakes.manifests import route, rule, to
+from inferway_fakes.concurrent_calls import begun
+from inferway_fakes.gate import Gate
 from inferway_fakes.upstream import Pause
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.waiting import DEADLINE, wait_until
+from inferway_fakes.yaml_builders import route, rule, to
 
 NO_EJECTION = "circuitBreaker: {maxEjectedPercent: 0}"
 BUSY = "503 Service Unavailable"
@@ -23,7 +23,7 @@ GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 @pytest.fixture
 def longest(monkeypatch):
     """Full jitter at its longest: the whole back-off."""
-    monkeypatch.setattr("inferway_dataplane.engine.tries.random", lambda: 0.999)
+    monkeypatch.setattr("inferway_dataplane.engine.exchange.upstream_request.random", lambda: 0.999)
 
 
 def noting(times, headers=None):
@@ -49,7 +49,7 @@ def test_the_wait_doubles_up_to_its_bound(serve, upstream, longest):
 
 
 def test_without_jitter_s_draw_there_is_no_wait(serve, upstream, monkeypatch):
-    monkeypatch.setattr("inferway_dataplane.engine.tries.random", lambda: 0.0)
+    monkeypatch.setattr("inferway_dataplane.engine.exchange.upstream_request.random", lambda: 0.0)
     times = []
     upstream.script = noting(times)
     gateway = serve(route(rule(NO_EJECTION, "retry: {attempts: 5, backoff: 1s}", to(upstream.port))))

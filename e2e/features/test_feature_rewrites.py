@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inferway_fakes.manifests import resources, route, rule, service, to
+from inferway_fakes.yaml_builders import resources, route, rule, service, to
 
 
 def rewriting(port, rewrite, prefix="/"):

@@ -6,11 +6,11 @@ from time import monotonic
 
 import pytest
 
-from inferway_fakes.crowd import begun
+from inferway_fakes.concurrent_calls import begun
 from inferway_fakes.faulty_tcp import Accepting, FaultyTcp
-from inferway_fakes.holding import Gate
-from inferway_fakes.manifests import route, rule, to
+from inferway_fakes.gate import Gate
 from inferway_fakes.waiting import wait_until
+from inferway_fakes.yaml_builders import route, rule, to
 
 
 def told(answer, code):

@@ -13,11 +13,11 @@ from time import monotonic
 
 import pytest
 
-from inferway_fakes.manifests import route, rule, says, to
-from inferway_fakes.process import INFERWAY, ask, started
+from inferway_fakes.gateway_process import INFERWAY, ask, started
 from inferway_fakes.upstream import Pause
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.waiting import DEADLINE, wait_until
+from inferway_fakes.yaml_builders import route, rule, says, to
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])

@@ -11,10 +11,10 @@ from time import monotonic
 import pytest
 
 from inferway_fakes.faulty_tcp import Ending, FaultyTcp, Flow
-from inferway_fakes.manifests import route, rule, to
 from inferway_fakes.scripted.server import ScriptedUpstream
 from inferway_fakes.upstream import Close, Pause
 from inferway_fakes.waiting import DEADLINE, wait_until
+from inferway_fakes.yaml_builders import route, rule, to
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 EVENT = b"9\r\ndata: 1\n\n\r\n"

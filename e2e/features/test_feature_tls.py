@@ -8,7 +8,7 @@ import pytest
 import trustme
 
 from conftest import RunningGateway
-from inferway_dataplane.tls import Certificates
+from inferway_dataplane.system.tls import Certificates
 from inferway_fakes.waiting import DEADLINE, wait_until
 
 ROUTE = """

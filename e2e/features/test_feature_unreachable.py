@@ -7,8 +7,8 @@ from time import monotonic
 import pytest
 
 from inferway_fakes.faulty_tcp import Accepting, Ending, FaultyTcp, Flow
-from inferway_fakes.manifests import route, rule, to
 from inferway_fakes.scripted.server import ScriptedUpstream
+from inferway_fakes.yaml_builders import route, rule, to
 
 CONNECT = "timeouts: {connect: 300ms}"
 

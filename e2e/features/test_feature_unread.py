@@ -10,9 +10,9 @@ from time import monotonic, sleep
 
 import pytest
 
-from inferway_fakes.manifests import route, rule, says, to
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.waiting import DEADLINE, wait_until
+from inferway_fakes.yaml_builders import route, rule, says, to
 
 KIB = 1 << 10
 LETTERS = "abcdefgh"

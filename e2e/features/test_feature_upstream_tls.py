@@ -9,10 +9,10 @@ import ssl
 import pytest
 import trustme
 
-from inferway_fakes.manifests import route, rule
-from inferway_fakes.names import resolving
+from inferway_fakes.fake_dns import resolving
 from inferway_fakes.upstream import Close, Drop, Pause, Upstream
 from inferway_fakes.waiting import wait_until
+from inferway_fakes.yaml_builders import route, rule
 
 NAME = "models.test"
 NOW = datetime.datetime.now(tz=datetime.timezone.utc)  # noqa: UP017 - as trustme has it

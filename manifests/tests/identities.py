@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from inferway_envtest import ApiServer, User
-from inferway_envtest.asking import Asker
+from inferway_envtest.client import Asker
 
 
 def token(api: ApiServer, namespace: str, account: str, pod: dict[str, Any] | None = None) -> User:

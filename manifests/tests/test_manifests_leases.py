@@ -11,7 +11,7 @@ from identities import asker, end, pod, token
 from kustomizations import overlay, templates
 
 from inferway_envtest import ApiServer, User
-from inferway_envtest.asking import Asker, Refused
+from inferway_envtest.client import Asker, Refused
 from inferway_fakes.waiting import wait_until
 
 NAMESPACE = "inferway-system"

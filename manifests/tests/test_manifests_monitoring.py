@@ -13,10 +13,10 @@ import pytest
 import yaml
 from kustomizations import ROOT, named, of_kind, overlay, rendered
 
-from inferway_cli.directory import DirectorySource
-from inferway_dataplane import metrics
-from inferway_dataplane.access_log import AccessLog
-from inferway_dataplane.engine.gateway import Gateway
+from inferway_cli.directory_source import DirectorySource
+from inferway_dataplane.admin import metrics
+from inferway_dataplane.gateway import Gateway
+from inferway_dataplane.observability.access_log import AccessLog
 from inferway_dataplane.settings import Settings
 from inferway_operator.metrics import OperatorMetrics
 

@@ -15,7 +15,7 @@ from kustomizations import MANIFESTS, ROOT, Manifest, of_kind, render, settings
 
 from e2e.control.control_planes import Process, until
 from inferway_envtest import ApiServer
-from inferway_envtest.programs import Programs
+from inferway_envtest.binaries import Programs
 
 ACCOUNT = "system:serviceaccount:inferway-operator:inferway-operator"
 NEEDED = (

@@ -16,7 +16,7 @@ from kustomizations import overlay, settings, templates
 
 from e2e.control.control_planes import Process, until
 from inferway_envtest import ApiServer, User
-from inferway_envtest.audit import Mark
+from inferway_envtest.audit_log import Mark
 
 SYSTEM, OPERATOR, TEAM = "inferway-system", "inferway-operator", "planes-team"
 ROUTES = f"/apis/inferway.dev/v1alpha1/namespaces/{TEAM}/gatewayroutes"

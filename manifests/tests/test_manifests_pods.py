@@ -13,9 +13,9 @@ from pydantic_settings import BaseSettings
 
 from inferway_dataplane.cluster_settings import ClusterSettings
 from inferway_dataplane.settings import Settings
-from inferway_operator.hostname_policy import HostnamePolicy
 from inferway_operator.http_settings import HttpSettings
 from inferway_operator.settings import OperatorSettings
+from inferway_operator.world.hostname_policy import HostnamePolicy
 from service_python.settings import Settings as ServicePythonSettings
 
 # In manifests/kind/live Tilt may replace code within containers: for one's own machine only.

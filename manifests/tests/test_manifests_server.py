@@ -25,7 +25,7 @@ from kustomizations import (
 )
 
 from inferway_envtest import ApiServer
-from inferway_envtest.asking import Refused
+from inferway_envtest.client import Refused
 from inferway_envtest.kubectl import KubectlError
 
 AUTHORITY = base64.b64encode(trustme.CA().cert_pem.bytes()).decode()

@@ -15,8 +15,8 @@ import yaml
 from inferway_contract import document
 from inferway_contract.canonical import canonical
 from inferway_operator import compiler
-from inferway_operator.hostname_policy import HostnameRule
-from inferway_operator.world import Settings, World, from_manifests
+from inferway_operator.world.hostname_policy import HostnameRule
+from inferway_operator.world.world import Settings, World, from_manifests
 
 FOLDER = Path(__file__).parent / "golden"
 DIVIDER = "\n--- # expected\n"

@@ -9,10 +9,10 @@ from pathlib import Path
 import trustme
 
 from inferway_fakes.waiting import DEADLINE
-from inferway_operator.http_server import OperatorServer, Readiness
+from inferway_operator.http_server.server import OperatorServer, Readiness
 from inferway_operator.http_settings import HttpSettings
 from inferway_operator.metrics import OperatorMetrics
-from inferway_operator.world import World
+from inferway_operator.world.world import World
 
 
 class FakeOperator:

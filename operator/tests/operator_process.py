@@ -21,7 +21,7 @@ import yaml
 from inferway_contract.acknowledgement import GATEWAY_LABEL, Acknowledgement, annotations
 from inferway_contract.canonical import revision
 from inferway_contract.document import ConfigDocument, EndpointsDocument
-from inferway_contract.published import (
+from inferway_contract.sharding import (
     INDEX_KEY,
     SHARD_KEY,
     ConfigIndex,
@@ -34,7 +34,7 @@ from inferway_contract.published import (
     read_shard,
 )
 from inferway_envtest import ApiServer, User
-from inferway_envtest.asking import Refused
+from inferway_envtest.client import Refused
 from inferway_fakes.waiting import DEADLINE, wait_until
 
 CLUSTER_RULES = [

@@ -13,7 +13,7 @@ from inferway_contract.document import (
     Route,
     Rule,
 )
-from inferway_contract.published import (
+from inferway_contract.sharding import (
     INDEX_KEY,
     SHARD_KEY,
     ConfigIndex,
@@ -25,8 +25,9 @@ from inferway_contract.published import (
     read_index,
     read_shard,
 )
-from inferway_operator import fitting, published, publishing
 from inferway_operator.compiler import Compilation
+from inferway_operator.publish import plan as publish_plan
+from inferway_operator.publish import published_state, size_limits
 
 GATEWAY = "inferway"
 
@@ -44,14 +45,14 @@ def compilation(*routes: Route, replicas: int = 1, **addresses: str) -> Compilat
     config = ConfigDocument(routes=routes)
     services = {
         key: (Endpoint(address=address, port=80),) if (address := addresses.get(key[5:-3])) else ()
-        for key in published.services_of(config)
+        for key in published_state.services_of(config)
     }
     return Compilation(config, EndpointsDocument(replicas=replicas, services=services), ())
 
 
-def wanted(*routes: Route, replicas: int = 1, **addresses: str) -> fitting.Wanted:
+def wanted(*routes: Route, replicas: int = 1, **addresses: str) -> size_limits.DesiredState:
     """The same, laid out."""
-    return fitting.want(compilation(*routes, replicas=replicas, **addresses), GATEWAY, None)
+    return size_limits.desired_state(compilation(*routes, replicas=replicas, **addresses), GATEWAY, None)
 
 
 @dataclass
@@ -60,27 +61,27 @@ class Cluster:
 
     maps: dict[str, dict[str, str]] = field(default_factory=dict)
 
-    def found(self) -> published.Found:
+    def found(self) -> published_state.ActualState:
         """What an operator reads that has just become the active one."""
-        return published.read(GATEWAY, self.maps)
+        return published_state.read(GATEWAY, self.maps)
 
-    def plan(self, want: fitting.Wanted, reported: Iterable[str] = ()) -> tuple[publishing.Write, ...]:
+    def plan(self, want: size_limits.DesiredState, reported: Iterable[str] = ()) -> tuple[publish_plan.Write, ...]:
         """The writes that are missing."""
         found = self.found()
-        return publishing.plan(want, found.published, found.known, frozenset(reported), GATEWAY)
+        return publish_plan.plan(want, found.published, found.known, frozenset(reported), GATEWAY)
 
-    def write(self, writes: Iterable[publishing.Write]) -> None:
+    def write(self, writes: Iterable[publish_plan.Write]) -> None:
         """Perform them."""
         for write in writes:
             self.maps[write.name] = write.data
 
-    def publish(self, want: fitting.Wanted, reported: Iterable[str] = ()) -> tuple[publishing.Write, ...]:
+    def publish(self, want: size_limits.DesiredState, reported: Iterable[str] = ()) -> tuple[publish_plan.Write, ...]:
         """Plan, perform; returns the writes."""
         writes = self.plan(want, reported)
         self.write(writes)
         return writes
 
-    def settle(self, want: fitting.Wanted, reported: Iterable[str] = ()) -> None:
+    def settle(self, want: size_limits.DesiredState, reported: Iterable[str] = ()) -> None:
         """Publish until nothing is missing: what only the config before needed goes in a second round."""
         for _ in range(3):
             if not self.publish(want, reported):

@@ -6,10 +6,10 @@ from typing import Any
 
 from inferway_contract.acknowledgement import Acknowledgement
 from inferway_contract.conditions import Condition, ConditionType, Reason
-from inferway_operator import status
-from inferway_operator.acks import PodAck
 from inferway_operator.compiler import Verdict
-from inferway_operator.objects import Meta
+from inferway_operator.status import decision
+from inferway_operator.world.objects import Meta
+from inferway_operator.world.pods import PodAck
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -69,7 +69,7 @@ def decide(
 ) -> dict[str, Any] | None:
     """`status.decide` on a route that was changed with r3, the newest revision, at second 0."""
     chosen = about if about is not None else verdict()
-    return status.decide(chosen, fragment, carried, revision, acks, current, at(second), too_large)
+    return decision.decide(chosen, fragment, carried, revision, acks, current, at(second), too_large)
 
 
 def made(*arguments: Any, **named: Any) -> dict[str, Any]:

@@ -14,11 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inferway_contract.conditions import Reason
-from inferway_operator import admission, compiler, metadata
-from inferway_operator.admission import Answer
-from inferway_operator.compiler import wording
-from inferway_operator.objects import Meta
-from inferway_operator.world import World, from_manifests
+from inferway_operator import compiler
+from inferway_operator.admission import review as admission_review
+from inferway_operator.admission.review import Answer
+from inferway_operator.compiler import messages
+from inferway_operator.world import metadata
+from inferway_operator.world.objects import Meta
+from inferway_operator.world.world import World, from_manifests
 
 Manifest = dict[str, Any]
 
@@ -42,7 +44,7 @@ def response(made: Answer) -> Manifest:
 
 def warned(manifest: Manifest, *others: Manifest, **request: Any) -> list[str]:
     """What an object is let through with."""
-    made = admission.answer(review(manifest, **request), world(*others))
+    made = admission_review.answer(review(manifest, **request), world(*others))
     told: list[str] = response(made).get("warnings", [])
     assert made.decision == ("warned" if told else "allowed")
     return told
@@ -50,7 +52,7 @@ def warned(manifest: Manifest, *others: Manifest, **request: Any) -> list[str]:
 
 def denied(manifest: Manifest, *others: Manifest, **request: Any) -> Manifest:
     """The Status that an object is refused with."""
-    made = admission.answer(review(manifest, **request), world(*others))
+    made = admission_review.answer(review(manifest, **request), world(*others))
     assert made.decision == "denied"
     status: Manifest = response(made)["status"]
     assert (status["code"], status["reason"], status["status"]) == (422, "Invalid", "Failure")
@@ -68,12 +70,12 @@ def test_denied_is_what_status_would_not_accept_and_in_its_words(file: Any) -> N
     for verdict in compiler.compile(found).verdicts:
         manifest = next(item for item in manifests if item["kind"] == verdict.meta.kind and is_of(item, verdict.meta))
         accepted = verdict.conditions[0]
-        made = admission.answer(json_review(manifest, verdict.meta.namespace), found)
+        made = admission_review.answer(json_review(manifest, verdict.meta.namespace), found)
         if accepted.reason is Reason.ACCEPTED:
             assert made.decision in ("allowed", "warned")
             continue
         status = response(made)["status"]
-        assert status["message"] == wording.listed(verdict.complaints)
+        assert status["message"] == messages.joined(verdict.complaints)
         assert accepted.message.endswith(status["message"])
 
 
@@ -141,7 +143,7 @@ def test_a_long_key_with_control_characters_is_cut_and_printable() -> None:
 
 def test_a_denied_object_is_warned_of_the_rest_too() -> None:
     bad = route("shop", {"typo": 1}, {"backendRefs": [{"name": "web", "port": 80}]})
-    made = admission.answer(review(bad), world())
+    made = admission_review.answer(review(bad), world())
     assert response(made)["warnings"] == ["spec.rules[1].backendRefs[0]: there is no Service demo/web"]
 
 
@@ -290,7 +292,7 @@ def test_a_spec_that_stays_as_it_was_passes_with_warnings() -> None:
 
 
 def test_nothing_is_known_before_the_world_is() -> None:
-    made = admission.answer(review(route("shop", {"typo": 1})), None)
+    made = admission_review.answer(review(route("shop", {"typo": 1})), None)
     assert made.decision == "warned"
     assert response(made)["warnings"] == ["Inferway could not check this: its operator has not read the cluster yet"]
 
@@ -320,7 +322,7 @@ BAD = route("shop", {"typo": 1})
 )
 @pytest.mark.parametrize("known", [True, False])
 def test_passes_unseen(asked: Manifest, known: bool) -> None:
-    made = admission.answer(asked, world() if known else None)
+    made = admission_review.answer(asked, world() if known else None)
     assert made.decision == "unseen"
     assert response(made) == {"uid": "705ab4f5-6393-11e8-b7cc-42010a800002", "allowed": True}
 
@@ -348,7 +350,7 @@ def test_passes_unseen(asked: Manifest, known: bool) -> None:
     ],
 )
 def test_a_broken_review_is_answered_400(asked: Any, told: str) -> None:
-    made = admission.answer(asked, world())
+    made = admission_review.answer(asked, world())
     assert (made.http_status, made.decision) == (400, "broken")
     assert made.body["kind"] == "Status"
     assert (made.body["code"], made.body["reason"], made.body["message"]) == (400, "BadRequest", told)
@@ -359,7 +361,9 @@ def test_nesting_beyond_reason_is_a_broken_review() -> None:
     for _ in range(100_000):
         deep = {"spec": deep}
     old = deep["spec"]
-    made = admission.answer(review({**route(), "spec": deep}, "UPDATE", oldObject={**route(), "spec": old}), world())
+    made = admission_review.answer(
+        review({**route(), "spec": deep}, "UPDATE", oldObject={**route(), "spec": old}), world()
+    )
     assert made.decision in ("broken", "denied")
     # Python takes a deeply nested object apart step by step only when it is told to.
     while deep:
@@ -373,7 +377,7 @@ def test_whatever_is_reviewed_gets_an_answer_that_is_json(
 ) -> None:
     around = from_manifests(manifests, standalone=False) if known else None
     for manifest in manifests:
-        made = admission.answer(review(manifest, operation, oldObject=old), around)
+        made = admission_review.answer(review(manifest, operation, oldObject=old), around)
         json.dumps(made.body)
         for text in made.body.get("response", {}).get("warnings", []):
             assert 0 < len(text) <= 256
@@ -389,4 +393,4 @@ def test_whatever_a_request_holds_there_is_an_answer(body: Any, request_: Any) -
         review(body),
         review(BAD, operation=body, oldObject=request_),
     ):
-        json.dumps(admission.answer(asked, world()).body)
+        json.dumps(admission_review.answer(asked, world()).body)

@@ -15,9 +15,9 @@ from admission_reviews import answering, policy, route, service
 from operator_http import RunningServer, write_pair
 
 from inferway_envtest import ApiServer
-from inferway_envtest.asking import Refused
+from inferway_envtest.client import Refused
 from inferway_fakes.waiting import wait_until
-from inferway_operator.world import from_manifests
+from inferway_operator.world.world import from_manifests
 
 Manifest = dict[str, Any]
 

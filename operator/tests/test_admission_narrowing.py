@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inferway_operator import compiler, narrowing
+from inferway_operator import compiler
+from inferway_operator.admission import relevant_world
 from inferway_operator.compiler import Verdict
-from inferway_operator.hostname_policy import HostnameRule
-from inferway_operator.objects import PolicyObject, RouteObject
-from inferway_operator.world import World, from_manifests
+from inferway_operator.world.hostname_policy import HostnameRule
+from inferway_operator.world.objects import PolicyObject, RouteObject
+from inferway_operator.world.world import World, from_manifests
 
 Manifest = dict[str, Any]
 
@@ -29,7 +30,7 @@ def verdicts_on(candidate: RouteObject | PolicyObject, world: World) -> list[Ver
 
 def holds(world: World) -> None:
     for candidate in (*world.routes, *world.policies):
-        narrowed = narrowing.around(candidate, world).world
+        narrowed = relevant_world.relevant_world(candidate, world).world
         assert verdicts_on(candidate, narrowed) == verdicts_on(candidate, world)
 
 
@@ -118,7 +119,7 @@ def test_what_cannot_matter_is_left_out() -> None:
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "demo"}} for name in "abc"
     ]
     world = from_manifests([route("a", "/a"), route("b", "/b"), route("c", "/a/"), *services], standalone=False)
-    narrowed = narrowing.around(world.routes[0], world)
+    narrowed = relevant_world.relevant_world(world.routes[0], world)
     assert [found.meta.name for found in narrowed.world.routes] == ["a", "c"]
     assert narrowed.rivals == ("demo/c",)
     assert [found.id for found in narrowed.world.services] == ["demo/a"]

@@ -6,8 +6,9 @@ from typing import Any
 import admission_reviews
 import pytest
 
-from inferway_operator import admission, narrowing
-from inferway_operator.world import World, from_manifests
+from inferway_operator.admission import relevant_world
+from inferway_operator.admission import review as admission_review
+from inferway_operator.world.world import World, from_manifests
 
 Manifest = dict[str, Any]
 
@@ -50,11 +51,11 @@ CASES = {
 @pytest.mark.parametrize("manifest", CASES.values(), ids=CASES)
 def test_a_review_among_2000_routes(crowd: World, manifest: Manifest) -> None:
     asked = admission_reviews.review(manifest)
-    admission.answer(asked, crowd)  # paths are normalised once
+    admission_review.answer(asked, crowd)  # paths are normalised once
     times = []
     for _ in range(9):
         begun = perf_counter()
-        made = admission.answer(asked, crowd)
+        made = admission_review.answer(asked, crowd)
         times.append(perf_counter() - begun)
     best = min(times)
     print(f"{made.decision} among 2,000 routes of 3 rules, 500 policies: best of 9 {best * 1000:.1f} ms")
@@ -62,9 +63,9 @@ def test_a_review_among_2000_routes(crowd: World, manifest: Manifest) -> None:
 
 
 def test_the_first_review_after_a_start(crowd: World) -> None:
-    narrowing._path.cache_clear()
+    relevant_world._path.cache_clear()
     begun = perf_counter()
-    admission.answer(admission_reviews.review(CASES["a route of its own paths"]), crowd)
+    admission_review.answer(admission_reviews.review(CASES["a route of its own paths"]), crowd)
     took = perf_counter() - begun
     print(f"first review: {took * 1000:.1f} ms")
     assert took < 1

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from inferway_operator import compiler
-from inferway_operator.world import from_manifests
+from inferway_operator.world.world import from_manifests
 
 Manifest = dict[str, Any]
 

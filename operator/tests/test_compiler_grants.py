@@ -7,7 +7,7 @@ import yaml
 
 from inferway_contract.conditions import ConditionType
 from inferway_operator import compiler
-from inferway_operator.world import from_manifests
+from inferway_operator.world.world import from_manifests
 
 WORLD = """\
 apiVersion: inferway.dev/v1alpha1

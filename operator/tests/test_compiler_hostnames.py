@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from inferway_contract.canonical import canonical
 from inferway_contract.conditions import Reason
-from inferway_operator import compiler, hostname_policy
+from inferway_operator import compiler
 from inferway_operator.compiler import Compilation
-from inferway_operator.hostname_policy import HostnamePolicy, HostnameRule
-from inferway_operator.world import Settings, World, from_manifests
+from inferway_operator.world import hostname_policy
+from inferway_operator.world.hostname_policy import HostnamePolicy, HostnameRule
+from inferway_operator.world.world import Settings, World, from_manifests
 
 Manifest = dict[str, Any]
 

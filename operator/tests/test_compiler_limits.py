@@ -3,12 +3,12 @@
 import time
 from typing import Any
 
-from inferway_contract.complaints import Complaint
 from inferway_contract.conditions import Condition
+from inferway_contract.field_errors import FieldError
 from inferway_operator import compiler
-from inferway_operator.compiler import wording
-from inferway_operator.parsing import MAX_SPEC_BYTES
-from inferway_operator.world import RouteObject, from_manifests, parse
+from inferway_operator.compiler import messages
+from inferway_operator.world.resources import MAX_SPEC_BYTES
+from inferway_operator.world.world import RouteObject, from_manifests, parse
 
 Manifest = dict[str, Any]
 
@@ -87,20 +87,20 @@ def test_snake_case_is_no_spelling_of_a_field() -> None:
 
 def test_a_long_list_of_complaints_ends_with_their_number() -> None:
     condition = _accepted(_route([{"typo": 1} for _ in range(64)]))
-    assert len(condition.message) <= wording.MESSAGE_CHARACTERS + 20
+    assert len(condition.message) <= messages.MESSAGE_CHARACTERS + 20
     assert condition.message.endswith(" more")
 
 
 def test_the_first_complaint_is_always_told() -> None:
-    assert wording.listed([Complaint((), "x" * 5000), "y"], 100) == "x" * 100 + "; and 1 more"
-    assert wording.listed(["a", "b"], 100) == "a; b"
-    assert wording.listed([]) == ""
+    assert messages.joined([FieldError((), "x" * 5000), "y"], 100) == "x" * 100 + "; and 1 more"
+    assert messages.joined(["a", "b"], 100) == "a; b"
+    assert messages.joined([]) == ""
 
 
 def test_text_that_no_terminal_can_carry_is_escaped() -> None:
     condition = _accepted(_route([{"\x1b[31m\n": 1, **_answer()}]))
     assert condition.message.startswith("spec.rules[0].\\x1b[31m\\n: unknown field")
-    assert wording.printable("a\ud800ü") == "a\\ud800ü"
+    assert messages.printable("a\ud800ü") == "a\\ud800ü"
 
 
 def test_2000_routes_of_3_rules_compile_in_seconds() -> None:

@@ -2,9 +2,10 @@
 
 import pytest
 
+from inferway_contract import address_policy
 from inferway_contract.document import Url
-from inferway_operator.compiler import addresses, patterns, urls
-from inferway_operator.world import parse
+from inferway_operator.compiler import patterns, urls
+from inferway_operator.world.world import parse
 
 
 @pytest.mark.parametrize(
@@ -91,8 +92,8 @@ def test_allowed_hosts(host: str, allowed: tuple[str, ...], is_allowed: bool) ->
 )
 def test_addresses(host: str, in_cluster: bool, standalone: bool) -> None:
     """Case X1: metadata services and loopback, in all their spellings."""
-    assert (addresses.objection(host, standalone=False) is None) is in_cluster
-    assert (addresses.objection(host, standalone=True) is None) is standalone
+    assert (address_policy.objection(host, standalone=False) is None) is in_cluster
+    assert (address_policy.objection(host, standalone=True) is None) is standalone
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from inferway_contract.conditions import ConditionType
 from inferway_contract.document import ConfigDocument, EndpointsDocument
 from inferway_operator import compiler
 from inferway_operator.compiler import Compilation
-from inferway_operator.world import from_manifests
+from inferway_operator.world.world import from_manifests
 
 Manifest = dict[str, Any]
 

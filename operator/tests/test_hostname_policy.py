@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from inferway_operator import hostname_policy
-from inferway_operator.hostname_policy import HostnamePolicy, HostnameRule
+from inferway_operator.world import hostname_policy
+from inferway_operator.world.hostname_policy import HostnamePolicy, HostnameRule
 
 
 @pytest.mark.parametrize(

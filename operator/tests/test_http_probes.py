@@ -7,7 +7,7 @@ import operator_http
 import pytest
 from pydantic import ValidationError
 
-from inferway_operator.http_server import Readiness
+from inferway_operator.http_server.server import Readiness
 from inferway_operator.http_settings import HttpSettings, address_and_port
 from inferway_operator.metrics import OperatorMetrics
 

@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives import serialization
 from operator_http import RunningServer, write_pair
 
 from inferway_fakes.waiting import DEADLINE, wait_until
-from inferway_operator import listening, webhook
-from inferway_operator.serving_certificate import ServingCertificate
-from inferway_operator.world import World, from_manifests
+from inferway_operator.http_server import listener, webhook
+from inferway_operator.http_server.certificate import ServingCertificate
+from inferway_operator.world.world import World, from_manifests
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +170,7 @@ def test_a_failure_that_is_not_foreseen_is_500_logged_and_counted(
 
 
 def test_connections_are_bounded(running: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listening, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(listener, "MOST_CONNECTIONS", 2)
     held = [socket.create_connection(running.server.address, DEADLINE) for _ in range(2)]
     try:
         for connection in held:  # accepted for sure

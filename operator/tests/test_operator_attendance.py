@@ -4,14 +4,14 @@ import logging
 
 import pytest
 
-from inferway_operator.attendance import PATIENCE, Attendance
+from inferway_operator.reconcile.data_plane_presence import PATIENCE, DataPlanePresence
 
 
 def test_it_is_told_once_when_there_is_no_data_plane_and_when_there_is_one_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    attendance = Attendance("gate", "inferway.dev/gateway=inferway")
+    attendance = DataPlanePresence("gate", "inferway.dev/gateway=inferway")
     assert attendance.note(0, 100.0) == PATIENCE, "the first pod starts"
     assert attendance.note(2, 101.0) == float("inf")
     assert attendance.note(0, 110.0) == PATIENCE

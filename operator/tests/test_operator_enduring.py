@@ -18,9 +18,10 @@ from kopf._cogs.structs.references import Resource
 from kopf._core.reactor import observation, orchestration, queueing, running
 from kubernetes.aio.client import ApiException
 
-from inferway_operator import enduring, kube
-from inferway_operator.enduring import SEAM, begun_again
-from inferway_operator.outages import (
+from inferway_operator.kopf_patches import restart_watchers
+from inferway_operator.kopf_patches.restart_watchers import SEAM, begun_again
+from inferway_operator.kube import client as kube_client
+from inferway_operator.kube.outage_log import (
     FAILING,
     FORBIDDEN,
     PATIENCE,
@@ -28,7 +29,7 @@ from inferway_operator.outages import (
     SETTLING,
     UNDEFINED,
     UNREACHABLE,
-    Outages,
+    OutageLogFilter,
     kind_of,
 )
 
@@ -118,7 +119,7 @@ def test_a_task_ends_in_order_also_when_its_end_fails(caplog: pytest.LogCaptureF
 
 def test_a_task_ends_though_its_cancellation_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in kopf's streaming_block, where the end of a stream and the cancellation meet."""
-    monkeypatch.setattr(enduring, "AGAIN", 0.01)
+    monkeypatch.setattr(restart_watchers, "AGAIN", 0.01)
     lost: list[asyncio.CancelledError] = []
 
     async def watch(has_begun: asyncio.Event) -> None:
@@ -185,11 +186,11 @@ asyncio.run(run())
 
 
 def test_in_the_end_what_kopf_did_not_begin_with_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(enduring.threading, "Timer", Mock())
+    monkeypatch.setattr(restart_watchers.threading, "Timer", Mock())
 
     async def run() -> None:
         first, later = asyncio.create_task(asyncio.Event().wait()), asyncio.create_task(asyncio.Event().wait())
-        enduring.end_at_last({first})
+        restart_watchers.end_at_last({first})
         async with asyncio.timeout(5):
             await asyncio.wait([later])
         assert not first.done()
@@ -225,7 +226,7 @@ def test_kopf_tells_of_an_attempt_in_the_words_that_are_looked_for() -> None:
 
 def test_an_outage_is_told_once_a_minute_for_each_kind() -> None:
     now = [0.0]
-    outages = Outages(lambda: now[0])
+    outages = OutageLogFilter(lambda: now[0])
     first = attempt(1, "services")
     assert outages.filter(first)
     assert first.getMessage().startswith("the API server cannot be reached: pods serve what they have")
@@ -244,7 +245,7 @@ def test_an_outage_is_told_once_a_minute_for_each_kind() -> None:
 
 def test_an_api_server_that_fails_is_told_when_it_goes_on_failing() -> None:
     now = [0.0]
-    outages = Outages(lambda: now[0])
+    outages = OutageLogFilter(lambda: now[0])
 
     def failing() -> logging.LogRecord:
         return attempt(1, "services", "APIServerError('we are sorry', 500)")
@@ -262,7 +263,7 @@ def test_an_api_server_that_fails_is_told_when_it_goes_on_failing() -> None:
 
 def test_the_end_of_an_outage_is_told_once_and_only_if_it_was_told() -> None:
     now = [0.0]
-    outages = Outages(lambda: now[0])
+    outages = OutageLogFilter(lambda: now[0])
     assert not outages.filter(line("the audit goes on", over=UNREACHABLE))
     assert outages.filter(attempt(1, "services"))
     assert not outages.filter(line("statuses goes on", over=FORBIDDEN))
@@ -292,27 +293,27 @@ FORBIDDEN_BY = "APIForbiddenError('services is forbidden', {'code': 403})"
 )  # fmt: skip
 def test_a_line_says_what_mends_it(record: Callable[[], logging.LogRecord], mend: str) -> None:
     told = record()
-    assert Outages(lambda: 0.0).filter(told)
+    assert OutageLogFilter(lambda: 0.0).filter(told)
     assert mend in told.getMessage()
     assert told.levelno == logging.WARNING
 
 
 def test_an_optional_kind_that_is_not_there_is_no_news() -> None:
     text = "Unresolved resources cannot be served (try creating their CRDs): referencegrants.gateway.networking.k8s.io"
-    assert not Outages(lambda: 0.0).filter(line(text))
+    assert not OutageLogFilter(lambda: 0.0).filter(line(text))
 
 
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (kube.KubeError("no answer"), UNREACHABLE),
+        (kube_client.KubeError("no answer"), UNREACHABLE),
         (TimeoutError(), UNREACHABLE),
-        (kube.NotDefined("no such thing"), UNDEFINED),
-        (kube.KubeError("no", 403), FORBIDDEN),
+        (kube_client.NotDefined("no such thing"), UNDEFINED),
+        (kube_client.KubeError("no", 403), FORBIDDEN),
         (ApiException(status=403, reason="Forbidden"), FORBIDDEN),
-        (kube.KubeError("later", 429), FAILING),
-        (kube.KubeError("sorry", 503), FAILING),
-        (kube.KubeError("conflict", 409), "KubeError 409"),
+        (kube_client.KubeError("later", 429), FAILING),
+        (kube_client.KubeError("sorry", 503), FAILING),
+        (kube_client.KubeError("conflict", 409), "KubeError 409"),
     ],
 )
 def test_the_kind_of_an_error(error: Exception, kind: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from operator_process import SERVICE, Gateway, gateway
 
-from inferway_contract.published import SHARD_KEY
+from inferway_contract.sharding import SHARD_KEY
 from inferway_envtest import ApiServer
 from inferway_envtest.http_faults import Fault, HttpFaults
 from inferway_fakes.faulty_tcp import FaultyTcp

@@ -11,7 +11,7 @@ import pytest
 from kubernetes.aio.client import ApiException, V1Lease, V1LeaseSpec
 from kubernetes.aio.leaderelection.leaderelectionrecord import LeaderElectionRecord
 
-from inferway_operator.leadership import _Lock
+from inferway_operator.kube.leader_election import _Lock
 from inferway_operator.settings import OperatorSettings
 
 SETTINGS = OperatorSettings(identity="me")

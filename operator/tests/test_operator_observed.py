@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from inferway_contract.acknowledgement import LEASE_SECONDS, Acknowledgement, annotations
-from inferway_operator import observed as observed_module
-from inferway_operator.assembling import named_services, world_of
-from inferway_operator.entries import GRANTS, LEASES, PODS, ROUTES, SERVICES, Kind
-from inferway_operator.observed import Observed
-from inferway_operator.world import Settings
+from inferway_operator.watch import object_cache as observed_module
+from inferway_operator.watch.kinds import GRANTS, LEASES, PODS, ROUTES, SERVICES, WatchedKind
+from inferway_operator.watch.object_cache import ObjectCache
+from inferway_operator.watch.snapshot import named_services, world_of
+from inferway_operator.world.world import Settings
 
 
 def manifest(name: str, version: int = 1, generation: int = 1, **more: Any) -> dict[str, Any]:
@@ -77,10 +77,10 @@ EVENTS = [
 
 @pytest.mark.parametrize(("kind", "before", "after", "expected"), EVENTS)
 def test_observed_wakes_for_what_matters(
-    kind: Kind, before: dict[str, Any], after: dict[str, Any], expected: tuple[bool, bool]
+    kind: WatchedKind, before: dict[str, Any], after: dict[str, Any], expected: tuple[bool, bool]
 ) -> None:
     async def run() -> tuple[bool, bool]:
-        observed = Observed()
+        observed = ObjectCache()
         observed.notice(kind, before)
         await observed.wait(0, 0, 1)
         observed.is_world_dirty = False
@@ -101,7 +101,7 @@ def service(name: str, port: int, version: int = 1) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("name", "is_woken"), [("web", True), ("other", False)])
 def test_observed_wakes_for_services_that_routes_name(name: str, is_woken: bool) -> None:
-    observed = Observed()
+    observed = ObjectCache()
     observed.notice(ROUTES, manifest("a"))
     observed.notice(SERVICES, service(name, 80))
     observed.named_services = named_services(world_of(observed, Settings(), {}, 1))
@@ -116,7 +116,7 @@ def test_observed_wakes_for_services_that_routes_name(name: str, is_woken: bool)
 
 
 def test_observed_parses_a_generation_once() -> None:
-    observed = Observed()
+    observed = ObjectCache()
     observed.notice(ROUTES, manifest("a"))
     (before,) = observed.entries(ROUTES)
     observed.notice(ROUTES, manifest("a", 2, status={"conditions": []}))
@@ -127,7 +127,7 @@ def test_observed_parses_a_generation_once() -> None:
 
 @pytest.mark.case("K1", "X2")
 def test_observed_forgets_what_a_list_does_not_have() -> None:
-    observed = Observed()
+    observed = ObjectCache()
     grant = manifest("grant")
     observed.notice(GRANTS, grant | {"spec": {}})
     before = observed.uids(GRANTS)
@@ -150,14 +150,14 @@ LISTS = [
 @pytest.mark.parametrize(("listed", "missing"), LISTS)
 @pytest.mark.case("K2")
 def test_observed_knows_what_it_has_not_seen(listed: dict[str, str], missing: list[str]) -> None:
-    observed = Observed()
+    observed = ObjectCache()
     observed.notice(ROUTES, manifest("a", 5))
     assert observed.audit(ROUTES, observed.uids(ROUTES), listed) == missing
 
 
 def test_observed_holds_off_and_not_for_ever() -> None:
     async def run() -> float:
-        observed = Observed()
+        observed = ObjectCache()
         loop = asyncio.get_running_loop()
 
         async def keep_changing() -> None:
@@ -186,7 +186,7 @@ def test_observed_wakes_for_a_lease_that_comes_back(
 ) -> None:
     clock = [100.0]
     monkeypatch.setattr(observed_module.time, "monotonic", lambda: clock[0])
-    observed = Observed()
+    observed = ObjectCache()
     observed.notice(LEASES, lease(EARLY))
     observed.notice(LEASES, lease(RENEWED, version=2))
     marks: list[bool] = []
@@ -198,7 +198,7 @@ def test_observed_wakes_for_a_lease_that_comes_back(
 
 @pytest.mark.parametrize("written", ["1999-01-01T00:00:00Z", "2099-01-01T00:00:00Z", "nonsense"])
 def test_observed_leases_are_as_old_as_they_were_heard_whatever_the_pod_s_clock_says(written: str) -> None:
-    observed = Observed()
+    observed = ObjectCache()
     before = time.monotonic()
     observed.notice(LEASES, lease(written))
     [seen] = observed.leases()
@@ -216,14 +216,14 @@ def test_observed_leases_are_as_old_as_they_were_heard_whatever_the_pod_s_clock_
 
 @pytest.mark.parametrize(("listed", "is_heard"), [({}, True), ({"uid-lease": "1"}, False)], ids=["new", "listed"])
 def test_observed_hears_a_pod_whose_lease_was_made_since_the_last_list(listed: dict[str, str], is_heard: bool) -> None:
-    observed = Observed()
+    observed = ObjectCache()
     observed.audit(LEASES, (), listed)
     observed.notice(LEASES, lease(EARLY))
     assert (observed.leases()[0].renewed > 0) is is_heard
 
 
 def test_observed_awaits_all_anew_after_it_could_hear_nobody() -> None:
-    observed = Observed()
+    observed = ObjectCache()
     observed.notice(LEASES, lease(EARLY))
     observed.notice(LEASES, lease(RENEWED, version=2))
     [before] = observed.leases()
@@ -250,7 +250,7 @@ NAMESAKES = [
 @pytest.mark.parametrize("is_late", [False, True], ids=["in order", "the older one is told of last"])
 @pytest.mark.case("K1")
 def test_observed_has_one_object_of_one_name(older: tuple[str, int], newer: tuple[str, int], is_late: bool) -> None:
-    observed = Observed()
+    observed = ObjectCache()
     first, second = again(*older), again(*newer)
     for told in (second, first) if is_late else (first, second):
         observed.notice(ROUTES, told)
@@ -263,7 +263,7 @@ def test_observed_has_one_object_of_one_name(older: tuple[str, int], newer: tupl
 
 
 def test_observed_awaits_a_pod_s_lease_since_it_is_ready() -> None:
-    observed = Observed()
+    observed = ObjectCache()
     observed.notice(PODS, pod(False))
     before = time.monotonic()
     observed.notice(PODS, pod(True, 2))

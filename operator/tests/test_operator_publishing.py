@@ -4,9 +4,10 @@ import pytest
 from publishing_cases import GATEWAY, Cluster, compilation, route, wanted
 
 from inferway_contract.document import Endpoint
-from inferway_contract.published import SHARD_KEY
-from inferway_operator import fitting, published, publishing
-from inferway_operator.publishing import ApplyConfig, ApplyEndpoints, CreateShard
+from inferway_contract.sharding import SHARD_KEY
+from inferway_operator.publish import plan as publish_plan
+from inferway_operator.publish import published_state, size_limits
+from inferway_operator.publish.plan import ApplyConfig, ApplyEndpoints, CreateShard
 
 OLD = wanted(route("one", "a"), route("two", "b"), a="10.0.0.1", b="10.0.0.2")
 NEW = wanted(route("one", "a", "c"), route("three", "d"), a="10.0.0.1", c="10.0.0.3")
@@ -46,7 +47,7 @@ def test_publishing_is_whole_after_every_write_and_ends_the_same(start: object, 
         assert config in (None if start is None else OLD.config, NEW.config)
         if config is not None:
             assert endpoints is not None
-            assert published.services_of(config) <= endpoints.services.keys()
+            assert published_state.services_of(config) <= endpoints.services.keys()
         assert cluster.found().mistakes == ()
         cluster.settle(NEW, reported)
         assert cluster.maps == complete.maps
@@ -85,11 +86,11 @@ def test_publishing_remembers_what_pods_may_serve() -> None:
 def test_publishing_bounds_the_history() -> None:
     cluster = Cluster()
     revisions: set[str] = set()
-    for number in range(publishing.MAX_HISTORY + 5):
+    for number in range(publish_plan.MAX_HISTORY + 5):
         want = wanted(route(f"route-{number}"))
         cluster.publish(want, revisions)
         revisions.add(want.revision)
-    assert len(cluster.found().published.history) == publishing.MAX_HISTORY
+    assert len(cluster.found().published.history) == publish_plan.MAX_HISTORY
 
 
 def test_publishing_follows_services_that_only_an_older_config_names() -> None:
@@ -98,7 +99,7 @@ def test_publishing_follows_services_that_only_an_older_config_names() -> None:
     cluster.publish(NEW, {OLD.revision})
     found = cluster.found()
     moved = {"demo/b:80": (Endpoint(address="10.0.0.99", port=80),), "demo/z:80": ()}
-    [*_, write] = publishing.plan(NEW, found.published, found.known, {OLD.revision}, GATEWAY, moved)
+    [*_, write] = publish_plan.plan(NEW, found.published, found.known, {OLD.revision}, GATEWAY, moved)
     assert isinstance(write, ApplyEndpoints)
     assert write.addresses["demo/b:80"] == moved["demo/b:80"]
     assert "demo/z:80" not in write.addresses, "no pod serves a config that names it"
@@ -107,7 +108,7 @@ def test_publishing_follows_services_that_only_an_older_config_names() -> None:
 def test_publishing_forgets_the_oldest_configs_that_have_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     wants = [wanted(route(f"route-{number}")) for number in range(5)]
     size = len(wants[0].known.index)
-    monkeypatch.setattr(fitting, "MAX_INDEX_BYTES", 4 * size)
+    monkeypatch.setattr(size_limits, "MAX_INDEX_BYTES", 4 * size)
     cluster = Cluster()
     for number, want in enumerate(wants):
         cluster.publish(want, {one.revision for one in wants[:number]})
@@ -118,9 +119,9 @@ def test_publishing_forgets_the_oldest_configs_that_have_no_room(monkeypatch: py
 
 
 def test_publishing_keeps_what_is_published_when_the_index_has_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fitting, "MAX_INDEX_BYTES", len(OLD.known.index) - 1)
+    monkeypatch.setattr(size_limits, "MAX_INDEX_BYTES", len(OLD.known.index) - 1)
     many = [route(f"route-{number}", "a") for number in range(200)]
-    refused = fitting.want(compilation(*many), GATEWAY, OLD.config)
+    refused = size_limits.desired_state(compilation(*many), GATEWAY, OLD.config)
     assert refused.config == OLD.config
     assert refused.too_large.keys() == {f"GatewayRoute/demo/route-{number}" for number in range(200)}
 
@@ -171,7 +172,7 @@ def test_publishing_collects_garbage(reported: tuple[str, ...], since: object, n
     old = OLD.known.shards - NEW.known.shards
     assert old
     told = dict.fromkeys(sorted(old), 0.0) if since == "old" else {}
-    due, rest = publishing.garbage(found.published, found.known, frozenset(reported), told, now)
+    due, rest = publish_plan.garbage(found.published, found.known, frozenset(reported), told, now)
     assert GATEWAY  # names of shards begin with it
     match expected:
         case "none due":

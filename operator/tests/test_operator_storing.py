@@ -7,12 +7,12 @@ import pytest
 from kubernetes.aio import config
 
 from inferway_envtest import ApiServer
-from inferway_envtest.asking import Refused
-from inferway_operator.kube import Kube, KubeError
+from inferway_envtest.client import Refused
+from inferway_operator.kube.client import Kube, KubeError
 from inferway_operator.metrics import OperatorMetrics
-from inferway_operator.publishing import CreateShard
+from inferway_operator.publish.config_maps import Store
+from inferway_operator.publish.plan import CreateShard
 from inferway_operator.settings import OperatorSettings
-from inferway_operator.storing import Store
 
 NAME = "inferway-0123456789"
 SHARD = CreateShard(NAME, b"{}")

@@ -3,8 +3,8 @@
 import pytest
 
 from inferway_contract.acknowledgement import LEASE_SECONDS, Acknowledgement
-from inferway_operator import acks
-from inferway_operator.acks import LeaseState, PodAck, PodState
+from inferway_operator.world import pods as world_pods
+from inferway_operator.world.pods import LeaseState, PodAck, PodState
 
 NOW = 1_000_000.0
 SERVES = Acknowledgement(config="aaaaaaaaaa")
@@ -66,13 +66,13 @@ NEVER = float("-inf")
     ],
 )
 def test_who_counts(state: PodState, leases: list[LeaseState], expected: PodAck | None) -> None:
-    assert acks.counted([state], leases, NOW) == ((expected,) if expected else ())
+    assert world_pods.counted([state], leases, NOW) == ((expected,) if expected else ())
 
 
 def test_pods_are_in_the_order_of_their_names() -> None:
     pods = [pod(name=name, uid=name) for name in ("c", "a", "b")]
     leases = [lease(name=name, holder=name) for name in ("b", "c", "a")]
-    assert [ack.pod for ack in acks.counted(pods, leases, NOW)] == ["a", "b", "c"]
+    assert [ack.pod for ack in world_pods.counted(pods, leases, NOW)] == ["a", "b", "c"]
 
 
 def test_a_pod_is_starting_until_it_has_said_something() -> None:

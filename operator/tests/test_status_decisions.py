@@ -9,7 +9,7 @@ import status_situations as at
 import yaml
 from status_situations import OLD, ack, all_at, decide, made, told, verdict
 
-from inferway_operator.acks import PodAck
+from inferway_operator.world.pods import PodAck
 
 CRDS = Path(__file__).parents[2] / "crds"
 CARRIED: dict[str, Any] = made(all_at("r3"))

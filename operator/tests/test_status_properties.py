@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from status_situations import HISTORY, NEW, OLD, verdict
 
-from inferway_operator.acks import PodAck
+from inferway_operator.world.pods import PodAck
 
 REVISIONS = st.sampled_from(["", "lost", *HISTORY])
 ACKS = st.lists(

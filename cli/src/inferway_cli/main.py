@@ -28,12 +28,12 @@ class _Commands(TyperGroup):
         if cmd_name == "run" and "run" not in self.commands:
             only = typer.Typer(rich_markup_mode=None, add_completion=False)
             try:
-                from inferway_cli import serving
+                from inferway_cli.commands import run as run_command
             except ModuleNotFoundError as missing:
                 anything = {"ignore_unknown_options": True, "allow_extra_args": True}
                 only.command("run", context_settings=anything)(_cannot_run(missing.name or ""))
             else:
-                only.command("run")(serving.command())
+                only.command("run")(run_command.command())
             self.add_command(typer.main.get_command(only), "run")
         return super().get_command(ctx, cmd_name)
 
@@ -92,9 +92,9 @@ def inferway(
 @app.command()
 def validate(paths: Paths) -> None:
     """Check manifests: their form, and whether a gateway would accept them."""
-    from inferway_cli import checking
+    from inferway_cli.commands import validate as validate_command
 
-    raise typer.Exit(checking.validate(paths))
+    raise typer.Exit(validate_command.validate(paths))
 
 
 @app.command("compile")
@@ -103,9 +103,9 @@ def compile_(
     output: Annotated[Format, typer.Option("--output", "-o", help="Form of the output.")] = Format.YAML,
 ) -> None:
     """Print what manifests compile to: config, endpoints and conditions."""
-    from inferway_cli import checking
+    from inferway_cli.commands import validate as validate_command
 
-    raise typer.Exit(checking.compile_and_print(paths, as_json=output is Format.JSON))
+    raise typer.Exit(validate_command.compile_and_print(paths, as_json=output is Format.JSON))
 
 
 @app.command()
@@ -126,7 +126,7 @@ def status(
     if namespace is not None and all_namespaces:
         raise typer.BadParameter("--namespace and --all-namespaces exclude each other")
     try:
-        from inferway_cli import status as reporting
+        from inferway_cli.commands.status import command as reporting
     except ModuleNotFoundError as missing:
         typer.echo(f"inferway: status needs {missing.name}: pip install 'inferway[operator]'", err=True)
         raise typer.Exit(1) from None
@@ -137,9 +137,10 @@ def status(
 @app.command()
 def crds() -> None:
     """Print the CustomResourceDefinitions, ready for kubectl apply -f -."""
-    from inferway_contract import resources, schema
+    from inferway_contract import resources
+    from inferway_contract.generate import crds as generate_crds
 
-    typer.echo("---\n".join(schema.text(kind) for kind in resources.SPECS), nl=False)
+    typer.echo("---\n".join(generate_crds.text(kind) for kind in resources.SPECS), nl=False)
 
 
 def run() -> None:

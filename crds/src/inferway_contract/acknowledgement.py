@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from inferway_contract.document import Part
+from inferway_contract.document import DocumentModel
 
 GATEWAY_LABEL: Final = "inferway.dev/gateway"
 """On every object that belongs to a gateway: its name. The operator finds Leases and shards by it."""
@@ -25,7 +25,7 @@ _ANNOTATIONS: Final = {
 }
 
 
-class Acknowledgement(Part):
+class Acknowledgement(DocumentModel):
     """What a pod serves, and what it refused. "" = nothing."""
 
     config: str = ""

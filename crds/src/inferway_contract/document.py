@@ -16,7 +16,7 @@ FORMAT = 1
 """Version of both documents. A pod that meets a newer one refuses it and says so."""
 
 
-class Part(BaseModel):
+class DocumentModel(BaseModel):
     """Base of every part: strict, closed, immutable."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -25,14 +25,14 @@ class Part(BaseModel):
 # --- matching -------------------------------------------------------------------------------------------------------
 
 
-class PathMatch(Part):
+class PathMatch(DocumentModel):
     """Compared with the match path (`inferway_contract.paths`). `value` is a match path too, or an RE2 pattern."""
 
     type: Literal["Exact", "PathPrefix", "RegularExpression"] = "PathPrefix"
     value: str = "/"
 
 
-class ValueMatch(Part):
+class ValueMatch(DocumentModel):
     """A header (name in lower case) or a query parameter (name as is). A pattern must match all of the value."""
 
     name: str
@@ -40,7 +40,7 @@ class ValueMatch(Part):
     type: Literal["Exact", "RegularExpression"] = "Exact"
 
 
-class Match(Part):
+class Match(DocumentModel):
     """All that is present must hold."""
 
     path: PathMatch = PathMatch()
@@ -52,14 +52,14 @@ class Match(Part):
 # --- what is done ---------------------------------------------------------------------------------------------------
 
 
-class HeaderValue(Part):
+class HeaderValue(DocumentModel):
     """A field to write; the name as the author spelled it."""
 
     name: str
     value: str
 
 
-class HeaderEdit(Part):
+class HeaderEdit(DocumentModel):
     """Applied in the order set, add, remove."""
 
     set: tuple[HeaderValue, ...] = ()
@@ -67,21 +67,21 @@ class HeaderEdit(Part):
     remove: tuple[str, ...] = ()
 
 
-class NewPath(Part):
+class NewPath(DocumentModel):
     """Exactly one is present: `full` replaces the path, `prefix` the segments that the PathPrefix match consumed."""
 
     full: str | None = None
     prefix: str | None = None
 
 
-class Rewrite(Part):
+class Rewrite(DocumentModel):
     """What the upstream sees instead."""
 
     hostname: str | None = None
     path: NewPath | None = None
 
 
-class Redirect(Part):
+class Redirect(DocumentModel):
     """Answered by the gateway with a Location; what is absent is taken from the request."""
 
     status: int
@@ -91,7 +91,7 @@ class Redirect(Part):
     path: NewPath | None = None
 
 
-class DirectResponse(Part):
+class DirectResponse(DocumentModel):
     """Answered by the gateway with these bytes."""
 
     status: int
@@ -99,7 +99,7 @@ class DirectResponse(Part):
     body: str = ""
 
 
-class Refusal(Part):
+class Refusal(DocumentModel):
     """What is broken fails closed: every request of the rule is answered 500 with this code."""
 
     code: Literal["invalid_rule", "invalid_policy"]
@@ -107,7 +107,7 @@ class Refusal(Part):
     """For operators (log, /debug); never sent to a client."""
 
 
-class Cors(Part):
+class Cors(DocumentModel):
     """The Fetch standard's CORS protocol, answered by the gateway."""
 
     allow_origins: tuple[str, ...] = ()
@@ -118,7 +118,7 @@ class Cors(Part):
     max_age_seconds: int = 5
 
 
-class Url(Part):
+class Url(DocumentModel):
     """An upstream by address. `host` is a name or an IP address without brackets; `path` is put before the request's."""
 
     scheme: Literal["http", "https"]
@@ -127,7 +127,7 @@ class Url(Part):
     path: str = ""
 
 
-class Auth(Part):
+class Auth(DocumentModel):
     """A credential that the gateway shows to an upstream; what a client sent in that header is removed.
 
     The document carries the name of a file of the data plane's secrets directory, never what is in it.
@@ -140,7 +140,7 @@ class Auth(Part):
     file: str
 
 
-class Backend(Part):
+class Backend(DocumentModel):
     """One share of a rule's traffic. Exactly one of `service`, `url`, `refusal` is present."""
 
     weight: int = 1
@@ -155,7 +155,7 @@ class Backend(Part):
     """Only beside `url`."""
 
 
-class LoadBalancer(Part):
+class LoadBalancer(DocumentModel):
     """How an endpoint is chosen among the available ones of a priority."""
 
     type: Literal["RoundRobin", "LeastRequest", "PeakEWMA", "ConsistentHash"] = "LeastRequest"
@@ -165,7 +165,7 @@ class LoadBalancer(Part):
     """Milliseconds over which the share of a new or restored endpoint grows; 0 = it has all of it at once."""
 
 
-class Retry(Part):
+class Retry(DocumentModel):
     """When a try that failed is followed by another one. Milliseconds."""
 
     attempts: int = 2
@@ -179,7 +179,7 @@ class Retry(Part):
     """Of the rule's requests in flight; three at once are always allowed."""
 
 
-class CircuitBreaker(Part):
+class CircuitBreaker(DocumentModel):
     """How much a rule may ask of its upstreams, and when an endpoint is left alone."""
 
     max_requests: int = 1_024
@@ -191,7 +191,7 @@ class CircuitBreaker(Part):
     """Of the endpoints of all priorities; 0 = none is ever ejected."""
 
 
-class HealthCheck(Part):
+class HealthCheck(DocumentModel):
     """A question asked of every endpoint in turn. Milliseconds."""
 
     path: str
@@ -203,7 +203,7 @@ class HealthCheck(Part):
     expected_statuses: tuple[int, ...] = (200,)
 
 
-class Timeouts(Part):
+class Timeouts(DocumentModel):
     """Milliseconds; 0 = none."""
 
     connect: int = 2_000
@@ -212,7 +212,7 @@ class Timeouts(Part):
     stream_idle: int = 300_000
 
 
-class Cache(Part):
+class Cache(DocumentModel):
     """What is kept and under which key. `ttl` (ms) is for answers without freshness of their own; None = there is none."""
 
     ttl: int | None = None
@@ -228,7 +228,7 @@ class Cache(Part):
     status_header: str = "X-Cache"
 
 
-class Rule(Part):
+class Rule(DocumentModel):
     """Matches and one action: exactly one of `backends`, `redirect`, `respond`, `refusal` is present."""
 
     name: str
@@ -255,7 +255,7 @@ class Rule(Part):
     """Ids of the policies that all must admit, in the order of their age."""
 
 
-class Route(Part):
+class Route(DocumentModel):
     """Rules under hostnames (none = any host; `*.example.com` = one label or more before it)."""
 
     id: str
@@ -267,7 +267,7 @@ class Route(Part):
 # --- limits ---------------------------------------------------------------------------------------------------------
 
 
-class KeyPart(Part):
+class KeyPart(DocumentModel):
     """One part of a bucket's key. `name` is for header (lower case) and query, the prefixes are for client_ip."""
 
     type: Literal["client_ip", "header", "query", "host", "route", "rule"]
@@ -276,7 +276,7 @@ class KeyPart(Part):
     prefix_v6: int = 64
 
 
-class Limit(Part):
+class Limit(DocumentModel):
     """A token bucket of `burst` for each key, filled with `requests` each `per` ms. requests 0 = deny all."""
 
     name: str
@@ -288,7 +288,7 @@ class Limit(Part):
     max_keys: int = 100_000
 
 
-class Policy(Part):
+class Policy(DocumentModel):
     """Limits that belong together, and how clients are told of them."""
 
     id: str
@@ -300,7 +300,7 @@ class Policy(Part):
 # --- the documents --------------------------------------------------------------------------------------------------
 
 
-class ConfigDocument(Part):
+class ConfigDocument(DocumentModel):
     """Routes and policies. Its canonical bytes are hashed into the revision."""
 
     format: Literal[1] = 1
@@ -310,14 +310,14 @@ class ConfigDocument(Part):
     policies: tuple[Policy, ...] = ()
 
 
-class Endpoint(Part):
+class Endpoint(DocumentModel):
     """An address that serves a Service's port."""
 
     address: str
     port: int
 
 
-class EndpointsDocument(Part):
+class EndpointsDocument(DocumentModel):
     """Addresses of every Service that the config names (an empty list = no endpoint), and the number of live pods."""
 
     format: Literal[1] = 1

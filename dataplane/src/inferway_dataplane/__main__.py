@@ -11,8 +11,8 @@ import sys
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from inferway_dataplane import process_log
 from inferway_dataplane.cluster_settings import ClusterSettings, refuse_unknown
+from inferway_dataplane.observability import json_logging
 from inferway_dataplane.settings import Settings
 
 log = logging.getLogger("inferway")
@@ -28,16 +28,16 @@ def main() -> int:
     except ValueError as error:
         return _complain(str(error), 2)
     from inferway_dataplane.main import serve
-    from inferway_dataplane.sources.acknowledging import Pod
     from inferway_dataplane.sources.cluster import ClusterSource
-    from inferway_dataplane.sources.kubernetes import KubernetesApi, Limits, NoCluster, address_of, configuration
+    from inferway_dataplane.sources.kubernetes_api import KubernetesApi, Limits, NoCluster, address_of, configuration
     from inferway_dataplane.sources.last_good import LastGood
+    from inferway_dataplane.sources.lease import Pod
 
     try:
         how = asyncio.run(configuration(cluster.kubeconfig))
     except NoCluster as error:
         return _complain(str(error), 2)
-    process_log.configure(settings.log_level)
+    json_logging.configure(settings.log_level)
     if not settings.api_server:
         settings = settings.model_copy(update={"api_server": address_of(how)})
         if not settings.api_server:

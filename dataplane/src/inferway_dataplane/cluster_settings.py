@@ -9,7 +9,7 @@ from typing import Final
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from inferway_contract import environment
+from inferway_contract import unknown_settings
 from inferway_dataplane.settings import Settings
 
 _PREFIX: Final = "INFERWAY_"
@@ -45,4 +45,4 @@ def refuse_unknown(names: Iterable[str]) -> None:
     """`ValueError` that tells each name that begins like ours and is no setting. The operator's are its own business."""
     known = [f"{_PREFIX}{name.upper()}" for model in (Settings, ClusterSettings) for name in model.model_fields]
     ours = (name for name in names if not name.upper().startswith(_OF_THE_OPERATOR))
-    environment.refuse_unknown(ours, _PREFIX, known, "the data plane")
+    unknown_settings.refuse_unknown(ours, _PREFIX, known, "the data plane")

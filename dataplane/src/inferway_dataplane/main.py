@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Final
 
 import uvloop
 
-from inferway_dataplane import admin, pressure, process_log
-from inferway_dataplane.access_log import AccessLog
-from inferway_dataplane.engine.gateway import Gateway
-from inferway_dataplane.reloading import follow
+from inferway_dataplane.admin import app as admin_app
+from inferway_dataplane.gateway import Gateway
+from inferway_dataplane.observability import json_logging
+from inferway_dataplane.observability.access_log import AccessLog
 from inferway_dataplane.servers import DataServer, Server, admin_server, bind
 from inferway_dataplane.settings import Settings, address_and_port
 from inferway_dataplane.sources import Refused, Source
+from inferway_dataplane.system import resource_monitor
+from inferway_dataplane.system.file_watcher import follow
 
 if TYPE_CHECKING:
-    from inferway_dataplane.tls import Certificates
-    from inferway_dataplane.tracing import Tracing
+    from inferway_dataplane.observability.tracing import Tracing
+    from inferway_dataplane.system.tls import Certificates
 
 log = logging.getLogger("inferway")
 
@@ -39,7 +41,7 @@ class DataPlane:
         self.access_log = AccessLog(
             settings.access_log_rate, enabled=settings.access_log, query=settings.access_log_query
         )
-        self.gateway = Gateway(settings, self.access_log, pressure.descriptors())
+        self.gateway = Gateway(settings, self.access_log, resource_monitor.descriptors())
         if settings.otlp_endpoint:
             self.gateway.tracing = _tracing(settings)
         self._certificates = _certificates(settings)
@@ -70,7 +72,7 @@ class DataPlane:
             admin_socket = bind(*address_and_port(self.settings.admin))
             self.listen, self.admin = data_socket.getsockname()[:2], admin_socket.getsockname()[:2]
             self.gateway.start()
-            await self._serve(admin_server(admin.app(self)), admin_socket)
+            await self._serve(admin_server(admin_app.app(self)), admin_socket)
             log.info("waiting for the first document", extra={"admin": "{}:{}".format(*self.admin)})
             self._source = loop.create_task(self.source.follow(self.gateway), name="source")
             await self._first_document(self._source)
@@ -207,7 +209,7 @@ class DataPlane:
 def _certificates(settings: Settings) -> "Certificates | None":
     if not settings.certificates:
         return None
-    from inferway_dataplane.tls import Certificates  # what it needs takes eight megabytes
+    from inferway_dataplane.system.tls import Certificates  # what it needs takes eight megabytes
 
     try:
         return Certificates(settings.certificates)
@@ -217,7 +219,7 @@ def _certificates(settings: Settings) -> "Certificates | None":
 
 def _tracing(settings: Settings) -> "Tracing":
     try:
-        from inferway_dataplane.tracing import Tracing
+        from inferway_dataplane.observability.tracing import Tracing
     except ImportError:
         raise OSError("otlp_endpoint is set, but tracing is not installed: pip install 'inferway[otel]'") from None
     return Tracing(settings.otlp_endpoint, settings.trace_sample)
@@ -229,7 +231,7 @@ def serve(settings: Settings, source: Source) -> int:
     Returns the exit code: 0 after a graceful stop, 1 when it could not start or the source has ended, 2 when a setting names
     what cannot be used.
     """
-    process_log.configure(settings.log_level)
+    json_logging.configure(settings.log_level)
     try:
         plane = DataPlane(settings, source)
     except (OSError, ValueError) as error:

@@ -8,10 +8,10 @@ from typing import Any
 
 import uvicorn
 
-from inferway_dataplane import admin
-from inferway_dataplane.engine.downstream import ClientConnection, protocol_class
-from inferway_dataplane.engine.gateway import Gateway
-from inferway_dataplane.listening import Listener
+from inferway_dataplane.admin import app as admin_app
+from inferway_dataplane.engine.downstream.connection import ClientConnection, protocol_class
+from inferway_dataplane.engine.downstream.listener import Listener
+from inferway_dataplane.gateway import Gateway
 
 
 class Server(uvicorn.Server):
@@ -23,12 +23,12 @@ class Server(uvicorn.Server):
 
 
 class DataServer(Server):
-    """Runs client connections. It listens by itself (`listening.py`)."""
+    """Runs client connections. It listens by itself (`engine/downstream/listener.py`)."""
 
     def __init__(self, gateway: Gateway, context: ssl.SSLContext | None) -> None:
         # uvicorn only ever calls what `http=` is given; that it is a class is its annotation's wish alone.
         protocol: Any = protocol_class(gateway)
-        super().__init__(_config(admin.nothing, http=protocol))
+        super().__init__(_config(admin_app.nothing, http=protocol))
         self._gateway = gateway
         self._context = context
 

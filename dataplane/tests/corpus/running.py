@@ -12,7 +12,7 @@ from corpus import client, judging, reading
 from corpus.cases import RequestCase, ResponseCase
 from corpus.judging import Observed
 from corpus.recorder import Recorder, Reply
-from inferway_cli.directory import DirectorySource
+from inferway_cli.directory_source import DirectorySource
 from inferway_dataplane.main import DataPlane
 from inferway_dataplane.settings import Settings
 

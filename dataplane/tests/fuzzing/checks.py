@@ -8,22 +8,23 @@ import httptools
 from fuzzing import held
 from inferway_contract.document import Cache, Cors, NewPath, Redirect
 from inferway_contract.paths import AmbiguousPath, match_path
-from inferway_dataplane.core import (
-    caching,
-    cors,
-    credentials,
-    heads,
-    identity,
-    memo,
+from inferway_dataplane.core.caching import freshness
+from inferway_dataplane.core.caching import keys as cache_keys
+from inferway_dataplane.core.messages import (
+    client_address,
+    field_kinds,
     problems,
-    retry,
-    rewriting,
-    routing,
-    targets,
+    request_head,
+    request_target,
+    response_head,
     trace_context,
 )
-from inferway_dataplane.core.extents import ChunkedExtent
-from inferway_dataplane.core.heads import FieldBlock, RequestHead
+from inferway_dataplane.core.messages.chunked_body import ChunkedBodyScanner
+from inferway_dataplane.core.messages.request_head import FieldBlock, RequestHead
+from inferway_dataplane.core.routing import cors, url_rewrite
+from inferway_dataplane.core.routing import table as routing_table
+from inferway_dataplane.core.upstreams import backend_auth, retry
+from inferway_dataplane.engine.http1 import head_cache
 from inferway_dataplane.settings import address_and_port
 
 
@@ -43,19 +44,19 @@ def check_match_path(data: bytes) -> None:
 
 def check_host(data: bytes) -> None:
     """None, or a name that is its own host, is lower case and has no port."""
-    found = targets.host_of(data)
-    assert found == targets._parse_host(data.lower())  # the memo says the same
+    found = request_target.host_of(data)
+    assert found == request_target._parse_host(data.lower())  # the memo says the same
     if found is None:
         return
     held.host(found)
-    assert targets.host_of(found) == found
-    assert targets.host_of(data.upper()) == found
+    assert request_target.host_of(found) == found
+    assert request_target.host_of(data.upper()) == found
 
 
 def check_target(data: bytes) -> None:
     """A problem, or a path and a query that are the end of the target byte for byte."""
     head = _head([(b"Host", b"a.example")])
-    problem = targets.locate(head, data)
+    problem = request_target.locate(head, data)
     if problem is not None:
         assert problem.status == 400
         return
@@ -82,47 +83,47 @@ def check_forwarded_for(data: bytes) -> None:
 def check_network(data: bytes) -> None:
     """An address's network holds it; what is no address stays what it is."""
     text = data.decode("latin-1")
-    found = identity.address(text)
-    told = identity.network(text, 24, 64)
+    found = client_address.address(text)
+    told = client_address.network(text, 24, 64)
     if found is None:
         assert told == text
     else:
-        assert told == identity.network(str(found), 24, 64)
+        assert told == client_address.network(str(found), 24, 64)
         assert getattr(found, "ipv4_mapped", None) is None
 
 
 def check_cache_control(data: bytes) -> None:
     """Lower-case names; `no-store` is found on either side of anything; delta-seconds are bounded."""
-    found = caching.directives(data)
+    found = freshness.directives(data)
     for name, argument in found.items():
         assert name
         assert name == name.strip().lower()
-        number = caching.seconds(argument)
+        number = freshness.seconds(argument)
         assert number is None or 0 <= number <= 1 << 31
-    assert b"no-store" in caching.directives(data + b", no-store")
-    assert b"no-store" in caching.directives(b"no-store, " + data)
+    assert b"no-store" in freshness.directives(data + b", no-store")
+    assert b"no-store" in freshness.directives(b"no-store, " + data)
 
 
 def check_lifetime(data: bytes) -> None:
     """Never negative, never more than the rule allows; nothing that is private or has no-store is stored."""
     fields = held.fields(data)
-    answer = heads.read_response(200, fields, keep_alive=True)
+    answer = response_head.read_response(200, fields, keep_alive=True)
     if answer is None:
         return
-    seconds = caching.lifetime(_CACHE, _head([(b"Host", b"a.example")]), answer, lambda: 1.7e9)
+    seconds = freshness.lifetime(_CACHE, _head([(b"Host", b"a.example")]), answer, lambda: 1.7e9)
     assert 0 <= seconds <= _CACHE.max_ttl
-    told = caching.directives((answer.caching or {}).get(b"cache-control", b""))
+    told = freshness.directives((answer.caching or {}).get(b"cache-control", b""))
     if answer.has_cookie or told.keys() & {b"no-store", b"private", b"no-cache"}:
         assert seconds == 0
-    assert caching.age(answer) >= 0
-    assert all(name == name.strip(b" \t").lower() for name in caching.vary_names(answer))
+    assert freshness.age(answer) >= 0
+    assert all(name == name.strip(b" \t").lower() for name in cache_keys.vary_names(answer))
 
 
 def check_request_fields(data: bytes) -> None:
     """A problem, or one framing; nothing goes on that frames, names the host, or belongs to this hop."""
     fields = held.fields(data)
     for is_http_1_1 in (True, False):
-        block = heads.read_fields(fields, is_http_1_1)
+        block = request_head.read_fields(fields, is_http_1_1)
         if not isinstance(block, FieldBlock):
             assert 400 <= block.status < 600
             continue
@@ -139,14 +140,14 @@ def check_request_fields(data: bytes) -> None:
         ]
         assert not names & set(told)
         assert not (b"close" in told and block.keep_alive)
-        caching.request_forbids(RequestHead(b"GET", block))
+        freshness.request_forbids(RequestHead(b"GET", block))
 
 
 def check_response_fields(data: bytes) -> None:
     """None, or one framing; nothing goes on that belongs to this hop."""
     fields = held.fields(data)
     for status in (200, 204, 304):
-        answer = heads.read_response(status, fields, keep_alive=True)
+        answer = response_head.read_response(status, fields, keep_alive=True)
         if answer is None:
             continue
         assert not (answer.is_chunked and answer.content_length >= 0)
@@ -159,16 +160,16 @@ def check_response_fields(data: bytes) -> None:
 def check_coding(data: bytes) -> None:
     """Not `chunked` is refused, with one of two statuses."""
     assert problems.transfer_coding(data).status in (400, 501)
-    block = heads.read_fields([(b"Host", b"a"), (b"Transfer-Encoding", data)], True)
+    block = request_head.read_fields([(b"Host", b"a"), (b"Transfer-Encoding", data)], True)
     assert isinstance(block, FieldBlock) == (data.strip(b" \t").lower() == b"chunked")
 
 
 def check_query(data: bytes) -> None:
     """Never more parameters than there are pairs; the first of a name counts."""
-    found = routing.parameters(data)
+    found = routing_table.parameters(data)
     assert len(found) <= data.count(b"&") + 1
-    assert routing.parameters(data + b"&" + data) == found
-    first = routing.parameters(b"v=1&" + data)
+    assert routing_table.parameters(data + b"&" + data) == found
+    first = routing_table.parameters(b"v=1&" + data)
     assert first[b"v"] == b"1"
 
 
@@ -187,11 +188,11 @@ def check_origin(data: bytes) -> None:
 def check_rewriting(data: bytes) -> None:
     """A new path is a path; a Location stays on the host, and nothing in it can end the line."""
     head = _head([(b"Host", b"a.example")])
-    if targets.locate(head, data) is not None or held.CONTROL & set(data):
+    if request_target.locate(head, data) is not None or held.CONTROL & set(data):
         return
     for change in (NewPath(prefix="/v1"), NewPath(prefix="/"), NewPath(full="/x")):
-        assert rewriting.new_path(change, head.path, b"/").startswith(b"/")
-    location = rewriting.location(Redirect(status=302, hostname="b.example"), head, b"/", b"http")
+        assert url_rewrite.new_path(change, head.path, b"/").startswith(b"/")
+    location = url_rewrite.location(Redirect(status=302, hostname="b.example"), head, b"/", b"http")
     port, slash, _ = location.removeprefix(b"http://b.example").partition(b"/")
     assert slash  # the request's own port may stand before it, and nothing else
     assert not port or (port[:1] == b":" and port[1:].isdigit())
@@ -202,7 +203,7 @@ def check_cache_key(data: bytes) -> None:
     """Two requests share a key only when path and query are the same."""
     one, _, two = data.translate(None, bytes(sorted(held.CONTROL))).partition(b" ")
     first, second = _head([(b"Host", b"a.example")]), _head([(b"Host", b"a.example")])
-    if targets.locate(first, b"/" + one) is not None or targets.locate(second, b"/" + two) is not None:
+    if request_target.locate(first, b"/" + one) is not None or request_target.locate(second, b"/" + two) is not None:
         return
     same = (first.path, first.query) == (second.path, second.query)
     assert (_CACHE.key(first, b"s") == _CACHE.key(second, b"s")) == same
@@ -211,7 +212,7 @@ def check_cache_key(data: bytes) -> None:
 
 def check_known_request(data: bytes) -> None:
     """What the memo takes for known is exactly a request line with the fields that it knows."""
-    found = memo.known_request(data + b"\r\n" + _REST, 8192)
+    found = head_cache.known_request(data + b"\r\n" + _REST, 8192)
     if found is None:
         return
     method, target, block, body = found
@@ -242,14 +243,14 @@ def check_retry_after(data: bytes) -> None:
 
 def check_chunked_extent(data: bytes) -> None:
     """A body ends where llhttp says that it ends, however it comes; what llhttp refuses ends nowhere beyond the data."""
-    whole = ChunkedExtent()
+    whole = ChunkedBodyScanner()
     end = whole.scan(data, 0)
     assert 0 <= end <= len(data)
     assert whole.is_done or end == len(data)
     if whole.is_lost:
         return  # refused, whatever llhttp thinks of it
     for cut in (1, len(data) // 2):
-        split = ChunkedExtent()
+        split = ChunkedBodyScanner()
         first = split.scan(data[:cut], 0)
         second = split.scan(data[cut:], 0) if first == len(data[:cut]) and not split.is_done else 0
         assert (first + second, split.is_done, split.framing, split.chunks) == (
@@ -296,7 +297,7 @@ class _ChunkedBody:
 
 def check_secret(data: bytes) -> None:
     """Nothing, or what can stand in a header."""
-    found = credentials.clean(data)
+    found = backend_auth.clean(data)
     assert found is None or (found == found.strip() and found in data and not set(found) & {0, 10, 13, 127})
 
 
@@ -306,19 +307,19 @@ def check_trace_context(data: bytes) -> None:
     assert found is None or (found == data and len(data) == 55 and not data.translate(None, b"0123456789abcdef-"))
 
 
-def _head(fields: heads.Fields, method: bytes = b"GET") -> RequestHead:
-    head = heads.read_request(method, fields, is_http_1_1=True)
+def _head(fields: field_kinds.Fields, method: bytes = b"GET") -> RequestHead:
+    head = request_head.read_request(method, fields, is_http_1_1=True)
     assert isinstance(head, RequestHead)
     return head
 
 
-_PROXIES: Final = identity.TrustedProxies(["10.0.0.0/8", "2001:db8::/32"])
-_CACHE: Final = caching.CacheRules(Cache(ttl=60_000), "demo/a")
-_SELECTING: Final = caching.CacheRules(Cache(ttl=60_000, query_exclude=("utm_source",), query_sort=True), "demo/a")
+_PROXIES: Final = client_address.TrustedProxies(["10.0.0.0/8", "2001:db8::/32"])
+_CACHE: Final = cache_keys.CacheRules(Cache(ttl=60_000), "demo/a")
+_SELECTING: Final = cache_keys.CacheRules(Cache(ttl=60_000, query_exclude=("utm_source",), query_sort=True), "demo/a")
 _ORIGINS: Final = (b"https://a.example", b"http://localhost:3000")
 _CORS: Final = cors.CorsRules(
     Cors(allow_origins=("https://a.example", "http://localhost:3000", "https://*.example.com"))
 )
 _REST: Final = b"Host: a.example\r\nAccept: */*\r\n\r\n"
 _BLOCK: Final = _head([(b"Host", b"a.example"), (b"Accept", b"*/*")]).block
-memo.learn_request(b"GET / HTTP/1.1\r\n" + _REST, b"GET", _BLOCK)
+head_cache.learn_request(b"GET / HTTP/1.1\r\n" + _REST, b"GET", _BLOCK)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fuzzing import checks
-from inferway_dataplane.core import heads
+from inferway_dataplane.core.messages import field_kinds
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ _PATH: Final = (
     b";",
 )
 _NAMES: Final = tuple(
-    name + b": " for name in (*heads._REQUEST_KINDS, b"X_Forwarded_For", b"x-a", b"transfer_encoding")
+    name + b": " for name in (*field_kinds._REQUEST_KINDS, b"X_Forwarded_For", b"x-a", b"transfer_encoding")
 )
 _VALUES: Final = (
     b"chunked",
@@ -56,7 +56,7 @@ _VALUES: Final = (
 _CONTROLS: Final = (
     b"no-store", b"private", b"max-age=", b"s-maxage=", b'="', b'"', b"\\", b", ", b"1", b"99999999999999", b"public", b"no-cache",
 )  # fmt: skip
-_ANSWERED: Final = tuple(name + b": " for name in heads._RESPONSE_KINDS)
+_ANSWERED: Final = tuple(name + b": " for name in field_kinds._RESPONSE_KINDS)
 _DATES: Final = (b"Mon, 01 Jan 2024 00:00:00 GMT", b"Sunday, 06-Nov-94 08:49:37 GMT", b"-0000", b"99999", b"0")
 
 ALL: Final = (

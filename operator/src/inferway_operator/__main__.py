@@ -37,12 +37,12 @@ def main() -> int:
     # Loaded only now: a mistake in the settings need not wait for them.
     import kopf.cli
 
-    from inferway_operator import kube
+    from inferway_operator.kube import client as kube_client
 
     logging.disable(logging.WARNING)  # the library says by itself, and first, that there is no file
     try:
-        asyncio.run(kube.find_cluster())
-    except kube.NoCluster as error:
+        asyncio.run(kube_client.find_cluster())
+    except kube_client.NoCluster as error:
         return _complain(str(error))
     finally:
         logging.disable(logging.NOTSET)

@@ -4,7 +4,7 @@
     kopf run -n team-a -n team-b -n inferway-system -m inferway_operator.handlers    # INFERWAY_OPERATOR_NAMESPACES=team-a,team-b
 
 kopf writes nothing: only event handlers, which need neither finalizers nor a last-handled annotation, and no
-peering, which is no leader election (leadership.py).
+peering, which is no leader election (kube/leader_election.py).
 """
 
 import asyncio
@@ -17,12 +17,12 @@ from typing import Any, Final
 
 import kopf
 
-from inferway_operator import enduring
-from inferway_operator.entries import KINDS, LEASES, PODS, Kind
 from inferway_operator.environment import refuse_unknown
 from inferway_operator.http_settings import HttpSettings
-from inferway_operator.running import Operator
+from inferway_operator.kopf_patches import restart_watchers
+from inferway_operator.process import Operator
 from inferway_operator.settings import OperatorSettings
+from inferway_operator.watch.kinds import KINDS, LEASES, PODS, WatchedKind
 
 INACTIVITY: Final = 50.0
 """Seconds. A watch that says nothing for so long, not even a bookmark, is opened again from where it was: so a frozen one is
@@ -44,7 +44,7 @@ async def start(settings: kopf.OperatorSettings, memo: Any, **_: Any) -> None:
     refuse_unknown(os.environ)
     told = OperatorSettings()
     settings.peering.standalone = True
-    settings.posting.enabled = False  # statuses.py tells what is to be told
+    settings.posting.enabled = False  # status/writer.py tells what is to be told
     settings.watching.inactivity_timeout = INACTIVITY
     settings.watching.connect_timeout = 5.0
     settings.networking.connect_timeout = 5.0
@@ -70,12 +70,12 @@ async def stop(memo: Any, **_: Any) -> None:
     operator: Operator = memo.operator
     ailment = operator.ailment()
     await operator.stop()
-    enduring.end_at_last(memo.first_tasks)
+    restart_watchers.end_at_last(memo.first_tasks)
     if ailment:
         raise kopf.PermanentError(ailment)
 
 
-def _watch(kind: Kind) -> None:
+def _watch(kind: WatchedKind) -> None:
     """Notice all events of a kind."""
     # Of an optional kind the version is the API server's to choose.
     version = None if kind.is_optional else kind.versions[0]
@@ -93,6 +93,6 @@ def _watch(kind: Kind) -> None:
             operator.observed.notice_listing()
 
 
-enduring.install()
+restart_watchers.install()
 for _kind in KINDS:
     _watch(_kind)

@@ -7,10 +7,10 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from inferway_operator.admission import Decision
+from inferway_operator.admission.review import Decision
 
-Reconciled = Literal["written", "unchanged", "failed"]
-Written = Literal["written", "conflict", "failed"]
+ReconcileOutcome = Literal["written", "unchanged", "failed"]
+WriteOutcome = Literal["written", "conflict", "failed"]
 
 _DURATIONS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _KINDS: Final = frozenset(
@@ -42,7 +42,7 @@ class OperatorMetrics:
         self._certificate = self._gauge("webhook_certificate_usable", "1 while the certificate's files can be used.")
         self._review_seconds = self._histogram("admission_review_seconds", "Judging one object.")
 
-    def reconciled(self, result: Reconciled, seconds: float) -> None:
+    def reconciled(self, result: ReconcileOutcome, seconds: float) -> None:
         """A reconcile ended: with writes, without need of any, or with an error."""
         self._reconciles.labels(result).inc()
         self._reconcile_seconds.observe(seconds)
@@ -51,7 +51,7 @@ class OperatorMetrics:
         """The world was compiled."""
         self._compile_seconds.observe(seconds)
 
-    def wrote(self, kind: str, result: Written) -> None:
+    def wrote(self, kind: str, result: WriteOutcome) -> None:
         """One object was written, or refused for a conflict, or not written for any other reason."""
         self._writes.labels(_known(kind), result).inc()
 

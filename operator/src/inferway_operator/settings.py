@@ -14,9 +14,9 @@ from pydantic import Field, TypeAdapter, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from inferway_contract.acknowledgement import GATEWAY_LABEL
-from inferway_operator import world
-from inferway_operator.hostname_policy import HostnamePolicy
-from inferway_operator.kube import WRITE_SECONDS
+from inferway_operator.kube.client import WRITE_SECONDS
+from inferway_operator.world import world
+from inferway_operator.world.hostname_policy import HostnamePolicy
 
 _LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 _GATEWAY: Final = "inferway"

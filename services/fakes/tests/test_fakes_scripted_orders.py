@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from inferway_fakes.scripted import heads, modes, orders
+from inferway_fakes.scripted import directives, heads, modes
 
 
 def test_headers_become_an_order() -> None:
-    order = orders.read(
+    order = directives.read(
         [
             (b"Host", b"a"),
             (b"X-Fake-Status", b"503"),
@@ -19,12 +19,12 @@ def test_headers_become_an_order() -> None:
             (b"x-fake-header", b"X-A: b: c"),
         ]
     )
-    assert (order.status, order.delay, order.close, order.reset) == (503, 0.5, orders.Where.MID_BODY, True)
+    assert (order.status, order.delay, order.close, order.reset) == (503, 0.5, directives.Where.MID_BODY, True)
     assert order.headers == (("retry-after", "3"), ("X-A", "b: c"))
 
 
 def test_without_headers_it_is_the_default() -> None:
-    assert orders.read([(b"host", b"a"), (b"x-fakes", b"1")]) is orders.DEFAULT
+    assert directives.read([(b"host", b"a"), (b"x-fakes", b"1")]) is directives.DEFAULT
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_without_headers_it_is_the_default() -> None:
         ("x-fake-delay", "-1"),
         ("x-fake-delay", "61"),
         ("x-fake-delay", "nan"),
-        ("x-fake-body-size", str(orders.MAX_BODY + 1)),
+        ("x-fake-body-size", str(directives.MAX_BODY + 1)),
         ("x-fake-chunks", "10001"),
         ("x-fake-sse", "100001"),
         ("x-fake-pause", "inf"),
@@ -50,8 +50,8 @@ def test_without_headers_it_is_the_default() -> None:
     ],
 )
 def test_what_is_unknown_or_out_of_bounds_is_told(name: str, value: str) -> None:
-    with pytest.raises(orders.UnreadableOrderError, match=name):
-        orders.read([(name.encode(), value.encode())])
+    with pytest.raises(directives.UnreadableOrderError, match=name):
+        directives.read([(name.encode(), value.encode())])
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,8 @@ def test_what_is_unknown_or_out_of_bounds_is_told(name: str, value: str) -> None
     ],
 )
 def test_what_excludes_each_other_is_told(headers: list[tuple[bytes, bytes]]) -> None:
-    with pytest.raises(orders.UnreadableOrderError):
-        orders.read(headers)
+    with pytest.raises(directives.UnreadableOrderError):
+        directives.read(headers)
 
 
 def test_a_mode_is_read_from_json() -> None:

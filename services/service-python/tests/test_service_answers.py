@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from service_python import answers
-from service_python.questions import MAX_MODEL_CHARACTERS, MAX_PROMPT_CHARACTERS, Question, QuestionBody
+from service_python import completions
+from service_python.prompts import MAX_MODEL_CHARACTERS, MAX_PROMPT_CHARACTERS, Question, QuestionBody
 
 # Every character that UTF-8 can carry: all but lone surrogates.
 PROMPTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=MAX_PROMPT_CHARACTERS)
@@ -24,7 +24,7 @@ QUESTIONS = st.builds(
 
 
 def _body(**fields: Any) -> bytes:
-    return answers.encode(answers.compose(Question(**fields)))
+    return completions.encode(completions.compose(Question(**fields)))
 
 
 @given(question=QUESTIONS)
@@ -32,32 +32,32 @@ def _body(**fields: Any) -> bytes:
 @example(question=Question(prompt="\x00" * MAX_PROMPT_CHARACTERS, model="m" * MAX_MODEL_CHARACTERS))
 @example(question=Question(prompt="😀" * MAX_PROMPT_CHARACTERS, model="m" * MAX_MODEL_CHARACTERS, max_tokens=4096))
 def test_any_answer_has_the_promised_size_and_repeats(question: Question) -> None:
-    body = answers.encode(answers.compose(question))
-    assert answers.MIN_ANSWER_BYTES <= len(body) <= answers.MAX_ANSWER_BYTES
-    assert body == answers.encode(answers.compose(question.model_copy()))
+    body = completions.encode(completions.compose(question))
+    assert completions.MIN_ANSWER_BYTES <= len(body) <= completions.MAX_ANSWER_BYTES
+    assert body == completions.encode(completions.compose(question.model_copy()))
 
     answer = json.loads(body)
     assert answer["prompt_sha256"] == sha256(question.prompt.encode()).hexdigest()
     assert answer["usage"]["completion_tokens"] == len(answer["answer"].split())
-    assert answer["usage"]["completion_tokens"] <= (question.max_tokens or answers.MAX_WORDS)
+    assert answer["usage"]["completion_tokens"] <= (question.max_tokens or completions.MAX_WORDS)
 
 
 def test_the_size_holds_at_both_ends_not_only_for_drawn_questions() -> None:
     # The property above cannot choose how many words are drawn, and which. Build the extremes by hand.
-    drawn = answers.compose(Question(prompt="x", model="m" * MAX_MODEL_CHARACTERS))
-    usage = answers.Usage(prompt_tokens=MAX_PROMPT_CHARACTERS, completion_tokens=999, total_tokens=9999)
-    longest = " ".join([max(answers.WORDS, key=len)] * answers.MAX_WORDS) + "."
+    drawn = completions.compose(Question(prompt="x", model="m" * MAX_MODEL_CHARACTERS))
+    usage = completions.Usage(prompt_tokens=MAX_PROMPT_CHARACTERS, completion_tokens=999, total_tokens=9999)
+    longest = " ".join([max(completions.WORDS, key=len)] * completions.MAX_WORDS) + "."
     largest = drawn.model_copy(update={"answer": longest, "usage": usage, "finish_reason": "length"})
-    assert len(answers.encode(largest)) <= answers.MAX_ANSWER_BYTES
+    assert len(completions.encode(largest)) <= completions.MAX_ANSWER_BYTES
 
-    usage = answers.Usage(prompt_tokens=1, completion_tokens=1, total_tokens=2)
+    usage = completions.Usage(prompt_tokens=1, completion_tokens=1, total_tokens=2)
     smallest = drawn.model_copy(update={"answer": "A.", "usage": usage, "finish_reason": "stop", "model": "m"})
-    assert len(answers.encode(smallest)) >= answers.MIN_ANSWER_BYTES
+    assert len(completions.encode(smallest)) >= completions.MIN_ANSWER_BYTES
 
 
 def test_the_words_are_chosen_evenly() -> None:
-    assert len(set(answers.WORDS)) == len(answers.WORDS)
-    assert 256 % len(answers.WORDS) == 0
+    assert len(set(completions.WORDS)) == len(completions.WORDS)
+    assert 256 % len(completions.WORDS) == 0
 
 
 def test_the_bytes_stay_the_same_from_one_version_to_the_next() -> None:
@@ -87,9 +87,9 @@ def test_equal_numbers_are_the_same_temperature() -> None:
 
 
 def test_max_tokens_cuts_short_and_says_so() -> None:
-    cut = answers.compose(Question(prompt="hello", max_tokens=1))
+    cut = completions.compose(Question(prompt="hello", max_tokens=1))
     assert (cut.finish_reason, len(cut.answer.split())) == ("length", 1)
-    assert answers.compose(Question(prompt="hello", max_tokens=4096)).finish_reason == "stop"
+    assert completions.compose(Question(prompt="hello", max_tokens=4096)).finish_reason == "stop"
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ import pytest
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
-from service_python import logs, questions
+from service_python import logs, prompts
 from service_python.app import create_app
-from service_python.bodies import MAX_BODY_BYTES
+from service_python.body_limit import MAX_BODY_BYTES
 from service_python.settings import Settings
 
 AT_ONCE: dict[str, Any] = {"distribution": "constant", "latency_ms": 0, "latency_jitter_ms": 0, "error_rate": 0}
@@ -78,7 +78,7 @@ def test_get_and_post_give_the_same_bytes_in_every_process() -> None:
 
 
 def test_the_longest_prompt_fits_a_body_of_escapes() -> None:
-    body = b'{"prompt":"' + b"\\ud83d\\ude00" * questions.MAX_PROMPT_CHARACTERS + b'"}'
+    body = b'{"prompt":"' + b"\\ud83d\\ude00" * prompts.MAX_PROMPT_CHARACTERS + b'"}'
     assert _ask(_app(), "POST", "/infer", content=body, headers=JSON).status_code == 200
 
 
@@ -109,7 +109,7 @@ async def _chunks() -> AsyncIterator[bytes]:
         (413, "POST", "/infer", {"content": "chunks", "headers": JSON}),
         (422, "GET", "/infer", {}),
         (422, "GET", "/infer", {"params": {"prompt": ""}}),
-        (422, "GET", "/infer", {"params": {"prompt": "x" * (questions.MAX_PROMPT_CHARACTERS + 1)}}),
+        (422, "GET", "/infer", {"params": {"prompt": "x" * (prompts.MAX_PROMPT_CHARACTERS + 1)}}),
         (422, "POST", "/infer", {}),
         (422, "POST", "/infer", {"content": b"{", "headers": JSON}),
         (422, "POST", "/infer", {"content": b'{"prompt": "x"}', "headers": {"content-type": "text/plain"}}),

@@ -3,7 +3,7 @@
 import yaml
 from tiltfile_evaluating import Tiltfile
 
-from inferway_cluster import installing, kind
+from inferway_cluster import install, kind
 from inferway_cluster.images import DEV_TAG, IN_CLUSTER, ROOT, UID
 
 CONFIG = yaml.safe_load((ROOT / kind.CONFIG).read_text())
@@ -42,6 +42,6 @@ def test_pods_use_the_images_that_are_loaded_and_their_user() -> None:
 def test_what_is_waited_for_is_what_is_installed() -> None:
     objects = Tiltfile().objects
     namespaces = {each["metadata"]["namespace"] for each in objects if each["kind"] == "Deployment"}
-    assert namespaces == {*installing.PLANES, installing.DEMO}
+    assert namespaces == {*install.PLANES, install.DEMO}
     definitions = {each["metadata"]["name"] for each in objects if each["kind"] == "CustomResourceDefinition"}
-    assert definitions == set(installing.DEFINITIONS)
+    assert definitions == set(install.DEFINITIONS)

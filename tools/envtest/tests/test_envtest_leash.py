@@ -64,7 +64,7 @@ def test_the_watcher_goes_when_the_program_ends(tmp_path: Path) -> None:
                 line = (entry / "cmdline").read_bytes()
             except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
                 continue
-            if b"leash.py\0/bin/sleep\x000" in line:
+            if b"watchdog.py\0/bin/sleep\x000" in line:
                 found.append(entry.name)
         return found
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from inferway_envtest import archive, building, programs, versions
+from inferway_envtest import archive, binaries, versions
+from inferway_envtest import build as envtest_build
 
 NAMES = [program.name for program in versions.PROGRAMS]
 GO = """#!/bin/sh
@@ -64,26 +65,26 @@ def packed(tmp_path: Path, *names: str) -> str:
 def test_assets_come_first(tmp_path: Path, go: Path) -> None:
     assets = folder_with(tmp_path / "assets", *NAMES)
     cached = tmp_path / "cache"
-    folder_with(programs.cache({programs.CACHE: str(cached)}), *NAMES)
-    found = programs.find({programs.ASSETS: str(assets), programs.CACHE: str(cached)})
+    folder_with(binaries.cache({binaries.CACHE: str(cached)}), *NAMES)
+    found = binaries.find({binaries.ASSETS: str(assets), binaries.CACHE: str(cached)})
     assert found == {name: assets / name for name in NAMES}
     assert go.read_text() == ""
 
 
 def test_what_assets_lack_is_built_once_and_then_in_the_cache(tmp_path: Path, go: Path) -> None:
     assets = folder_with(tmp_path / "assets", "etcd", "kube-apiserver", "kubectl")
-    environment = {programs.ASSETS: str(assets), programs.CACHE: str(tmp_path / "cache")}
+    environment = {binaries.ASSETS: str(assets), binaries.CACHE: str(tmp_path / "cache")}
     for _ in range(2):
-        found = programs.find(environment)
+        found = binaries.find(environment)
         assert found["kube-apiserver"] == assets / "kube-apiserver"
-        assert found["kube-controller-manager"].parent == programs.cache(environment)
+        assert found["kube-controller-manager"].parent == binaries.cache(environment)
     assert [line.split()[-1] for line in go.read_text().splitlines()] == [versions.CONTROLLERS.package]
 
 
 def test_all_are_built_with_their_version(tmp_path: Path, go: Path) -> None:
     environment = {"XDG_CACHE_HOME": str(tmp_path)}
-    (programs.cache(environment) / ".build-killed").mkdir(parents=True)
-    found = programs.find(environment)
+    (binaries.cache(environment) / ".build-killed").mkdir(parents=True)
+    found = binaries.find(environment)
     assert sorted(found) == sorted(NAMES)
     assert {file.parent.parent for file in found.values()} == {tmp_path / "inferway" / "envtest"}
     assert all("component-base/version.gitVersion=v1.34." in line for line in go.read_text().splitlines())
@@ -91,9 +92,9 @@ def test_all_are_built_with_their_version(tmp_path: Path, go: Path) -> None:
 
 
 def test_two_at_once_build_once(tmp_path: Path, go: Path) -> None:
-    environment = {programs.CACHE: str(tmp_path / "cache")}
+    environment = {binaries.CACHE: str(tmp_path / "cache")}
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(lambda _: programs.find(environment), range(2))
+        first, second = pool.map(lambda _: binaries.find(environment), range(2))
     assert first == second
     assert len(go.read_text().splitlines()) == len(NAMES)
 
@@ -102,30 +103,30 @@ def test_a_build_that_fails_says_why_and_leaves_nothing(
     tmp_path: Path, go: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GO_FAILS", "1")
-    environment = {programs.CACHE: str(tmp_path / "cache")}
-    with pytest.raises(building.Failed, match="no such module"):
-        programs.find(environment)
-    assert list(programs.cache(environment).iterdir()) == []
+    environment = {binaries.CACHE: str(tmp_path / "cache")}
+    with pytest.raises(envtest_build.Failed, match="no such module"):
+        binaries.find(environment)
+    assert list(binaries.cache(environment).iterdir()) == []
 
 
 def test_without_go_and_all_else_the_message_says_what_to_do(tmp_path: Path, path: Path) -> None:
     with pytest.raises(
-        programs.Missing, match=r"etcd, kube-apiserver, kube-controller-manager .* install Go, or set KUBE"
+        binaries.Missing, match=r"etcd, kube-apiserver, kube-controller-manager .* install Go, or set KUBE"
     ):
-        programs.find({programs.CACHE: str(tmp_path)})
+        binaries.find({binaries.CACHE: str(tmp_path)})
 
 
 def test_an_archive_gives_what_it_has(tmp_path: Path, path: Path) -> None:
     assets = folder_with(tmp_path / "assets", "kube-controller-manager")
     environment = {
-        programs.ASSETS: str(assets),
-        programs.CACHE: str(tmp_path / "cache"),
-        programs.ARCHIVE: packed(tmp_path, "etcd", "kube-apiserver", "kubectl"),
+        binaries.ASSETS: str(assets),
+        binaries.CACHE: str(tmp_path / "cache"),
+        binaries.ARCHIVE: packed(tmp_path, "etcd", "kube-apiserver", "kubectl"),
     }
-    found = programs.find(environment)
+    found = binaries.find(environment)
     assert found["etcd"].read_text() == "here"
     assert os.access(found["etcd"], os.X_OK)
-    assert sorted(file.name for file in programs.cache(environment).iterdir()) == ["etcd", "kube-apiserver"]
+    assert sorted(file.name for file in binaries.cache(environment).iterdir()) == ["etcd", "kube-apiserver"]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ def test_an_archive_is_not_trusted_without_its_hash(change: object, told: str, t
     assert callable(change)
     address = change(packed(tmp_path, *NAMES))
     with pytest.raises(archive.Unfit, match=told):
-        programs.find({programs.CACHE: str(tmp_path / "cache"), programs.ARCHIVE: address})
+        binaries.find({binaries.CACHE: str(tmp_path / "cache"), binaries.ARCHIVE: address})
 
 
 def test_an_archive_that_the_network_does_not_allow_is_done_without(
@@ -147,7 +148,7 @@ def test_an_archive_that_the_network_does_not_allow_is_done_without(
 ) -> None:
     # Nobody listens on port 1 of this machine.
     address = "http://127.0.0.1:1/envtest.tar.gz#sha512=00"
-    assert len(programs.find({programs.CACHE: str(tmp_path / "cache"), programs.ARCHIVE: address})) == len(NAMES)
+    assert len(binaries.find({binaries.CACHE: str(tmp_path / "cache"), binaries.ARCHIVE: address})) == len(NAMES)
     assert "no archive from http://127.0.0.1:1/envtest.tar.gz" in capsys.readouterr().err
 
 
@@ -175,8 +176,8 @@ def test_a_session_skips_for_want_of_programs_and_for_nothing_else(
     environment = {
         "PATH": str(path),
         "PYTHONPATH": str(source),
-        programs.CACHE: str(tmp_path),
-        programs.ARCHIVE: variable,
+        binaries.CACHE: str(tmp_path),
+        binaries.ARCHIVE: variable,
     }
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "inferway_envtest.fixtures", "-rs", "-q", "-p", "no:cacheprovider", str(tmp_path)],

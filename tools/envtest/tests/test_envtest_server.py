@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from inferway_envtest import ApiServer
-from inferway_envtest.asking import Refused
+from inferway_envtest.client import Refused
 from inferway_envtest.kubectl import KubectlError
 from inferway_envtest.process import Crashed, Process
 from inferway_fakes.faulty_tcp import Accepting, FaultyTcp

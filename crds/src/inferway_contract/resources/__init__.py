@@ -3,8 +3,8 @@
 Only the control plane and the command line read this package; the data plane knows the config document alone.
 """
 
-from inferway_contract.resources.policy import RateLimitPolicySpec
-from inferway_contract.resources.route import GatewayRouteSpec
+from inferway_contract.resources.gateway_route import GatewayRouteSpec
+from inferway_contract.resources.rate_limit_policy import RateLimitPolicySpec
 
 API_GROUP = "inferway.dev"
 API_VERSION = "v1alpha1"

@@ -5,22 +5,22 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from inferway_contract import values
-from inferway_contract.resources.base import (
+from inferway_contract.resources.filters import GUARDED_CEL, GUARDED_HEADERS
+from inferway_contract.resources.model import (
     Duration,
     HeaderName,
     Namespace,
     Port,
     Quantity,
-    Rule,
-    Written,
+    SpecModel,
+    Validation,
     schema_default,
 )
-from inferway_contract.resources.filters import GUARDED_CEL, GUARDED_HEADERS
 
 Url = Annotated[str, StringConstraints(pattern=values.URL_PATTERN, min_length=1, max_length=2048)]
 
 
-class Auth(Written):
+class Auth(SpecModel):
     """A credential that the gateway shows to an upstream. What a client sent in that header is removed."""
 
     header: HeaderName
@@ -31,7 +31,7 @@ class Auth(Written):
     """The file that holds it, in the secrets directory that is mounted into the data plane."""
 
     rules_between_fields = (
-        Rule(
+        Validation(
             cel=f"!(self.header.lowerAscii() in {GUARDED_CEL})",
             message="header must not be a hop-by-hop field, Host, Content-Length or X-Forwarded-*: the gateway writes them",
             holds=lambda auth: auth.header.lower() not in GUARDED_HEADERS,
@@ -39,7 +39,7 @@ class Auth(Written):
     )
 
 
-class BackendRef(Written):
+class BackendRef(SpecModel):
     """One place that requests may go to: a Service by name, or a URL."""
 
     group: Literal[""] = ""
@@ -60,23 +60,23 @@ class BackendRef(Written):
     """Only beside url."""
 
     rules_between_fields = (
-        Rule(
+        Validation(
             cel="has(self.name) != has(self.url)",
             message="a backendRef has either the name of a Service or a url",
             holds=lambda ref: (ref.name is None) != (ref.url is None),
         ),
-        Rule(
+        Validation(
             cel="!has(self.name) || has(self.port)",
             message="port is required beside the name of a Service",
             holds=lambda ref: ref.name is None or ref.port is not None,
         ),
-        Rule(
+        Validation(
             # CEL keeps the word `namespace` for itself; Kubernetes spells such fields with underscores around.
             cel="!has(self.url) || !(has(self.port) || has(self.__namespace__))",
             message="url excludes port and namespace: write the port into the url",
             holds=lambda ref: ref.url is None or (ref.port is None and ref.namespace is None),
         ),
-        Rule(
+        Validation(
             cel="!has(self.auth) || has(self.url)",
             message="auth needs a url: a Service is given no credential",
             holds=lambda ref: ref.auth is None or ref.url is not None,
@@ -87,7 +87,7 @@ class BackendRef(Written):
 _REQUEST = "30s"
 
 
-class Timeouts(Written):
+class Timeouts(SpecModel):
     """Time limits; `0s` is none. `backendRequest` is one try, `request` the whole wait for the response head."""
 
     connect: Duration = "2s"
@@ -101,7 +101,7 @@ class Timeouts(Written):
     """Between two pieces of a response body."""
 
     rules_between_fields = (
-        Rule(
+        Validation(
             cel="!has(self.backendRequest) || !has(self.request) || duration(self.request) == duration('0s')"
             " || duration(self.backendRequest) <= duration(self.request)",
             message="backendRequest must not be longer than request: raise request, or set it to 0s for none",
@@ -127,7 +127,7 @@ class Timeouts(Written):
         return {**written, "request": one_try} if longer else written
 
 
-class Limits(Written):
+class Limits(SpecModel):
     """Sizes that one exchange may have."""
 
     max_request_body: Quantity = "10Mi"

@@ -4,12 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from inferway_contract.resources.base import (
+from inferway_contract.resources.model import (
     Duration,
     HeaderName,
     Quantity,
-    Rule,
-    Written,
+    SpecModel,
+    Validation,
     bounded,
     schema_default,
 )
@@ -17,7 +17,7 @@ from inferway_contract.resources.base import (
 Parameter = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
-class QueryKey(Written):
+class QueryKey(SpecModel):
     """Which query parameters are part of the cache key: all but `exclude`, or only `include`."""
 
     include: Annotated[tuple[Parameter, ...], bounded(32)] = ()
@@ -28,7 +28,7 @@ class QueryKey(Written):
     """Whether `?a=1&b=2` and `?b=2&a=1` are the same."""
 
     rules_between_fields = (
-        Rule(
+        Validation(
             cel="!has(self.include) || !has(self.exclude) || size(self.include) == 0 || size(self.exclude) == 0",
             message="query takes include or exclude, not both",
             holds=lambda query: not (query.include and query.exclude),
@@ -36,7 +36,7 @@ class QueryKey(Written):
     )
 
 
-class CacheKey(Written):
+class CacheKey(SpecModel):
     """What tells two cached answers apart, beside route, rule, scheme, path and identity."""
 
     host: bool = True
@@ -49,7 +49,7 @@ class CacheKey(Written):
 _STATUS_CODES = (200, 203, 204, 301, 404, 410)
 
 
-class Cache(Written):
+class Cache(SpecModel):
     """Whether answers are kept (RFC 9111, as a shared cache)."""
 
     methods: Annotated[tuple[Literal["GET"], ...], bounded(1, least=1), schema_default(["GET"])] = ("GET",)
@@ -71,7 +71,7 @@ class Cache(Written):
     """The response header that tells the outcome: HIT, STALE, REVALIDATED, COALESCED, MISS or BYPASS."""
 
     rules_between_fields = (
-        Rule(
+        Validation(
             cel="!has(self.statusCodes) || !(206 in self.statusCodes || 304 in self.statusCodes)",
             message="statusCodes must not name 206 or 304: they are parts of other answers",
             holds=lambda cache: not {206, 304} & set(cache.status_codes),

@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from inferway_contract import values
-from inferway_contract.resources.base import (
+from inferway_contract.resources.model import (
     HeaderName,
     HeaderValue,
     Port,
     PreciseHostname,
-    Rule,
-    Written,
+    SpecModel,
+    Validation,
     bounded,
 )
 
@@ -33,15 +33,15 @@ GUARDED_HEADERS = (
 GUARDED_CEL = "[" + ", ".join(f"'{name}'" for name in GUARDED_HEADERS) + "]"
 
 
-class Header(Written):
+class Header(SpecModel):
     """A header field with its value."""
 
     name: HeaderName
     value: HeaderValue
 
 
-def _unguarded(field: str, name: str) -> Rule:
-    return Rule(
+def _unguarded(field: str, name: str) -> Validation:
+    return Validation(
         cel=f"!has(self.{field}) || self.{field}.all(h, !({name}.lowerAscii() in {GUARDED_CEL}))",
         message=f"{field} must not name hop-by-hop fields, Host, Content-Length or X-Forwarded-*: the gateway writes them",
         holds=lambda edit: (
@@ -53,7 +53,7 @@ def _unguarded(field: str, name: str) -> Rule:
     )
 
 
-class HeaderModifier(Written):
+class HeaderModifier(SpecModel):
     """Changes of header fields: `set` replaces, `add` appends, `remove` deletes; in that order."""
 
     set: Annotated[tuple[Header, ...], bounded(16)] = ()
@@ -69,7 +69,7 @@ class HeaderModifier(Written):
 NewPath = Annotated[str, StringConstraints(pattern=values.REPLACEMENT_PATH_PATTERN, max_length=1024)]
 
 
-class PathModifier(Written):
+class PathModifier(SpecModel):
     """A new path: all of it, or the part that the prefix matched."""
 
     type: Literal["ReplaceFullPath", "ReplacePrefixMatch"]
@@ -79,7 +79,7 @@ class PathModifier(Written):
     """For ReplacePrefixMatch: what stands in place of the prefix that matched."""
 
     rules_between_fields = (
-        Rule(
+        Validation(
             cel="self.type == 'ReplaceFullPath' ? has(self.replaceFullPath) && !has(self.replacePrefixMatch)"
             " : has(self.replacePrefixMatch) && !has(self.replaceFullPath)",
             message="path needs exactly the field that its type names: replaceFullPath or replacePrefixMatch",
@@ -91,7 +91,7 @@ class PathModifier(Written):
     )
 
 
-class UrlRewrite(Written):
+class UrlRewrite(SpecModel):
     """What the upstream sees in place of what the client sent."""
 
     hostname: PreciseHostname | None = None
@@ -100,7 +100,7 @@ class UrlRewrite(Written):
     """The new path; the query stays."""
 
 
-class RequestRedirect(Written):
+class RequestRedirect(SpecModel):
     """An answer that sends the client elsewhere. What is absent stays as the client asked for it."""
 
     scheme: Literal["http", "https"] | None = None
@@ -111,7 +111,7 @@ class RequestRedirect(Written):
     status_code: Literal[301, 302, 303, 307, 308] = 302
 
 
-class DirectResponse(Written):
+class DirectResponse(SpecModel):
     """An answer written here, without an upstream."""
 
     status_code: Annotated[int, Field(ge=200, le=599)]
@@ -120,7 +120,7 @@ class DirectResponse(Written):
     """Text of at most 4096 characters."""
 
     rules_between_fields = (
-        Rule(
+        Validation(
             cel="!has(self.body) || self.body == '' || !(self.statusCode in [204, 205, 304])",
             message="body must be absent for the statusCodes 204, 205 and 304, which have none",
             holds=lambda answer: not answer.body or answer.status_code not in (204, 205, 304),
@@ -133,7 +133,7 @@ Origin = Annotated[str, StringConstraints(pattern=values.ORIGIN_PATTERN, min_len
 CorsMethod = Literal["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE", "*"]
 
 
-class Cors(Written):
+class Cors(SpecModel):
     """Cross-origin resource sharing (the Fetch standard): who may read answers from a page of another origin."""
 
     allow_origins: Annotated[tuple[Origin, ...], bounded(64, least=1)]
@@ -161,16 +161,16 @@ MEMBERS = {
 }
 
 
-def _member_rule(kind: str, member: str) -> Rule:
+def _member_rule(kind: str, member: str) -> Validation:
     field = member[0] + "".join(f"_{c.lower()}" if c.isupper() else c for c in member[1:])
-    return Rule(
+    return Validation(
         cel=f"has(self.{member}) == (self.type == '{kind}')",
         message=f"{member} belongs to a filter of type {kind}, and to no other",
         holds=lambda entry: (getattr(entry, field) is not None) == (entry.type == kind),
     )
 
 
-class Filter(Written):
+class Filter(SpecModel):
     """One filter: its type, and the member of that name."""
 
     type: Literal[

@@ -5,13 +5,13 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from inferway_contract import values
-from inferway_contract.resources.base import Duration, Rule, Written, bounded, schema_default
+from inferway_contract.resources.model import Duration, SpecModel, Validation, bounded, schema_default
 
 _LONGEST_EJECTION = "5m"
 _LEAST_INTERVAL = "100ms"
 
 
-class CircuitBreaker(Written):
+class CircuitBreaker(SpecModel):
     """Bounds of what a rule asks of its upstreams, and when an endpoint that fails is ejected. Always on, with these values."""
 
     max_requests: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
@@ -26,7 +26,7 @@ class CircuitBreaker(Written):
     """Of the endpoints of all priorities; one always may be, the last available one never is. 0 = none."""
 
     rules_between_fields = (
-        Rule(
+        Validation(
             cel=f"duration(self.openFor) > duration('0s') && duration(self.openFor) <= duration('{_LONGEST_EJECTION}')",
             message=f"openFor must be longer than 0s and at most {_LONGEST_EJECTION}",
             holds=lambda breaker: 0 < values.milliseconds(breaker.open_for) <= values.milliseconds(_LONGEST_EJECTION),
@@ -34,7 +34,7 @@ class CircuitBreaker(Written):
     )
 
 
-class HealthCheck(Written):
+class HealthCheck(SpecModel):
     """A GET that every data-plane pod sends to every endpoint in turn."""
 
     path: Annotated[str, StringConstraints(pattern=values.CHECK_PATH_PATTERN, min_length=1, max_length=1024)]
@@ -53,12 +53,12 @@ class HealthCheck(Written):
     """Any other answer is a bad one."""
 
     rules_between_fields = (
-        Rule(
+        Validation(
             cel=f"duration(self.interval) >= duration('{_LEAST_INTERVAL}')",
             message=f"interval must be at least {_LEAST_INTERVAL}",
             holds=lambda check: values.milliseconds(check.interval) >= values.milliseconds(_LEAST_INTERVAL),
         ),
-        Rule(
+        Validation(
             cel="duration(self.timeout) > duration('0s') && duration(self.timeout) <= duration(self.interval)",
             message="timeout must be longer than 0s and not longer than interval",
             holds=lambda check: 0 < values.milliseconds(check.timeout) <= values.milliseconds(check.interval),

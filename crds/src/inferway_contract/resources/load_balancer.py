@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from inferway_contract.resources.base import Duration, HeaderName, Rule, Switch, Written
+from inferway_contract.resources.model import Duration, HeaderName, SpecModel, Switch, Validation
 
 
-class HashOn(Written):
+class HashOn(SpecModel):
     """What is hashed: exactly one of the fields."""
 
     header: HeaderName | None = None
@@ -16,7 +16,7 @@ class HashOn(Written):
     """The client's address; behind trusted proxies, the one that they forward."""
 
     rules_between_fields = (
-        Rule(
+        Validation(
             cel="has(self.header) != has(self.clientIP)",
             message="hashOn is exactly one of header and clientIP",
             holds=lambda hashed: (hashed.header is None) != (hashed.client_ip is None),
@@ -24,7 +24,7 @@ class HashOn(Written):
     )
 
 
-class LoadBalancer(Written):
+class LoadBalancer(SpecModel):
     """How an endpoint is chosen among the available ones; docs/upstreams.md compares the types."""
 
     type: Literal["RoundRobin", "LeastRequest", "PeakEWMA", "ConsistentHash"] = "LeastRequest"
@@ -35,12 +35,12 @@ class LoadBalancer(Written):
     """Over this time the share of a new or restored endpoint grows. Absent = it has all of it at once."""
 
     rules_between_fields = (
-        Rule(
+        Validation(
             cel="has(self.hashOn) == (self.type == 'ConsistentHash')",
             message="hashOn belongs to type ConsistentHash, which needs it, and to no other",
             holds=lambda said: (said.hash_on is not None) == (said.type == "ConsistentHash"),
         ),
-        Rule(
+        Validation(
             cel="!has(self.slowStart) || self.type != 'ConsistentHash'",
             message="slowStart must be absent with type ConsistentHash: a key's endpoint does not depend on its age",
             holds=lambda said: said.slow_start is None or said.type != "ConsistentHash",

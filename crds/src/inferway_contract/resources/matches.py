@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import StringConstraints
 
-from inferway_contract.resources.base import HeaderName, Rule, Written, bounded
+from inferway_contract.resources.model import HeaderName, SpecModel, Validation, bounded
 
 PathType = Literal["PathPrefix", "Exact", "RegularExpression"]
 ValueType = Literal["Exact", "RegularExpression"]
@@ -16,7 +16,7 @@ def _has_dot_segment(path: str) -> bool:
     return any(segment in (".", "..") for segment in path.split("/"))
 
 
-class PathMatch(Written):
+class PathMatch(SpecModel):
     """A path, by whole segments (PathPrefix), exactly, or by an RE2 pattern that must match all of it."""
 
     type: PathType = "PathPrefix"
@@ -25,22 +25,22 @@ class PathMatch(Written):
     """Compared after percent-decoding. A pattern may have at most 512 characters."""
 
     rules_between_fields = (
-        Rule(
+        Validation(
             cel="self.type == 'RegularExpression' || self.value.startsWith('/')",
             message="path.value must start with '/'",
             holds=lambda path: path.type == "RegularExpression" or path.value.startswith("/"),
         ),
-        Rule(
+        Validation(
             cel="self.type == 'RegularExpression' || !(self.value.contains('?') || self.value.contains('#'))",
             message="path.value must not contain '?' or '#': compare the query with queryParams",
             holds=lambda path: path.type == "RegularExpression" or not ("?" in path.value or "#" in path.value),
         ),
-        Rule(
+        Validation(
             cel="self.type == 'RegularExpression' || !self.value.matches('(^|/)[.][.]?(/|$)')",
             message="path.value must not contain the segments '.' or '..': no request path that is accepted has them",
             holds=lambda path: path.type == "RegularExpression" or not _has_dot_segment(path.value),
         ),
-        Rule(
+        Validation(
             cel="self.type != 'RegularExpression' || size(self.value) <= 512",
             message="path.value of type RegularExpression may have at most 512 characters",
             holds=lambda path: path.type != "RegularExpression" or len(path.value) <= 512,
@@ -48,15 +48,15 @@ class PathMatch(Written):
     )
 
 
-def _pattern_rule(field: str) -> Rule:
-    return Rule(
+def _pattern_rule(field: str) -> Validation:
+    return Validation(
         cel="self.type != 'RegularExpression' || size(self.value) <= 512",
         message=f"{field}.value of type RegularExpression may have at most 512 characters",
         holds=lambda match: match.type != "RegularExpression" or len(match.value) <= 512,
     )
 
 
-class HeaderMatch(Written):
+class HeaderMatch(SpecModel):
     """A request header, name without regard to case. Repeated fields are compared joined by `, `."""
 
     type: ValueType = "Exact"
@@ -67,7 +67,7 @@ class HeaderMatch(Written):
     rules_between_fields = (_pattern_rule("headers"),)
 
 
-class QueryParamMatch(Written):
+class QueryParamMatch(SpecModel):
     """A query parameter; the first one of that name counts."""
 
     type: ValueType = "Exact"
@@ -78,7 +78,7 @@ class QueryParamMatch(Written):
     rules_between_fields = (_pattern_rule("queryParams"),)
 
 
-class Match(Written):
+class Match(SpecModel):
     """All that is named must hold. An empty match is every path."""
 
     path: PathMatch = PathMatch()

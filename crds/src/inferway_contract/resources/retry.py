@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from inferway_contract import values
-from inferway_contract.resources.base import Duration, Rule, Written, bounded, schema_default
+from inferway_contract.resources.model import Duration, SpecModel, Validation, bounded, schema_default
 
 Condition = Literal["ConnectFailure", "Reset", "Timeout"]
 Method = Literal["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]
@@ -16,7 +16,7 @@ _METHODS: tuple[Method, ...] = ("GET", "HEAD", "OPTIONS")
 _MAX_BACKOFF = "1s"
 
 
-class Retry(Written):
+class Retry(SpecModel):
     """Further tries, each at another endpoint where there is one, before the client has got a byte of an answer."""
 
     attempts: Annotated[int, Field(ge=0, le=5)] = 2
@@ -36,7 +36,7 @@ class Retry(Written):
     """Tries after the first that may be in flight, of the rule's requests in flight; three always may."""
 
     rules_between_fields = (
-        Rule(
+        Validation(
             cel="!has(self.maxBackoff) || duration(self.backoff) <= duration(self.maxBackoff)",
             message="backoff must not be longer than maxBackoff: raise maxBackoff, or remove it",
             holds=lambda retry: values.milliseconds(retry.backoff) <= values.milliseconds(retry.max_backoff),

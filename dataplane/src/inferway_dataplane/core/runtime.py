@@ -5,36 +5,35 @@ never refills a bucket, never resets a metric, never forgets a connection and ne
 """
 
 from collections.abc import Callable
-from hashlib import sha256
 from typing import Any, Final
 
 from inferway_contract.document import (
     ConfigDocument,
     EndpointsDocument,
-    KeyPart,
     Limit,
     LoadBalancer,
     Policy,
     Route,
 )
 from inferway_contract.document import Rule as RuleDocument
-from inferway_dataplane.core import identity, problems
-from inferway_dataplane.core.breaker import Breaker
-from inferway_dataplane.core.caching import CacheRules
-from inferway_dataplane.core.checking import CheckRules
-from inferway_dataplane.core.cors import CorsRules
-from inferway_dataplane.core.destinations import Destination, Directory, EndpointOf, Members
-from inferway_dataplane.core.edits import Edits
-from inferway_dataplane.core.heads import RequestHead
-from inferway_dataplane.core.limits import Bucket
-from inferway_dataplane.core.problems import Problem
-from inferway_dataplane.core.retry import RetryRules
-from inferway_dataplane.core.routing import Claim, RoutingTable, parameters
-from inferway_dataplane.core.selection import Group
-from inferway_dataplane.core.standing import Standing
-from inferway_dataplane.core.telling import Telling
+from inferway_dataplane.core.caching.keys import CacheRules
+from inferway_dataplane.core.limits.keys import key_of
+from inferway_dataplane.core.limits.ratelimit_headers import RateLimitHeaders
+from inferway_dataplane.core.limits.token_bucket import Bucket
+from inferway_dataplane.core.messages import problems
+from inferway_dataplane.core.messages.problems import Problem
+from inferway_dataplane.core.messages.request_head import RequestHead
+from inferway_dataplane.core.routing.cors import CorsRules
+from inferway_dataplane.core.routing.header_modifiers import HeaderModifiers
+from inferway_dataplane.core.routing.table import RouteEntry, RoutingTable
+from inferway_dataplane.core.upstreams.backends import BackendResolver, EndpointFactory, Members
+from inferway_dataplane.core.upstreams.circuit_breaker import Breaker
+from inferway_dataplane.core.upstreams.health_state import CheckRules
+from inferway_dataplane.core.upstreams.members import RuleCounters
+from inferway_dataplane.core.upstreams.retry import RetryRules
+from inferway_dataplane.core.upstreams.selection import BackendSet
 
-__all__ = ["Destination", "EndpointOf", "KeyOf", "Rule", "Runtime", "build", "key_of"]
+__all__ = ["Rule", "Runtime", "build"]
 
 
 _LIMIT_NAMES: Final = (
@@ -44,9 +43,6 @@ _LIMIT_NAMES: Final = (
     b"x-ratelimit-remaining",
     b"x-ratelimit-reset",
 )
-
-KeyOf = Callable[[RequestHead, str], object]
-"""The bucket's key for a request of a client address."""
 
 
 HashKeyOf = Callable[[RequestHead, str], bytes | None]
@@ -93,8 +89,8 @@ class Rule:
         self.redirect = rule.redirect
         self.respond = rule.respond
         self.rewrite = rule.rewrite
-        self.request_edits = Edits(rule.request_headers) if rule.request_headers else None
-        self.response_edits = Edits(rule.response_headers) if rule.response_headers else None
+        self.request_edits = HeaderModifiers(rule.request_headers) if rule.request_headers else None
+        self.response_edits = HeaderModifiers(rule.response_headers) if rule.response_headers else None
         self.cors = CorsRules(rule.cors) if rule.cors else None
         standing = build.standing(route.id, rule.name)
         backends = [
@@ -102,7 +98,7 @@ class Rule:
             for backend in rule.backends
         ]
         self.health_check = CheckRules(rule.health_check) if rule.health_check else None
-        self.group = Group(
+        self.group = BackendSet(
             backends, rule.load_balancer, rule.circuit_breaker, standing, checks=self.health_check is not None
         )
         self.hash_key = _hash_key(rule.load_balancer)
@@ -124,7 +120,7 @@ class Rule:
         )
         styles = [policy.headers for policy, _ in limits]
         self.telling = (
-            Telling([(bucket, style) for (bucket, _), style in zip(self.limits, styles, strict=True)])
+            RateLimitHeaders([(bucket, style) for (bucket, _), style in zip(self.limits, styles, strict=True)])
             if set(styles) - {"Off"}
             else None
         )
@@ -156,7 +152,7 @@ class Runtime:
         upstreams: set[Any],
         rules: list[Rule],
         members: Members,
-        standings: dict[tuple[str, str], Standing],
+        standings: dict[tuple[str, str], RuleCounters],
         secrets: set[str],
     ) -> None:
         self.secrets = secrets
@@ -177,25 +173,27 @@ class _Build:
         self,
         config: ConfigDocument,
         endpoints: EndpointsDocument,
-        endpoint_of: EndpointOf,
+        endpoint_of: EndpointFactory,
         stats_of: Callable[[str, str], Any],
         older: Runtime | None,
         now: float,
     ) -> None:
         self.policies = {policy.id: policy for policy in config.policies}
-        self.directory = Directory(endpoints.services, endpoint_of, older.members if older is not None else {}, now)
+        self.directory = BackendResolver(
+            endpoints.services, endpoint_of, older.members if older is not None else {}, now
+        )
         self.stats_of = stats_of
         self.older = older.buckets if older is not None else {}
         self.now = now
         self.older_standings = older.standings if older is not None else {}
         self.buckets: dict[object, Bucket] = {}
-        self.standings: dict[tuple[str, str], Standing] = {}
+        self.standings: dict[tuple[str, str], RuleCounters] = {}
 
-    def standing(self, route: str, rule: str) -> Standing:
+    def standing(self, route: str, rule: str) -> RuleCounters:
         name = (route, rule)
         standing = self.standings.get(name)
         if standing is None:
-            standing = self.standings[name] = self.older_standings.get(name) or Standing()
+            standing = self.standings[name] = self.older_standings.get(name) or RuleCounters()
         return standing
 
     def bucket(self, policy: Policy, limit: Limit) -> Bucket:
@@ -215,7 +213,7 @@ def build(
     config: ConfigDocument,
     endpoints: EndpointsDocument,
     *,
-    endpoint_of: EndpointOf,
+    endpoint_of: EndpointFactory,
     stats_of: Callable[[str, str], Any],
     older: Runtime | None,
     now: float,
@@ -229,7 +227,7 @@ def build(
             rule = Rule(route, document, made)
             rules.append(rule)
             claims += [
-                Claim(hostname, match, age, index, rule)
+                RouteEntry(hostname, match, age, index, rule)
                 for hostname in route.hostnames or ("",)
                 for match in document.matches
             ]
@@ -254,46 +252,3 @@ def _hash_key(said: LoadBalancer) -> HashKeyOf | None:
         return lambda head, client: client.encode()
     name = said.hash_header.encode()
     return lambda head, client: head.value(name)
-
-
-def key_of(parts: tuple[KeyPart, ...], route: str, rule: str) -> KeyOf | None:
-    """How a limit's key is read from a request; None = one bucket for all. Absent is a value of its own (None)."""
-    if not parts:
-        return None
-    readers = [_reader(part, route, rule) for part in parts]
-    # None is the key of a limit without keys: what may be absent stands in a tuple, and ages like every other key.
-    if len(readers) == 1 and parts[0].type not in ("header", "query"):
-        return readers[0]
-    return lambda head, client: tuple(reader(head, client) for reader in readers)
-
-
-def _reader(part: KeyPart, route: str, rule: str) -> KeyOf:
-    name = part.name.encode()
-    match part.type:
-        case "client_ip":
-            v4, v6 = part.prefix_v4, part.prefix_v6
-            # The whole address of an IPv4 client is its text: no look-up at all.
-            return lambda head, client: client if v4 == 32 and ":" not in client else identity.network(client, v4, v6)
-        case "header":
-            return lambda head, client: _bounded(head.value(name))
-        case "query":
-            return lambda head, client: _bounded(parameters(head.query).get(name))
-        case "host":
-            return lambda head, client: _bounded(head.host)
-        case "route":
-            return lambda head, client: route
-        case "rule":
-            return lambda head, client: (route, rule)
-
-
-_LONGEST_KEY: Final = 32
-
-
-def _bounded(value: bytes | None) -> bytes | None:
-    """A client's value as a part of a key: a long one by its hash, so that `maxKeys` bounds bytes too.
-
-    No value that is kept as it is can be taken for a hash: it has at most 32 bytes, the hash with its mark 33.
-    """
-    if value is None or len(value) <= _LONGEST_KEY:
-        return value
-    return b"#" + sha256(value).digest()

@@ -11,7 +11,7 @@ from random import random
 from typing import Final, Literal, Protocol
 
 from inferway_contract.acknowledgement import RENEW_SECONDS
-from inferway_contract.published import (
+from inferway_contract.sharding import (
     ConfigIndex,
     ConfigShard,
     EndpointsIndex,
@@ -21,16 +21,16 @@ from inferway_contract.published import (
     index_name,
 )
 from inferway_dataplane.sources import Receiver, Refused, SourceState
-from inferway_dataplane.sources.acknowledging import Acknowledging, Pod
-from inferway_dataplane.sources.backing_off import BackOff
-from inferway_dataplane.sources.cluster_api import Indexes, Leases, Shards
-from inferway_dataplane.sources.contact import Contact
-from inferway_dataplane.sources.following import Following
-from inferway_dataplane.sources.gathering import Gathering
-from inferway_dataplane.sources.keeping import REST, Keeping
+from inferway_dataplane.sources.api import Indexes, Leases, Shards
+from inferway_dataplane.sources.api_health import ApiHealth
+from inferway_dataplane.sources.backoff import Backoff
+from inferway_dataplane.sources.index_watch import IndexWatch
 from inferway_dataplane.sources.last_good import LastGood
-from inferway_dataplane.sources.publication import Publication
-from inferway_dataplane.sources.serving import Configs, Endpointses, Hearers, Serving
+from inferway_dataplane.sources.last_good_writer import REST, LastGoodWriter
+from inferway_dataplane.sources.lease import LeaseRenewer, Pod
+from inferway_dataplane.sources.publication import PublishedDocument
+from inferway_dataplane.sources.published_document import ShardLoader
+from inferway_dataplane.sources.rollout import Configs, Endpointses, Rollout, Sinks
 
 log = logging.getLogger("inferway.cluster")
 
@@ -80,9 +80,9 @@ class ClusterSource:
         self._pod = pod
         self._last_good = last_good
         self._pace = pace or Pace()
-        self._contact = Contact()
-        self._serving: Serving | None = None
-        self._keeping: Keeping | None = None
+        self._contact = ApiHealth()
+        self._serving: Rollout | None = None
+        self._keeping: LastGoodWriter | None = None
         self._copy_error = ""
         self._is_following = False
 
@@ -118,16 +118,16 @@ class ClusterSource:
     async def follow(self, receiver: Receiver) -> None:
         """Runs until it is cancelled."""
         changed = asyncio.Event()
-        config: Configs = Publication(
-            self._following("config", changed), Gathering(self._api, ConfigIndex, ConfigShard, config_of)
+        config: Configs = PublishedDocument(
+            self._following("config", changed), ShardLoader(self._api, ConfigIndex, ConfigShard, config_of)
         )
-        endpoints: Endpointses = Publication(
-            self._following("endpoints", changed), Gathering(self._api, EndpointsIndex, EndpointsShard, endpoints_of)
+        endpoints: Endpointses = PublishedDocument(
+            self._following("endpoints", changed), ShardLoader(self._api, EndpointsIndex, EndpointsShard, endpoints_of)
         )
-        keeping = Keeping(self._last_good, (config.gathering, endpoints.gathering), self._pace.rest)
-        acknowledging = Acknowledging(self._lease_api, self._pod, self._contact, BackOff(random), self._pace.renew)
-        hearers = Hearers(receiver, acknowledging.say, keeping.keep)
-        serving = Serving(config, endpoints, hearers, self._contact, BackOff(random, longest=_LONGEST), changed)
+        keeping = LastGoodWriter(self._last_good, (config.gathering, endpoints.gathering), self._pace.rest)
+        acknowledging = LeaseRenewer(self._lease_api, self._pod, self._contact, Backoff(random), self._pace.renew)
+        hearers = Sinks(receiver, acknowledging.say, keeping.keep)
+        serving = Rollout(config, endpoints, hearers, self._contact, Backoff(random, longest=_LONGEST), changed)
         self._serving, self._keeping = serving, keeping
         config.following.start()
         endpoints.following.start()
@@ -142,10 +142,10 @@ class ClusterSource:
             await endpoints.following.stop()
             await asyncio.gather(self._api.close(), self._lease_api.close())
 
-    def _following(self, part: Literal["config", "endpoints"], changed: asyncio.Event) -> Following:
-        return Following(self._api, index_name(self._pod.gateway, part), changed.set, self._contact, BackOff(random))
+    def _following(self, part: Literal["config", "endpoints"], changed: asyncio.Event) -> IndexWatch:
+        return IndexWatch(self._api, index_name(self._pod.gateway, part), changed.set, self._contact, Backoff(random))
 
-    async def _restore(self, serving: Serving) -> None:
+    async def _restore(self, serving: Rollout) -> None:
         """Serve the last good copy when there is no first document in time."""
         await asyncio.sleep(self._pace.patience)
         while serving.live is None and self._last_good is not None:

@@ -14,8 +14,8 @@ from typing import Final, Literal
 from pydantic import ValidationError
 
 from inferway_contract.canonical import canonical, digest
-from inferway_contract.document import Endpoint, Part
-from inferway_contract.published import (
+from inferway_contract.document import DocumentModel, Endpoint
+from inferway_contract.sharding import (
     ConfigIndex,
     ConfigShard,
     EndpointsIndex,
@@ -26,7 +26,7 @@ from inferway_contract.published import (
     endpoints_of,
     read_shard,
 )
-from inferway_dataplane.sources.assembling import Assembled, Documents, announced, digests
+from inferway_dataplane.sources.assembly import Assembled, Documents, digests, parse_index
 
 _HEAD: Final = "last-good"
 _SHARD: Final = ".shard"
@@ -34,7 +34,7 @@ _PART: Final = ".part"
 _HEX: Final = frozenset("0123456789abcdef")
 
 
-class Head(Part):
+class Head(DocumentModel):
     """What the last good state consists of."""
 
     format: Literal[1] = 1
@@ -71,8 +71,8 @@ class LastGood:
         for name, content in shards.items():
             if not self._shard(name).exists():
                 self._write(self._shard(name), content)
-        used = digests(announced(ConfigIndex, head.config).index) | digests(
-            announced(EndpointsIndex, head.endpoints).index
+        used = digests(parse_index(ConfigIndex, head.config).index) | digests(
+            parse_index(EndpointsIndex, head.endpoints).index
         )
         if lost := [name for name in used if not self._shard(name).exists()]:
             raise OSError(f"{len(lost)} shards that were written are not there any more")
@@ -92,7 +92,10 @@ class LastGood:
             head = Head.model_validate_json(text)
         except ValidationError as error:
             raise ValueError(f"the head cannot be read: {error.errors(include_url=False)[0]['msg']}") from None
-        config_index, endpoints_index = announced(ConfigIndex, head.config), announced(EndpointsIndex, head.endpoints)
+        config_index, endpoints_index = (
+            parse_index(ConfigIndex, head.config),
+            parse_index(EndpointsIndex, head.endpoints),
+        )
         config_shards = {ref.digest: self._read(ConfigShard, ref) for ref in config_index.index.shards}
         endpoints_shards = {ref.digest: self._read(EndpointsShard, ref) for ref in endpoints_index.index.shards}
         config = config_of(config_index.index, lambda ref: config_shards[ref.digest])

@@ -2,22 +2,22 @@
 
 from typing import Final, Generic
 
-from inferway_contract.published import Index, Shard
-from inferway_dataplane.sources.assembling import Assembled, Document, revision_of_text
-from inferway_dataplane.sources.cluster_api import Missing
-from inferway_dataplane.sources.following import Following
-from inferway_dataplane.sources.gathering import Gathering
+from inferway_contract.sharding import Index, Shard
+from inferway_dataplane.sources.api import Missing
+from inferway_dataplane.sources.assembly import Assembled, Document, revision_of_text
+from inferway_dataplane.sources.index_watch import IndexWatch
+from inferway_dataplane.sources.published_document import ShardLoader
 
 _ATTEMPTS: Final = 5
 """Indexes that are read in a row because shards of the one before were gone already."""
 
 
-class Publication(Generic[Index, Shard, Document]):
+class PublishedDocument(Generic[Index, Shard, Document]):
     """The config, or the endpoints."""
 
-    def __init__(self, following: Following, gathering: Gathering[Index, Shard, Document]) -> None:
+    def __init__(self, following: IndexWatch, gathering: ShardLoader[Index, Shard, Document]) -> None:
         self.following = following
-        self.gathering: Gathering[Index, Shard, Document] = gathering
+        self.gathering: ShardLoader[Index, Shard, Document] = gathering
         self.refused = ""
         """Revision of what is published now, when it is refused."""
         self.error = ""

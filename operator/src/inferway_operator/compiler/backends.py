@@ -1,10 +1,10 @@
 """Backends: what a reference means, and why it means nothing. A reference that does not resolve keeps its weight."""
 
-from inferway_contract import document
-from inferway_contract.complaints import Complaint
+from inferway_contract import address_policy, document
 from inferway_contract.conditions import Reason
-from inferway_contract.resources.route import BackendRef
-from inferway_operator.compiler import addresses, services, urls, wording
+from inferway_contract.field_errors import FieldError
+from inferway_contract.resources.gateway_route import BackendRef
+from inferway_operator.compiler import messages, services, urls
 from inferway_operator.compiler.draft import Draft, Path, RouteDraft, RuleDraft
 
 Objection = tuple[Reason, str]
@@ -24,10 +24,10 @@ def _by_url(draft: Draft, route: RouteDraft, rule: RuleDraft, ref: BackendRef, a
     try:
         url = urls.parse(ref.url or "")
     except ValueError as error:
-        rule.complain(f"{wording.shown(ref.url or '')}: {error}", *at, "url")
+        rule.complain(f"{messages.quoted(ref.url or '')}: {error}", *at, "url")
         return None
     settings = draft.world.settings
-    objection = addresses.objection(url.host, standalone=settings.standalone)
+    objection = address_policy.objection(url.host, standalone=settings.standalone)
     if objection is None and not settings.standalone and not urls.is_allowed(url.host, settings.allowed_hosts):
         objection = "the operator's settings allow no such host: add it to the allowed backend hosts"
     if objection is not None:
@@ -85,5 +85,5 @@ def _refused(route: RouteDraft, rule: RuleDraft, ref: BackendRef, at: Path, obje
     return document.Backend(weight=ref.weight, priority=ref.priority, refusal="backend_not_found")
 
 
-def _told(rule: RuleDraft, at: Path, message: str) -> Complaint:
-    return Complaint((*rule.path, *at), message)
+def _told(rule: RuleDraft, at: Path, message: str) -> FieldError:
+    return FieldError((*rule.path, *at), message)

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from inferway_contract import document
-from inferway_contract.complaints import Complaint
 from inferway_contract.conditions import Reason
+from inferway_contract.field_errors import FieldError
 from inferway_operator.compiler.services import Services
-from inferway_operator.objects import PolicyObject, RouteObject, RuleObject
-from inferway_operator.world import World
+from inferway_operator.world.objects import PolicyObject, RouteObject, RuleObject
+from inferway_operator.world.world import World
 
 Path = tuple[str | int, ...]
 
@@ -19,7 +19,7 @@ class RuleDraft:
     """A rule on its way into the document. One complaint is enough to make it refuse."""
 
     source: RuleObject
-    complaints: list[Complaint]
+    complaints: list[FieldError]
     matches: list[document.Match] = field(default_factory=list)
     backends: list[document.Backend] = field(default_factory=list)
     redirect: document.Redirect | None = None
@@ -37,7 +37,7 @@ class RuleDraft:
 
     def complain(self, message: str, *field: str | int) -> None:
         """Add a mistake; `field` is its place inside the rule."""
-        self.complaints.append(Complaint((*self.path, *field), message))
+        self.complaints.append(FieldError((*self.path, *field), message))
 
 
 @dataclass(slots=True)
@@ -46,12 +46,12 @@ class RouteDraft:
 
     source: RouteObject
     rules: list[RuleDraft]
-    unresolved: list[tuple[Reason, Complaint]] = field(default_factory=list)
+    unresolved: list[tuple[Reason, FieldError]] = field(default_factory=list)
     shadowed: list[str] = field(default_factory=list)
     """A sentence for each match that an older route has too."""
     hostnames: tuple[str, ...] = ()
     """Those that its namespace may claim."""
-    forbidden: list[Complaint] = field(default_factory=list)
+    forbidden: list[FieldError] = field(default_factory=list)
     """About those that it may not."""
     is_barred: bool = False
     """It may claim none of them, and gets no request."""
@@ -63,7 +63,7 @@ class PolicyDraft:
 
     source: PolicyObject
     published: document.Policy | None = None
-    missing: list[Complaint] = field(default_factory=list)
+    missing: list[FieldError] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from inferway_contract import document
 from inferway_contract.resources import filters as written
-from inferway_operator.compiler import wording
+from inferway_operator.compiler import messages
 from inferway_operator.compiler.draft import Path, RuleDraft
 
 
@@ -25,5 +25,5 @@ def _check_unique(rule: RuleDraft, names: list[str], at: Path) -> None:
     seen: set[str] = set()
     for index, name in enumerate(names):
         if name.lower() in seen:
-            rule.complain(f"{wording.shown(name)} is named twice (names are compared without case)", *at, index)
+            rule.complain(f"{messages.quoted(name)} is named twice (names are compared without case)", *at, index)
         seen.add(name.lower())

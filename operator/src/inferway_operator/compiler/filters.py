@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from inferway_contract import document, paths
 from inferway_contract.resources import filters as written
-from inferway_operator.compiler import edits, wording
+from inferway_operator.compiler import edits, messages
 from inferway_operator.compiler.draft import Draft, Path, RuleDraft
 
 
@@ -79,5 +79,5 @@ def _new_path(rule: RuleDraft, path: written.PathModifier | None, at: Path) -> d
         paths.match_path(value.encode())
     except paths.AmbiguousPath as error:
         field = "replaceFullPath" if is_full else "replacePrefixMatch"
-        rule.complain(f"{wording.shown(value)}: {error}: upstreams may read it in two ways", *at, field)
+        rule.complain(f"{messages.quoted(value)}: {error}: upstreams may read it in two ways", *at, field)
     return document.NewPath(full=value) if is_full else document.NewPath(prefix=value)

@@ -1,10 +1,10 @@
 """Hostnames: those that the route's namespace may claim. It gets no request for any other."""
 
-from inferway_contract.complaints import Complaint
-from inferway_operator import hostname_policy
-from inferway_operator.compiler import wording
+from inferway_contract.field_errors import FieldError
+from inferway_operator.compiler import messages
 from inferway_operator.compiler.draft import Draft, RouteDraft
-from inferway_operator.hostname_policy import HostnamePolicy
+from inferway_operator.world import hostname_policy
+from inferway_operator.world.hostname_policy import HostnamePolicy
 
 _PLACE = ("spec", "hostnames")
 
@@ -33,11 +33,11 @@ def _check(route: RouteDraft, draft: Draft, policy: HostnamePolicy) -> None:
     route.forbidden = [_complaint(name, namespace, patterns) for name in forbidden]
 
 
-def _complaint(hostname: str, namespace: str, patterns: tuple[str, ...]) -> Complaint:
-    claim = f"claims {wording.shown(hostname)}" if hostname else "names none, which claims every host"
+def _complaint(hostname: str, namespace: str, patterns: tuple[str, ...]) -> FieldError:
+    claim = f"claims {messages.quoted(hostname)}" if hostname else "names none, which claims every host"
     if patterns:
-        allowed = wording.listed(patterns, most=300).replace("; ", ", ")
+        allowed = messages.joined(patterns, most=300).replace("; ", ", ")
         may, advice = f"may claim {allowed} only", "use one of these, or have it allowed"
     else:
         may, advice = "may claim no hostname", "have it allowed"
-    return Complaint(_PLACE, f"{claim}; namespace {namespace} {may}: {advice} in the operator's hostnamePolicy")
+    return FieldError(_PLACE, f"{claim}; namespace {namespace} {may}: {advice} in the operator's hostnamePolicy")

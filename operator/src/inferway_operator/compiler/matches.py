@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from inferway_contract import document, paths
 from inferway_contract.resources import matches as written
-from inferway_operator.compiler import patterns, wording
+from inferway_operator.compiler import messages, patterns
 from inferway_operator.compiler.draft import Draft, Path, RuleDraft
 
 
@@ -39,9 +39,9 @@ def _path(rule: RuleDraft, path: written.PathMatch, at: Path) -> document.PathMa
     try:
         value = paths.match_path(value.encode()).decode()
     except paths.AmbiguousPath as error:
-        rule.complain(f"{wording.shown(value)}: {error}: no request with such a path is accepted", *at)
+        rule.complain(f"{messages.quoted(value)}: {error}: no request with such a path is accepted", *at)
     except UnicodeDecodeError:
-        rule.complain(f"{wording.shown(value)} is not UTF-8 when decoded: use a RegularExpression", *at)
+        rule.complain(f"{messages.quoted(value)} is not UTF-8 when decoded: use a RegularExpression", *at)
     if path.type == "PathPrefix" and value != "/":
         # Gateway API: "/abc" and "/abc/" are the same prefix. Only one slash: empty segments are significant.
         value = value.removesuffix("/")
@@ -57,7 +57,7 @@ def _values(
     for index, entry in enumerate(entries):
         if entry.name in found:
             # Gateway API would pass over the second one silently; nobody writes it to be passed over.
-            rule.complain(f"{wording.shown(entry.name)} is named twice: all conditions must hold", *at, index, "name")
+            rule.complain(f"{messages.quoted(entry.name)} is named twice: all conditions must hold", *at, index, "name")
         if entry.type == "RegularExpression":
             _check_pattern(rule, entry.value, (*at, index, "value"))
         found[entry.name] = document.ValueMatch(name=entry.name, value=entry.value, type=entry.type)
@@ -67,4 +67,4 @@ def _values(
 def _check_pattern(rule: RuleDraft, pattern: str, at: Path) -> None:
     mistake = patterns.mistake(pattern)
     if mistake is not None:
-        rule.complain(f"{wording.shown(pattern)}: {mistake} (RE2)", *at)
+        rule.complain(f"{messages.quoted(pattern)}: {mistake} (RE2)", *at)

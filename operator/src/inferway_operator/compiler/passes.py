@@ -7,19 +7,19 @@ from typing import Final
 from inferway_contract.document import ConfigDocument, EndpointsDocument
 from inferway_operator.compiler import (
     backends,
+    emit,
     filters,
     hostnames,
     matches,
     policies,
     rules,
-    shadows,
+    shadowing,
     upstreams,
     verdicts,
-    writing,
 )
 from inferway_operator.compiler.draft import Draft
 from inferway_operator.compiler.verdicts import Verdict
-from inferway_operator.world import World
+from inferway_operator.world.world import World
 
 PASSES: Final[tuple[Callable[[Draft], None], ...]] = (
     hostnames.check,  # what a namespace may not claim, it gets no request for
@@ -32,7 +32,7 @@ PASSES: Final[tuple[Callable[[Draft], None], ...]] = (
     rules.require_action,  # after filters: a redirect is something to do
     policies.translate,  # limits; invalid ones stay as they were published
     policies.attach,  # to rules, by name
-    shadows.find,  # after matches have one form
+    shadowing.find,  # after matches have one form
 )
 
 
@@ -50,5 +50,5 @@ def compile(world: World) -> Compilation:  # noqa: A001 - it is what it does; im
     draft = Draft.of(world)
     for compile_part in PASSES:
         compile_part(draft)
-    config = writing.write_config(draft)
-    return Compilation(config, writing.write_endpoints(draft, config), verdicts.judge(draft))
+    config = emit.emit_config(draft)
+    return Compilation(config, emit.emit_endpoints(draft, config), verdicts.verdicts_of(draft))

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 from inferway_contract import document, values
-from inferway_contract.complaints import Complaint
-from inferway_contract.resources import policy as written
+from inferway_contract.field_errors import FieldError
+from inferway_contract.resources import rate_limit_policy as written
 from inferway_operator.compiler.draft import Draft, PolicyDraft, RouteDraft, RuleDraft
 
 
@@ -70,11 +70,11 @@ def _targets(policy: PolicyDraft, routes: Mapping[str, RouteDraft]) -> Iterator[
         if route is None:
             namespace = policy.source.meta.namespace
             missing = f"there is no GatewayRoute {target.name} in namespace {namespace}"
-            policy.missing.append(Complaint(("spec", "targetRefs", index, "name"), missing))
+            policy.missing.append(FieldError(("spec", "targetRefs", index, "name"), missing))
             continue
         section = target.section_name
         found = [rule for rule in route.rules if section is None or rule.source.name == section]
         if section is not None and not found:
             missing = f"GatewayRoute {route.source.meta.id} has no rule {section}"
-            policy.missing.append(Complaint(("spec", "targetRefs", index, "sectionName"), missing))
+            policy.missing.append(FieldError(("spec", "targetRefs", index, "sectionName"), missing))
         yield from found

@@ -1,8 +1,8 @@
 """Rules: their names, their bounds, and that each of them does something."""
 
 from inferway_contract import document, values
-from inferway_contract.resources import route as written
-from inferway_operator.compiler import wording
+from inferway_contract.resources import gateway_route as written
+from inferway_operator.compiler import messages
 from inferway_operator.compiler.draft import Draft
 
 
@@ -14,7 +14,7 @@ def check_names(draft: Draft) -> None:
             name = rule.source.name
             owner = owners.setdefault(name, rule.source.index)
             if owner != rule.source.index:
-                rule.complain(f"{wording.shown(name)} is the name of rules[{owner}] too: give each its own", "name")
+                rule.complain(f"{messages.quoted(name)} is the name of rules[{owner}] too: give each its own", "name")
 
 
 def translate_bounds(draft: Draft) -> None:

@@ -2,10 +2,10 @@
 
 from typing import Final
 
+from inferway_contract import address_policy
 from inferway_contract.document import Endpoint
-from inferway_operator.compiler import addresses
-from inferway_operator.objects import ServiceObject
-from inferway_operator.world import World
+from inferway_operator.world.objects import ServiceObject
+from inferway_operator.world.world import World
 
 API_SERVER: Final = "default/kubernetes"
 
@@ -23,7 +23,7 @@ class Services:
             usable = [
                 address
                 for address in part.addresses
-                if addresses.objection(address, standalone=self._standalone) is None
+                if address_policy.objection(address, standalone=self._standalone) is None
             ]
             for name, number in part.ports:
                 # A Service may have many slices, and an address may stand in two of them while it moves.

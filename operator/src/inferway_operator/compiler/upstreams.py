@@ -1,7 +1,7 @@
 """Upstreams: how their endpoints are balanced, tried again, spared and asked how they do."""
 
 from inferway_contract import document, values
-from inferway_contract.resources import route as written
+from inferway_contract.resources import gateway_route as written
 from inferway_operator.compiler.draft import Draft
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from inferway_contract.complaints import Complaint
 from inferway_contract.conditions import Condition, ConditionType, Reason
-from inferway_operator.compiler import wording
+from inferway_contract.field_errors import FieldError
+from inferway_operator.compiler import messages
 from inferway_operator.compiler.draft import Draft, PolicyDraft, RouteDraft
-from inferway_operator.objects import Meta
+from inferway_operator.world.objects import Meta
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,15 +16,15 @@ class Verdict:
 
     meta: Meta
     conditions: tuple[Condition, ...]
-    complaints: tuple[Complaint, ...] = ()
+    complaints: tuple[FieldError, ...] = ()
     """What is wrong with the object itself: the list behind `Accepted`."""
-    unresolved: tuple[Complaint, ...] = ()
+    unresolved: tuple[FieldError, ...] = ()
     """What it names and does not find: the list behind `ResolvedRefs` or `TargetsResolved`."""
     shadowed: tuple[str, ...] = ()
     """A sentence for each match that an older route has too: the list behind `Shadowed`."""
 
 
-def judge(draft: Draft) -> tuple[Verdict, ...]:
+def verdicts_of(draft: Draft) -> tuple[Verdict, ...]:
     """A verdict for every route, then for every policy, the oldest first."""
     return (*map(_judge_route, draft.routes), *map(_judge_policy, draft.policies))
 
@@ -34,16 +34,16 @@ def _judge_route(route: RouteDraft) -> Verdict:
     complaints = (*route.source.complaints, *route.forbidden, *of_rules)
     conditions = [_accepted(route, complaints), _resolved(route)]
     if route.shadowed:
-        told = wording.listed(route.shadowed)
+        told = messages.joined(route.shadowed)
         conditions.append(Condition(type=ConditionType.SHADOWED, status=True, reason=Reason.SHADOWED, message=told))
     unresolved = tuple(complaint for _, complaint in route.unresolved)
     return Verdict(route.source.meta, tuple(conditions), complaints, unresolved, tuple(route.shadowed))
 
 
-def _accepted(route: RouteDraft, complaints: tuple[Complaint, ...]) -> Condition:
+def _accepted(route: RouteDraft, complaints: tuple[FieldError, ...]) -> Condition:
     served = [rule for rule in route.rules if not rule.complaints]
     if not complaints:
-        message = f"{wording.counted(served, 'rule')} accepted{_held_back(route)}"
+        message = f"{messages.counted(served, 'rule')} accepted{_held_back(route)}"
         return Condition(type=ConditionType.ACCEPTED, status=True, reason=Reason.ACCEPTED, message=message)
     if route.forbidden:
         # Whatever else is wrong, mending it would not be enough.
@@ -59,7 +59,7 @@ def _accepted(route: RouteDraft, complaints: tuple[Complaint, ...]) -> Condition
         # The good rules are served; as with Gateway API, the reason says that they are not all.
         status=reason is Reason.PARTIALLY_INVALID,
         reason=reason,
-        message=_but_for(route) + wording.listed(complaints),
+        message=_but_for(route) + messages.joined(complaints),
     )
 
 
@@ -90,7 +90,7 @@ def _resolved(route: RouteDraft) -> Condition:
         type=ConditionType.RESOLVED_REFS,
         status=False,
         reason=(lasting or reasons)[0],
-        message=wording.listed(complaint for _, complaint in route.unresolved),
+        message=messages.joined(complaint for _, complaint in route.unresolved),
     )
 
 
@@ -106,7 +106,7 @@ def _judge_policy(policy: PolicyDraft) -> Verdict:
 def _policy_conditions(policy: PolicyDraft) -> Iterator[Condition]:
     source = policy.source
     if source.spec is not None:
-        limits = wording.counted(source.spec.limits, "limit")
+        limits = messages.counted(source.spec.limits, "limit")
         yield Condition(type=ConditionType.ACCEPTED, status=True, reason=Reason.ACCEPTED, message=f"{limits} accepted")
     else:
         meanwhile = "what was published last is kept" if policy.published else "its targets refuse all requests"
@@ -114,13 +114,13 @@ def _policy_conditions(policy: PolicyDraft) -> Iterator[Condition]:
             type=ConditionType.ACCEPTED,
             status=False,
             reason=Reason.TOO_LARGE if source.is_too_large else Reason.INVALID,
-            message=f"until mended, {meanwhile}: {wording.listed(source.complaints)}",
+            message=f"until mended, {meanwhile}: {messages.joined(source.complaints)}",
         )
     if source.targets is None:
         # Fails closed: nobody can say which routes were meant.
         message = "spec.targetRefs cannot be read: taken for every route of the namespace"
     else:
-        message = wording.listed(policy.missing) or "all targets exist"
+        message = messages.joined(policy.missing) or "all targets exist"
     found = source.targets is not None and not policy.missing
     yield Condition(
         type=ConditionType.TARGETS_RESOLVED,

@@ -9,11 +9,11 @@ from fastapi import FastAPI, Query, Response
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from service_python import answers, latency, problems
-from service_python.bodies import BodyLimit
+from service_python import completions, latency, problems
+from service_python.body_limit import BodyLimit
 from service_python.metrics import Metrics
-from service_python.observing import Observing
-from service_python.questions import Question, QuestionBody
+from service_python.prompts import Question, QuestionBody
+from service_python.request_telemetry import Observing
 from service_python.settings import Settings
 
 Sleep = Callable[[float], Awaitable[object]]
@@ -38,14 +38,14 @@ def create_app(settings: Settings, *, sleep: Sleep = asyncio.sleep) -> FastAPI:
         await sleep(decision.seconds)
         if decision.fails:
             return problems.problem(503, "A simulated failure (see the setting error_rate).")
-        return Response(answers.encode(answers.compose(question)), media_type="application/json")
+        return Response(completions.encode(completions.compose(question)), media_type="application/json")
 
     # One line per status; FastAPI would otherwise document its own shape for the 422.
     documented: dict[int | str, dict[str, object]] = {
         status: {"description": "A problem.", "content": {problems.MEDIA_TYPE: {}}} for status in (422, 503)
     }
 
-    @app.get("/infer", response_model=answers.Answer, responses=documented)
+    @app.get("/infer", response_model=completions.Answer, responses=documented)
     async def infer_by_query(question: Annotated[Question, Query()]) -> Response:
         response = await infer(question)
         # Only what was answered: a failure, even a simulated one, is nobody's to keep.
@@ -53,7 +53,7 @@ def create_app(settings: Settings, *, sleep: Sleep = asyncio.sleep) -> FastAPI:
             response.headers["cache-control"] = settings.cache_control
         return response
 
-    @app.post("/infer", response_model=answers.Answer, responses=documented)
+    @app.post("/infer", response_model=completions.Answer, responses=documented)
     async def infer_by_body(question: QuestionBody) -> Response:
         return await infer(question)
 

@@ -6,7 +6,8 @@ from typing import Annotated, Final
 
 import typer
 
-from inferway_cluster import building, commands, installing, kind
+from inferway_cluster import build_images, kind, shell
+from inferway_cluster import install as installing
 from inferway_cluster.images import DEV_TAG, ROOT
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
@@ -27,13 +28,13 @@ The gateway is at http://127.0.0.1:8080 after {seconds:.0f} s. Try:
 @app.command()
 def images(tag: Tag = DEV_TAG, only: Annotated[list[str] | None, typer.Option(help="Only this image.")] = None) -> None:
     """Build the images, and print their sizes and times."""
-    building.show(building.build(tag, only or ()))
+    build_images.show(build_images.build(tag, only or ()))
 
 
 @app.command()
 def load(tag: Tag = DEV_TAG) -> None:
     """Bring the images into the cluster."""
-    commands.need("docker", "kind")
+    shell.need("docker", "kind")
     kind.load(tag)
 
 
@@ -41,9 +42,9 @@ def load(tag: Tag = DEV_TAG) -> None:
 def create() -> None:
     """Make the cluster unless it is there; build, load, install, wait."""
     begin = time.monotonic()
-    commands.need("docker", "kind", "kubectl")
+    shell.need("docker", "kind", "kubectl")
     is_new = kind.create()
-    building.show(building.build(DEV_TAG))
+    build_images.show(build_images.build(DEV_TAG))
     kind.load(DEV_TAG)
     installing.install(str(ROOT), is_new=is_new)
     typer.echo(REACHED.format(context=kind.CONTEXT, seconds=time.monotonic() - begin))
@@ -52,7 +53,7 @@ def create() -> None:
 @app.command()
 def delete() -> None:
     """Delete the cluster and everything in it."""
-    commands.need("docker", "kind")
+    shell.need("docker", "kind")
     kind.delete()
 
 
@@ -60,7 +61,7 @@ def main() -> int:
     """The exit code."""
     try:
         app(prog_name="inferway_cluster")
-    except commands.CannotGoOn as error:
+    except shell.CannotGoOn as error:
         sys.stderr.write(f"cluster: {error}\n")
         return 1
     return 0

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from inferway_cluster import commands
+from inferway_cluster import shell
 from inferway_cluster.images import IN_CLUSTER, ROOT
 
 NAME: Final = "inferway"
@@ -14,34 +14,34 @@ CONFIG: Final = "manifests/kind/cluster.yaml"
 
 def exists() -> bool:
     """Whether kind knows the cluster."""
-    return NAME in commands.ask("kind", "get", "clusters").split()
+    return NAME in shell.ask("kind", "get", "clusters").split()
 
 
 def create() -> bool:
     """Whether there was none before. Afterwards the kubeconfig has its context."""
     if exists():
-        commands.run("kind", "export", "kubeconfig", "--name", NAME)
+        shell.run("kind", "export", "kubeconfig", "--name", NAME)
         return False
-    commands.run("kind", "create", "cluster", "--config", str(ROOT / CONFIG), "--wait", "180s")
+    shell.run("kind", "create", "cluster", "--config", str(ROOT / CONFIG), "--wait", "180s")
     return True
 
 
 def delete() -> None:
     """No matter whether it is there."""
-    commands.run("kind", "delete", "cluster", "--name", NAME)
+    shell.run("kind", "delete", "cluster", "--name", NAME)
 
 
 def load(tag: str) -> None:
     """Bring the images of pods into it. kind leaves out those that it has already, by their id."""
     references: Iterable[str] = (image.reference(tag) for image in IN_CLUSTER)
-    commands.run("kind", "load", "docker-image", "--name", NAME, *references)
+    shell.run("kind", "load", "docker-image", "--name", NAME, *references)
 
 
 def kubectl(*arguments: str, feed: str | None = None) -> None:
     """With its output for all to see."""
-    commands.run("kubectl", "--context", CONTEXT, *arguments, feed=feed)
+    shell.run("kubectl", "--context", CONTEXT, *arguments, feed=feed)
 
 
 def asked(*arguments: str) -> str:
     """What kubectl prints."""
-    return commands.ask("kubectl", "--context", CONTEXT, *arguments)
+    return shell.ask("kubectl", "--context", CONTEXT, *arguments)

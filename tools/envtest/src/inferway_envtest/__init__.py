@@ -34,8 +34,8 @@ Fixtures (conftest.py at the root; who uses neither pays nothing):
 What is found where, and how it is built, says `programs`; docs/testing.md tells it to people.
 """
 
+from inferway_envtest.binaries import Missing, find
 from inferway_envtest.http_faults import Fault, HttpFaults
-from inferway_envtest.programs import Missing, find
 from inferway_envtest.server import ApiServer
 from inferway_envtest.users import User
 

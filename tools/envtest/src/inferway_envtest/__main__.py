@@ -8,9 +8,9 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from inferway_envtest import programs
+from inferway_envtest import binaries
+from inferway_envtest.progress import tell
 from inferway_envtest.server import ApiServer
-from inferway_envtest.telling import tell
 
 
 def main() -> None:
@@ -19,8 +19,8 @@ def main() -> None:
     parser.add_argument("command", choices=["build", "run"])
     parser.add_argument("--crds", type=Path, action="append", default=[], help="run: definitions, a file or folder")
     given = parser.parse_args()
-    found = programs.find()
-    programs.tell_where(found)
+    found = binaries.find()
+    binaries.tell_where(found)
     if given.command == "run":
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         with ApiServer.started(found, given.crds) as server:

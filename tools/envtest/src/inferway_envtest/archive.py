@@ -15,7 +15,7 @@ from urllib.parse import urldefrag, urlsplit
 
 import httpx
 
-from inferway_envtest.telling import tell
+from inferway_envtest.progress import tell
 from inferway_envtest.versions import Program
 
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)  # seconds; between two pieces of the body too

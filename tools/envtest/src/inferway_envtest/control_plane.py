@@ -10,11 +10,11 @@ from typing import Any
 
 import httpx
 
-from inferway_envtest import arguments, audit, users
-from inferway_envtest.asking import Asker, Refused
-from inferway_envtest.authority import Authority
+from inferway_envtest import audit_log, flags, users
+from inferway_envtest.binaries import Programs
+from inferway_envtest.certificates import Authority
+from inferway_envtest.client import Asker, Refused
 from inferway_envtest.process import Process
-from inferway_envtest.programs import Programs
 from inferway_envtest.users import User
 from inferway_envtest.waiting import until
 
@@ -39,7 +39,7 @@ class ControlPlane:
         self.url = f"https://127.0.0.1:{self.port}"
         self._asker = Asker(self.url, self.ca_file, self.admin_token)
         self._audit_log = directory / "audit.log"
-        (directory / "audit-policy.yaml").write_text(audit.POLICY)
+        (directory / "audit-policy.yaml").write_text(audit_log.POLICY)
         (directory / "tokens.csv").write_text(f'{self.admin_token},admin,admin,"{users.ADMINS}"\n')
         self._processes: dict[str, Process] = {}
 
@@ -64,7 +64,7 @@ class ControlPlane:
         tokens = self.directory / "tokens.csv"
         self._start(
             "kube-apiserver",
-            arguments.server(self.directory, self._authority, self.port, tokens, policy, self._audit_log),
+            flags.server(self.directory, self._authority, self.port, tokens, policy, self._audit_log),
         )
         until(self._is_ready, lambda: f"kube-apiserver is ready. Its last words:\n{self.server.tail()}", READY)
 
@@ -90,11 +90,11 @@ class ControlPlane:
 
     def start_store(self) -> None:
         """Start etcd; whoever needs it waits for it."""
-        self._start("etcd", arguments.etcd(self.directory))
+        self._start("etcd", flags.etcd(self.directory))
 
     def start_controllers(self, kubeconfig: Path) -> None:
         """Start kube-controller-manager. The garbage collector looks for definitions now, and then every 30 s."""
-        self._start("kube-controller-manager", arguments.controllers(kubeconfig))
+        self._start("kube-controller-manager", flags.controllers(kubeconfig))
 
     def ask(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
         """One request as the admin; JSON both ways. Raises `Refused`."""

@@ -12,9 +12,9 @@ from uuid import uuid4
 
 import pytest
 
+from inferway_envtest import binaries
 from inferway_envtest import gateway_api as gateway_api_module
-from inferway_envtest import programs
-from inferway_envtest.programs import Missing, Programs
+from inferway_envtest.binaries import Missing, Programs
 from inferway_envtest.server import ApiServer
 
 DEFINITIONS = Path(__file__).resolve().parents[4] / "crds"
@@ -34,7 +34,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def find() -> Programs | Exception:
     """The programs, or why there are none: the tests say so, each of them."""
     try:
-        return programs.find()
+        return binaries.find()
     except Exception as failure:
         return failure
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inferway_envtest.programs import Programs
+from inferway_envtest.binaries import Programs
 from inferway_envtest.server import ApiServer
 
 ROOT = Path(__file__).resolve().parents[4]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-LEASH = Path(__file__).with_name("leash.py")
+LEASH = Path(__file__).with_name("watchdog.py")
 TAIL = 30  # lines of its log
 
 

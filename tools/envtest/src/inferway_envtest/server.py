@@ -11,11 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from inferway_envtest import audit, definitions, grants, kubectl, pods, users
-from inferway_envtest.audit import Mark, Request
+from inferway_envtest import audit_log, kubectl, pods, rbac, users
+from inferway_envtest import crds as envtest_crds
+from inferway_envtest.audit_log import Mark, Request
+from inferway_envtest.binaries import Programs
 from inferway_envtest.control_plane import ControlPlane
 from inferway_envtest.http_faults import HttpFaults
-from inferway_envtest.programs import Programs
 from inferway_envtest.users import User
 from inferway_envtest.waiting import until
 
@@ -59,14 +60,14 @@ class ApiServer(ControlPlane):
         self,
         namespace: str,
         name: str,
-        rules: Sequence[grants.Rule] = (),
-        cluster_rules: Sequence[grants.Rule] = (),
+        rules: Sequence[rbac.Rule] = (),
+        cluster_rules: Sequence[rbac.Rule] = (),
         seconds: int = 86400,
     ) -> User:
         """A new ServiceAccount that may do what the RBAC rules say, with a token that holds for so many seconds (>= 600)."""
         accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
         self.ask("POST", accounts, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}})
-        for path, manifest in grants.objects(namespace, name, rules, cluster_rules):
+        for path, manifest in rbac.objects(namespace, name, rules, cluster_rules):
             self.ask("POST", path, manifest)
         wanted = {
             "apiVersion": "authentication.k8s.io/v1",
@@ -107,7 +108,7 @@ class ApiServer(ControlPlane):
         for item in applied["items"] if applied["kind"] == "List" else [applied]:
             if item["kind"] == "CustomResourceDefinition":
                 name = item["metadata"]["name"]
-                until(partial(definitions.is_there, self._asker, name), f"{name} is established", ESTABLISHED)
+                until(partial(envtest_crds.is_there, self._asker, name), f"{name} is established", ESTABLISHED)
         self._applied += 1
 
     def pod(
@@ -129,18 +130,20 @@ class ApiServer(ControlPlane):
         return Mark(self._audit_log.stat().st_size)
 
     def requests(
-        self, since: Mark = audit.BEGINNING, *, user: str | User = "", resource: str = "", verb: str = ""
+        self, since: Mark = audit_log.BEGINNING, *, user: str | User = "", resource: str = "", verb: str = ""
     ) -> list[Request]:
         """What the server was asked and has answered since; by user, resource (`pods`, `gatewayroutes/status`), verb."""
         name = user.name if isinstance(user, User) else user
         return [
             request
-            for request in audit.read(self._audit_log, since)
+            for request in audit_log.read(self._audit_log, since)
             if name in ("", request.user) and resource in ("", request.resource) and verb in ("", request.verb)
         ]
 
-    def writes(self, since: Mark = audit.BEGINNING, *, user: str | User = "", resource: str = "") -> list[Request]:
+    def writes(self, since: Mark = audit_log.BEGINNING, *, user: str | User = "", resource: str = "") -> list[Request]:
         """Of these, those that may change something."""
         return [
-            request for request in self.requests(since, user=user, resource=resource) if request.verb in audit.WRITES
+            request
+            for request in self.requests(since, user=user, resource=resource)
+            if request.verb in audit_log.WRITES
         ]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
-from inferway_fakes.scripted import answering, control, heads, modes, orders
-from inferway_fakes.scripted.answering import CloseHereError, Seen
+from inferway_fakes.scripted import control, directives, heads, modes, responder
+from inferway_fakes.scripted.responder import CloseHereError, Seen
 
 if TYPE_CHECKING:
     from inferway_fakes.scripted.server import Server
@@ -166,13 +166,13 @@ class Connection(asyncio.Protocol):
         stats = self._server.stats
         try:
             order = self._server.order(seen)
-            await answering.perform(order, seen, self, self._server.name)
+            await responder.perform(order, seen, self, self._server.name)
             if not seen.keeps_alive:
                 self._transport.close()
         except CloseHereError as end:
             stats.closed += 1
             self.close(reset=end.is_reset)
-        except orders.UnreadableOrderError as error:
+        except directives.UnreadableOrderError as error:
             stats.refused += 1
             body = f"{error}\n".encode()
             self._transport.write(heads.head(400, [("content-length", str(len(body)))]) + body)

@@ -6,9 +6,9 @@ import asyncio
 from types import TracebackType
 
 from inferway_fakes.loop_thread import LoopThread
-from inferway_fakes.scripted import control, heads, modes, orders
-from inferway_fakes.scripted.answering import Seen
+from inferway_fakes.scripted import control, directives, heads, modes
 from inferway_fakes.scripted.connection import Connection
+from inferway_fakes.scripted.responder import Seen
 from inferway_fakes.scripted.stats import Stats
 
 BACKLOG = 1024
@@ -60,24 +60,24 @@ class Server:
             return heads.head(self.mode.health_status, [("content-length", "0")])
         if self.mode != _NO_FAULT or not seen.keeps_alive or seen.method == b"HEAD":
             return None
-        if any(name[:7].lower() == orders.PREFIX for name, _ in seen.headers):
+        if any(name[:7].lower() == directives.PREFIX for name, _ in seen.headers):
             return None
         self.stats.ended()
         return self._plain
 
-    def order(self, seen: Seen) -> orders.Order:
+    def order(self, seen: Seen) -> directives.Order:
         """What the request asks for, changed by the mode; `orders.UnreadableOrderError`."""
         mode = self.mode
         if seen.target == modes.HEALTH_PATH:
             self.stats.health_requests += 1
-            return orders.DEFAULT.model_copy(update={"hang": orders.Where.BEFORE_ANSWER})
-        order = orders.read(seen.headers)
+            return directives.DEFAULT.model_copy(update={"hang": directives.Where.BEFORE_ANSWER})
+        order = directives.read(seen.headers)
         if mode.hang:
-            return order.model_copy(update={"hang": orders.Where.BEFORE_ANSWER})
+            return order.model_copy(update={"hang": directives.Where.BEFORE_ANSWER})
         if self._share.takes(mode.fail_share):
             self.stats.failed += 1
             failure = {"status": mode.fail_status, "delay": order.delay + mode.latency}
-            return orders.DEFAULT.model_copy(update=failure)
+            return directives.DEFAULT.model_copy(update=failure)
         if mode.latency:
             return order.model_copy(update={"delay": order.delay + mode.latency})
         return order

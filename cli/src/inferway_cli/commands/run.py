@@ -1,0 +1,98 @@
+"""`inferway run`: its flags are the data plane's settings, so that a new setting is a new flag by itself."""
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import SettingsError
+
+from inferway_dataplane.settings import Settings
+
+_PREFIX = Settings.model_config.get("env_prefix", "")
+_LISTS = {"trusted_proxies": "CIDR"}
+_METAVARS = {int: "NUMBER", float: "NUMBER", str: "TEXT"}
+
+
+def command() -> Callable[..., None]:
+    """The function behind `inferway run`, with a parameter for each setting."""
+
+    def serve(directory: str, **flags: Any) -> None:
+        """Serve the routes of a directory, and follow its changes."""
+        given = {name: _value(value) for name, value in flags.items() if value is not None}
+        raise typer.Exit(_serve(directory, settings(given)))
+
+    directory = Annotated[str, typer.Argument(metavar="DIR", help="directory with YAML files")]
+    parameters = [inspect.Parameter("directory", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=directory)]
+    for name, field in Settings.model_fields.items():
+        annotation = _option(name, field)
+        parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
+    serve.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads the signature; mypy knows functions without one
+    return serve
+
+
+def settings(given: dict[str, Any]) -> Settings:
+    """Flags before environment before defaults. What is wrong with them is a mistake in usage."""
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise typer.BadParameter("; ".join(_complaint(item, given) for item in error.errors())) from None
+    except SettingsError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _serve(directory: str, chosen: Settings) -> int:
+    from inferway_cli.directory_source import Broken, DirectorySource
+
+    source = DirectorySource(directory)
+    try:
+        documents = source.load()
+    except Broken as error:
+        typer.echo(str(error), err=True)
+        return 1
+    for warning in documents.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    # The rest of the data plane is loaded only now: neither `--help` nor mistakes have to wait for it.
+    try:
+        from inferway_dataplane.main import serve
+    except ModuleNotFoundError as missing:
+        typer.echo(f"inferway: run needs {missing.name}: pip install 'inferway[dataplane]'", err=True)
+        return 1
+    return serve(chosen, source)
+
+
+def _value(value: Any) -> Any:
+    # A repeated flag is the list that the environment writes with commas.
+    return ",".join(value) if isinstance(value, list) else value
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _option(name: str, field: FieldInfo) -> Any:
+    text = f"{field.description}  (default {_shown(field.default)}; {_PREFIX}{name.upper()})"
+    if field.annotation is bool:
+        return Annotated[bool | None, typer.Option(f"{_flag(name)}/--no-{_flag(name)[2:]}", help=text)]
+    if isinstance(field.default, tuple):
+        return Annotated[list[str] | None, typer.Option(_flag(name), help=text, metavar=_LISTS.get(name, "FILE"))]
+    # Values stay text: pydantic reads them as it reads the environment, with the same messages.
+    metavar = _METAVARS.get(type(field.default), "TEXT")
+    return Annotated[str | None, typer.Option(_flag(name), help=text, metavar=metavar)]
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    return "none" if default in ("", ()) else str(default)
+
+
+def _complaint(item: Any, given: dict[str, Any]) -> str:
+    if not item["loc"]:
+        return str(item["msg"].removeprefix("Value error, "))
+    name = str(item["loc"][0])
+    source = _flag(name) if name in given else f"{_PREFIX}{name.upper()}"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{source}: {message}"

@@ -1,0 +1,60 @@
+"""`inferway status`: what became of resources in a cluster, by their conditions and by what the data plane's pods say."""
+
+import json
+import sys
+from datetime import UTC, datetime
+
+import typer
+
+from inferway_cli.commands.status import cluster as status_cluster
+from inferway_cli.commands.status import rows as status_rows
+from inferway_cli.commands.status import table as status_table
+from inferway_cli.commands.status.cluster import Cluster, ClusterError, ForbiddenError, UnknownKindError
+from inferway_cli.commands.status.rows import Report
+from inferway_contract import resources
+from inferway_contract.acknowledgement import GATEWAY_LABEL
+from inferway_contract.generate import crds as generate_crds
+
+
+def status(
+    namespace: str | None, kubeconfig: str | None, context: str | None, *, everywhere: bool, as_json: bool
+) -> int:
+    """Print it. 0 = every resource is accepted and programmed; 1 = one is not, or the cluster cannot be asked."""
+    try:
+        cluster = status_cluster.connect(kubeconfig, context)
+        where = None if everywhere else namespace or cluster.namespace
+        report = _report(cluster, where)
+    except ClusterError as trouble:
+        typer.echo(f"inferway: {trouble}", err=True)
+        return 1
+    now = datetime.now(UTC)
+    if as_json:
+        typer.echo(json.dumps(status_table.as_json(report), indent=2, ensure_ascii=False))
+    else:
+        status_table.show(report, now, is_terminal=sys.stdout.isatty())
+    for note in report.notes:
+        typer.echo(f"note: {note}", err=True)
+    return 0 if report.is_good else 1
+
+
+def _report(cluster: Cluster, namespace: str | None) -> Report:
+    rows = []
+    for kind in resources.SPECS:
+        try:
+            found = cluster.list(resources.API_GROUP, resources.API_VERSION, generate_crds.plural(kind), namespace)
+        except UnknownKindError as unknown:
+            raise ClusterError(
+                f"{unknown}: install the definitions with `inferway crds | kubectl apply -f -`"
+            ) from None
+        rows += status_rows.rows(kind, found)
+    notes = (
+        []
+        if rows
+        else [f"there are no resources of Inferway in {f'namespace {namespace}' if namespace else 'the cluster'}"]
+    )
+    try:
+        # They belong to the gateway, whose namespace is seldom that of the resources.
+        leases = cluster.list("coordination.k8s.io", "v1", "leases", None, selector=GATEWAY_LABEL)
+    except ForbiddenError as forbidden:
+        return Report(tuple(rows), None, (*notes, f"the data plane's pods are not shown: {forbidden}"))
+    return Report(tuple(rows), status_rows.pod_rows(leases), tuple(notes))

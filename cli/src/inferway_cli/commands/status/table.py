@@ -1,0 +1,160 @@
+"""`inferway status` for people: two tables, and below them what they should read. For programs: JSON."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from inferway_cli.commands.status.rows import Answer, PodRow, Report, Row
+from inferway_contract.acknowledgement import LEASE_SECONDS
+
+_PIPED: Final = 100_000
+"""Columns where nobody looks: a program that reads lines gets a resource in each."""
+
+_UNITS: Final = ((86_400 * 2, 86_400, "d"), (3_600 * 2, 3_600, "h"), (60 * 2, 60, "m"))
+"""From so many seconds on an age is told in this unit."""
+
+
+def show(report: Report, now: datetime, *, is_terminal: bool) -> None:
+    """Print it to standard output; on a terminal in its width and with colours."""
+    console = Console(width=None if is_terminal else _PIPED, highlight=False, markup=False, emoji=False)
+    if report.rows:
+        console.print(_resources(report.rows, now))
+    if report.pods:
+        console.print()
+        console.print(_pods(report.pods, now))
+    for line in (*_resource_remarks(report.rows), *_pod_remarks(report.pods or ())):
+        console.print(line, soft_wrap=not is_terminal)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _resources(rows: tuple[Row, ...], now: datetime) -> Table:
+    table = _table("Kind", "Namespace/Name", "Accepted", "Resolved", "Programmed", "Pods", "Revision", "Age")
+    for row in rows:
+        table.add_row(
+            row.kind,
+            Text(f"{row.namespace}/{row.name}"),
+            *(_state(answer) for answer in (row.accepted, row.resolved, row.programmed)),
+            Text(row.pods or "-"),
+            Text(row.revision or "-"),
+            age(row.created, now),
+        )
+    return table
+
+
+def _state(answer: Answer) -> Text:
+    """`True`, or `False (why)`: the reason of what is well says nothing new."""
+    if answer.status == "True" and answer.reason != "PartiallyInvalid":
+        return Text("True", style="green")
+    told = f"{answer.status} ({answer.reason})" if answer.reason else answer.status
+    return Text(told, style="yellow" if answer.status == "True" else "red")
+
+
+def _pods(pods: tuple[PodRow, ...], now: datetime) -> Table:
+    table = _table("Gateway", "Pod", "Config", "Endpoints", "Heard of")
+    for pod in pods:
+        heard = Text(f"{age(pod.renewed, now)} ago" if pod.renewed else "never")
+        if is_silent(pod, now):
+            heard = Text(f"{heard}: silent", style="red")
+        table.add_row(
+            Text(pod.gateway),
+            Text(f"{pod.namespace}/{pod.name}"),
+            Text(pod.said.config or "-"),
+            Text(pod.said.endpoints or "-"),
+            heard,
+        )
+    return table
+
+
+def _resource_remarks(rows: tuple[Row, ...]) -> Iterator[Text]:
+    for row in rows:
+        if not row.remarks and not row.laggards:
+            continue
+        yield Text(f"\n{row.kind} {row.namespace}/{row.name}", style="bold")
+        for kind, answer in row.remarks:
+            reason = f" ({answer.reason})" if answer.reason else ""
+            yield Text(f"  {kind}={answer.status}{reason}: {answer.message}")
+        for laggard in row.laggards:
+            serves = f"serves {laggard.revision}" if laggard.revision else "serves nothing"
+            yield Text(f"    {laggard.pod} {serves}{f': {laggard.error}' if laggard.error else ''}")
+
+
+def _pod_remarks(pods: tuple[PodRow, ...]) -> Iterator[Text]:
+    for pod in pods:
+        if pod.said.refused:
+            yield Text(f"\nPod {pod.namespace}/{pod.name}", style="bold")
+            yield Text(f"  refuses {pod.said.refused}: {pod.said.error}")
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "resources": [
+            {
+                "kind": row.kind,
+                "namespace": row.namespace,
+                "name": row.name,
+                "isGood": row.is_good,
+                "conditions": {
+                    kind.value: {"status": answer.status, "reason": answer.reason, "message": answer.message}
+                    for kind, answer in row.answers.items()
+                },
+                "pods": row.pods,
+                "revision": row.revision,
+                "laggards": [
+                    {"pod": laggard.pod, "revision": laggard.revision, "error": laggard.error}
+                    for laggard in row.laggards
+                ],
+                "creationTimestamp": row.created,
+            }
+            for row in report.rows
+        ],
+        "pods": None
+        if report.pods is None
+        else [
+            {
+                "gateway": pod.gateway,
+                "namespace": pod.namespace,
+                "name": pod.name,
+                "renewTime": pod.renewed,
+                **pod.said.model_dump(),
+            }
+            for pod in report.pods
+        ],
+        "notes": list(report.notes),
+    }
+
+
+def is_silent(pod: PodRow, now: datetime) -> bool:
+    """Whether its Lease has expired."""
+    seconds = _seconds(pod.renewed, now)
+    return seconds is None or seconds > LEASE_SECONDS
+
+
+def age(since: str, now: datetime) -> str:
+    """As kubectl tells it: `45s`, `3m`, `5h`, `12d`."""
+    seconds = _seconds(since, now)
+    if seconds is None:
+        return "-"
+    whole = max(0, int(seconds))  # the clocks of two machines differ
+    for least, unit, letter in _UNITS:
+        if whole >= least:
+            return f"{whole // unit}{letter}"
+    return f"{whole}s"
+
+
+def _seconds(since: str, now: datetime) -> float | None:
+    try:
+        then = datetime.fromisoformat(since)
+    except ValueError:
+        return None
+    return (now - (then if then.tzinfo else then.replace(tzinfo=UTC))).total_seconds()

@@ -1,0 +1,198 @@
+"""What is wrong with an input, in words for the person who wrote it: where, what, and how to mend it."""
+
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, Final, NamedTuple
+
+from pydantic import ValidationError
+
+from inferway_contract import values
+
+# Gateway API features that are refused by name, so that a pasted HTTPRoute says what has to go.
+_UNSUPPORTED: Final = {
+    "extensionRef": "ExtensionRef is not supported: remove the filter",
+    "externalAuth": "ExternalAuth is not supported: remove the filter",
+    "requestMirror": "RequestMirror is not supported: remove the filter",
+    "sessionPersistence": "sessionPersistence is not supported: remove it",
+    "parentRefs": "a GatewayRoute has no parentRefs: every data plane serves it; remove them",
+}
+_UNSUPPORTED_FILTERS: Final = ("ExtensionRef", "ExternalAuth", "RequestMirror")
+
+_LONGEST: Final = 80
+"""Characters of a value that are shown. Comparing longer words with the right ones is not worth its time either."""
+
+Path = tuple[str | int, ...]
+
+
+class FieldError(NamedTuple):
+    """One mistake. `path` is the location inside the resource, as keys and list indexes."""
+
+    path: Path
+    message: str
+
+    def __str__(self) -> str:
+        return f"{dotted(self.path)}: {self.message}" if self.path else self.message
+
+
+def dotted(path: Iterable[str | int]) -> str:
+    """`("spec", "rules", 0, "name")` as `spec.rules[0].name`."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
+def from_validation(error: ValidationError, prefix: Path = ()) -> list[FieldError]:
+    """Every mistake that pydantic found, in our words, one for each place."""
+    found: dict[Path, FieldError] = {}
+    for item in error.errors(include_url=False):
+        kind, value, context = item["type"], item["input"], item.get("ctx", {})
+        if kind == "too_short" and len(value) >= context["min_length"]:
+            continue  # pydantic counts only the valid items; those that are not have been told
+        path = prefix + item["loc"]
+        if kind == "invalid_key":
+            path = (*path[:-1], str(path[-1]))  # a key, and no index of a list
+        found.setdefault(path, FieldError(path, _message(kind, value, context, path)))
+    return list(found.values())
+
+
+def _message(kind: str, value: object, context: Mapping[str, Any], path: Path) -> str:
+    match kind:
+        case "rule":
+            return str(context["broken"])
+        case "missing":
+            return "is required"
+        case "extra_forbidden":
+            return _unknown(path)
+        case "invalid_key":
+            return "unknown field; keys must be text"
+        case _ if value is None:
+            return "is empty: give it a value or remove it"
+        case "literal_error":
+            return _none_of(value, context["expected"])
+        case "string_pattern_mismatch":
+            return (
+                f"{_shown(value)} {FORMS.get(context['pattern'], 'has characters or a form that are not allowed here')}"
+            )
+        case "duration":
+            return f"{_shown(value)} {FORMS[values.DURATION_PATTERN]}"
+        case "quantity":
+            return f"{_shown(value)} {FORMS[values.QUANTITY_PATTERN]}"
+        case _:
+            return _bound(kind, value, context) or _wanted(kind, value)
+
+
+def _unknown(path: Path) -> str:
+    name = str(path[-1])
+    if name == "filters" and path[-3:-2] == ("backendRefs",):
+        return "filters inside a backendRef are not supported: move them to the rule"
+    return _UNSUPPORTED.get(name, "unknown field; remove it or correct its spelling")
+
+
+def _none_of(value: object, expected: str) -> str:
+    if value in _UNSUPPORTED_FILTERS:
+        return f"{value} is not supported: remove the filter"
+    words = re.findall(r"'[^']*'|[^\s,']+", expected.replace(" or ", ", "))
+    if len(words) == 1:
+        return f"{_shown(value)}: must be {_YAML.get(words[0], words[0])}"
+    return f"{_shown(value)} is none of {', '.join(words)}{_hint(value, words)}"
+
+
+def _hint(value: object, words: list[str]) -> str:
+    if str(value) in words:
+        return "; write it without quotes"
+    folded = {word.strip("'").lower(): word.strip("'") for word in words}
+    if isinstance(value, bool):
+        meant = [folded[word] for word in _YAML_BOOLEANS[value] if word in folded]
+        return f"; write '{meant[0]}', for YAML reads it as {_shown(value)} without the quotes" if meant else ""
+    if not isinstance(value, str) or len(value) > _LONGEST:
+        return ""
+    # Letter case is the commonest slip, and would count as one mistake for each letter.
+    near = get_close_matches(value.lower(), list(folded), n=1)
+    return f"; did you mean {folded[near[0]]}?" if near else ""
+
+
+def _bound(kind: str, value: Any, context: Mapping[str, Any]) -> str | None:
+    match kind:
+        case "too_short":
+            return f"must have at least {context['min_length']}, not {len(value)}"
+        case "too_long":
+            return f"may have at most {context['max_length']}, not {len(value)}"
+        case "string_too_short":
+            return "must not be empty"
+        case "string_too_long":
+            return f"may have at most {context['max_length']} characters, not {len(value)}"
+        case "greater_than_equal":
+            return f"{_shown(value)}: must be at least {context['ge']}"
+        case "less_than_equal":
+            return f"{_shown(value)}: must be at most {context['le']}"
+        case _:
+            return None
+
+
+def _wanted(kind: str, value: object) -> str:
+    want = _KINDS.get(kind, "has no place here")
+    if isinstance(value, _CONTAINERS):
+        return f"{want}, not {_shown(value)}" + (f": {_EACH_ENTRY}" if kind == "tuple_type" else "")
+    match kind:
+        case "tuple_type":
+            return f"{_shown(value)}: {want}: {_EACH_ENTRY}"
+        case "int_type" if isinstance(value, str) and value.isdecimal():
+            return f"{_shown(value)}: {want}; write it without quotes"
+        case "bool_type" if value in ("true", "false"):
+            return f"{_shown(value)}: {want}; write it without quotes"
+        case "string_type":
+            return f"{_shown(value)}: put it in quotes, for it {want}"
+        case _:
+            return f"{_shown(value)}: {want}"
+
+
+def _shown(value: object) -> str:
+    # What holds other things is named only: the place is told, and the things in it are not what is wrong.
+    if isinstance(value, _CONTAINERS):
+        return "a mapping" if isinstance(value, Mapping) else "a list"
+    # repr keeps control characters out of logs and terminals.
+    text = repr(value) if isinstance(value, str | bytes) else str(value)
+    if isinstance(value, bool):
+        text = _YAML[text]
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+
+
+_CONTAINERS: Final = (Mapping, list, tuple)
+_EACH_ENTRY: Final = "put '- ' in front of each entry"
+
+# How people write what Python shows otherwise.
+_YAML: Final = {"True": "true", "False": "false", "''": "empty"}
+_YAML_BOOLEANS: Final = {True: ("on", "yes", "true"), False: ("off", "no", "false")}
+
+_KINDS: Final = {
+    "bool_type": "must be true or false",
+    "dict_type": "must be a mapping",
+    "int_from_float": "must be a whole number",
+    "int_type": "must be a whole number",
+    "model_type": "must be a mapping",
+    "string_type": "must be text",
+    "string_unicode": "must be text",
+    "tuple_type": "must be a list",
+}
+"""What is wanted, by the kind of pydantic's error."""
+
+FORMS: Final = {
+    values.DURATION_PATTERN: "is not a duration: write it like 500ms, 30s or 1h30m",
+    values.QUANTITY_PATTERN: "is not a size: write it like 64Ki, 10Mi or 1048576",
+    values.TOKEN_PATTERN: "is not a header name: letters, digits and !#$%&'*+-.^_`|~ only",
+    values.FIELD_VALUE_PATTERN: "is not a header value: no control characters, no blanks at either end",
+    values.HOSTNAME_PATTERN: "is not a hostname: lower case, no port, `*.` only in front",
+    values.LABEL_PATTERN: "is not a name: lower-case letters, digits and '-', at most 63",
+    # Also that of a hostname without a wildcard: one form, and one pattern.
+    values.SUBDOMAIN_PATTERN: "is not a name: lower-case letters, digits, '-' and '.' only",
+    values.REPLACEMENT_PATH_PATTERN: "is not a path: '/' in front, no blanks, '?', '#' or '\\', other letters as %XX",
+    values.URL_PATTERN: "is not an upstream's URL: write it like https://models.example.net:8443/v1, without a query",
+    values.CHECK_PATH_PATTERN: "is not a path to ask for: '/' in front, no blanks, '#' or '\\', other letters as %XX",
+    values.FILE_NAME_PATTERN: "is not the name of a file: letters, digits, '.', '_' and '-' only, no '.' in front",
+    values.PREFIX_PATTERN: "is not a prefix: ASCII without control characters, no blank in front",
+    values.ORIGIN_PATTERN: "is not an origin: write it like https://app.example.com, https://*.example.com or *",
+}
+"""What a form is, by its pattern. The API server says it in the same words. A test holds it against all patterns of the
+models."""

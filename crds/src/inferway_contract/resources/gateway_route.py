@@ -1,0 +1,134 @@
+"""GatewayRoute: which requests go where, and what is done to them on the way. Field by field in docs/api.md."""
+
+from typing import Annotated, Any
+
+from inferway_contract.resources.backends import BackendRef, Limits, Timeouts
+from inferway_contract.resources.cache import Cache, CacheKey, QueryKey
+from inferway_contract.resources.filters import Filter
+from inferway_contract.resources.health import CircuitBreaker, HealthCheck
+from inferway_contract.resources.load_balancer import LoadBalancer
+from inferway_contract.resources.matches import Match
+from inferway_contract.resources.model import (
+    Hostname,
+    ObjectName,
+    SectionName,
+    SpecModel,
+    Validation,
+    bounded,
+    schema_default,
+)
+from inferway_contract.resources.retry import Retry
+
+
+def _kinds(rule: Any) -> list[str]:
+    return [entry.type for entry in rule.filters]
+
+
+def _replaces_prefix(rule: Any) -> bool:
+    modifiers = [
+        part.path
+        for entry in rule.filters
+        for part in (entry.url_rewrite, entry.request_redirect)
+        if part is not None and part.path is not None
+    ]
+    return any(modifier.type == "ReplacePrefixMatch" for modifier in modifiers)
+
+
+# Lists, because that is how they stand in CEL too.
+_ANSWERING = ["RequestRedirect", "DirectResponse"]
+_EXCLUSIVE = [*_ANSWERING, "URLRewrite"]
+_EVERY_PATH = {"path": {"type": "PathPrefix", "value": "/"}}
+
+
+class RouteRule(SpecModel):
+    """Matches, what happens to what they match, and where it goes."""
+
+    name: SectionName | None = None
+    """For metrics and policies; different from those of the route's other rules. Absent = `rule-<index>`."""
+    matches: Annotated[tuple[Match, ...], bounded(16), schema_default([_EVERY_PATH])] = (Match(),)
+    """One of them must fit. Absent = every path."""
+    filters: Annotated[tuple[Filter, ...], bounded(16)] = ()
+    """Applied in this order, each type at most once."""
+    backend_refs: Annotated[tuple[BackendRef, ...], bounded(32)] = ()
+    """Requests are shared out by weight, between those of the first priority that has an available endpoint."""
+    load_balancer: LoadBalancer = LoadBalancer()
+    timeouts: Timeouts = Timeouts()
+    retry: Retry | None = None
+    """Absent = one try; what was never written to an upstream may be sent again all the same."""
+    circuit_breaker: CircuitBreaker = CircuitBreaker()
+    health_check: HealthCheck | None = None
+    """Absent = only the answers to requests tell how an endpoint does."""
+    limits: Limits = Limits()
+    cache: Cache | None = None
+    """Absent = nothing is kept."""
+
+    rules_between_fields = (
+        Validation(
+            cel="!has(self.filters) || self.filters.all(a, self.filters.exists_one(b, a.type == b.type))",
+            message="filters may have each type once: put those of one type together",
+            holds=lambda rule: len(set(_kinds(rule))) == len(rule.filters),
+        ),
+        Validation(
+            cel=f"!has(self.filters) || !self.filters.exists(f, f.type in {_ANSWERING})"
+            " || !has(self.backendRefs) || size(self.backendRefs) == 0",
+            message="filters RequestRedirect and DirectResponse exclude backendRefs: they answer by themselves",
+            holds=lambda rule: not (rule.backend_refs and set(_kinds(rule)) & set(_ANSWERING)),
+        ),
+        Validation(
+            cel="!has(self.filters) || self.filters.all(a, self.filters.all(b, a.type == b.type"
+            f" || !(a.type in {_EXCLUSIVE} && b.type in {_EXCLUSIVE})))",
+            message="filters may have only one of URLRewrite, RequestRedirect and DirectResponse: remove the others",
+            holds=lambda rule: len(set(_kinds(rule)) & set(_EXCLUSIVE)) <= 1,
+        ),
+        Validation(
+            cel="!has(self.filters) || !self.filters.exists(f, (has(f.urlRewrite) && has(f.urlRewrite.path)"
+            " && f.urlRewrite.path.type == 'ReplacePrefixMatch') || (has(f.requestRedirect) && has(f.requestRedirect.path)"
+            " && f.requestRedirect.path.type == 'ReplacePrefixMatch')) || !has(self.matches)"
+            " || self.matches.all(m, !has(m.path) || m.path.type == 'PathPrefix')",
+            message="ReplacePrefixMatch needs every path in matches to be of type PathPrefix",
+            holds=lambda rule: (
+                not _replaces_prefix(rule) or all(match.path.type == "PathPrefix" for match in rule.matches)
+            ),
+        ),
+    )
+
+
+class GatewayRouteSpec(SpecModel):
+    """Hostnames (none = any host) and rules."""
+
+    hostnames: Annotated[tuple[Hostname, ...], bounded(16)] = ()
+    """Like `api.example.com` or `*.example.com`; the most specific one wins. Empty = any host."""
+    rules: Annotated[tuple[RouteRule, ...], bounded(64, least=1)]
+    """The most specific match wins, whatever the order."""
+
+    rules_between_fields = (
+        Validation(
+            cel="self.rules.filter(r, has(r.name)).all(a, self.rules.exists_one(b, has(b.name) && a.name == b.name))",
+            message="rules must have different names: rename all but one",
+            holds=lambda spec: (
+                len({rule.name for rule in spec.rules if rule.name}) == sum(1 for rule in spec.rules if rule.name)
+            ),
+        ),
+    )
+
+
+def rule_name(rule: RouteRule, index: int) -> str:
+    """The name by which metrics, policies and messages call a rule that has none of its own."""
+    return rule.name or f"rule-{index}"
+
+
+__all__ = [
+    "BackendRef",
+    "Cache",
+    "CacheKey",
+    "CircuitBreaker",
+    "GatewayRouteSpec",
+    "HealthCheck",
+    "Limits",
+    "LoadBalancer",
+    "ObjectName",
+    "QueryKey",
+    "Retry",
+    "RouteRule",
+    "Timeouts",
+]

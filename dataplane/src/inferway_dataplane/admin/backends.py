@@ -1,0 +1,48 @@
+"""What `/debug/backends` shows: each rule's backends and endpoints, and what the process thinks of their health."""
+
+from typing import Any
+
+from inferway_dataplane.core.runtime import Rule
+from inferway_dataplane.core.upstreams.members import Member
+
+
+def backends_of(rule: Rule, now: float) -> dict[str, Any]:
+    """One rule as JSON. `now`: monotonic seconds. Secrets are not in it, only that there is one."""
+    standing = rule.group.standing
+    return {
+        "route": rule.route,
+        "rule": rule.name,
+        "inFlight": standing.in_flight,
+        "pending": standing.pending,
+        "retrying": standing.retrying,
+        "panic": rule.group.is_panic,
+        "backends": [
+            {
+                "name": destination.name,
+                "problem": destination.problem.code if destination.problem is not None else "",
+                "hasCredential": destination.credential is not None,
+                "endpoints": [_endpoint(member, now) for member in destination.members],
+            }
+            for destination in rule.group.destinations
+        ],
+    }
+
+
+def _endpoint(member: Member, now: float) -> dict[str, Any]:
+    if member.is_unhealthy:
+        state = "unhealthy"
+    elif member.is_probing:
+        state = "probing"
+    elif member.is_ejected:
+        state = "ejected" if now < member.ejected_until else "due"
+    else:
+        state = "available"
+    return {
+        "address": member.name,
+        "state": state,
+        "ejectedFor": round(max(member.ejected_until - now, 0.0), 1) if member.is_ejected else 0,
+        "failures": member.failures,
+        "active": member.endpoint.active,
+        "idle": len(member.endpoint.idle),
+        "latencyMs": round(member.ewma * 1000, 3),
+    }

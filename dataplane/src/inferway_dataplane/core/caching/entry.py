@@ -1,0 +1,16 @@
+"""A stored response."""
+
+
+class CacheEntry:
+    """A stored answer. `head`: status line, field lines and cache status; without Age and what is one exchange's own."""
+
+    __slots__ = ("age", "body", "expires", "head", "received", "size", "status")
+
+    def __init__(self, status: int, head: bytes, body: bytes, age: float, received: float, expires: float) -> None:
+        self.status = status
+        self.head = head
+        self.body = body
+        self.age = age  # seconds old when it was received
+        self.received = received  # monotonic seconds
+        self.expires = expires  # monotonic seconds
+        self.size = len(head) + len(body)

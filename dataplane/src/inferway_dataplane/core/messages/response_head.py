@@ -1,0 +1,100 @@
+"""The head of an upstream's response."""
+
+from inferway_dataplane.core.messages.field_kinds import (
+    AGE,
+    CACHING,
+    CONNECTION,
+    DATE,
+    ENCODING,
+    FORWARD,
+    LENGTH,
+    RESPONSE_KINDS,
+    SET_COOKIE,
+    Fields,
+)
+
+
+class ResponseHead:
+    """An upstream's response head. `passed` are the fields that may go on to the client."""
+
+    __slots__ = (
+        "age",
+        "caching",
+        "content_length",
+        "date",
+        "has_cookie",
+        "has_date",
+        "is_chunked",
+        "keep_alive",
+        "lines",
+        "passed",
+        "rule",
+        "status",
+    )
+
+    def __init__(self, status: int, keep_alive: bool) -> None:
+        self.status = status
+        self.keep_alive = keep_alive
+        self.passed: Fields = []
+        self.content_length = -1
+        self.is_chunked = False
+        self.has_cookie = False
+        self.has_date = False
+        self.caching: dict[bytes, bytes] | None = None
+        self.age: bytes | None = None
+        self.date: bytes | None = None
+        # A pure function of a head and a rule, kept for a head that comes again.
+        self.rule: object = None
+        self.lines = b""
+
+
+def read_response(status: int, fields: Fields, keep_alive: bool) -> ResponseHead | None:
+    """Sort the fields of a response; None when its framing has two readings (the answer is a 502 then)."""
+    head = ResponseHead(status, keep_alive)
+    passed = head.passed
+    kinds = RESPONSE_KINDS
+    nominated: list[bytes] | None = None
+    for field in fields:
+        kind = kinds[field[0]]
+        if kind == FORWARD:
+            passed.append(field)
+        elif kind == LENGTH:
+            value = field[1]
+            if head.content_length >= 0 or not value.isdigit() or len(value) > 18:
+                return None
+            head.content_length = int(value)
+        elif kind == DATE:
+            if not head.has_date:
+                head.has_date = True
+                head.date = field[1]
+                passed.append(field)
+        elif kind == CONNECTION:
+            if field[1] != b"keep-alive":
+                tokens = [token.strip(b" \t") for token in field[1].lower().split(b",")]
+                nominated = (nominated or []) + tokens
+        elif kind == ENCODING:
+            if head.is_chunked or field[1].strip(b" \t").lower() != b"chunked":
+                return None
+            head.is_chunked = True
+        elif kind == CACHING:
+            passed.append(field)
+            if head.caching is None:
+                head.caching = {}
+            name = field[0].lower()
+            known = head.caching.get(name)
+            head.caching[name] = field[1] if known is None else known + b", " + field[1]
+        elif kind == SET_COOKIE:
+            head.has_cookie = True
+            passed.append(field)
+        elif kind == AGE:
+            head.age = field[1]
+    if head.is_chunked and head.content_length >= 0:
+        return None
+    if status == 204 and (head.is_chunked or head.content_length > 0):
+        return None  # RFC 9110 15.3.5: it has no body, so whoever announces one means something else
+    if nominated is not None:
+        if b"close" in nominated:
+            head.keep_alive = False
+        dropped = set(nominated)
+        head.passed = [field for field in passed if field[0].lower() not in dropped]
+    return head

@@ -1,0 +1,89 @@
+"""CORS (the Fetch standard, 3.3) as Gateway API's filter states it."""
+
+from typing import Final
+
+from inferway_contract.document import Cors
+from inferway_dataplane.core.messages.field_kinds import Fields
+from inferway_dataplane.core.messages.request_head import RequestHead
+
+_LABELS: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-._")
+
+
+class CorsRules:
+    """A CORS filter, ready to answer."""
+
+    __slots__ = ("_any", "_credentials", "_exact", "_expose", "_headers", "_max_age", "_methods", "_wildcards")
+
+    def __init__(self, cors: Cors) -> None:
+        self._credentials = cors.allow_credentials
+        self._any = "*" in cors.allow_origins
+        self._exact = frozenset(origin.lower().encode() for origin in cors.allow_origins)
+        self._wildcards = tuple(
+            (scheme.lower().encode() + b"://", rest.lower().encode())
+            for scheme, mark, rest in (origin.partition("://*") for origin in cors.allow_origins)
+            if mark
+        )
+        self._methods = ", ".join(cors.allow_methods).encode()
+        self._headers = ", ".join(cors.allow_headers).encode()
+        self._expose = ", ".join(cors.expose_headers).encode()
+        self._max_age = b"%d" % cors.max_age_seconds
+
+    def _allows(self, origin: bytes) -> bool:
+        lower = origin.lower()
+        return (
+            self._any
+            or lower in self._exact
+            or any(
+                lower.startswith(scheme)
+                and lower.endswith(rest)
+                and _is_labels(lower[len(scheme) : -len(rest) or None])
+                for scheme, rest in self._wildcards
+            )
+        )
+
+    def _origin_fields(self, origin: bytes) -> Fields:
+        # `*` must not be combined with credentials: then the origin itself is named, and the answer varies by it.
+        if self._any and not self._credentials:
+            fields = [(b"access-control-allow-origin", b"*")]
+        else:
+            fields = [(b"access-control-allow-origin", origin), (b"vary", b"Origin")]
+        if self._credentials:
+            fields.append((b"access-control-allow-credentials", b"true"))
+        return fields
+
+    def preflight(self, head: RequestHead) -> Fields | None:
+        """The fields of the answer to a preflight request; None when this is none. Without them a browser refuses."""
+        if head.method != b"OPTIONS":
+            return None
+        origin, method = head.value(b"origin"), head.value(b"access-control-request-method")
+        if origin is None or method is None:
+            return None
+        if not self._allows(origin):
+            return []
+        fields = self._origin_fields(origin)
+        # A literal `*` counts as a name where credentials are allowed, so then what was asked for is named.
+        wanted = head.value(b"access-control-request-headers")
+        methods = method if self._methods == b"*" and self._credentials else self._methods
+        headers = (wanted or b"") if self._headers == b"*" and self._credentials else self._headers
+        if methods:
+            fields.append((b"access-control-allow-methods", methods))
+        if headers:
+            fields.append((b"access-control-allow-headers", headers))
+        fields.append((b"access-control-max-age", self._max_age))
+        return fields
+
+    def response_fields(self, head: RequestHead) -> Fields:
+        """The fields that go onto the answer of an ordinary request."""
+        origin = head.value(b"origin")
+        if origin is None or not self._allows(origin):
+            # Without `Vary` a cache would hand this answer to an origin that is allowed.
+            return [] if self._any and not self._credentials else [(b"vary", b"Origin")]
+        fields = self._origin_fields(origin)
+        if self._expose:
+            fields.append((b"access-control-expose-headers", self._expose))
+        return fields
+
+
+def _is_labels(text: bytes) -> bool:
+    """Whether a wildcard may stand for this: labels of a host, and not a user, a path or another host before ours."""
+    return bool(text) and _LABELS.issuperset(text)

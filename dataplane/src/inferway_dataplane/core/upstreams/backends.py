@@ -1,0 +1,131 @@
+"""Destinations: the backends of a rule as the engine goes to them."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from inferway_contract import document
+from inferway_contract.document import Endpoint, Url
+from inferway_dataplane.core.messages import client_address, problems
+from inferway_dataplane.core.messages.problems import Problem
+from inferway_dataplane.core.upstreams.backend_auth import Credential
+from inferway_dataplane.core.upstreams.members import Member, RuleCounters
+
+
+class EndpointFactory(Protocol):
+    """Gives the one endpoint object for an address, whatever document asks for it."""
+
+    def __call__(self, host: str, port: int, *, tls: bool, is_name: bool) -> Any:
+        """`is_name`: the host is to be resolved."""
+
+
+class Backend:
+    """One backend of a rule: where its share of the traffic goes."""
+
+    __slots__ = ("credential", "endpoints", "host", "members", "name", "path", "problem")
+
+    def __init__(
+        self,
+        name: str,
+        members: tuple[Member, ...],
+        host: bytes | None,
+        path: bytes,
+        problem: Problem | None,
+        credential: Credential | None = None,
+    ) -> None:
+        self.name = name
+        self.members = members
+        self.endpoints: tuple[Any, ...] = tuple(member.endpoint for member in members)
+        self.host = host  # what Host becomes; None = what the client sent
+        self.path = path  # put before the request's path
+        self.problem = problem  # set: this share is answered so
+        self.credential = credential  # what is shown to the upstream in place of what the client sent
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the reference does not resolve: its share of requests is answered with its problem, and not shared out."""
+        return self.problem is not None and self.problem is not problems.NO_ENDPOINTS
+
+
+Owner = tuple[str, str, str]
+"""Route id, rule name, backend name: whose members they are."""
+
+Members = Mapping[Owner, Mapping[str, Member]]
+"""By their owner and their address."""
+
+
+class BackendResolver:
+    """Finds what backends mean while a runtime is built, and keeps the members that an older runtime knew."""
+
+    def __init__(
+        self, services: Mapping[str, tuple[Endpoint, ...]], endpoint_of: EndpointFactory, older: Members, now: float
+    ) -> None:
+        self.members: dict[Owner, dict[str, Member]] = {}
+        self.upstreams: set[Any] = set()
+        self.secrets: set[str] = set()  # names of files
+        self._services = services
+        self._endpoint_of = endpoint_of
+        self._older = older
+        self._now = now
+        self._found: dict[str, list[tuple[str, Any]]] = {}  # by Service: many rules name the same
+
+    def find(self, backend: document.Backend, rule: tuple[str, str], standing: RuleCounters) -> Backend:
+        """The destination of a backend of this rule (route id, name). `LookupError` where a Service has no entry."""
+        if backend.url is not None:
+            return self._by_url(backend, backend.url, rule, standing)
+        if backend.refusal is not None or backend.service is None:
+            return Backend(backend.service or "", (), None, b"", problems.BACKEND_NOT_FOUND)
+        name = backend.service
+        members = self._members((*rule, name), self._endpoints(name), standing)
+        return Backend(name, members, None, b"", None if members else problems.NO_ENDPOINTS)
+
+    def _endpoints(self, service: str) -> list[tuple[str, Any]]:
+        found = self._found.get(service)
+        if found is None:
+            known = self._services.get(service)
+            if known is None:
+                # Endpoints are published before the config that names them; without an entry the document is half there.
+                raise LookupError(f"the endpoints document has no entry for {service}")
+            found = self._found[service] = [
+                (
+                    _authority(item.address, item.port),
+                    self._endpoint_of(item.address, item.port, tls=False, is_name=False),
+                )
+                for item in known
+            ]
+            self.upstreams.update(endpoint for _, endpoint in found)
+        return found
+
+    def _by_url(self, backend: document.Backend, url: Url, rule: tuple[str, str], standing: RuleCounters) -> Backend:
+        tls = url.scheme == "https"
+        is_name = client_address.address(url.host) is None
+        authority = _authority(url.host, None if url.port == (443 if tls else 80) else url.port)
+        name = f"{url.scheme}://{authority}"
+        endpoint = self._endpoint_of(url.host, url.port, tls=tls, is_name=is_name)
+        self.upstreams.add(endpoint)
+        members = self._members((*rule, name), [(authority, endpoint)], standing)
+        return Backend(name, members, authority.encode(), url.path.encode(), None, self._credential(backend))
+
+    def _credential(self, backend: document.Backend) -> Credential | None:
+        auth = backend.auth
+        if auth is None:
+            return None
+        self.secrets.add(auth.file)
+        return Credential(auth.header, auth.prefix, auth.file)
+
+    def _members(self, owner: Owner, endpoints: list[tuple[str, Any]], standing: RuleCounters) -> tuple[Member, ...]:
+        # A rule may name a backend twice, with two weights: its members are the same.
+        own = self.members.get(owner)
+        if own is None:
+            own = self.members[owner] = {}
+            older = self._older.get(owner, {})
+            for address, endpoint in endpoints:
+                member = older.get(address)
+                if member is None or member.endpoint != endpoint:
+                    member = Member(address, endpoint, standing, self._now)
+                own[address] = member
+        return tuple(own.values())
+
+
+def _authority(host: str, port: int | None) -> str:
+    text = f"[{host}]" if ":" in host else host
+    return text if port is None else f"{text}:{port}"

@@ -1,0 +1,154 @@
+"""The data port's listener: it accepts only what there is room for, and the rest waits in the kernel's queue.
+
+uvloop's own server accepts all that is queued in one go, and closes it silently when descriptors have run out. Here
+somebody is evicted first (`engine/downstream/eviction.py`), and a TLS handshake counts as a connection from its first byte on. The
+price is a task for each connection (not for each request): about 35 us.
+"""
+
+import asyncio
+import errno
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from time import monotonic
+from typing import Final
+
+from inferway_dataplane.engine.downstream.connection import ClientConnection
+from inferway_dataplane.engine.downstream.timeouts import LINGER
+from inferway_dataplane.gateway import Gateway
+from inferway_dataplane.observability.stats import count_in
+
+log = logging.getLogger("inferway")
+
+AT_ONCE: Final = 4
+"""Connections accepted in one turn of the loop. Few, because at the cap each of them evicts somebody, and who has just
+connected needs some turns until its request is read."""
+
+PATIENCE: Final = 1.0
+"""Seconds for which new connections wait when nobody can be evicted; whoever is served or found slow meanwhile makes room.
+Then they are closed: who waits in the kernel's queue cannot be told anything."""
+
+_QUEUE: Final = 2048  # a connection that finds the kernel's queue full asks again only a second later
+_PAUSE: Final = 0.1  # seconds without accepting when there is no room, or no descriptor
+_EXHAUSTED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+
+
+class Listener:
+    """Accepts connections on one socket; looks like an `asyncio.Server` to uvicorn, which closes it."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        protocol: Callable[[], ClientConnection],
+        gateway: Gateway,
+        context: ssl.SSLContext | None,
+    ) -> None:
+        self._socket = listener
+        self._protocol = protocol
+        self._gateway = gateway
+        self._context = context
+        self._handshake = gateway.settings.head_timeout if context is not None else None
+        self._loop = asyncio.get_running_loop()
+        self._starting: set[asyncio.Task[None]] = set()  # accepted, not yet a connection
+        self._is_open = True
+        self._held: socket.socket | None = None  # accepted, and nobody could be evicted for it yet
+        self._full_since: float | None = None  # monotonic
+        listener.listen(_QUEUE)
+        self._loop.add_reader(listener.fileno(), self._accept_some)
+
+    def close(self) -> None:
+        """Stop listening. What the kernel has queued was promised a connection: it is accepted first."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        self._loop.remove_reader(self._socket.fileno())
+        for _ in range(_QUEUE):
+            if not self._accept_some():
+                break
+        self._socket.close()
+
+    async def wait_closed(self) -> None:
+        """Wait for handshakes under way."""
+        await asyncio.gather(*self._starting, return_exceptions=True)
+
+    def _accept_some(self) -> bool:
+        """Accept what is queued, up to `AT_ONCE`; whether there may be more."""
+        for _ in range(AT_ONCE):
+            accepted, self._held = self._held, None
+            try:
+                if accepted is None:
+                    accepted, _ = self._socket.accept()
+            except (BlockingIOError, InterruptedError):
+                return False
+            except OSError as error:
+                # ECONNABORTED and its like: that one has gone again.
+                if error.errno in _EXHAUSTED:
+                    # The system has no descriptor for us, though we had counted on one.
+                    self._gateway.stats.accept_pressure += 1
+                    self._pause(_PAUSE)
+                    return False
+                continue
+            # Only now, when there is really somebody, is anybody evicted.
+            if self._gateway.admission.admit():
+                self._full_since = None
+                self._start(accepted)
+            elif self._may_wait():
+                self._held = accepted
+                self._pause(_PAUSE)
+                return False
+            else:
+                count_in(self._gateway.stats.shed, "connections")
+                accepted.close()
+        return True
+
+    def _may_wait(self) -> bool:
+        """Everybody has a reason to stay: whether who comes may wait for a change, in the kernel's queue, or is closed."""
+        now = monotonic()
+        if self._full_since is None:
+            self._full_since = now
+        return self._is_open and now - self._full_since < PATIENCE
+
+    def _start(self, accepted: socket.socket) -> None:
+        accepted.setblocking(False)
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        protocol = self._protocol()
+        task = self._loop.create_task(self._connect(accepted, protocol))
+        self._starting.add(task)
+        protocol.deadline = monotonic() + self._gateway.settings.head_timeout
+        # Until `connection_made`: the task ends some turns later. A handshake may be cut; who has none is there in a moment.
+        self._gateway.admission.coming[protocol] = task.cancel if self._context is not None else None
+        task.add_done_callback(lambda done: self._end_start(done, protocol))
+
+    def _end_start(self, task: asyncio.Task[None], protocol: ClientConnection) -> None:
+        self._starting.discard(task)
+        self._gateway.admission.coming.pop(protocol, None)
+
+    async def _connect(self, accepted: socket.socket, protocol: ClientConnection) -> None:
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: protocol,
+                accepted,
+                ssl=self._context,
+                ssl_handshake_timeout=self._handshake,
+                ssl_shutdown_timeout=LINGER if self._context is not None else None,
+            )
+        except asyncio.CancelledError:  # it was evicted
+            accepted.close()
+            raise
+        except OSError as error:  # a handshake that failed or took too long, a client that has gone
+            count_in(self._gateway.stats.cut, "handshake")
+            log.debug("a connection ended before it began", extra={"error": str(error)})
+            accepted.close()
+
+    def _pause(self, seconds: float) -> None:
+        """Accept nobody for so long: the queue keeps who comes."""
+        if self._is_open:
+            self._loop.remove_reader(self._socket.fileno())
+            self._loop.call_later(seconds, self._go_on)
+
+    def _go_on(self) -> None:
+        if self._is_open:
+            self._loop.add_reader(self._socket.fileno(), self._accept_some)
+            if self._held is not None:
+                self._accept_some()  # nobody else may come who would wake it

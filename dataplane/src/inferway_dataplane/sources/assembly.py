@@ -1,0 +1,152 @@
+"""From what is published to what is served: pure decisions. Nothing here reads, writes or waits.
+
+Two documents change on their own. A config is served only with an entry for every Service that it names; until then it
+waits. A Service that the live config names keeps its last known addresses when newer endpoints have no entry for it. So
+the order in which both arrive never breaks anything.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+from inferway_contract.canonical import REVISION_DIGITS, digest, revision
+from inferway_contract.document import ConfigDocument, Endpoint, EndpointsDocument
+from inferway_contract.sharding import ConfigIndex, EndpointsIndex, Index, Shard, ShardRef, read_index
+
+Services = Mapping[str, tuple[Endpoint, ...]]
+Document = TypeVar("Document", ConfigDocument, EndpointsDocument)
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled(Generic[Document]):
+    """A document, and what it is known by."""
+
+    document: Document
+    revision: str
+    text: str
+    """The index that it was assembled from."""
+    shards: frozenset[str] = frozenset()
+    """Digests of the shards that this index names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """What is served together."""
+
+    config: Assembled[ConfigDocument]
+    endpoints: Assembled[EndpointsDocument]
+    """With the addresses that were kept."""
+    kept: Services
+    """Those addresses: of Services that the endpoints of that revision do not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What follows from what is known."""
+
+    swap: Documents | None
+    """Serve this; None = nothing changes."""
+    missing: tuple[str, ...] = ()
+    """Services for whose endpoints the newest config waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedIndex(Generic[Index]):
+    """An index that was read."""
+
+    index: Index
+    revision: str
+
+
+def parse_index(model: type[Index], text: str) -> ParsedIndex[Index]:
+    """An index ConfigMap's text. `ValueError` where it is none that this version knows; `revision_of_text` still names it."""
+    index = read_index(model, text)
+    return ParsedIndex(index, revision(index))
+
+
+def revision_of_text(text: str) -> str:
+    """What an index is known by that cannot be read: indexes are published in their canonical form."""
+    return digest(text.encode())[:REVISION_DIGITS]
+
+
+def digests(index: ConfigIndex | EndpointsIndex) -> frozenset[str]:
+    """Of the shards that an index names."""
+    return frozenset(ref.digest for ref in index.shards)
+
+
+def unknown(index: ConfigIndex | EndpointsIndex, known: Mapping[str, Shard]) -> list[ShardRef]:
+    """The shards of an index that are to be fetched. `known`: parsed ones, by digest."""
+    # An index may name the same shard twice only by mistake; it is fetched once.
+    wanted = {ref.digest: ref for ref in index.shards if ref.digest not in known}
+    return list(wanted.values())
+
+
+def services_of(config: ConfigDocument) -> frozenset[str]:
+    """The Services that need an entry in the endpoints."""
+    return frozenset(
+        backend.service
+        for route in config.routes
+        for rule in route.rules
+        for backend in rule.backends
+        if backend.service is not None and backend.refusal is None and backend.url is None
+    )
+
+
+def decide(
+    config: Assembled[ConfigDocument] | None,
+    endpoints: Assembled[EndpointsDocument] | None,
+    live: Documents | None,
+    *,
+    is_anew: bool = False,
+) -> Decision:
+    """Swap, wait, or leave it.
+
+    `config`, `endpoints`: the newest that are whole; None = there are none, so what is live stays. `is_anew`: an error was
+    told since, so what is live already is given again, for the error to be seen to be over.
+    """
+    missing: tuple[str, ...] = ()
+    if config is not None and (live is None or config.revision != live.config.revision):
+        found = _together(config, endpoints, live)
+        if isinstance(found, Documents):
+            return Decision(found)
+        missing = found
+    if live is None:
+        return Decision(None, missing)
+    # The live config goes on, with newer endpoints. That waits for nothing: what it names was there when it was swapped in.
+    if endpoints is not None and endpoints.revision != live.endpoints.revision:
+        found = _together(live.config, endpoints, live)
+        if isinstance(found, Documents):
+            return Decision(found, missing)
+    return Decision(live if is_anew else None, missing)
+
+
+def _together(
+    config: Assembled[ConfigDocument], endpoints: Assembled[EndpointsDocument] | None, live: Documents | None
+) -> Documents | tuple[str, ...]:
+    """Both as they are to be served, or the Services that are missing (none = no endpoints were published at all)."""
+    newest: Services = {}
+    if endpoints is not None:
+        newest = endpoints.document.services
+    elif live is not None:
+        newest = live.endpoints.document.services
+    needed = services_of(config.document)
+    absent = needed - newest.keys()
+    kept = _last_known(absent, live)
+    missing = tuple(sorted(absent - kept.keys()))
+    if missing:
+        return missing
+    if endpoints is None:
+        # Only the addresses that are live already can be served, under their own revision.
+        return Documents(config, live.endpoints, live.kept) if live is not None else ()
+    if not kept:
+        return Documents(config, endpoints, {})
+    merged = endpoints.document.model_copy(update={"services": {**newest, **kept}})
+    return Documents(config, replace(endpoints, document=merged), kept)
+
+
+def _last_known(absent: Iterable[str], live: Documents | None) -> Services:
+    if live is None or not absent:
+        return {}
+    named = services_of(live.config.document)
+    known = live.endpoints.document.services
+    return {service: known[service] for service in absent if service in named and service in known}

@@ -1,0 +1,81 @@
+"""TLS towards clients: certificates by server name, read anew when their files change.
+
+TLS 1.2 or newer, ALPN http/1.1. A handshake takes the certificate whose names fit best (RFC 6066 3, RFC 9525 6.3); where
+none fits, the first one, so that the client sees what is wrong. Connections that are open keep what they have.
+"""
+
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+
+from inferway_dataplane.system import file_watcher
+
+Pair = tuple[Path, Path]
+"""A certificate chain and its key, PEM."""
+
+
+class Certificates:
+    """The listener's context, and behind it one context for each pair."""
+
+    def __init__(self, pairs: Sequence[Pair]) -> None:
+        """`OSError` or `ValueError` names the file that cannot be used."""
+        self._pairs = tuple(pairs)
+        self.signature = file_watcher.signature(self.files)  # before they are read
+        self._read()
+        self.context = _context(*self._pairs[0])
+        self.context.sni_callback = self._choose
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What is watched."""
+        return tuple(path for pair in self._pairs for path in pair)
+
+    def reload(self) -> None:
+        """Read all pairs anew; raises as the constructor does, and then the old ones stay."""
+        self._read()
+
+    def _read(self) -> None:
+        exact: dict[str, ssl.SSLContext] = {}
+        wild: dict[str, ssl.SSLContext] = {}
+        contexts = []
+        for certificate, key in self._pairs:
+            context = _context(certificate, key)
+            contexts.append(context)
+            for name in _names(certificate):
+                names = wild if name.startswith("*.") else exact
+                names.setdefault(name.removeprefix("*."), context)
+        self._exact, self._wild, self._first = exact, wild, contexts[0]
+
+    def _choose(self, connection: Any, name: str | None, context: ssl.SSLContext) -> None:
+        host = (name or "").lower().rstrip(".")
+        found = self._exact.get(host) or self._wild.get(host.partition(".")[2])
+        connection.context = found or self._first
+
+
+def _context(certificate: Path, key: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(certificate, key)
+    except ssl.SSLError as error:
+        raise ValueError(
+            f"{certificate} and {key} are not a certificate and its key: {error.reason or error}"
+        ) from None
+    except OSError as error:
+        raise OSError(f"cannot read {certificate} or {key}: {error.strerror}") from None
+    return context
+
+
+def _names(certificate: Path) -> list[str]:
+    """The DNS names and addresses of the leaf, lower case."""
+    leaf = x509.load_pem_x509_certificates(certificate.read_bytes())[0]
+    try:
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return [name.lower() for name in names.get_values_for_type(x509.DNSName)]

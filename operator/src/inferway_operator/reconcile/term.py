@@ -1,0 +1,39 @@
+"""A term: what the active operator knows of its documents, from when it began to lead until it leads no more."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from inferway_contract.document import ConfigDocument, Endpoint
+from inferway_operator import compiler
+from inferway_operator.publish import size_limits
+from inferway_operator.publish.published_state import ParsedConfig, Published
+
+
+@dataclass(slots=True)
+class Term:
+    """What is known while leading. Another operator may have written before, so it begins with what is in the cluster."""
+
+    published: Published
+    configs: dict[str, ParsedConfig]
+    """What is in the configs that a pod may serve, by revision."""
+    config: ConfigDocument | None
+    """The published one."""
+    compilation: compiler.Compilation | None = None
+    wanted: size_limits.DesiredState | None = None
+    live: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=dict)
+    """Addresses, as they are now, of the Services that the last compilation does not name and a served config does."""
+    replicas: int = 0
+    """Pods that the last compilation reckoned with."""
+    unneeded_since: dict[str, float] = field(default_factory=dict)
+    """Shards that nobody needs, and since when (monotonic seconds)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a round has published, or found published: statuses and garbage follow from it."""
+
+    term: Term
+    compilation: compiler.Compilation
+    wanted: size_limits.DesiredState
+    revision: str
+    """Of the config."""

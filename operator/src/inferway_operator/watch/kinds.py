@@ -1,0 +1,132 @@
+"""What is watched: the kinds, and what is kept of an object of each. Parsed once for each version of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from inferway_contract.acknowledgement import from_annotations
+from inferway_contract.resources import API_GROUP, API_VERSION
+from inferway_operator.world import kubernetes_kinds
+from inferway_operator.world.pods import LeaseState, PodState
+from inferway_operator.world.resources import parse
+
+Manifest = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CachedObject:
+    """One version of one object."""
+
+    namespace: str
+    name: str
+    uid: str
+    version: str
+    """Its resourceVersion."""
+    generation: int
+    value: Any
+    """What the kind's `read` made of it. Equal values: nothing happened that anybody here cares for."""
+    status: Mapping[str, Any] | None = None
+    """As it is; of our own resources only."""
+    created: str = ""
+    """RFC 3339 in UTC, so that text sorts like time."""
+
+    @property
+    def id(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedKind:
+    """A kind of objects that is watched."""
+
+    id: str
+    """Short name."""
+    group: str
+    versions: tuple[str, ...]
+    """The first one that the API server has is used."""
+    plural: str
+    read: Callable[[Manifest], Any]
+    is_ours: bool = False
+    """A resource that people write for us: it has a generation and a status."""
+    is_optional: bool = False
+    """The API server need not know the kind; then there is no object of it."""
+    is_global: bool = False
+    """Has no namespace."""
+    of_gateway: bool = False
+    """Only objects in the data plane's namespace, found by labels."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Of the versions' collections, without namespace; the API server's own form."""
+        return tuple(f"/apis/{self.group}/{version}" if self.group else f"/api/{version}" for version in self.versions)
+
+
+def cached_object(kind: WatchedKind, manifest: Manifest, before: CachedObject | None) -> CachedObject:
+    """The entry of an object as it came from the API server; `before` is the one of its version before."""
+    meta = manifest["metadata"]
+    generation = int(meta.get("generation", 0))
+    status = manifest.get("status")
+    # Of our resources only the spec is read, and that is the same in one generation: 2,000 statuses that are written are
+    # 2,000 events, and need not be as many parses.
+    is_read = kind.is_ours and before is not None and before.generation == generation
+    return CachedObject(
+        namespace=meta.get("namespace", ""),
+        name=meta["name"],
+        uid=meta["uid"],
+        version=meta["resourceVersion"],
+        generation=generation,
+        value=before.value if is_read and before else kind.read(manifest),
+        status=status if kind.is_ours and isinstance(status, Mapping) else None,
+        created=meta.get("creationTimestamp") or "",
+    )
+
+
+def _read_grants(manifest: Manifest) -> tuple[Any, ...]:
+    return tuple(kubernetes_kinds.read_grants(manifest))
+
+
+def _read_pod(manifest: Manifest) -> PodState:
+    meta = manifest["metadata"]
+    conditions = (manifest.get("status") or {}).get("conditions") or ()
+    is_ready = any(item.get("type") == "Ready" and item.get("status") == "True" for item in conditions)
+    return PodState(meta["name"], meta["uid"], _is_terminating(manifest), is_ready)
+
+
+def _read_lease(manifest: Manifest) -> LeaseState:
+    meta, spec = manifest["metadata"], manifest.get("spec") or {}
+    return LeaseState(
+        name=meta["name"],
+        holder=spec.get("holderIdentity") or "",
+        renewed=_seconds(spec.get("renewTime")),
+        said=from_annotations(meta.get("annotations") or {}),
+    )
+
+
+def _is_terminating(manifest: Manifest) -> bool:
+    return manifest["metadata"].get("deletionTimestamp") is not None
+
+
+def _seconds(written: object) -> float:
+    """Epoch seconds of an RFC 3339 time; 0 (long ago) when it is none: a Lease that nobody renewed yet."""
+    try:
+        return datetime.fromisoformat(written).timestamp() if isinstance(written, str) else 0.0
+    except ValueError:
+        return 0.0
+
+
+ROUTES: Final = WatchedKind("routes", API_GROUP, (API_VERSION,), "gatewayroutes", parse, is_ours=True)
+POLICIES: Final = WatchedKind("policies", API_GROUP, (API_VERSION,), "ratelimitpolicies", parse, is_ours=True)
+SERVICES: Final = WatchedKind("services", "", ("v1",), "services", kubernetes_kinds.read_service)
+SLICES: Final = WatchedKind("slices", "discovery.k8s.io", ("v1",), "endpointslices", kubernetes_kinds.read_slice)
+GRANTS: Final = WatchedKind(
+    "grants", "gateway.networking.k8s.io", ("v1", "v1beta1"), "referencegrants", _read_grants, is_optional=True
+)
+NAMESPACES: Final = WatchedKind(
+    "namespaces", "", ("v1",), "namespaces", kubernetes_kinds.read_namespace, is_global=True
+)
+PODS: Final = WatchedKind("pods", "", ("v1",), "pods", _read_pod, of_gateway=True)
+LEASES: Final = WatchedKind("leases", "coordination.k8s.io", ("v1",), "leases", _read_lease, of_gateway=True)
+
+KINDS: Final = (ROUTES, POLICIES, SERVICES, SLICES, GRANTS, NAMESPACES, PODS, LEASES)

@@ -1,0 +1,74 @@
+"""`make images`: each image is built, and a table says how large it is and how long it took."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from inferway_cluster import shell
+from inferway_cluster.images import IMAGES, ROOT, Image
+
+
+@dataclass(frozen=True)
+class Built:
+    """What came of it."""
+
+    reference: str
+    size: int
+    """Bytes, of all layers, those of the base image included."""
+    seconds: float
+
+
+def command(image: Image, tag: str, revision: str) -> tuple[str, ...]:
+    """What docker is told."""
+    return (
+        "docker", "buildx", "build", "--load",
+        "--file", str(ROOT / image.dockerfile),
+        "--tag", image.reference(tag),
+        "--build-arg", f"VERSION={tag.removeprefix('v')}",
+        "--build-arg", f"REVISION={revision}",
+        str(ROOT / image.context),
+    )  # fmt: skip
+
+
+def build(tag: str, names: Iterable[str] = ()) -> list[Built]:
+    """All images, or those that are named; `CannotGoOn` when one cannot be built."""
+    shell.need("docker")
+    chosen = _chosen(tuple(names))
+    revision = _revision()
+    built = []
+    for image in chosen:
+        begin = time.monotonic()
+        shell.run(*command(image, tag, revision))
+        seconds = time.monotonic() - begin
+        reference = image.reference(tag)
+        size = int(shell.ask("docker", "image", "inspect", "--format", "{{.Size}}", reference))
+        built.append(Built(reference, size, seconds))
+    return built
+
+
+def _chosen(names: tuple[str, ...]) -> list[Image]:
+    known = {image.name: image for image in IMAGES}
+    if unknown := [name for name in names if name not in known]:
+        raise shell.CannotGoOn(f"there is no image {', '.join(unknown)}; there are {', '.join(known)}")
+    return [known[name] for name in names] or list(IMAGES)
+
+
+def _revision() -> str:
+    """The commit, `-dirty` when files differ from it; `unknown` outside a git checkout."""
+    try:
+        return shell.ask(
+            "git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"
+        ).strip()
+    except (shell.CannotGoOn, FileNotFoundError):
+        return "unknown"
+
+
+def show(built: Iterable[Built]) -> None:
+    """The table."""
+    table = Table("image", "MB", "seconds", box=None, pad_edge=False)
+    for one in built:
+        table.add_row(one.reference, f"{one.size / 1e6:.0f}", f"{one.seconds:.1f}")
+    Console(width=100).print(table)

@@ -1,0 +1,91 @@
+"""Builds the programs with Go from the modules that go.mod pins: about five minutes on two cores, once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from time import monotonic
+
+from inferway_envtest.progress import tell
+from inferway_envtest.versions import MODULE, Program, required
+
+PART = ".build-"
+TOLD_EVERY = 30.0  # seconds between two lines of progress
+
+
+class Failed(Exception):  # noqa: N818 - it names what was found
+    """Go refused; the text is what it said."""
+
+
+def is_possible() -> bool:
+    """Whether there is a Go."""
+    return shutil.which("go") is not None
+
+
+def build(programs: Sequence[Program], folder: Path) -> None:
+    """Build programs into a folder, under its lock. Each appears there complete or not at all. Raises `Failed`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(f"{PART}*"):
+        shutil.rmtree(left)  # of a build that was killed; the lock is ours
+    with tempfile.TemporaryDirectory(dir=folder, prefix=PART) as part:
+        for program in programs:
+            built = Path(part) / program.name
+            run(program, command(program, built))
+            built.rename(folder / program.name)
+
+
+def command(program: Program, target: Path) -> list[str]:
+    """The command line of one build."""
+    return [
+        "go",
+        "build",
+        "-trimpath",
+        "-buildvcs=false",
+        "-ldflags",
+        linker_flags(),
+        "-o",
+        str(target),
+        program.package,
+    ]
+
+
+def linker_flags() -> str:
+    """Without tables for debuggers, and with the version, which `kubectl version` shows and feature gates go by."""
+    version = required("k8s.io/kubernetes")
+    major, minor, _ = version.removeprefix("v").split(".")
+    stamps = {"gitVersion": version, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
+    return " ".join(["-s -w", *(f"-X k8s.io/component-base/version.{name}={value}" for name, value in stamps.items())])
+
+
+def run(program: Program, arguments: Sequence[str]) -> None:
+    """Run a build beside whatever else the machine does, and tell how it goes."""
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
+    began = monotonic()
+    tell(f"building {program.name} with Go; the first time takes minutes")
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as said,
+        subprocess.Popen(["nice", *arguments], cwd=MODULE, env=environment, stdout=said, stderr=said) as going,  # noqa: S603, S607
+    ):
+        try:
+            while not is_over(going):
+                tell(f"still building {program.name}, {monotonic() - began:.0f} s")
+        except BaseException:
+            going.kill()  # Ctrl-C: go itself ends its compilers
+            raise
+        if going.returncode != 0:
+            said.seek(0)
+            raise Failed(f"go build {program.package} ended with {going.returncode}: {said.read()[-4000:]}")
+    tell(f"built {program.name} in {monotonic() - began:.0f} s")
+
+
+def is_over(going: subprocess.Popen[bytes]) -> bool:
+    """Wait for its end, at most until something should be told."""
+    try:
+        going.wait(TOLD_EVERY)
+    except subprocess.TimeoutExpired:
+        return False
+    return True

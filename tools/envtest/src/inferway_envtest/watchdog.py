@@ -1,0 +1,48 @@
+"""Runs a program that ends when whoever started it has gone, even without a word (SIGKILL, an interpreter that breaks).
+
+    python watchdog.py PROGRAM ARGUMENT...
+
+The starter holds the other end of standard input. This process becomes the program, so that its id is the program's; a
+child of it waits for the end of standard input and then ends its parent. Linux has a signal for this (PR_SET_PDEATHSIG), but
+it is tied to the thread that started the program.
+"""
+
+import os
+import select
+import signal
+import sys
+import time
+
+GRACE = 5.0  # seconds between asking the program to end and ending it
+LOOK_EVERY = 1.0  # seconds between two looks at whether the program still runs
+
+
+def keep_watch(program: int) -> None:
+    """Return when the program has ended, or has been ended because the starter has."""
+    while os.getppid() == program:
+        readable, _, _ = select.select([0], [], [], LOOK_EVERY)
+        if readable and not os.read(0, 1):
+            break
+    asked = time.monotonic()
+    wanted = signal.SIGTERM
+    while os.getppid() == program:  # so nobody else's process can have got its number
+        os.kill(program, wanted)
+        wanted = signal.SIGKILL if time.monotonic() - asked > GRACE else signal.SIGTERM
+        time.sleep(0.1)
+
+
+def main(arguments: list[str]) -> None:
+    """Split in two: the program, and who watches over it."""
+    program = os.getpid()
+    if os.fork() == 0:
+        nothing = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nothing, 1)
+        os.dup2(nothing, 2)
+        keep_watch(program)
+        os._exit(0)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.execv(arguments[0], arguments)  # noqa: S606 - the caller's own program
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
