@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 from fake_api import FakeApi, fake_api
 
-from inferway_kube.client import Client, Deadlines, path
-from inferway_kube.errors import ApiError, Gone, NotFound
+from inferway_kube.client import Client, path
+from inferway_kube.deadlines import Deadlines
+from inferway_kube.errors import ApiError, Gone, NotFound, NotLeading
 
 THINGS = "/api/v1/namespaces/demo/things"
 QUICK = Deadlines(connect=0.5, read=0.5, write=0.5, watch=1, watch_grace=0.3)
@@ -200,5 +201,34 @@ def test_watch_refuses_a_line_that_does_not_end() -> None:
         with pytest.raises(ApiError, match="a line is too long") as caught:
             await watched(client)
         assert caught.value.is_answer, "list again: the same line would come again"
+
+    play(scenario)
+
+
+def test_client_writes_only_with_consent_and_counts_failures() -> None:
+    async def scenario(api: FakeApi, client: Client) -> None:
+        may_write, failures = [True], []
+        async with Client(
+            api.login,
+            "test",
+            QUICK,
+            may_write=lambda: may_write[0],
+            on_error=lambda error: failures.append(error.status),
+        ) as fenced:
+            await fenced.create(THINGS, {"metadata": {"name": "a"}})
+            may_write[0] = False
+            requests = len(api.requests)
+            for write in (fenced.create, fenced.replace, fenced.apply):
+                with pytest.raises(NotLeading):
+                    await write(THINGS, {"metadata": {"name": "b"}})
+            with pytest.raises(NotLeading):
+                await fenced.delete(f"{THINGS}/a")
+            assert (len(api.requests), failures) == (requests, [])
+            with pytest.raises(NotFound):
+                await fenced.get(f"{THINGS}/b")
+            api.fault("limit", 200, "<html>")
+            with pytest.raises(ApiError):
+                await fenced.list_all(THINGS, {})
+            assert failures == [404, 502]
 
     play(scenario)

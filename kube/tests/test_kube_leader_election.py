@@ -14,7 +14,8 @@ import pytest
 from fake_api import FakeApi, Fault, fake_api, until
 
 from inferway_kube.api_health import ApiHealth
-from inferway_kube.client import Client, Deadlines
+from inferway_kube.client import Client
+from inferway_kube.deadlines import Deadlines
 from inferway_kube.errors import ApiError
 from inferway_kube.leader_election import Election, LeaderElection, Record, decide, read, spec_of, timestamp
 
@@ -154,7 +155,7 @@ def test_election_takes_renews_and_gives_back() -> None:
         async with fake_api(LEASES) as api:
             async with candidate(api) as one:
                 await until(lambda: one.working == 1, "it leads")
-                assert one.election.is_held
+                assert one.election.is_held()
                 first = api.collections[LEASES]["leader"]["spec"]
                 await until(
                     lambda: api.collections[LEASES]["leader"]["spec"]["renewTime"] > first["renewTime"], "renewed"
@@ -166,7 +167,7 @@ def test_election_takes_renews_and_gives_back() -> None:
                     await one.stop()
                     assert (one.working, one.changes) == (0, [True, False])
                     await until(lambda: two.working == 1, "the other leads at once", 0.5)
-                    assert not one.election.is_held
+                    assert not one.election.is_held()
             assert holder(api) == ""
 
     asyncio.run(run())
@@ -181,7 +182,7 @@ def test_election_ends_a_term_whose_lease_cannot_be_renewed() -> None:
             await until(lambda: one.working == 1, "it leads")
             began = asyncio.get_running_loop().time()
             api.fault("leases", 503, times=10_000)
-            await until(lambda: not one.election.is_held, "the fence", 2)
+            await until(lambda: not one.election.is_held(), "the fence", 2)
             assert asyncio.get_running_loop().time() - began < QUICK.lease_duration
             await until(lambda: one.working == 0, "its work has ended")
             api.faults.clear()

@@ -8,9 +8,8 @@ import asyncio
 import copy
 import ssl
 import warnings
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote
@@ -21,7 +20,8 @@ from kubernetes.aio.client import ApiClient
 from kubernetes.aio.config import ConfigException
 
 from inferway_kube import errors, events
-from inferway_kube.errors import ApiError, Gone
+from inferway_kube.deadlines import Deadlines
+from inferway_kube.errors import ApiError, Gone, NotLeading
 from inferway_kube.events import Event, Page
 from inferway_kube.login import Login
 
@@ -35,22 +35,6 @@ _GOODBYE: Final = 0.2
 """Seconds for the end of a TLS connection."""
 
 
-@dataclass(frozen=True, slots=True)
-class Deadlines:
-    """Seconds. No call takes longer."""
-
-    connect: float = 2.0
-    """TCP and TLS."""
-    read: float = 8.0
-    """A request with its answer; of a list, each page."""
-    write: float = 4.0
-    """A write. One that began before a Lease was lost must be over before another process may lead."""
-    watch: int = 45
-    """The API server is asked to end a watch after this time; a bookmark comes shortly before."""
-    watch_grace: float = 5.0
-    """A watch that has not ended this long after that is frozen, and is cut off."""
-
-
 def path(group_version: str, plural: str, namespace: str = "", name: str = "", subresource: str = "") -> str:
     """Return `/apis/<group>/<version>/namespaces/<namespace>/<plural>/<name>/<subresource>`, without parts that are ""."""
     inside = f"/namespaces/{quote(namespace)}" if namespace else ""
@@ -60,11 +44,24 @@ def path(group_version: str, plural: str, namespace: str = "", name: str = "", s
 class Client(AbstractAsyncContextManager["Client"]):
     """One client with connections of its own. Every call raises `ApiError`, after its deadline at the latest."""
 
-    def __init__(self, login: Login, field_manager: str, deadlines: Deadlines | None = None) -> None:
-        """`field_manager`: the name under which fields are applied (`kubectl get --show-managed-fields`)."""
+    def __init__(
+        self,
+        login: Login,
+        field_manager: str,
+        deadlines: Deadlines | None = None,
+        *,
+        may_write: Callable[[], bool] = lambda: True,
+        on_error: Callable[[ApiError], None] = lambda error: None,
+    ) -> None:
+        """`field_manager`: the name under which fields are applied (`kubectl get --show-managed-fields`).
+
+        `may_write` is asked before each write: without its consent the call raises `NotLeading`. `on_error` counts failures.
+        """
         self.deadlines = deadlines or Deadlines()
         self._login = login
         self._manager = field_manager
+        self._may_write = may_write
+        self._on_error = on_error
         self._api: ApiClient | None = None
         self._connector: aiohttp.TCPConnector | None = None
 
@@ -92,7 +89,8 @@ class Client(AbstractAsyncContextManager["Client"]):
 
     async def get(self, where: str) -> dict[str, Any]:
         """Read an object. `NotFound` when there is none."""
-        return events.json_object(f"GET {where}", await self._call("GET", where, {}, self.deadlines.read))
+        with self._counted():
+            return events.json_object(f"GET {where}", await self._call("GET", where, {}, self.deadlines.read))
 
     async def list_all(self, where: str, query: Mapping[str, str]) -> Page:
         """Read a whole list, page by page. `NotFound` when there is no such kind."""
@@ -124,8 +122,9 @@ class Client(AbstractAsyncContextManager["Client"]):
             "timeoutSeconds": str(seconds),
         }
         # The head comes at once, before any event.
-        async with self._request(f"GET {where}", parameters, _now() + self.deadlines.read) as response:
-            yield Watch(response, f"watch {where}", _now() + seconds + self.deadlines.watch_grace)
+        with self._counted():
+            async with self._request(f"GET {where}", parameters, _now() + self.deadlines.read) as response:
+                yield Watch(response, f"watch {where}", _now() + seconds + self.deadlines.watch_grace)
 
     # --- writes ---------------------------------------------------------------------------------------------------------
 
@@ -151,13 +150,27 @@ class Client(AbstractAsyncContextManager["Client"]):
     # --- requests -------------------------------------------------------------------------------------------------------
 
     async def _page(self, where: str, query: Mapping[str, str], accept: str = _JSON) -> Page:
-        return events.page(f"GET {where}", await self._call("GET", where, query, self.deadlines.read, accept=accept))
+        with self._counted():
+            return events.page(
+                f"GET {where}", await self._call("GET", where, query, self.deadlines.read, accept=accept)
+            )
 
     async def _write(
         self, method: str, where: str, query: Mapping[str, str], body: Mapping[str, Any], content: str = _JSON
     ) -> dict[str, Any]:
-        answer = await self._call(method, where, query, self.deadlines.write, body, content=content)
-        return events.json_object(f"{method} {where}", answer)
+        if not self._may_write():
+            raise NotLeading(f"{method} {where}: not written, another process may lead by now")
+        with self._counted():
+            answer = await self._call(method, where, query, self.deadlines.write, body, content=content)
+            return events.json_object(f"{method} {where}", answer)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        try:
+            yield
+        except ApiError as error:
+            self._on_error(error)
+            raise
 
     async def _call(
         self,

@@ -82,6 +82,10 @@ class Gone(ApiError):  # noqa: N818 - it names the situation
     """410: the version to continue from is too old, list again."""
 
 
+class NotLeading(ApiError):  # noqa: N818 - it names the situation
+    """Not written: another process may lead by now."""
+
+
 def of_response(call: str, status: int, retry_after: str, body: bytes) -> ApiError:
     """Return the error that a response without 2xx stands for. `retry_after`: that field, "" without it."""
     try:

@@ -121,7 +121,6 @@ class LeaderElection:
         self._since = 0.0
         self._held_until = 0.0
 
-    @property
     def is_held(self) -> bool:
         """Whether this process leads now, as far as it can know without asking."""
         return asyncio.get_running_loop().time() < self._held_until
@@ -131,7 +130,7 @@ class LeaderElection:
         try:
             while True:
                 await self._attempt()
-                if self.is_held:
+                if self.is_held():
                     await self._serve_term()
                 else:
                     await asyncio.sleep(self._election.retry_period)
@@ -143,7 +142,7 @@ class LeaderElection:
         self._on_change(True)
         logger.info("leading as %s", self._election.identity)
         try:
-            while self.is_held and not term.done():
+            while self.is_held() and not term.done():
                 rest = self._held_until - asyncio.get_running_loop().time()
                 await asyncio.wait([term], timeout=min(self._election.retry_period, rest))
                 if not term.done():
