@@ -47,8 +47,9 @@ class Process:
         self.lines: list[str] = []
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("INFERWAY_", "KUBE"))}
         self.popen = subprocess.Popen(
-            command, env={**inherited, **env}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+            command, env={**inherited, **env}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            start_new_session=True,
+        )  # fmt: skip
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
@@ -62,9 +63,9 @@ class Process:
         return self.popen.poll() is None
 
     def send(self, number: int) -> None:
-        """SIGTERM, SIGKILL, SIGSTOP, SIGCONT."""
+        """Send SIGTERM to the process, anything else to those that it has started too, as a node that fails does."""
         if self.is_running:
-            os.kill(self.popen.pid, number)
+            (os.kill if number == signal.SIGTERM else os.killpg)(self.popen.pid, number)
 
     def stop(self, number: int = signal.SIGTERM, within: float = DEADLINE) -> int:
         """End it; the exit code."""
@@ -85,9 +86,12 @@ class Process:
         return "".join(self.lines[-lines:])
 
     def resident(self) -> int:
-        """Bytes of memory."""
-        text = Path(f"/proc/{self.popen.pid}/status").read_text()
-        return next(int(line.split()[1]) << 10 for line in text.splitlines() if line.startswith("VmRSS:"))
+        """Return the bytes of memory, those of the processes that it has started included."""
+        pid = self.popen.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        texts = [Path(f"/proc/{number}/status").read_text() for number in (pid, *children)]
+        lines = (line for text in texts for line in text.splitlines() if line.startswith("VmRSS:"))
+        return sum(int(line.split()[1]) << 10 for line in lines)
 
 
 @dataclass
@@ -150,7 +154,7 @@ class Planes:
             "INFERWAY_OPERATOR_LISTEN": "127.0.0.1:0",
             **{f"INFERWAY_OPERATOR_{name.upper()}": value for name, value in more.items()},
         }
-        command = [sys.executable, "-m", "kopf", "run", "-m", "inferway_operator.handlers"]
+        command = [sys.executable, "-m", "inferway_operator"]
         command += [argument for name in namespaces for argument in ("-n", name)]
         process = Process(command, env)
         self.stack.callback(process.stop)

@@ -34,7 +34,7 @@ class Names:
         self.lists = 0
         self.bugs = 0
 
-    def replace(self, manifests: Sequence[Manifest]) -> None:
+    async def replace(self, manifests: Sequence[Manifest]) -> None:
         """All of them."""
         self.lists += 1
         self.names = {}

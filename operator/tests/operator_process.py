@@ -94,8 +94,11 @@ class Running:
         return any(text in line for line in list(self.lines))
 
     def tell(self, number: int) -> None:
-        """Send a signal."""
-        os.kill(self.process.pid, number)
+        """Send a signal: SIGTERM to the supervisor, anything else to both processes, as a node that fails does."""
+        if number == signal.SIGTERM:
+            os.kill(self.process.pid, number)
+        else:
+            os.killpg(self.process.pid, number)
 
     def end(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and wait for the end; the exit code."""
@@ -105,7 +108,7 @@ class Running:
             code = self.process.wait(DEADLINE)
         finally:
             if self.process.poll() is None:
-                self.process.kill()
+                self.tell(signal.SIGKILL)
             self._reader.join(DEADLINE)
             if self.process.stderr is not None:
                 self.process.stderr.close()
@@ -134,10 +137,10 @@ class Gateway:
             "PYTHONUNBUFFERED": "1",
             **{f"INFERWAY_OPERATOR_{key.upper()}": value for key, value in {**self.settings, **settings}.items()},
         }
-        command = [str(Path(sys.executable).with_name("kopf")), "run", *(flags or ("--all-namespaces",))]
         process = subprocess.Popen(
-            [*command, "-m", "inferway_operator.handlers"], env=environment, stderr=subprocess.PIPE, text=True
-        )
+            [sys.executable, "-m", "inferway_operator", *(flags or ("--all-namespaces",))],
+            env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
         self.running.append(Running(process))
         return self.running[-1]
 
@@ -229,7 +232,7 @@ class Gateway:
     def watches(self, plural: str) -> bool:
         """Whether an operator has listed a kind to watch it."""
         found = self.api.requests(user=self.user, resource=plural, verb="list")
-        return any(request.code == 200 and "kopf" in request.agent for request in found)
+        return any(request.code == 200 and "inferway-operator" in request.agent for request in found)
 
     def _index(self, part: str) -> str | None:
         try:

@@ -53,7 +53,8 @@ def test_no_cluster(kubeconfig: str) -> None:
     code, stderr = run(**({"KUBECONFIG": kubeconfig} if kubeconfig else {}))
     assert code == 2
     (line,) = stderr.splitlines()
-    assert line.startswith("inferway-operator: this is no pod with a token (automountServiceAccountToken), and there")
+    assert "; there is no kubeconfig: " in line
+    assert line.startswith("inferway-operator: this is not a pod with a token (automountServiceAccountToken): ")
 
 
 def test_flags_are_those_of_kopf(tmp_path: Path) -> None:
@@ -69,8 +70,6 @@ def test_flags_are_those_of_kopf(tmp_path: Path) -> None:
     assert "Either --namespace or --all-namespaces can be used, not both" in stderr
 
 
-def test_the_namespaces_of_the_setting_are_watched_and_the_data_planes() -> None:
+def test_scope_is_the_namespaces_whose_resources_count() -> None:
     assert scope(OperatorSettings()) == ("--all-namespaces",)
-    chosen = OperatorSettings(namespaces=("a", "b"), namespace="planes")
-    assert scope(chosen) == ("--namespace=a", "--namespace=b", "--namespace=planes")
-    assert scope(OperatorSettings(namespaces=("a",), namespace="a")) == ("--namespace=a",)
+    assert scope(OperatorSettings(namespaces=("a", "b"), namespace="planes")) == ("--namespace=a", "--namespace=b")

@@ -53,7 +53,7 @@ class Client(AbstractAsyncContextManager["Client"]):
         may_write: Callable[[], bool] = lambda: True,
         on_error: Callable[[ApiError], None] = lambda error: None,
     ) -> None:
-        """`field_manager`: the name under which fields are applied (`kubectl get --show-managed-fields`).
+        """`field_manager`: the name of this client: the user agent, and the manager of the fields that it applies.
 
         `may_write` is asked before each write: without its consent the call raises `NotLeading`. `on_error` counts failures.
         """
@@ -227,6 +227,7 @@ class Client(AbstractAsyncContextManager["Client"]):
             configuration = copy.deepcopy(self._login.configuration)
             configuration.retries = None  # pauses are the caller's business
             api = ApiClient(configuration)
+            api.user_agent = self._manager
             with warnings.catch_warnings():
                 # aiohttp wants to be rid of this parameter. Without it uvloop waits thirty seconds for the goodbye of a
                 # frozen peer.

@@ -42,6 +42,16 @@ class ApiError(Exception):
         return self.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
     @property
+    def is_outage(self) -> bool:
+        """Whether the API server is at fault, or what it allows, and not this one request."""
+        return (
+            not self.is_answer
+            or self.is_refusal
+            or self.status in (HTTPStatus.NOT_FOUND, HTTPStatus.TOO_MANY_REQUESTS)
+            or self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        )
+
+    @property
     def summary(self) -> str:
         """The kind of trouble, in a few words that stay the same during an outage."""
         if not self.is_answer:

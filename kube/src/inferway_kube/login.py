@@ -55,7 +55,7 @@ def in_pod() -> Login:
         load_incluster_config(configuration)
         namespace = _POD_NAMESPACE.read_text().strip() if _POD_NAMESPACE.exists() else "default"
     except (ConfigException, OSError, ValueError) as error:
-        raise NoCluster(f"the pod's token cannot be used (automountServiceAccountToken): {_one_line(error)}") from None
+        raise NoCluster(f"this is not a pod with a token (automountServiceAccountToken): {_one_line(error)}") from None
     return Login(configuration, namespace)
 
 

@@ -26,10 +26,10 @@ ABSENT: Final = 8.0
 
 
 class Store(Protocol):
-    """What a reflector feeds. Nothing here may wait, and no manifest is changed afterwards."""
+    """What a reflector feeds, one call after the other. No manifest is changed afterwards."""
 
-    def replace(self, manifests: Sequence[Manifest]) -> None:
-        """The collection holds exactly these objects."""
+    async def replace(self, manifests: Sequence[Manifest]) -> None:
+        """The collection holds exactly these objects. A long list may be taken in pieces; if cancelled, it is listed again."""
 
     def upsert(self, manifest: Manifest) -> None:
         """An object was created, or changed."""
@@ -130,12 +130,13 @@ class Reflector:
     async def _list(self) -> None:
         page = await self._first_known()
         if page is not None:
-            self._version, self._is_absent = page.version, False
-            self._store.replace(page.items)
+            self._version, self._is_absent = "", False
+            await self._store.replace(page.items)
+            self._version = page.version
         elif not self.synced.is_set() or self._is_absent:
             # A kind that was there may be missing once by mistake (a proxy's 404), but not twice in a row.
             self._version, self._is_absent = "", True
-            self._store.replace(())
+            await self._store.replace(())
         else:
             self._version, self._is_absent = "", True
             return

@@ -14,10 +14,11 @@ from pydantic import Field, TypeAdapter, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from inferway_contract.acknowledgement import GATEWAY_LABEL
-from inferway_operator.kube.client import WRITE_SECONDS
+from inferway_kube.deadlines import Deadlines
 from inferway_operator.world import world
 from inferway_operator.world.hostname_policy import HostnamePolicy
 
+_WRITE_SECONDS: Final = Deadlines().write
 _LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 _GATEWAY: Final = "inferway"
 _LEASE: Final = "inferway-operator"
@@ -57,7 +58,7 @@ class OperatorSettings(BaseSettings):
     hold_off: float = Field(0.05, ge=0, le=10, description="a change is published when nothing followed it for so long")
     max_hold_off: float = Field(0.5, ge=0, le=60, description="and at the latest after this")
     audit_interval: float = Field(
-        30.0, ge=1, le=3600, description="between two comparisons of what is watched with what exists"
+        30.0, ge=1, le=3600, description="between two looks whether the published ConfigMaps are as they were written"
     )
 
     lease_namespace: str = Field(
@@ -99,14 +100,14 @@ class OperatorSettings(BaseSettings):
     def _check_times(self) -> Self:
         if self.max_hold_off < self.hold_off:
             raise ValueError("max_hold_off must not be below hold_off")
-        # As `kubernetes.aio.leaderelection` wants it: there must be time for a second attempt, and for the last write.
+        # There must be time for a second attempt, and for the last write.
         if not self.retry_period * 1.2 < self.renew_deadline < self.lease_duration:
             raise ValueError("the times of the Lease must be retry_period * 1.2 < renew_deadline < lease_duration")
-        if not self.lease_duration - self.renew_deadline > WRITE_SECONDS:
+        if not self.lease_duration - self.renew_deadline > _WRITE_SECONDS:
             raise ValueError(
-                f"lease_duration - renew_deadline must be above {WRITE_SECONDS:g} s, which the last write of the one that"
+                f"lease_duration - renew_deadline must be above {_WRITE_SECONDS:g} s, which the last write of the one that"
                 f" stops may take; give a longer lease_duration, or a renew_deadline below"
-                f" {self.lease_duration - WRITE_SECONDS:g}"
+                f" {self.lease_duration - _WRITE_SECONDS:g}"
             )
         return self
 

@@ -1,20 +1,14 @@
-"""What is observed of the cluster: an entry of every object of every kind, and what has changed since it was asked.
+"""What is observed of the cluster: every object of every kind, and what has changed since it was last asked.
 
-kopf brings the objects, by listing and watching. They are kept here and not in kopf's indexes for two reasons
-(docs/decisions/0007): an index forgets nothing that was deleted while a watch had to list again (410 Gone), so that the
-object would be served for ever; and with indexes kopf holds every object back until all are indexed, in a way that takes
-the square of their number.
-
-Two things are not known from watching alone, and the documents depend on both (K2): whether everything was listed that
-exists, and whether everything still exists that was. So `auditing` compares the entries with lists of its own: before
-anything is published, whenever kopf lists again, and from time to time.
+Reflectors feed it (`reflectors`), each a part of its own: a list replaces what the part held, so an object that was deleted
+during an outage goes too (docs/decisions/0009).
 """
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, ValuesView
+from collections.abc import Sequence, ValuesView
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from inferway_contract.acknowledgement import LEASE_SECONDS
 from inferway_operator.watch.kinds import (
@@ -31,8 +25,8 @@ from inferway_operator.watch.kinds import (
 from inferway_operator.world.objects import ServiceObject, SliceObject
 from inferway_operator.world.pods import LeaseState, PodState
 
-Listed = Mapping[str, str]
-"""A list of the API server: resourceVersions by uid."""
+_BATCH: Final = 50
+"""Objects of a list that are parsed at a time."""
 
 
 class ObjectCache:
@@ -40,11 +34,9 @@ class ObjectCache:
 
     def __init__(self) -> None:
         self._entries: dict[str, dict[str, CachedObject]] = {kind.id: {} for kind in KINDS}
-        self._uids: dict[tuple[str, str, str], str] = {}
-        """By kind, namespace and name."""
         self._heard: dict[str, float] = {}
         self._first_seen: dict[str, float] = {}
-        self._listed_leases: frozenset[str] | None = None
+        self._are_leases_listed = False
         self._excused = float("-inf")
         self._waiting = asyncio.Event()
         self._first_mark = 0.0
@@ -55,18 +47,26 @@ class ObjectCache:
         """A route or policy is gone: deleted, or its definition."""
         self.named_services: frozenset[str] | None = None
         """Ids of the Services that routes name; the changes of others are kept and wake nobody. None = all may matter."""
-        self.listed_again_at: float | None = None
-        """When (monotonic) kopf was first seen to list since the last audit; None = it was not."""
-        self.relisting = asyncio.Event()
-        """It was."""
 
     def entries(self, kind: WatchedKind) -> ValuesView[CachedObject]:
         """All objects of the kind."""
         return self._entries[kind.id].values()
 
-    def has(self, kind: WatchedKind, uid: str, version: str) -> bool:
-        """Whether this version of an object has been seen, or a newer one."""
-        return _is_seen(self._entries[kind.id].get(uid), version)
+    def store(self, kind: WatchedKind) -> "Part":
+        """A new part of the cache, for one reflector of the kind."""
+        return Part(self, kind)
+
+    def is_current(self, kind: WatchedKind, uid: str, version: str) -> bool:
+        """Whether the cache holds this version of an object, or a newer one; "" = whether it holds none.
+
+        Versions of one kind are numbers that grow (KEP-5504 made it a promise); anything else must be equal.
+        """
+        entry = self._entries[kind.id].get(uid)
+        if entry is None or not version:
+            return entry is None and not version
+        if entry.version.isdecimal() and version.isdecimal():
+            return int(entry.version) >= int(version)
+        return entry.version == version
 
     def leases(self) -> list[LeaseState]:
         """What pods say of themselves, renewed when that was heard here (monotonic seconds), not when they say it was.
@@ -107,16 +107,11 @@ class ObjectCache:
         known = self._entries[kind.id]
         uid = manifest["metadata"]["uid"]
         before = known.get(uid)
+        if before is not None and before.version == manifest["metadata"]["resourceVersion"]:
+            return  # listed again
         now = cached_object(kind, manifest, before)
         if kind is PODS:
             now = self._since(before, now)
-        # One name has one object: the other one was deleted, and while kopf lists again nobody may tell of it.
-        namesake = known.get(self._uids.get(_key(kind, now), uid))
-        if namesake is not None and namesake.uid != uid:
-            if _is_older(now, namesake):
-                return
-            self.forget(kind, namesake.uid)
-        self._uids[_key(kind, now)] = uid
         known[uid] = now
         is_proof = kind is LEASES and self._hear(before, now)
         if before is None or _telling(before) != _telling(now) or is_proof:
@@ -127,8 +122,8 @@ class ObjectCache:
         moment = time.monotonic()
         if before is None:
             self._first_seen[now.uid] = moment
-            # What a list brings may have been written at any time. What was not in the last one is younger than that.
-            is_renewed = self._listed_leases is not None and now.uid not in self._listed_leases
+            # What the first list brings may have been written at any time. What comes later is younger than that list.
+            is_renewed = self._are_leases_listed
         else:
             is_renewed = before.value.renewed != now.value.renewed
         if not is_renewed:
@@ -143,8 +138,6 @@ class ObjectCache:
         self._heard.pop(uid, None)
         self._first_seen.pop(uid, None)
         if before is not None:
-            if self._uids.get(_key(kind, before)) == uid:
-                del self._uids[_key(kind, before)]
             self.has_lost_ours |= kind.is_ours
             self._mark(kind, before)
 
@@ -153,12 +146,6 @@ class ObjectCache:
             self.mark(is_world=kind is not LEASES)
         elif any(_service(version) in self.named_services for version in versions):
             self.mark(is_world=True)
-
-    def notice_listing(self) -> None:
-        """kopf lists a kind, for the first time or again."""
-        if self.listed_again_at is None:
-            self.listed_again_at = time.monotonic()
-            self.relisting.set()
 
     def mark(self, *, is_world: bool) -> None:
         """Something is to be done."""
@@ -186,20 +173,41 @@ class ObjectCache:
             await asyncio.sleep(rest)
         self._waiting.clear()
 
-    # --- audits -----------------------------------------------------------------------------------------------------
+    def notice_listing(self, kind: WatchedKind) -> None:
+        """Everything of a part of the kind was listed."""
+        self._are_leases_listed |= kind is LEASES
 
-    def uids(self, kind: WatchedKind) -> frozenset[str]:
-        """Of all objects. Taken before a list is asked for: what is among them and not in the list is gone."""
-        return frozenset(self._entries[kind.id])
 
-    def audit(self, kind: WatchedKind, before: Iterable[str], listed: Listed) -> list[str]:
-        """Forget what is gone; the uids that are missing here, or older than in the list: kopf is behind with them."""
-        if kind is LEASES:
-            self._listed_leases = frozenset(listed)
-        for uid in before:
-            if uid not in listed:
-                self.forget(kind, uid)
-        return [uid for uid, version in listed.items() if not self.has(kind, uid, version)]
+class Part:
+    """What one reflector feeds: the objects of a kind, or those of them in one namespace (its `Store`)."""
+
+    def __init__(self, cache: ObjectCache, kind: WatchedKind) -> None:
+        self._cache = cache
+        self._kind = kind
+        self._uids: set[str] = set()
+
+    async def replace(self, manifests: Sequence[Manifest]) -> None:
+        """The part holds exactly these objects. Parsing some thousand of them takes seconds, which others need as well."""
+        for uid in self._uids - {manifest["metadata"]["uid"] for manifest in manifests}:
+            self._forget(uid)
+        for number, manifest in enumerate(manifests, 1):
+            self.upsert(manifest)
+            if number % _BATCH == 0:
+                await asyncio.sleep(0)
+        self._cache.notice_listing(self._kind)
+
+    def upsert(self, manifest: Manifest) -> None:
+        """An object was created, or changed."""
+        self._uids.add(manifest["metadata"]["uid"])
+        self._cache.notice(self._kind, manifest)
+
+    def remove(self, manifest: Manifest) -> None:
+        """An object was deleted."""
+        self._forget(manifest["metadata"]["uid"])
+
+    def _forget(self, uid: str) -> None:
+        self._uids.discard(uid)
+        self._cache.forget(self._kind, uid)
 
 
 def _telling(found: CachedObject) -> Any:
@@ -218,23 +226,3 @@ def _service(found: CachedObject | None) -> str:
             return service
         case _:
             return ""
-
-
-def _key(kind: WatchedKind, found: CachedObject) -> tuple[str, str, str]:
-    return (kind.id, found.namespace, found.name)
-
-
-def _is_older(one: CachedObject, other: CachedObject) -> bool:
-    """Which of two objects of one name came first. Of one second, the versions tell (see `_is_seen`)."""
-    if one.created != other.created:
-        return one.created < other.created
-    return one.version.isdecimal() and other.version.isdecimal() and int(one.version) < int(other.version)
-
-
-def _is_seen(found: CachedObject | None, version: str) -> bool:
-    """Versions of one kind are numbers that grow (KEP-5504 made it a promise); anything else is seen when it is equal."""
-    if found is None:
-        return False
-    if found.version.isdecimal() and version.isdecimal():
-        return int(found.version) >= int(version)
-    return found.version == version
