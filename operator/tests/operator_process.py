@@ -93,6 +93,10 @@ class Running:
         """Whether a line with this text has been logged."""
         return any(text in line for line in list(self.lines))
 
+    def count(self, text: str) -> int:
+        """Count the lines with this text."""
+        return sum(text in line for line in list(self.lines))
+
     def tell(self, number: int) -> None:
         """Send a signal: SIGTERM to the supervisor, anything else to both processes, as a node that fails does."""
         if number == signal.SIGTERM:

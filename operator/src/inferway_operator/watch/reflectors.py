@@ -18,7 +18,7 @@ from inferway_operator.watch.object_cache import ObjectCache
 
 logger = logging.getLogger(__name__)
 
-LONGEST_RETRY_AFTER: Final = 5.0
+LONGEST_RETRY_AFTER: Final = 4.0
 """Seconds. One attempt then is no burden, and a change need not wait longer for it than for a fault of this length."""
 LATE: Final = 2.0
 """Seconds that a watch has to bring what kopf has already seen. Then its kind is listed: the watch may be frozen."""
