@@ -201,7 +201,7 @@ def test_a_bad_variable_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_validating_does_not_load_the_data_plane() -> None:
-    code = "import sys, inferway_cli.main, inferway_cli.checking; print([m for m in sys.modules if 'dataplane' in m])"
+    code = "import sys, inferway_cli.main, inferway_cli.commands.validate; print([m for m in sys.modules if 'dataplane' in m])"
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
 
