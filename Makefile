@@ -13,7 +13,7 @@ DOCKERFILES := $(sort $(wildcard */Dockerfile services/*/Dockerfile))
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow check workflows fmt types imports golden crds envtest lock corpus fuzz fuzz-setup cases bench bench-tools bench-setup \
+.PHONY: help setup run test test-slow check prose workflows fmt types imports golden crds envtest lock corpus fuzz fuzz-setup cases bench bench-tools bench-setup \
   profile feature-costs reloads soak-keys slow-clients endpoint-faults soak-local stop-under-load dist release-notes load-job load-local lint-images images images-load cluster cluster-delete up node-test node-suite compose-up compose-down compose-test clean
 
 help: ## this list
@@ -41,6 +41,9 @@ check: setup workflows lint-images ## lint, format, types, import rules, workflo
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+prose: setup ## check the English of docs, docstrings, comments and messages, and names (ARGS=--counts)
+	@PYTHONPATH=tools/prose/src $(BIN)/python -m inferway_prose $(ARGS)
 
 lint-images: setup ## check the Dockerfiles with hadolint
 	$(BIN)/hadolint $(DOCKERFILES)
