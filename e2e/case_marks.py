@@ -21,20 +21,20 @@ _IN_NAME = re.compile(r"(?:_|^)([plcruskx]\d{1,2})(?=_)")
 _IN_PARAMETER = re.compile(r"\b([PLCRUSKX]\d{1,2})\b")
 
 
-def shown(item: pytest.Item) -> set[str]:
+def marked_cases(item: pytest.Item) -> set[str]:
     """IDs of which the test says that it shows them."""
     return {case for mark in item.iter_markers("case") for case in mark.args}
 
 
-def touched(item: pytest.Item) -> set[str]:
+def named_cases(item: pytest.Item) -> set[str]:
     """IDs that the test names besides."""
     name, _, parameter = item.name.removeprefix("test").partition("[")
     named = {found.upper() for found in _IN_NAME.findall(name)} | set(_IN_PARAMETER.findall(parameter))
-    return (named & CASES.keys()) - shown(item)
+    return (named & CASES.keys()) - marked_cases(item)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A mark with an ID that the table does not have is a typing error."""
     for item in items:
-        if unknown := shown(item) - CASES.keys():
+        if unknown := marked_cases(item) - CASES.keys():
             raise pytest.UsageError(f"{item.nodeid}: no such case: {', '.join(sorted(unknown))}")

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from e2e.case_marks import CASES, shown, touched
+from e2e.case_marks import CASES, marked_cases, named_cases
 
 app = typer.Typer(add_completion=False)
 
@@ -41,7 +41,7 @@ class Collector:
         """Leave out what names no case that is wanted."""
         kept, left_out = [], []
         for item in items:
-            of_item = dict.fromkeys(shown(item), self.full) | dict.fromkeys(touched(item), self.parts)
+            of_item = dict.fromkeys(marked_cases(item), self.full) | dict.fromkeys(named_cases(item), self.parts)
             wanted = {case: table for case, table in of_item.items() if self.wants(case)}
             for case, table in wanted.items():
                 table[case].add(item.nodeid)
@@ -75,7 +75,7 @@ def main(cases: Annotated[list[str] | None, typer.Argument(help="IDs, or letters
     states = {case: collector.state(case) for case in CASES if collector.wants(case)}
     colours = {"pass": "green", "fail": "red", "not yet": "yellow"}
     for case, state in states.items():
-        table.add_row(case, CASES[case], f"[{colours[state]}]{state}", _told(collector, case))
+        table.add_row(case, CASES[case], f"[{colours[state]}]{state}", _tests_of(collector, case))
     console.print(table)
     counts = {state: list(states.values()).count(state) for state in colours}
     console.print(", ".join(f"{count} {state}" for state, count in counts.items()))
@@ -83,7 +83,7 @@ def main(cases: Annotated[list[str] | None, typer.Argument(help="IDs, or letters
         raise typer.Exit(1)
 
 
-def _told(collector: Collector, case: str) -> str:
+def _tests_of(collector: Collector, case: str) -> str:
     """The tests that say so: those that failed, else those that are marked, else how many show a part."""
     failed = sorted((collector.full[case] | collector.parts[case]) & collector.failed)
     if failed:

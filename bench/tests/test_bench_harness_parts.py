@@ -29,7 +29,7 @@ def ask(port: int, data: bytes, within: float = 5.0) -> clients.Answer:
     return asyncio.run(clients.once(port, data, within))
 
 
-def test_a_whole_answer_is_told(upstream: ScriptedUpstream) -> None:
+def test_client_reports_a_complete_response(upstream: ScriptedUpstream) -> None:
     answer = ask(upstream.port, request("/", x_fake_status=207, x_fake_body_size=16, x_fake_informational=2))
     assert (answer.status, answer.size, bytes(answer.body)) == (207, 16, b"0123456789abcde\n")
     assert answer.headers[b"x-fake-process"] == b"a"
@@ -37,7 +37,7 @@ def test_a_whole_answer_is_told(upstream: ScriptedUpstream) -> None:
     assert 0 < answer.head_seconds <= answer.seconds
 
 
-def test_a_connection_is_kept_until_the_server_says_close(upstream: ScriptedUpstream) -> None:
+def test_client_keeps_a_connection_until_connection_close(upstream: ScriptedUpstream) -> None:
     async def work() -> list[bool]:
         client = await Client.connect(upstream.port)
         states = []
@@ -65,20 +65,22 @@ def test_a_connection_is_kept_until_the_server_says_close(upstream: ScriptedUpst
         ({"x_fake_garbage": 100}, Lost.GARBAGE),
     ],
 )
-def test_what_is_lost_is_told(upstream: ScriptedUpstream, headers: dict[str, object], lost: Lost) -> None:
+def test_client_classifies_an_incomplete_response(
+    upstream: ScriptedUpstream, headers: dict[str, object], lost: Lost
+) -> None:
     with pytest.raises(UnansweredError) as caught:
         ask(upstream.port, request("/", **headers), 0.3)
     assert caught.value.lost is lost
 
 
-def test_a_refused_connection_is_no_lost_request() -> None:
+def test_refused_connection_is_not_a_lost_request() -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         with pytest.raises(clients.NotAcceptedError):
             ask(nobody.getsockname()[1], request("/"))
 
 
-def test_a_tally_tells_wanted_from_unwanted(upstream: ScriptedUpstream) -> None:
+def test_tally_counts_expected_and_unexpected_responses(upstream: ScriptedUpstream) -> None:
     async def work() -> Tally:
         tally = Tally()
         client = await Client.connect(upstream.port)
@@ -94,7 +96,7 @@ def test_a_tally_tells_wanted_from_unwanted(upstream: ScriptedUpstream) -> None:
     assert tally.describe().startswith("1 answered, 3 failed (")
 
 
-def test_slow_reading_is_slow_and_whole(upstream: ScriptedUpstream) -> None:
+def test_slow_client_reads_the_whole_response(upstream: ScriptedUpstream) -> None:
     async def work() -> clients.Answer:
         client = await Client.connect(upstream.port, receive_buffer=4096)
         client.read_slowly(0.01)
@@ -109,7 +111,7 @@ def test_slow_reading_is_slow_and_whole(upstream: ScriptedUpstream) -> None:
 
 
 @pytest.mark.parametrize("kind", list(slow_connections.Kind))
-def test_slow_connections_hold_on_and_come_back(kind: slow_connections.Kind) -> None:
+def test_slow_connections_reconnect_after_a_cut(kind: slow_connections.Kind) -> None:
     async def work() -> slow_connections.Cuts:
         cuts = slow_connections.Cuts()
         received = asyncio.Event()
@@ -168,12 +170,12 @@ def record(*bad: tuple[float, float], until: float = 10.0) -> list[Outcome]:
         ([(0.0, 1.0), (6.0, 6.03)], 1.0),  # one probe is tolerated
     ],
 )
-def test_calm_is_from_when_a_fault_is_no_longer_seen(bad: list[tuple[float, float]], expected: float | None) -> None:
+def test_seconds_until_calm_counts_to_the_last_failure(bad: list[tuple[float, float]], expected: float | None) -> None:
     found = ejection.seconds_until_calm(record(*bad), 10.0)
     assert found == (pytest.approx(expected, abs=0.25) if expected else expected)
 
 
-def test_a_share_is_of_those_sent_in_the_span() -> None:
+def test_share_counts_requests_sent_in_the_span() -> None:
     outcomes = [Outcome(0.5, 1.0, True), Outcome(1.0, 1.0, False), Outcome(1.5, 1.0, True), Outcome(2.0, 1.0, False)]
     assert ejection.share_bad(outcomes, 1.0, 2.0) == 0.5
     assert ejection.share_bad(outcomes, 3.0, 4.0) == 0.0
@@ -190,20 +192,20 @@ connections 7.0
 """
 
 
-def test_metrics_are_summed() -> None:
+def test_metrics_are_summed_over_labels() -> None:
     assert watching.sums(METRICS)["connections"] == 7
     assert watching.sums(METRICS)["upstream_errors_total"] == 10
     assert watching.count(METRICS, "upstream_errors_total", reason="connect_failed") == 5
     assert watching.count(METRICS, "upstream_errors_total", reason="connect_failed", route="a") == 2
 
 
-def test_a_slope_is_bytes_a_second() -> None:
+def test_slope_is_bytes_per_second() -> None:
     samples = [watching.Sample(float(at), 1000 + 50 * at, 3, {}) for at in range(10)]
     assert watching.slope(samples) == pytest.approx(50.0)
     assert watching.slope(samples[:1]) == 0.0
 
 
-def test_quantiles() -> None:
+def test_quantile_of_samples() -> None:
     assert [watching.quantile(range(100), share) for share in (0.0, 0.5, 0.99, 1.0)] == [0, 50, 99, 99]
     assert watching.quantile([], 0.5) == 0.0
 
@@ -214,7 +216,7 @@ def test_quantiles() -> None:
 @pytest.mark.parametrize(
     ("checks", "holds"), [([], False), ([None], False), ([True], True), ([True, None], True), ([True, False], False)]
 )
-def test_a_verdict_holds_when_every_demand_does(checks: list[bool | None], holds: bool) -> None:
+def test_verdict_holds_if_every_check_holds(checks: list[bool | None], holds: bool) -> None:
     verdict = Verdict("test")
     for check in checks:
         if check is None:
@@ -226,7 +228,7 @@ def test_a_verdict_holds_when_every_demand_does(checks: list[bool | None], holds
         verdict.close(rich.console.Console(quiet=True))
 
 
-def test_a_clock_ticks_evenly_and_ends() -> None:
+def test_clock_ticks_evenly_until_its_end() -> None:
     async def work() -> int:
         clock = harness.Clock(0.05, 0.52)
         ticks = 0

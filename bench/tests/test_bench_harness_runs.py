@@ -14,11 +14,11 @@ from bench.victim import FAULTS, Fault, Victim
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="the harnesses pin to two cores")
 
 
-def told(verdict: Verdict) -> str:
+def describe(verdict: Verdict) -> str:
     return "\n".join(f"{check.holds} {check.demand}: {check.figure}" for check in verdict.checks)
 
 
-def test_lost_requests_are_noticed() -> None:
+def test_stop_under_load_detects_lost_requests() -> None:
     """The scripted upstream resets everything when it is stopped: streams in the middle, requests unanswered."""
 
     async def work() -> Verdict:
@@ -37,22 +37,22 @@ def test_lost_requests_are_noticed() -> None:
 
     verdict = asyncio.run(work())
     lost = {check.demand for check in verdict.checks if check.holds is False}
-    assert {"streams of 2 s end whole", "kept connections: no request lost"} <= lost, told(verdict)
+    assert {"streams of 2 s end whole", "kept connections: no request lost"} <= lost, describe(verdict)
 
 
 @pytest.mark.slow
-def test_a_gateway_that_is_stopped_ends_its_streams_and_exits_with_0() -> None:
+def test_stopped_gateway_finishes_streams_and_exits_with_0() -> None:
     """Whether single requests are lost is a matter of chance in a run as short as this: `make stop-under-load`."""
     verdict = asyncio.run(
         stop_under_load.measure(drain_delay=1.0, load_seconds=0.5, workers=4, streams=4, stream_seconds=2.0)
     )
     held = {check.demand for check in verdict.checks if check.holds}
     wanted = {"streams of 2 s end whole", "exit code 0", "not before the drain delay", "no stream given up"}
-    assert wanted | {"served on while it drained"} <= held, told(verdict)
+    assert wanted | {"served on while it drained"} <= held, describe(verdict)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_a_victim_fails_and_is_healed(fault: Fault, tmp_path: Path) -> None:
+def test_faulty_endpoint_fails_and_heals(fault: Fault, tmp_path: Path) -> None:
     async def is_good(port: int) -> bool:
         try:
             return (await clients.once(port, clients.request("/"), steady_load.SLOW)).status == 200
@@ -71,12 +71,12 @@ def test_a_victim_fails_and_is_healed(fault: Fault, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_few_slow_clients_disturb_nobody() -> None:
+def test_slow_clients_leave_other_requests_unaffected() -> None:
     verdict = asyncio.run(slow_clients.measure(seconds=3.0, slow=30, descriptors=256, pace=0.5))
-    assert verdict.holds, told(verdict)
+    assert verdict.holds, describe(verdict)
 
 
 @pytest.mark.slow
-def test_after_mixed_traffic_everything_is_as_before() -> None:
+def test_soak_returns_to_the_initial_state() -> None:
     verdict = asyncio.run(soak_local.measure(seconds=4.0, aborts=40))
-    assert verdict.holds, told(verdict)
+    assert verdict.holds, describe(verdict)

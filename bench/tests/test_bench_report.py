@@ -17,7 +17,7 @@ WRONG 502 bad gateway
 """
 
 
-def measured(per_second: float, cpu_us: float, busy: float = 100.0, foreign: float = 0.0) -> measure.Measurement:
+def measurement(per_second: float, cpu_us: float, busy: float = 100.0, foreign: float = 0.0) -> measure.Measurement:
     return measure.Measurement(
         per_second=per_second,
         cpu_us=cpu_us,
@@ -34,7 +34,7 @@ def measured(per_second: float, cpu_us: float, busy: float = 100.0, foreign: flo
 # ---------------------------------------------------------------------------------------------------- wrk
 
 
-def test_summary_of_wrk_is_read() -> None:
+def test_wrk_summary_is_parsed() -> None:
     result = load.parse(WRK)
     assert (result.requests, result.seconds, result.per_second) == (196_000, 4.0, 49_000.0)
     assert (result.p50_us, result.p99_us) == (610, 1405)
@@ -43,7 +43,7 @@ def test_summary_of_wrk_is_read() -> None:
     assert result.example == "502 bad gateway"
 
 
-def test_wrk_without_a_summary_fails_the_run_with_its_own_words() -> None:
+def test_wrk_without_a_summary_fails_with_its_output() -> None:
     with pytest.raises(servers.BenchError, match="unable to connect"):
         load.parse("unable to connect to 127.0.0.1:1 Connection refused\n")
 
@@ -56,31 +56,31 @@ def stat_line(pid: int, command: str, parent: int, user: int, system: int) -> st
 
 
 @pytest.mark.parametrize("command", ["nginx", "nginx: worker", "odd) (name", "a b) S 1 (c"])
-def test_process_stat_survives_any_command_name(command: str) -> None:
+def test_process_stat_is_parsed_with_any_command_name(command: str) -> None:
     stat = procfs.parse_process_stat(stat_line(42, command, 7, 3 * procfs.TICKS_PER_SECOND, procfs.TICKS_PER_SECOND))
     assert (stat.pid, stat.command, stat.parent, stat.cpu_seconds) == (42, command, 7, 4.0)
 
 
-def test_own_process_is_read() -> None:
+def test_own_process_is_listed() -> None:
     processes = procfs.read_processes()
     root = next(iter(processes))
     assert root in procfs.family(root, processes)
 
 
-def test_memory_is_read_and_a_zombie_has_none() -> None:
+def test_memory_is_parsed_and_zero_for_a_zombie() -> None:
     text = "Name:\tnginx\nVmPeak:\t  900 kB\nVmHWM:\t   512 kB\nVmRSS:\t   256 kB\nThreads:\t1\n"
     assert procfs.parse_memory(text) == procfs.Memory(resident=256 * 1024, peak=512 * 1024)
     assert procfs.parse_memory("Name:\tnginx\nState:\tZ (zombie)\n") == procfs.Memory(0, 0)
 
 
-def test_family_is_the_whole_tree_and_nobody_else() -> None:
+def test_family_is_the_whole_process_tree() -> None:
     parents = {1: 0, 10: 1, 11: 10, 12: 10, 13: 11, 20: 1}
     processes = {pid: procfs.ProcessStat(pid, "x", parent, 0.0) for pid, parent in parents.items()}
     assert sorted(procfs.family(10, processes)) == [10, 11, 12, 13]
     assert procfs.family(99, processes) == []
 
 
-def test_cores_are_read_and_their_busy_share_leaves_stolen_time_out() -> None:
+def test_busy_percent_excludes_stolen_time() -> None:
     text = "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 10 1 20 100 5 2 3 0 0 0\ncpu1 70 0 20 100 0 5 5 50 0 0\nintr 1 2\n"
     cores = procfs.parse_cores(text)
     assert cores == {0: procfs.CoreTimes(36, 105, 0), 1: procfs.CoreTimes(100, 100, 50)}
@@ -97,14 +97,14 @@ def test_an_idle_counter_that_steps_back_counts_as_fully_busy() -> None:
 # ---------------------------------------------------------------------------------------------------- what servers say
 
 
-def test_stub_status_is_read() -> None:
+def test_stub_status_is_parsed() -> None:
     text = "Active connections: 3 \nserver accepts handled requests\n 5 5 12345 \nReading: 0 Writing: 1 Waiting: 2 \n"
     assert origin.parse_requests(text) == 12345
     with pytest.raises(servers.BenchError):
         origin.parse_requests("<html>404</html>")
 
 
-def test_envoys_limits_are_read() -> None:
+def test_envoy_limit_counters_are_parsed() -> None:
     text = "\n".join(
         f"bench.http_local_rate_limit.{name}: {n}" for name, n in (("enabled", 9), ("ok", 7), ("rate_limited", 2))
     )
@@ -113,7 +113,7 @@ def test_envoys_limits_are_read() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 7, 999])
-def test_every_answer_has_the_promised_size_and_is_json(number: int) -> None:
+def test_response_body_is_json_of_the_documented_size(number: int) -> None:
     body = answer.body(number)
     assert len(body) == answer.BODY_SIZE == 707
     assert json.loads(body)["prompt"] == answer.prompt(number)
@@ -122,8 +122,8 @@ def test_every_answer_has_the_promised_size_and_is_json(number: int) -> None:
 # ---------------------------------------------------------------------------------------------------- ratios
 
 
-def test_ratio_is_of_requests_while_both_cores_are_busy() -> None:
-    found = ratios.ratio([measured(45_000, 20)] * 3, [measured(30_000, 33)] * 3, "envoy")
+def test_ratio_uses_requests_while_both_cores_are_busy() -> None:
+    found = ratios.ratio([measurement(45_000, 20)] * 3, [measurement(30_000, 33)] * 3, "envoy")
     assert (found.value.median, found.basis, found.load_bound) == (1.5, "req/s", ())
 
 
@@ -131,36 +131,36 @@ def test_ratio_is_of_requests_while_both_cores_are_busy() -> None:
     ("ours_busy", "theirs_busy", "load_bound"),
     [(94.9, 100.0, ("inferway",)), (95.0, 60.0, ("nginx",)), (50.0, 60.0, ("inferway", "nginx"))],
 )
-def test_ratio_is_of_cpu_time_when_either_is_load_bound(
+def test_ratio_uses_cpu_time_if_either_is_load_bound(
     ours_busy: float, theirs_busy: float, load_bound: tuple[str, ...]
 ) -> None:
-    found = ratios.ratio([measured(40_000, 20, ours_busy)] * 3, [measured(60_000, 13, theirs_busy)] * 3, "nginx")
+    found = ratios.ratio([measurement(40_000, 20, ours_busy)] * 3, [measurement(60_000, 13, theirs_busy)] * 3, "nginx")
     assert found.value.median == pytest.approx(0.65)
     assert (found.basis, found.load_bound) == ("cpu us/request", load_bound)
 
 
-def test_ratio_is_of_cpu_time_when_somebody_else_used_the_core() -> None:
-    found = ratios.ratio([measured(20_000, 20, foreign=50)] * 3, [measured(30_000, 30)] * 3, "envoy")
+def test_ratio_uses_cpu_time_if_the_core_was_disturbed() -> None:
+    found = ratios.ratio([measurement(20_000, 20, foreign=50)] * 3, [measurement(30_000, 30)] * 3, "envoy")
     assert (found.value.median, found.basis, found.disturbed) == (1.5, "cpu us/request", ("inferway",))
 
 
-def test_one_disturbed_round_of_five_changes_neither_the_mark_nor_the_median() -> None:
-    ours = [measured(40_000, 20)] * 4 + [measured(9_000, 80, busy=40, foreign=60)]
-    found = ratios.ratio(ours, [measured(32_000, 30)] * 5, "envoy")
+def test_one_disturbed_round_of_five_leaves_the_ratio_unchanged() -> None:
+    ours = [measurement(40_000, 20)] * 4 + [measurement(9_000, 80, busy=40, foreign=60)]
+    found = ratios.ratio(ours, [measurement(32_000, 30)] * 5, "envoy")
     assert not ratios.is_load_bound(ours)
     assert (found.value.median, found.basis) == (1.25, "req/s")
     assert found.value.low == 9_000 / 32_000
 
 
-def test_rounds_are_paired_so_a_drift_of_the_machine_cancels() -> None:
+def test_rounds_are_paired_so_machine_drift_cancels() -> None:
     pace = [1.0, 0.5, 0.8]
-    ours, theirs = [measured(45_000 * p, 20 / p) for p in pace], [measured(30_000 * p, 30 / p) for p in pace]
+    ours, theirs = [measurement(45_000 * p, 20 / p) for p in pace], [measurement(30_000 * p, 30 / p) for p in pace]
     found = ratios.ratio(ours, theirs, "envoy")
     assert (found.value.low, found.value.high) == (1.5, 1.5)
 
 
-def test_a_round_without_measurable_cpu_time_does_not_divide_by_zero() -> None:
-    found = ratios.ratio([measured(100, 0.0, 3)], [measured(100, 0.0, 3)], "nginx")
+def test_ratio_without_measurable_cpu_time_is_zero() -> None:
+    found = ratios.ratio([measurement(100, 0.0, 3)], [measurement(100, 0.0, 3)], "nginx")
     assert found.value.median == 0.0
 
 
@@ -171,10 +171,10 @@ def test_spread_is_half_the_range_of_the_median() -> None:
 
 def run_of(*keys: ratios.Key) -> dict[ratios.Key, list[measure.Measurement]]:
     figures = {"nginx": (72_000, 13), "envoy": (33_000, 30), "plain": (550, 1800), "inferway": (49_500, 19)}
-    return {key: [measured(*figures[key.peer])] * 5 for key in keys}
+    return {key: [measurement(*figures[key.peer])] * 5 for key in keys}
 
 
-def test_headline_is_of_32_connections_and_names_only_what_was_measured() -> None:
+def test_headline_names_measured_proxies_at_32_connections() -> None:
     everything = run_of(
         *(ratios.Key(PROXIED, n, who) for n in (1, 32) for who in ("nginx", "envoy", "plain", "inferway")),
         *(ratios.Key(HIT, 32, who) for who in ("nginx", "inferway")),
@@ -200,14 +200,14 @@ def test_default_plan_takes_less_than_twelve_minutes() -> None:
     assert PLAN.expected_seconds() < 12 * 60
 
 
-def test_every_round_measures_everything_and_begins_with_another_proxy() -> None:
+def test_each_round_measures_all_and_starts_with_another_proxy() -> None:
     keys = PLAN.one_round()
     rounds = [compare.order(keys, number) for number in range(4)]
     assert all(sorted(one) == sorted(keys) for one in rounds)
     assert {one[0].peer for one in rounds} == {"nginx", "envoy", "plain", "inferway"}
 
 
-def test_document_carries_the_ratios_and_every_figure_as_json() -> None:
+def test_json_report_contains_ratios_and_every_figure() -> None:
     keys = [ratios.Key(PROXIED, 32, who) for who in ("envoy", "inferway")]
     document = json.loads(json.dumps(report.document(PLAN, {"cpu": "some"}, run_of(*keys))))
     assert document["ratios"] == {"proxied_vs_envoy": 1.5}
@@ -218,5 +218,5 @@ def test_document_carries_the_ratios_and_every_figure_as_json() -> None:
 
 
 def test_remarks_name_load_bound_and_disturbance() -> None:
-    assert report.remarks([measured(1, 1)]) == ""
-    assert report.remarks([measured(1, 1, busy=70, foreign=25)]) == "load-bound, others 25%"
+    assert report.remarks([measurement(1, 1)]) == ""
+    assert report.remarks([measurement(1, 1, busy=70, foreign=25)]) == "load-bound, others 25%"

@@ -165,7 +165,7 @@ CASES = (
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
-def test_broken_input_is_told_with_its_place(case: Case, tmp_path: Path) -> None:
+def test_broken_input_is_reported_with_its_line(case: Case, tmp_path: Path) -> None:
     file = tmp_path / "x.yaml"
     file.write_bytes(case.content.encode() if isinstance(case.content, str) else case.content)
 
@@ -179,7 +179,7 @@ def test_broken_input_is_told_with_its_place(case: Case, tmp_path: Path) -> None
     assert any(line.startswith(expected) for line in result.stderr.splitlines()), f"{expected}\n{result.stderr}"
 
 
-def test_the_good_ones_are_good(tmp_path: Path) -> None:
+def test_unbroken_templates_compile(tmp_path: Path) -> None:
     for name, text in {"route": ROUTE, "policy": POLICY, "slice": SLICE}.items():
         (tmp_path / f"{name}.yaml").write_text(text)
 
@@ -208,9 +208,7 @@ SPECIAL: tuple[tuple[str, Callable[[Path], None], str], ...] = (
 
 
 @pytest.mark.parametrize(("make", "told"), [row[1:] for row in SPECIAL], ids=[row[0] for row in SPECIAL])
-def test_what_is_no_file_is_told_and_waited_for_by_nobody(
-    make: Callable[[Path], None], told: str, tmp_path: Path
-) -> None:
+def test_special_file_is_reported_without_blocking(make: Callable[[Path], None], told: str, tmp_path: Path) -> None:
     (tmp_path / "good.yaml").write_text(ROUTE)
     make(tmp_path / "x.yaml")
 
@@ -220,14 +218,14 @@ def test_what_is_no_file_is_told_and_waited_for_by_nobody(
     assert f"{tmp_path / 'x.yaml'}: {told}" in result.stderr
 
 
-def test_a_directory_called_like_a_file_is_a_directory(tmp_path: Path) -> None:
+def test_directory_with_a_yaml_suffix_is_read_as_a_directory(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").mkdir()
     (tmp_path / "x.yaml" / "route.yaml").write_text(ROUTE)
 
     assert CliRunner().invoke(app, ["compile", str(tmp_path)]).exit_code == 0
 
 
-def test_all_mistakes_of_all_files_are_told_in_one_run(tmp_path: Path) -> None:
+def test_errors_of_all_files_are_reported_in_one_run(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(ROUTE + "    timeout: 1s\n    retries: 3\n---\n- 1\n---\n*x\n")
     (tmp_path / "b.yaml").write_bytes(b"\xff\xfe")
     (tmp_path / "c.yaml").write_text(route("name: infer\nspec", "name: c\nspec").replace("/infer", "infer"))
@@ -242,7 +240,7 @@ def test_all_mistakes_of_all_files_are_told_in_one_run(tmp_path: Path) -> None:
     assert stderr.endswith("7 mistakes\n")
 
 
-def test_thousands_of_mistakes_are_told_as_a_number(tmp_path: Path) -> None:
+def test_thousands_of_errors_are_reported_as_a_count(tmp_path: Path) -> None:
     fields = "".join(f"  field{number}: 1\n" for number in range(3_000))
     (tmp_path / "x.yaml").write_text(route("spec:\n", f"spec:\n{fields}"))
 
@@ -252,7 +250,7 @@ def test_thousands_of_mistakes_are_told_as_a_number(tmp_path: Path) -> None:
     assert len(stderr.splitlines()) < 60
 
 
-def test_control_characters_do_not_reach_the_terminal(tmp_path: Path) -> None:
+def test_output_escapes_control_characters(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(ROUTE + '"\\e[31mred\\r\\n": 1\n')
     with contextlib.suppress(OSError):
         (tmp_path / "\x1b[32m\udcff.yaml").write_text("- 1\n")

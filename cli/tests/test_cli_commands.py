@@ -49,13 +49,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_validate(folder: Path) -> None:
+def test_validate_of_valid_files_prints_the_counts(folder: Path) -> None:
     (folder / "service.yaml").write_text("{apiVersion: v1, kind: Service, metadata: {name: s}, spec: {}}\n")
 
     assert inferway("validate", str(folder)) == (0, "OK: 2 manifests (1 GatewayRoute, 1 Service) in 2 files\n", "")
 
 
-def test_validate_warns_of_what_may_be_elsewhere(folder: Path) -> None:
+def test_validate_warns_of_skipped_and_unresolved_objects(folder: Path) -> None:
     path = folder / "route.yaml"
     path.write_text(f"{UNRESOLVED}---\n{DEPLOYMENT}\n")
 
@@ -68,7 +68,7 @@ def test_validate_warns_of_what_may_be_elsewhere(folder: Path) -> None:
     ]
 
 
-def test_a_person_at_a_terminal_gets_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_validate_on_a_terminal_prints_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "route.yaml").write_text(UNRESOLVED)
     loaded = reader.load(files.gather([str(folder)]))
 
@@ -79,11 +79,11 @@ def test_a_person_at_a_terminal_gets_a_table(folder: Path, capsys: pytest.Captur
     assert row.split() == ["GatewayRoute", "default/infer", "Accepted", "BackendNotFound"]
 
 
-def test_validate_only_strangers_is_fine() -> None:
+def test_validate_of_foreign_kinds_only_succeeds() -> None:
     assert inferway("validate", "-", stdin=DEPLOYMENT)[:2] == (0, "OK: 0 manifests in 1 file\n")
 
 
-def test_validate_tells_mistakes_on_standard_error(folder: Path) -> None:
+def test_validate_prints_errors_on_standard_error(folder: Path) -> None:
     (folder / "route.yaml").write_text(BROKEN)
 
     code, stdout, stderr = inferway("validate", str(folder))
@@ -93,7 +93,7 @@ def test_validate_tells_mistakes_on_standard_error(folder: Path) -> None:
     assert stderr.splitlines()[-1] == "1 mistake"
 
 
-def test_standard_input() -> None:
+def test_dash_reads_standard_input() -> None:
     assert inferway("validate", "-", stdin=ROUTE)[0] == 0
     assert inferway("compile", "-", "-", stdin=ROUTE)[0] == 0
     code, _, stderr = inferway("validate", "-", stdin=BROKEN)
@@ -102,7 +102,7 @@ def test_standard_input() -> None:
 
 
 @pytest.mark.parametrize(("arguments", "read"), [((), yaml.safe_load), (("-o", "json"), json.loads)])
-def test_compile(arguments: tuple[str, ...], read: object, folder: Path) -> None:
+def test_compile_prints_config_endpoints_and_conditions(arguments: tuple[str, ...], read: object, folder: Path) -> None:
     code, stdout, stderr = inferway("compile", *arguments, str(folder))
 
     shown = read(stdout)  # type: ignore[operator]
@@ -112,7 +112,7 @@ def test_compile(arguments: tuple[str, ...], read: object, folder: Path) -> None
     assert [condition["type"] for condition in shown["conditions"][0]["conditions"]] == ["Accepted", "ResolvedRefs"]
 
 
-def test_compile_prints_what_is_served_although_something_is_not_resolved(folder: Path) -> None:
+def test_compile_with_an_unresolved_backend_prints_the_config(folder: Path) -> None:
     (folder / "route.yaml").write_text(UNRESOLVED)
 
     code, stdout, stderr = inferway("compile", str(folder))
@@ -122,13 +122,13 @@ def test_compile_prints_what_is_served_although_something_is_not_resolved(folder
     assert f"{folder}/route.yaml:9: document 1, GatewayRoute default/infer, spec.rules[1].backendRefs[0]: " in stderr
 
 
-def test_compile_prints_nothing_of_what_has_the_wrong_form(folder: Path) -> None:
+def test_compile_of_an_invalid_manifest_prints_nothing(folder: Path) -> None:
     (folder / "broken.yaml").write_text(BROKEN.replace("infer}", "other}"))
 
     assert inferway("compile", str(folder))[:2] == (1, "")
 
 
-def test_a_shadowed_route_is_a_warning(folder: Path) -> None:
+def test_compile_of_a_shadowed_route_prints_a_warning(folder: Path) -> None:
     (folder / "younger.yaml").write_text(ROUTE.replace("infer}", "younger}"))
 
     code, _, stderr = inferway("compile", str(folder))
@@ -137,7 +137,7 @@ def test_a_shadowed_route_is_a_warning(folder: Path) -> None:
     assert stderr.startswith(f"warning: {folder}/younger.yaml:1: document 1, GatewayRoute default/younger: ")
 
 
-def test_crds() -> None:
+def test_crds_prints_both_definitions() -> None:
     code, stdout, _ = inferway("crds")
 
     assert code == 0
@@ -147,7 +147,7 @@ def test_crds() -> None:
     ]
 
 
-def test_version() -> None:
+def test_version_flag_prints_the_version() -> None:
     assert inferway("--version") == (0, f"inferway {__version__}\n", "")
 
 
@@ -166,14 +166,14 @@ def test_version() -> None:
     ],
     ids=" ".join,
 )
-def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
+def test_wrong_usage_exits_with_2(arguments: tuple[str, ...]) -> None:
     code, stdout, stderr = inferway(*arguments)
 
     assert (code, stdout) == (2, "")
     assert "Error: " in stderr
 
 
-def test_every_setting_of_the_data_plane_is_a_flag() -> None:
+def test_run_help_lists_every_setting_as_a_flag() -> None:
     _, stdout, _ = inferway("run", "--help")
 
     for name in Settings.model_fields:
@@ -181,7 +181,7 @@ def test_every_setting_of_the_data_plane_is_a_flag() -> None:
         assert f"INFERWAY_{name.upper()}" in "".join(stdout.split())
 
 
-def test_flags_go_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flag_overrides_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFERWAY_LISTEN", "127.0.0.1:1")
     monkeypatch.setenv("INFERWAY_ADMIN", "127.0.0.1:2")
     monkeypatch.setenv("INFERWAY_TRUSTED_PROXIES", "10.0.0.0/8,fd00::/8")
@@ -192,7 +192,7 @@ def test_flags_go_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
     assert chosen.trusted_proxies == ("10.0.0.0/8", "fd00::/8")
 
 
-def test_a_bad_variable_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_variable_is_reported_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFERWAY_DRAIN_DELAY", "soon")
 
     with pytest.raises(BadParameter, match="--admin: 'x' is not address:port") as raised:
@@ -200,8 +200,8 @@ def test_a_bad_variable_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -
     assert "INFERWAY_DRAIN_DELAY: " in raised.value.message
 
 
-def test_validating_does_not_load_the_data_plane() -> None:
-    code = "import sys, inferway_cli.main, inferway_cli.checking; print([m for m in sys.modules if 'dataplane' in m])"
+def test_validate_does_not_import_the_data_plane() -> None:
+    code = "import sys, inferway_cli.main, inferway_cli.commands.validate; print([m for m in sys.modules if 'dataplane' in m])"
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
 
@@ -238,7 +238,7 @@ def shell(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         ("inferway run $1 --listen 192.0.2.1:1", 1),
     ],
 )
-def test_exit_codes_without_a_traceback(script: str, code: int, folder: Path) -> None:
+def test_shell_command_exits_with_its_code_and_no_traceback(script: str, code: int, folder: Path) -> None:
     (folder / "route.yaml").write_text(ROUTE.replace('"one"', '"één"'))
 
     result = shell(script, str(folder))
@@ -248,7 +248,7 @@ def test_exit_codes_without_a_traceback(script: str, code: int, folder: Path) ->
     assert "Exception ignored" not in result.stderr
 
 
-def test_run_serves_follows_and_stops(folder: Path) -> None:
+def test_run_serves_reloads_and_stops(folder: Path) -> None:
     (folder / "route.yaml").write_text(UNRESOLVED)
     process = subprocess.Popen(
         [*INFERWAY, "run", str(folder), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--no-access-log"],

@@ -19,12 +19,12 @@ from inferway_cli.container import listeners
         ({"INFERWAY_ADMIN": "127.0.0.1:1"}, {"INFERWAY_LISTEN": "0.0.0.0:8080"}),
     ],
 )
-def test_listeners(environ: dict[str, str], added: dict[str, str]) -> None:
+def test_port_variable_sets_the_listener(environ: dict[str, str], added: dict[str, str]) -> None:
     assert listeners(environ) == added
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "http", "-1", "٨٠"])
-def test_a_port_that_is_none_is_told(port: str) -> None:
+def test_invalid_port_variable_exits_with_2(port: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "inferway_cli.container", "--version"],
         env={**os.environ, "PORT": port, "PYTHONUTF8": "1"}, capture_output=True, text=True, timeout=30, check=False,
@@ -33,7 +33,7 @@ def test_a_port_that_is_none_is_told(port: str) -> None:
     assert ended.stderr == f"inferway: PORT: {port!r} is not a port, such as 8080\n"
 
 
-def test_every_command_is_there() -> None:
+def test_entry_point_runs_the_commands() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "inferway_cli.container", "--version"],
         capture_output=True, text=True, timeout=30, check=False,

@@ -14,7 +14,7 @@ def names(folder: Path) -> list[str]:
     return [os.path.relpath(file.name, folder) for file in Folder(str(folder)).take()]
 
 
-def test_yaml_files_in_the_order_of_their_names_without_what_editors_leave(tmp_path: Path) -> None:
+def test_folder_lists_yaml_files_sorted_without_editor_backups(tmp_path: Path) -> None:
     for name in ("b.yaml", "a.yml", "c.YAML", "d.yaml~", ".e.yaml", ".e.yaml.swp", "#f.yaml#", "g.json", "h.yaml.tmp"):
         (tmp_path / name).touch()
     for name in ("sub", ".git", "..2026_data"):
@@ -24,7 +24,7 @@ def test_yaml_files_in_the_order_of_their_names_without_what_editors_leave(tmp_p
     assert names(tmp_path) == ["a.yml", "b.yaml", "sub/x.yaml"]
 
 
-def test_links_are_followed_and_circles_are_not(tmp_path: Path) -> None:
+def test_links_are_followed_except_cycles(tmp_path: Path) -> None:
     (tmp_path / "inside").mkdir()
     (tmp_path / "inside" / "a.yaml").touch()
     (tmp_path / "inside" / "up").symlink_to(tmp_path)
@@ -37,7 +37,7 @@ def test_links_are_followed_and_circles_are_not(tmp_path: Path) -> None:
     ]
 
 
-def test_a_mounted_configmap_is_read_through_its_links(tmp_path: Path) -> None:
+def test_mounted_config_map_is_read_through_its_links(tmp_path: Path) -> None:
     (tmp_path / "..1").mkdir()
     (tmp_path / "..1" / "a.yaml").write_bytes(b"one")
     (tmp_path / "..data").symlink_to("..1")
@@ -46,7 +46,7 @@ def test_a_mounted_configmap_is_read_through_its_links(tmp_path: Path) -> None:
     assert Folder(str(tmp_path)).take() == (File(f"{tmp_path}/a.yaml", b"one"),)
 
 
-def test_too_much_is_told_for_the_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_directory_over_the_size_or_file_limit_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(4):
         (tmp_path / f"{number}.yaml").write_bytes(b"#" * 100)
     folder = Folder(str(tmp_path))
@@ -60,7 +60,7 @@ def test_too_much_is_told_for_the_directory(tmp_path: Path, monkeypatch: pytest.
     assert file.problem.startswith("more than 3 YAML files")
 
 
-def test_a_directory_deeper_than_any_is_refused(tmp_path: Path) -> None:
+def test_directory_nested_too_deep_is_rejected(tmp_path: Path) -> None:
     path = tmp_path
     for _ in range(40):
         path = path / "d"
@@ -72,7 +72,7 @@ def test_a_directory_deeper_than_any_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["gone", "file", "nul\0"])
-def test_what_is_no_directory_is_told(name: str, tmp_path: Path) -> None:
+def test_path_that_is_not_a_directory_is_reported(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     (file,) = Folder(str(tmp_path / name)).take()
@@ -80,7 +80,7 @@ def test_what_is_no_directory_is_told(name: str, tmp_path: Path) -> None:
     assert file.problem.startswith("cannot be read: ")
 
 
-def test_a_file_that_goes_between_listing_and_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_removed_before_reading_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.yaml").touch()
     folder, read = Folder(str(tmp_path)), files.read
 
@@ -94,9 +94,7 @@ def test_a_file_that_goes_between_listing_and_reading(tmp_path: Path, monkeypatc
     assert folder.take() == ()
 
 
-def test_a_file_is_read_again_only_while_its_times_cannot_be_trusted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_file_is_reread_only_while_its_mtime_is_recent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.yaml").write_bytes(b"one")
     folder, read, count = Folder(str(tmp_path)), files.read, []
 
@@ -117,7 +115,7 @@ def test_a_file_is_read_again_only_while_its_times_cannot_be_trusted(
     assert folder.take()[0].content == b"two"
 
 
-def test_a_change_is_seen_when_size_and_mtime_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_change_with_equal_size_and_mtime_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "_YOUNG_NS", -(10**12))
     path = tmp_path / "a.yaml"
     path.write_bytes(b"one")
@@ -134,7 +132,7 @@ def test_a_change_is_seen_when_size_and_mtime_stay(tmp_path: Path, monkeypatch: 
     assert folder.take()[0].content == b"two"
 
 
-def test_a_file_reached_twice_is_read_once(tmp_path: Path) -> None:
+def test_file_given_twice_is_read_once(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.touch()
 
@@ -143,7 +141,7 @@ def test_a_file_reached_twice_is_read_once(tmp_path: Path) -> None:
     assert [file.name for file in found] == [str(path)]
 
 
-def test_an_empty_directory_is_told(tmp_path: Path) -> None:
+def test_empty_directory_is_reported(tmp_path: Path) -> None:
     (file,) = files.gather([str(tmp_path)])
 
     assert file.problem == "no *.yaml or *.yml in this directory"

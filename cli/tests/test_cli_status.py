@@ -93,7 +93,7 @@ def api(upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return Api(upstream)
 
 
-def test_what_is_well_is_a_table_and_code_0(api: Api) -> None:
+def test_healthy_resources_print_a_table_and_exit_with_0(api: Api) -> None:
     api.holds("default", resource(), leases=(lease("pod-a", Acknowledgement(config="b" * 10)),))
     code, stdout, stderr = inferway()
     assert (code, stderr) == (0, "")
@@ -103,19 +103,19 @@ def test_what_is_well_is_a_table_and_code_0(api: Api) -> None:
     assert api.upstream.seen[-1].target == f"{LEASES}?labelSelector=inferway.dev/gateway&limit=500"
 
 
-def test_what_is_not_well_is_code_1(api: Api) -> None:
+def test_unhealthy_resource_exits_with_1(api: Api) -> None:
     api.holds("default", resource(), resource("other", conditions=GOOD[:2]))
     code, stdout, stderr = inferway()
     assert (code, stderr) == (1, "")
     assert "demo/other" in stdout
 
 
-def test_nothing_there_is_code_0_and_said(api: Api) -> None:
+def test_empty_namespace_prints_a_note_and_exits_with_0(api: Api) -> None:
     api.holds("default")
     assert inferway() == (0, "", "note: there are no resources of Inferway in namespace default\n")
 
 
-def test_json(api: Api) -> None:
+def test_json_output_lists_the_resources(api: Api) -> None:
     api.holds("default", resource())
     code, stdout, _ = inferway("-o", "json")
     assert code == 0
@@ -140,31 +140,33 @@ def test_all_pages_are_read(api: Api) -> None:
 # --- which namespace, which cluster ----------------------------------------------------------------------------------
 
 
-def test_namespace(api: Api) -> None:
+def test_namespace_flag_selects_the_namespace(api: Api) -> None:
     api.holds("shop", resource())
     assert inferway("-n", "shop")[0] == 0
     assert api.asked[:2] == [ROUTES.format("shop"), POLICIES.format("shop")]
 
 
-def test_all_namespaces(api: Api) -> None:
+def test_all_namespaces_flag_lists_every_namespace(api: Api) -> None:
     api.lists = {ALL_ROUTES: [resource()], ALL_POLICIES: [], LEASES: []}
     assert inferway("-A")[0] == 0
 
 
-def test_the_namespace_of_the_context(api: Api, tmp_path: Path) -> None:
+def test_namespace_of_the_context_is_the_default(api: Api, tmp_path: Path) -> None:
     (tmp_path / "config").write_text(kubeconfig(api.upstream.port, namespace="team", current="here"))
     api.holds("team", resource())
     assert inferway()[0] == 0
 
 
-def test_another_kubeconfig(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kubeconfig_flag_overrides_the_variable(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "other").write_text(kubeconfig(api.upstream.port, namespace="other", current="here"))
     (tmp_path / "config").write_text(kubeconfig(1, current="here"))
     api.holds("other", resource())
     assert inferway("--kubeconfig", str(tmp_path / "other"))[0] == 0
 
 
-def test_several_kubeconfigs_and_another_context(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_context_flag_selects_from_several_kubeconfigs(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "first").write_text(kubeconfig(1, context="first", current="first"))
     (tmp_path / "second").write_text(kubeconfig(api.upstream.port, context="second", namespace="two"))
     monkeypatch.setenv("KUBECONFIG", ":".join(str(tmp_path / name) for name in ("absent", "first", "second")))
@@ -173,7 +175,9 @@ def test_several_kubeconfigs_and_another_context(api: Api, tmp_path: Path, monke
     assert inferway()[0] == 1, "the current context leads nowhere"
 
 
-def test_home(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kubeconfig_in_the_home_directory_is_the_default(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / ".kube").mkdir()
     (tmp_path / "config").rename(tmp_path / ".kube/config")
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -190,7 +194,7 @@ def _free_port() -> int:
 # --- what goes wrong: one line, code 1 -------------------------------------------------------------------------------
 
 
-def trouble(*arguments: str) -> str:
+def error_of(*arguments: str) -> str:
     code, stdout, stderr = inferway(*arguments)
     assert (code, stdout) == (1, "")
     assert stderr.startswith("inferway: ")
@@ -198,17 +202,17 @@ def trouble(*arguments: str) -> str:
     return stderr.removeprefix("inferway: ").rstrip("\n")
 
 
-def test_no_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_kubeconfig_an_error_names_the_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert trouble() == (
+    assert error_of() == (
         f"there is no kubeconfig: {tmp_path}/.kube/config does not exist; name one with --kubeconfig or KUBECONFIG"
     )
 
 
-def test_a_kubeconfig_that_is_not_there(api: Api, tmp_path: Path) -> None:
-    assert trouble("--kubeconfig", str(tmp_path / "absent")).startswith(f"there is no kubeconfig: {tmp_path}/absent ")
+def test_missing_kubeconfig_is_reported(api: Api, tmp_path: Path) -> None:
+    assert error_of("--kubeconfig", str(tmp_path / "absent")).startswith(f"there is no kubeconfig: {tmp_path}/absent ")
 
 
 @pytest.mark.parametrize(
@@ -226,34 +230,34 @@ def test_a_kubeconfig_that_is_not_there(api: Api, tmp_path: Path) -> None:
         (kubeconfig(1, current="here").replace("http:", "https:").replace('"server"', '"certificate-authority": "gone", "server"'), "gone"),
     ],
 )  # fmt: skip
-def test_a_kubeconfig_that_cannot_be_used(api: Api, tmp_path: Path, text: str, why: str) -> None:
+def test_invalid_kubeconfig_is_reported(api: Api, tmp_path: Path, text: str, why: str) -> None:
     (tmp_path / "config").write_text(text)
-    told = trouble()
+    told = error_of()
     assert told.startswith(f"kubeconfig {tmp_path}/config: ")
     assert why in told
 
 
-def test_a_context_that_is_not_there(api: Api) -> None:
-    assert "gone" in trouble("--context", "gone")
+def test_missing_context_is_reported(api: Api) -> None:
+    assert "gone" in error_of("--context", "gone")
 
 
-def test_unreachable(api: Api, tmp_path: Path) -> None:
+def test_unreachable_api_server_is_reported(api: Api, tmp_path: Path) -> None:
     (tmp_path / "config").write_text(kubeconfig(1, current="here"))
-    assert trouble() == "cannot reach the API server http://127.0.0.1:1: [Errno 111] Connection refused"
+    assert error_of() == "cannot reach the API server http://127.0.0.1:1: [Errno 111] Connection refused"
 
 
-def test_what_swallows_connections(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connection_timeout_is_reported(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status_cluster, "_PATIENCE", (0.3, 10.0))
     port = _free_port()
     (tmp_path / "config").write_text(kubeconfig(port, current="here"))
     with swallowing("127.0.0.1", port):
-        assert trouble() == f"cannot reach the API server http://127.0.0.1:{port}: no connection within 0.3 s"
+        assert error_of() == f"cannot reach the API server http://127.0.0.1:{port}: no connection within 0.3 s"
 
 
-def test_what_does_not_answer(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_response_timeout_is_reported(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status_cluster, "_PATIENCE", (3.0, 0.3))
     api.upstream.script = lambda seen: [Pause(30)]
-    assert trouble().endswith(": no answer within 0.3 s")
+    assert error_of().endswith(": no answer within 0.3 s")
 
 
 @pytest.mark.parametrize(
@@ -269,18 +273,18 @@ def test_what_does_not_answer(api: Api, monkeypatch: pytest.MonkeyPatch) -> None
         ("302 Found", "the API server http://127.0.0.1:{} answers 302: what it says"),
     ],
 )
-def test_refusals(api: Api, line: str, told: str) -> None:
+def test_error_response_of_the_api_server_is_reported(api: Api, line: str, told: str) -> None:
     api.refusals[ROUTES.format("default")] = (line, "what\nit says")
-    assert trouble() == told.format(api.upstream.port)
+    assert error_of() == told.format(api.upstream.port)
 
 
 @pytest.mark.parametrize("body", ["<html>", "[]", "7", '{"items": 3}', "{}"])
-def test_no_api_server(api: Api, body: str) -> None:
+def test_server_other_than_kubernetes_is_reported(api: Api, body: str) -> None:
     api.upstream.script = lambda seen: answer(body.encode(), headers={"content-type": "application/json"})
-    assert trouble() == f"what answers at http://127.0.0.1:{api.upstream.port} is no Kubernetes API server"
+    assert error_of() == f"what answers at http://127.0.0.1:{api.upstream.port} is no Kubernetes API server"
 
 
-def test_who_may_not_list_leases_gets_the_rest(api: Api) -> None:
+def test_status_without_the_right_to_list_leases_omits_pods(api: Api) -> None:
     api.holds("default", resource())
     api.refusals[LEASES] = ("403 Forbidden", "leases.coordination.k8s.io is forbidden")
     code, stdout, stderr = inferway()
@@ -293,11 +297,13 @@ def test_who_may_not_list_leases_gets_the_rest(api: Api) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("-n", "a", "-A"), ("-o", "yaml"), ("extra",), ("--context",)])
-def test_wrong_usage_is_code_2(api: Api, arguments: tuple[str, ...]) -> None:
+def test_wrong_usage_exits_with_2(api: Api, arguments: tuple[str, ...]) -> None:
     assert inferway(*arguments)[0] == 2
 
 
-def test_from_within_a_pod(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_inside_a_pod_uses_its_service_account(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "config").unlink()
     (tmp_path / "namespace").write_text("mine\n")
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
@@ -309,4 +315,4 @@ def test_from_within_a_pod(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(status_cluster.config, "load_incluster_config", load)
     api.holds("mine", resource())
     assert inferway()[0] == 0
-    assert "there is no kubeconfig" in trouble("--context", "here"), "who names a context means a kubeconfig"
+    assert "there is no kubeconfig" in error_of("--context", "here"), "who names a context means a kubeconfig"

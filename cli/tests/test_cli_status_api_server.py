@@ -37,7 +37,7 @@ def inferway(kubeconfig: Path, *arguments: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-def judged(api: ApiServer, namespace: str, kind: str, name: str, acks: list[PodAck]) -> dict[str, Any]:
+def with_status(api: ApiServer, namespace: str, kind: str, name: str, acks: list[PodAck]) -> dict[str, Any]:
     """Write the status that the operator would, and give the object as the API server has it then."""
     path = f"{GROUP}/namespaces/{namespace}/{kind}/{name}"
     found = api.ask("GET", path)
@@ -51,7 +51,7 @@ def judged(api: ApiServer, namespace: str, kind: str, name: str, acks: list[PodA
 
 
 @pytest.fixture
-def carried(api_server: ApiServer, namespace: str) -> str:
+def served_namespace(api_server: ApiServer, namespace: str) -> str:
     """The namespace, with a route and a policy that both pods have, and the pods' Leases."""
     for text in (
         route("backendRefs: [{name: web, port: 80}]", name="shop"),
@@ -59,8 +59,8 @@ def carried(api_server: ApiServer, namespace: str) -> str:
     ):
         api_server.kubectl("apply", "-n", namespace, "-f", "-", input=text)
     acks = [PodAck("pod-a", SERVES, False), PodAck("pod-b", SERVES, False)]
-    judged(api_server, namespace, "gatewayroutes", "shop", acks)
-    judged(api_server, namespace, "ratelimitpolicies", "limits", acks)
+    with_status(api_server, namespace, "gatewayroutes", "shop", acks)
+    with_status(api_server, namespace, "ratelimitpolicies", "limits", acks)
     for name in ("pod-a", "pod-b"):
         lease = {
             "apiVersion": "coordination.k8s.io/v1",
@@ -80,41 +80,45 @@ def carried(api_server: ApiServer, namespace: str) -> str:
     return namespace
 
 
-def test_all_is_well(api_server: ApiServer, carried: str) -> None:
-    code, stdout, stderr = inferway(api_server.kubeconfig(namespace=carried))
+def test_status_of_healthy_resources_exits_with_0(api_server: ApiServer, served_namespace: str) -> None:
+    code, stdout, stderr = inferway(api_server.kubeconfig(namespace=served_namespace))
     assert (code, stderr) == (0, "")
     assert re.search(
-        rf"^GatewayRoute +{carried}/shop +True +False \(BackendNotFound\) +True +2/2 +3f2a91c04d +\d+s",
+        rf"^GatewayRoute +{served_namespace}/shop +True +False \(BackendNotFound\) +True +2/2 +3f2a91c04d +\d+s",
         stdout,
         re.MULTILINE,
     )
     assert re.search(
-        rf"^RateLimitPolicy +{carried}/limits +True +True +True +2/2 +3f2a91c04d +\d+s", stdout, re.MULTILINE
+        rf"^RateLimitPolicy +{served_namespace}/limits +True +True +True +2/2 +3f2a91c04d +\d+s", stdout, re.MULTILINE
     )
-    assert re.search(rf"^of-{carried} +{carried}/pod-b +3f2a91c04d +0a1b2c3d4e +\d+s ago *$", stdout, re.MULTILINE)
+    assert re.search(
+        rf"^of-{served_namespace} +{served_namespace}/pod-b +3f2a91c04d +0a1b2c3d4e +\d+s ago *$", stdout, re.MULTILINE
+    )
 
 
-def test_a_laggard(api_server: ApiServer, carried: str) -> None:
+def test_status_with_a_laggard_names_the_pod(api_server: ApiServer, served_namespace: str) -> None:
     refusing = replace(
         PodAck("pod-b", SERVES, False), said=Acknowledgement(config="old", refused="3f2a91c04d", error="no")
     )
-    judged(api_server, carried, "gatewayroutes", "shop", [PodAck("pod-a", SERVES, False), refusing])
-    code, stdout, _ = inferway(api_server.kubeconfig(), "-n", carried)
+    with_status(api_server, served_namespace, "gatewayroutes", "shop", [PodAck("pod-a", SERVES, False), refusing])
+    code, stdout, _ = inferway(api_server.kubeconfig(), "-n", served_namespace)
     assert code == 1
     assert "\n  Programmed=False (Rejected): 1/2 pods; pod-b refuses: no\n    pod-b serves old: no\n" in stdout
 
 
-def test_what_was_changed_since_was_not_judged_yet(api_server: ApiServer, carried: str) -> None:
+def test_status_of_a_changed_resource_is_unknown(api_server: ApiServer, served_namespace: str) -> None:
     patch = {"spec": {"hostnames": ["a.example.com"]}}
-    api_server.ask("PATCH", f"{GROUP}/namespaces/{carried}/gatewayroutes/shop", patch, "application/merge-patch+json")
-    code, stdout, _ = inferway(api_server.kubeconfig(), "-n", carried)
+    api_server.ask(
+        "PATCH", f"{GROUP}/namespaces/{served_namespace}/gatewayroutes/shop", patch, "application/merge-patch+json"
+    )
+    code, stdout, _ = inferway(api_server.kubeconfig(), "-n", served_namespace)
     assert code == 1
     assert "Accepted=Unknown: not judged yet" in stdout
 
 
-def test_the_status_is_taken_whole_and_again_unchanged(api_server: ApiServer, carried: str) -> None:
+def test_written_status_is_accepted_and_replaced_whole(api_server: ApiServer, served_namespace: str) -> None:
     acks = [PodAck("pod-a", SERVES, False), PodAck("pod-b", SERVES, True)]
-    found = judged(api_server, carried, "ratelimitpolicies", "limits", acks)
+    found = with_status(api_server, served_namespace, "ratelimitpolicies", "limits", acks)
     assert found["status"]["dataPlane"]["laggards"][0]["pod"] == "pod-b"
     (verdict,) = compile_world(from_manifests([found], standalone=True)).verdicts
     again = decision.decide(
@@ -122,22 +126,22 @@ def test_the_status_is_taken_whole_and_again_unchanged(api_server: ApiServer, ca
     )
     assert again is None, "what the API server gives back is what was written"
     acks[1] = PodAck("pod-b", SERVES, False)
-    healed = judged(api_server, carried, "ratelimitpolicies", "limits", acks)
+    healed = with_status(api_server, served_namespace, "ratelimitpolicies", "limits", acks)
     assert "laggards" not in healed["status"]["dataPlane"], "what is not applied again goes"
 
 
-def test_all_namespaces(api_server: ApiServer, carried: str) -> None:
+def test_status_of_all_namespaces_lists_resources_and_pods(api_server: ApiServer, served_namespace: str) -> None:
     _, stdout, _ = inferway(api_server.kubeconfig(), "-A", "-o", "json")
     found = json.loads(stdout)
-    assert [item["name"] for item in found["resources"] if item["namespace"] == carried] == ["shop", "limits"]
-    assert [pod["name"] for pod in found["pods"] if pod["namespace"] == carried] == ["pod-a", "pod-b"]
+    assert [item["name"] for item in found["resources"] if item["namespace"] == served_namespace] == ["shop", "limits"]
+    assert [pod["name"] for pod in found["pods"] if pod["namespace"] == served_namespace] == ["pod-a", "pod-b"]
 
 
-def test_who_may_read_only_resources_of_the_namespace(api_server: ApiServer, carried: str) -> None:
-    user = api_server.service_account(carried, "reader", rules=[MAY_READ])
-    code, stdout, stderr = inferway(api_server.kubeconfig(user), "-n", carried)
+def test_status_with_namespace_rights_only_omits_pods(api_server: ApiServer, served_namespace: str) -> None:
+    user = api_server.service_account(served_namespace, "reader", rules=[MAY_READ])
+    code, stdout, stderr = inferway(api_server.kubeconfig(user), "-n", served_namespace)
     assert code == 0
-    assert f"{carried}/shop" in stdout
+    assert f"{served_namespace}/shop" in stdout
     assert stderr.startswith("note: the data plane's pods are not shown: the API server does not allow it: leases.")
     code, stdout, stderr = inferway(api_server.kubeconfig(user), "-A")
     assert (code, stdout) == (1, "")
@@ -147,14 +151,14 @@ def test_who_may_read_only_resources_of_the_namespace(api_server: ApiServer, car
     assert stderr.count("\n") == 1
 
 
-def test_whom_nobody_knows(api_server: ApiServer) -> None:
+def test_status_with_an_invalid_token_reports_401(api_server: ApiServer) -> None:
     stranger = replace(api_server.admin, token="unknown")
     assert inferway(api_server.kubeconfig(stranger)) == (
         1, "", f"inferway: the API server {api_server.url} does not know you (401): log in again\n",
     )  # fmt: skip
 
 
-def test_another_authority(api_server: ApiServer, tmp_path: Path) -> None:
+def test_status_with_an_untrusted_certificate_reports_it(api_server: ApiServer, tmp_path: Path) -> None:
     found = json.loads(api_server.kubeconfig().read_text())
     del found["clusters"][0]["cluster"]["certificate-authority-data"]
     (tmp_path / "config").write_text(json.dumps(found))

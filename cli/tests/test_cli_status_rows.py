@@ -55,20 +55,20 @@ def report(*routes: dict[str, Any], leases: list[dict[str, Any]] | None = None) 
     return Report(tuple(status_rows.rows("GatewayRoute", routes)), pods)
 
 
-def shown(found: Report, capsys: pytest.CaptureFixture[str]) -> list[str]:
+def printed_lines(found: Report, capsys: pytest.CaptureFixture[str]) -> list[str]:
     status_table.show(found, NOW, is_terminal=False)
     # Between columns stands one blank here, however wide they are.
     return [re.sub(r"(?<=\S) +", " ", line.rstrip()) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_what_is_well_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert shown(report(resource()), capsys) == [
+def test_healthy_resource_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert printed_lines(report(resource()), capsys) == [
         "Kind Namespace/Name Accepted Resolved Programmed Pods Revision Age",
         "GatewayRoute demo/shop True True True 3/3 3f2a91c04d 3h",
     ]
 
 
-def test_what_is_not_well_is_told_below(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unhealthy_conditions_and_laggards_follow_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     conditions = [
         condition("Accepted", reason="PartiallyInvalid", message="spec.rules[1]: has nothing to do"),
         condition("ResolvedRefs", "False", "NoEndpoints", "Service demo/web has no ready endpoint"),
@@ -79,7 +79,7 @@ def test_what_is_not_well_is_told_below(capsys: pytest.CaptureFixture[str]) -> N
         "pods": "1/3",
         "laggards": [{"pod": "b", "revision": "0123456789", "error": "format 2 is not known"}, {"pod": "c"}],
     }
-    assert shown(report(resource(conditions=conditions, data_plane=block), resource("a")), capsys) == [
+    assert printed_lines(report(resource(conditions=conditions, data_plane=block), resource("a")), capsys) == [
         "Kind Namespace/Name Accepted Resolved Programmed Pods Revision Age",
         "GatewayRoute demo/a True True True 3/3 3f2a91c04d 3h",
         "GatewayRoute demo/shop True (PartiallyInvalid) False (NoEndpoints) False (Rejected) 1/3 3f2a91c04d 3h",
@@ -94,13 +94,13 @@ def test_what_is_not_well_is_told_below(capsys: pytest.CaptureFixture[str]) -> N
     ]
 
 
-def test_pods(capsys: pytest.CaptureFixture[str]) -> None:
+def test_pod_table_shows_revisions_and_lease_ages(capsys: pytest.CaptureFixture[str]) -> None:
     leases = [
         lease("pod-b", Acknowledgement(config="b" * 10, endpoints="e" * 10, refused="c" * 10, error="no")),
         lease("pod-a", Acknowledgement(), "2026-01-01T11:59:30Z"),
         lease("pod-c", Acknowledgement(config="b" * 10), ""),
     ]
-    assert shown(report(leases=leases), capsys) == [
+    assert printed_lines(report(leases=leases), capsys) == [
         "",
         "Gateway Pod Config Endpoints Heard of",
         "inferway gateway/pod-a - - 30s ago: silent",
@@ -132,22 +132,22 @@ def test_pods(capsys: pytest.CaptureFixture[str]) -> None:
         pytest.param({}, False, id="nothing at all"),
     ],
 )  # fmt: skip
-def test_what_counts_as_well(found: dict[str, Any], is_good: bool) -> None:
+def test_report_is_good_for_the_listed_conditions(found: dict[str, Any], is_good: bool) -> None:
     assert report(found).is_good is is_good
     assert report(resource(), found).is_good is is_good
 
 
-def test_nothing_there_is_well() -> None:
+def test_empty_report_is_good() -> None:
     assert report().is_good
 
 
-def test_what_was_not_judged_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = shown(report(resource(metadata={"generation": 3})), capsys)
+def test_resource_not_yet_processed_is_unknown(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = printed_lines(report(resource(metadata={"generation": 3})), capsys)
     assert lines[1].split()[:5] == ["GatewayRoute", "demo/shop", "Unknown", "Unknown", "Unknown"]
     assert lines[-1] == "  Accepted=Unknown: not judged yet: the operator has not seen it as it is now"
 
 
-def test_a_policy_has_targets_and_enforced_says_nothing_that_programmed_has_said(
+def test_policy_row_omits_enforced_if_programmed_explains_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     conditions = [
@@ -157,7 +157,7 @@ def test_a_policy_has_targets_and_enforced_says_nothing_that_programmed_has_said
         condition("Enforced", "False", "NotProgrammed", "see Programmed"),
     ]
     rows = status_rows.rows("RateLimitPolicy", [resource(conditions=conditions)])
-    lines = shown(Report(tuple(rows), None), capsys)
+    lines = printed_lines(Report(tuple(rows), None), capsys)
     assert "False (TargetNotFound)" in lines[1]
     assert lines[2:] == [
         "",
@@ -167,25 +167,25 @@ def test_a_policy_has_targets_and_enforced_says_nothing_that_programmed_has_said
     ]
 
 
-def test_text_of_others_is_made_harmless(capsys: pytest.CaptureFixture[str]) -> None:
+def test_foreign_text_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     hostile = "\x1b[2J[red]one\ntwo"
     conditions = [condition("Accepted", "False", "Invalid", hostile)]
     said = Acknowledgement(config=hostile, refused="x", error=hostile)
     block = {"revision": hostile, "laggards": [{"pod": hostile, "error": hostile}]}
-    lines = shown(report(resource(conditions=conditions, data_plane=block), leases=[lease("p", said)]), capsys)
+    lines = printed_lines(report(resource(conditions=conditions, data_plane=block), leases=[lease("p", said)]), capsys)
     assert "  Accepted=False (Invalid): \\x1b[2J[red]one\\ntwo" in lines
     assert "  refuses x: \\x1b[2J[red]one\\ntwo" in lines
     assert all("\x1b" not in line for line in lines)
 
 
-def test_long_names_stay_on_one_line_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+def test_long_name_stays_on_one_line_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     name = "a" * 253
-    lines = shown(report(resource(name), leases=[lease(name, Acknowledgement(config="b" * 10))]), capsys)
+    lines = printed_lines(report(resource(name), leases=[lease(name, Acknowledgement(config="b" * 10))]), capsys)
     assert [line for line in lines if name in line] == [lines[1], lines[-1]]
 
 
 @pytest.mark.parametrize("columns", [30, 80, 200])
-def test_a_terminal_gets_lines_of_its_width_with_all_that_is_there(
+def test_terminal_output_is_folded_to_its_width(
     columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
@@ -213,11 +213,11 @@ def test_a_terminal_gets_lines_of_its_width_with_all_that_is_there(
         ("yesterday", "-"),
     ],
 )
-def test_age(since: str, told: str) -> None:
+def test_age_is_printed_in_whole_units(since: str, told: str) -> None:
     assert status_table.age(since, NOW) == told
 
 
-def test_json_has_the_same() -> None:
+def test_json_output_has_the_same_content() -> None:
     block = {"laggards": [{"pod": "b", "revision": "0", "error": "no"}]}
     said = Acknowledgement(config="b" * 10, endpoints="e" * 10)
     found = status_table.as_json(report(resource(data_plane=block), leases=[lease("pod-a", said)]))

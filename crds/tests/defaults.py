@@ -3,11 +3,11 @@
 from typing import Any
 
 
-def filled(value: Any, node: dict[str, Any]) -> Any:
+def with_defaults(value: Any, node: dict[str, Any]) -> Any:
     """The value as the API server keeps it, by the schema of its place."""
     if isinstance(value, dict) and "properties" in node:
         known = {name: field["default"] for name, field in node["properties"].items() if "default" in field}
-        return {name: filled(field, node["properties"][name]) for name, field in {**known, **value}.items()}
+        return {name: with_defaults(field, node["properties"][name]) for name, field in {**known, **value}.items()}
     if isinstance(value, list):
-        return [filled(item, node["items"]) for item in value]
+        return [with_defaults(item, node["items"]) for item in value]
     return value

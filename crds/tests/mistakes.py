@@ -36,14 +36,14 @@ SCHEMA = re.compile(r"^(?P<place>\S+): Invalid value: .*?: (?P=place) in body (?
 RULE = re.compile(r'^(?P<place>\S+): Invalid value: "\w*": (?P<words>.*)$', re.DOTALL)
 
 
-def printed(status: dict[str, Any]) -> str:
+def kubectl_output(status: dict[str, Any]) -> str:
     """What kubectl prints of an API server's refusal, but for what stands in front."""
     if causes := status.get("details", {}).get("causes"):
         return "".join(f"\n* {cause['field']}: {cause['message']}" for cause in causes)
     return str(status["message"])
 
 
-def refusals(text: str) -> list[str]:
+def rejections(text: str) -> list[str]:
     """Of what kubectl prints, each line as `place: words`, or `unknown field "place"`; an expression is shown as `...`.
 
     Sorted: the API server goes through fields as its hash tables have them.

@@ -4,7 +4,7 @@ from inferway_contract import acknowledgement
 from inferway_contract.acknowledgement import Acknowledgement
 
 
-def test_what_is_said_is_read() -> None:
+def test_annotations_read_back_as_the_same_acknowledgement() -> None:
     said = Acknowledgement(
         config="0123456789", endpoints="abcdefabcd", refused="ffffffffff", error="no entry for a/b:80"
     )
@@ -12,16 +12,16 @@ def test_what_is_said_is_read() -> None:
     assert acknowledgement.from_annotations(acknowledgement.annotations(Acknowledgement())) == Acknowledgement()
 
 
-def test_what_is_over_is_overwritten() -> None:
+def test_annotations_of_absent_fields_are_empty_strings() -> None:
     assert set(acknowledgement.annotations(Acknowledgement()).values()) == {""}
 
 
-def test_a_long_error_is_cut() -> None:
+def test_annotations_cut_an_error_to_1000_characters() -> None:
     told = acknowledgement.annotations(Acknowledgement(error="x" * 5_000))
     assert len(told["inferway.dev/error"]) == 1_000
 
 
-def test_other_things_than_text_count_as_nothing() -> None:
+def test_annotations_that_are_not_text_are_ignored() -> None:
     found = {
         "inferway.dev/config-revision": 7,
         "inferway.dev/error": ["x"],

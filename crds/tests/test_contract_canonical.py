@@ -25,7 +25,7 @@ ROUTE = document.Route(
 CONFIG = document.ConfigDocument(routes=(ROUTE,))
 
 
-def test_defaults_are_left_out_and_keys_are_sorted() -> None:
+def test_canonical_omits_defaults_and_sorts_keys() -> None:
     assert canonical.canonical(CONFIG).decode() == (
         '{"routes":[{"hostnames":["api.example.com"],"id":"demo/infer","rules":[{"backends":'
         '[{"service":"demo/service-python:8000"}],"matches":[{"path":{"type":"Exact","value":"/ä"}}],'
@@ -33,27 +33,27 @@ def test_defaults_are_left_out_and_keys_are_sorted() -> None:
     )
 
 
-def test_a_default_that_is_written_out_changes_nothing() -> None:
+def test_revision_with_an_explicit_default_is_unchanged() -> None:
     explicit = document.Timeouts(connect=2_000, request=5_000, backend_request=30_000, stream_idle=300_000)
     [rule] = ROUTE.rules
     same = ROUTE.model_copy(update={"rules": (rule.model_copy(update={"timeouts": explicit}),)})
     assert canonical.revision(document.ConfigDocument(routes=(same,))) == canonical.revision(CONFIG)
 
 
-def test_the_bytes_read_back_are_the_document() -> None:
+def test_canonical_bytes_read_back_as_the_document() -> None:
     read = document.ConfigDocument.model_validate_json(canonical.canonical(CONFIG))
     assert read == CONFIG
     assert canonical.canonical(read) == canonical.canonical(CONFIG)
 
 
-def test_revisions_are_the_first_digits_of_the_hash() -> None:
+def test_revision_is_the_first_10_digits_of_the_digest() -> None:
     # A change of these digits makes every pod of every installation swap once: it has to be meant.
     assert canonical.revision(CONFIG) == canonical.digest(canonical.canonical(CONFIG))[:10] == "b38091b235"
     assert canonical.revision(document.ConfigDocument()) == canonical.digest(b"{}")[:10]
 
 
 @pytest.mark.parametrize("seed", ["0", "1"])
-def test_another_process_finds_the_same_revision(seed: str) -> None:
+def test_revision_in_another_process_is_the_same(seed: str) -> None:
     program = (
         "import sys; from inferway_contract import canonical, document;"
         "print(canonical.revision(document.ConfigDocument.model_validate_json(sys.stdin.buffer.read())))"
@@ -73,7 +73,7 @@ services = st.dictionaries(st.text(min_size=1), st.lists(addresses, max_size=3).
 
 
 @given(services)
-def test_the_order_of_keys_does_not_count(found: dict[str, tuple[document.Endpoint, ...]]) -> None:
+def test_canonical_bytes_ignore_the_order_of_keys(found: dict[str, tuple[document.Endpoint, ...]]) -> None:
     turned = dict(reversed(found.items()))
     assert canonical.canonical(document.EndpointsDocument(services=found)) == canonical.canonical(
         document.EndpointsDocument(services=turned)
@@ -81,7 +81,7 @@ def test_the_order_of_keys_does_not_count(found: dict[str, tuple[document.Endpoi
 
 
 @given(services, services)
-def test_different_documents_are_different_bytes(
+def test_canonical_bytes_are_equal_only_for_equal_documents(
     one: dict[str, tuple[document.Endpoint, ...]], other: dict[str, tuple[document.Endpoint, ...]]
 ) -> None:
     left, right = document.EndpointsDocument(services=one), document.EndpointsDocument(services=other)

@@ -16,11 +16,11 @@ def rows(heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
-def test_every_type_is_explained() -> None:
+def test_docs_list_every_condition_type() -> None:
     assert [row[0] for row in rows("Types")] == [f"`{kind.value}`" for kind in ConditionType]
 
 
-def test_every_reason_is_explained_with_its_meaning_and_its_mending() -> None:
+def test_docs_give_every_reason_a_meaning_and_a_fix() -> None:
     found = [row for kind in ConditionType for row in rows(kind.value)]
     assert {row[0] for row in found} == {f"`{reason.value}`" for reason in Reason}
     for reason, status, meaning, mending in found:
@@ -29,13 +29,13 @@ def test_every_reason_is_explained_with_its_meaning_and_its_mending() -> None:
         assert len(mending) > 3, reason
 
 
-def test_no_reason_stands_twice_below_one_type() -> None:
+def test_docs_list_a_reason_once_for_each_type() -> None:
     for kind in ConditionType:
         reasons = [row[0] for row in rows(kind.value)]
         assert reasons
         assert sorted(reasons) == sorted(set(reasons)), kind
 
 
-def test_types_and_reasons_have_the_form_that_kubernetes_wants() -> None:
+def test_types_and_reasons_are_camel_case() -> None:
     for word in (*ConditionType, *Reason):
         assert re.fullmatch(r"[A-Z][A-Za-z]*", word.value)

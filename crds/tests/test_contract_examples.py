@@ -24,7 +24,7 @@ def manifests(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=[path.stem for path in EXAMPLES])
-def test_an_example_is_valid_and_says_what_it_shows(path: Path) -> None:
+def test_example_is_valid_and_begins_with_a_comment(path: Path) -> None:
     assert path.read_text(encoding="utf-8").startswith("# ")
     for manifest in manifests(path):
         assert manifest["apiVersion"] == f"{resources.API_GROUP}/{resources.API_VERSION}"
@@ -32,7 +32,7 @@ def test_an_example_is_valid_and_says_what_it_shows(path: Path) -> None:
         resources.SPECS[manifest["kind"]].model_validate(manifest["spec"])
 
 
-def test_names_differ_so_that_all_can_be_applied_together() -> None:
+def test_example_names_are_unique() -> None:
     names = [(found["kind"], found["metadata"]["name"]) for path in EXAMPLES for found in manifests(path)]
     assert len(set(names)) == len(names)
 
@@ -43,6 +43,6 @@ def words(value: Any) -> set[str]:
     return set().union(*map(words, value)) if isinstance(value, list) else {value} if isinstance(value, str) else set()
 
 
-def test_every_feature_has_an_example() -> None:
+def test_examples_cover_every_feature() -> None:
     shown = set().union(*(words(found["spec"]) for path in EXAMPLES for found in manifests(path)))
     assert shown >= FEATURES

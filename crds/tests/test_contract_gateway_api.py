@@ -14,7 +14,7 @@ PASTED = sorted((Path(__file__).parent / "gateway_api_rules").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", PASTED, ids=[path.stem for path in PASTED])
-def test_rules_are_taken_unchanged(path: Path) -> None:
+def test_rules_of_an_httproute_are_accepted_unchanged(path: Path) -> None:
     pasted = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert list(pasted) == ["rules"]
     for rule in pasted["rules"]:
@@ -56,12 +56,12 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_not_supported_is_refused_by_name(name: str) -> None:
+def test_unsupported_field_is_rejected_by_name(name: str) -> None:
     rule, message = REFUSED[name]
-    assert message in [found.message for found in mistakes(rule)]
+    assert message in [found.message for found in errors_of(rule)]
 
 
-def mistakes(rule: dict[str, Any]) -> list[field_errors.FieldError]:
+def errors_of(rule: dict[str, Any]) -> list[field_errors.FieldError]:
     with pytest.raises(ValidationError) as caught:
         RouteRule.model_validate(rule)
     return field_errors.from_validation(caught.value)
@@ -70,7 +70,7 @@ def mistakes(rule: dict[str, Any]) -> list[field_errors.FieldError]:
 @pytest.mark.parametrize(
     ("backend_request", "request_"), [("5s", "30s"), ("30s", "30s"), ("31s", "31s"), ("1h30m", "1h30m"), ("0s", "30s")]
 )
-def test_backend_request_alone_raises_the_default_of_request(backend_request: str, request_: str) -> None:
+def test_backend_request_alone_raises_the_request_default(backend_request: str, request_: str) -> None:
     rule = RouteRule.model_validate({"timeouts": {"backendRequest": backend_request}})
     assert rule.timeouts.request == request_
     assert rule.timeouts.backend_request == backend_request
@@ -79,7 +79,7 @@ def test_backend_request_alone_raises_the_default_of_request(backend_request: st
 @pytest.mark.parametrize(
     ("backoff", "most"), [("100ms", "1s"), ("1s", "1s"), ("1001ms", "1001ms"), ("1m", "1m"), ("0s", "1s")]
 )
-def test_backoff_alone_raises_the_default_of_max_backoff(backoff: str, most: str) -> None:
+def test_backoff_alone_raises_the_max_backoff_default(backoff: str, most: str) -> None:
     rule = RouteRule.model_validate({"retry": {"backoff": backoff}})
     assert rule.retry is not None
     assert (rule.retry.backoff, rule.retry.max_backoff) == (backoff, most)

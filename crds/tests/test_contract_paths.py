@@ -63,12 +63,12 @@ paths_or_bytes = st.one_of(paths.map(b"".join), st.binary()).map(lambda tail: b"
 
 
 @pytest.mark.parametrize(("raw", "expected"), DECODED)
-def test_each_segment_is_decoded_once(raw: bytes, expected: bytes) -> None:
+def test_match_path_decodes_each_segment_once(raw: bytes, expected: bytes) -> None:
     assert match_path(raw) == expected
 
 
 @pytest.mark.parametrize("raw", REFUSED)
-def test_what_has_two_readings_is_refused(raw: bytes) -> None:
+def test_match_path_rejects_an_ambiguous_path(raw: bytes) -> None:
     with pytest.raises(AmbiguousPath):
         match_path(raw)
 
@@ -81,13 +81,13 @@ def attempt(raw: bytes) -> bytes | None:
 
 
 @given(paths_or_bytes)
-def test_no_separator_is_invented_and_none_is_lost(raw: bytes) -> None:
+def test_match_path_keeps_the_number_of_separators(raw: bytes) -> None:
     found = attempt(raw)
     assert found is None or found.count(b"/") == raw.count(b"/")
 
 
 @given(paths_or_bytes)
-def test_what_was_accepted_is_harmless(raw: bytes) -> None:
+def test_match_path_has_no_dot_segments_or_control_bytes(raw: bytes) -> None:
     found = attempt(raw)
     if found is not None:
         assert not {b".", b".."} & set(found.split(b"/"))
@@ -97,14 +97,14 @@ def test_what_was_accepted_is_harmless(raw: bytes) -> None:
 @given(paths_or_bytes)
 @example(b"/%2541")
 @example(b"/%%341")
-def test_the_result_is_its_own_match_path_unless_it_spells_a_new_escape(raw: bytes) -> None:
+def test_match_path_is_idempotent_without_new_escapes(raw: bytes) -> None:
     found = attempt(raw)
     if found is not None and re.search(rb"%(?!2F|5C|00)[0-9A-Fa-f]{2}", found) is None:
         assert match_path(found) == found
 
 
 @given(paths_or_bytes)
-def test_every_byte_may_be_written_as_an_escape(raw: bytes) -> None:
+def test_match_path_of_a_fully_escaped_path_is_the_same(raw: bytes) -> None:
     found = attempt(raw)
     if found is None or b"%" in raw:
         return
@@ -113,13 +113,13 @@ def test_every_byte_may_be_written_as_an_escape(raw: bytes) -> None:
 
 
 @given(paths_or_bytes)
-def test_the_case_of_an_escape_does_not_count(raw: bytes) -> None:
+def test_match_path_ignores_the_case_of_escapes(raw: bytes) -> None:
     folded = re.sub(rb"%[0-9A-Fa-f]{2}", lambda escape: escape[0].lower(), raw)
     assert attempt(folded) == attempt(re.sub(rb"%[0-9A-Fa-f]{2}", lambda escape: escape[0].upper(), raw))
 
 
 @given(paths_or_bytes)
-def test_segments_do_not_know_of_each_other(raw: bytes) -> None:
+def test_match_path_treats_segments_independently(raw: bytes) -> None:
     parts = [attempt(b"/" + segment) for segment in raw[1:].split(b"/")]
     whole = attempt(raw)
     assert whole == (None if None in parts else b"".join(part for part in parts if part is not None))

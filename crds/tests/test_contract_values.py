@@ -43,12 +43,12 @@ NO_DURATIONS = [
 
 
 @pytest.mark.parametrize(("written", "amount"), DURATIONS)
-def test_a_duration_is_whole_milliseconds(written: str, amount: int) -> None:
+def test_duration_parses_to_milliseconds(written: str, amount: int) -> None:
     assert values.milliseconds(written) == amount
 
 
 @pytest.mark.parametrize("written", NO_DURATIONS)
-def test_what_is_no_duration_is_refused(written: str) -> None:
+def test_invalid_duration_is_rejected(written: str) -> None:
     with pytest.raises(ValueError, match="is not a duration"):
         values.milliseconds(written)
 
@@ -86,18 +86,18 @@ NO_SIZES = [
 
 
 @pytest.mark.parametrize(("written", "amount"), SIZES)
-def test_a_size_is_whole_bytes(written: int | str, amount: int) -> None:
+def test_size_parses_to_bytes(written: int | str, amount: int) -> None:
     assert values.size(written) == amount
 
 
 @pytest.mark.parametrize("written", NO_SIZES)
-def test_what_is_no_size_is_refused(written: int | str) -> None:
+def test_invalid_size_is_rejected(written: int | str) -> None:
     with pytest.raises(ValueError, match="is not a size"):
         values.size(written)
 
 
 @given(st.from_regex(values.DURATION_PATTERN, fullmatch=True))
-def test_whatever_has_the_form_of_a_duration_is_one(written: str) -> None:
+def test_text_matching_the_duration_pattern_parses(written: str) -> None:
     # hypothesis lets `$` stand before a line break; the patterns are RE2's, where it never does.
     written = written.removesuffix("\n")
     assert values.milliseconds(written) >= 0
@@ -105,7 +105,7 @@ def test_whatever_has_the_form_of_a_duration_is_one(written: str) -> None:
 
 
 @given(st.from_regex(values.QUANTITY_PATTERN, fullmatch=True))
-def test_whatever_has_the_form_of_a_size_is_one(written: str) -> None:
+def test_text_matching_the_size_pattern_parses(written: str) -> None:
     written = written.removesuffix("\n")
     assert values.size(written) >= 0
     assert len(written) <= 14, "the CRD's maxLength would refuse it"
@@ -177,5 +177,5 @@ FORMS = [
     [(pattern, text, True) for pattern, good, _ in FORMS for text in good]
     + [(pattern, text, False) for pattern, _, bad in FORMS for text in bad],
 )
-def test_forms(pattern: str, text: str, fits: bool) -> None:
+def test_pattern_accepts_or_rejects_the_listed_text(pattern: str, text: str, fits: bool) -> None:
     assert (re.search(pattern, text) is not None) == fits

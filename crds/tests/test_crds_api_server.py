@@ -9,7 +9,7 @@ from typing import Any
 import mistakes
 import pytest
 import yaml
-from defaults import filled
+from defaults import with_defaults
 
 from inferway_contract import resources
 from inferway_contract.generate import crds as generate_crds
@@ -51,21 +51,21 @@ def versions(api: ApiServer, *arguments: str) -> dict[str, str]:
 # --- the definitions --------------------------------------------------------------------------------------------------
 
 
-def test_the_definitions_are_taken_by_kubectl_apply(api_server: ApiServer) -> None:
+def test_crds_are_accepted_by_kubectl_apply(api_server: ApiServer) -> None:
     said = api_server.kubectl("apply", "-f", str(CRDS))
     assert [line.split()[0].partition("/")[2] for line in said.stdout.splitlines()] == DEFINITIONS
     again = api_server.kubectl("apply", "-f", str(CRDS))
     assert [line.split()[-1] for line in again.stdout.splitlines()] == ["unchanged"] * len(DEFINITIONS)
 
 
-def test_the_definitions_have_no_fault_that_the_server_tells_in_conditions(api_server: ApiServer) -> None:
+def test_crds_have_no_failing_condition(api_server: ApiServer) -> None:
     for name in DEFINITIONS:
         found = api_server.ask("GET", f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}")
         conditions = {one["type"]: one["status"] for one in found["status"]["conditions"]}
         assert conditions == {"NamesAccepted": "True", "Established": "True"}
 
 
-def test_server_side_apply_again_changes_nothing(api_server: ApiServer, namespace: str) -> None:
+def test_second_server_side_apply_changes_nothing(api_server: ApiServer, namespace: str) -> None:
     resource = manifest("GatewayRoute", ROUTE)
     api_server.apply(CRDS)
     api_server.kubectl("apply", "--server-side", "-n", namespace, "-f", "-", input=resource)
@@ -75,9 +75,7 @@ def test_server_side_apply_again_changes_nothing(api_server: ApiServer, namespac
     assert (versions(api_server, "crd", *DEFINITIONS), versions(api_server, "gwr", "a", "-n", namespace)) == before
 
 
-def test_stored_resources_are_read_and_changed_after_the_definitions_came_again(
-    api_server: ApiServer, namespace: str
-) -> None:
+def test_stored_resources_survive_replaced_crds(api_server: ApiServer, namespace: str) -> None:
     api_server.kubectl("apply", "-n", namespace, "-f", "-", input=manifest("GatewayRoute", ROUTE))
     for kind in KINDS:
         api_server.kubectl("replace", "-f", str(CRDS / f"{generate_crds.plural(kind)}.yaml"))
@@ -88,7 +86,7 @@ def test_stored_resources_are_read_and_changed_after_the_definitions_came_again(
 
 
 @pytest.mark.parametrize("field", ["gwr.spec.hostnames", "rlp.spec.limits.burst"])
-def test_kubectl_explains_fields(field: str, api_server: ApiServer) -> None:
+def test_kubectl_explain_describes_the_field(field: str, api_server: ApiServer) -> None:
     # Documentation follows a definition by a second or so.
     wait_until(lambda: api_server.kubectl("explain", field, check=False).code == 0, f"{field} is explained", 30)
     assert "DESCRIPTION:" in api_server.kubectl("explain", field).stdout
@@ -107,14 +105,16 @@ def demo(api_server: ApiServer) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_an_example_is_kept_as_it_is_written(name: str, demo: dict[tuple[str, str], dict[str, Any]]) -> None:
+def test_stored_example_equals_its_manifest_with_defaults(
+    name: str, demo: dict[tuple[str, str], dict[str, Any]]
+) -> None:
     for written in EXAMPLES[name]:
         kept = demo[written["kind"], written["metadata"]["name"]]["spec"]
-        assert kept == filled(written["spec"], specification(written["kind"]))
+        assert kept == with_defaults(written["spec"], specification(written["kind"]))
 
 
 @pytest.mark.parametrize("manner", ["--server-side=false", "--server-side"])
-def test_examples_applied_again_change_nothing(manner: str, api_server: ApiServer, demo: dict[Any, Any]) -> None:
+def test_second_apply_of_the_examples_changes_nothing(manner: str, api_server: ApiServer, demo: dict[Any, Any]) -> None:
     # Server-side apply writes down its field manager, the first time.
     api_server.kubectl(
         "apply", manner, "--force-conflicts=" + str(manner == "--server-side").lower(), "-f", str(CRDS / "examples")
@@ -125,7 +125,7 @@ def test_examples_applied_again_change_nothing(manner: str, api_server: ApiServe
     assert versions(api_server, "gwr,rlp", "-n", "demo") == before
 
 
-def test_rules_pasted_from_gateway_api_are_taken(api_server: ApiServer, namespace: str) -> None:
+def test_rules_copied_from_gateway_api_are_accepted(api_server: ApiServer, namespace: str) -> None:
     text = "\n---\n".join(manifest("GatewayRoute", spec, name.replace("_", "-")) for name, spec in PASTED.items())
     said = api_server.kubectl("apply", "-n", namespace, "-f", "-", input=text)
     assert said.stderr == ""
@@ -136,7 +136,7 @@ def test_rules_pasted_from_gateway_api_are_taken(api_server: ApiServer, namespac
 
 
 @pytest.mark.parametrize("mistake", mistakes.TABLE, ids=mistakes.NAMES)
-def test_a_mistake_is_refused(mistake: dict[str, Any], api_server: ApiServer) -> None:
+def test_invalid_resource_is_rejected_with_the_listed_causes(mistake: dict[str, Any], api_server: ApiServer) -> None:
     kind, spec = mistakes.resource(mistake)
     path = f"/apis/inferway.dev/v1alpha1/namespaces/default/{generate_crds.plural(kind)}"
     # As kubectl does it; that it prints these words, a test below shows.
@@ -150,20 +150,20 @@ def test_a_mistake_is_refused(mistake: dict[str, Any], api_server: ApiServer) ->
 
 
 @pytest.mark.parametrize("mistake", mistakes.TABLE[::5], ids=mistakes.NAMES[::5])
-def test_kubectl_prints_the_words(mistake: dict[str, Any], api_server: ApiServer, namespace: str) -> None:
+def test_kubectl_prints_the_listed_messages(mistake: dict[str, Any], api_server: ApiServer, namespace: str) -> None:
     bad = manifest(*mistakes.resource(mistake))
     said = api_server.kubectl("apply", "-n", namespace, "-f", "-", input=bad, check=False)
     assert said.code == 1
     assert mistakes.refusals(said.stderr) == sorted(mistake["refused"])
 
 
-def test_more_than_forty_are_refused_and_two_are_mended() -> None:
+def test_table_rejects_all_cases_except_empty_values() -> None:
     assert len([one for one in mistakes.TABLE if one["refused"]]) > 150
     taken = [one for one in mistakes.TABLE if not one["refused"]]
     assert all(line.endswith("is empty: give it a value or remove it") for one in taken for line in one["told"])
 
 
-def test_words_are_the_compilers_where_they_are_ours(api_server: ApiServer) -> None:
+def test_messages_of_crd_and_compiler_are_the_same(api_server: ApiServer) -> None:
     """What a rule or a form says, both say; they differ in the value, which only the compiler shows."""
     ours = {rule["message"] for kind in KINDS for rule in rules(specification(kind))}
     said = {line for one in mistakes.TABLE for line in one["refused"] if line.partition(": ")[2] in ours}
@@ -181,7 +181,7 @@ def rules(node: dict[str, Any]) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_change_is_checked_like_a_new_one(kind: str, api_server: ApiServer, namespace: str) -> None:
+def test_update_is_validated_like_a_create(kind: str, api_server: ApiServer, namespace: str) -> None:
     good = {"GatewayRoute": ROUTE, "RateLimitPolicy": {"limits": [mistakes.LIMIT]}}[kind]
     api_server.kubectl("apply", "-n", namespace, "-f", "-", input=manifest(kind, good))
     said = api_server.kubectl(
@@ -190,7 +190,7 @@ def test_a_change_is_checked_like_a_new_one(kind: str, api_server: ApiServer, na
     assert 'unknown field "spec.hostname"' in said.stderr
 
 
-def test_without_a_spec_nothing_is_taken(api_server: ApiServer) -> None:
+def test_resource_without_a_spec_is_rejected(api_server: ApiServer) -> None:
     text = json.dumps({"apiVersion": "inferway.dev/v1alpha1", "kind": "GatewayRoute", "metadata": {"name": "a"}})
     said = api_server.kubectl("create", "--dry-run=server", "-f", "-", input=text, check=False)
     assert mistakes.refusals(said.stderr) == ["spec: Required value"]
@@ -204,7 +204,7 @@ CONDITIONS = [
 ]
 
 
-def test_columns_show_what_became_of_resources(api_server: ApiServer, namespace: str) -> None:
+def test_printer_columns_show_the_status(api_server: ApiServer, namespace: str) -> None:
     route = manifest("GatewayRoute", {**ROUTE, "hostnames": ["a.example", "b.example"]})
     policy = {"targetRefs": [{"kind": "GatewayRoute", "name": "a"}, {"kind": "GatewayRoute", "name": "b"}]}
     limits = manifest("RateLimitPolicy", {**policy, "limits": [mistakes.LIMIT]})
@@ -224,7 +224,7 @@ def test_columns_show_what_became_of_resources(api_server: ApiServer, namespace:
         assert table == {"NAME": "a", "ACCEPTED": "True", "PROGRAMMED": "False", "PODS": "2/3"}
 
 
-def test_both_kinds_are_got_together_and_by_category(api_server: ApiServer, namespace: str) -> None:
+def test_kubectl_get_accepts_both_kinds_and_the_category(api_server: ApiServer, namespace: str) -> None:
     text = f"{manifest('GatewayRoute', ROUTE)}\n---\n{manifest('RateLimitPolicy', {'limits': [mistakes.LIMIT]})}"
     api_server.kubectl("apply", "-n", namespace, "-f", "-", input=text)
     together = api_server.kubectl("get", "gwr,rlp", "-n", namespace, "-o", "name").stdout.split()
@@ -232,7 +232,7 @@ def test_both_kinds_are_got_together_and_by_category(api_server: ApiServer, name
     assert sorted(api_server.kubectl("get", "inferway", "-n", namespace, "-o", "name").stdout.split()) == together
 
 
-def test_status_is_written_apart_from_the_spec(api_server: ApiServer, namespace: str) -> None:
+def test_status_and_spec_are_updated_separately(api_server: ApiServer, namespace: str) -> None:
     api_server.kubectl("apply", "-n", namespace, "-f", "-", input=manifest("GatewayRoute", ROUTE))
     path = f"/apis/inferway.dev/v1alpha1/namespaces/{namespace}/gatewayroutes/a"
     patch = {"spec": {"rules": []}, "status": {"observedGeneration": 1, "conditions": CONDITIONS}}

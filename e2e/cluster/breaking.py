@@ -37,24 +37,24 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def mend(cluster: Cluster) -> None:
+def reinstall(cluster: Cluster) -> None:
     """Both planes and the samples, as whoever installs them writes it."""
     cluster.install(OVERLAY)
     cluster.kubectl("apply", "-k", SAMPLES)
 
 
-def say(cluster: Cluster, body: str) -> None:
+def set_route_body(cluster: Cluster, body: str) -> None:
     """The route of these tests answers this from now on."""
     cluster.apply(route(NAME, PLACE, HOST, body))
 
 
-def await_said(cluster: Cluster, body: str, within: float) -> None:
+def await_route_body(cluster: Cluster, body: str, within: float) -> None:
     """It is served, and every pod has proved it."""
-    until(lambda: answers(cluster, body), f"{body} is served", within)
+    until(lambda: serves_body(cluster, body), f"{body} is served", within)
     until(lambda: cluster.is_programmed("gwr", PLACE, NAME), f"{body} is programmed", within)
 
 
-def answers(cluster: Cluster, body: str) -> bool:
+def serves_body(cluster: Cluster, body: str) -> bool:
     """Whether the route answers this; without a pod behind the Service nobody does."""
     try:
         return cluster.ask("/", HOST).body == body.encode()
@@ -62,7 +62,7 @@ def answers(cluster: Cluster, body: str) -> bool:
         return False
 
 
-def is_whole(cluster: Cluster) -> bool:
+def is_healthy(cluster: Cluster) -> bool:
     """Whether everything is as `make cluster` leaves it: at its newest, ready, served."""
     for namespace in (OPERATOR, GATEWAY, DEMO):
         for found in cluster.items("deployments", "-n", namespace):
@@ -78,10 +78,10 @@ def restore(cluster: Cluster) -> None:
     """Whatever a test has left behind."""
     bring_api_server_back(cluster)
     revive_controllers(cluster)
-    mend(cluster)
+    reinstall(cluster)
     for namespace in (OPERATOR, GATEWAY, DEMO):
         cluster.await_rollout(namespace, within=120)
-    until(lambda: is_whole(cluster), "everything is as it was", 60)
+    until(lambda: is_healthy(cluster), "everything is as it was", 60)
 
 
 # --- what pods say --------------------------------------------------------------------------------------------------------
@@ -102,7 +102,7 @@ def lines(cluster: Cluster, namespace: str, pod: str, since: str) -> list[JSON]:
 
 def warnings(cluster: Cluster, namespace: str, pod: str, since: str) -> list[str]:
     """What a pod complains of, each line as one text with everything in it: `message` of the operator's log (kopf's
-    form), `event`, `error` and `mend` of the data plane's."""
+    form), `event`, `error` and `reinstall` of the data plane's."""
     return [
         " | ".join(str(line[name]) for name in ("message", "event", "error", "mend") if name in line)
         for line in lines(cluster, namespace, pod, since)
@@ -119,7 +119,7 @@ def restarts(cluster: Cluster) -> dict[str, int]:
     }
 
 
-def ended(pod: JSON) -> JSON:
+def last_termination(pod: JSON) -> JSON:
     """How the first container of a pod ended last: `exitCode`, and in `message` the last of its log; {} = it did not."""
     for status in pod["status"].get("containerStatuses", ()):
         for state in (status.get("state", {}), status.get("lastState", {})):

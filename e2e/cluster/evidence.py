@@ -37,8 +37,8 @@ def collect(cluster: Cluster, test: str, failure: str) -> Path:
     (folder / "logs").mkdir(parents=True)
     (folder / "failure.txt").write_text(failure)
     for name, arguments in LOOKS.items():
-        (folder / name).write_text(_said(cluster, *arguments))
-    pods = _said(
+        (folder / name).write_text(_output_of(cluster, *arguments))
+    pods = _output_of(
         cluster,
         "get",
         "pods",
@@ -51,13 +51,13 @@ def collect(cluster: Cluster, test: str, failure: str) -> Path:
         if not name:
             continue  # it is an error that stands there
         look = ("logs", "-n", namespace, name, "--all-containers", f"--tail={LINES}", "--timestamps")
-        (folder / "logs" / f"{namespace}-{name}.log").write_text(_said(cluster, *look))
+        (folder / "logs" / f"{namespace}-{name}.log").write_text(_output_of(cluster, *look))
         # Of most there is none, which is what this file says then.
-        (folder / "logs" / f"{namespace}-{name}.previous.log").write_text(_said(cluster, *look, "--previous"))
+        (folder / "logs" / f"{namespace}-{name}.previous.log").write_text(_output_of(cluster, *look, "--previous"))
     return folder
 
 
-def _said(cluster: Cluster, *arguments: str) -> str:
+def _output_of(cluster: Cluster, *arguments: str) -> str:
     try:
         done = cluster.attempt(*arguments, timeout=SECONDS)
     except subprocess.TimeoutExpired as error:

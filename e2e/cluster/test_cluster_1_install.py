@@ -18,7 +18,7 @@ MARK = "inferway"
 """In the name or the namespace of all that is ours; names of definitions have our group in them."""
 
 
-def everything_of_ours(cluster: Cluster) -> list[str]:
+def installed_objects(cluster: Cluster) -> list[str]:
     """Every object of every kind whose name or namespace is ours, as kind/namespace/name."""
     # kind calls a node by the cluster's name, which is ours too; and of it there are events, pods and a Lease.
     nodes = cluster.kubectl("get", "nodes", "-o", "name").replace("node/", "").split()
@@ -39,7 +39,7 @@ def everything_of_ours(cluster: Cluster) -> list[str]:
     return found
 
 
-def test_uninstalling_leaves_nothing(cluster: Cluster):
+def test_uninstall_leaves_no_objects(cluster: Cluster):
     """As docs/install.md says it: resources, then what serves them. The overlay production has most."""
     if cluster.attempt("get", "crd", "gatewayroutes.inferway.dev").returncode:  # a run before has ended in between
         cluster.install("manifests/overlays/dev")
@@ -48,11 +48,11 @@ def test_uninstalling_leaves_nothing(cluster: Cluster):
     for folder in ("manifests/samples", "manifests/overlays/production"):
         cluster.kubectl("delete", "-k", folder, "--ignore-not-found", "--wait", "--timeout=140s")
     deadline = monotonic() + 30
-    while left := everything_of_ours(cluster):
+    while left := installed_objects(cluster):
         assert monotonic() < deadline, left
 
 
-def test_installing_on_an_empty_cluster(cluster: Cluster, figures: Callable[[str], None]):
+def test_install_on_an_empty_cluster_serves_the_samples(cluster: Cluster, figures: Callable[[str], None]):
     """`kubectl apply -k manifests/overlays/dev`, the samples, the first answer, 2/2."""
     began = monotonic()
     cluster.install("manifests/overlays/dev")
@@ -79,7 +79,7 @@ def test_installing_on_an_empty_cluster(cluster: Cluster, figures: Callable[[str
         assert "False" not in line
 
 
-def test_pods_are_restricted(cluster: Cluster):
+def test_pods_meet_the_restricted_standard(cluster: Cluster):
     """Their namespaces enforce it, and so the API server has judged each of them; what the policy leaves open is closed too."""
     for namespace in (OPERATOR, GATEWAY, DEMO):
         labels = cluster.get("namespace", namespace)["metadata"]["labels"]
@@ -101,7 +101,7 @@ def test_pods_are_restricted(cluster: Cluster):
 @pytest.mark.parametrize(
     ("namespace", "app"), [(OPERATOR, "inferway-operator"), (GATEWAY, "inferway-gateway"), (DEMO, "service-python")]
 )
-def test_processes_are_who_the_manifests_say(cluster: Cluster, namespace: str, app: str):
+def test_processes_run_unprivileged_with_a_read_only_root(cluster: Cluster, namespace: str, app: str):
     """In the running container: the user, no capability, no new privileges, a root file system that cannot be written."""
     code = (
         "import os; s = dict(l.split(':', 1) for l in open('/proc/1/status')); "
@@ -115,7 +115,7 @@ def test_processes_are_who_the_manifests_say(cluster: Cluster, namespace: str, a
     assert said[1] == "Read-only file system"
 
 
-def test_a_pod_with_rights_is_refused(cluster: Cluster):
+def test_privileged_pod_is_rejected(cluster: Cluster):
     """PodSecurity restricted is enforced, not only written."""
     pod = json.dumps(
         {
@@ -131,7 +131,7 @@ def test_a_pod_with_rights_is_refused(cluster: Cluster):
 
 
 @pytest.mark.parametrize(("namespace", "account"), [(OPERATOR, "inferway-operator"), (GATEWAY, "inferway-gateway")])
-def test_accounts_may_no_more_than_is_listed(cluster: Cluster, namespace: str, account: str):
+def test_accounts_may_not_read_secrets_or_create_pods(cluster: Cluster, namespace: str, account: str):
     """The whole list is compared on an API server in manifests/tests; here it is looked at what would hurt most."""
     user = f"--as=system:serviceaccount:{namespace}:{account}"
     for verb, what in (

@@ -35,7 +35,7 @@ def metric(cluster: Cluster, name: str, *labels: str) -> float:
     return total
 
 
-def test_requests_from_outside(cluster: Cluster):
+def test_request_from_outside_the_cluster_is_served(cluster: Cluster):
     answer = cluster.ask("/infer?prompt=outside")
     assert answer.status == 200
     assert answer.headers["x-cache"] in ("MISS", "HIT")
@@ -44,7 +44,7 @@ def test_requests_from_outside(cluster: Cluster):
     assert cluster.ask("/healthz").status == 404, "the admin port's paths are not served to clients"
 
 
-def test_requests_from_within(cluster: Cluster):
+def test_request_from_within_the_cluster_is_served(cluster: Cluster):
     """By the Service's name, from a pod of another namespace."""
     port = cluster.get("service", "inferway-gateway", "-n", GATEWAY)["spec"]["ports"][0]["port"]
     said = cluster.run_python(DEMO, "deployment/service-python", ASK % f"{INSIDE}:{port}/infer?prompt=inside")
@@ -53,7 +53,7 @@ def test_requests_from_within(cluster: Cluster):
     assert headers["x-cache"] in ("MISS", "HIT")
 
 
-def test_answers_are_kept(cluster: Cluster, figures: Callable[[str], None]):
+def test_second_response_comes_from_the_cache(cluster: Cluster, figures: Callable[[str], None]):
     """Each pod has a cache of its own, so the second request may be another pod's first."""
     before = metric(cluster, "cache_hits_total")
     hit = until(lambda: (a := cluster.ask("/infer?prompt=kept")).headers.get("x-cache") == "HIT" and a, "a hit", 20)
@@ -61,7 +61,7 @@ def test_answers_are_kept(cluster: Cluster, figures: Callable[[str], None]):
     assert metric(cluster, "cache_hits_total") > before
 
 
-def test_clients_are_limited(cluster: Cluster, figures: Callable[[str], None]):
+def test_client_over_its_rate_limit_gets_429(cluster: Cluster, figures: Callable[[str], None]):
     """More than a client's 20 a second and 40 at once, by either of the two pods."""
     before = metric(cluster, "rate_limit_dropped_total")
     with ThreadPoolExecutor(16) as clients:
@@ -77,7 +77,7 @@ def test_clients_are_limited(cluster: Cluster, figures: Callable[[str], None]):
     until(lambda: cluster.ask("/infer?prompt=kept").status == 200, "the bucket is filled again", 10)
 
 
-def test_the_other_service_is_reached(cluster: Cluster):
+def test_second_service_is_served_read_only(cluster: Cluster):
     """service-node behind the same gateway, to be read only."""
     answer = cluster.ask("/logs")
     assert answer.status == 200
@@ -96,7 +96,7 @@ def shipping(cluster: Cluster) -> Iterator[None]:
         restore(cluster)
 
 
-def test_the_access_log_is_shipped(cluster: Cluster, shipping: None):
+def test_access_log_arrives_at_service_node(cluster: Cluster, shipping: None):
     """By the container beside the gateway to service-node, where it is read through the gateway."""
     number = count(1)
 

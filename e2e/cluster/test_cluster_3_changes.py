@@ -24,7 +24,7 @@ which has not heard of the change stays unseen once in 4,096 looks."""
 
 
 @pytest.fixture(scope="module", autouse=True)
-def place(cluster: Cluster) -> Iterator[None]:
+def namespace_without_policy(cluster: Cluster) -> Iterator[None]:
     """A namespace of these tests, where no policy limits what they ask."""
     cluster.kubectl("create", "namespace", PLACE)
     yield
@@ -33,21 +33,21 @@ def place(cluster: Cluster) -> Iterator[None]:
 
 
 @pytest.fixture
-def changed(cluster: Cluster) -> str:
+def changed_route(cluster: Cluster) -> str:
     """A route of the tests' own."""
     cluster.apply(route("changed", PLACE, HOST, "begin"))
     until(lambda: cluster.is_programmed("gwr", PLACE, "changed"), "the route is programmed")
     return "changed"
 
 
-def test_changes_reach_all_pods(cluster: Cluster, changed: str, figures: Callable[[str], None]):
+def test_changes_reach_all_pods_in_time(cluster: Cluster, changed_route: str, figures: Callable[[str], None]):
     """The write's end is the beginning: what kubectl needs to start is not ours."""
     served, programmed = [], []
     for number in range(CHANGES):
         body = f"change {number}"
-        cluster.apply(route(changed, PLACE, HOST, body))
+        cluster.apply(route(changed_route, PLACE, HOST, body))
         began = monotonic()
-        status = threading.Thread(target=_await_status, args=(cluster, changed, body, began, programmed))
+        status = threading.Thread(target=_await_status, args=(cluster, changed_route, body, began, programmed))
         status.start()
         until(lambda body=body: all(cluster.ask("/", HOST).body == body.encode() for _ in range(STREAK)), body, 10.0)
         served.append(monotonic() - began)
@@ -74,7 +74,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_is_wrong_is_refused_in_words(cluster: Cluster, name: str):
+def test_invalid_resource_is_rejected_with_a_message(cluster: Cluster, name: str):
     right, wrong, word = WRONG[name]
     text = route("wrong", PLACE, "wrong.example", "x")
     assert right in text
@@ -84,8 +84,8 @@ def test_what_is_wrong_is_refused_in_words(cluster: Cluster, name: str):
     assert word in refused.stderr
 
 
-def test_what_the_api_server_cannot_know_is_told_by_the_status(
-    cluster: Cluster, changed: str, figures: Callable[[str], None]
+def test_invalid_pattern_and_missing_service_show_in_status(
+    cluster: Cluster, changed_route: str, figures: Callable[[str], None]
 ):
     """A pattern that is none and a Service that there is not: each says so, fails closed, and disturbs no other route."""
     with asking(cluster.port, "/", HOST, rate=100) as traffic:

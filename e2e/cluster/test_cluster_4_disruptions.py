@@ -31,7 +31,7 @@ def load(cluster: Cluster) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def whole(cluster: Cluster) -> Iterator[None]:
+def restored_scale(cluster: Cluster) -> Iterator[None]:
     """As many pods as before, whatever a test has done, and no others."""
     yield
     cluster.kubectl("-n", GATEWAY, "scale", "deployment/inferway-gateway", "--replicas=2")
@@ -56,7 +56,7 @@ def roll(cluster: Cluster, namespace: str, deployment: str) -> float:
     return monotonic() - began
 
 
-def test_the_data_plane_is_rolled(cluster: Cluster, figures: Figures):
+def test_rollout_of_the_data_plane_loses_no_request(cluster: Cluster, figures: Figures):
     with asking(cluster.port, workload.PATH, workload.HOST) as traffic:
         sleep(SETTLED)
         took = roll(cluster, GATEWAY, "inferway-gateway")
@@ -66,7 +66,7 @@ def test_the_data_plane_is_rolled(cluster: Cluster, figures: Figures):
     until(lambda: cluster.is_programmed("gwr", workload.NAMESPACE, "load"), "programmed by the new pods", 20)
 
 
-def test_the_operator_is_rolled(cluster: Cluster, figures: Figures):
+def test_rollout_of_the_operator_loses_no_request(cluster: Cluster, figures: Figures):
     """And what is changed meanwhile is served soon after."""
     with asking(cluster.port, workload.PATH, workload.HOST) as traffic:
         sleep(SETTLED)
@@ -80,7 +80,7 @@ def test_the_operator_is_rolled(cluster: Cluster, figures: Figures):
     assert not traffic.failures, traffic.failures[:10]
 
 
-def test_the_upstream_is_rolled(cluster: Cluster, figures: Figures):
+def test_rollout_of_the_upstream_loses_no_request(cluster: Cluster, figures: Figures):
     """Its pods go while requests for them are under way: the gateway hears of it before they stop listening."""
     with asking(cluster.port, workload.PATH, workload.HOST) as traffic:
         sleep(SETTLED)
@@ -90,14 +90,14 @@ def test_the_upstream_is_rolled(cluster: Cluster, figures: Figures):
     assert not traffic.failures, traffic.failures[:10]
 
 
-def counted(cluster: Cluster) -> str:
-    """Pods that serve the route `counted` as it is now, of those that there are."""
+def served_pods(cluster: Cluster) -> str:
+    """Pods that serve the route `served_pods` as it is now, of those that there are."""
     if not cluster.is_programmed("gwr", workload.NAMESPACE, "counted"):
         return ""
     return str(cluster.get("gwr", "counted", "-n", workload.NAMESPACE)["status"]["dataPlane"]["pods"])
 
 
-def test_it_is_scaled_under_load(cluster: Cluster, figures: Figures):
+def test_scaling_of_the_data_plane_loses_no_request(cluster: Cluster, figures: Figures):
     """1 -> 4 -> 2."""
     cluster.kubectl("-n", GATEWAY, "scale", "deployment/inferway-gateway", "--replicas=1")
     until(lambda: len(cluster.items("pods", "-n", GATEWAY)) == 1, "one pod is left", 90)
@@ -115,14 +115,16 @@ def test_it_is_scaled_under_load(cluster: Cluster, figures: Figures):
             )
             # A status counts the pods that there were when its object became programmed: so a change is made.
             cluster.apply(route("counted", workload.NAMESPACE, "counted.example", f"by {replicas}"))
-            until(lambda replicas=replicas: counted(cluster) == f"{replicas}/{replicas}", f"{replicas}/{replicas}", 30)
+            until(
+                lambda replicas=replicas: served_pods(cluster) == f"{replicas}/{replicas}", f"{replicas}/{replicas}", 30
+            )
         took = monotonic() - began
         sleep(SETTLED)
     figures(f"1 -> 4 -> 2 in {took:.0f} s: {traffic}")
     assert not traffic.failures, traffic.failures[:10]
 
 
-def test_a_pod_is_killed(cluster: Cluster, figures: Figures):
+def test_killed_pod_recovers_from_its_last_good_copy(cluster: Cluster, figures: Figures):
     """SIGKILL of its process: requests that it had are lost with it, and new connections until the node knows; nothing after
     that, and the container is back from its last good copy."""
     victim = cluster.gateway_pods()[0]
@@ -138,7 +140,7 @@ def test_a_pod_is_killed(cluster: Cluster, figures: Figures):
     assert len(traffic.failures) == done, f"after it was back: {traffic.failures[done:]}"
 
 
-def test_the_operator_is_away(cluster: Cluster, figures: Figures):
+def test_traffic_continues_while_the_operator_is_down(cluster: Cluster, figures: Figures):
     """For two minutes: traffic goes on; a pod that is killed and one that is new serve what was last published; what was
     changed meanwhile is served when the operator is back."""
     cluster.kubectl("-n", OPERATOR, "scale", "deployment/inferway-operator", "--replicas=0")

@@ -32,7 +32,7 @@ for place in sys.argv[1:]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def closed(cluster: Cluster) -> Iterator[None]:
+def e2e_overlay(cluster: Cluster) -> Iterator[None]:
     """The policies are there, and a stranger; afterwards neither is."""
     try:
         cluster.install("manifests/overlays/e2e")
@@ -58,7 +58,7 @@ def connects(cluster: Cluster, namespace: str, target: str, *places: str) -> lis
     return said.split("\n")[:-1]
 
 
-def test_traffic_and_changes_go_on(cluster: Cluster):
+def test_traffic_and_changes_pass_the_network_policies(cluster: Cluster):
     """Clients, upstreams, the API server: all that they need is open."""
     until(lambda: cluster.ask("/infer?prompt=closed").status == 200, "traffic", 20)
     cluster.apply(route("closed", DEMO, "closed.example", "open"))
@@ -67,13 +67,13 @@ def test_traffic_and_changes_go_on(cluster: Cluster):
     cluster.kubectl("delete", "gwr", "closed", "-n", DEMO)
 
 
-def test_strangers_reach_clients_port_alone(cluster: Cluster):
+def test_foreign_pods_reach_the_data_port_only(cluster: Cluster):
     gateway, operator = address(cluster, GATEWAY, "inferway-gateway"), address(cluster, OPERATOR, "inferway-operator")
     places = (f"{gateway}:8080", f"{gateway}:9090", f"{operator}:9091")
     assert connects(cluster, STRANGER, "deployment/service-python", *places) == [REACHED, REFUSED, REFUSED]
 
 
-def test_the_gateway_reaches_no_stranger(cluster: Cluster):
+def test_gateway_does_not_reach_foreign_pods(cluster: Cluster):
     """Not even when a route would have it: the policy stands below what a user may write."""
     stranger, upstream = address(cluster, STRANGER, "service-python"), address(cluster, DEMO, "service-python")
     places = (f"{stranger}:{LISTENS}", f"{upstream}:{UPSTREAM}")
@@ -96,7 +96,7 @@ spec:
     assert json.loads(answer.body)["status"] == answer.status
 
 
-def test_the_operator_reaches_the_api_server_alone(cluster: Cluster):
+def test_operator_reaches_the_api_server_only(cluster: Cluster):
     gateway, stranger = address(cluster, GATEWAY, "inferway-gateway"), address(cluster, STRANGER, "service-python")
     places = (f"{gateway}:8080", f"{stranger}:{LISTENS}")
     code = CONNECT.replace(
@@ -106,7 +106,7 @@ def test_the_operator_reaches_the_api_server_alone(cluster: Cluster):
     assert said.split("\n")[:-1] == [REFUSED, REFUSED, REACHED]
 
 
-def test_who_may_scrape_reaches_metrics(cluster: Cluster):
+def test_labelled_namespace_reaches_the_metrics(cluster: Cluster):
     """The label that docs/install.md names, on the namespace of the one who asks."""
     gateway, operator = address(cluster, GATEWAY, "inferway-gateway"), address(cluster, OPERATOR, "inferway-operator")
     places = (f"{gateway}:9090", f"{operator}:9091")

@@ -21,7 +21,7 @@ K6 = "grafana/k6:1.1.0"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def trusted(cluster: Cluster) -> Iterator[None]:
+def load_overlay(cluster: Cluster) -> Iterator[None]:
     """The overlay load: the gateway believes what the pods say of their clients."""
     try:
         load_image(cluster, K6)
@@ -49,7 +49,7 @@ def run(cluster: Cluster, folder: Path, name: str, *settings: str) -> tuple[int,
     return done.returncode, json.loads(file.read_text())
 
 
-def told(summary: dict[str, Any]) -> str:
+def summary_line(summary: dict[str, Any]) -> str:
     """The figures that thresholds are about, and those beside them."""
     took = summary["duration_ms"]
     return (
@@ -59,17 +59,17 @@ def told(summary: dict[str, Any]) -> str:
     )
 
 
-def test_the_baseline_passes_its_thresholds(cluster: Cluster, tmp_path: Path, figures: Callable[[str], None]):
+def test_baseline_run_passes_its_thresholds(cluster: Cluster, tmp_path: Path, figures: Callable[[str], None]):
     """150 requests a second for two minutes: less than 0.1 % failed, p95 below 200 ms, less than 2 % refused by the limits."""
     code, summary = run(cluster, tmp_path, "baseline", "RATE=150", "DURATION=2m")
-    figures(told(summary))
+    figures(summary_line(summary))
     assert code == 0
     assert summary["requests"] >= 150 * 120 * 0.99
 
 
-def test_a_single_address_is_limited(cluster: Cluster, tmp_path: Path, figures: Callable[[str], None]):
+def test_single_address_run_is_rate_limited(cluster: Cluster, tmp_path: Path, figures: Callable[[str], None]):
     """The same limits, met: k6's own threshold is that it sees 429s, and nothing else but answers."""
     code, summary = run(cluster, tmp_path, "single-address")
-    figures(told(summary))
+    figures(summary_line(summary))
     assert code == 0
     assert summary["limited_share"] > 0.5, "120 a second from one address, of which two pods let 40 pass"

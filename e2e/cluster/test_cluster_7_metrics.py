@@ -91,7 +91,9 @@ def prometheus(cluster: Cluster, addon: Callable[[str], None]) -> Iterator[Calla
     cluster.kubectl("delete", "-k", "manifests/monitoring")
 
 
-def test_every_pod_is_scraped(cluster: Cluster, prometheus: Callable[[str], list[dict[str, Any]]], figures: Figures):
+def test_prometheus_scrapes_every_pod(
+    cluster: Cluster, prometheus: Callable[[str], list[dict[str, Any]]], figures: Figures
+):
     """`up` of each pod of both planes, and what each pod of the data plane counts."""
     began = monotonic()
     expected = {pod["metadata"]["name"] for pod in cluster.pods(OPERATOR, "inferway-operator")} | set(
@@ -119,7 +121,7 @@ def test_every_pod_is_scraped(cluster: Cluster, prometheus: Callable[[str], list
     until(lambda: all(count > before[pod] for pod, count in counted().items()), "every pod has counted more", 60)
 
 
-def test_rules_are_loaded(cluster: Cluster, prometheus: Callable[[str], list[dict[str, Any]]]):
+def test_prometheus_evaluates_every_rule(cluster: Cluster, prometheus: Callable[[str], list[dict[str, Any]]]):
     """All groups of our PrometheusRule, each rule evaluated without an error."""
     path = f"/api/v1/namespaces/{MONITORING}/pods/prometheus-e2e-0:9090/proxy/api/v1/rules"
     wanted = {
@@ -135,7 +137,9 @@ def test_rules_are_loaded(cluster: Cluster, prometheus: Callable[[str], list[dic
     until(healthy, f"{wanted} are evaluated", 120)
 
 
-def test_the_autoscaler_scales(cluster: Cluster, addon: Callable[[str], None], tmp_path: Path, figures: Figures):
+def test_autoscaler_adds_pods_under_load(
+    cluster: Cluster, addon: Callable[[str], None], tmp_path: Path, figures: Figures
+):
     """On what metrics-server says of CPU. Down it goes after five minutes without need, which nobody waits for here."""
     addon("metrics-server.yaml")
     server = cluster.get("deployment", "metrics-server", "-n", "kube-system")["spec"]["template"]["spec"]["containers"][

@@ -50,7 +50,7 @@ LASTS = 8.0
 
 
 @pytest.fixture(scope="module", autouse=True)
-def steady(cluster: Cluster) -> Iterator[None]:
+def steady_route(cluster: Cluster) -> Iterator[None]:
     """A route in a namespace of its own that is asked all the time."""
     cluster.kubectl("create", "namespace", PLACE)
     say(cluster, "before")
@@ -60,7 +60,7 @@ def steady(cluster: Cluster) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def left_whole(cluster: Cluster) -> Iterator[None]:
+def restored_cluster(cluster: Cluster) -> Iterator[None]:
     """Each test finds the cluster whole, and leaves it so; also one that fails half-way."""
     yield
     if cluster.attempt("get", "--raw", "/readyz", "--request-timeout=2s").returncode or not is_whole(cluster):
@@ -77,7 +77,7 @@ def documented(words: str) -> str:
     return words
 
 
-def only(found: list[str], words: str, *more: str) -> None:
+def assert_one_warning(found: list[str], words: str, *more: str) -> None:
     """The one line that a pod complains with: these words of docs/install.md are in it, and more."""
     assert len(found) == 1, found
     print(found[0])
@@ -85,7 +85,7 @@ def only(found: list[str], words: str, *more: str) -> None:
         assert said in found[0]
 
 
-def test_definitions_are_missing(cluster: Cluster, figures: Figures):
+def test_missing_crds_are_reported_and_recovered_from(cluster: Cluster, figures: Figures):
     """With the definitions go all routes; nobody has said that they are to be served no more, so they are. The operator that
     runs tells of it, and so does one that is started meanwhile."""
     since = now()
@@ -102,7 +102,7 @@ def test_definitions_are_missing(cluster: Cluster, figures: Figures):
         assert _readyz(cluster, fresh).startswith("503 listing: the API server knows no gatewayroutes.inferway.dev")
         also_told = warnings(cluster, OPERATOR, fresh, since)
     for found in (told, also_told):
-        only(
+        assert_one_warning(
             found,
             "the API server does not know our resources: install the definitions in crds/ (kubectl apply -k crds) and apply the"
             " resources again; pods serve what was published last",
@@ -119,7 +119,7 @@ def test_definitions_are_missing(cluster: Cluster, figures: Figures):
     assert restarts(cluster)[fresh] == 0
 
 
-def test_the_operator_has_no_rights(cluster: Cluster, figures: Figures):
+def test_operator_without_rights_reports_it_and_recovers(cluster: Cluster, figures: Figures):
     """The one that runs, and one that is started meanwhile and cannot become ready."""
     since = now()
     operator = pod_of(cluster, OPERATOR, OPERATOR_APP)["metadata"]["name"]
@@ -134,7 +134,7 @@ def test_the_operator_has_no_rights(cluster: Cluster, figures: Figures):
         assert _readyz(cluster, fresh).startswith("503 listing: GET /apis/inferway.dev/")
         also_told = warnings(cluster, OPERATOR, fresh, since)
     for found in (told, also_told):
-        only(
+        assert_one_warning(
             found,
             "the API server forbids what the operator needs: a role or its binding is missing, apply the manifests again"
             " (kubectl apply -k)",
@@ -180,7 +180,7 @@ def _is_started(cluster: Cluster, pod: str) -> bool:
     return any("running" in status["state"] for status in statuses)
 
 
-def test_the_data_plane_has_no_rights(cluster: Cluster, figures: Figures):
+def test_data_plane_without_rights_keeps_serving_and_recovers(cluster: Cluster, figures: Figures):
     """It serves what it has, and is ready; what it cannot prove, the status does not claim."""
     since, before = now(), restarts(cluster)
     with asking(cluster.port, "/", HOST, rate=100) as traffic:
@@ -188,7 +188,7 @@ def test_the_data_plane_has_no_rights(cluster: Cluster, figures: Figures):
         pods = cluster.gateway_pods()
         for pod in pods:
             until(lambda pod=pod: warnings(cluster, GATEWAY, pod, since), f"{pod} complains", 10)
-        silent = until(lambda: _unheard(cluster), "the status tells of pods that are not heard of", 30)
+        silent = until(lambda: _silent_pods_condition(cluster), "the status tells of pods that are not heard of", 30)
         assert cluster.gateway_pods() == pods, "they are ready"
         told = {pod: warnings(cluster, GATEWAY, pod, since) for pod in pods}
     for pod, found in told.items():
@@ -211,7 +211,7 @@ def test_the_data_plane_has_no_rights(cluster: Cluster, figures: Figures):
     assert restarts(cluster) == before
 
 
-def _unheard(cluster: Cluster) -> dict[str, str]:
+def _silent_pods_condition(cluster: Cluster) -> dict[str, str]:
     """The condition, once it says so of every pod; else {}."""
     status = cluster.get("gwr", NAME, "-n", PLACE)["status"]
     laggards = status["dataPlane"].get("laggards", ())
@@ -242,14 +242,16 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_settings_that_cannot_be_read(cluster: Cluster, figures: Figures, tmp_path: Path, name: str):
+def test_invalid_settings_stop_new_pods_only(cluster: Cluster, figures: Figures, tmp_path: Path, name: str):
     """New pods end with code 2 and a line, which is also in their status; those before them go on."""
     operator, operator_line, gateway, gateway_line = SETTINGS[name]
     before = restarts(cluster)
     with asking(cluster.port, "/", HOST, rate=100) as traffic:
         cluster.kubectl("apply", "-k", str(overlay_with(tmp_path, operator, gateway)))
         for namespace, app, line in ((OPERATOR, OPERATOR_APP, operator_line), (GATEWAY, GATEWAY_APP, gateway_line)):
-            pod, state = until(lambda ns=namespace, app=app: _ended_anew(cluster, ns, app, before), "it ends", 40)
+            pod, state = until(
+                lambda ns=namespace, app=app: _new_terminated_pod(cluster, ns, app, before), "it ends", 40
+            )
             assert state["exitCode"] == 2
             [told] = state["message"].splitlines()
             print(told)
@@ -265,7 +267,9 @@ def test_settings_that_cannot_be_read(cluster: Cluster, figures: Figures, tmp_pa
     assert restarts(cluster) == before, "the pods of before are those that serve"
 
 
-def _ended_anew(cluster: Cluster, namespace: str, app: str, known: dict[str, int]) -> tuple[str, dict[str, str]] | None:
+def _new_terminated_pod(
+    cluster: Cluster, namespace: str, app: str, known: dict[str, int]
+) -> tuple[str, dict[str, str]] | None:
     """Name and last end of a pod that was not there before."""
     for pod in cluster.pods(namespace, app):
         if pod["metadata"]["name"] not in known and (state := ended(pod)):
@@ -293,7 +297,7 @@ IMAGES = {
 
 
 @pytest.mark.parametrize("plane", IMAGES)
-def test_an_image_without_config(cluster: Cluster, plane: str):
+def test_image_without_config_exits_with_a_message(cluster: Cluster, plane: str):
     namespace, app, line = IMAGES[plane]
     image = pod_of(cluster, namespace, app)["spec"]["containers"][0]["image"]
     name = f"bare-{plane.replace(' ', '-')}"
@@ -301,12 +305,12 @@ def test_an_image_without_config(cluster: Cluster, plane: str):
     try:
         state = until(lambda: ended(cluster.get("pod", name, "-n", DEMO)), "it ends", 30)
         assert state["exitCode"] == 2
-        only(state["message"].splitlines(), line)
+        assert_one_warning(state["message"].splitlines(), line)
     finally:
         cluster.kubectl("delete", "pod", name, "-n", DEMO)
 
 
-def test_a_settings_config_map_that_is_gone(cluster: Cluster, figures: Figures):
+def test_missing_settings_config_map_blocks_new_pods_only(cluster: Cluster, figures: Figures):
     """Pods that run need it no more; the next one waits for it, and says so in its status."""
     settings = pod_of(cluster, GATEWAY, GATEWAY_APP)["spec"]["containers"][0]["envFrom"][0]["configMapRef"]["name"]
     left, gone = cluster.gateway_pods()
@@ -333,7 +337,7 @@ def _waiting(cluster: Cluster, but: str) -> dict[str, str]:
     return {}
 
 
-def test_there_is_no_data_plane(cluster: Cluster, figures: Figures):
+def test_missing_data_plane_is_reported_in_status_and_log(cluster: Cluster, figures: Figures):
     """Nobody can serve anything: every route says so, and the operator does."""
     since = now()
     operator = pod_of(cluster, OPERATOR, OPERATOR_APP)["metadata"]["name"]
@@ -343,7 +347,7 @@ def test_there_is_no_data_plane(cluster: Cluster, figures: Figures):
         assert condition["message"] == documented("no pod of the data plane is ready to serve it")
     until(lambda: warnings(cluster, OPERATOR, operator, since), "the operator complains", 15)
     sleep(LASTS)
-    only(
+    assert_one_warning(
         warnings(cluster, OPERATOR, operator, since),
         "there is no data plane: no pod of it is ready, so nobody serves what is published; scale its Deployment up, or see why"
         " its pods are not ready",
@@ -364,7 +368,7 @@ def _unserved(cluster: Cluster, namespace: str, name: str) -> dict[str, str]:
     return found if (found.get("status"), found.get("reason")) == ("False", "NoDataPlane") else {}
 
 
-def test_the_api_server_is_away(cluster: Cluster, figures: Figures):
+def test_traffic_continues_while_the_api_server_is_down(cluster: Cluster, figures: Figures):
     """Traffic does not need it, nor does a container that starts meanwhile: it serves the last good copy."""
     since, before = now(), restarts(cluster)
     operator = pod_of(cluster, OPERATOR, OPERATOR_APP)["metadata"]["name"]
@@ -392,12 +396,12 @@ def test_the_api_server_is_away(cluster: Cluster, figures: Figures):
     figures(
         f"{traffic}; a killed container served its last good copy after {restarted[0]:.1f} s; recovered after {took[0]:.1f} s"
     )
-    only(
+    assert_one_warning(
         warnings(cluster, OPERATOR, operator, since),
         "the API server cannot be reached: pods serve what they have, and the operator goes on as soon as it answers; see that"
         " it runs, and that NetworkPolicies let this pod reach it",
     )
-    only(
+    assert_one_warning(
         warnings(cluster, GATEWAY, other["metadata"]["name"], since),
         "the API server does not answer, what is served goes on",
         "nothing here, it is asked until it answers: see that it runs, and that NetworkPolicies let this pod reach it",

@@ -49,7 +49,7 @@ class Traffic:
 
 
 @contextmanager
-def asking(port: int, path: str, host: str, rate: float = 200.0) -> Iterator[Traffic]:
+def steady_traffic(port: int, path: str, host: str, rate: float = 200.0) -> Iterator[Traffic]:
     """So many GETs a second, spread over clients that keep their connections, until the block ends. Fewer are an error: what
     happened in the block was to be seen by all of them."""
     traffic = Traffic()

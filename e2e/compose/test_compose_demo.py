@@ -27,12 +27,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         yield project
 
 
-def served(demo: Project, path: str, status: int = 200) -> None:
+def await_status(demo: Project, path: str, status: int = 200) -> None:
     """Wait until a path is answered with this status: after a change, or when a limit has room again."""
     wait_until(lambda: demo.ask(path).status == status, f"{path} is answered {status}", SERVED)
 
 
-def test_routes_lead_to_both_services(demo: Project) -> None:
+def test_routes_reach_both_services(demo: Project) -> None:
     answer = demo.ask("/infer?prompt=hello")
     assert answer.status == 200
     assert answer.json()["model"]
@@ -41,24 +41,24 @@ def test_routes_lead_to_both_services(demo: Project) -> None:
     assert demo.ask("/logs", method="POST").status == 404, "nobody writes the log from outside"
 
 
-def test_the_second_answer_comes_from_the_cache(demo: Project) -> None:
+def test_second_response_comes_from_the_cache(demo: Project) -> None:
     first, second = demo.ask("/infer?prompt=twice"), demo.ask("/infer?prompt=twice")
     assert [answer.headers["x-cache"] for answer in (first, second)] == ["MISS", "HIT"]
     assert first.body == second.body
 
 
-def test_one_client_is_limited(demo: Project) -> None:
+def test_client_over_its_rate_limit_gets_429(demo: Project) -> None:
     statuses = demo.many("/infer?prompt=often", 200)
     assert set(statuses) == {200, 429}
     assert statuses.index(429) >= 20, "the burst of 40 passes, less what the tests before took"
-    served(demo, "/infer?prompt=often")
+    await_status(demo, "/infer?prompt=often")
 
 
-def test_an_edited_file_is_served_and_a_broken_one_is_not(demo: Project) -> None:
+def test_edited_file_is_served_and_a_broken_one_rejected(demo: Project) -> None:
     file = demo.resources / "routes.yaml"
     sound = file.read_text()
     file.write_text(sound.replace("value: /infer}", "value: /ask}"))
-    served(demo, "/infer", 404)
+    await_status(demo, "/infer", 404)
     file.write_text(sound.replace("value: /infer}", "value: 7}"))
     wait_until(
         lambda: "routes.yaml" in (demo.ask("/debug/config", port=9090).json()["lastError"] or ""),
@@ -67,10 +67,10 @@ def test_an_edited_file_is_served_and_a_broken_one_is_not(demo: Project) -> None
     )
     assert demo.ask("/infer?prompt=x").status == 404, "the last good state goes on"
     file.write_text(sound)
-    served(demo, "/infer?prompt=x")
+    await_status(demo, "/infer?prompt=x")
 
 
-def test_prometheus_scrapes_all_and_has_the_rules(demo: Project) -> None:
+def test_prometheus_scrapes_every_target_and_has_the_rules(demo: Project) -> None:
     wait_until(lambda: demo.query("up") == dict.fromkeys(JOBS, 1.0), "every target is up", SCRAPED)
     demo.ask("/infer?prompt=counted")
     wait_until(lambda: demo.query("sum%20by%20(job)%20(http_requests_total)"), "requests are counted", SCRAPED)
@@ -88,7 +88,7 @@ def test_prometheus_scrapes_all_and_has_the_rules(demo: Project) -> None:
     )
 
 
-def test_the_access_log_reaches_service_node_also_when_its_shipper_was_away(demo: Project) -> None:
+def test_access_log_arrives_after_a_restart_of_the_shipper(demo: Project) -> None:
     def arrived(path: str) -> bool:
         answer = demo.ask("/logs?limit=1000")
         return answer.status == 200 and any(line.get("path") == path for line in answer.json()["lines"])
@@ -103,7 +103,7 @@ def test_the_access_log_reaches_service_node_also_when_its_shipper_was_away(demo
     wait_until(lambda: arrived("/told-later"), "the line of a request while nothing was shipped", SERVED)
 
 
-def test_containers_are_locked_down(demo: Project) -> None:
+def test_containers_run_unprivileged_on_loopback_ports(demo: Project) -> None:
     for name, container in demo.containers().items():
         host = container["HostConfig"]
         assert container["Config"]["User"] not in ("", "0", "root"), name
@@ -115,7 +115,7 @@ def test_containers_are_locked_down(demo: Project) -> None:
         ), name
 
 
-def test_everything_stops_in_order(demo: Project) -> None:
+def test_every_container_stops_with_exit_code_0(demo: Project) -> None:
     """Last in this file: nothing runs after it."""
     demo.compose("stop")
     codes = {name: container["State"]["ExitCode"] for name, container in demo.containers().items()}

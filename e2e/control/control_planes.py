@@ -268,7 +268,7 @@ def planes(api: ApiServer, namespace: str, directory: Path, kubeconfig: Path | N
         yield Planes(api, namespace, directory, kubeconfig or api.kubeconfig(), stack)
 
 
-def says(name: str, body: str, path: str = "/") -> dict[str, Any]:
+def direct_response_route(name: str, body: str, path: str = "/") -> dict[str, Any]:
     """A GatewayRoute that answers by itself."""
     answer = {
         "type": "DirectResponse",

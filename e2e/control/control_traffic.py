@@ -24,7 +24,7 @@ class Traffic:
 
 
 @contextmanager
-def asking(
+def steady_traffic(
     ports: Sequence[int], path: str = "/", is_wanted: Callable[[int, bytes], bool] = lambda status, body: status == 200
 ) -> Iterator[Traffic]:
     """One client for each port, on a kept-alive connection, until the block ends."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic, sleep
 
 import pytest
-from control_planes import limits, planes, says, until
+from control_planes import direct_response_route, limits, planes, until
 
 from inferway_envtest.client import Refused
 
@@ -14,11 +14,14 @@ QUIET = 3.0
 
 
 @pytest.fixture
-def two(api_server, namespace, tmp_path):
+def two_pods(api_server, namespace, tmp_path):
     """An operator and two pods, each party a user of its own, with three routes and a policy that are all programmed."""
     operator = api_server.user("operator-of-" + namespace, "system:masters")
     with planes(api_server, namespace, tmp_path) as made:
-        made.apply(*(says(f"route-{number}", "same", f"/{number}") for number in range(3)), limits("policy", "route-0"))
+        made.apply(
+            *(direct_response_route(f"route-{number}", "same", f"/{number}") for number in range(3)),
+            limits("policy", "route-0"),
+        )
         made.operator(api_server.kubeconfig(operator))
         for number in range(2):
             made.pod(f"gateway-{number}")
@@ -29,7 +32,7 @@ def two(api_server, namespace, tmp_path):
         yield made
 
 
-def rest(planes_of_test, mark):
+def await_idle(planes_of_test, mark):
     """Wait until the operator writes nothing but its own Lease any more; returns what it wrote since the mark."""
     api, writer = planes_of_test.api, planes_of_test.writer
 
@@ -49,13 +52,13 @@ def rest(planes_of_test, mark):
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_one_change_writes_the_status_of_one_object(two):
-    rest(two, two.api.mark())
-    mark = two.api.mark()
-    assert rest(two, mark) == []  # nothing changed, nothing is written
-    two.apply(says("route-1", "changed", "/1"))
-    two.programmed("route-1")
-    written = rest(two, mark)
+def test_one_change_writes_the_status_of_one_object(two_pods):
+    await_idle(two_pods, two_pods.api.mark())
+    mark = two_pods.api.mark()
+    assert await_idle(two_pods, mark) == []  # nothing changed, nothing is written
+    two_pods.apply(direct_response_route("route-1", "changed", "/1"))
+    two_pods.programmed("route-1")
+    written = await_idle(two_pods, mark)
     statuses = [one for one in written if one.resource.endswith("/status")]
     assert {one.name for one in statuses} == {"route-1"}
     documents = [one.name for one in written if one.resource == "configmaps" and one.verb != "delete"]
@@ -66,58 +69,58 @@ def test_one_change_writes_the_status_of_one_object(two):
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_a_pod_that_restarts_writes_no_status(two):
-    rest(two, two.api.mark())
-    before = {name: two.get("GatewayRoute", name) for name in ("route-0", "route-1", "route-2")}
-    mark = two.api.mark()
-    two.api.set_pod(two.namespace, two.pods[0].name, is_ready=False)
-    two.restart(two.pods[0])
-    until(lambda: two.pods[0].serves("/1", b"same"), "it serves again")
-    rest(two, mark)
-    assert [one for one in two.api.writes(mark, user=two.writer) if one.resource.endswith("/status")] == []
-    assert {name: two.get("GatewayRoute", name) for name in before} == before
+def test_restarted_pod_causes_no_status_write(two_pods):
+    await_idle(two_pods, two_pods.api.mark())
+    before = {name: two_pods.get("GatewayRoute", name) for name in ("route-0", "route-1", "route-2")}
+    mark = two_pods.api.mark()
+    two_pods.api.set_pod(two_pods.namespace, two_pods.pods[0].name, is_ready=False)
+    two_pods.restart(two_pods.pods[0])
+    until(lambda: two_pods.pods[0].serves("/1", b"same"), "it serves again")
+    await_idle(two_pods, mark)
+    assert [one for one in two_pods.api.writes(mark, user=two_pods.writer) if one.resource.endswith("/status")] == []
+    assert {name: two_pods.get("GatewayRoute", name) for name in before} == before
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_pods_that_come_and_go_write_no_route_s_status(two):
-    rest(two, two.api.mark())
-    mark = two.api.mark()
-    newcomer = two.pod("gateway-new")
+def test_joining_and_leaving_pods_cause_no_status_write(two_pods):
+    await_idle(two_pods, two_pods.api.mark())
+    mark = two_pods.api.mark()
+    newcomer = two_pods.pod("gateway-new")
     until(lambda: newcomer.serves("/1", b"same"), "the new one serves")
     newcomer.process.stop()
-    two.api.ask("DELETE", f"/api/v1/namespaces/{two.namespace}/pods/{newcomer.name}?gracePeriodSeconds=0")
-    rest(two, mark)
-    assert [one for one in two.api.writes(mark, user=two.writer) if one.resource.endswith("/status")] == []
+    two_pods.api.ask("DELETE", f"/api/v1/namespaces/{two_pods.namespace}/pods/{newcomer.name}?gracePeriodSeconds=0")
+    await_idle(two_pods, mark)
+    assert [one for one in two_pods.api.writes(mark, user=two_pods.writer) if one.resource.endswith("/status")] == []
 
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("what", ["route", "policy"])
-def test_what_is_deleted_is_gone_within_two_seconds(two, what):
+def test_deleted_object_leaves_traffic_within_two_seconds(two_pods, what):
     if what == "route":
-        two.api.ask("DELETE", two.path("GatewayRoute", "route-2"))
-        for pod in two.pods:
+        two_pods.api.ask("DELETE", two_pods.path("GatewayRoute", "route-2"))
+        for pod in two_pods.pods:
             until(lambda pod=pod: pod.get("/2")[0] == 404, f"{pod.name} has forgotten the route", 2.0)
     else:
-        two.apply(limits("policy", "route-0", requests=0))
-        for pod in two.pods:
+        two_pods.apply(limits("policy", "route-0", requests=0))
+        for pod in two_pods.pods:
             until(lambda pod=pod: pod.get("/0")[0] == 429, f"{pod.name} refuses")
-        two.api.ask("DELETE", two.path("RateLimitPolicy", "policy"))
-        for pod in two.pods:
+        two_pods.api.ask("DELETE", two_pods.path("RateLimitPolicy", "policy"))
+        for pod in two_pods.pods:
             until(lambda pod=pod: pod.get("/0")[0] == 200, f"{pod.name} has forgotten the policy", 2.0)
-    assert two.api.ask("GET", two.path("GatewayRoute"))["items"] != []
+    assert two_pods.api.ask("GET", two_pods.path("GatewayRoute"))["items"] != []
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_a_deleted_namespace_is_gone_from_traffic_within_two_seconds(api_server, namespace, tmp_path):
+def test_deleted_namespace_leaves_traffic_within_two_seconds(api_server, namespace, tmp_path):
     other = f"{namespace}-other"
     api_server.ask("POST", "/api/v1/namespaces", {"metadata": {"name": other}})
     with planes(api_server, namespace, tmp_path) as made:
         made.operator(also=[other])
-        made.apply(says("kept", "kept", "/kept"))
+        made.apply(direct_response_route("kept", "kept", "/kept"))
         elsewhere = f"/apis/inferway.dev/v1alpha1/namespaces/{other}/gatewayroutes"
-        api_server.ask("POST", elsewhere, says("gone", "there", "/gone"))
+        api_server.ask("POST", elsewhere, direct_response_route("gone", "there", "/gone"))
         pod = made.pod("gateway-0")
         until(lambda: pod.serves("/gone", b"there"), "the route of the other namespace is served")
         api_server.ask("DELETE", f"/api/v1/namespaces/{other}")

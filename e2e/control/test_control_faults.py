@@ -7,8 +7,8 @@ from itertools import count
 from time import monotonic, sleep
 
 import pytest
-from control_planes import planes, says, until
-from control_traffic import asking
+from control_planes import direct_response_route, planes, until
+from control_traffic import steady_traffic
 
 from inferway_contract.acknowledgement import LEASE_SECONDS
 from inferway_envtest.http_faults import Fault
@@ -25,10 +25,10 @@ NUMBERS = count()
 
 
 @pytest.fixture
-def faulty(api_server, namespace, tmp_path):
+def planes_behind_tcp_proxy(api_server, namespace, tmp_path):
     """Both planes behind one TCP proxy, and the proxy."""
     with FaultyTcp(api_server.port) as tcp, planes(api_server, namespace, tmp_path, api_server.through(tcp)) as made:
-        made.apply(says("first", "one"))
+        made.apply(direct_response_route("first", "one"))
         made.operator()
         for number in range(2):
             made.pod(f"gateway-{number}")
@@ -40,7 +40,7 @@ def faulty(api_server, namespace, tmp_path):
 def converging(made, within):
     """Traffic during a fault, and a change in it that has to be everywhere so long after the block: prints how long."""
     body = f"change {next(NUMBERS)}"
-    with asking([pod.port for pod in made.pods]) as traffic:
+    with steady_traffic([pod.port for pod in made.pods]) as traffic:
         yield body
         began = monotonic()
         for pod in made.pods:
@@ -51,23 +51,23 @@ def converging(made, within):
     assert traffic.failures == []
 
 
-def test_connections_that_are_reset(faulty):
-    made, tcp = faulty
+def test_reset_connections_converge_without_lost_requests(planes_behind_tcp_proxy):
+    made, tcp = planes_behind_tcp_proxy
     with converging(made, HEALED) as body:
         for _ in range(5):
             tcp.cut_all()
             sleep(0.2)
-        made.apply(says("first", body))
+        made.apply(direct_response_route("first", body))
         tcp.cut_all()
 
 
 @pytest.mark.parametrize("accepting", [Accepting.REFUSE, Accepting.SILENT, Accepting.DROP])
-def test_an_outage_of_a_minute(faulty, accepting):
-    made, tcp = faulty
+def test_outage_of_a_minute_converges_without_lost_requests(planes_behind_tcp_proxy, accepting):
+    made, tcp = planes_behind_tcp_proxy
     with converging(made, HEALED) as body:
         tcp.change(accepting=accepting)
         tcp.cut_all()
-        made.apply(says("first", body))
+        made.apply(direct_response_route("first", body))
         sleep(60)  # what is tested is its length
         assert all(pod.process.is_running for pod in made.pods)
         assert all(operator.is_running for operator in made.operators)
@@ -75,20 +75,20 @@ def test_an_outage_of_a_minute(faulty, accepting):
         tcp.cut_all()
 
 
-def test_a_watch_that_freezes(faulty):
+def test_frozen_watch_converges_without_lost_requests(planes_behind_tcp_proxy):
     """The connections stay open and carry nothing any more, as behind a load balancer that has forgotten them."""
-    made, tcp = faulty
+    made, tcp = planes_behind_tcp_proxy
     frozen_at = monotonic()
     with converging(made, THAWED) as body:
         assert tcp.freeze_open() > 0
-        made.apply(says("first", body))
+        made.apply(direct_response_route("first", body))
     print(f"frozen for {monotonic() - frozen_at:.1f} s in all")
 
 
-def test_an_operator_that_hears_nobody_calls_nobody_silent(api_server, namespace, tmp_path):
+def test_operator_after_an_outage_reports_no_pod_as_silent(api_server, namespace, tmp_path):
     """Its watches freeze for longer than a Lease lasts, then it can ask nobody for as long: no pod was ever away."""
     with FaultyTcp(api_server.port) as tcp, planes(api_server, namespace, tmp_path) as made:
-        made.apply(says("first", "one"))
+        made.apply(direct_response_route("first", "one"))
         made.operator(api_server.through(tcp))
         made.pod("gateway-0")
         made.programmed("first")
@@ -105,7 +105,7 @@ def test_an_operator_that_hears_nobody_calls_nobody_silent(api_server, namespace
 
 
 @pytest.fixture
-def answering(api_server, namespace, tmp_path):
+def planes_behind_http_proxy(api_server, namespace, tmp_path):
     """Both planes behind a proxy that can answer in the API server's place, and one that can cut connections."""
     everything = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]
     user = api_server.service_account(namespace, "planes", cluster_rules=everything)
@@ -114,7 +114,7 @@ def answering(api_server, namespace, tmp_path):
         FaultyTcp(faults.port) as tcp,
         planes(api_server, namespace, tmp_path, api_server.through(tcp, user)) as made,
     ):
-        made.apply(says("first", "one"))
+        made.apply(direct_response_route("first", "one"))
         made.operator()
         for number in range(2):
             made.pod(f"gateway-{number}")
@@ -122,36 +122,36 @@ def answering(api_server, namespace, tmp_path):
         yield made, faults, tcp
 
 
-def refusing(code, **fault):
+def error_fault(code, **fault):
     """A fault that answers so; 429 with the time after which one may ask again."""
     return Fault(code=code, headers={"Retry-After": "1"} if code == 429 else {}, **fault)
 
 
 @pytest.mark.parametrize("where", ["configmaps", "status", "leases"])
-def test_writes_that_are_refused(answering, where):
-    made, faults, _ = answering
+def test_rejected_writes_converge_without_lost_requests(planes_behind_http_proxy, where):
+    made, faults, _ = planes_behind_http_proxy
     for code in (409, 429, 500):
         with converging(made, HEALED) as body:
-            fault = faults.add(refusing(code, method="POST|PATCH|PUT", path=f"/{where}", times=3))
-            made.apply(says("first", body))
+            fault = faults.add(error_fault(code, method="POST|PATCH|PUT", path=f"/{where}", times=3))
+            made.apply(direct_response_route("first", body))
             until(lambda fault=fault: fault.hits == 3, f"three writes to be refused with {code}", 30.0)
 
 
-def test_watches_and_lists_that_are_refused(answering):
-    made, faults, tcp = answering
+def test_rejected_watches_converge_without_lost_requests(planes_behind_http_proxy):
+    made, faults, tcp = planes_behind_http_proxy
     for code in (410, 429, 500):
         with converging(made, HEALED) as body:
-            fault = faults.add(refusing(code, method="GET", path="watch=true", times=6, is_event=code == 410))
+            fault = faults.add(error_fault(code, method="GET", path="watch=true", times=6, is_event=code == 410))
             tcp.cut_all()
-            made.apply(says("first", body))
+            made.apply(direct_response_route("first", body))
             until(lambda fault=fault: fault.hits >= 4, f"watches to be refused with {code}", 60.0)
             faults.heal()
 
 
-def test_answers_that_are_lost(answering):
+def test_lost_responses_to_writes_converge(planes_behind_http_proxy):
     """The write is done and its answer is lost: doing it again must change nothing."""
-    made, faults, _ = answering
+    made, faults, _ = planes_behind_http_proxy
     with converging(made, HEALED) as body:
         fault = faults.add(Fault("POST|PATCH", "/configmaps", code=500, times=3, is_done=True))
-        made.apply(says("first", body))
+        made.apply(direct_response_route("first", body))
         until(lambda: fault.hits == 3, "three answers to be lost", 30.0)

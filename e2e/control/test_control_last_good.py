@@ -7,8 +7,8 @@ import signal
 from urllib.parse import quote
 
 import pytest
-from control_planes import planes, says, until
-from control_traffic import asking
+from control_planes import direct_response_route, planes, until
+from control_traffic import steady_traffic
 
 from inferway_contract.canonical import digest
 from inferway_fakes.faulty_tcp import Accepting, FaultyTcp
@@ -17,10 +17,10 @@ pytestmark = [pytest.mark.case("K4")]
 
 
 @pytest.fixture
-def one(api_server, namespace, tmp_path):
+def one_pod(api_server, namespace, tmp_path):
     """An operator and a pod behind a proxy of its own, that serves."""
     with FaultyTcp(api_server.port) as tcp, planes(api_server, namespace, tmp_path) as made:
-        made.apply(says("first", "one"))
+        made.apply(direct_response_route("first", "one"))
         made.operator()
         pod = made.pod("gateway-0", api_server.through(tcp))
         made.programmed("first")
@@ -29,11 +29,11 @@ def one(api_server, namespace, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_with_the_api_server_away_it_starts_from_its_last_good_copy(one):
-    made, pod, tcp = one
+def test_pod_without_the_api_server_starts_from_last_good_copy(one_pod):
+    made, pod, tcp = one_pod
     tcp.change(accepting=Accepting.REFUSE)
     tcp.cut_all()
-    made.apply(says("first", "two"))
+    made.apply(direct_response_route("first", "two"))
     made.restart(pod, made.api.through(tcp))
     assert pod.get("/") == (200, b"one")
     tcp.heal()
@@ -42,8 +42,8 @@ def test_with_the_api_server_away_it_starts_from_its_last_good_copy(one):
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_without_a_copy_it_is_not_ready_and_says_why(one):
-    made, pod, tcp = one
+def test_pod_without_a_last_good_copy_is_not_ready(one_pod):
+    made, pod, tcp = one_pod
     tcp.change(accepting=Accepting.REFUSE)
     tcp.cut_all()
     for file in pod.state.rglob("*"):
@@ -73,21 +73,21 @@ HARMS = ("truncated", "another hash", "missing", "no index")
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_a_document_that_is_not_whole_is_refused_and_told(one):
+def test_incomplete_document_is_rejected_and_reported(one_pod):
     """One after the other: each is over, and leaves nothing behind, when the operator has put it right."""
-    made, pod, _ = one
+    made, pod, _ = one_pod
     for number, harm in enumerate(HARMS):
         # The operator is away: nobody mends what is broken here.
         made.operators[-1].stop()
-        with asking([pod.port], is_wanted=lambda status, body: (status, body) == (200, b"one")) as traffic:
+        with steady_traffic([pod.port], is_wanted=lambda status, body: (status, body) == (200, b"one")) as traffic:
             break_documents(made, harm, f"inferway-{number}123456789")
-            print(until(lambda: told(made, pod), f"{harm}: the error to be told"))
+            print(until(lambda: lease_error_of(made, pod), f"{harm}: the error to be told"))
             assert pod.config()["lastError"]
         assert traffic.failures == []
         assert pod.get("/readyz", admin=True)[0] == 200
         # An operator that comes back puts it right.
         made.operator()
-        until(lambda: not told(made, pod), f"{harm}: the error to be over")
+        until(lambda: not lease_error_of(made, pod), f"{harm}: the error to be over")
         assert pod.get("/") == (200, b"one")
 
 
@@ -105,7 +105,7 @@ def break_documents(made, harm, name):
     api.ask("PATCH", f"{folder}/inferway-config", {"data": {"index": text}}, "application/merge-patch+json")
 
 
-def told(made, pod):
+def lease_error_of(made, pod):
     """The error that the pod tells in its Lease; None = there is none."""
     lease = f"/apis/coordination.k8s.io/v1/namespaces/{made.namespace}/leases/{quote(pod.name)}"
     return made.api.ask("GET", lease)["metadata"]["annotations"].get("inferway.dev/error")

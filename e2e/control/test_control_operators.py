@@ -7,8 +7,8 @@ import signal
 from time import monotonic
 
 import pytest
-from control_planes import lease_namespace, limits, planes, says, until
-from control_traffic import asking
+from control_planes import direct_response_route, lease_namespace, limits, planes, until
+from control_traffic import steady_traffic
 
 from inferway_contract.canonical import digest
 from inferway_envtest.client import Refused
@@ -17,7 +17,7 @@ from inferway_envtest.http_faults import Fault
 pytestmark = [pytest.mark.case("K2")]
 
 
-def whole(documents):
+def route_ids_of(documents):
     """Whether each index names shards that are there, with the bytes it says; returns the ids of the routes."""
     index = json.loads(documents["inferway-config"]["index"])
     routes = []
@@ -40,22 +40,28 @@ def forget_leader(api, namespace):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_killed_after_every_write_the_end_is_the_same(api_server, namespace, tmp_path):
+def test_operator_killed_after_any_write_converges(api_server, namespace, tmp_path):
     user = api_server.service_account(
         namespace, "operator", cluster_rules=[{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]
     )
     with api_server.http_faults() as faults, planes(api_server, namespace, tmp_path) as made:
         kubeconfig = api_server.through(faults, user)
-        made.apply(says("first", "one"), says("second", "two", "/two"), limits("policy", "first"))
+        made.apply(
+            direct_response_route("first", "one"),
+            direct_response_route("second", "two", "/two"),
+            limits("policy", "first"),
+        )
         made.operator()
         pod = made.pod("gateway-0")
         made.programmed("second")
         made.operators[0].stop(signal.SIGKILL)
         killed = 0
-        with asking([pod.port]) as traffic:
+        with steady_traffic([pod.port]) as traffic:
             for number in range(1, 30):
                 body = f"after {number}"
-                made.apply(says("first", body), says("second", f"also {number}", "/two"))
+                made.apply(
+                    direct_response_route("first", body), direct_response_route("second", f"also {number}", "/two")
+                )
                 forget_leader(api_server, namespace)
                 operator = made.operator(kubeconfig)
                 fault = faults.add(
@@ -80,7 +86,7 @@ def test_killed_after_every_write_the_end_is_the_same(api_server, namespace, tmp
                     30,
                 )
                 assert ended
-                routes = whole(made.documents())
+                routes = route_ids_of(made.documents())
                 assert sorted(routes) == [f"{namespace}/first", f"{namespace}/second"]
                 faults.heal()
                 if operator.is_running:
@@ -102,26 +108,26 @@ def test_killed_after_every_write_the_end_is_the_same(api_server, namespace, tmp
 @pytest.mark.slow
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize(("how", "within"), [(signal.SIGKILL, 20.0), (signal.SIGTERM, 5.0), (signal.SIGSTOP, 20.0)])
-def test_of_two_operators_one_works_and_the_other_takes_over(api_server, namespace, tmp_path, how, within):
+def test_second_operator_takes_over_from_the_first(api_server, namespace, tmp_path, how, within):
     users = [api_server.user(f"operator-{number}-{namespace}", "system:masters") for number in range(2)]
     with planes(api_server, namespace, tmp_path) as made:
-        made.apply(says("first", "one"))
+        made.apply(direct_response_route("first", "one"))
         first = made.operator(api_server.kubeconfig(users[0]))
         pod = made.pod("gateway-0")
         made.programmed("first")
         made.operator(api_server.kubeconfig(users[1]))
         mark = api_server.mark()
         for number in range(10):
-            made.apply(says("first", f"both {number}"))
+            made.apply(direct_response_route("first", f"both {number}"))
             made.programmed("first")
         written = {
             one.user for one in api_server.writes(mark) if one.resource == "configmaps" and one.namespace == namespace
         }
         assert written == {users[0].name}
-        with asking([pod.port]) as traffic:
+        with steady_traffic([pod.port]) as traffic:
             first.send(how)
             began = monotonic()
-            made.apply(says("first", "after"))
+            made.apply(direct_response_route("first", "after"))
             until(lambda: pod.serves("/", b"after"), f"the other one works; {made.told()}", within)
             print(f"{how.name}: taken over after {monotonic() - began:.1f} s")
             made.programmed("first")
@@ -130,7 +136,7 @@ def test_of_two_operators_one_works_and_the_other_takes_over(api_server, namespa
             # It wakes up in the belief that it leads, and must not write.
             mark = api_server.mark()
             first.send(signal.SIGCONT)
-            made.apply(says("first", "later"))
+            made.apply(direct_response_route("first", "later"))
             until(lambda: pod.serves("/", b"later"), "the other one goes on")
             late = [one for one in api_server.writes(mark, user=users[0]) if one.resource == "configmaps"]
             assert late == []

@@ -7,8 +7,8 @@ import sys
 from time import monotonic, sleep
 
 import pytest
-from control_planes import limits, planes, quantile, says, until
-from control_traffic import asking
+from control_planes import direct_response_route, limits, planes, quantile, until
+from control_traffic import steady_traffic
 
 from inferway_contract.acknowledgement import LEASE_SECONDS
 
@@ -36,10 +36,10 @@ runpy.run_module("inferway_dataplane", run_name="__main__", alter_sys=True)
 
 
 @pytest.fixture
-def three(api_server, namespace, tmp_path):
+def three_pods(api_server, namespace, tmp_path):
     """An operator and three pods that serve a first route."""
     with planes(api_server, namespace, tmp_path) as made:
-        made.apply(says("first", "one"))
+        made.apply(direct_response_route("first", "one"))
         made.operator()
         for number in range(3):
             made.pod(f"gateway-{number}")
@@ -49,18 +49,18 @@ def three(api_server, namespace, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_200_changes_reach_all_pods_and_the_status(three, record_testsuite_property):
+def test_200_changes_are_programmed_within_two_seconds(three_pods, record_testsuite_property):
     """p99 <= 2 s from the write to `Programmed=True` 3/3, and no request is lost meanwhile."""
     served, told = [], []
-    with asking([pod.port for pod in three.pods]) as traffic:
+    with steady_traffic([pod.port for pod in three_pods.pods]) as traffic:
         for number in range(200):
             began = monotonic()
             body = f"number {number}"
-            three.apply(says("first", body))
-            for pod in three.pods:
+            three_pods.apply(direct_response_route("first", body))
+            for pod in three_pods.pods:
                 until(lambda pod=pod, body=body: pod.serves("/", body.encode()), f"{pod.name} serves {body}")
             served.append(monotonic() - began)
-            condition = three.programmed("first")
+            condition = three_pods.programmed("first")
             told.append(monotonic() - began)
             assert condition["message"].startswith("3/3")
     figures = {
@@ -77,73 +77,76 @@ def test_200_changes_reach_all_pods_and_the_status(three, record_testsuite_prope
     assert quantile(told, 0.99) <= 2.0
 
 
-def test_a_route_is_served_by_three_and_says_so(three):
-    three.apply(says("second", "two", "/two"), limits("all"))
-    three.programmed("second")
-    three.programmed("all", kind="RateLimitPolicy")
-    assert [pod.get("/two") for pod in three.pods] == [(200, b"two")] * 3
-    status = three.get("GatewayRoute", "second")["status"]
+def test_route_on_three_pods_is_programmed_3_of_3(three_pods):
+    three_pods.apply(direct_response_route("second", "two", "/two"), limits("all"))
+    three_pods.programmed("second")
+    three_pods.programmed("all", kind="RateLimitPolicy")
+    assert [pod.get("/two") for pod in three_pods.pods] == [(200, b"two")] * 3
+    status = three_pods.get("GatewayRoute", "second")["status"]
     assert (status["dataPlane"]["applied"], status["dataPlane"]["total"]) == (3, 3)
-    assert {pod.config()["revision"] for pod in three.pods} == {
-        three.get("RateLimitPolicy", "all")["status"]["dataPlane"]["revision"]
+    assert {pod.config()["revision"] for pod in three_pods.pods} == {
+        three_pods.get("RateLimitPolicy", "all")["status"]["dataPlane"]["revision"]
     }
-    assert three.condition("RateLimitPolicy", "all", "Enforced")["status"] == "True"
-    shown = three.api.kubectl("get", "gwr,rlp", "-n", three.namespace).stdout
+    assert three_pods.condition("RateLimitPolicy", "all", "Enforced")["status"] == "True"
+    shown = three_pods.api.kubectl("get", "gwr,rlp", "-n", three_pods.namespace).stdout
     assert "3/3" in shown
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_a_frozen_pod_is_named(three):
-    frozen = three.pods[1]
+def test_frozen_pod_is_named_as_a_laggard(three_pods):
+    frozen = three_pods.pods[1]
     frozen.process.send(signal.SIGSTOP)
-    three.apply(says("first", "changed"))
-    pending = three.programmed("first", "False")
+    three_pods.apply(direct_response_route("first", "changed"))
+    pending = three_pods.programmed("first", "False")
     assert pending["reason"] == "Pending"
-    for pod in (three.pods[0], three.pods[2]):
+    for pod in (three_pods.pods[0], three_pods.pods[2]):
         until(lambda pod=pod: pod.serves("/", b"changed"), f"{pod.name} serves the change")
-    until(lambda: three.condition("GatewayRoute", "first").get("message", "").startswith("2/3"), "two of three have it")
-    assert frozen.name in three.condition("GatewayRoute", "first")["message"]
-    [laggard] = three.get("GatewayRoute", "first")["status"]["dataPlane"]["laggards"]
+    until(
+        lambda: three_pods.condition("GatewayRoute", "first").get("message", "").startswith("2/3"),
+        "two of three have it",
+    )
+    assert frozen.name in three_pods.condition("GatewayRoute", "first")["message"]
+    [laggard] = three_pods.get("GatewayRoute", "first")["status"]["dataPlane"]["laggards"]
     assert laggard["pod"] == frozen.name
     frozen.process.send(signal.SIGCONT)
-    three.programmed("first", within=30)
+    three_pods.programmed("first", within=30)
     assert frozen.serves("/", b"changed")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_a_frozen_pod_is_no_proof_for_an_operator_that_starts(three):
+def test_restarted_operator_does_not_count_a_frozen_pod(three_pods):
     """It finds the Lease of a pod that carries everything and hangs: nothing becomes Programmed by that."""
-    frozen = three.pods[1]
+    frozen = three_pods.pods[1]
     frozen.process.send(signal.SIGSTOP)
-    three.programmed("first", "False", within=LEASE_SECONDS + 10)
-    before = three.get("GatewayRoute", "first")["status"]
-    three.operators[0].stop()
-    three.operator()
-    three.apply(says("second", "two", "/two"))  # it works
-    three.programmed("second", "False")
+    three_pods.programmed("first", "False", within=LEASE_SECONDS + 10)
+    before = three_pods.get("GatewayRoute", "first")["status"]
+    three_pods.operators[0].stop()
+    three_pods.operator()
+    three_pods.apply(direct_response_route("second", "two", "/two"))  # it works
+    three_pods.programmed("second", "False")
     deadline = monotonic() + LEASE_SECONDS + 5
     while monotonic() < deadline:
-        assert three.get("GatewayRoute", "first")["status"] == before
+        assert three_pods.get("GatewayRoute", "first")["status"] == before
         sleep(0.2)
     frozen.process.send(signal.SIGCONT)
-    three.programmed("first", within=30)
+    three_pods.programmed("first", within=30)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_a_pod_that_refuses_is_told_and_everybody_serves_on(api_server, namespace, tmp_path):
+def test_rejecting_pod_is_reported_while_all_pods_serve(api_server, namespace, tmp_path):
     with planes(api_server, namespace, tmp_path) as made:
-        made.apply(says("first", "one"))
+        made.apply(direct_response_route("first", "one"))
         made.operator()
         older = made.pod("gateway-older", command=[sys.executable, "-c", OLDER])
         newer = made.pod("gateway-newer")
         made.programmed("first")
-        made.apply(says("other", "same", "/other"))
+        made.apply(direct_response_route("other", "same", "/other"))
         made.programmed("other")
         other = made.get("GatewayRoute", "other")
-        made.apply(says("first", "news"))
+        made.apply(direct_response_route("first", "news"))
         until(lambda: made.condition("GatewayRoute", "first").get("reason") == "Rejected", "the refusal to be told")
         condition = made.condition("GatewayRoute", "first")
         assert "gateway-older" in condition["message"]
@@ -153,6 +156,6 @@ def test_a_pod_that_refuses_is_told_and_everybody_serves_on(api_server, namespac
         assert [pod.get("/other") for pod in made.pods] == [(200, b"same")] * 2
         # What the change does not concern was not written again.
         assert made.get("GatewayRoute", "other") == other
-        made.apply(says("first", "mended"))
+        made.apply(direct_response_route("first", "mended"))
         made.programmed("first")
         assert older.get("/") == (200, b"mended")

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic, sleep
 
 import pytest
-from control_planes import limits, planes, quantile, says, until
+from control_planes import direct_response_route, limits, planes, quantile, until
 
 ROUTES, POLICIES, CHANGES = 2_000, 500, 20
 MOST_MEMORY = 400 << 20
@@ -28,7 +28,7 @@ ENDPOINTS = {
 
 def route(number, body="same"):
     """A route with three rules: an answer of its own, a backend with a time limit, a backend with a cache."""
-    made = says(f"route-{number}", body, f"/r{number}")
+    made = direct_response_route(f"route-{number}", body, f"/r{number}")
     for way, feature in (("a", {"timeouts": {"request": "5s"}}), ("b", {"cache": {"ttl": "60s"}})):
         matches = [{"path": {"type": "Exact", "value": f"/r{number}/{way}"}}]
         made["spec"]["rules"].append({"matches": matches, "backendRefs": [{"name": "web", "port": 80}], **feature})
@@ -36,7 +36,7 @@ def route(number, body="same"):
     return made
 
 
-def test_one_change_among_many(api_server, namespace, tmp_path, record_testsuite_property):
+def test_one_change_among_2000_routes_stays_within_limits(api_server, namespace, tmp_path, record_testsuite_property):
     user = api_server.user("operator-" + namespace, "system:masters")
     with planes(api_server, namespace, tmp_path) as made:
         api_server.ask("POST", f"/api/v1/namespaces/{namespace}/services", SERVICE)
@@ -51,7 +51,7 @@ def test_one_change_among_many(api_server, namespace, tmp_path, record_testsuite
         first = monotonic() - began
         made.programmed(f"route-{ROUTES - 1}", within=600)
         made.programmed(f"policy-{POLICIES - 1}", kind="RateLimitPolicy", within=600)
-        wait_for_rest(api_server, user)
+        await_idle(api_server, user)
         # Nothing changed, nothing is written.
         mark = api_server.mark()
         sleep(10)
@@ -85,7 +85,7 @@ def test_one_change_among_many(api_server, namespace, tmp_path, record_testsuite
         assert figures["largest shard, bytes"] < 1 << 20
 
 
-def wait_for_rest(api_server, user):
+def await_idle(api_server, user):
     """Until three seconds pass without a write of the operator's, but for its Lease."""
     deadline = monotonic() + 300
     while monotonic() < deadline:

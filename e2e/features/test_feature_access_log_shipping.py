@@ -64,7 +64,7 @@ def node(program: str, **streams_and_env: Any) -> Iterator[subprocess.Popen[str]
 
 
 @pytest.mark.slow
-def test_a_log_that_nobody_reads_holds_up_neither_requests_nor_the_stop(resources: Path, pipe: int) -> None:
+def test_full_access_log_pipe_does_not_block_requests_or_stop(resources: Path, pipe: int) -> None:
     with started(resources, ROUTES, "--access-log-rate", "1000000", log=pipe) as gateway:
         connection = http.client.HTTPConnection("127.0.0.1", gateway.port(), timeout=DEADLINE)
         for _ in range(3000):  # 1 MB of lines; a pipe holds 64 KiB
@@ -77,7 +77,7 @@ def test_a_log_that_nobody_reads_holds_up_neither_requests_nor_the_stop(resource
 
 
 @with_node
-def test_every_request_is_kept_by_the_service(resources: Path, pipe: int) -> None:
+def test_every_access_log_line_arrives_at_service_node(resources: Path, pipe: int) -> None:
     environment = {"PATH": os.environ["PATH"], "SERVICE_NODE_PORT": "0"}
     with node("main.js", env=environment, stdout=subprocess.PIPE) as service:
         assert service.stdout is not None

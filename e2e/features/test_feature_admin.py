@@ -38,7 +38,7 @@ def ask(connection, head):
 
 @pytest.mark.case("X3")
 @pytest.mark.parametrize("path", [*ADMIN, "/", "/debug/"])
-def test_the_data_port_knows_nothing_of_the_admin_port(serve, upstream, path):
+def test_admin_paths_are_404_on_the_data_port(serve, upstream, path):
     gateway = serve(route(rule("matches: [{path: {value: /app}}]", to(upstream.port))))
     assert gateway.port != gateway.admin_port
     assert gateway.request(path).code == "no_route"
@@ -52,14 +52,14 @@ def test_the_data_port_knows_nothing_of_the_admin_port(serve, upstream, path):
 
 @pytest.mark.case("X3")
 @pytest.mark.parametrize("path", ADMIN)
-def test_a_route_may_have_such_a_path_and_it_is_the_route_s(serve, path):
+def test_route_with_an_admin_path_is_served_by_the_data_port(serve, path):
     gateway = serve(route(rule(says("mine"))))
     assert gateway.request(path).body == b"mine"
     assert gateway.request(path, port=gateway.admin_port).body != b"mine"
 
 
 @pytest.mark.case("X3")
-def test_the_admin_port_serves_no_routes(serve):
+def test_admin_port_serves_no_routes(serve):
     gateway = serve(route(rule(says("mine"))))
     assert gateway.request("/app", port=gateway.admin_port).status == 404
     for path in ADMIN:
@@ -67,7 +67,7 @@ def test_the_admin_port_serves_no_routes(serve):
 
 
 @pytest.mark.case("X3")
-def test_what_clients_send_adds_no_series(serve, upstream):
+def test_client_input_adds_no_metric_series(serve, upstream):
     limit = "name: per-client\nrate: {requests: 100000, per: 1s}\nburst: 100000\nscope: Pod\nkey: [{header: x-tenant}]"
     gateway = serve(
         resources(
@@ -107,7 +107,7 @@ def test_what_clients_send_adds_no_series(serve, upstream):
 
 
 @pytest.mark.case("X3")
-def test_series_are_bounded_by_routes_and_not_by_methods_of_clients(serve):
+def test_unknown_methods_add_no_metric_series(serve):
     """llhttp knows 34 methods of HTTP, and no others come this far."""
     gateway = serve(route(rule(says("ok"))))
     for method in ("PROPFIND", "MKCOL", "REPORT", "PURGE", "M-SEARCH"):
@@ -115,7 +115,7 @@ def test_series_are_bounded_by_routes_and_not_by_methods_of_clients(serve):
     assert len([line for line in series(gateway) if line.startswith("http_requests_total")]) == 5
 
 
-def test_a_problem_tells_nothing_internal(serve):
+def test_problem_contains_no_internal_addresses(serve):
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         gateway = serve(route(rule(to(reserved.getsockname()[1]))))

@@ -53,7 +53,7 @@ def closed_port():
 # --- weights --------------------------------------------------------------------------------------------------------------
 
 
-def test_requests_are_shared_out_by_weight(serve, upstream, other):
+def test_requests_are_distributed_by_weight(serve, upstream, other):
     gateway = serve(weighted(upstream.port, other.port, 90, 10))
     for _ in range(400):
         assert gateway.request().status == 200
@@ -62,21 +62,21 @@ def test_requests_are_shared_out_by_weight(serve, upstream, other):
     assert len(upstream.seen) + len(other.seen) == 400
 
 
-def test_a_weight_of_zero_takes_no_requests(serve, upstream, other):
+def test_backend_with_weight_zero_gets_no_requests(serve, upstream, other):
     gateway = serve(weighted(upstream.port, other.port, 1, 0))
     for _ in range(50):
         assert gateway.request().status == 200
     assert not other.seen
 
 
-def test_a_sum_of_weights_of_zero_is_503(serve, upstream, other):
+def test_total_weight_of_zero_is_answered_503(serve, upstream, other):
     gateway = serve(weighted(upstream.port, other.port, 0, 0))
     answer = gateway.request()
     assert (answer.status, code(answer)) == (503, "no_backend")
     assert int(answer.headers["retry-after"]) >= 1
 
 
-def test_a_backend_that_does_not_exist_keeps_its_share_and_answers_500_for_it(serve, upstream):
+def test_missing_backend_answers_500_for_its_share(serve, upstream):
     gateway = serve(
         route(
             rule(
@@ -98,7 +98,7 @@ def test_a_backend_that_does_not_exist_keeps_its_share_and_answers_500_for_it(se
 # --- Services -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_service_is_resolved_to_all_endpoints_of_its_slices(serve, upstream, other):
+def test_service_resolves_to_all_endpoints_of_its_slices(serve, upstream, other):
     by_name = route(rule("backendRefs: [{name: model, port: 80}]"))
     gateway = serve(resources(by_name, service("model", upstream.port, other.port)))
     for _ in range(40):
@@ -108,27 +108,27 @@ def test_a_service_is_resolved_to_all_endpoints_of_its_slices(serve, upstream, o
     assert other.seen
 
 
-def test_the_client_s_host_goes_to_a_service_unchanged(serve, upstream):
+def test_host_of_the_client_is_forwarded_to_a_service(serve, upstream):
     by_name = route(rule("backendRefs: [{name: model, port: 80}]"))
     gateway = serve(resources(by_name, service("model", upstream.port)))
     gateway.request(host="app.test:8080")
     assert upstream.seen[0].header("host") == "app.test:8080"
 
 
-def test_a_service_without_endpoints_is_503(serve):
+def test_service_without_endpoints_is_answered_503(serve):
     gateway = serve(resources(route(rule("backendRefs: [{name: model, port: 80}]")), service("model")))
     answer = gateway.request()
     assert (answer.status, code(answer)) == (503, "no_endpoints")
 
 
-def test_a_port_that_the_service_does_not_have_is_500(serve, upstream):
+def test_missing_port_of_a_service_is_answered_500(serve, upstream):
     by_name = route(rule("backendRefs: [{name: model, port: 81}]"))
     gateway = serve(resources(by_name, service("model", upstream.port)))
     answer = gateway.request()
     assert (answer.status, code(answer)) == (500, "backend_not_found")
 
 
-def test_endpoints_that_come_and_go_are_followed(serve, upstream, other):
+def test_added_and_removed_endpoints_are_followed(serve, upstream, other):
     by_name = route(rule("backendRefs: [{name: model, port: 80}]"))
     gateway = serve(resources(by_name, service("model", upstream.port)))
     assert gateway.request().status == 200
@@ -142,7 +142,7 @@ def test_endpoints_that_come_and_go_are_followed(serve, upstream, other):
 # --- failures -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_refused_connection_is_502(serve, closed_port):
+def test_refused_connection_is_answered_502(serve, closed_port):
     gateway = serve(route(rule(to(closed_port))))
     answer = gateway.request()
     assert (answer.status, code(answer)) == (502, "connect_failed")
@@ -150,13 +150,13 @@ def test_a_refused_connection_is_502(serve, closed_port):
     assert gateway.metric("upstream_errors_total", route="default/demo", reason="connect_failed") == 1
 
 
-def test_a_name_that_does_not_resolve_is_502_for_a_reason_of_its_own(serve):
+def test_unresolvable_name_is_answered_502_dns_failed(serve):
     gateway = serve(route(rule('backendRefs: [{url: "http://nobody.invalid"}]')))
     answer = gateway.request()
     assert (answer.status, code(answer)) == (502, "dns_failed")
 
 
-def test_a_slow_upstream_is_504_after_the_time_for_one_try(serve, upstream):
+def test_slow_upstream_is_answered_504_at_backend_request(serve, upstream):
     gateway = serve(route(rule("timeouts: {backendRequest: 300ms}", to(upstream.port))))
     upstream.script = lambda seen: [Pause(30)]
     answer = gateway.request()
@@ -165,7 +165,7 @@ def test_a_slow_upstream_is_504_after_the_time_for_one_try(serve, upstream):
 
 
 @pytest.mark.case("S4")
-def test_a_stream_that_falls_silent_is_aborted(serve, upstream):
+def test_silent_stream_is_aborted_at_stream_idle(serve, upstream):
     gateway = serve(route(rule("timeouts: {streamIdle: 300ms}", to(upstream.port))))
     upstream.script = lambda seen: [
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n",
@@ -185,14 +185,14 @@ def test_a_stream_that_falls_silent_is_aborted(serve, upstream):
     ],
     ids=["content-length", "between chunks", "inside a chunk"],
 )
-def test_an_upstream_that_closes_in_the_middle_of_a_body_is_an_abort_and_never_a_clean_end(serve, upstream, part):
+def test_upstream_closing_mid_body_aborts_the_response(serve, upstream, part):
     gateway = serve(route(rule(to(upstream.port))))
     upstream.script = lambda seen: [part, Pause(0.05), Close()]
     with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
         gateway.request()
 
 
-def test_nor_is_it_one_for_a_client_of_http_1_0_to_which_the_close_is_the_end(serve, upstream):
+def test_upstream_closing_mid_body_aborts_http_1_0_response(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     upstream.script = lambda seen: [b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n", Close()]
     try:
@@ -202,7 +202,7 @@ def test_nor_is_it_one_for_a_client_of_http_1_0_to_which_the_close_is_the_end(se
     assert not received.endswith(b"hello")
 
 
-def test_an_upstream_that_closes_without_an_answer_is_502(serve, upstream):
+def test_upstream_closing_without_a_response_is_answered_502(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     upstream.script = lambda seen: [Close()]
     answer = gateway.request()
@@ -223,7 +223,7 @@ def test_an_upstream_that_closes_without_an_answer_is_502(serve, upstream):
     ],
     ids=["another protocol", "HTTP/2", "two lengths", "length and chunked", "negative length", "oversized head"],
 )
-def test_an_answer_that_breaks_the_rules_is_502_and_its_connection_is_not_used_again(serve, upstream, garbage):
+def test_malformed_response_is_answered_502_and_disconnected(serve, upstream, garbage):
     gateway = serve(route(rule(to(upstream.port))))
     upstream.script = lambda seen: [garbage, Pause(0.05)]
     assert gateway.request().status == 502
@@ -233,7 +233,7 @@ def test_an_answer_that_breaks_the_rules_is_502_and_its_connection_is_not_used_a
 
 
 @pytest.mark.case("U2")
-def test_a_body_after_204_never_reaches_the_client_and_its_connection_is_not_used_again(serve, upstream):
+def test_body_after_204_is_dropped_and_disconnected(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     upstream.script = lambda seen: [b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"]
     assert gateway.request().status in (204, 502)
@@ -262,19 +262,19 @@ def racing(serve, upstream):
 
 @pytest.mark.case("U3")
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
-def test_a_request_on_a_connection_that_was_being_closed_is_sent_once_more(racing, upstream, method):
+def test_idempotent_request_on_a_closing_connection_is_resent(racing, upstream, method):
     assert racing.request("/second", method).status == 200
     assert [seen.target for seen in upstream.seen] == ["/first", "/second", "/second"]
 
 
 @pytest.mark.case("U3")
-def test_a_post_on_a_connection_that_was_being_closed_is_not_sent_twice(racing, upstream):
+def test_post_on_a_closing_connection_is_not_resent(racing, upstream):
     answer = racing.request("/second", "POST", body=b"pay")
     assert (answer.status, code(answer)) == (502, "upstream_closed")
     assert [seen.target for seen in upstream.seen] == ["/first", "/second"]
 
 
-def test_a_connection_that_sent_bytes_while_idle_is_not_used_again(serve, upstream):
+def test_idle_connection_with_unexpected_bytes_is_not_reused(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     upstream.script = lambda seen: [*reply(b"one"), Pause(0.05), b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"]
     assert gateway.request().body == b"one"
@@ -287,7 +287,7 @@ def test_a_connection_that_sent_bytes_while_idle_is_not_used_again(serve, upstre
 
 
 @pytest.mark.case("U6")
-def test_a_redirect_of_the_upstream_goes_to_the_client(serve, upstream):
+def test_redirect_of_the_upstream_is_forwarded(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     upstream.script = lambda seen: reply(b"", "302 Found", {"location": "/elsewhere"})
     answer = gateway.request()
@@ -295,7 +295,7 @@ def test_a_redirect_of_the_upstream_goes_to_the_client(serve, upstream):
     assert len(upstream.seen) == 1
 
 
-def test_a_client_that_leaves_cancels_its_request_within_a_second(serve, upstream):
+def test_disconnected_client_cancels_the_upstream_request(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
     upstream.script = lambda seen: chain([head], cycle([b"2\r\nhi\r\n", Pause(0.01)]))

@@ -19,7 +19,7 @@ spec:
 """
 
 
-def test_a_request_reaches_the_upstream_and_the_answer_the_client(serve, upstream):
+def test_request_is_forwarded_and_the_response_returned(serve, upstream):
     gateway = serve(route(upstream.port))
     answer = gateway.request("/a/b?c=d")
     assert (answer.status, answer.body) == (200, b"ok")
@@ -32,7 +32,7 @@ def test_a_request_reaches_the_upstream_and_the_answer_the_client(serve, upstrea
     assert seen.header("traceparent").startswith("00-")
 
 
-def test_what_no_rule_matches_is_404_with_a_code(serve, upstream):
+def test_unmatched_request_is_answered_404_no_route(serve, upstream):
     gateway = serve(route(upstream.port, "matches: [{path: {value: /only}}]"))
     answer = gateway.request("/other")
     assert answer.status == 404
@@ -41,21 +41,21 @@ def test_what_no_rule_matches_is_404_with_a_code(serve, upstream):
     assert not upstream.seen
 
 
-def test_connections_to_the_upstream_are_kept_and_reused(serve, upstream):
+def test_upstream_connections_are_reused(serve, upstream):
     gateway = serve(route(upstream.port))
     for _ in range(5):
         assert gateway.request().status == 200
     assert upstream.connections == 1
 
 
-def test_a_post_body_goes_up_whole(serve, upstream):
+def test_post_body_is_forwarded_whole(serve, upstream):
     gateway = serve(route(upstream.port))
     body = bytes(range(256)) * 4096
     assert gateway.request("/", "POST", body=body).status == 200
     assert upstream.seen[0].body == body
 
 
-def test_probes_and_metrics_are_on_the_admin_port_alone(serve, upstream):
+def test_probes_and_metrics_are_on_the_admin_port_only(serve, upstream):
     gateway = serve(route(upstream.port, "matches: [{path: {value: /only}}]"))
     assert gateway.request("/only").status == 200
     for path in ("/healthz", "/readyz", "/metrics", "/debug/config"):

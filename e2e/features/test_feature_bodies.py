@@ -36,7 +36,7 @@ def until(connection, mark):
     return received
 
 
-def rest(connection):
+def read_to_end(connection):
     """Read until the gateway closes."""
     received = b""
     while piece := connection.recv(65536):
@@ -47,7 +47,7 @@ def rest(connection):
 # --- chunked and counted --------------------------------------------------------------------------------------------------
 
 
-def test_a_chunked_body_goes_up_chunked_and_whole(serve, upstream):
+def test_chunked_request_body_is_forwarded_chunked(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=DEADLINE)
     connection.request("POST", "/", body=iter([b"one", b"two" * 1000, b"three"]), encode_chunked=True)
@@ -59,7 +59,7 @@ def test_a_chunked_body_goes_up_chunked_and_whole(serve, upstream):
     assert seen.header("content-length") is None
 
 
-def test_a_chunked_answer_comes_down_chunked_and_whole(serve, upstream):
+def test_chunked_response_is_forwarded_chunked(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     upstream.script = lambda seen: [
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
@@ -72,13 +72,13 @@ def test_a_chunked_answer_comes_down_chunked_and_whole(serve, upstream):
     assert answer.headers["content-length"] is None
 
 
-def test_an_answer_that_ends_by_closing_comes_down_whole(serve, upstream):
+def test_response_ended_by_close_is_forwarded_whole(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     upstream.script = lambda seen: [b"HTTP/1.1 200 OK\r\n\r\nuntil ", b"the end", Close()]
     assert gateway.request().body == b"until the end"
 
 
-def test_an_http_1_0_client_gets_a_chunked_answer_without_chunks(serve, upstream):
+def test_chunked_response_to_http_1_0_is_sent_unchunked(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     upstream.script = lambda seen: reply(b"hello", chunked=True)
     data = gateway.raw(b"GET / HTTP/1.0\r\nhost: x\r\n\r\n")
@@ -87,7 +87,7 @@ def test_an_http_1_0_client_gets_a_chunked_answer_without_chunks(serve, upstream
     assert body == b"hello"
 
 
-def test_trailers_of_a_request_are_read_and_dropped(serve, upstream):
+def test_request_trailers_are_read_and_dropped(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     data = gateway.raw(
         b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -105,21 +105,21 @@ def test_trailers_of_a_request_are_read_and_dropped(serve, upstream):
 # --- large and slow ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_large_upload_arrives_whole(serve, upstream):
+def test_large_upload_arrives_whole(serve, upstream):
     gateway = serve(route(rule("limits: {maxRequestBody: 64Mi}", to(upstream.port))))
     body = bytes(range(256)) * (32 * MIB // 256)
     assert gateway.request("/", "POST", body=body).status == 200
     assert upstream.seen[0].body == body
 
 
-def test_a_large_download_arrives_whole(serve, upstream):
+def test_large_download_arrives_whole(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     body = bytes(range(256)) * (32 * MIB // 256)
     upstream.script = lambda seen: reply(body)
     assert gateway.request().body == body
 
 
-def test_a_client_that_does_not_read_holds_the_upstream_back(serve, upstream):
+def test_client_that_does_not_read_blocks_the_upstream(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     total, written = 256 * MIB, []
 
@@ -133,7 +133,7 @@ def test_a_client_that_does_not_read_holds_the_upstream_back(serve, upstream):
     with client_of(gateway) as client:
         client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
         until(client, b"\r\n\r\n")
-        wait_for_rest(lambda: len(written))
+        wait_until_stable(lambda: len(written))
         # What the kernel's buffers take, and no more: the gateway itself keeps 64 KiB.
         assert sum(written) <= 32 * MIB
         # Others are served meanwhile.
@@ -141,7 +141,7 @@ def test_a_client_that_does_not_read_holds_the_upstream_back(serve, upstream):
         assert gateway.request().body == b"quick"
 
 
-def test_an_upstream_that_does_not_read_holds_the_client_back(serve):
+def test_upstream_that_does_not_read_blocks_the_client(serve):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         gateway = serve(route(rule("limits: {maxRequestBody: 1Gi}", to(listener.getsockname()[1]))))
         with client_of(gateway) as client:
@@ -149,7 +149,7 @@ def test_an_upstream_that_does_not_read_holds_the_client_back(serve):
             listener.settimeout(DEADLINE)
             accepted, _ = listener.accept()
             with accepted:
-                sent = send_until_it_stalls(client, 256 * MIB)
+                sent = send_until_blocked(client, 256 * MIB)
                 assert 64 << 10 <= sent <= 32 * MIB
                 # It goes on as soon as the upstream reads.
                 accepted.settimeout(DEADLINE)
@@ -159,7 +159,7 @@ def test_an_upstream_that_does_not_read_holds_the_client_back(serve):
                 assert client.send(b"x") == 1
 
 
-def wait_for_rest(count):
+def wait_until_stable(count):
     """Wait until a count has not changed for a while: what flows has come to rest."""
     last, since = count(), monotonic()
 
@@ -172,7 +172,7 @@ def wait_for_rest(count):
     wait_until(is_at_rest, "the stream to come to rest")
 
 
-def send_until_it_stalls(connection, most):
+def send_until_blocked(connection, most):
     """Send until nothing more is taken for a while; returns how much was."""
     connection.settimeout(0.5)
     sent = 0
@@ -187,7 +187,7 @@ def send_until_it_stalls(connection, most):
 # --- limits -----------------------------------------------------------------------------------------------------------------
 
 
-def test_a_declared_body_over_the_limit_is_413_at_once(serve, upstream):
+def test_content_length_over_the_limit_is_answered_413(serve, upstream):
     gateway = serve(route(rule("limits: {maxRequestBody: 1Ki}", to(upstream.port))))
     with client_of(gateway) as client:
         client.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1025\r\n\r\n")  # and no byte of it
@@ -197,27 +197,27 @@ def test_a_declared_body_over_the_limit_is_413_at_once(serve, upstream):
     assert not upstream.seen
 
 
-def test_a_chunked_body_over_the_limit_is_cut_off(serve, upstream):
+def test_chunked_body_over_the_limit_is_answered_413(serve, upstream):
     gateway = serve(route(rule("limits: {maxRequestBody: 1Ki}", to(upstream.port))))
     with client_of(gateway) as client:
         client.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
         client.sendall(b"200\r\n" + bytes(512) + b"\r\n")
         client.sendall(b"201\r\n" + bytes(513) + b"\r\n0\r\n\r\n")
-        answer = rest(client)
+        answer = read_to_end(client)
     assert b" 413 " in answer
     assert not upstream.seen  # it never saw a complete request
 
 
-def test_a_body_of_just_the_limit_passes(serve, upstream):
+def test_body_of_exactly_the_limit_passes(serve, upstream):
     gateway = serve(route(rule("limits: {maxRequestBody: 1Ki}", to(upstream.port))))
     assert gateway.request("/", "POST", body=bytes(1024)).status == 200
 
 
-def test_a_body_that_stops_coming_is_408_and_the_upstream_is_released(serve, upstream):
+def test_stalled_body_is_answered_408_and_releases_the_upstream(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))), body_idle_timeout=0.5)
     with client_of(gateway) as client:
         client.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhalf")
-        answer = rest(client)
+        answer = read_to_end(client)
     assert b" 408 " in answer
     assert b'"code":"body_timeout"' in answer
     assert not upstream.seen
@@ -229,7 +229,7 @@ def test_a_body_that_stops_coming_is_408_and_the_upstream_is_released(serve, ups
 EXPECTING = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\nexpect: 100-continue\r\n\r\n"
 
 
-def test_a_client_that_waits_for_100_gets_it_and_then_the_answer(serve, upstream):
+def test_expecting_client_gets_100_then_the_response(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     with client_of(gateway) as client:
         client.sendall(EXPECTING)
@@ -249,7 +249,7 @@ def test_a_client_that_waits_for_100_gets_it_and_then_the_answer(serve, upstream
     ],
     ids=["a redirect", "too large", "no route"],
 )
-def test_a_request_that_is_refused_is_answered_without_asking_for_its_body(serve, text, status):
+def test_rejected_request_gets_no_100_continue(serve, text, status):
     gateway = serve(route(text))
     with client_of(gateway) as client:
         client.sendall(EXPECTING)
@@ -257,7 +257,7 @@ def test_a_request_that_is_refused_is_answered_without_asking_for_its_body(serve
     assert answer.startswith(b"HTTP/1.1" + status)
 
 
-def test_another_expectation_is_417(serve, upstream):
+def test_unknown_expectation_is_answered_417(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     assert b" 417 " in gateway.raw(b"POST / HTTP/1.1\r\nhost: x\r\nexpect: the-best\r\ncontent-length: 0\r\n\r\n")
     assert not upstream.seen
@@ -266,7 +266,7 @@ def test_another_expectation_is_417(serve, upstream):
 # --- answers without a body ---------------------------------------------------------------------------------------------------
 
 
-def test_head_has_the_fields_of_get_and_no_body_and_the_connection_stays_in_step(serve, upstream):
+def test_head_gets_the_fields_of_get_without_a_body(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     upstream.script = lambda seen: [
         b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nx-a: 1\r\n\r\n" + (b"" if seen.method == "HEAD" else b"hello")
@@ -281,7 +281,7 @@ def test_head_has_the_fields_of_get_and_no_body_and_the_connection_stays_in_step
 
 
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
-def test_an_answer_without_a_body_leaves_the_connection_usable(serve, upstream, status):
+def test_response_without_a_body_keeps_the_connection_usable(serve, upstream, status):
     gateway = serve(route(rule(to(upstream.port))))
     upstream.script = lambda seen: [b"HTTP/1.1 %b\r\nx-a: 1\r\n\r\n" % status.encode()]
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=DEADLINE)
@@ -295,7 +295,7 @@ def test_an_answer_without_a_body_leaves_the_connection_usable(serve, upstream, 
     assert upstream.connections == 1
 
 
-def test_an_error_of_the_gateway_to_head_has_no_body(serve):
+def test_local_reply_to_head_has_no_body(serve):
     gateway = serve(route(rule("matches: [{path: {value: /other}}]", says("other"))))
     data = gateway.raw(b"HEAD / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
     assert data.startswith(b"HTTP/1.1 404 ")
@@ -305,7 +305,7 @@ def test_an_error_of_the_gateway_to_head_has_no_body(serve):
 # --- streams ------------------------------------------------------------------------------------------------------------------
 
 
-def test_each_event_of_a_stream_is_passed_on_as_it_comes(serve, upstream):
+def test_stream_events_are_forwarded_without_delay(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     sent = []
 
@@ -325,11 +325,11 @@ def test_each_event_of_a_stream_is_passed_on_as_it_comes(serve, upstream):
         for number in range(5):
             until(client, b"data: %d\n\n" % number)
             late.append(monotonic() - sent[number])
-        assert rest(client).endswith(b"0\r\n\r\n")
+        assert read_to_end(client).endswith(b"0\r\n\r\n")
     assert sorted(late)[2] < 0.05, late
 
 
-def test_each_piece_of_a_request_is_passed_on_as_it_comes(serve):
+def test_request_body_is_forwarded_piece_by_piece(serve):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(DEADLINE)
         gateway = serve(route(rule(to(listener.getsockname()[1]))))
@@ -348,7 +348,7 @@ def test_each_piece_of_a_request_is_passed_on_as_it_comes(serve):
                 assert until(client, b"done").startswith(b"HTTP/1.1 200 ")
 
 
-def test_early_hints_come_before_the_answer(serve, upstream):
+def test_early_hints_precede_the_response(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     upstream.script = lambda seen: [b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n", Pause(0.02), *reply(b"late")]
     data = gateway.raw(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
@@ -357,7 +357,7 @@ def test_early_hints_come_before_the_answer(serve, upstream):
     assert data.endswith(b"late")
 
 
-def test_an_answer_before_the_end_of_the_request_reaches_the_client(serve, upstream):
+def test_response_before_the_end_of_the_request_is_forwarded(serve, upstream):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(DEADLINE)
         gateway = serve(route(rule(to(listener.getsockname()[1]))))

@@ -13,13 +13,13 @@ from inferway_fakes.waiting import wait_until
 from inferway_fakes.yaml_builders import policy, resources, route, rule, to
 
 
-def cached(port, settings="ttl: 1h"):
+def cached_route(port, settings="ttl: 1h"):
     """A route that keeps answers."""
     return route(rule(f"cache: {{{settings}}}", to(port)))
 
 
 @pytest.fixture
-def counted(upstream):
+def numbered_responses(upstream):
     """Makes the upstream answer with a number that grows; more headers and another status may be given."""
 
     def script(status="200 OK", **headers):
@@ -39,9 +39,9 @@ def outcomes(gateway, times=2, path="/", method="GET", **headers):
 # --- hits and misses ------------------------------------------------------------------------------------------------------
 
 
-def test_the_first_request_is_a_miss_and_the_next_a_hit_without_the_upstream(serve, upstream, counted):
-    gateway = serve(cached(upstream.port))
-    counted(x_own="kept", content_type="text/fancy")
+def test_first_request_is_a_miss_and_the_next_a_hit(serve, upstream, numbered_responses):
+    gateway = serve(cached_route(upstream.port))
+    numbered_responses(x_own="kept", content_type="text/fancy")
     first, second = gateway.request("/a?b=1"), gateway.request("/a?b=1")
     assert (first.headers["x-cache"], second.headers["x-cache"]) == ("MISS", "HIT")
     assert first.body == second.body == b"1"
@@ -56,34 +56,34 @@ def test_the_first_request_is_a_miss_and_the_next_a_hit_without_the_upstream(ser
     assert gateway.metric("cache_entries") == 1
 
 
-def test_the_age_of_an_answer_counts_from_where_it_was_made(serve, upstream, counted):
-    gateway = serve(cached(upstream.port))
-    counted(age="100", cache_control="max-age=1000")
+def test_age_includes_the_age_of_the_upstream_response(serve, upstream, numbered_responses):
+    gateway = serve(cached_route(upstream.port))
+    numbered_responses(age="100", cache_control="max-age=1000")
     assert gateway.request().headers["age"] == "100"
     assert int(gateway.request().headers["age"]) in (100, 101)
 
 
-def test_an_answer_is_kept_for_its_time_and_no_longer(serve, upstream, counted):
-    gateway = serve(cached(upstream.port, "ttl: 1s"))
+def test_response_expires_after_its_ttl(serve, upstream, numbered_responses):
+    gateway = serve(cached_route(upstream.port, "ttl: 1s"))
     assert outcomes(gateway) == ["MISS", "HIT"]
     wait_until(lambda: outcomes(gateway, 1) == ["MISS"], "the answer to be stale", 2.0)
     assert outcomes(gateway, 1) == ["HIT"]
     assert len(upstream.seen) == 2
 
 
-def test_what_the_origin_says_wins_over_ttl_and_max_ttl_over_both(serve, upstream, counted):
-    gateway = serve(cached(upstream.port, "ttl: 1h, maxTtl: 1s"))
-    counted(cache_control="max-age=3600")
+def test_max_age_overrides_ttl_up_to_max_ttl(serve, upstream, numbered_responses):
+    gateway = serve(cached_route(upstream.port, "ttl: 1h, maxTtl: 1s"))
+    numbered_responses(cache_control="max-age=3600")
     assert outcomes(gateway) == ["MISS", "HIT"]
     wait_until(lambda: outcomes(gateway, 1) == ["MISS"], "the answer to be stale", 2.0)
 
 
-def test_without_ttl_only_what_the_origin_allows_is_kept(serve, upstream, counted):
-    gateway = serve(cached(upstream.port, "maxTtl: 1h"))
+def test_without_ttl_only_explicit_freshness_is_stored(serve, upstream, numbered_responses):
+    gateway = serve(cached_route(upstream.port, "maxTtl: 1h"))
     assert outcomes(gateway, path="/silent") == ["MISS", "MISS"]
-    counted(cache_control="max-age=60")
+    numbered_responses(cache_control="max-age=60")
     assert outcomes(gateway, path="/told") == ["MISS", "HIT"]
-    counted(expires="Thu, 01 Jan 2099 00:00:00 GMT")
+    numbered_responses(expires="Thu, 01 Jan 2099 00:00:00 GMT")
     assert outcomes(gateway, path="/expires") == ["MISS", "HIT"]
 
 
@@ -109,32 +109,32 @@ def test_without_ttl_only_what_the_origin_allows_is_kept(serve, upstream, counte
     ],
     ids=str,
 )
-def test_what_the_origin_forbids_is_not_kept(serve, upstream, counted, headers):
-    gateway = serve(cached(upstream.port))
-    counted(**headers)
+def test_uncacheable_response_is_not_stored(serve, upstream, numbered_responses, headers):
+    gateway = serve(cached_route(upstream.port))
+    numbered_responses(**headers)
     assert outcomes(gateway, 3) == ["MISS"] * 3
     assert len(upstream.seen) == 3
 
 
 @pytest.mark.parametrize("status", ["500 Oops", "302 Found", "201 Created"])
-def test_a_status_that_the_rule_does_not_name_is_not_kept(serve, upstream, counted, status):
-    gateway = serve(cached(upstream.port))
-    counted(status)
+def test_status_outside_status_codes_is_not_stored(serve, upstream, numbered_responses, status):
+    gateway = serve(cached_route(upstream.port))
+    numbered_responses(status)
     assert outcomes(gateway) == ["MISS", "MISS"]
 
 
-def test_a_404_is_kept_where_the_rule_names_it(serve, upstream, counted):
-    gateway = serve(cached(upstream.port, "ttl: 1h, statusCodes: [200, 404]"))
-    counted("404 Not Found")
+def test_404_in_status_codes_is_stored(serve, upstream, numbered_responses):
+    gateway = serve(cached_route(upstream.port, "ttl: 1h, statusCodes: [200, 404]"))
+    numbered_responses("404 Not Found")
     answers = [gateway.request(), gateway.request()]
     assert [(answer.status, answer.headers["x-cache"]) for answer in answers] == [(404, "MISS"), (404, "HIT")]
 
 
-def test_a_part_is_never_kept(serve, upstream, counted):
-    gateway = serve(cached(upstream.port))
+def test_partial_response_is_never_stored(serve, upstream, numbered_responses):
+    gateway = serve(cached_route(upstream.port))
     upstream.script = lambda seen: reply(b"he", "206 Partial Content", {"content-range": "bytes 0-1/5"})
     assert gateway.request(range="bytes=0-1").status == 206
-    counted()
+    numbered_responses()
     answer = gateway.request()
     assert (answer.status, answer.body) == (200, b"1")
 
@@ -148,18 +148,18 @@ def test_a_part_is_never_kept(serve, upstream, counted):
     ],
     ids=["counted", "chunked"],
 )
-def test_an_answer_that_broke_off_is_never_kept(serve, upstream, counted, part):
-    gateway = serve(cached(upstream.port))
+def test_aborted_response_is_never_stored(serve, upstream, numbered_responses, part):
+    gateway = serve(cached_route(upstream.port))
     upstream.script = lambda seen: [part, Pause(0.05), Close()]
     with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
         gateway.request()
-    counted()
+    numbered_responses()
     answer = gateway.request()
     assert (answer.headers["x-cache"], answer.body) == ("MISS", b"1")
 
 
-def test_an_answer_larger_than_max_body_passes_and_is_not_kept(serve, upstream):
-    gateway = serve(cached(upstream.port, "ttl: 1h, maxBody: 1Ki"))
+def test_response_over_max_body_is_forwarded_and_not_stored(serve, upstream):
+    gateway = serve(cached_route(upstream.port, "ttl: 1h, maxBody: 1Ki"))
     for chunked in (False, True):
         upstream.script = lambda seen, chunked=chunked: reply(bytes(1025), chunked=chunked)
         answers = [gateway.request(f"/{chunked}") for _ in range(2)]
@@ -168,8 +168,8 @@ def test_an_answer_larger_than_max_body_passes_and_is_not_kept(serve, upstream):
     assert outcomes(gateway, path="/fits") == ["MISS", "HIT"]
 
 
-def test_a_chunked_answer_is_kept_and_given_with_its_length(serve, upstream):
-    gateway = serve(cached(upstream.port))
+def test_chunked_response_is_stored_and_sent_with_its_length(serve, upstream):
+    gateway = serve(cached_route(upstream.port))
     upstream.script = lambda seen: reply(b"hello", chunked=True)
     assert gateway.request().body == b"hello"
     answer = gateway.request()
@@ -180,37 +180,37 @@ def test_a_chunked_answer_is_kept_and_given_with_its_length(serve, upstream):
 # --- what the request forbids -------------------------------------------------------------------------------------------------
 
 
-def test_no_store_of_a_request_passes_by_the_cache(serve, upstream, counted):
-    gateway = serve(cached(upstream.port))
+def test_no_store_request_bypasses_the_cache(serve, upstream, numbered_responses):
+    gateway = serve(cached_route(upstream.port))
     assert outcomes(gateway, 2, cache_control="no-store") == ["BYPASS", "BYPASS"]
     assert outcomes(gateway) == ["MISS", "HIT"]
     assert gateway.metric("cache_bypass_total", route="default/demo") == 2
 
 
-def test_no_cache_of_a_request_asks_the_upstream_and_renews_what_is_kept(serve, upstream, counted):
-    gateway = serve(cached(upstream.port))
+def test_no_cache_request_refreshes_the_stored_response(serve, upstream, numbered_responses):
+    gateway = serve(cached_route(upstream.port))
     assert gateway.request().body == b"1"
     assert gateway.request(cache_control="no-cache").body == b"2"
     assert gateway.request().body == b"2"
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
-def test_other_methods_pass_by_the_cache(serve, upstream, counted, method):
-    gateway = serve(cached(upstream.port))
+def test_methods_except_get_and_head_bypass_the_cache(serve, upstream, numbered_responses, method):
+    gateway = serve(cached_route(upstream.port))
     body = b"body" if method in ("POST", "PUT") else None
     answers = [gateway.request(method=method, body=body) for _ in range(2)]
     assert [answer.headers["x-cache"] for answer in answers] == ["BYPASS", "BYPASS"]
     assert len(upstream.seen) == 2
 
 
-def test_a_get_with_a_body_passes_by_the_cache(serve, upstream, counted):
-    gateway = serve(cached(upstream.port))
+def test_get_with_a_body_bypasses_the_cache(serve, upstream, numbered_responses):
+    gateway = serve(cached_route(upstream.port))
     assert [gateway.request(body=b"query").headers["x-cache"] for _ in range(2)] == ["BYPASS", "BYPASS"]
     assert outcomes(gateway) == ["MISS", "HIT"]
 
 
-def test_head_is_answered_from_get(serve, upstream):
-    gateway = serve(cached(upstream.port))
+def test_head_is_served_from_a_stored_get(serve, upstream):
+    gateway = serve(cached_route(upstream.port))
     upstream.script = lambda seen: reply(b"hello")
     gateway.request()
     answer = gateway.request(method="HEAD")
@@ -218,8 +218,8 @@ def test_head_is_answered_from_get(serve, upstream):
     assert len(upstream.seen) == 1
 
 
-def test_head_never_makes_an_answer_for_get(serve, upstream):
-    gateway = serve(cached(upstream.port))
+def test_response_to_head_is_never_served_to_get(serve, upstream):
+    gateway = serve(cached_route(upstream.port))
     upstream.script = lambda seen: [
         b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n" + (b"" if seen.method == "HEAD" else b"hello")
     ]
@@ -232,8 +232,8 @@ def test_head_never_makes_an_answer_for_get(serve, upstream):
 
 
 @pytest.mark.case("C2")
-def test_an_answer_to_authorization_is_for_nobody_else_and_not_kept(serve, upstream, counted):
-    gateway = serve(cached(upstream.port))
+def test_response_to_authorization_is_not_stored(serve, upstream, numbered_responses):
+    gateway = serve(cached_route(upstream.port))
     assert outcomes(gateway, authorization="Bearer a") == ["MISS", "MISS"]
     assert outcomes(gateway) == ["MISS", "HIT"]
     assert gateway.request(authorization="Bearer a").headers["x-cache"] == "MISS"
@@ -241,8 +241,8 @@ def test_an_answer_to_authorization_is_for_nobody_else_and_not_kept(serve, upstr
 
 @pytest.mark.case("C2")
 @pytest.mark.parametrize("name", ["cookie", "x-api-key", "api-key"])
-def test_each_credential_has_answers_of_its_own(serve, upstream, counted, name):
-    gateway = serve(cached(upstream.port))
+def test_each_credential_has_separate_entries(serve, upstream, numbered_responses, name):
+    gateway = serve(cached_route(upstream.port))
     field = name.replace("-", "_")
     assert outcomes(gateway, **{field: "a"}) == ["MISS", "HIT"]
     assert outcomes(gateway, **{field: "b"}) == ["MISS", "HIT"]
@@ -251,15 +251,15 @@ def test_each_credential_has_answers_of_its_own(serve, upstream, counted, name):
 
 
 @pytest.mark.case("C2")
-def test_public_answers_to_authorization_are_kept_for_that_credential(serve, upstream, counted):
-    gateway = serve(cached(upstream.port))
-    counted(cache_control="public, max-age=60")
+def test_public_response_is_stored_for_its_authorization(serve, upstream, numbered_responses):
+    gateway = serve(cached_route(upstream.port))
+    numbered_responses(cache_control="public, max-age=60")
     assert outcomes(gateway, authorization="Bearer a") == ["MISS", "HIT"]
     assert outcomes(gateway, authorization="Bearer b") == ["MISS", "HIT"]
 
 
-def test_shared_answers_are_the_same_for_all(serve, upstream, counted):
-    gateway = serve(cached(upstream.port, "ttl: 1h, identity: Shared"))
+def test_shared_identity_serves_one_entry_to_all_clients(serve, upstream, numbered_responses):
+    gateway = serve(cached_route(upstream.port, "ttl: 1h, identity: Shared"))
     assert outcomes(gateway, 1, cookie="a=1") == ["MISS"]
     assert outcomes(gateway, 1, cookie="b=1") == ["HIT"]
     # But the origin decides on Authorization (RFC 9111 3.5).
@@ -269,25 +269,25 @@ def test_shared_answers_are_the_same_for_all(serve, upstream, counted):
 # --- what tells two answers apart -------------------------------------------------------------------------------------------------
 
 
-def test_vary_tells_answers_apart(serve, upstream, counted):
-    gateway = serve(cached(upstream.port))
-    counted(vary="Accept-Language")
+def test_vary_separates_entries(serve, upstream, numbered_responses):
+    gateway = serve(cached_route(upstream.port))
+    numbered_responses(vary="Accept-Language")
     assert outcomes(gateway, accept_language="de") == ["MISS", "HIT"]
     assert outcomes(gateway, accept_language="en") == ["MISS", "HIT"]
     assert outcomes(gateway) == ["MISS", "HIT"]
     assert gateway.request(accept_language="de").body == b"1"
 
 
-def test_path_query_and_host_tell_answers_apart(serve, upstream, counted):
-    gateway = serve(cached(upstream.port))
+def test_path_query_and_host_separate_entries(serve, upstream, numbered_responses):
+    gateway = serve(cached_route(upstream.port))
     for path in ("/", "/a", "/a?", "/a?x=1", "/a?x=2", "/a/", "//a", "/%61"):
         assert outcomes(gateway, path=path) == ["MISS", "HIT"], path
     assert outcomes(gateway, host="one.test") == ["MISS", "HIT"]
     assert outcomes(gateway, host="two.test") == ["MISS", "HIT"]
 
 
-def test_excluded_query_parameters_do_not(serve, upstream, counted):
-    gateway = serve(cached(upstream.port, "ttl: 1h, key: {query: {exclude: [utm_source]}}"))
+def test_excluded_query_parameters_share_an_entry(serve, upstream, numbered_responses):
+    gateway = serve(cached_route(upstream.port, "ttl: 1h, key: {query: {exclude: [utm_source]}}"))
     assert outcomes(gateway, 1, "/?a=1&utm_source=x") == ["MISS"]
     assert outcomes(gateway, 1, "/?a=1&utm_source=y") == ["HIT"]
     assert outcomes(gateway, 1, "/?utm_source=z&a=1") == ["HIT"]
@@ -295,8 +295,8 @@ def test_excluded_query_parameters_do_not(serve, upstream, counted):
     assert outcomes(gateway, 1, "/?a=2") == ["MISS"]
 
 
-def test_only_included_query_parameters_do(serve, upstream, counted):
-    gateway = serve(cached(upstream.port, "ttl: 1h, key: {query: {include: [id], sort: true}}"))
+def test_only_included_query_parameters_separate_entries(serve, upstream, numbered_responses):
+    gateway = serve(cached_route(upstream.port, "ttl: 1h, key: {query: {include: [id], sort: true}}"))
     assert outcomes(gateway, 1, "/?id=1&x=1") == ["MISS"]
     assert outcomes(gateway, 1, "/?x=2&id=1") == ["HIT"]
     assert outcomes(gateway, 1, "/?id=2") == ["MISS"]
@@ -304,23 +304,23 @@ def test_only_included_query_parameters_do(serve, upstream, counted):
     assert outcomes(gateway, 1, "/?y=4") == ["HIT"]
 
 
-def test_sorted_queries_are_the_same_in_any_order(serve, upstream, counted):
-    gateway = serve(cached(upstream.port, "ttl: 1h, key: {query: {sort: true}}"))
+def test_sorted_queries_share_an_entry_in_any_order(serve, upstream, numbered_responses):
+    gateway = serve(cached_route(upstream.port, "ttl: 1h, key: {query: {sort: true}}"))
     assert outcomes(gateway, 1, "/?a=1&b=2") == ["MISS"]
     assert outcomes(gateway, 1, "/?b=2&a=1") == ["HIT"]
     assert outcomes(gateway, 1, "/?a=2&a=1&b=2") == ["MISS"]
     assert outcomes(gateway, 1, "/?a=1&a=2&b=2") == ["MISS"]
 
 
-def test_named_headers_tell_answers_apart_and_the_host_need_not(serve, upstream, counted):
-    gateway = serve(cached(upstream.port, "ttl: 1h, key: {headers: [X-Plan], host: false}"))
+def test_key_headers_separate_entries_and_host_may_be_excluded(serve, upstream, numbered_responses):
+    gateway = serve(cached_route(upstream.port, "ttl: 1h, key: {headers: [X-Plan], host: false}"))
     assert outcomes(gateway, x_plan="free") == ["MISS", "HIT"]
     assert outcomes(gateway, x_plan="paid") == ["MISS", "HIT"]
     assert outcomes(gateway) == ["MISS", "HIT"]
     assert outcomes(gateway, 1, host="other.test") == ["HIT"]
 
 
-def test_two_rules_never_share_an_answer(serve, upstream, counted):
+def test_two_rules_never_share_an_entry(serve, upstream, numbered_responses):
     gateway = serve(
         route(
             rule("name: a", "matches: [{headers: [{name: x-rule, value: a}]}]", "cache: {ttl: 1h}", to(upstream.port)),
@@ -334,31 +334,31 @@ def test_two_rules_never_share_an_answer(serve, upstream, counted):
 # --- beside the cache -------------------------------------------------------------------------------------------------------------
 
 
-def test_the_outcome_is_told_under_the_name_that_the_rule_gives(serve, upstream, counted):
-    gateway = serve(cached(upstream.port, "ttl: 1h, statusHeader: X-Kept"))
+def test_status_header_of_the_rule_carries_the_outcome(serve, upstream, numbered_responses):
+    gateway = serve(cached_route(upstream.port, "ttl: 1h, statusHeader: X-Kept"))
     answers = [gateway.request(), gateway.request()]
     assert [answer.headers["x-kept"] for answer in answers] == ["MISS", "HIT"]
     assert answers[1].headers["x-cache"] is None
 
 
-def test_a_rule_without_cache_says_nothing_of_one(serve, upstream, counted):
+def test_rule_without_cache_sends_no_status_header(serve, upstream, numbered_responses):
     gateway = serve(route(rule(to(upstream.port))))
     assert outcomes(gateway) == [None, None]
     assert len(upstream.seen) == 2
 
 
-def test_a_hit_is_limited_and_tells_its_own_limits(serve, upstream, counted):
+def test_hit_is_rate_limited_with_current_limit_headers(serve, upstream, numbered_responses):
     limit = "{name: global, rate: {requests: 1, per: 1h}, burst: 3, scope: Pod}"
-    gateway = serve(resources(cached(upstream.port), policy(limit)))
+    gateway = serve(resources(cached_route(upstream.port), policy(limit)))
     answers = [gateway.request() for _ in range(4)]
     assert [answer.status for answer in answers] == [200, 200, 200, 429]
     assert [answer.headers["ratelimit"].split(";")[1] for answer in answers[:3]] == ["r=2", "r=1", "r=0"]
     assert all(len(answer.headers.get_all("ratelimit")) == 1 for answer in answers)
 
 
-def test_kept_answers_survive_a_reload_of_something_else(serve, upstream, counted):
-    gateway = serve(cached(upstream.port))
+def test_entries_survive_a_reload_of_other_routes(serve, upstream, numbered_responses):
+    gateway = serve(cached_route(upstream.port))
     assert outcomes(gateway) == ["MISS", "HIT"]
     other = route(rule("matches: [{path: {value: /else}}]", to(upstream.port)), name="else")
-    gateway.apply(resources(cached(upstream.port), other))
+    gateway.apply(resources(cached_route(upstream.port), other))
     assert outcomes(gateway, 1) == ["HIT"]

@@ -23,7 +23,7 @@ def circuit(gateway, name="rule-0"):
     return gateway.metric("circuit_open", route="default/demo", rule=name)
 
 
-def test_what_is_over_it_is_503_at_once(serve, upstream):
+def test_request_over_max_requests_is_answered_503_at_once(serve, upstream):
     gate = Gate()
     upstream.script = gate.script()
     gateway = serve(route(rule(TWO, to(upstream.port))))
@@ -45,7 +45,7 @@ def test_what_is_over_it_is_503_at_once(serve, upstream):
     assert len(upstream.seen) == 3
 
 
-def test_a_stream_counts_until_its_end(serve, upstream):
+def test_stream_counts_until_its_end(serve, upstream):
     upstream.script = lambda seen: [HEAD, b"2\r\nhi\r\n", Pause(30)]
     gateway = serve(route(rule("circuitBreaker: {maxRequests: 1}", to(upstream.port))))
     with socket.create_connection(("127.0.0.1", gateway.port), DEADLINE) as client:
@@ -57,7 +57,7 @@ def test_a_stream_counts_until_its_end(serve, upstream):
     assert gateway.standing() == (0, 0, 0)
 
 
-def test_a_stored_answer_needs_no_place(serve, upstream):
+def test_cache_hit_is_not_counted(serve, upstream):
     gate = Gate()
     upstream.script = lambda seen: (
         reply(headers={"cache-control": "max-age=60"}) if seen.target == "/a" else gate.before(reply())
@@ -71,7 +71,7 @@ def test_a_stored_answer_needs_no_place(serve, upstream):
         gate.open()
 
 
-def test_each_rule_has_its_own(serve, upstream):
+def test_each_rule_has_a_separate_breaker(serve, upstream):
     gate = Gate()
     upstream.script = lambda seen: gate.before(reply()) if seen.target == "/a" else reply()
     gateway = serve(
@@ -87,7 +87,7 @@ def test_each_rule_has_its_own(serve, upstream):
         gate.open()
 
 
-def test_a_lower_cap_holds_for_what_is_in_flight_already(serve, upstream):
+def test_lowered_cap_counts_requests_in_flight(serve, upstream):
     gate = Gate()
     upstream.script = gate.script()
     gateway = serve(route(rule("circuitBreaker: {maxRequests: 9}", to(upstream.port))))
@@ -102,7 +102,7 @@ def test_a_lower_cap_holds_for_what_is_in_flight_already(serve, upstream):
 
 
 @pytest.mark.parametrize("text", [says("ok")])
-def test_what_the_gateway_answers_itself_counts_for_nothing(serve, text):
+def test_local_replies_are_not_counted(serve, text):
     gateway = serve(resources(route(rule("circuitBreaker: {maxRequests: 1}", text))))
     assert [gateway.request().status for _ in range(3)] == [200] * 3
     assert gateway.standing() == (0, 0, 0)

@@ -18,7 +18,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load(FILE.read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 
 
-def test_its_resources_are_valid() -> None:
+def test_compose_resources_are_valid() -> None:
     told = subprocess.run(
         [INFERWAY, "validate", str(FILE.parent / "compose" / "resources")], capture_output=True, text=True, check=False
     )
@@ -26,7 +26,7 @@ def test_its_resources_are_valid() -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_every_container_is_locked_down(name: str) -> None:
+def test_compose_services_are_unprivileged_and_pinned(name: str) -> None:
     service = SERVICES[name]
     assert service["read_only"]
     assert service["cap_drop"] == ["ALL"]
@@ -36,7 +36,7 @@ def test_every_container_is_locked_down(name: str) -> None:
     assert ":latest" not in service["image"]
 
 
-def test_what_prometheus_scrapes_is_there() -> None:
+def test_prometheus_targets_exist_in_compose() -> None:
     scrape = yaml.safe_load((FILE.parent / "compose" / "prometheus" / "prometheus.yml").read_text())
     targets = [target for job in scrape["scrape_configs"] for target in job["static_configs"][0]["targets"]]
     assert {target.partition(":")[0] for target in targets} == {"gateway", "service-python", "service-node"}
@@ -47,7 +47,7 @@ def test_what_prometheus_scrapes_is_there() -> None:
         assert rules["groups"]
 
 
-def test_the_lock_file_of_service_node_has_hashes_and_no_addresses() -> None:
+def test_service_node_lock_file_has_hashes_and_no_addresses() -> None:
     lock = json.loads((ROOT / "services" / "service-node" / "package-lock.json").read_text())
     packages = {name: package for name, package in lock["packages"].items() if name}
     assert len(packages) > 50

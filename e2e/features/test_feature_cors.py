@@ -10,7 +10,7 @@ from inferway_fakes.yaml_builders import route, rule, to
 APP = "https://app.example.com"
 
 
-def sharing(port, cors):
+def route_with_cors(port, cors):
     """A rule with a CORS filter."""
     return route(rule(f"filters: [{{type: CORS, cors: {{{cors}}}}}]", to(port)))
 
@@ -20,14 +20,14 @@ def preflight(gateway, origin=APP, method="PUT", **headers):
     return gateway.request("/", "OPTIONS", origin=origin, access_control_request_method=method, **headers)
 
 
-def names(answer):
+def cors_fields(answer):
     """The CORS fields of an answer."""
     return {name.lower() for name in answer.headers if name.lower().startswith("access-control-")}
 
 
-def test_a_preflight_is_answered_by_the_gateway(serve, upstream):
+def test_preflight_is_answered_by_the_gateway(serve, upstream):
     gateway = serve(
-        sharing(
+        route_with_cors(
             upstream.port,
             f"allowOrigins: ['{APP}'], allowMethods: [PUT, DELETE], allowHeaders: [x-own, content-type], maxAge: 60",
         )
@@ -43,14 +43,16 @@ def test_a_preflight_is_answered_by_the_gateway(serve, upstream):
     assert not upstream.seen
 
 
-def test_a_preflight_of_a_foreign_origin_is_told_nothing(serve, upstream):
-    gateway = serve(sharing(upstream.port, f"allowOrigins: ['{APP}']"))
-    assert names(preflight(gateway, "https://evil.test")) == set()
+def test_preflight_of_a_foreign_origin_gets_no_cors_fields(serve, upstream):
+    gateway = serve(route_with_cors(upstream.port, f"allowOrigins: ['{APP}']"))
+    assert cors_fields(preflight(gateway, "https://evil.test")) == set()
     assert not upstream.seen
 
 
-def test_the_answer_to_a_page_of_an_allowed_origin_says_so(serve, upstream):
-    gateway = serve(sharing(upstream.port, f"allowOrigins: ['{APP}'], exposeHeaders: [x-own], allowCredentials: true"))
+def test_response_to_an_allowed_origin_has_cors_fields(serve, upstream):
+    gateway = serve(
+        route_with_cors(upstream.port, f"allowOrigins: ['{APP}'], exposeHeaders: [x-own], allowCredentials: true")
+    )
     answer = gateway.request(origin=APP)
     assert answer.body == b"ok"
     assert answer.headers["access-control-allow-origin"] == APP
@@ -60,12 +62,12 @@ def test_the_answer_to_a_page_of_an_allowed_origin_says_so(serve, upstream):
     assert upstream.seen[0].header("origin") == APP
 
 
-def test_the_answer_to_another_origin_is_given_and_says_nothing_but_that_it_varies(serve, upstream):
-    gateway = serve(sharing(upstream.port, f"allowOrigins: ['{APP}']"))
+def test_response_to_a_foreign_origin_has_only_vary(serve, upstream):
+    gateway = serve(route_with_cors(upstream.port, f"allowOrigins: ['{APP}']"))
     for headers in ({"origin": "https://evil.test"}, {}):
         answer = gateway.request(**headers)
         assert answer.status == 200
-        assert names(answer) == set()
+        assert cors_fields(answer) == set()
         assert answer.headers["vary"].lower() == "origin"
 
 
@@ -85,23 +87,25 @@ def test_the_answer_to_another_origin_is_given_and_says_nothing_but_that_it_vari
         ("*", "https://anyone.test", True),
     ],
 )
-def test_origins_are_compared_whole(serve, upstream, allowed, origin, is_allowed):
-    gateway = serve(sharing(upstream.port, f"allowOrigins: ['{allowed}']"))
-    assert ("access-control-allow-origin" in names(gateway.request(origin=origin))) == is_allowed
-    assert ("access-control-allow-origin" in names(preflight(gateway, origin))) == is_allowed
+def test_origin_is_compared_as_a_whole(serve, upstream, allowed, origin, is_allowed):
+    gateway = serve(route_with_cors(upstream.port, f"allowOrigins: ['{allowed}']"))
+    assert ("access-control-allow-origin" in cors_fields(gateway.request(origin=origin))) == is_allowed
+    assert ("access-control-allow-origin" in cors_fields(preflight(gateway, origin))) == is_allowed
 
 
-def test_a_star_is_told_as_a_star_unless_credentials_are_allowed(serve, upstream):
-    gateway = serve(sharing(upstream.port, "allowOrigins: ['*'], allowMethods: ['*'], allowHeaders: ['*']"))
+def test_wildcard_without_credentials_is_sent_as_a_star(serve, upstream):
+    gateway = serve(route_with_cors(upstream.port, "allowOrigins: ['*'], allowMethods: ['*'], allowHeaders: ['*']"))
     answer = preflight(gateway, access_control_request_headers="x-a, x-b")
     assert answer.headers["access-control-allow-origin"] == "*"
     assert answer.headers["access-control-allow-methods"] == "*"
     assert answer.headers["access-control-allow-headers"] == "*"
 
 
-def test_with_credentials_a_star_names_what_was_asked_for(serve, upstream):
+def test_wildcard_with_credentials_is_sent_as_requested_names(serve, upstream):
     gateway = serve(
-        sharing(upstream.port, "allowOrigins: ['*'], allowMethods: ['*'], allowHeaders: ['*'], allowCredentials: true")
+        route_with_cors(
+            upstream.port, "allowOrigins: ['*'], allowMethods: ['*'], allowHeaders: ['*'], allowCredentials: true"
+        )
     )
     answer = preflight(gateway, access_control_request_headers="x-a, x-b")
     assert answer.headers["access-control-allow-origin"] == APP
@@ -111,14 +115,14 @@ def test_with_credentials_a_star_names_what_was_asked_for(serve, upstream):
     assert gateway.request(origin=APP).headers["access-control-allow-origin"] == APP
 
 
-def test_options_that_is_no_preflight_goes_to_the_upstream(serve, upstream):
-    gateway = serve(sharing(upstream.port, f"allowOrigins: ['{APP}']"))
+def test_options_without_a_preflight_is_forwarded(serve, upstream):
+    gateway = serve(route_with_cors(upstream.port, f"allowOrigins: ['{APP}']"))
     assert gateway.request(method="OPTIONS", origin=APP).status == 200
     assert [seen.method for seen in upstream.seen] == ["OPTIONS"]
 
 
-def test_what_the_upstream_says_of_sharing_is_not_told_twice(serve, upstream):
-    gateway = serve(sharing(upstream.port, f"allowOrigins: ['{APP}']"))
+def test_cors_fields_of_the_upstream_are_replaced(serve, upstream):
+    gateway = serve(route_with_cors(upstream.port, f"allowOrigins: ['{APP}']"))
     upstream.script = lambda seen: reply(headers={"access-control-allow-origin": "*", "vary": "accept"})
     answer = gateway.request(origin=APP)
     assert answer.headers.get_all("access-control-allow-origin") == [APP]
@@ -128,7 +132,7 @@ def test_what_the_upstream_says_of_sharing_is_not_told_twice(serve, upstream):
     }
 
 
-def test_errors_of_the_gateway_can_be_read_by_the_page_too(serve, upstream):
+def test_local_reply_has_cors_fields(serve, upstream):
     gateway = serve(
         route(
             rule(
@@ -141,7 +145,7 @@ def test_errors_of_the_gateway_can_be_read_by_the_page_too(serve, upstream):
     assert (answer.status, answer.headers["access-control-allow-origin"]) == (500, APP)
 
 
-def test_a_kept_answer_is_given_to_each_origin_with_its_own_fields(serve, upstream):
+def test_cache_hit_has_the_cors_fields_of_its_origin(serve, upstream):
     gateway = serve(
         route(
             rule(
@@ -154,5 +158,5 @@ def test_a_kept_answer_is_given_to_each_origin_with_its_own_fields(serve, upstre
     for _ in range(2):
         for origin in (APP, "https://two.test"):
             assert gateway.request(origin=origin).headers.get_all("access-control-allow-origin") == [origin]
-        assert names(gateway.request(origin="https://evil.test")) == set()
-        assert names(gateway.request()) == set()
+        assert cors_fields(gateway.request(origin="https://evil.test")) == set()
+        assert cors_fields(gateway.request()) == set()

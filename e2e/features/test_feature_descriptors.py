@@ -23,7 +23,7 @@ def metric(port, name):
 
 
 @pytest.mark.case("L7")
-def test_clients_alone_never_use_up_the_descriptors(tmp_path, upstream):
+def test_client_connections_leave_descriptors_free(tmp_path, upstream):
     with started(tmp_path, route(rule(to(upstream.port))), descriptors=LIMIT) as process, ExitStack() as stack:
         port, admin = process.port(), process.port("admin")
         for number in range(300):
@@ -38,7 +38,7 @@ def test_clients_alone_never_use_up_the_descriptors(tmp_path, upstream):
 
 @pytest.mark.slow
 @pytest.mark.case("L7")
-def test_without_descriptors_it_survives_counts_and_recovers_alone(tmp_path, upstream):
+def test_gateway_recovers_from_exhausted_descriptors(tmp_path, upstream):
     """Connections to the admin port are nobody's business but the operator's: they are not capped, and take all there are."""
     directory = tmp_path / "secrets"
     directory.mkdir()

@@ -14,7 +14,7 @@ def answering(response):
     return route(rule(f"filters: [{{type: DirectResponse, directResponse: {{{response}}}}}]"))
 
 
-def test_status_body_and_type_are_the_rule_s(serve):
+def test_status_body_and_type_come_from_the_rule(serve):
     gateway = serve(answering('statusCode: 503, contentType: application/json, body: \'{"back": "söön"}\''))
     answer = gateway.request()
     assert (answer.status, answer.headers["content-type"]) == (503, "application/json")
@@ -24,13 +24,13 @@ def test_status_body_and_type_are_the_rule_s(serve):
     assert answer.headers["date"]
 
 
-def test_text_is_the_type_when_none_is_named(serve):
+def test_content_type_defaults_to_plain_text(serve):
     answer = serve(answering("statusCode: 200, body: hi")).request()
     assert answer.headers["content-type"].startswith("text/plain")
 
 
 @pytest.mark.parametrize("status", [204, 304])
-def test_an_answer_that_has_no_body_has_none(serve, status):
+def test_bodyless_status_has_no_body(serve, status):
     gateway = serve(answering(f"statusCode: {status}"))
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=5)
     for _ in range(2):  # on one connection: it stays in step
@@ -41,12 +41,12 @@ def test_an_answer_that_has_no_body_has_none(serve, status):
     connection.close()
 
 
-def test_head_has_the_length_and_no_body(serve):
+def test_head_gets_the_length_without_a_body(serve):
     answer = serve(answering("statusCode: 200, body: hello")).request(method="HEAD")
     assert (answer.status, answer.headers["content-length"], answer.body) == (200, "5", b"")
 
 
-def test_a_small_body_of_a_request_is_read_and_the_connection_stays(serve):
+def test_small_request_body_is_read_and_the_connection_kept(serve):
     gateway = serve(route(rule(says("ok"))))
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=5)
     for _ in range(3):
@@ -56,13 +56,13 @@ def test_a_small_body_of_a_request_is_read_and_the_connection_stays(serve):
     connection.close()
 
 
-def test_a_large_body_of_a_request_never_destroys_the_answer(serve):
+def test_large_request_body_does_not_lose_the_response(serve):
     gateway = serve(route(rule(says("ok"))))
     for _ in range(5):
         assert gateway.request("/", "POST", body=bytes(4 << 20)).body == b"ok"
 
 
-def test_its_requests_are_counted(serve):
+def test_direct_responses_are_counted(serve):
     gateway = serve(answering("statusCode: 410, body: gone"))
     gateway.request()
     assert gateway.metric("http_requests_total", route="default/demo", rule="rule-0", code="410") == 1

@@ -9,7 +9,7 @@ import pytest
 from inferway_fakes.yaml_builders import route, rule, says, to
 
 
-def asked(gateway, path="/", method="GET", **headers):
+def outcome_of(gateway, path="/", method="GET", **headers):
     """Status, and the problem's code or the text of the rule that answered."""
     answer = gateway.request(path, method, **headers)
     is_problem = answer.headers["content-type"] == "application/problem+json"
@@ -35,18 +35,18 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_an_invalid_rule_answers_500_for_its_own_traffic_and_for_no_other(serve, upstream, what):
+def test_invalid_rule_answers_500_for_its_own_traffic_only(serve, upstream, what):
     text = BROKEN[what].replace("%d", str(upstream.port))
     gateway = serve(route(rule("matches: [{path: {value: /admin}}]", text), BROADER))
-    assert asked(gateway, "/admin") == (500, "invalid_rule")
-    assert asked(gateway, "/admin/users", "POST") == (500, "invalid_rule")
-    assert asked(gateway, "/") == (200, "broader")
+    assert outcome_of(gateway, "/admin") == (500, "invalid_rule")
+    assert outcome_of(gateway, "/admin/users", "POST") == (500, "invalid_rule")
+    assert outcome_of(gateway, "/") == (200, "broader")
     assert not upstream.seen
     assert gateway.metric("http_requests_total", route="default/demo", rule="rule-0", code="500") == 2
 
 
 @pytest.mark.parametrize("pattern", ["(", "[z-a]", "(?P<>x)", "a{2000}", "(?=look)"])
-def test_a_pattern_that_is_none_costs_its_rule_and_the_rule_s_other_matches_refuse(serve, pattern):
+def test_invalid_pattern_makes_all_matches_of_its_rule_500(serve, pattern):
     gateway = serve(
         route(
             rule(
@@ -56,11 +56,11 @@ def test_a_pattern_that_is_none_costs_its_rule_and_the_rule_s_other_matches_refu
             BROADER,
         )
     )
-    assert asked(gateway, "/admin") == (500, "invalid_rule")
-    assert asked(gateway, "/other") == (200, "broader")
+    assert outcome_of(gateway, "/admin") == (500, "invalid_rule")
+    assert outcome_of(gateway, "/other") == (200, "broader")
 
 
-def test_an_invalid_rule_protects_by_method_header_and_host_too(serve):
+def test_invalid_rule_applies_by_method_header_and_host(serve):
     gateway = serve(
         route(
             rule("matches: [{method: POST, headers: [{name: x-admin, value: '1'}]}]"),
@@ -68,24 +68,24 @@ def test_an_invalid_rule_protects_by_method_header_and_host_too(serve):
             hostnames=["app.test"],
         )
     )
-    assert asked(gateway, "/", "POST", x_admin="1", host="app.test") == (500, "invalid_rule")
-    assert asked(gateway, "/", "POST", host="app.test") == (200, "broader")
-    assert asked(gateway, "/", "POST", x_admin="1", host="other.test") == (404, "no_route")
+    assert outcome_of(gateway, "/", "POST", x_admin="1", host="app.test") == (500, "invalid_rule")
+    assert outcome_of(gateway, "/", "POST", host="app.test") == (200, "broader")
+    assert outcome_of(gateway, "/", "POST", x_admin="1", host="other.test") == (404, "no_route")
 
 
-def test_a_backend_that_is_gone_answers_500_and_the_broader_rule_does_not_step_in(serve, upstream):
+def test_missing_backend_answers_500_instead_of_a_broader_rule(serve, upstream):
     gateway = serve(
         route(
             rule("matches: [{path: {value: /a}}]", "backendRefs: [{name: gone, port: 80}]"),
             rule(to(upstream.port)),
         )
     )
-    assert asked(gateway, "/a") == (500, "backend_not_found")
+    assert outcome_of(gateway, "/a") == (500, "backend_not_found")
     assert not upstream.seen
 
 
 @pytest.mark.case("X2")
-def test_a_service_of_another_namespace_needs_its_permission(serve, upstream):
+def test_service_of_another_namespace_requires_a_grant(serve, upstream):
     other = f"""
 ---
 apiVersion: v1
@@ -111,15 +111,15 @@ spec:
 """
     text = route(rule("backendRefs: [{name: model, namespace: other, port: 80}]")) + other
     gateway = serve(text + grant)
-    assert asked(gateway) == (200, "ok")
+    assert outcome_of(gateway) == (200, "ok")
     gateway.apply(text)
-    assert asked(gateway) == (500, "backend_not_found")
+    assert outcome_of(gateway) == (500, "backend_not_found")
     assert len(upstream.seen) == 1
 
 
-def test_an_invalid_rule_is_told_with_its_place_and_others_are_served(serve, upstream, caplog):
+def test_invalid_rule_is_logged_with_its_place(serve, upstream, caplog):
     gateway = serve(route(rule("matches: [{path: {value: /admin}}]"), BROADER))
-    assert asked(gateway, "/admin") == (500, "invalid_rule")
+    assert outcome_of(gateway, "/admin") == (500, "invalid_rule")
     told = " ".join(str(getattr(record, "manifest", "")) for record in caplog.records)
     assert "routes.yaml:" in told
     assert "rules[0]" in told

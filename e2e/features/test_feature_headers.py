@@ -18,7 +18,7 @@ def names(seen):
 # --- modifiers ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_request_header_modifier_sets_adds_and_removes(serve, upstream):
+def test_request_header_modifier_sets_adds_and_removes(serve, upstream):
     gateway = serve(
         route(
             rule(
@@ -42,7 +42,7 @@ def test_a_request_header_modifier_sets_adds_and_removes(serve, upstream):
     assert seen.header("x-kept") == "kept"
 
 
-def test_a_response_header_modifier_sets_adds_and_removes(serve, upstream):
+def test_response_header_modifier_sets_adds_and_removes(serve, upstream):
     gateway = serve(
         route(
             rule(
@@ -66,7 +66,7 @@ def test_a_response_header_modifier_sets_adds_and_removes(serve, upstream):
     assert answer.headers["x-kept"] == "k"
 
 
-def test_response_headers_are_modified_on_answers_of_the_gateway_itself_too(serve):
+def test_response_header_modifier_applies_to_local_replies(serve):
     gateway = serve(
         route(
             rule(
@@ -95,7 +95,7 @@ HOP_BY_HOP = {
 }
 
 
-def test_hop_by_hop_fields_of_a_request_end_at_the_gateway(serve, upstream):
+def test_hop_by_hop_request_fields_are_removed(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     fields = {name.replace("-", "_"): value for name, value in HOP_BY_HOP.items()}
     assert gateway.request(connection="x-hop, Upgrade", x_hop="1", x_end="2", **fields).status == 200
@@ -105,7 +105,7 @@ def test_hop_by_hop_fields_of_a_request_end_at_the_gateway(serve, upstream):
     assert seen.header("x-end") == "2"
 
 
-def test_hop_by_hop_fields_of_an_answer_end_at_the_gateway(serve, upstream):
+def test_hop_by_hop_response_fields_are_removed(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     upstream.script = lambda seen: reply(headers={"connection": "X-Hop", "x-hop": "1", "x-end": "2", **HOP_BY_HOP})
     answer = gateway.request()
@@ -114,7 +114,7 @@ def test_hop_by_hop_fields_of_an_answer_end_at_the_gateway(serve, upstream):
     assert answer.headers["x-end"] == "2"
 
 
-def test_connection_cannot_take_away_what_the_gateway_says(serve, upstream):
+def test_connection_field_cannot_remove_gateway_fields(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     gateway.request(connection="close, x-forwarded-for, x-forwarded-proto, x-request-id, via, host, content-length")
     seen = upstream.seen[0]
@@ -125,7 +125,7 @@ def test_connection_cannot_take_away_what_the_gateway_says(serve, upstream):
     assert seen.header("host") == f"127.0.0.1:{upstream.port}"
 
 
-def test_an_answer_cannot_take_away_its_own_framing_by_connection(serve, upstream):
+def test_response_connection_field_cannot_remove_framing(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     upstream.script = lambda seen: reply(b"framed", headers={"connection": "content-length, date"})
     answer = gateway.request()
@@ -148,7 +148,7 @@ FORGED = {
 }
 
 
-def test_what_an_untrusted_client_says_of_itself_is_removed(serve, upstream):
+def test_forwarded_fields_of_an_untrusted_client_are_removed(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     gateway.request(**FORGED)
     seen = upstream.seen[0]
@@ -160,7 +160,7 @@ def test_what_an_untrusted_client_says_of_itself_is_removed(serve, upstream):
     assert not any("1.2.3.4" in value or "evil" in value or "admin" in value for _, value in seen.headers)
 
 
-def test_what_a_trusted_proxy_says_is_kept_and_added_to(serve, upstream):
+def test_forwarded_fields_of_a_trusted_proxy_are_extended(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))), **TRUSTED)
     gateway.request(x_forwarded_for="203.0.113.9, 198.51.100.7", x_forwarded_proto="https", x_forwarded_host="app.test")
     seen = upstream.seen[0]
@@ -169,7 +169,7 @@ def test_what_a_trusted_proxy_says_is_kept_and_added_to(serve, upstream):
     assert seen.header("x-forwarded-host") == "app.test"
 
 
-def test_so_is_what_a_trusted_proxy_says_besides(serve, upstream):
+def test_other_proxy_fields_of_a_trusted_proxy_are_kept(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))), **TRUSTED)
     said = {"forwarded": "for=203.0.113.9", "x-real-ip": "203.0.113.9", "x-forwarded-port": "443"}
     gateway.request(**{name.replace("-", "_"): value for name, value in said.items()})
@@ -177,7 +177,7 @@ def test_so_is_what_a_trusted_proxy_says_besides(serve, upstream):
 
 
 @pytest.mark.parametrize("name", ["X_Forwarded_For", "x_forwarded-for", "X-Forwarded_Proto", "Transfer_Encoding"])
-def test_look_alikes_with_underscores_are_dropped(serve, upstream, name):
+def test_look_alike_fields_with_underscores_are_dropped(serve, upstream, name):
     gateway = serve(route(rule(to(upstream.port))))
     head = f"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{name}: chunked\r\nx_own: kept\r\n\r\n"
     assert b" 200 " in gateway.raw(head.encode())
@@ -188,33 +188,33 @@ def test_look_alikes_with_underscores_are_dropped(serve, upstream, name):
 # --- request ids ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_request_id_of_a_trusted_peer_is_kept(serve, upstream):
+def test_request_id_of_a_trusted_peer_is_kept(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))), **TRUSTED)
     assert gateway.request(x_request_id="my-request-0001").headers["x-request-id"] == "my-request-0001"
     assert upstream.seen[0].header("x-request-id") == "my-request-0001"
 
 
 @pytest.mark.parametrize("value", ["short", "with space in it", "x" * 200, 'quote"quote"'])
-def test_a_request_id_that_is_not_well_formed_is_replaced_even_from_a_trusted_peer(serve, upstream, value):
+def test_malformed_request_id_of_a_trusted_peer_is_replaced(serve, upstream, value):
     gateway = serve(route(rule(to(upstream.port))), **TRUSTED)
     own = gateway.request(x_request_id=value).headers["x-request-id"]
     assert own != value
     assert upstream.seen[0].header("x-request-id") == own
 
 
-def test_the_request_id_of_an_untrusted_client_is_replaced(serve, upstream):
+def test_request_id_of_an_untrusted_client_is_replaced(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     answer = gateway.request(x_request_id="my-request-0001")
     assert answer.headers.get_all("x-request-id") != ["my-request-0001"]
     assert upstream.seen[0].header("x-request-id") == answer.headers["x-request-id"]
 
 
-def test_every_request_has_an_id_of_its_own(serve, upstream):
+def test_request_ids_are_unique(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     assert len({gateway.request().headers["x-request-id"] for _ in range(20)}) == 20
 
 
-def test_a_trace_is_continued_under_a_span_of_our_own(serve, upstream):
+def test_traceparent_keeps_the_trace_id_with_a_new_span(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     trace, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
     gateway.request(traceparent=f"00-{trace}-{span}-01")
@@ -227,7 +227,7 @@ def test_a_trace_is_continued_under_a_span_of_our_own(serve, upstream):
 
 
 @pytest.mark.case("U6")
-def test_two_set_cookie_fields_stay_two(serve, upstream):
+def test_two_set_cookie_fields_stay_separate(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     upstream.script = lambda seen: [
         b"HTTP/1.1 200 OK\r\nset-cookie: a=1; Path=/\r\nSet-Cookie: b=2, c\r\ncontent-length: 0\r\n\r\n"
@@ -244,7 +244,7 @@ def test_cookies_of_one_client_are_not_sent_for_another(serve, upstream):
     assert upstream.seen[1].header("cookie") is None
 
 
-def test_ordinary_fields_go_up_as_they_came_and_nothing_is_added_for_the_client(serve, upstream):
+def test_ordinary_fields_are_forwarded_unchanged(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     gateway.raw(b"GET / HTTP/1.1\r\nhost: x\r\nX-Empty:\r\nx-tag: a\r\nX-Tag: b\t \r\nconnection: close\r\n\r\n")
     seen = upstream.seen[0]
@@ -253,7 +253,7 @@ def test_ordinary_fields_go_up_as_they_came_and_nothing_is_added_for_the_client(
     assert not {"user-agent", "accept-encoding", "accept", "cookie"} & set(names(seen))
 
 
-def test_date_is_there_once(serve, upstream):
+def test_response_has_one_date(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     assert len(gateway.request().headers.get_all("date")) == 1
     upstream.script = lambda seen: reply(headers={"date": "Tue, 01 Jan 2030 00:00:00 GMT"})

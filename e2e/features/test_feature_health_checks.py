@@ -28,22 +28,22 @@ def text(endpoints, *parts):
     return resources(by_name, service("model", *(endpoint.port for endpoint in endpoints)))
 
 
-def checks(upstream):
+def checks_of(upstream):
     """The checks that it has been asked."""
     return [seen for seen in upstream.seen if seen.header("user-agent") == "inferway-health-check"]
 
 
-def requests(upstream):
+def requests_of(upstream):
     """What else it has been asked."""
     return [seen for seen in upstream.seen if seen.header("user-agent") != "inferway-health-check"]
 
 
-def says(answer):
+def check_script(answer):
     """A script that answers checks so, and requests with 200."""
     return lambda seen: answer(seen) if seen.target == PATH else reply()
 
 
-def sick(seen):
+def unhealthy_response(seen):
     return reply(b"", SICK)
 
 
@@ -58,16 +58,16 @@ def wait_for_healthy(gateway, count):
 
 def share(gateway, endpoints, count=20):
     """How many of so many requests each of these got; all are answered well."""
-    before = [len(requests(endpoint)) for endpoint in endpoints]
+    before = [len(requests_of(endpoint)) for endpoint in endpoints]
     for _ in range(count):
         assert gateway.request("/work").status == 200
-    return [len(requests(endpoint)) - seen for endpoint, seen in zip(endpoints, before, strict=True)]
+    return [len(requests_of(endpoint)) - seen for endpoint, seen in zip(endpoints, before, strict=True)]
 
 
 @pytest.mark.parametrize(
     "answer",
     [
-        sick,
+        unhealthy_response,
         lambda seen: [Pause(30)],
         lambda seen: [Close()],
         lambda seen: [b"garbage\r\n\r\n"],
@@ -75,21 +75,23 @@ def share(gateway, endpoints, count=20):
     ],
     ids=["503", "no answer in time", "closes", "garbage", "a status that is not expected"],
 )
-def test_who_is_not_well_gets_no_requests_until_it_is(serve, upstreams, answer):
+def test_unhealthy_endpoint_gets_no_requests_until_it_recovers(serve, upstreams, answer):
     endpoints = upstreams(2)
     gateway = serve(text(endpoints, check()))
-    endpoints[0].script = says(answer)
+    endpoints[0].script = check_script(answer)
     wait_for_healthy(gateway, 1)
     assert share(gateway, endpoints) == [0, 20]
-    endpoints[0].script = says(lambda seen: reply())
+    endpoints[0].script = check_script(lambda seen: reply())
     wait_for_healthy(gateway, 2)
     assert all(share(gateway, endpoints))
     assert gateway.metric("panic_routing_total") == 0
 
 
-def test_how_many_in_a_row_it_takes(serve, upstreams):
+def test_consecutive_checks_reach_the_thresholds(serve, upstreams):
     bad, good = upstreams(2)
-    bad.script = says(lambda seen: sick(seen) if len(checks(bad)) in (2, 4, 5, 6, 8) else reply())
+    bad.script = check_script(
+        lambda seen: unhealthy_response(seen) if len(checks_of(bad)) in (2, 4, 5, 6, 8) else reply()
+    )
     gateway = serve(
         text([bad, good], check(", healthyThreshold: 2").replace("unhealthyThreshold: 1", "unhealthyThreshold: 3"))
     )
@@ -99,7 +101,7 @@ def test_how_many_in_a_row_it_takes(serve, upstreams):
         states = [state(gateway, bad)]
         if states != changes[-1:]:
             changes.extend(states)
-        return len(checks(bad)) >= 11
+        return len(checks_of(bad)) >= 11
 
     wait_until(stand, "eleven checks")
     # 2 alone and then 4, 5, 6 in a row; 7 alone, for 8 is bad, and then 9 and 10 in a row.
@@ -117,15 +119,15 @@ def state(gateway, upstream):
     return found
 
 
-def test_what_is_expected_is_the_rule_s_to_say(serve, upstreams):
+def test_expected_statuses_of_the_rule_are_healthy(serve, upstreams):
     endpoints = upstreams(2)
-    endpoints[0].script = says(lambda seen: reply(status="418 I'm a Teapot"))
+    endpoints[0].script = check_script(lambda seen: reply(status="418 I'm a Teapot"))
     gateway = serve(text(endpoints, check(", expectedStatuses: [200, 418]")))
-    wait_until(lambda: all(len(checks(endpoint)) >= 3 for endpoint in endpoints), "some checks")
+    wait_until(lambda: all(len(checks_of(endpoint)) >= 3 for endpoint in endpoints), "some checks")
     assert healthy(gateway) == 2
 
 
-def test_what_a_check_looks_like(serve, upstreams):
+def test_check_sends_a_plain_get_without_state(serve, upstreams):
     [upstream] = upstreams(1)
     upstream.script = lambda seen: [
         b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\nset-cookie: a=1; Path=/\r\ncontent-length: 0\r\n\r\n"
@@ -139,9 +141,9 @@ def test_what_a_check_looks_like(serve, upstreams):
     wait_until(lambda: upstream.open_connections == 0, "every check to close its connection")
 
 
-def test_a_new_document_keeps_what_is_known_and_disturbs_no_check(serve, upstreams):
+def test_new_document_keeps_health_and_running_checks(serve, upstreams):
     endpoints = upstreams(2)
-    endpoints[0].script = says(sick)
+    endpoints[0].script = check_script(unhealthy_response)
     gateway = serve(text(endpoints, check(interval="10s").replace("timeout: 100ms", "timeout: 10s")))
     # A first check comes at a random moment of its interval; here it is there before.
     tasks = dict(gateway.plane.gateway.health._tasks)
@@ -152,9 +154,9 @@ def test_a_new_document_keeps_what_is_known_and_disturbs_no_check(serve, upstrea
     assert not any(task.done() for task in tasks.values())
 
 
-def test_who_is_not_well_stays_out_when_the_document_changes(serve, upstreams):
+def test_new_document_keeps_an_endpoint_unhealthy(serve, upstreams):
     endpoints = upstreams(2)
-    endpoints[0].script = says(sick)
+    endpoints[0].script = check_script(unhealthy_response)
     gateway = serve(text(endpoints, check()))
     wait_for_healthy(gateway, 1)
     gateway.apply(text(endpoints, check(), "timeouts: {connect: 1s}"))
@@ -162,36 +164,36 @@ def test_who_is_not_well_stays_out_when_the_document_changes(serve, upstreams):
     assert share(gateway, endpoints) == [0, 20]
 
 
-def test_without_a_health_check_nobody_is_asked_any_more_and_all_take_requests(serve, upstreams):
+def test_removed_health_check_makes_all_endpoints_available(serve, upstreams):
     endpoints = upstreams(2)
-    endpoints[0].script = says(sick)
+    endpoints[0].script = check_script(unhealthy_response)
     gateway = serve(text(endpoints, check()))
     wait_for_healthy(gateway, 1)
     tasks = gateway.tasks()
     gateway.apply(text(endpoints))
     wait_until(lambda: gateway.tasks() == tasks - 2, "the checks to end")
-    asked = len(checks(endpoints[0]))
+    asked = len(checks_of(endpoints[0]))
     assert healthy(gateway) == 2
     assert all(share(gateway, endpoints))
-    assert len(checks(endpoints[0])) == asked
+    assert len(checks_of(endpoints[0])) == asked
 
 
-def test_an_endpoint_that_comes_is_checked_and_one_that_goes_is_not(serve, upstreams):
+def test_added_endpoint_is_checked_and_a_removed_one_not(serve, upstreams):
     first, second = upstreams(2)
     gateway = serve(text([first], check()))
-    wait_until(lambda: checks(first), "the first to be checked")
+    wait_until(lambda: checks_of(first), "the first to be checked")
     gateway.apply(text([second], check()))
-    wait_until(lambda: len(checks(second)) >= 3, "the second to be checked")
-    asked = len(checks(first))
-    wait_until(lambda: len(checks(second)) >= 6, "more checks of the second")
-    assert len(checks(first)) == asked
+    wait_until(lambda: len(checks_of(second)) >= 3, "the second to be checked")
+    asked = len(checks_of(first))
+    wait_until(lambda: len(checks_of(second)) >= 6, "more checks of the second")
+    assert len(checks_of(first)) == asked
 
 
 @pytest.mark.case("U5")
-def test_when_nobody_is_well_all_of_the_first_priority_are_asked(serve, upstreams):
+def test_all_unhealthy_uses_every_first_priority_endpoint(serve, upstreams):
     first, second, fallback = endpoints = upstreams(3)
     for endpoint in endpoints:
-        endpoint.script = says(sick)
+        endpoint.script = check_script(unhealthy_response)
     backends = f"""
         backendRefs:
         - {{url: "http://127.0.0.1:{first.port}"}}
@@ -207,17 +209,17 @@ def test_when_nobody_is_well_all_of_the_first_priority_are_asked(serve, upstream
     assert gateway.request("/healthz", port=gateway.admin_port).status == 200
     assert gateway.request("/readyz", port=gateway.admin_port).status == 200
     # One is well again: no panic any more.
-    fallback.script = says(lambda seen: reply())
+    fallback.script = check_script(lambda seen: reply())
     wait_for_healthy(gateway, 1)
     assert share(gateway, endpoints) == [0, 0, 20]
     assert gateway.metric("panic_routing_total") == 20
 
 
 @pytest.mark.parametrize("first", ["refuses", "swallows"])
-def test_of_a_name_with_several_addresses_each_is_tried_as_a_request_does(serve, upstream, first):
+def test_check_tries_every_address_of_a_name(serve, upstream, first):
     with resolving() as names, swallowing("127.0.0.2", upstream.port) if first == "swallows" else nullcontext():
         names.say("models.test", "127.0.0.2", "127.0.0.1")
         said = "healthCheck: {path: /healthz, interval: 500ms, timeout: 500ms, unhealthyThreshold: 1}"
         gateway = serve(route(rule(said, f'backendRefs: [{{url: "http://models.test:{upstream.port}"}}]')))
-        wait_until(lambda: len(checks(upstream)) >= 2, "two checks")
+        wait_until(lambda: len(checks_of(upstream)) >= 2, "two checks")
         assert healthy(gateway) == 1

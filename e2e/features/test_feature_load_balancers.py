@@ -21,7 +21,7 @@ def text(said, endpoints):
 
 
 @pytest.fixture
-def three(upstreams):
+def three_endpoints(upstreams):
     """Endpoints that say who they are."""
     endpoints = upstreams(3)
     for number, endpoint in enumerate(endpoints):
@@ -29,7 +29,7 @@ def three(upstreams):
     return endpoints
 
 
-def who(gateway, **headers):
+def endpoint_of(gateway, **headers):
     """The endpoint that answers."""
     answer = gateway.request(**headers)
     assert answer.status == 200
@@ -39,77 +39,77 @@ def who(gateway, **headers):
 # --- RoundRobin -------------------------------------------------------------------------------------------------------------
 
 
-def test_round_robin_takes_turns(serve, three):
-    gateway = serve(text("{type: RoundRobin}", three))
-    order = [who(gateway) for _ in range(12)]
+def test_round_robin_rotates_through_the_endpoints(serve, three_endpoints):
+    gateway = serve(text("{type: RoundRobin}", three_endpoints))
+    order = [endpoint_of(gateway) for _ in range(12)]
     assert set(order[:3]) == {b"0", b"1", b"2"}
     assert order == order[:3] * 4
 
 
-def test_round_robin_goes_on_where_it_was_when_one_is_busy(serve, three):
-    gateway = serve(text("{type: RoundRobin}", three))
+def test_round_robin_continues_while_an_endpoint_is_busy(serve, three_endpoints):
+    gateway = serve(text("{type: RoundRobin}", three_endpoints))
     gate = Gate()
-    three[0].script = gate.script()
+    three_endpoints[0].script = gate.script()
     with begun(3, gateway.request):  # one of them is held
-        wait_until(lambda: three[0].seen, "a request to be held")
+        wait_until(lambda: three_endpoints[0].seen, "a request to be held")
         gate.open()
-    assert [len(endpoint.seen) for endpoint in three] == [1, 1, 1]
+    assert [len(endpoint.seen) for endpoint in three_endpoints] == [1, 1, 1]
 
 
 # --- LeastRequest -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("said", ["{type: LeastRequest}", "{}"], ids=["said", "by default"])
-def test_least_request_avoids_who_is_busy(serve, three, said):
-    busy, idle = three[:2]
+def test_least_request_avoids_a_busy_endpoint(serve, three_endpoints, said):
+    busy, idle = three_endpoints[:2]
     gateway = serve(text(said, [busy, idle]))
     gate = Gate()
     busy.script = gate.script()
     with begun(1, lambda: [gateway.request() for _ in range(10)]):
         wait_until(lambda: busy.seen, "one request to be held")
         before = len(idle.seen)
-        assert [who(gateway) for _ in range(30)] == [b"1"] * 30
+        assert [endpoint_of(gateway) for _ in range(30)] == [b"1"] * 30
         assert len(idle.seen) - before == 30
         assert len(busy.seen) == 1
         gate.open()
 
 
-def test_least_request_shares_out_what_is_there_at_once(serve, three):
-    gateway = serve(text("{type: LeastRequest}", three))
+def test_least_request_spreads_concurrent_requests(serve, three_endpoints):
+    gateway = serve(text("{type: LeastRequest}", three_endpoints))
     gate = Gate()
-    for endpoint in three:
+    for endpoint in three_endpoints:
         endpoint.script = gate.script()
     with begun(30, gateway.request):
-        wait_until(lambda: sum(len(endpoint.seen) for endpoint in three) == 30, "all to be held")
-        assert all(7 <= len(endpoint.seen) <= 13 for endpoint in three)
+        wait_until(lambda: sum(len(endpoint.seen) for endpoint in three_endpoints) == 30, "all to be held")
+        assert all(7 <= len(endpoint.seen) <= 13 for endpoint in three_endpoints)
         gate.open()
 
 
 # --- PeakEWMA ---------------------------------------------------------------------------------------------------------------
 
 
-def test_peak_ewma_avoids_who_is_slow(serve, three):
-    slow, fast = three[:2]
+def test_peak_ewma_avoids_a_slow_endpoint(serve, three_endpoints):
+    slow, fast = three_endpoints[:2]
     gateway = serve(text("{type: PeakEWMA}", [slow, fast]))
     slow.script = lambda seen: [Pause(0.3), *reply(b"0")]
-    wait_until(lambda: who(gateway) == b"0", "the slow one to be met")
+    wait_until(lambda: endpoint_of(gateway) == b"0", "the slow one to be met")
     met = len(slow.seen)
-    answers = Counter(who(gateway) for _ in range(50))
+    answers = Counter(endpoint_of(gateway) for _ in range(50))
     assert answers[b"1"] == 50
     assert len(slow.seen) == met
 
 
-def test_peak_ewma_prefers_a_busy_fast_one_to_an_idle_slow_one(serve, three):
-    slow, fast = three[:2]
+def test_peak_ewma_prefers_busy_and_fast_to_idle_and_slow(serve, three_endpoints):
+    slow, fast = three_endpoints[:2]
     gateway = serve(text("{type: PeakEWMA}", [slow, fast]))
     slow.script = lambda seen: [Pause(0.3), *reply(b"0")]
-    wait_until(lambda: who(gateway) == b"0", "the slow one to be met")
-    wait_until(lambda: who(gateway) == b"1", "the fast one to be met")
+    wait_until(lambda: endpoint_of(gateway) == b"0", "the slow one to be met")
+    wait_until(lambda: endpoint_of(gateway) == b"1", "the fast one to be met")
     gate = Gate()
     fast.script = lambda seen: gate.before(reply()) if seen.target == "/held" else reply(b"1")
     with begun(1, lambda: gateway.request("/held")):
         wait_until(lambda: fast.seen[-1].target == "/held", "one request to be held")
-        assert [who(gateway) for _ in range(10)] == [b"1"] * 10
+        assert [endpoint_of(gateway) for _ in range(10)] == [b"1"] * 10
         gate.open()
 
 
@@ -119,58 +119,60 @@ def test_peak_ewma_prefers_a_busy_fast_one_to_an_idle_slow_one(serve, three):
 KEYS = [f"session-{number}" for number in range(60)]
 
 
-def owners(gateway):
+def endpoints_by_key(gateway):
     """Of every key, who answers it."""
-    return {key: who(gateway, x_session=key) for key in KEYS}
+    return {key: endpoint_of(gateway, x_session=key) for key in KEYS}
 
 
-def test_consistent_hash_keeps_a_header_s_value_where_it_is(serve, three):
-    gateway = serve(text("{type: ConsistentHash, hashOn: {header: X-Session}}", three))
-    first = owners(gateway)
-    assert owners(gateway) == first
+def test_consistent_hash_keeps_a_header_value_on_its_endpoint(serve, three_endpoints):
+    gateway = serve(text("{type: ConsistentHash, hashOn: {header: X-Session}}", three_endpoints))
+    first = endpoints_by_key(gateway)
+    assert endpoints_by_key(gateway) == first
     assert min(Counter(first.values()).values()) >= 8  # of 20
     assert len(Counter(first.values())) == 3
     # A request without the header goes anywhere.
-    assert len({who(gateway) for _ in range(60)}) == 3
+    assert len({endpoint_of(gateway) for _ in range(60)}) == 3
 
 
-def test_consistent_hash_moves_the_keys_of_who_goes_and_no_others(serve, three):
+def test_consistent_hash_moves_only_keys_of_a_removed_endpoint(serve, three_endpoints):
     said = "{type: ConsistentHash, hashOn: {header: X-Session}}"
-    gateway = serve(text(said, three))
-    before = owners(gateway)
-    gateway.apply(text(said, three[:2]))
-    after = owners(gateway)
+    gateway = serve(text(said, three_endpoints))
+    before = endpoints_by_key(gateway)
+    gateway.apply(text(said, three_endpoints[:2]))
+    after = endpoints_by_key(gateway)
     assert {key for key in KEYS if before[key] != after[key]} == {key for key in KEYS if before[key] == b"2"}
     assert set(after.values()) == {b"0", b"1"}
-    gateway.apply(text(said, three))
-    assert owners(gateway) == before
+    gateway.apply(text(said, three_endpoints))
+    assert endpoints_by_key(gateway) == before
 
 
-def test_consistent_hash_is_the_same_in_every_pod(serve, three):
+def test_consistent_hash_is_the_same_in_every_pod(serve, three_endpoints):
     said = "{type: ConsistentHash, hashOn: {header: X-Session}}"
-    assert owners(serve(text(said, three))) == owners(serve(text(said, three)))
+    assert endpoints_by_key(serve(text(said, three_endpoints))) == endpoints_by_key(serve(text(said, three_endpoints)))
 
 
-def test_consistent_hash_by_the_client_s_address(serve, three):
-    gateway = serve(text("{type: ConsistentHash, hashOn: {clientIP: true}}", three), trusted_proxies="127.0.0.0/8")
+def test_consistent_hash_uses_the_client_address(serve, three_endpoints):
+    gateway = serve(
+        text("{type: ConsistentHash, hashOn: {clientIP: true}}", three_endpoints), trusted_proxies="127.0.0.0/8"
+    )
     clients = [f"203.0.113.{number}" for number in range(40)]
-    first = {client: who(gateway, x_forwarded_for=client) for client in clients}
-    assert {client: who(gateway, x_forwarded_for=client) for client in clients} == first
+    first = {client: endpoint_of(gateway, x_forwarded_for=client) for client in clients}
+    assert {client: endpoint_of(gateway, x_forwarded_for=client) for client in clients} == first
     assert len(set(first.values())) == 3
     # What an untrusted part of the chain says changes nothing.
-    assert {who(gateway, x_forwarded_for=f"{number}.0.0.1, 203.0.113.7") for number in range(20)} == {
+    assert {endpoint_of(gateway, x_forwarded_for=f"{number}.0.0.1, 203.0.113.7") for number in range(20)} == {
         first["203.0.113.7"]
     }
 
 
-def test_consistent_hash_lets_one_key_sink_nobody(serve, three):
-    gateway = serve(text("{type: ConsistentHash, hashOn: {header: X-Session}}", three))
+def test_consistent_hash_bounds_the_load_of_one_key(serve, three_endpoints):
+    gateway = serve(text("{type: ConsistentHash, hashOn: {header: X-Session}}", three_endpoints))
     gate = Gate()
-    for endpoint in three:
+    for endpoint in three_endpoints:
         endpoint.script = gate.script()
     with begun(24, lambda: gateway.request(x_session="hot")):
-        wait_until(lambda: sum(len(endpoint.seen) for endpoint in three) == 24, "all to be held")
-        assert max(len(endpoint.seen) for endpoint in three) <= 11  # 1.25 times 8, and the one that comes
+        wait_until(lambda: sum(len(endpoint.seen) for endpoint in three_endpoints) == 24, "all to be held")
+        assert max(len(endpoint.seen) for endpoint in three_endpoints) <= 11  # 1.25 times 8, and the one that comes
         gate.open()
 
 
@@ -178,8 +180,8 @@ def test_consistent_hash_lets_one_key_sink_nobody(serve, three):
 
 
 @pytest.mark.parametrize("kind", ["LeastRequest", "RoundRobin", "PeakEWMA"])
-def test_slow_start_gives_a_new_endpoint_little_at_first(serve, three, kind):
-    old, new = three[:2]
+def test_slow_start_sends_few_requests_to_a_new_endpoint(serve, three_endpoints, kind):
+    old, new = three_endpoints[:2]
     said = f"{{type: {kind}, slowStart: 1h}}"
     gateway = serve(text(said, [old]))
     gateway.apply(text(said, [old, new]))
@@ -188,13 +190,13 @@ def test_slow_start_gives_a_new_endpoint_little_at_first(serve, three, kind):
         member for member in gateway.plane.gateway.live.rules[0].group.members if member.name == f"127.0.0.1:{old.port}"
     ]
     member.added_at -= 7200
-    answers = Counter(who(gateway) for _ in range(200))
+    answers = Counter(endpoint_of(gateway) for _ in range(200))
     # A tenth of the weight: about 18 of 200. One answer that comes late for any reason makes it fewer with PeakEWMA.
     assert (1 if kind == "PeakEWMA" else 3) <= answers[b"1"] <= 45
 
 
-def test_without_slow_start_it_has_all_of_its_share(serve, three):
-    gateway = serve(text("{type: RoundRobin}", three[:1]))
-    gateway.apply(text("{type: RoundRobin}", three[:2]))
-    answers = Counter(who(gateway) for _ in range(40))
+def test_without_slow_start_a_new_endpoint_gets_its_full_share(serve, three_endpoints):
+    gateway = serve(text("{type: RoundRobin}", three_endpoints[:1]))
+    gateway.apply(text("{type: RoundRobin}", three_endpoints[:2]))
+    answers = Counter(endpoint_of(gateway) for _ in range(40))
     assert abs(answers[b"1"] - 20) <= 1

@@ -9,7 +9,7 @@ import pytest
 from inferway_fakes.yaml_builders import resources, route, rule, says
 
 
-def asked(gateway, path="/", method="GET", **headers):
+def matched_rule(gateway, path="/", method="GET", **headers):
     """Which rule answered; a problem's code where none did."""
     answer = gateway.request(path, method, **headers)
     return answer.body.decode() if answer.status == 200 else json.loads(answer.body)["code"]
@@ -49,22 +49,22 @@ def hosts(serve):
     ],
 )
 def test_the_most_specific_host_wins(hosts, host, winner):
-    assert asked(hosts, "/only", host=host) == winner
+    assert matched_rule(hosts, "/only", host=host) == winner
 
 
-def test_a_request_falls_through_to_a_less_specific_host_when_no_rule_of_the_better_one_fits(hosts):
-    assert asked(hosts, "/only", host="api.example.com") == "exact"
-    assert asked(hosts, "/else", host="api.example.com") == "wildcard"
+def test_unmatched_request_falls_through_to_a_wider_host(hosts):
+    assert matched_rule(hosts, "/only", host="api.example.com") == "exact"
+    assert matched_rule(hosts, "/else", host="api.example.com") == "wildcard"
 
 
-def test_a_host_that_no_route_has_is_404(serve):
+def test_host_without_a_route_is_answered_404(serve):
     gateway = serve(route(rule(says("mine")), hostnames=["mine.test"]))
-    assert asked(gateway, host="mine.test") == "mine"
-    assert asked(gateway, host="yours.test") == "no_route"
+    assert matched_rule(gateway, host="mine.test") == "mine"
+    assert matched_rule(gateway, host="yours.test") == "no_route"
     assert gateway.request(host="yours.test").status == 404
 
 
-def test_the_authority_of_an_absolute_form_target_is_the_host(hosts):
+def test_authority_of_an_absolute_target_is_the_host(hosts):
     data = hosts.raw(b"GET http://api.example.com/only HTTP/1.1\r\nhost: other.test\r\nconnection: close\r\n\r\n")
     assert data.endswith(b"exact")
 
@@ -113,14 +113,14 @@ def paths(serve):
         ("/exact%2F", "no_route"),
     ],
 )
-def test_a_path_is_compared_by_its_type(paths, path, winner):
-    assert asked(paths, path) == winner
+def test_path_is_matched_by_its_type(paths, path, winner):
+    assert matched_rule(paths, path) == winner
 
 
 @pytest.mark.parametrize(
     "path", ["/prefix/../exact", "/prefix/%2e%2E/exact", "/./exact", "/prefix/a\\b", "/prefix/%0a"]
 )
-def test_a_path_that_can_be_read_in_two_ways_is_refused(paths, path):
+def test_ambiguous_path_is_answered_400(paths, path):
     answer = paths.request(path)
     # An encoded backslash or slash is kept as written; a plain one may go no further.
     assert (answer.status, json.loads(answer.body)["code"]) == (400, "ambiguous_path")
@@ -129,14 +129,14 @@ def test_a_path_that_can_be_read_in_two_ways_is_refused(paths, path):
 # --- method, headers, query -----------------------------------------------------------------------------------------------
 
 
-def test_a_method_narrows_a_match(serve):
+def test_method_restricts_a_match(serve):
     gateway = serve(route(rule("matches: [{method: POST}]", says("post")), rule(says("rest"))))
-    assert asked(gateway, method="POST") == "post"
-    assert asked(gateway, method="GET") == "rest"
-    assert asked(gateway, method="PUT") == "rest"
+    assert matched_rule(gateway, method="POST") == "post"
+    assert matched_rule(gateway, method="GET") == "rest"
+    assert matched_rule(gateway, method="PUT") == "rest"
 
 
-def test_headers_match_exactly_or_by_a_whole_pattern_and_all_of_them_must(serve):
+def test_all_headers_must_match_exactly_or_by_whole_pattern(serve):
     gateway = serve(
         route(
             rule(
@@ -152,22 +152,22 @@ def test_headers_match_exactly_or_by_a_whole_pattern_and_all_of_them_must(serve)
             rule(says("rest")),
         )
     )
-    assert asked(gateway, x_tenant="a", x_version="v12") == "both"
-    assert asked(gateway, x_tenant="a", x_version="v12-beta") == "tenant"
-    assert asked(gateway, x_tenant="a", x_version="xv12") == "tenant"
-    assert asked(gateway, x_tenant="A") == "rest"
-    assert asked(gateway, x_version="v12") == "rest"
-    assert asked(gateway) == "rest"
+    assert matched_rule(gateway, x_tenant="a", x_version="v12") == "both"
+    assert matched_rule(gateway, x_tenant="a", x_version="v12-beta") == "tenant"
+    assert matched_rule(gateway, x_tenant="a", x_version="xv12") == "tenant"
+    assert matched_rule(gateway, x_tenant="A") == "rest"
+    assert matched_rule(gateway, x_version="v12") == "rest"
+    assert matched_rule(gateway) == "rest"
 
 
-def test_repeated_header_fields_are_compared_joined(serve):
+def test_repeated_header_fields_are_matched_joined(serve):
     gateway = serve(route(rule("matches: [{headers: [{name: x-tag, value: 'a, b'}]}]", says("joined"))))
     head = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
     assert gateway.raw(head + b"x-tag: a\r\nX-Tag: b\r\n\r\n").endswith(b"joined")
     assert b" 404 " in gateway.raw(head + b"x-tag: a\r\n\r\n")
 
 
-def test_query_parameters_match_decoded_and_the_first_of_a_name_counts(serve):
+def test_query_parameter_is_matched_by_its_decoded_first_value(serve):
     gateway = serve(
         route(
             rule("matches: [{queryParams: [{name: v, value: 'a b'}]}]", says("exact")),
@@ -175,24 +175,24 @@ def test_query_parameters_match_decoded_and_the_first_of_a_name_counts(serve):
             rule(says("rest")),
         )
     )
-    assert asked(gateway, "/?v=a%20b") == "exact"
-    assert asked(gateway, "/?x=1&v=a+b") == "exact"
-    assert asked(gateway, "/?v=12") == "digits"
-    assert asked(gateway, "/?v=12x") == "rest"
-    assert asked(gateway, "/?v=x&v=12") == "rest"
-    assert asked(gateway, "/?V=12") == "rest"
-    assert asked(gateway, "/?%76=12") == "digits"
-    assert asked(gateway) == "rest"
+    assert matched_rule(gateway, "/?v=a%20b") == "exact"
+    assert matched_rule(gateway, "/?x=1&v=a+b") == "exact"
+    assert matched_rule(gateway, "/?v=12") == "digits"
+    assert matched_rule(gateway, "/?v=12x") == "rest"
+    assert matched_rule(gateway, "/?v=x&v=12") == "rest"
+    assert matched_rule(gateway, "/?V=12") == "rest"
+    assert matched_rule(gateway, "/?%76=12") == "digits"
+    assert matched_rule(gateway) == "rest"
 
 
 def test_matches_of_one_rule_are_alternatives(serve):
     gateway = serve(
         route(rule("matches: [{path: {value: /a}, method: GET}, {path: {value: /b}, method: POST}]", says("one")))
     )
-    assert asked(gateway, "/a") == "one"
-    assert asked(gateway, "/b", "POST") == "one"
-    assert asked(gateway, "/a", "POST") == "no_route"
-    assert asked(gateway, "/b") == "no_route"
+    assert matched_rule(gateway, "/a") == "one"
+    assert matched_rule(gateway, "/b", "POST") == "one"
+    assert matched_rule(gateway, "/a", "POST") == "no_route"
+    assert matched_rule(gateway, "/b") == "no_route"
 
 
 # --- precedence -----------------------------------------------------------------------------------------------------------
@@ -223,12 +223,12 @@ def test_matches_of_one_rule_are_alternatives(serve):
         ("{path: {value: /a}, method: GET}", "{path: {value: /a/b}}", "/a/b"),
     ],
 )
-def test_the_more_specific_match_wins_whatever_the_order_of_writing(serve, loser, winner, path):
+def test_more_specific_match_wins_in_any_order(serve, loser, winner, path):
     gateway = serve(route(rule(f"matches: [{loser}]", says("loser")), rule(f"matches: [{winner}]", says("winner"))))
-    assert asked(gateway, path, x_one="1", x_two="2") == "winner"
+    assert matched_rule(gateway, path, x_one="1", x_two="2") == "winner"
 
 
-def test_of_equal_matches_the_older_route_wins_then_the_name_then_the_first_rule(serve):
+def test_equal_matches_are_ordered_by_age_name_and_position(serve):
     gateway = serve(
         resources(
             route(
@@ -246,16 +246,16 @@ def test_of_equal_matches_the_older_route_wins_then_the_name_then_the_first_rule
             ),
         )
     )
-    assert asked(gateway, "/age") == "old"
-    assert asked(gateway, "/name") == "a"
+    assert matched_rule(gateway, "/age") == "old"
+    assert matched_rule(gateway, "/name") == "a"
 
 
-def test_a_host_counts_more_than_a_path(serve):
+def test_host_precedes_the_path_in_specificity(serve):
     gateway = serve(
         resources(
             route(rule("matches: [{path: {type: Exact, value: /a}}]", says("any host")), name="any"),
             route(rule(says("own host")), name="own", hostnames=["own.test"]),
         )
     )
-    assert asked(gateway, "/a", host="own.test") == "own host"
-    assert asked(gateway, "/a", host="other.test") == "any host"
+    assert matched_rule(gateway, "/a", host="own.test") == "own host"
+    assert matched_rule(gateway, "/a", host="other.test") == "any host"

@@ -84,7 +84,7 @@ def assert_only_this_reaches(upstream, gateway):
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_can_be_read_in_two_ways_is_refused_and_closed_and_nothing_after_it_is_read(gateway, upstream, what):
+def test_ambiguous_request_is_rejected_and_the_connection_closed(gateway, upstream, what):
     data, status = REFUSED[what]
     received = gateway.raw(data + NEXT, half_close=False)  # it is the gateway that closes
     assert statuses(received) == [status]
@@ -108,14 +108,14 @@ def test_what_can_be_read_in_two_ways_is_refused_and_closed_and_nothing_after_it
     ],
     ids=repr,
 )
-def test_a_bad_chunk_never_becomes_a_complete_request(gateway, upstream, chunks):
+def test_malformed_chunk_is_never_a_complete_request(gateway, upstream, chunks):
     request = head("host: x", "transfer-encoding: chunked", method="POST") + chunks + b"0\r\n\r\n" + NEXT
     received = gateway.raw(request, half_close=False)
     assert statuses(received) in ([400], [])
     assert "/smuggled" not in [seen.target for seen in upstream.seen]
 
 
-def test_nothing_is_read_after_a_body_that_was_too_large(serve, upstream):
+def test_bytes_after_an_oversized_body_are_ignored(serve, upstream):
     gateway = serve(route(rule("limits: {maxRequestBody: 1Ki}", to(upstream.port))))
     too_large = head("host: x", "content-length: 2000", method="POST") + bytes(2000)
     received = gateway.raw(too_large + NEXT, half_close=False)
@@ -141,12 +141,12 @@ def test_nothing_is_read_after_a_body_that_was_too_large(serve, upstream):
     ],
     ids=repr,
 )
-def test_legal_oddities_pass(gateway, upstream, request_head, target):
+def test_unusual_but_legal_request_is_served(gateway, upstream, request_head, target):
     assert statuses(gateway.raw(request_head)) == [200]
     assert upstream.seen[0].target == target
 
 
-def test_options_of_the_server_itself_is_answered_by_the_gateway(gateway, upstream):
+def test_options_asterisk_is_answered_by_the_gateway(gateway, upstream):
     received = gateway.raw(head("host: x", method="OPTIONS", target="*"))
     assert statuses(received) == [204]
     assert b"\r\nallow: " in received.lower()
@@ -162,7 +162,7 @@ def test_options_of_the_server_itself_is_answered_by_the_gateway(gateway, upstre
         ("transfer-encoding: chunked", b"5\r\nGET /\r\n0\r\n\r\n", b"GET /"),
     ],
 )
-def test_an_upgrade_is_not_followed_and_a_body_stays_a_body(gateway, upstream, upgrade, framing, body, expected):
+def test_upgrade_is_ignored_and_the_body_stays_a_body(gateway, upstream, upgrade, framing, body, expected):
     request = head("host: x", "connection: upgrade", f"upgrade: {upgrade}", framing, method="POST") + body
     received = gateway.raw(request + head("host: x", "connection: close", target="/next"))
     assert statuses(received) == [200, 200]
@@ -182,20 +182,20 @@ def test_pipelined_requests_are_answered_in_order(gateway, upstream):
     assert [seen.target for seen in upstream.seen] == [f"/{number}" for number in range(20)]
 
 
-def test_an_error_among_pipelined_requests_comes_in_its_turn_and_ends_them(gateway, upstream):
+def test_pipelined_error_is_answered_in_order_and_ends_the_rest(gateway, upstream):
     received = gateway.raw(head("host: x", target="/1") + head("host: x", "host: y") + NEXT, half_close=False)
     assert statuses(received) == [200, 400]
     assert [seen.target for seen in upstream.seen] == ["/1"]
 
 
-def test_nothing_is_read_after_connection_close(gateway, upstream):
+def test_bytes_after_connection_close_are_ignored(gateway, upstream):
     received = gateway.raw(head("host: x", "connection: close") + NEXT + b"\0garbage", half_close=False)
     assert statuses(received) == [200]
     assert b"connection: close" in received
     assert [seen.target for seen in upstream.seen] == ["/"]
 
 
-def test_a_request_byte_by_byte_is_the_same_request(gateway, upstream):
+def test_request_sent_byte_by_byte_is_served(gateway, upstream):
     request = head("host: x", "content-length: 5", method="POST") + b"hello"
     with socket.create_connection(("127.0.0.1", gateway.port), DEADLINE) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -208,20 +208,20 @@ def test_a_request_byte_by_byte_is_the_same_request(gateway, upstream):
 # --- HTTP/1.0 -----------------------------------------------------------------------------------------------------------------
 
 
-def test_http_1_0_closes_after_its_answer_and_needs_no_host(gateway, upstream):
+def test_http_1_0_without_a_host_is_served_and_closed(gateway, upstream):
     received = gateway.raw(head(version="HTTP/1.0"), half_close=False)
     assert statuses(received) == [200]
     assert received.endswith(b"ok")
 
 
-def test_http_1_0_may_ask_to_stay(gateway, upstream):
+def test_http_1_0_with_keep_alive_keeps_the_connection(gateway, upstream):
     request = head("host: x", "connection: keep-alive", version="HTTP/1.0")
     received = gateway.raw(request + head("host: x", version="HTTP/1.0"), half_close=False)
     assert statuses(received) == [200, 200]
     assert b"connection: keep-alive" in received.lower()
 
 
-def test_http_0_9_is_closed(gateway, upstream):
+def test_http_0_9_request_is_closed(gateway, upstream):
     gateway.raw(b"GET /\r\n\r\n", half_close=False)
     assert not upstream.seen
 
@@ -229,14 +229,14 @@ def test_http_0_9_is_closed(gateway, upstream):
 # --- time ---------------------------------------------------------------------------------------------------------------------
 
 
-def test_a_head_that_does_not_end_is_408(gateway, upstream):
+def test_incomplete_head_is_answered_408(gateway, upstream):
     started = monotonic()
     received = gateway.raw(b"GET / HTTP/1.1\r\nhost: x\r\n", half_close=False)
     assert statuses(received) == [408]
     assert 0.4 <= monotonic() - started <= 2.0
 
 
-def test_a_head_that_drips_is_408_all_the_same(gateway, upstream):
+def test_dripping_head_is_answered_408(gateway, upstream):
     started = monotonic()
     with socket.create_connection(("127.0.0.1", gateway.port), DEADLINE) as client:
         client.settimeout(0.1)
@@ -253,7 +253,7 @@ def test_a_head_that_drips_is_408_all_the_same(gateway, upstream):
 
 
 @pytest.mark.parametrize("first", [b"", head("host: x")], ids=["silent from the start", "after a request"])
-def test_a_silent_connection_is_closed(gateway, upstream, first):
+def test_idle_connection_is_closed(gateway, upstream, first):
     with socket.create_connection(("127.0.0.1", gateway.port), DEADLINE) as client:
         client.sendall(first)
         received = b""
@@ -262,7 +262,7 @@ def test_a_silent_connection_is_closed(gateway, upstream, first):
     assert statuses(received) == ([200] if first else [])
 
 
-def test_a_request_that_comes_just_in_time_is_served(gateway, upstream):
+def test_request_just_before_the_idle_timeout_is_served(gateway, upstream):
     with socket.create_connection(("127.0.0.1", gateway.port), DEADLINE) as client:
         client.sendall(head("host: x", target="/1"))
         assert statuses(client.recv(65536)) == [200]
@@ -271,7 +271,7 @@ def test_a_request_that_comes_just_in_time_is_served(gateway, upstream):
         assert statuses(client.recv(65536)) == [200]
 
 
-def test_an_endless_header_is_cut_off_by_its_size(serve, upstream):
+def test_endless_header_is_cut_at_its_limit(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     with socket.create_connection(("127.0.0.1", gateway.port), DEADLINE) as client:
         sent = 0

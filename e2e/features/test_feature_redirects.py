@@ -34,34 +34,34 @@ def redirecting(redirect, prefix="/"):
         ),
     ],
 )
-def test_what_a_redirect_does_not_name_stays_as_the_client_asked_for_it(serve, redirect, location):
+def test_redirect_keeps_the_parts_it_does_not_set(serve, redirect, location):
     gateway = serve(redirecting(redirect, "/a"))
     answer = gateway.request("/a/b?c=%20", host="app.test:8080")
     assert (answer.status, answer.headers["location"]) == (302, location)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_the_status_is_the_rule_s(serve, status):
+def test_redirect_has_the_status_of_the_rule(serve, status):
     gateway = serve(redirecting(f"scheme: https, statusCode: {status}"))
     answer = gateway.request("/", "POST", body=b"left unread")
     assert (answer.status, answer.body) == (status, b"")
 
 
-def test_a_redirect_leaves_the_connection_usable(serve):
+def test_redirect_keeps_the_connection_usable(serve):
     gateway = serve(redirecting("hostname: else.test"))
     data = gateway.raw(b"GET /1 HTTP/1.1\r\nhost: x\r\n\r\nGET /2 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
     assert data.index(b"http://else.test/1") < data.index(b"http://else.test/2")
 
 
 @pytest.mark.parametrize("path", ["/a%0d%0aset-cookie:x", "/%0Ax", "/a%00"])
-def test_a_path_cannot_write_a_header_of_the_answer(serve, path):
+def test_redirect_path_cannot_inject_a_header(serve, path):
     gateway = serve(redirecting("hostname: else.test"))
     answer = gateway.request(path)
     assert answer.headers["set-cookie"] is None
     assert answer.status in (302, 400)
 
 
-def test_a_path_of_two_slashes_does_not_become_another_host(serve):
+def test_redirect_path_with_two_slashes_keeps_the_host(serve):
     gateway = serve(redirecting("path: {type: ReplacePrefixMatch, replacePrefixMatch: /}", "/go"))
     location = gateway.request("/go//evil.test/x", host="app.test").headers["location"]
     assert location.startswith("http://app.test/")

@@ -18,7 +18,7 @@ def debug(gateway):
     return json.loads(gateway.request("/debug/config", port=gateway.admin_port).body)
 
 
-def test_a_change_is_served_within_a_second(serve):
+def test_changed_file_is_served_within_a_second(serve):
     gateway = serve(route(rule(says("one"))))
     revision = debug(gateway)["revision"]
     started = monotonic()
@@ -28,7 +28,7 @@ def test_a_change_is_served_within_a_second(serve):
     assert debug(gateway)["revision"] != revision
 
 
-def test_routes_of_new_files_come_and_those_of_removed_files_go(serve):
+def test_added_and_removed_files_change_the_routes(serve):
     gateway = serve(route(rule("matches: [{path: {value: /a}}]", says("a"))))
     assert gateway.request("/b").status == 404
     gateway.apply(route(rule("matches: [{path: {value: /b}}]", says("b")), name="second"), "second.yaml")
@@ -50,7 +50,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_what_is_broken_is_refused_as_a_whole_and_the_last_good_one_serves_on(serve, what):
+def test_broken_file_is_rejected_and_the_last_good_one_served(serve, what):
     text, place = BROKEN[what]
     gateway = serve(route(rule(says("one"))))
     before = debug(gateway)
@@ -63,7 +63,7 @@ def test_what_is_broken_is_refused_as_a_whole_and_the_last_good_one_serves_on(se
     assert gateway.request("/readyz", port=gateway.admin_port).status == 200
 
 
-def test_a_file_with_one_bad_object_changes_nothing_of_the_good_ones_either(serve):
+def test_file_with_one_bad_object_is_rejected_whole(serve):
     gateway = serve(route(rule("matches: [{path: {value: /a}}]", says("one"))))
     gateway.apply(
         resources(route(rule("matches: [{path: {value: /a}}]", says("two"))), route(rule("typo: 1"), name="bad"))
@@ -71,7 +71,7 @@ def test_a_file_with_one_bad_object_changes_nothing_of_the_good_ones_either(serv
     assert gateway.request("/a").body == b"one"
 
 
-def test_a_mended_file_is_served_and_the_error_is_gone(serve):
+def test_fixed_file_is_served_and_clears_the_error(serve):
     gateway = serve(route(rule(says("one"))))
     gateway.apply("apiVersion: [")
     assert debug(gateway)["lastError"]
@@ -80,7 +80,7 @@ def test_a_mended_file_is_served_and_the_error_is_gone(serve):
     assert debug(gateway)["lastError"] == ""
 
 
-def test_an_error_that_is_taken_back_is_gone_too(serve):
+def test_reverted_file_clears_the_error(serve):
     gateway = serve(route(rule(says("one"))))
     gateway.apply("apiVersion: [")
     assert debug(gateway)["lastError"]
@@ -88,7 +88,7 @@ def test_an_error_that_is_taken_back_is_gone_too(serve):
     assert debug(gateway)["lastError"] == ""
 
 
-def test_a_file_that_is_only_touched_changes_nothing(serve):
+def test_touched_file_changes_nothing(serve):
     text = route(rule(says("one")))
     gateway = serve(text)
     live = gateway.plane.gateway.live
@@ -100,7 +100,7 @@ def test_a_file_that_is_only_touched_changes_nothing(serve):
     assert gateway.request().body == b"one"
 
 
-def test_a_request_in_flight_ends_by_the_rules_it_began_with(serve, upstream):
+def test_request_in_flight_keeps_its_rules_after_a_reload(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     release = threading.Event()
 
@@ -121,7 +121,7 @@ def test_a_request_in_flight_ends_by_the_rules_it_began_with(serve, upstream):
 
 
 @pytest.mark.slow
-def test_a_hundred_reloads_under_load_fail_no_request(serve, upstream, monkeypatch):
+def test_hundred_reloads_under_load_lose_no_request(serve, upstream, monkeypatch):
     monkeypatch.setattr("inferway_cli.directory_source._SHARE", 1.0)
 
     def numbered(number):

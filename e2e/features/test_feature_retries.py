@@ -30,13 +30,13 @@ def retry(attempts=2, **more):
     return "retry: {" + ", ".join(f"{name}: {value}" for name, value in said.items()) + "}"
 
 
-def first(upstream, bad, then=lambda seen: reply(b"well"), times=1):
+def failing_first(upstream, bad, then=lambda seen: reply(b"well"), times=1):
     """A script that is bad so many times."""
     return lambda seen: bad(seen) if len(upstream.seen) <= times else then(seen)
 
 
 @contextmanager
-def nobody():
+def closed_port():
     """A port on which nobody listens."""
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
@@ -52,8 +52,8 @@ def failing(status):
 
 
 @pytest.mark.parametrize("status", STATUSES)
-def test_after_a_code_that_is_named_it_is_tried_again(serve, upstream, status):
-    upstream.script = first(upstream, failing(status))
+def test_listed_code_is_retried(serve, upstream, status):
+    upstream.script = failing_first(upstream, failing(status))
     gateway = serve(route(rule(retry(codes=f"[{status}]"), to(upstream.port))))
     answer = gateway.request("/a")
     assert (answer.status, answer.body) == (200, b"well")
@@ -65,7 +65,7 @@ def test_after_a_code_that_is_named_it_is_tried_again(serve, upstream, status):
 
 
 @pytest.mark.parametrize(("status", "codes"), [(500, "[503]"), (404, "[503]"), (503, "[]")])
-def test_after_any_other_code_it_is_not(serve, upstream, status, codes):
+def test_unlisted_code_is_not_retried(serve, upstream, status, codes):
     upstream.script = lambda seen: reply(b"as it is", STATUSES.get(status, "404 Not Found"), {"x-a": "1"})
     gateway = serve(route(rule(retry(codes=codes), to(upstream.port))))
     answer = gateway.request()
@@ -82,9 +82,9 @@ CONDITIONS = {
 
 
 @pytest.mark.parametrize("what", CONDITIONS)
-def test_after_a_condition_that_is_named_it_is_tried_again(serve, upstream, what):
+def test_listed_condition_is_retried(serve, upstream, what):
     bad, code, _ = CONDITIONS[what]
-    upstream.script = first(upstream, bad)
+    upstream.script = failing_first(upstream, bad)
     gateway = serve(route(rule(IN_TIME, retry(conditions=f"[{what.split()[0]}]"), to(upstream.port))))
     assert gateway.request().body == b"well"
     assert len(upstream.seen) == 2
@@ -93,7 +93,7 @@ def test_after_a_condition_that_is_named_it_is_tried_again(serve, upstream, what
 
 
 @pytest.mark.parametrize("what", CONDITIONS)
-def test_after_any_other_condition_it_is_not(serve, upstream, what):
+def test_unlisted_condition_is_not_retried(serve, upstream, what):
     bad, code, status = CONDITIONS[what]
     upstream.script = bad
     named = {"Reset", "Timeout", "ConnectFailure"} - {what.split()[0]}
@@ -105,8 +105,8 @@ def test_after_any_other_condition_it_is_not(serve, upstream, what):
     assert len(upstream.seen) == 1
 
 
-def test_without_a_connection_another_endpoint_is_tried_whatever_the_method(serve, upstream):
-    with nobody() as port:
+def test_connect_failure_retries_any_method_elsewhere(serve, upstream):
+    with closed_port() as port:
         gateway = serve(
             route(rule(NO_EJECTION, retry(conditions="[ConnectFailure]", methods="[GET]"), to(port, upstream.port)))
         )
@@ -116,8 +116,8 @@ def test_without_a_connection_another_endpoint_is_tried_whatever_the_method(serv
     assert gateway.metric("retries_total", reason="connect_failed") > 0
 
 
-def test_connect_failure_has_to_be_named_too(serve, upstream):
-    with nobody() as port:
+def test_connect_failure_not_listed_is_not_retried(serve, upstream):
+    with closed_port() as port:
         gateway = serve(route(rule(NO_EJECTION, retry(conditions="[Reset]"), to(port))))
         assert gateway.request().code == "connect_failed"
     assert gateway.metric("retries_total") == 0
@@ -128,7 +128,7 @@ def test_connect_failure_has_to_be_named_too(serve, upstream):
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 @pytest.mark.parametrize("how", [failing(503), lambda seen: [Close()]], ids=["503", "closes"])
-def test_only_methods_that_are_named_are_tried_again(serve, upstream, method, how):
+def test_only_listed_methods_are_retried(serve, upstream, method, how):
     upstream.script = how
     gateway = serve(route(rule(retry(methods="[GET]"), to(upstream.port))))
     assert gateway.request("/", method, body=b"pay").status in (502, 503)
@@ -142,7 +142,7 @@ def test_only_methods_that_are_named_are_tried_again(serve, upstream, method, ho
 
 
 @pytest.mark.parametrize("attempts", [0, 1, 5])
-def test_as_often_as_said_and_then_the_last_answer_goes_to_the_client(serve, upstream, attempts):
+def test_last_response_is_returned_after_all_attempts(serve, upstream, attempts):
     upstream.script = lambda seen: reply(b"%d" % len(upstream.seen), STATUSES[503])
     gateway = serve(route(rule(NO_EJECTION, retry(attempts), to(upstream.port))))
     answer = gateway.request()
@@ -152,7 +152,7 @@ def test_as_often_as_said_and_then_the_last_answer_goes_to_the_client(serve, ups
     assert gateway.standing() == (0, 0, 0)
 
 
-def test_the_time_of_the_whole_request_bounds_all_tries(serve, upstream):
+def test_request_timeout_covers_all_attempts(serve, upstream):
     upstream.script = lambda seen: [Pause(30)]
     gateway = serve(
         route(rule("timeouts: {request: 800ms, backendRequest: 250ms}", NO_EJECTION, retry(5), to(upstream.port)))
@@ -166,7 +166,7 @@ def test_the_time_of_the_whole_request_bounds_all_tries(serve, upstream):
 # --- where ------------------------------------------------------------------------------------------------------------------
 
 
-def test_another_endpoint_is_preferred(serve, upstreams):
+def test_retry_prefers_another_endpoint(serve, upstreams):
     bad, good = upstreams(2)
     bad.script = failing(503)
     by_name = route(rule(NO_EJECTION, retry(1), "backendRefs: [{name: model, port: 80}]"))
@@ -176,7 +176,7 @@ def test_another_endpoint_is_preferred(serve, upstreams):
     assert gateway.metric("retries_total", reason="503") == len(bad.seen) > 0
 
 
-def test_a_fallback_is_one(serve, upstreams):
+def test_retry_uses_a_fallback_endpoint(serve, upstreams):
     bad, fallback = upstreams(2)
     bad.script = failing(503)
     backends = f"""
@@ -195,7 +195,7 @@ def test_a_fallback_is_one(serve, upstreams):
 @pytest.mark.parametrize(
     "framing", [b"content-length: 10\r\n\r\nhalf", b"transfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n"]
 )
-def test_not_once_a_byte_of_an_answer_has_gone_to_the_client(serve, upstream, framing):
+def test_started_response_is_not_retried(serve, upstream, framing):
     upstream.script = lambda seen: [b"HTTP/1.1 200 OK\r\n" + framing, Pause(0.05), Close()]
     gateway = serve(route(rule(retry(), to(upstream.port))))
     with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
@@ -204,7 +204,7 @@ def test_not_once_a_byte_of_an_answer_has_gone_to_the_client(serve, upstream, fr
     assert gateway.metric("retries_total") == 0
 
 
-def test_not_after_an_answer_without_a_reading(serve, upstream):
+def test_malformed_response_is_not_retried(serve, upstream):
     upstream.script = lambda seen: [b"garbage\r\n\r\n"]
     gateway = serve(route(rule(retry(), to(upstream.port))))
     assert gateway.request().code == "bad_response"

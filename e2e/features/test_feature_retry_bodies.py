@@ -26,7 +26,7 @@ def body(size):
     return random.Random(size).randbytes(size)  # noqa: S311 - not secrecy
 
 
-def declared(content):
+def with_content_length(content):
     """A request that says how long its body is."""
     return b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(content), content)
 
@@ -48,10 +48,10 @@ def failing_once(upstream, bad):
     return lambda seen: bad(seen) if len(upstream.seen) == 1 else reply(b"well")
 
 
-@pytest.mark.parametrize("framed", [declared, chunked])
+@pytest.mark.parametrize("framed", [with_content_length, chunked])
 @pytest.mark.parametrize("size", [0, 1, 5000, KEPT])
 @pytest.mark.parametrize("what", BAD)
-def test_a_body_up_to_64_kib_is_sent_again_byte_for_byte(serve, upstream, framed, size, what):
+def test_body_up_to_64_kib_is_resent_byte_for_byte(serve, upstream, framed, size, what):
     upstream.script = failing_once(upstream, BAD[what])
     gateway = serve(route(rule(NO_EJECTION, RETRY, to(upstream.port))))
     received = gateway.raw(framed(body(size)), half_close=False)
@@ -62,9 +62,9 @@ def test_a_body_up_to_64_kib_is_sent_again_byte_for_byte(serve, upstream, framed
     assert len({seen.header("transfer-encoding") for seen in upstream.seen}) == 1
 
 
-@pytest.mark.parametrize("framed", [declared, chunked])
+@pytest.mark.parametrize("framed", [with_content_length, chunked])
 @pytest.mark.parametrize("what", BAD)
-def test_a_longer_body_has_one_try(serve, upstream, framed, what):
+def test_longer_body_has_one_attempt(serve, upstream, framed, what):
     upstream.script = BAD[what]
     gateway = serve(route(rule(NO_EJECTION, RETRY, to(upstream.port))))
     received = gateway.raw(framed(body(KEPT + 1)), half_close=False)
@@ -73,17 +73,17 @@ def test_a_longer_body_has_one_try(serve, upstream, framed, what):
     assert gateway.metric("retries_total") == 0
 
 
-def test_every_endpoint_is_sent_all_of_it(serve, upstreams):
+def test_every_endpoint_gets_the_whole_body(serve, upstreams):
     endpoints = upstreams(3)
     for endpoint in endpoints:
         endpoint.script = BAD["is busy"]
     by_name = route(rule(NO_EJECTION, RETRY, "backendRefs: [{name: model, port: 80}]"))
     gateway = serve(resources(by_name, service("model", *(endpoint.port for endpoint in endpoints))))
-    assert gateway.raw(declared(body(9000)), half_close=False).startswith(b"HTTP/1.1 503 ")
+    assert gateway.raw(with_content_length(body(9000)), half_close=False).startswith(b"HTTP/1.1 503 ")
     assert [[seen.body for seen in endpoint.seen] for endpoint in endpoints] == [[body(9000)]] * 3
 
 
-def test_what_is_not_yet_sent_of_a_body_follows_in_the_further_try(serve, upstreams):
+def test_rest_of_an_unfinished_body_follows_in_the_retry(serve, upstreams):
     """The first endpoint answers before it has the body, as those do that are busy."""
     [good] = upstreams(1)
     hasty = socket.create_server(("127.0.0.1", 0))
@@ -95,7 +95,7 @@ def test_what_is_not_yet_sent_of_a_body_follows_in_the_further_try(serve, upstre
     gateway = serve(route(rule(NO_EJECTION, RETRY, backends)))
     with hasty, socket.create_connection(("127.0.0.1", gateway.port), DEADLINE) as client:
         content = body(3000)
-        sent = declared(content)
+        sent = with_content_length(content)
         client.sendall(sent[:-2000])
         first, _ = hasty.accept()
         with first:

@@ -18,7 +18,7 @@ def rewriting(port, rewrite, prefix="/"):
     )
 
 
-def sent(gateway, upstream, path, **headers):
+def forwarded_target(gateway, upstream, path, **headers):
     """The target with which a request arrived."""
     assert gateway.request(path, **headers).status == 200
     return upstream.seen[-1].target
@@ -47,32 +47,32 @@ def sent(gateway, upstream, path, **headers):
         ("/foo", "/xyz", "/foo?", "/xyz?"),
     ],
 )
-def test_the_prefix_that_matched_is_replaced(serve, upstream, prefix, new, path, expected):
+def test_rewrite_replaces_the_matched_prefix(serve, upstream, prefix, new, path, expected):
     change = f"path: {{type: ReplacePrefixMatch, replacePrefixMatch: {new}}}"
     gateway = serve(rewriting(upstream.port, change, prefix))
-    assert sent(gateway, upstream, path) == expected
+    assert forwarded_target(gateway, upstream, path) == expected
 
 
-def test_the_whole_path_is_replaced_and_the_query_stays(serve, upstream):
+def test_rewrite_replaces_the_path_and_keeps_the_query(serve, upstream):
     gateway = serve(rewriting(upstream.port, "path: {type: ReplaceFullPath, replaceFullPath: /v1/chat}"))
-    assert sent(gateway, upstream, "/anything/else?a=1&b=%20") == "/v1/chat?a=1&b=%20"
-    assert sent(gateway, upstream, "/") == "/v1/chat"
+    assert forwarded_target(gateway, upstream, "/anything/else?a=1&b=%20") == "/v1/chat?a=1&b=%20"
+    assert forwarded_target(gateway, upstream, "/") == "/v1/chat"
 
 
-def test_the_host_is_replaced_and_the_client_s_own_is_told_beside_it(serve, upstream):
+def test_rewritten_host_is_sent_with_x_forwarded_host(serve, upstream):
     gateway = serve(rewriting(upstream.port, "hostname: models.example.com"))
-    assert sent(gateway, upstream, "/a?b", host="app.test") == "/a?b"
+    assert forwarded_target(gateway, upstream, "/a?b", host="app.test") == "/a?b"
     assert upstream.seen[0].header("host") == "models.example.com"
     assert upstream.seen[0].header("x-forwarded-host") == "app.test"
 
 
-def test_without_a_rewrite_path_and_query_go_up_byte_for_byte(serve, upstream):
+def test_path_and_query_without_a_rewrite_are_unchanged(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     for target in ("/", "/?", "/a%2fb", "/%7Euser/~", "///a", "/a;b=c/d", "/a?x=/../y&z=%00", "/%zz", "/a//b/"):
-        assert sent(gateway, upstream, target) == target
+        assert forwarded_target(gateway, upstream, target) == target
 
 
-def test_an_absolute_form_target_goes_up_as_a_path(serve, upstream):
+def test_absolute_target_is_forwarded_as_a_path(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     for target, expected in (
         (b"http://app.test/a?b", "/a?b"),
@@ -91,25 +91,25 @@ def test_an_absolute_form_target_goes_up_as_a_path(serve, upstream):
 @pytest.mark.parametrize(
     ("base", "expected"), [("", "/a/b?c"), ("/", "/a/b?c"), ("/v1", "/v1/a/b?c"), ("/v1/", "/v1/a/b?c")]
 )
-def test_the_path_of_a_backend_s_url_is_put_before_the_request_s(serve, upstream, base, expected):
+def test_path_of_a_backend_url_is_prepended(serve, upstream, base, expected):
     gateway = serve(route(rule(f'backendRefs: [{{url: "http://127.0.0.1:{upstream.port}{base}"}}]')))
-    assert sent(gateway, upstream, "/a/b?c") == expected
+    assert forwarded_target(gateway, upstream, "/a/b?c") == expected
 
 
-def test_a_backend_by_url_is_asked_for_by_its_own_host(serve, upstream):
+def test_backend_url_sets_the_host(serve, upstream):
     gateway = serve(route(rule(f'backendRefs: [{{url: "http://localhost:{upstream.port}"}}]')))
-    sent(gateway, upstream, "/", host="app.test")
+    forwarded_target(gateway, upstream, "/", host="app.test")
     assert upstream.seen[0].header("host") == f"localhost:{upstream.port}"
     assert upstream.seen[0].header("x-forwarded-host") == "app.test"
 
 
-def test_a_rewritten_host_wins_over_that_of_the_url(serve, upstream):
+def test_rewritten_host_overrides_the_backend_url(serve, upstream):
     gateway = serve(rewriting(upstream.port, "hostname: own.test"))
-    sent(gateway, upstream, "/")
+    forwarded_target(gateway, upstream, "/")
     assert upstream.seen[0].header("host") == "own.test"
 
 
-def test_a_rewrite_comes_before_the_path_of_the_url(serve, upstream):
+def test_rewrite_applies_before_the_path_of_the_backend_url(serve, upstream):
     gateway = serve(
         route(
             rule(
@@ -120,15 +120,15 @@ def test_a_rewrite_comes_before_the_path_of_the_url(serve, upstream):
             )
         )
     )
-    assert sent(gateway, upstream, "/api/x") == "/v1/chat/x"
+    assert forwarded_target(gateway, upstream, "/api/x") == "/v1/chat/x"
 
 
-def test_a_rewrite_works_for_services_too(serve, upstream):
+def test_rewrite_applies_to_services(serve, upstream):
     text = rule(
         "filters: [{type: URLRewrite, urlRewrite: {hostname: h.test, path: {type: ReplaceFullPath,"
         " replaceFullPath: /full}}}]",
         "backendRefs: [{name: model, port: 80}]",
     )
     gateway = serve(resources(route(text), service("model", upstream.port)))
-    assert sent(gateway, upstream, "/a?b") == "/full?b"
+    assert forwarded_target(gateway, upstream, "/a?b") == "/full?b"
     assert upstream.seen[0].header("host") == "h.test"

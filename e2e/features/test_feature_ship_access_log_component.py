@@ -41,7 +41,7 @@ def pod(tmp_path: Path) -> dict[str, Any]:
     return spec
 
 
-def test_both_ends_open_the_same_pipe_in_both_directions(pod: dict[str, Any]) -> None:
+def test_gateway_and_shipper_open_the_same_pipe(pod: dict[str, Any]) -> None:
     [shipper], [gateway] = pod["initContainers"], pod["containers"]
     assert shipper["args"][0].splitlines()[0] == gateway["args"][0].splitlines()[0], "both make the pipe"
     assert shipper["args"][0].splitlines()[-1] == "exec node src/ship.js 0<>/run/access-log/pipe"
@@ -51,7 +51,7 @@ def test_both_ends_open_the_same_pipe_in_both_directions(pod: dict[str, Any]) ->
     assert {"name": "access-log", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}} in pod["volumes"]
 
 
-def test_the_rest_of_the_pod_stays_and_the_sidecar_fits_its_namespace(pod: dict[str, Any]) -> None:
+def test_component_keeps_the_pod_and_adds_a_restricted_sidecar(pod: dict[str, Any]) -> None:
     [shipper], [gateway] = pod["initContainers"], pod["containers"]
     assert {"name": "state", "mountPath": "/var/lib/inferway"} in gateway["volumeMounts"]
     assert shipper["restartPolicy"] == "Always", "a sidecar, or the gateway would never start"

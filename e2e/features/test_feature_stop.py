@@ -21,7 +21,7 @@ from inferway_fakes.yaml_builders import route, rule, says, to
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-def test_a_signal_ends_it_with_exit_code_0(tmp_path, number):
+def test_signal_stops_the_process_with_exit_code_0(tmp_path, number):
     with started(tmp_path, route(rule(says("ok")))) as process:
         assert ask(process.port()) == (200, b"ok")
         process.signal(number)
@@ -32,7 +32,7 @@ def test_a_signal_ends_it_with_exit_code_0(tmp_path, number):
 
 
 @pytest.mark.case("S5")
-def test_requests_in_flight_finish_before_it_ends(tmp_path, upstream):
+def test_requests_in_flight_finish_before_the_stop(tmp_path, upstream):
     upstream.script = lambda seen: [
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n",
         Pause(0.7),
@@ -52,7 +52,7 @@ def test_requests_in_flight_finish_before_it_ends(tmp_path, upstream):
         assert process.exit_code() == 0
 
 
-def test_under_load_every_request_that_reached_the_upstream_is_answered(tmp_path, upstream):
+def test_stop_under_load_answers_every_forwarded_request(tmp_path, upstream):
     upstream.script = lambda seen: [Pause(0.01), *reply()]
     with started(tmp_path, route(rule(to(upstream.port)))) as process:
         port = process.port()
@@ -79,7 +79,7 @@ def test_under_load_every_request_that_reached_the_upstream_is_answered(tmp_path
 
 
 @pytest.mark.case("S5")
-def test_while_it_drains_it_serves_on_and_is_not_ready(tmp_path, upstream):
+def test_drain_keeps_serving_and_is_not_ready(tmp_path, upstream):
     with started(tmp_path, route(rule(to(upstream.port))), "--drain-delay", "1.5") as process:
         port, admin = process.port(), process.port("admin")
         kept = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
@@ -102,7 +102,7 @@ def test_while_it_drains_it_serves_on_and_is_not_ready(tmp_path, upstream):
 
 @pytest.mark.slow
 @pytest.mark.case("S5")
-def test_it_may_stay_ready_for_as_long_as_it_takes_connections(tmp_path, upstream):
+def test_drain_ready_keeps_readiness_while_listening(tmp_path, upstream):
     """A node hands what still comes to a Terminating pod only while that is ready."""
     upstream.script = lambda seen: [b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n", Pause(60)]
     flags = ("--drain-delay", "1", "--drain-timeout", "2", "--drain-ready")
@@ -130,7 +130,7 @@ def is_refused(port):
 
 
 @pytest.mark.case("S5")
-def test_a_stream_may_end_by_itself_while_it_drains(tmp_path, upstream):
+def test_stream_may_finish_during_the_drain(tmp_path, upstream):
     """It takes longer than the delay, and no longer than the time for requests in flight."""
     pieces = [piece for _ in range(5) for piece in (b"2\r\nhi\r\n", Pause(0.2))]
     upstream.script = lambda seen: [b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", *pieces, b"0\r\n\r\n"]
@@ -148,7 +148,7 @@ def test_a_stream_may_end_by_itself_while_it_drains(tmp_path, upstream):
 
 
 @pytest.mark.case("S5")
-def test_a_stream_without_end_is_cut_off_after_the_drain_timeout(tmp_path, upstream):
+def test_endless_stream_is_cut_after_the_drain_timeout(tmp_path, upstream):
     upstream.script = lambda seen: [
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n",
         Pause(60),
@@ -174,7 +174,7 @@ def test_a_stream_without_end_is_cut_off_after_the_drain_timeout(tmp_path, upstr
 
 
 @pytest.mark.slow
-def test_a_log_that_nobody_reads_does_not_keep_it_from_stopping(tmp_path):
+def test_full_access_log_pipe_does_not_block_the_stop(tmp_path):
     reader, writer = os.pipe()
     try:
         with started(tmp_path, route(rule(says("ok"))), "--access-log-rate", "100000", log=writer) as process:
@@ -199,7 +199,7 @@ def is_full(pipe):
     return not select.select([], [pipe], [], 0)[1]
 
 
-def test_a_second_signal_ends_it_at_once_with_exit_code_1(tmp_path, upstream):
+def test_second_signal_exits_at_once_with_1(tmp_path, upstream):
     upstream.script = lambda seen: [Pause(60)]
     with started(tmp_path, route(rule(to(upstream.port)))) as process:
         port = process.port()
@@ -218,7 +218,7 @@ def test_a_second_signal_ends_it_at_once_with_exit_code_1(tmp_path, upstream):
         client.join(DEADLINE)
 
 
-def refused(directory, *flags):
+def failed_start(directory, *flags):
     """A start that fails: its exit code and what it says."""
     command = [INFERWAY, "run", str(directory), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", *flags]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
@@ -226,37 +226,37 @@ def refused(directory, *flags):
     return ended.returncode, ended.stderr
 
 
-def test_a_first_start_with_mistakes_tells_all_of_them_with_file_and_line(tmp_path):
+def test_start_with_invalid_files_reports_every_error(tmp_path):
     (tmp_path / "a.yaml").write_text("apiVersion: inferway.dev/v1alpha1\nkind: GatewayRoute\nmetadata: [\n")
     (tmp_path / "b.yaml").write_text(route(rule(says("ok"), "typo: 1"), name="b"))
-    code, told = refused(tmp_path)
+    code, told = failed_start(tmp_path)
     assert code == 1
     assert "a.yaml:" in told
     assert "b.yaml:7: " in told
     assert "typo" in told
 
 
-def test_a_start_without_a_route_fails(tmp_path):
-    code, told = refused(tmp_path)
+def test_start_without_a_route_fails(tmp_path):
+    code, told = failed_start(tmp_path)
     assert code == 1
     assert "no GatewayRoute found" in told
 
 
-def test_a_start_without_a_directory_fails(tmp_path):
-    code, told = refused(tmp_path / "nowhere")
+def test_start_without_a_directory_fails(tmp_path):
+    code, told = failed_start(tmp_path / "nowhere")
     assert code == 1
     assert "nowhere" in told
 
 
-def test_a_port_that_is_taken_is_told(tmp_path, upstream):
+def test_start_on_an_occupied_port_fails(tmp_path, upstream):
     (tmp_path / "routes.yaml").write_text(route(rule(says("ok"))))
-    code, told = refused(tmp_path, "--listen", f"127.0.0.1:{upstream.port}")
+    code, told = failed_start(tmp_path, "--listen", f"127.0.0.1:{upstream.port}")
     assert code == 1
     assert f"127.0.0.1:{upstream.port}" in told
 
 
-def test_a_wrong_setting_is_a_mistake_in_usage(tmp_path):
+def test_start_with_an_invalid_setting_exits_with_2(tmp_path):
     (tmp_path / "routes.yaml").write_text(route(rule(says("ok"))))
-    code, told = refused(tmp_path, "--head-timeout", "soon")
+    code, told = failed_start(tmp_path, "--head-timeout", "soon")
     assert code == 2
     assert "--head-timeout" in told

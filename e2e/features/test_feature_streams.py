@@ -41,7 +41,7 @@ def begin(client):
     return received
 
 
-def rest(client):
+def read_to_end(client):
     """What comes until the end; whether it ended by a reset."""
     received = b""
     try:
@@ -56,7 +56,7 @@ def rest(client):
 
 
 @pytest.mark.case("S1")
-def test_events_pass_as_they_come_and_are_neither_changed_nor_stored(serve):
+def test_events_are_forwarded_at_once_and_not_stored(serve):
     """Each event carries the moment when it was sent, by a clock that is the client's too."""
     with ScriptedUpstream() as upstream:
         gateway = serve(route(rule("cache: {ttl: 60s}", to(upstream.port))))
@@ -76,7 +76,7 @@ def test_events_pass_as_they_come_and_are_neither_changed_nor_stored(serve):
 
 
 @pytest.mark.case("S1")
-def test_a_stream_that_says_no_store_is_asked_for_each_time(serve):
+def test_stream_with_no_store_is_requested_each_time(serve):
     with ScriptedUpstream() as upstream:
         gateway = serve(route(rule("cache: {ttl: 60s}", to(upstream.port))))
         for number in (1, 2):
@@ -85,7 +85,7 @@ def test_a_stream_that_says_no_store_is_asked_for_each_time(serve):
             assert upstream.stats.requests == number
 
 
-def test_a_stream_of_a_declared_length_passes_as_it_comes_too(serve, upstream):
+def test_stream_with_content_length_is_forwarded_at_once(serve, upstream):
     head = b"HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n"
     upstream.script = lambda seen: [head, Pause(0.1), b"first half", Pause(2), b"other half"]
     with streaming(serve(route(rule(to(upstream.port))))) as client:
@@ -100,7 +100,7 @@ def test_a_stream_of_a_declared_length_passes_as_it_comes_too(serve, upstream):
 
 @pytest.mark.case("S2")
 @pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
-def test_a_client_that_leaves_ends_the_stream_upstream_within_a_second(serve, upstream, reset):
+def test_disconnected_client_ends_the_upstream_stream(serve, upstream, reset):
     gateway = serve(route(rule(to(upstream.port))))
     upstream.script = lambda seen: chain([HEAD], *repeat([EVENT, Pause(0.05)], 1000))
     with streaming(gateway) as client:
@@ -112,7 +112,7 @@ def test_a_client_that_leaves_ends_the_stream_upstream_within_a_second(serve, up
 
 
 @pytest.mark.case("S2")
-def test_a_silent_stream_is_ended_as_well(serve, upstream):
+def test_disconnected_client_ends_a_silent_stream(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     upstream.script = lambda seen: [HEAD, EVENT, Pause(60)]
     with streaming(gateway) as client:
@@ -122,7 +122,7 @@ def test_a_silent_stream_is_ended_as_well(serve, upstream):
 
 
 @pytest.mark.case("S2")
-def test_many_clients_that_leave_leave_nothing_behind(serve):
+def test_many_disconnected_clients_leave_no_resources(serve):
     """Here 300 times; `bench.soak_local` does it many thousand times."""
     with ScriptedUpstream() as upstream:
         gateway = serve(route(rule(to(upstream.port))))
@@ -156,7 +156,7 @@ def test_many_clients_that_leave_leave_nothing_behind(serve):
 
 
 @pytest.mark.case("S3")
-def test_a_client_that_reads_slowly_holds_its_upstream_back_and_nobody_else(serve):
+def test_slow_reading_client_blocks_only_its_own_upstream(serve):
     size = 64 << 20
     with ScriptedUpstream() as upstream, FaultyTcp(upstream.port) as tcp:
         gateway = serve(route(rule("timeouts: {streamIdle: 1s}", to(tcp.port))))
@@ -188,7 +188,7 @@ def test_a_client_that_reads_slowly_holds_its_upstream_back_and_nobody_else(serv
 
 
 @pytest.mark.case("S3")
-def test_all_of_it_arrives_when_the_client_reads_again(serve):
+def test_paused_client_receives_the_whole_body(serve):
     size = 8 << 20
     with ScriptedUpstream() as upstream:
         gateway = serve(route(rule(to(upstream.port))))
@@ -202,7 +202,7 @@ def test_all_of_it_arrives_when_the_client_reads_again(serve):
 
 
 @pytest.mark.case("S3")
-def test_an_upstream_that_reads_slowly_holds_its_client_back(serve, upstream):
+def test_slow_reading_upstream_blocks_its_client(serve, upstream):
     size = 32 << 20
     with FaultyTcp(upstream.port, receive_buffer=4096) as tcp:
         gateway = serve(route(rule("limits: {maxRequestBody: 64Mi}", to(tcp.port))))
@@ -230,7 +230,7 @@ def test_an_upstream_that_reads_slowly_holds_its_client_back(serve, upstream):
 @pytest.mark.case("S4")
 @pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "declared"])
 @pytest.mark.parametrize("what", ["silent", "closes", "resets", "in the middle of an event"])
-def test_a_stream_that_breaks_off_has_no_clean_end(serve, upstream, chunked, what):
+def test_aborted_stream_has_no_clean_end(serve, upstream, chunked, what):
     event = EVENT if chunked else b"data: 1\n\n"
     head = HEAD if chunked else b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n"
     last = {"silent": [Pause(60)], "in the middle of an event": [event[:5], Pause(0.05), Close()]}.get(
@@ -245,7 +245,7 @@ def test_a_stream_that_breaks_off_has_no_clean_end(serve, upstream, chunked, wha
             if what == "resets":
                 wait_until(lambda: tcp.bytes_to_client >= len(head + event), "the first event to be there")
                 tcp.cut_all(Ending.RST)
-            more, _ = rest(client)
+            more, _ = read_to_end(client)
         received += more
         assert b"data: 1" in received or what == "resets"
         assert not received.endswith(b"0\r\n\r\n")
@@ -257,7 +257,7 @@ def test_a_stream_that_breaks_off_has_no_clean_end(serve, upstream, chunked, wha
 
 
 @pytest.mark.case("S4")
-def test_a_heartbeat_keeps_a_stream(serve, upstream):
+def test_heartbeat_keeps_a_stream_open(serve, upstream):
     upstream.script = lambda seen: [HEAD, *chain(*repeat([EVENT, Pause(0.3)], 4)), b"0\r\n\r\n"]
     gateway = serve(route(rule("timeouts: {streamIdle: 1s, request: 500ms}", to(upstream.port))))
     started = monotonic()
@@ -266,11 +266,11 @@ def test_a_heartbeat_keeps_a_stream(serve, upstream):
 
 
 @pytest.mark.case("S4")
-def test_what_broke_off_is_not_stored(serve, upstream):
+def test_aborted_stream_is_not_stored(serve, upstream):
     upstream.script = lambda seen: [HEAD, EVENT, Pause(0.05), Close()]
     gateway = serve(route(rule("cache: {ttl: 60s}", to(upstream.port))))
     for _ in range(2):
         with streaming(gateway) as client:
-            rest(client)
+            read_to_end(client)
     assert len(upstream.seen) == 2
     assert gateway.metric("cache_entries") == 0

@@ -82,7 +82,7 @@ def gateway(serve, upstream, tmp_path: Path, authority: trustme.CA) -> RunningGa
         ("X.Models.Example", {"b.example", "*.models.example"}),
     ],
 )
-def test_the_certificate_is_chosen_by_name(gateway, authority, name: str, shown: set[str]) -> None:
+def test_certificate_is_selected_by_server_name(gateway, authority, name: str, shown: set[str]) -> None:
     client = Client(authority, gateway.port, name)
     assert client.names() == shown
     assert client.socket.selected_alpn_protocol() == "http/1.1"
@@ -91,7 +91,7 @@ def test_the_certificate_is_chosen_by_name(gateway, authority, name: str, shown:
 
 
 @pytest.mark.parametrize("name", [None, "elsewhere.example"])
-def test_without_a_fitting_name_the_first_certificate_is_shown(gateway, authority, name: str | None) -> None:
+def test_unknown_server_name_gets_the_first_certificate(gateway, authority, name: str | None) -> None:
     if name is not None:
         with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
             Client(authority, gateway.port, name)
@@ -101,25 +101,25 @@ def test_without_a_fitting_name_the_first_certificate_is_shown(gateway, authorit
     client.socket.close()
 
 
-def test_older_versions_are_refused(gateway, authority) -> None:
+def test_older_tls_versions_are_rejected(gateway, authority) -> None:
     with pytest.raises((ssl.SSLError, ConnectionError)), pytest.warns(DeprecationWarning, match="TLSv1_1"):
         Client(authority, gateway.port, "a.example", maximum_version=ssl.TLSVersion.TLSv1_1)
 
 
-def test_plain_text_is_no_request(gateway) -> None:
+def test_plain_text_request_is_not_answered(gateway) -> None:
     with socket.create_connection(("127.0.0.1", gateway.port), DEADLINE) as plain:
         plain.sendall(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
         assert not plain.recv(65536).startswith(b"HTTP")
 
 
-def test_the_upstream_is_told_https(gateway, upstream, authority) -> None:
+def test_upstream_gets_x_forwarded_proto_https(gateway, upstream, authority) -> None:
     client = Client(authority, gateway.port, "a.example")
     client.get()
     assert upstream.seen[-1].header("x-forwarded-proto") == "https"
     client.socket.close()
 
 
-def test_new_files_are_taken_and_open_connections_go_on(gateway, authority, tmp_path: Path) -> None:
+def test_renewed_certificate_is_served_without_disconnects(gateway, authority, tmp_path: Path) -> None:
     before = Client(authority, gateway.port, "a.example")
     before.get()
     issue(authority, tmp_path, "first", "a.example", "new.example")
@@ -136,7 +136,7 @@ def _names_of(authority: trustme.CA, port: int, name: str | None = "a.example") 
     return names
 
 
-def test_files_that_are_broken_later_change_nothing(gateway, authority, tmp_path: Path, caplog) -> None:
+def test_broken_renewal_keeps_the_old_certificate(gateway, authority, tmp_path: Path, caplog) -> None:
     (tmp_path / "first.pem").write_text("not a certificate")
     wait_until(lambda: "a change was refused" in caplog.text, "the refusal")
     client = Client(authority, gateway.port, "a.example")
@@ -145,7 +145,7 @@ def test_files_that_are_broken_later_change_nothing(gateway, authority, tmp_path
 
 
 @pytest.mark.parametrize("broken", ["missing", "empty", "other key"])
-def test_files_that_are_broken_at_the_start_are_named(authority, tmp_path: Path, broken: str) -> None:
+def test_broken_certificate_at_the_start_is_named(authority, tmp_path: Path, broken: str) -> None:
     certificate, key = (Path(path) for path in issue(authority, tmp_path, "first", "a.example"))
     if broken == "missing":
         certificate.unlink()
@@ -157,7 +157,7 @@ def test_files_that_are_broken_at_the_start_are_named(authority, tmp_path: Path,
         Certificates([(certificate, key)])
 
 
-def test_l6_silent_handshakes_keep_nobody_out(serve, upstream, authority, tmp_path: Path) -> None:
+def test_l6_silent_handshakes_do_not_block_new_clients(serve, upstream, authority, tmp_path: Path) -> None:
     certificate, key = issue(authority, tmp_path, "first", "a.example")
     gateway = serve(ROUTE % upstream.port, tls_cert=certificate, tls_key=key, max_connections=5)
     silent = [socket.create_connection(("127.0.0.1", gateway.port), DEADLINE) for _ in range(10)]

@@ -20,12 +20,12 @@ def tcp(upstream):
         yield proxy
 
 
-def securely(port):
+def tls_backend(port):
     """A backendRef to this port by TLS."""
     return f'backendRefs: [{{url: "https://127.0.0.1:{port}"}}]'
 
 
-def told(gateway, status, code):
+def assert_problem(gateway, status, code):
     """The next request's answer, which has to be this problem, counted once under its own reason and under no other."""
     answer = gateway.request()
     assert (answer.status, answer.code) == (status, code)
@@ -35,50 +35,50 @@ def told(gateway, status, code):
 
 
 @pytest.mark.case("U1")
-def test_a_refused_connection_is_502_connect_failed(serve, tcp, upstream):
+def test_refused_connection_is_502_connect_failed(serve, tcp, upstream):
     tcp.change(accepting=Accepting.REFUSE)
-    told(serve(route(rule(CONNECT, to(tcp.port)))), 502, "connect_failed")
+    assert_problem(serve(route(rule(CONNECT, to(tcp.port)))), 502, "connect_failed")
     assert not upstream.seen
 
 
 @pytest.mark.case("U1")
-def test_a_name_that_does_not_exist_is_502_dns_failed(serve):
-    told(serve(route(rule(CONNECT, 'backendRefs: [{url: "http://nobody.invalid"}]'))), 502, "dns_failed")
+def test_unresolvable_name_is_502_dns_failed(serve):
+    assert_problem(serve(route(rule(CONNECT, 'backendRefs: [{url: "http://nobody.invalid"}]'))), 502, "dns_failed")
 
 
 @pytest.mark.case("U1")
-def test_packets_that_vanish_are_504_connect_timeout_after_the_time_to_connect(serve, tcp, upstream):
+def test_dropped_packets_are_504_at_the_connect_timeout(serve, tcp, upstream):
     tcp.change(accepting=Accepting.DROP)
     gateway = serve(route(rule(CONNECT, to(tcp.port))))
     started = monotonic()
-    told(gateway, 504, "connect_timeout")
+    assert_problem(gateway, 504, "connect_timeout")
     assert 0.3 <= monotonic() - started < 1.5
     assert not upstream.seen
 
 
 @pytest.mark.case("U1")
-def test_an_upstream_that_speaks_no_tls_is_502_tls_failed(serve):
+def test_upstream_without_tls_is_502_tls_failed(serve):
     with ScriptedUpstream() as plain:
-        told(serve(route(rule(CONNECT, securely(plain.port)))), 502, "tls_failed")
+        assert_problem(serve(route(rule(CONNECT, tls_backend(plain.port)))), 502, "tls_failed")
         assert not plain.stats.requests
 
 
 @pytest.mark.case("U1")
 @pytest.mark.parametrize("ending", list(Ending))
-def test_an_end_in_the_middle_of_the_handshake_is_502_tls_failed(serve, tcp, ending):
+def test_aborted_handshake_is_502_tls_failed(serve, tcp, ending):
     tcp.change(to_target=Flow(cut_after=1, cut=ending))
-    told(serve(route(rule(CONNECT, securely(tcp.port)))), 502, "tls_failed")
+    assert_problem(serve(route(rule(CONNECT, tls_backend(tcp.port)))), 502, "tls_failed")
 
 
-def test_a_tls_handshake_without_an_answer_is_504(serve, tcp):
+def test_silent_handshake_is_504_connect_timeout(serve, tcp):
     tcp.change(accepting=Accepting.SILENT)
-    gateway = serve(route(rule(CONNECT, securely(tcp.port))))
-    told(gateway, 504, "connect_timeout")
+    gateway = serve(route(rule(CONNECT, tls_backend(tcp.port))))
+    assert_problem(gateway, 504, "connect_timeout")
     # Nothing of it is left, neither here nor there.
     assert gateway.plane.gateway.pools.room.taken == 0
 
 
-def test_an_upstream_that_is_there_again_is_asked_again(serve, tcp, upstream):
+def test_recovered_upstream_is_used_again(serve, tcp, upstream):
     tcp.change(accepting=Accepting.REFUSE)
     gateway = serve(route(rule(CONNECT, to(tcp.port))))
     assert gateway.request().status == 502

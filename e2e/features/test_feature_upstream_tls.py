@@ -68,7 +68,7 @@ def text(port, name=NAME, *parts):
     return route(rule(*parts, f'backendRefs: [{{url: "https://{name}:{port}"}}]'))
 
 
-def test_an_upstream_with_a_certificate_for_its_name_is_served(serve, authority, upstream_ca):
+def test_upstream_with_a_valid_certificate_is_used(serve, authority, upstream_ca):
     with Server(authority.issue_cert(NAME)) as upstream:
         gateway = serve(text(upstream.port), upstream_ca=upstream_ca)
         assert [gateway.request().status for _ in range(3)] == [200] * 3
@@ -78,14 +78,14 @@ def test_an_upstream_with_a_certificate_for_its_name_is_served(serve, authority,
         assert upstream.seen[0].header("x-forwarded-proto") == "http"  # how the client came
 
 
-def test_an_address_may_stand_in_a_certificate_and_is_no_name_to_send(serve, authority, upstream_ca):
+def test_certificate_for_an_address_is_valid_without_sni(serve, authority, upstream_ca):
     with Server(authority.issue_cert("127.0.0.1")) as upstream:
         gateway = serve(text(upstream.port, "127.0.0.1"), upstream_ca=upstream_ca)
         assert gateway.request().status == 200
         assert upstream.asked_for == [None]  # RFC 6066 3: names only
 
 
-def refused(serve, certificate, upstream_ca, **server):
+def assert_tls_failed(serve, certificate, upstream_ca, **server):
     with Server(certificate, **server) as upstream:
         gateway = serve(text(upstream.port), upstream_ca=upstream_ca)
         answer = gateway.request()
@@ -96,48 +96,50 @@ def refused(serve, certificate, upstream_ca, **server):
 
 
 @pytest.mark.case("U1")
-def test_another_name_is_refused(serve, authority, upstream_ca):
-    refused(serve, authority.issue_cert("other.test"), upstream_ca)
+def test_certificate_for_another_name_is_rejected(serve, authority, upstream_ca):
+    assert_tls_failed(serve, authority.issue_cert("other.test"), upstream_ca)
 
 
 @pytest.mark.case("U1")
-def test_the_name_of_the_address_does_not_do(serve, authority, upstream_ca):
-    refused(serve, authority.issue_cert("127.0.0.1"), upstream_ca)
+def test_certificate_for_the_address_of_a_name_is_rejected(serve, authority, upstream_ca):
+    assert_tls_failed(serve, authority.issue_cert("127.0.0.1"), upstream_ca)
 
 
 @pytest.mark.case("U1")
-def test_an_authority_that_nobody_knows_is_refused(serve, upstream_ca):
-    refused(serve, trustme.CA().issue_cert(NAME), upstream_ca)
+def test_certificate_of_an_unknown_authority_is_rejected(serve, upstream_ca):
+    assert_tls_failed(serve, trustme.CA().issue_cert(NAME), upstream_ca)
 
 
 @pytest.mark.case("U1")
-def test_without_the_setting_a_private_authority_is_refused(serve, authority):
-    refused(serve, authority.issue_cert(NAME), "")
+def test_private_authority_without_the_setting_is_rejected(serve, authority):
+    assert_tls_failed(serve, authority.issue_cert(NAME), "")
 
 
 @pytest.mark.case("U1")
-def test_a_certificate_of_yesterday_is_refused(serve, authority, upstream_ca):
+def test_expired_certificate_is_rejected(serve, authority, upstream_ca):
     yesterday = NOW - datetime.timedelta(days=1)
-    refused(serve, authority.issue_cert(NAME, not_after=yesterday), upstream_ca)
+    assert_tls_failed(serve, authority.issue_cert(NAME, not_after=yesterday), upstream_ca)
 
 
 @pytest.mark.case("U1")
-def test_a_certificate_of_tomorrow_is_refused(serve, authority, upstream_ca):
-    refused(serve, authority.issue_cert(NAME, not_before=NOW + datetime.timedelta(days=1)), upstream_ca)
+def test_certificate_not_yet_valid_is_rejected(serve, authority, upstream_ca):
+    assert_tls_failed(serve, authority.issue_cert(NAME, not_before=NOW + datetime.timedelta(days=1)), upstream_ca)
 
 
 @pytest.mark.case("U1")
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
-def test_older_versions_are_refused(serve, authority, upstream_ca):
-    refused(serve, authority.issue_cert(NAME), upstream_ca, versions=(ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1))
+def test_older_tls_versions_of_an_upstream_are_rejected(serve, authority, upstream_ca):
+    assert_tls_failed(
+        serve, authority.issue_cert(NAME), upstream_ca, versions=(ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1)
+    )
 
 
-def test_tls_1_2_is_enough(serve, authority, upstream_ca):
+def test_upstream_with_tls_1_2_is_used(serve, authority, upstream_ca):
     with Server(authority.issue_cert(NAME), versions=(ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2)) as upstream:
         assert serve(text(upstream.port), upstream_ca=upstream_ca).request().status == 200
 
 
-def test_health_checks_verify_too(serve, authority, upstream_ca):
+def test_health_check_verifies_the_certificate(serve, authority, upstream_ca):
     check = "healthCheck: {path: /healthz, interval: 100ms, timeout: 100ms, unhealthyThreshold: 1}"
     with Server(authority.issue_cert(NAME)) as good, Server(authority.issue_cert("other.test")) as bad:
         gateway = serve(text(good.port, NAME, check), upstream_ca=upstream_ca)
@@ -151,7 +153,7 @@ def test_health_checks_verify_too(serve, authority, upstream_ca):
 
 
 @pytest.mark.parametrize("content", [None, "", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n"])
-def test_a_file_of_authorities_that_cannot_be_used_is_named_at_the_start(serve, tmp_path, content):
+def test_unusable_upstream_ca_file_is_named_at_the_start(serve, tmp_path, content):
     path = tmp_path / "authorities.pem"
     if content is not None:
         path.write_text(content)
@@ -161,9 +163,7 @@ def test_a_file_of_authorities_that_cannot_be_used_is_named_at_the_start(serve, 
 
 @pytest.mark.case("U2")
 @pytest.mark.parametrize(("end", "is_whole"), [(Close, True), (Drop, False)], ids=["alert", "no alert"])
-def test_an_answer_that_its_end_delimits_is_whole_only_with_the_alert_that_says_so(
-    serve, authority, upstream_ca, end, is_whole
-):
+def test_response_ended_by_close_requires_a_close_notify(serve, authority, upstream_ca, end, is_whole):
     """RFC 9112 9.8: anybody on the way can send a FIN."""
     with Server(authority.issue_cert(NAME)) as server:
         server.script = lambda seen: [b"HTTP/1.1 200 OK\r\n\r\nhello", Pause(0.1), end()]

@@ -19,7 +19,7 @@ def token(api: ApiServer, namespace: str, account: str, pod: dict[str, Any] | No
     return User(f"system:serviceaccount:{namespace}:{account}", token=granted["status"]["token"])
 
 
-def asker(api: ApiServer, user: User) -> Asker:
+def api_client(api: ApiServer, user: User) -> Asker:
     """A client with the user's token, to be closed."""
     return Asker(api.url, api.ca_file, user.token)
 
@@ -36,6 +36,6 @@ def pod(api: ApiServer, template: dict[str, Any], namespace: str, name: str) -> 
     return dict(api.ask("POST", f"/api/v1/namespaces/{namespace}/pods", made))
 
 
-def end(api: ApiServer, namespace: str, name: str) -> None:
+def delete_pod(api: ApiServer, namespace: str, name: str) -> None:
     """Delete a pod; at once, for no kubelet would say that it has ended."""
     api.ask("DELETE", f"/api/v1/namespaces/{namespace}/pods/{name}?gracePeriodSeconds=0")

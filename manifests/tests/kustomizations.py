@@ -54,15 +54,15 @@ def with_webhook(scratch: Path) -> tuple[Manifest, ...]:
 def with_components(scratch: Path, name: str, *components: str) -> tuple[Manifest, ...]:
     """An overlay with components that it leaves to choose."""
     folders = [os.path.relpath(MANIFESTS / "components" / name, scratch.resolve()) for name in components]
-    return _of_ones_own(scratch, name, {"components": folders})
+    return _user_overlay(scratch, name, {"components": folders})
 
 
 def with_patches(scratch: Path, name: str, patches: list[dict[str, Any]]) -> tuple[Manifest, ...]:
     """An overlay with patches."""
-    return _of_ones_own(scratch, name, {"patches": patches})
+    return _user_overlay(scratch, name, {"patches": patches})
 
 
-def _of_ones_own(scratch: Path, name: str, more: dict[str, Any]) -> tuple[Manifest, ...]:
+def _user_overlay(scratch: Path, name: str, more: dict[str, Any]) -> tuple[Manifest, ...]:
     """A user's own overlay in the folder `scratch`, made of an overlay of ours."""
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",

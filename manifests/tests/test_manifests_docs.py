@@ -49,20 +49,20 @@ def is_let_in(route: Manifest) -> bool:
     return all(may_claim(hostname, patterns) for hostname in read.hostnames or ("",))
 
 
-def test_every_folder_that_is_named_exists() -> None:
+def test_folders_named_in_the_docs_exist() -> None:
     named = set(re.findall(r"\bmanifests/[a-z0-9/.-]+[a-z0-9]", TEXT))
     assert len(named) >= 5
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
 
 
-def test_every_overlay_and_component_is_named() -> None:
+def test_docs_name_every_overlay_and_component() -> None:
     for name in (*(folder for folder in folders() if folder.startswith("overlays/") and folder.count("/") == 1),):
         assert f"`{name}`" in TEXT
     for path in (MANIFESTS / "components").iterdir():
         assert f"`{path.name}`" in TEXT
 
 
-def test_every_setting_that_is_named_is_one_of_the_code() -> None:
+def test_settings_named_in_the_docs_exist() -> None:
     known = {
         f"INFERWAY_OPERATOR_{field.upper()}" for field in (*OperatorSettings.model_fields, *HttpSettings.model_fields)
     }
@@ -70,7 +70,7 @@ def test_every_setting_that_is_named_is_one_of_the_code() -> None:
     assert set(re.findall(r"\bINFERWAY_[A-Z_]*[A-Z](?![A-Z_])", TEXT)) <= known
 
 
-def test_labels_of_namespaces_are_those_of_the_policies() -> None:
+def test_documented_namespace_labels_match_the_policies() -> None:
     selected = set()
     for policy in of_kind(overlay("production"), "NetworkPolicy"):
         for rule in (*policy["spec"].get("ingress", ()), *policy["spec"].get("egress", ())):
@@ -82,26 +82,26 @@ def test_labels_of_namespaces_are_those_of_the_policies() -> None:
     assert demo["inferway.dev/upstreams"] == "allowed"
 
 
-def test_what_is_fetched_is_of_this_version() -> None:
+def test_download_addresses_have_the_current_version() -> None:
     refs = re.findall(r"\?ref=(\S+)", TEXT)
     assert len(refs) == 3
     assert set(refs) == {f"v{__version__}"}
 
 
-def test_the_first_route_is_one_that_production_serves() -> None:
+def test_first_documented_route_passes_production_policy() -> None:
     objects = [item for block in BLOCKS if "kind: GatewayRoute" in block for item in yaml.safe_load_all(block)]
     assert [item["kind"] for item in objects] == ["Namespace", "GatewayRoute"]
     assert objects[1]["metadata"]["namespace"] == objects[0]["metadata"]["name"]
     assert is_let_in(objects[1])
 
 
-def test_samples_are_not_for_production() -> None:
+def test_samples_are_outside_the_production_policy() -> None:
     """As the text says; were it otherwise, it should say that."""
     assert not any(is_let_in(route) for route in of_kind(rendered("samples"), "GatewayRoute"))
     assert re.search(r"`manifests/samples` .* is for the overlay `dev`", TEXT)
 
 
-def test_what_keeps_the_definitions_takes_everything_else_that_has_no_namespace(tmp_path: Path) -> None:
+def test_uninstall_deletes_all_cluster_objects_except_the_crds(tmp_path: Path) -> None:
     objects = with_webhook(tmp_path)
     without_namespace = {item["kind"] for item in objects if "namespace" not in item["metadata"]}
     kinds = re.search(r"^kubectl delete -l app\.kubernetes\.io/part-of=inferway \\\n  (\S+)$", TEXT, re.MULTILINE)
@@ -114,7 +114,7 @@ def test_what_keeps_the_definitions_takes_everything_else_that_has_no_namespace(
     assert set(deleted[1].split()) == {item["metadata"]["name"] for item in of_kind(objects, "Namespace")}
 
 
-def test_the_patches_of_network_policies_do_what_is_said(tmp_path: Path) -> None:
+def test_documented_network_policy_patches_apply(tmp_path: Path) -> None:
     patches = [yaml.safe_load(block)["patches"] for block in BLOCKS if block.startswith("patches:")]
     assert len(patches) == 2
     objects = with_patches(tmp_path, "production", [patch for block in patches for patch in block])
@@ -127,7 +127,7 @@ def test_the_patches_of_network_policies_do_what_is_said(tmp_path: Path) -> None
     assert blocks == ["169.254.20.10/32", "198.51.100.10/32"]
 
 
-def test_pods_of_kind_are_no_api_server() -> None:
+def test_network_policies_exclude_the_pod_network_of_kind() -> None:
     network = settings(overlay("load"), "gateway")["INFERWAY_TRUSTED_PROXIES"]
     for name in ("gateway", "operator"):
         rules = named(overlay("e2e"), "NetworkPolicy", f"inferway-{name}")["spec"]["egress"]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from identities import asker, end, pod, token
+from identities import api_client, delete_pod, pod, token
 from kustomizations import overlay, templates
 
 from inferway_envtest import ApiServer, User
@@ -53,12 +53,12 @@ def pods(installed: ApiServer) -> Iterator[tuple[str, str]]:
         wait_until(lambda: is_in_force(client), "the policy is in force")
     yield names
     for name in names:
-        end(installed, NAMESPACE, name)
+        delete_pod(installed, NAMESPACE, name)
 
 
 @contextmanager
 def client_of(api: ApiServer, user: User) -> Iterator[Asker]:
-    client = asker(api, user)
+    client = api_client(api, user)
     try:
         yield client
     finally:
@@ -73,12 +73,12 @@ def first(installed: ApiServer, pods: tuple[str, str]) -> Iterator[Asker]:
         yield client
 
 
-def test_its_own_lease_it_creates_and_renews(first: Asker) -> None:
+def test_pod_creates_and_renews_its_own_lease(first: Asker) -> None:
     assert put(first, "lease-a")["metadata"]["name"] == "lease-a"
     assert put(first, "lease-a")["metadata"]["name"] == "lease-a"
 
 
-def test_another_pods_lease_it_neither_creates_nor_changes(installed: ApiServer, first: Asker) -> None:
+def test_pod_may_not_write_the_lease_of_another_pod(installed: ApiServer, first: Asker) -> None:
     with pytest.raises(Refused, match=REFUSAL) as refused:
         put(first, "lease-b")
     assert refused.value.code == 403
@@ -91,7 +91,7 @@ def test_another_pods_lease_it_neither_creates_nor_changes(installed: ApiServer,
     assert installed.ask("GET", f"{LEASES}/lease-b")["spec"]["holderIdentity"] == "the pod itself"
 
 
-def test_a_token_without_a_pod_writes_none(installed: ApiServer, pods: tuple[str, str]) -> None:
+def test_token_without_a_pod_may_not_write_a_lease(installed: ApiServer, pods: tuple[str, str]) -> None:
     with (
         client_of(installed, token(installed, NAMESPACE, "inferway-gateway")) as client,
         pytest.raises(Refused, match=REFUSAL),
@@ -99,7 +99,7 @@ def test_a_token_without_a_pod_writes_none(installed: ApiServer, pods: tuple[str
         put(client, "lease-a")
 
 
-def test_nobody_else_is_held_up(installed: ApiServer, pods: tuple[str, str]) -> None:
+def test_lease_policy_leaves_other_clients_alone(installed: ApiServer, pods: tuple[str, str]) -> None:
     assert installed.ask("POST", LEASES, lease("an-admins"))
     path = "/apis/coordination.k8s.io/v1/namespaces/inferway-operator/leases"
     with client_of(installed, token(installed, "inferway-operator", "inferway-operator")) as client:

@@ -59,19 +59,19 @@ def exposed() -> set[str]:
     return names
 
 
-def test_every_metric_in_rules_and_dashboard_is_one_of_the_code() -> None:
+def test_metrics_of_rules_and_dashboard_exist() -> None:
     named_metrics = {name for text in expressions() for name in SELECTED.findall(text)}
     assert "http_requests_total" in named_metrics
     assert len(named_metrics) > 25
     assert named_metrics - exposed() == set()
 
 
-def test_every_recorded_metric_that_is_named_is_recorded() -> None:
+def test_recorded_metrics_in_use_have_a_recording_rule() -> None:
     recorded = {rule["record"] for group in RULE["groups"] for rule in group["rules"] if "record" in rule}
     assert {name for text in expressions() for name in RECORDED.findall(text)} == recorded
 
 
-def test_no_metric_is_named_without_the_job_that_has_it() -> None:
+def test_every_metric_selector_names_its_job() -> None:
     jobs = {"inferway-gateway-admin", "inferway-operator"}
     for text in expressions():
         for selector in re.findall(r"\{([^}]*)\}", text):
@@ -80,7 +80,7 @@ def test_no_metric_is_named_without_the_job_that_has_it() -> None:
 
 
 @pytest.mark.parametrize("monitor", of_kind(MONITORING, "ServiceMonitor"), ids=lambda item: item["metadata"]["name"])
-def test_a_service_monitor_finds_one_service_and_its_port(monitor: dict) -> None:
+def test_service_monitor_selects_one_service_and_port(monitor: dict) -> None:
     assert monitor["spec"].keys() == {"selector", "endpoints"}
     wanted = monitor["spec"]["selector"]["matchLabels"].items()
     found = [
@@ -99,7 +99,7 @@ def test_a_service_monitor_finds_one_service_and_its_port(monitor: dict) -> None
     assert any(f'job="{found[0]["metadata"]["name"]}"' in text for text in expressions())
 
 
-def test_every_alert_says_what_is_wrong_and_what_to_do() -> None:
+def test_every_alert_has_severity_texts_and_a_test() -> None:
     alerts = [rule for group in RULE["groups"] for rule in group["rules"] if "alert" in rule]
     assert alerts
     for alert in alerts:
@@ -114,7 +114,7 @@ def test_every_alert_says_what_is_wrong_and_what_to_do() -> None:
     assert tested == {alert["alert"] for alert in alerts}, "each alert has a test in which it fires"
 
 
-def test_panels_have_places_and_queries_of_their_own() -> None:
+def test_panels_have_unique_ids_places_and_queries() -> None:
     ids = [panel["id"] for panel in DASHBOARD["panels"]]
     assert len(ids) == len(set(ids))
     places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in DASHBOARD["panels"]]
@@ -137,7 +137,7 @@ def promtool(tmp_path: Path) -> tuple[str, Path]:
     return program, tmp_path
 
 
-def test_prometheus_reads_rules_and_queries(promtool: tuple[str, Path]) -> None:
+def test_promtool_accepts_rules_and_queries(promtool: tuple[str, Path]) -> None:
     program, folder = promtool
     done = subprocess.run(
         [program, "check", "rules", "rules.yaml", "queries.yaml"], cwd=folder, capture_output=True, text=True
@@ -146,7 +146,7 @@ def test_prometheus_reads_rules_and_queries(promtool: tuple[str, Path]) -> None:
 
 
 @pytest.mark.slow
-def test_alerts_fire_when_they_should(promtool: tuple[str, Path]) -> None:
+def test_alerts_fire_in_their_promtool_tests(promtool: tuple[str, Path]) -> None:
     program, folder = promtool
     done = subprocess.run([program, "test", "rules", "alerts.yaml"], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

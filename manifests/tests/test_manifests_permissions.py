@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from identities import asker, token
+from identities import api_client, token
 from kustomizations import OVERLAYS, Manifest, of_kind, overlay, with_webhook
 
 from inferway_envtest import ApiServer, User
@@ -30,7 +30,7 @@ def rights(rules: Iterable[dict[str, Any]]) -> set[str]:
     return found
 
 
-def listed(lines: Iterable[str]) -> set[str]:
+def parse_rights(lines: Iterable[str]) -> set[str]:
     """The same of lines of permissions.yaml."""
     return {f"{verb} {what}" for verbs, _, what in (line.partition(" ") for line in lines) for verb in verbs.split(",")}
 
@@ -59,12 +59,12 @@ def granted(objects: tuple[Manifest, ...]) -> dict[str, dict[str, set[str]]]:
 def permitted(account: str, namespace: str) -> set[str]:
     """By the list, in one namespace: what is permitted everywhere and there."""
     places = PERMITTED[account]
-    return listed((*places.get("cluster", ()), *places.get(namespace, ())))
+    return parse_rights((*places.get("cluster", ()), *places.get(namespace, ())))
 
 
 def reviewed(api: ApiServer, user: User, namespace: str) -> set[str]:
     """What the API server says that a user may do in a namespace: what `kubectl auth can-i --list` shows."""
-    client = asker(api, user)
+    client = api_client(api, user)
     try:
         review = {
             "apiVersion": "authorization.k8s.io/v1",
@@ -79,22 +79,23 @@ def reviewed(api: ApiServer, user: User, namespace: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_the_roles_come_to_the_list(name: str) -> None:
+def test_roles_grant_the_listed_rights(name: str) -> None:
     expected = {
-        account: {place: listed(rules) for place, rules in places.items()} for account, places in PERMITTED.items()
+        account: {place: parse_rights(rules) for place, rules in places.items()}
+        for account, places in PERMITTED.items()
     }
     assert granted(overlay(name)) == expected
 
 
-def test_the_webhook_needs_no_further_right(tmp_path: Path) -> None:
+def test_webhook_component_adds_no_rights(tmp_path: Path) -> None:
     assert granted(with_webhook(tmp_path)) == granted(overlay("production"))
 
 
 @pytest.mark.parametrize("account", ACCOUNTS)
 @pytest.mark.parametrize("namespace", NAMESPACES)
-def test_the_api_server_permits_what_the_list_says(installed: ApiServer, account: str, namespace: str) -> None:
+def test_api_server_permits_exactly_the_listed_rights(installed: ApiServer, account: str, namespace: str) -> None:
     home, _, name = account.partition("/")
-    installed.kubectl("apply", "-f", "-", input=nobody(home))
+    installed.kubectl("apply", "-f", "-", input=account_without_rights(home))
     # What every account has of the API server, such as asking what it may do, is not ours.
     common = reviewed(installed, token(installed, home, "nobody"), namespace)
     assert reviewed(installed, token(installed, home, name), namespace) - common == permitted(account, namespace)
@@ -106,7 +107,7 @@ def test_no_right_reaches_secrets_or_is_a_wildcard(account: str) -> None:
         assert not any("*" in rule or "secrets" in rule for rule in rules)
 
 
-def nobody(namespace: str) -> str:
+def account_without_rights(namespace: str) -> str:
     return yaml.safe_dump(
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "nobody", "namespace": namespace}}
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from identities import end, pod, token
+from identities import delete_pod, pod, token
 from kustomizations import overlay, settings, templates
 
 from e2e.control.control_planes import Process, until
@@ -121,8 +121,8 @@ def planes(installed: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> It
         ready = until(lambda: event(gateway, "ready"), f"the pod is ready; it says {gateway.tail()}; {operator.tail()}")
         installed.set_pod(SYSTEM, POD, is_ready=True)
         yield Planes(installed, users, operator, gateway, int(ready["listen"].rpartition(":")[2]), mark)
-    end(installed, SYSTEM, POD)
-    end(installed, OPERATOR, "inferway-operator-0")
+    delete_pod(installed, SYSTEM, POD)
+    delete_pod(installed, OPERATOR, "inferway-operator-0")
 
 
 def answer(port: int) -> tuple[int, bytes]:
@@ -136,7 +136,7 @@ def answer(port: int) -> tuple[int, bytes]:
         connection.close()
 
 
-def test_a_route_is_served_changed_and_programmed(planes: Planes) -> None:
+def test_route_is_served_updated_and_programmed(planes: Planes) -> None:
     for body in ("first", "second"):
         planes.route(body)
         until(lambda body=body: answer(planes.port) == (200, body.encode()), f"{body} is served: {planes.said()}")
@@ -146,7 +146,7 @@ def test_a_route_is_served_changed_and_programmed(planes: Planes) -> None:
     assert planes.refused() == []
 
 
-def test_a_refused_route_is_told_by_status_and_event(planes: Planes) -> None:
+def test_invalid_route_is_reported_by_status_and_event(planes: Planes) -> None:
     planes.route("second")
     # What the schema lets through and the compiler does not.
     rules = [
@@ -159,7 +159,7 @@ def test_a_refused_route_is_told_by_status_and_event(planes: Planes) -> None:
     assert planes.refused() == []
 
 
-def test_the_lease_of_the_active_operator_is_in_its_own_namespace(planes: Planes) -> None:
+def test_leader_lease_is_in_the_namespace_of_the_operator(planes: Planes) -> None:
     path = f"/apis/coordination.k8s.io/v1/namespaces/{OPERATOR}/leases"
     until(lambda: [item["metadata"]["name"] for item in planes.api.ask("GET", path)["items"]] == [OPERATOR], "a Lease")
     assert planes.operator.stop() == 0

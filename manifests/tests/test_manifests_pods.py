@@ -35,7 +35,7 @@ def names_of(prefix: str, *models: type[BaseSettings]) -> set[str]:
 
 
 @pytest.mark.parametrize(("folder", "name"), PODS)
-def test_a_pod_has_no_rights_on_its_node(folder: str, name: str) -> None:
+def test_pod_has_no_privileges_on_its_node(folder: str, name: str) -> None:
     template = templates(rendered(folder))[name]
     pod = template["spec"]["securityContext"]
     assert pod["runAsNonRoot"] is True
@@ -53,7 +53,7 @@ def test_a_pod_has_no_rights_on_its_node(folder: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(("folder", "name"), PODS)
-def test_only_the_planes_have_a_token(folder: str, name: str) -> None:
+def test_only_pods_of_the_planes_have_a_token(folder: str, name: str) -> None:
     spec = templates(rendered(folder))[name]["spec"]
     is_plane = name in ("inferway-operator", "inferway-gateway")
     assert spec["automountServiceAccountToken"] is is_plane
@@ -62,7 +62,7 @@ def test_only_the_planes_have_a_token(folder: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(("folder", "name"), PODS)
-def test_probes_and_services_name_ports_that_the_container_has(folder: str, name: str) -> None:
+def test_probes_and_services_name_existing_ports(folder: str, name: str) -> None:
     objects = rendered(folder)
     template = templates(objects)[name]
     ports = {port["name"]: port["containerPort"] for each in containers(template) for port in each.get("ports", ())}
@@ -76,7 +76,7 @@ def test_probes_and_services_name_ports_that_the_container_has(folder: str, name
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_settings_listen_where_ports_and_probes_are(name: str) -> None:
+def test_listen_settings_match_ports_and_probes(name: str) -> None:
     objects = overlay(name)
     gateway, operator = settings(objects, "gateway"), settings(objects, "operator")
     pods = templates(objects)
@@ -92,7 +92,7 @@ def test_settings_listen_where_ports_and_probes_are(name: str) -> None:
     assert mounts[gateway["INFERWAY_SECRETS_DIRECTORY"]] == "secrets"
 
 
-def test_the_webhook_listens_where_its_service_leads_and_has_its_certificate(tmp_path: Path) -> None:
+def test_webhook_settings_match_service_port_and_certificate(tmp_path: Path) -> None:
     objects = with_webhook(tmp_path)
     told = settings(objects, "operator")
     container = containers(templates(objects)["inferway-operator"])[0]
@@ -112,9 +112,7 @@ def test_the_webhook_listens_where_its_service_leads_and_has_its_certificate(tmp
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_every_setting_is_one_of_the_code_and_is_taken(
-    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_every_setting_exists_and_is_valid(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     objects = overlay(name)
     gateway, operator = settings(objects, "gateway"), settings(objects, "operator")
     assert gateway.keys() <= names_of("INFERWAY_", Settings, ClusterSettings)
@@ -138,14 +136,14 @@ def test_every_setting_is_one_of_the_code_and_is_taken(
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_images_start_what_they_are_made_for(name: str) -> None:
+def test_containers_keep_the_command_of_their_image(name: str) -> None:
     # Which namespaces the operator watches follows from its settings; a flag could only contradict them.
     for template in templates(overlay(name)).values():
         assert all({"command", "args"}.isdisjoint(container) for container in containers(template))
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_a_pod_of_the_data_plane_has_the_time_to_drain(name: str) -> None:
+def test_grace_period_of_the_gateway_covers_the_drain(name: str) -> None:
     told = settings(overlay(name), "gateway")
     pod = templates(overlay(name))["inferway-gateway"]
     drain = float(told["INFERWAY_DRAIN_DELAY"]) + float(told["INFERWAY_DRAIN_TIMEOUT"])
@@ -159,7 +157,7 @@ def test_a_pod_of_the_data_plane_has_the_time_to_drain(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_where_a_node_serves_its_own_pods_only_the_last_one_serves_until_the_balancer_knows(name: str) -> None:
+def test_local_traffic_policy_requires_a_long_ready_drain(name: str) -> None:
     objects = overlay(name)
     if named(objects, "Service", "inferway-gateway")["spec"].get("externalTrafficPolicy") != "Local":
         assert name != "production", "clients' addresses are lost"
@@ -171,7 +169,7 @@ def test_where_a_node_serves_its_own_pods_only_the_last_one_serves_until_the_bal
 
 
 @pytest.mark.parametrize("name", ["service-python", "service-node"])
-def test_a_service_has_the_time_to_stop(name: str) -> None:
+def test_grace_period_of_a_sample_covers_its_stop(name: str) -> None:
     template = templates(rendered("samples"))[name]
     container = containers(template)[0]
     told = {each["name"]: each["value"] for each in container["env"]}
@@ -183,14 +181,14 @@ def test_a_service_has_the_time_to_stop(name: str) -> None:
         assert told.keys() <= names_of(prefix, ServicePythonSettings)
 
 
-def test_production_denies_every_hostname_that_its_policy_does_not_name() -> None:
+def test_production_hostname_policy_has_no_wildcard_entry() -> None:
     text = named(overlay("production"), "ConfigMap", "inferway-hostname-policy")["data"]["hostname-policy.yaml"]
     policy = TypeAdapter(HostnamePolicy).validate_python(yaml.safe_load(text))
     assert policy
     assert not any("*" in entry.hostnames for entry in policy)
 
 
-def test_production_leaves_the_number_of_pods_to_the_autoscaler() -> None:
+def test_production_leaves_replicas_to_the_autoscaler() -> None:
     objects = overlay("production")
     scaler = named(objects, "HorizontalPodAutoscaler", "inferway-gateway")["spec"]
     deployment = named(objects, "Deployment", scaler["scaleTargetRef"]["name"])

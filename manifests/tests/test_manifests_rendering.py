@@ -32,14 +32,14 @@ IMAGES = {
 
 
 @pytest.mark.parametrize("folder", folders())
-def test_every_kustomization_renders_and_names_each_object_once(folder: str) -> None:
+def test_kustomization_renders_unique_objects(folder: str) -> None:
     objects = rendered(folder)
     ids = [(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]) for item in objects]
     assert ids
     assert len(ids) == len(set(ids))
 
 
-def test_every_component_is_part_of_something_that_is_rendered(tmp_path: Path) -> None:
+def test_every_component_is_part_of_a_rendered_overlay(tmp_path: Path) -> None:
     used = {"webhook", "webhook-network-policy", "ship-access-log"}
     for folder in folders():
         kustomization = yaml.safe_load((MANIFESTS / folder / "kustomization.yaml").read_text())
@@ -50,14 +50,14 @@ def test_every_component_is_part_of_something_that_is_rendered(tmp_path: Path) -
     assert [container["name"] for container in shipped["spec"]["initContainers"]] == ["access-log"]
 
 
-def test_the_definitions_can_be_applied_as_a_kustomization_and_as_a_folder() -> None:
+def test_crds_apply_as_kustomization_and_as_folder() -> None:
     crds = MANIFESTS.parent / "crds"
     names = {item["metadata"]["name"] for item in render(crds)}
     assert names == {yaml.safe_load(file.read_text())["metadata"]["name"] for file in crds.glob("*.yaml")}
 
 
 @pytest.mark.parametrize("folder", [folder for folder in folders() if not folder.startswith("base/")])
-def test_pods_run_images_of_ours_with_the_tag_of_their_place(folder: str) -> None:
+def test_pods_run_project_images_with_the_expected_tag(folder: str) -> None:
     for name, template in templates(rendered(folder)).items():
         for container in template["spec"]["containers"]:
             image, _, tag = container["image"].rpartition(":")
@@ -73,7 +73,7 @@ def test_pods_run_images_of_ours_with_the_tag_of_their_place(folder: str) -> Non
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_every_object_says_what_it_belongs_to(name: str) -> None:
+def test_every_object_has_the_part_of_label(name: str) -> None:
     for item in overlay(name):
         if item["kind"] not in ("CustomResourceDefinition", "Namespace"):
             assert item["metadata"]["labels"]["app.kubernetes.io/part-of"] == "inferway", item["metadata"]["name"]
@@ -87,7 +87,7 @@ def test_namespaces_enforce_restricted(folder: str) -> None:
         assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
-def test_selectors_match_the_pods_that_they_are_for(tmp_path: Path) -> None:
+def test_selectors_match_their_pods(tmp_path: Path) -> None:
     for objects in (*map(overlay, OVERLAYS), rendered("samples"), with_webhook(tmp_path)):
         pods = [
             (item["metadata"]["namespace"], item["spec"]["template"]["metadata"]["labels"])

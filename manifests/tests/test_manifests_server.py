@@ -58,23 +58,23 @@ def _namespace(objects: tuple[Manifest, ...], name: str) -> Manifest:
 @pytest.mark.parametrize(
     "folder", [folder for folder in folders() if folder != "base" and not folder.startswith("base/")]
 )
-def test_the_server_takes_every_object(installed: ApiServer, folder: str) -> None:
+def test_api_server_accepts_every_object(installed: ApiServer, folder: str) -> None:
     dry_run(installed, rendered(folder))
 
 
-def test_the_server_takes_the_webhook(installed: ApiServer, tmp_path: Path) -> None:
+def test_api_server_accepts_the_webhook(installed: ApiServer, tmp_path: Path) -> None:
     taken = dry_run(installed, with_webhook(tmp_path))
     assert "validatingwebhookconfiguration.admissionregistration.k8s.io/inferway" in taken
 
 
-def test_a_mistake_in_an_object_would_be_found(installed: ApiServer) -> None:
+def test_dry_run_rejects_an_unknown_field(installed: ApiServer) -> None:
     service = of_kind(overlay("dev"), "Service")[0]
     wrong = {**service, "spec": {**service["spec"], "selectors": {}}}
     with pytest.raises(KubectlError, match="selectors"):
         dry_run(installed, (wrong,))
 
 
-def test_samples_are_taken_by_the_schema_and_the_overlay_is_not_needed_twice(installed: ApiServer) -> None:
+def test_samples_apply_and_a_second_overlay_apply_adds_none(installed: ApiServer) -> None:
     installed.kubectl("apply", "-k", str(MANIFESTS / "samples"))
     found = installed.kubectl("get", "-n", "inferway-demo", "gwr,rlp", "-o", "name").stdout.split()
     assert found == [
@@ -86,7 +86,7 @@ def test_samples_are_taken_by_the_schema_and_the_overlay_is_not_needed_twice(ins
     assert "created" not in again
 
 
-def test_what_docs_delete_by_label_leaves_the_definitions(installed: ApiServer) -> None:
+def test_documented_delete_by_label_keeps_the_crds(installed: ApiServer) -> None:
     text = (ROOT / "docs/install.md").read_text().replace("\\\n", "")
     command = re.search(r"^kubectl (delete -l .*)$", text, re.MULTILINE)
     assert command
@@ -101,7 +101,7 @@ def test_what_docs_delete_by_label_leaves_the_definitions(installed: ApiServer) 
 
 
 @pytest.mark.parametrize("folder", [*(f"overlays/{name}" for name in OVERLAYS), "samples"])
-def test_pods_may_run_where_restricted_is_enforced(installed: ApiServer, folder: str) -> None:
+def test_pods_run_where_restricted_is_enforced(installed: ApiServer, folder: str) -> None:
     namespace = "restricted-" + folder.rpartition("/")[2]
     installed.kubectl("apply", "-f", "-", input=yaml.safe_dump(restricted(namespace)))
     for item in of_kind(rendered(folder), "PriorityClass"):
@@ -110,13 +110,13 @@ def test_pods_may_run_where_restricted_is_enforced(installed: ApiServer, folder:
         assert pod(installed, template, namespace, name)["spec"]["containers"]
 
 
-def test_a_pod_that_ships_its_log_may_run_there_too(installed: ApiServer, tmp_path: Path) -> None:
+def test_pod_with_a_log_shipper_runs_where_restricted_applies(installed: ApiServer, tmp_path: Path) -> None:
     installed.kubectl("apply", "-f", "-", input=yaml.safe_dump(restricted("restricted-shipping")))
     template = templates(with_components(tmp_path, "dev", "ship-access-log"))["inferway-gateway"]
     assert pod(installed, template, "restricted-shipping", "inferway-gateway")["spec"]["initContainers"]
 
 
-def test_a_written_authority_survives_another_apply(installed: ApiServer, tmp_path: Path) -> None:
+def test_ca_bundle_of_the_webhook_survives_a_second_apply(installed: ApiServer, tmp_path: Path) -> None:
     found = of_kind(with_webhook(tmp_path), "ValidatingWebhookConfiguration")
     path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/inferway"
     installed.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(found))
@@ -129,7 +129,7 @@ def test_a_written_authority_survives_another_apply(installed: ApiServer, tmp_pa
         installed.ask("DELETE", path)
 
 
-def test_a_pod_of_root_would_be_refused(installed: ApiServer) -> None:
+def test_root_pod_is_rejected_where_restricted_is_enforced(installed: ApiServer) -> None:
     namespace = "restricted-negative"
     installed.kubectl("apply", "-f", "-", input=yaml.safe_dump(restricted(namespace)))
     template = templates(overlay("dev"))["inferway-gateway"]

@@ -77,7 +77,7 @@ endpoints: [{addresses: [192.0.2.10], conditions: {ready: true}}]
 """A Service `web` of port 80, with an endpoint."""
 
 
-class Running:
+class OperatorProcess:
     """A running operator process, and what it says."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
@@ -130,9 +130,9 @@ class Gateway:
     """Where its resources are."""
     user: User
     settings: dict[str, str] = field(default_factory=dict)
-    running: list[Running] = field(default_factory=list)
+    running: list[OperatorProcess] = field(default_factory=list)
 
-    def start(self, kubeconfig: Path | None = None, *flags: str, **settings: str) -> Running:
+    def start(self, kubeconfig: Path | None = None, *flags: str, **settings: str) -> OperatorProcess:
         """Start an operator process; it ends with the test. `flags`: of `kopf run`, in place of --all-namespaces."""
         environment = {
             "PATH": os.environ["PATH"],
@@ -145,7 +145,7 @@ class Gateway:
             [sys.executable, "-m", "inferway_operator", *(flags or ("--all-namespaces",))],
             env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
-        self.running.append(Running(process))
+        self.running.append(OperatorProcess(process))
         return self.running[-1]
 
     def apply(self, text: str, namespace: str = "") -> None:

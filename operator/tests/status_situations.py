@@ -23,7 +23,7 @@ def at(seconds: int) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-def written(seconds: int) -> str:
+def timestamp(seconds: int) -> str:
     return at(seconds).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -72,7 +72,7 @@ def decide(
     return decision.decide(chosen, fragment, carried, revision, acks, current, at(second), too_large)
 
 
-def made(*arguments: Any, **named: Any) -> dict[str, Any]:
+def written_status(*arguments: Any, **named: Any) -> dict[str, Any]:
     """The same, where something has to be written."""
     found = decide(*arguments, **named)
     assert found is not None
@@ -85,7 +85,7 @@ def condition(found: Mapping[str, Any], kind: str) -> dict[str, Any]:
     return only
 
 
-def told(found: Mapping[str, Any], kind: str = "Programmed") -> str:
+def condition_line(found: Mapping[str, Any], kind: str = "Programmed") -> str:
     """A condition in one line."""
     item = condition(found, kind)
     return f"{item['status']} {item['reason']}: {item['message']}"

@@ -42,7 +42,7 @@ def response(made: Answer) -> Manifest:
     return found
 
 
-def warned(manifest: Manifest, *others: Manifest, **request: Any) -> list[str]:
+def warnings_of(manifest: Manifest, *others: Manifest, **request: Any) -> list[str]:
     """What an object is let through with."""
     made = admission_review.answer(review(manifest, **request), world(*others))
     told: list[str] = response(made).get("warnings", [])
@@ -50,7 +50,7 @@ def warned(manifest: Manifest, *others: Manifest, **request: Any) -> list[str]:
     return told
 
 
-def denied(manifest: Manifest, *others: Manifest, **request: Any) -> Manifest:
+def denial_of(manifest: Manifest, *others: Manifest, **request: Any) -> Manifest:
     """The Status that an object is refused with."""
     made = admission_review.answer(review(manifest, **request), world(*others))
     assert made.decision == "denied"
@@ -63,7 +63,7 @@ def denied(manifest: Manifest, *others: Manifest, **request: Any) -> Manifest:
 
 
 @pytest.mark.parametrize("file", golden_cases.case_files(), ids=lambda file: file.stem)
-def test_denied_is_what_status_would_not_accept_and_in_its_words(file: Any) -> None:
+def test_review_denies_as_the_accepted_condition_rejects(file: Any) -> None:
     text = file.read_text()
     found = golden_cases.world_of(text)
     manifests = [item for item in golden_cases.manifests_of(text) if "kind" in item]
@@ -94,11 +94,11 @@ def _kubernetes_time(value: Any) -> str:
     return str(value.strftime("%Y-%m-%dT%H:%M:%SZ"))
 
 
-def test_every_mistake_is_a_cause_with_its_field() -> None:
+def test_denial_has_one_cause_with_its_field_for_each_error() -> None:
     bad = route(
         "shop", answering("/a", headers=[{"name": "x", "type": "RegularExpression", "value": "("}]), {"typo": 1}
     )
-    status = denied(bad)
+    status = denial_of(bad)
     assert status["details"] == {
         "group": "inferway.dev",
         "kind": "GatewayRoute",
@@ -121,12 +121,12 @@ def test_every_mistake_is_a_cause_with_its_field() -> None:
     )
 
 
-def test_one_good_rule_does_not_save_a_bad_one() -> None:
-    assert "spec.rules[1].typo" in denied(route("shop", answering("/a"), {"typo": 1}))["message"]
+def test_route_with_one_bad_rule_is_denied() -> None:
+    assert "spec.rules[1].typo" in denial_of(route("shop", answering("/a"), {"typo": 1}))["message"]
 
 
-def test_many_mistakes_end_with_their_number() -> None:
-    status = denied(route("shop", *({f"typo-{number}": 1} for number in range(60))))
+def test_denial_with_many_errors_ends_with_their_count() -> None:
+    status = denial_of(route("shop", *({f"typo-{number}": 1} for number in range(60))))
     assert len(status["message"]) < 2100
     assert status["message"].endswith(" more")
     causes = status["details"]["causes"]
@@ -134,26 +134,28 @@ def test_many_mistakes_end_with_their_number() -> None:
     assert causes[-1] == {"reason": "FieldValueInvalid", "field": "", "message": "and 40 more"}
 
 
-def test_a_long_key_with_control_characters_is_cut_and_printable() -> None:
-    (cause,) = denied(route("shop", {"\x1b[31m" * 500: 1, "filters": [admission_reviews.ANSWER]}))["details"]["causes"]
+def test_denial_cuts_long_keys_and_escapes_control_characters() -> None:
+    (cause,) = denial_of(route("shop", {"\x1b[31m" * 500: 1, "filters": [admission_reviews.ANSWER]}))["details"][
+        "causes"
+    ]
     assert cause["field"].isprintable()
     assert len(cause["field"]) == 500
     assert cause["field"].startswith("spec.rules[0].\\x1b[31m\\x1b[31m")
 
 
-def test_a_denied_object_is_warned_of_the_rest_too() -> None:
+def test_denial_carries_the_warnings_of_other_rules() -> None:
     bad = route("shop", {"typo": 1}, {"backendRefs": [{"name": "web", "port": 80}]})
     made = admission_review.answer(review(bad), world())
     assert response(made)["warnings"] == ["spec.rules[1].backendRefs[0]: there is no Service demo/web"]
 
 
-def test_a_policy_is_denied_in_the_same_words() -> None:
-    status = denied(policy(limits=[]))
+def test_policy_is_denied_with_the_same_messages() -> None:
+    status = denial_of(policy(limits=[]))
     assert status["message"] == "spec.limits: must have at least 1, not 0"
     assert status["details"]["kind"] == "RateLimitPolicy"
 
 
-def _mistakes() -> dict[str, tuple[Manifest, list[str]]]:
+def _invalid_manifests() -> dict[str, tuple[Manifest, list[str]]]:
     """The contract's table of mistakes, but for what YAML can say and JSON cannot."""
     table = yaml.safe_load(MISTAKES.read_text())
     found = {}
@@ -174,17 +176,17 @@ def _mistakes() -> dict[str, tuple[Manifest, list[str]]]:
     return found
 
 
-@pytest.mark.parametrize("mistake", _mistakes().values(), ids=_mistakes())
-def test_what_the_api_server_would_let_in_is_denied_with_what_validate_says(
+@pytest.mark.parametrize("mistake", _invalid_manifests().values(), ids=_invalid_manifests())
+def test_denial_of_an_invalid_manifest_matches_validate(
     mistake: tuple[Manifest, list[str]],
 ) -> None:
     manifest, told = mistake
-    causes = denied(manifest)["details"]["causes"]
+    causes = denial_of(manifest)["details"]["causes"]
     assert set(told) <= {f"{cause['field']}: {cause['message']}" for cause in causes}
 
 
-def test_the_table_of_mistakes_is_there() -> None:
-    assert len(_mistakes()) > 100
+def test_table_of_invalid_manifests_has_over_100_cases() -> None:
+    assert len(_invalid_manifests()) > 100
 
 
 # --- warned
@@ -251,47 +253,47 @@ WARNED: dict[str, tuple[Manifest, list[Manifest], list[str]]] = {
 
 
 @pytest.mark.parametrize("case", WARNED.values(), ids=WARNED)
-def test_warned_of(case: tuple[Manifest, list[Manifest], list[str]]) -> None:
+def test_review_returns_the_listed_warnings(case: tuple[Manifest, list[Manifest], list[str]]) -> None:
     manifest, others, told = case
-    assert warned(manifest, *others) == told
+    assert warnings_of(manifest, *others) == told
 
 
-def test_the_object_itself_is_no_rival_and_not_its_own_old_version() -> None:
+def test_updated_route_does_not_conflict_with_its_old_version() -> None:
     old = route("shop", answering("/a"))
-    assert warned(route("shop", answering("/a")), old, operation="UPDATE", oldObject=old) == []
+    assert warnings_of(route("shop", answering("/a")), old, operation="UPDATE", oldObject=old) == []
 
 
-def test_what_is_being_made_is_the_youngest() -> None:
+def test_created_route_is_younger_than_every_stored_route() -> None:
     made = route("shop", answering("/a"))
     del made["metadata"]["creationTimestamp"]
-    (told,) = warned(made, route("zoo", answering("/a")))
+    (told,) = warnings_of(made, route("zoo", answering("/a")))
     assert "belongs to the older demo/zoo" in told
 
 
-def test_the_namespace_may_stand_in_the_request_alone() -> None:
+def test_namespace_is_taken_from_the_request_if_absent() -> None:
     made = route("shop", {"backendRefs": [{"name": "web", "port": 80}]})
     del made["metadata"]["namespace"]
-    assert warned(made, *service("web"), namespace="demo") == []
+    assert warnings_of(made, *service("web"), namespace="demo") == []
 
 
-def test_warnings_are_few_short_and_say_how_many_are_not_there() -> None:
+def test_warnings_are_limited_and_end_with_the_omitted_count() -> None:
     rules = [answering(f"/{'x' * 300}{number}") for number in range(12)]
-    told = warned(route("shop", *rules), route("older", *rules, created="2026-01-01T00:00:00Z"))
+    told = warnings_of(route("shop", *rules), route("older", *rules, created="2026-01-01T00:00:00Z"))
     assert len(told) == 8
     assert told[-1] == "5 more of this kind: see the object's status"
     assert all(len(text) == 256 and text.endswith("...") for text in told[:-1])
     assert sum(map(len, told)) < 2048
 
 
-def test_a_spec_that_stays_as_it_was_passes_with_warnings() -> None:
+def test_invalid_spec_that_is_unchanged_passes_with_warnings() -> None:
     old = route("shop", {"typo": 1})
     labelled = {**old, "metadata": {**old["metadata"], "labels": {"team": "shop"}}}
-    (told,) = warned(labelled, old, operation="UPDATE", oldObject=old)
+    (told,) = warnings_of(labelled, old, operation="UPDATE", oldObject=old)
     assert told == "spec.rules[0].typo: unknown field; remove it or correct its spelling"
-    denied(route("shop", {"typo": 2}), old, operation="UPDATE", oldObject=old)
+    denial_of(route("shop", {"typo": 2}), old, operation="UPDATE", oldObject=old)
 
 
-def test_nothing_is_known_before_the_world_is() -> None:
+def test_review_before_the_world_is_read_warns() -> None:
     made = admission_review.answer(review(route("shop", {"typo": 1})), None)
     assert made.decision == "warned"
     assert response(made)["warnings"] == ["Inferway could not check this: its operator has not read the cluster yet"]
@@ -321,7 +323,7 @@ BAD = route("shop", {"typo": 1})
     ids=["deleted", "status", "connect", "leaving", "group", "kind", "no kind", "list of kinds", "list of operations"],
 )
 @pytest.mark.parametrize("known", [True, False])
-def test_passes_unseen(asked: Manifest, known: bool) -> None:
+def test_request_out_of_scope_is_allowed_unchecked(asked: Manifest, known: bool) -> None:
     made = admission_review.answer(asked, world() if known else None)
     assert made.decision == "unseen"
     assert response(made) == {"uid": "705ab4f5-6393-11e8-b7cc-42010a800002", "allowed": True}
@@ -349,14 +351,14 @@ def test_passes_unseen(asked: Manifest, known: bool) -> None:
         (review(BAD, object=policy()), "request.object is no GatewayRoute"),
     ],
 )
-def test_a_broken_review_is_answered_400(asked: Any, told: str) -> None:
+def test_malformed_review_is_answered_400(asked: Any, told: str) -> None:
     made = admission_review.answer(asked, world())
     assert (made.http_status, made.decision) == (400, "broken")
     assert made.body["kind"] == "Status"
     assert (made.body["code"], made.body["reason"], made.body["message"]) == (400, "BadRequest", told)
 
 
-def test_nesting_beyond_reason_is_a_broken_review() -> None:
+def test_review_nested_100000_levels_deep_is_answered() -> None:
     deep: Any = {}
     for _ in range(100_000):
         deep = {"spec": deep}
@@ -372,7 +374,7 @@ def test_nesting_beyond_reason_is_a_broken_review() -> None:
 
 @given(compiler_inputs.MANIFESTS, compiler_inputs.JSON, st.sampled_from(["CREATE", "UPDATE"]), st.booleans())
 @settings(max_examples=200, deadline=None)
-def test_whatever_is_reviewed_gets_an_answer_that_is_json(
+def test_review_of_any_manifest_is_answered_with_json(
     manifests: list[Manifest], old: Any, operation: str, known: bool
 ) -> None:
     around = from_manifests(manifests, standalone=False) if known else None
@@ -386,7 +388,7 @@ def test_whatever_is_reviewed_gets_an_answer_that_is_json(
 
 @given(compiler_inputs.JSON, compiler_inputs.JSON)
 @settings(max_examples=200, deadline=None)
-def test_whatever_a_request_holds_there_is_an_answer(body: Any, request_: Any) -> None:
+def test_review_of_any_json_is_answered(body: Any, request_: Any) -> None:
     for asked in (
         body,
         {**review(BAD), "request": body},

@@ -49,7 +49,7 @@ def running(api_server: ApiServer, namespace: str, tmp_path: Path) -> Iterator[R
         api_server.ask("POST", CONFIGURATIONS, manifest)
         try:
             # The API server hears of it a moment later; a dry run has no effect.
-            probe = json.dumps(here(route("probe", bad()), namespace))
+            probe = json.dumps(in_namespace(route("probe", invalid_rule()), namespace))
             wait_until(
                 lambda: apply(api_server, probe, "--dry-run=server").code != 0, "the API server asks the webhook"
             )
@@ -58,12 +58,12 @@ def running(api_server: ApiServer, namespace: str, tmp_path: Path) -> Iterator[R
             api_server.ask("DELETE", f"{CONFIGURATIONS}/{namespace}")
 
 
-def here(manifest: Manifest, namespace: str) -> Manifest:
+def in_namespace(manifest: Manifest, namespace: str) -> Manifest:
     """The manifest as people write it, for the test's namespace."""
     return {**manifest, "metadata": {"name": manifest["metadata"]["name"], "namespace": namespace}}
 
 
-def bad() -> Manifest:
+def invalid_rule() -> Manifest:
     """A rule that the schema lets pass and the compiler does not."""
     return answering("/a", headers=[{"name": "x-tenant", "type": "RegularExpression", "value": "("}])
 
@@ -72,11 +72,12 @@ def apply(api_server: ApiServer, text: str, *flags: str) -> Any:
     return api_server.kubectl("apply", "-f", "-", *flags, input=text, check=False)
 
 
-def test_a_bad_route_is_refused_with_each_mistake_on_a_line(
+def test_kubectl_prints_each_error_of_a_denied_route_on_a_line(
     api_server: ApiServer, namespace: str, running: RunningServer
 ) -> None:
     said = apply(
-        api_server, json.dumps(here(route("shop", bad(), {"matches": [{"path": {"value": "/b"}}]}), namespace))
+        api_server,
+        json.dumps(in_namespace(route("shop", invalid_rule(), {"matches": [{"path": {"value": "/b"}}]}), namespace)),
     )
     assert said.code == 1
     assert said.stderr.splitlines() == [
@@ -87,59 +88,59 @@ def test_a_bad_route_is_refused_with_each_mistake_on_a_line(
     assert api_server.kubectl("get", "gatewayroutes", "-n", namespace).stdout == ""
 
 
-def test_the_message_that_programs_see_names_the_webhook(
-    api_server: ApiServer, namespace: str, running: RunningServer
-) -> None:
+def test_denial_message_names_the_webhook(api_server: ApiServer, namespace: str, running: RunningServer) -> None:
     path = f"/apis/inferway.dev/v1alpha1/namespaces/{namespace}/gatewayroutes"
     with pytest.raises(Refused) as refused:
-        api_server.ask("POST", path, here(route("shop", bad()), namespace))
+        api_server.ask("POST", path, in_namespace(route("shop", invalid_rule()), namespace))
     assert 'admission webhook "validate.inferway.dev" denied the request: spec.rules[0].matches[0]' in str(
         refused.value
     )
 
 
-def test_what_is_unwise_is_warned_of_and_stored(api_server: ApiServer, namespace: str, running: RunningServer) -> None:
-    older = here(route("older", answering("/a")), namespace)
+def test_route_with_warnings_is_stored_and_warned_of(
+    api_server: ApiServer, namespace: str, running: RunningServer
+) -> None:
+    older = in_namespace(route("older", answering("/a")), namespace)
     running.operator.known = from_manifests(
         [{**older, "metadata": {**older["metadata"], "creationTimestamp": "2026-01-01T00:00:00Z"}}, *service("web")],
         standalone=False,
     )
     younger = route("shop", answering("/a/"), {"name": "web", "backendRefs": [{"name": "nowhere", "port": 80}]})
-    said = apply(api_server, json.dumps(here(younger, namespace)))
+    said = apply(api_server, json.dumps(in_namespace(younger, namespace)))
     assert said.code == 0
     assert said.stdout == "gatewayroute.inferway.dev/shop created\n"
     assert said.stderr.splitlines() == [
         f"Warning: spec.rules[1].backendRefs[0]: there is no Service {namespace}/nowhere",
         f"Warning: rule rule-0: PathPrefix /a on any host belongs to the older {namespace}/older rule rule-0",
     ]
-    aimless = here(policy(targetRefs=[{"kind": "GatewayRoute", "name": "gone"}]), namespace)
+    aimless = in_namespace(policy(targetRefs=[{"kind": "GatewayRoute", "name": "gone"}]), namespace)
     said = apply(api_server, json.dumps(aimless))
     assert said.stderr == (
         f"Warning: spec.targetRefs[0].name: there is no GatewayRoute gone in namespace {namespace}\n"
     )
 
 
-def test_a_generated_name_and_what_is_good_pass_in_silence(
+def test_valid_route_with_a_generated_name_passes_silently(
     api_server: ApiServer, namespace: str, running: RunningServer
 ) -> None:
-    made = here(route(), namespace)
+    made = in_namespace(route(), namespace)
     made["metadata"] = {"generateName": "shop-", "namespace": namespace}
     said = api_server.kubectl("create", "-f", "-", input=json.dumps(made), check=False)
     assert (said.code, said.stderr) == (0, "")
     assert running.metric("admission_reviews_total", kind="GatewayRoute", decision="allowed") == 1
 
 
-def test_what_was_stored_before_may_be_labelled_and_deleted_but_not_made_worse(
+def test_stored_invalid_route_may_be_labelled_and_deleted(
     api_server: ApiServer, namespace: str, running: RunningServer
 ) -> None:
     hook = f"{CONFIGURATIONS}/{namespace}"
     stored = api_server.ask("GET", hook)
-    text = json.dumps(here(route("shop", bad()), namespace))
+    text = json.dumps(in_namespace(route("shop", invalid_rule()), namespace))
     api_server.ask("DELETE", hook)
     wait_until(lambda: apply(api_server, text).code == 0, "nobody asks the webhook")
     del stored["metadata"]["resourceVersion"], stored["metadata"]["uid"]
     api_server.ask("POST", CONFIGURATIONS, stored)
-    worse = json.dumps(here(route("shop", bad(), bad()), namespace))
+    worse = json.dumps(in_namespace(route("shop", invalid_rule(), invalid_rule()), namespace))
     wait_until(lambda: apply(api_server, worse, "--dry-run=server").code != 0, "the API server asks the webhook")
 
     said = api_server.kubectl("label", "gatewayroute", "shop", "team=shop", "-n", namespace, check=False)
@@ -156,7 +157,9 @@ def test_what_was_stored_before_may_be_labelled_and_deleted_but_not_made_worse(
     assert running.metric("admission_reviews_total", kind="other", decision="unseen") == 0
 
 
-def test_without_the_webhook_objects_are_let_in(api_server: ApiServer, namespace: str, running: RunningServer) -> None:
+def test_objects_are_admitted_while_the_webhook_is_down(
+    api_server: ApiServer, namespace: str, running: RunningServer
+) -> None:
     asyncio.run_coroutine_threadsafe(running.server._reviews.stop(), running.loop).result(10)
-    said = apply(api_server, json.dumps(here(route("shop", bad()), namespace)))
+    said = apply(api_server, json.dumps(in_namespace(route("shop", invalid_rule()), namespace)))
     assert (said.code, said.stdout) == (0, "gatewayroute.inferway.dev/shop created\n")

@@ -55,7 +55,7 @@ def _stubs(manifests: list[Manifest]) -> list[Manifest]:
     return found
 
 
-def _mistakes(manifests: list[Manifest]) -> list[str]:
+def _errors_of(manifests: list[Manifest]) -> list[str]:
     """Of objects that are not accepted, or name what does not exist."""
     # An example's own Services come first, and the first of a name is kept.
     made = compiler.compile(from_manifests([*manifests, *_stubs(manifests)], standalone=True))
@@ -69,7 +69,7 @@ def _mistakes(manifests: list[Manifest]) -> list[str]:
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
-def test_example_is_accepted(file: Path) -> None:
+def test_example_compiles_without_errors(file: Path) -> None:
     manifests = [item for item in yaml.safe_load_all(file.read_text()) if item is not None]
     targets = [ref["name"] for item in manifests for ref in item.get("spec", {}).get("targetRefs", [])]
     written = {item["metadata"]["name"] for item in manifests if item["kind"] == "GatewayRoute"}
@@ -87,11 +87,11 @@ def test_example_is_accepted(file: Path) -> None:
         if item["kind"] == "RateLimitPolicy" and name not in written
         for sections in [[ref.get("sectionName", "all") for ref in item["spec"]["targetRefs"] if ref["name"] == name]]
     ]
-    assert _mistakes([*manifests, *routes]) == []
+    assert _errors_of([*manifests, *routes]) == []
 
 
 @pytest.mark.parametrize("file", RULES, ids=lambda file: file.stem)
-def test_rules_of_an_httproute_are_accepted(file: Path) -> None:
+def test_rules_of_an_httproute_compile_without_errors(file: Path) -> None:
     manifest = {
         "apiVersion": "inferway.dev/v1alpha1",
         "kind": "GatewayRoute",

@@ -56,7 +56,7 @@ SERVED = ("ResolvedRefs", None, ["other/sim:80"])
 REFUSED = ("RefNotPermitted", "backend_not_found", [])
 
 
-def test_without_with_and_revoked() -> None:
+def test_backend_is_served_only_while_a_grant_exists() -> None:
     assert outcome() == REFUSED
     assert outcome(grant()) == SERVED
     assert outcome() == REFUSED
@@ -79,11 +79,13 @@ def test_without_with_and_revoked() -> None:
         pytest.param(grant("third"), REFUSED, id="a third namespace cannot grant it"),
     ],
 )
-def test_what_permits(given: dict[str, Any], expected: tuple[str, str | None, list[str]]) -> None:
+def test_grant_permits_the_listed_references(
+    given: dict[str, Any], expected: tuple[str, str | None, list[str]]
+) -> None:
     assert outcome(given) == expected
 
 
-def test_one_of_two_grants_is_enough_and_the_other_one_is_not() -> None:
+def test_one_matching_grant_of_two_is_enough() -> None:
     both = [grant(target={**TO, "name": "another"}), grant(target={**TO, "name": "sim"})]
     both[1]["metadata"]["name"] = "second"
     assert outcome(*both) == SERVED

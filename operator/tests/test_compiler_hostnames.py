@@ -63,7 +63,7 @@ def compiled(manifests: list[Manifest], policy: HostnamePolicy | None) -> Compil
 
 @given(st.lists(ROUTES, max_size=6), POLICIES)
 @settings(deadline=None, max_examples=300)
-def test_nothing_is_published_that_is_not_allowed(routes: list[Manifest], policy: HostnamePolicy) -> None:
+def test_compiler_publishes_allowed_hostnames_only(routes: list[Manifest], policy: HostnamePolicy) -> None:
     made = compiled([*routes, *LABELLED], policy)
     free = compiled([*routes, *LABELLED], None)
     published = {route.id: route.hostnames for route in made.config.routes}
@@ -80,7 +80,7 @@ def test_nothing_is_published_that_is_not_allowed(routes: list[Manifest], policy
 
 @given(compiler_inputs.MANIFESTS)
 @settings(deadline=None, max_examples=100)
-def test_a_policy_that_allows_everything_changes_nothing(manifests: list[Manifest]) -> None:
+def test_hostname_policy_allowing_all_changes_nothing(manifests: list[Manifest]) -> None:
     with_it, without = compiled(manifests, ALL), compiled(manifests, None)
     assert canonical(with_it.config) == canonical(without.config)
     assert with_it.verdicts == without.verdicts
@@ -88,7 +88,7 @@ def test_a_policy_that_allows_everything_changes_nothing(manifests: list[Manifes
 
 @given(compiler_inputs.MANIFESTS)
 @settings(deadline=None, max_examples=100)
-def test_a_policy_that_allows_nothing_leaves_nothing(manifests: list[Manifest]) -> None:
+def test_hostname_policy_allowing_none_leaves_no_routes(manifests: list[Manifest]) -> None:
     made = compiled(manifests, ())
     assert made.config.routes == ()
     assert made.config.policies == ()

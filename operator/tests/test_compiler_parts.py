@@ -21,7 +21,7 @@ from inferway_operator.world.world import parse
         ("http://a/%2F", "a", 80, "/%2F"),
     ],
 )
-def test_url(text: str, host: str, port: int, path: str) -> None:
+def test_url_parses_into_its_parts(text: str, host: str, port: int, path: str) -> None:
     scheme = "https" if text.startswith("https") else "http"
     assert urls.parse(text) == Url(scheme=scheme, host=host, port=port, path=path)
 
@@ -45,7 +45,7 @@ def test_url(text: str, host: str, port: int, path: str) -> None:
         ("http://a/%2e", "dot segment"),
     ],
 )
-def test_url_refused(text: str, why: str) -> None:
+def test_invalid_url_is_rejected(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         urls.parse(text)
 
@@ -63,7 +63,7 @@ def test_url_refused(text: str, why: str) -> None:
         ("a.example.com", (), False),
     ],
 )
-def test_allowed_hosts(host: str, allowed: tuple[str, ...], is_allowed: bool) -> None:
+def test_host_is_matched_against_the_allowed_hosts(host: str, allowed: tuple[str, ...], is_allowed: bool) -> None:
     assert urls.is_allowed(host, allowed) is is_allowed
 
 
@@ -90,7 +90,7 @@ def test_allowed_hosts(host: str, allowed: tuple[str, ...], is_allowed: bool) ->
         ("2001:db8::1", True, True),
     ],
 )
-def test_addresses(host: str, in_cluster: bool, standalone: bool) -> None:
+def test_address_policy_rejects_metadata_and_loopback(host: str, in_cluster: bool, standalone: bool) -> None:
     """Case X1: metadata services and loopback, in all their spellings."""
     assert (address_policy.objection(host, standalone=False) is None) is in_cluster
     assert (address_policy.objection(host, standalone=True) is None) is standalone
@@ -107,13 +107,15 @@ def test_addresses(host: str, in_cluster: bool, standalone: bool) -> None:
         ("((a{100}){100}){100}", "bad repetition operator|invalid repetition size"),
     ],
 )
-def test_patterns(pattern: str, reason: str | None, capfd: pytest.CaptureFixture[str]) -> None:
+def test_regular_expression_is_accepted_or_rejected(
+    pattern: str, reason: str | None, capfd: pytest.CaptureFixture[str]
+) -> None:
     mistake = patterns.mistake(pattern)
     assert mistake is None if reason is None else any(part in (mistake or "") for part in reason.split("|"))
     assert capfd.readouterr() == ("", "")  # RE2 would write to stderr by itself
 
 
 @pytest.mark.parametrize("kind", ["Service", None, 5, ["GatewayRoute"], "gatewayroute"])
-def test_only_our_kinds_are_parsed(kind: object) -> None:
+def test_foreign_kind_is_rejected_by_the_parser(kind: object) -> None:
     with pytest.raises(ValueError, match="neither a GatewayRoute nor a RateLimitPolicy"):
         parse({"kind": kind})

@@ -27,7 +27,7 @@ def content(made: Compilation) -> tuple[object, ...]:
 
 @given(compiler_inputs.MANIFESTS, st.booleans())
 @settings(max_examples=400, deadline=None)
-def test_any_manifests_compile_to_sound_documents(manifests: list[Manifest], standalone: bool) -> None:
+def test_any_manifests_compile_to_valid_documents(manifests: list[Manifest], standalone: bool) -> None:
     made = compiled(manifests, standalone)
     # What the data plane will do: parse strictly, and find everything that is named.
     assert ConfigDocument.model_validate_json(canonical(made.config)) == made.config
@@ -61,14 +61,14 @@ def test_every_object_has_a_verdict(manifests: list[Manifest], standalone: bool)
 
 @given(st.lists(compiler_inputs.one_of(compiler_inputs.GOLDEN), max_size=12), st.randoms(use_true_random=False))
 @settings(deadline=None)
-def test_order_does_not_matter(manifests: list[Manifest], chance: random.Random) -> None:
+def test_documents_do_not_depend_on_the_order_of_manifests(manifests: list[Manifest], chance: random.Random) -> None:
     manifests = compiler_inputs.distinct(manifests)
     shuffled = list(manifests)
     chance.shuffle(shuffled)
     assert content(compiled(manifests)) == content(compiled(shuffled))
 
 
-def test_all_golden_manifests_in_any_order_at_once() -> None:
+def test_golden_manifests_in_any_order_compile_the_same() -> None:
     manifests = compiler_inputs.distinct(compiler_inputs.GOLDEN)
     expected = content(compiled(manifests))
     for seed in range(5):
@@ -78,7 +78,7 @@ def test_all_golden_manifests_in_any_order_at_once() -> None:
 
 @given(compiler_inputs.MANIFESTS)
 @settings(deadline=None)
-def test_compiling_again_changes_nothing(manifests: list[Manifest]) -> None:
+def test_second_compilation_gives_the_same_documents(manifests: list[Manifest]) -> None:
     world = from_manifests(manifests, standalone=True)
     assert content(compiler.compile(world)) == content(compiler.compile(world))
 
@@ -98,7 +98,7 @@ ROUTES = [item for item in compiler_inputs.GOLDEN if item["kind"] == "GatewayRou
 
 @given(compiler_inputs.one_of(ROUTES).flatmap(compiler_inputs.mutated))
 @settings(max_examples=200, deadline=None)
-def test_a_bad_route_never_changes_another(bad: Manifest) -> None:
+def test_bad_route_leaves_other_routes_unchanged(bad: Manifest) -> None:
     others = [_route("one"), _route("two"), _route("three", "other")]
     alone = {route.id: route for route in compiled(others).config.routes}
     beside = {route.id: route for route in compiled([*others, bad]).config.routes}
@@ -107,7 +107,7 @@ def test_a_bad_route_never_changes_another(bad: Manifest) -> None:
 
 @given(compiler_inputs.one_of(ROUTES).flatmap(lambda route: compiler_inputs.mutated(route, most=2)), st.integers(0, 2))
 @settings(max_examples=200, deadline=None)
-def test_a_bad_rule_never_changes_its_neighbours(source: Manifest, place: int) -> None:
+def test_bad_rule_leaves_other_rules_unchanged(source: Manifest, place: int) -> None:
     spec = source.get("spec")
     bad = spec["rules"][0] if isinstance(spec, dict) and isinstance(spec.get("rules"), list) and spec["rules"] else None
     if isinstance(bad, dict):

@@ -33,7 +33,7 @@ from inferway_operator.world.hostname_policy import HostnamePolicy, HostnameRule
         ("a.example.com", (), False),
     ],
 )
-def test_what_falls_under_a_pattern(hostname: str, patterns: tuple[str, ...], may: bool) -> None:
+def test_hostname_is_matched_against_the_patterns(hostname: str, patterns: tuple[str, ...], may: bool) -> None:
     assert hostname_policy.may_claim(hostname, patterns) is may
 
 
@@ -52,12 +52,14 @@ def test_what_falls_under_a_pattern(hostname: str, patterns: tuple[str, ...], ma
         ({"namespaces": ["a"], "namespaceLabels": {}}, "b", {"team": "x"}, False),
     ],
 )
-def test_whom_a_rule_is_for(rule: dict[str, Any], namespace: str, labels: dict[str, str], is_for: bool) -> None:
+def test_rule_selects_namespaces_by_name_and_label(
+    rule: dict[str, Any], namespace: str, labels: dict[str, str], is_for: bool
+) -> None:
     read = HostnameRule.model_validate({**rule, "hostnames": ["*"]})
     assert read.is_for(namespace, labels) is is_for
 
 
-def test_rules_add_up() -> None:
+def test_patterns_of_a_namespace_are_the_union_of_its_rules() -> None:
     policy = tuple(
         HostnameRule.model_validate(rule)
         for rule in (
@@ -89,12 +91,12 @@ def test_rules_add_up() -> None:
         ('[{"namespaces": ["a"], "hosts": ["*"]}]', "hosts"),
     ],
 )
-def test_mistakes_are_refused(text: str, why: str) -> None:
+def test_invalid_policy_is_rejected(text: str, why: str) -> None:
     with pytest.raises(ValidationError, match=why):
         TypeAdapter(HostnamePolicy).validate_json(text)
 
 
-def test_it_is_read_from_json_as_a_setting_is() -> None:
+def test_policy_is_parsed_from_json() -> None:
     text = '[{"namespaces": ["a"], "hostnames": ["*"]}, {"namespaceLabels": {"team": "x"}, "hostnames": []}]'
     first, second = TypeAdapter(HostnamePolicy).validate_json(text)
     assert (first.namespaces, first.hostnames) == (("a",), ("*",))

@@ -12,7 +12,7 @@ from inferway_operator.http_settings import HttpSettings, address_and_port
 from inferway_operator.metrics import OperatorMetrics
 
 
-def test_probes_say_what_the_operator_says() -> None:
+def test_probes_return_the_state_of_the_operator() -> None:
     with operator_http.running() as running, httpx.Client(base_url=running.url) as client:
         assert (client.get("/healthz").status_code, client.get("/healthz").text) == (200, "ok\n")
         assert (client.get("/readyz").status_code, client.get("/readyz").text) == (200, "leading\n")
@@ -32,7 +32,7 @@ def test_probes_say_what_the_operator_says() -> None:
         assert running.server.webhook_address is None
 
 
-def test_metrics_can_be_scraped() -> None:
+def test_metrics_are_served_as_text_and_open_metrics() -> None:
     with operator_http.running() as running, httpx.Client(base_url=running.url) as client:
         running.metrics.reconciled("written", 0.2)
         answer = client.get("/metrics")
@@ -44,7 +44,7 @@ def test_metrics_can_be_scraped() -> None:
         assert open_metrics.text.endswith("# EOF\n")
 
 
-def test_a_port_that_is_taken_is_an_error_and_leaves_nothing_open(tmp_path: Path) -> None:
+def test_occupied_port_fails_the_start_and_leaves_no_socket(tmp_path: Path) -> None:
     with operator_http.running() as running:
         taken = "{}:{}".format(*running.server.address)
         with pytest.raises(OSError, match="address already in use"), operator_http.running(listen=taken):
@@ -57,7 +57,7 @@ def test_a_port_that_is_taken_is_an_error_and_leaves_nothing_open(tmp_path: Path
             pass
 
 
-def test_every_metric_has_labels_of_few_values() -> None:
+def test_metrics_have_fewer_than_100_series() -> None:
     metrics = OperatorMetrics()
     metrics.reconciled("failed", 1.0)
     metrics.compiled(0.5)
@@ -90,7 +90,7 @@ def test_every_metric_has_labels_of_few_values() -> None:
     assert sum(len(metric.samples) for metric in ours) < 100
 
 
-def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_http_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFERWAY_OPERATOR_LISTEN", "0.0.0.0:9091")
     monkeypatch.setenv("INFERWAY_OPERATOR_WEBHOOK_CERT", "/tls/tls.crt")
     with pytest.raises(ValidationError, match="webhook_cert and webhook_key go together"):
@@ -104,11 +104,11 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("text", ["", "9091", ":9091", "localhost", "localhost:", "localhost:http", "localhost:65536"])
-def test_what_is_no_address(text: str) -> None:
+def test_invalid_listen_address_is_rejected(text: str) -> None:
     with pytest.raises(ValidationError, match="is not address:port"):
         HttpSettings(listen=text)
 
 
-def test_addresses() -> None:
+def test_listen_address_splits_into_host_and_port() -> None:
     assert address_and_port("[::1]:80") == ("::1", 80)
     assert address_and_port("operator.example:0") == ("operator.example", 0)

@@ -28,7 +28,7 @@ def authority() -> trustme.CA:
 
 
 @pytest.fixture(scope="module")
-def trusting(authority: trustme.CA) -> ssl.SSLContext:
+def client_tls(authority: trustme.CA) -> ssl.SSLContext:
     context = ssl.create_default_context()
     authority.configure_trust(context)
     return context
@@ -41,8 +41,8 @@ def running(authority: trustme.CA, tmp_path: Path) -> Iterator[RunningServer]:
 
 
 @pytest.fixture
-def client(trusting: ssl.SSLContext) -> Iterator[httpx.Client]:
-    with httpx.Client(verify=trusting, timeout=DEADLINE) as made:
+def client(client_tls: ssl.SSLContext) -> Iterator[httpx.Client]:
+    with httpx.Client(verify=client_tls, timeout=DEADLINE) as made:
         yield made
 
 
@@ -51,7 +51,7 @@ def post(running: RunningServer, client: httpx.Client) -> Callable[[bytes], http
     return lambda body: client.post(running.webhook_url, content=body)
 
 
-def test_a_review_is_answered(running: RunningServer, client: httpx.Client) -> None:
+def test_review_is_answered_and_counted(running: RunningServer, client: httpx.Client) -> None:
     answer = client.post(running.webhook_url, json=review(route("shop", {"typo": 1})))
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json; charset=utf-8")
     response = answer.json()["response"]
@@ -68,7 +68,7 @@ def test_a_review_is_answered(running: RunningServer, client: httpx.Client) -> N
     assert running.metric("admission_review_seconds_count") == 3
 
 
-def test_only_validate_and_only_post(running: RunningServer, client: httpx.Client) -> None:
+def test_webhook_serves_only_post_on_validate(running: RunningServer, client: httpx.Client) -> None:
     assert client.get(running.webhook_url).status_code == 405
     assert client.post(running.webhook_url + "/more", json={}).status_code == 404
     assert client.get(running.webhook_url.replace("/validate", "/metrics")).status_code == 404
@@ -89,7 +89,7 @@ def test_only_validate_and_only_post(running: RunningServer, client: httpx.Clien
         (b"NaN", "the body is no AdmissionReview with a request"),
     ],
 )
-def test_a_body_that_is_no_review(post: Callable[[bytes], httpx.Response], body: bytes, told: str) -> None:
+def test_malformed_review_body_is_answered_400(post: Callable[[bytes], httpx.Response], body: bytes, told: str) -> None:
     answer = post(body)
     assert answer.status_code == 400
     assert answer.json()["kind"] == "Status"
@@ -97,7 +97,7 @@ def test_a_body_that_is_no_review(post: Callable[[bytes], httpx.Response], body:
     assert len(answer.content) < 1000
 
 
-def test_the_largest_object_that_may_come_is_read(running: RunningServer, client: httpx.Client) -> None:
+def test_review_of_the_largest_object_is_read(running: RunningServer, client: httpx.Client) -> None:
     large = route("shop", {"typo": "x" * (3 << 20)})
     answer = client.post(
         running.webhook_url, json=review(large, "UPDATE", oldObject=route("shop", {"typo": "y" * (3 << 19)}))
@@ -109,7 +109,7 @@ def test_the_largest_object_that_may_come_is_read(running: RunningServer, client
     assert len(answer.content) < 10_000
 
 
-def test_a_body_beyond_the_bound_is_refused_told_or_not(running: RunningServer, client: httpx.Client) -> None:
+def test_body_over_the_limit_is_answered_413(running: RunningServer, client: httpx.Client) -> None:
     size = webhook.MOST_BYTES + 1
     pieces = (b" " * 65536 for _ in range(size // 65536 + 1))
     for content in (b" " * size, pieces):
@@ -118,13 +118,13 @@ def test_a_body_beyond_the_bound_is_refused_told_or_not(running: RunningServer, 
     assert client.post(running.webhook_url, json=review(route())).json()["response"]["allowed"] is True
 
 
-def test_a_body_that_never_ends_is_given_up(
-    running: RunningServer, trusting: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+def test_endless_body_is_answered_408(
+    running: RunningServer, client_tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhook, "_BODY_SECONDS", 0.05)
     with (
         socket.create_connection(running.webhook, DEADLINE) as raw,
-        trusting.wrap_socket(raw, server_hostname="127.0.0.1") as connection,
+        client_tls.wrap_socket(raw, server_hostname="127.0.0.1") as connection,
     ):
         connection.sendall(b"POST /validate HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
         received = b""
@@ -133,7 +133,7 @@ def test_a_body_that_never_ends_is_given_up(
     assert received.startswith(b"HTTP/1.1 408 ")
 
 
-def test_more_reviews_than_can_wait_are_turned_away(
+def test_review_beyond_the_queue_is_answered_503(
     running: RunningServer, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhook, "MOST_WAITING", 1)
@@ -157,7 +157,7 @@ def test_more_reviews_than_can_wait_are_turned_away(
     assert first == [400]
 
 
-def test_a_failure_that_is_not_foreseen_is_500_logged_and_counted(
+def test_unexpected_error_is_answered_500_logged_and_counted(
     running: RunningServer, client: httpx.Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(review: object, world: World | None) -> Any:
@@ -169,7 +169,7 @@ def test_a_failure_that_is_not_foreseen_is_500_logged_and_counted(
     assert running.metric("admission_reviews_total", kind="other", decision="failed") == 1
 
 
-def test_connections_are_bounded(running: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connections_beyond_the_limit_wait(running: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "MOST_CONNECTIONS", 2)
     held = [socket.create_connection(running.server.address, DEADLINE) for _ in range(2)]
     try:
@@ -206,49 +206,49 @@ def served_certificate(running: RunningServer, trusting: ssl.SSLContext) -> byte
         return None
 
 
-def test_a_renewed_certificate_is_served_and_open_connections_stay(
-    running: RunningServer, authority: trustme.CA, trusting: ssl.SSLContext, client: httpx.Client, tmp_path: Path
+def test_renewed_certificate_is_served_without_disconnects(
+    running: RunningServer, authority: trustme.CA, client_tls: ssl.SSLContext, client: httpx.Client, tmp_path: Path
 ) -> None:
-    before = served_certificate(running, trusting)
+    before = served_certificate(running, client_tls)
     assert before is not None
     assert client.post(running.webhook_url, json=review(route())).status_code == 200
     write_pair(authority, tmp_path)
-    wait_until(lambda: served_certificate(running, trusting) not in (before, None), "the new certificate is served")
+    wait_until(lambda: served_certificate(running, client_tls) not in (before, None), "the new certificate is served")
     assert client.post(running.webhook_url, json=review(route())).status_code == 200
     assert running.metric("webhook_certificate_usable") == 1
 
 
-def test_a_certificate_without_its_key_changes_nothing_and_is_told_once(
+def test_certificate_without_its_key_is_ignored_and_logged_once(
     running: RunningServer,
     authority: trustme.CA,
-    trusting: ssl.SSLContext,
+    client_tls: ssl.SSLContext,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    before = served_certificate(running, trusting)
+    before = served_certificate(running, client_tls)
     old_key = (tmp_path / "tls.key").read_bytes()
     write_pair(authority, tmp_path)
     (tmp_path / "tls.key").write_bytes(old_key)
     wait_until(lambda: running.metric("webhook_certificate_usable") == 0, "the pair is seen to be none")
-    assert served_certificate(running, trusting) == before
+    assert served_certificate(running, client_tls) == before
     write_pair(authority, tmp_path)
     wait_until(lambda: running.metric("webhook_certificate_usable") == 1, "the pair is one again")
-    assert served_certificate(running, trusting) not in (before, None)
+    assert served_certificate(running, client_tls) not in (before, None)
     assert caplog.text.count("the webhook's certificate cannot be used") == 1
 
 
-def test_a_certificate_that_is_not_there_yet_is_waited_for(
-    authority: trustme.CA, trusting: ssl.SSLContext, client: httpx.Client, tmp_path: Path
+def test_missing_certificate_is_awaited(
+    authority: trustme.CA, client_tls: ssl.SSLContext, client: httpx.Client, tmp_path: Path
 ) -> None:
     with operator_http.running((tmp_path / "tls.crt", tmp_path / "tls.key")) as running:
         assert httpx.get(f"{running.url}/readyz").status_code == 200
-        assert served_certificate(running, trusting) is None
+        assert served_certificate(running, client_tls) is None
         write_pair(authority, tmp_path)
-        wait_until(lambda: served_certificate(running, trusting), "the certificate is served")
+        wait_until(lambda: served_certificate(running, client_tls), "the certificate is served")
         assert client.post(running.webhook_url, json=review(route())).json()["response"]["allowed"] is True
 
 
-def test_a_key_with_a_passphrase_is_refused_in_words(authority: trustme.CA, tmp_path: Path) -> None:
+def test_key_with_a_passphrase_is_rejected_with_a_message(authority: trustme.CA, tmp_path: Path) -> None:
     certificate, key = write_pair(authority, tmp_path)
     key.write_bytes(_locked(key.read_bytes()))
     with pytest.raises(ValueError, match="has a passphrase"):
@@ -263,7 +263,7 @@ def _locked(key: bytes) -> bytes:
     )
 
 
-def test_old_tls_is_refused(running: RunningServer, authority: trustme.CA) -> None:
+def test_tls_below_1_2_is_rejected(running: RunningServer, authority: trustme.CA) -> None:
     context = ssl.create_default_context()
     authority.configure_trust(context)
     context.maximum_version = ssl.TLSVersion.TLSv1_2

@@ -32,7 +32,7 @@ def run(*flags: str, **environment: str) -> tuple[int, str]:
         ({"HOSTNAME_POLICY_FILE": "/nonexistent"}, "INFERWAY_OPERATOR_HOSTNAME_POLICY_FILE: /nonexistent: No such file"),
     ],
 )  # fmt: skip
-def test_a_wrong_setting(
+def test_invalid_setting_exits_with_2_and_names_the_variable(
     environment: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, value in environment.items():
@@ -41,7 +41,7 @@ def test_a_wrong_setting(
     assert capsys.readouterr().err.startswith(f"inferway-operator: {told}")
 
 
-def test_a_wrong_setting_is_the_exit_code_of_the_process() -> None:
+def test_process_with_an_invalid_setting_exits_with_2() -> None:
     code, stderr = run(INFERWAY_OPERATOR_LISTEN="9091")
     assert code == 2
     (line,) = stderr.splitlines()
@@ -49,7 +49,7 @@ def test_a_wrong_setting_is_the_exit_code_of_the_process() -> None:
 
 
 @pytest.mark.parametrize("kubeconfig", ["", "/nonexistent/config"])
-def test_no_cluster(kubeconfig: str) -> None:
+def test_operator_without_a_cluster_exits_with_2(kubeconfig: str) -> None:
     code, stderr = run(**({"KUBECONFIG": kubeconfig} if kubeconfig else {}))
     assert code == 2
     (line,) = stderr.splitlines()
@@ -57,7 +57,7 @@ def test_no_cluster(kubeconfig: str) -> None:
     assert line.startswith("inferway-operator: this is not a pod with a token (automountServiceAccountToken): ")
 
 
-def test_flags_are_those_of_kopf(tmp_path: Path) -> None:
+def test_kopf_rejects_contradictory_flags(tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text(
         "{apiVersion: v1, kind: Config, current-context: a, contexts: [{name: a, context: {cluster: a, user: a}}],"

@@ -21,7 +21,7 @@ spec: {rules: [{matches: [{path: {value: /%s}}], backendRefs: [{name: web, port:
 
 
 @pytest.fixture
-def made(api_server: ApiServer) -> Iterator[Gateway]:
+def prepared_gateway(api_server: ApiServer) -> Iterator[Gateway]:
     """A gateway with two routes, and no operator yet."""
     with gateway(api_server) as found:
         found.apply(SERVICE)
@@ -40,22 +40,22 @@ def faults(api_server: ApiServer) -> Iterator[HttpFaults]:
 @pytest.mark.slow
 @pytest.mark.parametrize("left", [0, 1], ids=["none is left", "one is left"])
 @pytest.mark.case("K1")
-def test_operator_forgets_what_was_deleted_while_a_watch_had_to_list_again(
-    made: Gateway, faults: HttpFaults, left: int
+def test_operator_removes_objects_deleted_during_a_relist(
+    prepared_gateway: Gateway, faults: HttpFaults, left: int
 ) -> None:
     with FaultyTcp(faults.port) as tcp:
         # With none left the list is no sign, and only the next audit finds it.
-        made.start(made.api.through(tcp, made.user), audit_interval="3")
-        wait_until(lambda: len(made.routes()) == 2, "both routes", 20)
+        prepared_gateway.start(prepared_gateway.api.through(tcp, prepared_gateway.user), audit_interval="3")
+        wait_until(lambda: len(prepared_gateway.routes()) == 2, "both routes", 20)
         down = faults.add(Fault("GET", r"gatewayroutes\?.*watch=true", code=500, times=10_000))
         tcp.cut_all()
         wait_until(lambda: down.hits, "the watch is refused")
         for name in ("first", "second")[: 2 - left]:
-            made.delete("GatewayRoute", name)
+            prepared_gateway.delete("GatewayRoute", name)
         faults.heal()
         expired = faults.add(Fault("GET", r"gatewayroutes\?.*watch=true", code=410, is_event=True))
         wait_until(lambda: expired.hits, "the watch is told to list again")
-        wait_until(lambda: len(made.routes()) == left, "what was deleted is gone", 5)
+        wait_until(lambda: len(prepared_gateway.routes()) == left, "what was deleted is gone", 5)
 
 
 def documents(made: Gateway) -> dict[str, str]:
@@ -90,35 +90,37 @@ def delete_index(made: Gateway, shard: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.case("K4")
-def test_operator_puts_right_what_others_do_to_its_documents(made: Gateway) -> None:
-    made.start(audit_interval="1")
-    wait_until(lambda: len(made.routes()) == 2, "both routes", 20)
-    before = documents(made)
+def test_operator_restores_config_maps_changed_by_others(prepared_gateway: Gateway) -> None:
+    prepared_gateway.start(audit_interval="1")
+    wait_until(lambda: len(prepared_gateway.routes()) == 2, "both routes", 20)
+    before = documents(prepared_gateway)
     shard = next(name for name, text in before.items() if name != "inferway-config" and '"routes"' in text)
     for harm in (delete_shard, replace_shard, change_index, delete_index):
-        harm(made, shard)
-        wait_until(lambda: documents(made) == before, f"after {harm.__name__} the documents are as they were")
+        harm(prepared_gateway, shard)
+        wait_until(
+            lambda: documents(prepared_gateway) == before, f"after {harm.__name__} the documents are as they were"
+        )
 
 
 @pytest.mark.slow
 @pytest.mark.case("K2")
-def test_operator_publishes_nothing_until_everything_was_listed(made: Gateway, faults: HttpFaults) -> None:
+def test_operator_publishes_only_after_complete_lists(prepared_gateway: Gateway, faults: HttpFaults) -> None:
     """Services are not listed: a config of routes without backends must not be published."""
     down = faults.add(Fault("GET", r"/services", code=500, times=10_000))
-    running = made.start(made.api.through(faults, made.user))
+    running = prepared_gateway.start(prepared_gateway.api.through(faults, prepared_gateway.user))
     wait_until(lambda: down.hits > 5, "lists of Services are refused", 20)
     wait_until(lambda: running.said("/services"), "it says so")
-    assert made.maps() == {}
+    assert prepared_gateway.maps() == {}
     faults.heal()
-    wait_until(lambda: len(made.backends()) == 2, "both routes with their backends")
-    assert made.endpoints().services[f"{made.team}/web:80"]
+    wait_until(lambda: len(prepared_gateway.backends()) == 2, "both routes with their backends")
+    assert prepared_gateway.endpoints().services[f"{prepared_gateway.team}/web:80"]
 
 
 @pytest.mark.case("K2")
-def test_operator_that_ends_hands_over_at_once(made: Gateway) -> None:
-    first = made.start()
-    wait_until(lambda: len(made.routes()) == 2, "both routes", 20)
-    made.start()
+def test_terminated_leader_hands_over_at_once(prepared_gateway: Gateway) -> None:
+    first = prepared_gateway.start()
+    wait_until(lambda: len(prepared_gateway.routes()) == 2, "both routes", 20)
+    prepared_gateway.start()
     assert first.end(signal.SIGTERM) == 0
-    made.apply(ROUTE % ("third", "third"))
-    wait_until(lambda: len(made.routes()) == 3, "the other one works", 6)
+    prepared_gateway.apply(ROUTE % ("third", "third"))
+    wait_until(lambda: len(prepared_gateway.routes()) == 3, "the other one works", 6)

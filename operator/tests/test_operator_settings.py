@@ -18,7 +18,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, **told: str) -> OperatorSettings:
     return OperatorSettings()
 
 
-def test_operator_settings_have_safe_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_have_safe_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     found = settings(monkeypatch)
     assert found.world.hostname_policy is None
     assert found.selector("pods") == found.selector() == "inferway.dev/gateway=inferway"
@@ -26,7 +26,7 @@ def test_operator_settings_have_safe_defaults(monkeypatch: pytest.MonkeyPatch) -
     assert found.lease_namespace != found.namespace
 
 
-def test_operator_settings_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_settings_are_read_from_environment_and_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "policy.yaml"
     file.write_text("- {namespaces: [shop], hostnames: ['*']}\n")
     found = settings(
@@ -41,7 +41,7 @@ def test_operator_settings_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert found.world.hostname_policy[0].namespaces == ("shop",)
 
 
-def test_operator_settings_take_the_policy_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_read_the_hostname_policy_from_json(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = settings(monkeypatch, hostname_policy=POLICY).world.hostname_policy
     assert policy is not None
     assert policy[0].namespace_labels == {"team": "a"}
@@ -63,12 +63,12 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("told", "message"), MISTAKES)
-def test_operator_settings_refuse_mistakes(monkeypatch: pytest.MonkeyPatch, told: dict[str, str], message: str) -> None:
+def test_invalid_setting_is_rejected(monkeypatch: pytest.MonkeyPatch, told: dict[str, str], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         settings(monkeypatch, **told)
 
 
-def test_operator_settings_leave_room_for_the_last_write(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_renew_deadline_leaves_time_for_the_last_write(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings(monkeypatch, renew_deadline="10.9").renew_deadline == 10.9
 
 
@@ -81,16 +81,14 @@ LEASES = [
 
 
 @pytest.mark.parametrize(("told", "name"), LEASES)
-def test_operator_settings_name_a_lease_for_each_gateway(
-    monkeypatch: pytest.MonkeyPatch, told: dict[str, str], name: str
-) -> None:
+def test_lease_is_named_after_its_gateway(monkeypatch: pytest.MonkeyPatch, told: dict[str, str], name: str) -> None:
     assert settings(monkeypatch, **told).lease == name
 
 
 OF_A_SERVICE = ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTPS", "PORT", "PORT_443_TCP", "PORT_443_TCP_ADDR"]
 
 
-def test_operator_settings_let_pass_what_is_known_and_what_kubernetes_adds() -> None:
+def test_settings_and_kubernetes_service_links_are_accepted() -> None:
     ours = [
         "INFERWAY_OPERATOR_GATEWAY",
         "inferway_operator_gateway",
@@ -116,6 +114,6 @@ UNKNOWN = [
 
 
 @pytest.mark.parametrize(("names", "message"), UNKNOWN)
-def test_operator_settings_refuse_names_that_are_none(names: list[str], message: str) -> None:
+def test_unknown_setting_is_rejected(names: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         refuse_unknown(names)

@@ -38,7 +38,7 @@ SITUATIONS = st.fixed_dictionaries(
 )
 
 
-def decided(situation: dict[str, Any], current: dict[str, Any] | None, second: int) -> dict[str, Any] | None:
+def status_after(situation: dict[str, Any], current: dict[str, Any] | None, second: int) -> dict[str, Any] | None:
     fragment, revision = situation["fragment_and_revision"]
     return at.decide(
         situation["acks"],
@@ -57,13 +57,13 @@ def carries(ack: PodAck, fragment: str) -> bool:
 
 @given(st.lists(SITUATIONS, min_size=1, max_size=6))
 @settings(deadline=None, max_examples=500)
-def test_through_any_history(situations: list[dict[str, Any]]) -> None:
+def test_status_holds_its_invariants_through_any_history(situations: list[dict[str, Any]]) -> None:
     current: dict[str, Any] | None = None
     for second, situation in enumerate(situations):
-        before, current = current, decided(situation, current, second) or current
+        before, current = current, status_after(situation, current, second) or current
         assert current is not None, "the first is always written"
         # Deciding again on what was written writes nothing, at any time.
-        assert decided(situation, current, second + 100) is None
+        assert status_after(situation, current, second + 100) is None
         generations = [item["observedGeneration"] for item in current["conditions"]]
         assert set(generations) == {current["observedGeneration"]}
         assert current["observedGeneration"] >= situation["about"].meta.generation
@@ -84,8 +84,8 @@ def test_through_any_history(situations: list[dict[str, Any]]) -> None:
 
 @given(SITUATIONS)
 @settings(deadline=None, max_examples=300)
-def test_programmed_for_the_first_time_only_when_all_that_count_carry_it(situation: dict[str, Any]) -> None:
-    found = decided(situation, None, 0)
+def test_first_programmed_requires_all_counted_pods(situation: dict[str, Any]) -> None:
+    found = status_after(situation, None, 0)
     assert found is not None
     fragment, _ = situation["fragment_and_revision"]
     all_carry = bool(situation["acks"]) and all(carries(ack, fragment) for ack in situation["acks"])

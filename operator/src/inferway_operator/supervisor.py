@@ -60,6 +60,8 @@ async def supervise(command: Sequence[str]) -> int:
                 process.send_signal(signal.SIGTERM)  # it came while the process was being started
             code = await process.wait()
             has_started |= ours.recv(16) != b""  # its other end is closed
+        if stopping.is_set() and code in (-signal.SIGTERM, -signal.SIGINT):
+            return 0  # it had not begun anything
         if stopping.is_set() or not has_started:
             return code if code >= 0 else 128 - code
         _log(f"the operator's process ended with exit code {code}: starting it again")

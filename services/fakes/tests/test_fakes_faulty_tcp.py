@@ -47,7 +47,7 @@ def read_to_end(client: socket.socket) -> bytes:
     return received
 
 
-def test_it_forwards_and_counts(tcp: FaultyTcp, connect: Connect, upstream: Upstream) -> None:
+def test_proxy_forwards_and_counts_connections(tcp: FaultyTcp, connect: Connect, upstream: Upstream) -> None:
     client = connect()
     assert ask(client).endswith(b"ok")
     assert ask(client).endswith(b"ok")
@@ -60,14 +60,14 @@ def test_it_forwards_and_counts(tcp: FaultyTcp, connect: Connect, upstream: Upst
     wait_until(lambda: upstream.open_connections == 1, "and passed on")
 
 
-def test_a_half_closed_connection_goes_on(tcp: FaultyTcp, connect: Connect) -> None:
+def test_half_closed_connection_stays_usable(tcp: FaultyTcp, connect: Connect) -> None:
     client = connect()
     client.sendall(REQUEST)
     client.shutdown(socket.SHUT_WR)
     assert read_to_end(client).endswith(b"ok")
 
 
-def test_refusing_keeps_the_port_and_open_connections(tcp: FaultyTcp, connect: Connect) -> None:
+def test_refuse_keeps_the_port_and_open_connections(tcp: FaultyTcp, connect: Connect) -> None:
     client = connect()
     assert ask(client)
     tcp.change(accepting=Accepting.REFUSE)
@@ -80,7 +80,7 @@ def test_refusing_keeps_the_port_and_open_connections(tcp: FaultyTcp, connect: C
     assert ask(connect()).endswith(b"ok")
 
 
-def test_dropping_makes_connects_hang_until_it_ends(tcp: FaultyTcp, connect: Connect) -> None:
+def test_drop_makes_connects_hang_until_it_ends(tcp: FaultyTcp, connect: Connect) -> None:
     tcp.change(accepting=Accepting.DROP)
     with pytest.raises(TimeoutError):
         socket.create_connection(("127.0.0.1", tcp.port), 0.3)
@@ -89,7 +89,7 @@ def test_dropping_makes_connects_hang_until_it_ends(tcp: FaultyTcp, connect: Con
     assert tcp.connections == 1
 
 
-def test_silent_accepts_and_never_answers(tcp: FaultyTcp, connect: Connect, upstream: Upstream) -> None:
+def test_silent_accepts_and_never_responds(tcp: FaultyTcp, connect: Connect, upstream: Upstream) -> None:
     tcp.change(accepting=Accepting.SILENT)
     client = connect()
     client.settimeout(0.3)
@@ -99,7 +99,7 @@ def test_silent_accepts_and_never_answers(tcp: FaultyTcp, connect: Connect, upst
     assert upstream.connections == 0
 
 
-def test_a_target_that_refuses_is_a_reset() -> None:
+def test_refusing_target_resets_the_client() -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         # As quick as it is, the reset may be what connecting ends with.
@@ -112,7 +112,7 @@ def test_a_target_that_refuses_is_a_reset() -> None:
 
 
 @pytest.mark.parametrize("direction", ["to_target", "to_client"])
-def test_delay_holds_each_piece(tcp: FaultyTcp, connect: Connect, direction: str) -> None:
+def test_delay_holds_back_each_piece(tcp: FaultyTcp, connect: Connect, direction: str) -> None:
     client = connect()
     ask(client)
     tcp.change(**{direction: Flow(delay=0.3)})  # type: ignore[arg-type]
@@ -125,7 +125,7 @@ def test_delay_holds_each_piece(tcp: FaultyTcp, connect: Connect, direction: str
     assert monotonic() - began < 0.25
 
 
-def test_bytes_per_second_is_kept(tcp: FaultyTcp, connect: Connect, upstream: Upstream) -> None:
+def test_bytes_per_second_limits_the_rate(tcp: FaultyTcp, connect: Connect, upstream: Upstream) -> None:
     upstream.script = lambda seen: [*answer(b"x" * 20_000), Close()]
     tcp.change(to_client=Flow(bytes_per_second=40_000))
     client = connect()
@@ -136,7 +136,7 @@ def test_bytes_per_second_is_kept(tcp: FaultyTcp, connect: Connect, upstream: Up
 
 
 @pytest.mark.parametrize("size", [0, 1, 25, 60])
-def test_an_answer_is_cut_in_order_after_so_many_bytes(
+def test_response_is_cut_with_fin_after_n_bytes(
     tcp: FaultyTcp, connect: Connect, upstream: Upstream, size: int
 ) -> None:
     upstream.script = lambda seen: answer(b"x" * 1000)
@@ -147,7 +147,7 @@ def test_an_answer_is_cut_in_order_after_so_many_bytes(
     wait_until(lambda: not upstream.open_connections, "the target's side is closed too")
 
 
-def test_an_answer_is_cut_by_a_reset(tcp: FaultyTcp, connect: Connect) -> None:
+def test_response_is_cut_with_rst(tcp: FaultyTcp, connect: Connect) -> None:
     tcp.change(to_client=Flow(cut_after=10, cut=Ending.RST))
     client = connect()
     client.sendall(REQUEST)
@@ -155,7 +155,7 @@ def test_an_answer_is_cut_by_a_reset(tcp: FaultyTcp, connect: Connect) -> None:
         read_to_end(client)
 
 
-def test_a_request_is_cut(tcp: FaultyTcp, connect: Connect, upstream: Upstream) -> None:
+def test_request_is_cut_after_n_bytes(tcp: FaultyTcp, connect: Connect, upstream: Upstream) -> None:
     tcp.change(to_target=Flow(cut_after=len(REQUEST) - 1))
     client = connect()
     client.sendall(REQUEST)
@@ -165,7 +165,9 @@ def test_a_request_is_cut(tcp: FaultyTcp, connect: Connect, upstream: Upstream) 
 
 
 @pytest.mark.parametrize("ending", list(Ending))
-def test_the_keep_alive_race(tcp: FaultyTcp, connect: Connect, upstream: Upstream, ending: Ending) -> None:
+def test_armed_race_closes_the_reused_connection_once(
+    tcp: FaultyTcp, connect: Connect, upstream: Upstream, ending: Ending
+) -> None:
     client = connect()
     tcp.arm_race(ending)
     assert ask(client).endswith(b"ok")  # the first request of a connection is not raced
@@ -181,7 +183,7 @@ def test_the_keep_alive_race(tcp: FaultyTcp, connect: Connect, upstream: Upstrea
     assert ask(fresh)
 
 
-def test_who_does_not_read_makes_the_sender_wait(upstream: Upstream) -> None:
+def test_stopped_flow_blocks_the_sender(upstream: Upstream) -> None:
     with (
         FaultyTcp(upstream.port, receive_buffer=4096) as tcp,
         socket.create_connection(("127.0.0.1", tcp.port), DEADLINE) as client,
@@ -201,7 +203,7 @@ def test_who_does_not_read_makes_the_sender_wait(upstream: Upstream) -> None:
         wait_until(lambda: tcp.bytes_to_target == sent, "all of it moves again")
 
 
-def test_cut_all_ends_what_is_open(tcp: FaultyTcp, connect: Connect, upstream: Upstream) -> None:
+def test_cut_all_closes_every_open_connection(tcp: FaultyTcp, connect: Connect, upstream: Upstream) -> None:
     clients = [connect() for _ in range(3)]
     for client in clients:
         ask(client)
@@ -214,12 +216,12 @@ def test_cut_all_ends_what_is_open(tcp: FaultyTcp, connect: Connect, upstream: U
 
 
 @pytest.mark.parametrize("fault", [{"delay": -1.0}, {"delay": 61.0}, {"bytes_per_second": -1}, {"cut_after": -1}])
-def test_bounds(fault: dict[str, float]) -> None:
+def test_invalid_flow_is_rejected(fault: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(fault))):
         Flow(**fault)  # type: ignore[arg-type]
 
 
-def test_open_connections_freeze_and_new_ones_work(upstream):
+def test_freeze_open_stops_open_connections_but_not_new_ones(upstream):
     with FaultyTcp(upstream.port) as tcp, socket.create_connection(("127.0.0.1", tcp.port), 5) as old:
         request = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
         old.sendall(request)

@@ -62,22 +62,22 @@ def ask(
         return answer.status, answer.headers, answer.read()
 
 
-def test_a_plain_request(upstream: ScriptedUpstream) -> None:
+def test_plain_request_is_answered_200(upstream: ScriptedUpstream) -> None:
     status, headers, body = ask(upstream)
     assert (status, headers["x-fake-process"], headers["content-length"], body) == (200, "a", "2", b"ok")
 
 
-def test_status_headers_and_size(upstream: ScriptedUpstream) -> None:
+def test_status_header_and_size_directives_are_applied(upstream: ScriptedUpstream) -> None:
     status, headers, body = ask(upstream, status=503, body_size=100_000, header="retry-after: 7")
     assert (status, headers["retry-after"], body) == (503, "7", heads.pattern(100_000))
 
 
 @pytest.mark.parametrize("status", [204, 304])
-def test_what_has_no_body_has_none(upstream: ScriptedUpstream, status: int) -> None:
+def test_status_without_a_body_has_none(upstream: ScriptedUpstream, status: int) -> None:
     assert raw(upstream, request(status=status) + request(close="before-answer")).endswith(b"\r\n\r\n")
 
 
-def test_head_is_answered_without_a_body(upstream: ScriptedUpstream) -> None:
+def test_head_is_answered_without_a_body_but_with_its_length(upstream: ScriptedUpstream) -> None:
     status, headers, body = ask(upstream, method="HEAD", body_size=10)
     assert (status, headers["content-length"], body) == (200, "10", b"")
 
@@ -88,13 +88,13 @@ def test_delay_comes_before_the_head(upstream: ScriptedUpstream) -> None:
     assert monotonic() - began >= 0.2
 
 
-def test_chunks(upstream: ScriptedUpstream) -> None:
+def test_chunks_directive_splits_the_body(upstream: ScriptedUpstream) -> None:
     answer = raw(upstream, request(body_size=10, chunks=3) + request(close="before-answer"))
     assert b"transfer-encoding: chunked" in answer
     assert answer.endswith(b"\r\n\r\n4\r\n0123\r\n3\r\n456\r\n3\r\n789\r\n0\r\n\r\n")
 
 
-def test_events_tell_when_they_were_sent(upstream: ScriptedUpstream) -> None:
+def test_sse_events_carry_their_send_time(upstream: ScriptedUpstream) -> None:
     began = monotonic()
     _, headers, body = ask(upstream, sse=3, pause=0.1)
     times = [float(time) for time in re.findall(rb"data: ([\d.]+)\n\n", body)]
@@ -111,7 +111,7 @@ def test_events_tell_when_they_were_sent(upstream: ScriptedUpstream) -> None:
         ("mid-body", rb"HTTP/1\.1 .*\r\n\r\n01234"),
     ],
 )
-def test_closing(upstream: ScriptedUpstream, place: str, seen: bytes) -> None:
+def test_close_directive_ends_at_the_given_place(upstream: ScriptedUpstream, place: str, seen: bytes) -> None:
     assert re.fullmatch(seen, raw(upstream, request(body_size=10, close=place)), re.DOTALL)
     with pytest.raises(ConnectionResetError):
         raw(upstream, request(body_size=10, close=place, reset=1))
@@ -119,14 +119,14 @@ def test_closing(upstream: ScriptedUpstream, place: str, seen: bytes) -> None:
     assert (upstream.stats.closed, upstream.stats.in_flight) == (2, 0)
 
 
-def test_a_stream_is_closed_in_the_middle(upstream: ScriptedUpstream) -> None:
+def test_close_directive_ends_a_stream_mid_body(upstream: ScriptedUpstream) -> None:
     answer = raw(upstream, request(sse=4, close="mid-body"))
     assert answer.count(b"data: ") == 2
     assert not answer.endswith(b"0\r\n\r\n")
 
 
 @pytest.mark.parametrize(("place", "size"), [("before-answer", 0), ("after-head", 0), ("mid-body", 5)])
-def test_hanging_and_leaving(upstream: ScriptedUpstream, place: str, size: int) -> None:
+def test_hang_directive_waits_and_counts_the_aborted_client(upstream: ScriptedUpstream, place: str, size: int) -> None:
     with connect(upstream) as client:
         client.sendall(request(body_size=10, hang=place))
         client.settimeout(0.3)
@@ -141,7 +141,7 @@ def test_hanging_and_leaving(upstream: ScriptedUpstream, place: str, size: int) 
     assert (upstream.stats.in_flight, upstream.stats.answered) == (0, 0)
 
 
-def test_garbage_and_two_lengths_and_a_big_head(upstream: ScriptedUpstream) -> None:
+def test_garbage_two_lengths_and_big_head_are_sent(upstream: ScriptedUpstream) -> None:
     garbage = raw(upstream, request(garbage=1000))
     assert len(garbage) == 1000
     assert not garbage.startswith(b"HTTP")
@@ -150,13 +150,13 @@ def test_garbage_and_two_lengths_and_a_big_head(upstream: ScriptedUpstream) -> N
     assert len(raw(upstream, request(big_head=100_000) + close)) > 100_000
 
 
-def test_informational_answers_come_first(upstream: ScriptedUpstream) -> None:
+def test_informational_responses_precede_the_response(upstream: ScriptedUpstream) -> None:
     answer = raw(upstream, request(informational=2) + request(close="before-answer"))
     assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"103", b"103", b"200"]
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_echo_tells_what_arrived(upstream: ScriptedUpstream, chunked: bool) -> None:
+def test_echo_directive_returns_the_request(upstream: ScriptedUpstream, chunked: bool) -> None:
     sent = b"x" * 300_000
     head = b"POST /a%2Fb?c=d HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nx-a: 2\r\nx-fake-echo: 1\r\n"
     if chunked:
@@ -179,7 +179,7 @@ def test_pipelined_requests_are_answered_in_order(upstream: ScriptedUpstream) ->
     assert upstream.stats.connections == 1
 
 
-def test_clients_that_leave_with_requests_waiting_are_counted(upstream: ScriptedUpstream) -> None:
+def test_disconnect_with_queued_requests_is_counted(upstream: ScriptedUpstream) -> None:
     with connect(upstream) as client:
         client.sendall(request(hang="before-answer") + request() * 4)
         wait_until(lambda: upstream.stats.in_flight == 5, "all are read")
@@ -188,7 +188,7 @@ def test_clients_that_leave_with_requests_waiting_are_counted(upstream: Scripted
     assert upstream.stats.open_connections == 0
 
 
-def test_a_client_that_does_not_read_makes_it_wait(upstream: ScriptedUpstream) -> None:
+def test_client_that_does_not_read_blocks_the_response(upstream: ScriptedUpstream) -> None:
     with connect(upstream) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.sendall(request(body_size=64 << 20))
@@ -198,20 +198,20 @@ def test_a_client_that_does_not_read_makes_it_wait(upstream: ScriptedUpstream) -
 
 
 @pytest.mark.parametrize("data", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\na: " + b"b" * (300 << 10)])
-def test_what_is_no_request_is_refused(upstream: ScriptedUpstream, data: bytes) -> None:
+def test_malformed_request_is_answered_400(upstream: ScriptedUpstream, data: bytes) -> None:
     with connect(upstream) as client:
         client.sendall(data)
         assert client.recv(65536).startswith(b"HTTP/1.1 400")
     assert upstream.stats.refused == 1
 
 
-def test_an_unreadable_order_is_told_and_the_connection_goes_on(upstream: ScriptedUpstream) -> None:
+def test_invalid_directive_gets_400_and_keeps_the_connection(upstream: ScriptedUpstream) -> None:
     answer = raw(upstream, request(stauts=200) + request(status=201) + request(close="before-answer"))
     assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"400", b"201"]
     assert b"x-fake-stauts" in answer
 
 
-def test_a_mode_fails_a_share_and_is_taken_back(upstream: ScriptedUpstream) -> None:
+def test_mode_fails_a_share_until_it_is_reset(upstream: ScriptedUpstream) -> None:
     assert ask(upstream, "/_fake/mode", "PUT", b'{"failShare": 0.5, "failStatus": 502}')[0] == 200
     assert [ask(upstream)[0] for _ in range(4)] == [200, 502, 200, 502]
     assert json.loads(ask(upstream, "/_fake/mode")[2])["failShare"] == 0.5
@@ -221,13 +221,13 @@ def test_a_mode_fails_a_share_and_is_taken_back(upstream: ScriptedUpstream) -> N
     assert (stats["requests"], stats["failed"], stats["name"]) == (5, 2, "a")
 
 
-def test_a_mode_that_cannot_be_read_changes_nothing(upstream: ScriptedUpstream) -> None:
+def test_invalid_mode_changes_nothing(upstream: ScriptedUpstream) -> None:
     status, _, body = ask(upstream, "/_fake/mode", "PUT", b'{"fail": 1}')
     assert (status, upstream.mode) == (400, Mode())
     assert b"fail" in body
 
 
-def test_latency_hang_and_health(upstream: ScriptedUpstream) -> None:
+def test_mode_sets_latency_hang_and_health(upstream: ScriptedUpstream) -> None:
     upstream.mode = Mode(latency=0.2, health_status=503)
     began = monotonic()
     assert ask(upstream, status=201)[0] == 201
@@ -247,11 +247,11 @@ def test_latency_hang_and_health(upstream: ScriptedUpstream) -> None:
 
 
 @pytest.mark.parametrize(("target", "method", "status"), [("/_fake/x", "GET", 404), ("/_fake/mode", "POST", 405)])
-def test_control_paths_that_are_not(upstream: ScriptedUpstream, target: str, method: str, status: int) -> None:
+def test_unknown_control_path_is_rejected(upstream: ScriptedUpstream, target: str, method: str, status: int) -> None:
     assert ask(upstream, target, method)[0] == status
 
 
-def test_the_process_tells_its_port_and_ends_with_0() -> None:
+def test_process_prints_its_port_and_exits_with_0() -> None:
     source = os.path.dirname(os.path.dirname(os.path.abspath(heads.__file__)))
     process = subprocess.Popen(
         [sys.executable, "-m", "inferway_fakes.scripted", "--name", "b", "--lifetime", "30"],

@@ -68,7 +68,7 @@ def _lines(log: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.getvalue().splitlines()]
 
 
-def test_get_and_post_give_the_same_bytes_in_every_process() -> None:
+def test_get_and_post_return_the_same_bytes() -> None:
     got = _ask(_app(), "GET", "/infer", params={"prompt": "hé ?", "max_tokens": "5", "temperature": "1"})
     posted = _ask(_app(), "POST", "/infer", json={"prompt": "hé ?", "max_tokens": 5, "temperature": 1.0})
     assert got.status_code == posted.status_code == 200
@@ -77,13 +77,13 @@ def test_get_and_post_give_the_same_bytes_in_every_process() -> None:
     assert got.json()["usage"]["completion_tokens"] == 5
 
 
-def test_the_longest_prompt_fits_a_body_of_escapes() -> None:
+def test_longest_prompt_in_escapes_fits_the_body_limit() -> None:
     body = b'{"prompt":"' + b"\\ud83d\\ude00" * prompts.MAX_PROMPT_CHARACTERS + b'"}'
     assert _ask(_app(), "POST", "/infer", content=body, headers=JSON).status_code == 200
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_cache_control_is_sent_on_request_of_the_settings_for_get_alone(method: str) -> None:
+def test_cache_control_is_sent_for_get_if_configured(method: str) -> None:
     options: dict[str, Any] = {"params": {"prompt": "x"}} if method == "GET" else {"json": {"prompt": "x"}}
     cached = "max-age=60" if method == "GET" else None
     assert _ask(_app(), method, "/infer", **options).headers.get("cache-control") is None
@@ -122,7 +122,9 @@ async def _chunks() -> AsyncIterator[bytes]:
     ],
     ids=lambda value: ascii(value)[:50],
 )
-def test_what_is_not_answered_is_a_problem(status: int, method: str, path: str, options: dict[str, Any]) -> None:
+def test_failed_request_is_answered_with_a_problem(
+    status: int, method: str, path: str, options: dict[str, Any]
+) -> None:
     if options.get("content") == "chunks":
         options = options | {"content": _chunks()}
     response = _ask(_app(error_rate=float(status == 503)), method, path, **options)
@@ -135,23 +137,23 @@ def test_what_is_not_answered_is_a_problem(status: int, method: str, path: str, 
     assert len(response.content) < 1024
 
 
-def test_a_problem_names_the_field_and_keeps_quiet_about_its_value() -> None:
+def test_problem_names_the_field_without_its_value() -> None:
     response = _ask(_app(), "POST", "/infer", json={"prompt": ["a secret"], "max_tokens": 0})
     assert [error["field"] for error in response.json()["errors"]] == ["body.prompt", "body.max_tokens"]
     assert "secret" not in response.text
 
 
-def test_a_thousand_errors_are_not_a_long_answer() -> None:
+def test_problem_with_1000_errors_stays_short() -> None:
     response = _ask(_app(), "POST", "/infer", json={"prompt": "x"} | {f"{'f' * 20}{i}": i for i in range(1000)})
     assert response.status_code == 422
     assert len(response.content) < 2048
 
 
-def test_the_wrong_method_is_told_the_right_ones() -> None:
+def test_wrong_method_gets_an_allow_header() -> None:
     assert _ask(_app(), "DELETE", "/healthz").headers["allow"] == "GET"
 
 
-def test_each_request_waits_as_decided() -> None:
+def test_each_request_waits_for_its_drawn_latency() -> None:
     waits: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -167,12 +169,12 @@ def test_each_request_waits_as_decided() -> None:
     assert len(set(waits)) == 3
 
 
-def test_healthz() -> None:
+def test_healthz_is_ok_despite_the_error_rate() -> None:
     response = _ask(_app(error_rate=1), "GET", "/healthz")
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
-def test_requests_are_counted_by_template_and_scanners_as_one() -> None:
+def test_requests_are_counted_by_path_template() -> None:
     app = _app()
     _ask(app, "GET", "/infer", params={"prompt": "x"})
     _ask(app, "POST", "/infer", json={"prompt": ""})
@@ -193,7 +195,7 @@ def test_requests_are_counted_by_template_and_scanners_as_one() -> None:
     assert samples["service_python_requests_in_flight",] == 1, "the reader itself"
 
 
-def test_a_request_is_in_flight_until_it_is_answered() -> None:
+def test_request_is_in_flight_until_it_is_answered() -> None:
     async def scenario() -> tuple[str, str]:
         waiting, go_on = asyncio.Event(), asyncio.Event()
 
@@ -214,7 +216,7 @@ def test_a_request_is_in_flight_until_it_is_answered() -> None:
     assert "service_python_requests_in_flight 1.0" in after
 
 
-def test_a_failure_of_our_own_is_a_problem_counted_and_logged(log: io.StringIO) -> None:
+def test_internal_error_is_a_problem_counted_and_logged(log: io.StringIO) -> None:
     async def sleep(_seconds: float) -> None:
         raise RuntimeError("a secret")
 
@@ -227,7 +229,7 @@ def test_a_failure_of_our_own_is_a_problem_counted_and_logged(log: io.StringIO) 
     assert (_lines(log)[0]["level"], _lines(log)[0]["status"]) == ("warning", 500)
 
 
-def test_a_log_line_tells_what_happened_and_not_what_was_asked(log: io.StringIO) -> None:
+def test_log_line_has_the_request_without_its_query(log: io.StringIO) -> None:
     _ask(_app(), "GET", "/infer", params={"prompt": "a secret"}, headers={"x-request-id": "r-1"})
     [line] = _lines(log)
     assert line.pop("time").endswith("Z")
@@ -242,7 +244,7 @@ def test_a_log_line_tells_what_happened_and_not_what_was_asked(log: io.StringIO)
     }
 
 
-def test_a_request_cannot_forge_or_stretch_a_log_line(log: io.StringIO) -> None:
+def test_log_line_is_escaped_and_limited(log: io.StringIO) -> None:
     path = "/%0A%7B%22forged%22:1%7D%1B%5B31m%C2%85%E2%80%A8" + "x" * 5000
     _ask(_app(), "GET", path, headers={"x-request-id": b"\x1b[31m" + b"\x85" * 5000})
     text = log.getvalue()
@@ -253,7 +255,7 @@ def test_a_request_cannot_forge_or_stretch_a_log_line(log: io.StringIO) -> None:
     assert _lines(log)[0]["path"].startswith('/\n{"forged":1}\x1b[31m')
 
 
-def test_probes_and_scrapes_are_logged_at_debug_only(log: io.StringIO) -> None:
+def test_probes_and_scrapes_are_logged_at_debug(log: io.StringIO) -> None:
     for path in ("/healthz", "/metrics", "/healthz/"):
         _ask(_app(), "GET", path)
     assert [(line["path"], line["level"]) for line in _lines(log)] == [

@@ -28,30 +28,30 @@ def _milliseconds(count: int, **changes: Any) -> list[float]:
 # The seed is fixed, so these are not a matter of luck. 4,000 draws estimate within a few percent.
 
 
-def test_constant_is_the_value() -> None:
+def test_constant_distribution_returns_the_latency() -> None:
     assert set(_milliseconds(100, distribution="constant", jitter_ms=0)) == {20.0}
 
 
-def test_uniform_spreads_evenly_around_its_mean() -> None:
+def test_uniform_distribution_spreads_around_its_mean() -> None:
     drawn = _milliseconds(4000, distribution="uniform", jitter_ms=0)
     assert fmean(drawn) == pytest.approx(20, rel=0.05)
     assert 0 <= min(drawn) < 1
     assert 39 < max(drawn) <= 40
 
 
-def test_lognormal_has_its_median_and_a_tail() -> None:
+def test_lognormal_distribution_has_its_median_and_tail() -> None:
     drawn = sorted(_milliseconds(4000, jitter_ms=0))
     assert median(drawn) == pytest.approx(20, rel=0.05)
     assert drawn[3960] == pytest.approx(20 * 1.79, rel=0.05)  # p99 = 20 exp(2.326 * 0.25)
 
 
-def test_exponential_has_its_mean() -> None:
+def test_exponential_distribution_has_its_mean() -> None:
     drawn = _milliseconds(4000, distribution="exponential", jitter_ms=0)
     assert fmean(drawn) == pytest.approx(20, rel=0.05)
     assert median(drawn) == pytest.approx(20 * 0.693, rel=0.05)
 
 
-def test_jitter_is_added_on_both_sides() -> None:
+def test_jitter_spreads_to_both_sides() -> None:
     drawn = _milliseconds(1000, distribution="constant", jitter_ms=5)
     assert 15 <= min(drawn) < 16
     assert 24 < max(drawn) <= 25
@@ -65,7 +65,7 @@ def test_jitter_is_added_on_both_sides() -> None:
     max_ms=st.floats(0, 600_000),
     seed=st.integers(0),
 )
-def test_no_wait_is_negative_or_beyond_the_maximum(
+def test_latency_stays_between_zero_and_the_maximum(
     distribution: Distribution, latency_ms: float, sigma: float, jitter_ms: float, max_ms: float, seed: int
 ) -> None:
     profile = Profile(
@@ -80,16 +80,16 @@ def test_no_wait_is_negative_or_beyond_the_maximum(
 
 
 @pytest.mark.parametrize("distribution", NAMES)
-def test_a_seed_repeats_and_another_differs(distribution: Distribution) -> None:
+def test_latencies_repeat_with_the_seed(distribution: Distribution) -> None:
     assert _decide(50, distribution=distribution) == _decide(50, distribution=distribution)
     assert _decide(50, distribution=distribution) != _decide(50, seed=2, distribution=distribution)
 
 
-def test_errors_come_at_their_rate() -> None:
+def test_errors_occur_at_the_error_rate() -> None:
     assert not any(each.fails for each in _decide(1000))
     assert all(each.fails for each in _decide(1000, error_rate=1))
     assert fmean(each.fails for each in _decide(4000, error_rate=0.1)) == pytest.approx(0.1, abs=0.02)
 
 
-def test_turning_errors_on_leaves_the_latencies_of_a_seed_alone() -> None:
+def test_error_rate_leaves_the_latencies_unchanged() -> None:
     assert _milliseconds(50, error_rate=0.5) == _milliseconds(50)

@@ -55,7 +55,7 @@ async def _service(*flags: str) -> AsyncIterator[tuple[Process, httpx.AsyncClien
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_it_answers_what_is_in_flight_and_exits_with_zero(signum: signal.Signals) -> None:
+def test_terminated_process_finishes_requests_and_exits_with_0(signum: signal.Signals) -> None:
     async def scenario() -> None:
         slow = ("--distribution", "constant", "--latency-ms", "1000")
         async with _service(*slow) as (process, client):
@@ -81,7 +81,7 @@ def test_it_answers_what_is_in_flight_and_exits_with_zero(signum: signal.Signals
     asyncio.run(scenario())
 
 
-def test_it_does_not_wait_longer_than_it_was_told_to() -> None:
+def test_terminated_process_stops_at_the_stop_timeout() -> None:
     async def scenario() -> None:
         stuck = ("--distribution", "constant", "--latency-ms", "600000", "--latency-max-ms", "600000")
         async with _service(*stuck, "--stop-timeout-seconds", "0") as (process, client):

@@ -12,12 +12,12 @@ from service_python.settings import Settings
 
 
 @pytest.fixture(autouse=True)
-def _nothing_set_by_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.upper().startswith("SERVICE_PYTHON_")]:
         monkeypatch.delenv(name)
 
 
-def test_defaults() -> None:
+def test_settings_have_their_defaults() -> None:
     settings = Settings()
     assert (settings.host, settings.port, settings.log_level) == ("127.0.0.1", 8000, "info")
     assert settings.cache_control is None
@@ -26,14 +26,14 @@ def test_defaults() -> None:
     )
 
 
-def test_a_flag_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flag_overrides_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVICE_PYTHON_PORT", "8001")
     monkeypatch.setenv("SERVICE_PYTHON_DISTRIBUTION", "uniform")
     settings = CliApp.run(Settings, cli_args=["--port", "8002", "--latency-ms=3.5"])
     assert (settings.port, settings.distribution, settings.latency_ms) == (8002, "uniform", 3.5)
 
 
-def test_a_service_link_of_kubernetes_is_not_our_port(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kubernetes_service_link_is_ignored_as_port(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVICE_PYTHON_PORT", "tcp://10.96.0.7:8000")
     assert Settings().port == 8000
     assert CliApp.run(Settings, cli_args=["--port", "8002"]).port == 8002
@@ -55,13 +55,13 @@ def test_a_service_link_of_kubernetes_is_not_our_port(monkeypatch: pytest.Monkey
         ("LOG_LEVEL", "loud"),
     ],
 )
-def test_nonsense_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_invalid_setting_is_rejected(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(f"SERVICE_PYTHON_{name}", value)
     with pytest.raises(ValidationError, match=name.lower()):
         Settings()
 
 
-def test_a_wrong_value_ends_the_process_like_a_wrong_flag(capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_value_exits_like_a_wrong_flag(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as wrong_value:
         main.run(["--error-rate", "2"])
     assert capsys.readouterr().err.startswith("error_rate: ")

@@ -59,7 +59,7 @@ def programs(tmp_path: Path) -> Programs:
     return Programs(tmp_path)
 
 
-def test_images_builds_each_with_its_file_and_tag_and_prints_a_table(programs: Programs) -> None:
+def test_images_builds_each_image_and_prints_a_table(programs: Programs) -> None:
     ended = programs.run("images", "--tag", "v1.2.3")
     assert ended.returncode == 0, ended.stderr
     builds = [line for line in programs.asked() if " build " in line]
@@ -72,13 +72,13 @@ def test_images_builds_each_with_its_file_and_tag_and_prints_a_table(programs: P
     assert [row[:2] for row in rows[1:]] == [[f"ghcr.io/inferway/{image.name}:v1.2.3", "123"] for image in IMAGES]
 
 
-def test_an_image_that_is_not_there_is_told(programs: Programs) -> None:
+def test_images_with_an_unknown_name_fails(programs: Programs) -> None:
     ended = programs.run("images", "--only", "operater")
     assert ended.returncode == 1
     assert ended.stderr.startswith("cluster: there is no image operater; there are operator, dataplane")
 
 
-def test_a_cluster_is_made_filled_and_waited_for(programs: Programs) -> None:
+def test_create_makes_a_cluster_loads_images_and_waits(programs: Programs) -> None:
     ended = programs.run("create")
     assert ended.returncode == 0, ended.stderr
     asked = programs.asked()
@@ -99,7 +99,7 @@ def test_a_cluster_is_made_filled_and_waited_for(programs: Programs) -> None:
     assert "http://127.0.0.1:8080" in ended.stdout
 
 
-def test_a_cluster_that_is_there_gets_the_new_images(programs: Programs) -> None:
+def test_create_with_an_existing_cluster_loads_new_images(programs: Programs) -> None:
     (programs.folder / "clusters").write_text("other\ninferway\n")
     assert programs.run("create").returncode == 0
     asked = programs.asked()
@@ -109,21 +109,21 @@ def test_a_cluster_that_is_there_gets_the_new_images(programs: Programs) -> None
     assert asked.index(restarted[0]) > next(i for i, line in enumerate(asked) if line.startswith("kind load"))
 
 
-def test_the_standalone_image_is_not_brought_into_the_cluster(programs: Programs) -> None:
+def test_load_leaves_out_the_standalone_image(programs: Programs) -> None:
     assert programs.run("load", "--tag", "dev").returncode == 0
     (line,) = [line for line in programs.asked() if line.startswith("kind load")]
     assert "standalone" not in line
     assert line.count("ghcr.io/inferway/") == len(IMAGES) - 1
 
 
-def test_every_kubectl_names_its_context(programs: Programs) -> None:
+def test_every_kubectl_call_names_its_context(programs: Programs) -> None:
     assert programs.run("create").returncode == 0
     asked = [line for line in programs.asked() if line.startswith("kubectl")]
     assert asked
     assert [line for line in asked if not line.startswith("kubectl --context kind-inferway ")] == []
 
 
-def test_a_program_that_is_missing_is_told_with_where_to_get_it(programs: Programs) -> None:
+def test_missing_program_is_reported_with_its_download_page(programs: Programs) -> None:
     programs.path("kind").unlink()
     ended = programs.run("create")
     assert ended.returncode == 1
@@ -132,7 +132,7 @@ def test_a_program_that_is_missing_is_told_with_where_to_get_it(programs: Progra
     )
 
 
-def test_docker_without_its_daemon_is_told(programs: Programs) -> None:
+def test_stopped_docker_daemon_is_reported(programs: Programs) -> None:
     (programs.folder / "broken").write_text("docker info\n")
     ended = programs.run("images")
     assert ended.returncode == 1
@@ -140,7 +140,7 @@ def test_docker_without_its_daemon_is_told(programs: Programs) -> None:
 
 
 @pytest.mark.parametrize("broken", ["kind create", "buildx build", "kind load", "rollout status"])
-def test_what_fails_ends_it_there(programs: Programs, broken: str) -> None:
+def test_create_stops_at_the_first_failed_command(programs: Programs, broken: str) -> None:
     (programs.folder / "broken").write_text(broken + "\n")
     ended = programs.run("create")
     assert ended.returncode == 1

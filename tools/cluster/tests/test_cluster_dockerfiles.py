@@ -1,7 +1,7 @@
 """What can be said of the images without docker: they can be built, and their processes are what pods demand."""
 
 import pytest
-from dockerfile_reading import LABELS, exec_form, instructions, is_let_through, settings_of, sources
+from dockerfiles import LABELS, exec_form, instructions, is_let_through, settings_of, sources
 
 from inferway_cluster.images import IMAGES, ROOT, UID, Image
 from inferway_dataplane.settings import Settings
@@ -14,7 +14,7 @@ every = pytest.mark.parametrize("image", IMAGES, ids=lambda image: image.name)
 of_python = pytest.mark.parametrize("image", PYTHON, ids=lambda image: image.name)
 
 
-def test_every_dockerfile_is_an_image() -> None:
+def test_every_dockerfile_belongs_to_an_image() -> None:
     found = {
         path.relative_to(ROOT).as_posix()
         for pattern in ("*/Dockerfile", "services/*/Dockerfile")
@@ -24,20 +24,20 @@ def test_every_dockerfile_is_an_image() -> None:
 
 
 @every
-def test_its_user_is_the_one_of_the_manifests(image: Image) -> None:
+def test_user_is_that_of_the_manifests(image: Image) -> None:
     users = [each.rest for each in instructions(image) if each.name == "USER"]
     assert users == [f"{UID}:{UID}"], "by number, or runAsNonRoot refuses the pod"
 
 
 @every
-def test_its_process_gets_signals(image: Image) -> None:
+def test_entrypoint_uses_the_exec_form(image: Image) -> None:
     found = [each for each in instructions(image) if each.name in ("ENTRYPOINT", "CMD")]
     assert found
     assert all(exec_form(each.rest) for each in found)
 
 
 @every
-def test_its_base_images_have_tags(image: Image) -> None:
+def test_base_images_have_pinned_tags(image: Image) -> None:
     stages = {each.rest.split()[-1] for each in instructions(image) if each.name == "FROM"}
     bases = {each.rest.split()[0] for each in instructions(image) if each.name == "FROM"} - stages
     assert bases <= {"python:3.12-slim", "node:22-slim"}
@@ -53,7 +53,7 @@ def test_its_base_images_have_tags(image: Image) -> None:
         *(f"/usr/local/bin/{program}" for program in ("npm", "npx", "corepack", "yarn", "yarnpkg")),
     ],
 )
-def test_nothing_that_installs_packages_stays_in_the_image_of_node(path: str) -> None:
+def test_node_image_removes_its_package_managers(path: str) -> None:
     """All of them are in the official image; stand-ins for it may lack some, so looking into an image would not tell."""
     (image,) = [image for image in IMAGES if image.name == "service-node"]
     removed = [each.rest.split() for each in instructions(image) if (each.stage, each.name) == ("release", "RUN")]
@@ -61,7 +61,7 @@ def test_nothing_that_installs_packages_stays_in_the_image_of_node(path: str) ->
 
 
 @of_python
-def test_it_is_built_from_what_exists_and_is_let_through(image: Image) -> None:
+def test_copied_paths_exist_and_pass_dockerignore(image: Image) -> None:
     taken = list(sources(image))
     assert taken
     assert [path for path in taken if not (ROOT / path).exists()] == []
@@ -69,25 +69,25 @@ def test_it_is_built_from_what_exists_and_is_let_through(image: Image) -> None:
 
 
 @of_python
-def test_packages_come_before_code(image: Image) -> None:
+def test_packages_are_copied_before_code(image: Image) -> None:
     order = [each for each in instructions(image) if each.stage == "runtime" and each.name == "COPY"]
     assert [each.rest.split()[0] for each in order] == ["--from=packages", "--from=code"]
 
 
 @of_python
-def test_its_labels_say_what_it_is(image: Image) -> None:
+def test_image_has_the_opencontainers_labels(image: Image) -> None:
     (labels,) = [each for each in instructions(image) if each.name == "LABEL"]
     assert labels.stage == "release"
     assert [name for name in LABELS if f"org.opencontainers.image.{name}=" not in labels.rest] == []
 
 
 @of_python
-def test_what_is_built_when_no_stage_is_named_is_the_release(image: Image) -> None:
+def test_default_stage_is_the_release(image: Image) -> None:
     assert [each for each in instructions(image) if each.name == "FROM"][-1].rest == "runtime AS release"
 
 
 @of_python
-def test_its_environment_has_settings_that_exist(image: Image) -> None:
+def test_environment_names_existing_settings(image: Image) -> None:
     known = {f"INFERWAY_{name}".upper() for name in Settings.model_fields}
     known |= {
         f"INFERWAY_OPERATOR_{name}".upper() for name in {**OperatorSettings.model_fields, **HttpSettings.model_fields}
@@ -98,7 +98,7 @@ def test_its_environment_has_settings_that_exist(image: Image) -> None:
 
 
 @of_python
-def test_a_live_image_runs_the_same_command(image: Image) -> None:
+def test_live_stage_runs_the_same_command(image: Image) -> None:
     by_stage = {each.stage: exec_form(each.rest) for each in instructions(image) if each.name == "ENTRYPOINT"}
     if image.name in ("operator", "dataplane"):
         assert by_stage["live"] == ["python", "-m", "inferway_live", *by_stage["runtime"]]

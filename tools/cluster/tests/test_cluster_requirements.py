@@ -7,7 +7,7 @@ from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
-from dockerfile_reading import instructions, sources
+from dockerfiles import instructions, sources
 
 from inferway_cluster.images import IMAGES, ROOT, Image
 
@@ -47,7 +47,7 @@ def imported(folder: Path) -> set[str]:
 
 
 @of_python
-def test_they_cover_what_is_imported(image: Image) -> None:
+def test_lock_file_covers_every_import(image: Image) -> None:
     folders = [ROOT / path for path in sources(image) if "/src/" in path]
     modules = set().union(*(imported(folder) for folder in folders))
     distributions = packages_distributions()
@@ -62,13 +62,13 @@ def test_they_cover_what_is_imported(image: Image) -> None:
 
 
 @of_python
-def test_they_are_the_versions_that_tests_run_with(image: Image) -> None:
+def test_lock_file_has_the_versions_of_the_tests(image: Image) -> None:
     tested = pins("dev")
     assert {name: version for name, version in pins(image.name).items() if tested[name] != version} == {}
 
 
 @of_python
-def test_every_package_has_hashes_and_none_an_address(image: Image) -> None:
+def test_lock_file_has_hashes_and_no_addresses(image: Image) -> None:
     text = (ROOT / "requirements" / f"{image.name}.txt").read_text()
     blocks = re.split(r"^(?=[a-z])", text, flags=re.MULTILINE)[1:]
     assert len(blocks) == len(pins(image.name))
@@ -77,14 +77,14 @@ def test_every_package_has_hashes_and_none_an_address(image: Image) -> None:
 
 
 @of_python
-def test_the_image_installs_its_own_file_and_checks_the_hashes(image: Image) -> None:
+def test_image_installs_its_lock_file_with_hash_checks(image: Image) -> None:
     (install,) = [each.rest for each in instructions(image) if each.stage == "packages" and each.name == "RUN"]
     assert f"source=requirements/{image.name}.txt," in install
     for flag in ("--require-hashes", "--only-binary :all:", "--no-deps"):
         assert flag in install
 
 
-def test_the_distribution_names_what_the_lock_has() -> None:
+def test_declared_dependencies_are_in_the_lock_file() -> None:
     """`make lock` was run after a dependency was added."""
     extras = {"operator": {"operator"}, "dataplane": {"dataplane", "otel"}}
     for name, wanted in extras.items():

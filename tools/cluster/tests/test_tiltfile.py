@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import starlark
-from dockerfile_reading import instructions, sources
-from tiltfile_evaluating import Tiltfile
+from dockerfiles import instructions, sources
+from tiltfile_evaluator import Tiltfile
 
 from inferway_cluster.images import IMAGES, IN_CLUSTER, REGISTRY, ROOT
 
@@ -28,23 +28,23 @@ def selector(each: dict[str, Any]) -> str:
     return ":".join(part for part in parts if part)
 
 
-def test_it_refuses_another_cluster() -> None:
+def test_tiltfile_rejects_another_cluster() -> None:
     with pytest.raises(starlark.StarlarkError, match="The current context is production; this is for kind-inferway"):
         Tiltfile(context="production")
 
 
-def test_it_builds_every_image_of_the_cluster_with_its_dockerfile(tiltfile: Tiltfile) -> None:
+def test_tiltfile_builds_every_image_with_its_dockerfile(tiltfile: Tiltfile) -> None:
     built = {call["ref"]: (call["dockerfile"], call["context"]) for call in tiltfile.calls["docker_build"]}
     assert built == {f"{REGISTRY}/{image.name}": (image.dockerfile, image.context) for image in IN_CLUSTER}
 
 
-def test_every_image_that_a_pod_names_is_built(tiltfile: Tiltfile) -> None:
+def test_every_image_of_a_pod_is_built(tiltfile: Tiltfile) -> None:
     built = {call["ref"] for call in tiltfile.calls["docker_build"]}
     named = {container["image"].rpartition(":")[0] for container in containers(tiltfile)}
     assert named == built
 
 
-def test_what_a_build_is_limited_to_is_what_its_dockerfile_takes(tiltfile: Tiltfile) -> None:
+def test_build_context_is_limited_to_the_copied_paths(tiltfile: Tiltfile) -> None:
     by_file = {image.dockerfile: image for image in IMAGES}
     limited = [call for call in tiltfile.calls["docker_build"] if "only" in call]
     assert len(limited) == 3
@@ -60,7 +60,7 @@ def test_what_a_build_is_limited_to_is_what_its_dockerfile_takes(tiltfile: Tiltf
             assert call["target"] in {each.stage for each in instructions(by_file[call["dockerfile"]])}
 
 
-def test_live_updates_go_where_the_image_has_its_code(tiltfile: Tiltfile) -> None:
+def test_live_updates_sync_to_the_code_of_the_image(tiltfile: Tiltfile) -> None:
     live = [call for call in tiltfile.calls["docker_build"] if "live_update" in call]
     assert [call["ref"].rpartition("/")[2] for call in live] == ["operator", "dataplane"]
     for call in live:
@@ -73,7 +73,7 @@ def test_live_updates_go_where_the_image_has_its_code(tiltfile: Tiltfile) -> Non
         assert call["live_update"][-1] == {"step": "run", "cmd": "kill -HUP 1"}
 
 
-def test_code_of_live_containers_can_be_replaced_and_nothing_else_differs(tiltfile: Tiltfile) -> None:
+def test_only_live_containers_have_a_writable_root(tiltfile: Tiltfile) -> None:
     for container in containers(tiltfile):
         security = container["securityContext"]
         is_live = container["image"].rpartition(":")[0] in (f"{REGISTRY}/operator", f"{REGISTRY}/dataplane")
@@ -87,20 +87,20 @@ def test_every_workload_is_a_resource(tiltfile: Tiltfile) -> None:
     assert workloads == {call["workload"] for call in tiltfile.calls["k8s_resource"] if "workload" in call}
 
 
-def test_every_other_object_is_in_one_group(tiltfile: Tiltfile) -> None:
+def test_every_other_object_is_in_exactly_one_group(tiltfile: Tiltfile) -> None:
     grouped = [one for call in tiltfile.calls["k8s_resource"] for one in call.get("objects", [])]
     assert sorted(grouped) == sorted(
         selector(each) for each in tiltfile.objects if each["kind"] not in WORKLOADS | {"Service"}
     )
 
 
-def test_every_resource_has_a_label_and_depends_on_what_exists(tiltfile: Tiltfile) -> None:
+def test_every_resource_has_a_label_and_valid_dependencies(tiltfile: Tiltfile) -> None:
     for name, call in tiltfile.resources.items():
         assert call.get("labels"), name
         assert set(call.get("resource_deps", [])) <= set(tiltfile.resources), name
 
 
-def test_routes_come_after_their_definitions(tiltfile: Tiltfile) -> None:
+def test_sample_routes_depend_on_established_crds(tiltfile: Tiltfile) -> None:
     routes = tiltfile.resources["sample-routes"]
     assert "definitions-established" in routes["resource_deps"]
     assert [one.split(":")[1] for one in routes["objects"]].count("gatewayroute") >= 1
@@ -109,7 +109,7 @@ def test_routes_come_after_their_definitions(tiltfile: Tiltfile) -> None:
     assert {f"crd/{one.split(':')[0]}" for one in definitions} == waited
 
 
-def test_forwarded_ports_are_ports_of_their_containers(tiltfile: Tiltfile) -> None:
+def test_forwarded_ports_exist_in_their_containers(tiltfile: Tiltfile) -> None:
     for call in tiltfile.calls["k8s_resource"]:
         for forward in call.get("port_forwards", []):
             pod = next(
@@ -123,12 +123,12 @@ def test_forwarded_ports_are_ports_of_their_containers(tiltfile: Tiltfile) -> No
     assert len(set(local)) == len(local)
 
 
-def test_links_lead_to_ports_that_are_reachable(tiltfile: Tiltfile) -> None:
+def test_links_point_to_reachable_ports(tiltfile: Tiltfile) -> None:
     reachable = {8080, *(forward["local_port"] for forward in tiltfile.calls["port_forward"])}
     assert {int(link["url"].split("/")[2].rpartition(":")[2]) for link in tiltfile.calls["link"]} <= reachable
 
 
-def test_buttons_run_what_there_is(tiltfile: Tiltfile) -> None:
+def test_buttons_run_existing_make_targets(tiltfile: Tiltfile) -> None:
     targets = {line.partition(":")[0] for line in (ROOT / "Makefile").read_text().splitlines() if "## " in line}
     buttons = [call for call in tiltfile.calls["local_resource"] if call.get("trigger_mode") == "manual"]
     assert len(buttons) >= 5

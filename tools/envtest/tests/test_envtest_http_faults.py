@@ -29,14 +29,14 @@ def client(api_server: ApiServer, faults: HttpFaults) -> Iterator[httpx.Client]:
         yield running
 
 
-def test_without_a_fault_all_passes(api_server: ApiServer, faults: HttpFaults, namespace: str) -> None:
+def test_proxy_without_faults_forwards_requests(api_server: ApiServer, faults: HttpFaults, namespace: str) -> None:
     config = api_server.through(faults)
     said = run(["create", "configmap", "a", "-n", namespace, "--from-literal=a=b"], config, "", check=True)
     assert said.stdout == "configmap/a created\n"
     assert run(["get", "cm", "a", "-n", namespace, "-o", "jsonpath={.data.a}"], config, "", check=True).stdout == "b"
 
 
-def test_the_nth_matching_request_is_answered(client: httpx.Client, faults: HttpFaults, namespace: str) -> None:
+def test_fault_answers_the_nth_matching_requests(client: httpx.Client, faults: HttpFaults, namespace: str) -> None:
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     fault = faults.add(Fault("POST", "/configmaps", code=429, skip=1, times=2, headers={"retry-after": "1"}))
     answers = [client.post(path, json={"metadata": {"name": name}}) for name in "abcd"]
@@ -48,14 +48,14 @@ def test_the_nth_matching_request_is_answered(client: httpx.Client, faults: Http
     assert sorted(names) == ["a", "d"]
 
 
-def test_what_is_done_and_not_told(client: httpx.Client, faults: HttpFaults, namespace: str) -> None:
+def test_fault_with_is_done_hides_a_performed_write(client: httpx.Client, faults: HttpFaults, namespace: str) -> None:
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     faults.add(Fault("POST", "/configmaps", code=500, is_done=True))
     assert client.post(path, json={"metadata": {"name": "a"}}).status_code == 500
     assert client.get(f"{path}/a").status_code == 200
 
 
-def test_a_call_between_two_writes(client: httpx.Client, faults: HttpFaults, namespace: str) -> None:
+def test_fault_callback_runs_between_two_writes(client: httpx.Client, faults: HttpFaults, namespace: str) -> None:
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     found: list[int] = []
     faults.add(Fault("POST", skip=1, call=lambda: found.append(client.get(f"{path}/a").status_code)))
@@ -63,14 +63,14 @@ def test_a_call_between_two_writes(client: httpx.Client, faults: HttpFaults, nam
     assert found == [200]
 
 
-def test_healed(client: httpx.Client, faults: HttpFaults) -> None:
+def test_heal_removes_every_fault(client: httpx.Client, faults: HttpFaults) -> None:
     faults.add(Fault(code=503, times=100))
     assert client.get("/readyz").status_code == 503
     faults.heal()
     assert client.get("/readyz").text == "ok"
 
 
-def test_a_watch_goes_on_piece_by_piece(client: httpx.Client, api_server: ApiServer, namespace: str) -> None:
+def test_watch_is_forwarded_piece_by_piece(client: httpx.Client, api_server: ApiServer, namespace: str) -> None:
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     with client.stream("GET", f"{path}?watch=true") as watch:
         lines = watch.iter_lines()
@@ -78,7 +78,7 @@ def test_a_watch_goes_on_piece_by_piece(client: httpx.Client, api_server: ApiSer
         assert '"ADDED"' in next(line for line in lines if '"seen"' in line)
 
 
-def test_a_watch_that_is_told_410(client: httpx.Client, faults: HttpFaults, namespace: str) -> None:
+def test_fault_with_is_event_sends_an_error_event(client: httpx.Client, faults: HttpFaults, namespace: str) -> None:
     faults.add(Fault("GET", "watch=true", code=410, is_event=True))
     answer = client.get(f"/api/v1/namespaces/{namespace}/configmaps?watch=true&resourceVersion=1")
     assert answer.status_code == 200

@@ -23,19 +23,19 @@ def config_maps(namespace: str) -> str:
     return f"/api/v1/namespaces/{namespace}/configmaps"
 
 
-def test_kubectl_applies_and_reads(api_server: ApiServer, namespace: str) -> None:
+def test_kubectl_apply_stores_an_object(api_server: ApiServer, namespace: str) -> None:
     said = api_server.kubectl("apply", "-n", namespace, "-f", "-", input=CONFIG_MAP)
     assert said.stdout == "configmap/a created\n"
     assert api_server.ask("GET", f"{config_maps(namespace)}/a")["data"] == {"key": "value"}
 
 
-def test_what_kubectl_says_when_it_fails_is_kept(api_server: ApiServer, namespace: str) -> None:
+def test_kubectl_failure_carries_its_message(api_server: ApiServer, namespace: str) -> None:
     with pytest.raises(KubectlError, match='configmaps "b" not found'):
         api_server.kubectl("get", "configmap", "b", "-n", namespace)
     assert api_server.kubectl("get", "configmap", "b", "-n", namespace, check=False).code == 1
 
 
-def test_a_service_account_may_do_what_its_rules_say_and_no_more(api_server: ApiServer, namespace: str) -> None:
+def test_service_account_has_the_rights_of_its_rules_only(api_server: ApiServer, namespace: str) -> None:
     rule = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "create"]}
     everywhere = {"apiGroups": [""], "resources": ["services"], "verbs": ["list"]}
     user = api_server.service_account(namespace, "reader", [rule], [everywhere])
@@ -48,7 +48,7 @@ def test_a_service_account_may_do_what_its_rules_say_and_no_more(api_server: Api
         api_server.kubectl("get", "configmap", "a", "-n", "default", user=user)
 
 
-def test_a_user_with_a_certificate_is_who_it_says(api_server: ApiServer) -> None:
+def test_user_certificate_carries_name_and_group(api_server: ApiServer) -> None:
     said = api_server.kubectl("auth", "whoami", user=api_server.user("somebody", "some-group"))
     assert "somebody" in said.stdout
     assert "some-group" in said.stdout
@@ -72,7 +72,7 @@ def test_requests_are_counted_by_user_verb_and_resource(api_server: ApiServer, n
 
 
 @pytest.mark.slow
-def test_a_deleted_namespace_goes_away_with_all_that_is_in_it(api_server: ApiServer, namespace: str) -> None:
+def test_deleted_namespace_is_removed_with_its_objects(api_server: ApiServer, namespace: str) -> None:
     api_server.ask("POST", "/api/v1/namespaces", {"metadata": {"name": f"{namespace}-gone"}})
     api_server.kubectl("create", "configmap", "a", "-n", f"{namespace}-gone")
     api_server.kubectl("delete", "namespace", f"{namespace}-gone", "--timeout=40s")
@@ -80,7 +80,7 @@ def test_a_deleted_namespace_goes_away_with_all_that_is_in_it(api_server: ApiSer
         api_server.ask("GET", f"/api/v1/namespaces/{namespace}-gone")
 
 
-def test_what_has_an_owner_goes_with_it(api_server: ApiServer, namespace: str) -> None:
+def test_owned_object_is_deleted_with_its_owner(api_server: ApiServer, namespace: str) -> None:
     owner = api_server.ask("POST", config_maps(namespace), {"metadata": {"name": "owner"}})
     reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"]}
     owned = {"metadata": {"name": "owned", "ownerReferences": [reference]}}
@@ -93,7 +93,7 @@ def test_what_has_an_owner_goes_with_it(api_server: ApiServer, namespace: str) -
     wait_until(lambda: names() == [], "the owned object is collected", 30)
 
 
-def test_a_service_of_pods_gets_endpoint_slices(api_server: ApiServer, namespace: str) -> None:
+def test_service_with_pods_gets_endpoint_slices(api_server: ApiServer, namespace: str) -> None:
     api_server.pod(namespace, "a", {"app": "a"}, "192.0.2.1")
     service = {"metadata": {"name": "a"}, "spec": {"selector": {"app": "a"}, "ports": [{"port": 80}]}}
     api_server.ask("POST", f"/api/v1/namespaces/{namespace}/services", service)
@@ -107,12 +107,12 @@ def test_a_service_of_pods_gets_endpoint_slices(api_server: ApiServer, namespace
     wait_until(lambda: addresses() == [], "an endpoint slice without the pod", 20)
 
 
-def test_reference_grants_are_there_when_asked_for(api_server: ApiServer, namespace: str, gateway_api: None) -> None:
+def test_reference_grants_are_installed_on_request(api_server: ApiServer, namespace: str, gateway_api: None) -> None:
     said = api_server.kubectl("get", "referencegrants", "-n", namespace)
     assert said.stderr.startswith("No resources found")
 
 
-def test_through_a_proxy_that_refuses(api_server: ApiServer) -> None:
+def test_kubeconfig_through_a_proxy_uses_the_proxy(api_server: ApiServer) -> None:
     with FaultyTcp(api_server.port) as proxy:
         environment = {"KUBECONFIG": str(api_server.through(proxy))}
         kubectl = [str(Path(sys.executable).with_name("kubectl")), "get", "--raw", "/readyz"]
@@ -128,7 +128,7 @@ def test_through_a_proxy_that_refuses(api_server: ApiServer) -> None:
 
 
 @pytest.mark.slow
-def test_data_port_and_users_outlive_an_outage(api_server_programs: dict[str, Path]) -> None:
+def test_data_port_and_users_survive_a_restart(api_server_programs: dict[str, Path]) -> None:
     with ApiServer.started(api_server_programs) as api:
         api.ask("POST", config_maps("default"), {"metadata": {"name": "a"}})
         user = api.service_account("default", "a")
@@ -141,7 +141,7 @@ def test_data_port_and_users_outlive_an_outage(api_server_programs: dict[str, Pa
 
 
 @pytest.mark.slow
-def test_a_program_that_ends_by_itself_is_told_with_its_last_words(api_server_programs: dict[str, Path]) -> None:
+def test_crashed_program_is_reported_with_its_last_output(api_server_programs: dict[str, Path]) -> None:
     with ApiServer.started(api_server_programs) as api:
         wait_until(lambda: "Starting" in api.controllers.tail(), "the controllers' first words")
         api.check()
@@ -151,7 +151,7 @@ def test_a_program_that_ends_by_itself_is_told_with_its_last_words(api_server_pr
             api.check()
 
 
-def test_wrong_arguments_are_told(api_server_programs: dict[str, Path], tmp_path: Path) -> None:
+def test_wrong_flag_is_reported_with_the_output(api_server_programs: dict[str, Path], tmp_path: Path) -> None:
     process = Process.started(api_server_programs["kube-controller-manager"], ["--no-such-flag"], tmp_path)
     process.running.wait(20)
     with pytest.raises(Crashed, match="unknown flag: --no-such-flag"):

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from test_load_parts import SUMMARY as FIGURES
+from test_load_runner import SUMMARY as FIGURES
 
 from inferway_load import runs
 from inferway_load.kubectl import Kubectl
@@ -98,7 +98,7 @@ def log() -> str:
     return SUMMARY.format(summary=json.dumps(FIGURES))
 
 
-def test_a_job_is_made_anew_followed_and_shown(cluster: Cluster, log: str) -> None:
+def test_job_is_replaced_followed_and_summarised(cluster: Cluster, log: str) -> None:
     ended = pod(terminated={"exitCode": 0})
     waiting = pod(waiting={"reason": "ContainerCreating"})
     # The first stream of the log ends before the container does, as a rotated log's does.
@@ -131,7 +131,7 @@ def test_a_job_is_made_anew_followed_and_shown(cluster: Cluster, log: str) -> No
     assert environment["TARGET"] == "http://inferway-gateway.inferway-system"
 
 
-def test_missed_thresholds_are_the_exit_code(cluster: Cluster, log: str) -> None:
+def test_job_with_missed_thresholds_exits_with_99(cluster: Cluster, log: str) -> None:
     ended = pod(terminated={"exitCode": 99})
     cluster.play(pods=[ended], pod=[ended], conditions=["FailureTarget", "Failed"], log=log)
     done = cluster.run()
@@ -139,7 +139,7 @@ def test_missed_thresholds_are_the_exit_code(cluster: Cluster, log: str) -> None
     assert "steady against" in done.stdout
 
 
-def test_a_run_without_summary_shows_what_k6_said(cluster: Cluster) -> None:
+def test_job_without_a_summary_prints_the_log(cluster: Cluster) -> None:
     ended = pod(terminated={"exitCode": 107})
     cluster.play(pods=[ended], pod=[ended], conditions=["Failed"], log="RATE=1.5: a whole number is needed")
     done = cluster.run()
@@ -148,7 +148,7 @@ def test_a_run_without_summary_shows_what_k6_said(cluster: Cluster) -> None:
     assert "without a summary (k6 ended with 107)" in done.stderr
 
 
-def test_a_pod_that_does_not_start_says_why(cluster: Cluster) -> None:
+def test_pod_that_does_not_start_is_reported_with_its_reason(cluster: Cluster) -> None:
     stuck = pod(waiting={"reason": "ImagePullBackOff", "message": "no such image"})
     cluster.play(pods=[stuck], pod=[stuck], conditions=[], log="")
     done = cluster.run("--start-within", "1")
@@ -156,7 +156,7 @@ def test_a_pod_that_does_not_start_says_why(cluster: Cluster) -> None:
     assert "inferway-load/load-steady did not start within 1 s: ImagePullBackOff no such image" in done.stderr
 
 
-def test_no_cluster_is_one_line(cluster: Cluster) -> None:
+def test_missing_cluster_is_reported_in_one_line(cluster: Cluster) -> None:
     (cluster.directory / "kubectl").write_text("#!/bin/sh\necho 'no configuration has been provided' >&2\nexit 1\n")
     (cluster.directory / "kubectl").chmod(0o755)
     done = cluster.run()
@@ -165,7 +165,7 @@ def test_no_cluster_is_one_line(cluster: Cluster) -> None:
     assert "no configuration has been provided" in done.stderr
 
 
-def test_an_api_server_that_is_away_for_a_moment_ends_nothing(cluster: Cluster, log: str) -> None:
+def test_short_outage_of_the_api_server_is_tolerated(cluster: Cluster, log: str) -> None:
     ended = pod(terminated={"exitCode": 0})
     cluster.play(pods=[pod(running={})], pod=[None, ended], conditions=["Complete"], log=log)
     done = cluster.run()
@@ -173,7 +173,7 @@ def test_an_api_server_that_is_away_for_a_moment_ends_nothing(cluster: Cluster, 
     assert "steady against" in done.stdout
 
 
-def test_one_that_stays_away_does(cluster: Cluster, log: str) -> None:
+def test_long_outage_of_the_api_server_ends_the_run(cluster: Cluster, log: str) -> None:
     cluster.play(pods=[pod(running={})], pod=[None], conditions=[], log=log)
     done = cluster.run("--start-within", "1")
     assert done.returncode == 1

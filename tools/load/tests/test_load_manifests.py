@@ -20,7 +20,7 @@ def rendered(run: str) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("run", runs.RUNS)
-def test_a_job_runs_its_script_with_all_that_it_imports(run: str) -> None:
+def test_job_contains_its_script_and_imports(run: str) -> None:
     found = rendered(run)
     assert set(found) == {"Namespace", "ConfigMap", "Job"}
     job, scripts = found["Job"], found["ConfigMap"]
@@ -37,19 +37,19 @@ def test_a_job_runs_its_script_with_all_that_it_imports(run: str) -> None:
     assert mounted == {str(file.relative_to(runs.SCRIPTS)): file.read_text() for file in runs.SCRIPTS.rglob("*.js")}
 
 
-def test_the_image_has_the_version_that_tests_run() -> None:
+def test_image_version_is_that_of_the_tests() -> None:
     pinned = re.search(r"^k6==(\S+)", (runs.ROOT / "requirements" / "dev.txt").read_text(), re.MULTILINE)
     assert pinned is not None
     (container,) = rendered("steady")["Job"]["spec"]["template"]["spec"]["containers"]
     assert container["image"] == f"grafana/k6:{pinned[1]}"
 
 
-def test_k6_is_told_to_report_nothing() -> None:
+def test_usage_reports_of_k6_are_disabled() -> None:
     (container,) = rendered("steady")["Job"]["spec"]["template"]["spec"]["containers"]
     assert runs.QUIET_K6.items() <= {one["name"]: one["value"] for one in container["env"]}.items()
 
 
-def test_the_api_server_takes_the_jobs_and_their_namespace_the_pods(api_server: ApiServer) -> None:
+def test_api_server_accepts_the_jobs_and_their_pods(api_server: ApiServer) -> None:
     """PodSecurity is enforced of pods alone: one is made of the Job's template, and a worse one refused."""
     kubectl = api_server.kubectl
     found = rendered("steady")

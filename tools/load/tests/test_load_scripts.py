@@ -68,14 +68,14 @@ def gateway(serve: Callable[..., RunningGateway], upstream: Upstream) -> Running
     return serve(f"{routes}---\n{services}", trusted_proxies=TRUSTED)
 
 
-def demands(summary: dict[str, Any]) -> dict[tuple[str, str], bool]:
+def thresholds_of(summary: dict[str, Any]) -> dict[tuple[str, str], bool]:
     return {(one["metric"], one["demand"]): one["holds"] for one in summary["thresholds"]}
 
 
 @pytest.mark.slow
-def test_the_baseline_passes_and_its_summary_agrees_with_the_gateway(gateway: RunningGateway, run: Run) -> None:
+def test_baseline_passes_and_agrees_with_the_gateway_metrics(gateway: RunningGateway, run: Run) -> None:
     summary, code = run("baseline", gateway.port, RATE="100", DURATION="4s", P95_MS="", P99_MS="5000")
-    held = demands(summary)
+    held = thresholds_of(summary)
     # The demands that the issue names are those of a run without settings; what the machine's speed decides is not asked.
     assert {("http_req_failed", "rate<0.001"), ("http_req_duration", "p(95)<200"), ("limited", "rate<0.02")} <= set(
         held
@@ -95,7 +95,7 @@ def test_the_baseline_passes_and_its_summary_agrees_with_the_gateway(gateway: Ru
 
 
 @pytest.mark.slow
-def test_the_mix(upstream: Upstream, run: Run) -> None:
+def test_steady_run_sends_the_documented_mix(upstream: Upstream, run: Run) -> None:
     upstream.script = service
     _, code = run("steady", upstream.port, RATE="200", DURATION="3s", SEED="1")
     assert code == 0
@@ -117,7 +117,7 @@ def test_the_mix(upstream: Upstream, run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_the_same_seed_is_the_same_run(upstream: Upstream, run: Run) -> None:
+def test_same_seed_gives_the_same_requests(upstream: Upstream, run: Run) -> None:
     upstream.script = service
     found = []
     for seed in ("7", "7", "8"):
@@ -130,7 +130,7 @@ def test_the_same_seed_is_the_same_run(upstream: Upstream, run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_one_address_is_refused_what_is_too_much(gateway: RunningGateway, run: Run) -> None:
+def test_single_address_is_rate_limited(gateway: RunningGateway, run: Run) -> None:
     summary, code = run("single-address", gateway.port, DURATION="3s")
     assert (code, summary["passed"]) == (0, True), summary
     assert summary["limited_share"] > 0.5
@@ -141,13 +141,13 @@ def test_one_address_is_refused_what_is_too_much(gateway: RunningGateway, run: R
     ]
 
 
-def test_without_a_refusal_the_single_address_has_failed(upstream: Upstream, run: Run) -> None:
+def test_single_address_without_429_misses_its_threshold(upstream: Upstream, run: Run) -> None:
     upstream.script = service
     summary, code = run("single-address", upstream.port, RATE="20")
-    assert (code, demands(summary)["limited", "rate>0.05"]) == (99, False)
+    assert (code, thresholds_of(summary)["limited", "rate>0.05"]) == (99, False)
 
 
-def test_refusals_by_policy_are_no_failures_but_missed_where_they_are_many(gateway: RunningGateway, run: Run) -> None:
+def test_many_429_miss_the_threshold_without_counting_as_failed(gateway: RunningGateway, run: Run) -> None:
     gateway.apply(
         "apiVersion: inferway.dev/v1alpha1\nkind: RateLimitPolicy\nmetadata: {name: tight}\n"
         "spec: {limits: [{name: all, rate: {requests: 5, per: 1s}, burst: 5, scope: Pod}]}\n",
@@ -156,48 +156,48 @@ def test_refusals_by_policy_are_no_failures_but_missed_where_they_are_many(gatew
     summary, code = run("steady", gateway.port, RATE="40")
     assert code == 99
     assert summary["statuses"]["429"] > 20
-    assert {name for name, holds in demands(summary).items() if not holds} == {("limited", "rate<0.02")}
+    assert {name for name, holds in thresholds_of(summary).items() if not holds} == {("limited", "rate<0.02")}
     assert summary["failed_share"] == 0
 
 
-def test_answers_of_500_fail_the_run(gateway: RunningGateway, upstream: Upstream, run: Run) -> None:
+def test_responses_of_500_fail_the_run(gateway: RunningGateway, upstream: Upstream, run: Run) -> None:
     upstream.script = lambda seen: answer(b"no", "500 Internal Server Error")
     summary, code = run("steady", gateway.port, RATE="20")
     assert (code, summary["passed"], summary["failed_share"]) == (99, False, 1)
     assert summary["statuses"]["5xx"] == summary["requests"]
-    assert demands(summary)["http_req_failed", "rate<0.001"] is False
+    assert thresholds_of(summary)["http_req_failed", "rate<0.001"] is False
 
 
-def test_answers_to_other_questions_are_noticed(upstream: Upstream, run: Run) -> None:
+def test_response_to_another_prompt_fails_the_check(upstream: Upstream, run: Run) -> None:
     upstream.script = lambda seen: answer(b'{"prompt_sha256":"0"}')
     summary, code = run("steady", upstream.port, RATE="20")
     assert code == 99
-    assert {name for name, holds in demands(summary).items() if not holds} == {("checks", "rate>0.999")}
+    assert {name for name, holds in thresholds_of(summary).items() if not holds} == {("checks", "rate>0.999")}
 
 
-def test_slow_answers_miss_the_demand_on_durations(upstream: Upstream, run: Run) -> None:
+def test_slow_responses_miss_the_duration_threshold(upstream: Upstream, run: Run) -> None:
     upstream.script = lambda seen: [Pause(0.2), *service(seen)]
     summary, code = run("soak", upstream.port, RATE="20", P95_MS="150")
     assert code == 99
-    assert {name for name, holds in demands(summary).items() if not holds} == {
+    assert {name for name, holds in thresholds_of(summary).items() if not holds} == {
         ("http_req_duration", "p(95)<150"),
         ("http_req_duration{status:200}", "p(95)<150"),
     }
 
 
 @pytest.mark.slow
-def test_a_rate_that_was_not_reached_is_missed(upstream: Upstream, run: Run) -> None:
+def test_rate_not_reached_misses_the_threshold(upstream: Upstream, run: Run) -> None:
     upstream.script = lambda seen: [Pause(4.0), *service(seen)]
     summary, code = run(
         "steady", upstream.port, RATE="10", DURATION="3s"
     )  # by 20 users, who all wait after two seconds
     assert code == 99
     assert summary["not_started"] > 5
-    assert {metric for (metric, _), holds in demands(summary).items() if not holds} == {"dropped_iterations"}
+    assert {metric for (metric, _), holds in thresholds_of(summary).items() if not holds} == {"dropped_iterations"}
 
 
 @pytest.mark.slow
-def test_the_spike_passes(gateway: RunningGateway, run: Run) -> None:
+def test_spike_passes_its_thresholds(gateway: RunningGateway, run: Run) -> None:
     summary, code = run("spike", gateway.port, RATE="100", CALM="2s")
     assert (code, summary["script"]) == (0, "spike"), summary
     # 20/s for 2 s, from there to 100/s in 5 s, 2 s of it, and the way back.
@@ -205,7 +205,7 @@ def test_the_spike_passes(gateway: RunningGateway, run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_a_target_that_is_away_is_known_soon(run: Run) -> None:
+def test_unreachable_target_ends_the_run_early(run: Run) -> None:
     summary, code = run("soak", 1, RATE="10", DURATION="1h")
     assert (code, summary["statuses"]["none"]) == (99, summary["requests"])
     assert summary["seconds"] < 20

@@ -28,7 +28,7 @@ def koyeb() -> Iterator[FakeKoyeb]:
         thread.join()
 
 
-def test_the_first_time_app_and_service_are_made_then_only_changed(koyeb: FakeKoyeb) -> None:
+def test_deploy_creates_app_and_service_once_then_updates(koyeb: FakeKoyeb) -> None:
     client = koyeb_api.Koyeb(TOKEN, koyeb.url)
     assert koyeb_api.deploy(client, "inferway", WISH) == "d-1"
     assert koyeb_api.deploy(client, "inferway", WISH) == "d-2"
@@ -41,20 +41,20 @@ def test_the_first_time_app_and_service_are_made_then_only_changed(koyeb: FakeKo
     assert "definition" not in koyeb.services[0], "the other app's service stays as it was"
 
 
-def test_waiting_ends_when_it_is_healthy(koyeb: FakeKoyeb) -> None:
+def test_wait_ends_when_the_deployment_is_healthy(koyeb: FakeKoyeb) -> None:
     pauses: list[float] = []
     koyeb_api.wait_until_healthy(koyeb_api.Koyeb(TOKEN, koyeb.url), "d-1", pause=pauses.append)
     assert pauses == [koyeb_api.PAUSE] * 2
 
 
 @pytest.mark.parametrize("status", sorted(koyeb_api.LOST))
-def test_a_deployment_that_fails_is_told_at_once(koyeb: FakeKoyeb, status: str) -> None:
+def test_failed_deployment_is_reported_at_once(koyeb: FakeKoyeb, status: str) -> None:
     koyeb.statuses = ["STARTING", status]
     with pytest.raises(NotDeployable, match=f"d-1 is {status}: port 8080 is closed"):
         koyeb_api.wait_until_healthy(koyeb_api.Koyeb(TOKEN, koyeb.url), "d-1", pause=lambda _: None)
 
 
-def test_patience_ends(koyeb: FakeKoyeb) -> None:
+def test_wait_ends_at_its_timeout(koyeb: FakeKoyeb) -> None:
     koyeb.statuses = ["STARTING"]
     with pytest.raises(NotDeployable, match="still STARTING after 0 s"):
         koyeb_api.wait_until_healthy(koyeb_api.Koyeb(TOKEN, koyeb.url), "d-1", patience=0, pause=lambda _: None)
@@ -67,7 +67,7 @@ def run(koyeb: FakeKoyeb) -> int:
     return main(["koyeb", WISH.image, *files, "--url", koyeb.url])
 
 
-def test_the_command_deploys_what_the_repository_says(
+def test_command_deploys_the_definition_of_the_repository(
     koyeb: FakeKoyeb, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("KOYEB_TOKEN", TOKEN)
@@ -84,7 +84,7 @@ def test_the_command_deploys_what_the_repository_says(
     ("token", "refuse", "why"),
     [("", None, "KOYEB_TOKEN is not set"), ("wrong", None, "with 401"), (TOKEN, 503, "with 503")],
 )
-def test_why_not_without_the_token(
+def test_failed_command_prints_its_cause_without_the_token(
     koyeb: FakeKoyeb,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -101,7 +101,7 @@ def test_why_not_without_the_token(
     assert not token or token not in said
 
 
-def test_the_settings_of_the_repository_are_settings_of_the_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_file_names_existing_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in settings((ROOT / "manifests/koyeb/settings.env").read_text("utf-8").splitlines()).items():
         assert name.removeprefix("INFERWAY_").lower() in Settings.model_fields
         monkeypatch.setenv(name, value)
@@ -111,19 +111,19 @@ def test_the_settings_of_the_repository_are_settings_of_the_gateway(monkeypatch:
 @pytest.mark.parametrize(
     "line", ["LOG_LEVEL=debug", "INFERWAY_LISTEN=0.0.0.0:1", "INFERWAY_X", "INFERWAY_A=1\nINFERWAY_A=2"]
 )
-def test_lines_that_are_no_settings(line: str) -> None:
+def test_invalid_settings_line_is_rejected(line: str) -> None:
     with pytest.raises(NotDeployable, match="settings, line"):
         settings(line.splitlines())
 
 
-def test_only_the_data_port_is_reached_from_outside() -> None:
+def test_definition_exposes_only_the_data_port() -> None:
     told = definition(WISH)
     assert told["routes"] == [{"port": PORT, "path": "/"}]
     assert {one["port"]: one["protocol"] for one in told["ports"]} == {PORT: "http", ADMIN_PORT: "tcp"}
     assert {"key": "PORT", "value": str(PORT)} in told["env"]
 
 
-def test_the_routes_of_the_repository_are_accepted() -> None:
+def test_routes_of_the_deployment_are_valid() -> None:
     with pytest.raises(SystemExit) as end:
         app(["validate", str(ROOT / "manifests/koyeb")])
     assert end.value.code == 0

@@ -36,12 +36,12 @@ TEXT = """# Changelog
 """
 
 
-def test_the_section_is_what_stands_between_the_headings() -> None:
+def test_notes_are_the_text_between_the_headings() -> None:
     notes = changelog.notes("v0.2.0", "0.2.0", TEXT)
     assert notes == changelog.Notes("0.2.0", False, "### Fixed\n- A [link](https://example.com) stays.\n")
 
 
-def test_a_candidate_is_a_prerelease() -> None:
+def test_release_candidate_is_a_prerelease() -> None:
     assert changelog.notes("v0.2.0rc1", "0.2.0rc1", TEXT).prerelease
 
 
@@ -58,17 +58,17 @@ def test_a_candidate_is_a_prerelease() -> None:
         ("v0.0.1", "0.0.1", "says nothing"),
     ],
 )
-def test_why_a_tag_is_no_release(tag: str, package: str, why: str) -> None:
+def test_unreleasable_tag_is_rejected(tag: str, package: str, why: str) -> None:
     with pytest.raises(changelog.NotReleasable, match=why):
         changelog.notes(tag, package, TEXT)
 
 
-def test_two_headings_of_one_version_are_a_mistake() -> None:
+def test_version_with_two_headings_is_rejected() -> None:
     with pytest.raises(changelog.NotReleasable, match="has 2 headings"):
         changelog.section("0.2.0", TEXT + "\n## [0.2.0] - 2026-12-02\n- Again.\n")
 
 
-def test_the_repository_has_something_to_release() -> None:
+def test_changelog_has_an_entry_for_the_next_release() -> None:
     """Either the package's version has its section, or what is to come has one (docs/releasing.md)."""
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     versions = [match[1] for line in text.splitlines() if (match := changelog.HEADING.fullmatch(line))]
@@ -81,9 +81,7 @@ def test_the_repository_has_something_to_release() -> None:
         assert "\n- " in text[start:]
 
 
-def test_a_tag_that_is_no_release_ends_with_a_line_that_says_why(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_command_with_an_unreleasable_tag_prints_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     outputs = tmp_path / "outputs"
     assert main(["notes", "v9.9.9", "--into", str(tmp_path / "notes.md"), "--outputs", str(outputs)]) == 1
     assert capsys.readouterr().err == f"release: the tag says 9.9.9, inferway_contract.__version__ says {__version__}\n"

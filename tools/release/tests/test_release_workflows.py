@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from workflow_files import FILES, FOLDER, every, jobs, made, named, steps, targets
+from workflow_files import FILES, FOLDER, jobs, make_targets, named_paths, steps, targets, text_and_content
 
 from inferway_release.__main__ import ROOT
 
@@ -28,13 +28,13 @@ def workflow(request: pytest.FixtureRequest) -> Path:
     return request.param
 
 
-def test_there_are_workflows() -> None:
+def test_expected_workflows_exist() -> None:
     assert {file.stem for file in FILES} >= {"ci", "images", "e2e", "load", "release", "deploy-koyeb"}
     assert not list(FOLDER.glob("*.yaml")), "tests look at *.yml"
 
 
 def test_every_action_is_pinned_by_its_commit(workflow: Path) -> None:
-    text, _ = every(workflow)
+    text, _ = text_and_content(workflow)
     found = USES.findall(text)
     assert len(found) == text.count("uses:")
     loose = [one for one in found if not one.startswith("./") and not PINNED.fullmatch(one)]
@@ -43,12 +43,14 @@ def test_every_action_is_pinned_by_its_commit(workflow: Path) -> None:
 
 
 def test_one_action_has_one_version() -> None:
-    found = {one.strip() for file in FILES for one in USES.findall(every(file)[0]) if not one.startswith("./")}
+    found = {
+        one.strip() for file in FILES for one in USES.findall(text_and_content(file)[0]) if not one.startswith("./")
+    }
     assert len({one.split("@")[0] for one in found}) == len(found), sorted(found)
 
 
-def test_every_job_has_its_rights_and_an_end(workflow: Path) -> None:
-    text, content = every(workflow)
+def test_every_job_has_permissions_and_a_timeout(workflow: Path) -> None:
+    text, content = text_and_content(workflow)
     assert content["permissions"] == {}, "rights are given to jobs"
     assert content["defaults"] == {"run": {"shell": "bash"}}
     assert "group" in content["concurrency"]
@@ -58,7 +60,7 @@ def test_every_job_has_its_rights_and_an_end(workflow: Path) -> None:
         assert "uses" in job or 0 < job["timeout-minutes"] <= 90, name
 
 
-def test_who_may_write() -> None:
+def test_write_permissions_match_the_list() -> None:
     """Rights beyond reading are few, and each was meant."""
     found = {
         (file.stem, name, right)
@@ -79,39 +81,39 @@ def test_who_may_write() -> None:
     }
 
 
-def test_nothing_is_pasted_into_a_shell(workflow: Path) -> None:
+def test_untrusted_expressions_stay_out_of_shell_commands(workflow: Path) -> None:
     """An expression in `run` becomes program text; values go through `env`."""
     assert not [step["run"] for step in steps(workflow) if UNTRUSTED.search(step.get("run", ""))]
 
 
-def test_a_checkout_leaves_no_token(workflow: Path) -> None:
+def test_checkout_does_not_persist_the_token(workflow: Path) -> None:
     checkouts = [step for step in steps(workflow) if step.get("uses", "").startswith("actions/checkout@")]
     assert all(step["with"]["persist-credentials"] is False for step in checkouts)
 
 
 def test_releases_use_no_cache() -> None:
-    text, _ = every(FOLDER / "release.yml")
+    text, _ = text_and_content(FOLDER / "release.yml")
     assert not re.search(r"\bcache(-from|-to)?:", text)
 
 
-def test_every_target_exists(workflow: Path) -> None:
-    assert made(workflow) <= targets() | TARGETS_TO_COME
+def test_every_make_target_of_a_workflow_exists(workflow: Path) -> None:
+    assert make_targets(workflow) <= targets() | TARGETS_TO_COME
 
 
-def test_every_path_exists(workflow: Path) -> None:
-    missing = {path for path in named(workflow) if not (ROOT / path).exists()}
+def test_every_path_of_a_workflow_exists(workflow: Path) -> None:
+    missing = {path for path in named_paths(workflow) if not (ROOT / path).exists()}
     assert missing <= PATHS_TO_COME | MADE
 
 
-def test_what_was_to_come_is_still_missing() -> None:
+def test_lists_of_missing_paths_and_targets_are_current() -> None:
     here = {path for path in PATHS_TO_COME if (ROOT / path).exists()} | (TARGETS_TO_COME & targets())
     assert not here, "these have come: take them out of the lists above"
 
 
-def test_the_lists_are_of_what_workflows_name() -> None:
-    names = set().union(*(named(file) for file in FILES))
+def test_lists_name_only_paths_and_targets_of_workflows() -> None:
+    names = set().union(*(named_paths(file) for file in FILES))
     assert names >= PATHS_TO_COME | MADE
-    assert set().union(*(made(file) for file in FILES)) >= TARGETS_TO_COME
+    assert set().union(*(make_targets(file) for file in FILES)) >= TARGETS_TO_COME
 
 
 def test_ci_runs_the_command_of_the_readme() -> None:
@@ -126,7 +128,7 @@ def test_both_workflows_build_the_same_images() -> None:
     assert len(built["matrix"]["include"]) == 5
 
 
-def test_latest_moves_for_all_images_once_all_are_there() -> None:
+def test_latest_tag_moves_after_all_images_are_pushed() -> None:
     release = jobs(FOLDER / "release.yml")
     assert "latest" not in str(release["images"])
     publish = release["publish"]
@@ -142,9 +144,9 @@ def test_latest_moves_for_all_images_once_all_are_there() -> None:
     assert ":latest" not in others
 
 
-def test_load_comes_from_clients_whom_the_gateway_believes() -> None:
+def test_load_jobs_run_with_the_overlay_that_trusts_them() -> None:
     """Else all clients of a k6 pod are one, and share one limit."""
-    loads = [file for file in FILES if "load-job" in made(file)]
+    loads = [file for file in FILES if "load-job" in make_targets(file)]
     assert loads
     for file in loads:
         for job in jobs(file).values():
@@ -156,18 +158,18 @@ def test_load_comes_from_clients_whom_the_gateway_believes() -> None:
             assert "rollout status deployment/inferway-gateway" in before.partition("manifests/overlays/load")[2]
 
 
-def test_compose_is_tested_by_a_workflow() -> None:
-    assert any("compose-test" in made(file) for file in FILES)
+def test_compose_tests_run_in_a_workflow() -> None:
+    assert any("compose-test" in make_targets(file) for file in FILES)
 
 
-def test_ci_has_promtool_before_the_tests() -> None:
+def test_ci_installs_promtool_before_the_tests() -> None:
     """Where it is missing, tests of rules are skipped, and a workflow that skips them looks like one that ran them."""
     commands = [step["run"] for step in steps(FOLDER / "ci.yml") if "run" in step]
     before = "\n".join(commands[: commands.index(".ci/run")])
     assert re.search(r"promtool --version\n.*GITHUB_PATH", before, re.DOTALL)
 
 
-def test_dependabot_looks_wherever_versions_are_pinned() -> None:
+def test_dependabot_covers_every_pinned_version() -> None:
     updates = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text(encoding="utf-8"))["updates"]
     found = {one["package-ecosystem"]: sorted(one.get("directories") or [one["directory"]]) for one in updates}
     dockerfiles = [*ROOT.glob("*/Dockerfile"), *ROOT.glob("services/*/Dockerfile")]

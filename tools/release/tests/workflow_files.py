@@ -17,7 +17,7 @@ PATH = re.compile(r"(?<![\w./~:@-])((?:\.?[\w-]+/)+[\w.-]*)(?![\w@:])")
 FOLDERS = {entry.name for entry in ROOT.iterdir() if entry.is_dir()} | {"dist", "build", "sbom"}
 
 
-def every(file: Path) -> tuple[str, dict[Any, Any]]:
+def text_and_content(file: Path) -> tuple[str, dict[Any, Any]]:
     """Text and content."""
     text = file.read_text(encoding="utf-8")
     return text, yaml.safe_load(text)
@@ -25,7 +25,7 @@ def every(file: Path) -> tuple[str, dict[Any, Any]]:
 
 def jobs(file: Path) -> dict[str, dict[str, Any]]:
     """By name."""
-    return every(file)[1]["jobs"]
+    return text_and_content(file)[1]["jobs"]
 
 
 def steps(file: Path) -> list[dict[str, Any]]:
@@ -38,7 +38,7 @@ def targets() -> set[str]:
     return set(re.findall(r"^([a-z][a-z0-9-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
-def made(file: Path) -> set[str]:
+def make_targets(file: Path) -> set[str]:
     """The targets that a workflow makes."""
     found = [match for step in steps(file) for match in MAKE.findall(step.get("run", ""))]
     return {name for words in found for name in words.split()}
@@ -53,7 +53,7 @@ def strings(value: object) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-def named(file: Path) -> set[str]:
+def named_paths(file: Path) -> set[str]:
     """Paths of the repository that a workflow names, in `run`, `with`, `env` and the matrix."""
     found: set[str] = set()
     for job in jobs(file).values():

@@ -1,4 +1,4 @@
-"""The CRDs: `python -m inferway_contract.schema [DIR]` writes them, `make crds` calls it, and a test says when to."""
+"""The CRDs: `python -m inferway_contract.generate.crds [DIR]` writes them, `make crds` calls it, and a test says when to."""
 
 import sys
 from pathlib import Path

@@ -1,0 +1,370 @@
+"""A directory as a source: what the data plane is given, when, and what it is spared."""
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from inferway_cli import directory_source
+from inferway_cli.directory_source import Broken, DirectorySource
+from inferway_cli.manifests import compilation
+from inferway_cli.manifests.reader import File
+from inferway_contract.document import ConfigDocument, EndpointsDocument
+from inferway_dataplane.sources import Receiver, Refused, Source
+
+DEADLINE = 1.0
+"""Seconds in which a change has to be served."""
+
+
+def text(name: str = "a", body: str = "one") -> str:
+    return f"""\
+apiVersion: inferway.dev/v1alpha1
+kind: GatewayRoute
+metadata: {{name: {name}}}
+spec:
+  rules:
+  - filters: [{{type: DirectResponse, directResponse: {{statusCode: 200, body: "{body}"}}}}]
+"""
+
+
+class RecordingReceiver:
+    """A receiver that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.accepted: list[dict[str, str]] = []
+        self.rejected: list[str] = []
+        self.refuses = ""
+
+    def accept(self, config: ConfigDocument, endpoints: EndpointsDocument, revision: str = "", error: str = "") -> None:
+        if self.refuses:
+            raise Refused(self.refuses)
+        answers = {route.id: rule.respond.body for route in config.routes for rule in route.rules if rule.respond}
+        self.accepted.append(answers)
+
+    def reject(self, error: str) -> None:
+        self.rejected.append(error)
+
+
+def follow_during(path: Path, act: Callable[[RecordingReceiver], Awaitable[None]]) -> RecordingReceiver:
+    """Follow the directory while `act` does something to it."""
+    told = RecordingReceiver()
+    receiver: Receiver = told
+
+    async def run() -> None:
+        source: Source = DirectorySource(str(path))
+        task = asyncio.create_task(source.follow(receiver))
+        try:
+            await until(lambda: bool(told.accepted) or task.done())
+            if task.done():
+                await task
+            await act(told)
+            assert not task.done()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(run())
+    return told
+
+
+async def until(holds: Callable[[], bool], seconds: float = 10.0) -> float:
+    """Wait for a condition; how long it took."""
+    started = time.monotonic()
+    while not holds():
+        if time.monotonic() - started > seconds:
+            raise TimeoutError
+        await asyncio.sleep(0.005)
+    return time.monotonic() - started
+
+
+async def wait_for_scans(count: int = 3) -> None:
+    """Wait until the source must have looked so often: for what must not happen there is nothing to wait for."""
+    await asyncio.sleep(count * (directory_source.INTERVAL + directory_source.SETTLE))
+
+
+def in_place(path: Path, content: str) -> None:
+    path.write_text(content)
+
+
+def by_rename(path: Path, content: str) -> None:
+    new = path.with_name(".new")
+    new.write_text(content)
+    new.replace(path)
+
+
+def by_removal(path: Path, content: str) -> None:
+    path.unlink()
+    path.with_name("b.yml").write_text(content)
+
+
+@pytest.mark.parametrize("write", [in_place, by_rename, by_removal])
+def test_change_is_accepted_within_a_second(write: Callable[[Path, str], None], tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(text(body="one"))
+
+    async def act(told: RecordingReceiver) -> None:
+        write(path, text(body="two"))
+        assert await until(lambda: len(told.accepted) == 2) < DEADLINE
+
+    told = follow_during(tmp_path, act)
+
+    assert told.accepted == [{"default/a": "one"}, {"default/a": "two"}]
+    assert told.rejected == []
+
+
+def test_swapped_link_of_a_mounted_config_map_is_followed(tmp_path: Path) -> None:
+    for version, body in (("..1", "one"), ("..2", "two")):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "a.yaml").write_text(text(body=body))
+    (tmp_path / "..data").symlink_to("..1")
+    (tmp_path / "a.yaml").symlink_to("..data/a.yaml")
+
+    async def act(told: RecordingReceiver) -> None:
+        (tmp_path / "..data_tmp").symlink_to("..2")
+        (tmp_path / "..data_tmp").replace(tmp_path / "..data")
+        assert await until(lambda: len(told.accepted) == 2) < DEADLINE
+
+    assert follow_during(tmp_path, act).accepted == [{"default/a": "one"}, {"default/a": "two"}]
+
+
+def test_added_and_removed_files_change_the_document(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(text("a"))
+
+    async def act(told: RecordingReceiver) -> None:
+        (tmp_path / "sub").mkdir()
+        (tmp_path / "sub" / "b.yaml").write_text(text("b"))
+        assert await until(lambda: len(told.accepted) == 2) < DEADLINE
+        (tmp_path / "a.yaml").unlink()
+        assert await until(lambda: len(told.accepted) == 3) < DEADLINE
+
+    told = follow_during(tmp_path, act)
+
+    assert [list(routes) for routes in told.accepted] == [["default/a"], ["default/a", "default/b"], ["default/b"]]
+
+
+def test_change_with_the_same_result_is_not_sent(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(text())
+
+    async def act(told: RecordingReceiver) -> None:
+        os.utime(path)
+        await wait_for_scans()
+        path.write_text("# a comment\n" + text())
+        (tmp_path / "service.yaml").write_text("{apiVersion: v1, kind: Service, metadata: {name: s}, spec: {}}")
+        await wait_for_scans()
+
+    assert len(follow_during(tmp_path, act).accepted) == 1
+
+
+def test_broken_files_are_rejected_once_and_the_document_stays(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(text(body="one"))
+
+    async def act(told: RecordingReceiver) -> None:
+        (tmp_path / "b.yaml").write_text("a: [\n")
+        path.write_text(text() + "    timeout: 1s\n    retries: 1\n")
+        assert await until(lambda: len(told.rejected) == 1) < DEADLINE
+        os.utime(path)
+        path.write_text(path.read_text() + "# still broken\n")
+        await wait_for_scans()
+        assert len(told.rejected) == 1
+        # Mended, to what is served already: given again, so that the receiver forgets the error.
+        (tmp_path / "b.yaml").unlink()
+        path.write_text(text(body="one"))
+        await until(lambda: len(told.accepted) == 2)
+
+    told = follow_during(tmp_path, act)
+
+    assert told.accepted == [{"default/a": "one"}] * 2
+    (error,) = told.rejected
+    assert [line.partition(" ")[0] for line in error.splitlines()] == [
+        f"{path}:7:",
+        f"{path}:8:",
+        f"{tmp_path}/b.yaml:2:",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ruin", "error"),
+    [
+        (lambda folder: (folder / "a.yaml").unlink(), "no GatewayRoute found in {folder}"),
+        (lambda folder: (folder / "a.yaml").write_text("# all commented out\n"), "no GatewayRoute found in {folder}"),
+        (lambda folder: folder.rename(folder.with_name("gone")), "{folder}: cannot be read: No such file or directory"),
+    ],
+    ids=["file deleted", "file emptied", "directory gone"],
+)
+def test_directory_without_routes_is_rejected_while_serving(
+    ruin: Callable[[Path], object], error: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "routes"
+    folder.mkdir()
+    (folder / "a.yaml").write_text(text())
+
+    async def act(told: RecordingReceiver) -> None:
+        ruin(folder)
+        await until(lambda: len(told.rejected) == 1)
+        await wait_for_scans()
+
+    told = follow_during(folder, act)
+
+    assert told.rejected == [error.format(folder=folder)]
+    assert len(told.accepted) == 1
+
+
+@pytest.mark.parametrize(
+    ("files", "error"),
+    [
+        ({}, "no GatewayRoute found in"),
+        ({"a.yaml": "apiVersion: v1\nkind: ConfigMap\n"}, "no GatewayRoute found in"),
+        ({"a.yaml": text() + "    one: 1\n    two: 1\n", "b.yaml": "- 1\n"}, "spec.rules[0].two: "),
+    ],
+    ids=["empty", "strangers", "broken"],
+)
+def test_first_load_with_errors_fails(files: dict[str, str], error: str, tmp_path: Path) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    told = RecordingReceiver()
+
+    with pytest.raises(Refused) as refused:
+        asyncio.run(DirectorySource(str(tmp_path)).follow(told))
+    with pytest.raises(Broken) as broken:
+        DirectorySource(str(tmp_path)).load()
+
+    assert error in str(refused.value)
+    assert str(refused.value) == str(broken.value)
+    assert (told.accepted, told.rejected) == ([], [])
+
+
+def test_first_document_rejected_by_the_receiver_ends_source(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(text())
+    told = RecordingReceiver()
+    told.refuses = "no room"
+
+    with pytest.raises(Refused, match="no room"):
+        asyncio.run(DirectorySource(str(tmp_path)).follow(told))
+
+
+def test_later_document_rejected_by_the_receiver_is_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(text(body="one"))
+
+    async def act(told: RecordingReceiver) -> None:
+        told.refuses = "no room"
+        path.write_text(text(body="two"))
+        await wait_for_scans()
+        told.refuses = ""
+        path.write_text(text(body="one"))
+        await until(lambda: len(told.accepted) == 2)
+
+    assert follow_during(tmp_path, act).accepted == [{"default/a": "one"}] * 2
+
+
+def test_internal_error_does_not_end_the_watch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(text())
+
+    async def act(told: RecordingReceiver) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(compilation, "compiled", lambda _: 1 / 0)
+            path.write_text(text(body="two"))
+            await until(lambda: bool(told.rejected))
+        path.write_text(text(body="three"))
+        await until(lambda: len(told.accepted) == 2)
+
+    assert follow_during(tmp_path, act).rejected == ["internal error: ZeroDivisionError"]
+    assert "cannot read the directory" in caplog.text
+
+
+def test_event_loop_is_not_blocked_by_compilation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(text())
+    entered, released, compiled = threading.Event(), threading.Event(), compilation.compiled
+
+    async def act(told: RecordingReceiver) -> None:
+        def waiting(manifests: object) -> object:
+            entered.set()
+            # On the loop's own thread nobody could set it.
+            assert released.wait(10)
+            return compiled(manifests)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(compilation, "compiled", waiting)
+        path.write_text(text(body="two"))
+        await until(entered.is_set)
+        released.set()
+        await until(lambda: len(told.accepted) == 2)
+
+    follow_during(tmp_path, act)
+
+
+def test_change_is_read_when_two_scans_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    states = [(File("a.yaml", content),) for content in (b"half", b"whole", b"whole", b"later")]
+    source = DirectorySource(str(tmp_path), settle=0.0)
+    script = iter(states)
+    monkeypatch.setattr(source._folder, "take", lambda: next(script))
+
+    assert source._settled((File("a.yaml", b""),)) == states[1]
+
+
+def test_directory_that_never_settles_is_read_after_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = DirectorySource(str(tmp_path), settle=0.0)
+    monkeypatch.setattr(directory_source, "SETTLE_AT_MOST", 0.05)
+    monkeypatch.setattr(source._folder, "take", lambda: (File("a.yaml", str(time.monotonic_ns()).encode()),))
+
+    (file,) = source._settled(())
+
+    assert file.content is not None
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_only_new_warnings_are_logged(loaded: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    missing = text("b").replace(
+        "filters:", "matches: [{path: {value: /b}}]\n    backendRefs: [{name: gone, port: 80}]\n#"
+    )
+    (tmp_path / "a.yaml").write_text(text())
+    (tmp_path / "b.yaml").write_text(missing)
+    told = RecordingReceiver()
+    source = DirectorySource(str(tmp_path))
+    if loaded:
+        source.load()  # who loads it tells its warnings, too
+
+    async def run() -> None:
+        task = asyncio.create_task(source.follow(told))
+        await until(lambda: len(told.accepted) == 1)
+        (tmp_path / "a.yaml").write_text(text(body="two"))
+        await until(lambda: len(told.accepted) == 2)
+        (tmp_path / "c.yaml").write_text(missing.replace("name: b", "name: c").replace("/b", "/c"))
+        await until(lambda: len(told.accepted) == 3)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    with caplog.at_level(logging.WARNING, "inferway"):
+        asyncio.run(run())
+
+    warned = [record.manifest.partition(", spec")[0] for record in caplog.records]  # type: ignore[attr-defined]
+    expected = [f"{tmp_path}/{name}.yaml:7: document 1, GatewayRoute default/{name}" for name in "bc"]
+    assert warned == (expected[1:] if loaded else expected)
+
+
+def test_loaded_source_continues_from_its_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.yaml").write_text(text(body="one"))
+    told = RecordingReceiver()
+    source = DirectorySource(str(tmp_path))
+    source.load()
+    (tmp_path / "a.yaml").write_text(text(body="two"))
+
+    async def run() -> None:
+        task = asyncio.create_task(source.follow(told))
+        await until(lambda: len(told.accepted) == 2)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(run())
+
+    assert told.accepted == [{"default/a": "one"}, {"default/a": "two"}]

@@ -1,0 +1,132 @@
+"""X1: the address that is really connected to is checked, whatever name led there, every time.
+
+ExternalName Services and the API server's names are the compiler's business: golden files, `test_compiler_parts.py`.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from inferway_contract.document import ConfigDocument
+from inferway_dataplane.gateway import Gateway
+from inferway_fakes.fake_dns import resolving, swallowing
+from inferway_fakes.waiting import wait_until
+from inferway_fakes.yaml_builders import route, rule, to
+
+pytestmark = pytest.mark.case("X1")
+
+METADATA = [
+    "169.254.169.254",
+    "169.254.0.1",
+    "fe80::1",
+    "::ffff:169.254.169.254",
+    "64:ff9b::a9fe:a9fe",
+    "0.0.0.0",
+    "::",
+    "224.0.0.1",
+]
+LOOPBACK = ["127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1"]
+
+
+@pytest.fixture
+def names():
+    """Names resolve as the test says."""
+    with resolving() as found:
+        yield found
+
+
+@pytest.fixture
+def in_cluster(monkeypatch):
+    """The address policy of a cluster: the compiler's choice is another one in a directory."""
+    accept = Gateway.accept
+
+    def accepted(gateway, config: ConfigDocument, endpoints):
+        accept(gateway, config.model_copy(update={"address_policy": "Cluster"}), endpoints)
+
+    monkeypatch.setattr(Gateway, "accept", accepted)
+
+
+def route_by_name(port, *parts):
+    """A route to a name."""
+    return route(rule("timeouts: {connect: 500ms}", *parts, f'backendRefs: [{{url: "http://models.test:{port}"}}]'))
+
+
+def assert_address_refused(gateway):
+    """The next request is refused for its address, and tells nothing of it."""
+    answer = gateway.request()
+    assert (answer.status, answer.code) == (502, "address_refused")
+    assert b"169" not in answer.body.split(b"requestId")[0]
+    assert b"127" not in answer.body.split(b"requestId")[0]
+    assert gateway.metric("upstream_errors_total", reason="address_refused") == 1
+
+
+@pytest.mark.parametrize("address", METADATA)
+def test_x1_name_of_a_forbidden_address_is_rejected(serve, names, address):
+    names.say("models.test", address)
+    assert_address_refused(serve(route_by_name(80)))
+
+
+@pytest.mark.parametrize("address", METADATA)
+def test_x1_forbidden_address_in_a_url_is_rejected(serve, address):
+    host = f"[{address}]" if ":" in address else address
+    answer = serve(route(rule(f'backendRefs: [{{url: "http://{host}:80"}}]'))).request()
+    # The compiler refuses most of them, the data plane all.
+    assert (answer.status, answer.code) in [(500, "backend_not_found"), (502, "address_refused")]
+
+
+@pytest.mark.parametrize("address", LOOPBACK)
+@pytest.mark.usefixtures("in_cluster")
+def test_x1_name_of_loopback_in_a_cluster_is_rejected(serve, names, upstream, address):
+    names.say("models.test", address)
+    assert_address_refused(serve(route_by_name(upstream.port)))
+    assert not upstream.connections
+
+
+@pytest.mark.usefixtures("in_cluster")
+def test_x1_name_of_the_api_server_in_a_cluster_is_rejected(serve, names, upstream, monkeypatch):
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
+    names.say("models.test", "10.96.0.1")
+    assert_address_refused(serve(route_by_name(443)))
+    names.say("models.test", "10.96.0.9")  # what is beside it is only not there
+    assert serve(route_by_name(upstream.port)).request().code != "address_refused"
+
+
+@pytest.mark.usefixtures("in_cluster")
+def test_x1_loopback_address_in_a_cluster_is_rejected(serve, upstream):
+    assert_address_refused(serve(route(rule(to(upstream.port)))))
+    assert not upstream.connections
+
+
+def test_loopback_is_allowed_standalone(serve, names, upstream):
+    names.say("models.test", "127.0.0.1")
+    assert serve(route_by_name(upstream.port)).request().status == 200
+
+
+def test_x1_only_allowed_addresses_of_a_name_are_tried(serve, names, upstream):
+    names.say("models.test", "169.254.169.254", "127.0.0.1")
+    assert serve(route_by_name(upstream.port)).request().status == 200
+
+
+def test_x1_name_is_resolved_and_checked_for_each_connection(serve, names, upstream):
+    """DNS rebinding: what was looked at first would say nothing of what is connected to."""
+    names.say_in_turn("models.test", "127.0.0.1", "169.254.169.254", "127.0.0.1")
+    upstream.script = lambda seen: [b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"]
+    gateway = serve(route_by_name(upstream.port))
+    assert gateway.request().status == 200
+    assert_address_refused(gateway)
+    assert gateway.request().status == 200
+    assert names.asked == ["models.test"] * 3
+    assert upstream.connections == 2
+
+
+def test_x1_health_check_of_a_forbidden_address_is_rejected(serve, names):
+    names.say("models.test", "169.254.169.254")
+    check = "healthCheck: {path: /latest/meta-data, interval: 100ms, timeout: 100ms, unhealthyThreshold: 1}"
+    gateway = serve(route_by_name(80, check))
+    wait_until(lambda: gateway.metric("backend_healthy") == 0, "the check to be refused")
+
+
+def test_unresponsive_address_leaves_time_for_the_next(serve, names, upstream):
+    names.say("models.test", "127.0.0.2", "127.0.0.1")
+    with swallowing("127.0.0.2", upstream.port):
+        assert serve(route_by_name(upstream.port)).request().status == 200

@@ -1,0 +1,96 @@
+"""U7: when there is no connection to be had, a request waits for a bounded time and is then told so with 503."""
+
+from __future__ import annotations
+
+from time import monotonic
+
+import pytest
+
+from inferway_fakes.concurrent_calls import begun
+from inferway_fakes.faulty_tcp import Accepting, FaultyTcp
+from inferway_fakes.gate import Gate
+from inferway_fakes.waiting import wait_until
+from inferway_fakes.yaml_builders import route, rule, to
+
+
+def assert_503(answer, code):
+    """It is 503 with a hint when to come back, never a 500."""
+    assert (answer.status, answer.code) == (503, code)
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+@pytest.mark.case("U7")
+def test_requests_beyond_max_pending_are_answered_503(serve, upstream):
+    with FaultyTcp(upstream.port) as tcp:
+        tcp.change(accepting=Accepting.DROP)
+        gateway = serve(route(rule("timeouts: {connect: 700ms}", "circuitBreaker: {maxPending: 2}", to(tcp.port))))
+        with begun(2, gateway.request) as waiting:
+            wait_until(lambda: gateway.standing() == (2, 2, 0), "two requests to wait")
+            started = monotonic()
+            assert_503(gateway.request(), "pending_overflow")
+            assert monotonic() - started < 0.5  # at once: it does not wait behind them
+        assert [call.result().code for call in waiting] == ["connect_timeout"] * 2
+    assert gateway.metric("upstream_errors_total", reason="pending_overflow") == 1
+    assert gateway.standing() == (0, 0, 0)
+
+
+@pytest.mark.case("U7")
+def test_request_without_a_permit_waits_for_connect_timeout(serve, upstream):
+    gateway = serve(route(rule("timeouts: {connect: 400ms}", to(upstream.port))))
+    gateway.plane.gateway.pools.room.seats = 1  # of the descriptors, as admission shares them out
+    gate = Gate()
+    upstream.script = gate.script()
+    with begun(1, gateway.request) as served:
+        wait_until(lambda: upstream.seen, "the only seat to be taken")
+        started = monotonic()
+        assert_503(gateway.request(), "pending_overflow")
+        assert 0.4 <= monotonic() - started < 1.5
+        gate.open()
+    assert served[0].result().status == 200
+    assert gateway.standing() == (0, 0, 0)
+
+
+@pytest.mark.case("U7")
+def test_released_connection_goes_to_a_waiting_request(serve, upstream):
+    gateway = serve(route(rule("timeouts: {connect: 5s}", to(upstream.port))))
+    gateway.plane.gateway.pools.room.seats = 2
+    gate = Gate()
+    upstream.script = gate.script()
+    with begun(8, gateway.request) as calls:
+        wait_until(lambda: gateway.standing()[:2] == (8, 6), "six to wait behind two")
+        gate.open()
+    assert [call.result().status for call in calls] == [200] * 8
+    assert upstream.connections == 2
+    assert gateway.standing() == (0, 0, 0)
+
+
+@pytest.mark.case("U7")
+def test_idle_connection_to_another_upstream_is_closed(serve, upstream, upstreams):
+    [other] = upstreams(1)
+    gateway = serve(
+        route(
+            rule("matches: [{path: {value: /a}}]", to(upstream.port)),
+            rule("matches: [{path: {value: /b}}]", to(other.port)),
+        )
+    )
+    gateway.plane.gateway.pools.room.seats = 1
+    for path in ("/a", "/b", "/a", "/b"):
+        assert gateway.request(path).status == 200
+    assert (upstream.connections, other.connections) == (2, 2)
+
+
+@pytest.mark.case("U7")
+def test_disconnected_client_leaves_the_queue(serve, upstream):
+    gateway = serve(route(rule("timeouts: {connect: 5s}", to(upstream.port))))
+    room = gateway.plane.gateway.pools.room
+    room.seats = 1
+    gate = Gate()
+    upstream.script = gate.script()
+    with begun(1, gateway.request) as served:
+        wait_until(lambda: upstream.seen, "the only seat to be taken")
+        assert gateway.raw(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n") == b""  # it waits for half a second after its FIN
+        assert gateway.standing() == (1, 0, 0)
+        gate.open()
+    assert served[0].result().status == 200
+    assert gateway.request().status == 200
+    assert room.taken == 1

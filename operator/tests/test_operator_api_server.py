@@ -1,0 +1,213 @@
+"""The operator on a real API server: what is applied is published and told, what is deleted goes, nothing else is written."""
+
+from collections.abc import Iterator
+
+import pytest
+from operator_process import SERVICE, Gateway, gateway
+
+from inferway_contract.acknowledgement import Acknowledgement
+from inferway_envtest import ApiServer
+from inferway_fakes.waiting import wait_until
+
+ROUTE = """
+apiVersion: inferway.dev/v1alpha1
+kind: GatewayRoute
+metadata: {name: %(name)s}
+spec:
+  rules:
+  - matches: [{path: {value: %(path)s}}]
+    backendRefs: [{name: web, port: 80}]
+"""
+POLICY = """
+apiVersion: inferway.dev/v1alpha1
+kind: RateLimitPolicy
+metadata: {name: limits}
+spec: {limits: [{name: all, rate: {requests: 10, per: 1s}, burst: 10, scope: Pod}]}
+"""
+GRANT = """
+apiVersion: gateway.networking.k8s.io/v1beta1
+kind: ReferenceGrant
+metadata: {name: team}
+spec:
+  from: [{group: inferway.dev, kind: GatewayRoute, namespace: %(team)s}]
+  to: [{group: "", kind: Service}]
+"""
+
+
+def route(name: str, path: str = "/") -> str:
+    """A route to the Service `web`."""
+    return ROUTE % {"name": name, "path": path}
+
+
+@pytest.fixture(scope="module")
+def running(api_server: ApiServer) -> Iterator[Gateway]:
+    """A gateway with an operator that has published; one for all, for its start takes longer than any of the tests."""
+    with gateway(api_server) as made:
+        made.start()
+        wait_until(lambda: made.revision, "a first config", 20)
+        yield made
+
+
+@pytest.fixture
+def clean_gateway(running: Gateway) -> Iterator[Gateway]:
+    """It has a Service, and nothing of another test."""
+    running.apply(SERVICE)
+    yield running
+    for kind in ("GatewayRoute", "RateLimitPolicy", "Service", "EndpointSlice", "Event"):
+        running.api.ask("DELETE", running.path(kind))
+    running.api.ask("DELETE", f"/api/v1/namespaces/{running.namespace}/pods?gracePeriodSeconds=0")
+    running.api.ask("DELETE", running.path("Lease", "", running.namespace))
+    wait_until(lambda: not running.routes() and not running.endpoints().services, "nothing of the test is published")
+
+
+def test_operator_publishes_a_route_and_writes_its_status(clean_gateway: Gateway) -> None:
+    clean_gateway.apply(route("first"))
+    wait_until(lambda: clean_gateway.routes() == [f"{clean_gateway.team}/first"], "the route")
+    (service,) = clean_gateway.endpoints().services.values()
+    assert [(endpoint.address, endpoint.port) for endpoint in service] == [("192.0.2.10", 8080)]
+    clean_gateway.wait_for("first", "Accepted", "True", "Accepted")
+    clean_gateway.wait_for("first", "Programmed", "False", "NoDataPlane")
+    clean_gateway.pod("a")
+    clean_gateway.wait_for("first", "Programmed", "False", "Pending")
+    clean_gateway.acknowledge("a", Acknowledgement(config=clean_gateway.revision))
+    clean_gateway.wait_for("first", "Programmed", "True", "Programmed")
+    status = clean_gateway.get("GatewayRoute", "first")["status"]
+    assert (status["dataPlane"]["applied"], status["dataPlane"]["total"]) == (1, 1)
+
+
+def test_one_change_writes_one_shard_and_one_status(clean_gateway: Gateway) -> None:
+    clean_gateway.apply("---".join(route(f"route-{number}", f"/{number}") for number in range(3)))
+    wait_until(lambda: len(clean_gateway.routes()) == 3, "three routes")
+    clean_gateway.pod("a")
+    for number in range(3):
+        clean_gateway.wait_for(f"route-{number}", "Programmed", "False", "Pending")
+    clean_gateway.acknowledge("a", Acknowledgement(config=clean_gateway.revision))
+    for number in range(3):
+        clean_gateway.wait_for(f"route-{number}", "Programmed", "True", "Programmed")
+    before, mark = clean_gateway.revision, clean_gateway.api.mark()
+    clean_gateway.apply(route("route-1", "/changed"))
+    wait_until(lambda: clean_gateway.revision != before, "a new revision")
+    clean_gateway.wait_for("route-1", "Programmed", "False", "Pending")
+    clean_gateway.acknowledge("a", Acknowledgement(config=clean_gateway.revision))
+    clean_gateway.wait_for("route-1", "Programmed", "True", "Programmed")
+    written = clean_gateway.writes(mark)
+    assert [line for line in written if "status" in line] == ["patch gatewayroutes/status route-1"] * 2
+    maps = [line for line in written if "configmaps" in line]
+    assert len(maps) == 2
+    assert maps[0].startswith("create configmaps")
+    assert maps[1] == "patch configmaps inferway-config"
+
+
+def test_renewed_leases_and_touched_objects_cause_no_writes(clean_gateway: Gateway) -> None:
+    clean_gateway.apply(route("first"))
+    clean_gateway.pod("a")
+    wait_until(lambda: clean_gateway.routes(), "the route")
+    said = Acknowledgement(config=clean_gateway.revision)
+    clean_gateway.acknowledge("a", said)
+    clean_gateway.wait_for("first", "Programmed", "True", "Programmed")
+    mark = clean_gateway.api.mark()
+    clean_gateway.acknowledge("a", said)
+    clean_gateway.apply(route("first").replace("{name: first}", "{name: first, annotations: {touched: now}}"))
+    clean_gateway.apply(SERVICE.replace("{name: web}", "{name: web, annotations: {touched: now}}", 1))
+    # What comes after these events in the same streams has been seen, so they have been.
+    clean_gateway.apply(route("second", "/second"))
+    clean_gateway.wait_for("second", "Programmed", "False", "Pending")
+    written = clean_gateway.writes(mark)
+    assert not [line for line in written if "first" in line]
+    assert [line for line in written if "endpoints" in line] == []
+
+
+def test_operator_writes_only_the_status_of_an_object(clean_gateway: Gateway) -> None:
+    clean_gateway.apply(route("first"))
+    clean_gateway.wait_for("first", "Programmed", "False", "NoDataPlane")
+    meta = clean_gateway.get("GatewayRoute", "first")["metadata"]
+    assert "finalizers" not in meta
+    assert "annotations" not in meta
+    assert {field["manager"]: field.get("subresource") for field in meta["managedFields"]} == {
+        "test": None,
+        "inferway-operator": "status",
+    }
+    assert {request.resource for request in clean_gateway.api.writes(user=clean_gateway.user)} <= {
+        "configmaps",
+        "gatewayroutes/status",
+        "leases",
+        "events",
+    }
+
+
+@pytest.mark.case("K5")
+def test_operator_removes_deleted_objects_from_the_config(clean_gateway: Gateway) -> None:
+    clean_gateway.apply(route("first"))
+    clean_gateway.apply(POLICY)
+    wait_until(lambda: clean_gateway.routes() and clean_gateway.config().policies, "the route and the policy")
+    clean_gateway.delete("RateLimitPolicy", "limits")
+    wait_until(lambda: not clean_gateway.config().policies, "the policy is gone", 2)
+    clean_gateway.delete("GatewayRoute", "first")
+    wait_until(lambda: not clean_gateway.routes(), "the route is gone", 2)
+
+
+@pytest.mark.slow
+@pytest.mark.case("K5")
+def test_operator_removes_a_terminating_namespace_at_once(api_server: ApiServer) -> None:
+    with gateway(api_server) as one:
+        # Somebody else's finalizer holds the route, and with it the namespace.
+        one.apply(route("first").replace("{name: first}", "{name: first, finalizers: [example.com/held]}"))
+        one.start()
+        wait_until(lambda: one.routes(), "the route", 20)
+        one.api.ask("DELETE", f"/api/v1/namespaces/{one.team}")
+        wait_until(lambda: not one.routes(), "the route is gone", 2)
+        held = {"metadata": {"finalizers": None}}
+        one.api.ask("PATCH", one.path("GatewayRoute", "first"), held, "application/merge-patch+json")
+        wait_until(lambda: not one.exists(one.team), "no finalizer holds the namespace", 30)
+
+
+def test_operator_emits_one_event_for_an_invalid_route(clean_gateway: Gateway) -> None:
+    clean_gateway.apply(route("first", "/%2e%2e/a"))
+    clean_gateway.wait_for("first", "Accepted", "False", "Invalid")
+    wait_until(lambda: clean_gateway.events("first"), "an Event")
+    (event,) = clean_gateway.events("first")
+    assert event["reason"] == "Invalid"
+    assert "path" in event["note"]
+    clean_gateway.apply(route("second"))
+    clean_gateway.wait_for("second", "Accepted", "True", "Accepted")
+    assert len(clean_gateway.events("first")) == 1
+
+
+@pytest.mark.usefixtures("gateway_api")
+@pytest.mark.case("X2")
+def test_operator_follows_reference_grants(clean_gateway: Gateway) -> None:
+    wait_until(lambda: clean_gateway.watches("referencegrants"), "the definition has been noticed", 20)
+    clean_gateway.apply(SERVICE.replace("80}", "81}"), clean_gateway.namespace)
+    clean_gateway.apply(
+        route("first").replace(
+            "{name: web, port: 80}", f"{{name: web, namespace: {clean_gateway.namespace}, port: 81}}"
+        )
+    )
+    clean_gateway.wait_for("first", "ResolvedRefs", "False", "RefNotPermitted")
+    clean_gateway.apply(GRANT % {"team": clean_gateway.team}, clean_gateway.namespace)
+    clean_gateway.wait_for("first", "ResolvedRefs", "True", "ResolvedRefs")
+    key = f"{clean_gateway.namespace}/web:81"
+    assert clean_gateway.endpoints().services[key]
+    clean_gateway.delete("ReferenceGrant", "team", clean_gateway.namespace)
+    wait_until(lambda: not clean_gateway.backends(), "the backend is gone", 2)
+    clean_gateway.wait_for("first", "ResolvedRefs", "False", "RefNotPermitted")
+
+
+def test_operator_tracks_services_of_older_configs_in_use(clean_gateway: Gateway) -> None:
+    clean_gateway.apply(route("first"))
+    clean_gateway.wait_for("first", "Accepted", "True", "Accepted")
+    clean_gateway.pod("a")
+    clean_gateway.acknowledge("a", Acknowledgement(config=clean_gateway.revision))
+    clean_gateway.wait_for("first", "Programmed", "True", "Programmed")
+    clean_gateway.delete("GatewayRoute", "first")
+    wait_until(lambda: not clean_gateway.routes(), "the route is gone")
+    clean_gateway.apply(SERVICE.replace("192.0.2.10", "192.0.2.20"))
+    wait_until(
+        lambda: (
+            [found.address for service in clean_gateway.endpoints().services.values() for found in service]
+            == ["192.0.2.20"]
+        ),
+        "the pod that serves it still is told where its backend is now",
+    )
+    clean_gateway.acknowledge("a", Acknowledgement(config=clean_gateway.revision))
+    wait_until(lambda: not clean_gateway.endpoints().services, "nobody serves it any more")

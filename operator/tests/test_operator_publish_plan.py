@@ -1,0 +1,187 @@
+"""The plan of writes: whole documents after each of them, the same end wherever it is broken off, nothing when nothing differs."""
+
+import pytest
+from publish_cases import GATEWAY, Cluster, compilation, desired_state, route
+
+from inferway_contract.document import Endpoint
+from inferway_contract.sharding import SHARD_KEY
+from inferway_operator.publish import plan as publish_plan
+from inferway_operator.publish import published_state, size_limits
+from inferway_operator.publish.plan import ApplyConfig, ApplyEndpoints, CreateShard
+
+OLD = desired_state(route("one", "a"), route("two", "b"), a="10.0.0.1", b="10.0.0.2")
+NEW = desired_state(route("one", "a", "c"), route("three", "d"), a="10.0.0.1", c="10.0.0.3")
+
+
+def test_plan_writes_endpoints_first_and_shards_before_the_index() -> None:
+    kinds = [type(write) for write in Cluster().plan(OLD)]
+    assert kinds == [CreateShard, ApplyEndpoints, CreateShard, ApplyConfig]
+
+
+def test_plan_without_differences_is_empty() -> None:
+    cluster = Cluster()
+    cluster.publish(OLD)
+    assert cluster.plan(OLD) == ()
+    assert cluster.config() == OLD.config
+
+
+@pytest.mark.parametrize("start", [None, OLD], ids=["empty", "published"])
+@pytest.mark.parametrize("reports", [False, True], ids=["nobody reports", "pods report the old one"])
+@pytest.mark.case("K2")
+def test_interrupted_plan_leaves_whole_documents_and_converges(start: object, reports: bool) -> None:
+    def begin() -> Cluster:
+        cluster = Cluster()
+        if start is not None:
+            cluster.publish(OLD)
+        return cluster
+
+    reported = {OLD.revision} if start is not None and reports else set()
+    complete = begin()
+    count = len(complete.publish(NEW, reported))
+    assert count > 0
+    complete.settle(NEW, reported)
+    for broken_off in range(count + 1):
+        cluster = begin()
+        cluster.write(cluster.plan(NEW, reported)[:broken_off])
+        config, endpoints = cluster.config(), cluster.endpoints()
+        assert config in (None if start is None else OLD.config, NEW.config)
+        if config is not None:
+            assert endpoints is not None
+            assert published_state.services_of(config) <= endpoints.services.keys()
+        assert cluster.found().mistakes == ()
+        cluster.settle(NEW, reported)
+        assert cluster.maps == complete.maps
+
+
+def test_plan_keeps_old_addresses_until_all_pods_switch() -> None:
+    cluster = Cluster()
+    cluster.publish(OLD)
+    cluster.publish(NEW, {OLD.revision})
+    after = cluster.endpoints()
+    assert after is not None
+    assert [endpoint.address for endpoint in after.services["demo/b:80"]] == ["10.0.0.2"]
+    writes = cluster.publish(NEW, {NEW.revision})
+    assert [type(write) for write in writes][-1] is ApplyEndpoints
+    trimmed = cluster.endpoints()
+    assert trimmed is not None
+    assert "demo/b:80" not in trimmed.services
+    assert cluster.plan(NEW, {NEW.revision}) == ()
+
+
+def test_history_keeps_configs_that_pods_may_serve() -> None:
+    cluster = Cluster()
+    cluster.publish(OLD)
+    middle = desired_state(route("one", "a"))
+    cluster.publish(middle, {OLD.revision})
+    cluster.publish(NEW, {OLD.revision})
+    found = cluster.found()
+    assert [revision for revision, _ in found.published.history] == [middle.revision, OLD.revision]
+    assert found.known[OLD.revision].fragments == OLD.known.fragments
+    assert found.known[OLD.revision].services == OLD.known.services
+    newest = desired_state(route("four"))
+    cluster.publish(newest, {NEW.revision})
+    assert [revision for revision, _ in cluster.found().published.history] == [NEW.revision]
+
+
+def test_history_is_limited() -> None:
+    cluster = Cluster()
+    revisions: set[str] = set()
+    for number in range(publish_plan.MAX_HISTORY + 5):
+        want = desired_state(route(f"route-{number}"))
+        cluster.publish(want, revisions)
+        revisions.add(want.revision)
+    assert len(cluster.found().published.history) == publish_plan.MAX_HISTORY
+
+
+def test_plan_updates_services_of_older_configs() -> None:
+    cluster = Cluster()
+    cluster.publish(OLD)
+    cluster.publish(NEW, {OLD.revision})
+    found = cluster.found()
+    moved = {"demo/b:80": (Endpoint(address="10.0.0.99", port=80),), "demo/z:80": ()}
+    [*_, write] = publish_plan.plan(NEW, found.published, found.known, {OLD.revision}, GATEWAY, moved)
+    assert isinstance(write, ApplyEndpoints)
+    assert write.addresses["demo/b:80"] == moved["demo/b:80"]
+    assert "demo/z:80" not in write.addresses, "no pod serves a config that names it"
+
+
+def test_history_drops_oldest_configs_at_the_size_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    wants = [desired_state(route(f"route-{number}")) for number in range(5)]
+    size = len(wants[0].known.index)
+    monkeypatch.setattr(size_limits, "MAX_INDEX_BYTES", 4 * size)
+    cluster = Cluster()
+    for number, want in enumerate(wants):
+        cluster.publish(want, {one.revision for one in wants[:number]})
+    kept = [revision for revision, _ in cluster.found().published.history]
+    assert kept == [one.revision for one in reversed(wants[:-1])][: len(kept)]
+    assert 1 <= len(kept) <= 3
+    assert sum(map(len, cluster.maps["inferway-config"].values())) <= 4 * size
+
+
+def test_oversized_index_keeps_the_published_config(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(size_limits, "MAX_INDEX_BYTES", len(OLD.known.index) - 1)
+    many = [route(f"route-{number}", "a") for number in range(200)]
+    refused = size_limits.desired_state(compilation(*many), GATEWAY, OLD.config)
+    assert refused.config == OLD.config
+    assert refused.too_large.keys() == {f"GatewayRoute/demo/route-{number}" for number in range(200)}
+
+
+def test_plan_for_one_changed_route_writes_one_shard() -> None:
+    routes = [route(f"route-{number}", "a") for number in range(500)]
+    before = desired_state(*routes, a="10.0.0.1")
+    cluster = Cluster()
+    cluster.publish(before)
+    routes[250] = route("route-250", "a", path="/changed")
+    writes = cluster.publish(desired_state(*routes, a="10.0.0.1"))
+    assert [type(write) for write in writes] == [CreateShard, ApplyConfig]
+
+
+@pytest.mark.parametrize("damage", ["gone", "changed"])
+@pytest.mark.case("K4")
+def test_plan_restores_a_damaged_shard(damage: str) -> None:
+    cluster = Cluster()
+    cluster.publish(OLD)
+    whole = dict(cluster.maps)
+    name = next(name for name, data in cluster.maps.items() if '"routes"' in data.get(SHARD_KEY, ""))
+    if damage == "gone":
+        del cluster.maps[name]
+    else:
+        cluster.maps[name] = {SHARD_KEY: cluster.maps[name][SHARD_KEY][:-5]}
+    found = cluster.found()
+    assert name in found.mistakes[0]
+    assert found.config is None
+    cluster.publish(OLD)
+    assert cluster.maps.keys() == whole.keys()
+    assert cluster.config() == OLD.config
+
+
+GARBAGE = [
+    pytest.param((), {}, 0.0, "none due", id="unneeded only now"),
+    pytest.param((), "old", 60.0, "due", id="unneeded for a minute"),
+    pytest.param((OLD.revision,), "old", 60.0, "none at all", id="a pod serves it"),
+    pytest.param(("ffffffffff",), "old", 60.0, "due", id="a pod serves what nobody knows"),
+]
+
+
+@pytest.mark.parametrize(("reported", "since", "now", "expected"), GARBAGE)
+def test_plan_deletes_unreferenced_shards_after_a_delay(
+    reported: tuple[str, ...], since: object, now: float, expected: str
+) -> None:
+    cluster = Cluster()
+    cluster.publish(OLD)
+    cluster.publish(NEW, {OLD.revision})
+    found = cluster.found()
+    old = OLD.known.shards - NEW.known.shards
+    assert old
+    told = dict.fromkeys(sorted(old), 0.0) if since == "old" else {}
+    due, rest = publish_plan.garbage(found.published, found.known, frozenset(reported), told, now)
+    assert GATEWAY  # names of shards begin with it
+    match expected:
+        case "none due":
+            assert old <= rest.keys()
+            assert due == ()
+        case "due":
+            assert old <= set(due)
+            assert not old & rest.keys()
+        case _:
+            assert not old & ({*due} | rest.keys())
