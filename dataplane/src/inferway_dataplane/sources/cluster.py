@@ -8,7 +8,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from random import random
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 from inferway_contract.acknowledgement import RENEW_SECONDS
 from inferway_contract.sharding import (
@@ -21,36 +21,20 @@ from inferway_contract.sharding import (
     index_name,
 )
 from inferway_dataplane.sources import Receiver, Refused, SourceState
-from inferway_dataplane.sources.api import Indexes, Leases, Shards
-from inferway_dataplane.sources.api_health import ApiHealth
-from inferway_dataplane.sources.backoff import Backoff
 from inferway_dataplane.sources.index_watch import IndexWatch
 from inferway_dataplane.sources.last_good import LastGood
 from inferway_dataplane.sources.last_good_writer import REST, LastGoodWriter
 from inferway_dataplane.sources.lease import LeaseRenewer, Pod
-from inferway_dataplane.sources.publication import PublishedDocument
-from inferway_dataplane.sources.published_document import ShardLoader
+from inferway_dataplane.sources.published_document import PublishedDocument, ShardLoader
 from inferway_dataplane.sources.rollout import Configs, Endpointses, Rollout, Sinks
+from inferway_kube.api_health import ApiHealth
+from inferway_kube.backoff import Backoff
+from inferway_kube.client import Client
 
 log = logging.getLogger("inferway.cluster")
 
 _LONGEST: Final = 5.0
 """Seconds between two looks at something broken that may be mended without its index changing: a shard."""
-
-
-class Closing(Protocol):
-    """Something with connections."""
-
-    async def close(self) -> None:
-        """Close them."""
-
-
-class DocumentsApi(Indexes, Shards, Closing, Protocol):
-    """What documents are read from."""
-
-
-class LeaseApi(Leases, Closing, Protocol):
-    """What the Lease is written to, by connections of its own: a frozen one must not hold up the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +56,22 @@ class ClusterSource:
     """Kubernetes starts the container again, from the last good copy, and then it follows again."""
 
     def __init__(
-        self, api: DocumentsApi, lease_api: LeaseApi, pod: Pod, last_good: LastGood | None, pace: Pace | None = None
+        self,
+        client: Client,
+        lease_client: Client,
+        namespace: str,
+        pod: Pod,
+        last_good: LastGood | None,
+        pace: Pace | None = None,
     ) -> None:
-        """`last_good`: None = nothing is kept, and nothing is there to start from without the API server."""
-        self._api = api
-        self._lease_api = lease_api
+        """`lease_client` has connections of its own: a frozen one must not hold up the other. `last_good`: None = nothing is kept, and nothing is there to start from without the API server."""
+        self._client = client
+        self._lease_client = lease_client
+        self._namespace = namespace
         self._pod = pod
         self._last_good = last_good
         self._pace = pace or Pace()
-        self._contact = ApiHealth()
+        self._health = ApiHealth(log)
         self._serving: Rollout | None = None
         self._keeping: LastGoodWriter | None = None
         self._copy_error = ""
@@ -92,8 +83,8 @@ class ClusterSource:
         if self._serving is None:
             return "no document yet"
         reason = self._serving.waiting
-        if self._contact.trouble:
-            reason = self._contact.trouble
+        if self._health.trouble:
+            reason = self._health.trouble
         return f"{reason}; the last good copy was refused: {self._copy_error}" if self._copy_error else reason
 
     @property
@@ -108,7 +99,7 @@ class ClusterSource:
         live = serving.live if serving is not None else None
         has_copy = self._last_good is not None
         return SourceState(
-            is_connected=self._is_following and serving is not None and serving.is_listed and not self._contact.trouble,
+            is_connected=self._is_following and serving is not None and serving.is_listed and not self._health.trouble,
             endpoints_revision=live.endpoints.revision if live is not None else "",
             is_copy_saved=keeping.is_saved if has_copy and keeping is not None else None,
             copy_saved_at=(keeping.saved_at if keeping is not None else 0.0) if has_copy else None,
@@ -119,31 +110,36 @@ class ClusterSource:
         """Runs until it is cancelled."""
         changed = asyncio.Event()
         config: Configs = PublishedDocument(
-            self._following("config", changed), ShardLoader(self._api, ConfigIndex, ConfigShard, config_of)
+            self._watch("config", changed),
+            ShardLoader(self._client, self._namespace, ConfigIndex, ConfigShard, config_of),
         )
         endpoints: Endpointses = PublishedDocument(
-            self._following("endpoints", changed), ShardLoader(self._api, EndpointsIndex, EndpointsShard, endpoints_of)
+            self._watch("endpoints", changed),
+            ShardLoader(self._client, self._namespace, EndpointsIndex, EndpointsShard, endpoints_of),
         )
-        keeping = LastGoodWriter(self._last_good, (config.gathering, endpoints.gathering), self._pace.rest)
-        acknowledging = LeaseRenewer(self._lease_api, self._pod, self._contact, Backoff(random), self._pace.renew)
-        hearers = Sinks(receiver, acknowledging.say, keeping.keep)
-        serving = Rollout(config, endpoints, hearers, self._contact, Backoff(random, longest=_LONGEST), changed)
+        keeping = LastGoodWriter(self._last_good, (config.loader, endpoints.loader), self._pace.rest)
+        renewer = LeaseRenewer(
+            self._lease_client, self._namespace, self._pod, self._health, Backoff(random), self._pace.renew
+        )
+        hearers = Sinks(receiver, renewer.acknowledge, keeping.keep)
+        serving = Rollout(config, endpoints, hearers, self._health, Backoff(random, longest=_LONGEST), changed)
         self._serving, self._keeping = serving, keeping
-        config.following.start()
-        endpoints.following.start()
+        config.watch.reflector.start()
+        endpoints.watch.reflector.start()
         self._is_following = True
         try:
             async with asyncio.TaskGroup() as group:
-                for work in (acknowledging.run(), keeping.run(), serving.run(), self._restore(serving)):
+                for work in (renewer.run(), keeping.run(), serving.run(), self._restore(serving)):
                     group.create_task(work)
         finally:
             self._is_following = False
-            await config.following.stop()
-            await endpoints.following.stop()
-            await asyncio.gather(self._api.close(), self._lease_api.close())
+            await config.watch.reflector.stop()
+            await endpoints.watch.reflector.stop()
+            await asyncio.gather(self._client.close(), self._lease_client.close())
 
-    def _following(self, part: Literal["config", "endpoints"], changed: asyncio.Event) -> IndexWatch:
-        return IndexWatch(self._api, index_name(self._pod.gateway, part), changed.set, self._contact, Backoff(random))
+    def _watch(self, part: Literal["config", "endpoints"], changed: asyncio.Event) -> IndexWatch:
+        name = index_name(self._pod.gateway, part)
+        return IndexWatch(self._client, self._namespace, name, changed.set, self._health, Backoff(random))
 
     async def _restore(self, serving: Rollout) -> None:
         """Serve the last good copy when there is no first document in time."""

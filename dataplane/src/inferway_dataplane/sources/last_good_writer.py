@@ -26,17 +26,17 @@ class LastGoodWriter:
     def __init__(
         self,
         last_good: LastGood | None,
-        gatherings: tuple[ShardLoader[Any, Any, Any], ...],
+        loaders: tuple[ShardLoader[Any, Any, Any], ...],
         rest: float = REST,
         now: Callable[[], float] = time,
     ) -> None:
-        """`last_good`: None = nothing is kept. `gatherings`: whose shards they are. `now`: seconds since the epoch."""
+        """`last_good`: None = nothing is kept. `loaders`: whose shards they are. `now`: seconds since the epoch."""
         self.is_saved: bool | None = None
         """Whether the last attempt worked; None = there was none."""
         self.saved_at = 0.0
         """When one worked last, in seconds since the epoch; 0 = never."""
         self._last_good = last_good
-        self._gatherings = gatherings
+        self._loaders = loaders
         self._rest = rest
         self._now = now
         self._newest: Documents | None = None
@@ -50,7 +50,7 @@ class LastGoodWriter:
     def keep(self, documents: Documents) -> None:
         """These are served now."""
         named = documents.config.shards | documents.endpoints.shards
-        held = (self._unsaved, *(one.fetched for one in self._gatherings))
+        held = (self._unsaved, *(one.fetched for one in self._loaders))
         self._unsaved = {name: content for some in held for name, content in some.items() if name in named}
         self._newest = documents
         self._given.set()
@@ -96,7 +96,7 @@ class LastGoodWriter:
         self._saved = live
         for name in shards:
             self._unsaved.pop(name, None)
-        for one in self._gatherings:
+        for one in self._loaders:
             one.forget_bytes(shards.keys())
         return True
 
@@ -113,5 +113,5 @@ class LastGoodWriter:
 
     async def _write(self, last_good: LastGood, live: Documents, shards: dict[str, bytes]) -> None:
         head = Head(config=live.config.text, endpoints=live.endpoints.text, kept=dict(live.kept))
-        known = {name for one in self._gatherings for name in one.known}
+        known = {name for one in self._loaders for name in one.known}
         await asyncio.to_thread(last_good.save, head, shards, known)

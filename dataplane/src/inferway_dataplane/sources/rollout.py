@@ -10,12 +10,12 @@ from inferway_contract.acknowledgement import Acknowledgement
 from inferway_contract.document import ConfigDocument, EndpointsDocument
 from inferway_contract.sharding import ConfigIndex, ConfigShard, EndpointsIndex, EndpointsShard
 from inferway_dataplane.sources import Receiver, Refused
-from inferway_dataplane.sources.api import Unavailable
-from inferway_dataplane.sources.api_health import ApiHealth
 from inferway_dataplane.sources.assembly import Assembled, Documents, decide
-from inferway_dataplane.sources.backoff import Backoff
 from inferway_dataplane.sources.last_good import Restored
-from inferway_dataplane.sources.publication import PublishedDocument
+from inferway_dataplane.sources.published_document import PublishedDocument
+from inferway_kube.api_health import ApiHealth
+from inferway_kube.backoff import Backoff
+from inferway_kube.errors import ApiError
 
 log = logging.getLogger("inferway.cluster")
 
@@ -40,12 +40,12 @@ class Rollout:
         config: Configs,
         endpoints: Endpointses,
         hearers: Sinks,
-        contact: ApiHealth,
-        back_off: Backoff,
+        health: ApiHealth,
+        backoff: Backoff,
         changed: asyncio.Event,
         now: Callable[[], float] = time,
     ) -> None:
-        """`changed` is set when one of both has. `back_off`: after failures, and before something broken is looked at again."""
+        """`changed` is set when one of both has. `backoff`: after failures, and before something broken is looked at again."""
         self.live: Documents | None = None
         self.restored_at = 0.0
         """Since when the last good copy is served and not what is published, in seconds since the epoch; 0 = it is not."""
@@ -56,8 +56,8 @@ class Rollout:
         self._config = config
         self._endpoints = endpoints
         self._hearers = hearers
-        self._contact = contact
-        self._back_off = back_off
+        self._health = health
+        self._backoff = backoff
         self._told = ""
         """The error that the receiver was told last, while it stands."""
         self._bad_config = ("", "")
@@ -73,14 +73,14 @@ class Rollout:
     @property
     def is_listed(self) -> bool:
         """Whether both were read once."""
-        return self._config.following.is_listed and self._endpoints.following.is_listed
+        return self._config.watch.is_listed and self._endpoints.watch.is_listed
 
     @property
     def waiting(self) -> str:
         """Why nothing is served, as far as documents go."""
         if self.error:
             return f"the document was refused: {self.error}"
-        for followed in (self._config.following, self._endpoints.following):
+        for followed in (self._config.watch, self._endpoints.watch):
             if followed.is_listed and followed.text is None:
                 return f"there is no ConfigMap {followed.name} yet"
         if self.missing:
@@ -94,18 +94,18 @@ class Rollout:
             pause: float | None = None
             try:
                 await self._look()
-                if self._config.may_mend or self._endpoints.may_mend:
-                    pause = self._back_off.pause()
+                if self._config.may_recover or self._endpoints.may_recover:
+                    pause = self._backoff.pause()
                 else:
-                    self._back_off.reset()
-                self._contact.answered("shards")
-            except Unavailable as error:
-                self._contact.failed("shards", error)
-                pause = self._back_off.pause(error.retry_after)
+                    self._backoff.reset()
+                self._health.answered("shards")
+            except ApiError as error:
+                self._health.failed("shards", error)
+                pause = self._backoff.pause(error.retry_after)
             except Exception:
                 # A mistake of ours must not end the source: the next document may not meet it.
                 log.exception("assembling a document failed in a way that is not foreseen")
-                pause = self._back_off.pause()
+                pause = self._backoff.pause()
             try:
                 async with asyncio.timeout(pause):
                     await self._changed.wait()
@@ -119,8 +119,8 @@ class Rollout:
             self._accept(restored.documents)
             self.restored_at = self._now()
             log.warning("serving the last good copy, nothing was published in time")
-            self._config.gathering.know(restored.config_shards)
-            self._endpoints.gathering.know(restored.endpoints_shards)
+            self._config.loader.know(restored.config_shards)
+            self._endpoints.loader.know(restored.endpoints_shards)
             self._acknowledge()
             self._changed.set()
 
