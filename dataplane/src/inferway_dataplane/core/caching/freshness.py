@@ -16,7 +16,7 @@ from inferway_dataplane.core.messages.response_head import ResponseHead
 _LARGEST: Final = 1 << 31
 
 
-def directives(value: bytes) -> dict[bytes, bytes | None]:
+def parse_directives(value: bytes) -> dict[bytes, bytes | None]:
     """A Cache-Control value as lower-case directives and their arguments; of a repeated one the first counts."""
     found: dict[bytes, bytes | None] = {}
     for item in _split_outside_quotes(value):
@@ -43,7 +43,7 @@ def _split_outside_quotes(value: bytes) -> list[bytes]:
     return items
 
 
-def seconds(argument: bytes | None) -> int | None:
+def delta_seconds(argument: bytes | None) -> int | None:
     """A delta-seconds argument (RFC 9111 1.2.2), cut to its largest; None when it is no whole number."""
     if argument is None or not argument.isdigit():
         return None
@@ -58,10 +58,10 @@ def request_forbids(head: RequestHead) -> tuple[bool, bool]:
     if control is None:
         # RFC 9111 5.4: Pragma counts only where Cache-Control is absent.
         return (head.value(b"pragma") or b"").lower() == b"no-cache", False
-    told = directives(control)
+    told = parse_directives(control)
     if b"no-store" in told:
         return True, True
-    return b"no-cache" in told or seconds(told.get(b"max-age")) == 0, False
+    return b"no-cache" in told or delta_seconds(told.get(b"max-age")) == 0, False
 
 
 def lifetime(cache: "CacheRules", head: RequestHead, answer: ResponseHead, wall: Callable[[], float]) -> float:
@@ -72,7 +72,7 @@ def lifetime(cache: "CacheRules", head: RequestHead, answer: ResponseHead, wall:
     told: dict[bytes, bytes | None] = {}
     fields = answer.caching or {}
     if b"cache-control" in fields:
-        told = directives(fields[b"cache-control"])
+        told = parse_directives(fields[b"cache-control"])
     if (
         answer.status not in cache.statuses
         or answer.has_cookie
@@ -98,7 +98,7 @@ def _origin_lifetime(
     """RFC 9111 4.2.1: s-maxage, max-age, Expires; None when the origin does not say. Invalid values are stale."""
     for name in (b"s-maxage", b"max-age"):
         if name in told:
-            return seconds(told[name]) or 0
+            return delta_seconds(told[name]) or 0
     expires = fields.get(b"expires")
     if expires is None:
         return None
@@ -112,4 +112,4 @@ def _origin_lifetime(
 def age(answer: ResponseHead) -> int:
     """The age an answer has when it arrives; an invalid Age is none (RFC 9111 5.1)."""
     first = answer.age.split(b",")[0].strip() if answer.age is not None else None
-    return seconds(first) or 0
+    return delta_seconds(first) or 0

@@ -47,20 +47,20 @@ class RateLimitHeaders:
         return self._plain % tuple(left)
 
     def _unusual(self, tats: Sequence[float], now: float, refusing: Bucket | None, retry_after: int) -> bytes:
-        standings = [_standing(bucket, tat - now) for bucket, tat in zip(self._buckets, tats, strict=True)]
+        counters_of = [_standing(bucket, tat - now) for bucket, tat in zip(self._buckets, tats, strict=True)]
         if refusing is not None:
             at = self._buckets.index(refusing)
             # Counted without grain: who is refused must not read that a unit is left.
-            standings[at] = (_whole(refusing, tats[at] - now), retry_after)
+            counters_of[at] = (_whole(refusing, tats[at] - now), retry_after)
         lines = b""
         if self._standard:
-            lines = self._items % tuple(number for index in self._standard for number in standings[index])
+            lines = self._items % tuple(number for index in self._standard for number in counters_of[index])
         if self._legacy:
             # One set of legacy fields can tell of one limit only: the one nearest to its end.
-            index = min(self._legacy, key=lambda index: standings[index][0] / self._buckets[index].burst)
+            index = min(self._legacy, key=lambda index: counters_of[index][0] / self._buckets[index].burst)
             lines += b"x-ratelimit-limit: %d\r\nx-ratelimit-remaining: %d\r\nx-ratelimit-reset: %d\r\n" % (
                 self._buckets[index].burst,
-                *standings[index],
+                *counters_of[index],
             )
         return lines
 

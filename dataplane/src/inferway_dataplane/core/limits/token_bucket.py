@@ -106,7 +106,7 @@ class Bucket:
             self.evicted += 1
 
 
-EVERYBODY: Final = ()
+SHARED_KEY: Final = ()
 """The key of a limit that has one bucket for all. (None is another: a header that is absent.)"""
 
 LimitCheck = tuple[Bucket, object, int]
@@ -133,7 +133,7 @@ def check(questions: Sequence[LimitCheck], now: float) -> tuple[Bucket | None, l
         if cost:
             known = bucket.tats
             known[key] = tat
-            if key is not EVERYBODY:  # the one key of a limit without keys needs no order
+            if key is not SHARED_KEY:  # the one key of a limit without keys needs no order
                 known.move_to_end(key)
                 if len(known) > bucket.max_keys:
                     known.popitem(last=False)

@@ -68,14 +68,14 @@ class BackendResolver:
         self._now = now
         self._found: dict[str, list[tuple[str, Any]]] = {}  # by Service: many rules name the same
 
-    def find(self, backend: document.Backend, rule: tuple[str, str], standing: RuleCounters) -> Backend:
+    def resolve(self, backend: document.Backend, rule: tuple[str, str], counters: RuleCounters) -> Backend:
         """The destination of a backend of this rule (route id, name). `LookupError` where a Service has no entry."""
         if backend.url is not None:
-            return self._by_url(backend, backend.url, rule, standing)
+            return self._by_url(backend, backend.url, rule, counters)
         if backend.refusal is not None or backend.service is None:
             return Backend(backend.service or "", (), None, b"", problems.BACKEND_NOT_FOUND)
         name = backend.service
-        members = self._members((*rule, name), self._endpoints(name), standing)
+        members = self._members((*rule, name), self._endpoints(name), counters)
         return Backend(name, members, None, b"", None if members else problems.NO_ENDPOINTS)
 
     def _endpoints(self, service: str) -> list[tuple[str, Any]]:
@@ -95,14 +95,14 @@ class BackendResolver:
             self.upstreams.update(endpoint for _, endpoint in found)
         return found
 
-    def _by_url(self, backend: document.Backend, url: Url, rule: tuple[str, str], standing: RuleCounters) -> Backend:
+    def _by_url(self, backend: document.Backend, url: Url, rule: tuple[str, str], counters: RuleCounters) -> Backend:
         tls = url.scheme == "https"
         is_name = client_address.address(url.host) is None
         authority = _authority(url.host, None if url.port == (443 if tls else 80) else url.port)
         name = f"{url.scheme}://{authority}"
         endpoint = self._endpoint_of(url.host, url.port, tls=tls, is_name=is_name)
         self.upstreams.add(endpoint)
-        members = self._members((*rule, name), [(authority, endpoint)], standing)
+        members = self._members((*rule, name), [(authority, endpoint)], counters)
         return Backend(name, members, authority.encode(), url.path.encode(), None, self._credential(backend))
 
     def _credential(self, backend: document.Backend) -> Credential | None:
@@ -112,7 +112,7 @@ class BackendResolver:
         self.secrets.add(auth.file)
         return Credential(auth.header, auth.prefix, auth.file)
 
-    def _members(self, owner: Owner, endpoints: list[tuple[str, Any]], standing: RuleCounters) -> tuple[Member, ...]:
+    def _members(self, owner: Owner, endpoints: list[tuple[str, Any]], counters: RuleCounters) -> tuple[Member, ...]:
         # A rule may name a backend twice, with two weights: its members are the same.
         own = self.members.get(owner)
         if own is None:
@@ -121,7 +121,7 @@ class BackendResolver:
             for address, endpoint in endpoints:
                 member = older.get(address)
                 if member is None or member.endpoint != endpoint:
-                    member = Member(address, endpoint, standing, self._now)
+                    member = Member(address, endpoint, counters, self._now)
                 own[address] = member
         return tuple(own.values())
 

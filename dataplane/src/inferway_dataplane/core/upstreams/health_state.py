@@ -11,10 +11,10 @@ from inferway_dataplane.core.upstreams.members import Member
 class CheckRules:
     """A rule's health check. `interval` and `timeout` in seconds."""
 
-    __slots__ = ("healthy_threshold", "interval", "path", "said", "statuses", "timeout", "unhealthy_threshold")
+    __slots__ = ("definition", "healthy_threshold", "interval", "path", "statuses", "timeout", "unhealthy_threshold")
 
     def __init__(self, check: HealthCheck) -> None:
-        self.said = check  # tells whether a newer document says the same
+        self.definition = check  # tells whether a newer document says the same
         self.path = check.path.encode()
         self.interval = check.interval / 1000
         self.timeout = check.timeout / 1000
@@ -27,11 +27,11 @@ class CheckRules:
         return status in self.statuses
 
 
-def forget(member: Member) -> None:
+def reset(member: Member) -> None:
     """Nobody asks this member any more: what checks said of it does not count."""
     if member.is_unhealthy:
         member.is_unhealthy = False
-        member.standing.changes += 1
+        member.counters.changes += 1
     member.good_checks = member.bad_checks = 0
 
 
@@ -50,5 +50,5 @@ def on_check(member: Member, is_good: bool, rules: CheckRules, now: float) -> bo
         if member.is_unhealthy or member.bad_checks < rules.unhealthy_threshold:
             return False
     member.is_unhealthy = not is_good
-    member.standing.changes += 1
+    member.counters.changes += 1
     return True

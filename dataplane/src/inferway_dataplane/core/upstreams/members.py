@@ -36,6 +36,7 @@ class Member:
     __slots__ = (
         "added_at",
         "bad_checks",
+        "counters",
         "ejected_until",
         "ejections",
         "endpoint",
@@ -49,13 +50,12 @@ class Member:
         "name",
         "probing_since",
         "restored_at",
-        "standing",
     )
 
-    def __init__(self, name: str, endpoint: Any, standing: RuleCounters, now: float) -> None:
+    def __init__(self, name: str, endpoint: Any, counters: RuleCounters, now: float) -> None:
         self.name = name  # its address
         self.endpoint = endpoint  # an `Endpoint`; the engine gets back what it gave
-        self.standing = standing
+        self.counters = counters
         self.added_at = now
         self.restored_at = -inf  # when it was last let in again after an ejection or a bad health
         # What requests say (core/upstreams/outlier_detection.py).

@@ -6,7 +6,7 @@
 
 While a member is *due*, the next request of its priority is its probe, and it stays ejected for all others until that one
 is answered. A probe whose client leaves makes the member due again. Each ejection is twice as long as the one before, up
-to `LONGEST`; a member that was well for `CALM` starts over.
+to `MAX_EJECTION`; a member that was well for `FORGET_AFTER` starts over.
 
 Whom a result speaks of is told by the time when its try began: tries that began before a member was ejected (or before
 it was let in again) say nothing of how it does now, and a long time-out must not undo what a probe has found.
@@ -23,10 +23,10 @@ from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.upstreams.members import Member
 
-LONGEST: Final = 300.0
+MAX_EJECTION: Final = 300.0
 """Seconds that one ejection lasts at most."""
 
-CALM: Final = 300.0
+FORGET_AFTER: Final = 300.0
 """Seconds without an ejection after which the doubling is forgotten."""
 
 _MOST_DOUBLINGS: Final = 20
@@ -42,7 +42,7 @@ class EjectionRules:
         self.open_for = breaker.open_for / 1000
         self.percent = breaker.max_ejected_percent
 
-    def most(self, members: int) -> int:
+    def max_ejected(self, members: int) -> int:
         """How many of so many members may be ejected at once. One may, where any may: else small rules had none."""
         return max(1, members * self.percent // 100) if self.percent else 0
 
@@ -96,7 +96,7 @@ def on_success(member: Member, started: float, now: float) -> bool:
     member.failures = 0
     member.ewma = 0.0  # how long it took while it failed says nothing of how long it will take
     member.restored_at = now
-    member.standing.changes += 1
+    member.counters.changes += 1
     return True
 
 
@@ -112,7 +112,7 @@ def on_failure(member: Member, started: float, now: float, group: MemberGroup) -
     member.failures += 1
     if member.failures < group.ejection.failures or not _may_eject(member, group):
         return False
-    if now - member.restored_at >= CALM:
+    if now - member.restored_at >= FORGET_AFTER:
         member.ejections = 0
     _eject(member, now, group.ejection)
     return True
@@ -122,14 +122,14 @@ def on_abandoned(member: Member, started: float) -> None:
     """A try that began at `started` ended without saying anything of the member, as when the client left."""
     if _is_of_probe(member, started):
         member.is_probing = False
-        member.standing.changes += 1
+        member.counters.changes += 1
 
 
 def begin_probe(member: Member, now: float) -> None:
     """A due member gets its one request."""
     member.is_probing = True
     member.probing_since = now
-    member.standing.changes += 1
+    member.counters.changes += 1
 
 
 def is_due(member: Member, now: float) -> bool:
@@ -144,7 +144,7 @@ def _is_of_probe(member: Member, started: float) -> bool:
 def _may_eject(member: Member, group: MemberGroup) -> bool:
     members = group.members
     ejected = sum(other.is_ejected for other in members)
-    return ejected < group.ejection.most(len(members)) and any(
+    return ejected < group.ejection.max_ejected(len(members)) and any(
         other is not member and group.is_available(other) for other in members
     )
 
@@ -153,6 +153,6 @@ def _eject(member: Member, now: float, rules: EjectionRules) -> None:
     member.is_ejected = True
     member.is_probing = False
     member.failures = 0
-    member.ejected_until = now + min(rules.open_for * (1 << min(member.ejections, _MOST_DOUBLINGS)), LONGEST)
+    member.ejected_until = now + min(rules.open_for * (1 << min(member.ejections, _MOST_DOUBLINGS)), MAX_EJECTION)
     member.ejections += 1
-    member.standing.changes += 1
+    member.counters.changes += 1

@@ -27,7 +27,7 @@ _FAILURES: Final[dict[Problem, Failure]] = {
 IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
 """Methods that may be repeated (RFC 9110 9.2.2), of those that are forwarded."""
 
-ALWAYS: Final = 3
+MIN_IN_FLIGHT: Final = 3
 """Retries of one rule that may be in flight however few its requests are."""
 
 
@@ -48,23 +48,23 @@ def may_resend(method: bytes, *, was_reused: bool, was_written: bool, has_answer
 class Budget:
     """Retries in flight, bounded by the rule's requests in flight. Every `enter` that returns True needs one `leave`."""
 
-    __slots__ = ("percent", "standing")
+    __slots__ = ("counters", "percent")
 
-    def __init__(self, percent: int, standing: RuleCounters) -> None:
+    def __init__(self, percent: int, counters: RuleCounters) -> None:
         self.percent = percent
-        self.standing = standing
+        self.counters = counters
 
     def enter(self) -> bool:
         """A retry is wanted: called before the wait for it."""
-        standing = self.standing
-        if standing.retrying >= max(ALWAYS, standing.in_flight * self.percent // 100):
+        counters = self.counters
+        if counters.retrying >= max(MIN_IN_FLIGHT, counters.in_flight * self.percent // 100):
             return False
-        standing.retrying += 1
+        counters.retrying += 1
         return True
 
     def leave(self) -> None:
         """The retry has ended, in whatever way."""
-        self.standing.retrying -= 1
+        self.counters.retrying -= 1
 
 
 class RetryRules:
@@ -72,14 +72,14 @@ class RetryRules:
 
     __slots__ = ("attempts", "backoff", "budget", "conditions", "max_backoff", "methods", "statuses")
 
-    def __init__(self, retry: Retry, standing: RuleCounters) -> None:
+    def __init__(self, retry: Retry, counters: RuleCounters) -> None:
         self.attempts = retry.attempts
         self.statuses = frozenset(retry.statuses)
         self.conditions: frozenset[str] = frozenset(retry.conditions)
         self.methods = frozenset(method.encode() for method in retry.methods)
         self.backoff = retry.backoff / 1000
         self.max_backoff = retry.max_backoff / 1000
-        self.budget = Budget(retry.budget_percent, standing)
+        self.budget = Budget(retry.budget_percent, counters)
 
     def may_retry(
         self, retries: int, method: bytes, reason: Failure | int, *, has_answered: bool, body_kept: bool
@@ -102,13 +102,13 @@ class RetryRules:
         upstream asks for (Retry-After: seconds or a date, compared with `wall`, Unix time) is the least, and may be as
         long as `max_backoff`. `draw` is from [0, 1).
         """
-        least = 0.0 if retry_after is None else after(retry_after, wall)
+        least = 0.0 if retry_after is None else parse_retry_after(retry_after, wall)
         if least > self.max_backoff:
             return None
         return max(least, draw * min(self.max_backoff, self.backoff * (1 << retries)))
 
 
-def after(value: bytes, wall: float) -> float:
+def parse_retry_after(value: bytes, wall: float) -> float:
     """Retry-After (RFC 9110 10.2.3) in seconds from now; what cannot be read asks for nothing."""
     text = value.strip(b" \t")
     if text.isdigit():

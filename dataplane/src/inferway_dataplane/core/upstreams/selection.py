@@ -46,7 +46,7 @@ class WeightedBackend:
 
 
 class BackendSet:
-    """All backends and members of one rule. One for each runtime; the members and their standing are shared."""
+    """All backends and members of one rule. One for each runtime; the members and their counters are shared."""
 
     __slots__ = (
         "_changes",
@@ -58,12 +58,12 @@ class BackendSet:
         "_type",
         "_until",
         "_weighted",
-        "destinations",
+        "backends",
+        "counters",
         "ejection",
         "is_panic",
         "measures_latency",
         "members",
-        "standing",
     )
 
     def __init__(
@@ -71,12 +71,12 @@ class BackendSet:
         backends: Sequence[tuple[int, int, Backend]],
         balancer: LoadBalancer,
         breaker: CircuitBreaker,
-        standing: RuleCounters,
+        counters: RuleCounters,
         *,
         checks: bool,
     ) -> None:
         """`backends`: weight, priority and destination of each. `checks`: the rule has a health check."""
-        self.standing = standing
+        self.counters = counters
         self.ejection = EjectionRules(breaker)
         self.measures_latency = balancer.type == "PeakEWMA"
         self._type = balancer.type
@@ -92,7 +92,7 @@ class BackendSet:
         self.members: tuple[Member, ...] = tuple(
             dict.fromkeys(member for tier in self._tiers for share in tier for member in share.destination.members)
         )
-        self.destinations: tuple[Backend, ...] = tuple(
+        self.backends: tuple[Backend, ...] = tuple(
             dict.fromkeys(destination for _, _, destination in backends)  # drained ones too
         )
         self.is_panic = False  # as of the last choice
@@ -110,7 +110,7 @@ class BackendSet:
 
         `key` is what consistent hashing hashes; `avoid` are the members that this request has tried.
         """
-        if self._changes != self.standing.changes or now >= self._until:
+        if self._changes != self.counters.changes or now >= self._until:
             self._look(now)
         if avoid:
             other = self._choose_other(now, draw, key, avoid)
@@ -142,7 +142,7 @@ class BackendSet:
     # --- the view ------------------------------------------------------------------------------------------------------
 
     def _look(self, now: float) -> None:
-        self._changes = self.standing.changes
+        self._changes = self.counters.changes
         self._until = min(
             (
                 member.ejected_until
@@ -207,7 +207,7 @@ class BackendSet:
         self, shares: list[WeightedBackend], weighted: Weighted[WeightedBackend], draw: Draw, key: bytes | None
     ) -> WeightedBackend:
         if self._type == "RoundRobin":
-            return round_robin.take_turn(shares)
+            return round_robin.take_by_weight(shares)
         if self._type == "ConsistentHash" and key is not None:
             return consistent_hash.rendezvous(shares, key)
         return weighted.choose(draw()) or shares[0]

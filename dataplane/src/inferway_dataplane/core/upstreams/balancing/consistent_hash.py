@@ -80,14 +80,14 @@ def _ring(names: tuple[str, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(place for place, _ in found), tuple(owner for _, owner in found)
 
 
-class Named(Protocol):
+class HashedOption(Protocol):
     """Something with a weight above 0 and a name of its own."""
 
     weight: int
     seed: bytes
 
 
-S = TypeVar("S", bound=Named)
+S = TypeVar("S", bound=HashedOption)
 
 
 def rendezvous(options: Sequence[S], key: bytes) -> S:
@@ -97,6 +97,6 @@ def rendezvous(options: Sequence[S], key: bytes) -> S:
     return min(options, key=lambda option: _distance(option, key))
 
 
-def _distance(option: Named, key: bytes) -> float:
+def _distance(option: HashedOption, key: bytes) -> float:
     # An exponential variable with the weight as its rate: of several the least is each one's with its share of the sum.
     return -log((number(option.seed + b"\0" + key) + 1) / (1 << 64)) / option.weight

@@ -22,7 +22,7 @@ class RoundRobin:
         return members[turn]
 
 
-class InTurn(Protocol):
+class WeightedOption(Protocol):
     """Something with a weight that is taken in turn."""
 
     weight: int
@@ -30,10 +30,10 @@ class InTurn(Protocol):
     """How far its share is ahead of what it got; 0 at first."""
 
 
-T = TypeVar("T", bound=InTurn)
+T = TypeVar("T", bound=WeightedOption)
 
 
-def take_turn(options: Sequence[T]) -> T:
+def take_by_weight(options: Sequence[T]) -> T:
     """The one whose share is furthest behind: of weights 5, 1, 1 it gives a a b a c a a.
 
     Smooth weighted round robin, as nginx does it: everybody earns its weight, and who is taken pays for all.
