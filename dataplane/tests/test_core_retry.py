@@ -12,7 +12,7 @@ from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.upstreams import retry
 from inferway_dataplane.core.upstreams.members import RuleCounters
-from inferway_dataplane.core.upstreams.retry import MIN_IN_FLIGHT, Budget, Failure, RetryRules
+from inferway_dataplane.core.upstreams.retry import MIN_RETRIES, Budget, Failure, RetryRules
 
 JUST_BELOW_1 = math.nextafter(1.0, 0.0)
 
@@ -166,7 +166,7 @@ def test_the_budget_is_never_exceeded(percent: int, events: list[str]) -> None:
             case "end" if counters.in_flight:
                 counters.in_flight -= 10
             case "retry":
-                most = max(MIN_IN_FLIGHT, counters.in_flight * percent // 100)
+                most = max(MIN_RETRIES, counters.in_flight * percent // 100)
                 before = counters.retrying
                 assert budget.enter() is (before < most)
                 assert counters.retrying <= max(most, before)

@@ -9,7 +9,7 @@ from math import ceil
 from inferway_dataplane.core.caching import freshness
 from inferway_dataplane.core.limits import token_bucket
 from inferway_dataplane.core.limits.token_bucket import Bucket
-from inferway_dataplane.core.messages import problems
+from inferway_dataplane.core.messages import methods, problems
 from inferway_dataplane.core.routing import url_rewrite
 from inferway_dataplane.core.runtime import Rule
 from inferway_dataplane.engine.exchange import local_reply, upstream_head
@@ -54,7 +54,7 @@ def route(exchange: Exchange) -> bool:
     exchange.runtime = runtime
     head = exchange.head
     if head.path == b"*":
-        return local_reply.answer(exchange, 204, b"allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n")
+        return local_reply.answer(exchange, 204, b"allow: %b\r\n" % methods.ALLOW)
     if head.runtime is runtime:
         entry = head.entry
     else:
