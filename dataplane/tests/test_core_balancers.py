@@ -14,7 +14,7 @@ from inferway_dataplane.core.upstreams import balancing
 from inferway_dataplane.core.upstreams.balancing import consistent_hash, peak_ewma, round_robin
 from inferway_dataplane.core.upstreams.balancing.consistent_hash import FACTOR, ConsistentHash
 from inferway_dataplane.core.upstreams.balancing.peak_ewma import DECAY
-from inferway_dataplane.core.upstreams.balancing.slow_start import LEAST, SlowStart
+from inferway_dataplane.core.upstreams.balancing.slow_start import MIN_SHARE, SlowStart
 from inferway_dataplane.core.upstreams.members import Member
 
 TYPES = ("RoundRobin", "LeastRequest", "PeakEWMA", "ConsistentHash")
@@ -222,7 +222,8 @@ def test_backends_get_keys_by_weight_and_lose_only_their_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "share"), [(-1.0, LEAST), (0.0, LEAST), (1.0, 0.1), (2.5, 0.25), (9.0, 0.9), (10.0, 1.0), (99.0, 1.0)]
+    ("seconds", "share"),
+    [(-1.0, MIN_SHARE), (0.0, MIN_SHARE), (1.0, 0.1), (2.5, 0.25), (9.0, 0.9), (10.0, 1.0), (99.0, 1.0)],
 )
 def test_the_share_grows_linearly(seconds: float, share: float) -> None:
     (member,) = members(1, now=100.0)
