@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 import uvloop
 
+from inferway_contract.listener import address_and_port
 from inferway_dataplane.admin import app as admin_app
 from inferway_dataplane.gateway import Gateway
 from inferway_dataplane.observability import json_logging
 from inferway_dataplane.observability.access_log import AccessLog
 from inferway_dataplane.servers import DataServer, Server, admin_server, bind
-from inferway_dataplane.settings import Settings, address_and_port
+from inferway_dataplane.settings import Settings
 from inferway_dataplane.sources import Refused, Source
 from inferway_dataplane.system import resource_monitor
 from inferway_dataplane.system.file_watcher import follow

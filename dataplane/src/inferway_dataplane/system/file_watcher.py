@@ -6,25 +6,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
+from inferway_contract.listener import Signature, signature
+
 log = logging.getLogger("inferway")
 
 EVERY: Final = 1.0
 """Seconds between two looks. Looking is a `stat` for each file; mounted Secrets change by a swapped link, which it sees."""
-
-Signature = tuple[tuple[int, int, int] | None, ...]
-
-
-def signature(paths: Iterable[Path]) -> Signature:
-    """What tells a changed file from the same one; None for a file that cannot be seen."""
-    return tuple(_one(path) for path in paths)
-
-
-def _one(path: Path) -> tuple[int, int, int] | None:
-    try:
-        seen = path.stat()
-    except OSError:
-        return None
-    return (seen.st_mtime_ns, seen.st_size, seen.st_ino)
 
 
 async def follow(
