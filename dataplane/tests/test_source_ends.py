@@ -90,7 +90,7 @@ def test_of_a_directory_what_is_served_goes_on_and_it_is_told(tmp_path: Path) ->
     with dying(tmp_path / "now", "directory") as process:
         admin, port = process.port("admin"), process.port()
         (tmp_path / "now").touch()
-        assert process.event("the source has ended, what is served goes on")["level"] == "critical"
+        assert process.event("the source has ended, the live document stays")["level"] == "critical"
         assert "not followed any more" in json.loads(ask(admin, "/debug/config")[1])["lastError"]
         assert ask(admin, "/readyz")[0] == 200
         assert ask(port)[0] == 404
@@ -103,7 +103,7 @@ def test_before_the_first_document_it_ends_in_order_too(tmp_path: Path) -> None:
         process.event("waiting for the first document")
         (tmp_path / "now").touch()
         assert process.exit_code() == 1
-        told = process.event("starting failed in a way that is not foreseen")
+        told = process.event("unexpected error while starting")
         assert "can't start new thread" in told["exception"]
         assert process.text == []
 

@@ -1,4 +1,4 @@
-"""What `/debug/backends` shows: each rule's backends and endpoints, and what the process thinks of their health."""
+"""`/debug/backends`: each rule's backends and endpoints, with their load and health as this process has it."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ from inferway_dataplane.core.upstreams.members import Member
 
 
 def backends_of(rule: Rule, now: float) -> dict[str, Any]:
-    """One rule as JSON. `now`: monotonic seconds. Secrets are not in it, only that there is one."""
-    standing = rule.group.standing
+    """Return one rule as JSON, without secrets. `now`: monotonic seconds."""
+    counters = rule.group.standing
     return {
         "route": rule.route,
         "rule": rule.name,
-        "inFlight": standing.in_flight,
-        "pending": standing.pending,
-        "retrying": standing.retrying,
+        "inFlight": counters.in_flight,
+        "pending": counters.pending,
+        "retrying": counters.retrying,
         "panic": rule.group.is_panic,
         "backends": [
             {

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import time
 
-from inferway_dataplane.observability.problem_log import ProblemLog
+from inferway_contract.problem_log import ProblemLog
 from inferway_dataplane.sources.assembly import Documents
 from inferway_dataplane.sources.last_good import LastGood
 
@@ -79,7 +79,7 @@ class LastGoodWriter:
             self._writing = asyncio.create_task(asyncio.to_thread(last_good.save, documents))
             await asyncio.shield(self._writing)
         except OSError as error:
-            self._problem.report(logging.WARNING, "the last good copy cannot be written", str(error))
+            self._problem.report(logging.WARNING, "the last good copy cannot be written", error=str(error))
             self.is_saved = False
         except Exception:
             # A bug, or a thread that cannot be started, must not end the source.
