@@ -108,7 +108,7 @@ def connected(endpoints: int, options: dict[str, Any]) -> tuple[ClientConnection
         upstream.connection_made(Transport())
         endpoint.idle.append(upstream)
         upstreams.append(upstream)
-    client = ClientConnection(gateway, set())
+    client = ClientConnection(gateway)
     client.connection_made(Transport())
     return client, upstreams
 

@@ -95,7 +95,7 @@ def connected(*, cached: bool) -> tuple[ClientConnection, UpstreamConnection]:
     upstream = UpstreamConnection(endpoint)
     upstream.connection_made(Transport())
     endpoint.idle.append(upstream)
-    client = ClientConnection(gateway, set())
+    client = ClientConnection(gateway)
     client.connection_made(Transport())
     return client, upstream
 
