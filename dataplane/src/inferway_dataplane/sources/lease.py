@@ -20,6 +20,7 @@ from inferway_contract.acknowledgement import (
     Acknowledgement,
     annotations,
 )
+from inferway_contract.problem_log import ProblemLog
 from inferway_kube.api_health import ApiHealth
 from inferway_kube.backoff import Backoff
 from inferway_kube.client import Client, path
@@ -81,7 +82,7 @@ class LeaseRenewer:
         self._now = now
         self._acknowledged = Acknowledgement()
         self._changed = asyncio.Event()
-        self._reported = ""
+        self._problem = ProblemLog(log)
 
     def acknowledge(self, acknowledged: Acknowledgement) -> None:
         """Write this from now on."""
@@ -115,14 +116,13 @@ class LeaseRenewer:
             self._health.failed(_CALLER, error)
             return
         self._health.answered(_CALLER)
-        if not self._health.trouble and str(error) != self._reported:
+        if not self._health.trouble:
             remedy = {"mend": error.remedy} if error.remedy else {}
-            log.warning("the Lease cannot be renewed, traffic continues", extra={"error": str(error), **remedy})
-            self._reported = str(error)
+            message = "the Lease cannot be renewed, traffic continues"
+            self._problem.report(logging.WARNING, message, error=str(error), **remedy)
 
     def _worked(self) -> None:
         self._backoff.reset()
         self._health.answered(_CALLER)
-        if self._reported:
+        if self._problem.clear():
             log.info("the Lease is renewed again")
-        self._reported = ""

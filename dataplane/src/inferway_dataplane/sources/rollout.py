@@ -11,7 +11,6 @@ from inferway_contract.document import ConfigDocument, EndpointsDocument
 from inferway_contract.sharding import ConfigIndex, ConfigShard, EndpointsIndex, EndpointsShard
 from inferway_dataplane.sources import Receiver, Refused
 from inferway_dataplane.sources.assembly import Assembled, Documents, decide
-from inferway_dataplane.sources.last_good import Restored
 from inferway_dataplane.sources.published_document import PublishedDocument
 from inferway_kube.api_health import ApiHealth
 from inferway_kube.backoff import Backoff
@@ -113,14 +112,12 @@ class Rollout:
                 pass
             self._changed.clear()
 
-    def restore(self, restored: Restored) -> None:
+    def restore(self, copy: Documents) -> None:
         """Serve the last good copy, if nothing better has come meanwhile. `Refused`."""
         if self.live is None:
-            self._accept(restored.documents)
+            self._accept(copy)
             self.restored_at = self._now()
             log.warning("serving the last good copy, nothing was published in time")
-            self._config.loader.know(restored.config_shards)
-            self._endpoints.loader.know(restored.endpoints_shards)
             self._acknowledge()
             self._changed.set()
 
