@@ -14,12 +14,14 @@ import uvloop
 from inferway_dataplane.main import DataPlane
 from inferway_dataplane.settings import Settings
 from inferway_dataplane.sources.cluster import ClusterSource, Pace
-from inferway_dataplane.sources.kubernetes_api import KubernetesApi, Limits, configuration
 from inferway_dataplane.sources.last_good import LastGood
 from inferway_dataplane.sources.last_good_writer import WriterPace
 from inferway_dataplane.sources.lease import Pod
 from inferway_fakes.loop_thread import LoopThread
 from inferway_fakes.waiting import DEADLINE, wait_until
+from inferway_kube import login
+from inferway_kube.client import Client
+from inferway_kube.deadlines import Deadlines
 
 QUICK = Pace(patience=0.5, renew=0.5, copies=WriterPace(rest=0.05))
 
@@ -85,21 +87,21 @@ def cluster_gateway(
     *,
     state: Path | None = None,
     pod: Pod = Pod("gateway-0", "no-such-pod", "inferway"),  # noqa: B008 - a constant
-    limits: Limits | None = None,
+    deadlines: Deadlines | None = None,
     pace: Pace = QUICK,
 ) -> Iterator[ClusterGateway]:
     """Until the block ends."""
-    known = limits or Limits()
     settings = Settings(listen="127.0.0.1:0", admin="127.0.0.1:0", access_log=False, drain_timeout=1.0)
     thread = LoopThread("gateway", uvloop.new_event_loop())
     thread.start()
     try:
-        how = thread.run(configuration(str(kubeconfig)))
+        account = thread.run(login.with_kubeconfig(str(kubeconfig)))
 
         def begin() -> tuple[DataPlane, asyncio.Task[None]]:
             source = ClusterSource(
-                KubernetesApi(how, namespace, known),
-                KubernetesApi(how, namespace, known),
+                Client(account, "inferway-dataplane", deadlines),
+                Client(account, "inferway-dataplane", deadlines),
+                namespace,
                 pod,
                 LastGood(str(state)) if state is not None else None,
                 pace,
