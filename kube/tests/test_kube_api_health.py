@@ -38,10 +38,11 @@ def health(caplog: pytest.LogCaptureFixture, clock: Clock) -> ApiHealth:
     return ApiHealth(log, clock)
 
 
-def test_api_health_logs_an_outage_once(health: ApiHealth, caplog: pytest.LogCaptureFixture) -> None:
+def test_api_health_logs_an_outage_once(health: ApiHealth, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     health.answered("config")
-    for caller in ("config", "endpoints", "config"):
+    for caller in ("config", "endpoints", "config", "endpoints"):
         health.failed(caller, AWAY)
+        clock.now += PATIENCE / 2
     assert health.trouble == "the API server cannot be reached: GET /a: refused"
     health.answered("config")
     assert health.trouble != ""
@@ -54,21 +55,31 @@ def test_api_health_logs_an_outage_once(health: ApiHealth, caplog: pytest.LogCap
     assert vars(caplog.records[0])["mend"] == UNREACHABLE
 
 
-def test_api_health_logs_another_kind_of_trouble(health: ApiHealth, caplog: pytest.LogCaptureFixture) -> None:
+def test_api_health_logs_each_kind_of_trouble_once(
+    health: ApiHealth, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
     health.failed("a", AWAY)
-    health.failed("a", FORBID)
-    health.failed("a", FORBID)
+    clock.now += PATIENCE
+    for _ in range(3):
+        health.failed("a", AWAY)
+        health.failed("b", FORBID)
     assert [vars(record)["mend"] for record in caplog.records] == [UNREACHABLE, FORBIDDEN]
+
+
+def test_api_health_logs_a_refusal_at_once(health: ApiHealth, caplog: pytest.LogCaptureFixture) -> None:
+    health.failed("a", FORBID)
+    assert [vars(record)["mend"] for record in caplog.records] == [FORBIDDEN]
     assert health.trouble.endswith(f": {FORBIDDEN}")
 
 
 def test_api_health_keeps_short_failures_to_itself(
     health: ApiHealth, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    health.failed("a", BUSY)
-    clock.now += PATIENCE - 0.1
-    health.failed("a", BUSY)
-    health.answered("a")
+    for error in (BUSY, AWAY):
+        health.failed("a", error)
+        clock.now += PATIENCE - 0.1
+        health.failed("a", error)
+        health.answered("a")
     assert caplog.records == []
     health.failed("a", BUSY)
     clock.now += PATIENCE

@@ -162,7 +162,7 @@ def test_outage_of_the_api_server_is_logged_in_few_lines(prepared_gateway: Gatew
     faults.cut()
     wait_until(lambda: down.hits > 12, "it has tried often", 30)
     wait_until(lambda: running.said("the API server fails"), "the outage is logged", 10)
-    assert len(running.lines) <= lines + 2, running.lines
+    assert len(running.lines) <= lines + 3, running.lines
     faults.heal()
     assert_still_publishing(prepared_gateway, running, "after", 5)
     wait_until(lambda: running.said("the API server answers again"), "its end is logged", 10)

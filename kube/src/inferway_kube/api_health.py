@@ -8,11 +8,11 @@ from typing import Final
 from inferway_kube.errors import ApiError
 
 PATIENCE: Final = 5.0
-"""Seconds in which an API server that answers with failures may recover unnoticed: a restart, a definition that is new."""
+"""Seconds in which the API server may recover unnoticed: a connection that was cut, a restart, a definition that is new."""
 
 
 class ApiHealth:
-    """The troubles of everything that calls the API server, by caller. Only the first and the last are logged."""
+    """The troubles of everything that calls the API server, by caller. Of an outage each kind is logged once, and its end."""
 
     def __init__(self, log: logging.Logger, clock: Callable[[], float] | None = None) -> None:
         """`clock`: monotonic seconds, by default the running loop's."""
@@ -21,8 +21,8 @@ class ApiHealth:
         self._troubles: dict[str, ApiError] = {}
         self._since = 0.0
         """When the present outage began."""
-        self._reported = ""
-        """How the present outage was logged last; "" = not yet."""
+        self._reported: set[str] = set()
+        """The kinds of trouble that were logged of the present outage."""
 
     @property
     def trouble(self) -> str:
@@ -34,13 +34,14 @@ class ApiHealth:
         """An attempt of `caller` failed."""
         now = self._now()
         if not self._troubles:
-            self._since, self._reported = now, ""
+            self._since = now
+            self._reported.clear()
         self._troubles[caller] = error
         summary = error.summary
-        may_pass = error.is_answer and not error.is_refusal and now - self._since < PATIENCE
-        if summary == self._reported or may_pass:
+        may_pass = not error.is_refusal and now - self._since < PATIENCE
+        if summary in self._reported or may_pass:
             return
-        self._reported = summary
+        self._reported.add(summary)
         self._log.warning(
             "%s, what is served stays", summary, extra={"what": caller, "error": str(error), "mend": error.remedy}
         )
@@ -48,7 +49,7 @@ class ApiHealth:
     def answered(self, caller: str) -> None:
         """An attempt of `caller` worked."""
         if self._troubles.pop(caller, None) is not None and not self._troubles and self._reported:
-            self._reported = ""
+            self._reported.clear()
             self._log.info("the API server answers again")
 
     def _now(self) -> float:

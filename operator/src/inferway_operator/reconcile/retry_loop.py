@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from inferway_contract.problem_log import ProblemLog
 from inferway_kube.api_health import ApiHealth
 from inferway_kube.errors import ApiError, NotLeading
 from inferway_operator.watch.reflectors import new_backoff
@@ -23,11 +24,13 @@ async def retry_forever(
 
     `on_unreachable` is called when the API server does not answer.
     """
+    problem = ProblemLog(logger)
     backoff = new_backoff(first=FIRST_PAUSE, longest=LONGEST_PAUSE)
     while True:
         try:
             await attempt()
             backoff.reset()
+            problem.clear()
             health.answered(caller)
             continue
         except NotLeading as error:
@@ -37,7 +40,7 @@ async def retry_forever(
             if error.is_outage:
                 health.failed(caller, error)
             else:
-                logger.warning("%s: %s", caller, error)
+                problem.report(logging.WARNING, f"{caller}: {error}")
             if not error.is_answer:
                 on_unreachable()
             # A missing permission is not granted within a moment.
