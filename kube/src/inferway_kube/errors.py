@@ -32,6 +32,11 @@ class ApiError(Exception):
         """Whether the answer was a Status, which a proxy's page or an unknown path is not."""
 
     @property
+    def reason(self) -> str:
+        """The message without the call."""
+        return str(self).partition(": ")[2]
+
+    @property
     def is_answer(self) -> bool:
         """Whether something answered."""
         return self.status > 0

@@ -10,14 +10,12 @@ from urllib.parse import urlsplit
 
 import yaml
 from kubernetes.aio.client import Configuration
-from kubernetes.aio.config import ConfigException, list_kube_config_contexts, load_incluster_config, load_kube_config
+from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
 from inferway_kube.errors import NoCluster
 
 _POD_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _DEFAULT_FILE: Final = "~/.kube/config"
-# A kubeconfig is written by people and read with few checks.
-_UNREADABLE: Final = (ConfigException, yaml.YAMLError, OSError, ValueError, LookupError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +45,11 @@ def is_pod() -> bool:
     return "KUBERNETES_SERVICE_HOST" in os.environ
 
 
+def has_kubeconfig(files: str = "") -> bool:
+    """Whether one of the kubeconfig files exists."""
+    return any(file and Path(file).expanduser().exists() for file in (files or _default_files()).split(os.pathsep))
+
+
 def in_pod() -> Login:
     """Log in with the pod's ServiceAccount. `NoCluster` where there is no such token."""
     configuration = Configuration()
@@ -62,16 +65,17 @@ def in_pod() -> Login:
 async def with_kubeconfig(files: str = "", context: str | None = None) -> Login:
     """Log in by kubeconfig files (joined by `:`; "" = $KUBECONFIG, else ~/.kube/config). `NoCluster`."""
     files = files or _default_files()
-    if not any(map(_exists, files.split(os.pathsep))):
-        raise NoCluster(f"there is no kubeconfig: {files} does not exist")
+    if not has_kubeconfig(files):
+        raise NoCluster(f"there is no kubeconfig: {files} does not exist; name one with --kubeconfig or KUBECONFIG")
     configuration = Configuration()
     try:
-        await load_kube_config(files, context, configuration, persist_config=False)
-        contexts, current = list_kube_config_contexts(files)
-        chosen = next((one for one in contexts if one["name"] == context), current)
-        namespace = chosen["context"].get("namespace")
-    except _UNREADABLE as error:
-        raise NoCluster(f"kubeconfig {files}: {_one_line(error) or type(error).__name__}") from None
+        loader = await load_kube_config(files, context, configuration, persist_config=False)
+        namespace = loader.current_context["context"].get("namespace")
+    except (ConfigException, yaml.YAMLError, OSError, ValueError) as error:
+        raise NoCluster(f"kubeconfig {files}: {_one_line(error)}") from None
+    except (LookupError, TypeError, AttributeError):
+        # A kubeconfig is written by people, and the library checks little of it.
+        raise NoCluster(f"kubeconfig {files}: it is empty, or not a kubeconfig") from None
     return Login(configuration, namespace or "default")
 
 
@@ -88,10 +92,6 @@ async def anyhow() -> Login:
 
 def _default_files() -> str:
     return os.environ.get("KUBECONFIG") or str(Path(_DEFAULT_FILE).expanduser())
-
-
-def _exists(file: str) -> bool:
-    return file != "" and Path(file).expanduser().exists()
 
 
 def _one_line(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """`inferway status`: what became of resources in a cluster, by their conditions and by what the data plane's pods say."""
 
+import asyncio
 import json
 import sys
 from datetime import UTC, datetime
@@ -21,11 +22,9 @@ def status(
 ) -> int:
     """Print it. 0 = every resource is accepted and programmed; 1 = one is not, or the cluster cannot be asked."""
     try:
-        cluster = status_cluster.connect(kubeconfig, context)
-        where = None if everywhere else namespace or cluster.namespace
-        report = _report(cluster, where)
-    except ClusterError as trouble:
-        typer.echo(f"inferway: {trouble}", err=True)
+        report = asyncio.run(_ask(namespace, kubeconfig, context, everywhere=everywhere))
+    except ClusterError as error:
+        typer.echo(f"inferway: {error}", err=True)
         return 1
     now = datetime.now(UTC)
     if as_json:
@@ -37,16 +36,22 @@ def status(
     return 0 if report.is_good else 1
 
 
-def _report(cluster: Cluster, namespace: str | None) -> Report:
+async def _ask(namespace: str | None, kubeconfig: str | None, context: str | None, *, everywhere: bool) -> Report:
+    async with await status_cluster.connect(kubeconfig, context) as cluster:
+        return await _report(cluster, None if everywhere else namespace or cluster.namespace)
+
+
+async def _report(cluster: Cluster, namespace: str | None) -> Report:
     rows = []
     for kind in resources.SPECS:
         try:
-            found = cluster.list(resources.API_GROUP, resources.API_VERSION, generate_crds.plural(kind), namespace)
+            plural = generate_crds.plural(kind)
+            objects = await cluster.list_kind(resources.API_GROUP, resources.API_VERSION, plural, namespace)
         except UnknownKindError as unknown:
             raise ClusterError(
                 f"{unknown}: install the definitions with `inferway crds | kubectl apply -f -`"
             ) from None
-        rows += status_rows.rows(kind, found)
+        rows += status_rows.rows(kind, objects)
     notes = (
         []
         if rows
@@ -54,7 +59,7 @@ def _report(cluster: Cluster, namespace: str | None) -> Report:
     )
     try:
         # They belong to the gateway, whose namespace is seldom that of the resources.
-        leases = cluster.list("coordination.k8s.io", "v1", "leases", None, selector=GATEWAY_LABEL)
+        leases = await cluster.list_kind("coordination.k8s.io", "v1", "leases", None, selector=GATEWAY_LABEL)
     except ForbiddenError as forbidden:
         return Report(tuple(rows), None, (*notes, f"the data plane's pods are not shown: {forbidden}"))
     return Report(tuple(rows), status_rows.pod_rows(leases), tuple(notes))
