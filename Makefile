@@ -99,7 +99,7 @@ lock: ## resolve requirements/*.txt anew (needs uv)
 	uv pip compile --group fuzz --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements/fuzz.txt
 	$(LOCK_IMAGE) --extra operator -o requirements/operator.txt
-	$(LOCK_IMAGE) --extra dataplane --extra otel -o requirements/dataplane.txt
+	$(LOCK_IMAGE) --extra dataplane --extra cluster --extra otel -o requirements/dataplane.txt
 	$(LOCK_IMAGE) --extra dataplane --extra otel -o requirements/standalone.txt
 	uv pip compile --group service-python $(IMAGE_FLAGS) -o requirements/service-python.txt
 

@@ -15,6 +15,7 @@ PYTHON = [image for image in IMAGES if image.context == "."]
 of_python = pytest.mark.parametrize("image", PYTHON, ids=lambda image: image.name)
 OURS = {
     "inferway_contract",
+    "inferway_kube",
     "inferway_operator",
     "inferway_dataplane",
     "inferway_cli",
@@ -23,7 +24,7 @@ OURS = {
 }
 NOT_INSTALLED = {
     # Modules that belong to a command that the image is not for.
-    "standalone": {"kopf", "aiohttp"},
+    "standalone": {"kopf", "aiohttp", "kubernetes"},
     # `inferway crds`, and docs/api.md: what makes definitions is part of the contract, and runs in a checkout.
 }
 
