@@ -26,6 +26,7 @@ kind: GatewayRoute
 metadata: {name: %s}
 spec: {rules: [{matches: [{path: {value: /%s}}], backendRefs: [{name: web, port: 80}]}]}
 """
+DEFINITIONS = Path(__file__).resolve().parents[2] / "crds"
 PAGE = "<html><body>We are sorry</body></html>"
 WATCH = r"/gatewayroutes\?.*watch=true"
 MANY = 10_000
@@ -261,3 +262,28 @@ def test_operator_lists_again_a_kind_that_was_not_served(
     wait_until(lambda: missing.hits == 4, "lists in vain", 40)
     wait_until(lambda: prepared_gateway.watches(kind), f"{kind} are listed", 20)
     assert_still_publishing(prepared_gateway, running, "first")
+
+
+DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{}.inferway.dev"
+KINDS = ("gatewayroutes", "ratelimitpolicies")
+
+
+@pytest.mark.slow
+@pytest.mark.case("K5")
+def test_operator_keeps_what_is_published_when_definitions_are_deleted(prepared_gateway: Gateway) -> None:
+    """The objects go with their definitions, though no user has deleted them."""
+    api = prepared_gateway.api
+    running = prepared_gateway.start()
+    assert_still_publishing(prepared_gateway, running, "before")
+    before = prepared_gateway.routes()
+    try:
+        for kind in KINDS:
+            api.ask("DELETE", DEFINITION.format(kind))
+        wait_until(lambda: running.said("does not know a kind that this process needs"), "it is logged", 20)
+        assert prepared_gateway.routes() == before
+    finally:
+        api.kubectl("apply", *(f"--filename={DEFINITIONS / kind}.yaml" for kind in KINDS))
+        api.kubectl("wait", "--for=condition=Established", *(f"crd/{kind}.inferway.dev" for kind in KINDS))
+    assert_still_publishing(prepared_gateway, running, "after", 5)
+    assert prepared_gateway.routes() == [f"{prepared_gateway.team}/after"]
+    assert running.count("starting it again") == 0

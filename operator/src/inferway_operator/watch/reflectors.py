@@ -101,11 +101,12 @@ class Reflectors:
         del self._late[kind.id]
         late = [uid for uid, version in expected.items() if not self._cache.is_current(kind, uid, version)]
         if late:
-            logger.warning("listing %s: the watch has not brought %d changes", kind.plural, len(late))
+            logger.info("listing %s: the watch has not brought %d changes", kind.plural, len(late))
             try:
                 await self.refresh(kind)
             except ApiError as error:
-                logger.warning("listing %s: %s", kind.plural, error)
+                # The reflector goes on trying, and reports an outage.
+                logger.info("listing %s: %s", kind.plural, error)
 
     def _all(self) -> Iterator[Reflector]:
         return (reflector for reflectors in self._reflectors.values() for reflector in reflectors)
