@@ -25,8 +25,7 @@ from pydantic import TypeAdapter
 from inferway_contract import __version__
 from inferway_dataplane.cluster_settings import ClusterSettings
 from inferway_dataplane.settings import Settings
-from inferway_operator.http_settings import HttpSettings
-from inferway_operator.settings import OperatorSettings
+from inferway_operator.settings import HttpSettings, OperatorSettings
 from inferway_operator.world.hostname_policy import HostnamePolicy, may_claim, patterns_of
 from inferway_operator.world.objects import RouteObject
 from inferway_operator.world.resources import parse

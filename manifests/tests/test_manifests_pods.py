@@ -13,8 +13,7 @@ from pydantic_settings import BaseSettings
 
 from inferway_dataplane.cluster_settings import ClusterSettings
 from inferway_dataplane.settings import Settings
-from inferway_operator.http_settings import HttpSettings
-from inferway_operator.settings import OperatorSettings
+from inferway_operator.settings import HttpSettings, OperatorSettings
 from inferway_operator.world.hostname_policy import HostnamePolicy
 from service_python.settings import Settings as ServicePythonSettings
 

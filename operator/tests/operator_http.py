@@ -10,8 +10,8 @@ import trustme
 
 from inferway_fakes.waiting import DEADLINE
 from inferway_operator.http_server.server import OperatorServer, Readiness
-from inferway_operator.http_settings import HttpSettings
 from inferway_operator.metrics import OperatorMetrics
+from inferway_operator.settings import HttpSettings
 from inferway_operator.world.world import World
 
 

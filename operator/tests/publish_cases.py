@@ -68,7 +68,7 @@ class Cluster:
     def plan(self, want: size_limits.DesiredState, reported: Iterable[str] = ()) -> tuple[publish_plan.Write, ...]:
         """The writes that are missing."""
         found = self.found()
-        return publish_plan.plan(want, found.published, found.known, frozenset(reported), GATEWAY)
+        return publish_plan.plan(want, found.published, found.configs, frozenset(reported), GATEWAY)
 
     def write(self, writes: Iterable[publish_plan.Write]) -> None:
         """Perform them."""

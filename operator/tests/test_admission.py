@@ -75,7 +75,7 @@ def test_review_denies_as_the_accepted_condition_rejects(file: Any) -> None:
             assert made.decision in ("allowed", "warned")
             continue
         status = response(made)["status"]
-        assert status["message"] == messages.joined(verdict.complaints)
+        assert status["message"] == messages.joined(verdict.errors)
         assert accepted.message.endswith(status["message"])
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from inferway_contract import address_policy
 from inferway_contract.document import Url
-from inferway_operator.compiler import patterns, urls
+from inferway_operator.compiler import matches, urls
 from inferway_operator.world.world import parse
 
 
@@ -110,7 +110,7 @@ def test_address_policy_rejects_metadata_and_loopback(host: str, in_cluster: boo
 def test_regular_expression_is_accepted_or_rejected(
     pattern: str, reason: str | None, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    mistake = patterns.mistake(pattern)
+    mistake = matches.pattern_error(pattern)
     assert mistake is None if reason is None else any(part in (mistake or "") for part in reason.split("|"))
     assert capfd.readouterr() == ("", "")  # RE2 would write to stderr by itself
 

@@ -48,7 +48,7 @@ def test_interrupted_plan_leaves_whole_documents_and_converges(start: object, re
         if config is not None:
             assert endpoints is not None
             assert published_state.services_of(config) <= endpoints.services.keys()
-        assert cluster.found().mistakes == ()
+        assert cluster.found().errors == ()
         cluster.settle(NEW, reported)
         assert cluster.maps == complete.maps
 
@@ -76,8 +76,8 @@ def test_history_keeps_configs_that_pods_may_serve() -> None:
     cluster.publish(NEW, {OLD.revision})
     found = cluster.found()
     assert [revision for revision, _ in found.published.history] == [middle.revision, OLD.revision]
-    assert found.known[OLD.revision].fragments == OLD.known.fragments
-    assert found.known[OLD.revision].services == OLD.known.services
+    assert found.configs[OLD.revision].fragments == OLD.parsed.fragments
+    assert found.configs[OLD.revision].services == OLD.parsed.services
     newest = desired_state(route("four"))
     cluster.publish(newest, {NEW.revision})
     assert [revision for revision, _ in cluster.found().published.history] == [NEW.revision]
@@ -99,7 +99,7 @@ def test_plan_updates_services_of_older_configs() -> None:
     cluster.publish(NEW, {OLD.revision})
     found = cluster.found()
     moved = {"demo/b:80": (Endpoint(address="10.0.0.99", port=80),), "demo/z:80": ()}
-    [*_, write] = publish_plan.plan(NEW, found.published, found.known, {OLD.revision}, GATEWAY, moved)
+    [*_, write] = publish_plan.plan(NEW, found.published, found.configs, {OLD.revision}, GATEWAY, moved)
     assert isinstance(write, ApplyEndpoints)
     assert write.addresses["demo/b:80"] == moved["demo/b:80"]
     assert "demo/z:80" not in write.addresses, "no pod serves a config that names it"
@@ -107,7 +107,7 @@ def test_plan_updates_services_of_older_configs() -> None:
 
 def test_history_drops_oldest_configs_at_the_size_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     wants = [desired_state(route(f"route-{number}")) for number in range(5)]
-    size = len(wants[0].known.index)
+    size = len(wants[0].parsed.index)
     monkeypatch.setattr(size_limits, "MAX_INDEX_BYTES", 4 * size)
     cluster = Cluster()
     for number, want in enumerate(wants):
@@ -119,7 +119,7 @@ def test_history_drops_oldest_configs_at_the_size_limit(monkeypatch: pytest.Monk
 
 
 def test_oversized_index_keeps_the_published_config(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(size_limits, "MAX_INDEX_BYTES", len(OLD.known.index) - 1)
+    monkeypatch.setattr(size_limits, "MAX_INDEX_BYTES", len(OLD.parsed.index) - 1)
     many = [route(f"route-{number}", "a") for number in range(200)]
     refused = size_limits.desired_state(compilation(*many), GATEWAY, OLD.config)
     assert refused.config == OLD.config
@@ -148,7 +148,7 @@ def test_plan_restores_a_damaged_shard(damage: str) -> None:
     else:
         cluster.maps[name] = {SHARD_KEY: cluster.maps[name][SHARD_KEY][:-5]}
     found = cluster.found()
-    assert name in found.mistakes[0]
+    assert name in found.errors[0]
     assert found.config is None
     cluster.publish(OLD)
     assert cluster.maps.keys() == whole.keys()
@@ -171,10 +171,10 @@ def test_plan_deletes_unreferenced_shards_after_a_delay(
     cluster.publish(OLD)
     cluster.publish(NEW, {OLD.revision})
     found = cluster.found()
-    old = OLD.known.shards - NEW.known.shards
+    old = OLD.parsed.shards - NEW.parsed.shards
     assert old
     told = dict.fromkeys(sorted(old), 0.0) if since == "old" else {}
-    due, rest = publish_plan.garbage(found.published, found.known, frozenset(reported), told, now)
+    due, rest = publish_plan.garbage(found.published, found.configs, frozenset(reported), told, now)
     assert GATEWAY  # names of shards begin with it
     match expected:
         case "none due":

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from inferway_operator.environment import refuse_unknown
-from inferway_operator.settings import OperatorSettings
+from inferway_operator.settings import OperatorSettings, refuse_unknown
 
 POLICY = '[{"namespaceLabels": {"team": "a"}, "hostnames": ["*.a.example.com"]}]'
 

@@ -265,7 +265,9 @@ def test_silent_pod_delays_only_a_new_object() -> None:
 
 
 def test_pod_that_never_writes_a_lease_is_a_laggard() -> None:
-    found = written_status([*all_at("r3", 2), PodAck("c", ack("c").said, False, is_mute=True)], CARRIED, second=60)
+    found = written_status(
+        [*all_at("r3", 2), PodAck("c", ack("c").acknowledgement, False, never_reported=True)], CARRIED, second=60
+    )
     assert condition_line(found) == "False Pending: 2/3 pods; waiting for c"
     [laggard] = found["dataPlane"]["laggards"]
     assert laggard["error"] == "ready for 30 s, and has written no Lease"

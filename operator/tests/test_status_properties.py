@@ -52,7 +52,7 @@ def status_after(situation: dict[str, Any], current: dict[str, Any] | None, seco
 
 
 def carries(ack: PodAck, fragment: str) -> bool:
-    return not ack.is_expired and HISTORY.get(ack.said.config) == fragment
+    return not ack.is_expired and HISTORY.get(ack.acknowledgement.config) == fragment
 
 
 @given(st.lists(SITUATIONS, min_size=1, max_size=6))

@@ -45,7 +45,7 @@ def findings(compilation: Compilation, manifests: Sequence[Manifest]) -> Iterato
 
 
 def _complaints(verdict: Verdict) -> Iterator[tuple[Severity, FieldError]]:
-    for complaint in verdict.complaints:
+    for complaint in verdict.errors:
         yield Severity.REFUSED, complaint
     for complaint in verdict.unresolved:
         yield Severity.UNRESOLVED, complaint

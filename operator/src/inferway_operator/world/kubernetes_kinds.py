@@ -1,6 +1,6 @@
-"""What is read of Kubernetes' own kinds: Namespaces, Services, EndpointSlices, ReferenceGrants.
+"""Readers of Kubernetes' own kinds: Namespaces, Services, EndpointSlices, ReferenceGrants.
 
-Nobody is told of mistakes in them here: what cannot be read is not there, and the route that names it says so.
+An unreadable object counts as absent; the status of a route that names it reports that.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,9 +16,9 @@ _FAMILIES: Final = {"IPv4": 4, "IPv6": 6}
 
 
 def read_namespace(manifest: Mapping[str, Any]) -> NamespaceObject | None:
-    """A core/v1 Namespace; None when it has no usable name."""
-    meta, complaints = metadata.read(manifest)
-    if complaints:
+    """Read a core/v1 Namespace; None without a valid name."""
+    meta, errors = metadata.read(manifest)
+    if errors:
         return None
     raw = _mapping(manifest.get("metadata"))
     labels = {
@@ -33,9 +33,9 @@ def read_namespace(manifest: Mapping[str, Any]) -> NamespaceObject | None:
 
 
 def read_service(manifest: Mapping[str, Any]) -> ServiceObject | None:
-    """A core/v1 Service; None when it has no usable name."""
-    meta, complaints = metadata.read(manifest)
-    if complaints:
+    """Read a core/v1 Service; None without a valid name."""
+    meta, errors = metadata.read(manifest)
+    if errors:
         return None
     spec = _mapping(manifest.get("spec"))
     ports = {port["port"]: _text(port.get("name")) for port in _tcp(spec.get("ports")) if _is_port(port.get("port"))}
@@ -43,12 +43,12 @@ def read_service(manifest: Mapping[str, Any]) -> ServiceObject | None:
 
 
 def read_slice(manifest: Mapping[str, Any]) -> SliceObject | None:
-    """A discovery.k8s.io/v1 EndpointSlice; None when it belongs to no Service or holds no IP addresses."""
-    meta, complaints = metadata.read(manifest)
+    """Read a discovery.k8s.io/v1 EndpointSlice; None without a Service or IP addresses."""
+    meta, errors = metadata.read(manifest)
     service = _mapping(_mapping(manifest.get("metadata")).get("labels")).get(_SERVICE_LABEL)
     raw_family = manifest.get("addressType")
     family = _FAMILIES.get(raw_family) if isinstance(raw_family, str) else None
-    if complaints or not isinstance(service, str) or family is None:
+    if errors or not isinstance(service, str) or family is None:
         return None
     ports = {
         _text(port.get("name")): port["port"] for port in _tcp(manifest.get("ports")) if _is_port(port.get("port"))
@@ -56,18 +56,18 @@ def read_slice(manifest: Mapping[str, Any]) -> SliceObject | None:
     addresses = {
         address
         for endpoint in _mappings(manifest.get("endpoints"))
-        # Unknown counts as ready, as Kubernetes says of this field.
+        # The API reference: "A nil value should be interpreted as true".
         if _mapping(endpoint.get("conditions")).get("ready") is not False
-        # Controllers write one address; a person who writes several into a file means all of them.
+        # Controllers write one address; a file may list several.
         for address in _addresses(endpoint.get("addresses"), family)
     }
     return SliceObject(f"{meta.namespace}/{service}", tuple(sorted(ports.items())), tuple(sorted(addresses)))
 
 
 def read_grants(manifest: Mapping[str, Any]) -> Iterator[Grant]:
-    """Those permissions of a ReferenceGrant that are about GatewayRoutes and Services."""
-    meta, complaints = metadata.read(manifest)
-    if complaints:
+    """Yield the permissions of a ReferenceGrant that concern GatewayRoutes and Services."""
+    meta, errors = metadata.read(manifest)
+    if errors:
         return
     spec = _mapping(manifest.get("spec"))
     for source in _mappings(spec.get("from")):
@@ -87,11 +87,11 @@ def _is_name(value: object) -> bool:
 def _addresses(raw: object, family: int) -> Iterator[str]:
     for text in raw if isinstance(raw, list) else []:
         try:
-            found = ip_address(text) if isinstance(text, str) else None
+            address = ip_address(text) if isinstance(text, str) else None
         except ValueError:
             continue
-        if found is not None and found.version == family:
-            yield str(found)
+        if address is not None and address.version == family:
+            yield str(address)
 
 
 def _tcp(raw: object) -> Iterator[dict[str, Any]]:
