@@ -146,7 +146,7 @@ def test_denial_cuts_long_keys_and_escapes_control_characters() -> None:
 def test_denial_carries_the_warnings_of_other_rules() -> None:
     bad = route("shop", {"typo": 1}, {"backendRefs": [{"name": "web", "port": 80}]})
     made = admission_review.answer(review(bad), world())
-    assert response(made)["warnings"] == ["spec.rules[1].backendRefs[0]: there is no Service demo/web"]
+    assert response(made)["warnings"] == ["spec.rules[1].backendRefs[0]: Service demo/web not found"]
 
 
 def test_policy_is_denied_with_the_same_messages() -> None:
@@ -197,24 +197,24 @@ WARNED: dict[str, tuple[Manifest, list[Manifest], list[str]]] = {
     "a Service that is not there": (
         route("shop", {"backendRefs": [{"name": "web", "port": 80}]}),
         [],
-        ["spec.rules[0].backendRefs[0]: there is no Service demo/web"],
+        ["spec.rules[0].backendRefs[0]: Service demo/web not found"],
     ),
     "a port that is not there": (
         route("shop", {"backendRefs": [{"name": "web", "port": 81}]}),
         service("web"),
-        ["spec.rules[0].backendRefs[0]: Service demo/web has no port 81 (its TCP ports: 80)"],
+        ["spec.rules[0].backendRefs[0]: port 81 not found in Service demo/web (its TCP ports: 80)"],
     ),
     "a Service without an endpoint": (
         route("shop", {"backendRefs": [{"name": "web", "port": 80}]}),
         service("web")[:1],
-        ["spec.rules[0].backendRefs[0]: Service demo/web has no ready endpoint"],
+        ["spec.rules[0].backendRefs[0]: Service demo/web has no ready endpoints"],
     ),
     "a Service that is there": (route("shop", {"backendRefs": [{"name": "web", "port": 80}]}), service("web"), []),
     "a host that is not allowed": (
         route("shop", {"backendRefs": [{"url": "https://models.example"}]}),
         [],
         [
-            "spec.rules[0].backendRefs[0]: host models.example: the operator's settings allow no such host: add it to the allowed backend hosts"
+            "spec.rules[0].backendRefs[0]: host models.example: not allowed by the operator's settings: add it to the allowed backend hosts"
         ],
     ),
     "a match of an older route": (
@@ -225,28 +225,28 @@ WARNED: dict[str, tuple[Manifest, list[Manifest], list[str]]] = {
     "a match of a younger route": (
         route("shop", answering("/a")),
         [route("younger", answering("/a"), created="2026-12-01T00:00:00Z")],
-        ["GatewayRoute demo/younger is younger and has a match of this one: it gets no such requests"],
+        ["GatewayRoute demo/younger is younger and has the same match: this route takes its requests"],
     ),
     "an invalid policy": (
         route(),
         [policy(limits=[])],
-        ["refusing until mended: RateLimitPolicy demo/fair"],
+        ["requests refused until fixed: RateLimitPolicy demo/fair"],
     ),
     "a target that is not there": (
         policy(targetRefs=[{"kind": "GatewayRoute", "name": "shop"}]),
         [],
-        ["spec.targetRefs[0].name: there is no GatewayRoute shop in namespace demo"],
+        ["spec.targetRefs[0].name: GatewayRoute demo/shop not found"],
     ),
     "a rule that is not there": (
         policy(targetRefs=[{"kind": "GatewayRoute", "name": "shop", "sectionName": "infer"}]),
         [route()],
-        ["spec.targetRefs[0].sectionName: GatewayRoute demo/shop has no rule infer"],
+        ["spec.targetRefs[0].sectionName: rule infer not found in GatewayRoute demo/shop"],
     ),
     "a target that is there": (policy(targetRefs=[{"kind": "GatewayRoute", "name": "shop"}]), [route()], []),
     "no route at all": (
         policy(),
         [],
-        ["spec.targetRefs: absent means every GatewayRoute of namespace demo, and there is none"],
+        ["no GatewayRoute found in namespace demo: without spec.targetRefs the policy applies to all of them"],
     ),
     "any route": (policy(), [route()], []),
 }
@@ -296,7 +296,7 @@ def test_invalid_spec_that_is_unchanged_passes_with_warnings() -> None:
 def test_review_before_the_world_is_read_warns() -> None:
     made = admission_review.answer(review(route("shop", {"typo": 1})), None)
     assert made.decision == "warned"
-    assert response(made)["warnings"] == ["Inferway could not check this: its operator has not read the cluster yet"]
+    assert response(made)["warnings"] == ["not checked: the Inferway operator has not read the cluster yet"]
 
 
 # --- unseen
@@ -335,20 +335,20 @@ def test_request_out_of_scope_is_allowed_unchecked(asked: Manifest, known: bool)
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        (None, "the body is no AdmissionReview with a request"),
-        ([], "the body is no AdmissionReview with a request"),
-        ({}, "the body is no AdmissionReview with a request"),
-        ({"request": []}, "the body is no AdmissionReview with a request"),
+        (None, "the body is not an AdmissionReview with a request"),
+        ([], "the body is not an AdmissionReview with a request"),
+        ({}, "the body is not an AdmissionReview with a request"),
+        ({"request": []}, "the body is not an AdmissionReview with a request"),
         (
             {**review(BAD), "apiVersion": "admission.k8s.io/v1beta1"},
-            "the body is no AdmissionReview of admission.k8s.io/v1",
+            "the body is not an AdmissionReview of admission.k8s.io/v1",
         ),
-        ({**review(BAD), "kind": "Pod"}, "the body is no AdmissionReview of admission.k8s.io/v1"),
+        ({**review(BAD), "kind": "Pod"}, "the body is not an AdmissionReview of admission.k8s.io/v1"),
         (review(BAD, uid=""), "request.uid is required"),
         (review(BAD, uid=7), "request.uid is required"),
-        (review(BAD, object=None), "request.object is no GatewayRoute"),
-        (review(BAD, object=[BAD]), "request.object is no GatewayRoute"),
-        (review(BAD, object=policy()), "request.object is no GatewayRoute"),
+        (review(BAD, object=None), "request.object is not a GatewayRoute"),
+        (review(BAD, object=[BAD]), "request.object is not a GatewayRoute"),
+        (review(BAD, object=policy()), "request.object is not a GatewayRoute"),
     ],
 )
 def test_malformed_review_is_answered_400(asked: Any, told: str) -> None:

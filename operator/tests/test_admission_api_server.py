@@ -83,7 +83,7 @@ def test_kubectl_prints_each_error_of_a_denied_route_on_a_line(
     assert said.stderr.splitlines() == [
         'The GatewayRoute "shop" is invalid: ',
         "* spec.rules[0].matches[0].headers[0].value: '(': missing ): ( (RE2)",
-        "* spec.rules[1]: has nothing to do: add backendRefs, or a filter RequestRedirect or DirectResponse",
+        "* spec.rules[1]: no action: add backendRefs, or a filter RequestRedirect or DirectResponse",
     ]
     assert api_server.kubectl("get", "gatewayroutes", "-n", namespace).stdout == ""
 
@@ -110,14 +110,12 @@ def test_route_with_warnings_is_stored_and_warned_of(
     assert said.code == 0
     assert said.stdout == "gatewayroute.inferway.dev/shop created\n"
     assert said.stderr.splitlines() == [
-        f"Warning: spec.rules[1].backendRefs[0]: there is no Service {namespace}/nowhere",
+        f"Warning: spec.rules[1].backendRefs[0]: Service {namespace}/nowhere not found",
         f"Warning: rule rule-0: PathPrefix /a on any host belongs to the older {namespace}/older rule rule-0",
     ]
     aimless = in_namespace(policy(targetRefs=[{"kind": "GatewayRoute", "name": "gone"}]), namespace)
     said = apply(api_server, json.dumps(aimless))
-    assert said.stderr == (
-        f"Warning: spec.targetRefs[0].name: there is no GatewayRoute gone in namespace {namespace}\n"
-    )
+    assert said.stderr == (f"Warning: spec.targetRefs[0].name: GatewayRoute {namespace}/gone not found\n")
 
 
 def test_valid_route_with_a_generated_name_passes_silently(

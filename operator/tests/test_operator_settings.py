@@ -48,13 +48,13 @@ def test_settings_read_the_hostname_policy_from_json(monkeypatch: pytest.MonkeyP
 
 MISTAKES = [
     ({"hostname_policy": "[{"}, "neither JSON nor YAML"),
-    ({"hostname_policy": '[{"hostnames": ["*"]}]'}, "name namespaces"),
+    ({"hostname_policy": '[{"hostnames": ["*"]}]'}, "set namespaces"),
     ({"hostname_policy": "[]", "hostname_policy_file": "/nowhere"}, "not both"),
     ({"hold_off": "1", "max_hold_off": "0.5"}, "max_hold_off"),
     ({"renew_deadline": "15"}, "renew_deadline"),
     ({"retry_period": "9"}, "retry_period"),
     ({"gateway": "In Ferway"}, "gateway"),
-    ({"renew_deadline": "14.5"}, "which the last write .* may take; .* renew_deadline below 11"),
+    ({"renew_deadline": "14.5"}, "the time limit of the last write .* renew_deadline below 11"),
     ({"renew_deadline": "11"}, "must be above 4 s"),
     ({"lease_namespace": "gate", "namespace": "gate"}, "its pods may write Leases there"),
     ({"lease_name": "In Ferway"}, "lease_name"),

@@ -68,18 +68,18 @@ def test_first_status_has_all_conditions_and_data_plane() -> None:
         pytest.param(
             [ack("a", "r3"), ack("b", "r3", expired=True)],
             "False Pending: 1/2 pods; waiting for b",
-            [{"pod": "b", "revision": "r3", "error": "not heard of for 15 s: its Lease has expired"}],
+            [{"pod": "b", "revision": "r3", "error": "Lease expired: not renewed for 15 s"}],
             id="its Lease has expired",
         ),
         pytest.param(
             [ack("a", "r2"), ack("b", "r2", refused="r3", error="format 2 is not known"), ack("c", "r3")],
-            "False Rejected: 1/3 pods; b refuses: format 2 is not known",
+            "False Rejected: 1/3 pods; pod b rejected the config (format 2 is not known)",
             [{"pod": "b", "revision": "r2", "error": "format 2 is not known"}, {"pod": "a", "revision": "r2"}],
             id="refuses the newest",
         ),
         pytest.param(
             [ack("a", "r2", refused="r3")],
-            "False Rejected: 0/1 pods; a refuses: it does not say why",
+            "False Rejected: 0/1 pods; pod a rejected the config (no error reported)",
             [{"pod": "a", "revision": "r2"}],
             id="refuses without a word",
         ),
@@ -95,11 +95,11 @@ def test_first_status_has_all_conditions_and_data_plane() -> None:
         ),
         pytest.param(
             [ack("a", "r2", refused="r3", error="line\none\x1b[31m")],
-            "False Rejected: 0/1 pods; a refuses: line\\none\\x1b[31m",
+            "False Rejected: 0/1 pods; pod a rejected the config (line\\none\\x1b[31m)",
             [{"pod": "a", "revision": "r2", "error": "line\\none\\x1b[31m"}],
             id="an error is one plain line",
         ),
-        pytest.param([], "False NoDataPlane: no pod of the data plane is ready to serve it", None, id="no data plane"),
+        pytest.param([], "False NoDataPlane: no ready data-plane pod", None, id="no data plane"),
     ],
 )  # fmt: skip
 def test_programmed_reflects_the_acknowledgements(
@@ -115,7 +115,10 @@ def test_programmed_reflects_the_acknowledgements(
 
 def test_rejection_of_an_earlier_revision_counts_if_unchanged() -> None:
     acks = [ack("a", "r2", refused="r3", error="no")]
-    assert condition_line(written_status(acks, revision="r4")) == "False Rejected: 0/1 pods; a refuses: no"
+    assert (
+        condition_line(written_status(acks, revision="r4"))
+        == "False Rejected: 0/1 pods; pod a rejected the config (no)"
+    )
 
 
 def test_status_lists_at_most_ten_laggards() -> None:
@@ -155,7 +158,7 @@ def test_joining_and_leaving_pods_cause_no_write(acks: list[PodAck]) -> None:
 def test_object_without_serving_pods_is_not_programmed() -> None:
     gone = decide([], CARRIED, second=60)
     assert gone is not None
-    assert condition_line(gone) == "False NoDataPlane: no pod of the data plane is ready to serve it"
+    assert condition_line(gone) == "False NoDataPlane: no ready data-plane pod"
     assert gone["dataPlane"]["pods"] == "0/0"
     back = decide(all_at("r3", 2), gone, second=90)
     assert back is not None
@@ -200,7 +203,7 @@ def test_revision_stays_while_the_object_is_unchanged() -> None:
     pending = written_status([*all_at("r3", 2), ack("c", "r2")])
     found = written_status(all_at("r4"), pending, revision="r4", second=7)
     assert (found["dataPlane"]["revision"], found["dataPlane"]["pods"]) == ("r3", "3/3")
-    assert found["dataPlane"]["lastAppliedTime"] == at.written(7)
+    assert found["dataPlane"]["lastAppliedTime"] == at.timestamp(7)
 
 
 def test_changed_object_is_programmed_again() -> None:
@@ -217,7 +220,7 @@ def test_changed_object_is_programmed_again() -> None:
         pytest.param([*all_at("r3", 2), ack("c", "r3", expired=True)], "False Pending: 2/3 pods; waiting for c", id="hangs"),
         pytest.param([*all_at("r3", 2), ack("c", "r2")], "False Pending: 2/3 pods; waiting for c", id="fell back"),
         pytest.param(
-            [*all_at("r3", 2), ack("c", "r2", refused="r3", error="no")], "False Rejected: 2/3 pods; c refuses: no",
+            [*all_at("r3", 2), ack("c", "r2", refused="r3", error="no")], "False Rejected: 2/3 pods; pod c rejected the config (no)",
             id="fell back and refuses",
         ),
     ],
@@ -225,11 +228,11 @@ def test_changed_object_is_programmed_again() -> None:
 def test_pod_that_falls_behind_turns_programmed_false(acks: list[PodAck], expected: str) -> None:
     found = written_status(acks, CARRIED, second=30)
     assert condition_line(found) == expected
-    assert at.condition(found, "Programmed")["lastTransitionTime"] == at.written(30)
-    assert found["dataPlane"]["lastAppliedTime"] == at.written(0), "nobody has applied it since"
+    assert at.condition(found, "Programmed")["lastTransitionTime"] == at.timestamp(30)
+    assert found["dataPlane"]["lastAppliedTime"] == at.timestamp(0), "nobody has applied it since"
     healed = written_status(all_at("r3"), found, second=40)
     assert condition_line(healed) == "True Programmed: 3/3 pods"
-    assert healed["dataPlane"]["lastAppliedTime"] == at.written(40)
+    assert healed["dataPlane"]["lastAppliedTime"] == at.timestamp(40)
 
 
 UNJUDGED = [ack(name, "r3", unjudged=True) for name in "abc"]
@@ -270,13 +273,13 @@ def test_pod_that_never_writes_a_lease_is_a_laggard() -> None:
     )
     assert condition_line(found) == "False Pending: 2/3 pods; waiting for c"
     [laggard] = found["dataPlane"]["laggards"]
-    assert laggard["error"] == "ready for 30 s, and has written no Lease"
+    assert laggard["error"] == "Ready for 30 s without a Lease"
 
 
 def test_transition_time_changes_only_with_the_status() -> None:
     found = written_status(all_at("r3"), CARRIED, about=verdict(generation=2, accepted=False), second=50)
     times = {item["type"]: item["lastTransitionTime"] for item in found["conditions"]}
-    assert times == {"Accepted": at.written(50), "ResolvedRefs": at.written(0), "Programmed": at.written(0)}
+    assert times == {"Accepted": at.timestamp(50), "ResolvedRefs": at.written(0), "Programmed": at.written(0)}
     assert {item["observedGeneration"] for item in found["conditions"]} == {2}
     assert found["dataPlane"] == CARRIED["dataPlane"], "its part of the config is the same"
 
@@ -299,8 +302,8 @@ def test_oversized_object_is_not_programmed_as_too_large() -> None:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("GatewayRoute", "nothing of it can be published: mend what Accepted tells"),
-        ("RateLimitPolicy", "no rule that is served is limited by it: see TargetsResolved and Accepted"),
+        ("GatewayRoute", "nothing to publish: fix the errors listed in Accepted"),
+        ("RateLimitPolicy", "no served rule uses this policy: see TargetsResolved and Accepted"),
     ],
 )
 def test_object_without_config_has_nothing_to_program(kind: str, message: str) -> None:
@@ -316,10 +319,10 @@ def test_object_without_config_has_nothing_to_program(kind: str, message: str) -
 @pytest.mark.parametrize(
     ("acks", "accepted", "expected"),
     [
-        (all_at("r3"), True, "True Enforced: its limits are enforced"),
-        (all_at("r3"), False, "True Enforced: the limits that were published last are enforced"),
-        (all_at("r2"), True, "False NotProgrammed: not by every pod: see Programmed"),
-        ([], True, "False NotProgrammed: not by every pod: see Programmed"),
+        (all_at("r3"), True, "True Enforced: limits enforced"),
+        (all_at("r3"), False, "True Enforced: the last published limits are enforced"),
+        (all_at("r2"), True, "False NotProgrammed: not enforced by every pod: see Programmed"),
+        ([], True, "False NotProgrammed: not enforced by every pod: see Programmed"),
     ],
 )
 def test_enforced_reflects_the_acknowledgements(acks: list[PodAck], accepted: bool, expected: str) -> None:
