@@ -279,7 +279,7 @@ def test_pod_that_never_writes_a_lease_is_a_laggard() -> None:
 def test_transition_time_changes_only_with_the_status() -> None:
     found = written_status(all_at("r3"), CARRIED, about=verdict(generation=2, accepted=False), second=50)
     times = {item["type"]: item["lastTransitionTime"] for item in found["conditions"]}
-    assert times == {"Accepted": at.timestamp(50), "ResolvedRefs": at.written(0), "Programmed": at.written(0)}
+    assert times == {"Accepted": at.timestamp(50), "ResolvedRefs": at.timestamp(0), "Programmed": at.timestamp(0)}
     assert {item["observedGeneration"] for item in found["conditions"]} == {2}
     assert found["dataPlane"] == CARRIED["dataPlane"], "its part of the config is the same"
 

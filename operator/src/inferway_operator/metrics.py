@@ -81,7 +81,7 @@ class OperatorMetrics:
         self._certificate.set(usable)
 
     def reviewed(self, kind: str, decision: Decision | Literal["failed"], seconds: float) -> None:
-        """Count an answered review; `kind` "" = none of our kinds. Observe its duration in seconds."""
+        """Count an answered review and observe its seconds; `kind` "" = another kind."""
         self._reviews.labels(_label(kind), decision).inc()
         self._review_seconds.observe(seconds)
 

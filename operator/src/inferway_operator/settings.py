@@ -129,7 +129,7 @@ class OperatorSettings(BaseSettings):
 
     @cached_property
     def world(self) -> world.Settings:
-        """Settings of the compiler. Reads the file of the hostname policy once; `OSError` or `ValueError` if unusable."""
+        """Settings of the compiler. `OSError` or `ValueError` for an unusable policy file."""
         policy = self.hostname_policy
         if self.hostname_policy_file is not None:
             policy = _POLICY.validate_python(_parsed(self.hostname_policy_file.read_text()))
@@ -143,12 +143,12 @@ class OperatorSettings(BaseSettings):
 
     @property
     def lease(self) -> str:
-        """Name of the Lease, different for each gateway: operators of two gateways must not wait for each other."""
+        """Name of the Lease; operators of two gateways must not share it."""
         return self.lease_name or _LEASE + ("" if self.gateway == _GATEWAY else f"-{self.gateway}")
 
     @property
     def holder(self) -> str:
-        """Identity of this process in the Lease. Two processes with the same one would both lead."""
+        """Identity of this process in the Lease; with a shared one two processes would lead."""
         return self.identity or f"{socket.gethostname()}-{os.getpid()}"
 
     def watches(self, namespace: str) -> bool:

@@ -21,7 +21,7 @@ class Findings:
 
 
 def find(candidate: RouteObject | PolicyObject, world: World) -> Findings:
-    """Compile the candidate in the world, in place of the object with its kind and name."""
+    """Compile the candidate in the world, replacing the object of its name."""
     relevant = relevant_world.relevant_world(candidate, world)
     verdicts = {(verdict.meta.kind, verdict.meta.id): verdict for verdict in compiler.compile(relevant.world).verdicts}
     verdict = verdicts.get((candidate.meta.kind, candidate.meta.id))

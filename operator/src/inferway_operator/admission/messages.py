@@ -21,7 +21,7 @@ _SEE_STATUS: Final = "more of this kind: see the object's status"
 
 
 def warnings(texts: Sequence[str]) -> list[str]:
-    """Return the first distinct warnings, cut to size, and a line with the number of the rest."""
+    """Return the first distinct warnings, cut to size, and the number of the rest."""
     distinct = list(dict.fromkeys(messages.printable(text) for text in texts))
     shown = [_cut(text, WARNING_CHARACTERS) for text in distinct[:MOST_WARNINGS]]
     rest = len(distinct) - len(shown)
@@ -34,7 +34,7 @@ def message(errors: Iterable[FieldError]) -> str:
 
 
 def causes(errors: Sequence[FieldError]) -> list[FieldError]:
-    """Return the first errors, cut to size, for clients that list causes, and the number of the rest."""
+    """Return the first errors as causes, cut to size, and the number of the rest."""
     shown = [_cause(error) for error in errors[:MOST_CAUSES]]
     rest = len(errors) - len(shown)
     return [*shown, FieldError((), f"and {rest} more")] if rest else shown

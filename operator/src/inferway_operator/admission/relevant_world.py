@@ -1,8 +1,8 @@
 """The part of a world that the verdict on one object depends on: the same verdict without compiling everything.
 
-The verdict on a route depends on the Services that it names, the grants, the invalid policies of its namespace, and the
-routes with one of its matches on one of its hosts. The verdict on a policy depends on its target routes. A property test
-compares the result with the compiler's.
+The verdict on a route depends on its Services, the grants, the invalid policies of its namespace, and the routes with one
+of its matches on one of its hosts. The verdict on a policy depends on its target routes. A property test compares the
+result with the compiler's.
 """
 
 from collections.abc import Hashable, Iterable, Iterator
@@ -24,7 +24,7 @@ class RelevantWorld(NamedTuple):
 
 
 def relevant_world(candidate: RouteObject | PolicyObject, world: World) -> RelevantWorld:
-    """Return the part of the world that matters, with the candidate in place of the object with its kind and name."""
+    """Return the part of the world that matters, with the candidate in it."""
     if isinstance(candidate, PolicyObject):
         return RelevantWorld(_of_policy(candidate, world))
     rivals = _rivals(candidate, world.routes)
@@ -70,7 +70,7 @@ def _of_policy(candidate: PolicyObject, world: World) -> World:
 
 
 def _rivals(candidate: RouteObject, routes: Iterable[RouteObject]) -> tuple[RouteObject, ...]:
-    """Return the routes that share a match on a host with the candidate, reduced to the rules with these matches."""
+    """Return the routes that share a match and host, reduced to the rules that do."""
     hosts = frozenset(candidate.hostnames or ("",))
     matches = [match for rule in candidate.rules for _, match in rule.matches]
     rough, exact = {_rough(match) for match in matches}, {_exact(match) for match in matches}

@@ -16,7 +16,7 @@ def quoted(value: str) -> str:
 
 
 def joined(items: Iterable[object], most: int = MESSAGE_CHARACTERS) -> str:
-    """Join the items by `; ` within `most` characters, then append the number of the rest.
+    """Join the items by `; ` within `most` characters; append the number of the rest.
 
     The first item always appears, cut if necessary.
     """
@@ -38,7 +38,7 @@ def counted(items: Sequence[object], noun: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Escape the unprintable characters. Keys of a mapping may hold any, even half a surrogate pair."""
+    """Escape unprintable characters, also half surrogate pairs (JSON keys may have them)."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -65,7 +65,7 @@ def _no_passphrase() -> str:
 
 
 def _signature(path: Path) -> tuple[int, int, int] | None:
-    """Return time, size and inode, which also change with a swapped link; None for an inaccessible file."""
+    """Return time, size and inode (a swapped link changes them); None if inaccessible."""
     try:
         status = path.stat()
     except OSError:

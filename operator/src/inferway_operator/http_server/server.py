@@ -96,7 +96,7 @@ class OperatorServer:
             await self._refresh()
 
     async def _refresh(self) -> None:
-        """Load the certificate if its files changed. An error is logged once; the previous certificate stays in use."""
+        """Load a changed certificate; log an error once and keep the previous certificate."""
         try:
             is_new = await asyncio.to_thread(self._certificate.refresh)
         except (OSError, ValueError) as error:

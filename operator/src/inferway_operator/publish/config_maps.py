@@ -31,10 +31,10 @@ class Store:
         self._touches = self._in_flight = 0
 
     async def read(self) -> published_state.ActualState:
-        """Read what is published now."""
+        """Read the published state."""
         with self._touching():
-            found = await self._kube.get(self._path(), labelSelector=self._selector)
-            items = {item["metadata"]["name"]: item for item in found.get("items") or ()}
+            listed = await self._kube.get(self._path(), labelSelector=self._selector)
+            items = {item["metadata"]["name"]: item for item in listed.get("items") or ()}
             parts: tuple[Literal["config", "endpoints"], ...] = ("config", "endpoints")
             for name in (index_name(self._gateway, part) for part in parts):
                 if name not in items and (item := await self._find(name)) is not None:
@@ -45,7 +45,7 @@ class Store:
         return await asyncio.to_thread(published_state.read, self._gateway, maps)
 
     async def is_untouched(self) -> bool:
-        """Return whether the ConfigMaps are as last read or written here; also true during a write."""
+        """Return whether the ConfigMaps are as last seen here; also true during a write."""
         before = self._touches
         listed = await self._kube.metadata(self._path(), labelSelector=self._selector)
         if self._touches != before or self._in_flight:
@@ -91,14 +91,14 @@ class Store:
         except kube_client.KubeError as error:
             if error.status != HTTPStatus.CONFLICT:
                 raise
-        found = await self._find(write.name)
-        if found is not None and found.get("data") == write.data and found.get("immutable"):
-            if found["metadata"].get("labels") == manifest["metadata"]["labels"]:
-                return found  # written by an attempt whose response was lost
+        existing = await self._find(write.name)
+        if existing is not None and existing.get("data") == write.data and existing.get("immutable"):
+            if existing["metadata"].get("labels") == manifest["metadata"]["labels"]:
+                return existing  # written by an attempt whose response was lost
             return await self._kube.apply(self._path(write.name), manifest)
         # Its content does not match the hash in its name, so pods reject it.
-        if found is not None:
-            await self._kube.delete(self._path(write.name), found["metadata"]["uid"])
+        if existing is not None:
+            await self._kube.delete(self._path(write.name), existing["metadata"]["uid"])
         return await self._kube.create(self._path(), manifest)
 
     async def _apply(self, write: Write) -> dict[str, Any]:

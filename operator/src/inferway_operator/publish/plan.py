@@ -42,7 +42,7 @@ class CreateShard:
         return {SHARD_KEY: self.content.decode()}
 
     def after(self, published: Published) -> Published:
-        """Return what is published after this write."""
+        """Return the published state after this write."""
         return replace(published, shards=published.shards | {self.name})
 
 
@@ -60,7 +60,7 @@ class ApplyEndpoints:
         return {INDEX_KEY: self.index}
 
     def after(self, published: Published) -> Published:
-        """Return what is published after this write."""
+        """Return the published state after this write."""
         return replace(published, endpoints=self.index, addresses=self.addresses)
 
 
@@ -78,7 +78,7 @@ class ApplyConfig:
         return {INDEX_KEY: self.index, HISTORY_KEY: _HISTORY.dump_json(self.history).decode()}
 
     def after(self, published: Published) -> Published:
-        """Return what is published after this write."""
+        """Return the published state after this write."""
         return replace(published, config=self.index, history=self.history)
 
 
@@ -93,11 +93,11 @@ def plan(
     gateway: str,
     live: Mapping[str, tuple[Endpoint, ...]] | None = None,
 ) -> tuple[Write, ...]:
-    """Plan the writes from what is published to the desired state; none if nothing differs.
+    """Plan the writes from the published to the desired state; none if nothing differs.
 
     `configs`: parsed configs by revision. `reported`: revisions of the configs that pods serve. `live`: current endpoints of
     Services that only older configs name. Shards come before the index that names them, and endpoints before the config
-    that needs them: after every single write the cluster holds whole documents, and planning again reaches the same end.
+    that needs them. So the cluster holds whole documents after every write, and planning again reaches the same end.
     """
     older = named(published, configs, reported)
     kept = {key: published.addresses[key] for key in older if key in published.addresses}
@@ -116,7 +116,7 @@ def plan(
 
 
 def named(published: Published, configs: Mapping[str, ParsedConfig], reported: Set[str]) -> frozenset[str]:
-    """Return keys of the Services that a served config names: the published one and the reported ones."""
+    """Return keys of the Services in served configs: the published one and reported ones."""
     served = reported | {published.revision}
     return frozenset(key for revision in served if revision in configs for key in configs[revision].services)
 
@@ -126,7 +126,7 @@ def _missing(layout: Layout[ConfigIndex] | Layout[EndpointsIndex], published: Pu
 
 
 def _history(revision: str, published: Published, reported: Set[str]) -> tuple[tuple[str, str], ...]:
-    """Return older configs that a pod may serve: the previous one, and those that pods report."""
+    """Return older configs that pods may serve: the previous one, and reported ones."""
     before = ((published.revision, published.config), *published.history) if published.config else published.history
     kept = {old: index for old, index in before if old != revision and (old == published.revision or old in reported)}
     return tuple(kept.items())[:MAX_HISTORY]
@@ -147,7 +147,7 @@ def garbage(
     unneeded_since: Mapping[str, float],
     now: float,
 ) -> tuple[tuple[str, ...], dict[str, float]]:
-    """Return shards to delete, and since when each other unneeded shard is unneeded (seconds, as `now`).
+    """Return shards to delete, and since when other shards are unneeded (seconds, as `now`).
 
     A reported revision with an unknown config keeps no shards.
     """

@@ -1,7 +1,7 @@
 """Size limits: lays out a compiled document in shards, and reduces parts that exceed a shard or the index. Pure.
 
 A resource's spec is bounded (`resources.MAX_SPEC_BYTES`) far below a shard. But each rule of a route may name every policy
-of its namespace, and a Service may have any number of endpoints: these must not block the publication of everything else.
+of its namespace, and a Service may have any number of endpoints. These must not block all publication.
 """
 
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ class DesiredState:
 
 
 def desired_state(compilation: Compilation, gateway: str, last: ConfigDocument | None) -> DesiredState:
-    """Lay out a compilation. An object that is too large stays as it is in `last`, the published config."""
+    """Lay out a compilation; too large objects stay as in `last`, the published config."""
     config, too_large = compilation.config, dict[str, str]()
     try:
         layout = lay_out_config(config, gateway)

@@ -50,7 +50,7 @@ def _next_expiry(pods: Iterable[world_pods.PodState], leases: Iterable[world_pod
 
 
 def carried(key: str, configs: Mapping[str, ParsedConfig]) -> Callable[[str], str | None]:
-    """Return a function from a revision to the hash of `Kind/namespace/name` there; "" = absent, None = unknown config."""
+    """Return a lookup from revision to the hash of `key` there; "" = absent, None = unknown config."""
 
     def look_up(revision: str) -> str | None:
         config = configs.get(revision)

@@ -25,7 +25,7 @@ def decide(
     now: datetime,
     too_large: str = "",
 ) -> dict[str, Any] | None:
-    """Return the whole status of one object, or None if it must not, or need not, be written.
+    """Return the status to write for one object, or None to leave it as it is.
 
     `fragment`: hash of the object's part of the newest published config, "" = it has none. `carried(revision)`: the same
     in the config of that revision, None = unknown config. `revision`: the newest published one. `acks`: the pods that
@@ -59,7 +59,7 @@ def decide(
 
 
 def _enforced(verdict: Verdict, programmed: Condition) -> Condition:
-    """Decide whether the policy's limits are in force: each pod enforces the limits that it has."""
+    """Decide `Enforced`: each pod enforces the limits that it has."""
     if not programmed.status:
         message = "not enforced by every pod: see Programmed"
         return Condition(type=ConditionType.ENFORCED, status=False, reason=Reason.NOT_PROGRAMMED, message=message)

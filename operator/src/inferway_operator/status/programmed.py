@@ -81,7 +81,7 @@ def _carries(ack: PodAck, part: ConfigFragment) -> bool:
 
 
 def _refuses(ack: PodAck, part: ConfigFragment) -> bool:
-    """Return whether the pod refused a config with this very fragment; older refusals do not count."""
+    """Return whether the pod refused a config with this very fragment."""
     refused = ack.acknowledgement.refused
     return refused != "" and (refused == part.revision or part.carried(refused) == part.fragment)
 

@@ -166,7 +166,7 @@ def _is_refusal(condition: Mapping[str, Any]) -> bool:
 
 
 def _event(change: Change, condition: Mapping[str, Any]) -> dict[str, Any]:
-    """Return one Event for each object and message: its name is made of both, so a second one conflicts."""
+    """Build the Event, named by object and message so that a second one conflicts."""
     entry = change.entry
     content = f"{entry.uid} {condition['type']} {condition['reason']} {condition['message']}"
     suffix = hashlib.sha256(content.encode()).hexdigest()[:16]

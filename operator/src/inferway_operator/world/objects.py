@@ -1,6 +1,6 @@
 """Input of the compiler: frozen, parsed objects, also invalid ones.
 
-An invalid object is part of the world, with its errors and its readable parts: its rules refuse their own traffic, which
+An invalid object is part of the world, with its errors and its readable parts. Its rules refuse their own traffic, which
 needs their hostnames, matches and targets.
 """
 

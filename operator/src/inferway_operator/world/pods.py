@@ -52,7 +52,7 @@ class PodAck:
 
     @property
     def is_starting(self) -> bool:
-        """It has not reported yet, or has no config to serve. Its Pod and its Lease may arrive in any order."""
+        """It has not reported yet, or has no config to serve."""
         reported = self.acknowledgement
         return not self.is_expired and not self.never_reported and not reported.config and not reported.refused
 

@@ -104,7 +104,7 @@ def _append(objects: list[T], read: Callable[[Mapping[str, Any]], T | None], man
 
 
 def _kind(manifest: Mapping[str, Any]) -> str:
-    """Return the kind if the compiler reads it, else "". Other groups have Services too (Knative)."""
+    """Return the kind if the compiler reads it, else "" (also for Knative's Services)."""
     kind, version = manifest.get("kind"), manifest.get("apiVersion")
     match kind:
         case "GatewayRoute" | "RateLimitPolicy":
