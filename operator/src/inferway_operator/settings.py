@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from inferway_contract import unknown_settings
 from inferway_contract.acknowledgement import GATEWAY_LABEL
+from inferway_contract.listener import address_and_port
 from inferway_operator.world import world
 from inferway_operator.world.hostname_policy import HostnamePolicy
 
@@ -189,15 +190,6 @@ class HttpSettings(BaseSettings):
     def _listener(cls, value: str) -> str:
         address_and_port(value)
         return value
-
-
-def address_and_port(text: str) -> tuple[str, int]:
-    """Split `127.0.0.1:9091` or `[::1]:9091`; `ValueError` if the text has another form."""
-    host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
-        raise ValueError(f"{text!r} is not address:port, such as 127.0.0.1:9091 or [::]:9091")
-    return host, int(port)
 
 
 def refuse_unknown(names: Iterable[str]) -> None:
