@@ -42,7 +42,7 @@ def is_let_in(route: Manifest) -> bool:
     """Whether production serves it under each of its hostnames."""
     read = parse(route)
     assert isinstance(read, RouteObject)
-    assert read.complaints == ()
+    assert read.errors == ()
     patterns = patterns_of(POLICY, read.meta.namespace, {})
     return all(may_claim(hostname, patterns) for hostname in read.hostnames or ("",))
 

@@ -57,10 +57,10 @@ def test_review_is_answered_and_counted(running: RunningServer, client: httpx.Cl
     response = answer.json()["response"]
     assert response["allowed"] is False
     assert response["status"]["message"] == "spec.rules[0].typo: unknown field; remove it or correct its spelling"
-    running.operator.known = from_manifests([route("older", answering("/a"), created="")], standalone=False)
+    running.operator.newest_world = from_manifests([route("older", answering("/a"), created="")], standalone=False)
     told = client.post(running.webhook_url, json=review(route("shop", answering("/a")))).json()["response"]
     assert told["warnings"] == ["rule rule-0: PathPrefix /a on any host belongs to the older demo/older rule rule-0"]
-    running.operator.known = None
+    running.operator.newest_world = None
     assert client.post(running.webhook_url, json=review(policy(limits=[]))).json()["response"]["allowed"] is True
     assert running.metric("admission_reviews_total", kind="GatewayRoute", decision="denied") == 1
     assert running.metric("admission_reviews_total", kind="GatewayRoute", decision="warned") == 1

@@ -39,13 +39,13 @@ NEVER = float("-inf")
             pod(),
             [lease(EXPIRED, awaited_since=NOW - 1)],
             PodAck("a", SERVES, False, True),
-            id="nobody could listen until now",
+            id="no renewal could be received yet",
         ),
         pytest.param(
             pod(),
             [lease(awaited_since=NOW - 1)],
             PodAck("a", SERVES, False),
-            id="nobody could listen, and heard of before",
+            id="renewed before an API outage",
         ),
         pytest.param(
             pod(),

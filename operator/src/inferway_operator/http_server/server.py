@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, Protocol
 from aiohttp import web
 from prometheus_client import exposition
 
+from inferway_contract.problem_log import ProblemLog
 from inferway_operator.http_server.certificate import ServingCertificate
 from inferway_operator.http_server.listener import Listener
 from inferway_operator.http_server.webhook import Webhook
@@ -50,6 +51,7 @@ class OperatorServer:
     def __init__(self, settings: HttpSettings, operator: Operator, metrics: OperatorMetrics) -> None:
         self._operator, self._metrics = operator, metrics
         self._probes = Listener(settings.listen, self._probe)
+        self._problems = ProblemLog(log)
         self._webhook: Webhook | None = None
         if settings.webhook_pair is not None:
             self._certificate = ServingCertificate(*settings.webhook_pair)
@@ -76,7 +78,6 @@ class OperatorServer:
         except BaseException:
             await self._probes.stop()
             raise
-        self._last_error = ""
         await self._refresh()
         self._refreshing = asyncio.create_task(self._keep_refreshing(), name="webhook certificate")
 
@@ -101,12 +102,10 @@ class OperatorServer:
             is_new = await asyncio.to_thread(self._certificate.refresh)
         except (OSError, ValueError) as error:
             self._metrics.certificate_is(usable=False)
-            if str(error) != self._last_error:
-                self._last_error = str(error)
-                log.error("webhook certificate unusable", extra={"error": self._last_error})
+            self._problems.report(logging.ERROR, "webhook certificate unusable", error=str(error))
             return
         self._metrics.certificate_is(usable=True)
-        self._last_error = ""
+        self._problems.clear()
         if is_new:
             log.info("webhook certificate loaded")
 
