@@ -73,7 +73,7 @@ def _rivals(candidate: RouteObject, routes: Iterable[RouteObject]) -> tuple[Rout
     """Return the routes that share a match and host, reduced to the rules that do."""
     hosts = frozenset(candidate.hostnames or ("",))
     matches = [match for rule in candidate.rules for _, match in rule.matches]
-    rough, exact = {_rough(match) for match in matches}, {_exact(match) for match in matches}
+    rough_keys, exact_keys = {_rough_key(match) for match in matches}, {_exact_key(match) for match in matches}
     rivals = []
     for route in routes:
         if hosts.isdisjoint(route.hostnames or ("",)) or route.meta.id == candidate.meta.id:
@@ -81,7 +81,7 @@ def _rivals(candidate: RouteObject, routes: Iterable[RouteObject]) -> tuple[Rout
         rules = tuple(
             rule
             for rule in route.rules
-            if any(_rough(match) in rough and _exact(match) in exact for _, match in rule.matches)
+            if any(_rough_key(match) in rough_keys and _exact_key(match) in exact_keys for _, match in rule.matches)
         )
         if rules:
             rivals.append(replace(route, rules=rules))
@@ -91,11 +91,11 @@ def _rivals(candidate: RouteObject, routes: Iterable[RouteObject]) -> tuple[Rout
 # Both are coarser than the compiler's key of a match (`shadowing`): equal keys there are equal here.
 
 
-def _rough(match: written.Match) -> Hashable:
+def _rough_key(match: written.Match) -> Hashable:
     return (_path(match.path.type, match.path.value), match.method)
 
 
-def _exact(match: written.Match) -> Hashable:
+def _exact_key(match: written.Match) -> Hashable:
     return (
         *(_path(match.path.type, match.path.value), match.method),
         frozenset((entry.name.lower(), entry.type, entry.value) for entry in match.headers),

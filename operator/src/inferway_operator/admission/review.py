@@ -64,7 +64,7 @@ def _answer(review: object, world: World | None) -> Answer:
         return _allowed(uid, "unseen")
     if world is None:
         return _allowed(uid, "warned", kind, (_NOT_LISTED,))
-    result = findings.find(_read(manifest, request), world)
+    result = findings.find(_candidate(manifest, request), world)
     if result.errors and _is_spec_changed(manifest, request):
         return _denied(uid, kind, manifest, result)
     warnings = (*map(str, result.errors), *result.warnings)
@@ -97,7 +97,7 @@ def _is_spec_changed(manifest: Mapping[str, Any], request: Mapping[str, Any]) ->
     return not isinstance(old, dict) or old.get("spec") != manifest.get("spec")
 
 
-def _read(manifest: Mapping[str, Any], request: Mapping[str, Any]) -> RouteObject | PolicyObject:
+def _candidate(manifest: Mapping[str, Any], request: Mapping[str, Any]) -> RouteObject | PolicyObject:
     meta = manifest.get("metadata")
     if isinstance(meta, dict) and not meta.get("namespace"):
         manifest = {**manifest, "metadata": {**meta, "namespace": request.get("namespace")}}

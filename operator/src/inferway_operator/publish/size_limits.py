@@ -44,7 +44,7 @@ def desired_state(compilation: Compilation, gateway: str, last: ConfigDocument |
     try:
         layout = lay_out_config(config, gateway)
     except TooLarge:
-        config, too_large = _shrunk(config, last)
+        config, too_large = _shrink(config, last)
         layout = lay_out_config(config, gateway)
     text = canonical(layout.index).decode()
     if len(text) > MAX_INDEX_BYTES:
@@ -61,13 +61,13 @@ def desired_state(compilation: Compilation, gateway: str, last: ConfigDocument |
         parsed_config(layout.index, text, config, layout.fragments),
         EndpointsDocument(
             replicas=compilation.endpoints.replicas,
-            services={key: _fitting(key, endpoints) for key, endpoints in compilation.endpoints.services.items()},
+            services={key: _fit(key, endpoints) for key, endpoints in compilation.endpoints.services.items()},
         ),
         too_large,
     )
 
 
-def _shrunk(config: ConfigDocument, last: ConfigDocument | None) -> tuple[ConfigDocument, dict[str, str]]:
+def _shrink(config: ConfigDocument, last: ConfigDocument | None) -> tuple[ConfigDocument, dict[str, str]]:
     before = {route.id: route for route in last.routes} if last else {}
     too_large: dict[str, str] = {}
     routes = []
@@ -75,19 +75,19 @@ def _shrunk(config: ConfigDocument, last: ConfigDocument | None) -> tuple[Config
         size = len(canonical(route))
         if size > _MAX_PART:
             too_large[f"GatewayRoute/{route.id}"] = f"too large: {size} bytes in the document, the limit is {_MAX_PART}"
-            routes.append(before.get(route.id) or _refusing(route))
+            routes.append(before.get(route.id) or _refuse(route))
         else:
             routes.append(route)
     return config.model_copy(update={"routes": tuple(routes)}), too_large
 
 
-def _refusing(route: Route) -> Route:
+def _refuse(route: Route) -> Route:
     """Make all rules refuse, so that no broader rule gets their requests."""
     refusal = Refusal(code="invalid_rule", detail="the route is too large to be published")
     rules = tuple(Rule(name=rule.name, matches=rule.matches, refusal=refusal) for rule in route.rules)
     return route.model_copy(update={"rules": rules})
 
 
-def _fitting(key: str, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+def _fit(key: str, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
     """Cut endpoints to the room of a shard, about ten thousand."""
     return endpoints[: (_MAX_PART - len(key)) // _ENDPOINT_BYTES]
