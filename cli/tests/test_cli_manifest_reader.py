@@ -8,7 +8,6 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inferway_cli import nodes
 from inferway_cli.manifests import compilation as manifest_compilation
 from inferway_cli.manifests import kinds, reader, yaml_composer, yaml_constructor
 from inferway_cli.manifests.diagnostics import report
@@ -19,7 +18,7 @@ HEAD = "apiVersion: inferway.dev/v1alpha1\nkind: GatewayRoute\nmetadata: {name: 
 @pytest.fixture(params=["libyaml", "python"])
 def _parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     loader = yaml.SafeLoader if request.param == "python" else getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    monkeypatch.setattr(yaml_composer, "_Loader", loader)
+    monkeypatch.setattr(yaml_composer, "_Composer", yaml_composer.composer_class(loader))
 
 
 def load(*texts: str | bytes) -> reader.Loaded:
@@ -30,7 +29,7 @@ def load(*texts: str | bytes) -> reader.Loaded:
 
 
 def value(text: str) -> tuple[object, list[yaml_constructor.Fault]]:
-    (document,) = yaml_composer.documents(nodes.decode(text.encode()))
+    (document,) = yaml_composer.documents(yaml_composer.decode(text.encode()))
     faults: list[yaml_constructor.Fault] = []
     return yaml_constructor.construct(document.root, (), faults), faults
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
-from inferway_cli import nodes
+from yaml import MappingNode, Node, ScalarNode, SequenceNode
+
 from inferway_cli.manifests import kinds, metadata, schema_check, yaml_composer, yaml_constructor
 from inferway_cli.manifests.diagnostics import Diagnostic
 from inferway_contract.field_errors import FieldError
@@ -29,21 +30,21 @@ class Manifest(NamedTuple):
     name: str
     file: str
     where: tuple[str, ...]
-    root: nodes.Node
+    root: Node
     is_sound: bool = True
     """Whether it has the right form. One that has not is kept too: others may name it."""
 
     @property
     def line(self) -> int:
         """The line in which the manifest starts."""
-        return self.root.line
+        return yaml_composer.line_of(self.root)
 
     def mistake(self, complaint: FieldError, line: int = 0) -> Diagnostic:
         """The complaint with the line of the field it is about, or of the nearest field around it."""
         path, message = complaint
         found, node = yaml_constructor.locate(self.root, path)
-        if message.endswith("must be text") and isinstance(node, nodes.Scalar) and not message.startswith(node.text):
-            message += f" (it is written {node.text})"
+        if message.endswith("must be text") and isinstance(node, ScalarNode) and not message.startswith(node.value):
+            message += f" (it is written {node.value})"
         subject = f"{self.kind} {self.namespace}/{self.name}"
         return Diagnostic(self.file, line or found, (*self.where, subject), path, message)
 
@@ -76,15 +77,15 @@ class _Reader:
             self.mistakes.append(Diagnostic(file.name, 0, (), (), file.problem))
             return
         try:
-            for document in yaml_composer.documents(nodes.decode(file.content)):
+            for document in yaml_composer.documents(yaml_composer.decode(file.content)):
                 self._object(file.name, (f"document {document.number}",), document.root)
-        except nodes.Malformed as error:
+        except yaml_composer.InvalidYAMLError as error:
             self.mistakes.append(Diagnostic(file.name, error.line, (), (), error.message))
 
-    def _object(self, file: str, where: tuple[str, ...], root: nodes.Node) -> None:
-        if not isinstance(root, nodes.Mapping):
+    def _object(self, file: str, where: tuple[str, ...], root: Node) -> None:
+        if not isinstance(root, MappingNode):
             message = "a manifest is a mapping with apiVersion, kind and metadata"
-            self.mistakes.append(Diagnostic(file, root.line, where, (), message))
+            self.mistakes.append(Diagnostic(file, yaml_composer.line_of(root), where, (), message))
             return
         identity = {field: _text(root, field) for field in ("apiVersion", "kind")}
         wrong = [(field, text) for field, text in identity.items() if not isinstance(text, str) or not text]
@@ -94,7 +95,7 @@ class _Reader:
         if not wrong:
             self._identified(file, where, root, str(identity["apiVersion"]), str(identity["kind"]))
 
-    def _identified(self, file: str, where: tuple[str, ...], root: nodes.Mapping, version: str, kind: str) -> None:
+    def _identified(self, file: str, where: tuple[str, ...], root: MappingNode, version: str, kind: str) -> None:
         if (version, kind) == ("v1", "List"):
             self._list(file, where, root)
         elif kinds.is_known(version, kind):
@@ -104,17 +105,17 @@ class _Reader:
             self.mistakes.append(Diagnostic(file, yaml_constructor.locate(root, (field,))[0], where, (field,), message))
         else:
             message = f"{kind} ({version}) is passed over; the kinds read here are {kinds.KNOWN}"
-            self.notes.append(Diagnostic(file, root.line, where, (), message))
+            self.notes.append(Diagnostic(file, yaml_composer.line_of(root), where, (), message))
 
-    def _list(self, file: str, where: tuple[str, ...], root: nodes.Mapping) -> None:
+    def _list(self, file: str, where: tuple[str, ...], root: MappingNode) -> None:
         line, items = yaml_constructor.locate(root, ("items",))
-        if not isinstance(items, nodes.Sequence):
+        if not isinstance(items, SequenceNode):
             self.mistakes.append(Diagnostic(file, line, where, ("items",), "a List has its manifests here, as a list"))
             return
-        for index, item in enumerate(items.items):
+        for index, item in enumerate(items.value):
             self._object(file, (*where, f"items[{index}]"), item)
 
-    def _manifest(self, file: str, where: tuple[str, ...], root: nodes.Mapping, kind: str) -> None:
+    def _manifest(self, file: str, where: tuple[str, ...], root: MappingNode, kind: str) -> None:
         faults: list[yaml_constructor.Fault] = []
         value = yaml_constructor.construct(root, (), faults)
         assert isinstance(value, dict)  # noqa: S101 - a mapping's value is a dict
@@ -140,10 +141,10 @@ class _Reader:
         self.manifests.append(manifest)
 
 
-def _text(root: nodes.Mapping, field: str) -> yaml_constructor.Value:
+def _text(root: MappingNode, field: str) -> yaml_constructor.Value:
     """A field's value before the manifest is known to be one of ours, and mistakes in it matter."""
-    for key, item in root.pairs():
-        if isinstance(key, nodes.Scalar) and key.text == field:
+    for key, item in root.value:
+        if isinstance(key, ScalarNode) and key.value == field:
             return yaml_constructor.construct(item, (), [])
     return None
 
