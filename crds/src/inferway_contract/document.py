@@ -309,6 +309,11 @@ class ConfigDocument(DocumentModel):
     routes: tuple[Route, ...] = ()
     policies: tuple[Policy, ...] = ()
 
+    def named_services(self) -> frozenset[str]:
+        """Return the keys that the endpoints document must have for this config."""
+        backends = (backend for route in self.routes for rule in route.rules for backend in rule.backends)
+        return frozenset(backend.service for backend in backends if backend.service is not None)
+
 
 class Endpoint(DocumentModel):
     """An address that serves a Service's port."""

@@ -43,6 +43,13 @@ def dotted(path: Iterable[str | int]) -> str:
     return text
 
 
+def printable(text: str) -> str:
+    """Return the text in one line of printable characters: a key may hold anything, even half a surrogate pair."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def from_validation(error: ValidationError, prefix: Path = ()) -> list[FieldError]:
     """Every mistake that pydantic found, in our words, one for each place."""
     found: dict[Path, FieldError] = {}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from inferway_contract.field_errors import dotted
+from inferway_contract.field_errors import dotted, printable
 
 _LONGEST: Final = 1_000
 # Names and keys may be as long as a file; what is wrong with them has to stay in sight.
@@ -25,15 +25,8 @@ class Diagnostic(NamedTuple):
         place = f"{self.file}:{self.line}" if self.line else self.file
         parts = (*self.where, dotted(self.path)) if self.path else self.where
         subject = ", ".join(_cut(part, _LONGEST_PART) for part in parts)
-        return printable(f"{place}: {subject}: {self.message}" if subject else f"{place}: {self.message}")
-
-
-def printable(text: str) -> str:
-    """The text in one line without control characters: it may come from a file and go to a terminal."""
-    text = _cut(text, _LONGEST)
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+        text = f"{place}: {subject}: {self.message}" if subject else f"{place}: {self.message}"
+        return printable(_cut(text, _LONGEST))
 
 
 def _cut(text: str, most: int) -> str:

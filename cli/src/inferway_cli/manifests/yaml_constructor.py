@@ -36,7 +36,10 @@ _NO_JSON: Final = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _LONGEST: Final = 67
 
 _CORE: Final = "tag:yaml.org,2002:"
-_COLLECTIONS: Final[dict[type[Node], tuple[str, str]]] = {MappingNode: ("", _CORE + "map"), SequenceNode: ("", _CORE + "seq")}
+_COLLECTIONS: Final[dict[type[Node], tuple[str, str]]] = {
+    MappingNode: ("", _CORE + "map"),
+    SequenceNode: ("", _CORE + "seq"),
+}
 _STRING_TAGS: Final = (_CORE + "str", "!")
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     _CORE + "bool": (bool,),

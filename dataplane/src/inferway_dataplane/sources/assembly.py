@@ -81,17 +81,6 @@ def unknown(index: ConfigIndex | EndpointsIndex, known: Mapping[str, Shard]) -> 
     return list(wanted.values())
 
 
-def services_of(config: ConfigDocument) -> frozenset[str]:
-    """The Services that need an entry in the endpoints."""
-    return frozenset(
-        backend.service
-        for route in config.routes
-        for rule in route.rules
-        for backend in rule.backends
-        if backend.service is not None and backend.refusal is None and backend.url is None
-    )
-
-
 def decide(
     config: Assembled[ConfigDocument] | None,
     endpoints: Assembled[EndpointsDocument] | None,
@@ -129,7 +118,7 @@ def _together(
         newest = endpoints.document.services
     elif live is not None:
         newest = live.endpoints.document.services
-    needed = services_of(config.document)
+    needed = config.document.named_services()
     absent = needed - newest.keys()
     kept = _last_known(absent, live)
     missing = tuple(sorted(absent - kept.keys()))
@@ -147,6 +136,6 @@ def _together(
 def _last_known(absent: Iterable[str], live: Documents | None) -> Services:
     if live is None or not absent:
         return {}
-    named = services_of(live.config.document)
+    named = live.config.document.named_services()
     known = live.endpoints.document.services
     return {service: known[service] for service in absent if service in named and service in known}

@@ -7,7 +7,7 @@ Kubernetes cuts a warning at 256 characters, and all warnings to one request at 
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from inferway_contract.field_errors import FieldError, dotted
+from inferway_contract.field_errors import FieldError, dotted, printable
 from inferway_operator.compiler import messages
 
 WARNING_CHARACTERS: Final = 256
@@ -22,7 +22,7 @@ _SEE_STATUS: Final = "more of this kind: see the object's status"
 
 def warnings(found: Sequence[str]) -> list[str]:
     """Each once, the first ones whole or cut, and how many are not there."""
-    distinct = list(dict.fromkeys(messages.printable(text) for text in found))
+    distinct = list(dict.fromkeys(printable(text) for text in found))
     told = [_cut(text, WARNING_CHARACTERS) for text in distinct[:MOST_WARNINGS]]
     rest = len(distinct) - len(told)
     return [*told, f"{rest} {_SEE_STATUS}"] if rest else told
@@ -42,8 +42,8 @@ def causes(complaints: Sequence[FieldError]) -> list[FieldError]:
 
 def _cause(complaint: FieldError) -> FieldError:
     # A path may hold keys that somebody made up: `dotted` of one step gives it back as it is.
-    place = _cut(messages.printable(dotted(complaint.path)), CAUSE_CHARACTERS)
-    return FieldError((place,) if place else (), _cut(messages.printable(complaint.message), CAUSE_CHARACTERS))
+    place = _cut(printable(dotted(complaint.path)), CAUSE_CHARACTERS)
+    return FieldError((place,) if place else (), _cut(printable(complaint.message), CAUSE_CHARACTERS))
 
 
 def _cut(text: str, most: int) -> str:

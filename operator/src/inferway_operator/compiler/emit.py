@@ -53,8 +53,7 @@ def _rule(route: RouteDraft, rule: RuleDraft) -> Rule:
 
 def emit_endpoints(draft: Draft, config: ConfigDocument) -> EndpointsDocument:
     """Every Service that the config names, also those without an endpoint: a missing entry would mean half a document."""
-    keys = {backend.service for route in config.routes for rule in route.rules for backend in rule.backends}
     return EndpointsDocument(
         replicas=draft.world.replicas,
-        services={key: draft.services.endpoints(key) for key in sorted(key for key in keys if key is not None)},
+        services={key: draft.services.endpoints(key) for key in sorted(config.named_services())},
     )

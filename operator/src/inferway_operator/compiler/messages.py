@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from inferway_contract.field_errors import printable
+
 MESSAGE_CHARACTERS: Final = 2_000
 """Of one condition; Kubernetes allows 32,768, but nobody reads them."""
 
@@ -32,10 +34,3 @@ def joined(items: Iterable[object], most: int = MESSAGE_CHARACTERS) -> str:
 def counted(items: Sequence[object], noun: str) -> str:
     """`1 rule`, `2 rules`."""
     return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
-
-
-def printable(text: str) -> str:
-    """The same on one line; a key of a mapping may hold anything, even half a surrogate pair."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -82,15 +82,9 @@ class ActualState:
     """What could not be read. It is written anew."""
 
 
-def services_of(config: ConfigDocument) -> frozenset[str]:
-    """Keys of the endpoints document that a config names."""
-    named = (backend.service for route in config.routes for rule in route.rules for backend in rule.backends)
-    return frozenset(key for key in named if key is not None)
-
-
 def known(index: ConfigIndex, text: str, config: ConfigDocument, fragments: Mapping[str, str]) -> ParsedConfig:
     """What is in this config."""
-    return ParsedConfig(text, _names(index), fragments, services_of(config))
+    return ParsedConfig(text, _names(index), fragments, config.named_services())
 
 
 class _Reader:

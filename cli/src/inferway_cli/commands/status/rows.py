@@ -7,7 +7,7 @@ from typing import Any
 from inferway_contract import acknowledgement
 from inferway_contract.acknowledgement import GATEWAY_LABEL, Acknowledgement
 from inferway_contract.conditions import ConditionType, Reason
-from inferway_operator.compiler import messages
+from inferway_contract.field_errors import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def pod_rows(leases: Iterable[Mapping[str, Any]]) -> tuple[PodRow, ...]:
                 namespace=_text(meta.get("namespace")),
                 name=_text(meta.get("name")),
                 renewed=_text(_mapping(lease.get("spec")).get("renewTime")),
-                said=Acknowledgement(**{name: messages.printable(text) for name, text in said.model_dump().items()}),
+                said=Acknowledgement(**{name: printable(text) for name, text in said.model_dump().items()}),
             )
         )
     return tuple(sorted(found, key=lambda pod: (pod.gateway, pod.namespace, pod.name)))
@@ -161,7 +161,7 @@ def _is_remarkable(kind: ConditionType, answer: Answer) -> bool:
 
 def _text(value: object) -> str:
     """Text that a terminal may be given: whoever may write an object is not always a friend."""
-    return messages.printable(value) if isinstance(value, str) else ""
+    return printable(value) if isinstance(value, str) else ""
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
