@@ -80,12 +80,12 @@ def _message(kind: str, value: object, context: Mapping[str, Any], path: Path) -
             return _none_of(value, context["expected"])
         case "string_pattern_mismatch":
             return (
-                f"{_shown(value)} {FORMS.get(context['pattern'], 'has characters or a form that are not allowed here')}"
+                f"{shown(value)} {FORMS.get(context['pattern'], 'has characters or a form that are not allowed here')}"
             )
         case "duration":
-            return f"{_shown(value)} {FORMS[values.DURATION_PATTERN]}"
+            return f"{shown(value)} {FORMS[values.DURATION_PATTERN]}"
         case "quantity":
-            return f"{_shown(value)} {FORMS[values.QUANTITY_PATTERN]}"
+            return f"{shown(value)} {FORMS[values.QUANTITY_PATTERN]}"
         case _:
             return _bound(kind, value, context) or _wanted(kind, value)
 
@@ -102,8 +102,8 @@ def _none_of(value: object, expected: str) -> str:
         return f"{value} is not supported: remove the filter"
     words = re.findall(r"'[^']*'|[^\s,']+", expected.replace(" or ", ", "))
     if len(words) == 1:
-        return f"{_shown(value)}: must be {_YAML.get(words[0], words[0])}"
-    return f"{_shown(value)} is none of {', '.join(words)}{_hint(value, words)}"
+        return f"{shown(value)}: must be {_YAML.get(words[0], words[0])}"
+    return f"{shown(value)} is not one of {', '.join(words)}{_hint(value, words)}"
 
 
 def _hint(value: object, words: list[str]) -> str:
@@ -112,7 +112,7 @@ def _hint(value: object, words: list[str]) -> str:
     folded = {word.strip("'").lower(): word.strip("'") for word in words}
     if isinstance(value, bool):
         meant = [folded[word] for word in _YAML_BOOLEANS[value] if word in folded]
-        return f"; write '{meant[0]}', for YAML reads it as {_shown(value)} without the quotes" if meant else ""
+        return f"; write '{meant[0]}': without quotes YAML reads it as {shown(value)}" if meant else ""
     if not isinstance(value, str) or len(value) > _LONGEST:
         return ""
     # Letter case is the commonest slip, and would count as one mistake for each letter.
@@ -131,9 +131,9 @@ def _bound(kind: str, value: Any, context: Mapping[str, Any]) -> str | None:
         case "string_too_long":
             return f"may have at most {context['max_length']} characters, not {len(value)}"
         case "greater_than_equal":
-            return f"{_shown(value)}: must be at least {context['ge']}"
+            return f"{shown(value)}: must be at least {context['ge']}"
         case "less_than_equal":
-            return f"{_shown(value)}: must be at most {context['le']}"
+            return f"{shown(value)}: must be at most {context['le']}"
         case _:
             return None
 
@@ -141,21 +141,31 @@ def _bound(kind: str, value: Any, context: Mapping[str, Any]) -> str | None:
 def _wanted(kind: str, value: object) -> str:
     want = _KINDS.get(kind, "has no place here")
     if isinstance(value, _CONTAINERS):
-        return f"{want}, not {_shown(value)}" + (f": {_EACH_ENTRY}" if kind == "tuple_type" else "")
+        return f"{want}, not {shown(value)}" + (f": {_EACH_ENTRY}" if kind == "tuple_type" else "")
     match kind:
         case "tuple_type":
-            return f"{_shown(value)}: {want}: {_EACH_ENTRY}"
+            return f"{shown(value)}: {want}: {_EACH_ENTRY}"
         case "int_type" if isinstance(value, str) and value.isdecimal():
-            return f"{_shown(value)}: {want}; write it without quotes"
+            return f"{shown(value)}: {want}; write it without quotes"
         case "bool_type" if value in ("true", "false"):
-            return f"{_shown(value)}: {want}; write it without quotes"
+            return f"{shown(value)}: {want}; write it without quotes"
         case "string_type":
-            return f"{_shown(value)}: put it in quotes, for it {want}"
+            return f"{shown(value)}: {want}; put it in quotes"
         case _:
-            return f"{_shown(value)}: {want}"
+            return f"{shown(value)}: {want}"
 
 
-def _shown(value: object) -> str:
+def name_error(name: object, *, is_label: bool) -> str | None:
+    """Return the error of a Kubernetes object's name, or None. Namespaces and Services have labels as names."""
+    pattern, most = (values.LABEL_PATTERN, 63) if is_label else (values.SUBDOMAIN_PATTERN, 253)
+    if not isinstance(name, str):
+        return _wanted("string_type", name)
+    is_valid = len(name) <= most and re.fullmatch(pattern[1:-1], name) is not None
+    return None if is_valid else f"{shown(name)} {FORMS[pattern]}"
+
+
+def shown(value: object) -> str:
+    """Return the value as an author would write it, cut when it is long."""
     # What holds other things is named only: the place is told, and the things in it are not what is wrong.
     if isinstance(value, _CONTAINERS):
         return "a mapping" if isinstance(value, Mapping) else "a list"
@@ -189,16 +199,16 @@ FORMS: Final = {
     values.DURATION_PATTERN: "is not a duration: write it like 500ms, 30s or 1h30m",
     values.QUANTITY_PATTERN: "is not a size: write it like 64Ki, 10Mi or 1048576",
     values.TOKEN_PATTERN: "is not a header name: letters, digits and !#$%&'*+-.^_`|~ only",
-    values.FIELD_VALUE_PATTERN: "is not a header value: no control characters, no blanks at either end",
+    values.FIELD_VALUE_PATTERN: "is not a header value: no control characters, no spaces at either end",
     values.HOSTNAME_PATTERN: "is not a hostname: lower case, no port, `*.` only in front",
     values.LABEL_PATTERN: "is not a name: lower-case letters, digits and '-', at most 63",
     # Also that of a hostname without a wildcard: one form, and one pattern.
     values.SUBDOMAIN_PATTERN: "is not a name: lower-case letters, digits, '-' and '.' only",
-    values.REPLACEMENT_PATH_PATTERN: "is not a path: '/' in front, no blanks, '?', '#' or '\\', other letters as %XX",
-    values.URL_PATTERN: "is not an upstream's URL: write it like https://models.example.net:8443/v1, without a query",
-    values.CHECK_PATH_PATTERN: "is not a path to ask for: '/' in front, no blanks, '#' or '\\', other letters as %XX",
+    values.REPLACEMENT_PATH_PATTERN: "is not a path: '/' in front, no spaces, '?', '#' or '\\', other letters as %XX",
+    values.URL_PATTERN: "is not the URL of an upstream: write it like https://models.example.net:8443/v1, without a query",
+    values.CHECK_PATH_PATTERN: "is not the path of a check: '/' in front, no spaces, '#' or '\\', other letters as %XX",
     values.FILE_NAME_PATTERN: "is not the name of a file: letters, digits, '.', '_' and '-' only, no '.' in front",
-    values.PREFIX_PATTERN: "is not a prefix: ASCII without control characters, no blank in front",
+    values.PREFIX_PATTERN: "is not a prefix: ASCII without control characters, no space in front",
     values.ORIGIN_PATTERN: "is not an origin: write it like https://app.example.com, https://*.example.com or *",
 }
 """What a form is, by its pattern. The API server says it in the same words. A test holds it against all patterns of the

@@ -43,7 +43,7 @@ class Manifest(NamedTuple):
         """The complaint with the line of the field it is about, or of the nearest field around it."""
         path, message = complaint
         found, node = yaml_constructor.locate(self.root, path)
-        if message.endswith("must be text") and isinstance(node, ScalarNode) and not message.startswith(node.value):
+        if "must be text" in message and isinstance(node, ScalarNode) and not message.startswith(node.value):
             message += f" (it is written {node.value})"
         subject = f"{self.kind} {self.namespace}/{self.name}"
         return Diagnostic(self.file, line or found, (*self.where, subject), path, message)
@@ -124,7 +124,7 @@ class _Reader:
         told = [(FieldError(fault.path, fault.message), fault.line) for fault in faults]
         paths = {fault.path for fault in faults}
         # A field that has no value was told already; what the schema says of the value put there would be noise.
-        told += [(found, 0) for found in schema_check.complaints(kind, value) if not _covered(found.path, paths)]
+        told += [(found, 0) for found in schema_check.errors(kind, value) if not _covered(found.path, paths)]
         self.mistakes += [manifest.mistake(found, line) for found, line in told[:MOST_OF_ONE]]
         if len(told) > MOST_OF_ONE:
             self.mistakes.append(manifest.mistake(FieldError((), f"... and {len(told) - MOST_OF_ONE:,} more")))

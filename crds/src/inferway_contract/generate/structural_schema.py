@@ -58,7 +58,7 @@ class _Generator(GenerateJsonSchema):
         model = schema["cls"]
         for field, text in _texts(model).items():
             found["properties"][model.model_fields[field].alias or field]["description"] = text
-        if rules := model.rules_between_fields:
+        if rules := model.validations:
             found["x-kubernetes-validations"] = [{"rule": rule.cel, "message": rule.message} for rule in rules]
         return found
 
