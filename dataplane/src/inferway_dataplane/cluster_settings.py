@@ -45,4 +45,4 @@ def refuse_unknown(names: Iterable[str]) -> None:
     """`ValueError` that tells each name that begins like ours and is no setting. The operator's are its own business."""
     known = [f"{_PREFIX}{name.upper()}" for model in (Settings, ClusterSettings) for name in model.model_fields]
     ours = (name for name in names if not name.upper().startswith(_OF_THE_OPERATOR))
-    unknown_settings.refuse_unknown(ours, _PREFIX, known, "the data plane")
+    unknown_settings.refuse_unknown(ours, _PREFIX, known)

@@ -13,4 +13,4 @@ PREFIX: Final = "INFERWAY_OPERATOR_"
 def refuse_unknown(names: Iterable[str]) -> None:
     """`ValueError` that tells each name that is no setting, and which one it may be meant to be."""
     known = [f"{PREFIX}{name.upper()}" for model in (OperatorSettings, HttpSettings) for name in model.model_fields]
-    unknown_settings.refuse_unknown(names, PREFIX, known, "the operator")
+    unknown_settings.refuse_unknown(names, PREFIX, known)
