@@ -99,11 +99,11 @@ CASES = (
     # --- who it is ------------------------------------------------------------------------------------------------------
     Case("no kind", ROUTE.replace("kind: GatewayRoute\n", ""), 1, "document 1, kind: is required"),
     Case("no apiVersion", ROUTE.replace("apiVersion: inferway.dev/v1alpha1\n", ""), 1, "document 1, apiVersion: is required"),
-    Case("kind is a number", route("GatewayRoute", "5"), 2, "document 1, kind: must be a string"),
-    Case("misspelled kind", route("GatewayRoute", "GatewayRoutes"), 2, "document 1, kind: GatewayRoutes is no kind of inferway.dev; did you mean GatewayRoute?"),
+    Case("kind is a number", route("GatewayRoute", "5"), 2, "document 1, kind: must be text"),
+    Case("misspelled kind", route("GatewayRoute", "GatewayRoutes"), 2, "document 1, kind: GatewayRoutes is not a kind of inferway.dev; did you mean GatewayRoute?"),
     Case("wrong version", route("v1alpha1", "v1"), 1, "document 1, apiVersion: inferway.dev/v1 has no GatewayRoute; it belongs to inferway.dev/v1alpha1"),
     Case("misspelled group", route("inferway.dev", "inferway.com"), 1, "document 1, apiVersion: inferway.com/v1alpha1 has no GatewayRoute"),
-    Case("misspelled Service", "apiVersion: v1\nkind: Servcie\nmetadata: {name: s}\n", 2, "document 1, kind: Servcie is no kind that is read; did you mean Service?"),
+    Case("misspelled Service", "apiVersion: v1\nkind: Servcie\nmetadata: {name: s}\n", 2, "document 1, kind: Servcie is not a kind that is read; did you mean Service?"),
     Case("old EndpointSlice", SLICE.replace("io/v1", "io/v1beta1"), 1, "document 1, apiVersion: discovery.k8s.io/v1beta1 has no EndpointSlice"),
     Case("no metadata", route("metadata:\n  name: infer\n", ""), 1, "document 1, GatewayRoute ?/?, metadata: is required"),
     Case("no name", route("  name: infer\nspec", "  namespace: demo\nspec"), 3, "document 1, GatewayRoute demo/?, metadata.name: is required"),
@@ -237,7 +237,7 @@ def test_errors_of_all_files_are_reported_in_one_run(tmp_path: Path) -> None:
 
     for name, line in (("a", 12), ("a", 13), ("a", 15), ("a", 17), ("b", 1), ("c", 9), ("d", 9)):
         assert f"{tmp_path}/{name}.yaml:{line}: " in stderr
-    assert stderr.endswith("7 mistakes\n")
+    assert stderr.endswith("7 errors\n")
 
 
 def test_thousands_of_errors_are_reported_as_a_count(tmp_path: Path) -> None:
