@@ -63,7 +63,7 @@ def test_validate_warns_of_skipped_and_unresolved_objects(folder: Path) -> None:
 
     assert (code, stdout) == (0, "OK: 1 manifest (1 GatewayRoute) in 1 file\n")
     assert [line.partition(", ")[0] for line in stderr.splitlines()] == [
-        f"warning: {path}:11: document 2: Deployment (apps/v1) is passed over; the kinds read here are GatewayRoute",
+        f"warning: {path}:11: document 2: Deployment (apps/v1) is skipped; the kinds read here are GatewayRoute",
         f"warning: {path}:9: document 1",
     ]
 
@@ -90,7 +90,7 @@ def test_validate_prints_errors_on_standard_error(folder: Path) -> None:
 
     assert (code, stdout) == (1, "")
     assert stderr.splitlines()[0].startswith(f"{folder}/route.yaml:8: document 1, GatewayRoute default/infer, ")
-    assert stderr.splitlines()[-1] == "1 mistake"
+    assert stderr.splitlines()[-1] == "1 error"
 
 
 def test_dash_reads_standard_input() -> None:

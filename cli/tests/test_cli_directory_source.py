@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from inferway_cli import directory_source
-from inferway_cli.directory_source import Broken, DirectorySource
+from inferway_cli.directory_source import DirectorySource, InvalidDirectoryError
 from inferway_cli.manifests import compilation
 from inferway_cli.manifests.reader import File
 from inferway_contract.document import ConfigDocument, EndpointsDocument
@@ -232,7 +232,7 @@ def test_first_load_with_errors_fails(files: dict[str, str], error: str, tmp_pat
 
     with pytest.raises(Refused) as refused:
         asyncio.run(DirectorySource(str(tmp_path)).follow(told))
-    with pytest.raises(Broken) as broken:
+    with pytest.raises(InvalidDirectoryError) as broken:
         DirectorySource(str(tmp_path)).load()
 
     assert error in str(refused.value)

@@ -228,9 +228,9 @@ SETTINGS = {
     ),
     "names that are none": (
         "INFERWAY_OPERATOR_NAMESPACS=shop",
-        "inferway-operator: INFERWAY_OPERATOR_NAMESPACS is no setting of the operator; the nearest is INFERWAY_OPERATOR_NAM",
+        "inferway-operator: unknown setting INFERWAY_OPERATOR_NAMESPACS; did you mean INFERWAY_OPERATOR_NAM",
         "INFERWAY_DRAIN_TIMOUT=3",
-        "inferway-dataplane: INFERWAY_DRAIN_TIMOUT is no setting of the data plane; the nearest is INFERWAY_DRAIN_TIMEOUT",
+        "inferway-dataplane: unknown setting INFERWAY_DRAIN_TIMOUT; did you mean INFERWAY_DRAIN_TIMEOUT",
     ),
     "files that are not there": (
         "INFERWAY_OPERATOR_HOSTNAME_POLICY_FILE=/nowhere.yaml",

@@ -45,7 +45,7 @@ def compilation(*routes: Route, replicas: int = 1, **addresses: str) -> Compilat
     config = ConfigDocument(routes=routes)
     services = {
         key: (Endpoint(address=address, port=80),) if (address := addresses.get(key[5:-3])) else ()
-        for key in published_state.services_of(config)
+        for key in config.named_services()
     }
     return Compilation(config, EndpointsDocument(replicas=replicas, services=services), ())
 

@@ -2,7 +2,6 @@
 
 import pytest
 
-from inferway_contract import address_policy
 from inferway_contract.document import Url
 from inferway_operator.compiler import matches, urls
 from inferway_operator.world.world import parse
@@ -65,35 +64,6 @@ def test_invalid_url_is_rejected(text: str, why: str) -> None:
 )
 def test_host_is_matched_against_the_allowed_hosts(host: str, allowed: tuple[str, ...], is_allowed: bool) -> None:
     assert urls.is_allowed(host, allowed) is is_allowed
-
-
-@pytest.mark.parametrize(
-    ("host", "in_cluster", "standalone"),
-    [
-        ("10.0.0.1", True, True),
-        ("models.example.com", True, True),
-        ("127.0.0.1", False, True),
-        ("::1", False, True),
-        ("0.0.0.0", False, True),
-        ("::ffff:127.0.0.1", False, True),
-        ("169.254.169.254", False, False),
-        ("fe80::1", False, False),
-        ("::ffff:169.254.169.254", False, False),
-        ("64:ff9b::169.254.169.254", False, False),
-        ("2001:db8::1%eth0", False, False),
-        ("224.0.0.1", False, False),
-        ("kubernetes.default", False, True),
-        ("Kubernetes.default.svc.cluster.local.", False, True),
-        ("kubernetes", False, True),
-        ("kubernetes.example.com", True, True),
-        ("my-kubernetes.default", True, True),
-        ("2001:db8::1", True, True),
-    ],
-)
-def test_address_policy_rejects_metadata_and_loopback(host: str, in_cluster: bool, standalone: bool) -> None:
-    """Case X1: metadata services and loopback, in all their spellings."""
-    assert (address_policy.objection(host, standalone=False) is None) is in_cluster
-    assert (address_policy.objection(host, standalone=True) is None) is standalone
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from publish_cases import GATEWAY, Cluster, compilation, desired_state, route
 from inferway_contract.document import Endpoint
 from inferway_contract.sharding import SHARD_KEY
 from inferway_operator.publish import plan as publish_plan
-from inferway_operator.publish import published_state, size_limits
+from inferway_operator.publish import size_limits
 from inferway_operator.publish.plan import ApplyConfig, ApplyEndpoints, CreateShard
 
 OLD = desired_state(route("one", "a"), route("two", "b"), a="10.0.0.1", b="10.0.0.2")
@@ -47,7 +47,7 @@ def test_interrupted_plan_leaves_whole_documents_and_converges(start: object, re
         assert config in (None if start is None else OLD.config, NEW.config)
         if config is not None:
             assert endpoints is not None
-            assert published_state.services_of(config) <= endpoints.services.keys()
+            assert config.named_services() <= endpoints.services.keys()
         assert cluster.read().errors == ()
         cluster.settle(NEW, reported)
         assert cluster.maps == complete.maps

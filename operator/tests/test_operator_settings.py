@@ -105,14 +105,14 @@ def test_settings_and_kubernetes_service_links_are_accepted() -> None:
 UNKNOWN = [
     (
         ["INFERWAY_OPERATOR_NAMESPACS"],
-        "NAMESPACS is no setting of the operator; the nearest is INFERWAY_OPERATOR_NAMESPACES",
+        "NAMESPACS; did you mean INFERWAY_OPERATOR_NAMESPACES",
     ),
-    (["INFERWAY_OPERATOR_HOSTNAME_POLICYFILE"], "the nearest is INFERWAY_OPERATOR_HOSTNAME_POLICY_FILE"),
+    (["INFERWAY_OPERATOR_HOSTNAME_POLICYFILE"], "did you mean INFERWAY_OPERATOR_HOSTNAME_POLICY_FILE"),
     (
         ["INFERWAY_OPERATOR_WEBHOOK_KEYS", "INFERWAY_OPERATOR_IDENTIY"],
-        "nearest is .*_IDENTITY; .* nearest is .*_WEBHOOK_KEY",
+        "did you mean .*_IDENTITY.; .* did you mean .*_WEBHOOK_KEY",
     ),
-    (["INFERWAY_OPERATOR_LISTEN_PORT"], "the nearest is INFERWAY_OPERATOR_LISTEN"),
+    (["INFERWAY_OPERATOR_LISTEN_PORT"], "did you mean INFERWAY_OPERATOR_LISTEN"),
 ]
 
 

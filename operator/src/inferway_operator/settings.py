@@ -195,7 +195,7 @@ class HttpSettings(BaseSettings):
 def refuse_unknown(names: Iterable[str]) -> None:
     """Raise `ValueError` for environment variables that look like settings of the operator and are not."""
     settings = [f"{PREFIX}{name.upper()}" for model in (OperatorSettings, HttpSettings) for name in model.model_fields]
-    unknown_settings.refuse_unknown(names, PREFIX, settings, "the operator")
+    unknown_settings.refuse_unknown(names, PREFIX, settings)
 
 
 def _parsed(text: str) -> object:

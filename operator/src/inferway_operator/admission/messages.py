@@ -7,7 +7,7 @@ Kubernetes cuts a warning at 256 characters, and all warnings of one request at 
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from inferway_contract.field_errors import FieldError, dotted
+from inferway_contract.field_errors import FieldError, dotted, printable
 from inferway_operator.compiler import messages
 
 WARNING_CHARACTERS: Final = 256
@@ -22,7 +22,7 @@ _SEE_STATUS: Final = "more of this kind: see the object's status"
 
 def warnings(texts: Sequence[str]) -> list[str]:
     """Return the first distinct warnings, cut to size, and the number of the rest."""
-    distinct = list(dict.fromkeys(messages.printable(text) for text in texts))
+    distinct = list(dict.fromkeys(printable(text) for text in texts))
     shown = [_cut(text, WARNING_CHARACTERS) for text in distinct[:MOST_WARNINGS]]
     rest = len(distinct) - len(shown)
     return [*shown, f"{rest} {_SEE_STATUS}"] if rest else shown
@@ -42,8 +42,8 @@ def causes(errors: Sequence[FieldError]) -> list[FieldError]:
 
 def _cause(error: FieldError) -> FieldError:
     # A path may hold keys of any text: `dotted` returns a single step unchanged.
-    place = _cut(messages.printable(dotted(error.path)), CAUSE_CHARACTERS)
-    return FieldError((place,) if place else (), _cut(messages.printable(error.message), CAUSE_CHARACTERS))
+    place = _cut(printable(dotted(error.path)), CAUSE_CHARACTERS)
+    return FieldError((place,) if place else (), _cut(printable(error.message), CAUSE_CHARACTERS))
 
 
 def _cut(text: str, most: int) -> str:

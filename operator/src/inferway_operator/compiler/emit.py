@@ -53,8 +53,7 @@ def _rule(route: RouteDraft, rule: RuleDraft) -> Rule:
 
 def emit_endpoints(draft: Draft, config: ConfigDocument) -> EndpointsDocument:
     """Emit an entry for every Service of the config: pods wait for a missing one."""
-    keys = {backend.service for route in config.routes for rule in route.rules for backend in rule.backends}
     return EndpointsDocument(
         replicas=draft.world.replicas,
-        services={key: draft.services.endpoints(key) for key in sorted(key for key in keys if key is not None)},
+        services={key: draft.services.endpoints(key) for key in sorted(config.named_services())},
     )

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from inferway_contract.field_errors import printable
+
 MESSAGE_CHARACTERS: Final = 2_000
 """Bound of one condition's message. Kubernetes allows 32,768; nearly all of that would go unread."""
 
@@ -35,10 +37,3 @@ def joined(items: Iterable[object], most: int = MESSAGE_CHARACTERS) -> str:
 def counted(items: Sequence[object], noun: str) -> str:
     """Return `1 rule` or `2 rules`."""
     return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
-
-
-def printable(text: str) -> str:
-    """Escape unprintable characters, also half surrogate pairs (JSON keys may have them)."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -83,15 +83,9 @@ class ActualState:
     """Messages about unreadable parts, which are written again."""
 
 
-def services_of(config: ConfigDocument) -> frozenset[str]:
-    """Return the keys of the endpoints document that a config needs."""
-    named = (backend.service for route in config.routes for rule in route.rules for backend in rule.backends)
-    return frozenset(key for key in named if key is not None)
-
-
 def parsed_config(index: ConfigIndex, text: str, config: ConfigDocument, fragments: Mapping[str, str]) -> ParsedConfig:
     """Collect the parts of a config; `text`: JSON of its index."""
-    return ParsedConfig(text, _names(index), fragments, services_of(config))
+    return ParsedConfig(text, _names(index), fragments, config.named_services())
 
 
 class _Reader:

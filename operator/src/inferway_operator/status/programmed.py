@@ -7,6 +7,7 @@ from typing import Any, Final
 from inferway_contract.acknowledgement import LEASE_SECONDS, MAX_ERROR
 from inferway_contract.canonical import REVISION_DIGITS
 from inferway_contract.conditions import MAX_LAGGARDS, Condition, ConditionType, Reason
+from inferway_contract.field_errors import printable
 from inferway_operator.compiler import messages
 from inferway_operator.world.pods import NEVER_REPORTED_SECONDS, PodAck
 
@@ -134,8 +135,8 @@ def _laggard(ack: PodAck, part: ConfigFragment) -> dict[str, str]:
     laggard = {
         "pod": ack.pod,
         # A Lease may hold any text; the schema bounds these.
-        "revision": messages.printable(ack.acknowledgement.config)[:REVISION_DIGITS],
-        "error": messages.printable(error)[:MAX_ERROR],
+        "revision": printable(ack.acknowledgement.config)[:REVISION_DIGITS],
+        "error": printable(error)[:MAX_ERROR],
     }
     return {field: text for field, text in laggard.items() if text}
 
