@@ -13,8 +13,8 @@ import yaml
 from typer import BadParameter
 from typer.testing import CliRunner
 
-from inferway_cli import tables
 from inferway_cli.commands import run as run_command
+from inferway_cli.commands import validate as validate_command
 from inferway_cli.main import app
 from inferway_cli.manifests import compilation, files, reader
 from inferway_contract import __version__
@@ -72,7 +72,7 @@ def test_validate_on_a_terminal_prints_a_table(folder: Path, capsys: pytest.Capt
     (folder / "route.yaml").write_text(UNRESOLVED)
     loaded = reader.load(files.gather([str(folder)]))
 
-    tables.show(compilation.compiled(loaded.manifests))
+    validate_command.show_table(compilation.compile_manifests(loaded.manifests))
 
     header, row = capsys.readouterr().out.splitlines()
     assert header.split() == ["Kind", "Namespace/Name", "Accepted", "Resolved"]

@@ -272,7 +272,7 @@ def test_internal_error_does_not_end_the_watch(
 
     async def act(told: RecordingReceiver) -> None:
         with monkeypatch.context() as patched:
-            patched.setattr(compilation, "compiled", lambda _: 1 / 0)
+            patched.setattr(compilation, "compile_manifests", lambda _: 1 / 0)
             path.write_text(text(body="two"))
             await until(lambda: bool(told.rejected))
         path.write_text(text(body="three"))
@@ -285,16 +285,16 @@ def test_internal_error_does_not_end_the_watch(
 def test_event_loop_is_not_blocked_by_compilation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(text())
-    entered, released, compiled = threading.Event(), threading.Event(), compilation.compiled
+    entered, released, compile_manifests = threading.Event(), threading.Event(), compilation.compile_manifests
 
     async def act(told: RecordingReceiver) -> None:
         def waiting(manifests: object) -> object:
             entered.set()
-            # On the loop's own thread nobody could set it.
+            # In the thread of the loop it would never be set.
             assert released.wait(10)
-            return compiled(manifests)  # type: ignore[arg-type]
+            return compile_manifests(manifests)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(compilation, "compiled", waiting)
+        monkeypatch.setattr(compilation, "compile_manifests", waiting)
         path.write_text(text(body="two"))
         await until(entered.is_set)
         released.set()

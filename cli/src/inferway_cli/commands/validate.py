@@ -28,7 +28,7 @@ def validate(paths: Sequence[str]) -> int:
     checked = _check(read_files)
     _warn([*checked.loaded.notes, *checked.of(Severity.UNRESOLVED, Severity.NOTED)])
     if sys.stdout.isatty() and not checked.loaded.errors:
-        Console().print(_table(checked.compilation))
+        show_table(checked.compilation)
     errors = [*checked.loaded.errors, *checked.of(Severity.REFUSED)]
     if errors:
         return _fail(errors)
@@ -87,8 +87,8 @@ def _check(read_files: Iterable[File]) -> _Checked:
     return _Checked(loaded, compilation, tuple(findings))
 
 
-def _table(compilation: Compilation) -> Table:
-    """Return a row for each resource: whether it is accepted, and whether all its references resolve."""
+def show_table(compilation: Compilation) -> None:
+    """Print a row for each resource: whether it is accepted, and whether all its references resolve."""
     table = Table("Kind", "Namespace/Name", "Accepted", "Resolved", box=None, pad_edge=False)
     for verdict in compilation.verdicts:
         states = {condition.type: (condition.status, str(condition.reason)) for condition in verdict.conditions}
@@ -96,7 +96,7 @@ def _table(compilation: Compilation) -> Table:
         resolved = states.get(ConditionType.RESOLVED_REFS) or states.get(ConditionType.TARGETS_RESOLVED)
         name = Text(f"{verdict.meta.namespace}/{verdict.meta.name}")
         table.add_row(verdict.meta.kind, name, _state(accepted), _state(resolved))
-    return table
+    Console().print(table)
 
 
 def _state(state: tuple[bool, str] | None) -> Text:
