@@ -1,4 +1,4 @@
-"""Files that are followed: what is a change, and what becomes of one that cannot be taken."""
+"""Watched files: which changes cause a reload, and a reload that fails."""
 
 import asyncio
 import logging
@@ -57,7 +57,7 @@ def run(followed: Followed, test: Callable[[], Awaitable[None]]) -> None:
 
 @contextmanager
 def swapped(path: Path) -> Iterator[Path]:
-    """A file beside `path` that takes its place at the end."""
+    """A file next to `path` that takes its place at the end."""
     part = path.with_suffix(".part")
     yield part
     part.rename(path)

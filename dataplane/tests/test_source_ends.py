@@ -1,4 +1,4 @@
-"""A source that ends although nobody asked it to is never silence: what cannot be foreseen goes on, or ends the process."""
+"""A source that ends unexpectedly is logged; then the live document stays, or the process ends."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Source:
 settings = Settings(listen="127.0.0.1:0", admin="127.0.0.1:0", access_log=False, drain_delay=1.0, drain_ready=True)
 sys.exit(serve(settings, Source()))
 """
-"""A data plane whose source dies of what nobody foresees as soon as a file is there."""
+"""A data plane whose source fails unexpectedly as soon as a file is there."""
 
 
 @contextmanager
@@ -70,7 +70,7 @@ def test_in_a_cluster_the_process_ends_after_the_drain_so_that_it_is_started_aga
         assert (told["level"], told["error"]) == ("critical", "RuntimeError: can't start new thread")
         assert "Traceback" in told["exception"]
         process.event("draining")
-        # At once, though the setting says otherwise: that is for pods that Kubernetes takes away.
+        # At once, despite `drain_ready`: that is for pods that Kubernetes terminates.
         assert ask(admin, "/readyz") == (503, b"draining\n")
         assert process.exit_code() == 1
         assert process.events[-1]["event"] == "stopped"

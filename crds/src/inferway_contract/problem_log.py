@@ -1,4 +1,4 @@
-"""A line in the log when a problem appears or changes, and none while it stays."""
+"""Logs a problem when it appears or changes, not while it stays."""
 
 import logging
 
@@ -19,5 +19,5 @@ class ProblemLog:
         return True
 
     def clear(self) -> None:
-        """Forget the problem, because a try has worked: the next one is logged in any case."""
+        """Forget the problem, because a try has worked."""
         self._last = None

@@ -1,6 +1,6 @@
-"""Active health checks: one probe at a time for each endpoint of each rule with a `healthCheck`, off the hot path.
+"""Active health checks, off the hot path: one probe at a time for each endpoint.
 
-This module decides when to probe, and what follows. `http_probe.py` sends probes; it is loaded only where there are
+Checked are the endpoints of each rule with a `healthCheck`. This module decides when to probe, and what follows. `http_probe.py` sends probes; it is loaded only where there are
 endpoints to check (httpx takes ten megabytes).
 """
 

@@ -1,4 +1,4 @@
-"""One health check, by httpx's transport alone: without a cookie jar, redirects and the environment's proxies.
+"""One health check, by httpx's transport: without cookies, redirects and the environment's proxies.
 
 A client of httpx would send one endpoint's cookies to another. Addresses are checked like those of requests.
 """

@@ -56,10 +56,10 @@ NO_DESCRIPTOR: Final = frozenset((errno.EMFILE, errno.ENFILE))
 
 
 class Memory:
-    """Use and limit: of the cgroup if it has a limit, else of the process against a given limit."""
+    """Memory use and its limit: of the cgroup, or of the process."""
 
     def __init__(self, limit: int, cgroup: Path = _CGROUP) -> None:
-        """`limit`: bytes of resident memory; 0 = the cgroup's own (v2 or v1), if it has one."""
+        """`limit`: bytes of resident memory; 0 = that of the cgroup (v2 or v1)."""
         self._cgroup: Path | None = None
         self._limit = limit
         self._current = self._stat = ""
@@ -98,7 +98,7 @@ class Memory:
         return self._share
 
     def _working_set(self, cgroup: Path) -> int:
-        """Return the bytes that the kernel cannot reclaim at once, as the kubelet counts them: without inactive page cache."""
+        """Return the bytes in use without inactive page cache, as the kubelet counts them."""
         used = int((cgroup / self._current).read_text())
         for line in (cgroup / self._stat).read_text().splitlines():
             name, _, value = line.partition(" ")

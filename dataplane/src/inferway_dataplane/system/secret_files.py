@@ -1,4 +1,4 @@
-"""Secrets from a directory, one file each (a mounted Secret): read when needed, and again when they change.
+"""Secrets from the files of a directory (a mounted Secret), reloaded when they change.
 
 Documents carry only names. A name is a plain file name, so nothing outside the directory can be reached.
 """
