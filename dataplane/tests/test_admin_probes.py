@@ -31,8 +31,8 @@ def probe(
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(admin_app.app(process)), base_url="http://admin"
         ) as client:
-            found = await client.get(path)
-            return found.status_code, found.text
+            response = await client.get(path)
+            return response.status_code, response.text
 
     return asyncio.run(main())
 

@@ -151,8 +151,8 @@ def test_what_cannot_be_read_is_tried_again_and_told_once(tmp_path: Path, caplog
         assert followed.calls == 5
 
     run(followed, test)
-    told = [record.__dict__.get("error") for record in caplog.records]
-    assert told == ["no descriptor", "another", None]
+    errors = [record.__dict__.get("error") for record in caplog.records]
+    assert errors == ["no descriptor", "another", None]
 
 
 def test_a_mistake_of_ours_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

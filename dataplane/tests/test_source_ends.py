@@ -66,9 +66,9 @@ def test_in_a_cluster_the_process_ends_after_the_drain_so_that_it_is_started_aga
         admin = process.port("admin")
         assert ask(admin, "/readyz") == (200, b"ok\n")
         (tmp_path / "now").touch()
-        told = process.event("the source has ended, so the process ends")
-        assert (told["level"], told["error"]) == ("critical", "RuntimeError: can't start new thread")
-        assert "Traceback" in told["exception"]
+        event = process.event("the source has ended, so the process ends")
+        assert (event["level"], event["error"]) == ("critical", "RuntimeError: can't start new thread")
+        assert "Traceback" in event["exception"]
         process.event("draining")
         # At once, despite `drain_ready`: that is for pods that Kubernetes terminates.
         assert ask(admin, "/readyz") == (503, b"draining\n")
@@ -103,8 +103,8 @@ def test_before_the_first_document_it_ends_in_order_too(tmp_path: Path) -> None:
         process.event("waiting for the first document")
         (tmp_path / "now").touch()
         assert process.exit_code() == 1
-        told = process.event("unexpected error while starting")
-        assert "can't start new thread" in told["exception"]
+        event = process.event("unexpected error while starting")
+        assert "can't start new thread" in event["exception"]
         assert process.text == []
 
 
