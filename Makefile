@@ -13,7 +13,7 @@ DOCKERFILES := $(sort $(wildcard */Dockerfile services/*/Dockerfile))
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow check workflows fmt types imports golden crds envtest lock corpus fuzz fuzz-setup cases bench bench-tools bench-setup \
+.PHONY: help setup run test test-slow coverage check prose workflows fmt types imports golden crds envtest lock corpus fuzz fuzz-setup cases bench bench-tools bench-setup \
   profile feature-costs reloads soak-keys slow-clients endpoint-faults soak-local stop-under-load dist release-notes load-job load-local lint-images images images-load cluster cluster-delete up node-test node-suite compose-up compose-down compose-test clean
 
 help: ## this list
@@ -36,11 +36,19 @@ test: setup check node-test ## everything that needs no cluster
 test-slow: setup ## the longer proofs too: outages and frozen watches in their full length
 	$(BIN)/pytest -m slow
 
+coverage: setup ## run the tests, then line and branch coverage by package (ARGS=dataplane/tests for some)
+	@$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(ARGS); status=$$?; $(BIN)/coverage combine --quiet \
+	&& $(BIN)/coverage json --quiet -o - | PYTHONPATH=tools/coverage/src $(BIN)/python -m inferway_coverage && exit $$status
+
 check: setup workflows lint-images ## lint, format, types, import rules, workflows
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+prose: setup ## check the English of docs, docstrings, comments and messages, and names (ARGS=--counts)
+	@PYTHONPATH=tools/prose/src $(BIN)/python -m inferway_prose $(ARGS)
 
 lint-images: setup ## check the Dockerfiles with hadolint
 	$(BIN)/hadolint $(DOCKERFILES)
@@ -187,4 +195,4 @@ e2e: setup ## on the cluster that `make cluster` made: traffic, changes, status,
 	$(BIN)/pytest e2e/cluster $(ARGS)
 
 clean: ## remove what was made
-	rm -rf $(VENV) $(NODE_SERVICE)/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results
+	rm -rf $(VENV) $(NODE_SERVICE)/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* bench/results

@@ -91,7 +91,7 @@ def app(process: Process) -> Starlette:
     async def backends(request: Request) -> Response:
         now = monotonic()
         rules = gateway.live.rules if gateway.live is not None else ()
-        return JSONResponse([admin_backends.backends_of(rule, now) for rule in rules if rule.group.destinations])
+        return JSONResponse([admin_backends.backends_of(rule, now) for rule in rules if rule.backend_set.backends])
 
     return Starlette(
         routes=[

@@ -8,22 +8,22 @@ from inferway_dataplane.core.upstreams.members import Member
 
 def backends_of(rule: Rule, now: float) -> dict[str, Any]:
     """Return one rule as JSON, without secrets. `now`: monotonic seconds."""
-    counters = rule.group.standing
+    counters = rule.backend_set.counters
     return {
         "route": rule.route,
         "rule": rule.name,
         "inFlight": counters.in_flight,
         "pending": counters.pending,
         "retrying": counters.retrying,
-        "panic": rule.group.is_panic,
+        "panic": rule.backend_set.is_panic,
         "backends": [
             {
-                "name": destination.name,
-                "problem": destination.problem.code if destination.problem is not None else "",
-                "hasCredential": destination.credential is not None,
-                "endpoints": [_endpoint(member, now) for member in destination.members],
+                "name": backend.name,
+                "problem": backend.problem.code if backend.problem is not None else "",
+                "hasCredential": backend.credential is not None,
+                "endpoints": [_endpoint(member, now) for member in backend.members],
             }
-            for destination in rule.group.destinations
+            for backend in rule.backend_set.backends
         ],
     }
 

@@ -47,16 +47,16 @@ class HealthChecks:
         """Check the endpoints of a new runtime, and no others. Checks that stay the same are not disturbed."""
         loop = asyncio.get_running_loop()
         checks = {
-            (member, rule.health_check.said): (rule, rule.health_check)
+            (member, rule.health_check.definition): (rule, rule.health_check)
             for rule in runtime.rules
             if rule.health_check is not None
-            for member in rule.group.members
+            for member in rule.backend_set.members
         }
         checked = {member for member, _ in checks}
         for key in self._tasks.keys() - checks.keys():
             self._end(self._tasks.pop(key))
             if key[0] not in checked:
-                health_state.forget(key[0])
+                health_state.reset(key[0])
         for key in checks.keys() - self._tasks.keys():
             rule, rules = checks[key]
             task = loop.create_task(self._check(self._probe_to_use(), rule, key[0], rules))
@@ -101,7 +101,7 @@ class HealthChecks:
     async def _check(self, probe: "Probe", rule: Rule, member: Member, rules: CheckRules) -> None:
         # Spread the probes, both of one pod to its endpoints and of all pods to one endpoint.
         await asyncio.sleep(rules.interval * random())  # noqa: S311 - jitter, not secrecy
-        key = (member, rules.said)
+        key = (member, rules.definition)
         while True:
             began = monotonic()
             status = await self._ask(probe, member, rules)

@@ -1,0 +1,1 @@
+"""Coverage by package, from what the `coverage` package measured."""
