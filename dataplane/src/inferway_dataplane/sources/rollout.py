@@ -39,12 +39,12 @@ class Rollout:
         config: Configs,
         endpoints: Endpointses,
         sinks: Sinks,
-        api_health: ApiHealth,
-        back_off: Backoff,
+        health: ApiHealth,
+        backoff: Backoff,
         changed: asyncio.Event,
         now: Callable[[], float] = time,
     ) -> None:
-        """`changed` is set when one of both has. `back_off`: pauses after failures, and before a broken document is read again."""
+        """`changed` is set when one of both has. `backoff`: pauses after failures, and before a broken document is read again."""
         self.live: Documents | None = None
         self.restored_at = 0.0
         """Since when the last good copy is served instead of the published documents, in seconds since the epoch; 0 = it is not."""
@@ -55,8 +55,8 @@ class Rollout:
         self._config = config
         self._endpoints = endpoints
         self._sinks = sinks
-        self._api_health = api_health
-        self._back_off = back_off
+        self._health = health
+        self._backoff = backoff
         self._reported = ""
         """The error that the receiver has, while it stands; "" = none."""
         self._bad_config = ("", "")
@@ -94,17 +94,17 @@ class Rollout:
             try:
                 await self._look()
                 if self._config.may_mend or self._endpoints.may_mend:
-                    pause = self._back_off.pause()
+                    pause = self._backoff.pause()
                 else:
-                    self._back_off.reset()
-                self._api_health.answered("shards")
+                    self._backoff.reset()
+                self._health.answered("shards")
             except Unavailable as error:
-                self._api_health.failed("shards", error)
-                pause = self._back_off.pause(error.retry_after)
+                self._health.failed("shards", error)
+                pause = self._backoff.pause(error.retry_after)
             except Exception:
                 # A bug must not end the source: the next document may not meet it.
                 log.exception("unexpected error while assembling a document")
-                pause = self._back_off.pause()
+                pause = self._backoff.pause()
             try:
                 async with asyncio.timeout(pause):
                     await self._changed.wait()
