@@ -38,9 +38,7 @@ class GatewayCollector(Collector):
 
     def _requests(self) -> Iterator[Metric]:
         total = CounterMetricFamily("http_requests", "Finished requests.", labels=["route", "rule", "method", "code"])
-        errors = CounterMetricFamily(
-            "upstream_errors", "Failed attempts to get a response.", labels=["route", "reason"]
-        )
+        errors = CounterMetricFamily("upstream_errors", "Failed attempts at an upstream.", labels=["route", "reason"])
         for stats in self._gateway.stats.rules.values():
             for method, codes in stats.by_method.items():
                 for code, count in enumerate(codes):
@@ -89,34 +87,28 @@ class GatewayCollector(Collector):
         healthy = GaugeMetricFamily(
             "backend_healthy", "Endpoints of a backend that take requests.", labels=["route", "rule", "backend"]
         )
-        endpoints = GaugeMetricFamily(
-            "backend_endpoints", "Endpoints of a backend.", labels=["route", "rule", "backend"]
-        )
+        sizes = GaugeMetricFamily("backend_endpoints", "Endpoints of a backend.", labels=["route", "rule", "backend"])
         circuit = GaugeMetricFamily("circuit_open", "1 = no more requests of the rule pass.", labels=["route", "rule"])
-        panics = CounterMetricFamily(
-            "panic_routing", "Attempts while no endpoint was healthy.", labels=["route", "rule"]
-        )
+        panics = CounterMetricFamily("panic_routing", "Attempts without a healthy endpoint.", labels=["route", "rule"])
         live = self._gateway.live
         for rule in live.rules if live is not None else ():
             label = [rule.route, rule.name]
             for backend in rule.backend_set.backends:
                 if not backend.is_broken:
                     healthy.add_metric([*label, backend.name], rule.backend_set.available_of(backend))
-                    endpoints.add_metric([*label, backend.name], len(backend.members))
+                    sizes.add_metric([*label, backend.name], len(backend.members))
             circuit.add_metric(label, float(rule.breaker.is_full))
             panics.add_metric(label, rule.stats.panics)
         yield retries
         yield healthy
-        yield endpoints
+        yield sizes
         yield circuit
         yield panics
 
     def _limits(self) -> Iterator[Metric]:
         labels = ["policy", "limit"]
         dropped = CounterMetricFamily("rate_limit_dropped", "Requests refused by a limit.", labels=labels)
-        evicted = CounterMetricFamily(
-            "rate_limit_keys_evicted", "Keys evicted because there were too many.", labels=labels
-        )
+        evicted = CounterMetricFamily("rate_limit_keys_evicted", "Keys evicted for others.", labels=labels)
         keys = GaugeMetricFamily("rate_limit_keys", "Keys with a bucket that is not full.", labels=labels)
         live = self._gateway.live
         for bucket in live.buckets.values() if live is not None else ():
@@ -157,9 +149,7 @@ class GatewayCollector(Collector):
         for reason, count in gateway.stats.cut.items():
             cut.add_metric([reason], count)
         yield cut
-        shed = CounterMetricFamily(
-            "requests_shed", "Requests and connections rejected at a limit of the process.", labels=["reason"]
-        )
+        shed = CounterMetricFamily("requests_shed", "Requests rejected at a limit of the process.", labels=["reason"])
         for reason, count in gateway.stats.shed.items():
             shed.add_metric([reason], count)
         yield shed
@@ -171,9 +161,7 @@ class GatewayCollector(Collector):
         yield CounterMetricFamily("access_log_dropped", "Log lines lost to a slow reader.", gateway.access_log.dropped)
         yield CounterMetricFamily("config_rejected", "Rejected documents.", gateway.stats.config_rejected)
         yield GaugeMetricFamily(
-            "config_apply_seconds",
-            "Seconds that it took to build the live runtime.",
-            gateway.stats.config_apply_seconds,
+            "config_apply_seconds", "Time to build the live runtime.", gateway.stats.config_apply_seconds
         )
         info = GaugeMetricFamily("config_revision_info", "The live config revision.", labels=["revision"])
         info.add_metric([gateway.revision], 1)
