@@ -245,15 +245,14 @@ KEEP_ALIVE = {
 def test_when_a_connection_is_kept(is_http_1_1: bool, lines: list[bytes], kept: bool) -> None:
     head = accepted(HOST, *((b"Connection", line) for line in lines), is_http_1_1=is_http_1_1)
     assert head.keep_alive is kept
-    assert head.has_connection is bool(lines)
 
 
-def test_proxy_connection_is_dropped_but_told_of() -> None:
-    # llhttp reads Proxy-Connection as if it were Connection: who asks it for keep-alive must hear of the field.
+def test_proxy_connection_is_obeyed_and_dropped() -> None:
+    # llhttp reads Proxy-Connection as Connection: where it closes the connection, so must the gateway.
     head = accepted(HOST, (b"Proxy-Connection", b"close"))
-    assert (head.has_connection, head.keep_alive, head.passed) == (True, False, [])
+    assert (head.keep_alive, head.passed) == (False, [])
     head = accepted((b"Proxy-Connection", b"keep-alive"), is_http_1_1=False)
-    assert (head.has_connection, head.keep_alive, head.passed) == (True, False, [])
+    assert (head.keep_alive, head.passed) == (False, [])
 
 
 # --- responses ------------------------------------------------------------------------------------------------------

@@ -2,11 +2,13 @@
 
 import json
 import re
+from typing import get_args
 
 import pytest
 
+from inferway_contract.resources.matches import Method
 from inferway_dataplane.core import addresses
-from inferway_dataplane.core.messages import problems
+from inferway_dataplane.core.messages import methods, problems
 from inferway_dataplane.core.messages.problems import Problem
 
 ALL = {name: value for name, value in vars(problems).items() if isinstance(value, Problem)}
@@ -93,3 +95,8 @@ ADDRESSES = {  # address -> allowed in a cluster, allowed standalone
 @pytest.mark.parametrize(("address", "allowed"), ADDRESSES.items(), ids=ADDRESSES)
 def test_x1_addresses(address: str, allowed: tuple[bool, bool]) -> None:
     assert (addresses.is_allowed(address, "Cluster"), addresses.is_allowed(address, "Standalone")) == allowed
+
+
+def test_methods_are_those_that_resources_may_name() -> None:
+    assert sorted(methods.METHODS) == sorted(method.encode() for method in get_args(Method))
+    assert methods.ALLOW.decode() == problems.METHOD_NOT_ALLOWED.allow == "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"

@@ -8,6 +8,7 @@ from urllib.parse import quote_from_bytes
 
 import pytest
 import re2
+from test_core_limits import take
 
 from inferway_contract import document
 from inferway_contract.document import (
@@ -376,18 +377,18 @@ def test_r7_an_unchanged_limit_keeps_its_level_and_a_changed_one_is_not_refilled
     own = rule(policies=("demo/p",))
     first = build(own, policies=(policy(),))
     for _ in range(4):
-        bucket(first).take(None, 10.0)
+        take(bucket(first), None, 10.0)
     second = build(own, Rule(name="s"), policies=(policy(),), older=first, now=10.0)
-    assert bucket(second).take(None, 10.0, 0).remaining == 1
+    assert take(bucket(second), None, 10.0, 0).remaining == 1
     raised = policy(Limit(name="l", requests=100, per=1000, burst=500))
     third = build(own, policies=(raised,), older=second, now=10.0)
-    assert bucket(third).take(None, 10.0, 0).remaining == 1
+    assert take(bucket(third), None, 10.0, 0).remaining == 1
 
 
 def test_r7_a_limit_whose_key_changed_is_another_limit() -> None:
     own = rule(policies=("demo/p",))
     first = build(own, policies=(policy(),))
-    bucket(first).take(None, 10.0)
+    take(bucket(first), None, 10.0)
     by_client = policy(Limit(name="l", requests=1, per=1000, burst=5, key=(KeyPart(type="client_ip"),)))
     second = build(own, policies=(by_client,), older=first, now=10.0)
     assert not bucket(second).tats
@@ -540,6 +541,6 @@ def test_r6_the_bucket_of_absent_ages_like_every_other() -> None:
         token_bucket.check([(own, key_of(asked(fields=((b"X-T", b"%d" % number),)), "c"), 1)], 0.0)
         token_bucket.check([(own, absent, 1)], 0.0)
     assert len(own.tats) == 3
-    assert own.take(absent, 0.0, 0).remaining == 43
+    assert take(own, absent, 0.0, 0).remaining == 43
     own.tats[absent] = 1e9  # in use
     assert own.forget_idle(100.0, 10) == 2

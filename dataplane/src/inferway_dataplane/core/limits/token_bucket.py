@@ -71,11 +71,6 @@ class Bucket:
             retry = ahead + cost * self.interval - self.reach
         return Level(limited, remaining, ahead, retry)
 
-    def take(self, key: object, now: float, cost: int = 1) -> Level:
-        """Check one bucket alone and take `cost` if it admits (0 = peek)."""
-        refusing, _ = check(((self, key, cost),), now)
-        return self.level(key, now, cost, refusing is not None)
-
     def forget_idle(self, now: float, at_most: int) -> int:
         """Drop up to `at_most` full buckets from the least recently used end; return their number."""
         tats = self.tats
