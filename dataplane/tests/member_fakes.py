@@ -1,4 +1,4 @@
-"""Members and groups for tests of the core: endpoints that only count, draws that are known."""
+"""Members and backend sets for tests of the core: endpoints that only count, fixed draws."""
 
 from dataclasses import dataclass
 from random import Random
@@ -15,31 +15,31 @@ from inferway_dataplane.core.upstreams.selection import BackendSet, Choice
 
 @dataclass(eq=False)
 class Address:
-    """An endpoint, as far as the core looks at it."""
+    """An endpoint with the attributes that the core reads."""
 
     active: int = 0
 
 
 def members(number: int, counters: RuleCounters | None = None, now: float = 0.0) -> tuple[Member, ...]:
-    """So many members of one rule."""
+    """Return `number` members of one rule."""
     shared = counters or RuleCounters()
     return tuple(Member(f"10.0.0.{index}:80", Address(), shared, now) for index in range(number))
 
 
 def no_draw() -> float:
-    """For choices in which there is nothing to be drawn."""
+    """For choices without randomness."""
     raise AssertionError("nothing had to be drawn")
 
 
 def fixed_draws() -> Draw:
-    """The same draws in every run, spread as chance spreads them."""
+    """The same random draws in every run."""
     return Random(7).random
 
 
 def backend(
     name: str, counters: RuleCounters, number: int = 1, *, problem: Problem | None = None, now: float = 0.0
 ) -> Backend:
-    """A backend with so many endpoints; one without any answers with its problem."""
+    """Return a backend with `number` endpoints; one without any has a problem."""
     own = tuple(Member(f"{name}-{index}", Address(), counters, now) for index in range(number))
     return Backend(name, own, None, b"", problem or (None if own else problems.NO_ENDPOINTS))
 
@@ -51,7 +51,7 @@ def group(
     breaker: CircuitBreaker | None = None,
     checks: bool = False,
 ) -> BackendSet:
-    """A group of (weight, priority, destination)."""
+    """Return a backend set of (weight, priority, backend)."""
     return BackendSet(backends, balancer or LoadBalancer(), breaker or CircuitBreaker(), counters, checks=checks)
 
 
@@ -62,7 +62,7 @@ def chosen(found: Choice | Problem) -> Member:
 
 
 def eject(member: Member, of: BackendSet, now: float = 0.0) -> None:
-    """Fail as often as it takes."""
+    """Fail until the member is ejected."""
     for _ in range(of.ejection.failures):
         outlier_detection.on_failure(member, now, now, of)
     assert member.is_ejected

@@ -1,4 +1,4 @@
-"""Ways to balance among the members of a backend: turns, loads, latencies, hashes, and slow starts."""
+"""Balancers: round robin, least request, peak EWMA, consistent hashing and slow start."""
 
 import math
 from collections import Counter
@@ -70,7 +70,7 @@ def test_turns_never_stray_from_the_weights(weights: list[int], turns: int) -> N
     options = [Option(str(index), weight) for index, weight in enumerate(weights)]
     found = Counter(round_robin.take_by_weight(options).name for _ in range(turns))
     for option in options:
-        # After every stretch each got its share, give or take less than it has with all others.
+        # After every run each option has its share, within less than the sum of the other weights.
         assert abs(found[option.name] - turns * option.weight / sum(weights)) < len(weights)
     assert sum(option.credit for option in options) == 0
 
@@ -148,7 +148,7 @@ def owners(own: tuple[Member, ...], among: tuple[Member, ...] | None = None) -> 
 def test_when_a_member_goes_only_its_keys_move(number: int) -> None:
     own = members(number)
     before = owners(own)
-    for after in (owners(own[1:]), owners(own, own[1:])):  # gone from the document; only not available
+    for after in (owners(own[1:]), owners(own, own[1:])):  # removed from the document; only unavailable
         moved = [key for key in KEYS if before[key] != after[key]]
         assert all(before[key] == own[0].name for key in moved)
         assert len(moved) == sum(name == own[0].name for name in before.values())
@@ -167,7 +167,7 @@ def test_the_order_of_members_does_not_matter() -> None:
 def test_no_member_takes_more_than_its_bound(number: int, events: list[tuple[int, bool]]) -> None:
     own = members(number)
     balancer = ConsistentHash(own)
-    for key, ends in events:  # few keys, so that they pile up
+    for key, ends in events:  # few keys, so that their requests accumulate
         if ends:
             busy = [member for member in own if member.endpoint.active]
             if busy:
@@ -233,7 +233,7 @@ def test_the_share_grows_linearly(seconds: float, share: float) -> None:
 
 @pytest.mark.parametrize(
     ("type_", "age", "part"),
-    [  # of all requests to four members; a turn that is passed over is everybody's
+    [  # of all requests to four members; a skipped turn is shared by all
         *[
             ("RoundRobin", age, share / (3 + share))
             for age, share in ((0.0, 0.1), (5.0, 0.5), (7.5, 0.75), (10.0, 1.0))

@@ -1,4 +1,4 @@
-"""Choice by weight, and by load."""
+"""Choices by weight and by load."""
 
 import math
 from collections import Counter
@@ -16,7 +16,7 @@ draws = st.floats(0, 1, exclude_max=True)
 
 @dataclass(eq=False)
 class Endpoint:
-    """A member that is its own endpoint: all that the choice looks at is the load."""
+    """A member that is its own endpoint: the choice reads only its load."""
 
     active: int = 0
 

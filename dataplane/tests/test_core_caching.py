@@ -1,4 +1,4 @@
-"""What may be stored, for how long, and under which key."""
+"""Caching: which responses are stored, for how long, and under which key."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -106,7 +106,7 @@ def control(value: bytes) -> tuple[bytes, bytes]:
     return (b"Cache-Control", value)
 
 
-LIFETIMES: dict[str, tuple[Fields, float]] = {  # answer to a plain GET, with ttl 60 s and maxTtl 1 h
+LIFETIMES: dict[str, tuple[Fields, float]] = {  # response to a plain GET, with ttl 60 s and maxTtl 1 h
     "nothing said": ((), 60),
     "max-age": ((control(b"max-age=30"),), 30),
     "s-maxage wins": ((control(b"max-age=30, s-maxage=40"),), 40),
@@ -190,7 +190,7 @@ AUTHORIZED = {
 def test_c2_answers_to_authorization_are_shared_only_where_the_origin_says_so(fields: Fields, fresh: float) -> None:
     head = asked((b"Authorization", b"Bearer x"))
     assert freshness.lifetime(rules(ttl=60_000), head, answered(*fields), lambda: NOW) == fresh
-    cookie = asked((b"Cookie", b"a=1"))  # RFC 9111 3.5 speaks of Authorization only; a cookie is part of the key
+    cookie = asked((b"Cookie", b"a=1"))  # RFC 9111 3.5 covers Authorization only; a cookie is part of the key
     assert freshness.lifetime(rules(ttl=60_000), cookie, answered(), lambda: NOW) == 60
 
 
@@ -258,7 +258,7 @@ def test_c10_path_query_host_and_rule_tell_requests_apart() -> None:
 
 
 def test_the_host_counts_with_its_port_in_any_case() -> None:
-    # The upstream sees the port and may answer with links that carry it.
+    # The upstream sees the port and may return links that contain it.
     assert all_differ(key(asked(host=host)) for host in (b"a.example", b"a.example:81", b"a.example:82"))
     assert key(asked(host=b"A.example")) == key(asked())
 

@@ -1,4 +1,4 @@
-"""Health checks: how many in a row it takes to change what is thought of an endpoint."""
+"""Health state: the number of checks in a row that changes a member's health."""
 
 import pytest
 from member_fakes import backend, group, members
@@ -13,7 +13,7 @@ RULES = CheckRules(HealthCheck(path="/healthz?deep=1", healthy_threshold=2, unhe
 
 @pytest.mark.parametrize(
     ("checks", "verdicts"),
-    [  # + good, - bad; h healthy, U unhealthy
+    [  # + passed, - failed; h healthy, U unhealthy
         ("++++", "hhhh"),
         ("--+--+", "hhhhhh"),
         ("---", "hhU"),
@@ -68,5 +68,5 @@ def test_who_is_not_asked_any_more_is_not_thought_ill_of() -> None:
     changes = member.counters.changes
     health_state.reset(member)
     assert (member.is_unhealthy, member.counters.changes) == (False, changes + 1)
-    # It starts over when a later document has it checked again.
+    # The counts start at 0 when a later document enables the check again.
     assert [health_state.on_check(member, False, RULES, float(now)) for now in (8, 9, 10)] == [False, False, True]

@@ -1,4 +1,4 @@
-"""CORS: which origins, what a preflight is told, what an ordinary answer carries."""
+"""CORS: allowed origins, responses to preflights, fields of other responses."""
 
 from typing import Any
 

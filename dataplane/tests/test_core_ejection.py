@@ -1,4 +1,4 @@
-"""Ejection: who is left alone, for how long, and how it comes back."""
+"""Outlier detection: which members are ejected, for how long, and how they are restored."""
 
 from typing import NamedTuple
 
@@ -169,7 +169,7 @@ def test_tries_from_before_say_nothing() -> None:
     assert not outlier_detection.on_failure(member, 14.0, 16.0, of)
     assert member.is_probing
     assert outlier_detection.on_success(member, 15.0, 17.0)
-    for _ in range(20):  # the time-outs of what was asked before the ejection
+    for _ in range(20):  # timeouts of tries that began before the ejection
         assert not outlier_detection.on_failure(member, 4.0, 18.0, of)
 
 
@@ -207,7 +207,7 @@ EVENTS = st.lists(
 def test_somebody_is_always_available_and_one_probe_is_on_its_way(
     layout: list[tuple[int, int]], percent: int, events: list[tuple[str, int]]
 ) -> None:
-    """Members of several priorities, tried, failing and left in any order: never panic, never more than the share."""
+    """Members of several priorities, tried, failing and abandoned in any order: no panic, no more ejected than allowed."""
     counters = RuleCounters()
     breaker = CircuitBreaker(consecutive_failures=2, open_for=1_000, max_ejected_percent=percent)
     of = group(

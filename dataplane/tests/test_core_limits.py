@@ -24,7 +24,7 @@ def take(bucket: Bucket, key: object, now: float, cost: int = 1) -> Level:
 
 
 def spend(own: Bucket, key: object, now: float) -> int:
-    """How many single units are admitted at one moment."""
+    """Return the number of units admitted at one moment."""
     count = 0
     while admits([(own, key, 1)], now):
         count += 1

@@ -1,4 +1,4 @@
-"""Answers of the gateway's own, and addresses that are never connected to."""
+"""Problems, methods, and addresses that the gateway never connects to."""
 
 import json
 import re
@@ -88,7 +88,7 @@ ADDRESSES = {  # address -> allowed in a cluster, allowed standalone
     "64:ff9b::8.8.8.8": (True, True),
     "64:ff9b::127.0.0.1": (False, True),
     "64:ff9b::a9fe:a9fe": (False, False),
-    "64:ff9b:1::a9fe:a9fe": (True, True),  # not the well-known prefix: nobody can know what it stands for
+    "64:ff9b:1::a9fe:a9fe": (True, True),  # not the well-known prefix: its meaning is unknown
 }
 
 

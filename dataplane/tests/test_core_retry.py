@@ -1,4 +1,4 @@
-"""Retries: what is tried again, after how long, and how many at once."""
+"""Retries: which tries are repeated, after how long, and how many at once."""
 
 import math
 from email.utils import formatdate
@@ -29,14 +29,14 @@ DEFAULT = rules()
     [
         (0, b"GET", 502, False, True, True),
         (1, b"GET", 504, False, True, True),
-        (2, b"GET", 504, False, True, False),  # two further tries, and no more
+        (2, b"GET", 504, False, True, False),  # two retries at most
         (0, b"GET", 500, False, True, False),  # not named
         (0, b"GET", "Reset", False, True, True),
         (0, b"HEAD", "Timeout", False, True, True),
         (0, b"OPTIONS", "ConnectFailure", False, True, True),
-        (0, b"GET", 502, True, True, False),  # a byte has gone out
+        (0, b"GET", 502, True, True, False),  # a byte has gone to the client
         (0, b"GET", "Reset", True, True, False),
-        (0, b"GET", 502, False, False, False),  # the body is gone
+        (0, b"GET", 502, False, False, False),  # the body was not kept
         (0, b"GET", "ConnectFailure", False, False, False),
         (0, b"POST", 502, False, True, False),  # not named, and not idempotent
         (0, b"PUT", "Reset", False, True, False),
@@ -86,7 +86,7 @@ def test_what_a_failed_try_is(problem: Problem, failure: Failure | None) -> None
         (b"PUT", True, True, False, True, True),
         (b"POST", True, True, False, True, False),
         (b"POST", True, False, False, True, True),
-        (b"GET", False, True, False, True, False),  # a new connection: this is no race
+        (b"GET", False, True, False, True, False),  # a new connection: not a race with a close
         (b"GET", True, True, True, True, False),
         (b"PUT", True, True, False, False, False),
     ],

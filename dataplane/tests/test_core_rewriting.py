@@ -1,4 +1,4 @@
-"""Header modifiers, new paths, redirect locations."""
+"""Header modifiers, path rewrites and redirect locations."""
 
 import pytest
 from hypothesis import given
@@ -42,7 +42,7 @@ EDITS = {
 def test_header_modifiers(own: HeaderModifiers, after: list[tuple[bytes, bytes]]) -> None:
     given_ = list(SENT)
     assert own.apply(given_) == after
-    assert given_ == SENT  # the given list stays as it is: others read it too
+    assert given_ == SENT  # the given list is unchanged: it is shared
     assert own.apply(given_) is not given_ or after == SENT
 
 
@@ -90,7 +90,7 @@ def test_exactly_the_segments_of_the_prefix_are_taken_away(prefix: list[bytes], 
     before = b"".join(b"/" + one for one in prefix)
     after = b"".join(b"/" + one for one in rest)
     if before == b"/":
-        return  # the prefix of all paths takes nothing away
+        return  # the prefix / removes no segment
     assert url_rewrite.new_path(NewPath(prefix="/x/y"), before + after, before) == b"/x/y" + after
 
 

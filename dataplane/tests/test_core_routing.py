@@ -1,4 +1,4 @@
-"""Which rule a request is for: the documented precedence as a table, and against an oracle that tries everything."""
+"""Routing: the documented precedence as a table, and against an oracle that tries every rule."""
 
 import re
 from urllib.parse import quote, unquote_to_bytes
@@ -44,7 +44,7 @@ def match(text: str) -> Match:
 
 
 def table(*rules: str) -> RoutingTable[str]:
-    """Rules as `host match`; a host of `-` is any. Each is a route of its own, the first the oldest."""
+    """Rules as `host match`; a host of `-` is any. Each is a separate route, the first the oldest."""
     claims = []
     for age, rule in enumerate(rules):
         host, _, text = rule.partition(" ")
@@ -58,7 +58,7 @@ def found(own: RoutingTable[str], head: RequestHead) -> str | None:
 
 
 X = ((b"X-A", b"1"),)
-PRECEDENCE = {  # the rules, the request -> the index of the one that wins
+PRECEDENCE = {  # the rules, the request -> the index of the matching rule
     "an exact host beats a wildcard": (["*.example =/a", "a.example /"], asked(b"/a"), 1),
     "a wildcard beats any host": (["- =/a", "*.example /"], asked(b"/a"), 1),
     "more labels beat fewer": (
@@ -255,7 +255,7 @@ def fits(own: Match, head: RequestHead) -> bool:
 
 
 def oracle(own: list[RouteEntry[int]], head: RequestHead) -> int | None:
-    """The greatest of all claims that fit, by the tuple that api.md documents."""
+    """The greatest of all matching entries, by the tuple that api.md documents."""
     ranked = [
         (
             rank, _RANKS[claim.match.path.type], -len(claim.match.path.value), claim.match.method is None,

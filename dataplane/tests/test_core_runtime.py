@@ -1,4 +1,4 @@
-"""Building a runtime: what refuses a document, what outlives it, how keys are read."""
+"""Building a runtime: refused documents, state that outlives it, keys of limits and of hashing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -111,7 +111,7 @@ def test_a_bad_pattern_refuses_the_document() -> None:
 
 
 def destinations_of(built: Runtime) -> list[Backend]:
-    """Where the first rule's requests may go."""
+    """The backends that the first rule may choose."""
     return list({built.rules[0].backend_set.choose(0.0, lambda draw=draw: draw)[0] for draw in (0.0, 0.5, 0.99)})
 
 
@@ -268,7 +268,7 @@ def test_a_new_document_does_not_forget_who_is_ejected() -> None:
     fourth = build(changed, services=addresses("10.0.0.1", "10.0.0.2"), older=third, now=4.0)
     assert not any(
         member.is_ejected for member in fourth.rules[0].backend_set.members
-    )  # it was gone: it is another one
+    )  # it was removed: a new member
 
 
 def test_a_refused_document_changes_no_member() -> None:
@@ -282,7 +282,7 @@ def test_a_refused_document_changes_no_member() -> None:
 def test_a_member_is_of_the_endpoint_that_the_engine_has_now() -> None:
     own = rule(backends=(document.Backend(service=SERVICE),))
     first = build(own, services=addresses("10.0.0.1"))
-    forgotten = Address("10.0.0.1", 80, True, False)  # whatever makes it another one
+    forgotten = Address("10.0.0.1", 80, True, False)  # differs in one field
     for member in members_of(first):
         member.endpoint = forgotten
     (member,) = members_of(build(own, services=addresses("10.0.0.1"), older=first))
@@ -479,7 +479,7 @@ def test_r6_a_long_value_is_kept_as_a_hash(part: KeyPart, request_of: Callable[[
     for value in (LONG, b"v" * 250):
         assert len(key(value)) == 33
         assert key(value) == key(value)
-    # What differs only far behind is not one bucket, nor is what would be the same when cut off.
+    # Long values that differ only at their end have different buckets, as have a value and its hash.
     values = [LONG, b"v" * 32, b"v" * 34, b"v" * 249 + b"w", b"v" * 250]
     assert len({key(value) for value in values}) == len(values)
 
@@ -531,7 +531,7 @@ def test_several_parts_are_one_tuple() -> None:
 
 
 def test_r6_the_bucket_of_absent_ages_like_every_other() -> None:
-    # Most requests carry no such header: that bucket must not be forgotten first, nor keep the others from being it.
+    # Most requests lack the header: their bucket must not be evicted first, nor prevent the eviction of others.
     own = Bucket("demo/p", "l", 1, 1.0, 50, max_keys=3)
     key_of = limit_keys.key_of((KeyPart(type="header", name="x-t"),), "demo/a", "r")
     assert key_of is not None

@@ -1,4 +1,4 @@
-"""Selection: priorities, weights, tries that go elsewhere, and what is done when nobody is well."""
+"""Selection: priorities, weights, retries at other members, and panic."""
 
 from collections import Counter
 from typing import Any
@@ -115,7 +115,7 @@ def test_u4_the_next_priority_takes_over_only_when_none_is_available() -> None:
     eject(a.members[1], of)
     assert outcomes(of, 100) == {"b": 100}
     assert not of.is_panic
-    found = outcomes(of, 100, now=10.0)  # their time is up: one probe each
+    found = outcomes(of, 100, now=10.0)  # both are due: one probe each
     assert found == {"a": 2, "b": 98}
     for member in a.members:
         assert outlier_detection.on_success(member, 10.0, 11.0)
@@ -164,9 +164,9 @@ def test_in_panic_nobody_is_a_probe() -> None:
     assert [chosen(of.choose(1.0, no_draw)) for _ in range(3)] == [a.members[0]] * 3
     assert of.is_panic
     assert not a.members[0].is_probing
-    assert chosen(of.choose(10.0, no_draw)).is_probing  # the time is up
+    assert chosen(of.choose(10.0, no_draw)).is_probing  # it is due
     assert not of.is_panic
-    assert chosen(of.choose(10.5, no_draw)) is a.members[0]  # all others, until it is answered
+    assert chosen(of.choose(10.5, no_draw)) is a.members[0]  # all others, until the probe ends
     assert of.is_panic
     assert outlier_detection.on_success(a.members[0], 10.0, 11.0)
     assert not isinstance(of.choose(11.0, no_draw), Problem)
@@ -308,7 +308,7 @@ HAPPENINGS = st.lists(
 
 @given(st.sampled_from(["RoundRobin", "LeastRequest", "PeakEWMA", "ConsistentHash"]), HAPPENINGS)
 def test_documents_come_and_go_and_no_choice_is_wrong(type_: str, happenings: list[tuple[str, Any]]) -> None:
-    """Members of two priorities stay known while documents name more or fewer of them; old tries end after new documents."""
+    """Members of two priorities are kept while documents add and remove them; old tries end after new documents."""
     counters = RuleCounters()
     known = [backend("a", counters, 3), backend("b", counters, 3)]
     said = LoadBalancer.model_validate({"type": type_})

@@ -1,4 +1,4 @@
-"""What clients are told of their limits: structured fields with the values of vectors.md, or the legacy ones."""
+"""RateLimit header fields: structured fields with the values of vectors.md, or the legacy ones."""
 
 import http_sf
 import pytest
@@ -25,7 +25,7 @@ def parsed(value: bytes) -> Told:
 
 
 def told(*own: Bucket, now: float, taken: int, style: Style = "Standard", retry_after: int = 0) -> dict[bytes, bytes]:
-    """Take so many requests at 0, then ask once more at `now`."""
+    """Take `taken` requests at 0, then one more at `now`."""
     telling = RateLimitHeaders([(one, style) for one in own])
     for _ in range(taken):
         check([(one, None, 1) for one in own], 0.0)
