@@ -40,8 +40,8 @@ def backend(
     name: str, counters: RuleCounters, number: int = 1, *, problem: Problem | None = None, now: float = 0.0
 ) -> Backend:
     """Return a backend with `number` endpoints; one without any has a problem."""
-    own = tuple(Member(f"{name}-{index}", Address(), counters, now) for index in range(number))
-    return Backend(name, own, None, b"", problem or (None if own else problems.NO_ENDPOINTS))
+    own_members = tuple(Member(f"{name}-{index}", Address(), counters, now) for index in range(number))
+    return Backend(name, own_members, None, b"", problem or (None if own_members else problems.NO_ENDPOINTS))
 
 
 def group(
@@ -55,14 +55,14 @@ def group(
     return BackendSet(backends, balancer or LoadBalancer(), breaker or CircuitBreaker(), counters, checks=checks)
 
 
-def chosen(found: Choice | Problem) -> Member:
+def chosen(choice: Choice | Problem) -> Member:
     """The member of a choice."""
-    assert not isinstance(found, Problem), found
-    return found[1]
+    assert not isinstance(choice, Problem), choice
+    return choice[1]
 
 
-def eject(member: Member, of: BackendSet, now: float = 0.0) -> None:
+def eject(member: Member, backend_set: BackendSet, now: float = 0.0) -> None:
     """Fail until the member is ejected."""
-    for _ in range(of.ejection.failures):
-        outlier_detection.on_failure(member, now, now, of)
+    for _ in range(backend_set.ejection.failures):
+        outlier_detection.on_failure(member, now, now, backend_set)
     assert member.is_ejected

@@ -87,9 +87,9 @@ ADDRESSES = {
 }
 
 
-@pytest.mark.parametrize(("text", "found"), ADDRESSES.values(), ids=ADDRESSES)
-def test_addresses(text: str, found: str | None) -> None:
-    assert client_address.address(text) == (None if found is None else ip_address(found))
+@pytest.mark.parametrize(("text", "parsed"), ADDRESSES.values(), ids=ADDRESSES)
+def test_addresses(text: str, parsed: str | None) -> None:
+    assert client_address.address(text) == (None if parsed is None else ip_address(parsed))
 
 
 NETWORKS = {
