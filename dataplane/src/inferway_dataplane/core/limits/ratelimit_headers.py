@@ -66,7 +66,7 @@ class RateLimitHeaders:
 
 
 def _left_and_reset(bucket: Bucket, ahead: float) -> tuple[int, int]:
-    """Return whole units left, and whole seconds until the next one (0 while any is left)."""
+    """Return whole units left and whole seconds until the next (0 if any left)."""
     if bucket.denies:
         return 0, 0
     free = (bucket.reach - ahead) / bucket.interval + _GRAIN

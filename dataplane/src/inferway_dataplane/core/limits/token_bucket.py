@@ -31,7 +31,7 @@ class Level(NamedTuple):
 
 
 class Bucket:
-    """The buckets of one limit, one for each key; beyond `max_keys` the least recently used is evicted."""
+    """The buckets of one limit by key; at `max_keys` the least recently used goes."""
 
     __slots__ = (
         "burst",
@@ -61,7 +61,7 @@ class Bucket:
         self.dropped = 0  # requests refused
 
     def level(self, key: object, now: float, cost: int, limited: bool) -> Level:
-        """Return the level of the bucket of `key` after a check of `cost` with the result `limited`."""
+        """Return the level of a key's bucket after a check with the result `limited`."""
         if self.denies:
             return Level(True, 0, 0.0, -1)
         ahead = max(self.tats.get(key, now) - now, 0.0)
@@ -84,9 +84,9 @@ class Bucket:
         return gone
 
     def inherit(self, older: "Bucket", now: float) -> None:
-        """Take over the levels of an older version of this limit; a changed limit fills no bucket.
+        """Take over the levels of an older version of this limit.
 
-        A key keeps its remaining tokens, up to the new burst; a full bucket starts full.
+        A changed limit fills no bucket. A key keeps its remaining tokens, up to the new burst; a full bucket starts full.
         """
         if (older.interval, older.burst, older.denies) == (self.interval, self.burst, self.denies):
             self.tats = older.tats

@@ -70,9 +70,9 @@ class FieldBlock:
         self.values: dict[bytes, bytes] | None = None
 
     def value(self, name: bytes) -> bytes | None:
-        """The field's value by lower-case name, repeated fields joined by `, ` (RFC 9110 5.3); None = absent.
+        """Return a field's value by its lower-case name; None = absent.
 
-        Includes the fields that `Connection` names: a client cannot hide a field from the gateway's rules.
+        Repeated fields are joined by `, ` (RFC 9110 5.3). Includes the fields that `Connection` names: a client cannot hide a field from the gateway's rules.
         """
         values = self.values
         if values is None:

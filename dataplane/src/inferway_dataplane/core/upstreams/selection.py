@@ -106,7 +106,7 @@ class BackendSet:
     def choose(
         self, now: float, draw: Draw, key: bytes | None = None, avoid: tuple[Member, ...] = ()
     ) -> Choice | Problem:
-        """Choose backend and member for a try that begins now; a `Problem` if there is none.
+        """Choose backend and member for a try; a `Problem` if there is none.
 
         `key`: hashed by consistent hashing; `avoid`: the members that this request has tried.
         """
