@@ -72,7 +72,8 @@ class FieldBlock:
     def value(self, name: bytes) -> bytes | None:
         """Return a field's value by its lower-case name; None = absent.
 
-        Repeated fields are joined by `, ` (RFC 9110 5.3). Includes the fields that `Connection` names: a client cannot hide a field from the gateway's rules.
+        Repeated fields are joined by `, ` (RFC 9110 5.3). Includes the fields that `Connection` names: a client cannot hide
+        a field from the gateway's rules.
         """
         values = self.values
         if values is None:

@@ -41,8 +41,7 @@ def may_resend(method: bytes, *, was_reused: bool, was_written: bool, has_answer
     """Whether to resend a request, without a retry rule, after its kept-alive connection was closed.
 
     An upstream may close an idle connection at any time, even while a request is on its way (RFC 9112 9.3.1).
-    `was_reused`: the connection had served a request before; `was_written`: bytes of this request were written to it;
-    `has_answered`: a byte of the response was received.
+    `was_reused`: it had served a request before; `was_written`: it got bytes of this one; `has_answered`: it returned one.
     """
     return was_reused and not has_answered and body_kept and (not was_written or method in IDEMPOTENT)
 
@@ -88,8 +87,8 @@ class RetryRules:
     ) -> bool:
         """Whether another try is safe and wanted, after `retries` retries.
 
-        `reason`: a failure or a status. `has_answered`: a byte of a response has gone to the client. `body_kept`: all of the request body that was read
-        can be sent again. A try without a connection wrote nothing, so every method may be repeated.
+        `reason`: a failure or a status. `has_answered`: a byte of a response has gone to the client. `body_kept`: the
+        request body can be sent again. A try without a connection wrote nothing, so every method may be repeated.
         """
         if retries >= self.attempts or has_answered or not body_kept:
             return False
