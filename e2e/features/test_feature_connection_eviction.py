@@ -15,7 +15,7 @@ from inferway_fakes.gate import Gate
 from inferway_fakes.scripted.server import ScriptedUpstream
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.waiting import DEADLINE, wait_until
-from inferway_fakes.yaml_builders import route, rule, says, to
+from inferway_fakes.yaml_builders import direct_response, route, rule, to
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 HALF = b"GET / HTTP/1.1\r\nhost: x\r\nx-a: "
@@ -309,7 +309,7 @@ def test_requests_beyond_the_memory_limit_are_shed(serve, upstream):
 def test_memory_pressure_closes_connections_after_responses(serve, monkeypatch):
     share = [0.0]
     monkeypatch.setattr("inferway_dataplane.system.resource_monitor.Memory.share", lambda memory: share[0])
-    gateway = serve(route(rule(says("ok"))))
+    gateway = serve(route(rule(direct_response("ok"))))
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=DEADLINE)
 
     def connection_field():
