@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 # burst adds up hundreds of them. This much is tolerated, but at most a thousandth of a unit.
 _TOLERANCE: Final = 1e-6
 # Units added before a level is rounded down: the clock's rounding must not cost a unit.
-_GRAIN: Final = 1e-3
+ROUNDING: Final = 1e-3
 
 
 class Level(NamedTuple):
@@ -38,13 +38,13 @@ class Bucket:
         "denies",
         "dropped",
         "evicted",
-        "grain",
         "interval",
         "max_keys",
         "name",
         "policy",
         "reach",
         "tats",
+        "tolerance",
     )
 
     def __init__(self, policy: str, name: str, requests: int, per: float, burst: int, max_keys: int) -> None:
@@ -55,7 +55,7 @@ class Bucket:
         self.denies = requests == 0  # a rate of 0 admits no request
         self.interval = per / requests if requests else per  # seconds in which one unit is added
         self.reach = -inf if self.denies else burst * self.interval  # seconds by which the TAT may be ahead of now
-        self.grain = min(_TOLERANCE, self.interval / 1000)  # seconds by which an admission may come early
+        self.tolerance = min(_TOLERANCE, self.interval / 1000)  # seconds by which an admission may come early
         self.tats: OrderedDict[object, float] = OrderedDict()  # by key; least recently used first
         self.evicted = 0  # keys dropped at `max_keys`
         self.dropped = 0  # requests refused
@@ -65,7 +65,7 @@ class Bucket:
         if self.denies:
             return Level(True, 0, 0.0, -1)
         ahead = max(self.tats.get(key, now) - now, 0.0)
-        remaining = int((self.reach - ahead) / self.interval + _GRAIN)
+        remaining = int((self.reach - ahead) / self.interval + ROUNDING)
         retry = -1.0
         if limited and cost <= self.burst:
             retry = ahead + cost * self.interval - self.reach
@@ -120,7 +120,7 @@ def check(checks: Sequence[LimitCheck], now: float) -> tuple[Bucket | None, list
         if tat < now:
             tat = now
         tat += cost * bucket.interval
-        if tat - now - bucket.reach > bucket.grain:
+        if tat - now - bucket.reach > bucket.tolerance:
             return _longest_wait(checks, now)
         tats.append(tat)
     # Taken only after all limits admit: a refused request must not evict a key either.
