@@ -61,14 +61,14 @@ class Cluster:
 
     maps: dict[str, dict[str, str]] = field(default_factory=dict)
 
-    def found(self) -> published_state.ActualState:
+    def read(self) -> published_state.ActualState:
         """What an operator reads that has just become the active one."""
         return published_state.read(GATEWAY, self.maps)
 
     def plan(self, want: size_limits.DesiredState, reported: Iterable[str] = ()) -> tuple[publish_plan.Write, ...]:
         """The writes that are missing."""
-        found = self.found()
-        return publish_plan.plan(want, found.published, found.known, frozenset(reported), GATEWAY)
+        state = self.read()
+        return publish_plan.plan(want, state.published, state.configs, frozenset(reported), GATEWAY)
 
     def write(self, writes: Iterable[publish_plan.Write]) -> None:
         """Perform them."""

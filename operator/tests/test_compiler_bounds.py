@@ -36,7 +36,7 @@ def test_spec_over_256_kib_is_too_large_and_rejects_requests() -> None:
     made = compiler.compile(from_manifests([manifest], standalone=True))
     assert made.verdicts[0].conditions[0].reason == "TooLarge"
     assert not made.verdicts[0].conditions[0].status
-    assert "may take 262144: split it" in made.verdicts[0].conditions[0].message
+    assert "the limit is 262144; split it" in made.verdicts[0].conditions[0].message
     assert {rule.refusal.code for rule in made.config.routes[0].rules if rule.refusal} == {"invalid_rule"}
     assert len(made.config.routes[0].rules) == 64
 

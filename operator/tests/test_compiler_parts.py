@@ -3,7 +3,7 @@
 import pytest
 
 from inferway_contract.document import Url
-from inferway_operator.compiler import patterns, urls
+from inferway_operator.compiler import matches, urls
 from inferway_operator.world.world import parse
 
 
@@ -29,15 +29,15 @@ def test_url_parses_into_its_parts(text: str, host: str, port: int, path: str) -
     ("text", "why"),
     [
         ("ftp://a", "not a url"),
-        ("http://a?b", "not a name that can be resolved"),
-        ("http://u@a", "not a name that can be resolved"),
+        ("http://a?b", "not a valid DNS name"),
+        ("http://u@a", "not a valid DNS name"),
         ("http://01.2.3.4", "ends in a number"),
         ("http://0x7f000001", "ends in a number"),
         ("http://a.1", "ends in a number"),
-        ("http://a..b", "not a name that can be resolved"),
-        ("http://-a", "not a name that can be resolved"),
-        (f"http://{'a' * 64}", "not a name that can be resolved"),
-        (f"http://{'.'.join(['a' * 60] * 5)}", "not a name that can be resolved"),
+        ("http://a..b", "not a valid DNS name"),
+        ("http://-a", "not a valid DNS name"),
+        (f"http://{'a' * 64}", "not a valid DNS name"),
+        (f"http://{'.'.join(['a' * 60] * 5)}", "not a valid DNS name"),
         ("http://[::g]", "not an IPv6 address"),
         ("http://[1.2.3.4]", "not an IPv6 address"),
         ("http://a/..", "dot segment"),
@@ -80,7 +80,7 @@ def test_host_is_matched_against_the_allowed_hosts(host: str, allowed: tuple[str
 def test_regular_expression_is_accepted_or_rejected(
     pattern: str, reason: str | None, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    mistake = patterns.mistake(pattern)
+    mistake = matches.pattern_error(pattern)
     assert mistake is None if reason is None else any(part in (mistake or "") for part in reason.split("|"))
     assert capfd.readouterr() == ("", "")  # RE2 would write to stderr by itself
 

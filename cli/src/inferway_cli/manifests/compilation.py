@@ -44,7 +44,7 @@ def findings(compilation: Compilation, manifests: Sequence[Manifest]) -> Iterato
 
 
 def _errors(verdict: Verdict) -> Iterator[tuple[Severity, FieldError]]:
-    for error in verdict.complaints:
+    for error in verdict.errors:
         yield Severity.REFUSED, error
     for error in verdict.unresolved:
         yield Severity.UNRESOLVED, error
