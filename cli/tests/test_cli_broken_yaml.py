@@ -1,4 +1,4 @@
-"""Broken input, one row each: what `inferway compile` says of it, where, and that it never falls over."""
+"""Invalid input, one row each: the error of `inferway compile` and its line, never a traceback."""
 
 import contextlib
 import os

@@ -33,7 +33,7 @@ spec:
 
 
 class RecordingReceiver:
-    """A receiver that keeps what it is told."""
+    """A receiver that records its calls."""
 
     def __init__(self) -> None:
         self.accepted: list[dict[str, str]] = []
@@ -173,7 +173,7 @@ def test_broken_files_are_rejected_once_and_the_document_stays(tmp_path: Path) -
         path.write_text(path.read_text() + "# still broken\n")
         await wait_for_scans()
         assert len(told.rejected) == 1
-        # Mended, to what is served already: given again, so that the receiver forgets the error.
+        # Fixed, to the documents that are live: passed on again, so that the receiver clears the error.
         (tmp_path / "b.yaml").unlink()
         path.write_text(text(body="one"))
         await until(lambda: len(told.accepted) == 2)
@@ -332,7 +332,7 @@ def test_only_new_warnings_are_logged(loaded: bool, tmp_path: Path, caplog: pyte
     told = RecordingReceiver()
     source = DirectorySource(str(tmp_path))
     if loaded:
-        source.load()  # who loads it tells its warnings, too
+        source.load()  # the caller of `load` reports its warnings
 
     async def run() -> None:
         task = asyncio.create_task(source.follow(told))

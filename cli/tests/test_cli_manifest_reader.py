@@ -96,7 +96,7 @@ def test_line_is_located_through_aliases_and_merge_keys() -> None:
     assert line("c", 0, "b") == 2
     assert line("c", 1, "b") == 2
     assert line("c", 1, "d") == 7
-    # What is not there is told where it should be.
+    # A missing field is located at its parent.
     assert line("c", 1, "missing", 5, "x") == line("c", 1)
     assert line("c", 9) == 3
 
@@ -249,7 +249,7 @@ SPECS: st.SearchStrategy[Any] = st.recursive(
 @given(st.sampled_from(sorted(kinds.VERSIONS)), VALUES | st.just({"name": "a"}), st.dictionaries(FIELDS, SPECS), SPECS)
 def test_any_manifest_compiles_without_an_exception(kind: str, meta: Any, top: dict[str, Any], spec: Any) -> None:
     manifest = {**top, "apiVersion": kinds.VERSIONS[kind][0], "kind": kind, "metadata": meta, "spec": spec}
-    # JSON's escapes and YAML's agree, but for NaN, which is told as text then.
+    # JSON's escapes are YAML's. NaN is read as text.
     loaded = load(json.dumps(manifest))
 
     compilation = manifest_compilation.compile_manifests(loaded.manifests)

@@ -1,4 +1,4 @@
-"""`inferway status` on a real API server: what it lists, who may, and what is said to who may not."""
+"""`inferway status` on a real API server: its output, with and without permissions."""
 
 from __future__ import annotations
 

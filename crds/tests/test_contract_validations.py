@@ -1,4 +1,4 @@
-"""Rules between fields: what the API server says in CEL and what everybody else says in Python is the same.
+"""Validations: CEL in the API server and Python in the planes give the same results.
 
 Each row is an object and the messages (their beginnings) of the rules that it breaks. The CEL side sees it as the API
 server does: with the defaults of the schema, and with names that CEL keeps for itself written with underscores.

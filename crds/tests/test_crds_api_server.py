@@ -164,7 +164,7 @@ def test_table_rejects_all_cases_except_empty_values() -> None:
 
 
 def test_messages_of_crd_and_compiler_are_the_same(api_server: ApiServer) -> None:
-    """What a rule or a form says, both say; they differ in the value, which only the compiler shows."""
+    """Both give the message of a rule or a form; only the compiler also shows the value."""
     ours = {rule["message"] for kind in KINDS for rule in rules(specification(kind))}
     said = {line for one in mistakes.TABLE for line in one["refused"] if line.partition(": ")[2] in ours}
     assert len(said) > 40

@@ -35,95 +35,62 @@ Protocol = Literal["TCP", "UDP", "SCTP"]
 
 
 class ServicePort(KubernetesModel):
-    """A port of a Service."""
-
     name: str | None = None
     port: Port
     protocol: Protocol | None = None
 
 
 class ServiceSpec(KubernetesModel):
-    """Spec of a Service."""
-
     type: str | None = None
     ports: list[ServicePort] | None = None
 
 
 class Service(KubernetesModel):
-    """v1 Service."""
-
     spec: ServiceSpec
 
 
 class SlicePort(KubernetesModel):
-    """A port of an EndpointSlice."""
-
     name: str | None = None
     port: Port | None = None
     protocol: Protocol | None = None
 
 
 class Conditions(KubernetesModel):
-    """Conditions of an endpoint."""
-
     ready: bool | None = None
     """The API reference: "A nil value should be interpreted as true"."""
 
 
 class Endpoint(KubernetesModel):
-    """An endpoint with IP addresses."""
-
     addresses: list[Address]
     conditions: Conditions | None = None
 
 
 class EndpointSlice(KubernetesModel):
-    """discovery.k8s.io/v1 EndpointSlice of IP addresses."""
+    """An EndpointSlice of IP addresses. Those of host names (FQDN) are not used."""
 
     address_type: Literal["IPv4", "IPv6"]
     endpoints: list[Endpoint] | None = None
     ports: list[SlicePort] | None = None
 
 
-class NamedEndpoint(KubernetesModel):
-    """An endpoint with host names."""
-
-    addresses: list[str]
-
-
-class NamedEndpointSlice(KubernetesModel):
-    """discovery.k8s.io/v1 EndpointSlice of host names: valid, but not used by Inferway."""
-
-    address_type: Literal["FQDN"]
-    endpoints: list[NamedEndpoint] | None = None
-
-
 class GrantFrom(KubernetesModel):
-    """Kind and namespace that may refer to the targets of a ReferenceGrant."""
-
     group: str
     kind: str
     namespace: str
 
 
 class GrantTo(KubernetesModel):
-    """A kind, or one object, that a ReferenceGrant permits references to."""
-
     group: str
     kind: str
     name: str | None = None
 
 
 class GrantSpec(KubernetesModel):
-    """Spec of a ReferenceGrant."""
-
     from_: list[GrantFrom] = Field(alias="from")
     to: list[GrantTo]
 
 
 class ReferenceGrant(KubernetesModel):
-    """gateway.networking.k8s.io ReferenceGrant."""
-
     spec: GrantSpec
 
 

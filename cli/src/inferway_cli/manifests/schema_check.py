@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from inferway_cli.manifests import metadata
 from inferway_contract import resources
 from inferway_contract.field_errors import FieldError, Path, from_validation
-from inferway_contract.kubernetes_kinds import EndpointSlice, NamedEndpointSlice, ReferenceGrant, Service
+from inferway_contract.kubernetes_kinds import EndpointSlice, ReferenceGrant, Service
 
 _TOP: Final = ("apiVersion", "kind", "metadata", "spec", "status")
 _KUBERNETES_MODELS: Final[dict[str, type[BaseModel]]] = {
@@ -22,8 +22,8 @@ def errors(kind: str, manifest: dict[str, Any]) -> Iterator[FieldError]:
     """Yield the errors that an API server would report. apiVersion and kind are known."""
     yield from metadata.errors(kind, manifest.get("metadata"))
     if kind not in resources.SPECS:
-        is_named = manifest.get("addressType") == "FQDN"
-        yield from _validate(NamedEndpointSlice if is_named else _KUBERNETES_MODELS[kind], manifest, ())
+        if manifest.get("addressType") != "FQDN":  # endpoints by host name are valid, but not used
+            yield from _validate(_KUBERNETES_MODELS[kind], manifest, ())
         return
     for field in manifest:
         if field not in _TOP:

@@ -3,14 +3,13 @@
 from typing import Annotated, Any
 
 from inferway_contract.resources.backends import BackendRef, Limits, Timeouts
-from inferway_contract.resources.cache import Cache, CacheKey, QueryKey
+from inferway_contract.resources.cache import Cache
 from inferway_contract.resources.filters import Filter
 from inferway_contract.resources.health import CircuitBreaker, HealthCheck
 from inferway_contract.resources.load_balancer import LoadBalancer
 from inferway_contract.resources.matches import Match
 from inferway_contract.resources.model import (
     Hostname,
-    ObjectName,
     SectionName,
     SpecModel,
     Validation,
@@ -115,20 +114,3 @@ class GatewayRouteSpec(SpecModel):
 def rule_name(rule: RouteRule, index: int) -> str:
     """Return the rule's name; metrics, policies and messages use `rule-<index>` for a rule without one."""
     return rule.name or f"rule-{index}"
-
-
-__all__ = [
-    "BackendRef",
-    "Cache",
-    "CacheKey",
-    "CircuitBreaker",
-    "GatewayRouteSpec",
-    "HealthCheck",
-    "Limits",
-    "LoadBalancer",
-    "ObjectName",
-    "QueryKey",
-    "Retry",
-    "RouteRule",
-    "Timeouts",
-]

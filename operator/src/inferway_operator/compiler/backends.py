@@ -3,7 +3,7 @@
 from inferway_contract import address_policy, document
 from inferway_contract.conditions import Reason
 from inferway_contract.field_errors import FieldError
-from inferway_contract.resources.gateway_route import BackendRef
+from inferway_contract.resources.backends import BackendRef
 from inferway_operator.compiler import messages, services, urls
 from inferway_operator.compiler.draft import Draft, Path, RouteDraft, RuleDraft
 

@@ -1,7 +1,7 @@
 """Upstreams: load balancing, retries, circuit breaker and health checks."""
 
 from inferway_contract import document, values
-from inferway_contract.resources import gateway_route as written
+from inferway_contract.resources import health, load_balancer, retry
 from inferway_operator.compiler.draft import Draft
 
 
@@ -19,7 +19,7 @@ def translate(draft: Draft) -> None:
             rule.parts["health_check"] = _health_check(source.health_check)
 
 
-def _load_balancer(source: written.LoadBalancer) -> document.LoadBalancer:
+def _load_balancer(source: load_balancer.LoadBalancer) -> document.LoadBalancer:
     header = source.hash_on.header if source.hash_on is not None else None
     return document.LoadBalancer(
         type=source.type,
@@ -28,7 +28,7 @@ def _load_balancer(source: written.LoadBalancer) -> document.LoadBalancer:
     )
 
 
-def _retry(source: written.Retry) -> document.Retry:
+def _retry(source: retry.Retry) -> document.Retry:
     # In the order of the resource, without duplicates.
     return document.Retry(
         attempts=source.attempts,
@@ -41,7 +41,7 @@ def _retry(source: written.Retry) -> document.Retry:
     )
 
 
-def _circuit_breaker(source: written.CircuitBreaker) -> document.CircuitBreaker:
+def _circuit_breaker(source: health.CircuitBreaker) -> document.CircuitBreaker:
     return document.CircuitBreaker(
         max_requests=source.max_requests,
         max_pending=source.max_pending,
@@ -51,7 +51,7 @@ def _circuit_breaker(source: written.CircuitBreaker) -> document.CircuitBreaker:
     )
 
 
-def _health_check(source: written.HealthCheck) -> document.HealthCheck:
+def _health_check(source: health.HealthCheck) -> document.HealthCheck:
     return document.HealthCheck(
         path=source.path,
         interval=values.milliseconds(source.interval),

@@ -1,16 +1,11 @@
 """Metadata of any manifest, read without trust: no API server has checked a manifest in a file."""
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from inferway_contract import values
-from inferway_contract.field_errors import FORMS, FieldError
+from inferway_contract.field_errors import FieldError, name_error
 from inferway_operator.world.objects import Meta
-
-_NAMESPACE = re.compile(values.LABEL_PATTERN[1:-1])
-_NAME = re.compile(values.SUBDOMAIN_PATTERN[1:-1])
 
 
 def read(manifest: Mapping[str, Any]) -> tuple[Meta, list[FieldError]]:
@@ -26,12 +21,12 @@ def read(manifest: Mapping[str, Any]) -> tuple[Meta, list[FieldError]]:
     name, namespace = raw.get("name"), raw.get("namespace")
     if raw and name is None:
         errors.append(FieldError(("metadata", "name"), "is required"))
-    elif raw and not _is_form(name, _NAME, 253):
-        errors.append(FieldError(("metadata", "name"), FORMS[values.SUBDOMAIN_PATTERN]))
+    elif raw and (message := name_error(name, is_label=False)) is not None:
+        errors.append(FieldError(("metadata", "name"), message))
     if namespace is None or namespace == "":
         namespace = "default"
-    elif not _is_form(namespace, _NAMESPACE, 63):
-        errors.append(FieldError(("metadata", "namespace"), FORMS[values.LABEL_PATTERN]))
+    elif (message := name_error(namespace, is_label=True)) is not None:
+        errors.append(FieldError(("metadata", "namespace"), message))
     generation = raw.get("generation")
     meta = Meta(
         kind=str(manifest.get("kind", "")),
@@ -41,10 +36,6 @@ def read(manifest: Mapping[str, Any]) -> tuple[Meta, list[FieldError]]:
         created=_created(raw.get("creationTimestamp")),
     )
     return meta, errors
-
-
-def _is_form(value: object, form: re.Pattern[str], most: int) -> bool:
-    return isinstance(value, str) and len(value) <= most and form.fullmatch(value) is not None
 
 
 def _created(value: object) -> str:
