@@ -1,4 +1,4 @@
-"""Odd answers of the API server, or of a proxy before it: the operator asks again, and goes on (K1).
+"""Unexpected responses of the API server, or of a proxy before it: the operator retries and continues (K1).
 
 Where one of them ends kopf, its supervisor starts it again (docs/decisions/0009).
 """

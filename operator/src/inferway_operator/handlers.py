@@ -17,10 +17,8 @@ from typing import Any, Final
 import kopf
 
 from inferway_operator import supervisor
-from inferway_operator.environment import refuse_unknown
-from inferway_operator.http_settings import HttpSettings
 from inferway_operator.process import Operator
-from inferway_operator.settings import OperatorSettings
+from inferway_operator.settings import HttpSettings, OperatorSettings, refuse_unknown
 from inferway_operator.watch.kinds import POLICIES, ROUTES, WatchedKind
 
 INACTIVITY: Final = 50.0

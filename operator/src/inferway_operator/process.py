@@ -14,10 +14,9 @@ from inferway_kube.deadlines import Deadlines
 from inferway_kube.leader_election import Election, LeaderElection
 from inferway_operator.api_client import FIELD_MANAGER, ApiClient
 from inferway_operator.http_server.server import OperatorServer, Readiness
-from inferway_operator.http_settings import HttpSettings
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.reconcile.reconciler import Reconciler
-from inferway_operator.settings import OperatorSettings
+from inferway_operator.settings import HttpSettings, OperatorSettings
 from inferway_operator.watch.object_cache import ObjectCache
 from inferway_operator.watch.reflectors import Reflectors
 from inferway_operator.watch.snapshot import world_of

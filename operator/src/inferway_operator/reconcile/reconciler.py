@@ -122,10 +122,10 @@ class Reconciler:
         async with self._status_loop.documents:
             self._status_loop.invalidate()
             actual = await self._store.read()
-        for mistake in actual.mistakes:
-            logger.warning("%s; it is published again", mistake)
+        for error in actual.errors:
+            logger.warning("%s; it is published again", error)
         self._cache.is_world_dirty = True
-        self._term = Term(actual.published, dict(actual.known), actual.config)
+        self._term = Term(actual.published, dict(actual.configs), actual.config)
         return self._term
 
     async def _check_documents(self) -> None:
@@ -192,7 +192,7 @@ class Reconciler:
                 # A second round leaves out of the endpoints what only the config before needed, if no pod serves it.
                 self._cache.mark(is_world=False)
         term.config = wanted.config
-        term.configs[wanted.revision] = wanted.known
+        term.configs[wanted.revision] = wanted.parsed
         kept = {wanted.revision, *acknowledged.reported, *(revision for revision, _ in term.published.history)}
         term.configs = {revision: config for revision, config in term.configs.items() if revision in kept}
         self._status_loop.set_outcome(Outcome(term, term.compilation, wanted, term.published.revision))

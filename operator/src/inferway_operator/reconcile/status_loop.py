@@ -124,7 +124,7 @@ class StatusLoop:
     async def _refresh_leases(self) -> None:
         """List the Leases before a pod is called silent: it may be the watch that is frozen."""
         now = time.monotonic()
-        if not Acknowledgements.of(self._cache, now).has_silent or now - self._refreshed_at < RENEW_SECONDS:
+        if not Acknowledgements.of(self._cache, now).has_unresponsive or now - self._refreshed_at < RENEW_SECONDS:
             return
         try:
             await self._reflectors.refresh(kinds.LEASES)
@@ -207,7 +207,7 @@ def _decide(
         key = f"{meta.kind}/{meta.id}"
         decided = decision.decide(
             verdict,
-            outcome.wanted.known.fragments.get(key, ""),
+            outcome.wanted.parsed.fragments.get(key, ""),
             carried(key, configs),
             outcome.revision,
             acknowledged.counted,
