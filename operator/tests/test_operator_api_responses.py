@@ -216,7 +216,7 @@ def test_operator_with_an_unknown_setting_does_not_start(prepared_gateway: Gatew
     running = prepared_gateway.start(namespacs="team")
     wait_until(lambda: running.process.poll() is not None, "it ends", 20)
     assert running.end() == 2
-    assert running.said("the nearest is INFERWAY_OPERATOR_NAMESPACE")
+    assert running.said("did you mean INFERWAY_OPERATOR_NAMESPACE")
 
 
 @contextmanager
