@@ -191,7 +191,7 @@ def test_a_copy_that_no_thread_can_be_had_to_read_is_tried_again(copied, caplog)
     run(source, received, lambda: received.revisions)
     assert received.revisions == ["config-kept"]
     logged = [record.message for record in caplog.records if record.exc_info]
-    assert logged == ["reading the last good copy failed in a way that is not foreseen"] * 2
+    assert logged == ["unexpected error while reading the last good copy"] * 2
     assert "internal error" not in source.waiting
 
 

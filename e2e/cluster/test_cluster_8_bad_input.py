@@ -99,7 +99,9 @@ def test_missing_crds_are_reported_and_recovered_from(cluster: Cluster, figures:
         told = warnings(cluster, OPERATOR, operator, since)
         fresh = _another_operator(cluster, operator, since)
         sleep(LASTS)
-        assert _readyz(cluster, fresh).startswith("503 listing: the API server does not know a kind that this process needs: ")
+        assert _readyz(cluster, fresh).startswith(
+            "503 listing: the API server does not know a kind that this process needs: "
+        )
         also_told = warnings(cluster, OPERATOR, fresh, since)
     for found in (told, also_told):
         assert_one_warning(
@@ -131,7 +133,9 @@ def test_operator_without_rights_reports_it_and_recovers(cluster: Cluster, figur
         told = warnings(cluster, OPERATOR, operator, since)
         fresh = _another_operator(cluster, operator, since)
         sleep(LASTS)
-        assert _readyz(cluster, fresh).startswith("503 listing: the API server refuses what this process asks for: GET /api")
+        assert _readyz(cluster, fresh).startswith(
+            "503 listing: the API server refuses what this process asks for: GET /api"
+        )
         also_told = warnings(cluster, OPERATOR, fresh, since)
     for found in (told, also_told):
         assert_one_warning(
@@ -194,9 +198,7 @@ def test_data_plane_without_rights_keeps_serving_and_recovers(cluster: Cluster, 
     for pod, found in told.items():
         assert 1 <= len(found) <= 2, found  # the Lease at once; the watches when the API server ends them, within 45 s
         for line in found:
-            assert (
-                documented("a role or its binding is missing: apply the manifests again (kubectl apply -k)") in line
-            )
+            assert documented("a role or its binding is missing: apply the manifests again (kubectl apply -k)") in line
             assert "system:serviceaccount:inferway-system:inferway-gateway" in line
         assert f'leases.coordination.k8s.io "{pod}" is forbidden' in found[0]
         assert documented("the Lease cannot be renewed, traffic continues") in found[0]
@@ -349,8 +351,7 @@ def test_missing_data_plane_is_reported_in_status_and_log(cluster: Cluster, figu
     sleep(LASTS)
     assert_one_warning(
         warnings(cluster, OPERATOR, operator, since),
-        "there is no data plane: no pod of it is ready, so nobody serves what is published; scale its Deployment up, or see why"
-        " its pods are not ready",
+        "no ready data-plane pod: the published config is not served; scale the Deployment up, or check its pods",
         "kubectl -n inferway-system get pods -l inferway.dev/gateway=inferway",
     )
     say(cluster, "served by nobody")

@@ -44,7 +44,7 @@ class FakeApi:
         self.port = 0
         self.version = 10
         self.oldest = 0
-        """Watches from before this version are told 410."""
+        """Watches from before this version are answered with 410."""
         self.collections: dict[str, dict[str, dict[str, Any]]] = {}
         self.history: list[tuple[int, str, dict[str, Any]]] = []
         """Version, path of the collection, event."""
@@ -53,7 +53,7 @@ class FakeApi:
         self.page_size = 500
         self.has_changed = asyncio.Event()
         self.is_frozen = False
-        """Watches say nothing, and do not end."""
+        """Watches send nothing, and do not end."""
         self.cuts = 0
         self._open: set[web.StreamResponse] = set()
 

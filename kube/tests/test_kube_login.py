@@ -42,9 +42,7 @@ def test_login_knows_the_address_and_the_namespace(tmp_path: Path, host: str, ad
     assert (account.address, account.namespace, account.server) == (address, "team", f"https://{host}:6443")
 
 
-def test_login_takes_the_files_of_the_environment_then_that_of_the_home(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_login_prefers_the_files_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NoCluster, match="does not exist"):
         asyncio.run(login.with_kubeconfig())
     (tmp_path / ".kube").mkdir()

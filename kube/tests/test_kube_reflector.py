@@ -265,7 +265,7 @@ def test_reflector_takes_the_first_version_that_is_served() -> None:
     asyncio.run(run())
 
 
-def test_reflector_of_an_unknown_optional_kind_is_synced_and_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reflector_of_an_unknown_optional_kind_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reflector_module, "ABSENT", 0.05)
 
     async def run() -> None:
@@ -295,7 +295,7 @@ def test_reflector_of_an_unknown_needed_kind_is_not_synced() -> None:
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_reflector_empties_an_optional_kind_only_after_two_404(times: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy's 404 is no reason to forget grants; a kind that is really gone is."""
+    """A proxy's 404 is not a reason to forget grants; a kind that is really gone is."""
     monkeypatch.setattr(reflector_module, "ABSENT", 0.05)
 
     async def run() -> None:

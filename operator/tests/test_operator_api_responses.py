@@ -270,7 +270,7 @@ KINDS = ("gatewayroutes", "ratelimitpolicies")
 
 @pytest.mark.slow
 @pytest.mark.case("K5")
-def test_operator_keeps_what_is_published_when_definitions_are_deleted(prepared_gateway: Gateway) -> None:
+def test_published_config_stays_when_definitions_are_deleted(prepared_gateway: Gateway) -> None:
     """The objects go with their definitions, though no user has deleted them."""
     api = prepared_gateway.api
     running = prepared_gateway.start()

@@ -250,7 +250,7 @@ def test_lease_age_counts_from_its_arrival_not_the_pods_clock(written: str) -> N
 
 
 @pytest.mark.parametrize("is_listed", [False, True])
-def test_cache_counts_a_lease_as_renewed_when_it_came_after_a_list(is_listed: bool) -> None:
+def test_lease_created_after_a_list_counts_as_renewed(is_listed: bool) -> None:
     async def run() -> float:
         cache = ObjectCache()
         part = cache.store(LEASES)

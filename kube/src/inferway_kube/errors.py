@@ -84,7 +84,7 @@ class NotFound(ApiError):  # noqa: N818 - it names the situation
 
     @property
     def summary(self) -> str:
-        """As `ApiError` has it; callers report it only of kinds, for an object may be absent."""
+        """As `ApiError` has it; callers report it only of kinds, because an object may be absent."""
         return "the API server does not know a kind that this process needs"
 
     @property

@@ -3,7 +3,7 @@
 A candidate compares what it observes with its own clock only, so the clocks of two machines need not agree. The *fence*: a
 leader that was renewed at time t may write until t + renew_deadline and not one moment longer, also when its process was
 stopped in between. Another takes over after t + lease_duration at the earliest; the time between the two is longer than the
-longest write. A leader that loses the Lease waits again; the process goes on, as everything it has observed is still true.
+longest write. A leader that loses the Lease waits again; the process continues, as everything it has observed is still true.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class Election:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a Lease says."""
+    """The spec of a Lease."""
 
     holder: str
     """"" = no process holds it."""
@@ -189,7 +189,7 @@ class LeaderElection:
             if record != self._record:
                 self._record, self._since = record, loop.time()
             if record.holder != election.identity:
-                self._held_until = 0.0  # whatever the own clock says
+                self._held_until = 0.0  # also before the own deadline
             if decide(record, self._since, election.identity, loop.time()) == "wait":
                 return
             began = loop.time()  # the API server notes a later time than this

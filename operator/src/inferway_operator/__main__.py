@@ -23,7 +23,7 @@ _SCOPES = ("-A", "--all-namespaces", "-n", "--namespace")
 
 
 def main() -> int:
-    """Work until a signal; the exit code."""
+    """Work until a signal. Returns the exit code."""
     try:
         settings = OperatorSettings()
         HttpSettings()
@@ -53,16 +53,16 @@ def scope(settings: OperatorSettings) -> Sequence[str]:
 
 
 def _wrong(error: ValidationError | SettingsError | OSError) -> str:
-    """In one line, by the names that the environment has."""
+    """Describe the error in one line, by the names of the environment variables."""
     if isinstance(error, OSError):
         return f"INFERWAY_OPERATOR_HOSTNAME_POLICY_FILE: {error.filename}: {error.strerror}"
     if isinstance(error, SettingsError):
         return str(error)
-    told = []
+    messages = []
     for item in error.errors(include_url=False):
         name = f"INFERWAY_OPERATOR_{str(item['loc'][0]).upper()}: " if item["loc"] else ""
-        told.append(name + item["msg"].removeprefix("Value error, "))
-    return "; ".join(told)
+        messages.append(name + item["msg"].removeprefix("Value error, "))
+    return "; ".join(messages)
 
 
 def _complain(text: str) -> int:

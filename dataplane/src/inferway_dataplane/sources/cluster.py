@@ -1,7 +1,7 @@
-"""The data plane's source in a cluster: both index ConfigMaps, followed, assembled, served, acknowledged, kept.
+"""The data plane's source in a cluster: both index ConfigMaps are watched, assembled, served, acknowledged, kept.
 
-Each of these runs beside the others and has its own time limits. None of them touches traffic: what is live stays live
-until something better is whole.
+Each of these steps runs concurrently, with its own time limits. None of them touches traffic: the live document stays
+until a newer one is complete.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ from inferway_kube.client import Client
 log = logging.getLogger("inferway.cluster")
 
 _LONGEST: Final = 5.0
-"""Seconds between two looks at something broken that may be mended without its index changing: a shard."""
+"""Seconds between two looks at a broken shard, which may be replaced without a change of its index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class ClusterSource:
     """A `Source`."""
 
     ends_with_process = True
-    """Kubernetes starts the container again, from the last good copy, and then it follows again."""
+    """Kubernetes starts the container again, from the last good copy."""
 
     def __init__(
         self,
@@ -64,7 +64,10 @@ class ClusterSource:
         last_good: LastGood | None,
         pace: Pace | None = None,
     ) -> None:
-        """`lease_client` has connections of its own: a frozen one must not hold up the other. `last_good`: None = nothing is kept, and nothing is there to start from without the API server."""
+        """`lease_client` has connections of its own: a frozen one must not delay the other.
+
+        `last_good`: None = there is no copy, and nothing to start from without the API server.
+        """
         self._client = client
         self._lease_client = lease_client
         self._namespace = namespace
@@ -72,42 +75,42 @@ class ClusterSource:
         self._last_good = last_good
         self._pace = pace or Pace()
         self._health = ApiHealth(log)
-        self._serving: Rollout | None = None
-        self._keeping: LastGoodWriter | None = None
+        self._rollout: Rollout | None = None
+        self._writer: LastGoodWriter | None = None
         self._copy_error = ""
         self._is_following = False
 
     @property
     def waiting(self) -> str:
-        """As `Source` says."""
-        if self._serving is None:
+        """As in `Source`."""
+        if self._rollout is None:
             return "no document yet"
-        reason = self._serving.waiting
+        reason = self._rollout.waiting
         if self._health.trouble:
             reason = self._health.trouble
         return f"{reason}; the last good copy was refused: {self._copy_error}" if self._copy_error else reason
 
     @property
     def error(self) -> str:
-        """As `Source` says."""
-        return self._serving.error if self._serving is not None else ""
+        """As in `Source`."""
+        return self._rollout.error if self._rollout is not None else ""
 
     @property
     def state(self) -> SourceState:
-        """As `Source` says."""
-        serving, keeping = self._serving, self._keeping
-        live = serving.live if serving is not None else None
+        """As in `Source`."""
+        rollout, writer = self._rollout, self._writer
+        live = rollout.live if rollout is not None else None
         has_copy = self._last_good is not None
         return SourceState(
-            is_connected=self._is_following and serving is not None and serving.is_listed and not self._health.trouble,
+            is_connected=self._is_following and rollout is not None and rollout.is_listed and not self._health.trouble,
             endpoints_revision=live.endpoints.revision if live is not None else "",
-            is_copy_saved=keeping.is_saved if has_copy and keeping is not None else None,
-            copy_saved_at=(keeping.saved_at if keeping is not None else 0.0) if has_copy else None,
-            copy_served_since=(serving.restored_at if serving is not None else 0.0) if has_copy else None,
+            is_copy_saved=writer.is_saved if has_copy and writer is not None else None,
+            copy_saved_at=(writer.saved_at if writer is not None else 0.0) if has_copy else None,
+            copy_served_since=(rollout.restored_at if rollout is not None else 0.0) if has_copy else None,
         )
 
     async def follow(self, receiver: Receiver) -> None:
-        """Runs until it is cancelled."""
+        """Serve what is published, until cancelled."""
         changed = asyncio.Event()
         config: Configs = PublishedDocument(
             self._watch("config", changed),
@@ -117,19 +120,19 @@ class ClusterSource:
             self._watch("endpoints", changed),
             ShardLoader(self._client, self._namespace, EndpointsIndex, EndpointsShard, endpoints_of),
         )
-        keeping = LastGoodWriter(self._last_good, self._pace.copies)
+        writer = LastGoodWriter(self._last_good, self._pace.copies)
         renewer = LeaseRenewer(
             self._lease_client, self._namespace, self._pod, self._health, Backoff(random), self._pace.renew
         )
-        hearers = Sinks(receiver, renewer.acknowledge, keeping.keep)
-        serving = Rollout(config, endpoints, hearers, self._health, Backoff(random, longest=_LONGEST), changed)
-        self._serving, self._keeping = serving, keeping
+        sinks = Sinks(receiver, renewer.acknowledge, writer.keep)
+        rollout = Rollout(config, endpoints, sinks, self._health, Backoff(random, longest=_LONGEST), changed)
+        self._rollout, self._writer = rollout, writer
         config.watch.reflector.start()
         endpoints.watch.reflector.start()
         self._is_following = True
         try:
             async with asyncio.TaskGroup() as group:
-                for work in (renewer.run(), keeping.run(), serving.run(), self._restore(serving)):
+                for work in (renewer.run(), writer.run(), rollout.run(), self._restore(rollout)):
                     group.create_task(work)
         finally:
             self._is_following = False
@@ -141,23 +144,23 @@ class ClusterSource:
         name = index_name(self._pod.gateway, part)
         return IndexWatch(self._client, self._namespace, name, changed.set, self._health, Backoff(random))
 
-    async def _restore(self, serving: Rollout) -> None:
+    async def _restore(self, rollout: Rollout) -> None:
         """Serve the last good copy when there is no first document in time."""
         await asyncio.sleep(self._pace.patience)
-        while serving.live is None and self._last_good is not None:
+        while rollout.live is None and self._last_good is not None:
             try:
                 copy = await asyncio.to_thread(self._last_good.read)
                 if copy is None:
                     log.info("there is no last good copy to start from")
                     return
-                serving.restore(copy)
+                rollout.restore(copy)
                 self._copy_error = ""
             except (OSError, ValueError, Refused) as error:
                 self._copy_error = str(error)
                 log.error("the last good copy was refused", extra={"error": str(error)})
                 return
             except Exception as error:
-                # Neither a mistake of ours nor want of a thread must end the source; the latter may be over soon.
+                # Neither a bug nor the lack of a thread must end the source; the latter may be over soon.
                 self._copy_error = f"internal error: {type(error).__name__}"
-                log.exception("reading the last good copy failed in a way that is not foreseen")
+                log.exception("unexpected error while reading the last good copy")
                 await asyncio.sleep(self._pace.patience)

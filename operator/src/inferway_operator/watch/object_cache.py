@@ -30,11 +30,11 @@ _BATCH: Final = 50
 
 
 class ObjectCache:
-    """Entries of every kind, and whether they have changed."""
+    """Objects of every kind, and whether they have changed."""
 
     def __init__(self) -> None:
         self._entries: dict[str, dict[str, CachedObject]] = {kind.id: {} for kind in KINDS}
-        self._heard: dict[str, float] = {}
+        self._renewed: dict[str, float] = {}
         self._first_seen: dict[str, float] = {}
         self._are_leases_listed = False
         self._excused = float("-inf")
@@ -46,14 +46,14 @@ class ObjectCache:
         self.has_lost_ours = False
         """A route or policy is gone: deleted, or its definition."""
         self.named_services: frozenset[str] | None = None
-        """Ids of the Services that routes name; the changes of others are kept and wake nobody. None = all may matter."""
+        """Ids of the Services that routes name; changes of others do not wake the reconciler. None = all do."""
 
     def entries(self, kind: WatchedKind) -> ValuesView[CachedObject]:
         """All objects of the kind."""
         return self._entries[kind.id].values()
 
     def store(self, kind: WatchedKind) -> "Part":
-        """A new part of the cache, for one reflector of the kind."""
+        """Return a new part of the cache, for one reflector of the kind."""
         return Part(self, kind)
 
     def is_current(self, kind: WatchedKind, uid: str, version: str) -> bool:
@@ -69,25 +69,25 @@ class ObjectCache:
         return entry.version == version
 
     def leases(self) -> list[LeaseState]:
-        """What pods say of themselves, renewed when that was heard here (monotonic seconds), not when they say it was.
+        """Return the pods' Leases, with the time at which a renewal arrived here (monotonic seconds).
 
-        Clocks of nodes differ, so a pod's own time is compared with nothing but itself; leader elections do the same. So a
-        Lease that is merely there was renewed nobody knows when: its next renewal is awaited from then on.
+        Clocks of nodes differ, so a pod's own time is compared with itself only, as leader elections do. The time of the
+        renewal in a first list is unknown; the next renewal is awaited from then on.
         """
         return [
             replace(
-                found.value,
-                renewed=self._heard.get(found.uid, float("-inf")),
-                awaited_since=max(self._first_seen[found.uid], self._excused),
+                entry.value,
+                renewed=self._renewed.get(entry.uid, float("-inf")),
+                awaited_since=max(self._first_seen[entry.uid], self._excused),
             )
-            for found in self.entries(LEASES)
+            for entry in self.entries(LEASES)
         ]
 
     def pods(self) -> list[PodState]:
-        """The data plane's; each is awaited from when it was seen to be Ready, or since somebody can hear it."""
+        """Return the data plane's pods. The grace period of each begins when it is Ready, or at the end of an outage."""
         return [
-            replace(found.value, ready_since=max(found.value.ready_since, self._excused))
-            for found in self.entries(PODS)
+            replace(entry.value, ready_since=max(entry.value.ready_since, self._excused))
+            for entry in self.entries(PODS)
         ]
 
     @staticmethod
@@ -97,13 +97,13 @@ class ObjectCache:
         return replace(now, value=replace(now.value, ready_since=since))
 
     def excuse_silence(self) -> None:
-        """Who could not ask the API server until now has heard of nobody, and pods could not renew: all are awaited anew."""
+        """Restart every pod's grace period: during an outage neither side could communicate."""
         self._excused = time.monotonic()
 
     # --- changes ----------------------------------------------------------------------------------------------------
 
     def notice(self, kind: WatchedKind, manifest: Manifest) -> None:
-        """An object looks like this. Wakes whoever waits, if anything in it matters."""
+        """Take an object's present state. Wakes `wait` if a relevant part differs."""
         known = self._entries[kind.id]
         uid = manifest["metadata"]["uid"]
         before = known.get(uid)
@@ -113,12 +113,12 @@ class ObjectCache:
         if kind is PODS:
             now = self._since(before, now)
         known[uid] = now
-        is_proof = kind is LEASES and self._hear(before, now)
-        if before is None or _telling(before) != _telling(now) or is_proof:
+        is_proof = kind is LEASES and self._note_renewal(before, now)
+        if before is None or _relevant(before) != _relevant(now) or is_proof:
             self._mark(kind, before, now)
 
-    def _hear(self, before: CachedObject | None, now: CachedObject) -> bool:
-        """Note when a Lease was heard of; whether that is news, for it had not been heard of for too long."""
+    def _note_renewal(self, before: CachedObject | None, now: CachedObject) -> bool:
+        """Note the time of a renewal. Returns whether the Lease had expired before it."""
         moment = time.monotonic()
         if before is None:
             self._first_seen[now.uid] = moment
@@ -128,14 +128,14 @@ class ObjectCache:
             is_renewed = before.value.renewed != now.value.renewed
         if not is_renewed:
             return False
-        was = self._heard.get(now.uid, float("-inf"))
-        self._heard[now.uid] = moment
-        return moment - was > LEASE_SECONDS
+        last = self._renewed.get(now.uid, float("-inf"))
+        self._renewed[now.uid] = moment
+        return moment - last > LEASE_SECONDS
 
     def forget(self, kind: WatchedKind, uid: str) -> None:
-        """An object is gone."""
+        """Drop an object."""
         before = self._entries[kind.id].pop(uid, None)
-        self._heard.pop(uid, None)
+        self._renewed.pop(uid, None)
         self._first_seen.pop(uid, None)
         if before is not None:
             self.has_lost_ours |= kind.is_ours
@@ -148,7 +148,7 @@ class ObjectCache:
             self.mark(is_world=True)
 
     def mark(self, *, is_world: bool) -> None:
-        """Something is to be done."""
+        """Wake `wait`; `is_world`: the compiler's input has changed."""
         self.is_world_dirty |= is_world
         self._last_mark = time.monotonic()
         if not self._waiting.is_set():
@@ -156,7 +156,7 @@ class ObjectCache:
             self._waiting.set()
 
     async def wait(self, hold_off: float, max_hold_off: float, most: float | None = None) -> None:
-        """Until something changed and then nothing did for `hold_off`, or at most `max_hold_off` after the first change.
+        """Wait for a change and then for `hold_off` without one, at most `max_hold_off` after the first change.
 
         Returns after `most` too (all in seconds; None = never).
         """
@@ -210,18 +210,18 @@ class Part:
         self._cache.forget(self._kind, uid)
 
 
-def _telling(found: CachedObject) -> Any:
-    """What must be equal so that nothing has happened: a Lease that is renewed says nothing new."""
-    if isinstance(found.value, LeaseState):
-        return replace(found.value, renewed=0.0)
-    if isinstance(found.value, PodState):
-        return replace(found.value, ready_since=0.0)
-    return (found.generation, found.value)
+def _relevant(entry: CachedObject) -> Any:
+    """Return the part whose change is relevant; the time of a renewal is not."""
+    if isinstance(entry.value, LeaseState):
+        return replace(entry.value, renewed=0.0)
+    if isinstance(entry.value, PodState):
+        return replace(entry.value, ready_since=0.0)
+    return (entry.generation, entry.value)
 
 
-def _service(found: CachedObject | None) -> str:
-    """Which Service a Service or EndpointSlice is about; "" = none."""
-    match found.value if found is not None else None:
+def _service(entry: CachedObject | None) -> str:
+    """Return the id of the Service that a Service or EndpointSlice is about; "" = none."""
+    match entry.value if entry is not None else None:
         case ServiceObject(id=service) | SliceObject(service=service):
             return service
         case _:

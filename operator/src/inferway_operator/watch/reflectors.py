@@ -19,7 +19,7 @@ from inferway_operator.watch.object_cache import ObjectCache
 logger = logging.getLogger(__name__)
 
 LONGEST_RETRY_AFTER: Final = 4.0
-"""Seconds. One attempt then is no burden, and a change need not wait longer for it than for a fault of this length."""
+"""Seconds. One attempt then is not a burden, and a change need not wait longer for it than for a fault of this length."""
 LATE: Final = 2.0
 """Seconds that a watch has to bring what kopf has already seen. Then its kind is listed: the watch may be frozen."""
 _DEFINITIONS: Final = path("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions")
@@ -105,7 +105,7 @@ class Reflectors:
             try:
                 await self.refresh(kind)
             except ApiError as error:
-                # The reflector goes on trying, and reports an outage.
+                # The reflector retries, and reports an outage.
                 logger.info("listing %s: %s", kind.plural, error)
 
     def _all(self) -> Iterator[Reflector]:
