@@ -71,12 +71,12 @@ class Reflected:
 
 @asynccontextmanager
 async def reflected(
-    *paths: str, defined: Sequence[str] = (THINGS,), optional: bool = False
+    *paths: str, defined: Sequence[str] = (THINGS,), optional: bool = False, pause: float = 0.02
 ) -> AsyncIterator[Reflected]:
     """A reflector of these paths, which is started."""
     async with fake_api(*defined) as api, Client(api.login, "test", QUICK) as client:
         health, store = ApiHealth(logging.getLogger("test")), Names()
-        backoff = Backoff(lambda: 0.0, first=0.02, longest=0.1, longest_retry_after=0.3)
+        backoff = Backoff(lambda: 0.0, first=pause, longest=pause * 5, longest_retry_after=0.3)
         collection = Collection("things", paths or (THINGS,), {"labelSelector": "a"}, is_optional=optional)
         reflector = Reflector(client, collection, store, health, backoff)
         reflector.start()
@@ -129,6 +129,27 @@ def test_reflector_notices_deletions_during_an_outage() -> None:
             seen.api.forget_history()
             seen.api.faults.clear()
             await seen.holds("b", "c")
+
+    asyncio.run(run())
+
+
+@pytest.mark.case("K1")
+def test_reflector_recovers_after_the_attempts_of_ten_minutes() -> None:
+    """An outage of this length costs about 320 attempts, of which none may be the last."""
+
+    async def run() -> None:
+        async with reflected(pause=0.0) as seen:
+            seen.api.put(THINGS, "a")
+            await seen.holds("a")
+            down = seen.api.fault("GET", 503, times=10_000)
+            seen.api.cut()
+            await until(lambda: down.hits > 320, "it has tried", 20)
+            assert list(seen.store.names.values()) == ["a"]
+            seen.api.remove(THINGS, "a")
+            seen.api.put(THINGS, "b")
+            seen.api.forget_history()
+            seen.api.faults.clear()
+            await seen.holds("b")
 
     asyncio.run(run())
 
