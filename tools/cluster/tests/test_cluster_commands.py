@@ -1,4 +1,4 @@
-"""`make images`, `make cluster`: what docker, kind and kubectl are asked, in which order, and what is said when they cannot."""
+"""`make images`, `make cluster`: the calls of docker, kind and kubectl, their order, and the messages on failure."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 from inferway_cluster.images import IMAGES, ROOT
 
-# Notes what it was asked, and answers as the real ones do.
+# Records its calls, and answers as the real programs do.
 PROGRAM = """#!{python} -IS
 import os, sys
 from pathlib import Path
@@ -29,7 +29,7 @@ if "deployments" in asked:
 
 
 class Programs:
-    """Stand-ins for the three, alone on PATH beside git."""
+    """Fakes of the three programs; PATH has only them and git."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

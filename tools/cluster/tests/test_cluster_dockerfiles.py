@@ -1,4 +1,4 @@
-"""What can be said of the images without docker: they can be built, and their processes are what pods demand."""
+"""Checks of the images without docker: their files exist, and their processes meet the requirements of pods."""
 
 import pytest
 from dockerfiles import LABELS, exec_form, instructions, is_let_through, settings_of, sources
@@ -54,7 +54,7 @@ def test_base_images_have_pinned_tags(image: Image) -> None:
     ],
 )
 def test_node_image_removes_its_package_managers(path: str) -> None:
-    """All of them are in the official image; stand-ins for it may lack some, so looking into an image would not tell."""
+    """Check the Dockerfile, because a substitute for the official image may lack some of the package managers."""
     (image,) = [image for image in IMAGES if image.name == "service-node"]
     removed = [each.rest.split() for each in instructions(image) if (each.stage, each.name) == ("release", "RUN")]
     assert [path in words for words in removed if words[:2] == ["rm", "-rf"]] == [True]

@@ -1,4 +1,4 @@
-"""Where the programs come from, and that nobody builds twice: with a Go of the test's own."""
+"""The sources of the programs, and that each is built once, with a fake Go."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ echo built > "$2"; chmod +x "$2"
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only folder in which programs are found, but for those of the system that are named here."""
+    """Set PATH to one folder, with links to a few programs of the system."""
     folder = tmp_path / "path"
     folder.mkdir()
     for name in ("nice", "sh", "chmod", "test"):
@@ -37,7 +37,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def go(path: Path, tmp_path: Path) -> Path:
-    """A Go that writes down how it is called and builds at once; the log of its calls."""
+    """Install a fake Go that builds at once; returns the log of its calls."""
     log = tmp_path / "go.log"
     log.touch()
     (path / "go").write_text(GO.format(log=log))
@@ -54,7 +54,7 @@ def folder_with(folder: Path, *names: str) -> Path:
 
 
 def packed(tmp_path: Path, *names: str) -> str:
-    """The address of an archive with these programs, and its hash."""
+    """Return the address of an archive with these programs, and its hash."""
     source = folder_with(tmp_path / "source", *names)
     file = tmp_path / "envtest.tar.gz"
     with tarfile.open(file, "w:gz") as archived:
@@ -88,7 +88,7 @@ def test_binaries_are_built_with_their_versions(tmp_path: Path, go: Path) -> Non
     assert sorted(found) == sorted(NAMES)
     assert {file.parent.parent for file in found.values()} == {tmp_path / "inferway" / "envtest"}
     assert all("component-base/version.gitVersion=v1.34." in line for line in go.read_text().splitlines())
-    assert sorted(file.name for file in found["etcd"].parent.iterdir()) == sorted(NAMES)  # nothing half is left
+    assert sorted(file.name for file in found["etcd"].parent.iterdir()) == sorted(NAMES)  # no partial files are left
 
 
 def test_concurrent_lookups_build_once(tmp_path: Path, go: Path) -> None:
@@ -146,7 +146,7 @@ def test_archive_without_a_valid_hash_is_rejected(change: object, told: str, tmp
 def test_unreachable_archive_falls_back_to_a_build(
     tmp_path: Path, go: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Nobody listens on port 1 of this machine.
+    # Port 1 has no listener.
     address = "http://127.0.0.1:1/envtest.tar.gz#sha512=00"
     assert len(binaries.find({binaries.CACHE: str(tmp_path / "cache"), binaries.ARCHIVE: address})) == len(NAMES)
     assert "no archive from http://127.0.0.1:1/envtest.tar.gz" in capsys.readouterr().err

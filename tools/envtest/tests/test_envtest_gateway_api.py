@@ -1,4 +1,4 @@
-"""The Gateway API's definitions come from its module, and are said to be missing where it cannot be had."""
+"""The Gateway API's definitions come from its module; a missing module is reported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from inferway_envtest import gateway_api
 
 
 def fake_go(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The only program on the path."""
+    """Make a script the only program on the path."""
     (folder / "go").write_text(f"#!/bin/sh\n{script}\n")
     (folder / "go").chmod(0o755)
     monkeypatch.setenv("PATH", str(folder))

@@ -1,4 +1,4 @@
-"""The proxy answers what it is told to, and passes the rest on, watches too."""
+"""The proxy answers requests with a fault, and forwards all others, watches too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The API server for tests is a real one, and its surroundings do what their documentation says."""
+"""The API server for tests is a real one, and its helpers behave as documented."""
 
 import os
 import signal
@@ -63,7 +63,7 @@ def test_requests_are_counted_by_user_verb_and_resource(api_server: ApiServer, n
     api_server.kubectl("patch", "configmap", "a", "-n", namespace, "-p", '{"data": {"a": "b"}}', user=user, check=False)
     api_server.kubectl("get", "configmaps", "-n", namespace, user=user)
     seen = api_server.writes(mark, user=user)
-    # kubectl gets before it patches, which this account may not: so the patch is never sent
+    # kubectl gets before it patches; this account has no right to get, so the patch is never sent
     assert [(one.verb, one.resource, one.name, one.code) for one in seen] == [("create", "configmaps", "a", 201)]
     assert [one.code for one in api_server.requests(mark, user=user, verb="get")] == [403]
     assert len(api_server.requests(mark, user=user, resource="configmaps", verb="list")) == 1
@@ -124,7 +124,7 @@ def test_kubeconfig_through_a_proxy_uses_the_proxy(api_server: ApiServer) -> Non
         assert subprocess.run(kubectl, env=environment, capture_output=True, check=True).stdout == b"ok"
 
 
-# --- a server of one's own -------------------------------------------------------------------------------------------
+# --- a separate server -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""No program outlives whoever started it, however that one ends."""
+"""A program ends with its starter, with any kind of end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ signal.pause()
 
 
 def is_running(pid: int) -> bool:
-    """Not gone, and no zombie: nobody may be there to take its leave."""
+    """Return whether a process exists and is not a zombie; its parent may be gone and never collect it."""
     status = Path(f"/proc/{pid}/status")
     try:
         return "State:\tZ" not in status.read_text()

@@ -1,4 +1,4 @@
-"""A Job from its making to its end, with a kubectl that plays a cluster: a script that answers by what it was asked."""
+"""A Job from its creation to its end, with a fake kubectl: a script whose answers depend on its arguments."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def pod(**state: Any) -> dict[str, Any]:
 
 @dataclass
 class Cluster:
-    """What the kubectl of the test plays; answers of a kind are given in turn, the last again and again. None = away."""
+    """The answers of the fake kubectl: those of a kind in turn, the last one repeated. None = unreachable."""
 
     directory: Path
 

@@ -1,4 +1,4 @@
-"""The Jobs as kustomize renders them, and as a real API server takes them."""
+"""The Jobs as rendered by kustomize, and as accepted by a real API server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from inferway_load.kubectl import Kubectl
 
 
 def rendered(run: str) -> dict[str, dict[str, Any]]:
-    """By kind: there is one of each."""
+    """Return the rendered objects by kind; there is one of each."""
     text = Kubectl.found(None).run("kustomize", str(runs.JOBS / run))
     return {document["kind"]: document for document in yaml.safe_load_all(text)}
 
@@ -50,7 +50,7 @@ def test_usage_reports_of_k6_are_disabled() -> None:
 
 
 def test_api_server_accepts_the_jobs_and_their_pods(api_server: ApiServer) -> None:
-    """PodSecurity is enforced of pods alone: one is made of the Job's template, and a worse one refused."""
+    """Create a pod of the Job's template, because PodSecurity is enforced for pods only; a privileged one is rejected."""
     kubectl = api_server.kubectl
     found = rendered("steady")
     namespace = found["Namespace"]["metadata"]["name"]

@@ -1,4 +1,4 @@
-"""What the runner decides, apart from k6 and kubectl."""
+"""The runner's decisions, without k6 and kubectl."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deploying to Koyeb, against an API of the test's own on loopback."""
+"""Deployments to Koyeb, against a fake API on loopback."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WISH = Wish("ghcr.io/inferway/standalone:0.1.0", "kind: GatewayRoute\n", {"INFER
 
 @pytest.fixture
 def koyeb() -> Iterator[FakeKoyeb]:
-    """The API."""
+    """Start the fake API."""
     with FakeKoyeb() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -61,7 +61,7 @@ def test_wait_ends_at_its_timeout(koyeb: FakeKoyeb) -> None:
 
 
 def run(koyeb: FakeKoyeb) -> int:
-    """As the workflow does."""
+    """Run the command as the workflow does."""
     folder = ROOT / "manifests/koyeb"
     files = ["--routes", str(folder / "routes.yaml"), "--settings", str(folder / "settings.env")]
     return main(["koyeb", WISH.image, *files, "--url", koyeb.url])

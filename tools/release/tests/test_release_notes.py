@@ -1,4 +1,4 @@
-"""The section of the changelog that a tag is about, and why a tag is no release."""
+"""The section of the changelog for a tag, and the errors of tags that are not releases."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_version_with_two_headings_is_rejected() -> None:
 
 
 def test_changelog_has_an_entry_for_the_next_release() -> None:
-    """Either the package's version has its section, or what is to come has one (docs/releasing.md)."""
+    """Require a section for the package's version, or for the next release (docs/releasing.md)."""
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     versions = [match[1] for line in text.splitlines() if (match := changelog.HEADING.fullmatch(line))]
     assert versions[0] == "Unreleased"

@@ -1,4 +1,4 @@
-"""Other programs: docker, kind, kubectl."""
+"""Runs other programs: docker, kind, kubectl."""
 
 import shutil
 import subprocess
@@ -16,11 +16,11 @@ WHERE: Final = {
 
 
 class CannotGoOn(Exception):  # noqa: N818 - nothing is wrong with the program
-    """With what is wrong, and how to mend it, in a line for the user."""
+    """A command failed. The message names the error and its fix in one line for the user."""
 
 
 def need(*programs: str) -> None:
-    """Raises `CannotGoOn` when one is not on PATH, or when docker does not answer."""
+    """Raise `CannotGoOn` if a program is not on PATH, or if docker does not answer."""
     missing = [program for program in programs if shutil.which(program) is None]
     if missing:
         raise CannotGoOn("; ".join(f"{program} is not installed: {WHERE[program]}" for program in missing))
@@ -32,7 +32,7 @@ def need(*programs: str) -> None:
 
 
 def run(*command: str, feed: str | None = None) -> None:
-    """With its output for all to see; `CannotGoOn` when it fails."""
+    """Run a command and show its output. Raises `CannotGoOn` if it fails."""
     sys.stderr.write(f"+ {' '.join(command)}\n")
     sys.stderr.flush()
     ended = subprocess.run(command, input=feed, text=True, check=False)
@@ -41,7 +41,7 @@ def run(*command: str, feed: str | None = None) -> None:
 
 
 def ask(*command: str) -> str:
-    """Its standard output; `CannotGoOn` with its standard error when it fails."""
+    """Run a command and return its standard output. Raises `CannotGoOn` with its standard error if it fails."""
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode != 0:
         raise CannotGoOn(f"{_short(command)}: {ended.stderr.strip()}")

@@ -14,7 +14,7 @@ from inferway_envtest.server import ApiServer
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m inferway_envtest", description=__doc__)
     parser.add_argument("command", choices=["build", "run"])
     parser.add_argument("--crds", type=Path, action="append", default=[], help="run: definitions, a file or folder")

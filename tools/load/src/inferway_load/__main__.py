@@ -26,11 +26,11 @@ EXPECTED = (jobs.JobError, KubectlError, local.NoK6Error, runs.UnknownError)
 def job(
     name: Name,
     assignments: Assignments = None,
-    context: Annotated[str | None, typer.Option(help="of kubectl; the current one unless said")] = None,
+    context: Annotated[str | None, typer.Option(help="context of kubectl; default: the current one")] = None,
     start_within: Annotated[float, typer.Option(help="seconds that the Job's pod may take to start")] = 120.0,
     json_file: Json = None,
 ) -> None:
-    """Run it as a Job, follow it, show its summary. Exit code: 0, or k6's (99 = thresholds missed), or 1."""
+    """Run the script as a Job, follow it, show its summary. Exit code: 0, or k6's (99 = thresholds missed), or 1."""
     _show(
         name,
         assignments,
@@ -41,7 +41,7 @@ def job(
 
 @app.command("local")
 def run_here(name: Name, assignments: Assignments = None, json_file: Json = None) -> None:
-    """Run it with the k6 of this machine against TARGET. Exit code: k6's (99 = thresholds missed), or 1."""
+    """Run the script with the local k6 against TARGET. Exit code: k6's (99 = thresholds missed), or 1."""
     _show(name, assignments, json_file, local.run)
 
 

@@ -1,4 +1,4 @@
-"""How far a run is, read from what k6 prints meanwhile."""
+"""The progress of a run, from k6's output."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ K6_MESSAGE = re.compile(r'^time="[^"]*" level=(?:warning|error|fatal|panic) ')
 
 
 MOST_MESSAGES = 10
-"""Shown; a target that is away gives one for each request."""
+"""Number of messages shown; an absent target causes one for each request."""
 
 
 def percent(line: str) -> tuple[int, str] | None:
-    """How far it is, and what k6 says of it."""
+    """Return the percentage and k6's text for it."""
     found = PERCENT.match(line)
     return (int(found[1]), " ".join(found[2].split())) if found else None
 
 
 def follow(name: str, lines: Iterable[str], console: Console) -> list[str]:
-    """Show the progress until the lines end; warnings and errors of k6 as they come. Gives the lines back."""
+    """Show the progress, and k6's warnings and errors, until the lines end. Returns the lines."""
     seen = []
     messages = 0
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))

@@ -1,22 +1,22 @@
-"""The section of CHANGELOG.md that a tag is about (form: keepachangelog.com, version 1.1.0). Pure."""
+"""The section of CHANGELOG.md for a tag (form: keepachangelog.com, version 1.1.0). Pure."""
 
 import re
 from dataclasses import dataclass
 from typing import Final
 
 TAG: Final = re.compile(r"v(\d+\.\d+\.\d+(?:(a|b|rc)\d+)?)")
-"""`v0.2.0`, or before it `v0.2.0rc1`: a version as PEP 440 writes it, so that the tag, the wheel and the images agree."""
+"""`v0.2.0`, or earlier `v0.2.0rc1`: a version in the form of PEP 440, so that the tag, the wheel and the images agree."""
 HEADING: Final = re.compile(r"## \[([^\]]+)\](?: - (\d{4}-\d{2}-\d{2}))?")
 REFERENCE: Final = re.compile(r"\[[^\]]+\]: \S+")
 
 
 class NotReleasable(ValueError):  # noqa: N818 - the name is the finding
-    """Why the tag cannot become a release, in words for the one who pushed it."""
+    """The tag cannot become a release; the message names the cause."""
 
 
 @dataclass(frozen=True)
 class Notes:
-    """Of one release."""
+    """The notes of one release."""
 
     version: str
     prerelease: bool
@@ -25,7 +25,7 @@ class Notes:
 
 
 def notes(tag: str, package_version: str, changelog: str) -> Notes:
-    """The notes of a tag; `NotReleasable` when tag, package and changelog do not agree."""
+    """Return the notes of a tag. Raises `NotReleasable` if tag, package and changelog do not agree."""
     match = TAG.fullmatch(tag)
     if match is None:
         raise NotReleasable(f"{tag!r} is not a tag of a release, such as v0.2.0 or v0.2.0rc1")
@@ -36,7 +36,7 @@ def notes(tag: str, package_version: str, changelog: str) -> Notes:
 
 
 def section(version: str, changelog: str) -> str:
-    """What stands below the heading of a version; `NotReleasable` when there is none, it has no date, or says nothing."""
+    """Return the section of a version. Raises `NotReleasable` if it is missing, empty or without a date."""
     lines = changelog.splitlines()
     headings = [(at, match) for at, line in enumerate(lines) if (match := HEADING.fullmatch(line.rstrip()))]
     found = [place for place, (_, match) in enumerate(headings) if match[1] == version]
