@@ -23,15 +23,15 @@ class Instruction(NamedTuple):
 def instructions(image: Image) -> list[Instruction]:
     """Return the instructions in order, with their lines joined."""
     lines = [line for line in (ROOT / image.dockerfile).read_text().splitlines() if not line.startswith("#")]
-    stage, found = "", []
+    stage, parsed = "", []
     for text in re.sub(r"\\\n", " ", "\n".join(lines)).splitlines():
         if not text.strip():
             continue
         name, rest = text.split(maxsplit=1)
         if name == "FROM":
             stage = rest.split()[-1]
-        found.append(Instruction(stage, name, rest))
-    return found
+        parsed.append(Instruction(stage, name, rest))
+    return parsed
 
 
 def sources(image: Image) -> Iterator[str]:

@@ -15,12 +15,12 @@ of_python = pytest.mark.parametrize("image", PYTHON, ids=lambda image: image.nam
 
 
 def test_every_dockerfile_belongs_to_an_image() -> None:
-    found = {
+    dockerfiles = {
         path.relative_to(ROOT).as_posix()
         for pattern in ("*/Dockerfile", "services/*/Dockerfile")
         for path in ROOT.glob(pattern)
     }
-    assert found == {image.dockerfile for image in IMAGES}
+    assert dockerfiles == {image.dockerfile for image in IMAGES}
 
 
 @every
@@ -31,9 +31,9 @@ def test_user_is_that_of_the_manifests(image: Image) -> None:
 
 @every
 def test_entrypoint_uses_the_exec_form(image: Image) -> None:
-    found = [each for each in instructions(image) if each.name in ("ENTRYPOINT", "CMD")]
-    assert found
-    assert all(exec_form(each.rest) for each in found)
+    entrypoints = [each for each in instructions(image) if each.name in ("ENTRYPOINT", "CMD")]
+    assert entrypoints
+    assert all(exec_form(each.rest) for each in entrypoints)
 
 
 @every
@@ -88,13 +88,13 @@ def test_default_stage_is_the_release(image: Image) -> None:
 
 @of_python
 def test_environment_names_existing_settings(image: Image) -> None:
-    known = {f"INFERWAY_{name}".upper() for name in Settings.model_fields}
-    known |= {
+    names = {f"INFERWAY_{name}".upper() for name in Settings.model_fields}
+    names |= {
         f"INFERWAY_OPERATOR_{name}".upper() for name in {**OperatorSettings.model_fields, **HttpSettings.model_fields}
     }
-    known |= {f"SERVICE_PYTHON_{name}".upper() for name in ServiceSettings.model_fields}
+    names |= {f"SERVICE_PYTHON_{name}".upper() for name in ServiceSettings.model_fields}
     ours = {name for name in settings_of(image) if name.startswith(("INFERWAY_", "SERVICE_"))}
-    assert ours <= known
+    assert ours <= names
 
 
 @of_python

@@ -31,19 +31,19 @@ NOT_INSTALLED = {
 def pins(name: str) -> dict[str, str]:
     """Return the versions of a requirements file."""
     text = (ROOT / "requirements" / f"{name}.txt").read_text()
-    return {found[1].lower(): found[2] for found in re.finditer(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", text, re.MULTILINE)}
+    return {match[1].lower(): match[2] for match in re.finditer(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", text, re.MULTILINE)}
 
 
 def imported(folder: Path) -> set[str]:
     """Return the top-level modules that the sources below a folder import anywhere."""
-    found = set()
+    modules = set()
     for path in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
-                found |= {alias.name.partition(".")[0] for alias in node.names}
+                modules |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
-                found.add(str(node.module).partition(".")[0])
-    return found - set(sys.stdlib_module_names)
+                modules.add(str(node.module).partition(".")[0])
+    return modules - set(sys.stdlib_module_names)
 
 
 @of_python

@@ -24,10 +24,10 @@ def test_reference_grants_are_read_from_the_go_module(tmp_path: Path, monkeypatc
 
 def test_pinned_module_contains_the_reference_grant_crd() -> None:
     try:
-        found = gateway_api.reference_grants()
+        file = gateway_api.reference_grants()
     except gateway_api.Unavailable as missing:
         pytest.skip(str(missing))
-    definition = yaml.safe_load(found.read_text(encoding="utf-8"))
+    definition = yaml.safe_load(file.read_text(encoding="utf-8"))
     assert definition["metadata"]["name"] == "referencegrants.gateway.networking.k8s.io"
     assert "v1beta1" in [version["name"] for version in definition["spec"]["versions"] if version["served"]]
 

@@ -58,15 +58,15 @@ def test_watchdog_exits_when_the_program_ends(tmp_path: Path) -> None:
     assert process.running.wait(10) == 0
 
     def watchers() -> list[str]:
-        found = []
+        pids = []
         for entry in Path("/proc").iterdir():
             try:
                 line = (entry / "cmdline").read_bytes()
             except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
                 continue
             if b"watchdog.py\0/bin/sleep\x000" in line:
-                found.append(entry.name)
-        return found
+                pids.append(entry.name)
+        return pids
 
     wait_until(lambda: watchers() == [], "no watcher is left")
     process.stop()

@@ -119,14 +119,14 @@ def test_steady_run_sends_the_documented_mix(upstream: Upstream, run: Run) -> No
 @pytest.mark.slow
 def test_same_seed_gives_the_same_requests(upstream: Upstream, run: Run) -> None:
     upstream.script = service
-    found = []
+    recorded = []
     for seed in ("7", "7", "8"):
         upstream.seen.clear()
         run("steady", upstream.port, RATE="30", DURATION="1s", SEED=seed)
         # The runs may differ by one request at the end.
-        found.append({(seen.header("x-forwarded-for"), seen.method, prompt_of(seen)) for seen in upstream.seen})
-    assert len(found[0] ^ found[1]) <= 2
-    assert len(found[0] & found[2]) < 10
+        recorded.append({(seen.header("x-forwarded-for"), seen.method, prompt_of(seen)) for seen in upstream.seen})
+    assert len(recorded[0] ^ recorded[1]) <= 2
+    assert len(recorded[0] & recorded[2]) < 10
 
 
 @pytest.mark.slow

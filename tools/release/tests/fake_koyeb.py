@@ -38,9 +38,9 @@ class FakeKoyeb(ThreadingHTTPServer):
             case "GET", ["services"]:
                 return {"services": [one for one in self.services if one["app_id"] == query["app_id"]]}
             case "POST", ["services"]:
-                made = {"id": "s-1", "name": body["definition"]["name"], **body, "latest_deployment_id": "d-1"}
-                self.services.append(made)
-                return {"service": made}
+                service = {"id": "s-1", "name": body["definition"]["name"], **body, "latest_deployment_id": "d-1"}
+                self.services.append(service)
+                return {"service": service}
             case "PUT", ["services", identifier]:
                 changed = next(one for one in self.services if one["id"] == identifier)
                 changed.update(body, latest_deployment_id="d-2")
@@ -66,8 +66,8 @@ class Handler(BaseHTTPRequestHandler):
         allowed = self.headers["authorization"] == f"Bearer {TOKEN}"
         status = self.server.refuse or (200 if allowed else 401)
         query = {name: values[0] for name, values in parse_qs(target.query).items()}
-        said = self.server.answer(self.command, target.path, query, body) if status == 200 else {"message": "no"}
-        data = json.dumps(said).encode()
+        content = self.server.answer(self.command, target.path, query, body) if status == 200 else {"message": "no"}
+        data = json.dumps(content).encode()
         self.send_response(status)
         self.send_header("content-length", str(len(data)))
         self.end_headers()

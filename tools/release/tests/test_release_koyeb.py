@@ -95,10 +95,10 @@ def test_failed_command_prints_its_cause_without_the_token(
     monkeypatch.setenv("KOYEB_TOKEN", token)
     koyeb.refuse = refuse
     assert run(koyeb) == 1
-    said = capsys.readouterr().err
-    assert why in said
-    assert said.count("\n") == 1
-    assert not token or token not in said
+    errors = capsys.readouterr().err
+    assert why in errors
+    assert errors.count("\n") == 1
+    assert not token or token not in errors
 
 
 def test_settings_file_names_existing_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,10 +117,10 @@ def test_invalid_settings_line_is_rejected(line: str) -> None:
 
 
 def test_definition_exposes_only_the_data_port() -> None:
-    told = definition(WISH)
-    assert told["routes"] == [{"port": PORT, "path": "/"}]
-    assert {one["port"]: one["protocol"] for one in told["ports"]} == {PORT: "http", ADMIN_PORT: "tcp"}
-    assert {"key": "PORT", "value": str(PORT)} in told["env"]
+    deployed = definition(WISH)
+    assert deployed["routes"] == [{"port": PORT, "path": "/"}]
+    assert {one["port"]: one["protocol"] for one in deployed["ports"]} == {PORT: "http", ADMIN_PORT: "tcp"}
+    assert {"key": "PORT", "value": str(PORT)} in deployed["env"]
 
 
 def test_routes_of_the_deployment_are_valid() -> None:

@@ -35,18 +35,18 @@ def test_expected_workflows_exist() -> None:
 
 def test_every_action_is_pinned_by_its_commit(workflow: Path) -> None:
     text, _ = text_and_content(workflow)
-    found = USES.findall(text)
-    assert len(found) == text.count("uses:")
-    loose = [one for one in found if not one.startswith("./") and not PINNED.fullmatch(one)]
+    uses = USES.findall(text)
+    assert len(uses) == text.count("uses:")
+    loose = [one for one in uses if not one.startswith("./") and not PINNED.fullmatch(one)]
     assert not loose
-    assert all((ROOT / one).is_file() for one in found if one.startswith("./"))
+    assert all((ROOT / one).is_file() for one in uses if one.startswith("./"))
 
 
 def test_one_action_has_one_version() -> None:
-    found = {
+    versions = {
         one.strip() for file in FILES for one in USES.findall(text_and_content(file)[0]) if not one.startswith("./")
     }
-    assert len({one.split("@")[0] for one in found}) == len(found), sorted(found)
+    assert len({one.split("@")[0] for one in versions}) == len(versions), sorted(versions)
 
 
 def test_every_job_has_permissions_and_a_timeout(workflow: Path) -> None:
@@ -62,14 +62,14 @@ def test_every_job_has_permissions_and_a_timeout(workflow: Path) -> None:
 
 def test_write_permissions_match_the_list() -> None:
     """List the few intended rights beyond reading."""
-    found = {
+    permissions = {
         (file.stem, name, right)
         for file in FILES
         for name, job in jobs(file).items()
         for right, level in job["permissions"].items()
         if level != "read"
     }
-    assert found == {
+    assert permissions == {
         ("release", "images", "packages"),
         ("release", "images", "id-token"),
         ("release", "images", "attestations"),
@@ -151,8 +151,8 @@ def test_load_jobs_run_with_the_overlay_that_trusts_them() -> None:
     for file in loads:
         for job in jobs(file).values():
             commands = "\n".join(step.get("run", "") for step in job["steps"])
-            before, found, _ = commands.partition("make load-job")
-            assert found
+            before, separator, _ = commands.partition("make load-job")
+            assert separator
             assert "kubectl apply -k manifests/overlays/load\n" in before
             assert before.index("make cluster") < before.index("manifests/overlays/load")
             assert "rollout status deployment/inferway-gateway" in before.partition("manifests/overlays/load")[2]
@@ -171,9 +171,9 @@ def test_ci_installs_promtool_before_the_tests() -> None:
 
 def test_dependabot_covers_every_pinned_version() -> None:
     updates = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text(encoding="utf-8"))["updates"]
-    found = {one["package-ecosystem"]: sorted(one.get("directories") or [one["directory"]]) for one in updates}
+    directories = {one["package-ecosystem"]: sorted(one.get("directories") or [one["directory"]]) for one in updates}
     dockerfiles = [*ROOT.glob("*/Dockerfile"), *ROOT.glob("services/*/Dockerfile")]
-    assert found == {
+    assert directories == {
         "github-actions": ["/"],
         "docker": sorted(f"/{file.parent.relative_to(ROOT)}" for file in dockerfiles),
         "pip": ["/requirements"],

@@ -40,8 +40,8 @@ def targets() -> set[str]:
 
 def make_targets(file: Path) -> set[str]:
     """Return the targets of make that a workflow runs."""
-    found = [match for step in steps(file) for match in MAKE.findall(step.get("run", ""))]
-    return {name for words in found for name in words.split()}
+    matches = [match for step in steps(file) for match in MAKE.findall(step.get("run", ""))]
+    return {name for words in matches for name in words.split()}
 
 
 def strings(value: object) -> list[str]:
@@ -55,7 +55,7 @@ def strings(value: object) -> list[str]:
 
 def named_paths(file: Path) -> set[str]:
     """Return the repository paths that a workflow names in `run`, `with`, `env` and the matrix."""
-    found: set[str] = set()
+    paths: set[str] = set()
     for job in jobs(file).values():
         parts: list[object] = [
             job.get("strategy"),
@@ -63,6 +63,6 @@ def named_paths(file: Path) -> set[str]:
         ]
         for text in strings(parts):
             for path in PATH.findall(re.sub(r"https?://\S+|\$\{\{.*?\}\}", " ", text)):
-                found.add(path)
-        found.update(re.findall(r"'([\w./-]+/[\w.-]+)'", str(parts)))
-    return {path for path in found if path.split("/")[0] in FOLDERS}
+                paths.add(path)
+        paths.update(re.findall(r"'([\w./-]+/[\w.-]+)'", str(parts)))
+    return {path for path in paths if path.split("/")[0] in FOLDERS}

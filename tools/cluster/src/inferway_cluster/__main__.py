@@ -61,7 +61,7 @@ def main() -> int:
     """Run the command line and return the exit code."""
     try:
         app(prog_name="inferway_cluster")
-    except shell.CannotGoOn as error:
+    except shell.CommandError as error:
         sys.stderr.write(f"cluster: {error}\n")
         return 1
     return 0

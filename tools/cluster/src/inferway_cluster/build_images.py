@@ -50,10 +50,10 @@ def build(tag: str, names: Iterable[str] = ()) -> list[Built]:
 
 
 def _chosen(names: tuple[str, ...]) -> list[Image]:
-    known = {image.name: image for image in IMAGES}
-    if unknown := [name for name in names if name not in known]:
-        raise shell.CannotGoOn(f"there is no image {', '.join(unknown)}; there are {', '.join(known)}")
-    return [known[name] for name in names] or list(IMAGES)
+    images = {image.name: image for image in IMAGES}
+    if unknown := [name for name in names if name not in images]:
+        raise shell.CommandError(f"there is no image {', '.join(unknown)}; there are {', '.join(images)}")
+    return [images[name] for name in names] or list(IMAGES)
 
 
 def _revision() -> str:
@@ -62,7 +62,7 @@ def _revision() -> str:
         return shell.ask(
             "git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"
         ).strip()
-    except (shell.CannotGoOn, FileNotFoundError):
+    except (shell.CommandError, FileNotFoundError):
         return "unknown"
 
 

@@ -37,5 +37,5 @@ def _await(namespaces: tuple[str, ...], *, is_new: bool) -> None:
     for namespace in namespaces:
         if not is_new:
             kind.kubectl("-n", namespace, "rollout", "restart", "deployment")
-        for deployment in kind.asked("-n", namespace, "get", "deployments", "-o", "name").split():
+        for deployment in kind.kubectl_output("-n", namespace, "get", "deployments", "-o", "name").split():
             kind.kubectl("-n", namespace, "rollout", "status", deployment, f"--timeout={PATIENCE}")

@@ -42,6 +42,6 @@ def kubectl(*arguments: str, feed: str | None = None) -> None:
     shell.run("kubectl", "--context", CONTEXT, *arguments, feed=feed)
 
 
-def asked(*arguments: str) -> str:
+def kubectl_output(*arguments: str) -> str:
     """Run kubectl and return its output."""
     return shell.ask("kubectl", "--context", CONTEXT, *arguments)

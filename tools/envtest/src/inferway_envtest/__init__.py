@@ -22,7 +22,7 @@ Fixtures (conftest.py at the root; a session that uses none of them starts nothi
 - `user(name, group="testers") -> User`: by a client certificate
 - `service_account(namespace, name, rules=[...], cluster_rules=[...], seconds=86400) -> User`: exists, has the rights of
   these RBAC rules, and a token of the TokenRequest API
-- `kubectl(*arguments, input="", user=admin, check=True) -> Said(stdout, stderr, code)`; raises `KubectlError`
+- `kubectl(*arguments, input="", user=admin, check=True) -> Output(stdout, stderr, code)`; raises `KubectlError`
 - `ask(method, path, body=None, content_type=...) -> Any`: one request as the admin, JSON in both directions; raises `Refused`
 - `mark() -> Mark` and `requests(since=mark, user=..., resource=..., verb=...) -> list[Request]`, `writes(...)`: requests
   to the server, from its audit log

@@ -15,7 +15,7 @@ from urllib.parse import urldefrag, urlsplit
 
 import httpx
 
-from inferway_envtest.progress import tell
+from inferway_envtest.progress import print_progress
 from inferway_envtest.versions import Program
 
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)  # seconds; also between two pieces of the body
@@ -41,7 +41,7 @@ def fetch(address: str, programs: Sequence[Program], folder: Path) -> None:
         try:
             download(location, file)
         except httpx.TransportError as error:
-            tell(f"no archive from {location}: {error!r}")
+            print_progress(f"no archive from {location}: {error!r}")
             return
         with file.open("rb") as stream:
             seen = hashlib.file_digest(stream, "sha512").hexdigest()
@@ -56,7 +56,7 @@ def download(location: str, file: Path) -> None:
     if parts.scheme == "file":
         file.write_bytes(Path(parts.path).read_bytes())
         return
-    tell(f"fetching {location}")
+    print_progress(f"fetching {location}")
     with httpx.stream("GET", location, timeout=TIMEOUT, follow_redirects=True) as answer, file.open("wb") as target:
         if answer.status_code != httpx.codes.OK:
             raise Unfit(f"{location} answered {answer.status_code}")
@@ -79,4 +79,4 @@ def unpack(file: Path, programs: Sequence[Program], part: Path, folder: Path) ->
                 unpacked.write_bytes(source.read())
                 unpacked.chmod(0o755)
                 unpacked.rename(folder / name)
-                tell(f"{name} from the archive")
+                print_progress(f"{name} from the archive")

@@ -17,14 +17,14 @@ from pathlib import Path
 from inferway_envtest import archive, versions
 from inferway_envtest import build as envtest_build
 from inferway_envtest.file_lock import locked
-from inferway_envtest.progress import tell
+from inferway_envtest.progress import print_progress
 
 ASSETS = "KUBEBUILDER_ASSETS"
 CACHE = "INFERWAY_ENVTEST_CACHE"
 ARCHIVE = "INFERWAY_ENVTEST_ARCHIVE"
 
 
-class Missing(Exception):  # noqa: N818 - it is no fault, the machine just lacks what is needed
+class Missing(Exception):  # noqa: N818 - not an error: the machine lacks a requirement
     """No source has a program."""
 
 
@@ -34,9 +34,9 @@ Programs = Mapping[str, Path]
 
 def cache(environment: Mapping[str, str] = os.environ) -> Path:
     """Return the cache folder of the present pins."""
-    own = environment.get(CACHE)
+    configured = environment.get(CACHE)
     users = Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return (Path(own) if own else users / "inferway" / "envtest") / versions.cache_key()
+    return (Path(configured) if configured else users / "inferway" / "envtest") / versions.cache_key()
 
 
 def find(environment: Mapping[str, str] = os.environ) -> Programs:
@@ -46,27 +46,27 @@ def find(environment: Mapping[str, str] = os.environ) -> Programs:
     """
     folder = cache(environment)
     assets = environment.get(ASSETS)
-    found = present(folder) | (present(Path(assets)) if assets else {})
-    if lacking(found):
+    programs = present(folder) | (present(Path(assets)) if assets else {})
+    if missing_programs(programs):
         with locked(folder.with_suffix(".lock")):
-            found = present(folder) | found  # another process may just have built them
-            if lacking(found) and (address := environment.get(ARCHIVE)):
-                archive.fetch(address, lacking(found), folder)
-                found = present(folder) | found
-            if lacking(found):
-                found = {**build(found, folder), **found}
-    return found
+            programs = present(folder) | programs  # another process may just have built them
+            if missing_programs(programs) and (address := environment.get(ARCHIVE)):
+                archive.fetch(address, missing_programs(programs), folder)
+                programs = present(folder) | programs
+            if missing_programs(programs):
+                programs = {**build(programs, folder), **programs}
+    return programs
 
 
-def build(found: Programs, folder: Path) -> Programs:
+def build(present_programs: Programs, folder: Path) -> Programs:
     """Build the missing programs, into the cache."""
     if not envtest_build.is_possible():
-        names = ", ".join(program.name for program in lacking(found))
+        names = ", ".join(program.name for program in missing_programs(present_programs))
         raise Missing(
             f"no {names} for a real API server: install Go, or set {ASSETS} to a folder that has them "
             "(docs/testing.md, 'A real API server')"
         )
-    envtest_build.build(lacking(found), folder)
+    envtest_build.build(missing_programs(present_programs), folder)
     return present(folder)
 
 
@@ -76,12 +76,12 @@ def present(folder: Path) -> dict[str, Path]:
     return {name: path for name, path in paths.items() if os.access(path, os.X_OK) and path.is_file()}
 
 
-def lacking(found: Programs) -> list[versions.Program]:
+def missing_programs(programs: Programs) -> list[versions.Program]:
     """Return the missing programs."""
-    return [program for program in versions.PROGRAMS if program.name not in found]
+    return [program for program in versions.PROGRAMS if program.name not in programs]
 
 
-def tell_where(found: Programs) -> None:
+def print_paths(programs: Programs) -> None:
     """Print the path of each program."""
-    for name, path in found.items():
-        tell(f"{name}: {path}")
+    for name, path in programs.items():
+        print_progress(f"{name}: {path}")

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 
-from inferway_envtest.progress import tell
+from inferway_envtest.progress import print_progress
 from inferway_envtest.versions import MODULE, Program, required
 
 PART = ".build-"
-TOLD_EVERY = 30.0  # seconds between two lines of progress
+PROGRESS_INTERVAL = 30.0  # seconds between two lines of progress
 
 
 class Failed(Exception):  # noqa: N818 - it names what was found
@@ -65,27 +65,27 @@ def run(program: Program, arguments: Sequence[str]) -> None:
     """Run a build at low priority, and print its progress."""
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
     began = monotonic()
-    tell(f"building {program.name} with Go; the first time takes minutes")
+    print_progress(f"building {program.name} with Go; the first time takes minutes")
     with (
-        tempfile.TemporaryFile("w+", encoding="utf-8") as said,
-        subprocess.Popen(["nice", *arguments], cwd=MODULE, env=environment, stdout=said, stderr=said) as going,  # noqa: S603, S607
+        tempfile.TemporaryFile("w+", encoding="utf-8") as output,
+        subprocess.Popen(["nice", *arguments], cwd=MODULE, env=environment, stdout=output, stderr=output) as process,  # noqa: S603, S607
     ):
         try:
-            while not is_over(going):
-                tell(f"still building {program.name}, {monotonic() - began:.0f} s")
+            while not is_over(process):
+                print_progress(f"still building {program.name}, {monotonic() - began:.0f} s")
         except BaseException:
-            going.kill()  # Ctrl-C: go itself ends its compilers
+            process.kill()  # Ctrl-C: go itself ends its compilers
             raise
-        if going.returncode != 0:
-            said.seek(0)
-            raise Failed(f"go build {program.package} ended with {going.returncode}: {said.read()[-4000:]}")
-    tell(f"built {program.name} in {monotonic() - began:.0f} s")
+        if process.returncode != 0:
+            output.seek(0)
+            raise Failed(f"go build {program.package} ended with {process.returncode}: {output.read()[-4000:]}")
+    print_progress(f"built {program.name} in {monotonic() - began:.0f} s")
 
 
-def is_over(going: subprocess.Popen[bytes]) -> bool:
+def is_over(process: subprocess.Popen[bytes]) -> bool:
     """Wait for its end, at most until the next line of progress."""
     try:
-        going.wait(TOLD_EVERY)
+        process.wait(PROGRESS_INTERVAL)
     except subprocess.TimeoutExpired:
         return False
     return True

@@ -35,10 +35,10 @@ class Asker:
         """Send one request and return the answer's JSON, or its text. Raises `Refused`, and httpx's errors."""
         answer = self._client.request(method, path, json=body, headers={"content-type": content_type, "accept": accept})
         is_json = answer.headers.get("content-type", "").startswith("application/json")
-        found = answer.json() if is_json else answer.text
+        content = answer.json() if is_json else answer.text
         if answer.is_error:
-            raise Refused(answer.status_code, found if isinstance(found, dict) else {}, answer.text)
-        return found
+            raise Refused(answer.status_code, content if isinstance(content, dict) else {}, answer.text)
+        return content
 
     def close(self) -> None:
         """Close its connections."""

@@ -8,16 +8,16 @@ from inferway_envtest.client import Asker
 DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 
-def is_there(asker: Asker, name: str) -> bool:
+def is_served(asker: Asker, name: str) -> bool:
     """Return whether requests for a kind are served and discovery lists it. `name`: PLURAL.GROUP."""
-    found = asker.ask("GET", f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}")
-    conditions = found.get("status", {}).get("conditions") or []
+    crd = asker.ask("GET", f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}")
+    conditions = crd.get("status", {}).get("conditions") or []
     if not any(one["type"] == "Established" and one["status"] == "True" for one in conditions):
         return False
-    told = asker.ask("GET", "/apis", accept=DISCOVERY)
+    discovery = asker.ask("GET", "/apis", accept=DISCOVERY)
     return name in {
         f"{resource['resource']}.{group['metadata']['name']}"
-        for group in told["items"]
+        for group in discovery["items"]
         for version in group["versions"]
         for resource in version.get("resources", ())
     }

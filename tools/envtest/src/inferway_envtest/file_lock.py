@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from inferway_envtest.progress import tell
+from inferway_envtest.progress import print_progress
 
 
 @contextmanager
@@ -18,6 +18,6 @@ def locked(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            tell(f"another process is building; waiting for {path}")
+            print_progress(f"another process is building; waiting for {path}")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -42,12 +42,12 @@ def find() -> Programs | Exception:
 @pytest.fixture(scope="session")
 def api_server_programs(pytestconfig: pytest.Config) -> Programs:
     """Return the programs. Skips if the machine has no source for them; any other error fails the test."""
-    found = pytestconfig.stash.get(FOUND, None) or find()
-    if isinstance(found, Missing):
-        pytest.skip(str(found))
-    if isinstance(found, Exception):
-        raise found
-    return found
+    programs = pytestconfig.stash.get(FOUND, None) or find()
+    if isinstance(programs, Missing):
+        pytest.skip(str(programs))
+    if isinstance(programs, Exception):
+        raise programs
+    return programs
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ def etcd(directory: Path) -> list[str]:
     return [
         f"--data-dir={directory / 'etcd'}",
         f"--listen-client-urls=unix://{directory / 'etcd.sock'}",
-        "--advertise-client-urls=unix://nobody-asks:0",
+        "--advertise-client-urls=unix://unused:0",
         f"--listen-peer-urls={peers}",
         f"--initial-advertise-peer-urls={peers}",
         f"--initial-cluster=default={peers}",

@@ -28,7 +28,7 @@ def reference_grants() -> Path:
         timeout=TIMEOUT,
         check=False,
     )
-    said = json.loads(done.stdout or "{}")
-    if done.returncode != 0 or "Dir" not in said:
-        raise Unavailable(f"no definition of ReferenceGrants: {said.get('Error') or done.stderr.strip()}")
-    return Path(said["Dir"]) / "config/crd/standard/gateway.networking.k8s.io_referencegrants.yaml"
+    module = json.loads(done.stdout or "{}")
+    if done.returncode != 0 or "Dir" not in module:
+        raise Unavailable(f"no definition of ReferenceGrants: {module.get('Error') or done.stderr.strip()}")
+    return Path(module["Dir"]) / "config/crd/standard/gateway.networking.k8s.io_referencegrants.yaml"

@@ -196,13 +196,13 @@ class HttpFaults:
     async def _pass(self, request: Request) -> Response:
         """Forward a request to the server; its answer is forwarded piece by piece, as a watch needs it."""
         headers = [(name, value) for name, value in request.headers.items() if name not in (*HOP_BY_HOP, "host")]
-        asked = self._client.build_request(
+        outgoing = self._client.build_request(
             request.method,
             str(request.url.replace(scheme="", netloc="")),
             headers=headers,
             content=await request.body(),
         )
-        answer = await self._client.send(asked, stream=True)
+        answer = await self._client.send(outgoing, stream=True)
 
         async def pieces() -> AsyncIterator[bytes]:
             try:

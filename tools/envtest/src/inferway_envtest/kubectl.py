@@ -18,7 +18,7 @@ class KubectlError(Exception):
 
 
 @dataclass(frozen=True)
-class Said:
+class Output:
     """The output of one run."""
 
     stdout: str
@@ -26,7 +26,7 @@ class Said:
     code: int
 
 
-def run(arguments: Sequence[str], kubeconfig: Path, given: str, *, check: bool) -> Said:
+def run(arguments: Sequence[str], kubeconfig: Path, given: str, *, check: bool) -> Output:
     """Run kubectl with `given` as standard input. Its caches and settings are in the kubeconfig's folder, not in a home."""
     home = str(kubeconfig.parent)
     environment = {"PATH": os.environ.get("PATH", ""), "HOME": home, "KUBECONFIG": str(kubeconfig), "TZ": "UTC"}
@@ -39,7 +39,7 @@ def run(arguments: Sequence[str], kubeconfig: Path, given: str, *, check: bool) 
         env=environment,
         check=False,
     )
-    said = Said(done.stdout, done.stderr, done.returncode)
-    if check and said.code != 0:
-        raise KubectlError(f"kubectl {' '.join(arguments)} ended with {said.code}: {said.stderr}{said.stdout}")
-    return said
+    output = Output(done.stdout, done.stderr, done.returncode)
+    if check and output.code != 0:
+        raise KubectlError(f"kubectl {' '.join(arguments)} ended with {output.code}: {output.stderr}{output.stdout}")
+    return output

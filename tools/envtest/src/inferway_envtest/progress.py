@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 
-def tell(line: str) -> None:
+def print_progress(line: str) -> None:
     """Print a line of progress."""
     sys.stderr.write(f"envtest: {line}\n")
     sys.stderr.flush()

@@ -108,7 +108,7 @@ class ApiServer(ControlPlane):
         for item in applied["items"] if applied["kind"] == "List" else [applied]:
             if item["kind"] == "CustomResourceDefinition":
                 name = item["metadata"]["name"]
-                until(partial(envtest_crds.is_there, self._asker, name), f"{name} is established", ESTABLISHED)
+                until(partial(envtest_crds.is_served, self._asker, name), f"{name} is established", ESTABLISHED)
         self._applied += 1
 
     def pod(

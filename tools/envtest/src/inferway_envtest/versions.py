@@ -28,10 +28,10 @@ PROGRAMS = (ETCD, SERVER, CONTROLLERS)
 
 def required(module: str) -> str:
     """Return the version of a module that go.mod requires, such as `v1.34.0`."""
-    found = re.search(rf"^\t{re.escape(module)} (v\S+)$", (MODULE / "go.mod").read_text(encoding="utf-8"), re.MULTILINE)
-    if found is None:
+    match = re.search(rf"^\t{re.escape(module)} (v\S+)$", (MODULE / "go.mod").read_text(encoding="utf-8"), re.MULTILINE)
+    if match is None:
         raise LookupError(f"{MODULE / 'go.mod'} does not require {module}")
-    return found[1]
+    return match[1]
 
 
 def cache_key() -> str:

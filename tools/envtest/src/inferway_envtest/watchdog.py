@@ -23,11 +23,11 @@ def keep_watch(program: int) -> None:
         readable, _, _ = select.select([0], [], [], LOOK_EVERY)
         if readable and not os.read(0, 1):
             break
-    asked = time.monotonic()
-    wanted = signal.SIGTERM
+    began = time.monotonic()
+    number = signal.SIGTERM
     while os.getppid() == program:  # so no other process can have its id
-        os.kill(program, wanted)
-        wanted = signal.SIGKILL if time.monotonic() - asked > GRACE else signal.SIGTERM
+        os.kill(program, number)
+        number = signal.SIGKILL if time.monotonic() - began > GRACE else signal.SIGTERM
         time.sleep(0.1)
 
 

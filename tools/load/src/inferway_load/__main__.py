@@ -58,16 +58,16 @@ def _show(
         sys.stderr.write(f"{error}\n")
         raise typer.Exit(1) from None
     try:
-        _tell(output, json_file, console)
+        _print_summary(output, json_file, console)
     except summaries.MissingSummaryError as error:
         sys.stderr.write(f"{output[-4000:]}\n{error} (k6 ended with {code})\n")
         raise typer.Exit(code or 1) from None
     raise typer.Exit(code)
 
 
-def _tell(output: str, json_file: Path | None, console: Console) -> None:
-    found = summaries.find(output)
-    console.print(summaries.table(found))
+def _print_summary(output: str, json_file: Path | None, console: Console) -> None:
+    summary = summaries.find(output)
+    console.print(summaries.table(summary))
     if json_file is not None:
         json_file.write_text(output.rpartition(summaries.BEGIN)[2].partition(summaries.END)[0].strip() + "\n")
 

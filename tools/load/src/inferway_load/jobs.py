@@ -35,12 +35,12 @@ def state(pod: dict[str, Any]) -> tuple[str, str]:
     """Return `waiting`, `running` or `ended` of the pod's one container, and why it waits. Pure."""
     status = pod["status"]
     for container in status.get("containerStatuses", []):
-        found = container["state"]
-        if "terminated" in found:
+        container_state = container["state"]
+        if "terminated" in container_state:
             return "ended", ""
-        if "running" in found:
+        if "running" in container_state:
             return "running", ""
-        waiting = found.get("waiting", {})
+        waiting = container_state.get("waiting", {})
         return "waiting", f"{waiting.get('reason', '')} {waiting.get('message', '')}".strip()
     if status.get("phase") in ("Failed", "Succeeded"):
         return "ended", status.get("message", "")
@@ -77,10 +77,10 @@ def run(
 
 
 def _pods(kubectl: Kubectl, namespace: str, job: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = kubectl.get("pods", "-n", namespace, "-l", f"batch.kubernetes.io/job-name={job}")[
+    pod_list: list[dict[str, Any]] = kubectl.get("pods", "-n", namespace, "-l", f"batch.kubernetes.io/job-name={job}")[
         "items"
     ]
-    return found
+    return pod_list
 
 
 def _started(kubectl: Kubectl, namespace: str, job: str, within: float) -> str:

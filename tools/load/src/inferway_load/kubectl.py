@@ -49,8 +49,8 @@ class Kubectl:
 
     def get(self, *arguments: str) -> dict[str, Any]:
         """Run `kubectl get` and return its JSON."""
-        found: dict[str, Any] = json.loads(self.run("get", *arguments, "-o", "json"))
-        return found
+        parsed: dict[str, Any] = json.loads(self.run("get", *arguments, "-o", "json"))
+        return parsed
 
     def lines(self, *arguments: str) -> Iterator[str]:
         """Yield the output line by line. The exit code is ignored, because a log's stream may break before its end."""

