@@ -1,5 +1,6 @@
-"""Bad input: whatever is missing or wrong, pods say in one line what it is and how to mend it, what worked goes on, and all
-of it recovers by itself once it is mended. Remedies are those of docs/install.md, and so are the words."""
+"""Bad input: pods report each error and its fix in one line, serving continues, and recovery follows the fix.
+
+Fixes and messages are those of docs/install.md."""
 
 from __future__ import annotations
 
@@ -44,14 +45,14 @@ pytestmark = pytest.mark.timeout(300)
 Figures = Callable[[str], None]
 
 RECOVERED = 10.0
-"""Seconds from the end of the command that mends something until it is served and told again. Figures have the command too."""
+"""Seconds from the end of the fixing command until changes are served and reported. Figures include the command."""
 LASTS = 8.0
-"""Seconds that something stays broken: both planes try again every two or three of them, and must not tell of each."""
+"""Seconds that an error lasts: both planes retry every two or three seconds, and must not log each retry."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def steady_route(cluster: Cluster) -> Iterator[None]:
-    """A route in a namespace of its own that is asked all the time."""
+    """Install a route in a separate namespace and send requests to it continuously."""
     cluster.kubectl("create", "namespace", PLACE)
     say(cluster, "before")
     await_said(cluster, "before", 10)
@@ -61,7 +62,7 @@ def steady_route(cluster: Cluster) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def restored_cluster(cluster: Cluster) -> Iterator[None]:
-    """Each test finds the cluster whole, and leaves it so; also one that fails half-way."""
+    """Restore the cluster before and after each test, even a failed one."""
     yield
     if cluster.attempt("get", "--raw", "/readyz", "--request-timeout=2s").returncode or not is_whole(cluster):
         restore(cluster)
@@ -72,13 +73,13 @@ INSTALL = (ROOT / "docs/install.md").read_text()
 
 
 def documented(words: str) -> str:
-    """They stand in the table of docs/install.md."""
+    """Assert that the words are in the table of docs/install.md."""
     assert words in INSTALL
     return words
 
 
 def assert_one_warning(found: list[str], words: str, *more: str) -> None:
-    """The one line that a pod complains with: these words of docs/install.md are in it, and more."""
+    """Assert that a pod logged one warning, with these words of docs/install.md and more."""
     assert len(found) == 1, found
     print(found[0])
     for said in (documented(words), *more):
@@ -86,8 +87,10 @@ def assert_one_warning(found: list[str], words: str, *more: str) -> None:
 
 
 def test_missing_crds_are_reported_and_recovered_from(cluster: Cluster, figures: Figures):
-    """With the definitions go all routes; nobody has said that they are to be served no more, so they are. The operator that
-    runs tells of it, and so does one that is started meanwhile."""
+    """Deleting the definitions deletes all routes; this is not a user's request, so pods keep serving them.
+
+    The running operator and a newly started one report the error.
+    """
     since = now()
     operator = pod_of(cluster, OPERATOR, OPERATOR_APP)["metadata"]["name"]
     with asking(cluster.port, "/", HOST, rate=100) as traffic:
@@ -120,7 +123,7 @@ def test_missing_crds_are_reported_and_recovered_from(cluster: Cluster, figures:
 
 
 def test_operator_without_rights_reports_it_and_recovers(cluster: Cluster, figures: Figures):
-    """The one that runs, and one that is started meanwhile and cannot become ready."""
+    """A running operator, and one started meanwhile, which cannot become ready."""
     since = now()
     operator = pod_of(cluster, OPERATOR, OPERATOR_APP)["metadata"]["name"]
     with asking(cluster.port, "/", HOST, rate=100) as traffic:
@@ -150,7 +153,7 @@ def test_operator_without_rights_reports_it_and_recovers(cluster: Cluster, figur
 
 
 def _another_operator(cluster: Cluster, operator: str, since: str) -> str:
-    """The pod that takes the place of this one, once it complains. It is not ready."""
+    """Return the pod that replaces this one, once it logs a warning. It is not ready."""
     cluster.kubectl("-n", OPERATOR, "delete", "pod", operator, "--wait=false")
     fresh: str = until(
         lambda: next((pod["metadata"]["name"] for pod in cluster.pods(OPERATOR, OPERATOR_APP)), ""), "another pod", 20
@@ -170,7 +173,7 @@ print(answer.status, answer.read().decode())
 
 
 def _readyz(cluster: Cluster, operator: str) -> str:
-    """Status and body, as the kubelet asks; the pod is not ready by that."""
+    """Return status and body of the readiness probe, which fails."""
     assert not is_ready(pod_of(cluster, OPERATOR, OPERATOR_APP))
     return cluster.run_python(OPERATOR, f"pod/{operator}", READYZ)
 
@@ -181,7 +184,7 @@ def _is_started(cluster: Cluster, pod: str) -> bool:
 
 
 def test_data_plane_without_rights_keeps_serving_and_recovers(cluster: Cluster, figures: Figures):
-    """It serves what it has, and is ready; what it cannot prove, the status does not claim."""
+    """A pod serves its config and is ready; the status does not count it, because it cannot acknowledge."""
     since, before = now(), restarts(cluster)
     with asking(cluster.port, "/", HOST, rate=100) as traffic:
         cluster.kubectl("-n", GATEWAY, "delete", "rolebinding", "inferway-gateway")
@@ -192,7 +195,7 @@ def test_data_plane_without_rights_keeps_serving_and_recovers(cluster: Cluster, 
         assert cluster.gateway_pods() == pods, "they are ready"
         told = {pod: warnings(cluster, GATEWAY, pod, since) for pod in pods}
     for pod, found in told.items():
-        assert 1 <= len(found) <= 2, found  # the Lease at once; the watches when the API server ends them, within 45 s
+        assert 1 <= len(found) <= 2, found  # the Lease at once, the watches when the API server ends them, within 45 s
         for line in found:
             assert (
                 documented("its Role or the binding is missing, apply the manifests again (kubectl apply -k)") in line
@@ -212,7 +215,7 @@ def test_data_plane_without_rights_keeps_serving_and_recovers(cluster: Cluster, 
 
 
 def _silent_pods_condition(cluster: Cluster) -> dict[str, str]:
-    """The condition, once it says so of every pod; else {}."""
+    """Return the condition once it lists every pod as silent; else {}."""
     status = cluster.get("gwr", NAME, "-n", PLACE)["status"]
     laggards = status["dataPlane"].get("laggards", ())
     said = [one for one in laggards if one.get("error") == documented("not heard of for 15 s: its Lease has expired")]
@@ -243,7 +246,7 @@ SETTINGS = {
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_invalid_settings_stop_new_pods_only(cluster: Cluster, figures: Figures, tmp_path: Path, name: str):
-    """New pods end with code 2 and a line, which is also in their status; those before them go on."""
+    """New pods exit with code 2 and one line, which is also in their status; earlier pods continue."""
     operator, operator_line, gateway, gateway_line = SETTINGS[name]
     before = restarts(cluster)
     with asking(cluster.port, "/", HOST, rate=100) as traffic:
@@ -270,7 +273,7 @@ def test_invalid_settings_stop_new_pods_only(cluster: Cluster, figures: Figures,
 def _new_terminated_pod(
     cluster: Cluster, namespace: str, app: str, known: dict[str, int]
 ) -> tuple[str, dict[str, str]] | None:
-    """Name and last end of a pod that was not there before."""
+    """Return name and last termination of a new pod."""
     for pod in cluster.pods(namespace, app):
         if pod["metadata"]["name"] not in known and (state := ended(pod)):
             return pod["metadata"]["name"], state
@@ -278,7 +281,7 @@ def _new_terminated_pod(
 
 
 def _await_log(cluster: Cluster, namespace: str, pod: str, text: str) -> None:
-    """The log is this and nothing else; while the container starts again there is none."""
+    """Wait until the log is exactly this text; it is empty while the container restarts."""
     until(lambda: cluster.logs(namespace, f"pod/{pod}") == text, f"the log of {pod} is {text}", 20)
 
 
@@ -311,7 +314,7 @@ def test_image_without_config_exits_with_a_message(cluster: Cluster, plane: str)
 
 
 def test_missing_settings_config_map_blocks_new_pods_only(cluster: Cluster, figures: Figures):
-    """Pods that run need it no more; the next one waits for it, and says so in its status."""
+    """Running pods do not need the ConfigMap; a new pod waits for it, as its status shows."""
     settings = pod_of(cluster, GATEWAY, GATEWAY_APP)["spec"]["containers"][0]["envFrom"][0]["configMapRef"]["name"]
     left, gone = cluster.gateway_pods()
     with asking(cluster.port, "/", HOST, rate=100) as traffic:
@@ -338,7 +341,7 @@ def _waiting(cluster: Cluster, but: str) -> dict[str, str]:
 
 
 def test_missing_data_plane_is_reported_in_status_and_log(cluster: Cluster, figures: Figures):
-    """Nobody can serve anything: every route says so, and the operator does."""
+    """Without a data plane, the status of every route and the operator's log report it."""
     since = now()
     operator = pod_of(cluster, OPERATOR, OPERATOR_APP)["metadata"]["name"]
     cluster.kubectl("-n", GATEWAY, "scale", f"deployment/{GATEWAY_APP}", "--replicas=0")
@@ -369,11 +372,11 @@ def _unserved(cluster: Cluster, namespace: str, name: str) -> dict[str, str]:
 
 
 def test_traffic_continues_while_the_api_server_is_down(cluster: Cluster, figures: Figures):
-    """Traffic does not need it, nor does a container that starts meanwhile: it serves the last good copy."""
+    """Traffic continues, and a container that starts meanwhile serves the last good copy."""
     since, before = now(), restarts(cluster)
     operator = pod_of(cluster, OPERATOR, OPERATOR_APP)["metadata"]["name"]
     ready = [pod for pod in cluster.pods(GATEWAY, GATEWAY_APP) if is_ready(pod)]
-    # One that was killed before, by an earlier run, is started again later and later.
+    # The kubelet delays each further restart of a container killed by an earlier run.
     killed, other = sorted(ready, key=lambda pod: before[pod["metadata"]["name"]])
     readyz = f"http://{killed['status']['podIP']}:9090/readyz"
     body = cluster.ask("/", HOST).body

@@ -1,4 +1,4 @@
-"""`make compose-test`: the demo of docs/compose.md does what that page says. Skipped where there is no docker compose."""
+"""`make compose-test`: the demo behaves as in docs/compose.md. Skipped without docker compose."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ from inferway_fakes.waiting import wait_until
 pytestmark = pytest.mark.timeout(1800)
 
 JOBS = {"inferway-gateway", "service-python", "service-node"}
-SERVED = (
-    5.0  # seconds within which a change of a file is served; half a second where the machine has nothing else to do
-)
+SERVED = 5.0  # seconds until a change of a file is served; half a second on an idle machine
 SCRAPED = 60.0
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """The demo, started once for all tests of this file."""
+    """Start the demo once for all tests of this file."""
     if lacking := missing():
         pytest.skip(f"needs {lacking}")
     with running(tmp_path_factory.mktemp("compose")) as project:
@@ -28,7 +26,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 
 def await_status(demo: Project, path: str, status: int = 200) -> None:
-    """Wait until a path is answered with this status: after a change, or when a limit has room again."""
+    """Wait until a path is answered with this status: after a change, or when a limit permits it again."""
     wait_until(lambda: demo.ask(path).status == status, f"{path} is answered {status}", SERVED)
 
 
@@ -116,7 +114,7 @@ def test_containers_run_unprivileged_on_loopback_ports(demo: Project) -> None:
 
 
 def test_every_container_stops_with_exit_code_0(demo: Project) -> None:
-    """Last in this file: nothing runs after it."""
+    """This test is the last in this file, because it stops everything."""
     demo.compose("stop")
     codes = {name: container["State"]["ExitCode"] for name, container in demo.containers().items()}
     assert codes == dict.fromkeys(codes, 0)

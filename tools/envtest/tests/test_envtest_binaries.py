@@ -139,7 +139,7 @@ def test_archive_provides_its_binaries(tmp_path: Path, path: Path) -> None:
 def test_archive_without_a_valid_hash_is_rejected(change: object, message: str, tmp_path: Path, path: Path) -> None:
     assert callable(change)
     address = change(packed(tmp_path, *NAMES))
-    with pytest.raises(archive.Unfit, match=told):
+    with pytest.raises(archive.Unfit, match=message):
         binaries.find({binaries.CACHE: str(tmp_path / "cache"), binaries.ARCHIVE: address})
 
 

@@ -63,7 +63,7 @@ class Cluster:
         self, *, pods: list[dict[str, Any]], pod: list[dict[str, Any] | None], conditions: list[str], log: str
     ) -> None:
         played = {
-            "kubectl": Kubectl.found(None).program,
+            "kubectl": Kubectl.find(None).program,
             "pods": [{"items": [one]} for one in pods],
             "pod": pod,
             "job": [

@@ -15,7 +15,7 @@ from inferway_load.kubectl import Kubectl
 
 def rendered(run: str) -> dict[str, dict[str, Any]]:
     """Return the rendered objects by kind; there is one of each."""
-    text = Kubectl.found(None).run("kustomize", str(runs.JOBS / run))
+    text = Kubectl.find(None).run("kustomize", str(runs.JOBS / run))
     return {document["kind"]: document for document in yaml.safe_load_all(text)}
 
 

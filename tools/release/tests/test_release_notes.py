@@ -52,7 +52,7 @@ def test_release_candidate_is_a_prerelease() -> None:
         ("v0.2", "0.2", "not a tag of a release"),
         ("v0.2.0-rc.1", "0.2.0rc1", "not a tag of a release"),
         ("v0.2.0\n", "0.2.0", "not a tag of a release"),
-        ("v0.2.0", "0.3.0", "__version__ says 0.3.0"),
+        ("v0.2.0", "0.3.0", "__version__ is 0.3.0"),
         ("v0.3.0", "0.3.0", "has 0 headings"),
         ("v0.1.0", "0.1.0", "has no date"),
         ("v0.0.1", "0.0.1", "is empty"),

