@@ -1,4 +1,4 @@
-"""Who writes what, counted at the API server: one change is one object's business."""
+"""Writes counted at the API server: one change causes writes of one object only."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from control_planes import direct_response_route, limits, planes, until
 from inferway_envtest.client import Refused
 
 QUIET = 3.0
-"""Seconds in which everything that a change brings about has happened, and in which nothing may happen."""
+"""Seconds after a change until its effects are complete; also the length of a required pause without writes."""
 
 
 @pytest.fixture
 def two_pods(api_server, namespace, tmp_path):
-    """An operator and two pods, each party a user of its own, with three routes and a policy that are all programmed."""
+    """Start an operator and two pods, each as a separate user, with three routes and a policy, all programmed."""
     operator = api_server.user("operator-of-" + namespace, "system:masters")
     with planes(api_server, namespace, tmp_path) as made:
         made.apply(
@@ -33,7 +33,7 @@ def two_pods(api_server, namespace, tmp_path):
 
 
 def await_idle(planes_of_test, mark):
-    """Wait until the operator writes nothing but its own Lease any more; returns what it wrote since the mark."""
+    """Wait until the operator writes only its Lease; returns its writes since the mark."""
     api, writer = planes_of_test.api, planes_of_test.writer
 
     def written():

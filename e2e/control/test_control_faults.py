@@ -1,4 +1,4 @@
-"""K1: what the API server and the network can do to both planes. It converges soon after it is over; traffic sees nothing."""
+"""K1: faults of the API server and the network. Both planes converge soon after the end; traffic is not affected."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from inferway_fakes.faulty_tcp import Accepting, FaultyTcp
 pytestmark = [pytest.mark.slow, pytest.mark.case("K1"), pytest.mark.timeout(300)]
 
 HEALED = 5.0
-"""Seconds within which a change of before the end of a fault has to be everywhere."""
+"""Seconds after a fault until each pod must serve a change made during it."""
 THAWED = 75.0
-"""The same for watches that were frozen: nobody can tell one from a quiet one before its time is over."""
+"""The same for frozen watches, which look like quiet ones until their timeout."""
 
 NUMBERS = count()
 
 
 @pytest.fixture
 def planes_behind_tcp_proxy(api_server, namespace, tmp_path):
-    """Both planes behind one TCP proxy, and the proxy."""
+    """Start both planes behind one TCP proxy; returns both."""
     with FaultyTcp(api_server.port) as tcp, planes(api_server, namespace, tmp_path, api_server.through(tcp)) as made:
         made.apply(direct_response_route("first", "one"))
         made.operator()
@@ -38,7 +38,7 @@ def planes_behind_tcp_proxy(api_server, namespace, tmp_path):
 
 @contextmanager
 def converging(made, within):
-    """Traffic during a fault, and a change in it that has to be everywhere so long after the block: prints how long."""
+    """Send traffic during the block, make a change, require it in each pod `within` seconds after; prints the time."""
     body = f"change {next(NUMBERS)}"
     with steady_traffic([pod.port for pod in made.pods]) as traffic:
         yield body
@@ -68,7 +68,7 @@ def test_outage_of_a_minute_converges_without_lost_requests(planes_behind_tcp_pr
         tcp.change(accepting=accepting)
         tcp.cut_all()
         made.apply(direct_response_route("first", body))
-        sleep(60)  # what is tested is its length
+        sleep(60)  # the length is the subject of the test
         assert all(pod.process.is_running for pod in made.pods)
         assert all(operator.is_running for operator in made.operators)
         tcp.heal()
@@ -76,7 +76,7 @@ def test_outage_of_a_minute_converges_without_lost_requests(planes_behind_tcp_pr
 
 
 def test_frozen_watch_converges_without_lost_requests(planes_behind_tcp_proxy):
-    """The connections stay open and carry nothing any more, as behind a load balancer that has forgotten them."""
+    """The connections stay open without traffic, as behind a load balancer that has dropped their state."""
     made, tcp = planes_behind_tcp_proxy
     frozen_at = monotonic()
     with converging(made, THAWED) as body:
@@ -86,7 +86,7 @@ def test_frozen_watch_converges_without_lost_requests(planes_behind_tcp_proxy):
 
 
 def test_operator_after_an_outage_reports_no_pod_as_silent(api_server, namespace, tmp_path):
-    """Its watches freeze for longer than a Lease lasts, then it can ask nobody for as long: no pod was ever away."""
+    """The operator's watches freeze for longer than a Lease, then the API server is unreachable; all pods stay alive."""
     with FaultyTcp(api_server.port) as tcp, planes(api_server, namespace, tmp_path) as made:
         made.apply(direct_response_route("first", "one"))
         made.operator(api_server.through(tcp))
@@ -106,7 +106,7 @@ def test_operator_after_an_outage_reports_no_pod_as_silent(api_server, namespace
 
 @pytest.fixture
 def planes_behind_http_proxy(api_server, namespace, tmp_path):
-    """Both planes behind a proxy that can answer in the API server's place, and one that can cut connections."""
+    """Start both planes behind a proxy that can answer for the API server, and one that can cut connections."""
     everything = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]
     user = api_server.service_account(namespace, "planes", cluster_rules=everything)
     with (
@@ -123,7 +123,7 @@ def planes_behind_http_proxy(api_server, namespace, tmp_path):
 
 
 def error_fault(code, **fault):
-    """A fault that answers so; 429 with the time after which one may ask again."""
+    """Return a fault with this status; a 429 has a Retry-After."""
     return Fault(code=code, headers={"Retry-After": "1"} if code == 429 else {}, **fault)
 
 
@@ -149,7 +149,7 @@ def test_rejected_watches_converge_without_lost_requests(planes_behind_http_prox
 
 
 def test_lost_responses_to_writes_converge(planes_behind_http_proxy):
-    """The write is done and its answer is lost: doing it again must change nothing."""
+    """The write is done and its answer is lost, so its repetition must change nothing."""
     made, faults, _ = planes_behind_http_proxy
     with converging(made, HEALED) as body:
         fault = faults.add(Fault("POST|PATCH", "/configmaps", code=500, times=3, is_done=True))

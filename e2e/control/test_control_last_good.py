@@ -1,4 +1,4 @@
-"""K4: a pod that starts without the API server, or meets a document that is not whole."""
+"""K4: a pod that starts without the API server, or receives an incomplete document."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.case("K4")]
 
 @pytest.fixture
 def one_pod(api_server, namespace, tmp_path):
-    """An operator and a pod behind a proxy of its own, that serves."""
+    """Start an operator, and a pod that serves, behind a separate proxy."""
     with FaultyTcp(api_server.port) as tcp, planes(api_server, namespace, tmp_path) as made:
         made.apply(direct_response_route("first", "one"))
         made.operator()
@@ -56,7 +56,7 @@ def test_pod_without_a_last_good_copy_is_not_ready(one_pod):
     tcp.heal()
     made.find_ports(pod)
     assert pod.get("/") == (200, b"one")
-    # And one that waits ends at once when it is asked to.
+    # A waiting pod also ends at once on SIGTERM.
     tcp.change(accepting=Accepting.REFUSE)
     tcp.cut_all()
     for file in pod.state.rglob("*"):
@@ -74,10 +74,10 @@ HARMS = ("truncated", "another hash", "missing", "no index")
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_incomplete_document_is_rejected_and_reported(one_pod):
-    """One after the other: each is over, and leaves nothing behind, when the operator has put it right."""
+    """Inject the errors one after the other; the operator's repair ends each without a trace."""
     made, pod, _ = one_pod
     for number, harm in enumerate(HARMS):
-        # The operator is away: nobody mends what is broken here.
+        # The operator is away, so the broken document stays.
         made.operators[-1].stop()
         with steady_traffic([pod.port], is_wanted=lambda status, body: (status, body) == (200, b"one")) as traffic:
             break_documents(made, harm, f"inferway-{number}123456789")
@@ -85,14 +85,14 @@ def test_incomplete_document_is_rejected_and_reported(one_pod):
             assert pod.config()["lastError"]
         assert traffic.failures == []
         assert pod.get("/readyz", admin=True)[0] == 200
-        # An operator that comes back puts it right.
+        # The operator repairs it when it is back.
         made.operator()
         until(lambda: not lease_error_of(made, pod), f"{harm}: the error to be over")
         assert pod.get("/") == (200, b"one")
 
 
 def break_documents(made, harm, name):
-    """Publish a shard of this name, which the pod does not know yet, that is not what its index says of it."""
+    """Publish a new shard of this name that does not match its index."""
     api, folder = made.api, f"/api/v1/namespaces/{made.namespace}/configmaps"
     index = json.loads(api.ask("GET", f"{folder}/inferway-config")["data"]["index"])
     [ref] = index["shards"]
@@ -106,6 +106,6 @@ def break_documents(made, harm, name):
 
 
 def lease_error_of(made, pod):
-    """The error that the pod tells in its Lease; None = there is none."""
+    """Return the error in the pod's Lease; None = no error."""
     lease = f"/apis/coordination.k8s.io/v1/namespaces/{made.namespace}/leases/{quote(pod.name)}"
     return made.api.ask("GET", lease)["metadata"]["annotations"].get("inferway.dev/error")

@@ -1,4 +1,4 @@
-"""K2: operators that are killed between any two writes, and two operators at once. Never an empty or half document."""
+"""K2: operators killed between any two writes, and two operators at once. Never an empty or incomplete document."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.case("K2")]
 
 
 def route_ids_of(documents):
-    """Whether each index names shards that are there, with the bytes it says; returns the ids of the routes."""
+    """Assert that all shards of each index exist with the right bytes; returns the ids of the routes."""
     index = json.loads(documents["inferway-config"]["index"])
     routes = []
     for ref in index.get("shards", ()):
@@ -29,12 +29,12 @@ def route_ids_of(documents):
 
 
 def forget_leader(api, namespace):
-    """Delete the Lease of an operator that was killed, so that the next one need not wait: the test is about writes."""
+    """Delete the Lease of a killed operator, so that the next one need not wait."""
     try:
         leases = f"/apis/coordination.k8s.io/v1/namespaces/{lease_namespace(namespace)}/leases"
         api.ask("DELETE", f"{leases}/inferway-operator")
     except Refused as refused:
-        if refused.code != 404:  # it was killed before it had one
+        if refused.code != 404:  # it was killed before it acquired one
             raise
 
 
@@ -79,7 +79,7 @@ def test_operator_killed_after_any_write_converges(api_server, namespace, tmp_pa
                         or (
                             made.condition("GatewayRoute", "first").get("status") == "True"
                             and made.condition("GatewayRoute", "second").get("status") == "True"
-                            and not fault.hits  # else it is about to be killed, after its last write
+                            and not fault.hits  # otherwise it will be killed, after its last write
                         )
                     ),
                     f"killed or done: {operator.tail()}",
@@ -100,7 +100,7 @@ def test_operator_killed_after_any_write_converges(api_server, namespace, tmp_pa
                 made.programmed("second")
                 assert pod.serves("/", body.encode())
                 second.stop(signal.SIGKILL)
-        assert killed >= 4  # two documents' worth of writes, at least
+        assert killed >= 4  # at least the writes of two documents
         assert traffic.failures == []
         print(f"killed after each of {killed} writes")
 
@@ -133,7 +133,7 @@ def test_second_operator_takes_over_from_the_first(api_server, namespace, tmp_pa
             made.programmed("first")
         assert traffic.failures == []
         if how is signal.SIGSTOP:
-            # It wakes up in the belief that it leads, and must not write.
+            # When it resumes it still believes that it leads, and must not write.
             mark = api_server.mark()
             first.send(signal.SIGCONT)
             made.apply(direct_response_route("first", "later"))

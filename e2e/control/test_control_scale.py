@@ -1,4 +1,4 @@
-"""2,000 routes and 500 policies: how long one change takes, what the operator needs for it, and that rest is rest."""
+"""2,000 routes and 500 policies: time and resources of one change, and no writes without a change."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ENDPOINTS = {
 
 
 def route(number, body="same"):
-    """A route with three rules: an answer of its own, a backend with a time limit, a backend with a cache."""
+    """Return a route with three rules: a direct response, a backend with a timeout, a backend with a cache."""
     made = direct_response_route(f"route-{number}", body, f"/r{number}")
     for way, feature in (("a", {"timeouts": {"request": "5s"}}), ("b", {"cache": {"ttl": "60s"}})):
         matches = [{"path": {"type": "Exact", "value": f"/r{number}/{way}"}}]
@@ -86,11 +86,11 @@ def test_one_change_among_2000_routes_stays_within_limits(api_server, namespace,
 
 
 def await_idle(api_server, user):
-    """Until three seconds pass without a write of the operator's, but for its Lease."""
+    """Wait until the operator writes only its Lease for three seconds."""
     deadline = monotonic() + 300
     while monotonic() < deadline:
         mark = api_server.mark()
         sleep(3)
         if not [one for one in api_server.writes(mark, user=user) if one.resource != "leases"]:
             return
-    raise AssertionError("the operator does not come to rest")
+    raise AssertionError("the operator does not stop writing")

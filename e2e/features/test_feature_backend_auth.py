@@ -1,4 +1,4 @@
-"""`backendRefs[].auth`: a secret of the gateway's goes to the upstream, and nowhere else."""
+"""`backendRefs[].auth`: the gateway sends its secret to the upstream only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECRET = "s3cr3t-of-the-gateway"  # noqa: S105 - of this test
 
 @pytest.fixture
 def secrets(tmp_path):
-    """The directory of secrets, with one in it."""
+    """Create a directory with one secret."""
     directory = tmp_path / "secrets"
     directory.mkdir()
     (directory / "key").write_text(SECRET + "\n")
@@ -28,18 +28,18 @@ def secrets(tmp_path):
 
 
 def route_with_auth(upstream, auth='{header: Authorization, prefix: "Bearer ", file: key}', *more):
-    """A route to an upstream with this credential."""
+    """Return a route to an upstream with this credential."""
     return route(rule(*more, f'backendRefs: [{{url: "http://127.0.0.1:{upstream.port}", auth: {auth}}}]'))
 
 
 @pytest.fixture
 def gateway(serve, upstream, secrets):
-    """A gateway that shows its key to the upstream."""
+    """Start a gateway that sends its key to the upstream."""
     return serve(route_with_auth(upstream), secrets_directory=str(secrets))
 
 
 def received_values(upstream, name="authorization"):
-    """What the upstream saw in this header, field by field."""
+    """Return the values of this header that the upstream received."""
     return [value for known, value in upstream.seen[-1].headers if known.lower() == name]
 
 
@@ -66,7 +66,7 @@ def test_custom_header_without_a_prefix_is_sent(serve, upstream, secrets):
     gateway = serve(route_with_auth(upstream, "{header: X-Api-Key, file: key}"), secrets_directory=str(secrets))
     gateway.request(x_api_key="mine", authorization="Bearer mine")
     assert received_values(upstream, "x-api-key") == [SECRET]
-    assert received_values(upstream) == ["Bearer mine"]  # another header is the client's own
+    assert received_values(upstream) == ["Bearer mine"]  # the client may send another header
 
 
 def test_credential_is_sent_to_its_backend_only(serve, upstream, upstreams, secrets):

@@ -1,4 +1,4 @@
-"""`circuitBreaker`: how much a rule may ask of its upstreams at once. What is over it is refused at once, not queued."""
+"""`circuitBreaker`: the concurrent requests of a rule to its upstreams. Excess requests are rejected at once, not queued."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 def circuit(gateway, name="rule-0"):
-    """The gauge."""
+    """Return the gauge."""
     return gateway.metric("circuit_open", route="default/demo", rule=name)
 
 

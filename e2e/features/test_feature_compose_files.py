@@ -1,4 +1,4 @@
-"""What the compose demo is made of, as far as files tell. `make compose-test` starts it."""
+"""The files of the compose demo. `make compose-test` starts it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Header fields on the way up and down: modifiers, hop-by-hop fields, what is said of the client, request ids."""
+"""Header fields in both directions: modifiers, hop-by-hop fields, client identity fields, request ids."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TRUSTED = {"trusted_proxies": "127.0.0.0/8"}
 
 
 def names(seen):
-    """The names of a request's fields as they arrived, lower case."""
+    """Return the names of a request's fields as received, in lower case."""
     return [name.lower() for name, _ in seen.headers]
 
 
@@ -223,7 +223,7 @@ def test_traceparent_keeps_the_trace_id_with_a_new_span(serve, upstream):
     assert own_span != span
 
 
-# --- what is passed on as it is ---------------------------------------------------------------------------------------------
+# --- forwarded unchanged ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.case("U6")

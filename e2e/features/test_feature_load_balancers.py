@@ -1,4 +1,4 @@
-"""`loadBalancer`: which of the endpoints that are available takes a request."""
+"""`loadBalancer`: the selection of an available endpoint for a request."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from inferway_fakes.yaml_builders import resources, route, rule, service
 
 
 def text(said, endpoints):
-    """A route to a Service of these endpoints, balanced so."""
+    """Return a route to a Service of these endpoints with this load balancer."""
     by_name = route(rule(f"loadBalancer: {said}", "backendRefs: [{name: model, port: 80}]"))
     return resources(by_name, service("model", *(endpoint.port for endpoint in endpoints)))
 
 
 @pytest.fixture
 def three_endpoints(upstreams):
-    """Endpoints that say who they are."""
+    """Start three endpoints that answer with their names."""
     endpoints = upstreams(3)
     for number, endpoint in enumerate(endpoints):
         endpoint.script = lambda seen, name=b"%d" % number: reply(name)
@@ -30,7 +30,7 @@ def three_endpoints(upstreams):
 
 
 def endpoint_of(gateway, **headers):
-    """The endpoint that answers."""
+    """Return the endpoint that answers."""
     answer = gateway.request(**headers)
     assert answer.status == 200
     return answer.body
@@ -120,7 +120,7 @@ KEYS = [f"session-{number}" for number in range(60)]
 
 
 def endpoints_by_key(gateway):
-    """Of every key, who answers it."""
+    """Return the endpoint for each key."""
     return {key: endpoint_of(gateway, x_session=key) for key in KEYS}
 
 
@@ -159,7 +159,7 @@ def test_consistent_hash_uses_the_client_address(serve, three_endpoints):
     first = {client: endpoint_of(gateway, x_forwarded_for=client) for client in clients}
     assert {client: endpoint_of(gateway, x_forwarded_for=client) for client in clients} == first
     assert len(set(first.values())) == 3
-    # What an untrusted part of the chain says changes nothing.
+    # An untrusted part of the chain changes nothing.
     assert {endpoint_of(gateway, x_forwarded_for=f"{number}.0.0.1, 203.0.113.7") for number in range(20)} == {
         first["203.0.113.7"]
     }
@@ -172,7 +172,7 @@ def test_consistent_hash_bounds_the_load_of_one_key(serve, three_endpoints):
         endpoint.script = gate.script()
     with begun(24, lambda: gateway.request(x_session="hot")):
         wait_until(lambda: sum(len(endpoint.seen) for endpoint in three_endpoints) == 24, "all to be held")
-        assert max(len(endpoint.seen) for endpoint in three_endpoints) <= 11  # 1.25 times 8, and the one that comes
+        assert max(len(endpoint.seen) for endpoint in three_endpoints) <= 11  # 1.25 times 8, and the new one
         gate.open()
 
 
@@ -185,13 +185,13 @@ def test_slow_start_sends_few_requests_to_a_new_endpoint(serve, three_endpoints,
     said = f"{{type: {kind}, slowStart: 1h}}"
     gateway = serve(text(said, [old]))
     gateway.apply(text(said, [old, new]))
-    # The old one is as old as the gateway, which is hardly older than the new one; so it is said to be two hours old.
+    # The old endpoint is only as old as the gateway, so the test sets its age to two hours.
     [member] = [
         member for member in gateway.plane.gateway.live.rules[0].group.members if member.name == f"127.0.0.1:{old.port}"
     ]
     member.added_at -= 7200
     answers = Counter(endpoint_of(gateway) for _ in range(200))
-    # A tenth of the weight: about 18 of 200. One answer that comes late for any reason makes it fewer with PeakEWMA.
+    # A tenth of the weight: about 18 of 200. With PeakEWMA a single late answer makes it fewer.
     assert (1 if kind == "PeakEWMA" else 3) <= answers[b"1"] <= 45
 
 

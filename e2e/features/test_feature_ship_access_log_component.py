@@ -1,4 +1,4 @@
-"""manifests/components/ship-access-log: what it makes of a gateway's Deployment."""
+"""manifests/components/ship-access-log: its changes of a gateway's Deployment."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ spec:
 
 @pytest.fixture
 def pod(tmp_path: Path) -> dict[str, Any]:
-    """The pod's spec, rendered."""
+    """Render the pod's spec."""
     (tmp_path / "deployment.yaml").write_text(GATEWAY)
     component = os.path.relpath(COMPONENT, tmp_path)
     (tmp_path / "kustomization.yaml").write_text(f"resources: [deployment.yaml]\ncomponents: [{component}]\n")

@@ -22,7 +22,7 @@ ROUTE = """
 
 
 def issue(authority: trustme.CA, directory: Path, name: str, *names: str) -> tuple[str, str]:
-    """A certificate and its key, as files."""
+    """Write a certificate and its key to files."""
     made = authority.issue_cert(*names)
     certificate, key = directory / f"{name}.pem", directory / f"{name}.key"
     part = directory / f"{name}.part"
