@@ -103,7 +103,7 @@ def lines(cluster: Cluster, namespace: str, pod: str, since: str) -> list[JSON]:
 def warnings(cluster: Cluster, namespace: str, pod: str, since: str) -> list[str]:
     """Return the warnings of a pod, each as one text.
 
-    The text has `message` of the operator's log (kopf's form), or `event`, `error` and `reinstall` of the data plane's.
+    The text has `message` of the operator's log (kopf's form), or `event`, `error` and `mend` of the data plane's.
     """
     return [
         " | ".join(str(line[name]) for name in ("message", "event", "error", "mend") if name in line)

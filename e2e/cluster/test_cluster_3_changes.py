@@ -9,7 +9,7 @@ from time import monotonic
 import pytest
 
 from e2e.cluster.access import Cluster, route, until
-from e2e.cluster.traffic import asking
+from e2e.cluster.traffic import steady_traffic
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -88,7 +88,7 @@ def test_invalid_pattern_and_missing_service_show_in_status(
     cluster: Cluster, changed_route: str, figures: Callable[[str], None]
 ):
     """An invalid pattern and a missing Service: each is reported, fails closed, and affects no other route."""
-    with asking(cluster.port, "/", HOST, rate=100) as traffic:
+    with steady_traffic(cluster.port, "/", HOST, rate=100) as traffic:
         cluster.apply(BROKEN)
         accepted = until(lambda: cluster.condition("gwr", PLACE, "broken-pattern", "Accepted"), "a verdict", 10)
         print(accepted["message"])

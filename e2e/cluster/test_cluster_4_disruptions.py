@@ -10,7 +10,7 @@ import pytest
 from e2e.cluster import workload
 from e2e.cluster.access import GATEWAY, OPERATOR, Cluster, route, until
 from e2e.cluster.leftovers import restore
-from e2e.cluster.traffic import asking
+from e2e.cluster.traffic import steady_traffic
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -57,7 +57,7 @@ def roll(cluster: Cluster, namespace: str, deployment: str) -> float:
 
 
 def test_rollout_of_the_data_plane_loses_no_request(cluster: Cluster, figures: Figures):
-    with asking(cluster.port, workload.PATH, workload.HOST) as traffic:
+    with steady_traffic(cluster.port, workload.PATH, workload.HOST) as traffic:
         sleep(SETTLED)
         took = roll(cluster, GATEWAY, "inferway-gateway")
         sleep(SETTLED)
@@ -68,7 +68,7 @@ def test_rollout_of_the_data_plane_loses_no_request(cluster: Cluster, figures: F
 
 def test_rollout_of_the_operator_loses_no_request(cluster: Cluster, figures: Figures):
     """A change during the rollout is served soon after."""
-    with asking(cluster.port, workload.PATH, workload.HOST) as traffic:
+    with steady_traffic(cluster.port, workload.PATH, workload.HOST) as traffic:
         sleep(SETTLED)
         took = roll(cluster, OPERATOR, "inferway-operator")
         cluster.apply(route("after", workload.NAMESPACE, "after.example", "rolled"))
@@ -82,7 +82,7 @@ def test_rollout_of_the_operator_loses_no_request(cluster: Cluster, figures: Fig
 
 def test_rollout_of_the_upstream_loses_no_request(cluster: Cluster, figures: Figures):
     """Its pods end while requests are in flight: the gateway learns of it before they stop listening."""
-    with asking(cluster.port, workload.PATH, workload.HOST) as traffic:
+    with steady_traffic(cluster.port, workload.PATH, workload.HOST) as traffic:
         sleep(SETTLED)
         took = roll(cluster, workload.NAMESPACE, "service-python")
         sleep(SETTLED)
@@ -101,7 +101,7 @@ def test_scaling_of_the_data_plane_loses_no_request(cluster: Cluster, figures: F
     """Scale 1 -> 4 -> 2."""
     cluster.kubectl("-n", GATEWAY, "scale", "deployment/inferway-gateway", "--replicas=1")
     until(lambda: len(cluster.items("pods", "-n", GATEWAY)) == 1, "one pod is left", 90)
-    with asking(cluster.port, workload.PATH, workload.HOST) as traffic:
+    with steady_traffic(cluster.port, workload.PATH, workload.HOST) as traffic:
         sleep(SETTLED)
         began = monotonic()
         for replicas in (4, 2):
@@ -130,7 +130,7 @@ def test_killed_pod_recovers_from_its_last_good_copy(cluster: Cluster, figures: 
     The container restarts from its last good copy.
     """
     victim = cluster.gateway_pods()[0]
-    with asking(cluster.port, workload.PATH, workload.HOST) as traffic:
+    with steady_traffic(cluster.port, workload.PATH, workload.HOST) as traffic:
         sleep(SETTLED)
         began = monotonic()
         cluster.kill_and_await(GATEWAY, victim)
@@ -152,7 +152,7 @@ def test_traffic_continues_while_the_operator_is_down(cluster: Cluster, figures:
     began = monotonic()
     cluster.apply(route("away", workload.NAMESPACE, "away.example", "back"))
     killed, replaced = cluster.gateway_pods()
-    with asking(cluster.port, workload.PATH, workload.HOST) as traffic:
+    with steady_traffic(cluster.port, workload.PATH, workload.HOST) as traffic:
         sleep(SETTLED)
         cluster.kubectl("-n", GATEWAY, "delete", "pod", replaced, "--wait=false")
         until(lambda: len(set(cluster.gateway_pods()) - {replaced}) == 2, "a new pod is ready", 60)

@@ -19,26 +19,26 @@ from e2e.cluster.breaking import (
     PLACE,
     SAMPLED,
     ask_from_node,
-    await_said,
+    await_route_body,
     bare_pod,
     bring_api_server_back,
-    ended,
-    is_whole,
+    is_healthy,
     kill_container,
+    last_termination,
     lines,
-    mend,
     now,
     overlay_with,
     pod_of,
+    reinstall,
     restarts,
     restore,
     revive_controllers,
-    say,
+    set_route_body,
     take_api_server_away,
     timed,
     warnings,
 )
-from e2e.cluster.traffic import asking
+from e2e.cluster.traffic import steady_traffic
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -54,8 +54,8 @@ LASTS = 8.0
 def steady_route(cluster: Cluster) -> Iterator[None]:
     """Install a route in a separate namespace and send requests to it continuously."""
     cluster.kubectl("create", "namespace", PLACE)
-    say(cluster, "before")
-    await_said(cluster, "before", 10)
+    set_route_body(cluster, "before")
+    await_route_body(cluster, "before", 10)
     yield
     cluster.kubectl("delete", "namespace", PLACE, "--wait", "--timeout=60s")
 
@@ -64,9 +64,9 @@ def steady_route(cluster: Cluster) -> Iterator[None]:
 def restored_cluster(cluster: Cluster) -> Iterator[None]:
     """Restore the cluster before and after each test, even a failed one."""
     yield
-    if cluster.attempt("get", "--raw", "/readyz", "--request-timeout=2s").returncode or not is_whole(cluster):
+    if cluster.attempt("get", "--raw", "/readyz", "--request-timeout=2s").returncode or not is_healthy(cluster):
         restore(cluster)
-        say(cluster, "before")
+        set_route_body(cluster, "before")
 
 
 INSTALL = (ROOT / "docs/install.md").read_text()
@@ -93,7 +93,7 @@ def test_missing_crds_are_reported_and_recovered_from(cluster: Cluster, figures:
     """
     since = now()
     operator = pod_of(cluster, OPERATOR, OPERATOR_APP)["metadata"]["name"]
-    with asking(cluster.port, "/", HOST, rate=100) as traffic:
+    with steady_traffic(cluster.port, "/", HOST, rate=100) as traffic:
         cluster.kubectl("delete", "-k", "crds")
         until(lambda: warnings(cluster, OPERATOR, operator, since), "the operator complains", 35)
         sleep(LASTS)
@@ -112,9 +112,9 @@ def test_missing_crds_are_reported_and_recovered_from(cluster: Cluster, figures:
         )
     assert not traffic.failures
     with timed() as took:
-        mend(cluster)
-        say(cluster, "defined again")
-        await_said(cluster, "defined again", RECOVERED)
+        reinstall(cluster)
+        set_route_body(cluster, "defined again")
+        await_route_body(cluster, "defined again", RECOVERED)
         for kind, name in SAMPLED:
             until(lambda kind=kind, name=name: cluster.is_programmed(kind, DEMO, name), name, RECOVERED)
     figures(f"{traffic}; recovered after {took[0]:.1f} s")
@@ -126,9 +126,9 @@ def test_operator_without_rights_reports_it_and_recovers(cluster: Cluster, figur
     """A running operator, and one started meanwhile, which cannot become ready."""
     since = now()
     operator = pod_of(cluster, OPERATOR, OPERATOR_APP)["metadata"]["name"]
-    with asking(cluster.port, "/", HOST, rate=100) as traffic:
+    with steady_traffic(cluster.port, "/", HOST, rate=100) as traffic:
         cluster.kubectl("delete", "clusterrolebinding", "inferway-operator")
-        say(cluster, "without rights")  # its status cannot be written
+        set_route_body(cluster, "without rights")  # its status cannot be written
         until(lambda: warnings(cluster, OPERATOR, operator, since), "the operator complains", 35)
         sleep(LASTS)
         told = warnings(cluster, OPERATOR, operator, since)
@@ -145,9 +145,9 @@ def test_operator_without_rights_reports_it_and_recovers(cluster: Cluster, figur
         )
     assert not traffic.failures
     with timed() as took:
-        mend(cluster)
+        reinstall(cluster)
         until(lambda: is_ready(pod_of(cluster, OPERATOR, OPERATOR_APP)), "the operator is ready", RECOVERED)
-        await_said(cluster, "without rights", RECOVERED)
+        await_route_body(cluster, "without rights", RECOVERED)
     figures(f"{traffic}; recovered after {took[0]:.1f} s")
     assert restarts(cluster)[fresh] == 0
 
@@ -186,7 +186,7 @@ def _is_started(cluster: Cluster, pod: str) -> bool:
 def test_data_plane_without_rights_keeps_serving_and_recovers(cluster: Cluster, figures: Figures):
     """A pod serves its config and is ready; the status does not count it, because it cannot acknowledge."""
     since, before = now(), restarts(cluster)
-    with asking(cluster.port, "/", HOST, rate=100) as traffic:
+    with steady_traffic(cluster.port, "/", HOST, rate=100) as traffic:
         cluster.kubectl("-n", GATEWAY, "delete", "rolebinding", "inferway-gateway")
         pods = cluster.gateway_pods()
         for pod in pods:
@@ -207,9 +207,9 @@ def test_data_plane_without_rights_keeps_serving_and_recovers(cluster: Cluster, 
     assert all(pod in silent["message"] for pod in pods)
     assert not traffic.failures
     with timed() as took:
-        mend(cluster)
-        say(cluster, "with rights again")
-        await_said(cluster, "with rights again", RECOVERED)
+        reinstall(cluster)
+        set_route_body(cluster, "with rights again")
+        await_route_body(cluster, "with rights again", RECOVERED)
     figures(f"{traffic}; recovered after {took[0]:.1f} s")
     assert restarts(cluster) == before
 
@@ -249,7 +249,7 @@ def test_invalid_settings_stop_new_pods_only(cluster: Cluster, figures: Figures,
     """New pods exit with code 2 and one line, which is also in their status; earlier pods continue."""
     operator, operator_line, gateway, gateway_line = SETTINGS[name]
     before = restarts(cluster)
-    with asking(cluster.port, "/", HOST, rate=100) as traffic:
+    with steady_traffic(cluster.port, "/", HOST, rate=100) as traffic:
         cluster.kubectl("apply", "-k", str(overlay_with(tmp_path, operator, gateway)))
         for namespace, app, line in ((OPERATOR, OPERATOR_APP, operator_line), (GATEWAY, GATEWAY_APP, gateway_line)):
             pod, state = until(
@@ -260,12 +260,12 @@ def test_invalid_settings_stop_new_pods_only(cluster: Cluster, figures: Figures,
             print(told)
             assert told.startswith(line)
             _await_log(cluster, namespace, pod, state["message"])
-        say(cluster, name)
-        await_said(cluster, name, RECOVERED)
+        set_route_body(cluster, name)
+        await_route_body(cluster, name, RECOVERED)
     assert not traffic.failures
     with timed() as took:
-        mend(cluster)
-        until(lambda: is_whole(cluster), "everything is as it was", RECOVERED)
+        reinstall(cluster)
+        until(lambda: is_healthy(cluster), "everything is as it was", RECOVERED)
     figures(f"{traffic}; recovered after {took[0]:.1f} s")
     assert restarts(cluster) == before, "the pods of before are those that serve"
 
@@ -275,7 +275,7 @@ def _new_terminated_pod(
 ) -> tuple[str, dict[str, str]] | None:
     """Return name and last termination of a new pod."""
     for pod in cluster.pods(namespace, app):
-        if pod["metadata"]["name"] not in known and (state := ended(pod)):
+        if pod["metadata"]["name"] not in known and (state := last_termination(pod)):
             return pod["metadata"]["name"], state
     return None
 
@@ -306,7 +306,7 @@ def test_image_without_config_exits_with_a_message(cluster: Cluster, plane: str)
     name = f"bare-{plane.replace(' ', '-')}"
     cluster.apply(bare_pod(name, image, automountServiceAccountToken=False))
     try:
-        state = until(lambda: ended(cluster.get("pod", name, "-n", DEMO)), "it ends", 30)
+        state = until(lambda: last_termination(cluster.get("pod", name, "-n", DEMO)), "it ends", 30)
         assert state["exitCode"] == 2
         assert_one_warning(state["message"].splitlines(), line)
     finally:
@@ -317,18 +317,18 @@ def test_missing_settings_config_map_blocks_new_pods_only(cluster: Cluster, figu
     """Running pods do not need the ConfigMap; a new pod waits for it, as its status shows."""
     settings = pod_of(cluster, GATEWAY, GATEWAY_APP)["spec"]["containers"][0]["envFrom"][0]["configMapRef"]["name"]
     left, gone = cluster.gateway_pods()
-    with asking(cluster.port, "/", HOST, rate=100) as traffic:
+    with steady_traffic(cluster.port, "/", HOST, rate=100) as traffic:
         cluster.kubectl("-n", GATEWAY, "delete", "configmap", settings)
         cluster.kubectl("-n", GATEWAY, "delete", "pod", gone, "--wait=false")
         waiting = until(lambda: _waiting(cluster, left), "a pod that waits", 30)
         assert waiting["reason"] == "CreateContainerConfigError"
         assert waiting["message"] == f'configmap "{settings}" not found'
         with timed() as took:
-            mend(cluster)
+            reinstall(cluster)
             until(lambda: len(cluster.gateway_pods()) == 2, "two pods are ready", 30)
     assert not traffic.failures
     figures(f"{traffic}; recovered after {took[0]:.1f} s")
-    until(lambda: is_whole(cluster), "everything is as it was", 60)
+    until(lambda: is_healthy(cluster), "everything is as it was", 60)
 
 
 def _waiting(cluster: Cluster, but: str) -> dict[str, str]:
@@ -356,14 +356,14 @@ def test_missing_data_plane_is_reported_in_status_and_log(cluster: Cluster, figu
         " its pods are not ready",
         "kubectl -n inferway-system get pods -l inferway.dev/gateway=inferway",
     )
-    say(cluster, "served by nobody")
+    set_route_body(cluster, "served by nobody")
     with timed() as took:
-        mend(cluster)
-        await_said(cluster, "served by nobody", 30)
+        reinstall(cluster)
+        await_route_body(cluster, "served by nobody", 30)
     figures(f"recovered after {took[0]:.1f} s")
     said = [line["message"] for line in lines(cluster, OPERATOR, operator, since)]
     assert any("there is a data plane again" in line for line in said)
-    until(lambda: is_whole(cluster), "everything is as it was", 60)
+    until(lambda: is_healthy(cluster), "everything is as it was", 60)
 
 
 def _unserved(cluster: Cluster, namespace: str, name: str) -> dict[str, str]:
@@ -380,7 +380,7 @@ def test_traffic_continues_while_the_api_server_is_down(cluster: Cluster, figure
     killed, other = sorted(ready, key=lambda pod: before[pod["metadata"]["name"]])
     readyz = f"http://{killed['status']['podIP']}:9090/readyz"
     body = cluster.ask("/", HOST).body
-    with asking(cluster.port, "/", HOST, rate=100) as traffic:
+    with steady_traffic(cluster.port, "/", HOST, rate=100) as traffic:
         take_api_server_away(cluster)
         sleep(LASTS)
     assert not traffic.failures
@@ -390,11 +390,11 @@ def test_traffic_continues_while_the_api_server_is_down(cluster: Cluster, figure
         until(lambda: ask_from_node(cluster, readyz).startswith("ok, with the last good copy since "), "its copy", 45)
     address = f"http://{killed['status']['podIP']}:8080/"
     assert ask_from_node(cluster, address, f"host: {HOST}").encode() == body
-    with asking(cluster.port, "/", HOST, rate=100) as after:
+    with steady_traffic(cluster.port, "/", HOST, rate=100) as after:
         bring_api_server_back(cluster)
-        say(cluster, "the API server is back")
+        set_route_body(cluster, "the API server is back")
         with timed() as took:
-            await_said(cluster, "the API server is back", RECOVERED)
+            await_route_body(cluster, "the API server is back", RECOVERED)
     assert not after.failures
     figures(
         f"{traffic}; a killed container served its last good copy after {restarted[0]:.1f} s; recovered after {took[0]:.1f} s"
@@ -413,4 +413,4 @@ def test_traffic_continues_while_the_api_server_is_down(cluster: Cluster, figure
     wanted = before | {name: before[name] + 1}
     until(lambda: restarts(cluster) == wanted, "the kubelet has told of one restart, and of no other", 30)
     revive_controllers(cluster)
-    until(lambda: is_whole(cluster), "everything is as it was", 60)
+    until(lambda: is_healthy(cluster), "everything is as it was", 60)
