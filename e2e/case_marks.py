@@ -29,7 +29,7 @@ def marked_cases(item: pytest.Item) -> set[str]:
 def named_cases(item: pytest.Item) -> set[str]:
     """Return the IDs in the test's name and parameter."""
     name, _, parameter = item.name.removeprefix("test").partition("[")
-    named = {found.upper() for found in _IN_NAME.findall(name)} | set(_IN_PARAMETER.findall(parameter))
+    named = {case_id.upper() for case_id in _IN_NAME.findall(name)} | set(_IN_PARAMETER.findall(parameter))
     return (named & CASES.keys()) - marked_cases(item)
 
 

@@ -33,11 +33,11 @@ JSON = dict[str, Any]
 def until(condition: Callable[[], Any], what: str, within: float = 60.0) -> Any:
     """Wait until `condition()` is true, at most `within` seconds; returns its result."""
     deadline = monotonic() + within
-    while not (found := condition()):
+    while not (result := condition()):
         if monotonic() > deadline:
             pytest.fail(f"not within {within:g} s: {what}")
         sleep(POLL)
-    return found
+    return result
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,13 @@ class Cluster:
 
     def get(self, *arguments: str) -> JSON:
         """Run `kubectl get` for one object or several."""
-        found: JSON = json.loads(self.kubectl("get", *arguments, "-o", "json"))
-        return found
+        parsed: JSON = json.loads(self.kubectl("get", *arguments, "-o", "json"))
+        return parsed
 
     def items(self, *arguments: str) -> list[JSON]:
         """Run `kubectl get` for several objects."""
-        found: list[JSON] = self.get(*arguments)["items"]
-        return found
+        objects: list[JSON] = self.get(*arguments)["items"]
+        return objects
 
     def apply(self, text: str) -> None:
         """Run `kubectl apply` with YAML."""
@@ -96,8 +96,8 @@ class Cluster:
 
     def pods(self, namespace: str, app: str) -> list[JSON]:
         """Return the pods of one app that are not terminating."""
-        found = self.items("pods", "-n", namespace, "-l", f"app.kubernetes.io/name={app}")
-        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+        objects = self.items("pods", "-n", namespace, "-l", f"app.kubernetes.io/name={app}")
+        return [pod for pod in objects if "deletionTimestamp" not in pod["metadata"]]
 
     def gateway_pods(self) -> list[str]:
         """Return the names of the data plane's ready pods."""
@@ -105,9 +105,9 @@ class Cluster:
 
     def kill(self, namespace: str, pod: str) -> None:
         """Send SIGKILL to a container's first process, from the node: from within it would be ignored."""
-        found = self.get("pod", pod, "-n", namespace)
-        container = found["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
-        command = ["docker", "exec", found["spec"]["nodeName"], "ctr", "--namespace", "k8s.io"]
+        status = self.get("pod", pod, "-n", namespace)
+        container = status["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
+        command = ["docker", "exec", status["spec"]["nodeName"], "ctr", "--namespace", "k8s.io"]
         subprocess.run([*command, "task", "kill", "--signal", "SIGKILL", container], check=True, timeout=30)
 
     def kill_and_await(self, namespace: str, pod: str, within: float = 60) -> None:
@@ -145,9 +145,9 @@ class Cluster:
 
     def condition(self, kind: str, namespace: str, name: str, wanted: str) -> JSON:
         """Return a condition of the resource's present generation; {} if there is none yet."""
-        found = self.get(kind, name, "-n", namespace)
-        generation = found["metadata"]["generation"]
-        for one in found.get("status", {}).get("conditions", ()):
+        resource = self.get(kind, name, "-n", namespace)
+        generation = resource["metadata"]["generation"]
+        for one in resource.get("status", {}).get("conditions", ()):
             if one["type"] == wanted and one["observedGeneration"] == generation:
                 return dict(one)
         return {}

@@ -65,9 +65,9 @@ def serves_body(cluster: Cluster, body: str) -> bool:
 def is_healthy(cluster: Cluster) -> bool:
     """Return whether the state is that after `make cluster`: rolled out, ready, served."""
     for namespace in (OPERATOR, GATEWAY, DEMO):
-        for found in cluster.items("deployments", "-n", namespace):
-            status, wanted = found["status"], found["spec"]["replicas"]
-            if status.get("observedGeneration") != found["metadata"]["generation"]:
+        for deployment in cluster.items("deployments", "-n", namespace):
+            status, wanted = deployment["status"], deployment["spec"]["replicas"]
+            if status.get("observedGeneration") != deployment["metadata"]["generation"]:
                 return False
             if not wanted == status.get("replicas") == status.get("updatedReplicas") == status.get("readyReplicas"):
                 return False
@@ -89,15 +89,15 @@ def restore(cluster: Cluster) -> None:
 
 def pod_of(cluster: Cluster, namespace: str, app: str) -> JSON:
     """Return the only pod of an app, or the first ready one."""
-    found = cluster.pods(namespace, app)
-    return next((pod for pod in found if is_ready(pod)), found[0])
+    candidates = cluster.pods(namespace, app)
+    return next((pod for pod in candidates if is_ready(pod)), candidates[0])
 
 
 def lines(cluster: Cluster, namespace: str, pod: str, since: str) -> list[JSON]:
     """Return the JSON lines of a pod's log since then, without those about requests."""
     text = cluster.logs(namespace, f"pod/{pod}", f"--since-time={since}")
-    found = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-    return [line for line in found if line.get("event") != "request"]
+    entries = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    return [line for line in entries if line.get("event") != "request"]
 
 
 def warnings(cluster: Cluster, namespace: str, pod: str, since: str) -> list[str]:
@@ -225,8 +225,8 @@ def revive_controllers(cluster: Cluster) -> None:
 def kill_container(cluster: Cluster, pod: str, container: str) -> None:
     """Kill a container as the kernel does without memory; the kubelet restarts it. This needs no API server."""
     names = f'labels."io.kubernetes.pod.name"=={pod},labels."io.kubernetes.container.name"=={container}'
-    for found in on_node(cluster, "ctr", "-n", "k8s.io", "containers", "list", "-q", names).split():
-        on_node(cluster, "ctr", "-n", "k8s.io", "tasks", "kill", "--signal", "SIGKILL", found, check=False)
+    for container_id in on_node(cluster, "ctr", "-n", "k8s.io", "containers", "list", "-q", names).split():
+        on_node(cluster, "ctr", "-n", "k8s.io", "tasks", "kill", "--signal", "SIGKILL", container_id, check=False)
 
 
 def ask_from_node(cluster: Cluster, url: str, header: str = "accept: */*") -> str:

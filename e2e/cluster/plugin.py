@@ -45,12 +45,12 @@ def is_ours(item: pytest.Item) -> bool:
 @pytest.fixture(scope="session")
 def cluster() -> Cluster:
     """Return the cluster; without one, end the run with an error."""
-    found = Cluster()
-    if found.attempt("version").returncode:
-        pytest.exit(f"there is no cluster {found.context}: make cluster", returncode=2)
+    existing = Cluster()
+    if existing.attempt("version").returncode:
+        pytest.exit(f"there is no cluster {existing.context}: make cluster", returncode=2)
     shutil.rmtree(evidence.FOLDER, ignore_errors=True)  # so all evidence is from this run
-    clear(found)
-    return found
+    clear(existing)
+    return existing
 
 
 @pytest.fixture

@@ -23,20 +23,20 @@ def installed_objects(cluster: Cluster) -> list[str]:
     # kind names the node after the cluster, so the node, its events, pods and Lease match too.
     nodes = cluster.kubectl("get", "nodes", "-o", "name").replace("node/", "").split()
     kinds = cluster.kubectl("api-resources", "--verbs=list", "-o", "name").split()
-    found = []
+    objects = []
     for kind in kinds:
-        said = cluster.attempt("get", kind, "--all-namespaces", "-o", "json", "--ignore-not-found")
-        if "NotFound" in said.stderr:
+        listing = cluster.attempt("get", kind, "--all-namespaces", "-o", "json", "--ignore-not-found")
+        if "NotFound" in listing.stderr:
             continue  # a definition deleted since it was listed
-        assert said.returncode == 0, said.stderr
-        if not said.stdout:
+        assert listing.returncode == 0, listing.stderr
+        if not listing.stdout:
             continue
-        for item in json.loads(said.stdout)["items"]:
+        for item in json.loads(listing.stdout)["items"]:
             metadata = item["metadata"]
             place, name = metadata.get("namespace", ""), metadata["name"]
             if MARK in f"{place}/{name}" and not any(node in name for node in nodes):
-                found.append(f"{kind}/{place}/{name}")
-    return found
+                objects.append(f"{kind}/{place}/{name}")
+    return objects
 
 
 def test_uninstall_leaves_no_objects(cluster: Cluster):
@@ -108,11 +108,11 @@ def test_processes_run_unprivileged_with_a_read_only_root(cluster: Cluster, name
         "print(os.getuid(), s['CapEff'].strip(), s['NoNewPrivs'].strip(), s['Seccomp'].strip()); "
         "\ntry:\n open('/written', 'w')\nexcept OSError as e:\n print(e.strerror)"
     )
-    said = cluster.run_python(namespace, f"deployment/{app}", code).split("\n")
-    uid, capabilities, no_new, seccomp = said[0].split()
+    lines = cluster.run_python(namespace, f"deployment/{app}", code).split("\n")
+    uid, capabilities, no_new, seccomp = lines[0].split()
     assert int(uid) >= 10000
     assert (int(capabilities, 16), no_new, seccomp) == (0, "1", "2")
-    assert said[1] == "Read-only file system"
+    assert lines[1] == "Read-only file system"
 
 
 def test_privileged_pod_is_rejected(cluster: Cluster):
@@ -125,9 +125,9 @@ def test_privileged_pod_is_rejected(cluster: Cluster):
             "spec": {"containers": [{"name": "root", "image": "busybox:1", "securityContext": {"privileged": True}}]},
         }
     )
-    refused = cluster.attempt("apply", "-f", "-", given=pod)
-    assert refused.returncode != 0
-    assert "restricted" in refused.stderr
+    rejection = cluster.attempt("apply", "-f", "-", given=pod)
+    assert rejection.returncode != 0
+    assert "restricted" in rejection.stderr
 
 
 @pytest.mark.parametrize(("namespace", "account"), [(OPERATOR, "inferway-operator"), (GATEWAY, "inferway-gateway")])
@@ -138,5 +138,5 @@ def test_accounts_may_not_read_secrets_or_create_pods(cluster: Cluster, namespac
         ("get", "secrets"), ("list", "secrets"), ("create", "pods"), ("create", "pods/exec"), ("delete", "configmaps"),
         ("update", "gatewayroutes.inferway.dev"), ("create", "clusterrolebindings"), ("impersonate", "users"), ("*", "*"),
     ):  # fmt: skip
-        said = cluster.attempt("auth", "can-i", verb, what, user, "-n", "kube-system")
-        assert said.stdout.strip() == "no", (verb, what)
+        answer = cluster.attempt("auth", "can-i", verb, what, user, "-n", "kube-system")
+        assert answer.stdout.strip() == "no", (verb, what)

@@ -47,8 +47,8 @@ def test_request_from_outside_the_cluster_is_served(cluster: Cluster):
 def test_request_from_within_the_cluster_is_served(cluster: Cluster):
     """Send a request to the Service's name from a pod of another namespace."""
     port = cluster.get("service", "inferway-gateway", "-n", GATEWAY)["spec"]["ports"][0]["port"]
-    said = cluster.run_python(DEMO, "deployment/service-python", ASK % f"{INSIDE}:{port}/infer?prompt=inside")
-    status, headers = json.loads(said)
+    output = cluster.run_python(DEMO, "deployment/service-python", ASK % f"{INSIDE}:{port}/infer?prompt=inside")
+    status, headers = json.loads(output)
     assert status == 200
     assert headers["x-cache"] in ("MISS", "HIT")
 
@@ -66,14 +66,14 @@ def test_client_over_its_rate_limit_gets_429(cluster: Cluster, figures: Callable
     before = metric(cluster, "rate_limit_dropped_total")
     with ThreadPoolExecutor(16) as clients:
         burst = list(clients.map(lambda number: cluster.ask(f"/infer?prompt=burst-{number}"), range(400)))
-    refused = [answer for answer in burst if answer.status == 429]
-    figures(f"{len(refused)} of {len(burst)} refused")
-    assert refused
+    rejected = [answer for answer in burst if answer.status == 429]
+    figures(f"{len(rejected)} of {len(burst)} refused")
+    assert rejected
     assert {answer.status for answer in burst} == {200, 429}
-    for answer in refused:
+    for answer in rejected:
         assert int(answer.headers["retry-after"]) >= 1
         assert json.loads(answer.body)["status"] == 429
-    assert metric(cluster, "rate_limit_dropped_total") - before >= len(refused)
+    assert metric(cluster, "rate_limit_dropped_total") - before >= len(rejected)
     until(lambda: cluster.ask("/infer?prompt=kept").status == 200, "the bucket is filled again", 10)
 
 

@@ -78,10 +78,10 @@ def test_invalid_resource_is_rejected_with_a_message(cluster: Cluster, name: str
     right, wrong, word = WRONG[name]
     text = route("wrong", PLACE, "wrong.example", "x")
     assert right in text
-    refused = cluster.attempt("apply", "-f", "-", given=text.replace(right, wrong))
-    print(refused.stderr)
-    assert refused.returncode != 0
-    assert word in refused.stderr
+    rejection = cluster.attempt("apply", "-f", "-", given=text.replace(right, wrong))
+    print(rejection.stderr)
+    assert rejection.returncode != 0
+    assert word in rejection.stderr
 
 
 def test_invalid_pattern_and_missing_service_show_in_status(

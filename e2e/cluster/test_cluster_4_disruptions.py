@@ -161,7 +161,7 @@ def test_traffic_continues_while_the_operator_is_down(cluster: Cluster, figures:
         back = len(traffic.failures)
         while monotonic() - began < OPERATOR_AWAY:
             sleep(0.5)
-        assert cluster.ask("/", "away.example").status == 404, "nobody has published it"
+        assert cluster.ask("/", "away.example").status == 404, "the change is not published"
         cluster.kubectl("-n", OPERATOR, "scale", "deployment/inferway-operator", "--replicas=1")
         returned = monotonic()
         until(lambda: cluster.ask("/", "away.example").body == b"back", "what was changed is served", 60)

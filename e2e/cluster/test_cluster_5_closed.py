@@ -54,8 +54,8 @@ def address(cluster: Cluster, namespace: str, app: str) -> str:
 
 def connects(cluster: Cluster, namespace: str, target: str, *places: str) -> list[str]:
     """Return for each place (`host:port`) whether a pod reaches it."""
-    said = cluster.kubectl("-n", namespace, "exec", target, "--", "python", "-c", CONNECT, *places)
-    return said.split("\n")[:-1]
+    output = cluster.kubectl("-n", namespace, "exec", target, "--", "python", "-c", CONNECT, *places)
+    return output.split("\n")[:-1]
 
 
 def test_traffic_and_changes_pass_the_network_policies(cluster: Cluster):
@@ -102,8 +102,10 @@ def test_operator_reaches_the_api_server_only(cluster: Cluster):
     code = CONNECT.replace(
         "sys.argv[1:]", "sys.argv[1:] + [__import__('os').environ['KUBERNETES_SERVICE_HOST'] + ':443']"
     )
-    said = cluster.kubectl("-n", OPERATOR, "exec", "deployment/inferway-operator", "--", "python", "-c", code, *places)
-    assert said.split("\n")[:-1] == [REFUSED, REFUSED, REACHED]
+    output = cluster.kubectl(
+        "-n", OPERATOR, "exec", "deployment/inferway-operator", "--", "python", "-c", code, *places
+    )
+    assert output.split("\n")[:-1] == [REFUSED, REFUSED, REACHED]
 
 
 def test_labelled_namespace_reaches_the_metrics(cluster: Cluster):

@@ -84,8 +84,8 @@ def prometheus(cluster: Cluster, addon: Callable[[str], None]) -> Iterator[Calla
 
     def query(text: str) -> list[dict[str, Any]]:
         path = f"/api/v1/namespaces/{MONITORING}/pods/prometheus-e2e-0:9090/proxy/api/v1/query?query={quote(text)}"
-        found: list[dict[str, Any]] = json.loads(cluster.kubectl("get", "--raw", path))["data"]["result"]
-        return found
+        result: list[dict[str, Any]] = json.loads(cluster.kubectl("get", "--raw", path))["data"]["result"]
+        return result
 
     yield query
     cluster.kubectl("delete", "-k", "manifests/monitoring")
@@ -108,8 +108,8 @@ def test_prometheus_scrapes_every_pod(
     figures(f"all up after {monotonic() - began:.0f} s")
 
     def counted() -> dict[str, float]:
-        found = prometheus('sum by (pod) (http_requests_total{job="inferway-gateway-admin"})')
-        return {one["metric"]["pod"]: float(one["value"][1]) for one in found}
+        samples = prometheus('sum by (pod) (http_requests_total{job="inferway-gateway-admin"})')
+        return {one["metric"]["pod"]: float(one["value"][1]) for one in samples}
 
     def ask() -> None:
         for number in range(40):  # on new connections, so that both pods receive some

@@ -78,12 +78,12 @@ def documented(words: str) -> str:
     return words
 
 
-def assert_one_warning(found: list[str], words: str, *more: str) -> None:
+def assert_one_warning(messages: list[str], words: str, *more: str) -> None:
     """Assert that a pod logged one warning, with these words of docs/install.md and more."""
-    assert len(found) == 1, found
-    print(found[0])
-    for said in (documented(words), *more):
-        assert said in found[0]
+    assert len(messages) == 1, messages
+    print(messages[0])
+    for part in (documented(words), *more):
+        assert part in messages[0]
 
 
 def test_missing_crds_are_reported_and_recovered_from(cluster: Cluster, figures: Figures):
@@ -99,14 +99,14 @@ def test_missing_crds_are_reported_and_recovered_from(cluster: Cluster, figures:
         sleep(LASTS)
         assert cluster.ask("/infer?prompt=undefined").status == 200
         assert is_ready(pod_of(cluster, OPERATOR, OPERATOR_APP))
-        told = warnings(cluster, OPERATOR, operator, since)
+        old_warnings = warnings(cluster, OPERATOR, operator, since)
         fresh = _another_operator(cluster, operator, since)
         sleep(LASTS)
         assert _readyz(cluster, fresh).startswith("503 listing: the API server knows no gatewayroutes.inferway.dev")
-        also_told = warnings(cluster, OPERATOR, fresh, since)
-    for found in (told, also_told):
+        fresh_warnings = warnings(cluster, OPERATOR, fresh, since)
+    for messages in (old_warnings, fresh_warnings):
         assert_one_warning(
-            found,
+            messages,
             "the API server does not know our resources: install the definitions in crds/ (kubectl apply -k crds) and apply the"
             " resources again; pods serve what was published last",
         )
@@ -131,14 +131,14 @@ def test_operator_without_rights_reports_it_and_recovers(cluster: Cluster, figur
         set_route_body(cluster, "without rights")  # its status cannot be written
         until(lambda: warnings(cluster, OPERATOR, operator, since), "the operator complains", 35)
         sleep(LASTS)
-        told = warnings(cluster, OPERATOR, operator, since)
+        old_warnings = warnings(cluster, OPERATOR, operator, since)
         fresh = _another_operator(cluster, operator, since)
         sleep(LASTS)
         assert _readyz(cluster, fresh).startswith("503 listing: GET /apis/inferway.dev/")
-        also_told = warnings(cluster, OPERATOR, fresh, since)
-    for found in (told, also_told):
+        fresh_warnings = warnings(cluster, OPERATOR, fresh, since)
+    for messages in (old_warnings, fresh_warnings):
         assert_one_warning(
-            found,
+            messages,
             "the API server forbids what the operator needs: a role or its binding is missing, apply the manifests again"
             " (kubectl apply -k)",
             "system:serviceaccount:inferway-operator:inferway-operator",
@@ -191,18 +191,20 @@ def test_data_plane_without_rights_keeps_serving_and_recovers(cluster: Cluster, 
         pods = cluster.gateway_pods()
         for pod in pods:
             until(lambda pod=pod: warnings(cluster, GATEWAY, pod, since), f"{pod} complains", 10)
-        silent = until(lambda: _silent_pods_condition(cluster), "the status tells of pods that are not heard of", 30)
+        silent = until(lambda: _silent_pods_condition(cluster), "the status lists silent pods", 30)
         assert cluster.gateway_pods() == pods, "they are ready"
-        told = {pod: warnings(cluster, GATEWAY, pod, since) for pod in pods}
-    for pod, found in told.items():
-        assert 1 <= len(found) <= 2, found  # the Lease at once, the watches when the API server ends them, within 45 s
-        for line in found:
+        warnings_by_pod = {pod: warnings(cluster, GATEWAY, pod, since) for pod in pods}
+    for pod, messages in warnings_by_pod.items():
+        assert 1 <= len(messages) <= 2, (
+            messages
+        )  # the Lease at once, the watches when the API server ends them, within 45 s
+        for line in messages:
             assert (
                 documented("its Role or the binding is missing, apply the manifests again (kubectl apply -k)") in line
             )
             assert "system:serviceaccount:inferway-system:inferway-gateway" in line
-        assert f'leases.coordination.k8s.io "{pod}" is forbidden' in found[0]
-        assert documented("the Lease cannot be renewed, traffic goes on") in found[0]
+        assert f'leases.coordination.k8s.io "{pod}" is forbidden' in messages[0]
+        assert documented("the Lease cannot be renewed, traffic goes on") in messages[0]
     assert (silent["reason"], silent["status"]) == ("Pending", "False")
     assert all(pod in silent["message"] for pod in pods)
     assert not traffic.failures
@@ -218,8 +220,8 @@ def _silent_pods_condition(cluster: Cluster) -> dict[str, str]:
     """Return the condition once it lists every pod as silent; else {}."""
     status = cluster.get("gwr", NAME, "-n", PLACE)["status"]
     laggards = status["dataPlane"].get("laggards", ())
-    said = [one for one in laggards if one.get("error") == documented("not heard of for 15 s: its Lease has expired")]
-    return cluster.condition("gwr", PLACE, NAME, "Programmed") if len(said) == 2 else {}
+    silent = [one for one in laggards if one.get("error") == documented("not heard of for 15 s: its Lease has expired")]
+    return cluster.condition("gwr", PLACE, NAME, "Programmed") if len(silent) == 2 else {}
 
 
 SETTINGS = {
@@ -256,9 +258,9 @@ def test_invalid_settings_stop_new_pods_only(cluster: Cluster, figures: Figures,
                 lambda ns=namespace, app=app: _new_terminated_pod(cluster, ns, app, before), "it ends", 40
             )
             assert state["exitCode"] == 2
-            [told] = state["message"].splitlines()
-            print(told)
-            assert told.startswith(line)
+            [message] = state["message"].splitlines()
+            print(message)
+            assert message.startswith(line)
             _await_log(cluster, namespace, pod, state["message"])
         set_route_body(cluster, name)
         await_route_body(cluster, name, RECOVERED)
@@ -271,11 +273,11 @@ def test_invalid_settings_stop_new_pods_only(cluster: Cluster, figures: Figures,
 
 
 def _new_terminated_pod(
-    cluster: Cluster, namespace: str, app: str, known: dict[str, int]
+    cluster: Cluster, namespace: str, app: str, before: dict[str, int]
 ) -> tuple[str, dict[str, str]] | None:
     """Return name and last termination of a new pod."""
     for pod in cluster.pods(namespace, app):
-        if pod["metadata"]["name"] not in known and (state := last_termination(pod)):
+        if pod["metadata"]["name"] not in before and (state := last_termination(pod)):
             return pod["metadata"]["name"], state
     return None
 
@@ -361,14 +363,14 @@ def test_missing_data_plane_is_reported_in_status_and_log(cluster: Cluster, figu
         reinstall(cluster)
         await_route_body(cluster, "served by nobody", 30)
     figures(f"recovered after {took[0]:.1f} s")
-    said = [line["message"] for line in lines(cluster, OPERATOR, operator, since)]
-    assert any("there is a data plane again" in line for line in said)
+    messages = [line["message"] for line in lines(cluster, OPERATOR, operator, since)]
+    assert any("there is a data plane again" in line for line in messages)
     until(lambda: is_healthy(cluster), "everything is as it was", 60)
 
 
 def _unserved(cluster: Cluster, namespace: str, name: str) -> dict[str, str]:
-    found = cluster.condition("gwr", namespace, name, "Programmed")
-    return found if (found.get("status"), found.get("reason")) == ("False", "NoDataPlane") else {}
+    current = cluster.condition("gwr", namespace, name, "Programmed")
+    return current if (current.get("status"), current.get("reason")) == ("False", "NoDataPlane") else {}
 
 
 def test_traffic_continues_while_the_api_server_is_down(cluster: Cluster, figures: Figures):
@@ -411,6 +413,6 @@ def test_traffic_continues_while_the_api_server_is_down(cluster: Cluster, figure
     )
     name = killed["metadata"]["name"]
     wanted = before | {name: before[name] + 1}
-    until(lambda: restarts(cluster) == wanted, "the kubelet has told of one restart, and of no other", 30)
+    until(lambda: restarts(cluster) == wanted, "the kubelet reports one restart, and no other", 30)
     revive_controllers(cluster)
     until(lambda: is_healthy(cluster), "everything is as it was", 60)

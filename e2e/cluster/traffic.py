@@ -85,16 +85,18 @@ def _client(
     while not stopping.is_set():
         sleep(max(0.0, due - monotonic()))
         due += pause
-        asked = monotonic()
+        sent_at = monotonic()
         try:
             answer = pool.request("GET", path, headers={"host": host})
             traffic.statuses[answer.status] += 1
-            traffic.durations.append(monotonic() - asked)
+            traffic.durations.append(monotonic() - sent_at)
             if answer.status != 200:
-                traffic.failures.append(f"{asked - began:.1f} s: {answer.status} {answer.data[:200]!r}")
+                traffic.failures.append(f"{sent_at - began:.1f} s: {answer.status} {answer.data[:200]!r}")
         except urllib3.exceptions.HTTPError as error:
             traffic.unanswered += 1
-            traffic.failures.append(f"{asked - began:.1f} s: no answer after {monotonic() - asked:.2f} s: {error!r}")
+            traffic.failures.append(
+                f"{sent_at - began:.1f} s: no answer after {monotonic() - sent_at:.2f} s: {error!r}"
+            )
         count += 1
         if count % STAGGER == 0:
             pool.close()

@@ -29,12 +29,12 @@ def missing() -> str:
         (("docker", "info"), "a running docker"),
     ):
         try:
-            told = subprocess.run(command, capture_output=True, timeout=30, check=False)
+            probe = subprocess.run(command, capture_output=True, timeout=30, check=False)
         except FileNotFoundError:
             return "docker"
         except subprocess.TimeoutExpired:
             return what
-        if told.returncode:
+        if probe.returncode:
             return what
     return ""
 
@@ -102,14 +102,16 @@ class Project:
     def query(self, expression: str) -> dict[str, float]:
         """Query Prometheus; returns the value of each job."""
         path = "/api/v1/query?query=" + expression
-        found = self.ask(path, "prometheus", 9090).json()["data"]["result"]
-        return {item["metric"].get("job", ""): float(item["value"][1]) for item in found}
+        result = self.ask(path, "prometheus", 9090).json()["data"]["result"]
+        return {item["metric"].get("job", ""): float(item["value"][1]) for item in result}
 
     def containers(self) -> dict[str, dict[str, Any]]:
         """Return docker's description of each container, by service."""
         names = self.compose("ps", "--all", "--quiet").split()
-        told = subprocess.run(["docker", "inspect", *names], capture_output=True, text=True, timeout=30, check=True)
-        return {item["Config"]["Labels"]["com.docker.compose.service"]: item for item in json.loads(told.stdout)}
+        inspection = subprocess.run(
+            ["docker", "inspect", *names], capture_output=True, text=True, timeout=30, check=True
+        )
+        return {item["Config"]["Labels"]["com.docker.compose.service"]: item for item in json.loads(inspection.stdout)}
 
 
 @contextmanager

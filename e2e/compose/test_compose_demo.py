@@ -36,7 +36,7 @@ def test_routes_reach_both_services(demo: Project) -> None:
     assert answer.json()["model"]
     assert "lines" in demo.ask("/logs").json()
     assert demo.ask("/nothing").status == 404
-    assert demo.ask("/logs", method="POST").status == 404, "nobody writes the log from outside"
+    assert demo.ask("/logs", method="POST").status == 404, "no client writes the log from outside"
 
 
 def test_second_response_comes_from_the_cache(demo: Project) -> None:
@@ -60,10 +60,10 @@ def test_edited_file_is_served_and_a_broken_one_rejected(demo: Project) -> None:
     file.write_text(sound.replace("value: /infer}", "value: 7}"))
     wait_until(
         lambda: "routes.yaml" in (demo.ask("/debug/config", port=9090).json()["lastError"] or ""),
-        "the mistake is told",
+        "the error is reported",
         SERVED,
     )
-    assert demo.ask("/infer?prompt=x").status == 404, "the last good state goes on"
+    assert demo.ask("/infer?prompt=x").status == 404, "the last good state is still served"
     file.write_text(sound)
     await_status(demo, "/infer?prompt=x")
 

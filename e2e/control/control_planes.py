@@ -32,9 +32,9 @@ def until(condition: Any, what: str, within: float = DEADLINE) -> Any:
     """Wait until `condition()` is true; returns its result. Raises `AssertionError` with `what` after the deadline."""
     deadline = monotonic() + within
     while True:
-        found = condition()
-        if found:
-            return found
+        result = condition()
+        if result:
+            return result
         if monotonic() > deadline:
             raise AssertionError(f"not within {within} s: {what}")
         sleep(EVERY)
@@ -161,13 +161,13 @@ class Planes:
 
     def pod(self, name: str, kubeconfig: Path | None = None, command: Sequence[str] = ()) -> Pod:
         """Start a data-plane process, with a Pod that becomes Ready with the process."""
-        made = self.api.pod(self.namespace, name, {GATEWAY_LABEL: "inferway"}, is_ready=False)
+        pod_object = self.api.pod(self.namespace, name, {GATEWAY_LABEL: "inferway"}, is_ready=False)
         state = self.directory / name
         state.mkdir()
         pod = Pod(
             name,
-            made["metadata"]["uid"],
-            self._process(name, made["metadata"]["uid"], state, kubeconfig, command),
+            pod_object["metadata"]["uid"],
+            self._process(name, pod_object["metadata"]["uid"], state, kubeconfig, command),
             state,
         )
         self.pods.append(pod)
@@ -198,7 +198,7 @@ class Planes:
 
     def find_ports(self, pod: Pod) -> None:
         """Wait until the process logs `ready`, and read its ports."""
-        event = until(lambda: _event(pod.process, "ready"), f"{pod.name} is ready; it says: {pod.process.tail()}")
+        event = until(lambda: _event(pod.process, "ready"), f"{pod.name} is ready; its log: {pod.process.tail()}")
         pod.port = int(event["listen"].rpartition(":")[2])
         pod.admin = int(event["admin"].rpartition(":")[2])
         self.api.set_pod(self.namespace, pod.name, is_ready=True)
@@ -222,9 +222,9 @@ class Planes:
 
     def condition(self, kind: str, name: str, condition: str = "Programmed") -> dict[str, Any]:
         """Return a condition of the object's present generation, or {}."""
-        found = self.get(kind, name)
-        for one in found.get("status", {}).get("conditions", []):
-            if one["type"] == condition and one["observedGeneration"] == found["metadata"]["generation"]:
+        resource = self.get(kind, name)
+        for one in resource.get("status", {}).get("conditions", []):
+            if one["type"] == condition and one["observedGeneration"] == resource["metadata"]["generation"]:
                 return dict(one)
         return {}
 
@@ -237,18 +237,20 @@ class Planes:
             condition = self.condition(kind, name)
             return condition if condition.get("status") == status else None
 
-        return dict(until(seen, f"{kind} {name} has Programmed={status}; operators say: {self.told()}", within))
+        return dict(
+            until(seen, f"{kind} {name} has Programmed={status}; operator logs: {self.operator_logs()}", within)
+        )
 
-    def told(self) -> str:
+    def operator_logs(self) -> str:
         """Return the end of the operators' logs."""
         return "\n".join(operator.tail() for operator in self.operators)
 
     def documents(self) -> dict[str, dict[str, str]]:
         """Return the data of the gateway's ConfigMaps, by name."""
-        found = self.api.ask(
+        listing = self.api.ask(
             "GET", f"/api/v1/namespaces/{self.namespace}/configmaps?labelSelector={GATEWAY_LABEL}=inferway"
         )
-        return {item["metadata"]["name"]: item.get("data", {}) for item in found["items"]}
+        return {item["metadata"]["name"]: item.get("data", {}) for item in listing["items"]}
 
 
 def lease_namespace(namespace: str) -> str:
@@ -260,8 +262,8 @@ def lease_namespace(namespace: str) -> str:
 def planes(api: ApiServer, namespace: str, directory: Path, kubeconfig: Path | None = None) -> Iterator[Planes]:
     """Create the gateway's namespaces; all started processes end with the block."""
     with ExitStack() as stack:
-        own = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": lease_namespace(namespace)}}
-        api.ask("POST", "/api/v1/namespaces", own)
+        lease_place = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": lease_namespace(namespace)}}
+        api.ask("POST", "/api/v1/namespaces", lease_place)
         stack.callback(api.ask, "DELETE", f"/api/v1/namespaces/{lease_namespace(namespace)}")
         yield Planes(api, namespace, directory, kubeconfig or api.kubeconfig(), stack)
 
@@ -309,5 +311,5 @@ def _event(process: Process, name: str) -> dict[str, Any] | None:
             if event.get("event") == name:
                 return dict(event)
     if not process.is_running:
-        raise AssertionError(f"it ended before the event {name}, and said: {process.tail()}")
+        raise AssertionError(f"it ended before the event {name}; its log: {process.tail()}")
     return None

@@ -17,19 +17,19 @@ QUIET = 3.0
 def two_pods(api_server, namespace, tmp_path):
     """Start an operator and two pods, each as a separate user, with three routes and a policy, all programmed."""
     operator = api_server.user("operator-of-" + namespace, "system:masters")
-    with planes(api_server, namespace, tmp_path) as made:
-        made.apply(
+    with planes(api_server, namespace, tmp_path) as running:
+        running.apply(
             *(direct_response_route(f"route-{number}", "same", f"/{number}") for number in range(3)),
             limits("policy", "route-0"),
         )
-        made.operator(api_server.kubeconfig(operator))
+        running.operator(api_server.kubeconfig(operator))
         for number in range(2):
-            made.pod(f"gateway-{number}")
+            running.pod(f"gateway-{number}")
         for number in range(3):
-            made.programmed(f"route-{number}")
-        made.programmed("policy", kind="RateLimitPolicy")
-        made.writer = operator
-        yield made
+            running.programmed(f"route-{number}")
+        running.programmed("policy", kind="RateLimitPolicy")
+        running.writer = operator
+        yield running
 
 
 def await_idle(planes_of_test, mark):
@@ -116,12 +116,12 @@ def test_deleted_object_leaves_traffic_within_two_seconds(two_pods, what):
 def test_deleted_namespace_leaves_traffic_within_two_seconds(api_server, namespace, tmp_path):
     other = f"{namespace}-other"
     api_server.ask("POST", "/api/v1/namespaces", {"metadata": {"name": other}})
-    with planes(api_server, namespace, tmp_path) as made:
-        made.operator(also=[other])
-        made.apply(direct_response_route("kept", "kept", "/kept"))
+    with planes(api_server, namespace, tmp_path) as running:
+        running.operator(also=[other])
+        running.apply(direct_response_route("kept", "kept", "/kept"))
         elsewhere = f"/apis/inferway.dev/v1alpha1/namespaces/{other}/gatewayroutes"
         api_server.ask("POST", elsewhere, direct_response_route("gone", "there", "/gone"))
-        pod = made.pod("gateway-0")
+        pod = running.pod("gateway-0")
         until(lambda: pod.serves("/gone", b"there"), "the route of the other namespace is served")
         api_server.ask("DELETE", f"/api/v1/namespaces/{other}")
         until(lambda: pod.get("/gone")[0] == 404, "its traffic is gone", 2.0)

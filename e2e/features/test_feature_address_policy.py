@@ -31,8 +31,8 @@ LOOPBACK = ["127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1"]
 @pytest.fixture
 def names():
     """Resolve names with the test's addresses."""
-    with resolving() as found:
-        yield found
+    with resolving() as fake_names:
+        yield fake_names
 
 
 @pytest.fixture

@@ -120,7 +120,7 @@ def test_problem_contains_no_internal_addresses(serve):
         reserved.bind(("127.0.0.1", 0))
         gateway = serve(route(rule(to(reserved.getsockname()[1]))))
         answer = gateway.request()
-    told = json.loads(answer.body)
-    assert set(told) == {"type", "title", "status", "detail", "code", "requestId"}
-    assert told["requestId"] == answer.headers["x-request-id"]
+    document = json.loads(answer.body)
+    assert set(document) == {"type", "title", "status", "detail", "code", "requestId"}
+    assert document["requestId"] == answer.headers["x-request-id"]
     assert "127.0.0.1" not in answer.body.decode()

@@ -40,7 +40,7 @@ def gateway(serve, upstream, secrets):
 
 def received_values(upstream, name="authorization"):
     """Return the values of this header that the upstream received."""
-    return [value for known, value in upstream.seen[-1].headers if known.lower() == name]
+    return [value for field, value in upstream.seen[-1].headers if field.lower() == name]
 
 
 def test_upstream_gets_prefix_and_secret(gateway, upstream):
@@ -115,7 +115,7 @@ def test_unusable_secret_is_answered_500_without_an_upstream(serve, upstream, se
     assert (answer.status, answer.code) == (500, "credential_missing")
     assert b"key" not in answer.body
     assert not upstream.connections
-    assert gateway.standing() == (0, 0, 0)
+    assert gateway.active_requests() == (0, 0, 0)
 
 
 def test_missing_secrets_directory_is_answered_500(serve, upstream):
@@ -139,11 +139,11 @@ def test_secret_file_with_a_path_is_rejected_by_the_compiler(tmp_path, name):
     text = route(rule(f"backendRefs: [{{url: 'http://127.0.0.1:1', auth: {{header: a, file: {json.dumps(name)}}}}}]"))
     (directory / "routes.yaml").write_text(text)
     inferway = str(Path(sys.executable).with_name("inferway"))
-    told = subprocess.run(
+    done = subprocess.run(
         [inferway, "validate", str(directory)], capture_output=True, text=True, timeout=20, check=False
     )
-    assert told.returncode == 1
-    assert "auth.file" in told.stdout + told.stderr
+    assert done.returncode == 1
+    assert "auth.file" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", ["Host", "content-length", "Transfer-Encoding", "X-Forwarded-For", "connection"])
@@ -166,13 +166,13 @@ def test_secret_appears_in_no_output(serve, upstream, secrets, caplog, capfd):
     upstream.script = lambda seen: [Pause(30)]
     gateway.request()
     (secrets / "key").write_text("another-s3cr3t")
-    wait_until(lambda: "a secret has changed" in caplog.text, "the change to be told")
-    told = [
+    wait_until(lambda: "a secret has changed" in caplog.text, "the change to be logged")
+    outputs = [
         gateway.request(path, port=gateway.admin_port).body.decode()
         for path in ("/metrics", "/debug/config", "/debug/backends", "/healthz", "/readyz")
     ]
     logged = "".join(str(record.__dict__) for record in caplog.records)
-    assert re.search(r'"file": ?"key"', told[1])  # the name is
+    assert re.search(r'"file": ?"key"', outputs[1])  # the name is
     assert "'file': 'key'" in logged
     printed = []
 
@@ -181,5 +181,5 @@ def test_secret_appears_in_no_output(serve, upstream, secrets, caplog, capfd):
         return '"status":504' in "".join(printed)
 
     wait_until(is_logged, "the access log")
-    for output in (*told, logged, caplog.text, "".join(printed)):
+    for output in (*outputs, logged, caplog.text, "".join(printed)):
         assert "s3cr3t" not in output

@@ -169,7 +169,7 @@ def wait_until_stable(count):
             last, since = count(), monotonic()
         return monotonic() - since > 0.3
 
-    wait_until(is_at_rest, "the stream to come to rest")
+    wait_until(is_at_rest, "the stream to stop")
 
 
 def send_until_blocked(connection, most):

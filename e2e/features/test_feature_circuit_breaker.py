@@ -54,7 +54,7 @@ def test_stream_counts_until_its_end(serve, upstream):
         assert gateway.request().code == "overload"
     upstream.script = lambda seen: reply()
     wait_until(lambda: gateway.request().status == 200, "the place to be free", 1.0)
-    assert gateway.standing() == (0, 0, 0)
+    assert gateway.active_requests() == (0, 0, 0)
 
 
 def test_cache_hit_is_not_counted(serve, upstream):
@@ -94,7 +94,7 @@ def test_lowered_cap_counts_requests_in_flight(serve, upstream):
     with begun(3, gateway.request) as calls:
         wait_until(lambda: len(upstream.seen) == 3, "three requests in flight")
         gateway.apply(route(rule(TWO, to(upstream.port))))
-        assert gateway.standing() == (3, 0, 0)
+        assert gateway.active_requests() == (3, 0, 0)
         assert gateway.request().status == 503
         gate.open()
     assert [call.result().status for call in calls] == [200] * 3
@@ -105,4 +105,4 @@ def test_lowered_cap_counts_requests_in_flight(serve, upstream):
 def test_local_replies_are_not_counted(serve, text):
     gateway = serve(resources(route(rule("circuitBreaker: {maxRequests: 1}", text))))
     assert [gateway.request().status for _ in range(3)] == [200] * 3
-    assert gateway.standing() == (0, 0, 0)
+    assert gateway.active_requests() == (0, 0, 0)

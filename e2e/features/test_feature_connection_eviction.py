@@ -31,14 +31,14 @@ class Clients:
 
     def connect(self, sent=b"", buffer=0):
         """Open one more connection and send these bytes; returns when the gateway has accepted it."""
-        known = len(self.open())
+        before = len(self.open())
         client = self._stack.enter_context(socket.socket())
         client.settimeout(DEADLINE)
         if buffer:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         client.connect(("127.0.0.1", self.gateway.port))
         client.sendall(sent)
-        wait_until(lambda: len(self.open()) > known, "the gateway to have it")
+        wait_until(lambda: len(self.open()) > before, "the gateway to have it")
         return client
 
     def idle(self):
@@ -93,7 +93,7 @@ def next_evicted(clients):
         gone.extend(one for one in clients if is_cut(one))
         return gone
 
-    wait_until(is_seen, "somebody to be cut")
+    wait_until(is_seen, "a connection to be cut")
     [one] = gone
     return one
 
@@ -230,7 +230,7 @@ def test_half_a_body_is_answered_408_and_releases_the_upstream(serve, upstream):
     assert b'"code":"body_timeout"' in received
     assert monotonic() - started < 3.5  # the client gets some time to read its answer
     wait_until(lambda: upstream.open_connections == 0, "the upstream to be released", 1.0)
-    assert gateway.standing() == (0, 0, 0)
+    assert gateway.active_requests() == (0, 0, 0)
 
 
 @pytest.mark.case("L5")
@@ -264,7 +264,7 @@ def test_client_that_never_reads_is_cut_and_releases_upstream(serve):
             wait_until(lambda: upstream.stats.aborted == 1, "the upstream to be released", 3.0)
             assert gateway.metric("connections_cut_total", reason="not_reading") == 1
             wait_until(lambda: not gateway.plane.gateway.connections, "the client to be cut")
-        assert gateway.standing() == (0, 0, 0)
+        assert gateway.active_requests() == (0, 0, 0)
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------------------

@@ -120,6 +120,6 @@ spec:
 def test_invalid_rule_is_logged_with_its_place(serve, upstream, caplog):
     gateway = serve(route(rule("matches: [{path: {value: /admin}}]"), BROADER))
     assert outcome_of(gateway, "/admin") == (500, "invalid_rule")
-    told = " ".join(str(getattr(record, "manifest", "")) for record in caplog.records)
-    assert "routes.yaml:" in told
-    assert "rules[0]" in told
+    logged = " ".join(str(getattr(record, "manifest", "")) for record in caplog.records)
+    assert "routes.yaml:" in logged
+    assert "rules[0]" in logged

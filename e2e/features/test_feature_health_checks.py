@@ -110,13 +110,13 @@ def test_consecutive_checks_reach_the_thresholds(serve, upstreams):
 
 def state(gateway, upstream):
     [rule, *_] = json.loads(gateway.request("/debug/backends", port=gateway.admin_port).body)
-    [found] = [
+    [entry] = [
         endpoint["state"]
         for backend in rule["backends"]
         for endpoint in backend["endpoints"]
         if endpoint["address"] == f"127.0.0.1:{upstream.port}"
     ]
-    return found
+    return entry
 
 
 def test_expected_statuses_of_the_rule_are_healthy(serve, upstreams):
@@ -172,10 +172,10 @@ def test_removed_health_check_makes_all_endpoints_available(serve, upstreams):
     tasks = gateway.tasks()
     gateway.apply(text(endpoints))
     wait_until(lambda: gateway.tasks() == tasks - 2, "the checks to end")
-    asked = len(checks_of(endpoints[0]))
+    before = len(checks_of(endpoints[0]))
     assert healthy(gateway) == 2
     assert all(share(gateway, endpoints))
-    assert len(checks_of(endpoints[0])) == asked
+    assert len(checks_of(endpoints[0])) == before
 
 
 def test_added_endpoint_is_checked_and_a_removed_one_not(serve, upstreams):
@@ -184,9 +184,9 @@ def test_added_endpoint_is_checked_and_a_removed_one_not(serve, upstreams):
     wait_until(lambda: checks_of(first), "the first to be checked")
     gateway.apply(text([second], check()))
     wait_until(lambda: len(checks_of(second)) >= 3, "the second to be checked")
-    asked = len(checks_of(first))
+    before = len(checks_of(first))
     wait_until(lambda: len(checks_of(second)) >= 6, "more checks of the second")
-    assert len(checks_of(first)) == asked
+    assert len(checks_of(first)) == before
 
 
 @pytest.mark.case("U5")
@@ -219,7 +219,7 @@ def test_all_unhealthy_uses_every_first_priority_endpoint(serve, upstreams):
 def test_check_tries_every_address_of_a_name(serve, upstream, first):
     with resolving() as names, swallowing("127.0.0.2", upstream.port) if first == "swallows" else nullcontext():
         names.resolve("models.test", "127.0.0.2", "127.0.0.1")
-        said = "healthCheck: {path: /healthz, interval: 500ms, timeout: 500ms, unhealthyThreshold: 1}"
-        gateway = serve(route(rule(said, f'backendRefs: [{{url: "http://models.test:{upstream.port}"}}]')))
+        health_check = "healthCheck: {path: /healthz, interval: 500ms, timeout: 500ms, unhealthyThreshold: 1}"
+        gateway = serve(route(rule(health_check, f'backendRefs: [{{url: "http://models.test:{upstream.port}"}}]')))
         wait_until(lambda: len(checks_of(upstream)) >= 2, "two checks")
         assert healthy(gateway) == 1

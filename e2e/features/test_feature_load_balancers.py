@@ -14,9 +14,9 @@ from inferway_fakes.waiting import wait_until
 from inferway_fakes.yaml_builders import resources, route, rule, service
 
 
-def text(said, endpoints):
+def text(balancer, endpoints):
     """Return a route to a Service of these endpoints with this load balancer."""
-    by_name = route(rule(f"loadBalancer: {said}", "backendRefs: [{name: model, port: 80}]"))
+    by_name = route(rule(f"loadBalancer: {balancer}", "backendRefs: [{name: model, port: 80}]"))
     return resources(by_name, service("model", *(endpoint.port for endpoint in endpoints)))
 
 
@@ -59,10 +59,10 @@ def test_round_robin_continues_while_an_endpoint_is_busy(serve, three_endpoints)
 # --- LeastRequest -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("said", ["{type: LeastRequest}", "{}"], ids=["said", "by default"])
-def test_least_request_avoids_a_busy_endpoint(serve, three_endpoints, said):
+@pytest.mark.parametrize("balancer", ["{type: LeastRequest}", "{}"], ids=["named", "by default"])
+def test_least_request_avoids_a_busy_endpoint(serve, three_endpoints, balancer):
     busy, idle = three_endpoints[:2]
-    gateway = serve(text(said, [busy, idle]))
+    gateway = serve(text(balancer, [busy, idle]))
     gate = Gate()
     busy.script = gate.script()
     with begun(1, lambda: [gateway.request() for _ in range(10)]):
@@ -135,20 +135,22 @@ def test_consistent_hash_keeps_a_header_value_on_its_endpoint(serve, three_endpo
 
 
 def test_consistent_hash_moves_only_keys_of_a_removed_endpoint(serve, three_endpoints):
-    said = "{type: ConsistentHash, hashOn: {header: X-Session}}"
-    gateway = serve(text(said, three_endpoints))
+    balancer = "{type: ConsistentHash, hashOn: {header: X-Session}}"
+    gateway = serve(text(balancer, three_endpoints))
     before = endpoints_by_key(gateway)
-    gateway.apply(text(said, three_endpoints[:2]))
+    gateway.apply(text(balancer, three_endpoints[:2]))
     after = endpoints_by_key(gateway)
     assert {key for key in KEYS if before[key] != after[key]} == {key for key in KEYS if before[key] == b"2"}
     assert set(after.values()) == {b"0", b"1"}
-    gateway.apply(text(said, three_endpoints))
+    gateway.apply(text(balancer, three_endpoints))
     assert endpoints_by_key(gateway) == before
 
 
 def test_consistent_hash_is_the_same_in_every_pod(serve, three_endpoints):
-    said = "{type: ConsistentHash, hashOn: {header: X-Session}}"
-    assert endpoints_by_key(serve(text(said, three_endpoints))) == endpoints_by_key(serve(text(said, three_endpoints)))
+    balancer = "{type: ConsistentHash, hashOn: {header: X-Session}}"
+    assert endpoints_by_key(serve(text(balancer, three_endpoints))) == endpoints_by_key(
+        serve(text(balancer, three_endpoints))
+    )
 
 
 def test_consistent_hash_uses_the_client_address(serve, three_endpoints):
@@ -182,9 +184,9 @@ def test_consistent_hash_bounds_the_load_of_one_key(serve, three_endpoints):
 @pytest.mark.parametrize("kind", ["LeastRequest", "RoundRobin", "PeakEWMA"])
 def test_slow_start_sends_few_requests_to_a_new_endpoint(serve, three_endpoints, kind):
     old, new = three_endpoints[:2]
-    said = f"{{type: {kind}, slowStart: 1h}}"
-    gateway = serve(text(said, [old]))
-    gateway.apply(text(said, [old, new]))
+    balancer = f"{{type: {kind}, slowStart: 1h}}"
+    gateway = serve(text(balancer, [old]))
+    gateway.apply(text(balancer, [old, new]))
     # The old endpoint is only as old as the gateway, so the test sets its age to two hours.
     [member] = [
         member for member in gateway.plane.gateway.live.rules[0].group.members if member.name == f"127.0.0.1:{old.port}"

@@ -52,8 +52,8 @@ def debug_entry_of(gateway, upstream):
     """Return the first rule's state of this endpoint."""
     [rule, *_] = json.loads(gateway.request("/debug/backends", port=gateway.admin_port).body)
     endpoints = [endpoint for backend in rule["backends"] for endpoint in backend["endpoints"]]
-    [found] = [endpoint for endpoint in endpoints if endpoint["address"] == f"127.0.0.1:{upstream.port}"]
-    return found
+    [entry] = [endpoint for endpoint in endpoints if endpoint["address"] == f"127.0.0.1:{upstream.port}"]
+    return entry
 
 
 def states(gateway, *upstreams):

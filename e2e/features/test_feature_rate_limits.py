@@ -128,14 +128,16 @@ def test_all_policies_of_a_route_apply(serve):
         )
     )
     answer = gateway.request(x_tenant="a")
-    told = http_sf.parse(answer.headers["ratelimit"].encode(), tltype="list")
-    assert {name for name, _ in told} == {"default/narrow/same", "default/wide/same"} or {name for name, _ in told} == {
+    items = http_sf.parse(answer.headers["ratelimit"].encode(), tltype="list")
+    assert {name for name, _ in items} == {"default/narrow/same", "default/wide/same"} or {
+        name for name, _ in items
+    } == {
         "narrow/same",
         "wide/same",
     }
-    refused = gateway.request(x_tenant="a")
-    body = json.loads(refused.body)
-    assert (refused.status, body["limit"]) == (429, "same")
+    rejected = gateway.request(x_tenant="a")
+    body = json.loads(rejected.body)
+    assert (rejected.status, body["limit"]) == (429, "same")
     assert body["policy"].endswith("narrow")
     assert statuses(gateway, 3, x_tenant="b") == [200, 429, 429]
 
@@ -177,8 +179,8 @@ def test_rejection_has_retry_after_and_hides_the_key(serve):
 def test_retry_after_is_at_least_one_second(serve):
     fast = limit(burst=1, rate="rate: {requests: 2, per: 1s}")
     gateway = serve(resources(route(rule(direct_response("ok"))), policy(fast)))
-    refused = next(answer for answer in iter(gateway.request, None) if answer.status == 429)
-    assert refused.headers["retry-after"] == "1"
+    rejected = next(answer for answer in iter(gateway.request, None) if answer.status == 429)
+    assert rejected.headers["retry-after"] == "1"
 
 
 def test_ratelimit_fields_are_on_every_response(serve, upstream):
@@ -208,10 +210,10 @@ def test_legacy_headers_replace_the_ratelimit_fields(serve):
     assert answer.headers["x-ratelimit-reset"] == "0"
     assert answer.headers["ratelimit"] is None
     gateway.request()
-    refused = gateway.request()
-    assert refused.status == 429
-    assert refused.headers["x-ratelimit-remaining"] == "0"
-    assert refused.headers["x-ratelimit-reset"] == refused.headers["retry-after"]
+    rejected = gateway.request()
+    assert rejected.status == 429
+    assert rejected.headers["x-ratelimit-remaining"] == "0"
+    assert rejected.headers["x-ratelimit-reset"] == rejected.headers["retry-after"]
 
 
 def test_headers_off_keeps_retry_after_on_rejections(serve):

@@ -209,8 +209,10 @@ HOP_BY_HOP = {"keep-alive": "1", "te": "x", "trailer": "x", "upgrade": "h2c", "p
 
 @pytest.mark.case("P11")
 def test_hop_by_hop_fields_are_removed_in_both_directions(serve, upstream):
-    own = "filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: authorization, value: ours}]}}]"
-    gateway = serve(route(rule(own, to(upstream.port))))
+    modifier = (
+        "filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: authorization, value: ours}]}}]"
+    )
+    gateway = serve(route(rule(modifier, to(upstream.port))))
     upstream.script = lambda seen: reply(headers={"connection": "X-Hop", "x-stays": "1", **HOP_BY_HOP})
     named = "close, X-Hop, X-Forwarded-For, Authorization, Via"
     answer = gateway.request(connection=named, **{name.replace("-", "_"): value for name, value in HOP_BY_HOP.items()})

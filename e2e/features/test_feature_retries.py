@@ -26,8 +26,8 @@ IN_TIME = "timeouts: {backendRequest: 250ms, connect: 250ms}"
 
 def retry(attempts=2, **more):
     """Return a retry with a short back-off."""
-    said = {"attempts": attempts, "backoff": "1ms", **more}
-    return "retry: {" + ", ".join(f"{name}: {value}" for name, value in said.items()) + "}"
+    fields = {"attempts": attempts, "backoff": "1ms", **more}
+    return "retry: {" + ", ".join(f"{name}: {value}" for name, value in fields.items()) + "}"
 
 
 def failing_first(upstream, bad, then=lambda seen: reply(b"well"), times=1):
@@ -61,7 +61,7 @@ def test_listed_code_is_retried(serve, upstream, status):
     assert upstream.connections == 1  # that answer was complete, so its connection is reused
     assert gateway.metric("retries_total", route="default/demo", reason=str(status)) == 1
     assert gateway.metric("http_requests_total") == gateway.metric("http_requests_total", code="200") == 1
-    assert gateway.standing() == (0, 0, 0)
+    assert gateway.active_requests() == (0, 0, 0)
 
 
 @pytest.mark.parametrize(("status", "codes"), [(500, "[503]"), (404, "[503]"), (503, "[]")])
@@ -149,7 +149,7 @@ def test_last_response_is_returned_after_all_attempts(serve, upstream, attempts)
     assert (answer.status, answer.body) == (503, b"%d" % (attempts + 1))
     assert len(upstream.seen) == attempts + 1
     assert gateway.metric("retries_total", reason="503") == attempts
-    assert gateway.standing() == (0, 0, 0)
+    assert gateway.active_requests() == (0, 0, 0)
 
 
 def test_request_timeout_covers_all_attempts(serve, upstream):

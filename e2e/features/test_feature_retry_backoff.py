@@ -105,13 +105,13 @@ def test_retry_budget_is_a_share_of_requests_and_at_least_three(serve, upstream,
         together.open()
         wait_until(lambda: sum(call.done() for call in calls) == clients - further, "those without a further try")
         wait_until(lambda: len(upstream.seen) == clients + further, "the further tries")
-        assert gateway.standing() == (further, 0, further)
+        assert gateway.active_requests() == (further, 0, further)
         end.open()
     assert [call.result().status for call in calls] == [503] * clients
     assert len(upstream.seen) == clients + further
     assert gateway.metric("retries_total", reason="503") == further
     assert gateway.metric("retries_total", reason="budget_exhausted") == clients - further
-    assert gateway.standing() == (0, 0, 0)
+    assert gateway.active_requests() == (0, 0, 0)
 
 
 def test_retry_budget_bounds_the_load_of_many_failures(serve, upstream):
@@ -148,10 +148,10 @@ def test_disconnected_client_ends_the_backoff(serve, upstream, full_jitter, rese
     tasks = gateway.tasks()
     with socket.create_connection(("127.0.0.1", gateway.port), DEADLINE) as client:
         client.sendall(GET)
-        wait_until(lambda: gateway.standing() == (1, 0, 1), "the wait to begin")
+        wait_until(lambda: gateway.active_requests() == (1, 0, 1), "the wait to begin")
         if reset:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    wait_until(lambda: gateway.standing() == (0, 0, 0), "the wait to end", 1.0)
+    wait_until(lambda: gateway.active_requests() == (0, 0, 0), "the wait to end", 1.0)
     wait_until(lambda: gateway.tasks() <= tasks, "no task to be left", 1.0)
     assert len(upstream.seen) == 1
     assert gateway.metric("requests_in_flight") == 0

@@ -101,7 +101,7 @@ def test_rest_of_an_unfinished_body_follows_in_the_retry(serve, upstreams):
         with first:
             assert first.recv(65536).startswith(b"POST ")
             first.sendall(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n")
-            wait_until(lambda: gateway.standing()[2] == 1, "the further try")
+            wait_until(lambda: gateway.active_requests()[2] == 1, "the further try")
             wait_until(lambda: good.open_connections == 1, "its connection")
             client.sendall(sent[-2000:])
             received = b""

@@ -36,8 +36,8 @@ def pod(tmp_path: Path) -> dict[str, Any]:
     (tmp_path / "deployment.yaml").write_text(GATEWAY)
     component = os.path.relpath(COMPONENT, tmp_path)
     (tmp_path / "kustomization.yaml").write_text(f"resources: [deployment.yaml]\ncomponents: [{component}]\n")
-    told = subprocess.run([KUBECTL, "kustomize", tmp_path], capture_output=True, text=True, check=True)
-    spec: dict[str, Any] = yaml.safe_load(told.stdout)["spec"]["template"]["spec"]
+    rendered = subprocess.run([KUBECTL, "kustomize", tmp_path], capture_output=True, text=True, check=True)
+    spec: dict[str, Any] = yaml.safe_load(rendered.stdout)["spec"]["template"]["spec"]
     return spec
 
 

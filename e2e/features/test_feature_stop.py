@@ -231,34 +231,34 @@ def failed_start(directory, *flags):
 def test_start_with_invalid_files_reports_every_error(tmp_path):
     (tmp_path / "a.yaml").write_text("apiVersion: inferway.dev/v1alpha1\nkind: GatewayRoute\nmetadata: [\n")
     (tmp_path / "b.yaml").write_text(route(rule(direct_response("ok"), "typo: 1"), name="b"))
-    code, told = failed_start(tmp_path)
+    code, output = failed_start(tmp_path)
     assert code == 1
-    assert "a.yaml:" in told
-    assert "b.yaml:7: " in told
-    assert "typo" in told
+    assert "a.yaml:" in output
+    assert "b.yaml:7: " in output
+    assert "typo" in output
 
 
 def test_start_without_a_route_fails(tmp_path):
-    code, told = failed_start(tmp_path)
+    code, output = failed_start(tmp_path)
     assert code == 1
-    assert "no GatewayRoute found" in told
+    assert "no GatewayRoute found" in output
 
 
 def test_start_without_a_directory_fails(tmp_path):
-    code, told = failed_start(tmp_path / "nowhere")
+    code, output = failed_start(tmp_path / "nowhere")
     assert code == 1
-    assert "nowhere" in told
+    assert "nowhere" in output
 
 
 def test_start_on_an_occupied_port_fails(tmp_path, upstream):
     (tmp_path / "routes.yaml").write_text(route(rule(direct_response("ok"))))
-    code, told = failed_start(tmp_path, "--listen", f"127.0.0.1:{upstream.port}")
+    code, output = failed_start(tmp_path, "--listen", f"127.0.0.1:{upstream.port}")
     assert code == 1
-    assert f"127.0.0.1:{upstream.port}" in told
+    assert f"127.0.0.1:{upstream.port}" in output
 
 
 def test_start_with_an_invalid_setting_exits_with_2(tmp_path):
     (tmp_path / "routes.yaml").write_text(route(rule(direct_response("ok"))))
-    code, told = failed_start(tmp_path, "--head-timeout", "soon")
+    code, output = failed_start(tmp_path, "--head-timeout", "soon")
     assert code == 2
-    assert "--head-timeout" in told
+    assert "--head-timeout" in output

@@ -110,7 +110,7 @@ def test_disconnected_client_ends_the_upstream_stream(serve, upstream, reset):
         if reset:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     wait_until(lambda: upstream.open_connections == 0, "the upstream's connection to be gone", 1.0)
-    assert gateway.standing() == (0, 0, 0)
+    assert gateway.active_requests() == (0, 0, 0)
 
 
 @pytest.mark.case("S2")
@@ -119,7 +119,7 @@ def test_disconnected_client_ends_a_silent_stream(serve, upstream):
     upstream.script = lambda seen: [HEAD, EVENT, Pause(60)]
     with streaming(gateway) as client:
         begin(client)
-    wait_until(lambda: gateway.standing() == (0, 0, 0), "the exchange to end", 1.0)
+    wait_until(lambda: gateway.active_requests() == (0, 0, 0), "the exchange to end", 1.0)
     wait_until(lambda: not gateway.plane.gateway.pools.connections, "the connection to be closed", 1.0)
 
 
@@ -136,7 +136,7 @@ def test_many_disconnected_clients_leave_no_resources(serve):
                 begin(client)
 
         def is_quiet():
-            return gateway.standing() == (0, 0, 0) and not inner.connections and not inner.pools.connections
+            return gateway.active_requests() == (0, 0, 0) and not inner.connections and not inner.pools.connections
 
         leave()
         wait_until(is_quiet, "the first one to be gone")
@@ -184,9 +184,9 @@ def test_slow_reading_client_blocks_only_its_own_upstream(serve):
                 assert monotonic() - started < 0.5
             # While the client does not read, the upstream's pause must not time out.
             wait_until(lambda: monotonic() - waited > 1.3, "the time of a silent stream to be over")
-            assert gateway.standing() == (1, 0, 0)
+            assert gateway.active_requests() == (1, 0, 0)
             client.recv(65536)
-        wait_until(lambda: gateway.standing() == (0, 0, 0), "the exchange to end", 1.0)
+        wait_until(lambda: gateway.active_requests() == (0, 0, 0), "the exchange to end", 1.0)
 
 
 @pytest.mark.case("S3")
@@ -255,7 +255,7 @@ def test_aborted_stream_has_no_clean_end(serve, upstream, chunked, what):
             assert 0.4 <= monotonic() - started < 1.5
         code = "upstream_timeout" if what == "silent" else "upstream_closed"
         assert gateway.metric("upstream_errors_total", reason=code) == 1
-        assert gateway.standing() == (0, 0, 0)
+        assert gateway.active_requests() == (0, 0, 0)
 
 
 @pytest.mark.case("S4")

@@ -31,7 +31,7 @@ def assert_problem(gateway, status, code):
     assert (answer.status, answer.code) == (status, code)
     assert gateway.metric("upstream_errors_total", route="default/demo", reason=code) == 1
     assert gateway.metric("upstream_errors_total") == 1
-    assert gateway.standing() == (0, 0, 0)
+    assert gateway.active_requests() == (0, 0, 0)
 
 
 @pytest.mark.case("U1")

@@ -20,13 +20,13 @@ NOW = datetime.datetime.now(tz=datetime.timezone.utc)  # noqa: UP017 - as trustm
 
 @pytest.fixture(scope="module")
 def authority():
-    """The one that the gateway is told of."""
+    """Create the authority that the gateway trusts."""
     return trustme.CA()
 
 
 @pytest.fixture
 def upstream_ca(authority, tmp_path):
-    """Its file."""
+    """Write its certificate to a file."""
     path = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(path))
     return str(path)
@@ -35,9 +35,9 @@ def upstream_ca(authority, tmp_path):
 @pytest.fixture(autouse=True)
 def names():
     """Resolve names to this machine."""
-    with resolving() as found:
-        found.resolve(NAME, "127.0.0.1")
-        yield found
+    with resolving() as fake_names:
+        fake_names.resolve(NAME, "127.0.0.1")
+        yield fake_names
 
 
 class Server(Upstream):
