@@ -91,14 +91,14 @@ def test_access_log_arrives_after_a_restart_of_the_shipper(demo: Project) -> Non
         answer = demo.ask("/logs?limit=1000")
         return answer.status == 200 and any(line.get("path") == path for line in answer.json()["lines"])
 
-    demo.ask("/told-at-once")
-    wait_until(lambda: arrived("/told-at-once"), "the line of a request", SERVED)
-    assert "/told-at-once" in demo.compose("logs", "--no-log-prefix", "access-log")
+    demo.ask("/shipped-at-once")
+    wait_until(lambda: arrived("/shipped-at-once"), "the line of a request", SERVED)
+    assert "/shipped-at-once" in demo.compose("logs", "--no-log-prefix", "access-log")
 
     demo.compose("stop", "access-log")
-    assert demo.ask("/told-later").status == 404
+    assert demo.ask("/shipped-later").status == 404
     demo.compose("start", "access-log")
-    wait_until(lambda: arrived("/told-later"), "the line of a request while nothing was shipped", SERVED)
+    wait_until(lambda: arrived("/shipped-later"), "the line of a request while nothing was shipped", SERVED)
 
 
 def test_containers_run_unprivileged_on_loopback_ports(demo: Project) -> None:

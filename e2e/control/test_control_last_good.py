@@ -51,7 +51,7 @@ def test_pod_without_a_last_good_copy_is_not_ready(one_pod):
             file.unlink()
     pod.process.stop()
     pod.process = running._process(pod.name, pod.uid, pod.state, running.api.through(tcp), ())
-    until(lambda: "API server" in pod.process.tail(), "it says that it cannot reach the API server")
+    until(lambda: "API server" in pod.process.tail(), "it reports that it cannot reach the API server")
     assert pod.process.is_running
     tcp.heal()
     running.find_ports(pod)
@@ -64,7 +64,7 @@ def test_pod_without_a_last_good_copy_is_not_ready(one_pod):
             file.unlink()
     pod.process.stop()
     pod.process = running._process(pod.name, pod.uid, pod.state, running.api.through(tcp), ())
-    until(lambda: "API server" in pod.process.tail(), "it says that it cannot reach the API server")
+    until(lambda: "API server" in pod.process.tail(), "it reports that it cannot reach the API server")
     assert pod.process.stop(signal.SIGTERM, 5.0) == 0
 
 

@@ -159,6 +159,6 @@ def test_rejecting_pod_is_reported_while_all_pods_serve(api_server, namespace, t
         assert [pod.get("/other") for pod in running.pods] == [(200, b"same")] * 2
         # Objects not affected by the change were not written again.
         assert running.get("GatewayRoute", "other") == other
-        running.apply(direct_response_route("first", "mended"))
+        running.apply(direct_response_route("first", "repaired"))
         running.programmed("first")
-        assert older.get("/") == (200, b"mended")
+        assert older.get("/") == (200, b"repaired")

@@ -49,8 +49,8 @@ def test_service_account_has_the_rights_of_its_rules_only(api_server: ApiServer,
 
 
 def test_user_certificate_carries_name_and_group(api_server: ApiServer) -> None:
-    output = api_server.kubectl("auth", "whoami", user=api_server.user("somebody", "some-group"))
-    assert "somebody" in output.stdout
+    output = api_server.kubectl("auth", "whoami", user=api_server.user("some-user", "some-group"))
+    assert "some-user" in output.stdout
     assert "some-group" in output.stdout
 
 
