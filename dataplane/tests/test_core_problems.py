@@ -1,11 +1,13 @@
-"""Answers of the gateway's own, and addresses that are never connected to."""
+"""Problems, methods, and addresses that the gateway never connects to."""
 
 import json
 import re
+from typing import get_args
 
 import pytest
 
-from inferway_dataplane.core.messages import problems
+from inferway_contract.resources.matches import Method
+from inferway_dataplane.core.messages import methods, problems
 from inferway_dataplane.core.messages.problems import Problem
 
 ALL = {name: value for name, value in vars(problems).items() if isinstance(value, Problem)}
@@ -60,3 +62,7 @@ def test_extra_members_join_the_body() -> None:
 )
 def test_p3_which_refusal_a_coding_gets(value: bytes, code: str) -> None:
     assert problems.transfer_coding(value).code == code
+
+
+def test_methods_are_those_that_resources_may_name() -> None:
+    assert sorted(methods.METHODS) == sorted(method.encode() for method in get_args(Method))

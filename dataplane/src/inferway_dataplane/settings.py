@@ -1,4 +1,4 @@
-"""Settings of the data-plane process: environment `INFERWAY_*`, or flags of the same names on `inferway run`.
+"""Settings of the data-plane process: environment `INFERWAY_*`, or flags of `inferway run`.
 
 Defaults are safe without tuning. Durations are seconds, sizes bytes.
 """

@@ -1,4 +1,4 @@
-"""The last good copy on disk: a restarted container serves it while the API server is away.
+"""The last good copy on disk: what a restarted container serves without the API server.
 
 Two files, one for each document: the SHA-256 of the rest, then revision and document as canonical JSON. Each is replaced
 by a rename. Wherever the process stops, the endpoints on disk have an entry for each Service that the config on disk names.

@@ -8,14 +8,15 @@ errors as warnings: a new label did not cause them.
 The format of reviews is admission.k8s.io/v1 (Kubernetes: "Dynamic Admission Control").
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from inferway_contract.field_errors import dotted
+from inferway_contract.field_errors import FieldError, dotted, printable
 from inferway_contract.resources import API_GROUP, SPECS
-from inferway_operator.admission import findings, messages
+from inferway_operator.admission import findings
 from inferway_operator.admission.findings import Findings
+from inferway_operator.compiler import messages
 from inferway_operator.metrics import Decision
 from inferway_operator.world.objects import PolicyObject, RouteObject
 from inferway_operator.world.resources import parse
@@ -24,6 +25,11 @@ from inferway_operator.world.world import World
 _VERSION: Final = "admission.k8s.io/v1"
 _YOUNGEST: Final = "9999-12-31T23:59:59Z"
 _NOT_LISTED: Final = "not checked: the Inferway operator has not read the cluster yet"
+# Kubernetes cuts a warning at 256 characters, and all warnings of one request at 4,096, including those of other webhooks.
+_WARNING_CHARACTERS: Final = 256
+_MOST_WARNINGS: Final = 7
+_CAUSE_CHARACTERS: Final = 500
+_MOST_CAUSES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +115,12 @@ def _candidate(manifest: Mapping[str, Any], request: Mapping[str, Any]) -> Route
 def _allowed(uid: str, decision: Decision, kind: str = "", warnings: tuple[str, ...] = ()) -> Answer:
     response: dict[str, Any] = {"uid": uid, "allowed": True}
     if warnings:
-        response["warnings"] = messages.warnings(warnings)
+        response["warnings"] = _warnings(warnings)
     return Answer(200, _review(response), decision, kind)
 
 
 def _denied(uid: str, kind: str, manifest: Mapping[str, Any], result: Findings) -> Answer:
-    status = _status(422, "Invalid", messages.message(result.errors))
+    status = _status(422, "Invalid", messages.joined(result.errors))
     meta = manifest.get("metadata")
     # kubectl prints one cause per line, as for schema errors.
     status["details"] = {
@@ -123,12 +129,12 @@ def _denied(uid: str, kind: str, manifest: Mapping[str, Any], result: Findings) 
         "name": str(meta.get("name", "")) if isinstance(meta, dict) else "",
         "causes": [
             {"reason": "FieldValueInvalid", "field": dotted(error.path), "message": error.message}
-            for error in messages.causes(result.errors)
+            for error in _causes(result.errors)
         ],
     }
     response: dict[str, Any] = {"uid": uid, "allowed": False, "status": status}
     if result.warnings:
-        response["warnings"] = messages.warnings(result.warnings)
+        response["warnings"] = _warnings(result.warnings)
     return Answer(200, _review(response), "denied", kind)
 
 
@@ -138,3 +144,28 @@ def _review(response: dict[str, Any]) -> dict[str, Any]:
 
 def _status(code: int, reason: str, message: str) -> dict[str, Any]:
     return {"metadata": {}, "status": "Failure", "code": code, "reason": reason, "message": message}
+
+
+def _warnings(texts: Sequence[str]) -> list[str]:
+    """Return the first distinct warnings, cut to size, and the number of the rest."""
+    distinct = list(dict.fromkeys(printable(text) for text in texts))
+    shown = [_cut(text, _WARNING_CHARACTERS) for text in distinct[:_MOST_WARNINGS]]
+    rest = len(distinct) - len(shown)
+    return [*shown, f"{rest} more of this kind: see the object's status"] if rest else shown
+
+
+def _causes(errors: Sequence[FieldError]) -> list[FieldError]:
+    """Return the first errors as causes, cut to size, and the number of the rest."""
+    shown = [_cause(error) for error in errors[:_MOST_CAUSES]]
+    rest = len(errors) - len(shown)
+    return [*shown, FieldError((), f"and {rest} more")] if rest else shown
+
+
+def _cause(error: FieldError) -> FieldError:
+    # A path may hold keys of any text: `dotted` returns a single step unchanged.
+    place = _cut(printable(dotted(error.path)), _CAUSE_CHARACTERS)
+    return FieldError((place,) if place else (), _cut(printable(error.message), _CAUSE_CHARACTERS))
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."

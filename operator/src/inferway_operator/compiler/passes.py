@@ -7,7 +7,6 @@ from typing import Final
 from inferway_contract.document import ConfigDocument, EndpointsDocument
 from inferway_operator.compiler import (
     backends,
-    caching,
     emit,
     filters,
     hostnames,
@@ -30,7 +29,7 @@ PASSES: Final[tuple[Callable[[Draft], None], ...]] = (
     backends.resolve,  # Services and urls, and the permission to name them
     upstreams.translate,  # load balancing, retries, circuit breaker, health checks
     rules.translate_bounds,  # time limits, sizes
-    caching.translate,
+    rules.translate_cache,  # how responses are stored, and by which key
     rules.require_action,  # after filters: a redirect is an action
     policies.translate,  # limits; an invalid policy stays as it was published
     policies.attach,  # to rules, by name

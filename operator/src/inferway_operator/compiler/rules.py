@@ -1,4 +1,4 @@
-"""Rules: their names, time limits and sizes, and that each of them has an action."""
+"""Rules: their names, time limits, sizes and caching, and that each of them has an action."""
 
 from inferway_contract import document, values
 from inferway_operator.compiler import messages
@@ -34,6 +34,27 @@ def translate_bounds(draft: Draft) -> None:
         )
         rule.parts["max_request_body"] = values.size(source.limits.max_request_body)
         rule.parts["max_response_header"] = values.size(source.limits.max_response_header)
+
+
+def translate_cache(draft: Draft) -> None:
+    """Translate the cache settings of every valid rule."""
+    for _, rule in draft.rules():
+        cache = rule.source.rule.cache if rule.source.rule is not None else None
+        if cache is None:
+            continue
+        rule.parts["cache"] = document.Cache(
+            ttl=None if cache.ttl is None else values.milliseconds(cache.ttl),
+            max_ttl=values.milliseconds(cache.max_ttl),
+            statuses=cache.status_codes,
+            key_host=cache.key.host,
+            query_include=cache.key.query.include,
+            query_exclude=cache.key.query.exclude,
+            query_sort=cache.key.query.sort,
+            key_headers=tuple(dict.fromkeys(name.lower() for name in cache.key.headers)),
+            identity=cache.identity,
+            max_body=values.size(cache.max_body),
+            status_header=cache.status_header,
+        )
 
 
 def require_action(draft: Draft) -> None:
