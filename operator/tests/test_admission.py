@@ -172,7 +172,7 @@ def _invalid_manifests() -> dict[str, tuple[Manifest, list[str]]]:
             case _:
                 raise AssertionError(row)
         if json.loads(json.dumps(manifest, default=str)) == manifest and row["name"] not in COMPILED:
-            cases[row["name"]] = (manifest, row["told"])
+            cases[row["name"]] = (manifest, row["compiler"])
     return cases
 
 
