@@ -100,8 +100,8 @@ class RunningGateway:
         """What a rule has going on: requests in flight, of those waiting for a connection, of those in a further try."""
         live = self.plane.gateway.live
         assert live is not None
-        standing = live.rules[rule].breaker.standing
-        return standing.in_flight, standing.pending, standing.retrying
+        counters = live.rules[rule].breaker.counters
+        return counters.in_flight, counters.pending, counters.retrying
 
     def tasks(self) -> int:
         """How many tasks the gateway's loop has."""
