@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from inferway_cli import directory_source
-from inferway_cli.directory_source import Broken, DirectorySource
+from inferway_cli.directory_source import DirectorySource, InvalidDirectoryError
 from inferway_cli.manifests import compilation
 from inferway_cli.manifests.reader import File
 from inferway_contract.document import ConfigDocument, EndpointsDocument
@@ -232,7 +232,7 @@ def test_first_load_with_errors_fails(files: dict[str, str], error: str, tmp_pat
 
     with pytest.raises(Refused) as refused:
         asyncio.run(DirectorySource(str(tmp_path)).follow(told))
-    with pytest.raises(Broken) as broken:
+    with pytest.raises(InvalidDirectoryError) as broken:
         DirectorySource(str(tmp_path)).load()
 
     assert error in str(refused.value)
@@ -272,7 +272,7 @@ def test_internal_error_does_not_end_the_watch(
 
     async def act(told: RecordingReceiver) -> None:
         with monkeypatch.context() as patched:
-            patched.setattr(compilation, "compiled", lambda _: 1 / 0)
+            patched.setattr(compilation, "compile_manifests", lambda _: 1 / 0)
             path.write_text(text(body="two"))
             await until(lambda: bool(told.rejected))
         path.write_text(text(body="three"))
@@ -285,16 +285,16 @@ def test_internal_error_does_not_end_the_watch(
 def test_event_loop_is_not_blocked_by_compilation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(text())
-    entered, released, compiled = threading.Event(), threading.Event(), compilation.compiled
+    entered, released, compile_manifests = threading.Event(), threading.Event(), compilation.compile_manifests
 
     async def act(told: RecordingReceiver) -> None:
         def waiting(manifests: object) -> object:
             entered.set()
-            # On the loop's own thread nobody could set it.
+            # In the thread of the loop it would never be set.
             assert released.wait(10)
-            return compiled(manifests)  # type: ignore[arg-type]
+            return compile_manifests(manifests)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(compilation, "compiled", waiting)
+        monkeypatch.setattr(compilation, "compile_manifests", waiting)
         path.write_text(text(body="two"))
         await until(entered.is_set)
         released.set()

@@ -24,8 +24,7 @@ from pydantic import TypeAdapter
 
 from inferway_contract import __version__
 from inferway_dataplane.settings import ClusterSettings, Settings
-from inferway_operator.http_settings import HttpSettings
-from inferway_operator.settings import OperatorSettings
+from inferway_operator.settings import HttpSettings, OperatorSettings
 from inferway_operator.world.hostname_policy import HostnamePolicy, may_claim, patterns_of
 from inferway_operator.world.objects import RouteObject
 from inferway_operator.world.resources import parse
@@ -43,7 +42,7 @@ def is_let_in(route: Manifest) -> bool:
     """Whether production serves it under each of its hostnames."""
     read = parse(route)
     assert isinstance(read, RouteObject)
-    assert read.complaints == ()
+    assert read.errors == ()
     patterns = patterns_of(POLICY, read.meta.namespace, {})
     return all(may_claim(hostname, patterns) for hostname in read.hostnames or ("",))
 

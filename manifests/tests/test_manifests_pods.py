@@ -12,8 +12,7 @@ from pydantic import TypeAdapter
 from pydantic_settings import BaseSettings
 
 from inferway_dataplane.settings import ClusterSettings, Settings
-from inferway_operator.http_settings import HttpSettings
-from inferway_operator.settings import OperatorSettings
+from inferway_operator.settings import HttpSettings, OperatorSettings
 from inferway_operator.world.hostname_policy import HostnamePolicy
 from service_python.settings import Settings as ServicePythonSettings
 

@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from inferway_operator.http_server.server import Readiness
-from inferway_operator.http_settings import HttpSettings
 from inferway_operator.metrics import OperatorMetrics
+from inferway_operator.settings import HttpSettings
 
 
 def test_probes_return_the_state_of_the_operator() -> None:

@@ -5,8 +5,7 @@ from dockerfiles import LABELS, exec_form, instructions, is_let_through, setting
 
 from inferway_cluster.images import IMAGES, ROOT, UID, Image
 from inferway_dataplane.settings import Settings
-from inferway_operator.http_settings import HttpSettings
-from inferway_operator.settings import OperatorSettings
+from inferway_operator.settings import HttpSettings, OperatorSettings
 from service_python.settings import Settings as ServiceSettings
 
 PYTHON = [image for image in IMAGES if image.context == "."]

@@ -1,4 +1,4 @@
-"""The metadata of any manifest, read without trust: a manifest in a file was seen by no API server."""
+"""Metadata of any manifest, read without trust: no API server has checked a manifest in a file."""
 
 import re
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from inferway_contract import values
-from inferway_contract.field_errors import FieldError
+from inferway_contract.field_errors import FORMS, FieldError
 from inferway_operator.world.objects import Meta
 
 _NAMESPACE = re.compile(values.LABEL_PATTERN[1:-1])
@@ -14,24 +14,24 @@ _NAME = re.compile(values.SUBDOMAIN_PATTERN[1:-1])
 
 
 def read(manifest: Mapping[str, Any]) -> tuple[Meta, list[FieldError]]:
-    """Who the object is, and what is wrong with that. A missing namespace is `default`.
+    """Read identity, generation and creation time; a missing namespace is `default`.
 
-    With any complaint the object must not be published: ids are made of these names.
+    An object with errors must not be published: ids are made of these names.
     """
     raw = manifest.get("metadata")
-    complaints: list[FieldError] = []
+    errors: list[FieldError] = []
     if not isinstance(raw, dict):
-        complaints.append(FieldError(("metadata",), "is required, with a name"))
+        errors.append(FieldError(("metadata",), "is required, with a name"))
         raw = {}
     name, namespace = raw.get("name"), raw.get("namespace")
     if raw and name is None:
-        complaints.append(FieldError(("metadata", "name"), "is required"))
+        errors.append(FieldError(("metadata", "name"), "is required"))
     elif raw and not _is_form(name, _NAME, 253):
-        complaints.append(FieldError(("metadata", "name"), "is not a name: lower-case letters, digits, '-' and '.'"))
+        errors.append(FieldError(("metadata", "name"), FORMS[values.SUBDOMAIN_PATTERN]))
     if namespace is None or namespace == "":
         namespace = "default"
     elif not _is_form(namespace, _NAMESPACE, 63):
-        complaints.append(FieldError(("metadata", "namespace"), "is not a name: lower-case letters, digits and '-'"))
+        errors.append(FieldError(("metadata", "namespace"), FORMS[values.LABEL_PATTERN]))
     generation = raw.get("generation")
     meta = Meta(
         kind=str(manifest.get("kind", "")),
@@ -40,7 +40,7 @@ def read(manifest: Mapping[str, Any]) -> tuple[Meta, list[FieldError]]:
         generation=generation if type(generation) is int else 0,
         created=_created(raw.get("creationTimestamp")),
     )
-    return meta, complaints
+    return meta, errors
 
 
 def _is_form(value: object, form: re.Pattern[str], most: int) -> bool:
@@ -48,7 +48,7 @@ def _is_form(value: object, form: re.Pattern[str], most: int) -> bool:
 
 
 def _created(value: object) -> str:
-    if isinstance(value, datetime):  # YAML reads an unquoted timestamp as a time
+    if isinstance(value, datetime):  # YAML parses an unquoted timestamp
         try:
             return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         except (OverflowError, ValueError):
