@@ -7,8 +7,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,9 @@ from inferway_dataplane.sources.api import IndexEvent, Unavailable
 from inferway_dataplane.sources.cluster import ClusterSource, Pace
 from inferway_dataplane.sources.last_good import LastGood
 from inferway_dataplane.sources.lease import Pod
-from inferway_fakes.gateway_process import Process, ask
+from inferway_testing.client import ask
+from inferway_testing.process import Process
+from inferway_testing.until import until_async
 
 DYING = """
 import asyncio, sys
@@ -43,18 +43,9 @@ sys.exit(serve(settings, Source()))
 """A data plane whose source dies of what nobody foresees as soon as a file is there."""
 
 
-@contextmanager
-def dying(trigger: Path, mode: str, document: str = "served") -> Iterator[Process]:
-    """It never outlives the test."""
-    command = [sys.executable, "-c", DYING, str(trigger), mode, document]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as running:
-        process = Process(running)
-        try:
-            yield process
-        finally:
-            if running.poll() is None:
-                running.kill()
-            process.exit_code()
+def dying(trigger: Path, mode: str, document: str = "served") -> Process:
+    """Start it."""
+    return Process([sys.executable, "-c", DYING, str(trigger), mode, document], stdout=subprocess.DEVNULL)
 
 
 @pytest.mark.case("K4")
@@ -137,16 +128,14 @@ class Received:
         raise AssertionError(error)
 
 
-def run(source: ClusterSource, received: Received, until) -> None:
+def run(source: ClusterSource, received: Received, condition) -> None:
     """Follow until the condition holds; the source must not have ended by then."""
 
     async def main() -> None:
         task = asyncio.create_task(source.follow(received))
         try:
-            async with asyncio.timeout(10):
-                while not until():
-                    assert not task.done(), "the source has ended"
-                    await asyncio.sleep(0.01)
+            await until_async(lambda: condition() or task.done(), "the condition")
+            assert not task.done(), "the source has ended"
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

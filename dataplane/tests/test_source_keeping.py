@@ -27,6 +27,7 @@ from inferway_dataplane.sources.assembly import Documents
 from inferway_dataplane.sources.last_good import LastGood
 from inferway_dataplane.sources.last_good_writer import LastGoodWriter
 from inferway_dataplane.sources.published_document import ShardLoader
+from inferway_testing.until import until_async
 
 pytestmark = pytest.mark.case("K4")
 
@@ -111,12 +112,6 @@ def run(source: Source, test: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(main())
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Within the time of the test."""
-    while not condition():  # noqa: ASYNC110 - what it looks at changes in threads
-        await asyncio.sleep(0.005)
-
-
 @pytest.fixture
 def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
     """It is tried again quickly."""
@@ -130,13 +125,13 @@ def test_what_is_live_is_saved_however_many_indexes_were_refused_while_the_disk_
     async def test() -> None:
         disk.is_full = True
         source.keeping.keep(await source.gathered("live"))
-        await until(lambda: disk.attempts >= 2)
+        await until_async(lambda: disk.attempts >= 2, "a second attempt")
         assert (source.keeping.is_saved, source.keeping.saved_at) == (False, 0.0)
         # None of these is served; gatherings know only the last two.
         for number in range(3):
             await source.gathered(f"refused-{number}")
         disk.is_full = False
-        await until(lambda: source.keeping.is_saved)
+        await until_async(lambda: source.keeping.is_saved, "the copy to be saved")
         assert source.keeping.saved_at == 7.0
         assert saved(tmp_path) == "live"
 
@@ -154,7 +149,7 @@ def test_only_what_is_live_is_held(disk):
             source.keeping.keep(live)
         assert source.keeping._unsaved.keys() == live.config.shards | live.endpoints.shards
         disk.is_full = False
-        await until(lambda: source.keeping.is_saved)
+        await until_async(lambda: source.keeping.is_saved, "the copy to be saved")
         assert source.keeping._unsaved == {}
 
     run(source, test)
@@ -167,7 +162,7 @@ def test_at_the_end_it_is_saved_once_more(disk, tmp_path, monkeypatch):
     async def test() -> None:
         disk.is_full = True
         source.keeping.keep(await source.gathered("live"))
-        await until(lambda: source.keeping.is_saved is False)
+        await until_async(lambda: source.keeping.is_saved is False, "the copy not to be saved")
         disk.is_full = False
 
     run(source, test)
@@ -181,7 +176,7 @@ def test_what_is_being_written_at_the_end_is_waited_for_and_the_newest_follows(d
     async def test() -> None:
         disk.turns.clear()
         source.keeping.keep(await source.gathered("older"))
-        await until(lambda: disk.attempts)
+        await until_async(lambda: disk.attempts, "an attempt")
         source.keeping.keep(await source.gathered("newest"))
         asyncio.get_running_loop().call_later(0.2, disk.turns.set)
 
@@ -198,7 +193,7 @@ def test_a_disk_that_hangs_does_not_hold_up_the_end(disk, tmp_path, monkeypatch,
         disk.turns.clear()
         source.keeping.keep(await source.gathered("live"))
         task = asyncio.create_task(source.keeping.run())
-        await until(lambda: disk.attempts)
+        await until_async(lambda: disk.attempts, "an attempt")
         task.cancel()
         _, pending = await asyncio.wait((task,), timeout=5)
         assert not pending
@@ -216,7 +211,7 @@ def test_nothing_is_written_at_the_end_that_is_saved_already(disk, tmp_path):
 
     async def test() -> None:
         source.keeping.keep(await source.gathered("live"))
-        await until(lambda: source.keeping.is_saved)
+        await until_async(lambda: source.keeping.is_saved, "the copy to be saved")
 
     run(source, test)
     assert disk.attempts == 1

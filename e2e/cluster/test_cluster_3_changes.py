@@ -8,8 +8,9 @@ from time import monotonic
 
 import pytest
 
-from e2e.cluster.access import Cluster, route, until
+from e2e.cluster.access import Cluster, route
 from e2e.cluster.traffic import asking
+from inferway_testing.until import until
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from e2e.cluster.access import ROOT, Cluster, until
+from e2e.cluster.access import ROOT, Cluster
+from inferway_testing.until import until
 
 NAMESPACE: Final = "inferway-e2e"
 HOST: Final = "load.example"

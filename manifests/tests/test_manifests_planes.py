@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,9 +12,11 @@ import pytest
 from identities import delete_pod, pod, token
 from kustomizations import overlay, settings, templates
 
-from e2e.control.control_planes import Process, until
 from inferway_envtest import ApiServer, User
 from inferway_envtest.audit_log import Mark
+from inferway_testing.client import ask
+from inferway_testing.process import Process, environment
+from inferway_testing.until import until
 
 SYSTEM, OPERATOR, TEAM = "inferway-system", "inferway-operator", "planes-team"
 ROUTES = f"/apis/inferway.dev/v1alpha1/namespaces/{TEAM}/gatewayroutes"
@@ -71,12 +71,6 @@ class Planes:
         ]
 
 
-def event(process: Process, name: str) -> dict[str, Any] | None:
-    """A line of a process's log."""
-    found = (json.loads(line) for line in process.lines if line.startswith("{"))
-    return next((dict(line) for line in found if line.get("event") == name), None)
-
-
 @pytest.fixture(scope="module")
 def planes(installed: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planes]:
     """As the images start them, with the settings of the overlay dev; only addresses and folders are this machine's."""
@@ -95,7 +89,8 @@ def planes(installed: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> It
     with ExitStack() as stack:
         operator = Process(
             [sys.executable, "-m", "inferway_operator"],
-            {
+            environment("INFERWAY_", "KUBE")
+            | {
                 **settings(objects, "operator"),
                 "INFERWAY_OPERATOR_LISTEN": "127.0.0.1:0",
                 "KUBECONFIG": str(installed.kubeconfig(users["operator"])),
@@ -104,7 +99,8 @@ def planes(installed: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> It
         stack.callback(operator.stop)
         gateway = Process(
             [sys.executable, "-m", "inferway_dataplane"],
-            {
+            environment("INFERWAY_", "KUBE")
+            | {
                 **settings(objects, "gateway"),
                 "INFERWAY_LISTEN": "127.0.0.1:0",
                 "INFERWAY_ADMIN": "127.0.0.1:0",
@@ -118,28 +114,20 @@ def planes(installed: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> It
             },
         )
         stack.callback(gateway.stop)
-        ready = until(lambda: event(gateway, "ready"), f"the pod is ready; it says {gateway.tail()}; {operator.tail()}")
+        port = gateway.port()
         installed.set_pod(SYSTEM, POD, is_ready=True)
-        yield Planes(installed, users, operator, gateway, int(ready["listen"].rpartition(":")[2]), mark)
+        yield Planes(installed, users, operator, gateway, port, mark)
     delete_pod(installed, SYSTEM, POD)
     delete_pod(installed, OPERATOR, "inferway-operator-0")
-
-
-def answer(port: int) -> tuple[int, bytes]:
-    """Of the data plane."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", "/", headers={"host": "planes.example"})
-        response = connection.getresponse()
-        return response.status, response.read()
-    finally:
-        connection.close()
 
 
 def test_route_is_served_updated_and_programmed(planes: Planes) -> None:
     for body in ("first", "second"):
         planes.route(body)
-        until(lambda body=body: answer(planes.port) == (200, body.encode()), f"{body} is served: {planes.said()}")
+        until(
+            lambda body=body: ask(planes.port, timeout=5, host="planes.example") == (200, body.encode()),
+            f"{body} is served: {planes.said()}",
+        )
         until(lambda: planes.condition("Programmed").get("status") == "True", f"it is programmed: {planes.said()}")
     leases = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases"
     assert planes.api.ask("GET", f"{leases}/{POD}")["metadata"]["ownerReferences"][0]["name"] == POD

@@ -1,14 +1,13 @@
 """The operator's HTTP server in a thread, before an operator that says what a test wants."""
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import trustme
 
-from inferway_fakes.waiting import DEADLINE
+from inferway_fakes.loop_thread import LoopThread
 from inferway_operator.http_server.server import OperatorServer, Readiness
 from inferway_operator.http_settings import HttpSettings
 from inferway_operator.metrics import OperatorMetrics
@@ -67,18 +66,12 @@ def running(pair: tuple[Path, Path] | None = None, **settings: str) -> Iterator[
     made = RunningServer(
         HttpSettings(**{"listen": "127.0.0.1:0", "webhook_listen": "127.0.0.1:0", **files, **settings})
     )
-    thread = threading.Thread(target=made.loop.run_forever, name="operator", daemon=True)
-    thread.start()
-    try:
-        asyncio.run_coroutine_threadsafe(made.server.start(), made.loop).result(DEADLINE)
+    with LoopThread("operator", made.loop) as thread:
+        thread.run(made.server.start())
         try:
             yield made
         finally:
-            asyncio.run_coroutine_threadsafe(made.server.stop(), made.loop).result(DEADLINE)
-    finally:
-        made.loop.call_soon_threadsafe(made.loop.stop)
-        thread.join(DEADLINE)
-        made.loop.close()
+            thread.run(made.server.stop())
 
 
 def write_pair(authority: trustme.CA, directory: Path, *names: str) -> tuple[Path, Path]:

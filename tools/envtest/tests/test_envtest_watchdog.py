@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from inferway_envtest.process import Process
-from inferway_fakes.waiting import wait_until
+from inferway_testing.until import until
 
 STARTER = """
 import pathlib, signal, sys
@@ -45,12 +45,12 @@ def test_program_ends_when_its_parent_is_killed(ending: signal.Signals, tmp_path
         assert starter.stdout is not None
         try:
             pid = int(starter.stdout.readline())
-            wait_until(lambda: b"sleep" in Path(f"/proc/{pid}/cmdline").read_bytes()[:12], "the program runs")
+            until(lambda: b"sleep" in Path(f"/proc/{pid}/cmdline").read_bytes()[:12], "the program runs")
             starter.send_signal(ending)
             starter.wait(10)
         finally:
             starter.kill()
-    wait_until(lambda: not is_running(pid), "the program has ended too")
+    until(lambda: not is_running(pid), "the program has ended too")
 
 
 def test_watchdog_exits_when_the_program_ends(tmp_path: Path) -> None:
@@ -68,5 +68,5 @@ def test_watchdog_exits_when_the_program_ends(tmp_path: Path) -> None:
                 found.append(entry.name)
         return found
 
-    wait_until(lambda: watchers() == [], "no watcher is left")
+    until(lambda: watchers() == [], "no watcher is left")
     process.stop()
