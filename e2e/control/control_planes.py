@@ -34,7 +34,7 @@ class Pod:
 
     def get(self, path: str = "/", *, admin: bool = False, host: str = "control.example") -> tuple[int, bytes]:
         """One request on a connection of its own."""
-        return ask(self.admin if admin else self.port, path, timeout=5, host=host)
+        return ask(self.admin if admin else self.port, path, {"host": host}, timeout=5)
 
     def serves(self, path: str, body: bytes) -> bool:
         """Whether the request is answered with this body."""

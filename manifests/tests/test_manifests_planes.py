@@ -21,6 +21,7 @@ from inferway_testing.until import until
 SYSTEM, OPERATOR, TEAM = "inferway-system", "inferway-operator", "planes-team"
 ROUTES = f"/apis/inferway.dev/v1alpha1/namespaces/{TEAM}/gatewayroutes"
 POD = "inferway-gateway-0"
+HOST = {"host": "planes.example"}
 
 
 @dataclass
@@ -125,7 +126,7 @@ def test_route_is_served_updated_and_programmed(planes: Planes) -> None:
     for body in ("first", "second"):
         planes.route(body)
         until(
-            lambda body=body: ask(planes.port, timeout=5, host="planes.example") == (200, body.encode()),
+            lambda body=body: ask(planes.port, "/", HOST, timeout=5) == (200, body.encode()),
             f"{body} is served: {planes.said()}",
         )
         until(lambda: planes.condition("Programmed").get("status") == "True", f"it is programmed: {planes.said()}")

@@ -57,7 +57,7 @@ def ask(
     upstream: ScriptedUpstream, target: str = "/", method: str = "GET", body: bytes | None = None, **fake: object
 ) -> tuple[int, http.client.HTTPMessage, bytes]:
     headers = {f"x-fake-{name.replace('_', '-')}": str(value) for name, value in fake.items()}
-    response = send(upstream.port, target, method, body, timeout=DEADLINE, **headers)
+    response = send(upstream.port, target, method, body, headers, DEADLINE)
     return response.status, response.headers, response.body
 
 

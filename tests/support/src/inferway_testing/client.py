@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from inferway_testing.until import DEADLINE
@@ -29,21 +30,22 @@ def request(
     path: str = "/",
     method: str = "GET",
     body: bytes | None = None,
-    *,
+    headers: Mapping[str, str] | None = None,
     timeout: float = DEADLINE,
-    **headers: str,
 ) -> Response:
-    """Send a request. `x_tenant="a"` is the header `x-tenant: a`; `timeout`: seconds for each step."""
+    """Send a request. `timeout`: seconds for each step."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
-        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+        connection.request(method, path, body, headers or {})
         response = connection.getresponse()
         return Response(response.status, response.headers, response.read())
     finally:
         connection.close()
 
 
-def ask(port: int, path: str = "/", *, timeout: float = DEADLINE, **headers: str) -> tuple[int, bytes]:
+def ask(
+    port: int, path: str = "/", headers: Mapping[str, str] | None = None, timeout: float = DEADLINE
+) -> tuple[int, bytes]:
     """Send a GET; the status and the body of the response."""
-    response = request(port, path, timeout=timeout, **headers)
+    response = request(port, path, headers=headers, timeout=timeout)
     return response.status, response.body

@@ -48,7 +48,8 @@ class RunningGateway:
         self, path: str = "/", method: str = "GET", *, port: int = 0, body: bytes | None = None, **headers: str
     ) -> Response:
         """Send a request on a connection of its own. `x_tenant="a"` is the header `x-tenant: a`."""
-        return client.request(port or self.port, path, method, body, **headers)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return client.request(port or self.port, path, method, body, named)
 
     def raw(self, data: bytes, *, half_close: bool = True) -> bytes:
         """Send bytes, and read until the gateway closes."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from signal import SIGCONT, SIGKILL, SIGTERM
 from types import TracebackType
 from typing import Any
 
@@ -58,7 +58,7 @@ class Process:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop(signal.SIGKILL)
+        self.stop(SIGKILL)
 
     def _read(self) -> None:
         for line in self._popen.stdout or self._popen.stderr:
@@ -96,9 +96,9 @@ class Process:
 
     def port(self, listener: str = "listen") -> int:
         """Wait until it is ready; the port of a listener: `listen` or `admin`."""
-        return int(self.event("ready")[listener].rpartition(":")[2])
+        return int(str(self.event("ready")[listener]).rpartition(":")[2])
 
-    def signal(self, number: int = signal.SIGTERM) -> None:
+    def signal(self, number: int = SIGTERM) -> None:
         """Send a signal, if it still runs."""
         if self.is_running:
             os.kill(self.pid, number)
@@ -109,14 +109,14 @@ class Process:
         self._reader.join(within)
         return code
 
-    def stop(self, number: int = signal.SIGTERM, within: float = DEADLINE) -> int:
+    def stop(self, number: int = SIGTERM, within: float = DEADLINE) -> int:
         """End it with a signal, and with SIGKILL after `within` seconds; the exit code."""
-        self.signal(signal.SIGCONT)
+        self.signal(SIGCONT)
         self.signal(number)
         try:
             code = self.exit_code(within)
         except subprocess.TimeoutExpired:
-            self.signal(signal.SIGKILL)
+            self.signal(SIGKILL)
             code = self.exit_code(within)
         stream = self._popen.stdout or self._popen.stderr
         if stream is not None and not stream.closed:
