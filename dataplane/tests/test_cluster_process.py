@@ -22,7 +22,9 @@ LOCAL = {"INFERWAY_LISTEN": "127.0.0.1:0", "INFERWAY_ADMIN": "127.0.0.1:0"}
 
 def started(**variables: str) -> Process:
     """Start one with these variables and no others of the gateway."""
-    return Process(COMMAND, environment("INFERWAY_", "KUBE", "POD_", **LOCAL, **variables), stdout=subprocess.DEVNULL)
+    return Process(
+        COMMAND, environment("INFERWAY_", "KUBE", "POD_", **{**LOCAL, **variables}), stdout=subprocess.DEVNULL
+    )
 
 
 def kubeconfig(folder: Path, port: int, host: str = "127.0.0.1") -> str:
