@@ -5,5 +5,6 @@ pytest_plugins = [
     "e2e.cluster.plugin",
     "inferway_envtest.fixtures",
     "inferway_envtest.installation",
+    "inferway_testing.fast",
     "inferway_testing.fixtures",
 ]
