@@ -84,7 +84,7 @@ crds: setup ## generate crds/*.yaml and docs/api.md from the models
 	$(BIN)/python -m inferway_contract.generate.api_reference docs/api.md
 
 envtest: setup ## find or build the API server for tests (with Go about five minutes, once; docs/testing.md)
-	@PYTHONPATH=tools/envtest/src $(BIN)/python -m inferway_envtest build
+	@PYTHONPATH=tools/envtest/src:tests/support/src $(BIN)/python -m inferway_envtest build
 
 # Of images: the very versions that tests run with, for their one platform and Python.
 IMAGE_FLAGS := --constraint requirements/dev.txt --python-platform linux --python-version 3.12 --generate-hashes \

@@ -34,13 +34,12 @@ def is_running(pid: int) -> bool:
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_program_ends_when_its_parent_is_killed(ending: signal.Signals, tmp_path: Path) -> None:
-    source = str(Path(sys.modules[Process.__module__].__file__ or "").parents[1])
     with subprocess.Popen(
         [sys.executable, "-c", STARTER, str(tmp_path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        env={**os.environ, "PYTHONPATH": source},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     ) as starter:
         assert starter.stdout is not None
         try:

@@ -13,8 +13,6 @@ import pytest
 import uvloop
 from hypothesis import settings
 
-from inferway_testing import examples as _  # registers the profile
-
 FOLDERS = ("crds/tests/", "operator/tests/", "dataplane/tests/", "cli/tests/", "kube/tests/")
 """Tests of the product."""
 OUTSIDE = frozenset({"upstream", "upstreams", "serve", "api_server", "api_server_programs"})
