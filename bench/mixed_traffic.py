@@ -1,5 +1,6 @@
-"""Traffic of many kinds at once, for a soak: each kind is a coroutine that runs until told to stop and counts in its
-own tally. What comes back is compared where it can be: echoes by hash, patterns by size, streams by their events.
+"""Traffic of many kinds at once, for a soak. Each kind is a coroutine that runs until stopped, with a separate tally.
+
+Answers are compared: echoes by hash, patterns by size, streams by their events.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ EVENTS = 20
 
 @dataclass(slots=True)
 class Traffic:
-    """Where requests go, and when to stop. `stopping` is looked at between requests."""
+    """The target of requests, and the stop signal: `stopping` is read between requests."""
 
     port: int
     stopping: asyncio.Event
     aborts_per_second: float
     aborted: int = 0
-    """Streams that clients left."""
+    """Streams aborted by clients."""
 
 
 Kind = Callable[[Traffic, Tally], Awaitable[None]]

@@ -13,12 +13,13 @@ from inferway_dataplane.main import DataPlane
 from inferway_dataplane.sources.cluster import ClusterSource, Pace
 from inferway_dataplane.sources.kubernetes_api import KubernetesApi, Limits, configuration
 from inferway_dataplane.sources.last_good import LastGood
+from inferway_dataplane.sources.last_good_writer import WriterPace
 from inferway_dataplane.sources.lease import Pod
 from inferway_fakes.loop_thread import LoopThread
 from inferway_testing.gateway import RunningGateway, settings
 from inferway_testing.until import DEADLINE, until
 
-QUICK = Pace(patience=0.5, renew=0.5, rest=0.05)
+QUICK = Pace(patience=0.5, renew=0.5, copies=WriterPace(rest=0.05))
 
 
 class ClusterGateway(RunningGateway):
@@ -38,7 +39,7 @@ class ClusterGateway(RunningGateway):
 
     def serves(self, body: str, path: str = "/", deadline: float = DEADLINE) -> None:
         """Wait until it answers so."""
-        until(lambda: self.says(body, path), f"{path} says {body}; {self.why_not()}", deadline)
+        until(lambda: self.says(body, path), lambda: f"{path} says {body}; {self.why_not()}", deadline)
 
     def is_probed(self) -> bool:
         """Whether the admin port answers."""

@@ -163,7 +163,7 @@ class Wire:
 
     def connect(self, peer: str = CLIENT) -> ClientConnection:
         """Another client."""
-        client = ClientConnection(self.gateway, set())
+        client = ClientConnection(self.gateway)
         client.connection_made(Transport(peer))
         return client
 

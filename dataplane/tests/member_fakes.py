@@ -20,9 +20,9 @@ class Address:
     active: int = 0
 
 
-def members(number: int, standing: RuleCounters | None = None, now: float = 0.0) -> tuple[Member, ...]:
+def members(number: int, counters: RuleCounters | None = None, now: float = 0.0) -> tuple[Member, ...]:
     """So many members of one rule."""
-    shared = standing or RuleCounters()
+    shared = counters or RuleCounters()
     return tuple(Member(f"10.0.0.{index}:80", Address(), shared, now) for index in range(number))
 
 
@@ -37,22 +37,22 @@ def fixed_draws() -> Draw:
 
 
 def backend(
-    name: str, standing: RuleCounters, number: int = 1, *, problem: Problem | None = None, now: float = 0.0
+    name: str, counters: RuleCounters, number: int = 1, *, problem: Problem | None = None, now: float = 0.0
 ) -> Backend:
     """A backend with so many endpoints; one without any answers with its problem."""
-    own = tuple(Member(f"{name}-{index}", Address(), standing, now) for index in range(number))
+    own = tuple(Member(f"{name}-{index}", Address(), counters, now) for index in range(number))
     return Backend(name, own, None, b"", problem or (None if own else problems.NO_ENDPOINTS))
 
 
 def group(
     *backends: tuple[int, int, Backend],
-    standing: RuleCounters,
+    counters: RuleCounters,
     balancer: LoadBalancer | None = None,
     breaker: CircuitBreaker | None = None,
     checks: bool = False,
 ) -> BackendSet:
     """A group of (weight, priority, destination)."""
-    return BackendSet(backends, balancer or LoadBalancer(), breaker or CircuitBreaker(), standing, checks=checks)
+    return BackendSet(backends, balancer or LoadBalancer(), breaker or CircuitBreaker(), counters, checks=checks)
 
 
 def chosen(found: Choice | Problem) -> Member:

@@ -4,14 +4,13 @@ import asyncio
 import json
 from time import monotonic
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
 from fake_transport import Wire
 
 from inferway_dataplane.admin import app as admin_app
-from inferway_dataplane.main import DataPlane
 from inferway_dataplane.sources import SourceState
 
 
@@ -26,12 +25,11 @@ def probe(
 
     async def main() -> tuple[int, str]:
         source = SimpleNamespace(waiting="it is on its way", error="", state=state)
-        plane = cast(
-            DataPlane,
-            SimpleNamespace(gateway=wire.gateway, source=source, is_listening=is_listening, is_ready_to_drain=False),
+        process: Any = SimpleNamespace(
+            gateway=wire.gateway, source=source, is_listening=is_listening, is_ready_to_drain=False
         )
         async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(admin_app.app(plane)), base_url="http://admin"
+            transport=httpx.ASGITransport(admin_app.app(process)), base_url="http://admin"
         ) as client:
             found = await client.get(path)
             return found.status_code, found.text

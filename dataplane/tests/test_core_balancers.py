@@ -14,7 +14,7 @@ from inferway_dataplane.core.upstreams import balancing
 from inferway_dataplane.core.upstreams.balancing import consistent_hash, peak_ewma, round_robin
 from inferway_dataplane.core.upstreams.balancing.consistent_hash import FACTOR, ConsistentHash
 from inferway_dataplane.core.upstreams.balancing.peak_ewma import DECAY
-from inferway_dataplane.core.upstreams.balancing.slow_start import LEAST, SlowStart
+from inferway_dataplane.core.upstreams.balancing.slow_start import MIN_SHARE, SlowStart
 from inferway_dataplane.core.upstreams.members import Member
 
 TYPES = ("RoundRobin", "LeastRequest", "PeakEWMA", "ConsistentHash")
@@ -62,13 +62,13 @@ class Option:
 
 def test_turns_by_weight_are_spread_evenly() -> None:
     options = [Option("a", 5), Option("b", 1), Option("c", 1)]
-    assert "".join(round_robin.take_turn(options).name for _ in range(14)) == "aabacaa" * 2
+    assert "".join(round_robin.take_by_weight(options).name for _ in range(14)) == "aabacaa" * 2
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(0, 60))
 def test_turns_never_stray_from_the_weights(weights: list[int], turns: int) -> None:
     options = [Option(str(index), weight) for index, weight in enumerate(weights)]
-    found = Counter(round_robin.take_turn(options).name for _ in range(turns))
+    found = Counter(round_robin.take_by_weight(options).name for _ in range(turns))
     for option in options:
         # After every stretch each got its share, give or take less than it has with all others.
         assert abs(found[option.name] - turns * option.weight / sum(weights)) < len(weights)
@@ -199,13 +199,13 @@ def test_without_a_key_the_less_loaded_of_two() -> None:
     assert all(balancer.pick(own, lambda draw=draw: draw / 10, 0.0, None) is own[1] for draw in range(10))
 
 
-class Named:
+class HashedOption:
     def __init__(self, name: str, weight: int) -> None:
         self.name, self.weight, self.seed = name, weight, name.encode()
 
 
 def test_backends_get_keys_by_weight_and_lose_only_their_own() -> None:
-    options = [Named("a", 5), Named("b", 3), Named("c", 2)]
+    options = [HashedOption("a", 5), HashedOption("b", 3), HashedOption("c", 2)]
     before = {key: consistent_hash.rendezvous(options, key).name for key in KEYS}
     shares = Counter(before.values())
     for option in options:
@@ -213,7 +213,7 @@ def test_backends_get_keys_by_weight_and_lose_only_their_own() -> None:
         assert abs(shares[option.name] - expected) < 5 * math.sqrt(expected)
     after = {key: consistent_hash.rendezvous(options[:2], key).name for key in KEYS}
     assert all(before[key] in (after[key], "c") for key in KEYS)
-    shifted = [Named("a", 5), Named("b", 3), Named("c", 1)]
+    shifted = [HashedOption("a", 5), HashedOption("b", 3), HashedOption("c", 1)]
     drained = {key: consistent_hash.rendezvous(shifted, key).name for key in KEYS}
     assert {before[key] for key in KEYS if before[key] != drained[key]} == {"c"}
 
@@ -222,7 +222,8 @@ def test_backends_get_keys_by_weight_and_lose_only_their_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "share"), [(-1.0, LEAST), (0.0, LEAST), (1.0, 0.1), (2.5, 0.25), (9.0, 0.9), (10.0, 1.0), (99.0, 1.0)]
+    ("seconds", "share"),
+    [(-1.0, MIN_SHARE), (0.0, MIN_SHARE), (1.0, 0.1), (2.5, 0.25), (9.0, 0.9), (10.0, 1.0), (99.0, 1.0)],
 )
 def test_the_share_grows_linearly(seconds: float, share: float) -> None:
     (member,) = members(1, now=100.0)

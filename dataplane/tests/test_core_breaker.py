@@ -10,8 +10,8 @@ from inferway_dataplane.core.upstreams.members import RuleCounters
 
 @given(st.integers(1, 5), st.integers(0, 3), st.lists(st.sampled_from(["in", "out", "wait", "go"]), max_size=60))
 def test_caps_are_never_exceeded_and_never_refuse_below(requests: int, pending: int, events: list[str]) -> None:
-    standing = RuleCounters()
-    breaker = Breaker(CircuitBreaker(max_requests=requests, max_pending=pending), standing)
+    counters = RuleCounters()
+    breaker = Breaker(CircuitBreaker(max_requests=requests, max_pending=pending), counters)
     in_flight = waiting = 0
     for event in events:
         match event:
@@ -27,14 +27,14 @@ def test_caps_are_never_exceeded_and_never_refuse_below(requests: int, pending: 
             case "go" if waiting:
                 breaker.leave_pending()
                 waiting -= 1
-        assert (standing.in_flight, standing.pending) == (in_flight, waiting)
+        assert (counters.in_flight, counters.pending) == (in_flight, waiting)
 
 
 def test_what_is_in_flight_outlives_a_document() -> None:
-    standing = RuleCounters()
-    older = Breaker(CircuitBreaker(max_requests=4), standing)
+    counters = RuleCounters()
+    older = Breaker(CircuitBreaker(max_requests=4), counters)
     assert all(older.enter() for _ in range(4))
-    newer = Breaker(CircuitBreaker(max_requests=2), standing)
+    newer = Breaker(CircuitBreaker(max_requests=2), counters)
     assert not newer.enter()
     for _ in range(2):
         older.leave()

@@ -63,7 +63,7 @@ DIRECTIVES = {
 
 @pytest.mark.parametrize(("value", "found"), DIRECTIVES.values(), ids=DIRECTIVES)
 def test_directives(value: bytes, found: dict[bytes, bytes | None]) -> None:
-    assert freshness.directives(value) == found
+    assert freshness.parse_directives(value) == found
 
 
 SECONDS = {
@@ -75,7 +75,7 @@ SECONDS = {
 
 @pytest.mark.parametrize(("argument", "found"), SECONDS.values(), ids=SECONDS)
 def test_seconds(argument: bytes | None, found: int | None) -> None:
-    assert freshness.seconds(argument) == found
+    assert freshness.delta_seconds(argument) == found
 
 
 # --- what a request forbids ---------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ def test_a_streak_changes_the_verdict(checks: str, verdicts: str) -> None:
         found += "U" if before else "h"
     assert found == verdicts
     changes = sum(one != other for one, other in zip("h" + verdicts, verdicts, strict=False))
-    assert member.standing.changes == changes
+    assert member.counters.changes == changes
 
 
 def test_who_is_healthy_again_warms_up_again() -> None:
@@ -51,10 +51,10 @@ def test_what_a_good_answer_is() -> None:
 
 
 def test_without_a_check_an_old_verdict_does_not_count() -> None:
-    standing = RuleCounters()
-    own = backend("a", standing, 2)
-    checked = group((1, 0, own), standing=standing, checks=True)
-    unchecked = group((1, 0, own), standing=standing)
+    counters = RuleCounters()
+    own = backend("a", counters, 2)
+    checked = group((1, 0, own), counters=counters, checks=True)
+    unchecked = group((1, 0, own), counters=counters)
     for now in range(3):
         health_state.on_check(own.members[0], False, RULES, float(now))
     assert checked.available_of(own) == 1
@@ -65,8 +65,8 @@ def test_who_is_not_asked_any_more_is_not_thought_ill_of() -> None:
     (member,) = members(1)
     for now in range(4):
         health_state.on_check(member, False, RULES, float(now))
-    changes = member.standing.changes
-    health_state.forget(member)
-    assert (member.is_unhealthy, member.standing.changes) == (False, changes + 1)
+    changes = member.counters.changes
+    health_state.reset(member)
+    assert (member.is_unhealthy, member.counters.changes) == (False, changes + 1)
     # It starts over when a later document has it checked again.
     assert [health_state.on_check(member, False, RULES, float(now)) for now in (8, 9, 10)] == [False, False, True]

@@ -12,15 +12,15 @@ from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.upstreams import health_state, outlier_detection
 from inferway_dataplane.core.upstreams.health_state import CheckRules, HealthCheck
 from inferway_dataplane.core.upstreams.members import RuleCounters
-from inferway_dataplane.core.upstreams.outlier_detection import CALM, LONGEST, EjectionRules
+from inferway_dataplane.core.upstreams.outlier_detection import FORGET_AFTER, MAX_EJECTION, EjectionRules
 from inferway_dataplane.core.upstreams.selection import BackendSet
 
 THREE = CircuitBreaker(consecutive_failures=3, open_for=10_000)
 
 
 def one_of_two(breaker: CircuitBreaker = THREE) -> BackendSet:
-    standing = RuleCounters()
-    return group((1, 0, backend("a", standing, 2)), standing=standing, breaker=breaker)
+    counters = RuleCounters()
+    return group((1, 0, backend("a", counters, 2)), counters=counters, breaker=breaker)
 
 
 def test_failures_in_a_row_eject_and_a_success_between_starts_over() -> None:
@@ -43,12 +43,12 @@ def test_failures_in_a_row_eject_and_a_success_between_starts_over() -> None:
     [(50, 2, 1), (50, 3, 1), (50, 4, 2), (50, 10, 5), (10, 3, 1), (100, 3, 3), (0, 100, 0), (50, 1, 1), (34, 3, 1)],
 )
 def test_how_many_may_be_ejected(percent: int, total: int, most: int) -> None:
-    assert EjectionRules(CircuitBreaker(max_ejected_percent=percent)).most(total) == most
+    assert EjectionRules(CircuitBreaker(max_ejected_percent=percent)).max_ejected(total) == most
 
 
 def test_u4_no_more_than_the_share_is_ejected() -> None:
-    standing = RuleCounters()
-    of = group((1, 0, backend("a", standing, 4)), standing=standing)
+    counters = RuleCounters()
+    of = group((1, 0, backend("a", counters, 4)), counters=counters)
     eject(of.members[0], of)
     eject(of.members[1], of)
     for _ in range(20):
@@ -57,9 +57,9 @@ def test_u4_no_more_than_the_share_is_ejected() -> None:
 
 
 def test_u4_the_last_available_member_is_never_ejected() -> None:
-    standing = RuleCounters()
+    counters = RuleCounters()
     everybody = CircuitBreaker(max_ejected_percent=100)
-    of = group((1, 0, backend("a", standing, 3)), standing=standing, breaker=everybody)
+    of = group((1, 0, backend("a", counters, 3)), counters=counters, breaker=everybody)
     eject(of.members[0], of)
     eject(of.members[1], of)
     for _ in range(20):
@@ -67,15 +67,15 @@ def test_u4_the_last_available_member_is_never_ejected() -> None:
 
 
 def test_u4_the_only_member_is_never_ejected() -> None:
-    standing = RuleCounters()
-    of = group((1, 0, backend("a", standing)), standing=standing)
+    counters = RuleCounters()
+    of = group((1, 0, backend("a", counters)), counters=counters)
     for _ in range(20):
         assert not outlier_detection.on_failure(of.members[0], 1.0, 1.0, of)
 
 
 def test_u4_the_only_primary_is_ejected_in_favour_of_a_fallback_and_both_never_are() -> None:
-    standing = RuleCounters()
-    of = group((1, 0, backend("a", standing)), (1, 1, backend("b", standing)), standing=standing)
+    counters = RuleCounters()
+    of = group((1, 0, backend("a", counters)), (1, 1, backend("b", counters)), counters=counters)
     primary, fallback = of.members
     eject(primary, of)
     for _ in range(20):
@@ -83,15 +83,15 @@ def test_u4_the_only_primary_is_ejected_in_favour_of_a_fallback_and_both_never_a
 
 
 def test_a_drained_backend_is_nobodys_alternative() -> None:
-    standing = RuleCounters()
-    of = group((1, 0, backend("a", standing)), (0, 0, backend("b", standing, 9)), standing=standing)
+    counters = RuleCounters()
+    of = group((1, 0, backend("a", counters)), (0, 0, backend("b", counters, 9)), counters=counters)
     for _ in range(20):
         assert not outlier_detection.on_failure(of.members[0], 1.0, 1.0, of)
 
 
 def test_an_unhealthy_member_is_nobodys_alternative() -> None:
-    standing = RuleCounters()
-    of = group((1, 0, backend("a", standing, 2)), standing=standing, checks=True)
+    counters = RuleCounters()
+    of = group((1, 0, backend("a", counters, 2)), counters=counters, checks=True)
     health_state.on_check(of.members[1], False, CheckRules(HealthCheck(path="/", unhealthy_threshold=1)), 0.0)
     for _ in range(20):
         assert not outlier_detection.on_failure(of.members[0], 1.0, 1.0, of)
@@ -116,7 +116,7 @@ def test_each_ejection_is_twice_as_long_up_to_five_minutes() -> None:
         assert not outlier_detection.is_due(member, now)
         assert outlier_detection.on_failure(member, now, now, of)
         lengths.append(member.ejected_until - now)
-    assert lengths == [10, 20, 40, 80, 160, LONGEST, LONGEST, LONGEST, LONGEST]
+    assert lengths == [10, 20, 40, 80, 160, MAX_EJECTION, MAX_EJECTION, MAX_EJECTION, MAX_EJECTION]
 
 
 def restored(of: BackendSet, at: float) -> None:
@@ -134,7 +134,7 @@ def test_a_probe_that_succeeds_restores() -> None:
     assert not outlier_detection.on_failure(member, 11.0, 11.0, of)
 
 
-@pytest.mark.parametrize(("well_for", "length"), [(CALM - 1, 20), (CALM, 10)])
+@pytest.mark.parametrize(("well_for", "length"), [(FORGET_AFTER - 1, 20), (FORGET_AFTER, 10)])
 def test_the_doubling_is_forgotten_after_a_calm_time(well_for: float, length: float) -> None:
     of = one_of_two()
     member = of.members[0]
@@ -208,11 +208,11 @@ def test_somebody_is_always_available_and_one_probe_is_on_its_way(
     layout: list[tuple[int, int]], percent: int, events: list[tuple[str, int]]
 ) -> None:
     """Members of several priorities, tried, failing and left in any order: never panic, never more than the share."""
-    standing = RuleCounters()
+    counters = RuleCounters()
     breaker = CircuitBreaker(consecutive_failures=2, open_for=1_000, max_ejected_percent=percent)
     of = group(
-        *[(1, priority, backend(f"b{index}", standing, size)) for index, (priority, size) in enumerate(layout)],
-        standing=standing,
+        *[(1, priority, backend(f"b{index}", counters, size)) for index, (priority, size) in enumerate(layout)],
+        counters=counters,
         breaker=breaker,
     )
     index = {member: number for number, member in enumerate(of.members)}
@@ -238,18 +238,18 @@ def test_somebody_is_always_available_and_one_probe_is_on_its_way(
                     outlier_detection.on_abandoned(member, one.started)
         assert any(of.is_available(member) for member in of.members)
         assert not of.is_panic
-        assert sum(member.is_ejected for member in of.members) <= of.ejection.most(len(of.members))
+        assert sum(member.is_ejected for member in of.members) <= of.ejection.max_ejected(len(of.members))
         probes = [one.member for one in tries if one.is_probe]
         assert sorted(probes) == sorted(number for number, member in enumerate(of.members) if member.is_probing)
 
 
 @pytest.mark.parametrize("type_", ["RoundRobin", "LeastRequest", "PeakEWMA"])
 def test_who_is_due_gets_the_next_request_even_if_it_looks_busy_and_slow(type_: str) -> None:
-    standing = RuleCounters()
+    counters = RuleCounters()
     of = group(
-        (1, 0, backend("a", standing, 9)),
-        (1000, 0, backend("b", standing)),
-        standing=standing,
+        (1, 0, backend("a", counters, 9)),
+        (1000, 0, backend("b", counters)),
+        counters=counters,
         balancer=LoadBalancer.model_validate({"type": type_}),
     )
     sick = of.members[4]
@@ -263,8 +263,8 @@ def test_who_is_due_gets_the_next_request_even_if_it_looks_busy_and_slow(type_: 
 
 
 def test_exactly_one_request_is_the_probe() -> None:
-    standing = RuleCounters()
-    of = group((1, 0, backend("a", standing)), (1, 1, backend("b", standing)), standing=standing)
+    counters = RuleCounters()
+    of = group((1, 0, backend("a", counters)), (1, 1, backend("b", counters)), counters=counters)
     primary, fallback = of.members
     eject(primary, of)
     assert [chosen(of.choose(now, no_draw)) for now in (0.0, 9.9, 10.0, 10.0, 11.0)] == [

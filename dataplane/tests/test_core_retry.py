@@ -12,7 +12,7 @@ from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.upstreams import retry
 from inferway_dataplane.core.upstreams.members import RuleCounters
-from inferway_dataplane.core.upstreams.retry import ALWAYS, Budget, Failure, RetryRules
+from inferway_dataplane.core.upstreams.retry import MIN_RETRIES, Budget, Failure, RetryRules
 
 JUST_BELOW_1 = math.nextafter(1.0, 0.0)
 
@@ -127,7 +127,7 @@ WALL = 1_795_000_000.0
     ],
 )
 def test_retry_after(value: bytes, seconds: float) -> None:
-    assert retry.after(value, WALL) == seconds
+    assert retry.parse_retry_after(value, WALL) == seconds
 
 
 def test_what_the_upstream_asks_for_is_the_least_and_too_long_is_no_retry() -> None:
@@ -157,30 +157,30 @@ def test_no_wait_is_longer_than_its_most(
 
 @given(st.integers(0, 100), st.lists(st.sampled_from(["request", "end", "retry", "retry", "done"]), max_size=80))
 def test_the_budget_is_never_exceeded(percent: int, events: list[str]) -> None:
-    standing = RuleCounters()
-    budget = Budget(percent, standing)
+    counters = RuleCounters()
+    budget = Budget(percent, counters)
     for event in events:
         match event:
             case "request":
-                standing.in_flight += 10
-            case "end" if standing.in_flight:
-                standing.in_flight -= 10
+                counters.in_flight += 10
+            case "end" if counters.in_flight:
+                counters.in_flight -= 10
             case "retry":
-                most = max(ALWAYS, standing.in_flight * percent // 100)
-                before = standing.retrying
+                most = max(MIN_RETRIES, counters.in_flight * percent // 100)
+                before = counters.retrying
                 assert budget.enter() is (before < most)
-                assert standing.retrying <= max(most, before)
-            case "done" if standing.retrying:
+                assert counters.retrying <= max(most, before)
+            case "done" if counters.retrying:
                 budget.leave()
-    assert standing.retrying >= 0
+    assert counters.retrying >= 0
 
 
 def test_three_at_once_and_then_a_share() -> None:
-    standing = RuleCounters()
-    budget = Budget(20, standing)
-    standing.in_flight = 10
+    counters = RuleCounters()
+    budget = Budget(20, counters)
+    counters.in_flight = 10
     assert [budget.enter() for _ in range(4)] == [True, True, True, False]
-    standing.in_flight = 20
+    counters.in_flight = 20
     assert [budget.enter() for _ in range(2)] == [True, False]
     budget.leave()
     assert budget.enter()

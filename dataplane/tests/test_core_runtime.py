@@ -106,12 +106,12 @@ def test_a_bad_pattern_refuses_the_document() -> None:
         build(rule(matches=(Match(path=PathMatch(type="RegularExpression", value="(")),)))
 
 
-# --- destinations -----------------------------------------------------------------------------------------------------------
+# --- backends -----------------------------------------------------------------------------------------------------------
 
 
 def destinations_of(built: Runtime) -> list[Backend]:
     """Where the first rule's requests may go."""
-    return list({built.rules[0].group.choose(0.0, lambda draw=draw: draw)[0] for draw in (0.0, 0.5, 0.99)})
+    return list({built.rules[0].backend_set.choose(0.0, lambda draw=draw: draw)[0] for draw in (0.0, 0.5, 0.99)})
 
 
 def test_a_service_goes_to_its_endpoints() -> None:
@@ -128,7 +128,7 @@ def test_a_service_goes_to_its_endpoints() -> None:
 
 def test_a_service_without_endpoints_answers_503_for_its_share() -> None:
     built = build(rule(backends=(document.Backend(service=SERVICE),)), services={SERVICE: ()})
-    assert built.rules[0].group.choose(0.0, lambda: 0.0) is problems.NO_ENDPOINTS
+    assert built.rules[0].backend_set.choose(0.0, lambda: 0.0) is problems.NO_ENDPOINTS
 
 
 def test_a_broken_reference_keeps_its_weight_and_answers_500() -> None:
@@ -136,7 +136,7 @@ def test_a_broken_reference_keeps_its_weight_and_answers_500() -> None:
         backends=(document.Backend(refusal="backend_not_found", weight=1), document.Backend(service=SERVICE, weight=3))
     )
     built = build(own, services={SERVICE: (Endpoint(address="10.0.0.1", port=1),)})
-    group = built.rules[0].group
+    group = built.rules[0].backend_set
     drawn = [group.choose(0.0, lambda draw=draw: draw) for draw in (0.1, 0.3, 0.9)]
     assert drawn[0] is problems.BACKEND_NOT_FOUND
     assert [one[0].name for one in drawn[1:] if isinstance(one, tuple)] == [SERVICE, SERVICE]
@@ -195,7 +195,7 @@ def test_timeouts_are_seconds_and_zero_is_none() -> None:
 
 def test_a_plain_rule_has_nothing_to_do() -> None:
     own = build(rule()).rules[0]
-    assert (own.cache, own.cors, own.telling, own.limits, own.request_edits) == (None, None, None, (), None)
+    assert (own.cache, own.cors, own.limit_headers, own.limits, own.request_edits) == (None, None, None, (), None)
     assert build(rule(cache=Cache())).rules[0].cache is not None
 
 
@@ -224,7 +224,7 @@ def test_only_who_tells_has_something_to_tell(styles: tuple[Any, ...], tells: bo
         Policy(id=f"demo/p{number}", limits=(LIMIT,), headers=style) for number, style in enumerate(styles)
     )
     own = build(rule(policies=tuple(policy.id for policy in policies)), policies=policies).rules[0]
-    assert (own.telling is not None) is tells
+    assert (own.limit_headers is not None) is tells
     assert len(own.limits) == len(styles)
 
 
@@ -242,19 +242,19 @@ def members_of(built: Runtime) -> list[Member]:
 def test_a_backend_named_twice_has_its_members_once() -> None:
     twice = (document.Backend(service=SERVICE, weight=3), document.Backend(service=SERVICE, priority=1))
     built = build(rule(backends=twice), services=addresses("10.0.0.1", "10.0.0.2"))
-    assert list(built.rules[0].group.members) == members_of(built)
+    assert list(built.rules[0].backend_set.members) == members_of(built)
     assert len(members_of(built)) == 2
 
 
 def test_a_new_document_does_not_forget_who_is_ejected() -> None:
     own = rule(backends=(document.Backend(service=SERVICE),))
     first = build(own, services=addresses("10.0.0.1", "10.0.0.2"), now=1.0)
-    group = first.rules[0].group
+    group = first.rules[0].backend_set
     for _ in range(5):
         outlier_detection.on_failure(group.members[0], 1.0, 1.0, group)
     changed = rule(backends=(document.Backend(service=SERVICE, weight=7),), timeouts=Timeouts(request=1))
     second = build(changed, services=addresses("10.0.0.2", "10.0.0.1", "2001:db8::1"), older=first, now=2.0)
-    by_name = {member.name: member for member in second.rules[0].group.members}
+    by_name = {member.name: member for member in second.rules[0].backend_set.members}
     assert by_name["10.0.0.1:80"] is group.members[0]
     assert [name for name, member in by_name.items() if member.is_ejected] == ["10.0.0.1:80"]
     assert {name: member.added_at for name, member in by_name.items()} == {
@@ -265,7 +265,9 @@ def test_a_new_document_does_not_forget_who_is_ejected() -> None:
     third = build(changed, services=addresses("10.0.0.2"), older=second, now=3.0)
     assert [list(own) for own in third.members.values()] == [["10.0.0.2:80"]]
     fourth = build(changed, services=addresses("10.0.0.1", "10.0.0.2"), older=third, now=4.0)
-    assert not any(member.is_ejected for member in fourth.rules[0].group.members)  # it was gone: it is another one
+    assert not any(
+        member.is_ejected for member in fourth.rules[0].backend_set.members
+    )  # it was gone: it is another one
 
 
 def test_a_refused_document_changes_no_member() -> None:
@@ -273,7 +275,7 @@ def test_a_refused_document_changes_no_member() -> None:
     first = build(own, services=addresses("10.0.0.1"), now=1.0)
     with pytest.raises(LookupError):
         build(own, Rule(name="s", backends=(document.Backend(service="demo/other:1"),)), services={}, older=first)
-    assert members_of(first) == list(first.rules[0].group.members)
+    assert members_of(first) == list(first.rules[0].backend_set.members)
 
 
 def test_a_member_is_of_the_endpoint_that_the_engine_has_now() -> None:
@@ -289,7 +291,7 @@ def test_a_member_is_of_the_endpoint_that_the_engine_has_now() -> None:
 def test_each_rule_judges_an_endpoint_by_itself() -> None:
     backends = (document.Backend(service=SERVICE),)
     built = build(rule(backends=backends), Rule(name="s", backends=backends), services=addresses("10.0.0.1"))
-    one, other = (own.group.members[0] for own in built.rules)
+    one, other = (own.backend_set.members[0] for own in built.rules)
     assert one is not other
     assert one.endpoint == other.endpoint
 
@@ -303,7 +305,7 @@ def test_what_is_in_flight_outlives_a_document() -> None:
     first.rules[0].breaker.leave()
     assert second.rules[0].breaker.enter()
     assert second.rules[0].retry is not None
-    assert second.rules[0].retry.budget.standing is second.rules[0].breaker.standing
+    assert second.rules[0].retry.budget.counters is second.rules[0].breaker.counters
 
 
 def test_backends_have_priorities_and_credentials() -> None:
@@ -312,7 +314,7 @@ def test_backends_have_priorities_and_credentials() -> None:
     own = rule(backends=(document.Backend(url=url, priority=1, auth=auth), document.Backend(service=SERVICE)))
     built = build(own, services=addresses("10.0.0.1"))
     assert built.secrets == {"key"}
-    group = built.rules[0].group
+    group = built.rules[0].backend_set
     first = group.choose(0.0, lambda: 0.0)
     assert isinstance(first, tuple)
     assert (first[0].name, first[0].credential) == (SERVICE, None)
@@ -328,7 +330,7 @@ def test_what_is_absent_is_absent_and_the_breaker_has_its_defaults() -> None:
     own = build(rule()).rules[0]
     assert (own.retry, own.health_check, own.hash_key) == (None, None, None)
     assert (own.breaker.max_requests, own.breaker.max_pending) == (1024, 256)
-    ejecting = own.group.ejection
+    ejecting = own.backend_set.ejection
     assert (ejecting.failures, ejecting.open_for, ejecting.percent) == (5, 10.0, 50)
     checked = build(rule(health_check=HealthCheck(path="/up", interval=250))).rules[0]
     assert checked.health_check is not None

@@ -35,80 +35,80 @@ def about(expected: dict[str, float]) -> object:
 
 
 def test_one_backend_with_one_member_is_one_object_and_no_draw() -> None:
-    standing = RuleCounters()
-    of = group((1, 0, backend("a", standing)), standing=standing)
+    counters = RuleCounters()
+    of = group((1, 0, backend("a", counters)), counters=counters)
     first = of.choose(0.0, no_draw)
     assert chosen(first).name == "a-0"
     assert of.choose(1.0, no_draw) is first
 
 
 def test_weights_are_respected() -> None:
-    standing = RuleCounters()
+    counters = RuleCounters()
     of = group(
-        (90, 0, backend("a", standing, 3)),
-        (10, 0, backend("b", standing)),
-        (0, 0, backend("c", standing)),
-        standing=standing,
+        (90, 0, backend("a", counters, 3)),
+        (10, 0, backend("b", counters)),
+        (0, 0, backend("c", counters)),
+        counters=counters,
     )
     assert outcomes(of, 10_000) == about({"a": 9000, "b": 1000})
 
 
 def test_round_robin_takes_backends_in_turn() -> None:
-    standing = RuleCounters()
+    counters = RuleCounters()
     of = group(
-        (2, 0, backend("a", standing, 2)),
-        (1, 0, backend("b", standing)),
-        standing=standing,
+        (2, 0, backend("a", counters, 2)),
+        (1, 0, backend("b", counters)),
+        counters=counters,
         balancer=LoadBalancer(type="RoundRobin"),
     )
     assert [chosen(of.choose(0.0, no_draw)).name for _ in range(6)] == ["a-0", "b-0", "a-1", "a-0", "b-0", "a-1"]
 
 
 def test_the_weight_of_a_backend_without_available_members_goes_to_the_others() -> None:
-    standing = RuleCounters()
-    a, b, c = backend("a", standing), backend("b", standing, 3), backend("c", standing, 0)
-    of = group((2, 0, a), (1, 0, b), (7, 0, c), standing=standing)
+    counters = RuleCounters()
+    a, b, c = backend("a", counters), backend("b", counters, 3), backend("c", counters, 0)
+    of = group((2, 0, a), (1, 0, b), (7, 0, c), counters=counters)
     assert outcomes(of, 3000) == about({"a": 2000, "b": 1000})
     eject(a.members[0], of)
     assert outcomes(of, 3000) == {"b": 3000}
 
 
 def test_a_broken_reference_keeps_its_share() -> None:
-    standing = RuleCounters()
-    broken = backend("x", standing, 0, problem=problems.BACKEND_NOT_FOUND)
-    of = group((1, 0, broken), (3, 0, backend("a", standing)), standing=standing)
+    counters = RuleCounters()
+    broken = backend("x", counters, 0, problem=problems.BACKEND_NOT_FOUND)
+    of = group((1, 0, broken), (3, 0, backend("a", counters)), counters=counters)
     assert outcomes(of, 4000) == about({"backend_not_found": 1000, "a": 3000})
 
 
 @pytest.mark.parametrize("type_", ["RoundRobin", "ConsistentHash"])
 def test_a_broken_reference_keeps_its_share_however_it_is_balanced(type_: str) -> None:
-    standing = RuleCounters()
-    broken = backend("x", standing, 0, problem=problems.BACKEND_NOT_FOUND)
+    counters = RuleCounters()
+    broken = backend("x", counters, 0, problem=problems.BACKEND_NOT_FOUND)
     balancer = LoadBalancer.model_validate({"type": type_})
-    of = group((1, 0, broken), (1, 0, backend("a", standing)), standing=standing, balancer=balancer)
+    of = group((1, 0, broken), (1, 0, backend("a", counters)), counters=counters, balancer=balancer)
     draw = fixed_draws()
     found = Counter(isinstance(of.choose(0.0, draw, b"%d" % number), Problem) for number in range(4000))
     assert found == pytest.approx({True: 2000, False: 2000}, rel=0.1)
 
 
 def test_nothing_to_choose_from() -> None:
-    standing = RuleCounters()
-    assert group(standing=standing).choose(0.0, no_draw) is problems.NO_BACKEND
-    assert group((0, 0, backend("a", standing)), standing=standing).choose(0.0, no_draw) is problems.NO_BACKEND
-    nobody = group((1, 0, backend("a", standing, 0)), (1, 1, backend("b", standing, 0)), standing=standing)
+    counters = RuleCounters()
+    assert group(counters=counters).choose(0.0, no_draw) is problems.NO_BACKEND
+    assert group((0, 0, backend("a", counters)), counters=counters).choose(0.0, no_draw) is problems.NO_BACKEND
+    nobody = group((1, 0, backend("a", counters, 0)), (1, 1, backend("b", counters, 0)), counters=counters)
     assert nobody.choose(0.0, no_draw) is problems.NO_ENDPOINTS
     assert not nobody.is_panic
-    broken = backend("x", standing, 0, problem=problems.BACKEND_NOT_FOUND)
-    assert group((1, 0, broken), standing=standing).choose(0.0, no_draw) is problems.BACKEND_NOT_FOUND
+    broken = backend("x", counters, 0, problem=problems.BACKEND_NOT_FOUND)
+    assert group((1, 0, broken), counters=counters).choose(0.0, no_draw) is problems.BACKEND_NOT_FOUND
 
 
 # --- priorities -----------------------------------------------------------------------------------------------------------
 
 
 def test_u4_the_next_priority_takes_over_only_when_none_is_available() -> None:
-    standing = RuleCounters()
-    a, b = backend("a", standing, 2), backend("b", standing, 2)
-    of = group((1, 0, a), (1, 3, b), standing=standing)
+    counters = RuleCounters()
+    a, b = backend("a", counters, 2), backend("b", counters, 2)
+    of = group((1, 0, a), (1, 3, b), counters=counters)
     assert outcomes(of, 100) == {"a": 100}
     eject(a.members[0], of)
     assert outcomes(of, 100) == {"a": 100}
@@ -123,19 +123,19 @@ def test_u4_the_next_priority_takes_over_only_when_none_is_available() -> None:
 
 
 def test_a_priority_without_endpoints_or_of_broken_references_is_passed_over() -> None:
-    standing = RuleCounters()
-    broken = backend("x", standing, 0, problem=problems.BACKEND_NOT_FOUND)
+    counters = RuleCounters()
+    broken = backend("x", counters, 0, problem=problems.BACKEND_NOT_FOUND)
     of = group(
-        (1, 0, backend("a", standing, 0)), (1, 1, broken), (0, 2, backend("c", standing)), (1, 5, backend("b", standing)),
-        standing=standing,
+        (1, 0, backend("a", counters, 0)), (1, 1, broken), (0, 2, backend("c", counters)), (1, 5, backend("b", counters)),
+        counters=counters,
     )  # fmt: skip
     assert outcomes(of, 10) == {"b": 10}
 
 
 def test_a_fallback_is_not_probed_while_the_primary_is_well() -> None:
-    standing = RuleCounters()
-    a, b = backend("a", standing, 2), backend("b", standing)
-    of = group((1, 0, a), (1, 1, b), standing=standing)
+    counters = RuleCounters()
+    a, b = backend("a", counters, 2), backend("b", counters)
+    of = group((1, 0, a), (1, 1, b), counters=counters)
     eject(b.members[0], of)
     assert outcomes(of, 50, now=60.0) == {"a": 50}
 
@@ -144,9 +144,9 @@ def test_a_fallback_is_not_probed_while_the_primary_is_well() -> None:
 
 
 def test_u5_nobody_is_well_so_everybody_of_the_first_priority_is_asked() -> None:
-    standing = RuleCounters()
-    a, b, c = backend("a", standing, 2), backend("b", standing), backend("c", standing)
-    of = group((1, 0, a), (1, 0, b), (1, 1, c), standing=standing, checks=True)
+    counters = RuleCounters()
+    a, b, c = backend("a", counters, 2), backend("b", counters), backend("c", counters)
+    of = group((1, 0, a), (1, 0, b), (1, 1, c), counters=counters, checks=True)
     for member in of.members:
         health_state.on_check(member, False, CHECK, 0.0)
     assert outcomes(of, 1000) == about({"a": 500, "b": 500})
@@ -157,10 +157,10 @@ def test_u5_nobody_is_well_so_everybody_of_the_first_priority_is_asked() -> None
 
 
 def test_in_panic_nobody_is_a_probe() -> None:
-    standing = RuleCounters()
-    a, gone = backend("a", standing), backend("b", standing)
-    eject(a.members[0], group((1, 0, a), (1, 0, gone), standing=standing))
-    of = group((1, 0, a), standing=standing)  # a newer document, without the other
+    counters = RuleCounters()
+    a, gone = backend("a", counters), backend("b", counters)
+    eject(a.members[0], group((1, 0, a), (1, 0, gone), counters=counters))
+    of = group((1, 0, a), counters=counters)  # a newer document, without the other
     assert [chosen(of.choose(1.0, no_draw)) for _ in range(3)] == [a.members[0]] * 3
     assert of.is_panic
     assert not a.members[0].is_probing
@@ -174,21 +174,21 @@ def test_in_panic_nobody_is_a_probe() -> None:
 
 
 def test_in_panic_nobody_of_several_is_a_probe() -> None:
-    standing = RuleCounters()
-    a, gone = backend("a", standing, 2), backend("b", standing, 2)
-    older = group((1, 0, a), (1, 0, gone), standing=standing)
+    counters = RuleCounters()
+    a, gone = backend("a", counters, 2), backend("b", counters, 2)
+    older = group((1, 0, a), (1, 0, gone), counters=counters)
     for member in a.members:
         eject(member, older)
-    of = group((1, 0, a), standing=standing)
+    of = group((1, 0, a), counters=counters)
     assert outcomes(of, 50, now=1.0) == {"a": 50}
     assert of.is_panic
     assert not any(member.is_probing for member in a.members)
 
 
 def test_when_a_probes_client_leaves_the_next_request_is_the_probe() -> None:
-    standing = RuleCounters()
-    a, b = backend("a", standing), backend("b", standing)
-    of = group((1, 0, a), (1, 1, b), standing=standing)
+    counters = RuleCounters()
+    a, b = backend("a", counters), backend("b", counters)
+    of = group((1, 0, a), (1, 1, b), counters=counters)
     eject(a.members[0], of)
     assert [chosen(of.choose(now, no_draw)).name for now in (10.0, 10.1)] == ["a-0", "b-0"]
     outlier_detection.on_abandoned(a.members[0], 10.0)
@@ -204,24 +204,24 @@ def names(of: BackendSet, avoid: tuple[Member, ...], now: float = 0.0) -> set[st
 
 
 def test_a_further_try_goes_elsewhere_where_there_is_an_elsewhere() -> None:
-    standing = RuleCounters()
-    a, b, c = backend("a", standing, 2), backend("b", standing), backend("c", standing)
-    broken = backend("x", standing, 0, problem=problems.BACKEND_NOT_FOUND)
-    of = group((1, 0, a), (1, 0, b), (9, 0, broken), (1, 1, c), standing=standing)
+    counters = RuleCounters()
+    a, b, c = backend("a", counters, 2), backend("b", counters), backend("c", counters)
+    broken = backend("x", counters, 0, problem=problems.BACKEND_NOT_FOUND)
+    of = group((1, 0, a), (1, 0, b), (9, 0, broken), (1, 1, c), counters=counters)
     assert names(of, a.members[:1]) == {"a-1", "b-0"}
     assert names(of, a.members) == {"b-0"}
     assert names(of, (*a.members, *b.members)) == {"c-0"}
     eject(b.members[0], of)
     assert names(of, a.members) == {"c-0"}
     everybody = (*a.members, *b.members, *c.members)
-    lone = group((1, 0, c), standing=standing)
+    lone = group((1, 0, c), counters=counters)
     assert names(lone, everybody) == {"c-0"}
 
 
 def test_in_panic_a_further_try_goes_elsewhere_too() -> None:
-    standing = RuleCounters()
-    a = backend("a", standing, 2)
-    of = group((1, 0, a), standing=standing, checks=True)
+    counters = RuleCounters()
+    a = backend("a", counters, 2)
+    of = group((1, 0, a), counters=counters, checks=True)
     for member in a.members:
         health_state.on_check(member, False, CHECK, 0.0)
     assert names(of, a.members[:1]) == {"a-1"}
@@ -232,9 +232,9 @@ def test_in_panic_a_further_try_goes_elsewhere_too() -> None:
 
 
 def test_equal_keys_go_to_the_same_member_of_all_backends() -> None:
-    standing = RuleCounters()
-    a, b = backend("a", standing, 3), backend("b", standing, 2)
-    of = group((3, 0, a), (1, 0, b), standing=standing, balancer=LoadBalancer(type="ConsistentHash"))
+    counters = RuleCounters()
+    a, b = backend("a", counters, 3), backend("b", counters, 2)
+    of = group((3, 0, a), (1, 0, b), counters=counters, balancer=LoadBalancer(type="ConsistentHash"))
     keys = [b"k%d" % number for number in range(2000)]
     before = {key: chosen(of.choose(0.0, no_draw, key)) for key in keys}
     assert before == {key: chosen(of.choose(5.0, no_draw, key)) for key in keys}
@@ -246,9 +246,9 @@ def test_equal_keys_go_to_the_same_member_of_all_backends() -> None:
 
 
 def test_two_shares_of_one_service_both_get_keys() -> None:
-    standing = RuleCounters()
-    twice = backend("a", standing, 1)
-    of = group((1, 0, twice), (1, 0, twice), standing=standing, balancer=LoadBalancer(type="ConsistentHash"))
+    counters = RuleCounters()
+    twice = backend("a", counters, 1)
+    of = group((1, 0, twice), (1, 0, twice), counters=counters, balancer=LoadBalancer(type="ConsistentHash"))
     assert len(of.members) == 1
     assert chosen(of.choose(0.0, no_draw, b"k")) is twice.members[0]
 
@@ -257,9 +257,9 @@ def test_two_shares_of_one_service_both_get_keys() -> None:
 
 
 def test_an_older_runtime_sees_what_a_newer_one_has_learnt() -> None:
-    standing = RuleCounters()
-    a = backend("a", standing, 2)
-    older, newer = group((1, 0, a), standing=standing), group((1, 0, a), standing=standing)
+    counters = RuleCounters()
+    a = backend("a", counters, 2)
+    older, newer = group((1, 0, a), counters=counters), group((1, 0, a), counters=counters)
     assert names(older, ()) == {"a-0", "a-1"}
     eject(a.members[0], newer)
     assert names(older, ()) == {"a-1"}
@@ -273,12 +273,12 @@ def test_an_older_runtime_sees_what_a_newer_one_has_learnt() -> None:
 def test_choices_agree_with_a_naive_reading_of_the_rules(
     layout: list[tuple[int, int, int]], checks: list[tuple[int, bool]], fixed: float
 ) -> None:
-    standing = RuleCounters()
+    counters = RuleCounters()
     backends = [
-        (weight, priority, backend(f"b{index}", standing, size))
+        (weight, priority, backend(f"b{index}", counters, size))
         for index, (weight, priority, size) in enumerate(layout)
     ]
-    of = group(*backends, standing=standing, checks=True)
+    of = group(*backends, counters=counters, checks=True)
     for step, (index, is_good) in enumerate([(0, True), *checks]):
         if of.members:
             health_state.on_check(of.members[index % len(of.members)], is_good, CHECK, float(step))
@@ -309,8 +309,8 @@ HAPPENINGS = st.lists(
 @given(st.sampled_from(["RoundRobin", "LeastRequest", "PeakEWMA", "ConsistentHash"]), HAPPENINGS)
 def test_documents_come_and_go_and_no_choice_is_wrong(type_: str, happenings: list[tuple[str, Any]]) -> None:
     """Members of two priorities stay known while documents name more or fewer of them; old tries end after new documents."""
-    standing = RuleCounters()
-    known = [backend("a", standing, 3), backend("b", standing, 3)]
+    counters = RuleCounters()
+    known = [backend("a", counters, 3), backend("b", counters, 3)]
     said = LoadBalancer.model_validate({"type": type_})
 
     def document(sizes: list[int]) -> BackendSet:
@@ -318,7 +318,7 @@ def test_documents_come_and_go_and_no_choice_is_wrong(type_: str, happenings: li
             Backend(one.name, one.members[:size], None, b"", None if size else problems.NO_ENDPOINTS)
             for one, size in zip(known, sizes, strict=True)
         ]
-        return group((1, 0, parts[0]), (1, 1, parts[1]), standing=standing, balancer=said, checks=True)
+        return group((1, 0, parts[0]), (1, 1, parts[1]), counters=counters, balancer=said, checks=True)
 
     of = document([3, 3])
     draw = fixed_draws()

@@ -58,8 +58,8 @@ def test_r8_standings(
     limit: tuple[int, float, int], taken: int, now: float, retry: int, expected: tuple[int, int, int, int]
 ) -> None:
     lines = told(bucket(*limit), now=now, taken=taken, retry_after=retry)
-    policy, standing = parsed(lines[b"ratelimit-policy"])["global"], parsed(lines[b"ratelimit"])["global"]
-    assert (policy["q"], policy["w"], standing["r"], standing["t"]) == expected
+    policy, counters = parsed(lines[b"ratelimit-policy"])["global"], parsed(lines[b"ratelimit"])["global"]
+    assert (policy["q"], policy["w"], counters["r"], counters["t"]) == expected
 
 
 @pytest.mark.parametrize(("limit", "taken", "now", "retry", "expected"), STANDINGS.values(), ids=STANDINGS)
@@ -144,11 +144,11 @@ def test_every_line_parses_and_agrees_with_the_bucket(
     refusing, tats = check([(own, None, 1)], start + wait)
     level = own.level(None, start + wait, 1, limited=refusing is not None)
     lines = fields(telling.lines(tats, start + wait, refusing, max(1, round(level.retry))))
-    policy, standing = parsed(lines[b"ratelimit-policy"])["global"], parsed(lines[b"ratelimit"])["global"]
+    policy, counters = parsed(lines[b"ratelimit-policy"])["global"], parsed(lines[b"ratelimit"])["global"]
     assert policy["q"] == burst
     assert policy["w"] >= 1
     if refusing is None:
-        assert standing["r"] == level.remaining
-        assert (standing["t"] == 0) is (standing["r"] > 0)
+        assert counters["r"] == level.remaining
+        assert (counters["t"] == 0) is (counters["r"] > 0)
     else:
-        assert (standing["r"], standing["t"]) == (0, max(1, round(level.retry)))
+        assert (counters["r"], counters["t"]) == (0, max(1, round(level.retry)))

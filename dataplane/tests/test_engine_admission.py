@@ -74,12 +74,12 @@ def test_who_is_accepted_and_not_yet_a_connection_takes_a_place_and_only_one() -
     full = Full(3)
     full.connect(HALF)
     full.pass_time(2.0)
-    coming = ClientConnection(full.gateway, set())
+    coming = ClientConnection(full.gateway)
     full.gateway.admission.coming[coming] = lambda: None
     coming.connection_made(Transport())
     # Two others, and it: that the listener has not done with it yet makes no fourth of it.
     assert full.cut() == {}
-    full.gateway.admission.coming[ClientConnection(full.gateway, set())] = lambda: None
+    full.gateway.admission.coming[ClientConnection(full.gateway)] = lambda: None
     assert full.gateway.admission.admit()
     assert full.cut() == {"evicted_head": 1}
 

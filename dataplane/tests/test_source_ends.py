@@ -10,10 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_source_last_good import state
 
 from inferway_dataplane.sources.api import IndexEvent, Unavailable
+from inferway_dataplane.sources.assembly import Documents
 from inferway_dataplane.sources.cluster import ClusterSource, Pace
 from inferway_dataplane.sources.last_good import LastGood
+from inferway_dataplane.sources.last_good_writer import WriterPace
 from inferway_dataplane.sources.lease import Pod
 from inferway_testing.client import ask
 from inferway_testing.process import Process
@@ -78,7 +81,7 @@ def test_of_a_directory_what_is_served_goes_on_and_it_is_told(tmp_path: Path) ->
     with dying(tmp_path / "now", "directory") as process:
         admin, port = process.port("admin"), process.port()
         (tmp_path / "now").touch()
-        assert process.event("the source has ended, what is served goes on")["level"] == "critical"
+        assert process.event("the source has ended, the live document stays")["level"] == "critical"
         assert "not followed any more" in json.loads(ask(admin, "/debug/config")[1])["lastError"]
         assert ask(admin, "/readyz")[0] == 200
         assert ask(port)[0] == 404
@@ -91,7 +94,7 @@ def test_before_the_first_document_it_ends_in_order_too(tmp_path: Path) -> None:
         process.event("waiting for the first document")
         (tmp_path / "now").touch()
         assert process.exit_code() == 1
-        told = process.event("starting failed in a way that is not foreseen")
+        told = process.event("unexpected error while starting")
         assert "can't start new thread" in told["exception"]
         assert process.text == []
 
@@ -143,56 +146,55 @@ def run(source: ClusterSource, received: Received, condition) -> None:
     asyncio.run(main())
 
 
-def away(last_good: LastGood, rest: float = 0.02) -> ClusterSource:
+class Copies(LastGood):
+    """A folder that is read or written only after some failures."""
+
+    def __init__(self, folder: Path, failed_reads: int = 0, failed_writes: int = 0) -> None:
+        super().__init__(str(folder))
+        self.failed_reads, self.failed_writes = failed_reads, failed_writes
+        self.written: list[Documents] = []
+
+    def read(self) -> Documents | None:
+        if self.failed_reads:
+            self.failed_reads -= 1
+            raise RuntimeError("can't start new thread")
+        return super().read()
+
+    def save(self, documents: Documents) -> None:
+        if self.failed_writes:
+            self.failed_writes -= 1
+            raise RuntimeError("can't start new thread")
+        super().save(documents)
+        self.written.append(documents)
+
+
+def away(last_good: LastGood) -> ClusterSource:
     """A source that has nothing but a copy."""
-    return ClusterSource(Away(), Away(), Pod("gateway-0", "0", "inferway"), last_good, Pace(patience=0.02, rest=rest))
+    pace = Pace(patience=0.02, copies=WriterPace(rest=0.02, retry=0.01))
+    return ClusterSource(Away(), Away(), Pod("gateway-0", "0", "inferway"), last_good, pace)
 
 
 @pytest.fixture
-def copied(tmp_path: Path) -> LastGood:
+def copied(tmp_path: Path) -> Path:
     """A folder with a copy in it."""
-    from test_source_last_good import state
-
-    head, shards, _ = state("kept")
-    found = LastGood(str(tmp_path / "state"))
-    found.save(head, shards, set())
-    return found
+    LastGood(str(tmp_path / "state")).save(state("kept"))
+    return tmp_path / "state"
 
 
 @pytest.mark.case("K4")
-def test_a_copy_that_no_thread_can_be_had_to_read_is_tried_again(copied, monkeypatch, caplog) -> None:
-    read, failures = copied.read, [RuntimeError("can't start new thread")] * 2
-
-    def sometimes():
-        if failures:
-            raise failures.pop()
-        return read()
-
-    monkeypatch.setattr(copied, "read", sometimes)
+def test_a_copy_that_no_thread_can_be_had_to_read_is_tried_again(copied, caplog) -> None:
     received = Received()
-    source = away(copied)
+    source = away(Copies(copied, failed_reads=2))
     run(source, received, lambda: received.revisions)
-    told = [record for record in caplog.records if record.exc_info]
-    assert [record.message for record in told] == [
-        "reading the last good copy failed in a way that is not foreseen"
-    ] * 2
+    assert received.revisions == ["config-kept"]
+    logged = [record.message for record in caplog.records if record.exc_info]
+    assert logged == ["reading the last good copy failed in a way that is not foreseen"] * 2
     assert "internal error" not in source.waiting
 
 
 @pytest.mark.case("K4")
-def test_a_copy_that_no_thread_can_be_had_to_write_is_tried_again(copied, monkeypatch, caplog) -> None:
-    monkeypatch.setattr("inferway_dataplane.sources.last_good_writer.AGAIN", 0.01)
-    save, failures, saved = copied.save, [RuntimeError("can't start new thread")] * 2, []
-
-    def sometimes(*what):
-        if failures:
-            raise failures.pop()
-        save(*what)
-        saved.append(what)
-
-    monkeypatch.setattr(copied, "save", sometimes)
-    run(away(copied), Received(), lambda: saved)
-    told = [record for record in caplog.records if record.exc_info]
-    assert [record.message for record in told] == [
-        "writing the last good copy failed in a way that is not foreseen"
-    ] * 2
+def test_a_copy_that_no_thread_can_be_had_to_write_is_tried_again(copied, caplog) -> None:
+    copies = Copies(copied, failed_writes=2)
+    run(away(copies), Received(), lambda: copies.written)
+    logged = [record.message for record in caplog.records if record.exc_info]
+    assert logged == ["unexpected error while writing the last good copy"] * 2

@@ -159,7 +159,7 @@ class Planes:
             condition = self.condition(kind, name)
             return condition if condition.get("status") == status else None
 
-        return dict(until(seen, f"{kind} {name} has Programmed={status}; operators say: {self.told()}", within))
+        return dict(until(seen, lambda: f"{kind} {name} has Programmed={status}; operators say: {self.told()}", within))
 
     def told(self) -> str:
         """What the operators said last."""

@@ -62,7 +62,7 @@ def assert_address_refused(gateway):
 
 @pytest.mark.parametrize("address", METADATA)
 def test_x1_name_of_a_forbidden_address_is_rejected(serve, names, address):
-    names.say("models.test", address)
+    names.resolve("models.test", address)
     assert_address_refused(serve(route_by_name(80)))
 
 
@@ -77,7 +77,7 @@ def test_x1_forbidden_address_in_a_url_is_rejected(serve, address):
 @pytest.mark.parametrize("address", LOOPBACK)
 @pytest.mark.usefixtures("in_cluster")
 def test_x1_name_of_loopback_in_a_cluster_is_rejected(serve, names, upstream, address):
-    names.say("models.test", address)
+    names.resolve("models.test", address)
     assert_address_refused(serve(route_by_name(upstream.port)))
     assert not upstream.connections
 
@@ -85,9 +85,9 @@ def test_x1_name_of_loopback_in_a_cluster_is_rejected(serve, names, upstream, ad
 @pytest.mark.usefixtures("in_cluster")
 def test_x1_name_of_the_api_server_in_a_cluster_is_rejected(serve, names, upstream, monkeypatch):
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
-    names.say("models.test", "10.96.0.1")
+    names.resolve("models.test", "10.96.0.1")
     assert_address_refused(serve(route_by_name(443)))
-    names.say("models.test", "10.96.0.9")  # what is beside it is only not there
+    names.resolve("models.test", "10.96.0.9")  # what is beside it is only not there
     assert serve(route_by_name(upstream.port)).request().code != "address_refused"
 
 
@@ -98,35 +98,35 @@ def test_x1_loopback_address_in_a_cluster_is_rejected(serve, upstream):
 
 
 def test_loopback_is_allowed_standalone(serve, names, upstream):
-    names.say("models.test", "127.0.0.1")
+    names.resolve("models.test", "127.0.0.1")
     assert serve(route_by_name(upstream.port)).request().status == 200
 
 
 def test_x1_only_allowed_addresses_of_a_name_are_tried(serve, names, upstream):
-    names.say("models.test", "169.254.169.254", "127.0.0.1")
+    names.resolve("models.test", "169.254.169.254", "127.0.0.1")
     assert serve(route_by_name(upstream.port)).request().status == 200
 
 
 def test_x1_name_is_resolved_and_checked_for_each_connection(serve, names, upstream):
     """DNS rebinding: what was looked at first would say nothing of what is connected to."""
-    names.say_in_turn("models.test", "127.0.0.1", "169.254.169.254", "127.0.0.1")
+    names.resolve_in_turn("models.test", "127.0.0.1", "169.254.169.254", "127.0.0.1")
     upstream.script = lambda seen: [b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"]
     gateway = serve(route_by_name(upstream.port))
     assert gateway.request().status == 200
     assert_address_refused(gateway)
     assert gateway.request().status == 200
-    assert names.asked == ["models.test"] * 3
+    assert names.queries == ["models.test"] * 3
     assert upstream.connections == 2
 
 
 def test_x1_health_check_of_a_forbidden_address_is_rejected(serve, names):
-    names.say("models.test", "169.254.169.254")
+    names.resolve("models.test", "169.254.169.254")
     check = "healthCheck: {path: /latest/meta-data, interval: 100ms, timeout: 100ms, unhealthyThreshold: 1}"
     gateway = serve(route_by_name(80, check))
     until(lambda: gateway.metric("backend_healthy") == 0, "the check to be refused")
 
 
 def test_unresponsive_address_leaves_time_for_the_next(serve, names, upstream):
-    names.say("models.test", "127.0.0.2", "127.0.0.1")
+    names.resolve("models.test", "127.0.0.2", "127.0.0.1")
     with swallowing("127.0.0.2", upstream.port):
         assert serve(route_by_name(upstream.port)).request().status == 200

@@ -9,7 +9,7 @@ import string
 
 import pytest
 
-from inferway_fakes.yaml_builders import policy, resources, route, rule, says, to
+from inferway_fakes.yaml_builders import direct_response, policy, resources, route, rule, to
 from inferway_testing.until import DEADLINE
 
 ADMIN = ["/healthz", "/readyz", "/metrics", "/debug/config", "/debug/backends"]
@@ -53,14 +53,14 @@ def test_admin_paths_are_404_on_the_data_port(serve, upstream, path):
 @pytest.mark.case("X3")
 @pytest.mark.parametrize("path", ADMIN)
 def test_route_with_an_admin_path_is_served_by_the_data_port(serve, path):
-    gateway = serve(route(rule(says("mine"))))
+    gateway = serve(route(rule(direct_response("mine"))))
     assert gateway.request(path).body == b"mine"
     assert gateway.request(path, port=gateway.admin_port).body != b"mine"
 
 
 @pytest.mark.case("X3")
 def test_admin_port_serves_no_routes(serve):
-    gateway = serve(route(rule(says("mine"))))
+    gateway = serve(route(rule(direct_response("mine"))))
     assert gateway.request("/app", port=gateway.admin_port).status == 404
     for path in ADMIN:
         assert gateway.request(path, "POST", port=gateway.admin_port, body=b"x").status == 405
@@ -73,7 +73,7 @@ def test_client_input_adds_no_metric_series(serve, upstream):
         resources(
             route(
                 rule("name: app", "matches: [{path: {value: /app}}]", "cache: {ttl: 60s}", to(upstream.port)),
-                rule("name: never", "matches: [{path: {value: /never}}]", says("x")),
+                rule("name: never", "matches: [{path: {value: /never}}]", direct_response("x")),
             ),
             policy(limit),
         )
@@ -109,7 +109,7 @@ def test_client_input_adds_no_metric_series(serve, upstream):
 @pytest.mark.case("X3")
 def test_unknown_methods_add_no_metric_series(serve):
     """llhttp knows 34 methods of HTTP, and no others come this far."""
-    gateway = serve(route(rule(says("ok"))))
+    gateway = serve(route(rule(direct_response("ok"))))
     for method in ("PROPFIND", "MKCOL", "REPORT", "PURGE", "M-SEARCH"):
         assert gateway.raw(f"{method} / HTTP/1.1\r\nhost: x\r\n\r\n".encode()).startswith(b"HTTP/1.1 200 ")
     assert len([line for line in series(gateway) if line.startswith("http_requests_total")]) == 5

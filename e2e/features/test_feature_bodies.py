@@ -13,7 +13,7 @@ import pytest
 
 from inferway_fakes.upstream import Close, Pause
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.yaml_builders import route, rule, says, to
+from inferway_fakes.yaml_builders import direct_response, route, rule, to
 from inferway_testing.until import DEADLINE, until
 
 MIB = 1 << 20
@@ -245,7 +245,7 @@ def test_expecting_client_gets_100_then_the_response(serve, upstream):
     [
         (rule("filters: [{type: RequestRedirect, requestRedirect: {hostname: else.test}}]"), b" 302 "),
         (rule("limits: {maxRequestBody: 2}", 'backendRefs: [{url: "http://127.0.0.1:1"}]'), b" 413 "),
-        (rule("matches: [{path: {value: /other}}]", says("other")), b" 404 "),
+        (rule("matches: [{path: {value: /other}}]", direct_response("other")), b" 404 "),
     ],
     ids=["a redirect", "too large", "no route"],
 )
@@ -296,7 +296,7 @@ def test_response_without_a_body_keeps_the_connection_usable(serve, upstream, st
 
 
 def test_local_reply_to_head_has_no_body(serve):
-    gateway = serve(route(rule("matches: [{path: {value: /other}}]", says("other"))))
+    gateway = serve(route(rule("matches: [{path: {value: /other}}]", direct_response("other"))))
     data = gateway.raw(b"HEAD / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
     assert data.startswith(b"HTTP/1.1 404 ")
     assert data.endswith(b"\r\n\r\n")

@@ -10,7 +10,7 @@ import pytest
 from inferway_fakes.gate import Gate
 from inferway_fakes.upstream import Pause
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.yaml_builders import resources, route, rule, says, to
+from inferway_fakes.yaml_builders import direct_response, resources, route, rule, to
 from inferway_testing.concurrent_calls import begun
 from inferway_testing.until import DEADLINE, until
 
@@ -101,7 +101,7 @@ def test_lowered_cap_counts_requests_in_flight(serve, upstream):
     assert gateway.request().status == 200
 
 
-@pytest.mark.parametrize("text", [says("ok")])
+@pytest.mark.parametrize("text", [direct_response("ok")])
 def test_local_replies_are_not_counted(serve, text):
     gateway = serve(resources(route(rule("circuitBreaker: {maxRequests: 1}", text))))
     assert [gateway.request().status for _ in range(3)] == [200] * 3

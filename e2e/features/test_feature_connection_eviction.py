@@ -13,7 +13,7 @@ from inferway_dataplane.engine.downstream.eviction import YOUNG
 from inferway_fakes.gate import Gate
 from inferway_fakes.scripted.server import ScriptedUpstream
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.yaml_builders import route, rule, says, to
+from inferway_fakes.yaml_builders import direct_response, route, rule, to
 from inferway_testing.concurrent_calls import begun
 from inferway_testing.until import DEADLINE, until
 
@@ -309,7 +309,7 @@ def test_requests_beyond_the_memory_limit_are_shed(serve, upstream):
 def test_memory_pressure_closes_connections_after_responses(serve, monkeypatch):
     share = [0.0]
     monkeypatch.setattr("inferway_dataplane.system.resource_monitor.Memory.share", lambda memory: share[0])
-    gateway = serve(route(rule(says("ok"))))
+    gateway = serve(route(rule(direct_response("ok"))))
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=DEADLINE)
 
     def connection_field():

@@ -63,7 +63,7 @@ def test_gateway_recovers_from_exhausted_descriptors(tmp_path, upstream):
                 stack.enter_context(socket.create_connection(("127.0.0.1", admin), 5))
             until(has_run_out, "it to run out of descriptors")
             secret.write_text("new")
-            process.event("a change was refused, what was there before goes on")
+            process.event("reload failed, keeping the previous version")
             assert process.is_running
         until(lambda: is_served(port), "it to serve again")
         assert [ask(port)[0] for _ in range(20)] == [200] * 20

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from inferway_fakes.yaml_builders import route, rule, says, to
+from inferway_fakes.yaml_builders import direct_response, route, rule, to
 
 
 def outcome_of(gateway, path="/", method="GET", **headers):
@@ -16,7 +16,7 @@ def outcome_of(gateway, path="/", method="GET", **headers):
     return answer.status, json.loads(answer.body)["code"] if is_problem else answer.body.decode()
 
 
-BROADER = rule(says("broader"))
+BROADER = rule(direct_response("broader"))
 
 BROKEN = {
     "a rule that does nothing": "",
@@ -51,7 +51,7 @@ def test_invalid_pattern_makes_all_matches_of_its_rule_500(serve, pattern):
         route(
             rule(
                 f"matches: [{{path: {{type: RegularExpression, value: '{pattern}'}}}}, {{path: {{value: /admin}}}}]",
-                says("broken"),
+                direct_response("broken"),
             ),
             BROADER,
         )

@@ -218,7 +218,7 @@ def test_all_unhealthy_uses_every_first_priority_endpoint(serve, upstreams):
 @pytest.mark.parametrize("first", ["refuses", "swallows"])
 def test_check_tries_every_address_of_a_name(serve, upstream, first):
     with resolving() as names, swallowing("127.0.0.2", upstream.port) if first == "swallows" else nullcontext():
-        names.say("models.test", "127.0.0.2", "127.0.0.1")
+        names.resolve("models.test", "127.0.0.2", "127.0.0.1")
         said = "healthCheck: {path: /healthz, interval: 500ms, timeout: 500ms, unhealthyThreshold: 1}"
         gateway = serve(route(rule(said, f'backendRefs: [{{url: "http://models.test:{upstream.port}"}}]')))
         until(lambda: len(checks_of(upstream)) >= 2, "two checks")

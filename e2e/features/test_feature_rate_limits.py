@@ -8,7 +8,7 @@ import re
 import http_sf
 import pytest
 
-from inferway_fakes.yaml_builders import policy, resources, route, rule, says, to
+from inferway_fakes.yaml_builders import direct_response, policy, resources, route, rule, to
 
 TRUSTED = {"trusted_proxies": "127.0.0.0/8"}
 # So slow that nothing comes back while a test runs.
@@ -44,7 +44,7 @@ def test_global_limit_admits_its_burst_and_rejects_the_rest(serve, upstream):
 
 def test_bucket_refills_at_its_rate(serve):
     fast = limit(burst=1, rate="rate: {requests: 5, per: 1s}")
-    gateway = serve(resources(route(rule(says("ok"))), policy(fast)))
+    gateway = serve(resources(route(rule(direct_response("ok"))), policy(fast)))
     assert statuses(gateway, 2) == [200, 429]
     gateway_waits = iter(lambda: gateway.request().status, 200)
     assert set(gateway_waits) <= {429}
@@ -52,7 +52,7 @@ def test_bucket_refills_at_its_rate(serve):
 
 @pytest.mark.case("R5")
 def test_each_client_behind_a_trusted_proxy_has_a_bucket(serve):
-    gateway = serve(resources(route(rule(says("ok"))), policy(limit(key="{clientIP: {}}"))), **TRUSTED)
+    gateway = serve(resources(route(rule(direct_response("ok"))), policy(limit(key="{clientIP: {}}"))), **TRUSTED)
     assert statuses(gateway, 3, x_forwarded_for="203.0.113.1") == [200, 200, 429]
     assert statuses(gateway, 3, x_forwarded_for="203.0.113.2") == [200, 200, 429]
     # What stands left of the first address that we do not trust was written by anybody.
@@ -61,7 +61,7 @@ def test_each_client_behind_a_trusted_proxy_has_a_bucket(serve):
 
 
 def test_ipv6_clients_of_one_network_share_a_bucket(serve):
-    gateway = serve(resources(route(rule(says("ok"))), policy(limit(key="{clientIP: {}}"))), **TRUSTED)
+    gateway = serve(resources(route(rule(direct_response("ok"))), policy(limit(key="{clientIP: {}}"))), **TRUSTED)
     assert statuses(gateway, 1, x_forwarded_for="2001:db8:0:1::1") == [200]
     assert statuses(gateway, 2, x_forwarded_for="2001:db8:0:1:ffff::2") == [200, 429]
     assert statuses(gateway, 1, x_forwarded_for="2001:db8:0:2::1") == [200]
@@ -69,7 +69,7 @@ def test_ipv6_clients_of_one_network_share_a_bucket(serve):
 
 @pytest.mark.case("R5")
 def test_forged_client_address_does_not_change_the_bucket(serve):
-    gateway = serve(resources(route(rule(says("ok"))), policy(limit(key="{clientIP: {}}"))))
+    gateway = serve(resources(route(rule(direct_response("ok"))), policy(limit(key="{clientIP: {}}"))))
     forged = [
         {"x_forwarded_for": "1.1.1.1"},
         {"x_forwarded_for": "127.0.0.1, 2.2.2.2"},
@@ -80,7 +80,7 @@ def test_forged_client_address_does_not_change_the_bucket(serve):
 
 
 def test_each_header_value_and_its_absence_has_a_bucket(serve):
-    gateway = serve(resources(route(rule(says("ok"))), policy(limit(key="{header: X-Tenant}"))))
+    gateway = serve(resources(route(rule(direct_response("ok"))), policy(limit(key="{header: X-Tenant}"))))
     assert statuses(gateway, 3, x_tenant="a") == [200, 200, 429]
     assert statuses(gateway, 3, x_tenant="b") == [200, 200, 429]
     assert statuses(gateway, 3) == [200, 200, 429]
@@ -89,7 +89,7 @@ def test_each_header_value_and_its_absence_has_a_bucket(serve):
 
 def test_parts_of_a_key_form_one_tuple(serve):
     key = "{header: x-tenant}, {query: model}"
-    gateway = serve(resources(route(rule(says("ok"))), policy(limit(burst=1, key=key))))
+    gateway = serve(resources(route(rule(direct_response("ok"))), policy(limit(burst=1, key=key))))
     assert statuses(gateway, 2, "/?model=m", x_tenant="a") == [200, 429]
     assert statuses(gateway, 2, "/?model=n", x_tenant="a") == [200, 429]
     assert statuses(gateway, 2, "/?model=m", x_tenant="b") == [200, 429]
@@ -99,8 +99,8 @@ def test_policy_may_target_one_rule_of_a_route(serve):
     gateway = serve(
         resources(
             route(
-                rule("name: limited", "matches: [{path: {value: /limited}}]", says("ok")),
-                rule("name: free", says("ok")),
+                rule("name: limited", "matches: [{path: {value: /limited}}]", direct_response("ok")),
+                rule("name: free", direct_response("ok")),
             ),
             policy(limit(), more="targetRefs: [{kind: GatewayRoute, name: demo, sectionName: limited}]"),
         )
@@ -111,7 +111,7 @@ def test_policy_may_target_one_rule_of_a_route(serve):
 
 def test_rejection_by_one_limit_consumes_from_none(serve):
     both = policy(limit("global", burst=3), limit("per-tenant", burst=1, key="{header: x-tenant}"))
-    gateway = serve(resources(route(rule(says("ok"))), both))
+    gateway = serve(resources(route(rule(direct_response("ok"))), both))
     assert statuses(gateway, 4, x_tenant="a") == [200, 429, 429, 429]
     # Three refusals of `a` have cost the global bucket nothing.
     assert [*statuses(gateway, 1, x_tenant="b"), *statuses(gateway, 1, x_tenant="c")] == [200, 200]
@@ -122,7 +122,7 @@ def test_rejection_by_one_limit_consumes_from_none(serve):
 def test_all_policies_of_a_route_apply(serve):
     gateway = serve(
         resources(
-            route(rule(says("ok"))),
+            route(rule(direct_response("ok"))),
             policy(limit("same", burst=3), name="wide"),
             policy(limit("same", burst=1, key="{header: x-tenant}"), name="narrow"),
         )
@@ -148,7 +148,7 @@ def test_rejection_has_retry_after_and_hides_the_key(serve):
     secret = "tenant-that-nobody-may-read"  # noqa: S105
     gateway = serve(
         resources(
-            route(rule(says("ok"))),
+            route(rule(direct_response("ok"))),
             policy(limit("per-tenant", burst=1, key="{header: x-tenant}", rate="rate: {requests: 1, per: 90s}")),
         )
     )
@@ -176,7 +176,7 @@ def test_rejection_has_retry_after_and_hides_the_key(serve):
 @pytest.mark.case("R8")
 def test_retry_after_is_at_least_one_second(serve):
     fast = limit(burst=1, rate="rate: {requests: 2, per: 1s}")
-    gateway = serve(resources(route(rule(says("ok"))), policy(fast)))
+    gateway = serve(resources(route(rule(direct_response("ok"))), policy(fast)))
     refused = next(answer for answer in iter(gateway.request, None) if answer.status == 429)
     assert refused.headers["retry-after"] == "1"
 
@@ -202,7 +202,7 @@ def test_ratelimit_fields_are_on_every_response(serve, upstream):
 
 def test_legacy_headers_replace_the_ratelimit_fields(serve):
     legacy = policy(limit(burst=2), more="onLimit: {headers: Legacy}")
-    gateway = serve(resources(route(rule(says("ok"))), legacy))
+    gateway = serve(resources(route(rule(direct_response("ok"))), legacy))
     answer = gateway.request()
     assert (answer.headers["x-ratelimit-limit"], answer.headers["x-ratelimit-remaining"]) == ("2", "1")
     assert answer.headers["x-ratelimit-reset"] == "0"
@@ -215,7 +215,9 @@ def test_legacy_headers_replace_the_ratelimit_fields(serve):
 
 
 def test_headers_off_keeps_retry_after_on_rejections(serve):
-    gateway = serve(resources(route(rule(says("ok"))), policy(limit(burst=1), more="onLimit: {headers: 'Off'}")))
+    gateway = serve(
+        resources(route(rule(direct_response("ok"))), policy(limit(burst=1), more="onLimit: {headers: 'Off'}"))
+    )
     for answer in (gateway.request(), gateway.request()):
         assert not any("ratelimit" in name.lower() for name in answer.headers)
     assert answer.status == 429
@@ -249,7 +251,7 @@ def test_preflights_redirects_and_local_replies_are_limited(serve):
 
 
 def test_pipelined_requests_are_limited_one_by_one(serve):
-    gateway = serve(resources(route(rule(says("ok"))), policy(limit(burst=2))))
+    gateway = serve(resources(route(rule(direct_response("ok"))), policy(limit(burst=2))))
     request = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
     data = gateway.raw(request * 4)
     assert re.findall(rb"HTTP/1.1 (\d+) ", data) == [b"200", b"200", b"429", b"429"]
@@ -270,17 +272,17 @@ def test_pipelined_requests_are_limited_one_by_one(serve):
     ids=["the same again", "a smaller burst", "a faster rate", "a slower rate"],
 )
 def test_changed_limit_does_not_refill_its_bucket(serve, changed):
-    routes = route(rule(says("ok")))
+    routes = route(rule(direct_response("ok")))
     gateway = serve(resources(routes, policy(limit(burst=3))))
     assert statuses(gateway, 4) == [200, 200, 200, 429]
     # The route changes too, so that there is a new document in every case.
-    gateway.apply(resources(route(rule(says("new"))), policy(changed)))
+    gateway.apply(resources(route(rule(direct_response("new"))), policy(changed)))
     assert statuses(gateway, 2) == [429, 429]
 
 
 @pytest.mark.case("R7")
 def test_raised_burst_adds_only_the_difference(serve):
-    routes = route(rule(says("ok")))
+    routes = route(rule(direct_response("ok")))
     gateway = serve(resources(routes, policy(limit(burst=2))))
     assert statuses(gateway, 3) == [200, 200, 429]
     gateway.apply(resources(routes, policy(limit(burst=4))))
@@ -290,7 +292,7 @@ def test_raised_burst_adds_only_the_difference(serve):
 
 @pytest.mark.case("R7")
 def test_removed_limit_no_longer_applies(serve):
-    routes = route(rule(says("ok")))
+    routes = route(rule(direct_response("ok")))
     gateway = serve(resources(routes, policy(limit(burst=1))))
     assert statuses(gateway, 2) == [200, 429]
     gateway.apply(routes)
@@ -298,9 +300,9 @@ def test_removed_limit_no_longer_applies(serve):
 
 
 def test_change_of_another_route_keeps_the_bucket(serve):
-    routes = route(rule(says("ok")))
+    routes = route(rule(direct_response("ok")))
     gateway = serve(resources(routes, policy(limit(burst=3))))
     assert statuses(gateway, 2) == [200, 200]
-    other = route(rule("matches: [{path: {value: /new}}]", says("new")), name="new")
+    other = route(rule("matches: [{path: {value: /new}}]", direct_response("new")), name="new")
     gateway.apply(resources(routes, other, policy(limit(burst=3))))
     assert statuses(gateway, 2) == [200, 429]

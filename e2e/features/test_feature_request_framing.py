@@ -9,7 +9,7 @@ import pytest
 
 from inferway_fakes.raw_http import codes, head, statuses
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.yaml_builders import policy, resources, route, rule, says, to
+from inferway_fakes.yaml_builders import direct_response, policy, resources, route, rule, to
 from inferway_testing.until import DEADLINE
 
 HOST = "host: a.example"
@@ -108,7 +108,7 @@ def test_authority_of_the_target_selects_route_and_cache_key(serve, upstream):
     gateway = serve(
         resources(
             route(cached, name="a", hostnames=["a.example", "c.example"]),
-            route(rule(says("of b")), name="b", hostnames=["b.example"]),
+            route(rule(direct_response("of b")), name="b", hostnames=["b.example"]),
         )
     )
     for target, host, body in (
@@ -130,7 +130,7 @@ def test_trailers_are_not_used_as_headers(serve, upstream, name):
     gateway = serve(
         resources(
             route(
-                rule("matches: [{headers: [{name: x-plan, value: '3'}]}]", says("by the trailer")),
+                rule("matches: [{headers: [{name: x-plan, value: '3'}]}]", direct_response("by the trailer")),
                 rule("cache: {ttl: 1h, key: {headers: [x-tenant]}}", to(upstream.port)),
             ),
             policy(rule("name: one", SLOW, "burst: 1", "scope: Pod", "key: [{header: x-tenant}]")),

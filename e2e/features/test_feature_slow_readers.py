@@ -11,7 +11,7 @@ from time import monotonic, sleep
 import pytest
 
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.yaml_builders import route, rule, says, to
+from inferway_fakes.yaml_builders import direct_response, route, rule, to
 from inferway_testing.until import DEADLINE, until
 
 KIB = 1 << 10
@@ -105,7 +105,7 @@ def test_unread_pipelined_hits_cost_little_and_stay_in_order(cached):
 
 
 def test_unread_small_responses_cost_little_memory(serve):
-    gateway = serve(route(rule(says("hello"))))
+    gateway = serve(route(rule(direct_response("hello"))))
     request = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
     with client_of(gateway, receives=16 * KIB) as client:
         assert send_until_blocked(client, request * 1_000) < 64 << 20  # the gateway reads no more

@@ -15,7 +15,7 @@ import pytest
 
 from inferway_fakes.upstream import Pause
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.yaml_builders import route, rule, says, to
+from inferway_fakes.yaml_builders import direct_response, route, rule, to
 from inferway_testing.client import ask
 from inferway_testing.process import INFERWAY, run_gateway
 from inferway_testing.until import DEADLINE, until
@@ -23,7 +23,7 @@ from inferway_testing.until import DEADLINE, until
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_signal_stops_the_process_with_exit_code_0(tmp_path, number):
-    with run_gateway(tmp_path, route(rule(says("ok")))) as process:
+    with run_gateway(tmp_path, route(rule(direct_response("ok")))) as process:
         assert ask(process.port()) == (200, b"ok")
         process.signal(number)
         assert process.exit_code() == 0
@@ -180,7 +180,9 @@ def test_endless_stream_is_cut_after_the_drain_timeout(tmp_path, upstream):
 def test_full_access_log_pipe_does_not_block_the_stop(tmp_path):
     reader, writer = os.pipe()
     try:
-        with run_gateway(tmp_path, route(rule(says("ok"))), "--access-log-rate", "100000", stdout=writer) as process:
+        with run_gateway(
+            tmp_path, route(rule(direct_response("ok"))), "--access-log-rate", "100000", log=writer
+        ) as process:
             port = process.port()
             with socket.create_connection(("127.0.0.1", port), DEADLINE) as client:
                 # More lines than a pipe takes.
@@ -231,7 +233,7 @@ def failed_start(directory, *flags):
 
 def test_start_with_invalid_files_reports_every_error(tmp_path):
     (tmp_path / "a.yaml").write_text("apiVersion: inferway.dev/v1alpha1\nkind: GatewayRoute\nmetadata: [\n")
-    (tmp_path / "b.yaml").write_text(route(rule(says("ok"), "typo: 1"), name="b"))
+    (tmp_path / "b.yaml").write_text(route(rule(direct_response("ok"), "typo: 1"), name="b"))
     code, told = failed_start(tmp_path)
     assert code == 1
     assert "a.yaml:" in told
@@ -252,14 +254,14 @@ def test_start_without_a_directory_fails(tmp_path):
 
 
 def test_start_on_an_occupied_port_fails(tmp_path, upstream):
-    (tmp_path / "routes.yaml").write_text(route(rule(says("ok"))))
+    (tmp_path / "routes.yaml").write_text(route(rule(direct_response("ok"))))
     code, told = failed_start(tmp_path, "--listen", f"127.0.0.1:{upstream.port}")
     assert code == 1
     assert f"127.0.0.1:{upstream.port}" in told
 
 
 def test_start_with_an_invalid_setting_exits_with_2(tmp_path):
-    (tmp_path / "routes.yaml").write_text(route(rule(says("ok"))))
+    (tmp_path / "routes.yaml").write_text(route(rule(direct_response("ok"))))
     code, told = failed_start(tmp_path, "--head-timeout", "soon")
     assert code == 2
     assert "--head-timeout" in told

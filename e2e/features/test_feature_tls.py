@@ -138,7 +138,7 @@ def _names_of(authority: trustme.CA, port: int, name: str | None = "a.example") 
 
 def test_broken_renewal_keeps_the_old_certificate(gateway, authority, tmp_path: Path, caplog) -> None:
     (tmp_path / "first.pem").write_text("not a certificate")
-    until(lambda: "a change was refused" in caplog.text, "the refusal")
+    until(lambda: "reload failed" in caplog.text, "the refusal")
     client = Client(authority, gateway.port, "a.example")
     assert client.get().startswith(b"HTTP/1.1 200")
     client.socket.close()

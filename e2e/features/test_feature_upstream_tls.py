@@ -36,7 +36,7 @@ def upstream_ca(authority, tmp_path):
 def names():
     """Names resolve to this machine."""
     with resolving() as found:
-        found.say(NAME, "127.0.0.1")
+        found.resolve(NAME, "127.0.0.1")
         yield found
 
 

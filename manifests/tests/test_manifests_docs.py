@@ -23,8 +23,7 @@ from kustomizations import (
 from pydantic import TypeAdapter
 
 from inferway_contract import __version__
-from inferway_dataplane.cluster_settings import ClusterSettings
-from inferway_dataplane.settings import Settings
+from inferway_dataplane.settings import ClusterSettings, Settings
 from inferway_operator.http_settings import HttpSettings
 from inferway_operator.settings import OperatorSettings
 from inferway_operator.world.hostname_policy import HostnamePolicy, may_claim, patterns_of

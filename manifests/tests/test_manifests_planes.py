@@ -129,7 +129,9 @@ def test_route_is_served_updated_and_programmed(planes: Planes) -> None:
             lambda body=body: ask(planes.port, "/", HOST, timeout=5) == (200, body.encode()),
             f"{body} is served: {planes.said()}",
         )
-        until(lambda: planes.condition("Programmed").get("status") == "True", f"it is programmed: {planes.said()}")
+        until(
+            lambda: planes.condition("Programmed").get("status") == "True", lambda: f"it is programmed: {planes.said()}"
+        )
     leases = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases"
     assert planes.api.ask("GET", f"{leases}/{POD}")["metadata"]["ownerReferences"][0]["name"] == POD
     assert planes.refused() == []
@@ -142,9 +144,9 @@ def test_invalid_route_is_reported_by_status_and_event(planes: Planes) -> None:
         {"matches": [{"path": {"type": "RegularExpression", "value": "/("}}], "backendRefs": [{"name": "x", "port": 1}]}
     ]
     planes.api.ask("PATCH", f"{ROUTES}/says", {"spec": {"rules": rules}}, "application/merge-patch+json")
-    until(lambda: planes.condition("Accepted").get("status") == "False", f"it is refused: {planes.said()}")
+    until(lambda: planes.condition("Accepted").get("status") == "False", lambda: f"it is refused: {planes.said()}")
     events = f"/apis/events.k8s.io/v1/namespaces/{TEAM}/events"
-    until(lambda: planes.api.ask("GET", events)["items"], f"an event tells of it: {planes.said()}")
+    until(lambda: planes.api.ask("GET", events)["items"], lambda: f"an event tells of it: {planes.said()}")
     assert planes.refused() == []
 
 

@@ -11,8 +11,7 @@ from kustomizations import OVERLAYS, folders, named, of_kind, overlay, rendered,
 from pydantic import TypeAdapter
 from pydantic_settings import BaseSettings
 
-from inferway_dataplane.cluster_settings import ClusterSettings
-from inferway_dataplane.settings import Settings
+from inferway_dataplane.settings import ClusterSettings, Settings
 from inferway_operator.http_settings import HttpSettings
 from inferway_operator.settings import OperatorSettings
 from inferway_operator.world.hostname_policy import HostnamePolicy

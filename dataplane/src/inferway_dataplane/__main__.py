@@ -11,9 +11,8 @@ import sys
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from inferway_dataplane.cluster_settings import ClusterSettings, refuse_unknown
 from inferway_dataplane.observability import json_logging
-from inferway_dataplane.settings import Settings
+from inferway_dataplane.settings import ClusterSettings, Settings, refuse_unknown
 
 log = logging.getLogger("inferway")
 

@@ -7,6 +7,7 @@ import httptools
 
 from fuzzing import held
 from inferway_contract.document import Cache, Cors, NewPath, Redirect
+from inferway_contract.listener import address_and_port
 from inferway_contract.paths import AmbiguousPath, match_path
 from inferway_dataplane.core.caching import freshness
 from inferway_dataplane.core.caching import keys as cache_keys
@@ -25,7 +26,6 @@ from inferway_dataplane.core.routing import cors, url_rewrite
 from inferway_dataplane.core.routing import table as routing_table
 from inferway_dataplane.core.upstreams import backend_auth, retry
 from inferway_dataplane.engine.http1 import head_cache
-from inferway_dataplane.settings import address_and_port
 
 
 def check_match_path(data: bytes) -> None:
@@ -94,14 +94,14 @@ def check_network(data: bytes) -> None:
 
 def check_cache_control(data: bytes) -> None:
     """Lower-case names; `no-store` is found on either side of anything; delta-seconds are bounded."""
-    found = freshness.directives(data)
+    found = freshness.parse_directives(data)
     for name, argument in found.items():
         assert name
         assert name == name.strip().lower()
-        number = freshness.seconds(argument)
+        number = freshness.delta_seconds(argument)
         assert number is None or 0 <= number <= 1 << 31
-    assert b"no-store" in freshness.directives(data + b", no-store")
-    assert b"no-store" in freshness.directives(b"no-store, " + data)
+    assert b"no-store" in freshness.parse_directives(data + b", no-store")
+    assert b"no-store" in freshness.parse_directives(b"no-store, " + data)
 
 
 def check_lifetime(data: bytes) -> None:
@@ -112,7 +112,7 @@ def check_lifetime(data: bytes) -> None:
         return
     seconds = freshness.lifetime(_CACHE, _head([(b"Host", b"a.example")]), answer, lambda: 1.7e9)
     assert 0 <= seconds <= _CACHE.max_ttl
-    told = freshness.directives((answer.caching or {}).get(b"cache-control", b""))
+    told = freshness.parse_directives((answer.caching or {}).get(b"cache-control", b""))
     if answer.has_cookie or told.keys() & {b"no-store", b"private", b"no-cache"}:
         assert seconds == 0
     assert freshness.age(answer) >= 0
@@ -235,7 +235,7 @@ def check_address_and_port(data: bytes) -> None:
 
 def check_retry_after(data: bytes) -> None:
     """Seconds that are not negative; digits say themselves."""
-    found = retry.after(data, 1_700_000_000.0)
+    found = retry.parse_retry_after(data, 1_700_000_000.0)
     assert found >= 0
     if data.isdigit() and len(data) <= 9:
         assert found == int(data)

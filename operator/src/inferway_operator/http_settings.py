@@ -6,6 +6,8 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from inferway_contract.listener import address_and_port
+
 
 class HttpSettings(BaseSettings):
     """Where probes, metrics and the admission webhook are."""
@@ -40,12 +42,3 @@ class HttpSettings(BaseSettings):
     def _listener(cls, value: str) -> str:
         address_and_port(value)
         return value
-
-
-def address_and_port(text: str) -> tuple[str, int]:
-    """`127.0.0.1:9091` or `[::1]:9091` in two parts; `ValueError` when it is neither."""
-    host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
-        raise ValueError(f"{text!r} is not address:port, such as 127.0.0.1:9091 or [::]:9091")
-    return host, int(port)

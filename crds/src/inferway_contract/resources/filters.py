@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from inferway_contract import values
+from inferway_contract.resources.matches import Method
 from inferway_contract.resources.model import (
     HeaderName,
     HeaderValue,
@@ -130,7 +131,7 @@ class DirectResponse(SpecModel):
 
 Origin = Annotated[str, StringConstraints(pattern=values.ORIGIN_PATTERN, min_length=1, max_length=253)]
 # All of Gateway API's, so that a list can be pasted; no request passes with CONNECT or TRACE.
-CorsMethod = Literal["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE", "*"]
+CorsMethod = Literal[Method, "CONNECT", "TRACE", "*"]
 
 
 class Cors(SpecModel):

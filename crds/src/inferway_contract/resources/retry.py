@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from inferway_contract import values
+from inferway_contract.resources.matches import Method
 from inferway_contract.resources.model import Duration, SpecModel, Validation, bounded, schema_default
 
 Condition = Literal["ConnectFailure", "Reset", "Timeout"]
-Method = Literal["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]
 
 _CODES = (502, 503, 504)
 _CONDITIONS: tuple[Condition, ...] = ("ConnectFailure", "Reset", "Timeout")

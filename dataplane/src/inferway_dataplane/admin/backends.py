@@ -1,4 +1,4 @@
-"""What `/debug/backends` shows: each rule's backends and endpoints, and what the process thinks of their health."""
+"""`/debug/backends`: each rule's backends and endpoints, with their load and health as this process has it."""
 
 from typing import Any
 
@@ -7,23 +7,23 @@ from inferway_dataplane.core.upstreams.members import Member
 
 
 def backends_of(rule: Rule, now: float) -> dict[str, Any]:
-    """One rule as JSON. `now`: monotonic seconds. Secrets are not in it, only that there is one."""
-    standing = rule.group.standing
+    """Return one rule as JSON, without secrets. `now`: monotonic seconds."""
+    counters = rule.backend_set.counters
     return {
         "route": rule.route,
         "rule": rule.name,
-        "inFlight": standing.in_flight,
-        "pending": standing.pending,
-        "retrying": standing.retrying,
-        "panic": rule.group.is_panic,
+        "inFlight": counters.in_flight,
+        "pending": counters.pending,
+        "retrying": counters.retrying,
+        "panic": rule.backend_set.is_panic,
         "backends": [
             {
-                "name": destination.name,
-                "problem": destination.problem.code if destination.problem is not None else "",
-                "hasCredential": destination.credential is not None,
-                "endpoints": [_endpoint(member, now) for member in destination.members],
+                "name": backend.name,
+                "problem": backend.problem.code if backend.problem is not None else "",
+                "hasCredential": backend.credential is not None,
+                "endpoints": [_endpoint(member, now) for member in backend.members],
             }
-            for destination in rule.group.destinations
+            for backend in rule.backend_set.backends
         ],
     }
 

@@ -87,10 +87,10 @@ class GatewayCollector(Collector):
         live = self._gateway.live
         for rule in live.rules if live is not None else ():
             label = [rule.route, rule.name]
-            for destination in rule.group.destinations:
-                if not destination.is_broken:
-                    healthy.add_metric([*label, destination.name], rule.group.available_of(destination))
-                    known.add_metric([*label, destination.name], len(destination.members))
+            for backend in rule.backend_set.backends:
+                if not backend.is_broken:
+                    healthy.add_metric([*label, backend.name], rule.backend_set.available_of(backend))
+                    known.add_metric([*label, backend.name], len(backend.members))
             circuit.add_metric(label, float(rule.breaker.is_full))
             panics.add_metric(label, rule.stats.panics)
         yield retries

@@ -53,19 +53,20 @@ class Rule:
     """One rule, ready to be applied."""
 
     __slots__ = (
+        "backend_set",
         "backend_timeout",
         "breaker",
         "cache",
         "connect_timeout",
         "cors",
-        "group",
+        "gateway_fields",
         "hash_key",
         "health_check",
+        "limit_headers",
         "limits",
         "max_request_body",
         "max_response_header",
         "name",
-        "own_names",
         "problem",
         "redirect",
         "request_edits",
@@ -78,7 +79,6 @@ class Rule:
         "stages",
         "stats",
         "stream_idle",
-        "telling",
     )
 
     def __init__(self, route: Route, rule: RuleDocument, build: "_Build") -> None:
@@ -92,18 +92,18 @@ class Rule:
         self.request_edits = HeaderModifiers(rule.request_headers) if rule.request_headers else None
         self.response_edits = HeaderModifiers(rule.response_headers) if rule.response_headers else None
         self.cors = CorsRules(rule.cors) if rule.cors else None
-        standing = build.standing(route.id, rule.name)
+        counters = build.counters(route.id, rule.name)
         backends = [
-            (backend.weight, backend.priority, build.directory.find(backend, (route.id, rule.name), standing))
+            (backend.weight, backend.priority, build.resolver.resolve(backend, (route.id, rule.name), counters))
             for backend in rule.backends
         ]
         self.health_check = CheckRules(rule.health_check) if rule.health_check else None
-        self.group = BackendSet(
-            backends, rule.load_balancer, rule.circuit_breaker, standing, checks=self.health_check is not None
+        self.backend_set = BackendSet(
+            backends, rule.load_balancer, rule.circuit_breaker, counters, checks=self.health_check is not None
         )
         self.hash_key = _hash_key(rule.load_balancer)
-        self.breaker = Breaker(rule.circuit_breaker, standing)
-        self.retry = RetryRules(rule.retry, standing) if rule.retry else None
+        self.breaker = Breaker(rule.circuit_breaker, counters)
+        self.retry = RetryRules(rule.retry, counters) if rule.retry else None
         # Seconds; 0 in the document is no limit.
         self.connect_timeout = rule.timeouts.connect / 1000 or float("inf")
         self.backend_timeout = rule.timeouts.backend_request / 1000 or float("inf")
@@ -119,14 +119,14 @@ class Rule:
             (build.bucket(policy, limit), key_of(limit.key, route.id, rule.name)) for policy, limit in limits
         )
         styles = [policy.headers for policy, _ in limits]
-        self.telling = (
+        self.limit_headers = (
             RateLimitHeaders([(bucket, style) for (bucket, _), style in zip(self.limits, styles, strict=True)])
             if set(styles) - {"Off"}
             else None
         )
         # Fields that the gateway writes itself: an upstream's own would contradict them.
-        self.own_names = frozenset(
-            (_LIMIT_NAMES if self.telling is not None else ())
+        self.gateway_fields = frozenset(
+            (_LIMIT_NAMES if self.limit_headers is not None else ())
             + ((self.cache.status_header.lower(),) if self.cache is not None else ())
         )
         self.stats = build.stats_of(route.id, rule.name)
@@ -141,7 +141,7 @@ def _refusal(rule: RuleDocument) -> Problem | None:
 class Runtime:
     """What one request reads once and keeps: its view of the world."""
 
-    __slots__ = ("buckets", "config", "endpoints", "members", "rules", "secrets", "standings", "table", "upstreams")
+    __slots__ = ("buckets", "config", "counters_of", "endpoints", "members", "rules", "secrets", "table", "upstreams")
 
     def __init__(
         self,
@@ -152,12 +152,12 @@ class Runtime:
         upstreams: set[Any],
         rules: list[Rule],
         members: Members,
-        standings: dict[tuple[str, str], RuleCounters],
+        counters_of: dict[tuple[str, str], RuleCounters],
         secrets: set[str],
     ) -> None:
         self.secrets = secrets
         self.members = members
-        self.standings = standings
+        self.counters_of = counters_of
         self.rules = rules
         self.upstreams = upstreams
         self.config = config
@@ -179,22 +179,22 @@ class _Build:
         now: float,
     ) -> None:
         self.policies = {policy.id: policy for policy in config.policies}
-        self.directory = BackendResolver(
+        self.resolver = BackendResolver(
             endpoints.services, endpoint_of, older.members if older is not None else {}, now
         )
         self.stats_of = stats_of
         self.older = older.buckets if older is not None else {}
         self.now = now
-        self.older_standings = older.standings if older is not None else {}
+        self.older_counters = older.counters_of if older is not None else {}
         self.buckets: dict[object, Bucket] = {}
-        self.standings: dict[tuple[str, str], RuleCounters] = {}
+        self.counters_of: dict[tuple[str, str], RuleCounters] = {}
 
-    def standing(self, route: str, rule: str) -> RuleCounters:
+    def counters(self, route: str, rule: str) -> RuleCounters:
         name = (route, rule)
-        standing = self.standings.get(name)
-        if standing is None:
-            standing = self.standings[name] = self.older_standings.get(name) or RuleCounters()
-        return standing
+        counters = self.counters_of.get(name)
+        if counters is None:
+            counters = self.counters_of[name] = self.older_counters.get(name) or RuleCounters()
+        return counters
 
     def bucket(self, policy: Policy, limit: Limit) -> Bucket:
         # The key's form is part of a bucket's identity: levels by client say nothing of levels by tenant.
@@ -219,12 +219,12 @@ def build(
     now: float,
 ) -> Runtime:
     """Compile the documents. Raises `LookupError` where they do not fit together, `re2.error` for a bad pattern."""
-    made = _Build(config, endpoints, endpoint_of, stats_of, older, now)
+    building = _Build(config, endpoints, endpoint_of, stats_of, older, now)
     claims = []
     rules = []
     for age, route in enumerate(config.routes):
         for index, document in enumerate(route.rules):
-            rule = Rule(route, document, made)
+            rule = Rule(route, document, building)
             rules.append(rule)
             claims += [
                 RouteEntry(hostname, match, age, index, rule)
@@ -235,12 +235,12 @@ def build(
         config,
         endpoints,
         RoutingTable(claims),
-        made.buckets,
-        made.directory.upstreams,
+        building.buckets,
+        building.resolver.upstreams,
         rules,
-        made.directory.members,
-        made.standings,
-        made.directory.secrets,
+        building.resolver.members,
+        building.counters_of,
+        building.resolver.secrets,
     )
 
 

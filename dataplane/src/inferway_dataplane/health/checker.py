@@ -47,16 +47,16 @@ class HealthChecks:
         """A new runtime is live: check its endpoints, and no others. What is checked as before goes on undisturbed."""
         loop = asyncio.get_running_loop()
         wanted = {
-            (member, rule.health_check.said): (rule, rule.health_check)
+            (member, rule.health_check.definition): (rule, rule.health_check)
             for rule in runtime.rules
             if rule.health_check is not None
-            for member in rule.group.members
+            for member in rule.backend_set.members
         }
         checked = {member for member, _ in wanted}
         for key in self._tasks.keys() - wanted.keys():
             self._end(self._tasks.pop(key))
             if key[0] not in checked:
-                health_state.forget(key[0])
+                health_state.reset(key[0])
         for key in wanted.keys() - self._tasks.keys():
             rule, rules = wanted[key]
             task = loop.create_task(self._check(self._probe_to_use(), rule, key[0], rules))
@@ -101,7 +101,7 @@ class HealthChecks:
     async def _check(self, probe: "Probe", rule: Rule, member: Member, rules: CheckRules) -> None:
         # Not all at the same moment, neither the endpoints of one pod nor the pods of one endpoint.
         await asyncio.sleep(rules.interval * random())  # noqa: S311 - jitter, not secrecy
-        key = (member, rules.said)
+        key = (member, rules.definition)
         while True:
             began = monotonic()
             status = await self._ask(probe, member, rules)

@@ -14,7 +14,6 @@ from inferway_dataplane.sources.api import Unavailable
 from inferway_dataplane.sources.api_health import ApiHealth
 from inferway_dataplane.sources.assembly import Assembled, Documents, decide
 from inferway_dataplane.sources.backoff import Backoff
-from inferway_dataplane.sources.last_good import Restored
 from inferway_dataplane.sources.publication import PublishedDocument
 
 log = logging.getLogger("inferway.cluster")
@@ -113,14 +112,12 @@ class Rollout:
                 pass
             self._changed.clear()
 
-    def restore(self, restored: Restored) -> None:
+    def restore(self, copy: Documents) -> None:
         """Serve the last good copy, if nothing better has come meanwhile. `Refused`."""
         if self.live is None:
-            self._accept(restored.documents)
+            self._accept(copy)
             self.restored_at = self._now()
             log.warning("serving the last good copy, nothing was published in time")
-            self._config.gathering.know(restored.config_shards)
-            self._endpoints.gathering.know(restored.endpoints_shards)
             self._acknowledge()
             self._changed.set()
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from cryptography import x509
 
-from inferway_dataplane.system import file_watcher
+from inferway_contract.listener import signature, tls_context
 
 Pair = tuple[Path, Path]
 """A certificate chain and its key, PEM."""
@@ -23,9 +23,9 @@ class Certificates:
     def __init__(self, pairs: Sequence[Pair]) -> None:
         """`OSError` or `ValueError` names the file that cannot be used."""
         self._pairs = tuple(pairs)
-        self.signature = file_watcher.signature(self.files)  # before they are read
+        self.signature = signature(self.files)  # before they are read
         self._read()
-        self.context = _context(*self._pairs[0])
+        self.context = tls_context(*self._pairs[0])
         self.context.sni_callback = self._choose
 
     @property
@@ -42,7 +42,7 @@ class Certificates:
         wild: dict[str, ssl.SSLContext] = {}
         contexts = []
         for certificate, key in self._pairs:
-            context = _context(certificate, key)
+            context = tls_context(certificate, key)
             contexts.append(context)
             for name in _names(certificate):
                 names = wild if name.startswith("*.") else exact
@@ -53,22 +53,6 @@ class Certificates:
         host = (name or "").lower().rstrip(".")
         found = self._exact.get(host) or self._wild.get(host.partition(".")[2])
         connection.context = found or self._first
-
-
-def _context(certificate: Path, key: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION
-    context.set_alpn_protocols(["http/1.1"])
-    try:
-        context.load_cert_chain(certificate, key)
-    except ssl.SSLError as error:
-        raise ValueError(
-            f"{certificate} and {key} are not a certificate and its key: {error.reason or error}"
-        ) from None
-    except OSError as error:
-        raise OSError(f"cannot read {certificate} or {key}: {error.strerror}") from None
-    return context
 
 
 def _names(certificate: Path) -> list[str]:

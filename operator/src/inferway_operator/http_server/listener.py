@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from inferway_operator.http_settings import address_and_port
+from inferway_contract.listener import address_and_port
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 

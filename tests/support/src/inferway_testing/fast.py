@@ -49,7 +49,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def is_fast(item: pytest.Item) -> bool:
     """Whether a test opens no socket and starts no process, by its place, its fixtures and its mark."""
     fixtures: list[str] = getattr(item, "fixturenames", [])
-    return item.nodeid.startswith(FOLDERS) and OUTSIDE.isdisjoint(fixtures) and item.get_closest_marker("outside") is None
+    return (
+        item.nodeid.startswith(FOLDERS) and OUTSIDE.isdisjoint(fixtures) and item.get_closest_marker("outside") is None
+    )
 
 
 def guard() -> None:
@@ -61,7 +63,9 @@ def guard() -> None:
 
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
     if event in PROCESSES or (event in SOCKETS and not _is_local(event, arguments)):
-        raise OutsideError(f"{event}: a test of `make test-fast` opens no socket and starts no process; mark it `outside`")
+        raise OutsideError(
+            f"{event}: a test of `make test-fast` opens no socket and starts no process; mark it `outside`"
+        )
 
 
 def _is_local(event: str, arguments: tuple[Any, ...]) -> bool:

@@ -1,8 +1,8 @@
-"""A stored response."""
+"""The cached response, as stores keep it."""
 
 
 class CacheEntry:
-    """A stored answer. `head`: status line, field lines and cache status; without Age and what is one exchange's own."""
+    """A stored response. `head`: status line, field lines and cache status, without the fields of one exchange (Age)."""
 
     __slots__ = ("age", "body", "expires", "head", "received", "size", "status")
 

@@ -1,7 +1,7 @@
-"""What may be stored, for how long, and under which key (RFC 9111, as a shared cache). Decisions only.
+"""Freshness: which responses may be stored, and for how long (RFC 9111, as a shared cache).
 
-A stored answer is used only while it is fresh. Freshness is counted on the monotonic clock from the moment the answer
-was received, starting at the age it already had (RFC 9111 4.2.3).
+A stored response is used only while it is fresh. Its age counts on the monotonic clock from the moment it was received,
+starting at the age it had then (RFC 9111 4.2.3).
 """
 
 from collections.abc import Callable
@@ -16,19 +16,19 @@ from inferway_dataplane.core.messages.response_head import ResponseHead
 _LARGEST: Final = 1 << 31
 
 
-def directives(value: bytes) -> dict[bytes, bytes | None]:
-    """A Cache-Control value as lower-case directives and their arguments; of a repeated one the first counts."""
-    found: dict[bytes, bytes | None] = {}
+def parse_directives(value: bytes) -> dict[bytes, bytes | None]:
+    """Parse Cache-Control into lower-case directives and arguments; the first of a repeated one counts."""
+    arguments: dict[bytes, bytes | None] = {}
     for item in _split_outside_quotes(value):
         name, mark, argument = item.partition(b"=")
         name = name.strip().lower()
         if name:
-            found.setdefault(name, argument.strip(b' \t"') if mark else None)
-    return found
+            arguments.setdefault(name, argument.strip(b' \t"') if mark else None)
+    return arguments
 
 
 def _split_outside_quotes(value: bytes) -> list[bytes]:
-    # An odd quote leaves open what is quoted: then nothing is, for a hidden `no-store` is the worse mistake.
+    # With an odd number of quotes treat none as quoting: otherwise a quote could hide a `no-store`.
     if value.count(b'"') % 2 or b'"' not in value:
         return value.split(b",")
     items, quoted = [b""], False
@@ -43,73 +43,76 @@ def _split_outside_quotes(value: bytes) -> list[bytes]:
     return items
 
 
-def seconds(argument: bytes | None) -> int | None:
-    """A delta-seconds argument (RFC 9111 1.2.2), cut to its largest; None when it is no whole number."""
+def delta_seconds(argument: bytes | None) -> int | None:
+    """Parse a delta-seconds argument (RFC 9111 1.2.2), capped; None unless it is a whole number."""
     if argument is None or not argument.isdigit():
         return None
     return min(int(argument[:12]), _LARGEST)
 
 
 def request_forbids(head: RequestHead) -> tuple[bool, bool]:
-    """Whether the request forbids (using a stored answer, storing the new one)."""
+    """Whether the request forbids (using a stored response, storing the new one)."""
     if not head.block.caching:
         return False, False
     control = head.value(b"cache-control")
     if control is None:
         # RFC 9111 5.4: Pragma counts only where Cache-Control is absent.
         return (head.value(b"pragma") or b"").lower() == b"no-cache", False
-    told = directives(control)
-    if b"no-store" in told:
+    directives = parse_directives(control)
+    if b"no-store" in directives:
         return True, True
-    return b"no-cache" in told or seconds(told.get(b"max-age")) == 0, False
+    return b"no-cache" in directives or delta_seconds(directives.get(b"max-age")) == 0, False
 
 
-def lifetime(cache: "CacheRules", head: RequestHead, answer: ResponseHead, wall: Callable[[], float]) -> float:
-    """For how many seconds from now the answer may be served to others; 0 = it is not stored.
+def lifetime(cache: CacheRules, head: RequestHead, response: ResponseHead, wall: Callable[[], float]) -> float:
+    """Return the seconds from now for which a response may be reused; 0 = do not store it.
 
-    `wall` gives Unix time, and is asked only where Expires has to be compared with a date.
+    `wall` returns Unix time; it is called only to compare Expires with a missing Date.
     """
-    told: dict[bytes, bytes | None] = {}
-    fields = answer.caching or {}
+    directives: dict[bytes, bytes | None] = {}
+    fields = response.caching or {}
     if b"cache-control" in fields:
-        told = directives(fields[b"cache-control"])
+        directives = parse_directives(fields[b"cache-control"])
     if (
-        answer.status not in cache.statuses
-        or answer.has_cookie
-        or b"no-store" in told
-        or b"private" in told
-        or b"no-cache" in told  # would need validation before each use: not stored until there is validation
+        response.status not in cache.statuses
+        or response.has_cookie
+        or b"no-store" in directives
+        or b"private" in directives
+        or b"no-cache" in directives  # needs validation before each use, which the gateway cannot do
         or b"*" in fields.get(b"vary", b"")
     ):
         return 0.0
-    # RFC 9111 3.5: an answer to Authorization is for others only where the origin says so.
-    may_share = b"public" in told or b"s-maxage" in told or b"must-revalidate" in told
+    # RFC 9111 3.5: a response to Authorization may be shared only if the origin allows it.
+    may_share = b"public" in directives or b"s-maxage" in directives or b"must-revalidate" in directives
     if head.block.credentials and not may_share and head.value(b"authorization") is not None:
         return 0.0
-    fresh = _origin_lifetime(told, fields, answer, wall)
+    fresh = _origin_lifetime(directives, fields, response, wall)
     if fresh is None:
         fresh = cache.ttl
-    return max(min(fresh, cache.max_ttl) - age(answer), 0.0)
+    return max(min(fresh, cache.max_ttl) - age(response), 0.0)
 
 
 def _origin_lifetime(
-    told: dict[bytes, bytes | None], fields: dict[bytes, bytes], answer: ResponseHead, wall: Callable[[], float]
+    directives: dict[bytes, bytes | None],
+    fields: dict[bytes, bytes],
+    response: ResponseHead,
+    wall: Callable[[], float],
 ) -> float | None:
-    """RFC 9111 4.2.1: s-maxage, max-age, Expires; None when the origin does not say. Invalid values are stale."""
+    """Apply s-maxage, max-age, Expires (RFC 9111 4.2.1); None when absent, 0 when malformed."""
     for name in (b"s-maxage", b"max-age"):
-        if name in told:
-            return seconds(told[name]) or 0
+        if name in directives:
+            return delta_seconds(directives[name]) or 0
     expires = fields.get(b"expires")
     if expires is None:
         return None
     until = http_dates.timestamp(expires)
     if until is None:
         return 0
-    since = http_dates.timestamp(answer.date) if answer.date is not None else None
+    since = http_dates.timestamp(response.date) if response.date is not None else None
     return max(until - (wall() if since is None else since), 0.0)
 
 
-def age(answer: ResponseHead) -> int:
-    """The age an answer has when it arrives; an invalid Age is none (RFC 9111 5.1)."""
-    first = answer.age.split(b",")[0].strip() if answer.age is not None else None
-    return seconds(first) or 0
+def age(response: ResponseHead) -> int:
+    """Return the age in seconds of a response on arrival; 0 for a malformed Age (RFC 9111 5.1)."""
+    first = response.age.split(b",")[0].strip() if response.age is not None else None
+    return delta_seconds(first) or 0

@@ -1,21 +1,20 @@
-"""Cache keys: the primary key of a request, and the variant that Vary selects (RFC 9111, section 4.1)."""
+"""A rule's cache settings and the cache keys they give (RFC 9111 2 and 4.1): primary key and variant."""
 
 import hmac
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from inferway_contract.document import Cache
+from inferway_dataplane.core.messages.field_kinds import CREDENTIAL_FIELDS
 from inferway_dataplane.core.messages.request_head import RequestHead
 from inferway_dataplane.core.messages.response_head import ResponseHead
 
-_SEPARATOR: Final = b"\x00"  # the parser refuses it everywhere, so no part of a key can hold it
-
-
-_ABSENT: Final = b"\x01"  # likewise; an absent header is not an empty one
+_SEPARATOR: Final = b"\x00"  # refused by the parser everywhere, so no part of a key contains it
+_ABSENT: Final = b"\x01"  # likewise; an absent header differs from an empty one
 
 
 class CacheRules:
-    """A rule's cache settings, ready to decide. Times in seconds."""
+    """The cache settings of a rule. `ttl` and `max_ttl` in seconds, `max_body` in bytes."""
 
     __slots__ = (
         "_exclude",
@@ -34,7 +33,7 @@ class CacheRules:
     )
 
     def __init__(self, cache: Cache, scope: str) -> None:
-        """`scope` names route and rule: two rules never share an answer."""
+        """`scope` names route and rule: two rules never share a response."""
         self.ttl = (cache.ttl or 0) / 1000
         self.max_ttl = cache.max_ttl / 1000
         self.statuses = frozenset(cache.statuses) - {206, 304}
@@ -50,11 +49,11 @@ class CacheRules:
         self._is_plain_query = not (self._include or self._exclude or self._sort)
 
     def key(self, head: RequestHead, secret: bytes) -> bytes:
-        """The primary cache key of a GET or HEAD request."""
+        """Build the primary cache key of a GET or HEAD request; `secret` keys the digest of credentials."""
         query = head.query
         if query is not None and not self._is_plain_query:
             query = self._selected(query)
-        # Host as it goes upstream, with its port: what an answer says of itself (links, redirects) follows from that.
+        # Host as sent upstream, with its port: links and redirects in a response depend on it.
         host = (head.raw_host or b"").lower() if self._host else b""
         if query is None:
             query = _ABSENT
@@ -63,9 +62,9 @@ class CacheRules:
         parts = [self._prefix, host, head.path, query]
         parts += [_ABSENT if (value := head.value(name)) is None else value for name in self._header_names]
         if head.block.credentials and self._is_isolated:
-            # Whose answer it is, without keeping the credential itself in the key.
+            # The key contains a digest of the credentials, never the credentials themselves.
             credentials = _SEPARATOR.join(
-                _ABSENT if (value := head.value(name)) is None else value for name in _CREDENTIAL_FIELDS
+                _ABSENT if (value := head.value(name)) is None else value for name in CREDENTIAL_FIELDS
             )
             parts.append(hmac.digest(secret, credentials, "sha256").hex().encode())
         return _SEPARATOR.join(parts)
@@ -77,7 +76,7 @@ class CacheRules:
             if (name in self._include) if self._include else (name not in self._exclude):
                 kept.append(pair)
         if self._sort:
-            kept.sort(key=_name)  # values of one name stay in their order: it may mean something
+            kept.sort(key=_name)  # stable: values of one name keep their order, which may matter
         return b"&".join(kept) if kept else None
 
 
@@ -85,15 +84,12 @@ def _name(pair: bytes) -> bytes:
     return pair.partition(b"=")[0]
 
 
-_CREDENTIAL_FIELDS: Final = (b"authorization", b"cookie", b"x-api-key", b"api-key")
-
-
 def variant(names: tuple[bytes, ...], head: RequestHead) -> bytes:
-    """The secondary key: the request's values of the fields that Vary named (RFC 9111 4.1)."""
+    """Build the secondary key: the request's values of the fields that Vary names (RFC 9111 4.1)."""
     return _SEPARATOR.join(_ABSENT if (value := head.value(name)) is None else value for name in names)
 
 
-def vary_names(answer: ResponseHead) -> tuple[bytes, ...]:
-    """The fields that Vary names, lower case, each once, in one order."""
-    value = (answer.caching or {}).get(b"vary", b"")
+def vary_names(response: ResponseHead) -> tuple[bytes, ...]:
+    """Return the fields that Vary names: lower case, sorted, without duplicates."""
+    value = (response.caching or {}).get(b"vary", b"")
     return tuple(sorted({name.strip(b" \t").lower() for name in value.split(b",")} - {b""}))

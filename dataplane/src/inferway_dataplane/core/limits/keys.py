@@ -1,26 +1,24 @@
-"""Keys of rate limits: which bucket a request is charged to."""
+"""Rate-limit keys: which bucket of a limit a request is charged to."""
 
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Final
 
-from inferway_contract.document import (
-    KeyPart,
-)
+from inferway_contract.document import KeyPart
 from inferway_dataplane.core.messages import client_address
 from inferway_dataplane.core.messages.request_head import RequestHead
 from inferway_dataplane.core.routing.table import parameters
 
 KeyOf = Callable[[RequestHead, str], object]
-"""The bucket's key for a request of a client address."""
+"""Reads the bucket's key from a request and the client's address."""
 
 
 def key_of(parts: tuple[KeyPart, ...], route: str, rule: str) -> KeyOf | None:
-    """How a limit's key is read from a request; None = one bucket for all. Absent is a value of its own (None)."""
+    """Return the reader of a limit's key; None = one bucket for all. An absent value reads as None."""
     if not parts:
         return None
     readers = [_reader(part, route, rule) for part in parts]
-    # None is the key of a limit without keys: what may be absent stands in a tuple, and ages like every other key.
+    # A value that may be absent (None) is put into a tuple, so that its bucket ages like every other.
     if len(readers) == 1 and parts[0].type not in ("header", "query"):
         return readers[0]
     return lambda head, client: tuple(reader(head, client) for reader in readers)
@@ -31,7 +29,7 @@ def _reader(part: KeyPart, route: str, rule: str) -> KeyOf:
     match part.type:
         case "client_ip":
             v4, v6 = part.prefix_v4, part.prefix_v6
-            # The whole address of an IPv4 client is its text: no look-up at all.
+            # The whole address of an IPv4 client needs no parsing.
             return lambda head, client: (
                 client if v4 == 32 and ":" not in client else client_address.network(client, v4, v6)
             )
@@ -51,9 +49,9 @@ _LONGEST_KEY: Final = 32
 
 
 def _bounded(value: bytes | None) -> bytes | None:
-    """A client's value as a part of a key: a long one by its hash, so that `maxKeys` bounds bytes too.
+    """Replace a long value by its hash, so that `maxKeys` bounds bytes too.
 
-    No value that is kept as it is can be taken for a hash: it has at most 32 bytes, the hash with its mark 33.
+    A value cannot equal a hash: an unhashed value has at most 32 bytes, a hash with its mark 33.
     """
     if value is None or len(value) <= _LONGEST_KEY:
         return value

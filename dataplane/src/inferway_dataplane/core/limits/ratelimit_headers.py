@@ -1,4 +1,4 @@
-"""What clients are told of their limits: RateLimit fields (draft-ietf-httpapi-ratelimit-headers-10) or the legacy ones."""
+"""RateLimit header fields (draft-ietf-httpapi-ratelimit-headers-10) and the legacy X-RateLimit ones."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -8,14 +8,14 @@ from inferway_dataplane.core.limits.token_bucket import Bucket
 
 Style = Literal["Standard", "Legacy", "Off"]
 
-# The clock's own grain must not cost a unit of what is told.
+# Units added before rounding down: the clock's rounding must not cost a unit.
 _GRAIN: Final = 1e-3
 
 
 class RateLimitHeaders:
-    """The header fields of one rule's limits. What does not change with the request is made once."""
+    """The header fields of one rule's limits, with their constant parts built once."""
 
-    __slots__ = ("_buckets", "_items", "_legacy", "_levels", "_plain", "_standard")
+    __slots__ = ("_buckets", "_items", "_legacy", "_levels", "_standard", "_usual")
 
     def __init__(self, buckets: Sequence[tuple[Bucket, Style]]) -> None:
         self._buckets = tuple(bucket for bucket, _ in buckets)
@@ -28,14 +28,14 @@ class RateLimitHeaders:
         ]
         policy = b"ratelimit-policy: " + b", ".join(quotas) + b"\r\nratelimit: " if names else b""
         self._items = policy + b", ".join(name + b";r=%d;t=%d" for name in names) + b"\r\n"
-        # Nearly every answer tells that something is left in every bucket: one format for all of it.
-        self._plain = policy + b", ".join(name + b";r=%d;t=0" for name in names) + b"\r\n"
+        # Nearly every response has units left in every bucket: one format for all of them.
+        self._usual = policy + b", ".join(name + b";r=%d;t=0" for name in names) + b"\r\n"
         self._levels = tuple(
             (index, self._buckets[index].reach, 1 / self._buckets[index].interval) for index in self._standard
         )
 
     def lines(self, tats: Sequence[float], now: float, refusing: Bucket | None = None, retry_after: int = 0) -> bytes:
-        """Header lines. `tats`: each bucket's theoretical arrival time; `refusing` tells `retry_after` (seconds)."""
+        """Build header lines. `tats`: each bucket's theoretical arrival time; `retry_after` (seconds): of `refusing`."""
         if self._legacy or refusing is not None:
             return self._unusual(tats, now, refusing, retry_after)
         left = []
@@ -44,29 +44,29 @@ class RateLimitHeaders:
             if units < 1:
                 return self._unusual(tats, now, refusing, retry_after)
             left.append(units)
-        return self._plain % tuple(left)
+        return self._usual % tuple(left)
 
     def _unusual(self, tats: Sequence[float], now: float, refusing: Bucket | None, retry_after: int) -> bytes:
-        standings = [_standing(bucket, tat - now) for bucket, tat in zip(self._buckets, tats, strict=True)]
+        levels = [_left_and_reset(bucket, tat - now) for bucket, tat in zip(self._buckets, tats, strict=True)]
         if refusing is not None:
             at = self._buckets.index(refusing)
-            # Counted without grain: who is refused must not read that a unit is left.
-            standings[at] = (_whole(refusing, tats[at] - now), retry_after)
+            # Counted without `_GRAIN`: a refused client must not read that a unit is left.
+            levels[at] = (_whole(refusing, tats[at] - now), retry_after)
         lines = b""
         if self._standard:
-            lines = self._items % tuple(number for index in self._standard for number in standings[index])
+            lines = self._items % tuple(number for index in self._standard for number in levels[index])
         if self._legacy:
-            # One set of legacy fields can tell of one limit only: the one nearest to its end.
-            index = min(self._legacy, key=lambda index: standings[index][0] / self._buckets[index].burst)
+            # The legacy fields describe one limit only: the one with the smallest part left.
+            index = min(self._legacy, key=lambda index: levels[index][0] / self._buckets[index].burst)
             lines += b"x-ratelimit-limit: %d\r\nx-ratelimit-remaining: %d\r\nx-ratelimit-reset: %d\r\n" % (
                 self._buckets[index].burst,
-                *standings[index],
+                *levels[index],
             )
         return lines
 
 
-def _standing(bucket: Bucket, ahead: float) -> tuple[int, int]:
-    """Whole units left, and whole seconds until there is one more (0 while any is left)."""
+def _left_and_reset(bucket: Bucket, ahead: float) -> tuple[int, int]:
+    """Return whole units left, and whole seconds until the next one (0 while any is left)."""
     if bucket.denies:
         return 0, 0
     free = (bucket.reach - ahead) / bucket.interval + _GRAIN
@@ -80,12 +80,12 @@ def _whole(bucket: Bucket, ahead: float) -> int:
 
 
 def window(bucket: Bucket) -> int:
-    """The window `w` of the policy: the whole seconds in which an empty bucket fills."""
+    """Return the policy's window `w`: the whole seconds in which an empty bucket fills."""
     return max(1, ceil(bucket.burst * bucket.interval - 1e-9))
 
 
 def _labels(buckets: Sequence[Bucket]) -> list[bytes]:
-    """Structured-field Strings: the limit's name, or `policy/limit` where policies share a name."""
+    """Name the limits by structured-field Strings: `limit`, or `policy/limit` where names repeat."""
     names = [bucket.name for bucket in buckets]
     return [
         b'"%b"' % (name if names.count(name) == 1 else f"{bucket.policy}/{name}").encode()

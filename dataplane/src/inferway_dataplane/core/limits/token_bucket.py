@@ -1,12 +1,12 @@
-"""Token buckets by GCRA: pure arithmetic over one number for each key.
+"""Token buckets by GCRA (generic cell rate algorithm): arithmetic over one number per key.
 
-Theory. A bucket of capacity `burst` that fills at one unit every `interval` seconds is the same as a clock that runs
-ahead: its *theoretical arrival time* (TAT) is when the bucket will be full again. Each unit pushes the TAT on by
-`interval`; a request is admitted when the TAT would be at most `burst * interval` ahead of now. One float for a key, no
-timer refills anything, and a key whose TAT has passed is a full bucket that need not be remembered.
+A bucket of capacity `burst` that fills by one unit every `interval` seconds is equivalent to a clock that runs ahead: its
+*theoretical arrival time* (TAT) is when the bucket will be full again. Each unit adds `interval` to the TAT; a request is
+admitted if the TAT would then be at most `burst * interval` ahead of now. Each key costs one float, no timer refills
+buckets, and a key whose TAT has passed is a full bucket that need not be kept.
 
-All limits of a request are judged together: every one must admit, and a refusal takes from none.
-Times are seconds of one monotonic clock, handed in.
+All limits of a request are checked together: every limit must admit, and a refusal takes from none.
+Times are seconds of one monotonic clock, passed as arguments.
 """
 
 from collections import OrderedDict
@@ -14,15 +14,15 @@ from collections.abc import Sequence
 from math import inf
 from typing import Final, NamedTuple
 
-# Sums of binary fractions drift: after months of uptime a monotonic clock has steps of nanoseconds, and a full burst
-# adds up hundreds of them. This much is forgiven, at most a thousandth of a unit, and nothing else.
+# Seconds. Sums of binary fractions drift: after months of uptime a monotonic clock has steps of nanoseconds, and a full
+# burst adds up hundreds of them. This much is tolerated, but at most a thousandth of a unit.
 _TOLERANCE: Final = 1e-6
-# What is told of a level is cut to whole units; the clock's own grain must not cost one.
+# Units added before a level is rounded down: the clock's rounding must not cost a unit.
 _GRAIN: Final = 1e-3
 
 
 class Level(NamedTuple):
-    """One bucket after one question. Seconds; `retry` is -1 where waiting does not help or is not needed."""
+    """One bucket after one check. Seconds; `retry` is -1 where waiting does not help or is not needed."""
 
     limited: bool
     remaining: int
@@ -31,7 +31,7 @@ class Level(NamedTuple):
 
 
 class Bucket:
-    """All buckets of one limit: one for each key, the least recently used forgotten beyond `max_keys`."""
+    """The buckets of one limit, one for each key; beyond `max_keys` the least recently used is evicted."""
 
     __slots__ = (
         "burst",
@@ -52,16 +52,16 @@ class Bucket:
         self.name = name
         self.burst = burst
         self.max_keys = max_keys
-        self.denies = requests == 0  # a rate of 0 admits nothing, ever
-        self.interval = per / requests if requests else per
-        self.reach = -inf if self.denies else burst * self.interval  # how far ahead of now the TAT may be
+        self.denies = requests == 0  # a rate of 0 admits no request
+        self.interval = per / requests if requests else per  # seconds in which one unit is added
+        self.reach = -inf if self.denies else burst * self.interval  # seconds by which the TAT may be ahead of now
         self.grain = min(_TOLERANCE, self.interval / 1000)  # seconds by which an admission may come early
-        self.tats: OrderedDict[object, float] = OrderedDict()
-        self.evicted = 0  # keys forgotten for want of room
+        self.tats: OrderedDict[object, float] = OrderedDict()  # by key; least recently used first
+        self.evicted = 0  # keys dropped at `max_keys`
         self.dropped = 0  # requests refused
 
     def level(self, key: object, now: float, cost: int, limited: bool) -> Level:
-        """What the bucket of `key` holds now, told for a question of `cost` that was answered `limited`."""
+        """Return the level of the bucket of `key` after a check of `cost` with the result `limited`."""
         if self.denies:
             return Level(True, 0, 0.0, -1)
         ahead = max(self.tats.get(key, now) - now, 0.0)
@@ -72,12 +72,12 @@ class Bucket:
         return Level(limited, remaining, ahead, retry)
 
     def take(self, key: object, now: float, cost: int = 1) -> Level:
-        """Ask one bucket alone, and take `cost` if it admits (0 = peek)."""
+        """Check one bucket alone and take `cost` if it admits (0 = peek)."""
         refusing, _ = check(((self, key, cost),), now)
         return self.level(key, now, cost, refusing is not None)
 
     def forget_idle(self, now: float, at_most: int) -> int:
-        """Drop up to `at_most` full buckets from the least recently used end; how many went."""
+        """Drop up to `at_most` full buckets from the least recently used end; return their number."""
         tats = self.tats
         gone = 0
         while tats and gone < at_most:
@@ -89,9 +89,9 @@ class Bucket:
         return gone
 
     def inherit(self, older: "Bucket", now: float) -> None:
-        """Take over the levels of an older form of this limit. Nobody's bucket gets fuller by a change of the limit.
+        """Take over the levels of an older version of this limit; a changed limit fills no bucket.
 
-        The tokens a key still had stay its own, up to the new burst; a bucket that was full starts full.
+        A key keeps its remaining tokens, up to the new burst; a full bucket starts full.
         """
         if (older.interval, older.burst, older.denies) == (self.interval, self.burst, self.denies):
             self.tats = older.tats
@@ -106,46 +106,46 @@ class Bucket:
             self.evicted += 1
 
 
-EVERYBODY: Final = ()
-"""The key of a limit that has one bucket for all. (None is another: a header that is absent.)"""
+SHARED_KEY: Final = ()
+"""The key of a limit with one bucket for all requests. (None is the key of an absent header.)"""
 
 LimitCheck = tuple[Bucket, object, int]
 """A bucket, the key within it, and the cost in units."""
 
 
-def check(questions: Sequence[LimitCheck], now: float) -> tuple[Bucket | None, list[float]]:
-    """Admit by all or by none.
+def check(checks: Sequence[LimitCheck], now: float) -> tuple[Bucket | None, list[float]]:
+    """Admit a request by all limits or by none.
 
-    Returns the bucket that refuses (the one to wait longest for; None = admitted), and for each question the TAT of its
-    bucket: with the cost taken when admitted, untouched when refused.
+    Returns the refusing bucket with the longest wait (None = admitted), and the TAT of each check's bucket: after the
+    cost is taken when admitted, unchanged when refused.
     """
     tats: list[float] = []
-    for bucket, key, cost in questions:
+    for bucket, key, cost in checks:
         tat = bucket.tats.get(key, now)
         if tat < now:
             tat = now
         tat += cost * bucket.interval
         if tat - now - bucket.reach > bucket.grain:
-            return _longest(questions, now)
+            return _longest_wait(checks, now)
         tats.append(tat)
-    # Only now is anything taken: a request that another limit refuses must not even cost some key its room.
-    for (bucket, key, cost), tat in zip(questions, tats, strict=True):
+    # Taken only after all limits admit: a refused request must not evict a key either.
+    for (bucket, key, cost), tat in zip(checks, tats, strict=True):
         if cost:
-            known = bucket.tats
-            known[key] = tat
-            if key is not EVERYBODY:  # the one key of a limit without keys needs no order
-                known.move_to_end(key)
-                if len(known) > bucket.max_keys:
-                    known.popitem(last=False)
+            bucket_tats = bucket.tats
+            bucket_tats[key] = tat
+            if key is not SHARED_KEY:  # the only key of its limit: no order, no eviction
+                bucket_tats.move_to_end(key)
+                if len(bucket_tats) > bucket.max_keys:
+                    bucket_tats.popitem(last=False)
                     bucket.evicted += 1
     return None, tats
 
 
-def _longest(questions: Sequence[LimitCheck], now: float) -> tuple[Bucket, list[float]]:
-    """Of the buckets that refuse, the one to wait longest for; what never succeeds outweighs every wait."""
-    tats = [max(bucket.tats.get(key, now), now) for bucket, key, _ in questions]
+def _longest_wait(checks: Sequence[LimitCheck], now: float) -> tuple[Bucket, list[float]]:
+    """Return the refusing bucket with the longest wait; one that never admits outweighs every wait."""
+    tats = [max(bucket.tats.get(key, now), now) for bucket, key, _ in checks]
     waits = [
         inf if bucket.denies or cost > bucket.burst else tat + cost * bucket.interval - now - bucket.reach
-        for (bucket, _, cost), tat in zip(questions, tats, strict=True)
+        for (bucket, _, cost), tat in zip(checks, tats, strict=True)
     ]
-    return questions[waits.index(max(waits))][0], tats
+    return checks[waits.index(max(waits))][0], tats

@@ -1,36 +1,37 @@
-"""Where a chunked body ends (RFC 9112 7.1), and how much of it was not content.
+"""Find the end of a chunked body (RFC 9112 7.1) and count its framing bytes.
 
-This measures, it does not judge: what is legal, the parser decides. The engine feeds the parser one message at a time, so
-that nothing of a next request is parsed before its turn, and so that what frames a body can be bounded.
+The scanner measures only; the parser decides which bytes are legal. With the end of each body the engine can feed the
+parser one message at a time: no byte of the next request is parsed early, and the framing bytes can be bounded.
 """
 
 from typing import Final
 
 _MOST_DIGITS: Final = 16
-_OF_INTEREST: Final = 2 * _MOST_DIGITS  # bytes of a line: enough to tell a size, and whether a trailer line is empty
+_OF_INTEREST: Final = 2 * _MOST_DIGITS  # bytes kept of a line: enough for a size, or to detect an empty trailer line
 
+# States
 _SIZE: Final = 0  # in a line with a chunk's size and extensions
 _DATA: Final = 1  # in a chunk's content and the line end after it
 _TRAILER: Final = 2  # in the lines after the last chunk
 
 
 class ChunkedBodyScanner:
-    """Follows one body. After a size that it cannot read (`is_lost`) it takes everything for a part of it."""
+    """Scan one body. After an unreadable size (`is_lost`) all bytes count as part of the body."""
 
     __slots__ = ("_left", "_line", "_state", "chunks", "framing", "is_done", "is_lost")
 
     def __init__(self) -> None:
         self.is_done = False
-        self.is_lost = False  # also by more than 16 digits, of which llhttp forgives zeros
+        self.is_lost = False  # also set by more than 16 digits (llhttp accepts leading zeros)
         self.chunks = 0
         self.framing = 0
-        """Bytes so far that were no content: sizes, extensions, line ends, trailers."""
+        """Bytes so far that are not content: sizes, extensions, line ends, trailers."""
         self._state = _SIZE
-        self._line = b""  # its beginning, where it began in an earlier piece; cut: only the digits are of interest
+        self._line = b""  # the start of a line that began in an earlier piece, cut to `_OF_INTEREST` bytes
         self._left = 0
 
     def scan(self, data: bytes, at: int) -> int:
-        """The index in `data` after the last byte of this body, or `len(data)` while it goes on."""
+        """Return the index in `data` after the body's last byte; `len(data)` if the body continues."""
         end = len(data)
         while at < end and not self.is_done:
             if self._state == _DATA:

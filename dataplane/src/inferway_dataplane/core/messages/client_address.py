@@ -1,4 +1,4 @@
-"""Who the client is: the peer, unless the peer is a proxy that we trust to say so."""
+"""The client's address: the peer's, or one from X-Forwarded-For if the peer is a trusted proxy."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -8,13 +8,12 @@ from typing import Final
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-
 _LONGEST: Final = 64
-"""Characters; nothing longer is an address, and the memo of what clients write must stay small."""
+"""Characters of an address; longer texts are refused, which bounds the memo in bytes."""
 
 
 def address(text: str) -> Address | None:
-    """The address that is written there, with IPv4-mapped IPv6 as IPv4; a port or brackets may stand around it."""
+    """Parse an address, with or without a port or brackets; IPv4-mapped IPv6 becomes IPv4."""
     return _address(text) if len(text) <= _LONGEST else None
 
 
@@ -32,47 +31,47 @@ def _address(text: str) -> Address | None:
     if after and not (after.startswith(":") and after[1:].isdecimal()):
         return None
     try:
-        found = ip_address(text)
+        parsed = ip_address(text)
     except ValueError:
         return None
-    if isinstance(found, IPv6Address):
-        if found.scope_id is not None:
+    if isinstance(parsed, IPv6Address):
+        if parsed.scope_id is not None:
             return None
-        return found.ipv4_mapped or found
-    return found
+        return parsed.ipv4_mapped or parsed
+    return parsed
 
 
 @lru_cache(maxsize=8192)
 def network(text: str, prefix_v4: int, prefix_v6: int) -> str:
-    """The client's network as a limit counts it: `192.0.2.7` or `2001:db8::/64`."""
-    found = address(text)
-    if found is None:
+    """Return the client's network for a rate-limit key: `192.0.2.7` or `2001:db8::/64`."""
+    parsed = address(text)
+    if parsed is None:
         return text
-    prefix = prefix_v4 if found.version == 4 else prefix_v6
-    if prefix == found.max_prefixlen:
-        return str(found)
-    return str(ip_network((found, prefix), strict=False))
+    prefix = prefix_v4 if parsed.version == 4 else prefix_v6
+    if prefix == parsed.max_prefixlen:
+        return str(parsed)
+    return str(ip_network((parsed, prefix), strict=False))
 
 
 class TrustedProxies:
-    """Networks whose X-Forwarded-For is believed."""
+    """Networks of proxies whose X-Forwarded-For is trusted."""
 
     def __init__(self, networks: Sequence[str], hops: int = 1) -> None:
-        """`hops`: the client is the so-manieth address from the right that is not trusted (more than 1 where proxies of
-        unknown addresses, such as a CDN's, stand before ours). `ValueError` for what is no CIDR, naming it."""
+        """`hops`: take the N-th untrusted address, counted from the right (more than 1 behind proxies of unknown
+        addresses, such as a CDN's). `ValueError` names a malformed CIDR."""
         self._hops = hops
         self._networks: tuple[Network, ...] = tuple(ip_network(text, strict=False) for text in networks)
 
     def trusts(self, text: str) -> bool:
-        """Whether this address is one of ours."""
-        found = address(text)
-        return found is not None and any(found.version == net.version and found in net for net in self._networks)
+        """Whether this address belongs to a trusted proxy."""
+        parsed = address(text)
+        return parsed is not None and any(parsed.version == net.version and parsed in net for net in self._networks)
 
     def client(self, peer: str, forwarded_for: Sequence[bytes]) -> str:
-        """The client's address, walking X-Forwarded-For from the right; the last good one where there are not enough.
+        """Walk X-Forwarded-For from the right to the client's address; stop at the last valid one.
 
-        Several header lines are one list. Garbage ends the walk at the last good address: what stands left of it was
-        written by somebody we do not know.
+        Several header lines form one list. A malformed entry ends the walk: the entries to its left come from an
+        unknown sender.
         """
         nearest = peer
         left = self._hops
@@ -81,8 +80,8 @@ class TrustedProxies:
                 left -= 1
                 if not left:
                     return nearest
-            found = address(entry.decode("latin-1"))
-            if found is None:
+            parsed = address(entry.decode("latin-1"))
+            if parsed is None:
                 return nearest
-            nearest = str(found)
+            nearest = str(parsed)
         return nearest

@@ -1,15 +1,17 @@
-"""Answers that the gateway makes itself when it does not forward: RFC 9457 problem details, each with a stable code.
+"""Problems: the gateway's own error responses (RFC 9457 problem details), each with a stable code.
 
-The code is in the body, labels the metric and stands in the log. Nothing internal is ever in a body.
+The code appears in the body, in metric labels and in the access log. A body never contains internal details.
 """
 
 import json
 from http import HTTPStatus
 from typing import Final
 
+from inferway_dataplane.core.messages import methods
+
 
 class Problem:
-    """Why a request is answered by the gateway. `closes`: the connection cannot be trusted to be in step any more."""
+    """An error response of the gateway. `closes`: the connection may be out of step and is closed."""
 
     __slots__ = ("allow", "closes", "code", "detail", "status", "title")
 
@@ -26,7 +28,7 @@ class Problem:
 
 
 def body(problem: Problem, request_id: bytes, extra: dict[str, object] | None = None) -> bytes:
-    """The `application/problem+json` body (RFC 9457 3)."""
+    """Build the `application/problem+json` body (RFC 9457 3); `extra` adds members."""
     content: dict[str, object] = {
         "type": "about:blank",
         "title": problem.title,
@@ -40,38 +42,38 @@ def body(problem: Problem, request_id: bytes, extra: dict[str, object] | None = 
     return json.dumps(content, separators=(",", ":")).encode()
 
 
-def _framing(code: str, detail: str, status: int = 400) -> Problem:
+def _closing(code: str, detail: str, status: int = 400) -> Problem:
     return Problem(status, code, detail, closes=True)
 
 
-# --- the client's message cannot be read, or not in one way only ------------------------------------------------------
-MALFORMED: Final = _framing("malformed_request", "The request is not well-formed HTTP/1.1.")
-BAD_HOST: Final = _framing("bad_host", "The request needs exactly one valid Host.")
-BAD_CONTENT_LENGTH: Final = _framing("bad_content_length", "Content-Length must be one whole number.")
-BAD_TRANSFER_ENCODING: Final = _framing(
+# --- the client's message is malformed or ambiguous ------------------------------------------------------------------
+MALFORMED: Final = _closing("malformed_request", "The request is not well-formed HTTP/1.1.")
+BAD_HOST: Final = _closing("bad_host", "The request needs exactly one valid Host.")
+BAD_CONTENT_LENGTH: Final = _closing("bad_content_length", "Content-Length must be one whole number.")
+BAD_TRANSFER_ENCODING: Final = _closing(
     "bad_transfer_encoding", "Transfer-Encoding must be `chunked`, once, on HTTP/1.1."
 )
-LENGTH_AND_ENCODING: Final = _framing("length_and_encoding", "Content-Length and Transfer-Encoding exclude each other.")
-UNSUPPORTED_CODING: Final = _framing("unsupported_coding", "The only transfer coding supported is chunked.", 501)
-BAD_VERSION: Final = _framing("unsupported_version", "Only HTTP/1.1 and HTTP/1.0 are served here.", 505)
-BAD_TARGET: Final = _framing("bad_target", "The request target is not a path or an absolute URI.")
+LENGTH_AND_ENCODING: Final = _closing("length_and_encoding", "Content-Length and Transfer-Encoding exclude each other.")
+UNSUPPORTED_CODING: Final = _closing("unsupported_coding", "The only transfer coding supported is chunked.", 501)
+BAD_VERSION: Final = _closing("unsupported_version", "Only HTTP/1.1 and HTTP/1.0 are served here.", 505)
+BAD_TARGET: Final = _closing("bad_target", "The request target is not a path or an absolute URI.")
 AMBIGUOUS_PATH: Final = Problem(400, "ambiguous_path", "The path has dot segments, backslashes or control characters.")
-EXPECTATION_FAILED: Final = _framing("expectation_failed", "The only expectation supported is 100-continue.", 417)
-UNKNOWN_METHOD: Final = _framing("unknown_method", "The method is not implemented.", 501)
+EXPECTATION_FAILED: Final = _closing("expectation_failed", "The only expectation supported is 100-continue.", 417)
+UNKNOWN_METHOD: Final = _closing("unknown_method", "The method is not implemented.", 501)
 METHOD_NOT_ALLOWED: Final = Problem(
     405,
     "method_not_allowed",
     "CONNECT and TRACE are not allowed.",
     closes=True,
-    allow="GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
+    allow=methods.ALLOW.decode(),
 )
 
-# --- the client asks for too much, or too slowly -----------------------------------------------------------------------
-TARGET_TOO_LONG: Final = _framing("target_too_long", "The request line is too long.", 414)
-HEAD_TOO_LARGE: Final = _framing("head_too_large", "The header fields are too many or too large.", 431)
-BODY_TOO_LARGE: Final = _framing("body_too_large", "The request body is larger than this route allows.", 413)
-HEAD_TIMEOUT: Final = _framing("head_timeout", "The request head did not arrive in time.", 408)
-BODY_TIMEOUT: Final = _framing("body_timeout", "The request body did not arrive in time.", 408)
+# --- the request is too large or too slow ------------------------------------------------------------------------------
+TARGET_TOO_LONG: Final = _closing("target_too_long", "The request line is too long.", 414)
+HEAD_TOO_LARGE: Final = _closing("head_too_large", "The header fields are too many or too large.", 431)
+BODY_TOO_LARGE: Final = _closing("body_too_large", "The request body is larger than this route allows.", 413)
+HEAD_TIMEOUT: Final = _closing("head_timeout", "The request head did not arrive in time.", 408)
+BODY_TIMEOUT: Final = _closing("body_timeout", "The request body did not arrive in time.", 408)
 RATE_LIMITED: Final = Problem(429, "rate_limited", "Too many requests.")
 
 # --- routing and configuration ---------------------------------------------------------------------------------------
@@ -100,7 +102,7 @@ PENDING_OVERFLOW: Final = Problem(503, "pending_overflow", "Too many requests wa
 
 
 def transfer_coding(value: bytes) -> Problem:
-    """Which refusal a Transfer-Encoding other than `chunked` gets: well-formed codings 501, anything else 400."""
+    """Choose the problem for a Transfer-Encoding other than `chunked`: 501 if well-formed, else 400."""
     members = [member.strip(b" \t") for member in value.lower().split(b",")]
     if all(_is_token(member) for member in members) and members.count(b"chunked") <= 1:
         return UNSUPPORTED_CODING

@@ -1,11 +1,7 @@
-"""Request and response heads: what the fields of a message say about its framing, its connection and its sender.
+"""Request heads: framing, connection and client, as the header fields state them.
 
-Theory. A parser gives a list of `(name, value)` pairs. One pass over them sorts every field into a *kind*: most are
-FORWARD (nothing to know about them), some are hop-by-hop and end here (RFC 9110 7.6.1), a few frame the message
-(RFC 9112 6) or speak of the client. Whatever can be read in two ways is refused, never repaired: the peer behind us may
-read it the other way (RFC 9112 11.2, request smuggling).
-
-Names are looked up as they were sent, in a bounded memo, so an ordinary header costs one dictionary look-up.
+A field that can be read in two ways is refused, never repaired: the upstream may read it the other way (RFC 9112 11.2,
+request smuggling).
 """
 
 from typing import Any
@@ -30,11 +26,9 @@ from inferway_dataplane.core.messages.field_kinds import (
 )
 from inferway_dataplane.core.messages.problems import Problem
 
-# --- kinds of fields --------------------------------------------------------------------------------------------------
-
 
 class FieldBlock:
-    """What the fields of a request say, whatever its request line: immutable, so that requests may share it."""
+    """The fields of a request, sorted. Immutable and independent of the request line, so requests may share it."""
 
     __slots__ = (
         "caching",
@@ -65,10 +59,10 @@ class FieldBlock:
         self.raw_host: bytes | None = None
         self.content_length = -1  # -1 = no Content-Length
         self.is_chunked = False
-        self.has_body = False  # a declared length of 0 is none
+        self.has_body = False  # False for a declared length of 0
         self.expects_continue = False
         self.has_connection = False
-        self.has_dropped = False  # Connection named fields that would have gone on
+        self.has_dropped = False  # Connection named fields that would have been forwarded
         self.has_upgrade = False
         self.credentials = False
         self.caching = False
@@ -80,20 +74,20 @@ class FieldBlock:
     def value(self, name: bytes) -> bytes | None:
         """The field's value by lower-case name, repeated fields joined by `, ` (RFC 9110 5.3); None = absent.
 
-        `Connection` and what it names are still seen here: a client may not hide a field from our own rules.
+        Includes the fields that `Connection` names: a client cannot hide a field from the gateway's rules.
         """
         values = self.values
         if values is None:
             values = self.values = {}
             for field, value in self.fields:
                 lower = field.lower()
-                known = values.get(lower)
-                values[lower] = value if known is None else known + b", " + value
+                earlier = values.get(lower)
+                values[lower] = value if earlier is None else earlier + b", " + value
         return values.get(name)
 
 
 class RequestHead:
-    """A request's head after its checks: request line and fields. Bytes as they came."""
+    """The checked head of a request: request line and fields, in bytes as received."""
 
     __slots__ = (
         "block",
@@ -117,35 +111,35 @@ class RequestHead:
         self.method = method
         self.block = block
         self.is_http_1_1 = block.is_http_1_1
-        self.passed = block.passed  # the fields that may go on
+        self.passed = block.passed  # the fields that may be forwarded
         self.raw_host = block.raw_host
         self.value = block.value
-        # set by `targets.locate`
+        # Set by `request_target.locate`.
         self.host = b""
         self.path = b""
-        self.query: bytes | None = None  # without the question mark; None = no question mark
+        self.query: bytes | None = None  # without its question mark; None = no question mark
         self.match_path = b""
-        # Pure functions of a head and a runtime, kept for a head that comes again.
+        # Pure functions of a head and a runtime, kept for when the same head is received again.
         self.runtime: object = None
         self.entry: Any = None
         self.cache_key: bytes | None = None
         self.sent_to: object = None
-        self.sent = b""  # the lines that `sent_to` got
+        self.sent = b""  # the lines sent to `sent_to`
 
     @property
     def fields(self) -> Fields:
-        """All fields as they came."""
+        """All fields as received."""
         return self.block.fields
 
 
 def read_request(method: bytes, fields: Fields, is_http_1_1: bool) -> RequestHead | Problem:
-    """A request's head, or why it is refused."""
+    """Read a request's head; a `Problem` when it is refused."""
     block = read_fields(fields, is_http_1_1)
     return block if isinstance(block, Problem) else RequestHead(method, block)
 
 
 def read_fields(fields: Fields, is_http_1_1: bool) -> FieldBlock | Problem:
-    """Sort the fields of a request, and refuse what frames or names its host in two ways (RFC 9112 3.2, 6.1-6.3)."""
+    """Sort a request's fields; refuse ambiguous framing or hosts (RFC 9112 3.2, 6.1-6.3)."""
     head = FieldBlock(fields, is_http_1_1)
     passed = head.passed
     kinds = REQUEST_KINDS
@@ -167,7 +161,7 @@ def read_fields(fields: Fields, is_http_1_1: bool) -> FieldBlock | Problem:
             head.caching = True
             passed.append(field)
         elif kind == LENGTH:
-            # One field, digits only: `+5`, `5,5`, two fields, a number of 30 digits all have a second reading somewhere.
+            # One field, digits only: `+5`, `5,5`, two fields or 30 digits are each read in a second way by some peer.
             if head.content_length >= 0 or not value.isdigit() or len(value) > 18:
                 return problems.BAD_CONTENT_LENGTH
             head.content_length = int(value)
@@ -195,7 +189,7 @@ def read_fields(fields: Fields, is_http_1_1: bool) -> FieldBlock | Problem:
         elif kind == UPGRADE:
             head.has_upgrade = True
         elif kind == PROXY_CONNECTION:
-            # Not ours to obey, but llhttp does: where it closes, so must we, or the next request would be refused.
+            # llhttp obeys it: if it closes, the gateway must too, or the next request would be refused.
             head.has_connection = True
             if b"close" in value.lower():
                 nominated = _connection(head, b"close", nominated)

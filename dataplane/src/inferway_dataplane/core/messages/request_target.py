@@ -1,4 +1,4 @@
-"""The request target (RFC 9112 3.2) and the host it is for."""
+"""The request target (RFC 9112 3.2): path, query and host."""
 
 from ipaddress import IPv6Address
 from typing import Final
@@ -12,17 +12,17 @@ _REG_NAME: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,
 _HEX: Final = frozenset(b"0123456789abcdef")
 _IPV6: Final = frozenset(b"0123456789abcdef:.")
 _MEMO_BOUND: Final = 4096
-# What is longer is worked out anew, so the memos are bounded in bytes too.
+# Longer hosts and paths are not kept, so the memos are bounded in bytes too.
 _LONGEST_HOST: Final = 300
 _LONGEST_PATH: Final = 1024
 
-# Bounded memos of pure functions: the same few hosts and paths come with most requests.
+# Bounded memos of pure functions: most requests repeat the same few hosts and paths.
 _hosts: dict[bytes, bytes | None] = {}
 _paths: dict[bytes, bytes] = {}
 
 
 def locate(head: RequestHead, target: bytes) -> Problem | None:
-    """Split the target into path and query, and find the host, lower case and without its port."""
+    """Set the head's path, query, match path and host (lower case, without its port)."""
     raw_host = head.raw_host
     if target[:1] != b"/":
         if target == b"*" and head.method == b"OPTIONS":
@@ -31,7 +31,7 @@ def locate(head: RequestHead, target: bytes) -> Problem | None:
             split = _absolute_form(target)
             if split is None:
                 return problems.BAD_TARGET
-            # The authority of the target replaces Host, which must still be valid itself (RFC 9112 3.2.2).
+            # The target's authority replaces Host, which must still be valid (RFC 9112 3.2.2).
             if raw_host is not None and host_of(raw_host) is None:
                 return problems.BAD_HOST
             raw_host, target = split
@@ -47,25 +47,22 @@ def locate(head: RequestHead, target: bytes) -> Problem | None:
         head.query = query
     if b"#" in target:
         return problems.BAD_TARGET
-    known = _paths.get(path)
-    if known is None:
+    path_to_match = _paths.get(path)
+    if path_to_match is None:
         try:
-            known = match_path(path)
+            path_to_match = match_path(path)
         except AmbiguousPath:
             return problems.AMBIGUOUS_PATH
         if len(path) <= _LONGEST_PATH:
             if len(_paths) >= _MEMO_BOUND:
                 _paths.clear()
-            _paths[path] = known
-    head.match_path = known
+            _paths[path] = path_to_match
+    head.match_path = path_to_match
     return None
 
 
 def host_of(raw: bytes) -> bytes | None:
-    """The host of a Host value: lower case, no port; None when it is not `uri-host [":" port]` (RFC 9110 7.2).
-
-    Memoised, because the same few names come with every request.
-    """
+    """Return the host of a Host value in lower case without its port; None when malformed (RFC 9110 7.2)."""
     try:
         return _hosts[raw]
     except KeyError:
@@ -87,8 +84,8 @@ def _parse_host(raw: bytes) -> bytes | None:
     host, colon, port = raw.partition(b":")
     if (colon and not _is_port(b":" + port)) or len(host) > 255 or not _is_reg_name(host):
         return None
-    # `example.com.` and `example.com` are one name (RFC 3986 3.2.2); an empty Host is legal only without authority,
-    # and what ends in two dots is a name of nothing, which every peer would shorten in its own way.
+    # `example.com.` and `example.com` are one name (RFC 3986 3.2.2). An empty Host is legal only without authority, and
+    # a name that ends in two dots is invalid: each peer would shorten it in its own way.
     name = host.removesuffix(b".")
     return None if not name or name.endswith(b".") else name
 
@@ -96,7 +93,7 @@ def _parse_host(raw: bytes) -> bytes | None:
 def _is_reg_name(text: bytes) -> bool:
     if not _REG_NAME.issuperset(text):
         return False
-    # Every percent sign begins an escape (RFC 3986 3.2.2): what else it may mean, each peer decides by itself.
+    # Every percent sign must begin an escape (RFC 3986 3.2.2): peers disagree about any other.
     return all(len(rest) >= 2 and _HEX.issuperset(rest[:2]) for rest in text.split(b"%")[1:])
 
 

@@ -1,4 +1,4 @@
-"""The head of an upstream's response."""
+"""Response heads: framing, caching fields and the fields to forward."""
 
 from inferway_dataplane.core.messages.field_kinds import (
     AGE,
@@ -15,7 +15,7 @@ from inferway_dataplane.core.messages.field_kinds import (
 
 
 class ResponseHead:
-    """An upstream's response head. `passed` are the fields that may go on to the client."""
+    """The head of an upstream's response. `passed`: the fields that may be forwarded to the client."""
 
     __slots__ = (
         "age",
@@ -43,13 +43,13 @@ class ResponseHead:
         self.caching: dict[bytes, bytes] | None = None
         self.age: bytes | None = None
         self.date: bytes | None = None
-        # A pure function of a head and a rule, kept for a head that comes again.
+        # A pure function of a head and a rule, kept for when the same head is received again.
         self.rule: object = None
         self.lines = b""
 
 
 def read_response(status: int, fields: Fields, keep_alive: bool) -> ResponseHead | None:
-    """Sort the fields of a response; None when its framing has two readings (the answer is a 502 then)."""
+    """Sort a response's fields; None when its framing is ambiguous (a 502 for the client)."""
     head = ResponseHead(status, keep_alive)
     passed = head.passed
     kinds = RESPONSE_KINDS
@@ -81,8 +81,8 @@ def read_response(status: int, fields: Fields, keep_alive: bool) -> ResponseHead
             if head.caching is None:
                 head.caching = {}
             name = field[0].lower()
-            known = head.caching.get(name)
-            head.caching[name] = field[1] if known is None else known + b", " + field[1]
+            earlier = head.caching.get(name)
+            head.caching[name] = field[1] if earlier is None else earlier + b", " + field[1]
         elif kind == SET_COOKIE:
             head.has_cookie = True
             passed.append(field)
@@ -91,7 +91,7 @@ def read_response(status: int, fields: Fields, keep_alive: bool) -> ResponseHead
     if head.is_chunked and head.content_length >= 0:
         return None
     if status == 204 and (head.is_chunked or head.content_length > 0):
-        return None  # RFC 9110 15.3.5: it has no body, so whoever announces one means something else
+        return None  # RFC 9110 15.3.5: a 204 has no body; one that declares a body is malformed
     if nominated is not None:
         if b"close" in nominated:
             head.keep_alive = False

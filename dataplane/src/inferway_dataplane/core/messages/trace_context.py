@@ -7,5 +7,5 @@ _TRACEPARENT: Final = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{1
 
 
 def well_formed(value: bytes | None) -> bytes | None:
-    """The value, when it is one that can be continued."""
+    """Return the value if it can be continued, else None."""
     return value if value is not None and _TRACEPARENT.fullmatch(value) is not None else None

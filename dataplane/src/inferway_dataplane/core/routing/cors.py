@@ -1,4 +1,4 @@
-"""CORS (the Fetch standard, 3.3) as Gateway API's filter states it."""
+"""CORS (Fetch standard 3.3) by Gateway API's HTTPCORSFilter."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ _LABELS: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-._")
 
 
 class CorsRules:
-    """A CORS filter, ready to answer."""
+    """A compiled CORS filter."""
 
     __slots__ = ("_any", "_credentials", "_exact", "_expose", "_headers", "_max_age", "_methods", "_wildcards")
 
@@ -42,7 +42,7 @@ class CorsRules:
         )
 
     def _origin_fields(self, origin: bytes) -> Fields:
-        # `*` must not be combined with credentials: then the origin itself is named, and the answer varies by it.
+        # `*` must not be combined with credentials: the response then names the origin and varies by it.
         if self._any and not self._credentials:
             fields = [(b"access-control-allow-origin", b"*")]
         else:
@@ -52,7 +52,7 @@ class CorsRules:
         return fields
 
     def preflight(self, head: RequestHead) -> Fields | None:
-        """The fields of the answer to a preflight request; None when this is none. Without them a browser refuses."""
+        """Return the response fields for a preflight (empty = refused); None if it is not a preflight."""
         if head.method != b"OPTIONS":
             return None
         origin, method = head.value(b"origin"), head.value(b"access-control-request-method")
@@ -61,10 +61,10 @@ class CorsRules:
         if not self._allows(origin):
             return []
         fields = self._origin_fields(origin)
-        # A literal `*` counts as a name where credentials are allowed, so then what was asked for is named.
-        wanted = head.value(b"access-control-request-headers")
+        # With credentials a literal `*` counts as a name, so the requested names are repeated instead.
+        requested = head.value(b"access-control-request-headers")
         methods = method if self._methods == b"*" and self._credentials else self._methods
-        headers = (wanted or b"") if self._headers == b"*" and self._credentials else self._headers
+        headers = (requested or b"") if self._headers == b"*" and self._credentials else self._headers
         if methods:
             fields.append((b"access-control-allow-methods", methods))
         if headers:
@@ -73,10 +73,10 @@ class CorsRules:
         return fields
 
     def response_fields(self, head: RequestHead) -> Fields:
-        """The fields that go onto the answer of an ordinary request."""
+        """Return the fields to add to the response of a request that is not a preflight."""
         origin = head.value(b"origin")
         if origin is None or not self._allows(origin):
-            # Without `Vary` a cache would hand this answer to an origin that is allowed.
+            # Without `Vary` a cache would serve this response to an allowed origin.
             return [] if self._any and not self._credentials else [(b"vary", b"Origin")]
         fields = self._origin_fields(origin)
         if self._expose:
@@ -85,5 +85,5 @@ class CorsRules:
 
 
 def _is_labels(text: bytes) -> bool:
-    """Whether a wildcard may stand for this: labels of a host, and not a user, a path or another host before ours."""
+    """Whether a wildcard may match this text: only labels of a host, without user, path or port."""
     return bool(text) and _LABELS.issuperset(text)

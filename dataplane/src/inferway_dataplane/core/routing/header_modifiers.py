@@ -1,24 +1,26 @@
-"""Header modifiers: set, add, remove, on the list of fields that goes on."""
+"""Header modifiers (Gateway API HTTPHeaderFilter): set, add and remove fields."""
 
 from inferway_contract.document import HeaderEdit
 from inferway_dataplane.core.messages.field_kinds import Fields
 
 
 class HeaderModifiers:
-    """A header modifier with its names and values as bytes."""
+    """A compiled header modifier."""
 
-    __slots__ = ("_added", "_gone")
+    __slots__ = ("_added", "_dropped")
 
     def __init__(self, edit: HeaderEdit) -> None:
         fields = [(entry.name.encode(), entry.value.encode()) for entry in (*edit.set, *edit.add)]
         removed = {name.lower().encode() for name in edit.remove}
-        # `set` replaces: it removes what was there and adds its own. What is removed is removed even when also added.
-        self._gone = removed | {entry.name.lower().encode() for entry in edit.set}
+        # `set` removes the field and adds its own value. `remove` wins over `set` and `add`.
+        self._dropped = removed | {entry.name.lower().encode() for entry in edit.set}
         self._added = [field for field in fields if field[0].lower() not in removed]
 
     def apply(self, fields: Fields) -> Fields:
-        """A new list; the given one stays as it is."""
-        gone = self._gone
+        """Return the modified fields as a new list."""
+        dropped = self._dropped
         return (
-            [field for field in fields if field[0].lower() not in gone] + self._added if gone else fields + self._added
+            [field for field in fields if field[0].lower() not in dropped] + self._added
+            if dropped
+            else fields + self._added
         )

@@ -1,10 +1,9 @@
-"""Which rule a request is for.
+"""The routing table: find the rule for a request.
 
-Theory. Precedence is a comparison of tuples, greatest first (api.md, "Precedence"): the host's specificity, then the
-path (Exact, then RegularExpression by longer pattern, then PathPrefix by longer prefix), a method, the number of
-headers, the number of query parameters, and last the age of the route and the place of the rule. The table below only
-keeps entries sorted by that tuple and skips those that cannot match; it never decides anything else. A host's entries
-are tried before those of a less specific host; where none of them matches, the less specific host has its turn.
+Precedence is a comparison of tuples (api.md, "Precedence"): the host's specificity, then the path (Exact, then
+RegularExpression by longer pattern, then PathPrefix by longer prefix), a method, the number of headers, the number of
+query parameters, and last the age of the route and the position of the rule. The table keeps entries sorted by that tuple
+and skips entries that cannot match. The entries of a host are tried before those of a less specific host.
 """
 
 from collections.abc import Iterable
@@ -22,7 +21,7 @@ _PATH_RANK: Final = {"Exact": 0, "RegularExpression": 1, "PathPrefix": 2}
 _MEMO_BOUND: Final = 4096
 
 
-def _tests(matches: Iterable[ValueMatch]) -> tuple[tuple[bytes, bytes | None, Any], ...]:
+def _value_tests(matches: Iterable[ValueMatch]) -> tuple[tuple[bytes, bytes | None, Any], ...]:
     return tuple(
         (match.name.encode(), match.value.encode(), None)
         if match.type == "Exact"
@@ -32,7 +31,7 @@ def _tests(matches: Iterable[ValueMatch]) -> tuple[tuple[bytes, bytes | None, An
 
 
 class CompiledMatch(Generic[R]):
-    """One match of one rule. `order` sorts entries of one host, the best first."""
+    """One match of one rule. `order`: the sort key within a host, highest precedence first."""
 
     __slots__ = ("headers", "is_plain", "method", "order", "path", "path_type", "query", "regex", "rule")
 
@@ -42,8 +41,8 @@ class CompiledMatch(Generic[R]):
         self.path_type = match.path.type
         self.regex: Any = patterns.compiled(match.path.value) if match.path.type == "RegularExpression" else None
         self.method = match.method.encode() if match.method else None
-        self.headers = _tests(match.headers)
-        self.query = _tests(match.query)
+        self.headers = _value_tests(match.headers)
+        self.query = _value_tests(match.query)
         self.is_plain = not (self.method or self.headers or self.query)
         self.order = (
             _PATH_RANK[match.path.type],
@@ -56,7 +55,7 @@ class CompiledMatch(Generic[R]):
         )
 
     def fits(self, head: RequestHead) -> bool:
-        """Whether method, headers and query match; the path was already found to."""
+        """Whether method, headers and query match; the caller has matched the path."""
         if self.method is not None and self.method != head.method:
             return False
         for name, exact, regex in self.headers:
@@ -64,24 +63,24 @@ class CompiledMatch(Generic[R]):
             if value is None or (value != exact if regex is None else regex.fullmatch(value) is None):
                 return False
         if self.query:
-            given = parameters(head.query)
+            values = parameters(head.query)
             for name, exact, regex in self.query:
-                value = given.get(name)
+                value = values.get(name)
                 if value is None or (value != exact if regex is None else regex.fullmatch(value) is None):
                     return False
         return True
 
 
 def parameters(query: bytes | None) -> dict[bytes, bytes]:
-    """Query parameters, decoded; the first of each name counts."""
-    found: dict[bytes, bytes] = {}
+    """Decode query parameters; the first of each name counts."""
+    values: dict[bytes, bytes] = {}
     if query:
-        # Bytes all the way: `parse_qsl` decodes, and fails on what is not ASCII.
+        # Not `parse_qsl`: it decodes to text and fails on non-ASCII bytes.
         for pair in query.split(b"&"):
             name, mark, value = pair.replace(b"+", b" ").partition(b"=")
             if name or mark:
-                found.setdefault(unquote_to_bytes(name), unquote_to_bytes(value))
-    return found
+                values.setdefault(unquote_to_bytes(name), unquote_to_bytes(value))
+    return values
 
 
 class _HostTable(Generic[R]):
@@ -125,7 +124,7 @@ class _HostTable(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class RouteEntry(Generic[R]):
-    """A rule's match under one hostname (`""` = any host). `age` is the place of its route among all, oldest first."""
+    """A match of a rule under one hostname (`""` = any host). `age`: the position of its route, oldest first."""
 
     hostname: str
     match: Match
@@ -135,15 +134,15 @@ class RouteEntry(Generic[R]):
 
 
 class RoutingTable(Generic[R]):
-    """All claims, ready to be searched."""
+    """The entries of all routes, by hostname."""
 
-    def __init__(self, claims: Iterable[RouteEntry[R]]) -> None:
+    def __init__(self, routes: Iterable[RouteEntry[R]]) -> None:
         entries: dict[str, list[CompiledMatch[R]]] = {}
-        for claim in claims:
-            entries.setdefault(claim.hostname, []).append(
-                CompiledMatch(claim.match, claim.age, claim.index, claim.rule)
+        for route in routes:
+            entries.setdefault(route.hostname, []).append(
+                CompiledMatch(route.match, route.age, route.index, route.rule)
             )
-        tables = {name.encode(): _HostTable(own) for name, own in entries.items()}
+        tables = {name.encode(): _HostTable(of_host) for name, of_host in entries.items()}
         self._any = tables.pop(b"", None)
         self._exact = {name: table for name, table in tables.items() if not name.startswith(b"*.")}
         wildcards = {name[1:]: table for name, table in tables.items() if name.startswith(b"*.")}
@@ -152,7 +151,7 @@ class RoutingTable(Generic[R]):
         self._memo: dict[bytes, tuple[_HostTable[R], ...]] = {}
 
     def find(self, head: RequestHead) -> CompiledMatch[R] | None:
-        """The entry with the highest precedence that matches, or None."""
+        """Return the matching entry with the highest precedence, or None."""
         tables = self._memo.get(head.host)
         if tables is None:
             tables = self._tables(head.host)
@@ -164,11 +163,11 @@ class RoutingTable(Generic[R]):
 
     def _tables(self, host: bytes) -> tuple[_HostTable[R], ...]:
         exact = self._exact.get(host)
-        found = [] if exact is None else [exact]
-        found += [table for suffix, table in self._wildcards if host.endswith(suffix) and len(host) > len(suffix)]
+        host_tables = [] if exact is None else [exact]
+        host_tables += [table for suffix, table in self._wildcards if host.endswith(suffix) and len(host) > len(suffix)]
         if self._any is not None:
-            found.append(self._any)
+            host_tables.append(self._any)
         if len(self._memo) >= _MEMO_BOUND:
             self._memo.clear()
-        self._memo[host] = tuple(found)
-        return tuple(found)
+        self._memo[host] = tuple(host_tables)
+        return self._memo[host]

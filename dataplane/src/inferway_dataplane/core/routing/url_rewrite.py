@@ -1,13 +1,13 @@
-"""New paths and redirect locations (Gateway API: HTTPPathModifier, HTTPRequestRedirectFilter)."""
+"""URL rewrites and redirect locations (Gateway API HTTPPathModifier, HTTPRequestRedirectFilter)."""
 
 from inferway_contract.document import NewPath, Redirect
 from inferway_dataplane.core.messages.request_head import RequestHead
 
 
 def new_path(change: NewPath, raw: bytes, prefix: bytes) -> bytes:
-    """The raw path after the change. `prefix` is the PathPrefix that matched.
+    """Return the raw path after a change. `prefix`: the PathPrefix that matched.
 
-    ReplacePrefixMatch takes away as many raw segments as the prefix has, so escapes in the rest stay as sent.
+    ReplacePrefixMatch removes as many raw segments as the prefix has, so escapes in the rest stay as sent.
     """
     if change.full is not None:
         return change.full.encode() or b"/"
@@ -20,14 +20,14 @@ def new_path(change: NewPath, raw: bytes, prefix: bytes) -> bytes:
 
 
 def location(redirect: Redirect, head: RequestHead, prefix: bytes, scheme: bytes) -> bytes:
-    """The Location of a redirect: absolute, with what the redirect does not name taken from the request."""
+    """Build the absolute Location of a redirect; parts not named come from the request."""
     target = redirect.scheme.encode() if redirect.scheme else scheme
     host = redirect.hostname.encode() if redirect.hostname else head.host
     port = _port(redirect, head, target)
     path = new_path(redirect.path, head.path, prefix) if redirect.path else head.path
     query = b"" if head.query is None else b"?" + head.query
     if not host:
-        return path + query  # HTTP/1.0 without Host: only a reference relative to wherever the client thinks it is
+        return path + query  # HTTP/1.0 without Host: only a relative reference is possible
     return target + b"://" + host + port + path + query
 
 
@@ -35,7 +35,7 @@ def _port(redirect: Redirect, head: RequestHead, scheme: bytes) -> bytes:
     if redirect.port is not None:
         port = redirect.port
     elif redirect.scheme is not None:
-        return b""  # the port of another scheme is its default one
+        return b""  # the default port of the new scheme
     else:
         raw = head.raw_host or b""
         text = raw[raw.rfind(b"]") + 1 :].partition(b":")[2]

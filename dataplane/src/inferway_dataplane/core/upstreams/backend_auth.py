@@ -1,33 +1,33 @@
-"""Credentials of the gateway towards upstreams: which header, and what stands before the secret."""
+"""Credentials that the gateway sends to upstreams (`backendRefs[].auth`)."""
 
 from typing import Final
 
 from inferway_dataplane.core.messages.field_kinds import Fields
 
-_LONGEST: Final = 16 << 10
+_LONGEST: Final = 16 << 10  # bytes of a secret
 
 
 class Credential:
-    """`backendRefs[].auth`, ready to be applied. The secret itself is looked up with each request: files change."""
+    """A credential without its secret, which is looked up with each request because files change."""
 
     __slots__ = ("file", "header", "prefix")
 
     def __init__(self, header: str, prefix: str, file: str) -> None:
-        """`header` in lower case; `file` is the secret's name."""
+        """`header`: lower case; `prefix`: put before the secret; `file`: the secret's name."""
         self.header = header.encode()
         self.prefix = prefix.encode()
         self.file = file
 
     def apply(self, fields: Fields, secret: bytes) -> Fields:
-        """The fields without what the client sent in that header, and with ours."""
-        # `X_Model_Key` is the same header to many frameworks.
+        """Replace the client's field of that name by the credential; return a new list."""
+        # Many frameworks read `X_Model_Key` as the same header.
         kept = [field for field in fields if field[0].lower().replace(b"_", b"-") != self.header.replace(b"_", b"-")]
         kept.append((self.header, self.prefix + secret))
         return kept
 
 
 def clean(content: bytes) -> bytes | None:
-    """The secret of a file: without the line end that editors leave. None when it cannot stand in a header."""
+    """Strip the white space around a secret; None when it is not a valid field value."""
     secret = content.strip(b"\r\n \t")
     if not secret or len(secret) > _LONGEST or any(byte < 0x20 or byte == 0x7F for byte in secret):
         return None

@@ -1,4 +1,4 @@
-"""Destinations: the backends of a rule as the engine goes to them."""
+"""Backends of a rule: their members, path, host and credential, built from the documents."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -12,14 +12,14 @@ from inferway_dataplane.core.upstreams.members import Member, RuleCounters
 
 
 class EndpointFactory(Protocol):
-    """Gives the one endpoint object for an address, whatever document asks for it."""
+    """Returns the one endpoint object of an address, which all rules and runtimes share."""
 
     def __call__(self, host: str, port: int, *, tls: bool, is_name: bool) -> Any:
         """`is_name`: the host is to be resolved."""
 
 
 class Backend:
-    """One backend of a rule: where its share of the traffic goes."""
+    """One backend of a rule."""
 
     __slots__ = ("credential", "endpoints", "host", "members", "name", "path", "problem")
 
@@ -35,74 +35,74 @@ class Backend:
         self.name = name
         self.members = members
         self.endpoints: tuple[Any, ...] = tuple(member.endpoint for member in members)
-        self.host = host  # what Host becomes; None = what the client sent
-        self.path = path  # put before the request's path
-        self.problem = problem  # set: this share is answered so
-        self.credential = credential  # what is shown to the upstream in place of what the client sent
+        self.host = host  # replaces Host; None = keep the client's
+        self.path = path  # prepended to the request's path
+        self.problem = problem  # set = the response to this backend's share of requests
+        self.credential = credential  # replaces the client's own field
 
     @property
     def is_broken(self) -> bool:
-        """Whether the reference does not resolve: its share of requests is answered with its problem, and not shared out."""
+        """Whether the reference is invalid: its share gets its problem and moves to no other backend."""
         return self.problem is not None and self.problem is not problems.NO_ENDPOINTS
 
 
 Owner = tuple[str, str, str]
-"""Route id, rule name, backend name: whose members they are."""
+"""Route id, rule name and backend name."""
 
 Members = Mapping[Owner, Mapping[str, Member]]
-"""By their owner and their address."""
+"""Members by owner and by address."""
 
 
 class BackendResolver:
-    """Finds what backends mean while a runtime is built, and keeps the members that an older runtime knew."""
+    """Resolves backends while a runtime is built; members of the older runtime are kept."""
 
     def __init__(
         self, services: Mapping[str, tuple[Endpoint, ...]], endpoint_of: EndpointFactory, older: Members, now: float
     ) -> None:
         self.members: dict[Owner, dict[str, Member]] = {}
         self.upstreams: set[Any] = set()
-        self.secrets: set[str] = set()  # names of files
+        self.secrets: set[str] = set()  # file names
         self._services = services
         self._endpoint_of = endpoint_of
         self._older = older
         self._now = now
-        self._found: dict[str, list[tuple[str, Any]]] = {}  # by Service: many rules name the same
+        self._resolved: dict[str, list[tuple[str, Any]]] = {}  # by Service, because many rules share one
 
-    def find(self, backend: document.Backend, rule: tuple[str, str], standing: RuleCounters) -> Backend:
-        """The destination of a backend of this rule (route id, name). `LookupError` where a Service has no entry."""
+    def resolve(self, backend: document.Backend, rule: tuple[str, str], counters: RuleCounters) -> Backend:
+        """Resolve a backend of a rule (route id, name). `LookupError` if a Service has no entry."""
         if backend.url is not None:
-            return self._by_url(backend, backend.url, rule, standing)
+            return self._by_url(backend, backend.url, rule, counters)
         if backend.refusal is not None or backend.service is None:
             return Backend(backend.service or "", (), None, b"", problems.BACKEND_NOT_FOUND)
         name = backend.service
-        members = self._members((*rule, name), self._endpoints(name), standing)
+        members = self._members((*rule, name), self._endpoints(name), counters)
         return Backend(name, members, None, b"", None if members else problems.NO_ENDPOINTS)
 
     def _endpoints(self, service: str) -> list[tuple[str, Any]]:
-        found = self._found.get(service)
-        if found is None:
-            known = self._services.get(service)
-            if known is None:
-                # Endpoints are published before the config that names them; without an entry the document is half there.
+        resolved = self._resolved.get(service)
+        if resolved is None:
+            listed = self._services.get(service)
+            if listed is None:
+                # Endpoints are published before the config that names them: a missing entry means a partial document.
                 raise LookupError(f"the endpoints document has no entry for {service}")
-            found = self._found[service] = [
+            resolved = self._resolved[service] = [
                 (
                     _authority(item.address, item.port),
                     self._endpoint_of(item.address, item.port, tls=False, is_name=False),
                 )
-                for item in known
+                for item in listed
             ]
-            self.upstreams.update(endpoint for _, endpoint in found)
-        return found
+            self.upstreams.update(endpoint for _, endpoint in resolved)
+        return resolved
 
-    def _by_url(self, backend: document.Backend, url: Url, rule: tuple[str, str], standing: RuleCounters) -> Backend:
+    def _by_url(self, backend: document.Backend, url: Url, rule: tuple[str, str], counters: RuleCounters) -> Backend:
         tls = url.scheme == "https"
         is_name = client_address.address(url.host) is None
         authority = _authority(url.host, None if url.port == (443 if tls else 80) else url.port)
         name = f"{url.scheme}://{authority}"
         endpoint = self._endpoint_of(url.host, url.port, tls=tls, is_name=is_name)
         self.upstreams.add(endpoint)
-        members = self._members((*rule, name), [(authority, endpoint)], standing)
+        members = self._members((*rule, name), [(authority, endpoint)], counters)
         return Backend(name, members, authority.encode(), url.path.encode(), None, self._credential(backend))
 
     def _credential(self, backend: document.Backend) -> Credential | None:
@@ -112,18 +112,18 @@ class BackendResolver:
         self.secrets.add(auth.file)
         return Credential(auth.header, auth.prefix, auth.file)
 
-    def _members(self, owner: Owner, endpoints: list[tuple[str, Any]], standing: RuleCounters) -> tuple[Member, ...]:
-        # A rule may name a backend twice, with two weights: its members are the same.
-        own = self.members.get(owner)
-        if own is None:
-            own = self.members[owner] = {}
+    def _members(self, owner: Owner, endpoints: list[tuple[str, Any]], counters: RuleCounters) -> tuple[Member, ...]:
+        # A rule may name a backend twice, with two weights: both share its members.
+        by_address = self.members.get(owner)
+        if by_address is None:
+            by_address = self.members[owner] = {}
             older = self._older.get(owner, {})
             for address, endpoint in endpoints:
                 member = older.get(address)
                 if member is None or member.endpoint != endpoint:
-                    member = Member(address, endpoint, standing, self._now)
-                own[address] = member
-        return tuple(own.values())
+                    member = Member(address, endpoint, counters, self._now)
+                by_address[address] = member
+        return tuple(by_address.values())
 
 
 def _authority(host: str, port: int | None) -> str:

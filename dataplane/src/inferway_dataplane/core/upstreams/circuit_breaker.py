@@ -1,48 +1,47 @@
-"""The circuit breaker: how much one rule may ask of its upstreams at once. What is over it is refused, not queued."""
+"""The circuit breaker: caps on one rule's concurrent requests; the excess is refused, not queued."""
 
 from inferway_contract.document import CircuitBreaker
 from inferway_dataplane.core.upstreams.members import RuleCounters
 
 
 class Breaker:
-    """Caps of one rule. Every `enter` that returns True is followed by exactly one `leave`.
+    """The caps of one rule. Each `enter` that returns True needs exactly one `leave`.
 
-    The counters are the rule's standing and outlive this object: a cap that was lowered below what is in flight refuses
-    until enough of it has ended.
+    The rule's counters outlive this object: a cap lowered below the requests in flight refuses until enough have ended.
     """
 
-    __slots__ = ("max_pending", "max_requests", "standing")
+    __slots__ = ("counters", "max_pending", "max_requests")
 
-    def __init__(self, breaker: CircuitBreaker, standing: RuleCounters) -> None:
+    def __init__(self, breaker: CircuitBreaker, counters: RuleCounters) -> None:
         self.max_requests = breaker.max_requests
         self.max_pending = breaker.max_pending
-        self.standing = standing
+        self.counters = counters
 
     @property
     def is_full(self) -> bool:
-        """Whether the next request is refused."""
-        return self.standing.in_flight >= self.max_requests
+        """Whether the next request will be refused."""
+        return self.counters.in_flight >= self.max_requests
 
     def enter(self) -> bool:
-        """A request wants to go to an upstream; once a request, however many tries it takes. False = overload."""
-        standing = self.standing
-        if standing.in_flight >= self.max_requests:
+        """Count a request in, once for all its tries; False = overload."""
+        counters = self.counters
+        if counters.in_flight >= self.max_requests:
             return False
-        standing.in_flight += 1
+        counters.in_flight += 1
         return True
 
     def leave(self) -> None:
-        """The request has ended, in whatever way."""
-        self.standing.in_flight -= 1
+        """Count a request out, however it ended."""
+        self.counters.in_flight -= 1
 
     def enter_pending(self) -> bool:
-        """A request has to wait for a connection. False = too many do."""
-        standing = self.standing
-        if standing.pending >= self.max_pending:
+        """Count in a request that waits for a connection; False = too many wait."""
+        counters = self.counters
+        if counters.pending >= self.max_pending:
             return False
-        standing.pending += 1
+        counters.pending += 1
         return True
 
     def leave_pending(self) -> None:
-        """The wait is over: there is a connection, or there will be none."""
-        self.standing.pending -= 1
+        """Count out a request that stopped waiting, with a connection or without."""
+        self.counters.pending -= 1

@@ -1,7 +1,7 @@
-"""Health checks: what the answers to the gateway's own questions say of an endpoint.
+"""The health of members by active health checks.
 
-A member is healthy until so many checks in a row failed, and unhealthy until so many in a row succeeded. It starts as
-healthy: a gateway that starts anew must not refuse everything until it has asked around.
+A member becomes unhealthy after `unhealthy_threshold` failed checks in a row, and healthy again after `healthy_threshold`
+passed ones. It starts healthy, so that a new gateway serves requests before its first checks.
 """
 
 from inferway_contract.document import HealthCheck
@@ -9,12 +9,12 @@ from inferway_dataplane.core.upstreams.members import Member
 
 
 class CheckRules:
-    """A rule's health check. `interval` and `timeout` in seconds."""
+    """The health check of a rule. `interval` and `timeout` in seconds."""
 
-    __slots__ = ("healthy_threshold", "interval", "path", "said", "statuses", "timeout", "unhealthy_threshold")
+    __slots__ = ("definition", "healthy_threshold", "interval", "path", "statuses", "timeout", "unhealthy_threshold")
 
     def __init__(self, check: HealthCheck) -> None:
-        self.said = check  # tells whether a newer document says the same
+        self.definition = check  # equal in a newer document = the check is unchanged
         self.path = check.path.encode()
         self.interval = check.interval / 1000
         self.timeout = check.timeout / 1000
@@ -23,20 +23,20 @@ class CheckRules:
         self.statuses = frozenset(check.expected_statuses)
 
     def is_good(self, status: int | None) -> bool:
-        """Whether this answer is a good one; None = there was none in time."""
+        """Whether a check with this status passed; None = no response in time."""
         return status in self.statuses
 
 
-def forget(member: Member) -> None:
-    """Nobody asks this member any more: what checks said of it does not count."""
+def reset(member: Member) -> None:
+    """Discard the results of checks, after a member is no longer checked."""
     if member.is_unhealthy:
         member.is_unhealthy = False
-        member.standing.changes += 1
+        member.counters.changes += 1
     member.good_checks = member.bad_checks = 0
 
 
 def on_check(member: Member, is_good: bool, rules: CheckRules, now: float) -> bool:
-    """One check was answered. True when that changes what is thought of the member."""
+    """Count the result of one check; True if the member's health changed."""
     if is_good:
         member.bad_checks = 0
         member.good_checks += 1
@@ -50,5 +50,5 @@ def on_check(member: Member, is_good: bool, rules: CheckRules, now: float) -> bo
         if member.is_unhealthy or member.bad_checks < rules.unhealthy_threshold:
             return False
     member.is_unhealthy = not is_good
-    member.standing.changes += 1
+    member.counters.changes += 1
     return True

@@ -1,41 +1,42 @@
-"""Members: endpoints as one rule sees them. An address may serve many rules, and each judges it by its own requests."""
+"""Members: endpoints as one rule sees them. Rules that share an address judge it by their own requests."""
 
 from math import inf
 from typing import Any, Protocol
 
 
 class Endpoint(Protocol):
-    """One address of an upstream, as the engine keeps it for all rules."""
+    """One address of an upstream, which the engine shares between rules."""
 
     active: int
     """Requests in flight."""
 
 
 class RuleCounters:
-    """Counters of one rule that outlive runtimes: a new document must not forget what is in flight.
+    """Counters of one rule that outlive runtimes: a new document keeps the requests in flight.
 
-    `changes` grows whenever a member of the rule becomes available or unavailable: who keeps a view of them compares
-    it, so that a runtime which is still used by older requests sees what a newer one has learnt.
+    `changes` grows whenever a member of the rule becomes available or unavailable. A `BackendSet` compares it with its
+    view, so a runtime that older requests still use sees changes made through a newer one.
     """
 
     __slots__ = ("changes", "in_flight", "pending", "retrying")
 
     def __init__(self) -> None:
         self.changes = 0
-        self.in_flight = 0  # requests on their way to upstreams and back
+        self.in_flight = 0  # requests between `Breaker.enter` and `leave`
         self.pending = 0  # of those, waiting for a connection
-        self.retrying = 0  # of those, in a further try or waiting for it
+        self.retrying = 0  # of those, in a retry or waiting for one
 
 
 class Member:
-    """One endpoint of one backend of one rule. It outlives runtimes: a new document does not forget its health.
+    """One endpoint of one backend of one rule. It outlives runtimes: a new document keeps its health.
 
-    Times are seconds of one monotonic clock. Only `ejection`, `checking` and `balancing.peak_ewma` write here.
+    Times are seconds of one monotonic clock. Only `outlier_detection`, `health_state` and `balancing.peak_ewma` write here.
     """
 
     __slots__ = (
         "added_at",
         "bad_checks",
+        "counters",
         "ejected_until",
         "ejections",
         "endpoint",
@@ -49,27 +50,26 @@ class Member:
         "name",
         "probing_since",
         "restored_at",
-        "standing",
     )
 
-    def __init__(self, name: str, endpoint: Any, standing: RuleCounters, now: float) -> None:
+    def __init__(self, name: str, endpoint: Any, counters: RuleCounters, now: float) -> None:
         self.name = name  # its address
-        self.endpoint = endpoint  # an `Endpoint`; the engine gets back what it gave
-        self.standing = standing
+        self.endpoint = endpoint  # an `Endpoint`: the object that the engine supplied
+        self.counters = counters
         self.added_at = now
-        self.restored_at = -inf  # when it was last let in again after an ejection or a bad health
-        # What requests say (core/upstreams/outlier_detection.py).
-        self.failures = 0  # one after the other
-        self.is_ejected = False  # also while a probe is on its way
+        self.restored_at = -inf  # end of its last ejection or unhealthy time
+        # Written by core/upstreams/outlier_detection.py
+        self.failures = 0  # in a row
+        self.is_ejected = False  # True during a probe too
         self.ejected_until = 0.0
-        self.ejections = 0  # since it was last well for long: how often the time out is doubled
+        self.ejections = 0  # since it was last well for `FORGET_AFTER`; each doubles the next ejection's time
         self.is_probing = False
         self.probing_since = 0.0
-        # What health checks say (core/upstreams/health_state.py).
+        # Written by core/upstreams/health_state.py
         self.is_unhealthy = False
-        self.good_checks = 0
-        self.bad_checks = 0
-        # How long it takes to answer (core/upstreams/balancing/peak_ewma.py); 0 = not known.
+        self.good_checks = 0  # in a row
+        self.bad_checks = 0  # in a row
+        # Written by core/upstreams/balancing/peak_ewma.py: seconds until a response head, averaged (0 = no response yet)
         self.ewma = 0.0
         self.ewma_at = 0.0
 
@@ -78,5 +78,5 @@ class Member:
 
     @property
     def warm_since(self) -> float:
-        """When it began to take requests, or began again: slow start counts from here."""
+        """The start of slow start: when the member was added or last restored."""
         return max(self.added_at, self.restored_at)

@@ -1,10 +1,9 @@
-"""Client connections: the class that uvicorn's Server runs in place of an ASGI protocol (its `http=` option).
+"""Client connections: the protocol that the listener runs for each.
 
 httptools (llhttp) parses; this class counts what it was fed and keeps pipelined requests in order: one exchange is
 current, later ones wait. What cannot be read is `bad_requests.py`'s business, what takes too long `timeouts.py`'s.
 """
 
-from collections.abc import Callable
 from time import monotonic
 from typing import Any, Final
 
@@ -52,15 +51,12 @@ class ClientConnection(RequestPipeline):
         "line",
         "peer",
         "peer_bytes",
-        "registry",
         "scheme",
         "target",
     )
 
-    def __init__(self, gateway: Gateway, registry: set[Any]) -> None:
-        """`registry` is uvicorn's set of open connections, which its graceful stop waits for."""
+    def __init__(self, gateway: Gateway) -> None:
         super().__init__(gateway)
-        self.registry = registry
         self.peer = ""
         self.peer_bytes = b""
         self.scheme = b"http"
@@ -100,13 +96,11 @@ class ClientConnection(RequestPipeline):
         if transport.get_extra_info("sslcontext") is not None:
             self.scheme = b"https"
         self.deadline = monotonic() + self._head_timeout
-        self.registry.add(self)
         self.gateway.connections.add(self)
         self.gateway.admission.coming.pop(self, None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.deadline = self.unread_deadline = NEVER
-        self.registry.discard(self)
         self.gateway.connections.discard(self)
         self.gateway.admission.going.discard(self)
         self.is_closing = True
@@ -352,12 +346,3 @@ class ClientConnection(RequestPipeline):
             self.pause("unread")
         if exchange.is_finished and self.current is exchange:
             self._next()
-
-
-def protocol_class(gateway: Gateway) -> Callable[..., ClientConnection]:
-    """What uvicorn's Server calls for each accepted connection."""
-
-    def make(*, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> ClientConnection:
-        return ClientConnection(gateway, server_state.connections)
-
-    return make

@@ -208,7 +208,7 @@ class RequestPipeline(asyncio.Protocol):
     # --- ends --------------------------------------------------------------------------------------------------------------------
 
     def shutdown(self) -> None:
-        """uvicorn's graceful stop: close when idle, else after the current answer.
+        """Close when idle, else after the current answer.
 
         A request may be on its way just now, surely so on a connection that was made a moment ago: there it is waited
         for a little, unless the drain delay has already told every client that asks to go.

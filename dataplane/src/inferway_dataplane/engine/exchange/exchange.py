@@ -315,8 +315,8 @@ class Exchange:
 def _lines(answer: ResponseHead, rule: Rule) -> bytes:
     """The field lines of an answer as the client gets them; those that the gateway writes itself are the gateway's."""
     fields = answer.passed
-    if rule.own_names:
-        fields = [field for field in fields if field[0].lower() not in rule.own_names]
+    if rule.gateway_fields:
+        fields = [field for field in fields if field[0].lower() not in rule.gateway_fields]
     if rule.response_edits is not None:
         fields = rule.response_edits.apply(fields)
     if rule.cors is not None:

@@ -84,11 +84,11 @@ class UpstreamRequest:
         """Choose an endpoint and ask it. `now`: monotonic seconds."""
         exchange, rule = self.exchange, self._rule
         key = rule.hash_key(exchange.head, exchange.client_ip) if rule.hash_key is not None else None
-        chosen = rule.group.choose(now, random, key, self._tried)
+        chosen = rule.backend_set.choose(now, random, key, self._tried)
         if isinstance(chosen, Problem):
             self._give_up(chosen)
             return
-        if rule.group.is_panic:
+        if rule.backend_set.is_panic:
             exchange.stats.panics += 1
         destination, member = chosen
         self.destination, self._member = destination, member
@@ -193,10 +193,10 @@ class UpstreamRequest:
         status = answer.status
         if member is not None and not self._is_judged:
             self._is_judged = True
-            if rule.group.measures_latency:
+            if rule.backend_set.measures_latency:
                 peak_ewma.observe(member, now - self.sent_at, now)
             if outlier_detection.is_failure(status):
-                self._tell(member, outlier_detection.on_failure(member, self._began_at, now, rule.group))
+                self._tell(member, outlier_detection.on_failure(member, self._began_at, now, rule.backend_set))
             elif (member.failures or member.is_ejected) and outlier_detection.on_success(member, self._began_at, now):
                 log.info("an endpoint is back", extra={"endpoint": member.name, "rule": rule.name, "route": rule.route})
         if rule.retry is None or status not in rule.retry.statuses:
@@ -244,9 +244,9 @@ class UpstreamRequest:
             if not self._was_cut_short(problem):
                 now = monotonic()
                 self._is_judged = True
-                if self._rule.group.measures_latency:
+                if self._rule.backend_set.measures_latency:
                     peak_ewma.observe_failure(member, now - self._began_at, now)
-                self._tell(member, outlier_detection.on_failure(member, self._began_at, now, self._rule.group))
+                self._tell(member, outlier_detection.on_failure(member, self._began_at, now, self._rule.backend_set))
             reason = retry.failure_of(problem)
             if reason is not None and self._plan(reason, problem.code, None):
                 return

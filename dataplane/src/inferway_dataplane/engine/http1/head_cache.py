@@ -10,6 +10,7 @@ Bounded: a flood of new heads only empties the memos.
 
 from typing import Final, TypeVar
 
+from inferway_dataplane.core.messages.methods import METHODS
 from inferway_dataplane.core.messages.request_head import FieldBlock, RequestHead
 from inferway_dataplane.core.messages.response_head import ResponseHead
 
@@ -18,7 +19,7 @@ _MOST_REQUESTS: Final = 4096
 _REST: Final = 16  # so many times its size a memo lets pass after it was full
 _LONGEST: Final = 4096  # bytes of a head; so at most 4 MiB for heads alone, 16 MiB for whole requests
 _END: Final = b"\r\n\r\n"
-_METHODS: Final = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
+_METHODS: Final = frozenset(METHODS)
 # RFC 3986: what a path and a query are made of. A target with anything else goes to the parser.
 _TARGET_BYTES: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@%/?"
 

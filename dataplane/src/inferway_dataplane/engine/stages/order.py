@@ -9,7 +9,7 @@ from math import ceil
 from inferway_dataplane.core.caching import freshness
 from inferway_dataplane.core.limits import token_bucket
 from inferway_dataplane.core.limits.token_bucket import Bucket
-from inferway_dataplane.core.messages import problems
+from inferway_dataplane.core.messages import methods, problems
 from inferway_dataplane.core.routing import url_rewrite
 from inferway_dataplane.core.runtime import Rule
 from inferway_dataplane.engine.exchange import local_reply, upstream_head
@@ -54,7 +54,7 @@ def route(exchange: Exchange) -> bool:
     exchange.runtime = runtime
     head = exchange.head
     if head.path == b"*":
-        return local_reply.answer(exchange, 204, b"allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n")
+        return local_reply.answer(exchange, 204, b"allow: %b\r\n" % methods.ALLOW)
     if head.runtime is runtime:
         entry = head.entry
     else:
@@ -82,12 +82,12 @@ def limit(exchange: Exchange) -> bool:
     head = exchange.head
     questions: list[token_bucket.LimitCheck] = []
     for bucket, key_of in rule.limits:
-        questions.append((bucket, token_bucket.EVERYBODY if key_of is None else key_of(head, client_ip), 1))
+        questions.append((bucket, token_bucket.SHARED_KEY if key_of is None else key_of(head, client_ip), 1))
     refusing, tats = token_bucket.check(questions, now)
     if refusing is not None:
         return _refuse_by_limit(exchange, refusing, questions, tats, now)
-    if rule.telling is not None:
-        exchange.limit_lines = rule.telling.lines(tats, now)
+    if rule.limit_headers is not None:
+        exchange.limit_lines = rule.limit_headers.lines(tats, now)
     return True
 
 
@@ -99,8 +99,8 @@ def _refuse_by_limit(
     key = next(key for bucket, key, _ in questions if bucket is refusing)
     retry = refusing.level(key, now, 1, limited=True).retry
     after = max(1, ceil(retry - 1e-9)) if retry >= 0 else 0
-    if rule is not None and rule.telling is not None:
-        exchange.limit_lines = rule.telling.lines(tats, now, refusing, after)
+    if rule is not None and rule.limit_headers is not None:
+        exchange.limit_lines = rule.limit_headers.lines(tats, now, refusing, after)
     extra: dict[str, object] = {"limit": refusing.name, "policy": refusing.policy}
     if after:
         extra["retryAfter"] = after

@@ -1,8 +1,7 @@
-"""Balancing: which of the available members of a backend, and which backend. One module for each way to choose.
+"""Load balancing between the available members of a backend, and between backends. One module per algorithm.
 
-All are asked alike, `pick(members, draw, now, key)`: `members` are those that may be chosen (at least one), `draw` gives
-numbers from [0, 1) and is called only where chance decides, `now` is monotonic seconds, `key` what is hashed (None = there
-is none).
+All share `pick(members, draw, now, key)`: `members` may be chosen (at least one), `draw` returns numbers from [0, 1) and
+is called only if chance decides, `now` is monotonic seconds, `key` is hashed (None = no key).
 """
 
 from collections.abc import Sequence
@@ -20,16 +19,16 @@ from inferway_dataplane.core.upstreams.members import Member
 __all__ = ["Balancer", "Draw", "Weighted", "balancer_of"]
 
 
-def balancer_of(said: LoadBalancer, members: Sequence[Member]) -> Balancer:
-    """The balancer of one backend with these members."""
-    made: Balancer
-    match said.type:
+def balancer_of(settings: LoadBalancer, members: Sequence[Member]) -> Balancer:
+    """Return a balancer for the members of one backend."""
+    balancer: Balancer
+    match settings.type:
         case "RoundRobin":
-            made = RoundRobin()
+            balancer = RoundRobin()
         case "LeastRequest":
-            made = LeastRequest()
+            balancer = LeastRequest()
         case "PeakEWMA":
-            made = PeakEwma()
+            balancer = PeakEwma()
         case "ConsistentHash":
-            made = ConsistentHash(members)
-    return SlowStart(made, said.slow_start / 1000) if said.slow_start else made
+            balancer = ConsistentHash(members)
+    return SlowStart(balancer, settings.slow_start / 1000) if settings.slow_start else balancer

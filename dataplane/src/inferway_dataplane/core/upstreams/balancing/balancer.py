@@ -1,4 +1,4 @@
-"""What all balancers have in common."""
+"""The interface of all balancers."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -6,11 +6,11 @@ from typing import Protocol
 from inferway_dataplane.core.upstreams.members import Member
 
 Draw = Callable[[], float]
-"""Gives numbers from [0, 1)."""
+"""Returns random numbers from [0, 1)."""
 
 
 class Balancer(Protocol):
-    """A way to choose among the available members of a backend."""
+    """Chooses among the available members of a backend."""
 
     def pick(self, members: Sequence[Member], draw: Draw, now: float, key: bytes | None) -> Member:
-        """One of `members`, of which there is at least one."""
+        """Choose one of `members` (at least one)."""

@@ -1,13 +1,13 @@
-"""Consistent hashing with bounded load: equal keys go to the same member, which keeps what it has in its caches.
+"""Consistent hashing with bounded load: equal keys go to the same member, whose caches stay useful.
 
-Each member has `POINTS` places on a ring of 64-bit numbers; a key belongs to the first place at or after its own hash.
-When one of n members goes, only its keys (about 1/n) move, and they spread over all others (Karger et al., 1997). A member
-never takes more than `FACTOR` times the average of requests in flight; what is over it goes on to the next place on the
-ring (Mirrokni, Thorup, Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2018), so one hot key cannot sink one
+Each member has `POINTS` points on a ring of 64-bit numbers; a key belongs to the first point at or after its own hash.
+When one of n members leaves, only its keys (about 1/n) move, and they spread over all others (Karger et al., 1997). A
+member never takes more than `FACTOR` times the average of requests in flight; the excess moves to the next point on the
+ring (Mirrokni, Thorup, Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2018), so one hot key cannot overload one
 member.
 
-Backends are chosen by weighted rendezvous hashing: each draws a number from the key and its own name, and the weights
-decide whose is the least; a backend that goes loses its own keys only.
+Backends are chosen by weighted rendezvous hashing: each gets a number from the key and its name, scaled by its weight, and
+the least one is chosen; when a backend leaves, only its own keys move.
 """
 
 from bisect import bisect_left
@@ -23,80 +23,80 @@ from inferway_dataplane.core.upstreams.balancing.balancer import Draw
 from inferway_dataplane.core.upstreams.members import Member
 
 FACTOR: Final = 1.25
-"""How far above the average a member's requests in flight may be."""
+"""Upper bound of a member's requests in flight, as a multiple of the average."""
 
 POINTS: Final = 64
-"""Places of each member: shares then differ by about an eighth, which the bound evens out under load."""
+"""Points of each member: shares then differ by about an eighth, which the bound evens out under load."""
 
 _POINTS_A_DIGEST: Final = 8
 
 
 class ConsistentHash:
-    """The ring of one backend: of all its members, also of those that are not available just now."""
+    """The ring of all members of one backend, available or not."""
 
-    __slots__ = ("_members", "_owners", "_places")
+    __slots__ = ("_members", "_owners", "_points")
 
     def __init__(self, members: Sequence[Member]) -> None:
         self._members = tuple(members)
-        self._places, self._owners = _ring(tuple(member.name for member in members))
+        self._points, self._owners = _ring(tuple(member.name for member in members))
 
     def pick(self, members: Sequence[Member], draw: Draw, now: float, key: bytes | None) -> Member:
-        """The key's member; without a key the less loaded of two."""
+        """Choose the key's member; without a key the less loaded of two."""
         if len(members) == 1:
             return members[0]
         if key is None:
             return least_request.pick(members, draw())
         bound = bound_of(members)
         are_all = len(members) == len(self._members)
-        start = bisect_left(self._places, number(key))
-        for turn in range(start - len(self._places), start):
-            member = self._members[self._owners[turn]]
+        start = bisect_left(self._points, hash64(key))
+        for index in range(start - len(self._points), start):
+            member = self._members[self._owners[index]]
             if member.endpoint.active < bound and (are_all or member in members):
                 return member
-        # The least loaded is below the bound, so this is for members that are not of this ring.
+        # The least loaded is always below the bound, so these members are not part of this ring.
         return least_request.pick(members, draw())
 
 
 def bound_of(members: Sequence[Member]) -> float:
-    """Requests in flight that none of these may exceed when one more comes."""
+    """Return the bound on requests in flight of one member, counting the new request."""
     in_flight: int = sum([member.endpoint.active for member in members])
     return FACTOR * (in_flight + 1) / len(members)
 
 
-def number(data: bytes) -> int:
-    """64 bits that depend on every byte, the same in every process."""
+def hash64(data: bytes) -> int:
+    """Hash bytes to 64 bits, equally in every process."""
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "little")
 
 
 @lru_cache(maxsize=32)
 def _ring(names: tuple[str, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Places in order, and whose they are (an index). Kept: most new documents change no member of most backends."""
-    found = []
+    """Return sorted points and their owners' indexes. Memoised: most documents change few members."""
+    ring = []
     for owner, name in enumerate(names):
         for part in range(POINTS // _POINTS_A_DIGEST):
             digest = blake2b(name.encode(), person=part.to_bytes(2, "little")).digest()
-            found += [(place, owner) for place in unpack("<8Q", digest)]
-    found.sort()
-    return tuple(place for place, _ in found), tuple(owner for _, owner in found)
+            ring += [(point, owner) for point in unpack("<8Q", digest)]
+    ring.sort()
+    return tuple(point for point, _ in ring), tuple(owner for _, owner in ring)
 
 
-class Named(Protocol):
-    """Something with a weight above 0 and a name of its own."""
+class HashedOption(Protocol):
+    """An option with a weight above 0 and a unique name (`seed`)."""
 
     weight: int
     seed: bytes
 
 
-S = TypeVar("S", bound=Named)
+S = TypeVar("S", bound=HashedOption)
 
 
 def rendezvous(options: Sequence[S], key: bytes) -> S:
-    """The key's option; over many keys each gets its share by weight."""
+    """Choose the key's option; over many keys each option gets its share by weight."""
     if len(options) == 1:
         return options[0]
     return min(options, key=lambda option: _distance(option, key))
 
 
-def _distance(option: Named, key: bytes) -> float:
-    # An exponential variable with the weight as its rate: of several the least is each one's with its share of the sum.
-    return -log((number(option.seed + b"\0" + key) + 1) / (1 << 64)) / option.weight
+def _distance(option: HashedOption, key: bytes) -> float:
+    # Exponentially distributed with the weight as its rate: each option is the least in proportion to its weight.
+    return -log((hash64(option.seed + b"\0" + key) + 1) / (1 << 64)) / option.weight

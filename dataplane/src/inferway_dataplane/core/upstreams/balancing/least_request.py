@@ -1,8 +1,8 @@
 """Least request: the less loaded of two members drawn at random.
 
-The best of all would send every gateway's next request to the same idle endpoint; of two at random, no herd forms, and the
-longest queue is exponentially shorter than with one (Mitzenmacher, "The Power of Two Choices in Randomized Load
-Balancing", 2001).
+Choosing the least loaded of all would send every gateway's next request to the same idle endpoint. Choosing between two
+random ones avoids that, and the longest queue is exponentially shorter than with one random choice (Mitzenmacher, "The
+Power of Two Choices in Randomized Load Balancing", 2001).
 """
 
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from inferway_dataplane.core.upstreams.members import Member
 
 
 def pair(count: int, draw: float) -> tuple[int, int]:
-    """Two different numbers below `count` (at least 2). Two draws come out of one, because the pair is what is random."""
+    """Return two different numbers below `count` (at least 2) from one draw."""
     first, second = divmod(int(draw * count * (count - 1)), count - 1)
     return first, second + 1 if second >= first else second
 
 
 def pick(members: Sequence[Member], draw: float) -> Member:
-    """The less loaded of two; of one, that one."""
+    """Choose the less loaded of two random members."""
     count = len(members)
     if count == 1:
         return members[0]
@@ -33,5 +33,5 @@ class LeastRequest:
     __slots__ = ()
 
     def pick(self, members: Sequence[Member], draw: Draw, now: float, key: bytes | None) -> Member:
-        """The less loaded of two."""
+        """Choose the less loaded of two random members."""
         return members[0] if len(members) == 1 else pick(members, draw())

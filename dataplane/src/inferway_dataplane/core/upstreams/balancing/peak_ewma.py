@@ -1,9 +1,9 @@
-"""Peak EWMA: the member expected to answer first, by how long it took lately and how much it has to do.
+"""Peak EWMA: the member expected to respond first, by its recent latency and its requests in flight.
 
-Each member has an exponentially weighted moving average of the seconds until its answers' heads. An answer slower than the
-average replaces it at once (the peak), faster ones pull it down slowly: so a member that stumbles is left alone within one
-answer, and gets its share back with a time constant of `DECAY`. What a request would cost is the average times the
-requests in flight, this one included; the cheaper of two random members gets it. (Finagle's and Linkerd's balancer.)
+Each member has an exponentially weighted moving average of the seconds until its response heads. A slower response than
+the average replaces it at once (the peak), faster ones lower it slowly: a member that becomes slow is avoided within one
+response, and gets its share back with a time constant of `DECAY`. The cost of a request is the average times the requests
+in flight, itself included; the cheaper of two random members gets it. (The balancer of Finagle and Linkerd.)
 """
 
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ from inferway_dataplane.core.upstreams.balancing.balancer import Draw
 from inferway_dataplane.core.upstreams.members import Member
 
 DECAY: Final = 10.0
-"""Seconds in which an average loses two thirds of its weight (1 - 1/e)."""
+"""Seconds in which an average loses 1 - 1/e (63 %) of its weight."""
 
 _UNKNOWN: Final = 1e6
-"""Cost of each request in flight to a member that never answered: one is sent to find out, and no herd follows it."""
+"""Cost of a request in flight to a member without a response yet: it gets one request, not many."""
 
-_LEAST_PENALTY: Final = 1.0
-_LARGEST: Final = 60.0
+_LEAST_PENALTY: Final = 1.0  # seconds
+_LARGEST_PENALTY: Final = 60.0  # seconds
 
 
 class PeakEwma:
@@ -30,7 +30,7 @@ class PeakEwma:
     __slots__ = ()
 
     def pick(self, members: Sequence[Member], draw: Draw, now: float, key: bytes | None) -> Member:
-        """One of `members`."""
+        """Choose one of `members`."""
         count = len(members)
         if count == 1:
             return members[0]
@@ -40,7 +40,7 @@ class PeakEwma:
 
 
 def cost(member: Member, now: float) -> float:
-    """Expected seconds of one more request. The average decays while nothing is asked: who was slow once is tried again."""
+    """Estimate the seconds of one more request. The average decays, so a slow member is tried again."""
     active: int = member.endpoint.active
     if not member.ewma:
         return _UNKNOWN * active
@@ -48,15 +48,15 @@ def cost(member: Member, now: float) -> float:
 
 
 def observe(member: Member, seconds: float, now: float) -> None:
-    """The head of an answer came after so many seconds."""
+    """Add to the average that a response head took `seconds`."""
     if seconds >= member.ewma:
         member.ewma = seconds
     else:
-        # Kept apart from 0, which means that nothing is known.
+        # Never 0, which stands for no response yet.
         member.ewma = max(seconds + (member.ewma - seconds) * exp((member.ewma_at - now) / DECAY), 1e-6)
     member.ewma_at = now
 
 
 def observe_failure(member: Member, seconds: float, now: float) -> None:
-    """A try failed after so many seconds. An endpoint that refuses at once would look like the fastest of all."""
-    observe(member, min(max(2 * member.ewma, seconds, _LEAST_PENALTY), max(_LARGEST, seconds)), now)
+    """Add a try that failed after `seconds`, with a penalty: an instant refusal must not look fast."""
+    observe(member, min(max(2 * member.ewma, seconds, _LEAST_PENALTY), max(_LARGEST_PENALTY, seconds)), now)

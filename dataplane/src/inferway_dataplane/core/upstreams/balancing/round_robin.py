@@ -1,4 +1,4 @@
-"""Round robin: members one after the other; backends in turn by their weights, spread evenly and not in bursts."""
+"""Round robin: members one after the other; backends by weight, spread evenly instead of in bursts."""
 
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
@@ -16,27 +16,27 @@ class RoundRobin:
         self._next = 0
 
     def pick(self, members: Sequence[Member], draw: Draw, now: float, key: bytes | None) -> Member:
-        """The next one; when members come or go, the turn goes on from where it was."""
-        turn = self._next % len(members)
-        self._next = turn + 1
-        return members[turn]
+        """Choose the next member; the position stays when members come or go."""
+        index = self._next % len(members)
+        self._next = index + 1
+        return members[index]
 
 
-class InTurn(Protocol):
-    """Something with a weight that is taken in turn."""
+class WeightedOption(Protocol):
+    """An option with a weight and a running credit."""
 
     weight: int
     credit: int
-    """How far its share is ahead of what it got; 0 at first."""
+    """Its share so far less the requests it got; 0 at first."""
 
 
-T = TypeVar("T", bound=InTurn)
+T = TypeVar("T", bound=WeightedOption)
 
 
-def take_turn(options: Sequence[T]) -> T:
-    """The one whose share is furthest behind: of weights 5, 1, 1 it gives a a b a c a a.
+def take_by_weight(options: Sequence[T]) -> T:
+    """Choose the option furthest behind its share: weights 5, 1, 1 give a a b a c a a.
 
-    Smooth weighted round robin, as nginx does it: everybody earns its weight, and who is taken pays for all.
+    nginx's smooth weighted round robin: each option earns its weight, and the chosen one pays the total.
     """
     best = options[0]
     total = 0

@@ -1,4 +1,4 @@
-"""Slow start: the share of a member that is new, or was let in again, grows linearly. Caches fill, models load."""
+"""Slow start: the share of a new or restored member grows linearly while caches fill and models load."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -7,12 +7,12 @@ from inferway_dataplane.core.upstreams.balancing.balancer import Balancer, Draw
 from inferway_dataplane.core.upstreams.balancing.round_robin import RoundRobin
 from inferway_dataplane.core.upstreams.members import Member
 
-LEAST: Final = 0.1
-"""The share it starts with: with none at all it would never warm up."""
+MIN_SHARE: Final = 0.1
+"""The share at the start: with 0 a member would never warm up."""
 
 
 class SlowStart:
-    """A balancer whose choice of a member that is still warming up stands only with the chance of its share."""
+    """Wraps a balancer: a choice of a warming member is kept with the probability of its share."""
 
     __slots__ = ("_balancer", "_seconds")
 
@@ -21,7 +21,7 @@ class SlowStart:
         self._seconds = seconds
 
     def pick(self, members: Sequence[Member], draw: Draw, now: float, key: bytes | None) -> Member:
-        """The balancer's choice; one that does not stand is made again among the others, and then it does."""
+        """Choose by the balancer; a rejected choice is repeated once among the other members."""
         chosen = self._balancer.pick(members, draw, now, key)
         if len(members) == 1:
             return chosen
@@ -29,10 +29,10 @@ class SlowStart:
         if share >= 1 or draw() < share:
             return chosen
         if isinstance(self._balancer, RoundRobin):
-            return self._balancer.pick(members, draw, now, key)  # its turn is passed over; without it turns would shift
+            return self._balancer.pick(members, draw, now, key)  # skips its turn; removing it would shift the positions
         others = [member for member in members if member is not chosen]
         return self._balancer.pick(others, draw, now, key)
 
     def share(self, member: Member, now: float) -> float:
-        """Which part of its full share a member has: from `LEAST` to 1."""
-        return min(1.0, max(LEAST, (now - member.warm_since) / self._seconds))
+        """Return a member's part of its full share, from `MIN_SHARE` to 1."""
+        return min(1.0, max(MIN_SHARE, (now - member.warm_since) / self._seconds))

@@ -1,4 +1,4 @@
-"""A choice by weight. Randomness comes in as a number from [0, 1)."""
+"""A random choice by weight; the caller supplies the random number."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ B = TypeVar("B")
 
 
 class Weighted(Generic[B]):
-    """A choice by weight; weight 0 is never chosen. A total of 0 chooses nothing."""
+    """A random choice by weight. An option of weight 0 is never chosen."""
 
     __slots__ = ("_limits", "_only", "_options", "_total")
 
@@ -21,7 +21,7 @@ class Weighted(Generic[B]):
         self._only: B | None = self._options[0] if len(live) == 1 else None
 
     def choose(self, draw: float) -> B | None:
-        """One option, or None when all weights are 0."""
+        """Choose an option by `draw` from [0, 1); None when all weights are 0."""
         if self._only is not None:
             return self._only
         if not self._total:
