@@ -8,12 +8,13 @@ ADMIN ?= 127.0.0.1:9090
 SERVICE ?= 127.0.0.1:8000
 NAME ?= baseline
 TAG ?= dev
+FAST := $(wildcard crds/tests operator/tests dataplane/tests cli/tests kube/tests)
 CLUSTER = PYTHONPATH=tools/cluster/src $(BIN)/python -m inferway_cluster
 DOCKERFILES := $(sort $(wildcard */Dockerfile services/*/Dockerfile))
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow coverage check prose workflows fmt types imports golden crds envtest lock corpus fuzz fuzz-setup cases bench bench-tools bench-setup \
+.PHONY: help setup run test test-fast test-slow coverage check prose workflows fmt types imports golden crds envtest lock corpus fuzz fuzz-setup cases bench bench-tools bench-setup \
   profile feature-costs reloads soak-keys slow-clients endpoint-faults soak-local stop-under-load dist release-notes load-job load-local lint-images images images-load cluster cluster-delete up node-test node-suite compose-up compose-down compose-test clean
 
 help: ## this list
@@ -32,6 +33,9 @@ run: setup ## start the demo: service-python and the gateway before it (LISTEN=,
 
 test: setup check node-test ## everything that needs no cluster
 	$(BIN)/pytest
+
+test-fast: setup ## tests of the product without sockets and processes, 20 examples for each property (docs/testing.md)
+	$(BIN)/pytest --fast $(FAST)
 
 test-slow: setup ## the longer proofs too: outages and frozen watches in their full length
 	$(BIN)/pytest -m slow

@@ -200,6 +200,7 @@ def test_invalid_variable_is_reported_by_name(monkeypatch: pytest.MonkeyPatch) -
     assert "INFERWAY_DRAIN_DELAY: " in raised.value.message
 
 
+@pytest.mark.outside
 def test_validate_does_not_import_the_data_plane() -> None:
     code = "import sys, inferway_cli.main, inferway_cli.commands.validate; print([m for m in sys.modules if 'dataplane' in m])"
 
@@ -215,6 +216,7 @@ def shell(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["bash", "-c", program + script, "-", *arguments], capture_output=True, text=True, timeout=50)
 
 
+@pytest.mark.outside
 @pytest.mark.parametrize(
     ("script", "code"),
     [
@@ -248,6 +250,7 @@ def test_shell_command_exits_with_its_code_and_no_traceback(script: str, code: i
     assert "Exception ignored" not in result.stderr
 
 
+@pytest.mark.outside
 def test_run_serves_reloads_and_stops(folder: Path) -> None:
     (folder / "route.yaml").write_text(UNRESOLVED)
     flags = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--no-access-log"]

@@ -15,6 +15,8 @@ from inferway_fakes.faulty_tcp import Accepting, FaultyTcp
 from inferway_testing.client import ask
 from inferway_testing.process import Process, environment
 
+pytestmark = pytest.mark.outside
+
 POD = {"POD_NAME": "gateway-0", "POD_NAMESPACE": "default", "POD_UID": "0"}
 COMMAND = [sys.executable, "-m", "inferway_dataplane"]
 LOCAL = {"INFERWAY_LISTEN": "127.0.0.1:0", "INFERWAY_ADMIN": "127.0.0.1:0"}

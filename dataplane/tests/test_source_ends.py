@@ -51,6 +51,7 @@ def dying(trigger: Path, mode: str, document: str = "served") -> Process:
     return Process([sys.executable, "-c", DYING, str(trigger), mode, document], stdout=subprocess.DEVNULL)
 
 
+@pytest.mark.outside
 @pytest.mark.case("K4")
 def test_in_a_cluster_the_process_ends_after_the_drain_so_that_it_is_started_again(tmp_path: Path) -> None:
     with dying(tmp_path / "now", "cluster") as process:
@@ -67,6 +68,7 @@ def test_in_a_cluster_the_process_ends_after_the_drain_so_that_it_is_started_aga
         assert process.events[-1]["event"] == "stopped"
 
 
+@pytest.mark.outside
 def test_a_signal_during_that_drain_cuts_it_no_shorter(tmp_path: Path) -> None:
     with dying(tmp_path / "now", "cluster") as process:
         process.event("ready")
@@ -77,6 +79,7 @@ def test_a_signal_during_that_drain_cuts_it_no_shorter(tmp_path: Path) -> None:
         assert process.events[-1]["event"] == "stopped"
 
 
+@pytest.mark.outside
 def test_of_a_directory_what_is_served_goes_on_and_it_is_told(tmp_path: Path) -> None:
     with dying(tmp_path / "now", "directory") as process:
         admin, port = process.port("admin"), process.port()
@@ -89,6 +92,7 @@ def test_of_a_directory_what_is_served_goes_on_and_it_is_told(tmp_path: Path) ->
         assert process.exit_code() == 0
 
 
+@pytest.mark.outside
 def test_before_the_first_document_it_ends_in_order_too(tmp_path: Path) -> None:
     with dying(tmp_path / "now", "cluster", "waiting") as process:
         process.event("waiting for the first document")

@@ -21,6 +21,8 @@ from inferway_operator.http_server.certificate import ServingCertificate
 from inferway_operator.world.world import World, from_manifests
 from inferway_testing.until import DEADLINE, until
 
+pytestmark = pytest.mark.outside
+
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
