@@ -13,6 +13,8 @@ import pytest
 import uvloop
 from hypothesis import settings
 
+from inferway_testing import examples
+
 FOLDERS = ("crds/tests/", "operator/tests/", "dataplane/tests/", "cli/tests/", "kube/tests/")
 """Tests of the product."""
 OUTSIDE = frozenset({"upstream", "upstreams", "serve", "api_server", "api_server_programs"})
@@ -34,7 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--fast"):
-        settings.load_profile("fast")
+        settings.load_profile(examples.PROFILE)
         guard()
 
 
