@@ -37,7 +37,7 @@ def namespace_without_policy(cluster: Cluster) -> Iterator[None]:
 def changed_route(cluster: Cluster) -> str:
     """A route of the tests' own."""
     cluster.apply(route("changed", PLACE, HOST, "begin"))
-    until(lambda: cluster.is_programmed("gwr", PLACE, "changed"), "the route is programmed")
+    until(lambda: cluster.is_programmed("gwr", PLACE, "changed"), "the route is programmed", 60)
     return "changed"
 
 

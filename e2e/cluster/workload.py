@@ -45,5 +45,5 @@ def install(cluster: Cluster) -> None:
     cluster.apply(RESOURCES)
     cluster.kubectl("apply", "-n", NAMESPACE, "-f", "-", given=service())
     cluster.await_rollout(NAMESPACE)
-    until(lambda: cluster.is_programmed("gwr", NAMESPACE, "load"), "the route is programmed")
+    until(lambda: cluster.is_programmed("gwr", NAMESPACE, "load"), "the route is programmed", 60)
     until(lambda: cluster.ask(PATH, HOST).status == 200, "it is served", 20)
