@@ -31,8 +31,8 @@ def probe(
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(admin_app.app(process)), base_url="http://admin"
         ) as client:
-            found = await client.get(path)
-            return found.status_code, found.text
+            response = await client.get(path)
+            return response.status_code, response.text
 
     return asyncio.run(main())
 
@@ -98,7 +98,7 @@ def test_a_source_is_seen_in_the_metrics() -> None:
         "config_last_good_served 0.0",
         'endpoints_revision_info{revision="0123456789"} 1.0',
     } <= set(lines)
-    # Of a directory there is nothing to say, but the names are there.
+    # A directory has no such state, but the names are there.
     lines = probe(Wire(), "/metrics")[1].splitlines()
     assert "# TYPE config_source_connected gauge" in lines
     assert not any(line.startswith(("config_source", "config_last_good", "endpoints_revision")) for line in lines)

@@ -1,4 +1,4 @@
-"""Files that are followed: what is a change, and what becomes of one that cannot be taken."""
+"""Watched files: which changes cause a reload, and a reload that fails."""
 
 import asyncio
 import logging
@@ -57,7 +57,7 @@ def run(followed: Followed, test: Callable[[], Awaitable[None]]) -> None:
 
 @contextmanager
 def swapped(path: Path) -> Iterator[Path]:
-    """A file beside `path` that takes its place at the end."""
+    """A file next to `path` that takes its place at the end."""
     part = path.with_suffix(".part")
     yield part
     part.rename(path)
@@ -151,8 +151,8 @@ def test_what_cannot_be_read_is_tried_again_and_told_once(tmp_path: Path, caplog
         assert followed.calls == 5
 
     run(followed, test)
-    told = [record.__dict__.get("error") for record in caplog.records]
-    assert told == ["no descriptor", "another", None]
+    errors = [record.__dict__.get("error") for record in caplog.records]
+    assert errors == ["no descriptor", "another", None]
 
 
 def test_a_mistake_of_ours_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

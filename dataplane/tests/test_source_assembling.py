@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from inferway_contract.document import Backend, ConfigDocument, Endpoint, EndpointsDocument, Route, Rule
 from inferway_contract.sharding import ConfigIndex, ConfigShard, ShardRef
-from inferway_dataplane.sources.assembly import Assembled, Decision, Documents, decide, services_of, unknown
+from inferway_dataplane.sources.assembly import Assembled, Decision, Documents, decide, unknown
 
 NAMES = ("a", "b", "c")
 
@@ -95,7 +95,7 @@ def test_whatever_is_served_has_an_entry_for_every_service(new, found, older) ->
     given_endpoints = endpoints(found[0], *found[1]) if found is not None else None
     decision = decide(newest, given_endpoints, now)
     if decision.swap is not None:
-        needed = services_of(decision.swap.config.document)
+        needed = decision.swap.config.document.named_services()
         assert needed <= decision.swap.endpoints.document.services.keys()
         # Only the newest config, or the one that is live, is ever served.
         assert decision.swap.config in (newest, now.config if now is not None else None)

@@ -1,4 +1,4 @@
-"""A source that ends although nobody asked it to is never silence: what cannot be foreseen goes on, or ends the process."""
+"""A source that ends unexpectedly is logged; then the live document stays, or the process ends."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Source:
 settings = Settings(listen="127.0.0.1:0", admin="127.0.0.1:0", access_log=False, drain_delay=1.0, drain_ready=True)
 sys.exit(serve(settings, Source()))
 """
-"""A data plane whose source dies of what nobody foresees as soon as a file is there."""
+"""A data plane whose source fails unexpectedly as soon as a file is there."""
 
 
 def dying(trigger: Path, mode: str, document: str = "served") -> Process:
@@ -58,11 +58,11 @@ def test_in_a_cluster_the_process_ends_after_the_drain_so_that_it_is_started_aga
         admin = process.port("admin")
         assert ask(admin, "/readyz") == (200, b"ok\n")
         (tmp_path / "now").touch()
-        told = process.event("the source has ended, so the process ends")
-        assert (told["level"], told["error"]) == ("critical", "RuntimeError: can't start new thread")
-        assert "Traceback" in told["exception"]
+        event = process.event("the source has ended, so the process ends")
+        assert (event["level"], event["error"]) == ("critical", "RuntimeError: can't start new thread")
+        assert "Traceback" in event["exception"]
         process.event("draining")
-        # At once, though the setting says otherwise: that is for pods that Kubernetes takes away.
+        # At once, despite `drain_ready`: that is for pods that Kubernetes terminates.
         assert ask(admin, "/readyz") == (503, b"draining\n")
         assert process.exit_code() == 1
         assert process.events[-1]["event"] == "stopped"
@@ -98,8 +98,8 @@ def test_before_the_first_document_it_ends_in_order_too(tmp_path: Path) -> None:
         process.event("waiting for the first document")
         (tmp_path / "now").touch()
         assert process.exit_code() == 1
-        told = process.event("unexpected error while starting")
-        assert "can't start new thread" in told["exception"]
+        event = process.event("unexpected error while starting")
+        assert "can't start new thread" in event["exception"]
         assert process.text == []
 
 

@@ -67,7 +67,7 @@ def disk(tmp_path: Path) -> Disk:
     return Disk(tmp_path)
 
 
-def test_full_disk_is_logged_once_and_the_newest_state_is_saved_later(disk, tmp_path, caplog):
+def test_full_disk_is_logged_once_and_the_newest_saved_later(disk, tmp_path, caplog):
     keeping = writer(disk)
 
     async def test() -> None:

@@ -20,7 +20,7 @@ from inferway_contract.document import (
     Route,
     Rule,
 )
-from inferway_dataplane.sources.assembly import Assembled, Documents, services_of
+from inferway_dataplane.sources.assembly import Assembled, Documents
 from inferway_dataplane.sources.last_good import CONFIG, ENDPOINTS, LastGood
 from inferway_testing.examples import examples
 
@@ -103,7 +103,7 @@ def test_what_stops_in_the_middle_leaves_the_state_before(tmp_path: Path, is_res
         copy = LastGood(str(tmp_path / str(replaced))).read()
         assert copy is not None
         configs.append(copy.config.revision)
-        assert services_of(copy.config.document) <= copy.endpoints.document.services.keys()
+        assert copy.config.document.named_services() <= copy.endpoints.document.services.keys()
     assert configs == ["config-one", "config-one", "config-two", "config-two"]
     assert copy == newer
 

@@ -1,4 +1,4 @@
-"""`circuitBreaker`: how much a rule may ask of its upstreams at once. What is over it is refused at once, not queued."""
+"""`circuitBreaker`: the concurrent requests of a rule to its upstreams. Excess requests are rejected at once, not queued."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 def circuit(gateway, name="rule-0"):
-    """The gauge."""
+    """Return the gauge."""
     return gateway.metric("circuit_open", route="default/demo", rule=name)
 
 
@@ -54,7 +54,7 @@ def test_stream_counts_until_its_end(serve, upstream):
         assert gateway.request().code == "overload"
     upstream.script = lambda seen: reply()
     until(lambda: gateway.request().status == 200, "the place to be free", 1.0)
-    assert gateway.standing() == (0, 0, 0)
+    assert gateway.active_requests() == (0, 0, 0)
 
 
 def test_cache_hit_is_not_counted(serve, upstream):
@@ -94,7 +94,7 @@ def test_lowered_cap_counts_requests_in_flight(serve, upstream):
     with begun(3, gateway.request) as calls:
         until(lambda: len(upstream.seen) == 3, "three requests in flight")
         gateway.apply(route(rule(TWO, to(upstream.port))))
-        assert gateway.standing() == (3, 0, 0)
+        assert gateway.active_requests() == (3, 0, 0)
         assert gateway.request().status == 503
         gate.open()
     assert [call.result().status for call in calls] == [200] * 3
@@ -105,4 +105,4 @@ def test_lowered_cap_counts_requests_in_flight(serve, upstream):
 def test_local_replies_are_not_counted(serve, text):
     gateway = serve(resources(route(rule("circuitBreaker: {maxRequests: 1}", text))))
     assert [gateway.request().status for _ in range(3)] == [200] * 3
-    assert gateway.standing() == (0, 0, 0)
+    assert gateway.active_requests() == (0, 0, 0)

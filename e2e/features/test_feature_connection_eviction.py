@@ -1,4 +1,4 @@
-"""L5, L6 and the caps: who has to go when the gateway is full, and what is refused for want of room."""
+"""L5, L6 and the caps: the connections evicted when the gateway is full, and requests rejected for lack of room."""
 
 from __future__ import annotations
 
@@ -30,35 +30,35 @@ class Clients:
         self._stack = stack
 
     def connect(self, sent=b"", buffer=0):
-        """One more, which has sent this; returned when the gateway has it too."""
-        known = len(self.open())
+        """Open one more connection and send these bytes; returns when the gateway has accepted it."""
+        before = len(self.open())
         client = self._stack.enter_context(socket.socket())
         client.settimeout(DEADLINE)
         if buffer:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         client.connect(("127.0.0.1", self.gateway.port))
         client.sendall(sent)
-        until(lambda: len(self.open()) > known, "the gateway to have it")
+        until(lambda: len(self.open()) > before, "the gateway to have it")
         return client
 
     def idle(self):
-        """One that has had an answer and waits."""
+        """Open a connection that has received an answer and is idle."""
         client = self.connect(GET)
         assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
         return client
 
     def open(self):
-        """Those that the gateway has."""
+        """Return the connections that the gateway holds."""
         return list(self.gateway.plane.gateway.connections)
 
     def turn(self):
-        """Wait for a turn of the wheel, with which time passes for the gateway."""
+        """Wait for a tick of the gateway's timer wheel."""
         wheel = self.gateway.plane.gateway
         now = wheel.coarse_now
         until(lambda: wheel.coarse_now > now, "a turn of the wheel")
 
     def age(self):
-        """Wait until nobody has just come any more (decision 0006)."""
+        """Wait until no connection counts as new (decision 0006)."""
         wheel = self.gateway.plane.gateway
         now = wheel.coarse_now
         until(lambda: wheel.coarse_now > now + YOUNG + 0.25, "all to be older")
@@ -66,7 +66,7 @@ class Clients:
 
 @pytest.fixture
 def clients(serve, upstream):
-    """`clients(most=4)`: a gateway that takes so many connections."""
+    """Return a function: `clients(most=4)` starts a gateway with this cap on connections."""
     with ExitStack() as stack:
         yield lambda most, text=None, **more: Clients(
             serve(text or route(rule(to(upstream.port))), max_connections=most, **more), stack
@@ -74,7 +74,7 @@ def clients(serve, upstream):
 
 
 def is_cut(client):
-    """Whether the gateway has cut this connection, which had nothing more to read."""
+    """Return whether the gateway has cut this connection, which had nothing more to read."""
     client.settimeout(0.02)
     try:
         return client.recv(1) == b""
@@ -85,7 +85,7 @@ def is_cut(client):
 
 
 def next_evicted(clients):
-    """The one of these that is cut first; no other is."""
+    """Return the connection that is cut first; asserts that the others are not."""
     clients = list(clients)
     gone = []
 
@@ -93,19 +93,19 @@ def next_evicted(clients):
         gone.extend(one for one in clients if is_cut(one))
         return gone
 
-    until(is_seen, "somebody to be cut")
+    until(is_seen, "a connection to be cut")
     [one] = gone
     return one
 
 
-# --- who goes -----------------------------------------------------------------------------------------------------------------
+# --- evicted ones -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
 @pytest.mark.case("L6")
 def test_eviction_order_is_idle_then_heads_then_slow_bodies(clients, upstream):
     gate = Gate()
-    # Slow bodies reach the upstream only when they are complete, so only the one that is asked for waits there.
+    # Slow bodies reach the upstream only when they are complete, so only the GET waits there.
     upstream.script = lambda seen: gate.before(reply()) if seen.target == "/held" else reply()
     here = clients(most=6)
     complete = here.connect(b"GET /held HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -120,7 +120,7 @@ def test_eviction_order_is_idle_then_heads_then_slow_bodies(clients, upstream):
     cut = []
     others = [complete, slower, faster, half, older, younger]
     for _ in range(5):
-        # Each new one waits with a complete request: it stays.
+        # Each new connection waits with a complete request, so it stays.
         before = len(upstream.seen)
         client = here._stack.enter_context(socket.create_connection(("127.0.0.1", here.gateway.port), DEADLINE))
         client.sendall(b"GET /held HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -128,7 +128,7 @@ def test_eviction_order_is_idle_then_heads_then_slow_bodies(clients, upstream):
         cut.append(next_evicted(one for one in others if one not in cut))
     names = {id(older): "older", id(younger): "younger", id(half): "half", id(slower): "slower", id(faster): "faster"}
     assert [names[id(one)] for one in cut] == ["older", "younger", "half", "slower", "faster"]
-    # All six have a complete request now: the next one has no place.
+    # All six have a complete request now, so the next connection has no place.
     client = here._stack.enter_context(socket.create_connection(("127.0.0.1", here.gateway.port), DEADLINE))
     until(lambda: is_cut(client), "it to be cut")
     assert not is_cut(complete)
@@ -143,7 +143,7 @@ def test_eviction_order_is_idle_then_heads_then_slow_bodies(clients, upstream):
 
 @pytest.mark.case("L6")
 def test_new_connection_waits_while_none_may_be_evicted(clients, upstream):
-    """A burst of requests is over soon, and nobody has to be refused for it."""
+    """A burst of requests ends soon, and no connection is rejected."""
     gate = Gate()
     upstream.script = gate.script()
     here = clients(most=3)
@@ -203,10 +203,10 @@ def test_slow_clients_over_the_cap_do_not_block_new_ones(clients):
         try:
             client.sendall([b"", HALF, BODY, BODY + bytes(10)][number % 4])
         except (BrokenPipeError, ConnectionResetError):
-            continue  # it had to go already
+            continue  # it was already evicted
     cut = here.gateway.plane.gateway.stats.cut
     until(lambda: len(here.open()) + sum(cut.values()) >= 2 * most, "all to be in, or out again")
-    assert (len(here.open()), sum(cut.values())) == (most, most)  # nobody is cut for nothing
+    assert (len(here.open()), sum(cut.values())) == (most, most)  # no connection is cut without need
     for _ in range(20):
         started = monotonic()
         assert here.gateway.request().status == 200
@@ -228,9 +228,9 @@ def test_half_a_body_is_answered_408_and_releases_the_upstream(serve, upstream):
     received = gateway.raw(BODY + bytes(500), half_close=False)
     assert received.startswith(b"HTTP/1.1 408 ")
     assert b'"code":"body_timeout"' in received
-    assert monotonic() - started < 3.5  # a while is left for the client to read its answer
+    assert monotonic() - started < 3.5  # the client gets some time to read its answer
     until(lambda: upstream.open_connections == 0, "the upstream to be released", 1.0)
-    assert gateway.standing() == (0, 0, 0)
+    assert gateway.active_requests() == (0, 0, 0)
 
 
 @pytest.mark.case("L5")
@@ -264,14 +264,14 @@ def test_client_that_never_reads_is_cut_and_releases_upstream(serve):
             until(lambda: upstream.stats.aborted == 1, "the upstream to be released", 3.0)
             assert gateway.metric("connections_cut_total", reason="not_reading") == 1
             until(lambda: not gateway.plane.gateway.connections, "the client to be cut")
-        assert gateway.standing() == (0, 0, 0)
+        assert gateway.active_requests() == (0, 0, 0)
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------------------
 
 
 def assert_shed(answer):
-    """It was refused for want of room."""
+    """Assert that the request was rejected for lack of room."""
     assert (answer.status, answer.code) == (503, "shed")
     assert int(answer.headers["retry-after"]) >= 1
 

@@ -1,4 +1,4 @@
-"""Changes of the files while it serves: soon visible, whole or not at all, and never felt by a request."""
+"""Changes of the files while the gateway serves: soon visible, applied completely or not at all, without failed requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from inferway_testing.until import until
 
 
 def debug(gateway):
-    """What the gateway says of its configuration."""
+    """Return the gateway's /debug/config."""
     return json.loads(gateway.request("/debug/config", port=gateway.admin_port).body)
 
 
@@ -99,7 +99,7 @@ def test_touched_file_changes_nothing(serve):
     live = gateway.plane.gateway.live
     (gateway.directory / "routes.yaml").write_text(text)
     gateway.apply(route(rule("matches: [{path: {value: /b}}]", direct_response("b")), name="b"), "b.yaml")
-    # The second change came after the first was looked at, and there was one new document for both.
+    # The second change came after the first was detected, and one new document has both.
     assert gateway.plane.gateway.live is not live
     assert gateway.metric("config_rejected_total") == 0
     assert gateway.request().body == b"one"

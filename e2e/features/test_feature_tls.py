@@ -22,11 +22,11 @@ ROUTE = """
 
 
 def issue(authority: trustme.CA, directory: Path, name: str, *names: str) -> tuple[str, str]:
-    """A certificate and its key, as files."""
-    made = authority.issue_cert(*names)
+    """Write a certificate and its key to files."""
+    issued = authority.issue_cert(*names)
     certificate, key = directory / f"{name}.pem", directory / f"{name}.key"
     part = directory / f"{name}.part"
-    for target, blobs in ((certificate, made.cert_chain_pems), (key, [made.private_key_pem])):
+    for target, blobs in ((certificate, issued.cert_chain_pems), (key, [issued.private_key_pem])):
         part.write_bytes(b"".join(blob.bytes() for blob in blobs))
         part.rename(target)
     return str(certificate), str(key)

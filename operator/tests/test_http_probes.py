@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from inferway_operator.http_server.server import Readiness
-from inferway_operator.http_settings import HttpSettings
 from inferway_operator.metrics import OperatorMetrics
+from inferway_operator.settings import HttpSettings
 
 pytestmark = pytest.mark.outside
 

@@ -1,4 +1,4 @@
-"""What the listeners of both planes share: their addresses, their TLS, and when their files have changed."""
+"""What the listeners of both planes share: addresses, TLS, changes of their files."""
 
 import ssl
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ def address_and_port(text: str) -> tuple[str, int]:
 
 
 def tls_context(certificate: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
-    """Return a server's context: TLS 1.2 or newer, ALPN http/1.1, and the certificate chain, if one is given.
+    """Return a server's context: TLS 1.2 or newer, ALPN http/1.1, and its certificate chain.
 
     `OSError` or `ValueError` names the files (PEM) that cannot be used.
     """

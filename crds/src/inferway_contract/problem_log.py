@@ -1,4 +1,4 @@
-"""A line in the log when a problem appears or changes, and none while it stays."""
+"""Logs a problem when it appears or changes, not while it stays."""
 
 import logging
 
@@ -18,6 +18,7 @@ class ProblemLog:
         self._log.log(level, message, extra=data)
         return True
 
-    def clear(self) -> None:
-        """Forget the problem, because a try has worked: the next one is logged in any case."""
-        self._last = None
+    def clear(self) -> bool:
+        """Forget the problem, because a try has worked. Returns whether there was one."""
+        had_problem, self._last = self._last is not None, None
+        return had_problem

@@ -66,9 +66,9 @@ class DataPlane:
         return self._data_server is not None
 
     async def start(self) -> None:
-        """Answer probes at once, and clients as soon as there is a document, which may take the source a while.
+        """Serve probes at once, and clients as soon as there is a document.
 
-        Raises `Refused` (no first document) or `OSError` (no port); `stop` ends what was started.
+        Raises `Refused` (no first document) or `OSError` (no port). `stop` ends what was started.
         """
         # Both ports are taken first, so that one in use is reported before the source is waited for.
         data_socket = bind(*address_and_port(self.settings.listen))
@@ -208,7 +208,7 @@ def _tracing(settings: Settings) -> "Tracing":
 
 
 def serve(settings: Settings, source: Source) -> int:
-    """Run the data plane until a signal, or until a source ends with which the process ends.
+    """Run the data plane until a signal, or until its source ends.
 
     Returns the exit code: 0 after a graceful stop, 1 when it could not start or the source has ended, 2 when a setting
     names something unusable.

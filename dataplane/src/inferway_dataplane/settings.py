@@ -1,4 +1,4 @@
-"""Settings of the data-plane process: environment `INFERWAY_*`, or flags of the same names on `inferway run`.
+"""Settings of the data-plane process: environment `INFERWAY_*`, or flags of `inferway run`.
 
 Defaults are safe without tuning. Durations are seconds, sizes bytes.
 """
@@ -153,4 +153,4 @@ def refuse_unknown(names: Iterable[str]) -> None:
     """Raise `ValueError` for names that begin with INFERWAY_ and are not settings. Those of the operator are skipped."""
     known = [f"{_PREFIX}{name.upper()}" for model in (Settings, ClusterSettings) for name in model.model_fields]
     ours = (name for name in names if not name.upper().startswith(_OPERATOR_PREFIX))
-    unknown_settings.refuse_unknown(ours, _PREFIX, known, "the data plane")
+    unknown_settings.refuse_unknown(ours, _PREFIX, known)

@@ -42,7 +42,7 @@ class Process(Protocol):
 
 
 def _copy_served_since(source: Source) -> str | None:
-    """Return since when the last good copy is served instead of the published documents (RFC 3339); None = it is not."""
+    """Return since when the copy is served (RFC 3339); None = it is not."""
     since = source.state.copy_served_since
     return datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds").replace("+00:00", "Z") if since else None
 
@@ -59,7 +59,7 @@ def app(process: Process) -> Starlette:
         return PlainTextResponse("ok\n")
 
     async def readyz(request: Request) -> Response:
-        """Succeed while there is a document, clients can connect, and the process will continue to serve."""
+        """Succeed while clients can connect and the process will continue to serve a document."""
         if process.is_ready_to_drain:
             return PlainTextResponse("ok, draining\n")
         if gateway.is_draining:

@@ -1,4 +1,4 @@
-"""`/debug/backends`: each rule's backends and endpoints, with their load and health as this process has it."""
+"""`/debug/backends`: the backends and endpoints of each rule, with their load and health."""
 
 from typing import Any
 

@@ -74,17 +74,6 @@ def unknown(index: ConfigIndex | EndpointsIndex, known: Mapping[str, Shard]) -> 
     return list(wanted.values())
 
 
-def services_of(config: ConfigDocument) -> frozenset[str]:
-    """The Services that need an entry in the endpoints."""
-    return frozenset(
-        backend.service
-        for route in config.routes
-        for rule in route.rules
-        for backend in rule.backends
-        if backend.service is not None and backend.refusal is None and backend.url is None
-    )
-
-
 def decide(
     config: Assembled[ConfigDocument] | None,
     endpoints: Assembled[EndpointsDocument] | None,
@@ -122,7 +111,7 @@ def with_last_known(
     if older is None or not absent:
         return endpoints
     addresses = older.endpoints.document.services
-    last_known = {name: addresses[name] for name in absent & services_of(older.config.document) & addresses.keys()}
+    last_known = {name: addresses[name] for name in absent & older.config.document.named_services() & addresses.keys()}
     return replace(endpoints, document=endpoints.document.model_copy(update={"services": {**newest, **last_known}}))
 
 
@@ -130,7 +119,7 @@ def _together(
     config: Assembled[ConfigDocument], endpoints: Assembled[EndpointsDocument] | None, live: Documents | None
 ) -> Documents | tuple[str, ...]:
     """Both as they are to be served, or the Services that are missing (none = no endpoints were published at all)."""
-    needed = services_of(config.document)
+    needed = config.document.named_services()
     if endpoints is None and live is not None:
         endpoints = live.endpoints  # only the addresses that are live already can be served
     if endpoints is None:

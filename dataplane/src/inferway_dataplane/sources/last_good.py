@@ -1,4 +1,4 @@
-"""The last good copy on disk: a restarted container serves it while the API server is away.
+"""The last good copy on disk: what a restarted container serves without the API server.
 
 Two files, one for each document: the SHA-256 of the rest, then revision and document as canonical JSON. Each is replaced
 by a rename. Wherever the process stops, the endpoints on disk have an entry for each Service that the config on disk names.
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from inferway_contract.canonical import canonical, digest
 from inferway_contract.document import ConfigDocument, DocumentModel, EndpointsDocument
-from inferway_dataplane.sources.assembly import Assembled, Document, Documents, services_of, with_last_known
+from inferway_dataplane.sources.assembly import Assembled, Document, Documents, with_last_known
 
 CONFIG: Final = "last-good-config"
 ENDPOINTS: Final = "last-good-endpoints"
@@ -39,7 +39,7 @@ class LastGood:
         older, self._saved = self._saved or self._older(), None
         if older is None or older.config.revision != documents.config.revision:
             # Until the config is replaced, the older one needs its Services.
-            needed = services_of(older.config.document) if older is not None else ()
+            needed = older.config.document.named_services() if older is not None else ()
             self._write(ENDPOINTS, with_last_known(documents.endpoints, needed, older))
             self._write(CONFIG, documents.config)
         self._write(ENDPOINTS, documents.endpoints)
@@ -54,7 +54,7 @@ class LastGood:
             return None
         config = self._read(CONFIG, _Copy[ConfigDocument])
         endpoints = self._read(ENDPOINTS, _Copy[EndpointsDocument])
-        if services_of(config.document) - endpoints.document.services.keys():
+        if config.document.named_services() - endpoints.document.services.keys():
             raise ValueError(f"{ENDPOINTS} lacks Services of {CONFIG}: they were not saved together")
         return Documents(config, endpoints)
 

@@ -1,4 +1,4 @@
-"""Keeps the last good copy in step with the live documents, in a thread: a slow disk delays no swap."""
+"""Writes the live documents to disk, in a thread: a slow disk delays no swap."""
 
 import asyncio
 import logging

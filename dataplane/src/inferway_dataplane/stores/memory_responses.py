@@ -14,7 +14,7 @@ _MOST_VARIANTS: Final = 32
 
 
 class _Variants:
-    """The entry at a primary key whose responses vary: the field names to vary by, and the variants' keys."""
+    """The entry of a key whose responses vary: names of fields, keys of variants."""
 
     __slots__ = ("keys", "names")
 
@@ -53,7 +53,7 @@ class MemoryResponses(ResponseStore):
         return entry
 
     def put(self, key: bytes, entry: CacheEntry, names: tuple[bytes, ...], variant: bytes) -> None:
-        """Store a response and evict older entries until it fits; one that can never fit evicts no other."""
+        """Store a response; evict others unless it can never fit."""
         if entry.size + 2 * (len(key) + _OVERHEAD) + len(variant) + 1 > self.limit:
             self._remove(_variant_key(key, variant) if names else key)
             return
@@ -90,5 +90,5 @@ class MemoryResponses(ResponseStore):
 
 
 def _variant_key(key: bytes, variant: bytes) -> bytes:
-    """The key of one variant; a primary key never contains the separator."""
+    """Build the key of one variant; primary keys never contain the separator."""
     return key + b"\x02" + variant

@@ -1,4 +1,4 @@
-"""The interface of response stores: what the engine needs of a cache, wherever its entries are."""
+"""The interface of response stores, whatever holds the entries."""
 
 from abc import ABC, abstractmethod
 

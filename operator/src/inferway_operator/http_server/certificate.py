@@ -1,6 +1,6 @@
-"""The webhook's certificate: read when its files are there, and anew when they change (cert-manager renews them).
+"""The webhook's certificate: loaded once its files exist, and again when they change (cert-manager renews them).
 
-TLS 1.2 or newer. Connections that are open keep what they have.
+TLS 1.2 or newer. Open connections keep their certificate.
 """
 
 import ssl
@@ -11,24 +11,24 @@ from inferway_contract.listener import Signature, signature, tls_context
 
 
 class ServingCertificate:
-    """A listener's TLS context, and behind it one for each pair that was loaded; handshakes take the newest."""
+    """The listener's TLS context, and one for each loaded pair; handshakes use the newest."""
 
     def __init__(self, certificate: Path, key: Path) -> None:
         self._files = (certificate, key)
-        self._read: Signature | None = None
+        self._loaded: Signature | None = None
         self._newest: ssl.SSLContext | None = None
         self.context = tls_context()
-        self.context.sni_callback = self._choose  # called for clients that name no server, too
+        self.context.sni_callback = self._choose  # also called for clients without a server name
 
     def refresh(self) -> bool:
-        """Load the pair if it is another one than was loaded last; whether it was.
+        """Load the pair if its files changed; return whether they did.
 
-        `OSError` or `ValueError` says why it cannot be used; what was loaded before stays.
+        `OSError` or `ValueError` with the reason if the pair is unusable; the previous one stays in use.
         """
         newest = signature(self._files)  # before they are read
-        if newest == self._read:
+        if newest == self._loaded:
             return False
-        self._newest, self._read = tls_context(*self._files), newest
+        self._newest, self._loaded = tls_context(*self._files), newest
         return True
 
     def _choose(self, connection: Any, name: str | None, context: ssl.SSLContext) -> int | None:

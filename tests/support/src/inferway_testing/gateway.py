@@ -62,19 +62,19 @@ class RunningGateway:
                 received += piece
             return received
 
-    def standing(self, rule: int = 0) -> tuple[int, int, int]:
-        """Counts of a rule: requests in flight, of those waiting for a connection, of those in a further try."""
+    def active_requests(self, rule: int = 0) -> tuple[int, int, int]:
+        """Return a rule's requests in flight; of these, those waiting for a connection, and those in a further try."""
         live = self.plane.gateway.live
         assert live is not None
-        standing = live.rules[rule].breaker.standing
-        return standing.in_flight, standing.pending, standing.retrying
+        counters = live.rules[rule].breaker.counters
+        return counters.in_flight, counters.pending, counters.retrying
 
     def tasks(self) -> int:
-        """How many tasks the gateway's loop has."""
+        """Return the number of tasks of the gateway's loop."""
         return len(asyncio.all_tasks(self.loop))
 
     def metric(self, name: str, **labels: str) -> float:
-        """The sum of a metric's samples that have these labels."""
+        """Return the sum of a metric's samples that have these labels."""
         text = self.request("/metrics", port=self.admin_port).body.decode()
         total = 0.0
         for line in text.splitlines():

@@ -6,10 +6,9 @@ import socket
 import ssl
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import Final
+from typing import Final, Literal
 
-from inferway_dataplane.core.addresses import Policy
-from inferway_dataplane.core.addresses import is_allowed as may_connect
+from inferway_contract import address_policy
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.engine.upstream.connection import NEVER, UpstreamConnection
@@ -121,8 +120,11 @@ class EndpointPool:
                 found = await asyncio.shield(self._lookup)
             except OSError:
                 raise ConnectFailed(problems.DNS_FAILED) from None
+        standalone, api_server = self.pools.address_policy == "Standalone", self.pools.api_server
         allowed = [
-            address for address in found if may_connect(address, self.pools.address_policy, self.pools.api_server)
+            address
+            for address in found
+            if address_policy.objection(address, standalone=standalone, api_server=api_server) is None
         ]
         if not allowed:
             raise ConnectFailed(problems.ADDRESS_REFUSED)
@@ -172,7 +174,7 @@ class Pools:
         self._authorities = authorities
         self.idle_timeout = idle_timeout
         self.idle_connections = idle_connections
-        self.address_policy: Policy = "Cluster"
+        self.address_policy: Literal["Cluster", "Standalone"] = "Cluster"
         self.api_server = ""  # its address, which is no upstream in a cluster
         self.coarse_now = monotonic()  # as of the last turn of the wheel
         self.connections: set[UpstreamConnection] = set()
