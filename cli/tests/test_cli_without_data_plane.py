@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.outside
+
 # Before anything of ours is imported, as in an environment without these packages.
 START = """\
 import sys

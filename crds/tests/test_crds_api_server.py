@@ -15,7 +15,7 @@ from inferway_contract import resources
 from inferway_contract.generate import crds as generate_crds
 from inferway_envtest import ApiServer
 from inferway_envtest.client import Refused
-from inferway_fakes.waiting import wait_until
+from inferway_testing.until import until
 
 CRDS = Path(__file__).parent.parent
 KINDS = sorted(resources.SPECS)
@@ -88,7 +88,7 @@ def test_stored_resources_survive_replaced_crds(api_server: ApiServer, namespace
 @pytest.mark.parametrize("field", ["gwr.spec.hostnames", "rlp.spec.limits.burst"])
 def test_kubectl_explain_describes_the_field(field: str, api_server: ApiServer) -> None:
     # Documentation follows a definition by a second or so.
-    wait_until(lambda: api_server.kubectl("explain", field, check=False).code == 0, f"{field} is explained", 30)
+    until(lambda: api_server.kubectl("explain", field, check=False).code == 0, f"{field} is explained", 30)
     assert "DESCRIPTION:" in api_server.kubectl("explain", field).stdout
 
 

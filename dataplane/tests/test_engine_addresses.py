@@ -17,6 +17,8 @@ from inferway_dataplane.engine.upstream import pool
 from inferway_dataplane.engine.upstream.connection import NEVER, UpstreamConnection
 from inferway_dataplane.engine.upstream.pool import ConnectFailed, EndpointPool
 
+pytestmark = pytest.mark.outside
+
 NAME = "sim.example"
 REFUSES, ANSWERS, SWALLOWS, SWALLOWS_TOO = "127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"
 
