@@ -74,7 +74,7 @@ class ClusterGateway:
     @property
     def revision(self) -> str:
         """Of the config that is live."""
-        return self.plane.gateway.revision
+        return self.plane.gateway.live.revision
 
 
 @contextmanager

@@ -187,7 +187,9 @@ def test_slow_start_sends_few_requests_to_a_new_endpoint(serve, three_endpoints,
     gateway.apply(text(said, [old, new]))
     # The old one is as old as the gateway, which is hardly older than the new one; so it is said to be two hours old.
     [member] = [
-        member for member in gateway.plane.gateway.live.rules[0].backend_set.members if member.name == f"127.0.0.1:{old.port}"
+        member
+        for member in gateway.plane.gateway.context.runtime.rules[0].backend_set.members
+        if member.name == f"127.0.0.1:{old.port}"
     ]
     member.added_at -= 7200
     answers = Counter(endpoint_of(gateway) for _ in range(200))

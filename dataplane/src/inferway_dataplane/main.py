@@ -43,7 +43,7 @@ class DataPlane:
         )
         self.gateway = Gateway(settings, self.access_log, resource_monitor.descriptors())
         if settings.otlp_endpoint:
-            self.gateway.tracing = _tracing(settings)
+            self.gateway.context.tracing = _tracing(settings)
         self._certificates = _certificates(settings)
         self._servers: list[tuple[Server, asyncio.Task[None]]] = []
         self._data_server: DataServer | None = None
@@ -74,7 +74,7 @@ class DataPlane:
             self.gateway.start()
             await self._serve(admin_server(admin_app.app(self)), admin_socket)
             log.info("waiting for the first document", extra={"admin": "{}:{}".format(*self.admin)})
-            self._source = loop.create_task(self.source.follow(self.gateway), name="source")
+            self._source = loop.create_task(self.source.follow(self.gateway.live), name="source")
             await self._first_document(self._source)
             self._source.add_done_callback(self._on_source_end)
         except BaseException:
@@ -87,7 +87,7 @@ class DataPlane:
 
     async def _first_document(self, source: asyncio.Task[None]) -> None:
         told, quiet_until = "", monotonic() + _PATIENCE
-        while self.gateway.live is None:
+        while self.gateway.context.runtime is None:
             if source.done():
                 await source
                 raise Refused("the source ended without a document")
@@ -103,7 +103,7 @@ class DataPlane:
             return  # by `stop`
         error = source.exception()
         why = f"{type(error).__name__}: {error}" if error is not None else "it ended by itself"
-        self.gateway.last_error = f"newer documents are not followed any more: {why}"
+        self.gateway.live.last_error = f"newer documents are not followed any more: {why}"
         if self.source.ends_with_process:
             log.critical("the source has ended, so the process ends", extra={"error": why}, exc_info=error)
             self._broken.set()
@@ -112,7 +112,7 @@ class DataPlane:
 
     def _follow_files(self) -> None:
         loop = asyncio.get_running_loop()
-        secrets = self.gateway.secrets
+        secrets = self.gateway.context.secrets
         self._followers.append(loop.create_task(follow("secrets", secrets.files, secrets.refresh)))
         if self._certificates is not None:
             own = self._certificates
@@ -131,7 +131,7 @@ class DataPlane:
 
     async def stop(self) -> None:
         """Close the listeners, finish what is in flight within `drain_timeout`, then close the rest."""
-        self.gateway.is_draining = self.gateway.is_closing = True
+        self.gateway.drain()
         self.is_ready_to_drain = False
         for task in (*self._followers, *filter(None, (self._source,))):
             task.cancel()
@@ -145,16 +145,16 @@ class DataPlane:
             if not task.done():
                 server.force_exit = True
                 left = list(server.server_state.connections)
-                if self.gateway.in_flight:
+                if self.gateway.context.in_flight:
                     log.warning(
-                        "requests were cut, the drain took too long", extra={"requests": self.gateway.in_flight}
+                        "requests were cut, the drain took too long", extra={"requests": self.gateway.context.in_flight}
                     )
                 for connection in left:
                     connection.transport.abort()
             await asyncio.gather(task, return_exceptions=True)
         await self.gateway.stop()
-        if self.gateway.tracing is not None:
-            await asyncio.to_thread(self.gateway.tracing.close)
+        if self.gateway.context.tracing is not None:
+            await asyncio.to_thread(self.gateway.context.tracing.close)
         self.access_log.close()
 
     async def run(self) -> int:
@@ -192,7 +192,7 @@ class DataPlane:
         broken.cancel()
         # Who ends because the source has ended is in no state to be sent anything: its pod is not Terminating.
         self.is_ready_to_drain = self.settings.drain_ready and code == 0
-        self.gateway.is_draining = self.gateway.is_closing = True
+        self.gateway.drain()
         log.info("draining", extra={"delay_seconds": self.settings.drain_delay})
         await asyncio.sleep(self.settings.drain_delay)
         await self.stop()

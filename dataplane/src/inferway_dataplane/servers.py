@@ -9,7 +9,7 @@ from typing import Any
 import uvicorn
 
 from inferway_dataplane.admin import app as admin_app
-from inferway_dataplane.engine.downstream.connection import ClientConnection, protocol_class
+from inferway_dataplane.engine.downstream.connection import ClientConnection
 from inferway_dataplane.engine.downstream.listener import Listener
 from inferway_dataplane.gateway import Gateway
 
@@ -26,21 +26,20 @@ class DataServer(Server):
     """Runs client connections. It listens by itself (`engine/downstream/listener.py`)."""
 
     def __init__(self, gateway: Gateway, context: ssl.SSLContext | None) -> None:
-        # uvicorn only ever calls what `http=` is given; that it is a class is its annotation's wish alone.
-        protocol: Any = protocol_class(gateway)
-        super().__init__(_config(admin_app.nothing, http=protocol))
+        super().__init__(_config(admin_app.nothing))
         self._gateway = gateway
         self._context = context
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        protocol: Any = self.config.http_protocol_class
+        gateway = self._gateway
 
         def accept() -> ClientConnection:
-            made: ClientConnection = protocol(config=self.config, server_state=self.server_state, app_state={})
-            return made
+            return gateway.client_connection()
 
         # To uvicorn they are servers: things to close.
-        self.servers: Any = [Listener(listener, accept, self._gateway, self._context) for listener in sockets or ()]
+        self.servers: Any = [
+            Listener(listener, accept, gateway.context, gateway.cap, self._context) for listener in sockets or ()
+        ]
         self.started = True
 
 

@@ -41,7 +41,7 @@ def app(plane: "DataPlane") -> Starlette:
 
     async def healthz(request: Request) -> Response:
         """The loop turns, and so does the wheel, on which every time limit hangs."""
-        if monotonic() - gateway.coarse_now > _STANDSTILL:
+        if monotonic() - gateway.clock.coarse_now > _STANDSTILL:
             return PlainTextResponse("the wheel stands still\n", 503)
         return PlainTextResponse("ok\n")
 
@@ -51,7 +51,7 @@ def app(plane: "DataPlane") -> Starlette:
             return PlainTextResponse("ok, draining\n")
         if gateway.is_draining:
             return PlainTextResponse("draining\n", 503)
-        if gateway.live is None:
+        if gateway.context.runtime is None:
             return PlainTextResponse(f"{plane.source.waiting}\n", 503)
         if not plane.is_listening:
             return PlainTextResponse("about to listen\n", 503)
@@ -64,11 +64,11 @@ def app(plane: "DataPlane") -> Starlette:
         return Response(encode(registry), headers={"content-type": content_type})
 
     async def config(request: Request) -> Response:
-        live = gateway.live
+        live = gateway.context.runtime
         return JSONResponse(
             {
-                "revision": gateway.revision,
-                "lastError": gateway.last_error or plane.source.error,
+                "revision": gateway.live.revision,
+                "lastError": gateway.live.last_error or plane.source.error,
                 "lastGoodSince": _copy_served_since(plane),
                 "document": json.loads(canonical(live.config)) if live is not None else None,
                 "endpoints": json.loads(canonical(live.endpoints)) if live is not None else None,
@@ -77,7 +77,7 @@ def app(plane: "DataPlane") -> Starlette:
 
     async def backends(request: Request) -> Response:
         now = monotonic()
-        rules = gateway.live.rules if gateway.live is not None else ()
+        rules = gateway.context.runtime.rules if gateway.context.runtime is not None else ()
         return JSONResponse([admin_backends.backends_of(rule, now) for rule in rules if rule.backend_set.backends])
 
     return Starlette(

@@ -24,6 +24,7 @@ from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.messages.request_head import RequestHead
 from inferway_dataplane.core.routing.cors import CorsRules
+from inferway_dataplane.core.routing.direct_response import RuleResponses
 from inferway_dataplane.core.routing.header_modifiers import HeaderModifiers
 from inferway_dataplane.core.routing.table import RouteEntry, RoutingTable
 from inferway_dataplane.core.upstreams.backends import BackendResolver, EndpointFactory, Members
@@ -68,11 +69,10 @@ class Rule:
         "max_response_header",
         "name",
         "problem",
-        "redirect",
         "request_edits",
         "request_timeout",
-        "respond",
         "response_edits",
+        "responses",
         "retry",
         "rewrite",
         "route",
@@ -85,9 +85,6 @@ class Rule:
         self.route = route.id
         self.name = rule.name
         self.problem = _refusal(rule)
-        self.stages: tuple[Any, ...] = ()  # those of the engine's that this rule needs; the engine sets them
-        self.redirect = rule.redirect
-        self.respond = rule.respond
         self.rewrite = rule.rewrite
         self.request_edits = HeaderModifiers(rule.request_headers) if rule.request_headers else None
         self.response_edits = HeaderModifiers(rule.response_headers) if rule.response_headers else None
@@ -129,7 +126,13 @@ class Rule:
             (_LIMIT_NAMES if self.limit_headers is not None else ())
             + ((self.cache.status_header.lower(),) if self.cache is not None else ())
         )
+        self.responses = (
+            RuleResponses(self.cors, rule.redirect, rule.respond, self.response_edits)
+            if rule.cors or rule.redirect or rule.respond
+            else None
+        )
         self.stats = build.stats_of(route.id, rule.name)
+        self.stages = build.stages_of(self)
 
 
 def _refusal(rule: RuleDocument) -> Problem | None:
@@ -166,8 +169,12 @@ class Runtime:
         self.buckets = buckets
 
 
+def _no_stages(rule: Rule) -> tuple[Any, ...]:
+    return ()
+
+
 class _Build:
-    """What building one runtime needs at hand."""
+    """The parts shared by the rules of one runtime while it is built."""
 
     def __init__(
         self,
@@ -175,6 +182,7 @@ class _Build:
         endpoints: EndpointsDocument,
         endpoint_of: EndpointFactory,
         stats_of: Callable[[str, str], Any],
+        stages_of: Callable[[Rule], tuple[Any, ...]],
         older: Runtime | None,
         now: float,
     ) -> None:
@@ -183,6 +191,7 @@ class _Build:
             endpoints.services, endpoint_of, older.members if older is not None else {}, now
         )
         self.stats_of = stats_of
+        self.stages_of = stages_of
         self.older = older.buckets if older is not None else {}
         self.now = now
         self.older_counters = older.counters_of if older is not None else {}
@@ -215,11 +224,15 @@ def build(
     *,
     endpoint_of: EndpointFactory,
     stats_of: Callable[[str, str], Any],
+    stages_of: Callable[[Rule], tuple[Any, ...]] = _no_stages,
     older: Runtime | None,
     now: float,
 ) -> Runtime:
-    """Compile the documents. Raises `LookupError` where they do not fit together, `re2.error` for a bad pattern."""
-    building = _Build(config, endpoints, endpoint_of, stats_of, older, now)
+    """Compile the documents. Raises `LookupError` if they do not fit together, `re2.error` for a bad pattern.
+
+    `endpoint_of`, `stats_of` and `stages_of` return what a rule holds for the engine; `now`: monotonic seconds.
+    """
+    building = _Build(config, endpoints, endpoint_of, stats_of, stages_of, older, now)
     claims = []
     rules = []
     for age, route in enumerate(config.routes):
