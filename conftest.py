@@ -1,4 +1,4 @@
-"""Fixtures that several packages' tests share: a gateway on a directory of YAML, an upstream that can be scripted."""
+"""Fixtures shared by several packages' tests: a gateway on a directory of YAML, a scriptable upstream."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytest_plugins = ["e2e.case_marks", "e2e.cluster.plugin", "inferway_envtest.fixt
 
 @dataclass
 class Answer:
-    """What a client got."""
+    """An answer to a client."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -36,7 +36,7 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """Of a problem, which this has to be."""
+        """Return the code of the problem; asserts that the answer is one."""
         assert self.headers["content-type"] == "application/problem+json", (self.status, self.body)
         return str(json.loads(self.body)["code"])
 
@@ -51,16 +51,16 @@ class RunningGateway:
 
     @property
     def port(self) -> int:
-        """Of the data listener."""
+        """Return the port of the data listener."""
         return self.plane.listen[1]
 
     @property
     def admin_port(self) -> int:
-        """Of the admin listener."""
+        """Return the port of the admin listener."""
         return self.plane.admin[1]
 
     def apply(self, text: str, name: str = "routes.yaml") -> None:
-        """Write a file and wait until the gateway has taken it, or refused it."""
+        """Write a file and wait until the gateway has accepted or rejected it."""
         gateway = self.plane.gateway
         live, rejected = gateway.live, gateway.stats.config_rejected
         target = self.directory / name
@@ -69,13 +69,13 @@ class RunningGateway:
         part.rename(target)
         wait_until(
             lambda: gateway.live is not live or gateway.stats.config_rejected != rejected,
-            "a new document, or a refusal",
+            "a new document, or a rejection",
         )
 
     def request(
         self, path: str = "/", method: str = "GET", *, port: int = 0, body: bytes | None = None, **headers: str
     ) -> Answer:
-        """One request on a connection of its own. `x_tenant="a"` is the header `x-tenant: a`."""
+        """Send one request on a new connection. `x_tenant="a"` is the header `x-tenant: a`."""
         connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=DEADLINE)
         try:
             names = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -96,19 +96,19 @@ class RunningGateway:
                 received += piece
             return received
 
-    def standing(self, rule: int = 0) -> tuple[int, int, int]:
-        """What a rule has going on: requests in flight, of those waiting for a connection, of those in a further try."""
+    def active_requests(self, rule: int = 0) -> tuple[int, int, int]:
+        """Return a rule's requests in flight; of these, those waiting for a connection, and those in a further try."""
         live = self.plane.gateway.live
         assert live is not None
-        standing = live.rules[rule].breaker.standing
-        return standing.in_flight, standing.pending, standing.retrying
+        counters = live.rules[rule].breaker.counters
+        return counters.in_flight, counters.pending, counters.retrying
 
     def tasks(self) -> int:
-        """How many tasks the gateway's loop has."""
+        """Return the number of tasks of the gateway's loop."""
         return len(asyncio.all_tasks(self.loop))
 
     def metric(self, name: str, **labels: str) -> float:
-        """The sum of a metric's samples that have these labels."""
+        """Return the sum of a metric's samples with these labels."""
         text = self.request("/metrics", port=self.admin_port).body.decode()
         total = 0.0
         for line in text.splitlines():
@@ -121,14 +121,14 @@ class RunningGateway:
 
 @contextmanager
 def running_gateway(directory: Path, **settings: object) -> Iterator[RunningGateway]:
-    """A gateway that serves `directory` until the block ends."""
+    """Run a gateway that serves `directory` until the block ends."""
     options = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "access_log": False, "drain_timeout": 1.0, **settings}
     thread = LoopThread("gateway", uvloop.new_event_loop())
     thread.start()
     try:
-        # Tests write whole files: nothing to wait for until they have come to rest.
+        # Tests write whole files, so there is no need to wait until they are complete.
         source = DirectorySource(str(directory), interval=0.02, settle=0.005)
-        plane = DataPlane(Settings(**options), source)  # type: ignore[arg-type]  # options of any test: pydantic judges them
+        plane = DataPlane(Settings(**options), source)  # type: ignore[arg-type]  # options of any test; pydantic validates them
         thread.run(plane.start())
         try:
             yield RunningGateway(directory, plane, thread.loop)
@@ -140,21 +140,21 @@ def running_gateway(directory: Path, **settings: object) -> Iterator[RunningGate
 
 @pytest.fixture
 def upstream() -> Iterator[Upstream]:
-    """An upstream that answers 200 `ok` until the test says otherwise."""
+    """Start an upstream that answers 200 `ok` until the test changes its script."""
     with Upstream() as running:
         yield running
 
 
 @pytest.fixture
 def upstreams() -> Iterator[Callable[[int], list[Upstream]]]:
-    """`upstreams(3)` starts three of them."""
+    """Return a function: `upstreams(3)` starts three upstreams."""
     with ExitStack() as stack:
         yield lambda count: [stack.enter_context(Upstream()) for _ in range(count)]
 
 
 @pytest.fixture(scope="session")
-def stop_beside() -> Iterator[Callable[[ExitStack], None]]:
-    """Stops gateways while the next test runs, for uvicorn takes its time; a failed stop fails the session's end."""
+def stop_in_background() -> Iterator[Callable[[ExitStack], None]]:
+    """Stop gateways while the next test runs, because uvicorn stops slowly; a failed stop fails the session's end."""
     stopped: list[Future[None]] = []
     with ThreadPoolExecutor(8, "stopping") as pool:
         yield lambda stack: stopped.append(pool.submit(stack.close))
@@ -163,8 +163,8 @@ def stop_beside() -> Iterator[Callable[[ExitStack], None]]:
 
 
 @pytest.fixture
-def serve(tmp_path: Path, stop_beside: Callable[[ExitStack], None]) -> Iterator[Callable[..., RunningGateway]]:
-    """`serve(yaml, setting=...)` starts a gateway; everything is stopped after the test."""
+def serve(tmp_path: Path, stop_in_background: Callable[[ExitStack], None]) -> Iterator[Callable[..., RunningGateway]]:
+    """Return a function: `serve(yaml, setting=...)` starts a gateway, which is stopped after the test."""
     stack = ExitStack()
 
     def start(text: str, **settings: object) -> RunningGateway:
@@ -174,4 +174,4 @@ def serve(tmp_path: Path, stop_beside: Callable[[ExitStack], None]) -> Iterator[
         return stack.enter_context(running_gateway(directory, **settings))
 
     yield start
-    stop_beside(stack)
+    stop_in_background(stack)

@@ -50,10 +50,10 @@ def compare_proxies(
     connections: Annotated[str, typer.Option(help="Numbers, separated by commas.")] = "1,32,256",
     proxies: Annotated[str, typer.Option()] = ",".join(peer.name for peer in roster.ALL),
     cases: Annotated[str, typer.Option()] = ",".join(peers.Case),
-    output: Annotated[Path, typer.Option(help="Where the figures go.")] = LATEST,
+    output: Annotated[Path, typer.Option(help="File for the figures.")] = LATEST,
 ) -> None:
     """Compare the proxies: nginx, envoy, plain (uvicorn and httpx), inferway."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the started processes
     if context.invoked_subcommand is not None:
         return
     chosen = _names(proxies, tuple(peer.name for peer in roster.ALL))
@@ -105,7 +105,7 @@ def soak_keys(
 
 
 def _settle() -> measure.Cores:
-    """Choose the cores and leave the proxy's to the proxy."""
+    """Choose the cores and keep this program off the proxy's."""
     cores = machine.choose_cores()
     os.sched_setaffinity(0, {cores.load})
     return cores

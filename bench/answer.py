@@ -1,13 +1,13 @@
-"""The answer every proxy must deliver byte for byte, and the URLs that ask for it.
+"""The answer that each proxy must deliver byte for byte, and the URLs that request it.
 
-The prompt is echoed in the body, so an answer that belongs to somebody else's request is a wrong answer. All prompts
-have one length, so every answer has one size.
+The body repeats the prompt, so the answer to another client's request counts as wrong. All prompts have one length,
+so all answers have one size.
 """
 
 from __future__ import annotations
 
 BODY_SIZE = 707
-"""An ordinary short completion; also the size that the reference figures of the design were made with."""
+"""An ordinary short completion; also the size used for the reference figures of the design."""
 
 PROXIED_URLS = 1000
 CACHED_URLS = 100
@@ -35,7 +35,7 @@ def prompt(number: int) -> str:
 
 
 def path(number: int) -> str:
-    """The request target; `number` stays below 10,000, or the answers would differ in size."""
+    """Return the request target. `number` must be below 10,000, or answers would differ in size."""
     return f"/infer?prompt={prompt(number)}"
 
 

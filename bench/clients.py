@@ -1,8 +1,8 @@
-"""A client of the harnesses: one connection, one request at a time, and an exact account of what became of each.
+"""A client of the harnesses: one connection, one request at a time, and an exact record of each outcome.
 
-httptools parses, so a client costs little beside what it measures. A request is *unanswered* when it was sent on a
-connection that had been accepted and its answer did not come whole; a connection that could not be made is another
-thing (`NotAcceptedError`): nothing was lost with it.
+httptools parses, so a client costs little compared to the gateway. A request is *unanswered* if it was sent on an
+accepted connection and its answer was not complete. A connection that was not accepted is a separate case
+(`NotAcceptedError`): no request was lost.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ class UnansweredError(Exception):
 
 @dataclass(slots=True)
 class Answer:
-    """Seconds are counted from the sending of the request."""
+    """An answer. Seconds count from the sending of the request."""
 
     status: int = 0
     headers: dict[bytes, bytes] = field(default_factory=dict)
     """Names in lower case; of repeated fields the last."""
     size: int = 0
     body: bytearray = field(default_factory=bytearray)
-    """Kept only where nobody takes it by `on_body`."""
+    """Kept only if `on_body` is not given."""
     head_seconds: float = 0.0
     seconds: float = 0.0
     keeps_alive: bool = False
 
 
 class Client(asyncio.Protocol):
-    """Made by `connect`."""
+    """One connection, created by `connect`."""
 
     def __init__(self) -> None:
         self._waiting: asyncio.Future[Answer] | None = None
@@ -68,7 +68,7 @@ class Client(asyncio.Protocol):
 
     @classmethod
     async def connect(cls, port: int, within: float = 5.0, receive_buffer: int = 0) -> Client:
-        """To 127.0.0.1. Raises `NotAcceptedError`."""
+        """Connect to 127.0.0.1. Raises `NotAcceptedError`."""
         loop = asyncio.get_running_loop()
         sock = socket.socket()
         sock.setblocking(False)
@@ -84,7 +84,7 @@ class Client(asyncio.Protocol):
         return client
 
     async def ask(self, request: bytes, within: float, on_body: Callable[[bytes], None] | None = None) -> Answer:
-        """Send a whole request and wait for the whole answer, 1xx left out. Raises `UnansweredError`."""
+        """Send a whole request and wait for the whole final answer. Raises `UnansweredError`."""
         if not self.is_open:
             raise UnansweredError(Lost.NOTHING)
         self._parser = httptools.HttpResponseParser(self)
@@ -102,7 +102,7 @@ class Client(asyncio.Protocol):
             self._waiting = None
 
     def read_slowly(self, pause: float) -> None:
-        """From now on: after each piece nothing is read for so many seconds."""
+        """Stop reading for `pause` seconds after each piece, from now on."""
         self._pause = pause
 
     def leave(self) -> None:
@@ -115,7 +115,7 @@ class Client(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._waiting is None:
-            self.leave()  # bytes that nobody asked for
+            self.leave()  # bytes without a request
             return
         self._has_bytes = True
         if self._pause and not self._transport.is_closing():
@@ -172,7 +172,7 @@ class Client(asyncio.Protocol):
 
 
 def request(target: str, method: str = "GET", body: bytes = b"", *, close: bool = False, **headers: object) -> bytes:
-    """The bytes of a request; `x_fake_sse=3` is the header `x-fake-sse: 3`."""
+    """Return the bytes of a request; `x_fake_sse=3` is the header `x-fake-sse: 3`."""
     lines = [f"{method} {target} HTTP/1.1", "host: bench.example"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     if close:
@@ -183,7 +183,7 @@ def request(target: str, method: str = "GET", body: bytes = b"", *, close: bool 
 
 
 async def once(port: int, data: bytes, within: float = 5.0) -> Answer:
-    """One request on a connection of its own, which is closed after. Raises `NotAcceptedError`, `UnansweredError`."""
+    """Send one request on a new connection, then close it. Raises `NotAcceptedError`, `UnansweredError`."""
     client = await Client.connect(port, within)
     try:
         return await client.ask(data, within)

@@ -1,5 +1,8 @@
-"""All measurements of a run. Rounds are interleaved: every proxy is measured once before any is measured again, and
-each round begins with another proxy, so that what drifts on the machine drifts for all."""
+"""All measurements of a run, in interleaved rounds.
+
+Each proxy is measured once before any is measured again, and each round begins with another proxy. So a drift of the
+machine affects all proxies.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ class Plan:
     cores: measure.Cores
 
     def one_round(self) -> list[ratios.Key]:
-        """What one round measures."""
+        """Return the keys that one round measures."""
         return [
             ratios.Key(case, connections, peer.name)
             for case in self.cases
@@ -40,7 +43,7 @@ class Plan:
 
 
 def order(keys: Sequence[ratios.Key], number: int) -> list[ratios.Key]:
-    """The keys of round `number`: within each case and number of connections, begun with another proxy each time."""
+    """Return the keys of round `number`; each round starts each group with another proxy."""
     groups: dict[tuple[peers.Case, int], list[ratios.Key]] = {}
     for key in keys:
         groups.setdefault((key.case, key.connections), []).append(key)
@@ -53,7 +56,7 @@ def order(keys: Sequence[ratios.Key], number: int) -> list[ratios.Key]:
 
 @contextlib.contextmanager
 def run_directory() -> Iterator[Path]:
-    """In memory where possible: the cache of nginx lies in it."""
+    """Create a directory, in memory if possible, because nginx's cache is in it."""
     memory = Path("/dev/shm")  # noqa: S108  (a directory of our own is made in it)
     created = Path(tempfile.mkdtemp(prefix="inferway-bench-", dir=memory if memory.is_dir() else None))
     try:
@@ -63,7 +66,7 @@ def run_directory() -> Iterator[Path]:
 
 
 def run(plan: Plan, tell: Callable[[int, ratios.Key, measure.Measurement], None]) -> ratios.Measurements:
-    found: dict[ratios.Key, list[measure.Measurement]] = {key: [] for key in plan.one_round()}
+    measurements: dict[ratios.Key, list[measure.Measurement]] = {key: [] for key in plan.one_round()}
     lifetime = 2 * plan.expected_seconds() + 120
     with contextlib.ExitStack() as running:
         directory = running.enter_context(run_directory())
@@ -91,6 +94,6 @@ def run(plan: Plan, tell: Callable[[int, ratios.Key, measure.Measurement], None]
                     key.connections,
                     plan.seconds,
                 )
-                found[key].append(measured)
+                measurements[key].append(measured)
                 tell(number, key, measured)
-    return found
+    return measurements

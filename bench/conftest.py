@@ -1,1 +1,1 @@
-"""Its place makes pytest put the root of the repository, where the package `bench` lies, on the path."""
+"""Makes pytest put the root of the repository, which contains the package `bench`, on the path."""

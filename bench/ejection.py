@@ -1,4 +1,4 @@
-"""Reading a record of requests: how many failed when, and from when on a fault is no longer seen. Pure."""
+"""Evaluates a record of requests: the share that failed, and the end of a fault's effect. Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class Outcome:
     """One request of a client."""
 
     at: float
-    """Seconds since the fault began, when it was sent; negative = before."""
+    """Seconds between the start of the fault and the sending of the request; negative = before."""
     seconds: float
-    """Until its answer, or until it was given up."""
+    """Seconds until its answer, or until the client aborted it."""
     is_good: bool
     """Answered 200, whole, and in time."""
     has_failed: bool = False
@@ -21,23 +21,23 @@ class Outcome:
 
 
 def share_bad(outcomes: Sequence[Outcome], start: float, end: float) -> float:
-    """Of the requests sent in [start, end); 0 when there were none."""
-    found = [one.is_good for one in outcomes if start <= one.at < end]
-    return found.count(False) / len(found) if found else 0.0
+    """Return the share of bad ones among the requests sent in [start, end); 0 without requests."""
+    results = [one.is_good for one in outcomes if start <= one.at < end]
+    return results.count(False) / len(results) if results else 0.0
 
 
 def share_failed(outcomes: Sequence[Outcome], start: float, end: float) -> float:
-    """Of the requests sent in [start, end), those without a good answer, however long it took; 0 when there were none."""
-    found = [one.has_failed for one in outcomes if start <= one.at < end]
-    return found.count(True) / len(found) if found else 0.0
+    """Return the share of failed ones, however slow, among the requests sent in [start, end); 0 without requests."""
+    results = [one.has_failed for one in outcomes if start <= one.at < end]
+    return results.count(True) / len(results) if results else 0.0
 
 
 def seconds_until_calm(
     outcomes: Sequence[Outcome], until: float, window: float = 1.0, tolerated: float = 0.05, step: float = 0.1
 ) -> float | None:
-    """From when on no window of one second, up to `until`, has more than the tolerated share of bad requests.
+    """Return when the fault's effect ends: up to `until`, no window of a second exceeds the tolerated share of bad ones.
 
-    0 = the fault was never seen; None = it was seen to the end. A single probe of an ejected endpoint is tolerated.
+    0 = the fault had no effect; None = it lasted to the end. A single probe of an ejected endpoint is tolerated.
     """
     calm_from = 0.0
     for number in range(round((until - window) / step) + 1):

@@ -1,8 +1,8 @@
-"""One of three endpoints refuses, hangs, fails or is slow: how long do clients see it, and does it come back?
+"""One of three endpoints refuses, hangs, fails or is slow: how long does it affect clients, and does it return?
 
-`python -m bench.endpoint_faults`: three scripted upstreams behind one Service, a steady rate of requests; for each
-fault in turn the third one is switched, and healed. `--with-retry` adds the rule options of `WITH_RETRY`; `--rule FILE`
-takes YAML to be merged into the rule instead.
+`python -m bench.endpoint_faults`: three scripted upstreams behind one Service, a steady rate of requests. Each fault in
+turn is switched on at the third upstream, and off again. `--with-retry` adds the rule options of `WITH_RETRY`;
+`--rule FILE` merges YAML into the rule instead.
 """
 
 from __future__ import annotations
@@ -41,23 +41,23 @@ WITH_RETRY: dict[str, Any] = {
 EJECTED_WITHIN = 3.0
 FAILED_AFTER_EJECTION = 0.001
 BACK_WITHIN = 40.0
-"""Seconds after the fault has ended: an ejection that was doubled some times takes its time."""
+"""Seconds after the end of the fault. An ejection that was doubled a few times lasts that long."""
 MOST_LOAD = 1.20
-"""Tries of the gateway for each request of a client, while one of three endpoints fails."""
+"""Tries of the gateway per request of a client, while one of three endpoints fails."""
 LEAST_SHARE = 0.15
-"""Of the requests, that an endpoint gets again which is one of three."""
+"""Share of the requests that the victim, one of three endpoints, receives after it returns."""
 UNCONNECTED = ("connect_failed", "connect_timeout")
-"""Reasons of `upstream_errors_total` with which no upstream has seen anything."""
+"""Reasons of `upstream_errors_total` where no upstream received a request."""
 ENDPOINTS = ("a", "b", "victim")
 
 
 @dataclass(slots=True)
 class Tries:
-    """Requests that each upstream has seen, and tries that the gateway says have failed."""
+    """Requests that each upstream received, and failed tries by the gateway's count."""
 
     by_endpoint: dict[str, int]
     unconnected: float
-    """Failed tries that no upstream can have seen."""
+    """Failed tries that reached no upstream."""
 
     def __sub__(self, other: Tries) -> Tries:
         seen = {name: count - other.by_endpoint[name] for name, count in self.by_endpoint.items()}
@@ -69,17 +69,17 @@ class Tries:
 
 
 async def tries(upstreams: list[scripted.Scripted], admin_port: int) -> Tries:
-    """Up to now."""
+    """Return the tries so far."""
     seen = {one.name: (await asyncio.to_thread(one.stats))["requests"] for one in upstreams}
     answer = await clients.once(admin_port, clients.request("/metrics", close=True))
-    told = answer.body.decode()
-    return Tries(seen, sum(watching.count(told, "upstream_errors_total", reason=code) for code in UNCONNECTED))
+    metrics = answer.body.decode()
+    return Tries(seen, sum(watching.count(metrics, "upstream_errors_total", reason=code) for code in UNCONNECTED))
 
 
 async def try_fault(
     fault: Fault, victim: Victim, load: Load, count: Callable[[], Any], seconds: float, verdict: Verdict
 ) -> None:
-    """Switch, wait, heal, wait; judge what the clients saw."""
+    """Switch the fault on, wait, switch it off, wait; judge the clients' results."""
     before = await count()
     began = monotonic()
     await asyncio.to_thread(fault.begin, victim)
@@ -99,13 +99,13 @@ async def try_fault(
         if share > LEAST_SHARE or took > BACK_WITHIN:
             break
     failed = ejection.share_failed(load.since(at), 0.0, 2.0)
-    told = f"after {took:.0f} s with {share:.0%} of the requests, failed {failed:.2%}"
-    verdict.judge(f"{fault.name}: it comes back", told, share > LEAST_SHARE and not failed)
-    harness.say(f"{fault.name}: it comes back {told}")
+    figure = f"after {took:.0f} s with {share:.0%} of the requests, failed {failed:.2%}"
+    verdict.judge(f"{fault.name}: it comes back", figure, share > LEAST_SHARE and not failed)
+    harness.print_progress(f"{fault.name}: it comes back {figure}")
 
 
 def judge(verdict: Verdict, name: str, outcomes: list[Outcome], seconds: float, whole: Tries, last: Tries) -> None:
-    """From the record of the requests, and the tries of the whole fault and of its last two seconds."""
+    """Judge the record of the requests, the tries during the whole fault and during its last two seconds."""
     calm = ejection.seconds_until_calm(outcomes, seconds)
     first = ejection.share_bad(outcomes, 0.0, 1.0)
     since = calm if calm is not None else seconds / 2
@@ -114,16 +114,18 @@ def judge(verdict: Verdict, name: str, outcomes: list[Outcome], seconds: float, 
     figure = f"bad {first:.1%} in the first second, {then}, then failed {failed:.2%}, failed or slow {after:.2%}"
     holds = calm is not None and calm <= EJECTED_WITHIN and failed <= FAILED_AFTER_EJECTION
     verdict.judge(f"{name}: calm within {EJECTED_WITHIN:.0f} s", figure, holds)
-    asked = sum(0.0 <= one.at < seconds for one in outcomes)
-    load_factor = whole.total / asked if asked else 0.0
+    sent = sum(0.0 <= one.at < seconds for one in outcomes)
+    load_factor = whole.total / sent if sent else 0.0
     seen = last.by_endpoint["victim"]
-    told = f"{asked} requests, {whole.total:.0f} tries ({load_factor:.2f} each); the victim saw {seen} in the last 2 s"
-    verdict.judge(f"{name}: tries <= {MOST_LOAD} of requests", told, 0 < load_factor <= MOST_LOAD)
-    harness.say(f"{name}: {figure}; {told}")
+    tries_figure = (
+        f"{sent} requests, {whole.total:.0f} tries ({load_factor:.2f} each); the victim saw {seen} in the last 2 s"
+    )
+    verdict.judge(f"{name}: tries <= {MOST_LOAD} of requests", tries_figure, 0 < load_factor <= MOST_LOAD)
+    harness.print_progress(f"{name}: {figure}; {tries_figure}")
 
 
 async def measure(rate: float, seconds: float, options: dict[str, Any], chosen: list[Fault]) -> Verdict:
-    """All of it, each fault with a gateway of its own: one that had failed before is left alone for longer."""
+    """Measure each fault with a separate gateway, because an endpoint that failed before is ejected for longer."""
     verdict = Verdict("endpoint faults")
     for fault in chosen:
         await measure_one(rate, seconds, options, fault, verdict)
@@ -131,7 +133,7 @@ async def measure(rate: float, seconds: float, options: dict[str, Any], chosen: 
 
 
 async def measure_one(rate: float, seconds: float, options: dict[str, Any], fault: Fault, verdict: Verdict) -> None:
-    """One fault against a gateway process of its own."""
+    """Measure one fault with a separate gateway process."""
     lifetime = seconds + BACK_WITHIN + 124
     with contextlib.ExitStack() as running:
         place = running.enter_context(harness.place(lifetime))
@@ -161,22 +163,22 @@ async def measure_one(rate: float, seconds: float, options: dict[str, Any], faul
         finally:
             stopping.set()
             await task
-        verdict.tell(f"{fault.name}: all requests", load.tally.describe())
+        verdict.note(f"{fault.name}: all requests", load.tally.describe())
 
 
 def main(
     rate: Annotated[float, typer.Option(min=1, max=2000, help="Requests a second.")] = 200.0,
     seconds: Annotated[
-        float, typer.Option(min=4, max=120, help="Each fault lasts so long, and the time after.")
+        float, typer.Option(min=4, max=120, help="How long each fault lasts, and the time after it.")
     ] = 10.0,
     with_retry: Annotated[bool, typer.Option("--with-retry", help="Add retry and circuitBreaker to the rule.")] = False,
     rule: Annotated[Path | None, typer.Option(help="YAML merged into the rule.")] = None,
     only: Annotated[str, typer.Option(help="Faults whose names contain this.")] = "",
 ) -> None:
-    """Let one of three endpoints fail in several ways and say what clients see of it."""
+    """Let one of three endpoints fail in several ways and report the effect on clients."""
     options = yaml.safe_load(rule.read_text()) if rule is not None else WITH_RETRY if with_retry else {}
     if not isinstance(options, dict):
-        raise typer.BadParameter(f"{rule} holds no fields of a rule")
+        raise typer.BadParameter(f"{rule} does not contain fields of a rule")
     chosen = [fault for fault in FAULTS if only in fault.name]
     if not chosen:
         raise typer.BadParameter(f"no fault is called {only!r}: {', '.join(fault.name for fault in FAULTS)}")

@@ -1,4 +1,4 @@
-"""The fakes (services/fakes), which are no part of the distribution: their folder is put on the path here."""
+"""The fakes (services/fakes). They are not part of the distribution, so this module puts their folder on the path."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What each feature of a rule costs on the hot path, where it is used: microseconds a request, without sockets.
+"""Measures the cost of each feature of a rule on the hot path: microseconds per request, without sockets.
 
-`python -m bench.features`: the same requests through the same classes, one rule option at a time, in interleaved rounds;
-the median of the rounds, and the difference to a rule without options in the same round.
+`python -m bench.features`: the same requests through the same classes, one rule option at a time, in interleaved rounds.
+Prints the median of the rounds, and the difference to a rule without options in the same round.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ _LIMITS = Policy(
 
 
 class _Secrets:
-    """The secret that `auth` asks for; files are not what is measured."""
+    """The secret that `auth` needs, without files: reading them is not measured."""
 
     def want(self, names: set[str]) -> None: ...
 
@@ -86,7 +86,7 @@ class _Secrets:
 
 
 def connected(endpoints: int, options: dict[str, Any]) -> tuple[ClientConnection, list[UpstreamConnection]]:
-    """A client connection, and an idle connection to each endpoint of a rule with these options."""
+    """Return a client connection, and an idle connection to each endpoint of a rule with these options."""
     options = dict(options)
     auth = options.pop("auth", None)
     rule = Rule(
@@ -116,7 +116,7 @@ def connected(endpoints: int, options: dict[str, Any]) -> tuple[ClientConnection
 
 
 def drive(client: ClientConnection, upstreams: list[UpstreamConnection], count: int) -> float:
-    """Microseconds a request, over so many. No two request heads are the same: the memo would hide what is per head."""
+    """Return microseconds per request, over `count` requests. Each head differs, because the memo would hide its cost."""
     started = perf_counter()
     for number in range(count):
         client.data_received(REQUEST[:-2] + b"X-Number: %d\r\n\r\n" % number)
@@ -131,7 +131,7 @@ def main(
     rounds: Annotated[int, typer.Option(min=1)] = 7,
 ) -> None:
     """Measure each feature and print a table."""
-    lines = {name: connected(*said) for name, said in FEATURES.items()}
+    lines = {name: connected(endpoints, options) for name, (endpoints, options) in FEATURES.items()}
     for line in lines.values():
         drive(*line, count // 10)
     figures: dict[str, list[float]] = {name: [] for name in lines}
@@ -142,9 +142,9 @@ def main(
     table = rich.table.Table(title=f"us a request, median of {rounds} rounds of {count:,}", title_justify="left")
     for heading in ("feature", "us", "more than nothing"):
         table.add_column(heading, justify="left" if heading == "feature" else "right")
-    for name, found in figures.items():
-        more = median(own - plain for own, plain in zip(found, base, strict=True))
-        table.add_row(name, f"{median(found):.1f}", f"{more:+.2f}")
+    for name, costs in figures.items():
+        more = median(cost - plain for cost, plain in zip(costs, base, strict=True))
+        table.add_row(name, f"{median(costs):.1f}", f"{more:+.2f}")
     rich.print(table)
 
 

@@ -1,4 +1,4 @@
-"""What the harnesses have in common: where things run, the route they use, how progress is told."""
+"""Parts shared by the harnesses: cores and directories, the route, progress lines."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ console = rich.console.Console(width=None if sys.stdout.isatty() else 160, highl
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Launchers for the two cores; logs and YAML lie in one directory that is removed at the end."""
+    """Launchers for the two cores; logs and YAML are in one directory that is removed at the end."""
 
     upstreams: servers.Launcher
     gateway: servers.Launcher
@@ -37,8 +37,8 @@ class Place:
 
 @contextlib.contextmanager
 def place(lifetime: float) -> Iterator[Place]:
-    """This program and the upstreams on one core, the gateway alone on the other; nothing outlives `lifetime` seconds."""
-    handler = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    """Put this program and the upstreams on one core, the gateway on the other; all end after `lifetime` seconds."""
+    handler = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the started processes
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     cores: measure.Cores = machine.choose_cores()
@@ -58,12 +58,12 @@ def place(lifetime: float) -> Iterator[Place]:
 
 
 def route(name: str, *rules: dict[str, Any]) -> dict[str, Any]:
-    """A GatewayRoute."""
+    """Return a GatewayRoute."""
     return inferway.resource("GatewayRoute", name, {"rules": list(rules)})
 
 
 def rule(prefix: str, ports: Sequence[int], **more: Any) -> dict[str, Any]:
-    """A rule to local upstreams of equal weight."""
+    """Return a rule to local upstreams of equal weight."""
     return {
         "name": prefix.strip("/") or "all",
         "matches": [{"path": {"type": "PathPrefix", "value": prefix}}],
@@ -72,13 +72,13 @@ def rule(prefix: str, ports: Sequence[int], **more: Any) -> dict[str, Any]:
     }
 
 
-def say(text: str) -> None:
-    """A line of progress."""
+def print_progress(text: str) -> None:
+    """Print a line of progress."""
     console.print(text)
 
 
 def run(work: Coroutine[Any, Any, Value]) -> Value:
-    """Run a harness; what makes it void is told in one paragraph, with exit code 1."""
+    """Run a harness. If the run is void, print the cause in one paragraph and exit with code 1."""
     try:
         return uvloop.run(work)
     except servers.BenchError as error:
@@ -87,7 +87,7 @@ def run(work: Coroutine[Any, Any, Value]) -> Value:
 
 
 async def settle(tasks: Sequence[asyncio.Future[None]], within: float) -> int:
-    """Wait for tasks, cancel those that take longer; returns how many were cancelled. Raises what one of them raised."""
+    """Wait for tasks, cancel late ones and return their number. Raises the exception of a failed task."""
     _, late = await asyncio.wait(tasks, timeout=within)
     for task in late:
         task.cancel()
@@ -98,14 +98,14 @@ async def settle(tasks: Sequence[asyncio.Future[None]], within: float) -> int:
 
 
 class Clock:
-    """Says when it is time for the next of something that happens every `period` seconds; late ones do not pile up."""
+    """Ticks every `period` seconds for `lasts` seconds; late ticks do not pile up."""
 
     def __init__(self, period: float, lasts: float) -> None:
         self.began = monotonic()
         self._period, self._end, self._next = period, self.began + lasts, self.began
 
     async def ticks(self) -> bool:
-        """Wait for the next one; false when it is over."""
+        """Wait for the next tick; false when the time is over."""
         now = monotonic()
         self._next = max(self._next + self._period, now) if self._next > self.began else self.began + self._period
         if self._next > self._end:

@@ -1,7 +1,7 @@
 """The hot path without sockets: requests and answers as bytes, fed to the real connection classes.
 
-`python -m bench.hotpath` prints microseconds a request; `--profile` where they go by function; under
-`valgrind --tool=callgrind` it gives instruction counts that no neighbour on the machine can disturb.
+`python -m bench.hotpath` prints microseconds per request, with `--profile` the time by function. Under
+`valgrind --tool=callgrind` it gives instruction counts, which other programs on the machine cannot disturb.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ANSWER = (
 
 
 class Transport:
-    """Takes what is written. The upstream's answers at once, from within the write."""
+    """Counts the bytes written, and sends none."""
 
     def __init__(self) -> None:
         self.written = 0
@@ -68,7 +68,7 @@ class Transport:
 
 
 def connected(*, cached: bool) -> tuple[ClientConnection, UpstreamConnection]:
-    """A client connection and the one idle upstream connection behind it."""
+    """Return a client connection and the one idle upstream connection behind it."""
     backend = Backend(url=Url(scheme="http", host="127.0.0.1", port=1))
     limits = (
         Limit(name="global", requests=10**7, per=1000, burst=10**7),
@@ -101,7 +101,7 @@ def connected(*, cached: bool) -> tuple[ClientConnection, UpstreamConnection]:
 
 
 def drive(client: ClientConnection, upstream: UpstreamConnection, count: int, *, unique: bool = False) -> None:
-    """So many requests, one after the other. `unique`: no two heads are the same, neither way."""
+    """Send `count` requests, one after the other. `unique`: each head differs, in both directions."""
     for number in range(count):
         if unique:
             client.data_received(REQUEST[:-2] + b"X-Number: %d\r\n\r\n" % number)
@@ -116,10 +116,10 @@ def drive(client: ClientConnection, upstream: UpstreamConnection, count: int, *,
 def main(
     count: Annotated[int, typer.Option(help="Requests.")] = 100_000,
     cached: Annotated[bool, typer.Option(help="Answer from the cache.")] = False,
-    unique: Annotated[bool, typer.Option(help="No two heads are the same: the memo is of no use.")] = False,
+    unique: Annotated[bool, typer.Option(help="Each head differs, so the memo never hits.")] = False,
     profile: Annotated[bool, typer.Option(help="Print where the time goes.")] = False,
 ) -> None:
-    """Drive the hot path and say what it costs."""
+    """Drive the hot path and print its cost."""
     client, upstream = connected(cached=cached)
     drive(client, upstream, 2_000, unique=unique)
     profiler = cProfile.Profile()

@@ -1,7 +1,7 @@
 -- wrk's side of bench/load.py. Arguments: a directory, "measure" or "check", the size of a body.
 --
--- The directory holds what Python decided: requests.txt (one request target per line), headers.txt (name: value),
--- prefix.bin and suffix.bin (what stands before and after the echoed prompt in every body).
+-- The directory contains files written by Python: requests.txt (one request target per line), headers.txt (name: value),
+-- prefix.bin and suffix.bin (the text before and after the prompt in each body).
 -- Request strings are built once, in init(); while measuring, request() does one table lookup, and there is no
 -- response(), whose mere existence makes wrk copy every header into Lua.
 
@@ -39,8 +39,8 @@ function request()
    return requests[position]
 end
 
--- All prompts have one length; which one it is, is checked from outside (verify.py): wrk does not say which request
--- an answer belongs to.
+-- All prompts have one length; verify.py checks their values, because wrk does not show to which request an answer
+-- belongs.
 function check_every_answer(prefix, suffix, size)
    response = function(status, headers, body)
       local right = status == 200

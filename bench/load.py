@@ -13,13 +13,13 @@ from bench import answer, servers
 
 SCRIPT = Path(__file__).with_name("load.lua")
 ANSWER_TIMEOUT = 20
-"""Seconds wrk waits for one answer. Above any measurement: a slow proxy is slow, not wrong."""
+"""Seconds wrk waits for one answer. Longer than any measurement: a slow answer is not a wrong one."""
 
 
 class Mode(StrEnum):
     MEASURE = "measure"
     CHECK = "check"
-    """Every body is compared inside wrk. Costs wrk too much to measure by."""
+    """Each body is compared inside wrk, which is too slow for a measurement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Result:
     """Answers with a status above 399, as wrk counts them."""
     socket_errors: int
     wrong: int
-    """Answers that were not byte for byte right; counted in a checking pass only."""
+    """Answers with wrong bytes; counted in a checking pass only."""
     example: str
 
     @property
@@ -46,7 +46,7 @@ class Result:
 
 
 def parse(output: str) -> Result:
-    """The line that `done()` in load.lua writes."""
+    """Parse the line that `done()` in load.lua writes."""
     line = re.search(r"^BENCH (.*)$", output, re.MULTILINE)
     if line is None:
         raise servers.BenchError(f"wrk gave no summary:\n{output}")
@@ -67,7 +67,7 @@ def parse(output: str) -> Result:
 
 @dataclass(frozen=True, slots=True)
 class Generator:
-    """What is asked for, written down once for wrk to read."""
+    """The requests, written to files that wrk reads."""
 
     core: int
     directory: Path
@@ -103,7 +103,7 @@ def start_wrk(core: int, script: Path, port: int, connections: int, seconds: int
 
 
 class Pass:
-    """One wrk, under way. As a context it never outlives its block."""
+    """A running wrk. As a context, it ends with its block."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process

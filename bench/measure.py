@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bench import load, origin, peers, procfs, servers, verify
 
 EDGE = 0.3
-"""Seconds left out at both ends when cores are watched: wrk reads its script and connects, later it counts."""
+"""Seconds excluded at both ends of the core measurement: wrk first reads its script and connects, later it counts."""
 CHECK_SECONDS = 1
 QUIET_ATTEMPTS = 300
 
@@ -23,16 +23,16 @@ class Cores:
 class Measurement:
     per_second: float
     cpu_us: float
-    """CPU time of all the proxy's threads, for one request."""
+    """CPU time of all the proxy's threads, per request."""
     p50_us: int
     p99_us: int
     max_rss: int
     proxy_busy: float
     load_busy: float
     stolen: float
-    """Percent of the proxy core's time that the hypervisor gave to somebody else."""
+    """Percent of the proxy core's time that the hypervisor gave to other machines."""
     foreign: float
-    """Percent of the proxy core's time spent on neither the proxy nor nothing: somebody else is at work."""
+    """Percent of the proxy core's time spent on other processes: busy time without the proxy's."""
 
 
 def measure(
@@ -85,13 +85,15 @@ def measure(
 
 
 def _wait_until_quiet(source: origin.Origin) -> int:
-    """wrk leaves with requests in flight; a slow proxy still forwards them for a while. Returns the origin's count,
-    as it would be without the questions asked here after the first."""
+    """Wait until the origin receives no more requests: a slow proxy still forwards those in flight when wrk ended.
+
+    Returns the origin's count without the queries made here after the first.
+    """
     seen = source.requests_seen()
-    for asked in range(1, QUIET_ATTEMPTS):
+    for queries in range(1, QUIET_ATTEMPTS):
         time.sleep(0.1)
         now = source.requests_seen()
         if now - seen == 1:
-            return now - asked
+            return now - queries
         seen = now
-    raise servers.BenchError("the origin is still being asked long after wrk has gone")
+    raise servers.BenchError("the origin still receives requests long after wrk has ended")

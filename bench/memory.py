@@ -1,8 +1,8 @@
 """`soak-keys`: memory after millions of requests from 100,000 distinct clients.
 
-Each client has a bucket of its own that holds twice what it will ask for and hardly refills. If X-Forwarded-For were
-not believed, all would share one bucket and be refused within a second; so a soak without a refusal is also a proof
-that the clients were told apart.
+Each client has its own bucket, which holds twice the requests of that client and hardly refills. If X-Forwarded-For
+were not trusted, all clients would share one bucket and be rejected within a second. So a soak without a rejection
+also proves that the gateway distinguished the clients.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CONNECTIONS = 32
 SLICE_SECONDS = 10
 LIMIT_MB = 120.0
 SLOWEST = 2_000
-"""Requests per second below which the soak is given up."""
+"""Requests per second below which the soak is aborted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Soaked:
     before: int
     """Resident bytes when ready, before the first request of a client."""
     after: int
-    """Resident bytes when the last was answered."""
+    """Resident bytes when the last request was answered."""
     peak: int
     seconds: float
 
@@ -45,7 +45,7 @@ def limits(requests: int, clients: int) -> dict[str, Any]:
 
 
 def soak(
-    requests: int, clients: int, cores: measure.Cores, tell: Callable[[int, int], None]
+    requests: int, clients: int, cores: measure.Cores, report: Callable[[int, int], None]
 ) -> Soaked:  # fmt: skip
     lifetime = requests / SLOWEST + 120
     with contextlib.ExitStack() as running:
@@ -67,6 +67,6 @@ def soak(
             if result.per_second < SLOWEST:
                 raise servers.BenchError(f"only {result.per_second:.0f} requests a second: the soak would not end")
             done += result.requests
-            tell(done, tree.memory().resident)
+            report(done, tree.memory().resident)
         verify.sample(proxy)
         return Soaked(done, before, tree.memory().resident, tree.memory().peak, time.monotonic() - began)

@@ -1,6 +1,6 @@
-"""The origin: nginx answering from memory, and a count of the requests it has seen.
+"""The origin: nginx answering from memory, and a count of the requests it has received.
 
-The count is how the benchmark knows that a proxied request was proxied and that a cache hit was one.
+The count shows the benchmark that a proxied request was proxied and that a cache hit was one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Origin:
     status_port: int
 
     def requests_seen(self) -> int:
-        """Of all of this nginx, this very question included."""
+        """Return the number of requests to this nginx, this query included."""
         connection = http.client.HTTPConnection("127.0.0.1", self.status_port, timeout=5)
         try:
             connection.request("GET", "/")
@@ -43,11 +43,11 @@ class Origin:
 
 
 def parse_requests(text: str) -> int:
-    """stub_status: a line of three numbers, the last of which is the requests."""
-    found = re.search(r"^ *\d+ +\d+ +(\d+) *$", text, re.MULTILINE)
-    if found is None:
+    """Parse stub_status: a line of three numbers, the last of which counts the requests."""
+    match = re.search(r"^ *\d+ +\d+ +(\d+) *$", text, re.MULTILINE)
+    if match is None:
         raise servers.BenchError(f"the origin's stub_status is not understood: {text!r}")
-    return int(found[1])
+    return int(match[1])
 
 
 @contextlib.contextmanager

@@ -1,8 +1,8 @@
-"""Free ports, chosen by the kernel and kept until their server has them.
+"""Free ports, chosen by the kernel and reserved until their server is bound.
 
-A port that was merely looked up can be gone a moment later: wrk alone opens hundreds of outgoing connections. So the
-looking socket stays bound (never listening) while the server starts; with SO_REUSEADDR on both sides Linux lets the
-server bind beside it, and gives the port to nobody else.
+Another process can take a free port at any time: wrk alone opens hundreds of outgoing connections. So the socket that
+found the port stays bound (never listening) while the server starts. With SO_REUSEADDR on both sides Linux lets the
+server bind in addition, and gives the port to no other process.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def hold(count: int) -> Iterator[list[int]]:
         for _ in range(count):
             sock = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
             sock.bind(("127.0.0.1", 0))
-            # After the bind: with the option set before, the kernel may offer a port that another such holder has.
+            # After the bind: with the option set earlier, the kernel may offer a port that another such socket holds.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             ports.append(int(sock.getsockname()[1]))
         yield ports

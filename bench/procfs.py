@@ -1,6 +1,6 @@
-"""What the kernel knows about a process tree and about the cores: CPU time, peak memory, busy time.
+"""The kernel's figures of a process tree and of the cores: CPU time, peak memory, busy time.
 
-The `parse_*` functions are pure; the rest reads /proc and hands the text to them.
+The `parse_*` functions are pure; the others read /proc and parse with them.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ class ProcessStat:
     command: str
     parent: int
     cpu_seconds: float
-    """User + system time of all threads, those that have ended included. The sum is exact to one tick (10 ms): only
-    its division into user and system is sampled."""
+    """User + system time of all threads, ended ones included. The sum is exact to one tick (10 ms); only its division
+    into user and system is sampled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes. Of a tree: summed, and pages that its processes share are counted once for each."""
+    """Bytes. For a tree the sum; pages shared by its processes are counted once for each."""
 
     resident: int
     peak: int
@@ -42,7 +42,7 @@ class CoreTimes:
 
 
 def parse_process_stat(text: str) -> ProcessStat:
-    """`/proc/PID/stat`. The command stands in parentheses and may itself contain spaces and parentheses."""
+    """Parse `/proc/PID/stat`. The command is in parentheses and may itself contain spaces and parentheses."""
     opening, closing = text.index("("), text.rindex(")")
     fields = text[closing + 2 :].split()  # fields[0] is the third field of proc(5)
     return ProcessStat(
@@ -54,13 +54,13 @@ def parse_process_stat(text: str) -> ProcessStat:
 
 
 def parse_memory(text: str) -> Memory:
-    """`/proc/PID/status`; a zombie has neither line."""
+    """Parse `/proc/PID/status`; a zombie has neither line."""
     kilobytes = {line.split()[0]: int(line.split()[1]) for line in text.splitlines() if line.startswith("Vm")}
     return Memory(kilobytes.get("VmRSS:", 0) * 1024, kilobytes.get("VmHWM:", 0) * 1024)
 
 
 def parse_cores(text: str) -> dict[int, CoreTimes]:
-    """`/proc/stat`, the lines `cpuN user nice system idle iowait irq softirq steal ...`."""
+    """Parse the lines `cpuN user nice system idle iowait irq softirq steal ...` of `/proc/stat`."""
     cores: dict[int, CoreTimes] = {}
     for line in text.splitlines():
         name, _, rest = line.partition(" ")
@@ -72,7 +72,7 @@ def parse_cores(text: str) -> dict[int, CoreTimes]:
 
 
 def busy_percent(before: CoreTimes, after: CoreTimes) -> float:
-    """Of the time the core was ours to use. The idle counter may step back by a tick; it counts as zero then."""
+    """Return the busy percentage of the usable time. An idle counter that steps back by a tick counts as zero."""
     busy, idle = after.busy - before.busy, max(0, after.idle - before.idle)
     return 100.0 * busy / (busy + idle) if busy + idle > 0 else 0.0
 
@@ -84,11 +84,11 @@ def stolen_percent(before: CoreTimes, after: CoreTimes) -> float:
 
 
 def family(root: int, processes: dict[int, ProcessStat]) -> list[int]:
-    """`root` and everything below it."""
-    found = [root] if root in processes else []
-    for pid in found:  # grows while it is walked: children are appended behind their parent
-        found += [child.pid for child in processes.values() if child.parent == pid]
-    return found
+    """Return `root` and all its descendants."""
+    pids = [root] if root in processes else []
+    for pid in pids:  # the list grows during the iteration: children are appended behind their parent
+        pids += [child.pid for child in processes.values() if child.parent == pid]
+    return pids
 
 
 def read_cores() -> dict[int, CoreTimes]:
@@ -99,24 +99,24 @@ def read_processes() -> dict[int, ProcessStat]:
     processes = {}
     for entry in PROC.iterdir():
         if entry.name.isdigit():
-            with contextlib.suppress(OSError):  # gone while we were looking
+            with contextlib.suppress(OSError):  # the process ended meanwhile
                 stat = parse_process_stat((entry / "stat").read_text())
                 processes[stat.pid] = stat
     return processes
 
 
 def memory_of(pid: int) -> Memory:
-    """Of one process; `OSError` when it is gone."""
+    """Return the memory of one process. Raises `OSError` if it has ended."""
     return parse_memory((PROC / str(pid) / "status").read_text())
 
 
 def descriptors_of(pid: int) -> int:
-    """How many files and sockets a process has open; `OSError` when it is gone."""
+    """Return the number of open files and sockets of a process. Raises `OSError` if it has ended."""
     return sum(1 for _ in (PROC / str(pid) / "fd").iterdir())
 
 
 class Tree:
-    """A process and its descendants, looked up afresh each time: workers come and go."""
+    """A process and its descendants, read again each time because workers start and end."""
 
     def __init__(self, root: int) -> None:
         self.root = root
@@ -126,18 +126,18 @@ class Tree:
         return {pid: processes[pid].cpu_seconds for pid in family(self.root, processes)}
 
     def cpu_seconds_since(self, before: dict[int, float]) -> float:
-        """Per process, so that one which ended in between (nginx's cache loader) does not count backwards."""
+        """Return the CPU time since `before`, by process, so that an ended one (nginx's cache loader) adds nothing."""
         return sum(spent - before.get(pid, 0.0) for pid, spent in self.cpu_seconds().items())
 
     def memory(self) -> Memory:
-        found = []
+        processes = []
         for pid in family(self.root, read_processes()):
             with contextlib.suppress(OSError):
-                found.append(memory_of(pid))
-        return Memory(sum(one.resident for one in found), sum(one.peak for one in found))
+                processes.append(memory_of(pid))
+        return Memory(sum(one.resident for one in processes), sum(one.peak for one in processes))
 
     def reset_peak(self) -> None:
-        """Start a new high-water mark. Where the kernel does not let us, the peak since the start is reported."""
+        """Reset the peak. If the kernel does not permit it, the peak since the start is reported."""
         for pid in family(self.root, read_processes()):
             with contextlib.suppress(OSError):
                 (PROC / str(pid) / "clear_refs").write_text("5")

@@ -1,10 +1,10 @@
 """From measurements to medians and from medians to ratios. Pure.
 
-A ratio above 1 means that Inferway does more with the core than the other. It is the quotient of requests per second
-while both proxies kept their core busy. Where one of them did not (wrk or the origin was the bottleneck: the case is
-load-bound), requests per second would flatter the slower one, so the quotient of CPU time per request takes its place.
-The same is done where somebody else was at work on the proxy's core (the case is disturbed).
-Ratios are taken within a round, between neighbours in time, and then the median of the rounds.
+A ratio above 1 means that Inferway does more work with the core than the other proxy. It is the quotient of requests per
+second if both proxies kept their core busy. If one of them did not (wrk or the origin was the bottleneck: the case is
+load-bound), requests per second would favour the slower one. Then the ratio is the quotient of CPU time per request. The
+same holds if other processes used the proxy's core (the case is disturbed).
+Ratios are taken within a round, between measurements close in time; the result is the median of the rounds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bench import measure, peers
 
 BUSY_ENOUGH = 95.0
 DISTURBED = 10.0
-"""Percent of the proxy core used by others, above which requests per second say more about them."""
+"""Percent of the proxy core used by other processes; above it, requests per second depend mostly on them."""
 HEADLINE_CONNECTIONS = 32
 OURS = "inferway"
 
@@ -54,7 +54,7 @@ class Ratio:
     basis: str
     """`req/s` or `cpu us/request`."""
     load_bound: tuple[str, ...]
-    """Whose case was."""
+    """The proxies whose case was load-bound."""
     disturbed: tuple[str, ...]
 
 
@@ -68,14 +68,14 @@ def is_disturbed(rounds: Sequence[measure.Measurement]) -> bool:
 
 def ratio(ours: Sequence[measure.Measurement], theirs: Sequence[measure.Measurement], name: str) -> Ratio:
     both = ((OURS, ours), (name, theirs))
-    load_bound = tuple(who for who, rounds in both if is_load_bound(rounds))
-    disturbed = tuple(who for who, rounds in both if is_disturbed(rounds))
+    load_bound = tuple(peer for peer, rounds in both if is_load_bound(rounds))
+    disturbed = tuple(peer for peer, rounds in both if is_disturbed(rounds))
     pairs = list(zip(ours, theirs, strict=True))
     if load_bound or disturbed:
-        # A pass too short for a tick of CPU time has no cost to divide by; such a round says nothing.
-        quotients = [other.cpu_us / own.cpu_us for own, other in pairs if own.cpu_us > 0]
+        # A pass shorter than a tick of CPU time has no cost to divide by; such a round is ignored.
+        quotients = [other.cpu_us / ours.cpu_us for ours, other in pairs if ours.cpu_us > 0]
         return Ratio(Spread.of(quotients or [0.0]), "cpu us/request", load_bound, disturbed)
-    quotients = [own.per_second / other.per_second for own, other in pairs]
+    quotients = [ours.per_second / other.per_second for ours, other in pairs]
     return Ratio(Spread.of(quotients), "req/s", load_bound, disturbed)
 
 
@@ -84,18 +84,18 @@ def name_of(case: peers.Case, peer: str) -> str:
 
 
 def all_ratios(measurements: Measurements) -> dict[tuple[str, int], Ratio]:
-    """Ours against every other that was measured in the same case with the same connections."""
-    found = {}
+    """Return the ratios of Inferway to each other proxy, for the same case and number of connections."""
+    by_name = {}
     for key in measurements:
         ours = Key(key.case, key.connections, OURS)
         if key.peer != OURS and ours in measurements:
             name = name_of(key.case, key.peer)
-            found[name, key.connections] = ratio(measurements[ours], measurements[key], key.peer)
-    return found
+            by_name[name, key.connections] = ratio(measurements[ours], measurements[key], key.peer)
+    return by_name
 
 
 def headline(ratios: Mapping[tuple[str, int], Ratio]) -> dict[str, float]:
-    """What `latest.json` promises under `ratios`; what was not measured is left out."""
+    """Return the field `ratios` of `latest.json`, without ratios that were not measured."""
     names = ("proxied_vs_envoy", "proxied_vs_nginx", "hits_vs_nginx")
     return {
         name: round(ratios[name, HEADLINE_CONNECTIONS].value.median, 4)

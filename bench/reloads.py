@@ -1,7 +1,7 @@
-"""Changes of the configuration under full load: how long each takes to be visible, and whether any request fails.
+"""Changes of the configuration under full load: the time until each is visible, and failed requests.
 
-`python -m bench.reloads`: wrk runs all the while; the YAML is replaced many times, each time with another value of a
-response header; every tenth change is a broken file, which must change nothing.
+`python -m bench.reloads`: wrk runs all the time. The YAML is replaced many times, each time with another value of a
+response header. Each tenth change is a broken file, which must change nothing.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ BROKEN = (
 
 
 def resources(origin_port: int, generation: int) -> list[dict[str, Any]]:
-    """The benchmark's own, with the generation in a response header."""
-    found = inferway.routes(origin_port, peers.Case.PROXIED)
+    """Return the benchmark's own resources, with the generation in a response header."""
+    routes = inferway.routes(origin_port, peers.Case.PROXIED)
     edit = {"set": [{"name": "x-generation", "value": str(generation)}]}
-    for resource in found:
+    for resource in routes:
         resource["spec"]["rules"][0]["filters"] = [{"type": "ResponseHeaderModifier", "responseHeaderModifier": edit}]
-    return [*found, inferway.endless_limits()]
+    return [*routes, inferway.endless_limits()]
 
 
 def generation_of(port: int) -> str | None:
-    """What a request sees now."""
+    """Return the generation in the answer to a request."""
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
         connection.request("GET", answer.path(0))
         return connection.getresponse().headers["x-generation"]
 
 
 def refusals(log: Path) -> int:
-    """How many documents the gateway says it has refused."""
+    """Count the rejected documents in the gateway's log."""
     return log.read_text().count("refused a new document")
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
-    """Look until it is true; `BenchError` with what was awaited after ten seconds."""
+    """Wait until `condition` is true. Raises `BenchError` with `what` after ten seconds."""
     deadline = time.monotonic() + 10
     while not condition():
         if time.monotonic() > deadline:
@@ -58,7 +58,7 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
 
 
 def replace(directory: Path, text: str) -> None:
-    """As editors do: a new file takes the old one's name."""
+    """Replace the YAML as editors do: rename a new file to the old name."""
     part = directory / "resources.part"
     part.write_text(text)
     part.rename(directory / "resources.yaml")
@@ -69,7 +69,7 @@ def main(
     load_core: Annotated[int, typer.Option()] = 0,
     proxy_core: Annotated[int, typer.Option()] = 1,
 ) -> None:
-    """Change the configuration under load and say what it did to the traffic."""
+    """Change the configuration under load and report the effect on the traffic."""
     lifetime = changes * 2.0 + 60
     delays: list[float] = []
     with contextlib.ExitStack() as running:

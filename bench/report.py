@@ -1,4 +1,4 @@
-"""Tables for the reader, `latest.json` for whoever compares."""
+"""Tables for the reader, `latest.json` for programs that compare runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import rich.table
 from bench import compare, measure, peers, ratios
 
 STOLEN = 2.0
-"""Percent of the proxy core the hypervisor may take before the reader is told."""
+"""Percent of the proxy core that the hypervisor may take before the table shows it."""
 COLUMNS = {
     "req/s": ("per_second", 1.0, ",.0f"),
     "CPU us/req": ("cpu_us", 1.0, ",.1f"),
@@ -63,22 +63,22 @@ def print_cases(console: rich.console.Console, measurements: ratios.Measurements
 
 
 def remarks(rounds: list[measure.Measurement]) -> str:
-    found = ["load-bound"] if ratios.is_load_bound(rounds) else []
+    notes = ["load-bound"] if ratios.is_load_bound(rounds) else []
     if ratios.is_disturbed(rounds):
-        found.append(f"others {_spread(rounds, 'foreign').median:.0f}%")
+        notes.append(f"others {_spread(rounds, 'foreign').median:.0f}%")
     if _spread(rounds, "stolen").median > STOLEN:
-        found.append(f"stolen {_spread(rounds, 'stolen').median:.0f}%")
-    return ", ".join(found)
+        notes.append(f"stolen {_spread(rounds, 'stolen').median:.0f}%")
+    return ", ".join(notes)
 
 
-def print_ratios(console: rich.console.Console, found: Mapping[tuple[str, int], ratios.Ratio]) -> None:
-    if not found:
+def print_ratios(console: rich.console.Console, by_name: Mapping[tuple[str, int], ratios.Ratio]) -> None:
+    if not by_name:
         console.print("No ratios: inferway and another proxy have to be in the run.")
         return
     table = rich.table.Table(title="inferway against the others (above 1: inferway is faster)", title_justify="left")
     for name in ("ratio", "conns", "median", "range", "of", "load-bound", "disturbed"):
         table.add_column(name, justify="right" if name in ("conns", "median") else "left", no_wrap=True)
-    for (name, connections), one in found.items():
+    for (name, connections), one in by_name.items():
         style = "bold" if connections == ratios.HEADLINE_CONNECTIONS else None
         spread = f"{one.value.low:.2f} - {one.value.high:.2f}"
         table.add_row(
@@ -97,14 +97,14 @@ def print_ratios(console: rich.console.Console, found: Mapping[tuple[str, int], 
 def document(
     plan: compare.Plan, facts: Mapping[str, str], measurements: ratios.Measurements
 ) -> dict[str, Any]:  # fmt: skip
-    found = ratios.all_ratios(measurements)
+    by_name = ratios.all_ratios(measurements)
     return {
-        "ratios": ratios.headline(found),
+        "ratios": ratios.headline(by_name),
         "ratio_details": [
             {"name": name, "connections": connections, "median": one.value.median, "low": one.value.low,
              "high": one.value.high, "basis": one.basis, "load_bound": list(one.load_bound),
              "disturbed": list(one.disturbed)}
-            for (name, connections), one in found.items()
+            for (name, connections), one in by_name.items()
         ],
         "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": dict(facts),

@@ -1,4 +1,4 @@
-"""The scripted upstream as a process of its own (services/fakes/README.md)."""
+"""The scripted upstream as a separate process (services/fakes/README.md)."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from bench import fakes, servers
 
 @dataclass(frozen=True, slots=True)
 class Scripted:
-    """One that serves."""
+    """A running upstream."""
 
     name: str
     port: int
     server: servers.Server
 
     def stats(self) -> dict[str, int]:
-        """`/_fake/stats`, the numbers."""
+        """Return the numbers of `/_fake/stats`."""
         return {key: value for key, value in self._ask("GET", "/_fake/stats").items() if isinstance(value, int)}
 
     def switch(self, **mode: float | bool | int) -> None:
-        """`PUT /_fake/mode`; nothing given = no fault."""
+        """Set the fault by `PUT /_fake/mode`; no argument = no fault."""
         self._ask("PUT", "/_fake/mode", json.dumps(mode).encode())
 
     def _ask(self, method: str, target: str, body: bytes | None = None) -> dict[str, Any]:
@@ -42,7 +42,7 @@ class Scripted:
 
 @contextlib.contextmanager
 def serve(name: str, launcher: servers.Launcher) -> Iterator[Scripted]:
-    """Until the context ends."""
+    """Run an upstream until the context ends."""
     path = os.pathsep.join(filter(None, [str(fakes.SOURCE), os.environ.get("PYTHONPATH", "")]))
     command = [
         sys.executable,
@@ -55,9 +55,9 @@ def serve(name: str, launcher: servers.Launcher) -> Iterator[Scripted]:
     ]
     with launcher.running(name, command, {"PYTHONPATH": path}) as server:
         server.wait_ready(lambda: server.log.read_text().endswith("\n"))
-        told = server.log.read_text().splitlines()[0]
+        first_line = server.log.read_text().splitlines()[0]
         try:
-            port = json.loads(told)["port"]
+            port = json.loads(first_line)["port"]
         except (ValueError, KeyError):
-            raise servers.BenchError(f"{name} did not tell its port\n{server.log_tail()}") from None
+            raise servers.BenchError(f"{name} did not print its port\n{server.log_tail()}") from None
         yield Scripted(name, port, server)

@@ -22,12 +22,12 @@ STOP_DEADLINE = 15.0
 
 
 class BenchError(Exception):
-    """The run is void; the message is what the user reads."""
+    """The run is void. The message is shown to the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Launcher:
-    """Where servers of one kind run, for how long at most, and where they write."""
+    """The core, the longest lifetime and the directory of servers of one kind."""
 
     core: int
     lifetime: float
@@ -73,14 +73,14 @@ class Server:
             raise BenchError(f"{self.name} ended by itself with status {status}\n{self.log_tail()}")
 
     def tree(self) -> procfs.Tree:
-        """The server's own processes: the child of `timeout`, not `timeout`."""
+        """Return the server's own processes: the child of `timeout`, not `timeout`."""
         children = [stat.pid for stat in procfs.read_processes().values() if stat.parent == self._process.pid]
         if len(children) != 1:
             raise BenchError(f"{self.name}: no server below its timeout\n{self.log_tail()}")
         return procfs.Tree(children[0])
 
     def wait(self, within: float) -> int:
-        """Its exit status (as `timeout` passes it on); `BenchError` when it has not ended in so many seconds."""
+        """Return its exit status (as `timeout` forwards it). Raises `BenchError` after `within` seconds."""
         try:
             return self._process.wait(within)
         except subprocess.TimeoutExpired:
@@ -101,7 +101,7 @@ class Server:
 
 
 def answers(port: int, path: str = "/", statuses: Sequence[int] = (200,)) -> bool:
-    """Whether something on `port` answers a GET in one of these ways."""
+    """Return whether a server on `port` answers a GET with one of these statuses."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
         connection.request("GET", path)

@@ -1,8 +1,8 @@
 """Slow clients beyond the gateway's descriptors: is a healthy client still served within a second?
 
-`python -m bench.slow_clients`: the gateway may open 256 descriptors, 400 connections hold it up (slow heads, slow bodies,
-readers that hardly read) and come back when they are cut. All the while a healthy client asks ten times a second, on
-fresh connections and on a kept one, and the probes of the admin port are asked once a second.
+`python -m bench.slow_clients`: the gateway may open 256 descriptors. 400 slow connections (slow heads, slow bodies,
+readers that hardly read) occupy it and reconnect after a cut. At the same time a healthy client sends ten requests a
+second, on fresh connections and on a kept one, and a prober requests the admin port's probes once a second.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from bench.verdicts import Verdict
 SLOWEST = 1.0
 """Seconds a healthy request may take."""
 PATIENCE = 5.0
-"""Seconds until a healthy request is given up."""
+"""Seconds until a healthy request is aborted."""
 MAX_GROWTH = 30e6
 """Bytes of resident memory."""
 PLAIN = clients.request("/plain")
 ANSWER_SIZE = 8 << 20
 CUT_WITHIN = 40.0
-"""Seconds after which a slow head or body must have been cut; shorter runs cannot tell."""
+"""Seconds after which a slow head or body must have been cut; shorter runs do not judge this."""
 
 
 async def _fresh_request(port: int, tally: Tally) -> None:
@@ -46,28 +46,28 @@ async def _fresh_request(port: int, tally: Tally) -> None:
 
 
 async def on_fresh(port: int, tally: Tally, lasts: float) -> None:
-    """Ten requests a second, each on a connection of its own, whether or not the last one is answered."""
+    """Send ten requests a second, each on a new connection, without waiting for the last answer."""
     clock = harness.Clock(0.1, lasts)
-    async with asyncio.TaskGroup() as asked:
+    async with asyncio.TaskGroup() as group:
         while await clock.ticks():
-            asked.create_task(_fresh_request(port, tally))
+            group.create_task(_fresh_request(port, tally))
 
 
 async def on_kept(port: int, tally: Tally, lasts: float) -> int:
-    """Ten requests a second on one connection; returns how often it had to be made anew.
+    """Send ten requests a second on one connection; returns the number of reconnects.
 
-    A gateway may close a connection that waits for its next request. Where that meets the request, it is sent once
-    more on a new connection, as every client does (RFC 9110, 9.2.2), and takes as long as both.
+    A gateway may close a connection that waits for its next request. A request that meets such a close is sent once
+    more on a new connection, as every client does (RFC 9110, 9.2.2); its time includes both.
     """
     clock = harness.Clock(0.1, lasts)
     client: clients.Client | None = None
-    made = 0
+    connections = 0
     while await clock.ticks():
         began = monotonic()
         is_reused = client is not None and client.is_open
         for _ in range(2):
             if client is None or not client.is_open:
-                made += 1
+                connections += 1
                 client = await tally.connect(port, PATIENCE)
             if client is None:
                 tally.fail("not accepted")
@@ -82,11 +82,11 @@ async def on_kept(port: int, tally: Tally, lasts: float) -> int:
             break
     if client is not None:
         client.leave()
-    return max(0, made - 1)
+    return max(0, connections - 1)
 
 
 async def probing(admin_port: int, tally: Tally, lasts: float) -> None:
-    """/healthz and /readyz in turn, once a second."""
+    """Request /healthz and /readyz in turn, once a second."""
     clock = harness.Clock(1.0, lasts)
     paths = ["/healthz", "/readyz"]
     while await clock.ticks():
@@ -100,21 +100,21 @@ async def probing(admin_port: int, tally: Tally, lasts: float) -> None:
 
 
 async def watch(pid: int, admin_port: int, lasts: float, cuts: dict[Kind, Cuts], seen: list[watching.Sample]) -> None:
-    """Sample once a second, and tell every ten."""
+    """Sample once a second, and print each tenth sample."""
     clock = harness.Clock(1.0, lasts)
     while await clock.ticks():
         sample = await watching.sample(pid, admin_port)
         seen.append(sample)
         if len(seen) % 10 == 0:
             slow = ", ".join(f"{kind} {one.open_now} open {len(one.ages)} cut" for kind, one in cuts.items())
-            harness.say(
+            harness.print_progress(
                 f"{monotonic() - clock.began:4.0f} s  rss {sample.resident / 1e6:5.1f} MB  fds {sample.descriptors:3}"
                 f"  connections {sample.gauges.get('connections', -1):.0f}  {slow}"
             )
 
 
 async def measure(seconds: float, slow: int, descriptors: int, pace: float) -> Verdict:
-    """All of it against a gateway process of its own."""
+    """Run the measurement with a separate gateway process."""
     verdict = Verdict("slow clients")
     fresh, kept, probes = Tally(), Tally(), Tally()
     cuts = {kind: Cuts() for kind in Kind}
@@ -133,11 +133,13 @@ async def measure(seconds: float, slow: int, descriptors: int, pace: float) -> V
             )
         )
         pid = gateway.server.tree().root
-        # What is made once (connections, parsers, the first scrape) is not the slow clients' doing.
+        # Memory allocated once (connections, parsers, the first scrape) is not caused by the slow clients.
         await asyncio.gather(on_fresh(gateway.port, Tally(), 2.0), on_kept(gateway.port, Tally(), 2.0))
         await watching.sample(pid, gateway.admin_port)
         start = await watching.sample(pid, gateway.admin_port)
-        harness.say(f"gateway ready: {start.resident / 1e6:.1f} MB, {start.descriptors} of {descriptors} descriptors")
+        harness.print_progress(
+            f"gateway ready: {start.resident / 1e6:.1f} MB, {start.descriptors} of {descriptors} descriptors"
+        )
         holding = []
         for number in range(slow):
             kind = list(Kind)[number % len(Kind)]
@@ -151,26 +153,26 @@ async def measure(seconds: float, slow: int, descriptors: int, pace: float) -> V
         )
         await harness.settle(holding, 0.01)
         gateway.server.check_alive()
-        told = (await clients.once(gateway.admin_port, clients.request("/metrics", close=True))).body.decode()
+        metrics = (await clients.once(gateway.admin_port, clients.request("/metrics", close=True))).body.decode()
         counted = [
-            line for line in told.splitlines() if line.startswith(("connections_cut_total{", "requests_shed_total{"))
+            line for line in metrics.splitlines() if line.startswith(("connections_cut_total{", "requests_shed_total{"))
         ]
         log = gateway.server.log_tail(6)
     for name, tally in (("fresh", fresh), ("kept", kept), ("probes", probes)):
         _judge(verdict, name, tally)
-    verdict.tell("kept connection made anew", f"{reconnects} times")
+    verdict.note("kept connection reconnected", f"{reconnects} times")
     growth = max((one.resident for one in samples), default=0) - start.resident
     verdict.judge("memory grows less than 30 MB", f"{growth / 1e6:+.1f} MB", bool(samples) and growth < MAX_GROWTH)
-    verdict.tell("descriptors, most", f"{max((one.descriptors for one in samples), default=0)} of {descriptors}")
+    verdict.note("descriptors, most", f"{max((one.descriptors for one in samples), default=0)} of {descriptors}")
     for kind, one in cuts.items():
         if kind is Kind.READER:
-            # Its request is complete and it does read: the gateway may serve it as long as there is room.
-            verdict.tell(kind, one.describe())
+            # Its request is complete and it reads, so the gateway may serve it while it has free descriptors.
+            verdict.note(kind, one.describe())
         else:
             verdict.judge(f"{kind}: cut in the end", one.describe(), bool(one.ages) or seconds < CUT_WITHIN)
-    verdict.tell("the gateway's own count", "; ".join(counted))
+    verdict.note("the gateway's own count", "; ".join(counted))
     if log:
-        verdict.tell("last lines of the gateway's log", log)
+        verdict.note("last lines of the gateway's log", log)
     return verdict
 
 
@@ -189,7 +191,7 @@ def main(
     descriptors: Annotated[int, typer.Option(min=64, max=65536, help="RLIMIT_NOFILE of the gateway.")] = 256,
     pace: Annotated[float, typer.Option(min=0.05, max=10, help="Seconds between two bytes.")] = 2.0,
 ) -> None:
-    """Hold a gateway up with slow clients and ask how a healthy one fares."""
+    """Occupy a gateway with slow clients and measure a healthy one."""
     harness.run(measure(seconds, slow, descriptors, pace)).close(harness.console)
 
 

@@ -1,6 +1,6 @@
-"""Connections that hold a gateway up: a head byte by byte, a body drop by drop, a large answer hardly read.
+"""Connections that occupy a gateway: a head byte by byte, a body byte by byte, a large answer hardly read.
 
-Each worker holds one connection and makes a new one when it is cut; `Cuts` says when and how it was.
+Each worker holds one connection and reconnects when it is cut; `Cuts` records when and how.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from time import monotonic
 from bench import clients
 
 AGAIN = 0.25
-"""Seconds until a connection that was cut is made anew."""
+"""Seconds until a worker reconnects after a cut."""
 
 
 class Kind(StrEnum):
@@ -28,7 +28,7 @@ class Kind(StrEnum):
 
 @dataclass(slots=True)
 class Cuts:
-    """Of one kind."""
+    """The cut connections of one kind."""
 
     opened: int = 0
     open_now: int = 0
@@ -39,18 +39,18 @@ class Cuts:
     """Seconds each connection lasted."""
 
     def describe(self) -> str:
-        """For a table."""
+        """Return a cell of the table."""
         cut = "none cut"
         if self.ages:
-            told = ", ".join(f"{reason} {count}" for reason, count in self.reasons.most_common(4))
+            reasons = ", ".join(f"{reason} {count}" for reason, count in self.reasons.most_common(4))
             ages = f"{min(self.ages):.1f} to {max(self.ages):.1f} s (median {statistics.median(self.ages):.1f})"
-            cut = f"{len(self.ages)} cut after {ages} ({told})"
+            cut = f"{len(self.ages)} cut after {ages} ({reasons})"
         kept_out = f"; {self.not_accepted} not accepted" if self.not_accepted else ""
         return f"{self.opened} opened, {self.open_now} open at the end; {cut}{kept_out}"
 
 
 async def hold(kind: Kind, port: int, cuts: Cuts, pace: float, answer_size: int) -> None:
-    """Hold one connection up until cancelled; `pace` is seconds between two bytes, or between two small reads."""
+    """Keep one slow connection open until cancelled. `pace`: seconds between two bytes, or between two small reads."""
     while True:
         sock = socket.socket()
         sock.setblocking(False)
@@ -71,7 +71,7 @@ async def hold(kind: Kind, port: int, cuts: Cuts, pace: float, answer_size: int)
                 cuts.reasons[reason] += 1
                 cuts.ages.append(monotonic() - began)
             finally:
-                # At the end of the run it is cancelled here, and was open.
+                # At the end of the run the task is cancelled here; its connection was open.
                 cuts.open_now -= not asyncio.current_task().cancelling()
         finally:
             sock.close()
@@ -89,7 +89,7 @@ async def _connect(sock: socket.socket, port: int) -> bool:
 
 
 async def _send(kind: Kind, sock: socket.socket, pace: float) -> str:
-    """A byte at a time, for ever; returns how it was cut."""
+    """Send a byte at a time forever; returns how the connection was cut."""
     loop = asyncio.get_running_loop()
     start = b"GET /plain HTTP/1.1\r\nhost: bench.example\r\nx-slow: "
     if kind is Kind.BODY:
@@ -109,7 +109,7 @@ async def _send(kind: Kind, sock: socket.socket, pace: float) -> str:
 
 
 async def _read_slowly(sock: socket.socket, pace: float, answer_size: int) -> str:
-    """A few hundred bytes at a time; returns how it was cut."""
+    """Read a few hundred bytes at a time; returns how the connection was cut."""
     loop = asyncio.get_running_loop()
     read = 0
     try:

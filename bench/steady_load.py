@@ -1,4 +1,4 @@
-"""Load at a steady rate, whatever comes back and however late: the record of a fault is made of its requests."""
+"""Load at a steady rate, independent of the answers; its requests are the record of a fault."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.tally import Tally
 PATIENCE = 5.0
 """Seconds until a client gives up."""
 SLOW = 0.8
-"""Seconds above which an answer counts as bad: no client of this load should wait so long."""
+"""Seconds above which an answer counts as bad."""
 
 
 class Load:
@@ -26,7 +26,7 @@ class Load:
         self.tally = Tally()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Until told to stop; then waits for what is under way."""
+        """Send requests until `stopping` is set, then wait for those in flight."""
         began, sent = monotonic(), 0
         async with asyncio.TaskGroup() as group:
             while not stopping.is_set():
@@ -49,5 +49,5 @@ class Load:
         self._outcomes.append(Outcome(at, took, is_whole and took < SLOW, not is_whole))
 
     def since(self, moment: float) -> list[Outcome]:
-        """All, with their times counted from this one (monotonic)."""
+        """Return all outcomes, with times relative to `moment` (monotonic)."""
         return [replace(one, at=one.at - moment) for one in self._outcomes]

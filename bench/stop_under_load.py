@@ -1,8 +1,8 @@
 """A gateway that is stopped under load: is any request lost?
 
-`python -m bench.stop_under_load`: clients on kept and on fresh connections and long event streams; SIGTERM in the
-middle. A request is lost when it was sent on a connection that had been accepted and its answer did not come whole. A
-connection that is refused after the listener has closed loses nothing: its client goes elsewhere.
+`python -m bench.stop_under_load`: clients on kept and on fresh connections, long event streams, and a SIGTERM in the
+middle. A request is lost if it was sent on an accepted connection and its answer was not complete. A connection that is
+refused after the listener has closed loses nothing: its client connects elsewhere.
 """
 
 from __future__ import annotations
@@ -25,22 +25,23 @@ from bench.verdicts import Verdict
 
 ANSWER_WITHIN = 20.0
 THINK = 0.005
-"""Mean seconds between an answer and the next request of one client; enough load without a full core. By chance, or
-the clients would go in step and all think when the signal comes."""
+"""Mean seconds between an answer and the next request of one client; enough load without a full core. Random, because
+clients in step would all pause when the signal arrives."""
 
 
 @dataclass(slots=True)
 class Draining:
-    """What kept connections are told between the signal and the end of the listener."""
+    """Answers to kept connections between the signal and the end of the listener."""
 
     has_begun: bool = False
     answers: int = 0
     """To requests that were sent after the signal."""
-    said_close: int = 0
+    with_close: int = 0
+    """Of these, answers with `Connection: close`."""
 
 
 async def keeping(port: int, tally: Tally, stopping: asyncio.Event, draining: Draining) -> None:
-    """Requests on a kept connection; a new one when the gateway says close. Ends when no connection is accepted."""
+    """Send requests on a kept connection; reconnect after `Connection: close`. Ends when a connection is refused."""
     data = clients.request("/plain", x_fake_delay="0.02")
     while not stopping.is_set():
         client = await tally.connect(port)
@@ -52,13 +53,13 @@ async def keeping(port: int, tally: Tally, stopping: asyncio.Event, draining: Dr
             if answer is None:
                 break
             draining.answers += is_after
-            draining.said_close += is_after and not answer.keeps_alive
+            draining.with_close += is_after and not answer.keeps_alive
             await asyncio.sleep(random.uniform(0, 2 * THINK))
         client.leave()
 
 
 async def fresh(port: int, tally: Tally, stopping: asyncio.Event) -> None:
-    """Each request on a connection of its own."""
+    """Send each request on a new connection."""
     data = clients.request("/plain", close=True)
     while not stopping.is_set():
         client = await tally.connect(port)
@@ -70,7 +71,7 @@ async def fresh(port: int, tally: Tally, stopping: asyncio.Event) -> None:
 
 
 async def streaming(port: int, tally: Tally, events: int, pause: float) -> None:
-    """One event stream, which must come whole."""
+    """Read one event stream, which must be complete."""
     client = await tally.connect(port)
     if client is None:
         raise servers.BenchError("a stream was not accepted before the stop")
@@ -90,7 +91,7 @@ async def stop_under_load(
     streams: int,
     stream_seconds: float,
 ) -> float:
-    """Load, SIGTERM to `pid`, and the rest of the load; returns when the signal was sent (monotonic)."""
+    """Send load, SIGTERM to `pid`, and the rest of the load; returns the time of the signal (monotonic)."""
     kept, single, streamed = Tally(), Tally(), Tally()
     stopping, draining = asyncio.Event(), Draining()
     pause = 0.1
@@ -101,12 +102,12 @@ async def stop_under_load(
         asyncio.create_task(streaming(port, streamed, max(2, int(stream_seconds / pause)), pause))
         for _ in range(streams)
     ]
-    # Streams are asked for before the stop; some of their time passes before it too.
+    # Streams start before the stop, and some of their time passes before it.
     await asyncio.sleep(min(0.5, stream_seconds / 4))
     before = kept.requests + single.requests
     os.kill(pid, signal.SIGTERM)
     signalled, draining.has_begun = monotonic(), True
-    harness.say(f"SIGTERM after {before:,} requests, {streams} streams open")
+    harness.print_progress(f"SIGTERM after {before:,} requests, {streams} streams open")
     late = await harness.settle(tasks, stream_seconds + ANSWER_WITHIN)
     stopping.set()
     verdict.judge("kept connections: no request lost", kept.describe(), not kept.failed and kept.answered > 0)
@@ -116,20 +117,22 @@ async def stop_under_load(
     )  # fmt: skip
     after = kept.requests + single.requests - before
     verdict.judge("served on while it drained", f"{after:,} requests after the signal", after > 0)
-    told = f"{draining.said_close:,} of {draining.answers:,} answers to kept connections"
-    # The signal takes a moment to arrive: the first answers after it may not know yet.
-    verdict.judge("answers say close while it drains", told, draining.said_close >= 0.9 * draining.answers)
-    verdict.judge("every client came to an end", f"{late} did not", late == 0)
+    figure = f"{draining.with_close:,} of {draining.answers:,} answers to kept connections"
+    # The signal takes a moment to arrive: the first answers after it may still lack the header.
+    verdict.judge(
+        "answers have Connection: close while it drains", figure, draining.with_close >= 0.9 * draining.answers
+    )
+    verdict.judge("every client ended", f"{late} did not", late == 0)
     first = [tally.first_failure for tally in (kept, single, streamed) if tally.first_failure]
     if first:
-        verdict.tell("first failure", f"{'; '.join(first)} (signal at {signalled:.3f})")
+        verdict.note("first failure", f"{'; '.join(first)} (signal at {signalled:.3f})")
     return signalled
 
 
 async def measure(
     drain_delay: float, load_seconds: float, workers: int, streams: int, stream_seconds: float
 ) -> Verdict:
-    """All of it against a gateway process of its own."""
+    """Run the load and the stop with a separate gateway process."""
     verdict = Verdict("stop under load")
     with contextlib.ExitStack() as running:
         place = running.enter_context(harness.place(load_seconds + drain_delay + stream_seconds + 90))
@@ -141,7 +144,7 @@ async def measure(
             inferway.serve_directory("gateway", resources, place.gateway, flags, env=env)
         )  # fmt: skip
         pid = gateway.server.tree().root
-        harness.say(f"gateway ready (pid {pid}), {workers} kept and {max(1, workers // 4)} fresh clients")
+        harness.print_progress(f"gateway ready (pid {pid}), {workers} kept and {max(1, workers // 4)} fresh clients")
         signalled = await stop_under_load(
             gateway.port, pid, verdict, load_seconds=load_seconds, workers=workers, streams=streams,
             stream_seconds=stream_seconds,
@@ -151,7 +154,7 @@ async def measure(
         verdict.judge("exit code 0", f"{status}, {took:.1f} s after the signal", status == 0)
         verdict.judge("not before the drain delay", f"{took:.1f} s of {drain_delay:g}", took >= drain_delay)
         stats = upstream.stats()
-        verdict.judge("no stream given up", f"upstream: {stats['aborted']} aborted", stats["aborted"] == 0)
+        verdict.judge("no stream aborted", f"upstream: {stats['aborted']} aborted", stats["aborted"] == 0)
     return verdict
 
 
@@ -162,7 +165,7 @@ def main(
     streams: Annotated[int, typer.Option(min=1, max=256)] = 20,
     stream_seconds: Annotated[float, typer.Option(min=1, max=15)] = 6.0,
 ) -> None:
-    """Stop a gateway under load and say whether a request was lost."""
+    """Stop a gateway under load and report whether a request was lost."""
     harness.run(measure(drain_delay, load_seconds, workers, streams, stream_seconds)).close(harness.console)
 
 

@@ -1,4 +1,4 @@
-"""What became of many requests: answered, refused by status, unanswered, or on no connection at all."""
+"""The outcomes of many requests: answered, wrong status, unanswered, connection not accepted."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from bench import clients
 
 @dataclass(slots=True)
 class Tally:
-    """Of one kind of traffic."""
+    """The outcomes of one kind of traffic."""
 
     answered: int = 0
-    """Complete answers that were what was wanted."""
+    """Complete answers with the wanted content."""
     failures: Counter[str] = field(default_factory=Counter)
-    """By reason: a status that was not wanted, or why there was no complete answer."""
+    """By reason: an unwanted status, or the cause of a missing or incomplete answer."""
     not_accepted: Counter[str] = field(default_factory=Counter)
     """Connections that could not be made; no request was sent."""
     seconds: list[float] = field(default_factory=list)
-    """Of each answer, to its end."""
+    """Seconds of each answer, to its end."""
     first_failure: str = ""
 
     @property
     def requests(self) -> int:
-        """Sent on an accepted connection."""
+        """Return the number of requests sent on an accepted connection."""
         return self.answered + self.failed
 
     @property
     def failed(self) -> int:
-        """Sent, and not answered as wanted."""
+        """Return the number of requests sent and not answered as wanted."""
         return self.failures.total()
 
     def fail(self, reason: str) -> None:
-        """One more."""
+        """Count one more failure."""
         self.failures[reason] += 1
         self.first_failure = self.first_failure or f"{reason} at {monotonic():.3f}"
 
     def add(self, other: Tally) -> None:
-        """What another one counted."""
+        """Add the counts of another tally."""
         self.answered += other.answered
         self.failures.update(other.failures)
         self.not_accepted.update(other.not_accepted)
@@ -55,7 +55,7 @@ class Tally:
         is_wanted: Callable[[clients.Answer], bool] = lambda answer: answer.status == 200,
         on_body: Callable[[bytes], None] | None = None,
     ) -> clients.Answer | None:
-        """Ask and count; None when there was no complete answer."""
+        """Send a request and count its outcome; None without a complete answer."""
         try:
             answer = await client.ask(data, within, on_body)
         except clients.UnansweredError as error:
@@ -69,7 +69,7 @@ class Tally:
         return answer
 
     async def connect(self, port: int, within: float = 5.0, receive_buffer: int = 0) -> clients.Client | None:
-        """A connection, or None and a count."""
+        """Connect; on failure, count it and return None."""
         try:
             return await clients.Client.connect(port, within, receive_buffer)
         except clients.NotAcceptedError as error:
@@ -77,8 +77,8 @@ class Tally:
             return None
 
     def describe(self) -> str:
-        """For a table: `1,234 answered, 2 failed (reset 2)`."""
-        told = ", ".join(f"{reason} {count}" for reason, count in self.failures.most_common(5))
-        refused = ", ".join(f"{reason} {count}" for reason, count in self.not_accepted.most_common(3))
-        kept_out = f"; {self.not_accepted.total()} not accepted ({refused})" if refused else ""
-        return f"{self.answered:,} answered, {self.failed:,} failed{f' ({told})' if told else ''}{kept_out}"
+        """Return a cell of the table: `1,234 answered, 2 failed (reset 2)`."""
+        failures = ", ".join(f"{reason} {count}" for reason, count in self.failures.most_common(5))
+        causes = ", ".join(f"{reason} {count}" for reason, count in self.not_accepted.most_common(3))
+        kept_out = f"; {self.not_accepted.total()} not accepted ({causes})" if causes else ""
+        return f"{self.answered:,} answered, {self.failed:,} failed{f' ({failures})' if failures else ''}{kept_out}"

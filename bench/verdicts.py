@@ -1,4 +1,4 @@
-"""What a harness demands, with the figure of each demand; a table at the end, and the exit code."""
+"""The demands of a harness, the figure of each, a table at the end, and the exit code."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ class Check:
     demand: str
     figure: str
     holds: bool | None
-    """None = told, not judged."""
+    """None = reported, not judged."""
 
 
 @dataclass(slots=True)
 class Verdict:
-    """Collects checks; `close` prints them and ends the program with 1 when one does not hold."""
+    """Collects checks; `close` prints them and ends the program with code 1 if a demand fails."""
 
     title: str
     checks: list[Check] = field(default_factory=list)
 
     def judge(self, demand: str, figure: str, holds: bool) -> None:
-        """A demand that is met or not."""
+        """Add a demand and whether it holds."""
         self.checks.append(Check(demand, figure, holds))
 
-    def tell(self, what: str, figure: str) -> None:
-        """A figure that nothing hangs on."""
+    def note(self, what: str, figure: str) -> None:
+        """Add a figure without a demand."""
         self.checks.append(Check(what, figure, None))
 
     @property
     def holds(self) -> bool:
-        """Whether every demand is met. A verdict without a demand holds nothing."""
+        """Return whether all demands hold; false without a demand."""
         judged = [check.holds for check in self.checks if check.holds is not None]
         return bool(judged) and all(judged)
 
     def close(self, console: rich.console.Console) -> None:
-        """Print; raise `typer.Exit(1)` when it does not hold."""
+        """Print the table. Raises `typer.Exit(1)` if a demand fails."""
         table = rich.table.Table(title=self.title, title_justify="left")
         for heading in ("demand", "figure", ""):
             table.add_column(heading)

@@ -1,6 +1,6 @@
-"""What makes a run fail: a wrong byte, a refusal, an answer from the wrong place.
+"""Checks that fail a run: a wrong byte, a rejection, an answer from the wrong place.
 
-Four independent looks at each measurement:
+Four independent checks of each measurement:
 - before and after it, a few requests whose answers are compared with what exactly they asked for;
 - just before it, a pass of wrk at full load and the same number of connections that compares every body;
 - in the measured pass itself, wrk's counts of refusals and socket errors, and the bytes it read for each answer;
@@ -31,7 +31,7 @@ class Answer:
 
 
 def fetch(connection: socket.socket, target: str, headers: dict[str, str]) -> Answer:
-    """One request on a kept-alive connection. By hand, because the size on the wire matters here."""
+    """Send one request on a kept-alive connection. Parsed by hand, because the size on the wire is needed."""
     fields = {"Host": "127.0.0.1", **headers}
     head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     connection.sendall(f"GET {target} HTTP/1.1\r\n{head}\r\n".encode())
@@ -40,11 +40,11 @@ def fetch(connection: socket.socket, target: str, headers: dict[str, str]) -> An
         received += _receive(connection)
     head_bytes, _, body = received.partition(b"\r\n\r\n")
     status_line, *lines = head_bytes.decode("latin-1").split("\r\n")
-    found = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    size = int(found.get("content-length", "-1"))
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    size = int(headers.get("content-length", "-1"))
     while len(body) < size:
         body += _receive(connection)
-    return Answer(int(status_line.split()[1]), found, body, len(head_bytes) + 4 + len(body))
+    return Answer(int(status_line.split()[1]), headers, body, len(head_bytes) + 4 + len(body))
 
 
 def _receive(connection: socket.socket) -> bytes:
@@ -84,7 +84,7 @@ def check_pass(running: peers.Running, result: load.Result, wire_size: int) -> N
 
 
 def check_origin(running: peers.Running, reached: int, result: load.Result, connections: int) -> None:
-    """`reached`: requests the origin saw during the pass, without our own questions."""
+    """Check the origin's count. `reached`: requests that it received during the pass, without the benchmark's queries."""
     if running.case is peers.Case.HIT:
         _require(
             running, reached == 0, f"sent {reached} of {result.requests} requests to the origin: not all were hits"

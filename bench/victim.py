@@ -1,4 +1,4 @@
-"""The endpoint that is made to fail, and the ways in which it fails."""
+"""The endpoint that fails, and its faults."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from bench.fakes import Accepting, FaultyTcp, Flow
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One way to fail."""
+    """One fault."""
 
     name: str
     begin: Callable[[Victim], None]
-    """What is done to the victim."""
+    """Applies the fault to the victim."""
 
 
 class Victim:
-    """The endpoint that is switched: a scripted upstream behind a TCP proxy that can refuse."""
+    """The failing endpoint: a scripted upstream behind a TCP proxy that can refuse."""
 
     def __init__(self, upstream: scripted.Scripted, tcp: FaultyTcp) -> None:
         self.upstream, self._tcp = upstream, tcp
 
     def refuse(self) -> None:
-        """No listener, and what is open is reset: the process has died."""
+        """Close the listener and reset open connections: the process has died."""
         self._tcp.change(accepting=Accepting.REFUSE)
         self._tcp.cut_all()
 
     def drop(self) -> None:
-        """Connects hang, and what is open stands still: the node has gone."""
+        """Let connects and open connections hang: the node is gone."""
         still = Flow(is_stopped=True)
         self._tcp.change(accepting=Accepting.DROP, to_target=still, to_client=still)
 
     def heal(self) -> None:
-        """No fault, and no connection that has seen one."""
+        """Remove the fault, and reset all connections that it affected."""
         self._tcp.cut_all()
         self._tcp.heal()
         self.upstream.switch()

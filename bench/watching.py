@@ -1,4 +1,4 @@
-"""A gateway process watched from outside: memory, descriptors, and its own gauges, over time."""
+"""Samples of a gateway process: memory, descriptors, and its own gauges, over time."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ class Sample:
     """Bytes."""
     descriptors: int
     gauges: dict[str, float]
-    """Those of `GAUGES`; none when the admin port did not answer."""
+    """The gauges of `GAUGES`; empty if the admin port did not answer."""
 
 
 def sums(text: str) -> dict[str, float]:
-    """Prometheus text -> the sum of each sample name over its labels."""
-    found: dict[str, float] = {}
+    """Return the sum of each sample name over its labels, from Prometheus text."""
+    totals: dict[str, float] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            found[sample.name] = found.get(sample.name, 0.0) + sample.value
-    return found
+            totals[sample.name] = totals.get(sample.name, 0.0) + sample.value
+    return totals
 
 
 def count(text: str, name: str, **labels: str) -> float:
-    """Prometheus text -> the sum of one sample name over those that have these labels."""
+    """Return the sum of the samples with this name and these labels, from Prometheus text."""
     return sum(
         sample.value
         for family in text_string_to_metric_families(text)
@@ -45,23 +45,23 @@ def count(text: str, name: str, **labels: str) -> float:
 
 
 async def metrics(admin_port: int) -> dict[str, float]:
-    """What /metrics says now. Raises `clients.NotAcceptedError`, `clients.UnansweredError`."""
+    """Return the sums of /metrics. Raises `clients.NotAcceptedError`, `clients.UnansweredError`."""
     answer = await clients.once(admin_port, clients.request("/metrics", close=True))
     return sums(answer.body.decode())
 
 
 async def sample(pid: int, admin_port: int) -> Sample:
-    """Memory and descriptors are read before the gateway is asked, so that asking is not among them."""
+    """Sample memory and descriptors, then request the gauges, so that this request is not counted."""
     resident, descriptors, at = procfs.memory_of(pid).resident, procfs.descriptors_of(pid), monotonic()
     try:
-        told = await metrics(admin_port)
+        totals = await metrics(admin_port)
     except (clients.NotAcceptedError, clients.UnansweredError):
         return Sample(at, resident, descriptors, {})
-    return Sample(at, resident, descriptors, {name: told[name] for name in GAUGES})
+    return Sample(at, resident, descriptors, {name: totals[name] for name in GAUGES})
 
 
 def slope(samples: Sequence[Sample]) -> float:
-    """Bytes of resident memory a second, by least squares; 0 with less than two samples."""
+    """Return the growth of resident memory in bytes per second, by least squares; 0 with less than two samples."""
     if len(samples) < 2:
         return 0.0
     return statistics.linear_regression(
@@ -70,6 +70,6 @@ def slope(samples: Sequence[Sample]) -> float:
 
 
 def quantile(values: Iterable[float], share: float) -> float:
-    """The value that this share of them does not exceed; 0 when there are none."""
+    """Return the value that this share of the values does not exceed; 0 without values."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0

@@ -1,4 +1,4 @@
-"""The proxies under measurement. Each file holds one: its configuration, its command, how it is known to be ready.
+"""The proxies under measurement. Each file holds one: its configuration, its command, its readiness check.
 
 All of them serve the same table of ten prefixes, reuse connections on both sides, judge one global and one per-client
 limit that never refuses (Envoy and the plain proxy: see their files), write no access log, and use one core.
@@ -32,7 +32,7 @@ PREFIXES = (
     "/speech",
     "/tokenize",
 )
-"""The one that is asked for stands in the middle: in a table that is searched in order it is neither first nor last."""
+"""The requested prefix is in the middle: in a table that is searched in order, it is neither first nor last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ class Running:
     port: int
     server: servers.Server
     required_headers: tuple[str, ...] = ()
-    """Must be in every sampled answer: how a proxy shows that it did more than forward."""
+    """Headers of each sampled answer that prove that the proxy did more than forward."""
     limits_judged: Callable[[], int] | None = None
-    """How many requests the limits have judged and admitted so far, where the proxy counts that."""
+    """The number of requests that the limits have judged and admitted so far, if the proxy counts them."""
 
 
 class Peer(Protocol):

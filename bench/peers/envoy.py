@@ -101,11 +101,11 @@ def _limits_judged(admin_port: int) -> int:
     connection = http.client.HTTPConnection("127.0.0.1", admin_port, timeout=5)
     try:
         connection.request("GET", "/stats?filter=http_local_rate_limit")
-        admitted, refused = parse_limits(connection.getresponse().read().decode())
+        admitted, rejected = parse_limits(connection.getresponse().read().decode())
     finally:
         connection.close()
-    if refused:
-        raise servers.BenchError(f"envoy refused {refused} requests by its limit")
+    if rejected:
+        raise servers.BenchError(f"envoy refused {rejected} requests by its limit")
     return admitted
 
 

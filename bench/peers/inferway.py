@@ -1,6 +1,6 @@
-"""Inferway, started the way its README says: `inferway run DIR`, with the YAML a user would write.
+"""Inferway, started as in its README: `inferway run DIR`, with the YAML a user would write.
 
-Everything that depends on its command line or on its resources stands here and nowhere else in bench/.
+Everything in bench/ that depends on its command line or its resources is in this module.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def resource(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def routes(origin_port: int, case: peers.Case) -> list[dict[str, Any]]:
-    """Ten resources of one rule, one prefix each."""
+    """Return ten resources of one rule, one prefix each."""
     cache = {"cache": {"ttl": "1h"}} if case is peers.Case.HIT else {}
-    found = []
+    resources = []
     for prefix in peers.PREFIXES:
         name = prefix.strip("/")
         rule = {
@@ -43,8 +43,8 @@ def routes(origin_port: int, case: peers.Case) -> list[dict[str, Any]]:
             "backendRefs": [{"url": f"http://127.0.0.1:{origin_port}"}],
             **cache,
         }
-        found.append(resource("GatewayRoute", name, {"rules": [rule]}))
-    return found
+        resources.append(resource("GatewayRoute", name, {"rules": [rule]}))
+    return resources
 
 
 def endless_limits() -> dict[str, Any]:
@@ -60,7 +60,7 @@ class Serving:
     admin_port: int
     server: servers.Server
     directory: Path
-    """Where its YAML lies: `write` replaces it."""
+    """The directory of its YAML; `write` replaces the file."""
 
 
 def write(directory: Path, resources: Sequence[dict[str, Any]]) -> None:
@@ -97,7 +97,7 @@ def serve_directory(
 def serve_resources(
     name: str, resources: Sequence[dict[str, Any]], launcher: servers.Launcher, flags: Sequence[str] = ()
 ) -> Iterator[tuple[int, servers.Server]]:
-    """The same for the benchmark's own routes; yields the data port once they are answered."""
+    """Serve the benchmark's own routes; yields the data port once they are answered."""
     with serve_directory(name, resources, launcher, flags) as serving:
         serving.server.wait_ready(lambda: servers.answers(serving.port, answer.path(0)))
         yield serving.port, serving.server

@@ -72,13 +72,13 @@ LOCATION = "        location {prefix} {{ proxy_pass http://origin; }}"
 
 
 def command(directory: Path, name: str, http_block: str) -> list[str]:
-    """Write a configuration below `directory` and say how to start it. The origin is started this way too."""
-    own = directory / name
-    own.mkdir()
+    """Write a configuration below `directory` and return the command. Also used for the origin."""
+    prefix = directory / name
+    prefix.mkdir()
     user = f"user {pwd.getpwuid(0).pw_name};" if os.geteuid() == 0 else ""
-    config = own / "nginx.conf"
-    config.write_text(MAIN.format(user=user, directory=own, http=http_block))
-    return ["nginx", "-p", str(own), "-c", str(config), "-e", str(own / "error.log")]
+    config = prefix / "nginx.conf"
+    config.write_text(MAIN.format(user=user, directory=prefix, http=http_block))
+    return ["nginx", "-p", str(prefix), "-c", str(config), "-e", str(prefix / "error.log")]
 
 
 class Nginx:

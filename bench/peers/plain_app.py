@@ -1,4 +1,4 @@
-"""A plain proxy, the way one writes it in an afternoon: an ASGI app with an httpx client behind it."""
+"""A plain proxy, the work of an afternoon: an ASGI app with an httpx client behind it."""
 
 from __future__ import annotations
 

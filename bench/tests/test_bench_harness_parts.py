@@ -1,4 +1,4 @@
-"""The parts of the harnesses: the client's account of what was lost, the record of a fault, sums of metrics, verdicts."""
+"""The parts of the harnesses: the client's record of losses, the record of a fault, sums of metrics, verdicts."""
 
 import asyncio
 import contextlib
@@ -119,7 +119,7 @@ def test_slow_connections_reconnect_after_a_cut(kind: slow_connections.Kind) -> 
         async def cut_late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readuntil(b"\r\n")
             await reader.read(65536)
-            await reader.read(1)  # a slow one goes on sending; a reader does not
+            await reader.read(1)  # a slow sender continues; a reader does not
             received.set()
             writer.close()
 
@@ -152,7 +152,7 @@ def test_slow_connections_reconnect_after_a_cut(kind: slow_connections.Kind) -> 
 
 
 def record(*bad: tuple[float, float], until: float = 10.0) -> list[Outcome]:
-    """A hundred requests a second; in these spans every third is bad."""
+    """Return a record of a hundred requests a second; in these spans every third is bad."""
     moments = [number / 100 for number in range(-100, round(until * 100))]
     return [
         Outcome(at, 0.01, not (number % 3 == 0 and any(start <= at < end for start, end in bad)))
@@ -166,13 +166,13 @@ def record(*bad: tuple[float, float], until: float = 10.0) -> list[Outcome]:
         ([], 0.0),
         ([(0.0, 1.5)], 1.5),
         ([(0.0, 10.0)], None),
-        ([(0.0, 1.0), (4.0, 5.0)], 5.0),  # it came back to soon: not calm before
+        ([(0.0, 1.0), (4.0, 5.0)], 5.0),  # it failed again: not calm before
         ([(0.0, 1.0), (6.0, 6.03)], 1.0),  # one probe is tolerated
     ],
 )
 def test_seconds_until_calm_counts_to_the_last_failure(bad: list[tuple[float, float]], expected: float | None) -> None:
-    found = ejection.seconds_until_calm(record(*bad), 10.0)
-    assert found == (pytest.approx(expected, abs=0.25) if expected else expected)
+    seconds = ejection.seconds_until_calm(record(*bad), 10.0)
+    assert seconds == (pytest.approx(expected, abs=0.25) if expected else expected)
 
 
 def test_share_counts_requests_sent_in_the_span() -> None:
@@ -220,7 +220,7 @@ def test_verdict_holds_if_every_check_holds(checks: list[bool | None], holds: bo
     verdict = Verdict("test")
     for check in checks:
         if check is None:
-            verdict.tell("figure", "1")
+            verdict.note("figure", "1")
         else:
             verdict.judge("demand", "1", check)
     assert verdict.holds is holds

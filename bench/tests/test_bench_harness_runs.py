@@ -1,4 +1,4 @@
-"""Short runs of the harnesses: against what loses requests, so that they are seen to notice, and against the gateway."""
+"""Short runs of the harnesses: against a server that loses requests, which they must detect, and against the gateway."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ from bench import clients, fakes, harness, scripted, servers, slow_clients, soak
 from bench.verdicts import Verdict
 from bench.victim import FAULTS, Fault, Victim
 
-# Gateway and load each get a core of their own: on one core there is nothing to pin, and the figures would mean nothing.
+# Gateway and load each need a core: on a single core the figures would mean nothing.
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="the harnesses pin to two cores")
 
 
@@ -19,7 +19,7 @@ def describe(verdict: Verdict) -> str:
 
 
 def test_stop_under_load_detects_lost_requests() -> None:
-    """The scripted upstream resets everything when it is stopped: streams in the middle, requests unanswered."""
+    """The scripted upstream resets all connections when it stops: streams in the middle, requests unanswered."""
 
     async def work() -> Verdict:
         verdict = Verdict("stop")
@@ -42,7 +42,7 @@ def test_stop_under_load_detects_lost_requests() -> None:
 
 @pytest.mark.slow
 def test_stopped_gateway_finishes_streams_and_exits_with_0() -> None:
-    """Whether single requests are lost is a matter of chance in a run as short as this: `make stop-under-load`."""
+    """In a run this short, chance decides whether single requests are lost; for that see `make stop-under-load`."""
     verdict = asyncio.run(
         stop_under_load.measure(drain_delay=1.0, load_seconds=0.5, workers=4, streams=4, stream_seconds=2.0)
     )
@@ -62,12 +62,12 @@ def test_faulty_endpoint_fails_and_heals(fault: Fault, tmp_path: Path) -> None:
     launcher = servers.Launcher(min(os.sched_getaffinity(0)), 60, tmp_path)
     with scripted.serve("victim", launcher) as upstream, fakes.FaultyTcp(upstream.port) as tcp:
         victim = Victim(upstream, tcp)
-        found = [asyncio.run(is_good(tcp.port))]
+        results = [asyncio.run(is_good(tcp.port))]
         fault.begin(victim)
-        found.append(asyncio.run(is_good(tcp.port)))
+        results.append(asyncio.run(is_good(tcp.port)))
         victim.heal()
-        found.append(asyncio.run(is_good(tcp.port)))
-    assert found == [True, False, True]
+        results.append(asyncio.run(is_good(tcp.port)))
+    assert results == [True, False, True]
 
 
 @pytest.mark.slow

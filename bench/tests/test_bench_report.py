@@ -1,4 +1,4 @@
-"""The parts of the benchmark that compute: what wrk and /proc say, medians, load-bound, ratios, the report."""
+"""The pure parts of the benchmark: output of wrk and /proc, medians, load-bound, ratios, the report."""
 
 import json
 
@@ -94,7 +94,7 @@ def test_an_idle_counter_that_steps_back_counts_as_fully_busy() -> None:
     assert procfs.busy_percent(procfs.CoreTimes(5, 5, 0), procfs.CoreTimes(5, 5, 0)) == 0.0
 
 
-# ---------------------------------------------------------------------------------------------------- what servers say
+# ---------------------------------------------------------------------------------------------------- output of servers
 
 
 def test_stub_status_is_parsed() -> None:
@@ -123,8 +123,8 @@ def test_response_body_is_json_of_the_documented_size(number: int) -> None:
 
 
 def test_ratio_uses_requests_while_both_cores_are_busy() -> None:
-    found = ratios.ratio([measurement(45_000, 20)] * 3, [measurement(30_000, 33)] * 3, "envoy")
-    assert (found.value.median, found.basis, found.load_bound) == (1.5, "req/s", ())
+    result = ratios.ratio([measurement(45_000, 20)] * 3, [measurement(30_000, 33)] * 3, "envoy")
+    assert (result.value.median, result.basis, result.load_bound) == (1.5, "req/s", ())
 
 
 @pytest.mark.parametrize(
@@ -134,34 +134,34 @@ def test_ratio_uses_requests_while_both_cores_are_busy() -> None:
 def test_ratio_uses_cpu_time_if_either_is_load_bound(
     ours_busy: float, theirs_busy: float, load_bound: tuple[str, ...]
 ) -> None:
-    found = ratios.ratio([measurement(40_000, 20, ours_busy)] * 3, [measurement(60_000, 13, theirs_busy)] * 3, "nginx")
-    assert found.value.median == pytest.approx(0.65)
-    assert (found.basis, found.load_bound) == ("cpu us/request", load_bound)
+    result = ratios.ratio([measurement(40_000, 20, ours_busy)] * 3, [measurement(60_000, 13, theirs_busy)] * 3, "nginx")
+    assert result.value.median == pytest.approx(0.65)
+    assert (result.basis, result.load_bound) == ("cpu us/request", load_bound)
 
 
 def test_ratio_uses_cpu_time_if_the_core_was_disturbed() -> None:
-    found = ratios.ratio([measurement(20_000, 20, foreign=50)] * 3, [measurement(30_000, 30)] * 3, "envoy")
-    assert (found.value.median, found.basis, found.disturbed) == (1.5, "cpu us/request", ("inferway",))
+    result = ratios.ratio([measurement(20_000, 20, foreign=50)] * 3, [measurement(30_000, 30)] * 3, "envoy")
+    assert (result.value.median, result.basis, result.disturbed) == (1.5, "cpu us/request", ("inferway",))
 
 
 def test_one_disturbed_round_of_five_leaves_the_ratio_unchanged() -> None:
     ours = [measurement(40_000, 20)] * 4 + [measurement(9_000, 80, busy=40, foreign=60)]
-    found = ratios.ratio(ours, [measurement(32_000, 30)] * 5, "envoy")
+    result = ratios.ratio(ours, [measurement(32_000, 30)] * 5, "envoy")
     assert not ratios.is_load_bound(ours)
-    assert (found.value.median, found.basis) == (1.25, "req/s")
-    assert found.value.low == 9_000 / 32_000
+    assert (result.value.median, result.basis) == (1.25, "req/s")
+    assert result.value.low == 9_000 / 32_000
 
 
 def test_rounds_are_paired_so_machine_drift_cancels() -> None:
     pace = [1.0, 0.5, 0.8]
     ours, theirs = [measurement(45_000 * p, 20 / p) for p in pace], [measurement(30_000 * p, 30 / p) for p in pace]
-    found = ratios.ratio(ours, theirs, "envoy")
-    assert (found.value.low, found.value.high) == (1.5, 1.5)
+    result = ratios.ratio(ours, theirs, "envoy")
+    assert (result.value.low, result.value.high) == (1.5, 1.5)
 
 
 def test_ratio_without_measurable_cpu_time_is_zero() -> None:
-    found = ratios.ratio([measurement(100, 0.0, 3)], [measurement(100, 0.0, 3)], "nginx")
-    assert found.value.median == 0.0
+    result = ratios.ratio([measurement(100, 0.0, 3)], [measurement(100, 0.0, 3)], "nginx")
+    assert result.value.median == 0.0
 
 
 def test_spread_is_half_the_range_of_the_median() -> None:

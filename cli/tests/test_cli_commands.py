@@ -13,8 +13,8 @@ import yaml
 from typer import BadParameter
 from typer.testing import CliRunner
 
-from inferway_cli import tables
 from inferway_cli.commands import run as run_command
+from inferway_cli.commands import validate as validate_command
 from inferway_cli.main import app
 from inferway_cli.manifests import compilation, files, reader
 from inferway_contract import __version__
@@ -63,7 +63,7 @@ def test_validate_warns_of_skipped_and_unresolved_objects(folder: Path) -> None:
 
     assert (code, stdout) == (0, "OK: 1 manifest (1 GatewayRoute) in 1 file\n")
     assert [line.partition(", ")[0] for line in stderr.splitlines()] == [
-        f"warning: {path}:11: document 2: Deployment (apps/v1) is passed over; the kinds read here are GatewayRoute",
+        f"warning: {path}:11: document 2: Deployment (apps/v1) is skipped; the kinds read here are GatewayRoute",
         f"warning: {path}:9: document 1",
     ]
 
@@ -72,7 +72,7 @@ def test_validate_on_a_terminal_prints_a_table(folder: Path, capsys: pytest.Capt
     (folder / "route.yaml").write_text(UNRESOLVED)
     loaded = reader.load(files.gather([str(folder)]))
 
-    tables.show(compilation.compiled(loaded.manifests))
+    validate_command.show_table(compilation.compile_manifests(loaded.manifests))
 
     header, row = capsys.readouterr().out.splitlines()
     assert header.split() == ["Kind", "Namespace/Name", "Accepted", "Resolved"]
@@ -90,7 +90,7 @@ def test_validate_prints_errors_on_standard_error(folder: Path) -> None:
 
     assert (code, stdout) == (1, "")
     assert stderr.splitlines()[0].startswith(f"{folder}/route.yaml:8: document 1, GatewayRoute default/infer, ")
-    assert stderr.splitlines()[-1] == "1 mistake"
+    assert stderr.splitlines()[-1] == "1 error"
 
 
 def test_dash_reads_standard_input() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from inferway_cli import directory_source
-from inferway_cli.directory_source import Broken, DirectorySource
+from inferway_cli.directory_source import DirectorySource, InvalidDirectoryError
 from inferway_cli.manifests import compilation
 from inferway_cli.manifests.reader import File
 from inferway_contract.document import ConfigDocument, EndpointsDocument
@@ -33,7 +33,7 @@ spec:
 
 
 class RecordingReceiver:
-    """A receiver that keeps what it is told."""
+    """A receiver that records its calls."""
 
     def __init__(self) -> None:
         self.accepted: list[dict[str, str]] = []
@@ -173,7 +173,7 @@ def test_broken_files_are_rejected_once_and_the_document_stays(tmp_path: Path) -
         path.write_text(path.read_text() + "# still broken\n")
         await wait_for_scans()
         assert len(told.rejected) == 1
-        # Mended, to what is served already: given again, so that the receiver forgets the error.
+        # Fixed, to the documents that are live: passed on again, so that the receiver clears the error.
         (tmp_path / "b.yaml").unlink()
         path.write_text(text(body="one"))
         await until(lambda: len(told.accepted) == 2)
@@ -232,7 +232,7 @@ def test_first_load_with_errors_fails(files: dict[str, str], error: str, tmp_pat
 
     with pytest.raises(Refused) as refused:
         asyncio.run(DirectorySource(str(tmp_path)).follow(told))
-    with pytest.raises(Broken) as broken:
+    with pytest.raises(InvalidDirectoryError) as broken:
         DirectorySource(str(tmp_path)).load()
 
     assert error in str(refused.value)
@@ -272,7 +272,7 @@ def test_internal_error_does_not_end_the_watch(
 
     async def act(told: RecordingReceiver) -> None:
         with monkeypatch.context() as patched:
-            patched.setattr(compilation, "compiled", lambda _: 1 / 0)
+            patched.setattr(compilation, "compile_manifests", lambda _: 1 / 0)
             path.write_text(text(body="two"))
             await until(lambda: bool(told.rejected))
         path.write_text(text(body="three"))
@@ -285,16 +285,16 @@ def test_internal_error_does_not_end_the_watch(
 def test_event_loop_is_not_blocked_by_compilation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(text())
-    entered, released, compiled = threading.Event(), threading.Event(), compilation.compiled
+    entered, released, compile_manifests = threading.Event(), threading.Event(), compilation.compile_manifests
 
     async def act(told: RecordingReceiver) -> None:
         def waiting(manifests: object) -> object:
             entered.set()
-            # On the loop's own thread nobody could set it.
+            # In the thread of the loop it would never be set.
             assert released.wait(10)
-            return compiled(manifests)  # type: ignore[arg-type]
+            return compile_manifests(manifests)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(compilation, "compiled", waiting)
+        monkeypatch.setattr(compilation, "compile_manifests", waiting)
         path.write_text(text(body="two"))
         await until(entered.is_set)
         released.set()
@@ -332,7 +332,7 @@ def test_only_new_warnings_are_logged(loaded: bool, tmp_path: Path, caplog: pyte
     told = RecordingReceiver()
     source = DirectorySource(str(tmp_path))
     if loaded:
-        source.load()  # who loads it tells its warnings, too
+        source.load()  # the caller of `load` reports its warnings
 
     async def run() -> None:
         task = asyncio.create_task(source.follow(told))

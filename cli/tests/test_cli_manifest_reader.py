@@ -8,7 +8,6 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inferway_cli import nodes
 from inferway_cli.manifests import compilation as manifest_compilation
 from inferway_cli.manifests import kinds, reader, yaml_composer, yaml_constructor
 from inferway_cli.manifests.diagnostics import report
@@ -19,7 +18,7 @@ HEAD = "apiVersion: inferway.dev/v1alpha1\nkind: GatewayRoute\nmetadata: {name: 
 @pytest.fixture(params=["libyaml", "python"])
 def _parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     loader = yaml.SafeLoader if request.param == "python" else getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    monkeypatch.setattr(yaml_composer, "_Loader", loader)
+    monkeypatch.setattr(yaml_composer, "_Composer", yaml_composer.composer_class(loader))
 
 
 def load(*texts: str | bytes) -> reader.Loaded:
@@ -30,7 +29,7 @@ def load(*texts: str | bytes) -> reader.Loaded:
 
 
 def value(text: str) -> tuple[object, list[yaml_constructor.Fault]]:
-    (document,) = yaml_composer.documents(nodes.decode(text.encode()))
+    (document,) = yaml_composer.documents(yaml_composer.decode(text.encode()))
     faults: list[yaml_constructor.Fault] = []
     return yaml_constructor.construct(document.root, (), faults), faults
 
@@ -97,28 +96,28 @@ def test_line_is_located_through_aliases_and_merge_keys() -> None:
     assert line("c", 0, "b") == 2
     assert line("c", 1, "b") == 2
     assert line("c", 1, "d") == 7
-    # What is not there is told where it should be.
+    # A missing field is located at its parent.
     assert line("c", 1, "missing", 5, "x") == line("c", 1)
     assert line("c", 9) == 3
 
 
 @pytest.mark.usefixtures("_parser")
 def test_anchor_of_an_earlier_document_is_undefined() -> None:
-    assert "*a refers to nothing" in report(load("a: &a 1\n---\nb: *a\n").mistakes)
+    assert "*a refers to nothing" in report(load("a: &a 1\n---\nb: *a\n").errors)
 
 
 @pytest.mark.usefixtures("_parser")
 def test_empty_documents_are_numbered_and_skipped() -> None:
     loaded = load("---\n---\n# only a comment\n---\nnull\n---\nx\n")
 
-    assert [mistake.where for mistake in loaded.mistakes] == [("document 3",), ("document 4",)]
+    assert [mistake.where for mistake in loaded.errors] == [("document 3",), ("document 4",)]
 
 
 @pytest.mark.usefixtures("_parser")
 def test_byte_order_mark_and_crlf_keep_line_numbers() -> None:
     text = "\ufeff" + (HEAD + "spec: {rules: []}\n").replace("\n", "\r\n")
 
-    (mistake,) = load(text).mistakes
+    (mistake,) = load(text).errors
 
     assert (mistake.line, mistake.path) == (4, ("spec", "rules"))
 
@@ -169,7 +168,7 @@ def test_output_of_kubectl_get_is_loaded() -> None:
     """
     loaded = load(text)
 
-    assert not loaded.mistakes
+    assert not loaded.errors
     assert loaded.manifests[0].namespace == "demo"
 
 
@@ -189,14 +188,14 @@ STRANGERS = (
 def test_foreign_kinds_are_skipped_with_a_note(text: str) -> None:
     loaded = load(text)
 
-    assert (loaded.mistakes, loaded.manifests) == ((), ())
-    assert f"is passed over; the kinds read here are {kinds.KNOWN}" in report(loaded.notes)
+    assert (loaded.errors, loaded.manifests) == ((), ())
+    assert f"is skipped; the kinds read here are {kinds.KNOWN}" in report(loaded.notes)
 
 
 def test_object_defined_twice_is_reported_with_both_places() -> None:
     text = "{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {}}"
 
-    assert report(load(text, f"# one\n{text}").mistakes) == (
+    assert report(load(text, f"# one\n{text}").errors) == (
         "1.yaml:2: document 1, Service default/a: is defined twice; first in 0.yaml:1"
     )
 
@@ -226,7 +225,7 @@ TEXTS = st.lists(TOKENS, max_size=40).map("".join)
 def test_any_bytes_load_without_an_exception(content: bytes) -> None:
     loaded = load(content)
 
-    report([*loaded.mistakes, *loaded.notes]).encode()
+    report([*loaded.errors, *loaded.notes]).encode()
 
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
@@ -250,14 +249,14 @@ SPECS: st.SearchStrategy[Any] = st.recursive(
 @given(st.sampled_from(sorted(kinds.VERSIONS)), VALUES | st.just({"name": "a"}), st.dictionaries(FIELDS, SPECS), SPECS)
 def test_any_manifest_compiles_without_an_exception(kind: str, meta: Any, top: dict[str, Any], spec: Any) -> None:
     manifest = {**top, "apiVersion": kinds.VERSIONS[kind][0], "kind": kind, "metadata": meta, "spec": spec}
-    # JSON's escapes and YAML's agree, but for NaN, which is told as text then.
+    # JSON's escapes are YAML's. NaN is read as text.
     loaded = load(json.dumps(manifest))
 
-    compilation = manifest_compilation.compiled(loaded.manifests)
+    compilation = manifest_compilation.compile_manifests(loaded.manifests)
 
     report(
         [
-            *loaded.mistakes,
-            *(finding.mistake for finding in manifest_compilation.findings(compilation, loaded.manifests)),
+            *loaded.errors,
+            *(finding.diagnostic for finding in manifest_compilation.findings(compilation, loaded.manifests)),
         ]
     )

@@ -112,7 +112,7 @@ def test_unhealthy_resource_exits_with_1(api: Api) -> None:
 
 def test_empty_namespace_prints_a_note_and_exits_with_0(api: Api) -> None:
     api.holds("default")
-    assert inferway() == (0, "", "note: there are no resources of Inferway in namespace default\n")
+    assert inferway() == (0, "", "note: no resources of Inferway in namespace default\n")
 
 
 def test_json_output_lists_the_resources(api: Api) -> None:

@@ -1,4 +1,4 @@
-"""`inferway status` on a real API server: what it lists, who may, and what is said to who may not."""
+"""`inferway status` on a real API server: its output, with and without permissions."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_status_of_a_changed_resource_is_unknown(api_server: ApiServer, served_n
     )
     code, stdout, _ = inferway(api_server.kubeconfig(), "-n", served_namespace)
     assert code == 1
-    assert "Accepted=Unknown: not judged yet" in stdout
+    assert "Accepted=Unknown: not evaluated yet" in stdout
 
 
 def test_written_status_is_accepted_and_replaced_whole(api_server: ApiServer, served_namespace: str) -> None:

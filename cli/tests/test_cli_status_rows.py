@@ -102,13 +102,13 @@ def test_pod_table_shows_revisions_and_lease_ages(capsys: pytest.CaptureFixture[
     ]
     assert printed_lines(report(leases=leases), capsys) == [
         "",
-        "Gateway Pod Config Endpoints Heard of",
+        "Gateway Pod Config Endpoints Renewed",
         "inferway gateway/pod-a - - 30s ago: silent",
         "inferway gateway/pod-b bbbbbbbbbb eeeeeeeeee 1s ago",
         "inferway gateway/pod-c bbbbbbbbbb - never: silent",
         "",
         "Pod gateway/pod-b",
-        "  refuses cccccccccc: no",
+        "  rejects cccccccccc: no",
     ]
 
 
@@ -144,7 +144,7 @@ def test_empty_report_is_good() -> None:
 def test_resource_not_yet_processed_is_unknown(capsys: pytest.CaptureFixture[str]) -> None:
     lines = printed_lines(report(resource(metadata={"generation": 3})), capsys)
     assert lines[1].split()[:5] == ["GatewayRoute", "demo/shop", "Unknown", "Unknown", "Unknown"]
-    assert lines[-1] == "  Accepted=Unknown: not judged yet: the operator has not seen it as it is now"
+    assert lines[-1] == "  Accepted=Unknown: not evaluated yet: the operator has not processed this generation"
 
 
 def test_policy_row_omits_enforced_if_programmed_explains_it(
@@ -174,7 +174,7 @@ def test_foreign_text_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     block = {"revision": hostile, "laggards": [{"pod": hostile, "error": hostile}]}
     lines = printed_lines(report(resource(conditions=conditions, data_plane=block), leases=[lease("p", said)]), capsys)
     assert "  Accepted=False (Invalid): \\x1b[2J[red]one\\ntwo" in lines
-    assert "  refuses x: \\x1b[2J[red]one\\ntwo" in lines
+    assert "  rejects x: \\x1b[2J[red]one\\ntwo" in lines
     assert all("\x1b" not in line for line in lines)
 
 

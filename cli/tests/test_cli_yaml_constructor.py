@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferway_cli import scalars
+from inferway_cli.manifests.yaml_constructor import resolve
 
 MEANINGS = (
     ("", None),
@@ -59,7 +59,7 @@ MEANINGS = (
 
 @pytest.mark.parametrize(("text", "value"), MEANINGS, ids=[text or "empty" for text, _ in MEANINGS])
 def test_plain_scalar_resolves_as_in_kubectl(text: str, value: object) -> None:
-    resolved = scalars.resolve(text)
+    resolved = resolve(text)
 
     assert (type(resolved), resolved) == (type(value), value)
 
@@ -69,13 +69,13 @@ def test_plain_scalar_resolves_as_in_kubectl(text: str, value: object) -> None:
 )
 def test_scalar_that_json_cannot_hold_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match=r"JSON|64 bits"):
-        scalars.resolve(text)
+        resolve(text)
 
 
 @given(st.text(alphabet="0123456789abcdefoxXeE+-._:yYnNtTsS~", max_size=12))
 def test_any_scalar_resolves_to_a_json_value_or_is_rejected(text: str) -> None:
     try:
-        value = scalars.resolve(text)
+        value = resolve(text)
     except ValueError:
         return
     assert value is None or isinstance(value, bool | int | float | str)

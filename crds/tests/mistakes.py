@@ -1,4 +1,4 @@
-"""The table of mistakes: what is wrong with a resource, what the compiler tells its author, what kubectl prints."""
+"""The table of invalid resources, with the messages of the compiler and of kubectl."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def rejections(text: str) -> list[str]:
         return sorted(text.partition(STRICT)[2].strip().split(", "))
     _, several, lines_of_several = text.partition("\n* ")
     lines = lines_of_several.split("\n* ") if several else [text.partition(" is invalid: ")[2]]
-    # The place <nil> is the whole object: what Kubernetes adds when other lines say what is wrong.
+    # The place <nil> is the whole object: Kubernetes adds this line to those with the errors.
     return sorted(shortened(line.strip()) for line in lines if not line.startswith("<nil>"))
 
 

@@ -1,4 +1,4 @@
-"""Canonical bytes and revisions: equal content is equal bytes, on every machine and for ever."""
+"""Canonical bytes and revisions: equal content is equal bytes, on every machine and forever."""
 
 import json
 import subprocess

@@ -187,7 +187,7 @@ def models(model: type[SpecModel] = SpecModel) -> set[type[SpecModel]]:
 
 
 def test_every_validation_of_the_models_is_in_the_crd() -> None:
-    written = {(rule.cel, rule.message) for model in models() for rule in model.rules_between_fields}
+    written = {(rule.cel, rule.message) for model in models() for rule in model.validations}
     sent = {
         (rule["rule"], rule["message"])
         for kind in KINDS

@@ -1,4 +1,4 @@
-"""The examples: each says what it shows, and all are what the contract takes."""
+"""The examples: each describes its feature, and the contract accepts all."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What authors are told: one line for each mistake, with its place, in words of ours, and how to mend it."""
+"""Errors for authors: one line each, with its place, in plain words, and the fix."""
 
 import re
 from pathlib import Path
@@ -55,7 +55,7 @@ def test_bad_list_entry_is_not_reported_as_too_few_entries() -> None:
     ]
 
 
-# --- whatever is written, no word of the library's comes through ------------------------------------------------------
+# --- random input: no word of the library's messages comes through -------------------------------------------------------
 
 JARGON = re.compile(
     r"\binput|should|\bvalid |instance|tuple|dictionary|pydantic|integer|boolean|NoneType|no place", re.IGNORECASE
@@ -93,7 +93,7 @@ def with_junk(value: Any, data: st.DataObject) -> Any:
 def test_messages_for_random_junk_contain_no_jargon(good: tuple[str, Any], data: st.DataObject) -> None:
     kind, spec = good
     for line in field_errors_of(kind, with_junk(spec, data)):
-        # What the author wrote is shown, and may hold anything.
+        # The author's value is shown, and may have any content.
         assert JARGON.search(re.sub(r"'(\\.|[^'])*'|\"[^\"]*\"", "", line)) is None, line
 
 

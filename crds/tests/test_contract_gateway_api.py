@@ -50,7 +50,7 @@ REFUSED = {
     ),
     "a method that never passes": (
         {"matches": [{"method": "TRACE"}]},
-        "'TRACE' is none of 'GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH'",
+        "'TRACE' is not one of 'GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH'",
     ),
 }
 

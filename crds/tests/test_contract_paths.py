@@ -24,14 +24,14 @@ DECODED = [
     (b"/a%2fb", b"/a%2Fb"),
     (b"/a%5cb", b"/a%5Cb"),
     (b"/a%00b", b"/a%00b"),
-    # Decoded once, and what is no escape stays.
+    # Decoded once; other text stays.
     (b"/%2541", b"/%41"),
     (b"/%252F", b"/%2F"),
     (b"/%%341", b"/%41"),
     (b"/%zz", b"/%zz"),
     (b"/%4", b"/%4"),
     (b"/100%", b"/100%"),
-    # Dots that are no dot segments.
+    # Dots that are not dot segments.
     (b"/...", b"/..."),
     (b"/.hidden", b"/.hidden"),
     (b"/a./b..", b"/a./b.."),

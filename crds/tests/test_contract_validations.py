@@ -1,4 +1,4 @@
-"""Rules between fields: what the API server says in CEL and what everybody else says in Python is the same.
+"""Validations: CEL in the API server and Python in the planes give the same results.
 
 Each row is an object and the messages (their beginnings) of the rules that it breaks. The CEL side sees it as the API
 server does: with the defaults of the schema, and with names that CEL keeps for itself written with underscores.
@@ -49,9 +49,9 @@ RESPOND = filter_of("DirectResponse", {"statusCode": 503})
 BACKEND = {"name": "service-python", "port": 8000}
 AUTH = {"header": "Authorization", "prefix": "Bearer ", "file": "models-key"}
 
-TWICE = "filters may have each type once"
+TWICE = "filters may contain each type once"
 BESIDE = "filters RequestRedirect and DirectResponse exclude backendRefs"
-ONE_OF = "filters may have only one of"
+ONE_OF = "filters may contain only one of"
 PREFIX = "ReplacePrefixMatch needs every path"
 SLASH = "path.value must start"
 QUERY = "path.value must not contain '?'"
@@ -111,11 +111,11 @@ TABLE: list[tuple[type[SpecModel], dict[str, Any], list[str]]] = [
     *[(filters.Filter, filter_of(kind, {"statusCode": 200} if kind == "DirectResponse" else {}), [])
       for kind in filters.MEMBERS if kind != "CORS"],
     (filters.Filter, filter_of("CORS", {"allowOrigins": ["*"]}), []),
-    *[(filters.Filter, {"type": kind}, [f"{member} belongs to"]) for kind, member in filters.MEMBERS.items()],
+    *[(filters.Filter, {"type": kind}, [f"{member} must be set with"]) for kind, member in filters.MEMBERS.items()],
     (
         filters.Filter,
         {"type": "CORS", "urlRewrite": {}},
-        ["urlRewrite belongs to", "cors belongs to"],
+        ["urlRewrite must be set with", "cors must be set with"],
     ),
     (backends.BackendRef, BACKEND, []),
     (backends.BackendRef, {**BACKEND, "namespace": "other", "weight": 0}, []),
@@ -136,14 +136,14 @@ TABLE: list[tuple[type[SpecModel], dict[str, Any], list[str]]] = [
     (backends.Auth, {"header": "tE", "file": "a"}, ["header must not be a hop-by-hop field"]),
     (load_balancer.HashOn, {"header": "x-a"}, []),
     (load_balancer.HashOn, {"clientIP": True}, []),
-    (load_balancer.HashOn, {}, ["hashOn is exactly one"]),
-    (load_balancer.HashOn, {"header": "x-a", "clientIP": True}, ["hashOn is exactly one"]),
+    (load_balancer.HashOn, {}, ["hashOn must have exactly one"]),
+    (load_balancer.HashOn, {"header": "x-a", "clientIP": True}, ["hashOn must have exactly one"]),
     (load_balancer.LoadBalancer, {}, []),
     (load_balancer.LoadBalancer, {"type": "RoundRobin", "slowStart": "10s"}, []),
     (load_balancer.LoadBalancer, {"type": "ConsistentHash", "hashOn": {"clientIP": True}}, []),
-    (load_balancer.LoadBalancer, {"type": "ConsistentHash"}, ["hashOn belongs to"]),
-    (load_balancer.LoadBalancer, {"hashOn": {"clientIP": True}}, ["hashOn belongs to"]),
-    (load_balancer.LoadBalancer, {"type": "PeakEWMA", "hashOn": {"header": "x-a"}}, ["hashOn belongs to"]),
+    (load_balancer.LoadBalancer, {"type": "ConsistentHash"}, ["hashOn must be set with"]),
+    (load_balancer.LoadBalancer, {"hashOn": {"clientIP": True}}, ["hashOn must be set with"]),
+    (load_balancer.LoadBalancer, {"type": "PeakEWMA", "hashOn": {"header": "x-a"}}, ["hashOn must be set with"]),
     (
         load_balancer.LoadBalancer,
         {"type": "ConsistentHash", "hashOn": {"header": "x-a"}, "slowStart": "1s"},
@@ -181,8 +181,8 @@ TABLE: list[tuple[type[SpecModel], dict[str, Any], list[str]]] = [
     (cache.QueryKey, {"include": ["a"], "exclude": ["b"]}, ["query takes include or exclude"]),
     (cache.Cache, {}, []),
     (cache.Cache, {"statusCodes": [200, 404]}, []),
-    (cache.Cache, {"statusCodes": [206]}, ["statusCodes must not name"]),
-    (cache.Cache, {"statusCodes": [200, 304]}, ["statusCodes must not name"]),
+    (cache.Cache, {"statusCodes": [206]}, ["statusCodes must not contain"]),
+    (cache.Cache, {"statusCodes": [200, 304]}, ["statusCodes must not contain"]),
     (RouteRule, {}, []),
     (RouteRule, {"filters": [], "backendRefs": [BACKEND]}, []),
     (RouteRule, {"filters": [HEADERS, REWRITE], "backendRefs": [BACKEND]}, []),
@@ -222,9 +222,9 @@ TABLE: list[tuple[type[SpecModel], dict[str, Any], list[str]]] = [
     (rate_limit_policy.Rate, {"requests": 1, "per": "0h0ms"}, ["rate.per must be longer"]),
     *[(rate_limit_policy.KeyPart, part, []) for part in (
         {"clientIP": {}}, {"header": "x-a"}, {"query": "a"}, {"host": True}, {"route": True}, {"rule": True})],
-    (rate_limit_policy.KeyPart, {}, ["a part of key is exactly one"]),
-    (rate_limit_policy.KeyPart, {"clientIP": {"prefixV6": 56}, "rule": True}, ["a part of key is exactly one"]),
-    (rate_limit_policy.KeyPart, {"header": "x-a", "query": "a", "host": True}, ["a part of key is exactly one"]),
+    (rate_limit_policy.KeyPart, {}, ["a part of key must have exactly one"]),
+    (rate_limit_policy.KeyPart, {"clientIP": {"prefixV6": 56}, "rule": True}, ["a part of key must have exactly one"]),
+    (rate_limit_policy.KeyPart, {"header": "x-a", "query": "a", "host": True}, ["a part of key must have exactly one"]),
     (RateLimitPolicySpec, {"limits": [LIMIT]}, []),
     (RateLimitPolicySpec, {"limits": [LIMIT, {**LIMIT, "name": "b"}]}, []),
     (RateLimitPolicySpec, {"limits": [LIMIT, {**LIMIT, "burst": 2}]}, ["limits must have different names"]),
@@ -235,7 +235,7 @@ def models(model: type[SpecModel] = SpecModel) -> set[type[SpecModel]]:
     return {model}.union(*map(models, model.__subclasses__()))
 
 
-RULES = [(model, rule) for model in models() for rule in model.rules_between_fields]
+RULES = [(model, rule) for model in models() for rule in model.validations]
 
 
 def as_stored(value: Any, node: dict[str, Any]) -> Any:
@@ -276,8 +276,8 @@ def holds_in_cel(rule: Validation, model: type[SpecModel], written: dict[str, An
 def test_validations_in_cel_and_python_agree(
     model: type[SpecModel], written: dict[str, Any], broken: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rules = model.rules_between_fields
-    monkeypatch.setattr(model, "rules_between_fields", ())  # to ask them one by one
+    rules = model.validations
+    monkeypatch.setattr(model, "validations", ())  # to ask them one by one
     parsed = model.model_validate(written)
     monkeypatch.undo()
     in_python = [rule.message for rule in rules if not rule.holds(parsed)]

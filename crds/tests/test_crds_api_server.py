@@ -145,7 +145,7 @@ def test_invalid_resource_is_rejected_with_the_listed_causes(mistake: dict[str, 
         api_server.ask("POST", asked, json.loads(manifest(kind, spec)))
         found = []
     except Refused as refused:
-        found = mistakes.refusals(mistakes.printed(refused.status))
+        found = mistakes.rejections(mistakes.kubectl_output(refused.status))
     assert found == sorted(mistake["refused"])
 
 
@@ -154,7 +154,7 @@ def test_kubectl_prints_the_listed_messages(mistake: dict[str, Any], api_server:
     bad = manifest(*mistakes.resource(mistake))
     said = api_server.kubectl("apply", "-n", namespace, "-f", "-", input=bad, check=False)
     assert said.code == 1
-    assert mistakes.refusals(said.stderr) == sorted(mistake["refused"])
+    assert mistakes.rejections(said.stderr) == sorted(mistake["refused"])
 
 
 def test_table_rejects_all_cases_except_empty_values() -> None:
@@ -164,7 +164,7 @@ def test_table_rejects_all_cases_except_empty_values() -> None:
 
 
 def test_messages_of_crd_and_compiler_are_the_same(api_server: ApiServer) -> None:
-    """What a rule or a form says, both say; they differ in the value, which only the compiler shows."""
+    """Both give the message of a rule or a form; only the compiler also shows the value."""
     ours = {rule["message"] for kind in KINDS for rule in rules(specification(kind))}
     said = {line for one in mistakes.TABLE for line in one["refused"] if line.partition(": ")[2] in ours}
     assert len(said) > 40
@@ -193,7 +193,7 @@ def test_update_is_validated_like_a_create(kind: str, api_server: ApiServer, nam
 def test_resource_without_a_spec_is_rejected(api_server: ApiServer) -> None:
     text = json.dumps({"apiVersion": "inferway.dev/v1alpha1", "kind": "GatewayRoute", "metadata": {"name": "a"}})
     said = api_server.kubectl("create", "--dry-run=server", "-f", "-", input=text, check=False)
-    assert mistakes.refusals(said.stderr) == ["spec: Required value"]
+    assert mistakes.rejections(said.stderr) == ["spec: Required value"]
 
 
 # --- status and columns -----------------------------------------------------------------------------------------------

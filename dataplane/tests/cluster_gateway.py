@@ -16,11 +16,12 @@ from inferway_dataplane.settings import Settings
 from inferway_dataplane.sources.cluster import ClusterSource, Pace
 from inferway_dataplane.sources.kubernetes_api import KubernetesApi, Limits, configuration
 from inferway_dataplane.sources.last_good import LastGood
+from inferway_dataplane.sources.last_good_writer import WriterPace
 from inferway_dataplane.sources.lease import Pod
 from inferway_fakes.loop_thread import LoopThread
 from inferway_fakes.waiting import DEADLINE, wait_until
 
-QUICK = Pace(patience=0.5, renew=0.5, rest=0.05)
+QUICK = Pace(patience=0.5, renew=0.5, copies=WriterPace(rest=0.05))
 
 
 @dataclass

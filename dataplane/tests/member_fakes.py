@@ -1,4 +1,4 @@
-"""Members and groups for tests of the core: endpoints that only count, draws that are known."""
+"""Members and backend sets for tests of the core: endpoints that only count, fixed draws."""
 
 from dataclasses import dataclass
 from random import Random
@@ -15,33 +15,33 @@ from inferway_dataplane.core.upstreams.selection import BackendSet, Choice
 
 @dataclass(eq=False)
 class Address:
-    """An endpoint, as far as the core looks at it."""
+    """An endpoint with the attributes that the core reads."""
 
     active: int = 0
 
 
 def members(number: int, counters: RuleCounters | None = None, now: float = 0.0) -> tuple[Member, ...]:
-    """So many members of one rule."""
+    """Return `number` members of one rule."""
     shared = counters or RuleCounters()
     return tuple(Member(f"10.0.0.{index}:80", Address(), shared, now) for index in range(number))
 
 
 def no_draw() -> float:
-    """For choices in which there is nothing to be drawn."""
+    """For choices without randomness."""
     raise AssertionError("nothing had to be drawn")
 
 
 def fixed_draws() -> Draw:
-    """The same draws in every run, spread as chance spreads them."""
+    """The same random draws in every run."""
     return Random(7).random
 
 
 def backend(
     name: str, counters: RuleCounters, number: int = 1, *, problem: Problem | None = None, now: float = 0.0
 ) -> Backend:
-    """A backend with so many endpoints; one without any answers with its problem."""
-    own = tuple(Member(f"{name}-{index}", Address(), counters, now) for index in range(number))
-    return Backend(name, own, None, b"", problem or (None if own else problems.NO_ENDPOINTS))
+    """Return a backend with `number` endpoints; one without any has a problem."""
+    own_members = tuple(Member(f"{name}-{index}", Address(), counters, now) for index in range(number))
+    return Backend(name, own_members, None, b"", problem or (None if own_members else problems.NO_ENDPOINTS))
 
 
 def group(
@@ -51,18 +51,18 @@ def group(
     breaker: CircuitBreaker | None = None,
     checks: bool = False,
 ) -> BackendSet:
-    """A group of (weight, priority, destination)."""
+    """Return a backend set of (weight, priority, backend)."""
     return BackendSet(backends, balancer or LoadBalancer(), breaker or CircuitBreaker(), counters, checks=checks)
 
 
-def chosen(found: Choice | Problem) -> Member:
+def chosen(choice: Choice | Problem) -> Member:
     """The member of a choice."""
-    assert not isinstance(found, Problem), found
-    return found[1]
+    assert not isinstance(choice, Problem), choice
+    return choice[1]
 
 
-def eject(member: Member, of: BackendSet, now: float = 0.0) -> None:
-    """Fail as often as it takes."""
-    for _ in range(of.ejection.failures):
-        outlier_detection.on_failure(member, now, now, of)
+def eject(member: Member, backend_set: BackendSet, now: float = 0.0) -> None:
+    """Fail until the member is ejected."""
+    for _ in range(backend_set.ejection.failures):
+        outlier_detection.on_failure(member, now, now, backend_set)
     assert member.is_ejected

@@ -4,14 +4,13 @@ import asyncio
 import json
 from time import monotonic
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
 from fake_transport import Wire
 
 from inferway_dataplane.admin import app as admin_app
-from inferway_dataplane.main import DataPlane
 from inferway_dataplane.sources import SourceState
 
 
@@ -26,15 +25,14 @@ def probe(
 
     async def main() -> tuple[int, str]:
         source = SimpleNamespace(waiting="it is on its way", error="", state=state)
-        plane = cast(
-            DataPlane,
-            SimpleNamespace(gateway=wire.gateway, source=source, is_listening=is_listening, is_ready_to_drain=False),
+        process: Any = SimpleNamespace(
+            gateway=wire.gateway, source=source, is_listening=is_listening, is_ready_to_drain=False
         )
         async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(admin_app.app(plane)), base_url="http://admin"
+            transport=httpx.ASGITransport(admin_app.app(process)), base_url="http://admin"
         ) as client:
-            found = await client.get(path)
-            return found.status_code, found.text
+            response = await client.get(path)
+            return response.status_code, response.text
 
     return asyncio.run(main())
 
@@ -101,7 +99,7 @@ def test_a_source_is_seen_in_the_metrics() -> None:
         "config_last_good_served 0.0",
         'endpoints_revision_info{revision="0123456789"} 1.0',
     } <= set(lines)
-    # Of a directory there is nothing to say, but the names are there.
+    # A directory has no such state, but the names are there.
     lines = probe(Wire(), "/metrics")[1].splitlines()
     assert "# TYPE config_source_connected gauge" in lines
     assert not any(line.startswith(("config_source", "config_last_good", "endpoints_revision")) for line in lines)

@@ -13,8 +13,8 @@ from cluster_gateway import ClusterGateway, Pace, cluster_gateway
 from publishing import saying
 from test_cluster_source import publisher, user  # noqa: F401 - fixtures, which pytest finds by their names here
 
-from inferway_dataplane.sources.assembly import revision_of_text
 from inferway_dataplane.sources.kubernetes_api import Limits
+from inferway_dataplane.sources.last_good import CONFIG, ENDPOINTS
 from inferway_envtest import Fault
 from inferway_fakes.faulty_tcp import Accepting, FaultyTcp
 from inferway_fakes.waiting import wait_until
@@ -205,7 +205,7 @@ def test_a_start_without_the_api_server(api_server, namespace, user, publisher, 
         kubeconfig = api_server.through(tcp, user)
         with cluster_gateway(kubeconfig, namespace, state=state) as gateway:
             gateway.serves("kept")
-            wait_until(lambda: (state / "last-good").exists(), "the copy to be written")
+            wait_until(lambda: (state / CONFIG).exists(), "the copy to be written")
         tcp.change(accepting=Accepting.REFUSE)
         # Without a copy it waits, and says for what.
         with cluster_gateway(kubeconfig, namespace, state=tmp_path / "empty") as gateway:
@@ -227,10 +227,10 @@ def test_a_start_without_the_api_server(api_server, namespace, user, publisher, 
             gateway.serves("changed", deadline=HEALED)
             wait_until(lambda: gateway.why_not() == "ok", "the copy to be served no more")
             wait_until(lambda: "config_last_good_saved 1.0" in gateway.samples(), "the copy to be written")
-            revision = json.loads((state / "last-good").read_bytes().partition(b"\n")[2])["endpoints"]
+            revision = json.loads((state / ENDPOINTS).read_bytes().partition(b"\n")[2])["revision"]
             assert {
                 "config_last_good_served 0.0",
-                f'endpoints_revision_info{{revision="{revision_of_text(revision)}"}} 1.0',
+                f'endpoints_revision_info{{revision="{revision}"}} 1.0',
             } <= gateway.samples()
             # Once the Lease could be written too.
             wait_until(lambda: "config_source_connected 1.0" in gateway.samples(), "everything to be answered", HEALED)
@@ -243,7 +243,7 @@ def test_a_copy_is_served_no_more_when_the_same_is_published(api_server, namespa
         kubeconfig = api_server.through(tcp, user)
         with cluster_gateway(kubeconfig, namespace, state=tmp_path) as gateway:
             gateway.serves("kept")
-            wait_until(lambda: (tmp_path / "last-good").exists(), "the copy to be written")
+            wait_until(lambda: (tmp_path / CONFIG).exists(), "the copy to be written")
         tcp.change(accepting=Accepting.REFUSE)
         with cluster_gateway(kubeconfig, namespace, state=tmp_path) as gateway:
             wait_until(lambda: "last good copy since" in gateway.why_not(), "the copy to be served")
@@ -255,7 +255,7 @@ def test_a_copy_is_not_asked_for_when_the_document_comes_in_time(api_server, nam
     kubeconfig = api_server.kubeconfig(user)
     publisher.publish(saying("kept"))
     with cluster_gateway(kubeconfig, namespace, state=tmp_path) as gateway:
-        wait_until(lambda: (tmp_path / "last-good").exists(), "the copy to be written")
+        wait_until(lambda: (tmp_path / CONFIG).exists(), "the copy to be written")
     publisher.publish(saying("changed"))
     with cluster_gateway(kubeconfig, namespace, state=tmp_path, pace=Pace(patience=5.0)) as gateway:
         wait_until(lambda: gateway.why_not() == "ok", "it serves")

@@ -61,7 +61,7 @@ MISTAKES = {
     "a setting of every data plane": ({**POD, "INFERWAY_LISTEN": "x"}, "INFERWAY_LISTEN: 'x' is not address:port"),
     "an unknown name": (
         {**POD, "INFERWAY_DRAIN_TIMOUT": "3"},
-        "INFERWAY_DRAIN_TIMOUT is no setting of the data plane; the nearest is INFERWAY_DRAIN_TIMEOUT",
+        "unknown setting INFERWAY_DRAIN_TIMOUT; did you mean INFERWAY_DRAIN_TIMEOUT?",
     ),
     "no cluster": (
         POD,

@@ -13,6 +13,7 @@ from publishing import Publisher, asking, endpoints, saying
 from inferway_contract.canonical import digest
 from inferway_contract.document import EndpointsDocument
 from inferway_contract.sharding import ConfigIndex, ShardRef, lay_out_config
+from inferway_dataplane.sources.last_good import CONFIG, ENDPOINTS
 from inferway_envtest import ApiServer, User
 from inferway_fakes.upstream import Upstream
 from inferway_fakes.waiting import wait_until
@@ -204,7 +205,7 @@ def test_a_restart_serves_the_last_good_copy_when_there_is_no_document(
     revision = publisher.publish(saying("kept"), endpoints(a=[1]))
     with cluster_gateway(kubeconfig, namespace, state=state) as gateway:
         gateway.serves("kept")
-        wait_until(lambda: (state / "last-good").exists(), "the copy is written")
+        wait_until(lambda: (state / CONFIG).exists(), "the copy is written")
     publisher.delete("inferway-config")
     with cluster_gateway(kubeconfig, namespace, state=state) as gateway:
         gateway.serves("kept")
@@ -214,12 +215,12 @@ def test_a_restart_serves_the_last_good_copy_when_there_is_no_document(
 
 
 @pytest.mark.case("K4")
-@pytest.mark.parametrize("harm", ["head truncated", "shard truncated", "shard gone"])
+@pytest.mark.parametrize("harm", ["config truncated", "endpoints truncated", "endpoints gone"])
 def test_a_copy_that_is_not_whole_is_refused_and_told(api_server, namespace, user, publisher, tmp_path, harm):
     kubeconfig = api_server.kubeconfig(user)
     publisher.publish(saying("kept"), endpoints(a=[1]))
     with cluster_gateway(kubeconfig, namespace, state=tmp_path) as gateway:
-        wait_until(lambda: (tmp_path / "last-good").exists(), "the copy is written")
+        wait_until(lambda: (tmp_path / CONFIG).exists(), "the copy is written")
     publisher.delete("inferway-config")
     spoil(tmp_path, harm)
     with cluster_gateway(kubeconfig, namespace, state=tmp_path) as gateway:
@@ -231,8 +232,8 @@ def test_a_copy_that_is_not_whole_is_refused_and_told(api_server, namespace, use
 
 
 def spoil(state: Path, harm: str) -> None:
-    """Of a copy."""
-    target = state / "last-good" if harm.startswith("head") else next(state.glob("*.shard"))
+    """Damage one file of a copy."""
+    target = state / (CONFIG if harm.startswith("config") else ENDPOINTS)
     if harm.endswith("gone"):
         target.unlink()
     else:

@@ -1,4 +1,4 @@
-"""Ways to balance among the members of a backend: turns, loads, latencies, hashes, and slow starts."""
+"""Balancers: round robin, least request, peak EWMA, consistent hashing and slow start."""
 
 import math
 from collections import Counter
@@ -22,19 +22,19 @@ TYPES = ("RoundRobin", "LeastRequest", "PeakEWMA", "ConsistentHash")
 
 @pytest.mark.parametrize("type_", TYPES)
 def test_one_member_needs_no_draw(type_: str) -> None:
-    own = members(1)
-    balancer = balancing.balancer_of(LoadBalancer.model_validate({"type": type_}), own)
-    assert balancer.pick(own, no_draw, 0.0, b"key") is own[0]
+    pool = members(1)
+    balancer = balancing.balancer_of(LoadBalancer.model_validate({"type": type_}), pool)
+    assert balancer.pick(pool, no_draw, 0.0, b"key") is pool[0]
 
 
 @given(st.sampled_from(TYPES), st.integers(1, 9), st.data())
 def test_a_choice_is_one_of_those_who_may_be_chosen(type_: str, number: int, data: st.DataObject) -> None:
-    own = members(number)
-    balancer = balancing.balancer_of(LoadBalancer.model_validate({"type": type_, "slow_start": 5_000}), own)
+    pool = members(number)
+    balancer = balancing.balancer_of(LoadBalancer.model_validate({"type": type_, "slow_start": 5_000}), pool)
     draw = fixed_draws()
     for now in range(8):
-        some = tuple(data.draw(st.sets(st.sampled_from(own), min_size=1).map(sorted_by_name)))
-        for member in own:
+        some = tuple(data.draw(st.sets(st.sampled_from(pool), min_size=1).map(sorted_by_name)))
+        for member in pool:
             member.endpoint.active = data.draw(st.integers(0, 5))
         assert balancer.pick(some, draw, float(now), data.draw(st.none() | st.binary(max_size=3))) in some
 
@@ -47,12 +47,12 @@ def sorted_by_name(some: set[Member]) -> list[Member]:
 
 
 def test_members_take_turns_also_when_one_goes() -> None:
-    own = members(3)
+    pool = members(3)
     balancer = round_robin.RoundRobin()
-    picked = [own.index(balancer.pick(own, no_draw, 0.0, None)) for _ in range(5)]
+    picked = [pool.index(balancer.pick(pool, no_draw, 0.0, None)) for _ in range(5)]
     assert picked == [0, 1, 2, 0, 1]
-    two = (own[0], own[2])
-    assert Counter(balancer.pick(two, no_draw, 0.0, None).name for _ in range(10)) == {own[0].name: 5, own[2].name: 5}
+    two = (pool[0], pool[2])
+    assert Counter(balancer.pick(two, no_draw, 0.0, None).name for _ in range(10)) == {pool[0].name: 5, pool[2].name: 5}
 
 
 class Option:
@@ -68,10 +68,10 @@ def test_turns_by_weight_are_spread_evenly() -> None:
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(0, 60))
 def test_turns_never_stray_from_the_weights(weights: list[int], turns: int) -> None:
     options = [Option(str(index), weight) for index, weight in enumerate(weights)]
-    found = Counter(round_robin.take_by_weight(options).name for _ in range(turns))
+    counts = Counter(round_robin.take_by_weight(options).name for _ in range(turns))
     for option in options:
-        # After every stretch each got its share, give or take less than it has with all others.
-        assert abs(found[option.name] - turns * option.weight / sum(weights)) < len(weights)
+        # After every run each option has its share, within less than the sum of the other weights.
+        assert abs(counts[option.name] - turns * option.weight / sum(weights)) < len(weights)
     assert sum(option.credit for option in options) == 0
 
 
@@ -91,13 +91,13 @@ def test_a_slow_answer_counts_at_once_and_fast_ones_slowly() -> None:
 
 
 def test_the_faster_member_gets_the_request_until_it_has_more_to_do() -> None:
-    fast, slow = own = members(2)
+    fast, slow = pool = members(2)
     peak_ewma.observe(fast, 0.1, 0.0)
     peak_ewma.observe(slow, 0.35, 0.0)
     balancer = peak_ewma.PeakEwma()
     picked = []
     for _ in range(6):
-        member = balancer.pick(own, lambda: 0.3, 0.0, None)
+        member = balancer.pick(pool, lambda: 0.3, 0.0, None)
         member.endpoint.active += 1
         picked.append("fast" if member is fast else "slow")
     # 0.1 0.2 0.3 | 0.35 | 0.4 0.5, in order of cost
@@ -105,13 +105,13 @@ def test_the_faster_member_gets_the_request_until_it_has_more_to_do() -> None:
 
 
 def test_who_is_not_known_gets_one_request_and_no_herd() -> None:
-    known, unknown = own = members(2)
-    peak_ewma.observe(known, 0.2, 0.0)
+    measured, unmeasured = pool = members(2)
+    peak_ewma.observe(measured, 0.2, 0.0)
     balancer = peak_ewma.PeakEwma()
-    assert balancer.pick(own, lambda: 0.3, 0.0, None) is unknown
-    unknown.endpoint.active = 1
-    known.endpoint.active = 50
-    assert balancer.pick(own, lambda: 0.3, 0.0, None) is known
+    assert balancer.pick(pool, lambda: 0.3, 0.0, None) is unmeasured
+    unmeasured.endpoint.active = 1
+    measured.endpoint.active = 50
+    assert balancer.pick(pool, lambda: 0.3, 0.0, None) is measured
 
 
 def test_who_was_slow_once_is_tried_again() -> None:
@@ -139,64 +139,64 @@ def test_who_fails_at_once_does_not_look_fast() -> None:
 KEYS = [b"session-%d" % number for number in range(4000)]
 
 
-def owners(own: tuple[Member, ...], among: tuple[Member, ...] | None = None) -> dict[bytes, str]:
-    balancer = ConsistentHash(own)
-    return {key: balancer.pick(among or own, no_draw, 0.0, key).name for key in KEYS}
+def owners(pool: tuple[Member, ...], among: tuple[Member, ...] | None = None) -> dict[bytes, str]:
+    balancer = ConsistentHash(pool)
+    return {key: balancer.pick(among or pool, no_draw, 0.0, key).name for key in KEYS}
 
 
 @pytest.mark.parametrize("number", [2, 3, 5, 10, 20])
 def test_when_a_member_goes_only_its_keys_move(number: int) -> None:
-    own = members(number)
-    before = owners(own)
-    for after in (owners(own[1:]), owners(own, own[1:])):  # gone from the document; only not available
+    pool = members(number)
+    before = owners(pool)
+    for after in (owners(pool[1:]), owners(pool, pool[1:])):  # removed from the document; only unavailable
         moved = [key for key in KEYS if before[key] != after[key]]
-        assert all(before[key] == own[0].name for key in moved)
-        assert len(moved) == sum(name == own[0].name for name in before.values())
+        assert all(before[key] == pool[0].name for key in moved)
+        assert len(moved) == sum(name == pool[0].name for name in before.values())
         assert 0.5 / number < len(moved) / len(KEYS) < 1.6 / number
         if number > 2:
             assert len({after[key] for key in moved}) > 1
 
 
 def test_the_order_of_members_does_not_matter() -> None:
-    own = members(5)
-    assert owners(own) == owners(own[::-1])
+    pool = members(5)
+    assert owners(pool) == owners(pool[::-1])
 
 
 @settings(max_examples=50)
 @given(st.integers(1, 12), st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=150))
 def test_no_member_takes_more_than_its_bound(number: int, events: list[tuple[int, bool]]) -> None:
-    own = members(number)
-    balancer = ConsistentHash(own)
-    for key, ends in events:  # few keys, so that they pile up
+    pool = members(number)
+    balancer = ConsistentHash(pool)
+    for key, ends in events:  # few keys, so that their requests accumulate
         if ends:
-            busy = [member for member in own if member.endpoint.active]
+            busy = [member for member in pool if member.endpoint.active]
             if busy:
                 busy[0].endpoint.active -= 1
             continue
-        total = sum(member.endpoint.active for member in own) + 1
-        member = balancer.pick(own, no_draw, 0.0, b"%d" % key)
+        total = sum(member.endpoint.active for member in pool) + 1
+        member = balancer.pick(pool, no_draw, 0.0, b"%d" % key)
         member.endpoint.active += 1
         assert member.endpoint.active <= ceil(FACTOR * total / number)
 
 
 def test_a_hot_key_stays_until_its_member_is_full_and_then_goes_on_to_the_same_next() -> None:
-    own = members(4)
-    balancer = ConsistentHash(own)
-    home = balancer.pick(own, no_draw, 0.0, b"hot")
-    for member in own:
+    pool = members(4)
+    balancer = ConsistentHash(pool)
+    home = balancer.pick(pool, no_draw, 0.0, b"hot")
+    for member in pool:
         member.endpoint.active = 8
-    assert balancer.pick(own, no_draw, 0.0, b"hot") is home  # 9 of at most ceil(1.25 * 33 / 4) = 11
+    assert balancer.pick(pool, no_draw, 0.0, b"hot") is home  # 9 of at most ceil(1.25 * 33 / 4) = 11
     home.endpoint.active = 12  # of at most ceil(1.25 * 37 / 4)
-    second = balancer.pick(own, no_draw, 0.0, b"hot")
+    second = balancer.pick(pool, no_draw, 0.0, b"hot")
     assert second is not home
-    assert balancer.pick(own, no_draw, 0.0, b"hot") is second
+    assert balancer.pick(pool, no_draw, 0.0, b"hot") is second
 
 
 def test_without_a_key_the_less_loaded_of_two() -> None:
-    own = members(2)
-    own[0].endpoint.active = 5
-    balancer = ConsistentHash(own)
-    assert all(balancer.pick(own, lambda draw=draw: draw / 10, 0.0, None) is own[1] for draw in range(10))
+    pool = members(2)
+    pool[0].endpoint.active = 5
+    balancer = ConsistentHash(pool)
+    assert all(balancer.pick(pool, lambda draw=draw: draw / 10, 0.0, None) is pool[1] for draw in range(10))
 
 
 class HashedOption:
@@ -233,7 +233,7 @@ def test_the_share_grows_linearly(seconds: float, share: float) -> None:
 
 @pytest.mark.parametrize(
     ("type_", "age", "part"),
-    [  # of all requests to four members; a turn that is passed over is everybody's
+    [  # of all requests to four members; a skipped turn is shared by all
         *[
             ("RoundRobin", age, share / (3 + share))
             for age, share in ((0.0, 0.1), (5.0, 0.5), (7.5, 0.75), (10.0, 1.0))
@@ -247,16 +247,16 @@ def test_a_new_member_gets_its_share(type_: str, age: float, part: float) -> Non
     new.name = "new"
     balancer = balancing.balancer_of(LoadBalancer.model_validate({"type": type_, "slow_start": 10_000}), (*old, new))
     draw, rounds = fixed_draws(), 8000
-    found = Counter(balancer.pick((*old, new), draw, age, None).name for _ in range(rounds))
-    assert found["new"] == pytest.approx(rounds * part, rel=0.1)
+    counts = Counter(balancer.pick((*old, new), draw, age, None).name for _ in range(rounds))
+    assert counts["new"] == pytest.approx(rounds * part, rel=0.1)
 
 
 def test_members_that_are_all_new_share_evenly() -> None:
-    own = members(4)
-    balancer = balancing.balancer_of(LoadBalancer(type="LeastRequest", slow_start=10_000), own)
+    pool = members(4)
+    balancer = balancing.balancer_of(LoadBalancer(type="LeastRequest", slow_start=10_000), pool)
     draw = fixed_draws()
-    found = Counter(balancer.pick(own, draw, 1.0, None).name for _ in range(8000))
-    assert all(number == pytest.approx(2000, rel=0.1) for number in found.values())
+    counts = Counter(balancer.pick(pool, draw, 1.0, None).name for _ in range(8000))
+    assert all(number == pytest.approx(2000, rel=0.1) for number in counts.values())
 
 
 def test_a_restored_member_starts_slowly_again() -> None:

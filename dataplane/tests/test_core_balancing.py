@@ -1,4 +1,4 @@
-"""Choice by weight, and by load."""
+"""Choices by weight and by load."""
 
 import math
 from collections import Counter
@@ -16,7 +16,7 @@ draws = st.floats(0, 1, exclude_max=True)
 
 @dataclass(eq=False)
 class Endpoint:
-    """A member that is its own endpoint: all that the choice looks at is the load."""
+    """A member that is its own endpoint: the choice reads only its load."""
 
     active: int = 0
 
@@ -30,8 +30,8 @@ def test_evenly_spread_draws_hit_each_option_by_its_weight(weights: list[int]) -
     choice = Weighted([(weight, index) for index, weight in enumerate(weights)])
     total = sum(weights)
     rounds = 20 * total
-    found = Counter(choice.choose((number + 0.5) / rounds) for number in range(rounds))
-    assert found == {index: 20 * weight for index, weight in enumerate(weights) if weight}
+    counts = Counter(choice.choose((number + 0.5) / rounds) for number in range(rounds))
+    assert counts == {index: 20 * weight for index, weight in enumerate(weights) if weight}
 
 
 @given(st.lists(st.integers(0, 1_000_000), max_size=40), draws)
@@ -63,8 +63,8 @@ def test_all_pairs_are_drawn_equally_often(count: int) -> None:
     # The first of an idle pair wins: over all pairs each endpoint is the first equally often.
     endpoints = [Endpoint() for _ in range(count)]
     pairs = count * (count - 1)
-    found = Counter(id(least_request.pick(endpoints, (number + 0.5) / pairs)) for number in range(pairs))
-    assert set(found.values()) == {count - 1}
+    counts = Counter(id(least_request.pick(endpoints, (number + 0.5) / pairs)) for number in range(pairs))
+    assert set(counts.values()) == {count - 1}
 
 
 @given(st.lists(st.integers(0, 9), min_size=2, max_size=9, unique=True), draws)

@@ -1,4 +1,4 @@
-"""What may be stored, for how long, and under which key."""
+"""Caching: which responses are stored, for how long, and under which key."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -61,9 +61,9 @@ DIRECTIVES = {
 }
 
 
-@pytest.mark.parametrize(("value", "found"), DIRECTIVES.values(), ids=DIRECTIVES)
-def test_directives(value: bytes, found: dict[bytes, bytes | None]) -> None:
-    assert freshness.parse_directives(value) == found
+@pytest.mark.parametrize(("value", "parsed"), DIRECTIVES.values(), ids=DIRECTIVES)
+def test_directives(value: bytes, parsed: dict[bytes, bytes | None]) -> None:
+    assert freshness.parse_directives(value) == parsed
 
 
 SECONDS = {
@@ -73,9 +73,9 @@ SECONDS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("argument", "found"), SECONDS.values(), ids=SECONDS)
-def test_seconds(argument: bytes | None, found: int | None) -> None:
-    assert freshness.delta_seconds(argument) == found
+@pytest.mark.parametrize(("argument", "parsed"), SECONDS.values(), ids=SECONDS)
+def test_seconds(argument: bytes | None, parsed: int | None) -> None:
+    assert freshness.delta_seconds(argument) == parsed
 
 
 # --- what a request forbids ---------------------------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ def control(value: bytes) -> tuple[bytes, bytes]:
     return (b"Cache-Control", value)
 
 
-LIFETIMES: dict[str, tuple[Fields, float]] = {  # answer to a plain GET, with ttl 60 s and maxTtl 1 h
+LIFETIMES: dict[str, tuple[Fields, float]] = {  # response to a plain GET, with ttl 60 s and maxTtl 1 h
     "nothing said": ((), 60),
     "max-age": ((control(b"max-age=30"),), 30),
     "s-maxage wins": ((control(b"max-age=30, s-maxage=40"),), 40),
@@ -171,9 +171,9 @@ def test_which_statuses_are_stored(status: int, fresh: float) -> None:
 
 
 def test_partial_and_not_modified_are_never_stored_whatever_is_configured() -> None:
-    own = rules(ttl=60_000, statuses=(200, 206, 304, 500))
+    cache_rules = rules(ttl=60_000, statuses=(200, 206, 304, 500))
     for status, fresh in ((200, 60), (206, 0), (304, 0), (500, 60)):
-        assert freshness.lifetime(own, asked(), answered(status=status), lambda: NOW) == fresh
+        assert freshness.lifetime(cache_rules, asked(), answered(status=status), lambda: NOW) == fresh
 
 
 AUTHORIZED = {
@@ -190,7 +190,7 @@ AUTHORIZED = {
 def test_c2_answers_to_authorization_are_shared_only_where_the_origin_says_so(fields: Fields, fresh: float) -> None:
     head = asked((b"Authorization", b"Bearer x"))
     assert freshness.lifetime(rules(ttl=60_000), head, answered(*fields), lambda: NOW) == fresh
-    cookie = asked((b"Cookie", b"a=1"))  # RFC 9111 3.5 speaks of Authorization only; a cookie is part of the key
+    cookie = asked((b"Cookie", b"a=1"))  # RFC 9111 3.5 covers Authorization only; a cookie is part of the key
     assert freshness.lifetime(rules(ttl=60_000), cookie, answered(), lambda: NOW) == 60
 
 
@@ -223,8 +223,8 @@ def test_c11_no_bytes_make_the_decision_fail(expires: bytes, date: bytes, age: b
 # --- keys -----------------------------------------------------------------------------------------------------------------------
 
 
-def key(head: RequestHead, own: CacheRules | None = None) -> bytes:
-    return (own or rules()).key(head, SECRET)
+def key(head: RequestHead, cache_rules: CacheRules | None = None) -> bytes:
+    return (cache_rules or rules()).key(head, SECRET)
 
 
 def all_differ(keys: Iterable[bytes]) -> bool:
@@ -258,14 +258,14 @@ def test_c10_path_query_host_and_rule_tell_requests_apart() -> None:
 
 
 def test_the_host_counts_with_its_port_in_any_case() -> None:
-    # The upstream sees the port and may answer with links that carry it.
+    # The upstream sees the port and may return links that contain it.
     assert all_differ(key(asked(host=host)) for host in (b"a.example", b"a.example:81", b"a.example:82"))
     assert key(asked(host=b"A.example")) == key(asked())
 
 
 def test_without_the_host_all_hosts_share() -> None:
-    own = rules(key_host=False)
-    assert key(asked(), own) == key(asked(host=b"b.example:81"), own)
+    cache_rules = rules(key_host=False)
+    assert key(asked(), cache_rules) == key(asked(host=b"b.example:81"), cache_rules)
 
 
 CREDENTIALS = [(b"Authorization", b"x"), (b"Cookie", b"x"), (b"X-Api-Key", b"x"), (b"Api-Key", b"x")]
@@ -284,19 +284,19 @@ def test_an_absent_credential_is_not_an_empty_one() -> None:
 
 
 def test_shared_identity_leaves_credentials_out() -> None:
-    own = rules(identity="Shared")
-    assert key(asked(CREDENTIALS[0]), own) == key(asked(), own)
+    cache_rules = rules(identity="Shared")
+    assert key(asked(CREDENTIALS[0]), cache_rules) == key(asked(), cache_rules)
 
 
 def test_header_values_are_part_of_the_key_when_named() -> None:
-    own = rules(key_headers=("Accept-Language", "x-b"))
+    cache_rules = rules(key_headers=("Accept-Language", "x-b"))
     values: list[Fields] = [
         (), ((b"accept-language", b""),), ((b"accept-language", b"de"),), ((b"Accept-Language", b"de, en"),),
         ((b"X-B", b"de"),), ((b"accept-language", b"de"), (b"x-b", b"de")),
     ]  # fmt: skip
-    assert all_differ(key(asked(*fields), own) for fields in values)
+    assert all_differ(key(asked(*fields), cache_rules) for fields in values)
     two_lines = asked((b"accept-language", b"de"), (b"accept-language", b"en"))
-    assert key(two_lines, own) == key(asked((b"accept-language", b"de, en")), own)
+    assert key(two_lines, cache_rules) == key(asked((b"accept-language", b"de, en")), cache_rules)
 
 
 QUERIES: dict[str, tuple[dict[str, Any], bytes, bytes, bool]] = {  # settings, two targets -> one key?
@@ -320,8 +320,8 @@ QUERIES: dict[str, tuple[dict[str, Any], bytes, bytes, bool]] = {  # settings, t
 
 @pytest.mark.parametrize(("settings", "one", "other", "is_one"), QUERIES.values(), ids=QUERIES)
 def test_queries_in_keys(settings: dict[str, Any], one: bytes, other: bytes, is_one: bool) -> None:
-    own = rules(**settings)
-    assert (key(asked(target=one), own) == key(asked(target=other), own)) is is_one
+    cache_rules = rules(**settings)
+    assert (key(asked(target=one), cache_rules) == key(asked(target=other), cache_rules)) is is_one
 
 
 parts = st.text("ab\x02 ,", max_size=3).map(str.encode)
@@ -329,11 +329,12 @@ parts = st.text("ab\x02 ,", max_size=3).map(str.encode)
 
 @given(st.tuples(parts, parts, parts), st.tuples(parts, parts, parts))
 def test_c10_no_two_requests_that_differ_share_a_key(one: tuple[bytes, ...], other: tuple[bytes, ...]) -> None:
-    own = rules(key_headers=("x-a",))
+    cache_rules = rules(key_headers=("x-a",))
 
     def of(path: bytes, value: bytes, cookie: bytes) -> bytes:
         return key(
-            asked((b"X-A", value), (b"Cookie", cookie), target=b"/" + path.replace(b"\x02", b"").strip(b" ,")), own
+            asked((b"X-A", value), (b"Cookie", cookie), target=b"/" + path.replace(b"\x02", b"").strip(b" ,")),
+            cache_rules,
         )
 
     same = (one[0].replace(b"\x02", b"").strip(b" ,"), *one[1:]) == (

@@ -1,4 +1,4 @@
-"""Health checks: how many in a row it takes to change what is thought of an endpoint."""
+"""Health state: the number of checks in a row that changes a member's health."""
 
 import pytest
 from member_fakes import backend, group, members
@@ -13,7 +13,7 @@ RULES = CheckRules(HealthCheck(path="/healthz?deep=1", healthy_threshold=2, unhe
 
 @pytest.mark.parametrize(
     ("checks", "verdicts"),
-    [  # + good, - bad; h healthy, U unhealthy
+    [  # + passed, - failed; h healthy, U unhealthy
         ("++++", "hhhh"),
         ("--+--+", "hhhhhh"),
         ("---", "hhU"),
@@ -23,14 +23,14 @@ RULES = CheckRules(HealthCheck(path="/healthz?deep=1", healthy_threshold=2, unhe
 )
 def test_a_streak_changes_the_verdict(checks: str, verdicts: str) -> None:
     (member,) = members(1)
-    found = ""
+    health = ""
     before = False
     for now, sign in enumerate(checks):
         changed = health_state.on_check(member, sign == "+", RULES, float(now))
         assert changed is (member.is_unhealthy is not before)
         before = member.is_unhealthy
-        found += "U" if before else "h"
-    assert found == verdicts
+        health += "U" if before else "h"
+    assert health == verdicts
     changes = sum(one != other for one, other in zip("h" + verdicts, verdicts, strict=False))
     assert member.counters.changes == changes
 
@@ -52,13 +52,13 @@ def test_what_a_good_answer_is() -> None:
 
 def test_without_a_check_an_old_verdict_does_not_count() -> None:
     counters = RuleCounters()
-    own = backend("a", counters, 2)
-    checked = group((1, 0, own), counters=counters, checks=True)
-    unchecked = group((1, 0, own), counters=counters)
+    shared = backend("a", counters, 2)
+    checked = group((1, 0, shared), counters=counters, checks=True)
+    unchecked = group((1, 0, shared), counters=counters)
     for now in range(3):
-        health_state.on_check(own.members[0], False, RULES, float(now))
-    assert checked.available_of(own) == 1
-    assert unchecked.available_of(own) == 2
+        health_state.on_check(shared.members[0], False, RULES, float(now))
+    assert checked.available_of(shared) == 1
+    assert unchecked.available_of(shared) == 2
 
 
 def test_who_is_not_asked_any_more_is_not_thought_ill_of() -> None:
@@ -68,5 +68,5 @@ def test_who_is_not_asked_any_more_is_not_thought_ill_of() -> None:
     changes = member.counters.changes
     health_state.reset(member)
     assert (member.is_unhealthy, member.counters.changes) == (False, changes + 1)
-    # It starts over when a later document has it checked again.
+    # The counts start at 0 when a later document enables the check again.
     assert [health_state.on_check(member, False, RULES, float(now)) for now in (8, 9, 10)] == [False, False, True]

@@ -1,4 +1,4 @@
-"""CORS: which origins, what a preflight is told, what an ordinary answer carries."""
+"""CORS: allowed origins, responses to preflights, fields of other responses."""
 
 from typing import Any
 
@@ -82,15 +82,15 @@ def test_a_preflight_of_a_stranger_is_answered_with_nothing() -> None:
     assert rules(APP).preflight(asked(b"OPTIONS", "https://evil.example", "PUT")) == []
 
 
-def preflight(own: CorsRules, headers: str | None = "x-a") -> dict[bytes, bytes]:
-    fields = own.preflight(asked(b"OPTIONS", APP, "PUT", headers))
+def preflight(cors: CorsRules, headers: str | None = "x-a") -> dict[bytes, bytes]:
+    fields = cors.preflight(asked(b"OPTIONS", APP, "PUT", headers))
     assert fields is not None
     return dict(fields)
 
 
 def test_a_preflight_is_told_what_is_allowed() -> None:
-    own = rules(APP, allow_methods=("GET", "PUT"), allow_headers=("x-a", "x-b"), max_age_seconds=60)
-    assert preflight(own) == {
+    cors = rules(APP, allow_methods=("GET", "PUT"), allow_headers=("x-a", "x-b"), max_age_seconds=60)
+    assert preflight(cors) == {
         b"access-control-allow-origin": APP.encode(),
         b"vary": b"Origin",
         b"access-control-allow-methods": b"GET, PUT",
@@ -104,8 +104,8 @@ def test_any_origin_without_credentials_is_a_star() -> None:
 
 
 def test_credentials_name_the_origin_and_never_a_star() -> None:
-    own = rules("*", allow_methods=("*",), allow_headers=("*",), allow_credentials=True)
-    assert preflight(own, "x-a, x-b") == {
+    cors = rules("*", allow_methods=("*",), allow_headers=("*",), allow_credentials=True)
+    assert preflight(cors, "x-a, x-b") == {
         b"access-control-allow-origin": APP.encode(),
         b"vary": b"Origin",
         b"access-control-allow-credentials": b"true",
@@ -113,12 +113,15 @@ def test_credentials_name_the_origin_and_never_a_star() -> None:
         b"access-control-allow-headers": b"x-a, x-b",
         b"access-control-max-age": b"5",
     }
-    assert b"access-control-allow-headers" not in preflight(own, None)
+    assert b"access-control-allow-headers" not in preflight(cors, None)
 
 
 def test_stars_stay_stars_without_credentials() -> None:
-    told = preflight(rules("*", allow_methods=("*",), allow_headers=("*",)))
-    assert (told[b"access-control-allow-methods"], told[b"access-control-allow-headers"]) == (b"*", b"*")
+    response_fields = preflight(rules("*", allow_methods=("*",), allow_headers=("*",)))
+    assert (response_fields[b"access-control-allow-methods"], response_fields[b"access-control-allow-headers"]) == (
+        b"*",
+        b"*",
+    )
 
 
 ANSWERS: dict[str, tuple[CorsRules, str | None, list[tuple[bytes, bytes]]]] = {
@@ -145,6 +148,8 @@ ANSWERS: dict[str, tuple[CorsRules, str | None, list[tuple[bytes, bytes]]]] = {
 }
 
 
-@pytest.mark.parametrize(("own", "origin", "fields"), ANSWERS.values(), ids=ANSWERS)
-def test_what_an_ordinary_answer_carries(own: CorsRules, origin: str | None, fields: list[tuple[bytes, bytes]]) -> None:
-    assert own.response_fields(asked(b"GET", origin)) == fields
+@pytest.mark.parametrize(("cors", "origin", "fields"), ANSWERS.values(), ids=ANSWERS)
+def test_what_an_ordinary_answer_carries(
+    cors: CorsRules, origin: str | None, fields: list[tuple[bytes, bytes]]
+) -> None:
+    assert cors.response_fields(asked(b"GET", origin)) == fields

@@ -1,4 +1,4 @@
-"""Ejection: who is left alone, for how long, and how it comes back."""
+"""Outlier detection: which members are ejected, for how long, and how they are restored."""
 
 from typing import NamedTuple
 
@@ -24,18 +24,18 @@ def one_of_two(breaker: CircuitBreaker = THREE) -> BackendSet:
 
 
 def test_failures_in_a_row_eject_and_a_success_between_starts_over() -> None:
-    of = one_of_two()
-    member = of.members[0]
+    backend_set = one_of_two()
+    member = backend_set.members[0]
     outcomes = [
         outlier_detection.on_success(member, 1.0, 1.0)
         if is_good
-        else outlier_detection.on_failure(member, 1.0, 1.0, of)
+        else outlier_detection.on_failure(member, 1.0, 1.0, backend_set)
         for is_good in (False, False, True, False, False, False)
     ]
     assert outcomes == [False] * 5 + [True]
     assert member.is_ejected
     assert member.ejected_until == 11.0
-    assert not of.is_available(member)
+    assert not backend_set.is_available(member)
 
 
 @pytest.mark.parametrize(
@@ -48,65 +48,65 @@ def test_how_many_may_be_ejected(percent: int, total: int, most: int) -> None:
 
 def test_u4_no_more_than_the_share_is_ejected() -> None:
     counters = RuleCounters()
-    of = group((1, 0, backend("a", counters, 4)), counters=counters)
-    eject(of.members[0], of)
-    eject(of.members[1], of)
+    backend_set = group((1, 0, backend("a", counters, 4)), counters=counters)
+    eject(backend_set.members[0], backend_set)
+    eject(backend_set.members[1], backend_set)
     for _ in range(20):
-        assert not outlier_detection.on_failure(of.members[2], 1.0, 1.0, of)
-    assert [member.is_ejected for member in of.members] == [True, True, False, False]
+        assert not outlier_detection.on_failure(backend_set.members[2], 1.0, 1.0, backend_set)
+    assert [member.is_ejected for member in backend_set.members] == [True, True, False, False]
 
 
 def test_u4_the_last_available_member_is_never_ejected() -> None:
     counters = RuleCounters()
-    everybody = CircuitBreaker(max_ejected_percent=100)
-    of = group((1, 0, backend("a", counters, 3)), counters=counters, breaker=everybody)
-    eject(of.members[0], of)
-    eject(of.members[1], of)
+    up_to_all = CircuitBreaker(max_ejected_percent=100)
+    backend_set = group((1, 0, backend("a", counters, 3)), counters=counters, breaker=up_to_all)
+    eject(backend_set.members[0], backend_set)
+    eject(backend_set.members[1], backend_set)
     for _ in range(20):
-        assert not outlier_detection.on_failure(of.members[2], 1.0, 1.0, of)
+        assert not outlier_detection.on_failure(backend_set.members[2], 1.0, 1.0, backend_set)
 
 
 def test_u4_the_only_member_is_never_ejected() -> None:
     counters = RuleCounters()
-    of = group((1, 0, backend("a", counters)), counters=counters)
+    backend_set = group((1, 0, backend("a", counters)), counters=counters)
     for _ in range(20):
-        assert not outlier_detection.on_failure(of.members[0], 1.0, 1.0, of)
+        assert not outlier_detection.on_failure(backend_set.members[0], 1.0, 1.0, backend_set)
 
 
 def test_u4_the_only_primary_is_ejected_in_favour_of_a_fallback_and_both_never_are() -> None:
     counters = RuleCounters()
-    of = group((1, 0, backend("a", counters)), (1, 1, backend("b", counters)), counters=counters)
-    primary, fallback = of.members
-    eject(primary, of)
+    backend_set = group((1, 0, backend("a", counters)), (1, 1, backend("b", counters)), counters=counters)
+    primary, fallback = backend_set.members
+    eject(primary, backend_set)
     for _ in range(20):
-        assert not outlier_detection.on_failure(fallback, 1.0, 1.0, of)
+        assert not outlier_detection.on_failure(fallback, 1.0, 1.0, backend_set)
 
 
 def test_a_drained_backend_is_nobodys_alternative() -> None:
     counters = RuleCounters()
-    of = group((1, 0, backend("a", counters)), (0, 0, backend("b", counters, 9)), counters=counters)
+    backend_set = group((1, 0, backend("a", counters)), (0, 0, backend("b", counters, 9)), counters=counters)
     for _ in range(20):
-        assert not outlier_detection.on_failure(of.members[0], 1.0, 1.0, of)
+        assert not outlier_detection.on_failure(backend_set.members[0], 1.0, 1.0, backend_set)
 
 
 def test_an_unhealthy_member_is_nobodys_alternative() -> None:
     counters = RuleCounters()
-    of = group((1, 0, backend("a", counters, 2)), counters=counters, checks=True)
-    health_state.on_check(of.members[1], False, CheckRules(HealthCheck(path="/", unhealthy_threshold=1)), 0.0)
+    backend_set = group((1, 0, backend("a", counters, 2)), counters=counters, checks=True)
+    health_state.on_check(backend_set.members[1], False, CheckRules(HealthCheck(path="/", unhealthy_threshold=1)), 0.0)
     for _ in range(20):
-        assert not outlier_detection.on_failure(of.members[0], 1.0, 1.0, of)
+        assert not outlier_detection.on_failure(backend_set.members[0], 1.0, 1.0, backend_set)
 
 
 def test_0_percent_ejects_nobody() -> None:
-    of = one_of_two(CircuitBreaker(max_ejected_percent=0))
+    backend_set = one_of_two(CircuitBreaker(max_ejected_percent=0))
     for _ in range(20):
-        assert not outlier_detection.on_failure(of.members[0], 1.0, 1.0, of)
+        assert not outlier_detection.on_failure(backend_set.members[0], 1.0, 1.0, backend_set)
 
 
 def test_each_ejection_is_twice_as_long_up_to_five_minutes() -> None:
-    of = one_of_two()
-    member = of.members[0]
-    eject(member, of, 0.0)
+    backend_set = one_of_two()
+    member = backend_set.members[0]
+    eject(member, backend_set, 0.0)
     lengths = [member.ejected_until]
     for _ in range(8):
         now = member.ejected_until
@@ -114,41 +114,41 @@ def test_each_ejection_is_twice_as_long_up_to_five_minutes() -> None:
         assert outlier_detection.is_due(member, now)
         outlier_detection.begin_probe(member, now)
         assert not outlier_detection.is_due(member, now)
-        assert outlier_detection.on_failure(member, now, now, of)
+        assert outlier_detection.on_failure(member, now, now, backend_set)
         lengths.append(member.ejected_until - now)
     assert lengths == [10, 20, 40, 80, 160, MAX_EJECTION, MAX_EJECTION, MAX_EJECTION, MAX_EJECTION]
 
 
-def restored(of: BackendSet, at: float) -> None:
-    member = of.members[0]
+def restored(backend_set: BackendSet, at: float) -> None:
+    member = backend_set.members[0]
     outlier_detection.begin_probe(member, at)
     assert outlier_detection.on_success(member, at, at)
 
 
 def test_a_probe_that_succeeds_restores() -> None:
-    of = one_of_two()
-    member = of.members[0]
-    eject(member, of)
-    restored(of, 10.0)
-    assert of.is_available(member)
-    assert not outlier_detection.on_failure(member, 11.0, 11.0, of)
+    backend_set = one_of_two()
+    member = backend_set.members[0]
+    eject(member, backend_set)
+    restored(backend_set, 10.0)
+    assert backend_set.is_available(member)
+    assert not outlier_detection.on_failure(member, 11.0, 11.0, backend_set)
 
 
 @pytest.mark.parametrize(("well_for", "length"), [(FORGET_AFTER - 1, 20), (FORGET_AFTER, 10)])
 def test_the_doubling_is_forgotten_after_a_calm_time(well_for: float, length: float) -> None:
-    of = one_of_two()
-    member = of.members[0]
-    eject(member, of)
-    restored(of, 10.0)
+    backend_set = one_of_two()
+    member = backend_set.members[0]
+    eject(member, backend_set)
+    restored(backend_set, 10.0)
     now = 10.0 + well_for
-    eject(member, of, now)
+    eject(member, backend_set, now)
     assert member.ejected_until == now + length
 
 
 def test_a_probe_whose_client_left_makes_room_for_another() -> None:
-    of = one_of_two()
-    member = of.members[0]
-    eject(member, of)
+    backend_set = one_of_two()
+    member = backend_set.members[0]
+    eject(member, backend_set)
     outlier_detection.begin_probe(member, 10.0)
     outlier_detection.on_abandoned(member, 5.0)  # an older try
     assert not outlier_detection.is_due(member, 11.0)
@@ -158,19 +158,19 @@ def test_a_probe_whose_client_left_makes_room_for_another() -> None:
 
 
 def test_tries_from_before_say_nothing() -> None:
-    of = one_of_two()
-    member = of.members[0]
-    eject(member, of, 5.0)
+    backend_set = one_of_two()
+    member = backend_set.members[0]
+    eject(member, backend_set, 5.0)
     assert not outlier_detection.on_success(member, 4.0, 6.0)
-    assert not outlier_detection.on_failure(member, 4.0, 6.0, of)
+    assert not outlier_detection.on_failure(member, 4.0, 6.0, backend_set)
     assert member.ejected_until == 15.0
     outlier_detection.begin_probe(member, 15.0)
     assert not outlier_detection.on_success(member, 14.0, 16.0)
-    assert not outlier_detection.on_failure(member, 14.0, 16.0, of)
+    assert not outlier_detection.on_failure(member, 14.0, 16.0, backend_set)
     assert member.is_probing
     assert outlier_detection.on_success(member, 15.0, 17.0)
-    for _ in range(20):  # the time-outs of what was asked before the ejection
-        assert not outlier_detection.on_failure(member, 4.0, 18.0, of)
+    for _ in range(20):  # timeouts backend_set tries that began before the ejection
+        assert not outlier_detection.on_failure(member, 4.0, 18.0, backend_set)
 
 
 @pytest.mark.parametrize(("status", "fails"), [(200, False), (404, False), (499, False), (500, True), (503, True)])
@@ -207,15 +207,15 @@ EVENTS = st.lists(
 def test_somebody_is_always_available_and_one_probe_is_on_its_way(
     layout: list[tuple[int, int]], percent: int, events: list[tuple[str, int]]
 ) -> None:
-    """Members of several priorities, tried, failing and left in any order: never panic, never more than the share."""
+    """Members backend_set several priorities, tried, failing and abandoned in any order: no panic, no more ejected than allowed."""
     counters = RuleCounters()
     breaker = CircuitBreaker(consecutive_failures=2, open_for=1_000, max_ejected_percent=percent)
-    of = group(
+    backend_set = group(
         *[(1, priority, backend(f"b{index}", counters, size)) for index, (priority, size) in enumerate(layout)],
         counters=counters,
         breaker=breaker,
     )
-    index = {member: number for number, member in enumerate(of.members)}
+    index = {member: number for number, member in enumerate(backend_set.members)}
     now = 0.0
     tries: list[Try] = []
     for number, (event, choice) in enumerate(events):
@@ -223,51 +223,55 @@ def test_somebody_is_always_available_and_one_probe_is_on_its_way(
         if event == "wait":
             now += choice
         elif event == "begin" or not tries:
-            member = chosen(of.choose(now, lambda fixed=number: fixed * 0.618 % 1.0))
+            member = chosen(backend_set.choose(now, lambda fixed=number: fixed * 0.618 % 1.0))
             tries.append(Try(index[member], now, member.is_probing))
         else:
             one = tries.pop(choice % len(tries))
-            member = of.members[one.member]
+            member = backend_set.members[one.member]
             match event:
                 case "good":
                     assert outlier_detection.on_success(member, one.started, now) is one.is_probe
                 case "bad":
-                    ejected = outlier_detection.on_failure(member, one.started, now, of)
+                    ejected = outlier_detection.on_failure(member, one.started, now, backend_set)
                     assert ejected or not one.is_probe
                 case _:
                     outlier_detection.on_abandoned(member, one.started)
-        assert any(of.is_available(member) for member in of.members)
-        assert not of.is_panic
-        assert sum(member.is_ejected for member in of.members) <= of.ejection.max_ejected(len(of.members))
+        assert any(backend_set.is_available(member) for member in backend_set.members)
+        assert not backend_set.is_panic
+        assert sum(member.is_ejected for member in backend_set.members) <= backend_set.ejection.max_ejected(
+            len(backend_set.members)
+        )
         probes = [one.member for one in tries if one.is_probe]
-        assert sorted(probes) == sorted(number for number, member in enumerate(of.members) if member.is_probing)
+        assert sorted(probes) == sorted(
+            number for number, member in enumerate(backend_set.members) if member.is_probing
+        )
 
 
 @pytest.mark.parametrize("type_", ["RoundRobin", "LeastRequest", "PeakEWMA"])
 def test_who_is_due_gets_the_next_request_even_if_it_looks_busy_and_slow(type_: str) -> None:
     counters = RuleCounters()
-    of = group(
+    backend_set = group(
         (1, 0, backend("a", counters, 9)),
         (1000, 0, backend("b", counters)),
         counters=counters,
         balancer=LoadBalancer.model_validate({"type": type_}),
     )
-    sick = of.members[4]
-    eject(sick, of)
+    sick = backend_set.members[4]
+    eject(sick, backend_set)
     sick.endpoint.active, sick.ewma, sick.ewma_at = 50, 60.0, 10.0
-    assert chosen(of.choose(10.0, no_draw)) is sick
+    assert chosen(backend_set.choose(10.0, no_draw)) is sick
     draw = fixed_draws()
-    assert sick not in [chosen(of.choose(10.0, draw)) for _ in range(200)]
+    assert sick not in [chosen(backend_set.choose(10.0, draw)) for _ in range(200)]
     assert outlier_detection.on_success(sick, 10.0, 11.0)
     assert sick.ewma == 0.0
 
 
 def test_exactly_one_request_is_the_probe() -> None:
     counters = RuleCounters()
-    of = group((1, 0, backend("a", counters)), (1, 1, backend("b", counters)), counters=counters)
-    primary, fallback = of.members
-    eject(primary, of)
-    assert [chosen(of.choose(now, no_draw)) for now in (0.0, 9.9, 10.0, 10.0, 11.0)] == [
+    backend_set = group((1, 0, backend("a", counters)), (1, 1, backend("b", counters)), counters=counters)
+    primary, fallback = backend_set.members
+    eject(primary, backend_set)
+    assert [chosen(backend_set.choose(now, no_draw)) for now in (0.0, 9.9, 10.0, 10.0, 11.0)] == [
         fallback,
         fallback,
         primary,

@@ -1,4 +1,4 @@
-"""Request and response heads: kinds of fields, what is refused, what a connection may do."""
+"""Request and response heads: kinds of fields, refusals, connection state."""
 
 import pytest
 
@@ -171,7 +171,7 @@ def test_request_id_and_trace_are_kept_aside() -> None:
 
 def test_values_are_found_by_lower_case_name_and_joined() -> None:
     head = accepted(HOST, (b"X-Tenant", b"a"), (b"x-tenant", b"b"), (b"Connection", b"x-tenant"), (b"X-E", b""))
-    assert head.value(b"x-tenant") == b"a, b"  # a client may not hide a field from our own rules
+    assert head.value(b"x-tenant") == b"a, b"  # a client cannot hide a field from the gateway's rules
     assert head.value(b"host") == b"a.example"
     assert head.value(b"x-e") == b""
     assert head.value(b"absent") is None
@@ -245,15 +245,14 @@ KEEP_ALIVE = {
 def test_when_a_connection_is_kept(is_http_1_1: bool, lines: list[bytes], kept: bool) -> None:
     head = accepted(HOST, *((b"Connection", line) for line in lines), is_http_1_1=is_http_1_1)
     assert head.keep_alive is kept
-    assert head.has_connection is bool(lines)
 
 
-def test_proxy_connection_is_dropped_but_told_of() -> None:
-    # llhttp reads Proxy-Connection as if it were Connection: who asks it for keep-alive must hear of the field.
+def test_proxy_connection_is_obeyed_and_dropped() -> None:
+    # llhttp reads Proxy-Connection as Connection: where it closes the connection, so must the gateway.
     head = accepted(HOST, (b"Proxy-Connection", b"close"))
-    assert (head.has_connection, head.keep_alive, head.passed) == (True, False, [])
+    assert (head.keep_alive, head.passed) == (False, [])
     head = accepted((b"Proxy-Connection", b"keep-alive"), is_http_1_1=False)
-    assert (head.has_connection, head.keep_alive, head.passed) == (True, False, [])
+    assert (head.keep_alive, head.passed) == (False, [])
 
 
 # --- responses ------------------------------------------------------------------------------------------------------
@@ -282,7 +281,7 @@ def test_u2_a_body_announced_on_204_is_no_answer(field: tuple[bytes, bytes]) -> 
     assert response_head.read_response(204, [field], keep_alive=True) is None
     assert (
         response_head.read_response(304, [field], keep_alive=True) is not None
-    )  # of the answer to GET: it is not here
+    )  # of the response to GET: this one has no body
     assert response_head.read_response(204, [(b"Content-Length", b"0")], keep_alive=True) is not None
 
 
@@ -322,7 +321,7 @@ def test_what_an_answer_says_of_itself() -> None:
         (b"Cache-Control", b"public"), (b"cache-control", b"max-age=3"), (b"Vary", b"Accept"), (b"Expires", b"0"),
     )  # fmt: skip
     assert (head.has_date, head.date, head.age) == (True, b"first", b"7")
-    assert head.passed[:2] == [(b"Date", b"first"), (b"Server", b"nginx")]  # the second Date is nobody's
+    assert head.passed[:2] == [(b"Date", b"first"), (b"Server", b"nginx")]  # the second Date is dropped
     assert head.caching == {b"cache-control": b"public, max-age=3", b"vary": b"Accept", b"expires": b"0"}
 
 

@@ -1,4 +1,4 @@
-"""Who the client is."""
+"""The client's address, with and without trusted proxies."""
 
 from ipaddress import ip_address
 
@@ -87,9 +87,9 @@ ADDRESSES = {
 }
 
 
-@pytest.mark.parametrize(("text", "found"), ADDRESSES.values(), ids=ADDRESSES)
-def test_addresses(text: str, found: str | None) -> None:
-    assert client_address.address(text) == (None if found is None else ip_address(found))
+@pytest.mark.parametrize(("text", "parsed"), ADDRESSES.values(), ids=ADDRESSES)
+def test_addresses(text: str, parsed: str | None) -> None:
+    assert client_address.address(text) == (None if parsed is None else ip_address(parsed))
 
 
 NETWORKS = {
@@ -134,7 +134,7 @@ def test_no_bytes_make_the_walk_fail(line: bytes) -> None:
     [
         (1, b"1.1.1.1, 2.2.2.2, 10.0.0.7", "2.2.2.2"),
         (2, b"1.1.1.1, 2.2.2.2, 10.0.0.7", "1.1.1.1"),
-        (3, b"1.1.1.1, 2.2.2.2, 10.0.0.7", "1.1.1.1"),  # there are no more
+        (3, b"1.1.1.1, 2.2.2.2, 10.0.0.7", "1.1.1.1"),  # no further entries
         (2, b"garbage, 2.2.2.2, 10.0.0.7", "2.2.2.2"),
         (2, b"1.1.1.1, 10.0.0.8, 2.2.2.2, 10.0.0.7", "1.1.1.1"),  # trusted ones are not counted
     ],

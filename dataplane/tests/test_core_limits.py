@@ -6,21 +6,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferway_dataplane.core.limits.token_bucket import Bucket, LimitCheck, check
+from inferway_dataplane.core.limits.token_bucket import Bucket, Level, LimitCheck, check
 
 
 def bucket(requests: int = 1, per: float = 1.0, burst: int = 5, max_keys: int = 1000, name: str = "l") -> Bucket:
     return Bucket("demo/p", name, requests, per, burst, max_keys)
 
 
-def admits(questions: list[LimitCheck], now: float) -> bool:
-    return check(questions, now)[0] is None
+def admits(checks: list[LimitCheck], now: float) -> bool:
+    return check(checks, now)[0] is None
 
 
-def spend(own: Bucket, key: object, now: float) -> int:
-    """How many single units are admitted at one moment."""
+def take(bucket: Bucket, key: object, now: float, cost: int = 1) -> Level:
+    """Check one bucket alone; cost 0 = peek."""
+    refusing, _ = check([(bucket, key, cost)], now)
+    return bucket.level(key, now, cost, refusing is not None)
+
+
+def spend(limit: Bucket, key: object, now: float) -> int:
+    """Return the number of units admitted at one moment."""
     count = 0
-    while admits([(own, key, 1)], now):
+    while admits([(limit, key, 1)], now):
         count += 1
     return count
 
@@ -50,9 +56,9 @@ TABLE = [  # t, cost, limited, remaining, reset, retry
 @pytest.mark.parametrize("start", [0.0, 1.0, 12345.678, 5e6, 3e7], ids="uptime {:g}".format)
 @pytest.mark.parametrize("key", [None, "k"])
 def test_r1_the_table_of_vectors(start: float, key: object) -> None:
-    own = bucket()
+    limit = bucket()
     for t, cost, limited, remaining, reset, retry in TABLE:
-        level = own.take(key, start + t, cost)
+        level = take(limit, key, start + t, cost)
         assert (level.limited, level.remaining) == (limited, remaining), (t, cost)
         assert level.reset == pytest.approx(reset, abs=1e-6)
         assert level.retry == pytest.approx(retry, abs=1e-6)
@@ -65,9 +71,9 @@ def test_a_full_bucket_admits_its_burst_whatever_the_uptime(now: float, requests
 
 
 def test_a_peek_takes_nothing_and_remembers_nothing() -> None:
-    own = bucket()
-    assert own.take("k", 0.0, 0).remaining == 5
-    assert not own.tats
+    limit = bucket()
+    assert take(limit, "k", 0.0, 0).remaining == 5
+    assert not limit.tats
 
 
 # --- several limits -------------------------------------------------------------------------------------------------------
@@ -78,15 +84,15 @@ def test_all_must_admit_and_a_refusal_takes_from_none() -> None:
     both: list[LimitCheck] = [(wide, "k", 1), (narrow, "k", 1)]
     assert check(both, 0.0) == (None, [1.0, 1.0])
     assert check(both, 0.0) == (narrow, [1.0, 1.0])
-    assert wide.take("k", 0.0, 0).remaining == 9
-    assert narrow.take("k", 0.0, 0).remaining == 0
+    assert take(wide, "k", 0.0, 0).remaining == 9
+    assert take(narrow, "k", 0.0, 0).remaining == 0
 
 
 def test_the_order_of_the_limits_does_not_matter() -> None:
     wide, narrow = bucket(burst=10), bucket(burst=1)
     assert admits([(narrow, "k", 1), (wide, "k", 1)], 0.0)
     assert not admits([(narrow, "k", 1), (wide, "k", 1)], 0.0)
-    assert wide.take("k", 0.0, 0).remaining == 9
+    assert take(wide, "k", 0.0, 0).remaining == 9
 
 
 def test_the_longest_wait_refuses_and_what_never_succeeds_is_longer() -> None:
@@ -99,17 +105,17 @@ def test_the_longest_wait_refuses_and_what_never_succeeds_is_longer() -> None:
 
 @pytest.mark.case("R7")
 def test_r7_a_cost_above_the_burst_never_succeeds_and_has_no_retry() -> None:
-    own = bucket(burst=2)
-    level = own.take("k", 0.0, 3)
+    limit = bucket(burst=2)
+    level = take(limit, "k", 0.0, 3)
     assert (level.limited, level.retry) == (True, -1)
-    assert own.take("k", 1000.0, 3).limited
+    assert take(limit, "k", 1000.0, 3).limited
 
 
 def test_r7_requests_0_denies_all_and_has_no_retry() -> None:
-    own = bucket(requests=0)
+    limit = bucket(requests=0)
     for t in (0.0, 1.0, 1e6):
-        assert own.take("k", t) == (True, 0, 0.0, -1)
-    assert not own.tats
+        assert take(limit, "k", t) == (True, 0, 0.0, -1)
+    assert not limit.tats
 
 
 def test_what_is_returned_tells_the_levels() -> None:
@@ -124,39 +130,39 @@ def test_what_is_returned_tells_the_levels() -> None:
 
 
 def test_r6_a_million_keys_leave_max_keys() -> None:
-    own = bucket(max_keys=100)
+    limit = bucket(max_keys=100)
     for number in range(20_000):
-        own.take(number, 0.0)
-    assert len(own.tats) == 100
-    assert own.evicted == 19_900
-    assert list(own.tats) == list(range(19_900, 20_000))
+        take(limit, number, 0.0)
+    assert len(limit.tats) == 100
+    assert limit.evicted == 19_900
+    assert list(limit.tats) == list(range(19_900, 20_000))
 
 
 def test_the_least_recently_used_key_goes() -> None:
-    own = bucket(max_keys=2)
-    own.take("a", 0.0)
-    own.take("b", 0.0)
-    own.take("a", 0.0)
-    own.take("c", 0.0)  # b goes
-    assert own.take("a", 0.0, 0).remaining == 3
-    assert own.take("b", 0.0, 0).remaining == 5
-    assert own.evicted == 1
+    limit = bucket(max_keys=2)
+    take(limit, "a", 0.0)
+    take(limit, "b", 0.0)
+    take(limit, "a", 0.0)
+    take(limit, "c", 0.0)  # b goes
+    assert take(limit, "a", 0.0, 0).remaining == 3
+    assert take(limit, "b", 0.0, 0).remaining == 5
+    assert limit.evicted == 1
 
 
 def test_a_refused_key_takes_no_room() -> None:
-    own = bucket(burst=1, max_keys=2)
+    limit = bucket(burst=1, max_keys=2)
     for key in ("a", "b", "a", "b"):
-        own.take(key, 0.0)
-    own.take("c", 0.0, cost=9)
-    assert list(own.tats) == ["a", "b"]
+        take(limit, key, 0.0)
+    take(limit, "c", 0.0, cost=9)
+    assert list(limit.tats) == ["a", "b"]
 
 
 @pytest.mark.parametrize("is_first", [True, False], ids=["keyed first", "keyed last"])
 def test_r6_what_another_limit_refuses_costs_no_key_its_room(is_first: bool) -> None:
     by_key, shared = bucket(max_keys=2), bucket(burst=2, name="global")
-    questions: list[list[LimitCheck]] = [[(by_key, key, 1), (shared, None, 1)] for key in "abcd"]
-    for own in questions:
-        check(own if is_first else own[::-1], 0.0)
+    checks: list[list[LimitCheck]] = [[(by_key, key, 1), (shared, None, 1)] for key in "abcd"]
+    for limit in checks:
+        check(limit if is_first else limit[::-1], 0.0)
     assert dict(by_key.tats) == {"a": 1.0, "b": 1.0}
     assert by_key.evicted == 0
 
@@ -167,15 +173,15 @@ def test_a_very_fast_limit_is_still_a_limit() -> None:
 
 
 def test_idle_keys_are_forgotten_from_the_least_recently_used_end() -> None:
-    own = bucket()
+    limit = bucket()
     for number in range(4):
-        own.take(number, float(number))
-    assert own.forget_idle(2.5, 10) == 2  # the buckets of 0 and 1 are full again
-    assert list(own.tats) == [2, 3]
-    assert own.forget_idle(100.0, 1) == 1
-    assert own.forget_idle(100.0, 10) == 1
-    assert own.forget_idle(100.0, 10) == 0
-    assert own.evicted == 0
+        take(limit, number, float(number))
+    assert limit.forget_idle(2.5, 10) == 2  # the buckets of 0 and 1 are full again
+    assert list(limit.tats) == [2, 3]
+    assert limit.forget_idle(100.0, 1) == 1
+    assert limit.forget_idle(100.0, 10) == 1
+    assert limit.forget_idle(100.0, 10) == 0
+    assert limit.evicted == 0
 
 
 # --- R7: changes ------------------------------------------------------------------------------------------------------------
@@ -206,8 +212,8 @@ def test_r7_a_change_never_refills(
 
 def test_counters_outlive_a_change() -> None:
     older = bucket(max_keys=1)
-    older.take("a", 0.0)
-    older.take("b", 0.0)
+    take(older, "a", 0.0)
+    take(older, "b", 0.0)
     older.dropped = 7
     newer = bucket(burst=9)
     newer.inherit(older, 0.0)
@@ -218,7 +224,7 @@ def test_r6_a_lowered_max_keys_holds_at_once() -> None:
     for burst in (5, 6):
         older, newer = bucket(max_keys=100), bucket(max_keys=10, burst=burst)
         for number in range(100):
-            older.take(number, 0.0)
+            take(older, number, 0.0)
         newer.inherit(older, 0.0)
         assert list(newer.tats) == list(range(90, 100))
         assert newer.evicted == 90
@@ -226,19 +232,19 @@ def test_r6_a_lowered_max_keys_holds_at_once() -> None:
 
 def test_r7_from_deny_all_and_to_it() -> None:
     open_, closed = bucket(), bucket(requests=0)
-    open_.take("k", 0.0)
+    take(open_, "k", 0.0)
     closed.inherit(open_, 0.0)
-    assert closed.take("k", 0.0).limited
+    assert take(closed, "k", 0.0).limited
     reopened = bucket()
     reopened.inherit(closed, 0.0)
-    assert not reopened.take("k", 0.0).limited
+    assert not take(reopened, "k", 0.0).limited
 
 
 # --- properties -------------------------------------------------------------------------------------------------------------
 
 
 class TokenBucket:
-    """The other way to say it: a level that rises, and is cut at the burst."""
+    """The same limit as a level that rises, up to the burst."""
 
     def __init__(self, rate: Fraction, burst: int) -> None:
         self.rate, self.burst = rate, burst
@@ -261,14 +267,14 @@ steps = st.lists(st.tuples(st.integers(0, 24), st.integers(0, 4), st.sampled_fro
 def test_gcra_and_a_token_bucket_admit_the_same(
     trace: list[tuple[int, int, str]], requests: int, burst: int, start: int
 ) -> None:
-    own = bucket(requests, 1.0, burst)
+    limit = bucket(requests, 1.0, burst)
     models = {key: TokenBucket(Fraction(requests), burst) for key in "ab"}
     eighths = start * 8
     for model in models.values():
         model.at = Fraction(start)
     for wait, cost, key in trace:
         eighths += wait
-        level = own.take(key, eighths / 8, cost)
+        level = take(limit, key, eighths / 8, cost)
         assert level.limited is not models[key].take(Fraction(eighths, 8), cost)
         assert level.remaining == int(models[key].level)
 
@@ -280,11 +286,11 @@ times = st.lists(st.floats(0, 2, allow_nan=False), min_size=1, max_size=80)
 def test_in_any_window_at_most_rate_times_t_and_burst(
     waits: list[float], requests: int, per: float, burst: int, start: float
 ) -> None:
-    own = bucket(requests, per, burst)
+    limit = bucket(requests, per, burst)
     now, admitted = start, []
     for wait in waits:
         now += wait / requests
-        if not own.take("k", now).limited:
+        if not take(limit, "k", now).limited:
             admitted.append(now)
     for first, since in enumerate(admitted):
         for last in range(first, len(admitted)):
@@ -300,8 +306,8 @@ def test_several_limits_admit_exactly_what_each_of_them_would(
     now = 0.0
     for wait, cost, key in trace:
         now += wait / 8
-        would = not one.take(key, now, 0).limited and one.take(key, now, 0).remaining >= cost
-        would &= other.take(None, now, 0).remaining >= cost
+        would = not take(one, key, now, 0).limited and take(one, key, now, 0).remaining >= cost
+        would &= take(other, None, now, 0).remaining >= cost
         assert admits([(one, key, cost), (other, None, cost)], now) is would
 
 

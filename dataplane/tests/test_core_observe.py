@@ -1,4 +1,4 @@
-"""Counting: histograms agree with counting by hand, counters outlive what they count."""
+"""Stats: histograms agree with a plain count, counters outlive their rules."""
 
 from math import fsum
 

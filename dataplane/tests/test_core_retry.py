@@ -1,4 +1,4 @@
-"""Retries: what is tried again, after how long, and how many at once."""
+"""Retries: which tries are repeated, after how long, and how many at once."""
 
 import math
 from email.utils import formatdate
@@ -17,8 +17,8 @@ from inferway_dataplane.core.upstreams.retry import MIN_RETRIES, Budget, Failure
 JUST_BELOW_1 = math.nextafter(1.0, 0.0)
 
 
-def rules(**said: object) -> RetryRules:
-    return RetryRules(Retry.model_validate(said), RuleCounters())
+def rules(**settings: object) -> RetryRules:
+    return RetryRules(Retry.model_validate(settings), RuleCounters())
 
 
 DEFAULT = rules()
@@ -29,14 +29,14 @@ DEFAULT = rules()
     [
         (0, b"GET", 502, False, True, True),
         (1, b"GET", 504, False, True, True),
-        (2, b"GET", 504, False, True, False),  # two further tries, and no more
+        (2, b"GET", 504, False, True, False),  # two retries at most
         (0, b"GET", 500, False, True, False),  # not named
         (0, b"GET", "Reset", False, True, True),
         (0, b"HEAD", "Timeout", False, True, True),
         (0, b"OPTIONS", "ConnectFailure", False, True, True),
-        (0, b"GET", 502, True, True, False),  # a byte has gone out
+        (0, b"GET", 502, True, True, False),  # a byte has gone to the client
         (0, b"GET", "Reset", True, True, False),
-        (0, b"GET", 502, False, False, False),  # the body is gone
+        (0, b"GET", 502, False, False, False),  # the body was not kept
         (0, b"GET", "ConnectFailure", False, False, False),
         (0, b"POST", 502, False, True, False),  # not named, and not idempotent
         (0, b"PUT", "Reset", False, True, False),
@@ -49,10 +49,10 @@ def test_may_retry(retries: int, method: bytes, reason: Failure | int, answered:
 
 
 def test_what_is_named_is_tried_again() -> None:
-    own = rules(attempts=1, statuses=(500, 429), conditions=("Timeout",), methods=("POST",))
+    retry_rules = rules(attempts=1, statuses=(500, 429), conditions=("Timeout",), methods=("POST",))
 
     def may(method: bytes, reason: Failure | int) -> bool:
-        return own.may_retry(0, method, reason, has_answered=False, body_kept=True)
+        return retry_rules.may_retry(0, method, reason, has_answered=False, body_kept=True)
 
     assert [may(b"POST", reason) for reason in (500, 429, "Timeout")] == [True] * 3
     assert [may(b"POST", reason) for reason in (502, "Reset", "ConnectFailure")] == [False] * 3
@@ -86,7 +86,7 @@ def test_what_a_failed_try_is(problem: Problem, failure: Failure | None) -> None
         (b"PUT", True, True, False, True, True),
         (b"POST", True, True, False, True, False),
         (b"POST", True, False, False, True, True),
-        (b"GET", False, True, False, True, False),  # a new connection: this is no race
+        (b"GET", False, True, False, True, False),  # a new connection: not a race with a close
         (b"GET", True, True, True, True, False),
         (b"PUT", True, True, False, False, False),
     ],
@@ -100,10 +100,12 @@ def test_u3_a_race_with_a_closing_connection(
 
 
 def test_the_wait_doubles_up_to_its_most_and_may_be_nothing() -> None:
-    own = rules(backoff=100, max_backoff=1_000)
-    assert [own.wait(retries, JUST_BELOW_1) for retries in range(6)] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.0, 1.0])
-    assert [own.wait(retries, 0.0) for retries in range(3)] == [0.0] * 3
-    assert own.wait(1, 0.5) == pytest.approx(0.1)
+    retry_rules = rules(backoff=100, max_backoff=1_000)
+    assert [retry_rules.wait(retries, JUST_BELOW_1) for retries in range(6)] == pytest.approx(
+        [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+    )
+    assert [retry_rules.wait(retries, 0.0) for retries in range(3)] == [0.0] * 3
+    assert retry_rules.wait(1, 0.5) == pytest.approx(0.1)
 
 
 WALL = 1_795_000_000.0
@@ -131,14 +133,14 @@ def test_retry_after(value: bytes, seconds: float) -> None:
 
 
 def test_what_the_upstream_asks_for_is_the_least_and_too_long_is_no_retry() -> None:
-    own = rules(backoff=100, max_backoff=2_000)
-    assert own.wait(0, 0.5, b"1") == 1.0
-    assert own.wait(0, 0.5, b"2") == 2.0
-    assert own.wait(0, 0.5, b"3") is None
-    assert own.wait(5, JUST_BELOW_1, b"1") == pytest.approx(2.0)
-    assert own.wait(0, 0.5, b"soon") == pytest.approx(0.05)
-    assert own.wait(0, 0.0, formatdate(WALL + 2, usegmt=True).encode(), WALL) == 2.0
-    assert own.wait(0, 0.0, formatdate(WALL + 3, usegmt=True).encode(), WALL) is None
+    retry_rules = rules(backoff=100, max_backoff=2_000)
+    assert retry_rules.wait(0, 0.5, b"1") == 1.0
+    assert retry_rules.wait(0, 0.5, b"2") == 2.0
+    assert retry_rules.wait(0, 0.5, b"3") is None
+    assert retry_rules.wait(5, JUST_BELOW_1, b"1") == pytest.approx(2.0)
+    assert retry_rules.wait(0, 0.5, b"soon") == pytest.approx(0.05)
+    assert retry_rules.wait(0, 0.0, formatdate(WALL + 2, usegmt=True).encode(), WALL) == 2.0
+    assert retry_rules.wait(0, 0.0, formatdate(WALL + 3, usegmt=True).encode(), WALL) is None
 
 
 @given(

@@ -1,4 +1,4 @@
-"""Header modifiers, new paths, redirect locations."""
+"""Header modifiers, path rewrites and redirect locations."""
 
 import pytest
 from hypothesis import given
@@ -38,12 +38,12 @@ EDITS = {
 }
 
 
-@pytest.mark.parametrize(("own", "after"), EDITS.values(), ids=EDITS)
-def test_header_modifiers(own: HeaderModifiers, after: list[tuple[bytes, bytes]]) -> None:
+@pytest.mark.parametrize(("modifiers", "after"), EDITS.values(), ids=EDITS)
+def test_header_modifiers(modifiers: HeaderModifiers, after: list[tuple[bytes, bytes]]) -> None:
     given_ = list(SENT)
-    assert own.apply(given_) == after
-    assert given_ == SENT  # the given list stays as it is: others read it too
-    assert own.apply(given_) is not given_ or after == SENT
+    assert modifiers.apply(given_) == after
+    assert given_ == SENT  # the given list is unchanged: it is shared
+    assert modifiers.apply(given_) is not given_ or after == SENT
 
 
 # --- new paths --------------------------------------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ def test_exactly_the_segments_of_the_prefix_are_taken_away(prefix: list[bytes], 
     before = b"".join(b"/" + one for one in prefix)
     after = b"".join(b"/" + one for one in rest)
     if before == b"/":
-        return  # the prefix of all paths takes nothing away
+        return  # the prefix / removes no segment
     assert url_rewrite.new_path(NewPath(prefix="/x/y"), before + after, before) == b"/x/y" + after
 
 
@@ -142,6 +142,6 @@ LOCATIONS = {  # redirect, Host, target, scheme of the request -> Location
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("own", "host", "target", "scheme", "location"), LOCATIONS.values(), ids=LOCATIONS)
-def test_redirect_locations(own: Redirect, host: bytes, target: bytes, scheme: bytes, location: bytes) -> None:
-    assert url_rewrite.location(own, asked(host, target), b"/x", scheme) == location
+@pytest.mark.parametrize(("redirect", "host", "target", "scheme", "location"), LOCATIONS.values(), ids=LOCATIONS)
+def test_redirect_locations(redirect: Redirect, host: bytes, target: bytes, scheme: bytes, location: bytes) -> None:
+    assert url_rewrite.location(redirect, asked(host, target), b"/x", scheme) == location

@@ -1,4 +1,4 @@
-"""Which rule a request is for: the documented precedence as a table, and against an oracle that tries everything."""
+"""Routing: the documented precedence as a table, and against an oracle that tries every rule."""
 
 import re
 from urllib.parse import quote, unquote_to_bytes
@@ -44,7 +44,7 @@ def match(text: str) -> Match:
 
 
 def table(*rules: str) -> RoutingTable[str]:
-    """Rules as `host match`; a host of `-` is any. Each is a route of its own, the first the oldest."""
+    """Rules as `host match`; a host of `-` is any. Each is a separate route, the first the oldest."""
     claims = []
     for age, rule in enumerate(rules):
         host, _, text = rule.partition(" ")
@@ -52,13 +52,13 @@ def table(*rules: str) -> RoutingTable[str]:
     return RoutingTable(claims)
 
 
-def found(own: RoutingTable[str], head: RequestHead) -> str | None:
-    entry = own.find(head)
+def found(routes: RoutingTable[str], head: RequestHead) -> str | None:
+    entry = routes.find(head)
     return None if entry is None else entry.rule
 
 
 X = ((b"X-A", b"1"),)
-PRECEDENCE = {  # the rules, the request -> the index of the one that wins
+PRECEDENCE = {  # the rules, the request -> the index of the matching rule
     "an exact host beats a wildcard": (["*.example =/a", "a.example /"], asked(b"/a"), 1),
     "a wildcard beats any host": (["- =/a", "*.example /"], asked(b"/a"), 1),
     "more labels beat fewer": (
@@ -128,15 +128,15 @@ def test_an_empty_table_finds_nothing() -> None:
 
 
 def test_the_memo_of_hosts_is_bounded() -> None:
-    own = table("*.example /")
+    routes = table("*.example /")
     for number in range(10_000):
-        assert found(own, asked(b"/", b"h%d.example" % number)) is not None
-    assert len(own._memo) <= 4096
+        assert found(routes, asked(b"/", b"h%d.example" % number)) is not None
+    assert len(routes._memo) <= 4096
 
 
 def test_k3_a_pattern_cannot_hang_and_a_bad_one_is_refused() -> None:
-    own = table("- ~/(a+)+")
-    assert own.find(asked(b"/" + b"a" * 5_000 + b"!")) is None
+    routes = table("- ~/(a+)+")
+    assert routes.find(asked(b"/" + b"a" * 5_000 + b"!")) is None
     with pytest.raises(re2.error):
         patterns.compiled("(")
 
@@ -191,7 +191,7 @@ def value_matches(*names: str) -> st.SearchStrategy[tuple[ValueMatch, ...]]:
             ValueMatch, name=st.sampled_from(names), value=st.just("1|2.*"), type=st.just("RegularExpression")
         ),
     )  # fmt: skip
-    return st.lists(one, max_size=2, unique_by=lambda own: own.name).map(tuple)
+    return st.lists(one, max_size=2, unique_by=lambda match: match.name).map(tuple)
 
 
 matches = st.builds(
@@ -227,17 +227,21 @@ def host_rank(hostname: str, host: str) -> int | None:
     return 0 if hostname == host else None
 
 
-def fits_value(own: ValueMatch, value: bytes | None) -> bool:
+def fits_value(match: ValueMatch, value: bytes | None) -> bool:
     if value is None:
         return False
-    return value.decode() == own.value if own.type == "Exact" else re.fullmatch(own.value, value.decode()) is not None
+    return (
+        value.decode() == match.value
+        if match.type == "Exact"
+        else re.fullmatch(match.value, value.decode()) is not None
+    )
 
 
-def fits(own: Match, head: RequestHead) -> bool:
-    path, value = head.match_path.decode(), own.path.value
-    if own.path.type == "Exact":
+def fits(match: Match, head: RequestHead) -> bool:
+    path, value = head.match_path.decode(), match.path.value
+    if match.path.type == "Exact":
         is_path = path == value
-    elif own.path.type == "PathPrefix":
+    elif match.path.type == "PathPrefix":
         is_path = value == "/" or path == value or path.startswith(value + "/")
     else:
         is_path = re.fullmatch(value, path) is not None
@@ -248,20 +252,20 @@ def fits(own: Match, head: RequestHead) -> bool:
     sent = {name.lower().decode(): text for name, text in head.fields}
     return (
         is_path
-        and own.method in (None, head.method.decode())
-        and all(fits_value(one, sent.get(one.name)) for one in own.headers)
-        and all(fits_value(one, query.get(one.name)) for one in own.query)
+        and match.method in (None, head.method.decode())
+        and all(fits_value(one, sent.get(one.name)) for one in match.headers)
+        and all(fits_value(one, query.get(one.name)) for one in match.query)
     )
 
 
-def oracle(own: list[RouteEntry[int]], head: RequestHead) -> int | None:
-    """The greatest of all claims that fit, by the tuple that api.md documents."""
+def oracle(entries: list[RouteEntry[int]], head: RequestHead) -> int | None:
+    """The greatest of all matching entries, by the tuple that api.md documents."""
     ranked = [
         (
             rank, _RANKS[claim.match.path.type], -len(claim.match.path.value), claim.match.method is None,
             -len(claim.match.headers), -len(claim.match.query), claim.age, claim.index, claim.rule,
         )
-        for claim in own
+        for claim in entries
         if (rank := host_rank(claim.hostname, head.host.decode())) is not None and fits(claim.match, head)
     ]  # fmt: skip
     return min(ranked)[-1] if ranked else None
@@ -269,8 +273,8 @@ def oracle(own: list[RouteEntry[int]], head: RequestHead) -> int | None:
 
 @settings(max_examples=400)
 @given(claims, st.lists(requests, min_size=1, max_size=6))
-def test_the_table_agrees_with_the_oracle(own: list[tuple[str, Match, int]], heads_: list[RequestHead]) -> None:
-    every = [RouteEntry(host, one, age, index, index) for index, (host, one, age) in enumerate(own)]
+def test_the_table_agrees_with_the_oracle(routes: list[tuple[str, Match, int]], heads_: list[RequestHead]) -> None:
+    every = [RouteEntry(host, one, age, index, index) for index, (host, one, age) in enumerate(routes)]
     built = RoutingTable(every)
     for head in heads_:
         entry = built.find(head)

@@ -1,4 +1,4 @@
-"""Building a runtime: what refuses a document, what outlives it, how keys are read."""
+"""Building a runtime: refused documents, state that outlives it, keys of limits and of hashing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,6 +8,7 @@ from urllib.parse import quote_from_bytes
 
 import pytest
 import re2
+from test_core_limits import take
 
 from inferway_contract import document
 from inferway_contract.document import (
@@ -110,7 +111,7 @@ def test_a_bad_pattern_refuses_the_document() -> None:
 
 
 def destinations_of(built: Runtime) -> list[Backend]:
-    """Where the first rule's requests may go."""
+    """The backends that the first rule may choose."""
     return list({built.rules[0].backend_set.choose(0.0, lambda draw=draw: draw)[0] for draw in (0.0, 0.5, 0.99)})
 
 
@@ -132,10 +133,10 @@ def test_a_service_without_endpoints_answers_503_for_its_share() -> None:
 
 
 def test_a_broken_reference_keeps_its_weight_and_answers_500() -> None:
-    own = rule(
+    document_rule = rule(
         backends=(document.Backend(refusal="backend_not_found", weight=1), document.Backend(service=SERVICE, weight=3))
     )
-    built = build(own, services={SERVICE: (Endpoint(address="10.0.0.1", port=1),)})
+    built = build(document_rule, services={SERVICE: (Endpoint(address="10.0.0.1", port=1),)})
     group = built.rules[0].backend_set
     drawn = [group.choose(0.0, lambda draw=draw: draw) for draw in (0.1, 0.3, 0.9)]
     assert drawn[0] is problems.BACKEND_NOT_FOUND
@@ -186,16 +187,22 @@ def test_k3_what_is_broken_fails_closed(code: Any, problem: problems.Problem) ->
 
 
 def test_timeouts_are_seconds_and_zero_is_none() -> None:
-    own = build(rule(timeouts=Timeouts(connect=250, backend_request=0, request=1500, stream_idle=0))).rules[0]
+    built_rule = build(rule(timeouts=Timeouts(connect=250, backend_request=0, request=1500, stream_idle=0))).rules[0]
     infinite = float("inf")
-    assert (own.connect_timeout, own.backend_timeout, own.request_timeout, own.stream_idle) == (
+    assert (built_rule.connect_timeout, built_rule.backend_timeout, built_rule.request_timeout, built_rule.stream_idle) == (
         0.25, infinite, 1.5, infinite,
     )  # fmt: skip
 
 
 def test_a_plain_rule_has_nothing_to_do() -> None:
-    own = build(rule()).rules[0]
-    assert (own.cache, own.cors, own.limit_headers, own.limits, own.request_edits) == (None, None, None, (), None)
+    built_rule = build(rule()).rules[0]
+    assert (
+        built_rule.cache,
+        built_rule.cors,
+        built_rule.limit_headers,
+        built_rule.limits,
+        built_rule.request_edits,
+    ) == (None, None, None, (), None)
     assert build(rule(cache=Cache())).rules[0].cache is not None
 
 
@@ -223,9 +230,9 @@ def test_only_who_tells_has_something_to_tell(styles: tuple[Any, ...], tells: bo
     policies = tuple(
         Policy(id=f"demo/p{number}", limits=(LIMIT,), headers=style) for number, style in enumerate(styles)
     )
-    own = build(rule(policies=tuple(policy.id for policy in policies)), policies=policies).rules[0]
-    assert (own.limit_headers is not None) is tells
-    assert len(own.limits) == len(styles)
+    built_rule = build(rule(policies=tuple(policy.id for policy in policies)), policies=policies).rules[0]
+    assert (built_rule.limit_headers is not None) is tells
+    assert len(built_rule.limits) == len(styles)
 
 
 # --- upstreams: what outlives a document, and what does not -------------------------------------------------------------------
@@ -236,7 +243,7 @@ def addresses(*hosts: str) -> dict[str, tuple[Endpoint, ...]]:
 
 
 def members_of(built: Runtime) -> list[Member]:
-    return [member for own in built.members.values() for member in own.values()]
+    return [member for by_address in built.members.values() for member in by_address.values()]
 
 
 def test_a_backend_named_twice_has_its_members_once() -> None:
@@ -247,8 +254,8 @@ def test_a_backend_named_twice_has_its_members_once() -> None:
 
 
 def test_a_new_document_does_not_forget_who_is_ejected() -> None:
-    own = rule(backends=(document.Backend(service=SERVICE),))
-    first = build(own, services=addresses("10.0.0.1", "10.0.0.2"), now=1.0)
+    document_rule = rule(backends=(document.Backend(service=SERVICE),))
+    first = build(document_rule, services=addresses("10.0.0.1", "10.0.0.2"), now=1.0)
     group = first.rules[0].backend_set
     for _ in range(5):
         outlier_detection.on_failure(group.members[0], 1.0, 1.0, group)
@@ -263,44 +270,47 @@ def test_a_new_document_does_not_forget_who_is_ejected() -> None:
         "[2001:db8::1]:80": 2.0,
     }
     third = build(changed, services=addresses("10.0.0.2"), older=second, now=3.0)
-    assert [list(own) for own in third.members.values()] == [["10.0.0.2:80"]]
+    assert [list(by_address) for by_address in third.members.values()] == [["10.0.0.2:80"]]
     fourth = build(changed, services=addresses("10.0.0.1", "10.0.0.2"), older=third, now=4.0)
-    assert not any(
-        member.is_ejected for member in fourth.rules[0].backend_set.members
-    )  # it was gone: it is another one
+    assert not any(member.is_ejected for member in fourth.rules[0].backend_set.members)  # it was removed: a new member
 
 
 def test_a_refused_document_changes_no_member() -> None:
-    own = rule(backends=(document.Backend(service=SERVICE),))
-    first = build(own, services=addresses("10.0.0.1"), now=1.0)
+    document_rule = rule(backends=(document.Backend(service=SERVICE),))
+    first = build(document_rule, services=addresses("10.0.0.1"), now=1.0)
     with pytest.raises(LookupError):
-        build(own, Rule(name="s", backends=(document.Backend(service="demo/other:1"),)), services={}, older=first)
+        build(
+            document_rule,
+            Rule(name="s", backends=(document.Backend(service="demo/other:1"),)),
+            services={},
+            older=first,
+        )
     assert members_of(first) == list(first.rules[0].backend_set.members)
 
 
 def test_a_member_is_of_the_endpoint_that_the_engine_has_now() -> None:
-    own = rule(backends=(document.Backend(service=SERVICE),))
-    first = build(own, services=addresses("10.0.0.1"))
-    forgotten = Address("10.0.0.1", 80, True, False)  # whatever makes it another one
+    document_rule = rule(backends=(document.Backend(service=SERVICE),))
+    first = build(document_rule, services=addresses("10.0.0.1"))
+    forgotten = Address("10.0.0.1", 80, True, False)  # differs in one field
     for member in members_of(first):
         member.endpoint = forgotten
-    (member,) = members_of(build(own, services=addresses("10.0.0.1"), older=first))
+    (member,) = members_of(build(document_rule, services=addresses("10.0.0.1"), older=first))
     assert member.endpoint == Address("10.0.0.1", 80, False, False)
 
 
 def test_each_rule_judges_an_endpoint_by_itself() -> None:
     backends = (document.Backend(service=SERVICE),)
     built = build(rule(backends=backends), Rule(name="s", backends=backends), services=addresses("10.0.0.1"))
-    one, other = (own.backend_set.members[0] for own in built.rules)
+    one, other = (built_rule.backend_set.members[0] for built_rule in built.rules)
     assert one is not other
     assert one.endpoint == other.endpoint
 
 
 def test_what_is_in_flight_outlives_a_document() -> None:
-    own = rule(circuit_breaker=CircuitBreaker(max_requests=1), retry=Retry())
-    first = build(own)
+    document_rule = rule(circuit_breaker=CircuitBreaker(max_requests=1), retry=Retry())
+    first = build(document_rule)
     assert first.rules[0].breaker.enter()
-    second = build(own, older=first)
+    second = build(document_rule, older=first)
     assert not second.rules[0].breaker.enter()
     first.rules[0].breaker.leave()
     assert second.rules[0].breaker.enter()
@@ -311,8 +321,8 @@ def test_what_is_in_flight_outlives_a_document() -> None:
 def test_backends_have_priorities_and_credentials() -> None:
     auth = Auth(header="authorization", prefix="Bearer ", file="key")
     url = Url(scheme="https", host="a.example", port=443)
-    own = rule(backends=(document.Backend(url=url, priority=1, auth=auth), document.Backend(service=SERVICE)))
-    built = build(own, services=addresses("10.0.0.1"))
+    document_rule = rule(backends=(document.Backend(url=url, priority=1, auth=auth), document.Backend(service=SERVICE)))
+    built = build(document_rule, services=addresses("10.0.0.1"))
     assert built.secrets == {"key"}
     group = built.rules[0].backend_set
     first = group.choose(0.0, lambda: 0.0)
@@ -327,10 +337,10 @@ def test_backends_have_priorities_and_credentials() -> None:
 
 
 def test_what_is_absent_is_absent_and_the_breaker_has_its_defaults() -> None:
-    own = build(rule()).rules[0]
-    assert (own.retry, own.health_check, own.hash_key) == (None, None, None)
-    assert (own.breaker.max_requests, own.breaker.max_pending) == (1024, 256)
-    ejecting = own.backend_set.ejection
+    built_rule = build(rule()).rules[0]
+    assert (built_rule.retry, built_rule.health_check, built_rule.hash_key) == (None, None, None)
+    assert (built_rule.breaker.max_requests, built_rule.breaker.max_pending) == (1024, 256)
+    ejecting = built_rule.backend_set.ejection
     assert (ejecting.failures, ejecting.open_for, ejecting.percent) == (5, 10.0, 50)
     checked = build(rule(health_check=HealthCheck(path="/up", interval=250))).rules[0]
     assert checked.health_check is not None
@@ -352,8 +362,8 @@ def test_what_consistent_hashing_hashes() -> None:
 # --- buckets --------------------------------------------------------------------------------------------------------------------
 
 
-def policy(*own: Limit, name: str = "demo/p") -> Policy:
-    return Policy(id=name, limits=own or (LIMIT,))
+def policy(*limits: Limit, name: str = "demo/p") -> Policy:
+    return Policy(id=name, limits=limits or (LIMIT,))
 
 
 def bucket(built: Runtime, index: int = 0) -> Bucket:
@@ -373,23 +383,23 @@ def test_equal_limits_of_different_policies_are_different() -> None:
 
 
 def test_r7_an_unchanged_limit_keeps_its_level_and_a_changed_one_is_not_refilled() -> None:
-    own = rule(policies=("demo/p",))
-    first = build(own, policies=(policy(),))
+    document_rule = rule(policies=("demo/p",))
+    first = build(document_rule, policies=(policy(),))
     for _ in range(4):
-        bucket(first).take(None, 10.0)
-    second = build(own, Rule(name="s"), policies=(policy(),), older=first, now=10.0)
-    assert bucket(second).take(None, 10.0, 0).remaining == 1
+        take(bucket(first), None, 10.0)
+    second = build(document_rule, Rule(name="s"), policies=(policy(),), older=first, now=10.0)
+    assert take(bucket(second), None, 10.0, 0).remaining == 1
     raised = policy(Limit(name="l", requests=100, per=1000, burst=500))
-    third = build(own, policies=(raised,), older=second, now=10.0)
-    assert bucket(third).take(None, 10.0, 0).remaining == 1
+    third = build(document_rule, policies=(raised,), older=second, now=10.0)
+    assert take(bucket(third), None, 10.0, 0).remaining == 1
 
 
 def test_r7_a_limit_whose_key_changed_is_another_limit() -> None:
-    own = rule(policies=("demo/p",))
-    first = build(own, policies=(policy(),))
-    bucket(first).take(None, 10.0)
+    document_rule = rule(policies=("demo/p",))
+    first = build(document_rule, policies=(policy(),))
+    take(bucket(first), None, 10.0)
     by_client = policy(Limit(name="l", requests=1, per=1000, burst=5, key=(KeyPart(type="client_ip"),)))
-    second = build(own, policies=(by_client,), older=first, now=10.0)
+    second = build(document_rule, policies=(by_client,), older=first, now=10.0)
     assert not bucket(second).tats
 
 
@@ -441,9 +451,9 @@ PARTS = {  # part, requests that are all of different buckets
 
 @pytest.mark.parametrize(("part", "requests"), PARTS.values(), ids=PARTS)
 def test_keys_by_what_a_request_says(part: KeyPart, requests: list[RequestHead]) -> None:
-    found = keys((part,), *((head, "192.0.2.1") for head in requests))
-    assert len(set(found)) == len(found)
-    assert keys((part,), *((head, "192.0.2.2") for head in requests)) == found
+    key_values = keys((part,), *((head, "192.0.2.1") for head in requests))
+    assert len(set(key_values)) == len(key_values)
+    assert keys((part,), *((head, "192.0.2.2") for head in requests)) == key_values
 
 
 def test_keys_that_are_one() -> None:
@@ -469,16 +479,16 @@ BY_VALUE = {  # part, a request with this value
 @pytest.mark.parametrize(("part", "request_of"), BY_VALUE.values(), ids=BY_VALUE)
 def test_r6_a_long_value_is_kept_as_a_hash(part: KeyPart, request_of: Callable[[bytes], RequestHead]) -> None:
     def key(value: bytes) -> bytes:
-        (found,) = keys((part,), (request_of(value), "c"))
-        own = found[0] if isinstance(found, tuple) else found
-        assert isinstance(own, bytes)
-        return own
+        (key_value,) = keys((part,), (request_of(value), "c"))
+        part_value = key_value[0] if isinstance(key_value, tuple) else key_value
+        assert isinstance(part_value, bytes)
+        return part_value
 
     assert key(b"v" * 32) == b"v" * 32
     for value in (LONG, b"v" * 250):
         assert len(key(value)) == 33
         assert key(value) == key(value)
-    # What differs only far behind is not one bucket, nor is what would be the same when cut off.
+    # Long values that differ only at their end have different buckets, as have a value and its hash.
     values = [LONG, b"v" * 32, b"v" * 34, b"v" * 249 + b"w", b"v" * 250]
     assert len({key(value) for value in values}) == len(values)
 
@@ -493,30 +503,30 @@ def test_r6_no_value_that_is_kept_can_be_taken_for_a_hash() -> None:
         b"#" + digest.hex().encode(),
         b"#" + digest.hex().encode()[:31],
     ]
-    found = keys((part,), *((asked(fields=((b"X-T", value),)), "c") for value in forged))
-    assert hashed not in found
+    key_values = keys((part,), *((asked(fields=((b"X-T", value),)), "c") for value in forged))
+    assert hashed not in key_values
 
 
 def test_r6_long_values_among_several_parts_are_hashed_each() -> None:
     parts = (KeyPart(type="header", name="x-t"), KeyPart(type="header", name="x-u"))
-    found = keys(
+    key_values = keys(
         parts,
         (asked(fields=((b"X-T", LONG), (b"X-U", LONG))), "c"),
         (asked(fields=((b"X-T", LONG + LONG),)), "c"),
         (asked(fields=((b"X-U", LONG + LONG),)), "c"),
     )
-    assert len(set(found)) == 3
-    assert all(len(part) == 33 for key in found for part in key if part is not None)  # type: ignore[attr-defined]
+    assert len(set(key_values)) == 3
+    assert all(len(part) == 33 for key in key_values for part in key if part is not None)  # type: ignore[attr-defined]
 
 
 def test_keys_by_route_and_rule() -> None:
     for kind, others in (("route", [("demo/b", "r")]), ("rule", [("demo/b", "r"), ("demo/a", "s")])):
         part = (KeyPart(type=kind),)  # type: ignore[arg-type]
-        (own,) = keys(part, (asked(), "c"))
+        (key_value,) = keys(part, (asked(), "c"))
         for route, name in others:
             other = limit_keys.key_of(part, route, name)
             assert other is not None
-            assert other(asked(), "c") != own
+            assert other(asked(), "c") != key_value
     assert keys((KeyPart(type="route"),), (asked(), "c")) == [
         limit_keys.key_of((KeyPart(type="route"),), "demo/a", "s")(asked(), "c")
     ]  # type: ignore[misc]
@@ -525,21 +535,21 @@ def test_keys_by_route_and_rule() -> None:
 def test_several_parts_are_one_tuple() -> None:
     parts = (KeyPart(type="client_ip"), KeyPart(type="header", name="x-t"))
     a, b = asked(fields=((b"X-T", b"a"),)), asked(fields=((b"X-T", b"b"),))
-    found = keys(parts, (a, "1.1.1.1"), (b, "1.1.1.1"), (a, "2.2.2.2"), (asked(), "1.1.1.1"))
-    assert len(set(found)) == 4
+    key_values = keys(parts, (a, "1.1.1.1"), (b, "1.1.1.1"), (a, "2.2.2.2"), (asked(), "1.1.1.1"))
+    assert len(set(key_values)) == 4
 
 
 def test_r6_the_bucket_of_absent_ages_like_every_other() -> None:
-    # Most requests carry no such header: that bucket must not be forgotten first, nor keep the others from being it.
-    own = Bucket("demo/p", "l", 1, 1.0, 50, max_keys=3)
+    # Most requests lack the header: their bucket must not be evicted first, nor prevent the eviction of others.
+    limit = Bucket("demo/p", "l", 1, 1.0, 50, max_keys=3)
     key_of = limit_keys.key_of((KeyPart(type="header", name="x-t"),), "demo/a", "r")
     assert key_of is not None
     absent = key_of(asked(), "c")
-    token_bucket.check([(own, absent, 1)], 0.0)
+    token_bucket.check([(limit, absent, 1)], 0.0)
     for number in range(6):
-        token_bucket.check([(own, key_of(asked(fields=((b"X-T", b"%d" % number),)), "c"), 1)], 0.0)
-        token_bucket.check([(own, absent, 1)], 0.0)
-    assert len(own.tats) == 3
-    assert own.take(absent, 0.0, 0).remaining == 43
-    own.tats[absent] = 1e9  # in use
-    assert own.forget_idle(100.0, 10) == 2
+        token_bucket.check([(limit, key_of(asked(fields=((b"X-T", b"%d" % number),)), "c"), 1)], 0.0)
+        token_bucket.check([(limit, absent, 1)], 0.0)
+    assert len(limit.tats) == 3
+    assert take(limit, absent, 0.0, 0).remaining == 43
+    limit.tats[absent] = 1e9  # in use
+    assert limit.forget_idle(100.0, 10) == 2

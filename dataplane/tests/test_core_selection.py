@@ -1,4 +1,4 @@
-"""Selection: priorities, weights, tries that go elsewhere, and what is done when nobody is well."""
+"""Selection: priorities, weights, retries at other members, and panic."""
 
 from collections import Counter
 from typing import Any
@@ -20,14 +20,14 @@ from inferway_dataplane.core.upstreams.selection import BackendSet
 CHECK = CheckRules(HealthCheck(path="/", unhealthy_threshold=1))
 
 
-def outcomes(of: BackendSet, rounds: int, now: float = 0.0) -> Counter[str]:
-    """Names of backends, or codes of problems."""
+def outcomes(backend_set: BackendSet, rounds: int, now: float = 0.0) -> Counter[str]:
+    """Names backend_set backends, or codes backend_set problems."""
     draw = fixed_draws()
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for _ in range(rounds):
-        choice = of.choose(now, draw)
-        found[choice.code if isinstance(choice, Problem) else choice[0].name] += 1
-    return found
+        choice = backend_set.choose(now, draw)
+        counts[choice.code if isinstance(choice, Problem) else choice[0].name] += 1
+    return counts
 
 
 def about(expected: dict[str, float]) -> object:
@@ -36,48 +36,55 @@ def about(expected: dict[str, float]) -> object:
 
 def test_one_backend_with_one_member_is_one_object_and_no_draw() -> None:
     counters = RuleCounters()
-    of = group((1, 0, backend("a", counters)), counters=counters)
-    first = of.choose(0.0, no_draw)
+    backend_set = group((1, 0, backend("a", counters)), counters=counters)
+    first = backend_set.choose(0.0, no_draw)
     assert chosen(first).name == "a-0"
-    assert of.choose(1.0, no_draw) is first
+    assert backend_set.choose(1.0, no_draw) is first
 
 
 def test_weights_are_respected() -> None:
     counters = RuleCounters()
-    of = group(
+    backend_set = group(
         (90, 0, backend("a", counters, 3)),
         (10, 0, backend("b", counters)),
         (0, 0, backend("c", counters)),
         counters=counters,
     )
-    assert outcomes(of, 10_000) == about({"a": 9000, "b": 1000})
+    assert outcomes(backend_set, 10_000) == about({"a": 9000, "b": 1000})
 
 
 def test_round_robin_takes_backends_in_turn() -> None:
     counters = RuleCounters()
-    of = group(
+    backend_set = group(
         (2, 0, backend("a", counters, 2)),
         (1, 0, backend("b", counters)),
         counters=counters,
         balancer=LoadBalancer(type="RoundRobin"),
     )
-    assert [chosen(of.choose(0.0, no_draw)).name for _ in range(6)] == ["a-0", "b-0", "a-1", "a-0", "b-0", "a-1"]
+    assert [chosen(backend_set.choose(0.0, no_draw)).name for _ in range(6)] == [
+        "a-0",
+        "b-0",
+        "a-1",
+        "a-0",
+        "b-0",
+        "a-1",
+    ]
 
 
 def test_the_weight_of_a_backend_without_available_members_goes_to_the_others() -> None:
     counters = RuleCounters()
     a, b, c = backend("a", counters), backend("b", counters, 3), backend("c", counters, 0)
-    of = group((2, 0, a), (1, 0, b), (7, 0, c), counters=counters)
-    assert outcomes(of, 3000) == about({"a": 2000, "b": 1000})
-    eject(a.members[0], of)
-    assert outcomes(of, 3000) == {"b": 3000}
+    backend_set = group((2, 0, a), (1, 0, b), (7, 0, c), counters=counters)
+    assert outcomes(backend_set, 3000) == about({"a": 2000, "b": 1000})
+    eject(a.members[0], backend_set)
+    assert outcomes(backend_set, 3000) == {"b": 3000}
 
 
 def test_a_broken_reference_keeps_its_share() -> None:
     counters = RuleCounters()
     broken = backend("x", counters, 0, problem=problems.BACKEND_NOT_FOUND)
-    of = group((1, 0, broken), (3, 0, backend("a", counters)), counters=counters)
-    assert outcomes(of, 4000) == about({"backend_not_found": 1000, "a": 3000})
+    backend_set = group((1, 0, broken), (3, 0, backend("a", counters)), counters=counters)
+    assert outcomes(backend_set, 4000) == about({"backend_not_found": 1000, "a": 3000})
 
 
 @pytest.mark.parametrize("type_", ["RoundRobin", "ConsistentHash"])
@@ -85,10 +92,10 @@ def test_a_broken_reference_keeps_its_share_however_it_is_balanced(type_: str) -
     counters = RuleCounters()
     broken = backend("x", counters, 0, problem=problems.BACKEND_NOT_FOUND)
     balancer = LoadBalancer.model_validate({"type": type_})
-    of = group((1, 0, broken), (1, 0, backend("a", counters)), counters=counters, balancer=balancer)
+    backend_set = group((1, 0, broken), (1, 0, backend("a", counters)), counters=counters, balancer=balancer)
     draw = fixed_draws()
-    found = Counter(isinstance(of.choose(0.0, draw, b"%d" % number), Problem) for number in range(4000))
-    assert found == pytest.approx({True: 2000, False: 2000}, rel=0.1)
+    counts = Counter(isinstance(backend_set.choose(0.0, draw, b"%d" % number), Problem) for number in range(4000))
+    assert counts == pytest.approx({True: 2000, False: 2000}, rel=0.1)
 
 
 def test_nothing_to_choose_from() -> None:
@@ -108,36 +115,36 @@ def test_nothing_to_choose_from() -> None:
 def test_u4_the_next_priority_takes_over_only_when_none_is_available() -> None:
     counters = RuleCounters()
     a, b = backend("a", counters, 2), backend("b", counters, 2)
-    of = group((1, 0, a), (1, 3, b), counters=counters)
-    assert outcomes(of, 100) == {"a": 100}
-    eject(a.members[0], of)
-    assert outcomes(of, 100) == {"a": 100}
-    eject(a.members[1], of)
-    assert outcomes(of, 100) == {"b": 100}
-    assert not of.is_panic
-    found = outcomes(of, 100, now=10.0)  # their time is up: one probe each
-    assert found == {"a": 2, "b": 98}
+    backend_set = group((1, 0, a), (1, 3, b), counters=counters)
+    assert outcomes(backend_set, 100) == {"a": 100}
+    eject(a.members[0], backend_set)
+    assert outcomes(backend_set, 100) == {"a": 100}
+    eject(a.members[1], backend_set)
+    assert outcomes(backend_set, 100) == {"b": 100}
+    assert not backend_set.is_panic
+    counts = outcomes(backend_set, 100, now=10.0)  # both are due: one probe each
+    assert counts == {"a": 2, "b": 98}
     for member in a.members:
         assert outlier_detection.on_success(member, 10.0, 11.0)
-    assert outcomes(of, 100, now=11.0) == {"a": 100}
+    assert outcomes(backend_set, 100, now=11.0) == {"a": 100}
 
 
 def test_a_priority_without_endpoints_or_of_broken_references_is_passed_over() -> None:
     counters = RuleCounters()
     broken = backend("x", counters, 0, problem=problems.BACKEND_NOT_FOUND)
-    of = group(
+    backend_set = group(
         (1, 0, backend("a", counters, 0)), (1, 1, broken), (0, 2, backend("c", counters)), (1, 5, backend("b", counters)),
         counters=counters,
     )  # fmt: skip
-    assert outcomes(of, 10) == {"b": 10}
+    assert outcomes(backend_set, 10) == {"b": 10}
 
 
 def test_a_fallback_is_not_probed_while_the_primary_is_well() -> None:
     counters = RuleCounters()
     a, b = backend("a", counters, 2), backend("b", counters)
-    of = group((1, 0, a), (1, 1, b), counters=counters)
-    eject(b.members[0], of)
-    assert outcomes(of, 50, now=60.0) == {"a": 50}
+    backend_set = group((1, 0, a), (1, 1, b), counters=counters)
+    eject(b.members[0], backend_set)
+    assert outcomes(backend_set, 50, now=60.0) == {"a": 50}
 
 
 # --- panic ----------------------------------------------------------------------------------------------------------------
@@ -146,31 +153,31 @@ def test_a_fallback_is_not_probed_while_the_primary_is_well() -> None:
 def test_u5_nobody_is_well_so_everybody_of_the_first_priority_is_asked() -> None:
     counters = RuleCounters()
     a, b, c = backend("a", counters, 2), backend("b", counters), backend("c", counters)
-    of = group((1, 0, a), (1, 0, b), (1, 1, c), counters=counters, checks=True)
-    for member in of.members:
+    backend_set = group((1, 0, a), (1, 0, b), (1, 1, c), counters=counters, checks=True)
+    for member in backend_set.members:
         health_state.on_check(member, False, CHECK, 0.0)
-    assert outcomes(of, 1000) == about({"a": 500, "b": 500})
-    assert of.is_panic
+    assert outcomes(backend_set, 1000) == about({"a": 500, "b": 500})
+    assert backend_set.is_panic
     health_state.on_check(c.members[0], True, CHECK, 1.0)
-    assert outcomes(of, 10, now=1.0) == {"c": 10}
-    assert not of.is_panic
+    assert outcomes(backend_set, 10, now=1.0) == {"c": 10}
+    assert not backend_set.is_panic
 
 
 def test_in_panic_nobody_is_a_probe() -> None:
     counters = RuleCounters()
     a, gone = backend("a", counters), backend("b", counters)
     eject(a.members[0], group((1, 0, a), (1, 0, gone), counters=counters))
-    of = group((1, 0, a), counters=counters)  # a newer document, without the other
-    assert [chosen(of.choose(1.0, no_draw)) for _ in range(3)] == [a.members[0]] * 3
-    assert of.is_panic
+    backend_set = group((1, 0, a), counters=counters)  # a newer document, without the other
+    assert [chosen(backend_set.choose(1.0, no_draw)) for _ in range(3)] == [a.members[0]] * 3
+    assert backend_set.is_panic
     assert not a.members[0].is_probing
-    assert chosen(of.choose(10.0, no_draw)).is_probing  # the time is up
-    assert not of.is_panic
-    assert chosen(of.choose(10.5, no_draw)) is a.members[0]  # all others, until it is answered
-    assert of.is_panic
+    assert chosen(backend_set.choose(10.0, no_draw)).is_probing  # it is due
+    assert not backend_set.is_panic
+    assert chosen(backend_set.choose(10.5, no_draw)) is a.members[0]  # all others, until the probe ends
+    assert backend_set.is_panic
     assert outlier_detection.on_success(a.members[0], 10.0, 11.0)
-    assert not isinstance(of.choose(11.0, no_draw), Problem)
-    assert not of.is_panic
+    assert not isinstance(backend_set.choose(11.0, no_draw), Problem)
+    assert not backend_set.is_panic
 
 
 def test_in_panic_nobody_of_several_is_a_probe() -> None:
@@ -179,53 +186,53 @@ def test_in_panic_nobody_of_several_is_a_probe() -> None:
     older = group((1, 0, a), (1, 0, gone), counters=counters)
     for member in a.members:
         eject(member, older)
-    of = group((1, 0, a), counters=counters)
-    assert outcomes(of, 50, now=1.0) == {"a": 50}
-    assert of.is_panic
+    backend_set = group((1, 0, a), counters=counters)
+    assert outcomes(backend_set, 50, now=1.0) == {"a": 50}
+    assert backend_set.is_panic
     assert not any(member.is_probing for member in a.members)
 
 
 def test_when_a_probes_client_leaves_the_next_request_is_the_probe() -> None:
     counters = RuleCounters()
     a, b = backend("a", counters), backend("b", counters)
-    of = group((1, 0, a), (1, 1, b), counters=counters)
-    eject(a.members[0], of)
-    assert [chosen(of.choose(now, no_draw)).name for now in (10.0, 10.1)] == ["a-0", "b-0"]
+    backend_set = group((1, 0, a), (1, 1, b), counters=counters)
+    eject(a.members[0], backend_set)
+    assert [chosen(backend_set.choose(now, no_draw)).name for now in (10.0, 10.1)] == ["a-0", "b-0"]
     outlier_detection.on_abandoned(a.members[0], 10.0)
-    assert [chosen(of.choose(now, no_draw)).name for now in (10.2, 10.3)] == ["a-0", "b-0"]
+    assert [chosen(backend_set.choose(now, no_draw)).name for now in (10.2, 10.3)] == ["a-0", "b-0"]
 
 
 # --- further tries --------------------------------------------------------------------------------------------------------
 
 
-def names(of: BackendSet, avoid: tuple[Member, ...], now: float = 0.0) -> set[str]:
+def names(backend_set: BackendSet, avoid: tuple[Member, ...], now: float = 0.0) -> set[str]:
     draw = fixed_draws()
-    return {chosen(of.choose(now, draw, None, avoid)).name for _ in range(50)}
+    return {chosen(backend_set.choose(now, draw, None, avoid)).name for _ in range(50)}
 
 
 def test_a_further_try_goes_elsewhere_where_there_is_an_elsewhere() -> None:
     counters = RuleCounters()
     a, b, c = backend("a", counters, 2), backend("b", counters), backend("c", counters)
     broken = backend("x", counters, 0, problem=problems.BACKEND_NOT_FOUND)
-    of = group((1, 0, a), (1, 0, b), (9, 0, broken), (1, 1, c), counters=counters)
-    assert names(of, a.members[:1]) == {"a-1", "b-0"}
-    assert names(of, a.members) == {"b-0"}
-    assert names(of, (*a.members, *b.members)) == {"c-0"}
-    eject(b.members[0], of)
-    assert names(of, a.members) == {"c-0"}
-    everybody = (*a.members, *b.members, *c.members)
+    backend_set = group((1, 0, a), (1, 0, b), (9, 0, broken), (1, 1, c), counters=counters)
+    assert names(backend_set, a.members[:1]) == {"a-1", "b-0"}
+    assert names(backend_set, a.members) == {"b-0"}
+    assert names(backend_set, (*a.members, *b.members)) == {"c-0"}
+    eject(b.members[0], backend_set)
+    assert names(backend_set, a.members) == {"c-0"}
+    all_members = (*a.members, *b.members, *c.members)
     lone = group((1, 0, c), counters=counters)
-    assert names(lone, everybody) == {"c-0"}
+    assert names(lone, all_members) == {"c-0"}
 
 
 def test_in_panic_a_further_try_goes_elsewhere_too() -> None:
     counters = RuleCounters()
     a = backend("a", counters, 2)
-    of = group((1, 0, a), counters=counters, checks=True)
+    backend_set = group((1, 0, a), counters=counters, checks=True)
     for member in a.members:
         health_state.on_check(member, False, CHECK, 0.0)
-    assert names(of, a.members[:1]) == {"a-1"}
-    assert names(of, a.members) == {"a-0", "a-1"}
+    assert names(backend_set, a.members[:1]) == {"a-1"}
+    assert names(backend_set, a.members) == {"a-0", "a-1"}
 
 
 # --- hashing --------------------------------------------------------------------------------------------------------------
@@ -234,23 +241,23 @@ def test_in_panic_a_further_try_goes_elsewhere_too() -> None:
 def test_equal_keys_go_to_the_same_member_of_all_backends() -> None:
     counters = RuleCounters()
     a, b = backend("a", counters, 3), backend("b", counters, 2)
-    of = group((3, 0, a), (1, 0, b), counters=counters, balancer=LoadBalancer(type="ConsistentHash"))
+    backend_set = group((3, 0, a), (1, 0, b), counters=counters, balancer=LoadBalancer(type="ConsistentHash"))
     keys = [b"k%d" % number for number in range(2000)]
-    before = {key: chosen(of.choose(0.0, no_draw, key)) for key in keys}
-    assert before == {key: chosen(of.choose(5.0, no_draw, key)) for key in keys}
+    before = {key: chosen(backend_set.choose(0.0, no_draw, key)) for key in keys}
+    assert before == {key: chosen(backend_set.choose(5.0, no_draw, key)) for key in keys}
     shares = Counter(member.name[0] for member in before.values())
     assert shares == pytest.approx({"a": 1500, "b": 500}, rel=0.15)
-    eject(b.members[0], of)
-    after = {key: chosen(of.choose(5.0, no_draw, key)) for key in keys}
+    eject(b.members[0], backend_set)
+    after = {key: chosen(backend_set.choose(5.0, no_draw, key)) for key in keys}
     assert {before[key].name for key in keys if before[key] is not after[key]} == {"b-0"}
 
 
 def test_two_shares_of_one_service_both_get_keys() -> None:
     counters = RuleCounters()
     twice = backend("a", counters, 1)
-    of = group((1, 0, twice), (1, 0, twice), counters=counters, balancer=LoadBalancer(type="ConsistentHash"))
-    assert len(of.members) == 1
-    assert chosen(of.choose(0.0, no_draw, b"k")) is twice.members[0]
+    backend_set = group((1, 0, twice), (1, 0, twice), counters=counters, balancer=LoadBalancer(type="ConsistentHash"))
+    assert len(backend_set.members) == 1
+    assert chosen(backend_set.choose(0.0, no_draw, b"k")) is twice.members[0]
 
 
 # --- views ----------------------------------------------------------------------------------------------------------------
@@ -278,20 +285,20 @@ def test_choices_agree_with_a_naive_reading_of_the_rules(
         (weight, priority, backend(f"b{index}", counters, size))
         for index, (weight, priority, size) in enumerate(layout)
     ]
-    of = group(*backends, counters=counters, checks=True)
+    backend_set = group(*backends, counters=counters, checks=True)
     for step, (index, is_good) in enumerate([(0, True), *checks]):
-        if of.members:
-            health_state.on_check(of.members[index % len(of.members)], is_good, CHECK, float(step))
+        if backend_set.members:
+            health_state.on_check(backend_set.members[index % len(backend_set.members)], is_good, CHECK, float(step))
         live = [(priority, member) for weight, priority, one in backends if weight for member in one.members]
         well = [(priority, member) for priority, member in live if not member.is_unhealthy]
         candidates = well or live
-        found = of.choose(float(step), lambda: fixed)
-        assert of.is_panic is bool(live and not well)
+        counts = backend_set.choose(float(step), lambda: fixed)
+        assert backend_set.is_panic is bool(live and not well)
         if not candidates:
-            assert isinstance(found, Problem)
+            assert isinstance(counts, Problem)
         else:
             first = min(priority for priority, _ in candidates)
-            assert chosen(found) in [member for priority, member in candidates if priority == first]
+            assert chosen(counts) in [member for priority, member in candidates if priority == first]
 
 
 SIZES = st.lists(st.integers(0, 3), min_size=2, max_size=2)
@@ -308,41 +315,41 @@ HAPPENINGS = st.lists(
 
 @given(st.sampled_from(["RoundRobin", "LeastRequest", "PeakEWMA", "ConsistentHash"]), HAPPENINGS)
 def test_documents_come_and_go_and_no_choice_is_wrong(type_: str, happenings: list[tuple[str, Any]]) -> None:
-    """Members of two priorities stay known while documents name more or fewer of them; old tries end after new documents."""
+    """Members backend_set two priorities are kept while documents add and remove them; old tries end after new documents."""
     counters = RuleCounters()
-    known = [backend("a", counters, 3), backend("b", counters, 3)]
-    said = LoadBalancer.model_validate({"type": type_})
+    listed = [backend("a", counters, 3), backend("b", counters, 3)]
+    balancer = LoadBalancer.model_validate({"type": type_})
 
     def document(sizes: list[int]) -> BackendSet:
         parts = [
             Backend(one.name, one.members[:size], None, b"", None if size else problems.NO_ENDPOINTS)
-            for one, size in zip(known, sizes, strict=True)
+            for one, size in zip(listed, sizes, strict=True)
         ]
-        return group((1, 0, parts[0]), (1, 1, parts[1]), counters=counters, balancer=said, checks=True)
+        return group((1, 0, parts[0]), (1, 1, parts[1]), counters=counters, balancer=balancer, checks=True)
 
-    of = document([3, 3])
+    backend_set = document([3, 3])
     draw = fixed_draws()
     now = 0.0
     tries: list[tuple[BackendSet, Member, float, bool]] = []
     for step, (what, how) in enumerate(happenings):
         now += 0.001
         if what == "document":
-            of = document(how)
+            backend_set = document(how)
         elif what == "wait":
             now += how
         elif what == "check":
-            member = [*known[0].members, *known[1].members][how]
+            member = [*listed[0].members, *listed[1].members][how]
             health_state.on_check(member, step % 2 == 0, CHECK, now)
         elif what in ("try", "again"):
-            group_of = tries[how % len(tries)][0] if tries and what == "again" else of
+            group_of = tries[how % len(tries)][0] if tries and what == "again" else backend_set
             avoid = tuple({one[1]: None for one in tries[:2]}) if what == "again" else ()
             might = [member for member in group_of.members if may_be_asked(member, now)]
             probing = {member for member in group_of.members if member.is_probing}
-            found = group_of.choose(now, draw, b"%d" % how, avoid)
-            if isinstance(found, Problem):
+            counts = group_of.choose(now, draw, b"%d" % how, avoid)
+            if isinstance(counts, Problem):
                 assert not group_of.members
                 continue
-            member = found[1]
+            member = counts[1]
             assert group_of.is_panic is (not might)
             assert member in (might or group_of.members)
             is_probe = member.is_probing and member not in probing

@@ -195,9 +195,7 @@ def test_the_match_path_of_a_match_path_is_itself_but_for_other_percent_signs(ra
     rest = matched
     for kept in (b"%2F", b"%5C", b"%00"):
         rest = rest.replace(kept, b"")
-    if (
-        b"%" not in rest
-    ):  # a sign that was escaped, or was none of an escape, may become one: decoded once is decoded once
+    if b"%" not in rest:  # an escaped percent sign may form a new escape: a path is decoded once only
         assert match_path(matched) == matched
 
 

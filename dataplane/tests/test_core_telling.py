@@ -1,4 +1,4 @@
-"""What clients are told of their limits: structured fields with the values of vectors.md, or the legacy ones."""
+"""RateLimit header fields: structured fields with the values of vectors.md, or the legacy ones."""
 
 import http_sf
 import pytest
@@ -24,12 +24,14 @@ def parsed(value: bytes) -> Told:
     return {str(item): dict(parameters) for item, parameters in http_sf.parse(value, tltype="list")}
 
 
-def told(*own: Bucket, now: float, taken: int, style: Style = "Standard", retry_after: int = 0) -> dict[bytes, bytes]:
-    """Take so many requests at 0, then ask once more at `now`."""
-    telling = RateLimitHeaders([(one, style) for one in own])
+def told(
+    *buckets: Bucket, now: float, taken: int, style: Style = "Standard", retry_after: int = 0
+) -> dict[bytes, bytes]:
+    """Take `taken` requests at 0, then one more at `now`."""
+    telling = RateLimitHeaders([(one, style) for one in buckets])
     for _ in range(taken):
-        check([(one, None, 1) for one in own], 0.0)
-    refusing, tats = check([(one, None, 1) for one in own], now)
+        check([(one, None, 1) for one in buckets], 0.0)
+    refusing, tats = check([(one, None, 1) for one in buckets], now)
     return fields(telling.lines(tats, now, refusing, retry_after))
 
 
@@ -137,12 +139,12 @@ def test_the_window_is_what_an_empty_bucket_takes_to_fill(requests: int, per: fl
 def test_every_line_parses_and_agrees_with_the_bucket(
     requests: int, per: float, burst: int, taken: int, wait: float, start: float
 ) -> None:
-    own = bucket(requests, per, burst)
-    telling = RateLimitHeaders([(own, "Standard")])
+    limit = bucket(requests, per, burst)
+    telling = RateLimitHeaders([(limit, "Standard")])
     for _ in range(taken):
-        check([(own, None, 1)], start)
-    refusing, tats = check([(own, None, 1)], start + wait)
-    level = own.level(None, start + wait, 1, limited=refusing is not None)
+        check([(limit, None, 1)], start)
+    refusing, tats = check([(limit, None, 1)], start + wait)
+    level = limit.level(None, start + wait, 1, limited=refusing is not None)
     lines = fields(telling.lines(tats, start + wait, refusing, max(1, round(level.retry))))
     policy, counters = parsed(lines[b"ratelimit-policy"])["global"], parsed(lines[b"ratelimit"])["global"]
     assert policy["q"] == burst

@@ -1,4 +1,4 @@
-"""Files that are followed: what is a change, and what becomes of one that cannot be taken."""
+"""Watched files: which changes cause a reload, and a reload that fails."""
 
 import asyncio
 import logging
@@ -11,10 +11,12 @@ import pytest
 
 from inferway_dataplane.system import file_watcher
 
+EVERY = 0.005
+"""Seconds between two looks."""
+
 
 @pytest.fixture(autouse=True)
-def _often(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(file_watcher, "EVERY", 0.005)
+def _info(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "inferway")
 
 
@@ -43,7 +45,7 @@ class Followed:
 
 def run(followed: Followed, test: Callable[[], Awaitable[None]]) -> None:
     async def main() -> None:
-        task = asyncio.create_task(file_watcher.follow("things", lambda: followed.paths, followed.reload))
+        task = asyncio.create_task(file_watcher.follow("things", lambda: followed.paths, followed.reload, every=EVERY))
         await asyncio.sleep(0)
         await test()
         assert not task.done()
@@ -55,7 +57,7 @@ def run(followed: Followed, test: Callable[[], Awaitable[None]]) -> None:
 
 @contextmanager
 def swapped(path: Path) -> Iterator[Path]:
-    """A file beside `path` that takes its place at the end."""
+    """A file next to `path` that takes its place at the end."""
     part = path.with_suffix(".part")
     yield part
     part.rename(path)
@@ -130,8 +132,8 @@ def test_what_is_no_good_waits_for_its_next_change(tmp_path: Path, caplog: pytes
 
     run(followed, test)
     assert [record.message for record in caplog.records] == [
-        "a change was refused, what was there before goes on",
-        "read anew",
+        "reload failed, keeping the previous version",
+        "reloaded",
     ]
     assert caplog.records[0].__dict__["error"] == "not a certificate"
 
@@ -149,8 +151,8 @@ def test_what_cannot_be_read_is_tried_again_and_told_once(tmp_path: Path, caplog
         assert followed.calls == 5
 
     run(followed, test)
-    told = [record.__dict__.get("error") for record in caplog.records]
-    assert told == ["no descriptor", "another", None]
+    errors = [record.__dict__.get("error") for record in caplog.records]
+    assert errors == ["no descriptor", "another", None]
 
 
 def test_a_mistake_of_ours_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -166,7 +168,7 @@ def test_a_mistake_of_ours_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptur
         await followed.until(2)
 
     run(followed, test)
-    assert "not foreseen" in caplog.text
+    assert "unexpected error while reloading" in caplog.text
 
 
 def test_what_is_not_foreseen_while_looking_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -184,7 +186,7 @@ def test_what_is_not_foreseen_while_looking_ends_nothing(tmp_path: Path, caplog:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         task = asyncio.create_task(
-            file_watcher.follow("things", paths, lambda: loop.call_soon_threadsafe(reloaded.set) and None)
+            file_watcher.follow("things", paths, lambda: loop.call_soon_threadsafe(reloaded.set) and None, every=EVERY)
         )
         await asyncio.sleep(0)
         failures.extend([RuntimeError("can't start new thread")] * 2)

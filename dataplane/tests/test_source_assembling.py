@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from inferway_contract.document import Backend, ConfigDocument, Endpoint, EndpointsDocument, Route, Rule
 from inferway_contract.sharding import ConfigIndex, ConfigShard, ShardRef
-from inferway_dataplane.sources.assembly import Assembled, Decision, Documents, decide, services_of, unknown
+from inferway_dataplane.sources.assembly import Assembled, Decision, Documents, decide, unknown
 
 NAMES = ("a", "b", "c")
 
@@ -15,13 +15,13 @@ NAMES = ("a", "b", "c")
 def config(*services: str) -> Assembled[ConfigDocument]:
     """A config that names these Services; its revision is their names."""
     rules = tuple(Rule(name=name, backends=(Backend(service=name),)) for name in services)
-    return Assembled(ConfigDocument(routes=(Route(id="x/y", rules=rules),)), "".join(services), "")
+    return Assembled(ConfigDocument(routes=(Route(id="x/y", rules=rules),)), "".join(services))
 
 
 def endpoints(port: int, *services: str) -> Assembled[EndpointsDocument]:
     """Endpoints of these Services, all on one port; their revision is port and names."""
     found = {name: (Endpoint(address="192.0.2.1", port=port),) for name in services}
-    return Assembled(EndpointsDocument(services=found), f"{port}{''.join(services)}", "")
+    return Assembled(EndpointsDocument(services=found), f"{port}{''.join(services)}")
 
 
 def shown(decision: Decision) -> tuple[str, dict[str, int], tuple[str, ...]] | tuple[str, ...]:
@@ -34,7 +34,7 @@ def shown(decision: Decision) -> tuple[str, dict[str, int], tuple[str, ...]] | t
 
 def live(config_names: str, port: int, endpoints_names: str) -> Documents:
     """What is served."""
-    return Documents(config(*config_names), endpoints(port, *endpoints_names), {})
+    return Documents(config(*config_names), endpoints(port, *endpoints_names))
 
 
 def test_what_becomes_of_a_first_document() -> None:
@@ -57,7 +57,7 @@ def test_what_becomes_of_a_later_one() -> None:
     assert shown(decide(config("a", "b"), endpoints(2, "a"), now)) == ("a", {"a": 2}, ("b",))
     assert shown(decide(config("a", "b"), endpoints(1, "a"), now)) == ("b",)
     # Endpoints that are refused (None) stop no config whose Services are known.
-    assert shown(decide(config("a").__class__(config("a").document, "new", ""), None, now)) == ("new", {"a": 1}, ())
+    assert shown(decide(Assembled(config("a").document, "new"), None, now)) == ("new", {"a": 1}, ())
     assert shown(decide(config("b"), None, now)) == ("b",)
 
 
@@ -66,7 +66,6 @@ def test_the_live_config_keeps_addresses_that_newer_endpoints_lack() -> None:
     decision = decide(None, endpoints(2, "b"), now)
     assert shown(decision) == ("a", {"a": 1, "b": 2}, ())
     assert decision.swap is not None
-    assert set(decision.swap.kept) == {"a"}
     assert decision.swap.endpoints.revision == "2b"
     # And keeps them when they change once more, and when the next config names them too.
     assert shown(decide(None, endpoints(3, "b"), decision.swap)) == ("a", {"a": 1, "b": 3}, ())
@@ -96,7 +95,7 @@ def test_whatever_is_served_has_an_entry_for_every_service(new, found, older) ->
     given_endpoints = endpoints(found[0], *found[1]) if found is not None else None
     decision = decide(newest, given_endpoints, now)
     if decision.swap is not None:
-        needed = services_of(decision.swap.config.document)
+        needed = decision.swap.config.document.named_services()
         assert needed <= decision.swap.endpoints.document.services.keys()
         # Only the newest config, or the one that is live, is ever served.
         assert decision.swap.config in (newest, now.config if now is not None else None)

@@ -1,4 +1,4 @@
-"""A source that ends although nobody asked it to is never silence: what cannot be foreseen goes on, or ends the process."""
+"""A source that ends unexpectedly is logged; then the live document stays, or the process ends."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from test_source_last_good import state
 
 from inferway_dataplane.sources.api import IndexEvent, Unavailable
+from inferway_dataplane.sources.assembly import Documents
 from inferway_dataplane.sources.cluster import ClusterSource, Pace
 from inferway_dataplane.sources.last_good import LastGood
+from inferway_dataplane.sources.last_good_writer import WriterPace
 from inferway_dataplane.sources.lease import Pod
 from inferway_fakes.gateway_process import Process, ask
 
@@ -40,7 +43,7 @@ class Source:
 settings = Settings(listen="127.0.0.1:0", admin="127.0.0.1:0", access_log=False, drain_delay=1.0, drain_ready=True)
 sys.exit(serve(settings, Source()))
 """
-"""A data plane whose source dies of what nobody foresees as soon as a file is there."""
+"""A data plane whose source fails unexpectedly as soon as a file is there."""
 
 
 @contextmanager
@@ -63,11 +66,11 @@ def test_in_a_cluster_the_process_ends_after_the_drain_so_that_it_is_started_aga
         admin = process.port("admin")
         assert ask(admin, "/readyz") == (200, b"ok\n")
         (tmp_path / "now").touch()
-        told = process.event("the source has ended, so the process ends")
-        assert (told["level"], told["error"]) == ("critical", "RuntimeError: can't start new thread")
-        assert "Traceback" in told["exception"]
+        event = process.event("the source has ended, so the process ends")
+        assert (event["level"], event["error"]) == ("critical", "RuntimeError: can't start new thread")
+        assert "Traceback" in event["exception"]
         process.event("draining")
-        # At once, though the setting says otherwise: that is for pods that Kubernetes takes away.
+        # At once, despite `drain_ready`: that is for pods that Kubernetes terminates.
         assert ask(admin, "/readyz") == (503, b"draining\n")
         assert process.exit_code() == 1
         assert process.events[-1]["event"] == "stopped"
@@ -87,7 +90,7 @@ def test_of_a_directory_what_is_served_goes_on_and_it_is_told(tmp_path: Path) ->
     with dying(tmp_path / "now", "directory") as process:
         admin, port = process.port("admin"), process.port()
         (tmp_path / "now").touch()
-        assert process.event("the source has ended, what is served goes on")["level"] == "critical"
+        assert process.event("the source has ended, the live document stays")["level"] == "critical"
         assert "not followed any more" in json.loads(ask(admin, "/debug/config")[1])["lastError"]
         assert ask(admin, "/readyz")[0] == 200
         assert ask(port)[0] == 404
@@ -100,8 +103,8 @@ def test_before_the_first_document_it_ends_in_order_too(tmp_path: Path) -> None:
         process.event("waiting for the first document")
         (tmp_path / "now").touch()
         assert process.exit_code() == 1
-        told = process.event("starting failed in a way that is not foreseen")
-        assert "can't start new thread" in told["exception"]
+        event = process.event("unexpected error while starting")
+        assert "can't start new thread" in event["exception"]
         assert process.text == []
 
 
@@ -154,56 +157,55 @@ def run(source: ClusterSource, received: Received, until) -> None:
     asyncio.run(main())
 
 
-def away(last_good: LastGood, rest: float = 0.02) -> ClusterSource:
+class Copies(LastGood):
+    """A folder that is read or written only after some failures."""
+
+    def __init__(self, folder: Path, failed_reads: int = 0, failed_writes: int = 0) -> None:
+        super().__init__(str(folder))
+        self.failed_reads, self.failed_writes = failed_reads, failed_writes
+        self.written: list[Documents] = []
+
+    def read(self) -> Documents | None:
+        if self.failed_reads:
+            self.failed_reads -= 1
+            raise RuntimeError("can't start new thread")
+        return super().read()
+
+    def save(self, documents: Documents) -> None:
+        if self.failed_writes:
+            self.failed_writes -= 1
+            raise RuntimeError("can't start new thread")
+        super().save(documents)
+        self.written.append(documents)
+
+
+def away(last_good: LastGood) -> ClusterSource:
     """A source that has nothing but a copy."""
-    return ClusterSource(Away(), Away(), Pod("gateway-0", "0", "inferway"), last_good, Pace(patience=0.02, rest=rest))
+    pace = Pace(patience=0.02, copies=WriterPace(rest=0.02, retry=0.01))
+    return ClusterSource(Away(), Away(), Pod("gateway-0", "0", "inferway"), last_good, pace)
 
 
 @pytest.fixture
-def copied(tmp_path: Path) -> LastGood:
+def copied(tmp_path: Path) -> Path:
     """A folder with a copy in it."""
-    from test_source_last_good import state
-
-    head, shards, _ = state("kept")
-    found = LastGood(str(tmp_path / "state"))
-    found.save(head, shards, set())
-    return found
+    LastGood(str(tmp_path / "state")).save(state("kept"))
+    return tmp_path / "state"
 
 
 @pytest.mark.case("K4")
-def test_a_copy_that_no_thread_can_be_had_to_read_is_tried_again(copied, monkeypatch, caplog) -> None:
-    read, failures = copied.read, [RuntimeError("can't start new thread")] * 2
-
-    def sometimes():
-        if failures:
-            raise failures.pop()
-        return read()
-
-    monkeypatch.setattr(copied, "read", sometimes)
+def test_a_copy_that_no_thread_can_be_had_to_read_is_tried_again(copied, caplog) -> None:
     received = Received()
-    source = away(copied)
+    source = away(Copies(copied, failed_reads=2))
     run(source, received, lambda: received.revisions)
-    told = [record for record in caplog.records if record.exc_info]
-    assert [record.message for record in told] == [
-        "reading the last good copy failed in a way that is not foreseen"
-    ] * 2
+    assert received.revisions == ["config-kept"]
+    logged = [record.message for record in caplog.records if record.exc_info]
+    assert logged == ["reading the last good copy failed in a way that is not foreseen"] * 2
     assert "internal error" not in source.waiting
 
 
 @pytest.mark.case("K4")
-def test_a_copy_that_no_thread_can_be_had_to_write_is_tried_again(copied, monkeypatch, caplog) -> None:
-    monkeypatch.setattr("inferway_dataplane.sources.last_good_writer.AGAIN", 0.01)
-    save, failures, saved = copied.save, [RuntimeError("can't start new thread")] * 2, []
-
-    def sometimes(*what):
-        if failures:
-            raise failures.pop()
-        save(*what)
-        saved.append(what)
-
-    monkeypatch.setattr(copied, "save", sometimes)
-    run(away(copied), Received(), lambda: saved)
-    told = [record for record in caplog.records if record.exc_info]
-    assert [record.message for record in told] == [
-        "writing the last good copy failed in a way that is not foreseen"
-    ] * 2
+def test_a_copy_that_no_thread_can_be_had_to_write_is_tried_again(copied, caplog) -> None:
+    copies = Copies(copied, failed_writes=2)
+    run(away(copies), Received(), lambda: copies.written)
+    logged = [record.message for record in caplog.records if record.exc_info]
+    assert logged == ["unexpected error while writing the last good copy"] * 2

@@ -2,104 +2,166 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inferway_contract.canonical import canonical, digest
-from inferway_contract.document import ConfigDocument, DirectResponse, Endpoint, EndpointsDocument, Route, Rule
-from inferway_contract.sharding import lay_out_config, lay_out_endpoints
-from inferway_dataplane.sources.last_good import Head, LastGood
+from inferway_contract.document import (
+    Backend,
+    ConfigDocument,
+    DirectResponse,
+    Endpoint,
+    EndpointsDocument,
+    Match,
+    PathMatch,
+    Route,
+    Rule,
+)
+from inferway_dataplane.sources.assembly import Assembled, Documents
+from inferway_dataplane.sources.last_good import CONFIG, ENDPOINTS, LastGood
 
-ENDPOINT = (Endpoint(address="192.0.2.1", port=80),)
 
-
-def state(body: str) -> tuple[Head, dict[str, bytes], ConfigDocument]:
-    """A head with its shards, and its config."""
-    rule = Rule(name="all", respond=DirectResponse(status=200, content_type="text/plain", body=body))
-    config = ConfigDocument(routes=(Route(id="x/y", rules=(rule,)),))
-    configs = lay_out_config(config)
-    endpoints = lay_out_endpoints(EndpointsDocument(services={"x/a:80": ENDPOINT}))
-    shards = {digest(content): content for layout in (configs, endpoints) for content in layout.shards.values()}
-    kept = {"x/b:80": ENDPOINT}
-    return (
-        Head(config=canonical(configs.index).decode(), endpoints=canonical(endpoints.index).decode(), kept=kept),
-        shards,
-        config,
+def state(body: str, *services: str) -> Documents:
+    """Documents that answer with this body, and the Services that they name."""
+    respond = DirectResponse(status=200, content_type="text/plain", body=body)
+    rules = (
+        Rule(name="body", matches=(Match(path=PathMatch(value="/body")),), respond=respond),
+        Rule(name="services", backends=tuple(Backend(service=name) for name in services)),
+    )
+    addresses = {name: (Endpoint(address="192.0.2.1", port=80),) for name in services}
+    return Documents(
+        Assembled(ConfigDocument(routes=(Route(id="x/y", rules=rules),)), f"config-{body}"),
+        Assembled(EndpointsDocument(services=addresses), f"endpoints-{body}"),
     )
 
 
+def names(folder: Path) -> set[str]:
+    return {file.name for file in folder.iterdir()}
+
+
 def test_what_was_saved_last_is_read(tmp_path: Path) -> None:
-    kept = LastGood(str(tmp_path / "made" / "here"))
-    assert kept.read() is None
-    for body in ("one", "two"):
-        head, shards, config = state(body)
-        kept.save(head, shards, set())
-        found = kept.read()
-        assert found is not None
-        assert found.documents.config.document == config
-        assert found.documents.endpoints.document.services == {"x/a:80": ENDPOINT, "x/b:80": ENDPOINT}
-        assert found.documents.kept == {"x/b:80": ENDPOINT}
-        assert set(found.config_shards) | set(found.endpoints_shards) == set(shards)
-    # The shard that only the first had is gone.
-    assert len(list((tmp_path / "made" / "here").iterdir())) == 3
+    folder = tmp_path / "made" / "here"
+    last_good = LastGood(str(folder))
+    assert last_good.read() is None
+    one, two = state("one", "x/a:80"), state("two", "x/b:80")
+    other_endpoints = Documents(two.config, state("three", "x/b:80", "x/c:80").endpoints)
+    for documents in (one, two, other_endpoints):
+        last_good.save(documents)
+        assert LastGood(str(folder)).read() == documents
+    assert names(folder) == {CONFIG, ENDPOINTS}
 
 
-def test_shards_that_a_later_head_may_name_stay(tmp_path: Path) -> None:
-    kept = LastGood(str(tmp_path))
-    first, first_shards, config = state("one")
-    second, second_shards, _ = state("two")
-    kept.save(first, first_shards, set())
-    kept.save(second, second_shards, set(first_shards))
-    kept.save(first, {}, set())
-    found = kept.read()
-    assert found is not None
-    assert found.documents.config.document == config
-    # And one that nobody has any more is told, and what is there stays whole.
-    with pytest.raises(OSError, match="not there any more"):
-        kept.save(second, {}, set())
-    assert kept.read() == found
+def test_files_of_the_earlier_format_are_ignored_and_removed(tmp_path: Path) -> None:
+    older = ("last-good", "aa11.shard", "last-good.part", "aa11.shard.part")
+    for name in older:
+        (tmp_path / name).write_bytes(b"0123\n{}")
+    last_good = LastGood(str(tmp_path))
+    assert last_good.read() is None
+    assert names(tmp_path) == set(older)
+    last_good.save(state("new"))
+    assert names(tmp_path) == {CONFIG, ENDPOINTS}
 
 
-def test_what_stops_in_the_middle_leaves_the_state_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many of its steps a copy takes, the folder holds the old state or the new one."""
-    kept = LastGood(str(tmp_path))
-    first, first_shards, one = state("one")
-    second, second_shards, two = state("two")
-    rename = Path.rename
-    seen = set()
-    for steps in range(4):
-        kept.save(first, first_shards, set())
-        left = steps
+class Stopped(Exception):  # noqa: N818 - it names what happened
+    """The process ends."""
 
-        def stops(part: Path, target: Path) -> Path:
-            nonlocal left
-            if left == 0:
-                raise KeyboardInterrupt
-            left -= 1
-            return rename(part, target)
 
-        monkeypatch.setattr(Path, "rename", stops)
-        with suppress(KeyboardInterrupt):
-            kept.save(second, second_shards, set())
-        monkeypatch.setattr(Path, "rename", rename)
-        found = kept.read()
-        assert found is not None
-        assert found.documents.config.document in (one, two)
-        seen.add(found.documents.config.document == two)
-    assert seen == {False, True}
+class StoppingDisk(LastGood):
+    """A disk on which only some files are replaced before the process ends."""
+
+    def __init__(self, folder: Path, replaced: int) -> None:
+        super().__init__(str(folder))
+        self.left = replaced
+
+    def _write(self, name: str, document: Assembled) -> None:
+        if self.left == 0:
+            raise Stopped
+        self.left -= 1
+        super()._write(name, document)
+
+
+@pytest.mark.parametrize("is_restarted", [False, True], ids=["running", "restarted"])
+def test_what_stops_in_the_middle_leaves_the_state_before(tmp_path: Path, is_restarted: bool) -> None:
+    """However many of its files a copy has replaced, both fit together: each Service of the config has its addresses."""
+    older, newer = state("one", "x/a:80", "x/b:80"), state("two", "x/b:80", "x/c:80")
+    configs = []
+    for replaced in range(4):
+        disk = StoppingDisk(tmp_path / str(replaced), 3)
+        disk.save(older)
+        if is_restarted:
+            disk = StoppingDisk(tmp_path / str(replaced), replaced)
+        disk.left = replaced
+        if replaced < 3:
+            with pytest.raises(Stopped):
+                disk.save(newer)
+        else:
+            disk.save(newer)
+        copy = LastGood(str(tmp_path / str(replaced))).read()
+        assert copy is not None
+        configs.append(copy.config.revision)
+        assert copy.config.document.named_services() <= copy.endpoints.document.services.keys()
+    assert configs == ["config-one", "config-one", "config-two", "config-two"]
+    assert copy == newer
+
+
+def test_after_a_failure_the_files_are_looked_at_again(tmp_path: Path) -> None:
+    """The config of a copy that failed half-way may be on disk."""
+    disk = StoppingDisk(tmp_path, 3)
+    disk.save(state("one", "x/a:80"))
+    disk.left = 2
+    with pytest.raises(Stopped):
+        disk.save(state("two", "x/b:80"))
+    disk.left = 1
+    with pytest.raises(Stopped):
+        disk.save(state("three", "x/c:80"))
+    copy = disk.read()
+    assert copy is not None
+    assert (copy.config.revision, set(copy.endpoints.document.services)) == ("config-two", {"x/b:80", "x/c:80"})
+
+
+def swap_endpoints(folder: Path, other: Path) -> None:
+    (folder / ENDPOINTS).write_bytes((other / ENDPOINTS).read_bytes())
+
+
+def swap_files(folder: Path, other: Path) -> None:
+    (folder / CONFIG).write_bytes((folder / ENDPOINTS).read_bytes())
+
+
+def remove_endpoints(folder: Path, other: Path) -> None:
+    (folder / ENDPOINTS).unlink()
+
+
+@pytest.mark.parametrize(
+    ("harm", "error"),
+    [
+        (swap_endpoints, "lacks Services"),
+        (swap_files, "last-good-config cannot be read"),
+        (remove_endpoints, "No such file"),
+    ],
+)
+def test_copy_of_files_from_elsewhere_is_refused(
+    tmp_path: Path, harm: Callable[[Path, Path], None], error: str
+) -> None:
+    folders = tmp_path / "one", tmp_path / "two"
+    for folder, service in zip(folders, ("x/a:80", "x/b:80"), strict=True):
+        LastGood(str(folder)).save(state("body", service))
+    harm(*folders)
+    with pytest.raises((ValueError, OSError), match=error):
+        LastGood(str(folders[0])).read()
+    # It does not stop the next copy.
+    LastGood(str(folders[0])).save(state("new", "x/c:80"))
+    assert LastGood(str(folders[0])).read() == state("new", "x/c:80")
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_no_byte_may_be_another(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     folder = tmp_path_factory.mktemp("state")
-    kept = LastGood(str(folder))
-    head, shards, _ = state("one")
-    kept.save(head, shards, set())
+    last_good = LastGood(str(folder))
+    last_good.save(state("one", "x/a:80"))
     file = data.draw(st.sampled_from(sorted(folder.iterdir())))
     content = bytearray(file.read_bytes())
     place = data.draw(st.integers(0, len(content) - 1))
@@ -109,4 +171,4 @@ def test_no_byte_may_be_another(tmp_path_factory: pytest.TempPathFactory, data: 
         content[place] ^= data.draw(st.integers(1, 255))
     file.write_bytes(content)
     with pytest.raises(ValueError):
-        kept.read()
+        last_good.read()

@@ -62,7 +62,7 @@ def pairs(authority: trustme.CA, tmp_path: Path) -> list[tuple[Path, Path]]:
     ],
 )
 def test_a_name_gets_the_certificate_that_fits_best(
-    pairs: list[tuple[Path, Path]], name: str | None, index: int, monkeypatch: pytest.MonkeyPatch
+    pairs: list[tuple[Path, Path]], name: str | None, index: int
 ) -> None:
     certificates = Certificates(pairs)
     contexts = [certificates._first, certificates._exact["a.models.example"], certificates._wild["models.example"]]

@@ -1,4 +1,4 @@
-"""The access log on its way to service-node, as in the demos: through a named pipe that both ends hold open."""
+"""The access log shipped to service-node, as in the demos: through a named pipe that both ends hold open."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ with_node = pytest.mark.skipif(
 
 @pytest.fixture
 def pipe(tmp_path: Path) -> Iterator[int]:
-    """A named pipe, open in both directions: whoever writes never waits for a reader to open it."""
+    """Create a named pipe, open in both directions, so that a writer never waits for a reader to open it."""
     name = tmp_path / "pipe"
     os.mkfifo(name)
     descriptor = os.open(name, os.O_RDWR)
@@ -46,7 +46,7 @@ def pipe(tmp_path: Path) -> Iterator[int]:
 
 @pytest.fixture
 def resources(tmp_path: Path) -> Path:
-    """An empty directory for the gateway's resources."""
+    """Create an empty directory for the gateway's resources."""
     directory = tmp_path / "resources"
     directory.mkdir()
     return directory
@@ -54,7 +54,7 @@ def resources(tmp_path: Path) -> Path:
 
 @contextmanager
 def node(program: str, **streams_and_env: Any) -> Iterator[subprocess.Popen[str]]:
-    """A program of service-node, ended with the block."""
+    """Run a program of service-node until the block ends."""
     command = ["node", str(SERVICE / "src" / program)]
     with subprocess.Popen(command, text=True, **streams_and_env) as running:
         try:

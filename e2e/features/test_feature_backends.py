@@ -1,4 +1,4 @@
-"""Where requests go: weights, Services and their endpoints, and what becomes of them when an upstream fails."""
+"""Targets of requests: weights, Services and their endpoints, and failures of upstreams."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from inferway_fakes.yaml_builders import resources, route, rule, service, to
 
 @pytest.fixture
 def other():
-    """A second upstream."""
+    """Start a second upstream."""
     with Upstream() as running:
         yield running
 
 
 def code(answer):
-    """The code of a problem."""
+    """Return the code of a problem."""
     assert answer.headers["content-type"] == "application/problem+json"
     return json.loads(answer.body)["code"]
 
 
 def weighted(port, port_of_other, weight, weight_of_other):
-    """A rule that shares its requests out between two upstreams."""
+    """Return a rule that distributes its requests over two upstreams."""
     return route(
         rule(
             f"""
@@ -44,7 +44,7 @@ def weighted(port, port_of_other, weight, weight_of_other):
 
 @pytest.fixture
 def closed_port():
-    """A port on which nobody listens."""
+    """Return a port without a listener."""
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         yield reserved.getsockname()[1]
@@ -207,7 +207,7 @@ def test_upstream_closing_without_a_response_is_answered_502(serve, upstream):
     upstream.script = lambda seen: [Close()]
     answer = gateway.request()
     assert (answer.status, code(answer)) == (502, "upstream_closed")
-    assert len(upstream.seen) == 1  # on a fresh connection: it may have been worked on
+    assert len(upstream.seen) == 1  # on a fresh connection, so the upstream may have processed it
 
 
 @pytest.mark.case("U2")
@@ -246,13 +246,13 @@ def test_body_after_204_is_dropped_and_disconnected(serve, upstream):
 
 
 def closes_reused(seen):
-    """Answers the first request of each connection, and closes at the second as if it had been idle too long."""
+    """Answer the first request of each connection, and close at the second as if idle for too long."""
     return reply() if closes_reused.known.setdefault(seen.connection, seen) is seen else [Close()]
 
 
 @pytest.fixture
 def racing(serve, upstream):
-    """A gateway that holds an idle connection which the upstream will close at the next request."""
+    """Start a gateway with an idle connection that the upstream will close at the next request."""
     closes_reused.known = {}
     upstream.script = closes_reused
     gateway = serve(route(rule(to(upstream.port))))

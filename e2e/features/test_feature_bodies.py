@@ -1,4 +1,4 @@
-"""Bodies both ways: chunked or counted, large, slow, refused, absent, and streamed piece by piece."""
+"""Bodies in both directions: chunked or with a length, large, slow, rejected, absent, and streamed piece by piece."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ import pytest
 from inferway_fakes.upstream import Close, Pause
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.waiting import DEADLINE, wait_until
-from inferway_fakes.yaml_builders import route, rule, says, to
+from inferway_fakes.yaml_builders import direct_response, route, rule, to
 
 MIB = 1 << 20
 
 
 @contextmanager
 def client_of(gateway):
-    """A raw connection to the gateway."""
+    """Open a raw connection to the gateway."""
     with socket.create_connection(("127.0.0.1", gateway.port), DEADLINE) as connection:
         yield connection
 
 
 def until(connection, mark):
-    """Read until these bytes have come."""
+    """Read until these bytes have arrived."""
     received = b""
     while mark not in received:
         piece = connection.recv(65536)
@@ -134,7 +134,7 @@ def test_client_that_does_not_read_blocks_the_upstream(serve, upstream):
         client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
         until(client, b"\r\n\r\n")
         wait_until_stable(lambda: len(written))
-        # What the kernel's buffers take, and no more: the gateway itself keeps 64 KiB.
+        # Only the bytes of the kernel's buffers: the gateway itself keeps 64 KiB.
         assert sum(written) <= 32 * MIB
         # Others are served meanwhile.
         upstream.script = lambda seen: reply(b"quick")
@@ -151,7 +151,7 @@ def test_upstream_that_does_not_read_blocks_the_client(serve):
             with accepted:
                 sent = send_until_blocked(client, 256 * MIB)
                 assert 64 << 10 <= sent <= 32 * MIB
-                # It goes on as soon as the upstream reads.
+                # It continues as soon as the upstream reads.
                 accepted.settimeout(DEADLINE)
                 read = 0
                 while read < sent:
@@ -160,7 +160,7 @@ def test_upstream_that_does_not_read_blocks_the_client(serve):
 
 
 def wait_until_stable(count):
-    """Wait until a count has not changed for a while: what flows has come to rest."""
+    """Wait until a count has not changed for a while, so that all flows have stopped."""
     last, since = count(), monotonic()
 
     def is_at_rest():
@@ -169,11 +169,11 @@ def wait_until_stable(count):
             last, since = count(), monotonic()
         return monotonic() - since > 0.3
 
-    wait_until(is_at_rest, "the stream to come to rest")
+    wait_until(is_at_rest, "the stream to stop")
 
 
 def send_until_blocked(connection, most):
-    """Send until nothing more is taken for a while; returns how much was."""
+    """Send until the peer takes nothing more for a while; returns the number of bytes taken."""
     connection.settimeout(0.5)
     sent = 0
     while sent < most:
@@ -245,7 +245,7 @@ def test_expecting_client_gets_100_then_the_response(serve, upstream):
     [
         (rule("filters: [{type: RequestRedirect, requestRedirect: {hostname: else.test}}]"), b" 302 "),
         (rule("limits: {maxRequestBody: 2}", 'backendRefs: [{url: "http://127.0.0.1:1"}]'), b" 413 "),
-        (rule("matches: [{path: {value: /other}}]", says("other")), b" 404 "),
+        (rule("matches: [{path: {value: /other}}]", direct_response("other")), b" 404 "),
     ],
     ids=["a redirect", "too large", "no route"],
 )
@@ -296,7 +296,7 @@ def test_response_without_a_body_keeps_the_connection_usable(serve, upstream, st
 
 
 def test_local_reply_to_head_has_no_body(serve):
-    gateway = serve(route(rule("matches: [{path: {value: /other}}]", says("other"))))
+    gateway = serve(route(rule("matches: [{path: {value: /other}}]", direct_response("other"))))
     data = gateway.raw(b"HEAD / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
     assert data.startswith(b"HTTP/1.1 404 ")
     assert data.endswith(b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""`circuitBreaker`: how much a rule may ask of its upstreams at once. What is over it is refused at once, not queued."""
+"""`circuitBreaker`: the concurrent requests of a rule to its upstreams. Excess requests are rejected at once, not queued."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from inferway_fakes.gate import Gate
 from inferway_fakes.upstream import Pause
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.waiting import DEADLINE, wait_until
-from inferway_fakes.yaml_builders import resources, route, rule, says, to
+from inferway_fakes.yaml_builders import direct_response, resources, route, rule, to
 
 TWO = "circuitBreaker: {maxRequests: 2}"
 HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 def circuit(gateway, name="rule-0"):
-    """The gauge."""
+    """Return the gauge."""
     return gateway.metric("circuit_open", route="default/demo", rule=name)
 
 
@@ -54,7 +54,7 @@ def test_stream_counts_until_its_end(serve, upstream):
         assert gateway.request().code == "overload"
     upstream.script = lambda seen: reply()
     wait_until(lambda: gateway.request().status == 200, "the place to be free", 1.0)
-    assert gateway.standing() == (0, 0, 0)
+    assert gateway.active_requests() == (0, 0, 0)
 
 
 def test_cache_hit_is_not_counted(serve, upstream):
@@ -94,15 +94,15 @@ def test_lowered_cap_counts_requests_in_flight(serve, upstream):
     with begun(3, gateway.request) as calls:
         wait_until(lambda: len(upstream.seen) == 3, "three requests in flight")
         gateway.apply(route(rule(TWO, to(upstream.port))))
-        assert gateway.standing() == (3, 0, 0)
+        assert gateway.active_requests() == (3, 0, 0)
         assert gateway.request().status == 503
         gate.open()
     assert [call.result().status for call in calls] == [200] * 3
     assert gateway.request().status == 200
 
 
-@pytest.mark.parametrize("text", [says("ok")])
+@pytest.mark.parametrize("text", [direct_response("ok")])
 def test_local_replies_are_not_counted(serve, text):
     gateway = serve(resources(route(rule("circuitBreaker: {maxRequests: 1}", text))))
     assert [gateway.request().status for _ in range(3)] == [200] * 3
-    assert gateway.standing() == (0, 0, 0)
+    assert gateway.active_requests() == (0, 0, 0)

@@ -1,4 +1,4 @@
-"""Clients that leave, or only stop sending: a FIN looks the same, so an answer that is nearly there still goes out."""
+"""Clients that disconnect, or only stop sending: both send a FIN, so an answer that is almost ready is still sent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
 def read_to_end(connection):
-    """Read until the gateway closes, in order or not."""
+    """Read until the gateway closes, or resets, the connection."""
     received = b""
     try:
         while piece := connection.recv(65536):
@@ -31,14 +31,14 @@ def read_to_end(connection):
 
 @contextmanager
 def hanging_upstream():
-    """A listener whose one connection is read to the end of a request, and never answered."""
+    """Open a listener that reads one request and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(DEADLINE)
         yield listener
 
 
 def accept_request(listener):
-    """The gateway's connection, with its request read."""
+    """Accept the gateway's connection and read its request."""
     accepted, _ = listener.accept()
     accepted.settimeout(DEADLINE)
     read = b""
@@ -48,7 +48,7 @@ def accept_request(listener):
 
 
 def seconds_until_closed(accepted):
-    """How long the gateway's connection still lasts."""
+    """Return the seconds until the gateway's connection closes."""
     started = monotonic()
     assert read_to_end(accepted) == b""
     return monotonic() - started

@@ -1,4 +1,4 @@
-"""L5, L6 and the caps: who has to go when the gateway is full, and what is refused for want of room."""
+"""L5, L6 and the caps: the connections evicted when the gateway is full, and requests rejected for lack of room."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from inferway_fakes.gate import Gate
 from inferway_fakes.scripted.server import ScriptedUpstream
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.waiting import DEADLINE, wait_until
-from inferway_fakes.yaml_builders import route, rule, says, to
+from inferway_fakes.yaml_builders import direct_response, route, rule, to
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 HALF = b"GET / HTTP/1.1\r\nhost: x\r\nx-a: "
@@ -30,35 +30,35 @@ class Clients:
         self._stack = stack
 
     def connect(self, sent=b"", buffer=0):
-        """One more, which has sent this; returned when the gateway has it too."""
-        known = len(self.open())
+        """Open one more connection and send these bytes; returns when the gateway has accepted it."""
+        before = len(self.open())
         client = self._stack.enter_context(socket.socket())
         client.settimeout(DEADLINE)
         if buffer:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         client.connect(("127.0.0.1", self.gateway.port))
         client.sendall(sent)
-        wait_until(lambda: len(self.open()) > known, "the gateway to have it")
+        wait_until(lambda: len(self.open()) > before, "the gateway to have it")
         return client
 
     def idle(self):
-        """One that has had an answer and waits."""
+        """Open a connection that has received an answer and is idle."""
         client = self.connect(GET)
         assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
         return client
 
     def open(self):
-        """Those that the gateway has."""
+        """Return the connections that the gateway holds."""
         return list(self.gateway.plane.gateway.cap.connections)
 
     def turn(self):
-        """Wait for a turn of the wheel, with which time passes for the gateway."""
+        """Wait for a tick of the gateway's timer wheel."""
         wheel = self.gateway.plane.gateway
         now = wheel.clock.coarse_now
         wait_until(lambda: wheel.clock.coarse_now > now, "a turn of the wheel")
 
     def age(self):
-        """Wait until nobody has just come any more (decision 0006)."""
+        """Wait until no connection counts as new (decision 0006)."""
         wheel = self.gateway.plane.gateway
         now = wheel.clock.coarse_now
         wait_until(lambda: wheel.clock.coarse_now > now + YOUNG + 0.25, "all to be older")
@@ -66,7 +66,7 @@ class Clients:
 
 @pytest.fixture
 def clients(serve, upstream):
-    """`clients(most=4)`: a gateway that takes so many connections."""
+    """Return a function: `clients(most=4)` starts a gateway with this cap on connections."""
     with ExitStack() as stack:
         yield lambda most, text=None, **more: Clients(
             serve(text or route(rule(to(upstream.port))), max_connections=most, **more), stack
@@ -74,7 +74,7 @@ def clients(serve, upstream):
 
 
 def is_cut(client):
-    """Whether the gateway has cut this connection, which had nothing more to read."""
+    """Return whether the gateway has cut this connection, which had nothing more to read."""
     client.settimeout(0.02)
     try:
         return client.recv(1) == b""
@@ -85,7 +85,7 @@ def is_cut(client):
 
 
 def next_evicted(clients):
-    """The one of these that is cut first; no other is."""
+    """Return the connection that is cut first; asserts that the others are not."""
     clients = list(clients)
     gone = []
 
@@ -93,19 +93,19 @@ def next_evicted(clients):
         gone.extend(one for one in clients if is_cut(one))
         return gone
 
-    wait_until(is_seen, "somebody to be cut")
+    wait_until(is_seen, "a connection to be cut")
     [one] = gone
     return one
 
 
-# --- who goes -----------------------------------------------------------------------------------------------------------------
+# --- evicted ones -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
 @pytest.mark.case("L6")
 def test_eviction_order_is_idle_then_heads_then_slow_bodies(clients, upstream):
     gate = Gate()
-    # Slow bodies reach the upstream only when they are complete, so only the one that is asked for waits there.
+    # Slow bodies reach the upstream only when they are complete, so only the GET waits there.
     upstream.script = lambda seen: gate.before(reply()) if seen.target == "/held" else reply()
     here = clients(most=6)
     complete = here.connect(b"GET /held HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -120,7 +120,7 @@ def test_eviction_order_is_idle_then_heads_then_slow_bodies(clients, upstream):
     cut = []
     others = [complete, slower, faster, half, older, younger]
     for _ in range(5):
-        # Each new one waits with a complete request: it stays.
+        # Each new connection waits with a complete request, so it stays.
         before = len(upstream.seen)
         client = here._stack.enter_context(socket.create_connection(("127.0.0.1", here.gateway.port), DEADLINE))
         client.sendall(b"GET /held HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -128,7 +128,7 @@ def test_eviction_order_is_idle_then_heads_then_slow_bodies(clients, upstream):
         cut.append(next_evicted(one for one in others if one not in cut))
     names = {id(older): "older", id(younger): "younger", id(half): "half", id(slower): "slower", id(faster): "faster"}
     assert [names[id(one)] for one in cut] == ["older", "younger", "half", "slower", "faster"]
-    # All six have a complete request now: the next one has no place.
+    # All six have a complete request now, so the next connection has no place.
     client = here._stack.enter_context(socket.create_connection(("127.0.0.1", here.gateway.port), DEADLINE))
     wait_until(lambda: is_cut(client), "it to be cut")
     assert not is_cut(complete)
@@ -143,7 +143,7 @@ def test_eviction_order_is_idle_then_heads_then_slow_bodies(clients, upstream):
 
 @pytest.mark.case("L6")
 def test_new_connection_waits_while_none_may_be_evicted(clients, upstream):
-    """A burst of requests is over soon, and nobody has to be refused for it."""
+    """A burst of requests ends soon, and no connection is rejected."""
     gate = Gate()
     upstream.script = gate.script()
     here = clients(most=3)
@@ -203,10 +203,10 @@ def test_slow_clients_over_the_cap_do_not_block_new_ones(clients):
         try:
             client.sendall([b"", HALF, BODY, BODY + bytes(10)][number % 4])
         except (BrokenPipeError, ConnectionResetError):
-            continue  # it had to go already
+            continue  # it was already evicted
     cut = here.gateway.plane.gateway.stats.cut
     wait_until(lambda: len(here.open()) + sum(cut.values()) >= 2 * most, "all to be in, or out again")
-    assert (len(here.open()), sum(cut.values())) == (most, most)  # nobody is cut for nothing
+    assert (len(here.open()), sum(cut.values())) == (most, most)  # no connection is cut without need
     for _ in range(20):
         started = monotonic()
         assert here.gateway.request().status == 200
@@ -228,9 +228,9 @@ def test_half_a_body_is_answered_408_and_releases_the_upstream(serve, upstream):
     received = gateway.raw(BODY + bytes(500), half_close=False)
     assert received.startswith(b"HTTP/1.1 408 ")
     assert b'"code":"body_timeout"' in received
-    assert monotonic() - started < 3.5  # a while is left for the client to read its answer
+    assert monotonic() - started < 3.5  # the client gets some time to read its answer
     wait_until(lambda: upstream.open_connections == 0, "the upstream to be released", 1.0)
-    assert gateway.standing() == (0, 0, 0)
+    assert gateway.active_requests() == (0, 0, 0)
 
 
 @pytest.mark.case("L5")
@@ -264,14 +264,14 @@ def test_client_that_never_reads_is_cut_and_releases_upstream(serve):
             wait_until(lambda: upstream.stats.aborted == 1, "the upstream to be released", 3.0)
             assert gateway.metric("connections_cut_total", reason="not_reading") == 1
             wait_until(lambda: not gateway.plane.gateway.cap.connections, "the client to be cut")
-        assert gateway.standing() == (0, 0, 0)
+        assert gateway.active_requests() == (0, 0, 0)
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------------------
 
 
 def assert_shed(answer):
-    """It was refused for want of room."""
+    """Assert that the request was rejected for lack of room."""
     assert (answer.status, answer.code) == (503, "shed")
     assert int(answer.headers["retry-after"]) >= 1
 
@@ -309,7 +309,7 @@ def test_requests_beyond_the_memory_limit_are_shed(serve, upstream):
 def test_memory_pressure_closes_connections_after_responses(serve, monkeypatch):
     share = [0.0]
     monkeypatch.setattr("inferway_dataplane.system.resource_monitor.Memory.share", lambda memory: share[0])
-    gateway = serve(route(rule(says("ok"))))
+    gateway = serve(route(rule(direct_response("ok"))))
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=DEADLINE)
 
     def connection_field():

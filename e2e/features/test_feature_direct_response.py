@@ -1,4 +1,4 @@
-"""Answers that a rule gives by itself."""
+"""Direct responses of rules."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import http.client
 
 import pytest
 
-from inferway_fakes.yaml_builders import route, rule, says
+from inferway_fakes.yaml_builders import direct_response, route, rule
 
 
 def answering(response):
-    """A rule that answers by itself."""
+    """Return a rule with a direct response."""
     return route(rule(f"filters: [{{type: DirectResponse, directResponse: {{{response}}}}}]"))
 
 
@@ -47,7 +47,7 @@ def test_head_gets_the_length_without_a_body(serve):
 
 
 def test_small_request_body_is_read_and_the_connection_kept(serve):
-    gateway = serve(route(rule(says("ok"))))
+    gateway = serve(route(rule(direct_response("ok"))))
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=5)
     for _ in range(3):
         connection.request("POST", "/", body=b"x" * 1000)
@@ -57,7 +57,7 @@ def test_small_request_body_is_read_and_the_connection_kept(serve):
 
 
 def test_large_request_body_does_not_lose_the_response(serve):
-    gateway = serve(route(rule(says("ok"))))
+    gateway = serve(route(rule(direct_response("ok"))))
     for _ in range(5):
         assert gateway.request("/", "POST", body=bytes(4 << 20)).body == b"ok"
 

@@ -1,4 +1,4 @@
-"""Health checks and U5: who says of itself that it is not well is left alone, and when nobody is well all are asked."""
+"""Health checks and U5: an unhealthy endpoint gets no requests, and if all are unhealthy, all get them."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ SICK = "503 Service Unavailable"
 
 
 def check(more="", interval="100ms"):
-    """A check that is asked often, and believed at once."""
+    """Return a check with a short interval and thresholds of one."""
     return f"healthCheck: {{path: {PATH}, interval: {interval}, timeout: 100ms, unhealthyThreshold: 1{more}}}"
 
 
 def text(endpoints, *parts):
-    """A route to a Service of these endpoints."""
+    """Return a route to a Service of these endpoints."""
     by_name = route(rule(*parts, "backendRefs: [{name: model, port: 80}]"))
     return resources(by_name, service("model", *(endpoint.port for endpoint in endpoints)))
 
 
 def checks_of(upstream):
-    """The checks that it has been asked."""
+    """Return the health checks that it received."""
     return [seen for seen in upstream.seen if seen.header("user-agent") == "inferway-health-check"]
 
 
 def requests_of(upstream):
-    """What else it has been asked."""
+    """Return the other requests that it received."""
     return [seen for seen in upstream.seen if seen.header("user-agent") != "inferway-health-check"]
 
 
 def check_script(answer):
-    """A script that answers checks so, and requests with 200."""
+    """Return a script with this answer to checks, and 200 to requests."""
     return lambda seen: answer(seen) if seen.target == PATH else reply()
 
 
@@ -48,7 +48,7 @@ def unhealthy_response(seen):
 
 
 def healthy(gateway):
-    """How many endpoints take requests."""
+    """Return the number of endpoints that receive requests."""
     return gateway.metric("backend_healthy", route="default/demo")
 
 
@@ -57,7 +57,7 @@ def wait_for_healthy(gateway, count):
 
 
 def share(gateway, endpoints, count=20):
-    """How many of so many requests each of these got; all are answered well."""
+    """Return how many of `count` requests each endpoint received; asserts that all are served."""
     before = [len(requests_of(endpoint)) for endpoint in endpoints]
     for _ in range(count):
         assert gateway.request("/work").status == 200
@@ -104,19 +104,19 @@ def test_consecutive_checks_reach_the_thresholds(serve, upstreams):
         return len(checks_of(bad)) >= 11
 
     wait_until(stand, "eleven checks")
-    # 2 alone and then 4, 5, 6 in a row; 7 alone, for 8 is bad, and then 9 and 10 in a row.
+    # 2 alone and then 4, 5, 6 in a row; 7 alone, because 8 is bad, and then 9 and 10 in a row.
     assert changes == ["available", "unhealthy", "available"]
 
 
 def state(gateway, upstream):
     [rule, *_] = json.loads(gateway.request("/debug/backends", port=gateway.admin_port).body)
-    [found] = [
+    [entry] = [
         endpoint["state"]
         for backend in rule["backends"]
         for endpoint in backend["endpoints"]
         if endpoint["address"] == f"127.0.0.1:{upstream.port}"
     ]
-    return found
+    return entry
 
 
 def test_expected_statuses_of_the_rule_are_healthy(serve, upstreams):
@@ -145,7 +145,7 @@ def test_new_document_keeps_health_and_running_checks(serve, upstreams):
     endpoints = upstreams(2)
     endpoints[0].script = check_script(unhealthy_response)
     gateway = serve(text(endpoints, check(interval="10s").replace("timeout: 100ms", "timeout: 10s")))
-    # A first check comes at a random moment of its interval; here it is there before.
+    # The first check is sent at a random moment of its interval; here it is sent before.
     tasks = dict(gateway.plane.gateway.health._tasks)
     gateway.apply(
         text(endpoints, check(interval="10s").replace("timeout: 100ms", "timeout: 10s"), "timeouts: {connect: 1s}")
@@ -172,10 +172,10 @@ def test_removed_health_check_makes_all_endpoints_available(serve, upstreams):
     tasks = gateway.tasks()
     gateway.apply(text(endpoints))
     wait_until(lambda: gateway.tasks() == tasks - 2, "the checks to end")
-    asked = len(checks_of(endpoints[0]))
+    before = len(checks_of(endpoints[0]))
     assert healthy(gateway) == 2
     assert all(share(gateway, endpoints))
-    assert len(checks_of(endpoints[0])) == asked
+    assert len(checks_of(endpoints[0])) == before
 
 
 def test_added_endpoint_is_checked_and_a_removed_one_not(serve, upstreams):
@@ -184,9 +184,9 @@ def test_added_endpoint_is_checked_and_a_removed_one_not(serve, upstreams):
     wait_until(lambda: checks_of(first), "the first to be checked")
     gateway.apply(text([second], check()))
     wait_until(lambda: len(checks_of(second)) >= 3, "the second to be checked")
-    asked = len(checks_of(first))
+    before = len(checks_of(first))
     wait_until(lambda: len(checks_of(second)) >= 6, "more checks of the second")
-    assert len(checks_of(first)) == asked
+    assert len(checks_of(first)) == before
 
 
 @pytest.mark.case("U5")
@@ -205,10 +205,10 @@ def test_all_unhealthy_uses_every_first_priority_endpoint(serve, upstreams):
     assert share(gateway, endpoints) == [10, 10, 0]
     assert gateway.metric("panic_routing_total", route="default/demo") == 20
     assert json.loads(gateway.request("/debug/backends", port=gateway.admin_port).body)[0]["panic"] is True
-    # The gateway itself is well, whatever is behind it: restarting it would help nobody.
+    # The gateway itself is healthy with any upstream state, because a restart would not help.
     assert gateway.request("/healthz", port=gateway.admin_port).status == 200
     assert gateway.request("/readyz", port=gateway.admin_port).status == 200
-    # One is well again: no panic any more.
+    # One is healthy again, so panic mode ends.
     fallback.script = check_script(lambda seen: reply())
     wait_for_healthy(gateway, 1)
     assert share(gateway, endpoints) == [0, 0, 20]
@@ -218,8 +218,8 @@ def test_all_unhealthy_uses_every_first_priority_endpoint(serve, upstreams):
 @pytest.mark.parametrize("first", ["refuses", "swallows"])
 def test_check_tries_every_address_of_a_name(serve, upstream, first):
     with resolving() as names, swallowing("127.0.0.2", upstream.port) if first == "swallows" else nullcontext():
-        names.say("models.test", "127.0.0.2", "127.0.0.1")
-        said = "healthCheck: {path: /healthz, interval: 500ms, timeout: 500ms, unhealthyThreshold: 1}"
-        gateway = serve(route(rule(said, f'backendRefs: [{{url: "http://models.test:{upstream.port}"}}]')))
+        names.resolve("models.test", "127.0.0.2", "127.0.0.1")
+        health_check = "healthCheck: {path: /healthz, interval: 500ms, timeout: 500ms, unhealthyThreshold: 1}"
+        gateway = serve(route(rule(health_check, f'backendRefs: [{{url: "http://models.test:{upstream.port}"}}]')))
         wait_until(lambda: len(checks_of(upstream)) >= 2, "two checks")
         assert healthy(gateway) == 1

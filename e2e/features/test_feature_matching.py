@@ -1,4 +1,4 @@
-"""Which rule a request is for: host, path, method, headers, query, and the order of precedence among them."""
+"""The rule of a request: host, path, method, headers, query, and their order of precedence."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from inferway_fakes.yaml_builders import resources, route, rule, says
+from inferway_fakes.yaml_builders import direct_response, resources, route, rule
 
 
 def matched_rule(gateway, path="/", method="GET", **headers):
-    """Which rule answered; a problem's code where none did."""
+    """Return the rule that answered, or the code of a problem."""
     answer = gateway.request(path, method, **headers)
     return answer.body.decode() if answer.status == 200 else json.loads(answer.body)["code"]
 
@@ -20,14 +20,16 @@ def matched_rule(gateway, path="/", method="GET", **headers):
 
 @pytest.fixture
 def hosts(serve):
-    """An exact host, two wildcards of different depth, and a route for any host."""
+    """Start a gateway with an exact host, two wildcards of different depth, and a route for any host."""
     return serve(
         resources(
-            route(rule(says("any")), name="any"),
-            route(rule(says("wildcard")), name="wildcard", hostnames=["*.example.com"]),
-            route(rule(says("deeper")), name="deeper", hostnames=["*.models.example.com"]),
+            route(rule(direct_response("any")), name="any"),
+            route(rule(direct_response("wildcard")), name="wildcard", hostnames=["*.example.com"]),
+            route(rule(direct_response("deeper")), name="deeper", hostnames=["*.models.example.com"]),
             route(
-                rule("matches: [{path: {value: /only}}]", says("exact")), name="exact", hostnames=["api.example.com"]
+                rule("matches: [{path: {value: /only}}]", direct_response("exact")),
+                name="exact",
+                hostnames=["api.example.com"],
             ),
         )
     )
@@ -58,7 +60,7 @@ def test_unmatched_request_falls_through_to_a_wider_host(hosts):
 
 
 def test_host_without_a_route_is_answered_404(serve):
-    gateway = serve(route(rule(says("mine")), hostnames=["mine.test"]))
+    gateway = serve(route(rule(direct_response("mine")), hostnames=["mine.test"]))
     assert matched_rule(gateway, host="mine.test") == "mine"
     assert matched_rule(gateway, host="yours.test") == "no_route"
     assert gateway.request(host="yours.test").status == 404
@@ -74,14 +76,14 @@ def test_authority_of_an_absolute_target_is_the_host(hosts):
 
 @pytest.fixture
 def paths(serve):
-    """One rule for each type of path."""
+    """Start a gateway with one rule for each type of path."""
     return serve(
         route(
-            rule("matches: [{path: {type: Exact, value: /exact}}]", says("exact")),
-            rule("matches: [{path: {type: PathPrefix, value: /prefix}}]", says("prefix")),
-            rule("matches: [{path: {value: /prefix/longer/}}]", says("longer")),
-            rule("matches: [{path: {type: RegularExpression, value: '/v[0-9]+/(a|b)'}}]", says("regex")),
-            rule("matches: [{path: {value: /a b/ü}}]", says("decoded")),
+            rule("matches: [{path: {type: Exact, value: /exact}}]", direct_response("exact")),
+            rule("matches: [{path: {type: PathPrefix, value: /prefix}}]", direct_response("prefix")),
+            rule("matches: [{path: {value: /prefix/longer/}}]", direct_response("longer")),
+            rule("matches: [{path: {type: RegularExpression, value: '/v[0-9]+/(a|b)'}}]", direct_response("regex")),
+            rule("matches: [{path: {value: /a b/ü}}]", direct_response("decoded")),
         )
     )
 
@@ -122,7 +124,7 @@ def test_path_is_matched_by_its_type(paths, path, winner):
 )
 def test_ambiguous_path_is_answered_400(paths, path):
     answer = paths.request(path)
-    # An encoded backslash or slash is kept as written; a plain one may go no further.
+    # An encoded backslash or slash is kept as written; a plain one is rejected.
     assert (answer.status, json.loads(answer.body)["code"]) == (400, "ambiguous_path")
 
 
@@ -130,7 +132,7 @@ def test_ambiguous_path_is_answered_400(paths, path):
 
 
 def test_method_restricts_a_match(serve):
-    gateway = serve(route(rule("matches: [{method: POST}]", says("post")), rule(says("rest"))))
+    gateway = serve(route(rule("matches: [{method: POST}]", direct_response("post")), rule(direct_response("rest"))))
     assert matched_rule(gateway, method="POST") == "post"
     assert matched_rule(gateway, method="GET") == "rest"
     assert matched_rule(gateway, method="PUT") == "rest"
@@ -146,10 +148,10 @@ def test_all_headers_must_match_exactly_or_by_whole_pattern(serve):
                   - {name: X-Tenant, value: a}
                   - {name: x-version, type: RegularExpression, value: "v[0-9]+"}
                 """,
-                says("both"),
+                direct_response("both"),
             ),
-            rule("matches: [{headers: [{name: x-tenant, value: a}]}]", says("tenant")),
-            rule(says("rest")),
+            rule("matches: [{headers: [{name: x-tenant, value: a}]}]", direct_response("tenant")),
+            rule(direct_response("rest")),
         )
     )
     assert matched_rule(gateway, x_tenant="a", x_version="v12") == "both"
@@ -161,7 +163,7 @@ def test_all_headers_must_match_exactly_or_by_whole_pattern(serve):
 
 
 def test_repeated_header_fields_are_matched_joined(serve):
-    gateway = serve(route(rule("matches: [{headers: [{name: x-tag, value: 'a, b'}]}]", says("joined"))))
+    gateway = serve(route(rule("matches: [{headers: [{name: x-tag, value: 'a, b'}]}]", direct_response("joined"))))
     head = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
     assert gateway.raw(head + b"x-tag: a\r\nX-Tag: b\r\n\r\n").endswith(b"joined")
     assert b" 404 " in gateway.raw(head + b"x-tag: a\r\n\r\n")
@@ -170,9 +172,12 @@ def test_repeated_header_fields_are_matched_joined(serve):
 def test_query_parameter_is_matched_by_its_decoded_first_value(serve):
     gateway = serve(
         route(
-            rule("matches: [{queryParams: [{name: v, value: 'a b'}]}]", says("exact")),
-            rule("matches: [{queryParams: [{name: v, type: RegularExpression, value: '[0-9]+'}]}]", says("digits")),
-            rule(says("rest")),
+            rule("matches: [{queryParams: [{name: v, value: 'a b'}]}]", direct_response("exact")),
+            rule(
+                "matches: [{queryParams: [{name: v, type: RegularExpression, value: '[0-9]+'}]}]",
+                direct_response("digits"),
+            ),
+            rule(direct_response("rest")),
         )
     )
     assert matched_rule(gateway, "/?v=a%20b") == "exact"
@@ -187,7 +192,11 @@ def test_query_parameter_is_matched_by_its_decoded_first_value(serve):
 
 def test_matches_of_one_rule_are_alternatives(serve):
     gateway = serve(
-        route(rule("matches: [{path: {value: /a}, method: GET}, {path: {value: /b}, method: POST}]", says("one")))
+        route(
+            rule(
+                "matches: [{path: {value: /a}, method: GET}, {path: {value: /b}, method: POST}]", direct_response("one")
+            )
+        )
     )
     assert matched_rule(gateway, "/a") == "one"
     assert matched_rule(gateway, "/b", "POST") == "one"
@@ -198,7 +207,7 @@ def test_matches_of_one_rule_are_alternatives(serve):
 # --- precedence -----------------------------------------------------------------------------------------------------------
 
 
-# Each pair: the loser, the winner; the loser is written first, so that the order of writing is not what decides.
+# Each pair: the loser, the winner. The loser is written first, so that the written order does not decide.
 @pytest.mark.parametrize(
     ("loser", "winner", "path"),
     [
@@ -224,7 +233,12 @@ def test_matches_of_one_rule_are_alternatives(serve):
     ],
 )
 def test_more_specific_match_wins_in_any_order(serve, loser, winner, path):
-    gateway = serve(route(rule(f"matches: [{loser}]", says("loser")), rule(f"matches: [{winner}]", says("winner"))))
+    gateway = serve(
+        route(
+            rule(f"matches: [{loser}]", direct_response("loser")),
+            rule(f"matches: [{winner}]", direct_response("winner")),
+        )
+    )
     assert matched_rule(gateway, path, x_one="1", x_two="2") == "winner"
 
 
@@ -232,15 +246,19 @@ def test_equal_matches_are_ordered_by_age_name_and_position(serve):
     gateway = serve(
         resources(
             route(
-                rule("matches: [{path: {value: /age}}]", says("young")),
-                rule("matches: [{path: {value: /name}}]", says("b")),
+                rule("matches: [{path: {value: /age}}]", direct_response("young")),
+                rule("matches: [{path: {value: /name}}]", direct_response("b")),
                 name="b",
                 created="2026-01-02T00:00:00Z",
             ),
-            route(rule("matches: [{path: {value: /age}}]", says("old")), name="z-old", created="2026-01-01T00:00:00Z"),
             route(
-                rule("matches: [{path: {value: /name}}]", says("a")),
-                rule("matches: [{path: {value: /name}}]", says("second rule")),
+                rule("matches: [{path: {value: /age}}]", direct_response("old")),
+                name="z-old",
+                created="2026-01-01T00:00:00Z",
+            ),
+            route(
+                rule("matches: [{path: {value: /name}}]", direct_response("a")),
+                rule("matches: [{path: {value: /name}}]", direct_response("second rule")),
                 name="a",
                 created="2026-01-02T00:00:00Z",
             ),
@@ -253,8 +271,8 @@ def test_equal_matches_are_ordered_by_age_name_and_position(serve):
 def test_host_precedes_the_path_in_specificity(serve):
     gateway = serve(
         resources(
-            route(rule("matches: [{path: {type: Exact, value: /a}}]", says("any host")), name="any"),
-            route(rule(says("own host")), name="own", hostnames=["own.test"]),
+            route(rule("matches: [{path: {type: Exact, value: /a}}]", direct_response("any host")), name="any"),
+            route(rule(direct_response("own host")), name="own", hostnames=["own.test"]),
         )
     )
     assert matched_rule(gateway, "/a", host="own.test") == "own host"

@@ -1,4 +1,4 @@
-"""Rate limits: whose bucket, what a refusal looks like, and what a change of a limit does to what was spent."""
+"""Rate limits: keys of buckets, the form of a 429, and the effect of a changed limit on a bucket's level."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import re
 import http_sf
 import pytest
 
-from inferway_fakes.yaml_builders import policy, resources, route, rule, says, to
+from inferway_fakes.yaml_builders import direct_response, policy, resources, route, rule, to
 
 TRUSTED = {"trusted_proxies": "127.0.0.0/8"}
-# So slow that nothing comes back while a test runs.
+# Slow enough that a bucket refills nothing during a test.
 SLOW = "rate: {requests: 1, per: 1h}"
 
 
 def limit(name="global", burst=2, key="", rate=SLOW):
-    """A limit of a policy."""
+    """Return a limit of a policy."""
     return rule(f"name: {name}", rate, f"burst: {burst}", "scope: Pod", f"key: [{key}]" if key else "")
 
 
 def statuses(gateway, count, path="/", **headers):
-    """The statuses of so many requests."""
+    """Return the statuses of `count` requests."""
     return [gateway.request(path, **headers).status for _ in range(count)]
 
 
 def parse_one_item(header):
-    """A structured-field List of one item: its name and its parameters."""
+    """Parse a structured-field List of one item; returns its name and its parameters."""
     [item] = http_sf.parse(header.encode(), tltype="list")
     return item
 
@@ -44,7 +44,7 @@ def test_global_limit_admits_its_burst_and_rejects_the_rest(serve, upstream):
 
 def test_bucket_refills_at_its_rate(serve):
     fast = limit(burst=1, rate="rate: {requests: 5, per: 1s}")
-    gateway = serve(resources(route(rule(says("ok"))), policy(fast)))
+    gateway = serve(resources(route(rule(direct_response("ok"))), policy(fast)))
     assert statuses(gateway, 2) == [200, 429]
     gateway_waits = iter(lambda: gateway.request().status, 200)
     assert set(gateway_waits) <= {429}
@@ -52,16 +52,16 @@ def test_bucket_refills_at_its_rate(serve):
 
 @pytest.mark.case("R5")
 def test_each_client_behind_a_trusted_proxy_has_a_bucket(serve):
-    gateway = serve(resources(route(rule(says("ok"))), policy(limit(key="{clientIP: {}}"))), **TRUSTED)
+    gateway = serve(resources(route(rule(direct_response("ok"))), policy(limit(key="{clientIP: {}}"))), **TRUSTED)
     assert statuses(gateway, 3, x_forwarded_for="203.0.113.1") == [200, 200, 429]
     assert statuses(gateway, 3, x_forwarded_for="203.0.113.2") == [200, 200, 429]
-    # What stands left of the first address that we do not trust was written by anybody.
+    # Any client can write the addresses left of the first untrusted one.
     assert statuses(gateway, 1, x_forwarded_for="9.9.9.9, 203.0.113.1") == [429]
     assert statuses(gateway, 1, x_forwarded_for="203.0.113.1, 127.0.0.5") == [429]
 
 
 def test_ipv6_clients_of_one_network_share_a_bucket(serve):
-    gateway = serve(resources(route(rule(says("ok"))), policy(limit(key="{clientIP: {}}"))), **TRUSTED)
+    gateway = serve(resources(route(rule(direct_response("ok"))), policy(limit(key="{clientIP: {}}"))), **TRUSTED)
     assert statuses(gateway, 1, x_forwarded_for="2001:db8:0:1::1") == [200]
     assert statuses(gateway, 2, x_forwarded_for="2001:db8:0:1:ffff::2") == [200, 429]
     assert statuses(gateway, 1, x_forwarded_for="2001:db8:0:2::1") == [200]
@@ -69,7 +69,7 @@ def test_ipv6_clients_of_one_network_share_a_bucket(serve):
 
 @pytest.mark.case("R5")
 def test_forged_client_address_does_not_change_the_bucket(serve):
-    gateway = serve(resources(route(rule(says("ok"))), policy(limit(key="{clientIP: {}}"))))
+    gateway = serve(resources(route(rule(direct_response("ok"))), policy(limit(key="{clientIP: {}}"))))
     forged = [
         {"x_forwarded_for": "1.1.1.1"},
         {"x_forwarded_for": "127.0.0.1, 2.2.2.2"},
@@ -80,7 +80,7 @@ def test_forged_client_address_does_not_change_the_bucket(serve):
 
 
 def test_each_header_value_and_its_absence_has_a_bucket(serve):
-    gateway = serve(resources(route(rule(says("ok"))), policy(limit(key="{header: X-Tenant}"))))
+    gateway = serve(resources(route(rule(direct_response("ok"))), policy(limit(key="{header: X-Tenant}"))))
     assert statuses(gateway, 3, x_tenant="a") == [200, 200, 429]
     assert statuses(gateway, 3, x_tenant="b") == [200, 200, 429]
     assert statuses(gateway, 3) == [200, 200, 429]
@@ -89,7 +89,7 @@ def test_each_header_value_and_its_absence_has_a_bucket(serve):
 
 def test_parts_of_a_key_form_one_tuple(serve):
     key = "{header: x-tenant}, {query: model}"
-    gateway = serve(resources(route(rule(says("ok"))), policy(limit(burst=1, key=key))))
+    gateway = serve(resources(route(rule(direct_response("ok"))), policy(limit(burst=1, key=key))))
     assert statuses(gateway, 2, "/?model=m", x_tenant="a") == [200, 429]
     assert statuses(gateway, 2, "/?model=n", x_tenant="a") == [200, 429]
     assert statuses(gateway, 2, "/?model=m", x_tenant="b") == [200, 429]
@@ -99,8 +99,8 @@ def test_policy_may_target_one_rule_of_a_route(serve):
     gateway = serve(
         resources(
             route(
-                rule("name: limited", "matches: [{path: {value: /limited}}]", says("ok")),
-                rule("name: free", says("ok")),
+                rule("name: limited", "matches: [{path: {value: /limited}}]", direct_response("ok")),
+                rule("name: free", direct_response("ok")),
             ),
             policy(limit(), more="targetRefs: [{kind: GatewayRoute, name: demo, sectionName: limited}]"),
         )
@@ -111,7 +111,7 @@ def test_policy_may_target_one_rule_of_a_route(serve):
 
 def test_rejection_by_one_limit_consumes_from_none(serve):
     both = policy(limit("global", burst=3), limit("per-tenant", burst=1, key="{header: x-tenant}"))
-    gateway = serve(resources(route(rule(says("ok"))), both))
+    gateway = serve(resources(route(rule(direct_response("ok"))), both))
     assert statuses(gateway, 4, x_tenant="a") == [200, 429, 429, 429]
     # Three refusals of `a` have cost the global bucket nothing.
     assert [*statuses(gateway, 1, x_tenant="b"), *statuses(gateway, 1, x_tenant="c")] == [200, 200]
@@ -122,25 +122,27 @@ def test_rejection_by_one_limit_consumes_from_none(serve):
 def test_all_policies_of_a_route_apply(serve):
     gateway = serve(
         resources(
-            route(rule(says("ok"))),
+            route(rule(direct_response("ok"))),
             policy(limit("same", burst=3), name="wide"),
             policy(limit("same", burst=1, key="{header: x-tenant}"), name="narrow"),
         )
     )
     answer = gateway.request(x_tenant="a")
-    told = http_sf.parse(answer.headers["ratelimit"].encode(), tltype="list")
-    assert {name for name, _ in told} == {"default/narrow/same", "default/wide/same"} or {name for name, _ in told} == {
+    items = http_sf.parse(answer.headers["ratelimit"].encode(), tltype="list")
+    assert {name for name, _ in items} == {"default/narrow/same", "default/wide/same"} or {
+        name for name, _ in items
+    } == {
         "narrow/same",
         "wide/same",
     }
-    refused = gateway.request(x_tenant="a")
-    body = json.loads(refused.body)
-    assert (refused.status, body["limit"]) == (429, "same")
+    rejected = gateway.request(x_tenant="a")
+    body = json.loads(rejected.body)
+    assert (rejected.status, body["limit"]) == (429, "same")
     assert body["policy"].endswith("narrow")
     assert statuses(gateway, 3, x_tenant="b") == [200, 429, 429]
 
 
-# --- what a refusal looks like ----------------------------------------------------------------------------------------------
+# --- form of a 429 ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.case("R8")
@@ -148,7 +150,7 @@ def test_rejection_has_retry_after_and_hides_the_key(serve):
     secret = "tenant-that-nobody-may-read"  # noqa: S105
     gateway = serve(
         resources(
-            route(rule(says("ok"))),
+            route(rule(direct_response("ok"))),
             policy(limit("per-tenant", burst=1, key="{header: x-tenant}", rate="rate: {requests: 1, per: 90s}")),
         )
     )
@@ -176,9 +178,9 @@ def test_rejection_has_retry_after_and_hides_the_key(serve):
 @pytest.mark.case("R8")
 def test_retry_after_is_at_least_one_second(serve):
     fast = limit(burst=1, rate="rate: {requests: 2, per: 1s}")
-    gateway = serve(resources(route(rule(says("ok"))), policy(fast)))
-    refused = next(answer for answer in iter(gateway.request, None) if answer.status == 429)
-    assert refused.headers["retry-after"] == "1"
+    gateway = serve(resources(route(rule(direct_response("ok"))), policy(fast)))
+    rejected = next(answer for answer in iter(gateway.request, None) if answer.status == 429)
+    assert rejected.headers["retry-after"] == "1"
 
 
 def test_ratelimit_fields_are_on_every_response(serve, upstream):
@@ -202,20 +204,22 @@ def test_ratelimit_fields_are_on_every_response(serve, upstream):
 
 def test_legacy_headers_replace_the_ratelimit_fields(serve):
     legacy = policy(limit(burst=2), more="onLimit: {headers: Legacy}")
-    gateway = serve(resources(route(rule(says("ok"))), legacy))
+    gateway = serve(resources(route(rule(direct_response("ok"))), legacy))
     answer = gateway.request()
     assert (answer.headers["x-ratelimit-limit"], answer.headers["x-ratelimit-remaining"]) == ("2", "1")
     assert answer.headers["x-ratelimit-reset"] == "0"
     assert answer.headers["ratelimit"] is None
     gateway.request()
-    refused = gateway.request()
-    assert refused.status == 429
-    assert refused.headers["x-ratelimit-remaining"] == "0"
-    assert refused.headers["x-ratelimit-reset"] == refused.headers["retry-after"]
+    rejected = gateway.request()
+    assert rejected.status == 429
+    assert rejected.headers["x-ratelimit-remaining"] == "0"
+    assert rejected.headers["x-ratelimit-reset"] == rejected.headers["retry-after"]
 
 
 def test_headers_off_keeps_retry_after_on_rejections(serve):
-    gateway = serve(resources(route(rule(says("ok"))), policy(limit(burst=1), more="onLimit: {headers: 'Off'}")))
+    gateway = serve(
+        resources(route(rule(direct_response("ok"))), policy(limit(burst=1), more="onLimit: {headers: 'Off'}"))
+    )
     for answer in (gateway.request(), gateway.request()):
         assert not any("ratelimit" in name.lower() for name in answer.headers)
     assert answer.status == 429
@@ -249,7 +253,7 @@ def test_preflights_redirects_and_local_replies_are_limited(serve):
 
 
 def test_pipelined_requests_are_limited_one_by_one(serve):
-    gateway = serve(resources(route(rule(says("ok"))), policy(limit(burst=2))))
+    gateway = serve(resources(route(rule(direct_response("ok"))), policy(limit(burst=2))))
     request = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
     data = gateway.raw(request * 4)
     assert re.findall(rb"HTTP/1.1 (\d+) ", data) == [b"200", b"200", b"429", b"429"]
@@ -270,17 +274,17 @@ def test_pipelined_requests_are_limited_one_by_one(serve):
     ids=["the same again", "a smaller burst", "a faster rate", "a slower rate"],
 )
 def test_changed_limit_does_not_refill_its_bucket(serve, changed):
-    routes = route(rule(says("ok")))
+    routes = route(rule(direct_response("ok")))
     gateway = serve(resources(routes, policy(limit(burst=3))))
     assert statuses(gateway, 4) == [200, 200, 200, 429]
-    # The route changes too, so that there is a new document in every case.
-    gateway.apply(resources(route(rule(says("new"))), policy(changed)))
+    # The route changes too, so that each case has a new document.
+    gateway.apply(resources(route(rule(direct_response("new"))), policy(changed)))
     assert statuses(gateway, 2) == [429, 429]
 
 
 @pytest.mark.case("R7")
 def test_raised_burst_adds_only_the_difference(serve):
-    routes = route(rule(says("ok")))
+    routes = route(rule(direct_response("ok")))
     gateway = serve(resources(routes, policy(limit(burst=2))))
     assert statuses(gateway, 3) == [200, 200, 429]
     gateway.apply(resources(routes, policy(limit(burst=4))))
@@ -290,7 +294,7 @@ def test_raised_burst_adds_only_the_difference(serve):
 
 @pytest.mark.case("R7")
 def test_removed_limit_no_longer_applies(serve):
-    routes = route(rule(says("ok")))
+    routes = route(rule(direct_response("ok")))
     gateway = serve(resources(routes, policy(limit(burst=1))))
     assert statuses(gateway, 2) == [200, 429]
     gateway.apply(routes)
@@ -298,9 +302,9 @@ def test_removed_limit_no_longer_applies(serve):
 
 
 def test_change_of_another_route_keeps_the_bucket(serve):
-    routes = route(rule(says("ok")))
+    routes = route(rule(direct_response("ok")))
     gateway = serve(resources(routes, policy(limit(burst=3))))
     assert statuses(gateway, 2) == [200, 200]
-    other = route(rule("matches: [{path: {value: /new}}]", says("new")), name="new")
+    other = route(rule("matches: [{path: {value: /new}}]", direct_response("new")), name="new")
     gateway.apply(resources(routes, other, policy(limit(burst=3))))
     assert statuses(gateway, 2) == [200, 429]

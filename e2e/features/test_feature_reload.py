@@ -1,4 +1,4 @@
-"""Changes of the files while it serves: soon visible, whole or not at all, and never felt by a request."""
+"""Changes of the files while the gateway serves: soon visible, applied completely or not at all, without failed requests."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from time import monotonic
 import pytest
 
 from inferway_fakes.waiting import wait_until
-from inferway_fakes.yaml_builders import resources, route, rule, says, to
+from inferway_fakes.yaml_builders import direct_response, resources, route, rule, to
 
 
 def debug(gateway):
-    """What the gateway says of its configuration."""
+    """Return the gateway's /debug/config."""
     return json.loads(gateway.request("/debug/config", port=gateway.admin_port).body)
 
 
 def test_changed_file_is_served_within_a_second(serve):
-    gateway = serve(route(rule(says("one"))))
+    gateway = serve(route(rule(direct_response("one"))))
     revision = debug(gateway)["revision"]
     started = monotonic()
-    (gateway.directory / "routes.yaml").write_text(route(rule(says("two"))))
+    (gateway.directory / "routes.yaml").write_text(route(rule(direct_response("two"))))
     wait_until(lambda: gateway.request().body == b"two", "the change to be served", 1.0)
     assert monotonic() - started < 1.0
     assert debug(gateway)["revision"] != revision
 
 
 def test_added_and_removed_files_change_the_routes(serve):
-    gateway = serve(route(rule("matches: [{path: {value: /a}}]", says("a"))))
+    gateway = serve(route(rule("matches: [{path: {value: /a}}]", direct_response("a"))))
     assert gateway.request("/b").status == 404
-    gateway.apply(route(rule("matches: [{path: {value: /b}}]", says("b")), name="second"), "second.yaml")
+    gateway.apply(route(rule("matches: [{path: {value: /b}}]", direct_response("b")), name="second"), "second.yaml")
     assert gateway.request("/a").body == b"a"
     assert gateway.request("/b").body == b"b"
     (gateway.directory / "second.yaml").unlink()
@@ -41,9 +41,12 @@ def test_added_and_removed_files_change_the_routes(serve):
 
 BROKEN = {
     "no YAML": ("apiVersion: [", "routes.yaml:"),
-    "an unknown field": (route(rule(says("two"), "matchez: []")), "routes.yaml:7: "),
-    "a wrong type": (route(rule("matches: [{method: 7}]", says("two"))), "routes.yaml:"),
-    "the same object twice": (resources(route(rule(says("a"))), route(rule(says("b")))), "routes.yaml:"),
+    "an unknown field": (route(rule(direct_response("two"), "matchez: []")), "routes.yaml:7: "),
+    "a wrong type": (route(rule("matches: [{method: 7}]", direct_response("two"))), "routes.yaml:"),
+    "the same object twice": (
+        resources(route(rule(direct_response("a"))), route(rule(direct_response("b")))),
+        "routes.yaml:",
+    ),
     "nothing at all": ("", "no GatewayRoute found"),
     "a tab": ("a:\n\tb: 1\n", "routes.yaml:2"),
 }
@@ -52,7 +55,7 @@ BROKEN = {
 @pytest.mark.parametrize("what", BROKEN)
 def test_broken_file_is_rejected_and_the_last_good_one_served(serve, what):
     text, place = BROKEN[what]
-    gateway = serve(route(rule(says("one"))))
+    gateway = serve(route(rule(direct_response("one"))))
     before = debug(gateway)
     gateway.apply(text)
     after = debug(gateway)
@@ -64,37 +67,39 @@ def test_broken_file_is_rejected_and_the_last_good_one_served(serve, what):
 
 
 def test_file_with_one_bad_object_is_rejected_whole(serve):
-    gateway = serve(route(rule("matches: [{path: {value: /a}}]", says("one"))))
+    gateway = serve(route(rule("matches: [{path: {value: /a}}]", direct_response("one"))))
     gateway.apply(
-        resources(route(rule("matches: [{path: {value: /a}}]", says("two"))), route(rule("typo: 1"), name="bad"))
+        resources(
+            route(rule("matches: [{path: {value: /a}}]", direct_response("two"))), route(rule("typo: 1"), name="bad")
+        )
     )
     assert gateway.request("/a").body == b"one"
 
 
 def test_fixed_file_is_served_and_clears_the_error(serve):
-    gateway = serve(route(rule(says("one"))))
+    gateway = serve(route(rule(direct_response("one"))))
     gateway.apply("apiVersion: [")
     assert debug(gateway)["lastError"]
-    gateway.apply(route(rule(says("two"))))
+    gateway.apply(route(rule(direct_response("two"))))
     assert gateway.request().body == b"two"
     assert debug(gateway)["lastError"] == ""
 
 
 def test_reverted_file_clears_the_error(serve):
-    gateway = serve(route(rule(says("one"))))
+    gateway = serve(route(rule(direct_response("one"))))
     gateway.apply("apiVersion: [")
     assert debug(gateway)["lastError"]
-    gateway.apply(route(rule(says("one"))))  # as it was
+    gateway.apply(route(rule(direct_response("one"))))  # as it was
     assert debug(gateway)["lastError"] == ""
 
 
 def test_touched_file_changes_nothing(serve):
-    text = route(rule(says("one")))
+    text = route(rule(direct_response("one")))
     gateway = serve(text)
     live = gateway.plane.gateway.context.runtime
     (gateway.directory / "routes.yaml").write_text(text)
-    gateway.apply(route(rule("matches: [{path: {value: /b}}]", says("b")), name="b"), "b.yaml")
-    # The second change came after the first was looked at, and there was one new document for both.
+    gateway.apply(route(rule("matches: [{path: {value: /b}}]", direct_response("b")), name="b"), "b.yaml")
+    # The second change came after the first was detected, and one new document has both.
     assert gateway.plane.gateway.context.runtime is not live
     assert gateway.metric("config_rejected_total") == 0
     assert gateway.request().body == b"one"
@@ -113,7 +118,7 @@ def test_request_in_flight_keeps_its_rules_after_a_reload(serve, upstream):
     client = threading.Thread(target=lambda: answers.append(gateway.request("/slow")))
     client.start()
     wait_until(lambda: upstream.seen, "the request to be in flight")
-    gateway.apply(route(rule(says("new"))))
+    gateway.apply(route(rule(direct_response("new"))))
     assert gateway.request().body == b"new"
     release.set()
     client.join(10)

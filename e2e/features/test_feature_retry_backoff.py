@@ -1,4 +1,4 @@
-"""`retry`: how long it waits, what the upstream may ask for, what many failures at once may cost, and who leaves meanwhile."""
+"""`retry`: the back-off, Retry-After of the upstream, the retry budget, and clients that disconnect meanwhile."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
 def draw(gateway, value):
-    """From now on the gateway draws this in place of random numbers from [0, 1)."""
+    """Let the gateway draw this number instead of random ones from [0, 1)."""
     gateway.plane.gateway.context.random = lambda: value
 
 
 def recording_times(times, headers=None):
-    """A script that is always busy, and notes when it was asked."""
+    """Return a script that always answers 503, and records the times of requests."""
 
     def script(seen):
         times.append(monotonic())
@@ -41,7 +41,7 @@ def test_backoff_doubles_up_to_max_backoff(serve, upstream):
     gateway = serve(
         route(rule(NO_EJECTION, "retry: {attempts: 4, backoff: 100ms, maxBackoff: 300ms}", to(upstream.port)))
     )
-    draw(gateway, 0.999)  # full jitter at its longest: the whole back-off
+    draw(gateway, 0.999)  # the whole back-off
     assert gateway.request().status == 503
     waits = [later - earlier for earlier, later in pairwise(times)]
     for wait, wanted in zip(waits, [0.1, 0.2, 0.3, 0.3], strict=True):
@@ -95,7 +95,7 @@ def test_backoff_beyond_the_request_timeout_is_not_started(serve, upstream):
 
 @pytest.mark.parametrize(("clients", "percent", "further"), [(5, 20, 3), (30, 20, 6), (30, 0, 3), (10, 100, 10)])
 def test_retry_budget_is_a_share_of_requests_and_at_least_three(serve, upstream, clients, percent, further):
-    """All fail at the same moment; who has a further try is held in it."""
+    """All fail at the same moment; requests in a further try are blocked there."""
     together, end = Gate(), Gate()
     busy = lambda seen: reply(b"no", BUSY)  # noqa: E731
     upstream.script = lambda seen: (together if len(upstream.seen) <= clients else end).before(busy(seen))
@@ -106,17 +106,17 @@ def test_retry_budget_is_a_share_of_requests_and_at_least_three(serve, upstream,
         together.open()
         wait_until(lambda: sum(call.done() for call in calls) == clients - further, "those without a further try")
         wait_until(lambda: len(upstream.seen) == clients + further, "the further tries")
-        assert gateway.standing() == (further, 0, further)
+        assert gateway.active_requests() == (further, 0, further)
         end.open()
     assert [call.result().status for call in calls] == [503] * clients
     assert len(upstream.seen) == clients + further
     assert gateway.metric("retries_total", reason="503") == further
     assert gateway.metric("retries_total", reason="budget_exhausted") == clients - further
-    assert gateway.standing() == (0, 0, 0)
+    assert gateway.active_requests() == (0, 0, 0)
 
 
 def test_retry_budget_bounds_the_load_of_many_failures(serve, upstream):
-    """Every request of many fails, each would like five more tries: what the upstream sees stays in bounds."""
+    """Many requests all fail, each with up to five more tries; the upstream's load stays bounded."""
     upstream.script = lambda seen: [Pause(0.1), *reply(b"no", BUSY)]
     retry = "retry: {attempts: 5, backoff: 1ms, maxBackoff: 1ms}"
     gateway = serve(route(rule(NO_EJECTION, retry, to(upstream.port))))
@@ -130,15 +130,15 @@ def test_retry_budget_bounds_the_load_of_many_failures(serve, upstream):
     with begun(clients, load):
         pass
     assert set(statuses) == {503}
-    # At most a fifth of what is in flight is a further try, so there is at most one for four others; and at the end, when
-    # few are in flight, those that have begun may be tried five times. Without the budget there were 1,200.
+    # At most a fifth of the requests in flight are further tries, so there is at most one for four others. At the end, when
+    # few are in flight, the rest may be tried five times. Without the budget there were 1,200.
     firsts = len(statuses)
     assert firsts < len(upstream.seen) <= firsts * 1.25 + clients * 0.2 * 5
     assert gateway.metric("retries_total", reason="503") == len(upstream.seen) - firsts
     assert gateway.metric("retries_total", reason="budget_exhausted") > 0
 
 
-# --- who leaves ---------------------------------------------------------------------------------------------------------------
+# --- disconnects --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
@@ -150,10 +150,10 @@ def test_disconnected_client_ends_the_backoff(serve, upstream, reset):
     tasks = gateway.tasks()
     with socket.create_connection(("127.0.0.1", gateway.port), DEADLINE) as client:
         client.sendall(GET)
-        wait_until(lambda: gateway.standing() == (1, 0, 1), "the wait to begin")
+        wait_until(lambda: gateway.active_requests() == (1, 0, 1), "the wait to begin")
         if reset:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    wait_until(lambda: gateway.standing() == (0, 0, 0), "the wait to end", 1.0)
+    wait_until(lambda: gateway.active_requests() == (0, 0, 0), "the wait to end", 1.0)
     wait_until(lambda: gateway.tasks() <= tasks, "no task to be left", 1.0)
     assert len(upstream.seen) == 1
     assert gateway.metric("requests_in_flight") == 0

@@ -1,4 +1,4 @@
-"""The process: how it starts, how it ends, and with which exit code."""
+"""The process: its start, its end, and its exit codes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from inferway_fakes.gateway_process import INFERWAY, ask, started
 from inferway_fakes.upstream import Pause
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.waiting import DEADLINE, wait_until
-from inferway_fakes.yaml_builders import route, rule, says, to
+from inferway_fakes.yaml_builders import direct_response, route, rule, to
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_signal_stops_the_process_with_exit_code_0(tmp_path, number):
-    with started(tmp_path, route(rule(says("ok")))) as process:
+    with started(tmp_path, route(rule(direct_response("ok")))) as process:
         assert ask(process.port()) == (200, b"ok")
         process.signal(number)
         assert process.exit_code() == 0
@@ -63,7 +63,7 @@ def test_stop_under_load_answers_every_forwarded_request(tmp_path, upstream):
                 try:
                     answered.append(ask(port))
                 except (ConnectionError, http.client.RemoteDisconnected) as error:
-                    failed.append(error)  # the listener is closed, or the connection was never taken up
+                    failed.append(error)  # the listener is closed, or the connection was never accepted
                     return
 
         clients = [threading.Thread(target=load) for _ in range(8)]
@@ -92,7 +92,7 @@ def test_drain_keeps_serving_and_is_not_ready(tmp_path, upstream):
         assert ask(admin, "/readyz") == (503, b"draining\n")
         assert ask(admin, "/healthz")[0] == 200
         assert ask(port) == (200, b"ok")
-        # Who is connected already is served too, and told to go.
+        # Connected clients are served too, with `Connection: close`.
         kept.request("GET", "/")
         last = kept.getresponse()
         assert (last.status, last.read(), last.headers["connection"]) == (200, b"ok", "close")
@@ -103,7 +103,7 @@ def test_drain_keeps_serving_and_is_not_ready(tmp_path, upstream):
 @pytest.mark.slow
 @pytest.mark.case("S5")
 def test_drain_ready_keeps_readiness_while_listening(tmp_path, upstream):
-    """A node hands what still comes to a Terminating pod only while that is ready."""
+    """A node sends remaining new connections to a Terminating pod only while that pod is ready."""
     upstream.script = lambda seen: [b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n", Pause(60)]
     flags = ("--drain-delay", "1", "--drain-timeout", "2", "--drain-ready")
     with started(tmp_path, route(rule(to(upstream.port))), *flags) as process:
@@ -114,7 +114,7 @@ def test_drain_ready_keeps_readiness_while_listening(tmp_path, upstream):
         process.signal()
         process.event("draining")
         assert ask(admin, "/readyz") == (200, b"ok, draining\n")
-        # The stream holds the process up, and so the admin port answers after the listener has closed.
+        # The stream delays the end of the process, so the admin port answers after the listener has closed.
         wait_until(lambda: ask(admin, "/readyz") == (503, b"draining\n"), "the delay to be over")
         wait_until(lambda: is_refused(port), "the listener to be closed")
         assert process.exit_code() == 0
@@ -131,7 +131,7 @@ def is_refused(port):
 
 @pytest.mark.case("S5")
 def test_stream_may_finish_during_the_drain(tmp_path, upstream):
-    """It takes longer than the delay, and no longer than the time for requests in flight."""
+    """The stop takes longer than the delay, and no longer than the timeout for requests in flight."""
     pieces = [piece for _ in range(5) for piece in (b"2\r\nhi\r\n", Pause(0.2))]
     upstream.script = lambda seen: [b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", *pieces, b"0\r\n\r\n"]
     with started(tmp_path, route(rule(to(upstream.port))), "--drain-delay", "0.3", "--drain-timeout", "5") as process:
@@ -177,7 +177,9 @@ def test_endless_stream_is_cut_after_the_drain_timeout(tmp_path, upstream):
 def test_full_access_log_pipe_does_not_block_the_stop(tmp_path):
     reader, writer = os.pipe()
     try:
-        with started(tmp_path, route(rule(says("ok"))), "--access-log-rate", "100000", log=writer) as process:
+        with started(
+            tmp_path, route(rule(direct_response("ok"))), "--access-log-rate", "100000", log=writer
+        ) as process:
             port = process.port()
             with socket.create_connection(("127.0.0.1", port), DEADLINE) as client:
                 # More lines than a pipe takes.
@@ -195,7 +197,7 @@ def test_full_access_log_pipe_does_not_block_the_stop(tmp_path):
 
 
 def is_full(pipe):
-    """Whether a write of one page would have to wait."""
+    """Return whether a write of one page would block."""
     return not select.select([], [pipe], [], 0)[1]
 
 
@@ -219,7 +221,7 @@ def test_second_signal_exits_at_once_with_1(tmp_path, upstream):
 
 
 def failed_start(directory, *flags):
-    """A start that fails: its exit code and what it says."""
+    """Run a start that fails; returns its exit code and its output."""
     command = [INFERWAY, "run", str(directory), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", *flags]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert "Traceback" not in ended.stderr
@@ -228,35 +230,35 @@ def failed_start(directory, *flags):
 
 def test_start_with_invalid_files_reports_every_error(tmp_path):
     (tmp_path / "a.yaml").write_text("apiVersion: inferway.dev/v1alpha1\nkind: GatewayRoute\nmetadata: [\n")
-    (tmp_path / "b.yaml").write_text(route(rule(says("ok"), "typo: 1"), name="b"))
-    code, told = failed_start(tmp_path)
+    (tmp_path / "b.yaml").write_text(route(rule(direct_response("ok"), "typo: 1"), name="b"))
+    code, output = failed_start(tmp_path)
     assert code == 1
-    assert "a.yaml:" in told
-    assert "b.yaml:7: " in told
-    assert "typo" in told
+    assert "a.yaml:" in output
+    assert "b.yaml:7: " in output
+    assert "typo" in output
 
 
 def test_start_without_a_route_fails(tmp_path):
-    code, told = failed_start(tmp_path)
+    code, output = failed_start(tmp_path)
     assert code == 1
-    assert "no GatewayRoute found" in told
+    assert "no GatewayRoute found" in output
 
 
 def test_start_without_a_directory_fails(tmp_path):
-    code, told = failed_start(tmp_path / "nowhere")
+    code, output = failed_start(tmp_path / "nowhere")
     assert code == 1
-    assert "nowhere" in told
+    assert "nowhere" in output
 
 
 def test_start_on_an_occupied_port_fails(tmp_path, upstream):
-    (tmp_path / "routes.yaml").write_text(route(rule(says("ok"))))
-    code, told = failed_start(tmp_path, "--listen", f"127.0.0.1:{upstream.port}")
+    (tmp_path / "routes.yaml").write_text(route(rule(direct_response("ok"))))
+    code, output = failed_start(tmp_path, "--listen", f"127.0.0.1:{upstream.port}")
     assert code == 1
-    assert f"127.0.0.1:{upstream.port}" in told
+    assert f"127.0.0.1:{upstream.port}" in output
 
 
 def test_start_with_an_invalid_setting_exits_with_2(tmp_path):
-    (tmp_path / "routes.yaml").write_text(route(rule(says("ok"))))
-    code, told = failed_start(tmp_path, "--head-timeout", "soon")
+    (tmp_path / "routes.yaml").write_text(route(rule(direct_response("ok"))))
+    code, output = failed_start(tmp_path, "--head-timeout", "soon")
     assert code == 2
-    assert "--head-timeout" in told
+    assert "--head-timeout" in output

@@ -22,11 +22,11 @@ ROUTE = """
 
 
 def issue(authority: trustme.CA, directory: Path, name: str, *names: str) -> tuple[str, str]:
-    """A certificate and its key, as files."""
-    made = authority.issue_cert(*names)
+    """Write a certificate and its key to files."""
+    issued = authority.issue_cert(*names)
     certificate, key = directory / f"{name}.pem", directory / f"{name}.key"
     part = directory / f"{name}.part"
-    for target, blobs in ((certificate, made.cert_chain_pems), (key, [made.private_key_pem])):
+    for target, blobs in ((certificate, issued.cert_chain_pems), (key, [issued.private_key_pem])):
         part.write_bytes(b"".join(blob.bytes() for blob in blobs))
         part.rename(target)
     return str(certificate), str(key)
@@ -138,7 +138,7 @@ def _names_of(authority: trustme.CA, port: int, name: str | None = "a.example") 
 
 def test_broken_renewal_keeps_the_old_certificate(gateway, authority, tmp_path: Path, caplog) -> None:
     (tmp_path / "first.pem").write_text("not a certificate")
-    wait_until(lambda: "a change was refused" in caplog.text, "the refusal")
+    wait_until(lambda: "reload failed" in caplog.text, "the refusal")
     client = Client(authority, gateway.port, "a.example")
     assert client.get().startswith(b"HTTP/1.1 200")
     client.socket.close()

@@ -66,26 +66,26 @@ JSON = st.recursive(
 
 
 def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    found = [path]
+    paths = [path]
     if isinstance(value, dict):
         for key, inner in value.items():
-            found += _places(inner, (*path, key))
+            paths += _places(inner, (*path, key))
     elif isinstance(value, list):
         for index, inner in enumerate(value):
-            found += _places(inner, (*path, index))
-    return found
+            paths += _places(inner, (*path, index))
+    return paths
 
 
 @st.composite
 def mutated(draw: st.DrawFn, source: Manifest, most: int = 4) -> Manifest:
     """A manifest with some of its values replaced, removed or joined by others; its kind stays."""
-    made = copy.deepcopy(source)
+    changed = copy.deepcopy(source)
     for _ in range(draw(st.integers(0, most))):
-        places = [path for path in _places(made) if path and path[0] not in ("kind", "apiVersion")]
+        places = [path for path in _places(changed) if path and path[0] not in ("kind", "apiVersion")]
         if not places:
             break
         path = draw(st.sampled_from(places))
-        holder = made
+        holder = changed
         for step in path[:-1]:
             holder = holder[step]
         match draw(st.sampled_from(["replace", "remove", "add"])):
@@ -97,7 +97,7 @@ def mutated(draw: st.DrawFn, source: Manifest, most: int = 4) -> Manifest:
                 holder.append(draw(JSON))
             case _:
                 holder[draw(FIELDS | TEXT)] = draw(JSON)
-    return made
+    return changed
 
 
 def _wild() -> st.SearchStrategy[Manifest]:
@@ -119,9 +119,14 @@ MANIFESTS = st.lists(one_of(GOLDEN).flatmap(mutated) | _wild(), max_size=6)
 
 
 def identity(manifest: Manifest) -> tuple[Any, ...]:
-    """What tells two objects apart."""
-    said = manifest.get("metadata") or {}
-    return (manifest.get("apiVersion"), manifest.get("kind"), said.get("namespace") or "default", said.get("name"))
+    """Identity of an object: version, kind, namespace and name."""
+    metadata = manifest.get("metadata") or {}
+    return (
+        manifest.get("apiVersion"),
+        manifest.get("kind"),
+        metadata.get("namespace") or "default",
+        metadata.get("name"),
+    )
 
 
 def distinct(manifests: list[Manifest]) -> list[Manifest]:

@@ -1,7 +1,7 @@
 """The golden cases: what they are, how they are compiled, and how their expected half is written again.
 
-A case is one file: a comment that says what it shows, manifests, a divider, and what becomes of them. A first document
-with the key `settings` says what differs from a cluster without settings. `python operator/tests/golden_cases.py --write`
+A case is one file: a comment on its subject, manifests, a divider, and the expected result. A first document with the key
+`settings` has settings of the operator. `python operator/tests/golden_cases.py --write`
 writes the expected half of every case; the difference is then for people to read.
 """
 
@@ -34,40 +34,40 @@ def manifests_of(text: str) -> list[dict[str, Any]]:
 def world_of(text: str) -> World:
     """The world of a case's first half."""
     manifests = manifests_of(text)
-    said: dict[str, Any] = manifests.pop(0)["settings"] if "settings" in manifests[0] else {}
-    standalone = said.get("standalone", False)
-    found = from_manifests(manifests, standalone=standalone)
-    published = [document.Policy.model_validate_json(json.dumps(item)) for item in said.get("lastPublished", [])]
-    policy = said.get("hostnamePolicy")
+    settings: dict[str, Any] = manifests.pop(0)["settings"] if "settings" in manifests[0] else {}
+    standalone = settings.get("standalone", False)
+    objects = from_manifests(manifests, standalone=standalone)
+    published = [document.Policy.model_validate_json(json.dumps(item)) for item in settings.get("lastPublished", [])]
+    policy = settings.get("hostnamePolicy")
     return World(
         settings=Settings(
             standalone=standalone,
-            allowed_hosts=tuple(said.get("allowedHosts", [])),
+            allowed_hosts=tuple(settings.get("allowedHosts", [])),
             hostname_policy=None if policy is None else tuple(map(HostnameRule.model_validate, policy)),
         ),
-        routes=found.routes,
-        policies=found.policies,
-        services=found.services,
-        slices=found.slices,
-        grants=found.grants,
-        namespaces=found.namespaces,
+        routes=objects.routes,
+        policies=objects.policies,
+        services=objects.services,
+        slices=objects.slices,
+        grants=objects.grants,
+        namespaces=objects.namespaces,
         last_published={policy.id: policy for policy in published},
-        replicas=said.get("replicas", 1),
+        replicas=settings.get("replicas", 1),
     )
 
 
 def expected(world: World) -> str:
     """The second half of a case: both documents, and each condition as a line."""
-    made = compiler.compile(world)
+    compilation = compiler.compile(world)
     documents = {
-        "config": json.loads(canonical(made.config)),
-        "endpoints": json.loads(canonical(made.endpoints)),
+        "config": json.loads(canonical(compilation.config)),
+        "endpoints": json.loads(canonical(compilation.endpoints)),
     }
     conditions = {
         f"{verdict.meta.kind} {verdict.meta.id}": [
             f"{item.type}={item.status} ({item.reason}): {item.message}" for item in verdict.conditions
         ]
-        for verdict in made.verdicts
+        for verdict in compilation.verdicts
     }
     return yaml.safe_dump(
         documents, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None

@@ -1,4 +1,4 @@
-"""The operator's HTTP server in a thread, before an operator that says what a test wants."""
+"""The operator's HTTP server in a thread, with a fake operator whose state a test sets."""
 
 import asyncio
 import threading
@@ -10,21 +10,21 @@ import trustme
 
 from inferway_fakes.waiting import DEADLINE
 from inferway_operator.http_server.server import OperatorServer, Readiness
-from inferway_operator.http_settings import HttpSettings
 from inferway_operator.metrics import OperatorMetrics
+from inferway_operator.settings import HttpSettings
 from inferway_operator.world.world import World
 
 
 class FakeOperator:
-    """Says what it is told to say."""
+    """Returns the state that a test sets."""
 
     def __init__(self) -> None:
-        self.known: World | None = World()
+        self.newest_world: World | None = World()
         self.ails = ""
         self.ready = Readiness(True, "leading")
 
     def world(self) -> World | None:
-        return self.known
+        return self.newest_world
 
     def ailment(self) -> str:
         return self.ails
@@ -64,28 +64,28 @@ class RunningServer:
 def running(pair: tuple[Path, Path] | None = None, **settings: str) -> Iterator[RunningServer]:
     """Serve until the block ends; with a pair of files there is a webhook."""
     files = {} if pair is None else {"webhook_cert": pair[0], "webhook_key": pair[1]}
-    made = RunningServer(
+    server = RunningServer(
         HttpSettings(**{"listen": "127.0.0.1:0", "webhook_listen": "127.0.0.1:0", **files, **settings})
     )
-    thread = threading.Thread(target=made.loop.run_forever, name="operator", daemon=True)
+    thread = threading.Thread(target=server.loop.run_forever, name="operator", daemon=True)
     thread.start()
     try:
-        asyncio.run_coroutine_threadsafe(made.server.start(), made.loop).result(DEADLINE)
+        asyncio.run_coroutine_threadsafe(server.server.start(), server.loop).result(DEADLINE)
         try:
-            yield made
+            yield server
         finally:
-            asyncio.run_coroutine_threadsafe(made.server.stop(), made.loop).result(DEADLINE)
+            asyncio.run_coroutine_threadsafe(server.server.stop(), server.loop).result(DEADLINE)
     finally:
-        made.loop.call_soon_threadsafe(made.loop.stop)
+        server.loop.call_soon_threadsafe(server.loop.stop)
         thread.join(DEADLINE)
-        made.loop.close()
+        server.loop.close()
 
 
 def write_pair(authority: trustme.CA, directory: Path, *names: str) -> tuple[Path, Path]:
     """A certificate of the authority and its key as files, in place of those that are there."""
-    made = authority.issue_cert(*(names or ("127.0.0.1",)))
+    issued = authority.issue_cert(*(names or ("127.0.0.1",)))
     pair = directory / "tls.crt", directory / "tls.key"
-    contents = b"".join(blob.bytes() for blob in made.cert_chain_pems), made.private_key_pem.bytes()
+    contents = b"".join(blob.bytes() for blob in issued.cert_chain_pems), issued.private_key_pem.bytes()
     for file, content in zip(pair, contents, strict=True):
         part = file.with_suffix(".part")
         part.write_bytes(content)

@@ -78,7 +78,7 @@ endpoints: [{addresses: [192.0.2.10], conditions: {ready: true}}]
 
 
 class OperatorProcess:
-    """A running operator process, and what it says."""
+    """A running operator process, and its output."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -245,7 +245,7 @@ class Gateway:
     # --- pods ---------------------------------------------------------------------------------------------------------
 
     def pod(self, name: str) -> None:
-        """A data-plane pod that is Ready and has said nothing yet."""
+        """Create a data-plane pod that is Ready and has not reported yet."""
         self.api.pod(self.namespace, name, {GATEWAY_LABEL: self.name})
 
     def acknowledge(self, pod: str, said: Acknowledgement) -> None:
@@ -304,7 +304,7 @@ class Gateway:
 
 @contextmanager
 def gateway(api: ApiServer) -> Iterator[Gateway]:
-    """A gateway of the test's own. The operator is told to look at its two namespaces only."""
+    """A gateway for the test; its operator watches only its two namespaces."""
     suffix = uuid4().hex[:8]
     names = [f"{part}-{suffix}" for part in ("gateway", "team", "leader")]
     for name in names:

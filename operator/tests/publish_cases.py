@@ -45,7 +45,7 @@ def compilation(*routes: Route, replicas: int = 1, **addresses: str) -> Compilat
     config = ConfigDocument(routes=routes)
     services = {
         key: (Endpoint(address=address, port=80),) if (address := addresses.get(key[5:-3])) else ()
-        for key in published_state.services_of(config)
+        for key in config.named_services()
     }
     return Compilation(config, EndpointsDocument(replicas=replicas, services=services), ())
 
@@ -61,14 +61,14 @@ class Cluster:
 
     maps: dict[str, dict[str, str]] = field(default_factory=dict)
 
-    def found(self) -> published_state.ActualState:
+    def read(self) -> published_state.ActualState:
         """What an operator reads that has just become the active one."""
         return published_state.read(GATEWAY, self.maps)
 
     def plan(self, want: size_limits.DesiredState, reported: Iterable[str] = ()) -> tuple[publish_plan.Write, ...]:
         """The writes that are missing."""
-        found = self.found()
-        return publish_plan.plan(want, found.published, found.known, frozenset(reported), GATEWAY)
+        state = self.read()
+        return publish_plan.plan(want, state.published, state.configs, frozenset(reported), GATEWAY)
 
     def write(self, writes: Iterable[publish_plan.Write]) -> None:
         """Perform them."""

@@ -1,4 +1,4 @@
-"""Short words for the situations of the status tests: pods `a`, `b`, ... and what they say of one object."""
+"""Short words for the situations of the status tests: pods `a`, `b`, ... and what they report about one object."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -51,8 +51,8 @@ def verdict(
         Condition(type=resolved, status=True, reason=Reason(resolved.value), message="all is there"),
     ]
     if shadowed:
-        told = Condition(type=ConditionType.SHADOWED, status=True, reason=Reason.SHADOWED, message="by another")
-        conditions.append(told)
+        shadow = Condition(type=ConditionType.SHADOWED, status=True, reason=Reason.SHADOWED, message="by another")
+        conditions.append(shadow)
     return Verdict(Meta(kind, "demo", "shop", generation), tuple(conditions))
 
 
@@ -74,18 +74,18 @@ def decide(
 
 def written_status(*arguments: Any, **named: Any) -> dict[str, Any]:
     """The same, where something has to be written."""
-    found = decide(*arguments, **named)
-    assert found is not None
-    return found
+    status = decide(*arguments, **named)
+    assert status is not None
+    return status
 
 
-def condition(found: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    (only,) = [item for item in found["conditions"] if item["type"] == kind]
+def condition(status: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    (only,) = [item for item in status["conditions"] if item["type"] == kind]
     assert isinstance(only, dict)
     return only
 
 
-def condition_line(found: Mapping[str, Any], kind: str = "Programmed") -> str:
+def condition_line(status: Mapping[str, Any], kind: str = "Programmed") -> str:
     """A condition in one line."""
-    item = condition(found, kind)
+    item = condition(status, kind)
     return f"{item['status']} {item['reason']}: {item['message']}"

@@ -26,35 +26,35 @@ Manifest = dict[str, Any]
 
 MISTAKES = Path(__file__).parents[2] / "crds" / "tests" / "mistakes.yaml"
 COMPILED = ("the whole spec a list", "two rules of one name")
-"""Mistakes that the compiler puts otherwise than the schema, for it goes on rule by rule: golden files have its words."""
+"""Mistakes with another message from the compiler, which checks rule by rule: golden files have those."""
 
 
 def world(*manifests: Manifest) -> World:
     return from_manifests(manifests, standalone=False)
 
 
-def response(made: Answer) -> Manifest:
-    assert made.http_status == 200
-    assert (made.body["apiVersion"], made.body["kind"]) == ("admission.k8s.io/v1", "AdmissionReview")
-    found: Manifest = made.body["response"]
-    assert found["uid"] == "705ab4f5-6393-11e8-b7cc-42010a800002"
-    assert found["allowed"] == (made.decision != "denied")
-    return found
+def response(answer: Answer) -> Manifest:
+    assert answer.http_status == 200
+    assert (answer.body["apiVersion"], answer.body["kind"]) == ("admission.k8s.io/v1", "AdmissionReview")
+    answered: Manifest = answer.body["response"]
+    assert answered["uid"] == "705ab4f5-6393-11e8-b7cc-42010a800002"
+    assert answered["allowed"] == (answer.decision != "denied")
+    return answered
 
 
 def warnings_of(manifest: Manifest, *others: Manifest, **request: Any) -> list[str]:
     """What an object is let through with."""
-    made = admission_review.answer(review(manifest, **request), world(*others))
-    told: list[str] = response(made).get("warnings", [])
-    assert made.decision == ("warned" if told else "allowed")
-    return told
+    answer = admission_review.answer(review(manifest, **request), world(*others))
+    warnings: list[str] = response(answer).get("warnings", [])
+    assert answer.decision == ("warned" if warnings else "allowed")
+    return warnings
 
 
 def denial_of(manifest: Manifest, *others: Manifest, **request: Any) -> Manifest:
     """The Status that an object is refused with."""
-    made = admission_review.answer(review(manifest, **request), world(*others))
-    assert made.decision == "denied"
-    status: Manifest = response(made)["status"]
+    answer = admission_review.answer(review(manifest, **request), world(*others))
+    assert answer.decision == "denied"
+    status: Manifest = response(answer)["status"]
     assert (status["code"], status["reason"], status["status"]) == (422, "Invalid", "Failure")
     return status
 
@@ -65,29 +65,29 @@ def denial_of(manifest: Manifest, *others: Manifest, **request: Any) -> Manifest
 @pytest.mark.parametrize("file", golden_cases.case_files(), ids=lambda file: file.stem)
 def test_review_denies_as_the_accepted_condition_rejects(file: Any) -> None:
     text = file.read_text()
-    found = golden_cases.world_of(text)
+    case_world = golden_cases.world_of(text)
     manifests = [item for item in golden_cases.manifests_of(text) if "kind" in item]
-    for verdict in compiler.compile(found).verdicts:
+    for verdict in compiler.compile(case_world).verdicts:
         manifest = next(item for item in manifests if item["kind"] == verdict.meta.kind and is_of(item, verdict.meta))
         accepted = verdict.conditions[0]
-        made = admission_review.answer(json_review(manifest, verdict.meta.namespace), found)
+        answer = admission_review.answer(json_review(manifest, verdict.meta.namespace), case_world)
         if accepted.reason is Reason.ACCEPTED:
-            assert made.decision in ("allowed", "warned")
+            assert answer.decision in ("allowed", "warned")
             continue
-        status = response(made)["status"]
-        assert status["message"] == messages.joined(verdict.complaints)
+        status = response(answer)["status"]
+        assert status["message"] == messages.joined(verdict.errors)
         assert accepted.message.endswith(status["message"])
 
 
 def is_of(manifest: Manifest, meta: Meta) -> bool:
-    found, _ = metadata.read(manifest)
-    return found.id == meta.id
+    read_meta, _ = metadata.read(manifest)
+    return read_meta.id == meta.id
 
 
 def json_review(manifest: Manifest, namespace: str) -> Manifest:
     """As it comes over the wire: YAML knows times, JSON does not."""
-    said: Manifest = json.loads(json.dumps(review(manifest, namespace=namespace), default=_kubernetes_time))
-    return said
+    parsed: Manifest = json.loads(json.dumps(review(manifest, namespace=namespace), default=_kubernetes_time))
+    return parsed
 
 
 def _kubernetes_time(value: Any) -> str:
@@ -145,8 +145,8 @@ def test_denial_cuts_long_keys_and_escapes_control_characters() -> None:
 
 def test_denial_carries_the_warnings_of_other_rules() -> None:
     bad = route("shop", {"typo": 1}, {"backendRefs": [{"name": "web", "port": 80}]})
-    made = admission_review.answer(review(bad), world())
-    assert response(made)["warnings"] == ["spec.rules[1].backendRefs[0]: there is no Service demo/web"]
+    answer = admission_review.answer(review(bad), world())
+    assert response(answer)["warnings"] == ["spec.rules[1].backendRefs[0]: Service demo/web not found"]
 
 
 def test_policy_is_denied_with_the_same_messages() -> None:
@@ -156,9 +156,9 @@ def test_policy_is_denied_with_the_same_messages() -> None:
 
 
 def _invalid_manifests() -> dict[str, tuple[Manifest, list[str]]]:
-    """The contract's table of mistakes, but for what YAML can say and JSON cannot."""
+    """The contract's table of mistakes, without those that JSON cannot express."""
     table = yaml.safe_load(MISTAKES.read_text())
-    found = {}
+    cases = {}
     for row in table:
         match row:
             case {"rule": rule}:
@@ -172,17 +172,17 @@ def _invalid_manifests() -> dict[str, tuple[Manifest, list[str]]]:
             case _:
                 raise AssertionError(row)
         if json.loads(json.dumps(manifest, default=str)) == manifest and row["name"] not in COMPILED:
-            found[row["name"]] = (manifest, row["told"])
-    return found
+            cases[row["name"]] = (manifest, row["told"])
+    return cases
 
 
 @pytest.mark.parametrize("mistake", _invalid_manifests().values(), ids=_invalid_manifests())
 def test_denial_of_an_invalid_manifest_matches_validate(
     mistake: tuple[Manifest, list[str]],
 ) -> None:
-    manifest, told = mistake
+    manifest, expected = mistake
     causes = denial_of(manifest)["details"]["causes"]
-    assert set(told) <= {f"{cause['field']}: {cause['message']}" for cause in causes}
+    assert set(expected) <= {f"{cause['field']}: {cause['message']}" for cause in causes}
 
 
 def test_table_of_invalid_manifests_has_over_100_cases() -> None:
@@ -197,24 +197,24 @@ WARNED: dict[str, tuple[Manifest, list[Manifest], list[str]]] = {
     "a Service that is not there": (
         route("shop", {"backendRefs": [{"name": "web", "port": 80}]}),
         [],
-        ["spec.rules[0].backendRefs[0]: there is no Service demo/web"],
+        ["spec.rules[0].backendRefs[0]: Service demo/web not found"],
     ),
     "a port that is not there": (
         route("shop", {"backendRefs": [{"name": "web", "port": 81}]}),
         service("web"),
-        ["spec.rules[0].backendRefs[0]: Service demo/web has no port 81 (its TCP ports: 80)"],
+        ["spec.rules[0].backendRefs[0]: port 81 not found in Service demo/web (its TCP ports: 80)"],
     ),
     "a Service without an endpoint": (
         route("shop", {"backendRefs": [{"name": "web", "port": 80}]}),
         service("web")[:1],
-        ["spec.rules[0].backendRefs[0]: Service demo/web has no ready endpoint"],
+        ["spec.rules[0].backendRefs[0]: Service demo/web has no ready endpoints"],
     ),
     "a Service that is there": (route("shop", {"backendRefs": [{"name": "web", "port": 80}]}), service("web"), []),
     "a host that is not allowed": (
         route("shop", {"backendRefs": [{"url": "https://models.example"}]}),
         [],
         [
-            "spec.rules[0].backendRefs[0]: host models.example: the operator's settings allow no such host: add it to the allowed backend hosts"
+            "spec.rules[0].backendRefs[0]: host models.example: not allowed by the operator's settings: add it to the allowed backend hosts"
         ],
     ),
     "a match of an older route": (
@@ -225,28 +225,28 @@ WARNED: dict[str, tuple[Manifest, list[Manifest], list[str]]] = {
     "a match of a younger route": (
         route("shop", answering("/a")),
         [route("younger", answering("/a"), created="2026-12-01T00:00:00Z")],
-        ["GatewayRoute demo/younger is younger and has a match of this one: it gets no such requests"],
+        ["GatewayRoute demo/younger is younger and has the same match: this route takes its requests"],
     ),
     "an invalid policy": (
         route(),
         [policy(limits=[])],
-        ["refusing until mended: RateLimitPolicy demo/fair"],
+        ["requests refused until fixed: RateLimitPolicy demo/fair"],
     ),
     "a target that is not there": (
         policy(targetRefs=[{"kind": "GatewayRoute", "name": "shop"}]),
         [],
-        ["spec.targetRefs[0].name: there is no GatewayRoute shop in namespace demo"],
+        ["spec.targetRefs[0].name: GatewayRoute demo/shop not found"],
     ),
     "a rule that is not there": (
         policy(targetRefs=[{"kind": "GatewayRoute", "name": "shop", "sectionName": "infer"}]),
         [route()],
-        ["spec.targetRefs[0].sectionName: GatewayRoute demo/shop has no rule infer"],
+        ["spec.targetRefs[0].sectionName: rule infer not found in GatewayRoute demo/shop"],
     ),
     "a target that is there": (policy(targetRefs=[{"kind": "GatewayRoute", "name": "shop"}]), [route()], []),
     "no route at all": (
         policy(),
         [],
-        ["spec.targetRefs: absent means every GatewayRoute of namespace demo, and there is none"],
+        ["no GatewayRoute found in namespace demo: without spec.targetRefs the policy applies to all of them"],
     ),
     "any route": (policy(), [route()], []),
 }
@@ -254,8 +254,8 @@ WARNED: dict[str, tuple[Manifest, list[Manifest], list[str]]] = {
 
 @pytest.mark.parametrize("case", WARNED.values(), ids=WARNED)
 def test_review_returns_the_listed_warnings(case: tuple[Manifest, list[Manifest], list[str]]) -> None:
-    manifest, others, told = case
-    assert warnings_of(manifest, *others) == told
+    manifest, others, expected = case
+    assert warnings_of(manifest, *others) == expected
 
 
 def test_updated_route_does_not_conflict_with_its_old_version() -> None:
@@ -264,39 +264,39 @@ def test_updated_route_does_not_conflict_with_its_old_version() -> None:
 
 
 def test_created_route_is_younger_than_every_stored_route() -> None:
-    made = route("shop", answering("/a"))
-    del made["metadata"]["creationTimestamp"]
-    (told,) = warnings_of(made, route("zoo", answering("/a")))
-    assert "belongs to the older demo/zoo" in told
+    candidate = route("shop", answering("/a"))
+    del candidate["metadata"]["creationTimestamp"]
+    (warning,) = warnings_of(candidate, route("zoo", answering("/a")))
+    assert "belongs to the older demo/zoo" in warning
 
 
 def test_namespace_is_taken_from_the_request_if_absent() -> None:
-    made = route("shop", {"backendRefs": [{"name": "web", "port": 80}]})
-    del made["metadata"]["namespace"]
-    assert warnings_of(made, *service("web"), namespace="demo") == []
+    candidate = route("shop", {"backendRefs": [{"name": "web", "port": 80}]})
+    del candidate["metadata"]["namespace"]
+    assert warnings_of(candidate, *service("web"), namespace="demo") == []
 
 
 def test_warnings_are_limited_and_end_with_the_omitted_count() -> None:
     rules = [answering(f"/{'x' * 300}{number}") for number in range(12)]
-    told = warnings_of(route("shop", *rules), route("older", *rules, created="2026-01-01T00:00:00Z"))
-    assert len(told) == 8
-    assert told[-1] == "5 more of this kind: see the object's status"
-    assert all(len(text) == 256 and text.endswith("...") for text in told[:-1])
-    assert sum(map(len, told)) < 2048
+    warnings = warnings_of(route("shop", *rules), route("older", *rules, created="2026-01-01T00:00:00Z"))
+    assert len(warnings) == 8
+    assert warnings[-1] == "5 more of this kind: see the object's status"
+    assert all(len(text) == 256 and text.endswith("...") for text in warnings[:-1])
+    assert sum(map(len, warnings)) < 2048
 
 
 def test_invalid_spec_that_is_unchanged_passes_with_warnings() -> None:
     old = route("shop", {"typo": 1})
     labelled = {**old, "metadata": {**old["metadata"], "labels": {"team": "shop"}}}
-    (told,) = warnings_of(labelled, old, operation="UPDATE", oldObject=old)
-    assert told == "spec.rules[0].typo: unknown field; remove it or correct its spelling"
+    (warning,) = warnings_of(labelled, old, operation="UPDATE", oldObject=old)
+    assert warning == "spec.rules[0].typo: unknown field; remove it or correct its spelling"
     denial_of(route("shop", {"typo": 2}), old, operation="UPDATE", oldObject=old)
 
 
 def test_review_before_the_world_is_read_warns() -> None:
-    made = admission_review.answer(review(route("shop", {"typo": 1})), None)
-    assert made.decision == "warned"
-    assert response(made)["warnings"] == ["Inferway could not check this: its operator has not read the cluster yet"]
+    answer = admission_review.answer(review(route("shop", {"typo": 1})), None)
+    assert answer.decision == "warned"
+    assert response(answer)["warnings"] == ["not checked: the Inferway operator has not read the cluster yet"]
 
 
 # --- unseen
@@ -322,40 +322,40 @@ BAD = route("shop", {"typo": 1})
     ],
     ids=["deleted", "status", "connect", "leaving", "group", "kind", "no kind", "list of kinds", "list of operations"],
 )
-@pytest.mark.parametrize("known", [True, False])
-def test_request_out_of_scope_is_allowed_unchecked(asked: Manifest, known: bool) -> None:
-    made = admission_review.answer(asked, world() if known else None)
-    assert made.decision == "unseen"
-    assert response(made) == {"uid": "705ab4f5-6393-11e8-b7cc-42010a800002", "allowed": True}
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_request_out_of_scope_is_allowed_unchecked(asked: Manifest, is_listed: bool) -> None:
+    answer = admission_review.answer(asked, world() if is_listed else None)
+    assert answer.decision == "unseen"
+    assert response(answer) == {"uid": "705ab4f5-6393-11e8-b7cc-42010a800002", "allowed": True}
 
 
 # --- broken
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("asked", "message"),
     [
-        (None, "the body is no AdmissionReview with a request"),
-        ([], "the body is no AdmissionReview with a request"),
-        ({}, "the body is no AdmissionReview with a request"),
-        ({"request": []}, "the body is no AdmissionReview with a request"),
+        (None, "the body is not an AdmissionReview with a request"),
+        ([], "the body is not an AdmissionReview with a request"),
+        ({}, "the body is not an AdmissionReview with a request"),
+        ({"request": []}, "the body is not an AdmissionReview with a request"),
         (
             {**review(BAD), "apiVersion": "admission.k8s.io/v1beta1"},
-            "the body is no AdmissionReview of admission.k8s.io/v1",
+            "the body is not an AdmissionReview of admission.k8s.io/v1",
         ),
-        ({**review(BAD), "kind": "Pod"}, "the body is no AdmissionReview of admission.k8s.io/v1"),
+        ({**review(BAD), "kind": "Pod"}, "the body is not an AdmissionReview of admission.k8s.io/v1"),
         (review(BAD, uid=""), "request.uid is required"),
         (review(BAD, uid=7), "request.uid is required"),
-        (review(BAD, object=None), "request.object is no GatewayRoute"),
-        (review(BAD, object=[BAD]), "request.object is no GatewayRoute"),
-        (review(BAD, object=policy()), "request.object is no GatewayRoute"),
+        (review(BAD, object=None), "request.object is not a GatewayRoute"),
+        (review(BAD, object=[BAD]), "request.object is not a GatewayRoute"),
+        (review(BAD, object=policy()), "request.object is not a GatewayRoute"),
     ],
 )
-def test_malformed_review_is_answered_400(asked: Any, told: str) -> None:
-    made = admission_review.answer(asked, world())
-    assert (made.http_status, made.decision) == (400, "broken")
-    assert made.body["kind"] == "Status"
-    assert (made.body["code"], made.body["reason"], made.body["message"]) == (400, "BadRequest", told)
+def test_malformed_review_is_answered_400(asked: Any, message: str) -> None:
+    answer = admission_review.answer(asked, world())
+    assert (answer.http_status, answer.decision) == (400, "broken")
+    assert answer.body["kind"] == "Status"
+    assert (answer.body["code"], answer.body["reason"], answer.body["message"]) == (400, "BadRequest", message)
 
 
 def test_review_nested_100000_levels_deep_is_answered() -> None:
@@ -363,11 +363,11 @@ def test_review_nested_100000_levels_deep_is_answered() -> None:
     for _ in range(100_000):
         deep = {"spec": deep}
     old = deep["spec"]
-    made = admission_review.answer(
+    answer = admission_review.answer(
         review({**route(), "spec": deep}, "UPDATE", oldObject={**route(), "spec": old}), world()
     )
-    assert made.decision in ("broken", "denied")
-    # Python takes a deeply nested object apart step by step only when it is told to.
+    assert answer.decision in ("broken", "denied")
+    # Python frees a deeply nested object recursively unless it is taken apart first.
     while deep:
         deep = deep.pop("spec", None)
 
@@ -375,13 +375,13 @@ def test_review_nested_100000_levels_deep_is_answered() -> None:
 @given(compiler_inputs.MANIFESTS, compiler_inputs.JSON, st.sampled_from(["CREATE", "UPDATE"]), st.booleans())
 @settings(max_examples=200, deadline=None)
 def test_review_of_any_manifest_is_answered_with_json(
-    manifests: list[Manifest], old: Any, operation: str, known: bool
+    manifests: list[Manifest], old: Any, operation: str, is_listed: bool
 ) -> None:
-    around = from_manifests(manifests, standalone=False) if known else None
+    around = from_manifests(manifests, standalone=False) if is_listed else None
     for manifest in manifests:
-        made = admission_review.answer(review(manifest, operation, oldObject=old), around)
-        json.dumps(made.body)
-        for text in made.body.get("response", {}).get("warnings", []):
+        answer = admission_review.answer(review(manifest, operation, oldObject=old), around)
+        json.dumps(answer.body)
+        for text in answer.body.get("response", {}).get("warnings", []):
             assert 0 < len(text) <= 256
             assert text.isprintable()
 

@@ -75,15 +75,15 @@ def apply(api_server: ApiServer, text: str, *flags: str) -> Any:
 def test_kubectl_prints_each_error_of_a_denied_route_on_a_line(
     api_server: ApiServer, namespace: str, running: RunningServer
 ) -> None:
-    said = apply(
+    result = apply(
         api_server,
         json.dumps(in_namespace(route("shop", invalid_rule(), {"matches": [{"path": {"value": "/b"}}]}), namespace)),
     )
-    assert said.code == 1
-    assert said.stderr.splitlines() == [
+    assert result.code == 1
+    assert result.stderr.splitlines() == [
         'The GatewayRoute "shop" is invalid: ',
         "* spec.rules[0].matches[0].headers[0].value: '(': missing ): ( (RE2)",
-        "* spec.rules[1]: has nothing to do: add backendRefs, or a filter RequestRedirect or DirectResponse",
+        "* spec.rules[1]: no action: add backendRefs, or a filter RequestRedirect or DirectResponse",
     ]
     assert api_server.kubectl("get", "gatewayroutes", "-n", namespace).stdout == ""
 
@@ -101,23 +101,21 @@ def test_route_with_warnings_is_stored_and_warned_of(
     api_server: ApiServer, namespace: str, running: RunningServer
 ) -> None:
     older = in_namespace(route("older", answering("/a")), namespace)
-    running.operator.known = from_manifests(
+    running.operator.newest_world = from_manifests(
         [{**older, "metadata": {**older["metadata"], "creationTimestamp": "2026-01-01T00:00:00Z"}}, *service("web")],
         standalone=False,
     )
     younger = route("shop", answering("/a/"), {"name": "web", "backendRefs": [{"name": "nowhere", "port": 80}]})
-    said = apply(api_server, json.dumps(in_namespace(younger, namespace)))
-    assert said.code == 0
-    assert said.stdout == "gatewayroute.inferway.dev/shop created\n"
-    assert said.stderr.splitlines() == [
-        f"Warning: spec.rules[1].backendRefs[0]: there is no Service {namespace}/nowhere",
+    result = apply(api_server, json.dumps(in_namespace(younger, namespace)))
+    assert result.code == 0
+    assert result.stdout == "gatewayroute.inferway.dev/shop created\n"
+    assert result.stderr.splitlines() == [
+        f"Warning: spec.rules[1].backendRefs[0]: Service {namespace}/nowhere not found",
         f"Warning: rule rule-0: PathPrefix /a on any host belongs to the older {namespace}/older rule rule-0",
     ]
     aimless = in_namespace(policy(targetRefs=[{"kind": "GatewayRoute", "name": "gone"}]), namespace)
-    said = apply(api_server, json.dumps(aimless))
-    assert said.stderr == (
-        f"Warning: spec.targetRefs[0].name: there is no GatewayRoute gone in namespace {namespace}\n"
-    )
+    result = apply(api_server, json.dumps(aimless))
+    assert result.stderr == (f"Warning: spec.targetRefs[0].name: GatewayRoute {namespace}/gone not found\n")
 
 
 def test_valid_route_with_a_generated_name_passes_silently(
@@ -125,8 +123,8 @@ def test_valid_route_with_a_generated_name_passes_silently(
 ) -> None:
     made = in_namespace(route(), namespace)
     made["metadata"] = {"generateName": "shop-", "namespace": namespace}
-    said = api_server.kubectl("create", "-f", "-", input=json.dumps(made), check=False)
-    assert (said.code, said.stderr) == (0, "")
+    result = api_server.kubectl("create", "-f", "-", input=json.dumps(made), check=False)
+    assert (result.code, result.stderr) == (0, "")
     assert running.metric("admission_reviews_total", kind="GatewayRoute", decision="allowed") == 1
 
 
@@ -143,9 +141,9 @@ def test_stored_invalid_route_may_be_labelled_and_deleted(
     worse = json.dumps(in_namespace(route("shop", invalid_rule(), invalid_rule()), namespace))
     wait_until(lambda: apply(api_server, worse, "--dry-run=server").code != 0, "the API server asks the webhook")
 
-    said = api_server.kubectl("label", "gatewayroute", "shop", "team=shop", "-n", namespace, check=False)
-    assert said.code == 0
-    assert "Warning: spec.rules[0].matches[0].headers[0].value: '('" in said.stderr
+    result = api_server.kubectl("label", "gatewayroute", "shop", "team=shop", "-n", namespace, check=False)
+    assert result.code == 0
+    assert "Warning: spec.rules[0].matches[0].headers[0].value: '('" in result.stderr
     counted = running.metric("admission_reviews_total", kind="GatewayRoute", decision="warned")
     status = '{"status": {"observedGeneration": 1}}'
     api_server.kubectl(
@@ -161,5 +159,5 @@ def test_objects_are_admitted_while_the_webhook_is_down(
     api_server: ApiServer, namespace: str, running: RunningServer
 ) -> None:
     asyncio.run_coroutine_threadsafe(running.server._reviews.stop(), running.loop).result(10)
-    said = apply(api_server, json.dumps(in_namespace(route("shop", invalid_rule()), namespace)))
-    assert (said.code, said.stdout) == (0, "gatewayroute.inferway.dev/shop created\n")
+    result = apply(api_server, json.dumps(in_namespace(route("shop", invalid_rule()), namespace)))
+    assert (result.code, result.stdout) == (0, "gatewayroute.inferway.dev/shop created\n")

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from inferway_contract.conditions import Condition
-from inferway_contract.field_errors import FieldError
+from inferway_contract.field_errors import FieldError, printable
 from inferway_operator import compiler
 from inferway_operator.compiler import messages
 from inferway_operator.world.resources import MAX_SPEC_BYTES
@@ -36,7 +36,7 @@ def test_spec_over_256_kib_is_too_large_and_rejects_requests() -> None:
     made = compiler.compile(from_manifests([manifest], standalone=True))
     assert made.verdicts[0].conditions[0].reason == "TooLarge"
     assert not made.verdicts[0].conditions[0].status
-    assert "may take 262144: split it" in made.verdicts[0].conditions[0].message
+    assert "the limit is 262144; split it" in made.verdicts[0].conditions[0].message
     assert {rule.refusal.code for rule in made.config.routes[0].rules if rule.refusal} == {"invalid_rule"}
     assert len(made.config.routes[0].rules) == 64
 
@@ -100,7 +100,7 @@ def test_message_always_contains_the_first_error() -> None:
 def test_message_escapes_unprintable_text() -> None:
     condition = _accepted(_route([{"\x1b[31m\n": 1, **_answer()}]))
     assert condition.message.startswith("spec.rules[0].\\x1b[31m\\n: unknown field")
-    assert messages.printable("a\ud800ü") == "a\\ud800ü"
+    assert printable("a\ud800ü") == "a\\ud800ü"
 
 
 def test_2000_routes_of_3_rules_compile_within_20_s() -> None:

@@ -1,4 +1,4 @@
-"""What we tell people to write compiles: every example, and every rule that Gateway API's own tests have."""
+"""Documented examples compile: every example, and every rule of Gateway API's own tests."""
 
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,7 @@ def test_example_compiles_without_errors(file: Path) -> None:
     manifests = [item for item in yaml.safe_load_all(file.read_text()) if item is not None]
     targets = [ref["name"] for item in manifests for ref in item.get("spec", {}).get("targetRefs", [])]
     written = {item["metadata"]["name"] for item in manifests if item["kind"] == "GatewayRoute"}
-    # A policy's example may speak of a route that another example shows.
+    # A policy's example may name a route of another example.
     answer = {"filters": [{"type": "DirectResponse", "directResponse": {"statusCode": 200}}]}
     routes = [
         {

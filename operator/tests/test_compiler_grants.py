@@ -67,7 +67,7 @@ def test_backend_is_served_only_while_a_grant_exists() -> None:
     [
         pytest.param(grant(target={**TO, "name": "sim"}), SERVED, id="to this Service"),
         pytest.param(grant(target={**TO, "name": ""}), SERVED, id="an empty name is none"),
-        pytest.param(grant(target={"kind": "Service"}), SERVED, id="no group is the core group"),
+        pytest.param(grant(target={"kind": "Service"}), REFUSED, id="no group: Gateway API requires one"),
         pytest.param(grant(target={**TO, "name": "another"}), REFUSED, id="to another Service"),
         pytest.param(grant(target={**TO, "kind": "Secret"}), REFUSED, id="to another kind"),
         pytest.param(grant(target={"group": "example.com", "kind": "Service"}), REFUSED, id="to another group"),

@@ -1,4 +1,4 @@
-"""Whatever is written and whatever the policy says: no route has a hostname that its namespace may not claim."""
+"""Property: under any policy, no route has a hostname that its namespace may not claim."""
 
 from typing import Any
 

@@ -56,7 +56,7 @@ def test_every_object_has_a_verdict(manifests: list[Manifest], standalone: bool)
     for verdict in made.verdicts:
         accepted = verdict.conditions[0]
         assert accepted.type is ConditionType.ACCEPTED
-        assert (accepted.reason == "Accepted") == (not verdict.complaints)
+        assert (accepted.reason == "Accepted") == (not verdict.errors)
 
 
 @given(st.lists(compiler_inputs.one_of(compiler_inputs.GOLDEN), max_size=12), st.randoms(use_true_random=False))

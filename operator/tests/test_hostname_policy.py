@@ -80,7 +80,7 @@ def test_patterns_of_a_namespace_are_the_union_of_its_rules() -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ('[{"hostnames": ["*"]}]', "name namespaces, or namespaceLabels"),
+        ('[{"hostnames": ["*"]}]', "set namespaces or namespaceLabels"),
         ('[{"namespaces": ["a"]}]', "hostnames"),
         ('[{"namespaces": ["A"], "hostnames": ["*"]}]', "namespaces"),
         ('[{"namespaces": ["a*"], "hostnames": ["*"]}]', "namespaces"),

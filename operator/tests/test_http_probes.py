@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from inferway_operator.http_server.server import Readiness
-from inferway_operator.http_settings import HttpSettings, address_and_port
 from inferway_operator.metrics import OperatorMetrics
+from inferway_operator.settings import HttpSettings
 
 
 def test_probes_return_the_state_of_the_operator() -> None:
@@ -107,8 +107,3 @@ def test_http_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyP
 def test_invalid_listen_address_is_rejected(text: str) -> None:
     with pytest.raises(ValidationError, match="is not address:port"):
         HttpSettings(listen=text)
-
-
-def test_listen_address_splits_into_host_and_port() -> None:
-    assert address_and_port("[::1]:80") == ("::1", 80)
-    assert address_and_port("operator.example:0") == ("operator.example", 0)

@@ -57,10 +57,10 @@ def test_review_is_answered_and_counted(running: RunningServer, client: httpx.Cl
     response = answer.json()["response"]
     assert response["allowed"] is False
     assert response["status"]["message"] == "spec.rules[0].typo: unknown field; remove it or correct its spelling"
-    running.operator.known = from_manifests([route("older", answering("/a"), created="")], standalone=False)
+    running.operator.newest_world = from_manifests([route("older", answering("/a"), created="")], standalone=False)
     told = client.post(running.webhook_url, json=review(route("shop", answering("/a")))).json()["response"]
     assert told["warnings"] == ["rule rule-0: PathPrefix /a on any host belongs to the older demo/older rule rule-0"]
-    running.operator.known = None
+    running.operator.newest_world = None
     assert client.post(running.webhook_url, json=review(policy(limits=[]))).json()["response"]["allowed"] is True
     assert running.metric("admission_reviews_total", kind="GatewayRoute", decision="denied") == 1
     assert running.metric("admission_reviews_total", kind="GatewayRoute", decision="warned") == 1
@@ -83,10 +83,10 @@ def test_webhook_serves_only_post_on_validate(running: RunningServer, client: ht
         (b'{"a": ' + b"7" * 5000 + b"}", "the body is not JSON"),
         (b"[" * 400_000, "the body is nested too deeply"),
         (b"[" + b"[]," * 1_000_000 + b"[]]", "the body has too many values"),
-        (b"null", "the body is no AdmissionReview with a request"),
-        (b'"review"', "the body is no AdmissionReview with a request"),
-        (b'{"request": {"uid": "1"}}', "the body is no AdmissionReview of admission.k8s.io/v1"),
-        (b"NaN", "the body is no AdmissionReview with a request"),
+        (b"null", "the body is not an AdmissionReview with a request"),
+        (b'"review"', "the body is not an AdmissionReview with a request"),
+        (b'{"request": {"uid": "1"}}', "the body is not an AdmissionReview of admission.k8s.io/v1"),
+        (b"NaN", "the body is not an AdmissionReview with a request"),
     ],
 )
 def test_malformed_review_body_is_answered_400(post: Callable[[bytes], httpx.Response], body: bytes, told: str) -> None:
@@ -105,7 +105,7 @@ def test_review_of_the_largest_object_is_read(running: RunningServer, client: ht
     assert answer.status_code == 200
     response = answer.json()["response"]
     assert response["allowed"] is False
-    assert "may take 262144: split it" in response["status"]["message"]
+    assert "the limit is 262144; split it" in response["status"]["message"]
     assert len(answer.content) < 10_000
 
 
@@ -142,9 +142,9 @@ def test_review_beyond_the_queue_is_answered_503(
     def slow(body: bytes, world: World | None) -> Any:
         going_on.set()
         assert may_end.wait(DEADLINE)
-        return webhook.admission.broken("slow")
+        return webhook.admission_review.broken("slow")
 
-    monkeypatch.setattr(webhook, "judge", slow)
+    monkeypatch.setattr(webhook, "review_request", slow)
     first: list[int] = []
     asking = threading.Thread(target=lambda: first.append(client.post(running.webhook_url, content=b"{}").status_code))
     asking.start()
@@ -163,9 +163,9 @@ def test_unexpected_error_is_answered_500_logged_and_counted(
     def fail(review: object, world: World | None) -> Any:
         raise KeyError("surprise")
 
-    monkeypatch.setattr(webhook.admission, "answer", fail)
+    monkeypatch.setattr(webhook.admission_review, "answer", fail)
     assert client.post(running.webhook_url, json=review(route())).status_code == 500
-    assert "a review failed in a way that is not foreseen" in caplog.text
+    assert "unexpected error in a review" in caplog.text
     assert running.metric("admission_reviews_total", kind="other", decision="failed") == 1
 
 
@@ -234,7 +234,7 @@ def test_certificate_without_its_key_is_ignored_and_logged_once(
     write_pair(authority, tmp_path)
     wait_until(lambda: running.metric("webhook_certificate_usable") == 1, "the pair is one again")
     assert served_certificate(running, client_tls) not in (before, None)
-    assert caplog.text.count("the webhook's certificate cannot be used") == 1
+    assert caplog.text.count("webhook certificate unusable") == 1
 
 
 def test_missing_certificate_is_awaited(

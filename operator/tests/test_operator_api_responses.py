@@ -1,4 +1,4 @@
-"""Answers of the API server, or of what is before it, that nobody thinks of: the operator asks again and goes on (K1)."""
+"""Unexpected responses of the API server, or of a proxy before it: the operator retries and continues (K1)."""
 
 import json
 import signal
@@ -152,7 +152,7 @@ def test_outage_of_the_api_server_is_logged_in_few_lines(prepared_gateway: Gatew
 
 @pytest.mark.case("K1")
 def test_operator_with_rejected_credentials_exits_with_1(prepared_gateway: Gateway, faults: HttpFaults) -> None:
-    """kopf never tries them again: to go on would be to hear nothing for ever."""
+    """kopf never retries them: the process would receive no more events."""
     running = prepared_gateway.start(prepared_gateway.api.through(faults, prepared_gateway.user))
     assert_still_publishing(prepared_gateway, running, "before")
     faults.add(Fault("GET", WATCH, code=401))
@@ -187,7 +187,7 @@ def test_operator_with_an_unknown_setting_does_not_start(prepared_gateway: Gatew
     running = prepared_gateway.start(namespacs="team")
     wait_until(lambda: running.process.poll() is not None, "it ends", 20)
     assert running.end() == 1
-    assert running.said("the nearest is INFERWAY_OPERATOR_NAMESPACE")
+    assert running.said("did you mean INFERWAY_OPERATOR_NAMESPACE")
 
 
 @contextmanager
@@ -227,7 +227,7 @@ def test_operator_does_not_wait_for_a_missing_namespace(prepared_gateway: Gatewa
 def test_operator_retries_the_discovery_of_missing_kinds(
     prepared_gateway: Gateway, faults: HttpFaults, path: str, found: str
 ) -> None:
-    """An API server may tell of a definition before it serves it."""
+    """An API server may list a definition before it serves it."""
     missing = faults.add(Fault("GET", path, code=404, times=2))
     running = prepared_gateway.start(prepared_gateway.api.through(faults, prepared_gateway.user))
     wait_until(lambda: missing.hits == 2, "two looks in vain", 30)

@@ -1,4 +1,4 @@
-"""The operator on a real API server: what is applied is published and told, what is deleted goes, nothing else is written."""
+"""The operator on a real API server: applied objects are published with a status, deleted ones removed, and nothing else is written."""
 
 from collections.abc import Iterator
 
@@ -102,11 +102,11 @@ def test_renewed_leases_and_touched_objects_cause_no_writes(clean_gateway: Gatew
     clean_gateway.apply(route("first"))
     clean_gateway.pod("a")
     wait_until(lambda: clean_gateway.routes(), "the route")
-    said = Acknowledgement(config=clean_gateway.revision)
-    clean_gateway.acknowledge("a", said)
+    acknowledgement = Acknowledgement(config=clean_gateway.revision)
+    clean_gateway.acknowledge("a", acknowledgement)
     clean_gateway.wait_for("first", "Programmed", "True", "Programmed")
     mark = clean_gateway.api.mark()
-    clean_gateway.acknowledge("a", said)
+    clean_gateway.acknowledge("a", acknowledgement)
     clean_gateway.apply(route("first").replace("{name: first}", "{name: first, annotations: {touched: now}}"))
     clean_gateway.apply(SERVICE.replace("{name: web}", "{name: web, annotations: {touched: now}}", 1))
     # What comes after these events in the same streams has been seen, so they have been.
@@ -150,7 +150,7 @@ def test_operator_removes_deleted_objects_from_the_config(clean_gateway: Gateway
 @pytest.mark.case("K5")
 def test_operator_removes_a_terminating_namespace_at_once(api_server: ApiServer) -> None:
     with gateway(api_server) as one:
-        # Somebody else's finalizer holds the route, and with it the namespace.
+        # A foreign finalizer holds the route, and with it the namespace.
         one.apply(route("first").replace("{name: first}", "{name: first, finalizers: [example.com/held]}"))
         one.start()
         wait_until(lambda: one.routes(), "the route", 20)
@@ -207,7 +207,7 @@ def test_operator_tracks_services_of_older_configs_in_use(clean_gateway: Gateway
             [found.address for service in clean_gateway.endpoints().services.values() for found in service]
             == ["192.0.2.20"]
         ),
-        "the pod that serves it still is told where its backend is now",
+        "the pod that still serves it gets the new address of its backend",
     )
     clean_gateway.acknowledge("a", Acknowledgement(config=clean_gateway.revision))
-    wait_until(lambda: not clean_gateway.endpoints().services, "nobody serves it any more")
+    wait_until(lambda: not clean_gateway.endpoints().services, "no pod serves it")

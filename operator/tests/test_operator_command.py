@@ -1,4 +1,4 @@
-"""`python -m inferway_operator`: what keeps it from starting is told in one line, by the names of the environment."""
+"""`python -m inferway_operator`: an error at startup is one line with the name of the environment variable."""
 
 import os
 import subprocess
@@ -22,23 +22,23 @@ def run(*flags: str, **environment: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(
-    ("environment", "told"),
+    ("environment", "message"),
     [
         ({"RETRY_PERIOD": "soon"}, "INFERWAY_OPERATOR_RETRY_PERIOD: Input should be a valid number"),
         ({"RETRY_PERIOD": "20"}, "the times of the Lease must be retry_period * 1.2 < renew_deadline < lease_duration"),
         ({"LISTEN": "9091"}, "INFERWAY_OPERATOR_LISTEN: '9091' is not address:port"),
-        ({"NAMESPACS": "a"}, "INFERWAY_OPERATOR_NAMESPACS is no setting of the operator; the nearest is"),
+        ({"NAMESPACS": "a"}, "unknown setting INFERWAY_OPERATOR_NAMESPACS; did you mean "),
         ({"HOSTNAME_POLICY": "{"}, "INFERWAY_OPERATOR_HOSTNAME_POLICY: is neither JSON nor YAML"),
         ({"HOSTNAME_POLICY_FILE": "/nonexistent"}, "INFERWAY_OPERATOR_HOSTNAME_POLICY_FILE: /nonexistent: No such file"),
     ],
 )  # fmt: skip
 def test_invalid_setting_exits_with_2_and_names_the_variable(
-    environment: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    environment: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(f"INFERWAY_OPERATOR_{name}", value)
     assert main() == 2
-    assert capsys.readouterr().err.startswith(f"inferway-operator: {told}")
+    assert capsys.readouterr().err.startswith(f"inferway-operator: {message}")
 
 
 def test_process_with_an_invalid_setting_exits_with_2() -> None:

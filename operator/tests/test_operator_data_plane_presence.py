@@ -1,4 +1,4 @@
-"""Whether anybody serves what is published, as the log tells it."""
+"""Log lines about the presence of data-plane pods."""
 
 import logging
 

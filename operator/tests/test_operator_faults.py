@@ -1,4 +1,4 @@
-"""The operator alone against faults: what kopf does not hear of, what somebody else does to its ConfigMaps, who leads."""
+"""The operator alone against faults: lost watch events, foreign changes of its ConfigMaps, leader changes."""
 
 import signal
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def test_operator_removes_objects_deleted_during_a_relist(
     prepared_gateway: Gateway, faults: HttpFaults, left: int
 ) -> None:
     with FaultyTcp(faults.port) as tcp:
-        # With none left the list is no sign, and only the next audit finds it.
+        # With none left kopf lists nothing again, and the next audit finds it.
         prepared_gateway.start(prepared_gateway.api.through(tcp, prepared_gateway.user), audit_interval="3")
         wait_until(lambda: len(prepared_gateway.routes()) == 2, "both routes", 20)
         down = faults.add(Fault("GET", r"gatewayroutes\?.*watch=true", code=500, times=10_000))

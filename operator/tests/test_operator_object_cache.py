@@ -203,7 +203,7 @@ def test_lease_age_counts_from_its_arrival_not_the_pods_clock(written: str) -> N
     observed.notice(LEASES, lease(written))
     [seen] = observed.leases()
     assert seen.renewed == float("-inf"), "it may have been written at any time"
-    assert before <= seen.awaited <= time.monotonic()
+    assert before <= seen.awaited_since <= time.monotonic()
     observed.notice(LEASES, lease(written, "other", 2))  # touched, and not renewed
     assert observed.leases()[0].renewed == float("-inf")
     observed.notice(LEASES, lease(RENEWED, "other", 3))
@@ -229,7 +229,7 @@ def test_outage_restarts_the_grace_period_of_every_lease() -> None:
     [before] = observed.leases()
     observed.excuse_silence()
     [after] = observed.leases()
-    assert after.awaited > before.awaited
+    assert after.awaited_since > before.awaited_since
     assert after.renewed == before.renewed, "that is no proof of anything"
 
 

@@ -6,7 +6,7 @@ from publish_cases import GATEWAY, Cluster, compilation, desired_state, route
 from inferway_contract.document import Endpoint
 from inferway_contract.sharding import SHARD_KEY
 from inferway_operator.publish import plan as publish_plan
-from inferway_operator.publish import published_state, size_limits
+from inferway_operator.publish import size_limits
 from inferway_operator.publish.plan import ApplyConfig, ApplyEndpoints, CreateShard
 
 OLD = desired_state(route("one", "a"), route("two", "b"), a="10.0.0.1", b="10.0.0.2")
@@ -26,7 +26,7 @@ def test_plan_without_differences_is_empty() -> None:
 
 
 @pytest.mark.parametrize("start", [None, OLD], ids=["empty", "published"])
-@pytest.mark.parametrize("reports", [False, True], ids=["nobody reports", "pods report the old one"])
+@pytest.mark.parametrize("reports", [False, True], ids=["no reports", "pods report the old one"])
 @pytest.mark.case("K2")
 def test_interrupted_plan_leaves_whole_documents_and_converges(start: object, reports: bool) -> None:
     def begin() -> Cluster:
@@ -47,8 +47,8 @@ def test_interrupted_plan_leaves_whole_documents_and_converges(start: object, re
         assert config in (None if start is None else OLD.config, NEW.config)
         if config is not None:
             assert endpoints is not None
-            assert published_state.services_of(config) <= endpoints.services.keys()
-        assert cluster.found().mistakes == ()
+            assert config.named_services() <= endpoints.services.keys()
+        assert cluster.read().errors == ()
         cluster.settle(NEW, reported)
         assert cluster.maps == complete.maps
 
@@ -74,13 +74,13 @@ def test_history_keeps_configs_that_pods_may_serve() -> None:
     middle = desired_state(route("one", "a"))
     cluster.publish(middle, {OLD.revision})
     cluster.publish(NEW, {OLD.revision})
-    found = cluster.found()
-    assert [revision for revision, _ in found.published.history] == [middle.revision, OLD.revision]
-    assert found.known[OLD.revision].fragments == OLD.known.fragments
-    assert found.known[OLD.revision].services == OLD.known.services
+    state = cluster.read()
+    assert [revision for revision, _ in state.published.history] == [middle.revision, OLD.revision]
+    assert state.configs[OLD.revision].fragments == OLD.parsed.fragments
+    assert state.configs[OLD.revision].services == OLD.parsed.services
     newest = desired_state(route("four"))
     cluster.publish(newest, {NEW.revision})
-    assert [revision for revision, _ in cluster.found().published.history] == [NEW.revision]
+    assert [revision for revision, _ in cluster.read().published.history] == [NEW.revision]
 
 
 def test_history_is_limited() -> None:
@@ -90,16 +90,16 @@ def test_history_is_limited() -> None:
         want = desired_state(route(f"route-{number}"))
         cluster.publish(want, revisions)
         revisions.add(want.revision)
-    assert len(cluster.found().published.history) == publish_plan.MAX_HISTORY
+    assert len(cluster.read().published.history) == publish_plan.MAX_HISTORY
 
 
 def test_plan_updates_services_of_older_configs() -> None:
     cluster = Cluster()
     cluster.publish(OLD)
     cluster.publish(NEW, {OLD.revision})
-    found = cluster.found()
+    state = cluster.read()
     moved = {"demo/b:80": (Endpoint(address="10.0.0.99", port=80),), "demo/z:80": ()}
-    [*_, write] = publish_plan.plan(NEW, found.published, found.known, {OLD.revision}, GATEWAY, moved)
+    [*_, write] = publish_plan.plan(NEW, state.published, state.configs, {OLD.revision}, GATEWAY, moved)
     assert isinstance(write, ApplyEndpoints)
     assert write.addresses["demo/b:80"] == moved["demo/b:80"]
     assert "demo/z:80" not in write.addresses, "no pod serves a config that names it"
@@ -107,19 +107,19 @@ def test_plan_updates_services_of_older_configs() -> None:
 
 def test_history_drops_oldest_configs_at_the_size_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     wants = [desired_state(route(f"route-{number}")) for number in range(5)]
-    size = len(wants[0].known.index)
+    size = len(wants[0].parsed.index)
     monkeypatch.setattr(size_limits, "MAX_INDEX_BYTES", 4 * size)
     cluster = Cluster()
     for number, want in enumerate(wants):
         cluster.publish(want, {one.revision for one in wants[:number]})
-    kept = [revision for revision, _ in cluster.found().published.history]
+    kept = [revision for revision, _ in cluster.read().published.history]
     assert kept == [one.revision for one in reversed(wants[:-1])][: len(kept)]
     assert 1 <= len(kept) <= 3
     assert sum(map(len, cluster.maps["inferway-config"].values())) <= 4 * size
 
 
 def test_oversized_index_keeps_the_published_config(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(size_limits, "MAX_INDEX_BYTES", len(OLD.known.index) - 1)
+    monkeypatch.setattr(size_limits, "MAX_INDEX_BYTES", len(OLD.parsed.index) - 1)
     many = [route(f"route-{number}", "a") for number in range(200)]
     refused = size_limits.desired_state(compilation(*many), GATEWAY, OLD.config)
     assert refused.config == OLD.config
@@ -147,9 +147,9 @@ def test_plan_restores_a_damaged_shard(damage: str) -> None:
         del cluster.maps[name]
     else:
         cluster.maps[name] = {SHARD_KEY: cluster.maps[name][SHARD_KEY][:-5]}
-    found = cluster.found()
-    assert name in found.mistakes[0]
-    assert found.config is None
+    state = cluster.read()
+    assert name in state.errors[0]
+    assert state.config is None
     cluster.publish(OLD)
     assert cluster.maps.keys() == whole.keys()
     assert cluster.config() == OLD.config
@@ -159,7 +159,7 @@ GARBAGE = [
     pytest.param((), {}, 0.0, "none due", id="unneeded only now"),
     pytest.param((), "old", 60.0, "due", id="unneeded for a minute"),
     pytest.param((OLD.revision,), "old", 60.0, "none at all", id="a pod serves it"),
-    pytest.param(("ffffffffff",), "old", 60.0, "due", id="a pod serves what nobody knows"),
+    pytest.param(("ffffffffff",), "old", 60.0, "due", id="a pod serves an unknown config"),
 ]
 
 
@@ -170,11 +170,11 @@ def test_plan_deletes_unreferenced_shards_after_a_delay(
     cluster = Cluster()
     cluster.publish(OLD)
     cluster.publish(NEW, {OLD.revision})
-    found = cluster.found()
-    old = OLD.known.shards - NEW.known.shards
+    state = cluster.read()
+    old = OLD.parsed.shards - NEW.parsed.shards
     assert old
-    told = dict.fromkeys(sorted(old), 0.0) if since == "old" else {}
-    due, rest = publish_plan.garbage(found.published, found.known, frozenset(reported), told, now)
+    unneeded_since = dict.fromkeys(sorted(old), 0.0) if since == "old" else {}
+    due, rest = publish_plan.garbage(state.published, state.configs, frozenset(reported), unneeded_since, now)
     assert GATEWAY  # names of shards begin with it
     match expected:
         case "none due":

@@ -5,40 +5,39 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from inferway_operator.environment import refuse_unknown
-from inferway_operator.settings import OperatorSettings
+from inferway_operator.settings import OperatorSettings, refuse_unknown
 
 POLICY = '[{"namespaceLabels": {"team": "a"}, "hostnames": ["*.a.example.com"]}]'
 
 
-def settings(monkeypatch: pytest.MonkeyPatch, **told: str) -> OperatorSettings:
+def settings(monkeypatch: pytest.MonkeyPatch, **environment: str) -> OperatorSettings:
     """Settings of a process with this environment."""
-    for name, value in told.items():
+    for name, value in environment.items():
         monkeypatch.setenv(f"INFERWAY_OPERATOR_{name.upper()}", value)
     return OperatorSettings()
 
 
 def test_settings_have_safe_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = settings(monkeypatch)
-    assert found.world.hostname_policy is None
-    assert found.selector("pods") == found.selector() == "inferway.dev/gateway=inferway"
-    assert found.watches("anything")
-    assert found.lease_namespace != found.namespace
+    read = settings(monkeypatch)
+    assert read.world.hostname_policy is None
+    assert read.selector("pods") == read.selector() == "inferway.dev/gateway=inferway"
+    assert read.watches("anything")
+    assert read.lease_namespace != read.namespace
 
 
 def test_settings_are_read_from_environment_and_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "policy.yaml"
     file.write_text("- {namespaces: [shop], hostnames: ['*']}\n")
-    found = settings(
+    read = settings(
         monkeypatch, namespaces="a, b", allowed_hosts="x.example.com,*.y.example.com", pod_selector="app=gateway",
         hostname_policy_file=str(file),
     )  # fmt: skip
-    assert found.namespaces == ("a", "b")
-    assert not found.watches("c")
-    assert (found.selector("pods"), found.selector("leases")) == ("app=gateway", "inferway.dev/gateway=inferway")
-    assert found.world.allowed_hosts == ("x.example.com", "*.y.example.com")
-    assert found.world.hostname_policy is not None
-    assert found.world.hostname_policy[0].namespaces == ("shop",)
+    assert read.namespaces == ("a", "b")
+    assert not read.watches("c")
+    assert (read.selector("pods"), read.selector("leases")) == ("app=gateway", "inferway.dev/gateway=inferway")
+    assert read.world.allowed_hosts == ("x.example.com", "*.y.example.com")
+    assert read.world.hostname_policy is not None
+    assert read.world.hostname_policy[0].namespaces == ("shop",)
 
 
 def test_settings_read_the_hostname_policy_from_json(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,23 +48,25 @@ def test_settings_read_the_hostname_policy_from_json(monkeypatch: pytest.MonkeyP
 
 MISTAKES = [
     ({"hostname_policy": "[{"}, "neither JSON nor YAML"),
-    ({"hostname_policy": '[{"hostnames": ["*"]}]'}, "name namespaces"),
+    ({"hostname_policy": '[{"hostnames": ["*"]}]'}, "set namespaces"),
     ({"hostname_policy": "[]", "hostname_policy_file": "/nowhere"}, "not both"),
     ({"hold_off": "1", "max_hold_off": "0.5"}, "max_hold_off"),
     ({"renew_deadline": "15"}, "renew_deadline"),
     ({"retry_period": "9"}, "retry_period"),
     ({"gateway": "In Ferway"}, "gateway"),
-    ({"renew_deadline": "14.5"}, "which the last write .* may take; .* renew_deadline below 11"),
+    ({"renew_deadline": "14.5"}, "the time limit of the last write .* renew_deadline below 11"),
     ({"renew_deadline": "11"}, "must be above 4 s"),
     ({"lease_namespace": "gate", "namespace": "gate"}, "its pods may write Leases there"),
     ({"lease_name": "In Ferway"}, "lease_name"),
 ]
 
 
-@pytest.mark.parametrize(("told", "message"), MISTAKES)
-def test_invalid_setting_is_rejected(monkeypatch: pytest.MonkeyPatch, told: dict[str, str], message: str) -> None:
+@pytest.mark.parametrize(("environment", "message"), MISTAKES)
+def test_invalid_setting_is_rejected(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], message: str
+) -> None:
     with pytest.raises(ValidationError, match=message):
-        settings(monkeypatch, **told)
+        settings(monkeypatch, **environment)
 
 
 def test_renew_deadline_leaves_time_for_the_last_write(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,9 +81,11 @@ LEASES = [
 ]
 
 
-@pytest.mark.parametrize(("told", "name"), LEASES)
-def test_lease_is_named_after_its_gateway(monkeypatch: pytest.MonkeyPatch, told: dict[str, str], name: str) -> None:
-    assert settings(monkeypatch, **told).lease == name
+@pytest.mark.parametrize(("environment", "name"), LEASES)
+def test_lease_is_named_after_its_gateway(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], name: str
+) -> None:
+    assert settings(monkeypatch, **environment).lease == name
 
 
 OF_A_SERVICE = ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTPS", "PORT", "PORT_443_TCP", "PORT_443_TCP_ADDR"]
@@ -102,14 +105,14 @@ def test_settings_and_kubernetes_service_links_are_accepted() -> None:
 UNKNOWN = [
     (
         ["INFERWAY_OPERATOR_NAMESPACS"],
-        "NAMESPACS is no setting of the operator; the nearest is INFERWAY_OPERATOR_NAMESPACES",
+        "NAMESPACS; did you mean INFERWAY_OPERATOR_NAMESPACES",
     ),
-    (["INFERWAY_OPERATOR_HOSTNAME_POLICYFILE"], "the nearest is INFERWAY_OPERATOR_HOSTNAME_POLICY_FILE"),
+    (["INFERWAY_OPERATOR_HOSTNAME_POLICYFILE"], "did you mean INFERWAY_OPERATOR_HOSTNAME_POLICY_FILE"),
     (
         ["INFERWAY_OPERATOR_WEBHOOK_KEYS", "INFERWAY_OPERATOR_IDENTIY"],
-        "nearest is .*_IDENTITY; .* nearest is .*_WEBHOOK_KEY",
+        "did you mean .*_IDENTITY.; .* did you mean .*_WEBHOOK_KEY",
     ),
-    (["INFERWAY_OPERATOR_LISTEN_PORT"], "the nearest is INFERWAY_OPERATOR_LISTEN"),
+    (["INFERWAY_OPERATOR_LISTEN_PORT"], "did you mean INFERWAY_OPERATOR_LISTEN"),
 ]
 
 

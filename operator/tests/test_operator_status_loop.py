@@ -1,4 +1,4 @@
-"""What follows a publication, on a real API server: statuses that are refused, or many, hold up no publication and nobody else."""
+"""The status loop on a real API server: refused or many statuses delay no publication and no other status."""
 
 from collections.abc import Iterator
 from time import monotonic, sleep

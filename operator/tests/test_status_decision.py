@@ -1,4 +1,4 @@
-"""What a status says in each situation, and when nothing is written."""
+"""The status in each situation, and when nothing is written."""
 
 import json
 from pathlib import Path
@@ -57,29 +57,29 @@ def test_first_status_has_all_conditions_and_data_plane() -> None:
         pytest.param(all_at("r3"), "True Programmed: 3/3 pods", None, id="3/3"),
         pytest.param(all_at("r4"), "True Programmed: 3/3 pods", None, id="a newer revision carries it too"),
         pytest.param(
-            [ack("a", "r3"), ack("b")], "False Pending: 1/2 pods; waiting for b", [{"pod": "b"}], id="says nothing"
+            [ack("a", "r3"), ack("b")], "False Pending: 1/2 pods; waiting for b", [{"pod": "b"}], id="reports nothing"
         ),
         pytest.param(
             [ack("a", "forgotten")],
             "False Pending: 0/1 pods; waiting for a",
             [{"pod": "a", "revision": "forgotten"}],
-            id="serves what nobody knows",
+            id="serves an unknown config",
         ),
         pytest.param(
             [ack("a", "r3"), ack("b", "r3", expired=True)],
             "False Pending: 1/2 pods; waiting for b",
-            [{"pod": "b", "revision": "r3", "error": "not heard of for 15 s: its Lease has expired"}],
+            [{"pod": "b", "revision": "r3", "error": "Lease expired: not renewed for 15 s"}],
             id="its Lease has expired",
         ),
         pytest.param(
             [ack("a", "r2"), ack("b", "r2", refused="r3", error="format 2 is not known"), ack("c", "r3")],
-            "False Rejected: 1/3 pods; b refuses: format 2 is not known",
+            "False Rejected: 1/3 pods; pod b rejected the config (format 2 is not known)",
             [{"pod": "b", "revision": "r2", "error": "format 2 is not known"}, {"pod": "a", "revision": "r2"}],
             id="refuses the newest",
         ),
         pytest.param(
             [ack("a", "r2", refused="r3")],
-            "False Rejected: 0/1 pods; a refuses: it does not say why",
+            "False Rejected: 0/1 pods; pod a rejected the config (no error reported)",
             [{"pod": "a", "revision": "r2"}],
             id="refuses without a word",
         ),
@@ -95,42 +95,45 @@ def test_first_status_has_all_conditions_and_data_plane() -> None:
         ),
         pytest.param(
             [ack("a", "r2", refused="r3", error="line\none\x1b[31m")],
-            "False Rejected: 0/1 pods; a refuses: line\\none\\x1b[31m",
+            "False Rejected: 0/1 pods; pod a rejected the config (line\\none\\x1b[31m)",
             [{"pod": "a", "revision": "r2", "error": "line\\none\\x1b[31m"}],
             id="an error is one plain line",
         ),
-        pytest.param([], "False NoDataPlane: no pod of the data plane is ready to serve it", None, id="no data plane"),
+        pytest.param([], "False NoDataPlane: no ready data-plane pod", None, id="no data plane"),
     ],
 )  # fmt: skip
 def test_programmed_reflects_the_acknowledgements(
     acks: list[PodAck], expected: str, laggards: list[dict[str, str]] | None
 ) -> None:
-    found = written_status(acks)
-    assert condition_line(found) == expected
-    assert found["dataPlane"].get("laggards") == laggards
+    status = written_status(acks)
+    assert condition_line(status) == expected
+    assert status["dataPlane"].get("laggards") == laggards
     applied = len(acks) - len(laggards or ())
-    assert (found["dataPlane"]["applied"], found["dataPlane"]["total"]) == (applied, len(acks))
-    assert found["dataPlane"]["pods"] == f"{applied}/{len(acks)}"
+    assert (status["dataPlane"]["applied"], status["dataPlane"]["total"]) == (applied, len(acks))
+    assert status["dataPlane"]["pods"] == f"{applied}/{len(acks)}"
 
 
 def test_rejection_of_an_earlier_revision_counts_if_unchanged() -> None:
     acks = [ack("a", "r2", refused="r3", error="no")]
-    assert condition_line(written_status(acks, revision="r4")) == "False Rejected: 0/1 pods; a refuses: no"
+    assert (
+        condition_line(written_status(acks, revision="r4"))
+        == "False Rejected: 0/1 pods; pod a rejected the config (no)"
+    )
 
 
 def test_status_lists_at_most_ten_laggards() -> None:
-    found = written_status(
+    status = written_status(
         [ack(f"p{number:02}", "r2") for number in range(13)] + [ack("p99", "r2", refused="r3", error="no")]
     )
-    assert [laggard["pod"] for laggard in found["dataPlane"]["laggards"]] == ["p99", *(f"p{n:02}" for n in range(9))]
-    assert found["dataPlane"]["pods"] == "0/14"
+    assert [laggard["pod"] for laggard in status["dataPlane"]["laggards"]] == ["p99", *(f"p{n:02}" for n in range(9))]
+    assert status["dataPlane"]["pods"] == "0/14"
     waiting = written_status([ack(f"p{number:02}", "r2") for number in range(13)])
     assert condition_line(waiting).endswith(" p08, p09 and 3 more")
 
 
 def test_message_of_1000_errors_stays_below_3000_characters() -> None:
-    found = written_status([ack(f"p{number:04}", refused="r3", error="x" * 1000) for number in range(1000)])
-    assert len(at.condition(found, "Programmed")["message"]) < 3000
+    status = written_status([ack(f"p{number:04}", refused="r3", error="x" * 1000) for number in range(1000)])
+    assert len(at.condition(status, "Programmed")["message"]) < 3000
 
 
 # --- what is not written --------------------------------------------------------------------------------------------
@@ -155,7 +158,7 @@ def test_joining_and_leaving_pods_cause_no_write(acks: list[PodAck]) -> None:
 def test_object_without_serving_pods_is_not_programmed() -> None:
     gone = decide([], CARRIED, second=60)
     assert gone is not None
-    assert condition_line(gone) == "False NoDataPlane: no pod of the data plane is ready to serve it"
+    assert condition_line(gone) == "False NoDataPlane: no ready data-plane pod"
     assert gone["dataPlane"]["pods"] == "0/0"
     back = decide(all_at("r3", 2), gone, second=90)
     assert back is not None
@@ -198,17 +201,17 @@ def test_damaged_status_is_written_again(current: dict[str, Any]) -> None:
 
 def test_revision_stays_while_the_object_is_unchanged() -> None:
     pending = written_status([*all_at("r3", 2), ack("c", "r2")])
-    found = written_status(all_at("r4"), pending, revision="r4", second=7)
-    assert (found["dataPlane"]["revision"], found["dataPlane"]["pods"]) == ("r3", "3/3")
-    assert found["dataPlane"]["lastAppliedTime"] == at.written(7)
+    status = written_status(all_at("r4"), pending, revision="r4", second=7)
+    assert (status["dataPlane"]["revision"], status["dataPlane"]["pods"]) == ("r3", "3/3")
+    assert status["dataPlane"]["lastAppliedTime"] == at.timestamp(7)
 
 
 def test_changed_object_is_programmed_again() -> None:
     before = written_status(all_at("r2"), fragment=OLD, revision="r2")
-    found = written_status(all_at("r2"), before, second=5)
-    assert condition_line(found) == "False Pending: 0/3 pods; waiting for a, b, c"
-    assert found["dataPlane"]["revision"] == "r3"
-    assert "lastAppliedTime" not in found["dataPlane"], "nobody has applied it yet"
+    status = written_status(all_at("r2"), before, second=5)
+    assert condition_line(status) == "False Pending: 0/3 pods; waiting for a, b, c"
+    assert status["dataPlane"]["revision"] == "r3"
+    assert "lastAppliedTime" not in status["dataPlane"], "no pod has applied it yet"
 
 
 @pytest.mark.parametrize(
@@ -217,23 +220,23 @@ def test_changed_object_is_programmed_again() -> None:
         pytest.param([*all_at("r3", 2), ack("c", "r3", expired=True)], "False Pending: 2/3 pods; waiting for c", id="hangs"),
         pytest.param([*all_at("r3", 2), ack("c", "r2")], "False Pending: 2/3 pods; waiting for c", id="fell back"),
         pytest.param(
-            [*all_at("r3", 2), ack("c", "r2", refused="r3", error="no")], "False Rejected: 2/3 pods; c refuses: no",
+            [*all_at("r3", 2), ack("c", "r2", refused="r3", error="no")], "False Rejected: 2/3 pods; pod c rejected the config (no)",
             id="fell back and refuses",
         ),
     ],
 )  # fmt: skip
 def test_pod_that_falls_behind_turns_programmed_false(acks: list[PodAck], expected: str) -> None:
-    found = written_status(acks, CARRIED, second=30)
-    assert condition_line(found) == expected
-    assert at.condition(found, "Programmed")["lastTransitionTime"] == at.written(30)
-    assert found["dataPlane"]["lastAppliedTime"] == at.written(0), "nobody has applied it since"
-    healed = written_status(all_at("r3"), found, second=40)
+    status = written_status(acks, CARRIED, second=30)
+    assert condition_line(status) == expected
+    assert at.condition(status, "Programmed")["lastTransitionTime"] == at.timestamp(30)
+    assert status["dataPlane"]["lastAppliedTime"] == at.timestamp(0), "no pod has applied it since"
+    healed = written_status(all_at("r3"), status, second=40)
     assert condition_line(healed) == "True Programmed: 3/3 pods"
-    assert healed["dataPlane"]["lastAppliedTime"] == at.written(40)
+    assert healed["dataPlane"]["lastAppliedTime"] == at.timestamp(40)
 
 
 UNJUDGED = [ack(name, "r3", unjudged=True) for name in "abc"]
-"""An operator has just started, and three pods said before that they carry the object."""
+"""An operator has just started, and three pods reported before that they carry the object."""
 
 
 @pytest.mark.parametrize(
@@ -254,8 +257,8 @@ def test_pod_in_its_grace_period_keeps_a_new_object_pending() -> None:
 
 
 def test_late_pod_is_reported_despite_pods_in_grace_period() -> None:
-    found = written_status([*UNJUDGED[:2], ack("c", "r2")], CARRIED, second=30)
-    assert condition_line(found) == "False Pending: 2/3 pods; waiting for c"
+    status = written_status([*UNJUDGED[:2], ack("c", "r2")], CARRIED, second=30)
+    assert condition_line(status) == "False Pending: 2/3 pods; waiting for c"
 
 
 def test_silent_pod_delays_only_a_new_object() -> None:
@@ -265,47 +268,49 @@ def test_silent_pod_delays_only_a_new_object() -> None:
 
 
 def test_pod_that_never_writes_a_lease_is_a_laggard() -> None:
-    found = written_status([*all_at("r3", 2), PodAck("c", ack("c").said, False, is_mute=True)], CARRIED, second=60)
-    assert condition_line(found) == "False Pending: 2/3 pods; waiting for c"
-    [laggard] = found["dataPlane"]["laggards"]
-    assert laggard["error"] == "ready for 30 s, and has written no Lease"
+    status = written_status(
+        [*all_at("r3", 2), PodAck("c", ack("c").acknowledgement, False, never_reported=True)], CARRIED, second=60
+    )
+    assert condition_line(status) == "False Pending: 2/3 pods; waiting for c"
+    [laggard] = status["dataPlane"]["laggards"]
+    assert laggard["error"] == "Ready for 30 s without a Lease"
 
 
 def test_transition_time_changes_only_with_the_status() -> None:
-    found = written_status(all_at("r3"), CARRIED, about=verdict(generation=2, accepted=False), second=50)
-    times = {item["type"]: item["lastTransitionTime"] for item in found["conditions"]}
-    assert times == {"Accepted": at.written(50), "ResolvedRefs": at.written(0), "Programmed": at.written(0)}
-    assert {item["observedGeneration"] for item in found["conditions"]} == {2}
-    assert found["dataPlane"] == CARRIED["dataPlane"], "its part of the config is the same"
+    status = written_status(all_at("r3"), CARRIED, about=verdict(generation=2, accepted=False), second=50)
+    times = {item["type"]: item["lastTransitionTime"] for item in status["conditions"]}
+    assert times == {"Accepted": at.timestamp(50), "ResolvedRefs": at.timestamp(0), "Programmed": at.timestamp(0)}
+    assert {item["observedGeneration"] for item in status["conditions"]} == {2}
+    assert status["dataPlane"] == CARRIED["dataPlane"], "its part of the config is the same"
 
 
 def test_shadowed_condition_is_present_only_when_true() -> None:
-    found = written_status(all_at("r3"), CARRIED, about=verdict(shadowed=True))
-    assert [item["type"] for item in found["conditions"]] == ["Accepted", "ResolvedRefs", "Programmed", "Shadowed"]
-    assert written_status(all_at("r3"), found, second=3) == CARRIED
+    status = written_status(all_at("r3"), CARRIED, about=verdict(shadowed=True))
+    assert [item["type"] for item in status["conditions"]] == ["Accepted", "ResolvedRefs", "Programmed", "Shadowed"]
+    assert written_status(all_at("r3"), status, second=3) == CARRIED
 
 
 # --- what is not in the config -------------------------------------------------------------------------------------------
 
 
 def test_oversized_object_is_not_programmed_as_too_large() -> None:
-    found = written_status(all_at("r3"), CARRIED, fragment="", too_large="GatewayRoute/demo/shop takes 900000 bytes")
-    assert condition_line(found) == "False TooLarge: GatewayRoute/demo/shop takes 900000 bytes"
-    assert "dataPlane" not in found
+    status = written_status(all_at("r3"), CARRIED, fragment="", too_large="GatewayRoute/demo/shop takes 900000 bytes")
+    assert condition_line(status) == "False TooLarge: GatewayRoute/demo/shop takes 900000 bytes"
+    assert "dataPlane" not in status
 
 
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("GatewayRoute", "nothing of it can be published: mend what Accepted tells"),
-        ("RateLimitPolicy", "no rule that is served is limited by it: see TargetsResolved and Accepted"),
+        ("GatewayRoute", "nothing to publish: fix the errors listed in Accepted"),
+        ("RateLimitPolicy", "no served rule uses this policy: see TargetsResolved and Accepted"),
     ],
 )
 def test_object_without_config_has_nothing_to_program(kind: str, message: str) -> None:
-    found = written_status(all_at("r3"), about=verdict(kind), fragment="")
-    assert condition_line(found) == f"False NothingToProgram: {message}"
-    assert "dataPlane" not in found
-    assert decide([], found, about=verdict(kind), fragment="", second=9) is None, "there is nothing to count"
+    status = written_status(all_at("r3"), about=verdict(kind), fragment="")
+    assert condition_line(status) == f"False NothingToProgram: {message}"
+    assert "dataPlane" not in status
+    assert decide([], status, about=verdict(kind), fragment="", second=9) is None, "there is nothing to count"
 
 
 # --- policies ------------------------------------------------------------------------------------------------------------
@@ -314,16 +319,16 @@ def test_object_without_config_has_nothing_to_program(kind: str, message: str) -
 @pytest.mark.parametrize(
     ("acks", "accepted", "expected"),
     [
-        (all_at("r3"), True, "True Enforced: its limits are enforced"),
-        (all_at("r3"), False, "True Enforced: the limits that were published last are enforced"),
-        (all_at("r2"), True, "False NotProgrammed: not by every pod: see Programmed"),
-        ([], True, "False NotProgrammed: not by every pod: see Programmed"),
+        (all_at("r3"), True, "True Enforced: limits enforced"),
+        (all_at("r3"), False, "True Enforced: the last published limits are enforced"),
+        (all_at("r2"), True, "False NotProgrammed: not enforced by every pod: see Programmed"),
+        ([], True, "False NotProgrammed: not enforced by every pod: see Programmed"),
     ],
 )
 def test_enforced_reflects_the_acknowledgements(acks: list[PodAck], accepted: bool, expected: str) -> None:
-    found = written_status(acks, about=verdict("RateLimitPolicy", accepted=accepted))
-    assert condition_line(found, "Enforced") == expected
-    assert [item["type"] for item in found["conditions"]] == ["Accepted", "TargetsResolved", "Programmed", "Enforced"]
+    status = written_status(acks, about=verdict("RateLimitPolicy", accepted=accepted))
+    assert condition_line(status, "Enforced") == expected
+    assert [item["type"] for item in status["conditions"]] == ["Accepted", "TargetsResolved", "Programmed", "Enforced"]
 
 
 # --- the schema --------------------------------------------------------------------------------------------------------------
@@ -364,5 +369,5 @@ def test_every_status_fits_the_crd_schema(kind: str, acks: list[PodAck]) -> None
         (CRDS / f"{'gatewayroutes' if kind == 'GatewayRoute' else 'ratelimitpolicies'}.yaml").read_text()
     )
     schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
-    found = written_status(acks, about=verdict(kind, shadowed=kind == "GatewayRoute"))
-    _fits(json.loads(json.dumps(found)), schema)
+    status = written_status(acks, about=verdict(kind, shadowed=kind == "GatewayRoute"))
+    _fits(json.loads(json.dumps(status)), schema)

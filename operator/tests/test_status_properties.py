@@ -1,4 +1,4 @@
-"""What holds for a status whatever the pods say, and whatever was written before."""
+"""Properties of a status under any acknowledgements and any previous status."""
 
 from typing import Any
 
@@ -52,7 +52,7 @@ def status_after(situation: dict[str, Any], current: dict[str, Any] | None, seco
 
 
 def carries(ack: PodAck, fragment: str) -> bool:
-    return not ack.is_expired and HISTORY.get(ack.said.config) == fragment
+    return not ack.is_expired and HISTORY.get(ack.acknowledgement.config) == fragment
 
 
 @given(st.lists(SITUATIONS, min_size=1, max_size=6))
@@ -85,17 +85,17 @@ def test_status_holds_its_invariants_through_any_history(situations: list[dict[s
 @given(SITUATIONS)
 @settings(deadline=None, max_examples=300)
 def test_first_programmed_requires_all_counted_pods(situation: dict[str, Any]) -> None:
-    found = status_after(situation, None, 0)
-    assert found is not None
+    status = status_after(situation, None, 0)
+    assert status is not None
     fragment, _ = situation["fragment_and_revision"]
     all_carry = bool(situation["acks"]) and all(carries(ack, fragment) for ack in situation["acks"])
     is_published = fragment != "" and not situation["too_large"]
-    assert (at.condition(found, "Programmed")["status"] == "True") == (all_carry and is_published)
+    assert (at.condition(status, "Programmed")["status"] == "True") == (all_carry and is_published)
 
 
 def _check_times(before: dict[str, Any] | None, current: dict[str, Any]) -> None:
     was = {item["type"]: item for item in before["conditions"]} if before else {}
     for item in current["conditions"]:
-        known = was.get(item["type"])
-        if known is not None and known["status"] == item["status"]:
-            assert item["lastTransitionTime"] == known["lastTransitionTime"]
+        last = was.get(item["type"])
+        if last is not None and last["status"] == item["status"]:
+            assert item["lastTransitionTime"] == last["lastTransitionTime"]

@@ -16,7 +16,7 @@ def pod(**changes: object) -> PodState:
 
 
 def lease(age: float = 1.0, **changes: object) -> LeaseState:
-    return LeaseState(**{"name": "a", "holder": "1", "renewed": NOW - age, "said": SERVES, **changes})  # type: ignore[arg-type]
+    return LeaseState(**{"name": "a", "holder": "1", "renewed": NOW - age, "acknowledgement": SERVES, **changes})  # type: ignore[arg-type]
 
 
 EXPIRED = LEASE_SECONDS + 0.1
@@ -30,26 +30,35 @@ NEVER = float("-inf")
         pytest.param(pod(), [lease(LEASE_SECONDS)], PodAck("a", SERVES, False), id="just in time"),
         pytest.param(pod(), [lease(EXPIRED)], PodAck("a", SERVES, True), id="ready, and hangs"),
         pytest.param(
-            pod(), [lease(renewed=NEVER, awaited=NOW - 1)], PodAck("a", SERVES, False, True), id="only just listened to"
+            pod(),
+            [lease(renewed=NEVER, awaited_since=NOW - 1)],
+            PodAck("a", SERVES, False, True),
+            id="only just listened to",
         ),
         pytest.param(
             pod(),
-            [lease(EXPIRED, awaited=NOW - 1)],
+            [lease(EXPIRED, awaited_since=NOW - 1)],
             PodAck("a", SERVES, False, True),
-            id="nobody could listen until now",
+            id="no renewal could be received yet",
         ),
         pytest.param(
-            pod(), [lease(awaited=NOW - 1)], PodAck("a", SERVES, False), id="nobody could listen, and heard of before"
+            pod(),
+            [lease(awaited_since=NOW - 1)],
+            PodAck("a", SERVES, False),
+            id="renewed before an API outage",
         ),
         pytest.param(
-            pod(), [lease(renewed=NEVER, awaited=NOW - EXPIRED)], PodAck("a", SERVES, True), id="listened to in vain"
+            pod(),
+            [lease(renewed=NEVER, awaited_since=NOW - EXPIRED)],
+            PodAck("a", SERVES, True),
+            id="listened to in vain",
         ),
         pytest.param(pod(), [lease(-3.0)], PodAck("a", SERVES, False), id="its clock is ahead"),
         pytest.param(pod(), [], PodAck("a", NOTHING, False), id="ready, and its Lease is not seen yet"),
         pytest.param(
             pod(ready_since=NOW - 31),
             [],
-            PodAck("a", NOTHING, False, is_mute=True),
+            PodAck("a", NOTHING, False, never_reported=True),
             id="ready for long, without a Lease",
         ),
         pytest.param(pod(ready_since=NOW - 29), [], PodAck("a", NOTHING, False), id="ready, without a Lease so far"),
@@ -57,7 +66,9 @@ NEVER = float("-inf")
         pytest.param(pod(), [lease(holder="0")], PodAck("a", NOTHING, False), id="the Lease of a namesake before it"),
         pytest.param(pod(), [lease(name="b")], PodAck("a", NOTHING, False), id="the Lease of another pod"),
         pytest.param(pod(is_ready=False), [lease()], PodAck("a", SERVES, False), id="not ready, and serves"),
-        pytest.param(pod(is_ready=False), [lease(said=NOTHING)], None, id="not ready, and has nothing to serve"),
+        pytest.param(
+            pod(is_ready=False), [lease(acknowledgement=NOTHING)], None, id="not ready, and has nothing to serve"
+        ),
         pytest.param(pod(is_ready=False), [lease(EXPIRED)], None, id="not ready, and not heard of"),
         pytest.param(pod(is_ready=False), [], None, id="not ready, and never heard of"),
         pytest.param(pod(is_ready=False), [lease(holder="0")], None, id="not ready, with a namesake's Lease"),
@@ -82,4 +93,4 @@ def test_pod_is_starting_until_its_first_report() -> None:
     assert not PodAck("a", SERVES, False).is_starting
     assert not PodAck("a", Acknowledgement(refused="bbbbbbbbbb", error="no"), False).is_starting
     assert not PodAck("a", NOTHING, True).is_starting, "it had a Lease, and let it expire"
-    assert not PodAck("a", NOTHING, False, is_mute=True).is_starting
+    assert not PodAck("a", NOTHING, False, never_reported=True).is_starting

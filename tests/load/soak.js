@@ -1,4 +1,4 @@
-// A long one: DURATION says how long, an hour unless told.
+// A long run of length DURATION, by default an hour.
 
 import { constant } from "./lib/constant.js";
 import { send } from "./lib/sending.js";

@@ -6,7 +6,7 @@ import { number, rate, seconds, text } from "./lib/parameters.js";
 import { send } from "./lib/sending.js";
 import { handleSummaryOf } from "./lib/summary.js";
 
-// The default policy lets all addresses together have 150 a second in each pod: a peak of 250 is for two pods.
+// The default policy allows all addresses together 150 a second in each pod, so a peak of 250 needs two pods.
 const peak = rate("RATE", 250);
 const calm = Math.ceil(peak / 5);
 const duration = text("DURATION", "30s");

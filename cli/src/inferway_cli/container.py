@@ -1,7 +1,7 @@
-"""The entry point of the image `standalone`: `inferway`, listening where a container has to.
+"""The entry point of the image `standalone`: `inferway` with the listeners of a container.
 
-Platforms such as Koyeb say in PORT on which port they expect a container. The standard addresses of `inferway run` are
-loopback's, where nobody outside the container would reach it.
+Platforms such as Koyeb set PORT to the port of a container. The default addresses of `inferway run` are loopback addresses,
+which are not reachable from outside of the container.
 """
 
 import os
@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import Final
 
 PORT: Final = 8080
-"""Of the data port, where the platform says nothing."""
+"""Data port if the platform does not set PORT."""
 
 
 def listeners(environ: Mapping[str, str]) -> dict[str, str]:
-    """The settings to add to the environment; what is set already stays. `ValueError` when PORT is no port."""
+    """Return the settings to add to those of the environment; raise `ValueError` for an invalid PORT."""
     port = environ.get("PORT") or str(PORT)
     if not (port.isascii() and port.isdecimal() and 0 < int(port) <= 65535):
         raise ValueError(f"PORT: {port!r} is not a port, such as {PORT}")
@@ -23,7 +23,7 @@ def listeners(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def main() -> None:
-    """Run a command; exit code 2 when PORT is wrong."""
+    """Run a command; exit with code 2 for an invalid PORT."""
     try:
         os.environ.update(listeners(os.environ))
     except ValueError as error:

@@ -1,8 +1,8 @@
-"""A directory of YAML as the data plane's source: compiled, watched, and never half read.
+"""The data plane's source on a directory of YAML: compiled and watched as a whole.
 
-The watch looks at the files every 200 ms. It asks the file system for times and sizes, not for events: that works
-through symbolic links, mounted ConfigMaps, atomic renames and network file systems alike, and costs some microseconds a
-file. What counts is content: a file that was only touched changes nothing.
+The watch checks times and sizes of the files every 200 ms instead of asking for events: that works with symbolic links,
+mounted ConfigMaps, atomic renames and network file systems, and costs some microseconds a file. Only a change of content
+counts, not of times.
 """
 
 import asyncio
@@ -13,44 +13,44 @@ from typing import Final, NamedTuple
 
 from inferway_cli.manifests import compilation as manifest_compilation
 from inferway_cli.manifests import reader
-from inferway_cli.manifests.diagnostics import report, told
+from inferway_cli.manifests.diagnostics import lines, report
 from inferway_cli.manifests.files import Folder
 from inferway_cli.manifests.reader import File
 from inferway_contract.document import ConfigDocument, EndpointsDocument
 from inferway_dataplane.sources import Receiver, Refused, SourceState
 
 INTERVAL: Final = 0.2
-"""Seconds between two looks: a change is served well within a second."""
+"""Seconds between two checks: a change is served well within a second."""
 SETTLE: Final = 0.05
-"""Seconds between two looks that have to agree before a change is taken: editors and `cp` write in pieces."""
+"""Seconds between two checks that must agree before a change is used: editors and `cp` write in pieces."""
 SETTLE_AT_MOST: Final = 2.0
-"""After this a directory that never rests is taken as it is: a file that is always being written must not hide others."""
-# Share of one core that looking may take; a directory of thousands of files is looked at less often.
+"""Seconds after which a directory that never rests is used as it is: one file must not delay the others forever."""
+# Share of one core that the checks may take; a directory of thousands of files is checked less often.
 _SHARE: Final = 0.1
 
 log = logging.getLogger("inferway.directory")
 
 
 class Documents(NamedTuple):
-    """What a directory compiles to, and what its authors should know although it is served."""
+    """The compiled documents of a directory, with warnings for its authors."""
 
     config: ConfigDocument
     endpoints: EndpointsDocument
     warnings: tuple[str, ...]
 
 
-class Broken(Exception):  # noqa: N818 - it names the state of the directory
-    """The directory is no state that could be served. The message tells every mistake, one a line."""
+class InvalidDirectoryError(Exception):
+    """The directory cannot be served. The message has every error, one a line."""
 
 
 class DirectorySource:
-    """Brings the documents of a directory: a `Source`."""
+    """A `Source` of the documents of a directory."""
 
     waiting = "the directory is being read"
     ends_with_process = False
-    """Nobody may be there to start it again, and a directory that is broken by then is none to start from."""
-    state = SourceState()  # it has neither a connection nor a copy
-    error = ""  # after a refusal nothing else is served, so the gateway knows the last error
+    """There may be no supervisor to restart the process, and a restart fails on an invalid directory."""
+    state = SourceState()  # without a connection and a copy
+    error = ""  # the gateway keeps the last error
 
     def __init__(self, directory: str, interval: float = INTERVAL, settle: float = SETTLE) -> None:
         self.directory = directory
@@ -64,9 +64,9 @@ class DirectorySource:
         self._pause = interval
 
     def load(self) -> Documents:
-        """Read and compile for the first time; `Broken` when there is nothing to start with.
+        """Read and compile for the first time; raise `InvalidDirectoryError` if that fails.
 
-        `follow` goes on from here. Who calls this has the warnings, and they are not logged.
+        `follow` continues from here and does not log these warnings again.
         """
         self._first = self._load()
         self._warned = frozenset(self._first.warnings)
@@ -77,11 +77,11 @@ class DirectorySource:
         return build(self.directory, self._files)
 
     async def follow(self, receiver: Receiver) -> None:
-        """Runs until it is cancelled. Raises `Refused` when there is no first document to start with."""
+        """Run until cancelled; raise `Refused` if the first documents cannot be compiled."""
         try:
-            # Everything that takes time happens in a thread: the loop has requests to serve.
+            # Everything that takes time runs in a thread, because the loop serves requests.
             served = await asyncio.to_thread(self._load) if self._first is None else self._first
-        except Broken as error:
+        except InvalidDirectoryError as error:
             raise Refused(str(error)) from None
         self._warn(served)
         receiver.accept(served.config, served.endpoints)
@@ -91,7 +91,7 @@ class DirectorySource:
             self._stopped.set()
 
     async def _watch(self, receiver: Receiver, served: Documents) -> None:
-        refused = ""
+        rejected = ""
         while True:
             await asyncio.sleep(self._pause)
             try:
@@ -99,24 +99,24 @@ class DirectorySource:
                 if change is None:
                     continue
                 self._warn(change)
-                # After a refusal even what is served already is given again, so that the error is seen to be mended.
-                if refused or change[:2] != served[:2]:
+                # After a rejection even unchanged documents are passed on, which clears the error.
+                if rejected or change[:2] != served[:2]:
                     receiver.accept(change.config, change.endpoints)
-                served, refused = change, ""
-            except Broken as error:
-                if str(error) != refused:
-                    refused = str(error)
-                    receiver.reject(refused)
+                served, rejected = change, ""
+            except InvalidDirectoryError as error:
+                if str(error) != rejected:
+                    rejected = str(error)
+                    receiver.reject(rejected)
             except Refused as error:
-                refused = str(error)  # the receiver has told it
+                rejected = str(error)  # the receiver has logged it
             except Exception as error:
-                # A mistake of ours must not end the watch: the next change may not meet it.
+                # An unexpected error must not end the watch: the next change may not cause it.
                 log.exception("cannot read the directory")
-                refused = f"internal error: {type(error).__name__}"
-                receiver.reject(refused)
+                rejected = f"internal error: {type(error).__name__}"
+                receiver.reject(rejected)
 
     def _change(self) -> Documents | None:
-        """New documents, when the files have changed and have come to rest. `Broken` when they are none."""
+        """Return new documents if the files have changed and settled; raise `InvalidDirectoryError` for invalid ones."""
         started = time.thread_time()
         files = self._folder.take()
         self._pause = max(self._interval, (time.thread_time() - started) / _SHARE)
@@ -131,10 +131,10 @@ class DirectorySource:
     def _settled(self, files: tuple[File, ...]) -> tuple[File, ...]:
         deadline = time.monotonic() + SETTLE_AT_MOST
         while not self._stopped.wait(self._settle):
-            again = self._folder.take()
-            if again == files or time.monotonic() > deadline:
-                return again
-            files = again
+            current = self._folder.take()
+            if current == files or time.monotonic() > deadline:
+                return current
+            files = current
         return files
 
     def _warn(self, documents: Documents) -> None:
@@ -145,13 +145,13 @@ class DirectorySource:
 
 
 def build(directory: str, files: tuple[File, ...]) -> Documents:
-    """Files as documents. `Broken` for any mistake in them: half of what was meant is worse than what is served."""
+    """Compile files; raise `InvalidDirectoryError` for any error: half of a change is worse than the live documents."""
     loaded = reader.load(files)
-    if loaded.mistakes:
-        raise Broken(report(loaded.mistakes))
+    if loaded.errors:
+        raise InvalidDirectoryError(report(loaded.errors))
     if not any(manifest.kind == "GatewayRoute" for manifest in loaded.manifests):
-        raise Broken(f"no GatewayRoute found in {directory}")
-    compilation = manifest_compilation.compiled(loaded.manifests)
-    found = manifest_compilation.findings(compilation, loaded.manifests)
-    warnings = told(loaded.notes) + told([finding.mistake for finding in found])
+        raise InvalidDirectoryError(f"no GatewayRoute found in {directory}")
+    compilation = manifest_compilation.compile_manifests(loaded.manifests)
+    findings = manifest_compilation.findings(compilation, loaded.manifests)
+    warnings = lines(loaded.notes) + lines([finding.diagnostic for finding in findings])
     return Documents(compilation.config, compilation.endpoints, tuple(warnings))

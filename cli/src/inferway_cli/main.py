@@ -1,7 +1,7 @@
 """The command line: `inferway run|validate|compile|status|crds`.
 
-Exit codes: 0 = done, 1 = something is wrong with the input (or with serving it), 2 = wrong usage. What is asked for goes
-to standard output, everything about it to standard error.
+Exit codes: 0 = success, 1 = an error in the input or while serving it, 2 = wrong usage. Results go to standard output,
+messages to standard error.
 """
 
 import os
@@ -15,11 +15,11 @@ from typer.core import TyperGroup
 
 from inferway_contract import __version__
 
-# Nothing heavy is imported up here: `inferway --version` and a shell's completion should not wait for the compiler.
+# Imports are inside the commands, so that `inferway --version` does not load the compiler.
 
 
 class _Commands(TyperGroup):
-    """Adds `run` when it is asked for: its flags are the data plane's settings, which take a while to load."""
+    """Adds `run` on demand: its flags are the data plane's settings, which take time to load."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return ["run", *super().list_commands(ctx)]
@@ -47,7 +47,7 @@ def _cannot_run(missing: str) -> Callable[[], None]:
     return run
 
 
-# Plain help: markup would eat the brackets of [::]:8080, and a pipe would get a drawing.
+# Plain help: markup would remove the brackets of [::]:8080, and draw boxes in a pipe.
 app = typer.Typer(
     cls=_Commands,
     rich_markup_mode=None,
@@ -61,14 +61,14 @@ Paths = Annotated[list[str], typer.Argument(metavar="FILE|DIR", help="YAML files
 
 
 class Format(StrEnum):
-    """How `compile` prints."""
+    """Output formats of `compile`."""
 
     YAML = "yaml"
     JSON = "json"
 
 
 class StatusFormat(StrEnum):
-    """How `status` prints."""
+    """Output formats of `status`."""
 
     TABLE = "table"
     JSON = "json"
@@ -91,7 +91,7 @@ def inferway(
 
 @app.command()
 def validate(paths: Paths) -> None:
-    """Check manifests: their form, and whether a gateway would accept them."""
+    """Check manifests: their form, and whether a gateway accepts them."""
     from inferway_cli.commands import validate as validate_command
 
     raise typer.Exit(validate_command.validate(paths))
@@ -100,9 +100,9 @@ def validate(paths: Paths) -> None:
 @app.command("compile")
 def compile_(
     paths: Paths,
-    output: Annotated[Format, typer.Option("--output", "-o", help="Form of the output.")] = Format.YAML,
+    output: Annotated[Format, typer.Option("--output", "-o", help="Output format.")] = Format.YAML,
 ) -> None:
-    """Print what manifests compile to: config, endpoints and conditions."""
+    """Print the compiled manifests: config, endpoints and conditions."""
     from inferway_cli.commands import validate as validate_command
 
     raise typer.Exit(validate_command.compile_and_print(paths, as_json=output is Format.JSON))
@@ -111,18 +111,18 @@ def compile_(
 @app.command()
 def status(
     namespace: Annotated[
-        str | None, typer.Option("--namespace", "-n", help="The namespace; else that of the context.", metavar="NAME")
+        str | None, typer.Option("--namespace", "-n", help="Namespace (default: that of the context).", metavar="NAME")
     ] = None,
     all_namespaces: Annotated[bool, typer.Option("--all-namespaces", "-A", help="All namespaces.")] = False,
     kubeconfig: Annotated[
-        str | None, typer.Option(help="Another kubeconfig than that of KUBECONFIG or ~/.kube/config.", metavar="FILE")
+        str | None, typer.Option(help="Kubeconfig file (default: KUBECONFIG, then ~/.kube/config).", metavar="FILE")
     ] = None,
     context: Annotated[
-        str | None, typer.Option(help="Another context than the current one of the kubeconfig.", metavar="NAME")
+        str | None, typer.Option(help="Context of the kubeconfig (default: the current one).", metavar="NAME")
     ] = None,
-    output: Annotated[StatusFormat, typer.Option("--output", "-o", help="Form of the output.")] = StatusFormat.TABLE,
+    output: Annotated[StatusFormat, typer.Option("--output", "-o", help="Output format.")] = StatusFormat.TABLE,
 ) -> None:
-    """Show what became of the resources in a cluster; exit code 1 unless all are accepted and programmed."""
+    """Show the state of the resources in a cluster; exit code 1 unless all are accepted and programmed."""
     if namespace is not None and all_namespaces:
         raise typer.BadParameter("--namespace and --all-namespaces exclude each other")
     try:
@@ -144,15 +144,15 @@ def crds() -> None:
 
 
 def run() -> None:
-    """The entry point: the app, and what may happen to its output."""
+    """Run the app; handle errors of its output."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            # A terminal without UTF-8 shows escapes instead of ending the program.
+            # A terminal without UTF-8 shows escapes instead of an error.
             stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="inferway")
     except BrokenPipeError:
-        # The reader has left (`| head`). Python flushes once more at exit, so that has to go nowhere.
+        # The reader has closed the pipe (`| head`). Python flushes once more at exit, so that output is discarded.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:

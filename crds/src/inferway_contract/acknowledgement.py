@@ -1,4 +1,4 @@
-"""What a data-plane pod says of itself: annotations of its own Lease, renewed all the time."""
+"""The state that a data-plane pod reports: annotations of its own Lease."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -6,15 +6,15 @@ from typing import Final
 from inferway_contract.document import DocumentModel
 
 GATEWAY_LABEL: Final = "inferway.dev/gateway"
-"""On every object that belongs to a gateway: its name. The operator finds Leases and shards by it."""
+"""Label with the gateway's name on every object that belongs to it. The operator finds Leases and shards by it."""
 
 LEASE_SECONDS: Final = 15
-"""A Lease that was not renewed for so long speaks of a pod that hangs, or cannot be heard."""
+"""After this time without a renewal the pod counts as hanging or unreachable."""
 RENEW_SECONDS: Final = 5
-"""Between two renewals; a swap or a refusal is told at once."""
+"""Time between two renewals. A swap or a rejection is reported at once."""
 
 MAX_ERROR: Final = 1_000
-"""Characters of an error that are told."""
+"""Longest error in characters; the rest is cut off."""
 
 _PREFIX: Final = "inferway.dev/"
 _ANNOTATIONS: Final = {
@@ -26,26 +26,26 @@ _ANNOTATIONS: Final = {
 
 
 class Acknowledgement(DocumentModel):
-    """What a pod serves, and what it refused. "" = nothing."""
+    """Revisions that a pod serves and rejected. "" = none."""
 
     config: str = ""
-    """Revision of the config that is live."""
+    """Live config revision."""
     endpoints: str = ""
-    """Revision of the endpoints that are live."""
+    """Live endpoints revision."""
     refused: str = ""
-    """Revision of the config that was refused since."""
+    """Config revision that was rejected after the live one."""
     error: str = ""
-    """Why."""
+    """Reason of the rejection."""
 
 
-def annotations(said: Acknowledgement) -> dict[str, str]:
-    """The Lease's annotations; all of them always, so that what is over is overwritten."""
-    texts = {_PREFIX + name: str(getattr(said, field)) for field, name in _ANNOTATIONS.items()}
-    texts[_PREFIX + "error"] = said.error[:MAX_ERROR]
+def annotations(acknowledgement: Acknowledgement) -> dict[str, str]:
+    """Return all annotations of the Lease, also empty ones, so that old values are overwritten."""
+    texts = {_PREFIX + name: str(getattr(acknowledgement, field)) for field, name in _ANNOTATIONS.items()}
+    texts[_PREFIX + "error"] = acknowledgement.error[:MAX_ERROR]
     return texts
 
 
-def from_annotations(found: Mapping[str, object]) -> Acknowledgement:
-    """What a Lease says. Whoever may write it is a pod and no friend: anything but text counts as nothing."""
-    texts = {field: found.get(_PREFIX + name) for field, name in _ANNOTATIONS.items()}
+def from_annotations(annotations: Mapping[str, object]) -> Acknowledgement:
+    """Read the annotations of a Lease. Pods are not trusted: a value that is not text counts as empty."""
+    texts = {field: annotations.get(_PREFIX + name) for field, name in _ANNOTATIONS.items()}
     return Acknowledgement(**{field: text[:MAX_ERROR] for field, text in texts.items() if isinstance(text, str)})

@@ -1,4 +1,4 @@
-"""Conditions: what an author is told of a resource. Every reason is explained in docs/conditions.md (a test checks it)."""
+"""Conditions report the state of a resource to its author. docs/conditions.md explains every reason (a test checks it)."""
 
 from enum import StrEnum
 from typing import Final
@@ -6,11 +6,11 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 MAX_LAGGARDS: Final = 10
-"""Pods that a status names one by one."""
+"""Most pods that a status lists by name."""
 
 
 class ConditionType(StrEnum):
-    """Which question the condition answers. In the order in which a status lists them."""
+    """Types of conditions, in their order in a status."""
 
     ACCEPTED = "Accepted"
     RESOLVED_REFS = "ResolvedRefs"
@@ -21,7 +21,7 @@ class ConditionType(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why the condition has its status, in one word that programs may compare."""
+    """Why a condition has its status, as one word for programs."""
 
     # Accepted
     ACCEPTED = "Accepted"
@@ -53,7 +53,7 @@ class Reason(StrEnum):
 
 
 class Condition(BaseModel):
-    """One condition as the compiler judges it; the time of its last transition is the operator's to add."""
+    """One condition from the compiler; the operator adds the time of its last transition."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

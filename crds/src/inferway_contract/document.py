@@ -1,11 +1,11 @@
-"""The config document: all that the planes exchange. It is complete by itself and knows nothing of Kubernetes.
+"""The config document, the only thing that the planes exchange: complete by itself, without Kubernetes terms.
 
-The compiler writes it, the data plane reads it strictly: an unknown field, a wrong type or an unknown `format` refuses
-the whole document, and the last good one stays. Durations are whole milliseconds (0 = no limit), sizes whole bytes,
-names of headers lower case. Lists are in the order that counts; the order of `routes` is the order of age.
+The compiler writes it and the data plane reads it strictly: a document with an unknown field, a wrong type or an unknown
+`format` is rejected as a whole, and the last good one stays. Durations are whole milliseconds (0 = no limit), sizes whole bytes,
+names of headers lower case. Lists are in the order of precedence; `routes` are sorted by age.
 
-There are two documents with two clocks: `ConfigDocument` (routes and policies, whose hash is the revision that status
-speaks of) and `EndpointsDocument` (addresses, which change with every pod).
+There are two documents: `ConfigDocument` (routes and policies; its hash is the revision in statuses) and
+`EndpointsDocument` (addresses, which change with every pod).
 """
 
 from typing import Literal
@@ -13,11 +13,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 FORMAT = 1
-"""Version of both documents. A pod that meets a newer one refuses it and says so."""
+"""Version of both documents. A pod rejects and reports a newer one."""
 
 
 class DocumentModel(BaseModel):
-    """Base of every part: strict, closed, immutable."""
+    """Base of every part: strict, without unknown fields, immutable."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -41,7 +41,7 @@ class ValueMatch(DocumentModel):
 
 
 class Match(DocumentModel):
-    """All that is present must hold."""
+    """All fields that are present must match."""
 
     path: PathMatch = PathMatch()
     method: str | None = None
@@ -49,7 +49,7 @@ class Match(DocumentModel):
     query: tuple[ValueMatch, ...] = ()
 
 
-# --- what is done ---------------------------------------------------------------------------------------------------
+# --- filters --------------------------------------------------------------------------------------------------------
 
 
 class HeaderValue(DocumentModel):
@@ -75,14 +75,14 @@ class NewPath(DocumentModel):
 
 
 class Rewrite(DocumentModel):
-    """What the upstream sees instead."""
+    """Host and path that the upstream receives."""
 
     hostname: str | None = None
     path: NewPath | None = None
 
 
 class Redirect(DocumentModel):
-    """Answered by the gateway with a Location; what is absent is taken from the request."""
+    """Response with a Location; absent fields are taken from the request."""
 
     status: int
     scheme: Literal["http", "https"] | None = None
@@ -92,7 +92,7 @@ class Redirect(DocumentModel):
 
 
 class DirectResponse(DocumentModel):
-    """Answered by the gateway with these bytes."""
+    """Fixed response of the gateway."""
 
     status: int
     content_type: str
@@ -100,7 +100,7 @@ class DirectResponse(DocumentModel):
 
 
 class Refusal(DocumentModel):
-    """What is broken fails closed: every request of the rule is answered 500 with this code."""
+    """An invalid rule fails closed: all its requests get a 500 response with this code."""
 
     code: Literal["invalid_rule", "invalid_policy"]
     detail: str
@@ -108,7 +108,7 @@ class Refusal(DocumentModel):
 
 
 class Cors(DocumentModel):
-    """The Fetch standard's CORS protocol, answered by the gateway."""
+    """The Fetch standard's CORS protocol, handled by the gateway."""
 
     allow_origins: tuple[str, ...] = ()
     allow_methods: tuple[str, ...] = ()
@@ -119,7 +119,7 @@ class Cors(DocumentModel):
 
 
 class Url(DocumentModel):
-    """An upstream by address. `host` is a name or an IP address without brackets; `path` is put before the request's."""
+    """An upstream by address. `host` is a name or an IP address without brackets; `path` is put in front of the request's."""
 
     scheme: Literal["http", "https"]
     host: str
@@ -128,15 +128,15 @@ class Url(DocumentModel):
 
 
 class Auth(DocumentModel):
-    """A credential that the gateway shows to an upstream; what a client sent in that header is removed.
+    """A credential that the gateway sends to an upstream; the client's value of that header is removed.
 
-    The document carries the name of a file of the data plane's secrets directory, never what is in it.
+    The document has the name of a file in the data plane's secrets directory, never its content.
     """
 
     header: str
     """In lower case."""
     prefix: str = ""
-    """Put before what the file holds, a blank included: `Bearer `."""
+    """Text in front of the file's content, including the space: `Bearer `."""
     file: str
 
 
@@ -145,28 +145,28 @@ class Backend(DocumentModel):
 
     weight: int = 1
     priority: int = 0
-    """The lowest number that has an available endpoint takes the requests."""
+    """The lowest number with an available endpoint receives the requests."""
     service: str | None = None
     """`namespace/name:port`: a key of the endpoints document."""
     url: Url | None = None
     refusal: Literal["backend_not_found"] | None = None
-    """The reference does not resolve: it keeps its weight and answers 500 for its share."""
+    """The reference does not resolve: its share of the requests gets a 500 response."""
     auth: Auth | None = None
-    """Only beside `url`."""
+    """Only together with `url`."""
 
 
 class LoadBalancer(DocumentModel):
-    """How an endpoint is chosen among the available ones of a priority."""
+    """Choice of an endpoint among the available ones of a priority."""
 
     type: Literal["RoundRobin", "LeastRequest", "PeakEWMA", "ConsistentHash"] = "LeastRequest"
     hash_header: str | None = None
-    """For ConsistentHash: the header (lower case) whose value is hashed; None = the client's address is."""
+    """For ConsistentHash: the header (lower case) whose value is hashed; None = the client's address."""
     slow_start: int = 0
-    """Milliseconds over which the share of a new or restored endpoint grows; 0 = it has all of it at once."""
+    """Milliseconds over which the share of a new or restored endpoint grows; 0 = the full share at once."""
 
 
 class Retry(DocumentModel):
-    """When a try that failed is followed by another one. Milliseconds."""
+    """When a failed try is followed by another one. Milliseconds."""
 
     attempts: int = 2
     """Tries after the first."""
@@ -180,7 +180,7 @@ class Retry(DocumentModel):
 
 
 class CircuitBreaker(DocumentModel):
-    """How much a rule may ask of its upstreams, and when an endpoint is left alone."""
+    """Limits of a rule's load on its upstreams, and ejection of failing endpoints."""
 
     max_requests: int = 1_024
     max_pending: int = 256
@@ -192,10 +192,10 @@ class CircuitBreaker(DocumentModel):
 
 
 class HealthCheck(DocumentModel):
-    """A question asked of every endpoint in turn. Milliseconds."""
+    """A GET request to every endpoint at an interval. Milliseconds."""
 
     path: str
-    """With its query; asked as it stands, without the path of a backend's url."""
+    """With its query; sent as is, without the path of a backend's url."""
     interval: int = 5_000
     timeout: int = 1_000
     healthy_threshold: int = 1
@@ -213,7 +213,7 @@ class Timeouts(DocumentModel):
 
 
 class Cache(DocumentModel):
-    """What is kept and under which key. `ttl` (ms) is for answers without freshness of their own; None = there is none."""
+    """Which responses are stored, and their key. `ttl` (ms): for those without explicit freshness; None = not stored."""
 
     ttl: int | None = None
     max_ttl: int = 3_600_000
@@ -244,15 +244,15 @@ class Rule(DocumentModel):
     load_balancer: LoadBalancer = LoadBalancer()
     timeouts: Timeouts = Timeouts()
     retry: Retry | None = None
-    """None = one try (but what was never written may be sent again)."""
+    """None = one try (but a request that was never written may be sent again)."""
     circuit_breaker: CircuitBreaker = CircuitBreaker()
     health_check: HealthCheck | None = None
-    """None = only requests tell how an endpoint does."""
+    """None = no active checks."""
     max_request_body: int = 10 << 20
     max_response_header: int = 64 << 10
     cache: Cache | None = None
     policies: tuple[str, ...] = ()
-    """Ids of the policies that all must admit, in the order of their age."""
+    """Ids of the policies that must all admit a request, sorted by age."""
 
 
 class Route(DocumentModel):
@@ -289,7 +289,7 @@ class Limit(DocumentModel):
 
 
 class Policy(DocumentModel):
-    """Limits that belong together, and how clients are told of them."""
+    """Limits of one RateLimitPolicy, and the response headers about them."""
 
     id: str
     """`namespace/name`: the metrics label."""
@@ -309,9 +309,14 @@ class ConfigDocument(DocumentModel):
     routes: tuple[Route, ...] = ()
     policies: tuple[Policy, ...] = ()
 
+    def named_services(self) -> frozenset[str]:
+        """Return the keys that the endpoints document must have for this config."""
+        backends = (backend for route in self.routes for rule in route.rules for backend in rule.backends)
+        return frozenset(backend.service for backend in backends if backend.service is not None)
+
 
 class Endpoint(DocumentModel):
-    """An address that serves a Service's port."""
+    """An address and port that serve a port of a Service."""
 
     address: str
     port: int

@@ -1,4 +1,4 @@
-"""What is wrong with an input, in words for the person who wrote it: where, what, and how to mend it."""
+"""Errors in resources as their authors read them: the place, the error and the fix."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from inferway_contract import values
 
-# Gateway API features that are refused by name, so that a pasted HTTPRoute says what has to go.
+# Gateway API features with their own error, so that an author of a pasted HTTPRoute knows which parts to remove.
 _UNSUPPORTED: Final = {
     "extensionRef": "ExtensionRef is not supported: remove the filter",
     "externalAuth": "ExternalAuth is not supported: remove the filter",
@@ -20,13 +20,13 @@ _UNSUPPORTED: Final = {
 _UNSUPPORTED_FILTERS: Final = ("ExtensionRef", "ExternalAuth", "RequestMirror")
 
 _LONGEST: Final = 80
-"""Characters of a value that are shown. Comparing longer words with the right ones is not worth its time either."""
+"""Longest part of a value in a message, and longest word to look for similar ones, in characters."""
 
 Path = tuple[str | int, ...]
 
 
 class FieldError(NamedTuple):
-    """One mistake. `path` is the location inside the resource, as keys and list indexes."""
+    """One error. `path` is the location inside the resource, as keys and list indexes."""
 
     path: Path
     message: str
@@ -36,25 +36,32 @@ class FieldError(NamedTuple):
 
 
 def dotted(path: Iterable[str | int]) -> str:
-    """`("spec", "rules", 0, "name")` as `spec.rules[0].name`."""
+    """Return `("spec", "rules", 0, "name")` as `spec.rules[0].name`."""
     text = ""
     for step in path:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
     return text
 
 
+def printable(text: str) -> str:
+    """Return the text in one line of printable characters: a key may hold anything, even half a surrogate pair."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def from_validation(error: ValidationError, prefix: Path = ()) -> list[FieldError]:
-    """Every mistake that pydantic found, in our words, one for each place."""
-    found: dict[Path, FieldError] = {}
+    """Return the errors of pydantic with messages for authors, the first one for each place."""
+    errors: dict[Path, FieldError] = {}
     for item in error.errors(include_url=False):
         kind, value, context = item["type"], item["input"], item.get("ctx", {})
         if kind == "too_short" and len(value) >= context["min_length"]:
-            continue  # pydantic counts only the valid items; those that are not have been told
+            continue  # pydantic counts only the valid items, and reports the others
         path = prefix + item["loc"]
         if kind == "invalid_key":
-            path = (*path[:-1], str(path[-1]))  # a key, and no index of a list
-        found.setdefault(path, FieldError(path, _message(kind, value, context, path)))
-    return list(found.values())
+            path = (*path[:-1], str(path[-1]))  # a key, not an index of a list
+        errors.setdefault(path, FieldError(path, _message(kind, value, context, path)))
+    return list(errors.values())
 
 
 def _message(kind: str, value: object, context: Mapping[str, Any], path: Path) -> str:
@@ -73,12 +80,12 @@ def _message(kind: str, value: object, context: Mapping[str, Any], path: Path) -
             return _none_of(value, context["expected"])
         case "string_pattern_mismatch":
             return (
-                f"{_shown(value)} {FORMS.get(context['pattern'], 'has characters or a form that are not allowed here')}"
+                f"{shown(value)} {FORMS.get(context['pattern'], 'has characters or a form that are not allowed here')}"
             )
         case "duration":
-            return f"{_shown(value)} {FORMS[values.DURATION_PATTERN]}"
+            return f"{shown(value)} {FORMS[values.DURATION_PATTERN]}"
         case "quantity":
-            return f"{_shown(value)} {FORMS[values.QUANTITY_PATTERN]}"
+            return f"{shown(value)} {FORMS[values.QUANTITY_PATTERN]}"
         case _:
             return _bound(kind, value, context) or _wanted(kind, value)
 
@@ -95,8 +102,8 @@ def _none_of(value: object, expected: str) -> str:
         return f"{value} is not supported: remove the filter"
     words = re.findall(r"'[^']*'|[^\s,']+", expected.replace(" or ", ", "))
     if len(words) == 1:
-        return f"{_shown(value)}: must be {_YAML.get(words[0], words[0])}"
-    return f"{_shown(value)} is none of {', '.join(words)}{_hint(value, words)}"
+        return f"{shown(value)}: must be {_YAML.get(words[0], words[0])}"
+    return f"{shown(value)} is not one of {', '.join(words)}{_hint(value, words)}"
 
 
 def _hint(value: object, words: list[str]) -> str:
@@ -105,10 +112,10 @@ def _hint(value: object, words: list[str]) -> str:
     folded = {word.strip("'").lower(): word.strip("'") for word in words}
     if isinstance(value, bool):
         meant = [folded[word] for word in _YAML_BOOLEANS[value] if word in folded]
-        return f"; write '{meant[0]}', for YAML reads it as {_shown(value)} without the quotes" if meant else ""
+        return f"; write '{meant[0]}': without quotes YAML reads it as {shown(value)}" if meant else ""
     if not isinstance(value, str) or len(value) > _LONGEST:
         return ""
-    # Letter case is the commonest slip, and would count as one mistake for each letter.
+    # The most common error is letter case, which must not count once for each letter.
     near = get_close_matches(value.lower(), list(folded), n=1)
     return f"; did you mean {folded[near[0]]}?" if near else ""
 
@@ -124,9 +131,9 @@ def _bound(kind: str, value: Any, context: Mapping[str, Any]) -> str | None:
         case "string_too_long":
             return f"may have at most {context['max_length']} characters, not {len(value)}"
         case "greater_than_equal":
-            return f"{_shown(value)}: must be at least {context['ge']}"
+            return f"{shown(value)}: must be at least {context['ge']}"
         case "less_than_equal":
-            return f"{_shown(value)}: must be at most {context['le']}"
+            return f"{shown(value)}: must be at most {context['le']}"
         case _:
             return None
 
@@ -134,22 +141,32 @@ def _bound(kind: str, value: Any, context: Mapping[str, Any]) -> str | None:
 def _wanted(kind: str, value: object) -> str:
     want = _KINDS.get(kind, "has no place here")
     if isinstance(value, _CONTAINERS):
-        return f"{want}, not {_shown(value)}" + (f": {_EACH_ENTRY}" if kind == "tuple_type" else "")
+        return f"{want}, not {shown(value)}" + (f": {_EACH_ENTRY}" if kind == "tuple_type" else "")
     match kind:
         case "tuple_type":
-            return f"{_shown(value)}: {want}: {_EACH_ENTRY}"
+            return f"{shown(value)}: {want}: {_EACH_ENTRY}"
         case "int_type" if isinstance(value, str) and value.isdecimal():
-            return f"{_shown(value)}: {want}; write it without quotes"
+            return f"{shown(value)}: {want}; write it without quotes"
         case "bool_type" if value in ("true", "false"):
-            return f"{_shown(value)}: {want}; write it without quotes"
+            return f"{shown(value)}: {want}; write it without quotes"
         case "string_type":
-            return f"{_shown(value)}: put it in quotes, for it {want}"
+            return f"{shown(value)}: {want}; put it in quotes"
         case _:
-            return f"{_shown(value)}: {want}"
+            return f"{shown(value)}: {want}"
 
 
-def _shown(value: object) -> str:
-    # What holds other things is named only: the place is told, and the things in it are not what is wrong.
+def name_error(name: object, *, is_label: bool) -> str | None:
+    """Return the error of a Kubernetes object's name, or None. Namespaces and Services have labels as names."""
+    pattern, most = (values.LABEL_PATTERN, 63) if is_label else (values.SUBDOMAIN_PATTERN, 253)
+    if not isinstance(name, str):
+        return _wanted("string_type", name)
+    is_valid = len(name) <= most and re.fullmatch(pattern[1:-1], name) is not None
+    return None if is_valid else f"{shown(name)} {FORMS[pattern]}"
+
+
+def shown(value: object) -> str:
+    """Return the value as an author would write it, cut when it is long."""
+    # Of a container only the type is wrong, not its content.
     if isinstance(value, _CONTAINERS):
         return "a mapping" if isinstance(value, Mapping) else "a list"
     # repr keeps control characters out of logs and terminals.
@@ -162,7 +179,7 @@ def _shown(value: object) -> str:
 _CONTAINERS: Final = (Mapping, list, tuple)
 _EACH_ENTRY: Final = "put '- ' in front of each entry"
 
-# How people write what Python shows otherwise.
+# YAML's spelling of values that Python prints differently.
 _YAML: Final = {"True": "true", "False": "false", "''": "empty"}
 _YAML_BOOLEANS: Final = {True: ("on", "yes", "true"), False: ("off", "no", "false")}
 
@@ -176,23 +193,22 @@ _KINDS: Final = {
     "string_unicode": "must be text",
     "tuple_type": "must be a list",
 }
-"""What is wanted, by the kind of pydantic's error."""
+"""The expected type, by the kind of pydantic's error."""
 
 FORMS: Final = {
     values.DURATION_PATTERN: "is not a duration: write it like 500ms, 30s or 1h30m",
     values.QUANTITY_PATTERN: "is not a size: write it like 64Ki, 10Mi or 1048576",
     values.TOKEN_PATTERN: "is not a header name: letters, digits and !#$%&'*+-.^_`|~ only",
-    values.FIELD_VALUE_PATTERN: "is not a header value: no control characters, no blanks at either end",
+    values.FIELD_VALUE_PATTERN: "is not a header value: no control characters, no spaces at either end",
     values.HOSTNAME_PATTERN: "is not a hostname: lower case, no port, `*.` only in front",
     values.LABEL_PATTERN: "is not a name: lower-case letters, digits and '-', at most 63",
-    # Also that of a hostname without a wildcard: one form, and one pattern.
+    # Also the pattern of a hostname without a wildcard.
     values.SUBDOMAIN_PATTERN: "is not a name: lower-case letters, digits, '-' and '.' only",
-    values.REPLACEMENT_PATH_PATTERN: "is not a path: '/' in front, no blanks, '?', '#' or '\\', other letters as %XX",
-    values.URL_PATTERN: "is not an upstream's URL: write it like https://models.example.net:8443/v1, without a query",
-    values.CHECK_PATH_PATTERN: "is not a path to ask for: '/' in front, no blanks, '#' or '\\', other letters as %XX",
+    values.REPLACEMENT_PATH_PATTERN: "is not a path: '/' in front, no spaces, '?', '#' or '\\', other letters as %XX",
+    values.URL_PATTERN: "is not the URL of an upstream: write it like https://models.example.net:8443/v1, without a query",
+    values.CHECK_PATH_PATTERN: "is not the path of a check: '/' in front, no spaces, '#' or '\\', other letters as %XX",
     values.FILE_NAME_PATTERN: "is not the name of a file: letters, digits, '.', '_' and '-' only, no '.' in front",
-    values.PREFIX_PATTERN: "is not a prefix: ASCII without control characters, no blank in front",
+    values.PREFIX_PATTERN: "is not a prefix: ASCII without control characters, no space in front",
     values.ORIGIN_PATTERN: "is not an origin: write it like https://app.example.com, https://*.example.com or *",
 }
-"""What a form is, by its pattern. The API server says it in the same words. A test holds it against all patterns of the
-models."""
+"""The message for each pattern, which the API server returns too. A test compares the keys with the models' patterns."""

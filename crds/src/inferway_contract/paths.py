@@ -1,9 +1,9 @@
-"""The match path: the one form of a request path that all matching and keying sees.
+"""The match path: the normalized request path that all matching and keying uses.
 
 A raw path is split at `/`; each segment is percent-decoded once. `%2F`, `%5C`, `%00` and invalid escapes stay as
 written (hex digits in upper case), so no decoding can invent a separator. A segment that reads `.` or `..` after
-decoding, or holds a backslash or a control byte, has two readings somewhere behind us, and is refused rather than
-guessed at (RFC 3986 6.2.2.3 lets every hop normalise it in its own way). Empty segments are significant.
+decoding, or holds a backslash or a control byte, is rejected, because upstreams may read it in two ways
+(RFC 3986 6.2.2.3 lets every hop normalise it in its own way). Empty segments are significant.
 """
 
 import re
@@ -15,16 +15,16 @@ _CONTROL = re.compile(rb"[\x00-\x1f\x7f\\]")
 
 
 class AmbiguousPath(ValueError):  # noqa: N818 - it names what the path is, and becomes the code `ambiguous_path`
-    """The path has a segment that peers may read in two ways."""
+    """A segment of the path can be read in two ways."""
 
 
 def match_path(raw: bytes) -> bytes:
-    """The match path of `raw`, which begins with `/` and has no query.
+    """Return the match path of `raw`, which begins with `/` and has no query.
 
-    It is its own match path, unless it spells an escape that was not there before (`%2541` reads `%41`).
+    A match path is its own match path, unless decoding made an escape (`%2541` becomes `%41`).
     Raises `AmbiguousPath` for dot segments, backslashes and control bytes, encoded or not.
     """
-    # Most paths have nothing to decode and nothing to fear: three scans in C decide that.
+    # Most paths need no decoding and no check of segments: three scans in C decide that.
     if b"%" not in raw and b"/." not in raw and _CONTROL.search(raw) is None:
         return raw
     return b"/".join([_segment(part) for part in raw.split(b"/")])
@@ -39,8 +39,8 @@ def _segment(raw: bytes) -> bytes:
     return decoded
 
 
-def _decode(found: re.Match[bytes]) -> bytes:
-    digits = found[1]
+def _decode(escape: re.Match[bytes]) -> bytes:
+    digits = escape[1]
     if digits is None:
         return b"%"
     byte = int(digits, 16)

@@ -1,6 +1,6 @@
-"""RE2 patterns, with the same options in both planes: what the compiler accepts never refuses a document in a pod.
+"""RE2 patterns, with the same options in both planes: pods accept every pattern that the compiler accepts.
 
-Never Python's `re` on a user's pattern: RE2 runs in linear time, so none can hang us.
+Python's `re` is never used for a user's pattern: RE2 runs in linear time, so no pattern can hang a process.
 """
 
 from typing import Any, Final
@@ -8,13 +8,13 @@ from typing import Any, Final
 import re2
 
 MAX_MEMORY: Final = 1 << 20
-"""Bytes that one compiled pattern may take, program and caches; bounds what a short pattern can unfold to."""
+"""Memory of one compiled pattern in bytes, program and caches; bounds the expansion of short patterns."""
 
 _options = re2.Options()
-_options.log_errors = False  # it would write to stderr; the author is told by a condition
+_options.log_errors = False  # it would write to stderr; a condition reports the error
 _options.max_mem = MAX_MEMORY
 
 
 def compiled(pattern: str) -> Any:
-    """The pattern, over bytes, because a path need not be text. `re2.error` when it is none, or too large."""
+    """Compile a pattern over bytes, as a path need not be text. Raises `re2.error` for an invalid or too large one."""
     return re2.compile(pattern.encode(), _options)

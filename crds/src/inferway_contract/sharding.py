@@ -1,15 +1,15 @@
-"""How both documents lie in ConfigMaps: immutable shards named after their content, and one small index each.
+"""The documents in ConfigMaps: immutable shards named after their content, and one small index each.
 
 A ConfigMap holds at most 1 MiB. A document is therefore cut into *shards*; its *index* names them with their hashes, in
-order, and is written last: whoever reads an index finds whole shards or refuses. The revision of a document is the hash of
-its index, so it is a hash of everything below it, and unchanged shards need not be read to know it.
+order, and is written last, so that a reader finds whole shards or rejects the index. The revision of a document is the hash
+of its index and so covers all its shards; it is known without reading unchanged shards.
 
-    inferway-config      index of the config: its hash is the revision that status speaks of
+    inferway-config      index of the config: its hash is the revision in statuses
     inferway-endpoints   index of the endpoints, which change with every pod; written before the config that needs them
     inferway-<10 hex>    one shard, immutable
 
-Runs of routes are cut where the hash of a route's id says so (content-defined chunking, as rsync and LBFS do it): a route
-that is added, changed or removed touches the shard that it is in, and no other.
+Runs of routes are cut by the hashes of their ids (content-defined chunking, as in rsync and LBFS): adding, changing or
+removing a route changes its own shard only.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,34 +22,34 @@ from inferway_contract.canonical import REVISION_DIGITS, canonical, digest, revi
 from inferway_contract.document import ConfigDocument, DocumentModel, Endpoint, EndpointsDocument, Policy, Route
 
 MAX_SHARD_BYTES: Final = 768 << 10
-"""Of one shard's JSON: a ConfigMap of 1 MiB has room for it, and for what is around it."""
+"""Largest JSON of a shard: fits with its metadata into a ConfigMap of 1 MiB."""
 
 INDEX_KEY: Final = "index"
-"""Where the JSON is in an index ConfigMap's data."""
+"""Key of the JSON in an index ConfigMap's data."""
 HISTORY_KEY: Final = "history"
-"""Beside it, for the operator alone: older indexes (by revision) that some pod may still serve."""
+"""Key for the operator alone: older indexes (by revision) that pods may still serve."""
 SHARD_KEY: Final = "shard"
-"""Where the JSON is in a shard ConfigMap's data."""
+"""Key of the JSON in a shard ConfigMap's data."""
 
 _CUT: Final = 64
-"""A run ends after one id in so many."""
+"""A run ends after one id of this number on average."""
 
 
 class TooLarge(ValueError):  # noqa: N818 - it names what the part is
-    """One part of a document alone has no place in a shard. The message names it."""
+    """One part of a document does not fit into a shard. The message names it."""
 
 
 class ShardRef(DocumentModel):
-    """A shard as an index names it."""
+    """Reference from an index to a shard."""
 
     name: str
-    """Of the ConfigMap."""
+    """Name of the ConfigMap."""
     digest: str
-    """SHA-256 of the shard's bytes, in hex: what is read must have it."""
+    """SHA-256 of the shard's bytes in hex, checked by readers."""
 
 
 class ConfigIndex(DocumentModel):
-    """What the config consists of."""
+    """Index of the config."""
 
     format: Literal[1] = 1
     address_policy: Literal["Cluster", "Standalone"] = "Cluster"
@@ -57,7 +57,7 @@ class ConfigIndex(DocumentModel):
 
 
 class EndpointsIndex(DocumentModel):
-    """What the endpoints consist of. `replicas`: live data-plane pods."""
+    """Index of the endpoints. `replicas`: live data-plane pods."""
 
     format: Literal[1] = 1
     replicas: int = 1
@@ -85,32 +85,32 @@ Shard = TypeVar("Shard", ConfigShard, EndpointsShard)
 
 @dataclass(frozen=True, slots=True)
 class Layout(Generic[Index]):
-    """A document, ready to be written."""
+    """A document as ConfigMaps."""
 
     index: Index
     shards: Mapping[str, bytes]
-    """By name. What has the same name has the same content."""
+    """By name, which is unique to the content."""
     fragments: Mapping[str, str]
-    """The hash of every object's own part: by `GatewayRoute/namespace/name`, `RateLimitPolicy/...`; of endpoints, by Service."""
+    """Hash of each object's part by `GatewayRoute/namespace/name`, `RateLimitPolicy/...`; of endpoints by Service."""
 
     @property
     def revision(self) -> str:
-        """The short name of the document."""
+        """Revision of the document."""
         return revision(self.index)
 
 
 def index_name(gateway: str, part: Literal["config", "endpoints"]) -> str:
-    """Name of an index ConfigMap."""
+    """Return the name of an index ConfigMap."""
     return f"{gateway}-{part}"
 
 
 def shard_name(gateway: str, content: bytes) -> str:
-    """Name of a shard's ConfigMap."""
+    """Return the name of a shard's ConfigMap."""
     return f"{gateway}-{digest(content)[:REVISION_DIGITS]}"
 
 
 def lay_out_config(config: ConfigDocument, gateway: str = "inferway") -> Layout[ConfigIndex]:
-    """Cut a config into shards. `TooLarge` where a single route or policy exceeds `MAX_SHARD_BYTES`."""
+    """Cut a config into shards; raise `TooLarge` for a route or policy that exceeds `MAX_SHARD_BYTES`."""
     routes = [(f"GatewayRoute/{route.id}", canonical(route)) for route in config.routes]
     policies = [(f"RateLimitPolicy/{policy.id}", canonical(policy)) for policy in config.policies]
     contents = [*_lists("routes", routes), *_lists("policies", policies)]
@@ -120,11 +120,11 @@ def lay_out_config(config: ConfigDocument, gateway: str = "inferway") -> Layout[
 
 
 def lay_out_endpoints(endpoints: EndpointsDocument, gateway: str = "inferway") -> Layout[EndpointsIndex]:
-    """Cut endpoints into shards, Services in the order of their keys. `TooLarge` as with a config."""
+    """Cut endpoints into shards, Services sorted by key; raise `TooLarge` like `lay_out_config`."""
     parts = []
-    for key, found in sorted(endpoints.services.items()):
-        alone = canonical(EndpointsShard(services={key: found}))
-        parts.append((key, alone[len(b'{"services":{') : -len(b"}}")]))
+    for key, addresses in sorted(endpoints.services.items()):
+        shard = canonical(EndpointsShard(services={key: addresses}))
+        parts.append((key, shard[len(b'{"services":{') : -len(b"}}")]))
     contents = [b'{"services":{' + b",".join(run) + b"}}" for run in _runs(parts)]
     refs, shards = _name(contents, gateway)
     return Layout(
@@ -133,7 +133,7 @@ def lay_out_endpoints(endpoints: EndpointsDocument, gateway: str = "inferway") -
 
 
 def read_shard(model: type[Shard], ref: ShardRef, content: bytes) -> Shard:
-    """The shard that an index names. `ValueError` where the bytes are not those that were published, or no shard."""
+    """Parse a shard; raise `ValueError` for bytes that are not those published, or not a shard."""
     if digest(content) != ref.digest:
         raise ValueError(
             f"shard {ref.name} does not have the hash that its index names: it is truncated or was changed"
@@ -145,7 +145,7 @@ def read_shard(model: type[Shard], ref: ShardRef, content: bytes) -> Shard:
 
 
 def read_index(model: type[Index], content: str) -> Index:
-    """An index ConfigMap's JSON. `ValueError` where it is none, or of a format that this version does not know."""
+    """Parse an index ConfigMap's JSON; raise `ValueError` for invalid JSON or an unknown format."""
     try:
         return model.model_validate_json(content)
     except ValidationError as error:
@@ -153,7 +153,7 @@ def read_index(model: type[Index], content: str) -> Index:
 
 
 def config_of(index: ConfigIndex, shard: Callable[[ShardRef], ConfigShard]) -> ConfigDocument:
-    """The document of an index. `shard` gives the parsed shard of a reference; what it raises passes."""
+    """Assemble the document of an index. `shard` returns the parsed shard of a reference; its errors pass through."""
     parts = [shard(ref) for ref in index.shards]
     return ConfigDocument(
         address_policy=index.address_policy,
@@ -163,7 +163,7 @@ def config_of(index: ConfigIndex, shard: Callable[[ShardRef], ConfigShard]) -> C
 
 
 def endpoints_of(index: EndpointsIndex, shard: Callable[[ShardRef], EndpointsShard]) -> EndpointsDocument:
-    """As `config_of`."""
+    """Assemble the endpoints of an index, like `config_of`."""
     services: dict[str, tuple[Endpoint, ...]] = {}
     for ref in index.shards:
         services.update(shard(ref).services)
@@ -176,7 +176,7 @@ def _lists(field: str, parts: list[tuple[str, bytes]]) -> Iterator[bytes]:
 
 
 def _runs(parts: Iterable[tuple[str, bytes]]) -> Iterator[list[bytes]]:
-    """Runs of the parts' bytes. One ends where an id says so, and before it would become too large."""
+    """Yield runs of the parts' bytes. A run ends after certain ids, and before it would become too large."""
     run: list[bytes] = []
     size = 0
     for key, text in parts:
@@ -200,6 +200,6 @@ def _name(contents: Iterable[bytes], gateway: str) -> tuple[tuple[ShardRef, ...]
 
 
 def _first(error: ValidationError) -> str:
-    found = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(part) for part in found["loc"])
-    return f"{place}: {found['msg']}" if place else str(found["msg"])
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg']}" if place else str(first["msg"])

@@ -1,7 +1,7 @@
-"""The environment: names that begin like a plane's settings and are none are refused, for a mistyped one would say nothing.
+"""Check of environment variables: a name with a plane's prefix that is not a setting is an error, not ignored.
 
-Kubernetes itself adds some to every container, when a Service in its namespace is called `inferway-<something>`: its host and
-ports. They are let pass.
+Kubernetes adds variables to every container for each Service in its namespace, such as `INFERWAY_WEB_SERVICE_HOST` for
+`inferway-web`. They are ignored.
 """
 
 import re
@@ -13,24 +13,24 @@ _HOST: Final = "_SERVICE_HOST"
 _OF_A_SERVICE: Final = re.compile(
     r"_SERVICE_HOST|_SERVICE_PORT(_\w+)?|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?"
 )
-"""What follows the Service's name."""
+"""Suffixes after the Service's name."""
 
 
-def refuse_unknown(names: Iterable[str], prefix: str, known: Collection[str], whose: str) -> None:
-    """`ValueError` that tells each of the names that is no setting, and which one it may be meant to be.
+def refuse_unknown(names: Iterable[str], prefix: str, settings: Collection[str]) -> None:
+    """Raise `ValueError` with each unknown name and the setting most similar to it.
 
-    `known`: names in upper case, all of which begin with the prefix. `whose`: settings of what, for people.
+    `settings`: names in upper case, all of which begin with the prefix.
     """
-    ours = sorted(name for name in names if name.upper().startswith(prefix))
-    services = [name.removesuffix(_HOST) for name in ours if name.endswith(_HOST)]
-    told = [
-        f"{name} is no setting of {whose}; the nearest is {get_close_matches(name.upper(), known, n=1, cutoff=0.0)[0]}"
-        for name in ours
-        if name.upper() not in known and not _is_of_a_service(name, services)
+    prefixed = sorted(name for name in names if name.upper().startswith(prefix))
+    services = [name.removesuffix(_HOST) for name in prefixed if name.endswith(_HOST)]
+    errors = [
+        f"unknown setting {name}; did you mean {get_close_matches(name.upper(), settings, n=1, cutoff=0.0)[0]}?"
+        for name in prefixed
+        if name.upper() not in settings and not _is_of_a_service(name, services)
     ]
-    if told:
-        raise ValueError("; ".join(told))
+    if errors:
+        raise ValueError("; ".join(errors))
 
 
 def _is_of_a_service(name: str, services: Iterable[str]) -> bool:
-    return any(name.startswith(of) and _OF_A_SERVICE.fullmatch(name.removeprefix(of)) for of in services)
+    return any(name.startswith(service) and _OF_A_SERVICE.fullmatch(name.removeprefix(service)) for service in services)

@@ -1,6 +1,6 @@
 """`inferway-dataplane`: the data plane of a cluster. It has no flags: pods are configured by their environment.
 
-Exit codes: 0 = stopped in order, 1 = it could not start or its source has ended, 2 = a setting is missing or wrong.
+Exit codes: 0 = graceful stop, 1 = it could not start or its source has ended, 2 = a setting is missing or invalid.
 """
 
 import asyncio
@@ -11,22 +11,21 @@ import sys
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from inferway_dataplane.cluster_settings import ClusterSettings, refuse_unknown
 from inferway_dataplane.observability import json_logging
-from inferway_dataplane.settings import Settings
+from inferway_dataplane.settings import ClusterSettings, Settings, refuse_unknown
 
 log = logging.getLogger("inferway")
 
 
 def main() -> int:
-    """Serve until a signal; the exit code."""
+    """Serve until a signal. Returns the exit code."""
     try:
         settings, cluster = Settings(), ClusterSettings()
         refuse_unknown(os.environ)
     except (ValidationError, SettingsError) as error:
-        return _complain(_wrong(error), 2)
+        return _fail(_describe(error))
     except ValueError as error:
-        return _complain(str(error), 2)
+        return _fail(str(error))
     from inferway_dataplane.main import serve
     from inferway_dataplane.sources.cluster import ClusterSource
     from inferway_dataplane.sources.kubernetes_api import KubernetesApi, Limits, NoCluster, address_of, configuration
@@ -36,12 +35,12 @@ def main() -> int:
     try:
         how = asyncio.run(configuration(cluster.kubeconfig))
     except NoCluster as error:
-        return _complain(str(error), 2)
+        return _fail(str(error))
     json_logging.configure(settings.log_level)
     if not settings.api_server:
         settings = settings.model_copy(update={"api_server": address_of(how)})
         if not settings.api_server:
-            # What a name stands for may change at any time, and upstreams are compared by their addresses.
+            # The addresses of a name may change at any time, and upstreams are compared by their addresses.
             log.warning(
                 "the API server is known by a name only, so routes may lead to it: set INFERWAY_API_SERVER",
                 extra={"server": how.host},
@@ -55,28 +54,28 @@ def main() -> int:
     return serve(settings, source)
 
 
-def _wrong(error: ValidationError | SettingsError) -> str:
-    """In one line, by the names that the environment has."""
+def _describe(error: ValidationError | SettingsError) -> str:
+    """Return invalid settings in one line, by their names in the environment."""
     if isinstance(error, SettingsError):
         return str(error)
-    told = []
+    messages = []
     for item in error.errors(include_url=False):
         name = str(item["loc"][0]) if item["loc"] else ""
         name = name if name.isupper() or not name else f"INFERWAY_{name.upper()}"
         if item["type"] == "missing":
-            also = name.removeprefix("INFERWAY_")
-            also = also if also.startswith("POD_") else f"POD_{also}"
-            told.append(f"neither {name} nor {also} is set")
+            alias = name.removeprefix("INFERWAY_")
+            alias = alias if alias.startswith("POD_") else f"POD_{alias}"
+            messages.append(f"neither {name} nor {alias} is set")
         else:
-            told.append(f"{name}: {item['msg'].removeprefix('Value error, ')}".removeprefix(": "))
+            messages.append(f"{name}: {item['msg'].removeprefix('Value error, ')}".removeprefix(": "))
     if any(item["type"] == "missing" for item in error.errors()):
-        told.append("in a pod POD_NAME, POD_NAMESPACE and POD_UID come from the downward API: apply the manifests")
-    return "; ".join(told)
+        messages.append("in a pod POD_NAME, POD_NAMESPACE and POD_UID come from the downward API: apply the manifests")
+    return "; ".join(messages)
 
 
-def _complain(text: str, code: int) -> int:
-    sys.stderr.write(f"inferway-dataplane: {text}\n")
-    return code
+def _fail(message: str) -> int:
+    sys.stderr.write(f"inferway-dataplane: {message}\n")
+    return 2
 
 
 if __name__ == "__main__":

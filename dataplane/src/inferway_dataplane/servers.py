@@ -1,66 +1,98 @@
-"""uvicorn's Server twice in one loop: one for the data port, one for the admin port."""
+"""The servers of both ports: clients' by our own listener, the admin port's by uvicorn."""
 
+import asyncio
 import contextlib
+import logging
 import socket
 import ssl
 from collections.abc import Iterator
-from typing import Any
+from time import monotonic
+from typing import Any, Final
 
 import uvicorn
 
-from inferway_dataplane.admin import app as admin_app
-from inferway_dataplane.engine.downstream.connection import ClientConnection
 from inferway_dataplane.engine.downstream.listener import Listener
 from inferway_dataplane.gateway import Gateway
 
+log = logging.getLogger("inferway")
 
-class Server(uvicorn.Server):
-    """uvicorn's server without its signal handlers: two servers share this loop, and `DataPlane` owns the signals."""
+_POLL: Final = 0.05
+"""Seconds between two looks at the connections that are left while it drains."""
+
+
+class DataServer:
+    """Accepts clients from its construction until `stop`."""
+
+    def __init__(self, gateway: Gateway, listening: socket.socket, context: ssl.SSLContext | None) -> None:
+        """`listening`: a bound socket. `context`: None = plain HTTP."""
+        self._gateway = gateway
+        self._listener = Listener(listening, gateway.client_connection, gateway.context, gateway.cap, context)
+
+    async def stop(self, drain_timeout: float) -> None:
+        """Close the listener, wait for requests in flight and streams, then cut the rest. Seconds."""
+        deadline = monotonic() + drain_timeout
+        connections = self._gateway.cap.connections
+        self._listener.close()
+        for connection in list(connections):
+            connection.shutdown()
+        while (connections or self._listener.is_connecting) and monotonic() < deadline:  # noqa: ASYNC110 - an event would cost every connection
+            await asyncio.sleep(_POLL)
+        if connections and self._gateway.context.in_flight:
+            log.warning(
+                "requests were cut, the drain took too long", extra={"requests": self._gateway.context.in_flight}
+            )
+        for connection in list(connections):
+            connection.abort()
+        await self._listener.abort()
+
+
+class AdminServer:
+    """Runs the admin application."""
+
+    def __init__(self, app: Any) -> None:
+        """`app`: of ASGI."""
+        self._server = _Uvicorn(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, ws="none"))
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self, listening: socket.socket) -> None:
+        """Serve on a bound socket."""
+        self._serving = asyncio.get_running_loop().create_task(self._server.serve(sockets=[listening]))
+        while not self._server.started:
+            if self._serving.done():
+                await self._serving
+                raise RuntimeError("the admin server ended before it had started")
+            await asyncio.sleep(0.005)
+
+    async def stop(self, seconds: float) -> None:
+        """Close the listener, let requests in flight end within these seconds, cut the rest."""
+        if self._serving is None:
+            return
+        self._server.should_exit = True
+        await asyncio.wait((self._serving,), timeout=seconds)
+        if not self._serving.done():
+            self._server.force_exit = True
+            for connection in list(self._server.server_state.connections):
+                connection.transport.abort()
+        await asyncio.gather(self._serving, return_exceptions=True)
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn's server without its signal handlers: `DataPlane` has the signals."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
 
-class DataServer(Server):
-    """Runs client connections. It listens by itself (`engine/downstream/listener.py`)."""
-
-    def __init__(self, gateway: Gateway, context: ssl.SSLContext | None) -> None:
-        super().__init__(_config(admin_app.nothing))
-        self._gateway = gateway
-        self._context = context
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        gateway = self._gateway
-
-        def accept() -> ClientConnection:
-            return gateway.client_connection()
-
-        # To uvicorn they are servers: things to close.
-        self.servers: Any = [
-            Listener(listener, accept, gateway.context, gateway.cap, self._context) for listener in sockets or ()
-        ]
-        self.started = True
-
-
-def admin_server(app: Any) -> Server:
-    """Runs the admin application."""
-    return Server(_config(app))
-
-
-def _config(app: Any, **options: Any) -> uvicorn.Config:
-    return uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, ws="none", **options)
-
-
 def bind(host: str, port: int) -> socket.socket:
-    """A socket that is bound but does not listen yet. `OSError` says which address cannot be had, and why."""
+    """Return a socket that is bound but does not listen yet. `OSError` names the address and the reason."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
+        listening.bind((host, port))
     except OSError as error:
-        listener.close()
+        listening.close()
         raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from None
-    listener.setblocking(False)
-    return listener
+    listening.setblocking(False)
+    return listening

@@ -1,23 +1,30 @@
-"""Settings of the data-plane process: environment `INFERWAY_*`, or flags of the same names on `inferway run`.
+"""Settings of the data-plane process: environment `INFERWAY_*`, or flags of `inferway run`.
 
 Defaults are safe without tuning. Durations are seconds, sizes bytes.
 """
 
+from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from inferway_contract import unknown_settings
+from inferway_contract.listener import address_and_port
 
 Files = Annotated[tuple[str, ...], NoDecode]
 Seconds = Annotated[float, Field(ge=0, le=86400)]
+
+_PREFIX: Final = "INFERWAY_"
+_OPERATOR_PREFIX: Final = "INFERWAY_OPERATOR_"
 
 
 class Settings(BaseSettings):
     """Everything about this process that is not in the config document."""
 
-    model_config = SettingsConfigDict(env_prefix="INFERWAY_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
 
     listen: str = Field("127.0.0.1:8080", description="address:port of the data port; port 0 takes a free one")
     admin: str = Field("127.0.0.1:9090", description="address:port of probes, metrics and /debug")
@@ -25,12 +32,12 @@ class Settings(BaseSettings):
         (), description="PEM certificate chains for the data port, separated by commas; empty = no TLS"
     )
     tls_key: Files = Field((), description="their keys, in the same order")
-    secrets_directory: str = Field("", description="where the files are that `backendRefs[].auth` names")
+    secrets_directory: str = Field("", description="directory of the files that `backendRefs[].auth` names")
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="CIDRs whose X-Forwarded-* are believed, separated by commas"
+        (), description="CIDRs whose X-Forwarded-* are trusted, separated by commas"
     )
     trusted_hops: int = Field(
-        1, ge=1, le=16, description="which address from the right of X-Forwarded-For that is not trusted is the client"
+        1, ge=1, le=16, description="the client is the N-th untrusted address from the right of X-Forwarded-For"
     )
 
     head_timeout: Seconds = Field(10.0, description="a request head must be complete this long after its first byte")
@@ -38,7 +45,7 @@ class Settings(BaseSettings):
     body_idle_timeout: Seconds = Field(15.0, description="longest pause between two pieces of a request body")
     body_rate: int = Field(1024, ge=0, description="bytes per second that a request body must have on average; 0 = any")
     body_rate_after: Seconds = Field(30.0, description="the average of a body counts after this")
-    unread_timeout: Seconds = Field(60.0, description="a client that does not read what it is sent is cut after this")
+    unread_timeout: Seconds = Field(60.0, description="a client that does not read its response is cut after this")
     max_request_line: int = Field(8 << 10, ge=64, description="bytes of method, target and version")
     max_header_bytes: int = Field(32 << 10, ge=256, description="bytes of all request header fields")
     max_header_count: int = Field(100, ge=1, description="number of request header fields")
@@ -46,25 +53,25 @@ class Settings(BaseSettings):
     upstream_idle_timeout: Seconds = Field(60.0, description="an unused upstream connection is closed after this")
     upstream_idle_connections: int = Field(256, ge=0, description="unused connections kept for one endpoint")
 
-    max_connections: int = Field(10_000, ge=1, description="client connections; fewer where descriptors are")
-    max_in_flight: int = Field(4_096, ge=1, description="requests without a complete answer; more are answered 503")
+    max_connections: int = Field(10_000, ge=1, description="client connections; fewer if descriptors are few")
+    max_in_flight: int = Field(4_096, ge=1, description="requests in flight; the gateway answers more with 503")
     memory_limit: int = Field(
         0, ge=0, description="bytes of memory near which work is shed; 0 = the limit of the container, if it has one"
     )
 
     api_server: str = Field(
         "",
-        description="IP address of the API server, never an upstream in a cluster; empty = KUBERNETES_SERVICE_HOST",
+        description="IP address of the API server, which no route in a cluster may lead to; empty = KUBERNETES_SERVICE_HOST",
     )
-    upstream_ca: str = Field("", description="PEM file of authorities for upstream TLS, beside the system's own")
+    upstream_ca: str = Field("", description="PEM file of authorities for upstream TLS, in addition to the system's")
 
-    cache_bytes: int = Field(64 << 20, ge=0, description="memory for stored answers, their heads and keys included")
+    cache_bytes: int = Field(64 << 20, ge=0, description="memory for stored responses, their heads and keys included")
 
     drain_delay: Seconds = Field(0.0, description="keep serving this long after the first signal, while /readyz fails")
     drain_ready: bool = Field(
         False,
         description="/readyz fails only after that delay: for Kubernetes, which takes a Terminating pod out of its"
-        " Services by itself, and hands it what still comes to its node only while it is ready",
+        " Services by itself, and sends it the rest of its node's traffic only while it is ready",
     )
     drain_timeout: Seconds = Field(30.0, description="then wait this long for requests in flight")
 
@@ -74,7 +81,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="of the process's own events")
 
     otlp_endpoint: str = Field("", description="base URL of an OTLP/HTTP collector; empty = no tracing")
-    trace_sample: float = Field(0.0, ge=0, le=1, description="share of requests traced when the caller did not decide")
+    trace_sample: float = Field(0.0, ge=0, le=1, description="share of requests traced where the client did not decide")
 
     @property
     def certificates(self) -> tuple[tuple[Path, Path], ...]:
@@ -102,7 +109,7 @@ class Settings(BaseSettings):
     @field_validator("api_server")
     @classmethod
     def _comparable(cls, value: str) -> str:
-        # Upstreams are compared with it by their addresses: a name would be inert.
+        # Upstreams are compared with it by their addresses: a name would have no effect.
         return str(ip_address(value)) if value else ""
 
     @field_validator("listen", "admin")
@@ -112,10 +119,38 @@ class Settings(BaseSettings):
         return value
 
 
-def address_and_port(text: str) -> tuple[str, int]:
-    """`127.0.0.1:8080` or `[::1]:8080` in two parts; `ValueError` when it is neither."""
-    host, colon, port = text.rpartition(":")
-    host = host.strip("[]")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
-        raise ValueError(f"{text!r} is not address:port, such as 127.0.0.1:8080 or [::]:8080")
-    return host, int(port)
+class ClusterSettings(BaseSettings):
+    """Further settings of a data plane that serves from a cluster.
+
+    The downward API names the pod: POD_NAME, POD_NAMESPACE and POD_UID are taken as they are.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="ignore", populate_by_name=True)
+
+    gateway: str = Field(
+        "inferway", min_length=1, description="name of the gateway, and of the ConfigMaps that hold its documents"
+    )
+    namespace: str = Field(
+        min_length=1,
+        validation_alias=AliasChoices("INFERWAY_NAMESPACE", "POD_NAMESPACE"),
+        description="namespace of those ConfigMaps and of the pod's Lease",
+    )
+    pod_name: str = Field(
+        min_length=1,
+        validation_alias=AliasChoices("INFERWAY_POD_NAME", "POD_NAME"),
+        description="name of the pod and of its Lease",
+    )
+    pod_uid: str = Field(
+        min_length=1, validation_alias=AliasChoices("INFERWAY_POD_UID", "POD_UID"), description="owner of that Lease"
+    )
+    kubeconfig: str = Field("", description="a kubeconfig file; empty = the pod's own token")
+    state_directory: str = Field(
+        "", description="directory of the last good copy, such as an emptyDir; empty = there is none"
+    )
+
+
+def refuse_unknown(names: Iterable[str]) -> None:
+    """Raise `ValueError` for names that begin with INFERWAY_ and are not settings. Those of the operator are skipped."""
+    known = [f"{_PREFIX}{name.upper()}" for model in (Settings, ClusterSettings) for name in model.model_fields]
+    ours = (name for name in names if not name.upper().startswith(_OPERATOR_PREFIX))
+    unknown_settings.refuse_unknown(ours, _PREFIX, known)

@@ -7,6 +7,7 @@ import httptools
 
 from fuzzing import held
 from inferway_contract.document import Cache, Cors, NewPath, Redirect
+from inferway_contract.listener import address_and_port
 from inferway_contract.paths import AmbiguousPath, match_path
 from inferway_dataplane.core.caching import freshness
 from inferway_dataplane.core.caching import keys as cache_keys
@@ -25,7 +26,6 @@ from inferway_dataplane.core.routing import cors, url_rewrite
 from inferway_dataplane.core.routing import table as routing_table
 from inferway_dataplane.core.upstreams import backend_auth, retry
 from inferway_dataplane.engine.http1.head_cache import HeadCache
-from inferway_dataplane.settings import address_and_port
 
 
 def check_match_path(data: bytes) -> None:

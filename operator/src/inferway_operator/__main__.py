@@ -16,9 +16,7 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from inferway_operator.environment import refuse_unknown
-from inferway_operator.http_settings import HttpSettings
-from inferway_operator.settings import OperatorSettings
+from inferway_operator.settings import HttpSettings, OperatorSettings, refuse_unknown
 
 _SCOPES = ("-A", "--all-namespaces", "-n", "--namespace")
 """Flags of kopf, each of which may have its value after a `=`."""

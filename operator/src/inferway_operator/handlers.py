@@ -17,11 +17,9 @@ from typing import Any, Final
 
 import kopf
 
-from inferway_operator.environment import refuse_unknown
-from inferway_operator.http_settings import HttpSettings
 from inferway_operator.kopf_patches import restart_watchers
 from inferway_operator.process import Operator
-from inferway_operator.settings import OperatorSettings
+from inferway_operator.settings import HttpSettings, OperatorSettings, refuse_unknown
 from inferway_operator.watch.kinds import KINDS, LEASES, PODS, WatchedKind
 
 INACTIVITY: Final = 50.0

@@ -1,4 +1,4 @@
-"""Metrics of the operator. Labels take few values, all of them named here: nothing that a user writes is one."""
+"""Metrics of the operator. Label values come from fixed lists, never from user input."""
 
 from typing import Final, Literal
 
@@ -7,8 +7,8 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from inferway_operator.admission.review import Decision
-
+Decision = Literal["allowed", "warned", "denied", "unseen", "broken"]
+"""Of an admission review; `unseen` = an object that it does not concern, `broken` = the body is not a review."""
 ReconcileOutcome = Literal["written", "unchanged", "failed"]
 WriteOutcome = Literal["written", "conflict", "failed"]
 
@@ -22,67 +22,67 @@ _KINDS: Final = frozenset(
 
 
 class OperatorMetrics:
-    """What the operator counts, in a registry of its own so that two operators may share a process."""
+    """Counters, gauges and histograms in a registry of their own: two operators may share a process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         self._reconciles = self._counter("reconciles", "Finished reconciles.", "result")
-        self._reconcile_seconds = self._histogram("reconcile_seconds", "From a reconcile's beginning to its end.")
-        self._compile_seconds = self._histogram("compile_seconds", "Compiling the whole world.")
-        self._writes = self._counter("writes", "Objects that were to be written.", "kind", "result")
+        self._reconcile_seconds = self._histogram("reconcile_seconds", "Duration of a reconcile.")
+        self._compile_seconds = self._histogram("compile_seconds", "Duration of compiling the whole world.")
+        self._writes = self._counter("writes", "Writes of objects, by result.", "kind", "result")
         self._api_errors = self._counter("api_errors", "Requests to the API server that failed.", "reason")
         self._leader = self._gauge("leader", "1 while this process is the active operator.")
-        self._objects = self._gauge("objects", "Objects that the operator knows.", "kind")
+        self._objects = self._gauge("objects", "Objects in the operator's cache.", "kind")
         self._programmed = self._gauge("objects_programmed", "Objects that every pod serves.", "kind")
-        self._refused = self._gauge("objects_refused", "Objects that are not accepted, or not all of them.", "kind")
-        self._published = self._gauge("last_published_timestamp_seconds", "When a document was written last.")
+        self._refused = self._gauge("objects_refused", "Objects that are not accepted, or only partly.", "kind")
+        self._published = self._gauge("last_published_timestamp_seconds", "Time of the last publication.")
         self._reviews = self._counter("admission_reviews", "Answered admission reviews.", "kind", "decision")
-        self._certificate = self._gauge("webhook_certificate_usable", "1 while the certificate's files can be used.")
-        self._review_seconds = self._histogram("admission_review_seconds", "Judging one object.")
+        self._certificate = self._gauge("webhook_certificate_usable", "1 while the certificate's files are usable.")
+        self._review_seconds = self._histogram("admission_review_seconds", "Duration of reviewing one object.")
 
     def reconciled(self, result: ReconcileOutcome, seconds: float) -> None:
-        """A reconcile ended: with writes, without need of any, or with an error."""
+        """Count a reconcile: `written`, `unchanged` (nothing to write) or `failed`; observe its duration in seconds."""
         self._reconciles.labels(result).inc()
         self._reconcile_seconds.observe(seconds)
 
     def compiled(self, seconds: float) -> None:
-        """The world was compiled."""
+        """Observe the duration of a compilation in seconds."""
         self._compile_seconds.observe(seconds)
 
     def wrote(self, kind: str, result: WriteOutcome) -> None:
-        """One object was written, or refused for a conflict, or not written for any other reason."""
-        self._writes.labels(_known(kind), result).inc()
+        """Count a write; `conflict` = HTTP status 409."""
+        self._writes.labels(_label(kind), result).inc()
 
     def api_failed(self, status: int | None) -> None:
-        """A request to the API server failed; `status` of its answer, None when there was none."""
+        """Count a failed request to the API server by HTTP status; None = no response."""
         self._api_errors.labels(_reason(status)).inc()
 
     def leads(self, is_leader: bool) -> None:
-        """Whether this process is the active operator."""
+        """Set whether this process is the active operator."""
         self._leader.set(is_leader)
 
-    def counted(self, kind: str, known: int) -> None:
-        """How many objects of this kind are in the world."""
-        self._objects.labels(_known(kind)).set(known)
+    def counted(self, kind: str, objects: int) -> None:
+        """Set the number of objects of the kind."""
+        self._objects.labels(_label(kind)).set(objects)
 
     def judged(self, kind: str, programmed: int, refused: int) -> None:
-        """How many resources of this kind are served by every pod, and how many are not (wholly) accepted."""
-        self._programmed.labels(_known(kind)).set(programmed)
-        self._refused.labels(_known(kind)).set(refused)
+        """Set the numbers of resources that every pod serves, and that are not (wholly) accepted."""
+        self._programmed.labels(_label(kind)).set(programmed)
+        self._refused.labels(_label(kind)).set(refused)
 
     def published(self, at: float) -> None:
-        """A new document is there; `at` in seconds since 1970."""
+        """Set the time of the last publication; `at` in seconds since 1970."""
         self._published.set(at)
 
     def certificate_is(self, *, usable: bool) -> None:
-        """Whether the files of the webhook's certificate, as they are now, can be used."""
+        """Set whether the files of the webhook's certificate are usable."""
         self._certificate.set(usable)
 
     def reviewed(self, kind: str, decision: Decision | Literal["failed"], seconds: float) -> None:
-        """The webhook answered; `kind` "" is of no interest to it."""
-        self._reviews.labels(_known(kind), decision).inc()
+        """Count an answered review and observe its seconds; `kind` "" = another kind."""
+        self._reviews.labels(_label(kind), decision).inc()
         self._review_seconds.observe(seconds)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
@@ -95,7 +95,7 @@ class OperatorMetrics:
         return Histogram(f"inferway_operator_{name}", text, registry=self.registry, buckets=_DURATIONS)
 
 
-def _known(kind: str) -> str:
+def _label(kind: str) -> str:
     return kind if kind in _KINDS else "other"
 
 

@@ -7,13 +7,12 @@ import signal
 from contextlib import AsyncExitStack
 
 from inferway_operator.http_server.server import OperatorServer, Readiness
-from inferway_operator.http_settings import HttpSettings
 from inferway_operator.kube import client as kube_client
 from inferway_operator.kube import outage_log
 from inferway_operator.kube.leader_election import Leadership
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.reconcile.reconciler import Reconciler
-from inferway_operator.settings import OperatorSettings
+from inferway_operator.settings import HttpSettings, OperatorSettings
 from inferway_operator.watch.kinds import WatchedKind
 from inferway_operator.watch.object_cache import ObjectCache
 from inferway_operator.watch.resync import Resync

@@ -5,6 +5,7 @@ Defaults are safe without tuning. Durations are seconds.
 
 import os
 import socket
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Final, Self
@@ -13,10 +14,15 @@ import yaml
 from pydantic import Field, TypeAdapter, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from inferway_contract import unknown_settings
 from inferway_contract.acknowledgement import GATEWAY_LABEL
-from inferway_operator.kube.client import WRITE_SECONDS
+from inferway_contract.listener import address_and_port
 from inferway_operator.world import world
 from inferway_operator.world.hostname_policy import HostnamePolicy
+
+PREFIX: Final = "INFERWAY_OPERATOR_"
+WRITE_SECONDS: Final = 4.0
+"""Time limit of one write. A write that began while this process led ends before another process may lead."""
 
 _LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 _GATEWAY: Final = "inferway"
@@ -26,19 +32,22 @@ Names = Annotated[tuple[str, ...], NoDecode]
 
 
 class OperatorSettings(BaseSettings):
-    """Everything that those who run the operator tell it."""
+    """Settings of reconciling, watching and leader election."""
 
-    model_config = SettingsConfigDict(env_prefix="INFERWAY_OPERATOR_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     gateway: str = Field(
-        _GATEWAY, pattern=_LABEL, max_length=40, description="name of the gateway: the first part of all ConfigMaps"
+        _GATEWAY,
+        pattern=_LABEL,
+        max_length=40,
+        description="name of the gateway: the first part of all ConfigMap names",
     )
     namespace: str = Field(
         "inferway-system", pattern=_LABEL, max_length=63, description="where the data plane runs and reads documents"
     )
     namespaces: Names = Field(
         (),
-        description="namespaces whose resources count, separated by commas; empty = all. `kopf run` must be given the same",
+        description="namespaces whose resources count, separated by commas; empty = all. `kopf run` needs the same ones",
     )
     pod_selector: str = Field(
         "", description="label selector of the data plane's Pods; empty = inferway.dev/gateway=<gateway>"
@@ -49,34 +58,34 @@ class OperatorSettings(BaseSettings):
     )
     hostname_policy: Annotated[HostnamePolicy | None, NoDecode] = Field(
         None,
-        description="who may claim which hostname: a list of {namespaces, namespaceLabels, hostnames} as JSON or YAML;"
-        " absent = everybody everything",
+        description="which namespace may claim which hostname: a list of {namespaces, namespaceLabels, hostnames} as JSON"
+        " or YAML; absent = all may claim all",
     )
     hostname_policy_file: Path | None = Field(None, description="the same as a file")
 
-    hold_off: float = Field(0.05, ge=0, le=10, description="a change is published when nothing followed it for so long")
-    max_hold_off: float = Field(0.5, ge=0, le=60, description="and at the latest after this")
+    hold_off: float = Field(0.05, ge=0, le=10, description="publish a change after this time without another change")
+    max_hold_off: float = Field(0.5, ge=0, le=60, description="publish it after this time at the latest")
     audit_interval: float = Field(
-        30.0, ge=1, le=3600, description="between two comparisons of what is watched with what exists"
+        30.0, ge=1, le=3600, description="time between two comparisons of the watched objects with the existing ones"
     )
 
     lease_namespace: str = Field(
-        _LEASE, pattern=_LABEL, max_length=63, description="where the Lease of the active operator is"
+        _LEASE, pattern=_LABEL, max_length=63, description="namespace of the active operator's Lease"
     )
     lease_name: str = Field(
         "",
         pattern=rf"^$|{_LABEL}",
         max_length=63,
-        description="its name; empty = inferway-operator, and inferway-operator-<gateway> of a gateway with another name",
+        description="its name; empty = inferway-operator, or inferway-operator-<gateway> if the gateway has another name",
     )
     lease_duration: int = Field(
-        15, ge=7, le=600, description="another operator takes over after so long without renewal"
+        15, ge=7, le=600, description="time without renewal after which another operator takes over"
     )
     renew_deadline: float = Field(
-        10.0, ge=2, le=600, description="the active one stops when it could not renew for this"
+        10.0, ge=2, le=600, description="time without renewal after which the active operator stops"
     )
-    retry_period: float = Field(2.0, ge=1, le=60, description="between two renewals, or attempts")
-    identity: str = Field("", description="of this process in the Lease; empty = host name and process id")
+    retry_period: float = Field(2.0, ge=1, le=60, description="time between two renewals, or attempts")
+    identity: str = Field("", description="name of this process in the Lease; empty = host name and process id")
 
     @field_validator("namespaces", "allowed_hosts", mode="before")
     @classmethod
@@ -91,21 +100,21 @@ class OperatorSettings(BaseSettings):
     @model_validator(mode="after")
     def _check_policy(self) -> Self:
         if self.hostname_policy is not None and self.hostname_policy_file is not None:
-            raise ValueError("give hostname_policy or hostname_policy_file, not both")
-        _ = self.world  # the file is read once here, so that a mistake in it is told when the process starts
+            raise ValueError("set hostname_policy or hostname_policy_file, not both")
+        _ = self.world  # reads the file, so that an error in it is reported when the process starts
         return self
 
     @model_validator(mode="after")
     def _check_times(self) -> Self:
         if self.max_hold_off < self.hold_off:
             raise ValueError("max_hold_off must not be below hold_off")
-        # As `kubernetes.aio.leaderelection` wants it: there must be time for a second attempt, and for the last write.
+        # As client-go wants it: there must be time for a second attempt, and for the last write.
         if not self.retry_period * 1.2 < self.renew_deadline < self.lease_duration:
             raise ValueError("the times of the Lease must be retry_period * 1.2 < renew_deadline < lease_duration")
         if not self.lease_duration - self.renew_deadline > WRITE_SECONDS:
             raise ValueError(
-                f"lease_duration - renew_deadline must be above {WRITE_SECONDS:g} s, which the last write of the one that"
-                f" stops may take; give a longer lease_duration, or a renew_deadline below"
+                f"lease_duration - renew_deadline must be above {WRITE_SECONDS:g} s, the time limit of the last write of an"
+                f" operator that stops; set a longer lease_duration, or a renew_deadline below"
                 f" {self.lease_duration - WRITE_SECONDS:g}"
             )
         return self
@@ -115,37 +124,78 @@ class OperatorSettings(BaseSettings):
         if self.lease_namespace == self.namespace:
             raise ValueError(
                 f"lease_namespace must not be the data plane's namespace, {self.namespace}: its pods may write Leases there,"
-                " and so could take the operator's; give the operator a namespace of its own"
+                " and so could take the operator's; use a namespace of its own for the operator"
             )
         return self
 
     @cached_property
     def world(self) -> world.Settings:
-        """What the compiler is told. The file of the hostname policy is read once."""
+        """Settings of the compiler. `OSError` or `ValueError` for an unusable policy file."""
         policy = self.hostname_policy
         if self.hostname_policy_file is not None:
             policy = _POLICY.validate_python(_parsed(self.hostname_policy_file.read_text()))
         return world.Settings(allowed_hosts=self.allowed_hosts, hostname_policy=policy)
 
     def selector(self, kind: str = "") -> str:
-        """Label selector of what belongs to the gateway: of its Pods the one that was set."""
+        """Return the label selector of the gateway's objects; for Pods the configured one."""
         if kind == "pods" and self.pod_selector:
             return self.pod_selector
         return f"{GATEWAY_LABEL}={self.gateway}"
 
     @property
     def lease(self) -> str:
-        """Name of the Lease. Of each gateway another, or the operator of a second one would wait for the first's for ever."""
+        """Name of the Lease; operators of two gateways must not share it."""
         return self.lease_name or _LEASE + ("" if self.gateway == _GATEWAY else f"-{self.gateway}")
 
     @property
     def holder(self) -> str:
-        """Who this process is. Two processes must never share it: both would think that they lead."""
+        """Identity of this process in the Lease; with a shared one two processes would lead."""
         return self.identity or f"{socket.gethostname()}-{os.getpid()}"
 
     def watches(self, namespace: str) -> bool:
-        """Whether resources of the namespace count."""
+        """Return whether resources of the namespace count."""
         return not self.namespaces or namespace in self.namespaces
+
+
+class HttpSettings(BaseSettings):
+    """Addresses of probes, metrics and the admission webhook. The default addresses are loopback's."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
+
+    listen: str = Field("127.0.0.1:9091", description="address:port of probes and metrics; port 0 takes a free one")
+    webhook_listen: str = Field("127.0.0.1:9443", description="address:port of the admission webhook, if it has TLS")
+    webhook_cert: Path | None = Field(None, description="PEM certificate chain of the webhook; none = no webhook")
+    webhook_key: Path | None = Field(None, description="its key, PEM")
+
+    @property
+    def webhook_pair(self) -> tuple[Path, Path] | None:
+        """Certificate chain and key, or None without a webhook."""
+        if self.webhook_cert is None or self.webhook_key is None:
+            return None
+        return self.webhook_cert, self.webhook_key
+
+    @field_validator("webhook_cert", "webhook_key", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value  # a manifest without a webhook sets the empty string
+
+    @model_validator(mode="after")
+    def _pair(self) -> Self:
+        if (self.webhook_cert is None) != (self.webhook_key is None):
+            raise ValueError("webhook_cert and webhook_key go together: set both, or none for no webhook")
+        return self
+
+    @field_validator("listen", "webhook_listen")
+    @classmethod
+    def _listener(cls, value: str) -> str:
+        address_and_port(value)
+        return value
+
+
+def refuse_unknown(names: Iterable[str]) -> None:
+    """Raise `ValueError` for environment variables that look like settings of the operator and are not."""
+    settings = [f"{PREFIX}{name.upper()}" for model in (OperatorSettings, HttpSettings) for name in model.model_fields]
+    unknown_settings.refuse_unknown(names, PREFIX, settings)
 
 
 def _parsed(text: str) -> object:

@@ -102,7 +102,7 @@ def test_silent_accepts_and_never_responds(tcp: FaultyTcp, connect: Connect, ups
 def test_refusing_target_resets_the_client() -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        # As quick as it is, the reset may be what connecting ends with.
+        # The reset may arrive so early that connecting fails.
         with (
             FaultyTcp(nobody.getsockname()[1]) as tcp,
             pytest.raises(ConnectionResetError),
@@ -170,7 +170,7 @@ def test_armed_race_closes_the_reused_connection_once(
 ) -> None:
     client = connect()
     tcp.arm_race(ending)
-    assert ask(client).endswith(b"ok")  # the first request of a connection is not raced
+    assert ask(client).endswith(b"ok")  # the first request of a connection is not affected
     if ending is Ending.FIN:
         assert ask(client) == b""
     else:

@@ -91,9 +91,9 @@ def test_share_is_spread_evenly(share: float, of: int, expected: int) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 16, 65535, 65536, 65537, 200_000])
 def test_body_pattern_repeats(size: int) -> None:
-    made = heads.pattern(size)
-    assert len(made) == size
-    assert made == (b"0123456789abcde\n" * (size // 16 + 1))[:size]
+    body = heads.pattern(size)
+    assert len(body) == size
+    assert body == (b"0123456789abcde\n" * (size // 16 + 1))[:size]
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def connect(upstream: ScriptedUpstream) -> socket.socket:
 
 
 def request(target: str = "/", method: str = "GET", body: bytes = b"", **fake: object) -> bytes:
-    """`body_size=3` is the header `x-fake-body-size: 3`."""
+    """Return the bytes of a request; `body_size=3` is the header `x-fake-body-size: 3`."""
     lines = [f"{method} {target} HTTP/1.1", "host: a"]
     lines += [f"x-fake-{name.replace('_', '-')}: {value}" for name, value in fake.items()]
     if body:
@@ -43,7 +43,7 @@ def request(target: str = "/", method: str = "GET", body: bytes = b"", **fake: o
 
 
 def raw(upstream: ScriptedUpstream, data: bytes) -> bytes:
-    """Everything up to the end of the connection."""
+    """Send bytes and return everything received until the connection ends."""
     with connect(upstream) as client:
         client.sendall(data)
         received = b""
@@ -137,7 +137,7 @@ def test_hang_directive_waits_and_counts_the_aborted_client(upstream: ScriptedUp
             pytest.fail("it did not hang, it closed")
         assert len(received.partition(b"\r\n\r\n")[2]) == size
         assert upstream.stats.in_flight == 1
-    wait_until(lambda: upstream.stats.aborted == 1, "the client's leaving is counted")
+    wait_until(lambda: upstream.stats.aborted == 1, "the client's disconnect is counted")
     assert (upstream.stats.in_flight, upstream.stats.answered) == (0, 0)
 
 
@@ -164,10 +164,10 @@ def test_echo_directive_returns_the_request(upstream: ScriptedUpstream, chunked:
     else:
         data = head + b"content-length: %d\r\n\r\n%b" % (len(sent), sent)
     answer = raw(upstream, data + request(close="before-answer"))
-    told = json.loads(answer.partition(b"\r\n\r\n")[2])
-    assert (told["method"], told["target"], told["process"]) == ("POST", "/a%2Fb?c=d", "a")
-    assert told["headers"][:3] == [["Host", "a"], ["X-A", "1"], ["x-a", "2"]]
-    assert (told["bodyLength"], told["bodySha256"]) == (300_000, hashlib.sha256(sent).hexdigest())
+    echo = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert (echo["method"], echo["target"], echo["process"]) == ("POST", "/a%2Fb?c=d", "a")
+    assert echo["headers"][:3] == [["Host", "a"], ["X-A", "1"], ["x-a", "2"]]
+    assert (echo["bodyLength"], echo["bodySha256"]) == (300_000, hashlib.sha256(sent).hexdigest())
 
 
 def test_pipelined_requests_are_answered_in_order(upstream: ScriptedUpstream) -> None:
@@ -183,7 +183,7 @@ def test_disconnect_with_queued_requests_is_counted(upstream: ScriptedUpstream) 
     with connect(upstream) as client:
         client.sendall(request(hang="before-answer") + request() * 4)
         wait_until(lambda: upstream.stats.in_flight == 5, "all are read")
-    wait_until(lambda: upstream.stats.aborted == 5, "all are given up")
+    wait_until(lambda: upstream.stats.aborted == 5, "all are aborted")
     assert upstream.stats.in_flight == 0
     assert upstream.stats.open_connections == 0
 
@@ -260,9 +260,9 @@ def test_process_prints_its_port_and_exits_with_0() -> None:
     )
     assert process.stdout is not None
     with process.stdout as output:
-        told = json.loads(output.readline())
-        with closing(http.client.HTTPConnection("127.0.0.1", told["port"], timeout=DEADLINE)) as connection:
+        first_line = json.loads(output.readline())
+        with closing(http.client.HTTPConnection("127.0.0.1", first_line["port"], timeout=DEADLINE)) as connection:
             connection.request("GET", "/")
-            assert connection.getresponse().headers["x-fake-process"] == told["name"] == "b"
+            assert connection.getresponse().headers["x-fake-process"] == first_line["name"] == "b"
             process.terminate()
             assert process.wait(DEADLINE) == 0

@@ -1,4 +1,4 @@
-/** The application: four paths, and what surrounds them. */
+/** The application: four paths and their middleware. */
 
 import { once } from "node:events";
 
@@ -15,21 +15,21 @@ import { answer, onError, Problem } from "./problems.js";
 import { Room } from "./room.js";
 import { originForm, parametersOf } from "./targets.js";
 
-// How many of the largest bodies may be in memory at once, and how many of the largest answers.
+// Number of the largest bodies, and of the largest answers, that may be in memory at once.
 const LARGEST_AT_ONCE = 16;
 
-/** What only these methods are for. */
+/** Rejects other methods than these. */
 function onlyFor(...methods) {
   return function refuse() {
     throw new Problem(405, `This path is for ${methods.join(", ")}.`, { allow: methods.join(", ") });
   };
 }
 
-/** One application, as a request listener; several may live in a process. `isStopping()`: whether it should get no new work. */
+/** One application, as a request listener; a process may have several. `isStopping()`: whether to reject new work. */
 export function createApp(settings, log, isStopping = () => false) {
   const app = express();
   app.disable("x-powered-by");
-  app.disable("etag"); // it would hash every answer, for clients that never ask twice
+  app.disable("etag"); // it would hash every answer, although clients never revalidate
   app.enable("case sensitive routing");
   app.enable("strict routing");
 
@@ -56,7 +56,7 @@ export function createApp(settings, log, isStopping = () => false) {
       await answers.hold(bytes, async () => {
         const taken = once(response, "close");
         const texts = lines.map((line) => line.text).join(",");
-        // What was logged a moment ago is never what is logged now.
+        // An earlier answer is always outdated.
         response.set("cache-control", "no-store").type("json").send(`{"lines":[${texts}],"truncated":${truncated}}`);
         await taken;
       });
@@ -86,7 +86,7 @@ export function createApp(settings, log, isStopping = () => false) {
   app.use((_request, response) => answer(response, 404, "Paths are /logs, /metrics, /healthz and /readyz."));
   app.use(onError(log));
   return inTurn((request, response) => {
-    // Express parses what has another form as a URL, and answers with a page of its own where it cannot.
+    // Express parses other forms as a URL, and answers with its own HTML page if that fails.
     request.url = originForm(request.url);
     app(request, response);
   }, settings.answerTimeoutSeconds * 1000);

@@ -1,18 +1,18 @@
-/** Bounds the request body, declared or not, before anything holds it in memory. */
+/** Bounds the request body, with or without a Content-Length, before it is in memory. */
 
 import rawBody from "raw-body";
 
 import { Problem } from "./problems.js";
 
-/** How many bytes a request's body may come to hold: what it declares, as far as that is taken. */
+/** The most bytes that a request's body may have: its declared length, or the limit if that is lower. */
 export function bodyRoom(request, maxBytes) {
   return Math.min(Number(request.get("content-length") ?? maxBytes), maxBytes);
 }
 
 /**
- * The whole body as a Buffer, empty when there is none; a Problem when there is more than `maxBytes` of it.
+ * The whole body as a Buffer, empty without a body; a Problem if it is longer than `maxBytes`.
  *
- * Not express.raw: it reads what is too long to its end, however long that takes, before anybody is told.
+ * express.raw is not used: it reads a too long body to its end before it reports the error.
  */
 export async function body(request, maxBytes) {
   if ((request.get("content-encoding") ?? "identity").toLowerCase() !== "identity") {

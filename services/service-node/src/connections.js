@@ -1,14 +1,14 @@
-/** Bounds what a connection may cost: how much it waits for, and for how long. And tells of those there was no room for. */
+/** Bounds the cost of a connection: its waiting requests, and their time. Logs connections refused for lack of room. */
 
-// Whoever sends requests without waiting for answers. Each costs some kilobytes, and a packet holds a thousand of them.
+// Requests sent without waiting for answers. Each costs some kilobytes, and a packet contains up to a thousand.
 const MAX_UNANSWERED = 16;
-// How often refused connections are told while it goes on.
-const TELL_MS = 10_000;
+// Shortest time between two log lines about refused connections.
+const LOG_INTERVAL_MS = 10_000;
 
 /**
- * A request listener: `handle`, one request at a time on each connection, so that one reader holds one answer.
+ * A request listener: calls `handle` for one request at a time on each connection, so a reader holds one answer.
  *
- * A connection is cut when an answer is not taken within `timeoutMs` of the request's turn.
+ * A connection is cut if the client does not read an answer within `timeoutMs` of the request's turn.
  */
 export function inTurn(handle, timeoutMs) {
   const unanswered = new WeakMap(); // of each connection, in order
@@ -19,7 +19,7 @@ export function inTurn(handle, timeoutMs) {
     response.once("close", () => {
       clearTimeout(timer);
       queue.shift();
-      // A response has a socket once it is its turn; none after one that closed the connection.
+      // A response has a socket once it is its turn, and no socket after a response that closed the connection.
       if (queue[0]?.response.socket) answerFirst(socket, queue);
     });
     handle(request, response);
@@ -36,14 +36,14 @@ export function inTurn(handle, timeoutMs) {
 }
 
 /** Log connections that `server` refused for its `maxConnections`: the first at once, then their number from time to time. */
-export function tellRefused(server, log) {
+export function logRefused(server, log) {
   let refused = 0;
-  let toldAt = -Infinity;
+  let loggedAt = -Infinity;
   server.on("drop", () => {
     refused += 1;
-    if (performance.now() - toldAt < TELL_MS) return;
+    if (performance.now() - loggedAt < LOG_INTERVAL_MS) return;
     log("warning", "connections_refused", { refused, max_connections: server.maxConnections });
     refused = 0;
-    toldAt = performance.now();
+    loggedAt = performance.now();
   });
 }

@@ -1,13 +1,13 @@
-/** Reads settings from environment variables, and tells every mistake at once. */
+/** Reads settings from environment variables, and reports all errors at once. */
 
-/** A setting is missing or wrong. The message has one mistake a line, each with the variable's name. */
+/** A setting is missing or invalid. The message has one line per error, each with the variable's name. */
 export class SettingsError extends Error {}
 
-// Kubernetes tells every pod about every Service of its namespace by environment variables. For one called
-// service-node it sets SERVICE_NODE_PORT=tcp://10.96.0.7:3000, which is our name for something else.
+// Kubernetes sets environment variables in every pod for every Service of its namespace. For a Service called
+// service-node it sets SERVICE_NODE_PORT=tcp://10.96.0.7:3000, which is also the name of a setting.
 const SERVICE_LINK = /^(tcp|udp|sctp):\/\//;
 
-/** One pass over an environment: ask for each setting, then `finish`. */
+/** One pass over an environment: read each setting, then `finish`. */
 export class Environment {
   #variables;
   #prefix;
@@ -19,7 +19,7 @@ export class Environment {
     this.#prefix = prefix;
   }
 
-  /** What is set, or undefined; an empty value is none. */
+  /** The value of a variable, or undefined; an empty value counts as undefined. */
   #given(name) {
     const value = this.#variables[this.#prefix + name];
     return value === "" ? undefined : value;
@@ -51,7 +51,7 @@ export class Environment {
     return /^[\w.:-]+$/.test(text) ? text : this.#wrong(name, "must be a host name or an address", standard);
   }
 
-  /** An http or https URL that has to be given. The value is not quoted in mistakes: it may hold a password. */
+  /** A required http or https URL. Messages do not quote the value, because it may contain a password. */
   url(name) {
     const text = this.#given(name);
     if (text === undefined) return this.#wrong(name, "must be set, such as http://127.0.0.1:3000/logs");
@@ -59,11 +59,11 @@ export class Environment {
     if (url === undefined || !["http:", "https:"].includes(url.protocol)) {
       return this.#wrong(name, "must be an http:// or https:// URL");
     }
-    // fetch takes none, and a password in an environment variable is seen by everybody on the machine.
+    // fetch does not accept them, and all users of the machine can read a password in an environment variable.
     return url.username || url.password ? this.#wrong(name, "must not hold a user or a password") : url;
   }
 
-  /** `values`, unless one of them was wrong: then a SettingsError. */
+  /** Returns `values`. Throws a SettingsError if one of them was invalid. */
   finish(values) {
     if (this.#mistakes.length > 0) throw new SettingsError(this.#mistakes.join("\n"));
     return Object.freeze(values);

@@ -8,7 +8,7 @@ export class LineSplitter {
   #bytes = 0;
   #isTooLong = false;
 
-  /** How many lines were longer than `maxBytes`, and are left out. */
+  /** Number of lines longer than `maxBytes`, which are dropped. */
   tooLong = 0;
 
   constructor(maxBytes) {
@@ -17,22 +17,22 @@ export class LineSplitter {
 
   /** The lines that a chunk (a Buffer) completes: strings without their line break. */
   lines(chunk) {
-    const found = [];
+    const completed = [];
     let from = 0;
     for (let at = chunk.indexOf(NEWLINE); at !== -1; at = chunk.indexOf(NEWLINE, from)) {
       this.#keep(chunk.subarray(from, at));
-      this.#end(found);
+      this.#end(completed);
       from = at + 1;
     }
     this.#keep(chunk.subarray(from));
-    return found;
+    return completed;
   }
 
-  /** What is left at the end of the stream: no line, or one. */
+  /** The rest at the end of the stream: no line, or one. */
   rest() {
-    const found = [];
-    this.#end(found);
-    return found;
+    const completed = [];
+    this.#end(completed);
+    return completed;
   }
 
   #keep(piece) {
@@ -45,9 +45,9 @@ export class LineSplitter {
     }
   }
 
-  #end(found) {
+  #end(completed) {
     if (this.#isTooLong) this.tooLong += 1;
-    else if (this.#bytes > 0) found.push(Buffer.concat(this.#pieces).toString("utf8"));
+    else if (this.#bytes > 0) completed.push(Buffer.concat(this.#pieces).toString("utf8"));
     this.#pieces = [];
     this.#bytes = 0;
     this.#isTooLong = false;

@@ -1,20 +1,20 @@
-/** What is POSTed to /logs as log lines, or what is wrong with it. Pure. */
+/** Parses the bodies of POST /logs into log lines, or a Problem. Pure. */
 
 import { Problem } from "./problems.js";
 
 const UTF_8 = new TextDecoder("utf-8", { fatal: true });
 const NDJSON = ["application/x-ndjson", "application/ndjson"];
 const JSON_TYPE = "application/json";
-// How many fields and items the lines of a batch may have, on average: parsed, each takes many times its bytes.
+// The most fields and items per line of a batch, on average: parsed, each takes many times its bytes.
 const VALUES_PER_LINE = 100;
 
-/** Media types that /logs takes. */
+/** Media types accepted by /logs. */
 export const MEDIA_TYPES = [JSON_TYPE, ...NDJSON];
 
 /**
- * A line as it is kept: its text in one form, and what GET filters by.
+ * A stored line: its canonical text, and the values that GET filters by.
  *
- * `level` and `route` are undefined where the line has none, or none that is text.
+ * `level` and `route` are undefined if absent or not a string.
  */
 function line(value, where, maxLineBytes) {
   if (value === null || typeof value !== "object" || Array.isArray(value)) {
@@ -24,7 +24,7 @@ function line(value, where, maxLineBytes) {
   try {
     text = JSON.stringify(value);
   } catch (error) {
-    // Reading takes any depth, writing does not.
+    // JSON.parse accepts any depth, JSON.stringify does not.
     if (error instanceof RangeError) throw new Problem(400, `${where} is nested too deeply.`);
     throw error;
   }
@@ -41,7 +41,7 @@ function parse(text, where) {
   try {
     return JSON.parse(text);
   } catch (error) {
-    // V8 quotes the text around a mistake, which may hold anything: its words up to there are enough.
+    // V8 quotes the text around an error, which may contain anything. The message up to the quote is enough.
     throw new Problem(400, `${where} is not JSON: ${error.message.replace(/, (?:\.\.\.)?".*$/s, "")}.`);
   }
 }
@@ -57,9 +57,9 @@ function decode(body) {
 const [NEWLINE, QUOTE, COMMA, OPEN_ARRAY, BACKSLASH, OPEN_OBJECT] = Buffer.from('\n",[\\{');
 
 /**
- * How many values a body has, about, and how many line breaks: without parsing it, which may take fifty times its bytes.
+ * The approximate number of values in a body, and of line breaks. Not parsed: that may take fifty times its bytes.
  *
- * A value is the first of an object or an array, or comes after a comma.
+ * A value is the first one of an object or an array, or follows a comma.
  */
 function size(body) {
   let values = 0;
@@ -69,7 +69,7 @@ function size(body) {
     const byte = body[at];
     if (byte === NEWLINE) {
       breaks += 1;
-      isText = false; // no JSON text goes over a line break: one that does is a mistake of that line
+      isText = false; // no JSON string contains a line break; otherwise it is an error of that line
     } else if (byte === QUOTE) isText = !isText;
     else if (isText) at += byte === BACKSLASH && body[at + 1] !== NEWLINE ? 1 : 0;
     else if (byte === COMMA || byte === OPEN_ARRAY || byte === OPEN_OBJECT) values += 1;
@@ -82,13 +82,13 @@ function refuseMany(lines, most) {
 }
 
 function ofNdjson(text, maxLineBytes) {
-  const found = [];
+  const lines = [];
   for (const [index, piece] of text.split("\n").entries()) {
     if (piece.trim() === "") continue;
     const where = `Line ${index + 1}`;
-    found.push(line(parse(piece, where), where, maxLineBytes));
+    lines.push(line(parse(piece, where), where, maxLineBytes));
   }
-  return found;
+  return lines;
 }
 
 function ofJson(text, maxLineBytes, maxBatchLines) {
@@ -101,7 +101,7 @@ function ofJson(text, maxLineBytes, maxBatchLines) {
 /**
  * The lines of a body: one JSON object, an array of them, or one on each line.
  *
- * All of them, or a Problem that says which is wrong: half a batch would be sent again and be there twice.
+ * All lines, or a Problem that names the invalid one: half a batch would be sent again and stored twice.
  */
 export function logLines(body, mediaType, { maxLineBytes, maxBatchLines }) {
   if (!MEDIA_TYPES.includes(mediaType)) {
@@ -113,7 +113,7 @@ export function logLines(body, mediaType, { maxLineBytes, maxBatchLines }) {
   const isNdjson = NDJSON.includes(mediaType);
   if (isNdjson) refuseMany(body.at(-1) === NEWLINE ? breaks : breaks + 1, maxBatchLines);
   const text = decode(body);
-  const found = isNdjson ? ofNdjson(text, maxLineBytes) : ofJson(text, maxLineBytes, maxBatchLines);
-  if (found.length === 0) throw new Problem(400, "The body holds no log line.");
-  return found;
+  const lines = isNdjson ? ofNdjson(text, maxLineBytes) : ofJson(text, maxLineBytes, maxBatchLines);
+  if (lines.length === 0) throw new Problem(400, "The body holds no log line.");
+  return lines;
 }

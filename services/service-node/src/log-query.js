@@ -1,4 +1,4 @@
-/** What may be asked of GET /logs. Pure. */
+/** The parameters of GET /logs. Pure. */
 
 import { Problem } from "./problems.js";
 
@@ -6,7 +6,7 @@ export const MAX_LIMIT = 1000;
 const STANDARD_LIMIT = 100;
 const PARAMETERS = ["limit", "level", "route"];
 
-/** `{limit, level, route}` of a query's parameters (URLSearchParams); a Problem for any that is unknown, wrong or there twice. */
+/** `{limit, level, route}` of a query's parameters (URLSearchParams); a Problem if one is unknown, invalid or repeated. */
 export function logQuery(parameters) {
   for (const name of parameters.keys()) {
     if (!PARAMETERS.includes(name)) throw new Problem(400, `Parameters are ${PARAMETERS.join(", ")}, and no others.`);

@@ -1,6 +1,6 @@
-/** The latest log lines, bounded by their number and by their bytes. The oldest give way. */
+/** The latest log lines, bounded by number and by bytes. The oldest are evicted. */
 
-/** What a kept line costs beside its text, about: the object, two short strings, its place. */
+/** Approximate bytes of a stored line in addition to its text: the object, two short strings, its map entry. */
 export const OVERHEAD_BYTES = 256;
 
 export class LogStore {
@@ -13,7 +13,7 @@ export class LogStore {
 
   /** Bytes kept: UTF-8 text, and OVERHEAD_BYTES for each line. */
   bytes = 0;
-  /** How many lines gave way. */
+  /** Number of evicted lines. */
   evicted = 0;
 
   constructor(maxLines, maxBytes) {
@@ -21,12 +21,12 @@ export class LogStore {
     this.#maxBytes = maxBytes;
   }
 
-  /** How many lines are kept. */
+  /** Number of stored lines. */
   get count() {
     return this.#newest - this.#oldest;
   }
 
-  /** Keep a line. One that alone is more than all may be gives way at once, and all others with it. */
+  /** Store a line. A line larger than the whole store is evicted at once, with all others. */
   add(line) {
     this.#lines.set(this.#newest, line);
     this.#newest += 1;
@@ -44,8 +44,8 @@ export class LogStore {
   /**
    * `{lines, bytes, truncated}`: at most `limit` lines, the newest first, and their text together.
    *
-   * `level`, `route`: only lines that have this; undefined = any. `truncated`: there are more within `limit`, and all of them
-   * would be over `maxBytes`. The newest is always there.
+   * `level`, `route`: only lines with this value; undefined = any. `truncated`: there are more within `limit`, and all of them
+   * would exceed `maxBytes`. The newest is always included.
    */
   latest({ limit, level, route }, maxBytes) {
     const lines = [];

@@ -1,19 +1,19 @@
 /**
  * The process: settings from the environment, logs to stdout, stops on SIGTERM or SIGINT.
  *
- * Exit codes: 0 = stopped in order, 1 = it cannot listen, 2 = a setting is wrong (which, on stderr).
+ * Exit codes: 0 = stopped in order, 1 = it cannot listen, 2 = a setting is invalid (reported on stderr).
  */
 
 import { createServer } from "node:http";
 
 import { createApp } from "./app.js";
-import { tellRefused } from "./connections.js";
+import { logRefused } from "./connections.js";
 import { SettingsError } from "./environment.js";
 import { logger } from "./log.js";
 import { settings as read } from "./settings.js";
 import { Stopping } from "./stopping.js";
 
-// Longer than the gateway keeps an unused upstream connection (60 s): else it may send a request on one that is being closed.
+// Longer than the gateway keeps an unused upstream connection (60 s). Otherwise it may send a request on a closing one.
 const KEEP_ALIVE_MS = 75_000;
 const REQUEST_TIMEOUT_MS = 30_000;
 
@@ -31,7 +31,7 @@ const settings = settingsOrExit();
 const log = logger(settings.logLevel);
 const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: REQUEST_TIMEOUT_MS });
 server.maxConnections = settings.maxConnections;
-tellRefused(server, log);
+logRefused(server, log);
 const stopping = new Stopping(server);
 server.on(
   "request",
@@ -43,7 +43,7 @@ server.once("error", (error) => {
   process.exitCode = 1;
 });
 server.listen(settings.port, settings.host, () => {
-  // A signal that came while the address was being looked up found nothing to close.
+  // A signal during the lookup of the address found nothing to close.
   if (stopping.isStopping) return server.close();
   const { address, port } = server.address();
   return log("info", "listening", { host: address, port });
@@ -52,7 +52,7 @@ server.listen(settings.port, settings.host, () => {
 let signals = 0;
 async function stop(signal) {
   signals += 1;
-  if (signals > 1) return; // it is being done already
+  if (signals > 1) return; // already in progress
   log("info", "stopping", { signal });
   const cut = await stopping.stop(settings.stopTimeoutSeconds);
   log(cut > 0 ? "warning" : "info", "stopped", { connections_cut: cut });

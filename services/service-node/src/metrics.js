@@ -1,16 +1,16 @@
-/** What Prometheus sees. Labels come from fixed sets only, so a scanner cannot make the registry grow. */
+/** The metrics for Prometheus. Labels come from fixed sets only, so a scanner cannot make the registry grow. */
 
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 
-// The methods of RFC 9110 and PATCH; what else a client invents is one label.
+// The methods of RFC 9110 and PATCH; all other methods share one label.
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"]);
 const BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-/** The instruments of one application, in a registry of their own: two applications in a process do not clash. */
+/** The instruments of one application, in a separate registry: two applications in a process do not clash. */
 export class Metrics {
   registry = new Registry();
 
-  /** `store`: the LogStore to tell of. */
+  /** `store`: the LogStore whose figures are exported. */
   constructor(store) {
     const registers = [this.registry];
     collectDefaultMetrics({ register: this.registry });
@@ -52,7 +52,7 @@ export class Metrics {
     kept("service_node_log_lines_evicted_total", "Log lines that gave way to newer ones.", Counter, () => store.evicted);
   }
 
-  /** Settle one request. `path`: the route's template, undefined if no route matched. `seconds`: how long it took. */
+  /** Count one finished request. `path`: the route's template, undefined if no route matched. `seconds`: its duration. */
   count(method, path = "unmatched", status, seconds) {
     const labels = { method: METHODS.has(method) ? method : "OTHER", path };
     this.requests.inc({ ...labels, code: String(status) });

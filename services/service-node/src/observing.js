@@ -1,18 +1,18 @@
-/** One metric and one log line per request, whatever becomes of it. */
+/** One metric and one log line per request, with any outcome. */
 
-// A probe every second and a scrape every fifteen would be most of the log, and say nothing.
+// A probe every second and a scrape every fifteen would be most of the log, without information.
 const QUIET_PATHS = new Set(["/healthz", "/readyz", "/metrics"]);
-// The length of a log line belongs to us. Query strings and bodies are not logged at all.
+// Bounds the length of a log line. Query strings and bodies are not logged at all.
 const MAX_LOGGED_CHARACTERS = 256;
-// What a server answers nothing to, because the client has gone: nginx's number for it.
+// nginx's status for a request whose client disconnected before the answer.
 const CLIENT_GONE = 499;
 
-/** Middleware, to be put before everything that can answer or fail. */
+/** Middleware; it must precede all code that can answer or fail. */
 export function observing(metrics, log) {
   return function observe(request, response, next) {
     const started = performance.now();
     metrics.inFlight.inc();
-    // Node calls an answer finished that it threw away with its connection.
+    // Node reports an answer as finished even if it was discarded with its connection.
     let isTaken = false;
     response.prependOnceListener("finish", () => {
       isTaken = !request.socket.destroyed;
@@ -20,7 +20,7 @@ export function observing(metrics, log) {
     response.once("close", () => {
       metrics.inFlight.dec();
       const status = isTaken ? response.statusCode : CLIENT_GONE;
-      // Routing leaves the route it chose in the request; none for a 404.
+      // Routing stores the selected route in the request; none for a 404.
       const template = request.route?.path;
       const milliseconds = performance.now() - started;
       metrics.count(request.method, template, status, milliseconds / 1000);

@@ -1,4 +1,4 @@
-/** How many bytes may be held at once by everything of one kind, such as all bodies that are being read. */
+/** A shared limit on the bytes held at once by one kind of object, such as all bodies being read. */
 
 import { Problem } from "./problems.js";
 
@@ -6,15 +6,15 @@ export class Room {
   #free;
   #what;
 
-  /** `what`: those who fill it, as its refusal names them. */
+  /** `what`: the objects that fill it, as named in the problem. */
   constructor(bytes, what) {
     this.#free = bytes;
     this.#what = what;
   }
 
-  /** What `work` (may be async) gives, with `bytes` held until it is done; a Problem at once where there is no room. */
+  /** The result of `work` (may be async), with `bytes` held until it is done; a Problem at once if there is no room. */
   async hold(bytes, work) {
-    // What is not read of a body would be taken for the next request.
+    // Unread bytes of a body would be parsed as the next request.
     if (bytes > this.#free) {
       throw new Problem(503, `Too many ${this.#what} at once.`, { "retry-after": "1", connection: "close" });
     }

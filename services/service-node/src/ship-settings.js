@@ -5,7 +5,7 @@ import { LEVELS } from "./log.js";
 
 const MIB = 1024 * 1024;
 
-/** The settings. Throws a SettingsError that tells every mistake. */
+/** The settings. Throws a SettingsError that lists all errors. */
 export function shipSettings(variables) {
   const from = new Environment(variables, "SHIP_");
   return from.finish({

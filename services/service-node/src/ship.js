@@ -1,10 +1,11 @@
 /**
- * Reads a log on standard input, writes it on to standard output as `tee` does, and sends its JSON lines to POST /logs.
+ * Reads a log on standard input, copies it to standard output as `tee` does, and sends its JSON lines to POST /logs.
  *
  *     SHIP_TO=http://127.0.0.1:3000/logs  inferway run DIR | node ship.js
  *
- * Its own log is on stderr. Ends with its input, or on SIGTERM or SIGINT, after what waits is sent (SHIP_STOP_TIMEOUT_SECONDS).
- * Exit codes: 0 = ended in order, 2 = a setting is wrong (which, on stderr).
+ * Its own log is on stderr. Ends with its input, or on SIGTERM or SIGINT, after sending the waiting lines
+ * (for at most SHIP_STOP_TIMEOUT_SECONDS).
+ * Exit codes: 0 = ended in order, 2 = a setting is invalid (reported on stderr).
  */
 
 import { SettingsError } from "./environment.js";
@@ -13,8 +14,8 @@ import { logger } from "./log.js";
 import { shipSettings } from "./ship-settings.js";
 import { Shipment } from "./shipment.js";
 
-// How often losses are told while they go on.
-const TELL_MS = 10_000;
+// Time between two log lines about lost lines.
+const LOG_INTERVAL_MS = 10_000;
 
 function settingsOrExit() {
   try {
@@ -45,7 +46,7 @@ async function post(body) {
 
 const shipment = new Shipment({ post, log, maxLines: settings.maxLines, maxBytes: settings.maxBytes });
 
-/** Whether a line is for the service: what a program prints beside its log is passed on and no more. */
+/** Whether a line is for the service: other output of the program is only copied. */
 function isLogLine(text) {
   if (!text.startsWith("{")) return false;
   try {
@@ -64,12 +65,12 @@ function losses() {
   return { dropped: shipment.dropped, too_long: splitter.tooLong };
 }
 
-let told = 0;
-const telling = setInterval(() => {
+let lastLogged = 0;
+const lossTimer = setInterval(() => {
   const lost = shipment.dropped + splitter.tooLong;
-  if (lost > told) log("warning", "lines_lost", losses());
-  told = lost;
-}, TELL_MS);
+  if (lost > lastLogged) log("warning", "lines_lost", losses());
+  lastLogged = lost;
+}, LOG_INTERVAL_MS);
 
 let isEnding = false;
 function end() {
@@ -85,7 +86,7 @@ function end() {
   setTimeout(cut, settings.stopTimeoutSeconds * 1000).unref();
 }
 
-// Whoever read our output has gone (`| head`): the lines are still shipped.
+// The reader of the output has exited (`| head`): the lines are still shipped.
 let isEchoing = true;
 process.stdout.on("error", () => {
   isEchoing = false;
@@ -100,10 +101,11 @@ process.stdin.on("error", (error) => {
 });
 process.stdin.on("end", end);
 process.on("SIGTERM", end);
-// Ctrl-C reaches the whole pipeline: who writes the log still has something to say, and its end is ours. Twice is meant.
+// Ctrl-C reaches the whole pipeline. The log's writer still has lines to write, and its end ends the shipper. A second
+  // Ctrl-C stops it at once.
 process.once("SIGINT", () => process.on("SIGINT", end));
 
 log("info", "shipping", { to: settings.to.origin + settings.to.pathname });
 await shipment.run();
-clearInterval(telling);
+clearInterval(lossTimer);
 log("info", "stopped", { shipped: shipment.shipped, ...losses() });

@@ -1,19 +1,19 @@
 /**
- * Log lines on their way to POST /logs: collected, sent in batches, tried again, bounded.
+ * Log lines to be sent to POST /logs: collected, sent in batches, retried, bounded.
  *
- * Never slows down whoever writes the log: when the service does not answer the newest lines are dropped and counted.
+ * Never slows down the log's writer: if the service does not answer, the newest lines are dropped and counted.
  */
 
-/** Milliseconds, bytes and numbers; tests have others. */
+/** Milliseconds, bytes and numbers; tests use others. */
 export const STANDARD = {
-  collectMs: 500, // a line waits at most this long for others
+  collectMs: 500, // the longest time a line waits for others
   batchLines: 500,
   batchBytes: 512 * 1024, // the service takes 1 MiB
   firstPauseMs: 500, // after a failure; doubled with each one
   longestPauseMs: 10_000,
 };
 
-/** Whether a refusal is of this moment (RFC 9110): later the same batch may be taken. */
+/** Whether a rejection is temporary (RFC 9110): the same batch may be accepted later. */
 function isWorthAnotherTry(status) {
   return status === 408 || status === 429 || status >= 500;
 }
@@ -34,7 +34,7 @@ export class Shipment {
   shipped = 0;
   dropped = 0;
 
-  /** `post(text)`: sends NDJSON, resolves to the status, rejects when there is no answer. */
+  /** `post(text)`: sends NDJSON, resolves to the status, rejects without an answer. */
   constructor({ post, log, maxLines, maxBytes, limits = STANDARD }) {
     this.#post = post;
     this.#log = log;
@@ -43,12 +43,12 @@ export class Shipment {
     this.#maxBytes = maxBytes;
   }
 
-  /** How many lines wait, those being sent included. */
+  /** Number of waiting lines, those being sent included. */
   get waiting() {
     return this.#waiting.length;
   }
 
-  /** Take a line along; false when there is no room, and it is dropped. */
+  /** Add a line; false if there is no room and it is dropped. */
   add(line) {
     const bytes = Buffer.byteLength(line) + 1;
     if (this.#waiting.length >= this.#maxLines || this.#bytes + bytes > this.#maxBytes) {
@@ -57,12 +57,12 @@ export class Shipment {
     }
     this.#waiting.push({ line, bytes });
     this.#bytes += bytes;
-    // Not out of a pause after a failure: that would be a try for every line.
+    // Do not end a pause after a failure: that would cause a try for every line.
     if (this.#isCollecting && this.#waiting.length >= this.#limits.batchLines) this.#wake();
     return true;
   }
 
-  /** Send until `end`, then what waits. Resolves when nothing is left, or after `cancel`. */
+  /** Send until `end`, then the waiting lines. Resolves when nothing is left, or after `cancel`. */
   async run() {
     const { collectMs, firstPauseMs, longestPauseMs } = this.#limits;
     let pause = firstPauseMs;
@@ -80,13 +80,13 @@ export class Shipment {
     this.#waiting = [];
   }
 
-  /** No line comes any more. */
+  /** Add no more lines. */
   end() {
     this.#isEnding = true;
     this.#wake();
   }
 
-  /** Give up what waits. */
+  /** Drop the waiting lines. */
   cancel() {
     this.#isCancelled = true;
     this.#wake();
@@ -98,7 +98,7 @@ export class Shipment {
     this.#isCollecting = false;
   }
 
-  /** A pause that `end` and `cancel` cut short. */
+  /** A pause that `end` and `cancel` end early. */
   async #rest(milliseconds) {
     await new Promise((resolve) => {
       const timer = setTimeout(resolve, milliseconds);
@@ -110,7 +110,7 @@ export class Shipment {
     this.#wake = () => {};
   }
 
-  /** False when it should be tried again. */
+  /** False if it should be retried. */
   async #sendBatch() {
     const count = this.#batchLength();
     const batch = this.#waiting.slice(0, count);

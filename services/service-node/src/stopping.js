@@ -1,20 +1,20 @@
-/** Stops a server in order: what is in flight is answered, every other connection is closed at once. */
+/** Stops a server in order: answers requests in flight, closes all other connections at once. */
 
 export class Stopping {
   #server;
-  // Of each open connection, the answers that it waits for.
+  // The pending answers of each open connection.
   #connections = new Map();
 
   isStopping = false;
 
-  /** `server`: an http.Server that does not listen yet. */
+  /** `server`: an http.Server that is not listening yet. */
   constructor(server) {
     this.#server = server;
     server.on("connection", (socket) => {
       this.#connections.set(socket, new Set());
       socket.once("close", () => this.#connections.delete(socket));
     });
-    // Before the application's own listener, which may answer at once.
+    // Before the application's own listener, because that may answer at once.
     server.prependListener("request", (request, response) => this.#follow(request.socket, response));
   }
 
@@ -29,9 +29,9 @@ export class Stopping {
   }
 
   /**
-   * Resolves when every connection is closed: to how many had to be cut after `timeoutSeconds`.
+   * Resolves when every connection is closed, to the number of those cut after `timeoutSeconds`.
    *
-   * Node's own close() leaves connections open on which no request has come yet.
+   * Node's own close() leaves connections open that have not sent a request.
    */
   async stop(timeoutSeconds) {
     this.isStopping = true;
@@ -41,7 +41,7 @@ export class Stopping {
     });
     for (const [socket, waiting] of this.#connections) {
       if (waiting.size === 0) socket.destroySoon();
-      // The answer says `Connection: close`, so that the client sends nothing more.
+      // The answer has `Connection: close`, so that the client sends nothing more.
       for (const response of waiting) response.shouldKeepAlive = false;
     }
     const timer = setTimeout(() => {

@@ -1,9 +1,9 @@
-/** What a request line asks for, whatever form it has (RFC 9112, 3.2). Pure: no URL is parsed, so none can be too odd. */
+/** The target of a request line, in any form (RFC 9112, 3.2). Pure: no URL is parsed, so no target is invalid. */
 
-// `GET http://gateway:8080/logs`, which servers have to take: the authority is none of our business.
+// `GET http://gateway:8080/logs`, which servers must accept; the authority is ignored.
 const ABSOLUTE_FORM = /^https?:\/\/[^/?#]+/i;
 
-/** The target in origin form: it begins with a slash. What is no path (`*`, `http:///logs`) becomes one that nothing is at. */
+/** The target in origin form: it begins with a slash. A target without a path (`*`, `http:///logs`) becomes an unknown path. */
 export function originForm(target) {
   const rest = target.replace(ABSOLUTE_FORM, "");
   return rest.startsWith("/") ? rest : `/${rest}`;

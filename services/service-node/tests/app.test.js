@@ -10,7 +10,7 @@ import { settings } from "../src/settings.js";
 import { rawStatus, socketPath, unread } from "./sockets.js";
 import { waitUntil } from "./waiting.js";
 
-/** A running application, ended after the test: how to ask it, and what it logged. It listens at `unixPath` too, if there is one. */
+/** A running application, ended after the test: its client, and its log. If `unixPath` is given, it listens there too. */
 async function running(t, variables = {}, isStopping, unixPath) {
   const logged = [];
   const log = (level, event, fields) => logged.push({ level, event, ...fields });
@@ -68,7 +68,7 @@ test("a body over the limit is a 413, declared or chunked, at once", async (t) =
   assert.match(await problem(await post(long), 413), /longer than 1000 bytes/);
 
   const chunked = httpRequest(`${url}/logs`, { method: "POST", headers: { "content-type": "application/json" } });
-  chunked.on("error", () => {}); // the service closes before all is written; what counts is its answer
+  chunked.on("error", () => {}); // the service closes before all is written; only its answer matters
   chunked.write(long); // and never the end
   const [response] = await once(chunked, "response");
   assert.deepEqual([response.statusCode, response.headers.connection], [413, "close"]);
@@ -144,7 +144,7 @@ test("answers that nobody takes are bounded together, and given up with their co
   assert.equal((await ask("/healthz")).status, 200);
 
   for (const reader of readers) reader.destroy();
-  await waitUntil(async () => (await inFlight()) === 0, "all are given up");
+  await waitUntil(async () => (await inFlight()) === 0, "all are aborted");
   assert.equal((await ask("/logs?limit=1000")).status, 200);
 });
 

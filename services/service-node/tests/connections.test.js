@@ -11,7 +11,7 @@ import { waitUntil } from "./waiting.js";
 
 const get = (path, headers = "") => `GET ${path} HTTP/1.1\r\nhost: x\r\n${headers}\r\n`;
 
-/** A server that answers when it is told: its port, and the requests that `handle` got. */
+/** A server that answers when the test does: its port, and the requests that `handle` got. */
 async function running(t, timeoutMs = 60_000) {
   const got = [];
   const server = createServer(inTurn((request, response) => got.push({ request, response }), timeoutMs)).listen(0, "127.0.0.1");

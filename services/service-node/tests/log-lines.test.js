@@ -1,4 +1,4 @@
-/** What is taken as log lines, and what is said about the rest. */
+/** Accepted log lines, and the problems of all others. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-/** The service as a process: it says where it listens, and stops when told. */
+/** The service as a process: it logs its address, and stops on a signal. */
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -61,17 +61,17 @@ for (const signal of ["SIGTERM", "SIGINT"]) {
   });
 }
 
-test("it does not wait longer than it was told to", async (t) => {
+test("it does not wait longer than its stop timeout", async (t) => {
   const { child, port, ended, events } = await service(t, { SERVICE_NODE_STOP_TIMEOUT_SECONDS: "0" });
   const request = await halfPosted(port);
-  request.on("error", () => {}); // it is cut, which is what this is about
+  request.on("error", () => {}); // it is cut, as expected
   child.kill("SIGTERM");
   assert.equal(await ended, 0);
   const stopped = events("stdout").find((line) => line.event === "stopped");
   assert.deepEqual([stopped.level, stopped.connections_cut], ["warning", 1]);
 });
 
-test("connections beyond their number are refused, and told", async (t) => {
+test("connections beyond their number are refused, and logged", async (t) => {
   const { port, event } = await service(t, { SERVICE_NODE_MAX_CONNECTIONS: "2" });
   const opened = await Promise.all([0, 1].map(() => open(t, port)));
   const beyond = await open(t, port);
@@ -83,13 +83,13 @@ test("connections beyond their number are refused, and told", async (t) => {
   await waitUntil(() => fetch(`http://127.0.0.1:${port}/healthz`).then((answer) => answer.ok, () => false), "there is room again");
 });
 
-test("wrong settings end it with 2 and are told on stderr", async (t) => {
-  const { ended, said } = start(t, [process.execPath, source("main.js")], { SERVICE_NODE_MAX_BYTES: "lots" });
+test("wrong settings end it with 2 and are reported on stderr", async (t) => {
+  const { ended, output } = start(t, [process.execPath, source("main.js")], { SERVICE_NODE_MAX_BYTES: "lots" });
   assert.equal(await ended, 2);
-  assert.match(said.stderr, /^SERVICE_NODE_MAX_BYTES: must be a whole number/);
+  assert.match(output.stderr, /^SERVICE_NODE_MAX_BYTES: must be a whole number/);
 });
 
-test("a port that is taken ends it with 1 and is told", async (t) => {
+test("a port that is taken ends it with 1 and is logged", async (t) => {
   const taken = createServer().listen(0, "127.0.0.1");
   await once(taken, "listening");
   t.after(() => taken.close());

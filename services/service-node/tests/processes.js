@@ -1,4 +1,4 @@
-/** One of our programs as a process, and what it says. */
+/** One of the programs as a process, and its output. */
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -11,24 +11,24 @@ export function source(name) {
   return fileURLToPath(new URL(`../src/${name}`, import.meta.url));
 }
 
-/** Start `command`; killed after the test `t` if it is still there. `variables`: its settings, beside PATH alone. */
+/** Start `command`; killed after the test `t` if still running. `variables`: its settings; PATH is added. */
 export function start(t, command, variables = {}) {
   const child = spawn(command[0], command.slice(1), { env: { PATH: process.env.PATH, ...variables } });
-  const said = { stdout: "", stderr: "" };
-  for (const name of ["stdout", "stderr"]) child[name].setEncoding("utf8").on("data", (text) => (said[name] += text));
+  const output = { stdout: "", stderr: "" };
+  for (const name of ["stdout", "stderr"]) child[name].setEncoding("utf8").on("data", (text) => (output[name] += text));
   const ended = once(child, "close").then(([code]) => code);
   t.after(async () => {
     child.kill("SIGKILL");
     await ended;
   });
   const events = (stream) =>
-    said[stream]
+    output[stream]
       .split("\n")
       .slice(0, -1)
       .map((line) => JSON.parse(line));
   return {
     child,
-    said,
+    output,
     /** Resolves to the exit code. */
     ended,
     events,

@@ -1,4 +1,4 @@
-/** Settings: standards, values, and every mistake at once. */
+/** Settings: defaults, values, and all errors at once. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -28,11 +28,11 @@ test("variables are read, and an empty one is none", () => {
   assert.deepEqual([read.port, read.host, read.maxLines], [0, "::1", 10_000]);
 });
 
-test("what Kubernetes says of a Service of this name is not a port", () => {
+test("a Service variable of Kubernetes with this name is not a port", () => {
   assert.equal(settings({ SERVICE_NODE_PORT: "tcp://10.96.0.7:3000" }).port, 3000);
 });
 
-test("all mistakes are told, by the variables' names", () => {
+test("all errors are reported, by the variables' names", () => {
   const wrong = { SERVICE_NODE_PORT: "65536", SERVICE_NODE_MAX_LINES: "1e3", SERVICE_NODE_LOG_LEVEL: "loud", SERVICE_NODE_HOST: "a b" };
   assert.throws(
     () => settings(wrong),
@@ -40,7 +40,7 @@ test("all mistakes are told, by the variables' names", () => {
   );
 });
 
-test("the shipper needs to know where to, and a password stays out of what it says", () => {
+test("the shipper requires its target, and prints no password", () => {
   assert.throws(() => shipSettings({}), { message: /^SHIP_TO: must be set/ });
   assert.throws(() => shipSettings({ SHIP_TO: "ftp://x/" }), { message: /^SHIP_TO: must be an http/ });
   assert.throws(

@@ -23,11 +23,11 @@ async function service(t, port = 0) {
 
 test("it passes everything on, ships what is JSON, and ends with its input", async (t) => {
   const { url, kept } = await service(t);
-  const { child, said, ended, events } = start(t, SHIP, { SHIP_TO: url });
+  const { child, output, ended, events } = start(t, SHIP, { SHIP_TO: url });
   const text = '{"event":"request","n":1}\nTraceback: no JSON\n{"event":"request","n":2}\n{"broken":\n{"n":3}';
   child.stdin.end(text);
   assert.equal(await ended, 0);
-  assert.equal(said.stdout, text);
+  assert.equal(output.stdout, text);
   assert.deepEqual((await kept()).map(({ n }) => n), [3, 2, 1]);
   const { shipped, dropped } = events("stderr").at(-1);
   assert.deepEqual([shipped, dropped], [3, 0]);
@@ -48,11 +48,11 @@ test("a service that comes later gets the lines of before", async (t) => {
   assert.deepEqual(await kept(), [{ n: 1 }]);
 });
 
-test("a service that never answers keeps nobody waiting: lines are read on, and the end is in time", async (t) => {
+test("a service that never answers blocks nothing: lines are still read, and the end is in time", async (t) => {
   const silent = createServer(() => {}).listen(0, "127.0.0.1");
   await once(silent, "listening");
   t.after(() => silent.close());
-  const { child, said, ended, events } = start(t, SHIP, {
+  const { child, output, ended, events } = start(t, SHIP, {
     SHIP_TO: `http://127.0.0.1:${silent.address().port}/logs`,
     SHIP_MAX_LINES: "100",
     SHIP_STOP_TIMEOUT_SECONDS: "0",
@@ -61,7 +61,7 @@ test("a service that never answers keeps nobody waiting: lines are read on, and 
   const lines = '{"n":1}\n'.repeat(100_000); // far more than a pipe holds
   child.stdin.end(lines);
   assert.equal(await ended, 0);
-  assert.equal(said.stdout.length, lines.length);
+  assert.equal(output.stdout.length, lines.length);
   const stopped = events("stderr").at(-1);
   assert.deepEqual([stopped.event, stopped.shipped, stopped.dropped], ["stopped", 0, 100_000]);
 });
@@ -73,7 +73,7 @@ test("through a named pipe that both ends hold open, whoever starts first, and S
   const pipe = join(directory, "pipe");
   assert.equal(spawnSync("mkfifo", [pipe]).status, 0);
 
-  // A writer that nobody reads yet is not held up, and one that ends does not end the reader.
+  // A writer without a reader is not blocked, and the end of a writer does not end the reader.
   const first = start(t, ["sh", "-c", `exec 1<>"$0"; echo '{"n":1}'; exec sleep 60`, pipe]);
   const shipper = start(t, ["sh", "-c", `exec "$1" "$2" 0<>"$0"`, pipe, ...SHIP], { SHIP_TO: url });
   await waitUntil(async () => (await kept()).length === 1, "the line of before is shipped");
@@ -99,7 +99,7 @@ test("a reader of its output that goes does not end it", async (t) => {
 });
 
 test("without a place to ship to it ends with 2", async (t) => {
-  const { ended, said } = start(t, SHIP);
+  const { ended, output } = start(t, SHIP);
   assert.equal(await ended, 2);
-  assert.match(said.stderr, /^SHIP_TO: must be set/);
+  assert.match(output.stderr, /^SHIP_TO: must be set/);
 });

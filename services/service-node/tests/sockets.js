@@ -1,4 +1,4 @@
-/** Clients that are no HTTP clients: they send what they are told, and need not read. */
+/** Clients for raw bytes: they send any text, and need not read. */
 
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -28,7 +28,7 @@ export async function rawStatus(port, text) {
 /** A connection that has sent `text`, and reads nothing. `address`: a port, or the path of a Unix socket. */
 export async function unread(t, address, text) {
   const socket = connect(address).pause();
-  socket.on("error", () => {}); // it may be cut, which is what such tests are about
+  socket.on("error", () => {}); // it may be cut, as such tests expect
   t.after(() => socket.destroy());
   await once(socket, "connect");
   socket.write(text);

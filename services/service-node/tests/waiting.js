@@ -1,11 +1,11 @@
-/** Waiting for a condition, with a deadline: tests never sleep for luck. */
+/** Waiting for a condition, with a deadline, instead of sleeping for a fixed time. */
 
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
 
 const DEADLINE_MS = 10_000;
 
-/** Resolves to what `condition` (may be async) gives as soon as it is truthy; fails with `what` when it never is. */
+/** Resolves to the result of `condition` (may be async) as soon as it is truthy; fails with `what` after the deadline. */
 export async function waitUntil(condition, what) {
   const end = performance.now() + DEADLINE_MS;
   for (;;) {

@@ -39,7 +39,7 @@ def _ask(app: FastAPI, method: str, path: str, **options: Any) -> httpx.Response
 
 
 def _samples(app: FastAPI) -> dict[tuple[str, ...], float]:
-    """All of /metrics: (name, label value, label value, ...) -> value, label names in alphabetical order."""
+    """Return all of /metrics: (name, label value, label value, ...) -> value, label names in alphabetical order."""
     response = _ask(app, "GET", "/metrics")
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
@@ -52,7 +52,7 @@ def _samples(app: FastAPI) -> dict[tuple[str, ...], float]:
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """What the service logs, at debug."""
+    """Collect the service's log, at debug."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logs.JsonFormatter())
@@ -204,11 +204,11 @@ def test_request_is_in_flight_until_it_is_answered() -> None:
             await go_on.wait()
 
         async with _client(create_app(Settings(), sleep=sleep)) as client:
-            asked = asyncio.create_task(client.get("/infer", params={"prompt": "x"}))
+            pending = asyncio.create_task(client.get("/infer", params={"prompt": "x"}))
             await waiting.wait()
             during = (await client.get("/metrics")).text
             go_on.set()
-            assert (await asked).status_code == 200
+            assert (await pending).status_code == 200
             return during, (await client.get("/metrics")).text
 
     during, after = asyncio.run(scenario())

@@ -1,4 +1,4 @@
-"""Answers: the same for the same question, and of the promised size for any question."""
+"""Answers: the same for the same question, and of bounded size for any question."""
 
 import json
 from hashlib import sha256
@@ -43,7 +43,7 @@ def test_completion_has_the_documented_size_and_repeats(question: Question) -> N
 
 
 def test_completion_size_holds_for_extreme_prompts() -> None:
-    # The property above cannot choose how many words are drawn, and which. Build the extremes by hand.
+    # The property above cannot choose the number of words and the words. Build the extremes by hand.
     drawn = completions.compose(Question(prompt="x", model="m" * MAX_MODEL_CHARACTERS))
     usage = completions.Usage(prompt_tokens=MAX_PROMPT_CHARACTERS, completion_tokens=999, total_tokens=9999)
     longest = " ".join([max(completions.WORDS, key=len)] * completions.MAX_WORDS) + "."
@@ -61,7 +61,7 @@ def test_completion_words_are_chosen_evenly() -> None:
 
 
 def test_completion_bytes_are_stable_across_versions() -> None:
-    # Recorded answers and caches outlive a process. Change this only on purpose.
+    # Recorded answers and caches outlive a process. Change this only deliberately.
     assert (
         sha256(_body(prompt="hello")).hexdigest() == "69b1a768a57823d8c55ade4084c855d013764fb7a5b27d16cb9bc62b575026e2"
     )

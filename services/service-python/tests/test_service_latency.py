@@ -1,4 +1,4 @@
-"""Latency and failure are decided by the profile and the random numbers given, and by nothing else."""
+"""Latency and failure depend only on the profile and the given random numbers."""
 
 import dataclasses
 import random
@@ -25,7 +25,7 @@ def _milliseconds(count: int, **changes: Any) -> list[float]:
     return [each.seconds * 1000 for each in _decide(count, **changes)]
 
 
-# The seed is fixed, so these are not a matter of luck. 4,000 draws estimate within a few percent.
+# The seed is fixed, so these tests are deterministic. 4,000 draws estimate within a few percent.
 
 
 def test_constant_distribution_returns_the_latency() -> None:

@@ -1,4 +1,4 @@
-"""The real process: it says where it listens, answers over a socket, logs JSON, and stops when told."""
+"""The real process: it logs its address, answers over a socket, logs JSON, and stops on a signal."""
 
 import asyncio
 import json
@@ -17,12 +17,12 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src"
 
-# Only a bound on waiting, spent in full by a failing test alone.
+# A bound on waiting; only a failing test uses all of it.
 DEADLINE_SECONDS = 20
 
 
 async def _read(process: Process) -> dict[str, Any]:
-    """The next line of the log; whatever is not JSON fails the test."""
+    """Return the next line of the log; a line that is not JSON fails the test."""
     assert process.stdout is not None
     line = await asyncio.wait_for(process.stdout.readline(), DEADLINE_SECONDS)
     assert line, "the process ended"
@@ -32,7 +32,7 @@ async def _read(process: Process) -> dict[str, Any]:
 
 @asynccontextmanager
 async def _service(*flags: str) -> AsyncIterator[tuple[Process, httpx.AsyncClient]]:
-    """The service on a port that the kernel chose, healthy; killed in the end if it is still there."""
+    """Start the service on a port chosen by the kernel, wait until healthy, and kill it at the end if needed."""
     inherited = {key: value for key, value in os.environ.items() if not key.upper().startswith("SERVICE_PYTHON_")}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "service_python", "--port", "0", *flags),
@@ -43,7 +43,7 @@ async def _service(*flags: str) -> AsyncIterator[tuple[Process, httpx.AsyncClien
         async with asyncio.timeout(DEADLINE_SECONDS):
             while (line := await _read(process))["event"] != "listening":
                 pass
-        # A proxy of the shell's environment is not between us and the loopback.
+        # A proxy from the shell's environment must not apply to the loopback.
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{line['port']}", trust_env=False) as client:
             response = await client.get("/healthz", timeout=DEADLINE_SECONDS)
             assert response.status_code == 200
@@ -59,7 +59,7 @@ def test_terminated_process_finishes_requests_and_exits_with_0(signum: signal.Si
     async def scenario() -> None:
         slow = ("--distribution", "constant", "--latency-ms", "1000")
         async with _service(*slow) as (process, client):
-            asked = asyncio.create_task(
+            pending = asyncio.create_task(
                 client.get("/infer", params={"prompt": "x"}, headers={"x-request-id": "r-1"}, timeout=DEADLINE_SECONDS)
             )
             deadline = time.monotonic() + DEADLINE_SECONDS
@@ -67,7 +67,7 @@ def test_terminated_process_finishes_requests_and_exits_with_0(signum: signal.Si
                 assert time.monotonic() < deadline, "never in flight"
             process.send_signal(signum)
 
-            assert (await asked).status_code == 200
+            assert (await pending).status_code == 200
             events = []
             while (line := await _read(process))["event"] != "stopped":
                 events.append(line)
@@ -85,14 +85,14 @@ def test_terminated_process_stops_at_the_stop_timeout() -> None:
     async def scenario() -> None:
         stuck = ("--distribution", "constant", "--latency-ms", "600000", "--latency-max-ms", "600000")
         async with _service(*stuck, "--stop-timeout-seconds", "0") as (process, client):
-            asked = asyncio.create_task(client.get("/infer", params={"prompt": "x"}, timeout=DEADLINE_SECONDS))
+            pending = asyncio.create_task(client.get("/infer", params={"prompt": "x"}, timeout=DEADLINE_SECONDS))
             deadline = time.monotonic() + DEADLINE_SECONDS
             while "service_python_requests_in_flight 2.0" not in (await client.get("/metrics")).text:
                 assert time.monotonic() < deadline, "never in flight"
             process.terminate()
             assert await asyncio.wait_for(process.wait(), DEADLINE_SECONDS) == 0
-            # Whether a 500 still gets out before the connection closes is uvicorn's affair.
+            # uvicorn may or may not send a 500 before the connection closes.
             with suppress(httpx.TransportError):
-                assert (await asked).status_code == 500
+                assert (await pending).status_code == 500
 
     asyncio.run(scenario())

@@ -1,4 +1,4 @@
-"""Settings come from the environment or from flags; nonsense is refused with the name of the setting."""
+"""Settings come from the environment or from flags; an invalid value is rejected with the name of the setting."""
 
 import os
 

@@ -1,4 +1,4 @@
-// What a run can be told by environment variables. A value that cannot be read ends the run before its first request.
+// The parameters of a run, from environment variables. An invalid value ends the run before its first request.
 
 export function text(name, otherwise) {
   const given = __ENV[name];
@@ -11,7 +11,7 @@ export function number(name, otherwise) {
   return given;
 }
 
-// Requests per second: k6 takes whole ones only.
+// Requests per second; k6 accepts whole numbers only.
 export function rate(name, otherwise) {
   const given = number(name, otherwise);
   if (!Number.isInteger(given) || given < 1) throw new Error(`${name}=${__ENV[name]}: a whole number of at least 1 is needed`);
@@ -22,7 +22,7 @@ export function rate(name, otherwise) {
 export function seconds(duration) {
   const parts = /^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$/.exec(duration);
   const found = parts === null ? 0 : Number(parts[1] || 0) * 3600 + Number(parts[2] || 0) * 60 + Number(parts[3] || 0);
-  if (found === 0) throw new Error(`"${duration}" is no duration: write 90s, 10m or 1h30m`);
+  if (found === 0) throw new Error(`"${duration}" is not a duration: write 90s, 10m or 1h30m`);
   return found;
 }
 

@@ -9,7 +9,7 @@ import exec from "k6/execution";
 import { TARGET, number } from "./parameters.js";
 import { request } from "./traffic.js";
 
-// A refusal by policy is an answer and no failure: it has a figure of its own, `limited`.
+// A rejection by policy is not a failure: it has a separate figure, `limited`.
 http.setResponseCallback(http.expectedStatuses(200, 429));
 
 export const METHODS = ["GET", "POST"];
@@ -34,14 +34,14 @@ function statusName(status) {
 
 const is429 = (answer) => answer.status === 429;
 
-// A seed of the run's own, lest the rare prompts of the run before be found in the cache.
+// A separate seed per run, so that the rare prompts of the previous run are not in the cache.
 export function setup() {
   return { seed: number("SEED", Date.now() % 4294967296) };
 }
 
 export function send({ seed }, address) {
   const { method, prompt, address: spread } = request(seed, exec.scenario.iterationInTest);
-  // One name for all prompts: k6 keeps a series for each it sees, and a soak sees many thousands.
+  // One name for all prompts, because k6 keeps a series for each name and a soak has many thousands of prompts.
   const parameters = { headers: { "X-Forwarded-For": address || spread }, tags: { name: `${method} /infer` } };
   let answer;
   if (method === "GET") {
@@ -73,7 +73,7 @@ function verify(prompt, answer) {
   }
   check(answer, {
     "status is 200": (it) => it.status === 200,
-    // service-python puts the prompt's hash into its answer: a mixed-up or torn answer is noticed.
+    // service-python puts the prompt's hash into its answer, so a mixed-up or incomplete answer is detected.
     "the answer is to this question": (it) =>
       it.status === 200 && it.body.includes(`"prompt_sha256":"${sha256(prompt, "hex")}"`),
   });

@@ -1,4 +1,4 @@
-// One JSON object on standard output, on one line between two marker lines, so that it is found in a Job's log.
+// One JSON object on standard output, on one line between two marker lines, so that a Job's log can be searched for it.
 
 import { METHODS, OUTCOMES, STATUSES } from "./sending.js";
 import { TARGET } from "./parameters.js";
@@ -6,7 +6,7 @@ import { TARGET } from "./parameters.js";
 export const BEGIN = "-----BEGIN LOAD SUMMARY-----";
 export const END = "-----END LOAD SUMMARY-----";
 
-// Answers that cost the service no request.
+// Answers without a request to the service.
 const FROM_CACHE = ["HIT", "STALE", "COALESCED"];
 
 export function handleSummaryOf(script) {

@@ -1,21 +1,21 @@
-// The traffic mix: what request number i of a run is. Pure, and the same for the same seed.
+// The traffic mix: defines request number i of a run. Pure, and the same for the same seed.
 
 export const GET_SHARE = 0.8;
 export const BODY_BYTES = { least: 512, most: 2048 };
 
-// Of the GETs, POPULAR_SHARE ask one of POPULAR_PROMPTS, the rest one of RARE_PROMPTS: the first are nearly always in the
-// cache, the second nearly never, so hits are 60-80 % both of GETs and of all requests, at whatever rate and lifetime.
+// Of the GETs, POPULAR_SHARE send one of POPULAR_PROMPTS, the rest one of RARE_PROMPTS. The first are nearly always in the
+// cache, the second nearly never, so hits are 60-80 % both of GETs and of all requests, at any rate and lifetime.
 export const POPULAR_SHARE = 0.78;
 export const POPULAR_PROMPTS = 40;
 export const RARE_PROMPTS = 50000;
 
-// 198.18.0.0/15 is for benchmarks (RFC 2544, RFC 6890), so no address belongs to anyone.
+// 198.18.0.0/15 is reserved for benchmarks (RFC 2544, RFC 6890), so no address is in use.
 export const ADDRESSES = Array.from({ length: 200 }, (_, i) => `198.${18 + (i % 2)}.${i >> 1}.${1 + i}`);
 export const LONE_ADDRESS = "198.19.255.1"; // none of them
 
 const FILLER = "the gate keeps a quiet river of questions and each one follows the light of many before it ";
 
-// mulberry32: 32 bits of state are plenty to choose prompts by, and a run can be repeated.
+// mulberry32: 32 bits of state suffice to choose prompts, and a run can be repeated.
 function random(seed) {
   let state = seed >>> 0;
   return () => {

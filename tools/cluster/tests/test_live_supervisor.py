@@ -1,4 +1,4 @@
-"""The process that starts another again, as it runs in a container of Tilt."""
+"""The supervisor that restarts a process, as it runs in a container of Tilt."""
 
 import os
 import signal
@@ -17,10 +17,10 @@ GOES_ON = "import signal, sys; open({log!r}, 'a').write('started\\n'); sys.exit(
 
 @pytest.fixture
 def supervised(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    """A supervisor of a script that writes a line when it starts."""
+    """Start a supervisor of a script that writes a line when it starts."""
     script, log = tmp_path / "script.py", tmp_path / "log"
     script.write_text(GOES_ON.format(log=str(log), ends=False))
-    # A shell has its background jobs ignore SIGINT, and what they start inherits that.
+    # A shell's background jobs ignore SIGINT, and their children inherit that.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", "inferway_live", sys.executable, str(script)],
@@ -58,7 +58,7 @@ def test_supervisor_waits_after_the_program_exits(supervised: tuple[subprocess.P
     assert process.stderr.readline() == "inferway_live: ended with 7; waiting for a change\n"
     script.write_text(GOES_ON.format(log=str(log), ends=False))
     process.send_signal(signal.SIGHUP)
-    wait_until(lambda: starts(log) == 3, "the start of the mended program")
+    wait_until(lambda: starts(log) == 3, "the start of the fixed program")
     assert process.poll() is None
 
 

@@ -1,4 +1,4 @@
-"""No program outlives whoever started it, however that one ends."""
+"""A program ends with its starter, with any kind of end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ signal.pause()
 
 
 def is_running(pid: int) -> bool:
-    """Not gone, and no zombie: nobody may be there to take its leave."""
+    """Return whether a process exists and is not a zombie; its parent may be gone and never collect it."""
     status = Path(f"/proc/{pid}/status")
     try:
         return "State:\tZ" not in status.read_text()
@@ -58,15 +58,15 @@ def test_watchdog_exits_when_the_program_ends(tmp_path: Path) -> None:
     assert process.running.wait(10) == 0
 
     def watchers() -> list[str]:
-        found = []
+        pids = []
         for entry in Path("/proc").iterdir():
             try:
                 line = (entry / "cmdline").read_bytes()
             except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
                 continue
             if b"watchdog.py\0/bin/sleep\x000" in line:
-                found.append(entry.name)
-        return found
+                pids.append(entry.name)
+        return pids
 
     wait_until(lambda: watchers() == [], "no watcher is left")
     process.stop()

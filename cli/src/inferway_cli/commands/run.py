@@ -1,4 +1,4 @@
-"""`inferway run`: its flags are the data plane's settings, so that a new setting is a new flag by itself."""
+"""`inferway run`: its flags are generated from the data plane's settings."""
 
 import inspect
 from collections.abc import Callable
@@ -17,10 +17,10 @@ _METAVARS = {int: "NUMBER", float: "NUMBER", str: "TEXT"}
 
 
 def command() -> Callable[..., None]:
-    """The function behind `inferway run`, with a parameter for each setting."""
+    """Return the function of `inferway run`, with a parameter for each setting."""
 
     def serve(directory: str, **flags: Any) -> None:
-        """Serve the routes of a directory, and follow its changes."""
+        """Serve the routes of a directory and follow its changes."""
         given = {name: _value(value) for name, value in flags.items() if value is not None}
         raise typer.Exit(_serve(directory, settings(given)))
 
@@ -34,27 +34,27 @@ def command() -> Callable[..., None]:
 
 
 def settings(given: dict[str, Any]) -> Settings:
-    """Flags before environment before defaults. What is wrong with them is a mistake in usage."""
+    """Combine flags, environment and defaults, in this order; raise `typer.BadParameter` for invalid values."""
     try:
         return Settings(**given)
     except ValidationError as error:
-        raise typer.BadParameter("; ".join(_complaint(item, given) for item in error.errors())) from None
+        raise typer.BadParameter("; ".join(_error(item, given) for item in error.errors())) from None
     except SettingsError as error:
         raise typer.BadParameter(str(error)) from None
 
 
 def _serve(directory: str, chosen: Settings) -> int:
-    from inferway_cli.directory_source import Broken, DirectorySource
+    from inferway_cli.directory_source import DirectorySource, InvalidDirectoryError
 
     source = DirectorySource(directory)
     try:
         documents = source.load()
-    except Broken as error:
+    except InvalidDirectoryError as error:
         typer.echo(str(error), err=True)
         return 1
     for warning in documents.warnings:
         typer.echo(f"warning: {warning}", err=True)
-    # The rest of the data plane is loaded only now: neither `--help` nor mistakes have to wait for it.
+    # Imported only now, so that `--help` and usage errors do not load the rest of the data plane.
     try:
         from inferway_dataplane.main import serve
     except ModuleNotFoundError as missing:
@@ -64,7 +64,7 @@ def _serve(directory: str, chosen: Settings) -> int:
 
 
 def _value(value: Any) -> Any:
-    # A repeated flag is the list that the environment writes with commas.
+    # A repeated flag is a list, which the environment writes with commas.
     return ",".join(value) if isinstance(value, list) else value
 
 
@@ -78,7 +78,7 @@ def _option(name: str, field: FieldInfo) -> Any:
         return Annotated[bool | None, typer.Option(f"{_flag(name)}/--no-{_flag(name)[2:]}", help=text)]
     if isinstance(field.default, tuple):
         return Annotated[list[str] | None, typer.Option(_flag(name), help=text, metavar=_LISTS.get(name, "FILE"))]
-    # Values stay text: pydantic reads them as it reads the environment, with the same messages.
+    # Values stay text, so that pydantic parses them like the environment, with the same messages.
     metavar = _METAVARS.get(type(field.default), "TEXT")
     return Annotated[str | None, typer.Option(_flag(name), help=text, metavar=metavar)]
 
@@ -89,7 +89,7 @@ def _shown(default: Any) -> str:
     return "none" if default in ("", ()) else str(default)
 
 
-def _complaint(item: Any, given: dict[str, Any]) -> str:
+def _error(item: Any, given: dict[str, Any]) -> str:
     if not item["loc"]:
         return str(item["msg"].removeprefix("Value error, "))
     name = str(item["loc"][0])

@@ -1,4 +1,4 @@
-"""Manifests through the operator's compiler, and its verdicts back to the lines they are about."""
+"""Compilation of manifests by the operator's compiler, and its verdicts with the lines they are about."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum, auto
@@ -14,7 +14,7 @@ from inferway_operator.world import world
 
 
 class Severity(Enum):
-    """How much a finding matters: refused fails everywhere, unresolved fails where all manifests are at hand."""
+    """REFUSED is an error everywhere, UNRESOLVED only where all manifests are given, NOTED never."""
 
     REFUSED = auto()
     UNRESOLVED = auto()
@@ -22,33 +22,32 @@ class Severity(Enum):
 
 
 class Finding(NamedTuple):
-    """What the compiler has against a manifest."""
+    """A diagnostic of the compiler."""
 
-    weight: Severity
-    mistake: Diagnostic
+    severity: Severity
+    diagnostic: Diagnostic
 
 
-def compiled(manifests: Iterable[Manifest]) -> Compilation:
-    """What a cluster with just these manifests would serve."""
+def compile_manifests(manifests: Iterable[Manifest]) -> Compilation:
+    """Compile the manifests as the only content of a cluster."""
     return compiler.compile(world.from_manifests((manifest.value for manifest in manifests), standalone=True))
 
 
 def findings(compilation: Compilation, manifests: Sequence[Manifest]) -> Iterator[Finding]:
-    """Every complaint of the verdicts on these manifests, with the line of the field it is about."""
-    known = {(manifest.kind, manifest.namespace, manifest.name): manifest for manifest in manifests}
+    """Yield the errors of the verdicts on these manifests, with the lines of their fields."""
+    by_name = {(manifest.kind, manifest.namespace, manifest.name): manifest for manifest in manifests}
     for verdict in compilation.verdicts:
-        manifest = known.get((verdict.meta.kind, verdict.meta.namespace, verdict.meta.name))
-        if manifest is None:
-            continue
-        for weight, complaint in _complaints(verdict):
-            yield Finding(weight, manifest.mistake(complaint))
+        manifest = by_name.get((verdict.meta.kind, verdict.meta.namespace, verdict.meta.name))
+        if manifest is not None:
+            for severity, error in _errors(verdict):
+                yield Finding(severity, manifest.diagnostic(error))
 
 
-def _complaints(verdict: Verdict) -> Iterator[tuple[Severity, FieldError]]:
-    for complaint in verdict.complaints:
-        yield Severity.REFUSED, complaint
-    for complaint in verdict.unresolved:
-        yield Severity.UNRESOLVED, complaint
+def _errors(verdict: Verdict) -> Iterator[tuple[Severity, FieldError]]:
+    for error in verdict.errors:
+        yield Severity.REFUSED, error
+    for error in verdict.unresolved:
+        yield Severity.UNRESOLVED, error
     for condition in verdict.conditions:
         if condition.type is ConditionType.SHADOWED and condition.status:
             yield Severity.NOTED, FieldError((), condition.message)

@@ -1,19 +1,19 @@
-"""Mistakes as they are told: where, in which manifest, what. Safe to print, whatever the input held."""
+"""Diagnostics: errors and warnings with file, line and field, safe to print for any input."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from inferway_contract.field_errors import dotted
+from inferway_contract.field_errors import dotted, printable
 
 _LONGEST: Final = 1_000
-# Names and keys may be as long as a file; what is wrong with them has to stay in sight.
+# Names and keys may be as long as a file. Cut, they leave room for the message.
 _LONGEST_PART: Final = 200
-MOST_TOLD: Final = 200
-"""Mistakes in one report. A file of another format has one for every line, and the first ones tell as much."""
+MOST_LINES: Final = 200
+"""Diagnostics in one report. A file of another format would give one for every line."""
 
 
 class Diagnostic(NamedTuple):
-    """`FILE:LINE: document N, KIND ns/name, spec.rules[0].name: message`, as far as each part is known."""
+    """`FILE:LINE: document N, KIND ns/name, spec.rules[0].name: message`, without the unknown parts."""
 
     file: str
     line: int
@@ -25,29 +25,22 @@ class Diagnostic(NamedTuple):
         place = f"{self.file}:{self.line}" if self.line else self.file
         parts = (*self.where, dotted(self.path)) if self.path else self.where
         subject = ", ".join(_cut(part, _LONGEST_PART) for part in parts)
-        return printable(f"{place}: {subject}: {self.message}" if subject else f"{place}: {self.message}")
-
-
-def printable(text: str) -> str:
-    """The text in one line without control characters: it may come from a file and go to a terminal."""
-    text = _cut(text, _LONGEST)
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+        text = f"{place}: {subject}: {self.message}" if subject else f"{place}: {self.message}"
+        return printable(_cut(text, _LONGEST))
 
 
 def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
-def told(mistakes: Sequence[Diagnostic]) -> list[str]:
-    """Each mistake in a line; the excess as a number."""
-    lines = [str(mistake) for mistake in mistakes[:MOST_TOLD]]
-    if len(mistakes) > MOST_TOLD:
-        lines.append(f"... and {len(mistakes) - MOST_TOLD:,} more")
-    return lines
+def lines(diagnostics: Sequence[Diagnostic]) -> list[str]:
+    """Return a line for each of the first diagnostics, and the number of the others."""
+    shown = [str(diagnostic) for diagnostic in diagnostics[:MOST_LINES]]
+    if len(diagnostics) > MOST_LINES:
+        shown.append(f"... and {len(diagnostics) - MOST_LINES:,} more")
+    return shown
 
 
-def report(mistakes: Sequence[Diagnostic]) -> str:
-    """All of them as one text."""
-    return "\n".join(told(mistakes))
+def report(diagnostics: Sequence[Diagnostic]) -> str:
+    """Return the lines as one text."""
+    return "\n".join(lines(diagnostics))

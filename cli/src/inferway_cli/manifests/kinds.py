@@ -1,7 +1,7 @@
-"""Which manifests are read, and what is said of the others.
+"""The kinds of manifests that are read.
 
-People keep their Deployments in the same folder, so a stranger is passed over with a note. What looks like one of
-ours written wrongly is a mistake: silence would leave a route out.
+Folders also contain Deployments and other kinds, which are skipped with a note. A misspelled kind or apiVersion of ours is
+an error, because a skipped route would not be noticed.
 """
 
 from difflib import get_close_matches
@@ -21,7 +21,7 @@ VERSIONS: Final[dict[str, tuple[str, ...]]] = {
 
 KNOWN: Final = ", ".join(VERSIONS)
 
-# Words longer than any kind are not worth a comparison, whose time grows with their product.
+# Longer words are not compared, because the time grows with the product of the lengths.
 _LONGEST: Final = 80
 
 
@@ -30,8 +30,8 @@ def is_known(api_version: str, kind: str) -> bool:
     return api_version in VERSIONS.get(kind, ())
 
 
-def mistake(api_version: str, kind: str) -> tuple[str, str] | None:
-    """The field that keeps this from being a manifest that is read, with why; None when it is simply a stranger."""
+def kind_error(api_version: str, kind: str) -> tuple[str, str] | None:
+    """Return the wrong field of a misspelled identity, with a message; None for a foreign kind."""
     group = _group(api_version)
     if kind in VERSIONS and (group in map(_group, VERSIONS[kind]) or _resembles(group, resources.API_GROUP)):
         return "apiVersion", f"{_cut(api_version)} has no {kind}; it belongs to {' or '.join(VERSIONS[kind])}"
@@ -39,10 +39,13 @@ def mistake(api_version: str, kind: str) -> tuple[str, str] | None:
         return "apiVersion", f"{_cut(api_version)} has no {kind}; it belongs to {OURS}"
     if group == resources.API_GROUP or _resembles(group, resources.API_GROUP):
         near = _nearest(kind, list(resources.SPECS))
-        return "kind", f"{_cut(kind)} is no kind of {resources.API_GROUP}; {_hint(near, ' or '.join(resources.SPECS))}"
+        return (
+            "kind",
+            f"{_cut(kind)} is not a kind of {resources.API_GROUP}; {_hint(near, ' or '.join(resources.SPECS))}",
+        )
     siblings = [name for name, versions in VERSIONS.items() if group in map(_group, versions)]
     if (near := _nearest(kind, siblings)) is not None:
-        return "kind", f"{_cut(kind)} is no kind that is read; did you mean {near}?"
+        return "kind", f"{_cut(kind)} is not a kind that is read; did you mean {near}?"
     return None
 
 
@@ -51,7 +54,7 @@ def _hint(near: str | None, otherwise: str) -> str:
 
 
 def _group(api_version: str) -> str:
-    """The API group; empty for Kubernetes' core, whose apiVersion is a version only."""
+    """Return the API group; empty for the core of Kubernetes, whose apiVersion is only a version."""
     return api_version.rpartition("/")[0]
 
 
@@ -62,10 +65,10 @@ def _resembles(group: str, ours: str) -> bool:
 def _nearest(kind: str, names: list[str]) -> str | None:
     if len(kind) > _LONGEST:
         return None
-    # Letter case is the commonest slip, and counts as two edits for a comparison that minds it.
+    # The most common error is letter case, which must not count as two edits.
     folded = {name.lower(): name for name in names}
-    found = get_close_matches(kind.lower(), list(folded), n=1, cutoff=0.8)
-    return folded[found[0]] if found else None
+    nearest = get_close_matches(kind.lower(), list(folded), n=1, cutoff=0.8)
+    return folded[nearest[0]] if nearest else None
 
 
 def _cut(text: str) -> str:

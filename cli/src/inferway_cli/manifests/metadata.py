@@ -1,4 +1,4 @@
-"""`metadata`, as far as Inferway and the API server care about it."""
+"""Validation of `metadata`: identity, labels, annotations and creation time."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -6,12 +6,11 @@ from datetime import datetime
 from difflib import get_close_matches
 from typing import Any, Final
 
-from inferway_contract import values
-from inferway_contract.field_errors import FieldError
+from inferway_contract.field_errors import FieldError, name_error, shown
 
 DEFAULT_NAMESPACE: Final = "default"
 
-# ObjectMeta of Kubernetes: what `kubectl get -o yaml` prints is read back without a complaint.
+# ObjectMeta of Kubernetes: the output of `kubectl get -o yaml` is valid input.
 _FIELDS: Final = (
     "name",
     "namespace",
@@ -28,61 +27,49 @@ _FIELDS: Final = (
     "selfLink",
     "uid",
 )
-_LABEL: Final = re.compile(values.LABEL_PATTERN[:-1] + r"\Z")
-_SUBDOMAIN: Final = re.compile(values.SUBDOMAIN_PATTERN[:-1] + r"\Z")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 
 
-def complaints(kind: str, metadata: Any) -> Iterator[FieldError]:
-    """What is wrong with the metadata of a manifest."""
+def errors(kind: str, metadata: Any) -> Iterator[FieldError]:
+    """Yield the errors in the metadata of a manifest."""
     if not isinstance(metadata, Mapping):
         yield FieldError(("metadata",), "is required" if metadata is None else "must be a mapping")
         return
     for field in metadata:
         if field == "generateName":
-            yield FieldError(("metadata", field), "names are not generated here; write metadata.name")
+            yield FieldError(("metadata", field), "names are not generated; write metadata.name")
         elif field not in _FIELDS:
             near = get_close_matches(field[:80], _FIELDS, n=1)
             yield FieldError(("metadata", field), "unknown field" + (f"; did you mean {near[0]}?" if near else ""))
     yield from _name(kind, metadata)
     yield from _namespace(metadata.get("namespace"))
-    yield from _words("labels", metadata.get("labels"))
-    yield from _words("annotations", metadata.get("annotations"))
+    yield from _texts("labels", metadata.get("labels"))
+    yield from _texts("annotations", metadata.get("annotations"))
     yield from _time(metadata.get("creationTimestamp"))
 
 
 def _name(kind: str, metadata: Mapping[str, Any]) -> Iterator[FieldError]:
     name = metadata.get("name")
-    path = ("metadata", "name")
     if name is None:
-        yield FieldError(path, "is required")
-    elif not isinstance(name, str):
-        yield FieldError(path, f"{name!r}: must be a string; put it in quotes")
-    elif kind == "Service":
-        if len(name) > 63 or not _LABEL.match(name):
-            yield FieldError(path, f"{_cut(name)} is not a name: lower-case letters, digits and '-', at most 63")
-    elif len(name) > 253 or not _SUBDOMAIN.match(name):
-        yield FieldError(path, f"{_cut(name)} is not a name: lower-case letters, digits, '-' and '.', at most 253")
+        yield FieldError(("metadata", "name"), "is required")
+    elif (message := name_error(name, is_label=kind == "Service")) is not None:
+        yield FieldError(("metadata", "name"), message)
 
 
 def _namespace(namespace: Any) -> Iterator[FieldError]:
-    path = ("metadata", "namespace")
-    if isinstance(namespace, str) and namespace:
-        if len(namespace) > 63 or not _LABEL.match(namespace):
-            yield FieldError(path, f"{_cut(namespace)} is not a name: lower-case letters, digits and '-', at most 63")
-    elif namespace:
-        yield FieldError(path, f"{namespace!r}: must be a string; put it in quotes")
+    if namespace and (message := name_error(namespace, is_label=True)) is not None:
+        yield FieldError(("metadata", "namespace"), message)
 
 
-def _words(field: str, words: Any) -> Iterator[FieldError]:
-    if words is None:
+def _texts(field: str, texts: Any) -> Iterator[FieldError]:
+    if texts is None:
         return
-    if not isinstance(words, Mapping):
+    if not isinstance(texts, Mapping):
         yield FieldError(("metadata", field), "must be a mapping")
         return
-    for key, value in words.items():
+    for key, value in texts.items():
         if not isinstance(value, str):
-            yield FieldError(("metadata", field, key), f"{_cut(value)}: must be a string; put it in quotes")
+            yield FieldError(("metadata", field, key), f"{shown(value)}: must be text; put it in quotes")
 
 
 def _time(time: Any) -> Iterator[FieldError]:
@@ -95,9 +82,4 @@ def _time(time: Any) -> Iterator[FieldError]:
             return
     except ValueError:
         pass
-    yield FieldError(("metadata", "creationTimestamp"), f"{_cut(time)}: write it like 2026-01-31T12:00:00Z")
-
-
-def _cut(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    yield FieldError(("metadata", "creationTimestamp"), f"{shown(time)}: write it like 2026-01-31T12:00:00Z")

@@ -1,55 +1,143 @@
-"""YAML text as documents of nodes; nothing in it can hang, recurse or explode.
+"""YAML text as PyYAML's nodes, with bounds on nesting and size so that no input can hang, recurse or explode."""
 
-Nodes are built from the parser's events, not by PyYAML's composer: that one recurses as deep as its input, and
-expands aliases without a bound. Here both are counted while the text is read, so hostile input ends at its first
-excess. What the nodes mean is the business of `construction`.
-"""
-
+import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import yaml
-
-from inferway_cli.nodes import Document, Malformed, Mapping, Node, Scalar, Sequence
+from yaml.composer import Composer
 
 MAX_DEPTH: Final = 100
-"""Levels of nesting. A GatewayRoute has 9; what is deeper is no manifest. It also bounds our own recursion."""
+"""Levels of nesting. A GatewayRoute has 9. This also bounds the recursion of PyYAML and of `yaml_constructor`."""
 MAX_NODES: Final = 250_000
 """Values in one file after aliases are expanded. 1 MiB of routes has about 70,000; a YAML bomb has billions."""
 
+# YAML 1.2, 5.1: the characters that a stream may contain.
+_UNPRINTABLE: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+class InvalidYAMLError(Exception):
+    """The text is not YAML, or exceeds a bound."""
+
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(message)
+        self.line = line
+        self.message = message
+
+
+class Document(NamedTuple):
+    """One document of a stream. Empty documents are counted but not returned."""
+
+    number: int
+    root: yaml.Node
+
+
+def line_of(node: yaml.Node) -> int:
+    """Return the line in which the node starts, counted from 1."""
+    return int(node.start_mark.line) + 1
+
+
+def is_plain(node: yaml.ScalarNode) -> bool:
+    """Whether the scalar has no quotes, so that its text decides its type."""
+    return not node.style
+
+
+def decode(content: bytes) -> str:
+    """Decode the bytes of a file; raise `InvalidYAMLError` for anything but printable UTF-8."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InvalidYAMLError(1, "the file is UTF-16; save it as UTF-8")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InvalidYAMLError(line, f"the byte 0x{content[error.start]:02x} is not UTF-8") from None
+    if unprintable := _UNPRINTABLE.search(text):
+        line = text.count("\n", 0, unprintable.start()) + 1
+        raise InvalidYAMLError(line, f"the control character U+{ord(unprintable[0]):04X} is not allowed in YAML")
+    return text
+
+
+class _BoundedComposer(Composer):
+    """PyYAML's composer, which counts nodes and levels as it reads and keeps the tags as written ("" = no tag)."""
+
+    def __init__(self) -> None:
+        Composer.__init__(self)
+        self._nodes = self._depth = self._deepest = 0
+        self._measures: dict[yaml.Node, tuple[int, int]] = {}
+        """Size and height of anchored nodes that are complete, with aliases expanded."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.peek_event()  # type: ignore[attr-defined]  # the parser's
+        line = event.start_mark.line + 1
+        if isinstance(event, yaml.AliasEvent):
+            self._count_alias(str(event.anchor), line)
+            return super().compose_node(parent, index)
+        self._count(1, line)
+        self.anchors.pop(event.anchor, None)  # YAML allows an anchor to be redefined; PyYAML does not
+        nodes_before, outer_deepest, self._deepest = self._nodes - 1, self._deepest, self._depth
+        if isinstance(event, yaml.CollectionStartEvent):
+            self._descend(1, line)
+            self._depth += 1
+        elif _SURROGATE.search(event.value):
+            raise InvalidYAMLError(line, "not YAML: the escape is half of a surrogate pair")
+        node: Any = super().compose_node(parent, index)
+        self._depth -= isinstance(event, yaml.CollectionStartEvent)
+        node.tag = event.tag or ""
+        if event.anchor is not None:
+            self._measures[node] = self._nodes - nodes_before, self._deepest - self._depth
+        self._deepest = max(outer_deepest, self._deepest)
+        return node
+
+    def _count_alias(self, anchor: str, line: int) -> None:
+        if anchor not in self.anchors:
+            raise InvalidYAMLError(line, f"*{anchor} refers to nothing: there is no &{anchor} before it")
+        if self.anchors[anchor] not in self._measures:
+            raise InvalidYAMLError(line, f"*{anchor} refers to a value that contains it")
+        size, height = self._measures[self.anchors[anchor]]
+        self._descend(height, line)
+        self._count(size, line)
+
+    def _descend(self, levels: int, line: int) -> None:
+        self._deepest = max(self._deepest, self._depth + levels)
+        if self._deepest > MAX_DEPTH:
+            raise InvalidYAMLError(line, f"nested deeper than {MAX_DEPTH} levels")
+
+    def _count(self, nodes: int, line: int) -> None:
+        self._nodes += nodes
+        if self._nodes > MAX_NODES:
+            raise InvalidYAMLError(line, f"more than {MAX_NODES:,} values in one file, aliases (*name) expanded")
+
+
+def composer_class(loader: Any) -> Any:
+    """Return a loader that reads with the parser of `loader` and composes within the bounds."""
+
+    class BoundedLoader(_BoundedComposer, loader):  # type: ignore[misc]  # the C loader is there in most builds only
+        def __init__(self, text: str) -> None:
+            loader.__init__(self, text)
+            _BoundedComposer.__init__(self)
+
+    return BoundedLoader
+
+
 # libyaml is fifteen times as fast. Both parsers give the same events with the same marks.
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Composer: Any = composer_class(getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def documents(text: str) -> Iterator[Document]:
-    """The documents of a text, each as soon as it is complete; `Malformed` where the text ceases to be YAML."""
-    loader = _Loader(text)
-    composer = _Composer()
+    """Yield each document as soon as it is complete; raise `InvalidYAMLError` at the first error."""
     try:
-        while (event := _next(loader)) is not None:
-            if isinstance(event, yaml.DocumentStartEvent):
-                composer.start()
-            elif isinstance(event, yaml.DocumentEndEvent):
-                root = composer.root
-                if root is not None and not (isinstance(root, Scalar) and root.plain and root.text == ""):
-                    yield Document(composer.number, root)
-            elif isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent):
-                composer.take(event)
-    finally:
-        loader.dispose()
-
-
-def _next(loader: Any) -> Any:
-    try:
-        return loader.get_event()
+        for number, root in enumerate(yaml.compose_all(text, _Composer), 1):
+            if not (isinstance(root, yaml.ScalarNode) and is_plain(root) and root.value == ""):
+                yield Document(number, root)
     except yaml.MarkedYAMLError as error:
-        raise _malformed(error) from None
+        raise _invalid(error) from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:
-        # The parser in Python lets escapes such as "\UFFFFFFFF" reach chr().
-        raise Malformed(1, f"not YAML: {error}") from None
+        # The parser in Python passes escapes such as "\UFFFFFFFF" to chr().
+        raise InvalidYAMLError(1, f"not YAML: {error}") from None
 
 
-def _malformed(error: yaml.MarkedYAMLError) -> Malformed:
+def _invalid(error: yaml.MarkedYAMLError) -> InvalidYAMLError:
     mark = error.problem_mark or error.context_mark
     line = mark.line + 1 if mark is not None else 1
     problem = (error.problem or "cannot be read").replace("'\\t'", "a tab").replace("\t", "a tab")
@@ -57,79 +145,5 @@ def _malformed(error: yaml.MarkedYAMLError) -> Malformed:
     if error.context_mark is not None and error.context_mark.line + 1 != line:
         # An unclosed bracket is noticed at the end of the file.
         context = f"{error.context} of line {error.context_mark.line + 1}, "
-    hint = ": indent with blanks" if "tab" in problem or "any token" in problem else ""
-    return Malformed(line, f"not YAML: {context}{problem}{hint}")
-
-
-class _Composer:
-    """Builds nodes from events, and counts."""
-
-    def __init__(self) -> None:
-        self.number = 0
-        self._nodes = 0
-        self.start_over()
-
-    def start_over(self) -> None:
-        self.root: Node | None = None
-        self._open: list[Sequence | Mapping] = []
-        self._anchors: dict[str, Node] = {}
-
-    def start(self) -> None:
-        self.number += 1
-        self.start_over()
-
-    def take(self, event: Any) -> None:
-        line = event.start_mark.line + 1
-        match event:
-            case yaml.ScalarEvent():
-                self._scalar(event, line)
-            case yaml.AliasEvent():
-                self._alias(str(event.anchor), line)
-            case yaml.CollectionStartEvent():
-                kind = Sequence if isinstance(event, yaml.SequenceStartEvent) else Mapping
-                node = kind(line, event.tag)
-                self._name(event.anchor, node)
-                self._open.append(node)
-                if len(self._open) > MAX_DEPTH:
-                    raise Malformed(line, f"nested deeper than {MAX_DEPTH} levels")
-            case _:
-                self._add(self._open.pop(), line)
-
-    def _scalar(self, event: Any, line: int) -> None:
-        if not event.value.isascii() and _has_surrogate(event.value):
-            raise Malformed(line, "not YAML: an escape stands for half a character")
-        node = Scalar(line, event.tag, event.value, plain=not event.style)
-        self._name(event.anchor, node)
-        self._add(node, line)
-
-    def _name(self, anchor: str | None, node: Node) -> None:
-        if anchor is not None:
-            self._anchors[anchor] = node
-
-    def _alias(self, anchor: str, line: int) -> None:
-        node = self._anchors.get(anchor)
-        if node is None:
-            raise Malformed(line, f"*{anchor} refers to nothing: no &{anchor} stands before it")
-        if any(node is parent for parent in self._open):
-            raise Malformed(line, f"*{anchor} refers to what it is a part of")
-        if len(self._open) + node.depth > MAX_DEPTH:
-            raise Malformed(line, f"nested deeper than {MAX_DEPTH} levels")
-        # What is below the node is there once more; the node itself is counted where it is added.
-        self._nodes += node.size - 1
-        self._add(node, line)
-
-    def _add(self, node: Node, line: int) -> None:
-        self._nodes += 1
-        if self._nodes > MAX_NODES:
-            raise Malformed(line, f"more than {MAX_NODES:,} values in one file, aliases (*name) expanded")
-        if not self._open:
-            self.root = node
-            return
-        parent = self._open[-1]
-        parent.items.append(node)
-        parent.size += node.size
-        parent.depth = max(parent.depth, node.depth + 1)
-
-
-def _has_surrogate(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)
+    hint = ": indent with spaces" if "tab" in problem or "any token" in problem else ""
+    return InvalidYAMLError(line, f"not YAML: {context}{problem}{hint}")

@@ -1,4 +1,4 @@
-"""The CRDs: `python -m inferway_contract.generate.crds [DIR]` writes them, `make crds` calls it, and a test says when to."""
+"""Generate the CRDs: `python -m inferway_contract.generate.crds [DIR]`, called by `make crds`; a test keeps them current."""
 
 import sys
 from pathlib import Path
@@ -25,23 +25,23 @@ _PODS: Final = {"name": "Pods", "type": "string", "jsonPath": ".status.dataPlane
 _LAST_COLUMNS: Final = [_PODS, _AGE]
 _FIRST_COLUMN: Final = {
     "GatewayRoute": {"name": "Hostnames", "type": "string", "jsonPath": ".spec.hostnames"},
-    # The API server prints the first of several; all of them would be a heap of JSON.
+    # The API server prints the first of several values; a column with all would show JSON.
     "RateLimitPolicy": {"name": "Targets", "type": "string", "jsonPath": ".spec.targetRefs[*].name"},
 }
 
 _DESCRIPTIONS: Final = {
-    "GatewayRoute": "GatewayRoute says which requests go where, and what is done to them on the way.",
-    "RateLimitPolicy": "RateLimitPolicy says how often something may be asked for.",
+    "GatewayRoute": "GatewayRoute matches requests, changes them and sends them to backends.",
+    "RateLimitPolicy": "RateLimitPolicy limits the rate of requests to routes.",
 }
 
 # metav1.Condition, with its bounds.
 _CONDITION: Final[structural_schema.Schema] = {
-    "description": "The answer to one question about this resource; docs/conditions.md explains each.",
+    "description": "One aspect of the state of this resource; docs/conditions.md explains each.",
     "type": "object",
     "required": ["lastTransitionTime", "message", "reason", "status", "type"],
     "properties": {
         "type": {
-            "description": "The question.",
+            "description": "The aspect.",
             "type": "string",
             "pattern": r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?"
             r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$",
@@ -49,20 +49,28 @@ _CONDITION: Final[structural_schema.Schema] = {
         },
         "status": {"type": "string", "enum": ["True", "False", "Unknown"]},
         "reason": {
-            "description": "Why, in one word that programs may compare.",
+            "description": "Why the condition has its status, as one word for programs.",
             "type": "string",
             "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
             "minLength": 1,
             "maxLength": 1024,
         },
-        "message": {"description": "Why, for people.", "type": "string", "maxLength": 32768},
+        "message": {
+            "description": "Why the condition has its status, as a sentence.",
+            "type": "string",
+            "maxLength": 32768,
+        },
         "observedGeneration": {
-            "description": "The generation of the resource that this speaks of.",
+            "description": "The generation of the resource that the condition describes.",
             "type": "integer",
             "format": "int64",
             "minimum": 0,
         },
-        "lastTransitionTime": {"description": "When the status changed last.", "type": "string", "format": "date-time"},
+        "lastTransitionTime": {
+            "description": "Time of the last change of the status.",
+            "type": "string",
+            "format": "date-time",
+        },
     },
 }
 
@@ -70,25 +78,25 @@ _COUNT: Final[structural_schema.Schema] = {"type": "integer", "format": "int32",
 _REVISION: Final[structural_schema.Schema] = {"type": "string", "maxLength": 64}
 
 _DATA_PLANE: Final[structural_schema.Schema] = {
-    "description": "How far this resource has come; of other resources and of pods that come and go it tells nothing.",
+    "description": "Rollout of this resource's own config; unaffected by other resources and by pods joining or leaving.",
     "type": "object",
     "properties": {
-        "revision": {"description": "The config revision that carried it first as it is now.", **_REVISION},
-        "fragment": {"description": "Hash of its own part of the config.", **_REVISION},
+        "revision": {"description": "The first config revision with this resource as it is now.", **_REVISION},
+        "fragment": {"description": "Hash of this resource's part of the config.", **_REVISION},
         "pods": {
-            "description": "applied/total, for people.",
+            "description": "applied/total, for display.",
             "type": "string",
             "maxLength": 16,
         },
-        "applied": {"description": "Pods of the data plane that serve it.", **_COUNT},
-        "total": {"description": "Pods of the data plane that should.", **_COUNT},
+        "applied": {"description": "Data-plane pods that serve this resource.", **_COUNT},
+        "total": {"description": "Data-plane pods that should serve this resource.", **_COUNT},
         "lastAppliedTime": {
-            "description": "When a pod began to serve it last.",
+            "description": "Time at which the last pod began to serve it.",
             "type": "string",
             "format": "date-time",
         },
         "laggards": {
-            "description": "Pods that do not serve it: those that refuse it, then those that are waited for.",
+            "description": "Pods that do not serve it: those that rejected it, then those that are awaited.",
             "type": "array",
             "maxItems": MAX_LAGGARDS,
             "x-kubernetes-list-type": "atomic",
@@ -97,8 +105,12 @@ _DATA_PLANE: Final[structural_schema.Schema] = {
                 "required": ["pod"],
                 "properties": {
                     "pod": {"type": "string", "maxLength": 253},
-                    "revision": {"description": "What it serves instead.", **_REVISION},
-                    "error": {"description": "Why.", "type": "string", "maxLength": MAX_ERROR},
+                    "revision": {"description": "The config revision that the pod serves instead.", **_REVISION},
+                    "error": {
+                        "description": "The error that the pod reported.",
+                        "type": "string",
+                        "maxLength": MAX_ERROR,
+                    },
                 },
             },
         },
@@ -106,11 +118,11 @@ _DATA_PLANE: Final[structural_schema.Schema] = {
 }
 
 _STATUS: Final[structural_schema.Schema] = {
-    "description": "What became of this resource. Written by Inferway only.",
+    "description": "State of this resource. Written by Inferway only.",
     "type": "object",
     "properties": {
         "observedGeneration": {
-            "description": "The generation that was judged last.",
+            "description": "The generation that was evaluated last.",
             "type": "integer",
             "format": "int64",
             "minimum": 0,
@@ -128,7 +140,7 @@ _STATUS: Final[structural_schema.Schema] = {
 
 
 def crd(kind: str) -> dict[str, Any]:
-    """The CustomResourceDefinition of a kind."""
+    """Return the CustomResourceDefinition of a kind."""
     singular = kind.lower()
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -165,7 +177,7 @@ def crd(kind: str) -> dict[str, Any]:
 
 
 def plural(kind: str) -> str:
-    """The kind's name in URLs and files."""
+    """Return the kind's name in URLs and files."""
     return f"{kind.lower()[:-1]}ies" if kind.endswith("y") else f"{kind.lower()}s"
 
 
@@ -185,19 +197,19 @@ def _resource(kind: str) -> structural_schema.Schema:
 
 
 class _Plain(yaml.SafeDumper):
-    """Without anchors: what is written twice is read twice."""
+    """A dumper that repeats values instead of writing anchors."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
 def text(kind: str) -> str:
-    """The CRD's file."""
+    """Return the content of the CRD's file."""
     return _HEADER + yaml.dump(crd(kind), Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120)
 
 
 def write(folder: Path) -> None:
-    """All CRDs, one file each, named after the plural."""
+    """Write all CRDs, one file each, named after the plural."""
     for kind in SPECS:
         (folder / f"{plural(kind)}.yaml").write_text(text(kind), encoding="utf-8")
 

@@ -1,8 +1,7 @@
-"""Models as Kubernetes' structural schemas: what pydantic says in JSON Schema, in the part of it that a CRD may use.
+"""Convert models to Kubernetes' structural schemas: pydantic's JSON Schema, reduced to the part that a CRD may use.
 
-A structural schema has a type at every node and no references, and is closed without saying so: the API server prunes
-or refuses what it does not name. What pydantic cannot say comes from the models themselves: rules between fields
-become CEL, so do the words for a pattern, and the text below a field becomes its description.
+A structural schema has a type at every node and no references; the API server prunes or rejects fields that it does not
+have. The rest comes from the models: validations and the messages of patterns become CEL, docstrings become descriptions.
 """
 
 import ast
@@ -19,7 +18,7 @@ from inferway_contract.resources.model import SCHEMA_DEFAULT, SpecModel
 
 Schema = dict[str, Any]
 
-# In this order, so that the reader meets the meaning first. What is not here does not reach the CRD.
+# In this order, so that readers find the meaning first. Other keys are not copied to the CRD.
 _KEPT: Final = (
     "description",
     "type",
@@ -45,49 +44,49 @@ _KEPT: Final = (
 
 
 def of(model: type[SpecModel]) -> Schema:
-    """The model's structural schema."""
-    found = model.model_json_schema(by_alias=True, schema_generator=_Generator)
-    return _node(found, found.get("$defs", {}))
+    """Return the model's structural schema."""
+    schema = model.model_json_schema(by_alias=True, schema_generator=_Generator)
+    return _node(schema, schema.get("$defs", {}))
 
 
 class _Generator(GenerateJsonSchema):
-    """pydantic's own, which also takes along what only the class knows."""
+    """pydantic's generator, which adds the descriptions and validations of the models."""
 
     def model_schema(self, schema: core_schema.ModelSchema) -> Schema:
-        found = super().model_schema(schema)
+        generated = super().model_schema(schema)
         model = schema["cls"]
         for field, text in _texts(model).items():
-            found["properties"][model.model_fields[field].alias or field]["description"] = text
-        if rules := model.rules_between_fields:
-            found["x-kubernetes-validations"] = [{"rule": rule.cel, "message": rule.message} for rule in rules]
-        return found
+            generated["properties"][model.model_fields[field].alias or field]["description"] = text
+        if rules := model.validations:
+            generated["x-kubernetes-validations"] = [{"rule": rule.cel, "message": rule.message} for rule in rules]
+        return generated
 
 
 def _texts(model: type[SpecModel]) -> dict[str, str]:
-    """The text below each field. pydantic can collect it too, but at every start of every process."""
+    """Return the docstring of each field. pydantic could collect them too, but at every start of every process."""
     [definition] = ast.parse(textwrap.dedent(inspect.getsource(model))).body
     assert isinstance(definition, ast.ClassDef)  # noqa: S101 - a model is a class
-    found = {}
+    texts = {}
     for field, text in zip(definition.body, definition.body[1:], strict=False):
         match field, text:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
-                found[name] = inspect.cleandoc(words)
-    return found
+                texts[name] = inspect.cleandoc(words)
+    return texts
 
 
 def _node(raw: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
-    """One node and all below it. What stands beside a reference wins over what it refers to."""
+    """Convert a node and all below it. Keys next to a reference win over those of its target."""
     if "$ref" in raw:
         referred = definitions[raw["$ref"].removeprefix("#/$defs/")]
         return _node({**referred, **{key: value for key, value in raw.items() if key != "$ref"}}, definitions)
     if len(members := [member for member in raw.get("anyOf", ()) if member != {"type": "null"}]) == 1:
-        # Optional: whoever leaves a field out has said null.
+        # Optional: an absent field is null.
         return _node({**members[0], **{key: value for key, value in raw.items() if key != "anyOf"}}, definitions)
     node = dict(raw)
     if "const" in node:
         node["enum"] = [node["const"]]
     node["default"] = _default(raw)
-    # In a schema null is no default of ours, and a least number of 0 says nothing.
+    # A default of null and a minimum of no items are the same as none.
     node = {key: value for key, value in node.items() if (key, value) not in (("default", None), ("minItems", 0))}
     if node.get("type") == "array":
         node.setdefault("x-kubernetes-list-type", "atomic")
@@ -101,8 +100,8 @@ def _node(raw: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
     return {key: node[key] for key in _KEPT if key in node}
 
 
-# The API server reckons with the longest text in every entry of the longest list, and comparing these patterns costs more
-# than it allows. What it allows finds the commonest slips, and is true of whatever the pattern matches.
+# The API server estimates the cost of a rule from the longest text in every entry of the longest list, and these patterns
+# exceed its budget. The cheaper rules find the most common errors, and hold for every match of the pattern.
 CHEAPER: Final = {
     values.FIELD_VALUE_PATTERN: "!self.startsWith(' ') && !self.endsWith(' ')",
     values.ORIGIN_PATTERN: "self in ['*', 'null'] || self.startsWith('http://') || self.startsWith('https://')",
@@ -112,7 +111,7 @@ CHEAPER: Final = {
 
 
 def form_rule(pattern: str, *, is_text: bool = True) -> Schema:
-    """The pattern once more, as a rule: of a pattern alone the API server shows the expression, of a rule our words."""
+    """Repeat the pattern as a rule, because the API server shows a message for a rule, and the expression of a pattern."""
     matches = CHEAPER.get(pattern, f'self.matches(r"""{pattern}""")')
     return {
         "rule": matches if is_text else f"type(self) != string || {matches}",
@@ -121,8 +120,8 @@ def form_rule(pattern: str, *, is_text: bool = True) -> Schema:
 
 
 def _default(raw: Mapping[str, Any]) -> Any:
-    # Of objects none: the API server fills in the defaults of their fields, but only where the object is there.
-    # A model knows its defaults anyway; those in the CRD are for people who read resources back.
+    # Objects have no default: the API server fills in those of their fields, but only where the object exists.
+    # The models have all defaults anyway; those in the CRD show in resources that are read back.
     if SCHEMA_DEFAULT in raw:
         return raw[SCHEMA_DEFAULT]
     value = raw.get("default")

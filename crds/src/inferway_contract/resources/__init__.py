@@ -1,6 +1,6 @@
-"""What a user writes: `GatewayRoute` and `RateLimitPolicy` of `inferway.dev/v1alpha1`.
+"""Models of the resources `GatewayRoute` and `RateLimitPolicy` of `inferway.dev/v1alpha1`.
 
-Only the control plane and the command line read this package; the data plane knows the config document alone.
+Only the operator and the command line read this package; the data plane reads the config document.
 """
 
 from inferway_contract.resources.gateway_route import GatewayRouteSpec

@@ -1,4 +1,4 @@
-"""Where requests go, and how long they may take and how much they may carry on the way."""
+"""Backends of a rule, and the time and size limits of its requests."""
 
 from typing import Annotated, Any, Literal
 
@@ -21,16 +21,16 @@ Url = Annotated[str, StringConstraints(pattern=values.URL_PATTERN, min_length=1,
 
 
 class Auth(SpecModel):
-    """A credential that the gateway shows to an upstream. What a client sent in that header is removed."""
+    """A credential that the gateway sends to an upstream. The client's own value of that header is removed."""
 
     header: HeaderName
-    """The header that carries it."""
+    """The header that carries the credential."""
     prefix: Annotated[str, StringConstraints(pattern=values.PREFIX_PATTERN, max_length=64)] = ""
-    """Put before it, with the blank between them: `"Bearer "`."""
+    """Text in front of the credential, including the space between them: `"Bearer "`."""
     file: Annotated[str, StringConstraints(pattern=values.FILE_NAME_PATTERN, min_length=1, max_length=253)]
-    """The file that holds it, in the secrets directory that is mounted into the data plane."""
+    """The file that holds the credential, in the secrets directory mounted into the data plane."""
 
-    rules_between_fields = (
+    validations = (
         Validation(
             cel=f"!(self.header.lowerAscii() in {GUARDED_CEL})",
             message="header must not be a hop-by-hop field, Host, Content-Length or X-Forwarded-*: the gateway writes them",
@@ -40,26 +40,26 @@ class Auth(SpecModel):
 
 
 class BackendRef(SpecModel):
-    """One place that requests may go to: a Service by name, or a URL."""
+    """One destination of a rule's requests: a Service by name, or a URL."""
 
     group: Literal[""] = ""
     kind: Literal["Service"] = "Service"
     name: Annotated[str, StringConstraints(pattern=values.LABEL_PATTERN, min_length=1, max_length=63)] | None = None
-    """A Service."""
+    """Name of a Service."""
     namespace: Namespace | None = None
-    """Absent = the route's own. Another one needs a ReferenceGrant there."""
+    """Namespace of the Service. Default: the route's namespace. Another namespace needs a ReferenceGrant there."""
     port: Port | None = None
     """A port of the Service."""
     url: Url | None = None
-    """In place of a Service: `https://host:port/path`; the path is put before the request's."""
+    """Instead of a Service: `https://host:port/path`. The path is put in front of the request's path."""
     weight: Annotated[int, Field(ge=0, le=1_000_000)] = 1
-    """Its share of the sum of all weights; 0 takes no requests."""
+    """Share of the requests, relative to the sum of all weights. 0 receives no requests."""
     priority: Annotated[int, Field(ge=0, le=9)] = 0
-    """0 comes first; the next number takes requests only while none before it has an available endpoint."""
+    """0 is first. A higher number receives requests only while no lower one has an available endpoint."""
     auth: Auth | None = None
-    """Only beside url."""
+    """Only together with url."""
 
-    rules_between_fields = (
+    validations = (
         Validation(
             cel="has(self.name) != has(self.url)",
             message="a backendRef has either the name of a Service or a url",
@@ -67,7 +67,7 @@ class BackendRef(SpecModel):
         ),
         Validation(
             cel="!has(self.name) || has(self.port)",
-            message="port is required beside the name of a Service",
+            message="port is required with the name of a Service",
             holds=lambda ref: ref.name is None or ref.port is not None,
         ),
         Validation(
@@ -78,7 +78,7 @@ class BackendRef(SpecModel):
         ),
         Validation(
             cel="!has(self.auth) || has(self.url)",
-            message="auth needs a url: a Service is given no credential",
+            message="auth needs a url: credentials are not sent to Services",
             holds=lambda ref: ref.auth is None or ref.url is not None,
         ),
     )
@@ -88,23 +88,23 @@ _REQUEST = "30s"
 
 
 class Timeouts(SpecModel):
-    """Time limits; `0s` is none. `backendRequest` is one try, `request` the whole wait for the response head."""
+    """Time limits; `0s` means no limit. `backendRequest` covers one try, `request` all of them."""
 
     connect: Duration = "2s"
-    """For a connection to one endpoint."""
-    # No default in the CRD: the API server would write 30s beside a longer backendRequest, and refuse its own work.
+    """Time to connect to one endpoint."""
+    # No default in the CRD: the API server would add 30s to a longer backendRequest, and reject the result.
     request: Annotated[Duration, schema_default(None)] = _REQUEST
-    """The whole exchange until the response head. Absent = 30s, or backendRequest where that is longer."""
+    """Time until the response head, over all tries. Default: 30s, or backendRequest if that is longer."""
     backend_request: Duration | None = None
-    """One try until the response head. Absent = as long as request."""
+    """Time of one try until the response head. Default: the value of request."""
     stream_idle: Duration = "5m"
-    """Between two pieces of a response body."""
+    """Longest pause between two pieces of a response body."""
 
-    rules_between_fields = (
+    validations = (
         Validation(
             cel="!has(self.backendRequest) || !has(self.request) || duration(self.request) == duration('0s')"
             " || duration(self.backendRequest) <= duration(self.request)",
-            message="backendRequest must not be longer than request: raise request, or set it to 0s for none",
+            message="backendRequest must not be longer than request: raise request, or set it to 0s for no limit",
             holds=lambda limit: (
                 limit.backend_request is None
                 or values.milliseconds(limit.request) == 0
@@ -123,14 +123,14 @@ class Timeouts(SpecModel):
         try:
             longer = values.milliseconds(one_try) > values.milliseconds(_REQUEST)
         except (TypeError, ValueError):
-            return written  # told as a mistake of backendRequest itself
+            return written  # reported as an error of backendRequest itself
         return {**written, "request": one_try} if longer else written
 
 
 class Limits(SpecModel):
-    """Sizes that one exchange may have."""
+    """Size limits of a request and its response."""
 
     max_request_body: Quantity = "10Mi"
-    """Larger ones are answered 413."""
+    """A larger request body gets a 413 response."""
     max_response_header: Quantity = "64Ki"
-    """Larger ones are answered 502."""
+    """A larger response head is replaced by a 502 response."""

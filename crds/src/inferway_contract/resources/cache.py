@@ -1,4 +1,4 @@
-"""Caching: whether answers are kept, for how long, and what tells two of them apart."""
+"""Caching: which responses are stored, for how long, and under which key."""
 
 from typing import Annotated, Literal
 
@@ -21,13 +21,13 @@ class QueryKey(SpecModel):
     """Which query parameters are part of the cache key: all but `exclude`, or only `include`."""
 
     include: Annotated[tuple[Parameter, ...], bounded(32)] = ()
-    """Only these; empty = all."""
+    """Only these parameters. Empty: all."""
     exclude: Annotated[tuple[Parameter, ...], bounded(32)] = ()
-    """All but these."""
+    """All parameters except these."""
     sort: bool = False
-    """Whether `?a=1&b=2` and `?b=2&a=1` are the same."""
+    """Whether `?a=1&b=2` and `?b=2&a=1` are the same query."""
 
-    rules_between_fields = (
+    validations = (
         Validation(
             cel="!has(self.include) || !has(self.exclude) || size(self.include) == 0 || size(self.exclude) == 0",
             message="query takes include or exclude, not both",
@@ -37,43 +37,43 @@ class QueryKey(SpecModel):
 
 
 class CacheKey(SpecModel):
-    """What tells two cached answers apart, beside route, rule, scheme, path and identity."""
+    """Parts of the cache key, in addition to route, rule, scheme, path and identity."""
 
     host: bool = True
-    """Whether each host has answers of its own."""
+    """Whether the host is part of the key."""
     query: QueryKey = QueryKey()
     headers: Annotated[tuple[HeaderName, ...], bounded(16)] = ()
-    """Request headers whose values have answers of their own."""
+    """Request headers whose values are part of the key."""
 
 
 _STATUS_CODES = (200, 203, 204, 301, 404, 410)
 
 
 class Cache(SpecModel):
-    """Whether answers are kept (RFC 9111, as a shared cache)."""
+    """Storage and reuse of responses (RFC 9111, as a shared cache)."""
 
     methods: Annotated[tuple[Literal["GET"], ...], bounded(1, least=1), schema_default(["GET"])] = ("GET",)
-    """HEAD is answered from GET."""
+    """HEAD requests get responses stored for GET."""
     ttl: Duration | None = None
-    """For answers without freshness of their own; absent = only what the origin allows is kept."""
+    """Lifetime of responses without explicit freshness. Default: only responses with explicit freshness are stored."""
     max_ttl: Duration = "1h"
-    """Nothing is kept for longer, whatever the origin says."""
+    """Upper bound of every lifetime, including the origin's."""
     status_codes: Annotated[
         tuple[Annotated[int, Field(ge=200, le=599)], ...], bounded(16, least=1), schema_default([*_STATUS_CODES])
     ] = _STATUS_CODES
-    """Answers that may be kept."""
+    """Status codes of responses that may be stored."""
     key: CacheKey = CacheKey()
     identity: Literal["Isolate", "Shared"] = "Isolate"
-    """Isolate: each credential has answers of its own. Shared: all clients have the same."""
+    """Isolate: stored responses are separate for each credential. Shared: all clients share them."""
     max_body: Quantity = "1Mi"
-    """Larger answers are not kept."""
+    """Larger responses are not stored."""
     status_header: HeaderName = "X-Cache"
-    """The response header that tells the outcome: HIT, STALE, REVALIDATED, COALESCED, MISS or BYPASS."""
+    """Response header with the outcome: HIT, STALE, REVALIDATED, COALESCED, MISS or BYPASS."""
 
-    rules_between_fields = (
+    validations = (
         Validation(
             cel="!has(self.statusCodes) || !(206 in self.statusCodes || 304 in self.statusCodes)",
-            message="statusCodes must not name 206 or 304: they are parts of other answers",
+            message="statusCodes must not contain 206 or 304: they are parts of other responses",
             holds=lambda cache: not {206, 304} & set(cache.status_codes),
         ),
     )

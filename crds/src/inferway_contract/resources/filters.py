@@ -1,4 +1,4 @@
-"""Filters: what happens to a request or a response beside being forwarded. Gateway API's union, each type once a rule."""
+"""Filters change requests and responses, or respond without a backend. Gateway API's union, each type once a rule."""
 
 from typing import Annotated, Literal
 
@@ -16,7 +16,7 @@ from inferway_contract.resources.model import (
     bounded,
 )
 
-# Hop-by-hop fields (RFC 9110 7.6.1) and those with which a peer frames, routes or identifies: the gateway's to write.
+# Hop-by-hop fields (RFC 9110 7.6.1) and those that frame, route or identify: only the gateway writes them.
 GUARDED_HEADERS = (
     "connection",
     "content-length",
@@ -60,26 +60,26 @@ class HeaderModifier(SpecModel):
     set: Annotated[tuple[Header, ...], bounded(16)] = ()
     """Replaces all fields of that name."""
     add: Annotated[tuple[Header, ...], bounded(16)] = ()
-    """Adds a field beside those of that name."""
+    """Adds a field and keeps those of that name."""
     remove: Annotated[tuple[HeaderName, ...], bounded(16)] = ()
-    """Takes away all fields of that name."""
+    """Removes all fields of that name."""
 
-    rules_between_fields = (_unguarded("set", "h.name"), _unguarded("add", "h.name"), _unguarded("remove", "h"))
+    validations = (_unguarded("set", "h.name"), _unguarded("add", "h.name"), _unguarded("remove", "h"))
 
 
 NewPath = Annotated[str, StringConstraints(pattern=values.REPLACEMENT_PATH_PATTERN, max_length=1024)]
 
 
 class PathModifier(SpecModel):
-    """A new path: all of it, or the part that the prefix matched."""
+    """A new path: the whole path, or the part that the prefix matched."""
 
     type: Literal["ReplaceFullPath", "ReplacePrefixMatch"]
     replace_full_path: NewPath | None = None
     """For ReplaceFullPath: the whole new path."""
     replace_prefix_match: NewPath | None = None
-    """For ReplacePrefixMatch: what stands in place of the prefix that matched."""
+    """For ReplacePrefixMatch: the replacement of the matched prefix."""
 
-    rules_between_fields = (
+    validations = (
         Validation(
             cel="self.type == 'ReplaceFullPath' ? has(self.replaceFullPath) && !has(self.replacePrefixMatch)"
             " : has(self.replacePrefixMatch) && !has(self.replaceFullPath)",
@@ -93,7 +93,7 @@ class PathModifier(SpecModel):
 
 
 class UrlRewrite(SpecModel):
-    """What the upstream sees in place of what the client sent."""
+    """Host and path that the upstream receives instead of the client's."""
 
     hostname: PreciseHostname | None = None
     """The new Host."""
@@ -102,45 +102,45 @@ class UrlRewrite(SpecModel):
 
 
 class RequestRedirect(SpecModel):
-    """An answer that sends the client elsewhere. What is absent stays as the client asked for it."""
+    """A redirect response. Absent fields are taken from the request."""
 
     scheme: Literal["http", "https"] | None = None
     hostname: PreciseHostname | None = None
     path: PathModifier | None = None
     port: Port | None = None
-    """Absent: the scheme's own where scheme is given, otherwise that of the request."""
+    """Default: the standard port of scheme if that is set, otherwise the request's port."""
     status_code: Literal[301, 302, 303, 307, 308] = 302
 
 
 class DirectResponse(SpecModel):
-    """An answer written here, without an upstream."""
+    """A fixed response, sent without an upstream."""
 
     status_code: Annotated[int, Field(ge=200, le=599)]
     content_type: Annotated[HeaderValue, StringConstraints(min_length=1, max_length=256)] = "text/plain; charset=utf-8"
     body: Annotated[str, StringConstraints(max_length=4096)] = ""
     """Text of at most 4096 characters."""
 
-    rules_between_fields = (
+    validations = (
         Validation(
             cel="!has(self.body) || self.body == '' || !(self.statusCode in [204, 205, 304])",
-            message="body must be absent for the statusCodes 204, 205 and 304, which have none",
+            message="body must be absent with statusCode 204, 205 or 304: they have no body",
             holds=lambda answer: not answer.body or answer.status_code not in (204, 205, 304),
         ),
     )
 
 
 Origin = Annotated[str, StringConstraints(pattern=values.ORIGIN_PATTERN, min_length=1, max_length=253)]
-# All of Gateway API's, so that a list can be pasted; no request passes with CONNECT or TRACE.
+# All of Gateway API's, so that a list can be pasted; the gateway rejects CONNECT and TRACE.
 CorsMethod = Literal[Method, "CONNECT", "TRACE", "*"]
 
 
 class Cors(SpecModel):
-    """Cross-origin resource sharing (the Fetch standard): who may read answers from a page of another origin."""
+    """Cross-origin resource sharing (the Fetch standard): which pages of other origins may read responses."""
 
     allow_origins: Annotated[tuple[Origin, ...], bounded(64, least=1)]
     """Origins like `https://app.example.com`, `https://*.example.com`, or `*` for all."""
     allow_methods: Annotated[tuple[CorsMethod, ...], bounded(16)] = ()
-    """Methods beside GET, HEAD and POST that pages may use; `*` for all."""
+    """Methods that pages may use in addition to GET, HEAD and POST; `*` for all."""
     allow_headers: Annotated[tuple[HeaderName, ...], bounded(64)] = ()
     """Request headers that pages may set; `*` for all."""
     expose_headers: Annotated[tuple[HeaderName, ...], bounded(64)] = ()
@@ -148,10 +148,10 @@ class Cors(SpecModel):
     allow_credentials: bool = False
     """Whether pages may send cookies and Authorization."""
     max_age: Annotated[int, Field(ge=0, le=2**31 - 1)] = 5
-    """Seconds for which a browser may keep the answer to its question beforehand."""
+    """Seconds for which a browser may cache the preflight response."""
 
 
-# The type of a filter, and the member of the union that carries it.
+# The type of a filter, and the field of the union with its parameters.
 MEMBERS = {
     "RequestHeaderModifier": "requestHeaderModifier",
     "ResponseHeaderModifier": "responseHeaderModifier",
@@ -166,13 +166,13 @@ def _member_rule(kind: str, member: str) -> Validation:
     field = member[0] + "".join(f"_{c.lower()}" if c.isupper() else c for c in member[1:])
     return Validation(
         cel=f"has(self.{member}) == (self.type == '{kind}')",
-        message=f"{member} belongs to a filter of type {kind}, and to no other",
+        message=f"{member} must be set with type {kind}, and only with it",
         holds=lambda entry: (getattr(entry, field) is not None) == (entry.type == kind),
     )
 
 
 class Filter(SpecModel):
-    """One filter: its type, and the member of that name."""
+    """One filter: its type, and the field of that name."""
 
     type: Literal[
         "RequestHeaderModifier", "ResponseHeaderModifier", "URLRewrite", "RequestRedirect", "DirectResponse", "CORS"
@@ -184,4 +184,4 @@ class Filter(SpecModel):
     direct_response: DirectResponse | None = None
     cors: Cors | None = None
 
-    rules_between_fields = tuple(_member_rule(kind, member) for kind, member in MEMBERS.items())
+    validations = tuple(_member_rule(kind, member) for kind, member in MEMBERS.items())

@@ -1,16 +1,15 @@
-"""GatewayRoute: which requests go where, and what is done to them on the way. Field by field in docs/api.md."""
+"""GatewayRoute matches requests, changes them and sends them to backends. Field by field in docs/api.md."""
 
 from typing import Annotated, Any
 
 from inferway_contract.resources.backends import BackendRef, Limits, Timeouts
-from inferway_contract.resources.cache import Cache, CacheKey, QueryKey
+from inferway_contract.resources.cache import Cache
 from inferway_contract.resources.filters import Filter
 from inferway_contract.resources.health import CircuitBreaker, HealthCheck
 from inferway_contract.resources.load_balancer import LoadBalancer
 from inferway_contract.resources.matches import Match
 from inferway_contract.resources.model import (
     Hostname,
-    ObjectName,
     SectionName,
     SpecModel,
     Validation,
@@ -34,50 +33,50 @@ def _replaces_prefix(rule: Any) -> bool:
     return any(modifier.type == "ReplacePrefixMatch" for modifier in modifiers)
 
 
-# Lists, because that is how they stand in CEL too.
+# Lists, because CEL's literals look the same.
 _ANSWERING = ["RequestRedirect", "DirectResponse"]
 _EXCLUSIVE = [*_ANSWERING, "URLRewrite"]
 _EVERY_PATH = {"path": {"type": "PathPrefix", "value": "/"}}
 
 
 class RouteRule(SpecModel):
-    """Matches, what happens to what they match, and where it goes."""
+    """Matches, and the filters, backends and bounds of the requests that match."""
 
     name: SectionName | None = None
-    """For metrics and policies; different from those of the route's other rules. Absent = `rule-<index>`."""
+    """Name for metrics and policies, unique within the route. Default: `rule-<index>`."""
     matches: Annotated[tuple[Match, ...], bounded(16), schema_default([_EVERY_PATH])] = (Match(),)
-    """One of them must fit. Absent = every path."""
+    """A request must fit one of them. Default: every path."""
     filters: Annotated[tuple[Filter, ...], bounded(16)] = ()
-    """Applied in this order, each type at most once."""
+    """Applied in this order; each type at most once."""
     backend_refs: Annotated[tuple[BackendRef, ...], bounded(32)] = ()
-    """Requests are shared out by weight, between those of the first priority that has an available endpoint."""
+    """Requests are split by weight between the backends of the first priority with an available endpoint."""
     load_balancer: LoadBalancer = LoadBalancer()
     timeouts: Timeouts = Timeouts()
     retry: Retry | None = None
-    """Absent = one try; what was never written to an upstream may be sent again all the same."""
+    """Default: one try. A request that was never written to an upstream may still be sent again."""
     circuit_breaker: CircuitBreaker = CircuitBreaker()
     health_check: HealthCheck | None = None
-    """Absent = only the answers to requests tell how an endpoint does."""
+    """Default: no checks; an endpoint's health follows from its responses to requests."""
     limits: Limits = Limits()
     cache: Cache | None = None
-    """Absent = nothing is kept."""
+    """Default: no response is stored."""
 
-    rules_between_fields = (
+    validations = (
         Validation(
             cel="!has(self.filters) || self.filters.all(a, self.filters.exists_one(b, a.type == b.type))",
-            message="filters may have each type once: put those of one type together",
+            message="filters may contain each type once: merge those of one type",
             holds=lambda rule: len(set(_kinds(rule))) == len(rule.filters),
         ),
         Validation(
             cel=f"!has(self.filters) || !self.filters.exists(f, f.type in {_ANSWERING})"
             " || !has(self.backendRefs) || size(self.backendRefs) == 0",
-            message="filters RequestRedirect and DirectResponse exclude backendRefs: they answer by themselves",
+            message="filters RequestRedirect and DirectResponse exclude backendRefs: they respond without a backend",
             holds=lambda rule: not (rule.backend_refs and set(_kinds(rule)) & set(_ANSWERING)),
         ),
         Validation(
             cel="!has(self.filters) || self.filters.all(a, self.filters.all(b, a.type == b.type"
             f" || !(a.type in {_EXCLUSIVE} && b.type in {_EXCLUSIVE})))",
-            message="filters may have only one of URLRewrite, RequestRedirect and DirectResponse: remove the others",
+            message="filters may contain only one of URLRewrite, RequestRedirect and DirectResponse: remove the others",
             holds=lambda rule: len(set(_kinds(rule)) & set(_EXCLUSIVE)) <= 1,
         ),
         Validation(
@@ -94,14 +93,14 @@ class RouteRule(SpecModel):
 
 
 class GatewayRouteSpec(SpecModel):
-    """Hostnames (none = any host) and rules."""
+    """Hostnames (none: any host) and rules."""
 
     hostnames: Annotated[tuple[Hostname, ...], bounded(16)] = ()
-    """Like `api.example.com` or `*.example.com`; the most specific one wins. Empty = any host."""
+    """Like `api.example.com` or `*.example.com`; the most specific one wins. Empty: any host."""
     rules: Annotated[tuple[RouteRule, ...], bounded(64, least=1)]
-    """The most specific match wins, whatever the order."""
+    """The most specific match wins; the order of rules does not matter."""
 
-    rules_between_fields = (
+    validations = (
         Validation(
             cel="self.rules.filter(r, has(r.name)).all(a, self.rules.exists_one(b, has(b.name) && a.name == b.name))",
             message="rules must have different names: rename all but one",
@@ -113,22 +112,5 @@ class GatewayRouteSpec(SpecModel):
 
 
 def rule_name(rule: RouteRule, index: int) -> str:
-    """The name by which metrics, policies and messages call a rule that has none of its own."""
+    """Return the rule's name; metrics, policies and messages use `rule-<index>` for a rule without one."""
     return rule.name or f"rule-{index}"
-
-
-__all__ = [
-    "BackendRef",
-    "Cache",
-    "CacheKey",
-    "CircuitBreaker",
-    "GatewayRouteSpec",
-    "HealthCheck",
-    "Limits",
-    "LoadBalancer",
-    "ObjectName",
-    "QueryKey",
-    "Retry",
-    "RouteRule",
-    "Timeouts",
-]

@@ -1,4 +1,4 @@
-"""Health: how much is asked of upstreams at once, and which of their endpoints are left alone."""
+"""Health: load limits of upstreams, ejection of failing endpoints, and active checks."""
 
 from typing import Annotated
 
@@ -12,20 +12,20 @@ _LEAST_INTERVAL = "100ms"
 
 
 class CircuitBreaker(SpecModel):
-    """Bounds of what a rule asks of its upstreams, and when an endpoint that fails is ejected. Always on, with these values."""
+    """Limits of a rule's load on its upstreams, and ejection of failing endpoints. Always on, with these defaults."""
 
     max_requests: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
-    """In flight to upstreams at once; more are answered 503."""
+    """Requests in flight to upstreams; further ones get a 503 response."""
     max_pending: Annotated[int, Field(ge=0, le=1_000_000)] = 256
-    """Of those, waiting for a connection, each at most timeouts.connect; more are answered 503."""
+    """Requests of these that wait for a connection, each at most timeouts.connect; further ones get a 503 response."""
     consecutive_failures: Annotated[int, Field(ge=1, le=1000)] = 5
-    """So many failures in a row (no connection, no answer, a 5xx) eject an endpoint."""
+    """Consecutive failures (connect error, no response, 5xx) after which an endpoint is ejected."""
     open_for: Duration = "10s"
-    """How long the first time; twice as long each further time, up to 5m. Then one request finds out."""
+    """Length of the first ejection, doubled each further time, up to 5m. Afterwards one request tests the endpoint."""
     max_ejected_percent: Annotated[int, Field(ge=0, le=100)] = 50
-    """Of the endpoints of all priorities; one always may be, the last available one never is. 0 = none."""
+    """Share of the endpoints of all priorities that may be ejected; at least one, never the last available one. 0: none."""
 
-    rules_between_fields = (
+    validations = (
         Validation(
             cel=f"duration(self.openFor) > duration('0s') && duration(self.openFor) <= duration('{_LONGEST_EJECTION}')",
             message=f"openFor must be longer than 0s and at most {_LONGEST_EJECTION}",
@@ -35,24 +35,24 @@ class CircuitBreaker(SpecModel):
 
 
 class HealthCheck(SpecModel):
-    """A GET that every data-plane pod sends to every endpoint in turn."""
+    """A GET request that every data-plane pod sends to every endpoint."""
 
     path: Annotated[str, StringConstraints(pattern=values.CHECK_PATH_PATTERN, min_length=1, max_length=1024)]
-    """Asked for as it stands: the path of a backend's url is not put before it."""
+    """Path of the check, sent as is: the path of a backend's url is not put in front of it."""
     interval: Duration = "5s"
-    """From one to the next; at least 100ms."""
+    """Time between two checks; at least 100ms."""
     timeout: Duration = "1s"
-    """What is not answered within it has failed."""
+    """A check without a response in this time has failed."""
     healthy_threshold: Annotated[int, Field(ge=1, le=100)] = 1
-    """So many good ones in a row let an unhealthy endpoint in again."""
+    """Consecutive successful checks after which an unhealthy endpoint is used again."""
     unhealthy_threshold: Annotated[int, Field(ge=1, le=100)] = 3
-    """So many bad ones in a row shut a healthy endpoint out."""
+    """Consecutive failed checks after which a healthy endpoint is not used."""
     expected_statuses: Annotated[
         tuple[Annotated[int, Field(ge=200, le=599)], ...], bounded(16, least=1), schema_default([200])
     ] = (200,)
-    """Any other answer is a bad one."""
+    """A response with another status is a failed check."""
 
-    rules_between_fields = (
+    validations = (
         Validation(
             cel=f"duration(self.interval) >= duration('{_LEAST_INTERVAL}')",
             message=f"interval must be at least {_LEAST_INTERVAL}",

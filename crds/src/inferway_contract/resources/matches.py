@@ -1,4 +1,4 @@
-"""Matches: which requests a rule is for. Names, types and defaults are Gateway API's (HTTPRouteMatch)."""
+"""Matches select the requests of a rule. Names, types and defaults are Gateway API's (HTTPRouteMatch)."""
 
 from typing import Annotated, Literal
 
@@ -8,7 +8,7 @@ from inferway_contract.resources.model import HeaderName, SpecModel, Validation,
 
 PathType = Literal["PathPrefix", "Exact", "RegularExpression"]
 ValueType = Literal["Exact", "RegularExpression"]
-# Gateway API's methods, without CONNECT and TRACE, which no request passes with.
+# Gateway API's methods, without CONNECT and TRACE, which the gateway rejects.
 Method = Literal["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]
 
 
@@ -17,14 +17,14 @@ def _has_dot_segment(path: str) -> bool:
 
 
 class PathMatch(SpecModel):
-    """A path, by whole segments (PathPrefix), exactly, or by an RE2 pattern that must match all of it."""
+    """A path, compared by whole segments (PathPrefix), exactly, or by an RE2 pattern that must match all of it."""
 
     type: PathType = "PathPrefix"
     """PathPrefix compares whole segments; a RegularExpression (RE2) must match all of the path."""
     value: Annotated[str, StringConstraints(min_length=1, max_length=1024)] = "/"
     """Compared after percent-decoding. A pattern may have at most 512 characters."""
 
-    rules_between_fields = (
+    validations = (
         Validation(
             cel="self.type == 'RegularExpression' || self.value.startsWith('/')",
             message="path.value must start with '/'",
@@ -32,12 +32,12 @@ class PathMatch(SpecModel):
         ),
         Validation(
             cel="self.type == 'RegularExpression' || !(self.value.contains('?') || self.value.contains('#'))",
-            message="path.value must not contain '?' or '#': compare the query with queryParams",
+            message="path.value must not contain '?' or '#': match the query with queryParams",
             holds=lambda path: path.type == "RegularExpression" or not ("?" in path.value or "#" in path.value),
         ),
         Validation(
             cel="self.type == 'RegularExpression' || !self.value.matches('(^|/)[.][.]?(/|$)')",
-            message="path.value must not contain the segments '.' or '..': no request path that is accepted has them",
+            message="path.value must not contain the segments '.' or '..': requests with such paths are rejected",
             holds=lambda path: path.type == "RegularExpression" or not _has_dot_segment(path.value),
         ),
         Validation(
@@ -57,14 +57,14 @@ def _pattern_rule(field: str) -> Validation:
 
 
 class HeaderMatch(SpecModel):
-    """A request header, name without regard to case. Repeated fields are compared joined by `, `."""
+    """A request header; the case of its name is ignored. Repeated fields are joined by `, ` before the comparison."""
 
     type: ValueType = "Exact"
     """A RegularExpression (RE2) must match all of the value."""
     name: HeaderName
     value: Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 
-    rules_between_fields = (_pattern_rule("headers"),)
+    validations = (_pattern_rule("headers"),)
 
 
 class QueryParamMatch(SpecModel):
@@ -75,11 +75,11 @@ class QueryParamMatch(SpecModel):
     name: Annotated[str, StringConstraints(min_length=1, max_length=256)]
     value: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 
-    rules_between_fields = (_pattern_rule("queryParams"),)
+    validations = (_pattern_rule("queryParams"),)
 
 
 class Match(SpecModel):
-    """All that is named must hold. An empty match is every path."""
+    """All fields that are set must match. An empty match fits every path."""
 
     path: PathMatch = PathMatch()
     method: Method | None = None

@@ -1,7 +1,7 @@
-"""How resources are written down: camelCase, strict, and with rules that the API server checks in the same words.
+"""The strict base of all models of resources, and validations that the API server makes in the same words.
 
-A rule that crosses fields is one `Validation`: a CEL expression for the API server, a predicate for everybody else, and one
-message that both print. The API server's answer and the compiler's therefore never differ but in their prefix.
+A rule between fields is one `Validation`: a CEL expression for the API server, a predicate for the compiler, and one
+message for both. Their errors therefore differ only in the prefix.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from inferway_contract import values
 
 
 class Validation(NamedTuple):
-    """What must hold between the fields of one object. The message names the fields and how to mend them."""
+    """A rule between the fields of one object. The message names the fields and the fix."""
 
     cel: str
     message: str
@@ -33,34 +33,34 @@ class Validation(NamedTuple):
 
 
 class SpecModel(BaseModel):
-    """Base of everything a user writes. Unknown fields are refused, nothing is coerced, nothing changes later."""
+    """Base of every part of a spec: unknown fields are errors, values are not coerced, instances are frozen."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
-        # By alias only: a resource that the API server refuses for `backend_refs` is not one that standalone takes.
+        # By alias only: the API server rejects `backend_refs`, so standalone does, too.
         validate_by_alias=True,
         extra="forbid",
         frozen=True,
         strict=True,
     )
 
-    rules_between_fields: ClassVar[tuple[Validation, ...]] = ()
+    validations: ClassVar[tuple[Validation, ...]] = ()
 
     @model_validator(mode="after")
-    def _hold(self) -> Self:
-        broken = [rule.message for rule in self.rules_between_fields if not rule.holds(self)]
+    def _validate(self) -> Self:
+        broken = [rule.message for rule in self.validations if not rule.holds(self)]
         if broken:
             raise PydanticCustomError("rule", "{broken}", {"broken": "; ".join(broken)})
         return self
 
 
 def bounded(most: int, *, least: int = 0) -> Any:
-    """Bounds of an atomic list. YAML gives lists; the model keeps tuples, because resources are frozen."""
+    """Bound an atomic list. YAML gives lists; the model keeps tuples, because resources are frozen."""
     return Field(strict=False, min_length=least, max_length=most)
 
 
 def keyed_by(field: str) -> Any:
-    """A list that is a map for server-side apply: two owners may each hold entries of it, told apart by `field`."""
+    """Mark a list as a map with the key `field`, so that two owners may each apply entries of it."""
     return Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [field]})
 
 
@@ -68,11 +68,11 @@ SCHEMA_DEFAULT: Final = "x-inferway-default"
 
 
 def schema_default(value: list[Any] | None) -> Any:
-    """What the CRD gives as this field's default, where it is not simply the model's scalar; None = no default."""
+    """Set the default of this field in the CRD where it is not the model's scalar; None = no default."""
     return Field(json_schema_extra={SCHEMA_DEFAULT: value})
 
 
-# Validators of our own, so that whatever is written there, one mistake is told, and that is how to write it.
+# Own validators, so that every wrong value gives one error, which shows how to write it.
 
 
 def _duration(value: object) -> str:
@@ -92,7 +92,7 @@ def _quantity(value: object) -> int | str:
 
 
 def _only_true(value: Any) -> Any:
-    # For Python 1 is True, and so it is for Literal; the API server knows better.
+    # In Python 1 equals True, for Literal too; the API server rejects it.
     if value is not True:
         raise PydanticKnownError("literal_error", {"expected": "True"})
     return value

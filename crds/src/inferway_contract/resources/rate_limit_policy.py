@@ -1,4 +1,4 @@
-"""RateLimitPolicy: how often something may be asked for. Field by field in docs/api.md."""
+"""RateLimitPolicy limits the rate of requests. Field by field in docs/api.md."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -19,24 +19,24 @@ from inferway_contract.resources.model import (
 
 
 class TargetRef(SpecModel):
-    """A GatewayRoute of the policy's namespace, or one rule of it."""
+    """A GatewayRoute in the policy's namespace, or one of its rules."""
 
     group: Literal["inferway.dev"] = "inferway.dev"
     kind: Literal["GatewayRoute"] = "GatewayRoute"
     name: ObjectName
     section_name: SectionName | None = None
-    """The name of one rule; absent = all rules of the route."""
+    """Name of one rule. Default: all rules of the route."""
 
 
 class Rate(SpecModel):
-    """So many requests in so long. `requests: 0` denies all."""
+    """A number of requests in a time. `requests: 0` rejects all."""
 
     requests: Annotated[int, Field(ge=0, le=1_000_000_000)]
-    """0 denies all."""
+    """0 rejects all."""
     per: Duration = "1s"
-    """Longer than 0s."""
+    """Time in which they are admitted; longer than 0s."""
 
-    rules_between_fields = (
+    validations = (
         Validation(
             cel="duration(self.per) > duration('0s')",
             message="rate.per must be longer than 0s",
@@ -46,75 +46,75 @@ class Rate(SpecModel):
 
 
 class ClientIP(SpecModel):
-    """The client's address, cut to a prefix: an IPv6 user owns a /64, so that is what counts as one client."""
+    """The client's address, cut to a prefix. An IPv6 user owns a /64, so all of it counts as one client."""
 
     prefix_v4: Annotated[int, Field(ge=0, le=32)] = 32
-    """Bits of an IPv4 address that tell clients apart."""
+    """Bits of an IPv4 address that identify a client."""
     prefix_v6: Annotated[int, Field(ge=0, le=128)] = 64
-    """Bits of an IPv6 address that tell clients apart."""
+    """Bits of an IPv6 address that identify a client."""
 
 
 class KeyPart(SpecModel):
     """One part of the key: exactly one of the fields. Several parts form one tuple."""
 
     client_ip: ClientIP | None = Field(default=None, alias="clientIP")
-    """The client's address; behind trusted proxies, the one that they forward."""
+    """The client's address; behind trusted proxies, the address that they forward."""
     header: HeaderName | None = None
-    """The value of a request header; its absence counts as a value of its own."""
+    """The value of a request header; absence is a separate value."""
     query: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
-    """The value of a query parameter; its absence counts as a value of its own."""
+    """The value of a query parameter; absence is a separate value."""
     host: Switch | None = None
-    """The host that was asked for."""
+    """The host of the request."""
     route: Switch | None = None
-    """The route that the request fits."""
+    """The route of the request."""
     rule: Switch | None = None
-    """The rule that the request fits."""
+    """The rule of the request."""
 
     members: ClassVar[tuple[str, ...]] = ("client_ip", "header", "query", "host", "route", "rule")
-    rules_between_fields = (
+    validations = (
         Validation(
             cel="[has(self.clientIP), has(self.header), has(self.query), has(self.host), has(self.route),"
             " has(self.rule)].filter(present, present).size() == 1",
-            message="a part of key is exactly one of clientIP, header, query, host, route, rule: write one part for each",
+            message="a part of key must have exactly one of clientIP, header, query, host, route, rule: write one part for each",
             holds=lambda part: sum(getattr(part, name) is not None for name in KeyPart.members) == 1,
         ),
     )
 
 
 class Limit(SpecModel):
-    """One token bucket for each key: it holds `burst`, and fills at `rate`."""
+    """One token bucket for each key: it holds `burst` tokens and is refilled at `rate`."""
 
     name: SectionName
     rate: Rate
     burst: Annotated[int, Field(ge=1, le=1_000_000_000)]
-    """How many requests a full bucket admits at once."""
+    """Number of requests that a full bucket admits at once."""
     scope: Literal["Pod"]
-    """Pod: each data-plane pod counts for itself."""
+    """Pod: each data-plane pod counts separately."""
     key: Annotated[tuple[KeyPart, ...], bounded(8)] = ()
-    """What has a bucket of its own; empty = one bucket for all requests."""
+    """Requests with the same values share a bucket. Empty: one bucket for all requests."""
     max_keys: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
-    """Buckets kept at once; the least recently used one goes."""
+    """Number of buckets kept; the least recently used one is dropped."""
 
 
 class OnLimit(SpecModel):
-    """What clients are told of their limits."""
+    """Response headers with the state of the limits."""
 
     headers: Literal["Standard", "Legacy", "Off"] = "Standard"
     """Standard: RateLimit and RateLimit-Policy; Legacy: X-RateLimit-*; Off: none."""
 
 
 class RateLimitPolicySpec(SpecModel):
-    """Limits, and the routes they are for: absent targetRefs = every route of the namespace."""
+    """Limits, and the routes they apply to. Without targetRefs: every route of the namespace."""
 
     target_refs: Annotated[tuple[TargetRef, ...], bounded(32)] = ()
-    """Absent = every route of the namespace."""
+    """Default: every route of the namespace."""
     limits: Annotated[tuple[Limit, ...], bounded(16, least=1), keyed_by("name")]
-    """All must admit a request; a refusal takes from none."""
+    """All must admit a request; a rejected request takes no tokens."""
     on_limit: OnLimit = OnLimit()
 
-    rules_between_fields = (
+    validations = (
         Validation(
-            # The API server says the same of a map-list by itself; standalone has to be told.
+            # The API server checks this of a map-list by itself; standalone does not.
             cel="self.limits.all(a, self.limits.exists_one(b, a.name == b.name))",
             message="limits must have different names: rename all but one",
             holds=lambda spec: len({limit.name for limit in spec.limits}) == len(spec.limits),

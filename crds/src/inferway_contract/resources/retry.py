@@ -1,4 +1,4 @@
-"""Retries: when a try that failed is followed by another one."""
+"""Retries: when a failed try is followed by another one."""
 
 from typing import Annotated, Any, Literal
 
@@ -17,25 +17,25 @@ _MAX_BACKOFF = "1s"
 
 
 class Retry(SpecModel):
-    """Further tries, each at another endpoint where there is one, before the client has got a byte of an answer."""
+    """Further tries, each at another endpoint if there is one, until the client has received a byte of a response."""
 
     attempts: Annotated[int, Field(ge=0, le=5)] = 2
     """Tries after the first."""
     codes: Annotated[tuple[Annotated[int, Field(ge=400, le=599)], ...], bounded(32), schema_default([*_CODES])] = _CODES
-    """Answers of the upstream after which it is tried again."""
+    """Status codes of the upstream that cause a retry."""
     conditions: Annotated[tuple[Condition, ...], bounded(3), schema_default([*_CONDITIONS])] = _CONDITIONS
-    """ConnectFailure: no connection. Reset: it broke off before an answer. Timeout: no answer within backendRequest."""
+    """ConnectFailure: no connection. Reset: lost before a response. Timeout: no response within backendRequest."""
     methods: Annotated[tuple[Method, ...], bounded(7), schema_default([*_METHODS])] = _METHODS
-    """Others are tried again only where no connection could be made, for of those nothing was sent."""
+    """Requests with other methods are retried only if no connection was made: nothing of them was sent."""
     backoff: Duration = "25ms"
-    """The longest wait before the second try, doubled before each further one; the wait is anything up to it."""
-    # No default in the CRD: the API server would write 1s beside a longer backoff, and refuse its own work.
+    """Upper bound of the random wait before the second try, doubled for each further one."""
+    # No default in the CRD: the API server would add 1s to a longer backoff, and reject the result.
     max_backoff: Annotated[Duration, schema_default(None)] = _MAX_BACKOFF
-    """No wait is longer. Who asks for a longer one (Retry-After) is not tried again. Absent = 1s, or a longer backoff."""
+    """Upper bound for the back-off. If the upstream's Retry-After exceeds it, its response is returned without a retry. Default: 1s, or backoff if that is longer."""
     budget_percent: Annotated[int, Field(ge=0, le=100)] = 20
-    """Tries after the first that may be in flight, of the rule's requests in flight; three always may."""
+    """Retries in flight, in percent of the rule's requests in flight; three are always allowed."""
 
-    rules_between_fields = (
+    validations = (
         Validation(
             cel="!has(self.maxBackoff) || duration(self.backoff) <= duration(self.maxBackoff)",
             message="backoff must not be longer than maxBackoff: raise maxBackoff, or remove it",
@@ -53,5 +53,5 @@ class Retry(SpecModel):
         try:
             longer = values.milliseconds(first) > values.milliseconds(_MAX_BACKOFF)
         except (TypeError, ValueError):
-            return written  # told as a mistake of backoff itself
+            return written  # reported as an error of backoff itself
         return {**written, "maxBackoff": first} if longer else written

@@ -1,9 +1,9 @@
-"""The admin port: probes, metrics, and what the process knows about itself. Never on the data port."""
+"""The admin port: probes, metrics, and the state of the process. None of it is on the data port."""
 
 import json
 from datetime import UTC, datetime
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final, Protocol
 
 from prometheus_client import exposition
 from starlette.applications import Starlette
@@ -14,48 +14,61 @@ from starlette.routing import Route
 from inferway_contract.canonical import canonical
 from inferway_dataplane.admin import backends as admin_backends
 from inferway_dataplane.admin import metrics
-
-if TYPE_CHECKING:
-    from inferway_dataplane.main import DataPlane
-
+from inferway_dataplane.gateway import Gateway
+from inferway_dataplane.sources import Source
 
 _STANDSTILL: Final = 5.0
 """Seconds without a turn of the wheel after which the process is not alive; it turns four times a second."""
 
 
-async def nothing(scope: Any, receive: Any, send: Any) -> None:
-    """The ASGI application of the data port, which is never called: uvicorn wants one."""
-    raise RuntimeError("the data port has no ASGI application")
+class Process(Protocol):
+    """What the admin port shows of the process."""
+
+    @property
+    def gateway(self) -> Gateway:
+        """Its live runtime, counters, connections."""
+
+    @property
+    def source(self) -> Source:
+        """Where its documents come from."""
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether clients can connect."""
+
+    @property
+    def is_ready_to_drain(self) -> bool:
+        """Whether it drains and `/readyz` still succeeds."""
 
 
-def _copy_served_since(plane: "DataPlane") -> str | None:
-    """Since when the last good copy is served and not what is published (RFC 3339); None = it is not."""
-    since = plane.source.state.copy_served_since
+def _copy_served_since(source: Source) -> str | None:
+    """Return since when the last good copy is served (RFC 3339); None = it is not."""
+    since = source.state.copy_served_since
     return datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds").replace("+00:00", "Z") if since else None
 
 
-def app(plane: "DataPlane") -> Starlette:
-    """The admin application."""
-    gateway = plane.gateway
-    registry = metrics.registry(gateway, plane.source)
+def app(process: Process) -> Starlette:
+    """Build the admin application, which is ASGI."""
+    gateway, source = process.gateway, process.source
+    registry = metrics.registry(gateway, source)
 
     async def healthz(request: Request) -> Response:
-        """The loop turns, and so does the wheel, on which every time limit hangs."""
+        """Succeed while the loop turns, and the wheel with every time limit."""
         if monotonic() - gateway.clock.coarse_now > _STANDSTILL:
             return PlainTextResponse("the wheel stands still\n", 503)
         return PlainTextResponse("ok\n")
 
     async def readyz(request: Request) -> Response:
-        """There is a document, clients can come, and this process goes on serving it."""
-        if plane.is_ready_to_drain:
+        """Succeed while clients can connect and the process will continue to serve a document."""
+        if process.is_ready_to_drain:
             return PlainTextResponse("ok, draining\n")
         if gateway.is_draining:
             return PlainTextResponse("draining\n", 503)
         if gateway.context.runtime is None:
-            return PlainTextResponse(f"{plane.source.waiting}\n", 503)
-        if not plane.is_listening:
+            return PlainTextResponse(f"{source.waiting}\n", 503)
+        if not process.is_listening:
             return PlainTextResponse("about to listen\n", 503)
-        if since := _copy_served_since(plane):
+        if since := _copy_served_since(source):
             return PlainTextResponse(f"ok, with the last good copy since {since}\n")
         return PlainTextResponse("ok\n")
 
@@ -68,8 +81,8 @@ def app(plane: "DataPlane") -> Starlette:
         return JSONResponse(
             {
                 "revision": gateway.live.revision,
-                "lastError": gateway.live.last_error or plane.source.error,
-                "lastGoodSince": _copy_served_since(plane),
+                "lastError": gateway.live.last_error or source.error,
+                "lastGoodSince": _copy_served_since(source),
                 "document": json.loads(canonical(live.config)) if live is not None else None,
                 "endpoints": json.loads(canonical(live.endpoints)) if live is not None else None,
             }

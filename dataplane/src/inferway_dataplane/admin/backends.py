@@ -1,4 +1,4 @@
-"""What `/debug/backends` shows: each rule's backends and endpoints, and what the process thinks of their health."""
+"""`/debug/backends`: the backends and endpoints of each rule, with their load and health."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from inferway_dataplane.core.upstreams.members import Member
 
 
 def backends_of(rule: Rule, now: float) -> dict[str, Any]:
-    """One rule as JSON. `now`: monotonic seconds. Secrets are not in it, only that there is one."""
+    """Return one rule as JSON, without secrets. `now`: monotonic seconds."""
     counters = rule.backend_set.counters
     return {
         "route": rule.route,

@@ -1,7 +1,7 @@
-"""The runtime: the documents compiled into what the hot path reads. Immutable once built but for buckets and counters.
+"""The runtime: the documents compiled for the request path. Immutable once built, except for buckets and counters.
 
-Buckets, counters, endpoints and what is known of their health outlive a runtime: they are handed in, so a new document
-never refills a bucket, never resets a metric, never forgets a connection and never lets a sick endpoint in again.
+Buckets, counters, endpoints and members with their health outlive a runtime: they are passed in, so a new document never
+refills a bucket, resets a metric, drops a connection or restores an ejected endpoint.
 """
 
 from collections.abc import Callable
@@ -34,9 +34,6 @@ from inferway_dataplane.core.upstreams.members import RuleCounters
 from inferway_dataplane.core.upstreams.retry import RetryRules
 from inferway_dataplane.core.upstreams.selection import BackendSet
 
-__all__ = ["Rule", "Runtime", "build"]
-
-
 _LIMIT_NAMES: Final = (
     b"ratelimit",
     b"ratelimit-policy",
@@ -45,13 +42,12 @@ _LIMIT_NAMES: Final = (
     b"x-ratelimit-reset",
 )
 
-
 HashKeyOf = Callable[[RequestHead, str], bytes | None]
-"""What consistent hashing hashes of a request of a client address; None = there is nothing of it in this request."""
+"""Reads the key of consistent hashing from a request and the client's address; None = absent."""
 
 
 class Rule:
-    """One rule, ready to be applied."""
+    """One compiled rule. None = the rule does not have this."""
 
     __slots__ = (
         "backend_set",
@@ -84,7 +80,7 @@ class Rule:
     def __init__(self, route: Route, rule: RuleDocument, build: "_Build") -> None:
         self.route = route.id
         self.name = rule.name
-        self.problem = _refusal(rule)
+        self.problem = _refusal(rule)  # set = the response to every request
         self.rewrite = rule.rewrite
         self.request_edits = HeaderModifiers(rule.request_headers) if rule.request_headers else None
         self.response_edits = HeaderModifiers(rule.response_headers) if rule.response_headers else None
@@ -101,17 +97,18 @@ class Rule:
         self.hash_key = _hash_key(rule.load_balancer)
         self.breaker = Breaker(rule.circuit_breaker, counters)
         self.retry = RetryRules(rule.retry, counters) if rule.retry else None
-        # Seconds; 0 in the document is no limit.
+        # Seconds; 0 in the document = no limit.
         self.connect_timeout = rule.timeouts.connect / 1000 or float("inf")
         self.backend_timeout = rule.timeouts.backend_request / 1000 or float("inf")
         self.request_timeout = rule.timeouts.request / 1000 or float("inf")
         self.stream_idle = rule.timeouts.stream_idle / 1000 or float("inf")
-        self.max_request_body = rule.max_request_body
-        self.max_response_header = rule.max_response_header
+        self.max_request_body = rule.max_request_body  # bytes
+        self.max_response_header = rule.max_response_header  # bytes of a response head
         self.cache = CacheRules(rule.cache, f"{route.id} {rule.name}") if rule.cache else None
         limits = [
             (policy, limit) for name in rule.policies for policy in (build.policies[name],) for limit in policy.limits
         ]
+        # A bucket and the reader of its key; None = one bucket for all requests.
         self.limits = tuple(
             (build.bucket(policy, limit), key_of(limit.key, route.id, rule.name)) for policy, limit in limits
         )
@@ -121,7 +118,7 @@ class Rule:
             if set(styles) - {"Off"}
             else None
         )
-        # Fields that the gateway writes itself: an upstream's own would contradict them.
+        # Response fields that the gateway writes itself (lower case): dropped from upstream responses.
         self.gateway_fields = frozenset(
             (_LIMIT_NAMES if self.limit_headers is not None else ())
             + ((self.cache.status_header.lower(),) if self.cache is not None else ())
@@ -131,7 +128,7 @@ class Rule:
             if rule.cors or rule.redirect or rule.respond
             else None
         )
-        self.stats = build.stats_of(route.id, rule.name)
+        self.stats = build.stats_of(route.id, rule.name)  # counters of the engine
         self.stages = build.stages_of(self)
 
 
@@ -142,7 +139,7 @@ def _refusal(rule: RuleDocument) -> Problem | None:
 
 
 class Runtime:
-    """What one request reads once and keeps: its view of the world."""
+    """The compiled documents; a request reads it once and keeps it."""
 
     __slots__ = ("buckets", "config", "counters_of", "endpoints", "members", "rules", "secrets", "table", "upstreams")
 
@@ -174,7 +171,7 @@ def _no_stages(rule: Rule) -> tuple[Any, ...]:
 
 
 class _Build:
-    """The parts shared by the rules of one runtime while it is built."""
+    """The state of building one runtime."""
 
     def __init__(
         self,
@@ -206,7 +203,7 @@ class _Build:
         return counters
 
     def bucket(self, policy: Policy, limit: Limit) -> Bucket:
-        # The key's form is part of a bucket's identity: levels by client say nothing of levels by tenant.
+        # The key is part of a bucket's identity: levels by client do not convert to levels by tenant.
         name = (policy.id, limit.name, limit.key)
         bucket = self.buckets.get(name)
         if bucket is None:
@@ -233,13 +230,13 @@ def build(
     `endpoint_of`, `stats_of` and `stages_of` return what a rule holds for the engine; `now`: monotonic seconds.
     """
     building = _Build(config, endpoints, endpoint_of, stats_of, stages_of, older, now)
-    claims = []
+    entries = []
     rules = []
     for age, route in enumerate(config.routes):
         for index, document in enumerate(route.rules):
             rule = Rule(route, document, building)
             rules.append(rule)
-            claims += [
+            entries += [
                 RouteEntry(hostname, match, age, index, rule)
                 for hostname in route.hostnames or ("",)
                 for match in document.matches
@@ -247,7 +244,7 @@ def build(
     return Runtime(
         config,
         endpoints,
-        RoutingTable(claims),
+        RoutingTable(entries),
         building.buckets,
         building.resolver.upstreams,
         rules,
@@ -257,11 +254,11 @@ def build(
     )
 
 
-def _hash_key(said: LoadBalancer) -> HashKeyOf | None:
-    """How the key of consistent hashing is read; None = nothing is hashed."""
-    if said.type != "ConsistentHash":
+def _hash_key(balancer: LoadBalancer) -> HashKeyOf | None:
+    """Return the reader of the key of consistent hashing; None with other balancers."""
+    if balancer.type != "ConsistentHash":
         return None
-    if said.hash_header is None:
+    if balancer.hash_header is None:
         return lambda head, client: client.encode()
-    name = said.hash_header.encode()
+    name = balancer.hash_header.encode()
     return lambda head, client: head.value(name)

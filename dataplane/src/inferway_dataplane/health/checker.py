@@ -1,7 +1,7 @@
-"""Active health checks: one question at a time to each endpoint of each rule that has a `healthCheck`, off the hot path.
+"""Active health checks, off the hot path: one probe at a time for each endpoint.
 
-When they are asked, and what follows from the answers; how they are asked is `http_probe.py`'s business, which is loaded
-only where there is somebody to ask (httpx takes ten megabytes).
+Checked are the endpoints of each rule with a `healthCheck`. This module decides when to probe, and what follows. `http_probe.py` sends probes; it is loaded only where there are
+endpoints to check (httpx takes ten megabytes).
 """
 
 import asyncio
@@ -22,50 +22,50 @@ if TYPE_CHECKING:
     from inferway_dataplane.health.http_probe import Probe
 
 _STOP: Final = 2.0
-"""Seconds that answers are waited for at the end."""
+"""Seconds that `stop` waits for responses."""
 
 log = logging.getLogger("inferway")
 
 AT_ONCE: Final = 16
-"""Checks under way, so that a thousand endpoints cost neither descriptors nor a burst."""
+"""Probes at the same time, so that a thousand endpoints cost neither descriptors nor a burst."""
 
 
 class HealthChecks:
     """One task for each endpoint that is checked."""
 
     def __init__(self, context: Callable[[], ssl.SSLContext]) -> None:
-        """`context`: that of upstream TLS, made when it is first needed."""
+        """`context`: returns the one of upstream TLS; called when it is first needed."""
         self._context = context
         self._probe: Probe | None = None
         self._places = asyncio.Semaphore(AT_ONCE)
         self._tasks: dict[tuple[Member, HealthCheck], asyncio.Task[None]] = {}
-        self._asking: set[asyncio.Task[None]] = set()
-        """Between a question and its answer. A connection that is cancelled in its handshake is closed by nobody, so these
-        are left to end by themselves, which they do within the check's time limit."""
+        self._probing: set[asyncio.Task[None]] = set()
+        """With a probe under way. A connection that is cancelled in its handshake would stay open, so these tasks end by
+        themselves, within the check's time limit."""
 
     def follow(self, runtime: Runtime) -> None:
-        """A new runtime is live: check its endpoints, and no others. What is checked as before goes on undisturbed."""
+        """Check the endpoints of a new runtime, and no others. Checks that stay the same are not disturbed."""
         loop = asyncio.get_running_loop()
-        wanted = {
+        checks = {
             (member, rule.health_check.definition): (rule, rule.health_check)
             for rule in runtime.rules
             if rule.health_check is not None
             for member in rule.backend_set.members
         }
-        checked = {member for member, _ in wanted}
-        for key in self._tasks.keys() - wanted.keys():
+        checked = {member for member, _ in checks}
+        for key in self._tasks.keys() - checks.keys():
             self._end(self._tasks.pop(key))
             if key[0] not in checked:
                 health_state.reset(key[0])
-        for key in wanted.keys() - self._tasks.keys():
-            rule, rules = wanted[key]
+        for key in checks.keys() - self._tasks.keys():
+            rule, rules = checks[key]
             task = loop.create_task(self._check(self._probe_to_use(), rule, key[0], rules))
-            task.add_done_callback(_tell_failure)
+            task.add_done_callback(_log_failure)
             self._tasks[key] = task
 
     async def stop(self) -> None:
-        """End all checks."""
-        tasks = [*self._tasks.values(), *self._asking]
+        """End all checks, and close their connections."""
+        tasks = [*self._tasks.values(), *self._probing]
         self._tasks.clear()
         for task in tasks:
             self._end(task)
@@ -85,38 +85,38 @@ class HealthChecks:
         return self._probe
 
     def _end(self, task: asyncio.Task[None]) -> None:
-        if task not in self._asking:
+        if task not in self._probing:
             task.cancel()
 
     async def _ask(self, probe: "Probe", member: Member, rules: CheckRules) -> int | None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - for the type checker: this runs in one
         async with self._places:
-            self._asking.add(task)
+            self._probing.add(task)
             try:
                 return await probe.ask(member, rules)
             finally:
-                self._asking.discard(task)
+                self._probing.discard(task)
 
     async def _check(self, probe: "Probe", rule: Rule, member: Member, rules: CheckRules) -> None:
-        # Not all at the same moment, neither the endpoints of one pod nor the pods of one endpoint.
+        # Spread the probes, both of one pod to its endpoints and of all pods to one endpoint.
         await asyncio.sleep(rules.interval * random())  # noqa: S311 - jitter, not secrecy
         key = (member, rules.definition)
         while True:
             began = monotonic()
             status = await self._ask(probe, member, rules)
             if self._tasks.get(key) is not asyncio.current_task():
-                return  # nobody wants to know any more
+                return  # the endpoint is not checked any more
             if health_state.on_check(member, rules.is_good(status), rules, monotonic()):
-                told = {"endpoint": member.name, "route": rule.route, "rule": rule.name, "status": status}
+                data = {"endpoint": member.name, "route": rule.route, "rule": rule.name, "status": status}
                 if member.is_unhealthy:
-                    log.warning("an endpoint is not healthy", extra=told)
+                    log.warning("an endpoint is not healthy", extra=data)
                 else:
-                    log.info("an endpoint is healthy again", extra=told)
+                    log.info("an endpoint is healthy again", extra=data)
             await asyncio.sleep(max(rules.interval - (monotonic() - began), 0.01))
 
 
-def _tell_failure(task: asyncio.Task[None]) -> None:
+def _log_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and task.exception() is not None:
-        # A mistake of ours: the endpoint keeps the health it had, and it is told.
-        log.error("a health check ended in a way that is not foreseen", exc_info=task.exception())
+        # A bug: the endpoint keeps the health that it had.
+        log.error("unexpected error in a health check, it has ended", exc_info=task.exception())

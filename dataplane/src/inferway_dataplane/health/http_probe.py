@@ -1,6 +1,6 @@
-"""One health check, by httpx: through its transport alone, so that there are no cookie jar, no redirects and no proxies of
-the environment (a client would remember what one endpoint said and tell it to another). The address that is asked is
-checked as that of a request is.
+"""One health check, by httpx's transport: without cookies, redirects and the environment's proxies.
+
+A client of httpx would send one endpoint's cookies to another. Addresses are checked like those of requests.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ _GRACE: Final = 0.05  # seconds
 
 
 class Probe:
-    """Asks endpoints how they are."""
+    """Sends probes to endpoints."""
 
     def __init__(self, context: ssl.SSLContext, at_once: int) -> None:
-        """`context`: that of upstream TLS; `at_once`: connections."""
+        """`context`: the one of upstream TLS; `at_once`: connections."""
         limits = httpx.Limits(max_connections=at_once, max_keepalive_connections=0)
         self._transport = httpx.AsyncHTTPTransport(verify=context, trust_env=False, limits=limits)
 
@@ -33,15 +33,15 @@ class Probe:
         await self._transport.aclose()
 
     async def ask(self, member: Member, rules: CheckRules) -> int | None:
-        """The status of the answer; None = there was none in time."""
+        """Return the status of the response; None = there was none in time."""
         endpoint: EndpointPool = member.endpoint
         deadline = monotonic() + rules.timeout
         try:
-            # httpx's own limits end a connection in order; this one is for what they add up to.
+            # httpx's own limits close a connection properly; this one bounds their sum.
             async with asyncio.timeout(rules.timeout + _GRACE):
                 addresses = await endpoint.addresses()
                 for left in range(len(addresses), 1, -1):
-                    # As for a request: who cannot be connected to leaves time for the addresses after it.
+                    # As for a request: an address that cannot be connected to leaves time for those after it.
                     request = self._request(member, endpoint, addresses[-left], rules, (deadline - monotonic()) / left)
                     try:
                         return await self._status(request)
@@ -62,7 +62,7 @@ class Probe:
     def _request(
         self, member: Member, endpoint: EndpointPool, address: str, rules: CheckRules, connect: float
     ) -> httpx.Request:
-        """`connect`: seconds to connect in, the handshake of TLS included."""
+        """`connect`: seconds for connecting, the TLS handshake included."""
         url = httpx.URL(
             scheme="https" if endpoint.tls is not None else "http",
             host=address,
@@ -70,7 +70,7 @@ class Probe:
             raw_path=rules.path,
         )
         fields = {"host": member.name, "user-agent": "inferway-health-check", "accept": "*/*", "connection": "close"}
-        # Never less than a moment: 0 and less would be no limit.
+        # Never 0 or less, which would mean no limit.
         limits = {"connect": max(connect, 0.001), "read": rules.timeout, "write": rules.timeout, "pool": rules.timeout}
         extensions = {"sni_hostname": endpoint.host, "timeout": limits}
         return httpx.Request("GET", url, headers=fields, extensions=extensions)

@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from inferway_contract.canonical import REVISION_DIGITS, digest, revision
-from inferway_contract.document import ConfigDocument, Endpoint, EndpointsDocument
+from inferway_contract.document import ConfigDocument, EndpointsDocument
 from inferway_contract.sharding import ConfigIndex, EndpointsIndex, Index, Shard, ShardRef, read_index
 
-Services = Mapping[str, tuple[Endpoint, ...]]
 Document = TypeVar("Document", ConfigDocument, EndpointsDocument)
 
 
@@ -23,10 +22,6 @@ class Assembled(Generic[Document]):
 
     document: Document
     revision: str
-    text: str
-    """The index that it was assembled from."""
-    shards: frozenset[str] = frozenset()
-    """Digests of the shards that this index names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +30,7 @@ class Documents:
 
     config: Assembled[ConfigDocument]
     endpoints: Assembled[EndpointsDocument]
-    """With the addresses that were kept."""
-    kept: Services
-    """Those addresses: of Services that the endpoints of that revision do not have."""
+    """As published, and the last known addresses of Services that they lack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +74,6 @@ def unknown(index: ConfigIndex | EndpointsIndex, known: Mapping[str, Shard]) -> 
     return list(wanted.values())
 
 
-def services_of(config: ConfigDocument) -> frozenset[str]:
-    """The Services that need an entry in the endpoints."""
-    return frozenset(
-        backend.service
-        for route in config.routes
-        for rule in route.rules
-        for backend in rule.backends
-        if backend.service is not None and backend.refusal is None and backend.url is None
-    )
-
-
 def decide(
     config: Assembled[ConfigDocument] | None,
     endpoints: Assembled[EndpointsDocument] | None,
@@ -120,33 +102,28 @@ def decide(
     return Decision(live if is_anew else None, missing)
 
 
+def with_last_known(
+    endpoints: Assembled[EndpointsDocument], services: Iterable[str], older: Documents | None
+) -> Assembled[EndpointsDocument]:
+    """Return the endpoints, with the older addresses of those Services that they lack and the older config names."""
+    newest = endpoints.document.services
+    absent = set(services) - newest.keys()
+    if older is None or not absent:
+        return endpoints
+    addresses = older.endpoints.document.services
+    last_known = {name: addresses[name] for name in absent & older.config.document.named_services() & addresses.keys()}
+    return replace(endpoints, document=endpoints.document.model_copy(update={"services": {**newest, **last_known}}))
+
+
 def _together(
     config: Assembled[ConfigDocument], endpoints: Assembled[EndpointsDocument] | None, live: Documents | None
 ) -> Documents | tuple[str, ...]:
     """Both as they are to be served, or the Services that are missing (none = no endpoints were published at all)."""
-    newest: Services = {}
-    if endpoints is not None:
-        newest = endpoints.document.services
-    elif live is not None:
-        newest = live.endpoints.document.services
-    needed = services_of(config.document)
-    absent = needed - newest.keys()
-    kept = _last_known(absent, live)
-    missing = tuple(sorted(absent - kept.keys()))
-    if missing:
-        return missing
+    needed = config.document.named_services()
+    if endpoints is None and live is not None:
+        endpoints = live.endpoints  # only the addresses that are live already can be served
     if endpoints is None:
-        # Only the addresses that are live already can be served, under their own revision.
-        return Documents(config, live.endpoints, live.kept) if live is not None else ()
-    if not kept:
-        return Documents(config, endpoints, {})
-    merged = endpoints.document.model_copy(update={"services": {**newest, **kept}})
-    return Documents(config, replace(endpoints, document=merged), kept)
-
-
-def _last_known(absent: Iterable[str], live: Documents | None) -> Services:
-    if live is None or not absent:
-        return {}
-    named = services_of(live.config.document)
-    known = live.endpoints.document.services
-    return {service: known[service] for service in absent if service in named and service in known}
+        return tuple(sorted(needed))
+    endpoints = with_last_known(endpoints, needed, live)
+    missing = tuple(sorted(needed - endpoints.document.services.keys()))
+    return missing or Documents(config, endpoints)

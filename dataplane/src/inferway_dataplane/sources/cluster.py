@@ -6,7 +6,7 @@ until something better is whole.
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import random
 from typing import Final, Literal, Protocol
 
@@ -26,7 +26,7 @@ from inferway_dataplane.sources.api_health import ApiHealth
 from inferway_dataplane.sources.backoff import Backoff
 from inferway_dataplane.sources.index_watch import IndexWatch
 from inferway_dataplane.sources.last_good import LastGood
-from inferway_dataplane.sources.last_good_writer import REST, LastGoodWriter
+from inferway_dataplane.sources.last_good_writer import LastGoodWriter, WriterPace
 from inferway_dataplane.sources.lease import LeaseRenewer, Pod
 from inferway_dataplane.sources.publication import PublishedDocument
 from inferway_dataplane.sources.published_document import ShardLoader
@@ -61,8 +61,8 @@ class Pace:
     """A first document may take so long; then the last good copy is served until there is one."""
     renew: float = RENEW_SECONDS
     """Between two renewals of the Lease."""
-    rest: float = REST
-    """Between two copies of what is served."""
+    copies: WriterPace = field(default_factory=WriterPace)
+    """Of the last good copy."""
 
 
 class ClusterSource:
@@ -124,7 +124,7 @@ class ClusterSource:
         endpoints: Endpointses = PublishedDocument(
             self._following("endpoints", changed), ShardLoader(self._api, EndpointsIndex, EndpointsShard, endpoints_of)
         )
-        keeping = LastGoodWriter(self._last_good, (config.gathering, endpoints.gathering), self._pace.rest)
+        keeping = LastGoodWriter(self._last_good, self._pace.copies)
         acknowledging = LeaseRenewer(self._lease_api, self._pod, self._contact, Backoff(random), self._pace.renew)
         hearers = Sinks(receiver, acknowledging.say, keeping.keep)
         serving = Rollout(config, endpoints, hearers, self._contact, Backoff(random, longest=_LONGEST), changed)
@@ -150,11 +150,11 @@ class ClusterSource:
         await asyncio.sleep(self._pace.patience)
         while serving.live is None and self._last_good is not None:
             try:
-                restored = await asyncio.to_thread(self._last_good.read)
-                if restored is None:
+                copy = await asyncio.to_thread(self._last_good.read)
+                if copy is None:
                     log.info("there is no last good copy to start from")
                     return
-                serving.restore(restored)
+                serving.restore(copy)
                 self._copy_error = ""
             except (OSError, ValueError, Refused) as error:
                 self._copy_error = str(error)

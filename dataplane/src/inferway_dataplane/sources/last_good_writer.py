@@ -1,117 +1,101 @@
-"""Keeps the last good copy in step with what is served, beside everything else: a slow disk delays no swap."""
+"""Writes the live documents to disk, in a thread: a slow disk delays no swap."""
 
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import time
-from typing import Any, Final
 
+from inferway_contract.problem_log import ProblemLog
 from inferway_dataplane.sources.assembly import Documents
-from inferway_dataplane.sources.last_good import Head, LastGood
-from inferway_dataplane.sources.published_document import ShardLoader
+from inferway_dataplane.sources.last_good import LastGood
 
 log = logging.getLogger("inferway.cluster")
 
-REST: Final = 1.0
-"""Seconds between two copies: endpoints may change many times a second, and only the newest state counts."""
-AGAIN: Final = 10.0
-"""Seconds after a copy that failed."""
-AT_LAST: Final = 2.0
-"""Seconds that the end of the source waits for a last copy: a drain comes after it."""
+
+@dataclass(frozen=True, slots=True)
+class WriterPace:
+    """Seconds."""
+
+    rest: float = 1.0
+    """Between two copies: endpoints may change many times a second, and only the newest state counts."""
+    retry: float = 10.0
+    """After a copy that failed."""
+    end: float = 2.0
+    """For the last copy: the drain comes after it."""
 
 
 class LastGoodWriter:
-    """Writes the newest state that it was given, one after the other."""
+    """Writes the newest documents that it was given."""
 
     def __init__(
-        self,
-        last_good: LastGood | None,
-        gatherings: tuple[ShardLoader[Any, Any, Any], ...],
-        rest: float = REST,
-        now: Callable[[], float] = time,
+        self, last_good: LastGood | None, pace: WriterPace | None = None, now: Callable[[], float] = time
     ) -> None:
-        """`last_good`: None = nothing is kept. `gatherings`: whose shards they are. `now`: seconds since the epoch."""
+        """`last_good`: None = there is no copy. `now`: seconds since the epoch."""
         self.is_saved: bool | None = None
         """Whether the last attempt worked; None = there was none."""
         self.saved_at = 0.0
         """When one worked last, in seconds since the epoch; 0 = never."""
         self._last_good = last_good
-        self._gatherings = gatherings
-        self._rest = rest
+        self._pace = pace or WriterPace()
         self._now = now
         self._newest: Documents | None = None
         self._saved: Documents | None = None
-        self._unsaved: dict[str, bytes] = {}
-        """By digest: the bytes of the newest's shards that may not be on disk. Gatherings forget those of older indexes."""
-        self._given = asyncio.Event()
+        self._is_changed = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
-        self._told = ""
+        self._problem = ProblemLog(log)
 
     def keep(self, documents: Documents) -> None:
-        """These are served now."""
-        named = documents.config.shards | documents.endpoints.shards
-        held = (self._unsaved, *(one.fetched for one in self._gatherings))
-        self._unsaved = {name: content for some in held for name, content in some.items() if name in named}
+        """Take the documents that are live now."""
         self._newest = documents
-        self._given.set()
+        self._is_changed.set()
 
     async def run(self) -> None:
-        """Until cancelled, and then what is served is written once more if it is not yet.
+        """Write until cancelled, and then once more if the live documents are not saved.
 
-        A copy that cannot be written is told once, and tried again: traffic does not need it.
+        A failure is logged once and retried: traffic does not need the copy.
         """
+        if self._last_good is None:
+            return
         try:
             while True:
-                await self._given.wait()
-                self._given.clear()
-                if await self._save():
-                    await asyncio.sleep(self._rest)
+                await self._is_changed.wait()
+                self._is_changed.clear()
+                if await self._save(self._last_good):
+                    await asyncio.sleep(self._pace.rest)
                 else:
-                    self._given.set()
-                    await asyncio.sleep(AGAIN)
+                    self._is_changed.set()
+                    await asyncio.sleep(self._pace.retry)
         finally:
-            await self._save_at_last()
+            await self._save_at_end(self._last_good)
 
-    async def _save(self) -> bool:
-        """Whether it worked. A failure is told once, until one has worked."""
-        live, shards = self._newest, dict(self._unsaved)
+    async def _save(self, last_good: LastGood) -> bool:
+        """Write the newest documents. Returns whether that worked."""
+        documents = self._newest
+        if documents is None:
+            return True
         try:
-            if live is not None and self._last_good is not None:
-                # Whoever is cancelled meanwhile leaves it at work: two at a time are not allowed.
-                self._writing = asyncio.create_task(self._write(self._last_good, live, shards))
-                await asyncio.shield(self._writing)
-                self.is_saved, self.saved_at = True, self._now()
-        except (OSError, ValueError) as error:
+            # If this is cancelled, the thread continues; `_save_at_end` waits for it.
+            self._writing = asyncio.create_task(asyncio.to_thread(last_good.save, documents))
+            await asyncio.shield(self._writing)
+        except OSError as error:
+            self._problem.report(logging.WARNING, "the last good copy cannot be written", error=str(error))
             self.is_saved = False
-            if not self._told:
-                log.warning("the last good copy cannot be written", extra={"error": str(error)})
-            self._told = str(error)
-            return False
         except Exception:
-            # A mistake of ours, or want of a thread, must not end the source.
+            # A bug, or a thread that cannot be started, must not end the source.
+            log.exception("unexpected error while writing the last good copy")
             self.is_saved = False
-            log.exception("writing the last good copy failed in a way that is not foreseen")
-            return False
-        self._told = ""
-        self._saved = live
-        for name in shards:
-            self._unsaved.pop(name, None)
-        for one in self._gatherings:
-            one.forget_bytes(shards.keys())
-        return True
+        else:
+            self._problem.clear()
+            self.is_saved, self.saved_at, self._saved = True, self._now(), documents
+        return self.is_saved
 
-    async def _save_at_last(self) -> None:
-        """A restart begins with what is served now, if the disk lets it: a disk that hangs does not hold up the drain."""
+    async def _save_at_end(self, last_good: LastGood) -> None:
         try:
-            async with asyncio.timeout(AT_LAST):
+            async with asyncio.timeout(self._pace.end):
                 if self._writing is not None:
                     await asyncio.wait((self._writing,))
                 if self._newest is not self._saved:
-                    await self._save()
+                    await self._save(last_good)
         except TimeoutError:
             log.warning("the last good copy took too long at the end, it may be an older one")
-
-    async def _write(self, last_good: LastGood, live: Documents, shards: dict[str, bytes]) -> None:
-        head = Head(config=live.config.text, endpoints=live.endpoints.text, kept=dict(live.kept))
-        known = {name for one in self._gatherings for name in one.known}
-        await asyncio.to_thread(last_good.save, head, shards, known)

@@ -1,7 +1,7 @@
 """From an index to its document: fetches the shards that are not known yet, and parses them beside the loop."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable
 from typing import Final, Generic
 
 from inferway_contract.sharding import Index, Shard, ShardRef, read_shard
@@ -28,14 +28,13 @@ class ShardLoader(Generic[Index, Shard, Document]):
         self._document_of: Callable[[Index, Callable[[ShardRef], Shard]], Document] = document_of
         self._known: dict[str, Shard] = {}
         self._older: ParsedIndex[Index] | None = None
-        self._last: Assembled[Document] | None = None
-        self.fetched: dict[str, bytes] = {}
-        """By digest: the bytes of known shards that nobody has kept elsewhere (`forget_bytes`)."""
+        self._last: tuple[str, Assembled[Document]] | None = None
+        """The index that was gathered last, and its document."""
 
     async def gather(self, text: str) -> Assembled[Document]:
         """The document of an index. `ValueError` where it or a shard is not what was published; `Missing`, `Unavailable`."""
-        if self._last is not None and self._last.text == text:
-            return self._last
+        if self._last is not None and self._last[0] == text:
+            return self._last[1]
         found = parse_index(self._index, text)
         wanted = unknown(found.index, self._known)
         for start in range(0, len(wanted), _AT_ONCE):
@@ -45,23 +44,9 @@ class ShardLoader(Generic[Index, Shard, Document]):
                 if isinstance(result, BaseException):
                     raise result
         document = await asyncio.to_thread(self._document_of, found.index, lambda ref: self._known[ref.digest])
-        self._last = Assembled(document, found.revision, text, digests(found.index))
+        self._last = (text, Assembled(document, found.revision))
         self._forget(found)
-        return self._last
-
-    @property
-    def known(self) -> Set[str]:
-        """Digests of the shards that are not asked for again."""
-        return self._known.keys()
-
-    def know(self, shards: Mapping[str, Shard]) -> None:
-        """Parsed shards from elsewhere, by digest."""
-        self._known.update(shards)
-
-    def forget_bytes(self, kept: Set[str]) -> None:
-        """These, by digest, have been kept elsewhere."""
-        for known in kept & self.fetched.keys():
-            del self.fetched[known]
+        return self._last[1]
 
     async def _fetch(self, ref: ShardRef) -> None:
         try:
@@ -69,12 +54,10 @@ class ShardLoader(Generic[Index, Shard, Document]):
         except Missing:
             raise Missing(f"shard {ref.name} is not there") from None
         self._known[ref.digest] = await asyncio.to_thread(read_shard, self._shard, ref, content)
-        self.fetched[ref.digest] = content
 
     def _forget(self, newest: ParsedIndex[Index]) -> None:
         """Keep the shards of this index and of the one before: a change that is taken back costs nothing."""
         kept = digests(newest.index) | (digests(self._older.index) if self._older is not None else frozenset())
         for digest in self._known.keys() - kept:
             del self._known[digest]
-            self.fetched.pop(digest, None)
         self._older = newest

@@ -1,4 +1,4 @@
-"""From what is published to what the gateway serves: the one place that swaps, waits and refuses."""
+"""From published to live documents: the one place that swaps, waits and refuses."""
 
 import asyncio
 import logging
@@ -14,7 +14,6 @@ from inferway_dataplane.sources.api import Unavailable
 from inferway_dataplane.sources.api_health import ApiHealth
 from inferway_dataplane.sources.assembly import Assembled, Documents, decide
 from inferway_dataplane.sources.backoff import Backoff
-from inferway_dataplane.sources.last_good import Restored
 from inferway_dataplane.sources.publication import PublishedDocument
 
 log = logging.getLogger("inferway.cluster")
@@ -25,7 +24,7 @@ Endpointses = PublishedDocument[EndpointsIndex, EndpointsShard, EndpointsDocumen
 
 @dataclass(frozen=True, slots=True)
 class Sinks:
-    """Who is told what is served."""
+    """What takes the live documents."""
 
     receiver: Receiver
     acknowledge: Callable[[Acknowledgement], None]
@@ -33,51 +32,51 @@ class Sinks:
 
 
 class Rollout:
-    """Looks at both publications whenever one has changed."""
+    """Looks at both published documents whenever one has changed."""
 
     def __init__(
         self,
         config: Configs,
         endpoints: Endpointses,
-        hearers: Sinks,
-        contact: ApiHealth,
-        back_off: Backoff,
+        sinks: Sinks,
+        health: ApiHealth,
+        backoff: Backoff,
         changed: asyncio.Event,
         now: Callable[[], float] = time,
     ) -> None:
-        """`changed` is set when one of both has. `back_off`: after failures, and before something broken is looked at again."""
+        """`changed` is set when one of both has. `backoff`: pauses after failures, and before a broken document is read again."""
         self.live: Documents | None = None
         self.restored_at = 0.0
-        """Since when the last good copy is served and not what is published, in seconds since the epoch; 0 = it is not."""
+        """Since when the last good copy is served instead of the published documents, in seconds since the epoch; 0 = it is not."""
         self.missing: tuple[str, ...] = ()
-        """Services for whose endpoints the newest config waits."""
+        """Services whose endpoints the newest config waits for."""
         self._changed = changed
         self._now = now
         self._config = config
         self._endpoints = endpoints
-        self._hearers = hearers
-        self._contact = contact
-        self._back_off = back_off
-        self._told = ""
-        """The error that the receiver was told last, while it stands."""
+        self._sinks = sinks
+        self._health = health
+        self._backoff = backoff
+        self._reported = ""
+        """The error that the receiver has, while it stands; "" = none."""
         self._bad_config = ("", "")
-        """Revisions of a config that could not be built and of the endpoints that it was tried with."""
+        """Revisions of a config that could not be built, and of the endpoints that it was tried with."""
         self._bad_endpoints = ""
-        """Revision of endpoints with which not even the live config could be built."""
+        """Revision of endpoints that the live config could not be built with."""
 
     @property
     def error(self) -> str:
-        """Why what is published now is not served; "" = it is, or waits."""
+        """Why a published document is not served; "" = both are, or wait."""
         return self._config.error or self._endpoints.error
 
     @property
     def is_listed(self) -> bool:
-        """Whether both were read once."""
+        """Whether both have been read."""
         return self._config.following.is_listed and self._endpoints.following.is_listed
 
     @property
     def waiting(self) -> str:
-        """Why nothing is served, as far as documents go."""
+        """Why the documents are not served yet."""
         if self.error:
             return f"the document was refused: {self.error}"
         for followed in (self._config.following, self._endpoints.following):
@@ -89,23 +88,23 @@ class Rollout:
         return "no document yet"
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Follow both until cancelled."""
         while True:
             pause: float | None = None
             try:
                 await self._look()
                 if self._config.may_mend or self._endpoints.may_mend:
-                    pause = self._back_off.pause()
+                    pause = self._backoff.pause()
                 else:
-                    self._back_off.reset()
-                self._contact.answered("shards")
+                    self._backoff.reset()
+                self._health.answered("shards")
             except Unavailable as error:
-                self._contact.failed("shards", error)
-                pause = self._back_off.pause(error.retry_after)
+                self._health.failed("shards", error)
+                pause = self._backoff.pause(error.retry_after)
             except Exception:
-                # A mistake of ours must not end the source: the next document may not meet it.
-                log.exception("assembling a document failed in a way that is not foreseen")
-                pause = self._back_off.pause()
+                # A bug must not end the source: the next document may not meet it.
+                log.exception("unexpected error while assembling a document")
+                pause = self._backoff.pause()
             try:
                 async with asyncio.timeout(pause):
                     await self._changed.wait()
@@ -113,14 +112,12 @@ class Rollout:
                 pass
             self._changed.clear()
 
-    def restore(self, restored: Restored) -> None:
-        """Serve the last good copy, if nothing better has come meanwhile. `Refused`."""
+    def restore(self, copy: Documents) -> None:
+        """Serve the last good copy, unless there is a live document by now. `Refused`."""
         if self.live is None:
-            self._accept(restored.documents)
+            self._accept(copy)
             self.restored_at = self._now()
             log.warning("serving the last good copy, nothing was published in time")
-            self._config.gathering.know(restored.config_shards)
-            self._endpoints.gathering.know(restored.endpoints_shards)
             self._acknowledge()
             self._changed.set()
 
@@ -138,8 +135,8 @@ class Rollout:
                 config = None
             else:
                 self._config.accept()
-        is_anew = bool(self._told) and not self.error
-        decision = await asyncio.to_thread(decide, config, endpoints, self.live, is_anew=is_anew)
+        is_over = bool(self._reported) and not self.error
+        decision = await asyncio.to_thread(decide, config, endpoints, self.live, is_anew=is_over)
         if decision.missing and decision.missing != self.missing:
             log.debug("the newest config waits for endpoints", extra={"services": decision.missing[:10]})
         self.missing = decision.missing
@@ -147,24 +144,24 @@ class Rollout:
             self._swap(decision.swap)
         if self._is_live(config, endpoints):
             self.restored_at = 0.0
-        self._tell()
+        self._report()
         self._acknowledge()
 
     def _is_live(
         self, config: Assembled[ConfigDocument] | None, endpoints: Assembled[EndpointsDocument] | None
     ) -> bool:
-        """Whether what is published is what is served."""
+        """Whether the published documents are the live ones."""
         live = self.live
         if live is None or config is None or endpoints is None:
             return False
         return (live.config.revision, live.endpoints.revision) == (config.revision, endpoints.revision)
 
     def _is_bad(self, config: Assembled[ConfigDocument], endpoints: Assembled[EndpointsDocument] | None) -> bool:
-        """Whether this config was refused, and it was not the fault of endpoints that are no more."""
+        """Whether this config was refused, and not because of endpoints that were replaced since."""
         revision, tried_with = self._bad_config
         if config.revision != revision or tried_with == self._bad_endpoints:
             return False
-        # While nothing is live, either may be at fault: it is tried again with other endpoints.
+        # Before there is a live document, either may be the reason: other endpoints are worth a try.
         return self.live is not None or endpoints is None or endpoints.revision == tried_with
 
     def _swap(self, new: Documents) -> None:
@@ -172,30 +169,30 @@ class Rollout:
         try:
             self._accept(new)
         except Refused as refused:
-            error = self._told = str(refused)  # the receiver has told it
+            error = self._reported = str(refused)  # the receiver has reported it
             if live is not None and new.config.revision == live.config.revision:
                 self._bad_endpoints = new.endpoints.revision
                 self._endpoints.refuse(new.endpoints.revision, error)
             else:
                 self._bad_config = (new.config.revision, new.endpoints.revision)
                 self._config.refuse(new.config.revision, error)
-            # What is live may go on with newer endpoints.
+            # The live config may still take newer endpoints.
             self._changed.set()
 
     def _accept(self, new: Documents) -> None:
-        self._hearers.receiver.accept(new.config.document, new.endpoints.document, new.config.revision, self.error)
+        self._sinks.receiver.accept(new.config.document, new.endpoints.document, new.config.revision, self.error)
         self.live = new
-        self._hearers.keep(new)
+        self._sinks.keep(new)
 
-    def _tell(self) -> None:
-        # Once for each refusal, however often endpoints change while it stands.
-        if self.error and self.error != self._told:
-            self._hearers.receiver.reject(self.error)
-        self._told = self.error
+    def _report(self) -> None:
+        # Once for each error, however often endpoints change while it stands.
+        if self.error and self.error != self._reported:
+            self._sinks.receiver.reject(self.error)
+        self._reported = self.error
 
     def _acknowledge(self) -> None:
         live = self.live
-        self._hearers.acknowledge(
+        self._sinks.acknowledge(
             Acknowledgement(
                 config=live.config.revision if live is not None else "",
                 endpoints=live.endpoints.revision if live is not None else "",

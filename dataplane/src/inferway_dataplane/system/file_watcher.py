@@ -1,4 +1,4 @@
-"""Files beside the document that may change while the process runs: certificates and secrets."""
+"""Certificates and secrets: files that may change while the process runs."""
 
 import asyncio
 import logging
@@ -6,58 +6,45 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
+from inferway_contract.listener import Signature, signature
+from inferway_contract.problem_log import ProblemLog
+
 log = logging.getLogger("inferway")
 
 EVERY: Final = 1.0
-"""Seconds between two looks. Looking is a `stat` for each file; mounted Secrets change by a swapped link, which it sees."""
-
-Signature = tuple[tuple[int, int, int] | None, ...]
-
-
-def signature(paths: Iterable[Path]) -> Signature:
-    """What tells a changed file from the same one; None for a file that cannot be seen."""
-    return tuple(_one(path) for path in paths)
-
-
-def _one(path: Path) -> tuple[int, int, int] | None:
-    try:
-        seen = path.stat()
-    except OSError:
-        return None
-    return (seen.st_mtime_ns, seen.st_size, seen.st_ino)
+"""Seconds between two looks. A look is a `stat` of each file, which also sees the replaced link of a mounted Secret."""
 
 
 async def follow(
-    name: str, paths: Callable[[], Iterable[Path]], reload: Callable[[], None], known: Signature | None = None
+    name: str,
+    files: Callable[[], Iterable[Path]],
+    reload: Callable[[], None],
+    read: Signature | None = None,
+    every: float = EVERY,
 ) -> None:
-    """Call `reload` after each change, until cancelled. When it raises, what was there before goes on, and it is told.
+    """Call `reload` after each change, until cancelled. If it raises, that is logged and the previous version stays.
 
-    `known`: the signature when the files were first read; None = they are now as they were then.
+    `read`: the signature when the files were first read; None = as they are now. `every`: seconds.
 
-    A file that cannot be read (`OSError`, as when there is no descriptor) is tried again with each look; one that can be
-    read and is no good (`ValueError`) waits for its next change.
+    After an `OSError` (a file that cannot be read, such as for want of a descriptor) each look tries again. After a
+    `ValueError` (a file whose content is unusable) the next change is awaited.
     """
-    if known is None:
-        known = signature(paths())
-    told = ""
+    last: Signature | None = signature(files()) if read is None else read
+    problem = ProblemLog(log)
     while True:
-        await asyncio.sleep(EVERY)
+        await asyncio.sleep(every)
         try:
-            seen = await asyncio.to_thread(lambda: signature(paths()))
-            if seen == known:
+            newest = await asyncio.to_thread(lambda: signature(files()))
+            if newest == last:
                 continue
-            known = seen
+            last = newest
             await asyncio.to_thread(reload)
         except (OSError, ValueError) as error:
             if isinstance(error, OSError):
-                known = None
-            if str(error) != told:
-                log.error(
-                    "a change was refused, what was there before goes on", extra={"what": name, "error": str(error)}
-                )
-            told = str(error)
+                last = None
+            problem.report(logging.ERROR, "reload failed, keeping the previous version", what=name, error=str(error))
         except Exception:
-            log.exception("reading anew failed in a way that is not foreseen", extra={"what": name})
+            log.exception("unexpected error while reloading", extra={"what": name})
         else:
-            told = ""
-            log.info("read anew", extra={"what": name})
+            problem.clear()
+            log.info("reloaded", extra={"what": name})

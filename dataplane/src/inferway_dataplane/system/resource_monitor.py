@@ -1,6 +1,6 @@
-"""How near this process is to its limits of memory and descriptors. Read by the wheel, never by a request.
+"""How near this process is to its limits of memory and descriptors. The wheel calls it, never a request.
 
-All of it must work when no descriptor is left, for then it is needed most, and every file costs one.
+All of it works when no descriptor is left: then it is needed most, and every file costs one.
 """
 
 import errno
@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Final
 
 TIGHT: Final = 0.85
-"""Share of the memory limit from which on connections are not kept alive."""
+"""Share of the memory limit above which connections are not kept alive."""
 FULL: Final = 0.92
-"""Share of the memory limit from which on new work is refused."""
+"""Share of the memory limit above which new work is rejected."""
 
 _CGROUP: Final = Path("/sys/fs/cgroup")
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 def descriptors() -> int:
-    """How many descriptors this process may have: its soft limit is raised to the hard one first, as it may be."""
+    """Raise the soft limit of descriptors to the hard one, and return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY:
         hard = max(soft, 1 << 20)
@@ -30,7 +30,7 @@ def descriptors() -> int:
 
 
 def open_descriptors() -> int:
-    """How many descriptors are open, as good as infinitely many when there is none for the look; costs a directory listing."""
+    """Count the open descriptors; `sys.maxsize` when none is left for that. Costs a directory listing."""
     try:
         return len(os.listdir("/proc/self/fd"))
     except OSError as error:
@@ -40,7 +40,7 @@ def open_descriptors() -> int:
 
 
 def next_descriptor() -> int:
-    """The lowest number that is free, which is what the next descriptor gets: at least so many are open. Costs little."""
+    """Return the lowest free number: at least as many descriptors are open. Costs little."""
     try:
         number = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
@@ -52,19 +52,19 @@ def next_descriptor() -> int:
 
 
 NO_DESCRIPTOR: Final = frozenset((errno.EMFILE, errno.ENFILE))
-"""What the system says when there is no descriptor: for this process, for anybody."""
+"""No descriptor is left: for this process, for the system."""
 
 
 class Memory:
-    """Use and limit, of the cgroup where it has a limit, else of the process against a limit that was set."""
+    """Memory use and its limit: of the cgroup, or of the process."""
 
     def __init__(self, limit: int, cgroup: Path = _CGROUP) -> None:
-        """`limit`: bytes of resident memory; 0 = the cgroup's own (v2, or v1), none where that has none."""
+        """`limit`: bytes of resident memory; 0 = that of the cgroup (v2 or v1)."""
         self._cgroup: Path | None = None
         self._limit = limit
         self._current = self._stat = ""
         self._inactive = ""
-        self._share = 0.0  # as of the last look
+        self._share = 0.0  # when it was last read
         if not limit:
             for name, current, inactive in (
                 ("memory.max", "memory.current", "inactive_file"),
@@ -77,7 +77,7 @@ class Memory:
             text = (cgroup / name).read_text().strip()
         except OSError:
             return  # the other version of cgroups, or none
-        # v1 says "no limit" with a number near 2**63.
+        # In v1 a number near 2**63 means "no limit".
         if self._limit or not text.isdigit() or int(text) >= 1 << 60:
             return
         self._limit, self._cgroup = int(text), cgroup
@@ -85,7 +85,7 @@ class Memory:
         self._stat = str(Path(current).with_name("memory.stat"))
 
     def share(self) -> float:
-        """Used share of the limit; 0 where there is none. The last one that was seen when there is no descriptor to look with."""
+        """Return the used share of the limit; 0 without a limit. Without a free descriptor: the last share."""
         if not self._limit:
             return 0.0
         try:
@@ -98,7 +98,7 @@ class Memory:
         return self._share
 
     def _working_set(self, cgroup: Path) -> int:
-        """What the kernel cannot take back at once, as the kubelet counts it: page cache that is not in use is no reason."""
+        """Return the bytes in use without inactive page cache, as the kubelet counts them."""
         used = int((cgroup / self._current).read_text())
         for line in (cgroup / self._stat).read_text().splitlines():
             name, _, value = line.partition(" ")

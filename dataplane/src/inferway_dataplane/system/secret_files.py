@@ -1,6 +1,6 @@
-"""Secrets from a directory, one file each (a mounted Secret): read when they are needed, and anew when they change.
+"""Secrets from the files of a directory (a mounted Secret), reloaded when they change.
 
-Documents carry only names. A name is a plain file name; nothing outside the directory can be reached.
+Documents carry only names. A name is a plain file name, so nothing outside the directory can be reached.
 """
 
 import logging
@@ -16,44 +16,44 @@ _GONE: Final = (FileNotFoundError, NotADirectoryError, IsADirectoryError, Permis
 
 
 class SecretFiles:
-    """The secrets that documents have named so far."""
+    """The secrets that the live document names."""
 
     def __init__(self, directory: str) -> None:
-        """`directory`: empty = there are no secrets, and whatever needs one is refused."""
+        """`directory`: empty = there are no secrets, and requests that need one fail."""
         self._directory = Path(directory) if directory else None
-        self._known: dict[str, bytes | None] = {}
+        self._secrets: dict[str, bytes | None] = {}
 
     def want(self, names: set[str]) -> None:
-        """A document names these: read what is new, forget what is not named any more."""
-        known = {}
+        """Read the secrets that a document names and that are new; forget all others."""
+        secrets: dict[str, bytes | None] = {}
         for name in names:
-            known[name] = self._known.get(name)
-            if known[name] is None:
+            secrets[name] = self._secrets.get(name)
+            if secrets[name] is None:
                 try:
-                    known[name] = self._read(name)
+                    secrets[name] = self._read(name)
                 except OSError as error:
-                    # `files` names more than before, so all is read once more with the next look.
+                    # `files` has more names than before, so the next look reads all of them again.
                     log.warning("a secret cannot be read", extra={"file": name, "error": error.strerror})
-        self._known = known
+        self._secrets = secrets
 
     def get(self, name: str) -> bytes | None:
-        """The secret, or None when it is not there or not usable."""
-        return self._known.get(name)
+        """Return the secret; None when it is missing or unusable."""
+        return self._secrets.get(name)
 
     def files(self) -> list[Path]:
-        """What is watched."""
-        return [self._directory / name for name in self._known] if self._directory is not None else []
+        """Return the files to watch."""
+        return [self._directory / name for name in self._secrets] if self._directory is not None else []
 
     def refresh(self) -> None:
-        """Read all anew. A file that has gone takes its secret with it: whoever removes one means it.
+        """Read all again. A file that was removed takes its secret with it.
 
-        `OSError` when one is there and cannot be read just now (there is no descriptor, the volume fails): it keeps its secret,
-        and is to be tried again.
+        `OSError` when a file is there but cannot be read now (no descriptor is left, the volume fails): it keeps its secret
+        until the next try.
         """
         failed: OSError | None = None
-        for name, old in list(self._known.items()):
+        for name, old in list(self._secrets.items()):
             try:
-                new = self._known[name] = self._read(name)
+                new = self._secrets[name] = self._read(name)
             except OSError as error:
                 failed = error
                 continue

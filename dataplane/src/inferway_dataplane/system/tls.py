@@ -1,7 +1,7 @@
-"""TLS towards clients: certificates by server name, read anew when their files change.
+"""TLS towards clients: certificates by server name, reloaded when their files change.
 
-TLS 1.2 or newer, ALPN http/1.1. A handshake takes the certificate whose names fit best (RFC 6066 3, RFC 9525 6.3); where
-none fits, the first one, so that the client sees what is wrong. Connections that are open keep what they have.
+A handshake takes the certificate whose names fit best (RFC 6066 3, RFC 9525 6.3); where none fits, the first one, so that the
+client sees the wrong names. Open connections keep their certificate.
 """
 
 import ssl
@@ -11,7 +11,7 @@ from typing import Any
 
 from cryptography import x509
 
-from inferway_dataplane.system import file_watcher
+from inferway_contract.listener import signature, tls_context
 
 Pair = tuple[Path, Path]
 """A certificate chain and its key, PEM."""
@@ -21,20 +21,20 @@ class Certificates:
     """The listener's context, and behind it one context for each pair."""
 
     def __init__(self, pairs: Sequence[Pair]) -> None:
-        """`OSError` or `ValueError` names the file that cannot be used."""
+        """Read all pairs. `OSError` or `ValueError` names the file that cannot be used."""
         self._pairs = tuple(pairs)
-        self.signature = file_watcher.signature(self.files)  # before they are read
+        self.signature = signature(self.files)  # before they are read
         self._read()
-        self.context = _context(*self._pairs[0])
+        self.context = tls_context(*self._pairs[0])
         self.context.sni_callback = self._choose
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """What is watched."""
+        """The files to watch."""
         return tuple(path for pair in self._pairs for path in pair)
 
     def reload(self) -> None:
-        """Read all pairs anew; raises as the constructor does, and then the old ones stay."""
+        """Read all pairs again. Raises as the constructor does, and then the old ones stay."""
         self._read()
 
     def _read(self) -> None:
@@ -42,7 +42,7 @@ class Certificates:
         wild: dict[str, ssl.SSLContext] = {}
         contexts = []
         for certificate, key in self._pairs:
-            context = _context(certificate, key)
+            context = tls_context(certificate, key)
             contexts.append(context)
             for name in _names(certificate):
                 names = wild if name.startswith("*.") else exact
@@ -51,28 +51,11 @@ class Certificates:
 
     def _choose(self, connection: Any, name: str | None, context: ssl.SSLContext) -> None:
         host = (name or "").lower().rstrip(".")
-        found = self._exact.get(host) or self._wild.get(host.partition(".")[2])
-        connection.context = found or self._first
-
-
-def _context(certificate: Path, key: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION
-    context.set_alpn_protocols(["http/1.1"])
-    try:
-        context.load_cert_chain(certificate, key)
-    except ssl.SSLError as error:
-        raise ValueError(
-            f"{certificate} and {key} are not a certificate and its key: {error.reason or error}"
-        ) from None
-    except OSError as error:
-        raise OSError(f"cannot read {certificate} or {key}: {error.strerror}") from None
-    return context
+        connection.context = self._exact.get(host) or self._wild.get(host.partition(".")[2]) or self._first
 
 
 def _names(certificate: Path) -> list[str]:
-    """The DNS names and addresses of the leaf, lower case."""
+    """Return the DNS names of the leaf, in lower case."""
     leaf = x509.load_pem_x509_certificates(certificate.read_bytes())[0]
     try:
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

@@ -1,8 +1,8 @@
-"""The part of a world that can matter to the verdict on one object: the same answer without compiling all of it.
+"""The part of a world that the verdict on one object depends on: the same verdict without compiling everything.
 
-What a route is told depends on the Services that it names, on the grants, on the invalid policies of its namespace, and
-on the routes that have one of its matches on one of its hosts. What a policy is told depends on the routes that it
-names. A property of the tests holds these sentences against the compiler.
+The verdict on a route depends on its Services, the grants, the invalid policies of its namespace, and the routes with one
+of its matches on one of its hosts. The verdict on a policy depends on its target routes. A property test compares the
+result with the compiler's.
 """
 
 from collections.abc import Hashable, Iterable, Iterator
@@ -17,26 +17,26 @@ from inferway_operator.world.world import World
 
 
 class RelevantWorld(NamedTuple):
-    """A world with the object in it, and the ids of the other routes that are there because a match is theirs too."""
+    """A world with the object in it, and the ids of the other routes in it that share a match."""
 
     world: World
     rivals: tuple[str, ...] = ()
 
 
 def relevant_world(candidate: RouteObject | PolicyObject, world: World) -> RelevantWorld:
-    """As if the candidate were in the world, in place of the object of its kind and name."""
+    """Return the part of the world that matters, with the candidate in it."""
     if isinstance(candidate, PolicyObject):
-        return RelevantWorld(_around_policy(candidate, world))
+        return RelevantWorld(_of_policy(candidate, world))
     rivals = _rivals(candidate, world.routes)
-    return RelevantWorld(_around_route(candidate, rivals, world), tuple(route.meta.id for route in rivals))
+    return RelevantWorld(_of_route(candidate, rivals, world), tuple(route.meta.id for route in rivals))
 
 
-def _around_route(candidate: RouteObject, rivals: tuple[RouteObject, ...], world: World) -> World:
+def _of_route(candidate: RouteObject, rivals: tuple[RouteObject, ...], world: World) -> World:
     named = set(_services(candidate))
     return replace(
         world,
         routes=(candidate, *rivals),
-        # A valid policy limits requests, and is nothing that a route's author is told.
+        # A valid policy has no effect on the conditions of a route.
         policies=tuple(
             policy
             for policy in world.policies
@@ -53,7 +53,7 @@ def _services(route: RouteObject) -> Iterator[str]:
             yield f"{ref.namespace or route.meta.namespace}/{ref.name}"
 
 
-def _around_policy(candidate: PolicyObject, world: World) -> World:
+def _of_policy(candidate: PolicyObject, world: World) -> World:
     named = {target.name for target in candidate.targets or ()}
     return replace(
         world,
@@ -70,32 +70,32 @@ def _around_policy(candidate: PolicyObject, world: World) -> World:
 
 
 def _rivals(candidate: RouteObject, routes: Iterable[RouteObject]) -> tuple[RouteObject, ...]:
-    """The routes with any match of the candidate's on any host of its, each with only the rules of those matches."""
+    """Return the routes that share a match and host, reduced to the rules that do."""
     hosts = frozenset(candidate.hostnames or ("",))
     matches = [match for rule in candidate.rules for _, match in rule.matches]
-    rough, exact = {_rough(match) for match in matches}, {_exact(match) for match in matches}
-    found = []
+    rough_keys, exact_keys = {_rough_key(match) for match in matches}, {_exact_key(match) for match in matches}
+    rivals = []
     for route in routes:
         if hosts.isdisjoint(route.hostnames or ("",)) or route.meta.id == candidate.meta.id:
             continue
         rules = tuple(
             rule
             for rule in route.rules
-            if any(_rough(match) in rough and _exact(match) in exact for _, match in rule.matches)
+            if any(_rough_key(match) in rough_keys and _exact_key(match) in exact_keys for _, match in rule.matches)
         )
         if rules:
-            found.append(replace(route, rules=rules))
-    return tuple(found)
+            rivals.append(replace(route, rules=rules))
+    return tuple(rivals)
 
 
-# Both are coarser than the compiler's own key of a match (`shadows`), and never tell apart what it takes for the same.
+# Both are coarser than the compiler's key of a match (`shadowing`): equal keys there are equal here.
 
 
-def _rough(match: written.Match) -> Hashable:
+def _rough_key(match: written.Match) -> Hashable:
     return (_path(match.path.type, match.path.value), match.method)
 
 
-def _exact(match: written.Match) -> Hashable:
+def _exact_key(match: written.Match) -> Hashable:
     return (
         *(_path(match.path.type, match.path.value), match.method),
         frozenset((entry.name.lower(), entry.type, entry.value) for entry in match.headers),
@@ -103,7 +103,7 @@ def _exact(match: written.Match) -> Hashable:
     )
 
 
-# Asked for every match of the world at every review, and most paths are those of the last time.
+# Called for every match of the world at every review, with mostly the same paths.
 @lru_cache(maxsize=65536)
 def _path(kind: str, value: str) -> Hashable:
     if kind == "RegularExpression":

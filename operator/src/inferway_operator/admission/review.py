@@ -1,45 +1,50 @@
-"""Validating admission: an AdmissionReview and a world in, the review's answer out. Pure; the compiler judges.
+"""Validating admission: an AdmissionReview and a world in, the response out. Pure; the compiler finds the errors.
 
-Denied is what would be told `Accepted=False`, or true for some of its rules only, in the words of that condition. What is
-valid and unwise (references that lead nowhere, matches that another route has) is let through with warnings. Deletions,
-subresources and other kinds pass unseen. An update that leaves the spec alone passes with the same complaints as
-warnings: whoever adds a label has not made the mistake.
+An object is denied if it would get `Accepted=False`, or true for some of its rules only, with that condition's message. A
+valid object with likely errors (references that do not resolve, matches of another route) is allowed with warnings.
+Deletions, subresources and other kinds are allowed unchecked. An update that does not change the spec is allowed, with its
+errors as warnings: a new label did not cause them.
 
-The form of reviews is admission.k8s.io/v1 (Kubernetes: "Dynamic Admission Control").
+The format of reviews is admission.k8s.io/v1 (Kubernetes: "Dynamic Admission Control").
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from inferway_contract.field_errors import dotted
+from inferway_contract.field_errors import FieldError, dotted, printable
 from inferway_contract.resources import API_GROUP, SPECS
-from inferway_operator.admission import findings, messages
+from inferway_operator.admission import findings
 from inferway_operator.admission.findings import Findings
+from inferway_operator.compiler import messages
+from inferway_operator.metrics import Decision
 from inferway_operator.world.objects import PolicyObject, RouteObject
 from inferway_operator.world.resources import parse
 from inferway_operator.world.world import World
 
-Decision = Literal["allowed", "warned", "denied", "unseen", "broken"]
-
 _VERSION: Final = "admission.k8s.io/v1"
 _YOUNGEST: Final = "9999-12-31T23:59:59Z"
-_NOT_LISTED: Final = "Inferway could not check this: its operator has not read the cluster yet"
+_NOT_LISTED: Final = "not checked: the Inferway operator has not read the cluster yet"
+# Kubernetes cuts a warning at 256 characters, and all warnings of one request at 4,096, including those of other webhooks.
+_WARNING_CHARACTERS: Final = 256
+_MOST_WARNINGS: Final = 7
+_CAUSE_CHARACTERS: Final = 500
+_MOST_CAUSES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is sent: an AdmissionReview with HTTP status 200, or a Status with 400 when the review is none."""
+    """The response: an AdmissionReview with HTTP status 200, or a Status with 400 for an invalid review."""
 
     http_status: int
     body: dict[str, Any]
     decision: Decision
     kind: str = ""
-    """GatewayRoute, RateLimitPolicy, or "" for what passed unseen."""
+    """GatewayRoute, RateLimitPolicy, or "" if unchecked."""
 
 
 def answer(review: object, world: World | None) -> Answer:
-    """The answer to a parsed request body, whatever it holds. None = the operator does not know its world yet."""
+    """Answer a parsed request body of any form. `world`: None = not listed yet."""
     try:
         return _answer(review, world)
     except RecursionError:
@@ -49,9 +54,9 @@ def answer(review: object, world: World | None) -> Answer:
 def _answer(review: object, world: World | None) -> Answer:
     request = review.get("request") if isinstance(review, dict) else None
     if not isinstance(review, dict) or not isinstance(request, dict):
-        return broken("the body is no AdmissionReview with a request")
+        return broken("the body is not an AdmissionReview with a request")
     if (review.get("apiVersion"), review.get("kind")) != (_VERSION, "AdmissionReview"):
-        return broken(f"the body is no AdmissionReview of {_VERSION}")
+        return broken(f"the body is not an AdmissionReview of {_VERSION}")
     uid = request.get("uid")
     if not isinstance(uid, str) or not uid:
         return broken("request.uid is required")
@@ -60,26 +65,26 @@ def _answer(review: object, world: World | None) -> Answer:
         return _allowed(uid, "unseen")
     manifest = request.get("object")
     if not isinstance(manifest, dict) or manifest.get("kind") != kind:
-        return broken(f"request.object is no {kind}")
-    if _is_leaving(manifest):
+        return broken(f"request.object is not a {kind}")
+    if _is_terminating(manifest):
         return _allowed(uid, "unseen")
     if world is None:
         return _allowed(uid, "warned", kind, (_NOT_LISTED,))
-    found = findings.find(_read(manifest, request), world)
-    if found.complaints and _spec_changed(manifest, request):
-        return _denied(uid, kind, manifest, found)
-    warnings = (*map(str, found.complaints), *found.warnings)
+    result = findings.find(_candidate(manifest, request), world)
+    if result.errors and _is_spec_changed(manifest, request):
+        return _denied(uid, kind, manifest, result)
+    warnings = (*map(str, result.errors), *result.warnings)
     return _allowed(uid, "warned" if warnings else "allowed", kind, warnings)
 
 
 def broken(message: str) -> Answer:
-    """What is answered to a body that is no review; the API server then does as its `failurePolicy` says."""
+    """Answer a body that is not a review; the API server then follows its `failurePolicy`."""
     return Answer(400, {"apiVersion": "v1", "kind": "Status", **_status(400, "BadRequest", message)}, "broken")
 
 
 def _kind_to_check(request: Mapping[str, Any]) -> str | None:
-    said = request.get("kind")
-    group, kind = (said.get("group"), said.get("kind")) if isinstance(said, dict) else (None, None)
+    raw = request.get("kind")
+    group, kind = (raw.get("group"), raw.get("kind")) if isinstance(raw, dict) else (None, None)
     if group != API_GROUP or not isinstance(kind, str) or kind not in SPECS:
         return None
     if request.get("subResource") or request.get("operation") not in ("CREATE", "UPDATE"):
@@ -87,51 +92,49 @@ def _kind_to_check(request: Mapping[str, Any]) -> str | None:
     return kind
 
 
-def _is_leaving(manifest: Mapping[str, Any]) -> bool:
-    # Being deleted: updates only take finalizers away, and nothing may stand in their way.
+def _is_terminating(manifest: Mapping[str, Any]) -> bool:
+    # Updates of an object that is being deleted remove finalizers, and must not fail.
     meta = manifest.get("metadata")
     return isinstance(meta, dict) and bool(meta.get("deletionTimestamp"))
 
 
-def _spec_changed(manifest: Mapping[str, Any], request: Mapping[str, Any]) -> bool:
+def _is_spec_changed(manifest: Mapping[str, Any], request: Mapping[str, Any]) -> bool:
     old = request.get("oldObject")
     return not isinstance(old, dict) or old.get("spec") != manifest.get("spec")
 
 
-def _read(manifest: Mapping[str, Any], request: Mapping[str, Any]) -> RouteObject | PolicyObject:
+def _candidate(manifest: Mapping[str, Any], request: Mapping[str, Any]) -> RouteObject | PolicyObject:
     meta = manifest.get("metadata")
     if isinstance(meta, dict) and not meta.get("namespace"):
         manifest = {**manifest, "metadata": {**meta, "namespace": request.get("namespace")}}
-    found = parse(manifest)
-    # No time = it is being made, so everything that exists is older.
-    return found if found.meta.created else replace(found, meta=replace(found.meta, created=_YOUNGEST))
+    candidate = parse(manifest)
+    # Without a time it is being created, so every existing object is older.
+    return candidate if candidate.meta.created else replace(candidate, meta=replace(candidate.meta, created=_YOUNGEST))
 
 
 def _allowed(uid: str, decision: Decision, kind: str = "", warnings: tuple[str, ...] = ()) -> Answer:
     response: dict[str, Any] = {"uid": uid, "allowed": True}
-    told = messages.warnings(warnings)
-    if told:
-        response["warnings"] = told
+    if warnings:
+        response["warnings"] = _warnings(warnings)
     return Answer(200, _review(response), decision, kind)
 
 
-def _denied(uid: str, kind: str, manifest: Mapping[str, Any], found: Findings) -> Answer:
-    status = _status(422, "Invalid", messages.message(found.complaints))
+def _denied(uid: str, kind: str, manifest: Mapping[str, Any], result: Findings) -> Answer:
+    status = _status(422, "Invalid", messages.joined(result.errors))
     meta = manifest.get("metadata")
-    # kubectl prints the causes one a line, as it does with what the schema refuses.
+    # kubectl prints one cause per line, as for schema errors.
     status["details"] = {
         "group": API_GROUP,
         "kind": kind,
         "name": str(meta.get("name", "")) if isinstance(meta, dict) else "",
         "causes": [
-            {"reason": "FieldValueInvalid", "field": dotted(complaint.path), "message": complaint.message}
-            for complaint in messages.causes(found.complaints)
+            {"reason": "FieldValueInvalid", "field": dotted(error.path), "message": error.message}
+            for error in _causes(result.errors)
         ],
     }
     response: dict[str, Any] = {"uid": uid, "allowed": False, "status": status}
-    told = messages.warnings(found.warnings)
-    if told:
-        response["warnings"] = told
+    if result.warnings:
+        response["warnings"] = _warnings(result.warnings)
     return Answer(200, _review(response), "denied", kind)
 
 
@@ -141,3 +144,28 @@ def _review(response: dict[str, Any]) -> dict[str, Any]:
 
 def _status(code: int, reason: str, message: str) -> dict[str, Any]:
     return {"metadata": {}, "status": "Failure", "code": code, "reason": reason, "message": message}
+
+
+def _warnings(texts: Sequence[str]) -> list[str]:
+    """Return the first distinct warnings, cut to size, and the number of the rest."""
+    distinct = list(dict.fromkeys(printable(text) for text in texts))
+    shown = [_cut(text, _WARNING_CHARACTERS) for text in distinct[:_MOST_WARNINGS]]
+    rest = len(distinct) - len(shown)
+    return [*shown, f"{rest} more of this kind: see the object's status"] if rest else shown
+
+
+def _causes(errors: Sequence[FieldError]) -> list[FieldError]:
+    """Return the first errors as causes, cut to size, and the number of the rest."""
+    shown = [_cause(error) for error in errors[:_MOST_CAUSES]]
+    rest = len(errors) - len(shown)
+    return [*shown, FieldError((), f"and {rest} more")] if rest else shown
+
+
+def _cause(error: FieldError) -> FieldError:
+    # A path may hold keys of any text: `dotted` returns a single step unchanged.
+    place = _cut(printable(dotted(error.path)), _CAUSE_CHARACTERS)
+    return FieldError((place,) if place else (), _cut(printable(error.message), _CAUSE_CHARACTERS))
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."

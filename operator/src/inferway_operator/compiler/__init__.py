@@ -1,4 +1,4 @@
-"""The compiler: from a world to documents and verdicts. Use it qualified: `compiler.compile(world)`."""
+"""Compiles a world to documents and verdicts. Use it qualified: `compiler.compile(world)`."""
 
 from inferway_operator.compiler.passes import PASSES, Compilation, compile  # noqa: A004 - see above
 from inferway_operator.compiler.verdicts import Verdict

@@ -1,4 +1,4 @@
-"""Writing: the draft as the two documents."""
+"""Emit the two documents of a compiled draft."""
 
 from inferway_contract.document import ConfigDocument, EndpointsDocument, Refusal, Route, Rule
 from inferway_operator.compiler import messages
@@ -8,31 +8,31 @@ _DETAIL_CHARACTERS = 500
 
 
 def emit_config(draft: Draft) -> ConfigDocument:
-    """Routes in the order of age, and the policies that any of their rules names."""
+    """Emit routes, the oldest first, and the policies that any of their rules names."""
     routes = tuple(
         Route(id=route.source.meta.id, hostnames=route.hostnames, rules=rules)
         for route in draft.routes
         if not route.is_barred
-        # A rule none of whose matches can be read has no place in a routing table.
+        # A rule without a valid match has no place in a routing table.
         if (rules := tuple(_rule(route, rule) for rule in route.rules if rule.matches))
     )
-    named = {name for route in routes for rule in route.rules for name in rule.policies}
+    used = {name for route in routes for rule in route.rules for name in rule.policies}
     return ConfigDocument(
         address_policy="Standalone" if draft.world.settings.standalone else "Cluster",
         routes=routes,
         policies=tuple(
             policy.published
             for policy in draft.policies
-            if policy.published is not None and policy.source.meta.id in named
+            if policy.published is not None and policy.source.meta.id in used
         ),
     )
 
 
 def _rule(route: RouteDraft, rule: RuleDraft) -> Rule:
     name, matches = rule.source.name, tuple(rule.matches)
-    mistakes = [*route.source.complaints, *rule.complaints]
-    if mistakes:
-        detail = messages.joined(mistakes, _DETAIL_CHARACTERS)
+    errors = [*route.source.errors, *rule.errors]
+    if errors:
+        detail = messages.joined(errors, _DETAIL_CHARACTERS)
         return Rule(name=name, matches=matches, refusal=Refusal(code="invalid_rule", detail=detail))
     if rule.broken_policies:
         detail = messages.joined(
@@ -52,9 +52,8 @@ def _rule(route: RouteDraft, rule: RuleDraft) -> Rule:
 
 
 def emit_endpoints(draft: Draft, config: ConfigDocument) -> EndpointsDocument:
-    """Every Service that the config names, also those without an endpoint: a missing entry would mean half a document."""
-    keys = {backend.service for route in config.routes for rule in route.rules for backend in rule.backends}
+    """Emit an entry for every Service of the config: pods wait for a missing one."""
     return EndpointsDocument(
         replicas=draft.world.replicas,
-        services={key: draft.services.endpoints(key) for key in sorted(key for key in keys if key is not None)},
+        services={key: draft.services.endpoints(key) for key in sorted(config.named_services())},
     )

@@ -1,16 +1,16 @@
-"""Filters: from Gateway API's union to the fields of a rule, one entry for each type."""
+"""Filters: from Gateway API's union to the fields of a rule, one translator for each filter type."""
 
 from collections.abc import Callable
 from typing import Any, Final
 
 from inferway_contract import document, paths
 from inferway_contract.resources import filters as written
-from inferway_operator.compiler import edits, messages
+from inferway_operator.compiler import messages
 from inferway_operator.compiler.draft import Draft, Path, RuleDraft
 
 
 def translate(draft: Draft) -> None:
-    """Give every rule what its filters say."""
+    """Translate the filters of every valid rule."""
     for _, rule in draft.rules():
         if rule.source.rule is None:
             continue
@@ -20,43 +20,69 @@ def translate(draft: Draft) -> None:
 
 
 def _request_headers(rule: RuleDraft, entry: Any, at: Path) -> None:
-    rule.parts["request_headers"] = edits.translate(rule, entry.request_header_modifier, at)
+    rule.parts["request_headers"] = _header_edit(rule, entry.request_header_modifier, at)
 
 
 def _response_headers(rule: RuleDraft, entry: Any, at: Path) -> None:
-    rule.parts["response_headers"] = edits.translate(rule, entry.response_header_modifier, at)
+    rule.parts["response_headers"] = _header_edit(rule, entry.response_header_modifier, at)
+
+
+def _header_edit(rule: RuleDraft, modifier: written.HeaderModifier, at: Path) -> document.HeaderEdit:
+    # A name twice in `add` is two fields; in `set` or `remove` it is an error.
+    _check_unique(rule, [entry.name for entry in modifier.set], (*at, "set"))
+    _check_unique(rule, list(modifier.remove), (*at, "remove"))
+    return document.HeaderEdit(
+        set=_header_values(modifier.set),
+        add=_header_values(modifier.add),
+        remove=tuple(name.lower() for name in modifier.remove),
+    )
+
+
+def _header_values(entries: tuple[written.Header, ...]) -> tuple[document.HeaderValue, ...]:
+    return tuple(document.HeaderValue(name=entry.name, value=entry.value) for entry in entries)
+
+
+def _check_unique(rule: RuleDraft, names: list[str], at: Path) -> None:
+    previous: set[str] = set()
+    for index, name in enumerate(names):
+        if name.lower() in previous:
+            rule.add_error(f"duplicate name {messages.quoted(name)} (names are compared without case)", *at, index)
+        previous.add(name.lower())
 
 
 def _rewrite(rule: RuleDraft, entry: Any, at: Path) -> None:
-    said: written.UrlRewrite = entry.url_rewrite
-    rule.parts["rewrite"] = document.Rewrite(hostname=said.hostname, path=_new_path(rule, said.path, (*at, "path")))
+    rewrite: written.UrlRewrite = entry.url_rewrite
+    path = _new_path(rule, rewrite.path, (*at, "path"))
+    rule.parts["rewrite"] = document.Rewrite(hostname=rewrite.hostname, path=path)
 
 
 def _redirect(rule: RuleDraft, entry: Any, at: Path) -> None:
-    said: written.RequestRedirect = entry.request_redirect
+    redirect: written.RequestRedirect = entry.request_redirect
     rule.redirect = document.Redirect(
-        status=said.status_code,
-        scheme=said.scheme,
-        hostname=said.hostname,
-        port=said.port,
-        path=_new_path(rule, said.path, (*at, "path")),
+        status=redirect.status_code,
+        scheme=redirect.scheme,
+        hostname=redirect.hostname,
+        port=redirect.port,
+        path=_new_path(rule, redirect.path, (*at, "path")),
     )
 
 
 def _respond(rule: RuleDraft, entry: Any, at: Path) -> None:
-    said: written.DirectResponse = entry.direct_response
-    rule.respond = document.DirectResponse(status=said.status_code, content_type=said.content_type, body=said.body)
+    response: written.DirectResponse = entry.direct_response
+    rule.respond = document.DirectResponse(
+        status=response.status_code, content_type=response.content_type, body=response.body
+    )
 
 
 def _cors(rule: RuleDraft, entry: Any, at: Path) -> None:
-    said: written.Cors = entry.cors
+    cors: written.Cors = entry.cors
     rule.parts["cors"] = document.Cors(
-        allow_origins=said.allow_origins,
-        allow_methods=said.allow_methods,
-        allow_headers=said.allow_headers,
-        expose_headers=said.expose_headers,
-        allow_credentials=said.allow_credentials,
-        max_age_seconds=said.max_age,
+        allow_origins=cors.allow_origins,
+        allow_methods=cors.allow_methods,
+        allow_headers=cors.allow_headers,
+        expose_headers=cors.expose_headers,
+        allow_credentials=cors.allow_credentials,
+        max_age_seconds=cors.max_age,
     )
 
 
@@ -79,5 +105,5 @@ def _new_path(rule: RuleDraft, path: written.PathModifier | None, at: Path) -> d
         paths.match_path(value.encode())
     except paths.AmbiguousPath as error:
         field = "replaceFullPath" if is_full else "replacePrefixMatch"
-        rule.complain(f"{messages.quoted(value)}: {error}: upstreams may read it in two ways", *at, field)
+        rule.add_error(f"{messages.quoted(value)}: {error}: upstreams may read it in two ways", *at, field)
     return document.NewPath(full=value) if is_full else document.NewPath(prefix=value)

@@ -1,4 +1,4 @@
-"""Hostnames: those that the route's namespace may claim. It gets no request for any other."""
+"""Hostnames: those that the route's namespace may claim. The route gets no requests for other ones."""
 
 from inferway_contract.field_errors import FieldError
 from inferway_operator.compiler import messages
@@ -10,15 +10,15 @@ _PLACE = ("spec", "hostnames")
 
 
 def check(draft: Draft) -> None:
-    """Leave every route those hostnames that it may claim, and tell it of the others.
+    """Reduce every route to the hostnames that it may claim; report the other ones.
 
-    What is not allowed is no mistake of the rules: under the hostnames that are left they are served as ever.
+    Rules stay valid: they are served under the hostnames that are left.
     """
     policy = draft.world.settings.hostname_policy
     if policy is None:
         return
     for route in draft.routes:
-        if route.rules:  # nothing is claimed without one; nor are there any where no hostname can be read
+        if route.rules:  # without rules, or without a valid hostname, a route claims nothing
             _check(route, draft, policy)
 
 
@@ -28,16 +28,16 @@ def _check(route: RouteDraft, draft: Draft, policy: HostnamePolicy) -> None:
     claimed = route.source.hostnames or ("",)  # none = every host
     forbidden = [name for name in claimed if not hostname_policy.may_claim(name, patterns)]
     route.hostnames = tuple(name for name in route.source.hostnames if name not in forbidden)
-    # Without a hostname that is left the route would claim every host.
+    # With no hostname left the route would claim every host.
     route.is_barred = len(forbidden) == len(claimed)
-    route.forbidden = [_complaint(name, namespace, patterns) for name in forbidden]
+    route.forbidden = [_not_allowed(name, namespace, patterns) for name in forbidden]
 
 
-def _complaint(hostname: str, namespace: str, patterns: tuple[str, ...]) -> FieldError:
-    claim = f"claims {messages.quoted(hostname)}" if hostname else "names none, which claims every host"
+def _not_allowed(hostname: str, namespace: str, patterns: tuple[str, ...]) -> FieldError:
+    claim = f"{messages.quoted(hostname)} not allowed" if hostname else "every host (no hostnames) not allowed"
     if patterns:
         allowed = messages.joined(patterns, most=300).replace("; ", ", ")
-        may, advice = f"may claim {allowed} only", "use one of these, or have it allowed"
+        may, advice = f"may claim only {allowed}", "use one of these, or allow it"
     else:
-        may, advice = "may claim no hostname", "have it allowed"
-    return FieldError(_PLACE, f"{claim}; namespace {namespace} {may}: {advice} in the operator's hostnamePolicy")
+        may, advice = "may claim no hostname", "allow it"
+    return FieldError(_PLACE, f"{claim}: namespace {namespace} {may}; {advice} in the operator's hostnamePolicy")

@@ -1,24 +1,27 @@
-"""Matches: paths as the data plane sees them, names in lower case, patterns that compile.
+"""Matches: paths as the data plane compares them, names in lower case, patterns that compile.
 
-A match that cannot be read protects nothing and is left out; its rule refuses for the matches that can.
+An invalid match is left out and matches nothing; its rule refuses the requests of its valid matches.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 
-from inferway_contract import document, paths
+import re2
+
+from inferway_contract import document, paths, patterns
 from inferway_contract.resources import matches as written
-from inferway_operator.compiler import messages, patterns
+from inferway_operator.compiler import messages
 from inferway_operator.compiler.draft import Draft, Path, RuleDraft
 
 
 def normalise(draft: Draft) -> None:
-    """Give every rule its matches."""
+    """Translate the matches of every rule."""
     for _, rule in draft.rules():
-        for index, match in rule.source.matches:
-            known = len(rule.complaints)
-            made = _match(rule, match, ("matches", index))
-            if len(rule.complaints) == known:
-                rule.matches.append(made)
+        for index, source in rule.source.matches:
+            errors_before = len(rule.errors)
+            match = _match(rule, source, ("matches", index))
+            if len(rule.errors) == errors_before:
+                rule.matches.append(match)
 
 
 def _match(rule: RuleDraft, match: written.Match, at: Path) -> document.Match:
@@ -39,32 +42,46 @@ def _path(rule: RuleDraft, path: written.PathMatch, at: Path) -> document.PathMa
     try:
         value = paths.match_path(value.encode()).decode()
     except paths.AmbiguousPath as error:
-        rule.complain(f"{messages.quoted(value)}: {error}: no request with such a path is accepted", *at)
+        rule.add_error(f"{messages.quoted(value)}: {error}: requests with such a path are rejected", *at)
     except UnicodeDecodeError:
-        rule.complain(f"{messages.quoted(value)} is not UTF-8 when decoded: use a RegularExpression", *at)
+        rule.add_error(f"{messages.quoted(value)} is not UTF-8 when decoded: use a RegularExpression", *at)
     if path.type == "PathPrefix" and value != "/":
         # Gateway API: "/abc" and "/abc/" are the same prefix. Only one slash: empty segments are significant.
         value = value.removesuffix("/")
         if value == "/":
-            rule.complain("'//' cannot be told from '/' as a prefix: write '/', or use another type", *at)
+            rule.add_error("'//' is the same prefix as '/': write '/', or use another type", *at)
     return document.PathMatch(type=path.type, value=value)
 
 
 def _values(
     rule: RuleDraft, entries: Iterable[written.HeaderMatch | written.QueryParamMatch], at: Path
 ) -> tuple[document.ValueMatch, ...]:
-    found: dict[str, document.ValueMatch] = {}
+    by_name: dict[str, document.ValueMatch] = {}
     for index, entry in enumerate(entries):
-        if entry.name in found:
-            # Gateway API would pass over the second one silently; nobody writes it to be passed over.
-            rule.complain(f"{messages.quoted(entry.name)} is named twice: all conditions must hold", *at, index, "name")
+        if entry.name in by_name:
+            # Gateway API ignores the second one silently, which is never the intention.
+            rule.add_error(
+                f"duplicate name {messages.quoted(entry.name)}: all conditions must hold", *at, index, "name"
+            )
         if entry.type == "RegularExpression":
             _check_pattern(rule, entry.value, (*at, index, "value"))
-        found[entry.name] = document.ValueMatch(name=entry.name, value=entry.value, type=entry.type)
-    return tuple(found.values())
+        by_name[entry.name] = document.ValueMatch(name=entry.name, value=entry.value, type=entry.type)
+    return tuple(by_name.values())
 
 
 def _check_pattern(rule: RuleDraft, pattern: str, at: Path) -> None:
-    mistake = patterns.mistake(pattern)
-    if mistake is not None:
-        rule.complain(f"{messages.quoted(pattern)}: {mistake} (RE2)", *at)
+    error = pattern_error(pattern)
+    if error is not None:
+        rule.add_error(f"{messages.quoted(pattern)}: {error} (RE2)", *at)
+
+
+# Every change compiles the whole world, with mostly the same patterns.
+@lru_cache(maxsize=8192)
+def pattern_error(pattern: str) -> str | None:
+    """Return RE2's error message for the pattern, or None for a valid one."""
+    try:
+        patterns.compiled(pattern)
+    except re2.error as error:
+        reason = error.args[0] if error.args else b""
+        return reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
+    return None

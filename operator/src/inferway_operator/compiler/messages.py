@@ -1,41 +1,39 @@
-"""Words for people: values as they were written, lists that end, text that every terminal and JSON can carry."""
+"""Text of messages: quoted values, bounded lists, characters that every terminal and JSON can carry."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from inferway_contract.field_errors import printable
+
 MESSAGE_CHARACTERS: Final = 2_000
-"""Of one condition; Kubernetes allows 32,768, but nobody reads them."""
+"""Bound of one condition's message. Kubernetes allows 32,768; nearly all of that would go unread."""
 
 _SHOWN_CHARACTERS: Final = 80
 
 
 def quoted(value: str) -> str:
-    """The value in quotes, cut when it is long."""
+    """Return the value in quotes, cut at 80 characters."""
     text = repr(value)
     return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "..."
 
 
 def joined(items: Iterable[object], most: int = MESSAGE_CHARACTERS) -> str:
-    """The items joined by `; `, and how many more there are when they do not fit. The first is always told."""
+    """Join the items by `; ` within `most` characters; append the number of the rest.
+
+    The first item always appears, cut if necessary.
+    """
     texts = [printable(str(item)) for item in items]
-    told: list[str] = []
+    fitting: list[str] = []
     room = most
     for text in texts:
-        if told and len(text) + 2 > room:
+        if fitting and len(text) + 2 > room:
             break
-        told.append(text[:most])
+        fitting.append(text[:most])
         room -= len(text) + 2
-    rest = len(texts) - len(told)
-    return "; ".join(told) + (f"; and {rest} more" if rest else "")
+    rest = len(texts) - len(fitting)
+    return "; ".join(fitting) + (f"; and {rest} more" if rest else "")
 
 
 def counted(items: Sequence[object], noun: str) -> str:
-    """`1 rule`, `2 rules`."""
+    """Return `1 rule` or `2 rules`."""
     return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
-
-
-def printable(text: str) -> str:
-    """The same on one line; a key of a mapping may hold anything, even half a surrogate pair."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

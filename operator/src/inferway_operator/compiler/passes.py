@@ -1,4 +1,4 @@
-"""The compiler: all of it in one list. Pure: equal worlds, equal bytes; no clock, no network, no exception."""
+"""The compiler's passes in one list. Pure: equal worlds, equal bytes; no clock, no network, no exception."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,15 +22,16 @@ from inferway_operator.compiler.verdicts import Verdict
 from inferway_operator.world.world import World
 
 PASSES: Final[tuple[Callable[[Draft], None], ...]] = (
-    hostnames.check,  # what a namespace may not claim, it gets no request for
-    rules.check_names,  # two rules of one name: the second refuses
-    matches.normalise,  # paths, names, patterns; also of broken rules, which refuse where they would have matched
-    filters.translate,  # edits, rewrites, redirects, answers, CORS
-    backends.resolve,  # Services and urls, and who may name them
-    upstreams.translate,  # balancing, retries, circuit breaker, health checks
-    rules.translate_bounds,  # time limits, sizes, caching
-    rules.require_action,  # after filters: a redirect is something to do
-    policies.translate,  # limits; invalid ones stay as they were published
+    hostnames.check,  # a route gets no request for a hostname that its namespace may not claim
+    rules.check_names,  # of two rules with one name the second refuses
+    matches.normalise,  # paths, names, patterns; also of invalid rules, which refuse the requests of their matches
+    filters.translate,  # header edits, rewrites, redirects, direct responses, CORS
+    backends.resolve,  # Services and urls, and the permission to name them
+    upstreams.translate,  # load balancing, retries, circuit breaker, health checks
+    rules.translate_bounds,  # time limits, sizes
+    rules.translate_cache,  # how responses are stored, and by which key
+    rules.require_action,  # after filters: a redirect is an action
+    policies.translate,  # limits; an invalid policy stays as it was published
     policies.attach,  # to rules, by name
     shadowing.find,  # after matches have one form
 )
@@ -45,8 +46,8 @@ class Compilation:
     verdicts: tuple[Verdict, ...]
 
 
-def compile(world: World) -> Compilation:  # noqa: A001 - it is what it does; import the module and qualify
-    """Compile a world. Mistakes are in the verdicts; nothing is raised for any world that manifests can make."""
+def compile(world: World) -> Compilation:  # noqa: A001 - the standard term; import the module and qualify
+    """Compile a world. Errors of resources are in the verdicts; no exception is raised."""
     draft = Draft.of(world)
     for compile_part in PASSES:
         compile_part(draft)

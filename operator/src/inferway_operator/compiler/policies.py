@@ -1,4 +1,4 @@
-"""Policies: what they say, and which rules they are for."""
+"""Policies: their limits, and the rules that they apply to."""
 
 from collections.abc import Iterator, Mapping
 
@@ -9,16 +9,16 @@ from inferway_operator.compiler.draft import Draft, PolicyDraft, RouteDraft, Rul
 
 
 def translate(draft: Draft) -> None:
-    """Give every policy its published form. An invalid one keeps the last that it had."""
+    """Translate every valid policy; an invalid one keeps its last published form."""
     for policy in draft.policies:
-        meta, said = policy.source.meta, policy.source.spec
-        if said is None:
+        meta, spec = policy.source.meta, policy.source.spec
+        if spec is None:
             policy.published = draft.world.last_published.get(meta.id)
         else:
             policy.published = document.Policy(
                 id=meta.id,
-                limits=tuple(_limit(limit) for limit in said.limits),
-                headers=said.on_limit.headers,
+                limits=tuple(_limit(limit) for limit in spec.limits),
+                headers=spec.on_limit.headers,
             )
 
 
@@ -47,7 +47,7 @@ def _part(part: written.KeyPart) -> document.KeyPart:
 
 
 def attach(draft: Draft) -> None:
-    """Name every policy in the rules it is for, the oldest first."""
+    """Add every policy to its target rules, the oldest first."""
     routes: dict[str, dict[str, RouteDraft]] = {}
     for route in draft.routes:
         routes.setdefault(route.source.meta.namespace, {})[route.source.meta.name] = route
@@ -55,26 +55,25 @@ def attach(draft: Draft) -> None:
         identity = policy.source.meta.id
         for rule in _targets(policy, routes.get(policy.source.meta.namespace, {})):
             names = rule.broken_policies if policy.published is None else rule.policies
-            if identity not in names:  # two targetRefs may mean one rule
+            if identity not in names:  # two targetRefs may select one rule
                 names.append(identity)
 
 
 def _targets(policy: PolicyDraft, routes: Mapping[str, RouteDraft]) -> Iterator[RuleDraft]:
     targets = policy.source.targets
     if not targets:
-        # Absent: every route. Unreadable: it may be any, so it is every one.
+        # Absent: every route. Unreadable: it may be any route, so every one.
         yield from (rule for route in routes.values() for rule in route.rules)
         return
     for index, target in enumerate(targets):
         route = routes.get(target.name)
         if route is None:
-            namespace = policy.source.meta.namespace
-            missing = f"there is no GatewayRoute {target.name} in namespace {namespace}"
+            missing = f"GatewayRoute {policy.source.meta.namespace}/{target.name} not found"
             policy.missing.append(FieldError(("spec", "targetRefs", index, "name"), missing))
             continue
         section = target.section_name
-        found = [rule for rule in route.rules if section is None or rule.source.name == section]
-        if section is not None and not found:
-            missing = f"GatewayRoute {route.source.meta.id} has no rule {section}"
+        rules = [rule for rule in route.rules if section is None or rule.source.name == section]
+        if section is not None and not rules:
+            missing = f"rule {section} not found in GatewayRoute {route.source.meta.id}"
             policy.missing.append(FieldError(("spec", "targetRefs", index, "sectionName"), missing))
-        yield from found
+        yield from rules

@@ -1,61 +1,68 @@
-"""Rules: their names, their bounds, and that each of them does something."""
+"""Rules: their names, time limits, sizes and caching, and that each of them has an action."""
 
 from inferway_contract import document, values
-from inferway_contract.resources import gateway_route as written
 from inferway_operator.compiler import messages
 from inferway_operator.compiler.draft import Draft
 
 
 def check_names(draft: Draft) -> None:
-    """A name belongs to one rule: policies and metrics speak of it. Of two, the first keeps it."""
+    """Report names that two rules of a route have; the first rule keeps the name."""
     for route in draft.routes:
         owners: dict[str, int] = {}
         for rule in route.rules:
             name = rule.source.name
             owner = owners.setdefault(name, rule.source.index)
             if owner != rule.source.index:
-                rule.complain(f"{messages.quoted(name)} is the name of rules[{owner}] too: give each its own", "name")
+                rule.add_error(
+                    f"{messages.quoted(name)} is the name of rules[{owner}] too: use different names", "name"
+                )
 
 
 def translate_bounds(draft: Draft) -> None:
-    """Give every rule its time limits, sizes and caching."""
+    """Translate time limits and sizes of every valid rule."""
     for _, rule in draft.rules():
-        said = rule.source.rule
-        if said is None:
+        source = rule.source.rule
+        if source is None:
             continue
-        request = values.milliseconds(said.timeouts.request)
+        timeouts = source.timeouts
         rule.parts["timeouts"] = document.Timeouts(
-            connect=values.milliseconds(said.timeouts.connect),
-            # One try may take as long as the whole, when nothing else is said.
-            backend_request=values.milliseconds(said.timeouts.backend_request or said.timeouts.request),
-            request=request,
-            stream_idle=values.milliseconds(said.timeouts.stream_idle),
+            connect=values.milliseconds(timeouts.connect),
+            # The default of one try is the limit of the whole request.
+            backend_request=values.milliseconds(timeouts.backend_request or timeouts.request),
+            request=values.milliseconds(timeouts.request),
+            stream_idle=values.milliseconds(timeouts.stream_idle),
         )
-        rule.parts["max_request_body"] = values.size(said.limits.max_request_body)
-        rule.parts["max_response_header"] = values.size(said.limits.max_response_header)
-        if said.cache is not None:
-            rule.parts["cache"] = _cache(said.cache)
+        rule.parts["max_request_body"] = values.size(source.limits.max_request_body)
+        rule.parts["max_response_header"] = values.size(source.limits.max_response_header)
 
 
-def _cache(said: written.Cache) -> document.Cache:
-    return document.Cache(
-        ttl=None if said.ttl is None else values.milliseconds(said.ttl),
-        max_ttl=values.milliseconds(said.max_ttl),
-        statuses=said.status_codes,
-        key_host=said.key.host,
-        query_include=said.key.query.include,
-        query_exclude=said.key.query.exclude,
-        query_sort=said.key.query.sort,
-        key_headers=tuple(dict.fromkeys(name.lower() for name in said.key.headers)),
-        identity=said.identity,
-        max_body=values.size(said.max_body),
-        status_header=said.status_header,
-    )
+def translate_cache(draft: Draft) -> None:
+    """Translate the cache settings of every valid rule."""
+    for _, rule in draft.rules():
+        cache = rule.source.rule.cache if rule.source.rule is not None else None
+        if cache is None:
+            continue
+        rule.parts["cache"] = document.Cache(
+            ttl=None if cache.ttl is None else values.milliseconds(cache.ttl),
+            max_ttl=values.milliseconds(cache.max_ttl),
+            statuses=cache.status_codes,
+            key_host=cache.key.host,
+            query_include=cache.key.query.include,
+            query_exclude=cache.key.query.exclude,
+            query_sort=cache.key.query.sort,
+            key_headers=tuple(dict.fromkeys(name.lower() for name in cache.key.headers)),
+            identity=cache.identity,
+            max_body=values.size(cache.max_body),
+            status_header=cache.status_header,
+        )
 
 
 def require_action(draft: Draft) -> None:
-    """A rule forwards, redirects or answers. One that does nothing would hand its requests to a broader rule."""
+    """Report rules that neither forward, redirect nor respond.
+
+    Without an action a rule would leave its requests to a broader rule.
+    """
     for _, rule in draft.rules():
-        said = rule.source.rule
-        if said is not None and not said.backend_refs and rule.redirect is None and rule.respond is None:
-            rule.complain("has nothing to do: add backendRefs, or a filter RequestRedirect or DirectResponse")
+        source = rule.source.rule
+        if source is not None and not source.backend_refs and rule.redirect is None and rule.respond is None:
+            rule.add_error("no action: add backendRefs, or a filter RequestRedirect or DirectResponse")

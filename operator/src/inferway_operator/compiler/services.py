@@ -1,4 +1,4 @@
-"""Services by name, with the endpoints of their ports, and who may name them."""
+"""Services by name: the endpoints of their ports, and the namespaces that may name them."""
 
 from typing import Final
 
@@ -17,8 +17,8 @@ class Services:
         self._standalone = world.settings.standalone
         self._services = {service.id: service for service in sorted(world.services, key=lambda service: service.id)}
         self._grants = {(grant.namespace, grant.source, grant.service) for grant in world.grants}
-        self._endpoints: dict[tuple[str, str], set[tuple[str, int]]] = {}
-        self._found: dict[str, tuple[Endpoint, ...]] = {}
+        self._addresses: dict[tuple[str, str], set[tuple[str, int]]] = {}
+        self._endpoints: dict[str, tuple[Endpoint, ...]] = {}
         for part in world.slices:
             usable = [
                 address
@@ -26,30 +26,30 @@ class Services:
                 if address_policy.objection(address, standalone=self._standalone) is None
             ]
             for name, number in part.ports:
-                # A Service may have many slices, and an address may stand in two of them while it moves.
-                self._endpoints.setdefault((part.service, name), set()).update((address, number) for address in usable)
+                # A Service may have many slices, and an address is in two of them while it moves.
+                self._addresses.setdefault((part.service, name), set()).update((address, number) for address in usable)
 
     def find(self, service: str) -> ServiceObject | None:
-        """The Service of this id (`namespace/name`)."""
+        """Return the Service of this id (`namespace/name`)."""
         return self._services.get(service)
 
     def may_name(self, source: str, namespace: str, name: str) -> bool:
-        """Whether GatewayRoutes of the namespace `source` may name this Service."""
+        """Return whether GatewayRoutes of the namespace `source` may name this Service."""
         if source == namespace:
             return True
         return (namespace, source, None) in self._grants or (namespace, source, name) in self._grants
 
     def endpoints(self, key: str) -> tuple[Endpoint, ...]:
-        """Ready addresses by a key of the endpoints document (`namespace/name:port`), in the order of their text."""
-        found = self._found.get(key)
-        if found is None:  # many rules name one Service, and it may have many endpoints
-            found = self._found[key] = tuple(
-                Endpoint(address=address, port=number) for address, number in sorted(self._listed(key))
+        """Return the ready endpoints of a key `namespace/name:port`, sorted by address."""
+        endpoints = self._endpoints.get(key)
+        if endpoints is None:  # cached: many rules name one Service, which may have many endpoints
+            endpoints = self._endpoints[key] = tuple(
+                Endpoint(address=address, port=number) for address, number in sorted(self._addresses_of(key))
             )
-        return found
+        return endpoints
 
-    def _listed(self, key: str) -> set[tuple[str, int]]:
+    def _addresses_of(self, key: str) -> set[tuple[str, int]]:
         service, _, number = key.rpartition(":")
-        known = self._services.get(service)
-        name = dict(known.ports).get(int(number)) if known else None
-        return set() if name is None else self._endpoints.get((service, name), set())
+        target = self._services.get(service)
+        name = dict(target.ports).get(int(number)) if target else None
+        return set() if name is None else self._addresses.get((service, name), set())

@@ -1,4 +1,4 @@
-"""Shadows: a match that an older route has too never sees a request. Said, not refused: the older may go one day."""
+"""Shadowing: a match that an older route has too gets no request. Reported, not refused: the older route may go."""
 
 from collections.abc import Hashable
 
@@ -7,12 +7,12 @@ from inferway_operator.compiler.draft import Draft
 
 
 def find(draft: Draft) -> None:
-    """Tell younger routes which of their matches belong to an older one."""
+    """Report the matches of younger routes that belong to an older one."""
     owners: dict[Hashable, tuple[str, str]] = {}
     for route in draft.routes:
         if route.is_barred:
-            continue  # it takes no request from anybody
-        own: dict[Hashable, tuple[str, str]] = {}
+            continue  # it takes no requests
+        new: dict[Hashable, tuple[str, str]] = {}
         identity = route.source.meta.id
         for rule in route.rules:
             for match in rule.matches:
@@ -20,18 +20,18 @@ def find(draft: Draft) -> None:
                 for hostname in route.hostnames or ("",):
                     owner = owners.get((hostname, key))
                     if owner is None:
-                        own.setdefault((hostname, key), (identity, rule.source.name))
+                        new.setdefault((hostname, key), (identity, rule.source.name))
                     else:
                         host = hostname or "any host"
                         route.shadowed.append(
                             f"rule {rule.source.name}: {match.path.type} {match.path.value} on {host} "
                             f"belongs to the older {owner[0]} rule {owner[1]}"
                         )
-        owners.update(own)  # only now: within a route the order of rules decides, and is the author's own affair
+        owners.update(new)  # not earlier: within a route the order of rules decides
 
 
 def _key(match: Match) -> Hashable:
-    # Cheaper than hashing models, and blind to the order in which conditions are written.
+    # Cheaper than hashing models, and independent of the order of conditions.
     return (
         match.path.type,
         match.path.value,

@@ -1,62 +1,62 @@
-"""Upstreams: how their endpoints are balanced, tried again, spared and asked how they do."""
+"""Upstreams: load balancing, retries, circuit breaker and health checks."""
 
 from inferway_contract import document, values
-from inferway_contract.resources import gateway_route as written
+from inferway_contract.resources import health, load_balancer, retry
 from inferway_operator.compiler.draft import Draft
 
 
 def translate(draft: Draft) -> None:
-    """Give every rule what it says of its upstreams; what it does not say is absent, or has the document's defaults."""
+    """Translate the upstream settings of every valid rule; absent ones keep the document's defaults."""
     for _, rule in draft.rules():
-        said = rule.source.rule
-        if said is None:
+        source = rule.source.rule
+        if source is None:
             continue
-        rule.parts["load_balancer"] = _load_balancer(said.load_balancer)
-        rule.parts["circuit_breaker"] = _circuit_breaker(said.circuit_breaker)
-        if said.retry is not None:
-            rule.parts["retry"] = _retry(said.retry)
-        if said.health_check is not None:
-            rule.parts["health_check"] = _health_check(said.health_check)
+        rule.parts["load_balancer"] = _load_balancer(source.load_balancer)
+        rule.parts["circuit_breaker"] = _circuit_breaker(source.circuit_breaker)
+        if source.retry is not None:
+            rule.parts["retry"] = _retry(source.retry)
+        if source.health_check is not None:
+            rule.parts["health_check"] = _health_check(source.health_check)
 
 
-def _load_balancer(said: written.LoadBalancer) -> document.LoadBalancer:
-    header = said.hash_on.header if said.hash_on is not None else None
+def _load_balancer(source: load_balancer.LoadBalancer) -> document.LoadBalancer:
+    header = source.hash_on.header if source.hash_on is not None else None
     return document.LoadBalancer(
-        type=said.type,
+        type=source.type,
         hash_header=None if header is None else header.lower(),
-        slow_start=0 if said.slow_start is None else values.milliseconds(said.slow_start),
+        slow_start=0 if source.slow_start is None else values.milliseconds(source.slow_start),
     )
 
 
-def _retry(said: written.Retry) -> document.Retry:
-    # In the order they are written; what is written twice is meant once.
+def _retry(source: retry.Retry) -> document.Retry:
+    # In the order of the resource, without duplicates.
     return document.Retry(
-        attempts=said.attempts,
-        statuses=tuple(dict.fromkeys(said.codes)),
-        conditions=tuple(dict.fromkeys(said.conditions)),
-        methods=tuple(dict.fromkeys(said.methods)),
-        backoff=values.milliseconds(said.backoff),
-        max_backoff=values.milliseconds(said.max_backoff),
-        budget_percent=said.budget_percent,
+        attempts=source.attempts,
+        statuses=tuple(dict.fromkeys(source.codes)),
+        conditions=tuple(dict.fromkeys(source.conditions)),
+        methods=tuple(dict.fromkeys(source.methods)),
+        backoff=values.milliseconds(source.backoff),
+        max_backoff=values.milliseconds(source.max_backoff),
+        budget_percent=source.budget_percent,
     )
 
 
-def _circuit_breaker(said: written.CircuitBreaker) -> document.CircuitBreaker:
+def _circuit_breaker(source: health.CircuitBreaker) -> document.CircuitBreaker:
     return document.CircuitBreaker(
-        max_requests=said.max_requests,
-        max_pending=said.max_pending,
-        consecutive_failures=said.consecutive_failures,
-        open_for=values.milliseconds(said.open_for),
-        max_ejected_percent=said.max_ejected_percent,
+        max_requests=source.max_requests,
+        max_pending=source.max_pending,
+        consecutive_failures=source.consecutive_failures,
+        open_for=values.milliseconds(source.open_for),
+        max_ejected_percent=source.max_ejected_percent,
     )
 
 
-def _health_check(said: written.HealthCheck) -> document.HealthCheck:
+def _health_check(source: health.HealthCheck) -> document.HealthCheck:
     return document.HealthCheck(
-        path=said.path,
-        interval=values.milliseconds(said.interval),
-        timeout=values.milliseconds(said.timeout),
-        healthy_threshold=said.healthy_threshold,
-        unhealthy_threshold=said.unhealthy_threshold,
-        expected_statuses=tuple(dict.fromkeys(said.expected_statuses)),
+        path=source.path,
+        interval=values.milliseconds(source.interval),
+        timeout=values.milliseconds(source.timeout),
+        healthy_threshold=source.healthy_threshold,
+        unhealthy_threshold=source.unhealthy_threshold,
+        expected_statuses=tuple(dict.fromkeys(source.expected_statuses)),
     )

@@ -1,4 +1,4 @@
-"""Verdicts: what the author of each object is told."""
+"""Verdicts: the conditions of each object, except those that depend on the data plane."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,95 +12,87 @@ from inferway_operator.world.objects import Meta
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One object's conditions, and the same mistakes with their places for who can point at them."""
+    """One object's conditions, and the errors behind them with their locations."""
 
     meta: Meta
     conditions: tuple[Condition, ...]
-    complaints: tuple[FieldError, ...] = ()
-    """What is wrong with the object itself: the list behind `Accepted`."""
+    errors: tuple[FieldError, ...] = ()
+    """Errors of the object itself: the list behind `Accepted`."""
     unresolved: tuple[FieldError, ...] = ()
-    """What it names and does not find: the list behind `ResolvedRefs` or `TargetsResolved`."""
+    """References that do not resolve: the list behind `ResolvedRefs` or `TargetsResolved`."""
     shadowed: tuple[str, ...] = ()
-    """A sentence for each match that an older route has too: the list behind `Shadowed`."""
+    """A message for each match that an older route has too: the list behind `Shadowed`."""
 
 
 def verdicts_of(draft: Draft) -> tuple[Verdict, ...]:
-    """A verdict for every route, then for every policy, the oldest first."""
-    return (*map(_judge_route, draft.routes), *map(_judge_policy, draft.policies))
+    """Return a verdict for every route, then for every policy, the oldest first."""
+    return (*map(_route_verdict, draft.routes), *map(_policy_verdict, draft.policies))
 
 
-def _judge_route(route: RouteDraft) -> Verdict:
-    of_rules = (complaint for rule in route.rules for complaint in rule.complaints)
-    complaints = (*route.source.complaints, *route.forbidden, *of_rules)
-    conditions = [_accepted(route, complaints), _resolved(route)]
+def _route_verdict(route: RouteDraft) -> Verdict:
+    of_rules = (error for rule in route.rules for error in rule.errors)
+    errors = (*route.source.errors, *route.forbidden, *of_rules)
+    conditions = [_accepted(route, errors), _resolved(route)]
     if route.shadowed:
-        told = messages.joined(route.shadowed)
-        conditions.append(Condition(type=ConditionType.SHADOWED, status=True, reason=Reason.SHADOWED, message=told))
-    unresolved = tuple(complaint for _, complaint in route.unresolved)
-    return Verdict(route.source.meta, tuple(conditions), complaints, unresolved, tuple(route.shadowed))
+        message = messages.joined(route.shadowed)
+        conditions.append(Condition(type=ConditionType.SHADOWED, status=True, reason=Reason.SHADOWED, message=message))
+    unresolved = tuple(error for _, error in route.unresolved)
+    return Verdict(route.source.meta, tuple(conditions), errors, unresolved, tuple(route.shadowed))
 
 
-def _accepted(route: RouteDraft, complaints: tuple[FieldError, ...]) -> Condition:
-    served = [rule for rule in route.rules if not rule.complaints]
-    if not complaints:
-        message = f"{messages.counted(served, 'rule')} accepted{_held_back(route)}"
+def _accepted(route: RouteDraft, errors: tuple[FieldError, ...]) -> Condition:
+    served = [rule for rule in route.rules if not rule.errors]
+    if not errors:
+        message = f"{messages.counted(served, 'rule')} accepted{_broken_policies(route)}"
         return Condition(type=ConditionType.ACCEPTED, status=True, reason=Reason.ACCEPTED, message=message)
     if route.forbidden:
-        # Whatever else is wrong, mending it would not be enough.
+        # First: to fix the other errors would not be enough.
         reason = Reason.HOSTNAME_NOT_ALLOWED
     elif route.source.is_too_large:
         reason = Reason.TOO_LARGE
-    elif route.source.complaints or not served:
+    elif route.source.errors or not served:
         reason = Reason.INVALID
     else:
         reason = Reason.PARTIALLY_INVALID
+    # A route keeps the hostnames that it may claim.
+    prefix = "served under its other hostnames only: " if route.forbidden and not route.is_barred else ""
     return Condition(
         type=ConditionType.ACCEPTED,
-        # The good rules are served; as with Gateway API, the reason says that they are not all.
+        # The valid rules are served; as in Gateway API, the reason shows that they are not all.
         status=reason is Reason.PARTIALLY_INVALID,
         reason=reason,
-        message=_but_for(route) + messages.joined(complaints),
+        message=prefix + messages.joined(errors),
     )
 
 
-def _but_for(route: RouteDraft) -> str:
-    """What is left of a route that claims more hostnames than it may."""
-    return "served under its other hostnames only: " if route.forbidden and not route.is_barred else ""
-
-
-def _held_back(route: RouteDraft) -> str:
-    """The route is fine, but an invalid policy makes it refuse: its author should not have to guess."""
+def _broken_policies(route: RouteDraft) -> str:
+    """Name the invalid policies that make a valid route refuse requests."""
     broken = list(dict.fromkeys(name for rule in route.rules for name in rule.broken_policies))
-    return f"; refusing until mended: RateLimitPolicy {', '.join(broken)}" if broken else ""
+    return f"; requests refused until fixed: RateLimitPolicy {', '.join(broken)}" if broken else ""
 
 
 def _resolved(route: RouteDraft) -> Condition:
     reasons = [reason for reason, _ in route.unresolved]
     if not reasons:
-        unread = any(rule.source.rule is None for rule in route.rules)
+        has_invalid = any(rule.source.rule is None for rule in route.rules)
         return Condition(
             type=ConditionType.RESOLVED_REFS,
             status=True,
             reason=Reason.RESOLVED_REFS,
-            message=f"all backendRefs {'of readable rules ' if unread else ''}resolve",
+            message=f"all backendRefs {'of valid rules ' if has_invalid else ''}resolve",
         )
-    # A name that means nothing needs its author; an endpoint may just be starting.
+    # An unknown name needs a change of the route; an endpoint may just be starting.
     lasting = [reason for reason in reasons if reason is not Reason.NO_ENDPOINTS]
     return Condition(
         type=ConditionType.RESOLVED_REFS,
         status=False,
         reason=(lasting or reasons)[0],
-        message=messages.joined(complaint for _, complaint in route.unresolved),
+        message=messages.joined(error for _, error in route.unresolved),
     )
 
 
-def _judge_policy(policy: PolicyDraft) -> Verdict:
-    return Verdict(
-        policy.source.meta,
-        tuple(_policy_conditions(policy)),
-        policy.source.complaints,
-        tuple(policy.missing),
-    )
+def _policy_verdict(policy: PolicyDraft) -> Verdict:
+    return Verdict(policy.source.meta, tuple(_policy_conditions(policy)), policy.source.errors, tuple(policy.missing))
 
 
 def _policy_conditions(policy: PolicyDraft) -> Iterator[Condition]:
@@ -109,22 +101,22 @@ def _policy_conditions(policy: PolicyDraft) -> Iterator[Condition]:
         limits = messages.counted(source.spec.limits, "limit")
         yield Condition(type=ConditionType.ACCEPTED, status=True, reason=Reason.ACCEPTED, message=f"{limits} accepted")
     else:
-        meanwhile = "what was published last is kept" if policy.published else "its targets refuse all requests"
+        fallback = "the last published limits apply" if policy.published else "its targets refuse all requests"
         yield Condition(
             type=ConditionType.ACCEPTED,
             status=False,
             reason=Reason.TOO_LARGE if source.is_too_large else Reason.INVALID,
-            message=f"until mended, {meanwhile}: {messages.joined(source.complaints)}",
+            message=f"{fallback} until fixed: {messages.joined(source.errors)}",
         )
     if source.targets is None:
-        # Fails closed: nobody can say which routes were meant.
-        message = "spec.targetRefs cannot be read: taken for every route of the namespace"
+        # Fails closed: any route may be a target.
+        message = "spec.targetRefs invalid: the policy applies to every route of the namespace"
     else:
         message = messages.joined(policy.missing) or "all targets exist"
-    found = source.targets is not None and not policy.missing
+    is_resolved = source.targets is not None and not policy.missing
     yield Condition(
         type=ConditionType.TARGETS_RESOLVED,
-        status=found,
-        reason=Reason.TARGETS_RESOLVED if found else Reason.TARGET_NOT_FOUND,
+        status=is_resolved,
+        reason=Reason.TARGETS_RESOLVED if is_resolved else Reason.TARGET_NOT_FOUND,
         message=message,
     )

@@ -1,4 +1,4 @@
-"""A small HTTP server on one address: few connections, small heads, no patience. aiohttp's low-level server."""
+"""A small HTTP server on one address with tight limits, on aiohttp's low-level server."""
 
 import asyncio
 import ssl
@@ -7,37 +7,37 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from inferway_operator.http_settings import address_and_port
+from inferway_contract.listener import address_and_port
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 MOST_CONNECTIONS: Final = 256
-"""At once. Descriptors are what the operator's own connections to the API server need too."""
+"""Concurrent connections: the operator's connections to the API server need file descriptors too."""
 
 _IDLE_SECONDS: Final = 120.0
-"""Longer than the 90 s that the API server keeps an unused connection, so that it is the one who closes."""
+"""Longer than the 90 s after which the API server closes an idle connection: the client closes first."""
 _HANDSHAKE_SECONDS: Final = 5.0
 _STOP_SECONDS: Final = 5.0
-_FAREWELL_SECONDS: Final = 1.0
+_CLOSE_SECONDS: Final = 1.0
 
 
 class Listener:
-    """Serves `handler` on `address:port` until it is stopped; TLS when there is a context."""
+    """Serves `handler` on `address:port` until stopped, with TLS if there is a context."""
 
     def __init__(self, address: str, handler: Handler, context: ssl.SSLContext | None = None) -> None:
         self._address, self._handler, self._context = address, handler, context
 
     async def start(self) -> None:
-        """Begin to listen; `OSError` when the address cannot be had."""
+        """Begin to listen; `OSError` if the address is unavailable."""
         host, port = address_and_port(self._address)
         self._server = _Server(
             self._handler,
             keepalive_timeout=_IDLE_SECONDS,
             lingering_time=0,
-            auto_decompress=False,  # nobody compresses here, but who wants our memory
+            auto_decompress=False,  # the API server does not compress; a bomb would fill the memory
             access_log=None,
         )
-        self._listening = await asyncio.get_running_loop().create_server(
+        self._socket_server = await asyncio.get_running_loop().create_server(
             self._server,
             host,
             port,
@@ -47,25 +47,25 @@ class Listener:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where it listens, with the port that was taken."""
-        host, port, *_ = self._listening.sockets[0].getsockname()
+        """Address and port, also a port that the system chose."""
+        host, port, *_ = self._socket_server.sockets[0].getsockname()
         return host, port
 
     async def stop(self) -> None:
-        """Take no more connections, let requests in flight end, close."""
-        self._listening.close()
+        """Accept no more connections, finish requests in flight, close."""
+        self._socket_server.close()
         self._server.pre_shutdown()
         await self._server.shutdown(_STOP_SECONDS)
-        await self._server.wait_until_left()
+        await self._server.wait_closed()
 
 
 class _Server(web.Server):
-    """Knows its connections until they are closed for good; aiohttp forgets them a moment earlier."""
+    """Tracks connections until their transports are closed; aiohttp drops them earlier."""
 
     def __init__(self, handler: Handler, **options: Any) -> None:
         super().__init__(handler, **options)
         self._open: dict[web.RequestHandler, asyncio.Transport] = {}
-        self._left = asyncio.Event()
+        self._is_empty = asyncio.Event()
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
@@ -77,22 +77,22 @@ class _Server(web.Server):
         super().connection_lost(handler, exc)
         self._open.pop(handler, None)
         if not self._open:
-            self._left.set()
+            self._is_empty.set()
 
-    async def wait_until_left(self) -> None:
-        """Until the last connection is closed; a peer that does not say its part of TLS's farewell is cut."""
-        self._left.clear()
+    async def wait_closed(self) -> None:
+        """Wait for the last connection; abort peers that do not finish the TLS shutdown."""
+        self._is_empty.clear()
         try:
-            async with asyncio.timeout(_FAREWELL_SECONDS):
+            async with asyncio.timeout(_CLOSE_SECONDS):
                 while self._open:
-                    await self._left.wait()
+                    await self._is_empty.wait()
         except TimeoutError:
             for transport in list(self._open.values()):
                 transport.abort()
 
 
 async def read_body(request: web.BaseRequest, most: int, seconds: float) -> bytes:
-    """The body; aiohttp's 413 when it has more bytes than `most`, its 408 when it takes longer than `seconds`."""
+    """Read the body; raises aiohttp's 413 above `most` bytes, its 408 after `seconds`."""
     if (request.content_length or 0) > most:
         raise _too_large(most, request.content_length)
     body = bytearray()
@@ -107,5 +107,5 @@ async def read_body(request: web.BaseRequest, most: int, seconds: float) -> byte
     return bytes(body)
 
 
-def _too_large(most: int, seen: Any) -> web.HTTPRequestEntityTooLarge:
-    return web.HTTPRequestEntityTooLarge(max_size=most, actual_size=seen)
+def _too_large(most: int, actual: Any) -> web.HTTPRequestEntityTooLarge:
+    return web.HTTPRequestEntityTooLarge(max_size=most, actual_size=actual)

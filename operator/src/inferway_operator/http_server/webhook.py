@@ -1,4 +1,4 @@
-"""`POST /validate`: the API server asks whether an object is accepted. The decision is `admission`'s."""
+"""`POST /validate`: the API server's admission reviews. `admission` decides."""
 
 import asyncio
 import json
@@ -19,37 +19,37 @@ from inferway_operator.world.world import World
 log = logging.getLogger("inferway")
 
 MOST_BYTES: Final = 5 << 20
-"""Of a review: the API server takes objects of 3 MiB; the old one beside it is at most etcd's 1.5 MiB."""
+"""Bound of a review: the API server accepts objects of 3 MiB; the old object in it is at most etcd's 1.5 MiB."""
 
 MOST_VALUES: Final = 500_000
-"""In a review, about. A value takes two bytes as JSON and fifty in memory; a spec that may be published has fewer."""
+"""Bound of a review, roughly counted. A value may take two bytes in JSON and fifty in memory; valid specs have fewer."""
 
 MOST_WAITING: Final = 16
-"""Reviews at once. One is judged at a time, and the API server's patience is a few seconds."""
+"""Concurrent reviews. They are checked one at a time, and the API server waits a few seconds."""
 
 _BODY_SECONDS: Final = 5.0
 
 
 class Webhook:
-    """Answers reviews against the newest world, in a thread of its own: meanwhile the loop renews the leader's Lease."""
+    """Reviews against the newest world, in a thread: meanwhile the event loop renews the leader's Lease."""
 
     def __init__(self, world: Callable[[], World | None], metrics: OperatorMetrics) -> None:
         self._world, self._metrics = world, metrics
         self._waiting = 0
-        self._judging = ThreadPoolExecutor(1, "admission")
+        self._executor = ThreadPoolExecutor(1, "admission")
 
     def close(self) -> None:
-        """Judge no more."""
-        self._judging.shutdown(wait=False, cancel_futures=True)
+        """Cancel waiting reviews."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Any request of the webhook's port."""
+        """Answer any request to the webhook's port."""
         if request.path != "/validate":
-            return web.Response(status=404, text="reviews go to /validate\n")
+            return web.Response(status=404, text="not found: reviews go to /validate\n")
         if request.method != "POST":
             return web.Response(status=405, text="POST an AdmissionReview\n", headers={"Allow": "POST"})
         if self._waiting >= MOST_WAITING:
-            # The API server lets the object in, if it was set up as documented; its status tells the same a little later.
+            # With `failurePolicy: Ignore` the API server allows the object; its status reports errors soon after.
             return web.Response(status=503, text="too many reviews at once\n")
         self._waiting += 1
         try:
@@ -60,23 +60,25 @@ class Webhook:
     async def _review(self, request: web.BaseRequest) -> web.Response:
         try:
             body = await listener.read_body(request, MOST_BYTES, _BODY_SECONDS)
-        except web.HTTPException as refused:
-            # What is left of the body is not read: the next request of this connection cannot be found.
+        except web.HTTPException as rejection:
+            # The rest of the body is unread, so no other request can follow on this connection.
             request.protocol.close()
-            return web.Response(status=refused.status, text=f"{refused.reason}\n", headers={"Connection": "close"})
-        begun = perf_counter()
+            return web.Response(status=rejection.status, text=f"{rejection.reason}\n", headers={"Connection": "close"})
+        started = perf_counter()
         try:
-            made = await asyncio.get_running_loop().run_in_executor(self._judging, review_request, body, self._world())
+            answer = await asyncio.get_running_loop().run_in_executor(
+                self._executor, review_request, body, self._world()
+            )
         except Exception:
-            log.exception("a review failed in a way that is not foreseen")
-            self._metrics.reviewed("", "failed", perf_counter() - begun)
-            return web.Response(status=500, text="the review failed: see the operator's log\n")
-        self._metrics.reviewed(made.kind, made.decision, perf_counter() - begun)
-        return web.json_response(made.body, status=made.http_status)
+            log.exception("unexpected error in a review")
+            self._metrics.reviewed("", "failed", perf_counter() - started)
+            return web.Response(status=500, text="review failed: see the operator's log\n")
+        self._metrics.reviewed(answer.kind, answer.decision, perf_counter() - started)
+        return web.json_response(answer.body, status=answer.http_status)
 
 
 def review_request(body: bytes, world: World | None) -> Answer:
-    """The answer to a body as it came."""
+    """Answer the bytes of a request body."""
     if sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
         return admission_review.broken("the body has too many values")
     try:

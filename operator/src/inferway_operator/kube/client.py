@@ -17,12 +17,11 @@ from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, ApiException, Configuration
 
 from inferway_operator.metrics import OperatorMetrics
+from inferway_operator.settings import WRITE_SECONDS
 
 FIELD_MANAGER: Final = "inferway-operator"
 """Under which name fields are applied: `kubectl get --show-managed-fields` tells whose they are."""
 
-WRITE_SECONDS: Final = 4.0
-"""Of one write. A write that began while this process led is over before another may lead (leader_election.py)."""
 READ_SECONDS: Final = 20.0
 """Of one read: some thousand objects over a slow connection."""
 

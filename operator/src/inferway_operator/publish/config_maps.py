@@ -1,4 +1,4 @@
-"""Storing: the documents' ConfigMaps as the API server has them. Every write leaves whole documents behind."""
+"""Reads and writes the documents' ConfigMaps. After every write the cluster holds whole documents."""
 
 import asyncio
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _CORE: Final = "/api/v1"
 
 
 class Store:
-    """Reads and writes them, and knows what they would look like if nobody else touched them."""
+    """The gateway's ConfigMaps; keeps their versions to detect changes by others."""
 
     def __init__(self, client: kube_client.Kube, settings: OperatorSettings) -> None:
         self._kube = client
@@ -31,39 +31,39 @@ class Store:
         self._touches = self._in_flight = 0
 
     async def read(self) -> published_state.ActualState:
-        """What is published now."""
+        """Read the published state."""
         with self._touching():
-            found = await self._kube.get(self._path(), labelSelector=self._selector)
-            items = {item["metadata"]["name"]: item for item in found.get("items") or ()}
+            listed = await self._kube.get(self._path(), labelSelector=self._selector)
+            items = {item["metadata"]["name"]: item for item in listed.get("items") or ()}
             parts: tuple[Literal["config", "endpoints"], ...] = ("config", "endpoints")
             for name in (index_name(self._gateway, part) for part in parts):
                 if name not in items and (item := await self._find(name)) is not None:
-                    items[name] = item  # somebody took its label away
+                    items[name] = item  # its label was removed
             self._versions = {name: item["metadata"]["resourceVersion"] for name, item in items.items()}
             self._uids = {name: item["metadata"]["uid"] for name, item in items.items()}
         maps = {name: item.get("data") or {} for name, item in items.items()}
         return await asyncio.to_thread(published_state.read, self._gateway, maps)
 
     async def is_untouched(self) -> bool:
-        """Whether the ConfigMaps are as they were read, or written, here; also true where one is being written meanwhile."""
+        """Return whether the ConfigMaps are as last seen here; also true during a write."""
         before = self._touches
         listed = await self._kube.metadata(self._path(), labelSelector=self._selector)
         if self._touches != before or self._in_flight:
-            return True  # nobody can tell; the next audit will
+            return True  # unknown until the next audit
         return {item["name"]: item["resourceVersion"] for item in listed} == self._versions
 
     async def write(self, write: Write) -> None:
-        """One of a plan's writes. 409 when somebody else has written the same: read again."""
+        """Perform one of a plan's writes. 409 if another writer changed the object: read again."""
         with self._touching():
             written = await (self._create(write) if isinstance(write, CreateShard) else self._apply(write))
             self._versions[write.name] = written["metadata"]["resourceVersion"]
             self._uids[write.name] = written["metadata"]["uid"]
 
     async def delete(self, name: str) -> None:
-        """Delete a shard; that it is gone already is as good.
+        """Delete a shard; a missing one counts as deleted.
 
-        Only the object that was seen here: another operator may have made one of the same name meanwhile, because its config
-        consists of it. 409 then: read again.
+        Deletes only the object that was read here: another operator may have created one with this name for its config.
+        409 then: read again.
         """
         with self._touching():
             try:
@@ -91,20 +91,20 @@ class Store:
         except kube_client.KubeError as error:
             if error.status != HTTPStatus.CONFLICT:
                 raise
-        found = await self._find(write.name)
-        if found is not None and found.get("data") == write.data and found.get("immutable"):
-            if found["metadata"].get("labels") == manifest["metadata"]["labels"]:
-                return found  # written by an attempt of which nobody heard
+        existing = await self._find(write.name)
+        if existing is not None and existing.get("data") == write.data and existing.get("immutable"):
+            if existing["metadata"].get("labels") == manifest["metadata"]["labels"]:
+                return existing  # written by an attempt whose response was lost
             return await self._kube.apply(self._path(write.name), manifest)
-        # Its name says what it holds, and it does not hold it: whoever made it so, no pod takes it.
-        if found is not None:
-            await self._kube.delete(self._path(write.name), found["metadata"]["uid"])
+        # Its content does not match the hash in its name, so pods reject it.
+        if existing is not None:
+            await self._kube.delete(self._path(write.name), existing["metadata"]["uid"])
         return await self._kube.create(self._path(), manifest)
 
     async def _apply(self, write: Write) -> dict[str, Any]:
         manifest = self._manifest(write, "index")
         if write.name in self._versions:
-            # Another operator that believes to lead, or a person, has been there: look again before writing.
+            # Fails if another operator or a person changed the index: read again before writing.
             manifest["metadata"]["resourceVersion"] = self._versions[write.name]
         return await self._kube.apply(self._path(write.name), manifest)
 

@@ -1,4 +1,4 @@
-"""Publishing: which writes make the cluster hold what was compiled, in which order. Pure."""
+"""Plans the writes that publish a compiled document, in their order. Pure."""
 
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
@@ -22,9 +22,9 @@ from inferway_operator.publish import size_limits
 from inferway_operator.publish.published_state import ParsedConfig, Published, unneeded
 
 MAX_HISTORY: Final = 10
-"""Configs before the newest one that are remembered. A pod that is further behind counts as one that carries nothing."""
+"""Older configs that are kept in the index. A pod that is further behind counts as one without a config."""
 MIN_AGE: Final = 60.0
-"""Seconds that a shard stays after nobody needed it any more: a pod may just be reading the index before."""
+"""Seconds that an unneeded shard is kept: a pod may be reading the previous index."""
 
 _HISTORY: TypeAdapter[tuple[tuple[str, str], ...]] = TypeAdapter(tuple[tuple[str, str], ...])
 
@@ -38,17 +38,17 @@ class CreateShard:
 
     @property
     def data(self) -> dict[str, str]:
-        """Of the ConfigMap."""
+        """`data` of the ConfigMap."""
         return {SHARD_KEY: self.content.decode()}
 
     def after(self, published: Published) -> Published:
-        """What is published once this is written."""
+        """Return the published state after this write."""
         return replace(published, shards=published.shards | {self.name})
 
 
 @dataclass(frozen=True, slots=True)
 class ApplyEndpoints:
-    """Make the endpoints' index say this."""
+    """Replace the endpoints' index."""
 
     name: str
     index: str
@@ -56,17 +56,17 @@ class ApplyEndpoints:
 
     @property
     def data(self) -> dict[str, str]:
-        """Of the ConfigMap."""
+        """`data` of the ConfigMap."""
         return {INDEX_KEY: self.index}
 
     def after(self, published: Published) -> Published:
-        """What is published once this is written."""
+        """Return the published state after this write."""
         return replace(published, endpoints=self.index, addresses=self.addresses)
 
 
 @dataclass(frozen=True, slots=True)
 class ApplyConfig:
-    """Make the config's index say this."""
+    """Replace the config's index."""
 
     name: str
     index: str
@@ -74,11 +74,11 @@ class ApplyConfig:
 
     @property
     def data(self) -> dict[str, str]:
-        """Of the ConfigMap."""
+        """`data` of the ConfigMap."""
         return {INDEX_KEY: self.index, HISTORY_KEY: _HISTORY.dump_json(self.history).decode()}
 
     def after(self, published: Published) -> Published:
-        """What is published once this is written."""
+        """Return the published state after this write."""
         return replace(published, config=self.index, history=self.history)
 
 
@@ -86,38 +86,37 @@ Write = CreateShard | ApplyEndpoints | ApplyConfig
 
 
 def plan(
-    wanted: size_limits.DesiredState,
+    desired: size_limits.DesiredState,
     published: Published,
     configs: Mapping[str, ParsedConfig],
     reported: Set[str],
     gateway: str,
     live: Mapping[str, tuple[Endpoint, ...]] | None = None,
 ) -> tuple[Write, ...]:
-    """The writes that are missing; none when nothing differs.
+    """Plan the writes from the published to the desired state; none if nothing differs.
 
-    `configs`: what is known of configs, by revision. `reported`: revisions of the configs that pods serve. `live`: addresses,
-    as they are now, of Services that only older configs name. Shards come
-    before the index that names them, and endpoints before the config that needs them, so that after every single write
-    the cluster holds whole documents. Wherever the sequence is broken off, planning again leads to the same end.
+    `configs`: parsed configs by revision. `reported`: revisions of the configs that pods serve. `live`: current endpoints of
+    Services that only older configs name. Shards come before the index that names them, and endpoints before the config
+    that needs them. So the cluster holds whole documents after every write, and planning again reaches the same end.
     """
     older = named(published, configs, reported)
     kept = {key: published.addresses[key] for key in older if key in published.addresses}
-    kept |= {key: found for key, found in (live or {}).items() if key in older}
-    addresses = {**kept, **wanted.endpoints.services}
-    endpoints = lay_out_endpoints(EndpointsDocument(replicas=wanted.endpoints.replicas, services=addresses), gateway)
-    writes: list[Write] = [*_missing(endpoints, published)]
-    index = canonical(endpoints.index).decode()
+    kept |= {key: endpoints for key, endpoints in (live or {}).items() if key in older}
+    addresses = {**kept, **desired.endpoints.services}
+    layout = lay_out_endpoints(EndpointsDocument(replicas=desired.endpoints.replicas, services=addresses), gateway)
+    writes: list[Write] = [*_missing(layout, published)]
+    index = canonical(layout.index).decode()
     if index != published.endpoints:
         writes.append(ApplyEndpoints(index_name(gateway, "endpoints"), index, addresses))
-    writes += _missing(wanted.layout, published)
-    if wanted.known.index != published.config:
-        history = _bounded(wanted.known.index, _history(wanted.revision, published, reported))
-        writes.append(ApplyConfig(index_name(gateway, "config"), wanted.known.index, history))
+    writes += _missing(desired.layout, published)
+    if desired.parsed.index != published.config:
+        history = _bounded(desired.parsed.index, _history(desired.revision, published, reported))
+        writes.append(ApplyConfig(index_name(gateway, "config"), desired.parsed.index, history))
     return tuple(writes)
 
 
 def named(published: Published, configs: Mapping[str, ParsedConfig], reported: Set[str]) -> frozenset[str]:
-    """Keys of the Services that a config names that a pod may serve: the published one, and those that are reported."""
+    """Return keys of the Services in served configs: the published one and reported ones."""
     served = reported | {published.revision}
     return frozenset(key for revision in served if revision in configs for key in configs[revision].services)
 
@@ -127,14 +126,14 @@ def _missing(layout: Layout[ConfigIndex] | Layout[EndpointsIndex], published: Pu
 
 
 def _history(revision: str, published: Published, reported: Set[str]) -> tuple[tuple[str, str], ...]:
-    """Older configs that a pod may serve: the one until now, and those that pods report."""
+    """Return older configs that pods may serve: the previous one, and reported ones."""
     before = ((published.revision, published.config), *published.history) if published.config else published.history
     kept = {old: index for old, index in before if old != revision and (old == published.revision or old in reported)}
     return tuple(kept.items())[:MAX_HISTORY]
 
 
 def _bounded(index: str, history: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """As much of it, the newest first, as has room in a ConfigMap beside the index."""
+    """Cut the history, newest first, to the room that the index leaves in a ConfigMap."""
     room = size_limits.MAX_INDEX_BYTES - len(index.encode())
     while history and len(_HISTORY.dump_json(history)) > room:
         history = history[:-1]
@@ -148,9 +147,9 @@ def garbage(
     unneeded_since: Mapping[str, float],
     now: float,
 ) -> tuple[tuple[str, ...], dict[str, float]]:
-    """Shards to delete, and since when each of the others that nobody needs is not needed (seconds, as `now`).
+    """Return shards to delete, and since when other shards are unneeded (seconds, as `now`).
 
-    What is reported and not known any more keeps nothing: nobody could tell what it consisted of.
+    A reported revision with an unknown config keeps no shards.
     """
     since = {name: unneeded_since.get(name, now) for name in sorted(unneeded(published, configs, reported))}
     due = tuple(name for name, start in since.items() if now - start >= MIN_AGE)

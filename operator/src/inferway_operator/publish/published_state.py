@@ -1,6 +1,6 @@
-"""What has been published: the ConfigMaps as they are in the cluster, and the configs that they hold.
+"""Parses the published ConfigMaps into documents and configs.
 
-Read once when this process becomes the active one, and kept in step with its own writes from then on.
+Read once when this process becomes the leader; its own writes update the state from then on.
 """
 
 from collections.abc import Iterable, Mapping
@@ -35,71 +35,66 @@ PartMap = Mapping[str, Mapping[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class ParsedConfig:
-    """A config of which it is known what is in it."""
+    """A config whose shards were all read."""
 
     index: str
-    """Its index's JSON."""
+    """JSON of its index."""
     shards: frozenset[str]
     fragments: Mapping[str, str]
+    """Hash of each object's part, by `Kind/namespace/name`."""
     services: frozenset[str]
-    """Keys of the endpoints document that it names."""
+    """Keys `namespace/name:port` of the endpoints document that it needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What the cluster holds. "" = there is no such index."""
+    """The published indexes and shards; "" = no such index."""
 
     config: str = ""
     history: tuple[tuple[str, str], ...] = ()
-    """Revision and index of configs before that, the newest first."""
+    """Revision and index of older configs, the newest first."""
     endpoints: str = ""
     addresses: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=dict)
-    """Of the endpoints: by Service."""
+    """Published endpoints by key `namespace/name:port`."""
     shards: frozenset[str] = frozenset()
-    """Names of those that are there and have the content that their name says."""
+    """Names of existing shards whose content matches the hash in their name."""
 
     @property
     def revision(self) -> str:
-        """Of the config; "" = none."""
+        """Revision of the config; "" = none."""
         return digest(self.config.encode())[:REVISION_DIGITS] if self.config else ""
 
     @property
     def endpoint_shards(self) -> frozenset[str]:
-        """Shards that the endpoints' index names."""
+        """Names of the shards in the endpoints' index."""
         return _names(read_index(EndpointsIndex, self.endpoints)) if self.endpoints else frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class ActualState:
-    """The result of reading: what is published, and of each config that can still be read what is in it."""
+    """The result of reading: the published state, and every readable config."""
 
     published: Published
-    known: Mapping[str, ParsedConfig]
-    """By revision."""
+    configs: Mapping[str, ParsedConfig]
+    """Readable configs by revision."""
     config: ConfigDocument | None = None
-    """The newest one; None = there is none that can be read."""
-    mistakes: tuple[str, ...] = ()
-    """What could not be read. It is written anew."""
+    """The newest config; None = absent or unreadable."""
+    errors: tuple[str, ...] = ()
+    """Messages about unreadable parts, which are written again."""
 
 
-def services_of(config: ConfigDocument) -> frozenset[str]:
-    """Keys of the endpoints document that a config names."""
-    named = (backend.service for route in config.routes for rule in route.rules for backend in rule.backends)
-    return frozenset(key for key in named if key is not None)
-
-
-def known(index: ConfigIndex, text: str, config: ConfigDocument, fragments: Mapping[str, str]) -> ParsedConfig:
-    """What is in this config."""
-    return ParsedConfig(text, _names(index), fragments, services_of(config))
+def parsed_config(index: ConfigIndex, text: str, config: ConfigDocument, fragments: Mapping[str, str]) -> ParsedConfig:
+    """Collect the parts of a config; `text`: JSON of its index."""
+    return ParsedConfig(text, _names(index), fragments, config.named_services())
 
 
 class _Reader:
-    """Puts documents together again."""
+    """Assembles documents from indexes and shards; collects errors."""
 
     def __init__(self, gateway: str, maps: PartMap) -> None:
         self._gateway = gateway
         self._maps = maps
-        self.mistakes: list[str] = []
+        self.errors: list[str] = []
         self.shards = frozenset(
             name
             for name, data in maps.items()
@@ -111,7 +106,7 @@ class _Reader:
             index = read_index(ConfigIndex, text)
             return index, config_of(index, self._config_shard)
         except ValueError as error:
-            self.mistakes.append(f"config: {error}")
+            self.errors.append(f"config: {error}")
             return None
 
     def addresses(self, text: str) -> Mapping[str, tuple[Endpoint, ...]] | None:
@@ -119,14 +114,14 @@ class _Reader:
             index = read_index(EndpointsIndex, text)
             return endpoints_of(index, self._endpoints_shard).services
         except ValueError as error:
-            self.mistakes.append(f"endpoints: {error}")
+            self.errors.append(f"endpoints: {error}")
             return None
 
     def history(self, text: str) -> tuple[tuple[str, str], ...]:
         try:
             return _HISTORY.validate_json(text)
         except ValidationError:
-            self.mistakes.append("the history of configs cannot be read")
+            self.errors.append("history of configs unreadable")
             return ()
 
     def data(self, part: str) -> Mapping[str, str]:
@@ -141,12 +136,12 @@ class _Reader:
     def _content(self, ref: ShardRef) -> bytes:
         data = self._maps.get(ref.name)
         if data is None:
-            raise ValueError(f"shard {ref.name} is gone")
+            raise ValueError(f"shard {ref.name} not found")
         return data.get(SHARD_KEY, "").encode()
 
 
 def read(gateway: str, maps: PartMap) -> ActualState:
-    """What these ConfigMaps publish. Never raises for any content: what cannot be read was not published."""
+    """Parse ConfigMaps; never raises: an unreadable part counts as not published."""
     reader = _Reader(gateway, maps)
     config_map, endpoints_map = (reader.data(index_name(gateway, part)) for part in ("config", "endpoints"))
     text, endpoints = config_map.get(INDEX_KEY, ""), endpoints_map.get(INDEX_KEY, "")
@@ -160,31 +155,28 @@ def read(gateway: str, maps: PartMap) -> ActualState:
         addresses=addresses or {},
         shards=reader.shards,
     )
-    mistakes = tuple(reader.mistakes)  # that an old config cannot be read any more is nobody's mistake
+    errors = tuple(reader.errors)  # before the history: an unreadable old config is not an error
     configs = {published.revision: (text, newest)} if newest is not None else {}
-    configs |= {revision: (old, found) for revision, old in history if (found := reader.config(old)) is not None}
+    configs |= {revision: (old, parts) for revision, old in history if (parts := reader.config(old)) is not None}
     return ActualState(
         published=published,
-        known={revision: _known_again(gateway, old, *found) for revision, (old, found) in configs.items()},
+        configs={
+            revision: parsed_config(index, text, config, lay_out_config(config, gateway).fragments)
+            for revision, (text, (index, config)) in configs.items()
+        },
         config=newest[1] if newest is not None else None,
-        mistakes=mistakes,
+        errors=errors,
     )
-
-
-def _known_again(gateway: str, text: str, index: ConfigIndex, config: ConfigDocument) -> ParsedConfig:
-    return known(index, text, config, lay_out_config(config, gateway).fragments)
 
 
 def _names(index: ConfigIndex | EndpointsIndex) -> frozenset[str]:
     return frozenset(ref.name for ref in index.shards)
 
 
-def unneeded(
-    published: Published, known_configs: Mapping[str, ParsedConfig], reported: Iterable[str]
-) -> frozenset[str]:
-    """Shards that neither what is published nor a config that a pod reports consists of."""
+def unneeded(published: Published, configs: Mapping[str, ParsedConfig], reported: Iterable[str]) -> frozenset[str]:
+    """Return shards that belong neither to the published documents nor to a reported config."""
     needed = set(published.endpoint_shards)
     for revision in {published.revision, *reported}:
-        if revision in known_configs:
-            needed |= known_configs[revision].shards
+        if revision in configs:
+            needed |= configs[revision].shards
     return published.shards - needed

@@ -113,10 +113,10 @@ class Reconciler:
         async with self._following.documents:
             self._following.withdraw()
             found = await self._store.read()
-        for mistake in found.mistakes:
-            logger.warning("%s; it is published anew", mistake)
+        for error in found.errors:
+            logger.warning("%s; it is published anew", error)
         self._observed.is_world_dirty = True
-        self._term = Term(found.published, dict(found.known), found.config)
+        self._term = Term(found.published, dict(found.configs), found.config)
         return self._term
 
     async def _audit(self) -> None:
@@ -184,7 +184,7 @@ class Reconciler:
                 # A second round leaves out of the endpoints what only the config before needed, if no pod serves it.
                 self._observed.mark(is_world=False)
         term.config = wanted.config
-        term.configs[wanted.revision] = wanted.known
+        term.configs[wanted.revision] = wanted.parsed
         kept = {wanted.revision, *said.reported, *(revision for revision, _ in term.published.history)}
         term.configs = {revision: config for revision, config in term.configs.items() if revision in kept}
         self._following.hand_over(Outcome(term, term.compilation, wanted, term.published.revision))

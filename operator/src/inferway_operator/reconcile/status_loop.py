@@ -120,7 +120,7 @@ class StatusLoop:
     async def _listen(self) -> None:
         """Nobody is called silent before the API server was asked."""
         now = time.monotonic()
-        if not Acknowledgements.of(self._observed, now).has_silent or now - self._listened < RENEW_SECONDS:
+        if not Acknowledgements.of(self._observed, now).has_unresponsive or now - self._listened < RENEW_SECONDS:
             return
         try:
             await self._auditor.listen()
@@ -202,7 +202,7 @@ def _decide(
         key = f"{meta.kind}/{meta.id}"
         decided = decision.decide(
             verdict,
-            outcome.wanted.known.fragments.get(key, ""),
+            outcome.wanted.parsed.fragments.get(key, ""),
             carried(key, configs),
             outcome.revision,
             said.counted,

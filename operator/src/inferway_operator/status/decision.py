@@ -1,7 +1,6 @@
-"""Status: what is written into an object, or that nothing is. Pure: no clock, no API server.
+"""Decides the status of an object, or that it stays as it is. Pure: no clock, no API server.
 
-Called for every object after every change of anything. All but a few of these calls say None, and a status that is not
-written wakes nobody.
+Called for every object after every change. Nearly all calls return None, and a status that is not written causes no event.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,79 +25,80 @@ def decide(
     now: datetime,
     too_large: str = "",
 ) -> dict[str, Any] | None:
-    """The whole status of one object, or None where what is there must not, or need not, be written.
+    """Return the status to write for one object, or None to leave it as it is.
 
     `fragment`: hash of the object's part of the newest published config, "" = it has none. `carried(revision)`: the same
-    in the config of that revision, None = nobody knows it any more. `revision`: the newest published one. `acks`: the pods
-    that count. `current`: the status as it is; conditions in it that are not ours are passed over. `too_large`: why the
-    object could not be published, where its size is why.
+    in the config of that revision, None = unknown config. `revision`: the newest published one. `acks`: the pods that
+    count. `current`: the status as it is; foreign conditions in it are ignored. `too_large`: the reason if the object's
+    size prevents its publication.
     """
     current = current or {}
     generation = verdict.meta.generation
     if _number(current.get("observedGeneration")) > generation:
-        return None  # somebody has seen a newer one: ours is the older run
-    known = _known_conditions(current)
-    moment = _written(now)
+        return None  # written for a newer generation: this run is older
+    old_conditions = _own_conditions(current)
+    timestamp = _rfc3339(now)
     progress = programmed_status.programmed_condition(
         programmed_status.ConfigFragment(verdict.meta.kind, fragment, carried, revision, too_large),
         acks,
         before=_mapping(current.get("dataPlane")),
-        was=_mapping(known.get(ConditionType.PROGRAMMED)),
-        now=moment,
+        was=_mapping(old_conditions.get(ConditionType.PROGRAMMED)),
+        now=timestamp,
     )
-    judged = [*verdict.conditions, progress.condition]
+    decided = [*verdict.conditions, progress.condition]
     if verdict.meta.kind == "RateLimitPolicy":
-        judged.append(_enforced(verdict, progress.condition))
-    conditions = [_told(condition, generation, known.get(condition.type), moment) for condition in judged]
-    made: dict[str, Any] = {
+        decided.append(_enforced(verdict, progress.condition))
+    conditions = [_written(item, generation, old_conditions.get(item.type), timestamp) for item in decided]
+    status: dict[str, Any] = {
         "observedGeneration": generation,
         "conditions": sorted(conditions, key=lambda condition: _ORDER[condition["type"]]),
     }
     if progress.data_plane is not None:
-        made["dataPlane"] = progress.data_plane
-    return None if _is_same(made, current, known) else made
+        status["dataPlane"] = progress.data_plane
+    return None if _is_same(status, current, old_conditions) else status
 
 
 def _enforced(verdict: Verdict, programmed: Condition) -> Condition:
-    """Whether the policy's limits hold. They are kept in each pod, so they hold where the pods have them."""
+    """Decide `Enforced`: each pod enforces the limits that it has."""
     if not programmed.status:
-        told = "not by every pod: see Programmed"
-        return Condition(type=ConditionType.ENFORCED, status=False, reason=Reason.NOT_PROGRAMMED, message=told)
+        message = "not enforced by every pod: see Programmed"
+        return Condition(type=ConditionType.ENFORCED, status=False, reason=Reason.NOT_PROGRAMMED, message=message)
     is_valid = any(condition.type is ConditionType.ACCEPTED and condition.status for condition in verdict.conditions)
-    told = "its limits are enforced" if is_valid else "the limits that were published last are enforced"
-    return Condition(type=ConditionType.ENFORCED, status=True, reason=Reason.ENFORCED, message=told)
+    message = "limits enforced" if is_valid else "the last published limits are enforced"
+    return Condition(type=ConditionType.ENFORCED, status=True, reason=Reason.ENFORCED, message=message)
 
 
-def _told(condition: Condition, generation: int, known: Mapping[str, Any] | None, moment: str) -> dict[str, Any]:
+def _written(condition: Condition, generation: int, old: Mapping[str, Any] | None, timestamp: str) -> dict[str, Any]:
+    """Return the condition as Kubernetes has it; an unchanged status keeps its transition time."""
     status = "True" if condition.status else "False"
-    was = known or {}
-    lasts = was.get("status") == status and isinstance(was.get("lastTransitionTime"), str)
+    old = old or {}
+    is_unchanged = old.get("status") == status and isinstance(old.get("lastTransitionTime"), str)
     return {
         "type": condition.type.value,
         "status": status,
         "reason": condition.reason.value,
         "message": condition.message,
         "observedGeneration": generation,
-        "lastTransitionTime": was["lastTransitionTime"] if lasts else moment,
+        "lastTransitionTime": old["lastTransitionTime"] if is_unchanged else timestamp,
     }
 
 
-def _is_same(made: Mapping[str, Any], current: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+def _is_same(status: Mapping[str, Any], current: Mapping[str, Any], old_conditions: Mapping[str, Any]) -> bool:
     return (
-        made["observedGeneration"] == current.get("observedGeneration")
-        and {condition["type"]: condition for condition in made["conditions"]} == known
-        and made.get("dataPlane") == current.get("dataPlane")
+        status["observedGeneration"] == current.get("observedGeneration")
+        and {condition["type"]: condition for condition in status["conditions"]} == old_conditions
+        and status.get("dataPlane") == current.get("dataPlane")
     )
 
 
-def _known_conditions(current: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Conditions of ours, by type. Who else writes some of their own into the list keeps them."""
+def _own_conditions(current: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return our conditions by type; other controllers may keep theirs in the same list."""
     raw = current.get("conditions")
-    found = [_mapping(item) for item in raw] if isinstance(raw, list) else []
-    return {str(item["type"]): item for item in found if item.get("type") in _ORDER}
+    items = [_mapping(item) for item in raw] if isinstance(raw, list) else []
+    return {str(item["type"]): item for item in items if item.get("type") in _ORDER}
 
 
-def _written(now: datetime) -> str:
+def _rfc3339(now: datetime) -> str:
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -1,4 +1,4 @@
-"""Statuses: writing what is decided of each object, and a Kubernetes Event where its author must mend something."""
+"""Writes the statuses of objects, and a Kubernetes Event for each refusal."""
 
 import asyncio
 import hashlib
@@ -18,29 +18,29 @@ from inferway_operator.watch.kinds import POLICIES, ROUTES, CachedObject, Watche
 logger = logging.getLogger(__name__)
 
 AT_ONCE: Final = 8
-"""Writes in flight: a restart after an upgrade may write some thousand, and the API server has other work."""
+"""Concurrent writes: a restart after an upgrade may write thousands, and the API server has other work."""
 _STOPPING: Final = (0, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
-"""Of HTTP; 0 = no answer, or this process leads no more."""
+"""HTTP status codes; 0 = no response, or this process is no longer the leader."""
 _MAX_NOTE: Final = 1_000
 """Characters of an Event's note; the API server allows 1,024."""
 _UNDECLARED: Final = "failed to create typed patch object"
-"""What the API server says, with status 500, of an applied field that the definition in the cluster does not declare."""
+"""The API server's message (status 500) about a field that the definition in the cluster does not declare."""
 _KINDS: Final = {"GatewayRoute": ROUTES, "RateLimitPolicy": POLICIES}
 _API: Final = f"{API_GROUP}/{API_VERSION}"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A status that is to be written."""
+    """A status to be written."""
 
     kind: str
     entry: CachedObject
-    """The version of the object that it was decided of: if there is a newer one, it is not written."""
+    """The version of the object that the status is for; a newer version makes the write fail."""
     status: Mapping[str, Any]
 
 
 class StatusWriter:
-    """Writes, and remembers what it wrote until kopf has heard of it."""
+    """Writes statuses, and keeps what it wrote until the watch delivers it."""
 
     def __init__(self, client: kube_client.Kube) -> None:
         self._kube = client
@@ -49,7 +49,7 @@ class StatusWriter:
         self._failed: set[str] = set()
 
     def current(self, entry: CachedObject) -> CachedObject:
-        """The entry with the status as it is, also when the event of our own write is still under way."""
+        """Return the entry with its newest status, also before the watch delivers our own write."""
         version, status = self._written.get(entry.uid, ("", None))
         if status is None:
             return entry
@@ -59,10 +59,10 @@ class StatusWriter:
         return replace(entry, version=version, status=status)
 
     async def write(self, changes: Iterable[Change]) -> None:
-        """All of them, whatever becomes of each. Raises the first `KubeError` that another attempt may mend.
+        """Write all statuses. Raises the first `KubeError` for which a retry may help.
 
-        One goes ahead of the others, and those that failed last time come last. Once the API server refuses writing as such
-        (403, 429) or does not answer, no more are begun.
+        One write goes first, and those that failed last time come last. Once the API server refuses all writes (401, 403,
+        429) or does not respond, no more begin.
         """
         rest = iter(sorted(changes, key=lambda change: change.entry.uid in self._failed))
         failures: list[kube_client.KubeError] = []
@@ -87,10 +87,10 @@ class StatusWriter:
             raise next((error for error in failures if error.status in _STOPPING), failures[0])
 
     def forget(self, uids: Iterable[str]) -> None:
-        """Keep nothing but of these objects."""
+        """Forget all objects but these."""
         kept = frozenset(uids)
-        self._written = {uid: said for uid, said in self._written.items() if uid in kept}
-        self._refused = {uid: said for uid, said in self._refused.items() if uid in kept}
+        self._written = {uid: written for uid, written in self._written.items() if uid in kept}
+        self._refused = {uid: status for uid, status in self._refused.items() if uid in kept}
         self._failed &= kept
 
     async def _write(self, change: Change) -> None:
@@ -111,15 +111,15 @@ class StatusWriter:
             if error.status == HTTPStatus.NOT_FOUND:
                 return  # deleted: its event is on the way
             if error.status in (HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_REQUEST) or _UNDECLARED in str(error):
-                # Asking again would be answered the same. It is a mistake of ours, and must not hold up the others.
-                logger.error("the status of %s %s was refused: %s", change.kind, entry.id, error)
+                # A retry would fail the same way. This is a bug, and must not delay other objects.
+                logger.error("status refused by the API server: %s %s: %s", change.kind, entry.id, error)
                 self._refused[entry.uid] = change.status
                 return
             raise
         self._written[entry.uid] = (written["metadata"]["resourceVersion"], written.get("status") or {})
-        await self._tell(change)
+        await self._create_events(change)
 
-    async def _tell(self, change: Change) -> None:
+    async def _create_events(self, change: Change) -> None:
         for condition in change.status["conditions"]:
             if not _is_refusal(condition):
                 continue
@@ -129,24 +129,24 @@ class StatusWriter:
                     _event(change, condition),
                 )
             except kube_client.KubeError as error:
-                if error.status != HTTPStatus.CONFLICT:  # it was told before
-                    # Events are a courtesy: the same is in the status, which is written.
-                    logger.warning("no Event for %s %s: %s", change.kind, change.entry.id, error)
+                if error.status != HTTPStatus.CONFLICT:  # the Event exists
+                    # Not retried: the status has the same message.
+                    logger.warning("Event not created: %s %s: %s", change.kind, change.entry.id, error)
 
 
 def is_programmed(status: Mapping[str, Any]) -> bool:
-    """Whether every pod serves the object."""
+    """Return whether every pod serves the object. `status`: as in the API."""
     return any(one["type"] == ConditionType.PROGRAMMED and one["status"] == "True" for one in _conditions(status))
 
 
 def is_refused(status: Mapping[str, Any]) -> bool:
-    """Whether it is not accepted, or not all of it."""
+    """Return whether the object is not accepted, or only partly."""
     return any(one["type"] == ConditionType.ACCEPTED and _is_refusal(one) for one in _conditions(status))
 
 
 def _conditions(status: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    found: Iterable[Mapping[str, Any]] = status.get("conditions") or ()
-    return found
+    conditions: Iterable[Mapping[str, Any]] = status.get("conditions") or ()
+    return conditions
 
 
 def _is_newer(version: str, than: str) -> bool:
@@ -166,10 +166,10 @@ def _is_refusal(condition: Mapping[str, Any]) -> bool:
 
 
 def _event(change: Change, condition: Mapping[str, Any]) -> dict[str, Any]:
-    """One for each object and message: its name is made of both, so that the second one already exists."""
+    """Build the Event, named by object and message so that a second one conflicts."""
     entry = change.entry
-    said = f"{entry.uid} {condition['type']} {condition['reason']} {condition['message']}"
-    suffix = hashlib.sha256(said.encode()).hexdigest()[:16]
+    content = f"{entry.uid} {condition['type']} {condition['reason']} {condition['message']}"
+    suffix = hashlib.sha256(content.encode()).hexdigest()[:16]
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",

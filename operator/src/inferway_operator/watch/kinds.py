@@ -100,7 +100,7 @@ def _read_lease(manifest: Manifest) -> LeaseState:
         name=meta["name"],
         holder=spec.get("holderIdentity") or "",
         renewed=_seconds(spec.get("renewTime")),
-        said=from_annotations(meta.get("annotations") or {}),
+        acknowledgement=from_annotations(meta.get("annotations") or {}),
     )
 
 

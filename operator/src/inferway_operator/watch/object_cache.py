@@ -78,7 +78,7 @@ class ObjectCache:
             replace(
                 found.value,
                 renewed=self._heard.get(found.uid, float("-inf")),
-                awaited=max(self._first_seen[found.uid], self._excused),
+                awaited_since=max(self._first_seen[found.uid], self._excused),
             )
             for found in self.entries(LEASES)
         ]

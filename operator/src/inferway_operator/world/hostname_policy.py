@@ -1,7 +1,7 @@
-"""Who may claim a hostname: the operator's setting `hostnamePolicy`. Whoever claims one takes its traffic.
+"""The operator's setting `hostnamePolicy`: which namespaces may claim which hostnames, and so get their traffic.
 
-Without the setting every namespace may claim every hostname. With it, what no entry allows is not allowed: an empty list
-allows nothing. Entries only ever add; their order means nothing.
+Without the setting every namespace may claim every hostname. With it, only hostnames that an entry allows: an empty list
+allows nothing. Entries only add permissions; their order has no meaning.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,51 +13,51 @@ from pydantic.alias_generators import to_camel
 from inferway_contract import values
 
 ANY: Final = "*"
-"""As a namespace: each of them. As a hostname: each of them, and to name none, which claims every host."""
+"""As a namespace: each of them. As a hostname: each of them, also the absence of hostnames, which claims every host."""
 
 _Namespace = Annotated[str, StringConstraints(pattern=rf"^\*$|{values.LABEL_PATTERN}", max_length=63)]
 _Pattern = Annotated[str, StringConstraints(pattern=rf"^\*$|{values.HOSTNAME_PATTERN}", max_length=253)]
 
 
 class HostnameRule(BaseModel):
-    """Some namespaces, and the hostnames that they may claim."""
+    """A set of namespaces, and the hostnames that they may claim."""
 
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, extra="forbid", frozen=True)
 
     namespaces: tuple[_Namespace, ...] = ()
     """Their names, or `*`."""
     namespace_labels: dict[str, str] = Field(default_factory=dict)
-    """Labels of the Namespace; all must be there. Beside `namespaces` either is enough."""
+    """Labels of the Namespace, all of which must be present. A namespace in `namespaces` does not need them."""
     hostnames: tuple[_Pattern, ...]
-    """`a.example.com` is itself alone, `*.example.com` all below it (whatever the depth) and itself, `*` everything."""
+    """`a.example.com` is only itself, `*.example.com` is itself and all below it at any depth, `*` is everything."""
 
     @model_validator(mode="after")
-    def _names_someone(self) -> Self:
+    def _selects_namespaces(self) -> Self:
         if not self.namespaces and not self.namespace_labels:
-            raise ValueError("name namespaces, or namespaceLabels, or '*' among namespaces for all of them")
+            raise ValueError("set namespaces or namespaceLabels; '*' in namespaces selects all of them")
         return self
 
     def is_for(self, namespace: str, labels: Mapping[str, str]) -> bool:
-        """Whether this speaks of the namespace."""
+        """Return whether the rule selects the namespace."""
         if namespace in self.namespaces or ANY in self.namespaces:
             return True
-        wanted = self.namespace_labels
-        return bool(wanted) and all(labels.get(name) == value for name, value in wanted.items())
+        required = self.namespace_labels
+        return bool(required) and all(labels.get(name) == value for name, value in required.items())
 
 
 HostnamePolicy = tuple[HostnameRule, ...]
 
 
 def patterns_of(policy: HostnamePolicy, namespace: str, labels: Mapping[str, str]) -> tuple[str, ...]:
-    """What the namespace may claim, in the order of the text."""
+    """Return the hostname patterns that the namespace may claim, sorted."""
     return tuple(sorted({name for rule in policy if rule.is_for(namespace, labels) for name in rule.hostnames}))
 
 
 def may_claim(hostname: str, patterns: Sequence[str]) -> bool:
-    """Whether all that `hostname` stands for falls under one of the patterns; "" = every host."""
+    """Return whether one pattern covers the hostname; "" = every host."""
     return any(pattern == ANY or (hostname != "" and _covers(pattern, hostname)) for pattern in patterns)
 
 
 def _covers(pattern: str, hostname: str) -> bool:
-    # `*.a.example.com` falls under `*.example.com`: a wildcard stands for any number of labels, in routes too.
+    # `*.a.example.com` is below `*.example.com`: as in routes, a wildcard is any number of labels.
     return pattern == hostname or (pattern.startswith("*.") and hostname.endswith(pattern[1:]))

@@ -1,7 +1,7 @@
-"""What the compiler is told of each object: frozen, parsed, and kept also when it is broken.
+"""Input of the compiler: frozen, parsed objects, also invalid ones.
 
-An object that did not validate is part of the world, with its complaints and with what could be salvaged of it: what is
-broken has to protect its own traffic, and for that its hostnames, matches and targets must be known.
+An invalid object is part of the world, with its errors and its readable parts. Its rules refuse their own traffic, which
+needs their hostnames, matches and targets.
 """
 
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from inferway_contract.resources.rate_limit_policy import RateLimitPolicySpec, T
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """Which object, and which version of it."""
+    """Identity and version of an object."""
 
     kind: str
     namespace: str
     name: str
     generation: int = 0
     created: str = ""
-    """RFC 3339 in UTC, so that text sorts like time; "" (a file has no such time) is the oldest."""
+    """RFC 3339 in UTC, which sorts as text; "" (in files) is the oldest."""
 
     @property
     def id(self) -> str:
@@ -30,76 +30,76 @@ class Meta:
 
     @property
     def age(self) -> tuple[str, str, str]:
-        """Sorts the oldest first; two objects of one second are told apart by their names."""
+        """Sort key, the oldest first; names decide between objects of one second."""
         return (self.created, self.namespace, self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class RuleObject:
-    """One rule of a route. `rule` is None when it is invalid; then only `matches` are left of it."""
+    """One rule of a route. `rule` is None for an invalid rule, of which only `matches` are kept."""
 
     index: int
     name: str
-    """Its own, or `rule-<index>`."""
+    """As written, or `rule-<index>`."""
     rule: RouteRule | None
     matches: tuple[tuple[int, Match], ...]
-    """Those that parse, with their index as written."""
-    complaints: tuple[FieldError, ...] = ()
+    """Valid matches with their index in the resource."""
+    errors: tuple[FieldError, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RouteObject:
-    """A GatewayRoute. `complaints` are about the whole of it: any, and all its rules refuse."""
+    """A GatewayRoute. `errors` concern the whole route: with any, all its rules refuse their requests."""
 
     meta: Meta
     hostnames: tuple[str, ...] = ()
     rules: tuple[RuleObject, ...] = ()
-    complaints: tuple[FieldError, ...] = ()
+    errors: tuple[FieldError, ...] = ()
     is_too_large: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyObject:
-    """A RateLimitPolicy. `spec` is None when it is invalid; `targets` are then what could be salvaged."""
+    """A RateLimitPolicy. `spec` is None for an invalid policy, of which only readable `targets` are kept."""
 
     meta: Meta
     spec: RateLimitPolicySpec | None
     targets: tuple[TargetRef, ...] | None
-    """() = every route of the namespace, as written; None = unreadable, which is taken for every route too."""
-    complaints: tuple[FieldError, ...] = ()
+    """() = every route of the namespace; None = unreadable, which also counts as every route."""
+    errors: tuple[FieldError, ...] = ()
     is_too_large: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceObject:
-    """A Service, as far as a backendRef can name it."""
+    """The part of a Service that a backendRef can refer to."""
 
     id: str
     ports: tuple[tuple[int, str], ...] = ()
-    """Number and name of its TCP ports; the name ("" = unnamed) is what EndpointSlices know them by."""
+    """Number and name of its TCP ports; EndpointSlices refer to the name ("" = unnamed)."""
     is_external_name: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SliceObject:
-    """An EndpointSlice: which ready addresses serve which ports of a Service."""
+    """An EndpointSlice: ready addresses and ports of a Service."""
 
     service: str
     """The Service's id."""
     ports: tuple[tuple[str, int], ...] = ()
-    """Name of the port ("" = unnamed), and where the endpoints listen for it."""
+    """Name of the port ("" = unnamed), and the number that the endpoints listen on."""
     addresses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class NamespaceObject:
-    """A Namespace, as far as it matters to what is in it."""
+    """Labels and state of a Namespace."""
 
     name: str
     labels: tuple[tuple[str, str], ...] = ()
-    """In the order of their names."""
+    """Sorted by name."""
     is_terminating: bool = False
-    """It is being deleted, and all that is in it: nothing of that is served any more."""
+    """It is being deleted with all its objects, which are no longer served."""
 
 
 @dataclass(frozen=True, slots=True)

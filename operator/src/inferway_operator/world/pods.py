@@ -1,4 +1,4 @@
-"""Which pods of the data plane count, and what each says of itself. Pure: the time is a parameter."""
+"""The data-plane pods that count, and what each has acknowledged. Pure: the time is a parameter."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from typing import Final
 
 from inferway_contract.acknowledgement import LEASE_SECONDS, Acknowledgement
 
-MUTE_SECONDS: Final = 30
-"""A pod that is Ready for so long and has no Lease is behind, and not starting: it may not write one, or hangs."""
+NEVER_REPORTED_SECONDS: Final = 30
+"""A pod that is Ready this long without a Lease counts as behind: it may not write one, or hangs."""
 
-_SILENT: Final = Acknowledgement()
+_NOTHING_REPORTED: Final = Acknowledgement()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class PodState:
     is_terminating: bool
     is_ready: bool
     ready_since: float = float("inf")
-    """Seconds, by the same clock as `now`: since when it was seen to be Ready, and a Lease could have been heard of."""
+    """Seconds, by the clock of `now`: since when the Pod is Ready and its Lease could have been received."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,51 +31,50 @@ class LeaseState:
     name: str
     holder: str
     renewed: float
-    """Seconds, by the same clock as the `now` that it is compared with; minus infinity = no renewal was heard yet."""
-    said: Acknowledgement
-    awaited: float = float("-inf")
-    """Since when, by the same clock, a renewal could have been heard: who was not listened to is not silent."""
+    """Seconds, by the clock of `now`: the last renewal; minus infinity = none received yet."""
+    acknowledgement: Acknowledgement
+    awaited_since: float = float("-inf")
+    """Seconds, by the clock of `now`: since when a renewal could have been received."""
 
 
 @dataclass(frozen=True, slots=True)
 class PodAck:
-    """A pod that counts, and its last word."""
+    """A pod that counts, and its last acknowledgement."""
 
     pod: str
-    said: Acknowledgement
+    acknowledgement: Acknowledgement
     is_expired: bool
-    """Its Lease was not renewed in time: it hangs, or cannot be heard. What it said may be over."""
-    is_unjudged: bool = False
-    """Its Lease is known, and was not listened to for long enough: what it says is no proof, and its silence neither."""
-
-    is_mute: bool = False
-    """It has been Ready for long and never wrote a Lease."""
+    """Its Lease was not renewed in time: the pod hangs or is cut off, and its acknowledgement may be outdated."""
+    in_grace_period: bool = False
+    """No renewal was received yet, and it is too early for one: neither the acknowledgement nor its absence counts."""
+    never_reported: bool = False
+    """It has been Ready for `NEVER_REPORTED_SECONDS` and never wrote a Lease."""
 
     @property
     def is_starting(self) -> bool:
-        """It was never heard of, or has nothing to serve yet. Its Pod and its Lease come by two ways, in any order."""
-        return not self.is_expired and not self.is_mute and not self.said.config and not self.said.refused
+        """It has not reported yet, or has no config to serve."""
+        reported = self.acknowledgement
+        return not self.is_expired and not self.never_reported and not reported.config and not reported.refused
 
 
 def counted(pods: Iterable[PodState], leases: Iterable[LeaseState], now: float) -> tuple[PodAck, ...]:
-    """The pods that `Programmed` asks, in the order of their names.
+    """Return the pods that count for `Programmed`, sorted by name. `now`: seconds, by any clock.
 
-    One counts that is not Terminating, and that is Ready, or serves a config and renews its Lease: a pod that is briefly
-    not Ready still serves what it has. A Ready pod whose Lease has expired counts, as one that is behind; once it is not
-    Ready no request reaches it, and it counts no more.
+    A pod counts if it is not terminating and is Ready, or serves a config and keeps renewing its Lease (a briefly unready
+    pod still serves). A Ready pod with an expired Lease counts as behind; once unready it gets no requests and does not count.
     """
     by_name = {lease.name: lease for lease in leases}
-    found = []
+    acks = []
     for pod in sorted(pods, key=lambda pod: (pod.name, pod.uid)):
         lease = by_name.get(pod.name)
         if lease is not None and lease.holder != pod.uid:
-            lease = None  # of a pod that had this name before
-        is_heard = lease is None or now - lease.renewed <= LEASE_SECONDS
-        is_unjudged = lease is not None and not is_heard and now - lease.awaited <= LEASE_SECONDS
-        is_expired = not is_heard and not is_unjudged
-        said = lease.said if lease is not None else _SILENT
-        serves = lease is not None and not is_expired and said.config != ""
-        is_mute = lease is None and pod.is_ready and now - pod.ready_since > MUTE_SECONDS
-        if not pod.is_terminating and (pod.is_ready or serves):
-            found.append(PodAck(pod.name, said, is_expired, is_unjudged, is_mute))
-    return tuple(found)
+            lease = None  # of an earlier pod with this name
+        is_renewed = lease is None or now - lease.renewed <= LEASE_SECONDS
+        in_grace_period = lease is not None and not is_renewed and now - lease.awaited_since <= LEASE_SECONDS
+        is_expired = not is_renewed and not in_grace_period
+        acknowledgement = lease.acknowledgement if lease is not None else _NOTHING_REPORTED
+        is_serving = lease is not None and not is_expired and acknowledgement.config != ""
+        never_reported = lease is None and pod.is_ready and now - pod.ready_since > NEVER_REPORTED_SECONDS
+        if not pod.is_terminating and (pod.is_ready or is_serving):
+            acks.append(PodAck(pod.name, acknowledgement, is_expired, in_grace_period, never_reported))
+    return tuple(acks)

@@ -1,4 +1,4 @@
-"""From manifests of ours to objects: lenient, rule by rule, so that one mistake costs only what it is about."""
+"""Parse GatewayRoutes and RateLimitPolicies rule by rule: an error costs only the rule that has it."""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from inferway_operator.world import metadata
 from inferway_operator.world.objects import Meta, PolicyObject, RouteObject, RuleObject
 
 MAX_SPEC_BYTES: Final = 256 << 10
-"""Of a spec in canonical JSON. A resource that can be published in one piece also leaves room for others."""
+"""Bound of a spec in compact JSON, far below a shard: a shard has room for several resources."""
 
 _FIELDS: Final = ("apiVersion", "kind", "metadata", "spec", "status")
 _HOSTNAME: TypeAdapter[str] = TypeAdapter(Hostname)
@@ -24,70 +24,72 @@ _SECTION_NAME: TypeAdapter[str] = TypeAdapter(SectionName)
 
 
 def parse(manifest: Mapping[str, Any]) -> RouteObject | PolicyObject:
-    """A GatewayRoute or a RateLimitPolicy, with complaints where it is broken.
+    """Parse a GatewayRoute or a RateLimitPolicy; invalid parts become errors of the object.
 
-    `ValueError` for a manifest of any other kind; nothing else is raised.
+    `ValueError` for a manifest of another kind.
     """
     kind = manifest.get("kind")
     if not isinstance(kind, str) or kind not in SPECS:
         raise ValueError(f"{kind!r} is neither a GatewayRoute nor a RateLimitPolicy")
-    meta, complaints = metadata.read(manifest)
+    meta, errors = metadata.read(manifest)
     spec = manifest.get("spec")
     if not isinstance(spec, dict):
-        complaints.append(FieldError(("spec",), "must be a mapping" if "spec" in manifest else "is required"))
-    if complaints:
-        # Without a name there is no id to publish under, without a spec there is nothing to publish.
-        return _lost(kind, meta, complaints)
-    assert isinstance(spec, dict)  # noqa: S101 - for the type checker: anything else was lost above
+        errors.append(FieldError(("spec",), "must be a mapping" if "spec" in manifest else "is required"))
+    if errors:
+        # Publishing needs an id and a spec.
+        return _unreadable(kind, meta, errors)
+    assert isinstance(spec, dict)  # noqa: S101 - for the type checker: see the errors above
     if manifest.get("apiVersion") != f"{API_GROUP}/{API_VERSION}":
-        complaints.append(FieldError(("apiVersion",), f"must be {API_GROUP}/{API_VERSION}"))
-    complaints += [
+        errors.append(FieldError(("apiVersion",), f"must be {API_GROUP}/{API_VERSION}"))
+    errors += [
         FieldError((str(field),), "unknown field; remove it or correct its spelling")
         for field in manifest
         if field not in _FIELDS
     ]
     size = _size(spec)
     if size is None:
-        return _lost(
-            kind, meta, [FieldError(("spec",), "cannot be written as JSON: it is too deep, or contains itself")]
+        return _unreadable(
+            kind, meta, [FieldError(("spec",), "cannot be written as JSON: nested too deeply, or recursive")]
         )
     too_large = size > MAX_SPEC_BYTES
     if too_large:
-        complaints.append(FieldError(("spec",), f"takes {size} bytes as JSON, and may take {MAX_SPEC_BYTES}: split it"))
+        errors.append(
+            FieldError(("spec",), f"too large: {size} bytes as JSON, the limit is {MAX_SPEC_BYTES}; split it")
+        )
     parse_spec = _parse_route if kind == "GatewayRoute" else _parse_policy
-    return parse_spec(meta, spec, complaints, too_large)
+    return parse_spec(meta, spec, errors, too_large)
 
 
-def _lost(kind: str, meta: Meta, complaints: list[FieldError]) -> RouteObject | PolicyObject:
+def _unreadable(kind: str, meta: Meta, errors: list[FieldError]) -> RouteObject | PolicyObject:
     if kind == "GatewayRoute":
-        return RouteObject(meta, complaints=tuple(complaints))
-    return PolicyObject(meta, None, None, tuple(complaints))
+        return RouteObject(meta, errors=tuple(errors))
+    return PolicyObject(meta, None, None, tuple(errors))
 
 
 def _size(spec: Mapping[str, Any]) -> int | None:
     try:
-        # `default` and `skipkeys`: YAML knows dates and other keys than text; what is wrong with them is told elsewhere.
+        # `default` and `skipkeys`: YAML has dates and keys that are not text, which the models report.
         text = json.dumps(spec, separators=(",", ":"), ensure_ascii=False, default=str, skipkeys=True)
     except (ValueError, RecursionError):
         return None
     return len(text.encode(errors="surrogatepass"))
 
 
-def _parse_route(meta: Meta, spec: dict[str, Any], complaints: list[FieldError], too_large: bool) -> RouteObject:
+def _parse_route(meta: Meta, spec: dict[str, Any], errors: list[FieldError], too_large: bool) -> RouteObject:
     rules = spec.get("rules")
-    # The spec is checked with empty rules in place of its own, which are then checked one by one.
+    # Validate the spec with empty rules; the rules follow one by one.
     outline = {**spec, "rules": [{}] * len(rules)} if isinstance(rules, list) else spec
-    complaints += _complaints(GatewayRouteSpec, outline, ("spec",))
+    errors += _errors(GatewayRouteSpec, outline, ("spec",))
     hostnames = spec.get("hostnames", [])
     readable = [name for name in hostnames if _is_valid(_HOSTNAME, name)] if isinstance(hostnames, list) else []
     if hostnames != [] and not readable:
-        # Without its hostnames the route would claim every host.
+        # Without a valid hostname the route would claim every host.
         rules = []
     return RouteObject(
         meta=meta,
         hostnames=tuple(dict.fromkeys(readable)),
         rules=tuple(_parse_rule(rule, index) for index, rule in enumerate(rules)) if isinstance(rules, list) else (),
-        complaints=tuple(complaints),
+        errors=tuple(errors),
         is_too_large=too_large,
     )
 
@@ -109,26 +111,26 @@ def _parse_rule(raw: object, index: int) -> RuleObject:
 
 
 def _salvage_matches(raw: object) -> tuple[tuple[int, Match], ...]:
-    """Those that parse, each by itself. What cannot be read protects nothing."""
-    found = []
+    """Return the valid matches with their index; an invalid one matches nothing."""
+    matches = []
     for index, item in enumerate(raw if isinstance(raw, list) else []):
         try:
-            found.append((index, Match.model_validate(item)))
+            matches.append((index, Match.model_validate(item)))
         except ValidationError:
-            continue  # told by the rule's own complaints
-    return tuple(found)
+            continue  # among the rule's errors
+    return tuple(matches)
 
 
-def _parse_policy(meta: Meta, spec: dict[str, Any], complaints: list[FieldError], too_large: bool) -> PolicyObject:
-    complaints += _complaints(RateLimitPolicySpec, spec, ("spec",))
-    if not complaints:
+def _parse_policy(meta: Meta, spec: dict[str, Any], errors: list[FieldError], too_large: bool) -> PolicyObject:
+    errors += _errors(RateLimitPolicySpec, spec, ("spec",))
+    if not errors:
         parsed = RateLimitPolicySpec.model_validate(spec)
         return PolicyObject(meta, parsed, parsed.target_refs)
-    return PolicyObject(meta, None, _salvage_targets(spec.get("targetRefs", [])), tuple(complaints), too_large)
+    return PolicyObject(meta, None, _salvage_targets(spec.get("targetRefs", [])), tuple(errors), too_large)
 
 
 def _salvage_targets(raw: object) -> tuple[TargetRef, ...] | None:
-    """The targets, or None when any is unreadable: it may be any route."""
+    """Return the targets, or None with any invalid one: it may be any route."""
     if not isinstance(raw, list):
         return None
     try:
@@ -137,7 +139,7 @@ def _salvage_targets(raw: object) -> tuple[TargetRef, ...] | None:
         return None
 
 
-def _complaints(model: type[BaseModel], raw: object, path: tuple[str | int, ...]) -> list[FieldError]:
+def _errors(model: type[BaseModel], raw: object, path: tuple[str | int, ...]) -> list[FieldError]:
     try:
         model.model_validate(raw)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""The world: a frozen snapshot of everything that the compiler may know. Equal worlds compile to equal bytes."""
+"""The world: a frozen snapshot of the compiler's whole input. Equal worlds compile to equal bytes."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -24,10 +24,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the operator was told by those who run it."""
+    """The compiler's part of the operator's settings."""
 
     standalone: bool = False
-    """No cluster: any backend host, loopback too."""
+    """Without a cluster any backend host is allowed, also loopback."""
     allowed_hosts: tuple[str, ...] = ()
     """Hosts that the url of a backendRef may name in a cluster: names, addresses, or `*.example.com`."""
     hostname_policy: HostnamePolicy | None = None
@@ -45,17 +45,17 @@ class World:
     slices: tuple[SliceObject, ...] = ()
     grants: tuple[Grant, ...] = ()
     namespaces: tuple[NamespaceObject, ...] = ()
-    """Those that are known. Of another one nobody knows labels, and it is not being deleted."""
+    """Existing ones. A missing one counts as one without labels that is not being deleted."""
     last_published: Mapping[str, document.Policy] = field(default_factory=dict)
-    """By id: what the last published document says of each policy. A policy that became invalid stays like that."""
+    """Policies of the last published document, by id. A policy that became invalid keeps this form."""
     replicas: int = 1
     """Live pods of the data plane."""
 
 
 def from_manifests(manifests: Iterable[Mapping[str, Any]], *, standalone: bool) -> World:
-    """The world of these manifests (plain dicts, as from YAML or JSON); other kinds are passed over.
+    """Build the world of manifests (plain dicts, as from YAML or JSON); ignore other kinds.
 
-    Never raises for mappings. Of two objects with one kind, namespace and name the first is kept.
+    Raises nothing for mappings. Of two objects with one kind, namespace and name the first counts.
     """
     routes: list[RouteObject] = []
     policies: list[PolicyObject] = []
@@ -63,21 +63,21 @@ def from_manifests(manifests: Iterable[Mapping[str, Any]], *, standalone: bool) 
     slices: list[SliceObject] = []
     grants: list[Grant] = []
     namespaces: list[NamespaceObject] = []
-    seen: set[tuple[str, str, str]] = set()
+    keys: set[tuple[str, str, str]] = set()
     for manifest in manifests:
         kind = _kind(manifest)
         meta, _ = metadata.read(manifest)
         key = (kind, meta.namespace, meta.name)
-        if kind == "" or key in seen:
+        if kind == "" or key in keys:
             continue
-        seen.add(key)
+        keys.add(key)
         match kind:
             case "Namespace":
-                _keep(namespaces, kubernetes_kinds.read_namespace, manifest)
+                _append(namespaces, kubernetes_kinds.read_namespace, manifest)
             case "Service":
-                _keep(services, kubernetes_kinds.read_service, manifest)
+                _append(services, kubernetes_kinds.read_service, manifest)
             case "EndpointSlice":
-                _keep(slices, kubernetes_kinds.read_slice, manifest)
+                _append(slices, kubernetes_kinds.read_slice, manifest)
             case "ReferenceGrant":
                 grants += kubernetes_kinds.read_grants(manifest)
             case _:
@@ -97,18 +97,18 @@ def from_manifests(manifests: Iterable[Mapping[str, Any]], *, standalone: bool) 
     )
 
 
-def _keep(found: list[T], read: Callable[[Mapping[str, Any]], T | None], manifest: Mapping[str, Any]) -> None:
-    read_object = read(manifest)
-    if read_object is not None:
-        found.append(read_object)
+def _append(objects: list[T], read: Callable[[Mapping[str, Any]], T | None], manifest: Mapping[str, Any]) -> None:
+    parsed = read(manifest)
+    if parsed is not None:
+        objects.append(parsed)
 
 
 def _kind(manifest: Mapping[str, Any]) -> str:
-    """The kind, or "" when it is none that we read. Other groups have Services too (Knative)."""
+    """Return the kind if the compiler reads it, else "" (also for Knative's Services)."""
     kind, version = manifest.get("kind"), manifest.get("apiVersion")
     match kind:
         case "GatewayRoute" | "RateLimitPolicy":
-            return str(kind)  # a wrong apiVersion is told to its author
+            return str(kind)  # a wrong apiVersion is an error of the object
         case "Namespace" | "Service" if version == "v1":
             return str(kind)
         case "EndpointSlice" if version == "discovery.k8s.io/v1":

@@ -1,1 +1,1 @@
-"""Servers that tests script: an upstream that answers what it is told to."""
+"""Scriptable servers for tests, such as an upstream whose answers a test defines."""

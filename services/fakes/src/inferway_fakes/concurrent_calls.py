@@ -1,4 +1,4 @@
-"""Many callers at once, for tests of what is bounded."""
+"""Concurrent calls, for tests of bounded resources."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Value = TypeVar("Value")
 
 @contextmanager
 def begun(count: int, work: Callable[[], Value]) -> Iterator[list[Future[Value]]]:
-    """So many callers in threads of their own, which have begun; when the block ends they must end too."""
-    with ThreadPoolExecutor(count, "crowd") as pool:
+    """Start `count` calls in separate threads; they must end before the block does."""
+    with ThreadPoolExecutor(count, "concurrent-calls") as pool:
         calls = [pool.submit(work) for _ in range(count)]
         yield calls
         for call in calls:
@@ -23,6 +23,6 @@ def begun(count: int, work: Callable[[], Value]) -> Iterator[list[Future[Value]]
 
 
 def at_once(count: int, work: Callable[[], Value]) -> list[Value]:
-    """What each of so many callers got; raises what the first of them raised."""
+    """Run `count` calls concurrently and return their results. Raises the first call's exception."""
     with begun(count, work) as calls:
         return [call.result(DEADLINE) for call in calls]

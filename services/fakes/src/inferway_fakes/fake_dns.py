@@ -1,4 +1,4 @@
-"""Names that resolve as a test says, for the event loop of gateways that run in this process; addresses that swallow."""
+"""Fake DNS names for gateways whose event loop runs in this process; addresses that drop connection attempts."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ import uvloop
 
 
 class Names(dict[str, list[list[str]]]):
-    """By name the answers to come, one list of addresses for each question; the last one is given again and again."""
+    """The answers for each name: one list of addresses per query. The last one is repeated."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: list[str] = []
+        self.queries: list[str] = []
 
-    def say(self, name: str, *addresses: str) -> None:
-        """This name has these addresses."""
+    def resolve(self, name: str, *addresses: str) -> None:
+        """Answer every query for the name with these addresses."""
         self[name] = [list(addresses)]
 
-    def say_in_turn(self, name: str, *addresses: str) -> None:
-        """Each question has the next of these addresses."""
+    def resolve_in_turn(self, name: str, *addresses: str) -> None:
+        """Answer each query for the name with the next of these addresses."""
         self[name] = [[address] for address in addresses]
 
     def answer(self, name: str) -> list[str] | None:
-        """The addresses; None = the name is not one of ours."""
+        """Return the addresses; None = the name is not a fake one."""
         answers = self.get(name)
         if answers is None:
             return None
-        self.asked.append(name)
+        self.queries.append(name)
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
 
 @contextmanager
 def resolving() -> Iterator[Names]:
-    """Until the end of the block; other names resolve as ever."""
+    """Resolve fake names until the end of the block; other names resolve as usual."""
     names = Names()
     real = uvloop.Loop.getaddrinfo
 
@@ -58,7 +58,7 @@ def resolving() -> Iterator[Names]:
 
 @contextmanager
 def swallowing(address: str, port: int) -> Iterator[None]:
-    """A listener whose queue is full: whoever else wants to connect is not answered (listen(2))."""
+    """Open a listener whose queue is full, so further connection attempts get no answer (listen(2))."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server((address, port), backlog=0))
         for _ in range(3):

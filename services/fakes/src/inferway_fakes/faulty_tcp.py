@@ -1,13 +1,12 @@
-"""A TCP proxy for tests that does to connections what networks do: refuse, hang, delay, cut, reset, stop reading.
+"""A TCP proxy for tests that injects network faults: refuse, hang, delay, cut, reset, stop reading.
 
     with FaultyTcp(upstream.port) as tcp:
         ...                                                # forwards to 127.0.0.1:upstream.port
         tcp.change(accepting=Accepting.REFUSE)             # from now on, until changed again
         tcp.change(to_client=Flow(cut_after=100, cut=Ending.RST))
 
-It runs in a thread of its own; everything may be changed at any time and holds when `change` has returned. A change
-of `accepting` leaves open connections alone (`cut_all` ends them); a change of a flow is seen by them with the next
-piece they carry.
+It runs in a separate thread. All faults may be changed at any time and apply when `change` has returned. A change of
+`accepting` does not affect open connections (`cut_all` ends them). A change of a flow affects them from the next piece.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ __all__ = ["Accepting", "Ending", "FaultyTcp", "Flow"]
 
 @dataclass
 class FaultyTcp:
-    """Forwards to a port of this machine, with faults."""
+    """Forwards to a local port, with faults."""
 
     target: int
     """Port on 127.0.0.1."""
     receive_buffer: int = 0
-    """SO_RCVBUF of the clients' side in bytes, for back-pressure that is felt early; 0 = the system's."""
+    """SO_RCVBUF of the clients' side in bytes, for early back-pressure; 0 = the system's."""
     accepting: Accepting = Accepting.FORWARD
     to_target: Flow = field(default_factory=Flow)
     to_client: Flow = field(default_factory=Flow)
@@ -49,7 +48,7 @@ class FaultyTcp:
 
     @property
     def open_connections(self) -> int:
-        """Accepted and not ended yet."""
+        """Return the number of open connections."""
         return len(self._open)
 
     def __enter__(self) -> FaultyTcp:
@@ -73,26 +72,26 @@ class FaultyTcp:
         to_target: Flow | None = None,
         to_client: Flow | None = None,
     ) -> None:
-        """Change what is named, leave the rest."""
+        """Change the given faults, keep the others."""
         self._thread.run(self._change(accepting, to_target, to_client))
 
     def arm_race(self, ending: Ending | None) -> None:
-        """Close kept connections at the first byte of their next request; None = no longer."""
+        """Close kept connections at the first byte of their next request; None = stop doing so."""
         self._thread.call(lambda: setattr(self, "race", ending))
 
     def heal(self) -> None:
-        """No fault any more."""
+        """Remove all faults."""
         self.arm_race(None)
         self.change(accepting=Accepting.FORWARD, to_target=Flow(), to_client=Flow())
 
     def cut_all(self, ending: Ending = Ending.RST) -> int:
-        """End every open connection; returns how many there were."""
+        """End every open connection; returns their number."""
         return self._thread.call(lambda: sum(connection.end(ending) for connection in list(self._open)))
 
     def freeze_open(self) -> int:
-        """Open connections stay open and carry nothing any more, new ones work; returns how many froze.
+        """Let open connections carry nothing more; new ones work. Returns the number of frozen ones.
 
-        This is what a peer sees whose connection was forgotten by something on the way. They thaw never.
+        A peer sees this if a device on the path has forgotten its connection. Frozen connections never recover.
         """
         return self._thread.call(self._freeze)
 
@@ -121,7 +120,7 @@ class FaultyTcp:
             await self._listen()
         self.to_target = to_target or self.to_target
         self.to_client = to_client or self.to_client
-        # Whoever waits for a flow to move again holds this event; the next one to wait gets a new one.
+        # A flow that waits for a change holds this event; the next one to wait gets a new event.
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -134,7 +133,7 @@ class FaultyTcp:
             self._listener.open()
 
     def changed(self) -> asyncio.Event:
-        """Set at the next change."""
+        """Return an event that is set at the next change."""
         return self._changed
 
     def _accepted(self, accepted: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""Answers that wait until the test lets them go."""
+"""Answers that wait until the test releases them."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ _GRAIN = 0.005
 
 
 class Gate:
-    """Requests wait before it, whatever their number, until it is opened."""
+    """Holds any number of requests until it is opened."""
 
     def __init__(self) -> None:
         self._open = threading.Event()
 
     def open(self) -> None:
-        """Let all go that wait, and all that come later."""
+        """Release all waiting requests, and all later ones."""
         self._open.set()
 
     def before(self, pieces: Iterable[bytes | Close | Pause]) -> Iterator[bytes | Close | Pause]:
-        """These pieces of an answer, once the gate is open."""
+        """Return these pieces of an answer once the gate is open."""
         while not self._open.is_set():
             yield Pause(_GRAIN)
         yield from pieces
 
     def script(self, after: Callable[[Seen], Answer] = lambda seen: answer()) -> Callable[[Seen], Answer]:
-        """A script of which every answer waits."""
+        """Return a script whose answers all wait."""
         return lambda seen: self.before(after(seen))

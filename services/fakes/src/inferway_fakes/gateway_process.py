@@ -1,4 +1,4 @@
-"""`inferway run DIR` as a process of its own, for tests of what a process is: signals, exit codes, limits of the system."""
+"""`inferway run DIR` as a separate process, for tests of signals, exit codes and system limits."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ INFERWAY = str(Path(sys.executable).with_name("inferway"))
 
 
 class Process:
-    """A running one, and what it says."""
+    """A running process and its output."""
 
     def __init__(self, running: subprocess.Popen[str]) -> None:
         self.running = running
         self.events: list[dict[str, Any]] = []
         self.text: list[str] = []
-        """What it says that is not an event: why it did not start."""
+        """Output lines that are not events, such as the cause of a failed start."""
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
@@ -41,16 +41,16 @@ class Process:
     def event(self, name: str) -> dict[str, Any]:
         """Wait for this line of the process's log."""
         wait_until(lambda: self._found(name) or self.running.poll() is not None, f"the event {name}")
-        found = self._found(name)
-        if found is None:
-            raise AssertionError(f"it ended before the event {name}, and said: {''.join(self.text)}")
-        return found
+        event = self._found(name)
+        if event is None:
+            raise AssertionError(f"the process ended before the event {name}, with the output: {''.join(self.text)}")
+        return event
 
     def _found(self, name: str) -> dict[str, Any] | None:
         return next((event for event in list(self.events) if event["event"] == name), None)
 
     def port(self, listener: str = "listen") -> int:
-        """The port that it listens on."""
+        """Return the port of a listener."""
         return int(self.event("ready")[listener].rpartition(":")[2])
 
     def signal(self, number: int = signal.SIGTERM) -> None:
@@ -58,7 +58,7 @@ class Process:
         os.kill(self.running.pid, number)
 
     def exit_code(self) -> int:
-        """Wait for the end."""
+        """Wait for the end and return the exit code."""
         code = self.running.wait(DEADLINE)
         self._reader.join(DEADLINE)
         return code
@@ -68,9 +68,9 @@ class Process:
 def started(
     directory: Path, text: str, *flags: str, log: int = subprocess.DEVNULL, descriptors: int = 0
 ) -> Iterator[Process]:
-    """A running process; it never outlives the test.
+    """Start a process; it ends with the block.
 
-    `log`: where its access log goes, a descriptor. `descriptors`: how many it may have open; 0 = as many as the test.
+    `log`: the descriptor for its access log. `descriptors`: the limit of open ones; 0 = the limit of the test.
     """
     (directory / "routes.yaml").write_text(text)
     command = [INFERWAY, "run", str(directory), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", *flags]
@@ -87,7 +87,7 @@ def started(
 
 
 def ask(port: int, path: str = "/") -> tuple[int, bytes]:
-    """One request on a connection of its own: the status and the body of its answer."""
+    """Send one request on a new connection; returns the status and the body of its answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
     try:
         connection.request("GET", path)

@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, for servers that run beside a test."""
+"""An event loop in a separate thread, for servers that run during a test."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 Value = TypeVar("Value")
 
 PATIENCE = 10.0
-"""Seconds that anything asked of the loop may take."""
+"""Seconds that one call of `run` or `call` may take."""
 
 
 class LoopThread:
-    """Runs coroutines of the caller's on a loop that it owns, from `start` to `stop`."""
+    """Runs the caller's coroutines on its event loop, from `start` to `stop`."""
 
     def __init__(self, name: str, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """`loop`: another than asyncio's own."""
+        """Create the thread. `loop`: instead of asyncio's default."""
         self.loop = loop or asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -26,11 +26,11 @@ class LoopThread:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, Value]) -> Value:
-        """What the coroutine returns or raises; `TimeoutError` after `PATIENCE`."""
+        """Run a coroutine; returns or raises its result. Raises `TimeoutError` after `PATIENCE`."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE)
 
     def call(self, function: Callable[[], Value]) -> Value:
-        """What a plain function returns or raises on the loop: nothing else runs there meanwhile."""
+        """Call a plain function on the loop, where nothing else runs meanwhile; returns or raises its result."""
 
         async def work() -> Value:
             return function()
@@ -38,7 +38,7 @@ class LoopThread:
         return self.run(work())
 
     def stop(self) -> None:
-        """End the loop; whoever has work on it ends that before."""
+        """End the loop. The caller must end its own work on the loop first."""
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(PATIENCE)
         if self._thread.is_alive():

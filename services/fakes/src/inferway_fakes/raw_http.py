@@ -1,4 +1,4 @@
-"""Requests as bytes, and what a client received, for tests that write what no client library would."""
+"""Requests and answers as bytes, for tests that send what no client library would."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import re
 
 
 def head(*lines: str, target: str = "/", method: str = "GET", version: str = "HTTP/1.1") -> bytes:
-    """A request head from its field lines, in Latin-1."""
+    """Return a request head with these field lines, in Latin-1."""
     return "\r\n".join([f"{method} {target} {version}", *lines, "", ""]).encode("latin-1")
 
 
 def statuses(data: bytes) -> list[int]:
-    """The statuses of the answers in what was received."""
+    """Return the statuses of the answers in the received bytes."""
     return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", data)]
 
 
 def codes(data: bytes) -> list[str]:
-    """The codes of the problems in what was received."""
+    """Return the codes of the problems in the received bytes."""
     return [code.decode() for code in re.findall(rb'"code":"(\w+)"', data)]

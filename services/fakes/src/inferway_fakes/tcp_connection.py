@@ -1,4 +1,4 @@
-"""One connection through `FaultyTcp`: two flows, each a task that moves pieces and does what the faults say."""
+"""One connection through `FaultyTcp`: two flows, each a task that moves pieces and applies the faults."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from inferway_fakes.faulty_tcp import FaultyTcp
 
 PIECE = 16 << 10
-"""Bytes moved at once, and the buffer of a reader: what a flow that is stopped may still take in is about thrice this,
-beside the buffers of the kernel."""
+"""Bytes moved at once, and the buffer of a reader. A stopped flow may still read about three times as much, in addition
+to the kernel's buffers."""
 _LINGER_NOT = struct.pack("ii", 1, 0)
 
 _Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Connection:
-    """From accept to end. Everything happens on the proxy's loop."""
+    """A connection from accept to end, on the proxy's loop."""
 
     def __init__(self, proxy: FaultyTcp, accepted: socket.socket) -> None:
         self._proxy = proxy
@@ -34,7 +34,7 @@ class Connection:
         self._is_frozen = False
 
     def freeze(self) -> None:
-        """Carry nothing any more, in neither direction, and stay open."""
+        """Carry nothing more in either direction, and stay open."""
         self._is_frozen = True
 
     async def serve(self, silent: bool) -> None:
@@ -52,7 +52,7 @@ class Connection:
             await asyncio.gather(*self._pumps)
             self.end(Ending.FIN)
         except (OSError, asyncio.IncompleteReadError):
-            # One side is gone (reset), or the target refuses: the other side shall see the same.
+            # One side is gone (reset), or the target refuses: the other side must see the same.
             self.end(Ending.RST)
         except asyncio.CancelledError:
             # `end` cancels the pumps; only that is the end of the connection and not of the proxy.
@@ -63,7 +63,7 @@ class Connection:
                 pump.cancel()
 
     def end(self, ending: Ending) -> bool:
-        """Close both sides in this way; false when they were closed before."""
+        """Close both sides in this way; false if they were already closed."""
         if self._ended:
             return False
         self._ended = True
@@ -88,7 +88,7 @@ class Connection:
             pair = await asyncio.open_connection(host, port, limit=PIECE)
         if self._ended:
             pair[1].transport.abort()
-            raise ConnectionResetError("ended while it was being made")
+            raise ConnectionResetError("ended while it was connecting")
         self._writers.append(pair[1])
         pair[1].transport.set_write_buffer_limits(high=PIECE)
         return pair
@@ -124,7 +124,7 @@ class Connection:
                 return
 
     async def _moving(self, direction: str) -> Flow:
-        """The direction's flow, as soon as it is not stopped."""
+        """Return the direction's flow as soon as it is not stopped."""
         while True:
             flow: Flow = getattr(self._proxy, direction)
             if not flow.is_stopped and not self._is_frozen:

@@ -1,8 +1,8 @@
 """A listening socket that can refuse, or let connects hang, and keeps its port meanwhile.
 
-Linux: with SO_REUSEADDR on both, a socket that is bound but not listening lets a listener bind beside it, and keeps
-the port from everybody else while there is no listener. A SYN for a listener whose queue is full is dropped
-(tcp(7), listen(2)), so a queue of one that is full makes connects hang.
+Linux: with SO_REUSEADDR on both, a socket that is bound but not listening lets a listener bind to the same port, and
+reserves the port while there is no listener. A SYN for a listener whose queue is full is dropped (tcp(7), listen(2)).
+So a full queue of one makes connects hang.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _BACKLOG = 1024
 
 
 class Listener:
-    """On a loopback port from the kernel. Used on the loop's thread only."""
+    """A listener on a loopback port chosen by the kernel. Use it on the loop's thread only."""
 
     def __init__(self, accepted: Callable[[socket.socket], None], receive_buffer: int) -> None:
         self._loop = asyncio.get_running_loop()
@@ -30,14 +30,14 @@ class Listener:
         self._fillers: list[socket.socket] = []
 
     def open(self) -> None:
-        """Accept what comes."""
+        """Accept connections."""
         listening = self._listen(_BACKLOG)
         self._loop.add_reader(listening.fileno(), self._accept, listening)
 
     async def hang(self) -> None:
-        """Accept nothing, with a queue that is full."""
+        """Accept nothing, with a full queue."""
         self._listen(0)
-        # listen(0) leaves room for one connection; a second connect then hangs, which is what is wanted of it.
+        # listen(0) leaves room for one connection; the next connect hangs, as intended.
         for _ in range(2):
             filler = _socket()
             self._fillers.append(filler)
@@ -45,7 +45,7 @@ class Listener:
                 await asyncio.wait_for(self._loop.sock_connect(filler, ("127.0.0.1", self.port)), 0.1)
 
     def shut(self) -> None:
-        """Refuse. Connections that were accepted are not touched, those in the queue are reset by the kernel."""
+        """Refuse. Accepted connections are not affected; the kernel resets those in the queue."""
         for filler in self._fillers:
             filler.close()
         self._fillers.clear()
@@ -55,7 +55,7 @@ class Listener:
             self._listening = None
 
     def close(self) -> None:
-        """Refuse, and give the port away."""
+        """Refuse, and release the port."""
         self.shut()
         self._keeper.close()
 
@@ -64,7 +64,7 @@ class Listener:
         listening = _socket()
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if self._receive_buffer:
-            # Before listen: accepted sockets inherit it, and the window is scaled by it.
+            # Before listen, because accepted sockets inherit it and the window is scaled by it.
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)
         listening.bind(("127.0.0.1", self.port))
         listening.listen(backlog)
@@ -72,7 +72,7 @@ class Listener:
         return listening
 
     def _accept(self, listening: socket.socket) -> None:
-        # In a callback, not a task: a task that is cancelled between accept and its next step loses a connection.
+        # In a callback, not a task, because a task cancelled between accept and its next step loses a connection.
         with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
             while True:
                 connection, _ = listening.accept()
@@ -81,6 +81,6 @@ class Listener:
 
 
 def _socket() -> socket.socket:
-    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    made.setblocking(False)
-    return made
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    return sock

@@ -1,4 +1,4 @@
-"""A scriptable upstream on a socket: it records every request byte for byte and answers by a function of the test's."""
+"""A scriptable upstream on a socket: it records every request byte for byte and answers by a function of the test."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Seen:
     headers: list[tuple[str, str]]
     body: bytes
     connection: int
-    """Which connection it came on, counted from 1."""
+    """Number of its connection, counted from 1."""
 
     def header(self, name: str) -> str | None:
-        """The field's value, repeated fields joined; None = absent."""
-        values = [value for known, value in self.headers if known.lower() == name.lower()]
+        """Return the field's value, repeated fields joined; None = absent."""
+        values = [value for field_name, value in self.headers if field_name.lower() == name.lower()]
         return ", ".join(values) if values else None
 
 
@@ -34,11 +34,11 @@ class Close:
 
 
 class Drop:
-    """In an answer: end the connection below TLS, without the alert that says so."""
+    """In an answer: end the connection below TLS, without the closing alert."""
 
 
 class Pause:
-    """In an answer: wait so many seconds before the rest."""
+    """In an answer: wait this number of seconds before the rest."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -50,7 +50,7 @@ Answer = Iterable[bytes | Close | Drop | Pause]
 def answer(
     body: bytes = b"ok", status: str = "200 OK", headers: dict[str, str] | None = None, *, chunked: bool = False
 ) -> Answer:
-    """A well-formed answer."""
+    """Return a well-formed answer."""
     lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in (headers or {}).items())]
     if chunked:
         lines.append("transfer-encoding: chunked")
@@ -63,7 +63,7 @@ def answer(
 
 @dataclass
 class Upstream:
-    """Runs in a thread of its own. `script` may be changed at any time."""
+    """An upstream in a separate thread. `script` may be changed at any time."""
 
     script: Callable[[Seen], Answer] = field(default=lambda seen: answer())
     seen: list[Seen] = field(default_factory=list)
@@ -107,7 +107,7 @@ class Upstream:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        # What a peer never read would keep its transport open for ever.
+        # Bytes that the peer never reads would keep its transport open forever.
         for writer in self._writers:
             writer.transport.abort()
         await _turns()
@@ -143,7 +143,7 @@ class Upstream:
 
 
 async def _turns() -> None:
-    """Let the loop do what it has begun."""
+    """Let the loop run its pending callbacks."""
     for _ in range(10):
         await asyncio.sleep(0)
 

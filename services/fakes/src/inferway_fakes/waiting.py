@@ -1,4 +1,4 @@
-"""Waiting for a condition, with a deadline: tests never sleep for luck."""
+"""Waiting for a condition, with a deadline, instead of sleeping for a fixed time."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from time import monotonic, sleep
 
 import pytest
 
-DEADLINE = 10.0  # seconds that anything awaited may take
+DEADLINE = 10.0  # seconds until a wait fails
 
 
 def wait_until(condition: Callable[[], object], what: str, deadline: float = DEADLINE) -> None:
-    """Wait for a condition; fail with what was awaited when it does not come true in time."""
+    """Wait for a condition; fail with `what` after the deadline."""
     end = monotonic() + deadline
     while not condition():
         if monotonic() > end:

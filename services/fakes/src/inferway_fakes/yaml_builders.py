@@ -1,4 +1,4 @@
-"""Resources as the YAML that a user writes, from the lines that a test is about."""
+"""Resources as YAML as written by users, from the lines that matter to a test."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from textwrap import dedent, indent
 
 
 def _item(text: str, depth: int) -> str:
-    """A list item of YAML at this depth."""
+    """Return a list item of YAML at this depth."""
     lines = indent(dedent(text).strip("\n"), " " * (depth + 2))
     return lines[:depth] + "-" + lines[depth + 1 :]
 
 
 def to(*ports: int) -> str:
-    """backendRefs to local upstreams, of equal weight."""
+    """Return backendRefs to local upstreams, of equal weight."""
     return "backendRefs: [" + ", ".join(f'{{url: "http://127.0.0.1:{port}"}}' for port in ports) + "]"
 
 
-def says(text: str) -> str:
-    """A filter that answers with this text: it tells which rule had the request."""
+def direct_response(text: str) -> str:
+    """Return a DirectResponse filter with this text, which shows the rule that matched the request."""
     return f"filters: [{{type: DirectResponse, directResponse: {{statusCode: 200, body: {text!r}}}}}]"
 
 
 def rule(*parts: str) -> str:
-    """One rule from its parts, each some lines of YAML."""
+    """Return one rule from its parts, each some lines of YAML."""
     return "\n".join(dedent(part).strip("\n") for part in parts if part.strip())
 
 
 def route(*rules: str, name: str = "demo", hostnames: Sequence[str] = (), created: str = "") -> str:
-    """A GatewayRoute."""
+    """Return a GatewayRoute."""
     age = f', creationTimestamp: "{created}"' if created else ""
     hosts = f"  hostnames: [{', '.join(repr(host) for host in hostnames)}]\n" if hostnames else ""
     return (
@@ -38,7 +38,7 @@ def route(*rules: str, name: str = "demo", hostnames: Sequence[str] = (), create
 
 
 def policy(*limits: str, name: str = "limits", more: str = "") -> str:
-    """A RateLimitPolicy for every route; `more` is more YAML of its spec."""
+    """Return a RateLimitPolicy for every route; `more` is more YAML of its spec."""
     extra = indent(dedent(more).strip("\n"), "  ") + "\n" if more else ""
     return (
         "apiVersion: inferway.dev/v1alpha1\nkind: RateLimitPolicy\n"
@@ -47,7 +47,7 @@ def policy(*limits: str, name: str = "limits", more: str = "") -> str:
 
 
 def service(name: str, *ports: int) -> str:
-    """A Service with port 80, and a ready endpoint on each of these local ports."""
+    """Return a Service with port 80, and a ready endpoint on each of these local ports."""
     documents = [
         f"apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{ports: [{{name: http, port: 80}}]}}"
     ]
@@ -61,5 +61,5 @@ def service(name: str, *ports: int) -> str:
 
 
 def resources(*documents: str) -> str:
-    """Several resources as one file."""
+    """Join several resources to one file."""
     return "\n---\n".join(documents) + "\n"

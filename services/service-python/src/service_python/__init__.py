@@ -1,4 +1,4 @@
 """A simulated inference service: an upstream with a known latency, a known error rate and repeatable answers.
 
-It exists so that a gateway in front of it can be shown, tested and measured. See `../../README.md`.
+It serves to demonstrate, test and measure a gateway in front of it. See `../../README.md`.
 """

@@ -1,4 +1,4 @@
-"""The application: three paths, and what surrounds them."""
+"""The application: three paths and their middleware."""
 
 import asyncio
 import random
@@ -20,7 +20,7 @@ Sleep = Callable[[float], Awaitable[object]]
 
 
 def create_app(settings: Settings, *, sleep: Sleep = asyncio.sleep) -> FastAPI:
-    """Build one application; several may live in a process. `sleep` takes seconds and is given away to tests."""
+    """Build one application; a process may have several. `sleep` takes seconds; tests replace it."""
     # No redirect from /infer/ to /infer: behind a gateway its absolute Location would name the wrong host.
     # No /docs either: that page loads scripts from a CDN. The machine-readable /openapi.json stays.
     app = FastAPI(title="service-python", docs_url=None, redoc_url=None, redirect_slashes=False)
@@ -28,7 +28,7 @@ def create_app(settings: Settings, *, sleep: Sleep = asyncio.sleep) -> FastAPI:
 
     metrics = Metrics()
     app.add_middleware(BodyLimit)
-    app.add_middleware(Observing, metrics=metrics)  # added last: outermost, it sees what the others answer
+    app.add_middleware(Observing, metrics=metrics)  # added last, so it is outermost and sees the others' answers
 
     profile = settings.profile()
     rng = random.Random(settings.seed)  # noqa: S311  it simulates; nothing secret hangs on it
@@ -48,7 +48,7 @@ def create_app(settings: Settings, *, sleep: Sleep = asyncio.sleep) -> FastAPI:
     @app.get("/infer", response_model=completions.Answer, responses=documented)
     async def infer_by_query(question: Annotated[Question, Query()]) -> Response:
         response = await infer(question)
-        # Only what was answered: a failure, even a simulated one, is nobody's to keep.
+        # Only for a 200: no cache may keep a failure, even a simulated one.
         if settings.cache_control is not None and response.status_code == 200:
             response.headers["cache-control"] = settings.cache_control
         return response

@@ -1,16 +1,16 @@
-"""Bounds the request body, declared or not, before anything holds it in memory."""
+"""Bounds the request body, with or without a Content-Length, before it is in memory."""
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY_BYTES = 64 * 1024
-"""The longest prompt takes 48 KiB when every character is written as two \\uXXXX escapes."""
+"""The longest prompt takes 48 KiB if every character is written as two \\uXXXX escapes."""
 
 
 class BodyLimit:
-    """ASGI middleware: reading past MAX_BODY_BYTES raises an HTTPException 413 in whoever reads.
+    """ASGI middleware: reading past MAX_BODY_BYTES raises an HTTPException 413 in the reader.
 
-    Not FastAPI's own `max_body_size`: that one answers in plain text, and versions that do not know it ignore it.
+    FastAPI's own `max_body_size` is not used: it answers in plain text, and older versions ignore it.
     """
 
     def __init__(self, app: ASGIApp) -> None:

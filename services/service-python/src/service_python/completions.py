@@ -1,15 +1,15 @@
-"""Answers that are a function of the question, and of nothing else.
+"""Answers that depend on the question only.
 
-The same question gives the same bytes, today, tomorrow, in every process and for GET and POST alike: no clock, no
-randomness, no request id. A gateway's cache can therefore be checked by comparing bodies, and so can its retries.
+The same question gives the same bytes at any time, in every process, by GET and by POST: no clock, no randomness, no
+request id. So a gateway's cache and its retries can be checked by comparing bodies.
 
     seed     SHA-256 over the prompt, model, max_tokens and temperature
     octets   SHA-256(seed, 0), SHA-256(seed, 1), ...     as many as are needed
     answer   words chosen by octets, a fixed-size "embedding" made of octets
 
-The size of the body is promised to be within MIN_ANSWER_BYTES and MAX_ANSWER_BYTES. Two decisions keep the promise:
-the prompt is not quoted (only its hash is given; a quoted prompt would be long, or escaped to six times its
-length), and the embedding alone is longer than what the smallest answer lacks.
+The size of the body is always between MIN_ANSWER_BYTES and MAX_ANSWER_BYTES, for two reasons. The answer contains the
+prompt's hash only (the prompt itself could be long, or escaped to six times its length). And the embedding alone is
+longer than the difference between the smallest answer and MIN_ANSWER_BYTES.
 """
 
 import hashlib
@@ -42,12 +42,12 @@ WORDS = (
 
 
 class Usage(BaseModel):
-    """What the question cost, in simulated tokens."""
+    """The cost of the question, in simulated tokens."""
 
     prompt_tokens: int
-    """One per four octets of UTF-8, rounded up."""
+    """One token per four octets of UTF-8, rounded up."""
     completion_tokens: int
-    """One per word of the answer."""
+    """One token per word of the answer."""
     total_tokens: int
 
 
@@ -82,7 +82,7 @@ def _octets(seed: bytes) -> Iterator[int]:
 
 
 def compose(question: Question) -> Answer:
-    """The one answer to `question`. Pure."""
+    """Return the answer to `question`. Pure."""
     prompt = question.prompt.encode()
     seed = _seed(question)
     octets = _octets(seed)
@@ -103,5 +103,5 @@ def compose(question: Question) -> Answer:
 
 
 def encode(answer: Answer) -> bytes:
-    """The body: JSON in ASCII, MIN_ANSWER_BYTES to MAX_ANSWER_BYTES octets long."""
+    """Return the body: JSON in ASCII, MIN_ANSWER_BYTES to MAX_ANSWER_BYTES octets long."""
     return answer.model_dump_json().encode("ascii")

@@ -1,12 +1,12 @@
-"""How long to wait, and whether to fail: decided here, done elsewhere.
+"""Decides the waiting time and the failure of each request; the application applies them.
 
     distribution  `latency_ms` is     a waiting time is drawn from
     constant      the value           that one value
     uniform       the mean            [0, 2 * latency_ms]
     lognormal     the median          latency_ms * exp(sigma * N(0, 1)): the long right tail of real services
-    exponential   the mean            Exp(1 / latency_ms): many short ones, a few very long ones
+    exponential   the mean            Exp(1 / latency_ms): many short times, a few very long ones
 
-To each is added a jitter from [-jitter_ms, +jitter_ms]; the sum is kept within [0, max_ms].
+A jitter from [-jitter_ms, +jitter_ms] is added; the sum is limited to [0, max_ms].
 """
 
 import math
@@ -20,7 +20,7 @@ Distribution = Literal["constant", "uniform", "lognormal", "exponential"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """What to simulate. Times in milliseconds, none negative; `error_rate` is a share in [0, 1]."""
+    """The simulated behaviour. Times in milliseconds, none negative; `error_rate` is a share in [0, 1]."""
 
     distribution: Distribution
     latency_ms: float
@@ -32,19 +32,18 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What happens to one request: wait so many seconds, then answer or fail."""
+    """The decision for one request: wait `seconds`, then answer or fail."""
 
     seconds: float
     fails: bool
 
 
 def decide(profile: Profile, rng: random.Random) -> Decision:
-    """Draw the fate of the next request from `rng`: a given seed gives the same fates in the same order.
+    """Draw the decision for the next request from `rng`; a seed gives the same decisions in the same order.
 
-    A failing request waits as long as any other: a service under load is late before it gives up.
+    A failing request waits as long as any other, because a service under load is slow before it fails.
     """
-    # All three are drawn whatever the profile says, in this order: turning errors or jitter on
-    # does not change the latencies that a seed stands for.
+    # All three are always drawn, in this order, so that errors or jitter do not change the latencies of a seed.
     fails = rng.random() < profile.error_rate
     jitter = rng.uniform(-profile.jitter_ms, profile.jitter_ms)
     wait = _draw(profile, rng) + jitter
@@ -60,5 +59,5 @@ def _draw(profile: Profile, rng: random.Random) -> float:
         case "lognormal":
             return profile.latency_ms * math.exp(profile.sigma * rng.gauss(0.0, 1.0))
         case "exponential":
-            # Not expovariate(1 / mean): a mean of zero is a legal wish.
+            # Not expovariate(1 / mean), because a mean of zero is valid.
             return profile.latency_ms * rng.expovariate(1.0)

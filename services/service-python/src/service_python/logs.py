@@ -16,10 +16,10 @@ logger = logging.getLogger(_OWN)
 
 
 class JsonFormatter(logging.Formatter):
-    """Own records carry the fields given to `write`; foreign ones (uvicorn's) become the event "message"."""
+    """Formats records: those of `write` with their fields, others (uvicorn's) as the event "message"."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line of JSON without the line break; `time` is RFC 3339 in UTC with milliseconds."""
+        """Return one line of JSON without the line break; `time` is RFC 3339 in UTC with milliseconds."""
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         line: dict[str, object] = {"time": time, "level": record.levelname.lower()}
         if record.name == _OWN:
@@ -40,5 +40,5 @@ def configure(level: str, stream: TextIO | None = None) -> None:
 
 
 def write(level: int, event: str, **fields: object) -> None:
-    """Log `event`, a short fixed word, with JSON-ready `fields`. Never a prompt: prompts are their author's."""
+    """Log `event`, a short fixed word, with JSON-ready `fields`. Never log a prompt: it belongs to its author."""
     logger.log(level, event, extra={"fields": fields})

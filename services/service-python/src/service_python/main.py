@@ -1,4 +1,4 @@
-"""The process: settings from outside, logs to stdout, uvicorn around the application."""
+"""The process: settings, logs to stdout, uvicorn with the application."""
 
 import logging
 import signal
@@ -13,12 +13,12 @@ from service_python import logs
 from service_python.app import create_app
 from service_python.settings import Settings
 
-# What argparse uses for a wrong flag; a wrong value is no different.
+# argparse's exit code for a wrong flag, used for a wrong value too
 EXIT_USAGE = 2
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which also logs where it listens, as soon as it does."""
+    """uvicorn's server, which also logs its address as soon as it listens."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen. Exits the process with 3 if the address cannot be bound (uvicorn's way)."""
@@ -30,9 +30,9 @@ class Server(uvicorn.Server):
 
 
 def run(arguments: list[str] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, finish what is in flight, return. `arguments`: by default those of the process.
+    """Serve until SIGTERM or SIGINT and finish requests in flight. `arguments`: by default those of the process.
 
-    Raises SystemExit: 0 after --help, EXIT_USAGE when a setting is invalid (the message is on stderr).
+    Raises SystemExit: 0 after --help, EXIT_USAGE if a setting is invalid (the message is on stderr).
     """
     try:
         settings = CliApp.run(Settings, cli_args=sys.argv[1:] if arguments is None else arguments)
@@ -52,9 +52,9 @@ def run(arguments: list[str] | None = None) -> None:
             timeout_graceful_shutdown=settings.stop_timeout_seconds,
         )
     )
-    # After a graceful stop uvicorn restores the handlers it found and raises the signal again, and the default ones
-    # would end the process as killed. Its own handler, found there, makes that a repetition without effect, and
-    # a signal that arrives before uvicorn listens is not lost.
+    # After a graceful stop uvicorn restores the previous handlers and raises the signal again; the default ones would
+    # end the process as killed. With uvicorn's own handler installed before, the repeated signal has no effect, and a
+    # signal that arrives before uvicorn listens is not lost.
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, server.handle_exit)
     server.run()

@@ -1,13 +1,13 @@
-"""What Prometheus sees. Labels come from fixed sets only, so a scanner cannot make the registry grow."""
+"""The metrics for Prometheus. Labels come from fixed sets only, so a scanner cannot make the registry grow."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-# The methods of RFC 9110 and PATCH; what else a client invents is one label.
+# The methods of RFC 9110 and PATCH; all other methods share one label.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
 OTHER_METHOD = "OTHER"
 UNMATCHED_PATH = "unmatched"
 
-# Around the default median of 20 ms finely, up to the default maximum of 1 s, and beyond for those who raise it.
+# Fine around the default median of 20 ms, up to the default maximum of 1 s, and beyond it for higher maxima.
 _BUCKETS = (
     0.001,
     0.0025,
@@ -31,7 +31,7 @@ _BUCKETS = (
 
 
 class Metrics:
-    """The instruments of one application, in a registry of their own: two applications in a process do not clash."""
+    """The instruments of one application, in a separate registry: two applications in a process do not clash."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -56,7 +56,7 @@ class Metrics:
         )
 
     def count(self, *, method: str, path: str | None, status: int, seconds: float) -> None:
-        """Settle one request. `path` is the route's template, None if no route matched."""
+        """Count one finished request. `path` is the route's template, None if no route matched."""
         method = method if method in _METHODS else OTHER_METHOD
         path = UNMATCHED_PATH if path is None else path
         self._requests.labels(method, path, str(status)).inc()

@@ -1,6 +1,6 @@
-"""Everything that is not a 2xx is `application/problem+json` (RFC 9457): {type, title, status, detail[, errors]}.
+"""Problems: each answer that is not a 2xx is `application/problem+json` (RFC 9457).
 
-Nothing the client sent is echoed, except the names of the fields it got wrong.
+Fields: {type, title, status, detail[, errors]}. Of the request, only the names of invalid fields are repeated.
 """
 
 import json
@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 MEDIA_TYPE = "application/problem+json"
 
-# A body may hold thousands of unknown fields with names of any length. The first few say enough.
+# A body may contain thousands of unknown fields with names of any length. The first few are enough.
 MAX_ERRORS = 10
 MAX_FIELD_CHARACTERS = 80
 
@@ -25,7 +25,7 @@ def problem(
     errors: list[dict[str, str]] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """An error response. `errors` lists what is wrong with which field: [{"field": "body.prompt", "message": ...}]."""
+    """Return an error response. `errors` lists the invalid fields: [{"field": "body.prompt", "message": ...}]."""
     document: dict[str, object] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -39,7 +39,7 @@ def problem(
 
 
 def install(app: FastAPI) -> None:
-    """Make `app` answer its own errors, the framework's and unforeseen ones in this shape."""
+    """Make `app` answer its own errors, the framework's and unexpected ones in this shape."""
 
     @app.exception_handler(HTTPException)
     async def on_http_exception(_request: Request, error: HTTPException) -> Response:

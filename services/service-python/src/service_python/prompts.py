@@ -1,6 +1,6 @@
-"""What a client may ask.
+"""The parameters of a question.
 
-Every field is bounded, so that the size of an answer (`answers`) and of a request (`bodies`) is bounded too.
+Every field is bounded, so the sizes of answers (`completions`) and requests (`body_limit`) are bounded too.
 """
 
 from typing import Annotated
@@ -14,14 +14,14 @@ uvicorn bounds at 64 KiB."""
 MAX_MODEL_CHARACTERS = 64
 DEFAULT_MODEL = "inferway-demo-1"
 
-# -0.0 equals 0.0 but prints otherwise, and answers are derived from what is printed.
+# -0.0 equals 0.0 but is printed differently, and answers are derived from the printed form.
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False), AfterValidator(lambda value: value + 0.0)]
 
 
 class Question(BaseModel):
-    """One prompt and how to answer it, as written in a query string: numbers arrive as text and are parsed.
+    """One prompt and its parameters, from a query string: numbers arrive as text and are parsed.
 
-    Query parameters that are not listed here are ignored, as everywhere on the web (`&_=1` to bypass a cache).
+    Unknown query parameters are ignored, as usual on the web (`&_=1` to bypass a cache).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -43,6 +43,6 @@ class Question(BaseModel):
 
 
 class QuestionBody(Question):
-    """The same as a JSON body: types are exact ("5" is no number) and an unknown field is an error."""
+    """The same as a JSON body: types are exact ("5" is not a number) and an unknown field is an error."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")

@@ -1,4 +1,4 @@
-"""One metric and one log line per request, whatever becomes of it. Replaces uvicorn's access log."""
+"""One metric and one log line per request, with any outcome. Replaces uvicorn's access log."""
 
 import logging
 import time
@@ -9,15 +9,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service_python import logs
 from service_python.metrics import Metrics
 
-# A probe every second and a scrape every fifteen would be most of the log, and say nothing.
+# A probe every second and a scrape every fifteen would be most of the log, without information.
 QUIET_PATHS = frozenset({"/healthz", "/metrics"})
 
-# The ends of a log line belong to us, its length too. Query strings (prompts) are not logged at all.
+# Bounds the length of a log line. Query strings (prompts) are not logged at all.
 MAX_LOGGED_CHARACTERS = 256
 
 
 class Observing:
-    """ASGI middleware, to be put outside everything that can answer or fail."""
+    """ASGI middleware; it must be outside all code that can answer or fail."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -28,7 +28,7 @@ class Observing:
             await self._app(scope, receive, send)
             return
 
-        # What the server answers in our place if the application raises, or is cancelled, before it has begun.
+        # The server's answer if the application raises, or is cancelled, before its own answer has begun.
         status = 500
 
         async def send_noted(message: Message) -> None:
@@ -45,7 +45,7 @@ class Observing:
                 self._settle(scope, status, time.perf_counter() - started)
 
     def _settle(self, scope: Scope, status: int, seconds: float) -> None:
-        # Routing leaves the route it chose in the scope, also when the method is wrong (405); none for a 404.
+        # Routing stores the selected route in the scope, even if the method is wrong (405); none for a 404.
         template = getattr(scope.get("route"), "path", None)
         self._metrics.count(method=scope["method"], path=template, status=status, seconds=seconds)
 

@@ -10,13 +10,13 @@ from service_python.latency import Distribution, Profile
 
 DEFAULT_PORT = 8000
 
-# Kubernetes tells every pod about every Service of its namespace by environment variables. For one called
-# service-python it sets SERVICE_PYTHON_PORT=tcp://10.96.0.7:8000, which is our name for something else.
+# Kubernetes sets environment variables in every pod for every Service of its namespace. For a Service called
+# service-python it sets SERVICE_PYTHON_PORT=tcp://10.96.0.7:8000, which is also the name of a setting.
 _SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://")
 
 
 LogLevel = Literal["debug", "info", "warning", "error"]
-"""The least severe records to write."""
+"""The lowest level of written records."""
 
 
 class Settings(BaseSettings):
@@ -33,7 +33,7 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(
-        default=DEFAULT_PORT, ge=0, le=65535, description="TCP port; 0: the kernel chooses, the log says which."
+        default=DEFAULT_PORT, ge=0, le=65535, description="TCP port; 0: the kernel chooses, and the log shows the port."
     )
     stop_timeout_seconds: int = Field(
         default=10, ge=0, le=3600, description="How long requests in flight may take to finish on SIGTERM."
@@ -75,13 +75,13 @@ class Settings(BaseSettings):
     @field_validator("port", mode="before")
     @classmethod
     def _ignore_service_link(cls, value: object) -> object:
-        # Reached only when nothing stronger (a flag) was given, so the default is what was meant.
+        # Reached only without a flag, which would have precedence. So the default applies.
         if isinstance(value, str) and _SERVICE_LINK.match(value):
             return DEFAULT_PORT
         return value
 
     def profile(self) -> Profile:
-        """The part of the settings that `latency.decide` needs."""
+        """Return the part of the settings that `latency.decide` needs."""
         return Profile(
             distribution=self.distribution,
             latency_ms=self.latency_ms,

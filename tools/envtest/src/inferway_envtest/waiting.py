@@ -1,4 +1,4 @@
-"""Waiting for what programs become."""
+"""Waiting for a condition of a program."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from time import monotonic, sleep
 
 
 class TooLate(Exception):  # noqa: N818 - it names what was found
-    """Something did not come true in time."""
+    """A condition was not met in time."""
 
 
 def until(is_so: Callable[[], bool], what: str | Callable[[], str], deadline: float) -> None:
-    """Wait until something is so; `deadline` in seconds. Raises `TooLate` with what was awaited, asked for then."""
+    """Wait until a condition holds; `deadline` in seconds. Raises `TooLate` with `what`, evaluated at that time."""
     end = monotonic() + deadline
     while not is_so():
         if monotonic() > end:

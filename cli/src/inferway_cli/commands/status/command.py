@@ -1,4 +1,4 @@
-"""`inferway status`: what became of resources in a cluster, by their conditions and by what the data plane's pods say."""
+"""`inferway status`: the state of resources in a cluster, by their conditions and the reports of data-plane pods."""
 
 import json
 import sys
@@ -19,13 +19,13 @@ from inferway_contract.generate import crds as generate_crds
 def status(
     namespace: str | None, kubeconfig: str | None, context: str | None, *, everywhere: bool, as_json: bool
 ) -> int:
-    """Print it. 0 = every resource is accepted and programmed; 1 = one is not, or the cluster cannot be asked."""
+    """Print the status. Return 0 if every resource is accepted and programmed, else or on a cluster error 1."""
     try:
         cluster = status_cluster.connect(kubeconfig, context)
         where = None if everywhere else namespace or cluster.namespace
         report = _report(cluster, where)
-    except ClusterError as trouble:
-        typer.echo(f"inferway: {trouble}", err=True)
+    except ClusterError as error:
+        typer.echo(f"inferway: {error}", err=True)
         return 1
     now = datetime.now(UTC)
     if as_json:
@@ -41,19 +41,15 @@ def _report(cluster: Cluster, namespace: str | None) -> Report:
     rows = []
     for kind in resources.SPECS:
         try:
-            found = cluster.list(resources.API_GROUP, resources.API_VERSION, generate_crds.plural(kind), namespace)
+            objects = cluster.list(resources.API_GROUP, resources.API_VERSION, generate_crds.plural(kind), namespace)
         except UnknownKindError as unknown:
             raise ClusterError(
                 f"{unknown}: install the definitions with `inferway crds | kubectl apply -f -`"
             ) from None
-        rows += status_rows.rows(kind, found)
-    notes = (
-        []
-        if rows
-        else [f"there are no resources of Inferway in {f'namespace {namespace}' if namespace else 'the cluster'}"]
-    )
+        rows += status_rows.rows(kind, objects)
+    notes = [] if rows else [f"no resources of Inferway in {f'namespace {namespace}' if namespace else 'the cluster'}"]
     try:
-        # They belong to the gateway, whose namespace is seldom that of the resources.
+        # Leases are in the namespace of the gateway, which is usually not that of the resources.
         leases = cluster.list("coordination.k8s.io", "v1", "leases", None, selector=GATEWAY_LABEL)
     except ForbiddenError as forbidden:
         return Report(tuple(rows), None, (*notes, f"the data plane's pods are not shown: {forbidden}"))

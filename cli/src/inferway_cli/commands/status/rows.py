@@ -1,4 +1,4 @@
-"""What `inferway status` shows, taken from objects as the API server gives them. Pure: the objects are all it knows."""
+"""Rows of `inferway status`, read from objects of the API server. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -7,24 +7,24 @@ from typing import Any
 from inferway_contract import acknowledgement
 from inferway_contract.acknowledgement import GATEWAY_LABEL, Acknowledgement
 from inferway_contract.conditions import ConditionType, Reason
-from inferway_operator.compiler import messages
+from inferway_contract.field_errors import printable
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A condition, as it was written."""
+class ConditionState:
+    """A condition of a status."""
 
     status: str
     reason: str
     message: str
 
 
-NOT_JUDGED = Answer("Unknown", "", "not judged yet: the operator has not seen it as it is now")
+NOT_EVALUATED = ConditionState("Unknown", "", "not evaluated yet: the operator has not processed this generation")
 
 
 @dataclass(frozen=True, slots=True)
 class Laggard:
-    """A pod that a status names as one that does not serve the resource."""
+    """A pod that does not serve the resource, as listed in its status."""
 
     pod: str
     revision: str
@@ -39,67 +39,67 @@ class Row:
     namespace: str
     name: str
     created: str
-    answers: Mapping[ConditionType, Answer]
-    """Empty while its newest generation was not judged."""
+    conditions: Mapping[ConditionType, ConditionState]
+    """Empty until the operator has evaluated the newest generation."""
     pods: str = ""
     revision: str = ""
     laggards: tuple[Laggard, ...] = ()
 
     @property
-    def accepted(self) -> Answer:
-        return self.answers.get(ConditionType.ACCEPTED, NOT_JUDGED)
+    def accepted(self) -> ConditionState:
+        return self.conditions.get(ConditionType.ACCEPTED, NOT_EVALUATED)
 
     @property
-    def resolved(self) -> Answer:
-        targets = self.answers.get(ConditionType.TARGETS_RESOLVED, NOT_JUDGED)
-        return self.answers.get(ConditionType.RESOLVED_REFS, targets)
+    def resolved(self) -> ConditionState:
+        targets = self.conditions.get(ConditionType.TARGETS_RESOLVED, NOT_EVALUATED)
+        return self.conditions.get(ConditionType.RESOLVED_REFS, targets)
 
     @property
-    def programmed(self) -> Answer:
-        return self.answers.get(ConditionType.PROGRAMMED, NOT_JUDGED)
+    def programmed(self) -> ConditionState:
+        return self.conditions.get(ConditionType.PROGRAMMED, NOT_EVALUATED)
 
     @property
     def is_good(self) -> bool:
-        """It is accepted, and every pod serves it as it is now."""
+        """Whether it is accepted and every pod serves its newest generation."""
         return self.accepted.status == "True" and self.programmed.status == "True"
 
     @property
-    def remarks(self) -> tuple[tuple[str, Answer], ...]:
-        """Conditions that somebody should read."""
-        if not self.answers:
-            return (("Accepted", NOT_JUDGED),)
-        return tuple((kind.value, answer) for kind, answer in self.answers.items() if _is_remarkable(kind, answer))
+    def notable(self) -> tuple[tuple[str, ConditionState], ...]:
+        """Conditions that need attention."""
+        if not self.conditions:
+            return (("Accepted", NOT_EVALUATED),)
+        return tuple((kind.value, state) for kind, state in self.conditions.items() if _is_notable(kind, state))
 
 
 @dataclass(frozen=True, slots=True)
 class PodRow:
-    """A pod of the data plane, by its Lease."""
+    """A data-plane pod, read from its Lease."""
 
     gateway: str
     namespace: str
     name: str
     renewed: str
-    said: Acknowledgement
+    acknowledgement: Acknowledgement
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All of it."""
+    """Content of the output."""
 
     rows: tuple[Row, ...]
     pods: tuple[PodRow, ...] | None
-    """None = they could not be asked for."""
+    """None = they could not be read."""
     notes: tuple[str, ...] = field(default=())
-    """What the reader should know beside it."""
+    """Notes for standard error."""
 
     @property
     def is_good(self) -> bool:
-        """Every resource is."""
+        """Whether every resource is good."""
         return all(row.is_good for row in self.rows)
 
 
 def row(kind: str, manifest: Mapping[str, Any]) -> Row:
-    """One resource."""
+    """Read one resource."""
     meta, status = _mapping(manifest.get("metadata")), _mapping(manifest.get("status"))
     block = _mapping(status.get("dataPlane"))
     observed, newest = status.get("observedGeneration"), meta.get("generation")
@@ -109,7 +109,7 @@ def row(kind: str, manifest: Mapping[str, Any]) -> Row:
         namespace=_text(meta.get("namespace")),
         name=_text(meta.get("name")),
         created=_text(meta.get("creationTimestamp")),
-        answers=_answers(status) if is_current else {},
+        conditions=_conditions(status) if is_current else {},
         pods=_text(block.get("pods")),
         revision=_text(block.get("revision")),
         laggards=tuple(
@@ -120,48 +120,50 @@ def row(kind: str, manifest: Mapping[str, Any]) -> Row:
 
 
 def rows(kind: str, manifests: Iterable[Mapping[str, Any]]) -> list[Row]:
-    """Resources of a kind, by namespace and name."""
+    """Read the resources of a kind, sorted by namespace and name."""
     return sorted((row(kind, manifest) for manifest in manifests), key=lambda item: (item.namespace, item.name))
 
 
 def pod_rows(leases: Iterable[Mapping[str, Any]]) -> tuple[PodRow, ...]:
-    """The data plane's pods, by gateway, namespace and name."""
-    found = []
+    """Read the data-plane pods, sorted by gateway, namespace and name."""
+    pods = []
     for lease in leases:
         meta = _mapping(lease.get("metadata"))
-        said = acknowledgement.from_annotations(_mapping(meta.get("annotations")))
-        found.append(
+        reported = acknowledgement.from_annotations(_mapping(meta.get("annotations")))
+        pods.append(
             PodRow(
                 gateway=_text(_mapping(meta.get("labels")).get(GATEWAY_LABEL)),
                 namespace=_text(meta.get("namespace")),
                 name=_text(meta.get("name")),
                 renewed=_text(_mapping(lease.get("spec")).get("renewTime")),
-                said=Acknowledgement(**{name: messages.printable(text) for name, text in said.model_dump().items()}),
+                acknowledgement=Acknowledgement(
+                    **{name: printable(text) for name, text in reported.model_dump().items()}
+                ),
             )
         )
-    return tuple(sorted(found, key=lambda pod: (pod.gateway, pod.namespace, pod.name)))
+    return tuple(sorted(pods, key=lambda pod: (pod.gateway, pod.namespace, pod.name)))
 
 
-def _answers(status: Mapping[str, Any]) -> dict[ConditionType, Answer]:
-    """Conditions of ours, in the order of their types."""
+def _conditions(status: Mapping[str, Any]) -> dict[ConditionType, ConditionState]:
+    """Read Inferway's conditions, in the order of their types."""
     by_type = {_text(item.get("type")): item for item in _mappings(status.get("conditions"))}
     return {
-        kind: Answer(*(_text(by_type[kind].get(name)) for name in ("status", "reason", "message")))
+        kind: ConditionState(*(_text(by_type[kind].get(name)) for name in ("status", "reason", "message")))
         for kind in ConditionType
         if kind in by_type
     }
 
 
-def _is_remarkable(kind: ConditionType, answer: Answer) -> bool:
-    if kind is ConditionType.SHADOWED or answer.reason == Reason.PARTIALLY_INVALID:
+def _is_notable(kind: ConditionType, state: ConditionState) -> bool:
+    if kind is ConditionType.SHADOWED or state.reason == Reason.PARTIALLY_INVALID:
         return True
-    # Enforced says no more than Programmed where it only follows it.
-    return answer.status != "True" and answer.reason != Reason.NOT_PROGRAMMED
+    # An Enforced that follows Programmed only repeats it.
+    return state.status != "True" and state.reason != Reason.NOT_PROGRAMMED
 
 
 def _text(value: object) -> str:
-    """Text that a terminal may be given: whoever may write an object is not always a friend."""
-    return messages.printable(value) if isinstance(value, str) else ""
+    """Return text that is safe for a terminal: authors of objects are not trusted."""
+    return printable(value) if isinstance(value, str) else ""
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""`inferway status` for people: two tables, and below them what they should read. For programs: JSON."""
+"""Output of `inferway status`: two tables followed by notable conditions, or JSON."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -8,25 +8,25 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from inferway_cli.commands.status.rows import Answer, PodRow, Report, Row
+from inferway_cli.commands.status.rows import ConditionState, PodRow, Report, Row
 from inferway_contract.acknowledgement import LEASE_SECONDS
 
 _PIPED: Final = 100_000
-"""Columns where nobody looks: a program that reads lines gets a resource in each."""
+"""Columns in a pipe: a program that reads lines gets one resource a line."""
 
 _UNITS: Final = ((86_400 * 2, 86_400, "d"), (3_600 * 2, 3_600, "h"), (60 * 2, 60, "m"))
-"""From so many seconds on an age is told in this unit."""
+"""Least seconds, seconds of the unit and its letter."""
 
 
 def show(report: Report, now: datetime, *, is_terminal: bool) -> None:
-    """Print it to standard output; on a terminal in its width and with colours."""
+    """Print to standard output; on a terminal in its width and with colours."""
     console = Console(width=None if is_terminal else _PIPED, highlight=False, markup=False, emoji=False)
     if report.rows:
         console.print(_resources(report.rows, now))
     if report.pods:
         console.print()
         console.print(_pods(report.pods, now))
-    for line in (*_resource_remarks(report.rows), *_pod_remarks(report.pods or ())):
+    for line in (*_notable_conditions(report.rows), *_pod_errors(report.pods or ())):
         console.print(line, soft_wrap=not is_terminal)
 
 
@@ -43,7 +43,7 @@ def _resources(rows: tuple[Row, ...], now: datetime) -> Table:
         table.add_row(
             row.kind,
             Text(f"{row.namespace}/{row.name}"),
-            *(_state(answer) for answer in (row.accepted, row.resolved, row.programmed)),
+            *(_state(state) for state in (row.accepted, row.resolved, row.programmed)),
             Text(row.pods or "-"),
             Text(row.revision or "-"),
             age(row.created, now),
@@ -51,52 +51,52 @@ def _resources(rows: tuple[Row, ...], now: datetime) -> Table:
     return table
 
 
-def _state(answer: Answer) -> Text:
-    """`True`, or `False (why)`: the reason of what is well says nothing new."""
-    if answer.status == "True" and answer.reason != "PartiallyInvalid":
+def _state(state: ConditionState) -> Text:
+    """Return `True`, or `False (Reason)`."""
+    if state.status == "True" and state.reason != "PartiallyInvalid":
         return Text("True", style="green")
-    told = f"{answer.status} ({answer.reason})" if answer.reason else answer.status
-    return Text(told, style="yellow" if answer.status == "True" else "red")
+    text = f"{state.status} ({state.reason})" if state.reason else state.status
+    return Text(text, style="yellow" if state.status == "True" else "red")
 
 
 def _pods(pods: tuple[PodRow, ...], now: datetime) -> Table:
-    table = _table("Gateway", "Pod", "Config", "Endpoints", "Heard of")
+    table = _table("Gateway", "Pod", "Config", "Endpoints", "Renewed")
     for pod in pods:
-        heard = Text(f"{age(pod.renewed, now)} ago" if pod.renewed else "never")
+        renewed = Text(f"{age(pod.renewed, now)} ago" if pod.renewed else "never")
         if is_silent(pod, now):
-            heard = Text(f"{heard}: silent", style="red")
+            renewed = Text(f"{renewed}: silent", style="red")
         table.add_row(
             Text(pod.gateway),
             Text(f"{pod.namespace}/{pod.name}"),
-            Text(pod.said.config or "-"),
-            Text(pod.said.endpoints or "-"),
-            heard,
+            Text(pod.acknowledgement.config or "-"),
+            Text(pod.acknowledgement.endpoints or "-"),
+            renewed,
         )
     return table
 
 
-def _resource_remarks(rows: tuple[Row, ...]) -> Iterator[Text]:
+def _notable_conditions(rows: tuple[Row, ...]) -> Iterator[Text]:
     for row in rows:
-        if not row.remarks and not row.laggards:
+        if not row.notable and not row.laggards:
             continue
         yield Text(f"\n{row.kind} {row.namespace}/{row.name}", style="bold")
-        for kind, answer in row.remarks:
-            reason = f" ({answer.reason})" if answer.reason else ""
-            yield Text(f"  {kind}={answer.status}{reason}: {answer.message}")
+        for kind, state in row.notable:
+            reason = f" ({state.reason})" if state.reason else ""
+            yield Text(f"  {kind}={state.status}{reason}: {state.message}")
         for laggard in row.laggards:
             serves = f"serves {laggard.revision}" if laggard.revision else "serves nothing"
             yield Text(f"    {laggard.pod} {serves}{f': {laggard.error}' if laggard.error else ''}")
 
 
-def _pod_remarks(pods: tuple[PodRow, ...]) -> Iterator[Text]:
+def _pod_errors(pods: tuple[PodRow, ...]) -> Iterator[Text]:
     for pod in pods:
-        if pod.said.refused:
+        if pod.acknowledgement.refused:
             yield Text(f"\nPod {pod.namespace}/{pod.name}", style="bold")
-            yield Text(f"  refuses {pod.said.refused}: {pod.said.error}")
+            yield Text(f"  rejects {pod.acknowledgement.refused}: {pod.acknowledgement.error}")
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """The same for programs."""
+    """Return the report as JSON's types."""
     return {
         "resources": [
             {
@@ -105,8 +105,8 @@ def as_json(report: Report) -> dict[str, Any]:
                 "name": row.name,
                 "isGood": row.is_good,
                 "conditions": {
-                    kind.value: {"status": answer.status, "reason": answer.reason, "message": answer.message}
-                    for kind, answer in row.answers.items()
+                    kind.value: {"status": state.status, "reason": state.reason, "message": state.message}
+                    for kind, state in row.conditions.items()
                 },
                 "pods": row.pods,
                 "revision": row.revision,
@@ -126,7 +126,7 @@ def as_json(report: Report) -> dict[str, Any]:
                 "namespace": pod.namespace,
                 "name": pod.name,
                 "renewTime": pod.renewed,
-                **pod.said.model_dump(),
+                **pod.acknowledgement.model_dump(),
             }
             for pod in report.pods
         ],
@@ -135,13 +135,13 @@ def as_json(report: Report) -> dict[str, Any]:
 
 
 def is_silent(pod: PodRow, now: datetime) -> bool:
-    """Whether its Lease has expired."""
+    """Whether the pod's Lease has expired."""
     seconds = _seconds(pod.renewed, now)
     return seconds is None or seconds > LEASE_SECONDS
 
 
 def age(since: str, now: datetime) -> str:
-    """As kubectl tells it: `45s`, `3m`, `5h`, `12d`."""
+    """Return the age as kubectl prints it: `45s`, `3m`, `5h`, `12d`; `-` if unknown."""
     seconds = _seconds(since, now)
     if seconds is None:
         return "-"

@@ -1,4 +1,4 @@
-"""Freshness: which responses may be stored, and for how long (RFC 9111, as a shared cache).
+"""Freshness: which responses a shared cache may store, and for how long (RFC 9111).
 
 A stored response is used only while it is fresh. Its age counts on the monotonic clock from the moment it was received,
 starting at the age it had then (RFC 9111 4.2.3).
@@ -102,7 +102,7 @@ def decide(head: RequestHead) -> CacheUse:
 
 
 def lifetime(cache: CacheRules, head: RequestHead, response: ResponseHead, wall: Callable[[], float]) -> float:
-    """Return the seconds from now for which a response may be reused; 0 = do not store it.
+    """Return the seconds for which a response may be reused; 0 = do not store.
 
     `wall` returns Unix time; it is called only to compare Expires with a missing Date.
     """
@@ -150,6 +150,6 @@ def _origin_lifetime(
 
 
 def age(response: ResponseHead) -> int:
-    """Return the age in seconds of a response on arrival; 0 for a malformed Age (RFC 9111 5.1)."""
+    """Return the age of a new response in seconds; 0 when malformed (RFC 9111 5.1)."""
     first = response.age.split(b",")[0].strip() if response.age is not None else None
     return delta_seconds(first) or 0

@@ -1,4 +1,4 @@
-"""A rule's cache settings and the cache keys they give (RFC 9111 2 and 4.1): primary key and variant."""
+"""A rule's cache settings and cache keys: primary key and variant (RFC 9111 2, 4.1)."""
 
 import hmac
 from typing import Final
@@ -49,7 +49,7 @@ class CacheRules:
         self._is_plain_query = not (self._include or self._exclude or self._sort)
 
     def key(self, head: RequestHead, secret: bytes) -> bytes:
-        """Build the primary cache key of a GET or HEAD request; `secret` keys the digest of credentials."""
+        """Build the primary key of a GET or HEAD; `secret` keys the digest of credentials."""
         query = head.query
         if query is not None and not self._is_plain_query:
             query = self._selected(query)
@@ -85,7 +85,7 @@ def _name(pair: bytes) -> bytes:
 
 
 def variant(names: tuple[bytes, ...], head: RequestHead) -> bytes:
-    """Build the secondary key: the request's values of the fields that Vary names (RFC 9111 4.1)."""
+    """Build the secondary key from the fields that Vary names (RFC 9111 4.1)."""
     return _SEPARATOR.join(_ABSENT if (value := head.value(name)) is None else value for name in names)
 
 

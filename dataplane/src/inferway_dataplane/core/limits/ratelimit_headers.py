@@ -2,14 +2,11 @@
 
 from collections.abc import Sequence
 from math import ceil
-from typing import Final, Literal
+from typing import Literal
 
-from inferway_dataplane.core.limits.token_bucket import Bucket
+from inferway_dataplane.core.limits.token_bucket import ROUNDING, Bucket
 
 Style = Literal["Standard", "Legacy", "Off"]
-
-# Units added before rounding down: the clock's rounding must not cost a unit.
-_GRAIN: Final = 1e-3
 
 
 class RateLimitHeaders:
@@ -40,7 +37,7 @@ class RateLimitHeaders:
             return self._unusual(tats, now, refusing, retry_after)
         left = []
         for index, reach, per_second in self._levels:
-            units = (reach - tats[index] + now) * per_second + _GRAIN
+            units = (reach - tats[index] + now) * per_second + ROUNDING
             if units < 1:
                 return self._unusual(tats, now, refusing, retry_after)
             left.append(units)
@@ -50,7 +47,7 @@ class RateLimitHeaders:
         levels = [_left_and_reset(bucket, tat - now) for bucket, tat in zip(self._buckets, tats, strict=True)]
         if refusing is not None:
             at = self._buckets.index(refusing)
-            # Counted without `_GRAIN`: a refused client must not read that a unit is left.
+            # Counted without `ROUNDING`: a refused client must not read that a unit is left.
             levels[at] = (_whole(refusing, tats[at] - now), retry_after)
         lines = b""
         if self._standard:
@@ -66,17 +63,17 @@ class RateLimitHeaders:
 
 
 def _left_and_reset(bucket: Bucket, ahead: float) -> tuple[int, int]:
-    """Return whole units left, and whole seconds until the next one (0 while any is left)."""
+    """Return whole units left and whole seconds until the next (0 if any left)."""
     if bucket.denies:
         return 0, 0
-    free = (bucket.reach - ahead) / bucket.interval + _GRAIN
+    free = (bucket.reach - ahead) / bucket.interval + ROUNDING
     if free >= 1:
         return int(free), 0
     return 0, ceil((1 - free) * bucket.interval)
 
 
 def _whole(bucket: Bucket, ahead: float) -> int:
-    return 0 if bucket.denies else int((bucket.reach - ahead + bucket.grain) / bucket.interval)
+    return 0 if bucket.denies else int((bucket.reach - ahead + bucket.tolerance) / bucket.interval)
 
 
 def window(bucket: Bucket) -> int:

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 # burst adds up hundreds of them. This much is tolerated, but at most a thousandth of a unit.
 _TOLERANCE: Final = 1e-6
 # Units added before a level is rounded down: the clock's rounding must not cost a unit.
-_GRAIN: Final = 1e-3
+ROUNDING: Final = 1e-3
 
 
 class Level(NamedTuple):
@@ -31,20 +31,20 @@ class Level(NamedTuple):
 
 
 class Bucket:
-    """The buckets of one limit, one for each key; beyond `max_keys` the least recently used is evicted."""
+    """The buckets of one limit by key; at `max_keys` the least recently used goes."""
 
     __slots__ = (
         "burst",
         "denies",
         "dropped",
         "evicted",
-        "grain",
         "interval",
         "max_keys",
         "name",
         "policy",
         "reach",
         "tats",
+        "tolerance",
     )
 
     def __init__(self, policy: str, name: str, requests: int, per: float, burst: int, max_keys: int) -> None:
@@ -55,26 +55,21 @@ class Bucket:
         self.denies = requests == 0  # a rate of 0 admits no request
         self.interval = per / requests if requests else per  # seconds in which one unit is added
         self.reach = -inf if self.denies else burst * self.interval  # seconds by which the TAT may be ahead of now
-        self.grain = min(_TOLERANCE, self.interval / 1000)  # seconds by which an admission may come early
+        self.tolerance = min(_TOLERANCE, self.interval / 1000)  # seconds by which an admission may come early
         self.tats: OrderedDict[object, float] = OrderedDict()  # by key; least recently used first
         self.evicted = 0  # keys dropped at `max_keys`
         self.dropped = 0  # requests refused
 
     def level(self, key: object, now: float, cost: int, limited: bool) -> Level:
-        """Return the level of the bucket of `key` after a check of `cost` with the result `limited`."""
+        """Return the level of a key's bucket after a check with the result `limited`."""
         if self.denies:
             return Level(True, 0, 0.0, -1)
         ahead = max(self.tats.get(key, now) - now, 0.0)
-        remaining = int((self.reach - ahead) / self.interval + _GRAIN)
+        remaining = int((self.reach - ahead) / self.interval + ROUNDING)
         retry = -1.0
         if limited and cost <= self.burst:
             retry = ahead + cost * self.interval - self.reach
         return Level(limited, remaining, ahead, retry)
-
-    def take(self, key: object, now: float, cost: int = 1) -> Level:
-        """Check one bucket alone and take `cost` if it admits (0 = peek)."""
-        refusing, _ = check(((self, key, cost),), now)
-        return self.level(key, now, cost, refusing is not None)
 
     def forget_idle(self, now: float, at_most: int) -> int:
         """Drop up to `at_most` full buckets from the least recently used end; return their number."""
@@ -89,9 +84,9 @@ class Bucket:
         return gone
 
     def inherit(self, older: "Bucket", now: float) -> None:
-        """Take over the levels of an older version of this limit; a changed limit fills no bucket.
+        """Take over the levels of an older version of this limit.
 
-        A key keeps its remaining tokens, up to the new burst; a full bucket starts full.
+        A changed limit fills no bucket. A key keeps its remaining tokens, up to the new burst; a full bucket starts full.
         """
         if (older.interval, older.burst, older.denies) == (self.interval, self.burst, self.denies):
             self.tats = older.tats
@@ -125,7 +120,7 @@ def check(checks: Sequence[LimitCheck], now: float) -> tuple[Bucket | None, list
         if tat < now:
             tat = now
         tat += cost * bucket.interval
-        if tat - now - bucket.reach > bucket.grain:
+        if tat - now - bucket.reach > bucket.tolerance:
             return _longest_wait(checks, now)
         tats.append(tat)
     # Taken only after all limits admit: a refused request must not evict a key either.

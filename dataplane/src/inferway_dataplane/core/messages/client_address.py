@@ -1,4 +1,4 @@
-"""The client's address: the peer's, or one from X-Forwarded-For if the peer is a trusted proxy."""
+"""The client's address: the peer's, or X-Forwarded-For from a trusted proxy."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -57,8 +57,9 @@ class TrustedProxies:
     """Networks of proxies whose X-Forwarded-For is trusted."""
 
     def __init__(self, networks: Sequence[str], hops: int = 1) -> None:
-        """`hops`: take the N-th untrusted address, counted from the right (more than 1 behind proxies of unknown
-        addresses, such as a CDN's). `ValueError` names a malformed CIDR."""
+        """`hops`: take the N-th untrusted address from the right. `ValueError` names a malformed CIDR.
+
+        More than 1 hop is for proxies of unknown addresses in front, such as a CDN's."""
         self._hops = hops
         self._networks: tuple[Network, ...] = tuple(ip_network(text, strict=False) for text in networks)
 

@@ -1,4 +1,4 @@
-"""Kinds of header fields: how the gateway treats each field of a request or a response.
+"""Kinds of header fields: how the gateway treats each field of a message.
 
 Most fields are FORWARD (passed on unread). Some are hop-by-hop and end here (RFC 9110 7.6.1), a few frame the message
 (RFC 9112 6) or describe the client. Names are looked up as sent, in a bounded memo: an ordinary field costs one

@@ -38,7 +38,6 @@ class FieldBlock:
         "fields",
         "forwarded_for",
         "has_body",
-        "has_connection",
         "has_dropped",
         "has_upgrade",
         "is_chunked",
@@ -61,7 +60,6 @@ class FieldBlock:
         self.is_chunked = False
         self.has_body = False  # False for a declared length of 0
         self.expects_continue = False
-        self.has_connection = False
         self.has_dropped = False  # Connection named fields that would have been forwarded
         self.has_upgrade = False
         self.credentials = False
@@ -72,9 +70,10 @@ class FieldBlock:
         self.values: dict[bytes, bytes] | None = None
 
     def value(self, name: bytes) -> bytes | None:
-        """The field's value by lower-case name, repeated fields joined by `, ` (RFC 9110 5.3); None = absent.
+        """Return a field's value by its lower-case name; None = absent.
 
-        Includes the fields that `Connection` names: a client cannot hide a field from the gateway's rules.
+        Repeated fields are joined by `, ` (RFC 9110 5.3). Includes the fields that `Connection` names: a client cannot hide
+        a field from the gateway's rules.
         """
         values = self.values
         if values is None:
@@ -188,11 +187,9 @@ def read_fields(fields: Fields, is_http_1_1: bool) -> FieldBlock | Problem:
             head.traceparent = value
         elif kind == UPGRADE:
             head.has_upgrade = True
-        elif kind == PROXY_CONNECTION:
+        elif kind == PROXY_CONNECTION and b"close" in value.lower():
             # llhttp obeys it: if it closes, the gateway must too, or the next request would be refused.
-            head.has_connection = True
-            if b"close" in value.lower():
-                nominated = _connection(head, b"close", nominated)
+            nominated = _connection(head, b"close", nominated)
     if head.is_chunked and head.content_length >= 0:
         return problems.LENGTH_AND_ENCODING
     if head.raw_host is None and is_http_1_1:
@@ -206,7 +203,6 @@ def read_fields(fields: Fields, is_http_1_1: bool) -> FieldBlock | Problem:
 
 
 def _connection(head: FieldBlock, value: bytes, nominated: list[bytes] | None) -> list[bytes] | None:
-    head.has_connection = True
     lower = value.lower()
     if lower == b"keep-alive" and nominated is None:
         head.keep_alive = True

@@ -62,7 +62,7 @@ def locate(head: RequestHead, target: bytes) -> Problem | None:
 
 
 def host_of(raw: bytes) -> bytes | None:
-    """Return the host of a Host value in lower case without its port; None when malformed (RFC 9110 7.2)."""
+    """Return the lower-case host of a Host value; None when malformed (RFC 9110 7.2)."""
     try:
         return _hosts[raw]
     except KeyError:

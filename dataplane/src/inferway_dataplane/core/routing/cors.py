@@ -52,7 +52,7 @@ class CorsRules:
         return fields
 
     def preflight(self, head: RequestHead) -> Fields | None:
-        """Return the response fields for a preflight (empty = refused); None if it is not a preflight."""
+        """Return the fields for a preflight (empty = refused); None for other requests."""
         if head.method != b"OPTIONS":
             return None
         origin, method = head.value(b"origin"), head.value(b"access-control-request-method")
@@ -73,7 +73,7 @@ class CorsRules:
         return fields
 
     def response_fields(self, head: RequestHead) -> Fields:
-        """Return the fields to add to the response of a request that is not a preflight."""
+        """Return the fields to add to the response of an ordinary request."""
         origin = head.value(b"origin")
         if origin is None or not self._allows(origin):
             # Without `Vary` a cache would serve this response to an allowed origin.
@@ -85,5 +85,5 @@ class CorsRules:
 
 
 def _is_labels(text: bytes) -> bool:
-    """Whether a wildcard may match this text: only labels of a host, without user, path or port."""
+    """Whether a wildcard may match this text: labels of a host only."""
     return bool(text) and _LABELS.issuperset(text)

@@ -27,7 +27,7 @@ class Credential:
 
 
 def clean(content: bytes) -> bytes | None:
-    """Strip the white space around a secret; None when it is not a valid field value."""
+    """Strip white space around a secret; None when not a valid field value."""
     secret = content.strip(b"\r\n \t")
     if not secret or len(secret) > _LONGEST or any(byte < 0x20 or byte == 0x7F for byte in secret):
         return None

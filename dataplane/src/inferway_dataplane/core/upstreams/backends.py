@@ -42,7 +42,7 @@ class Backend:
 
     @property
     def is_broken(self) -> bool:
-        """Whether the reference is invalid: its share gets its problem and moves to no other backend."""
+        """Whether the reference is invalid: its share of requests gets its problem."""
         return self.problem is not None and self.problem is not problems.NO_ENDPOINTS
 
 

@@ -1,14 +1,7 @@
 """Members: endpoints as one rule sees them. Rules that share an address judge it by their own requests."""
 
 from math import inf
-from typing import Any, Protocol
-
-
-class Endpoint(Protocol):
-    """One address of an upstream, which the engine shares between rules."""
-
-    active: int
-    """Requests in flight."""
+from typing import Any
 
 
 class RuleCounters:
@@ -54,7 +47,7 @@ class Member:
 
     def __init__(self, name: str, endpoint: Any, counters: RuleCounters, now: float) -> None:
         self.name = name  # its address
-        self.endpoint = endpoint  # an `Endpoint`: the object that the engine supplied
+        self.endpoint = endpoint  # the engine's; `active` is its number of requests in flight
         self.counters = counters
         self.added_at = now
         self.restored_at = -inf  # end of its last ejection or unhealthy time

@@ -78,9 +78,9 @@ def is_failure(status: int) -> bool:
 
 
 def is_fault(problem: Problem) -> bool:
-    """Whether a try with this problem counts as a failure of its endpoint; the gateway's refusals do not.
+    """Whether a try with this problem counts as a failure of its endpoint.
 
-    A kept-alive connection that the upstream closed (`retry.may_resend`) is not a failure: that try is abandoned.
+    The gateway's own refusals do not. Nor does a closed kept-alive connection (`retry.may_resend`): that try is abandoned.
     """
     return problem in _FAULTS
 
@@ -119,7 +119,7 @@ def on_failure(member: Member, started: float, now: float, group: MemberGroup) -
 
 
 def on_abandoned(member: Member, started: float) -> None:
-    """End a try that began at `started` without a result, for example because the client left."""
+    """End a try that began at `started` without a result (client left)."""
     if _is_of_probe(member, started):
         member.is_probing = False
         member.counters.changes += 1

@@ -33,7 +33,7 @@ MIN_RETRIES: Final = 3
 
 
 def failure_of(problem: Problem) -> Failure | None:
-    """Map a problem to a failure for `may_retry`; None = a retry would fail in the same way."""
+    """Map a problem to a failure for `may_retry`; None = a retry cannot help."""
     return _FAILURES.get(problem)
 
 
@@ -41,8 +41,7 @@ def may_resend(method: bytes, *, was_reused: bool, was_written: bool, has_answer
     """Whether to resend a request, without a retry rule, after its kept-alive connection was closed.
 
     An upstream may close an idle connection at any time, even while a request is on its way (RFC 9112 9.3.1).
-    `was_reused`: the connection had served a request before; `was_written`: bytes of this request were written to it;
-    `has_answered`: a byte of the response was received.
+    `was_reused`: it had served a request before; `was_written`: it got bytes of this one; `has_answered`: it returned one.
     """
     return was_reused and not has_answered and body_kept and (not was_written or method in IDEMPOTENT)
 
@@ -86,10 +85,10 @@ class RetryRules:
     def may_retry(
         self, retries: int, method: bytes, reason: Failure | int, *, has_answered: bool, body_kept: bool
     ) -> bool:
-        """Whether another try is safe and wanted; `retries`: those done, `reason`: a failure or a status.
+        """Whether another try is safe and wanted, after `retries` retries.
 
-        `has_answered`: a byte of a response has gone to the client. `body_kept`: all of the request body that was read
-        can be sent again. A try without a connection wrote nothing, so every method may be repeated.
+        `reason`: a failure or a status. `has_answered`: a byte of a response has gone to the client. `body_kept`: the
+        request body can be sent again. A try without a connection wrote nothing, so every method may be repeated.
         """
         if retries >= self.attempts or has_answered or not body_kept:
             return False
@@ -98,7 +97,7 @@ class RetryRules:
         return reason in self.conditions and (reason == "ConnectFailure" or method in self.methods)
 
     def wait(self, retries: int, draw: float, retry_after: bytes | None = None, wall: float = 0.0) -> float | None:
-        """Return the seconds until the next try after `retries` retries; None = longer than `max_backoff`: no retry.
+        """Return the seconds until the next try; None = longer than `max_backoff`: no retry.
 
         Full jitter: between 0 and the back-off, which doubles with each retry up to `max_backoff`. The upstream's
         Retry-After (seconds, or a date compared with `wall`, Unix time) is the lower bound. `draw` is from [0, 1).

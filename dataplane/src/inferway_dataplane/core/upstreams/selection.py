@@ -52,9 +52,9 @@ class BackendSet:
         "_changes",
         "_checks",
         "_due",
-        "_levels",
         "_only",
         "_options",
+        "_priorities",
         "_type",
         "_until",
         "_weighted",
@@ -81,16 +81,18 @@ class BackendSet:
         self.measures_latency = balancer.type == "PeakEWMA"
         self._type = balancer.type
         self._checks = checks
-        levels: dict[int, list[WeightedBackend]] = {}
+        by_priority: dict[int, list[WeightedBackend]] = {}
         for index, (weight, priority, backend) in enumerate(backends):
             if weight > 0:
                 same_name = sum(other.name == backend.name for _, _, other in backends[:index])
                 option = WeightedBackend(weight, backend, balancer, f"{backend.name}#{same_name}".encode())
-                levels.setdefault(priority, []).append(option)
-        self._levels = [levels[priority] for priority in sorted(levels)]
+                by_priority.setdefault(priority, []).append(option)
+        self._priorities = [by_priority[priority] for priority in sorted(by_priority)]
         # Members of a drained backend take no requests, retries included.
         self.members: tuple[Member, ...] = tuple(
-            dict.fromkeys(member for level in self._levels for option in level for member in option.backend.members)
+            dict.fromkeys(
+                member for candidates in self._priorities for option in candidates for member in option.backend.members
+            )
         )
         self.backends: tuple[Backend, ...] = tuple(
             dict.fromkeys(backend for _, _, backend in backends)  # drained ones too
@@ -100,13 +102,13 @@ class BackendSet:
         self._weighted: Weighted[WeightedBackend] = Weighted([])
         self._only: Choice | None = None  # set = the only possible choice
         self._due: Choice | None = None  # gets the next request, as a probe
-        self._changes = _NO_VIEW
-        self._until = inf
+        self._changes = _NO_VIEW  # `counters.changes` as of the view
+        self._until = inf  # monotonic seconds at which the view ends
 
     def choose(
         self, now: float, draw: Draw, key: bytes | None = None, avoid: tuple[Member, ...] = ()
     ) -> Choice | Problem:
-        """Choose backend and member for a try that begins now; a `Problem` if there is none.
+        """Choose backend and member for a try; a `Problem` if there is none.
 
         `key`: hashed by consistent hashing; `avoid`: the members that this request has tried.
         """
@@ -152,7 +154,9 @@ class BackendSet:
             default=inf,
         )
         self.is_panic = False
-        self._options = next((options for level in self._levels if (options := self._usable_of(level, now))), [])
+        self._options = next(
+            (options for candidates in self._priorities if (options := self._usable_of(candidates, now))), []
+        )
         if not self._options:
             self._panic()
         self._weighted = Weighted([(option.weight, option) for option in self._options])
@@ -163,13 +167,13 @@ class BackendSet:
             if len(option.available) == 1 and (self.is_panic or not option.available[0].is_ejected):
                 self._only = (option.backend, option.available[0])
 
-    def _usable_of(self, level: list[WeightedBackend], now: float) -> list[WeightedBackend]:
+    def _usable_of(self, candidates: list[WeightedBackend], now: float) -> list[WeightedBackend]:
         """Return the backends of a priority to choose from; none without a usable member."""
-        for option in level:
+        for option in candidates:
             option.available = tuple(member for member in option.backend.members if self._is_usable(member, now))
-        if not any(option.available for option in level):
+        if not any(option.available for option in candidates):
             return []
-        return [option for option in level if option.available or option.backend.is_broken]
+        return [option for option in candidates if option.available or option.backend.is_broken]
 
     def _find_due(self) -> Choice | None:
         """Return a member due for a probe: it gets the next request, whatever its load.
@@ -184,17 +188,17 @@ class BackendSet:
         )
 
     def _panic(self) -> None:
-        for level in self._levels:
-            if any(option.backend.members for option in level):
+        for candidates in self._priorities:
+            if any(option.backend.members for option in candidates):
                 self.is_panic = True
                 break
         else:
             # No member at all: the first priority's backends give the problem.
-            self._options = self._levels[0] if self._levels else []
+            self._options = self._priorities[0] if self._priorities else []
             return
-        for option in level:
+        for option in candidates:
             option.available = option.backend.members
-        self._options = [option for option in level if option.available or option.backend.is_broken]
+        self._options = [option for option in candidates if option.available or option.backend.is_broken]
 
     def _is_usable(self, member: Member, now: float) -> bool:
         if self._checks and member.is_unhealthy:
@@ -215,11 +219,11 @@ class BackendSet:
     def _choose_other(self, now: float, draw: Draw, key: bytes | None, avoid: tuple[Member, ...]) -> Choice | None:
         """Choose among the members that were not tried. Rare, so it may build lists."""
         # In panic no member is usable, so all of the panicking priority are.
-        levels = [self._options] if self.is_panic else self._levels
-        for level in levels:
+        priorities = [self._options] if self.is_panic else self._priorities
+        for candidates in priorities:
             untried = {
                 option: others
-                for option in level
+                for option in candidates
                 if (
                     others := tuple(
                         member

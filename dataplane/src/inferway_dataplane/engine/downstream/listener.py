@@ -35,7 +35,7 @@ _EXHAUSTED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.
 
 
 class Listener:
-    """Accepts connections on one socket; looks like an `asyncio.Server` to uvicorn, which closes it."""
+    """Accepts connections on one socket until it is closed."""
 
     def __init__(
         self,
@@ -70,8 +70,15 @@ class Listener:
                 break
         self._socket.close()
 
-    async def wait_closed(self) -> None:
-        """Wait for handshakes under way."""
+    @property
+    def is_connecting(self) -> bool:
+        """Whether a handshake is under way."""
+        return bool(self._starting)
+
+    async def abort(self) -> None:
+        """Cut the handshakes under way."""
+        for task in self._starting:
+            task.cancel()
         await asyncio.gather(*self._starting, return_exceptions=True)
 
     def _accept_some(self) -> bool:

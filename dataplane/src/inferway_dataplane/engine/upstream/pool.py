@@ -5,10 +5,9 @@ import logging
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Final
+from typing import Final, Literal
 
-from inferway_dataplane.core.addresses import Policy
-from inferway_dataplane.core.addresses import is_allowed as may_connect
+from inferway_contract import address_policy
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.engine.clock import NEVER, Clock
@@ -161,8 +160,12 @@ class EndpointPool(ConnectionOwner):
                 addresses = await asyncio.shield(self._lookup)
             except OSError:
                 raise ConnectFailed(problems.DNS_FAILED) from None
-        pools = self.pools
-        allowed = [address for address in addresses if may_connect(address, pools.address_policy, pools.api_server)]
+        is_standalone, api_server = self.pools.address_policy == "Standalone", self.pools.api_server
+        allowed = [
+            address
+            for address in addresses
+            if address_policy.objection(address, standalone=is_standalone, api_server=api_server) is None
+        ]
         if not allowed:
             raise ConnectFailed(problems.ADDRESS_REFUSED)
         return allowed
@@ -217,7 +220,7 @@ class Pools:
         self.idle_timeout = idle_timeout
         self.idle_connections = idle_connections
         self.address_timeout = address_timeout
-        self.address_policy: Policy = "Cluster"
+        self.address_policy: Literal["Cluster", "Standalone"] = "Cluster"
         self.api_server = ""  # its address, which no upstream in a cluster may have
         self.dial: Callable[[EndpointPool, float], Awaitable[UpstreamConnection]] = EndpointPool.dial
         self.connections: set[UpstreamConnection] = set()

@@ -18,7 +18,7 @@ LONGEST_LIFE = 86_400.0
 
 
 async def serve(port: int, name: str, lifetime: float) -> None:
-    """Until a signal or the end of the lifetime."""
+    """Serve until a signal or the end of the lifetime."""
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -32,10 +32,10 @@ async def serve(port: int, name: str, lifetime: float) -> None:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m inferway_fakes.scripted", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; 0 takes a free one")
-    parser.add_argument("--name", default="scripted", help="told in x-fake-process and in echoes")
+    parser.add_argument("--name", default="scripted", help="reported in x-fake-process and in echoes")
     parser.add_argument("--lifetime", type=float, default=3600.0, help=f"seconds, at most {LONGEST_LIFE:.0f}")
     given = parser.parse_args()
     if not 0 < given.lifetime <= LONGEST_LIFE or not 0 <= given.port <= 65535:

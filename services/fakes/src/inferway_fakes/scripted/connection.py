@@ -33,7 +33,7 @@ class TooMuchError(Exception):
 
 
 class Connection(asyncio.Protocol):
-    """Parser callbacks collect a request; `_next` answers the oldest one."""
+    """Collects requests by callbacks of the parser; `_next` answers the oldest one."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -72,7 +72,7 @@ class Connection(asyncio.Protocol):
                 raise TooMuchError
             self._parser.feed_data(data)
         except (httptools.HttpParserError, TooMuchError):
-            # What is raised inside a callback of the parser arrives as its own error.
+            # An exception in a callback of the parser arrives as the parser's error.
             self._refuse()
 
     def pause_writing(self) -> None:
@@ -98,7 +98,7 @@ class Connection(asyncio.Protocol):
         self._seen = Seen(
             self._parser.get_method(), self._target, self._headers, bool(self._parser.should_keep_alive())
         )
-        # The client may wait for this before it sends its body (RFC 9110, 10.1.1).
+        # The client may wait for this response before it sends its body (RFC 9110, 10.1.1).
         if any(name.lower() == b"expect" and value.lower() == b"100-continue" for name, value in self._headers):
             self._transport.write(heads.head(100, []))
 
@@ -129,14 +129,14 @@ class Connection(asyncio.Protocol):
     # ------------------------------------------------------------------------------------------ answering
 
     async def write(self, data: bytes) -> None:
-        """`answering.Wire`."""
+        """Implement `Wire.write`."""
         if self._is_lost or self._transport.is_closing():
             raise ConnectionResetError("the client has left")
         self._transport.write(data)
         await self._writable.wait()
 
     def close(self, *, reset: bool) -> None:
-        """In order, after what was written; or at once, by a reset."""
+        """Close after the written bytes, or at once by a reset."""
         if reset:
             sock: socket.socket | None = self._transport.get_extra_info("socket")
             if sock is not None:
@@ -147,7 +147,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _next(self) -> None:
-        """Answer what waits, as long as it can be done at once."""
+        """Answer waiting requests, as long as that needs no task."""
         while self._requests and not self._is_lost:
             seen = self._requests.popleft()
             if len(self._requests) == _WAITING:
@@ -178,7 +178,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(heads.head(400, [("content-length", str(len(body)))]) + body)
 
     def _answered(self, task: asyncio.Task[None], seen: Seen) -> None:
-        # Here and not in the task: one that is cancelled before its first step never runs.
+        # Here and not in the task, because a task that is cancelled before its first step never runs.
         self._task = None
         has_left = task.cancelled() or isinstance(task.exception(), ConnectionError)
         if not has_left and (error := task.exception()) is not None:

@@ -13,7 +13,7 @@ _JSON = ("content-type", "application/json")
 
 
 class Controlled(Protocol):
-    """What can be switched and asked."""
+    """The server's state that control requests read and change."""
 
     name: str
     mode: modes.Mode
@@ -21,7 +21,7 @@ class Controlled(Protocol):
 
 
 def answer(server: Controlled, method: bytes, target: bytes, body: bytes) -> bytes:
-    """The whole answer to a control request."""
+    """Return the whole answer to a control request."""
     path = target.partition(b"?")[0]
     if path == b"/_fake/mode":
         if method == b"PUT":
@@ -39,7 +39,7 @@ def answer(server: Controlled, method: bytes, target: bytes, body: bytes) -> byt
         if method != b"GET":
             return _document(405, {"error": "GET"})
         return _document(200, {"name": server.name, **server.stats.document()})
-    return _document(404, {"error": "there are /_fake/mode and /_fake/stats"})
+    return _document(404, {"error": "the control paths are /_fake/mode and /_fake/stats"})
 
 
 def _document(status: int, document: dict[str, object]) -> bytes:

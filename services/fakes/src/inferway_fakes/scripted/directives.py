@@ -1,5 +1,7 @@
-"""What one request wants done, read from its `x-fake-*` headers. Each field is one header: `body_size` is
-`x-fake-body-size`. Everything is bounded; what is unknown or out of bounds is an error, so that a typo in a test shows.
+"""Parses the `x-fake-*` headers of a request into an order.
+
+Each field is one header: `body_size` is `x-fake-body-size`. All values are bounded. An unknown header or a value out of
+bounds is an error, so typos in tests are visible.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ class Where(StrEnum):
 
 
 class UnreadableOrderError(ValueError):
-    """The message names the header and what is wrong with it."""
+    """The order is invalid. The message names the header and the error."""
 
 
 class Order(BaseModel):
@@ -44,27 +46,27 @@ class Order(BaseModel):
     delay: Seconds = 0.0
     """Before the head."""
     informational: int = Field(0, ge=0, le=10)
-    """So many 103 answers first."""
+    """Number of 103 answers first."""
     body_size: int | None = Field(None, ge=0, le=MAX_BODY)
     """Bytes of the pattern (`heads.pattern`); absent = `ok`."""
     chunks: int = Field(0, ge=0, le=10_000)
-    """The body goes in so many pieces with Transfer-Encoding: chunked; 0 = one Content-Length."""
+    """Number of pieces of the body, with Transfer-Encoding: chunked; 0 = one Content-Length."""
     sse: int = Field(0, ge=0, le=100_000)
-    """So many server-sent events, each with the monotonic time of its sending, instead of the body."""
+    """Number of server-sent events instead of the body, each with the monotonic time of its sending."""
     pause: Seconds = 0.0
     """Between two pieces or events, and between two 64 KiB pieces of a body with a Content-Length."""
     close: Where | None = None
-    """Close there and answer no more."""
+    """Close at this place."""
     reset: bool = False
     """`close` is a reset instead of an orderly end."""
     hang: Where | None = None
-    """Send nothing more from there on."""
+    """Send nothing more from this place on."""
     garbage: int = Field(0, ge=0, le=1 << 20)
-    """So many bytes that are not HTTP instead of the answer, then the end of the connection."""
+    """Number of bytes that are not HTTP, sent instead of the answer; then the connection ends."""
     two_lengths: bool = False
     """Two Content-Length fields that differ."""
     big_head: int = Field(0, ge=0, le=4 << 20)
-    """So many bytes of one header field in the head."""
+    """Size in bytes of one header field in the head."""
     echo: bool = False
     """The body is JSON: method, target, headers, bodyLength, bodySha256, process."""
     headers: tuple[tuple[str, str], ...] = Field((), alias="x-fake-header", max_length=50)
@@ -84,7 +86,7 @@ class Order(BaseModel):
         if self.two_lengths and (self.sse or self.chunks):
             raise ValueError("x-fake-two-lengths needs an answer with a Content-Length")
         if self.reset and self.close is None:
-            raise ValueError("x-fake-reset says how x-fake-close closes: give that too")
+            raise ValueError("x-fake-reset sets how x-fake-close closes: add x-fake-close")
         return self
 
 
@@ -92,7 +94,7 @@ DEFAULT = Order.model_validate({})
 
 
 def read(headers: Iterable[tuple[bytes, bytes]]) -> Order:
-    """The order of a request with these headers; `UnreadableOrderError`."""
+    """Return the order of a request with these headers. Raises `UnreadableOrderError`."""
     given: dict[str, object] = {}
     added: list[tuple[str, str]] = []
     for raw_name, raw_value in headers:

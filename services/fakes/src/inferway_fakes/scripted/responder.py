@@ -1,4 +1,4 @@
-"""Carrying out an order: bytes, pauses, closes, in the sequence a client sees them."""
+"""Executes an order: bytes, pauses, closes, in the order that a client sees them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GARBAGE = b"\x00\x16\x03\x01 this is not HTTP \xff\n"
 
 @dataclass(slots=True)
 class Seen:
-    """A request as it arrived. Its body is counted and hashed, not kept; but for control requests."""
+    """A request as it arrived. Its body is counted and hashed, and kept for control requests only."""
 
     method: bytes
     target: bytes
@@ -28,7 +28,7 @@ class Seen:
     kept: bytearray = field(default_factory=bytearray)
 
     def document(self, process: str) -> dict[str, object]:
-        """What `x-fake-echo` tells."""
+        """Return the body for `x-fake-echo`."""
         return {
             "process": process,
             "method": self.method.decode("latin-1"),
@@ -40,14 +40,14 @@ class Seen:
 
 
 class Wire(Protocol):
-    """Where answers go."""
+    """The connection for answers."""
 
     async def write(self, data: bytes) -> None:
-        """Send, and wait while the client does not read. Raises `ConnectionError` when it has left."""
+        """Send, and wait while the client does not read. Raises `ConnectionError` if it has disconnected."""
 
 
 class CloseHereError(Exception):
-    """The order says that the connection ends here."""
+    """The order ends the connection here."""
 
     def __init__(self, reset: bool) -> None:
         super().__init__("closed by order")
@@ -55,7 +55,7 @@ class CloseHereError(Exception):
 
 
 async def perform(order: Order, seen: Seen, wire: Wire, process: str) -> None:
-    """Answer. Raises `CloseHereError`, and `ConnectionError` when the client leaves."""
+    """Answer a request. Raises `CloseHereError`, and `ConnectionError` if the client disconnects."""
     try:
         async with asyncio.timeout(LONGEST):
             await _perform(order, seen, wire, process)
@@ -142,7 +142,7 @@ async def _body(order: Order, body: bytes, wire: Wire) -> None:
 
 
 def chunk(data: bytes) -> bytes:
-    """RFC 9112, 7.1; no data = the last chunk."""
+    """Return a chunk (RFC 9112, 7.1); no data = the last chunk."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 

@@ -1,4 +1,4 @@
-"""A scripted upstream: a server on a loopback port, in this loop or in a thread of its own."""
+"""A scripted upstream: a server on a loopback port, in this loop or in a separate thread."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_CONNECTIONS = 10_000
 
 
 class Server:
-    """State that all connections share."""
+    """The state shared by all connections."""
 
     def __init__(self, name: str = "scripted") -> None:
         self.name = name
@@ -24,7 +24,7 @@ class Server:
         self.stats = Stats()
         self.connections: set[Connection] = set()
         self.failures: list[BaseException] = []
-        """Faults of this program itself, which `stop` raises."""
+        """Exceptions of this program itself; `stop` raises the first."""
         self._all_lost = asyncio.Event()
         self._share = modes.EvenShare()
         self._plain = b""
@@ -39,7 +39,7 @@ class Server:
         return int(self._listener.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
-        """Close everything at once. Raises the first fault of this program, if it had one."""
+        """Close everything at once. Raises the first exception of this program, if there was one."""
         self._listener.close()
         for connection in list(self.connections):
             connection.close(reset=True)
@@ -50,7 +50,7 @@ class Server:
             raise self.failures[0]
 
     def answer_at_once(self, seen: Seen) -> bytes | None:
-        """The answer to what needs no task: control, health, and plain requests while there is no fault."""
+        """Return the answer if it needs no task: control, health, and plain requests without a fault."""
         if seen.target.startswith(control.PREFIX):
             return control.answer(self, seen.method, seen.target, bytes(seen.kept))
         if seen.target == modes.HEALTH_PATH:
@@ -66,7 +66,7 @@ class Server:
         return self._plain
 
     def order(self, seen: Seen) -> directives.Order:
-        """What the request asks for, changed by the mode; `orders.UnreadableOrderError`."""
+        """Return the request's order, changed by the mode. Raises `UnreadableOrderError`."""
         mode = self.mode
         if seen.target == modes.HEALTH_PATH:
             self.stats.health_requests += 1
@@ -83,7 +83,7 @@ class Server:
         return order
 
     def opened(self, connection: Connection) -> None:
-        """A client has connected; above the bound it is reset at once."""
+        """Count a new connection; above the bound, reset it at once."""
         self.connections.add(connection)
         self.stats.opened()
         if len(self.connections) > MAX_CONNECTIONS:
@@ -91,7 +91,7 @@ class Server:
             connection.close(reset=True)
 
     def lost(self, connection: Connection) -> None:
-        """Its connection has ended."""
+        """Forget an ended connection."""
         self.connections.discard(connection)
         self.stats.open_connections -= 1
         if not self.connections:
@@ -110,12 +110,12 @@ class ScriptedUpstream:
 
     @property
     def stats(self) -> Stats:
-        """What was seen up to now."""
+        """Return the counts so far."""
         return self.server.stats
 
     @property
     def mode(self) -> modes.Mode:
-        """The faults that hold for requests from now on."""
+        """Return the faults for subsequent requests."""
         return self.server.mode
 
     @mode.setter

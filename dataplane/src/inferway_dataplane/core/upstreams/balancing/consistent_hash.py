@@ -1,4 +1,4 @@
-"""Consistent hashing with bounded load: equal keys go to the same member, whose caches stay useful.
+"""Consistent hashing with bounded load: equal keys go to the same member.
 
 Each member has `POINTS` points on a ring of 64-bit numbers; a key belongs to the first point at or after its own hash.
 When one of n members leaves, only its keys (about 1/n) move, and they spread over all others (Karger et al., 1997). A

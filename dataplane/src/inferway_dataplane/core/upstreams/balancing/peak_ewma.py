@@ -1,4 +1,4 @@
-"""Peak EWMA: the member expected to respond first, by its recent latency and its requests in flight.
+"""Peak EWMA: the member expected to respond first, by latency and requests in flight.
 
 Each member has an exponentially weighted moving average of the seconds until its response heads. A slower response than
 the average replaces it at once (the peak), faster ones lower it slowly: a member that becomes slow is avoided within one
@@ -58,5 +58,5 @@ def observe(member: Member, seconds: float, now: float) -> None:
 
 
 def observe_failure(member: Member, seconds: float, now: float) -> None:
-    """Add a try that failed after `seconds`, with a penalty: an instant refusal must not look fast."""
+    """Add a failed try with a penalty, because an instant refusal must not look fast."""
     observe(member, min(max(2 * member.ewma, seconds, _LEAST_PENALTY), max(_LARGEST_PENALTY, seconds)), now)

@@ -1,4 +1,4 @@
-"""Round robin: members one after the other; backends by weight, spread evenly instead of in bursts."""
+"""Round robin: members one after the other; backends by weight, without bursts."""
 
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
@@ -34,9 +34,10 @@ T = TypeVar("T", bound=WeightedOption)
 
 
 def take_by_weight(options: Sequence[T]) -> T:
-    """Choose the option furthest behind its share: weights 5, 1, 1 give a a b a c a a.
+    """Choose the option furthest behind its share.
 
-    nginx's smooth weighted round robin: each option earns its weight, and the chosen one pays the total.
+    nginx's smooth weighted round robin: each option earns its weight, and the chosen one pays the total. Weights 5, 1, 1
+    give a a b a c a a.
     """
     best = options[0]
     total = 0

@@ -1,4 +1,4 @@
-"""Slow start: the share of a new or restored member grows linearly while caches fill and models load."""
+"""Slow start: the share of a new or restored member grows linearly."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -12,7 +12,7 @@ MIN_SHARE: Final = 0.1
 
 
 class SlowStart:
-    """Wraps a balancer: a choice of a warming member is kept with the probability of its share."""
+    """Wraps a balancer; keeps choices of a warming member with its share as probability."""
 
     __slots__ = ("_balancer", "_seconds")
 
