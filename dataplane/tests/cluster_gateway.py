@@ -64,7 +64,7 @@ class ClusterGateway(RunningGateway):
     @property
     def revision(self) -> str:
         """Of the config that is live."""
-        return self.plane.gateway.revision
+        return self.plane.gateway.live.revision
 
 
 @contextmanager

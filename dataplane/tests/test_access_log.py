@@ -26,7 +26,7 @@ class Logged:
         self.path = path
         self.file = os.open(path, os.O_WRONLY | os.O_CREAT)
         self.wire = Wire(*rules)
-        self.wire.gateway.access_log = self.log = AccessLog(100, fd=self.file)
+        self.wire.gateway.context.access_log = self.log = AccessLog(100, fd=self.file)
 
     def lines(self) -> list[dict[str, Any]]:
         self.log.close()
@@ -193,7 +193,7 @@ def closing(log: AccessLog) -> float:
 def test_a_reader_that_does_not_read_does_not_block_the_stop(pipe: tuple[int, int], batches: int) -> None:
     reader, writer = pipe
     wire = Wire()
-    wire.gateway.access_log = log = AccessLog(1000, fd=writer)
+    wire.gateway.context.access_log = log = AccessLog(1000, fd=writer)
     for turn in range(batches):
         wire.send(get(b"/"))
         wire.answer(OK)
@@ -214,7 +214,7 @@ def test_a_reader_that_does_not_read_does_not_block_the_stop(pipe: tuple[int, in
 def test_a_turn_of_the_wheel_never_waits_for_the_reader(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
     wire = Wire()
-    wire.gateway.access_log = log = AccessLog(1000, fd=writer)
+    wire.gateway.context.access_log = log = AccessLog(1000, fd=writer)
     started = monotonic()
     for second in range(300):
         wire.send(get(b"/"))

@@ -174,9 +174,9 @@ def test_a_document_that_cannot_be_built_is_refused_while_endpoints_go_on(gatewa
         assert gateway.rejected == 1
         assert "default/nowhere" in json.loads(gateway.ask("/debug/config", admin=True)[1])["lastError"]
         # The gateway itself knows that newer endpoints mended nothing.
-        assert "default/nowhere" in gateway.plane.gateway.last_error
+        assert "default/nowhere" in gateway.plane.gateway.live.last_error
         publisher.config(good)
-        until(lambda: not gateway.plane.gateway.last_error, "the error is over")
+        until(lambda: not gateway.plane.gateway.live.last_error, "the error is over")
 
 
 def unbuildable(rule):

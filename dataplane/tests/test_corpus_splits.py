@@ -9,6 +9,7 @@ from corpus.judging import Observed, judge_request, judge_response
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from inferway_dataplane.engine.http1.head_cache import HeadCache
 from inferway_testing.examples import examples
 
 REQUESTS = [case for case in request_cases() if not case.known]
@@ -19,11 +20,12 @@ SMALL_RESPONSES = [case for case in RESPONSES if 1 < len(case.raw) < 4096]
 
 @pytest.mark.parametrize("case", REQUESTS, ids=lambda case: case.id)
 def test_a_request_has_its_verdict_whole_byte_by_byte_and_known(case: RequestCase) -> None:
+    head_cache = HeadCache()
     ways = {
         "whole": wires.put_request(case, [case.sent]),
         "byte by byte": wires.put_request(case, client.pieces(case.sent, is_bytewise=True)),
-        "learnt": wires.put_request(case, [case.sent]),
-        "known": wires.put_request(case, [case.sent], keep_memo=True),
+        "learnt": wires.put_request(case, [case.sent], head_cache),
+        "known": wires.put_request(case, [case.sent], head_cache),
     }
     assert {name: judge_request(case, seen) for name, seen in ways.items()} == dict.fromkeys(ways, "")
 

@@ -149,7 +149,7 @@ def test_secret_file_with_a_path_is_rejected_by_the_compiler(tmp_path, name):
 @pytest.mark.parametrize("name", ["Host", "content-length", "Transfer-Encoding", "X-Forwarded-For", "connection"])
 def test_credential_in_a_gateway_header_is_rejected(gateway, upstream, name):
     gateway.apply(route_with_auth(upstream, f"{{header: {name}, file: key}}"))
-    assert "header must not be" in gateway.plane.gateway.last_error
+    assert "header must not be" in gateway.plane.gateway.live.last_error
 
 
 @pytest.mark.case("X3")

@@ -49,19 +49,19 @@ class Clients:
 
     def open(self):
         """Return the connections that the gateway holds."""
-        return list(self.gateway.plane.gateway.connections)
+        return list(self.gateway.plane.gateway.cap.connections)
 
     def turn(self):
         """Wait for a tick of the gateway's timer wheel."""
         wheel = self.gateway.plane.gateway
-        now = wheel.coarse_now
-        until(lambda: wheel.coarse_now > now, "a turn of the wheel")
+        now = wheel.clock.coarse_now
+        until(lambda: wheel.clock.coarse_now > now, "a turn of the wheel")
 
     def age(self):
         """Wait until no connection counts as new (decision 0006)."""
         wheel = self.gateway.plane.gateway
-        now = wheel.coarse_now
-        until(lambda: wheel.coarse_now > now + YOUNG + 0.25, "all to be older")
+        now = wheel.clock.coarse_now
+        until(lambda: wheel.clock.coarse_now > now + YOUNG + 0.25, "all to be older")
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def test_unread_response_does_not_protect_from_eviction(clients):
         until(lambda: connection.is_write_paused, "the client not to read")
         wheel = here.gateway.plane.gateway
         began = connection.unread_deadline - wheel.settings.unread_timeout
-        until(lambda: wheel.coarse_now - began > YOUNG, "it not to read for long enough")
+        until(lambda: wheel.clock.coarse_now - began > YOUNG, "it not to read for long enough")
         assert here.gateway.request().status == 200
         assert here.gateway.metric("connections_cut_total", reason="evicted_unread") == 1
         until(lambda: upstream.stats.aborted == 1, "its upstream to be released", 1.0)
@@ -263,7 +263,7 @@ def test_client_that_never_reads_is_cut_and_releases_upstream(serve):
             until(lambda: upstream.stats.in_flight == 1, "the answer to begin")
             until(lambda: upstream.stats.aborted == 1, "the upstream to be released", 3.0)
             assert gateway.metric("connections_cut_total", reason="not_reading") == 1
-            until(lambda: not gateway.plane.gateway.connections, "the client to be cut")
+            until(lambda: not gateway.plane.gateway.cap.connections, "the client to be cut")
         assert gateway.active_requests() == (0, 0, 0)
 
 
@@ -296,7 +296,7 @@ def test_requests_beyond_max_in_flight_are_shed(serve, upstream):
 
 def test_requests_beyond_the_memory_limit_are_shed(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))), memory_limit=1)
-    until(lambda: gateway.plane.gateway.max_in_flight == 0, "the shortage to be seen")
+    until(lambda: gateway.plane.gateway.context.max_in_flight == 0, "the shortage to be seen")
     answer = gateway.request()
     assert_shed(answer)
     assert answer.headers["connection"] == "close"
@@ -320,13 +320,13 @@ def test_memory_pressure_closes_connections_after_responses(serve, monkeypatch):
 
     assert connection_field() is None
     share[0] = 0.86
-    until(lambda: gateway.plane.gateway.is_closing, "the shortage to be seen")
+    until(lambda: gateway.plane.gateway.context.is_closing, "the shortage to be seen")
     assert connection_field() == "close"
     share[0] = 0.93
-    until(lambda: gateway.plane.gateway.max_in_flight == 0, "the shortage to be seen")
+    until(lambda: gateway.plane.gateway.context.max_in_flight == 0, "the shortage to be seen")
     assert_shed(gateway.request())
     share[0] = 0.5
-    until(lambda: not gateway.plane.gateway.is_closing, "the memory to be seen")
+    until(lambda: not gateway.plane.gateway.context.is_closing, "the memory to be seen")
     assert connection_field() is None
     assert gateway.request().status == 200
     connection.close()

@@ -37,7 +37,7 @@ def test_requests_beyond_max_pending_are_answered_503(serve, upstream):
 @pytest.mark.case("U7")
 def test_request_without_a_permit_waits_for_connect_timeout(serve, upstream):
     gateway = serve(route(rule("timeouts: {connect: 400ms}", to(upstream.port))))
-    gateway.plane.gateway.pools.room.seats = 1  # share of the descriptors
+    gateway.plane.gateway.pools.limiter.permits = 1  # share of the descriptors
     gate = Gate()
     upstream.script = gate.script()
     with begun(1, gateway.request) as served:
@@ -53,7 +53,7 @@ def test_request_without_a_permit_waits_for_connect_timeout(serve, upstream):
 @pytest.mark.case("U7")
 def test_released_connection_goes_to_a_waiting_request(serve, upstream):
     gateway = serve(route(rule("timeouts: {connect: 5s}", to(upstream.port))))
-    gateway.plane.gateway.pools.room.seats = 2
+    gateway.plane.gateway.pools.limiter.permits = 2
     gate = Gate()
     upstream.script = gate.script()
     with begun(8, gateway.request) as calls:
@@ -73,7 +73,7 @@ def test_idle_connection_to_another_upstream_is_closed(serve, upstream, upstream
             rule("matches: [{path: {value: /b}}]", to(other.port)),
         )
     )
-    gateway.plane.gateway.pools.room.seats = 1
+    gateway.plane.gateway.pools.limiter.permits = 1
     for path in ("/a", "/b", "/a", "/b"):
         assert gateway.request(path).status == 200
     assert (upstream.connections, other.connections) == (2, 2)
@@ -82,7 +82,7 @@ def test_idle_connection_to_another_upstream_is_closed(serve, upstream, upstream
 @pytest.mark.case("U7")
 def test_disconnected_client_leaves_the_queue(serve, upstream):
     gateway = serve(route(rule("timeouts: {connect: 5s}", to(upstream.port))))
-    room = gateway.plane.gateway.pools.room
+    room = gateway.plane.gateway.pools.limiter
     room.seats = 1
     gate = Gate()
     upstream.script = gate.script()

@@ -190,7 +190,7 @@ def test_slow_start_sends_few_requests_to_a_new_endpoint(serve, three_endpoints,
     # The old endpoint is only as old as the gateway, so the test sets its age to two hours.
     [member] = [
         member
-        for member in gateway.plane.gateway.live.rules[0].backend_set.members
+        for member in gateway.plane.gateway.context.runtime.rules[0].backend_set.members
         if member.name == f"127.0.0.1:{old.port}"
     ]
     member.added_at -= 7200

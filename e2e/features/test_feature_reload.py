@@ -96,11 +96,11 @@ def test_reverted_file_clears_the_error(serve):
 def test_touched_file_changes_nothing(serve):
     text = route(rule(direct_response("one")))
     gateway = serve(text)
-    live = gateway.plane.gateway.live
+    live = gateway.plane.gateway.context.runtime
     (gateway.directory / "routes.yaml").write_text(text)
     gateway.apply(route(rule("matches: [{path: {value: /b}}]", direct_response("b")), name="b"), "b.yaml")
     # The second change came after the first was detected, and one new document has both.
-    assert gateway.plane.gateway.live is not live
+    assert gateway.plane.gateway.context.runtime is not live
     assert gateway.metric("config_rejected_total") == 0
     assert gateway.request().body == b"one"
 

@@ -20,10 +20,9 @@ BUSY = "503 Service Unavailable"
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
-@pytest.fixture
-def full_jitter(monkeypatch):
-    """Make full jitter always return the whole back-off."""
-    monkeypatch.setattr("inferway_dataplane.engine.exchange.upstream_request.random", lambda: 0.999)
+def draw(gateway, value):
+    """Let the gateway draw this number instead of random ones from [0, 1)."""
+    gateway.plane.gateway.context.random = lambda: value
 
 
 def recording_times(times, headers=None):
@@ -36,23 +35,24 @@ def recording_times(times, headers=None):
     return script
 
 
-def test_backoff_doubles_up_to_max_backoff(serve, upstream, full_jitter):
+def test_backoff_doubles_up_to_max_backoff(serve, upstream):
     times = []
     upstream.script = recording_times(times)
     gateway = serve(
         route(rule(NO_EJECTION, "retry: {attempts: 4, backoff: 100ms, maxBackoff: 300ms}", to(upstream.port)))
     )
+    draw(gateway, 0.999)  # the whole back-off
     assert gateway.request().status == 503
     waits = [later - earlier for earlier, later in pairwise(times)]
     for wait, wanted in zip(waits, [0.1, 0.2, 0.3, 0.3], strict=True):
         assert wanted * 0.99 <= wait < wanted + 0.1
 
 
-def test_backoff_with_zero_jitter_is_zero(serve, upstream, monkeypatch):
-    monkeypatch.setattr("inferway_dataplane.engine.exchange.upstream_request.random", lambda: 0.0)
+def test_backoff_with_zero_jitter_is_zero(serve, upstream):
     times = []
     upstream.script = recording_times(times)
     gateway = serve(route(rule(NO_EJECTION, "retry: {attempts: 5, backoff: 1s}", to(upstream.port))))
+    draw(gateway, 0.0)
     assert gateway.request().status == 503
     assert times[-1] - times[0] < 0.5
 
@@ -75,7 +75,7 @@ def test_retry_after_over_max_backoff_returns_the_response(serve, upstream, wish
     assert len(times) == 1
 
 
-def test_backoff_beyond_the_request_timeout_is_not_started(serve, upstream, full_jitter):
+def test_backoff_beyond_the_request_timeout_is_not_started(serve, upstream):
     times = []
     upstream.script = recording_times(times)
     gateway = serve(
@@ -83,6 +83,7 @@ def test_backoff_beyond_the_request_timeout_is_not_started(serve, upstream, full
             rule("timeouts: {request: 500ms}", "retry: {attempts: 1, backoff: 1s, maxBackoff: 1s}", to(upstream.port))
         )
     )
+    draw(gateway, 0.999)
     started = monotonic()
     assert gateway.request().status == 503
     assert monotonic() - started < 0.4
@@ -141,9 +142,10 @@ def test_retry_budget_bounds_the_load_of_many_failures(serve, upstream):
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
-def test_disconnected_client_ends_the_backoff(serve, upstream, full_jitter, reset):
+def test_disconnected_client_ends_the_backoff(serve, upstream, reset):
     upstream.script = recording_times([])
     gateway = serve(route(rule("retry: {attempts: 5, backoff: 9s, maxBackoff: 9s}", to(upstream.port))))
+    draw(gateway, 0.999)
     gateway.request("/healthy", port=gateway.admin_port)
     tasks = gateway.tasks()
     with socket.create_connection(("127.0.0.1", gateway.port), DEADLINE) as client:

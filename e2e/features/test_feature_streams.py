@@ -10,6 +10,7 @@ from time import monotonic
 
 import pytest
 
+from inferway_dataplane.engine.exchange.client import HOLD_UPSTREAM
 from inferway_fakes.faulty_tcp import Ending, FaultyTcp, Flow
 from inferway_fakes.scripted.server import ScriptedUpstream
 from inferway_fakes.upstream import Close, Pause
@@ -136,7 +137,7 @@ def test_many_disconnected_clients_leave_no_resources(serve):
                 begin(client)
 
         def is_quiet():
-            return gateway.active_requests() == (0, 0, 0) and not inner.connections and not inner.pools.connections
+            return gateway.active_requests() == (0, 0, 0) and not inner.cap.connections and not inner.pools.connections
 
         leave()
         until(is_quiet, "the first one to be gone")
@@ -148,8 +149,8 @@ def test_many_disconnected_clients_leave_no_resources(serve):
         until(is_quiet, "all to be gone", 2.0)
         until(lambda: not upstream.server.connections, "the upstream's side to be gone", 2.0)
         until(lambda: upstream.stats.requests == upstream.stats.aborted == 301, "the upstream to see them leave")
-        assert inner.pools.room.taken == 0
-        assert inner.in_flight == 0
+        assert inner.pools.limiter.taken == 0
+        assert inner.context.in_flight == 0
         until(lambda: gateway.tasks() <= tasks, "no task to be left")
         until(lambda: len(os.listdir("/proc/self/fd")) <= descriptors, "no descriptor to be left")
 
@@ -172,7 +173,7 @@ def test_slow_reading_client_blocks_only_its_own_upstream(serve):
                 # A busy machine looks the same, except for the bytes in the gateway.
                 return before == sent and connection.transport.get_write_buffer_size() > 0
 
-            [connection] = gateway.plane.gateway.connections
+            [connection] = gateway.plane.gateway.cap.connections
             until(stands_still, "the stream to stand still")
             # The gateway's own buffer: at most the high-water mark plus one read (256 KiB in uvloop).
             assert 0 < connection.transport.get_write_buffer_size() <= (64 << 10) + (256 << 10)
@@ -196,7 +197,7 @@ def test_paused_client_receives_the_whole_body(serve):
         gateway = serve(route(rule(to(upstream.port))))
         with streaming(gateway, f"x-fake-body-size: {size}", "connection: close", buffer=4096) as client:
             received = len(begin(client).partition(b"\r\n\r\n")[2])
-            [connection] = gateway.plane.gateway.connections
+            [connection] = gateway.plane.gateway.cap.connections
             until(lambda: connection.is_write_paused, "the gateway to wait for the client")
             while piece := client.recv(1 << 20):
                 received += len(piece)
@@ -220,9 +221,9 @@ def test_slow_reading_upstream_blocks_its_client(serve, upstream):
             except TimeoutError:
                 pass
             assert sent < size / 2  # the kernel's buffers, and a few pieces in the gateway
-            [connection] = [one for one in gateway.plane.gateway.connections if one.current is not None]
+            [connection] = [one for one in gateway.plane.gateway.cap.connections if one.current is not None]
             [up] = gateway.plane.gateway.pools.connections
-            assert "upstream" in connection.holds
+            assert connection.holds & HOLD_UPSTREAM
             assert up.transport.get_write_buffer_size() <= (64 << 10) + (256 << 10)
 
 

@@ -92,7 +92,7 @@ def assert_tls_failed(serve, certificate, upstream_ca, **server):
         assert (answer.status, answer.code) == (502, "tls_failed")
         assert gateway.metric("upstream_errors_total", reason="tls_failed") == 1
         assert not upstream.seen
-        until(lambda: gateway.plane.gateway.pools.room.taken == 0, "its seat to be free")
+        until(lambda: gateway.plane.gateway.pools.limiter.taken == 0, "its seat to be free")
 
 
 @pytest.mark.case("U1")
