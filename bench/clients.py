@@ -102,7 +102,7 @@ class Client(asyncio.Protocol):
             self._waiting = None
 
     def read_slowly(self, pause: float) -> None:
-        """From now on, stop reading for `pause` seconds after each piece."""
+        """Stop reading for `pause` seconds after each piece, from now on."""
         self._pause = pause
 
     def leave(self) -> None:

@@ -43,7 +43,7 @@ async def _in_turn(
     pause: float,
     is_wanted: Callable[[Answer], bool] = lambda answer: answer.status == 200,
 ) -> None:
-    """One request after the other on a kept connection."""
+    """Send one request after the other on a kept connection."""
     client: Client | None = None
     number = 0
     while not traffic.stopping.is_set():
@@ -60,19 +60,19 @@ async def _in_turn(
 
 
 async def hits(traffic: Traffic, tally: Tally) -> None:
-    """A hundred targets over and over, out of the cache."""
+    """Request a hundred targets repeatedly, from the cache."""
     await _in_turn(traffic, tally, lambda number: request(f"/cached/{number % 100}", x_fake_body_size=2000), 0.005)
 
 
 async def misses(traffic: Traffic, tally: Tally) -> None:
-    """Targets that never come again, stored all the same: the cache turns over."""
+    """Request unique targets, whose answers are stored, so that the cache evicts continuously."""
     await _in_turn(
         traffic, tally, lambda number: request(f"/cached/{id(tally)}/{number}", x_fake_body_size=20_000), 0.01
     )
 
 
 async def posts(traffic: Traffic, tally: Tally) -> None:
-    """Bodies of 100 KiB, compared by hash."""
+    """Send bodies of 100 KiB, compared by hash."""
     wanted = hashlib.sha256(POSTED).hexdigest()
 
     def is_wanted(answer: Answer) -> bool:
@@ -83,19 +83,19 @@ async def posts(traffic: Traffic, tally: Tally) -> None:
 
 
 async def chunked(traffic: Traffic, tally: Tally) -> None:
-    """Answers of unknown length, in fifty pieces."""
+    """Request answers of unknown length, in fifty pieces."""
     data = request("/chunked", x_fake_body_size=CHUNKED_SIZE, x_fake_chunks=50)
     await _in_turn(traffic, tally, lambda _: data, 0.05, lambda answer: answer.size == CHUNKED_SIZE)
 
 
 async def streams(traffic: Traffic, tally: Tally) -> None:
-    """Event streams of two seconds, read to their end."""
+    """Read event streams of two seconds to their end."""
     data = request("/events", x_fake_sse=EVENTS, x_fake_pause=0.1)
     await _in_turn(traffic, tally, lambda _: data, 0.05, lambda answer: answer.body.count(b"data: ") == EVENTS)
 
 
 async def readers(traffic: Traffic, tally: Tally) -> None:
-    """2 MiB through a small window, a little at a time: the upstream is faster than the client."""
+    """Read 2 MiB slowly through a small window: the upstream is faster than the client."""
     data = request("/large", x_fake_body_size=LARGE, close=True)
     while not traffic.stopping.is_set():
         client = await tally.connect(traffic.port, receive_buffer=8192)
@@ -107,7 +107,7 @@ async def readers(traffic: Traffic, tally: Tally) -> None:
 
 
 async def leavers(traffic: Traffic, tally: Tally) -> None:
-    """Clients that leave in the middle of a stream, after its first event. Leaving is what is wanted here."""
+    """Disconnect in the middle of a stream, after its first event."""
     data = request("/events", x_fake_sse=1000, x_fake_pause=0.05)
     loop = asyncio.get_running_loop()
     began, number = loop.time(), 0
@@ -125,7 +125,7 @@ async def _leave_in_the_middle(traffic: Traffic, tally: Tally, data: bytes) -> N
     try:
         await client.ask(data, WITHIN, lambda _: client.leave())
     except UnansweredError as error:
-        # Cut by ourselves once a byte had come; anything else is the gateway's doing.
+        # The client itself cuts after the first byte; any other end is caused by the gateway.
         if error.lost is Lost.CUT and not client.is_open:
             traffic.aborted += 1
             tally.answered += 1

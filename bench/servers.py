@@ -73,7 +73,7 @@ class Server:
             raise BenchError(f"{self.name} ended by itself with status {status}\n{self.log_tail()}")
 
     def tree(self) -> procfs.Tree:
-        """The server's own processes: the child of `timeout`, not `timeout`."""
+        """Return the server's own processes: the child of `timeout`, not `timeout`."""
         children = [stat.pid for stat in procfs.read_processes().values() if stat.parent == self._process.pid]
         if len(children) != 1:
             raise BenchError(f"{self.name}: no server below its timeout\n{self.log_tail()}")

@@ -1,4 +1,4 @@
-"""Start service-python and `inferway run`, say what to try, and stop both on Ctrl-C."""
+"""Start service-python and `inferway run`, print example requests, and stop both on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import typer
 ROOT = Path(__file__).parent.parent
 SERVICE_SOURCES = ROOT / "services" / "service-python" / "src"
 READY_WITHIN = 30.0  # seconds
-DEMO_SERVICE = "127.0.0.1:8000"  # what demo/service.yaml says
+DEMO_SERVICE = "127.0.0.1:8000"  # as in demo/service.yaml
 
 TRY = """
 The gateway is ready. Try, in another terminal:
@@ -58,24 +58,24 @@ def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
 
 @contextlib.contextmanager
 def _resources(directory: Path, service: str) -> Iterator[Path]:
-    """The directory to serve: the given one, or links to its files with the service's port put in."""
+    """Yield the directory to serve: the given one, or one with links to its files and the service's port."""
     if service == DEMO_SERVICE:
         yield directory
         return
-    with tempfile.TemporaryDirectory(prefix="inferway-demo-") as made:
+    with tempfile.TemporaryDirectory(prefix="inferway-demo-") as linked:
         for file in directory.glob("*.yaml"):
             if file.name == "service.yaml":
                 text = file.read_text().replace(
                     "ports: [{name: http, port: 8000}]\nendpoints", "ports: [{name: http, port: PORT}]\nendpoints"
                 )
-                (Path(made) / file.name).write_text(text.replace("PORT", service.rpartition(":")[2]))
+                (Path(linked) / file.name).write_text(text.replace("PORT", service.rpartition(":")[2]))
             else:
-                (Path(made) / file.name).symlink_to(file.resolve())
-        yield Path(made)
+                (Path(linked) / file.name).symlink_to(file.resolve())
+        yield Path(linked)
 
 
 def _start(*command: str, **environment: str) -> subprocess.Popen[bytes]:
-    # A group of its own: Ctrl-C reaches this process alone, which then stops the others in order.
+    # A separate session, so that Ctrl-C reaches only this process, which then stops the others in order.
     return subprocess.Popen(command, env={**os.environ, **environment}, start_new_session=True)  # noqa: S603
 
 

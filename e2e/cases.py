@@ -1,7 +1,7 @@
-"""`make cases`: runs the tests that name a case, and prints what became of each case.
+"""`make cases`: runs the tests that name a case, and prints the result of each case.
 
-pass: tests are marked with it, and all of them passed. fail: one of them, or of those that show a part, failed (an
-expected failure is one too: the case is not fulfilled). not yet: no test is marked with it.
+pass: all tests marked with it passed. fail: one of them, or of those that prove a part, failed (also an expected
+failure, because the case is not fulfilled). not yet: no test is marked with it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ app = typer.Typer(add_completion=False)
 
 @dataclass(eq=False)  # pytest keeps plugins by identity
 class Collector:
-    """A pytest plugin that runs only what names one of these cases, and keeps what became of it."""
+    """A pytest plugin that runs only the tests of these cases, and keeps their results."""
 
     prefixes: tuple[str, ...]
     full: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -33,12 +33,12 @@ class Collector:
     """Of the expected failures."""
 
     def wants(self, case: str) -> bool:
-        """`P` is all of P; `P1` is P1 alone."""
+        """Return whether a case is selected. `P` selects all of P, `P1` only P1."""
         return not self.prefixes or any(case == one or (one.isalpha() and case[:1] == one) for one in self.prefixes)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Leave out what names no case that is wanted."""
+        """Deselect tests without a selected case."""
         kept, left_out = [], []
         for item in items:
             of_item = dict.fromkeys(marked_cases(item), self.full) | dict.fromkeys(named_cases(item), self.parts)
@@ -50,14 +50,14 @@ class Collector:
         items[:] = kept
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep what did not pass."""
+        """Keep the tests that did not pass."""
         if report.failed or (report.when == "call" and report.skipped):
             self.failed.add(report.nodeid)
             if hasattr(report, "wasxfail"):
                 self.reasons[report.nodeid] = report.wasxfail
 
     def state(self, case: str) -> str:
-        """pass, fail or not yet."""
+        """Return pass, fail or not yet."""
         if (self.full[case] | self.parts[case]) & self.failed:
             return "fail"
         return "pass" if self.full[case] else "not yet"
@@ -65,7 +65,7 @@ class Collector:
 
 @app.command()
 def main(cases: Annotated[list[str] | None, typer.Argument(help="IDs, or letters for all of theirs")] = None) -> None:
-    """Run the tests and print the table; the exit code is 1 when a case failed."""
+    """Run the tests and print the table; the exit code is 1 if a case failed."""
     collector = Collector(tuple(case.upper() for case in cases or ()))
     code = pytest.main(["-q", "--no-header", "-p", "no:cacheprovider", "--tb=short", "-r", "fE"], plugins=[collector])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
@@ -84,7 +84,7 @@ def main(cases: Annotated[list[str] | None, typer.Argument(help="IDs, or letters
 
 
 def _tests_of(collector: Collector, case: str) -> str:
-    """The tests that say so: those that failed, else those that are marked, else how many show a part."""
+    """Return the tests of a case: failed ones, else marked ones, else the number of those that prove a part."""
     failed = sorted((collector.full[case] | collector.parts[case]) & collector.failed)
     if failed:
         reasons = {collector.reasons.get(test, "failed") for test in failed}

@@ -1,4 +1,4 @@
-"""Breaking a cluster, hearing what its pods say of it, and mending it with the commands that docs/install.md names."""
+"""Breaks a cluster, reads the reports of its pods, and repairs it with the commands of docs/install.md."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import urllib3
 
-from e2e.cluster.access import DEMO, GATEWAY, JSON, OPERATOR, ROOT, Cluster, is_ready, route, until
+from e2e.cluster.access import DEMO, GATEWAY, JSON, OPERATOR, ROOT, Cluster, is_ready, route
+from inferway_testing.until import until
 
 OVERLAY: Final = "manifests/overlays/dev"
 SAMPLES: Final = "manifests/samples"
@@ -23,39 +24,39 @@ OPERATOR_APP: Final = "inferway-operator"
 GATEWAY_APP: Final = "inferway-gateway"
 
 PLACE: Final = "bad-input"
-"""A namespace of these tests, where no policy limits what they ask."""
+"""A namespace of these tests, without a rate limit policy."""
 HOST: Final = "bad-input.example"
 NAME: Final = "steady"
 
 MANIFEST: Final = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 ASIDE: Final = "/etc/kubernetes/kube-apiserver.yaml"
-"""Of the node: the kubelet runs what is in the folder of the first, and ends what is not."""
+"""Paths on the node: the kubelet runs the pods of the first folder, and ends all others."""
 
 
 def now() -> str:
-    """As `kubectl logs --since-time` wants it. The node's clock is this machine's."""
+    """Return the time for `kubectl logs --since-time`. The node's clock is this machine's."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def reinstall(cluster: Cluster) -> None:
-    """Both planes and the samples, as whoever installs them writes it."""
+    """Apply both planes and the samples with the documented commands."""
     cluster.install(OVERLAY)
     cluster.kubectl("apply", "-k", SAMPLES)
 
 
 def set_route_body(cluster: Cluster, body: str) -> None:
-    """The route of these tests answers this from now on."""
+    """Set the answer of these tests' route."""
     cluster.apply(route(NAME, PLACE, HOST, body))
 
 
 def await_route_body(cluster: Cluster, body: str, within: float) -> None:
-    """It is served, and every pod has proved it."""
+    """Wait until the answer is served by all pods and programmed."""
     until(lambda: serves_body(cluster, body), f"{body} is served", within)
     until(lambda: cluster.is_programmed("gwr", PLACE, NAME), f"{body} is programmed", within)
 
 
 def serves_body(cluster: Cluster, body: str) -> bool:
-    """Whether the route answers this; without a pod behind the Service nobody does."""
+    """Return whether the route answers this; false without a pod behind the Service."""
     try:
         return cluster.ask("/", HOST).body == body.encode()
     except urllib3.exceptions.HTTPError:
@@ -63,11 +64,11 @@ def serves_body(cluster: Cluster, body: str) -> bool:
 
 
 def is_healthy(cluster: Cluster) -> bool:
-    """Whether everything is as `make cluster` leaves it: at its newest, ready, served."""
+    """Return whether the state is that after `make cluster`: rolled out, ready, served."""
     for namespace in (OPERATOR, GATEWAY, DEMO):
-        for found in cluster.items("deployments", "-n", namespace):
-            status, wanted = found["status"], found["spec"]["replicas"]
-            if status.get("observedGeneration") != found["metadata"]["generation"]:
+        for deployment in cluster.items("deployments", "-n", namespace):
+            status, wanted = deployment["status"], deployment["spec"]["replicas"]
+            if status.get("observedGeneration") != deployment["metadata"]["generation"]:
                 return False
             if not wanted == status.get("replicas") == status.get("updatedReplicas") == status.get("readyReplicas"):
                 return False
@@ -75,7 +76,7 @@ def is_healthy(cluster: Cluster) -> bool:
 
 
 def restore(cluster: Cluster) -> None:
-    """Whatever a test has left behind."""
+    """Restore the cluster after any test."""
     bring_api_server_back(cluster)
     revive_controllers(cluster)
     reinstall(cluster)
@@ -84,25 +85,27 @@ def restore(cluster: Cluster) -> None:
     until(lambda: is_healthy(cluster), "everything is as it was", 60)
 
 
-# --- what pods say --------------------------------------------------------------------------------------------------------
+# --- reports of pods ------------------------------------------------------------------------------------------------------
 
 
 def pod_of(cluster: Cluster, namespace: str, app: str) -> JSON:
-    """The only one of an app, or the first that is ready."""
-    found = cluster.pods(namespace, app)
-    return next((pod for pod in found if is_ready(pod)), found[0])
+    """Return the only pod of an app, or the first ready one."""
+    candidates = cluster.pods(namespace, app)
+    return next((pod for pod in candidates if is_ready(pod)), candidates[0])
 
 
 def lines(cluster: Cluster, namespace: str, pod: str, since: str) -> list[JSON]:
-    """The JSON lines of a pod's log since then, without those about requests."""
+    """Return the JSON lines of a pod's log since then, without those about requests."""
     text = cluster.logs(namespace, f"pod/{pod}", f"--since-time={since}")
-    found = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-    return [line for line in found if line.get("event") != "request"]
+    entries = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    return [line for line in entries if line.get("event") != "request"]
 
 
 def warnings(cluster: Cluster, namespace: str, pod: str, since: str) -> list[str]:
-    """What a pod complains of, each line as one text with everything in it: `message` of the operator's log (kopf's
-    form), `event`, `error` and `reinstall` of the data plane's."""
+    """Return the warnings of a pod, each as one text.
+
+    The text has `message` of the operator's log (kopf's form), or `event`, `error` and `mend` of the data plane's.
+    """
     return [
         " | ".join(str(line[name]) for name in ("message", "event", "error", "mend") if name in line)
         for line in lines(cluster, namespace, pod, since)
@@ -111,7 +114,7 @@ def warnings(cluster: Cluster, namespace: str, pod: str, since: str) -> list[str
 
 
 def restarts(cluster: Cluster) -> dict[str, int]:
-    """Of both planes' containers, by pod: who recovers by itself is neither restarted nor replaced."""
+    """Return the restarts of both planes' containers, by pod: a pod that recovers is neither restarted nor replaced."""
     return {
         pod["metadata"]["name"]: sum(one["restartCount"] for one in pod["status"].get("containerStatuses", ()))
         for namespace, app in ((OPERATOR, OPERATOR_APP), (GATEWAY, GATEWAY_APP))
@@ -120,7 +123,7 @@ def restarts(cluster: Cluster) -> dict[str, int]:
 
 
 def last_termination(pod: JSON) -> JSON:
-    """How the first container of a pod ended last: `exitCode`, and in `message` the last of its log; {} = it did not."""
+    """Return the last termination of a pod's first container: `exitCode`, and the end of its log as `message`; or {}."""
     for status in pod["status"].get("containerStatuses", ()):
         for state in (status.get("state", {}), status.get("lastState", {})):
             if "terminated" in state:
@@ -132,7 +135,7 @@ def last_termination(pod: JSON) -> JSON:
 
 
 def overlay_with(folder: Path, operator: str = "", gateway: str = "") -> Path:
-    """An overlay of one's own, as docs/install.md shows it: the one for kind, with these settings (`NAME=value`) besides."""
+    """Write an overlay as in docs/install.md: the one for kind, plus these settings (`NAME=value`)."""
     text = (
         "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"
         f"resources: [{os.path.relpath(ROOT / OVERLAY, folder)}]\nconfigMapGenerator:\n"
@@ -149,7 +152,7 @@ def overlay_with(folder: Path, operator: str = "", gateway: str = "") -> Path:
 
 
 def bare_pod(name: str, image: str, **spec: Any) -> str:
-    """A pod as PodSecurity `restricted` lets it in, whose image is told nothing."""
+    """Return a pod that PodSecurity `restricted` admits, whose image gets no settings."""
     return json.dumps(
         {
             "apiVersion": "v1",
@@ -175,12 +178,12 @@ def bare_pod(name: str, image: str, **spec: Any) -> str:
 
 
 def node_of(cluster: Cluster) -> str:
-    """The node of kind's cluster, which is a container of this machine."""
+    """Return the node of the kind cluster, which is a local container."""
     return cluster.context.removeprefix("kind-") + "-control-plane"
 
 
 def on_node(cluster: Cluster, *command: str, check: bool = True) -> str:
-    """What a program prints on the cluster's node."""
+    """Run a program on the cluster's node and return its output."""
     done = subprocess.run(
         ["docker", "exec", node_of(cluster), *command], capture_output=True, text=True, timeout=30, check=False
     )
@@ -189,15 +192,17 @@ def on_node(cluster: Cluster, *command: str, check: bool = True) -> str:
 
 
 def take_api_server_away(cluster: Cluster) -> None:
-    """Without a farewell: it ends as in a power cut, which also spares the half minute that it takes to end in order."""
+    """Kill the API server, as in a power cut; this also saves the half minute of an orderly end."""
     on_node(cluster, "mv", MANIFEST, ASIDE)
     kill_container(cluster, f"kube-apiserver-{node_of(cluster)}", "kube-apiserver")
     until(lambda: cluster.attempt("get", "--raw", "/readyz", "--request-timeout=2s").returncode, "it is away", 60)
 
 
 def bring_api_server_back(cluster: Cluster) -> None:
-    """Until it is ready, and pods reach it: their way is a Service, which kube-proxy may close until it has heard of the API
-    server itself, half a minute later at worst. Nothing is done where it is not away."""
+    """Restart the API server if it is away, and wait until it is ready and pods reach it.
+
+    Pods reach it by a Service, which kube-proxy may close until it has contact with the API server, for at most half a minute.
+    """
     on_node(cluster, "sh", "-c", f"! test -e {ASIDE} || mv {ASIDE} {MANIFEST}")
     until(lambda: cluster.attempt("get", "--raw", "/readyz", "--request-timeout=2s").stdout == "ok", "it is ready", 120)
     address = cluster.get("service", "kubernetes", "-n", "default")["spec"]["clusterIP"]
@@ -205,8 +210,10 @@ def bring_api_server_back(cluster: Cluster) -> None:
 
 
 def revive_controllers(cluster: Cluster) -> None:
-    """Kubernetes' own controllers end when they cannot renew their Leases, and after several outages the kubelet lets them
-    wait for minutes; one that is started again does not."""
+    """Restart Kubernetes' own controllers.
+
+    They end if they cannot renew their Leases, and after several outages the kubelet delays their restart by minutes.
+    """
 
     def are_ready() -> bool:
         return all(is_ready(pod) for pod in cluster.items("pods", "-n", "kube-system", "-l", "tier=control-plane"))
@@ -217,20 +224,20 @@ def revive_controllers(cluster: Cluster) -> None:
 
 
 def kill_container(cluster: Cluster, pod: str, container: str) -> None:
-    """As the kernel would where memory is short; the kubelet starts it again. It needs no API server."""
+    """Kill a container as the kernel does without memory; the kubelet restarts it. This needs no API server."""
     names = f'labels."io.kubernetes.pod.name"=={pod},labels."io.kubernetes.container.name"=={container}'
-    for found in on_node(cluster, "ctr", "-n", "k8s.io", "containers", "list", "-q", names).split():
-        on_node(cluster, "ctr", "-n", "k8s.io", "tasks", "kill", "--signal", "SIGKILL", found, check=False)
+    for container_id in on_node(cluster, "ctr", "-n", "k8s.io", "containers", "list", "-q", names).split():
+        on_node(cluster, "ctr", "-n", "k8s.io", "tasks", "kill", "--signal", "SIGKILL", container_id, check=False)
 
 
 def ask_from_node(cluster: Cluster, url: str, header: str = "accept: */*") -> str:
-    """What a pod answers, without the API server and past every Service; "" = it does not."""
+    """Return a pod's answer, without the API server and without a Service; "" = no answer."""
     return on_node(cluster, "curl", "--silent", "--insecure", "--max-time", "2", "--header", header, url, check=False)
 
 
 @contextmanager
 def timed() -> Iterator[list[float]]:
-    """`[seconds]` of the block, once it is over."""
+    """Measure the block; the yielded list has its seconds at the end."""
     began, took = monotonic(), [0.0]
     yield took
     took[0] = monotonic() - began

@@ -1,4 +1,4 @@
-"""What a failed test leaves behind: logs, events, resources and documents, in one folder."""
+"""Evidence of a failed test: logs, events, resources and documents, in one folder."""
 
 from __future__ import annotations
 
@@ -24,14 +24,16 @@ LOOKS: Final[dict[str, tuple[str, ...]]] = {
     "nodes.txt": ("describe", "nodes"),
 }
 LINES: Final = "3000"
-"""Of each container's log."""
+"""Lines of each container's log."""
 SECONDS: Final = 30.0
-"""For each look: the API server itself may be what has failed."""
+"""Timeout of each command, because the API server itself may have failed."""
 
 
 def collect(cluster: Cluster, test: str, failure: str) -> Path:
-    """Everything into a folder of the test's name, which replaces an earlier one; where it is. What cannot be had is told in
-    its place: nothing here hides the failure that it is about."""
+    """Collect everything in a folder named after the test, which replaces an earlier one; returns its path.
+
+    A file that cannot be collected contains the error instead, so nothing here hides the test's failure.
+    """
     folder = FOLDER / re.sub(r"[^\w.-]+", "-", test)
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "logs").mkdir(parents=True)
@@ -49,10 +51,10 @@ def collect(cluster: Cluster, test: str, failure: str) -> Path:
     for pod in pods.split():
         namespace, _, name = pod.partition("/")
         if not name:
-            continue  # it is an error that stands there
+            continue  # the file contains an error
         look = ("logs", "-n", namespace, name, "--all-containers", f"--tail={LINES}", "--timestamps")
         (folder / "logs" / f"{namespace}-{name}.log").write_text(_output_of(cluster, *look))
-        # Of most there is none, which is what this file says then.
+        # Most containers have no previous log; then the file contains that error.
         (folder / "logs" / f"{namespace}-{name}.previous.log").write_text(_output_of(cluster, *look, "--previous"))
     return folder
 

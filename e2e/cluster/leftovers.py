@@ -1,10 +1,11 @@
-"""What tests leave behind, above all one that failed: taken away before whatever comes next."""
+"""Removes the objects left by tests, above all by a failed one, before the next test."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from e2e.cluster.access import GATEWAY, OPERATOR, Cluster, until
+from e2e.cluster.access import GATEWAY, OPERATOR, Cluster
+from inferway_testing.until import until
 
 NAMESPACES: Final = (
     "inferway-changes",
@@ -18,7 +19,7 @@ CLUSTER_WIDE: Final = "clusterrole/inferway-e2e-prometheus", "clusterrolebinding
 
 
 def clear(cluster: Cluster) -> None:
-    """Namespaces and roles of the suite's own, and what it adds to those of the planes."""
+    """Delete the suite's namespaces and roles, and its additions to those of the planes."""
     cluster.kubectl("delete", "namespace", *NAMESPACES, "--ignore-not-found", "--timeout=120s")
     cluster.kubectl("delete", *CLUSTER_WIDE, "--ignore-not-found")
     for namespace in (GATEWAY, OPERATOR):
@@ -26,9 +27,9 @@ def clear(cluster: Cluster) -> None:
 
 
 def restore(cluster: Cluster) -> None:
-    """Both planes as `make cluster` leaves them, and nothing else of these tests."""
+    """Restore both planes to the state after `make cluster`, without objects of these tests."""
     clear(cluster)
-    cluster.install("manifests/overlays/dev")  # with as many pods as it says
+    cluster.install("manifests/overlays/dev")  # with its number of pods
     for namespace in (OPERATOR, GATEWAY):
         cluster.await_rollout(namespace)
     until(lambda: len(cluster.items("pods", "-n", GATEWAY)) == len(cluster.gateway_pods()) == 2, "two pods", 90)

@@ -1,6 +1,6 @@
-"""What tests on a cluster share (loaded by the root conftest): the cluster, figures, evidence of failures, a table at the end.
+"""Shared parts of tests on a cluster (loaded by the root conftest): cluster, figures, evidence of failures, final table.
 
-Figures that a test notes (`figures("from the write to every pod", "p99 0.4 s")`) stand in that table beside its time, and all
+Figures recorded by a test (`figures("from the write to every pod", "p99 0.4 s")`) are in that table next to its time, and all
 of it in build/e2e/summary.json.
 """
 
@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 
 @dataclass
 class Row:
-    """What the table says of a test."""
+    """A test's row of the table."""
 
     outcome: str = ""
     seconds: float = 0.0
@@ -34,28 +34,28 @@ class Row:
 
 
 ROWS: dict[str, Row] = {}
-"""Of the tests of this folder, by name, in the order in which they ran."""
+"""The rows of this folder's tests, by name, in the order of execution."""
 
 
 def is_ours(item: pytest.Item) -> bool:
-    """Whether a test is one on a cluster."""
+    """Return whether a test runs on a cluster."""
     return item.path.parent == HERE
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Cluster:
-    """It is there, or nothing here can be tested, and the run ends with an error."""
-    found = Cluster()
-    if found.attempt("version").returncode:
-        pytest.exit(f"there is no cluster {found.context}: make cluster", returncode=2)
-    shutil.rmtree(evidence.FOLDER, ignore_errors=True)  # what stands there afterwards is of this run
-    clear(found)
-    return found
+    """Return the cluster; without one, end the run with an error."""
+    existing = Cluster()
+    if existing.attempt("version").returncode:
+        pytest.exit(f"there is no cluster {existing.context}: make cluster", returncode=2)
+    shutil.rmtree(evidence.FOLDER, ignore_errors=True)  # so all evidence is from this run
+    clear(existing)
+    return existing
 
 
 @pytest.fixture
 def figures(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Takes what a test has measured, in a few words."""
+    """Return a function that records a figure of a test."""
     noted = ROWS.setdefault(request.node.name, Row()).figures
 
     def note(text: str) -> None:
@@ -69,7 +69,7 @@ def figures(request: pytest.FixtureRequest) -> Callable[[str], None]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Evidence while everything is still as it was when the test failed, before fixtures clean up."""
+    """Collect evidence of a failed test before fixtures clean up."""
     report = yield
     if not is_ours(item):
         return report
@@ -84,7 +84,7 @@ def pytest_runtest_makereport(
 
 
 def pytest_terminal_summary() -> None:
-    """What was done, how long it took, what was measured."""
+    """Print the tests, their times and their figures."""
     if not ROWS:
         return
     table = Table("step", "", "seconds", "figures", box=None, pad_edge=False)

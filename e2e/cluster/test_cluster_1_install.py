@@ -1,4 +1,4 @@
-"""Everything away, and nothing of it left; then installed again on a cluster that has none of it, and how long that takes."""
+"""Uninstalls everything without leftovers, then installs on an empty cluster and measures the time."""
 
 from __future__ import annotations
 
@@ -8,43 +8,44 @@ from time import monotonic
 
 import pytest
 
-from e2e.cluster.access import DEMO, GATEWAY, OPERATOR, Cluster, until
+from e2e.cluster.access import DEMO, GATEWAY, OPERATOR, Cluster
+from inferway_testing.until import until
 
 pytestmark = pytest.mark.timeout(400)
 
 READY_WITHIN = 120.0
 """Seconds from `kubectl apply -k` to everything Ready and the first answer (docs/install.md)."""
 MARK = "inferway"
-"""In the name or the namespace of all that is ours; names of definitions have our group in them."""
+"""Part of the name or namespace of all objects of the project; names of definitions contain the API group."""
 
 
 def installed_objects(cluster: Cluster) -> list[str]:
-    """Every object of every kind whose name or namespace is ours, as kind/namespace/name."""
-    # kind calls a node by the cluster's name, which is ours too; and of it there are events, pods and a Lease.
+    """Return all objects of the project, of every kind, as kind/namespace/name."""
+    # kind names the node after the cluster, so the node, its events, pods and Lease match too.
     nodes = cluster.kubectl("get", "nodes", "-o", "name").replace("node/", "").split()
     kinds = cluster.kubectl("api-resources", "--verbs=list", "-o", "name").split()
-    found = []
+    objects = []
     for kind in kinds:
-        said = cluster.attempt("get", kind, "--all-namespaces", "-o", "json", "--ignore-not-found")
-        if "NotFound" in said.stderr:
-            continue  # a definition that has gone since it was listed
-        assert said.returncode == 0, said.stderr
-        if not said.stdout:
+        listing = cluster.attempt("get", kind, "--all-namespaces", "-o", "json", "--ignore-not-found")
+        if "NotFound" in listing.stderr:
+            continue  # a definition deleted since it was listed
+        assert listing.returncode == 0, listing.stderr
+        if not listing.stdout:
             continue
-        for item in json.loads(said.stdout)["items"]:
+        for item in json.loads(listing.stdout)["items"]:
             metadata = item["metadata"]
             place, name = metadata.get("namespace", ""), metadata["name"]
             if MARK in f"{place}/{name}" and not any(node in name for node in nodes):
-                found.append(f"{kind}/{place}/{name}")
-    return found
+                objects.append(f"{kind}/{place}/{name}")
+    return objects
 
 
 def test_uninstall_leaves_no_objects(cluster: Cluster):
-    """As docs/install.md says it: resources, then what serves them. The overlay production has most."""
-    if cluster.attempt("get", "crd", "gatewayroutes.inferway.dev").returncode:  # a run before has ended in between
+    """Delete as in docs/install.md: resources first, then both planes. The overlay production has the most objects."""
+    if cluster.attempt("get", "crd", "gatewayroutes.inferway.dev").returncode:  # an earlier run ended in between
         cluster.install("manifests/overlays/dev")
         cluster.kubectl("apply", "-k", "manifests/samples")
-    cluster.kubectl("apply", "-k", "manifests/overlays/production")  # its images are not here: nothing is to run
+    cluster.kubectl("apply", "-k", "manifests/overlays/production")  # its images are not available, so no pod may run
     for folder in ("manifests/samples", "manifests/overlays/production"):
         cluster.kubectl("delete", "-k", folder, "--ignore-not-found", "--wait", "--timeout=140s")
     deadline = monotonic() + 30
@@ -53,12 +54,12 @@ def test_uninstall_leaves_no_objects(cluster: Cluster):
 
 
 def test_install_on_an_empty_cluster_serves_the_samples(cluster: Cluster, figures: Callable[[str], None]):
-    """`kubectl apply -k manifests/overlays/dev`, the samples, the first answer, 2/2."""
+    """Apply the overlay dev and the samples; wait for the first answer and 2/2."""
     began = monotonic()
     cluster.install("manifests/overlays/dev")
     for namespace in (OPERATOR, GATEWAY):
         cluster.await_rollout(namespace, within=150)
-    # Now: a status counts the pods that were ready when its object was programmed, and one of two is ready first.
+    # Only now, because a status counts the pods that were ready when its object was programmed.
     cluster.kubectl("apply", "-k", "manifests/samples")
     cluster.await_rollout(DEMO, within=150)
     ready = monotonic() - began
@@ -80,7 +81,7 @@ def test_install_on_an_empty_cluster_serves_the_samples(cluster: Cluster, figure
 
 
 def test_pods_meet_the_restricted_standard(cluster: Cluster):
-    """Their namespaces enforce it, and so the API server has judged each of them; what the policy leaves open is closed too."""
+    """Check that namespaces enforce the policy, and that pods also restrict the fields it leaves open."""
     for namespace in (OPERATOR, GATEWAY, DEMO):
         labels = cluster.get("namespace", namespace)["metadata"]["labels"]
         assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
@@ -102,21 +103,21 @@ def test_pods_meet_the_restricted_standard(cluster: Cluster):
     ("namespace", "app"), [(OPERATOR, "inferway-operator"), (GATEWAY, "inferway-gateway"), (DEMO, "service-python")]
 )
 def test_processes_run_unprivileged_with_a_read_only_root(cluster: Cluster, namespace: str, app: str):
-    """In the running container: the user, no capability, no new privileges, a root file system that cannot be written."""
+    """Check in the running container: the user, no capability, no new privileges, a read-only root file system."""
     code = (
         "import os; s = dict(l.split(':', 1) for l in open('/proc/1/status')); "
         "print(os.getuid(), s['CapEff'].strip(), s['NoNewPrivs'].strip(), s['Seccomp'].strip()); "
         "\ntry:\n open('/written', 'w')\nexcept OSError as e:\n print(e.strerror)"
     )
-    said = cluster.run_python(namespace, f"deployment/{app}", code).split("\n")
-    uid, capabilities, no_new, seccomp = said[0].split()
+    lines = cluster.run_python(namespace, f"deployment/{app}", code).split("\n")
+    uid, capabilities, no_new, seccomp = lines[0].split()
     assert int(uid) >= 10000
     assert (int(capabilities, 16), no_new, seccomp) == (0, "1", "2")
-    assert said[1] == "Read-only file system"
+    assert lines[1] == "Read-only file system"
 
 
 def test_privileged_pod_is_rejected(cluster: Cluster):
-    """PodSecurity restricted is enforced, not only written."""
+    """Check that PodSecurity restricted is enforced."""
     pod = json.dumps(
         {
             "apiVersion": "v1",
@@ -125,18 +126,18 @@ def test_privileged_pod_is_rejected(cluster: Cluster):
             "spec": {"containers": [{"name": "root", "image": "busybox:1", "securityContext": {"privileged": True}}]},
         }
     )
-    refused = cluster.attempt("apply", "-f", "-", given=pod)
-    assert refused.returncode != 0
-    assert "restricted" in refused.stderr
+    rejection = cluster.attempt("apply", "-f", "-", given=pod)
+    assert rejection.returncode != 0
+    assert "restricted" in rejection.stderr
 
 
 @pytest.mark.parametrize(("namespace", "account"), [(OPERATOR, "inferway-operator"), (GATEWAY, "inferway-gateway")])
 def test_accounts_may_not_read_secrets_or_create_pods(cluster: Cluster, namespace: str, account: str):
-    """The whole list is compared on an API server in manifests/tests; here it is looked at what would hurt most."""
+    """Check the most dangerous rights; manifests/tests compare the whole list."""
     user = f"--as=system:serviceaccount:{namespace}:{account}"
     for verb, what in (
         ("get", "secrets"), ("list", "secrets"), ("create", "pods"), ("create", "pods/exec"), ("delete", "configmaps"),
         ("update", "gatewayroutes.inferway.dev"), ("create", "clusterrolebindings"), ("impersonate", "users"), ("*", "*"),
     ):  # fmt: skip
-        said = cluster.attempt("auth", "can-i", verb, what, user, "-n", "kube-system")
-        assert said.stdout.strip() == "no", (verb, what)
+        answer = cluster.attempt("auth", "can-i", verb, what, user, "-n", "kube-system")
+        assert answer.stdout.strip() == "no", (verb, what)

@@ -9,8 +9,9 @@ from itertools import count
 
 import pytest
 
-from e2e.cluster.access import DEMO, GATEWAY, Cluster, until
+from e2e.cluster.access import DEMO, GATEWAY, Cluster
 from e2e.cluster.leftovers import restore
+from inferway_testing.until import until
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -26,7 +27,7 @@ METRICS = (
 
 
 def metric(cluster: Cluster, name: str, *labels: str) -> float:
-    """The sum over all pods of a counter's samples that have these labels (`outcome="hit"`)."""
+    """Return the sum, over all pods, of a counter's samples with these labels (`outcome="hit"`)."""
     total = 0.0
     for pod in cluster.gateway_pods():
         for line in cluster.run_python(GATEWAY, f"pod/{pod}", METRICS).splitlines():
@@ -45,16 +46,16 @@ def test_request_from_outside_the_cluster_is_served(cluster: Cluster):
 
 
 def test_request_from_within_the_cluster_is_served(cluster: Cluster):
-    """By the Service's name, from a pod of another namespace."""
+    """Send a request to the Service's name from a pod of another namespace."""
     port = cluster.get("service", "inferway-gateway", "-n", GATEWAY)["spec"]["ports"][0]["port"]
-    said = cluster.run_python(DEMO, "deployment/service-python", ASK % f"{INSIDE}:{port}/infer?prompt=inside")
-    status, headers = json.loads(said)
+    output = cluster.run_python(DEMO, "deployment/service-python", ASK % f"{INSIDE}:{port}/infer?prompt=inside")
+    status, headers = json.loads(output)
     assert status == 200
     assert headers["x-cache"] in ("MISS", "HIT")
 
 
 def test_second_response_comes_from_the_cache(cluster: Cluster, figures: Callable[[str], None]):
-    """Each pod has a cache of its own, so the second request may be another pod's first."""
+    """Repeat the request, because each pod has a separate cache: the second request may be another pod's first."""
     before = metric(cluster, "cache_hits_total")
     hit = until(lambda: (a := cluster.ask("/infer?prompt=kept")).headers.get("x-cache") == "HIT" and a, "a hit", 20)
     assert int(hit.headers["age"]) >= 0
@@ -62,23 +63,23 @@ def test_second_response_comes_from_the_cache(cluster: Cluster, figures: Callabl
 
 
 def test_client_over_its_rate_limit_gets_429(cluster: Cluster, figures: Callable[[str], None]):
-    """More than a client's 20 a second and 40 at once, by either of the two pods."""
+    """Exceed a client's 20 a second and 40 at once in both pods."""
     before = metric(cluster, "rate_limit_dropped_total")
     with ThreadPoolExecutor(16) as clients:
         burst = list(clients.map(lambda number: cluster.ask(f"/infer?prompt=burst-{number}"), range(400)))
-    refused = [answer for answer in burst if answer.status == 429]
-    figures(f"{len(refused)} of {len(burst)} refused")
-    assert refused
+    rejected = [answer for answer in burst if answer.status == 429]
+    figures(f"{len(rejected)} of {len(burst)} refused")
+    assert rejected
     assert {answer.status for answer in burst} == {200, 429}
-    for answer in refused:
+    for answer in rejected:
         assert int(answer.headers["retry-after"]) >= 1
         assert json.loads(answer.body)["status"] == 429
-    assert metric(cluster, "rate_limit_dropped_total") - before >= len(refused)
+    assert metric(cluster, "rate_limit_dropped_total") - before >= len(rejected)
     until(lambda: cluster.ask("/infer?prompt=kept").status == 200, "the bucket is filled again", 10)
 
 
 def test_second_service_is_served_read_only(cluster: Cluster):
-    """service-node behind the same gateway, to be read only."""
+    """Only GET reaches service-node behind the same gateway."""
     answer = cluster.ask("/logs")
     assert answer.status == 200
     assert "lines" in json.loads(answer.body)
@@ -87,7 +88,7 @@ def test_second_service_is_served_read_only(cluster: Cluster):
 
 @pytest.fixture
 def shipping(cluster: Cluster) -> Iterator[None]:
-    """The component ship-access-log over the overlay."""
+    """Add the component ship-access-log to the overlay."""
     try:
         cluster.install("e2e/cluster/shipping")
         cluster.await_rollout(GATEWAY)
@@ -97,7 +98,7 @@ def shipping(cluster: Cluster) -> Iterator[None]:
 
 
 def test_access_log_arrives_at_service_node(cluster: Cluster, shipping: None):
-    """By the container beside the gateway to service-node, where it is read through the gateway."""
+    """The sidecar ships the log to service-node; the test reads it there through the gateway."""
     number = count(1)
 
     def is_there() -> bool:

@@ -1,4 +1,4 @@
-"""Changes through the API server: how soon every pod has them, and that what is wrong disturbs nothing."""
+"""Changes through the API server: the time until every pod has them; invalid ones affect nothing else."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from time import monotonic
 
 import pytest
 
-from e2e.cluster.access import Cluster, route, until
-from e2e.cluster.traffic import asking
+from e2e.cluster.access import Cluster, route
+from e2e.cluster.traffic import steady_traffic
+from inferway_testing.until import until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -17,15 +18,15 @@ PLACE = "inferway-changes"
 HOST = "changes.example"
 CHANGES = 50
 WITHIN = 2.0
-"""Seconds (p99) from a change to every pod serving it and the status saying so."""
+"""Seconds (p99) from a change until every pod serves it and the status reports it."""
 STREAK = 12
-"""Answers in a row, each on a connection of its own, that must be the new one: two pods share them by chance, so that one
-which has not heard of the change stays unseen once in 4,096 looks."""
+"""Consecutive answers, each on a new connection, that must be the new one. Two pods share them by chance, so a pod without
+the change stays undetected once in 4,096 checks."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def namespace_without_policy(cluster: Cluster) -> Iterator[None]:
-    """A namespace of these tests, where no policy limits what they ask."""
+    """Create a namespace without a rate limit policy."""
     cluster.kubectl("create", "namespace", PLACE)
     yield
     cluster.kubectl("delete", "namespace", PLACE, "--timeout=100s")
@@ -34,14 +35,14 @@ def namespace_without_policy(cluster: Cluster) -> Iterator[None]:
 
 @pytest.fixture
 def changed_route(cluster: Cluster) -> str:
-    """A route of the tests' own."""
+    """Create a route for these tests."""
     cluster.apply(route("changed", PLACE, HOST, "begin"))
-    until(lambda: cluster.is_programmed("gwr", PLACE, "changed"), "the route is programmed")
+    until(lambda: cluster.is_programmed("gwr", PLACE, "changed"), "the route is programmed", 60)
     return "changed"
 
 
 def test_changes_reach_all_pods_in_time(cluster: Cluster, changed_route: str, figures: Callable[[str], None]):
-    """The write's end is the beginning: what kubectl needs to start is not ours."""
+    """Measure from the end of the write, without the start of kubectl."""
     served, programmed = [], []
     for number in range(CHANGES):
         body = f"change {number}"
@@ -78,17 +79,17 @@ def test_invalid_resource_is_rejected_with_a_message(cluster: Cluster, name: str
     right, wrong, word = WRONG[name]
     text = route("wrong", PLACE, "wrong.example", "x")
     assert right in text
-    refused = cluster.attempt("apply", "-f", "-", given=text.replace(right, wrong))
-    print(refused.stderr)
-    assert refused.returncode != 0
-    assert word in refused.stderr
+    rejection = cluster.attempt("apply", "-f", "-", given=text.replace(right, wrong))
+    print(rejection.stderr)
+    assert rejection.returncode != 0
+    assert word in rejection.stderr
 
 
 def test_invalid_pattern_and_missing_service_show_in_status(
     cluster: Cluster, changed_route: str, figures: Callable[[str], None]
 ):
-    """A pattern that is none and a Service that there is not: each says so, fails closed, and disturbs no other route."""
-    with asking(cluster.port, "/", HOST, rate=100) as traffic:
+    """An invalid pattern and a missing Service: each is reported, fails closed, and affects no other route."""
+    with steady_traffic(cluster.port, "/", HOST, rate=100) as traffic:
         cluster.apply(BROKEN)
         accepted = until(lambda: cluster.condition("gwr", PLACE, "broken-pattern", "Accepted"), "a verdict", 10)
         print(accepted["message"])
@@ -98,7 +99,7 @@ def test_invalid_pattern_and_missing_service_show_in_status(
         print(resolved["message"])
         assert resolved["status"] == "False"
         assert "nobody" in resolved["message"]
-        # A backend that there is not is closed for its own traffic; a pattern that is none takes no traffic at all.
+        # A rule with a missing backend rejects its own traffic; a rule with an invalid pattern matches no traffic.
         until(lambda: cluster.ask("/", "broken-backend.example").status == 500, "it is refused", 5)
         assert cluster.ask("/(a", "broken-pattern.example").status == 404
     figures(str(traffic))

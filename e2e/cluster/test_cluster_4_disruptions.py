@@ -1,4 +1,4 @@
-"""What happens to pods in a cluster, under 200 requests a second: no client may notice, but of a pod that is killed."""
+"""Disruptions of pods under 200 requests a second: no request may fail, except at a killed pod."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from time import monotonic, sleep
 import pytest
 
 from e2e.cluster import workload
-from e2e.cluster.access import GATEWAY, OPERATOR, Cluster, route, until
+from e2e.cluster.access import GATEWAY, OPERATOR, Cluster, route
 from e2e.cluster.leftovers import restore
-from e2e.cluster.traffic import asking
+from e2e.cluster.traffic import steady_traffic
+from inferway_testing.until import until
 
 pytestmark = pytest.mark.timeout(400)
 
 Figures = Callable[[str], None]
 OPERATOR_AWAY = 120.0  # seconds
 SETTLED = 3.0
-"""Seconds of traffic before and after what happens."""
+"""Seconds of traffic before and after the disruption."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def load(cluster: Cluster) -> Iterator[None]:
-    """Something to ask for."""
+    """Install a route and its upstream."""
     try:
         workload.install(cluster)
         yield
@@ -32,7 +33,7 @@ def load(cluster: Cluster) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def restored_scale(cluster: Cluster) -> Iterator[None]:
-    """As many pods as before, whatever a test has done, and no others."""
+    """Restore the number of pods after the test."""
     yield
     cluster.kubectl("-n", GATEWAY, "scale", "deployment/inferway-gateway", "--replicas=2")
     cluster.kubectl("-n", OPERATOR, "scale", "deployment/inferway-operator", "--replicas=1")
@@ -42,7 +43,7 @@ def restored_scale(cluster: Cluster) -> Iterator[None]:
 
 
 def roll(cluster: Cluster, namespace: str, deployment: str) -> float:
-    """Replace all its pods; the seconds until the last old one is gone."""
+    """Replace all pods; returns the seconds until the last old one is gone."""
     began = monotonic()
     app = f"app.kubernetes.io/name={deployment}"
     old = {pod["metadata"]["name"] for pod in cluster.items("pods", "-n", namespace, "-l", app)}
@@ -57,7 +58,7 @@ def roll(cluster: Cluster, namespace: str, deployment: str) -> float:
 
 
 def test_rollout_of_the_data_plane_loses_no_request(cluster: Cluster, figures: Figures):
-    with asking(cluster.port, workload.PATH, workload.HOST) as traffic:
+    with steady_traffic(cluster.port, workload.PATH, workload.HOST) as traffic:
         sleep(SETTLED)
         took = roll(cluster, GATEWAY, "inferway-gateway")
         sleep(SETTLED)
@@ -67,8 +68,8 @@ def test_rollout_of_the_data_plane_loses_no_request(cluster: Cluster, figures: F
 
 
 def test_rollout_of_the_operator_loses_no_request(cluster: Cluster, figures: Figures):
-    """And what is changed meanwhile is served soon after."""
-    with asking(cluster.port, workload.PATH, workload.HOST) as traffic:
+    """A change during the rollout is served soon after."""
+    with steady_traffic(cluster.port, workload.PATH, workload.HOST) as traffic:
         sleep(SETTLED)
         took = roll(cluster, OPERATOR, "inferway-operator")
         cluster.apply(route("after", workload.NAMESPACE, "after.example", "rolled"))
@@ -81,8 +82,8 @@ def test_rollout_of_the_operator_loses_no_request(cluster: Cluster, figures: Fig
 
 
 def test_rollout_of_the_upstream_loses_no_request(cluster: Cluster, figures: Figures):
-    """Its pods go while requests for them are under way: the gateway hears of it before they stop listening."""
-    with asking(cluster.port, workload.PATH, workload.HOST) as traffic:
+    """Its pods end while requests are in flight: the gateway learns of it before they stop listening."""
+    with steady_traffic(cluster.port, workload.PATH, workload.HOST) as traffic:
         sleep(SETTLED)
         took = roll(cluster, workload.NAMESPACE, "service-python")
         sleep(SETTLED)
@@ -91,17 +92,17 @@ def test_rollout_of_the_upstream_loses_no_request(cluster: Cluster, figures: Fig
 
 
 def served_pods(cluster: Cluster) -> str:
-    """Pods that serve the route `served_pods` as it is now, of those that there are."""
+    """Return the number of pods that serve the present route `served_pods`, and of all pods."""
     if not cluster.is_programmed("gwr", workload.NAMESPACE, "counted"):
         return ""
     return str(cluster.get("gwr", "counted", "-n", workload.NAMESPACE)["status"]["dataPlane"]["pods"])
 
 
 def test_scaling_of_the_data_plane_loses_no_request(cluster: Cluster, figures: Figures):
-    """1 -> 4 -> 2."""
+    """Scale 1 -> 4 -> 2."""
     cluster.kubectl("-n", GATEWAY, "scale", "deployment/inferway-gateway", "--replicas=1")
     until(lambda: len(cluster.items("pods", "-n", GATEWAY)) == 1, "one pod is left", 90)
-    with asking(cluster.port, workload.PATH, workload.HOST) as traffic:
+    with steady_traffic(cluster.port, workload.PATH, workload.HOST) as traffic:
         sleep(SETTLED)
         began = monotonic()
         for replicas in (4, 2):
@@ -113,7 +114,7 @@ def test_scaling_of_the_data_plane_loses_no_request(cluster: Cluster, figures: F
                 f"{replicas} pods",
                 90,
             )
-            # A status counts the pods that there were when its object became programmed: so a change is made.
+            # A status counts the pods that existed when its object was programmed, so the test makes a change.
             cluster.apply(route("counted", workload.NAMESPACE, "counted.example", f"by {replicas}"))
             until(
                 lambda replicas=replicas: served_pods(cluster) == f"{replicas}/{replicas}", f"{replicas}/{replicas}", 30
@@ -125,10 +126,12 @@ def test_scaling_of_the_data_plane_loses_no_request(cluster: Cluster, figures: F
 
 
 def test_killed_pod_recovers_from_its_last_good_copy(cluster: Cluster, figures: Figures):
-    """SIGKILL of its process: requests that it had are lost with it, and new connections until the node knows; nothing after
-    that, and the container is back from its last good copy."""
+    """After SIGKILL only its requests, and new connections until the node detects it, are lost.
+
+    The container restarts from its last good copy.
+    """
     victim = cluster.gateway_pods()[0]
-    with asking(cluster.port, workload.PATH, workload.HOST) as traffic:
+    with steady_traffic(cluster.port, workload.PATH, workload.HOST) as traffic:
         sleep(SETTLED)
         began = monotonic()
         cluster.kill_and_await(GATEWAY, victim)
@@ -141,14 +144,16 @@ def test_killed_pod_recovers_from_its_last_good_copy(cluster: Cluster, figures: 
 
 
 def test_traffic_continues_while_the_operator_is_down(cluster: Cluster, figures: Figures):
-    """For two minutes: traffic goes on; a pod that is killed and one that is new serve what was last published; what was
-    changed meanwhile is served when the operator is back."""
+    """For two minutes traffic continues; a killed pod and a new one serve the last published config.
+
+    Changes made meanwhile are served when the operator is back.
+    """
     cluster.kubectl("-n", OPERATOR, "scale", "deployment/inferway-operator", "--replicas=0")
     until(lambda: not cluster.items("pods", "-n", OPERATOR), "the operator is gone", 60)
     began = monotonic()
     cluster.apply(route("away", workload.NAMESPACE, "away.example", "back"))
     killed, replaced = cluster.gateway_pods()
-    with asking(cluster.port, workload.PATH, workload.HOST) as traffic:
+    with steady_traffic(cluster.port, workload.PATH, workload.HOST) as traffic:
         sleep(SETTLED)
         cluster.kubectl("-n", GATEWAY, "delete", "pod", replaced, "--wait=false")
         until(lambda: len(set(cluster.gateway_pods()) - {replaced}) == 2, "a new pod is ready", 60)
@@ -157,7 +162,7 @@ def test_traffic_continues_while_the_operator_is_down(cluster: Cluster, figures:
         back = len(traffic.failures)
         while monotonic() - began < OPERATOR_AWAY:
             sleep(0.5)
-        assert cluster.ask("/", "away.example").status == 404, "nobody has published it"
+        assert cluster.ask("/", "away.example").status == 404, "the change is not published"
         cluster.kubectl("-n", OPERATOR, "scale", "deployment/inferway-operator", "--replicas=1")
         returned = monotonic()
         until(lambda: cluster.ask("/", "away.example").body == b"back", "what was changed is served", 60)

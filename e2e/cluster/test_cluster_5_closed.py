@@ -1,4 +1,4 @@
-"""The overlay e2e: NetworkPolicies that let through what Inferway needs, and nothing else."""
+"""The overlay e2e: NetworkPolicies that allow the traffic Inferway needs, and no other."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from collections.abc import Iterator
 import pytest
 
 from e2e.cluster import workload
-from e2e.cluster.access import DEMO, GATEWAY, OPERATOR, Cluster, route, until
+from e2e.cluster.access import DEMO, GATEWAY, OPERATOR, Cluster, route
 from e2e.cluster.leftovers import restore
+from inferway_testing.until import until
 
 pytestmark = pytest.mark.timeout(300)
 
 STRANGER = "inferway-stranger"
-"""A namespace without any label of ours, with one pod that looks around and listens."""
+"""A namespace without the project's labels, with one pod that connects and listens."""
 UPSTREAM = 8000
 LISTENS = 6443
-"""Ports of the demo's service and of the stranger's: of all there are, that of API servers is the one that is open to most."""
+"""Ports of the demo's service and of the stranger's; the port of API servers is the least restricted one."""
 REACHED, REFUSED = "reached", "not reached"
 CONNECT = f"""
 import socket, sys
@@ -33,7 +34,7 @@ for place in sys.argv[1:]:
 
 @pytest.fixture(scope="module", autouse=True)
 def e2e_overlay(cluster: Cluster) -> Iterator[None]:
-    """The policies are there, and a stranger; afterwards neither is."""
+    """Apply the policies and a stranger; remove both afterwards."""
     try:
         cluster.install("manifests/overlays/e2e")
         for namespace in (OPERATOR, GATEWAY):
@@ -48,18 +49,18 @@ def e2e_overlay(cluster: Cluster) -> Iterator[None]:
 
 
 def address(cluster: Cluster, namespace: str, app: str) -> str:
-    """Of one of its pods."""
+    """Return the address of one of the app's pods."""
     return str(cluster.pods(namespace, app)[0]["status"]["podIP"])
 
 
 def connects(cluster: Cluster, namespace: str, target: str, *places: str) -> list[str]:
-    """From a pod to each place (`host:port`): reached or not."""
-    said = cluster.kubectl("-n", namespace, "exec", target, "--", "python", "-c", CONNECT, *places)
-    return said.split("\n")[:-1]
+    """Return for each place (`host:port`) whether a pod reaches it."""
+    output = cluster.kubectl("-n", namespace, "exec", target, "--", "python", "-c", CONNECT, *places)
+    return output.split("\n")[:-1]
 
 
 def test_traffic_and_changes_pass_the_network_policies(cluster: Cluster):
-    """Clients, upstreams, the API server: all that they need is open."""
+    """The policies allow clients, upstreams and the API server."""
     until(lambda: cluster.ask("/infer?prompt=closed").status == 200, "traffic", 20)
     cluster.apply(route("closed", DEMO, "closed.example", "open"))
     until(lambda: cluster.ask("/", "closed.example").body == b"open", "a change is served", 10)
@@ -74,7 +75,7 @@ def test_foreign_pods_reach_the_data_port_only(cluster: Cluster):
 
 
 def test_gateway_does_not_reach_foreign_pods(cluster: Cluster):
-    """Not even when a route would have it: the policy stands below what a user may write."""
+    """The policy applies even to a user's route with such an upstream."""
     stranger, upstream = address(cluster, STRANGER, "service-python"), address(cluster, DEMO, "service-python")
     places = (f"{stranger}:{LISTENS}", f"{upstream}:{UPSTREAM}")
     assert connects(cluster, GATEWAY, "deployment/inferway-gateway", *places) == [REFUSED, REACHED]
@@ -102,12 +103,14 @@ def test_operator_reaches_the_api_server_only(cluster: Cluster):
     code = CONNECT.replace(
         "sys.argv[1:]", "sys.argv[1:] + [__import__('os').environ['KUBERNETES_SERVICE_HOST'] + ':443']"
     )
-    said = cluster.kubectl("-n", OPERATOR, "exec", "deployment/inferway-operator", "--", "python", "-c", code, *places)
-    assert said.split("\n")[:-1] == [REFUSED, REFUSED, REACHED]
+    output = cluster.kubectl(
+        "-n", OPERATOR, "exec", "deployment/inferway-operator", "--", "python", "-c", code, *places
+    )
+    assert output.split("\n")[:-1] == [REFUSED, REFUSED, REACHED]
 
 
 def test_labelled_namespace_reaches_the_metrics(cluster: Cluster):
-    """The label that docs/install.md names, on the namespace of the one who asks."""
+    """The label of docs/install.md, on the client's namespace."""
     gateway, operator = address(cluster, GATEWAY, "inferway-gateway"), address(cluster, OPERATOR, "inferway-operator")
     places = (f"{gateway}:9090", f"{operator}:9091")
     cluster.kubectl("label", "namespace", STRANGER, "inferway.dev/scrapes=allowed")

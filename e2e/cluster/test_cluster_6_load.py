@@ -1,4 +1,4 @@
-"""k6 as Jobs in the cluster, through two pods of the data plane, with both default limits on."""
+"""k6 as Jobs in the cluster, through two pods of the data plane, with both default limits."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from e2e.cluster.access import GATEWAY, ROOT, Cluster, load_image, until
+from e2e.cluster.access import GATEWAY, ROOT, Cluster, load_image
 from e2e.cluster.leftovers import restore
+from inferway_testing.until import until
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -22,7 +23,7 @@ K6 = "grafana/k6:1.1.0"
 
 @pytest.fixture(scope="module", autouse=True)
 def load_overlay(cluster: Cluster) -> Iterator[None]:
-    """The overlay load: the gateway believes what the pods say of their clients."""
+    """Apply the overlay load: the gateway trusts X-Forwarded-For of the pods."""
     try:
         load_image(cluster, K6)
         cluster.install("manifests/overlays/load")
@@ -34,7 +35,7 @@ def load_overlay(cluster: Cluster) -> Iterator[None]:
 
 
 def run(cluster: Cluster, folder: Path, name: str, *settings: str) -> tuple[int, dict[str, Any]]:
-    """`make load-job`: k6's exit code, and its summary; the table is printed."""
+    """Run `make load-job`; returns k6's exit code and its summary, and prints the table."""
     file = folder / "summary.json"
     arguments = [argument for setting in settings for argument in ("--set", setting)]
     done = subprocess.run(
@@ -50,7 +51,7 @@ def run(cluster: Cluster, folder: Path, name: str, *settings: str) -> tuple[int,
 
 
 def summary_line(summary: dict[str, Any]) -> str:
-    """The figures that thresholds are about, and those beside them."""
+    """Return the figures of the thresholds, and some others."""
     took = summary["duration_ms"]
     return (
         f"{summary['requests']} requests ({summary['requests_per_second']:.0f} a second), {summary['failed_share']:.3%} failed, "
@@ -60,7 +61,7 @@ def summary_line(summary: dict[str, Any]) -> str:
 
 
 def test_baseline_run_passes_its_thresholds(cluster: Cluster, tmp_path: Path, figures: Callable[[str], None]):
-    """150 requests a second for two minutes: less than 0.1 % failed, p95 below 200 ms, less than 2 % refused by the limits."""
+    """150 requests a second for two minutes: less than 0.1 % failed, p95 below 200 ms, less than 2 % rejected by limits."""
     code, summary = run(cluster, tmp_path, "baseline", "RATE=150", "DURATION=2m")
     figures(summary_line(summary))
     assert code == 0
@@ -68,7 +69,7 @@ def test_baseline_run_passes_its_thresholds(cluster: Cluster, tmp_path: Path, fi
 
 
 def test_single_address_run_is_rate_limited(cluster: Cluster, tmp_path: Path, figures: Callable[[str], None]):
-    """The same limits, met: k6's own threshold is that it sees 429s, and nothing else but answers."""
+    """The run exceeds the limits: k6's threshold requires 429s and no other failures."""
     code, summary = run(cluster, tmp_path, "single-address")
     figures(summary_line(summary))
     assert code == 0

@@ -1,6 +1,6 @@
-"""prometheus-operator with our ServiceMonitors, metrics-server with our HorizontalPodAutoscaler: add-ons that others make.
+"""Third-party add-ons: prometheus-operator with the ServiceMonitors, metrics-server with the HorizontalPodAutoscaler.
 
-Their manifests come from the directory INFERWAY_E2E_ADDONS, by their names there, else from their release pages.
+Their manifests come from the directory INFERWAY_E2E_ADDONS, by file name, else from their release pages.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from urllib.parse import quote
 import pytest
 import urllib3
 
-from e2e.cluster.access import GATEWAY, OPERATOR, ROOT, Cluster, load_image, until
+from e2e.cluster.access import GATEWAY, OPERATOR, ROOT, Cluster, load_image
 from e2e.cluster.leftovers import restore
+from inferway_testing.until import until
 
 pytestmark = pytest.mark.timeout(420)
 
@@ -34,12 +35,12 @@ PROMETHEUS = "quay.io/prometheus/prometheus:v3.5.0"
 MONITORING = "inferway-monitoring"
 AUTOSCALER = "manifests/components/autoscaling/horizontal-pod-autoscaler.yaml"
 INSECURE = "--kubelet-insecure-tls"
-"""What metrics-server needs on kind, whose kubelets sign their certificates themselves."""
+"""A flag that metrics-server needs on kind, whose kubelets sign their certificates themselves."""
 SCALED_WITHIN = 180.0  # seconds of load
 
 
 def released(name: str) -> str:
-    """From its release page; the test is left out, and counted, on a machine that reaches no such page."""
+    """Return the manifests; the test is skipped on a machine that cannot reach the release page."""
     try:
         answer = urllib3.request("GET", RELEASES[name], timeout=30, retries=2)
     except urllib3.exceptions.HTTPError as error:
@@ -52,7 +53,7 @@ def released(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def addon(cluster: Cluster) -> Iterator[Callable[[str], None]]:
-    """Installs one with the images that docker has; all are removed at the end."""
+    """Return a function that installs an add-on with local images; all are removed at the end."""
     installed = []
 
     def install(name: str) -> None:
@@ -69,7 +70,7 @@ def addon(cluster: Cluster) -> Iterator[Callable[[str], None]]:
 
 @pytest.fixture(scope="module")
 def prometheus(cluster: Cluster, addon: Callable[[str], None]) -> Iterator[Callable[[str], list[dict[str, Any]]]]:
-    """A Prometheus that takes every ServiceMonitor and every rule; asks it."""
+    """Start a Prometheus with every ServiceMonitor and rule; returns a query function."""
     addon("prometheus-operator.yaml")
     load_image(cluster, PROMETHEUS)
     cluster.await_rollout("default", "prometheus-operator")
@@ -84,8 +85,8 @@ def prometheus(cluster: Cluster, addon: Callable[[str], None]) -> Iterator[Calla
 
     def query(text: str) -> list[dict[str, Any]]:
         path = f"/api/v1/namespaces/{MONITORING}/pods/prometheus-e2e-0:9090/proxy/api/v1/query?query={quote(text)}"
-        found: list[dict[str, Any]] = json.loads(cluster.kubectl("get", "--raw", path))["data"]["result"]
-        return found
+        result: list[dict[str, Any]] = json.loads(cluster.kubectl("get", "--raw", path))["data"]["result"]
+        return result
 
     yield query
     cluster.kubectl("delete", "-k", "manifests/monitoring")
@@ -94,7 +95,7 @@ def prometheus(cluster: Cluster, addon: Callable[[str], None]) -> Iterator[Calla
 def test_prometheus_scrapes_every_pod(
     cluster: Cluster, prometheus: Callable[[str], list[dict[str, Any]]], figures: Figures
 ):
-    """`up` of each pod of both planes, and what each pod of the data plane counts."""
+    """Check `up` of each pod of both planes, and counters of each pod of the data plane."""
     began = monotonic()
     expected = {pod["metadata"]["name"] for pod in cluster.pods(OPERATOR, "inferway-operator")} | set(
         cluster.gateway_pods()
@@ -108,11 +109,11 @@ def test_prometheus_scrapes_every_pod(
     figures(f"all up after {monotonic() - began:.0f} s")
 
     def counted() -> dict[str, float]:
-        found = prometheus('sum by (pod) (http_requests_total{job="inferway-gateway-admin"})')
-        return {one["metric"]["pod"]: float(one["value"][1]) for one in found}
+        samples = prometheus('sum by (pod) (http_requests_total{job="inferway-gateway-admin"})')
+        return {one["metric"]["pod"]: float(one["value"][1]) for one in samples}
 
     def ask() -> None:
-        for number in range(40):  # on connections of their own: both pods get some
+        for number in range(40):  # on new connections, so that both pods receive some
             cluster.ask(f"/infer?prompt=scraped-{number}")
 
     ask()  # a pod counts nothing before its first request
@@ -122,7 +123,7 @@ def test_prometheus_scrapes_every_pod(
 
 
 def test_prometheus_evaluates_every_rule(cluster: Cluster, prometheus: Callable[[str], list[dict[str, Any]]]):
-    """All groups of our PrometheusRule, each rule evaluated without an error."""
+    """Check that each rule of all groups of the PrometheusRule is evaluated without an error."""
     path = f"/api/v1/namespaces/{MONITORING}/pods/prometheus-e2e-0:9090/proxy/api/v1/rules"
     wanted = {
         group["name"] for item in cluster.items("prometheusrules", "-n", GATEWAY) for group in item["spec"]["groups"]
@@ -140,7 +141,7 @@ def test_prometheus_evaluates_every_rule(cluster: Cluster, prometheus: Callable[
 def test_autoscaler_adds_pods_under_load(
     cluster: Cluster, addon: Callable[[str], None], tmp_path: Path, figures: Figures
 ):
-    """On what metrics-server says of CPU. Down it goes after five minutes without need, which nobody waits for here."""
+    """Scaling uses the CPU figures of metrics-server. Scaling down takes five minutes and is not tested."""
     addon("metrics-server.yaml")
     server = cluster.get("deployment", "metrics-server", "-n", "kube-system")["spec"]["template"]["spec"]["containers"][
         0

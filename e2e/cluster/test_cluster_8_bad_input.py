@@ -1,5 +1,6 @@
-"""Bad input: whatever is missing or wrong, pods say in one line what it is and how to mend it, what worked goes on, and all
-of it recovers by itself once it is mended. Remedies are those of docs/install.md, and so are the words."""
+"""Bad input: pods report each error and its fix in one line, serving continues, and recovery follows the fix.
+
+Fixes and messages are those of docs/install.md."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from time import sleep
 
 import pytest
 
-from e2e.cluster.access import DEMO, GATEWAY, OPERATOR, ROOT, Cluster, is_ready, until
+from e2e.cluster.access import DEMO, GATEWAY, OPERATOR, ROOT, Cluster, is_ready
 from e2e.cluster.breaking import (
     GATEWAY_APP,
     HOST,
@@ -18,102 +19,105 @@ from e2e.cluster.breaking import (
     PLACE,
     SAMPLED,
     ask_from_node,
-    await_said,
+    await_route_body,
     bare_pod,
     bring_api_server_back,
-    ended,
-    is_whole,
+    is_healthy,
     kill_container,
+    last_termination,
     lines,
-    mend,
     now,
     overlay_with,
     pod_of,
+    reinstall,
     restarts,
     restore,
     revive_controllers,
-    say,
+    set_route_body,
     take_api_server_away,
     timed,
     warnings,
 )
-from e2e.cluster.traffic import asking
+from e2e.cluster.traffic import steady_traffic
+from inferway_testing.until import until
 
 pytestmark = pytest.mark.timeout(300)
 
 Figures = Callable[[str], None]
 
 RECOVERED = 10.0
-"""Seconds from the end of the command that mends something until it is served and told again. Figures have the command too."""
+"""Seconds from the end of the fixing command until changes are served and reported. Figures include the command."""
 LASTS = 8.0
-"""Seconds that something stays broken: both planes try again every two or three of them, and must not tell of each."""
+"""Seconds that an error lasts: both planes retry every two or three seconds, and must not log each retry."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def steady_route(cluster: Cluster) -> Iterator[None]:
-    """A route in a namespace of its own that is asked all the time."""
+    """Install a route in a separate namespace and send requests to it continuously."""
     cluster.kubectl("create", "namespace", PLACE)
-    say(cluster, "before")
-    await_said(cluster, "before", 10)
+    set_route_body(cluster, "before")
+    await_route_body(cluster, "before", 10)
     yield
     cluster.kubectl("delete", "namespace", PLACE, "--wait", "--timeout=60s")
 
 
 @pytest.fixture(autouse=True)
 def restored_cluster(cluster: Cluster) -> Iterator[None]:
-    """Each test finds the cluster whole, and leaves it so; also one that fails half-way."""
+    """Restore the cluster before and after each test, even a failed one."""
     yield
-    if cluster.attempt("get", "--raw", "/readyz", "--request-timeout=2s").returncode or not is_whole(cluster):
+    if cluster.attempt("get", "--raw", "/readyz", "--request-timeout=2s").returncode or not is_healthy(cluster):
         restore(cluster)
-        say(cluster, "before")
+        set_route_body(cluster, "before")
 
 
 INSTALL = (ROOT / "docs/install.md").read_text()
 
 
 def documented(words: str) -> str:
-    """They stand in the table of docs/install.md."""
+    """Assert that the words are in the table of docs/install.md."""
     assert words in INSTALL
     return words
 
 
-def assert_one_warning(found: list[str], words: str, *more: str) -> None:
-    """The one line that a pod complains with: these words of docs/install.md are in it, and more."""
-    assert len(found) == 1, found
-    print(found[0])
-    for said in (documented(words), *more):
-        assert said in found[0]
+def assert_one_warning(messages: list[str], words: str, *more: str) -> None:
+    """Assert that a pod logged one warning, with these words of docs/install.md and more."""
+    assert len(messages) == 1, messages
+    print(messages[0])
+    for part in (documented(words), *more):
+        assert part in messages[0]
 
 
 def test_missing_crds_are_reported_and_recovered_from(cluster: Cluster, figures: Figures):
-    """With the definitions go all routes; nobody has said that they are to be served no more, so they are. The operator that
-    runs tells of it, and so does one that is started meanwhile."""
+    """Deleting the definitions deletes all routes; this is not a user's request, so pods keep serving them.
+
+    The running operator and a newly started one report the error.
+    """
     since = now()
     operator = pod_of(cluster, OPERATOR, OPERATOR_APP)["metadata"]["name"]
-    with asking(cluster.port, "/", HOST, rate=100) as traffic:
+    with steady_traffic(cluster.port, "/", HOST, rate=100) as traffic:
         cluster.kubectl("delete", "-k", "crds")
         until(lambda: warnings(cluster, OPERATOR, operator, since), "the operator complains", 35)
         sleep(LASTS)
         assert cluster.ask("/infer?prompt=undefined").status == 200
         assert is_ready(pod_of(cluster, OPERATOR, OPERATOR_APP))
-        told = warnings(cluster, OPERATOR, operator, since)
+        old_warnings = warnings(cluster, OPERATOR, operator, since)
         fresh = _another_operator(cluster, operator, since)
         sleep(LASTS)
         assert _readyz(cluster, fresh).startswith(
             "503 listing: the API server does not know a kind that this process needs: "
         )
-        also_told = warnings(cluster, OPERATOR, fresh, since)
-    for found in (told, also_told):
+        fresh_warnings = warnings(cluster, OPERATOR, fresh, since)
+    for messages in (old_warnings, fresh_warnings):
         assert_one_warning(
-            found,
+            messages,
             "the API server does not know a kind that this process needs, what is served stays",
             documented("install the definitions in crds/ (kubectl apply -k crds) and apply the resources again"),
         )
     assert not traffic.failures
     with timed() as took:
-        mend(cluster)
-        say(cluster, "defined again")
-        await_said(cluster, "defined again", RECOVERED)
+        reinstall(cluster)
+        set_route_body(cluster, "defined again")
+        await_route_body(cluster, "defined again", RECOVERED)
         for kind, name in SAMPLED:
             until(lambda kind=kind, name=name: cluster.is_programmed(kind, DEMO, name), name, RECOVERED)
     figures(f"{traffic}; recovered after {took[0]:.1f} s")
@@ -122,39 +126,39 @@ def test_missing_crds_are_reported_and_recovered_from(cluster: Cluster, figures:
 
 
 def test_operator_without_rights_reports_it_and_recovers(cluster: Cluster, figures: Figures):
-    """The one that runs, and one that is started meanwhile and cannot become ready."""
+    """A running operator, and one started meanwhile, which cannot become ready."""
     since = now()
     operator = pod_of(cluster, OPERATOR, OPERATOR_APP)["metadata"]["name"]
-    with asking(cluster.port, "/", HOST, rate=100) as traffic:
+    with steady_traffic(cluster.port, "/", HOST, rate=100) as traffic:
         cluster.kubectl("delete", "clusterrolebinding", "inferway-operator")
-        say(cluster, "without rights")  # its status cannot be written
+        set_route_body(cluster, "without rights")  # its status cannot be written
         until(lambda: warnings(cluster, OPERATOR, operator, since), "the operator complains", 35)
         sleep(LASTS)
-        told = warnings(cluster, OPERATOR, operator, since)
+        old_warnings = warnings(cluster, OPERATOR, operator, since)
         fresh = _another_operator(cluster, operator, since)
         sleep(LASTS)
         assert _readyz(cluster, fresh).startswith(
             "503 listing: the API server refuses what this process asks for: GET /api"
         )
-        also_told = warnings(cluster, OPERATOR, fresh, since)
-    for found in (told, also_told):
+        fresh_warnings = warnings(cluster, OPERATOR, fresh, since)
+    for messages in (old_warnings, fresh_warnings):
         assert_one_warning(
-            found,
+            messages,
             "the API server refuses what this process asks for, what is served stays",
             documented("a role or its binding is missing: apply the manifests again (kubectl apply -k)"),
             "system:serviceaccount:inferway-operator:inferway-operator",
         )
     assert not traffic.failures
     with timed() as took:
-        mend(cluster)
+        reinstall(cluster)
         until(lambda: is_ready(pod_of(cluster, OPERATOR, OPERATOR_APP)), "the operator is ready", RECOVERED)
-        await_said(cluster, "without rights", RECOVERED)
+        await_route_body(cluster, "without rights", RECOVERED)
     figures(f"{traffic}; recovered after {took[0]:.1f} s")
     assert restarts(cluster)[fresh] == 0
 
 
 def _another_operator(cluster: Cluster, operator: str, since: str) -> str:
-    """The pod that takes the place of this one, once it complains. It is not ready."""
+    """Return the pod that replaces this one, once it logs a warning. It is not ready."""
     cluster.kubectl("-n", OPERATOR, "delete", "pod", operator, "--wait=false")
     fresh: str = until(
         lambda: next((pod["metadata"]["name"] for pod in cluster.pods(OPERATOR, OPERATOR_APP)), ""), "another pod", 20
@@ -174,7 +178,7 @@ print(answer.status, answer.read().decode())
 
 
 def _readyz(cluster: Cluster, operator: str) -> str:
-    """Status and body, as the kubelet asks; the pod is not ready by that."""
+    """Return status and body of the readiness probe, which fails."""
     assert not is_ready(pod_of(cluster, OPERATOR, OPERATOR_APP))
     return cluster.run_python(OPERATOR, f"pod/{operator}", READYZ)
 
@@ -185,40 +189,42 @@ def _is_started(cluster: Cluster, pod: str) -> bool:
 
 
 def test_data_plane_without_rights_keeps_serving_and_recovers(cluster: Cluster, figures: Figures):
-    """It serves what it has, and is ready; what it cannot prove, the status does not claim."""
+    """A pod serves its config and is ready; the status does not count it, because it cannot acknowledge."""
     since, before = now(), restarts(cluster)
-    with asking(cluster.port, "/", HOST, rate=100) as traffic:
+    with steady_traffic(cluster.port, "/", HOST, rate=100) as traffic:
         cluster.kubectl("-n", GATEWAY, "delete", "rolebinding", "inferway-gateway")
         pods = cluster.gateway_pods()
         for pod in pods:
             until(lambda pod=pod: warnings(cluster, GATEWAY, pod, since), f"{pod} complains", 10)
-        silent = until(lambda: _silent_pods_condition(cluster), "the status tells of pods that are not heard of", 30)
+        silent = until(lambda: _silent_pods_condition(cluster), "the status lists silent pods", 30)
         assert cluster.gateway_pods() == pods, "they are ready"
-        told = {pod: warnings(cluster, GATEWAY, pod, since) for pod in pods}
-    for pod, found in told.items():
-        assert 1 <= len(found) <= 2, found  # the Lease at once; the watches when the API server ends them, within 45 s
-        for line in found:
+        warnings_by_pod = {pod: warnings(cluster, GATEWAY, pod, since) for pod in pods}
+    for pod, messages in warnings_by_pod.items():
+        assert 1 <= len(messages) <= 2, (
+            messages
+        )  # the Lease at once, the watches when the API server ends them, within 45 s
+        for line in messages:
             assert documented("a role or its binding is missing: apply the manifests again (kubectl apply -k)") in line
             assert "system:serviceaccount:inferway-system:inferway-gateway" in line
-        assert f'leases.coordination.k8s.io "{pod}" is forbidden' in found[0]
-        assert documented("the Lease cannot be renewed, traffic continues") in found[0]
+        assert f'leases.coordination.k8s.io "{pod}" is forbidden' in messages[0]
+        assert documented("the Lease cannot be renewed, traffic continues") in messages[0]
     assert (silent["reason"], silent["status"]) == ("Pending", "False")
     assert all(pod in silent["message"] for pod in pods)
     assert not traffic.failures
     with timed() as took:
-        mend(cluster)
-        say(cluster, "with rights again")
-        await_said(cluster, "with rights again", RECOVERED)
+        reinstall(cluster)
+        set_route_body(cluster, "with rights again")
+        await_route_body(cluster, "with rights again", RECOVERED)
     figures(f"{traffic}; recovered after {took[0]:.1f} s")
     assert restarts(cluster) == before
 
 
 def _silent_pods_condition(cluster: Cluster) -> dict[str, str]:
-    """The condition, once it says so of every pod; else {}."""
+    """Return the condition once it lists every pod as silent; else {}."""
     status = cluster.get("gwr", NAME, "-n", PLACE)["status"]
     laggards = status["dataPlane"].get("laggards", ())
-    said = [one for one in laggards if one.get("error") == documented("Lease expired: not renewed for 15 s")]
-    return cluster.condition("gwr", PLACE, NAME, "Programmed") if len(said) == 2 else {}
+    silent = [one for one in laggards if one.get("error") == documented("Lease expired: not renewed for 15 s")]
+    return cluster.condition("gwr", PLACE, NAME, "Programmed") if len(silent) == 2 else {}
 
 
 SETTINGS = {
@@ -245,42 +251,42 @@ SETTINGS = {
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_invalid_settings_stop_new_pods_only(cluster: Cluster, figures: Figures, tmp_path: Path, name: str):
-    """New pods end with code 2 and a line, which is also in their status; those before them go on."""
+    """New pods exit with code 2 and one line, which is also in their status; earlier pods continue."""
     operator, operator_line, gateway, gateway_line = SETTINGS[name]
     before = restarts(cluster)
-    with asking(cluster.port, "/", HOST, rate=100) as traffic:
+    with steady_traffic(cluster.port, "/", HOST, rate=100) as traffic:
         cluster.kubectl("apply", "-k", str(overlay_with(tmp_path, operator, gateway)))
         for namespace, app, line in ((OPERATOR, OPERATOR_APP, operator_line), (GATEWAY, GATEWAY_APP, gateway_line)):
             pod, state = until(
                 lambda ns=namespace, app=app: _new_terminated_pod(cluster, ns, app, before), "it ends", 40
             )
             assert state["exitCode"] == 2
-            [told] = state["message"].splitlines()
-            print(told)
-            assert told.startswith(line)
+            [message] = state["message"].splitlines()
+            print(message)
+            assert message.startswith(line)
             _await_log(cluster, namespace, pod, state["message"])
-        say(cluster, name)
-        await_said(cluster, name, RECOVERED)
+        set_route_body(cluster, name)
+        await_route_body(cluster, name, RECOVERED)
     assert not traffic.failures
     with timed() as took:
-        mend(cluster)
-        until(lambda: is_whole(cluster), "everything is as it was", RECOVERED)
+        reinstall(cluster)
+        until(lambda: is_healthy(cluster), "everything is as it was", RECOVERED)
     figures(f"{traffic}; recovered after {took[0]:.1f} s")
     assert restarts(cluster) == before, "the pods of before are those that serve"
 
 
 def _new_terminated_pod(
-    cluster: Cluster, namespace: str, app: str, known: dict[str, int]
+    cluster: Cluster, namespace: str, app: str, before: dict[str, int]
 ) -> tuple[str, dict[str, str]] | None:
-    """Name and last end of a pod that was not there before."""
+    """Return name and last termination of a new pod."""
     for pod in cluster.pods(namespace, app):
-        if pod["metadata"]["name"] not in known and (state := ended(pod)):
+        if pod["metadata"]["name"] not in before and (state := last_termination(pod)):
             return pod["metadata"]["name"], state
     return None
 
 
 def _await_log(cluster: Cluster, namespace: str, pod: str, text: str) -> None:
-    """The log is this and nothing else; while the container starts again there is none."""
+    """Wait until the log is exactly this text; it is empty while the container restarts."""
     until(lambda: cluster.logs(namespace, f"pod/{pod}") == text, f"the log of {pod} is {text}", 20)
 
 
@@ -305,7 +311,7 @@ def test_image_without_config_exits_with_a_message(cluster: Cluster, plane: str)
     name = f"bare-{plane.replace(' ', '-')}"
     cluster.apply(bare_pod(name, image, automountServiceAccountToken=False))
     try:
-        state = until(lambda: ended(cluster.get("pod", name, "-n", DEMO)), "it ends", 30)
+        state = until(lambda: last_termination(cluster.get("pod", name, "-n", DEMO)), "it ends", 30)
         assert state["exitCode"] == 2
         assert_one_warning(state["message"].splitlines(), line)
     finally:
@@ -313,21 +319,21 @@ def test_image_without_config_exits_with_a_message(cluster: Cluster, plane: str)
 
 
 def test_missing_settings_config_map_blocks_new_pods_only(cluster: Cluster, figures: Figures):
-    """Pods that run need it no more; the next one waits for it, and says so in its status."""
+    """Running pods do not need the ConfigMap; a new pod waits for it, as its status shows."""
     settings = pod_of(cluster, GATEWAY, GATEWAY_APP)["spec"]["containers"][0]["envFrom"][0]["configMapRef"]["name"]
     left, gone = cluster.gateway_pods()
-    with asking(cluster.port, "/", HOST, rate=100) as traffic:
+    with steady_traffic(cluster.port, "/", HOST, rate=100) as traffic:
         cluster.kubectl("-n", GATEWAY, "delete", "configmap", settings)
         cluster.kubectl("-n", GATEWAY, "delete", "pod", gone, "--wait=false")
         waiting = until(lambda: _waiting(cluster, left), "a pod that waits", 30)
         assert waiting["reason"] == "CreateContainerConfigError"
         assert waiting["message"] == f'configmap "{settings}" not found'
         with timed() as took:
-            mend(cluster)
+            reinstall(cluster)
             until(lambda: len(cluster.gateway_pods()) == 2, "two pods are ready", 30)
     assert not traffic.failures
     figures(f"{traffic}; recovered after {took[0]:.1f} s")
-    until(lambda: is_whole(cluster), "everything is as it was", 60)
+    until(lambda: is_healthy(cluster), "everything is as it was", 60)
 
 
 def _waiting(cluster: Cluster, but: str) -> dict[str, str]:
@@ -340,7 +346,7 @@ def _waiting(cluster: Cluster, but: str) -> dict[str, str]:
 
 
 def test_missing_data_plane_is_reported_in_status_and_log(cluster: Cluster, figures: Figures):
-    """Nobody can serve anything: every route says so, and the operator does."""
+    """Without a data plane, the status of every route and the operator's log report it."""
     since = now()
     operator = pod_of(cluster, OPERATOR, OPERATOR_APP)["metadata"]["name"]
     cluster.kubectl("-n", GATEWAY, "scale", f"deployment/{GATEWAY_APP}", "--replicas=0")
@@ -354,31 +360,31 @@ def test_missing_data_plane_is_reported_in_status_and_log(cluster: Cluster, figu
         "no ready data-plane pod: the published config is not served; scale the Deployment up, or check its pods",
         "kubectl -n inferway-system get pods -l inferway.dev/gateway=inferway",
     )
-    say(cluster, "served by nobody")
+    set_route_body(cluster, "served by nobody")
     with timed() as took:
-        mend(cluster)
-        await_said(cluster, "served by nobody", 30)
+        reinstall(cluster)
+        await_route_body(cluster, "served by nobody", 30)
     figures(f"recovered after {took[0]:.1f} s")
-    said = [line["message"] for line in lines(cluster, OPERATOR, operator, since)]
-    assert any("there is a data plane again" in line for line in said)
-    until(lambda: is_whole(cluster), "everything is as it was", 60)
+    messages = [line["message"] for line in lines(cluster, OPERATOR, operator, since)]
+    assert any("there is a data plane again" in line for line in messages)
+    until(lambda: is_healthy(cluster), "everything is as it was", 60)
 
 
 def _unserved(cluster: Cluster, namespace: str, name: str) -> dict[str, str]:
-    found = cluster.condition("gwr", namespace, name, "Programmed")
-    return found if (found.get("status"), found.get("reason")) == ("False", "NoDataPlane") else {}
+    current = cluster.condition("gwr", namespace, name, "Programmed")
+    return current if (current.get("status"), current.get("reason")) == ("False", "NoDataPlane") else {}
 
 
 def test_traffic_continues_while_the_api_server_is_down(cluster: Cluster, figures: Figures):
-    """Traffic does not need it, nor does a container that starts meanwhile: it serves the last good copy."""
+    """Traffic continues, and a container that starts meanwhile serves the last good copy."""
     since, before = now(), restarts(cluster)
     operator = pod_of(cluster, OPERATOR, OPERATOR_APP)["metadata"]["name"]
     ready = [pod for pod in cluster.pods(GATEWAY, GATEWAY_APP) if is_ready(pod)]
-    # One that was killed before, by an earlier run, is started again later and later.
+    # The kubelet delays each further restart of a container killed by an earlier run.
     killed, other = sorted(ready, key=lambda pod: before[pod["metadata"]["name"]])
     readyz = f"http://{killed['status']['podIP']}:9090/readyz"
     body = cluster.ask("/", HOST).body
-    with asking(cluster.port, "/", HOST, rate=100) as traffic:
+    with steady_traffic(cluster.port, "/", HOST, rate=100) as traffic:
         take_api_server_away(cluster)
         sleep(LASTS)
     assert not traffic.failures
@@ -388,11 +394,11 @@ def test_traffic_continues_while_the_api_server_is_down(cluster: Cluster, figure
         until(lambda: ask_from_node(cluster, readyz).startswith("ok, with the last good copy since "), "its copy", 45)
     address = f"http://{killed['status']['podIP']}:8080/"
     assert ask_from_node(cluster, address, f"host: {HOST}").encode() == body
-    with asking(cluster.port, "/", HOST, rate=100) as after:
+    with steady_traffic(cluster.port, "/", HOST, rate=100) as after:
         bring_api_server_back(cluster)
-        say(cluster, "the API server is back")
+        set_route_body(cluster, "the API server is back")
         with timed() as took:
-            await_said(cluster, "the API server is back", RECOVERED)
+            await_route_body(cluster, "the API server is back", RECOVERED)
     assert not after.failures
     figures(
         f"{traffic}; a killed container served its last good copy after {restarted[0]:.1f} s; recovered after {took[0]:.1f} s"
@@ -409,6 +415,6 @@ def test_traffic_continues_while_the_api_server_is_down(cluster: Cluster, figure
     )
     name = killed["metadata"]["name"]
     wanted = before | {name: before[name] + 1}
-    until(lambda: restarts(cluster) == wanted, "the kubelet has told of one restart, and of no other", 30)
+    until(lambda: restarts(cluster) == wanted, "the kubelet reports one restart, and no other", 30)
     revive_controllers(cluster)
-    until(lambda: is_whole(cluster), "everything is as it was", 60)
+    until(lambda: is_healthy(cluster), "everything is as it was", 60)

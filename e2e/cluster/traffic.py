@@ -1,4 +1,4 @@
-"""Traffic at a steady rate from outside the cluster, and whatever of it failed."""
+"""Traffic at a steady rate from outside the cluster, and its failures."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ import urllib3
 
 CLIENTS = 20
 STAGGER = 20
-"""Every so many requests a client closes its connection and makes a new one: connections old and new meet what happens."""
+"""Requests after which a client reconnects, so that a disruption meets both old and new connections."""
 
 
 PACE = 0.9
-"""Share of the rate that must have been reached."""
+"""Share of the rate that must be reached."""
 
 
 @dataclass
 class Traffic:
-    """What the clients saw."""
+    """Results of the clients."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
-    """Everything but a 200, with the second in which it was seen."""
+    """Each result other than a 200, with its second."""
     durations: list[float] = field(default_factory=list)
     """Seconds of each answer."""
     unanswered: int = 0
-    """Requests to which there was no answer."""
+    """Requests without an answer."""
     seconds: float = 0.0
-    """How long it went on."""
+    """Duration in seconds."""
 
     @property
     def requests(self) -> int:
-        """In all."""
+        """Return the number of all requests."""
         return len(self.durations) + self.unanswered
 
     def __str__(self) -> str:
@@ -50,8 +50,10 @@ class Traffic:
 
 @contextmanager
 def steady_traffic(port: int, path: str, host: str, rate: float = 200.0) -> Iterator[Traffic]:
-    """So many GETs a second, spread over clients that keep their connections, until the block ends. Fewer are an error: what
-    happened in the block was to be seen by all of them."""
+    """Send `rate` GETs a second from clients with kept connections, until the block ends.
+
+    A lower rate is an error, because all of them must cover the block's events.
+    """
     traffic = Traffic()
     stopping = threading.Event()
     began = monotonic()
@@ -76,23 +78,25 @@ def steady_traffic(port: int, path: str, host: str, rate: float = 200.0) -> Iter
 def _client(
     port: int, path: str, host: str, due: float, pause: float, traffic: Traffic, stopping: threading.Event
 ) -> None:
-    """Its pool holds one connection, which is not used again once the gateway has closed it or said that it will."""
+    """Send requests; the pool holds one connection, which is not reused after a close or `Connection: close`."""
     pool = urllib3.HTTPConnectionPool("127.0.0.1", port, maxsize=1, timeout=15, retries=False)
     count = 0
     began = due
     while not stopping.is_set():
         sleep(max(0.0, due - monotonic()))
         due += pause
-        asked = monotonic()
+        sent_at = monotonic()
         try:
             answer = pool.request("GET", path, headers={"host": host})
             traffic.statuses[answer.status] += 1
-            traffic.durations.append(monotonic() - asked)
+            traffic.durations.append(monotonic() - sent_at)
             if answer.status != 200:
-                traffic.failures.append(f"{asked - began:.1f} s: {answer.status} {answer.data[:200]!r}")
+                traffic.failures.append(f"{sent_at - began:.1f} s: {answer.status} {answer.data[:200]!r}")
         except urllib3.exceptions.HTTPError as error:
             traffic.unanswered += 1
-            traffic.failures.append(f"{asked - began:.1f} s: no answer after {monotonic() - asked:.2f} s: {error!r}")
+            traffic.failures.append(
+                f"{sent_at - began:.1f} s: no answer after {monotonic() - sent_at:.2f} s: {error!r}"
+            )
         count += 1
         if count % STAGGER == 0:
             pool.close()

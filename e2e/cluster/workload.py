@@ -1,10 +1,11 @@
-"""A namespace with an upstream and a route of its own and no policy: what traffic at 200 a second is led to."""
+"""A namespace with an upstream and a route, without a policy: the target of traffic at 200 a second."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from e2e.cluster.access import ROOT, Cluster, until
+from e2e.cluster.access import ROOT, Cluster
+from inferway_testing.until import until
 
 NAMESPACE: Final = "inferway-e2e"
 HOST: Final = "load.example"
@@ -29,20 +30,20 @@ spec:
   - backendRefs: [{{name: service-python, port: 8000}}]
     timeouts: {{connect: 1s, request: 10s}}
 """
-"""Without retries: what the gateway cannot do at once is seen."""
+"""Without retries, so that each failed try is visible."""
 
 
 def service() -> str:
-    """The manifests of the samples' service, with the image that was built here."""
+    """Return the manifests of the samples' service, with the locally built image."""
     text = (ROOT / "manifests/samples/service-python.yaml").read_text()
     assert f"image: {IMAGE}\n" in text
     return text.replace(f"image: {IMAGE}\n", f"image: {IMAGE}:dev\n")
 
 
 def install(cluster: Cluster) -> None:
-    """Ready, and programmed by every pod."""
+    """Install the workload and wait until it is ready and programmed by every pod."""
     cluster.apply(RESOURCES)
     cluster.kubectl("apply", "-n", NAMESPACE, "-f", "-", given=service())
     cluster.await_rollout(NAMESPACE)
-    until(lambda: cluster.is_programmed("gwr", NAMESPACE, "load"), "the route is programmed")
+    until(lambda: cluster.is_programmed("gwr", NAMESPACE, "load"), "the route is programmed", 60)
     until(lambda: cluster.ask(PATH, HOST).status == 200, "it is served", 20)

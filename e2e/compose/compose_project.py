@@ -1,4 +1,4 @@
-"""manifests/compose.yaml under a project name of its own, on free ports, with a copy of its directory of resources."""
+"""manifests/compose.yaml as a separate project, on free ports, with a copy of its directory of resources."""
 
 from __future__ import annotations
 
@@ -23,44 +23,44 @@ REQUEST_SECONDS = 10.0
 
 
 def missing() -> str:
-    """What this machine lacks, or an empty text."""
+    """Return the missing requirement, or an empty text."""
     for command, what in (
         (("docker", "compose", "version"), "docker compose"),
         (("docker", "info"), "a running docker"),
     ):
         try:
-            told = subprocess.run(command, capture_output=True, timeout=30, check=False)
+            probe = subprocess.run(command, capture_output=True, timeout=30, check=False)
         except FileNotFoundError:
             return "docker"
         except subprocess.TimeoutExpired:
             return what
-        if told.returncode:
+        if probe.returncode:
             return what
     return ""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a client got."""
+    """An answer to a client."""
 
     status: int
     headers: http.client.HTTPMessage
     body: bytes
 
     def json(self) -> Any:
-        """The body, read."""
+        """Return the parsed body."""
         return json.loads(self.body)
 
 
 @dataclass(frozen=True)
 class Project:
-    """A running one."""
+    """A running project."""
 
     name: str
     resources: Path
 
     def compose(self, *arguments: str, seconds: float = UP_SECONDS) -> str:
-        """Run `docker compose`; its standard output. Fails with what it says."""
+        """Run `docker compose` and return its standard output; fails with its error output."""
         settings = {"TAG": TAG, "GATEWAY_PORT": "0", "ADMIN_PORT": "0", "PROMETHEUS_PORT": "0"}
         done = subprocess.run(
             ["docker", "compose", "--project-name", self.name, "--file", str(FILE), *arguments],
@@ -74,7 +74,7 @@ class Project:
         return done.stdout
 
     def ask(self, path: str, service: str = "gateway", port: int = 8080, method: str = "GET") -> Answer:
-        """One request to a published port."""
+        """Send one request to a published port."""
         host, _, published = self.compose("port", service, str(port)).strip().rpartition(":")
         connection = http.client.HTTPConnection(host, int(published), timeout=REQUEST_SECONDS)
         try:
@@ -85,7 +85,7 @@ class Project:
             connection.close()
 
     def many(self, path: str, count: int) -> list[int]:
-        """Statuses of requests on one connection, as fast as they are answered."""
+        """Return the statuses of `count` requests on one connection, without pauses."""
         host, _, published = self.compose("port", "gateway", "8080").strip().rpartition(":")
         connection = http.client.HTTPConnection(host, int(published), timeout=REQUEST_SECONDS)
         statuses = []
@@ -100,21 +100,23 @@ class Project:
         return statuses
 
     def query(self, expression: str) -> dict[str, float]:
-        """What Prometheus knows: the value of each job."""
+        """Query Prometheus; returns the value of each job."""
         path = "/api/v1/query?query=" + expression
-        found = self.ask(path, "prometheus", 9090).json()["data"]["result"]
-        return {item["metric"].get("job", ""): float(item["value"][1]) for item in found}
+        result = self.ask(path, "prometheus", 9090).json()["data"]["result"]
+        return {item["metric"].get("job", ""): float(item["value"][1]) for item in result}
 
     def containers(self) -> dict[str, dict[str, Any]]:
-        """What docker says of each container, by its service."""
+        """Return docker's description of each container, by service."""
         names = self.compose("ps", "--all", "--quiet").split()
-        told = subprocess.run(["docker", "inspect", *names], capture_output=True, text=True, timeout=30, check=True)
-        return {item["Config"]["Labels"]["com.docker.compose.service"]: item for item in json.loads(told.stdout)}
+        inspection = subprocess.run(
+            ["docker", "inspect", *names], capture_output=True, text=True, timeout=30, check=True
+        )
+        return {item["Config"]["Labels"]["com.docker.compose.service"]: item for item in json.loads(inspection.stdout)}
 
 
 @contextmanager
 def running(directory: Path) -> Iterator[Project]:
-    """Built, started and healthy; nothing is left of it after the block, its images apart from docker's build cache."""
+    """Build and start the project, until healthy; after the block only docker's build cache is left."""
     resources = directory / "resources"
     shutil.copytree(FILE.parent / "compose" / "resources", resources)
     resources.chmod(0o755)

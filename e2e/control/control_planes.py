@@ -1,102 +1,28 @@
-"""Both planes as processes against a real API server: an operator, and data-plane processes with the Pods they claim to be."""
+"""Both planes as processes against a real API server: an operator, and data-plane processes with their Pod objects."""
 
 from __future__ import annotations
 
-import http.client
 import json
-import os
-import signal
-import subprocess
 import sys
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 from inferway_contract.acknowledgement import GATEWAY_LABEL
 from inferway_envtest import ApiServer
-
-DEADLINE = 20.0
-"""Seconds for anything that has no figure of its own."""
-EVERY = 0.02
-"""Seconds between two looks."""
+from inferway_testing.client import ask
+from inferway_testing.process import Process, environment
+from inferway_testing.until import DEADLINE, until
 
 API = "/apis/inferway.dev/v1alpha1"
 
 
-def until(condition: Any, what: str, within: float = DEADLINE) -> Any:
-    """Wait until `condition()` is true; returns what it returned. `AssertionError` names what did not happen."""
-    deadline = monotonic() + within
-    while True:
-        found = condition()
-        if found:
-            return found
-        if monotonic() > deadline:
-            raise AssertionError(f"not within {within} s: {what}")
-        sleep(EVERY)
-
-
-class Process:
-    """A process of ours with its log in memory, which ends with its block."""
-
-    def __init__(self, command: Sequence[str], env: Mapping[str, str]) -> None:
-        self.lines: list[str] = []
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("INFERWAY_", "KUBE"))}
-        self.popen = subprocess.Popen(
-            command, env={**inherited, **env}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            start_new_session=True,
-        )  # fmt: skip
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.popen.stdout is not None
-        self.lines.extend(self.popen.stdout)
-
-    @property
-    def is_running(self) -> bool:
-        """Whether it has not ended."""
-        return self.popen.poll() is None
-
-    def send(self, number: int) -> None:
-        """Send SIGTERM to the process, anything else to those that it has started too, as a node that fails does."""
-        if self.is_running:
-            (os.kill if number == signal.SIGTERM else os.killpg)(self.popen.pid, number)
-
-    def stop(self, number: int = signal.SIGTERM, within: float = DEADLINE) -> int:
-        """End it; the exit code."""
-        self.send(signal.SIGCONT)
-        self.send(number)
-        try:
-            code = self.popen.wait(within)
-        except subprocess.TimeoutExpired:
-            self.send(signal.SIGKILL)
-            code = self.popen.wait(within)
-        self._reader.join(within)
-        if self.popen.stdout is not None:
-            self.popen.stdout.close()
-        return code
-
-    def tail(self, lines: int = 30) -> str:
-        """The last lines of its log."""
-        return "".join(self.lines[-lines:])
-
-    def resident(self) -> int:
-        """Return the bytes of memory, those of the processes that it has started included."""
-        pid = self.popen.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        texts = [Path(f"/proc/{number}/status").read_text() for number in (pid, *children)]
-        lines = (line for text in texts for line in text.splitlines() if line.startswith("VmRSS:"))
-        return sum(int(line.split()[1]) << 10 for line in lines)
-
-
 @dataclass
 class Pod:
-    """A data-plane process, and the Pod object that stands for it."""
+    """A data-plane process and its Pod object."""
 
     name: str
     uid: str
@@ -107,24 +33,18 @@ class Pod:
     admin: int = 0
 
     def get(self, path: str = "/", *, admin: bool = False, host: str = "control.example") -> tuple[int, bytes]:
-        """One request on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.admin if admin else self.port, timeout=5)
-        try:
-            connection.request("GET", path, headers={"host": host})
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        finally:
-            connection.close()
+        """Send one request on a new connection."""
+        return ask(self.admin if admin else self.port, path, {"host": host}, timeout=5)
 
     def serves(self, path: str, body: bytes) -> bool:
-        """Whether the request is answered with this body."""
+        """Return whether the request is answered with this body."""
         try:
             return self.get(path) == (200, body)
         except OSError:
             return False
 
     def config(self) -> dict[str, Any]:
-        """What it says of its documents."""
+        """Return its /debug/config."""
         return dict(json.loads(self.get("/debug/config", admin=True)[1]))
 
 
@@ -143,8 +63,10 @@ class Planes:
     # --- processes ---------------------------------------------------------------------------------------------------
 
     def operator(self, kubeconfig: Path | None = None, also: Sequence[str] = (), **more: str) -> Process:
-        """Start an operator. `also`: further namespaces whose resources count; `more`: settings, in lower case without their
-        prefix."""
+        """Start an operator.
+
+        `also`: further watched namespaces; `more`: settings, in lower case without their prefix.
+        """
         namespaces = [self.namespace, *also]
         env = {
             "KUBECONFIG": str(kubeconfig or self.kubeconfig),
@@ -156,20 +78,20 @@ class Planes:
         }
         command = [sys.executable, "-m", "inferway_operator"]
         command += [argument for name in namespaces for argument in ("-n", name)]
-        process = Process(command, env)
+        process = Process(command, environment("INFERWAY_", "KUBE", **env), is_supervisor=True)
         self.stack.callback(process.stop)
         self.operators.append(process)
         return process
 
     def pod(self, name: str, kubeconfig: Path | None = None, command: Sequence[str] = ()) -> Pod:
-        """Start a data-plane process, with a Pod that becomes Ready when the process is."""
-        made = self.api.pod(self.namespace, name, {GATEWAY_LABEL: "inferway"}, is_ready=False)
+        """Start a data-plane process, with a Pod that becomes Ready with the process."""
+        pod_object = self.api.pod(self.namespace, name, {GATEWAY_LABEL: "inferway"}, is_ready=False)
         state = self.directory / name
         state.mkdir()
         pod = Pod(
             name,
-            made["metadata"]["uid"],
-            self._process(name, made["metadata"]["uid"], state, kubeconfig, command),
+            pod_object["metadata"]["uid"],
+            self._process(name, pod_object["metadata"]["uid"], state, kubeconfig, command),
             state,
         )
         self.pods.append(pod)
@@ -177,7 +99,7 @@ class Planes:
         return pod
 
     def restart(self, pod: Pod, kubeconfig: Path | None = None) -> None:
-        """Another container of the same Pod, as the kubelet starts one."""
+        """Start another container of the same Pod, as the kubelet does."""
         pod.process.stop()
         pod.process = self._process(pod.name, pod.uid, pod.state, kubeconfig, ())
         self.find_ports(pod)
@@ -194,39 +116,39 @@ class Planes:
             "POD_NAMESPACE": self.namespace,
             "POD_UID": uid,
         }
-        process = Process(command or [sys.executable, "-m", "inferway_dataplane"], env)
+        process = Process(
+            command or [sys.executable, "-m", "inferway_dataplane"], environment("INFERWAY_", "KUBE", **env)
+        )
         self.stack.callback(process.stop)
         return process
 
     def find_ports(self, pod: Pod) -> None:
-        """Wait until the process says that it is ready, and on which ports."""
-        event = until(lambda: _event(pod.process, "ready"), f"{pod.name} is ready; it says: {pod.process.tail()}")
-        pod.port = int(event["listen"].rpartition(":")[2])
-        pod.admin = int(event["admin"].rpartition(":")[2])
+        """Wait until the process logs `ready`, and read its ports."""
+        pod.port, pod.admin = pod.process.port(), pod.process.port("admin")
         self.api.set_pod(self.namespace, pod.name, is_ready=True)
 
     # --- objects -----------------------------------------------------------------------------------------------------
 
     def apply(self, *manifests: dict[str, Any]) -> None:
-        """Server-side apply, as `kubectl apply --server-side` does it."""
+        """Apply objects as `kubectl apply --server-side` does."""
         for manifest in manifests:
             path = self.path(manifest["kind"], manifest["metadata"]["name"])
             self.api.ask("PATCH", f"{path}?fieldManager=test&force=true", manifest, "application/apply-patch+yaml")
 
     def path(self, kind: str, name: str = "") -> str:
-        """Of an object, or of all of a kind."""
+        """Return the path of an object, or of all objects of a kind."""
         plural = {"GatewayRoute": "gatewayroutes", "RateLimitPolicy": "ratelimitpolicies"}[kind]
         return f"{API}/namespaces/{self.namespace}/{plural}" + (f"/{name}" if name else "")
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
-        """An object."""
+        """Return an object."""
         return dict(self.api.ask("GET", self.path(kind, name)))
 
     def condition(self, kind: str, name: str, condition: str = "Programmed") -> dict[str, Any]:
-        """A condition that speaks of the object's present generation, or {}."""
-        found = self.get(kind, name)
-        for one in found.get("status", {}).get("conditions", []):
-            if one["type"] == condition and one["observedGeneration"] == found["metadata"]["generation"]:
+        """Return a condition of the object's present generation, or {}."""
+        resource = self.get(kind, name)
+        for one in resource.get("status", {}).get("conditions", []):
+            if one["type"] == condition and one["observedGeneration"] == resource["metadata"]["generation"]:
                 return dict(one)
         return {}
 
@@ -239,37 +161,39 @@ class Planes:
             condition = self.condition(kind, name)
             return condition if condition.get("status") == status else None
 
-        return dict(until(seen, f"{kind} {name} has Programmed={status}; operators say: {self.told()}", within))
+        return dict(
+            until(seen, lambda: f"{kind} {name} has Programmed={status}; operator logs: {self.operator_logs()}", within)
+        )
 
-    def told(self) -> str:
-        """What the operators said last."""
+    def operator_logs(self) -> str:
+        """Return the end of the operators' logs."""
         return "\n".join(operator.tail() for operator in self.operators)
 
     def documents(self) -> dict[str, dict[str, str]]:
-        """The data of the gateway's ConfigMaps, by name."""
-        found = self.api.ask(
+        """Return the data of the gateway's ConfigMaps, by name."""
+        listing = self.api.ask(
             "GET", f"/api/v1/namespaces/{self.namespace}/configmaps?labelSelector={GATEWAY_LABEL}=inferway"
         )
-        return {item["metadata"]["name"]: item.get("data", {}) for item in found["items"]}
+        return {item["metadata"]["name"]: item.get("data", {}) for item in listing["items"]}
 
 
 def lease_namespace(namespace: str) -> str:
-    """Where the operator's Lease is."""
+    """Return the namespace of the operator's Lease."""
     return f"{namespace}-lease"
 
 
 @contextmanager
 def planes(api: ApiServer, namespace: str, directory: Path, kubeconfig: Path | None = None) -> Iterator[Planes]:
-    """Everything that is started ends with the block."""
+    """Create the gateway's namespaces; all started processes end with the block."""
     with ExitStack() as stack:
-        own = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": lease_namespace(namespace)}}
-        api.ask("POST", "/api/v1/namespaces", own)
+        lease_place = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": lease_namespace(namespace)}}
+        api.ask("POST", "/api/v1/namespaces", lease_place)
         stack.callback(api.ask, "DELETE", f"/api/v1/namespaces/{lease_namespace(namespace)}")
         yield Planes(api, namespace, directory, kubeconfig or api.kubeconfig(), stack)
 
 
 def direct_response_route(name: str, body: str, path: str = "/") -> dict[str, Any]:
-    """A GatewayRoute that answers by itself."""
+    """Return a GatewayRoute with a direct response."""
     answer = {
         "type": "DirectResponse",
         "directResponse": {"statusCode": 200, "contentType": "text/plain", "body": body},
@@ -283,7 +207,7 @@ def direct_response_route(name: str, body: str, path: str = "/") -> dict[str, An
 
 
 def limits(name: str, *targets: str, requests: int = 1_000_000) -> dict[str, Any]:
-    """A RateLimitPolicy of these routes, or of all of the namespace."""
+    """Return a RateLimitPolicy for these routes, or for all of the namespace."""
     refs = [{"kind": "GatewayRoute", "name": target} for target in targets]
     limit = {"name": "all", "rate": {"requests": requests, "per": "1s"}, "burst": max(requests, 1), "scope": "Pod"}
     return {
@@ -295,21 +219,10 @@ def limits(name: str, *targets: str, requests: int = 1_000_000) -> dict[str, Any
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The value below which this share of them is."""
+    """Return the value below which this share of the values is."""
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
 def now() -> datetime:
-    """As the API server writes times."""
+    """Return the time in the API server's format."""
     return datetime.now(tz=UTC)
-
-
-def _event(process: Process, name: str) -> dict[str, Any] | None:
-    for line in process.lines:
-        if line.startswith("{"):
-            event = json.loads(line)
-            if event.get("event") == name:
-                return dict(event)
-    if not process.is_running:
-        raise AssertionError(f"it ended before the event {name}, and said: {process.tail()}")
-    return None

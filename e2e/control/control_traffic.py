@@ -1,4 +1,4 @@
-"""Clients that go on asking while something happens to the control plane, and remember every request that failed."""
+"""Clients that send requests during faults of the control plane, and record every failed request."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from time import monotonic, sleep
 
 PAUSE = 0.02
-"""Seconds between two requests of one client: enough to meet every swap, and little enough to leave the machine some time."""
+"""Seconds between two requests of one client: short enough to meet every swap, long enough for the machine."""
 
 
 @dataclass
 class Traffic:
-    """What the clients saw."""
+    """Results of the clients."""
 
     requests: int = 0
     failures: list[str] = field(default_factory=list)
@@ -27,7 +27,7 @@ class Traffic:
 def steady_traffic(
     ports: Sequence[int], path: str = "/", is_wanted: Callable[[int, bytes], bool] = lambda status, body: status == 200
 ) -> Iterator[Traffic]:
-    """One client for each port, on a kept-alive connection, until the block ends."""
+    """Run one client for each port, on a kept-alive connection, until the block ends."""
     traffic = Traffic()
     stopping = threading.Event()
     clients = [threading.Thread(target=_ask, args=(port, path, is_wanted, traffic, stopping)) for port in ports]

@@ -1,39 +1,40 @@
-"""Who writes what, counted at the API server: one change is one object's business."""
+"""Writes counted at the API server: one change causes writes of one object only."""
 
 from __future__ import annotations
 
 from time import monotonic, sleep
 
 import pytest
-from control_planes import direct_response_route, limits, planes, until
+from control_planes import direct_response_route, limits, planes
 
 from inferway_envtest.client import Refused
+from inferway_testing.until import until
 
 QUIET = 3.0
-"""Seconds in which everything that a change brings about has happened, and in which nothing may happen."""
+"""Seconds after a change until its effects are complete; also the length of a required pause without writes."""
 
 
 @pytest.fixture
 def two_pods(api_server, namespace, tmp_path):
-    """An operator and two pods, each party a user of its own, with three routes and a policy that are all programmed."""
+    """Start an operator and two pods, each as a separate user, with three routes and a policy, all programmed."""
     operator = api_server.user("operator-of-" + namespace, "system:masters")
-    with planes(api_server, namespace, tmp_path) as made:
-        made.apply(
+    with planes(api_server, namespace, tmp_path) as running:
+        running.apply(
             *(direct_response_route(f"route-{number}", "same", f"/{number}") for number in range(3)),
             limits("policy", "route-0"),
         )
-        made.operator(api_server.kubeconfig(operator))
+        running.operator(api_server.kubeconfig(operator))
         for number in range(2):
-            made.pod(f"gateway-{number}")
+            running.pod(f"gateway-{number}")
         for number in range(3):
-            made.programmed(f"route-{number}")
-        made.programmed("policy", kind="RateLimitPolicy")
-        made.writer = operator
-        yield made
+            running.programmed(f"route-{number}")
+        running.programmed("policy", kind="RateLimitPolicy")
+        running.writer = operator
+        yield running
 
 
 def await_idle(planes_of_test, mark):
-    """Wait until the operator writes nothing but its own Lease any more; returns what it wrote since the mark."""
+    """Wait until the operator writes only its Lease; returns its writes since the mark."""
     api, writer = planes_of_test.api, planes_of_test.writer
 
     def written():
@@ -116,12 +117,12 @@ def test_deleted_object_leaves_traffic_within_two_seconds(two_pods, what):
 def test_deleted_namespace_leaves_traffic_within_two_seconds(api_server, namespace, tmp_path):
     other = f"{namespace}-other"
     api_server.ask("POST", "/api/v1/namespaces", {"metadata": {"name": other}})
-    with planes(api_server, namespace, tmp_path) as made:
-        made.operator(also=[other])
-        made.apply(direct_response_route("kept", "kept", "/kept"))
+    with planes(api_server, namespace, tmp_path) as running:
+        running.operator(also=[other])
+        running.apply(direct_response_route("kept", "kept", "/kept"))
         elsewhere = f"/apis/inferway.dev/v1alpha1/namespaces/{other}/gatewayroutes"
         api_server.ask("POST", elsewhere, direct_response_route("gone", "there", "/gone"))
-        pod = made.pod("gateway-0")
+        pod = running.pod("gateway-0")
         until(lambda: pod.serves("/gone", b"there"), "the route of the other namespace is served")
         api_server.ask("DELETE", f"/api/v1/namespaces/{other}")
         until(lambda: pod.get("/gone")[0] == 404, "its traffic is gone", 2.0)

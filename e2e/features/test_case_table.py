@@ -1,4 +1,4 @@
-"""The table of cases: what a mark, a name and a failure make of a case."""
+"""The table of cases: the effect of a mark, a name and a failure on a case."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The access log on its way to service-node, as in the demos: through a named pipe that both ends hold open."""
+"""The access log shipped to service-node, as in the demos: through a named pipe that both ends hold open."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from inferway_fakes.gateway_process import ask, started
-from inferway_fakes.waiting import DEADLINE, wait_until
+from inferway_testing.client import ask
+from inferway_testing.process import run_gateway
+from inferway_testing.until import DEADLINE, until
 
 SERVICE = Path(__file__).parents[2] / "services" / "service-node"
 ROUTES = """
@@ -36,7 +37,7 @@ with_node = pytest.mark.skipif(
 
 @pytest.fixture
 def pipe(tmp_path: Path) -> Iterator[int]:
-    """A named pipe, open in both directions: whoever writes never waits for a reader to open it."""
+    """Create a named pipe, open in both directions, so that a writer never waits for a reader to open it."""
     name = tmp_path / "pipe"
     os.mkfifo(name)
     descriptor = os.open(name, os.O_RDWR)
@@ -46,7 +47,7 @@ def pipe(tmp_path: Path) -> Iterator[int]:
 
 @pytest.fixture
 def resources(tmp_path: Path) -> Path:
-    """An empty directory for the gateway's resources."""
+    """Create an empty directory for the gateway's resources."""
     directory = tmp_path / "resources"
     directory.mkdir()
     return directory
@@ -54,7 +55,7 @@ def resources(tmp_path: Path) -> Path:
 
 @contextmanager
 def node(program: str, **streams_and_env: Any) -> Iterator[subprocess.Popen[str]]:
-    """A program of service-node, ended with the block."""
+    """Run a program of service-node until the block ends."""
     command = ["node", str(SERVICE / "src" / program)]
     with subprocess.Popen(command, text=True, **streams_and_env) as running:
         try:
@@ -65,7 +66,7 @@ def node(program: str, **streams_and_env: Any) -> Iterator[subprocess.Popen[str]
 
 @pytest.mark.slow
 def test_full_access_log_pipe_does_not_block_requests_or_stop(resources: Path, pipe: int) -> None:
-    with started(resources, ROUTES, "--access-log-rate", "1000000", log=pipe) as gateway:
+    with run_gateway(resources, ROUTES, "--access-log-rate", "1000000", log=pipe) as gateway:
         connection = http.client.HTTPConnection("127.0.0.1", gateway.port(), timeout=DEADLINE)
         for _ in range(3000):  # 1 MB of lines; a pipe holds 64 KiB
             connection.request("GET", "/")
@@ -85,7 +86,7 @@ def test_every_access_log_line_arrives_at_service_node(resources: Path, pipe: in
         ship = {"PATH": os.environ["PATH"], "SHIP_TO": f"http://127.0.0.1:{port}/logs"}
         with (
             node("ship.js", env=ship, stdin=pipe, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as shipper,
-            started(resources, ROUTES, log=pipe) as gateway,
+            run_gateway(resources, ROUTES, stdout=pipe) as gateway,
         ):
             for number in range(20):
                 assert ask(gateway.port(), f"/{number}")[0] == 200
@@ -93,6 +94,6 @@ def test_every_access_log_line_arrives_at_service_node(resources: Path, pipe: in
             def kept() -> set[str]:
                 return {line["path"] for line in json.loads(ask(port, "/logs?route=default/hello")[1])["lines"]}
 
-            wait_until(lambda: kept() == {f"/{number}" for number in range(20)}, "all 20 lines are there")
+            until(lambda: kept() == {f"/{number}" for number in range(20)}, "all 20 lines are there")
             shipper.terminate()
             assert shipper.wait(DEADLINE) == 0

@@ -1,4 +1,4 @@
-"""X3: the admin port is apart from the data port, tells no secrets, and its metrics stay few whatever clients send."""
+"""X3: the admin port is separate from the data port, shows no secrets, and clients cannot add metrics series."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import string
 
 import pytest
 
-from inferway_fakes.waiting import DEADLINE
 from inferway_fakes.yaml_builders import direct_response, policy, resources, route, rule, to
+from inferway_testing.until import DEADLINE
 
 ADMIN = ["/healthz", "/readyz", "/metrics", "/debug/config", "/debug/backends"]
 
 
 def series(gateway):
-    """The names and labels of all samples, without their values."""
+    """Return the names and labels of all samples, without their values."""
     text = gateway.request("/metrics", port=gateway.admin_port).body.decode()
     return {line.rsplit(" ", 1)[0] for line in text.splitlines() if line and not line.startswith("#")}
 
 
 def ask(connection, head):
-    """One request on a connection that is kept; its status."""
+    """Send one request on a kept connection; returns its status."""
     connection.sendall(head)
     received = b""
     while b"\r\n\r\n" not in received:
@@ -42,7 +42,7 @@ def test_admin_paths_are_404_on_the_data_port(serve, upstream, path):
     gateway = serve(route(rule("matches: [{path: {value: /app}}]", to(upstream.port))))
     assert gateway.port != gateway.admin_port
     assert gateway.request(path).code == "no_route"
-    # Neither by what else a request may say of where it goes.
+    # Nor by other fields that name a target.
     admin = f"127.0.0.1:{gateway.admin_port}"
     assert gateway.request(path, host=admin).code == "no_route"
     received = gateway.raw(f"GET http://{admin}{path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode())
@@ -108,7 +108,7 @@ def test_client_input_adds_no_metric_series(serve, upstream):
 
 @pytest.mark.case("X3")
 def test_unknown_methods_add_no_metric_series(serve):
-    """llhttp knows 34 methods of HTTP, and no others come this far."""
+    """llhttp knows 34 methods of HTTP and rejects all others earlier."""
     gateway = serve(route(rule(direct_response("ok"))))
     for method in ("PROPFIND", "MKCOL", "REPORT", "PURGE", "M-SEARCH"):
         assert gateway.raw(f"{method} / HTTP/1.1\r\nhost: x\r\n\r\n".encode()).startswith(b"HTTP/1.1 200 ")
@@ -120,7 +120,7 @@ def test_problem_contains_no_internal_addresses(serve):
         reserved.bind(("127.0.0.1", 0))
         gateway = serve(route(rule(to(reserved.getsockname()[1]))))
         answer = gateway.request()
-    told = json.loads(answer.body)
-    assert set(told) == {"type", "title", "status", "detail", "code", "requestId"}
-    assert told["requestId"] == answer.headers["x-request-id"]
+    document = json.loads(answer.body)
+    assert set(document) == {"type", "title", "status", "detail", "code", "requestId"}
+    assert document["requestId"] == answer.headers["x-request-id"]
     assert "127.0.0.1" not in answer.body.decode()

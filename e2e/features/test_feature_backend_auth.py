@@ -1,4 +1,4 @@
-"""`backendRefs[].auth`: a secret of the gateway's goes to the upstream, and nowhere else."""
+"""`backendRefs[].auth`: the gateway sends its secret to the upstream only."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import pytest
 
 from inferway_fakes.upstream import Pause
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.waiting import wait_until
 from inferway_fakes.yaml_builders import route, rule
+from inferway_testing.until import until
 
 SECRET = "s3cr3t-of-the-gateway"  # noqa: S105 - of this test
 
 
 @pytest.fixture
 def secrets(tmp_path):
-    """The directory of secrets, with one in it."""
+    """Create a directory with one secret."""
     directory = tmp_path / "secrets"
     directory.mkdir()
     (directory / "key").write_text(SECRET + "\n")
@@ -28,19 +28,19 @@ def secrets(tmp_path):
 
 
 def route_with_auth(upstream, auth='{header: Authorization, prefix: "Bearer ", file: key}', *more):
-    """A route to an upstream with this credential."""
+    """Return a route to an upstream with this credential."""
     return route(rule(*more, f'backendRefs: [{{url: "http://127.0.0.1:{upstream.port}", auth: {auth}}}]'))
 
 
 @pytest.fixture
 def gateway(serve, upstream, secrets):
-    """A gateway that shows its key to the upstream."""
+    """Start a gateway that sends its key to the upstream."""
     return serve(route_with_auth(upstream), secrets_directory=str(secrets))
 
 
 def received_values(upstream, name="authorization"):
-    """What the upstream saw in this header, field by field."""
-    return [value for known, value in upstream.seen[-1].headers if known.lower() == name]
+    """Return the values of this header that the upstream received."""
+    return [value for field, value in upstream.seen[-1].headers if field.lower() == name]
 
 
 def test_upstream_gets_prefix_and_secret(gateway, upstream):
@@ -66,7 +66,7 @@ def test_custom_header_without_a_prefix_is_sent(serve, upstream, secrets):
     gateway = serve(route_with_auth(upstream, "{header: X-Api-Key, file: key}"), secrets_directory=str(secrets))
     gateway.request(x_api_key="mine", authorization="Bearer mine")
     assert received_values(upstream, "x-api-key") == [SECRET]
-    assert received_values(upstream) == ["Bearer mine"]  # another header is the client's own
+    assert received_values(upstream) == ["Bearer mine"]  # the client may send another header
 
 
 def test_credential_is_sent_to_its_backend_only(serve, upstream, upstreams, secrets):
@@ -101,7 +101,7 @@ def test_changed_secret_is_used_without_a_gap_under_load(gateway, upstream, secr
         assert gateway.request().status == 200
         return received_values(upstream) == ["Bearer the-new-one"]
 
-    wait_until(new_one, "the new secret", 2.5)
+    until(new_one, "the new secret", 2.5)
     assert {seen.header("authorization") for seen in upstream.seen} == {f"Bearer {SECRET}", "Bearer the-new-one"}
 
 
@@ -115,7 +115,7 @@ def test_unusable_secret_is_answered_500_without_an_upstream(serve, upstream, se
     assert (answer.status, answer.code) == (500, "credential_missing")
     assert b"key" not in answer.body
     assert not upstream.connections
-    assert gateway.standing() == (0, 0, 0)
+    assert gateway.active_requests() == (0, 0, 0)
 
 
 def test_missing_secrets_directory_is_answered_500(serve, upstream):
@@ -126,9 +126,9 @@ def test_missing_secrets_directory_is_answered_500(serve, upstream):
 def test_removed_secret_is_not_used_until_it_returns(gateway, upstream, secrets):
     assert gateway.request().status == 200
     (secrets / "key").unlink()
-    wait_until(lambda: gateway.request().status == 500, "the secret to be gone", 2.5)
+    until(lambda: gateway.request().status == 500, "the secret to be gone", 2.5)
     (secrets / "key").write_text("again")
-    wait_until(lambda: gateway.request().status == 200, "the secret to be back", 2.5)
+    until(lambda: gateway.request().status == 200, "the secret to be back", 2.5)
     assert received_values(upstream) == ["Bearer again"]
 
 
@@ -139,17 +139,17 @@ def test_secret_file_with_a_path_is_rejected_by_the_compiler(tmp_path, name):
     text = route(rule(f"backendRefs: [{{url: 'http://127.0.0.1:1', auth: {{header: a, file: {json.dumps(name)}}}}}]"))
     (directory / "routes.yaml").write_text(text)
     inferway = str(Path(sys.executable).with_name("inferway"))
-    told = subprocess.run(
+    done = subprocess.run(
         [inferway, "validate", str(directory)], capture_output=True, text=True, timeout=20, check=False
     )
-    assert told.returncode == 1
-    assert "auth.file" in told.stdout + told.stderr
+    assert done.returncode == 1
+    assert "auth.file" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", ["Host", "content-length", "Transfer-Encoding", "X-Forwarded-For", "connection"])
 def test_credential_in_a_gateway_header_is_rejected(gateway, upstream, name):
     gateway.apply(route_with_auth(upstream, f"{{header: {name}, file: key}}"))
-    assert "header must not be" in gateway.plane.gateway.last_error
+    assert "header must not be" in gateway.plane.gateway.live.last_error
 
 
 @pytest.mark.case("X3")
@@ -166,13 +166,13 @@ def test_secret_appears_in_no_output(serve, upstream, secrets, caplog, capfd):
     upstream.script = lambda seen: [Pause(30)]
     gateway.request()
     (secrets / "key").write_text("another-s3cr3t")
-    wait_until(lambda: "a secret has changed" in caplog.text, "the change to be told")
-    told = [
+    until(lambda: "a secret has changed" in caplog.text, "the change to be logged")
+    outputs = [
         gateway.request(path, port=gateway.admin_port).body.decode()
         for path in ("/metrics", "/debug/config", "/debug/backends", "/healthz", "/readyz")
     ]
     logged = "".join(str(record.__dict__) for record in caplog.records)
-    assert re.search(r'"file": ?"key"', told[1])  # the name is
+    assert re.search(r'"file": ?"key"', outputs[1])  # the name is
     assert "'file': 'key'" in logged
     printed = []
 
@@ -180,6 +180,6 @@ def test_secret_appears_in_no_output(serve, upstream, secrets, caplog, capfd):
         printed.append(capfd.readouterr().out)
         return '"status":504' in "".join(printed)
 
-    wait_until(is_logged, "the access log")
-    for output in (*told, logged, caplog.text, "".join(printed)):
+    until(is_logged, "the access log")
+    for output in (*outputs, logged, caplog.text, "".join(printed)):
         assert "s3cr3t" not in output

@@ -1,4 +1,4 @@
-"""Where requests go: weights, Services and their endpoints, and what becomes of them when an upstream fails."""
+"""Targets of requests: weights, Services and their endpoints, and failures of upstreams."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ import pytest
 
 from inferway_fakes.upstream import Close, Pause, Upstream
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.waiting import wait_until
 from inferway_fakes.yaml_builders import resources, route, rule, service, to
+from inferway_testing.until import until
 
 
 @pytest.fixture
 def other():
-    """A second upstream."""
+    """Start a second upstream."""
     with Upstream() as running:
         yield running
 
 
 def code(answer):
-    """The code of a problem."""
+    """Return the code of a problem."""
     assert answer.headers["content-type"] == "application/problem+json"
     return json.loads(answer.body)["code"]
 
 
 def weighted(port, port_of_other, weight, weight_of_other):
-    """A rule that shares its requests out between two upstreams."""
+    """Return a rule that distributes its requests over two upstreams."""
     return route(
         rule(
             f"""
@@ -44,7 +44,7 @@ def weighted(port, port_of_other, weight, weight_of_other):
 
 @pytest.fixture
 def closed_port():
-    """A port on which nobody listens."""
+    """Return a port without a listener."""
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         yield reserved.getsockname()[1]
@@ -207,7 +207,7 @@ def test_upstream_closing_without_a_response_is_answered_502(serve, upstream):
     upstream.script = lambda seen: [Close()]
     answer = gateway.request()
     assert (answer.status, code(answer)) == (502, "upstream_closed")
-    assert len(upstream.seen) == 1  # on a fresh connection: it may have been worked on
+    assert len(upstream.seen) == 1  # on a fresh connection, so the upstream may have processed it
 
 
 @pytest.mark.case("U2")
@@ -246,13 +246,13 @@ def test_body_after_204_is_dropped_and_disconnected(serve, upstream):
 
 
 def closes_reused(seen):
-    """Answers the first request of each connection, and closes at the second as if it had been idle too long."""
+    """Answer the first request of each connection, and close at the second as if idle for too long."""
     return reply() if closes_reused.known.setdefault(seen.connection, seen) is seen else [Close()]
 
 
 @pytest.fixture
 def racing(serve, upstream):
-    """A gateway that holds an idle connection which the upstream will close at the next request."""
+    """Start a gateway with an idle connection that the upstream will close at the next request."""
     closes_reused.known = {}
     upstream.script = closes_reused
     gateway = serve(route(rule(to(upstream.port))))
@@ -278,7 +278,7 @@ def test_idle_connection_with_unexpected_bytes_is_not_reused(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     upstream.script = lambda seen: [*reply(b"one"), Pause(0.05), b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"]
     assert gateway.request().body == b"one"
-    wait_until(lambda: upstream.open_connections == 0, "the gateway to close the connection")
+    until(lambda: upstream.open_connections == 0, "the gateway to close the connection")
     upstream.script = lambda seen: reply(b"two")
     assert gateway.request().body == b"two"
 
@@ -302,4 +302,4 @@ def test_disconnected_client_cancels_the_upstream_request(serve, upstream):
     with socket.create_connection(("127.0.0.1", gateway.port), 5) as client:
         client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
         assert client.recv(100).startswith(b"HTTP/1.1 200 ")
-    wait_until(lambda: upstream.open_connections == 0, "the request upstream to be cancelled", 1.0)
+    until(lambda: upstream.open_connections == 0, "the request upstream to be cancelled", 1.0)

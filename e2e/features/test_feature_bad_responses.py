@@ -1,4 +1,4 @@
-"""U2: answers of upstreams that have no reading, or two. 502 for the client, and the connection is never used again."""
+"""U2: invalid or ambiguous answers of upstreams. The client gets a 502, and the connection is never reused."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ BAD = {
 
 @pytest.fixture
 def gateway(serve, upstream):
-    """All requests go to the upstream."""
+    """Start a gateway that sends all requests to the upstream."""
     return serve(route(rule(to(upstream.port))))
 
 
 def assert_next_request_served(gateway, upstream, connection):
-    """The next request is answered well, on a connection that this is the number of."""
+    """Assert that the next request is served, on the connection of this number."""
     upstream.script = lambda seen: reply(b"well")
     assert gateway.request().body == b"well"
     assert upstream.seen[-1].connection == connection

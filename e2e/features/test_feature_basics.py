@@ -1,4 +1,4 @@
-"""The smallest gateway: a route, an upstream, an answer; and what is not routed."""
+"""The smallest gateway: a route, an upstream, an answer; and requests without a route."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 
 def route(port: int, rule: str = "", *, name: str = "demo") -> str:
-    """A GatewayRoute with one rule to a local upstream; `rule` is more YAML of the rule, indented by two."""
+    """Return a GatewayRoute with one rule to a local upstream; `rule` is more YAML of the rule, indented by two."""
     lines = "\n".join(f"    {line}" for line in rule.splitlines())
     return f"""
 apiVersion: inferway.dev/v1alpha1

@@ -1,4 +1,4 @@
-"""What is kept, for whom, for how long, and what never is (RFC 9111, as a shared cache)."""
+"""Stored answers, their keys and lifetimes, and answers that are never stored (RFC 9111, as a shared cache)."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import pytest
 
 from inferway_fakes.upstream import Close, Pause
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.waiting import wait_until
 from inferway_fakes.yaml_builders import policy, resources, route, rule, to
+from inferway_testing.until import until
 
 
 def cached_route(port, settings="ttl: 1h"):
-    """A route that keeps answers."""
+    """Return a route with a cache."""
     return route(rule(f"cache: {{{settings}}}", to(port)))
 
 
 @pytest.fixture
 def numbered_responses(upstream):
-    """Makes the upstream answer with a number that grows; more headers and another status may be given."""
+    """Make the upstream answer with a growing number, and with these headers and this status."""
 
     def script(status="200 OK", **headers):
         numbers = count(1)
@@ -32,7 +32,7 @@ def numbered_responses(upstream):
 
 
 def outcomes(gateway, times=2, path="/", method="GET", **headers):
-    """What the cache did with so many requests."""
+    """Return the cache's outcomes of `times` requests."""
     return [gateway.request(path, method, **headers).headers["x-cache"] for _ in range(times)]
 
 
@@ -66,7 +66,7 @@ def test_age_includes_the_age_of_the_upstream_response(serve, upstream, numbered
 def test_response_expires_after_its_ttl(serve, upstream, numbered_responses):
     gateway = serve(cached_route(upstream.port, "ttl: 1s"))
     assert outcomes(gateway) == ["MISS", "HIT"]
-    wait_until(lambda: outcomes(gateway, 1) == ["MISS"], "the answer to be stale", 2.0)
+    until(lambda: outcomes(gateway, 1) == ["MISS"], "the answer to be stale", 2.0)
     assert outcomes(gateway, 1) == ["HIT"]
     assert len(upstream.seen) == 2
 
@@ -75,14 +75,14 @@ def test_max_age_overrides_ttl_up_to_max_ttl(serve, upstream, numbered_responses
     gateway = serve(cached_route(upstream.port, "ttl: 1h, maxTtl: 1s"))
     numbered_responses(cache_control="max-age=3600")
     assert outcomes(gateway) == ["MISS", "HIT"]
-    wait_until(lambda: outcomes(gateway, 1) == ["MISS"], "the answer to be stale", 2.0)
+    until(lambda: outcomes(gateway, 1) == ["MISS"], "the answer to be stale", 2.0)
 
 
 def test_without_ttl_only_explicit_freshness_is_stored(serve, upstream, numbered_responses):
     gateway = serve(cached_route(upstream.port, "maxTtl: 1h"))
     assert outcomes(gateway, path="/silent") == ["MISS", "MISS"]
     numbered_responses(cache_control="max-age=60")
-    assert outcomes(gateway, path="/told") == ["MISS", "HIT"]
+    assert outcomes(gateway, path="/max-age") == ["MISS", "HIT"]
     numbered_responses(expires="Thu, 01 Jan 2099 00:00:00 GMT")
     assert outcomes(gateway, path="/expires") == ["MISS", "HIT"]
 
@@ -266,7 +266,7 @@ def test_shared_identity_serves_one_entry_to_all_clients(serve, upstream, number
     assert outcomes(gateway, path="/auth", authorization="Bearer a") == ["MISS", "MISS"]
 
 
-# --- what tells two answers apart -------------------------------------------------------------------------------------------------
+# --- keys of two answers ----------------------------------------------------------------------------------------------------------
 
 
 def test_vary_separates_entries(serve, upstream, numbered_responses):
@@ -331,7 +331,7 @@ def test_two_rules_never_share_an_entry(serve, upstream, numbered_responses):
     assert outcomes(gateway) == ["MISS", "HIT"]
 
 
-# --- beside the cache -------------------------------------------------------------------------------------------------------------
+# --- without the cache ------------------------------------------------------------------------------------------------------------
 
 
 def test_status_header_of_the_rule_carries_the_outcome(serve, upstream, numbered_responses):

@@ -1,4 +1,4 @@
-"""`circuitBreaker`: how much a rule may ask of its upstreams at once. What is over it is refused at once, not queued."""
+"""`circuitBreaker`: the concurrent requests of a rule to its upstreams. Excess requests are rejected at once, not queued."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from time import monotonic
 
 import pytest
 
-from inferway_fakes.concurrent_calls import begun
 from inferway_fakes.gate import Gate
 from inferway_fakes.upstream import Pause
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.waiting import DEADLINE, wait_until
 from inferway_fakes.yaml_builders import direct_response, resources, route, rule, to
+from inferway_testing.concurrent_calls import begun
+from inferway_testing.until import DEADLINE, until
 
 TWO = "circuitBreaker: {maxRequests: 2}"
 HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 def circuit(gateway, name="rule-0"):
-    """The gauge."""
+    """Return the gauge."""
     return gateway.metric("circuit_open", route="default/demo", rule=name)
 
 
@@ -29,7 +29,7 @@ def test_request_over_max_requests_is_answered_503_at_once(serve, upstream):
     gateway = serve(route(rule(TWO, to(upstream.port))))
     assert circuit(gateway) == 0
     with begun(2, gateway.request) as calls:
-        wait_until(lambda: len(upstream.seen) == 2, "two requests in flight")
+        until(lambda: len(upstream.seen) == 2, "two requests in flight")
         assert circuit(gateway) == 1
         started = monotonic()
         answer = gateway.request()
@@ -53,8 +53,8 @@ def test_stream_counts_until_its_end(serve, upstream):
         assert client.recv(100).startswith(b"HTTP/1.1 200 ")
         assert gateway.request().code == "overload"
     upstream.script = lambda seen: reply()
-    wait_until(lambda: gateway.request().status == 200, "the place to be free", 1.0)
-    assert gateway.standing() == (0, 0, 0)
+    until(lambda: gateway.request().status == 200, "the place to be free", 1.0)
+    assert gateway.active_requests() == (0, 0, 0)
 
 
 def test_cache_hit_is_not_counted(serve, upstream):
@@ -65,7 +65,7 @@ def test_cache_hit_is_not_counted(serve, upstream):
     gateway = serve(route(rule("circuitBreaker: {maxRequests: 1}", "cache: {}", to(upstream.port))))
     assert gateway.request("/a").status == 200
     with begun(1, lambda: gateway.request("/held")):
-        wait_until(lambda: len(upstream.seen) == 2, "the only place to be taken")
+        until(lambda: len(upstream.seen) == 2, "the only place to be taken")
         assert gateway.request("/a").status == 200
         assert gateway.request("/b").status == 503
         gate.open()
@@ -81,7 +81,7 @@ def test_each_rule_has_a_separate_breaker(serve, upstream):
         )
     )
     with begun(1, lambda: gateway.request("/a")):
-        wait_until(lambda: upstream.seen, "the place of one rule to be taken")
+        until(lambda: upstream.seen, "the place of one rule to be taken")
         assert (circuit(gateway, "a"), circuit(gateway, "b")) == (1, 0)
         assert gateway.request("/b").status == 200
         gate.open()
@@ -92,9 +92,9 @@ def test_lowered_cap_counts_requests_in_flight(serve, upstream):
     upstream.script = gate.script()
     gateway = serve(route(rule("circuitBreaker: {maxRequests: 9}", to(upstream.port))))
     with begun(3, gateway.request) as calls:
-        wait_until(lambda: len(upstream.seen) == 3, "three requests in flight")
+        until(lambda: len(upstream.seen) == 3, "three requests in flight")
         gateway.apply(route(rule(TWO, to(upstream.port))))
-        assert gateway.standing() == (3, 0, 0)
+        assert gateway.active_requests() == (3, 0, 0)
         assert gateway.request().status == 503
         gate.open()
     assert [call.result().status for call in calls] == [200] * 3
@@ -105,4 +105,4 @@ def test_lowered_cap_counts_requests_in_flight(serve, upstream):
 def test_local_replies_are_not_counted(serve, text):
     gateway = serve(resources(route(rule("circuitBreaker: {maxRequests: 1}", text))))
     assert [gateway.request().status for _ in range(3)] == [200] * 3
-    assert gateway.standing() == (0, 0, 0)
+    assert gateway.active_requests() == (0, 0, 0)

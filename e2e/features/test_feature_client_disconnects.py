@@ -1,4 +1,4 @@
-"""Clients that leave, or only stop sending: a FIN looks the same, so an answer that is nearly there still goes out."""
+"""Clients that disconnect, or only stop sending: both send a FIN, so an answer that is almost ready is still sent."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 
 from inferway_fakes.upstream import Pause
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.waiting import DEADLINE, wait_until
 from inferway_fakes.yaml_builders import route, rule, to
+from inferway_testing.until import DEADLINE, until
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
 def read_to_end(connection):
-    """Read until the gateway closes, in order or not."""
+    """Read until the gateway closes, or resets, the connection."""
     received = b""
     try:
         while piece := connection.recv(65536):
@@ -31,14 +31,14 @@ def read_to_end(connection):
 
 @contextmanager
 def hanging_upstream():
-    """A listener whose one connection is read to the end of a request, and never answered."""
+    """Open a listener that reads one request and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(DEADLINE)
         yield listener
 
 
 def accept_request(listener):
-    """The gateway's connection, with its request read."""
+    """Accept the gateway's connection and read its request."""
     accepted, _ = listener.accept()
     accepted.settimeout(DEADLINE)
     read = b""
@@ -48,7 +48,7 @@ def accept_request(listener):
 
 
 def seconds_until_closed(accepted):
-    """How long the gateway's connection still lasts."""
+    """Return the seconds until the gateway's connection closes."""
     started = monotonic()
     assert read_to_end(accepted) == b""
     return monotonic() - started
@@ -87,7 +87,7 @@ def test_request_ends_within_a_second_after_a_full_close(serve):
             accepted = accept_request(listener)
         with accepted:
             assert seconds_until_closed(accepted) <= 1.0
-        wait_until(lambda: gateway.metric("http_requests_total", code="499") == 1, "the request to be counted")
+        until(lambda: gateway.metric("http_requests_total", code="499") == 1, "the request to be counted")
 
 
 def test_disconnect_mid_body_ends_the_request_at_once(serve):
@@ -114,7 +114,7 @@ def test_disconnected_client_is_logged_as_499_client_gone(serve, capfd):
             logged.extend(capfd.readouterr().out.splitlines())
             return logged
 
-        wait_until(has_line, "the line of the access log")
+        until(has_line, "the line of the access log")
     line = json.loads(logged[0])
     assert (line["status"], line["code"], line["bytes"]) == (499, "client_gone", 0)
 
@@ -131,9 +131,9 @@ def test_s2_disconnect_with_pipelined_requests_is_noticed(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     client = socket.create_connection(("127.0.0.1", gateway.port), DEADLINE)
     client.sendall(REQUEST * 2)
-    wait_until(lambda: in_flight(gateway) == 1, "the first request")
+    until(lambda: in_flight(gateway) == 1, "the first request")
     client.close()
-    wait_until(lambda: in_flight(gateway) == 0, "the end of it", 3)
+    until(lambda: in_flight(gateway) == 0, "the end of it", 3)
 
 
 def test_s2_reset_with_a_blocked_body_is_noticed(serve):
@@ -150,7 +150,7 @@ def test_s2_reset_with_a_blocked_body_is_noticed(serve):
             except BlockingIOError:
                 return True
 
-        wait_until(lambda: is_full() and in_flight(gateway) == 1, "back-pressure")
+        until(lambda: is_full() and in_flight(gateway) == 1, "back-pressure")
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.close()
-        wait_until(lambda: in_flight(gateway) == 0, "the end of it", 3)
+        until(lambda: in_flight(gateway) == 0, "the end of it", 3)

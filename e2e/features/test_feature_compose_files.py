@@ -1,4 +1,4 @@
-"""What the compose demo is made of, as far as files tell. `make compose-test` starts it."""
+"""The files of the compose demo. `make compose-test` starts it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from inferway_fakes.gateway_process import INFERWAY
+from inferway_testing.process import INFERWAY
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "manifests" / "compose.yaml"
@@ -19,10 +19,10 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 
 
 def test_compose_resources_are_valid() -> None:
-    told = subprocess.run(
+    done = subprocess.run(
         [INFERWAY, "validate", str(FILE.parent / "compose" / "resources")], capture_output=True, text=True, check=False
     )
-    assert (told.returncode, told.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("name", SERVICES)

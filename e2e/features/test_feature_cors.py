@@ -1,4 +1,4 @@
-"""Cross-origin resource sharing: what a page of another origin may ask for, and read (the Fetch standard)."""
+"""Cross-origin resource sharing: requests and answers permitted to pages of another origin (the Fetch standard)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ APP = "https://app.example.com"
 
 
 def route_with_cors(port, cors):
-    """A rule with a CORS filter."""
+    """Return a rule with a CORS filter."""
     return route(rule(f"filters: [{{type: CORS, cors: {{{cors}}}}}]", to(port)))
 
 
 def preflight(gateway, origin=APP, method="PUT", **headers):
-    """A browser's question beforehand."""
+    """Send a browser's preflight request."""
     return gateway.request("/", "OPTIONS", origin=origin, access_control_request_method=method, **headers)
 
 
 def cors_fields(answer):
-    """The CORS fields of an answer."""
+    """Return the CORS fields of an answer."""
     return {name.lower() for name in answer.headers if name.lower().startswith("access-control-")}
 
 

@@ -1,4 +1,4 @@
-"""Answers that a rule gives by itself."""
+"""Direct responses of rules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from inferway_fakes.yaml_builders import direct_response, route, rule
 
 
 def answering(response):
-    """A rule that answers by itself."""
+    """Return a rule with a direct response."""
     return route(rule(f"filters: [{{type: DirectResponse, directResponse: {{{response}}}}}]"))
 
 

@@ -1,4 +1,4 @@
-"""What is broken still protects: a bad rule costs the rule, and never hands its traffic to a broader one."""
+"""Invalid resources fail closed: an invalid rule rejects its traffic, and never passes it to a broader rule."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from inferway_fakes.yaml_builders import direct_response, route, rule, to
 
 
 def outcome_of(gateway, path="/", method="GET", **headers):
-    """Status, and the problem's code or the text of the rule that answered."""
+    """Return the status, and the problem's code or the text of the rule that answered."""
     answer = gateway.request(path, method, **headers)
     is_problem = answer.headers["content-type"] == "application/problem+json"
     return answer.status, json.loads(answer.body)["code"] if is_problem else answer.body.decode()
@@ -120,6 +120,6 @@ spec:
 def test_invalid_rule_is_logged_with_its_place(serve, upstream, caplog):
     gateway = serve(route(rule("matches: [{path: {value: /admin}}]"), BROADER))
     assert outcome_of(gateway, "/admin") == (500, "invalid_rule")
-    told = " ".join(str(getattr(record, "manifest", "")) for record in caplog.records)
-    assert "routes.yaml:" in told
-    assert "rules[0]" in told
+    logged = " ".join(str(getattr(record, "manifest", "")) for record in caplog.records)
+    assert "routes.yaml:" in logged
+    assert "rules[0]" in logged

@@ -1,4 +1,4 @@
-"""Header fields on the way up and down: modifiers, hop-by-hop fields, what is said of the client, request ids."""
+"""Header fields in both directions: modifiers, hop-by-hop fields, client identity fields, request ids."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TRUSTED = {"trusted_proxies": "127.0.0.0/8"}
 
 
 def names(seen):
-    """The names of a request's fields as they arrived, lower case."""
+    """Return the names of a request's fields as received, in lower case."""
     return [name.lower() for name, _ in seen.headers]
 
 
@@ -171,9 +171,9 @@ def test_forwarded_fields_of_a_trusted_proxy_are_extended(serve, upstream):
 
 def test_other_proxy_fields_of_a_trusted_proxy_are_kept(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))), **TRUSTED)
-    said = {"forwarded": "for=203.0.113.9", "x-real-ip": "203.0.113.9", "x-forwarded-port": "443"}
-    gateway.request(**{name.replace("-", "_"): value for name, value in said.items()})
-    assert {name: upstream.seen[0].header(name) for name in said} == said
+    proxy_fields = {"forwarded": "for=203.0.113.9", "x-real-ip": "203.0.113.9", "x-forwarded-port": "443"}
+    gateway.request(**{name.replace("-", "_"): value for name, value in proxy_fields.items()})
+    assert {name: upstream.seen[0].header(name) for name in proxy_fields} == proxy_fields
 
 
 @pytest.mark.parametrize("name", ["X_Forwarded_For", "x_forwarded-for", "X-Forwarded_Proto", "Transfer_Encoding"])
@@ -197,9 +197,9 @@ def test_request_id_of_a_trusted_peer_is_kept(serve, upstream):
 @pytest.mark.parametrize("value", ["short", "with space in it", "x" * 200, 'quote"quote"'])
 def test_malformed_request_id_of_a_trusted_peer_is_replaced(serve, upstream, value):
     gateway = serve(route(rule(to(upstream.port))), **TRUSTED)
-    own = gateway.request(x_request_id=value).headers["x-request-id"]
-    assert own != value
-    assert upstream.seen[0].header("x-request-id") == own
+    request_id = gateway.request(x_request_id=value).headers["x-request-id"]
+    assert request_id != value
+    assert upstream.seen[0].header("x-request-id") == request_id
 
 
 def test_request_id_of_an_untrusted_client_is_replaced(serve, upstream):
@@ -223,7 +223,7 @@ def test_traceparent_keeps_the_trace_id_with_a_new_span(serve, upstream):
     assert own_span != span
 
 
-# --- what is passed on as it is ---------------------------------------------------------------------------------------------
+# --- forwarded unchanged ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.case("U6")

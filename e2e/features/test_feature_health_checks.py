@@ -1,4 +1,4 @@
-"""Health checks and U5: who says of itself that it is not well is left alone, and when nobody is well all are asked."""
+"""Health checks and U5: an unhealthy endpoint gets no requests, and if all are unhealthy, all get them."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ import pytest
 from inferway_fakes.fake_dns import resolving, swallowing
 from inferway_fakes.upstream import Close, Pause
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.waiting import wait_until
 from inferway_fakes.yaml_builders import resources, route, rule, service
+from inferway_testing.until import until
 
 PATH = "/healthz"
 SICK = "503 Service Unavailable"
 
 
 def check(more="", interval="100ms"):
-    """A check that is asked often, and believed at once."""
+    """Return a check with a short interval and thresholds of one."""
     return f"healthCheck: {{path: {PATH}, interval: {interval}, timeout: 100ms, unhealthyThreshold: 1{more}}}"
 
 
 def text(endpoints, *parts):
-    """A route to a Service of these endpoints."""
+    """Return a route to a Service of these endpoints."""
     by_name = route(rule(*parts, "backendRefs: [{name: model, port: 80}]"))
     return resources(by_name, service("model", *(endpoint.port for endpoint in endpoints)))
 
 
 def checks_of(upstream):
-    """The checks that it has been asked."""
+    """Return the health checks that it received."""
     return [seen for seen in upstream.seen if seen.header("user-agent") == "inferway-health-check"]
 
 
 def requests_of(upstream):
-    """What else it has been asked."""
+    """Return the other requests that it received."""
     return [seen for seen in upstream.seen if seen.header("user-agent") != "inferway-health-check"]
 
 
 def check_script(answer):
-    """A script that answers checks so, and requests with 200."""
+    """Return a script with this answer to checks, and 200 to requests."""
     return lambda seen: answer(seen) if seen.target == PATH else reply()
 
 
@@ -48,16 +48,16 @@ def unhealthy_response(seen):
 
 
 def healthy(gateway):
-    """How many endpoints take requests."""
+    """Return the number of endpoints that receive requests."""
     return gateway.metric("backend_healthy", route="default/demo")
 
 
 def wait_for_healthy(gateway, count):
-    wait_until(lambda: healthy(gateway) == count, f"{count} healthy endpoints")
+    until(lambda: healthy(gateway) == count, f"{count} healthy endpoints")
 
 
 def share(gateway, endpoints, count=20):
-    """How many of so many requests each of these got; all are answered well."""
+    """Return how many of `count` requests each endpoint received; asserts that all are served."""
     before = [len(requests_of(endpoint)) for endpoint in endpoints]
     for _ in range(count):
         assert gateway.request("/work").status == 200
@@ -103,27 +103,27 @@ def test_consecutive_checks_reach_the_thresholds(serve, upstreams):
             changes.extend(states)
         return len(checks_of(bad)) >= 11
 
-    wait_until(stand, "eleven checks")
-    # 2 alone and then 4, 5, 6 in a row; 7 alone, for 8 is bad, and then 9 and 10 in a row.
+    until(stand, "eleven checks")
+    # 2 alone and then 4, 5, 6 in a row; 7 alone, because 8 is bad, and then 9 and 10 in a row.
     assert changes == ["available", "unhealthy", "available"]
 
 
 def state(gateway, upstream):
     [rule, *_] = json.loads(gateway.request("/debug/backends", port=gateway.admin_port).body)
-    [found] = [
+    [entry] = [
         endpoint["state"]
         for backend in rule["backends"]
         for endpoint in backend["endpoints"]
         if endpoint["address"] == f"127.0.0.1:{upstream.port}"
     ]
-    return found
+    return entry
 
 
 def test_expected_statuses_of_the_rule_are_healthy(serve, upstreams):
     endpoints = upstreams(2)
     endpoints[0].script = check_script(lambda seen: reply(status="418 I'm a Teapot"))
     gateway = serve(text(endpoints, check(", expectedStatuses: [200, 418]")))
-    wait_until(lambda: all(len(checks_of(endpoint)) >= 3 for endpoint in endpoints), "some checks")
+    until(lambda: all(len(checks_of(endpoint)) >= 3 for endpoint in endpoints), "some checks")
     assert healthy(gateway) == 2
 
 
@@ -133,19 +133,19 @@ def test_check_sends_a_plain_get_without_state(serve, upstreams):
         b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\nset-cookie: a=1; Path=/\r\ncontent-length: 0\r\n\r\n"
     ]
     gateway = serve(text([upstream], check(", expectedStatuses: [302]").replace(PATH, "/live?deep=1")))
-    wait_until(lambda: len(upstream.seen) >= 3, "some checks")
+    until(lambda: len(upstream.seen) >= 3, "some checks")
     assert {(seen.method, seen.target) for seen in upstream.seen} == {("GET", "/live?deep=1")}
     assert {seen.header("host") for seen in upstream.seen} == {f"127.0.0.1:{upstream.port}"}
     assert {seen.header("cookie") for seen in upstream.seen} == {None}
     assert healthy(gateway) == 1
-    wait_until(lambda: upstream.open_connections == 0, "every check to close its connection")
+    until(lambda: upstream.open_connections == 0, "every check to close its connection")
 
 
 def test_new_document_keeps_health_and_running_checks(serve, upstreams):
     endpoints = upstreams(2)
     endpoints[0].script = check_script(unhealthy_response)
     gateway = serve(text(endpoints, check(interval="10s").replace("timeout: 100ms", "timeout: 10s")))
-    # A first check comes at a random moment of its interval; here it is there before.
+    # The first check is sent at a random moment of its interval; here it is sent before.
     tasks = dict(gateway.plane.gateway.health._tasks)
     gateway.apply(
         text(endpoints, check(interval="10s").replace("timeout: 100ms", "timeout: 10s"), "timeouts: {connect: 1s}")
@@ -171,22 +171,22 @@ def test_removed_health_check_makes_all_endpoints_available(serve, upstreams):
     wait_for_healthy(gateway, 1)
     tasks = gateway.tasks()
     gateway.apply(text(endpoints))
-    wait_until(lambda: gateway.tasks() == tasks - 2, "the checks to end")
-    asked = len(checks_of(endpoints[0]))
+    until(lambda: gateway.tasks() == tasks - 2, "the checks to end")
+    before = len(checks_of(endpoints[0]))
     assert healthy(gateway) == 2
     assert all(share(gateway, endpoints))
-    assert len(checks_of(endpoints[0])) == asked
+    assert len(checks_of(endpoints[0])) == before
 
 
 def test_added_endpoint_is_checked_and_a_removed_one_not(serve, upstreams):
     first, second = upstreams(2)
     gateway = serve(text([first], check()))
-    wait_until(lambda: checks_of(first), "the first to be checked")
+    until(lambda: checks_of(first), "the first to be checked")
     gateway.apply(text([second], check()))
-    wait_until(lambda: len(checks_of(second)) >= 3, "the second to be checked")
-    asked = len(checks_of(first))
-    wait_until(lambda: len(checks_of(second)) >= 6, "more checks of the second")
-    assert len(checks_of(first)) == asked
+    until(lambda: len(checks_of(second)) >= 3, "the second to be checked")
+    before = len(checks_of(first))
+    until(lambda: len(checks_of(second)) >= 6, "more checks of the second")
+    assert len(checks_of(first)) == before
 
 
 @pytest.mark.case("U5")
@@ -205,10 +205,10 @@ def test_all_unhealthy_uses_every_first_priority_endpoint(serve, upstreams):
     assert share(gateway, endpoints) == [10, 10, 0]
     assert gateway.metric("panic_routing_total", route="default/demo") == 20
     assert json.loads(gateway.request("/debug/backends", port=gateway.admin_port).body)[0]["panic"] is True
-    # The gateway itself is well, whatever is behind it: restarting it would help nobody.
+    # The gateway itself is healthy with any upstream state, because a restart would not help.
     assert gateway.request("/healthz", port=gateway.admin_port).status == 200
     assert gateway.request("/readyz", port=gateway.admin_port).status == 200
-    # One is well again: no panic any more.
+    # One is healthy again, so panic mode ends.
     fallback.script = check_script(lambda seen: reply())
     wait_for_healthy(gateway, 1)
     assert share(gateway, endpoints) == [0, 0, 20]
@@ -219,7 +219,7 @@ def test_all_unhealthy_uses_every_first_priority_endpoint(serve, upstreams):
 def test_check_tries_every_address_of_a_name(serve, upstream, first):
     with resolving() as names, swallowing("127.0.0.2", upstream.port) if first == "swallows" else nullcontext():
         names.resolve("models.test", "127.0.0.2", "127.0.0.1")
-        said = "healthCheck: {path: /healthz, interval: 500ms, timeout: 500ms, unhealthyThreshold: 1}"
-        gateway = serve(route(rule(said, f'backendRefs: [{{url: "http://models.test:{upstream.port}"}}]')))
-        wait_until(lambda: len(checks_of(upstream)) >= 2, "two checks")
+        health_check = "healthCheck: {path: /healthz, interval: 500ms, timeout: 500ms, unhealthyThreshold: 1}"
+        gateway = serve(route(rule(health_check, f'backendRefs: [{{url: "http://models.test:{upstream.port}"}}]')))
+        until(lambda: len(checks_of(upstream)) >= 2, "two checks")
         assert healthy(gateway) == 1

@@ -1,4 +1,4 @@
-"""U3: a kept-alive connection that the upstream closes just as it is used, and what is sent once more without `retry`."""
+"""U3: a kept-alive connection that the upstream closes at its reuse, and requests that are resent without `retry`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from inferway_fakes.upstream import answer as reply
 from inferway_fakes.yaml_builders import route, rule, to
 
 KEPT = 64 << 10
-"""Bytes of a request body that are kept for a further try."""
+"""Bytes of a request body that are kept for another try."""
 
 
 class Racing:
@@ -28,7 +28,7 @@ class Racing:
 
 @pytest.fixture
 def racing(serve, upstream):
-    """A gateway that holds one idle connection, which will be closed at the next request."""
+    """Start a gateway with one idle connection, which will be closed at the next request."""
     upstream.script = Racing()
     gateway = serve(route(rule(to(upstream.port))))
     assert gateway.request("/first").status == 200
@@ -36,7 +36,7 @@ def racing(serve, upstream):
 
 
 def bodies(upstream):
-    """What the upstream was sent after the first request."""
+    """Return the bodies that the upstream received after the first request."""
     return [(seen.method, seen.body, seen.connection) for seen in upstream.seen[1:]]
 
 
@@ -45,7 +45,7 @@ def bodies(upstream):
 def test_idempotent_request_on_a_closed_connection_is_resent(racing, upstream, method):
     assert racing.request("/second", method).status == 200
     assert bodies(upstream) == [(method, b"", 1), (method, b"", 2)]
-    # It was the upstream's good right to close: no failure, no error.
+    # The upstream may close an idle connection, so this is not a failure and not an error.
     assert racing.metric("upstream_errors_total") == 0
 
 

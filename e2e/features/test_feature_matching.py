@@ -1,4 +1,4 @@
-"""Which rule a request is for: host, path, method, headers, query, and the order of precedence among them."""
+"""The rule of a request: host, path, method, headers, query, and their order of precedence."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from inferway_fakes.yaml_builders import direct_response, resources, route, rule
 
 
 def matched_rule(gateway, path="/", method="GET", **headers):
-    """Which rule answered; a problem's code where none did."""
+    """Return the rule that answered, or the code of a problem."""
     answer = gateway.request(path, method, **headers)
     return answer.body.decode() if answer.status == 200 else json.loads(answer.body)["code"]
 
@@ -20,7 +20,7 @@ def matched_rule(gateway, path="/", method="GET", **headers):
 
 @pytest.fixture
 def hosts(serve):
-    """An exact host, two wildcards of different depth, and a route for any host."""
+    """Start a gateway with an exact host, two wildcards of different depth, and a route for any host."""
     return serve(
         resources(
             route(rule(direct_response("any")), name="any"),
@@ -76,7 +76,7 @@ def test_authority_of_an_absolute_target_is_the_host(hosts):
 
 @pytest.fixture
 def paths(serve):
-    """One rule for each type of path."""
+    """Start a gateway with one rule for each type of path."""
     return serve(
         route(
             rule("matches: [{path: {type: Exact, value: /exact}}]", direct_response("exact")),
@@ -124,7 +124,7 @@ def test_path_is_matched_by_its_type(paths, path, winner):
 )
 def test_ambiguous_path_is_answered_400(paths, path):
     answer = paths.request(path)
-    # An encoded backslash or slash is kept as written; a plain one may go no further.
+    # An encoded backslash or slash is kept as written; a plain one is rejected.
     assert (answer.status, json.loads(answer.body)["code"]) == (400, "ambiguous_path")
 
 
@@ -207,7 +207,7 @@ def test_matches_of_one_rule_are_alternatives(serve):
 # --- precedence -----------------------------------------------------------------------------------------------------------
 
 
-# Each pair: the loser, the winner; the loser is written first, so that the order of writing is not what decides.
+# Each pair: the loser, the winner. The loser is written first, so that the written order does not decide.
 @pytest.mark.parametrize(
     ("loser", "winner", "path"),
     [

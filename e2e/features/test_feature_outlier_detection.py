@@ -1,4 +1,4 @@
-"""U4: endpoints that fail are left alone, not too many of them, and come back after one probe."""
+"""U4: failing endpoints are ejected, up to a share of them, and return after one probe."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from inferway_fakes.concurrent_calls import at_once, begun
 from inferway_fakes.gate import Gate
 from inferway_fakes.upstream import Close, Pause
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.waiting import wait_until
 from inferway_fakes.yaml_builders import resources, route, rule, service
+from inferway_testing.concurrent_calls import at_once, begun
+from inferway_testing.until import until
 
 FAILING = {
     "answers 500": lambda seen: reply(b"no", "500 Internal Server Error"),
@@ -26,19 +26,19 @@ IN_TIME = "timeouts: {backendRequest: 250ms}"
 
 
 def breaker(failures=2, open_for="10s", more=""):
-    """When an endpoint is ejected."""
+    """Return a circuitBreaker with these thresholds."""
     return f"circuitBreaker: {{consecutiveFailures: {failures}, openFor: {open_for}{more}}}"
 
 
 def gateway_with_three(serve, upstreams, *parts):
-    """A gateway before a Service of three endpoints, and these, the first of which will fail."""
+    """Start a gateway before a Service of three endpoints, the first of which will fail; returns all."""
     endpoints = upstreams(3)
     by_name = route(rule(TURNS, IN_TIME, *parts, "backendRefs: [{name: model, port: 80}]"))
     return serve(resources(by_name, service("model", *(endpoint.port for endpoint in endpoints)))), endpoints
 
 
 def gateway_with_fallback(serve, upstreams, *parts):
-    """A gateway before one primary and one fallback, and these."""
+    """Start a gateway before one primary and one fallback endpoint; returns all."""
     primary, fallback = upstreams(2)
     backends = f"""
         backendRefs:
@@ -49,15 +49,15 @@ def gateway_with_fallback(serve, upstreams, *parts):
 
 
 def debug_entry_of(gateway, upstream):
-    """What the first rule thinks of this endpoint."""
+    """Return the first rule's state of this endpoint."""
     [rule, *_] = json.loads(gateway.request("/debug/backends", port=gateway.admin_port).body)
     endpoints = [endpoint for backend in rule["backends"] for endpoint in backend["endpoints"]]
-    [found] = [endpoint for endpoint in endpoints if endpoint["address"] == f"127.0.0.1:{upstream.port}"]
-    return found
+    [entry] = [endpoint for endpoint in endpoints if endpoint["address"] == f"127.0.0.1:{upstream.port}"]
+    return entry
 
 
 def states(gateway, *upstreams):
-    """How these endpoints stand."""
+    """Return the states of the endpoints."""
     return [debug_entry_of(gateway, upstream)["state"] for upstream in upstreams]
 
 
@@ -73,7 +73,7 @@ def test_failing_endpoint_of_three_is_ejected(serve, upstreams, how):
     assert [gateway.request().status for _ in range(20)] == [200] * 20
     assert len(bad.seen) == 2
     assert sum(len(upstream.seen) for upstream in good) == 24
-    assert all(len(upstream.seen) >= 11 for upstream in good)  # in turns, but for the one where a turn was lost
+    assert all(len(upstream.seen) >= 11 for upstream in good)  # in turns, except for one lost turn
 
 
 @pytest.mark.case("U4")
@@ -94,7 +94,7 @@ def test_max_ejected_percent_limits_ejections(serve, upstreams, percent, most):
     for _ in range(30):
         assert gateway.request().status == 500
     assert states(gateway, *endpoints).count("ejected") == most
-    # Who is not ejected has them all.
+    # The endpoints that are not ejected get all requests.
     assert sum(len(endpoint.seen) > 2 for endpoint in endpoints) == 3 - most
 
 
@@ -108,10 +108,10 @@ def test_ejected_endpoint_returns_after_one_probe(serve, upstreams):
     gate = Gate()
     bad.script = gate.script()
     before = len(bad.seen)
-    wait_until(lambda: states(gateway, bad) == ["due"], "the time out to be over")
+    until(lambda: states(gateway, bad) == ["due"], "the time out to be over")
     with begun(1, gateway.request) as probe:
-        wait_until(lambda: states(gateway, bad) == ["probing"], "the probe")
-        # While it is out all others go elsewhere, many of them too.
+        until(lambda: states(gateway, bad) == ["probing"], "the probe")
+        # While it is ejected all requests go elsewhere, also many of them.
         assert [answer.status for answer in at_once(20, gateway.request)] == [200] * 20
         assert len(bad.seen) == before + 1
         gate.open()
@@ -130,7 +130,7 @@ def test_failed_probe_doubles_the_ejection_time(serve, upstreams):
     for _ in range(6):
         gateway.request()
     assert 0 < debug_entry_of(gateway, bad)["ejectedFor"] <= 0.3
-    wait_until(lambda: states(gateway, bad) == ["due"], "the time out to be over")
+    until(lambda: states(gateway, bad) == ["due"], "the time out to be over")
     assert gateway.request().status == 500  # the probe
     assert 0.3 < debug_entry_of(gateway, bad)["ejectedFor"] <= 0.6
     assert [gateway.request().status for _ in range(6)] == [200] * 6
@@ -144,8 +144,8 @@ def test_probe_of_a_disconnected_client_is_inconclusive(serve, upstreams):
     for _ in range(6):
         gateway.request()
     bad.script = Gate().script()  # never answers
-    wait_until(lambda: states(gateway, bad) == ["due"], "the time out to be over")
-    # It gives up before the time of the try is over: half a second after its FIN would be too late for that.
+    until(lambda: states(gateway, bad) == ["due"], "the time out to be over")
+    # The client disconnects before the try times out; half a second after its FIN would be too late.
     gateway.apply(gateway_text(gateway).replace("backendRequest: 250ms", "backendRequest: 9s"))
     assert gateway.raw(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n") == b""
     assert states(gateway, bad) == ["due"]
@@ -155,7 +155,7 @@ def test_probe_of_a_disconnected_client_is_inconclusive(serve, upstreams):
 
 
 def gateway_text(gateway):
-    """The file that is served."""
+    """Return the gateway's file."""
     return (gateway.directory / "routes.yaml").read_text()
 
 
@@ -166,7 +166,7 @@ def test_only_primary_is_ejected_for_its_fallback_and_returns(serve, upstreams):
     assert [gateway.request().status for _ in range(6)] == [503, 503, 200, 200, 200, 200]
     assert (len(primary.seen), len(fallback.seen)) == (2, 4)
     primary.script = lambda seen: reply(b"primary")
-    wait_until(lambda: gateway.request().body == b"primary", "the primary to be back")
+    until(lambda: gateway.request().body == b"primary", "the primary to be back")
     assert [gateway.request().body for _ in range(5)] == [b"primary"] * 5
 
 
@@ -230,7 +230,7 @@ def test_retry_cut_short_by_the_request_timeout_is_not_counted(serve, upstreams)
         rule(
             TURNS,
             breaker(failures=1),
-            # Further apart than two looks of the wheel, so that one finds the try late before the request is.
+            # More than two ticks of the timer wheel apart, so that the try times out in an earlier tick than the request.
             "timeouts: {backendRequest: 500ms, request: 900ms}",
             "retry: {attempts: 1, backoff: 1ms}",
             "backendRefs: [{name: model, port: 80}]",
@@ -239,7 +239,7 @@ def test_retry_cut_short_by_the_request_timeout_is_not_counted(serve, upstreams)
     gateway = serve(resources(by_name, service("model", slow.port, other.port)))
     assert gateway.request().status == 504
     assert (len(slow.seen), len(other.seen)) == (1, 1)
-    # The first try had its half second and was not answered; the second one had what was left of the request's time.
+    # The first try timed out after half a second; the second one had the rest of the request's time.
     assert sorted(states(gateway, slow, other)) == ["available", "ejected"]
     assert [
         debug_entry_of(gateway, endpoint)["state"]

@@ -1,4 +1,4 @@
-"""Bytes on the wire: what frames a request in two ways is refused and never reaches the upstream."""
+"""Bytes on the wire: a request with ambiguous framing is rejected and never reaches the upstream."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from time import monotonic, sleep
 import pytest
 
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.waiting import DEADLINE
 from inferway_fakes.yaml_builders import route, rule, to
+from inferway_testing.until import DEADLINE
 
 
 @pytest.fixture
 def gateway(serve, upstream):
-    """A gateway that forwards everything, with short time limits."""
+    """Start a gateway that forwards everything, with short timeouts."""
     return serve(route(rule(to(upstream.port))), head_timeout=0.5, idle_timeout=0.5)
 
 
 def statuses(data):
-    """The statuses of the answers in what was received."""
+    """Return the statuses of the answers in the received bytes."""
     return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", data)]
 
 
 def head(*lines, target="/", method="GET", version="HTTP/1.1"):
-    """A request head."""
+    """Return a request head."""
     return "\r\n".join([f"{method} {target} {version}", *lines, "", ""]).encode("latin-1")
 
 
@@ -76,10 +76,10 @@ REFUSED = {
 
 
 def assert_only_this_reaches(upstream, gateway):
-    """Of all that was sent before, nothing went up: the next ordinary request is the first that the upstream sees."""
+    """Assert that nothing sent before reached the upstream: the next ordinary request is its first."""
     assert gateway.request("/ordinary").status == 200
     assert [seen.target for seen in upstream.seen] == ["/ordinary"]
-    # What was begun and given up again would have been counted too.
+    # A request that was begun and aborted would be counted too.
     assert gateway.metric("http_requests_total", route="default/demo", method="GET") == 1
 
 

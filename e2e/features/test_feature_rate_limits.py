@@ -1,4 +1,4 @@
-"""Rate limits: whose bucket, what a refusal looks like, and what a change of a limit does to what was spent."""
+"""Rate limits: keys of buckets, the form of a 429, and the effect of a changed limit on a bucket's level."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import pytest
 from inferway_fakes.yaml_builders import direct_response, policy, resources, route, rule, to
 
 TRUSTED = {"trusted_proxies": "127.0.0.0/8"}
-# So slow that nothing comes back while a test runs.
+# Slow enough that a bucket refills nothing during a test.
 SLOW = "rate: {requests: 1, per: 1h}"
 
 
 def limit(name="global", burst=2, key="", rate=SLOW):
-    """A limit of a policy."""
+    """Return a limit of a policy."""
     return rule(f"name: {name}", rate, f"burst: {burst}", "scope: Pod", f"key: [{key}]" if key else "")
 
 
 def statuses(gateway, count, path="/", **headers):
-    """The statuses of so many requests."""
+    """Return the statuses of `count` requests."""
     return [gateway.request(path, **headers).status for _ in range(count)]
 
 
 def parse_one_item(header):
-    """A structured-field List of one item: its name and its parameters."""
+    """Parse a structured-field List of one item; returns its name and its parameters."""
     [item] = http_sf.parse(header.encode(), tltype="list")
     return item
 
@@ -55,7 +55,7 @@ def test_each_client_behind_a_trusted_proxy_has_a_bucket(serve):
     gateway = serve(resources(route(rule(direct_response("ok"))), policy(limit(key="{clientIP: {}}"))), **TRUSTED)
     assert statuses(gateway, 3, x_forwarded_for="203.0.113.1") == [200, 200, 429]
     assert statuses(gateway, 3, x_forwarded_for="203.0.113.2") == [200, 200, 429]
-    # What stands left of the first address that we do not trust was written by anybody.
+    # Any client can write the addresses left of the first untrusted one.
     assert statuses(gateway, 1, x_forwarded_for="9.9.9.9, 203.0.113.1") == [429]
     assert statuses(gateway, 1, x_forwarded_for="203.0.113.1, 127.0.0.5") == [429]
 
@@ -128,19 +128,21 @@ def test_all_policies_of_a_route_apply(serve):
         )
     )
     answer = gateway.request(x_tenant="a")
-    told = http_sf.parse(answer.headers["ratelimit"].encode(), tltype="list")
-    assert {name for name, _ in told} == {"default/narrow/same", "default/wide/same"} or {name for name, _ in told} == {
+    items = http_sf.parse(answer.headers["ratelimit"].encode(), tltype="list")
+    assert {name for name, _ in items} == {"default/narrow/same", "default/wide/same"} or {
+        name for name, _ in items
+    } == {
         "narrow/same",
         "wide/same",
     }
-    refused = gateway.request(x_tenant="a")
-    body = json.loads(refused.body)
-    assert (refused.status, body["limit"]) == (429, "same")
+    rejected = gateway.request(x_tenant="a")
+    body = json.loads(rejected.body)
+    assert (rejected.status, body["limit"]) == (429, "same")
     assert body["policy"].endswith("narrow")
     assert statuses(gateway, 3, x_tenant="b") == [200, 429, 429]
 
 
-# --- what a refusal looks like ----------------------------------------------------------------------------------------------
+# --- form of a 429 ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.case("R8")
@@ -177,8 +179,8 @@ def test_rejection_has_retry_after_and_hides_the_key(serve):
 def test_retry_after_is_at_least_one_second(serve):
     fast = limit(burst=1, rate="rate: {requests: 2, per: 1s}")
     gateway = serve(resources(route(rule(direct_response("ok"))), policy(fast)))
-    refused = next(answer for answer in iter(gateway.request, None) if answer.status == 429)
-    assert refused.headers["retry-after"] == "1"
+    rejected = next(answer for answer in iter(gateway.request, None) if answer.status == 429)
+    assert rejected.headers["retry-after"] == "1"
 
 
 def test_ratelimit_fields_are_on_every_response(serve, upstream):
@@ -208,10 +210,10 @@ def test_legacy_headers_replace_the_ratelimit_fields(serve):
     assert answer.headers["x-ratelimit-reset"] == "0"
     assert answer.headers["ratelimit"] is None
     gateway.request()
-    refused = gateway.request()
-    assert refused.status == 429
-    assert refused.headers["x-ratelimit-remaining"] == "0"
-    assert refused.headers["x-ratelimit-reset"] == refused.headers["retry-after"]
+    rejected = gateway.request()
+    assert rejected.status == 429
+    assert rejected.headers["x-ratelimit-remaining"] == "0"
+    assert rejected.headers["x-ratelimit-reset"] == rejected.headers["retry-after"]
 
 
 def test_headers_off_keeps_retry_after_on_rejections(serve):
@@ -275,7 +277,7 @@ def test_changed_limit_does_not_refill_its_bucket(serve, changed):
     routes = route(rule(direct_response("ok")))
     gateway = serve(resources(routes, policy(limit(burst=3))))
     assert statuses(gateway, 4) == [200, 200, 200, 429]
-    # The route changes too, so that there is a new document in every case.
+    # The route changes too, so that each case has a new document.
     gateway.apply(resources(route(rule(direct_response("new"))), policy(changed)))
     assert statuses(gateway, 2) == [429, 429]
 

@@ -1,4 +1,4 @@
-"""Answers that send the client elsewhere."""
+"""Redirects."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from inferway_fakes.yaml_builders import route, rule
 
 
 def redirecting(redirect, prefix="/"):
-    """A rule that redirects."""
+    """Return a rule with a redirect."""
     return route(
         rule(
             f"matches: [{{path: {{value: {prefix}}}}}]",

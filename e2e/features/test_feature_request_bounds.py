@@ -1,4 +1,4 @@
-"""L1 to L4 over real sockets: what is too large or too slow is cut, and costs no memory."""
+"""L1 to L4 over real sockets: too large or too slow requests are cut, without cost in memory."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from time import monotonic
 import pytest
 
 from inferway_fakes.raw_http import codes, head, statuses
-from inferway_fakes.waiting import DEADLINE
 from inferway_fakes.yaml_builders import route, rule, to
+from inferway_testing.until import DEADLINE
 
 HOST = "host: a.example"
 CHUNKED = head(HOST, "transfer-encoding: chunked", method="POST")
@@ -19,17 +19,17 @@ CHUNKED = head(HOST, "transfer-encoding: chunked", method="POST")
 
 @pytest.fixture
 def gateway(serve, upstream):
-    """A gateway with its ordinary limits of size."""
+    """Start a gateway with the default size limits."""
     return serve(route(rule("limits: {maxRequestBody: 64Ki}", to(upstream.port))))
 
 
 def resident():
-    """Bytes of memory of this process, in which the gateway runs too."""
+    """Return the resident bytes of this process, in which the gateway runs too."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
 def flood(gateway, begin, piece, count):
-    """Send the beginning and then pieces, whatever the gateway says meanwhile; what it said."""
+    """Send the beginning and then pieces, regardless of answers; returns the received bytes."""
     with socket.create_connection(("127.0.0.1", gateway.port), DEADLINE) as client:
         received = b""
         try:
@@ -54,14 +54,14 @@ TOO_LARGE = {
 @pytest.mark.parametrize("what", TOO_LARGE)
 def test_oversized_head_is_rejected_without_memory_growth(gateway, upstream, what):
     data, status = TOO_LARGE[what]
-    for _ in range(100):  # what the allocator keeps for heads of this size is there after this
+    for _ in range(100):  # after this the allocator holds its memory for heads of this size
         assert statuses(gateway.raw(data, half_close=False)) == [status]
     before = resident()
     for _ in range(500):
         received = gateway.raw(data, half_close=False)
         assert statuses(received) == [status]
         assert b"connection: close" in received.lower()
-    assert resident() - before < 4 << 20  # of 16 MiB that went through, where the head has 33 KiB
+    assert resident() - before < 4 << 20  # of 16 MiB sent, while the head has 33 KiB
     assert not upstream.seen
 
 

@@ -1,4 +1,4 @@
-"""P1 to P17 over real sockets: what frames a request in two ways is refused, what is only odd passes."""
+"""P1 to P17 over real sockets: ambiguous framing is rejected, unusual but valid requests pass."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from inferway_fakes.raw_http import codes, head, statuses
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.waiting import DEADLINE
 from inferway_fakes.yaml_builders import direct_response, policy, resources, route, rule, to
+from inferway_testing.until import DEADLINE
 
 HOST = "host: a.example"
 NEXT = head(HOST, target="/smuggled")
@@ -20,17 +20,17 @@ SLOW = "rate: {requests: 1, per: 1h}"
 
 @pytest.fixture
 def gateway(serve, upstream):
-    """A gateway that forwards everything."""
+    """Start a gateway that forwards everything."""
     return serve(route(rule(to(upstream.port))))
 
 
 def post(*lines, body=b"hello", **more):
-    """A POST with these field lines."""
+    """Return a POST with these field lines."""
     return head(HOST, *lines, method="POST", **more) + body
 
 
 def assert_refused(gateway, upstream, data, *allowed):
-    """One refusal, the gateway closes, and neither this nor what follows reaches the upstream."""
+    """Assert one rejection and a close; neither these bytes nor later ones reach the upstream."""
     received = gateway.raw(data + NEXT, half_close=False)
     assert len(statuses(received)) == 1
     assert statuses(received)[0] in allowed
@@ -40,7 +40,7 @@ def assert_refused(gateway, upstream, data, *allowed):
 
 
 def assert_served(gateway, upstream, data, target="/", body=b""):
-    """One answer of 200, and the upstream saw exactly this."""
+    """Assert one answer of 200, and that the upstream received exactly this request."""
     assert statuses(gateway.raw(data)) == [200]
     assert [(seen.target, seen.body) for seen in upstream.seen] == [(target, body)]
 
@@ -114,7 +114,7 @@ def test_authority_of_the_target_selects_route_and_cache_key(serve, upstream):
     for target, host, body in (
         ("http://a.example/x", "b.example", b"a.example"),
         ("http://b.example/x", "a.example", b"of b"),
-        ("http://c.example/x", "a.example", b"c.example"),  # not a.example's answer, which is kept
+        ("http://c.example/x", "a.example", b"c.example"),  # not the stored answer of a.example
         ("http://a.example/x", "c.example", b"a.example"),
         ("http://a.example", "a.example", b"a.example"),
     ):
@@ -142,7 +142,7 @@ def test_trailers_are_not_used_as_headers(serve, upstream, name):
     assert b"by the trailer" not in received
     for seen in upstream.seen:
         assert seen.header(name) != "3"
-    # The trailer is no key of a limit: whoever sends none has the same bucket, and it is spent.
+    # A trailer is not part of a limit's key: a client without it has the same bucket, which is empty.
     assert gateway.request("/again").status == 429
 
 
@@ -209,8 +209,10 @@ HOP_BY_HOP = {"keep-alive": "1", "te": "x", "trailer": "x", "upgrade": "h2c", "p
 
 @pytest.mark.case("P11")
 def test_hop_by_hop_fields_are_removed_in_both_directions(serve, upstream):
-    own = "filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: authorization, value: ours}]}}]"
-    gateway = serve(route(rule(own, to(upstream.port))))
+    modifier = (
+        "filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: authorization, value: ours}]}}]"
+    )
+    gateway = serve(route(rule(modifier, to(upstream.port))))
     upstream.script = lambda seen: reply(headers={"connection": "X-Hop", "x-stays": "1", **HOP_BY_HOP})
     named = "close, X-Hop, X-Forwarded-For, Authorization, Via"
     answer = gateway.request(connection=named, **{name.replace("-", "_"): value for name, value in HOP_BY_HOP.items()})
@@ -256,7 +258,7 @@ def test_100_continue_is_sent_only_if_the_body_is_read(serve, upstream):
         client.sendall(b"hello")
         assert statuses(client.recv(65536)) == [200]
     assert [seen.body for seen in upstream.seen] == [b"hello"]
-    received = gateway.raw(EXPECTING, half_close=False)  # no byte of the body is sent, and still there is an answer
+    received = gateway.raw(EXPECTING, half_close=False)  # no byte of the body is sent, and the answer still arrives
     assert (statuses(received), codes(received)) == ([429], ["rate_limited"])
     assert len(upstream.seen) == 1
 

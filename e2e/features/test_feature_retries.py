@@ -1,4 +1,4 @@
-"""`retry`: after what a request is tried again, how often, where, and when not."""
+"""`retry`: the conditions, the number and the endpoints of further tries."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ STATUSES = {
     503: "503 Service Unavailable",
     504: "504 Gateway Timeout",
 }
-# Nobody is left alone here: that is another feature.
+# No ejection here, because that is another feature.
 NO_EJECTION = "circuitBreaker: {maxEjectedPercent: 0}"
 IN_TIME = "timeouts: {backendRequest: 250ms, connect: 250ms}"
 
 
 def retry(attempts=2, **more):
-    """A retry without much of a wait."""
-    said = {"attempts": attempts, "backoff": "1ms", **more}
-    return "retry: {" + ", ".join(f"{name}: {value}" for name, value in said.items()) + "}"
+    """Return a retry with a short back-off."""
+    fields = {"attempts": attempts, "backoff": "1ms", **more}
+    return "retry: {" + ", ".join(f"{name}: {value}" for name, value in fields.items()) + "}"
 
 
 def failing_first(upstream, bad, then=lambda seen: reply(b"well"), times=1):
-    """A script that is bad so many times."""
+    """Return a script that fails the first `times` requests."""
     return lambda seen: bad(seen) if len(upstream.seen) <= times else then(seen)
 
 
 @contextmanager
 def closed_port():
-    """A port on which nobody listens."""
+    """Return a port without a listener."""
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         yield reserved.getsockname()[1]
 
 
 def failing(status):
-    """A script that always answers so."""
+    """Return a script that always answers with this status."""
     return lambda seen: reply(b"no", STATUSES[status])
 
 
@@ -58,10 +58,10 @@ def test_listed_code_is_retried(serve, upstream, status):
     answer = gateway.request("/a")
     assert (answer.status, answer.body) == (200, b"well")
     assert [seen.target for seen in upstream.seen] == ["/a", "/a"]
-    assert upstream.connections == 1  # that answer was complete: its connection is as good as before
+    assert upstream.connections == 1  # that answer was complete, so its connection is reused
     assert gateway.metric("retries_total", route="default/demo", reason=str(status)) == 1
     assert gateway.metric("http_requests_total") == gateway.metric("http_requests_total", code="200") == 1
-    assert gateway.standing() == (0, 0, 0)
+    assert gateway.active_requests() == (0, 0, 0)
 
 
 @pytest.mark.parametrize(("status", "codes"), [(500, "[503]"), (404, "[503]"), (503, "[]")])
@@ -97,7 +97,7 @@ def test_unlisted_condition_is_not_retried(serve, upstream, what):
     bad, code, status = CONDITIONS[what]
     upstream.script = bad
     named = {"Reset", "Timeout", "ConnectFailure"} - {what.split()[0]}
-    # A machine that stands still for a moment must not make a timeout of a reset, for a timeout is named.
+    # A pause of the machine must not turn a reset into a timeout, because a timeout has another condition.
     times = IN_TIME if what == "Timeout" else "timeouts: {backendRequest: 9s, connect: 9s}"
     gateway = serve(route(rule(times, retry(conditions=f"[{', '.join(sorted(named))}]"), to(upstream.port))))
     answer = gateway.request()
@@ -149,7 +149,7 @@ def test_last_response_is_returned_after_all_attempts(serve, upstream, attempts)
     assert (answer.status, answer.body) == (503, b"%d" % (attempts + 1))
     assert len(upstream.seen) == attempts + 1
     assert gateway.metric("retries_total", reason="503") == attempts
-    assert gateway.standing() == (0, 0, 0)
+    assert gateway.active_requests() == (0, 0, 0)
 
 
 def test_request_timeout_covers_all_attempts(serve, upstream):

@@ -1,4 +1,4 @@
-"""`retry`: a body up to 64 KiB is kept for further tries and sent again byte for byte; a longer one has one try."""
+"""`retry`: a body up to 64 KiB is kept and sent again byte for byte; a request with a longer one has one try."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from inferway_fakes.upstream import Close
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.waiting import DEADLINE, wait_until
 from inferway_fakes.yaml_builders import resources, route, rule, service, to
+from inferway_testing.until import DEADLINE, until
 
 KEPT = 64 << 10
 RETRY = "retry: {attempts: 2, backoff: 1ms, methods: [POST]}"
@@ -22,17 +22,17 @@ BAD = {
 
 
 def body(size):
-    """Bytes that repeat nowhere."""
+    """Return bytes without repetition."""
     return random.Random(size).randbytes(size)  # noqa: S311 - not secrecy
 
 
 def with_content_length(content):
-    """A request that says how long its body is."""
+    """Return a request with a Content-Length."""
     return b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(content), content)
 
 
 def chunked(content, size=1000):
-    """A request with its body in chunks."""
+    """Return a request with its body in chunks."""
     pieces = [content[at : at + size] for at in range(0, len(content), size)]
     return b"".join(
         [
@@ -44,7 +44,7 @@ def chunked(content, size=1000):
 
 
 def failing_once(upstream, bad):
-    """Bad at the first request, and at no other."""
+    """Return a script that fails the first request only."""
     return lambda seen: bad(seen) if len(upstream.seen) == 1 else reply(b"well")
 
 
@@ -58,7 +58,7 @@ def test_body_up_to_64_kib_is_resent_byte_for_byte(serve, upstream, framed, size
     assert received.startswith(b"HTTP/1.1 200 ")
     assert received.endswith(b"well")
     assert [seen.body for seen in upstream.seen] == [body(size)] * 2
-    # As it was framed: not once so, and once the other way.
+    # Each try has the framing of the original request.
     assert len({seen.header("transfer-encoding") for seen in upstream.seen}) == 1
 
 
@@ -84,7 +84,7 @@ def test_every_endpoint_gets_the_whole_body(serve, upstreams):
 
 
 def test_rest_of_an_unfinished_body_follows_in_the_retry(serve, upstreams):
-    """The first endpoint answers before it has the body, as those do that are busy."""
+    """The first endpoint answers before it has the body, as a busy one does."""
     [good] = upstreams(1)
     hasty = socket.create_server(("127.0.0.1", 0))
     backends = f"""
@@ -101,8 +101,8 @@ def test_rest_of_an_unfinished_body_follows_in_the_retry(serve, upstreams):
         with first:
             assert first.recv(65536).startswith(b"POST ")
             first.sendall(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n")
-            wait_until(lambda: gateway.standing()[2] == 1, "the further try")
-            wait_until(lambda: good.open_connections == 1, "its connection")
+            until(lambda: gateway.active_requests()[2] == 1, "the further try")
+            until(lambda: good.open_connections == 1, "its connection")
             client.sendall(sent[-2000:])
             received = b""
             while piece := client.recv(65536):

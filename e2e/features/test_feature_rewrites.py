@@ -1,4 +1,4 @@
-"""What the upstream sees in place of what the client asked for."""
+"""Rewritten targets and hosts of forwarded requests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from inferway_fakes.yaml_builders import resources, route, rule, service, to
 
 
 def rewriting(port, rewrite, prefix="/"):
-    """A rule that rewrites what it forwards."""
+    """Return a rule with a rewrite."""
     return route(
         rule(
             f"matches: [{{path: {{value: {prefix}}}}}]",
@@ -19,7 +19,7 @@ def rewriting(port, rewrite, prefix="/"):
 
 
 def forwarded_target(gateway, upstream, path, **headers):
-    """The target with which a request arrived."""
+    """Return the target that the upstream received."""
     assert gateway.request(path, **headers).status == 200
     return upstream.seen[-1].target
 
@@ -40,7 +40,7 @@ def forwarded_target(gateway, upstream, path, **headers):
         ("/foo", "/", "/foo/bar", "/bar"),
         ("/foo", "/", "/foo", "/"),
         ("/", "/v1", "/a", "/v1/a"),
-        # and what it does not say: the rest and the query stay byte for byte
+        # and beyond that table: the rest and the query stay byte for byte
         ("/a/b", "/x", "/a/b/c%2Fd/%C3%BC?q=%zz&r", "/x/c%2Fd/%C3%BC?q=%zz&r"),
         ("/a b", "/x", "/a%20b/c", "/x/c"),
         ("/foo", "/xyz", "/foo//bar//", "/xyz//bar//"),

@@ -1,4 +1,4 @@
-"""manifests/components/ship-access-log: what it makes of a gateway's Deployment."""
+"""manifests/components/ship-access-log: its changes of a gateway's Deployment."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ spec:
 
 @pytest.fixture
 def pod(tmp_path: Path) -> dict[str, Any]:
-    """The pod's spec, rendered."""
+    """Render the pod's spec."""
     (tmp_path / "deployment.yaml").write_text(GATEWAY)
     component = os.path.relpath(COMPONENT, tmp_path)
     (tmp_path / "kustomization.yaml").write_text(f"resources: [deployment.yaml]\ncomponents: [{component}]\n")
-    told = subprocess.run([KUBECTL, "kustomize", tmp_path], capture_output=True, text=True, check=True)
-    spec: dict[str, Any] = yaml.safe_load(told.stdout)["spec"]["template"]["spec"]
+    rendered = subprocess.run([KUBECTL, "kustomize", tmp_path], capture_output=True, text=True, check=True)
+    spec: dict[str, Any] = yaml.safe_load(rendered.stdout)["spec"]["template"]["spec"]
     return spec
 
 

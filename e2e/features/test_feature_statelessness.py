@@ -1,4 +1,4 @@
-"""U6: nothing is remembered between requests, nothing of the environment is used, nothing is added for the upstream."""
+"""U6: no state between requests, no use of the environment, no additions for the upstream."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from inferway_fakes.yaml_builders import route, rule, to
 
 @pytest.fixture
 def gateway(serve, upstream):
-    """All requests go to the upstream."""
+    """Start a gateway that sends all requests to the upstream."""
     return serve(route(rule(to(upstream.port))))
 
 
@@ -48,7 +48,7 @@ def test_proxy_and_netrc_of_the_environment_are_ignored(serve, upstream, upstrea
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
     monkeypatch.setenv("HOME", str(tmp_path))
-    # Health checks are asked by another client, which must not look either.
+    # Health checks use another client, which must not read the environment either.
     gateway = serve(route(rule("healthCheck: {path: /healthz, interval: 100ms, timeout: 100ms}", to(upstream.port))))
     assert gateway.request().status == 200
     while not any(seen.target == "/healthz" for seen in upstream.seen):

@@ -1,4 +1,4 @@
-"""The process: how it starts, how it ends, and with which exit code."""
+"""The process: its start, its end, and its exit codes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from time import monotonic
 
 import pytest
 
-from inferway_fakes.gateway_process import INFERWAY, ask, started
 from inferway_fakes.upstream import Pause
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.waiting import DEADLINE, wait_until
 from inferway_fakes.yaml_builders import direct_response, route, rule, to
+from inferway_testing.client import ask
+from inferway_testing.process import INFERWAY, run_gateway
+from inferway_testing.until import DEADLINE, until
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_signal_stops_the_process_with_exit_code_0(tmp_path, number):
-    with started(tmp_path, route(rule(direct_response("ok")))) as process:
+    with run_gateway(tmp_path, route(rule(direct_response("ok")))) as process:
         assert ask(process.port()) == (200, b"ok")
         process.signal(number)
         assert process.exit_code() == 0
@@ -38,13 +39,13 @@ def test_requests_in_flight_finish_before_the_stop(tmp_path, upstream):
         Pause(0.7),
         b"6\r\nsecond\r\n0\r\n\r\n",
     ]
-    with started(tmp_path, route(rule(to(upstream.port)))) as process:
+    with run_gateway(tmp_path, route(rule(to(upstream.port)))) as process:
         port = process.port()
         answers = []
         clients = [threading.Thread(target=lambda: answers.append(ask(port))) for _ in range(10)]
         for client in clients:
             client.start()
-        wait_until(lambda: len(upstream.seen) == 10, "all requests to be in flight")
+        until(lambda: len(upstream.seen) == 10, "all requests to be in flight")
         process.signal()
         for client in clients:
             client.join(DEADLINE)
@@ -54,7 +55,7 @@ def test_requests_in_flight_finish_before_the_stop(tmp_path, upstream):
 
 def test_stop_under_load_answers_every_forwarded_request(tmp_path, upstream):
     upstream.script = lambda seen: [Pause(0.01), *reply()]
-    with started(tmp_path, route(rule(to(upstream.port)))) as process:
+    with run_gateway(tmp_path, route(rule(to(upstream.port)))) as process:
         port = process.port()
         answered, failed = [], []
 
@@ -63,13 +64,13 @@ def test_stop_under_load_answers_every_forwarded_request(tmp_path, upstream):
                 try:
                     answered.append(ask(port))
                 except (ConnectionError, http.client.RemoteDisconnected) as error:
-                    failed.append(error)  # the listener is closed, or the connection was never taken up
+                    failed.append(error)  # the listener is closed, or the connection was never accepted
                     return
 
         clients = [threading.Thread(target=load) for _ in range(8)]
         for client in clients:
             client.start()
-        wait_until(lambda: len(answered) > 100, "some load")
+        until(lambda: len(answered) > 100, "some load")
         process.signal()
         for client in clients:
             client.join(DEADLINE)
@@ -80,7 +81,7 @@ def test_stop_under_load_answers_every_forwarded_request(tmp_path, upstream):
 
 @pytest.mark.case("S5")
 def test_drain_keeps_serving_and_is_not_ready(tmp_path, upstream):
-    with started(tmp_path, route(rule(to(upstream.port))), "--drain-delay", "1.5") as process:
+    with run_gateway(tmp_path, route(rule(to(upstream.port))), "--drain-delay", "1.5") as process:
         port, admin = process.port(), process.port("admin")
         kept = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
         kept.request("GET", "/")
@@ -92,7 +93,7 @@ def test_drain_keeps_serving_and_is_not_ready(tmp_path, upstream):
         assert ask(admin, "/readyz") == (503, b"draining\n")
         assert ask(admin, "/healthz")[0] == 200
         assert ask(port) == (200, b"ok")
-        # Who is connected already is served too, and told to go.
+        # Connected clients are served too, with `Connection: close`.
         kept.request("GET", "/")
         last = kept.getresponse()
         assert (last.status, last.read(), last.headers["connection"]) == (200, b"ok", "close")
@@ -103,10 +104,10 @@ def test_drain_keeps_serving_and_is_not_ready(tmp_path, upstream):
 @pytest.mark.slow
 @pytest.mark.case("S5")
 def test_drain_ready_keeps_readiness_while_listening(tmp_path, upstream):
-    """A node hands what still comes to a Terminating pod only while that is ready."""
+    """A node sends remaining new connections to a Terminating pod only while that pod is ready."""
     upstream.script = lambda seen: [b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n", Pause(60)]
     flags = ("--drain-delay", "1", "--drain-timeout", "2", "--drain-ready")
-    with started(tmp_path, route(rule(to(upstream.port))), *flags) as process:
+    with run_gateway(tmp_path, route(rule(to(upstream.port))), *flags) as process:
         port, admin = process.port(), process.port("admin")
         streaming = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
         streaming.request("GET", "/")
@@ -114,9 +115,9 @@ def test_drain_ready_keeps_readiness_while_listening(tmp_path, upstream):
         process.signal()
         process.event("draining")
         assert ask(admin, "/readyz") == (200, b"ok, draining\n")
-        # The stream holds the process up, and so the admin port answers after the listener has closed.
-        wait_until(lambda: ask(admin, "/readyz") == (503, b"draining\n"), "the delay to be over")
-        wait_until(lambda: is_refused(port), "the listener to be closed")
+        # The stream delays the end of the process, so the admin port answers after the listener has closed.
+        until(lambda: ask(admin, "/readyz") == (503, b"draining\n"), "the delay to be over")
+        until(lambda: is_refused(port), "the listener to be closed")
         assert process.exit_code() == 0
         streaming.close()
 
@@ -131,15 +132,17 @@ def is_refused(port):
 
 @pytest.mark.case("S5")
 def test_stream_may_finish_during_the_drain(tmp_path, upstream):
-    """It takes longer than the delay, and no longer than the time for requests in flight."""
+    """The stop takes longer than the delay, and no longer than the timeout for requests in flight."""
     pieces = [piece for _ in range(5) for piece in (b"2\r\nhi\r\n", Pause(0.2))]
     upstream.script = lambda seen: [b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", *pieces, b"0\r\n\r\n"]
-    with started(tmp_path, route(rule(to(upstream.port))), "--drain-delay", "0.3", "--drain-timeout", "5") as process:
+    with run_gateway(
+        tmp_path, route(rule(to(upstream.port))), "--drain-delay", "0.3", "--drain-timeout", "5"
+    ) as process:
         port = process.port()
         answers = []
         client = threading.Thread(target=lambda: answers.append(ask(port)))
         client.start()
-        wait_until(lambda: upstream.seen, "the stream to flow")
+        until(lambda: upstream.seen, "the stream to flow")
         process.signal()
         assert process.exit_code() == 0
         client.join(DEADLINE)
@@ -153,7 +156,7 @@ def test_endless_stream_is_cut_after_the_drain_timeout(tmp_path, upstream):
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n",
         Pause(60),
     ]
-    with started(tmp_path, route(rule(to(upstream.port))), "--drain-timeout", "0.5") as process:
+    with run_gateway(tmp_path, route(rule(to(upstream.port))), "--drain-timeout", "0.5") as process:
         port = process.port()
         broken = []
 
@@ -165,7 +168,7 @@ def test_endless_stream_is_cut_after_the_drain_timeout(tmp_path, upstream):
 
         client = threading.Thread(target=read)
         client.start()
-        wait_until(lambda: upstream.seen, "the stream to flow")
+        until(lambda: upstream.seen, "the stream to flow")
         process.signal()
         assert process.exit_code() == 0
         client.join(DEADLINE)
@@ -177,7 +180,7 @@ def test_endless_stream_is_cut_after_the_drain_timeout(tmp_path, upstream):
 def test_full_access_log_pipe_does_not_block_the_stop(tmp_path):
     reader, writer = os.pipe()
     try:
-        with started(
+        with run_gateway(
             tmp_path, route(rule(direct_response("ok"))), "--access-log-rate", "100000", log=writer
         ) as process:
             port = process.port()
@@ -186,7 +189,7 @@ def test_full_access_log_pipe_does_not_block_the_stop(tmp_path):
                 client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" * 1_000 + b"GET / HTTP/1.0\r\n\r\n")
                 while client.recv(1 << 20):
                     pass
-            wait_until(lambda: is_full(writer), "the pipe to be full")
+            until(lambda: is_full(writer), "the pipe to be full")
             signalled = monotonic()
             process.signal()
             assert process.exit_code() == 0
@@ -197,13 +200,13 @@ def test_full_access_log_pipe_does_not_block_the_stop(tmp_path):
 
 
 def is_full(pipe):
-    """Whether a write of one page would have to wait."""
+    """Return whether a write of one page would block."""
     return not select.select([], [pipe], [], 0)[1]
 
 
 def test_second_signal_exits_at_once_with_1(tmp_path, upstream):
     upstream.script = lambda seen: [Pause(60)]
-    with started(tmp_path, route(rule(to(upstream.port)))) as process:
+    with run_gateway(tmp_path, route(rule(to(upstream.port)))) as process:
         port = process.port()
 
         def ask_in_vain():
@@ -212,7 +215,7 @@ def test_second_signal_exits_at_once_with_1(tmp_path, upstream):
 
         client = threading.Thread(target=ask_in_vain)
         client.start()
-        wait_until(lambda: upstream.seen, "a request to be in flight")
+        until(lambda: upstream.seen, "a request to be in flight")
         process.signal()
         process.event("draining")
         process.signal()
@@ -221,7 +224,7 @@ def test_second_signal_exits_at_once_with_1(tmp_path, upstream):
 
 
 def failed_start(directory, *flags):
-    """A start that fails: its exit code and what it says."""
+    """Run a start that fails; returns its exit code and its output."""
     command = [INFERWAY, "run", str(directory), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", *flags]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert "Traceback" not in ended.stderr
@@ -231,34 +234,34 @@ def failed_start(directory, *flags):
 def test_start_with_invalid_files_reports_every_error(tmp_path):
     (tmp_path / "a.yaml").write_text("apiVersion: inferway.dev/v1alpha1\nkind: GatewayRoute\nmetadata: [\n")
     (tmp_path / "b.yaml").write_text(route(rule(direct_response("ok"), "typo: 1"), name="b"))
-    code, told = failed_start(tmp_path)
+    code, output = failed_start(tmp_path)
     assert code == 1
-    assert "a.yaml:" in told
-    assert "b.yaml:7: " in told
-    assert "typo" in told
+    assert "a.yaml:" in output
+    assert "b.yaml:7: " in output
+    assert "typo" in output
 
 
 def test_start_without_a_route_fails(tmp_path):
-    code, told = failed_start(tmp_path)
+    code, output = failed_start(tmp_path)
     assert code == 1
-    assert "no GatewayRoute found" in told
+    assert "no GatewayRoute found" in output
 
 
 def test_start_without_a_directory_fails(tmp_path):
-    code, told = failed_start(tmp_path / "nowhere")
+    code, output = failed_start(tmp_path / "nowhere")
     assert code == 1
-    assert "nowhere" in told
+    assert "nowhere" in output
 
 
 def test_start_on_an_occupied_port_fails(tmp_path, upstream):
     (tmp_path / "routes.yaml").write_text(route(rule(direct_response("ok"))))
-    code, told = failed_start(tmp_path, "--listen", f"127.0.0.1:{upstream.port}")
+    code, output = failed_start(tmp_path, "--listen", f"127.0.0.1:{upstream.port}")
     assert code == 1
-    assert f"127.0.0.1:{upstream.port}" in told
+    assert f"127.0.0.1:{upstream.port}" in output
 
 
 def test_start_with_an_invalid_setting_exits_with_2(tmp_path):
     (tmp_path / "routes.yaml").write_text(route(rule(direct_response("ok"))))
-    code, told = failed_start(tmp_path, "--head-timeout", "soon")
+    code, output = failed_start(tmp_path, "--head-timeout", "soon")
     assert code == 2
-    assert "--head-timeout" in told
+    assert "--head-timeout" in output

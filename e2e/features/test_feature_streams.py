@@ -1,4 +1,4 @@
-"""S1 to S4: streams pass as they come, end when either side does, and cost no more than their buffers."""
+"""S1 to S4: streams are forwarded at once, end when either side does, and cost only their buffers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from time import monotonic
 
 import pytest
 
+from inferway_dataplane.engine.exchange.client import HOLD_UPSTREAM
 from inferway_fakes.faulty_tcp import Ending, FaultyTcp, Flow
 from inferway_fakes.scripted.server import ScriptedUpstream
 from inferway_fakes.upstream import Close, Pause
-from inferway_fakes.waiting import DEADLINE, wait_until
 from inferway_fakes.yaml_builders import route, rule, to
+from inferway_testing.until import DEADLINE, until
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 EVENT = b"9\r\ndata: 1\n\n\r\n"
@@ -22,11 +23,13 @@ EVENT = b"9\r\ndata: 1\n\n\r\n"
 
 @contextmanager
 def streaming(gateway, *fields, path="/", buffer=0):
-    """A client's socket on which a stream was asked for."""
+    """Request a stream; returns the client's socket."""
     with socket.socket() as client:
         client.settimeout(DEADLINE)
         if buffer:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)  # before it connects: the window hangs on it
+            client.setsockopt(
+                socket.SOL_SOCKET, socket.SO_RCVBUF, buffer
+            )  # before it connects, because the window depends on it
         client.connect(("127.0.0.1", gateway.port))
         client.sendall("\r\n".join([f"GET {path} HTTP/1.1", "host: x", *fields, "", ""]).encode())
         yield client
@@ -42,7 +45,7 @@ def begin(client):
 
 
 def read_to_end(client):
-    """What comes until the end; whether it ended by a reset."""
+    """Read until the end; returns the bytes, and whether it ended by a reset."""
     received = b""
     try:
         while piece := client.recv(65536):
@@ -57,7 +60,7 @@ def read_to_end(client):
 
 @pytest.mark.case("S1")
 def test_events_are_forwarded_at_once_and_not_stored(serve):
-    """Each event carries the moment when it was sent, by a clock that is the client's too."""
+    """Each event carries its time of sending, by a clock shared with the client."""
     with ScriptedUpstream() as upstream:
         gateway = serve(route(rule("cache: {ttl: 60s}", to(upstream.port))))
         fields = ["x-fake-sse: 5", "x-fake-pause: 0.5", "accept-encoding: gzip, br", "connection: close"]
@@ -107,8 +110,8 @@ def test_disconnected_client_ends_the_upstream_stream(serve, upstream, reset):
         begin(client)
         if reset:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    wait_until(lambda: upstream.open_connections == 0, "the upstream's connection to be gone", 1.0)
-    assert gateway.standing() == (0, 0, 0)
+    until(lambda: upstream.open_connections == 0, "the upstream's connection to be gone", 1.0)
+    assert gateway.active_requests() == (0, 0, 0)
 
 
 @pytest.mark.case("S2")
@@ -117,13 +120,13 @@ def test_disconnected_client_ends_a_silent_stream(serve, upstream):
     upstream.script = lambda seen: [HEAD, EVENT, Pause(60)]
     with streaming(gateway) as client:
         begin(client)
-    wait_until(lambda: gateway.standing() == (0, 0, 0), "the exchange to end", 1.0)
-    wait_until(lambda: not gateway.plane.gateway.pools.connections, "the connection to be closed", 1.0)
+    until(lambda: gateway.active_requests() == (0, 0, 0), "the exchange to end", 1.0)
+    until(lambda: not gateway.plane.gateway.pools.connections, "the connection to be closed", 1.0)
 
 
 @pytest.mark.case("S2")
 def test_many_disconnected_clients_leave_no_resources(serve):
-    """Here 300 times; `bench.soak_local` does it many thousand times."""
+    """Disconnect 300 times; `bench.soak_local` does it many thousand times."""
     with ScriptedUpstream() as upstream:
         gateway = serve(route(rule(to(upstream.port))))
         fields = ["x-fake-sse: 1000", "x-fake-pause: 0.02"]
@@ -134,22 +137,22 @@ def test_many_disconnected_clients_leave_no_resources(serve):
                 begin(client)
 
         def is_quiet():
-            return gateway.standing() == (0, 0, 0) and not inner.connections and not inner.pools.connections
+            return gateway.active_requests() == (0, 0, 0) and not inner.cap.connections and not inner.pools.connections
 
         leave()
-        wait_until(is_quiet, "the first one to be gone")
-        wait_until(lambda: not upstream.server.connections, "the upstream's side to be gone")
+        until(is_quiet, "the first one to be gone")
+        until(lambda: not upstream.server.connections, "the upstream's side to be gone")
         gateway.metric("connections")
         tasks, descriptors = gateway.tasks(), len(os.listdir("/proc/self/fd"))
         for _ in range(300):
             leave()
-        wait_until(is_quiet, "all to be gone", 2.0)
-        wait_until(lambda: not upstream.server.connections, "the upstream's side to be gone", 2.0)
-        wait_until(lambda: upstream.stats.requests == upstream.stats.aborted == 301, "the upstream to see them leave")
-        assert inner.pools.room.taken == 0
-        assert inner.in_flight == 0
-        wait_until(lambda: gateway.tasks() <= tasks, "no task to be left")
-        wait_until(lambda: len(os.listdir("/proc/self/fd")) <= descriptors, "no descriptor to be left")
+        until(is_quiet, "all to be gone", 2.0)
+        until(lambda: not upstream.server.connections, "the upstream's side to be gone", 2.0)
+        until(lambda: upstream.stats.requests == upstream.stats.aborted == 301, "the upstream to see them leave")
+        assert inner.pools.limiter.taken == 0
+        assert inner.context.in_flight == 0
+        until(lambda: gateway.tasks() <= tasks, "no task to be left")
+        until(lambda: len(os.listdir("/proc/self/fd")) <= descriptors, "no descriptor to be left")
 
 
 # --- S3 ---------------------------------------------------------------------------------------------------------------------
@@ -167,24 +170,24 @@ def test_slow_reading_client_blocks_only_its_own_upstream(serve):
             def stands_still():
                 nonlocal sent
                 before, sent = sent, tcp.bytes_to_client
-                # A machine that is busy with something else looks the same, but for what the gateway holds.
+                # A busy machine looks the same, except for the bytes in the gateway.
                 return before == sent and connection.transport.get_write_buffer_size() > 0
 
-            [connection] = gateway.plane.gateway.connections
-            wait_until(stands_still, "the stream to stand still")
-            # The gateway's own buffer: at most the high-water mark and what one read brings above it (256 KiB in uvloop).
+            [connection] = gateway.plane.gateway.cap.connections
+            until(stands_still, "the stream to stand still")
+            # The gateway's own buffer: at most the high-water mark plus one read (256 KiB in uvloop).
             assert 0 < connection.transport.get_write_buffer_size() <= (64 << 10) + (256 << 10)
-            assert sent < size / 4  # the rest is what kernels and proxies hold
+            assert sent < size / 4  # kernels and proxies hold the rest
             waited = monotonic()
             for _ in range(20):
                 started = monotonic()
                 assert gateway.request().status == 200
                 assert monotonic() - started < 0.5
-            # While the client does not read, the upstream's silence is not the upstream's fault.
-            wait_until(lambda: monotonic() - waited > 1.3, "the time of a silent stream to be over")
-            assert gateway.standing() == (1, 0, 0)
+            # While the client does not read, the upstream's pause must not time out.
+            until(lambda: monotonic() - waited > 1.3, "the time of a silent stream to be over")
+            assert gateway.active_requests() == (1, 0, 0)
             client.recv(65536)
-        wait_until(lambda: gateway.standing() == (0, 0, 0), "the exchange to end", 1.0)
+        until(lambda: gateway.active_requests() == (0, 0, 0), "the exchange to end", 1.0)
 
 
 @pytest.mark.case("S3")
@@ -194,8 +197,8 @@ def test_paused_client_receives_the_whole_body(serve):
         gateway = serve(route(rule(to(upstream.port))))
         with streaming(gateway, f"x-fake-body-size: {size}", "connection: close", buffer=4096) as client:
             received = len(begin(client).partition(b"\r\n\r\n")[2])
-            [connection] = gateway.plane.gateway.connections
-            wait_until(lambda: connection.is_write_paused, "the gateway to wait for the client")
+            [connection] = gateway.plane.gateway.cap.connections
+            until(lambda: connection.is_write_paused, "the gateway to wait for the client")
             while piece := client.recv(1 << 20):
                 received += len(piece)
         assert received == size
@@ -217,10 +220,10 @@ def test_slow_reading_upstream_blocks_its_client(serve, upstream):
                     sent += client.send(bytes(65536))
             except TimeoutError:
                 pass
-            assert sent < size / 2  # the kernel's buffers, and a few pieces of ours
-            [connection] = [one for one in gateway.plane.gateway.connections if one.current is not None]
+            assert sent < size / 2  # the kernel's buffers, and a few pieces in the gateway
+            [connection] = [one for one in gateway.plane.gateway.cap.connections if one.current is not None]
             [up] = gateway.plane.gateway.pools.connections
-            assert "upstream" in connection.holds
+            assert connection.holds & HOLD_UPSTREAM
             assert up.transport.get_write_buffer_size() <= (64 << 10) + (256 << 10)
 
 
@@ -243,7 +246,7 @@ def test_aborted_stream_has_no_clean_end(serve, upstream, chunked, what):
         with streaming(gateway) as client:
             received = begin(client)
             if what == "resets":
-                wait_until(lambda: tcp.bytes_to_client >= len(head + event), "the first event to be there")
+                until(lambda: tcp.bytes_to_client >= len(head + event), "the first event to be there")
                 tcp.cut_all(Ending.RST)
             more, _ = read_to_end(client)
         received += more
@@ -253,7 +256,7 @@ def test_aborted_stream_has_no_clean_end(serve, upstream, chunked, what):
             assert 0.4 <= monotonic() - started < 1.5
         code = "upstream_timeout" if what == "silent" else "upstream_closed"
         assert gateway.metric("upstream_errors_total", reason=code) == 1
-        assert gateway.standing() == (0, 0, 0)
+        assert gateway.active_requests() == (0, 0, 0)
 
 
 @pytest.mark.case("S4")

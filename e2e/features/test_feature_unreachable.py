@@ -1,4 +1,4 @@
-"""U1: upstreams that cannot be reached, each kind told apart by status, code and label."""
+"""U1: unreachable upstreams; each kind has its own status, code and label."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ CONNECT = "timeouts: {connect: 300ms}"
 
 @pytest.fixture
 def tcp(upstream):
-    """What stands between the gateway and the upstream."""
+    """Start a TCP proxy between the gateway and the upstream."""
     with FaultyTcp(upstream.port) as proxy:
         yield proxy
 
 
 def tls_backend(port):
-    """A backendRef to this port by TLS."""
+    """Return a backendRef to this port by TLS."""
     return f'backendRefs: [{{url: "https://127.0.0.1:{port}"}}]'
 
 
 def assert_problem(gateway, status, code):
-    """The next request's answer, which has to be this problem, counted once under its own reason and under no other."""
+    """Assert that the next request gets this problem, counted once under its own reason only."""
     answer = gateway.request()
     assert (answer.status, answer.code) == (status, code)
     assert gateway.metric("upstream_errors_total", route="default/demo", reason=code) == 1
     assert gateway.metric("upstream_errors_total") == 1
-    assert gateway.standing() == (0, 0, 0)
+    assert gateway.active_requests() == (0, 0, 0)
 
 
 @pytest.mark.case("U1")
@@ -74,8 +74,8 @@ def test_silent_handshake_is_504_connect_timeout(serve, tcp):
     tcp.change(accepting=Accepting.SILENT)
     gateway = serve(route(rule(CONNECT, tls_backend(tcp.port))))
     assert_problem(gateway, 504, "connect_timeout")
-    # Nothing of it is left, neither here nor there.
-    assert gateway.plane.gateway.pools.room.taken == 0
+    # No state of it is left on either side.
+    assert gateway.plane.gateway.pools.limiter.taken == 0
 
 
 def test_recovered_upstream_is_used_again(serve, tcp, upstream):

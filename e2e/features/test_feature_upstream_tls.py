@@ -1,4 +1,4 @@
-"""TLS towards upstreams: the certificate is verified, for the name that the URL says, whatever address that has."""
+"""TLS towards upstreams: the certificate is verified for the name in the URL, with any address."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import trustme
 
 from inferway_fakes.fake_dns import resolving
 from inferway_fakes.upstream import Close, Drop, Pause, Upstream
-from inferway_fakes.waiting import wait_until
 from inferway_fakes.yaml_builders import route, rule
+from inferway_testing.until import until
 
 NAME = "models.test"
 NOW = datetime.datetime.now(tz=datetime.timezone.utc)  # noqa: UP017 - as trustme has it
@@ -20,13 +20,13 @@ NOW = datetime.datetime.now(tz=datetime.timezone.utc)  # noqa: UP017 - as trustm
 
 @pytest.fixture(scope="module")
 def authority():
-    """The one that the gateway is told of."""
+    """Create the authority that the gateway trusts."""
     return trustme.CA()
 
 
 @pytest.fixture
 def upstream_ca(authority, tmp_path):
-    """Its file."""
+    """Write its certificate to a file."""
     path = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(path))
     return str(path)
@@ -34,14 +34,14 @@ def upstream_ca(authority, tmp_path):
 
 @pytest.fixture(autouse=True)
 def names():
-    """Names resolve to this machine."""
-    with resolving() as found:
-        found.resolve(NAME, "127.0.0.1")
-        yield found
+    """Resolve names to this machine."""
+    with resolving() as fake_names:
+        fake_names.resolve(NAME, "127.0.0.1")
+        yield fake_names
 
 
 class Server(Upstream):
-    """An upstream that speaks TLS, and keeps what it was told in handshakes."""
+    """An upstream with TLS that records its handshakes."""
 
     def __init__(self, certificate, versions=(ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -59,12 +59,12 @@ class Server(Upstream):
 
     @property
     def protocol(self):
-        """What was agreed on by ALPN in the last handshake."""
+        """Return the ALPN protocol of the last handshake."""
         return self._last.selected_alpn_protocol()
 
 
 def text(port, name=NAME, *parts):
-    """A route to this upstream, by TLS."""
+    """Return a route to this upstream, by TLS."""
     return route(rule(*parts, f'backendRefs: [{{url: "https://{name}:{port}"}}]'))
 
 
@@ -75,7 +75,7 @@ def test_upstream_with_a_valid_certificate_is_used(serve, authority, upstream_ca
         assert upstream.asked_for == [NAME]  # once: the connection is kept
         assert upstream.protocol == "http/1.1"
         assert upstream.seen[0].header("host") == f"{NAME}:{upstream.port}"
-        assert upstream.seen[0].header("x-forwarded-proto") == "http"  # how the client came
+        assert upstream.seen[0].header("x-forwarded-proto") == "http"  # the client's scheme
 
 
 def test_certificate_for_an_address_is_valid_without_sni(serve, authority, upstream_ca):
@@ -92,7 +92,7 @@ def assert_tls_failed(serve, certificate, upstream_ca, **server):
         assert (answer.status, answer.code) == (502, "tls_failed")
         assert gateway.metric("upstream_errors_total", reason="tls_failed") == 1
         assert not upstream.seen
-        wait_until(lambda: gateway.plane.gateway.pools.room.taken == 0, "its seat to be free")
+        until(lambda: gateway.plane.gateway.pools.limiter.taken == 0, "its seat to be free")
 
 
 @pytest.mark.case("U1")
@@ -143,12 +143,12 @@ def test_health_check_verifies_the_certificate(serve, authority, upstream_ca):
     check = "healthCheck: {path: /healthz, interval: 100ms, timeout: 100ms, unhealthyThreshold: 1}"
     with Server(authority.issue_cert(NAME)) as good, Server(authority.issue_cert("other.test")) as bad:
         gateway = serve(text(good.port, NAME, check), upstream_ca=upstream_ca)
-        wait_until(lambda: any(seen.target == "/healthz" for seen in good.seen), "a check")
+        until(lambda: any(seen.target == "/healthz" for seen in good.seen), "a check")
         assert gateway.metric("backend_healthy") == 1
         assert set(good.asked_for) == {NAME}
         assert good.seen[0].header("host") == f"{NAME}:{good.port}"
         gateway.apply(text(bad.port, NAME, check))
-        wait_until(lambda: gateway.metric("backend_healthy") == 0, "the other one to be unhealthy")
+        until(lambda: gateway.metric("backend_healthy") == 0, "the other one to be unhealthy")
         assert not bad.seen
 
 
@@ -164,7 +164,7 @@ def test_unusable_upstream_ca_file_is_named_at_the_start(serve, tmp_path, conten
 @pytest.mark.case("U2")
 @pytest.mark.parametrize(("end", "is_whole"), [(Close, True), (Drop, False)], ids=["alert", "no alert"])
 def test_response_ended_by_close_requires_a_close_notify(serve, authority, upstream_ca, end, is_whole):
-    """RFC 9112 9.8: anybody on the way can send a FIN."""
+    """An attacker on the path can send a FIN (RFC 9112 9.8)."""
     with Server(authority.issue_cert(NAME)) as server:
         server.script = lambda seen: [b"HTTP/1.1 200 OK\r\n\r\nhello", Pause(0.1), end()]
         gateway = serve(text(server.port), upstream_ca=upstream_ca)

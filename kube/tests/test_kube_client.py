@@ -13,6 +13,8 @@ from inferway_kube.client import Client, path
 from inferway_kube.deadlines import Deadlines
 from inferway_kube.errors import ApiError, Gone, NotFound, NotLeading
 
+pytestmark = pytest.mark.outside
+
 THINGS = "/api/v1/namespaces/demo/things"
 QUICK = Deadlines(connect=0.5, read=0.5, write=0.5, watch=1, watch_grace=0.3)
 

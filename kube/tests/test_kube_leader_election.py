@@ -19,6 +19,8 @@ from inferway_kube.deadlines import Deadlines
 from inferway_kube.errors import ApiError
 from inferway_kube.leader_election import Election, LeaderElection, Record, decide, read, spec_of, timestamp
 
+pytestmark = pytest.mark.outside
+
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/demo/leases"
 NOON = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
 SOON = "2026-11-30T11:59:55.000000Z"

@@ -21,6 +21,8 @@ from inferway_kube.errors import ApiError, NotFound
 from inferway_kube.events import Manifest
 from inferway_kube.reflector import Collection, Reflector
 
+pytestmark = pytest.mark.outside
+
 THINGS = "/apis/example.com/v1/things"
 OLD_THINGS = "/apis/example.com/v1beta1/things"
 QUICK = Deadlines(connect=0.5, read=0.5, write=0.5, watch=2, watch_grace=0.3)

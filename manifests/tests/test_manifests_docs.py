@@ -1,4 +1,4 @@
-"""docs/install.md speaks of what there is."""
+"""docs/install.md agrees with the manifests and the code."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ POLICY = TypeAdapter(HostnamePolicy).validate_python(
 
 
 def is_let_in(route: Manifest) -> bool:
-    """Whether production serves it under each of its hostnames."""
+    """Return whether production serves a route under each of its hostnames."""
     read = parse(route)
     assert isinstance(read, RouteObject)
     assert read.errors == ()
@@ -61,11 +61,11 @@ def test_docs_name_every_overlay_and_component() -> None:
 
 
 def test_settings_named_in_the_docs_exist() -> None:
-    known = {
+    names = {
         f"INFERWAY_OPERATOR_{field.upper()}" for field in (*OperatorSettings.model_fields, *HttpSettings.model_fields)
     }
-    known |= {f"INFERWAY_{field.upper()}" for field in (*Settings.model_fields, *ClusterSettings.model_fields)}
-    assert set(re.findall(r"\bINFERWAY_[A-Z_]*[A-Z](?![A-Z_])", TEXT)) <= known
+    names |= {f"INFERWAY_{field.upper()}" for field in (*Settings.model_fields, *ClusterSettings.model_fields)}
+    assert set(re.findall(r"\bINFERWAY_[A-Z_]*[A-Z](?![A-Z_])", TEXT)) <= names
 
 
 def test_documented_namespace_labels_match_the_policies() -> None:
@@ -94,7 +94,7 @@ def test_first_documented_route_passes_production_policy() -> None:
 
 
 def test_samples_are_outside_the_production_policy() -> None:
-    """As the text says; were it otherwise, it should say that."""
+    """Check the statement of the text about the samples."""
     assert not any(is_let_in(route) for route in of_kind(rendered("samples"), "GatewayRoute"))
     assert re.search(r"`manifests/samples` .* is for the overlay `dev`", TEXT)
 

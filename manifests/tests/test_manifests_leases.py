@@ -1,4 +1,4 @@
-"""A pod of the data plane writes the Lease of its own name, whatever RBAC permits its account."""
+"""A pod of the data plane may write only the Lease of its own name, although RBAC permits its account more."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kustomizations import overlay, templates
 
 from inferway_envtest import ApiServer, User
 from inferway_envtest.client import Asker, Refused
-from inferway_fakes.waiting import wait_until
+from inferway_testing.until import until
 
 NAMESPACE = "inferway-system"
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
@@ -34,7 +34,7 @@ def put(client: Asker, name: str) -> Any:
 
 
 def is_in_force(client: Asker) -> bool:
-    """A new policy reaches the server's admission a moment after it is stored."""
+    """Return whether the policy applies, which is a moment after it is stored."""
     try:
         client.ask("PATCH", f"{LEASES}/probe?fieldManager=test&dryRun=All", lease("probe"), APPLY)
     except Refused as refused:
@@ -44,13 +44,13 @@ def is_in_force(client: Asker) -> bool:
 
 @pytest.fixture(scope="module")
 def pods(installed: ApiServer) -> Iterator[tuple[str, str]]:
-    """Two pods of the Deployment."""
+    """Create two pods of the Deployment."""
     template = templates(overlay("dev"))["inferway-gateway"]
     names = ("lease-a", "lease-b")
     for name in names:
         pod(installed, template, NAMESPACE, name)
     with client_of(installed, token(installed, NAMESPACE, "inferway-gateway")) as client:
-        wait_until(lambda: is_in_force(client), "the policy is in force")
+        until(lambda: is_in_force(client), "the policy is in force")
     yield names
     for name in names:
         delete_pod(installed, NAMESPACE, name)
@@ -67,9 +67,9 @@ def client_of(api: ApiServer, user: User) -> Iterator[Asker]:
 
 @pytest.fixture
 def first(installed: ApiServer, pods: tuple[str, str]) -> Iterator[Asker]:
-    """A client with the token of the first pod."""
-    found = installed.ask("GET", f"/api/v1/namespaces/{NAMESPACE}/pods/{pods[0]}")
-    with client_of(installed, token(installed, NAMESPACE, "inferway-gateway", found)) as client:
+    """Return a client with the token of the first pod."""
+    pod_object = installed.ask("GET", f"/api/v1/namespaces/{NAMESPACE}/pods/{pods[0]}")
+    with client_of(installed, token(installed, NAMESPACE, "inferway-gateway", pod_object)) as client:
         yield client
 
 
@@ -79,10 +79,10 @@ def test_pod_creates_and_renews_its_own_lease(first: Asker) -> None:
 
 
 def test_pod_may_not_write_the_lease_of_another_pod(installed: ApiServer, first: Asker) -> None:
-    with pytest.raises(Refused, match=REFUSAL) as refused:
+    with pytest.raises(Refused, match=REFUSAL) as rejection:
         put(first, "lease-b")
-    assert refused.value.code == 403
-    assert 'the token is for the pod "lease-a", the Lease is "lease-b"' in str(refused.value)
+    assert rejection.value.code == 403
+    assert 'the token is for the pod "lease-a", the Lease is "lease-b"' in str(rejection.value)
     with pytest.raises(Refused, match=REFUSAL):
         first.ask("POST", LEASES, lease("lease-b"))
     installed.ask("POST", LEASES, lease("lease-b", "the pod itself"))

@@ -1,4 +1,4 @@
-"""An operator of a few namespaces, with no more rights than docs/operations.md tells how to leave it."""
+"""An operator of a few namespaces, with only the rights described in docs/operations.md."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import yaml
 from identities import token
 from kustomizations import MANIFESTS, ROOT, Manifest, of_kind, render, settings
 
-from e2e.control.control_planes import Process, until
 from inferway_envtest import ApiServer
 from inferway_envtest.binaries import Programs
+from inferway_testing.process import Process, environment
+from inferway_testing.until import until
 
 ACCOUNT = "system:serviceaccount:inferway-operator:inferway-operator"
 NEEDED = (
@@ -30,7 +31,7 @@ NEEDED = (
 
 
 def limited_objects(scratch: Path) -> tuple[Manifest, ...]:
-    """What the text says to write, made of the overlay dev."""
+    """Return the objects of the documented patch, applied to the overlay dev."""
     text = (ROOT / "docs/operations.md").read_text()
     blocks = re.findall(
         r"^```yaml\n# ((?:kustomization|operator-rights)\.yaml)(.*?)^```$", text, re.MULTILINE | re.DOTALL
@@ -51,7 +52,7 @@ def route(pattern: str) -> dict[str, Any]:
     return {
         "apiVersion": "inferway.dev/v1alpha1",
         "kind": "GatewayRoute",
-        "metadata": {"name": "says"},
+        "metadata": {"name": "direct"},
         "spec": {"rules": [{"matches": [match], "filters": [answer]}]},
     }
 
@@ -69,7 +70,8 @@ def test_operator_of_some_namespaces_reads_no_other_pods(api_server_programs: Pr
         mark = api.mark()
         operator = Process(
             [sys.executable, "-m", "inferway_operator"],
-            {
+            environment("INFERWAY_", "KUBE")
+            | {
                 **settings(objects, "operator"),
                 "INFERWAY_OPERATOR_LISTEN": "127.0.0.1:0",
                 "KUBECONFIG": str(api.kubeconfig(user)),
@@ -81,23 +83,23 @@ def test_operator_of_some_namespaces_reads_no_other_pods(api_server_programs: Pr
                 api.ask("POST", path, route(pattern))
 
                 def accepted(path: str = path) -> str:
-                    conditions = api.ask("GET", f"{path}/says").get("status", {}).get("conditions", ())
+                    conditions = api.ask("GET", f"{path}/direct").get("status", {}).get("conditions", ())
                     return next((one["status"] for one in conditions if one["type"] == "Accepted"), "")
 
                 until(lambda status=status: accepted() == status, f"{namespace} is judged; {operator.tail()}")
             until(
                 lambda: api.ask("GET", "/apis/events.k8s.io/v1/namespaces/team-b/events")["items"],
-                "an event tells of it",
+                "an event reports it",
             )
             published = api.ask("GET", "/api/v1/namespaces/inferway-system/configmaps")["items"]
             assert "inferway-config" in [item["metadata"]["name"] for item in published]
         finally:
             code = operator.stop()
         assert code == 0, operator.tail()
-        refused = [request for request in api.requests(mark, user=user) if request.code in (401, 403)]
-        assert refused == [], operator.tail()
+        forbidden = [request for request in api.requests(mark, user=user) if request.code in (401, 403)]
+        assert forbidden == [], operator.tail()
         for namespace, answer in (("team-a", "yes"), ("inferway-system", "yes"), ("team-c", "no"), ("", "no")):
             where = ("-n", namespace) if namespace else ("-A",)
             for kind in ("pods", "leases.coordination.k8s.io"):
-                said = api.kubectl("auth", "can-i", "list", kind, *where, "--as", ACCOUNT, check=False)
-                assert said.stdout.strip() == answer, (namespace, kind)
+                review = api.kubectl("auth", "can-i", "list", kind, *where, "--as", ACCOUNT, check=False)
+                assert review.stdout.strip() == answer, (namespace, kind)

@@ -1,4 +1,4 @@
-"""Monitoring: what is scraped exists, rules and dashboard name metrics that the code has, alerts fire when they should."""
+"""Monitoring: scraped targets exist, rules and dashboard use existing metrics, alerts fire correctly."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DASHBOARD = json.loads(named(MONITORING, "ConfigMap", "inferway-dashboard")["dat
 ALERTS = Path(__file__).with_name("alerts.yaml")
 
 SELECTED = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)\s*\{")
-"""A metric with its labels. Our expressions give each metric a label, but for recorded ones."""
+"""A metric with its labels. The expressions give each metric a label, except recorded ones."""
 RECORDED = re.compile(r"\binferway:[a-zA-Z0-9_:]+")
 
 
@@ -43,7 +43,7 @@ def expressions() -> Iterator[str]:
 
 
 def exposed() -> set[str]:
-    """Names of samples that the planes and Prometheus itself have. Histograms have three, counters end in _total."""
+    """Return the names of samples of the planes and Prometheus itself. Histograms have three, counters end in _total."""
     gateway = Gateway(Settings(), AccessLog(0, enabled=False), 1024)
     families = [
         *metrics.registry(gateway, DirectorySource(str(ROOT / "demo"))).collect(),
@@ -83,20 +83,20 @@ def test_every_metric_selector_names_its_job() -> None:
 def test_service_monitor_selects_one_service_and_port(monitor: dict) -> None:
     assert monitor["spec"].keys() == {"selector", "endpoints"}
     wanted = monitor["spec"]["selector"]["matchLabels"].items()
-    found = [
+    services = [
         service
         for service in of_kind(overlay("production"), "Service")
         if service["metadata"]["namespace"] == monitor["metadata"]["namespace"]
         and wanted <= service["metadata"]["labels"].items()
     ]
-    assert len(found) == 1
-    ports = {port["name"] for port in found[0]["spec"]["ports"]}
+    assert len(services) == 1
+    ports = {port["name"] for port in services[0]["spec"]["ports"]}
     for endpoint in monitor["spec"]["endpoints"]:
         assert endpoint.keys() == {"port", "path", "interval", "scrapeTimeout"}
         assert endpoint["port"] in ports
         assert endpoint["path"] == "/metrics"
-    # Rules and dashboard name the Service as `job`, which is what prometheus-operator makes of it.
-    assert any(f'job="{found[0]["metadata"]["name"]}"' in text for text in expressions())
+    # Rules and dashboard select the Service by `job`, the label set by prometheus-operator.
+    assert any(f'job="{services[0]["metadata"]["name"]}"' in text for text in expressions())
 
 
 def test_every_alert_has_severity_texts_and_a_test() -> None:
@@ -124,13 +124,13 @@ def test_panels_have_unique_ids_places_and_queries() -> None:
 
 @pytest.fixture
 def promtool(tmp_path: Path) -> tuple[str, Path]:
-    """The program, and a folder with the rules as Prometheus reads them."""
+    """Return the program, and a folder with the rules in Prometheus' format."""
     program = shutil.which("promtool")
     if program is None:
         pytest.skip("promtool is not in PATH: rules are not tested (Debian: the package prometheus)")
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(RULE))
     (tmp_path / "alerts.yaml").write_text(ALERTS.read_text())
-    # Prometheus reads a query of the dashboard when it is a rule; Grafana puts its own interval in.
+    # Prometheus checks a query of the dashboard if it is a rule; Grafana inserts its own interval.
     queries = [text.replace("$__rate_interval", "1m").replace("$route", ".*") for text in expressions()]
     rules = [{"record": f"q{i}", "expr": text} for i, text in enumerate(queries) if not text.startswith("label_values")]
     (tmp_path / "queries.yaml").write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))

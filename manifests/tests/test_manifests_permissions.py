@@ -1,4 +1,4 @@
-"""Rights: the roles come to the list in permissions.yaml, and so does what a real API server says of the accounts."""
+"""Rights: the roles, and a real API server's answers for the accounts, match the list in permissions.yaml."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ NAMESPACES = ("inferway-system", "inferway-operator", "default")
 
 
 def rights(rules: Iterable[dict[str, Any]]) -> set[str]:
-    """Rules of RBAC one verb and resource at a time, in permissions.yaml's words. A `*` stays visible as `*`."""
-    found = set()
+    """Split RBAC rules into single verbs and resources, in the form of permissions.yaml. A `*` stays `*`."""
+    triples = set()
     for rule in rules:
         assert "nonResourceURLs" not in rule
         names = "".join(f" {name}" for name in sorted(rule.get("resourceNames") or ()))
         for verb, group, resource in product(rule["verbs"], rule["apiGroups"], rule["resources"]):
-            found.add(f"{verb} {group or 'core'}/{resource}{names}")
-    return found
+            triples.add(f"{verb} {group or 'core'}/{resource}{names}")
+    return triples
 
 
 def parse_rights(lines: Iterable[str]) -> set[str]:
-    """The same of lines of permissions.yaml."""
+    """Parse lines of permissions.yaml to the same form."""
     return {f"{verb} {what}" for verbs, _, what in (line.partition(" ") for line in lines) for verb in verbs.split(",")}
 
 
 def granted(objects: tuple[Manifest, ...]) -> dict[str, dict[str, set[str]]]:
-    """What the rendered roles and bindings come to, by account and place."""
-    found: dict[str, dict[str, set[str]]] = {}
+    """Return the rights of the rendered roles and bindings, by account and place."""
+    by_account: dict[str, dict[str, set[str]]] = {}
     roles = {
         (item["kind"], item["metadata"].get("namespace", ""), item["metadata"]["name"]): item["rules"]
         for item in of_kind(objects, "Role", "ClusterRole")
@@ -50,20 +50,20 @@ def granted(objects: tuple[Manifest, ...]) -> dict[str, dict[str, set[str]]]:
         bound.add(role)
         for subject in binding["subjects"]:
             assert subject["kind"] == "ServiceAccount"
-            account = found.setdefault(f"{subject['namespace']}/{subject['name']}", {})
+            account = by_account.setdefault(f"{subject['namespace']}/{subject['name']}", {})
             account.setdefault(place or "cluster", set()).update(rights(roles[role]))
-    assert bound == roles.keys(), "a role that nobody has"
-    return found
+    assert bound == roles.keys(), "a role without a binding"
+    return by_account
 
 
 def permitted(account: str, namespace: str) -> set[str]:
-    """By the list, in one namespace: what is permitted everywhere and there."""
+    """Return the listed rights in one namespace: those everywhere and those there."""
     places = PERMITTED[account]
     return parse_rights((*places.get("cluster", ()), *places.get(namespace, ())))
 
 
 def reviewed(api: ApiServer, user: User, namespace: str) -> set[str]:
-    """What the API server says that a user may do in a namespace: what `kubectl auth can-i --list` shows."""
+    """Return a user's rights in a namespace from the API server, as `kubectl auth can-i --list` shows them."""
     client = api_client(api, user)
     try:
         review = {
@@ -96,7 +96,7 @@ def test_webhook_component_adds_no_rights(tmp_path: Path) -> None:
 def test_api_server_permits_exactly_the_listed_rights(installed: ApiServer, account: str, namespace: str) -> None:
     home, _, name = account.partition("/")
     installed.kubectl("apply", "-f", "-", input=account_without_rights(home))
-    # What every account has of the API server, such as asking what it may do, is not ours.
+    # Rights of every account, such as queries of its own rights, are excluded.
     common = reviewed(installed, token(installed, home, "nobody"), namespace)
     assert reviewed(installed, token(installed, home, name), namespace) - common == permitted(account, namespace)
 

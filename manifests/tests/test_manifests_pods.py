@@ -16,12 +16,12 @@ from inferway_operator.settings import HttpSettings, OperatorSettings
 from inferway_operator.world.hostname_policy import HostnamePolicy
 from service_python.settings import Settings as ServicePythonSettings
 
-# In manifests/kind/live Tilt may replace code within containers: for one's own machine only.
+# In manifests/kind/live Tilt may replace code within containers; this is for a local machine only.
 PODS = [
     (folder, name) for folder in folders() if not folder.startswith("kind/") for name in templates(rendered(folder))
 ]
 REST = 5
-"""Seconds between the last that a setting allows and SIGKILL."""
+"""Seconds between the end of the longest configured stop and SIGKILL."""
 
 
 def containers(template: dict[str, Any]) -> list[dict[str, Any]]:
@@ -39,10 +39,10 @@ def test_pod_has_no_privileges_on_its_node(folder: str, name: str) -> None:
     assert pod["runAsNonRoot"] is True
     assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
     for container in containers(template):
-        own = container["securityContext"]
-        assert own["allowPrivilegeEscalation"] is False
-        assert own["readOnlyRootFilesystem"] is True
-        assert own["capabilities"] == {"drop": ["ALL"]}
+        security = container["securityContext"]
+        assert security["allowPrivilegeEscalation"] is False
+        assert security["readOnlyRootFilesystem"] is True
+        assert security["capabilities"] == {"drop": ["ALL"]}
         assert set(container["resources"]["requests"]) == {"cpu", "memory"}
         assert "memory" in container["resources"]["limits"]
         if container["image"].startswith("ghcr.io/inferway/"):
@@ -92,16 +92,16 @@ def test_listen_settings_match_ports_and_probes(name: str) -> None:
 
 def test_webhook_settings_match_service_port_and_certificate(tmp_path: Path) -> None:
     objects = with_webhook(tmp_path)
-    told = settings(objects, "operator")
+    values = settings(objects, "operator")
     container = containers(templates(objects)["inferway-operator"])[0]
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-    assert ports["webhook"] == int(told["INFERWAY_OPERATOR_WEBHOOK_LISTEN"].removeprefix("0.0.0.0:"))
+    assert ports["webhook"] == int(values["INFERWAY_OPERATOR_WEBHOOK_LISTEN"].removeprefix("0.0.0.0:"))
     mount = next(mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "webhook-tls")
-    assert told["INFERWAY_OPERATOR_WEBHOOK_CERT"] == f"{mount}/tls.crt"
-    assert told["INFERWAY_OPERATOR_WEBHOOK_KEY"] == f"{mount}/tls.key"
-    asked = named(objects, "ValidatingWebhookConfiguration", "inferway")["webhooks"][0]["clientConfig"]["service"]
-    service = named(objects, "Service", asked["name"])
-    assert (asked["namespace"], asked["port"]) == (
+    assert values["INFERWAY_OPERATOR_WEBHOOK_CERT"] == f"{mount}/tls.crt"
+    assert values["INFERWAY_OPERATOR_WEBHOOK_KEY"] == f"{mount}/tls.key"
+    reference = named(objects, "ValidatingWebhookConfiguration", "inferway")["webhooks"][0]["clientConfig"]["service"]
+    service = named(objects, "Service", reference["name"])
+    assert (reference["namespace"], reference["port"]) == (
         service["metadata"]["namespace"],
         service["spec"]["ports"][0]["port"],
     )
@@ -135,21 +135,21 @@ def test_every_setting_exists_and_is_valid(name: str, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_containers_keep_the_command_of_their_image(name: str) -> None:
-    # Which namespaces the operator watches follows from its settings; a flag could only contradict them.
+    # The settings define the namespaces that the operator watches; a flag could only contradict them.
     for template in templates(overlay(name)).values():
         assert all({"command", "args"}.isdisjoint(container) for container in containers(template))
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_grace_period_of_the_gateway_covers_the_drain(name: str) -> None:
-    told = settings(overlay(name), "gateway")
+    values = settings(overlay(name), "gateway")
     pod = templates(overlay(name))["inferway-gateway"]
-    drain = float(told["INFERWAY_DRAIN_DELAY"]) + float(told["INFERWAY_DRAIN_TIMEOUT"])
+    drain = float(values["INFERWAY_DRAIN_DELAY"]) + float(values["INFERWAY_DRAIN_TIMEOUT"])
     assert pod["spec"]["terminationGracePeriodSeconds"] >= drain + REST
-    # What endpoints and kube-proxy need to hear of it; the process serves on meanwhile, so a hook would only add to it.
-    assert float(told["INFERWAY_DRAIN_DELAY"]) >= 5
+    # Endpoints and kube-proxy need this time to learn of it. The process serves meanwhile, so a hook would only add delay.
+    assert float(values["INFERWAY_DRAIN_DELAY"]) >= 5
     assert "lifecycle" not in containers(pod)[0]
-    # A fault of the process is found before Kubernetes would have waited for its drain.
+    # A fault of the process is detected in less time than its drain takes.
     assert containers(pod)[0]["readinessProbe"]["httpGet"]["path"] == "/readyz"
     assert containers(pod)[0]["livenessProbe"]["httpGet"]["path"] == "/healthz"
 
@@ -160,23 +160,25 @@ def test_local_traffic_policy_requires_a_long_ready_drain(name: str) -> None:
     if named(objects, "Service", "inferway-gateway")["spec"].get("externalTrafficPolicy") != "Local":
         assert name != "production", "clients' addresses are lost"
         return
-    told = settings(objects, "gateway")
-    # Health checks of load balancers fail after 10 to 30 s; until then kube-proxy needs a pod that is ready.
-    assert float(told["INFERWAY_DRAIN_DELAY"]) >= 20
-    assert TypeAdapter(bool).validate_python(told["INFERWAY_DRAIN_READY"])
+    values = settings(objects, "gateway")
+    # Health checks of load balancers fail after 10 to 30 s; until then kube-proxy needs a ready pod.
+    assert float(values["INFERWAY_DRAIN_DELAY"]) >= 20
+    assert TypeAdapter(bool).validate_python(values["INFERWAY_DRAIN_READY"])
 
 
 @pytest.mark.parametrize("name", ["service-python", "service-node"])
 def test_grace_period_of_a_sample_covers_its_stop(name: str) -> None:
     template = templates(rendered("samples"))[name]
     container = containers(template)[0]
-    told = {each["name"]: each["value"] for each in container["env"]}
+    values = {each["name"]: each["value"] for each in container["env"]}
     prefix = name.upper().replace("-", "_") + "_"
     hook = container["lifecycle"]["preStop"]["sleep"]["seconds"]
-    assert template["spec"]["terminationGracePeriodSeconds"] >= hook + int(told[f"{prefix}STOP_TIMEOUT_SECONDS"]) + REST
-    assert int(told[f"{prefix}PORT"]) == container["ports"][0]["containerPort"]
+    assert (
+        template["spec"]["terminationGracePeriodSeconds"] >= hook + int(values[f"{prefix}STOP_TIMEOUT_SECONDS"]) + REST
+    )
+    assert int(values[f"{prefix}PORT"]) == container["ports"][0]["containerPort"]
     if name == "service-python":
-        assert told.keys() <= names_of(prefix, ServicePythonSettings)
+        assert values.keys() <= names_of(prefix, ServicePythonSettings)
 
 
 def test_production_hostname_policy_has_no_wildcard_entry() -> None:

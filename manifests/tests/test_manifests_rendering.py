@@ -1,4 +1,4 @@
-"""What all kustomizations have in common."""
+"""Rules for all kustomizations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real API server takes what is rendered: schemas, defaults and admission, by server-side dry-run."""
+"""A real API server accepts the rendered objects: schemas, defaults and admission, by server-side dry-run."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ from inferway_envtest.kubectl import KubectlError
 
 AUTHORITY = base64.b64encode(trustme.CA().cert_pem.bytes()).decode()
 FOREIGN = "monitoring.coreos.com/"
-"""prometheus-operator's kinds are not on this server: test_manifests_monitoring.py looks at them."""
+"""prometheus-operator's kinds are not on this server; test_manifests_monitoring.py checks them."""
 
 
 def dry_run(api: ApiServer, objects: tuple[Manifest, ...]) -> list[str]:
-    """`kubectl apply` without storing; the names of what was taken. Warnings count as mistakes."""
-    known = [item for item in objects if not item["apiVersion"].startswith(FOREIGN)]
-    # A dry run makes no namespace for what comes after it.
-    names = {item["metadata"].get("namespace", "") for item in known} - {""}
+    """Run `kubectl apply` without storing; returns the accepted names. Warnings count as errors."""
+    core_objects = [item for item in objects if not item["apiVersion"].startswith(FOREIGN)]
+    # A dry run creates no namespace for later objects.
+    names = {item["metadata"].get("namespace", "") for item in core_objects} - {""}
     api.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(_namespace(objects, name) for name in sorted(names)))
-    said = api.kubectl(
+    output = api.kubectl(
         *("apply", "--dry-run=server", "--validate=strict", "-o", "name", "-f", "-"),
-        input=yaml.safe_dump_all(known),
+        input=yaml.safe_dump_all(core_objects),
     )
-    assert "Warning" not in said.stderr, said.stderr
-    taken = said.stdout.split()
-    assert len(taken) == len(known)
+    assert "Warning" not in output.stderr, output.stderr
+    taken = output.stdout.split()
+    assert len(taken) == len(core_objects)
     return taken
 
 
 def _namespace(objects: tuple[Manifest, ...], name: str) -> Manifest:
     ours = [item for item in of_kind(objects, "Namespace") if item["metadata"]["name"] == name]
-    own = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-    return ours[0] if ours else own
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    return ours[0] if ours else namespace
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_dry_run_rejects_an_unknown_field(installed: ApiServer) -> None:
 
 def test_samples_apply_and_a_second_overlay_apply_adds_none(installed: ApiServer) -> None:
     installed.kubectl("apply", "-k", str(MANIFESTS / "samples"))
-    found = installed.kubectl("get", "-n", "inferway-demo", "gwr,rlp", "-o", "name").stdout.split()
-    assert found == [
+    names = installed.kubectl("get", "-n", "inferway-demo", "gwr,rlp", "-o", "name").stdout.split()
+    assert names == [
         "gatewayroute.inferway.dev/infer",
         "gatewayroute.inferway.dev/logs",
         "ratelimitpolicy.inferway.dev/default-limits",
@@ -90,9 +90,9 @@ def test_documented_delete_by_label_keeps_the_crds(installed: ApiServer) -> None
     text = (ROOT / "docs/install.md").read_text().replace("\\\n", "")
     command = re.search(r"^kubectl (delete -l .*)$", text, re.MULTILINE)
     assert command
-    said = installed.kubectl(*command[1].split(), "--dry-run=server", "-o", "name").stdout.split()
-    # Other tests may have brought a PriorityClass meanwhile.
-    assert {item for item in said if not item.startswith("priorityclass.")} == {
+    names = installed.kubectl(*command[1].split(), "--dry-run=server", "-o", "name").stdout.split()
+    # Other tests may have created a PriorityClass meanwhile.
+    assert {item for item in names if not item.startswith("priorityclass.")} == {
         "clusterrole.rbac.authorization.k8s.io/inferway-operator",
         "clusterrolebinding.rbac.authorization.k8s.io/inferway-operator",
         "validatingadmissionpolicy.admissionregistration.k8s.io/inferway-gateway-leases",
@@ -117,13 +117,13 @@ def test_pod_with_a_log_shipper_runs_where_restricted_applies(installed: ApiServ
 
 
 def test_ca_bundle_of_the_webhook_survives_a_second_apply(installed: ApiServer, tmp_path: Path) -> None:
-    found = of_kind(with_webhook(tmp_path), "ValidatingWebhookConfiguration")
+    configurations = of_kind(with_webhook(tmp_path), "ValidatingWebhookConfiguration")
     path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/inferway"
-    installed.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(found))
+    installed.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(configurations))
     try:
         patch = [{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": AUTHORITY}]
         installed.ask("PATCH", path, patch, "application/json-patch+json")
-        installed.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(found))
+        installed.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(configurations))
         assert installed.ask("GET", path)["webhooks"][0]["clientConfig"]["caBundle"] == AUTHORITY
     finally:
         installed.ask("DELETE", path)
@@ -139,6 +139,6 @@ def test_root_pod_is_rejected_where_restricted_is_enforced(installed: ApiServer)
 
 
 def restricted(name: str) -> Manifest:
-    """A namespace as ours are, for another test's pods."""
+    """Return a namespace with the project's labels, for another test's pods."""
     labels = of_kind(overlay("dev"), "Namespace")[0]["metadata"]["labels"]
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}

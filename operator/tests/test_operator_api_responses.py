@@ -4,7 +4,6 @@ Where one of them ends kopf, its supervisor starts it again (docs/decisions/0009
 """
 
 import json
-import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -13,12 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from operator_process import SERVICE, Gateway, OperatorProcess, gateway
+from operator_process import SERVICE, Gateway, gateway
 
 from inferway_envtest import ApiServer
 from inferway_envtest.http_faults import Fault, HttpFaults
 from inferway_fakes.faulty_tcp import FaultyTcp
-from inferway_fakes.waiting import wait_until
+from inferway_testing.process import Process
+from inferway_testing.until import until
 
 ROUTE = """
 apiVersion: inferway.dev/v1alpha1
@@ -49,12 +49,12 @@ def faults(api_server: ApiServer) -> Iterator[HttpFaults]:
         yield found
 
 
-def assert_still_publishing(made: Gateway, running: OperatorProcess, name: str, within: float = 20.0) -> float:
+def assert_still_publishing(made: Gateway, running: Process, name: str, within: float = 20.0) -> float:
     """It publishes what is new, and has not ended; the seconds that it took."""
     began = time.monotonic()
     made.apply(ROUTE % (name, name))
-    wait_until(lambda: f"{made.team}/{name}" in made.routes(), f"{name} is published", within)
-    assert running.process.poll() is None
+    until(lambda: f"{made.team}/{name}" in made.routes(), f"{name} is published", within)
+    assert running.is_running
     return time.monotonic() - began
 
 
@@ -89,7 +89,7 @@ def test_operator_converges_after_ten_odd_responses_in_a_row(prepared_gateway: G
             before = prepared_gateway.routes()
             fault = faults.add(replace(given, times=TIMES))
             tcp.cut_all()
-            wait_until(lambda fault=fault: fault.hits == fault.times, f"{name}: the answer was given", 30)
+            until(lambda fault=fault: fault.hits == fault.times, f"{name}: the answer was given", 30)
             assert prepared_gateway.routes() == before
             faults.heal()
             seconds = assert_still_publishing(prepared_gateway, running, name, CONVERGED)
@@ -97,7 +97,7 @@ def test_operator_converges_after_ten_odd_responses_in_a_row(prepared_gateway: G
                 f"{name}: published {seconds:.2f} s after the fault; starts: {1 + running.count('starting it again')}"
             )
         assert running.count("starting it again") > 0, "at least one of them ends kopf"
-        assert running.end(signal.SIGTERM) == 0
+        assert running.stop() == 0
 
 
 @pytest.mark.slow
@@ -114,7 +114,7 @@ def test_operator_starts_after_html_responses_to_its_first_lists(
         "-n",
         prepared_gateway.namespace,
     )
-    wait_until(lambda: page.hits == 2, "two pages", 20)
+    until(lambda: page.hits == 2, "two pages", 20)
     assert_still_publishing(prepared_gateway, running, "first")
 
 
@@ -147,10 +147,10 @@ def test_operator_keeps_leading_after_odd_lease_responses(prepared_gateway: Gate
     assert_still_publishing(prepared_gateway, running, "before")
     for name, given in LEASES.items():
         fault = faults.add(replace(given))
-        wait_until(lambda fault=fault: fault.hits == fault.times, f"{name}: the answer was given", 20)
+        until(lambda fault=fault: fault.hits == fault.times, f"{name}: the answer was given", 20)
         faults.heal()
         assert_still_publishing(prepared_gateway, running, name)
-    assert running.end(signal.SIGTERM) == 0
+    assert running.stop() == 0
 
 
 @pytest.mark.slow
@@ -161,12 +161,12 @@ def test_outage_of_the_api_server_is_logged_in_few_lines(prepared_gateway: Gatew
     lines = len(running.lines)
     down = faults.add(Fault("GET", r"/(gatewayroutes|services)\?", code=503, times=MANY))
     faults.cut()
-    wait_until(lambda: down.hits > 12, "it has tried often", 30)
-    wait_until(lambda: running.said("the API server fails"), "the outage is logged", 10)
+    until(lambda: down.hits > 12, "it has tried often", 30)
+    until(lambda: running.has_logged("the API server fails"), "the outage is logged", 10)
     assert len(running.lines) <= lines + 3, running.lines
     faults.heal()
     assert_still_publishing(prepared_gateway, running, "after", 5)
-    wait_until(lambda: running.said("the API server answers again"), "its end is logged", 10)
+    until(lambda: running.has_logged("the API server answers again"), "its end is logged", 10)
 
 
 @pytest.mark.slow
@@ -177,7 +177,7 @@ def test_operator_converges_after_rejected_credentials(prepared_gateway: Gateway
     assert_still_publishing(prepared_gateway, running, "before")
     faults.add(Fault("GET", WATCH, code=401, times=TIMES))
     faults.cut()
-    wait_until(lambda: running.said("ended with exit code 1: starting it again"), "kopf ends", 20)
+    until(lambda: running.has_logged("ended with exit code 1: starting it again"), "kopf ends", 20)
     faults.heal()
     assert_still_publishing(prepared_gateway, running, "after", CONVERGED)
 
@@ -197,26 +197,26 @@ def test_operator_starts_again_after_an_internal_error(prepared_gateway: Gateway
     module = tmp_path / "broken.py"
     module.write_text(BROKEN)
     running = prepared_gateway.start(None, "--all-namespaces", str(module))
-    wait_until(lambda: running.said("the task leadership failed"), "it is about to end", 20)
-    wait_until(lambda: running.said("ended with exit code 1: starting it again"), "it ends", STOP)
-    running.end()
+    until(lambda: running.has_logged("the task leadership failed"), "it is about to end", 20)
+    until(lambda: running.has_logged("ended with exit code 1: starting it again"), "it ends", STOP)
+    running.stop()
 
 
 @pytest.mark.case("K1")
 def test_operator_whose_port_is_taken_does_not_start(prepared_gateway: Gateway) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         running = prepared_gateway.start(listen=f"127.0.0.1:{taken.getsockname()[1]}")
-        wait_until(lambda: running.process.poll() is not None, "it ends", 20)
-        assert running.end() == 1
-    assert running.said("Address already in use") or running.said("address already in use")
+        until(lambda: not running.is_running, "it ends", 20)
+        assert running.stop() == 1
+    assert running.has_logged("Address already in use") or running.has_logged("address already in use")
 
 
 @pytest.mark.case("K1")
 def test_operator_with_an_unknown_setting_does_not_start(prepared_gateway: Gateway) -> None:
     running = prepared_gateway.start(namespacs="team")
-    wait_until(lambda: running.process.poll() is not None, "it ends", 20)
-    assert running.end() == 2
-    assert running.said("did you mean INFERWAY_OPERATOR_NAMESPACE")
+    until(lambda: not running.is_running, "it ends", 20)
+    assert running.stop() == 2
+    assert running.has_logged("did you mean INFERWAY_OPERATOR_NAMESPACE")
 
 
 @contextmanager
@@ -238,8 +238,8 @@ def test_operator_does_not_wait_for_a_missing_namespace(prepared_gateway: Gatewa
     with namespace(prepared_gateway, later):
         prepared_gateway.apply(SERVICE, later)
         prepared_gateway.apply(ROUTE % ("second", "second"), later)
-        wait_until(lambda: f"{later}/second" in prepared_gateway.routes(), "it is watched when it exists", 20)
-    wait_until(lambda: f"{later}/second" not in prepared_gateway.routes(), "and no more when it is gone", 20)
+        until(lambda: f"{later}/second" in prepared_gateway.routes(), "it is watched when it exists", 20)
+    until(lambda: f"{later}/second" not in prepared_gateway.routes(), "and no more when it is gone", 20)
     assert_still_publishing(prepared_gateway, running, "third")
 
 
@@ -259,8 +259,8 @@ def test_operator_lists_again_a_kind_that_was_not_served(
     """An API server may report a definition before it serves it."""
     missing = faults.add(Fault("GET", path, code=404, times=4))
     running = prepared_gateway.start(prepared_gateway.api.through(faults, prepared_gateway.user))
-    wait_until(lambda: missing.hits == 4, "lists in vain", 40)
-    wait_until(lambda: prepared_gateway.watches(kind), f"{kind} are listed", 20)
+    until(lambda: missing.hits == 4, "lists in vain", 40)
+    until(lambda: prepared_gateway.watches(kind), f"{kind} are listed", 20)
     assert_still_publishing(prepared_gateway, running, "first")
 
 
@@ -279,7 +279,7 @@ def test_published_config_stays_when_definitions_are_deleted(prepared_gateway: G
     try:
         for kind in KINDS:
             api.ask("DELETE", DEFINITION.format(kind))
-        wait_until(lambda: running.said("does not know a kind that this process needs"), "it is logged", 20)
+        until(lambda: running.has_logged("does not know a kind that this process needs"), "it is logged", 20)
         assert prepared_gateway.routes() == before
     finally:
         api.kubectl("apply", *(f"--filename={DEFINITIONS / kind}.yaml" for kind in KINDS))

@@ -1,16 +1,16 @@
 """The supervisor: which ends of its process are its own end, and which are a new start."""
 
 import itertools
-import os
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from inferway_fakes.waiting import wait_until
+from inferway_testing.process import Process
+from inferway_testing.until import until
+
+pytestmark = pytest.mark.outside
 
 SUPERVISE = """
 import asyncio, sys
@@ -35,65 +35,55 @@ asyncio.run(main())
 """
 
 
-class Supervised:
+class Supervised(Process):
     """A supervisor of a small process."""
 
     def __init__(self, folder: Path, work: str, code: int = 0, script: str = STARTED) -> None:
         self.starts, self.ends = folder / "starts", folder / "ends"
-        (folder / "process.py").write_text(
-            script.format(starts=str(self.starts), ends=str(self.ends), work=work, code=code)
-        )
-        command = [sys.executable, "-c", SUPERVISE, str(folder / "process.py")]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        text = script.format(starts=str(self.starts), ends=str(self.ends), work=work, code=code)
+        (folder / "process.py").write_text(text)
+        super().__init__([sys.executable, "-c", SUPERVISE, str(folder / "process.py")])
 
-    def lines(self, file: Path) -> list[str]:
-        """What the small process has written."""
+    def written(self, file: Path) -> list[str]:
+        """Lines that the small process has written."""
         return file.read_text().splitlines() if file.exists() else []
-
-    def end(self, number: int) -> tuple[int, str]:
-        """Send a signal; the exit code and standard error."""
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        _, stderr = self.process.communicate(timeout=20)
-        return self.process.returncode, stderr
 
 
 @pytest.mark.parametrize("code", [0, 1, 2])
 def test_process_that_never_started_up_is_not_started_again(tmp_path: Path, code: int) -> None:
-    supervised = Supervised(tmp_path, "", code, script="import sys; sys.exit({code})")
-    assert supervised.end(0) == (code, "")
+    with Supervised(tmp_path, "", code, script="import sys; sys.exit({code})") as supervised:
+        assert supervised.exit_code() == code
+        assert supervised.lines == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("code", [0, 1])
 def test_signal_is_passed_on_and_the_exit_code_kept(tmp_path: Path, number: int, code: int) -> None:
-    supervised = Supervised(tmp_path, "await end.wait()", code)
-    wait_until(lambda: supervised.lines(supervised.starts), "a start")
-    assert supervised.end(number) == (code, "")
-    assert supervised.lines(supervised.ends) == ["ended"]
-    assert len(supervised.lines(supervised.starts)) == 1
+    with Supervised(tmp_path, "await end.wait()", code) as supervised:
+        until(lambda: supervised.written(supervised.starts), "a start")
+        supervised.signal(number)
+        assert supervised.exit_code() == code
+        assert supervised.lines == []
+        assert supervised.written(supervised.ends) == ["ended"]
+        assert len(supervised.written(supervised.starts)) == 1
 
 
 @pytest.mark.parametrize("work", ["", "os.kill(os.getpid(), signal.SIGKILL)"], ids=["ends", "is killed"])
 def test_process_that_ends_is_started_again_within_two_seconds(tmp_path: Path, work: str) -> None:
-    supervised = Supervised(tmp_path, work, 3)
-    wait_until(lambda: len(supervised.lines(supervised.starts)) >= 3, "three starts", 20)
-    times = [float(line.split()[1]) for line in supervised.lines(supervised.starts)]
-    _, stderr = supervised.end(signal.SIGTERM)
+    with Supervised(tmp_path, work, 3) as supervised:
+        until(lambda: len(supervised.written(supervised.starts)) >= 3, "three starts", 20)
+        times = [float(line.split()[1]) for line in supervised.written(supervised.starts)]
+        supervised.stop()
     # The start of Python itself takes its time.
     assert all(later - earlier < 2.0 + 1.0 for earlier, later in itertools.pairwise(times)), times
-    assert f"ended with exit code {-9 if work else 3}: starting it again" in stderr
+    assert supervised.has_logged(f"ended with exit code {-9 if work else 3}: starting it again")
 
 
 def test_process_ends_in_order_when_its_supervisor_is_killed(tmp_path: Path) -> None:
-    supervised = Supervised(tmp_path, "await end.wait()")
-    wait_until(lambda: supervised.lines(supervised.starts), "a start")
-    supervised.end(signal.SIGKILL)
-    wait_until(lambda: supervised.lines(supervised.ends) == ["ended"], "its end", 5)
-    pid = int(supervised.lines(supervised.starts)[0].split()[0])
-    began = time.monotonic()
-    while (
-        Path(f"/proc/{pid}").exists() and os.path.basename(sys.executable) in Path(f"/proc/{pid}/cmdline").read_text()
-    ):
-        assert time.monotonic() - began < 5, "it is still there"
-        time.sleep(0.01)
+    with Supervised(tmp_path, "await end.wait()") as supervised:
+        until(lambda: supervised.written(supervised.starts), "a start")
+        supervised.signal(signal.SIGKILL)
+        until(lambda: supervised.written(supervised.ends) == ["ended"], "its end", 5)
+        pid = supervised.written(supervised.starts)[0].split()[0]
+        command = Path(f"/proc/{pid}/cmdline")
+        until(lambda: not command.exists() or "process.py" not in command.read_text(), "it is gone", 5)

@@ -1,4 +1,4 @@
-"""Dockerfiles as instructions, and what .dockerignore lets through."""
+"""Dockerfiles as instructions, and the files that .dockerignore includes."""
 
 import json
 import re
@@ -13,7 +13,7 @@ LABELS = "title", "description", "licenses", "source", "revision", "version"
 
 
 class Instruction(NamedTuple):
-    """One of a Dockerfile, with the stage that it is of."""
+    """An instruction of a Dockerfile, with its stage."""
 
     stage: str
     name: str
@@ -21,21 +21,21 @@ class Instruction(NamedTuple):
 
 
 def instructions(image: Image) -> list[Instruction]:
-    """In order, with their lines joined."""
+    """Return the instructions in order, with their lines joined."""
     lines = [line for line in (ROOT / image.dockerfile).read_text().splitlines() if not line.startswith("#")]
-    stage, found = "", []
+    stage, parsed = "", []
     for text in re.sub(r"\\\n", " ", "\n".join(lines)).splitlines():
         if not text.strip():
             continue
         name, rest = text.split(maxsplit=1)
         if name == "FROM":
             stage = rest.split()[-1]
-        found.append(Instruction(stage, name, rest))
-    return found
+        parsed.append(Instruction(stage, name, rest))
+    return parsed
 
 
 def sources(image: Image) -> Iterator[str]:
-    """What is taken from the build context: by COPY, and by bind mounts."""
+    """Return the paths of the build context used by COPY and by bind mounts."""
     for instruction in instructions(image):
         if instruction.name == "COPY" and "--from" not in instruction.rest:
             yield from [part for part in shlex.split(instruction.rest) if not part.startswith("--")][:-1]
@@ -44,21 +44,21 @@ def sources(image: Image) -> Iterator[str]:
 
 
 def is_let_through(path: str) -> bool:
-    """By the .dockerignore at the root, which names what is let through and nothing that is not, but for caches."""
+    """Return whether the .dockerignore at the root includes a path; it lists included paths, and excludes caches."""
     rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
     assert rules[0] == "*"
     return any(Path(path).is_relative_to(rule[1:]) for rule in rules if rule.startswith("!"))
 
 
 def exec_form(rest: str) -> list[str]:
-    """A command as a list; fails for the shell form, in which signals do not reach the process."""
+    """Return a command as a list. Fails for the shell form, in which signals do not reach the process."""
     command = json.loads(rest)
     assert isinstance(command, list), rest
     return command
 
 
 def settings_of(image: Image) -> dict[str, str]:
-    """What ENV sets, in all stages."""
+    """Return the variables set by ENV, in all stages."""
     pairs: Iterator[list[str]] = (
         part.split("=", 1) for each in instructions(image) if each.name == "ENV" for part in shlex.split(each.rest)
     )

@@ -1,4 +1,4 @@
-"""`make images`, `make cluster`: what docker, kind and kubectl are asked, in which order, and what is said when they cannot."""
+"""`make images`, `make cluster`: the calls of docker, kind and kubectl, their order, and the messages on failure."""
 
 import os
 import subprocess
@@ -9,27 +9,27 @@ import pytest
 
 from inferway_cluster.images import IMAGES, ROOT
 
-# Notes what it was asked, and answers as the real ones do.
+# Records its calls, and answers as the real programs do.
 PROGRAM = """#!{python} -IS
 import os, sys
 from pathlib import Path
 here = Path({here!r})
-name, asked = Path(sys.argv[0]).name, sys.argv[1:]
-with open(here / "asked", "a") as log:
-    log.write(" ".join([name, *asked]) + "\\n")
-if any(part in " ".join([name, *asked]) for part in (here / "broken").read_text().splitlines()):
+name, arguments = Path(sys.argv[0]).name, sys.argv[1:]
+with open(here / "calls", "a") as log:
+    log.write(" ".join([name, *arguments]) + "\\n")
+if any(part in " ".join([name, *arguments]) for part in (here / "broken").read_text().splitlines()):
     sys.exit("it is broken")
-if asked[:2] == ["get", "clusters"]:
+if arguments[:2] == ["get", "clusters"]:
     print((here / "clusters").read_text())
-if asked[:2] == ["image", "inspect"]:
+if arguments[:2] == ["image", "inspect"]:
     print(123456789)
-if "deployments" in asked:
+if "deployments" in arguments:
     print("deployment.apps/one")
 """
 
 
 class Programs:
-    """Stand-ins for the three, alone on PATH beside git."""
+    """Fakes of the three programs; PATH has only them and git."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -43,8 +43,8 @@ class Programs:
     def path(self, name: str) -> Path:
         return self.folder / "bin" / name
 
-    def asked(self) -> list[str]:
-        return (self.folder / "asked").read_text().splitlines()
+    def calls(self) -> list[str]:
+        return (self.folder / "calls").read_text().splitlines()
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -62,7 +62,7 @@ def programs(tmp_path: Path) -> Programs:
 def test_images_builds_each_image_and_prints_a_table(programs: Programs) -> None:
     ended = programs.run("images", "--tag", "v1.2.3")
     assert ended.returncode == 0, ended.stderr
-    builds = [line for line in programs.asked() if " build " in line]
+    builds = [line for line in programs.calls() if " build " in line]
     assert len(builds) == len(IMAGES)
     for image, line in zip(IMAGES, builds, strict=True):
         assert f"--file {ROOT / image.dockerfile} --tag ghcr.io/inferway/{image.name}:v1.2.3" in line
@@ -81,7 +81,7 @@ def test_images_with_an_unknown_name_fails(programs: Programs) -> None:
 def test_create_makes_a_cluster_loads_images_and_waits(programs: Programs) -> None:
     ended = programs.run("create")
     assert ended.returncode == 0, ended.stderr
-    asked = programs.asked()
+    calls = programs.calls()
     order = [
         "kind create cluster",
         "docker buildx build",
@@ -92,35 +92,35 @@ def test_create_makes_a_cluster_loads_images_and_waits(programs: Programs) -> No
         f"kubectl --context kind-inferway apply -k {ROOT}/manifests/samples",
         "kubectl --context kind-inferway -n inferway-demo wait --for=condition=Programmed --all gatewayroutes",
     ]
-    at = [next(i for i, line in enumerate(asked) if line.startswith(begin)) for begin in order]
-    at[6] = next(i for i, line in enumerate(asked) if line == order[6])
-    assert at == sorted(at), asked
-    assert not any("rollout restart" in line for line in asked), "pods of a new cluster have the new images"
+    at = [next(i for i, line in enumerate(calls) if line.startswith(begin)) for begin in order]
+    at[6] = next(i for i, line in enumerate(calls) if line == order[6])
+    assert at == sorted(at), calls
+    assert not any("rollout restart" in line for line in calls), "pods of a new cluster have the new images"
     assert "http://127.0.0.1:8080" in ended.stdout
 
 
 def test_create_with_an_existing_cluster_loads_new_images(programs: Programs) -> None:
     (programs.folder / "clusters").write_text("other\ninferway\n")
     assert programs.run("create").returncode == 0
-    asked = programs.asked()
-    assert not any(line.startswith("kind create") for line in asked)
-    restarted = [line for line in asked if "rollout restart" in line]
+    calls = programs.calls()
+    assert not any(line.startswith("kind create") for line in calls)
+    restarted = [line for line in calls if "rollout restart" in line]
     assert len(restarted) == 3
-    assert asked.index(restarted[0]) > next(i for i, line in enumerate(asked) if line.startswith("kind load"))
+    assert calls.index(restarted[0]) > next(i for i, line in enumerate(calls) if line.startswith("kind load"))
 
 
 def test_load_leaves_out_the_standalone_image(programs: Programs) -> None:
     assert programs.run("load", "--tag", "dev").returncode == 0
-    (line,) = [line for line in programs.asked() if line.startswith("kind load")]
+    (line,) = [line for line in programs.calls() if line.startswith("kind load")]
     assert "standalone" not in line
     assert line.count("ghcr.io/inferway/") == len(IMAGES) - 1
 
 
 def test_every_kubectl_call_names_its_context(programs: Programs) -> None:
     assert programs.run("create").returncode == 0
-    asked = [line for line in programs.asked() if line.startswith("kubectl")]
-    assert asked
-    assert [line for line in asked if not line.startswith("kubectl --context kind-inferway ")] == []
+    calls = [line for line in programs.calls() if line.startswith("kubectl")]
+    assert calls
+    assert [line for line in calls if not line.startswith("kubectl --context kind-inferway ")] == []
 
 
 def test_missing_program_is_reported_with_its_download_page(programs: Programs) -> None:
@@ -145,5 +145,5 @@ def test_create_stops_at_the_first_failed_command(programs: Programs, broken: st
     ended = programs.run("create")
     assert ended.returncode == 1
     assert "failed with exit code 1" in ended.stderr.splitlines()[-1]
-    assert broken in programs.asked()[-1]
+    assert broken in programs.calls()[-1]
     assert "Traceback" not in ended.stderr

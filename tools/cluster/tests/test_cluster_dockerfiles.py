@@ -1,4 +1,4 @@
-"""What can be said of the images without docker: they can be built, and their processes are what pods demand."""
+"""Checks of the images without docker: their files exist, and their processes meet the requirements of pods."""
 
 import pytest
 from dockerfiles import LABELS, exec_form, instructions, is_let_through, settings_of, sources
@@ -14,12 +14,12 @@ of_python = pytest.mark.parametrize("image", PYTHON, ids=lambda image: image.nam
 
 
 def test_every_dockerfile_belongs_to_an_image() -> None:
-    found = {
+    dockerfiles = {
         path.relative_to(ROOT).as_posix()
         for pattern in ("*/Dockerfile", "services/*/Dockerfile")
         for path in ROOT.glob(pattern)
     }
-    assert found == {image.dockerfile for image in IMAGES}
+    assert dockerfiles == {image.dockerfile for image in IMAGES}
 
 
 @every
@@ -30,9 +30,9 @@ def test_user_is_that_of_the_manifests(image: Image) -> None:
 
 @every
 def test_entrypoint_uses_the_exec_form(image: Image) -> None:
-    found = [each for each in instructions(image) if each.name in ("ENTRYPOINT", "CMD")]
-    assert found
-    assert all(exec_form(each.rest) for each in found)
+    entrypoints = [each for each in instructions(image) if each.name in ("ENTRYPOINT", "CMD")]
+    assert entrypoints
+    assert all(exec_form(each.rest) for each in entrypoints)
 
 
 @every
@@ -53,7 +53,7 @@ def test_base_images_have_pinned_tags(image: Image) -> None:
     ],
 )
 def test_node_image_removes_its_package_managers(path: str) -> None:
-    """All of them are in the official image; stand-ins for it may lack some, so looking into an image would not tell."""
+    """Check the Dockerfile, because a substitute for the official image may lack some of the package managers."""
     (image,) = [image for image in IMAGES if image.name == "service-node"]
     removed = [each.rest.split() for each in instructions(image) if (each.stage, each.name) == ("release", "RUN")]
     assert [path in words for words in removed if words[:2] == ["rm", "-rf"]] == [True]
@@ -87,13 +87,13 @@ def test_default_stage_is_the_release(image: Image) -> None:
 
 @of_python
 def test_environment_names_existing_settings(image: Image) -> None:
-    known = {f"INFERWAY_{name}".upper() for name in Settings.model_fields}
-    known |= {
+    names = {f"INFERWAY_{name}".upper() for name in Settings.model_fields}
+    names |= {
         f"INFERWAY_OPERATOR_{name}".upper() for name in {**OperatorSettings.model_fields, **HttpSettings.model_fields}
     }
-    known |= {f"SERVICE_PYTHON_{name}".upper() for name in ServiceSettings.model_fields}
+    names |= {f"SERVICE_PYTHON_{name}".upper() for name in ServiceSettings.model_fields}
     ours = {name for name in settings_of(image) if name.startswith(("INFERWAY_", "SERVICE_"))}
-    assert ours <= known
+    assert ours <= names
 
 
 @of_python

@@ -1,4 +1,4 @@
-"""Each image's packages are those that its code imports, in the versions that tests run with."""
+"""Each image has the packages that its code imports, in the versions of the tests."""
 
 import ast
 import re
@@ -23,28 +23,28 @@ OURS = {
     "inferway_live",
 }
 NOT_INSTALLED = {
-    # Modules that belong to a command that the image is not for.
+    # Modules of commands that the image does not run.
     "standalone": {"kopf", "aiohttp", "kubernetes"},
-    # `inferway crds`, and docs/api.md: what makes definitions is part of the contract, and runs in a checkout.
+    # `inferway crds` and docs/api.md: the generators are part of the contract, and run in a checkout.
 }
 
 
 def pins(name: str) -> dict[str, str]:
-    """The versions of a requirements file."""
+    """Return the versions of a requirements file."""
     text = (ROOT / "requirements" / f"{name}.txt").read_text()
-    return {found[1].lower(): found[2] for found in re.finditer(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", text, re.MULTILINE)}
+    return {match[1].lower(): match[2] for match in re.finditer(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", text, re.MULTILINE)}
 
 
 def imported(folder: Path) -> set[str]:
-    """The top-level modules that the sources below a folder import, at any place."""
-    found = set()
+    """Return the top-level modules that the sources below a folder import anywhere."""
+    modules = set()
     for path in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
-                found |= {alias.name.partition(".")[0] for alias in node.names}
+                modules |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
-                found.add(str(node.module).partition(".")[0])
-    return found - set(sys.stdlib_module_names)
+                modules.add(str(node.module).partition(".")[0])
+    return modules - set(sys.stdlib_module_names)
 
 
 @of_python
@@ -86,7 +86,7 @@ def test_image_installs_its_lock_file_with_hash_checks(image: Image) -> None:
 
 
 def test_declared_dependencies_are_in_the_lock_file() -> None:
-    """`make lock` was run after a dependency was added."""
+    """Detect a dependency that was added without `make lock`."""
     extras = {"operator": {"operator"}, "dataplane": {"dataplane", "otel"}}
     for name, wanted in extras.items():
         declared = {

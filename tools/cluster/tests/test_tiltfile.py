@@ -1,4 +1,4 @@
-"""Whatever the Tiltfile names is there: images, manifests, folders, resources, targets of make."""
+"""All names in the Tiltfile exist: images, manifests, folders, resources, targets of make."""
 
 from pathlib import Path
 from typing import Any

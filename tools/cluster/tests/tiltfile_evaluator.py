@@ -1,4 +1,4 @@
-"""The Tiltfile evaluated by a Starlark interpreter: Tilt's functions note how they are called, and those that read do read."""
+"""The Tiltfile evaluated by a Starlark interpreter. Tilt's functions record their calls; those that read files do so."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ STEPS = ("sync", "run", "link", "port_forward")
 
 
 class Tiltfile:
-    """What it asked for, by function: each call as its named arguments, those without a name by the names of PARAMETERS."""
+    """The calls by function: each as its named arguments; positional ones get the names of PARAMETERS."""
 
     PARAMETERS: ClassVar = {
         "docker_build": ("ref", "context"),
@@ -33,7 +33,7 @@ class Tiltfile:
     def __init__(self, context: str = "kind-inferway") -> None:
         self.calls: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         self.rendered: dict[str, list[dict[str, Any]]] = {}
-        """Of each folder that it renders, the objects."""
+        """Objects of each rendered folder."""
         module = starlark.Module()
         module["TRIGGER_MODE_MANUAL"] = "manual"
         module.add_callable("k8s_context", lambda: context)
@@ -63,16 +63,16 @@ class Tiltfile:
 
     @property
     def objects(self) -> list[dict[str, Any]]:
-        """All that it applies."""
+        """Return all applied objects."""
         return [each for objects in self.rendered.values() for each in objects]
 
     @property
     def resources(self) -> dict[str, dict[str, Any]]:
-        """What the web page shows, by name."""
+        """Return the resources of the web page, by name."""
         workloads = {call.get("new_name") or call["workload"]: call for call in self.calls["k8s_resource"]}
         return workloads | {call["name"]: call for call in self.calls["local_resource"]}
 
 
 def kubectl() -> str:
-    """The one of `make setup`."""
+    """Return the kubectl of `make setup`."""
     return str(Path(sys.executable).with_name("kubectl"))

@@ -1,4 +1,4 @@
-"""Where the programs come from, and that nobody builds twice: with a Go of the test's own."""
+"""The sources of the programs, and that each is built once, with a fake Go."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ echo built > "$2"; chmod +x "$2"
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only folder in which programs are found, but for those of the system that are named here."""
+    """Set PATH to one folder, with links to a few programs of the system."""
     folder = tmp_path / "path"
     folder.mkdir()
     for name in ("nice", "sh", "chmod", "test"):
@@ -37,7 +37,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def go(path: Path, tmp_path: Path) -> Path:
-    """A Go that writes down how it is called and builds at once; the log of its calls."""
+    """Install a fake Go that builds at once; returns the log of its calls."""
     log = tmp_path / "go.log"
     log.touch()
     (path / "go").write_text(GO.format(log=log))
@@ -54,7 +54,7 @@ def folder_with(folder: Path, *names: str) -> Path:
 
 
 def packed(tmp_path: Path, *names: str) -> str:
-    """The address of an archive with these programs, and its hash."""
+    """Return the address of an archive with these programs, and its hash."""
     source = folder_with(tmp_path / "source", *names)
     file = tmp_path / "envtest.tar.gz"
     with tarfile.open(file, "w:gz") as archived:
@@ -66,8 +66,8 @@ def test_binaries_of_the_assets_folder_come_first(tmp_path: Path, go: Path) -> N
     assets = folder_with(tmp_path / "assets", *NAMES)
     cached = tmp_path / "cache"
     folder_with(binaries.cache({binaries.CACHE: str(cached)}), *NAMES)
-    found = binaries.find({binaries.ASSETS: str(assets), binaries.CACHE: str(cached)})
-    assert found == {name: assets / name for name in NAMES}
+    programs = binaries.find({binaries.ASSETS: str(assets), binaries.CACHE: str(cached)})
+    assert programs == {name: assets / name for name in NAMES}
     assert go.read_text() == ""
 
 
@@ -75,20 +75,20 @@ def test_missing_binary_is_built_once_and_cached(tmp_path: Path, go: Path) -> No
     assets = folder_with(tmp_path / "assets", "etcd", "kube-apiserver", "kubectl")
     environment = {binaries.ASSETS: str(assets), binaries.CACHE: str(tmp_path / "cache")}
     for _ in range(2):
-        found = binaries.find(environment)
-        assert found["kube-apiserver"] == assets / "kube-apiserver"
-        assert found["kube-controller-manager"].parent == binaries.cache(environment)
+        programs = binaries.find(environment)
+        assert programs["kube-apiserver"] == assets / "kube-apiserver"
+        assert programs["kube-controller-manager"].parent == binaries.cache(environment)
     assert [line.split()[-1] for line in go.read_text().splitlines()] == [versions.CONTROLLERS.package]
 
 
 def test_binaries_are_built_with_their_versions(tmp_path: Path, go: Path) -> None:
     environment = {"XDG_CACHE_HOME": str(tmp_path)}
     (binaries.cache(environment) / ".build-killed").mkdir(parents=True)
-    found = binaries.find(environment)
-    assert sorted(found) == sorted(NAMES)
-    assert {file.parent.parent for file in found.values()} == {tmp_path / "inferway" / "envtest"}
+    programs = binaries.find(environment)
+    assert sorted(programs) == sorted(NAMES)
+    assert {file.parent.parent for file in programs.values()} == {tmp_path / "inferway" / "envtest"}
     assert all("component-base/version.gitVersion=v1.34." in line for line in go.read_text().splitlines())
-    assert sorted(file.name for file in found["etcd"].parent.iterdir()) == sorted(NAMES)  # nothing half is left
+    assert sorted(file.name for file in programs["etcd"].parent.iterdir()) == sorted(NAMES)  # no partial files are left
 
 
 def test_concurrent_lookups_build_once(tmp_path: Path, go: Path) -> None:
@@ -123,30 +123,30 @@ def test_archive_provides_its_binaries(tmp_path: Path, path: Path) -> None:
         binaries.CACHE: str(tmp_path / "cache"),
         binaries.ARCHIVE: packed(tmp_path, "etcd", "kube-apiserver", "kubectl"),
     }
-    found = binaries.find(environment)
-    assert found["etcd"].read_text() == "here"
-    assert os.access(found["etcd"], os.X_OK)
+    programs = binaries.find(environment)
+    assert programs["etcd"].read_text() == "here"
+    assert os.access(programs["etcd"], os.X_OK)
     assert sorted(file.name for file in binaries.cache(environment).iterdir()) == ["etcd", "kube-apiserver"]
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda address: address.partition("#")[0], "needs the hash of its file"),
         (lambda address: address[:-8] + "00000000", "has the sha512"),
     ],
 )
-def test_archive_without_a_valid_hash_is_rejected(change: object, told: str, tmp_path: Path, path: Path) -> None:
+def test_archive_without_a_valid_hash_is_rejected(change: object, message: str, tmp_path: Path, path: Path) -> None:
     assert callable(change)
     address = change(packed(tmp_path, *NAMES))
-    with pytest.raises(archive.Unfit, match=told):
+    with pytest.raises(archive.Unfit, match=message):
         binaries.find({binaries.CACHE: str(tmp_path / "cache"), binaries.ARCHIVE: address})
 
 
 def test_unreachable_archive_falls_back_to_a_build(
     tmp_path: Path, go: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Nobody listens on port 1 of this machine.
+    # Port 1 has no listener.
     address = "http://127.0.0.1:1/envtest.tar.gz#sha512=00"
     assert len(binaries.find({binaries.CACHE: str(tmp_path / "cache"), binaries.ARCHIVE: address})) == len(NAMES)
     assert "no archive from http://127.0.0.1:1/envtest.tar.gz" in capsys.readouterr().err
@@ -170,10 +170,9 @@ def test_other():
 @pytest.mark.parametrize(("variable", "outcome"), [("", "1 passed, 1 skipped"), ("no-hash", "1 passed, 1 error")])
 def test_fixture_skips_only_for_missing_binaries(variable: str, outcome: str, tmp_path: Path, path: Path) -> None:
     (tmp_path / "test_it.py").write_text(SKIPPED)
-    source = versions.MODULE / "src"
     environment = {
         "PATH": str(path),
-        "PYTHONPATH": str(source),
+        "PYTHONPATH": os.pathsep.join(sys.path),
         binaries.CACHE: str(tmp_path),
         binaries.ARCHIVE: variable,
     }

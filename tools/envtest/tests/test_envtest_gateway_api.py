@@ -1,4 +1,4 @@
-"""The Gateway API's definitions come from its module, and are said to be missing where it cannot be had."""
+"""The Gateway API's definitions come from its module; a missing module is reported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from inferway_envtest import gateway_api
 
 
 def fake_go(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The only program on the path."""
+    """Make a script the only program on the path."""
     (folder / "go").write_text(f"#!/bin/sh\n{script}\n")
     (folder / "go").chmod(0o755)
     monkeypatch.setenv("PATH", str(folder))
@@ -24,10 +24,10 @@ def test_reference_grants_are_read_from_the_go_module(tmp_path: Path, monkeypatc
 
 def test_pinned_module_contains_the_reference_grant_crd() -> None:
     try:
-        found = gateway_api.reference_grants()
+        file = gateway_api.reference_grants()
     except gateway_api.Unavailable as missing:
         pytest.skip(str(missing))
-    definition = yaml.safe_load(found.read_text(encoding="utf-8"))
+    definition = yaml.safe_load(file.read_text(encoding="utf-8"))
     assert definition["metadata"]["name"] == "referencegrants.gateway.networking.k8s.io"
     assert "v1beta1" in [version["name"] for version in definition["spec"]["versions"] if version["served"]]
 

@@ -1,4 +1,4 @@
-"""The proxy answers what it is told to, and passes the rest on, watches too."""
+"""The proxy answers requests with a fault, and forwards all others, watches too."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def client(api_server: ApiServer, faults: HttpFaults) -> Iterator[httpx.Client]:
 
 def test_proxy_without_faults_forwards_requests(api_server: ApiServer, faults: HttpFaults, namespace: str) -> None:
     config = api_server.through(faults)
-    said = run(["create", "configmap", "a", "-n", namespace, "--from-literal=a=b"], config, "", check=True)
-    assert said.stdout == "configmap/a created\n"
+    output = run(["create", "configmap", "a", "-n", namespace, "--from-literal=a=b"], config, "", check=True)
+    assert output.stdout == "configmap/a created\n"
     assert run(["get", "cm", "a", "-n", namespace, "-o", "jsonpath={.data.a}"], config, "", check=True).stdout == "b"
 
 
@@ -57,10 +57,10 @@ def test_fault_with_is_done_hides_a_performed_write(client: httpx.Client, faults
 
 def test_fault_callback_runs_between_two_writes(client: httpx.Client, faults: HttpFaults, namespace: str) -> None:
     path = f"/api/v1/namespaces/{namespace}/configmaps"
-    found: list[int] = []
-    faults.add(Fault("POST", skip=1, call=lambda: found.append(client.get(f"{path}/a").status_code)))
+    statuses: list[int] = []
+    faults.add(Fault("POST", skip=1, call=lambda: statuses.append(client.get(f"{path}/a").status_code)))
     assert [client.post(path, json={"metadata": {"name": name}}).status_code for name in "abc"] == [201, 201, 201]
-    assert found == [200]
+    assert statuses == [200]
 
 
 def test_heal_removes_every_fault(client: httpx.Client, faults: HttpFaults) -> None:

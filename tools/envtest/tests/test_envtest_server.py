@@ -1,4 +1,4 @@
-"""The API server for tests is a real one, and its surroundings do what their documentation says."""
+"""The API server for tests is a real one, and its helpers behave as documented."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from inferway_envtest.client import Refused
 from inferway_envtest.kubectl import KubectlError
 from inferway_envtest.process import Crashed, Process
 from inferway_fakes.faulty_tcp import Accepting, FaultyTcp
-from inferway_fakes.waiting import wait_until
+from inferway_testing.until import until
 
 CONFIG_MAP = '{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"key": "value"}}'
 
@@ -24,8 +24,8 @@ def config_maps(namespace: str) -> str:
 
 
 def test_kubectl_apply_stores_an_object(api_server: ApiServer, namespace: str) -> None:
-    said = api_server.kubectl("apply", "-n", namespace, "-f", "-", input=CONFIG_MAP)
-    assert said.stdout == "configmap/a created\n"
+    output = api_server.kubectl("apply", "-n", namespace, "-f", "-", input=CONFIG_MAP)
+    assert output.stdout == "configmap/a created\n"
     assert api_server.ask("GET", f"{config_maps(namespace)}/a")["data"] == {"key": "value"}
 
 
@@ -49,9 +49,9 @@ def test_service_account_has_the_rights_of_its_rules_only(api_server: ApiServer,
 
 
 def test_user_certificate_carries_name_and_group(api_server: ApiServer) -> None:
-    said = api_server.kubectl("auth", "whoami", user=api_server.user("somebody", "some-group"))
-    assert "somebody" in said.stdout
-    assert "some-group" in said.stdout
+    output = api_server.kubectl("auth", "whoami", user=api_server.user("some-user", "some-group"))
+    assert "some-user" in output.stdout
+    assert "some-group" in output.stdout
 
 
 def test_requests_are_counted_by_user_verb_and_resource(api_server: ApiServer, namespace: str) -> None:
@@ -63,7 +63,7 @@ def test_requests_are_counted_by_user_verb_and_resource(api_server: ApiServer, n
     api_server.kubectl("patch", "configmap", "a", "-n", namespace, "-p", '{"data": {"a": "b"}}', user=user, check=False)
     api_server.kubectl("get", "configmaps", "-n", namespace, user=user)
     seen = api_server.writes(mark, user=user)
-    # kubectl gets before it patches, which this account may not: so the patch is never sent
+    # kubectl gets before it patches; this account has no right to get, so the patch is never sent
     assert [(one.verb, one.resource, one.name, one.code) for one in seen] == [("create", "configmaps", "a", 201)]
     assert [one.code for one in api_server.requests(mark, user=user, verb="get")] == [403]
     assert len(api_server.requests(mark, user=user, resource="configmaps", verb="list")) == 1
@@ -90,7 +90,7 @@ def test_owned_object_is_deleted_with_its_owner(api_server: ApiServer, namespace
     def names() -> list[str]:
         return [item["metadata"]["name"] for item in api_server.ask("GET", config_maps(namespace))["items"]]
 
-    wait_until(lambda: names() == [], "the owned object is collected", 30)
+    until(lambda: names() == [], "the owned object is collected", 30)
 
 
 def test_service_with_pods_gets_endpoint_slices(api_server: ApiServer, namespace: str) -> None:
@@ -102,14 +102,14 @@ def test_service_with_pods_gets_endpoint_slices(api_server: ApiServer, namespace
         slices = api_server.ask("GET", f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices")["items"]
         return [address for one in slices for endpoint in one["endpoints"] or () for address in endpoint["addresses"]]
 
-    wait_until(lambda: addresses() == ["192.0.2.1"], "an endpoint slice with the pod", 20)
+    until(lambda: addresses() == ["192.0.2.1"], "an endpoint slice with the pod", 20)
     api_server.ask("DELETE", f"/api/v1/namespaces/{namespace}/pods/a")
-    wait_until(lambda: addresses() == [], "an endpoint slice without the pod", 20)
+    until(lambda: addresses() == [], "an endpoint slice without the pod", 20)
 
 
 def test_reference_grants_are_installed_on_request(api_server: ApiServer, namespace: str, gateway_api: None) -> None:
-    said = api_server.kubectl("get", "referencegrants", "-n", namespace)
-    assert said.stderr.startswith("No resources found")
+    output = api_server.kubectl("get", "referencegrants", "-n", namespace)
+    assert output.stderr.startswith("No resources found")
 
 
 def test_kubeconfig_through_a_proxy_uses_the_proxy(api_server: ApiServer) -> None:
@@ -124,7 +124,7 @@ def test_kubeconfig_through_a_proxy_uses_the_proxy(api_server: ApiServer) -> Non
         assert subprocess.run(kubectl, env=environment, capture_output=True, check=True).stdout == b"ok"
 
 
-# --- a server of one's own -------------------------------------------------------------------------------------------
+# --- a separate server -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -143,7 +143,7 @@ def test_data_port_and_users_survive_a_restart(api_server_programs: dict[str, Pa
 @pytest.mark.slow
 def test_crashed_program_is_reported_with_its_last_output(api_server_programs: dict[str, Path]) -> None:
     with ApiServer.started(api_server_programs) as api:
-        wait_until(lambda: "Starting" in api.controllers.tail(), "the controllers' first words")
+        until(lambda: "Starting" in api.controllers.tail(), "the controllers' first words")
         api.check()
         os.kill(api.controllers.pid, signal.SIGKILL)
         api.controllers.running.wait()

@@ -1,4 +1,4 @@
-"""A Job from its making to its end, with a kubectl that plays a cluster: a script that answers by what it was asked."""
+"""A Job from its creation to its end, with a fake kubectl: a script whose answers depend on its arguments."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ KUBECTL = """\
     import json, pathlib, subprocess, sys
     here, arguments = pathlib.Path(__file__).parent, sys.argv[1:]
     played = json.loads((here / "played.json").read_text())
-    with (here / "asked").open("a") as asked:
-        asked.write(json.dumps(arguments) + "\\n")
+    with (here / "calls").open("a") as calls:
+        calls.write(json.dumps(arguments) + "\\n")
     verb = next(one for one in arguments if one in ("kustomize", "delete", "apply", "get", "logs"))
     if verb == "kustomize":
         sys.exit(subprocess.run([played["kubectl"], *arguments[arguments.index(verb):]]).returncode)
@@ -55,7 +55,7 @@ def pod(**state: Any) -> dict[str, Any]:
 
 @dataclass
 class Cluster:
-    """What the kubectl of the test plays; answers of a kind are given in turn, the last again and again. None = away."""
+    """The answers of the fake kubectl: those of a kind in turn, the last one repeated. None = unreachable."""
 
     directory: Path
 
@@ -63,7 +63,7 @@ class Cluster:
         self, *, pods: list[dict[str, Any]], pod: list[dict[str, Any] | None], conditions: list[str], log: str
     ) -> None:
         played = {
-            "kubectl": Kubectl.found(None).program,
+            "kubectl": Kubectl.find(None).program,
             "pods": [{"items": [one]} for one in pods],
             "pod": pod,
             "job": [
@@ -84,8 +84,8 @@ class Cluster:
         command = [sys.executable, "-m", "inferway_load", "job", "steady", *options]
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=40, check=False)
 
-    def asked(self) -> list[list[str]]:
-        return [json.loads(line) for line in (self.directory / "asked").read_text().splitlines()]
+    def calls(self) -> list[list[str]]:
+        return [json.loads(line) for line in (self.directory / "calls").read_text().splitlines()]
 
 
 @pytest.fixture
@@ -116,11 +116,11 @@ def test_job_is_replaced_followed_and_summarised(cluster: Cluster, log: str) -> 
     assert done.returncode == 0, done.stderr
     assert "refused by limits (429)" in done.stdout
     assert json.loads((cluster.directory / "it.json").read_text())["script"] == "steady"
-    asked = cluster.asked()
-    assert all(one[:2] == ["--context", "kind-inferway"] for one in asked)
-    verbs = [one[2] for one in asked]
+    calls = cluster.calls()
+    assert all(one[:2] == ["--context", "kind-inferway"] for one in calls)
+    verbs = [one[2] for one in calls]
     assert verbs[:3] == ["kustomize", "delete", "apply"]
-    assert sum("logs" in one and "-f" in one for one in asked) == 2
+    assert sum("logs" in one and "-f" in one for one in calls) == 2
     assert verbs[-1] == "logs"
     *_, job = (
         one for one in yaml.safe_load_all((cluster.directory / "applied.yaml").read_text()) if one["kind"] == "Job"

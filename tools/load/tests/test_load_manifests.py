@@ -1,4 +1,4 @@
-"""The Jobs as kustomize renders them, and as a real API server takes them."""
+"""The Jobs as rendered by kustomize, and as accepted by a real API server."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from inferway_load.kubectl import Kubectl
 
 
 def rendered(run: str) -> dict[str, dict[str, Any]]:
-    """By kind: there is one of each."""
-    text = Kubectl.found(None).run("kustomize", str(runs.JOBS / run))
+    """Return the rendered objects by kind; there is one of each."""
+    text = Kubectl.find(None).run("kustomize", str(runs.JOBS / run))
     return {document["kind"]: document for document in yaml.safe_load_all(text)}
 
 
 @pytest.mark.parametrize("run", runs.RUNS)
 def test_job_contains_its_script_and_imports(run: str) -> None:
-    found = rendered(run)
-    assert set(found) == {"Namespace", "ConfigMap", "Job"}
-    job, scripts = found["Job"], found["ConfigMap"]
+    objects = rendered(run)
+    assert set(objects) == {"Namespace", "ConfigMap", "Job"}
+    job, scripts = objects["Job"], objects["ConfigMap"]
     pod = job["spec"]["template"]["spec"]
     assert job["metadata"]["name"] == f"load-{run}"
-    assert job["metadata"]["namespace"] == scripts["metadata"]["namespace"] == found["Namespace"]["metadata"]["name"]
+    assert job["metadata"]["namespace"] == scripts["metadata"]["namespace"] == objects["Namespace"]["metadata"]["name"]
     assert job["spec"]["backoffLimit"] == 0
     assert pod["restartPolicy"] == "Never"
     (container,) = pod["containers"]
@@ -50,19 +50,19 @@ def test_usage_reports_of_k6_are_disabled() -> None:
 
 
 def test_api_server_accepts_the_jobs_and_their_pods(api_server: ApiServer) -> None:
-    """PodSecurity is enforced of pods alone: one is made of the Job's template, and a worse one refused."""
+    """Create a pod of the Job's template, because PodSecurity is enforced for pods only; a privileged one is rejected."""
     kubectl = api_server.kubectl
-    found = rendered("steady")
-    namespace = found["Namespace"]["metadata"]["name"]
-    kubectl("apply", "-f", "-", input=yaml.safe_dump(found["Namespace"]))
+    objects = rendered("steady")
+    namespace = objects["Namespace"]["metadata"]["name"]
+    kubectl("apply", "-f", "-", input=yaml.safe_dump(objects["Namespace"]))
     for run in runs.RUNS:
-        said = kubectl("apply", "--server-side", "--dry-run=server", "-k", str(runs.JOBS / run))
-        assert f"job.batch/load-{run} serverside-applied" in said.stdout
-    spec = found["Job"]["spec"]["template"]["spec"] | {"serviceAccountName": "default"}
+        output = kubectl("apply", "--server-side", "--dry-run=server", "-k", str(runs.JOBS / run))
+        assert f"job.batch/load-{run} serverside-applied" in output.stdout
+    spec = objects["Job"]["spec"]["template"]["spec"] | {"serviceAccountName": "default"}
     kubectl("create", "serviceaccount", "default", "-n", namespace)
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "k6", "namespace": namespace}, "spec": spec}
     kubectl("apply", "--dry-run=server", "-f", "-", input=yaml.safe_dump(pod))
     worse = pod | {"spec": spec | {"securityContext": {}}}
-    refused = kubectl("apply", "--dry-run=server", "-f", "-", input=yaml.safe_dump(worse), check=False)
-    assert refused.code != 0
-    assert "violates PodSecurity" in refused.stderr
+    rejection = kubectl("apply", "--dry-run=server", "-f", "-", input=yaml.safe_dump(worse), check=False)
+    assert rejection.code != 0
+    assert "violates PodSecurity" in rejection.stderr

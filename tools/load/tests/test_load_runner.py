@@ -1,4 +1,4 @@
-"""What the runner decides, apart from k6 and kubectl."""
+"""The runner's decisions, without k6 and kubectl."""
 
 from __future__ import annotations
 
@@ -116,15 +116,15 @@ def test_table_fits_80_columns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "found"),
+    ("line", "expected"),
     [
         ("load   [  33% ] 001/025 VUs  2.0s/6s  50.00 iters/s\n", (33, "001/025 VUs 2.0s/6s 50.00 iters/s")),
         ("load ✓ [ 100% ] 000/025 VUs  6s  50.00 iters/s\n", (100, "000/025 VUs 6s 50.00 iters/s")),
         ("running (02.0s), 001/025 VUs, 98 complete and 0 interrupted iterations\n", None),
     ],
 )
-def test_progress_is_parsed_from_the_log_line(line: str, found: tuple[int, str] | None) -> None:
-    assert progress.percent(line) == found
+def test_progress_is_parsed_from_the_log_line(line: str, expected: tuple[int, str] | None) -> None:
+    assert progress.percent(line) == expected
 
 
 def test_first_log_messages_are_printed_and_the_rest_counted() -> None:
@@ -164,7 +164,7 @@ def pod(**state: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("given", "found"),
+    ("given", "expected"),
     [
         (pod(running={}), ("running", "")),
         (pod(terminated={"exitCode": 99}), ("ended", "")),
@@ -173,8 +173,8 @@ def pod(**state: Any) -> dict[str, Any]:
         ({"status": {"conditions": [{"message": "0/1 nodes are available"}]}}, ("waiting", "0/1 nodes are available")),
     ],
 )
-def test_pod_status_maps_to_a_state(given: dict[str, Any], found: tuple[str, str]) -> None:
-    assert jobs.state(given) == found
+def test_pod_status_maps_to_a_state(given: dict[str, Any], expected: tuple[str, str]) -> None:
+    assert jobs.state(given) == expected
 
 
 @pytest.mark.parametrize(

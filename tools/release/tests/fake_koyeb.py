@@ -1,4 +1,4 @@
-"""As much of Koyeb's API as a deployment needs, on loopback."""
+"""A fake of Koyeb's API with the parts that a deployment needs, on loopback."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TOKEN = "t0ken-of-the-test"
 
 
 class FakeKoyeb(ThreadingHTTPServer):
-    """Apps, services and deployments in memory. Its filter by name finds parts of names, as Koyeb's does."""
+    """Apps, services and deployments in memory. Its filter by name matches parts of names, as Koyeb's does."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -23,11 +23,11 @@ class FakeKoyeb(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Its address."""
+        """Return its address."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:
-        """What Koyeb would say."""
+        """Return Koyeb's answer."""
         self.asked.append(f"{method} {path}")
         match method, path.strip("/").split("/")[1:]:
             case "GET", ["apps"]:
@@ -38,9 +38,9 @@ class FakeKoyeb(ThreadingHTTPServer):
             case "GET", ["services"]:
                 return {"services": [one for one in self.services if one["app_id"] == query["app_id"]]}
             case "POST", ["services"]:
-                made = {"id": "s-1", "name": body["definition"]["name"], **body, "latest_deployment_id": "d-1"}
-                self.services.append(made)
-                return {"service": made}
+                service = {"id": "s-1", "name": body["definition"]["name"], **body, "latest_deployment_id": "d-1"}
+                self.services.append(service)
+                return {"service": service}
             case "PUT", ["services", identifier]:
                 changed = next(one for one in self.services if one["id"] == identifier)
                 changed.update(body, latest_deployment_id="d-2")
@@ -52,12 +52,12 @@ class FakeKoyeb(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """HTTP around it."""
+    """The HTTP handler."""
 
     server: FakeKoyeb
 
     def log_message(self, *args: object) -> None:
-        """Nothing is printed."""
+        """Print nothing."""
 
     def _serve(self) -> None:
         target = urlsplit(self.path)
@@ -66,8 +66,8 @@ class Handler(BaseHTTPRequestHandler):
         allowed = self.headers["authorization"] == f"Bearer {TOKEN}"
         status = self.server.refuse or (200 if allowed else 401)
         query = {name: values[0] for name, values in parse_qs(target.query).items()}
-        said = self.server.answer(self.command, target.path, query, body) if status == 200 else {"message": "no"}
-        data = json.dumps(said).encode()
+        content = self.server.answer(self.command, target.path, query, body) if status == 200 else {"message": "no"}
+        data = json.dumps(content).encode()
         self.send_response(status)
         self.send_header("content-length", str(len(data)))
         self.end_headers()

@@ -1,4 +1,4 @@
-"""Deploying to Koyeb, against an API of the test's own on loopback."""
+"""Deployments to Koyeb, against a fake API on loopback."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WISH = Wish("ghcr.io/inferway/standalone:0.1.0", "kind: GatewayRoute\n", {"INFER
 
 @pytest.fixture
 def koyeb() -> Iterator[FakeKoyeb]:
-    """The API."""
+    """Start the fake API."""
     with FakeKoyeb() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -61,7 +61,7 @@ def test_wait_ends_at_its_timeout(koyeb: FakeKoyeb) -> None:
 
 
 def run(koyeb: FakeKoyeb) -> int:
-    """As the workflow does."""
+    """Run the command as the workflow does."""
     folder = ROOT / "manifests/koyeb"
     files = ["--routes", str(folder / "routes.yaml"), "--settings", str(folder / "settings.env")]
     return main(["koyeb", WISH.image, *files, "--url", koyeb.url])
@@ -95,10 +95,10 @@ def test_failed_command_prints_its_cause_without_the_token(
     monkeypatch.setenv("KOYEB_TOKEN", token)
     koyeb.refuse = refuse
     assert run(koyeb) == 1
-    said = capsys.readouterr().err
-    assert why in said
-    assert said.count("\n") == 1
-    assert not token or token not in said
+    errors = capsys.readouterr().err
+    assert why in errors
+    assert errors.count("\n") == 1
+    assert not token or token not in errors
 
 
 def test_settings_file_names_existing_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,10 +117,10 @@ def test_invalid_settings_line_is_rejected(line: str) -> None:
 
 
 def test_definition_exposes_only_the_data_port() -> None:
-    told = definition(WISH)
-    assert told["routes"] == [{"port": PORT, "path": "/"}]
-    assert {one["port"]: one["protocol"] for one in told["ports"]} == {PORT: "http", ADMIN_PORT: "tcp"}
-    assert {"key": "PORT", "value": str(PORT)} in told["env"]
+    deployed = definition(WISH)
+    assert deployed["routes"] == [{"port": PORT, "path": "/"}]
+    assert {one["port"]: one["protocol"] for one in deployed["ports"]} == {PORT: "http", ADMIN_PORT: "tcp"}
+    assert {"key": "PORT", "value": str(PORT)} in deployed["env"]
 
 
 def test_routes_of_the_deployment_are_valid() -> None:

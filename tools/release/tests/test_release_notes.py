@@ -1,4 +1,4 @@
-"""The section of the changelog that a tag is about, and why a tag is no release."""
+"""The section of the changelog for a tag, and the errors of tags that are not releases."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def test_release_candidate_is_a_prerelease() -> None:
         ("v0.2", "0.2", "not a tag of a release"),
         ("v0.2.0-rc.1", "0.2.0rc1", "not a tag of a release"),
         ("v0.2.0\n", "0.2.0", "not a tag of a release"),
-        ("v0.2.0", "0.3.0", "__version__ says 0.3.0"),
+        ("v0.2.0", "0.3.0", "__version__ is 0.3.0"),
         ("v0.3.0", "0.3.0", "has 0 headings"),
         ("v0.1.0", "0.1.0", "has no date"),
-        ("v0.0.1", "0.0.1", "says nothing"),
+        ("v0.0.1", "0.0.1", "is empty"),
     ],
 )
 def test_unreleasable_tag_is_rejected(tag: str, package: str, why: str) -> None:
@@ -69,7 +69,7 @@ def test_version_with_two_headings_is_rejected() -> None:
 
 
 def test_changelog_has_an_entry_for_the_next_release() -> None:
-    """Either the package's version has its section, or what is to come has one (docs/releasing.md)."""
+    """Require a section for the package's version, or for the next release (docs/releasing.md)."""
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     versions = [match[1] for line in text.splitlines() if (match := changelog.HEADING.fullmatch(line))]
     assert versions[0] == "Unreleased"
@@ -84,5 +84,5 @@ def test_changelog_has_an_entry_for_the_next_release() -> None:
 def test_command_with_an_unreleasable_tag_prints_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     outputs = tmp_path / "outputs"
     assert main(["notes", "v9.9.9", "--into", str(tmp_path / "notes.md"), "--outputs", str(outputs)]) == 1
-    assert capsys.readouterr().err == f"release: the tag says 9.9.9, inferway_contract.__version__ says {__version__}\n"
+    assert capsys.readouterr().err == f"release: the tag is 9.9.9, but inferway_contract.__version__ is {__version__}\n"
     assert not outputs.exists()

@@ -1,4 +1,4 @@
-"""What holds of every file in .github/workflows. That they are well formed is actionlint's (`make workflows`)."""
+"""Rules for every file in .github/workflows. Their syntax is checked by actionlint (`make workflows`)."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ USES = re.compile(r"^\s*(?:- )?uses: (.*)$", re.MULTILINE)
 PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
 UNTRUSTED = re.compile(r"\$\{\{")
 MADE = {"build/e2e", "dist/", "sbom/"}
-"""What a run makes, by the step that names it or the command before it."""
+"""Files created by a run, by the step that names them or by an earlier command."""
 
 TARGETS_TO_COME: set[str] = set()
 PATHS_TO_COME: set[str] = set()
-"""Of parts that are written at the same time: whoever brings one takes it away here (a test says when)."""
+"""Paths of parts that do not exist yet; a test fails when one exists and must be removed here."""
 
 
 @pytest.fixture(params=FILES, ids=lambda file: file.stem)
 def workflow(request: pytest.FixtureRequest) -> Path:
-    """Each of them."""
+    """Return each workflow in turn."""
     return request.param
 
 
@@ -35,18 +35,18 @@ def test_expected_workflows_exist() -> None:
 
 def test_every_action_is_pinned_by_its_commit(workflow: Path) -> None:
     text, _ = text_and_content(workflow)
-    found = USES.findall(text)
-    assert len(found) == text.count("uses:")
-    loose = [one for one in found if not one.startswith("./") and not PINNED.fullmatch(one)]
+    uses = USES.findall(text)
+    assert len(uses) == text.count("uses:")
+    loose = [one for one in uses if not one.startswith("./") and not PINNED.fullmatch(one)]
     assert not loose
-    assert all((ROOT / one).is_file() for one in found if one.startswith("./"))
+    assert all((ROOT / one).is_file() for one in uses if one.startswith("./"))
 
 
 def test_one_action_has_one_version() -> None:
-    found = {
+    versions = {
         one.strip() for file in FILES for one in USES.findall(text_and_content(file)[0]) if not one.startswith("./")
     }
-    assert len({one.split("@")[0] for one in found}) == len(found), sorted(found)
+    assert len({one.split("@")[0] for one in versions}) == len(versions), sorted(versions)
 
 
 def test_every_job_has_permissions_and_a_timeout(workflow: Path) -> None:
@@ -61,15 +61,15 @@ def test_every_job_has_permissions_and_a_timeout(workflow: Path) -> None:
 
 
 def test_write_permissions_match_the_list() -> None:
-    """Rights beyond reading are few, and each was meant."""
-    found = {
+    """List the few intended rights beyond reading."""
+    permissions = {
         (file.stem, name, right)
         for file in FILES
         for name, job in jobs(file).items()
         for right, level in job["permissions"].items()
         if level != "read"
     }
-    assert found == {
+    assert permissions == {
         ("release", "images", "packages"),
         ("release", "images", "id-token"),
         ("release", "images", "attestations"),
@@ -82,7 +82,7 @@ def test_write_permissions_match_the_list() -> None:
 
 
 def test_untrusted_expressions_stay_out_of_shell_commands(workflow: Path) -> None:
-    """An expression in `run` becomes program text; values go through `env`."""
+    """Reject expressions in `run`, where they become program text; values must be passed by `env`."""
     assert not [step["run"] for step in steps(workflow) if UNTRUSTED.search(step.get("run", ""))]
 
 
@@ -145,14 +145,14 @@ def test_latest_tag_moves_after_all_images_are_pushed() -> None:
 
 
 def test_load_jobs_run_with_the_overlay_that_trusts_them() -> None:
-    """Else all clients of a k6 pod are one, and share one limit."""
+    """Require the overlay; without it all clients of a k6 pod share one limit."""
     loads = [file for file in FILES if "load-job" in make_targets(file)]
     assert loads
     for file in loads:
         for job in jobs(file).values():
             commands = "\n".join(step.get("run", "") for step in job["steps"])
-            before, found, _ = commands.partition("make load-job")
-            assert found
+            before, separator, _ = commands.partition("make load-job")
+            assert separator
             assert "kubectl apply -k manifests/overlays/load\n" in before
             assert before.index("make cluster") < before.index("manifests/overlays/load")
             assert "rollout status deployment/inferway-gateway" in before.partition("manifests/overlays/load")[2]
@@ -163,7 +163,7 @@ def test_compose_tests_run_in_a_workflow() -> None:
 
 
 def test_ci_installs_promtool_before_the_tests() -> None:
-    """Where it is missing, tests of rules are skipped, and a workflow that skips them looks like one that ran them."""
+    """Require promtool, because without it the tests of rules are skipped unnoticed."""
     commands = [step["run"] for step in steps(FOLDER / "ci.yml") if "run" in step]
     before = "\n".join(commands[: commands.index(".ci/run")])
     assert re.search(r"promtool --version\n.*GITHUB_PATH", before, re.DOTALL)
@@ -171,9 +171,9 @@ def test_ci_installs_promtool_before_the_tests() -> None:
 
 def test_dependabot_covers_every_pinned_version() -> None:
     updates = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text(encoding="utf-8"))["updates"]
-    found = {one["package-ecosystem"]: sorted(one.get("directories") or [one["directory"]]) for one in updates}
+    directories = {one["package-ecosystem"]: sorted(one.get("directories") or [one["directory"]]) for one in updates}
     dockerfiles = [*ROOT.glob("*/Dockerfile"), *ROOT.glob("services/*/Dockerfile")]
-    assert found == {
+    assert directories == {
         "github-actions": ["/"],
         "docker": sorted(f"/{file.parent.relative_to(ROOT)}" for file in dockerfiles),
         "pip": ["/requirements"],

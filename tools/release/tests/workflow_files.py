@@ -1,4 +1,4 @@
-"""Reading .github/workflows: steps, what they make, which paths of the repository they name."""
+"""Reads .github/workflows: steps, targets of make, paths of the repository."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ FOLDERS = {entry.name for entry in ROOT.iterdir() if entry.is_dir()} | {"dist", 
 
 
 def text_and_content(file: Path) -> tuple[str, dict[Any, Any]]:
-    """Text and content."""
+    """Return text and content."""
     text = file.read_text(encoding="utf-8")
     return text, yaml.safe_load(text)
 
 
 def jobs(file: Path) -> dict[str, dict[str, Any]]:
-    """By name."""
+    """Return the jobs by name."""
     return text_and_content(file)[1]["jobs"]
 
 
 def steps(file: Path) -> list[dict[str, Any]]:
-    """Of all jobs."""
+    """Return the steps of all jobs."""
     return [step for job in jobs(file).values() for step in job.get("steps", [])]
 
 
 def targets() -> set[str]:
-    """Of the Makefile."""
+    """Return the targets of the Makefile."""
     return set(re.findall(r"^([a-z][a-z0-9-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
 def make_targets(file: Path) -> set[str]:
-    """The targets that a workflow makes."""
-    found = [match for step in steps(file) for match in MAKE.findall(step.get("run", ""))]
-    return {name for words in found for name in words.split()}
+    """Return the targets of make that a workflow runs."""
+    matches = [match for step in steps(file) for match in MAKE.findall(step.get("run", ""))]
+    return {name for words in matches for name in words.split()}
 
 
 def strings(value: object) -> list[str]:
-    """All of them, keys apart."""
+    """Return all strings except keys."""
     if isinstance(value, dict):
         return [text for inner in value.values() for text in strings(inner)]
     if isinstance(value, list):
@@ -54,8 +54,8 @@ def strings(value: object) -> list[str]:
 
 
 def named_paths(file: Path) -> set[str]:
-    """Paths of the repository that a workflow names, in `run`, `with`, `env` and the matrix."""
-    found: set[str] = set()
+    """Return the repository paths that a workflow names in `run`, `with`, `env` and the matrix."""
+    paths: set[str] = set()
     for job in jobs(file).values():
         parts: list[object] = [
             job.get("strategy"),
@@ -63,6 +63,6 @@ def named_paths(file: Path) -> set[str]:
         ]
         for text in strings(parts):
             for path in PATH.findall(re.sub(r"https?://\S+|\$\{\{.*?\}\}", " ", text)):
-                found.add(path)
-        found.update(re.findall(r"'([\w./-]+/[\w.-]+)'", str(parts)))
-    return {path for path in found if path.split("/")[0] in FOLDERS}
+                paths.add(path)
+        paths.update(re.findall(r"'([\w./-]+/[\w.-]+)'", str(parts)))
+    return {path for path in paths if path.split("/")[0] in FOLDERS}

@@ -1,8 +1,8 @@
-"""Images, and a cluster of kind on this machine: what `make images` and `make cluster` do.
+"""Images, and a kind cluster on this machine: `make images` and `make cluster`.
 
 images.py     the list of images
-shell.py      other programs, and what is said when one is missing or fails
+shell.py      runs other programs, and reports a missing or failed one
 build_images.py `make images`: docker buildx, and a table
-kind.py       the cluster: there or not, made, deleted, images brought into it
-install.py    the manifests, and waiting until everything is ready
+kind.py       the cluster: whether it exists, create, delete, load images
+install.py    applies the manifests, and waits until everything is ready
 """

@@ -1,4 +1,4 @@
-"""`python -m inferway_cluster images|load|create|delete`. Exit code 1 when it cannot go on, with a line that says why."""
+"""`python -m inferway_cluster images|load|create|delete`. Exit code 1 after an error, with one line that names it."""
 
 import sys
 import time
@@ -33,14 +33,14 @@ def images(tag: Tag = DEV_TAG, only: Annotated[list[str] | None, typer.Option(he
 
 @app.command()
 def load(tag: Tag = DEV_TAG) -> None:
-    """Bring the images into the cluster."""
+    """Load the images into the cluster."""
     shell.need("docker", "kind")
     kind.load(tag)
 
 
 @app.command()
 def create() -> None:
-    """Make the cluster unless it is there; build, load, install, wait."""
+    """Create the cluster unless it exists; build, load, install, wait."""
     begin = time.monotonic()
     shell.need("docker", "kind", "kubectl")
     is_new = kind.create()
@@ -58,10 +58,10 @@ def delete() -> None:
 
 
 def main() -> int:
-    """The exit code."""
+    """Run the command line and return the exit code."""
     try:
         app(prog_name="inferway_cluster")
-    except shell.CannotGoOn as error:
+    except shell.CommandError as error:
         sys.stderr.write(f"cluster: {error}\n")
         return 1
     return 0

@@ -1,4 +1,4 @@
-"""`make images`: each image is built, and a table says how large it is and how long it took."""
+"""`make images`: builds each image, and prints a table of sizes and times."""
 
 import time
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from inferway_cluster.images import IMAGES, ROOT, Image
 
 @dataclass(frozen=True)
 class Built:
-    """What came of it."""
+    """A built image."""
 
     reference: str
     size: int
@@ -22,7 +22,7 @@ class Built:
 
 
 def command(image: Image, tag: str, revision: str) -> tuple[str, ...]:
-    """What docker is told."""
+    """Return docker's command line."""
     return (
         "docker", "buildx", "build", "--load",
         "--file", str(ROOT / image.dockerfile),
@@ -34,7 +34,7 @@ def command(image: Image, tag: str, revision: str) -> tuple[str, ...]:
 
 
 def build(tag: str, names: Iterable[str] = ()) -> list[Built]:
-    """All images, or those that are named; `CannotGoOn` when one cannot be built."""
+    """Build all images, or those named. Raises `CannotGoOn` if a build fails."""
     shell.need("docker")
     chosen = _chosen(tuple(names))
     revision = _revision()
@@ -50,24 +50,24 @@ def build(tag: str, names: Iterable[str] = ()) -> list[Built]:
 
 
 def _chosen(names: tuple[str, ...]) -> list[Image]:
-    known = {image.name: image for image in IMAGES}
-    if unknown := [name for name in names if name not in known]:
-        raise shell.CannotGoOn(f"there is no image {', '.join(unknown)}; there are {', '.join(known)}")
-    return [known[name] for name in names] or list(IMAGES)
+    images = {image.name: image for image in IMAGES}
+    if unknown := [name for name in names if name not in images]:
+        raise shell.CommandError(f"there is no image {', '.join(unknown)}; there are {', '.join(images)}")
+    return [images[name] for name in names] or list(IMAGES)
 
 
 def _revision() -> str:
-    """The commit, `-dirty` when files differ from it; `unknown` outside a git checkout."""
+    """Return the commit, with `-dirty` if files differ from it; `unknown` outside a git checkout."""
     try:
         return shell.ask(
             "git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"
         ).strip()
-    except (shell.CannotGoOn, FileNotFoundError):
+    except (shell.CommandError, FileNotFoundError):
         return "unknown"
 
 
 def show(built: Iterable[Built]) -> None:
-    """The table."""
+    """Print the table."""
     table = Table("image", "MB", "seconds", box=None, pad_edge=False)
     for one in built:
         table.add_row(one.reference, f"{one.size / 1e6:.0f}", f"{one.seconds:.1f}")

@@ -9,19 +9,19 @@ REGISTRY: Final = "ghcr.io/inferway"
 DEV_TAG: Final = "dev"
 """The tag that the overlays for kind use."""
 UID: Final = 10001
-"""Who processes in containers are, user and group alike."""
+"""User and group id of processes in containers."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """One of them. Paths are relative to the root of the repository."""
+    """An image. Paths are relative to the root of the repository."""
 
     name: str
     dockerfile: str
     context: str = "."
 
     def reference(self, tag: str) -> str:
-        """As manifests name it."""
+        """Return its reference in manifests."""
         return f"{REGISTRY}/{self.name}:{tag}"
 
 
@@ -33,4 +33,4 @@ IMAGES: Final = (
     Image("service-node", "services/service-node/Dockerfile", "services/service-node"),
 )
 IN_CLUSTER: Final = tuple(image for image in IMAGES if image.name != "standalone")
-"""Those that pods use."""
+"""The images used by pods."""

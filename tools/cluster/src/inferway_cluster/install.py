@@ -1,4 +1,4 @@
-"""Manifests into the cluster, in the order in which they can be understood, and waiting until everything is ready."""
+"""Applies the manifests in the order of their dependencies, and waits until everything is ready."""
 
 from typing import Final
 
@@ -11,18 +11,20 @@ PLANES: Final = ("inferway-operator", "inferway-system")
 DEMO: Final = "inferway-demo"
 """Namespaces."""
 PATIENCE: Final = "180s"
-"""For each wait."""
+"""Timeout of each wait."""
 
 
 def install(root: str, *, is_new: bool) -> None:
-    """Both planes and the samples. In a cluster that was there before, pods are replaced: their images may have changed under
-    the same tag."""
+    """Install both planes and the samples.
+
+    In an existing cluster pods are replaced, because their images may have changed under the same tag.
+    """
     kind.kubectl("apply", "-k", f"{root}/{OVERLAY}")
     kind.kubectl(
         "wait", "--for=condition=Established", f"--timeout={PATIENCE}", *(f"crd/{name}" for name in DEFINITIONS)
     )
     _await(PLANES, is_new=is_new)
-    # Now: a status counts the pods that were ready when its object was programmed, and one of two is ready first.
+    # Only now, because a status counts the pods that were ready when its object was programmed.
     kind.kubectl("apply", "-k", f"{root}/{SAMPLES}")
     _await((DEMO,), is_new=is_new)
     for resource in ("gatewayroutes", "ratelimitpolicies"):
@@ -31,9 +33,9 @@ def install(root: str, *, is_new: bool) -> None:
 
 
 def _await(namespaces: tuple[str, ...], *, is_new: bool) -> None:
-    """Their Deployments are at their newest, and whole."""
+    """Wait until the namespaces' Deployments are rolled out."""
     for namespace in namespaces:
         if not is_new:
             kind.kubectl("-n", namespace, "rollout", "restart", "deployment")
-        for deployment in kind.asked("-n", namespace, "get", "deployments", "-o", "name").split():
+        for deployment in kind.kubectl_output("-n", namespace, "get", "deployments", "-o", "name").split():
             kind.kubectl("-n", namespace, "rollout", "status", deployment, f"--timeout={PATIENCE}")

@@ -1,4 +1,4 @@
-"""The cluster of kind that `make cluster` makes."""
+"""The kind cluster of `make cluster`."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -8,17 +8,17 @@ from inferway_cluster.images import IN_CLUSTER, ROOT
 
 NAME: Final = "inferway"
 CONTEXT: Final = f"kind-{NAME}"
-"""In the kubeconfig. Everything names it, so that no other cluster is touched; kind makes it the current one."""
+"""Context in the kubeconfig. Every command names it, so that no other cluster is changed; kind makes it the current one."""
 CONFIG: Final = "manifests/kind/cluster.yaml"
 
 
 def exists() -> bool:
-    """Whether kind knows the cluster."""
+    """Return whether the cluster exists."""
     return NAME in shell.ask("kind", "get", "clusters").split()
 
 
 def create() -> bool:
-    """Whether there was none before. Afterwards the kubeconfig has its context."""
+    """Create the cluster if needed, with its context in the kubeconfig. Returns whether it was created."""
     if exists():
         shell.run("kind", "export", "kubeconfig", "--name", NAME)
         return False
@@ -27,21 +27,21 @@ def create() -> bool:
 
 
 def delete() -> None:
-    """No matter whether it is there."""
+    """Delete the cluster, if it exists."""
     shell.run("kind", "delete", "cluster", "--name", NAME)
 
 
 def load(tag: str) -> None:
-    """Bring the images of pods into it. kind leaves out those that it has already, by their id."""
+    """Load the images of pods into the cluster. kind skips those that it already has, by their id."""
     references: Iterable[str] = (image.reference(tag) for image in IN_CLUSTER)
     shell.run("kind", "load", "docker-image", "--name", NAME, *references)
 
 
 def kubectl(*arguments: str, feed: str | None = None) -> None:
-    """With its output for all to see."""
+    """Run kubectl and show its output."""
     shell.run("kubectl", "--context", CONTEXT, *arguments, feed=feed)
 
 
-def asked(*arguments: str) -> str:
-    """What kubectl prints."""
+def kubectl_output(*arguments: str) -> str:
+    """Run kubectl and return its output."""
     return shell.ask("kubectl", "--context", CONTEXT, *arguments)

@@ -1,4 +1,4 @@
-"""Other programs: docker, kind, kubectl."""
+"""Runs other programs: docker, kind, kubectl."""
 
 import shutil
 import subprocess
@@ -15,36 +15,36 @@ WHERE: Final = {
 """How to install each."""
 
 
-class CannotGoOn(Exception):  # noqa: N818 - nothing is wrong with the program
-    """With what is wrong, and how to mend it, in a line for the user."""
+class CommandError(Exception):
+    """A command failed. The message names the error and its fix in one line for the user."""
 
 
 def need(*programs: str) -> None:
-    """Raises `CannotGoOn` when one is not on PATH, or when docker does not answer."""
+    """Raise `CommandError` if a program is not on PATH, or if docker does not answer."""
     missing = [program for program in programs if shutil.which(program) is None]
     if missing:
-        raise CannotGoOn("; ".join(f"{program} is not installed: {WHERE[program]}" for program in missing))
+        raise CommandError("; ".join(f"{program} is not installed: {WHERE[program]}" for program in missing))
     if "docker" in programs:
-        asked = subprocess.run(["docker", "info"], capture_output=True, text=True, check=False)
-        if asked.returncode != 0:
-            said = (asked.stderr.strip() or asked.stdout.strip()).splitlines()[-1:]
-            raise CannotGoOn(f"docker does not answer: {''.join(said)}")
+        info = subprocess.run(["docker", "info"], capture_output=True, text=True, check=False)
+        if info.returncode != 0:
+            last_line = (info.stderr.strip() or info.stdout.strip()).splitlines()[-1:]
+            raise CommandError(f"docker does not answer: {''.join(last_line)}")
 
 
 def run(*command: str, feed: str | None = None) -> None:
-    """With its output for all to see; `CannotGoOn` when it fails."""
+    """Run a command and show its output. Raises `CommandError` if it fails."""
     sys.stderr.write(f"+ {' '.join(command)}\n")
     sys.stderr.flush()
     ended = subprocess.run(command, input=feed, text=True, check=False)
     if ended.returncode != 0:
-        raise CannotGoOn(f"{_short(command)} failed with exit code {ended.returncode}")
+        raise CommandError(f"{_short(command)} failed with exit code {ended.returncode}")
 
 
 def ask(*command: str) -> str:
-    """Its standard output; `CannotGoOn` with its standard error when it fails."""
+    """Run a command and return its standard output. Raises `CommandError` with its standard error if it fails."""
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode != 0:
-        raise CannotGoOn(f"{_short(command)}: {ended.stderr.strip()}")
+        raise CommandError(f"{_short(command)}: {ended.stderr.strip()}")
     return ended.stdout
 
 

@@ -1,5 +1,5 @@
-"""Starting a process again in its container, for Tilt's live update. Only in the stage `live` of an image.
+"""Restarts a process in its container, for Tilt's live update. Only in the stage `live` of an image.
 
-A container that ends comes back as its image was, without the files that were brought into it. So the container goes on, and
-the process in it is started anew: `python -m inferway_live COMMAND...` does it at SIGHUP.
+A restarted container has the files of its image only, without those copied into it later. So the container continues, and
+only the process in it is restarted: `python -m inferway_live COMMAND...` does this on SIGHUP.
 """

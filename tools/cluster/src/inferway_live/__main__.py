@@ -1,7 +1,7 @@
-"""`python -m inferway_live COMMAND...`: run it, and at SIGHUP end it and run it again.
+"""`python -m inferway_live COMMAND...`: run the command, and restart it on SIGHUP.
 
-SIGTERM and SIGINT are handed on; when the command has ended after one, this process does with its exit code. A command that
-ends by itself is told and waited for: the next SIGHUP, which a mended source brings, starts it again.
+SIGTERM and SIGINT are forwarded; when the command has ended after one, this process exits with its exit code. If the command
+ends by itself, a line reports it, and the next SIGHUP (sent after a fixed source file) starts it again.
 """
 
 import signal
@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from typing import Final
 
 PATIENCE: Final = 1.0
-"""Seconds that a command has to end after SIGTERM; then it gets a second one, at which both planes end at once."""
+"""Seconds for a command to end after SIGTERM; then a second SIGTERM follows, after which both planes end at once."""
 LAST_PATIENCE: Final = 5.0
-"""Seconds after that one, before it is killed."""
+"""Seconds after the second SIGTERM, before SIGKILL."""
 _HEARD: Final = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 
 
 def supervise(command: Sequence[str]) -> int:
-    """Until a signal ends it; the exit code (128 + number where a signal ended the command)."""
-    # Blocked and asked for one by one: none is lost while the command is being replaced.
+    """Run the command until a signal; returns the exit code (128 + number if a signal ended the command)."""
+    # Blocked, and received one by one, so that no signal is lost while the command is replaced.
     signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
     running: subprocess.Popen[bytes] | None = _start(command)
     is_stopping = False
@@ -32,7 +32,7 @@ def supervise(command: Sequence[str]) -> int:
             running = _start(command)
         elif heard == signal.SIGCHLD:
             if running is None or running.poll() is None:
-                continue  # of one that was replaced meanwhile
+                continue  # of a replaced command
             if is_stopping:
                 return _code(running)
             _tell(f"ended with {_code(running)}; waiting for a change")
@@ -45,7 +45,7 @@ def supervise(command: Sequence[str]) -> int:
 
 
 def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
-    # What is blocked here would stay blocked in the child. There are no threads that a preexec_fn could meet.
+    # Signals blocked here would stay blocked in the child. There are no threads, so preexec_fn is safe.
     return subprocess.Popen(command, preexec_fn=_unblock)
 
 
@@ -76,7 +76,7 @@ def _tell(text: str) -> None:
 
 
 def main() -> int:
-    """The exit code; 2 without a command."""
+    """Run the command line and return the exit code; 2 without a command."""
     if len(sys.argv) < 2:
         sys.stderr.write("inferway_live: which command is to run?\n")
         return 2

@@ -9,22 +9,22 @@ from contextlib import suppress
 from pathlib import Path
 
 from inferway_envtest import binaries
-from inferway_envtest.progress import tell
+from inferway_envtest.progress import print_progress
 from inferway_envtest.server import ApiServer
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m inferway_envtest", description=__doc__)
     parser.add_argument("command", choices=["build", "run"])
     parser.add_argument("--crds", type=Path, action="append", default=[], help="run: definitions, a file or folder")
     given = parser.parse_args()
-    found = binaries.find()
-    binaries.tell_where(found)
+    programs = binaries.find()
+    binaries.print_paths(programs)
     if given.command == "run":
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-        with ApiServer.started(found, given.crds) as server:
-            tell(f"ready: export KUBECONFIG={server.kubeconfig()}")
+        with ApiServer.started(programs, given.crds) as server:
+            print_progress(f"ready: export KUBECONFIG={server.kubeconfig()}")
             with suppress(KeyboardInterrupt):
                 signal.pause()
 

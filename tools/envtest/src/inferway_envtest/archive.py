@@ -1,7 +1,7 @@
-"""The archive of programs that the Kubernetes project publishes for tests, from an address that the user gives.
+"""The archive of programs published by the Kubernetes project for tests, from an address given by the user.
 
-The address ends with the hash of the file, which that project's index of archives tells:
-`https://.../envtest-v1.34.0-linux-amd64.tar.gz#sha512=<hex>`. A file of this machine is `file:///...`.
+The address ends with the hash of the file, from that project's index of archives:
+`https://.../envtest-v1.34.0-linux-amd64.tar.gz#sha512=<hex>`. A local file is `file:///...`.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from urllib.parse import urldefrag, urlsplit
 
 import httpx
 
-from inferway_envtest.progress import tell
+from inferway_envtest.progress import print_progress
 from inferway_envtest.versions import Program
 
-TIMEOUT = httpx.Timeout(60.0, connect=5.0)  # seconds; between two pieces of the body too
+TIMEOUT = httpx.Timeout(60.0, connect=5.0)  # seconds; also between two pieces of the body
 MAX_SIZE = 1 << 30  # bytes
 
 
 class Unfit(Exception):  # noqa: N818 - it names what was found
-    """An address or an archive that cannot be used, and why."""
+    """An address or an archive is unusable; the message names the cause."""
 
 
 def fetch(address: str, programs: Sequence[Program], folder: Path) -> None:
-    """Put those of the programs that the archive has into the folder; each appears there complete or not at all.
+    """Put the programs that the archive contains into the folder; each appears there complete or not at all.
 
-    Nothing happens when the network does not allow it, which is told. Raises `Unfit`.
+    A network failure is printed and leaves the folder unchanged. Raises `Unfit`.
     """
     location, fragment = urldefrag(address)
     kind, _, expected = fragment.partition("=")
@@ -41,7 +41,7 @@ def fetch(address: str, programs: Sequence[Program], folder: Path) -> None:
         try:
             download(location, file)
         except httpx.TransportError as error:
-            tell(f"no archive from {location}: {error!r}")
+            print_progress(f"no archive from {location}: {error!r}")
             return
         with file.open("rb") as stream:
             seen = hashlib.file_digest(stream, "sha512").hexdigest()
@@ -51,12 +51,12 @@ def fetch(address: str, programs: Sequence[Program], folder: Path) -> None:
 
 
 def download(location: str, file: Path) -> None:
-    """Bytes of an address into a file. Raises `Unfit` for an answer other than 200, and for one without end."""
+    """Download an address into a file. Raises `Unfit` for an answer other than 200, and for a too long one."""
     parts = urlsplit(location)
     if parts.scheme == "file":
         file.write_bytes(Path(parts.path).read_bytes())
         return
-    tell(f"fetching {location}")
+    print_progress(f"fetching {location}")
     with httpx.stream("GET", location, timeout=TIMEOUT, follow_redirects=True) as answer, file.open("wb") as target:
         if answer.status_code != httpx.codes.OK:
             raise Unfit(f"{location} answered {answer.status_code}")
@@ -69,7 +69,7 @@ def download(location: str, file: Path) -> None:
 
 
 def unpack(file: Path, programs: Sequence[Program], part: Path, folder: Path) -> None:
-    """The programs, whatever folder of the archive they are in."""
+    """Extract the programs from any folder of the archive."""
     wanted = {program.name for program in programs}
     with tarfile.open(file) as archive:
         for member in archive:
@@ -79,4 +79,4 @@ def unpack(file: Path, programs: Sequence[Program], part: Path, folder: Path) ->
                 unpacked.write_bytes(source.read())
                 unpacked.chmod(0o755)
                 unpacked.rename(folder / name)
-                tell(f"{name} from the archive")
+                print_progress(f"{name} from the archive")

@@ -1,6 +1,6 @@
-"""What the API server was asked, by its audit log: one line of JSON for each request that has been answered.
+"""The requests to the API server, from its audit log: one line of JSON for each answered request.
 
-A line is written before its request's answer is complete, so whoever has the answer finds the line.
+A line is written before its request's answer is complete, so the line exists when a client has the answer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BEGINNING = Mark(0)
 
 @dataclass(frozen=True)
 class Request:
-    """One request. A watch is told when it has ended."""
+    """One request. A watch is logged when it has ended."""
 
     user: str
     verb: str
@@ -38,15 +38,15 @@ class Request:
     name: str
     """Empty for list, watch and deletecollection, and for a create whose object is named in its body only."""
     code: int
-    """The status of the answer; 0 when there was none."""
+    """The status of the answer; 0 without an answer."""
     agent: str
     uri: str
     at: str
-    """When it arrived: RFC 3339, microseconds, UTC."""
+    """Time of arrival: RFC 3339, microseconds, UTC."""
 
 
 def read(log: Path, since: Mark) -> Iterator[Request]:
-    """The requests in the log after a mark. A last line that is still being written is left for later."""
+    """Return the requests in the log after a mark. A last line that is still being written is excluded."""
     if not log.exists():
         return
     with log.open("rb") as file:
@@ -57,7 +57,7 @@ def read(log: Path, since: Mark) -> Iterator[Request]:
 
 
 def request(event: dict[str, Any]) -> Request:
-    """One line of the log."""
+    """Parse one line of the log."""
     target = event.get("objectRef", {})
     parts = [target.get("resource", ""), target.get("subresource", "")]
     return Request(

@@ -1,11 +1,11 @@
-"""Where the three programs come from. Each is looked for in turn:
+"""The sources of the three programs. Each program is searched in this order:
 
-1. in the folder that $KUBEBUILDER_ASSETS names, as for controller-runtime's envtest;
+1. in the folder $KUBEBUILDER_ASSETS, as for controller-runtime's envtest;
 2. in the cache: $INFERWAY_ENVTEST_CACHE, else `inferway/envtest` in the user's cache folder, one folder for each set of pins;
-3. in the archive that $INFERWAY_ENVTEST_ARCHIVE names, when it is set (it goes into the cache);
+3. in the archive $INFERWAY_ENVTEST_ARCHIVE, if set (it is unpacked into the cache);
 4. built with Go from the modules that go.mod pins (into the cache).
 
-The public archives have no kube-controller-manager, so that one then comes from another way.
+The public archives have no kube-controller-manager, so that program then comes from another source.
 """
 
 from __future__ import annotations
@@ -17,72 +17,71 @@ from pathlib import Path
 from inferway_envtest import archive, versions
 from inferway_envtest import build as envtest_build
 from inferway_envtest.file_lock import locked
-from inferway_envtest.progress import tell
+from inferway_envtest.progress import print_progress
 
 ASSETS = "KUBEBUILDER_ASSETS"
 CACHE = "INFERWAY_ENVTEST_CACHE"
 ARCHIVE = "INFERWAY_ENVTEST_ARCHIVE"
 
 
-class Missing(Exception):  # noqa: N818 - it is no fault, the machine just lacks what is needed
-    """A program that none of the ways gives."""
+class Missing(Exception):  # noqa: N818 - not an error: the machine lacks a requirement
+    """No source has a program."""
 
 
 Programs = Mapping[str, Path]
-"""Where each program is, by its name."""
+"""The path of each program, by name."""
 
 
 def cache(environment: Mapping[str, str] = os.environ) -> Path:
-    """The folder for what is built from the present pins."""
-    own = environment.get(CACHE)
+    """Return the cache folder of the present pins."""
+    configured = environment.get(CACHE)
     users = Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return (Path(own) if own else users / "inferway" / "envtest") / versions.cache_key()
+    return (Path(configured) if configured else users / "inferway" / "envtest") / versions.cache_key()
 
 
 def find(environment: Mapping[str, str] = os.environ) -> Programs:
-    """The programs, built if need be, which takes minutes.
+    """Return the programs; building missing ones takes minutes.
 
-    Raises `Missing` when no way is open to one of them; `OSError`, `archive.Unfit` or `building.Failed` when a way is
-    open and goes wrong.
+    Raises `Missing` if a program has no source; `OSError`, `archive.Unfit` or `build.Failed` if a source fails.
     """
     folder = cache(environment)
     assets = environment.get(ASSETS)
-    found = present(folder) | (present(Path(assets)) if assets else {})
-    if lacking(found):
+    programs = present(folder) | (present(Path(assets)) if assets else {})
+    if missing_programs(programs):
         with locked(folder.with_suffix(".lock")):
-            found = present(folder) | found  # somebody else may just have built them
-            if lacking(found) and (address := environment.get(ARCHIVE)):
-                archive.fetch(address, lacking(found), folder)
-                found = present(folder) | found
-            if lacking(found):
-                found = {**build(found, folder), **found}
-    return found
+            programs = present(folder) | programs  # another process may just have built them
+            if missing_programs(programs) and (address := environment.get(ARCHIVE)):
+                archive.fetch(address, missing_programs(programs), folder)
+                programs = present(folder) | programs
+            if missing_programs(programs):
+                programs = {**build(programs, folder), **programs}
+    return programs
 
 
-def build(found: Programs, folder: Path) -> Programs:
-    """Build what is lacking, into the cache."""
+def build(present_programs: Programs, folder: Path) -> Programs:
+    """Build the missing programs, into the cache."""
     if not envtest_build.is_possible():
-        names = ", ".join(program.name for program in lacking(found))
+        names = ", ".join(program.name for program in missing_programs(present_programs))
         raise Missing(
             f"no {names} for a real API server: install Go, or set {ASSETS} to a folder that has them "
             "(docs/testing.md, 'A real API server')"
         )
-    envtest_build.build(lacking(found), folder)
+    envtest_build.build(missing_programs(present_programs), folder)
     return present(folder)
 
 
 def present(folder: Path) -> dict[str, Path]:
-    """Those of the programs that a folder has."""
+    """Return the programs that a folder contains."""
     paths = {program.name: folder / program.name for program in versions.PROGRAMS}
     return {name: path for name, path in paths.items() if os.access(path, os.X_OK) and path.is_file()}
 
 
-def lacking(found: Programs) -> list[versions.Program]:
-    """Those that are not there yet."""
-    return [program for program in versions.PROGRAMS if program.name not in found]
+def missing_programs(programs: Programs) -> list[versions.Program]:
+    """Return the missing programs."""
+    return [program for program in versions.PROGRAMS if program.name not in programs]
 
 
-def tell_where(found: Programs) -> None:
-    """Say where each is."""
-    for name, path in found.items():
-        tell(f"{name}: {path}")
+def print_paths(programs: Programs) -> None:
+    """Print the path of each program."""
+    for name, path in programs.items():
+        print_progress(f"{name}: {path}")

@@ -10,19 +10,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 
-from inferway_envtest.progress import tell
+from inferway_envtest.progress import print_progress
 from inferway_envtest.versions import MODULE, Program, required
 
 PART = ".build-"
-TOLD_EVERY = 30.0  # seconds between two lines of progress
+PROGRESS_INTERVAL = 30.0  # seconds between two lines of progress
 
 
 class Failed(Exception):  # noqa: N818 - it names what was found
-    """Go refused; the text is what it said."""
+    """A build failed; the text is Go's output."""
 
 
 def is_possible() -> bool:
-    """Whether there is a Go."""
+    """Return whether Go is installed."""
     return shutil.which("go") is not None
 
 
@@ -30,7 +30,7 @@ def build(programs: Sequence[Program], folder: Path) -> None:
     """Build programs into a folder, under its lock. Each appears there complete or not at all. Raises `Failed`."""
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(f"{PART}*"):
-        shutil.rmtree(left)  # of a build that was killed; the lock is ours
+        shutil.rmtree(left)  # left by a killed build; this process holds the lock
     with tempfile.TemporaryDirectory(dir=folder, prefix=PART) as part:
         for program in programs:
             built = Path(part) / program.name
@@ -39,7 +39,7 @@ def build(programs: Sequence[Program], folder: Path) -> None:
 
 
 def command(program: Program, target: Path) -> list[str]:
-    """The command line of one build."""
+    """Return the command line of one build."""
     return [
         "go",
         "build",
@@ -54,7 +54,7 @@ def command(program: Program, target: Path) -> list[str]:
 
 
 def linker_flags() -> str:
-    """Without tables for debuggers, and with the version, which `kubectl version` shows and feature gates go by."""
+    """Return the flags: without debug tables, with the version that `kubectl version` shows and feature gates use."""
     version = required("k8s.io/kubernetes")
     major, minor, _ = version.removeprefix("v").split(".")
     stamps = {"gitVersion": version, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
@@ -62,30 +62,30 @@ def linker_flags() -> str:
 
 
 def run(program: Program, arguments: Sequence[str]) -> None:
-    """Run a build beside whatever else the machine does, and tell how it goes."""
+    """Run a build at low priority, and print its progress."""
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
     began = monotonic()
-    tell(f"building {program.name} with Go; the first time takes minutes")
+    print_progress(f"building {program.name} with Go; the first time takes minutes")
     with (
-        tempfile.TemporaryFile("w+", encoding="utf-8") as said,
-        subprocess.Popen(["nice", *arguments], cwd=MODULE, env=environment, stdout=said, stderr=said) as going,  # noqa: S603, S607
+        tempfile.TemporaryFile("w+", encoding="utf-8") as output,
+        subprocess.Popen(["nice", *arguments], cwd=MODULE, env=environment, stdout=output, stderr=output) as process,  # noqa: S603, S607
     ):
         try:
-            while not is_over(going):
-                tell(f"still building {program.name}, {monotonic() - began:.0f} s")
+            while not is_over(process):
+                print_progress(f"still building {program.name}, {monotonic() - began:.0f} s")
         except BaseException:
-            going.kill()  # Ctrl-C: go itself ends its compilers
+            process.kill()  # Ctrl-C: go itself ends its compilers
             raise
-        if going.returncode != 0:
-            said.seek(0)
-            raise Failed(f"go build {program.package} ended with {going.returncode}: {said.read()[-4000:]}")
-    tell(f"built {program.name} in {monotonic() - began:.0f} s")
+        if process.returncode != 0:
+            output.seek(0)
+            raise Failed(f"go build {program.package} ended with {process.returncode}: {output.read()[-4000:]}")
+    print_progress(f"built {program.name} in {monotonic() - began:.0f} s")
 
 
-def is_over(going: subprocess.Popen[bytes]) -> bool:
-    """Wait for its end, at most until something should be told."""
+def is_over(process: subprocess.Popen[bytes]) -> bool:
+    """Wait for its end, at most until the next line of progress."""
     try:
-        going.wait(TOLD_EVERY)
+        process.wait(PROGRESS_INTERVAL)
     except subprocess.TimeoutExpired:
         return False
     return True

@@ -1,4 +1,4 @@
-"""The keys of one API server: certificates of an authority of its own, the key that signs ServiceAccounts' tokens."""
+"""The keys of one API server: certificates of a separate authority, the key that signs ServiceAccounts' tokens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NAMES = ("127.0.0.1", "localhost", "kubernetes.default.svc")
 
 
 class Authority:
-    """Issues certificates: to the server, and to users, whose common name and organization are user and group."""
+    """Issues certificates to the server and to users; common name and organization are user and group."""
 
     def __init__(self, directory: Path) -> None:
         self._authority = trustme.CA()
@@ -34,12 +34,12 @@ class Authority:
 
     @property
     def data(self) -> str:
-        """The authority's certificate as kubeconfig files have it."""
+        """Return the authority's certificate in the form of kubeconfig files."""
         return base64.b64encode(self.file.read_bytes()).decode()
 
     def for_user(self, name: str, group: str) -> tuple[str, str]:
-        """A certificate and its key for a user in one group, as kubeconfig files have them."""
-        # The server takes no certificate without a name of a host, and looks at none.
+        """Return a certificate and its key for a user in one group, in the form of kubeconfig files."""
+        # The server requires a host name in a certificate, but does not use it.
         issued = self._authority.issue_cert("user.invalid", common_name=name, organization_name=group)
         chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
         return base64.b64encode(chain).decode(), base64.b64encode(issued.private_key_pem.bytes()).decode()

@@ -1,4 +1,4 @@
-"""Requests to the API server as its admin: JSON both ways."""
+"""Requests to the API server as its admin: JSON in both directions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TIMEOUT = 20.0  # seconds
 
 
 class Refused(Exception):  # noqa: N818 - it names what was found
-    """An answer of 400 or more. `status` is its Status object, where the server gave one."""
+    """An answer of 400 or more. `status` is its Status object, if the server sent one."""
 
     def __init__(self, code: int, status: dict[str, Any], text: str) -> None:
         super().__init__(f"{code}: {status.get('message', text)}")
@@ -32,13 +32,13 @@ class Asker:
     def ask(
         self, method: str, path: str, body: Any = None, content_type: str = "application/json", accept: str = "*/*"
     ) -> Any:
-        """One request; the answer's JSON, or its text when it is none. Raises `Refused`, and httpx's errors."""
+        """Send one request and return the answer's JSON, or its text. Raises `Refused`, and httpx's errors."""
         answer = self._client.request(method, path, json=body, headers={"content-type": content_type, "accept": accept})
         is_json = answer.headers.get("content-type", "").startswith("application/json")
-        found = answer.json() if is_json else answer.text
+        content = answer.json() if is_json else answer.text
         if answer.is_error:
-            raise Refused(answer.status_code, found if isinstance(found, dict) else {}, answer.text)
-        return found
+            raise Refused(answer.status_code, content if isinstance(content, dict) else {}, answer.text)
+        return content
 
     def close(self) -> None:
         """Close its connections."""

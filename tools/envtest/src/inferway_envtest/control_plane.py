@@ -1,4 +1,4 @@
-"""The three programs as processes: started in order, awaited, stopped, their crashes told."""
+"""The three programs as processes: starts them in order, waits for them, stops them, reports crashes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from inferway_envtest.certificates import Authority
 from inferway_envtest.client import Asker, Refused
 from inferway_envtest.process import Process
 from inferway_envtest.users import User
-from inferway_envtest.waiting import until
+from inferway_testing.until import until
 
 READY = 60.0  # seconds; on two idle cores it takes two
 
 
 class ControlPlane:
-    """etcd, kube-apiserver and, later, kube-controller-manager in a directory, with keys of their own."""
+    """etcd, kube-apiserver and, later, kube-controller-manager in a directory, with their keys."""
 
     def __init__(self, programs: Programs, directory: Path) -> None:
         self.directory = directory
@@ -31,7 +31,7 @@ class ControlPlane:
         self.ca_file = self._authority.file
         self.admin_token = secrets.token_hex(16)
         self.admin = User("admin", token=self.admin_token)
-        # The port is ours for as long as this socket is open, which nobody can connect to: it does not listen.
+        # This socket reserves the port while it is open; no client can connect to it, because it does not listen.
         self._reserved = socket.socket()
         self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         self._reserved.bind(("127.0.0.1", 0))
@@ -45,17 +45,17 @@ class ControlPlane:
 
     @property
     def etcd(self) -> Process:
-        """The store."""
+        """Return the store's process."""
         return self._processes["etcd"]
 
     @property
     def server(self) -> Process:
-        """The API server itself."""
+        """Return the process of the API server itself."""
         return self._processes["kube-apiserver"]
 
     @property
     def controllers(self) -> Process:
-        """Ends namespaces, collects garbage, writes EndpointSlices."""
+        """Return the process that ends namespaces, collects garbage and writes EndpointSlices."""
         return self._processes["kube-controller-manager"]
 
     def start_server(self) -> None:
@@ -69,7 +69,7 @@ class ControlPlane:
         until(self._is_ready, lambda: f"kube-apiserver is ready. Its last words:\n{self.server.tail()}", READY)
 
     def stop_server(self) -> None:
-        """Kill kube-apiserver: connections break, new ones are refused. `start_server` has the same port and data."""
+        """Kill kube-apiserver: connections break, new ones are refused. `start_server` uses the same port and data."""
         self.server.stop()
 
     def _start(self, name: str, command_line: Sequence[str]) -> None:
@@ -84,20 +84,20 @@ class ControlPlane:
             return False
 
     def check(self) -> None:
-        """Raise `Crashed` when one of the programs runs no more."""
+        """Raise `Crashed` if one of the programs has ended."""
         for process in self._processes.values():
             process.check()
 
     def start_store(self) -> None:
-        """Start etcd; whoever needs it waits for it."""
+        """Start etcd; its clients wait for it."""
         self._start("etcd", flags.etcd(self.directory))
 
     def start_controllers(self, kubeconfig: Path) -> None:
-        """Start kube-controller-manager. The garbage collector looks for definitions now, and then every 30 s."""
+        """Start kube-controller-manager. Its garbage collector reads definitions now, and then every 30 s."""
         self._start("kube-controller-manager", flags.controllers(kubeconfig))
 
     def ask(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
-        """One request as the admin; JSON both ways. Raises `Refused`."""
+        """Send one request as the admin; JSON in both directions. Raises `Refused`."""
         return self._asker.ask(method, path, body, content_type)
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""pytest's fixtures for tests with a real API server. The package's documentation says what they give.
+"""pytest's fixtures for tests with a real API server, documented in the package.
 
-Programs are found, and built if need be, after collection and before the first test, for a build takes longer than a test
-may. That, and the start, are paid only by a session that selects a test that asks for the server.
+Programs are searched, and built if needed, after collection and before the first test, because a build takes longer than a
+test may. A session that selects no test with the server builds and starts nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FOUND = pytest.StashKey[Programs | Exception]()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Find the programs when a test that will run needs them."""
+    """Find the programs if a selected test needs them."""
     if session.config.option.collectonly:
         return
     if any("api_server" in getattr(item, "fixturenames", ()) for item in session.items):
@@ -32,7 +32,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def find() -> Programs | Exception:
-    """The programs, or why there are none: the tests say so, each of them."""
+    """Return the programs, or the exception, which each test then reports."""
     try:
         return binaries.find()
     except Exception as failure:
@@ -41,18 +41,18 @@ def find() -> Programs | Exception:
 
 @pytest.fixture(scope="session")
 def api_server_programs(pytestconfig: pytest.Config) -> Programs:
-    """Where the programs are. Skips when the machine has no way to them; any other failure is one."""
-    found = pytestconfig.stash.get(FOUND, None) or find()
-    if isinstance(found, Missing):
-        pytest.skip(str(found))
-    if isinstance(found, Exception):
-        raise found
-    return found
+    """Return the programs. Skips if the machine has no source for them; any other error fails the test."""
+    programs = pytestconfig.stash.get(FOUND, None) or find()
+    if isinstance(programs, Missing):
+        pytest.skip(str(programs))
+    if isinstance(programs, Exception):
+        raise programs
+    return programs
 
 
 @pytest.fixture(scope="session")
 def api_server(api_server_programs: Programs) -> Iterator[ApiServer]:
-    """A real API server with our definitions, one for the whole session."""
+    """Start a real API server with the project's definitions, one for the whole session."""
     with ApiServer.started(api_server_programs, [DEFINITIONS]) as server:
         yield server
         server.check()
@@ -60,7 +60,7 @@ def api_server(api_server_programs: Programs) -> Iterator[ApiServer]:
 
 @pytest.fixture
 def namespace(api_server: ApiServer) -> Iterator[str]:
-    """A namespace of the test's own. Its end is asked for, not awaited."""
+    """Create a namespace for one test. It is deleted afterwards, without waiting."""
     api_server.check()
     name = f"test-{uuid4().hex[:12]}"
     api_server.ask("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
@@ -71,7 +71,7 @@ def namespace(api_server: ApiServer) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def gateway_api(api_server: ApiServer) -> None:
-    """The definition of ReferenceGrants is there. Skips when it cannot be had."""
+    """Install the definition of ReferenceGrants. Skips if it is not available."""
     try:
         definition = gateway_api_module.reference_grants()
     except gateway_api_module.Unavailable as missing:

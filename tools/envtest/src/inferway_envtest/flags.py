@@ -7,18 +7,18 @@ from pathlib import Path
 from inferway_envtest.certificates import Authority
 
 CONTROLLERS = ("namespace-controller", "garbage-collector-controller", "endpointslice-controller")
-"""Without them namespaces and owned objects never go away, and Services of pods get no EndpointSlices."""
+"""Without these controllers namespaces and owned objects never disappear, and Services of pods get no EndpointSlices."""
 ISSUER = "https://kubernetes.default.svc"
 
 
 def etcd(directory: Path) -> list[str]:
-    """etcd on sockets in the directory, its data there too; it never waits for a disk."""
-    # What it tells others needs the form of host and port. A unix URL of that form is a file in its working directory.
+    """Return etcd's flags: sockets and data in the directory, without waiting for a disk."""
+    # The advertised URL needs a host and a port. A unix URL of that form is a file in etcd's working directory.
     peers = "unix://peer:0"
     return [
         f"--data-dir={directory / 'etcd'}",
         f"--listen-client-urls=unix://{directory / 'etcd.sock'}",
-        "--advertise-client-urls=unix://nobody-asks:0",
+        "--advertise-client-urls=unix://unused:0",
         f"--listen-peer-urls={peers}",
         f"--initial-advertise-peer-urls={peers}",
         f"--initial-cluster=default={peers}",
@@ -31,7 +31,7 @@ def etcd(directory: Path) -> list[str]:
 def server(
     directory: Path, authority: Authority, port: int, tokens: Path, audit_policy: Path, audit_log: Path
 ) -> list[str]:
-    """The API server on loopback, with RBAC. Pods need no ServiceAccount, for no controller makes one."""
+    """Return the flags of the API server: on loopback, with RBAC. Pods need no ServiceAccount: no controller creates one."""
     return [
         f"--etcd-servers=unix://{directory / 'etcd.sock'}",
         "--bind-address=127.0.0.1",
@@ -53,13 +53,13 @@ def server(
         f"--audit-policy-file={audit_policy}",
         f"--audit-log-path={audit_log}",
         "--audit-log-mode=blocking",
-        "--audit-log-maxsize=100000",  # MB: places in it hold for as long as it is one file
+        "--audit-log-maxsize=100000",  # MB: marks stay valid while the log is one file
         "--shutdown-delay-duration=0",
     ]
 
 
 def controllers(kubeconfig: Path) -> list[str]:
-    """Only the controllers that tests need, and no port."""
+    """Return the flags of the controllers that tests need, without a port."""
     return [
         f"--kubeconfig={kubeconfig}",
         f"--controllers={','.join(CONTROLLERS)}",

@@ -13,11 +13,11 @@ TIMEOUT = 40.0  # seconds, below the time limit of a test
 
 
 class Unavailable(Exception):  # noqa: N818 - it names what was found
-    """The module cannot be had on this machine, and why."""
+    """The module is not available on this machine; the message names the cause."""
 
 
 def reference_grants() -> Path:
-    """The file that defines ReferenceGrants (v1beta1, standard channel). Raises `Unavailable`."""
+    """Return the file that defines ReferenceGrants (v1beta1, standard channel). Raises `Unavailable`."""
     if shutil.which("go") is None:
         raise Unavailable("no definition of ReferenceGrants: install Go, which fetches its module")
     done = subprocess.run(
@@ -28,7 +28,7 @@ def reference_grants() -> Path:
         timeout=TIMEOUT,
         check=False,
     )
-    said = json.loads(done.stdout or "{}")
-    if done.returncode != 0 or "Dir" not in said:
-        raise Unavailable(f"no definition of ReferenceGrants: {said.get('Error') or done.stderr.strip()}")
-    return Path(said["Dir"]) / "config/crd/standard/gateway.networking.k8s.io_referencegrants.yaml"
+    module = json.loads(done.stdout or "{}")
+    if done.returncode != 0 or "Dir" not in module:
+        raise Unavailable(f"no definition of ReferenceGrants: {module.get('Error') or done.stderr.strip()}")
+    return Path(module["Dir"]) / "config/crd/standard/gateway.networking.k8s.io_referencegrants.yaml"

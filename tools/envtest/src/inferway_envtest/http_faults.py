@@ -1,4 +1,4 @@
-"""A proxy in front of the API server that answers some requests by itself: 409, 410, 429, 500, or a page of HTML.
+"""A proxy in front of the API server that answers some requests itself: 409, 410, 429, 500, or a page of HTML.
 
     with api_server.http_faults() as faults:
         config = api_server.through(faults, user)           # users with a token: certificates end at the proxy
@@ -6,7 +6,7 @@
         ...
         assert conflict.hits == 2
 
-For what happens to connections instead of requests there is `inferway_fakes.faulty_tcp`.
+`inferway_fakes.faulty_tcp` injects faults of connections.
 """
 
 from __future__ import annotations
@@ -33,58 +33,58 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from inferway_envtest.waiting import until
+from inferway_testing.until import until
 
 START = 10.0  # seconds
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 REASONS = {409: "Conflict", 410: "Expired", 429: "TooManyRequests", 500: "InternalError", 503: "ServiceUnavailable"}
-# RFC 9110 7.6.1, and what the proxy's own server writes
+# RFC 9110 7.6.1, and the fields that the proxy's own server writes
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade", "te", "trailer", "date", "server"})
 
 
 @dataclass
 class Fault:
-    """What becomes of the requests that match."""
+    """The fault of matching requests."""
 
     method: str = ".*"
     """A regular expression for the whole method."""
     path: str = ".*"
     """A regular expression that occurs in path and query: `/leases/`, `watch=true`."""
     code: int = 0
-    """The status to answer; 0 = the request passes, and only `call` is called."""
+    """The status of the answer; 0 = the request is forwarded, and only `call` is called."""
     skip: int = 0
-    """So many matching requests pass first."""
+    """Number of matching requests that are forwarded first."""
     times: int = 1
-    """So many then meet the fault."""
+    """Number of requests after them that meet the fault."""
     is_done: bool = False
-    """The server does what is asked; only its answer is lost."""
+    """The server executes the request; only its answer is lost."""
     is_event: bool = False
-    """The answer is 200 and a stream with one event of type ERROR, which is how a watch learns of a 410."""
+    """The answer is 200 and a stream with one event of type ERROR, as a watch receives a 410."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Fields of the answer, such as Retry-After."""
     body: str | None = None
-    """The answer is this, and no Status: the page of a proxy on the way, an object that is none."""
+    """The answer's body instead of a Status: a page of a proxy on the path, an invalid object."""
     media_type: str = "text/html"
-    """Of `body`."""
+    """Content-Type of `body`."""
     call: Callable[[], None] = lambda: None
-    """Called before the answer, in a thread of its own: kill a process, wait for the test."""
+    """Called before the answer, in a separate thread: kill a process, wait for the test."""
     seen: int = 0
     """Matching requests so far."""
 
     @property
     def hits(self) -> int:
-        """Requests that have met the fault."""
+        """Return the number of requests that have met the fault."""
         return min(max(self.seen - self.skip, 0), self.times)
 
     def meets(self, method: str, target: str) -> bool:
-        """Whether this request meets the fault; counts it."""
+        """Return whether this request meets the fault, and count it."""
         if not re.fullmatch(self.method, method) or not re.search(self.path, target):
             return False
         self.seen += 1
         return self.skip < self.seen <= self.skip + self.times
 
     def answer(self) -> Response:
-        """The answer, as the API server would word it, or whoever is in its place."""
+        """Return the answer in the form of the API server, or the configured body."""
         if self.body is not None:
             return Response(self.body, self.code, headers=dict(self.headers), media_type=self.media_type)
         status = {
@@ -118,7 +118,7 @@ class HttpFaults:
                 ssl_keyfile=str(key),
                 log_config=None,
                 access_log=False,
-                # uvloop cannot be closed while a TLS connection is still saying farewell to a peer that was killed.
+                # uvloop cannot be closed while a TLS connection is still closing towards a killed peer.
                 loop="asyncio",
                 timeout_graceful_shutdown=5,
             )
@@ -128,16 +128,16 @@ class HttpFaults:
         )
 
     def add(self, fault: Fault) -> Fault:
-        """From now on; the first fault that a request meets counts."""
+        """Add a fault from now on; the first one that matches a request applies."""
         self._faults.append(fault)
         return fault
 
     def heal(self) -> None:
-        """No fault any more."""
+        """Remove all faults."""
         self._faults.clear()
 
     def cut(self) -> None:
-        """End every connection now, watches too; whoever had one asks again."""
+        """End every connection now, watches too; their clients reconnect."""
         self._loop.call_soon_threadsafe(self._cut_all)
 
     def __enter__(self) -> HttpFaults:
@@ -154,7 +154,7 @@ class HttpFaults:
         self._uvicorn.should_exit = True
         deadline = monotonic() + START
         while self._thread.is_alive() and monotonic() < deadline:
-            # Watches never end by themselves, and whoever is cut off asks again until nobody listens any more.
+            # Watches never end by themselves, and their clients reconnect as long as the proxy listens.
             with contextlib.suppress(RuntimeError):  # the loop has just been closed
                 self._loop.call_soon_threadsafe(self._cut_all)
             self._thread.join(0.05)
@@ -178,7 +178,7 @@ class HttpFaults:
 
     async def _handle(self, request: Request) -> Response:
         target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        # Every fault counts what matches it, whichever of them then answers.
+        # Every fault counts its matching requests, even if another fault answers.
         met = [fault for fault in list(self._faults) if fault.meets(request.method, target)]
         fault = met[0] if met else None
         if fault is not None and fault.code and not fault.is_done:
@@ -189,20 +189,20 @@ class HttpFaults:
             return answer
         if fault.is_done and isinstance(answer, StreamingResponse):
             async for _ in answer.body_iterator:
-                pass  # to its end, so that it has been done
+                pass  # read to the end, so that the server has executed it
         await run_in_threadpool(fault.call)
         return fault.answer() if fault.code else answer
 
     async def _pass(self, request: Request) -> Response:
-        """Ask the server; its answer goes on piece by piece, as a watch needs it."""
+        """Forward a request to the server; its answer is forwarded piece by piece, as a watch needs it."""
         headers = [(name, value) for name, value in request.headers.items() if name not in (*HOP_BY_HOP, "host")]
-        asked = self._client.build_request(
+        outgoing = self._client.build_request(
             request.method,
             str(request.url.replace(scheme="", netloc="")),
             headers=headers,
             content=await request.body(),
         )
-        answer = await self._client.send(asked, stream=True)
+        answer = await self._client.send(outgoing, stream=True)
 
         async def pieces() -> AsyncIterator[bytes]:
             try:

@@ -1,4 +1,4 @@
-"""pytest's fixture of a server on which the manifests were installed, as a user does it."""
+"""pytest's fixture of a server with the manifests installed, as by a user."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ ROOT = Path(__file__).resolve().parents[4]
 
 @pytest.fixture(scope="session")
 def installed(api_server_programs: Programs) -> Iterator[ApiServer]:
-    """The overlay dev, on a server of its own: installing takes names of the whole cluster. Definitions come with it."""
+    """Install the overlay dev, with its definitions, on a separate server, because it uses cluster-wide names."""
     with ApiServer.started(api_server_programs) as server:
         server.kubectl("apply", "-k", str(ROOT / "manifests/overlays/dev"))
         server.kubectl("wait", "--for=condition=Established", "--timeout=20s", "crd", "--all")
-        server.apply(ROOT / "crds")  # awaited until clients find them
+        server.apply(ROOT / "crds")  # waits until clients find them
         yield server
         server.check()

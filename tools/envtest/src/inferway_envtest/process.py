@@ -1,4 +1,4 @@
-"""A program of ours that runs: started on a leash, ended by its id, its last words told when it fails."""
+"""A process started by this program: it ends with its parent, is ended by its id, and its last output is reported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TAIL = 30  # lines of its log
 
 
 class Crashed(Exception):  # noqa: N818 - it names what was found
-    """A program ended by itself, or did not get ready; the text has the end of its log."""
+    """A program ended by itself, or did not become ready; the text has the end of its log."""
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Process:
 
     @classmethod
     def started(cls, program: Path, arguments: Sequence[str], directory: Path) -> Process:
-        """Start it, in a session of its own: Ctrl-C is for us, who then stop it in order. Its log is kept across runs."""
+        """Start it in a separate session, because Ctrl-C must reach the parent only. Its log is kept across runs."""
         log = directory / f"{program.name}.log"
         command = [sys.executable, "-I", "-S", str(LEASH), str(program), *arguments]
         with log.open("ab") as file:
@@ -37,20 +37,20 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """The program's own, for tests that freeze or kill it."""
+        """Return the program's process id, for tests that freeze or kill it."""
         return self.running.pid
 
     def check(self) -> None:
-        """Raise `Crashed` when it runs no more."""
+        """Raise `Crashed` if it has ended."""
         if (code := self.running.poll()) is not None:
             raise Crashed(f"{self.name} ended with {code}. Its last words:\n{self.tail()}")
 
     def tail(self) -> str:
-        """The end of its log."""
+        """Return the end of its log."""
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL:])
 
     def stop(self) -> None:
-        """End it at once, as a crash does; return when it has ended. What it keeps is thrown away, or is etcd's."""
+        """End it at once, as a crash does, and wait for the end. Its state is temporary, or in etcd."""
         self.running.kill()
         self.running.wait()
         if self.running.stdin is not None:

@@ -1,11 +1,11 @@
-"""What takes long is told on standard error."""
+"""Progress of slow steps, on standard error."""
 
 from __future__ import annotations
 
 import sys
 
 
-def tell(line: str) -> None:
-    """One line of progress."""
+def print_progress(line: str) -> None:
+    """Print a line of progress."""
     sys.stderr.write(f"envtest: {line}\n")
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""RBAC objects that let one ServiceAccount do what a test says."""
+"""RBAC objects with the rights of one ServiceAccount."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Rule = dict[str, list[str]]
 def objects(
     namespace: str, name: str, rules: Sequence[Rule], cluster_rules: Sequence[Rule]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Role and binding, ClusterRole and binding: the path that each is created at, and the object."""
+    """Return Role and binding, ClusterRole and binding: the path for creating each, and the object."""
     if rules:
         folder = f"/apis/{RBAC}/v1/namespaces/{namespace}"
         yield f"{folder}/roles", role("Role", name, rules)
@@ -25,12 +25,12 @@ def objects(
 
 
 def role(kind: str, name: str, rules: Sequence[Rule]) -> dict[str, Any]:
-    """A Role or ClusterRole."""
+    """Return a Role or ClusterRole."""
     return {"apiVersion": f"{RBAC}/v1", "kind": kind, "metadata": {"name": name}, "rules": list(rules)}
 
 
 def binding(kind: str, name: str, namespace: str, account: str) -> dict[str, Any]:
-    """Binds a role to a ServiceAccount."""
+    """Return the binding of a role to a ServiceAccount."""
     return {
         "apiVersion": f"{RBAC}/v1",
         "kind": f"{kind}Binding",

@@ -1,4 +1,4 @@
-"""An API server as tests use it: users, kubectl, pods, what was asked of it."""
+"""An API server for tests: users, kubectl, pods, the requests it received."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from inferway_envtest.binaries import Programs
 from inferway_envtest.control_plane import ControlPlane
 from inferway_envtest.http_faults import HttpFaults
 from inferway_envtest.users import User
-from inferway_envtest.waiting import until
+from inferway_testing.until import until
 
 ESTABLISHED = 20.0  # seconds
 
 
 class Proxy(Protocol):
-    """What forwards a port of 127.0.0.1 to the API server's: `inferway_fakes.faulty_tcp.FaultyTcp` is one."""
+    """A proxy from a port of 127.0.0.1 to the API server, such as `inferway_fakes.faulty_tcp.FaultyTcp`."""
 
     port: int
 
 
 class ApiServer(ControlPlane):
-    """See the package's documentation for what it gives."""
+    """An API server; see the package's documentation."""
 
     _applied = 0
-    """How often definitions have come."""
+    """Number of times that definitions were applied."""
 
     @classmethod
     @contextmanager
     def started(cls, programs: Programs, crds: Sequence[Path] = ()) -> Iterator[ApiServer]:
-        """A running one, ready, with CRDs (files or folders of them) established, until the block ends."""
+        """Run a server with these CRDs (files or folders) established, until the block ends."""
         with ExitStack() as stack:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="envtest-")))
             server = cls(programs, directory)
@@ -52,7 +52,7 @@ class ApiServer(ControlPlane):
             yield server
 
     def user(self, name: str, group: str = "testers") -> User:
-        """A user with a certificate, in one group."""
+        """Return a user with a certificate, in one group."""
         certificate, key = self._authority.for_user(name, group)
         return User(name, certificate=certificate, key=key)
 
@@ -64,7 +64,7 @@ class ApiServer(ControlPlane):
         cluster_rules: Sequence[rbac.Rule] = (),
         seconds: int = 86400,
     ) -> User:
-        """A new ServiceAccount that may do what the RBAC rules say, with a token that holds for so many seconds (>= 600)."""
+        """Create a ServiceAccount with these RBAC rules and a token that is valid for `seconds` (>= 600)."""
         accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
         self.ask("POST", accounts, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}})
         for path, manifest in rbac.objects(namespace, name, rules, cluster_rules):
@@ -78,9 +78,9 @@ class ApiServer(ControlPlane):
         return User(f"system:serviceaccount:{namespace}:{name}", token=granted["status"]["token"])
 
     def kubeconfig(self, user: User | None = None, server: str = "", namespace: str = "default") -> Path:
-        """A file that says: this user (else the admin) asks this address (else the server's own)."""
+        """Write a kubeconfig for this user (else the admin) and this address (else the server's own)."""
         text = users.kubeconfig(user or self.admin, server or self.url, self._authority.data, namespace)
-        # kubectl keeps beside it, for hours, which kinds there are: after `apply` there are others.
+        # kubectl caches the known kinds next to it for hours; `apply` adds kinds.
         folder = self.directory / f"kubeconfigs-{self._applied}"
         folder.mkdir(exist_ok=True)
         file = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.yaml"
@@ -89,32 +89,32 @@ class ApiServer(ControlPlane):
         return file
 
     def through(self, proxy: Proxy, user: User | None = None) -> Path:
-        """A kubeconfig that goes by a proxy on 127.0.0.1; the server's certificate holds for it too."""
+        """Write a kubeconfig that uses a proxy on 127.0.0.1; the server's certificate is valid for it too."""
         return self.kubeconfig(user, f"https://127.0.0.1:{proxy.port}")
 
     def http_faults(self) -> HttpFaults:
-        """A proxy, to be entered, that answers some requests by itself; for `through`, and users with a token."""
+        """Return a proxy (a context manager) that answers some requests itself; for `through`, and users with a token."""
         keys = self._authority
         return HttpFaults(self.url, keys.file, keys.server_certificate, keys.server_key)
 
     def kubectl(self, *command: str, input: str = "", user: User | None = None, check: bool = True) -> kubectl.Said:  # noqa: A002
-        """Run kubectl. Raises `KubectlError` when it fails, unless `check` is false."""
+        """Run kubectl. Raises `KubectlError` if it fails, unless `check` is false."""
         return kubectl.run(command, self.kubeconfig(user), input, check=check)
 
     def apply(self, *paths: Path) -> None:
-        """Apply definitions, from files or folders (of which the YAML files count), and wait until clients find them."""
+        """Apply definitions from files or folders (their YAML files), and wait until clients find them."""
         files = [argument for path in paths for argument in ("-f", str(path))]
         applied = json.loads(self.kubectl("apply", "--server-side", "-o", "json", *files).stdout)
         for item in applied["items"] if applied["kind"] == "List" else [applied]:
             if item["kind"] == "CustomResourceDefinition":
                 name = item["metadata"]["name"]
-                until(partial(envtest_crds.is_there, self._asker, name), f"{name} is established", ESTABLISHED)
+                until(partial(envtest_crds.is_served, self._asker, name), f"{name} is established", ESTABLISHED)
         self._applied += 1
 
     def pod(
         self, namespace: str, name: str, labels: Mapping[str, str], address: str = "192.0.2.1", *, is_ready: bool = True
     ) -> dict[str, Any]:
-        """A pod that looks as if it ran; returns the object. No process belongs to it but those the test starts."""
+        """Create a pod with the status of a running one; returns the object. Only the test starts processes for it."""
         folder = f"/api/v1/namespaces/{namespace}/pods"
         self.ask("POST", folder, pods.pod(name, labels))
         self.set_pod(namespace, name, address, is_ready=is_ready)
@@ -126,13 +126,13 @@ class ApiServer(ControlPlane):
         self.ask("PATCH", path, pods.status(address, is_ready=is_ready), "application/merge-patch+json")
 
     def mark(self) -> Mark:
-        """Now, for `requests` and `writes`."""
+        """Return the current end of the log, for `requests` and `writes`."""
         return Mark(self._audit_log.stat().st_size)
 
     def requests(
         self, since: Mark = audit_log.BEGINNING, *, user: str | User = "", resource: str = "", verb: str = ""
     ) -> list[Request]:
-        """What the server was asked and has answered since; by user, resource (`pods`, `gatewayroutes/status`), verb."""
+        """Return the answered requests since a mark, by user, resource (`pods`, `gatewayroutes/status`), verb."""
         name = user.name if isinstance(user, User) else user
         return [
             request
@@ -141,7 +141,7 @@ class ApiServer(ControlPlane):
         ]
 
     def writes(self, since: Mark = audit_log.BEGINNING, *, user: str | User = "", resource: str = "") -> list[Request]:
-        """Of these, those that may change something."""
+        """Return the requests that may change something."""
         return [
             request
             for request in self.requests(since, user=user, resource=resource)

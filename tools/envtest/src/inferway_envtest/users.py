@@ -1,4 +1,4 @@
-"""Who asks the API server, and the kubeconfig files that say so."""
+"""Users of the API server, and their kubeconfig files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 ADMINS = "system:masters"
-"""The group that may do everything."""
+"""The group with all rights."""
 
 
 @dataclass(frozen=True)
@@ -16,21 +16,21 @@ class User:
     """A user with a token, or with a certificate and its key (base64 of PEM)."""
 
     name: str
-    """As audit log and RBAC have it: `system:serviceaccount:NAMESPACE:NAME` for a ServiceAccount."""
+    """Name in the audit log and in RBAC: `system:serviceaccount:NAMESPACE:NAME` for a ServiceAccount."""
     token: str = ""
     certificate: str = ""
     key: str = ""
 
     @property
     def credentials(self) -> Mapping[str, str]:
-        """As a kubeconfig file has them."""
+        """Return the credentials in the form of a kubeconfig file."""
         if self.token:
             return {"token": self.token}
         return {"client-certificate-data": self.certificate, "client-key-data": self.key}
 
 
 def kubeconfig(user: User, server: str, authority: str, namespace: str) -> str:
-    """A kubeconfig file's text (JSON, which is YAML too) for one user of one server."""
+    """Return a kubeconfig file's text (JSON, which is YAML too) for one user of one server."""
     config: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "Config",

@@ -1,4 +1,4 @@
-"""Which programs, of which versions, from where: read from go.mod, which pins them."""
+"""The programs, their versions and their modules, as pinned in go.mod."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ PROGRAMS = (ETCD, SERVER, CONTROLLERS)
 
 
 def required(module: str) -> str:
-    """The version of a module that go.mod requires, such as `v1.34.0`."""
-    found = re.search(rf"^\t{re.escape(module)} (v\S+)$", (MODULE / "go.mod").read_text(encoding="utf-8"), re.MULTILINE)
-    if found is None:
+    """Return the version of a module that go.mod requires, such as `v1.34.0`."""
+    match = re.search(rf"^\t{re.escape(module)} (v\S+)$", (MODULE / "go.mod").read_text(encoding="utf-8"), re.MULTILINE)
+    if match is None:
         raise LookupError(f"{MODULE / 'go.mod'} does not require {module}")
-    return found[1]
+    return match[1]
 
 
 def cache_key() -> str:
-    """The name of the folder for what is built: another pin, another folder."""
+    """Return the name of the cache folder; it changes with the pins."""
     pins = hashlib.sha256()
     for name in ("go.mod", "go.sum"):
         pins.update((MODULE / name).read_bytes())

@@ -1,4 +1,4 @@
-"""Runs a program that ends when whoever started it has gone, even without a word (SIGKILL, an interpreter that breaks).
+"""Runs a program that ends when its starter has ended, even suddenly (SIGKILL, a crash of the interpreter).
 
     python watchdog.py PROGRAM ARGUMENT...
 
@@ -13,26 +13,26 @@ import signal
 import sys
 import time
 
-GRACE = 5.0  # seconds between asking the program to end and ending it
-LOOK_EVERY = 1.0  # seconds between two looks at whether the program still runs
+GRACE = 5.0  # seconds between SIGTERM and SIGKILL
+LOOK_EVERY = 1.0  # seconds between two checks of the program
 
 
 def keep_watch(program: int) -> None:
-    """Return when the program has ended, or has been ended because the starter has."""
+    """Return when the program has ended; end it when the starter has ended."""
     while os.getppid() == program:
         readable, _, _ = select.select([0], [], [], LOOK_EVERY)
         if readable and not os.read(0, 1):
             break
-    asked = time.monotonic()
-    wanted = signal.SIGTERM
-    while os.getppid() == program:  # so nobody else's process can have got its number
-        os.kill(program, wanted)
-        wanted = signal.SIGKILL if time.monotonic() - asked > GRACE else signal.SIGTERM
+    began = time.monotonic()
+    number = signal.SIGTERM
+    while os.getppid() == program:  # so no other process can have its id
+        os.kill(program, number)
+        number = signal.SIGKILL if time.monotonic() - began > GRACE else signal.SIGTERM
         time.sleep(0.1)
 
 
 def main(arguments: list[str]) -> None:
-    """Split in two: the program, and who watches over it."""
+    """Fork into the program and its watchdog."""
     program = os.getpid()
     if os.fork() == 0:
         nothing = os.open(os.devnull, os.O_RDWR)

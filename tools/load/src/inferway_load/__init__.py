@@ -1,1 +1,1 @@
-"""Runs the load scripts of tests/load, in a cluster or here, and shows their summaries. See docs/load.md."""
+"""Runs the load scripts of tests/load, in a cluster or locally, and shows their summaries. See docs/load.md."""

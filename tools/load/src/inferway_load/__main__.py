@@ -26,22 +26,22 @@ EXPECTED = (jobs.JobError, KubectlError, local.NoK6Error, runs.UnknownError)
 def job(
     name: Name,
     assignments: Assignments = None,
-    context: Annotated[str | None, typer.Option(help="of kubectl; the current one unless said")] = None,
+    context: Annotated[str | None, typer.Option(help="context of kubectl; default: the current one")] = None,
     start_within: Annotated[float, typer.Option(help="seconds that the Job's pod may take to start")] = 120.0,
     json_file: Json = None,
 ) -> None:
-    """Run it as a Job, follow it, show its summary. Exit code: 0, or k6's (99 = thresholds missed), or 1."""
+    """Run the script as a Job, follow it, show its summary. Exit code: 0, or k6's (99 = thresholds missed), or 1."""
     _show(
         name,
         assignments,
         json_file,
-        lambda run, given, console: jobs.run(run, given, Kubectl.found(context), console, start_within=start_within),
+        lambda run, given, console: jobs.run(run, given, Kubectl.find(context), console, start_within=start_within),
     )
 
 
 @app.command("local")
 def run_here(name: Name, assignments: Assignments = None, json_file: Json = None) -> None:
-    """Run it with the k6 of this machine against TARGET. Exit code: k6's (99 = thresholds missed), or 1."""
+    """Run the script with the local k6 against TARGET. Exit code: k6's (99 = thresholds missed), or 1."""
     _show(name, assignments, json_file, local.run)
 
 
@@ -58,16 +58,16 @@ def _show(
         sys.stderr.write(f"{error}\n")
         raise typer.Exit(1) from None
     try:
-        _tell(output, json_file, console)
+        _print_summary(output, json_file, console)
     except summaries.MissingSummaryError as error:
         sys.stderr.write(f"{output[-4000:]}\n{error} (k6 ended with {code})\n")
         raise typer.Exit(code or 1) from None
     raise typer.Exit(code)
 
 
-def _tell(output: str, json_file: Path | None, console: Console) -> None:
-    found = summaries.find(output)
-    console.print(summaries.table(found))
+def _print_summary(output: str, json_file: Path | None, console: Console) -> None:
+    summary = summaries.find(output)
+    console.print(summaries.table(summary))
     if json_file is not None:
         json_file.write_text(output.rpartition(summaries.BEGIN)[2].partition(summaries.END)[0].strip() + "\n")
 

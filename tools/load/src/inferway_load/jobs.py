@@ -1,4 +1,4 @@
-"""A run as a Job of the current cluster: made anew, followed, judged by the Job's own end."""
+"""A run as a Job of the current cluster: replaces the Job, follows it, and returns its result."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from rich.console import Console
 from inferway_load import progress, runs
 from inferway_load.kubectl import Kubectl, KubectlError
 
-PACE = 0.5  # seconds between looks at a pod or a Job
+PACE = 0.5  # seconds between two reads of a pod or a Job
 LAST_LINES = 400  # of the log, which hold the summary
 FAILED = 1
 
 
 class JobError(Exception):
-    """The Job did not run; the text says where it stands."""
+    """The Job did not run; the text has its state."""
 
 
 def with_parameters(rendered: str, parameters: dict[str, str]) -> tuple[str, str, str]:
-    """The manifests with the parameters in the Job's environment; the Job's namespace and name. Pure."""
+    """Put the parameters into the Job's environment; returns manifests, the Job's namespace and name. Pure."""
     documents: list[dict[str, Any]] = list(yaml.safe_load_all(rendered))
     job = next(document for document in documents if document["kind"] == "Job")
     container = job["spec"]["template"]["spec"]["containers"][0]
@@ -32,15 +32,15 @@ def with_parameters(rendered: str, parameters: dict[str, str]) -> tuple[str, str
 
 
 def state(pod: dict[str, Any]) -> tuple[str, str]:
-    """`waiting`, `running` or `ended` of the pod's one container, and why it waits. Pure."""
+    """Return `waiting`, `running` or `ended` of the pod's one container, and why it waits. Pure."""
     status = pod["status"]
     for container in status.get("containerStatuses", []):
-        found = container["state"]
-        if "terminated" in found:
+        container_state = container["state"]
+        if "terminated" in container_state:
             return "ended", ""
-        if "running" in found:
+        if "running" in container_state:
             return "running", ""
-        waiting = found.get("waiting", {})
+        waiting = container_state.get("waiting", {})
         return "waiting", f"{waiting.get('reason', '')} {waiting.get('message', '')}".strip()
     if status.get("phase") in ("Failed", "Succeeded"):
         return "ended", status.get("message", "")
@@ -48,7 +48,7 @@ def state(pod: dict[str, Any]) -> tuple[str, str]:
 
 
 def exit_code(job: dict[str, Any], pods: list[dict[str, Any]]) -> int | None:
-    """Of a Job that ended: 0, or its container's, or 1 where that is not known. None = it has not ended. Pure."""
+    """Return the exit code of a Job: 0, or its container's, or 1 if unknown. None = it has not ended. Pure."""
     ended = {one["type"] for one in job["status"].get("conditions", []) if one["status"] == "True"}
     if "Complete" in ended:
         return 0
@@ -64,10 +64,10 @@ def exit_code(job: dict[str, Any], pods: list[dict[str, Any]]) -> int | None:
 def run(
     name: str, parameters: dict[str, str], kubectl: Kubectl, console: Console, *, start_within: float
 ) -> tuple[str, int]:
-    """Run it to its end: the last of its log, and the exit code. `start_within` is in seconds."""
+    """Run the Job to its end; returns the end of its log, and the exit code. `start_within` is in seconds."""
     rendered = kubectl.run("kustomize", str(runs.JOBS / name))
     manifests, namespace, job = with_parameters(rendered, parameters)
-    # A Job cannot be changed, and the last run's may still be there to be read.
+    # A Job cannot be changed, and the Job of the last run may still exist.
     kubectl.run("delete", "job", job, "-n", namespace, "--ignore-not-found", "--cascade=foreground", "--timeout=50s")
     kubectl.run("apply", "-f", "-", given=manifests)
     pod = _started(kubectl, namespace, job, start_within)
@@ -77,10 +77,10 @@ def run(
 
 
 def _pods(kubectl: Kubectl, namespace: str, job: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = kubectl.get("pods", "-n", namespace, "-l", f"batch.kubernetes.io/job-name={job}")[
+    pod_list: list[dict[str, Any]] = kubectl.get("pods", "-n", namespace, "-l", f"batch.kubernetes.io/job-name={job}")[
         "items"
     ]
-    return found
+    return pod_list
 
 
 def _started(kubectl: Kubectl, namespace: str, job: str, within: float) -> str:
@@ -96,9 +96,9 @@ def _started(kubectl: Kubectl, namespace: str, job: str, within: float) -> str:
 
 
 def _log(kubectl: Kubectl, namespace: str, pod: str, away: float) -> Iterator[str]:
-    """Its lines from now until its container ends. A stream that breaks before (a log is rotated) is taken up again.
+    """Yield the log from now until the container ends. A stream that breaks earlier (log rotation) is resumed.
 
-    An API server that is away for less than `away` seconds ends no run that takes hours.
+    An outage of the API server of less than `away` seconds does not end the run.
     """
     answered = time.monotonic()
     while True:

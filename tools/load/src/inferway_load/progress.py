@@ -1,4 +1,4 @@
-"""How far a run is, read from what k6 prints meanwhile."""
+"""The progress of a run, from k6's output."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ K6_MESSAGE = re.compile(r'^time="[^"]*" level=(?:warning|error|fatal|panic) ')
 
 
 MOST_MESSAGES = 10
-"""Shown; a target that is away gives one for each request."""
+"""Number of messages shown; an absent target causes one for each request."""
 
 
 def percent(line: str) -> tuple[int, str] | None:
-    """How far it is, and what k6 says of it."""
-    found = PERCENT.match(line)
-    return (int(found[1]), " ".join(found[2].split())) if found else None
+    """Return the percentage and k6's text for it."""
+    bar = PERCENT.match(line)
+    return (int(bar[1]), " ".join(bar[2].split())) if bar else None
 
 
 def follow(name: str, lines: Iterable[str], console: Console) -> list[str]:
-    """Show the progress until the lines end; warnings and errors of k6 as they come. Gives the lines back."""
+    """Show the progress, and k6's warnings and errors, until the lines end. Returns the lines."""
     seen = []
     messages = 0
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
-    with Progress(*columns, TimeElapsedColumn(), TextColumn("{task.fields[told]}"), console=console) as shown:
-        task = shown.add_task(name, total=100, told="")
+    with Progress(*columns, TimeElapsedColumn(), TextColumn("{task.fields[status]}"), console=console) as shown:
+        task = shown.add_task(name, total=100, status="")
         for line in lines:
             seen.append(line)
-            if (known := percent(line)) is not None:
-                shown.update(task, completed=known[0], told=known[1])
+            if (progress := percent(line)) is not None:
+                shown.update(task, completed=progress[0], status=progress[1])
             elif K6_MESSAGE.match(line):
                 messages += 1
                 if messages <= MOST_MESSAGES:

@@ -1,4 +1,4 @@
-"""The runs there are, and what can be set for one. Pure."""
+"""The runs and their parameters. Pure."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ RUNS = {
 }
 PARAMETERS = ("TARGET", "RATE", "DURATION", "CALM", "SEED", "P95_MS", "P99_MS", "LIMITED_SHARE")
 
-# k6 reports its use to its makers, and newer ones fetch extensions, unless told otherwise.
+# By default k6 reports its use to its vendor, and newer versions download extensions; these settings disable both.
 QUIET_K6 = {"K6_NO_USAGE_REPORT": "true", "K6_AUTO_EXTENSION_RESOLUTION": "false"}
 
 
 class UnknownError(Exception):
-    """No such run or parameter; the text says which there are."""
+    """The run or parameter is unknown; the text lists the known ones."""
 
 
 def run_of(name: str) -> str:
-    """The run's name; it may also be given by its script's: `k6_baseline` is `baseline`."""
+    """Return the run's name; the name of its script is also accepted: `k6_baseline` is `baseline`."""
     for run, script in RUNS.items():
         if name in (run, script, script.removesuffix(".js")):
             return run
@@ -35,12 +35,12 @@ def run_of(name: str) -> str:
 
 
 def parameters(assignments: Sequence[str]) -> dict[str, str]:
-    """`["RATE=200", "DURATION="]` as a mapping, without those that are empty: make gives what was not said as that."""
-    found = {}
+    """Return `["RATE=200", "DURATION="]` as a mapping, without empty values, which make passes for unset variables."""
+    values = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not equals or name not in PARAMETERS:
             raise UnknownError(f"{assignment!r} sets nothing: NAME=VALUE with NAME one of {', '.join(PARAMETERS)}")
         if value:
-            found[name] = value
-    return found
+            values[name] = value
+    return values

@@ -1,4 +1,4 @@
-"""The summary of a run: found in its output, and made a table."""
+"""The summary of a run: read from its output, and shown as a table."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from rich.table import Table
 BEGIN = "-----BEGIN LOAD SUMMARY-----"
 END = "-----END LOAD SUMMARY-----"
 EXPECTED_HITS = (0.6, 0.8)
-"""Of GETs, once the cache is warm: the mix is made for that (tests/load/lib/traffic.js)."""
+"""Share of GETs with a warm cache, by design of the traffic mix (tests/load/lib/traffic.js)."""
 
 
 class MissingSummaryError(Exception):
-    """The output has no whole summary: the run ended before it could be written."""
+    """The output has no complete summary: the run ended before writing it."""
 
 
 def find(output: str) -> dict[str, Any]:
-    """The last summary in a run's output."""
+    """Return the last summary in a run's output. Raises `MissingSummaryError`."""
     _, begin, rest = output.rpartition(BEGIN)
     text, end, _ = rest.partition(END)
     if not begin or not end:
         raise MissingSummaryError("the run ended without a summary")
-    found: dict[str, Any] = json.loads(text)
-    return found
+    summary: dict[str, Any] = json.loads(text)
+    return summary
 
 
 def table(summary: dict[str, Any]) -> Table:
-    """Figures first, then what was demanded and whether it holds."""
+    """Return the table: figures first, then the demands and their results."""
     passed = "[green]passed[/]" if summary["passed"] else "[red]failed[/]"
     shown = Table(title=f"{summary['script']} against {summary['target']}: {passed}", title_justify="left")
     shown.add_column(overflow="fold", min_width=len("http_req_duration{status:200}"))
@@ -49,7 +49,7 @@ def table(summary: dict[str, Any]) -> Table:
 
 
 def figures(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Name, value, remark."""
+    """Return rows of name, value, remark."""
     statuses, cache = summary["statuses"], summary["cache_of_gets"]
     least, most = EXPECTED_HITS
     return [

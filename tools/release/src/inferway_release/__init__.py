@@ -1,4 +1,4 @@
-"""What a release needs besides its images: notes from CHANGELOG.md, and the deployment to Koyeb.
+"""Release tools: notes from CHANGELOG.md, and the deployment to Koyeb.
 
-Only the standard library: the jobs that run this install nothing.
+Uses only the standard library, because the jobs that run it install nothing.
 """

@@ -1,4 +1,4 @@
-"""`python -m inferway_release notes TAG` and `koyeb IMAGE`. Exit code 1 with a line that says why it cannot go on."""
+"""`python -m inferway_release notes TAG` and `koyeb IMAGE`. Exit code 1 after an error, with one line that names it."""
 
 import argparse
 import os
@@ -15,7 +15,7 @@ VERSION: Final = re.compile(r'^__version__ = "([^"]+)"$', re.MULTILINE)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code."""
+    """Run the command line and return the exit code."""
     given = _parser().parse_args(arguments)
     try:
         if given.command == "notes":

@@ -1,4 +1,4 @@
-"""What Koyeb is told to run: the standalone image, its routes as a file, its settings. Pure.
+"""The definition of the Koyeb service: the standalone image, its routes as a file, its settings. Pure.
 
 The names of the fields are those of Koyeb's API, `DeploymentDefinition`.
 """
@@ -12,19 +12,19 @@ SERVICE: Final = "gateway"
 PORT: Final = 8080
 ADMIN_PORT: Final = 9090
 ROUTES: Final = "/etc/inferway/routes/routes.yaml"
-"""Where the image looks for resources."""
+"""The image's folder for resources."""
 GRACE: Final = 10
 """Seconds until a failed check counts."""
 SETTING: Final = re.compile(r"(INFERWAY_[A-Z_]+)=(.*)")
 
 
 class NotDeployable(Exception):  # noqa: N818 - the name is the finding
-    """Why nothing was deployed, or what was deployed is not well."""
+    """The deployment failed or is unhealthy; the message names the cause."""
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What is to run."""
+    """The desired service."""
 
     image: str
     routes: str
@@ -35,23 +35,23 @@ class Wish:
 
 
 def settings(lines: Iterable[str]) -> dict[str, str]:
-    """`INFERWAY_NAME=value` lines, `#` begins a comment line; `NotDeployable` for anything else."""
-    found: dict[str, str] = {}
+    """Parse `INFERWAY_NAME=value` lines; `#` begins a comment line. Raises `NotDeployable` for other lines."""
+    values: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
         text = line.strip()
         if not text or text.startswith("#"):
             continue
         match = SETTING.fullmatch(text)
-        if match is None or match[1] in found:
+        if match is None or match[1] in values:
             raise NotDeployable(f"settings, line {number}: {text!r} is not one INFERWAY_NAME=value for each name")
         if match[1] in {"INFERWAY_LISTEN", "INFERWAY_ADMIN"}:
-            raise NotDeployable(f"settings, line {number}: {match[1]} follows from the ports that Koyeb is told")
-        found[match[1]] = match[2]
-    return found
+            raise NotDeployable(f"settings, line {number}: {match[1]} is set by the ports of the definition")
+        values[match[1]] = match[2]
+    return values
 
 
 def definition(wish: Wish) -> dict[str, Any]:
-    """One instance: limits and cache are of one process, and two would count apart."""
+    """Return a definition with one instance, because limits and cache belong to one process."""
     environment = {"PORT": str(PORT), **wish.settings}
     return {
         "name": SERVICE,
@@ -60,7 +60,7 @@ def definition(wish: Wish) -> dict[str, Any]:
         "regions": [wish.region],
         "instance_types": [{"type": wish.instance}],
         "scalings": [{"min": 1, "max": 1}],
-        # Only the data port has a route: the admin port is seen by Koyeb's checks and by services of the same mesh.
+        # Only the data port has a route; the admin port is open to Koyeb's checks and to services of the same mesh.
         "ports": [{"port": PORT, "protocol": "http"}, {"port": ADMIN_PORT, "protocol": "tcp"}],
         "routes": [{"port": PORT, "path": "/"}],
         "health_checks": [
