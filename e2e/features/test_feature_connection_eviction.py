@@ -10,7 +10,7 @@ from time import monotonic
 import pytest
 
 from inferway_dataplane.engine.downstream.eviction import YOUNG
-from inferway_fakes.concurrent_calls import begun
+from inferway_fakes.concurrent_calls import start_calls
 from inferway_fakes.gate import Gate
 from inferway_fakes.scripted.server import ScriptedUpstream
 from inferway_fakes.upstream import answer as reply
@@ -280,7 +280,7 @@ def test_requests_beyond_max_in_flight_are_shed(serve, upstream):
     gate = Gate()
     upstream.script = gate.script()
     gateway = serve(route(rule(to(upstream.port))), max_in_flight=3)
-    with begun(3, gateway.request) as calls:
+    with start_calls(3, gateway.request) as calls:
         wait_until(lambda: len(upstream.seen) == 3, "three requests in flight")
         for _ in range(5):
             started = monotonic()

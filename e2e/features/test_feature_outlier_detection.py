@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from inferway_fakes.concurrent_calls import at_once, begun
+from inferway_fakes.concurrent_calls import run_concurrently, start_calls
 from inferway_fakes.gate import Gate
 from inferway_fakes.upstream import Close, Pause
 from inferway_fakes.upstream import answer as reply
@@ -109,10 +109,10 @@ def test_ejected_endpoint_returns_after_one_probe(serve, upstreams):
     bad.script = gate.script()
     before = len(bad.seen)
     wait_until(lambda: states(gateway, bad) == ["due"], "the time out to be over")
-    with begun(1, gateway.request) as probe:
+    with start_calls(1, gateway.request) as probe:
         wait_until(lambda: states(gateway, bad) == ["probing"], "the probe")
         # While it is ejected all requests go elsewhere, also many of them.
-        assert [answer.status for answer in at_once(20, gateway.request)] == [200] * 20
+        assert [answer.status for answer in run_concurrently(20, gateway.request)] == [200] * 20
         assert len(bad.seen) == before + 1
         gate.open()
     assert probe[0].result().status == 200

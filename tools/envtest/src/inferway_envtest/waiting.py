@@ -6,7 +6,7 @@ from collections.abc import Callable
 from time import monotonic, sleep
 
 
-class TooLate(Exception):  # noqa: N818 - it names what was found
+class TooLate(Exception):  # noqa: N818 - the name of the condition
     """A condition was not met in time."""
 
 
