@@ -98,9 +98,11 @@ def connected(endpoints: int, options: dict[str, Any]) -> tuple[ClientConnection
         **options,
     )
     gateway = Gateway(Settings(), AccessLog(0, enabled=False))
-    gateway.secrets = _Secrets()
+    gateway.context.secrets = _Secrets()
     routes = (Route(id="demo/infer", rules=(rule,)),)
-    gateway.accept(ConfigDocument(address_policy="Standalone", routes=routes, policies=(_LIMITS,)), EndpointsDocument())
+    gateway.live.accept(
+        ConfigDocument(address_policy="Standalone", routes=routes, policies=(_LIMITS,)), EndpointsDocument()
+    )
     upstreams = []
     for port in range(1, endpoints + 1):
         endpoint = gateway.pools.endpoint("127.0.0.1", port, tls=False, is_name=False)
@@ -108,7 +110,7 @@ def connected(endpoints: int, options: dict[str, Any]) -> tuple[ClientConnection
         upstream.connection_made(Transport())
         endpoint.idle.append(upstream)
         upstreams.append(upstream)
-    client = ClientConnection(gateway)
+    client = gateway.client_connection()
     client.connection_made(Transport())
     return client, upstreams
 

@@ -90,12 +90,12 @@ def connected(*, cached: bool) -> tuple[ClientConnection, UpstreamConnection]:
         policies=(Policy(id="demo/limits", limits=limits),),
     )
     gateway = Gateway(Settings(), AccessLog(0, enabled=False))
-    gateway.accept(config, EndpointsDocument())
+    gateway.live.accept(config, EndpointsDocument())
     endpoint = gateway.pools.endpoint("127.0.0.1", 1, tls=False, is_name=False)
     upstream = UpstreamConnection(endpoint)
     upstream.connection_made(Transport())
     endpoint.idle.append(upstream)
-    client = ClientConnection(gateway)
+    client = gateway.client_connection()
     client.connection_made(Transport())
     return client, upstream
 

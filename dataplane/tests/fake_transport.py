@@ -7,6 +7,7 @@
 import re
 from collections.abc import Callable, Iterable
 from functools import cache
+from time import monotonic
 from typing import Any
 
 from inferway_contract.document import (
@@ -21,8 +22,10 @@ from inferway_contract.document import (
     Timeouts,
     Url,
 )
+from inferway_dataplane.engine.clock import TICK, Clock
 from inferway_dataplane.engine.downstream.connection import ClientConnection
-from inferway_dataplane.engine.http1 import head_cache
+from inferway_dataplane.engine.exchange.exchange import Exchange
+from inferway_dataplane.engine.http1.head_cache import HeadCache
 from inferway_dataplane.engine.upstream.connection import UpstreamConnection
 from inferway_dataplane.gateway import Gateway
 from inferway_dataplane.observability.access_log import AccessLog
@@ -69,11 +72,15 @@ class Transport:
         self.has_eof = False
         self.is_lost = False  # the protocol was told
         self.is_stuck = False  # the peer takes nothing: an orderly end waits for it
+        self.can_half_close = True  # TLS cannot
+        self.on_write: Callable[[bytes], None] | None = None  # called from within each write
 
     def write(self, data: bytes) -> None:
         assert not self.has_eof, "written after the end"
         if not self.is_closing():
             self.written += data
+        if self.on_write is not None:
+            self.on_write(data)
 
     def writelines(self, pieces: Iterable[bytes]) -> None:
         self.write(b"".join(pieces))
@@ -102,7 +109,7 @@ class Transport:
         return len(self.written) if self.is_stuck else 0
 
     def can_write_eof(self) -> bool:
-        return True
+        return self.can_half_close
 
     def write_eof(self) -> None:
         self.has_eof = True
@@ -133,23 +140,26 @@ class Wire:
         policies: tuple[Policy, ...] = (),
         idle: int = 1,
         peer: str = CLIENT,
-        keep_memo: bool = False,
+        now: Callable[[], float] = monotonic,
+        tick: float = TICK,
+        head_cache: HeadCache | None = None,
+        stages: tuple[Callable[[Exchange], bool], ...] = (),
         **settings: Any,
     ) -> None:
-        """`idle`: upstream connections that wait. `keep_memo`: know the heads that earlier wires have seen."""
-        if not keep_memo:
-            head_cache._blocks.clear()
-            head_cache._answers.clear()
-            head_cache._requests.clear()
+        """`idle`: upstream connections that wait. `now`: the monotonic clock. `head_cache`: of an earlier wire.
+        `stages`: run before the rules' own."""
         config = ConfigDocument(
             address_policy="Standalone",
             routes=(Route(id="demo/a", rules=rules or (Rule(name="all", backends=(BACKEND,)),)),),
             policies=policies,
         )
-        self.gateway = Gateway(_settings(**settings), AccessLog(0, enabled=False))
+        log = AccessLog(0, enabled=False)
+        self.gateway = Gateway(_settings(**settings), log, clock=Clock(now), tick=tick, head_cache=head_cache)
         self.later: list[Callable[[], None]] = []  # what the loop would call soon
-        self.gateway.call_soon = self.later.append
-        self.gateway.accept(config, EndpointsDocument())
+        self.gateway.context.call_soon = self.later.append
+        self.gateway.live.accept(config, EndpointsDocument())
+        for rule in self.gateway.context.runtime.rules if self.gateway.context.runtime is not None else ():
+            rule.stages = (*stages, *rule.stages)
         self.endpoint = self.gateway.pools.endpoint(HOST, PORT, tls=False, is_name=False)
         self.upstreams = [self.add_upstream() for _ in range(idle)]
         self.client = self.connect(peer)
@@ -163,7 +173,7 @@ class Wire:
 
     def connect(self, peer: str = CLIENT) -> ClientConnection:
         """Another client."""
-        client = ClientConnection(self.gateway)
+        client = self.gateway.client_connection()
         client.connection_made(Transport(peer))
         return client
 
@@ -253,7 +263,7 @@ class Wire:
             self.later.pop(0)()
         while lost := [
             one
-            for one in (*self.gateway.connections, *self.upstreams)
+            for one in (*self.gateway.cap.connections, *self.upstreams)
             if one.transport.is_over and not one.transport.is_lost
         ]:
             for one in lost:
@@ -262,9 +272,9 @@ class Wire:
     def pass_time(self, seconds: float) -> None:
         """Turn the wheel, so many seconds later than before. Clients are looked at before upstreams."""
         gateway = self.gateway
-        gateway.coarse_now += seconds
-        gateway._look_at_clients(gateway.coarse_now)
-        gateway.pools.sweep(gateway.coarse_now)
+        gateway.clock.coarse_now += seconds
+        gateway.check_clients(gateway.clock.coarse_now)
+        gateway.pools.sweep(gateway.clock.coarse_now)
         self.settle()
 
     @property

@@ -40,31 +40,32 @@ def probe(
 @pytest.mark.parametrize("age", [0.0, 0.25, 4.5])
 def test_a_process_whose_wheel_turns_is_alive(age: float) -> None:
     wire = Wire()
-    wire.gateway.coarse_now = monotonic() - age
+    wire.gateway.clock.coarse_now = monotonic() - age
     assert probe(wire, "/healthz") == (200, "ok\n")
 
 
 def test_a_process_whose_wheel_stands_still_is_not() -> None:
     wire = Wire()
-    wire.gateway.coarse_now = monotonic() - 5.1
+    wire.gateway.clock.coarse_now = monotonic() - 5.1
     code, text = probe(wire, "/healthz")
     assert (code, "wheel" in text) == (503, True)
-    wire.gateway.coarse_now = monotonic()
+    wire.gateway.clock.coarse_now = monotonic()
     assert probe(wire, "/healthz")[0] == 200
 
 
-@pytest.mark.parametrize(("field", "value"), [("is_draining", True), ("live", None)])
+@pytest.mark.parametrize(("field", "value"), [("is_draining", True), ("context.runtime", None)])
 def test_readiness_is_not_liveness(field: str, value: Any) -> None:
     wire = Wire()
     assert probe(wire, "/readyz")[0] == 200
-    setattr(wire.gateway, field, value)
+    *owners, name = field.split(".")
+    setattr(getattr(wire.gateway, *owners) if owners else wire.gateway, name, value)
     assert probe(wire, "/readyz")[0] == 503
     assert probe(wire, "/healthz")[0] == 200
 
 
 def test_before_there_is_a_document_it_says_what_it_waits_for() -> None:
     wire = Wire()
-    wire.gateway.live = None
+    wire.gateway.context.runtime = None
     assert probe(wire, "/readyz", is_listening=False) == (503, "it is on its way\n")
     assert probe(wire, "/healthz", is_listening=False) == (200, "ok\n")
 

@@ -3,42 +3,30 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 
 import pytest
 
 from inferway_fakes.faulty_tcp import Accepting, FaultyTcp
-from inferway_fakes.gateway_process import Process, ask
+from inferway_testing.client import ask
+from inferway_testing.process import Process, environment
+
+pytestmark = pytest.mark.outside
 
 POD = {"POD_NAME": "gateway-0", "POD_NAMESPACE": "default", "POD_UID": "0"}
+COMMAND = [sys.executable, "-m", "inferway_dataplane"]
 LOCAL = {"INFERWAY_LISTEN": "127.0.0.1:0", "INFERWAY_ADMIN": "127.0.0.1:0"}
 
 
-@contextmanager
-def started(**environment: str) -> Iterator[Process]:
-    """A process with these variables and no others of ours; it never outlives the test."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("INFERWAY_", "KUBE", "POD_"))}
-    with subprocess.Popen(
-        [sys.executable, "-m", "inferway_dataplane"],
-        env={**kept, **LOCAL, **environment},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as running:
-        process = Process(running)
-        try:
-            yield process
-        finally:
-            if running.poll() is None:
-                running.kill()
-            process.exit_code()
+def started(**variables: str) -> Process:
+    """Start one with these variables and no others of the gateway."""
+    return Process(
+        COMMAND, environment("INFERWAY_", "KUBE", "POD_", **{**LOCAL, **variables}), stdout=subprocess.DEVNULL
+    )
 
 
 def kubeconfig(folder: Path, port: int, host: str = "127.0.0.1") -> str:
@@ -71,9 +59,9 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize(("environment", "told"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_in_its_settings_is_one_line(environment: dict[str, str], told: str) -> None:
-    with started(**environment) as process:
+@pytest.mark.parametrize(("variables", "told"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_in_its_settings_is_one_line(variables: dict[str, str], told: str) -> None:
+    with started(**variables) as process:
         assert process.exit_code() == 2
         assert len(process.text) == 1
         assert process.text[0].startswith("inferway-dataplane: ")
@@ -92,9 +80,9 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize(("environment", "told"), FILES.values(), ids=FILES)
-def test_a_file_that_is_not_there_is_one_line(tmp_path: Path, environment: dict[str, str], told: str) -> None:
-    with started(**POD, **environment, INFERWAY_KUBECONFIG=kubeconfig(tmp_path, 1)) as process:
+@pytest.mark.parametrize(("variables", "told"), FILES.values(), ids=FILES)
+def test_a_file_that_is_not_there_is_one_line(tmp_path: Path, variables: dict[str, str], told: str) -> None:
+    with started(**POD, **variables, INFERWAY_KUBECONFIG=kubeconfig(tmp_path, 1)) as process:
         assert process.exit_code() == 2
         assert process.text == [told]
 

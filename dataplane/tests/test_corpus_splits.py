@@ -9,6 +9,9 @@ from corpus.judging import Observed, judge_request, judge_response
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from inferway_dataplane.engine.http1.head_cache import HeadCache
+from inferway_testing.examples import examples
+
 REQUESTS = [case for case in request_cases() if not case.known]
 RESPONSES = [case for case in response_cases() if not case.known]
 SMALL_REQUESTS = [case for case in REQUESTS if len(case.sent) < 4096]
@@ -17,11 +20,12 @@ SMALL_RESPONSES = [case for case in RESPONSES if 1 < len(case.raw) < 4096]
 
 @pytest.mark.parametrize("case", REQUESTS, ids=lambda case: case.id)
 def test_a_request_has_its_verdict_whole_byte_by_byte_and_known(case: RequestCase) -> None:
+    head_cache = HeadCache()
     ways = {
         "whole": wires.put_request(case, [case.sent]),
         "byte by byte": wires.put_request(case, client.pieces(case.sent, is_bytewise=True)),
-        "learnt": wires.put_request(case, [case.sent]),
-        "known": wires.put_request(case, [case.sent], keep_memo=True),
+        "learnt": wires.put_request(case, [case.sent], head_cache),
+        "known": wires.put_request(case, [case.sent], head_cache),
     }
     assert {name: judge_request(case, seen) for name, seen in ways.items()} == dict.fromkeys(ways, "")
 
@@ -40,7 +44,7 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
 
 
 PLACES = st.lists(st.integers(0, 4095), max_size=12)
-QUICK = settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=examples(1500), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def told(seen: Observed) -> tuple[list[int], bool, list[tuple[str, str, bytes]]]:

@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 import socket
-from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any
@@ -13,9 +12,11 @@ import pytest
 from fake_transport import OK, Transport, Wire, answer, get
 
 from inferway_dataplane.core.messages import problems
-from inferway_dataplane.engine.upstream import pool
-from inferway_dataplane.engine.upstream.connection import NEVER, UpstreamConnection
+from inferway_dataplane.engine.clock import NEVER
+from inferway_dataplane.engine.upstream.connection import UpstreamConnection
 from inferway_dataplane.engine.upstream.pool import ConnectFailed, EndpointPool
+
+pytestmark = pytest.mark.outside
 
 NAME = "sim.example"
 REFUSES, ANSWERS, SWALLOWS, SWALLOWS_TOO = "127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"
@@ -108,13 +109,10 @@ def test_several_swallow_and_the_last_still_has_its_share(names: Names) -> None:
     assert names.tried == [SWALLOWS, REFUSES, SWALLOWS_TOO, ANSWERS]
 
 
-def test_without_a_connect_timeout_one_that_swallows_has_a_bound_all_the_same(
-    names: Names, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pool, "_ONE_OF_SEVERAL", 0.1)
-
+def test_without_a_connect_timeout_one_that_swallows_has_a_bound_all_the_same(names: Names) -> None:
     async def main() -> str:
         async with endpoint_of(names, SWALLOWS, ANSWERS) as endpoint, asyncio.timeout(5):
+            endpoint.pools.address_timeout = 0.1
             connection = await endpoint.connect(NEVER)
             return str(connection.transport.get_extra_info("peername")[0])
 
@@ -197,12 +195,6 @@ def test_x1_forbidden_addresses_among_others_are_passed_over(names: Names) -> No
 # --- what nobody foresaw ------------------------------------------------------------------------------------------------------------
 
 
-def with_connect(
-    monkeypatch: pytest.MonkeyPatch, connect: Callable[[EndpointPool, float], Awaitable[UpstreamConnection]]
-) -> None:
-    monkeypatch.setattr(EndpointPool, "connect", connect)
-
-
 async def turn(wire: Wire) -> None:
     """Let everything that is ready run."""
     for _ in range(10):
@@ -210,9 +202,7 @@ async def turn(wire: Wire) -> None:
     wire.settle()
 
 
-def test_an_unforeseen_error_costs_its_request_and_is_told(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_unforeseen_error_costs_its_request_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
     async def connect(endpoint: EndpointPool, within: float) -> UpstreamConnection:
         if len(caplog.records) == 0:
             raise RuntimeError("a mistake")
@@ -240,13 +230,11 @@ def test_an_unforeseen_error_costs_its_request_and_is_told(
         assert answer(wire.got(other)).status == 200
 
     wire = Wire(idle=0)
-    with_connect(monkeypatch, connect)
+    wire.gateway.pools.dial = connect
     asyncio.run(main())
 
 
-def test_an_unforeseen_error_after_the_client_has_left_is_told_too(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_unforeseen_error_after_the_client_has_left_is_told_too(caplog: pytest.LogCaptureFixture) -> None:
     async def connect(endpoint: EndpointPool, within: float) -> UpstreamConnection:
         try:
             await asyncio.Event().wait()
@@ -266,5 +254,5 @@ def test_an_unforeseen_error_after_the_client_has_left_is_told_too(
         assert len([task for task in asyncio.all_tasks() if task is not asyncio.current_task()]) == 0
 
     wire = Wire(idle=0)
-    with_connect(monkeypatch, connect)
+    wire.gateway.pools.dial = connect
     asyncio.run(main())

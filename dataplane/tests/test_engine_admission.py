@@ -1,5 +1,6 @@
 """Caps of connections: how descriptors are shared out, and who goes when there are too many connections."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -28,8 +29,8 @@ BODY = b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1000\r\n\r\n"
 )
 def test_descriptors_are_shared_out_beforehand(descriptors: int, setting: int, clients: int, upstreams: int) -> None:
     gateway = Gateway(Settings(max_connections=setting), AccessLog(0, enabled=False), descriptors)
-    assert (gateway.admission.max_connections, gateway.admission.max_upstreams) == (clients, upstreams)
-    assert gateway.pools.room.seats == upstreams
+    assert (gateway.cap.max_connections, gateway.cap.max_upstreams) == (clients, upstreams)
+    assert gateway.pools.limiter.permits == upstreams
 
 
 class Full:
@@ -41,7 +42,7 @@ class Full:
 
     def connect(self, *sent: bytes) -> ClientConnection | None:
         """One more, if there is room: as the listener asks."""
-        if not self.gateway.admission.admit():
+        if not self.gateway.cap.admit():
             return None
         client = self.wire.connect()
         self.wire.send(*sent, client=client)
@@ -54,7 +55,7 @@ class Full:
 
     def pass_time(self, seconds: float) -> None:
         """As the wheel does."""
-        self.gateway.coarse_now += seconds
+        self.gateway.clock.coarse_now += seconds
 
 
 def is_cut(client: ClientConnection | None) -> bool:
@@ -74,13 +75,13 @@ def test_who_is_accepted_and_not_yet_a_connection_takes_a_place_and_only_one() -
     full = Full(3)
     full.connect(HALF)
     full.pass_time(2.0)
-    coming = ClientConnection(full.gateway)
-    full.gateway.admission.coming[coming] = lambda: None
+    coming = full.gateway.client_connection()
+    full.gateway.cap.coming[coming] = lambda: None
     coming.connection_made(Transport())
     # Two others, and it: that the listener has not done with it yet makes no fourth of it.
     assert full.cut() == {}
-    full.gateway.admission.coming[ClientConnection(full.gateway)] = lambda: None
-    assert full.gateway.admission.admit()
+    full.gateway.cap.coming[full.gateway.client_connection()] = lambda: None
+    assert full.gateway.cap.admit()
     assert full.cut() == {"evicted_head": 1}
 
 
@@ -88,7 +89,7 @@ def test_who_is_cut_and_not_yet_gone_takes_none() -> None:
     full = Full(2)
     full.connect(HALF)
     full.pass_time(2.0)
-    admission = full.gateway.admission
+    admission = full.gateway.cap
     assert admission.admit()
     assert admission.admit()  # for the same one that comes: nobody else has to go for it
     assert full.cut() == {"evicted_head": 1}
@@ -165,7 +166,7 @@ def test_a_complete_request_keeps_its_place_and_the_new_one_is_refused() -> None
     assert not is_cut(full.wire.client)
     assert not is_cut(other)
     assert full.cut() == {}
-    assert len(full.gateway.connections) == 2
+    assert len(full.gateway.cap.connections) == 2
 
 
 def test_a_body_whose_answer_has_begun_is_not_evicted() -> None:
@@ -186,7 +187,7 @@ def test_an_answer_that_is_not_taken_does_not_protect() -> None:
     assert full.connect() is not None
     assert is_cut(full.wire.client)
     assert full.cut() == {"evicted_unread": 1}
-    assert full.gateway.in_flight == 0
+    assert full.gateway.context.in_flight == 0
 
 
 def test_who_did_something_since_it_was_chosen_is_looked_at_again() -> None:
@@ -196,7 +197,7 @@ def test_who_did_something_since_it_was_chosen_is_looked_at_again() -> None:
     full.pass_time(2.0)
     full.connect()
     assert sum(is_cut(one) for one in (full.wire.client, *idle)) == 1
-    chosen = [client for _, client in full.gateway.admission._victims]
+    chosen = [client for _, client in full.gateway.cap._victims]
     assert len(chosen) == 2
     nearest = chosen[-1]
     full.wire.send(b"1\r\n\r\n" if nearest in idle else get(), client=nearest)  # now it has a complete request
@@ -205,19 +206,21 @@ def test_who_did_something_since_it_was_chosen_is_looked_at_again() -> None:
     assert sum(is_cut(one) for one in (full.wire.client, *idle)) == 2
 
 
-def test_a_crowd_of_busy_ones_is_looked_at_once_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crowd_of_busy_ones_is_looked_at_once_a_turn() -> None:
     full = Full(2)
     full.wire.send(get())
     full.connect(get())
     looks: list[ClientConnection] = []
-    admission = full.gateway.admission
-    rank = type(admission).rank
 
-    def ranked(self: Any, connection: ClientConnection) -> Any:
-        looks.append(connection)
-        return rank(self, connection)
+    def counting(connection: ClientConnection) -> Callable[[], bool]:
+        def is_closing() -> bool:
+            looks.append(connection)  # a rank begins with this question
+            return False
 
-    monkeypatch.setattr(type(admission), "rank", ranked)
+        return is_closing
+
+    for connection in full.gateway.cap.connections:
+        connection.transport.is_closing = counting(connection)
     for _ in range(5):
         assert full.connect() is None
     assert len(looks) == 2
@@ -229,10 +232,10 @@ def test_a_crowd_of_busy_ones_is_looked_at_once_a_turn(monkeypatch: pytest.Monke
 def test_for_an_upstream_only_those_go_that_do_not_take_an_answer() -> None:
     full = Full(3)
     full.connect(HALF)
-    assert not full.gateway.admission.free_upstream()
+    assert not full.gateway.cap.free_upstream()
     full.wire.send(get())
     full.wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 50000\r\n\r\nbegin")
     full.wire.client.pause_writing()
     full.pass_time(2.0)
-    assert full.gateway.admission.free_upstream()
+    assert full.gateway.cap.free_upstream()
     assert is_cut(full.wire.client)

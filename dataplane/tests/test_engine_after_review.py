@@ -1,9 +1,10 @@
 """What a review found: holds that outlived their reason, clocks that ran too fast, places that nobody gave back."""
 
 import asyncio
+from typing import Any
 
 import pytest
-from fake_transport import BACKEND, OK, Transport, Wire, answers, get, post
+from fake_transport import BACKEND, OK, Wire, answers, get, post
 
 from inferway_contract.document import Retry, Rule, Timeouts
 from inferway_dataplane.core.messages.chunked_body import ChunkedBodyScanner
@@ -73,18 +74,18 @@ def test_a_connection_that_we_have_closed_is_the_first_to_go() -> None:
     wire.client.transport.is_stuck = True
     wire.client.close()
     wire.pass_time(1.5)
-    rank = wire.gateway.admission.rank(wire.client)
+    rank = wire.gateway.cap.rank(wire.client)
     assert rank is not None
     assert rank[0] == 0
 
 
 def test_a_handshake_may_be_evicted_as_an_incomplete_head() -> None:
     wire = Wire(max_connections=1)
-    admission = wire.gateway.admission
+    admission = wire.gateway.cap
     wire.leave()
     cut: list[str] = []
     shaking = wire.connect()
-    wire.gateway.connections.discard(shaking)
+    wire.gateway.cap.connections.discard(shaking)
     shaking.transport = None
     admission.coming[shaking] = lambda: cut.append("cut")
     wire.pass_time(2.0)
@@ -94,9 +95,9 @@ def test_a_handshake_may_be_evicted_as_an_incomplete_head() -> None:
     assert wire.gateway.stats.cut == {"evicted_head": 1}
 
 
-def test_under_tls_a_fin_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Transport, "can_write_eof", lambda self: False)
+def test_under_tls_a_fin_ends_the_connection() -> None:
     wire = Wire()
+    wire.client.transport.can_half_close = False
     wire.send(get(b"/"))
     assert wire.client.eof_received() is False
 
@@ -106,23 +107,23 @@ def test_a_connection_whose_answer_is_not_wanted_rests_reading() -> None:
     wire.send(get(b"/"))
     own = wire.upstream
     own.pause()
-    own.receiver = None
-    own.endpoint.active -= 1
+    own.forget()
     own.is_complete = own.is_reusable = True
-    own._rest(True)
+    own._end_forgotten()
+    assert own.endpoint.active == 0
     assert own.transport.is_reading
     assert not own.is_paused
 
 
 def test_who_gives_up_waiting_for_a_seat_leaves_the_line() -> None:
     async def test() -> None:
-        room = ConnectionLimiter(1, lambda: None)
+        room: ConnectionLimiter[Any] = ConnectionLimiter(1, lambda: None)
         endpoint = object()
-        await room.enter(endpoint)  # type: ignore[arg-type]
+        await room.enter(endpoint)
         for _ in range(3):
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.001):
-                    await room.enter(endpoint)  # type: ignore[arg-type]
+                    await room.enter(endpoint)
         assert not room.waiting
 
     asyncio.run(test())

@@ -425,23 +425,21 @@ def test_s3_a_slow_reader_holds_the_upstream_and_only_it() -> None:
     assert own.transport.is_reading
 
 
-def fill(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+def fill(wire: Wire) -> None:
     """From now on the client reads nothing: the next write fills its buffer, and a transport says so from within it."""
-    write = wire.client.transport.write
 
-    def write_and_pause(data: bytes) -> None:
-        write(data)
-        monkeypatch.undo()
+    def pause_once(data: bytes) -> None:
+        wire.client.transport.on_write = None
         wire.client.pause_writing()
 
-    monkeypatch.setattr(wire.client.transport, "write", write_and_pause)
+    wire.client.transport.on_write = pause_once
 
 
-def test_s3_a_slow_reader_does_not_hold_the_connection_for_the_next_request(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_s3_a_slow_reader_does_not_hold_the_connection_for_the_next_request() -> None:
     wire = Wire()
     wire.send(get())
     own = wire.upstream
-    fill(wire, monkeypatch)
+    fill(wire)
     wire.answer(HEAD + b"Content-Length: 5\r\n\r\nhello")  # all of it fits into one segment
     wire.client.resume_writing()
     assert own.transport.is_reading
@@ -452,10 +450,10 @@ def test_s3_a_slow_reader_does_not_hold_the_connection_for_the_next_request(monk
     assert answer(wire.got(other)).status == 200
 
 
-def test_s3_a_client_that_reads_nothing_gets_no_second_answer_pulled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_s3_a_client_that_reads_nothing_gets_no_second_answer_pulled() -> None:
     wire = Wire(idle=2)
     wire.send(get(b"/a") + get(b"/b"))
-    fill(wire, monkeypatch)
+    fill(wire)
     wire.answer(HEAD + b"Content-Length: 5\r\n\r\nhello")
     in_use = [one for one in wire.upstreams if one.receiver is not None]
     assert all(not one.transport.is_reading for one in in_use)  # a transport says it is full only once

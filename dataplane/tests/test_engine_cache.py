@@ -27,8 +27,8 @@ def test_a_hit_says_so_and_how_old_it_is() -> None:
     reply = ok(b"hello", b"Date: Mon, 01 Jan 2024 00:00:00 GMT", b"ETag: x", b"Age: 7", b"Cache-Control: max-age=30")
     first = ask(wire, get(b"/a"), reply)
     assert (first["x-cache"], first["age"], first.body) == ("MISS", "7", b"hello")
-    (exchange_key,) = wire.gateway.store._entries
-    stored = wire.gateway.store._entries[exchange_key]
+    (exchange_key,) = wire.gateway.context.store._entries
+    stored = wire.gateway.context.store._entries[exchange_key]
     stored.received -= 5  # type: ignore[union-attr]
     hit = ask(wire, get(b"/a"), None)
     assert (hit.status, hit["x-cache"], hit["age"], hit.body) == (200, "HIT", "12", b"hello")
@@ -93,7 +93,7 @@ def test_what_is_not_stored(reply: bytes) -> None:
     wire = Wire(Rule(name="cached", backends=(BACKEND,), cache=Cache(ttl=60_000, max_body=1_000)))
     for _ in range(2):
         assert ask(wire, get(b"/a"), reply)["x-cache"] == "MISS"
-    assert len(wire.gateway.store) == 0
+    assert len(wire.gateway.context.store) == 0
 
 
 PARTS = {
@@ -113,7 +113,7 @@ def test_c4_a_part_is_never_stored(data: bytes, who: str) -> None:
         assert wire.was_aborted
     else:
         wire.leave()
-    assert len(wire.gateway.store) == 0
+    assert len(wire.gateway.context.store) == 0
 
 
 BYPASSES = {

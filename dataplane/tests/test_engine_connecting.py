@@ -14,26 +14,23 @@ from inferway_dataplane.engine.upstream.pool import ConnectFailed, EndpointPool
 
 
 class Dialler:
-    """Takes the place of `EndpointPool.connect`: a test says when it succeeds, or with what it fails."""
+    """Makes the connections of a wire's pools: a test says when it succeeds, or with what it fails."""
 
-    def __init__(self, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, wire: Wire) -> None:
         self.wire = wire
         self.answers: asyncio.Queue[problems.Problem | None] = asyncio.Queue()
         self.within: list[float] = []
-        monkeypatch.setattr(EndpointPool, "connect", self._connect_of())
+        wire.gateway.pools.dial = self._dial
 
-    def _connect_of(self) -> Callable[..., Awaitable[UpstreamConnection]]:
-        async def connect(endpoint: EndpointPool, within: float) -> UpstreamConnection:
-            self.within.append(within)
-            problem = await self.answers.get()
-            if problem is not None:
-                raise ConnectFailed(problem)
-            made = UpstreamConnection(endpoint)
-            made.connection_made(Transport())
-            self.wire.upstreams.append(made)
-            return made
-
-        return connect
+    async def _dial(self, endpoint: EndpointPool, within: float) -> UpstreamConnection:
+        self.within.append(within)
+        problem = await self.answers.get()
+        if problem is not None:
+            raise ConnectFailed(problem)
+        connection = UpstreamConnection(endpoint)
+        connection.connection_made(Transport())
+        self.wire.upstreams.append(connection)
+        return connection
 
     async def succeed(self) -> None:
         await self.end(None)
@@ -49,17 +46,17 @@ class Dialler:
         self.wire.settle()
 
 
-def run(test: Callable[[Wire, Dialler], Awaitable[None]], monkeypatch: pytest.MonkeyPatch, **settings: Any) -> None:
+def run(test: Callable[[Wire, Dialler], Awaitable[None]], **settings: Any) -> None:
     async def main() -> None:
         wire = Wire(**{"idle": 0, **settings})
-        await test(wire, Dialler(wire, monkeypatch))
+        await test(wire, Dialler(wire))
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         assert not others  # S2: nothing is left behind
 
     asyncio.run(main())
 
 
-def test_a_request_waits_for_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_waits_for_its_connection() -> None:
     async def test(wire: Wire, dialler: Dialler) -> None:
         wire.send(get(b"/a"))
         await dialler.turn()
@@ -71,10 +68,10 @@ def test_a_request_waits_for_its_connection(monkeypatch: pytest.MonkeyPatch) -> 
         assert wire.idle == 1
         assert 0 < dialler.within[0] <= 2.0
 
-    run(test, monkeypatch)
+    run(test)
 
 
-def test_a_body_waits_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_waits_with_it() -> None:
     async def test(wire: Wire, dialler: Dialler) -> None:
         wire.send(post(b"/a", b"hello"), get(b"/b"))
         await dialler.turn()
@@ -83,10 +80,10 @@ def test_a_body_waits_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
         wire.answer(OK)
         assert wire.asked().startswith(b"GET /b ")
 
-    run(test, monkeypatch)
+    run(test)
 
 
-def test_a_chunked_body_waits_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_chunked_body_waits_with_it() -> None:
     async def test(wire: Wire, dialler: Dialler) -> None:
         wire.send(get(b"/a", b"Transfer-Encoding: chunked", method=b"POST"), b"5\r\nhello\r\n", b"0\r\n\r\n")
         await dialler.turn()
@@ -94,10 +91,10 @@ def test_a_chunked_body_waits_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
         assert wire.asked().endswith(b"\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
         wire.answer(OK)
 
-    run(test, monkeypatch)
+    run(test)
 
 
-def test_a_large_body_holds_its_client_until_there_is_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_body_holds_its_client_until_there_is_a_connection() -> None:
     async def test(wire: Wire, dialler: Dialler) -> None:
         wire.send(post(b"/a", b"x" * 100_000)[:-1])
         await dialler.turn()
@@ -108,7 +105,7 @@ def test_a_large_body_holds_its_client_until_there_is_a_connection(monkeypatch: 
         assert len(wire.asked().partition(b"\r\n\r\n")[2]) == 100_000
         wire.answer(OK)
 
-    run(test, monkeypatch)
+    run(test)
 
 
 FAILURES = [
@@ -121,9 +118,7 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("problem", "status"), FAILURES, ids=[problem.code for problem, _ in FAILURES])
-def test_u1_a_connection_that_cannot_be_made(
-    problem: problems.Problem, status: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_u1_a_connection_that_cannot_be_made(problem: problems.Problem, status: int) -> None:
     async def test(wire: Wire, dialler: Dialler) -> None:
         wire.send(get(b"/a"))
         await dialler.turn()
@@ -138,22 +133,22 @@ def test_u1_a_connection_that_cannot_be_made(
         assert wire.asked().startswith(b"GET /b ")
         wire.answer(OK)
 
-    run(test, monkeypatch)
+    run(test)
 
 
-def test_s2_a_client_that_leaves_ends_the_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_s2_a_client_that_leaves_ends_the_connecting() -> None:
     async def test(wire: Wire, dialler: Dialler) -> None:
         wire.send(get(b"/a"))
         await dialler.turn()
         wire.leave()
         await dialler.turn()
         assert wire.endpoint.active == 0
-        assert not wire.gateway.connections
+        assert not wire.gateway.cap.connections
 
-    run(test, monkeypatch)
+    run(test)
 
 
-def test_a_body_that_grows_too_large_ends_the_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_grows_too_large_ends_the_connecting() -> None:
     async def test(wire: Wire, dialler: Dialler) -> None:
         wire.send(get(b"/a", b"Transfer-Encoding: chunked", method=b"POST"))
         await dialler.turn()
@@ -161,13 +156,11 @@ def test_a_body_that_grows_too_large_ends_the_connecting(monkeypatch: pytest.Mon
         await dialler.turn()
         assert answer(wire.got()).status == 413
 
-    run(test, monkeypatch)
+    run(test)
 
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"])
-def test_u3_a_reused_connection_that_died_unseen_is_replaced_once(
-    method: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_u3_a_reused_connection_that_died_unseen_is_replaced_once(method: bytes) -> None:
     async def test(wire: Wire, dialler: Dialler) -> None:
         wire.send(get(b"/a"))
         wire.answer(OK)
@@ -182,11 +175,11 @@ def test_u3_a_reused_connection_that_died_unseen_is_replaced_once(
         assert answer(wire.got(), to_head=method == b"HEAD").status == 502
         await dialler.turn()
 
-    run(test, monkeypatch, idle=1)
+    run(test, idle=1)
 
 
 @pytest.mark.parametrize("part", [b"H", b"HTTP/1.1 200 OK\r\n"])
-def test_u3_not_when_it_has_answered_a_byte(part: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_u3_not_when_it_has_answered_a_byte(part: bytes) -> None:
     async def test(wire: Wire, dialler: Dialler) -> None:
         wire.send(get(b"/a"))
         wire.answer(OK)
@@ -198,11 +191,11 @@ def test_u3_not_when_it_has_answered_a_byte(part: bytes, monkeypatch: pytest.Mon
         assert answer(wire.got()).status == 502
         assert not dialler.within
 
-    run(test, monkeypatch, idle=1)
+    run(test, idle=1)
 
 
 @pytest.mark.parametrize("request_", [get(b"/b", method=b"POST"), get(b"/b", method=b"PATCH"), post(b"/b", b"x")])
-def test_u3_not_for_what_does_harm_twice(request_: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_u3_not_for_what_does_harm_twice(request_: bytes) -> None:
     async def test(wire: Wire, dialler: Dialler) -> None:
         wire.send(get(b"/a"))
         wire.answer(OK)
@@ -213,9 +206,10 @@ def test_u3_not_for_what_does_harm_twice(request_: bytes, monkeypatch: pytest.Mo
         assert answer(wire.got()).status == 502
         assert not dialler.within
 
-    run(test, monkeypatch, idle=1)
+    run(test, idle=1)
 
 
+@pytest.mark.outside
 def test_x1_the_address_that_is_really_connected_to_is_checked() -> None:
     async def main() -> None:
         for host, policy, code in (

@@ -6,24 +6,27 @@ import pytest
 from fake_transport import BACKEND, OK, Wire, answer, get
 
 from inferway_contract.document import Cache, Match, PathMatch, Rule
-from inferway_dataplane.engine.exchange import exchange, upstream_request
 from inferway_dataplane.observability.stats import Histogram
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
 
 
 class Clock:
-    """The monotonic clock of an exchange, which a test may put forward."""
+    """A monotonic clock that a test may put forward: at once, or after it was read once more."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.ahead = 0.0
-        for module in (exchange, upstream_request):
-            monkeypatch.setattr(module, "monotonic", lambda: monotonic() + self.ahead)
+        self.ahead_after_next = 0.0
+
+    def now(self) -> float:
+        moment = monotonic() + self.ahead
+        self.ahead, self.ahead_after_next = self.ahead + self.ahead_after_next, 0.0
+        return moment
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock(monkeypatch)
+def clock() -> Clock:
+    return Clock()
 
 
 def durations(wire: Wire) -> tuple[float, float, float]:
@@ -40,7 +43,7 @@ def seconds(value: float) -> object:
 
 
 def test_a_slow_body_is_not_the_gateways(clock: Clock) -> None:
-    wire = Wire()
+    wire = Wire(now=clock.now)
     wire.send(get())
     wire.answer(HEAD)
     clock.ahead += 30
@@ -51,7 +54,7 @@ def test_a_slow_body_is_not_the_gateways(clock: Clock) -> None:
 
 
 def test_a_slow_head_is_the_upstreams(clock: Clock) -> None:
-    wire = Wire()
+    wire = Wire(now=clock.now)
     wire.send(get())
     clock.ahead += 20
     wire.answer(HEAD)
@@ -61,7 +64,7 @@ def test_a_slow_head_is_the_upstreams(clock: Clock) -> None:
 
 
 def test_an_answer_in_one_piece_counts_alike(clock: Clock) -> None:
-    wire = Wire()
+    wire = Wire(now=clock.now)
     wire.send(get())
     clock.ahead += 20
     wire.answer(OK)
@@ -69,15 +72,15 @@ def test_an_answer_in_one_piece_counts_alike(clock: Clock) -> None:
 
 
 def test_time_before_the_request_goes_up_is_the_gateways(clock: Clock) -> None:
-    wire = Wire()
-    clock.ahead += 5  # from reading the head to sending it
+    wire = Wire(now=clock.now)
+    clock.ahead_after_next = 5  # from reading the head to sending it
     wire.send(get())
     wire.answer(OK)
     assert durations(wire) == (seconds(5), seconds(0), seconds(5))
 
 
 def test_an_answer_that_breaks_off_counts_to_its_head(clock: Clock) -> None:
-    wire = Wire()
+    wire = Wire(now=clock.now)
     wire.send(get())
     wire.answer(HEAD)
     clock.ahead += 30
@@ -94,13 +97,13 @@ def test_what_the_gateway_answers_by_itself_is_its_own_time(clock: Clock) -> Non
     cached = Rule(
         name="all", matches=(Match(path=PathMatch(value="/a")),), backends=(BACKEND,), cache=Cache(ttl=60_000)
     )
-    wire = Wire(cached)
+    wire = Wire(cached, now=clock.now)
     wire.send(get(b"/a"))
     wire.answer(OK)
     wire.got()
-    clock.ahead += 3
     for target, status in ((b"/a", 200), (b"/404", 404)):
         before = overhead(wire).total
+        clock.ahead_after_next = 3
         wire.send(get(target))
         assert answer(wire.got()).status == status
         assert overhead(wire).total - before == seconds(3)

@@ -10,6 +10,8 @@ import pytest
 
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
+from inferway_dataplane.engine.clock import Clock
+from inferway_dataplane.engine.http1.head_cache import HeadCache
 from inferway_dataplane.engine.upstream.pool import ConnectFailed, Pools
 
 RESET = ConnectionResetError(errno.ECONNRESET, "reset")
@@ -32,11 +34,11 @@ def connect(
     monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
 
     async def main() -> Problem:
-        pools = Pools(60.0, 16, 4, lambda: None)
+        pools = Pools(Clock(), HeadCache(), 60.0, 16, 4, lambda: None)
         endpoint = pools.endpoint("models.example", 443, tls=tls, is_name=True)
         with pytest.raises(ConnectFailed) as failed:
             await endpoint.connect(5.0)
-        assert pools.room.taken == 0
+        assert pools.limiter.taken == 0
         return failed.value.problem
 
     return asyncio.run(main()), len(tried)

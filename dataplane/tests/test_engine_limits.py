@@ -7,6 +7,7 @@ import pytest
 from fake_transport import BACKEND, OK, Wire, answer, answers, bytewise, get, header, post
 
 from inferway_contract.document import KeyPart, Limit, Match, PathMatch, Policy, Rule
+from inferway_dataplane.engine.http1.head_cache import HeadCache
 
 LINE = 8 << 10
 HEADERS = 32 << 10
@@ -45,8 +46,9 @@ def test_l1_sizes_of_heads(data: bytes, status: int, pieces: str) -> None:
 def test_l1_known_heads_meet_the_same_limit_of_the_line() -> None:
     for length in range(LINE - 40, LINE + 4):
         statuses = []
+        head_cache = HeadCache()
         for _ in range(2):
-            wire = Wire(keep_memo=True)
+            wire = Wire(head_cache=head_cache)
             wire.send(get(b"/" + b"a" * length))
             if wire.asked():
                 wire.answer(OK)

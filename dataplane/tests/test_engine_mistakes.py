@@ -9,10 +9,9 @@ from time import monotonic
 import pytest
 from fake_transport import OK, Wire, answer, get
 
-from inferway_dataplane import gateway
-from inferway_dataplane.engine.downstream import timeouts
-from inferway_dataplane.engine.exchange.exchange import Exchange
-from inferway_dataplane.engine.stages import order as stage_order
+from inferway_dataplane.core.messages.response_head import ResponseHead
+from inferway_dataplane.engine.clock import NEVER, Clock, Wheel
+from inferway_dataplane.engine.exchange.exchange import NO_CACHE, Exchange, ResponseTap
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -21,7 +20,7 @@ class Mistake(Exception):  # noqa: N818 - it is one
     """What a callback raises here."""
 
 
-def raising(*arguments: object) -> None:
+def raising(exchange: Exchange) -> bool:
     raise Mistake
 
 
@@ -33,6 +32,38 @@ def told(wire: Wire) -> tuple[int, str]:
 # --- callbacks of the upstream's parser ------------------------------------------------------------------------------------------
 
 
+class FailingTap(ResponseTap):
+    """Raises at the head of a response, or in its body."""
+
+    def __init__(self, *, in_body: bool = False) -> None:
+        self._in_body = in_body
+
+    def on_head(self, head: ResponseHead, lines: bytes) -> bool:
+        if not self._in_body:
+            raise Mistake
+        return True
+
+    def on_body(self, data: bytes) -> None:
+        raise Mistake
+
+    def on_end(self) -> None:
+        raise AssertionError("a response with a mistake has no clean end")
+
+    def on_broken(self) -> None:
+        pass
+
+
+class Tapping:
+    """A stage that adds a tap while there is one."""
+
+    def __init__(self, tap: ResponseTap | None) -> None:
+        self.tap = tap
+
+    def __call__(self, exchange: Exchange) -> bool:
+        exchange.set_outcome(NO_CACHE, self.tap)
+        return True
+
+
 def answered_by_mistake(wire: Wire, data: bytes) -> None:
     with pytest.raises(Mistake):  # as the loop's handler sees it
         wire.upstream.data_received(data)
@@ -40,43 +71,41 @@ def answered_by_mistake(wire: Wire, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", [OK, OK[:-2], CHUNKED], ids=["whole", "the head alone", "chunked"])
-def test_a_mistake_at_an_answers_head_is_ours_and_not_the_upstreams(
-    data: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wire = Wire(idle=2)
+def test_a_mistake_at_an_answers_head_is_ours_and_not_the_upstreams(data: bytes) -> None:
+    tapping = Tapping(FailingTap())
+    wire = Wire(idle=2, stages=(tapping,))
     wire.send(get())
     used = wire.upstream
-    monkeypatch.setattr(Exchange, "on_head", raising)
     answered_by_mistake(wire, data)
     assert told(wire) == (500, "internal_error")
     assert wire.gateway.stats.of("demo/a", "all").upstream_errors == {"internal_error": 1}
     assert used.transport.is_aborted
     assert wire.endpoint.active == 0
-    monkeypatch.undo()
+    tapping.tap = None
     other = wire.connect()
     wire.send(get(), client=other)
     wire.answer(OK)
     assert answer(wire.got(other)).status == 200
 
 
-def test_a_mistake_in_a_body_leaves_no_clean_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    wire = Wire()
+def test_a_mistake_in_a_body_leaves_no_clean_end() -> None:
+    wire = Wire(stages=(Tapping(FailingTap(in_body=True)),))
     wire.send(get())
     wire.answer(CHUNKED)
-    monkeypatch.setattr(Exchange, "on_body", raising)
     answered_by_mistake(wire, b"2\r\nok\r\n0\r\n\r\n")
     assert not answer(wire.got()).is_whole
     assert wire.was_aborted
     assert wire.endpoint.active == 0
 
 
-def test_a_mistake_at_a_head_that_is_known_is_told_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    wire = Wire()
+def test_a_mistake_at_a_head_that_is_known_is_told_alike() -> None:
+    tapping = Tapping(None)
+    wire = Wire(stages=(tapping,))
     wire.send(get())
     wire.answer(OK)
     wire.got()
+    tapping.tap = FailingTap()
     wire.send(get())
-    monkeypatch.setattr(Exchange, "on_head", raising)
     answered_by_mistake(wire, OK)
     assert wire.endpoint.active == 0
     assert told(wire) == (500, "internal_error")
@@ -85,77 +114,68 @@ def test_a_mistake_at_a_head_that_is_known_is_told_alike(monkeypatch: pytest.Mon
 # --- callbacks of the client's parser --------------------------------------------------------------------------------------------
 
 
-def test_a_mistake_at_a_requests_head_is_told_and_costs_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    wire = Wire()
-    monkeypatch.setattr(stage_order, "begin", raising)
+def test_a_mistake_at_a_requests_head_is_told_and_costs_its_connection() -> None:
+    wire = Wire(stages=(raising,))
     with pytest.raises(Mistake):
         wire.client.data_received(get())
     wire.settle()
     assert told(wire) == (500, "internal_error")
     assert wire.asked() == b""
     assert not wire.is_open
+    assert wire.gateway.context.in_flight == 0
 
 
 # --- the wheel --------------------------------------------------------------------------------------------------------------------
 
 
-def turning(wire: Wire, monkeypatch: pytest.MonkeyPatch, until: Callable[[], bool]) -> None:
+def turning(wheel: Wheel, until: Callable[[], bool]) -> None:
     """Let the wheel turn until something is so, five seconds at most."""
-    monkeypatch.setattr(gateway, "TICK", 0.005)
 
     async def main() -> bool:
-        wire.gateway.start()
+        wheel.start()
         for _ in range(1000):
             if until():
                 break
             await asyncio.sleep(0.005)
-        await wire.gateway.stop()
+        await wheel.stop()
         return until()
 
     assert asyncio.run(main()), "the wheel has not come to it within five seconds"
 
 
-LOOKS = {  # which look raises -> how it is made to
-    "clients": lambda wire: (wire.gateway, "_look_at_clients"),
-    "upstreams": lambda wire: (wire.gateway.pools, "sweep"),
-    "buckets": lambda wire: (wire.gateway, "_look_at_buckets"),
-    "the access log": lambda wire: (wire.gateway.access_log, "tick"),
-}
+@pytest.mark.parametrize("failing", range(4))
+def test_the_wheel_turns_on_after_one_of_its_looks_raised(failing: int, caplog: pytest.LogCaptureFixture) -> None:
+    turns = [0] * 4
 
-
-@pytest.mark.parametrize("own", LOOKS)
-def test_the_wheel_turns_on_after_one_of_its_looks_raised(
-    own: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    wire = Wire()
-    turns = dict.fromkeys(LOOKS, 0)
-
-    def counting(name: str) -> Callable[[float], None]:
-        def look(now: float) -> None:
-            turns[name] += 1
-            if name == own:
+    def counting(index: int) -> Callable[[float], None]:
+        def check(now: float) -> None:
+            turns[index] += 1
+            if index == failing:
                 raise Mistake
 
-        return look
+        return check
 
-    for name, place in LOOKS.items():
-        monkeypatch.setattr(*place(wire), counting(name))
-    turning(wire, monkeypatch, lambda: min(turns.values()) >= 3)
-    assert max(turns.values()) - min(turns.values()) <= 1
+    turning(Wheel(Clock(), [counting(index) for index in range(4)], tick=0.005), lambda: min(turns) >= 3)
+    assert max(turns) - min(turns) <= 1
     assert len(caplog.records) >= 3
     assert {record.levelno for record in caplog.records} == {logging.ERROR}
     assert {record.exc_info[0] for record in caplog.records if record.exc_info} == {Mistake}
 
 
-def test_time_limits_hold_though_another_client_makes_a_look_raise(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    wire = Wire()
+class BrokenConnection:
+    """Late, and then not what a time limit needs."""
+
+    deadline = 0.0
+    unread_deadline = NEVER
+    holds = 0
+
+
+def test_time_limits_hold_though_another_client_makes_a_look_raise(caplog: pytest.LogCaptureFixture) -> None:
+    wire = Wire(tick=0.005)
     wire.send(get())
-    monkeypatch.setattr(timeouts, "look", raising)
-    wire.client.deadline = monotonic()
+    wire.gateway.cap.connections.add(BrokenConnection())
     wire.upstream.deadline = monotonic()
-    before = wire.gateway.coarse_now
-    turning(wire, monkeypatch, lambda: wire.upstream.transport.is_aborted)
+    before = wire.gateway.clock.coarse_now
+    turning(wire.gateway.wheel, lambda: bool(wire.upstream.transport.is_aborted))
     assert caplog.records
-    assert wire.gateway.coarse_now > before
+    assert wire.gateway.clock.coarse_now > before

@@ -50,19 +50,17 @@ def test_requests_of_upstreams_among_them_hold_the_rest_again_and_again() -> Non
     assert wire.client.transport.is_reading
 
 
-def test_a_client_that_does_not_read_its_answers_has_no_more_requests_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_does_not_read_its_answers_has_no_more_requests_begun() -> None:
     # The first write fills the client's buffer: a transport says so from within it.
     wire = Wire(echo(1))
     writes = []
-    write = wire.client.transport.write
 
-    def write_and_pause(data: bytes) -> None:
-        write(data)
+    def pause_at_first(data: bytes) -> None:
         writes.append(data)
         if len(writes) == 1:
             wire.client.pause_writing()
 
-    monkeypatch.setattr(wire.client.transport, "write", write_and_pause)
+    wire.client.transport.on_write = pause_at_first
     own = get(b"/1")
     wire.send(own * 2_000)
     assert len(writes) == 1
@@ -74,19 +72,15 @@ def test_a_client_that_does_not_read_its_answers_has_no_more_requests_begun(monk
     assert wire.client.transport.is_reading
 
 
-def test_waiting_requests_go_on_waiting_while_the_answer_before_them_is_not_read(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_waiting_requests_go_on_waiting_while_the_answer_before_them_is_not_read() -> None:
     wire = Wire(UP, echo(1))
     wire.send(get(b"/up") + get(b"/1") * 3)
-    write = wire.client.transport.write
 
-    def write_and_pause(data: bytes) -> None:
-        write(data)
-        monkeypatch.undo()
+    def pause_once(data: bytes) -> None:
+        wire.client.transport.on_write = None
         wire.client.pause_writing()
 
-    monkeypatch.setattr(wire.client.transport, "write", write_and_pause)
+    wire.client.transport.on_write = pause_once
     wire.answer(OK)
     assert [own.body for own in answers(wire.got())] == [b"ok"]
     wire.client.resume_writing()
@@ -106,19 +100,17 @@ def test_a_client_that_does_not_read_sends_in_vain() -> None:
     assert len(answers(wire.got())) == 1
 
 
-def test_a_client_that_reads_in_spells_gets_all_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_reads_in_spells_gets_all_in_order() -> None:
     wire = Wire(*[echo(number) for number in range(10)])
-    write = wire.client.transport.write
     room = 0
 
-    def write_and_pause(data: bytes) -> None:
+    def pause_when_full(data: bytes) -> None:
         nonlocal room
-        write(data)
         room -= 1
         if not room:
             wire.client.pause_writing()
 
-    monkeypatch.setattr(wire.client.transport, "write", write_and_pause)
+    wire.client.transport.on_write = pause_when_full
     room = 700
     wire.send(b"".join(get(b"/%d" % (number % 10)) for number in range(5_000)))
     got = wire.got()

@@ -10,9 +10,7 @@ from inferway_dataplane.engine.upstream.connection_limit import ConnectionLimite
 class Connection:
     """An upstream connection that is idle."""
 
-    def __init__(self, endpoint: Any) -> None:
-        self.endpoint = endpoint
-        self.transport = self
+    def __init__(self) -> None:
         self.is_closed = False
 
     def close(self) -> None:
@@ -24,7 +22,7 @@ class Hall:
 
     def __init__(self, seats: int) -> None:
         self.asked = 0
-        self.room = ConnectionLimiter(seats, self._make_way)
+        self.room: ConnectionLimiter[Any] = ConnectionLimiter(seats, self._make_way)
         self.waiters: list[asyncio.Task[Any]] = []
 
     def _make_way(self) -> None:
@@ -120,8 +118,8 @@ def test_who_stops_waiting_in_the_turn_in_which_a_connection_comes_closes_it() -
     async def test(hall: Hall) -> None:
         await hall.enter()
         second = await hall.enter()
-        connection: Any = Connection("a")
-        assert hall.room.hand_over(connection)
+        connection: Any = Connection()
+        assert hall.room.hand_over("a", connection)
         second.cancel()
         await turn()
         assert connection.is_closed
@@ -133,11 +131,11 @@ def test_an_idle_connection_goes_to_the_first_in_the_line_if_it_is_for_the_same_
     async def test(hall: Hall) -> None:
         await hall.enter()
         other, same = await hall.enter("b"), await hall.enter("a")
-        connection: Any = Connection("a")
-        assert not hall.room.hand_over(connection)  # or else `b` might wait for ever
+        connection: Any = Connection()
+        assert not hall.room.hand_over("a", connection)  # or else `b` might wait for ever
         other.cancel()
         await turn()
-        assert hall.room.hand_over(connection)
+        assert hall.room.hand_over("a", connection)
         await turn()
         assert same.result() is connection
         assert hall.room.taken == 1  # it sits where it sat
@@ -147,7 +145,7 @@ def test_an_idle_connection_goes_to_the_first_in_the_line_if_it_is_for_the_same_
 
 def test_without_a_line_it_is_not_taken() -> None:
     async def test(hall: Hall) -> None:
-        connection: Any = Connection("a")
-        assert not hall.room.hand_over(connection)
+        connection: Any = Connection()
+        assert not hall.room.hand_over("a", connection)
 
     run(test)

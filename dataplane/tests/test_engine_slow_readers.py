@@ -60,7 +60,7 @@ def test_a_closed_connection_whose_client_never_takes_the_rest_is_cut() -> None:
     wire.pass_time(0.2)
     assert wire.was_aborted
     assert wire.cut == {"not_reading": 1}
-    assert not wire.gateway.connections
+    assert not wire.gateway.cap.connections
 
 
 def test_who_reads_a_little_of_a_closed_connection_is_cut_all_the_same() -> None:

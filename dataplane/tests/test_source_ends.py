@@ -7,8 +7,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,7 +18,9 @@ from inferway_dataplane.sources.cluster import ClusterSource, Pace
 from inferway_dataplane.sources.last_good import LastGood
 from inferway_dataplane.sources.last_good_writer import WriterPace
 from inferway_dataplane.sources.lease import Pod
-from inferway_fakes.gateway_process import Process, ask
+from inferway_testing.client import ask
+from inferway_testing.process import Process
+from inferway_testing.until import until_async
 
 DYING = """
 import asyncio, sys
@@ -46,20 +46,12 @@ sys.exit(serve(settings, Source()))
 """A data plane whose source fails unexpectedly as soon as a file is there."""
 
 
-@contextmanager
-def dying(trigger: Path, mode: str, document: str = "served") -> Iterator[Process]:
-    """It never outlives the test."""
-    command = [sys.executable, "-c", DYING, str(trigger), mode, document]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as running:
-        process = Process(running)
-        try:
-            yield process
-        finally:
-            if running.poll() is None:
-                running.kill()
-            process.exit_code()
+def dying(trigger: Path, mode: str, document: str = "served") -> Process:
+    """Start it."""
+    return Process([sys.executable, "-c", DYING, str(trigger), mode, document], stdout=subprocess.DEVNULL)
 
 
+@pytest.mark.outside
 @pytest.mark.case("K4")
 def test_in_a_cluster_the_process_ends_after_the_drain_so_that_it_is_started_again(tmp_path: Path) -> None:
     with dying(tmp_path / "now", "cluster") as process:
@@ -76,6 +68,7 @@ def test_in_a_cluster_the_process_ends_after_the_drain_so_that_it_is_started_aga
         assert process.events[-1]["event"] == "stopped"
 
 
+@pytest.mark.outside
 def test_a_signal_during_that_drain_cuts_it_no_shorter(tmp_path: Path) -> None:
     with dying(tmp_path / "now", "cluster") as process:
         process.event("ready")
@@ -86,6 +79,7 @@ def test_a_signal_during_that_drain_cuts_it_no_shorter(tmp_path: Path) -> None:
         assert process.events[-1]["event"] == "stopped"
 
 
+@pytest.mark.outside
 def test_of_a_directory_what_is_served_goes_on_and_it_is_told(tmp_path: Path) -> None:
     with dying(tmp_path / "now", "directory") as process:
         admin, port = process.port("admin"), process.port()
@@ -98,6 +92,7 @@ def test_of_a_directory_what_is_served_goes_on_and_it_is_told(tmp_path: Path) ->
         assert process.exit_code() == 0
 
 
+@pytest.mark.outside
 def test_before_the_first_document_it_ends_in_order_too(tmp_path: Path) -> None:
     with dying(tmp_path / "now", "cluster", "waiting") as process:
         process.event("waiting for the first document")
@@ -140,16 +135,14 @@ class Received:
         raise AssertionError(error)
 
 
-def run(source: ClusterSource, received: Received, until) -> None:
+def run(source: ClusterSource, received: Received, condition) -> None:
     """Follow until the condition holds; the source must not have ended by then."""
 
     async def main() -> None:
         task = asyncio.create_task(source.follow(received))
         try:
-            async with asyncio.timeout(10):
-                while not until():
-                    assert not task.done(), "the source has ended"
-                    await asyncio.sleep(0.01)
+            await until_async(lambda: condition() or task.done(), "the condition")
+            assert not task.done(), "the source has ended"
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

@@ -21,7 +21,7 @@ PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 def test_a_sampled_callers_trace_goes_on_in_two_spans_and_upstream(serve, upstream):
     gateway = serve(ROUTE.format(port=upstream.port))
     exporter = InMemorySpanExporter()
-    tracing = gateway.plane.gateway.tracing = Tracing("", 0.0, exporter)
+    tracing = gateway.plane.gateway.context.tracing = Tracing("", 0.0, exporter)
     assert gateway.request("/a?b", traceparent=PARENT).status == 200
     tracing.close()
     child, server = exporter.get_finished_spans()
@@ -37,7 +37,7 @@ def test_a_sampled_callers_trace_goes_on_in_two_spans_and_upstream(serve, upstre
 def test_what_the_caller_does_not_sample_has_no_span(serve, upstream):
     gateway = serve(ROUTE.format(port=upstream.port))
     exporter = InMemorySpanExporter()
-    tracing = gateway.plane.gateway.tracing = Tracing("", 1.0, exporter)
+    tracing = gateway.plane.gateway.context.tracing = Tracing("", 1.0, exporter)
     assert gateway.request("/", traceparent=PARENT[:-2] + "00").status == 200
     tracing.close()
     assert exporter.get_finished_spans() == ()
@@ -47,7 +47,7 @@ def test_what_the_caller_does_not_sample_has_no_span(serve, upstream):
 def test_without_a_caller_the_share_decides(serve, upstream):
     gateway = serve(ROUTE.format(port=upstream.port))
     exporter = InMemorySpanExporter()
-    tracing = gateway.plane.gateway.tracing = Tracing("", 1.0, exporter)
+    tracing = gateway.plane.gateway.context.tracing = Tracing("", 1.0, exporter)
     assert gateway.request("/").status == 200
     tracing.close()
     _, server = exporter.get_finished_spans()

@@ -10,7 +10,7 @@ from time import sleep
 
 import pytest
 
-from e2e.cluster.access import DEMO, GATEWAY, OPERATOR, ROOT, Cluster, is_ready, until
+from e2e.cluster.access import DEMO, GATEWAY, OPERATOR, ROOT, Cluster, is_ready
 from e2e.cluster.breaking import (
     GATEWAY_APP,
     HOST,
@@ -39,6 +39,7 @@ from e2e.cluster.breaking import (
     warnings,
 )
 from e2e.cluster.traffic import steady_traffic
+from inferway_testing.until import until
 
 pytestmark = pytest.mark.timeout(300)
 

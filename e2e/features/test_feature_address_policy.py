@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from inferway_contract.document import ConfigDocument
-from inferway_dataplane.gateway import Gateway
 from inferway_fakes.fake_dns import resolving, swallowing
-from inferway_fakes.waiting import wait_until
 from inferway_fakes.yaml_builders import route, rule, to
+from inferway_testing.until import until
 
 pytestmark = pytest.mark.case("X1")
 
@@ -36,14 +34,15 @@ def names():
 
 
 @pytest.fixture
-def in_cluster(monkeypatch):
-    """Set the address policy of a cluster; the compiler selects another one for a directory."""
-    accept = Gateway.accept
+def serve_in_cluster(serve):
+    """As `serve`, with the address policy of a cluster; the compiler selects another one for a directory."""
 
-    def accepted(gateway, config: ConfigDocument, endpoints):
-        accept(gateway, config.model_copy(update={"address_policy": "Cluster"}), endpoints)
+    def start(text):
+        gateway = serve(text)
+        gateway.plane.gateway.pools.address_policy = "Cluster"
+        return gateway
 
-    monkeypatch.setattr(Gateway, "accept", accepted)
+    return start
 
 
 def route_by_name(port, *parts):
@@ -74,25 +73,22 @@ def test_x1_forbidden_address_in_a_url_is_rejected(serve, address):
 
 
 @pytest.mark.parametrize("address", LOOPBACK)
-@pytest.mark.usefixtures("in_cluster")
-def test_x1_name_of_loopback_in_a_cluster_is_rejected(serve, names, upstream, address):
+def test_x1_name_of_loopback_in_a_cluster_is_rejected(serve_in_cluster, names, upstream, address):
     names.resolve("models.test", address)
-    assert_address_refused(serve(route_by_name(upstream.port)))
+    assert_address_refused(serve_in_cluster(route_by_name(upstream.port)))
     assert not upstream.connections
 
 
-@pytest.mark.usefixtures("in_cluster")
-def test_x1_name_of_the_api_server_in_a_cluster_is_rejected(serve, names, upstream, monkeypatch):
+def test_x1_name_of_the_api_server_in_a_cluster_is_rejected(serve_in_cluster, names, upstream, monkeypatch):
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
     names.resolve("models.test", "10.96.0.1")
-    assert_address_refused(serve(route_by_name(443)))
+    assert_address_refused(serve_in_cluster(route_by_name(443)))
     names.resolve("models.test", "10.96.0.9")  # the next address is only unreachable
-    assert serve(route_by_name(upstream.port)).request().code != "address_refused"
+    assert serve_in_cluster(route_by_name(upstream.port)).request().code != "address_refused"
 
 
-@pytest.mark.usefixtures("in_cluster")
-def test_x1_loopback_address_in_a_cluster_is_rejected(serve, upstream):
-    assert_address_refused(serve(route(rule(to(upstream.port)))))
+def test_x1_loopback_address_in_a_cluster_is_rejected(serve_in_cluster, upstream):
+    assert_address_refused(serve_in_cluster(route(rule(to(upstream.port)))))
     assert not upstream.connections
 
 
@@ -122,7 +118,7 @@ def test_x1_health_check_of_a_forbidden_address_is_rejected(serve, names):
     names.resolve("models.test", "169.254.169.254")
     check = "healthCheck: {path: /latest/meta-data, interval: 100ms, timeout: 100ms, unhealthyThreshold: 1}"
     gateway = serve(route_by_name(80, check))
-    wait_until(lambda: gateway.metric("backend_healthy") == 0, "the check to be refused")
+    until(lambda: gateway.metric("backend_healthy") == 0, "the check to be refused")
 
 
 def test_unresponsive_address_leaves_time_for_the_next(serve, names, upstream):

@@ -8,22 +8,21 @@ from time import monotonic
 
 import pytest
 
-from inferway_fakes.concurrent_calls import start_calls
 from inferway_fakes.gate import Gate
 from inferway_fakes.upstream import Pause
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.waiting import DEADLINE, wait_until
 from inferway_fakes.yaml_builders import route, rule, to
+from inferway_testing.concurrent_calls import start_calls
+from inferway_testing.until import DEADLINE, until
 
 NO_EJECTION = "circuitBreaker: {maxEjectedPercent: 0}"
 BUSY = "503 Service Unavailable"
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
-@pytest.fixture
-def full_jitter(monkeypatch):
-    """Make full jitter always return the whole back-off."""
-    monkeypatch.setattr("inferway_dataplane.engine.exchange.upstream_request.random", lambda: 0.999)
+def draw(gateway, value):
+    """Let the gateway draw this number instead of random ones from [0, 1)."""
+    gateway.plane.gateway.context.random = lambda: value
 
 
 def recording_times(times, headers=None):
@@ -36,23 +35,24 @@ def recording_times(times, headers=None):
     return script
 
 
-def test_backoff_doubles_up_to_max_backoff(serve, upstream, full_jitter):
+def test_backoff_doubles_up_to_max_backoff(serve, upstream):
     times = []
     upstream.script = recording_times(times)
     gateway = serve(
         route(rule(NO_EJECTION, "retry: {attempts: 4, backoff: 100ms, maxBackoff: 300ms}", to(upstream.port)))
     )
+    draw(gateway, 0.999)  # the whole back-off
     assert gateway.request().status == 503
     waits = [later - earlier for earlier, later in pairwise(times)]
     for wait, wanted in zip(waits, [0.1, 0.2, 0.3, 0.3], strict=True):
         assert wanted * 0.99 <= wait < wanted + 0.1
 
 
-def test_backoff_with_zero_jitter_is_zero(serve, upstream, monkeypatch):
-    monkeypatch.setattr("inferway_dataplane.engine.exchange.upstream_request.random", lambda: 0.0)
+def test_backoff_with_zero_jitter_is_zero(serve, upstream):
     times = []
     upstream.script = recording_times(times)
     gateway = serve(route(rule(NO_EJECTION, "retry: {attempts: 5, backoff: 1s}", to(upstream.port))))
+    draw(gateway, 0.0)
     assert gateway.request().status == 503
     assert times[-1] - times[0] < 0.5
 
@@ -75,7 +75,7 @@ def test_retry_after_over_max_backoff_returns_the_response(serve, upstream, wish
     assert len(times) == 1
 
 
-def test_backoff_beyond_the_request_timeout_is_not_started(serve, upstream, full_jitter):
+def test_backoff_beyond_the_request_timeout_is_not_started(serve, upstream):
     times = []
     upstream.script = recording_times(times)
     gateway = serve(
@@ -83,6 +83,7 @@ def test_backoff_beyond_the_request_timeout_is_not_started(serve, upstream, full
             rule("timeouts: {request: 500ms}", "retry: {attempts: 1, backoff: 1s, maxBackoff: 1s}", to(upstream.port))
         )
     )
+    draw(gateway, 0.999)
     started = monotonic()
     assert gateway.request().status == 503
     assert monotonic() - started < 0.4
@@ -101,10 +102,10 @@ def test_retry_budget_is_a_share_of_requests_and_at_least_three(serve, upstream,
     retry = f"retry: {{attempts: 1, backoff: 1ms, budgetPercent: {percent}}}"
     gateway = serve(route(rule(NO_EJECTION, retry, to(upstream.port))))
     with start_calls(clients, gateway.request) as calls:
-        wait_until(lambda: len(upstream.seen) == clients, "all requests to be there")
+        until(lambda: len(upstream.seen) == clients, "all requests to be there")
         together.open()
-        wait_until(lambda: sum(call.done() for call in calls) == clients - further, "those without a further try")
-        wait_until(lambda: len(upstream.seen) == clients + further, "the further tries")
+        until(lambda: sum(call.done() for call in calls) == clients - further, "those without a further try")
+        until(lambda: len(upstream.seen) == clients + further, "the further tries")
         assert gateway.active_requests() == (further, 0, further)
         end.open()
     assert [call.result().status for call in calls] == [503] * clients
@@ -141,17 +142,18 @@ def test_retry_budget_bounds_the_load_of_many_failures(serve, upstream):
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
-def test_disconnected_client_ends_the_backoff(serve, upstream, full_jitter, reset):
+def test_disconnected_client_ends_the_backoff(serve, upstream, reset):
     upstream.script = recording_times([])
     gateway = serve(route(rule("retry: {attempts: 5, backoff: 9s, maxBackoff: 9s}", to(upstream.port))))
+    draw(gateway, 0.999)
     gateway.request("/healthy", port=gateway.admin_port)
     tasks = gateway.tasks()
     with socket.create_connection(("127.0.0.1", gateway.port), DEADLINE) as client:
         client.sendall(GET)
-        wait_until(lambda: gateway.active_requests() == (1, 0, 1), "the wait to begin")
+        until(lambda: gateway.active_requests() == (1, 0, 1), "the wait to begin")
         if reset:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    wait_until(lambda: gateway.active_requests() == (0, 0, 0), "the wait to end", 1.0)
-    wait_until(lambda: gateway.tasks() <= tasks, "no task to be left", 1.0)
+    until(lambda: gateway.active_requests() == (0, 0, 0), "the wait to end", 1.0)
+    until(lambda: gateway.tasks() <= tasks, "no task to be left", 1.0)
     assert len(upstream.seen) == 1
     assert gateway.metric("requests_in_flight") == 0

@@ -75,7 +75,7 @@ def test_silent_handshake_is_504_connect_timeout(serve, tcp):
     gateway = serve(route(rule(CONNECT, tls_backend(tcp.port))))
     assert_problem(gateway, 504, "connect_timeout")
     # No state of it is left on either side.
-    assert gateway.plane.gateway.pools.room.taken == 0
+    assert gateway.plane.gateway.pools.limiter.taken == 0
 
 
 def test_recovered_upstream_is_used_again(serve, tcp, upstream):

@@ -1,7 +1,6 @@
 """Unexpected responses of the API server, or of a proxy before it: the operator retries and continues (K1)."""
 
 import json
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from operator_process import SERVICE, Gateway, OperatorProcess, gateway
+from operator_process import SERVICE, Gateway, gateway
 
 from inferway_envtest import ApiServer
 from inferway_envtest.http_faults import Fault, HttpFaults
 from inferway_fakes.faulty_tcp import FaultyTcp
-from inferway_fakes.waiting import wait_until
+from inferway_testing.process import Process
+from inferway_testing.until import until
 
 ROUTE = """
 apiVersion: inferway.dev/v1alpha1
@@ -45,11 +45,11 @@ def faults(api_server: ApiServer) -> Iterator[HttpFaults]:
         yield found
 
 
-def assert_still_publishing(made: Gateway, running: OperatorProcess, name: str) -> None:
+def assert_still_publishing(made: Gateway, running: Process, name: str) -> None:
     """It has not ended, and publishes what is new."""
     made.apply(ROUTE % (name, name))
-    wait_until(lambda: f"{made.team}/{name}" in made.routes(), f"{name} is published", 20)
-    assert running.process.poll() is None
+    until(lambda: f"{made.team}/{name}" in made.routes(), f"{name} is published", 20)
+    assert running.is_running
 
 
 WATCHES = {
@@ -75,11 +75,11 @@ def test_operator_survives_every_odd_response_to_a_watch(prepared_gateway: Gatew
         for name, given in WATCHES.items():
             fault = faults.add(replace(given))
             tcp.cut_all()
-            wait_until(lambda fault=fault: fault.hits == fault.times, f"{name}: the answer was given", 20)
+            until(lambda fault=fault: fault.hits == fault.times, f"{name}: the answer was given", 20)
             faults.heal()
             assert_still_publishing(prepared_gateway, running, name)
         began = time.monotonic()
-        assert running.end(signal.SIGTERM) == 0
+        assert running.stop() == 0
         assert time.monotonic() - began < STOP
 
 
@@ -97,7 +97,7 @@ def test_operator_starts_after_html_responses_to_its_first_lists(
         "-n",
         prepared_gateway.namespace,
     )
-    wait_until(lambda: page.hits == 2, "two pages", 20)
+    until(lambda: page.hits == 2, "two pages", 20)
     assert_still_publishing(prepared_gateway, running, "first")
 
 
@@ -130,10 +130,10 @@ def test_operator_keeps_leading_after_odd_lease_responses(prepared_gateway: Gate
     assert_still_publishing(prepared_gateway, running, "before")
     for name, given in LEASES.items():
         fault = faults.add(replace(given))
-        wait_until(lambda fault=fault: fault.hits == fault.times, f"{name}: the answer was given", 20)
+        until(lambda fault=fault: fault.hits == fault.times, f"{name}: the answer was given", 20)
         faults.heal()
         assert_still_publishing(prepared_gateway, running, name)
-    assert running.end(signal.SIGTERM) == 0
+    assert running.stop() == 0
 
 
 @pytest.mark.slow
@@ -143,7 +143,7 @@ def test_outage_of_the_api_server_is_logged_in_few_lines(prepared_gateway: Gatew
     assert_still_publishing(prepared_gateway, running, "before")
     down = faults.add(Fault("GET", r"/(gatewayroutes|services)\?", code=503, times=MANY))
     faults.cut()
-    wait_until(lambda: down.hits > 12, "it has tried often", 30)
+    until(lambda: down.hits > 12, "it has tried often", 30)
     told = [line for line in list(running.lines) if "Request attempt" in line]
     assert 1 <= len(told) <= 2, told
     faults.heal()
@@ -157,8 +157,8 @@ def test_operator_with_rejected_credentials_exits_with_1(prepared_gateway: Gatew
     assert_still_publishing(prepared_gateway, running, "before")
     faults.add(Fault("GET", WATCH, code=401))
     faults.cut()
-    wait_until(lambda: running.process.poll() is not None, "it ends, and waits for no other watch", STOP)
-    assert running.end() == 1
+    until(lambda: not running.is_running, "it ends, and waits for no other watch", STOP)
+    assert running.stop() == 1
 
 
 BROKEN = """
@@ -176,18 +176,18 @@ def test_operator_exits_with_1_after_an_internal_error(prepared_gateway: Gateway
     module = tmp_path / "broken.py"
     module.write_text(BROKEN)
     running = prepared_gateway.start(None, "--all-namespaces", str(module))
-    wait_until(lambda: running.said("Operator is stopping"), "it is about to end", 20)
-    wait_until(lambda: running.process.poll() is not None, "it ends", STOP)
-    assert running.end() == 1
-    assert running.said("the task leadership failed")
+    until(lambda: running.has_logged("Operator is stopping"), "it is about to end", 20)
+    until(lambda: not running.is_running, "it ends", STOP)
+    assert running.stop() == 1
+    assert running.has_logged("the task leadership failed")
 
 
 @pytest.mark.case("K1")
 def test_operator_with_an_unknown_setting_does_not_start(prepared_gateway: Gateway) -> None:
     running = prepared_gateway.start(namespacs="team")
-    wait_until(lambda: running.process.poll() is not None, "it ends", 20)
-    assert running.end() == 1
-    assert running.said("did you mean INFERWAY_OPERATOR_NAMESPACE")
+    until(lambda: not running.is_running, "it ends", 20)
+    assert running.stop() == 1
+    assert running.has_logged("did you mean INFERWAY_OPERATOR_NAMESPACE")
 
 
 @contextmanager
@@ -209,8 +209,8 @@ def test_operator_does_not_wait_for_a_missing_namespace(prepared_gateway: Gatewa
     with namespace(prepared_gateway, later):
         prepared_gateway.apply(SERVICE, later)
         prepared_gateway.apply(ROUTE % ("second", "second"), later)
-        wait_until(lambda: f"{later}/second" in prepared_gateway.routes(), "it is watched when it exists", 20)
-    wait_until(lambda: f"{later}/second" not in prepared_gateway.routes(), "and no more when it is gone", 20)
+        until(lambda: f"{later}/second" in prepared_gateway.routes(), "it is watched when it exists", 20)
+    until(lambda: f"{later}/second" not in prepared_gateway.routes(), "and no more when it is gone", 20)
     assert_still_publishing(prepared_gateway, running, "third")
 
 
@@ -230,6 +230,6 @@ def test_operator_retries_the_discovery_of_missing_kinds(
     """An API server may list a definition before it serves it."""
     missing = faults.add(Fault("GET", path, code=404, times=2))
     running = prepared_gateway.start(prepared_gateway.api.through(faults, prepared_gateway.user))
-    wait_until(lambda: missing.hits == 2, "two looks in vain", 30)
-    wait_until(lambda: prepared_gateway.watches(found), f"{found} are watched", 20)
+    until(lambda: missing.hits == 2, "two looks in vain", 30)
+    until(lambda: prepared_gateway.watches(found), f"{found} are watched", 20)
     assert_still_publishing(prepared_gateway, running, "first")

@@ -41,6 +41,7 @@ def test_invalid_setting_exits_with_2_and_names_the_variable(
     assert capsys.readouterr().err.startswith(f"inferway-operator: {message}")
 
 
+@pytest.mark.outside
 def test_process_with_an_invalid_setting_exits_with_2() -> None:
     code, stderr = run(INFERWAY_OPERATOR_LISTEN="9091")
     assert code == 2
@@ -48,6 +49,7 @@ def test_process_with_an_invalid_setting_exits_with_2() -> None:
     assert line.startswith("inferway-operator: INFERWAY_OPERATOR_LISTEN: '9091' is not address:port")
 
 
+@pytest.mark.outside
 @pytest.mark.parametrize("kubeconfig", ["", "/nonexistent/config"])
 def test_operator_without_a_cluster_exits_with_2(kubeconfig: str) -> None:
     code, stderr = run(**({"KUBECONFIG": kubeconfig} if kubeconfig else {}))
@@ -56,6 +58,7 @@ def test_operator_without_a_cluster_exits_with_2(kubeconfig: str) -> None:
     assert line.startswith("inferway-operator: this is no pod with a token (automountServiceAccountToken), and there")
 
 
+@pytest.mark.outside
 def test_kopf_rejects_contradictory_flags(tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text(

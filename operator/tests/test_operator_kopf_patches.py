@@ -199,6 +199,7 @@ def test_tasks_left_at_cleanup_are_cancelled(monkeypatch: pytest.MonkeyPatch) ->
     asyncio.run(run())
 
 
+@pytest.mark.outside
 def test_stuck_process_exits_with_1_and_logs_its_tasks() -> None:
     done = subprocess.run([sys.executable, "-c", STUCK], capture_output=True, text=True, timeout=30)
     assert done.returncode == 1

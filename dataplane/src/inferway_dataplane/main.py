@@ -47,7 +47,7 @@ class DataPlane:
         )
         self.gateway = Gateway(settings, self.access_log, resource_monitor.descriptors())
         if settings.otlp_endpoint:
-            self.gateway.tracing = _tracing(settings)
+            self.gateway.context.tracing = _tracing(settings)
         self._certificates = _certificates(settings)
         self._admin_server = AdminServer(admin_app.app(self))
         self._data_server: DataServer | None = None
@@ -78,10 +78,10 @@ class DataPlane:
             self.gateway.start()
             await self._admin_server.start(admin_socket)
             log.info("waiting for the first document", extra={"admin": "{}:{}".format(*self.admin)})
-            source = self._run(self.source.follow(self.gateway))
+            source = self._run(self.source.follow(self.gateway.live))
             await self._first_document(source)
             source.add_done_callback(self._on_source_end)
-            secrets, certificates = self.gateway.secrets, self._certificates
+            secrets, certificates = self.gateway.context.secrets, self._certificates
             self._run(follow("secrets", secrets.files, secrets.refresh))
             context = None
             if certificates is not None:
@@ -100,7 +100,7 @@ class DataPlane:
 
     async def _first_document(self, source: asyncio.Task[None]) -> None:
         problem, quiet_until = ProblemLog(log), monotonic() + _PATIENCE
-        while self.gateway.live is None:
+        while self.gateway.context.runtime is None:
             if source.done():
                 await source
                 raise Refused("the source ended without a document")
@@ -119,7 +119,7 @@ class DataPlane:
             return  # by `stop`
         error = source.exception()
         why = f"{type(error).__name__}: {error}" if error is not None else "it ended by itself"
-        self.gateway.last_error = f"newer documents are not followed any more: {why}"
+        self.gateway.live.last_error = f"newer documents are not followed any more: {why}"
         if self.source.ends_with_process:
             log.critical("the source has ended, so the process ends", extra={"error": why}, exc_info=error)
             self._source_end.set()
@@ -128,7 +128,7 @@ class DataPlane:
 
     async def stop(self) -> None:
         """Close the listeners, finish what is in flight within `drain_timeout`, then close the rest."""
-        self.gateway.is_draining = self.gateway.is_closing = True
+        self.gateway.drain()
         self.is_ready_to_drain = False
         for task in reversed(self._tasks):
             task.cancel()
@@ -138,8 +138,8 @@ class DataPlane:
             await self._data_server.stop(self.settings.drain_timeout)
         await self._admin_server.stop(_ADMIN_STOP)
         await self.gateway.stop()
-        if self.gateway.tracing is not None:
-            await asyncio.to_thread(self.gateway.tracing.close)
+        if self.gateway.context.tracing is not None:
+            await asyncio.to_thread(self.gateway.context.tracing.close)
         self.access_log.close()
 
     async def run(self) -> int:
@@ -175,7 +175,7 @@ class DataPlane:
         source_wait.cancel()
         # If the source has ended, `/readyz` fails at once: the pod is not Terminating, so it would still get requests.
         self.is_ready_to_drain = self.settings.drain_ready and code == 0
-        self.gateway.is_draining = self.gateway.is_closing = True
+        self.gateway.drain()
         log.info("draining", extra={"delay_seconds": self.settings.drain_delay})
         await asyncio.sleep(self.settings.drain_delay)
         await self.stop()

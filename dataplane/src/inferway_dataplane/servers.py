@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import uvicorn
 
-from inferway_dataplane.engine.downstream.connection import ClientConnection
 from inferway_dataplane.engine.downstream.listener import Listener
 from inferway_dataplane.gateway import Gateway
 
@@ -27,19 +26,21 @@ class DataServer:
     def __init__(self, gateway: Gateway, listening: socket.socket, context: ssl.SSLContext | None) -> None:
         """`listening`: a bound socket. `context`: None = plain HTTP."""
         self._gateway = gateway
-        self._listener = Listener(listening, lambda: ClientConnection(gateway), gateway, context)
+        self._listener = Listener(listening, gateway.client_connection, gateway.context, gateway.cap, context)
 
     async def stop(self, drain_timeout: float) -> None:
         """Close the listener, wait for requests in flight and streams, then cut the rest. Seconds."""
         deadline = monotonic() + drain_timeout
-        connections = self._gateway.connections
+        connections = self._gateway.cap.connections
         self._listener.close()
         for connection in list(connections):
             connection.shutdown()
         while (connections or self._listener.is_connecting) and monotonic() < deadline:  # noqa: ASYNC110 - an event would cost every connection
             await asyncio.sleep(_POLL)
-        if connections and self._gateway.in_flight:
-            log.warning("requests were cut, the drain took too long", extra={"requests": self._gateway.in_flight})
+        if connections and self._gateway.context.in_flight:
+            log.warning(
+                "requests were cut, the drain took too long", extra={"requests": self._gateway.context.in_flight}
+            )
         for connection in list(connections):
             connection.abort()
         await self._listener.abort()

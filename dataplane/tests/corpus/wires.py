@@ -8,14 +8,15 @@ from corpus import judging, reading
 from corpus.cases import RequestCase, ResponseCase
 from corpus.judging import Observed
 from inferway_contract.document import Rule
+from inferway_dataplane.engine.http1.head_cache import HeadCache
 
 _RULE = Rule(name="all", backends=(BACKEND,), max_request_body=256 << 10)
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
 
 
-def put_request(case: RequestCase, pieces: Iterable[bytes], *, keep_memo: bool = False) -> Observed:
-    """What becomes of a request that arrives in these pieces. `keep_memo`: heads that came before are known."""
-    wire = Wire(_RULE, idle=2, keep_memo=keep_memo)
+def put_request(case: RequestCase, pieces: Iterable[bytes], head_cache: HeadCache | None = None) -> Observed:
+    """What becomes of a request that arrives in these pieces. `head_cache`: with the heads that came before."""
+    wire = Wire(_RULE, idle=2, head_cache=head_cache)
     wire.send(*pieces)
     sent = b""
     while more := wire.asked():

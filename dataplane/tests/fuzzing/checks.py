@@ -25,7 +25,7 @@ from inferway_dataplane.core.messages.request_head import FieldBlock, RequestHea
 from inferway_dataplane.core.routing import cors, url_rewrite
 from inferway_dataplane.core.routing import table as routing_table
 from inferway_dataplane.core.upstreams import backend_auth, retry
-from inferway_dataplane.engine.http1 import head_cache
+from inferway_dataplane.engine.http1.head_cache import HeadCache
 
 
 def check_match_path(data: bytes) -> None:
@@ -212,7 +212,7 @@ def check_cache_key(data: bytes) -> None:
 
 def check_known_request(data: bytes) -> None:
     """What the memo takes for known is exactly a request line with the fields that it knows."""
-    found = head_cache.known_request(data + b"\r\n" + _REST, 8192)
+    found = _HEAD_CACHE.find_request(data + b"\r\n" + _REST, 8192)
     if found is None:
         return
     method, target, block, body = found
@@ -322,4 +322,5 @@ _CORS: Final = cors.CorsRules(
 )
 _REST: Final = b"Host: a.example\r\nAccept: */*\r\n\r\n"
 _BLOCK: Final = _head([(b"Host", b"a.example"), (b"Accept", b"*/*")]).block
-head_cache.learn_request(b"GET / HTTP/1.1\r\n" + _REST, b"GET", _BLOCK)
+_HEAD_CACHE: Final = HeadCache()
+_HEAD_CACHE.learn_request(b"GET / HTTP/1.1\r\n" + _REST, b"GET", _BLOCK)

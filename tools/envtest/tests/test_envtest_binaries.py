@@ -170,10 +170,9 @@ def test_other():
 @pytest.mark.parametrize(("variable", "outcome"), [("", "1 passed, 1 skipped"), ("no-hash", "1 passed, 1 error")])
 def test_fixture_skips_only_for_missing_binaries(variable: str, outcome: str, tmp_path: Path, path: Path) -> None:
     (tmp_path / "test_it.py").write_text(SKIPPED)
-    source = versions.MODULE / "src"
     environment = {
         "PATH": str(path),
-        "PYTHONPATH": str(source),
+        "PYTHONPATH": os.pathsep.join(sys.path),
         binaries.CACHE: str(tmp_path),
         binaries.ARCHIVE: variable,
     }

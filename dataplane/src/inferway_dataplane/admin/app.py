@@ -42,7 +42,7 @@ class Process(Protocol):
 
 
 def _copy_served_since(source: Source) -> str | None:
-    """Return since when the last good copy is served (RFC 3339); None = it is not."""
+    """Return since when the copy is served (RFC 3339); None = it is not."""
     since = source.state.copy_served_since
     return datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds").replace("+00:00", "Z") if since else None
 
@@ -54,7 +54,7 @@ def app(process: Process) -> Starlette:
 
     async def healthz(request: Request) -> Response:
         """Succeed while the loop turns, and the wheel with every time limit."""
-        if monotonic() - gateway.coarse_now > _STANDSTILL:
+        if monotonic() - gateway.clock.coarse_now > _STANDSTILL:
             return PlainTextResponse("the wheel stands still\n", 503)
         return PlainTextResponse("ok\n")
 
@@ -64,7 +64,7 @@ def app(process: Process) -> Starlette:
             return PlainTextResponse("ok, draining\n")
         if gateway.is_draining:
             return PlainTextResponse("draining\n", 503)
-        if gateway.live is None:
+        if gateway.context.runtime is None:
             return PlainTextResponse(f"{source.waiting}\n", 503)
         if not process.is_listening:
             return PlainTextResponse("about to listen\n", 503)
@@ -77,11 +77,11 @@ def app(process: Process) -> Starlette:
         return Response(encode(registry), headers={"content-type": content_type})
 
     async def config(request: Request) -> Response:
-        live = gateway.live
+        live = gateway.context.runtime
         return JSONResponse(
             {
-                "revision": gateway.revision,
-                "lastError": gateway.last_error or source.error,
+                "revision": gateway.live.revision,
+                "lastError": gateway.live.last_error or source.error,
                 "lastGoodSince": _copy_served_since(source),
                 "document": json.loads(canonical(live.config)) if live is not None else None,
                 "endpoints": json.loads(canonical(live.endpoints)) if live is not None else None,
@@ -90,7 +90,7 @@ def app(process: Process) -> Starlette:
 
     async def backends(request: Request) -> Response:
         now = monotonic()
-        rules = gateway.live.rules if gateway.live is not None else ()
+        rules = gateway.context.runtime.rules if gateway.context.runtime is not None else ()
         return JSONResponse([admin_backends.backends_of(rule, now) for rule in rules if rule.backend_set.backends])
 
     return Starlette(

@@ -90,7 +90,7 @@ class GatewayCollector(Collector):
         sizes = GaugeMetricFamily("backend_endpoints", "Endpoints of a backend.", labels=["route", "rule", "backend"])
         circuit = GaugeMetricFamily("circuit_open", "1 = no more requests of the rule pass.", labels=["route", "rule"])
         panics = CounterMetricFamily("panic_routing", "Attempts without a healthy endpoint.", labels=["route", "rule"])
-        live = self._gateway.live
+        live = self._gateway.context.runtime
         for rule in live.rules if live is not None else ():
             label = [rule.route, rule.name]
             for backend in rule.backend_set.backends:
@@ -110,7 +110,7 @@ class GatewayCollector(Collector):
         dropped = CounterMetricFamily("rate_limit_dropped", "Requests refused by a limit.", labels=labels)
         evicted = CounterMetricFamily("rate_limit_keys_evicted", "Keys evicted for others.", labels=labels)
         keys = GaugeMetricFamily("rate_limit_keys", "Keys with a bucket that is not full.", labels=labels)
-        live = self._gateway.live
+        live = self._gateway.context.runtime
         for bucket in live.buckets.values() if live is not None else ():
             label = [bucket.policy, bucket.name]
             dropped.add_metric(label, bucket.dropped)
@@ -138,13 +138,15 @@ class GatewayCollector(Collector):
         yield hits
         yield misses
         yield bypass
-        yield GaugeMetricFamily("cache_entries", "Stored responses.", len(self._gateway.store))
-        yield GaugeMetricFamily("cache_bytes", "Bytes of stored responses.", self._gateway.store.bytes)
+        yield GaugeMetricFamily("cache_entries", "Stored responses.", len(self._gateway.context.store))
+        yield GaugeMetricFamily("cache_bytes", "Bytes of stored responses.", self._gateway.context.store.bytes)
 
     def _process(self) -> Iterator[Metric]:
         gateway = self._gateway
-        yield GaugeMetricFamily("requests_in_flight", "Requests without a complete response.", gateway.in_flight)
-        yield GaugeMetricFamily("connections", "Open client connections.", len(gateway.connections))
+        yield GaugeMetricFamily(
+            "requests_in_flight", "Requests without a complete response.", gateway.context.in_flight
+        )
+        yield GaugeMetricFamily("connections", "Open client connections.", len(gateway.cap.connections))
         cut = CounterMetricFamily("connections_cut", "Client connections that were cut.", labels=["reason"])
         for reason, count in gateway.stats.cut.items():
             cut.add_metric([reason], count)
@@ -164,7 +166,7 @@ class GatewayCollector(Collector):
             "config_apply_seconds", "Time to build the live runtime.", gateway.stats.config_apply_seconds
         )
         info = GaugeMetricFamily("config_revision_info", "The live config revision.", labels=["revision"])
-        info.add_metric([gateway.revision], 1)
+        info.add_metric([gateway.live.revision], 1)
         yield info
 
 

@@ -24,6 +24,7 @@ from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.messages.request_head import RequestHead
 from inferway_dataplane.core.routing.cors import CorsRules
+from inferway_dataplane.core.routing.direct_response import RuleResponses
 from inferway_dataplane.core.routing.header_modifiers import HeaderModifiers
 from inferway_dataplane.core.routing.table import RouteEntry, RoutingTable
 from inferway_dataplane.core.upstreams.backends import BackendResolver, EndpointFactory, Members
@@ -64,11 +65,10 @@ class Rule:
         "max_response_header",
         "name",
         "problem",
-        "redirect",
         "request_edits",
         "request_timeout",
-        "respond",
         "response_edits",
+        "responses",
         "retry",
         "rewrite",
         "route",
@@ -81,9 +81,6 @@ class Rule:
         self.route = route.id
         self.name = rule.name
         self.problem = _refusal(rule)  # set = the response to every request
-        self.stages: tuple[Any, ...] = ()  # set by the engine: the stages that this rule needs
-        self.redirect = rule.redirect
-        self.respond = rule.respond
         self.rewrite = rule.rewrite
         self.request_edits = HeaderModifiers(rule.request_headers) if rule.request_headers else None
         self.response_edits = HeaderModifiers(rule.response_headers) if rule.response_headers else None
@@ -126,7 +123,13 @@ class Rule:
             (_LIMIT_NAMES if self.limit_headers is not None else ())
             + ((self.cache.status_header.lower(),) if self.cache is not None else ())
         )
+        self.responses = (
+            RuleResponses(self.cors, rule.redirect, rule.respond, self.response_edits)
+            if rule.cors or rule.redirect or rule.respond
+            else None
+        )
         self.stats = build.stats_of(route.id, rule.name)  # counters of the engine
+        self.stages = build.stages_of(self)
 
 
 def _refusal(rule: RuleDocument) -> Problem | None:
@@ -163,6 +166,10 @@ class Runtime:
         self.buckets = buckets
 
 
+def _no_stages(rule: Rule) -> tuple[Any, ...]:
+    return ()
+
+
 class _Build:
     """The state of building one runtime."""
 
@@ -172,6 +179,7 @@ class _Build:
         endpoints: EndpointsDocument,
         endpoint_of: EndpointFactory,
         stats_of: Callable[[str, str], Any],
+        stages_of: Callable[[Rule], tuple[Any, ...]],
         older: Runtime | None,
         now: float,
     ) -> None:
@@ -180,6 +188,7 @@ class _Build:
             endpoints.services, endpoint_of, older.members if older is not None else {}, now
         )
         self.stats_of = stats_of
+        self.stages_of = stages_of
         self.older = older.buckets if older is not None else {}
         self.now = now
         self.older_counters = older.counters_of if older is not None else {}
@@ -212,11 +221,15 @@ def build(
     *,
     endpoint_of: EndpointFactory,
     stats_of: Callable[[str, str], Any],
+    stages_of: Callable[[Rule], tuple[Any, ...]] = _no_stages,
     older: Runtime | None,
     now: float,
 ) -> Runtime:
-    """Compile the documents. `LookupError` if they do not match each other, `re2.error` for a bad pattern."""
-    building = _Build(config, endpoints, endpoint_of, stats_of, older, now)
+    """Compile the documents. Raises `LookupError` if they do not fit together, `re2.error` for a bad pattern.
+
+    `endpoint_of`, `stats_of` and `stages_of` return what a rule holds for the engine; `now`: monotonic seconds.
+    """
+    building = _Build(config, endpoints, endpoint_of, stats_of, stages_of, older, now)
     entries = []
     rules = []
     for age, route in enumerate(config.routes):

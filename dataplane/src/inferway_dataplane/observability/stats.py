@@ -101,8 +101,8 @@ class Stats:
         self.config_rejected = 0
         self.config_apply_seconds = 0.0
 
-    def settle(self) -> None:
-        """Settle every histogram."""
+    def settle(self, now: float = 0.0) -> None:
+        """Settle every histogram. Called by the wheel, and before a scrape."""
         self.overhead.settle()
         for stats in self.rules.values():
             stats.duration.settle()

@@ -5,7 +5,7 @@ starting at the age it had then (RFC 9111 4.2.3).
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from inferway_dataplane.core.caching.keys import CacheRules
 from inferway_dataplane.core.messages import http_dates
@@ -62,6 +62,43 @@ def request_forbids(head: RequestHead) -> tuple[bool, bool]:
     if b"no-store" in directives:
         return True, True
     return b"no-cache" in directives or delta_seconds(directives.get(b"max-age")) == 0, False
+
+
+class CacheUse(NamedTuple):
+    """How one request may use the cache."""
+
+    reads: bool
+    """A stored response may answer it."""
+    stores: bool
+    """Its response may be stored."""
+    bypass: str
+    """Why the cache is not used, as the metric's label; empty: it is."""
+
+
+USE: Final = CacheUse(True, True, "")
+REFRESH: Final = CacheUse(False, True, "")
+_METHOD: Final = CacheUse(False, False, "method")
+_BODY: Final = CacheUse(False, False, "body")
+_DROPPED: Final = CacheUse(False, False, "connection")
+_NO_STORE: Final = CacheUse(False, False, "request")
+
+
+def decide(head: RequestHead) -> CacheUse:
+    """Decide how a request may use the cache of its rule."""
+    block = head.block
+    if head.method != b"GET" and head.method != b"HEAD":
+        return _METHOD
+    if block.has_body:
+        return _BODY
+    if block.has_dropped:
+        # The upstream does not get a field that is part of the key: its response is not for the clients that send it.
+        return _DROPPED
+    if not block.caching:
+        return USE
+    no_use, no_store = request_forbids(head)
+    if no_store:
+        return _NO_STORE
+    return REFRESH if no_use else USE
 
 
 def lifetime(cache: CacheRules, head: RequestHead, response: ResponseHead, wall: Callable[[], float]) -> float:

@@ -1,7 +1,7 @@
-"""The data port's listener: it accepts only what there is room for, and the rest waits in the kernel's queue.
+"""The data port's listener: it accepts connections while there is room; the others wait in the kernel's queue.
 
-uvloop's own server accepts all that is queued in one go, and closes it silently when descriptors have run out. Here
-somebody is evicted first (`engine/downstream/eviction.py`), and a TLS handshake counts as a connection from its first byte on. The
+uvloop's own server accepts all that is queued in one go, and closes it silently when descriptors have run out. Here an
+old connection is evicted first (`eviction.py`), and a TLS handshake counts as a connection from its first byte on. The
 price is a task for each connection (not for each request): about 35 us.
 """
 
@@ -11,23 +11,23 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
-from time import monotonic
 from typing import Final
 
+from inferway_dataplane.engine.context import Context
 from inferway_dataplane.engine.downstream.connection import ClientConnection
+from inferway_dataplane.engine.downstream.eviction import ConnectionCap
 from inferway_dataplane.engine.downstream.timeouts import LINGER
-from inferway_dataplane.gateway import Gateway
 from inferway_dataplane.observability.stats import count_in
 
 log = logging.getLogger("inferway")
 
 AT_ONCE: Final = 4
-"""Connections accepted in one turn of the loop. Few, because at the cap each of them evicts somebody, and who has just
-connected needs some turns until its request is read."""
+"""Connections accepted in one turn of the loop. Few, because at the cap each of them evicts one, and a new connection
+needs some turns until its request is read."""
 
 PATIENCE: Final = 1.0
-"""Seconds for which new connections wait when nobody can be evicted; whoever is served or found slow meanwhile makes room.
-Then they are closed: who waits in the kernel's queue cannot be told anything."""
+"""Seconds for which new connections wait when none can be evicted; one that ends or becomes slow in that time makes room.
+Then they are closed: a client in the kernel's queue cannot get a response."""
 
 _QUEUE: Final = 2048  # a connection that finds the kernel's queue full asks again only a second later
 _PAUSE: Final = 0.1  # seconds without accepting when there is no room, or no descriptor
@@ -41,24 +41,26 @@ class Listener:
         self,
         listener: socket.socket,
         protocol: Callable[[], ClientConnection],
-        gateway: Gateway,
-        context: ssl.SSLContext | None,
+        context: Context,
+        cap: ConnectionCap,
+        tls: ssl.SSLContext | None,
     ) -> None:
         self._socket = listener
         self._protocol = protocol
-        self._gateway = gateway
         self._context = context
-        self._handshake = gateway.settings.head_timeout if context is not None else None
+        self._cap = cap
+        self._tls = tls
+        self._handshake = context.settings.head_timeout if tls is not None else None
         self._loop = asyncio.get_running_loop()
         self._starting: set[asyncio.Task[None]] = set()  # accepted, not yet a connection
         self._is_open = True
-        self._held: socket.socket | None = None  # accepted, and nobody could be evicted for it yet
+        self._held: socket.socket | None = None  # accepted, but no connection could be evicted for it yet
         self._full_since: float | None = None  # monotonic
         listener.listen(_QUEUE)
         self._loop.add_reader(listener.fileno(), self._accept_some)
 
     def close(self) -> None:
-        """Stop listening. What the kernel has queued was promised a connection: it is accepted first."""
+        """Stop listening. Connections in the kernel's queue are made already: they are accepted first."""
         if not self._is_open:
             return
         self._is_open = False
@@ -89,15 +91,15 @@ class Listener:
             except (BlockingIOError, InterruptedError):
                 return False
             except OSError as error:
-                # ECONNABORTED and its like: that one has gone again.
+                # ECONNABORTED and its like: the client has left already.
                 if error.errno in _EXHAUSTED:
-                    # The system has no descriptor for us, though we had counted on one.
-                    self._gateway.stats.accept_pressure += 1
+                    # The system has no descriptor left, although the cap has reserved one.
+                    self._context.stats.accept_pressure += 1
                     self._pause(_PAUSE)
                     return False
                 continue
-            # Only now, when there is really somebody, is anybody evicted.
-            if self._gateway.admission.admit():
+            # Evict only now, when there really is a new connection.
+            if self._cap.admit():
                 self._full_since = None
                 self._start(accepted)
             elif self._may_wait():
@@ -105,13 +107,13 @@ class Listener:
                 self._pause(_PAUSE)
                 return False
             else:
-                count_in(self._gateway.stats.shed, "connections")
+                count_in(self._context.stats.shed, "connections")
                 accepted.close()
         return True
 
     def _may_wait(self) -> bool:
-        """Everybody has a reason to stay: whether who comes may wait for a change, in the kernel's queue, or is closed."""
-        now = monotonic()
+        """No connection can be evicted: whether new ones may wait in the kernel's queue, or are closed."""
+        now = self._context.clock.now()
         if self._full_since is None:
             self._full_since = now
         return self._is_open and now - self._full_since < PATIENCE
@@ -122,40 +124,40 @@ class Listener:
         protocol = self._protocol()
         task = self._loop.create_task(self._connect(accepted, protocol))
         self._starting.add(task)
-        protocol.deadline = monotonic() + self._gateway.settings.head_timeout
-        # Until `connection_made`: the task ends some turns later. A handshake may be cut; who has none is there in a moment.
-        self._gateway.admission.coming[protocol] = task.cancel if self._context is not None else None
+        protocol.deadline = self._context.clock.now() + self._context.settings.head_timeout
+        # Until `connection_made`; the task ends some turns later. A handshake may be cut; a plain connection is made at once.
+        self._cap.coming[protocol] = task.cancel if self._tls is not None else None
         task.add_done_callback(lambda done: self._end_start(done, protocol))
 
     def _end_start(self, task: asyncio.Task[None], protocol: ClientConnection) -> None:
         self._starting.discard(task)
-        self._gateway.admission.coming.pop(protocol, None)
+        self._cap.coming.pop(protocol, None)
 
     async def _connect(self, accepted: socket.socket, protocol: ClientConnection) -> None:
         try:
             await self._loop.connect_accepted_socket(
                 lambda: protocol,
                 accepted,
-                ssl=self._context,
+                ssl=self._tls,
                 ssl_handshake_timeout=self._handshake,
-                ssl_shutdown_timeout=LINGER if self._context is not None else None,
+                ssl_shutdown_timeout=LINGER if self._tls is not None else None,
             )
         except asyncio.CancelledError:  # it was evicted
             accepted.close()
             raise
         except OSError as error:  # a handshake that failed or took too long, a client that has gone
-            count_in(self._gateway.stats.cut, "handshake")
-            log.debug("a connection ended before it began", extra={"error": str(error)})
+            count_in(self._context.stats.cut, "handshake")
+            log.debug("a connection ended before its first request", extra={"error": str(error)})
             accepted.close()
 
     def _pause(self, seconds: float) -> None:
-        """Accept nobody for so long: the queue keeps who comes."""
+        """Accept no connection for this long: the queue keeps them."""
         if self._is_open:
             self._loop.remove_reader(self._socket.fileno())
-            self._loop.call_later(seconds, self._go_on)
+            self._loop.call_later(seconds, self._continue)
 
-    def _go_on(self) -> None:
+    def _continue(self) -> None:
         if self._is_open:
             self._loop.add_reader(self._socket.fileno(), self._accept_some)
             if self._held is not None:
-                self._accept_some()  # nobody else may come who would wake it
+                self._accept_some()  # no further connection may come that would wake it

@@ -1,108 +1,131 @@
 """The order of one client's requests: one exchange is current, later ones wait for their turn.
 
-The half of a client connection that knows nothing of bytes: who is answered next, when we stop reading, how it ends.
+The half of a client connection that knows nothing of bytes: which exchange is next, when the gateway stops reading, and
+how the connection ends.
 """
 
 import asyncio
 import socket
 import struct
+from abc import abstractmethod
 from collections import deque
-from time import monotonic
-from typing import Any, Final
+from typing import Any
 
-from inferway_dataplane.engine.downstream import timeouts
+from inferway_dataplane.core.messages.problems import Problem
+from inferway_dataplane.core.messages.request_head import FieldBlock, RequestHead
+from inferway_dataplane.engine.clock import NEVER
+from inferway_dataplane.engine.context import Context
+from inferway_dataplane.engine.downstream import states
+from inferway_dataplane.engine.downstream.states import DEAF, FRESH, LAST, LINGERING, OPEN
+from inferway_dataplane.engine.downstream.timeouts import GRACE, LINGER
+from inferway_dataplane.engine.exchange import local_reply
+from inferway_dataplane.engine.exchange.client import (
+    HOLD_BODY,
+    HOLD_PIPELINE,
+    HOLD_UNFED,
+    HOLD_UNREAD,
+    HOLD_UPSTREAM,
+    Client,
+)
 from inferway_dataplane.engine.exchange.exchange import Exchange
-from inferway_dataplane.engine.stages import order as stage_order
-from inferway_dataplane.engine.upstream.connection import NEVER
-from inferway_dataplane.gateway import Gateway
-
-# A refused request's body up to this size is read and thrown away; a larger one costs the connection.
-_DRAINED: Final = 64 << 10
+from inferway_dataplane.engine.http1.request_parser import BETWEEN, RequestParser
+from inferway_dataplane.engine.stages import order
+from inferway_dataplane.observability.stats import count_in
 
 
-class RequestPipeline(asyncio.Protocol):
-    """Base of `ClientConnection`; a class of its own only so that each half fits on a screen or two."""
+class RequestPipeline(RequestParser, Client, asyncio.Protocol):
+    """Base of `ClientConnection`. `state` is one of `states.py`; `has_fin`: the client has ended its side."""
 
     __slots__ = (
         "_held_since",
         "_is_taking_turns",
         "_unfed",
+        "context",
         "current",
         "deadline",
-        "gateway",
-        "has_asked",
+        "has_fin",
         "held_seconds",
         "holds",
-        "is_begun",
-        "is_closing",
-        "is_deaf",
-        "is_half_closed",
+        "is_trusted",
         "is_write_paused",
+        "peer",
+        "peer_bytes",
         "receiving",
+        "scheme",
+        "state",
         "transport",
         "unread_deadline",
         "unread_left",
         "waiting",
+        "write",
     )
 
-    def __init__(self, gateway: Gateway) -> None:
-        self.gateway = gateway
+    def __init__(self, context: Context) -> None:
+        super().__init__(context.settings, context.clock, context.head_cache)
+        self.context = context
         self.transport: Any = None
+        self.write: Any = None  # the transport's own
+        self.peer = ""
+        self.peer_bytes = b""
+        self.scheme = b"http"
+        self.is_trusted = False
+        self.state = FRESH
         self.current: Exchange | None = None
         self.waiting: deque[Exchange] = deque()
-        self.receiving: Exchange | None = None  # whose body is not complete
+        self.receiving: Exchange | None = None  # its body is not complete
         self.deadline = NEVER
         self.unread_deadline = NEVER
-        self.has_asked = False  # a request has had its answer
         self.unread_left = 0  # bytes that were written and not taken, when that clock was set
-        self.is_closing = False
-        self.is_deaf = False  # nothing more is parsed: what comes is read and dropped
-        self.is_half_closed = False
+        self.has_fin = False
         self.is_write_paused = False
-        self.holds: set[str] = set()  # why we do not read
-        self.held_seconds = 0.0  # for how long we did not read the current body
+        self.holds = 0  # reasons not to read, as bits (`client.HOLD_NAMES`)
+        self.held_seconds = 0.0  # for how long the current body was not read
         self._held_since = 0.0
-        self.is_begun = False  # the parser stands inside a message, not between two
         self._is_taking_turns = False
-        self._unfed = b""  # of a segment, what has to wait
+        self._unfed = b""  # bytes that arrived during a hold
 
+    @abstractmethod
     def _feed_rest(self) -> None:
-        """Parse what had to wait."""
-        raise NotImplementedError  # `ClientConnection` does: this half knows nothing of bytes
+        """Parse the bytes that had to wait."""
 
     # --- what the client reads, and whether it is there -------------------------------------------------------------------
 
     def eof_received(self) -> bool:
         is_asking = self.current is not None or bool(self.waiting)
-        if self.is_deaf or self.receiving is not None or not is_asking or not self.transport.can_write_eof():
-            return False  # under TLS nobody can go on after the end
-        # It has asked and is not answered yet: it may have left, or it only has no more to ask (`deadlines.GRACE`).
-        self.is_half_closed = True
-        self.deadline = monotonic() + timeouts.GRACE
+        is_deaf = self.state == DEAF or self.state == LINGERING
+        if is_deaf or self.receiving is not None or not is_asking or not self.transport.can_write_eof():
+            return False  # TLS has no half-closed connection
+        # A request is under way: either the client has left, or it only has no further request (`timeouts.GRACE`).
+        self.expect_leaving(self.clock.now())
         return True
+
+    def expect_leaving(self, now: float) -> None:
+        """The client sent a FIN during a request: give the response a moment."""
+        self.has_fin = True
+        self.deadline = now + GRACE
 
     def pause_writing(self) -> None:
         self.is_write_paused = True
         self._await_reading()
         if self.receiving is None:
-            self.pause("unread")  # whoever does not read the answers may not go on asking
-        if self.current is not None and self.current.upstream is not None:
-            self.current.upstream.pause()
+            self.pause(HOLD_UNREAD)  # a client that does not read its responses may not send further requests
+        if self.current is not None:
+            self.current.on_client_writable(False)
 
     def _await_reading(self) -> None:
         """From now on the client has to take what was written."""
         self.unread_left = self.transport.get_write_buffer_size()
-        self.unread_deadline = self.gateway.coarse_now + self.gateway.settings.unread_timeout
+        self.unread_deadline = self.clock.coarse_now + self.context.settings.unread_timeout
 
     def resume_writing(self) -> None:
         self.is_write_paused = False
-        if not self.is_closing:
+        if self.state < LAST:
             self.unread_deadline = NEVER
-        if self.current is not None and self.current.upstream is not None:
-            self.current.upstream.resume()
-        self.resume("unread")
+        if self.current is not None:
+            self.current.on_client_writable(True)
+        self.resume(HOLD_UNREAD)
         if self.waiting and self.current is None:
-            if self.is_closing:
+            if self.state >= LAST:
                 self._close_gently()
             else:
                 self._take_turns()
@@ -110,143 +133,157 @@ class RequestPipeline(asyncio.Protocol):
     # --- turns -------------------------------------------------------------------------------------------------------------
 
     def take_turn(self, exchange: Exchange) -> None:
-        """Begin a request now, or when those before it have their answers and the client has read enough of them."""
+        """Begin a request now, or after the responses before it, as soon as the client has read enough of them."""
         if self.current is None and not self.waiting and not self.is_write_paused:
             self.current = exchange
-            stage_order.begin(exchange)
+            order.begin(exchange)
         else:
             self.waiting.append(exchange)
-            self.pause("pipeline")
+            self.pause(HOLD_PIPELINE)
 
     def on_exchange_end(self, exchange: Exchange) -> None:
-        """The current exchange has its answer; the next one begins when its request is complete too."""
-        if exchange.is_close_after or self.is_closing:
+        """The current exchange has its response; the next one begins when its request is complete too."""
+        if exchange.is_close_after or self.state >= LAST:
             self._close_gently()
         elif exchange.is_request_complete:
             self._next()
 
     def _next(self) -> None:
         self.current = None
-        self.has_asked = True
+        if self.state != OPEN:
+            self.state = states.after(self.state, states.RESPONDED)
         if self.holds:
-            self.resume("body")
-            self.resume("upstream")
+            self.resume(HOLD_BODY)
+            self.resume(HOLD_UPSTREAM)
         if self.waiting:
             self._take_turns()
-        elif self.is_half_closed:
+        elif self.has_fin:
             self.close()
-        elif not self.is_begun:
-            self.deadline = self.gateway.coarse_now + self.gateway.settings.idle_timeout
+        elif self.place == BETWEEN:
+            self.deadline = self.clock.coarse_now + self.context.settings.idle_timeout
 
     def _take_turns(self) -> None:
-        """Begin waiting requests. A loop, not a recursion: answers that need no waiting come back here at once."""
+        """Begin waiting requests. A loop, not a recursion: responses without a wait come back here at once."""
         if self._is_taking_turns:
             return
         self._is_taking_turns = True
         try:
-            while self.waiting and self.current is None and not (self.is_closing or self.is_write_paused):
+            while self.waiting and self.current is None and self.state < LAST and not self.is_write_paused:
                 exchange = self.current = self.waiting.popleft()
                 if not self.waiting:
-                    self.resume("pipeline")
-                stage_order.begin(exchange)
+                    self.resume(HOLD_PIPELINE)
+                order.begin(exchange)
         finally:
             self._is_taking_turns = False
-        if self.current is None and not (self.waiting or self.is_closing):
+        if self.current is None and not self.waiting and self.state < LAST:
             self._next()
 
-    def pause(self, reason: str) -> None:
-        """Stop reading from the client; it starts again when every reason is gone."""
+    def refuse(self, problem: Problem) -> None:
+        """Refuse bytes that cannot become a request: behind the responses before it, and the connection closes.
+
+        After bytes that have no reading, or two, the start of the next message is unknown (RFC 9112 2.2, 11.2).
+        """
+        if self.state == DEAF or self.state >= LINGERING:
+            return
+        self.state = states.after(self.state, states.REFUSED)
+        if not self.has_fin:
+            self.deadline = NEVER
+        count_in(self.context.stats.refused, problem.code)
+        receiving, self.receiving = self.receiving, None
+        if receiving is not None and not receiving.is_finished:
+            # Its head is valid and its body is not: the upstream must not get a complete request.
+            receiving.refuse_later(problem)
+            if receiving is self.current:
+                local_reply.break_off(receiving, problem)
+            return
+        exchange = Exchange(self, RequestHead(b"", FieldBlock([], True)), self.clock.now(), problem)
+        exchange.close_after()
+        self.take_turn(exchange)
+
+    # --- reading -------------------------------------------------------------------------------------------------------------
+
+    def pause(self, hold: int) -> None:
+        """Stop reading; it starts again when every hold is gone."""
         if not self.holds:
-            self._held_since = self.gateway.coarse_now
+            self._held_since = self.clock.coarse_now
             if not self.transport.is_closing():
                 self.transport.pause_reading()
-        self.holds.add(reason)
+        self.holds |= hold
 
-    def resume(self, reason: str) -> None:
-        """One reason to pause is gone."""
-        holds = self.holds
-        if reason not in holds:
+    def resume(self, hold: int) -> None:
+        """End a hold."""
+        if not self.holds & hold:
             return
-        holds.discard(reason)
-        if holds:
+        self.holds &= ~hold
+        if self.holds:
             return
-        now = self.gateway.coarse_now
+        now = self.clock.coarse_now
         self.held_seconds += now - self._held_since
         self._held_since = now
         if self._unfed:
-            # Not from within a callback of the parser, which cannot be fed while it is being fed.
-            holds.add("unfed")
-            self.gateway.call_soon(self._feed_rest)
+            # Later, because this may run within a callback of the parser, which cannot be fed then.
+            self.holds = HOLD_UNFED
+            self.context.call_soon(self._feed_rest)
             return
         if not self.transport.is_closing():
             self.transport.resume_reading()
 
-    # --- for the current exchange --------------------------------------------------------------------------------------------
-
-    def write(self, data: bytes) -> None:
-        """Write to the client."""
-        self.transport.write(data)
-
-    def may_drain(self, exchange: Exchange) -> bool:
-        """Whether the rest of a refused request's body is small enough to be read and dropped."""
-        head = exchange.head
-        return not head.block.has_body or (
-            not head.block.is_chunked and head.block.content_length <= _DRAINED and not head.block.expects_continue
-        )
-
-    def abort_answer(self, *, by_reset: bool) -> None:
-        """The answer cannot be completed: cut the connection, so that the client does not take a part for the whole.
-
-        `by_reset`: the answer's end is the connection's own (RFC 9112 6.3), so that a FIN would be a clean end.
-        """
-        self.is_closing = True
-        own_socket = self.transport.get_extra_info("socket") if by_reset else None
-        if own_socket is not None:
-            own_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.transport.abort()
-
     # --- ends --------------------------------------------------------------------------------------------------------------------
 
-    def shutdown(self) -> None:
-        """Close when idle, else after the current answer.
+    def abort_response(self, *, by_reset: bool) -> None:
+        """Cut the connection, so that the client does not take a part of a response for the whole."""
+        self.state = states.after(self.state, states.LOST)
+        client_socket = self.transport.get_extra_info("socket") if by_reset else None
+        if client_socket is not None:
+            client_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
 
-        A request may be on its way just now, surely so on a connection that was made a moment ago: there it is waited
-        for a little, unless the drain delay has already told every client that asks to go.
+    def shutdown(self) -> None:
+        """The process stops: close when idle, else after the current response.
+
+        A request may be on its way just now, most likely on a new connection: there the gateway waits a little for it,
+        unless the drain delay has already closed every connection that sent a request.
         """
         if self.current is not None or self.waiting:
-            self.is_closing = True
-        elif self.has_asked and not self.is_begun and self.gateway.settings.drain_delay >= timeouts.GRACE:
+            self.state = states.after(self.state, states.STOPPED)
+            if self.current is not None:
+                self.current.close_after()
+        elif self.state == OPEN and self.place == BETWEEN and self.context.settings.drain_delay >= GRACE:
             self.close()
         else:
-            self.deadline = min(self.deadline, monotonic() + timeouts.GRACE)
+            self.deadline = min(self.deadline, self.clock.now() + GRACE)
 
     def close(self) -> None:
-        """Close as soon as the client has taken what was written; it does not get for ever."""
-        self.is_closing = True
+        """Close as soon as the client has taken what was written, within a time limit."""
+        self.state = states.after(self.state, states.CLOSED_BY_US)
         self.transport.close()
         self._await_reading()
 
+    def cut(self, reason: str) -> None:
+        """Cut the connection; `reason` labels the metric."""
+        count_in(self.context.stats.cut, reason)
+        self.transport.abort()
+
     def abort(self) -> None:
-        """Cut the connection."""
+        """Cut the connection at the end of the process."""
         self.transport.abort()
 
     def _close_gently(self) -> None:
         self.waiting.clear()
-        self.is_closing = True
         self.current = None
         if self.transport.is_closing():
-            return  # it was cut
-        if not self.transport.can_write_eof():
-            self.close()  # TLS: its own last message ends both ways
+            self.state = states.after(self.state, states.LOST)
             return
-        # What the client is sending just now is read and dropped for a while (`deadlines.LINGER`).
-        self.is_deaf = True
+        if not self.transport.can_write_eof():
+            self.close()  # the closing alert of TLS ends both sides
+            return
+        # What the client is sending just now is read and dropped for a while (`timeouts.LINGER`).
+        self.state = states.after(self.state, states.LINGERED)
         self.receiving = None
         self._unfed = b""
         if self.holds:
-            self.holds.clear()
+            self.holds = 0
             self.transport.resume_reading()
-        now = self.gateway.coarse_now
-        self.deadline = now + timeouts.LINGER
+        self.deadline = self.clock.coarse_now + LINGER
         self._await_reading()
         self.transport.write_eof()

@@ -1,58 +1,68 @@
-"""Storing an answer while it goes to the client: collected piece by piece, kept only when it ended cleanly."""
-
-from time import monotonic, time
-from typing import TYPE_CHECKING
+"""Fills the cache from a response on its way to the client: kept only if it ends cleanly."""
 
 from inferway_dataplane.core.caching import freshness
 from inferway_dataplane.core.caching import keys as cache_keys
 from inferway_dataplane.core.caching.entry import CacheEntry
+from inferway_dataplane.core.caching.keys import CacheRules
 from inferway_dataplane.core.messages.response_head import ResponseHead
+from inferway_dataplane.engine.exchange.exchange import Exchange, ResponseTap
 from inferway_dataplane.engine.http1 import serialize
 
-if TYPE_CHECKING:
-    from inferway_dataplane.engine.exchange.exchange import Exchange
 
+class CacheFill(ResponseTap):
+    """Collects one response for the store."""
 
-def begin(exchange: "Exchange", answer: ResponseHead, head: bytes) -> None:
-    """Decide whether to store, and start to collect. `head`: the field lines that a stored answer repeats."""
-    rule = exchange.rule
-    if rule is None or rule.cache is None or exchange.is_head_request:
-        return
-    cache = rule.cache
-    if answer.content_length > cache.max_body:
-        return
-    if answer.content_length < 0 and not answer.is_chunked:
-        return  # only the end of the connection would say that it is whole, and that says nothing (RFC 9112 8)
-    lifetime = freshness.lifetime(cache, exchange.head, answer, time)
-    if lifetime <= 0:
-        return
-    now = monotonic()
-    names = cache_keys.vary_names(answer)
-    head = b"%b%b%b: HIT\r\n" % (serialize.status_line(answer.status), head, cache.status_header)
-    stored = CacheEntry(answer.status, head, b"", freshness.age(answer), now, now + lifetime)
-    exchange.pending_store = (stored, names)
-    exchange.collected = []
-    exchange.collected_size = 0
+    __slots__ = ("_cache", "_entry", "_exchange", "_key", "_names", "_pieces", "_size")
 
+    def __init__(self, exchange: Exchange, cache: CacheRules, key: bytes) -> None:
+        self._exchange = exchange
+        self._cache = cache
+        self._key = key
+        self._entry: CacheEntry | None = None  # None: it is not stored
+        self._names: tuple[bytes, ...] = ()
+        self._pieces: list[bytes] = []
+        self._size = 0
 
-def collect(exchange: "Exchange", data: bytes) -> None:
-    """Keep a piece, until it is more than the rule allows to be stored."""
-    if exchange.collected is None or exchange.rule is None or exchange.rule.cache is None:
-        return
-    exchange.collected_size += len(data)
-    if exchange.collected_size > exchange.rule.cache.max_body:
-        exchange.collected = None
-    else:
-        exchange.collected.append(data)
+    def on_head(self, head: ResponseHead, lines: bytes) -> bool:
+        """Decide whether to store; `lines`: the field lines that the stored response repeats."""
+        exchange, cache = self._exchange, self._cache
+        if exchange.is_head_request or head.content_length > cache.max_body:
+            return False
+        if head.content_length < 0 and not head.is_chunked:
+            return False  # a close-delimited body may be incomplete without a sign of it (RFC 9112 8)
+        clock = exchange.context.clock
+        lifetime = freshness.lifetime(cache, exchange.head, head, clock.wall)
+        if lifetime <= 0:
+            return False
+        now = clock.now()
+        self._names = cache_keys.vary_names(head)
+        lines = b"%b%b%b: HIT\r\n" % (serialize.status_line(head.status), lines, cache.status_header)
+        self._entry = CacheEntry(head.status, lines, b"", freshness.age(head), now, now + lifetime)
+        return True
 
+    def on_body(self, data: bytes) -> None:
+        """Keep a piece, until they are more than the rule allows to be stored."""
+        if self._entry is None:
+            return
+        self._size += len(data)
+        if self._size > self._cache.max_body:
+            self._entry = None
+            self._pieces.clear()
+        else:
+            self._pieces.append(data)
 
-def keep(exchange: "Exchange") -> None:
-    """The answer is complete: store it."""
-    if exchange.collected is None or exchange.cache_key is None or exchange.pending_store is None:
-        return
-    stored, names = exchange.pending_store
-    stored.body = b"".join(exchange.collected)
-    if stored.status != 204:
-        stored.head += b"content-length: %d\r\n" % len(stored.body)
-    stored.size = len(stored.head) + len(stored.body)
-    exchange.gateway.store.put(exchange.cache_key, stored, names, cache_keys.variant(names, exchange.head))
+    def on_end(self) -> None:
+        """Store the complete response."""
+        entry, exchange = self._entry, self._exchange
+        if entry is None:
+            return
+        entry.body = b"".join(self._pieces)
+        if entry.status != 204:
+            entry.head += b"content-length: %d\r\n" % len(entry.body)
+        entry.size = len(entry.head) + len(entry.body)
+        exchange.context.store.put(self._key, entry, self._names, cache_keys.variant(self._names, exchange.head))
+
+    def on_broken(self) -> None:
+        """Drop what was collected."""
+        self._entry = None
+        self._pieces.clear()

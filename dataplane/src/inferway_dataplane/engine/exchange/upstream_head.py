@@ -1,21 +1,15 @@
-"""The request as the upstream gets it: rebuilt from parsed fields, with what the gateway says of the client."""
+"""The request's head as the upstream gets it: rebuilt from parsed fields, with what the gateway knows of the client."""
 
-import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from inferway_dataplane.core.messages import trace_context
 from inferway_dataplane.core.routing import url_rewrite
 from inferway_dataplane.core.runtime import Rule
 from inferway_dataplane.core.upstreams.backends import Backend
+from inferway_dataplane.engine.exchange.exchange import Exchange
 from inferway_dataplane.engine.http1 import serialize
 
-if TYPE_CHECKING:
-    from inferway_dataplane.engine.exchange.exchange import Exchange
-
-_ID: Final = re.compile(rb"[A-Za-z0-9._\-]{8,128}")
-
-
-# What trusted proxies say beside that; from everybody else it is dropped with the head.
+# Further fields of trusted proxies; those of other peers were dropped with the head.
 _OF_PROXIES: Final = frozenset(
     (
         b"forwarded",
@@ -29,20 +23,15 @@ _OF_PROXIES: Final = frozenset(
 )
 
 
-def is_well_formed_id(value: bytes) -> bool:
-    """Whether a request id of a trusted peer may be kept: it goes into logs and headers."""
-    return _ID.fullmatch(value) is not None
-
-
-def request(exchange: "Exchange", rule: Rule, destination: Backend, secret: bytes) -> bytes:
-    """The request head, with its blank line. `secret`: what the destination's credential shows, where it has one."""
+def request(exchange: Exchange, rule: Rule, backend: Backend, secret: bytes) -> bytes:
+    """The request head, with its blank line. `secret`: the backend's credential, where it has one."""
     head = exchange.head
-    if head.sent_to is destination:
+    if head.sent_to is backend:
         lines = head.sent
     else:
-        lines = _lines(exchange, rule, destination, secret)
-        if destination.credential is None:  # secrets change, and are kept in as few places as can be
-            head.sent_to, head.sent = destination, lines
+        lines = _lines(exchange, rule, backend, secret)
+        if backend.credential is None:  # secrets change, and are kept in few places
+            head.sent_to, head.sent = backend, lines
     return b"%b%bx-request-id: %b\r\ntraceparent: %b\r\n\r\n" % (
         lines,
         _forwarded(exchange),
@@ -51,23 +40,23 @@ def request(exchange: "Exchange", rule: Rule, destination: Backend, secret: byte
     )
 
 
-def _lines(exchange: "Exchange", rule: Rule, destination: Backend, secret: bytes) -> bytes:
-    """What is the same for everybody who sends this head: a pure function of head, rule, destination and secret."""
+def _lines(exchange: Exchange, rule: Rule, backend: Backend, secret: bytes) -> bytes:
+    """The lines that are the same for every client: a pure function of head, rule, backend and secret."""
     head = exchange.head
     path = head.path
-    host = destination.host or head.raw_host or b""
+    host = backend.host or head.raw_host or b""
     if rule.rewrite is not None:
         if rule.rewrite.path is not None:
             path = url_rewrite.new_path(rule.rewrite.path, path, exchange.prefix)
         if rule.rewrite.hostname is not None:
             host = rule.rewrite.hostname.encode()
-    if destination.path:
-        path = destination.path + path
+    if backend.path:
+        path = backend.path + path
     fields = head.passed
     if rule.request_edits is not None:
         fields = rule.request_edits.apply(fields)
-    if destination.credential is not None:
-        fields = destination.credential.apply(fields, secret)
+    if backend.credential is not None:
+        fields = backend.credential.apply(fields, secret)
     framing = b""
     if head.block.is_chunked:
         framing = b"transfer-encoding: chunked\r\n"
@@ -83,8 +72,8 @@ def _lines(exchange: "Exchange", rule: Rule, destination: Backend, secret: bytes
     )
 
 
-def _forwarded(exchange: "Exchange") -> bytes:
-    """X-Forwarded-*: what we saw; before it what trusted proxies saw. What others claim was dropped with their head."""
+def _forwarded(exchange: Exchange) -> bytes:
+    """X-Forwarded-*: what the gateway saw, behind what trusted proxies saw. Other peers' claims were dropped."""
     client, head = exchange.client, exchange.head
     if not client.is_trusted:
         return b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-host: %b\r\n" % (
@@ -101,14 +90,17 @@ def _forwarded(exchange: "Exchange") -> bytes:
     )
 
 
-def _traceparent(exchange: "Exchange") -> bytes:
-    """The trace goes on under a span of ours, or starts here; sampled where tracing says so."""
-    told = trace_context.well_formed(exchange.head.block.traceparent)
-    tracing = exchange.gateway.tracing
-    trace = exchange.trace_id = told[3:35] if told is not None else exchange.gateway.trace_id(exchange.span_id)
-    if tracing is None and told is not None:
-        return told[:36] + exchange.span_id + told[52:]
-    if tracing is not None and tracing.samples(told):
-        exchange.traceparent = b"00-%b-%b-01" % (trace, exchange.span_id)
-        return exchange.traceparent
-    return b"00-%b-%b-00" % (trace, exchange.span_id)
+def _traceparent(exchange: Exchange) -> bytes:
+    """Continue the caller's trace under a span of the gateway's, or start one; sampled as tracing decides."""
+    parent = exchange.head.block.traceparent
+    if parent is not None:
+        parent = trace_context.well_formed(parent)
+    span_id, tracing = exchange.span_id, exchange.context.tracing
+    trace_id = exchange.trace_id if parent is None else parent[3:35]
+    if tracing is None and parent is not None:
+        return parent[:36] + span_id + parent[52:]
+    if tracing is not None and tracing.samples(parent):
+        traceparent = b"00-%b-%b-01" % (trace_id, span_id)
+        exchange.trace_as(traceparent)
+        return traceparent
+    return b"00-%b-%b-00" % (trace_id, span_id)

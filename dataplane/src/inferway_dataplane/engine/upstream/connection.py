@@ -1,70 +1,106 @@
-"""One connection to an upstream, one answer at a time. Which one is used, and when a new one is made: `pool.py`."""
+"""One connection to an upstream, one response at a time. `pool.py` chooses connections and makes new ones."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from abc import abstractmethod
+from ssl import SSLContext
+from typing import Any, Final
 
 import httptools
 
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.messages.response_head import ResponseHead
-from inferway_dataplane.engine.http1 import head_cache
+from inferway_dataplane.engine.clock import GRAIN, NEVER, Clock
+from inferway_dataplane.engine.http1.head_cache import HeadCache
 from inferway_dataplane.engine.http1.response_parser import PROTOCOL, BadResponse, Receiver, ResponseParser
+from inferway_dataplane.engine.upstream.connection_limit import Permit
 
-if TYPE_CHECKING:
-    from inferway_dataplane.engine.upstream.connection_limit import Permit
-    from inferway_dataplane.engine.upstream.pool import EndpointPool
-
-NEVER: Final = float("inf")
 HIGH_WATER: Final = 64 << 10
-GRAIN: Final = 0.25
-"""Seconds by which the wheel's time may be behind: added to short limits, so that none ends early."""
+"""Bytes that may wait for a slow peer, in each direction of a stream."""
 
-_LONGEST_READ: Final = 256 << 10  # what the loop may hand over at once
+_LONGEST_READ: Final = 256 << 10  # the most that the loop hands over at once
+
+
+class ConnectionOwner:
+    """The pool as its connections see it. `active` counts the requests in flight."""
+
+    __slots__ = ("active", "clock", "head_cache", "tls")
+
+    def __init__(self, clock: Clock, head_cache: HeadCache, tls: SSLContext | None) -> None:
+        self.active = 0
+        self.clock = clock
+        self.head_cache = head_cache
+        self.tls = tls
+
+    @abstractmethod
+    def on_made(self, connection: "UpstreamConnection") -> None:
+        """The connection is open."""
+
+    @abstractmethod
+    def on_lost(self, connection: "UpstreamConnection") -> None:
+        """The connection is gone."""
+
+    @abstractmethod
+    def on_free(self, connection: "UpstreamConnection", is_reusable: bool) -> None:
+        """A response has ended: keep the connection, hand it over, or close it."""
 
 
 class UpstreamConnection(ResponseParser, asyncio.Protocol):
-    """One connection, one answer at a time. It reads and counts; what the answer means is the receiver's business."""
+    """Reads and counts; the receiver decides what a response means."""
 
     __slots__ = (
         "deadline",
         "endpoint",
         "has_ended",
         "is_paused",
+        "is_request_whole",
         "is_reused",
-        "seat",
+        "permit",
         "stream_idle",
         "transport",
+        "write",
     )
 
-    def __init__(self, endpoint: "EndpointPool", seat: "Permit | None" = None) -> None:
-        super().__init__()
+    def __init__(self, endpoint: ConnectionOwner, permit: Permit | None = None) -> None:
+        super().__init__(endpoint.head_cache)
         self.endpoint = endpoint
-        self.seat = seat
+        self.permit = permit
         self.transport: Any = None
+        self.write: Any = None  # the transport's own
         self.deadline = NEVER
+        self.is_request_whole = False  # all of the request was handed to the transport
         self.is_reused = False
         self.is_paused = False
         self.stream_idle = NEVER
-        self.has_ended = False  # the upstream has said that it will send no more; under TLS by an alert of its own
+        self.has_ended = False  # the upstream has ended its side; under TLS by a closing alert
 
     # --- use ---------------------------------------------------------------------------------------------------------
 
-    def start(self, receiver: Receiver, data: bytes, deadline: float, stream_idle: float, max_head: int) -> None:
-        """Send the head (and what there is of the body) of a request and wait for its answer.
+    def start(
+        self,
+        receiver: Receiver,
+        data: bytes,
+        deadline: float,
+        stream_idle: float,
+        max_head: int,
+        is_request_whole: bool,
+    ) -> None:
+        """Send the head of a request, with the body so far, and wait for the response.
 
-        `deadline`: monotonic seconds until the head is there; `stream_idle`: seconds between two pieces of the body;
-        `max_head`: bytes that the head may have.
+        `deadline`: monotonic seconds for the head; `stream_idle`: seconds between two pieces of the body;
+        `max_head`: bytes.
         """
         self.stream_idle = stream_idle
         self.max_head = max_head
         self.receiver = receiver
         self.deadline = deadline
+        self.is_request_whole = is_request_whole
         self.endpoint.active += 1
-        self.transport.write(data)
+        write = self.write
+        write(data)
 
     def abandon(self) -> None:
-        """The receiver does not want the rest: a connection in the middle of an answer is of no use to others."""
+        """The receiver does not want the rest: in the middle of a response the connection is not reusable."""
         if self.receiver is not None:
             self.receiver = None
             self.endpoint.active -= 1
@@ -72,11 +108,16 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
         self.transport.abort()
 
     def forget(self) -> None:
-        """The receiver, from within its `on_head`, does not want the rest: if all of it is there, the connection is kept."""
+        """The receiver, within its `on_head`, does not want the rest: keep the connection if all of it has arrived."""
         self.receiver = None
         self.endpoint.active -= 1
         self.deadline = NEVER
         self.is_forgotten = True
+
+    def close(self) -> None:
+        """Close in order."""
+        self.deadline = NEVER
+        self.transport.close()
 
     def _fail(self, problem: Problem) -> None:
         receiver, self.receiver = self.receiver, None
@@ -91,49 +132,22 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
         receiver, self.receiver = self.receiver, None
         endpoint = self.endpoint
         endpoint.active -= 1
-        is_read_whole = receiver is None or receiver.is_request_complete
         if self.is_paused:
             self.resume()
-        self._rest(is_read_whole)
+        endpoint.on_free(self, self.is_reusable and self.is_request_whole and not self.has_excess)
         if receiver is not None:
             receiver.on_end()
 
-    def _rest(self, is_read_whole: bool) -> None:
-        """Wait for the next request, or close where nothing more can be asked here."""
-        endpoint = self.endpoint
-        if self.is_paused:
-            self.resume()
-        if (
-            self.has_excess
-            or not (self.is_reusable and is_read_whole)
-            or self.transport.is_closing()
-            or len(endpoint.idle) >= endpoint.pools.idle_connections
-        ):
-            self.deadline = NEVER
-            self.transport.close()
-        else:
-            self._expect_answer()
-            self.is_reused = True
-            room = endpoint.pools.room
-            if room.waiting:
-                self.deadline = NEVER
-                if room.hand_over(self):
-                    return
-                if room.waiting:
-                    self.transport.close()  # somebody needs the seat more than a next request this connection
-                    return
-            self.deadline = endpoint.pools.coarse_now + endpoint.pools.idle_timeout
-            endpoint.idle.append(self)
-
-    def _end_forgotten(self, is_read_whole: bool) -> None:
+    def _end_forgotten(self) -> None:
         self.is_forgotten = False
         if self.is_complete:
-            self._rest(is_read_whole)
+            self.endpoint.active += 1  # `forget` has given it back
+            self._complete()
         else:
             self.transport.abort()
 
     def pause(self) -> None:
-        """The client reads slowly: read no more until `resume`. The time until then is not the upstream's."""
+        """Stop reading until `resume`: the client reads slowly. That time does not count against the upstream."""
         if not self.is_paused:
             self.is_paused = True
             self.transport.pause_reading()
@@ -141,15 +155,15 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
                 self.deadline = NEVER
 
     def resume(self) -> None:
-        """Read on."""
+        """Read again."""
         if self.is_paused:
             self.is_paused = False
             self.transport.resume_reading()
             if self.is_head_done and self.receiver is not None:
-                self.deadline = self.endpoint.pools.coarse_now + GRAIN + self.stream_idle
+                self.deadline = self.endpoint.clock.coarse_now + GRAIN + self.stream_idle
 
     def on_deadline(self) -> None:
-        """The wheel found this connection late."""
+        """The deadline has passed."""
         self.deadline = NEVER
         if self.receiver is None:
             self.transport.close()
@@ -160,23 +174,20 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
+        self.write = transport.write
         transport.set_write_buffer_limits(HIGH_WATER)
-        self.endpoint.pools.connections.add(self)
+        self.endpoint.on_made(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.endpoint.pools.connections.discard(self)
         self.deadline = NEVER
-        if self.seat is not None:
-            self.seat.leave()
+        self.endpoint.on_lost(self)
         if self.receiver is not None:
-            # Under TLS a FIN alone is not believed: anybody on the way can send one (RFC 9112 9.8).
+            # Under TLS a FIN alone is not an end: anyone on the path can send one (RFC 9112 9.8).
             if self.is_close_delimited and exc is None and (self.has_ended or self.endpoint.tls is None):
                 self.is_reusable = False
                 self._complete()
             else:
                 self._fail(problems.UPSTREAM_CLOSED)
-        elif self in self.endpoint.idle:
-            self.endpoint.idle.remove(self)
 
     def eof_received(self) -> None:
         self.has_ended = True
@@ -192,18 +203,18 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         receiver = self.receiver
         if receiver is None:
-            # Bytes that nobody asked for: whatever comes next on this connection cannot be trusted.
+            # Bytes without a request: no later response on this connection can be trusted.
             self.transport.abort()
             return
         segment = None
         if not self.has_received:
             self.has_received = True
-            known = None if receiver.is_head_request else head_cache.known_answer(data)
-            if known is not None and known[1] <= self.max_head:
+            same = None if receiver.is_head_request else self.head_cache.find_response(data)
+            if same is not None and same[1] <= self.max_head:
                 try:
-                    self._deliver_known(receiver, data, *known)
+                    self._deliver_same(receiver, data, *same)
                 except Exception:
-                    self._fail(problems.INTERNAL)  # as below: a mistake of ours, which the loop's handler logs
+                    self._fail(problems.INTERNAL)  # as below: a bug of the gateway, logged by the loop's handler
                     raise
                 return
             segment = data
@@ -225,21 +236,22 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             cause = error.__context__
             if cause is not None and not isinstance(cause, BadResponse):
-                # A mistake of ours in a callback: it costs this exchange, and the loop's handler logs it.
+                # A bug of the gateway in a callback: it costs this exchange, and the loop's handler logs it.
                 self._fail(problems.INTERNAL)
                 raise cause from None
-            if self.receiver is receiver and not self.is_complete:
+            if self.receiver is not None and not self.is_complete:
                 self._fail(cause.problem if cause is not None else problems.BAD_RESPONSE)
                 return
             self.has_excess = True
-        if self.receiver is not receiver:
+        receiver = self.receiver  # another one since the head was read
+        if receiver is None:
             if self.is_forgotten:
-                self._end_forgotten(receiver.is_request_complete)
-            return  # it was abandoned while it read
+                self._end_forgotten()
+            return  # it was abandoned during the read
         if not self.is_head_done:
             if self.head_bytes > self.max_head:
                 self._fail(problems.RESPONSE_HEAD_TOO_LARGE)
-            elif not self._goes_on():
+            elif not self._is_head_continued():
                 self._fail(problems.BAD_RESPONSE)
             return
         receiver.on_fed()
@@ -247,19 +259,20 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
             self._complete()
         elif self.quiet_bytes > self.max_head + _LONGEST_READ:
             self._fail(problems.BAD_RESPONSE)  # framing or trailers without end
-        elif self.receiver is receiver and not self.is_paused:
-            self.deadline = self.endpoint.pools.coarse_now + GRAIN + self.stream_idle
+        elif self.receiver is not None and not self.is_paused:
+            self.deadline = self.endpoint.clock.coarse_now + GRAIN + self.stream_idle
 
-    def _deliver_known(self, receiver: Receiver, data: bytes, head: ResponseHead, end: int) -> None:
-        """A whole answer whose head was parsed before: nothing is left to parse."""
+    def _deliver_same(self, receiver: Receiver, data: bytes, head: ResponseHead, end: int) -> None:
+        """Deliver a whole response with a head that was parsed before."""
         self.is_head_done = self.is_complete = True
         self.is_reusable = head.keep_alive
         receiver.on_head(head)
-        if self.receiver is not receiver:
+        relay = self.receiver
+        if relay is None:
             if self.is_forgotten:
-                self._end_forgotten(receiver.is_request_complete)
+                self._end_forgotten()
             return
         if len(data) > end:
-            receiver.on_body(data[end:])
-        receiver.on_fed()
+            relay.on_body(data[end:])
+        relay.on_fed()
         self._complete()

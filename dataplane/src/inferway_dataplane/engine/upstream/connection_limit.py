@@ -1,93 +1,97 @@
-"""Room for upstream connections: each takes a descriptor, and there are only so many.
+"""The limit on upstream connections: each takes a descriptor, and descriptors are few.
 
-When all seats are taken, an idle connection gives up its own, or else a client that does not take its answer; whoever
-asked waits in a line until a seat is free, or until a connection to the same endpoint has nothing more to do.
+At the limit an idle connection is closed, or else a client that does not read its response. The caller queues until a
+permit is free, or until a connection to the same endpoint becomes idle.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from inferway_dataplane.engine.upstream.connection import UpstreamConnection
-    from inferway_dataplane.engine.upstream.pool import EndpointPool
-
+from typing import Final, Generic, Protocol, TypeVar
 
 _AT_ONE_LOOK: Final = 16
 
 
+class Closable(Protocol):
+    """A connection, as far as the limit needs it."""
+
+    def close(self) -> object: ...
+
+
+_C = TypeVar("_C", bound=Closable)
+
+
 class Permit:
-    """The right to have one connection. Given back once, however often it is said."""
+    """The right to have one connection. It counts as given back once, however often `leave` is called."""
 
-    __slots__ = ("_room",)
+    __slots__ = ("_on_leave",)
 
-    def __init__(self, room: "ConnectionLimiter") -> None:
-        self._room: ConnectionLimiter | None = room
+    def __init__(self, on_leave: Callable[[], None]) -> None:
+        self._on_leave: Callable[[], None] | None = on_leave
 
     def leave(self) -> None:
-        """The connection is gone, or was never made."""
-        room, self._room = self._room, None
-        if room is not None:
-            room.on_leave()
+        """Give the permit back: the connection is gone, or was never made."""
+        on_leave, self._on_leave = self._on_leave, None
+        if on_leave is not None:
+            on_leave()
 
 
-class ConnectionLimiter:
-    """All seats of the process."""
+class ConnectionLimiter(Generic[_C]):
+    """All permits of the process, and the queue for them."""
 
-    def __init__(self, seats: int, make_way: Callable[[], None]) -> None:
-        """`make_way` ends some connection that can be spared, if there is one; its seat comes back by itself."""
-        self.seats = seats
+    def __init__(self, permits: int, make_way: Callable[[], None]) -> None:
+        """`make_way` closes a connection that can be spared, if there is one; its permit comes back by itself."""
+        self.permits = permits
         self.taken = 0
-        self.waiting: deque[tuple[EndpointPool, asyncio.Future[Permit | UpstreamConnection]]] = deque()
+        self.waiting: deque[tuple[object, asyncio.Future[Permit | _C]]] = deque()
         self._make_way = make_way
 
-    async def enter(self, endpoint: "EndpointPool") -> "Permit | UpstreamConnection":
-        """A seat for a new connection to `endpoint`, or a connection to it that has just become idle."""
-        if self.taken < self.seats:
+    async def enter(self, endpoint: object) -> Permit | _C:
+        """A permit for a new connection to `endpoint`, or a connection to it that has just become idle."""
+        if self.taken < self.permits:
             self.taken += 1
-            return Permit(self)
+            return Permit(self._on_leave)
         self._make_way()
-        got: asyncio.Future[Permit | UpstreamConnection] = asyncio.get_running_loop().create_future()
-        place = (endpoint, got)
+        grant: asyncio.Future[Permit | _C] = asyncio.get_running_loop().create_future()
+        place = (endpoint, grant)
         self.waiting.append(place)
         try:
-            return await got
+            return await grant
         except asyncio.CancelledError:
             if place in self.waiting:
                 self.waiting.remove(place)
-            # It may have been given something in the very turn in which it stopped waiting.
-            if got.done() and not got.cancelled():
-                given = got.result()
-                if isinstance(given, Permit):
-                    given.leave()
+            # It may have been granted in the very turn of the loop in which the wait was cancelled.
+            if grant.done() and not grant.cancelled():
+                granted = grant.result()
+                if isinstance(granted, Permit):
+                    granted.leave()
                 else:
-                    given.transport.close()
+                    granted.close()
             raise
 
     def look_again(self) -> None:
-        """Called by the wheel: who could not be spared when somebody came may be by now."""
+        """Try again to make way; called with each turn of the wheel."""
         for _ in range(min(len(self.waiting), _AT_ONE_LOOK)):
             self._make_way()
 
-    def on_leave(self) -> None:
-        """A seat is free: the next in the line has it."""
+    def _on_leave(self) -> None:
+        """A permit is free: the first in the queue gets it."""
         while self.waiting:
-            _, got = self.waiting.popleft()
-            if not got.done():
-                got.set_result(Permit(self))
+            _, grant = self.waiting.popleft()
+            if not grant.done():
+                grant.set_result(Permit(self._on_leave))
                 return
         self.taken -= 1
 
-    def hand_over(self, connection: "UpstreamConnection") -> bool:
-        """An idle connection goes to the first in the line, if it is for the same endpoint. Else False."""
+    def hand_over(self, endpoint: object, connection: _C) -> bool:
+        """Give an idle connection to the first in the queue, if it waits for the same endpoint; whether it did."""
         while self.waiting:
-            endpoint, got = self.waiting[0]
-            if got.done():
+            wanted, grant = self.waiting[0]
+            if grant.done():
                 self.waiting.popleft()
-            elif endpoint is connection.endpoint:
+            elif wanted is endpoint:
                 self.waiting.popleft()
-                got.set_result(connection)
+                grant.set_result(connection)
                 return True
             else:
                 return False

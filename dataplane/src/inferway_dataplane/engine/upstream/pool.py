@@ -4,47 +4,49 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Iterable
-from time import monotonic
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, Literal
 
 from inferway_contract import address_policy
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
-from inferway_dataplane.engine.upstream.connection import NEVER, UpstreamConnection
+from inferway_dataplane.engine.clock import NEVER, Clock
+from inferway_dataplane.engine.http1.head_cache import HeadCache
+from inferway_dataplane.engine.upstream.connection import ConnectionOwner, UpstreamConnection
 from inferway_dataplane.engine.upstream.connection_limit import ConnectionLimiter, Permit
 from inferway_dataplane.system.resource_monitor import NO_DESCRIPTOR
 
 log = logging.getLogger("inferway")
 
-# Of a name with several addresses, seconds for each but the last; as much as a lost SYN needs to be sent again once.
-_ONE_OF_SEVERAL: Final = 1.5
+_ADDRESS_TIMEOUT: Final = 1.5
+"""Seconds for each address of a name but the last; as much as a lost SYN needs to be sent again once."""
 
 
 class ConnectFailed(Exception):  # noqa: N818 - it names what happened
-    """No connection could be made; `problem` is what the client is told."""
+    """No connection could be made; `problem` is the response to the client."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.code)
         self.problem = problem
 
 
-class EndpointPool:
-    """One upstream address with its idle connections. `active` counts requests in flight."""
+class EndpointPool(ConnectionOwner):
+    """One upstream address with its idle connections."""
 
-    __slots__ = ("_lookup", "active", "host", "idle", "is_name", "pools", "port", "tls")
+    __slots__ = ("_lookup", "host", "idle", "is_name", "pools", "port")
 
     def __init__(self, pools: "Pools", host: str, port: int, tls: ssl.SSLContext | None, is_name: bool) -> None:
+        super().__init__(pools.clock, pools.head_cache, tls)
         self.pools = pools
         self.host = host
         self.port = port
-        self.tls = tls
         self.is_name = is_name
-        self.active = 0
         self.idle: list[UpstreamConnection] = []
         self._lookup: asyncio.Future[list[str]] | None = None
 
-    def take(self) -> "UpstreamConnection | None":
+    # --- idle connections ------------------------------------------------------------------------------------------------
+
+    def take(self) -> UpstreamConnection | None:
         """An idle connection that is still open."""
         idle = self.idle
         while idle:
@@ -53,50 +55,88 @@ class EndpointPool:
                 return connection
         return None
 
-    async def connect(self, within: float) -> "UpstreamConnection":
-        """A new connection within so many seconds, or one that has just become idle; `ConnectFailed` says why not."""
-        deadline = monotonic() + within
+    def on_free(self, connection: UpstreamConnection, is_reusable: bool) -> None:
+        """A response has ended: keep the connection, hand it over, or close it."""
+        pools = self.pools
+        if not is_reusable or connection.transport.is_closing() or len(self.idle) >= pools.idle_connections:
+            connection.close()
+            return
+        limiter = pools.limiter
+        connection.expect_response()
+        connection.is_reused = True
+        if limiter.waiting:
+            connection.deadline = NEVER
+            if limiter.hand_over(self, connection):
+                return
+            if limiter.waiting:
+                connection.close()  # another endpoint's request needs the permit
+                return
+        connection.deadline = self.clock.coarse_now + pools.idle_timeout
+        self.idle.append(connection)
+
+    def on_made(self, connection: UpstreamConnection) -> None:
+        """The connection is open."""
+        self.pools.connections.add(connection)
+
+    def on_lost(self, connection: UpstreamConnection) -> None:
+        """The connection is gone."""
+        self.pools.connections.discard(connection)
+        if connection.permit is not None:
+            connection.permit.leave()
+        if connection in self.idle:
+            self.idle.remove(connection)
+
+    # --- new connections -------------------------------------------------------------------------------------------------
+
+    async def connect(self, within: float) -> UpstreamConnection:
+        """A new connection within this many seconds, or one that has just become idle. Raises `ConnectFailed`."""
+        return await self.pools.dial(self, within)
+
+    async def dial(self, within: float) -> UpstreamConnection:
+        """Wait for a permit, then connect. Raises `ConnectFailed`."""
+        deadline = self.clock.now() + within
         try:
             async with _timeout(within):
-                given = await self.pools.room.enter(self)
+                granted = await self.pools.limiter.enter(self)
         except TimeoutError:
             raise ConnectFailed(problems.PENDING_OVERFLOW) from None
-        if isinstance(given, UpstreamConnection):
-            return given
+        if isinstance(granted, UpstreamConnection):
+            return granted
         try:
-            return await self._connect(given, deadline)
+            return await self._connect(granted, deadline)
         except BaseException:
-            given.leave()
+            granted.leave()
             raise
 
-    async def _connect(self, seat: Permit, deadline: float) -> "UpstreamConnection":
+    async def _connect(self, permit: Permit, deadline: float) -> UpstreamConnection:
         try:
-            async with _timeout(deadline - monotonic()):
+            async with _timeout(deadline - self.clock.now()):
                 addresses = await self.addresses()
                 *others, last = addresses
                 for number, address in enumerate(others):
                     # An address that swallows packets must leave time for those after it.
-                    share = (deadline - monotonic()) / (len(addresses) - number)
+                    share = (deadline - self.clock.now()) / (len(addresses) - number)
                     try:
-                        async with asyncio.timeout(min(share, _ONE_OF_SEVERAL)):
-                            return await self._connect_to(address, seat)
+                        async with asyncio.timeout(min(share, self.pools.address_timeout)):
+                            return await self._connect_to(address, permit)
                     except OSError as error:  # a TimeoutError is one
-                        log.debug("an address cannot be connected to", extra={"host": self.host, "error": str(error)})
-                return await self._connect_to(last, seat)
+                        log.debug("cannot connect to an address", extra={"host": self.host, "error": str(error)})
+                return await self._connect_to(last, permit)
         except TimeoutError:
             raise ConnectFailed(problems.CONNECT_TIMEOUT) from None
         except ssl.SSLError:
             raise ConnectFailed(problems.TLS_FAILED) from None
         except OSError as error:
             if error.errno in NO_DESCRIPTOR:
-                raise ConnectFailed(problems.PENDING_OVERFLOW) from None  # our own want, and no fault of the endpoint
-            # A reset is no refusal: it ends a connection that was made, and with it the handshake.
+                # The gateway lacks descriptors; the endpoint is not at fault.
+                raise ConnectFailed(problems.PENDING_OVERFLOW) from None
+            # A reset is not a refusal: it ends a connection that was made, and with it the handshake.
             is_cut = self.tls is not None and isinstance(error, (ConnectionResetError, ConnectionAbortedError))
             raise ConnectFailed(problems.TLS_FAILED if is_cut else problems.CONNECT_FAILED) from None
 
-    async def _connect_to(self, address: str, seat: Permit) -> "UpstreamConnection":
+    async def _connect_to(self, address: str, permit: Permit) -> UpstreamConnection:
         _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: UpstreamConnection(self, seat),
+            lambda: UpstreamConnection(self, permit),
             address,
             self.port,
             ssl=self.tls,
@@ -105,26 +145,26 @@ class EndpointPool:
         return connection
 
     async def addresses(self) -> list[str]:
-        """The addresses to try, in the resolver's order: resolved here, so that what was checked is connected to.
+        """The addresses to try, in the resolver's order: the address that was checked is the one connected to.
 
-        `ConnectFailed` where there is none that may be connected to.
+        Raises `ConnectFailed` if none may be connected to.
         """
-        found = [self.host]
+        addresses = [self.host]
         if self.is_name:
-            # One look-up of a name at a time, which all who connect now share: the loop has few threads for them, and a
-            # name that nobody answers for must not have them all.
+            # One look-up of a name at a time, shared by all that connect now: the loop has few threads for look-ups,
+            # and a name without an answer must not take them all.
             if self._lookup is None or self._lookup.done():
                 self._lookup = asyncio.ensure_future(self._look_up())
-                self._lookup.add_done_callback(_take_notice)
+                self._lookup.add_done_callback(_retrieve_exception)
             try:
-                found = await asyncio.shield(self._lookup)
+                addresses = await asyncio.shield(self._lookup)
             except OSError:
                 raise ConnectFailed(problems.DNS_FAILED) from None
-        standalone, api_server = self.pools.address_policy == "Standalone", self.pools.api_server
+        is_standalone, api_server = self.pools.address_policy == "Standalone", self.pools.api_server
         allowed = [
             address
-            for address in found
-            if address_policy.objection(address, standalone=standalone, api_server=api_server) is None
+            for address in addresses
+            if address_policy.objection(address, standalone=is_standalone, api_server=api_server) is None
         ]
         if not allowed:
             raise ConnectFailed(problems.ADDRESS_REFUSED)
@@ -135,8 +175,8 @@ class EndpointPool:
         return list(dict.fromkeys(str(info[4][0]) for info in infos))
 
 
-def _take_notice(lookup: asyncio.Future[list[str]]) -> None:
-    """Who waited has seen how it failed; nobody may be waiting any more."""
+def _retrieve_exception(lookup: asyncio.Future[list[str]]) -> None:
+    """Keep asyncio from logging a failure after all its waiters have left."""
     if not lookup.cancelled():
         lookup.exception()
 
@@ -157,42 +197,48 @@ def _load(context: ssl.SSLContext, authorities: str) -> None:
 
 
 class Pools:
-    """All endpoints of the process and all upstream connections, whatever runtime they came with."""
+    """All endpoints of the process and all upstream connections, of every runtime."""
 
     def __init__(
         self,
+        clock: Clock,
+        head_cache: HeadCache,
         idle_timeout: float,
         idle_connections: int,
         most: int,
         make_way: Callable[[], object],
         authorities: str = "",
+        address_timeout: float = _ADDRESS_TIMEOUT,
     ) -> None:
-        """`most`: connections at once; `make_way`: end one that can be spared; `authorities`: a PEM file, beside the
-        system's own. Seconds and numbers."""
-        self.room = ConnectionLimiter(most, self._make_way)
+        """`most`: connections at once; `make_way`: close one that can be spared; `authorities`: a PEM file, in addition
+        to the system's. Seconds and numbers. Raises `OSError` if the file cannot be read."""
+        self.clock = clock
+        self.head_cache = head_cache
+        self.limiter: ConnectionLimiter[UpstreamConnection] = ConnectionLimiter(most, self._make_way)
         self._make_way_elsewhere = make_way
         self._authorities = authorities
         self.idle_timeout = idle_timeout
         self.idle_connections = idle_connections
+        self.address_timeout = address_timeout
         self.address_policy: Literal["Cluster", "Standalone"] = "Cluster"
-        self.api_server = ""  # its address, which is no upstream in a cluster
-        self.coarse_now = monotonic()  # as of the last turn of the wheel
+        self.api_server = ""  # its address, which no upstream in a cluster may have
+        self.dial: Callable[[EndpointPool, float], Awaitable[UpstreamConnection]] = EndpointPool.dial
         self.connections: set[UpstreamConnection] = set()
         self._endpoints: dict[tuple[str, int, bool], EndpointPool] = {}
         self._tls: ssl.SSLContext | None = None
         if authorities:
-            self.tls_context()  # a file that cannot be read is told at the start, by `OSError`
+            self.tls_context()
 
     def endpoint(self, host: str, port: int, *, tls: bool, is_name: bool) -> EndpointPool:
         """The one endpoint of this address."""
-        found = self._endpoints.get((host, port, tls))
-        if found is None:
+        endpoint = self._endpoints.get((host, port, tls))
+        if endpoint is None:
             context = self.tls_context() if tls else None
-            found = self._endpoints[(host, port, tls)] = EndpointPool(self, host, port, context, is_name)
-        return found
+            endpoint = self._endpoints[(host, port, tls)] = EndpointPool(self, host, port, context, is_name)
+        return endpoint
 
     def keep_only(self, endpoints: Iterable[EndpointPool]) -> None:
-        """Forget endpoints that no runtime names any more; their idle connections close, those in use finish."""
+        """Forget all other endpoints; their idle connections close, those in use finish."""
         kept = set(endpoints)
         for key, endpoint in list(self._endpoints.items()):
             if endpoint not in kept:
@@ -202,16 +248,16 @@ class Pools:
                 endpoint.idle.clear()
 
     def _make_way(self) -> None:
-        """The connection that was idle for the longest goes; without one, whoever else can be spared."""
-        idle = [endpoint.idle[0] for endpoint in self._endpoints.values() if endpoint.idle]
-        if idle:
-            longest = min(idle, key=lambda connection: connection.deadline)
-            longest.endpoint.idle.remove(longest)
-            longest.transport.close()
+        """Close the connection that was idle for the longest; without one, make way elsewhere."""
+        oldest = [(endpoint.idle[0].deadline, endpoint) for endpoint in self._endpoints.values() if endpoint.idle]
+        if oldest:
+            _, endpoint = min(oldest, key=lambda item: item[0])
+            endpoint.idle.pop(0).transport.close()
         else:
             self._make_way_elsewhere()
 
     def tls_context(self) -> ssl.SSLContext:
+        """The context of all TLS upstreams."""
         if self._tls is None:
             self._tls = ssl.create_default_context()
             if self._authorities:
@@ -222,12 +268,11 @@ class Pools:
 
     def sweep(self, now: float) -> None:
         """End what waited too long. Called by the wheel."""
-        self.coarse_now = now
         late = [connection for connection in self.connections if connection.deadline <= now]
         for connection in late:
             connection.on_deadline()
-        if self.room.waiting:
-            self.room.look_again()
+        if self.limiter.waiting:
+            self.limiter.look_again()
 
     def close(self) -> None:
         """Close every connection at once."""

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-from inferway_fakes.waiting import DEADLINE
+from inferway_testing.until import DEADLINE
 
 Value = TypeVar("Value")
 

@@ -1,0 +1,77 @@
+"""The states of a client connection on the gateway's side, and the events that lead from one to another.
+
+The table is complete: an event that may not happen in a state raises `LookupError`. What the client still sends is the
+parser's business (`http1/request_parser.py`, `place`), except for its FIN, which may come in any state.
+"""
+
+from typing import Final
+
+FRESH, OPEN, DEAF, LAST, LINGERING, CLOSING, CLOSED = range(7)
+"""FRESH: no response has ended. OPEN: kept alive after a response. DEAF: bytes were refused, and the refusal is still to be
+sent; no more is parsed. LAST: the current response is the last one. LINGERING: the last response and a FIN were sent; what
+the client still sends is dropped. CLOSING: closed as soon as the client has taken what was written. CLOSED: cut or gone.
+"""
+
+STATE_NAMES: Final = ("fresh", "open", "deaf", "last", "lingering", "closing", "closed")
+
+RESPONDED, REFUSED, STOPPED, LINGERED, CLOSED_BY_US, LOST = range(6)
+"""RESPONDED: a response ended that keeps the connection. REFUSED: bytes cannot become a request. STOPPED: the process stops
+while a response is under way. LINGERED: a response ended that closes. CLOSED_BY_US: closed in order. LOST: cut or gone."""
+
+EVENT_NAMES: Final = ("responded", "refused", "stopped", "lingered", "closed by us", "lost")
+
+TRANSITIONS: Final[tuple[dict[int, int], ...]] = (
+    {  # FRESH
+        RESPONDED: OPEN,
+        REFUSED: DEAF,
+        STOPPED: LAST,
+        LINGERED: LINGERING,
+        CLOSED_BY_US: CLOSING,
+        LOST: CLOSED,
+    },
+    {  # OPEN
+        RESPONDED: OPEN,
+        REFUSED: DEAF,
+        STOPPED: LAST,
+        LINGERED: LINGERING,
+        CLOSED_BY_US: CLOSING,
+        LOST: CLOSED,
+    },
+    {  # DEAF: the responses before the refusal keep the connection, the refusal closes it
+        RESPONDED: DEAF,
+        STOPPED: LAST,
+        LINGERED: LINGERING,
+        CLOSED_BY_US: CLOSING,
+        LOST: CLOSED,
+    },
+    {  # LAST
+        REFUSED: LAST,
+        STOPPED: LAST,
+        LINGERED: LINGERING,
+        CLOSED_BY_US: CLOSING,
+        LOST: CLOSED,
+    },
+    {  # LINGERING
+        CLOSED_BY_US: CLOSING,
+        LOST: CLOSED,
+    },
+    {  # CLOSING
+        LINGERED: CLOSING,
+        CLOSED_BY_US: CLOSING,
+        LOST: CLOSED,
+    },
+    {  # CLOSED
+        RESPONDED: CLOSED,
+        LINGERED: CLOSED,
+        CLOSED_BY_US: CLOSED,
+        LOST: CLOSED,
+    },
+)
+
+
+def after(state: int, event: int) -> int:
+    """The state after an event. Raises `LookupError` if the event may not happen in this state."""
+    try:
+        return TRANSITIONS[state][event]
+    except KeyError:
+        raise LookupError(f"{EVENT_NAMES[event]} in state {STATE_NAMES[state]}") from None

@@ -1,0 +1,124 @@
+"""Passes an upstream's response to the client. From its final head on it is the connection's receiver."""
+
+from inferway_dataplane.core.messages.field_kinds import Fields
+from inferway_dataplane.core.messages.problems import Problem
+from inferway_dataplane.core.messages.response_head import ResponseHead
+from inferway_dataplane.core.runtime import Rule
+from inferway_dataplane.engine.exchange import local_reply
+from inferway_dataplane.engine.exchange.exchange import Exchange
+from inferway_dataplane.engine.http1 import serialize
+from inferway_dataplane.engine.http1.response_parser import Receiver
+from inferway_dataplane.engine.upstream.connection import UpstreamConnection
+
+
+class Relay(Receiver):
+    """One response on its way. `before` was the receiver until now; what concerns the request still goes to it."""
+
+    __slots__ = (
+        "_before",
+        "_connection",
+        "_exchange",
+        "_head_at",
+        "_is_chunking",
+        "_out",
+        "_size",
+        "_taps",
+        "_whole_at",
+    )
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        rule: Rule,
+        connection: UpstreamConnection,
+        before: Receiver,
+        response: ResponseHead,
+        now: float,
+    ) -> None:
+        """Prepare the head for the client."""
+        self._exchange = exchange
+        self._connection = connection
+        self._before = before
+        self._head_at = now  # 0 as soon as a part of the response has gone to the client
+        self._whole_at = 0.0  # when the whole response came, in one piece
+        self._size = 0  # bytes of content in `_out`
+        self._is_chunking = False
+        self._taps = exchange.taps
+        status = response.status
+        # A head that came before, under the same rule, has the same lines.
+        lines = response.lines if response.rule is rule else _lines(response, rule)
+        if not response.has_date:
+            lines += b"date: %b\r\n" % exchange.context.clock.date
+        if self._taps:
+            self._taps = tuple(tap for tap in self._taps if tap.on_head(response, lines))
+        framing = b""
+        if response.content_length >= 0 and status != 204:
+            framing = b"content-length: %d\r\n" % response.content_length
+        elif not (exchange.is_head_request or status in (204, 304)):
+            if exchange.head.is_http_1_1:
+                framing = b"transfer-encoding: chunked\r\n"
+                self._is_chunking = True
+            else:
+                exchange.delimit_by_close()
+        if rule.cors is not None:
+            framing += serialize.lines(rule.cors.response_fields(exchange.head))
+        if response.age is not None:
+            framing += b"age: %b\r\n" % response.age
+        self._out = [serialize.status_line(status) + lines + framing + local_reply.own_lines(exchange)]
+
+    def on_informational(self, status: int, fields: Fields) -> None:
+        """No interim head follows the final one."""
+
+    def on_head(self, head: ResponseHead) -> None:
+        """No other final head follows."""
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the response's body."""
+        self._size += len(data)
+        if self._taps:
+            for tap in self._taps:
+                tap.on_body(data)
+        self._out.append(serialize.chunk(data) if self._is_chunking else data)
+
+    def on_fed(self) -> None:
+        """The connection has read all that had arrived: pass it on in one write."""
+        out = self._out
+        if out:
+            if self._connection.is_complete:
+                if self._is_chunking:
+                    out.append(serialize.LAST_CHUNK)
+                    self._is_chunking = False
+                # If head and end arrived together, the head's time is the end's: one call of the clock less.
+                self._whole_at = self._head_at
+            self._head_at = 0.0
+            self._exchange.send(b"".join(out), self._size)
+            self._size = 0
+            out.clear()
+
+    def on_end(self) -> None:
+        """The response is complete."""
+        if self._is_chunking:
+            self._exchange.send(serialize.LAST_CHUNK, 0)
+        self._exchange.complete(self._whole_at)
+
+    def on_broken(self, problem: Problem, *, unanswered: bool) -> None:
+        """The connection failed in the middle of the response."""
+        self._before.on_broken(problem, unanswered=unanswered)
+
+    def on_writable(self, writable: bool) -> None:
+        """The upstream stopped reading the request, or reads again."""
+        self._before.on_writable(writable)
+
+
+def _lines(response: ResponseHead, rule: Rule) -> bytes:
+    """The field lines of a response for the client, without those that the gateway writes itself."""
+    fields = response.passed
+    if rule.gateway_fields:
+        fields = [field for field in fields if field[0].lower() not in rule.gateway_fields]
+    if rule.response_edits is not None:
+        fields = rule.response_edits.apply(fields)
+    if rule.cors is not None:
+        fields = [field for field in fields if not field[0].lower().startswith(b"access-control-")]
+    response.rule = rule
+    response.lines = serialize.lines(fields)
+    return response.lines

@@ -1,0 +1,71 @@
+"""A request's body on its way up: kept until a connection takes it, and for a further try."""
+
+from collections.abc import Callable
+
+from inferway_dataplane.engine.http1 import serialize
+from inferway_dataplane.engine.upstream.connection import HIGH_WATER
+
+
+class BodyGate:
+    """Holds an exchange until the whole body is there; at most `limit` bytes."""
+
+    __slots__ = ("limit", "on_complete", "pieces")
+
+    def __init__(self, limit: int, on_complete: Callable[[bytes], None]) -> None:
+        self.limit = limit
+        self.pieces: list[bytes] = []
+        self.on_complete = on_complete
+
+
+class RequestBody:
+    """The pieces of one body, as they came. Where a further try may follow they are kept, up to HIGH_WATER."""
+
+    __slots__ = ("_is_chunked", "_kept", "_waiting", "gate", "is_complete", "is_lost", "size")
+
+    def __init__(self, is_chunked: bool) -> None:
+        self._is_chunked = is_chunked
+        self._waiting: list[bytes] = []
+        self._kept: list[bytes] = []
+        self.size = 0  # bytes of content so far
+        self.is_complete = False  # set for the chunked coding only, which has an end of its own
+        self.is_lost = False  # a part was sent and not kept, so the body cannot be sent again
+        self.gate: BodyGate | None = None
+
+    def add(self, data: bytes) -> bool:
+        """Take a piece. False: it is more than the gate allows."""
+        self.size += len(data)
+        self._waiting.append(data)
+        if self.gate is None:
+            return True
+        self.gate.pieces.append(data)
+        return self.size <= self.gate.limit
+
+    def set_gate(self, gate: BodyGate) -> None:
+        """Let a gate see the pieces, those that are here already too."""
+        gate.pieces.extend(self._waiting)
+        self.gate = gate
+
+    def open_gate(self) -> None:
+        """The body is complete: hand it over."""
+        gate, self.gate = self.gate, None
+        if gate is not None:
+            gate.on_complete(b"".join(gate.pieces))
+
+    def take(self, *, keeps: bool) -> bytes:
+        """What waits, as it goes to the upstream. `keeps`: for a further try."""
+        waiting, self._waiting = self._waiting, []
+        if waiting or self.is_complete:
+            if keeps and not self.is_lost and self.size <= HIGH_WATER:
+                self._kept += waiting
+            else:
+                self.is_lost = True
+                self._kept = []
+        if not self._is_chunked:
+            return b"".join(waiting)
+        end = serialize.LAST_CHUNK if self.is_complete else b""
+        return b"".join(map(serialize.chunk, waiting)) + end
+
+    def bring_back(self) -> None:
+        """Let the kept pieces wait again: another try follows."""
+        self._waiting = self._kept + self._waiting
+        self._kept = []

@@ -1,0 +1,79 @@
+"""Holds an exchange between two stages: until a coroutine returns, or until the request's body is complete."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from inferway_dataplane.core.messages import problems
+from inferway_dataplane.engine.exchange import local_reply
+from inferway_dataplane.engine.exchange.exchange import Exchange, Work
+from inferway_dataplane.engine.exchange.request_body import BodyGate, RequestBody
+from inferway_dataplane.engine.http1 import serialize
+
+log = logging.getLogger("inferway")
+
+
+class Suspension(Work):
+    """A stage's coroutine under way. It is cancelled when the exchange ends without it."""
+
+    __slots__ = ("_exchange", "_task", "is_connected")
+
+    def __init__(self, exchange: Exchange, stage: Coroutine[Any, Any, bool]) -> None:
+        self._exchange = exchange
+        self.is_connected = False
+        self._task = asyncio.get_running_loop().create_task(self._run(stage))
+
+    def release(self) -> None:
+        """Cancel the coroutine."""
+        self._task.cancel()
+
+    def settle(self) -> None:
+        """It took nothing."""
+
+    def send_body(self, body: RequestBody | None) -> None:
+        """It is not connected: the body waits."""
+
+    def on_client_writable(self, writable: bool) -> None:
+        """It is not connected: nothing has to stop."""
+
+    async def _run(self, stage: Coroutine[Any, Any, bool]) -> None:
+        exchange = self._exchange
+        try:
+            is_decided = await stage
+            if is_decided and not exchange.is_finished:
+                exchange.wait_for(None)
+                exchange.advance()
+        except Exception:
+            log.exception("unexpected error in a suspended stage")
+            if not exchange.is_finished:
+                local_reply.break_off(exchange, problems.INTERNAL)
+
+
+def suspend(exchange: Exchange, stage: Coroutine[Any, Any, bool]) -> bool:
+    """Run the rest of a stage as a task; returns False, so that a stage can end with `return suspend(...)`.
+
+    The coroutine returns as a stage does: True, and the next stage follows; False, and it has ended the exchange.
+    """
+    exchange.wait_for(Suspension(exchange, stage))
+    return False
+
+
+def await_body(exchange: Exchange, limit: int, decide: Callable[[bytes], bool]) -> bool:
+    """Call `decide` with the whole body, at most `limit` bytes; a stage can end with `return await_body(...)`.
+
+    `decide` returns as a stage does. A body of more than `limit` bytes ends the exchange with 413.
+    """
+    block = exchange.head.block
+    body = exchange.body
+    if block.content_length > limit or (body is not None and body.size > limit):
+        return local_reply.refuse(exchange, problems.BODY_TOO_LARGE)
+
+    def on_complete(content: bytes) -> None:
+        if decide(content):
+            exchange.advance()
+
+    if block.expects_continue and not exchange.is_request_complete:
+        exchange.client.write(serialize.CONTINUE)
+    exchange.gate_body(BodyGate(limit, on_complete))
+    return False

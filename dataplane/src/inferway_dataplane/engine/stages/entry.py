@@ -1,0 +1,42 @@
+"""The first steps of every request: its ids, a place among those in flight, and its rule."""
+
+from inferway_dataplane.core.messages import methods, problems
+from inferway_dataplane.engine.exchange import local_reply
+from inferway_dataplane.engine.exchange.exchange import Exchange
+from inferway_dataplane.observability.stats import count_in
+
+
+def admit(exchange: Exchange) -> bool:
+    """Take a place among the requests in flight, or refuse."""
+    context = exchange.context
+    context.in_flight += 1
+    if context.in_flight <= context.max_in_flight:
+        return True
+    count_in(context.stats.shed, "in_flight" if context.max_in_flight else "memory")
+    return local_reply.refuse(exchange, problems.SHED)
+
+
+def route(exchange: Exchange) -> bool:
+    """Find the rule. The runtime is read once, here."""
+    if exchange.problem is not None:
+        return local_reply.refuse(exchange, exchange.problem)
+    runtime = exchange.context.runtime
+    if runtime is None:
+        return local_reply.refuse(exchange, problems.NO_ROUTE)
+    head = exchange.head
+    if head.path == b"*":
+        return local_reply.reply(exchange, 204, b"allow: %b\r\n" % methods.ALLOW)
+    if head.runtime is runtime:
+        entry = head.entry
+    else:
+        entry = head.entry = runtime.table.find(head)
+        head.runtime, head.cache_key = runtime, None
+    if entry is None:
+        return local_reply.refuse(exchange, problems.NO_ROUTE)
+    rule = exchange.take_rule(entry)
+    if rule.problem is not None:
+        return local_reply.refuse(exchange, rule.problem)
+    body = exchange.body
+    if head.block.content_length > rule.max_request_body or (body is not None and body.size > rule.max_request_body):
+        return local_reply.refuse(exchange, problems.BODY_TOO_LARGE)
+    return True

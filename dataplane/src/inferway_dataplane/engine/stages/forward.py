@@ -1,0 +1,24 @@
+"""The last stage: send the request to an upstream."""
+
+from inferway_dataplane.core.messages import problems
+from inferway_dataplane.engine.exchange import local_reply
+from inferway_dataplane.engine.exchange.exchange import Exchange
+from inferway_dataplane.engine.exchange.upstream_request import UpstreamRequest
+from inferway_dataplane.engine.http1 import serialize
+from inferway_dataplane.observability.stats import count_in
+
+
+def forward(exchange: Exchange) -> bool:
+    """Choose an endpoint and send the request there."""
+    rule = exchange.rule
+    if rule is None:
+        return local_reply.refuse(exchange, problems.NO_ROUTE)
+    if not rule.breaker.enter():
+        count_in(exchange.stats.upstream_errors, problems.OVERLOAD.code)
+        return local_reply.refuse(exchange, problems.OVERLOAD)
+    request = UpstreamRequest(exchange, rule)
+    exchange.wait_for(request)
+    if exchange.head.block.expects_continue and not exchange.is_request_complete:
+        exchange.client.write(serialize.CONTINUE)
+    request.begin(exchange.started)
+    return False

@@ -1,0 +1,18 @@
+"""Responses that a rule gives by itself: preflights, redirects, direct responses."""
+
+from inferway_dataplane.engine.exchange import local_reply
+from inferway_dataplane.engine.exchange.exchange import Exchange
+from inferway_dataplane.engine.http1 import serialize
+
+
+def respond(exchange: Exchange) -> bool:
+    """Give the rule's own response, if it has one for this request."""
+    rule = exchange.rule
+    if rule is None or rule.responses is None:
+        return True
+    response = rule.responses.decide(exchange.head, exchange.prefix, exchange.client.scheme)
+    if response is None:
+        return True
+    return local_reply.reply(
+        exchange, response.status, serialize.lines(response.fields), response.content_type, response.content
+    )

@@ -1,0 +1,74 @@
+"""The live documents: accept new ones and swap them in, or reject them and keep the ones that are served."""
+
+import logging
+from collections.abc import Callable
+
+import re2
+
+from inferway_contract import canonical
+from inferway_contract.document import ConfigDocument, EndpointsDocument
+from inferway_dataplane.core import runtime
+from inferway_dataplane.core.runtime import Runtime
+from inferway_dataplane.engine.context import Context
+from inferway_dataplane.engine.stages import order
+from inferway_dataplane.sources import Refused
+
+_IDLE_KEYS_A_TICK = 2_000
+
+log = logging.getLogger("inferway")
+
+
+class Live:
+    """What is served: `context.runtime` and its revision."""
+
+    def __init__(self, context: Context, on_swap: Callable[[Runtime], None]) -> None:
+        """`on_swap` is called with each new runtime."""
+        self._context = context
+        self._on_swap = on_swap
+        self.revision = ""
+        self.last_error = ""
+
+    def accept(self, config: ConfigDocument, endpoints: EndpointsDocument, revision: str = "", error: str = "") -> None:
+        """Build a runtime and swap it in. Raises `Refused`, and changes nothing, if the documents cannot be built.
+
+        `revision`: the config's at its source; "" = the hash of its canonical bytes. `error`: of something newer that
+        stays refused while this is served; "" = nothing is.
+        """
+        context = self._context
+        started = context.clock.now()
+        try:
+            built = runtime.build(
+                config,
+                endpoints,
+                endpoint_of=context.pools.endpoint,
+                stats_of=context.stats.of,
+                stages_of=order.stages_of,
+                older=context.runtime,
+                now=started,
+            )
+        except (LookupError, re2.error, ValueError) as failure:
+            self.reject(str(failure))
+            raise Refused(str(failure)) from failure
+        context.pools.address_policy = config.address_policy
+        context.secrets.want(built.secrets)
+        context.runtime = built
+        context.head_cache.forget_routes()
+        self.revision = revision or canonical.revision(config)
+        self.last_error = error
+        context.pools.keep_only(built.upstreams)
+        context.stats.keep_only(rule.stats for rule in built.rules)
+        self._on_swap(built)
+        context.stats.config_apply_seconds = context.clock.now() - started
+        log.info("serving a new document", extra={"revision": self.revision, "routes": len(config.routes)})
+
+    def reject(self, error: str) -> None:
+        """Count and log a state that could not become a runtime; the last good one is kept."""
+        self._context.stats.config_rejected += 1
+        self.last_error = error
+        log.error("refused a new document, the last good one goes on", extra={"error": error})
+
+    def forget_idle_keys(self, now: float) -> None:
+        """Forget keys of limits whose buckets are full. Called by the wheel."""
+        if self._context.runtime is not None:
+            for bucket in self._context.runtime.buckets.values():
+                bucket.forget_idle(now, _IDLE_KEYS_A_TICK)
