@@ -31,12 +31,12 @@ def run(test: Callable[[DataServer, int], Awaitable[None]], certificate: tuple[P
         respond = DirectResponse(status=200, content_type="text/plain", body="ok")
         route = Route(id="x/y", rules=(Rule(name="all", respond=respond),))
         gateway.start()
-        gateway.accept(ConfigDocument(routes=(route,)), EndpointsDocument())
+        gateway.live.accept(ConfigDocument(routes=(route,)), EndpointsDocument())
         listening = bind("127.0.0.1", 0)
         server = DataServer(gateway, listening, tls_context(*certificate) if certificate is not None else None)
         try:
             # As the process does before it stops.
-            gateway.is_draining = gateway.is_closing = True
+            gateway.drain()
             await test(server, listening.getsockname()[1])
         finally:
             await gateway.stop()
