@@ -18,6 +18,8 @@ from inferway_dataplane.observability.access_log import AccessLog
 from inferway_dataplane.servers import DataServer, bind
 from inferway_dataplane.settings import Settings
 
+pytestmark = pytest.mark.outside
+
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
