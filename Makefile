@@ -8,7 +8,7 @@ ADMIN ?= 127.0.0.1:9090
 SERVICE ?= 127.0.0.1:8000
 NAME ?= baseline
 TAG ?= dev
-FAST := $(wildcard crds/tests operator/tests dataplane/tests cli/tests kube/tests)
+FAST := $(wildcard crds/tests kube/tests operator/tests dataplane/tests cli/tests kube/tests)
 CLUSTER = PYTHONPATH=tools/cluster/src $(BIN)/python -m inferway_cluster
 DOCKERFILES := $(sort $(wildcard */Dockerfile services/*/Dockerfile))
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
@@ -103,7 +103,7 @@ lock: ## resolve requirements/*.txt again (needs uv)
 	uv pip compile --group fuzz --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements/fuzz.txt
 	$(LOCK_IMAGE) --extra operator -o requirements/operator.txt
-	$(LOCK_IMAGE) --extra dataplane --extra otel -o requirements/dataplane.txt
+	$(LOCK_IMAGE) --extra dataplane --extra cluster --extra otel -o requirements/dataplane.txt
 	$(LOCK_IMAGE) --extra dataplane --extra otel -o requirements/standalone.txt
 	uv pip compile --group service-python $(IMAGE_FLAGS) -o requirements/service-python.txt
 

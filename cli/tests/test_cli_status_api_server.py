@@ -145,11 +145,11 @@ def test_status_with_namespace_rights_only_omits_pods(api_server: ApiServer, ser
     code, stdout, stderr = inferway(api_server.kubeconfig(user), "-n", served_namespace)
     assert code == 0
     assert f"{served_namespace}/shop" in stdout
-    assert stderr.startswith("note: the data plane's pods are not shown: the API server does not allow it: leases.")
+    assert stderr.startswith("note: the data plane's pods are not shown: the API server does not allow it: 403 leases.")
     code, stdout, stderr = inferway(api_server.kubeconfig(user), "-A")
     assert (code, stdout) == (1, "")
     assert stderr.startswith(
-        "inferway: the API server does not allow it: gatewayroutes.inferway.dev is forbidden: User "
+        "inferway: the API server does not allow it: 403 gatewayroutes.inferway.dev is forbidden: User "
     )
     assert stderr.count("\n") == 1
 

@@ -82,7 +82,7 @@ def test_run_without_the_data_plane_names_the_extra() -> None:
 def test_status_without_kubernetes_names_the_extra() -> None:
     code, stdout, stderr = inferway("status", "-n", "demo", absent=("kubernetes",))
     assert (code, stdout) == (1, "")
-    assert stderr == "inferway: status needs kubernetes: pip install 'inferway[operator]'\n"
+    assert stderr == "inferway: status needs kubernetes: pip install 'inferway[cluster]'\n"
 
 
 def test_status_help_works_without_kubernetes() -> None:

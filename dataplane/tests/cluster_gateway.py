@@ -11,11 +11,13 @@ import uvloop
 
 from inferway_dataplane.main import DataPlane
 from inferway_dataplane.sources.cluster import ClusterSource, Pace
-from inferway_dataplane.sources.kubernetes_api import KubernetesApi, Limits, configuration
 from inferway_dataplane.sources.last_good import LastGood
 from inferway_dataplane.sources.last_good_writer import WriterPace
 from inferway_dataplane.sources.lease import Pod
 from inferway_fakes.loop_thread import LoopThread
+from inferway_kube import login
+from inferway_kube.client import Client
+from inferway_kube.deadlines import Deadlines
 from inferway_testing.gateway import RunningGateway, settings
 from inferway_testing.until import DEADLINE, until
 
@@ -74,18 +76,18 @@ def cluster_gateway(
     *,
     state: Path | None = None,
     pod: Pod = Pod("gateway-0", "no-such-pod", "inferway"),  # noqa: B008 - a constant
-    limits: Limits | None = None,
+    deadlines: Deadlines | None = None,
     pace: Pace = QUICK,
 ) -> Iterator[ClusterGateway]:
     """Until the block ends."""
-    known = limits or Limits()
     with LoopThread("gateway", uvloop.new_event_loop()) as thread:
-        how = thread.run(configuration(str(kubeconfig)))
+        account = thread.run(login.with_kubeconfig(str(kubeconfig)))
 
         def begin() -> tuple[DataPlane, asyncio.Task[None]]:
             source = ClusterSource(
-                KubernetesApi(how, namespace, known),
-                KubernetesApi(how, namespace, known),
+                Client(account, "inferway-dataplane", deadlines),
+                Client(account, "inferway-dataplane", deadlines),
+                namespace,
                 pod,
                 LastGood(str(state)) if state is not None else None,
                 pace,

@@ -125,7 +125,7 @@ def test_refused_renewals_are_told_once_and_touch_no_traffic(api_server, namespa
             gateway.serves("two")
             until(lambda: leases.said().config == revision, "the revision to be said")
             assert fault.hits == 3
-            told = ["the Lease cannot be renewed, traffic goes on", "the Lease is renewed again"]
+            told = ["the Lease cannot be renewed, traffic continues", "the Lease is renewed again"]
             # The API server has it a moment before the pod hears that it has.
             until(
                 lambda: [one.getMessage() for one in caplog.records if "Lease" in one.getMessage()] == told, str(told)

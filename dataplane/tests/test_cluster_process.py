@@ -53,9 +53,9 @@ MISTAKES = {
     ),
     "no cluster": (
         POD,
-        "this is no pod with a token (automountServiceAccountToken), and no kubeconfig is set: Service host/port",
+        "this is not a pod with a token (automountServiceAccountToken): Service host/port is not set., and INFERWAY_KUBECONFIG",
     ),
-    "no kubeconfig": ({**POD, "INFERWAY_KUBECONFIG": "nowhere"}, "the kubeconfig nowhere is not there"),
+    "no kubeconfig": ({**POD, "INFERWAY_KUBECONFIG": "nowhere"}, "there is no kubeconfig: nowhere does not exist"),
 }
 
 
@@ -111,10 +111,10 @@ def test_it_says_that_the_api_server_cannot_be_reached(tmp_path: Path) -> None:
     with FaultyTcp(1) as tcp:
         tcp.change(accepting=Accepting.REFUSE)
         with started(**POD, INFERWAY_KUBECONFIG=kubeconfig(tmp_path, tcp.port)) as process:
-            event = process.event("the API server does not answer, what is served goes on")
-            assert "asking: " in event["error"]
+            event = process.event("the API server cannot be reached, what is served stays")
+            assert "GET /api/v1/namespaces/default/configmaps: " in event["error"] or "PATCH /apis/" in event["error"]
             admin = int(process.event("waiting for the first document")["admin"].rpartition(":")[2])
-            assert b"the API server cannot be reached: asking: " in ask(admin, "/readyz")[1]
+            assert b"the API server cannot be reached: " in ask(admin, "/readyz")[1]
 
 
 NAMED = "the API server is known by a name only, so routes may lead to it: set INFERWAY_API_SERVER"

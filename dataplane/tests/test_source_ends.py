@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from test_source_last_good import state
 
-from inferway_dataplane.sources.api import IndexEvent, Unavailable
 from inferway_dataplane.sources.assembly import Documents
 from inferway_dataplane.sources.cluster import ClusterSource, Pace
 from inferway_dataplane.sources.last_good import LastGood
 from inferway_dataplane.sources.last_good_writer import WriterPace
 from inferway_dataplane.sources.lease import Pod
+from inferway_kube.errors import ApiError
 from inferway_testing.client import ask
 from inferway_testing.process import Process
 from inferway_testing.until import until_async
@@ -104,22 +104,14 @@ def test_before_the_first_document_it_ends_in_order_too(tmp_path: Path) -> None:
 
 
 class Away:
-    """An API server that does not answer."""
+    """A client of an API server that does not answer."""
 
     async def close(self) -> None: ...
 
-    async def list_index(self, name: str) -> IndexEvent:
-        raise Unavailable("away")
+    async def _fail(self, *_: object) -> None:
+        raise ApiError("away")
 
-    async def watch_index(self, name: str, version: str):
-        raise Unavailable("away")
-        yield
-
-    async def read_shard(self, name: str) -> bytes:
-        raise Unavailable("away")
-
-    async def apply_lease(self, name: str, lease: object) -> None:
-        raise Unavailable("away")
+    get = list_all = apply = _fail
 
 
 class Received:
@@ -175,7 +167,7 @@ class Copies(LastGood):
 def away(last_good: LastGood) -> ClusterSource:
     """A source that has nothing but a copy."""
     pace = Pace(patience=0.02, copies=WriterPace(rest=0.02, retry=0.01))
-    return ClusterSource(Away(), Away(), Pod("gateway-0", "0", "inferway"), last_good, pace)
+    return ClusterSource(Away(), Away(), "demo", Pod("gateway-0", "0", "inferway"), last_good, pace)
 
 
 @pytest.fixture
@@ -192,7 +184,7 @@ def test_a_copy_that_no_thread_can_be_had_to_read_is_tried_again(copied, caplog)
     run(source, received, lambda: received.revisions)
     assert received.revisions == ["config-kept"]
     logged = [record.message for record in caplog.records if record.exc_info]
-    assert logged == ["reading the last good copy failed in a way that is not foreseen"] * 2
+    assert logged == ["unexpected error while reading the last good copy"] * 2
     assert "internal error" not in source.waiting
 
 

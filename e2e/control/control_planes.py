@@ -76,9 +76,9 @@ class Planes:
             "INFERWAY_OPERATOR_LISTEN": "127.0.0.1:0",
             **{f"INFERWAY_OPERATOR_{name.upper()}": value for name, value in more.items()},
         }
-        command = [sys.executable, "-m", "kopf", "run", "-m", "inferway_operator.handlers"]
+        command = [sys.executable, "-m", "inferway_operator"]
         command += [argument for name in namespaces for argument in ("-n", name)]
-        process = Process(command, environment("INFERWAY_", "KUBE", **env))
+        process = Process(command, environment("INFERWAY_", "KUBE", **env), is_supervisor=True)
         self.stack.callback(process.stop)
         self.operators.append(process)
         return process

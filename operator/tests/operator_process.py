@@ -98,8 +98,8 @@ class Gateway:
             "PYTHONUNBUFFERED": "1",
             **{f"INFERWAY_OPERATOR_{key.upper()}": value for key, value in {**self.settings, **settings}.items()},
         }
-        command = [str(Path(sys.executable).with_name("kopf")), "run", *(flags or ("--all-namespaces",))]
-        self.running.append(Process([*command, "-m", "inferway_operator.handlers"], environment))
+        command = [sys.executable, "-m", "inferway_operator", *(flags or ("--all-namespaces",))]
+        self.running.append(Process(command, environment, is_supervisor=True))
         return self.running[-1]
 
     def apply(self, text: str, namespace: str = "") -> None:
@@ -190,7 +190,7 @@ class Gateway:
     def watches(self, plural: str) -> bool:
         """Whether an operator has listed a kind to watch it."""
         found = self.api.requests(user=self.user, resource=plural, verb="list")
-        return any(request.code == 200 and "kopf" in request.agent for request in found)
+        return any(request.code == 200 and "inferway-operator" in request.agent for request in found)
 
     def _index(self, part: str) -> str | None:
         try:

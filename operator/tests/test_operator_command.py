@@ -55,7 +55,8 @@ def test_operator_without_a_cluster_exits_with_2(kubeconfig: str) -> None:
     code, stderr = run(**({"KUBECONFIG": kubeconfig} if kubeconfig else {}))
     assert code == 2
     (line,) = stderr.splitlines()
-    assert line.startswith("inferway-operator: this is no pod with a token (automountServiceAccountToken), and there")
+    assert "; there is no kubeconfig: " in line
+    assert line.startswith("inferway-operator: this is not a pod with a token (automountServiceAccountToken): ")
 
 
 @pytest.mark.outside
@@ -72,8 +73,6 @@ def test_kopf_rejects_contradictory_flags(tmp_path: Path) -> None:
     assert "Either --namespace or --all-namespaces can be used, not both" in stderr
 
 
-def test_scope_includes_the_namespace_of_the_data_plane() -> None:
+def test_scope_is_the_namespaces_whose_resources_count() -> None:
     assert scope(OperatorSettings()) == ("--all-namespaces",)
-    chosen = OperatorSettings(namespaces=("a", "b"), namespace="planes")
-    assert scope(chosen) == ("--namespace=a", "--namespace=b", "--namespace=planes")
-    assert scope(OperatorSettings(namespaces=("a",), namespace="a")) == ("--namespace=a",)
+    assert scope(OperatorSettings(namespaces=("a", "b"), namespace="planes")) == ("--namespace=a", "--namespace=b")

@@ -1,6 +1,8 @@
 """The operator alone against faults: lost watch events, foreign changes of its ConfigMaps, leader changes."""
 
+import os
 from collections.abc import Iterator
+from time import sleep
 
 import pytest
 from operator_process import SERVICE, Gateway, gateway
@@ -8,7 +10,7 @@ from operator_process import SERVICE, Gateway, gateway
 from inferway_contract.sharding import SHARD_KEY
 from inferway_envtest import ApiServer
 from inferway_envtest.http_faults import Fault, HttpFaults
-from inferway_fakes.faulty_tcp import FaultyTcp
+from inferway_fakes.faulty_tcp import Accepting, FaultyTcp
 from inferway_testing.until import until
 
 ROUTE = """
@@ -43,8 +45,7 @@ def test_operator_removes_objects_deleted_during_a_relist(
     prepared_gateway: Gateway, faults: HttpFaults, left: int
 ) -> None:
     with FaultyTcp(faults.port) as tcp:
-        # With none left kopf lists nothing again, and the next audit finds it.
-        prepared_gateway.start(prepared_gateway.api.through(tcp, prepared_gateway.user), audit_interval="3")
+        prepared_gateway.start(prepared_gateway.api.through(tcp, prepared_gateway.user))
         until(lambda: len(prepared_gateway.routes()) == 2, "both routes", 20)
         down = faults.add(Fault("GET", r"gatewayroutes\?.*watch=true", code=500, times=10_000))
         tcp.cut_all()
@@ -55,6 +56,31 @@ def test_operator_removes_objects_deleted_during_a_relist(
         expired = faults.add(Fault("GET", r"gatewayroutes\?.*watch=true", code=410, is_event=True))
         until(lambda: expired.hits, "the watch is told to list again")
         until(lambda: len(prepared_gateway.routes()) == left, "what was deleted is gone", 5)
+
+
+OUTAGE = float(os.environ.get("OUTAGE_SECONDS", "20"))
+"""Seconds. A longer one costs only more attempts: docs/testing.md."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(OUTAGE + 60)
+@pytest.mark.case("K1")
+def test_operator_converges_after_an_outage_without_a_restart(prepared_gateway: Gateway) -> None:
+    with FaultyTcp(prepared_gateway.api.port) as tcp:
+        running = prepared_gateway.start(prepared_gateway.api.through(tcp, prepared_gateway.user))
+        until(lambda: len(prepared_gateway.routes()) == 2, "both routes", 20)
+        lines = len(running.lines)
+        tcp.change(accepting=Accepting.REFUSE)
+        tcp.cut_all()
+        sleep(OUTAGE)  # the subject of the test is its length
+        prepared_gateway.delete("GatewayRoute", "first")
+        assert len(prepared_gateway.routes()) == 2
+        tcp.heal()
+        until(lambda: len(prepared_gateway.routes()) == 1, "the deletion is published", 5)
+        assert running.count("starting it again") == 0
+        logged = running.lines[lines:]
+        assert sum("the API server cannot be reached" in line for line in logged) == 1
+        assert len(logged) <= 7, logged
 
 
 def documents(made: Gateway) -> dict[str, str]:

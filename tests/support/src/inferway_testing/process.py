@@ -30,18 +30,23 @@ class Process:
         *,
         stdout: int = subprocess.STDOUT,
         descriptors: int = 0,
+        is_supervisor: bool = False,
     ) -> None:
         """Start it.
 
         `env`: all of its variables; None = those of the tests. `stdout`: a descriptor or DEVNULL; STDOUT = it is read
         together with stderr. `descriptors`: how many it may have open; 0 = as many as the tests.
+        `is_supervisor`: it starts others, which every signal but SIGTERM reaches too, as when a node fails.
         """
         if descriptors:
             command = ["/bin/sh", "-c", f"ulimit -n {descriptors} && exec {shlex.join(command)}"]
         streams = {"stdout": stdout, "stderr": subprocess.PIPE}
         if stdout == subprocess.STDOUT:
             streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        self._popen = subprocess.Popen(command, env=env, text=True, **streams)  # type: ignore[call-overload]
+        self._popen = subprocess.Popen(  # type: ignore[call-overload]
+            command, env=env, text=True, start_new_session=is_supervisor, **streams
+        )
+        self._is_supervisor = is_supervisor
         self.pid: int = self._popen.pid
         self.lines: list[str] = []
         """All lines of its output, each with its newline."""
@@ -77,6 +82,10 @@ class Process:
         """Whether a line with this text has been read."""
         return any(text in line for line in list(self.lines))
 
+    def count(self, text: str) -> int:
+        """Count the lines with this text."""
+        return sum(text in line for line in list(self.lines))
+
     def tail(self, lines: int = 30) -> str:
         """The last lines of its output."""
         return "".join(self.lines[-lines:])
@@ -101,7 +110,7 @@ class Process:
     def signal(self, number: int = SIGTERM) -> None:
         """Send a signal, if it still runs."""
         if self.is_running:
-            os.kill(self.pid, number)
+            (os.killpg if self._is_supervisor and number != SIGTERM else os.kill)(self.pid, number)
 
     def exit_code(self, within: float = DEADLINE) -> int:
         """Wait for the end, and for the last line. Raises `subprocess.TimeoutExpired`."""
@@ -125,9 +134,11 @@ class Process:
         return code
 
     def resident(self) -> int:
-        """Bytes of memory."""
-        text = Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8")
-        return next(int(line.split()[1]) << 10 for line in text.splitlines() if line.startswith("VmRSS:"))
+        """Bytes of memory, those of the processes that it has started included."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="utf-8").split()
+        texts = (Path(f"/proc/{pid}/status").read_text(encoding="utf-8") for pid in (self.pid, *children))
+        lines = (line for text in texts for line in text.splitlines())
+        return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("VmRSS:"))
 
 
 def environment(*without: str, **variables: str) -> dict[str, str]:
