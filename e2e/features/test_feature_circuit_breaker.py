@@ -11,7 +11,7 @@ from inferway_fakes.gate import Gate
 from inferway_fakes.upstream import Pause
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.yaml_builders import direct_response, resources, route, rule, to
-from inferway_testing.concurrent_calls import begun
+from inferway_testing.concurrent_calls import start_calls
 from inferway_testing.until import DEADLINE, until
 
 TWO = "circuitBreaker: {maxRequests: 2}"
@@ -28,7 +28,7 @@ def test_request_over_max_requests_is_answered_503_at_once(serve, upstream):
     upstream.script = gate.script()
     gateway = serve(route(rule(TWO, to(upstream.port))))
     assert circuit(gateway) == 0
-    with begun(2, gateway.request) as calls:
+    with start_calls(2, gateway.request) as calls:
         until(lambda: len(upstream.seen) == 2, "two requests in flight")
         assert circuit(gateway) == 1
         started = monotonic()
@@ -64,7 +64,7 @@ def test_cache_hit_is_not_counted(serve, upstream):
     )
     gateway = serve(route(rule("circuitBreaker: {maxRequests: 1}", "cache: {}", to(upstream.port))))
     assert gateway.request("/a").status == 200
-    with begun(1, lambda: gateway.request("/held")):
+    with start_calls(1, lambda: gateway.request("/held")):
         until(lambda: len(upstream.seen) == 2, "the only place to be taken")
         assert gateway.request("/a").status == 200
         assert gateway.request("/b").status == 503
@@ -80,7 +80,7 @@ def test_each_rule_has_a_separate_breaker(serve, upstream):
             rule("name: b", "circuitBreaker: {maxRequests: 1}", to(upstream.port)),
         )
     )
-    with begun(1, lambda: gateway.request("/a")):
+    with start_calls(1, lambda: gateway.request("/a")):
         until(lambda: upstream.seen, "the place of one rule to be taken")
         assert (circuit(gateway, "a"), circuit(gateway, "b")) == (1, 0)
         assert gateway.request("/b").status == 200
@@ -91,7 +91,7 @@ def test_lowered_cap_counts_requests_in_flight(serve, upstream):
     gate = Gate()
     upstream.script = gate.script()
     gateway = serve(route(rule("circuitBreaker: {maxRequests: 9}", to(upstream.port))))
-    with begun(3, gateway.request) as calls:
+    with start_calls(3, gateway.request) as calls:
         until(lambda: len(upstream.seen) == 3, "three requests in flight")
         gateway.apply(route(rule(TWO, to(upstream.port))))
         assert gateway.active_requests() == (3, 0, 0)

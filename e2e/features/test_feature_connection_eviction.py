@@ -14,7 +14,7 @@ from inferway_fakes.gate import Gate
 from inferway_fakes.scripted.server import ScriptedUpstream
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.yaml_builders import direct_response, route, rule, to
-from inferway_testing.concurrent_calls import begun
+from inferway_testing.concurrent_calls import start_calls
 from inferway_testing.until import DEADLINE, until
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -280,7 +280,7 @@ def test_requests_beyond_max_in_flight_are_shed(serve, upstream):
     gate = Gate()
     upstream.script = gate.script()
     gateway = serve(route(rule(to(upstream.port))), max_in_flight=3)
-    with begun(3, gateway.request) as calls:
+    with start_calls(3, gateway.request) as calls:
         until(lambda: len(upstream.seen) == 3, "three requests in flight")
         for _ in range(5):
             started = monotonic()

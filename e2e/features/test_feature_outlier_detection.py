@@ -10,7 +10,7 @@ from inferway_fakes.gate import Gate
 from inferway_fakes.upstream import Close, Pause
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.yaml_builders import resources, route, rule, service
-from inferway_testing.concurrent_calls import at_once, begun
+from inferway_testing.concurrent_calls import run_concurrently, start_calls
 from inferway_testing.until import until
 
 FAILING = {
@@ -109,10 +109,10 @@ def test_ejected_endpoint_returns_after_one_probe(serve, upstreams):
     bad.script = gate.script()
     before = len(bad.seen)
     until(lambda: states(gateway, bad) == ["due"], "the time out to be over")
-    with begun(1, gateway.request) as probe:
+    with start_calls(1, gateway.request) as probe:
         until(lambda: states(gateway, bad) == ["probing"], "the probe")
         # While it is ejected all requests go elsewhere, also many of them.
-        assert [answer.status for answer in at_once(20, gateway.request)] == [200] * 20
+        assert [answer.status for answer in run_concurrently(20, gateway.request)] == [200] * 20
         assert len(bad.seen) == before + 1
         gate.open()
     assert probe[0].result().status == 200

@@ -12,7 +12,7 @@ from inferway_fakes.gate import Gate
 from inferway_fakes.upstream import Pause
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.yaml_builders import route, rule, to
-from inferway_testing.concurrent_calls import begun
+from inferway_testing.concurrent_calls import start_calls
 from inferway_testing.until import DEADLINE, until
 
 NO_EJECTION = "circuitBreaker: {maxEjectedPercent: 0}"
@@ -101,7 +101,7 @@ def test_retry_budget_is_a_share_of_requests_and_at_least_three(serve, upstream,
     upstream.script = lambda seen: (together if len(upstream.seen) <= clients else end).before(busy(seen))
     retry = f"retry: {{attempts: 1, backoff: 1ms, budgetPercent: {percent}}}"
     gateway = serve(route(rule(NO_EJECTION, retry, to(upstream.port))))
-    with begun(clients, gateway.request) as calls:
+    with start_calls(clients, gateway.request) as calls:
         until(lambda: len(upstream.seen) == clients, "all requests to be there")
         together.open()
         until(lambda: sum(call.done() for call in calls) == clients - further, "those without a further try")
@@ -127,7 +127,7 @@ def test_retry_budget_bounds_the_load_of_many_failures(serve, upstream):
         while len(statuses) < 200:
             statuses.append(gateway.request().status)
 
-    with begun(clients, load):
+    with start_calls(clients, load):
         pass
     assert set(statuses) == {503}
     # At most a fifth of the requests in flight are further tries, so there is at most one for four others. At the end, when

@@ -56,7 +56,6 @@ def target_of(argument: ast.expr, imported: dict[str, str]) -> str:
     return ".".join(filter(None, (imported.get(first, ""), rest))) if first in imported else ""
 
 
-@pytest.mark.xfail(reason="tests of the engine still patch its clock, its timeouts and its stages")
 def test_no_test_patches_a_compiled_module() -> None:
     patched = [
         f"{path.relative_to(ROOT)}:{line} {target}"

@@ -13,7 +13,7 @@ Value = TypeVar("Value")
 
 
 @contextmanager
-def begun(count: int, work: Callable[[], Value]) -> Iterator[list[Future[Value]]]:
+def start_calls(count: int, work: Callable[[], Value]) -> Iterator[list[Future[Value]]]:
     """Start `count` calls in separate threads; they must end before the block does."""
     with ThreadPoolExecutor(count, "concurrent-calls") as pool:
         calls = [pool.submit(work) for _ in range(count)]
@@ -22,7 +22,7 @@ def begun(count: int, work: Callable[[], Value]) -> Iterator[list[Future[Value]]
             call.exception(DEADLINE)
 
 
-def at_once(count: int, work: Callable[[], Value]) -> list[Value]:
+def run_concurrently(count: int, work: Callable[[], Value]) -> list[Value]:
     """Run `count` calls concurrently and return their results. Raises the first call's exception."""
-    with begun(count, work) as calls:
+    with start_calls(count, work) as calls:
         return [call.result(DEADLINE) for call in calls]
