@@ -1,6 +1,7 @@
 """The parts of one operator process, put together."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -66,6 +67,9 @@ class Operator:
 
         Raises `NoCluster` where there is no way to an API server at all, `OSError` where an address cannot be listened on.
         """
+        # A compile makes some hundred thousand objects, none of them a cycle. With Python's own thresholds the collector walks
+        # through the whole cache dozens of times meanwhile: 2,000 routes take 0.65 s of CPU instead of 0.38 s.
+        gc.set_threshold(100_000, 20, 20)
         account = await login.anyhow()
         client = api_client.connect(account, lambda: self._election.is_held(), self._metrics)
         await self._open.enter_async_context(client)
