@@ -62,13 +62,13 @@ class RunningGateway:
     def apply(self, text: str, name: str = "routes.yaml") -> None:
         """Write a file and wait until the gateway has accepted or rejected it."""
         gateway = self.plane.gateway
-        live, rejected = gateway.live, gateway.stats.config_rejected
+        live, rejected = gateway.context.runtime, gateway.stats.config_rejected
         target = self.directory / name
         part = target.with_suffix(".part")
         part.write_text(textwrap.dedent(text))
         part.rename(target)
         wait_until(
-            lambda: gateway.live is not live or gateway.stats.config_rejected != rejected,
+            lambda: gateway.context.runtime is not live or gateway.stats.config_rejected != rejected,
             "a new document, or a rejection",
         )
 
@@ -98,7 +98,7 @@ class RunningGateway:
 
     def active_requests(self, rule: int = 0) -> tuple[int, int, int]:
         """Return a rule's requests in flight; of these, those waiting for a connection, and those in a further try."""
-        live = self.plane.gateway.live
+        live = self.plane.gateway.context.runtime
         assert live is not None
         counters = live.rules[rule].breaker.counters
         return counters.in_flight, counters.pending, counters.retrying

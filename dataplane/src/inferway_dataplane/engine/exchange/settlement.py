@@ -11,12 +11,12 @@ def settle(exchange: Exchange, seconds: float) -> None:
     context, stats, status = exchange.context, exchange.stats, exchange.status
     context.in_flight -= 1
     stats.by_method[exchange.head.method][status] += 1
-    stats.duration.observe(seconds)
+    observe = stats.duration.observe
+    observe(seconds)
     # Up to the head of the response: the upstream or the client decides how long a body streams.
     answered_at = exchange.answered_at
-    context.stats.overhead.observe(
-        answered_at - exchange.started - exchange.upstream_seconds if answered_at else seconds
-    )
+    observe = context.stats.overhead.observe
+    observe(answered_at - exchange.started - exchange.upstream_seconds if answered_at else seconds)
     log = context.access_log
     is_logged = (log.left or status >= 500) and log.wants(status)
     if not is_logged:
