@@ -11,7 +11,7 @@ from inferway_dataplane.engine.context import Context
 from inferway_dataplane.engine.downstream import timeouts
 from inferway_dataplane.engine.downstream.connection import ClientConnection
 from inferway_dataplane.engine.downstream.eviction import RESERVE, ConnectionCap
-from inferway_dataplane.engine.exchange import settlement
+from inferway_dataplane.engine.exchange.report import report
 from inferway_dataplane.engine.http1.head_cache import HeadCache
 from inferway_dataplane.engine.upstream.pool import Pools
 from inferway_dataplane.health.checker import HealthChecks
@@ -54,8 +54,7 @@ class Gateway:
             settings.upstream_ca,
         )
         self.pools.api_server = settings.api_server or os.environ.get("KUBERNETES_SERVICE_HOST", "")
-        settlers = (settlement.settle,)
-        self.context = Context(settings, self.clock, self.stats, head_cache, self.pools, access_log, settlers)
+        self.context = Context(settings, self.clock, self.stats, head_cache, self.pools, access_log, report)
         self.live = Live(self.context, self._on_swap)
         self.health = HealthChecks(self.pools.tls_context)
         self.is_draining = False

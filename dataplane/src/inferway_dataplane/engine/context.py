@@ -43,11 +43,11 @@ class Context:
         "now",
         "pools",
         "random",
+        "report",
         "runtime",
         "secret",
         "secrets",
         "settings",
-        "settlers",
         "stats",
         "store",
         "tracing",
@@ -62,15 +62,16 @@ class Context:
         head_cache: HeadCache,
         pools: Pools,
         access_log: AccessLog,
-        settlers: tuple[Settler, ...],
+        report: Settler,
     ) -> None:
+        """`report`: called with each exchange that is logged or sampled."""
         self.settings = settings
         self.clock = clock
         self.now = clock.now
         self.stats = stats
         self.pools = pools
         self.access_log = access_log
-        self.settlers = settlers
+        self.report = report
         self.store = MemoryResponses(settings.cache_bytes)
         self.head_cache = head_cache
         self.secrets = SecretFiles(settings.secrets_directory)

@@ -180,11 +180,12 @@ class UpstreamRequest(Receiver, Work):
 
     def on_client_writable(self, writable: bool) -> None:
         """The client stopped reading, or reads again: so does the gateway from the upstream."""
-        if self._connection is not None:
+        connection = self._connection
+        if connection is not None and connection.receiver is not None:
             if writable:
-                self._connection.resume()
+                connection.resume()
             else:
-                self._connection.pause()
+                connection.pause()
 
     def _drop_connection(self) -> UpstreamConnection | None:
         connection, self._connection = self._connection, None
@@ -226,7 +227,7 @@ class UpstreamRequest(Receiver, Work):
         observe(now - self._sent_at)
         connection = self._connection
         if connection is not None:
-            connection.receiver = Relay(exchange, rule, connection, self, head, now)
+            connection.receiver = Relay(exchange, rule, self, head, now)
             exchange.on_upstream_head(status, now, now - self.first_sent_at)
 
     def on_body(self, data: bytes) -> None:

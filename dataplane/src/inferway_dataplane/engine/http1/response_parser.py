@@ -38,7 +38,7 @@ class Receiver:
 
     @abstractmethod
     def on_fed(self) -> None:
-        """All bytes that had arrived were read."""
+        """All bytes that had arrived were read, and the response is not complete."""
 
     @abstractmethod
     def on_end(self) -> None:
