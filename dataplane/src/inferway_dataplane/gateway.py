@@ -109,7 +109,7 @@ class Gateway:
         context.max_in_flight = 0 if used >= resource_monitor.FULL else self.settings.max_in_flight
         context.is_closing = self.is_draining or used >= resource_monitor.TIGHT
         if was_short != (not context.max_in_flight):
-            log.warning("memory is short, new work is refused" if not was_short else "memory is there again")
+            log.warning("memory is short, refusing new work" if not was_short else "memory is available again")
         # Listing many descriptors is expensive, so it happens only where there may be many. A high number of the lowest
         # free one shows it too, whatever holds the others (the admin port has no cap).
         near = self._descriptors - RESERVE

@@ -7,7 +7,7 @@ from inferway_contract.document import ConfigDocument, EndpointsDocument
 
 
 class Refused(Exception):  # noqa: N818 - it names what happened to the document
-    """The data plane did not take a document; the last good one goes on serving. The message says why."""
+    """The data plane rejected a document and keeps the last good one. The message is the reason."""
 
 
 class Receiver(Protocol):

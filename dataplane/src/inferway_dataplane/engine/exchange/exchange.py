@@ -36,11 +36,9 @@ class Work:
     is_connected: bool
     """The request is being sent to an upstream, or its response received."""
 
-    @abstractmethod
     def send_body(self, body: RequestBody | None) -> None:
         """More of the body is there, or the request is complete; called while connected."""
 
-    @abstractmethod
     def on_client_writable(self, writable: bool) -> None:
         """The client stopped reading, or reads again; called while connected."""
 
@@ -48,7 +46,6 @@ class Work:
     def release(self) -> None:
         """The exchange ends without it: stop."""
 
-    @abstractmethod
     def settle(self) -> None:
         """The exchange has ended: give back what the work took."""
 

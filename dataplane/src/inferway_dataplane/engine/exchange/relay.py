@@ -1,6 +1,5 @@
 """Passes an upstream's response to the client. From its final head on it is the connection's receiver."""
 
-from inferway_dataplane.core.messages.field_kinds import Fields
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.messages.response_head import ResponseHead
 from inferway_dataplane.core.runtime import Rule
@@ -59,12 +58,6 @@ class Relay(Receiver):
         if response.age is not None:
             framing += b"age: %b\r\n" % response.age
         self._out = [serialize.status_line(status) + lines + framing + local_reply.own_lines(exchange)]
-
-    def on_informational(self, status: int, fields: Fields) -> None:
-        """No interim head follows the final one."""
-
-    def on_head(self, head: ResponseHead) -> None:
-        """No other final head follows."""
 
     def on_body(self, data: bytes) -> None:
         """A piece of the response's body."""
