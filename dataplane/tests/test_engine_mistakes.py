@@ -1,4 +1,4 @@
-"""Mistakes of our own: each costs as little as it can, is told as what it is, and reaches the loop's handler or the log."""
+"""Bugs of the gateway: each costs one exchange, is answered 500, and reaches the loop's handler or the log."""
 
 import asyncio
 import json

@@ -25,7 +25,7 @@ def code(data: bytes) -> str:
 
 
 class Pausing:
-    """A stage that waits for the test's word, and then returns what the test says, or raises it."""
+    """A stage that waits for the test, and then returns or raises the test's result."""
 
     def __init__(self) -> None:
         self.word: asyncio.Future[bool] = asyncio.get_running_loop().create_future()

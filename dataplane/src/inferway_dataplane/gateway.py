@@ -19,6 +19,7 @@ from inferway_dataplane.live import Live
 from inferway_dataplane.observability.access_log import AccessLog
 from inferway_dataplane.observability.stats import Stats
 from inferway_dataplane.settings import Settings
+from inferway_dataplane.stores.memory_responses import MemoryResponses
 from inferway_dataplane.system import resource_monitor
 
 log = logging.getLogger("inferway")
@@ -54,7 +55,8 @@ class Gateway:
             settings.upstream_ca,
         )
         self.pools.api_server = settings.api_server or os.environ.get("KUBERNETES_SERVICE_HOST", "")
-        self.context = Context(settings, self.clock, self.stats, head_cache, self.pools, access_log, report)
+        self.store = MemoryResponses(settings.cache_bytes)
+        self.context = Context(settings, self.clock, self.stats, head_cache, self.pools, self.store, access_log, report)
         self.live = Live(self.context, self._on_swap)
         self.health = HealthChecks(self.pools.tls_context)
         self.is_draining = False
