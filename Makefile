@@ -8,12 +8,13 @@ ADMIN ?= 127.0.0.1:9090
 SERVICE ?= 127.0.0.1:8000
 NAME ?= baseline
 TAG ?= dev
+FAST := $(wildcard crds/tests kube/tests operator/tests dataplane/tests cli/tests kube/tests)
 CLUSTER = PYTHONPATH=tools/cluster/src $(BIN)/python -m inferway_cluster
 DOCKERFILES := $(sort $(wildcard */Dockerfile services/*/Dockerfile))
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow coverage check prose workflows fmt types imports golden crds envtest lock corpus fuzz fuzz-setup cases bench bench-tools bench-setup \
+.PHONY: help setup run test test-fast test-slow coverage check prose workflows fmt types imports golden crds envtest lock corpus fuzz fuzz-setup cases bench bench-tools bench-setup \
   profile feature-costs reloads soak-keys slow-clients endpoint-faults soak-local stop-under-load dist release-notes load-job load-local lint-images images images-load cluster cluster-delete up node-test node-suite compose-up compose-down compose-test clean
 
 help: ## print this list
@@ -32,6 +33,9 @@ run: setup ## start the demo: service-python behind the gateway (LISTEN=, ADMIN=
 
 test: setup check node-test ## run all tests that need no cluster
 	$(BIN)/pytest
+
+test-fast: setup ## run the tests of the product without sockets and processes, 20 examples each (docs/testing.md)
+	$(BIN)/pytest --fast $(FAST)
 
 test-slow: setup ## run the longer tests: outages and frozen watches in their full length
 	$(BIN)/pytest -m slow
@@ -84,7 +88,7 @@ crds: setup ## generate crds/*.yaml and docs/api.md from the models
 	$(BIN)/python -m inferway_contract.generate.api_reference docs/api.md
 
 envtest: setup ## find or build the API server for tests (with Go about five minutes, once; docs/testing.md)
-	@PYTHONPATH=tools/envtest/src $(BIN)/python -m inferway_envtest build
+	@PYTHONPATH=tools/envtest/src:tests/support/src $(BIN)/python -m inferway_envtest build
 
 # Images have the versions of the tests, for one platform and Python.
 IMAGE_FLAGS := --constraint requirements/dev.txt --python-platform linux --python-version 3.12 --generate-hashes \
@@ -99,7 +103,7 @@ lock: ## resolve requirements/*.txt again (needs uv)
 	uv pip compile --group fuzz --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements/fuzz.txt
 	$(LOCK_IMAGE) --extra operator -o requirements/operator.txt
-	$(LOCK_IMAGE) --extra dataplane --extra otel -o requirements/dataplane.txt
+	$(LOCK_IMAGE) --extra dataplane --extra cluster --extra otel -o requirements/dataplane.txt
 	$(LOCK_IMAGE) --extra dataplane --extra otel -o requirements/standalone.txt
 	uv pip compile --group service-python $(IMAGE_FLAGS) -o requirements/service-python.txt
 

@@ -1,9 +1,6 @@
 """The commands as a shell sees them: output, exit codes, pipes that break, and never a traceback."""
 
-import http.client
 import json
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +16,9 @@ from inferway_cli.main import app
 from inferway_cli.manifests import compilation, files, reader
 from inferway_contract import __version__
 from inferway_dataplane.settings import Settings
+from inferway_testing.client import ask
+from inferway_testing.process import Process, environment
+from inferway_testing.until import until
 
 INFERWAY = [sys.executable, "-c", "from inferway_cli.main import run; run()"]
 
@@ -200,6 +200,7 @@ def test_invalid_variable_is_reported_by_name(monkeypatch: pytest.MonkeyPatch) -
     assert "INFERWAY_DRAIN_DELAY: " in raised.value.message
 
 
+@pytest.mark.outside
 def test_validate_does_not_import_the_data_plane() -> None:
     code = "import sys, inferway_cli.main, inferway_cli.commands.validate; print([m for m in sys.modules if 'dataplane' in m])"
 
@@ -215,6 +216,7 @@ def shell(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["bash", "-c", program + script, "-", *arguments], capture_output=True, text=True, timeout=50)
 
 
+@pytest.mark.outside
 @pytest.mark.parametrize(
     ("script", "code"),
     [
@@ -248,41 +250,18 @@ def test_shell_command_exits_with_its_code_and_no_traceback(script: str, code: i
     assert "Exception ignored" not in result.stderr
 
 
+@pytest.mark.outside
 def test_run_serves_reloads_and_stops(folder: Path) -> None:
     (folder / "route.yaml").write_text(UNRESOLVED)
-    process = subprocess.Popen(
-        [*INFERWAY, "run", str(folder), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--no-access-log"],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "INFERWAY_DRAIN_TIMEOUT": "1"},
-    )
-    assert process.stderr is not None
-    try:
-        assert process.stderr.readline().startswith(f"warning: {folder}/route.yaml:9: document 1, GatewayRoute ")
-        events = (json.loads(line) for line in process.stderr)
-        listen = next(event["listen"] for event in events if event["event"] == "ready")
-
-        assert _body(listen) == b"one"
+    flags = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--no-access-log"]
+    with Process([*INFERWAY, "run", str(folder), *flags], environment(INFERWAY_DRAIN_TIMEOUT="1")) as process:
+        port = process.port()
+        assert process.lines[0].startswith(f"warning: {folder}/route.yaml:9: document 1, GatewayRoute ")
+        assert ask(port) == (200, b"one")
         (folder / "route.yaml").write_text(ROUTE.replace("one", "two"))
-        assert next(event for event in events if event["event"] == "serving a new document")
-        assert _body(listen) == b"two"
+        until(lambda: ask(port) == (200, b"two"), "the change to be served")
         (folder / "route.yaml").write_text(BROKEN)
-        refused = next(event for event in events if event["level"] == "error")
-        assert refused["error"].startswith(f"{folder}/route.yaml:8: document 1, GatewayRoute default/infer, ")
-        assert _body(listen) == b"two"
-
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
-    finally:
-        process.kill()
-        process.wait()
-        process.stderr.close()
-
-
-def _body(listen: str) -> bytes:
-    connection = http.client.HTTPConnection(listen, timeout=10)
-    try:
-        connection.request("GET", "/")
-        return connection.getresponse().read()
-    finally:
-        connection.close()
+        errors = until(lambda: [event for event in process.events if event["level"] == "error"], "an error")
+        assert errors[0]["error"].startswith(f"{folder}/route.yaml:8: document 1, GatewayRoute default/infer, ")
+        assert ask(port) == (200, b"two")
+        assert process.stop() == 0

@@ -23,6 +23,7 @@ def test_port_variable_sets_the_listener(environ: dict[str, str], added: dict[st
     assert listeners(environ) == added
 
 
+@pytest.mark.outside
 @pytest.mark.parametrize("port", ["0", "65536", "http", "-1", "٨٠"])
 def test_invalid_port_variable_exits_with_2(port: str) -> None:
     ended = subprocess.run(
@@ -33,6 +34,7 @@ def test_invalid_port_variable_exits_with_2(port: str) -> None:
     assert ended.stderr == f"inferway: PORT: {port!r} is not a port, such as 8080\n"
 
 
+@pytest.mark.outside
 def test_entry_point_runs_the_commands() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "inferway_cli.container", "--version"],

@@ -16,6 +16,7 @@ from inferway_cli.manifests import compilation
 from inferway_cli.manifests.reader import File
 from inferway_contract.document import ConfigDocument, EndpointsDocument
 from inferway_dataplane.sources import Receiver, Refused, Source
+from inferway_testing.until import until_async
 
 DEADLINE = 1.0
 """Seconds in which a change has to be served."""
@@ -59,7 +60,7 @@ def follow_during(path: Path, act: Callable[[RecordingReceiver], Awaitable[None]
         source: Source = DirectorySource(str(path))
         task = asyncio.create_task(source.follow(receiver))
         try:
-            await until(lambda: bool(told.accepted) or task.done())
+            await until_async(lambda: told.accepted or task.done(), "the first document")
             if task.done():
                 await task
             await act(told)
@@ -70,16 +71,6 @@ def follow_during(path: Path, act: Callable[[RecordingReceiver], Awaitable[None]
 
     asyncio.run(run())
     return told
-
-
-async def until(holds: Callable[[], bool], seconds: float = 10.0) -> float:
-    """Wait for a condition; how long it took."""
-    started = time.monotonic()
-    while not holds():
-        if time.monotonic() - started > seconds:
-            raise TimeoutError
-        await asyncio.sleep(0.005)
-    return time.monotonic() - started
 
 
 async def wait_for_scans(count: int = 3) -> None:
@@ -109,7 +100,7 @@ def test_change_is_accepted_within_a_second(write: Callable[[Path, str], None], 
 
     async def act(told: RecordingReceiver) -> None:
         write(path, text(body="two"))
-        assert await until(lambda: len(told.accepted) == 2) < DEADLINE
+        await until_async(lambda: len(told.accepted) == 2, "the change to be accepted", DEADLINE)
 
     told = follow_during(tmp_path, act)
 
@@ -127,7 +118,7 @@ def test_swapped_link_of_a_mounted_config_map_is_followed(tmp_path: Path) -> Non
     async def act(told: RecordingReceiver) -> None:
         (tmp_path / "..data_tmp").symlink_to("..2")
         (tmp_path / "..data_tmp").replace(tmp_path / "..data")
-        assert await until(lambda: len(told.accepted) == 2) < DEADLINE
+        await until_async(lambda: len(told.accepted) == 2, "the change to be accepted", DEADLINE)
 
     assert follow_during(tmp_path, act).accepted == [{"default/a": "one"}, {"default/a": "two"}]
 
@@ -138,9 +129,9 @@ def test_added_and_removed_files_change_the_document(tmp_path: Path) -> None:
     async def act(told: RecordingReceiver) -> None:
         (tmp_path / "sub").mkdir()
         (tmp_path / "sub" / "b.yaml").write_text(text("b"))
-        assert await until(lambda: len(told.accepted) == 2) < DEADLINE
+        await until_async(lambda: len(told.accepted) == 2, "the change to be accepted", DEADLINE)
         (tmp_path / "a.yaml").unlink()
-        assert await until(lambda: len(told.accepted) == 3) < DEADLINE
+        await until_async(lambda: len(told.accepted) == 3, "the change to be accepted", DEADLINE)
 
     told = follow_during(tmp_path, act)
 
@@ -168,7 +159,7 @@ def test_broken_files_are_rejected_once_and_the_document_stays(tmp_path: Path) -
     async def act(told: RecordingReceiver) -> None:
         (tmp_path / "b.yaml").write_text("a: [\n")
         path.write_text(text() + "    timeout: 1s\n    retries: 1\n")
-        assert await until(lambda: len(told.rejected) == 1) < DEADLINE
+        await until_async(lambda: len(told.rejected) == 1, "the change to be rejected", DEADLINE)
         os.utime(path)
         path.write_text(path.read_text() + "# still broken\n")
         await wait_for_scans()
@@ -176,7 +167,7 @@ def test_broken_files_are_rejected_once_and_the_document_stays(tmp_path: Path) -
         # Fixed, to the documents that are live: passed on again, so that the receiver clears the error.
         (tmp_path / "b.yaml").unlink()
         path.write_text(text(body="one"))
-        await until(lambda: len(told.accepted) == 2)
+        await until_async(lambda: len(told.accepted) == 2, "the change to be accepted")
 
     told = follow_during(tmp_path, act)
 
@@ -207,7 +198,7 @@ def test_directory_without_routes_is_rejected_while_serving(
 
     async def act(told: RecordingReceiver) -> None:
         ruin(folder)
-        await until(lambda: len(told.rejected) == 1)
+        await until_async(lambda: len(told.rejected) == 1, "the change to be rejected")
         await wait_for_scans()
 
     told = follow_during(folder, act)
@@ -259,7 +250,7 @@ def test_later_document_rejected_by_the_receiver_is_dropped(tmp_path: Path) -> N
         await wait_for_scans()
         told.refuses = ""
         path.write_text(text(body="one"))
-        await until(lambda: len(told.accepted) == 2)
+        await until_async(lambda: len(told.accepted) == 2, "the change to be accepted")
 
     assert follow_during(tmp_path, act).accepted == [{"default/a": "one"}] * 2
 
@@ -274,9 +265,9 @@ def test_internal_error_does_not_end_the_watch(
         with monkeypatch.context() as patched:
             patched.setattr(compilation, "compile_manifests", lambda _: 1 / 0)
             path.write_text(text(body="two"))
-            await until(lambda: bool(told.rejected))
+            await until_async(lambda: told.rejected, "the change to be rejected")
         path.write_text(text(body="three"))
-        await until(lambda: len(told.accepted) == 2)
+        await until_async(lambda: len(told.accepted) == 2, "the change to be accepted")
 
     assert follow_during(tmp_path, act).rejected == ["internal error: ZeroDivisionError"]
     assert "cannot read the directory" in caplog.text
@@ -296,9 +287,9 @@ def test_event_loop_is_not_blocked_by_compilation(tmp_path: Path, monkeypatch: p
 
         monkeypatch.setattr(compilation, "compile_manifests", waiting)
         path.write_text(text(body="two"))
-        await until(entered.is_set)
+        await until_async(entered.is_set, "the check to begin")
         released.set()
-        await until(lambda: len(told.accepted) == 2)
+        await until_async(lambda: len(told.accepted) == 2, "the change to be accepted")
 
     follow_during(tmp_path, act)
 
@@ -336,11 +327,11 @@ def test_only_new_warnings_are_logged(loaded: bool, tmp_path: Path, caplog: pyte
 
     async def run() -> None:
         task = asyncio.create_task(source.follow(told))
-        await until(lambda: len(told.accepted) == 1)
+        await until_async(lambda: len(told.accepted) == 1, "the change to be accepted")
         (tmp_path / "a.yaml").write_text(text(body="two"))
-        await until(lambda: len(told.accepted) == 2)
+        await until_async(lambda: len(told.accepted) == 2, "the change to be accepted")
         (tmp_path / "c.yaml").write_text(missing.replace("name: b", "name: c").replace("/b", "/c"))
-        await until(lambda: len(told.accepted) == 3)
+        await until_async(lambda: len(told.accepted) == 3, "the change to be accepted")
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
@@ -361,7 +352,7 @@ def test_loaded_source_continues_from_its_document(tmp_path: Path, monkeypatch: 
 
     async def run() -> None:
         task = asyncio.create_task(source.follow(told))
-        await until(lambda: len(told.accepted) == 2)
+        await until_async(lambda: len(told.accepted) == 2, "the change to be accepted")
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 

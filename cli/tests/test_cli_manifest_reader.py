@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from inferway_cli.manifests import compilation as manifest_compilation
 from inferway_cli.manifests import kinds, reader, yaml_composer, yaml_constructor
 from inferway_cli.manifests.diagnostics import report
+from inferway_testing.examples import examples
 
 HEAD = "apiVersion: inferway.dev/v1alpha1\nkind: GatewayRoute\nmetadata: {name: a}\n"
 
@@ -213,7 +214,7 @@ TEXTS = st.lists(TOKENS, max_size=40).map("".join)
 
 
 @pytest.mark.usefixtures("_parser")
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.one_of(
         st.binary(max_size=300),
@@ -245,7 +246,7 @@ SPECS: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.sampled_from(sorted(kinds.VERSIONS)), VALUES | st.just({"name": "a"}), st.dictionaries(FIELDS, SPECS), SPECS)
 def test_any_manifest_compiles_without_an_exception(kind: str, meta: Any, top: dict[str, Any], spec: Any) -> None:
     manifest = {**top, "apiVersion": kinds.VERSIONS[kind][0], "kind": kind, "metadata": meta, "spec": spec}

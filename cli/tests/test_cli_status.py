@@ -15,6 +15,8 @@ from inferway_cli.main import app
 from inferway_contract.acknowledgement import Acknowledgement
 from inferway_fakes.fake_dns import swallowing
 from inferway_fakes.upstream import Answer, Pause, Seen, Upstream, answer
+from inferway_kube import login
+from inferway_kube.deadlines import Deadlines
 
 ROUTES = "/apis/inferway.dev/v1alpha1/namespaces/{}/gatewayroutes"
 POLICIES = "/apis/inferway.dev/v1alpha1/namespaces/{}/ratelimitpolicies"
@@ -77,7 +79,12 @@ class Api:
             return _json(
                 {"kind": "Status", "message": "the server could not find the requested resource"}, "404 Not Found"
             )
-        return _json({"kind": "List", "metadata": {}, "items": self.lists[path]})
+        return _listed(self.lists[path])
+
+
+def _listed(items: list[dict[str, Any]], more: str = "") -> Answer:
+    stored = [{**item, "metadata": {"uid": "1", "resourceVersion": "7", **item["metadata"]}} for item in items]
+    return _json({"kind": "List", "metadata": {"resourceVersion": "9", "continue": more}, "items": stored})
 
 
 def _json(value: object, line: str = "200 OK") -> Answer:
@@ -125,11 +132,9 @@ def test_json_output_lists_the_resources(api: Api) -> None:
 def test_all_pages_are_read(api: Api) -> None:
     def pages(seen: Seen) -> Answer:
         if "gatewayroutes" not in seen.target:
-            return _json({"metadata": {}, "items": []})
+            return _listed([])
         number = int(seen.target.partition("continue=")[2].partition("&")[0] or 0)
-        return _json(
-            {"metadata": {"continue": str(number + 1) if number < 2 else ""}, "items": [resource(f"r{number}")]}
-        )
+        return _listed([resource(f"r{number}")], str(number + 1) if number < 2 else "")
 
     api.upstream.script = pages
     code, stdout, _ = inferway("-o", "json")
@@ -218,7 +223,7 @@ def test_missing_kubeconfig_is_reported(api: Api, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "is empty"),
+        ("", "it is empty"),
         ("{", "line 1"),
         ("[]", ""),
         ("7", ""),
@@ -243,34 +248,35 @@ def test_missing_context_is_reported(api: Api) -> None:
 
 def test_unreachable_api_server_is_reported(api: Api, tmp_path: Path) -> None:
     (tmp_path / "config").write_text(kubeconfig(1, current="here"))
-    assert error_of() == "cannot reach the API server http://127.0.0.1:1: [Errno 111] Connection refused"
+    error = error_of()
+    assert error.startswith("cannot reach the API server http://127.0.0.1:1: Cannot connect to host 127.0.0.1:1 ")
 
 
 def test_connection_timeout_is_reported(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status_cluster, "_PATIENCE", (0.3, 10.0))
+    monkeypatch.setattr(status_cluster, "DEADLINES", Deadlines(connect=0.3))
     port = _free_port()
     (tmp_path / "config").write_text(kubeconfig(port, current="here"))
     with swallowing("127.0.0.1", port):
-        assert error_of() == f"cannot reach the API server http://127.0.0.1:{port}: no connection within 0.3 s"
+        assert error_of() == f"cannot reach the API server http://127.0.0.1:{port}: no answer in time"
 
 
 def test_response_timeout_is_reported(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status_cluster, "_PATIENCE", (3.0, 0.3))
+    monkeypatch.setattr(status_cluster, "DEADLINES", Deadlines(read=0.3))
     api.upstream.script = lambda seen: [Pause(30)]
-    assert error_of().endswith(": no answer within 0.3 s")
+    assert error_of().endswith(": no answer in time")
 
 
 @pytest.mark.parametrize(
     ("line", "told"),
     [
         ("401 Unauthorized", "the API server http://127.0.0.1:{} does not know you (401): log in again"),
-        ("403 Forbidden", "the API server does not allow it: what it says"),
+        ("403 Forbidden", "the API server does not allow it: 403 what it says"),
         (
             "404 Not Found",
             "the API server http://127.0.0.1:{} has no gatewayroutes.inferway.dev/v1alpha1: install the definitions with `inferway crds | kubectl apply -f -`",
         ),
-        ("500 Internal Server Error", "the API server http://127.0.0.1:{} answers 500: what it says"),
-        ("302 Found", "the API server http://127.0.0.1:{} answers 302: what it says"),
+        ("500 Internal Server Error", "the API server http://127.0.0.1:{} answers 500 what it says"),
+        ("302 Found", "the API server http://127.0.0.1:{} answers 302 what it says"),
     ],
 )
 def test_error_response_of_the_api_server_is_reported(api: Api, line: str, told: str) -> None:
@@ -281,7 +287,7 @@ def test_error_response_of_the_api_server_is_reported(api: Api, line: str, told:
 @pytest.mark.parametrize("body", ["<html>", "[]", "7", '{"items": 3}', "{}"])
 def test_server_other_than_kubernetes_is_reported(api: Api, body: str) -> None:
     api.upstream.script = lambda seen: answer(body.encode(), headers={"content-type": "application/json"})
-    assert error_of() == f"what answers at http://127.0.0.1:{api.upstream.port} is no Kubernetes API server"
+    assert error_of() == f"what answers at http://127.0.0.1:{api.upstream.port} is not a Kubernetes API server"
 
 
 def test_status_without_the_right_to_list_leases_omits_pods(api: Api) -> None:
@@ -291,7 +297,7 @@ def test_status_without_the_right_to_list_leases_omits_pods(api: Api) -> None:
     assert code == 0
     assert "demo/shop" in stdout
     assert stderr == (
-        "note: the data plane's pods are not shown: the API server does not allow it: leases.coordination.k8s.io is forbidden\n"
+        "note: the data plane's pods are not shown: the API server does not allow it: 403 leases.coordination.k8s.io is forbidden\n"
     )
     assert json.loads(inferway("-o", "json")[1])["pods"] is None
 
@@ -307,12 +313,12 @@ def test_status_inside_a_pod_uses_its_service_account(
     (tmp_path / "config").unlink()
     (tmp_path / "namespace").write_text("mine\n")
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
-    monkeypatch.setattr(status_cluster, "_POD_NAMESPACE", tmp_path / "namespace")
+    monkeypatch.setattr(login, "_POD_NAMESPACE", tmp_path / "namespace")
 
     def load(client_configuration: Any) -> None:
         client_configuration.host = f"http://127.0.0.1:{api.upstream.port}"
 
-    monkeypatch.setattr(status_cluster.config, "load_incluster_config", load)
+    monkeypatch.setattr(login, "load_incluster_config", load)
     api.holds("mine", resource())
     assert inferway()[0] == 0
     assert "there is no kubeconfig" in error_of("--context", "here"), "who names a context means a kubeconfig"

@@ -98,12 +98,15 @@ def test_status_of_healthy_resources_exits_with_0(api_server: ApiServer, served_
 
 def test_status_with_a_laggard_names_the_pod(api_server: ApiServer, served_namespace: str) -> None:
     refusing = replace(
-        PodAck("pod-b", SERVES, False), said=Acknowledgement(config="old", refused="3f2a91c04d", error="no")
+        PodAck("pod-b", SERVES, False), acknowledgement=Acknowledgement(config="old", refused="3f2a91c04d", error="no")
     )
     with_status(api_server, served_namespace, "gatewayroutes", "shop", [PodAck("pod-a", SERVES, False), refusing])
     code, stdout, _ = inferway(api_server.kubeconfig(), "-n", served_namespace)
     assert code == 1
-    assert "\n  Programmed=False (Rejected): 1/2 pods; pod-b refuses: no\n    pod-b serves old: no\n" in stdout
+    assert (
+        "\n  Programmed=False (Rejected): 1/2 pods; pod pod-b rejected the config (no)\n    pod-b serves old: no\n"
+        in stdout
+    )
 
 
 def test_status_of_a_changed_resource_is_unknown(api_server: ApiServer, served_namespace: str) -> None:
@@ -142,11 +145,11 @@ def test_status_with_namespace_rights_only_omits_pods(api_server: ApiServer, ser
     code, stdout, stderr = inferway(api_server.kubeconfig(user), "-n", served_namespace)
     assert code == 0
     assert f"{served_namespace}/shop" in stdout
-    assert stderr.startswith("note: the data plane's pods are not shown: the API server does not allow it: leases.")
+    assert stderr.startswith("note: the data plane's pods are not shown: the API server does not allow it: 403 leases.")
     code, stdout, stderr = inferway(api_server.kubeconfig(user), "-A")
     assert (code, stdout) == (1, "")
     assert stderr.startswith(
-        "inferway: the API server does not allow it: gatewayroutes.inferway.dev is forbidden: User "
+        "inferway: the API server does not allow it: 403 gatewayroutes.inferway.dev is forbidden: User "
     )
     assert stderr.count("\n") == 1
 

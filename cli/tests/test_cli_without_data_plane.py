@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.outside
+
 # Before anything of ours is imported, as in an environment without these packages.
 START = """\
 import sys
@@ -80,7 +82,7 @@ def test_run_without_the_data_plane_names_the_extra() -> None:
 def test_status_without_kubernetes_names_the_extra() -> None:
     code, stdout, stderr = inferway("status", "-n", "demo", absent=("kubernetes",))
     assert (code, stdout) == (1, "")
-    assert stderr == "inferway: status needs kubernetes: pip install 'inferway[operator]'\n"
+    assert stderr == "inferway: status needs kubernetes: pip install 'inferway[cluster]'\n"
 
 
 def test_status_help_works_without_kubernetes() -> None:
@@ -97,3 +99,14 @@ def test_run_with_arguments_names_the_missing_extra(folder: Path, flags: tuple[s
 def test_run_with_one_package_missing_names_the_extra(folder: Path, absent: str) -> None:
     code, _, stderr = inferway("run", str(folder), "--listen", "127.0.0.1:0", absent=(absent,))
     assert (code, "pip install 'inferway[dataplane]'" in stderr) == (1, True)
+
+
+def test_run_loads_without_kubernetes() -> None:
+    absent = START.format(absent=("kubernetes", "aiohttp", "kopf")).partition("from inferway_cli.main")[0]
+    modules = "import inferway_cli.commands.run, inferway_cli.directory_source, inferway_dataplane.main"
+
+    ended = subprocess.run(
+        [sys.executable, "-c", absent + modules], capture_output=True, text=True, timeout=30, check=False
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, "")

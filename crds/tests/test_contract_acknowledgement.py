@@ -5,10 +5,10 @@ from inferway_contract.acknowledgement import Acknowledgement
 
 
 def test_annotations_read_back_as_the_same_acknowledgement() -> None:
-    said = Acknowledgement(
+    written = Acknowledgement(
         config="0123456789", endpoints="abcdefabcd", refused="ffffffffff", error="no entry for a/b:80"
     )
-    assert acknowledgement.from_annotations(acknowledgement.annotations(said)) == said
+    assert acknowledgement.from_annotations(acknowledgement.annotations(written)) == written
     assert acknowledgement.from_annotations(acknowledgement.annotations(Acknowledgement())) == Acknowledgement()
 
 
@@ -17,8 +17,8 @@ def test_annotations_of_absent_fields_are_empty_strings() -> None:
 
 
 def test_annotations_cut_an_error_to_1000_characters() -> None:
-    told = acknowledgement.annotations(Acknowledgement(error="x" * 5_000))
-    assert len(told["inferway.dev/error"]) == 1_000
+    annotations = acknowledgement.annotations(Acknowledgement(error="x" * 5_000))
+    assert len(annotations["inferway.dev/error"]) == 1_000
 
 
 def test_annotations_that_are_not_text_are_ignored() -> None:

@@ -52,6 +52,7 @@ def test_revision_is_the_first_10_digits_of_the_digest() -> None:
     assert canonical.revision(document.ConfigDocument()) == canonical.digest(b"{}")[:10]
 
 
+@pytest.mark.outside
 @pytest.mark.parametrize("seed", ["0", "1"])
 def test_revision_in_another_process_is_the_same(seed: str) -> None:
     program = (

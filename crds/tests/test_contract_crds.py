@@ -64,6 +64,7 @@ def test_committed_crd_matches_the_models(kind: str) -> None:
     assert path.read_text(encoding="utf-8") == generate_crds.text(kind), "the models changed: run `make crds`"
 
 
+@pytest.mark.outside
 def test_command_writes_one_crd_for_each_kind(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "inferway_contract.generate.crds", str(tmp_path)],

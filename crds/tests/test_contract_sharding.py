@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from inferway_contract import sharding
 from inferway_contract.canonical import canonical, digest
 from inferway_contract.document import ConfigDocument, DirectResponse, Endpoint, EndpointsDocument, Policy, Route, Rule
+from inferway_testing.examples import examples
 
 
 def route(number: int, body: str = "ok") -> Route:
@@ -34,7 +35,7 @@ def reassembled(layout: sharding.Layout[sharding.ConfigIndex]) -> ConfigDocument
 
 
 @given(st.lists(st.integers(0, 10_000), unique=True, max_size=300), st.integers(0, 80))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_config_split_into_shards_reassembles(numbers: list[int], policies: int) -> None:
     document = config(numbers, policies)
     layout = sharding.lay_out_config(document)

@@ -15,7 +15,7 @@ from inferway_contract import resources
 from inferway_contract.generate import crds as generate_crds
 from inferway_envtest import ApiServer
 from inferway_envtest.client import Refused
-from inferway_fakes.waiting import wait_until
+from inferway_testing.until import until
 
 CRDS = Path(__file__).parent.parent
 KINDS = sorted(resources.SPECS)
@@ -52,8 +52,8 @@ def versions(api: ApiServer, *arguments: str) -> dict[str, str]:
 
 
 def test_crds_are_accepted_by_kubectl_apply(api_server: ApiServer) -> None:
-    said = api_server.kubectl("apply", "-f", str(CRDS))
-    assert [line.split()[0].partition("/")[2] for line in said.stdout.splitlines()] == DEFINITIONS
+    result = api_server.kubectl("apply", "-f", str(CRDS))
+    assert [line.split()[0].partition("/")[2] for line in result.stdout.splitlines()] == DEFINITIONS
     again = api_server.kubectl("apply", "-f", str(CRDS))
     assert [line.split()[-1] for line in again.stdout.splitlines()] == ["unchanged"] * len(DEFINITIONS)
 
@@ -88,7 +88,7 @@ def test_stored_resources_survive_replaced_crds(api_server: ApiServer, namespace
 @pytest.mark.parametrize("field", ["gwr.spec.hostnames", "rlp.spec.limits.burst"])
 def test_kubectl_explain_describes_the_field(field: str, api_server: ApiServer) -> None:
     # Documentation follows a definition by a second or so.
-    wait_until(lambda: api_server.kubectl("explain", field, check=False).code == 0, f"{field} is explained", 30)
+    until(lambda: api_server.kubectl("explain", field, check=False).code == 0, f"{field} is explained", 30)
     assert "DESCRIPTION:" in api_server.kubectl("explain", field).stdout
 
 
@@ -99,9 +99,9 @@ def test_kubectl_explain_describes_the_field(field: str, api_server: ApiServer) 
 def demo(api_server: ApiServer) -> dict[tuple[str, str], dict[str, Any]]:
     """All examples, applied; each object as the server gave it back, by kind and name."""
     api_server.kubectl("create", "namespace", "demo")
-    said = api_server.kubectl("apply", "-f", str(CRDS / "examples"), "-o", "json")
-    assert said.stderr == ""
-    return {(item["kind"], item["metadata"]["name"]): item for item in json.loads(said.stdout)["items"]}
+    result = api_server.kubectl("apply", "-f", str(CRDS / "examples"), "-o", "json")
+    assert result.stderr == ""
+    return {(item["kind"], item["metadata"]["name"]): item for item in json.loads(result.stdout)["items"]}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -127,9 +127,9 @@ def test_second_apply_of_the_examples_changes_nothing(manner: str, api_server: A
 
 def test_rules_copied_from_gateway_api_are_accepted(api_server: ApiServer, namespace: str) -> None:
     text = "\n---\n".join(manifest("GatewayRoute", spec, name.replace("_", "-")) for name, spec in PASTED.items())
-    said = api_server.kubectl("apply", "-n", namespace, "-f", "-", input=text)
-    assert said.stderr == ""
-    assert len(said.stdout.splitlines()) == len(PASTED)
+    result = api_server.kubectl("apply", "-n", namespace, "-f", "-", input=text)
+    assert result.stderr == ""
+    assert len(result.stdout.splitlines()) == len(PASTED)
 
 
 # --- bad resources ----------------------------------------------------------------------------------------------------
@@ -139,40 +139,42 @@ def test_rules_copied_from_gateway_api_are_accepted(api_server: ApiServer, names
 def test_invalid_resource_is_rejected_with_the_listed_causes(mistake: dict[str, Any], api_server: ApiServer) -> None:
     kind, spec = mistakes.resource(mistake)
     path = f"/apis/inferway.dev/v1alpha1/namespaces/default/{generate_crds.plural(kind)}"
-    # As kubectl does it; that it prints these words, a test below shows.
-    asked = f"{path}?dryRun=All&fieldValidation=Strict"
+    # The request of kubectl; the next test checks that kubectl prints these words.
+    request = f"{path}?dryRun=All&fieldValidation=Strict"
     try:
-        api_server.ask("POST", asked, json.loads(manifest(kind, spec)))
-        found = []
+        api_server.ask("POST", request, json.loads(manifest(kind, spec)))
+        listed = []
     except Refused as refused:
-        found = mistakes.rejections(mistakes.kubectl_output(refused.status))
-    assert found == sorted(mistake["refused"])
+        listed = mistakes.rejections(mistakes.kubectl_output(refused.status))
+    assert listed == sorted(mistake["kubectl"])
 
 
 @pytest.mark.parametrize("mistake", mistakes.TABLE[::5], ids=mistakes.NAMES[::5])
 def test_kubectl_prints_the_listed_messages(mistake: dict[str, Any], api_server: ApiServer, namespace: str) -> None:
     bad = manifest(*mistakes.resource(mistake))
-    said = api_server.kubectl("apply", "-n", namespace, "-f", "-", input=bad, check=False)
-    assert said.code == 1
-    assert mistakes.rejections(said.stderr) == sorted(mistake["refused"])
+    result = api_server.kubectl("apply", "-n", namespace, "-f", "-", input=bad, check=False)
+    assert result.code == 1
+    assert mistakes.rejections(result.stderr) == sorted(mistake["kubectl"])
 
 
 def test_table_rejects_all_cases_except_empty_values() -> None:
-    assert len([one for one in mistakes.TABLE if one["refused"]]) > 150
-    taken = [one for one in mistakes.TABLE if not one["refused"]]
-    assert all(line.endswith("is empty: give it a value or remove it") for one in taken for line in one["told"])
+    assert len([mistake for mistake in mistakes.TABLE if mistake["kubectl"]]) > 150
+    accepted = [mistake for mistake in mistakes.TABLE if not mistake["kubectl"]]
+    assert all(
+        line.endswith("is empty: give it a value or remove it") for mistake in accepted for line in mistake["compiler"]
+    )
 
 
 def test_messages_of_crd_and_compiler_are_the_same(api_server: ApiServer) -> None:
     """Both give the message of a rule or a form; only the compiler also shows the value."""
     ours = {rule["message"] for kind in KINDS for rule in rules(specification(kind))}
-    said = {line for one in mistakes.TABLE for line in one["refused"] if line.partition(": ")[2] in ours}
-    assert len(said) > 40
-    for one in mistakes.TABLE:
-        for line in set(one["refused"]) & said:
+    shared = {line for mistake in mistakes.TABLE for line in mistake["kubectl"] if line.partition(": ")[2] in ours}
+    assert len(shared) > 40
+    for mistake in mistakes.TABLE:
+        for line in set(mistake["kubectl"]) & shared:
             place, _, words = line.partition(": ")
-            told = [text for text in one["told"] if text.startswith((f"{place}: ", f"{place}."))]
-            assert any(words in text or "must not be empty" in text for text in told), line
+            messages = [text for text in mistake["compiler"] if text.startswith((f"{place}: ", f"{place}."))]
+            assert any(words in text or "must not be empty" in text for text in messages), line
 
 
 def rules(node: dict[str, Any]) -> list[dict[str, str]]:
@@ -184,16 +186,16 @@ def rules(node: dict[str, Any]) -> list[dict[str, str]]:
 def test_update_is_validated_like_a_create(kind: str, api_server: ApiServer, namespace: str) -> None:
     good = {"GatewayRoute": ROUTE, "RateLimitPolicy": {"limits": [mistakes.LIMIT]}}[kind]
     api_server.kubectl("apply", "-n", namespace, "-f", "-", input=manifest(kind, good))
-    said = api_server.kubectl(
+    result = api_server.kubectl(
         "apply", "-n", namespace, "-f", "-", input=manifest(kind, {**good, "hostname": "a"}), check=False
     )
-    assert 'unknown field "spec.hostname"' in said.stderr
+    assert 'unknown field "spec.hostname"' in result.stderr
 
 
 def test_resource_without_a_spec_is_rejected(api_server: ApiServer) -> None:
     text = json.dumps({"apiVersion": "inferway.dev/v1alpha1", "kind": "GatewayRoute", "metadata": {"name": "a"}})
-    said = api_server.kubectl("create", "--dry-run=server", "-f", "-", input=text, check=False)
-    assert mistakes.rejections(said.stderr) == ["spec: Required value"]
+    result = api_server.kubectl("create", "--dry-run=server", "-f", "-", input=text, check=False)
+    assert mistakes.rejections(result.stderr) == ["spec: Required value"]
 
 
 # --- status and columns -----------------------------------------------------------------------------------------------

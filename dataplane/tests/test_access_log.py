@@ -13,7 +13,7 @@ from fake_transport import BACKEND, OK, Wire, get, header
 
 from inferway_contract.document import Cache, Rule
 from inferway_dataplane.observability.access_log import AccessLog
-from inferway_fakes.waiting import wait_until
+from inferway_testing.until import until
 
 CACHED = Rule(name="cached", backends=(BACKEND,), cache=Cache(ttl=60_000))
 TOLD = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -199,13 +199,13 @@ def test_a_reader_that_does_not_read_does_not_block_the_stop(pipe: tuple[int, in
         wire.answer(OK)
         log.tick(100.0 + turn / 4)
         if not turn:
-            wait_until(log._batches.empty, "the writer to begin with the first line")
+            until(log._batches.empty, "the writer to begin with the first line")
     assert (log.dropped > 0) is (batches > 100)
     assert closing(log) < 3.5
     # When the reader leaves at last, the writer's thread can end: the lines that it could not write are counted.
     before = log.dropped
     os.close(reader)
-    wait_until(lambda: log.dropped > before and log._batches.empty(), "the waiting lines to be given up")
+    until(lambda: log.dropped > before and log._batches.empty(), "the waiting lines to be given up")
     closing(log)
     assert log._writer is not None
     assert not log._writer.is_alive()
@@ -223,5 +223,5 @@ def test_a_turn_of_the_wheel_never_waits_for_the_reader(pipe: tuple[int, int]) -
     assert monotonic() - started < 3.0
     assert log.dropped >= 300 - 64 - 1
     os.close(reader)
-    wait_until(log._batches.empty, "the waiting lines to be given up")
+    until(log._batches.empty, "the waiting lines to be given up")
     closing(log)

@@ -12,7 +12,7 @@ from test_cluster_source import MAY
 from inferway_contract.acknowledgement import GATEWAY_LABEL, Acknowledgement, from_annotations
 from inferway_dataplane.sources.lease import Pod
 from inferway_envtest import ApiServer, Fault
-from inferway_fakes.waiting import wait_until
+from inferway_testing.until import until
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/{}/leases/{}"
 
@@ -51,7 +51,7 @@ def leases(api_server: ApiServer, namespace: str) -> Leases:
 
 def test_it_is_the_pods_own_and_says_what_is_served(api_server, namespace, leases):
     with cluster_gateway(api_server.kubeconfig(leases.user), namespace, pod=leases.pod) as gateway:
-        wait_until(lambda: leases.said() == Acknowledgement(), "a Lease that says nothing is served")
+        until(lambda: leases.said() == Acknowledgement(), "a Lease that says nothing is served")
         found = leases.get()
         assert found["metadata"]["labels"] == {GATEWAY_LABEL: "inferway"}
         [owner] = found["metadata"]["ownerReferences"]
@@ -59,40 +59,40 @@ def test_it_is_the_pods_own_and_says_what_is_served(api_server, namespace, lease
         assert found["spec"]["holderIdentity"] == leases.pod.uid
         assert found["spec"]["leaseDurationSeconds"] == 15
         revision = leases.publisher.publish(saying("one"), endpoints(a=[]))
-        wait_until(lambda: leases.said().config == revision, "the revision to be said")
+        until(lambda: leases.said().config == revision, "the revision to be said")
         gateway.serves("one")
         before = leases.said().endpoints
         leases.publisher.endpoints(endpoints(a=[1]))
-        wait_until(lambda: leases.said().endpoints not in ("", before), "the endpoints' revision to be said")
+        until(lambda: leases.said().endpoints not in ("", before), "the endpoints' revision to be said")
         leases.publisher.index("config", "{")
-        wait_until(lambda: "cannot be read" in leases.said().error, "the refusal to be said")
+        until(lambda: "cannot be read" in leases.said().error, "the refusal to be said")
         said = leases.said()
         assert (said.config, bool(said.refused), said.refused != revision) == (revision, True, True)
         leases.publisher.config(saying("one"))
-        wait_until(lambda: (leases.said().error, leases.said().refused) == ("", ""), "the refusal to be over")
+        until(lambda: (leases.said().error, leases.said().refused) == ("", ""), "the refusal to be over")
 
 
 def test_it_is_renewed_all_the_time_and_a_change_is_said_at_once(api_server, namespace, leases):
     slow = leases.pod
     with cluster_gateway(api_server.kubeconfig(leases.user), namespace, pod=slow) as gateway:
-        wait_until(leases.get, "a Lease")
+        until(leases.get, "a Lease")
         first = leases.renewed()
-        wait_until(lambda: leases.renewed() > first, "a renewal")
+        until(lambda: leases.renewed() > first, "a renewal")
         leases.publisher.publish(saying("one"))
         gateway.serves("one")
-        wait_until(lambda: leases.said().config == gateway.revision, "the revision to be said")
+        until(lambda: leases.said().config == gateway.revision, "the revision to be said")
 
 
 def test_one_that_somebody_changed_or_deleted_is_put_right(api_server, namespace, leases):
     with cluster_gateway(api_server.kubeconfig(leases.user), namespace, pod=leases.pod) as gateway:
         revision = leases.publisher.publish(saying("one"))
-        wait_until(lambda: leases.said().config == revision, "the revision to be said")
+        until(lambda: leases.said().config == revision, "the revision to be said")
         stolen = {"metadata": {"annotations": {"inferway.dev/config-revision": "x"}}, "spec": {"holderIdentity": "x"}}
         api_server.ask("PATCH", leases.path, stolen, "application/merge-patch+json")
-        wait_until(lambda: leases.said().config == revision, "the revision to be said again")
+        until(lambda: leases.said().config == revision, "the revision to be said again")
         assert leases.get()["spec"]["holderIdentity"] == leases.pod.uid
         api_server.ask("DELETE", leases.path)
-        wait_until(lambda: leases.said().config == revision, "a new Lease")
+        until(lambda: leases.said().config == revision, "a new Lease")
         gateway.serves("one")
 
 
@@ -100,9 +100,9 @@ def test_one_that_somebody_changed_or_deleted_is_put_right(api_server, namespace
 def test_an_older_pod_of_the_same_name_leaves_no_owner(api_server, namespace, leases):
     older = Pod(leases.pod.name, "00000000-0000-0000-0000-000000000000", "inferway")
     with cluster_gateway(api_server.kubeconfig(leases.user), namespace, pod=older):
-        wait_until(leases.get, "its Lease")
+        until(leases.get, "its Lease")
     with cluster_gateway(api_server.kubeconfig(leases.user), namespace, pod=leases.pod):
-        wait_until(
+        until(
             lambda: (found := leases.get()) is not None and found["spec"]["holderIdentity"] == leases.pod.uid,
             "the Lease to be the new pod's",
         )
@@ -123,18 +123,18 @@ def test_refused_renewals_are_told_once_and_touch_no_traffic(api_server, namespa
             fault = faults.add(Fault("PATCH", "/leases/", code=code, times=3, headers=headers))
             revision = leases.publisher.publish(saying("two"))
             gateway.serves("two")
-            wait_until(lambda: leases.said().config == revision, "the revision to be said")
+            until(lambda: leases.said().config == revision, "the revision to be said")
             assert fault.hits == 3
-            told = ["the Lease cannot be renewed, traffic goes on", "the Lease is renewed again"]
+            told = ["the Lease cannot be renewed, traffic continues", "the Lease is renewed again"]
             # The API server has it a moment before the pod hears that it has.
-            wait_until(
+            until(
                 lambda: [one.getMessage() for one in caplog.records if "Lease" in one.getMessage()] == told, str(told)
             )
 
 
 def test_it_is_left_when_the_process_ends(api_server, namespace, leases):
     with cluster_gateway(api_server.kubeconfig(leases.user), namespace, pod=leases.pod):
-        wait_until(leases.get, "its Lease")
+        until(leases.get, "its Lease")
     assert leases.get() is not None
     api_server.ask("DELETE", f"/api/v1/namespaces/{namespace}/pods/{leases.pod.name}")
-    wait_until(lambda: leases.get() is None, "the Lease to go with its pod", 30.0)
+    until(lambda: leases.get() is None, "the Lease to go with its pod", 30.0)

@@ -3,42 +3,30 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 
 import pytest
 
 from inferway_fakes.faulty_tcp import Accepting, FaultyTcp
-from inferway_fakes.gateway_process import Process, ask
+from inferway_testing.client import ask
+from inferway_testing.process import Process, environment
+
+pytestmark = pytest.mark.outside
 
 POD = {"POD_NAME": "gateway-0", "POD_NAMESPACE": "default", "POD_UID": "0"}
+COMMAND = [sys.executable, "-m", "inferway_dataplane"]
 LOCAL = {"INFERWAY_LISTEN": "127.0.0.1:0", "INFERWAY_ADMIN": "127.0.0.1:0"}
 
 
-@contextmanager
-def started(**environment: str) -> Iterator[Process]:
-    """A process with these variables and no others of ours; it never outlives the test."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("INFERWAY_", "KUBE", "POD_"))}
-    with subprocess.Popen(
-        [sys.executable, "-m", "inferway_dataplane"],
-        env={**kept, **LOCAL, **environment},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as running:
-        process = Process(running)
-        try:
-            yield process
-        finally:
-            if running.poll() is None:
-                running.kill()
-            process.exit_code()
+def started(**variables: str) -> Process:
+    """Start one with these variables and no others of the gateway."""
+    return Process(
+        COMMAND, environment("INFERWAY_", "KUBE", "POD_", **{**LOCAL, **variables}), stdout=subprocess.DEVNULL
+    )
 
 
 def kubeconfig(folder: Path, port: int, host: str = "127.0.0.1") -> str:
@@ -65,15 +53,15 @@ MISTAKES = {
     ),
     "no cluster": (
         POD,
-        "this is no pod with a token (automountServiceAccountToken), and no kubeconfig is set: Service host/port",
+        "this is not a pod with a token (automountServiceAccountToken): Service host/port is not set., and INFERWAY_KUBECONFIG",
     ),
-    "no kubeconfig": ({**POD, "INFERWAY_KUBECONFIG": "nowhere"}, "the kubeconfig nowhere is not there"),
+    "no kubeconfig": ({**POD, "INFERWAY_KUBECONFIG": "nowhere"}, "there is no kubeconfig: nowhere does not exist"),
 }
 
 
-@pytest.mark.parametrize(("environment", "told"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_in_its_settings_is_one_line(environment: dict[str, str], told: str) -> None:
-    with started(**environment) as process:
+@pytest.mark.parametrize(("variables", "told"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_in_its_settings_is_one_line(variables: dict[str, str], told: str) -> None:
+    with started(**variables) as process:
         assert process.exit_code() == 2
         assert len(process.text) == 1
         assert process.text[0].startswith("inferway-dataplane: ")
@@ -92,9 +80,9 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize(("environment", "told"), FILES.values(), ids=FILES)
-def test_a_file_that_is_not_there_is_one_line(tmp_path: Path, environment: dict[str, str], told: str) -> None:
-    with started(**POD, **environment, INFERWAY_KUBECONFIG=kubeconfig(tmp_path, 1)) as process:
+@pytest.mark.parametrize(("variables", "told"), FILES.values(), ids=FILES)
+def test_a_file_that_is_not_there_is_one_line(tmp_path: Path, variables: dict[str, str], told: str) -> None:
+    with started(**POD, **variables, INFERWAY_KUBECONFIG=kubeconfig(tmp_path, 1)) as process:
         assert process.exit_code() == 2
         assert process.text == [told]
 
@@ -123,10 +111,10 @@ def test_it_says_that_the_api_server_cannot_be_reached(tmp_path: Path) -> None:
     with FaultyTcp(1) as tcp:
         tcp.change(accepting=Accepting.REFUSE)
         with started(**POD, INFERWAY_KUBECONFIG=kubeconfig(tmp_path, tcp.port)) as process:
-            event = process.event("the API server does not answer, what is served goes on")
-            assert "asking: " in event["error"]
+            event = process.event("the API server cannot be reached, what is served stays")
+            assert "GET /api/v1/namespaces/default/configmaps: " in event["error"] or "PATCH /apis/" in event["error"]
             admin = int(process.event("waiting for the first document")["admin"].rpartition(":")[2])
-            assert b"the API server cannot be reached: asking: " in ask(admin, "/readyz")[1]
+            assert b"the API server cannot be reached: " in ask(admin, "/readyz")[1]
 
 
 NAMED = "the API server is known by a name only, so routes may lead to it: set INFERWAY_API_SERVER"

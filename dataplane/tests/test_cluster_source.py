@@ -16,7 +16,7 @@ from inferway_contract.sharding import ConfigIndex, ShardRef, lay_out_config
 from inferway_dataplane.sources.last_good import CONFIG, ENDPOINTS
 from inferway_envtest import ApiServer, User
 from inferway_fakes.upstream import Upstream
-from inferway_fakes.waiting import wait_until
+from inferway_testing.until import until
 
 MAY = [
     {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]},
@@ -45,7 +45,7 @@ def gateway(api_server: ApiServer, namespace: str, user: User) -> Iterator[Clust
 
 
 def test_it_waits_for_a_first_document_and_then_serves_every_change(gateway, publisher):
-    wait_until(lambda: "no ConfigMap inferway-config" in gateway.why_not(), "it says what it waits for")
+    until(lambda: "no ConfigMap inferway-config" in gateway.why_not(), "it says what it waits for")
     assert gateway.ask("/healthz", admin=True) == (200, "ok\n")
     with pytest.raises(ConnectionRefusedError):
         gateway.ask("/")
@@ -60,23 +60,23 @@ def test_it_waits_for_a_first_document_and_then_serves_every_change(gateway, pub
 def test_a_config_without_endpoints_waits_for_them_by_name(gateway, publisher):
     publisher.endpoints(endpoints(a=[]))
     publisher.config(asking("default/b:80"))
-    wait_until(lambda: "waiting for endpoints of default/b:80" in gateway.why_not(), "it says what it waits for")
+    until(lambda: "waiting for endpoints of default/b:80" in gateway.why_not(), "it says what it waits for")
     assert gateway.rejected == 0
     publisher.endpoints(endpoints(b=[]))
-    wait_until(lambda: gateway.ask("/readyz", admin=True)[0] == 200, "it serves")
+    until(lambda: gateway.ask("/readyz", admin=True)[0] == 200, "it serves")
     assert gateway.ask("/")[0] == 503
 
 
 def test_endpoints_change_alone_and_those_that_go_too_early_are_kept(gateway, publisher):
     with Upstream() as first, Upstream() as second:
         publisher.publish(asking("default/a:80"), endpoints(a=[first.port]))
-        wait_until(lambda: gateway.why_not() == "ok", "it serves")
+        until(lambda: gateway.why_not() == "ok", "it serves")
         assert gateway.ask("/")[0] == 200
         publisher.endpoints(endpoints(a=[second.port]))
-        wait_until(lambda: gateway.ask("/")[0] == 200 and second.seen, "the other endpoint is asked")
+        until(lambda: gateway.ask("/")[0] == 200 and second.seen, "the other endpoint is asked")
         # The Service goes from the endpoints although the config still names it.
         publisher.endpoints(endpoints(b=[]))
-        wait_until(lambda: "default/b:80" in gateway.ask("/debug/config", admin=True)[1], "newer endpoints")
+        until(lambda: "default/b:80" in gateway.ask("/debug/config", admin=True)[1], "newer endpoints")
         assert gateway.ask("/")[0] == 200
         assert gateway.rejected == 0
 
@@ -120,17 +120,17 @@ def test_a_shard_that_is_not_what_was_published_is_refused_and_told(gateway, pub
     publisher.endpoints(EndpointsDocument())
     # First with nothing live, then with something.
     publisher.index("config", index)
-    wait_until(lambda: error in gateway.why_not(), f"/readyz tells the error; it says {gateway.why_not()}")
+    until(lambda: error in gateway.why_not(), f"/readyz tells the error; it says {gateway.why_not()}")
     publisher.config(saying("old"))
     gateway.serves("old")
     rejected = gateway.rejected
     publisher.index("config", index)
-    wait_until(lambda: gateway.rejected == rejected + 1, "the refusal is counted")
+    until(lambda: gateway.rejected == rejected + 1, "the refusal is counted")
     assert error in json.loads(gateway.ask("/debug/config", admin=True)[1])["lastError"]
     assert gateway.says("old")
     # What is taken back is served and no error any more.
     publisher.config(saying("old"))
-    wait_until(lambda: not json.loads(gateway.ask("/debug/config", admin=True)[1])["lastError"], "the error is over")
+    until(lambda: not json.loads(gateway.ask("/debug/config", admin=True)[1])["lastError"], "the error is over")
     assert gateway.rejected == rejected + 1
 
 
@@ -139,7 +139,7 @@ def test_an_index_that_cannot_be_read_is_refused(gateway, publisher, text):
     publisher.publish(saying("old"))
     gateway.serves("old")
     publisher.index("config", text)
-    wait_until(lambda: gateway.rejected == 1, "the refusal is counted")
+    until(lambda: gateway.rejected == 1, "the refusal is counted")
     assert gateway.says("old")
     publisher.config(saying("new"))
     gateway.serves("new")
@@ -150,7 +150,7 @@ def test_an_index_before_its_shards_is_served_when_they_come(gateway, publisher)
     gateway.serves("old")
     layout = lay_out_config(saying("new"))
     publisher.index("config", layout.index)
-    wait_until(lambda: gateway.rejected == 1, "the missing shard is told")
+    until(lambda: gateway.rejected == 1, "the missing shard is told")
     assert "is not there" in json.loads(gateway.ask("/debug/config", admin=True)[1])["lastError"]
     assert gateway.says("old")
     for name, content in layout.shards.items():
@@ -162,21 +162,21 @@ def test_an_index_before_its_shards_is_served_when_they_come(gateway, publisher)
 def test_a_document_that_cannot_be_built_is_refused_while_endpoints_go_on(gateway, publisher):
     with Upstream() as first, Upstream() as second:
         publisher.publish(asking("default/a:80"), endpoints(a=[first.port]))
-        wait_until(lambda: gateway.why_not() == "ok", "it serves")
+        until(lambda: gateway.why_not() == "ok", "it serves")
         good = asking("default/a:80")
         bad = good.model_copy(
             update={"routes": (good.routes[0].model_copy(update={"rules": (unbuildable(good.routes[0].rules[0]),)}),)}
         )
         publisher.config(bad)
-        wait_until(lambda: gateway.rejected == 1, "the refusal is counted")
+        until(lambda: gateway.rejected == 1, "the refusal is counted")
         publisher.endpoints(endpoints(a=[second.port]))
-        wait_until(lambda: gateway.ask("/")[0] == 200 and second.seen, "the other endpoint is asked")
+        until(lambda: gateway.ask("/")[0] == 200 and second.seen, "the other endpoint is asked")
         assert gateway.rejected == 1
         assert "default/nowhere" in json.loads(gateway.ask("/debug/config", admin=True)[1])["lastError"]
         # The gateway itself knows that newer endpoints mended nothing.
         assert "default/nowhere" in gateway.plane.gateway.live.last_error
         publisher.config(good)
-        wait_until(lambda: not gateway.plane.gateway.live.last_error, "the error is over")
+        until(lambda: not gateway.plane.gateway.live.last_error, "the error is over")
 
 
 def unbuildable(rule):
@@ -205,7 +205,7 @@ def test_a_restart_serves_the_last_good_copy_when_there_is_no_document(
     revision = publisher.publish(saying("kept"), endpoints(a=[1]))
     with cluster_gateway(kubeconfig, namespace, state=state) as gateway:
         gateway.serves("kept")
-        wait_until(lambda: (state / CONFIG).exists(), "the copy is written")
+        until(lambda: (state / CONFIG).exists(), "the copy is written")
     publisher.delete("inferway-config")
     with cluster_gateway(kubeconfig, namespace, state=state) as gateway:
         gateway.serves("kept")
@@ -220,11 +220,11 @@ def test_a_copy_that_is_not_whole_is_refused_and_told(api_server, namespace, use
     kubeconfig = api_server.kubeconfig(user)
     publisher.publish(saying("kept"), endpoints(a=[1]))
     with cluster_gateway(kubeconfig, namespace, state=tmp_path) as gateway:
-        wait_until(lambda: (tmp_path / CONFIG).exists(), "the copy is written")
+        until(lambda: (tmp_path / CONFIG).exists(), "the copy is written")
     publisher.delete("inferway-config")
     spoil(tmp_path, harm)
     with cluster_gateway(kubeconfig, namespace, state=tmp_path) as gateway:
-        wait_until(lambda: "the last good copy was refused" in gateway.why_not(), "it is told")
+        until(lambda: "the last good copy was refused" in gateway.why_not(), "it is told")
         with pytest.raises(ConnectionRefusedError):
             gateway.ask("/")
         publisher.config(saying("new"))

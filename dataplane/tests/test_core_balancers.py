@@ -16,6 +16,7 @@ from inferway_dataplane.core.upstreams.balancing.consistent_hash import FACTOR, 
 from inferway_dataplane.core.upstreams.balancing.peak_ewma import DECAY
 from inferway_dataplane.core.upstreams.balancing.slow_start import MIN_SHARE, SlowStart
 from inferway_dataplane.core.upstreams.members import Member
+from inferway_testing.examples import examples
 
 TYPES = ("RoundRobin", "LeastRequest", "PeakEWMA", "ConsistentHash")
 
@@ -162,7 +163,7 @@ def test_the_order_of_members_does_not_matter() -> None:
     assert owners(pool) == owners(pool[::-1])
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.integers(1, 12), st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=150))
 def test_no_member_takes_more_than_its_bound(number: int, events: list[tuple[int, bool]]) -> None:
     pool = members(number)

@@ -14,6 +14,7 @@ from inferway_dataplane.core.upstreams.health_state import CheckRules, HealthChe
 from inferway_dataplane.core.upstreams.members import RuleCounters
 from inferway_dataplane.core.upstreams.outlier_detection import FORGET_AFTER, MAX_EJECTION, EjectionRules
 from inferway_dataplane.core.upstreams.selection import BackendSet
+from inferway_testing.examples import examples
 
 THREE = CircuitBreaker(consecutive_failures=3, open_for=10_000)
 
@@ -198,7 +199,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.integers(1, 4)), min_size=1, max_size=3),
     st.integers(0, 100),

@@ -13,6 +13,7 @@ from inferway_contract.document import Match, PathMatch, ValueMatch
 from inferway_dataplane.core.messages import request_head, request_target
 from inferway_dataplane.core.messages.request_head import RequestHead
 from inferway_dataplane.core.routing.table import RouteEntry, RoutingTable, parameters
+from inferway_testing.examples import examples
 
 _RANKS = {"Exact": 0, "RegularExpression": 1, "PathPrefix": 2}
 
@@ -271,7 +272,7 @@ def oracle(entries: list[RouteEntry[int]], head: RequestHead) -> int | None:
     return min(ranked)[-1] if ranked else None
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(claims, st.lists(requests, min_size=1, max_size=6))
 def test_the_table_agrees_with_the_oracle(routes: list[tuple[str, Match, int]], heads_: list[RequestHead]) -> None:
     every = [RouteEntry(host, one, age, index, index) for index, (host, one, age) in enumerate(routes)]

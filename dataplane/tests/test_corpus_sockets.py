@@ -11,6 +11,8 @@ from corpus.cases import RequestCase, ResponseCase, request_cases, response_case
 from corpus.recorder import Recorder
 from corpus.running import Result
 
+pytestmark = pytest.mark.outside
+
 REQUESTS = request_cases()
 RESPONSES = response_cases()
 

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inferway_dataplane.engine.http1.head_cache import HeadCache
+from inferway_testing.examples import examples
 
 REQUESTS = [case for case in request_cases() if not case.known]
 RESPONSES = [case for case in response_cases() if not case.known]
@@ -43,7 +44,7 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
 
 
 PLACES = st.lists(st.integers(0, 4095), max_size=12)
-QUICK = settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=examples(1500), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def told(seen: Observed) -> tuple[list[int], bool, list[tuple[str, str, bytes]]]:

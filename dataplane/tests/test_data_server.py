@@ -18,6 +18,8 @@ from inferway_dataplane.observability.access_log import AccessLog
 from inferway_dataplane.servers import DataServer, bind
 from inferway_dataplane.settings import Settings
 
+pytestmark = pytest.mark.outside
+
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
@@ -29,12 +31,12 @@ def run(test: Callable[[DataServer, int], Awaitable[None]], certificate: tuple[P
         respond = DirectResponse(status=200, content_type="text/plain", body="ok")
         route = Route(id="x/y", rules=(Rule(name="all", respond=respond),))
         gateway.start()
-        gateway.accept(ConfigDocument(routes=(route,)), EndpointsDocument())
+        gateway.live.accept(ConfigDocument(routes=(route,)), EndpointsDocument())
         listening = bind("127.0.0.1", 0)
         server = DataServer(gateway, listening, tls_context(*certificate) if certificate is not None else None)
         try:
             # As the process does before it stops.
-            gateway.is_draining = gateway.is_closing = True
+            gateway.drain()
             await test(server, listening.getsockname()[1])
         finally:
             await gateway.stop()

@@ -16,6 +16,8 @@ from inferway_dataplane.engine.clock import NEVER
 from inferway_dataplane.engine.upstream.connection import UpstreamConnection
 from inferway_dataplane.engine.upstream.pool import ConnectFailed, EndpointPool
 
+pytestmark = pytest.mark.outside
+
 NAME = "sim.example"
 REFUSES, ANSWERS, SWALLOWS, SWALLOWS_TOO = "127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"
 

@@ -209,6 +209,7 @@ def test_u3_not_for_what_does_harm_twice(request_: bytes) -> None:
     run(test, idle=1)
 
 
+@pytest.mark.outside
 def test_x1_the_address_that_is_really_connected_to_is_checked() -> None:
     async def main() -> None:
         for host, policy, code in (

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from inferway_dataplane.system import file_watcher
+from inferway_testing.until import until_async
 
 EVERY = 0.005
 """Seconds between two looks."""
@@ -34,9 +35,7 @@ class Followed:
             raise self.failures.pop(0)
 
     async def until(self, calls: int) -> None:
-        async with asyncio.timeout(5):
-            while self.calls < calls:  # noqa: ASYNC110 - it is counted in another thread
-                await asyncio.sleep(0.001)
+        await until_async(lambda: self.calls >= calls, f"{calls} reloads", 5)
 
     async def some_looks(self) -> None:
         """Wait for as long as five looks take at least."""

@@ -7,20 +7,20 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from test_source_last_good import state
 
-from inferway_dataplane.sources.api import IndexEvent, Unavailable
 from inferway_dataplane.sources.assembly import Documents
 from inferway_dataplane.sources.cluster import ClusterSource, Pace
 from inferway_dataplane.sources.last_good import LastGood
 from inferway_dataplane.sources.last_good_writer import WriterPace
 from inferway_dataplane.sources.lease import Pod
-from inferway_fakes.gateway_process import Process, ask
+from inferway_kube.errors import ApiError
+from inferway_testing.client import ask
+from inferway_testing.process import Process
+from inferway_testing.until import until_async
 
 DYING = """
 import asyncio, sys
@@ -46,20 +46,12 @@ sys.exit(serve(settings, Source()))
 """A data plane whose source fails unexpectedly as soon as a file is there."""
 
 
-@contextmanager
-def dying(trigger: Path, mode: str, document: str = "served") -> Iterator[Process]:
-    """It never outlives the test."""
-    command = [sys.executable, "-c", DYING, str(trigger), mode, document]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as running:
-        process = Process(running)
-        try:
-            yield process
-        finally:
-            if running.poll() is None:
-                running.kill()
-            process.exit_code()
+def dying(trigger: Path, mode: str, document: str = "served") -> Process:
+    """Start it."""
+    return Process([sys.executable, "-c", DYING, str(trigger), mode, document], stdout=subprocess.DEVNULL)
 
 
+@pytest.mark.outside
 @pytest.mark.case("K4")
 def test_in_a_cluster_the_process_ends_after_the_drain_so_that_it_is_started_again(tmp_path: Path) -> None:
     with dying(tmp_path / "now", "cluster") as process:
@@ -76,6 +68,7 @@ def test_in_a_cluster_the_process_ends_after_the_drain_so_that_it_is_started_aga
         assert process.events[-1]["event"] == "stopped"
 
 
+@pytest.mark.outside
 def test_a_signal_during_that_drain_cuts_it_no_shorter(tmp_path: Path) -> None:
     with dying(tmp_path / "now", "cluster") as process:
         process.event("ready")
@@ -86,6 +79,7 @@ def test_a_signal_during_that_drain_cuts_it_no_shorter(tmp_path: Path) -> None:
         assert process.events[-1]["event"] == "stopped"
 
 
+@pytest.mark.outside
 def test_of_a_directory_what_is_served_goes_on_and_it_is_told(tmp_path: Path) -> None:
     with dying(tmp_path / "now", "directory") as process:
         admin, port = process.port("admin"), process.port()
@@ -98,6 +92,7 @@ def test_of_a_directory_what_is_served_goes_on_and_it_is_told(tmp_path: Path) ->
         assert process.exit_code() == 0
 
 
+@pytest.mark.outside
 def test_before_the_first_document_it_ends_in_order_too(tmp_path: Path) -> None:
     with dying(tmp_path / "now", "cluster", "waiting") as process:
         process.event("waiting for the first document")
@@ -109,22 +104,14 @@ def test_before_the_first_document_it_ends_in_order_too(tmp_path: Path) -> None:
 
 
 class Away:
-    """An API server that does not answer."""
+    """A client of an API server that does not answer."""
 
     async def close(self) -> None: ...
 
-    async def list_index(self, name: str) -> IndexEvent:
-        raise Unavailable("away")
+    async def _fail(self, *_: object) -> None:
+        raise ApiError("away")
 
-    async def watch_index(self, name: str, version: str):
-        raise Unavailable("away")
-        yield
-
-    async def read_shard(self, name: str) -> bytes:
-        raise Unavailable("away")
-
-    async def apply_lease(self, name: str, lease: object) -> None:
-        raise Unavailable("away")
+    get = list_all = apply = _fail
 
 
 class Received:
@@ -140,16 +127,14 @@ class Received:
         raise AssertionError(error)
 
 
-def run(source: ClusterSource, received: Received, until) -> None:
+def run(source: ClusterSource, received: Received, condition) -> None:
     """Follow until the condition holds; the source must not have ended by then."""
 
     async def main() -> None:
         task = asyncio.create_task(source.follow(received))
         try:
-            async with asyncio.timeout(10):
-                while not until():
-                    assert not task.done(), "the source has ended"
-                    await asyncio.sleep(0.01)
+            await until_async(lambda: condition() or task.done(), "the condition")
+            assert not task.done(), "the source has ended"
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -182,7 +167,7 @@ class Copies(LastGood):
 def away(last_good: LastGood) -> ClusterSource:
     """A source that has nothing but a copy."""
     pace = Pace(patience=0.02, copies=WriterPace(rest=0.02, retry=0.01))
-    return ClusterSource(Away(), Away(), Pod("gateway-0", "0", "inferway"), last_good, pace)
+    return ClusterSource(Away(), Away(), "demo", Pod("gateway-0", "0", "inferway"), last_good, pace)
 
 
 @pytest.fixture
@@ -199,7 +184,7 @@ def test_a_copy_that_no_thread_can_be_had_to_read_is_tried_again(copied, caplog)
     run(source, received, lambda: received.revisions)
     assert received.revisions == ["config-kept"]
     logged = [record.message for record in caplog.records if record.exc_info]
-    assert logged == ["reading the last good copy failed in a way that is not foreseen"] * 2
+    assert logged == ["unexpected error while reading the last good copy"] * 2
     assert "internal error" not in source.waiting
 
 

@@ -13,6 +13,7 @@ from test_source_last_good import state
 from inferway_dataplane.sources.assembly import Documents
 from inferway_dataplane.sources.last_good import LastGood
 from inferway_dataplane.sources.last_good_writer import LastGoodWriter, WriterPace
+from inferway_testing.until import until_async
 
 pytestmark = pytest.mark.case("K4")
 
@@ -61,18 +62,12 @@ def run(keeping: LastGoodWriter, test: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(main())
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Within the time of the test."""
-    while not condition():  # noqa: ASYNC110 - what it looks at changes in threads
-        await asyncio.sleep(0.005)
-
-
 @pytest.fixture
 def disk(tmp_path: Path) -> Disk:
     return Disk(tmp_path)
 
 
-def test_full_disk_is_logged_once_and_the_newest_state_is_saved_later(disk, tmp_path, caplog):
+def test_full_disk_is_logged_once_and_the_newest_saved_later(disk, tmp_path, caplog):
     keeping = writer(disk)
 
     async def test() -> None:
@@ -80,10 +75,10 @@ def test_full_disk_is_logged_once_and_the_newest_state_is_saved_later(disk, tmp_
         for body in ("older", "live"):
             keeping.keep(state(body))
             disk.attempts = 0
-            await until(lambda: disk.attempts >= 2)
+            await until_async(lambda: disk.attempts >= 2, "a second attempt")
         assert (keeping.is_saved, keeping.saved_at) == (False, 0.0)
         disk.is_full = False
-        await until(lambda: keeping.is_saved)
+        await until_async(lambda: keeping.is_saved, "the copy to be saved")
         assert keeping.saved_at == 7.0
         assert saved(tmp_path) == "config-live"
 
@@ -98,7 +93,7 @@ def test_copies_are_apart_and_the_newest_state_counts(disk, tmp_path):
         for number in range(20):
             keeping.keep(state(f"{number}"))
             await asyncio.sleep(0.005)
-        await until(lambda: saved(tmp_path) == "config-19")
+        await until_async(lambda: saved(tmp_path) == "config-19", "the newest copy")
         assert disk.attempts <= 2
 
     run(keeping, test)
@@ -110,7 +105,7 @@ def test_at_the_end_it_is_saved_once_more(disk, tmp_path):
     async def test() -> None:
         disk.is_full = True
         keeping.keep(state("live"))
-        await until(lambda: keeping.is_saved is False)
+        await until_async(lambda: keeping.is_saved is False, "the copy not to be saved")
         disk.is_full = False
 
     run(keeping, test)
@@ -124,7 +119,7 @@ def test_what_is_being_written_at_the_end_is_waited_for_and_the_newest_follows(d
     async def test() -> None:
         disk.turns.clear()
         keeping.keep(state("older"))
-        await until(lambda: disk.attempts)
+        await until_async(lambda: disk.attempts, "an attempt")
         keeping.keep(state("newest"))
         asyncio.get_running_loop().call_later(0.2, disk.turns.set)
 
@@ -140,7 +135,7 @@ def test_a_disk_that_hangs_does_not_hold_up_the_end(disk, caplog):
         disk.turns.clear()
         keeping.keep(state("live"))
         task = asyncio.create_task(keeping.run())
-        await until(lambda: disk.attempts)
+        await until_async(lambda: disk.attempts, "an attempt")
         task.cancel()
         _, pending = await asyncio.wait((task,), timeout=5)
         assert not pending
@@ -158,7 +153,7 @@ def test_nothing_is_written_at_the_end_that_is_saved_already(disk):
 
     async def test() -> None:
         keeping.keep(state("live"))
-        await until(lambda: keeping.is_saved)
+        await until_async(lambda: keeping.is_saved, "the copy to be saved")
 
     run(keeping, test)
     assert disk.attempts == 1

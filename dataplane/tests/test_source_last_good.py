@@ -22,6 +22,7 @@ from inferway_contract.document import (
 )
 from inferway_dataplane.sources.assembly import Assembled, Documents
 from inferway_dataplane.sources.last_good import CONFIG, ENDPOINTS, LastGood
+from inferway_testing.examples import examples
 
 
 def state(body: str, *services: str) -> Documents:
@@ -156,7 +157,7 @@ def test_copy_of_files_from_elsewhere_is_refused(
     assert LastGood(str(folders[0])).read() == state("new", "x/c:80")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.data())
 def test_no_byte_may_be_another(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     folder = tmp_path_factory.mktemp("state")

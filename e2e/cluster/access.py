@@ -6,14 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any, Final
 
-import pytest
 import urllib3
+
+from inferway_testing.until import until
 
 ROOT: Final = Path(__file__).parents[2]
 KUBECTL: Final = str(Path(sys.executable).with_name("kubectl"))
@@ -26,18 +25,7 @@ GATEWAY: Final = "inferway-system"
 DEMO: Final = "inferway-demo"
 """Namespaces."""
 
-POLL: Final = 0.1  # seconds between two checks
 JSON = dict[str, Any]
-
-
-def until(condition: Callable[[], Any], what: str, within: float = 60.0) -> Any:
-    """Wait until `condition()` is true, at most `within` seconds; returns its result."""
-    deadline = monotonic() + within
-    while not (result := condition()):
-        if monotonic() > deadline:
-            pytest.fail(f"not within {within:g} s: {what}")
-        sleep(POLL)
-    return result
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import urllib3
 
-from e2e.cluster.access import DEMO, GATEWAY, JSON, OPERATOR, ROOT, Cluster, is_ready, route, until
+from e2e.cluster.access import DEMO, GATEWAY, JSON, OPERATOR, ROOT, Cluster, is_ready, route
+from inferway_testing.until import until
 
 OVERLAY: Final = "manifests/overlays/dev"
 SAMPLES: Final = "manifests/samples"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from e2e.cluster.access import GATEWAY, OPERATOR, Cluster, until
+from e2e.cluster.access import GATEWAY, OPERATOR, Cluster
+from inferway_testing.until import until
 
 NAMESPACES: Final = (
     "inferway-changes",

@@ -8,7 +8,8 @@ from time import monotonic
 
 import pytest
 
-from e2e.cluster.access import DEMO, GATEWAY, OPERATOR, Cluster, until
+from e2e.cluster.access import DEMO, GATEWAY, OPERATOR, Cluster
+from inferway_testing.until import until
 
 pytestmark = pytest.mark.timeout(400)
 

@@ -9,8 +9,9 @@ from itertools import count
 
 import pytest
 
-from e2e.cluster.access import DEMO, GATEWAY, Cluster, until
+from e2e.cluster.access import DEMO, GATEWAY, Cluster
 from e2e.cluster.leftovers import restore
+from inferway_testing.until import until
 
 pytestmark = pytest.mark.timeout(120)
 

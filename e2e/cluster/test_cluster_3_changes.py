@@ -8,8 +8,9 @@ from time import monotonic
 
 import pytest
 
-from e2e.cluster.access import Cluster, route, until
+from e2e.cluster.access import Cluster, route
 from e2e.cluster.traffic import steady_traffic
+from inferway_testing.until import until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -36,7 +37,7 @@ def namespace_without_policy(cluster: Cluster) -> Iterator[None]:
 def changed_route(cluster: Cluster) -> str:
     """Create a route for these tests."""
     cluster.apply(route("changed", PLACE, HOST, "begin"))
-    until(lambda: cluster.is_programmed("gwr", PLACE, "changed"), "the route is programmed")
+    until(lambda: cluster.is_programmed("gwr", PLACE, "changed"), "the route is programmed", 60)
     return "changed"
 
 

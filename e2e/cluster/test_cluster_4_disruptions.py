@@ -8,9 +8,10 @@ from time import monotonic, sleep
 import pytest
 
 from e2e.cluster import workload
-from e2e.cluster.access import GATEWAY, OPERATOR, Cluster, route, until
+from e2e.cluster.access import GATEWAY, OPERATOR, Cluster, route
 from e2e.cluster.leftovers import restore
 from e2e.cluster.traffic import steady_traffic
+from inferway_testing.until import until
 
 pytestmark = pytest.mark.timeout(400)
 

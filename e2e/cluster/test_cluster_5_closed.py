@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from e2e.cluster import workload
-from e2e.cluster.access import DEMO, GATEWAY, OPERATOR, Cluster, route, until
+from e2e.cluster.access import DEMO, GATEWAY, OPERATOR, Cluster, route
 from e2e.cluster.leftovers import restore
+from inferway_testing.until import until
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from e2e.cluster.access import GATEWAY, ROOT, Cluster, load_image, until
+from e2e.cluster.access import GATEWAY, ROOT, Cluster, load_image
 from e2e.cluster.leftovers import restore
+from inferway_testing.until import until
 
 pytestmark = pytest.mark.timeout(400)
 

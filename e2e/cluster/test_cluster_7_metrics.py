@@ -19,8 +19,9 @@ from urllib.parse import quote
 import pytest
 import urllib3
 
-from e2e.cluster.access import GATEWAY, OPERATOR, ROOT, Cluster, load_image, until
+from e2e.cluster.access import GATEWAY, OPERATOR, ROOT, Cluster, load_image
 from e2e.cluster.leftovers import restore
+from inferway_testing.until import until
 
 pytestmark = pytest.mark.timeout(420)
 

@@ -10,7 +10,7 @@ from time import sleep
 
 import pytest
 
-from e2e.cluster.access import DEMO, GATEWAY, OPERATOR, ROOT, Cluster, is_ready, until
+from e2e.cluster.access import DEMO, GATEWAY, OPERATOR, ROOT, Cluster, is_ready
 from e2e.cluster.breaking import (
     GATEWAY_APP,
     HOST,
@@ -39,6 +39,7 @@ from e2e.cluster.breaking import (
     warnings,
 )
 from e2e.cluster.traffic import steady_traffic
+from inferway_testing.until import until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -102,13 +103,15 @@ def test_missing_crds_are_reported_and_recovered_from(cluster: Cluster, figures:
         old_warnings = warnings(cluster, OPERATOR, operator, since)
         fresh = _another_operator(cluster, operator, since)
         sleep(LASTS)
-        assert _readyz(cluster, fresh).startswith("503 listing: the API server knows no gatewayroutes.inferway.dev")
+        assert _readyz(cluster, fresh).startswith(
+            "503 listing: the API server does not know a kind that this process needs: "
+        )
         fresh_warnings = warnings(cluster, OPERATOR, fresh, since)
     for messages in (old_warnings, fresh_warnings):
         assert_one_warning(
             messages,
-            "the API server does not know our resources: install the definitions in crds/ (kubectl apply -k crds) and apply the"
-            " resources again; pods serve what was published last",
+            "the API server does not know a kind that this process needs, what is served stays",
+            documented("install the definitions in crds/ (kubectl apply -k crds) and apply the resources again"),
         )
     assert not traffic.failures
     with timed() as took:
@@ -134,13 +137,15 @@ def test_operator_without_rights_reports_it_and_recovers(cluster: Cluster, figur
         old_warnings = warnings(cluster, OPERATOR, operator, since)
         fresh = _another_operator(cluster, operator, since)
         sleep(LASTS)
-        assert _readyz(cluster, fresh).startswith("503 listing: GET /apis/inferway.dev/")
+        assert _readyz(cluster, fresh).startswith(
+            "503 listing: the API server refuses what this process asks for: GET /api"
+        )
         fresh_warnings = warnings(cluster, OPERATOR, fresh, since)
     for messages in (old_warnings, fresh_warnings):
         assert_one_warning(
             messages,
-            "the API server forbids what the operator needs: a role or its binding is missing, apply the manifests again"
-            " (kubectl apply -k)",
+            "the API server refuses what this process asks for, what is served stays",
+            documented("a role or its binding is missing: apply the manifests again (kubectl apply -k)"),
             "system:serviceaccount:inferway-operator:inferway-operator",
         )
     assert not traffic.failures
@@ -199,12 +204,10 @@ def test_data_plane_without_rights_keeps_serving_and_recovers(cluster: Cluster, 
             messages
         )  # the Lease at once, the watches when the API server ends them, within 45 s
         for line in messages:
-            assert (
-                documented("its Role or the binding is missing, apply the manifests again (kubectl apply -k)") in line
-            )
+            assert documented("a role or its binding is missing: apply the manifests again (kubectl apply -k)") in line
             assert "system:serviceaccount:inferway-system:inferway-gateway" in line
         assert f'leases.coordination.k8s.io "{pod}" is forbidden' in messages[0]
-        assert documented("the Lease cannot be renewed, traffic goes on") in messages[0]
+        assert documented("the Lease cannot be renewed, traffic continues") in messages[0]
     assert (silent["reason"], silent["status"]) == ("Pending", "False")
     assert all(pod in silent["message"] for pod in pods)
     assert not traffic.failures
@@ -296,7 +299,7 @@ IMAGES = {
     "operator": (
         OPERATOR,
         OPERATOR_APP,
-        "this is no pod with a token (automountServiceAccountToken), and there is no kubeconfig to use",
+        "this is not a pod with a token (automountServiceAccountToken)",
     ),
 }
 
@@ -354,8 +357,7 @@ def test_missing_data_plane_is_reported_in_status_and_log(cluster: Cluster, figu
     sleep(LASTS)
     assert_one_warning(
         warnings(cluster, OPERATOR, operator, since),
-        "there is no data plane: no pod of it is ready, so nobody serves what is published; scale its Deployment up, or see why"
-        " its pods are not ready",
+        "no ready data-plane pod: the published config is not served; scale the Deployment up, or check its pods",
         "kubectl -n inferway-system get pods -l inferway.dev/gateway=inferway",
     )
     set_route_body(cluster, "served by nobody")
@@ -403,13 +405,13 @@ def test_traffic_continues_while_the_api_server_is_down(cluster: Cluster, figure
     )
     assert_one_warning(
         warnings(cluster, OPERATOR, operator, since),
-        "the API server cannot be reached: pods serve what they have, and the operator goes on as soon as it answers; see that"
-        " it runs, and that NetworkPolicies let this pod reach it",
+        "the API server cannot be reached, what is served stays",
+        documented("check that the API server runs and that NetworkPolicies let this process reach it"),
     )
     assert_one_warning(
         warnings(cluster, GATEWAY, other["metadata"]["name"], since),
-        "the API server does not answer, what is served goes on",
-        "nothing here, it is asked until it answers: see that it runs, and that NetworkPolicies let this pod reach it",
+        "the API server cannot be reached, what is served stays",
+        "check that the API server runs and that NetworkPolicies let this process reach it",
     )
     name = killed["metadata"]["name"]
     wanted = before | {name: before[name] + 1}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from e2e.cluster.access import ROOT, Cluster, until
+from e2e.cluster.access import ROOT, Cluster
+from inferway_testing.until import until
 
 NAMESPACE: Final = "inferway-e2e"
 HOST: Final = "load.example"
@@ -44,5 +45,5 @@ def install(cluster: Cluster) -> None:
     cluster.apply(RESOURCES)
     cluster.kubectl("apply", "-n", NAMESPACE, "-f", "-", given=service())
     cluster.await_rollout(NAMESPACE)
-    until(lambda: cluster.is_programmed("gwr", NAMESPACE, "load"), "the route is programmed")
+    until(lambda: cluster.is_programmed("gwr", NAMESPACE, "load"), "the route is programmed", 60)
     until(lambda: cluster.ask(PATH, HOST).status == 200, "it is served", 20)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from compose_project import Project, missing, running
 
-from inferway_fakes.waiting import wait_until
+from inferway_testing.until import until
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -27,7 +27,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 def await_status(demo: Project, path: str, status: int = 200) -> None:
     """Wait until a path is answered with this status: after a change, or when a limit permits it again."""
-    wait_until(lambda: demo.ask(path).status == status, f"{path} is answered {status}", SERVED)
+    until(lambda: demo.ask(path).status == status, f"{path} is answered {status}", SERVED)
 
 
 def test_routes_reach_both_services(demo: Project) -> None:
@@ -58,7 +58,7 @@ def test_edited_file_is_served_and_a_broken_one_rejected(demo: Project) -> None:
     file.write_text(sound.replace("value: /infer}", "value: /ask}"))
     await_status(demo, "/infer", 404)
     file.write_text(sound.replace("value: /infer}", "value: 7}"))
-    wait_until(
+    until(
         lambda: "routes.yaml" in (demo.ask("/debug/config", port=9090).json()["lastError"] or ""),
         "the error is reported",
         SERVED,
@@ -69,13 +69,13 @@ def test_edited_file_is_served_and_a_broken_one_rejected(demo: Project) -> None:
 
 
 def test_prometheus_scrapes_every_target_and_has_the_rules(demo: Project) -> None:
-    wait_until(lambda: demo.query("up") == dict.fromkeys(JOBS, 1.0), "every target is up", SCRAPED)
+    until(lambda: demo.query("up") == dict.fromkeys(JOBS, 1.0), "every target is up", SCRAPED)
     demo.ask("/infer?prompt=counted")
-    wait_until(lambda: demo.query("sum%20by%20(job)%20(http_requests_total)"), "requests are counted", SCRAPED)
+    until(lambda: demo.query("sum%20by%20(job)%20(http_requests_total)"), "requests are counted", SCRAPED)
     groups = demo.ask("/api/v1/rules", "prometheus", 9090).json()["data"]["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
     assert {rule["name"] for rule in rules} >= {"TargetDown", "ResourcesRefused", "RequestsFail"}
-    wait_until(
+    until(
         lambda: all(
             rule["health"] == "ok"
             for group in demo.ask("/api/v1/rules", "prometheus", 9090).json()["data"]["groups"]
@@ -92,13 +92,13 @@ def test_access_log_arrives_after_a_restart_of_the_shipper(demo: Project) -> Non
         return answer.status == 200 and any(line.get("path") == path for line in answer.json()["lines"])
 
     demo.ask("/shipped-at-once")
-    wait_until(lambda: arrived("/shipped-at-once"), "the line of a request", SERVED)
+    until(lambda: arrived("/shipped-at-once"), "the line of a request", SERVED)
     assert "/shipped-at-once" in demo.compose("logs", "--no-log-prefix", "access-log")
 
     demo.compose("stop", "access-log")
     assert demo.ask("/shipped-later").status == 404
     demo.compose("start", "access-log")
-    wait_until(lambda: arrived("/shipped-later"), "the line of a request while nothing was shipped", SERVED)
+    until(lambda: arrived("/shipped-later"), "the line of a request while nothing was shipped", SERVED)
 
 
 def test_containers_run_unprivileged_on_loopback_ports(demo: Project) -> None:

@@ -2,92 +2,22 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import os
-import signal
-import subprocess
 import sys
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 from inferway_contract.acknowledgement import GATEWAY_LABEL
 from inferway_envtest import ApiServer
-
-DEADLINE = 20.0
-"""Seconds of the default timeout."""
-EVERY = 0.02
-"""Seconds between two checks."""
+from inferway_testing.client import ask
+from inferway_testing.process import Process, environment
+from inferway_testing.until import DEADLINE, until
 
 API = "/apis/inferway.dev/v1alpha1"
-
-
-def until(condition: Any, what: str, within: float = DEADLINE) -> Any:
-    """Wait until `condition()` is true; returns its result. Raises `AssertionError` with `what` after the deadline."""
-    deadline = monotonic() + within
-    while True:
-        result = condition()
-        if result:
-            return result
-        if monotonic() > deadline:
-            raise AssertionError(f"not within {within} s: {what}")
-        sleep(EVERY)
-
-
-class Process:
-    """A process with its log in memory, which ends with its block."""
-
-    def __init__(self, command: Sequence[str], env: Mapping[str, str]) -> None:
-        self.lines: list[str] = []
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("INFERWAY_", "KUBE"))}
-        self.popen = subprocess.Popen(
-            command, env={**inherited, **env}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.popen.stdout is not None
-        self.lines.extend(self.popen.stdout)
-
-    @property
-    def is_running(self) -> bool:
-        """Return whether the process runs."""
-        return self.popen.poll() is None
-
-    def send(self, number: int) -> None:
-        """Send SIGTERM, SIGKILL, SIGSTOP or SIGCONT."""
-        if self.is_running:
-            os.kill(self.popen.pid, number)
-
-    def stop(self, number: int = signal.SIGTERM, within: float = DEADLINE) -> int:
-        """End the process and return its exit code."""
-        self.send(signal.SIGCONT)
-        self.send(number)
-        try:
-            code = self.popen.wait(within)
-        except subprocess.TimeoutExpired:
-            self.send(signal.SIGKILL)
-            code = self.popen.wait(within)
-        self._reader.join(within)
-        if self.popen.stdout is not None:
-            self.popen.stdout.close()
-        return code
-
-    def tail(self, lines: int = 30) -> str:
-        """Return the last lines of its log."""
-        return "".join(self.lines[-lines:])
-
-    def resident(self) -> int:
-        """Return its resident memory in bytes."""
-        text = Path(f"/proc/{self.popen.pid}/status").read_text()
-        return next(int(line.split()[1]) << 10 for line in text.splitlines() if line.startswith("VmRSS:"))
 
 
 @dataclass
@@ -104,13 +34,7 @@ class Pod:
 
     def get(self, path: str = "/", *, admin: bool = False, host: str = "control.example") -> tuple[int, bytes]:
         """Send one request on a new connection."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.admin if admin else self.port, timeout=5)
-        try:
-            connection.request("GET", path, headers={"host": host})
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        finally:
-            connection.close()
+        return ask(self.admin if admin else self.port, path, {"host": host}, timeout=5)
 
     def serves(self, path: str, body: bytes) -> bool:
         """Return whether the request is answered with this body."""
@@ -152,9 +76,9 @@ class Planes:
             "INFERWAY_OPERATOR_LISTEN": "127.0.0.1:0",
             **{f"INFERWAY_OPERATOR_{name.upper()}": value for name, value in more.items()},
         }
-        command = [sys.executable, "-m", "kopf", "run", "-m", "inferway_operator.handlers"]
+        command = [sys.executable, "-m", "inferway_operator"]
         command += [argument for name in namespaces for argument in ("-n", name)]
-        process = Process(command, env)
+        process = Process(command, environment("INFERWAY_", "KUBE", **env), is_supervisor=True)
         self.stack.callback(process.stop)
         self.operators.append(process)
         return process
@@ -192,15 +116,15 @@ class Planes:
             "POD_NAMESPACE": self.namespace,
             "POD_UID": uid,
         }
-        process = Process(command or [sys.executable, "-m", "inferway_dataplane"], env)
+        process = Process(
+            command or [sys.executable, "-m", "inferway_dataplane"], environment("INFERWAY_", "KUBE", **env)
+        )
         self.stack.callback(process.stop)
         return process
 
     def find_ports(self, pod: Pod) -> None:
         """Wait until the process logs `ready`, and read its ports."""
-        event = until(lambda: _event(pod.process, "ready"), f"{pod.name} is ready; its log: {pod.process.tail()}")
-        pod.port = int(event["listen"].rpartition(":")[2])
-        pod.admin = int(event["admin"].rpartition(":")[2])
+        pod.port, pod.admin = pod.process.port(), pod.process.port("admin")
         self.api.set_pod(self.namespace, pod.name, is_ready=True)
 
     # --- objects -----------------------------------------------------------------------------------------------------
@@ -238,7 +162,7 @@ class Planes:
             return condition if condition.get("status") == status else None
 
         return dict(
-            until(seen, f"{kind} {name} has Programmed={status}; operator logs: {self.operator_logs()}", within)
+            until(seen, lambda: f"{kind} {name} has Programmed={status}; operator logs: {self.operator_logs()}", within)
         )
 
     def operator_logs(self) -> str:
@@ -302,14 +226,3 @@ def quantile(values: Sequence[float], share: float) -> float:
 def now() -> datetime:
     """Return the time in the API server's format."""
     return datetime.now(tz=UTC)
-
-
-def _event(process: Process, name: str) -> dict[str, Any] | None:
-    for line in process.lines:
-        if line.startswith("{"):
-            event = json.loads(line)
-            if event.get("event") == name:
-                return dict(event)
-    if not process.is_running:
-        raise AssertionError(f"it ended before the event {name}; its log: {process.tail()}")
-    return None

@@ -5,9 +5,10 @@ from __future__ import annotations
 from time import monotonic, sleep
 
 import pytest
-from control_planes import direct_response_route, limits, planes, until
+from control_planes import direct_response_route, limits, planes
 
 from inferway_envtest.client import Refused
+from inferway_testing.until import until
 
 QUIET = 3.0
 """Seconds after a change until its effects are complete; also the length of a required pause without writes."""

@@ -7,12 +7,13 @@ from itertools import count
 from time import monotonic, sleep
 
 import pytest
-from control_planes import direct_response_route, planes, until
+from control_planes import direct_response_route, planes
 from control_traffic import steady_traffic
 
 from inferway_contract.acknowledgement import LEASE_SECONDS
 from inferway_envtest.http_faults import Fault
 from inferway_fakes.faulty_tcp import Accepting, FaultyTcp
+from inferway_testing.until import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.case("K1"), pytest.mark.timeout(300)]
 

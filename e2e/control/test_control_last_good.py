@@ -7,11 +7,12 @@ import signal
 from urllib.parse import quote
 
 import pytest
-from control_planes import direct_response_route, planes, until
+from control_planes import direct_response_route, planes
 from control_traffic import steady_traffic
 
 from inferway_contract.canonical import digest
 from inferway_fakes.faulty_tcp import Accepting, FaultyTcp
+from inferway_testing.until import until
 
 pytestmark = [pytest.mark.case("K4")]
 

@@ -7,12 +7,13 @@ import signal
 from time import monotonic
 
 import pytest
-from control_planes import direct_response_route, lease_namespace, limits, planes, until
+from control_planes import direct_response_route, lease_namespace, limits, planes
 from control_traffic import steady_traffic
 
 from inferway_contract.canonical import digest
 from inferway_envtest.client import Refused
 from inferway_envtest.http_faults import Fault
+from inferway_testing.until import until
 
 pytestmark = [pytest.mark.case("K2")]
 
@@ -70,7 +71,7 @@ def test_operator_killed_after_any_write_converges(api_server, namespace, tmp_pa
                         r"/(configmaps|gatewayroutes|ratelimitpolicies|events)",
                         skip=number - 1,
                         is_done=True,
-                        call=lambda operator=operator: operator.send(signal.SIGKILL),
+                        call=lambda operator=operator: operator.signal(signal.SIGKILL),
                     )
                 )
                 ended = until(
@@ -125,7 +126,7 @@ def test_second_operator_takes_over_from_the_first(api_server, namespace, tmp_pa
         }
         assert written == {users[0].name}
         with steady_traffic([pod.port]) as traffic:
-            first.send(how)
+            first.signal(how)
             began = monotonic()
             running.apply(direct_response_route("first", "after"))
             until(lambda: pod.serves("/", b"after"), f"the other one works; {running.operator_logs()}", within)
@@ -135,7 +136,7 @@ def test_second_operator_takes_over_from_the_first(api_server, namespace, tmp_pa
         if how is signal.SIGSTOP:
             # When it resumes it still believes that it leads, and must not write.
             mark = api_server.mark()
-            first.send(signal.SIGCONT)
+            first.signal(signal.SIGCONT)
             running.apply(direct_response_route("first", "later"))
             until(lambda: pod.serves("/", b"later"), "the other one continues")
             late = [one for one in api_server.writes(mark, user=users[0]) if one.resource == "configmaps"]

@@ -7,10 +7,11 @@ import sys
 from time import monotonic, sleep
 
 import pytest
-from control_planes import direct_response_route, limits, planes, quantile, until
+from control_planes import direct_response_route, limits, planes, quantile
 from control_traffic import steady_traffic
 
 from inferway_contract.acknowledgement import LEASE_SECONDS
+from inferway_testing.until import until
 
 # A data plane older than `DirectResponse.body`: it parses documents strictly, and rejects those with this field.
 OLDER = """
@@ -96,7 +97,7 @@ def test_route_on_three_pods_is_programmed_3_of_3(three_pods):
 @pytest.mark.timeout(120)
 def test_frozen_pod_is_named_as_a_laggard(three_pods):
     frozen = three_pods.pods[1]
-    frozen.process.send(signal.SIGSTOP)
+    frozen.process.signal(signal.SIGSTOP)
     three_pods.apply(direct_response_route("first", "changed"))
     pending = three_pods.programmed("first", "False")
     assert pending["reason"] == "Pending"
@@ -109,7 +110,7 @@ def test_frozen_pod_is_named_as_a_laggard(three_pods):
     assert frozen.name in three_pods.condition("GatewayRoute", "first")["message"]
     [laggard] = three_pods.get("GatewayRoute", "first")["status"]["dataPlane"]["laggards"]
     assert laggard["pod"] == frozen.name
-    frozen.process.send(signal.SIGCONT)
+    frozen.process.signal(signal.SIGCONT)
     three_pods.programmed("first", within=30)
     assert frozen.serves("/", b"changed")
 
@@ -119,7 +120,7 @@ def test_frozen_pod_is_named_as_a_laggard(three_pods):
 def test_restarted_operator_does_not_count_a_frozen_pod(three_pods):
     """The operator finds the Lease of a hanging pod with the present revision, and must not count it."""
     frozen = three_pods.pods[1]
-    frozen.process.send(signal.SIGSTOP)
+    frozen.process.signal(signal.SIGSTOP)
     three_pods.programmed("first", "False", within=LEASE_SECONDS + 10)
     before = three_pods.get("GatewayRoute", "first")["status"]
     three_pods.operators[0].stop()
@@ -130,7 +131,7 @@ def test_restarted_operator_does_not_count_a_frozen_pod(three_pods):
     while monotonic() < deadline:
         assert three_pods.get("GatewayRoute", "first")["status"] == before
         sleep(0.2)
-    frozen.process.send(signal.SIGCONT)
+    frozen.process.signal(signal.SIGCONT)
     three_pods.programmed("first", within=30)
 
 

@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic, sleep
 
 import pytest
-from control_planes import direct_response_route, limits, planes, quantile, until
+from control_planes import direct_response_route, limits, planes, quantile
+
+from inferway_testing.until import until
 
 ROUTES, POLICIES, CHANGES = 2_000, 500, 20
 MOST_MEMORY = 400 << 20

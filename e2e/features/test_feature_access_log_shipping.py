@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from inferway_fakes.gateway_process import ask, started
-from inferway_fakes.waiting import DEADLINE, wait_until
+from inferway_testing.client import ask
+from inferway_testing.process import run_gateway
+from inferway_testing.until import DEADLINE, until
 
 SERVICE = Path(__file__).parents[2] / "services" / "service-node"
 ROUTES = """
@@ -65,7 +66,7 @@ def node(program: str, **streams_and_env: Any) -> Iterator[subprocess.Popen[str]
 
 @pytest.mark.slow
 def test_full_access_log_pipe_does_not_block_requests_or_stop(resources: Path, pipe: int) -> None:
-    with started(resources, ROUTES, "--access-log-rate", "1000000", log=pipe) as gateway:
+    with run_gateway(resources, ROUTES, "--access-log-rate", "1000000", log=pipe) as gateway:
         connection = http.client.HTTPConnection("127.0.0.1", gateway.port(), timeout=DEADLINE)
         for _ in range(3000):  # 1 MB of lines; a pipe holds 64 KiB
             connection.request("GET", "/")
@@ -85,7 +86,7 @@ def test_every_access_log_line_arrives_at_service_node(resources: Path, pipe: in
         ship = {"PATH": os.environ["PATH"], "SHIP_TO": f"http://127.0.0.1:{port}/logs"}
         with (
             node("ship.js", env=ship, stdin=pipe, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as shipper,
-            started(resources, ROUTES, log=pipe) as gateway,
+            run_gateway(resources, ROUTES, stdout=pipe) as gateway,
         ):
             for number in range(20):
                 assert ask(gateway.port(), f"/{number}")[0] == 200
@@ -93,6 +94,6 @@ def test_every_access_log_line_arrives_at_service_node(resources: Path, pipe: in
             def kept() -> set[str]:
                 return {line["path"] for line in json.loads(ask(port, "/logs?route=default/hello")[1])["lines"]}
 
-            wait_until(lambda: kept() == {f"/{number}" for number in range(20)}, "all 20 lines are there")
+            until(lambda: kept() == {f"/{number}" for number in range(20)}, "all 20 lines are there")
             shipper.terminate()
             assert shipper.wait(DEADLINE) == 0

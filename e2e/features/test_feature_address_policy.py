@@ -8,8 +8,8 @@ from __future__ import annotations
 import pytest
 
 from inferway_fakes.fake_dns import resolving, swallowing
-from inferway_fakes.waiting import wait_until
 from inferway_fakes.yaml_builders import route, rule, to
+from inferway_testing.until import until
 
 pytestmark = pytest.mark.case("X1")
 
@@ -118,7 +118,7 @@ def test_x1_health_check_of_a_forbidden_address_is_rejected(serve, names):
     names.resolve("models.test", "169.254.169.254")
     check = "healthCheck: {path: /latest/meta-data, interval: 100ms, timeout: 100ms, unhealthyThreshold: 1}"
     gateway = serve(route_by_name(80, check))
-    wait_until(lambda: gateway.metric("backend_healthy") == 0, "the check to be refused")
+    until(lambda: gateway.metric("backend_healthy") == 0, "the check to be refused")
 
 
 def test_unresponsive_address_leaves_time_for_the_next(serve, names, upstream):

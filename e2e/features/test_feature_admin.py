@@ -9,8 +9,8 @@ import string
 
 import pytest
 
-from inferway_fakes.waiting import DEADLINE
 from inferway_fakes.yaml_builders import direct_response, policy, resources, route, rule, to
+from inferway_testing.until import DEADLINE
 
 ADMIN = ["/healthz", "/readyz", "/metrics", "/debug/config", "/debug/backends"]
 

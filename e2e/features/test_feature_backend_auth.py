@@ -12,8 +12,8 @@ import pytest
 
 from inferway_fakes.upstream import Pause
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.waiting import wait_until
 from inferway_fakes.yaml_builders import route, rule
+from inferway_testing.until import until
 
 SECRET = "s3cr3t-of-the-gateway"  # noqa: S105 - of this test
 
@@ -101,7 +101,7 @@ def test_changed_secret_is_used_without_a_gap_under_load(gateway, upstream, secr
         assert gateway.request().status == 200
         return received_values(upstream) == ["Bearer the-new-one"]
 
-    wait_until(new_one, "the new secret", 2.5)
+    until(new_one, "the new secret", 2.5)
     assert {seen.header("authorization") for seen in upstream.seen} == {f"Bearer {SECRET}", "Bearer the-new-one"}
 
 
@@ -126,9 +126,9 @@ def test_missing_secrets_directory_is_answered_500(serve, upstream):
 def test_removed_secret_is_not_used_until_it_returns(gateway, upstream, secrets):
     assert gateway.request().status == 200
     (secrets / "key").unlink()
-    wait_until(lambda: gateway.request().status == 500, "the secret to be gone", 2.5)
+    until(lambda: gateway.request().status == 500, "the secret to be gone", 2.5)
     (secrets / "key").write_text("again")
-    wait_until(lambda: gateway.request().status == 200, "the secret to be back", 2.5)
+    until(lambda: gateway.request().status == 200, "the secret to be back", 2.5)
     assert received_values(upstream) == ["Bearer again"]
 
 
@@ -166,7 +166,7 @@ def test_secret_appears_in_no_output(serve, upstream, secrets, caplog, capfd):
     upstream.script = lambda seen: [Pause(30)]
     gateway.request()
     (secrets / "key").write_text("another-s3cr3t")
-    wait_until(lambda: "a secret has changed" in caplog.text, "the change to be logged")
+    until(lambda: "a secret has changed" in caplog.text, "the change to be logged")
     outputs = [
         gateway.request(path, port=gateway.admin_port).body.decode()
         for path in ("/metrics", "/debug/config", "/debug/backends", "/healthz", "/readyz")
@@ -180,6 +180,6 @@ def test_secret_appears_in_no_output(serve, upstream, secrets, caplog, capfd):
         printed.append(capfd.readouterr().out)
         return '"status":504' in "".join(printed)
 
-    wait_until(is_logged, "the access log")
+    until(is_logged, "the access log")
     for output in (*outputs, logged, caplog.text, "".join(printed)):
         assert "s3cr3t" not in output

@@ -12,8 +12,8 @@ import pytest
 
 from inferway_fakes.upstream import Close, Pause, Upstream
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.waiting import wait_until
 from inferway_fakes.yaml_builders import resources, route, rule, service, to
+from inferway_testing.until import until
 
 
 @pytest.fixture
@@ -278,7 +278,7 @@ def test_idle_connection_with_unexpected_bytes_is_not_reused(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     upstream.script = lambda seen: [*reply(b"one"), Pause(0.05), b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"]
     assert gateway.request().body == b"one"
-    wait_until(lambda: upstream.open_connections == 0, "the gateway to close the connection")
+    until(lambda: upstream.open_connections == 0, "the gateway to close the connection")
     upstream.script = lambda seen: reply(b"two")
     assert gateway.request().body == b"two"
 
@@ -302,4 +302,4 @@ def test_disconnected_client_cancels_the_upstream_request(serve, upstream):
     with socket.create_connection(("127.0.0.1", gateway.port), 5) as client:
         client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
         assert client.recv(100).startswith(b"HTTP/1.1 200 ")
-    wait_until(lambda: upstream.open_connections == 0, "the request upstream to be cancelled", 1.0)
+    until(lambda: upstream.open_connections == 0, "the request upstream to be cancelled", 1.0)

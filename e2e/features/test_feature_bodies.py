@@ -13,8 +13,8 @@ import pytest
 
 from inferway_fakes.upstream import Close, Pause
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.waiting import DEADLINE, wait_until
 from inferway_fakes.yaml_builders import direct_response, route, rule, to
+from inferway_testing.until import DEADLINE, until
 
 MIB = 1 << 20
 
@@ -26,7 +26,7 @@ def client_of(gateway):
         yield connection
 
 
-def until(connection, mark):
+def read_until(connection, mark):
     """Read until these bytes have arrived."""
     received = b""
     while mark not in received:
@@ -132,7 +132,7 @@ def test_client_that_does_not_read_blocks_the_upstream(serve, upstream):
     upstream.script = script
     with client_of(gateway) as client:
         client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-        until(client, b"\r\n\r\n")
+        read_until(client, b"\r\n\r\n")
         wait_until_stable(lambda: len(written))
         # Only the bytes of the kernel's buffers: the gateway itself keeps 64 KiB.
         assert sum(written) <= 32 * MIB
@@ -169,7 +169,7 @@ def wait_until_stable(count):
             last, since = count(), monotonic()
         return monotonic() - since > 0.3
 
-    wait_until(is_at_rest, "the stream to stop")
+    until(is_at_rest, "the stream to stop")
 
 
 def send_until_blocked(connection, most):
@@ -191,7 +191,7 @@ def test_content_length_over_the_limit_is_answered_413(serve, upstream):
     gateway = serve(route(rule("limits: {maxRequestBody: 1Ki}", to(upstream.port))))
     with client_of(gateway) as client:
         client.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1025\r\n\r\n")  # and no byte of it
-        answer = until(client, b"}")
+        answer = read_until(client, b"}")
     assert b" 413 " in answer
     assert b'"code":"body_too_large"' in answer
     assert not upstream.seen
@@ -221,7 +221,7 @@ def test_stalled_body_is_answered_408_and_releases_the_upstream(serve, upstream)
     assert b" 408 " in answer
     assert b'"code":"body_timeout"' in answer
     assert not upstream.seen
-    wait_until(lambda: upstream.open_connections == 0, "the upstream to be released")
+    until(lambda: upstream.open_connections == 0, "the upstream to be released")
 
 
 # --- Expect: 100-continue ---------------------------------------------------------------------------------------------------
@@ -233,9 +233,9 @@ def test_expecting_client_gets_100_then_the_response(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     with client_of(gateway) as client:
         client.sendall(EXPECTING)
-        assert until(client, b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert read_until(client, b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         client.sendall(b"body")
-        assert until(client, b"ok").startswith(b"HTTP/1.1 200 OK\r\n")
+        assert read_until(client, b"ok").startswith(b"HTTP/1.1 200 OK\r\n")
     assert upstream.seen[0].body == b"body"
     assert upstream.seen[0].header("expect") is None
 
@@ -253,7 +253,7 @@ def test_rejected_request_gets_no_100_continue(serve, text, status):
     gateway = serve(route(text))
     with client_of(gateway) as client:
         client.sendall(EXPECTING)
-        answer = until(client, b"\r\n\r\n")
+        answer = read_until(client, b"\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1" + status)
 
 
@@ -323,7 +323,7 @@ def test_stream_events_are_forwarded_without_delay(serve, upstream):
         client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
         late = []
         for number in range(5):
-            until(client, b"data: %d\n\n" % number)
+            read_until(client, b"data: %d\n\n" % number)
             late.append(monotonic() - sent[number])
         assert read_to_end(client).endswith(b"0\r\n\r\n")
     assert sorted(late)[2] < 0.05, late
@@ -338,14 +338,14 @@ def test_request_body_is_forwarded_piece_by_piece(serve):
             accepted, _ = listener.accept()
             with accepted:
                 accepted.settimeout(DEADLINE)
-                until(accepted, b"\r\n\r\n")
+                read_until(accepted, b"\r\n\r\n")
                 for piece in (b"first", b"second"):
                     client.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
-                    until(accepted, piece + b"\r\n")
+                    read_until(accepted, piece + b"\r\n")
                 client.sendall(b"0\r\n\r\n")
-                until(accepted, b"0\r\n\r\n")
+                read_until(accepted, b"0\r\n\r\n")
                 accepted.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone")
-                assert until(client, b"done").startswith(b"HTTP/1.1 200 ")
+                assert read_until(client, b"done").startswith(b"HTTP/1.1 200 ")
 
 
 def test_early_hints_precede_the_response(serve, upstream):
@@ -365,7 +365,7 @@ def test_response_before_the_end_of_the_request_is_forwarded(serve, upstream):
             client.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\npart")
             accepted, _ = listener.accept()
             with accepted:
-                until(accepted, b"part")
+                read_until(accepted, b"part")
                 body = json.dumps({"error": "no"}).encode()
                 accepted.sendall(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
-                assert until(client, body).startswith(b"HTTP/1.1 401 ")
+                assert read_until(client, body).startswith(b"HTTP/1.1 401 ")

@@ -9,8 +9,8 @@ import pytest
 
 from inferway_fakes.upstream import Close, Pause
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.waiting import wait_until
 from inferway_fakes.yaml_builders import policy, resources, route, rule, to
+from inferway_testing.until import until
 
 
 def cached_route(port, settings="ttl: 1h"):
@@ -66,7 +66,7 @@ def test_age_includes_the_age_of_the_upstream_response(serve, upstream, numbered
 def test_response_expires_after_its_ttl(serve, upstream, numbered_responses):
     gateway = serve(cached_route(upstream.port, "ttl: 1s"))
     assert outcomes(gateway) == ["MISS", "HIT"]
-    wait_until(lambda: outcomes(gateway, 1) == ["MISS"], "the answer to be stale", 2.0)
+    until(lambda: outcomes(gateway, 1) == ["MISS"], "the answer to be stale", 2.0)
     assert outcomes(gateway, 1) == ["HIT"]
     assert len(upstream.seen) == 2
 
@@ -75,7 +75,7 @@ def test_max_age_overrides_ttl_up_to_max_ttl(serve, upstream, numbered_responses
     gateway = serve(cached_route(upstream.port, "ttl: 1h, maxTtl: 1s"))
     numbered_responses(cache_control="max-age=3600")
     assert outcomes(gateway) == ["MISS", "HIT"]
-    wait_until(lambda: outcomes(gateway, 1) == ["MISS"], "the answer to be stale", 2.0)
+    until(lambda: outcomes(gateway, 1) == ["MISS"], "the answer to be stale", 2.0)
 
 
 def test_without_ttl_only_explicit_freshness_is_stored(serve, upstream, numbered_responses):

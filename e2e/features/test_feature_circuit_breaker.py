@@ -7,12 +7,12 @@ from time import monotonic
 
 import pytest
 
-from inferway_fakes.concurrent_calls import begun
 from inferway_fakes.gate import Gate
 from inferway_fakes.upstream import Pause
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.waiting import DEADLINE, wait_until
 from inferway_fakes.yaml_builders import direct_response, resources, route, rule, to
+from inferway_testing.concurrent_calls import start_calls
+from inferway_testing.until import DEADLINE, until
 
 TWO = "circuitBreaker: {maxRequests: 2}"
 HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -28,8 +28,8 @@ def test_request_over_max_requests_is_answered_503_at_once(serve, upstream):
     upstream.script = gate.script()
     gateway = serve(route(rule(TWO, to(upstream.port))))
     assert circuit(gateway) == 0
-    with begun(2, gateway.request) as calls:
-        wait_until(lambda: len(upstream.seen) == 2, "two requests in flight")
+    with start_calls(2, gateway.request) as calls:
+        until(lambda: len(upstream.seen) == 2, "two requests in flight")
         assert circuit(gateway) == 1
         started = monotonic()
         answer = gateway.request()
@@ -53,7 +53,7 @@ def test_stream_counts_until_its_end(serve, upstream):
         assert client.recv(100).startswith(b"HTTP/1.1 200 ")
         assert gateway.request().code == "overload"
     upstream.script = lambda seen: reply()
-    wait_until(lambda: gateway.request().status == 200, "the place to be free", 1.0)
+    until(lambda: gateway.request().status == 200, "the place to be free", 1.0)
     assert gateway.active_requests() == (0, 0, 0)
 
 
@@ -64,8 +64,8 @@ def test_cache_hit_is_not_counted(serve, upstream):
     )
     gateway = serve(route(rule("circuitBreaker: {maxRequests: 1}", "cache: {}", to(upstream.port))))
     assert gateway.request("/a").status == 200
-    with begun(1, lambda: gateway.request("/held")):
-        wait_until(lambda: len(upstream.seen) == 2, "the only place to be taken")
+    with start_calls(1, lambda: gateway.request("/held")):
+        until(lambda: len(upstream.seen) == 2, "the only place to be taken")
         assert gateway.request("/a").status == 200
         assert gateway.request("/b").status == 503
         gate.open()
@@ -80,8 +80,8 @@ def test_each_rule_has_a_separate_breaker(serve, upstream):
             rule("name: b", "circuitBreaker: {maxRequests: 1}", to(upstream.port)),
         )
     )
-    with begun(1, lambda: gateway.request("/a")):
-        wait_until(lambda: upstream.seen, "the place of one rule to be taken")
+    with start_calls(1, lambda: gateway.request("/a")):
+        until(lambda: upstream.seen, "the place of one rule to be taken")
         assert (circuit(gateway, "a"), circuit(gateway, "b")) == (1, 0)
         assert gateway.request("/b").status == 200
         gate.open()
@@ -91,8 +91,8 @@ def test_lowered_cap_counts_requests_in_flight(serve, upstream):
     gate = Gate()
     upstream.script = gate.script()
     gateway = serve(route(rule("circuitBreaker: {maxRequests: 9}", to(upstream.port))))
-    with begun(3, gateway.request) as calls:
-        wait_until(lambda: len(upstream.seen) == 3, "three requests in flight")
+    with start_calls(3, gateway.request) as calls:
+        until(lambda: len(upstream.seen) == 3, "three requests in flight")
         gateway.apply(route(rule(TWO, to(upstream.port))))
         assert gateway.active_requests() == (3, 0, 0)
         assert gateway.request().status == 503

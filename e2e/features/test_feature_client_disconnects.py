@@ -12,8 +12,8 @@ import pytest
 
 from inferway_fakes.upstream import Pause
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.waiting import DEADLINE, wait_until
 from inferway_fakes.yaml_builders import route, rule, to
+from inferway_testing.until import DEADLINE, until
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
@@ -87,7 +87,7 @@ def test_request_ends_within_a_second_after_a_full_close(serve):
             accepted = accept_request(listener)
         with accepted:
             assert seconds_until_closed(accepted) <= 1.0
-        wait_until(lambda: gateway.metric("http_requests_total", code="499") == 1, "the request to be counted")
+        until(lambda: gateway.metric("http_requests_total", code="499") == 1, "the request to be counted")
 
 
 def test_disconnect_mid_body_ends_the_request_at_once(serve):
@@ -114,7 +114,7 @@ def test_disconnected_client_is_logged_as_499_client_gone(serve, capfd):
             logged.extend(capfd.readouterr().out.splitlines())
             return logged
 
-        wait_until(has_line, "the line of the access log")
+        until(has_line, "the line of the access log")
     line = json.loads(logged[0])
     assert (line["status"], line["code"], line["bytes"]) == (499, "client_gone", 0)
 
@@ -131,9 +131,9 @@ def test_s2_disconnect_with_pipelined_requests_is_noticed(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))))
     client = socket.create_connection(("127.0.0.1", gateway.port), DEADLINE)
     client.sendall(REQUEST * 2)
-    wait_until(lambda: in_flight(gateway) == 1, "the first request")
+    until(lambda: in_flight(gateway) == 1, "the first request")
     client.close()
-    wait_until(lambda: in_flight(gateway) == 0, "the end of it", 3)
+    until(lambda: in_flight(gateway) == 0, "the end of it", 3)
 
 
 def test_s2_reset_with_a_blocked_body_is_noticed(serve):
@@ -150,7 +150,7 @@ def test_s2_reset_with_a_blocked_body_is_noticed(serve):
             except BlockingIOError:
                 return True
 
-        wait_until(lambda: is_full() and in_flight(gateway) == 1, "back-pressure")
+        until(lambda: is_full() and in_flight(gateway) == 1, "back-pressure")
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.close()
-        wait_until(lambda: in_flight(gateway) == 0, "the end of it", 3)
+        until(lambda: in_flight(gateway) == 0, "the end of it", 3)

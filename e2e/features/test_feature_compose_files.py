@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from inferway_fakes.gateway_process import INFERWAY
+from inferway_testing.process import INFERWAY
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "manifests" / "compose.yaml"

@@ -10,12 +10,12 @@ from time import monotonic
 import pytest
 
 from inferway_dataplane.engine.downstream.eviction import YOUNG
-from inferway_fakes.concurrent_calls import begun
 from inferway_fakes.gate import Gate
 from inferway_fakes.scripted.server import ScriptedUpstream
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.waiting import DEADLINE, wait_until
 from inferway_fakes.yaml_builders import direct_response, route, rule, to
+from inferway_testing.concurrent_calls import start_calls
+from inferway_testing.until import DEADLINE, until
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 HALF = b"GET / HTTP/1.1\r\nhost: x\r\nx-a: "
@@ -38,7 +38,7 @@ class Clients:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         client.connect(("127.0.0.1", self.gateway.port))
         client.sendall(sent)
-        wait_until(lambda: len(self.open()) > before, "the gateway to have it")
+        until(lambda: len(self.open()) > before, "the gateway to have it")
         return client
 
     def idle(self):
@@ -55,13 +55,13 @@ class Clients:
         """Wait for a tick of the gateway's timer wheel."""
         wheel = self.gateway.plane.gateway
         now = wheel.clock.coarse_now
-        wait_until(lambda: wheel.clock.coarse_now > now, "a turn of the wheel")
+        until(lambda: wheel.clock.coarse_now > now, "a turn of the wheel")
 
     def age(self):
         """Wait until no connection counts as new (decision 0006)."""
         wheel = self.gateway.plane.gateway
         now = wheel.clock.coarse_now
-        wait_until(lambda: wheel.clock.coarse_now > now + YOUNG + 0.25, "all to be older")
+        until(lambda: wheel.clock.coarse_now > now + YOUNG + 0.25, "all to be older")
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def next_evicted(clients):
         gone.extend(one for one in clients if is_cut(one))
         return gone
 
-    wait_until(is_seen, "a connection to be cut")
+    until(is_seen, "a connection to be cut")
     [one] = gone
     return one
 
@@ -109,7 +109,7 @@ def test_eviction_order_is_idle_then_heads_then_slow_bodies(clients, upstream):
     upstream.script = lambda seen: gate.before(reply()) if seen.target == "/held" else reply()
     here = clients(most=6)
     complete = here.connect(b"GET /held HTTP/1.1\r\nhost: x\r\n\r\n")
-    wait_until(lambda: upstream.seen, "a complete request")
+    until(lambda: upstream.seen, "a complete request")
     slower = here.connect(BODY)
     faster = here.connect(BODY + bytes(900))
     half = here.connect(HALF)
@@ -124,13 +124,13 @@ def test_eviction_order_is_idle_then_heads_then_slow_bodies(clients, upstream):
         before = len(upstream.seen)
         client = here._stack.enter_context(socket.create_connection(("127.0.0.1", here.gateway.port), DEADLINE))
         client.sendall(b"GET /held HTTP/1.1\r\nhost: x\r\n\r\n")
-        wait_until(lambda before=before: len(upstream.seen) > before, "it to be served")
+        until(lambda before=before: len(upstream.seen) > before, "it to be served")
         cut.append(next_evicted(one for one in others if one not in cut))
     names = {id(older): "older", id(younger): "younger", id(half): "half", id(slower): "slower", id(faster): "faster"}
     assert [names[id(one)] for one in cut] == ["older", "younger", "half", "slower", "faster"]
     # All six have a complete request now, so the next connection has no place.
     client = here._stack.enter_context(socket.create_connection(("127.0.0.1", here.gateway.port), DEADLINE))
-    wait_until(lambda: is_cut(client), "it to be cut")
+    until(lambda: is_cut(client), "it to be cut")
     assert not is_cut(complete)
     gateway = here.gateway
     for reason, count in (("evicted_idle", 2), ("evicted_head", 1), ("evicted_body", 2), ("evicted_unread", 0)):
@@ -149,7 +149,7 @@ def test_new_connection_waits_while_none_may_be_evicted(clients, upstream):
     here = clients(most=3)
     for number in range(3):
         here.connect(b"GET /held HTTP/1.1\r\nhost: x\r\n\r\n")
-        wait_until(lambda number=number: len(upstream.seen) > number, "a complete request")
+        until(lambda number=number: len(upstream.seen) > number, "a complete request")
     late = here._stack.enter_context(socket.create_connection(("127.0.0.1", here.gateway.port), 0.3))
     late.sendall(b"GET /late HTTP/1.1\r\nhost: x\r\n\r\n")
     with pytest.raises(TimeoutError):
@@ -181,13 +181,13 @@ def test_unread_response_does_not_protect_from_eviction(clients):
         here = clients(most=1, text=route(rule(to(upstream.port))))
         unread = here.connect(b"GET / HTTP/1.1\r\nhost: x\r\nx-fake-body-size: 60000000\r\n\r\n", buffer=4096)
         [connection] = here.open()
-        wait_until(lambda: connection.is_write_paused, "the client not to read")
+        until(lambda: connection.is_write_paused, "the client not to read")
         wheel = here.gateway.plane.gateway
         began = connection.unread_deadline - wheel.settings.unread_timeout
-        wait_until(lambda: wheel.clock.coarse_now - began > YOUNG, "it not to read for long enough")
+        until(lambda: wheel.clock.coarse_now - began > YOUNG, "it not to read for long enough")
         assert here.gateway.request().status == 200
         assert here.gateway.metric("connections_cut_total", reason="evicted_unread") == 1
-        wait_until(lambda: upstream.stats.aborted == 1, "its upstream to be released", 1.0)
+        until(lambda: upstream.stats.aborted == 1, "its upstream to be released", 1.0)
         unread.close()
 
 
@@ -205,7 +205,7 @@ def test_slow_clients_over_the_cap_do_not_block_new_ones(clients):
         except (BrokenPipeError, ConnectionResetError):
             continue  # it was already evicted
     cut = here.gateway.plane.gateway.stats.cut
-    wait_until(lambda: len(here.open()) + sum(cut.values()) >= 2 * most, "all to be in, or out again")
+    until(lambda: len(here.open()) + sum(cut.values()) >= 2 * most, "all to be in, or out again")
     assert (len(here.open()), sum(cut.values())) == (most, most)  # no connection is cut without need
     for _ in range(20):
         started = monotonic()
@@ -229,7 +229,7 @@ def test_half_a_body_is_answered_408_and_releases_the_upstream(serve, upstream):
     assert received.startswith(b"HTTP/1.1 408 ")
     assert b'"code":"body_timeout"' in received
     assert monotonic() - started < 3.5  # the client gets some time to read its answer
-    wait_until(lambda: upstream.open_connections == 0, "the upstream to be released", 1.0)
+    until(lambda: upstream.open_connections == 0, "the upstream to be released", 1.0)
     assert gateway.active_requests() == (0, 0, 0)
 
 
@@ -249,7 +249,7 @@ def test_dripping_body_is_answered_408(serve, upstream):
                 continue
     assert received.startswith(b"HTTP/1.1 408 ")
     assert monotonic() - started < 2.0
-    wait_until(lambda: upstream.open_connections == 0, "the upstream to be released", 1.0)
+    until(lambda: upstream.open_connections == 0, "the upstream to be released", 1.0)
 
 
 @pytest.mark.case("L5")
@@ -260,10 +260,10 @@ def test_client_that_never_reads_is_cut_and_releases_upstream(serve):
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.connect(("127.0.0.1", gateway.port))
             client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nx-fake-body-size: 60000000\r\n\r\n")
-            wait_until(lambda: upstream.stats.in_flight == 1, "the answer to begin")
-            wait_until(lambda: upstream.stats.aborted == 1, "the upstream to be released", 3.0)
+            until(lambda: upstream.stats.in_flight == 1, "the answer to begin")
+            until(lambda: upstream.stats.aborted == 1, "the upstream to be released", 3.0)
             assert gateway.metric("connections_cut_total", reason="not_reading") == 1
-            wait_until(lambda: not gateway.plane.gateway.cap.connections, "the client to be cut")
+            until(lambda: not gateway.plane.gateway.cap.connections, "the client to be cut")
         assert gateway.active_requests() == (0, 0, 0)
 
 
@@ -280,8 +280,8 @@ def test_requests_beyond_max_in_flight_are_shed(serve, upstream):
     gate = Gate()
     upstream.script = gate.script()
     gateway = serve(route(rule(to(upstream.port))), max_in_flight=3)
-    with begun(3, gateway.request) as calls:
-        wait_until(lambda: len(upstream.seen) == 3, "three requests in flight")
+    with start_calls(3, gateway.request) as calls:
+        until(lambda: len(upstream.seen) == 3, "three requests in flight")
         for _ in range(5):
             started = monotonic()
             assert_shed(gateway.request())
@@ -296,7 +296,7 @@ def test_requests_beyond_max_in_flight_are_shed(serve, upstream):
 
 def test_requests_beyond_the_memory_limit_are_shed(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))), memory_limit=1)
-    wait_until(lambda: gateway.plane.gateway.context.max_in_flight == 0, "the shortage to be seen")
+    until(lambda: gateway.plane.gateway.context.max_in_flight == 0, "the shortage to be seen")
     answer = gateway.request()
     assert_shed(answer)
     assert answer.headers["connection"] == "close"
@@ -320,13 +320,13 @@ def test_memory_pressure_closes_connections_after_responses(serve, monkeypatch):
 
     assert connection_field() is None
     share[0] = 0.86
-    wait_until(lambda: gateway.plane.gateway.context.is_closing, "the shortage to be seen")
+    until(lambda: gateway.plane.gateway.context.is_closing, "the shortage to be seen")
     assert connection_field() == "close"
     share[0] = 0.93
-    wait_until(lambda: gateway.plane.gateway.context.max_in_flight == 0, "the shortage to be seen")
+    until(lambda: gateway.plane.gateway.context.max_in_flight == 0, "the shortage to be seen")
     assert_shed(gateway.request())
     share[0] = 0.5
-    wait_until(lambda: not gateway.plane.gateway.context.is_closing, "the memory to be seen")
+    until(lambda: not gateway.plane.gateway.context.is_closing, "the memory to be seen")
     assert connection_field() is None
     assert gateway.request().status == 200
     connection.close()

@@ -6,11 +6,11 @@ from time import monotonic
 
 import pytest
 
-from inferway_fakes.concurrent_calls import begun
 from inferway_fakes.faulty_tcp import Accepting, FaultyTcp
 from inferway_fakes.gate import Gate
-from inferway_fakes.waiting import wait_until
 from inferway_fakes.yaml_builders import route, rule, to
+from inferway_testing.concurrent_calls import start_calls
+from inferway_testing.until import until
 
 
 def assert_503(answer, code):
@@ -24,8 +24,8 @@ def test_requests_beyond_max_pending_are_answered_503(serve, upstream):
     with FaultyTcp(upstream.port) as tcp:
         tcp.change(accepting=Accepting.DROP)
         gateway = serve(route(rule("timeouts: {connect: 700ms}", "circuitBreaker: {maxPending: 2}", to(tcp.port))))
-        with begun(2, gateway.request) as waiting:
-            wait_until(lambda: gateway.active_requests() == (2, 2, 0), "two requests to wait")
+        with start_calls(2, gateway.request) as waiting:
+            until(lambda: gateway.active_requests() == (2, 2, 0), "two requests to wait")
             started = monotonic()
             assert_503(gateway.request(), "pending_overflow")
             assert monotonic() - started < 0.5  # at once, without waiting behind them
@@ -40,8 +40,8 @@ def test_request_without_a_permit_waits_for_connect_timeout(serve, upstream):
     gateway.plane.gateway.pools.limiter.permits = 1  # share of the descriptors
     gate = Gate()
     upstream.script = gate.script()
-    with begun(1, gateway.request) as served:
-        wait_until(lambda: upstream.seen, "the only seat to be taken")
+    with start_calls(1, gateway.request) as served:
+        until(lambda: upstream.seen, "the only seat to be taken")
         started = monotonic()
         assert_503(gateway.request(), "pending_overflow")
         assert 0.4 <= monotonic() - started < 1.5
@@ -56,8 +56,8 @@ def test_released_connection_goes_to_a_waiting_request(serve, upstream):
     gateway.plane.gateway.pools.limiter.permits = 2
     gate = Gate()
     upstream.script = gate.script()
-    with begun(8, gateway.request) as calls:
-        wait_until(lambda: gateway.active_requests()[:2] == (8, 6), "six to wait behind two")
+    with start_calls(8, gateway.request) as calls:
+        until(lambda: gateway.active_requests()[:2] == (8, 6), "six to wait behind two")
         gate.open()
     assert [call.result().status for call in calls] == [200] * 8
     assert upstream.connections == 2
@@ -86,8 +86,8 @@ def test_disconnected_client_leaves_the_queue(serve, upstream):
     room.seats = 1
     gate = Gate()
     upstream.script = gate.script()
-    with begun(1, gateway.request) as served:
-        wait_until(lambda: upstream.seen, "the only seat to be taken")
+    with start_calls(1, gateway.request) as served:
+        until(lambda: upstream.seen, "the only seat to be taken")
         assert gateway.raw(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n") == b""  # it waits for half a second after its FIN
         assert gateway.active_requests() == (1, 0, 0)
         gate.open()

@@ -8,9 +8,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from inferway_fakes.gateway_process import ask, started
-from inferway_fakes.waiting import wait_until
 from inferway_fakes.yaml_builders import route, rule, to
+from inferway_testing.client import ask
+from inferway_testing.process import run_gateway
+from inferway_testing.until import until
 
 LIMIT = 112
 """Low enough for connections to reach it: 64 are reserved, and half of the others is for clients."""
@@ -24,7 +25,7 @@ def metric(port, name):
 
 @pytest.mark.case("L7")
 def test_client_connections_leave_descriptors_free(tmp_path, upstream):
-    with started(tmp_path, route(rule(to(upstream.port))), descriptors=LIMIT) as process, ExitStack() as stack:
+    with run_gateway(tmp_path, route(rule(to(upstream.port))), descriptors=LIMIT) as process, ExitStack() as stack:
         port, admin = process.port(), process.port("admin")
         for number in range(300):
             stack.enter_context(socket.create_connection(("127.0.0.1", port), 5))
@@ -32,7 +33,7 @@ def test_client_connections_leave_descriptors_free(tmp_path, upstream):
                 assert ask(port) == (200, b"ok")
                 assert ask(admin, "/healthz")[0] == 200
         assert ask(port) == (200, b"ok")
-        wait_until(lambda: metric(admin, "connections") <= (LIMIT - 64) // 2, "those that were cut to be gone")
+        until(lambda: metric(admin, "connections") <= (LIMIT - 64) // 2, "those that were cut to be gone")
     assert process.text == []
 
 
@@ -48,7 +49,7 @@ def test_gateway_recovers_from_exhausted_descriptors(tmp_path, upstream):
         rule(f'backendRefs: [{{url: "http://127.0.0.1:{upstream.port}", auth: {{header: x-key, file: key}}}}]')
     )
     flags = ["--memory-limit", "10000000000", "--secrets-directory", str(directory)]
-    with started(tmp_path, text, *flags, descriptors=LIMIT) as process:
+    with run_gateway(tmp_path, text, *flags, descriptors=LIMIT) as process:
         port, admin = process.port(), process.port("admin")
         assert ask(port) == (200, b"ok")
         with ExitStack() as stack:
@@ -60,15 +61,15 @@ def test_gateway_recovers_from_exhausted_descriptors(tmp_path, upstream):
 
             for _ in range(2 * LIMIT):
                 stack.enter_context(socket.create_connection(("127.0.0.1", admin), 5))
-            wait_until(has_run_out, "it to run out of descriptors")
+            until(has_run_out, "it to run out of descriptors")
             secret.write_text("new")
             process.event("reload failed, keeping the previous version")
-            assert process.running.poll() is None
-        wait_until(lambda: is_served(port), "it to serve again")
+            assert process.is_running
+        until(lambda: is_served(port), "it to serve again")
         assert [ask(port)[0] for _ in range(20)] == [200] * 20
         assert ask(admin, "/readyz")[0] == 200
         # A change made meanwhile is served as soon as the file can be read.
-        wait_until(lambda: is_served(port) and upstream.seen[-1].header("x-key") == "new", "the new secret", 3.0)
+        until(lambda: is_served(port) and upstream.seen[-1].header("x-key") == "new", "the new secret", 3.0)
         assert {seen.header("x-key") for seen in upstream.seen} == {"old", "new"}
         assert metric(admin, "accept_pressure_total") > 0
         assert "the wheel met an error" not in [event["event"] for event in process.events]

@@ -10,8 +10,8 @@ import pytest
 from inferway_fakes.fake_dns import resolving, swallowing
 from inferway_fakes.upstream import Close, Pause
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.waiting import wait_until
 from inferway_fakes.yaml_builders import resources, route, rule, service
+from inferway_testing.until import until
 
 PATH = "/healthz"
 SICK = "503 Service Unavailable"
@@ -53,7 +53,7 @@ def healthy(gateway):
 
 
 def wait_for_healthy(gateway, count):
-    wait_until(lambda: healthy(gateway) == count, f"{count} healthy endpoints")
+    until(lambda: healthy(gateway) == count, f"{count} healthy endpoints")
 
 
 def share(gateway, endpoints, count=20):
@@ -103,7 +103,7 @@ def test_consecutive_checks_reach_the_thresholds(serve, upstreams):
             changes.extend(states)
         return len(checks_of(bad)) >= 11
 
-    wait_until(stand, "eleven checks")
+    until(stand, "eleven checks")
     # 2 alone and then 4, 5, 6 in a row; 7 alone, because 8 is bad, and then 9 and 10 in a row.
     assert changes == ["available", "unhealthy", "available"]
 
@@ -123,7 +123,7 @@ def test_expected_statuses_of_the_rule_are_healthy(serve, upstreams):
     endpoints = upstreams(2)
     endpoints[0].script = check_script(lambda seen: reply(status="418 I'm a Teapot"))
     gateway = serve(text(endpoints, check(", expectedStatuses: [200, 418]")))
-    wait_until(lambda: all(len(checks_of(endpoint)) >= 3 for endpoint in endpoints), "some checks")
+    until(lambda: all(len(checks_of(endpoint)) >= 3 for endpoint in endpoints), "some checks")
     assert healthy(gateway) == 2
 
 
@@ -133,12 +133,12 @@ def test_check_sends_a_plain_get_without_state(serve, upstreams):
         b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\nset-cookie: a=1; Path=/\r\ncontent-length: 0\r\n\r\n"
     ]
     gateway = serve(text([upstream], check(", expectedStatuses: [302]").replace(PATH, "/live?deep=1")))
-    wait_until(lambda: len(upstream.seen) >= 3, "some checks")
+    until(lambda: len(upstream.seen) >= 3, "some checks")
     assert {(seen.method, seen.target) for seen in upstream.seen} == {("GET", "/live?deep=1")}
     assert {seen.header("host") for seen in upstream.seen} == {f"127.0.0.1:{upstream.port}"}
     assert {seen.header("cookie") for seen in upstream.seen} == {None}
     assert healthy(gateway) == 1
-    wait_until(lambda: upstream.open_connections == 0, "every check to close its connection")
+    until(lambda: upstream.open_connections == 0, "every check to close its connection")
 
 
 def test_new_document_keeps_health_and_running_checks(serve, upstreams):
@@ -171,7 +171,7 @@ def test_removed_health_check_makes_all_endpoints_available(serve, upstreams):
     wait_for_healthy(gateway, 1)
     tasks = gateway.tasks()
     gateway.apply(text(endpoints))
-    wait_until(lambda: gateway.tasks() == tasks - 2, "the checks to end")
+    until(lambda: gateway.tasks() == tasks - 2, "the checks to end")
     before = len(checks_of(endpoints[0]))
     assert healthy(gateway) == 2
     assert all(share(gateway, endpoints))
@@ -181,11 +181,11 @@ def test_removed_health_check_makes_all_endpoints_available(serve, upstreams):
 def test_added_endpoint_is_checked_and_a_removed_one_not(serve, upstreams):
     first, second = upstreams(2)
     gateway = serve(text([first], check()))
-    wait_until(lambda: checks_of(first), "the first to be checked")
+    until(lambda: checks_of(first), "the first to be checked")
     gateway.apply(text([second], check()))
-    wait_until(lambda: len(checks_of(second)) >= 3, "the second to be checked")
+    until(lambda: len(checks_of(second)) >= 3, "the second to be checked")
     before = len(checks_of(first))
-    wait_until(lambda: len(checks_of(second)) >= 6, "more checks of the second")
+    until(lambda: len(checks_of(second)) >= 6, "more checks of the second")
     assert len(checks_of(first)) == before
 
 
@@ -221,5 +221,5 @@ def test_check_tries_every_address_of_a_name(serve, upstream, first):
         names.resolve("models.test", "127.0.0.2", "127.0.0.1")
         health_check = "healthCheck: {path: /healthz, interval: 500ms, timeout: 500ms, unhealthyThreshold: 1}"
         gateway = serve(route(rule(health_check, f'backendRefs: [{{url: "http://models.test:{upstream.port}"}}]')))
-        wait_until(lambda: len(checks_of(upstream)) >= 2, "two checks")
+        until(lambda: len(checks_of(upstream)) >= 2, "two checks")
         assert healthy(gateway) == 1

@@ -6,12 +6,12 @@ from collections import Counter
 
 import pytest
 
-from inferway_fakes.concurrent_calls import begun
 from inferway_fakes.gate import Gate
 from inferway_fakes.upstream import Pause
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.waiting import wait_until
 from inferway_fakes.yaml_builders import resources, route, rule, service
+from inferway_testing.concurrent_calls import start_calls
+from inferway_testing.until import until
 
 
 def text(balancer, endpoints):
@@ -50,8 +50,8 @@ def test_round_robin_continues_while_an_endpoint_is_busy(serve, three_endpoints)
     gateway = serve(text("{type: RoundRobin}", three_endpoints))
     gate = Gate()
     three_endpoints[0].script = gate.script()
-    with begun(3, gateway.request):  # one of them is held
-        wait_until(lambda: three_endpoints[0].seen, "a request to be held")
+    with start_calls(3, gateway.request):  # one of them is held
+        until(lambda: three_endpoints[0].seen, "a request to be held")
         gate.open()
     assert [len(endpoint.seen) for endpoint in three_endpoints] == [1, 1, 1]
 
@@ -65,8 +65,8 @@ def test_least_request_avoids_a_busy_endpoint(serve, three_endpoints, balancer):
     gateway = serve(text(balancer, [busy, idle]))
     gate = Gate()
     busy.script = gate.script()
-    with begun(1, lambda: [gateway.request() for _ in range(10)]):
-        wait_until(lambda: busy.seen, "one request to be held")
+    with start_calls(1, lambda: [gateway.request() for _ in range(10)]):
+        until(lambda: busy.seen, "one request to be held")
         before = len(idle.seen)
         assert [endpoint_of(gateway) for _ in range(30)] == [b"1"] * 30
         assert len(idle.seen) - before == 30
@@ -79,8 +79,8 @@ def test_least_request_spreads_concurrent_requests(serve, three_endpoints):
     gate = Gate()
     for endpoint in three_endpoints:
         endpoint.script = gate.script()
-    with begun(30, gateway.request):
-        wait_until(lambda: sum(len(endpoint.seen) for endpoint in three_endpoints) == 30, "all to be held")
+    with start_calls(30, gateway.request):
+        until(lambda: sum(len(endpoint.seen) for endpoint in three_endpoints) == 30, "all to be held")
         assert all(7 <= len(endpoint.seen) <= 13 for endpoint in three_endpoints)
         gate.open()
 
@@ -92,7 +92,7 @@ def test_peak_ewma_avoids_a_slow_endpoint(serve, three_endpoints):
     slow, fast = three_endpoints[:2]
     gateway = serve(text("{type: PeakEWMA}", [slow, fast]))
     slow.script = lambda seen: [Pause(0.3), *reply(b"0")]
-    wait_until(lambda: endpoint_of(gateway) == b"0", "the slow one to be met")
+    until(lambda: endpoint_of(gateway) == b"0", "the slow one to be met")
     met = len(slow.seen)
     answers = Counter(endpoint_of(gateway) for _ in range(50))
     assert answers[b"1"] == 50
@@ -103,12 +103,12 @@ def test_peak_ewma_prefers_busy_and_fast_to_idle_and_slow(serve, three_endpoints
     slow, fast = three_endpoints[:2]
     gateway = serve(text("{type: PeakEWMA}", [slow, fast]))
     slow.script = lambda seen: [Pause(0.3), *reply(b"0")]
-    wait_until(lambda: endpoint_of(gateway) == b"0", "the slow one to be met")
-    wait_until(lambda: endpoint_of(gateway) == b"1", "the fast one to be met")
+    until(lambda: endpoint_of(gateway) == b"0", "the slow one to be met")
+    until(lambda: endpoint_of(gateway) == b"1", "the fast one to be met")
     gate = Gate()
     fast.script = lambda seen: gate.before(reply()) if seen.target == "/held" else reply(b"1")
-    with begun(1, lambda: gateway.request("/held")):
-        wait_until(lambda: fast.seen[-1].target == "/held", "one request to be held")
+    with start_calls(1, lambda: gateway.request("/held")):
+        until(lambda: fast.seen[-1].target == "/held", "one request to be held")
         assert [endpoint_of(gateway) for _ in range(10)] == [b"1"] * 10
         gate.open()
 
@@ -172,8 +172,8 @@ def test_consistent_hash_bounds_the_load_of_one_key(serve, three_endpoints):
     gate = Gate()
     for endpoint in three_endpoints:
         endpoint.script = gate.script()
-    with begun(24, lambda: gateway.request(x_session="hot")):
-        wait_until(lambda: sum(len(endpoint.seen) for endpoint in three_endpoints) == 24, "all to be held")
+    with start_calls(24, lambda: gateway.request(x_session="hot")):
+        until(lambda: sum(len(endpoint.seen) for endpoint in three_endpoints) == 24, "all to be held")
         assert max(len(endpoint.seen) for endpoint in three_endpoints) <= 11  # 1.25 times 8, and the new one
         gate.open()
 

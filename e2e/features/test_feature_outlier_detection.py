@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from inferway_fakes.concurrent_calls import at_once, begun
 from inferway_fakes.gate import Gate
 from inferway_fakes.upstream import Close, Pause
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.waiting import wait_until
 from inferway_fakes.yaml_builders import resources, route, rule, service
+from inferway_testing.concurrent_calls import run_concurrently, start_calls
+from inferway_testing.until import until
 
 FAILING = {
     "answers 500": lambda seen: reply(b"no", "500 Internal Server Error"),
@@ -108,11 +108,11 @@ def test_ejected_endpoint_returns_after_one_probe(serve, upstreams):
     gate = Gate()
     bad.script = gate.script()
     before = len(bad.seen)
-    wait_until(lambda: states(gateway, bad) == ["due"], "the time out to be over")
-    with begun(1, gateway.request) as probe:
-        wait_until(lambda: states(gateway, bad) == ["probing"], "the probe")
+    until(lambda: states(gateway, bad) == ["due"], "the time out to be over")
+    with start_calls(1, gateway.request) as probe:
+        until(lambda: states(gateway, bad) == ["probing"], "the probe")
         # While it is ejected all requests go elsewhere, also many of them.
-        assert [answer.status for answer in at_once(20, gateway.request)] == [200] * 20
+        assert [answer.status for answer in run_concurrently(20, gateway.request)] == [200] * 20
         assert len(bad.seen) == before + 1
         gate.open()
     assert probe[0].result().status == 200
@@ -130,7 +130,7 @@ def test_failed_probe_doubles_the_ejection_time(serve, upstreams):
     for _ in range(6):
         gateway.request()
     assert 0 < debug_entry_of(gateway, bad)["ejectedFor"] <= 0.3
-    wait_until(lambda: states(gateway, bad) == ["due"], "the time out to be over")
+    until(lambda: states(gateway, bad) == ["due"], "the time out to be over")
     assert gateway.request().status == 500  # the probe
     assert 0.3 < debug_entry_of(gateway, bad)["ejectedFor"] <= 0.6
     assert [gateway.request().status for _ in range(6)] == [200] * 6
@@ -144,7 +144,7 @@ def test_probe_of_a_disconnected_client_is_inconclusive(serve, upstreams):
     for _ in range(6):
         gateway.request()
     bad.script = Gate().script()  # never answers
-    wait_until(lambda: states(gateway, bad) == ["due"], "the time out to be over")
+    until(lambda: states(gateway, bad) == ["due"], "the time out to be over")
     # The client disconnects before the try times out; half a second after its FIN would be too late.
     gateway.apply(gateway_text(gateway).replace("backendRequest: 250ms", "backendRequest: 9s"))
     assert gateway.raw(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n") == b""
@@ -166,7 +166,7 @@ def test_only_primary_is_ejected_for_its_fallback_and_returns(serve, upstreams):
     assert [gateway.request().status for _ in range(6)] == [503, 503, 200, 200, 200, 200]
     assert (len(primary.seen), len(fallback.seen)) == (2, 4)
     primary.script = lambda seen: reply(b"primary")
-    wait_until(lambda: gateway.request().body == b"primary", "the primary to be back")
+    until(lambda: gateway.request().body == b"primary", "the primary to be back")
     assert [gateway.request().body for _ in range(5)] == [b"primary"] * 5
 
 

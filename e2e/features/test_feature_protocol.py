@@ -9,8 +9,8 @@ from time import monotonic, sleep
 import pytest
 
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.waiting import DEADLINE
 from inferway_fakes.yaml_builders import route, rule, to
+from inferway_testing.until import DEADLINE
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from time import monotonic
 
 import pytest
 
-from inferway_fakes.waiting import wait_until
 from inferway_fakes.yaml_builders import direct_response, resources, route, rule, to
+from inferway_testing.until import until
 
 
 def debug(gateway):
@@ -23,7 +23,7 @@ def test_changed_file_is_served_within_a_second(serve):
     revision = debug(gateway)["revision"]
     started = monotonic()
     (gateway.directory / "routes.yaml").write_text(route(rule(direct_response("two"))))
-    wait_until(lambda: gateway.request().body == b"two", "the change to be served", 1.0)
+    until(lambda: gateway.request().body == b"two", "the change to be served", 1.0)
     assert monotonic() - started < 1.0
     assert debug(gateway)["revision"] != revision
 
@@ -35,7 +35,7 @@ def test_added_and_removed_files_change_the_routes(serve):
     assert gateway.request("/a").body == b"a"
     assert gateway.request("/b").body == b"b"
     (gateway.directory / "second.yaml").unlink()
-    wait_until(lambda: gateway.request("/b").status == 404, "the route to go", 1.0)
+    until(lambda: gateway.request("/b").status == 404, "the route to go", 1.0)
     assert gateway.request("/a").body == b"a"
 
 
@@ -117,7 +117,7 @@ def test_request_in_flight_keeps_its_rules_after_a_reload(serve, upstream):
     answers = []
     client = threading.Thread(target=lambda: answers.append(gateway.request("/slow")))
     client.start()
-    wait_until(lambda: upstream.seen, "the request to be in flight")
+    until(lambda: upstream.seen, "the request to be in flight")
     gateway.apply(route(rule(direct_response("new"))))
     assert gateway.request().body == b"new"
     release.set()

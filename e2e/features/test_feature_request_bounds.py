@@ -10,8 +10,8 @@ from time import monotonic
 import pytest
 
 from inferway_fakes.raw_http import codes, head, statuses
-from inferway_fakes.waiting import DEADLINE
 from inferway_fakes.yaml_builders import route, rule, to
+from inferway_testing.until import DEADLINE
 
 HOST = "host: a.example"
 CHUNKED = head(HOST, "transfer-encoding: chunked", method="POST")

@@ -9,8 +9,8 @@ import pytest
 
 from inferway_fakes.raw_http import codes, head, statuses
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.waiting import DEADLINE
 from inferway_fakes.yaml_builders import direct_response, policy, resources, route, rule, to
+from inferway_testing.until import DEADLINE
 
 HOST = "host: a.example"
 NEXT = head(HOST, target="/smuggled")

@@ -8,12 +8,12 @@ from time import monotonic
 
 import pytest
 
-from inferway_fakes.concurrent_calls import begun
 from inferway_fakes.gate import Gate
 from inferway_fakes.upstream import Pause
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.waiting import DEADLINE, wait_until
 from inferway_fakes.yaml_builders import route, rule, to
+from inferway_testing.concurrent_calls import start_calls
+from inferway_testing.until import DEADLINE, until
 
 NO_EJECTION = "circuitBreaker: {maxEjectedPercent: 0}"
 BUSY = "503 Service Unavailable"
@@ -101,11 +101,11 @@ def test_retry_budget_is_a_share_of_requests_and_at_least_three(serve, upstream,
     upstream.script = lambda seen: (together if len(upstream.seen) <= clients else end).before(busy(seen))
     retry = f"retry: {{attempts: 1, backoff: 1ms, budgetPercent: {percent}}}"
     gateway = serve(route(rule(NO_EJECTION, retry, to(upstream.port))))
-    with begun(clients, gateway.request) as calls:
-        wait_until(lambda: len(upstream.seen) == clients, "all requests to be there")
+    with start_calls(clients, gateway.request) as calls:
+        until(lambda: len(upstream.seen) == clients, "all requests to be there")
         together.open()
-        wait_until(lambda: sum(call.done() for call in calls) == clients - further, "those without a further try")
-        wait_until(lambda: len(upstream.seen) == clients + further, "the further tries")
+        until(lambda: sum(call.done() for call in calls) == clients - further, "those without a further try")
+        until(lambda: len(upstream.seen) == clients + further, "the further tries")
         assert gateway.active_requests() == (further, 0, further)
         end.open()
     assert [call.result().status for call in calls] == [503] * clients
@@ -127,7 +127,7 @@ def test_retry_budget_bounds_the_load_of_many_failures(serve, upstream):
         while len(statuses) < 200:
             statuses.append(gateway.request().status)
 
-    with begun(clients, load):
+    with start_calls(clients, load):
         pass
     assert set(statuses) == {503}
     # At most a fifth of the requests in flight are further tries, so there is at most one for four others. At the end, when
@@ -150,10 +150,10 @@ def test_disconnected_client_ends_the_backoff(serve, upstream, reset):
     tasks = gateway.tasks()
     with socket.create_connection(("127.0.0.1", gateway.port), DEADLINE) as client:
         client.sendall(GET)
-        wait_until(lambda: gateway.active_requests() == (1, 0, 1), "the wait to begin")
+        until(lambda: gateway.active_requests() == (1, 0, 1), "the wait to begin")
         if reset:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    wait_until(lambda: gateway.active_requests() == (0, 0, 0), "the wait to end", 1.0)
-    wait_until(lambda: gateway.tasks() <= tasks, "no task to be left", 1.0)
+    until(lambda: gateway.active_requests() == (0, 0, 0), "the wait to end", 1.0)
+    until(lambda: gateway.tasks() <= tasks, "no task to be left", 1.0)
     assert len(upstream.seen) == 1
     assert gateway.metric("requests_in_flight") == 0

@@ -9,8 +9,8 @@ import pytest
 
 from inferway_fakes.upstream import Close
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.waiting import DEADLINE, wait_until
 from inferway_fakes.yaml_builders import resources, route, rule, service, to
+from inferway_testing.until import DEADLINE, until
 
 KEPT = 64 << 10
 RETRY = "retry: {attempts: 2, backoff: 1ms, methods: [POST]}"
@@ -101,8 +101,8 @@ def test_rest_of_an_unfinished_body_follows_in_the_retry(serve, upstreams):
         with first:
             assert first.recv(65536).startswith(b"POST ")
             first.sendall(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n")
-            wait_until(lambda: gateway.active_requests()[2] == 1, "the further try")
-            wait_until(lambda: good.open_connections == 1, "its connection")
+            until(lambda: gateway.active_requests()[2] == 1, "the further try")
+            until(lambda: good.open_connections == 1, "its connection")
             client.sendall(sent[-2000:])
             received = b""
             while piece := client.recv(65536):

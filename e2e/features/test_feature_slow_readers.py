@@ -11,8 +11,8 @@ from time import monotonic, sleep
 import pytest
 
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.waiting import DEADLINE, wait_until
 from inferway_fakes.yaml_builders import direct_response, route, rule, to
+from inferway_testing.until import DEADLINE, until
 
 KIB = 1 << 10
 LETTERS = "abcdefgh"
@@ -81,9 +81,9 @@ def test_unread_pipelined_hits_cost_little_and_stay_in_order(cached):
     with client_of(cached) as client:
         sender = threading.Thread(target=client.sendall, args=(data,))
         sender.start()
-        wait_until(lambda: buffered(cached) > 0, "the client's buffers to be full")
+        until(lambda: buffered(cached) > 0, "the client's buffers to be full")
         (connection,) = cached.plane.gateway.cap.connections
-        wait_until(lambda: connection.is_write_paused and connection.holds, "the gateway to read no more")
+        until(lambda: connection.is_write_paused and connection.holds, "the gateway to read no more")
         # An answer may begin while a byte of it has room: 64 KiB, and one more answer.
         most = kept = 0
         for _ in range(30):
@@ -130,8 +130,8 @@ def test_client_that_reads_no_stream_is_cut_at_the_timeout(serve, upstream):
     with client_of(gateway) as client:
         client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
         assert client.recv(12) == b"HTTP/1.1 200"
-        wait_until(lambda: gateway.metric("connections_cut_total", reason="not_reading") == 1, "it to be cut", 5.0)
-        wait_until(lambda: upstream.open_connections == 0, "the upstream to be released", 5.0)
+        until(lambda: gateway.metric("connections_cut_total", reason="not_reading") == 1, "it to be cut", 5.0)
+        until(lambda: upstream.open_connections == 0, "the upstream to be released", 5.0)
         assert not gateway.plane.gateway.cap.connections
         received = b""
         while rest := client.recv(1 << 20):
@@ -164,6 +164,6 @@ def test_unread_connection_closed_by_the_gateway_is_cut(serve, upstream):
     data = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" * 500 + b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
     with client_of(gateway, receives=16 * KIB) as client:
         client.sendall(data)
-        wait_until(lambda: gateway.metric("connections_cut_total", reason="not_reading") == 1, "it to be cut", 5.0)
+        until(lambda: gateway.metric("connections_cut_total", reason="not_reading") == 1, "it to be cut", 5.0)
         assert not gateway.plane.gateway.cap.connections
         assert gateway.metric("connections") == 0

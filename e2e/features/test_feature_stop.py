@@ -13,16 +13,17 @@ from time import monotonic
 
 import pytest
 
-from inferway_fakes.gateway_process import INFERWAY, ask, started
 from inferway_fakes.upstream import Pause
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.waiting import DEADLINE, wait_until
 from inferway_fakes.yaml_builders import direct_response, route, rule, to
+from inferway_testing.client import ask
+from inferway_testing.process import INFERWAY, run_gateway
+from inferway_testing.until import DEADLINE, until
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_signal_stops_the_process_with_exit_code_0(tmp_path, number):
-    with started(tmp_path, route(rule(direct_response("ok")))) as process:
+    with run_gateway(tmp_path, route(rule(direct_response("ok")))) as process:
         assert ask(process.port()) == (200, b"ok")
         process.signal(number)
         assert process.exit_code() == 0
@@ -38,13 +39,13 @@ def test_requests_in_flight_finish_before_the_stop(tmp_path, upstream):
         Pause(0.7),
         b"6\r\nsecond\r\n0\r\n\r\n",
     ]
-    with started(tmp_path, route(rule(to(upstream.port)))) as process:
+    with run_gateway(tmp_path, route(rule(to(upstream.port)))) as process:
         port = process.port()
         answers = []
         clients = [threading.Thread(target=lambda: answers.append(ask(port))) for _ in range(10)]
         for client in clients:
             client.start()
-        wait_until(lambda: len(upstream.seen) == 10, "all requests to be in flight")
+        until(lambda: len(upstream.seen) == 10, "all requests to be in flight")
         process.signal()
         for client in clients:
             client.join(DEADLINE)
@@ -54,7 +55,7 @@ def test_requests_in_flight_finish_before_the_stop(tmp_path, upstream):
 
 def test_stop_under_load_answers_every_forwarded_request(tmp_path, upstream):
     upstream.script = lambda seen: [Pause(0.01), *reply()]
-    with started(tmp_path, route(rule(to(upstream.port)))) as process:
+    with run_gateway(tmp_path, route(rule(to(upstream.port)))) as process:
         port = process.port()
         answered, failed = [], []
 
@@ -69,7 +70,7 @@ def test_stop_under_load_answers_every_forwarded_request(tmp_path, upstream):
         clients = [threading.Thread(target=load) for _ in range(8)]
         for client in clients:
             client.start()
-        wait_until(lambda: len(answered) > 100, "some load")
+        until(lambda: len(answered) > 100, "some load")
         process.signal()
         for client in clients:
             client.join(DEADLINE)
@@ -80,7 +81,7 @@ def test_stop_under_load_answers_every_forwarded_request(tmp_path, upstream):
 
 @pytest.mark.case("S5")
 def test_drain_keeps_serving_and_is_not_ready(tmp_path, upstream):
-    with started(tmp_path, route(rule(to(upstream.port))), "--drain-delay", "1.5") as process:
+    with run_gateway(tmp_path, route(rule(to(upstream.port))), "--drain-delay", "1.5") as process:
         port, admin = process.port(), process.port("admin")
         kept = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
         kept.request("GET", "/")
@@ -106,7 +107,7 @@ def test_drain_ready_keeps_readiness_while_listening(tmp_path, upstream):
     """A node sends remaining new connections to a Terminating pod only while that pod is ready."""
     upstream.script = lambda seen: [b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n", Pause(60)]
     flags = ("--drain-delay", "1", "--drain-timeout", "2", "--drain-ready")
-    with started(tmp_path, route(rule(to(upstream.port))), *flags) as process:
+    with run_gateway(tmp_path, route(rule(to(upstream.port))), *flags) as process:
         port, admin = process.port(), process.port("admin")
         streaming = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
         streaming.request("GET", "/")
@@ -115,8 +116,8 @@ def test_drain_ready_keeps_readiness_while_listening(tmp_path, upstream):
         process.event("draining")
         assert ask(admin, "/readyz") == (200, b"ok, draining\n")
         # The stream delays the end of the process, so the admin port answers after the listener has closed.
-        wait_until(lambda: ask(admin, "/readyz") == (503, b"draining\n"), "the delay to be over")
-        wait_until(lambda: is_refused(port), "the listener to be closed")
+        until(lambda: ask(admin, "/readyz") == (503, b"draining\n"), "the delay to be over")
+        until(lambda: is_refused(port), "the listener to be closed")
         assert process.exit_code() == 0
         streaming.close()
 
@@ -134,12 +135,14 @@ def test_stream_may_finish_during_the_drain(tmp_path, upstream):
     """The stop takes longer than the delay, and no longer than the timeout for requests in flight."""
     pieces = [piece for _ in range(5) for piece in (b"2\r\nhi\r\n", Pause(0.2))]
     upstream.script = lambda seen: [b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", *pieces, b"0\r\n\r\n"]
-    with started(tmp_path, route(rule(to(upstream.port))), "--drain-delay", "0.3", "--drain-timeout", "5") as process:
+    with run_gateway(
+        tmp_path, route(rule(to(upstream.port))), "--drain-delay", "0.3", "--drain-timeout", "5"
+    ) as process:
         port = process.port()
         answers = []
         client = threading.Thread(target=lambda: answers.append(ask(port)))
         client.start()
-        wait_until(lambda: upstream.seen, "the stream to flow")
+        until(lambda: upstream.seen, "the stream to flow")
         process.signal()
         assert process.exit_code() == 0
         client.join(DEADLINE)
@@ -153,7 +156,7 @@ def test_endless_stream_is_cut_after_the_drain_timeout(tmp_path, upstream):
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n",
         Pause(60),
     ]
-    with started(tmp_path, route(rule(to(upstream.port))), "--drain-timeout", "0.5") as process:
+    with run_gateway(tmp_path, route(rule(to(upstream.port))), "--drain-timeout", "0.5") as process:
         port = process.port()
         broken = []
 
@@ -165,7 +168,7 @@ def test_endless_stream_is_cut_after_the_drain_timeout(tmp_path, upstream):
 
         client = threading.Thread(target=read)
         client.start()
-        wait_until(lambda: upstream.seen, "the stream to flow")
+        until(lambda: upstream.seen, "the stream to flow")
         process.signal()
         assert process.exit_code() == 0
         client.join(DEADLINE)
@@ -177,7 +180,7 @@ def test_endless_stream_is_cut_after_the_drain_timeout(tmp_path, upstream):
 def test_full_access_log_pipe_does_not_block_the_stop(tmp_path):
     reader, writer = os.pipe()
     try:
-        with started(
+        with run_gateway(
             tmp_path, route(rule(direct_response("ok"))), "--access-log-rate", "100000", log=writer
         ) as process:
             port = process.port()
@@ -186,7 +189,7 @@ def test_full_access_log_pipe_does_not_block_the_stop(tmp_path):
                 client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" * 1_000 + b"GET / HTTP/1.0\r\n\r\n")
                 while client.recv(1 << 20):
                     pass
-            wait_until(lambda: is_full(writer), "the pipe to be full")
+            until(lambda: is_full(writer), "the pipe to be full")
             signalled = monotonic()
             process.signal()
             assert process.exit_code() == 0
@@ -203,7 +206,7 @@ def is_full(pipe):
 
 def test_second_signal_exits_at_once_with_1(tmp_path, upstream):
     upstream.script = lambda seen: [Pause(60)]
-    with started(tmp_path, route(rule(to(upstream.port)))) as process:
+    with run_gateway(tmp_path, route(rule(to(upstream.port)))) as process:
         port = process.port()
 
         def ask_in_vain():
@@ -212,7 +215,7 @@ def test_second_signal_exits_at_once_with_1(tmp_path, upstream):
 
         client = threading.Thread(target=ask_in_vain)
         client.start()
-        wait_until(lambda: upstream.seen, "a request to be in flight")
+        until(lambda: upstream.seen, "a request to be in flight")
         process.signal()
         process.event("draining")
         process.signal()

@@ -14,8 +14,8 @@ from inferway_dataplane.engine.exchange.client import HOLD_UPSTREAM
 from inferway_fakes.faulty_tcp import Ending, FaultyTcp, Flow
 from inferway_fakes.scripted.server import ScriptedUpstream
 from inferway_fakes.upstream import Close, Pause
-from inferway_fakes.waiting import DEADLINE, wait_until
 from inferway_fakes.yaml_builders import route, rule, to
+from inferway_testing.until import DEADLINE, until
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 EVENT = b"9\r\ndata: 1\n\n\r\n"
@@ -110,7 +110,7 @@ def test_disconnected_client_ends_the_upstream_stream(serve, upstream, reset):
         begin(client)
         if reset:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    wait_until(lambda: upstream.open_connections == 0, "the upstream's connection to be gone", 1.0)
+    until(lambda: upstream.open_connections == 0, "the upstream's connection to be gone", 1.0)
     assert gateway.active_requests() == (0, 0, 0)
 
 
@@ -120,8 +120,8 @@ def test_disconnected_client_ends_a_silent_stream(serve, upstream):
     upstream.script = lambda seen: [HEAD, EVENT, Pause(60)]
     with streaming(gateway) as client:
         begin(client)
-    wait_until(lambda: gateway.active_requests() == (0, 0, 0), "the exchange to end", 1.0)
-    wait_until(lambda: not gateway.plane.gateway.pools.connections, "the connection to be closed", 1.0)
+    until(lambda: gateway.active_requests() == (0, 0, 0), "the exchange to end", 1.0)
+    until(lambda: not gateway.plane.gateway.pools.connections, "the connection to be closed", 1.0)
 
 
 @pytest.mark.case("S2")
@@ -140,19 +140,19 @@ def test_many_disconnected_clients_leave_no_resources(serve):
             return gateway.active_requests() == (0, 0, 0) and not inner.cap.connections and not inner.pools.connections
 
         leave()
-        wait_until(is_quiet, "the first one to be gone")
-        wait_until(lambda: not upstream.server.connections, "the upstream's side to be gone")
+        until(is_quiet, "the first one to be gone")
+        until(lambda: not upstream.server.connections, "the upstream's side to be gone")
         gateway.metric("connections")
         tasks, descriptors = gateway.tasks(), len(os.listdir("/proc/self/fd"))
         for _ in range(300):
             leave()
-        wait_until(is_quiet, "all to be gone", 2.0)
-        wait_until(lambda: not upstream.server.connections, "the upstream's side to be gone", 2.0)
-        wait_until(lambda: upstream.stats.requests == upstream.stats.aborted == 301, "the upstream to see them leave")
+        until(is_quiet, "all to be gone", 2.0)
+        until(lambda: not upstream.server.connections, "the upstream's side to be gone", 2.0)
+        until(lambda: upstream.stats.requests == upstream.stats.aborted == 301, "the upstream to see them leave")
         assert inner.pools.limiter.taken == 0
         assert inner.context.in_flight == 0
-        wait_until(lambda: gateway.tasks() <= tasks, "no task to be left")
-        wait_until(lambda: len(os.listdir("/proc/self/fd")) <= descriptors, "no descriptor to be left")
+        until(lambda: gateway.tasks() <= tasks, "no task to be left")
+        until(lambda: len(os.listdir("/proc/self/fd")) <= descriptors, "no descriptor to be left")
 
 
 # --- S3 ---------------------------------------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ def test_slow_reading_client_blocks_only_its_own_upstream(serve):
                 return before == sent and connection.transport.get_write_buffer_size() > 0
 
             [connection] = gateway.plane.gateway.cap.connections
-            wait_until(stands_still, "the stream to stand still")
+            until(stands_still, "the stream to stand still")
             # The gateway's own buffer: at most the high-water mark plus one read (256 KiB in uvloop).
             assert 0 < connection.transport.get_write_buffer_size() <= (64 << 10) + (256 << 10)
             assert sent < size / 4  # kernels and proxies hold the rest
@@ -184,10 +184,10 @@ def test_slow_reading_client_blocks_only_its_own_upstream(serve):
                 assert gateway.request().status == 200
                 assert monotonic() - started < 0.5
             # While the client does not read, the upstream's pause must not time out.
-            wait_until(lambda: monotonic() - waited > 1.3, "the time of a silent stream to be over")
+            until(lambda: monotonic() - waited > 1.3, "the time of a silent stream to be over")
             assert gateway.active_requests() == (1, 0, 0)
             client.recv(65536)
-        wait_until(lambda: gateway.active_requests() == (0, 0, 0), "the exchange to end", 1.0)
+        until(lambda: gateway.active_requests() == (0, 0, 0), "the exchange to end", 1.0)
 
 
 @pytest.mark.case("S3")
@@ -198,7 +198,7 @@ def test_paused_client_receives_the_whole_body(serve):
         with streaming(gateway, f"x-fake-body-size: {size}", "connection: close", buffer=4096) as client:
             received = len(begin(client).partition(b"\r\n\r\n")[2])
             [connection] = gateway.plane.gateway.cap.connections
-            wait_until(lambda: connection.is_write_paused, "the gateway to wait for the client")
+            until(lambda: connection.is_write_paused, "the gateway to wait for the client")
             while piece := client.recv(1 << 20):
                 received += len(piece)
         assert received == size
@@ -246,7 +246,7 @@ def test_aborted_stream_has_no_clean_end(serve, upstream, chunked, what):
         with streaming(gateway) as client:
             received = begin(client)
             if what == "resets":
-                wait_until(lambda: tcp.bytes_to_client >= len(head + event), "the first event to be there")
+                until(lambda: tcp.bytes_to_client >= len(head + event), "the first event to be there")
                 tcp.cut_all(Ending.RST)
             more, _ = read_to_end(client)
         received += more

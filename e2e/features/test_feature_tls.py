@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from conftest import RunningGateway
 from inferway_dataplane.system.tls import Certificates
-from inferway_fakes.waiting import DEADLINE, wait_until
+from inferway_testing.gateway import DirectoryGateway
+from inferway_testing.until import DEADLINE, until
 
 ROUTE = """
     apiVersion: inferway.dev/v1alpha1
@@ -63,7 +63,7 @@ def authority() -> trustme.CA:
 
 
 @pytest.fixture
-def gateway(serve, upstream, tmp_path: Path, authority: trustme.CA) -> RunningGateway:
+def gateway(serve, upstream, tmp_path: Path, authority: trustme.CA) -> DirectoryGateway:
     pairs = [
         issue(authority, tmp_path, "first", "a.example"),
         issue(authority, tmp_path, "second", "b.example", "*.models.example"),
@@ -123,7 +123,7 @@ def test_renewed_certificate_is_served_without_disconnects(gateway, authority, t
     before = Client(authority, gateway.port, "a.example")
     before.get()
     issue(authority, tmp_path, "first", "a.example", "new.example")
-    wait_until(lambda: "new.example" in _names_of(authority, gateway.port), "the new certificate")
+    until(lambda: "new.example" in _names_of(authority, gateway.port), "the new certificate")
     assert "new.example" in _names_of(authority, gateway.port, None)
     assert before.get().startswith(b"HTTP/1.1 200")
     before.socket.close()
@@ -138,7 +138,7 @@ def _names_of(authority: trustme.CA, port: int, name: str | None = "a.example") 
 
 def test_broken_renewal_keeps_the_old_certificate(gateway, authority, tmp_path: Path, caplog) -> None:
     (tmp_path / "first.pem").write_text("not a certificate")
-    wait_until(lambda: "reload failed" in caplog.text, "the refusal")
+    until(lambda: "reload failed" in caplog.text, "the refusal")
     client = Client(authority, gateway.port, "a.example")
     assert client.get().startswith(b"HTTP/1.1 200")
     client.socket.close()
@@ -161,7 +161,7 @@ def test_l6_silent_handshakes_do_not_block_new_clients(serve, upstream, authorit
     certificate, key = issue(authority, tmp_path, "first", "a.example")
     gateway = serve(ROUTE % upstream.port, tls_cert=certificate, tls_key=key, max_connections=5)
     silent = [socket.create_connection(("127.0.0.1", gateway.port), DEADLINE) for _ in range(10)]
-    wait_until(lambda: gateway.metric("connections_cut_total", reason="evicted_head") >= 5, "evicted handshakes")
+    until(lambda: gateway.metric("connections_cut_total", reason="evicted_head") >= 5, "evicted handshakes")
     client = Client(authority, gateway.port, "a.example")
     assert client.get().startswith(b"HTTP/1.1 200")
     client.socket.close()

@@ -11,8 +11,8 @@ import trustme
 
 from inferway_fakes.fake_dns import resolving
 from inferway_fakes.upstream import Close, Drop, Pause, Upstream
-from inferway_fakes.waiting import wait_until
 from inferway_fakes.yaml_builders import route, rule
+from inferway_testing.until import until
 
 NAME = "models.test"
 NOW = datetime.datetime.now(tz=datetime.timezone.utc)  # noqa: UP017 - as trustme has it
@@ -92,7 +92,7 @@ def assert_tls_failed(serve, certificate, upstream_ca, **server):
         assert (answer.status, answer.code) == (502, "tls_failed")
         assert gateway.metric("upstream_errors_total", reason="tls_failed") == 1
         assert not upstream.seen
-        wait_until(lambda: gateway.plane.gateway.pools.limiter.taken == 0, "its seat to be free")
+        until(lambda: gateway.plane.gateway.pools.limiter.taken == 0, "its seat to be free")
 
 
 @pytest.mark.case("U1")
@@ -143,12 +143,12 @@ def test_health_check_verifies_the_certificate(serve, authority, upstream_ca):
     check = "healthCheck: {path: /healthz, interval: 100ms, timeout: 100ms, unhealthyThreshold: 1}"
     with Server(authority.issue_cert(NAME)) as good, Server(authority.issue_cert("other.test")) as bad:
         gateway = serve(text(good.port, NAME, check), upstream_ca=upstream_ca)
-        wait_until(lambda: any(seen.target == "/healthz" for seen in good.seen), "a check")
+        until(lambda: any(seen.target == "/healthz" for seen in good.seen), "a check")
         assert gateway.metric("backend_healthy") == 1
         assert set(good.asked_for) == {NAME}
         assert good.seen[0].header("host") == f"{NAME}:{good.port}"
         gateway.apply(text(bad.port, NAME, check))
-        wait_until(lambda: gateway.metric("backend_healthy") == 0, "the other one to be unhealthy")
+        until(lambda: gateway.metric("backend_healthy") == 0, "the other one to be unhealthy")
         assert not bad.seen
 
 

@@ -12,7 +12,7 @@ from kustomizations import overlay, templates
 
 from inferway_envtest import ApiServer, User
 from inferway_envtest.client import Asker, Refused
-from inferway_fakes.waiting import wait_until
+from inferway_testing.until import until
 
 NAMESPACE = "inferway-system"
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
@@ -50,7 +50,7 @@ def pods(installed: ApiServer) -> Iterator[tuple[str, str]]:
     for name in names:
         pod(installed, template, NAMESPACE, name)
     with client_of(installed, token(installed, NAMESPACE, "inferway-gateway")) as client:
-        wait_until(lambda: is_in_force(client), "the policy is in force")
+        until(lambda: is_in_force(client), "the policy is in force")
     yield names
     for name in names:
         delete_pod(installed, NAMESPACE, name)

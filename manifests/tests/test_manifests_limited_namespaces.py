@@ -13,9 +13,10 @@ import yaml
 from identities import token
 from kustomizations import MANIFESTS, ROOT, Manifest, of_kind, render, settings
 
-from e2e.control.control_planes import Process, until
 from inferway_envtest import ApiServer
 from inferway_envtest.binaries import Programs
+from inferway_testing.process import Process, environment
+from inferway_testing.until import until
 
 ACCOUNT = "system:serviceaccount:inferway-operator:inferway-operator"
 NEEDED = (
@@ -69,7 +70,8 @@ def test_operator_of_some_namespaces_reads_no_other_pods(api_server_programs: Pr
         mark = api.mark()
         operator = Process(
             [sys.executable, "-m", "inferway_operator"],
-            {
+            environment("INFERWAY_", "KUBE")
+            | {
                 **settings(objects, "operator"),
                 "INFERWAY_OPERATOR_LISTEN": "127.0.0.1:0",
                 "KUBECONFIG": str(api.kubeconfig(user)),

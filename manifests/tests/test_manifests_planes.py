@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,13 +12,16 @@ import pytest
 from identities import delete_pod, pod, token
 from kustomizations import overlay, settings, templates
 
-from e2e.control.control_planes import Process, until
 from inferway_envtest import ApiServer, User
 from inferway_envtest.audit_log import Mark
+from inferway_testing.client import ask
+from inferway_testing.process import Process, environment
+from inferway_testing.until import until
 
 SYSTEM, OPERATOR, TEAM = "inferway-system", "inferway-operator", "planes-team"
 ROUTES = f"/apis/inferway.dev/v1alpha1/namespaces/{TEAM}/gatewayroutes"
 POD = "inferway-gateway-0"
+HOST = {"host": "planes.example"}
 
 
 @dataclass
@@ -73,12 +74,6 @@ class Planes:
         ]
 
 
-def event(process: Process, name: str) -> dict[str, Any] | None:
-    """Return a line of a process's log."""
-    events = (json.loads(line) for line in process.lines if line.startswith("{"))
-    return next((dict(line) for line in events if line.get("event") == name), None)
-
-
 @pytest.fixture(scope="module")
 def planes(installed: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planes]:
     """Start both planes as their images do, with the settings of the overlay dev, but local addresses and folders."""
@@ -97,7 +92,8 @@ def planes(installed: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> It
     with ExitStack() as stack:
         operator = Process(
             [sys.executable, "-m", "inferway_operator"],
-            {
+            environment("INFERWAY_", "KUBE")
+            | {
                 **settings(objects, "operator"),
                 "INFERWAY_OPERATOR_LISTEN": "127.0.0.1:0",
                 "KUBECONFIG": str(installed.kubeconfig(users["operator"])),
@@ -106,7 +102,8 @@ def planes(installed: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> It
         stack.callback(operator.stop)
         gateway = Process(
             [sys.executable, "-m", "inferway_dataplane"],
-            {
+            environment("INFERWAY_", "KUBE")
+            | {
                 **settings(objects, "gateway"),
                 "INFERWAY_LISTEN": "127.0.0.1:0",
                 "INFERWAY_ADMIN": "127.0.0.1:0",
@@ -120,31 +117,23 @@ def planes(installed: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> It
             },
         )
         stack.callback(gateway.stop)
-        ready = until(
-            lambda: event(gateway, "ready"), f"the pod is ready; its log: {gateway.tail()}; {operator.tail()}"
-        )
+        port = gateway.port()
         installed.set_pod(SYSTEM, POD, is_ready=True)
-        yield Planes(installed, users, operator, gateway, int(ready["listen"].rpartition(":")[2]), mark)
+        yield Planes(installed, users, operator, gateway, port, mark)
     delete_pod(installed, SYSTEM, POD)
     delete_pod(installed, OPERATOR, "inferway-operator-0")
-
-
-def answer(port: int) -> tuple[int, bytes]:
-    """Return an answer of the data plane."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", "/", headers={"host": "planes.example"})
-        response = connection.getresponse()
-        return response.status, response.read()
-    finally:
-        connection.close()
 
 
 def test_route_is_served_updated_and_programmed(planes: Planes) -> None:
     for body in ("first", "second"):
         planes.route(body)
-        until(lambda body=body: answer(planes.port) == (200, body.encode()), f"{body} is served: {planes.logs()}")
-        until(lambda: planes.condition("Programmed").get("status") == "True", f"it is programmed: {planes.logs()}")
+        until(
+            lambda body=body: ask(planes.port, "/", HOST, timeout=5) == (200, body.encode()),
+            f"{body} is served: {planes.logs()}",
+        )
+        until(
+            lambda: planes.condition("Programmed").get("status") == "True", lambda: f"it is programmed: {planes.logs()}"
+        )
     leases = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases"
     assert planes.api.ask("GET", f"{leases}/{POD}")["metadata"]["ownerReferences"][0]["name"] == POD
     assert planes.forbidden() == []
@@ -157,9 +146,9 @@ def test_invalid_route_is_reported_by_status_and_event(planes: Planes) -> None:
         {"matches": [{"path": {"type": "RegularExpression", "value": "/("}}], "backendRefs": [{"name": "x", "port": 1}]}
     ]
     planes.api.ask("PATCH", f"{ROUTES}/direct", {"spec": {"rules": rules}}, "application/merge-patch+json")
-    until(lambda: planes.condition("Accepted").get("status") == "False", f"it is refused: {planes.logs()}")
+    until(lambda: planes.condition("Accepted").get("status") == "False", lambda: f"it is refused: {planes.logs()}")
     events = f"/apis/events.k8s.io/v1/namespaces/{TEAM}/events"
-    until(lambda: planes.api.ask("GET", events)["items"], f"an event reports it: {planes.logs()}")
+    until(lambda: planes.api.ask("GET", events)["items"], lambda: f"an event reports it: {planes.logs()}")
     assert planes.forbidden() == []
 
 

@@ -1,14 +1,13 @@
 """The operator's HTTP server in a thread, with a fake operator whose state a test sets."""
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import trustme
 
-from inferway_fakes.waiting import DEADLINE
+from inferway_fakes.loop_thread import LoopThread
 from inferway_operator.http_server.server import OperatorServer, Readiness
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.settings import HttpSettings
@@ -67,18 +66,12 @@ def running(pair: tuple[Path, Path] | None = None, **settings: str) -> Iterator[
     server = RunningServer(
         HttpSettings(**{"listen": "127.0.0.1:0", "webhook_listen": "127.0.0.1:0", **files, **settings})
     )
-    thread = threading.Thread(target=server.loop.run_forever, name="operator", daemon=True)
-    thread.start()
-    try:
-        asyncio.run_coroutine_threadsafe(server.server.start(), server.loop).result(DEADLINE)
+    with LoopThread("operator", server.loop) as thread:
+        thread.run(server.server.start())
         try:
             yield server
         finally:
-            asyncio.run_coroutine_threadsafe(server.server.stop(), server.loop).result(DEADLINE)
-    finally:
-        server.loop.call_soon_threadsafe(server.loop.stop)
-        thread.join(DEADLINE)
-        server.loop.close()
+            thread.run(server.server.stop())
 
 
 def write_pair(authority: trustme.CA, directory: Path, *names: str) -> tuple[Path, Path]:

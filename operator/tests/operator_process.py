@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import textwrap
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,7 +33,8 @@ from inferway_contract.sharding import (
 )
 from inferway_envtest import ApiServer, User
 from inferway_envtest.client import Refused
-from inferway_fakes.waiting import DEADLINE, wait_until
+from inferway_testing.process import Process
+from inferway_testing.until import until
 
 CLUSTER_RULES = [
     {"apiGroups": ["inferway.dev"], "resources": ["gatewayroutes", "ratelimitpolicies"], "verbs": ["list", "watch"]},
@@ -77,41 +76,6 @@ endpoints: [{addresses: [192.0.2.10], conditions: {ready: true}}]
 """A Service `web` of port 80, with an endpoint."""
 
 
-class OperatorProcess:
-    """A running operator process, and its output."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        self.lines: list[str] = []
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        self.lines.extend(self.process.stderr or ())
-
-    def said(self, text: str) -> bool:
-        """Whether a line with this text has been logged."""
-        return any(text in line for line in list(self.lines))
-
-    def tell(self, number: int) -> None:
-        """Send a signal."""
-        os.kill(self.process.pid, number)
-
-    def end(self, number: int = signal.SIGTERM) -> int:
-        """Send a signal and wait for the end; the exit code."""
-        if self.process.poll() is None:
-            self.tell(number)
-        try:
-            code = self.process.wait(DEADLINE)
-        finally:
-            if self.process.poll() is None:
-                self.process.kill()
-            self._reader.join(DEADLINE)
-            if self.process.stderr is not None:
-                self.process.stderr.close()
-        return code
-
-
 @dataclass
 class Gateway:
     """A gateway in namespaces of its own, and the user that its operators are."""
@@ -123,9 +87,9 @@ class Gateway:
     """Where its resources are."""
     user: User
     settings: dict[str, str] = field(default_factory=dict)
-    running: list[OperatorProcess] = field(default_factory=list)
+    running: list[Process] = field(default_factory=list)
 
-    def start(self, kubeconfig: Path | None = None, *flags: str, **settings: str) -> OperatorProcess:
+    def start(self, kubeconfig: Path | None = None, *flags: str, **settings: str) -> Process:
         """Start an operator process; it ends with the test. `flags`: of `kopf run`, in place of --all-namespaces."""
         environment = {
             "PATH": os.environ["PATH"],
@@ -134,11 +98,8 @@ class Gateway:
             "PYTHONUNBUFFERED": "1",
             **{f"INFERWAY_OPERATOR_{key.upper()}": value for key, value in {**self.settings, **settings}.items()},
         }
-        command = [str(Path(sys.executable).with_name("kopf")), "run", *(flags or ("--all-namespaces",))]
-        process = subprocess.Popen(
-            [*command, "-m", "inferway_operator.handlers"], env=environment, stderr=subprocess.PIPE, text=True
-        )
-        self.running.append(OperatorProcess(process))
+        command = [sys.executable, "-m", "inferway_operator", *(flags or ("--all-namespaces",))]
+        self.running.append(Process(command, environment, is_supervisor=True))
         return self.running[-1]
 
     def apply(self, text: str, namespace: str = "") -> None:
@@ -229,7 +190,7 @@ class Gateway:
     def watches(self, plural: str) -> bool:
         """Whether an operator has listed a kind to watch it."""
         found = self.api.requests(user=self.user, resource=plural, verb="list")
-        return any(request.code == 200 and "kopf" in request.agent for request in found)
+        return any(request.code == 200 and "inferway-operator" in request.agent for request in found)
 
     def _index(self, part: str) -> str | None:
         try:
@@ -288,7 +249,7 @@ class Gateway:
 
     def wait_for(self, name: str, type_: str, status: str, reason: str, kind: str = "GatewayRoute") -> None:
         """Until a condition is like this."""
-        wait_until(
+        until(
             lambda: self.told(name, type_, kind) == (status, reason),
             f"{name}: {type_}={status} {reason}; it is {self.condition(kind, name, type_)}",
         )
@@ -331,8 +292,7 @@ def gateway(api: ApiServer) -> Iterator[Gateway]:
         yield made
     finally:
         for running in made.running:
-            running.end(signal.SIGKILL)
-            print("".join(running.lines))  # pytest shows it of a test that fails
+            running.stop(signal.SIGKILL)
         for name in names:
             if made.exists(name):
                 api.ask("DELETE", f"/api/v1/namespaces/{name}")

@@ -21,6 +21,7 @@ from inferway_operator.compiler import messages
 from inferway_operator.world import metadata
 from inferway_operator.world.objects import Meta
 from inferway_operator.world.world import World, from_manifests
+from inferway_testing.examples import examples
 
 Manifest = dict[str, Any]
 
@@ -172,7 +173,7 @@ def _invalid_manifests() -> dict[str, tuple[Manifest, list[str]]]:
             case _:
                 raise AssertionError(row)
         if json.loads(json.dumps(manifest, default=str)) == manifest and row["name"] not in COMPILED:
-            cases[row["name"]] = (manifest, row["told"])
+            cases[row["name"]] = (manifest, row["compiler"])
     return cases
 
 
@@ -373,7 +374,7 @@ def test_review_nested_100000_levels_deep_is_answered() -> None:
 
 
 @given(compiler_inputs.MANIFESTS, compiler_inputs.JSON, st.sampled_from(["CREATE", "UPDATE"]), st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_review_of_any_manifest_is_answered_with_json(
     manifests: list[Manifest], old: Any, operation: str, is_listed: bool
 ) -> None:
@@ -387,7 +388,7 @@ def test_review_of_any_manifest_is_answered_with_json(
 
 
 @given(compiler_inputs.JSON, compiler_inputs.JSON)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_review_of_any_json_is_answered(body: Any, request_: Any) -> None:
     for asked in (
         body,

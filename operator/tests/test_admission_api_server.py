@@ -16,8 +16,8 @@ from operator_http import RunningServer, write_pair
 
 from inferway_envtest import ApiServer
 from inferway_envtest.client import Refused
-from inferway_fakes.waiting import wait_until
 from inferway_operator.world.world import from_manifests
+from inferway_testing.until import until
 
 Manifest = dict[str, Any]
 
@@ -50,9 +50,7 @@ def running(api_server: ApiServer, namespace: str, tmp_path: Path) -> Iterator[R
         try:
             # The API server hears of it a moment later; a dry run has no effect.
             probe = json.dumps(in_namespace(route("probe", invalid_rule()), namespace))
-            wait_until(
-                lambda: apply(api_server, probe, "--dry-run=server").code != 0, "the API server asks the webhook"
-            )
+            until(lambda: apply(api_server, probe, "--dry-run=server").code != 0, "the API server asks the webhook")
             yield made
         finally:
             api_server.ask("DELETE", f"{CONFIGURATIONS}/{namespace}")
@@ -135,11 +133,11 @@ def test_stored_invalid_route_may_be_labelled_and_deleted(
     stored = api_server.ask("GET", hook)
     text = json.dumps(in_namespace(route("shop", invalid_rule()), namespace))
     api_server.ask("DELETE", hook)
-    wait_until(lambda: apply(api_server, text).code == 0, "nobody asks the webhook")
+    until(lambda: apply(api_server, text).code == 0, "nobody asks the webhook")
     del stored["metadata"]["resourceVersion"], stored["metadata"]["uid"]
     api_server.ask("POST", CONFIGURATIONS, stored)
     worse = json.dumps(in_namespace(route("shop", invalid_rule(), invalid_rule()), namespace))
-    wait_until(lambda: apply(api_server, worse, "--dry-run=server").code != 0, "the API server asks the webhook")
+    until(lambda: apply(api_server, worse, "--dry-run=server").code != 0, "the API server asks the webhook")
 
     result = api_server.kubectl("label", "gatewayroute", "shop", "team=shop", "-n", namespace, check=False)
     assert result.code == 0

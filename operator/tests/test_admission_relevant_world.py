@@ -15,6 +15,7 @@ from inferway_operator.compiler import Verdict
 from inferway_operator.world.hostname_policy import HostnameRule
 from inferway_operator.world.objects import PolicyObject, RouteObject
 from inferway_operator.world.world import World, from_manifests
+from inferway_testing.examples import examples
 
 Manifest = dict[str, Any]
 
@@ -44,7 +45,7 @@ def test_golden_manifests_combined_get_the_same_verdicts() -> None:
 
 
 @given(compiler_inputs.MANIFESTS, st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_any_manifests_get_the_verdicts_of_the_whole_world(manifests: list[Manifest], standalone: bool) -> None:
     assert_same_verdicts(from_manifests(manifests, standalone=standalone))
 
@@ -96,7 +97,7 @@ def related_routes(draw: st.DrawFn) -> list[Manifest]:
 
 
 @given(related_routes(), st.booleans())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_relevant_world_includes_shadowing_routes(manifests: list[Manifest], has_policy: bool) -> None:
     world = from_manifests(manifests, standalone=False)
     if has_policy:

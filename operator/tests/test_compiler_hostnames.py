@@ -13,6 +13,7 @@ from inferway_operator.compiler import Compilation
 from inferway_operator.world import hostname_policy
 from inferway_operator.world.hostname_policy import HostnamePolicy, HostnameRule
 from inferway_operator.world.world import Settings, World, from_manifests
+from inferway_testing.examples import examples
 
 Manifest = dict[str, Any]
 
@@ -62,7 +63,7 @@ def compiled(manifests: list[Manifest], policy: HostnamePolicy | None) -> Compil
 
 
 @given(st.lists(ROUTES, max_size=6), POLICIES)
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 def test_compiler_publishes_allowed_hostnames_only(routes: list[Manifest], policy: HostnamePolicy) -> None:
     made = compiled([*routes, *LABELLED], policy)
     free = compiled([*routes, *LABELLED], None)
@@ -79,7 +80,7 @@ def test_compiler_publishes_allowed_hostnames_only(routes: list[Manifest], polic
 
 
 @given(compiler_inputs.MANIFESTS)
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 def test_hostname_policy_allowing_all_changes_nothing(manifests: list[Manifest]) -> None:
     with_it, without = compiled(manifests, ALL), compiled(manifests, None)
     assert canonical(with_it.config) == canonical(without.config)
@@ -87,7 +88,7 @@ def test_hostname_policy_allowing_all_changes_nothing(manifests: list[Manifest])
 
 
 @given(compiler_inputs.MANIFESTS)
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 def test_hostname_policy_allowing_none_leaves_no_routes(manifests: list[Manifest]) -> None:
     made = compiled(manifests, ())
     assert made.config.routes == ()

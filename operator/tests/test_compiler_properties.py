@@ -13,6 +13,7 @@ from inferway_contract.document import ConfigDocument, EndpointsDocument
 from inferway_operator import compiler
 from inferway_operator.compiler import Compilation
 from inferway_operator.world.world import from_manifests
+from inferway_testing.examples import examples
 
 Manifest = dict[str, Any]
 
@@ -26,7 +27,7 @@ def content(made: Compilation) -> tuple[object, ...]:
 
 
 @given(compiler_inputs.MANIFESTS, st.booleans())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_any_manifests_compile_to_valid_documents(manifests: list[Manifest], standalone: bool) -> None:
     made = compiled(manifests, standalone)
     # What the data plane will do: parse strictly, and find everything that is named.
@@ -45,7 +46,7 @@ def test_any_manifests_compile_to_valid_documents(manifests: list[Manifest], sta
 
 
 @given(compiler_inputs.MANIFESTS, st.booleans())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_every_object_has_a_verdict(manifests: list[Manifest], standalone: bool) -> None:
     world = from_manifests(manifests, standalone=standalone)
     made = compiler.compile(world)
@@ -97,7 +98,7 @@ ROUTES = [item for item in compiler_inputs.GOLDEN if item["kind"] == "GatewayRou
 
 
 @given(compiler_inputs.one_of(ROUTES).flatmap(compiler_inputs.mutated))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_bad_route_leaves_other_routes_unchanged(bad: Manifest) -> None:
     others = [_route("one"), _route("two"), _route("three", "other")]
     alone = {route.id: route for route in compiled(others).config.routes}
@@ -106,7 +107,7 @@ def test_bad_route_leaves_other_routes_unchanged(bad: Manifest) -> None:
 
 
 @given(compiler_inputs.one_of(ROUTES).flatmap(lambda route: compiler_inputs.mutated(route, most=2)), st.integers(0, 2))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_bad_rule_leaves_other_rules_unchanged(source: Manifest, place: int) -> None:
     spec = source.get("spec")
     bad = spec["rules"][0] if isinstance(spec, dict) and isinstance(spec.get("rules"), list) and spec["rules"] else None

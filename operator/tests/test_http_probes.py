@@ -11,6 +11,8 @@ from inferway_operator.http_server.server import Readiness
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.settings import HttpSettings
 
+pytestmark = pytest.mark.outside
+
 
 def test_probes_return_the_state_of_the_operator() -> None:
     with operator_http.running() as running, httpx.Client(base_url=running.url) as client:

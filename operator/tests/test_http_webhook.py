@@ -16,10 +16,12 @@ from admission_reviews import answering, policy, review, route
 from cryptography.hazmat.primitives import serialization
 from operator_http import RunningServer, write_pair
 
-from inferway_fakes.waiting import DEADLINE, wait_until
 from inferway_operator.http_server import listener, webhook
 from inferway_operator.http_server.certificate import ServingCertificate
 from inferway_operator.world.world import World, from_manifests
+from inferway_testing.until import DEADLINE, until
+
+pytestmark = pytest.mark.outside
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +181,7 @@ def test_connections_beyond_the_limit_wait(running: RunningServer, monkeypatch: 
         with pytest.raises(httpx.TransportError):
             httpx.get(f"{running.url}/healthz")
         held.pop().close()
-        wait_until(lambda: _is_served(running.url), "a connection is free again")
+        until(lambda: _is_served(running.url), "a connection is free again")
     finally:
         for connection in held:
             connection.close()
@@ -213,7 +215,7 @@ def test_renewed_certificate_is_served_without_disconnects(
     assert before is not None
     assert client.post(running.webhook_url, json=review(route())).status_code == 200
     write_pair(authority, tmp_path)
-    wait_until(lambda: served_certificate(running, client_tls) not in (before, None), "the new certificate is served")
+    until(lambda: served_certificate(running, client_tls) not in (before, None), "the new certificate is served")
     assert client.post(running.webhook_url, json=review(route())).status_code == 200
     assert running.metric("webhook_certificate_usable") == 1
 
@@ -229,10 +231,10 @@ def test_certificate_without_its_key_is_ignored_and_logged_once(
     old_key = (tmp_path / "tls.key").read_bytes()
     write_pair(authority, tmp_path)
     (tmp_path / "tls.key").write_bytes(old_key)
-    wait_until(lambda: running.metric("webhook_certificate_usable") == 0, "the pair is seen to be none")
+    until(lambda: running.metric("webhook_certificate_usable") == 0, "the pair is seen to be none")
     assert served_certificate(running, client_tls) == before
     write_pair(authority, tmp_path)
-    wait_until(lambda: running.metric("webhook_certificate_usable") == 1, "the pair is one again")
+    until(lambda: running.metric("webhook_certificate_usable") == 1, "the pair is one again")
     assert served_certificate(running, client_tls) not in (before, None)
     assert caplog.text.count("webhook certificate unusable") == 1
 
@@ -244,7 +246,7 @@ def test_missing_certificate_is_awaited(
         assert httpx.get(f"{running.url}/readyz").status_code == 200
         assert served_certificate(running, client_tls) is None
         write_pair(authority, tmp_path)
-        wait_until(lambda: served_certificate(running, client_tls), "the certificate is served")
+        until(lambda: served_certificate(running, client_tls), "the certificate is served")
         assert client.post(running.webhook_url, json=review(route())).json()["response"]["allowed"] is True
 
 

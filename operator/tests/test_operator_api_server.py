@@ -7,7 +7,7 @@ from operator_process import SERVICE, Gateway, gateway
 
 from inferway_contract.acknowledgement import Acknowledgement
 from inferway_envtest import ApiServer
-from inferway_fakes.waiting import wait_until
+from inferway_testing.until import until
 
 ROUTE = """
 apiVersion: inferway.dev/v1alpha1
@@ -44,7 +44,7 @@ def running(api_server: ApiServer) -> Iterator[Gateway]:
     """A gateway with an operator that has published; one for all, for its start takes longer than any of the tests."""
     with gateway(api_server) as made:
         made.start()
-        wait_until(lambda: made.revision, "a first config", 20)
+        until(lambda: made.revision, "a first config", 20)
         yield made
 
 
@@ -57,12 +57,12 @@ def clean_gateway(running: Gateway) -> Iterator[Gateway]:
         running.api.ask("DELETE", running.path(kind))
     running.api.ask("DELETE", f"/api/v1/namespaces/{running.namespace}/pods?gracePeriodSeconds=0")
     running.api.ask("DELETE", running.path("Lease", "", running.namespace))
-    wait_until(lambda: not running.routes() and not running.endpoints().services, "nothing of the test is published")
+    until(lambda: not running.routes() and not running.endpoints().services, "nothing of the test is published")
 
 
 def test_operator_publishes_a_route_and_writes_its_status(clean_gateway: Gateway) -> None:
     clean_gateway.apply(route("first"))
-    wait_until(lambda: clean_gateway.routes() == [f"{clean_gateway.team}/first"], "the route")
+    until(lambda: clean_gateway.routes() == [f"{clean_gateway.team}/first"], "the route")
     (service,) = clean_gateway.endpoints().services.values()
     assert [(endpoint.address, endpoint.port) for endpoint in service] == [("192.0.2.10", 8080)]
     clean_gateway.wait_for("first", "Accepted", "True", "Accepted")
@@ -77,7 +77,7 @@ def test_operator_publishes_a_route_and_writes_its_status(clean_gateway: Gateway
 
 def test_one_change_writes_one_shard_and_one_status(clean_gateway: Gateway) -> None:
     clean_gateway.apply("---".join(route(f"route-{number}", f"/{number}") for number in range(3)))
-    wait_until(lambda: len(clean_gateway.routes()) == 3, "three routes")
+    until(lambda: len(clean_gateway.routes()) == 3, "three routes")
     clean_gateway.pod("a")
     for number in range(3):
         clean_gateway.wait_for(f"route-{number}", "Programmed", "False", "Pending")
@@ -86,7 +86,7 @@ def test_one_change_writes_one_shard_and_one_status(clean_gateway: Gateway) -> N
         clean_gateway.wait_for(f"route-{number}", "Programmed", "True", "Programmed")
     before, mark = clean_gateway.revision, clean_gateway.api.mark()
     clean_gateway.apply(route("route-1", "/changed"))
-    wait_until(lambda: clean_gateway.revision != before, "a new revision")
+    until(lambda: clean_gateway.revision != before, "a new revision")
     clean_gateway.wait_for("route-1", "Programmed", "False", "Pending")
     clean_gateway.acknowledge("a", Acknowledgement(config=clean_gateway.revision))
     clean_gateway.wait_for("route-1", "Programmed", "True", "Programmed")
@@ -101,7 +101,7 @@ def test_one_change_writes_one_shard_and_one_status(clean_gateway: Gateway) -> N
 def test_renewed_leases_and_touched_objects_cause_no_writes(clean_gateway: Gateway) -> None:
     clean_gateway.apply(route("first"))
     clean_gateway.pod("a")
-    wait_until(lambda: clean_gateway.routes(), "the route")
+    until(lambda: clean_gateway.routes(), "the route")
     acknowledgement = Acknowledgement(config=clean_gateway.revision)
     clean_gateway.acknowledge("a", acknowledgement)
     clean_gateway.wait_for("first", "Programmed", "True", "Programmed")
@@ -139,11 +139,11 @@ def test_operator_writes_only_the_status_of_an_object(clean_gateway: Gateway) ->
 def test_operator_removes_deleted_objects_from_the_config(clean_gateway: Gateway) -> None:
     clean_gateway.apply(route("first"))
     clean_gateway.apply(POLICY)
-    wait_until(lambda: clean_gateway.routes() and clean_gateway.config().policies, "the route and the policy")
+    until(lambda: clean_gateway.routes() and clean_gateway.config().policies, "the route and the policy")
     clean_gateway.delete("RateLimitPolicy", "limits")
-    wait_until(lambda: not clean_gateway.config().policies, "the policy is gone", 2)
+    until(lambda: not clean_gateway.config().policies, "the policy is gone", 2)
     clean_gateway.delete("GatewayRoute", "first")
-    wait_until(lambda: not clean_gateway.routes(), "the route is gone", 2)
+    until(lambda: not clean_gateway.routes(), "the route is gone", 2)
 
 
 @pytest.mark.slow
@@ -153,18 +153,18 @@ def test_operator_removes_a_terminating_namespace_at_once(api_server: ApiServer)
         # A foreign finalizer holds the route, and with it the namespace.
         one.apply(route("first").replace("{name: first}", "{name: first, finalizers: [example.com/held]}"))
         one.start()
-        wait_until(lambda: one.routes(), "the route", 20)
+        until(lambda: one.routes(), "the route", 20)
         one.api.ask("DELETE", f"/api/v1/namespaces/{one.team}")
-        wait_until(lambda: not one.routes(), "the route is gone", 2)
+        until(lambda: not one.routes(), "the route is gone", 2)
         held = {"metadata": {"finalizers": None}}
         one.api.ask("PATCH", one.path("GatewayRoute", "first"), held, "application/merge-patch+json")
-        wait_until(lambda: not one.exists(one.team), "no finalizer holds the namespace", 30)
+        until(lambda: not one.exists(one.team), "no finalizer holds the namespace", 30)
 
 
 def test_operator_emits_one_event_for_an_invalid_route(clean_gateway: Gateway) -> None:
     clean_gateway.apply(route("first", "/%2e%2e/a"))
     clean_gateway.wait_for("first", "Accepted", "False", "Invalid")
-    wait_until(lambda: clean_gateway.events("first"), "an Event")
+    until(lambda: clean_gateway.events("first"), "an Event")
     (event,) = clean_gateway.events("first")
     assert event["reason"] == "Invalid"
     assert "path" in event["note"]
@@ -176,7 +176,7 @@ def test_operator_emits_one_event_for_an_invalid_route(clean_gateway: Gateway) -
 @pytest.mark.usefixtures("gateway_api")
 @pytest.mark.case("X2")
 def test_operator_follows_reference_grants(clean_gateway: Gateway) -> None:
-    wait_until(lambda: clean_gateway.watches("referencegrants"), "the definition has been noticed", 20)
+    until(lambda: clean_gateway.watches("referencegrants"), "the definition has been noticed", 20)
     clean_gateway.apply(SERVICE.replace("80}", "81}"), clean_gateway.namespace)
     clean_gateway.apply(
         route("first").replace(
@@ -189,7 +189,7 @@ def test_operator_follows_reference_grants(clean_gateway: Gateway) -> None:
     key = f"{clean_gateway.namespace}/web:81"
     assert clean_gateway.endpoints().services[key]
     clean_gateway.delete("ReferenceGrant", "team", clean_gateway.namespace)
-    wait_until(lambda: not clean_gateway.backends(), "the backend is gone", 2)
+    until(lambda: not clean_gateway.backends(), "the backend is gone", 2)
     clean_gateway.wait_for("first", "ResolvedRefs", "False", "RefNotPermitted")
 
 
@@ -200,9 +200,9 @@ def test_operator_tracks_services_of_older_configs_in_use(clean_gateway: Gateway
     clean_gateway.acknowledge("a", Acknowledgement(config=clean_gateway.revision))
     clean_gateway.wait_for("first", "Programmed", "True", "Programmed")
     clean_gateway.delete("GatewayRoute", "first")
-    wait_until(lambda: not clean_gateway.routes(), "the route is gone")
+    until(lambda: not clean_gateway.routes(), "the route is gone")
     clean_gateway.apply(SERVICE.replace("192.0.2.10", "192.0.2.20"))
-    wait_until(
+    until(
         lambda: (
             [found.address for service in clean_gateway.endpoints().services.values() for found in service]
             == ["192.0.2.20"]
@@ -210,4 +210,4 @@ def test_operator_tracks_services_of_older_configs_in_use(clean_gateway: Gateway
         "the pod that still serves it gets the new address of its backend",
     )
     clean_gateway.acknowledge("a", Acknowledgement(config=clean_gateway.revision))
-    wait_until(lambda: not clean_gateway.endpoints().services, "no pod serves it")
+    until(lambda: not clean_gateway.endpoints().services, "no pod serves it")

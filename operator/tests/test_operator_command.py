@@ -41,6 +41,7 @@ def test_invalid_setting_exits_with_2_and_names_the_variable(
     assert capsys.readouterr().err.startswith(f"inferway-operator: {message}")
 
 
+@pytest.mark.outside
 def test_process_with_an_invalid_setting_exits_with_2() -> None:
     code, stderr = run(INFERWAY_OPERATOR_LISTEN="9091")
     assert code == 2
@@ -48,14 +49,17 @@ def test_process_with_an_invalid_setting_exits_with_2() -> None:
     assert line.startswith("inferway-operator: INFERWAY_OPERATOR_LISTEN: '9091' is not address:port")
 
 
+@pytest.mark.outside
 @pytest.mark.parametrize("kubeconfig", ["", "/nonexistent/config"])
 def test_operator_without_a_cluster_exits_with_2(kubeconfig: str) -> None:
     code, stderr = run(**({"KUBECONFIG": kubeconfig} if kubeconfig else {}))
     assert code == 2
     (line,) = stderr.splitlines()
-    assert line.startswith("inferway-operator: this is no pod with a token (automountServiceAccountToken), and there")
+    assert "; there is no kubeconfig: " in line
+    assert line.startswith("inferway-operator: this is not a pod with a token (automountServiceAccountToken): ")
 
 
+@pytest.mark.outside
 def test_kopf_rejects_contradictory_flags(tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text(
@@ -69,8 +73,6 @@ def test_kopf_rejects_contradictory_flags(tmp_path: Path) -> None:
     assert "Either --namespace or --all-namespaces can be used, not both" in stderr
 
 
-def test_scope_includes_the_namespace_of_the_data_plane() -> None:
+def test_scope_is_the_namespaces_whose_resources_count() -> None:
     assert scope(OperatorSettings()) == ("--all-namespaces",)
-    chosen = OperatorSettings(namespaces=("a", "b"), namespace="planes")
-    assert scope(chosen) == ("--namespace=a", "--namespace=b", "--namespace=planes")
-    assert scope(OperatorSettings(namespaces=("a",), namespace="a")) == ("--namespace=a",)
+    assert scope(OperatorSettings(namespaces=("a", "b"), namespace="planes")) == ("--namespace=a", "--namespace=b")

@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from kubernetes.aio import config
 
 from inferway_envtest import ApiServer
 from inferway_envtest.client import Refused
-from inferway_operator.kube.client import Kube, KubeError
+from inferway_kube import login
+from inferway_kube.errors import ApiError
+from inferway_operator.api_client import ApiClient
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.publish.config_maps import Store
 from inferway_operator.publish.plan import CreateShard
@@ -22,9 +23,9 @@ def with_store(api: ApiServer, namespace: str, work: Callable[[Store], Awaitable
     """Work with a store of this namespace that may write."""
 
     async def run() -> None:
-        client = await config.new_client_from_config(config_file=str(api.kubeconfig()))
-        async with Kube(client, lambda: True, OperatorMetrics()) as kube:
-            await work(Store(kube, OperatorSettings(namespace=namespace)))
+        account = await login.with_kubeconfig(str(api.kubeconfig()))
+        async with ApiClient(account, lambda: True, OperatorMetrics()) as client:
+            await work(Store(client, OperatorSettings(namespace=namespace)))
 
     asyncio.run(run())
 
@@ -56,7 +57,7 @@ def test_delete_spares_a_shard_recreated_by_another_leader(
             await store.read()
         api_server.ask("DELETE", f"/api/v1/namespaces/{namespace}/configmaps/{NAME}")
         await asyncio.to_thread(with_store, api_server, namespace, another)
-        with pytest.raises(KubeError) as refused:
+        with pytest.raises(ApiError) as refused:
             await store.delete(NAME)
         assert refused.value.status == 409
         assert exists(api_server, namespace)

@@ -21,7 +21,7 @@ def test_presence_logs_loss_and_return_of_the_data_plane_once(
     assert attendance.note(0, 200.0) == float("inf")
     attendance.note(1, 201.0)
     attendance.note(2, 202.0)
-    missing, back = [record.getMessage() for record in caplog.records]
-    assert "there is no data plane" in missing
-    assert "kubectl -n gate get pods -l inferway.dev/gateway=inferway" in missing
-    assert back == "there is a data plane again: 1 pods"
+    missing, back = caplog.records
+    assert missing.getMessage().startswith("no ready data-plane pod: ")
+    assert "kubectl -n gate get pods -l inferway.dev/gateway=inferway" in vars(missing)["mend"]
+    assert back.getMessage() == "the data plane is ready again: 1 pods"

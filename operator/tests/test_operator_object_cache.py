@@ -126,33 +126,68 @@ def test_cache_parses_a_generation_once() -> None:
 
 
 @pytest.mark.case("K1", "X2")
-def test_cache_removes_objects_missing_from_a_list() -> None:
-    observed = ObjectCache()
-    grant = manifest("grant")
-    observed.notice(GRANTS, grant | {"spec": {}})
-    before = observed.uids(GRANTS)
-    observed.notice(GRANTS, manifest("later") | {"spec": {}})  # after the list was asked for: it is not in it
-    observed.is_world_dirty = False
-    assert observed.audit(GRANTS, before, {}) == []
-    assert [entry.name for entry in observed.entries(GRANTS)] == ["later"]
-    assert observed.is_world_dirty
+def test_cache_forgets_what_a_list_does_not_have() -> None:
+    async def run() -> None:
+        cache = ObjectCache()
+        part, other = cache.store(GRANTS), cache.store(GRANTS)
+        await part.replace([manifest("a") | {"spec": {}}, manifest("b") | {"spec": {}}])
+        await other.replace([manifest("c") | {"spec": {}}])
+        cache.is_world_dirty = False
+        await part.replace([manifest("b") | {"spec": {}}])
+        assert sorted(entry.name for entry in cache.entries(GRANTS)) == ["b", "c"], "each list is of its own part"
+        assert cache.is_world_dirty
+        part.upsert(manifest("d") | {"spec": {}})
+        part.remove(manifest("b"))
+        await part.replace([])
+        assert [entry.name for entry in cache.entries(GRANTS)] == ["c"]
+
+    asyncio.run(run())
 
 
-LISTS = [
-    pytest.param({"uid-a": "5"}, [], id="as seen"),
-    pytest.param({"uid-a": "4"}, [], id="seen newer"),
-    pytest.param({"uid-a": "10"}, ["uid-a"], id="seen older"),
-    pytest.param({"uid-a": "5", "uid-b": "1"}, ["uid-b"], id="not seen"),
-    pytest.param({"uid-a": "x5"}, ["uid-a"], id="no number"),
+@pytest.mark.case("K1")
+def test_cache_replaces_an_object_that_was_created_again() -> None:
+    async def run() -> None:
+        cache = ObjectCache()
+        part = cache.store(ROUTES)
+        await part.replace([manifest("a")])
+        again = manifest("a", 9)
+        again["metadata"]["uid"] = "another"
+        await part.replace([again])
+        assert [entry.uid for entry in cache.entries(ROUTES)] == ["another"]
+        assert cache.has_lost_ours, "its definition may be on its way out"
+
+    asyncio.run(run())
+
+
+def test_cache_is_not_woken_by_a_list_of_what_it_holds() -> None:
+    async def run() -> None:
+        cache = ObjectCache()
+        part = cache.store(ROUTES)
+        await part.replace([manifest(f"r{number}") for number in range(200)])
+        cache.is_world_dirty = False
+        await part.replace([manifest(f"r{number}") for number in range(200)])
+        assert not cache.is_world_dirty
+        assert len(cache.entries(ROUTES)) == 200
+
+    asyncio.run(run())
+
+
+VERSIONS = [
+    pytest.param("uid-a", "5", True, id="held"),
+    pytest.param("uid-a", "4", True, id="older"),
+    pytest.param("uid-a", "10", False, id="newer"),
+    pytest.param("uid-a", "x5", False, id="not a number"),
+    pytest.param("uid-a", "", False, id="expected to be gone"),
+    pytest.param("uid-b", "1", False, id="unknown"),
+    pytest.param("uid-b", "", True, id="gone"),
 ]
 
 
-@pytest.mark.parametrize(("listed", "missing"), LISTS)
-@pytest.mark.case("K2")
-def test_cache_reports_listed_objects_it_lacks(listed: dict[str, str], missing: list[str]) -> None:
-    observed = ObjectCache()
-    observed.notice(ROUTES, manifest("a", 5))
-    assert observed.audit(ROUTES, observed.uids(ROUTES), listed) == missing
+@pytest.mark.parametrize(("uid", "version", "expected"), VERSIONS)
+def test_cache_knows_which_version_it_holds(uid: str, version: str, expected: bool) -> None:
+    cache = ObjectCache()
+    cache.notice(ROUTES, manifest("a", 5))
+    assert cache.is_current(ROUTES, uid, version) is expected
 
 
 def test_cache_debounces_changes_up_to_a_maximum() -> None:
@@ -214,12 +249,17 @@ def test_lease_age_counts_from_its_arrival_not_the_pods_clock(written: str) -> N
     assert observed.leases()[0].renewed == float("-inf"), "it is seen for the first time again"
 
 
-@pytest.mark.parametrize(("listed", "is_heard"), [({}, True), ({"uid-lease": "1"}, False)], ids=["new", "listed"])
-def test_lease_absent_from_the_last_list_counts_as_renewed(listed: dict[str, str], is_heard: bool) -> None:
-    observed = ObjectCache()
-    observed.audit(LEASES, (), listed)
-    observed.notice(LEASES, lease(EARLY))
-    assert (observed.leases()[0].renewed > 0) is is_heard
+@pytest.mark.parametrize("is_listed", [False, True])
+def test_lease_created_after_a_list_counts_as_renewed(is_listed: bool) -> None:
+    async def run() -> float:
+        cache = ObjectCache()
+        part = cache.store(LEASES)
+        if is_listed:
+            await part.replace([])
+        await part.replace([lease(EARLY)])
+        return cache.leases()[0].renewed
+
+    assert (asyncio.run(run()) > 0) is is_listed
 
 
 def test_outage_restarts_the_grace_period_of_every_lease() -> None:
@@ -231,35 +271,6 @@ def test_outage_restarts_the_grace_period_of_every_lease() -> None:
     [after] = observed.leases()
     assert after.awaited_since > before.awaited_since
     assert after.renewed == before.renewed, "that is no proof of anything"
-
-
-def route_created_at(created: str, version: int) -> dict[str, Any]:
-    """A route of the name `a`, created then."""
-    made = manifest("a", version)
-    made["metadata"] |= {"uid": f"uid-{created}-{version}", "creationTimestamp": created}
-    return made
-
-
-NAMESAKES = [
-    pytest.param(("2026-01-01T00:00:00Z", 9), ("2026-01-01T00:00:01Z", 5), id="of another second"),
-    pytest.param(("2026-01-01T00:00:00Z", 5), ("2026-01-01T00:00:00Z", 10), id="of one second"),
-]
-
-
-@pytest.mark.parametrize(("older", "newer"), NAMESAKES)
-@pytest.mark.parametrize("is_late", [False, True], ids=["in order", "the older one is told of last"])
-@pytest.mark.case("K1")
-def test_cache_keeps_one_object_for_each_name(older: tuple[str, int], newer: tuple[str, int], is_late: bool) -> None:
-    observed = ObjectCache()
-    first, second = route_created_at(*older), route_created_at(*newer)
-    for told in (second, first) if is_late else (first, second):
-        observed.notice(ROUTES, told)
-    assert [entry.uid for entry in observed.entries(ROUTES)] == [second["metadata"]["uid"]]
-    observed.forget(ROUTES, first["metadata"]["uid"])
-    assert [entry.uid for entry in observed.entries(ROUTES)] == [second["metadata"]["uid"]]
-    observed.forget(ROUTES, second["metadata"]["uid"])
-    observed.notice(ROUTES, first)
-    assert len(observed.entries(ROUTES)) == 1, "nothing is left of it that would hide others"
 
 
 def test_grace_period_of_a_pod_starts_when_it_is_ready() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from status_situations import HISTORY, NEW, OLD, verdict
 
 from inferway_operator.world.pods import PodAck
+from inferway_testing.examples import examples
 
 REVISIONS = st.sampled_from(["", "lost", *HISTORY])
 ACKS = st.lists(
@@ -56,7 +57,7 @@ def carries(ack: PodAck, fragment: str) -> bool:
 
 
 @given(st.lists(SITUATIONS, min_size=1, max_size=6))
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=examples(500))
 def test_status_holds_its_invariants_through_any_history(situations: list[dict[str, Any]]) -> None:
     current: dict[str, Any] | None = None
     for second, situation in enumerate(situations):
@@ -83,7 +84,7 @@ def test_status_holds_its_invariants_through_any_history(situations: list[dict[s
 
 
 @given(SITUATIONS)
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 def test_first_programmed_requires_all_counted_pods(situation: dict[str, Any]) -> None:
     status = status_after(situation, None, 0)
     assert status is not None

@@ -128,7 +128,7 @@ def status(
     try:
         from inferway_cli.commands.status import command as reporting
     except ModuleNotFoundError as missing:
-        typer.echo(f"inferway: status needs {missing.name}: pip install 'inferway[operator]'", err=True)
+        typer.echo(f"inferway: status needs {missing.name}: pip install 'inferway[cluster]'", err=True)
         raise typer.Exit(1) from None
     as_json = output is StatusFormat.JSON
     raise typer.Exit(reporting.status(namespace, kubeconfig, context, everywhere=all_namespaces, as_json=as_json))

@@ -323,7 +323,7 @@ class Endpoint(DocumentModel):
 
 
 class EndpointsDocument(DocumentModel):
-    """Addresses of every Service that the config names (an empty list = no endpoint), and the number of live pods."""
+    """Addresses of every Service that the config names. An empty list = no endpoint. `replicas`: live pods."""
 
     format: Literal[1] = 1
     replicas: int = 1

@@ -110,7 +110,7 @@ def valid_part(model: type[Model], manifest: Mapping[str, Any]) -> Model | None:
 
 
 def _entry(path: Path) -> Path:
-    """Return the path of the innermost list entry around a field, or the field's own path outside of lists."""
+    """Return the path of the innermost list entry around a field. Outside of lists: the field's path."""
     indexes = [position for position, step in enumerate(path) if isinstance(step, int)]
     return path[: indexes[-1] + 1] if indexes else path
 

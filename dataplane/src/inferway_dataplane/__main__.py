@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import sys
+from typing import Final
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
@@ -15,6 +16,9 @@ from inferway_dataplane.observability import json_logging
 from inferway_dataplane.settings import ClusterSettings, Settings, refuse_unknown
 
 log = logging.getLogger("inferway")
+
+FIELD_MANAGER: Final = "inferway-dataplane"
+"""The name under which the Lease is applied."""
 
 
 def main() -> int:
@@ -28,26 +32,29 @@ def main() -> int:
         return _fail(str(error))
     from inferway_dataplane.main import serve
     from inferway_dataplane.sources.cluster import ClusterSource
-    from inferway_dataplane.sources.kubernetes_api import KubernetesApi, Limits, NoCluster, address_of, configuration
     from inferway_dataplane.sources.last_good import LastGood
     from inferway_dataplane.sources.lease import Pod
+    from inferway_kube import login
+    from inferway_kube.client import Client
+    from inferway_kube.errors import NoCluster
 
     try:
-        how = asyncio.run(configuration(cluster.kubeconfig))
+        account = asyncio.run(login.with_kubeconfig(cluster.kubeconfig)) if cluster.kubeconfig else login.in_pod()
     except NoCluster as error:
-        return _fail(str(error))
+        return _fail(f"{error}" if cluster.kubeconfig else f"{error}, and INFERWAY_KUBECONFIG is not set")
     json_logging.configure(settings.log_level)
     if not settings.api_server:
-        settings = settings.model_copy(update={"api_server": address_of(how)})
+        settings = settings.model_copy(update={"api_server": account.address})
         if not settings.api_server:
             # The addresses of a name may change at any time, and upstreams are compared by their addresses.
             log.warning(
                 "the API server is known by a name only, so routes may lead to it: set INFERWAY_API_SERVER",
-                extra={"server": how.host},
+                extra={"server": account.server},
             )
     source = ClusterSource(
-        KubernetesApi(how, cluster.namespace, Limits()),
-        KubernetesApi(how, cluster.namespace, Limits()),
+        Client(account, FIELD_MANAGER),
+        Client(account, FIELD_MANAGER),
+        cluster.namespace,
         Pod(cluster.pod_name, cluster.pod_uid, cluster.gateway),
         LastGood(cluster.state_directory) if cluster.state_directory else None,
     )

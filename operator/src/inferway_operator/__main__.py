@@ -1,14 +1,13 @@
 """`python -m inferway_operator [FLAGS of kopf run]`: what the image runs.
 
-It is `kopf run -m inferway_operator.handlers`, after a look at what would keep that from starting: kopf itself would tell it
-with a traceback, and try again for ever. Which namespaces are watched follows from INFERWAY_OPERATOR_NAMESPACES, so that it is
-said once; flags that name them go before.
+It supervises `kopf run -m inferway_operator.handlers` (`supervisor`), after a look at what would keep that from starting: kopf
+itself would report it with a traceback. Which namespaces kopf watches follows from INFERWAY_OPERATOR_NAMESPACES; flags that
+name them take precedence.
 
 Exit codes: 0 = stopped in order, 1 = it could not start, 2 = a setting is wrong, or there is no way to an API server.
 """
 
 import asyncio
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
+from inferway_operator import supervisor
 from inferway_operator.settings import HttpSettings, OperatorSettings, refuse_unknown
 
 _SCOPES = ("-A", "--all-namespaces", "-n", "--namespace")
@@ -23,7 +23,7 @@ _SCOPES = ("-A", "--all-namespaces", "-n", "--namespace")
 
 
 def main() -> int:
-    """Work until a signal; the exit code."""
+    """Work until a signal. Returns the exit code."""
     try:
         settings = OperatorSettings()
         HttpSettings()
@@ -32,46 +32,37 @@ def main() -> int:
         return _complain(_wrong(error))
     except ValueError as error:
         return _complain(str(error))
-    # Loaded only now: a mistake in the settings need not wait for them.
-    import kopf.cli
+    # Loaded only now: a mistake in the settings need not wait for it.
+    from inferway_kube import login
+    from inferway_kube.errors import NoCluster
 
-    from inferway_operator.kube import client as kube_client
-
-    logging.disable(logging.WARNING)  # the library says by itself, and first, that there is no file
     try:
-        asyncio.run(kube_client.find_cluster())
-    except kube_client.NoCluster as error:
+        asyncio.run(login.anyhow())
+    except NoCluster as error:
         return _complain(str(error))
-    finally:
-        logging.disable(logging.NOTSET)
     flags = sys.argv[1:]
     if not any(flag.partition("=")[0] in _SCOPES for flag in flags):
         flags = [*scope(settings), *flags]
-    kopf.cli.main(
-        ["run", "--log-format=json", "-m", "inferway_operator.handlers", *flags], prog_name="inferway_operator"
-    )
-    return 0  # kopf's command line ends the process itself
+    command = [sys.executable, "-m", "kopf", "run", "--log-format=json", "-m", "inferway_operator.handlers", *flags]
+    return asyncio.run(supervisor.supervise(command))
 
 
 def scope(settings: OperatorSettings) -> Sequence[str]:
-    """The flags of `kopf run` for the namespaces that count: those whose resources do, and the data plane's."""
-    if not settings.namespaces:
-        return ("--all-namespaces",)
-    names = dict.fromkeys([*settings.namespaces, settings.namespace])
-    return tuple(f"--namespace={name}" for name in names)
+    """Return the flags of `kopf run` for the namespaces whose resources count."""
+    return tuple(f"--namespace={name}" for name in settings.namespaces) or ("--all-namespaces",)
 
 
 def _wrong(error: ValidationError | SettingsError | OSError) -> str:
-    """In one line, by the names that the environment has."""
+    """Describe the error in one line, by the names of the environment variables."""
     if isinstance(error, OSError):
         return f"INFERWAY_OPERATOR_HOSTNAME_POLICY_FILE: {error.filename}: {error.strerror}"
     if isinstance(error, SettingsError):
         return str(error)
-    told = []
+    messages = []
     for item in error.errors(include_url=False):
         name = f"INFERWAY_OPERATOR_{str(item['loc'][0]).upper()}: " if item["loc"] else ""
-        told.append(name + item["msg"].removeprefix("Value error, "))
-    return "; ".join(told)
+        messages.append(name + item["msg"].removeprefix("Value error, "))
+    return "; ".join(messages)
 
 
 def _complain(text: str) -> int:

@@ -17,11 +17,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from inferway_contract import unknown_settings
 from inferway_contract.acknowledgement import GATEWAY_LABEL
 from inferway_contract.listener import address_and_port
+from inferway_kube.deadlines import Deadlines
 from inferway_operator.world import world
 from inferway_operator.world.hostname_policy import HostnamePolicy
 
 PREFIX: Final = "INFERWAY_OPERATOR_"
-WRITE_SECONDS: Final = 4.0
+WRITE_SECONDS: Final = Deadlines().write
 """Time limit of one write. A write that began while this process led ends before another process may lead."""
 
 _LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
@@ -66,7 +67,7 @@ class OperatorSettings(BaseSettings):
     hold_off: float = Field(0.05, ge=0, le=10, description="publish a change after this time without another change")
     max_hold_off: float = Field(0.5, ge=0, le=60, description="publish it after this time at the latest")
     audit_interval: float = Field(
-        30.0, ge=1, le=3600, description="time between two comparisons of the watched objects with the existing ones"
+        30.0, ge=1, le=3600, description="between two looks whether the published ConfigMaps are as they were written"
     )
 
     lease_namespace: str = Field(
@@ -108,7 +109,7 @@ class OperatorSettings(BaseSettings):
     def _check_times(self) -> Self:
         if self.max_hold_off < self.hold_off:
             raise ValueError("max_hold_off must not be below hold_off")
-        # As client-go wants it: there must be time for a second attempt, and for the last write.
+        # There must be time for a second attempt, and for the last write.
         if not self.retry_period * 1.2 < self.renew_deadline < self.lease_duration:
             raise ValueError("the times of the Lease must be retry_period * 1.2 < renew_deadline < lease_duration")
         if not self.lease_duration - self.renew_deadline > WRITE_SECONDS:

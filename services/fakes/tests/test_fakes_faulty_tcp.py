@@ -9,7 +9,7 @@ import pytest
 
 from inferway_fakes.faulty_tcp import Accepting, Ending, FaultyTcp, Flow
 from inferway_fakes.upstream import Close, Upstream, answer
-from inferway_fakes.waiting import wait_until
+from inferway_testing.until import until
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 DEADLINE = 5.0
@@ -52,12 +52,12 @@ def test_proxy_forwards_and_counts_connections(tcp: FaultyTcp, connect: Connect,
     assert ask(client).endswith(b"ok")
     assert ask(client).endswith(b"ok")
     connect()
-    wait_until(lambda: (tcp.connections, upstream.connections) == (2, 2), "both are counted")
+    until(lambda: (tcp.connections, upstream.connections) == (2, 2), "both are counted")
     assert tcp.open_connections == 2
     assert (tcp.bytes_to_target, tcp.bytes_to_client) == (2 * len(REQUEST), 2 * len(b"".join(answer())))  # type: ignore[arg-type]
     client.close()
-    wait_until(lambda: tcp.open_connections == 1, "the end of one is seen")
-    wait_until(lambda: upstream.open_connections == 1, "and passed on")
+    until(lambda: tcp.open_connections == 1, "the end of one is seen")
+    until(lambda: upstream.open_connections == 1, "and passed on")
 
 
 def test_half_closed_connection_stays_usable(tcp: FaultyTcp, connect: Connect) -> None:
@@ -144,7 +144,7 @@ def test_response_is_cut_with_fin_after_n_bytes(
     client = connect()
     client.sendall(REQUEST if size else b"")
     assert len(read_to_end(client)) == size
-    wait_until(lambda: not upstream.open_connections, "the target's side is closed too")
+    until(lambda: not upstream.open_connections, "the target's side is closed too")
 
 
 def test_response_is_cut_with_rst(tcp: FaultyTcp, connect: Connect) -> None:
@@ -200,7 +200,7 @@ def test_stopped_flow_blocks_the_sender(upstream: Upstream) -> None:
             pytest.fail("32 MiB were taken by a flow that does not read")
         assert tcp.bytes_to_target == 0
         tcp.change(to_target=Flow())
-        wait_until(lambda: tcp.bytes_to_target == sent, "all of it moves again")
+        until(lambda: tcp.bytes_to_target == sent, "all of it moves again")
 
 
 def test_cut_all_closes_every_open_connection(tcp: FaultyTcp, connect: Connect, upstream: Upstream) -> None:
@@ -211,8 +211,8 @@ def test_cut_all_closes_every_open_connection(tcp: FaultyTcp, connect: Connect, 
     for client in clients:
         with pytest.raises(ConnectionResetError):
             client.recv(1)
-    wait_until(lambda: not upstream.open_connections, "the targets' sides are closed")
-    wait_until(lambda: not tcp.open_connections, "nothing is open")
+    until(lambda: not upstream.open_connections, "the targets' sides are closed")
+    until(lambda: not tcp.open_connections, "nothing is open")
 
 
 @pytest.mark.parametrize("fault", [{"delay": -1.0}, {"delay": 61.0}, {"bytes_per_second": -1}, {"cut_after": -1}])

@@ -7,10 +7,9 @@ import os
 import re
 import socket
 import struct
-import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from time import monotonic
 
 import pytest
@@ -18,7 +17,9 @@ import pytest
 from inferway_fakes.scripted import heads
 from inferway_fakes.scripted.modes import Mode
 from inferway_fakes.scripted.server import ScriptedUpstream
-from inferway_fakes.waiting import wait_until
+from inferway_testing.client import request as send
+from inferway_testing.process import Process, environment
+from inferway_testing.until import until
 
 DEADLINE = 5.0
 
@@ -56,10 +57,8 @@ def ask(
     upstream: ScriptedUpstream, target: str = "/", method: str = "GET", body: bytes | None = None, **fake: object
 ) -> tuple[int, http.client.HTTPMessage, bytes]:
     headers = {f"x-fake-{name.replace('_', '-')}": str(value) for name, value in fake.items()}
-    with closing(http.client.HTTPConnection("127.0.0.1", upstream.port, timeout=DEADLINE)) as connection:
-        connection.request(method, target, body=body, headers=headers)
-        answer = connection.getresponse()
-        return answer.status, answer.headers, answer.read()
+    response = send(upstream.port, target, method, body, headers, DEADLINE)
+    return response.status, response.headers, response.body
 
 
 def test_plain_request_is_answered_200(upstream: ScriptedUpstream) -> None:
@@ -115,7 +114,7 @@ def test_close_directive_ends_at_the_given_place(upstream: ScriptedUpstream, pla
     assert re.fullmatch(seen, raw(upstream, request(body_size=10, close=place)), re.DOTALL)
     with pytest.raises(ConnectionResetError):
         raw(upstream, request(body_size=10, close=place, reset=1))
-    wait_until(lambda: upstream.stats.answered == 2, "both are counted")
+    until(lambda: upstream.stats.answered == 2, "both are counted")
     assert (upstream.stats.closed, upstream.stats.in_flight) == (2, 0)
 
 
@@ -137,7 +136,7 @@ def test_hang_directive_waits_and_counts_the_aborted_client(upstream: ScriptedUp
             pytest.fail("it did not hang, it closed")
         assert len(received.partition(b"\r\n\r\n")[2]) == size
         assert upstream.stats.in_flight == 1
-    wait_until(lambda: upstream.stats.aborted == 1, "the client's disconnect is counted")
+    until(lambda: upstream.stats.aborted == 1, "the client's disconnect is counted")
     assert (upstream.stats.in_flight, upstream.stats.answered) == (0, 0)
 
 
@@ -182,8 +181,8 @@ def test_pipelined_requests_are_answered_in_order(upstream: ScriptedUpstream) ->
 def test_disconnect_with_queued_requests_is_counted(upstream: ScriptedUpstream) -> None:
     with connect(upstream) as client:
         client.sendall(request(hang="before-answer") + request() * 4)
-        wait_until(lambda: upstream.stats.in_flight == 5, "all are read")
-    wait_until(lambda: upstream.stats.aborted == 5, "all are aborted")
+        until(lambda: upstream.stats.in_flight == 5, "all are read")
+    until(lambda: upstream.stats.aborted == 5, "all are aborted")
     assert upstream.stats.in_flight == 0
     assert upstream.stats.open_connections == 0
 
@@ -192,9 +191,9 @@ def test_client_that_does_not_read_blocks_the_response(upstream: ScriptedUpstrea
     with connect(upstream) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.sendall(request(body_size=64 << 20))
-        wait_until(lambda: upstream.stats.in_flight == 1, "it is being answered")
+        until(lambda: upstream.stats.in_flight == 1, "it is being answered")
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    wait_until(lambda: upstream.stats.aborted == 1, "it was not complete when the client left")
+    until(lambda: upstream.stats.aborted == 1, "it was not complete when the client left")
 
 
 @pytest.mark.parametrize("data", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\na: " + b"b" * (300 << 10)])
@@ -236,13 +235,13 @@ def test_mode_sets_latency_hang_and_health(upstream: ScriptedUpstream) -> None:
     upstream.mode = Mode(hang=True)
     with connect(upstream) as client:
         client.sendall(request())
-        wait_until(lambda: upstream.stats.in_flight == 1, "it hangs")
+        until(lambda: upstream.stats.in_flight == 1, "it hangs")
         assert ask(upstream, "/healthz")[0] == 200
     upstream.mode = Mode(health_hang=True)
     assert ask(upstream)[0] == 200
     with connect(upstream) as client:
         client.sendall(request("/healthz"))
-        wait_until(lambda: upstream.stats.health_requests == 3, "the probe hangs")
+        until(lambda: upstream.stats.health_requests == 3, "the probe hangs")
     assert (upstream.stats.requests, upstream.stats.in_flight) == (3, 0)
 
 
@@ -253,16 +252,8 @@ def test_unknown_control_path_is_rejected(upstream: ScriptedUpstream, target: st
 
 def test_process_prints_its_port_and_exits_with_0() -> None:
     source = os.path.dirname(os.path.dirname(os.path.abspath(heads.__file__)))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "inferway_fakes.scripted", "--name", "b", "--lifetime", "30"],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.path.dirname(source)},
-    )
-    assert process.stdout is not None
-    with process.stdout as output:
-        first_line = json.loads(output.readline())
-        with closing(http.client.HTTPConnection("127.0.0.1", first_line["port"], timeout=DEADLINE)) as connection:
-            connection.request("GET", "/")
-            assert connection.getresponse().headers["x-fake-process"] == first_line["name"] == "b"
-            process.terminate()
-            assert process.wait(DEADLINE) == 0
+    command = [sys.executable, "-m", "inferway_fakes.scripted", "--name", "b", "--lifetime", "30"]
+    with Process(command, environment(PYTHONPATH=os.path.dirname(source))) as process:
+        [first_line] = until(lambda: process.events, "the first line")
+        assert send(first_line["port"]).headers["x-fake-process"] == first_line["name"] == "b"
+        assert process.stop() == 0

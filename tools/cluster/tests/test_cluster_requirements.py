@@ -15,6 +15,7 @@ PYTHON = [image for image in IMAGES if image.context == "."]
 of_python = pytest.mark.parametrize("image", PYTHON, ids=lambda image: image.name)
 OURS = {
     "inferway_contract",
+    "inferway_kube",
     "inferway_operator",
     "inferway_dataplane",
     "inferway_cli",
@@ -23,7 +24,7 @@ OURS = {
 }
 NOT_INSTALLED = {
     # Modules of commands that the image does not run.
-    "standalone": {"kopf", "aiohttp"},
+    "standalone": {"kopf", "aiohttp", "kubernetes"},
     # `inferway crds` and docs/api.md: the generators are part of the contract, and run in a checkout.
 }
 

@@ -67,7 +67,7 @@ def test_live_updates_sync_to_the_code_of_the_image(tiltfile: Tiltfile) -> None:
         copied = {
             f"COPY {step['local_path']} {step['remote_path']}" for step in call["live_update"] if step["step"] == "sync"
         }
-        assert len(copied) == 2
+        assert len(copied) == 3
         assert copied <= set((ROOT / call["dockerfile"]).read_text().splitlines())
         assert all((ROOT / step["local_path"]).is_dir() for step in call["live_update"] if step["step"] == "sync")
         assert call["live_update"][-1] == {"step": "run", "cmd": "kill -HUP 1"}

@@ -14,7 +14,7 @@ from inferway_envtest.client import Refused
 from inferway_envtest.kubectl import KubectlError
 from inferway_envtest.process import Crashed, Process
 from inferway_fakes.faulty_tcp import Accepting, FaultyTcp
-from inferway_fakes.waiting import wait_until
+from inferway_testing.until import until
 
 CONFIG_MAP = '{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"key": "value"}}'
 
@@ -90,7 +90,7 @@ def test_owned_object_is_deleted_with_its_owner(api_server: ApiServer, namespace
     def names() -> list[str]:
         return [item["metadata"]["name"] for item in api_server.ask("GET", config_maps(namespace))["items"]]
 
-    wait_until(lambda: names() == [], "the owned object is collected", 30)
+    until(lambda: names() == [], "the owned object is collected", 30)
 
 
 def test_service_with_pods_gets_endpoint_slices(api_server: ApiServer, namespace: str) -> None:
@@ -102,9 +102,9 @@ def test_service_with_pods_gets_endpoint_slices(api_server: ApiServer, namespace
         slices = api_server.ask("GET", f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices")["items"]
         return [address for one in slices for endpoint in one["endpoints"] or () for address in endpoint["addresses"]]
 
-    wait_until(lambda: addresses() == ["192.0.2.1"], "an endpoint slice with the pod", 20)
+    until(lambda: addresses() == ["192.0.2.1"], "an endpoint slice with the pod", 20)
     api_server.ask("DELETE", f"/api/v1/namespaces/{namespace}/pods/a")
-    wait_until(lambda: addresses() == [], "an endpoint slice without the pod", 20)
+    until(lambda: addresses() == [], "an endpoint slice without the pod", 20)
 
 
 def test_reference_grants_are_installed_on_request(api_server: ApiServer, namespace: str, gateway_api: None) -> None:
@@ -143,7 +143,7 @@ def test_data_port_and_users_survive_a_restart(api_server_programs: dict[str, Pa
 @pytest.mark.slow
 def test_crashed_program_is_reported_with_its_last_output(api_server_programs: dict[str, Path]) -> None:
     with ApiServer.started(api_server_programs) as api:
-        wait_until(lambda: "Starting" in api.controllers.tail(), "the controllers' first words")
+        until(lambda: "Starting" in api.controllers.tail(), "the controllers' first words")
         api.check()
         os.kill(api.controllers.pid, signal.SIGKILL)
         api.controllers.running.wait()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from inferway_envtest.process import Process
-from inferway_fakes.waiting import wait_until
+from inferway_testing.until import until
 
 STARTER = """
 import pathlib, signal, sys
@@ -34,23 +34,22 @@ def is_running(pid: int) -> bool:
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_program_ends_when_its_parent_is_killed(ending: signal.Signals, tmp_path: Path) -> None:
-    source = str(Path(sys.modules[Process.__module__].__file__ or "").parents[1])
     with subprocess.Popen(
         [sys.executable, "-c", STARTER, str(tmp_path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        env={**os.environ, "PYTHONPATH": source},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     ) as starter:
         assert starter.stdout is not None
         try:
             pid = int(starter.stdout.readline())
-            wait_until(lambda: b"sleep" in Path(f"/proc/{pid}/cmdline").read_bytes()[:12], "the program runs")
+            until(lambda: b"sleep" in Path(f"/proc/{pid}/cmdline").read_bytes()[:12], "the program runs")
             starter.send_signal(ending)
             starter.wait(10)
         finally:
             starter.kill()
-    wait_until(lambda: not is_running(pid), "the program has ended too")
+    until(lambda: not is_running(pid), "the program has ended too")
 
 
 def test_watchdog_exits_when_the_program_ends(tmp_path: Path) -> None:
@@ -68,5 +67,5 @@ def test_watchdog_exits_when_the_program_ends(tmp_path: Path) -> None:
                 pids.append(entry.name)
         return pids
 
-    wait_until(lambda: watchers() == [], "no watcher is left")
+    until(lambda: watchers() == [], "no watcher is left")
     process.stop()

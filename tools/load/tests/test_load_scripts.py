@@ -13,9 +13,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from conftest import RunningGateway
 from inferway_fakes.upstream import Answer, Pause, Seen, Upstream, answer
 from inferway_load import local, runs, summaries
+from inferway_testing.gateway import DirectoryGateway
 
 TRUSTED = ("127.0.0.0/8",)
 AMPLE = {"P95_MS": "5000", "P99_MS": "9000"}
@@ -60,7 +60,7 @@ def service(seen: Seen) -> Answer:
 
 
 @pytest.fixture
-def gateway(serve: Callable[..., RunningGateway], upstream: Upstream) -> RunningGateway:
+def gateway(serve: Callable[..., DirectoryGateway], upstream: Upstream) -> DirectoryGateway:
     """Start a gateway with the routes and limits of the sample, as in the load overlay."""
     upstream.script = service
     routes = (runs.ROOT / "demo" / "routes.yaml").read_text().replace("8000", str(upstream.port))
@@ -73,7 +73,7 @@ def thresholds_of(summary: dict[str, Any]) -> dict[tuple[str, str], bool]:
 
 
 @pytest.mark.slow
-def test_baseline_passes_and_agrees_with_the_gateway_metrics(gateway: RunningGateway, run: Run) -> None:
+def test_baseline_passes_and_agrees_with_the_gateway_metrics(gateway: DirectoryGateway, run: Run) -> None:
     summary, code = run("baseline", gateway.port, RATE="100", DURATION="4s", P95_MS="", P99_MS="5000")
     held = thresholds_of(summary)
     # A run without settings has the documented thresholds; those that depend on the machine's speed are not checked.
@@ -130,7 +130,7 @@ def test_same_seed_gives_the_same_requests(upstream: Upstream, run: Run) -> None
 
 
 @pytest.mark.slow
-def test_single_address_is_rate_limited(gateway: RunningGateway, run: Run) -> None:
+def test_single_address_is_rate_limited(gateway: DirectoryGateway, run: Run) -> None:
     summary, code = run("single-address", gateway.port, DURATION="3s")
     assert (code, summary["passed"]) == (0, True), summary
     assert summary["limited_share"] > 0.5
@@ -147,7 +147,7 @@ def test_single_address_without_429_misses_its_threshold(upstream: Upstream, run
     assert (code, thresholds_of(summary)["limited", "rate>0.05"]) == (99, False)
 
 
-def test_many_429_miss_the_threshold_without_counting_as_failed(gateway: RunningGateway, run: Run) -> None:
+def test_many_429_miss_the_threshold_without_counting_as_failed(gateway: DirectoryGateway, run: Run) -> None:
     gateway.apply(
         "apiVersion: inferway.dev/v1alpha1\nkind: RateLimitPolicy\nmetadata: {name: tight}\n"
         "spec: {limits: [{name: all, rate: {requests: 5, per: 1s}, burst: 5, scope: Pod}]}\n",
@@ -160,7 +160,7 @@ def test_many_429_miss_the_threshold_without_counting_as_failed(gateway: Running
     assert summary["failed_share"] == 0
 
 
-def test_responses_of_500_fail_the_run(gateway: RunningGateway, upstream: Upstream, run: Run) -> None:
+def test_responses_of_500_fail_the_run(gateway: DirectoryGateway, upstream: Upstream, run: Run) -> None:
     upstream.script = lambda seen: answer(b"no", "500 Internal Server Error")
     summary, code = run("steady", gateway.port, RATE="20")
     assert (code, summary["passed"], summary["failed_share"]) == (99, False, 1)
@@ -197,7 +197,7 @@ def test_rate_not_reached_misses_the_threshold(upstream: Upstream, run: Run) -> 
 
 
 @pytest.mark.slow
-def test_spike_passes_its_thresholds(gateway: RunningGateway, run: Run) -> None:
+def test_spike_passes_its_thresholds(gateway: DirectoryGateway, run: Run) -> None:
     summary, code = run("spike", gateway.port, RATE="100", CALM="2s")
     assert (code, summary["script"]) == (0, "spike"), summary
     # 20/s for 2 s, from there to 100/s in 5 s, 2 s of it, and the way back.

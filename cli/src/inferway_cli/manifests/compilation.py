@@ -1,4 +1,4 @@
-"""Compilation of manifests by the operator's compiler, and its verdicts with the lines they are about."""
+"""Compilation of manifests by the operator's compiler, and its verdicts with their lines."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum, auto

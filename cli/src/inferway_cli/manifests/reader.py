@@ -142,7 +142,7 @@ class _Reader:
 
 
 def _text(root: MappingNode, field: str) -> yaml_constructor.Value:
-    """Return a field's value, before it is known whether the kind is read and errors matter."""
+    """Return a field's value without errors. The manifest may be of a foreign kind."""
     for key, item in root.value:
         if isinstance(key, ScalarNode) and key.value == field:
             return yaml_constructor.construct(item, (), [])

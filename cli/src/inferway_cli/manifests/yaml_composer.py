@@ -1,4 +1,4 @@
-"""YAML text as PyYAML's nodes, with bounds on nesting and size so that no input can hang, recurse or explode."""
+"""Compose YAML text to PyYAML's nodes, within bounds of nesting and size for hostile input."""
 
 import re
 from collections.abc import Iterator
@@ -59,7 +59,7 @@ def decode(content: bytes) -> str:
 
 
 class _BoundedComposer(Composer):
-    """PyYAML's composer, which counts nodes and levels as it reads and keeps the tags as written ("" = no tag)."""
+    """PyYAML's composer with bounds. Nodes keep their tags as written ("" = no tag)."""
 
     def __init__(self) -> None:
         Composer.__init__(self)

@@ -1,4 +1,4 @@
-"""YAML nodes as dicts, lists and JSON's scalars, and the way back from a path to a line.
+"""Convert YAML nodes to JSON's types, and paths in them to lines.
 
 Plain scalars mean what they mean to kubectl, because the same file goes to a cluster, too. kubectl reads YAML with
 go-yaml v2 and sends it as JSON, so:

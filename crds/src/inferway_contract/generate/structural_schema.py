@@ -111,7 +111,7 @@ CHEAPER: Final = {
 
 
 def form_rule(pattern: str, *, is_text: bool = True) -> Schema:
-    """Repeat the pattern as a rule, because the API server shows a message for a rule, and the expression of a pattern."""
+    """Repeat the pattern as a rule. Of a pattern the API server shows the expression, of a rule the message."""
     matches = CHEAPER.get(pattern, f'self.matches(r"""{pattern}""")')
     return {
         "rule": matches if is_text else f"type(self) != string || {matches}",

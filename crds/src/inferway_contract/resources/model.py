@@ -1,4 +1,4 @@
-"""The strict base of all models of resources, and validations that the API server makes in the same words.
+"""The strict base of all models of resources, and their validations.
 
 A rule between fields is one `Validation`: a CEL expression for the API server, a predicate for the compiler, and one
 message for both. Their errors therefore differ only in the prefix.
@@ -60,7 +60,7 @@ def bounded(most: int, *, least: int = 0) -> Any:
 
 
 def keyed_by(field: str) -> Any:
-    """Mark a list as a map with the key `field`, so that two owners may each apply entries of it."""
+    """Mark a list as a map with the key `field`. Two owners may each apply entries of it."""
     return Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [field]})
 
 
@@ -68,7 +68,7 @@ SCHEMA_DEFAULT: Final = "x-inferway-default"
 
 
 def schema_default(value: list[Any] | None) -> Any:
-    """Set the default of this field in the CRD where it is not the model's scalar; None = no default."""
+    """Set a default in the CRD other than the model's scalar; None = no default."""
     return Field(json_schema_extra={SCHEMA_DEFAULT: value})
 
 

@@ -42,7 +42,7 @@ class Process(Protocol):
 
 
 def _copy_served_since(source: Source) -> str | None:
-    """Return since when the last good copy is served (RFC 3339); None = it is not."""
+    """Return since when the copy is served (RFC 3339); None = it is not."""
     since = source.state.copy_served_since
     return datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds").replace("+00:00", "Z") if since else None
 

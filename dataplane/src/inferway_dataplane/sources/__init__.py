@@ -1,4 +1,4 @@
-"""Where documents come from. A source brings whole documents; what becomes of them is the receiver's business."""
+"""Where documents come from. A source brings complete documents, and the receiver serves them."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -7,7 +7,7 @@ from inferway_contract.document import ConfigDocument, EndpointsDocument
 
 
 class Refused(Exception):  # noqa: N818 - it names what happened to the document
-    """The data plane rejected a document and keeps the last good one. The message is the reason."""
+    """The data plane rejected a document; the last good one stays. The message is the reason."""
 
 
 class Receiver(Protocol):
@@ -26,7 +26,7 @@ class Receiver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """What a source tells of itself, beside its documents. None where there is no such thing. Times: seconds since the epoch."""
+    """The state of a source, in addition to its documents. None = not applicable. Times: seconds since the epoch."""
 
     is_connected: bool | None = None
     """Whether changes are seen now: the API server answers."""
@@ -37,7 +37,7 @@ class SourceState:
     copy_saved_at: float | None = None
     """When one worked last; 0 = never."""
     copy_served_since: float | None = None
-    """Since when the last good copy is served for want of what is published; 0 = it is not."""
+    """Since when the last good copy is served instead of the published documents; 0 = it is not."""
 
 
 class Source(Protocol):
@@ -49,7 +49,7 @@ class Source(Protocol):
 
     @property
     def error(self) -> str:
-        """Why the newest document is not served, while that is so and others may have been since; "" = nothing to tell."""
+        """Why the newest document is not served, also if older ones were served since; "" = it is served."""
 
     @property
     def state(self) -> SourceState:
@@ -57,7 +57,7 @@ class Source(Protocol):
 
     @property
     def ends_with_process(self) -> bool:
-        """Whether the process is to end when `follow` ends although nobody cancelled it: something starts it again."""
+        """Whether the process ends when `follow` ends without cancellation: it is then started again."""
 
     async def follow(self, receiver: Receiver) -> None:
-        """Runs until it is cancelled. Raises `Refused` when there is no first document to start with."""
+        """Run until cancelled. Raises `Refused` when there is no first document to start with."""

@@ -84,21 +84,21 @@ def decide(
     """Swap, wait, or leave it.
 
     `config`, `endpoints`: the newest that are whole; None = there are none, so what is live stays. `is_anew`: an error was
-    told since, so what is live already is given again, for the error to be seen to be over.
+    reported since, so the live documents are accepted again, which ends the error.
     """
     missing: tuple[str, ...] = ()
     if config is not None and (live is None or config.revision != live.config.revision):
-        found = _together(config, endpoints, live)
-        if isinstance(found, Documents):
-            return Decision(found)
-        missing = found
+        together = _together(config, endpoints, live)
+        if isinstance(together, Documents):
+            return Decision(together)
+        missing = together
     if live is None:
         return Decision(None, missing)
-    # The live config goes on, with newer endpoints. That waits for nothing: what it names was there when it was swapped in.
+    # The live config stays, with newer endpoints. That waits for nothing: what it names was there when it was swapped in.
     if endpoints is not None and endpoints.revision != live.endpoints.revision:
-        found = _together(live.config, endpoints, live)
-        if isinstance(found, Documents):
-            return Decision(found, missing)
+        together = _together(live.config, endpoints, live)
+        if isinstance(together, Documents):
+            return Decision(together, missing)
     return Decision(live if is_anew else None, missing)
 
 

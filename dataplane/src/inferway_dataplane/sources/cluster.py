@@ -1,14 +1,14 @@
-"""The data plane's source in a cluster: both index ConfigMaps, followed, assembled, served, acknowledged, kept.
+"""The data plane's source in a cluster: both index ConfigMaps are watched, assembled, served, acknowledged, kept.
 
-Each of these runs beside the others and has its own time limits. None of them touches traffic: what is live stays live
-until something better is whole.
+Each of these steps runs concurrently, with its own time limits. None of them touches traffic: the live document stays
+until a newer one is complete.
 """
 
 import asyncio
 import logging
 from dataclasses import dataclass, field
 from random import random
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 from inferway_contract.acknowledgement import RENEW_SECONDS
 from inferway_contract.sharding import (
@@ -21,36 +21,20 @@ from inferway_contract.sharding import (
     index_name,
 )
 from inferway_dataplane.sources import Receiver, Refused, SourceState
-from inferway_dataplane.sources.api import Indexes, Leases, Shards
-from inferway_dataplane.sources.api_health import ApiHealth
-from inferway_dataplane.sources.backoff import Backoff
 from inferway_dataplane.sources.index_watch import IndexWatch
 from inferway_dataplane.sources.last_good import LastGood
 from inferway_dataplane.sources.last_good_writer import LastGoodWriter, WriterPace
 from inferway_dataplane.sources.lease import LeaseRenewer, Pod
-from inferway_dataplane.sources.publication import PublishedDocument
-from inferway_dataplane.sources.published_document import ShardLoader
+from inferway_dataplane.sources.published_document import PublishedDocument, ShardLoader
 from inferway_dataplane.sources.rollout import Configs, Endpointses, Rollout, Sinks
+from inferway_kube.api_health import ApiHealth
+from inferway_kube.backoff import Backoff
+from inferway_kube.client import Client
 
 log = logging.getLogger("inferway.cluster")
 
 _LONGEST: Final = 5.0
-"""Seconds between two looks at something broken that may be mended without its index changing: a shard."""
-
-
-class Closing(Protocol):
-    """Something with connections."""
-
-    async def close(self) -> None:
-        """Close them."""
-
-
-class DocumentsApi(Indexes, Shards, Closing, Protocol):
-    """What documents are read from."""
-
-
-class LeaseApi(Leases, Closing, Protocol):
-    """What the Lease is written to, by connections of its own: a frozen one must not hold up the other."""
+"""Seconds between two looks at a broken shard, which may be replaced without a change of its index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,99 +53,114 @@ class ClusterSource:
     """A `Source`."""
 
     ends_with_process = True
-    """Kubernetes starts the container again, from the last good copy, and then it follows again."""
+    """Kubernetes starts the container again, from the last good copy."""
 
     def __init__(
-        self, api: DocumentsApi, lease_api: LeaseApi, pod: Pod, last_good: LastGood | None, pace: Pace | None = None
+        self,
+        client: Client,
+        lease_client: Client,
+        namespace: str,
+        pod: Pod,
+        last_good: LastGood | None,
+        pace: Pace | None = None,
     ) -> None:
-        """`last_good`: None = nothing is kept, and nothing is there to start from without the API server."""
-        self._api = api
-        self._lease_api = lease_api
+        """`lease_client` has connections of its own: a frozen one must not delay the other.
+
+        `last_good`: None = there is no copy, and nothing to start from without the API server.
+        """
+        self._client = client
+        self._lease_client = lease_client
+        self._namespace = namespace
         self._pod = pod
         self._last_good = last_good
         self._pace = pace or Pace()
-        self._contact = ApiHealth()
-        self._serving: Rollout | None = None
-        self._keeping: LastGoodWriter | None = None
+        self._health = ApiHealth(log)
+        self._rollout: Rollout | None = None
+        self._writer: LastGoodWriter | None = None
         self._copy_error = ""
         self._is_following = False
 
     @property
     def waiting(self) -> str:
-        """As `Source` says."""
-        if self._serving is None:
+        """As in `Source`."""
+        if self._rollout is None:
             return "no document yet"
-        reason = self._serving.waiting
-        if self._contact.trouble:
-            reason = self._contact.trouble
+        reason = self._rollout.waiting
+        if self._health.trouble:
+            reason = self._health.trouble
         return f"{reason}; the last good copy was refused: {self._copy_error}" if self._copy_error else reason
 
     @property
     def error(self) -> str:
-        """As `Source` says."""
-        return self._serving.error if self._serving is not None else ""
+        """As in `Source`."""
+        return self._rollout.error if self._rollout is not None else ""
 
     @property
     def state(self) -> SourceState:
-        """As `Source` says."""
-        serving, keeping = self._serving, self._keeping
-        live = serving.live if serving is not None else None
+        """As in `Source`."""
+        rollout, writer = self._rollout, self._writer
+        live = rollout.live if rollout is not None else None
         has_copy = self._last_good is not None
         return SourceState(
-            is_connected=self._is_following and serving is not None and serving.is_listed and not self._contact.trouble,
+            is_connected=self._is_following and rollout is not None and rollout.is_listed and not self._health.trouble,
             endpoints_revision=live.endpoints.revision if live is not None else "",
-            is_copy_saved=keeping.is_saved if has_copy and keeping is not None else None,
-            copy_saved_at=(keeping.saved_at if keeping is not None else 0.0) if has_copy else None,
-            copy_served_since=(serving.restored_at if serving is not None else 0.0) if has_copy else None,
+            is_copy_saved=writer.is_saved if has_copy and writer is not None else None,
+            copy_saved_at=(writer.saved_at if writer is not None else 0.0) if has_copy else None,
+            copy_served_since=(rollout.restored_at if rollout is not None else 0.0) if has_copy else None,
         )
 
     async def follow(self, receiver: Receiver) -> None:
-        """Runs until it is cancelled."""
+        """Serve what is published, until cancelled."""
         changed = asyncio.Event()
         config: Configs = PublishedDocument(
-            self._following("config", changed), ShardLoader(self._api, ConfigIndex, ConfigShard, config_of)
+            self._watch("config", changed),
+            ShardLoader(self._client, self._namespace, ConfigIndex, ConfigShard, config_of),
         )
         endpoints: Endpointses = PublishedDocument(
-            self._following("endpoints", changed), ShardLoader(self._api, EndpointsIndex, EndpointsShard, endpoints_of)
+            self._watch("endpoints", changed),
+            ShardLoader(self._client, self._namespace, EndpointsIndex, EndpointsShard, endpoints_of),
         )
-        keeping = LastGoodWriter(self._last_good, self._pace.copies)
-        acknowledging = LeaseRenewer(self._lease_api, self._pod, self._contact, Backoff(random), self._pace.renew)
-        hearers = Sinks(receiver, acknowledging.say, keeping.keep)
-        serving = Rollout(config, endpoints, hearers, self._contact, Backoff(random, longest=_LONGEST), changed)
-        self._serving, self._keeping = serving, keeping
-        config.following.start()
-        endpoints.following.start()
+        writer = LastGoodWriter(self._last_good, self._pace.copies)
+        renewer = LeaseRenewer(
+            self._lease_client, self._namespace, self._pod, self._health, Backoff(random), self._pace.renew
+        )
+        sinks = Sinks(receiver, renewer.acknowledge, writer.keep)
+        rollout = Rollout(config, endpoints, sinks, self._health, Backoff(random, longest=_LONGEST), changed)
+        self._rollout, self._writer = rollout, writer
+        config.watch.reflector.start()
+        endpoints.watch.reflector.start()
         self._is_following = True
         try:
             async with asyncio.TaskGroup() as group:
-                for work in (acknowledging.run(), keeping.run(), serving.run(), self._restore(serving)):
+                for work in (renewer.run(), writer.run(), rollout.run(), self._restore(rollout)):
                     group.create_task(work)
         finally:
             self._is_following = False
-            await config.following.stop()
-            await endpoints.following.stop()
-            await asyncio.gather(self._api.close(), self._lease_api.close())
+            await config.watch.reflector.stop()
+            await endpoints.watch.reflector.stop()
+            await asyncio.gather(self._client.close(), self._lease_client.close())
 
-    def _following(self, part: Literal["config", "endpoints"], changed: asyncio.Event) -> IndexWatch:
-        return IndexWatch(self._api, index_name(self._pod.gateway, part), changed.set, self._contact, Backoff(random))
+    def _watch(self, part: Literal["config", "endpoints"], changed: asyncio.Event) -> IndexWatch:
+        name = index_name(self._pod.gateway, part)
+        return IndexWatch(self._client, self._namespace, name, changed.set, self._health, Backoff(random))
 
-    async def _restore(self, serving: Rollout) -> None:
+    async def _restore(self, rollout: Rollout) -> None:
         """Serve the last good copy when there is no first document in time."""
         await asyncio.sleep(self._pace.patience)
-        while serving.live is None and self._last_good is not None:
+        while rollout.live is None and self._last_good is not None:
             try:
                 copy = await asyncio.to_thread(self._last_good.read)
                 if copy is None:
                     log.info("there is no last good copy to start from")
                     return
-                serving.restore(copy)
+                rollout.restore(copy)
                 self._copy_error = ""
             except (OSError, ValueError, Refused) as error:
                 self._copy_error = str(error)
                 log.error("the last good copy was refused", extra={"error": str(error)})
                 return
             except Exception as error:
-                # Neither a mistake of ours nor want of a thread must end the source; the latter may be over soon.
+                # Neither a bug nor the lack of a thread must end the source; the latter may be over soon.
                 self._copy_error = f"internal error: {type(error).__name__}"
-                log.exception("reading the last good copy failed in a way that is not foreseen")
+                log.exception("unexpected error while reading the last good copy")
                 await asyncio.sleep(self._pace.patience)

@@ -8,6 +8,7 @@ more request that a stop would wait for.
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -19,112 +20,109 @@ from inferway_contract.acknowledgement import (
     Acknowledgement,
     annotations,
 )
-from inferway_dataplane.sources.api import Gone, Leases, Missing, Unavailable
-from inferway_dataplane.sources.api_health import ApiHealth
-from inferway_dataplane.sources.backoff import Backoff
+from inferway_contract.problem_log import ProblemLog
+from inferway_kube.api_health import ApiHealth
+from inferway_kube.backoff import Backoff
+from inferway_kube.client import Client, path
+from inferway_kube.errors import ApiError
+from inferway_kube.leader_election import LEASES, timestamp
 
 log = logging.getLogger("inferway.cluster")
 
-_WHAT: Final = "the Lease"
+_CALLER: Final = "the Lease"
 
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """Whose Lease it is."""
+    """The pod that owns the Lease."""
 
     name: str
     uid: str
     gateway: str
 
 
-def lease_of(pod: Pod, said: Acknowledgement, now: datetime) -> dict[str, Any]:
-    """The Lease as it is to be."""
+def lease_of(pod: Pod, acknowledged: Acknowledgement, now: datetime) -> dict[str, Any]:
+    """Return the Lease as it is to be."""
     return {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
         "metadata": {
             "name": pod.name,
             "labels": {GATEWAY_LABEL: pod.gateway},
-            "annotations": annotations(said),
+            "annotations": annotations(acknowledged),
             "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": pod.name, "uid": pod.uid}],
         },
         "spec": {
             "holderIdentity": pod.uid,
             "leaseDurationSeconds": LEASE_SECONDS,
-            "renewTime": now.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "renewTime": timestamp(now),
         },
     }
 
 
 class LeaseRenewer:
-    """Says what it was last given: every `every` seconds, and at once when that changes. Traffic knows nothing of it."""
+    """Writes the last acknowledgement: every `every` seconds, and at once when it changes. Traffic does not depend on it."""
 
     def __init__(
         self,
-        leases: Leases,
+        client: Client,
+        namespace: str,
         pod: Pod,
-        contact: ApiHealth,
-        back_off: Backoff,
+        health: ApiHealth,
+        backoff: Backoff,
         every: float = RENEW_SECONDS,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._leases = leases
+        self._client = client
+        self._where = path(LEASES, "leases", namespace, pod.name)
         self._pod = pod
-        self._contact = contact
-        self._back_off = back_off
+        self._health = health
+        self._backoff = backoff
         self._every = every
         self._now = now
-        self._said = Acknowledgement()
+        self._acknowledged = Acknowledgement()
         self._changed = asyncio.Event()
-        self._told = ""
+        self._problem = ProblemLog(log)
 
-    def say(self, said: Acknowledgement) -> None:
-        """Of this pod, from now on."""
-        if said != self._said:
-            self._said = said
+    def acknowledge(self, acknowledged: Acknowledgement) -> None:
+        """Write this from now on."""
+        if acknowledged != self._acknowledged:
+            self._acknowledged = acknowledged
             self._changed.set()
 
     async def run(self) -> None:
-        """Until cancelled. Failures are told once while they are the same, and tried again; not those of an outage that
-        concerns all who talk to the API server, which is told by `ApiHealth`."""
+        """Run until cancelled. Each kind of failure is logged once, and retried."""
         while True:
             self._changed.clear()
-            pause = self._every
             try:
-                await self._leases.apply_lease(self._pod.name, lease_of(self._pod, self._said, self._now()))
-            except (Unavailable, Missing, Gone) as failure:
-                if isinstance(failure, Unavailable):
-                    error = failure
-                else:
-                    error = Unavailable(str(failure) or "there is no such namespace", is_answer=True)
+                await self._client.apply(self._where, lease_of(self._pod, self._acknowledged, self._now()))
+            except ApiError as error:
                 self._failed(error)
-                await asyncio.sleep(self._back_off.pause(error.retry_after))
+                await asyncio.sleep(self._backoff.pause(error.retry_after))
                 continue
             except Exception:
-                # A mistake of ours must not end the renewals.
-                log.exception("renewing the Lease failed in a way that is not foreseen")
-                await asyncio.sleep(pause)
+                # A bug must not end the renewals.
+                log.exception("unexpected error while renewing the Lease")
+                await asyncio.sleep(self._every)
                 continue
             self._worked()
-            try:
-                async with asyncio.timeout(pause):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._every):
                     await self._changed.wait()
-            except TimeoutError:
-                pass
 
-    def _failed(self, error: Unavailable) -> None:
+    def _failed(self, error: ApiError) -> None:
+        """Log it, unless it is part of an outage that `ApiHealth` logs."""
         if not error.is_answer:
-            self._contact.failed(_WHAT, error)
+            self._health.failed(_CALLER, error)
             return
-        self._contact.answered(_WHAT)
-        if not self._contact.trouble and str(error) != self._told:
-            more = {"mend": error.mend} if error.mend else {}
-            log.warning("the Lease cannot be renewed, traffic goes on", extra={"error": str(error), **more})
-            self._told = str(error)
+        self._health.answered(_CALLER)
+        if not self._health.trouble:
+            remedy = {"mend": error.remedy} if error.remedy else {}
+            message = "the Lease cannot be renewed, traffic continues"
+            self._problem.report(logging.WARNING, message, error=str(error), **remedy)
 
     def _worked(self) -> None:
-        self._back_off.reset()
-        self._contact.answered(_WHAT)
-        if self._told:
+        self._backoff.reset()
+        self._health.answered(_CALLER)
+        if self._problem.clear():
             log.info("the Lease is renewed again")
-        self._told = ""

@@ -1,28 +1,42 @@
-"""From an index to its document: fetches the shards that are not known yet, and parses them beside the loop."""
+"""One of both documents as it is published now: its index is watched, and its shards are fetched and parsed."""
 
 import asyncio
 from collections.abc import Callable
 from typing import Final, Generic
 
-from inferway_contract.sharding import Index, Shard, ShardRef, read_shard
-from inferway_dataplane.sources.api import Missing, Shards
-from inferway_dataplane.sources.assembly import Assembled, Document, ParsedIndex, digests, parse_index, unknown
+from inferway_contract.sharding import SHARD_KEY, Index, Shard, ShardRef, read_shard
+from inferway_dataplane.sources.assembly import (
+    Assembled,
+    Document,
+    ParsedIndex,
+    digests,
+    parse_index,
+    revision_of_text,
+    unknown,
+)
+from inferway_dataplane.sources.index_watch import IndexWatch, config_map_path, config_map_text
+from inferway_kube.client import Client
+from inferway_kube.errors import NotFound
 
 _AT_ONCE: Final = 4
 """Shards that are asked for together."""
+_ATTEMPTS: Final = 5
+"""Indexes that are read in a row because shards of the one before were gone already."""
 
 
 class ShardLoader(Generic[Index, Shard, Document]):
-    """Of one of both documents. A shard that is known by its digest is neither fetched nor parsed again."""
+    """Loads the document of an index. A shard that is known by its digest is neither fetched nor parsed again."""
 
     def __init__(
         self,
-        shards: Shards,
+        client: Client,
+        namespace: str,
         index: type[Index],
         shard: type[Shard],
         document_of: Callable[[Index, Callable[[ShardRef], Shard]], Document],
     ) -> None:
-        self._shards = shards
+        self._client = client
+        self._namespace = namespace
         self._index: type[Index] = index
         self._shard: type[Shard] = shard
         self._document_of: Callable[[Index, Callable[[ShardRef], Shard]], Document] = document_of
@@ -32,27 +46,28 @@ class ShardLoader(Generic[Index, Shard, Document]):
         """The index that was gathered last, and its document."""
 
     async def gather(self, text: str) -> Assembled[Document]:
-        """The document of an index. `ValueError` where it or a shard is not what was published; `Missing`, `Unavailable`."""
+        """Return the document of an index. `ValueError` where it or a shard is not what was published; `ApiError`."""
         if self._last is not None and self._last[0] == text:
             return self._last[1]
-        found = parse_index(self._index, text)
-        wanted = unknown(found.index, self._known)
+        parsed = parse_index(self._index, text)
+        wanted = unknown(parsed.index, self._known)
         for start in range(0, len(wanted), _AT_ONCE):
             batch = wanted[start : start + _AT_ONCE]
             results = await asyncio.gather(*map(self._fetch, batch), return_exceptions=True)
             for result in results:
                 if isinstance(result, BaseException):
                     raise result
-        document = await asyncio.to_thread(self._document_of, found.index, lambda ref: self._known[ref.digest])
-        self._last = (text, Assembled(document, found.revision))
-        self._forget(found)
+        document = await asyncio.to_thread(self._document_of, parsed.index, lambda ref: self._known[ref.digest])
+        self._last = (text, Assembled(document, parsed.revision))
+        self._forget(parsed)
         return self._last[1]
 
     async def _fetch(self, ref: ShardRef) -> None:
         try:
-            content = await self._shards.read_shard(ref.name)
-        except Missing:
-            raise Missing(f"shard {ref.name} is not there") from None
+            config_map = await self._client.get(config_map_path(self._namespace, ref.name))
+        except NotFound as error:
+            raise NotFound(f"shard {ref.name} is not there", error.status) from None
+        content = (config_map_text(config_map, SHARD_KEY) or "").encode()
         self._known[ref.digest] = await asyncio.to_thread(read_shard, self._shard, ref, content)
 
     def _forget(self, newest: ParsedIndex[Index]) -> None:
@@ -61,3 +76,47 @@ class ShardLoader(Generic[Index, Shard, Document]):
         for digest in self._known.keys() - kept:
             del self._known[digest]
         self._older = newest
+
+
+class PublishedDocument(Generic[Index, Shard, Document]):
+    """The config, or the endpoints."""
+
+    def __init__(self, watch: IndexWatch, loader: ShardLoader[Index, Shard, Document]) -> None:
+        self.watch = watch
+        self.loader: ShardLoader[Index, Shard, Document] = loader
+        self.refused = ""
+        """Revision of what is published now, when it is refused."""
+        self.error = ""
+        """Why it is."""
+        self.may_recover = False
+        """Whether it may become whole without its index changing: a shard comes, or is replaced."""
+
+    async def newest(self) -> Assembled[Document] | None:
+        """Return what is published now; None where that is nothing, or refused. `ApiError`."""
+        for _ in range(_ATTEMPTS):
+            text = self.watch.text
+            if text is None:
+                self.accept()
+                return None
+            try:
+                document: Assembled[Document] = await self.loader.gather(text)
+                return document
+            except NotFound as missing:
+                # Shards are written before the index and removed long after it: this index may be an old one.
+                error = str(missing)
+                await self.watch.reflector.refresh()
+                if self.watch.text != text:
+                    continue
+            except ValueError as broken:
+                error = str(broken)
+            self.refuse(revision_of_text(text), error, may_recover=True)
+            return None
+        return None
+
+    def refuse(self, revision: str, error: str, *, may_recover: bool = False) -> None:
+        """What is published now is not served, for this reason."""
+        self.refused, self.error, self.may_recover = revision, error, may_recover
+
+    def accept(self) -> None:
+        """Nothing is wrong with what is published now."""
+        self.refuse("", "")

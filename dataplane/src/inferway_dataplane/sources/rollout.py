@@ -10,11 +10,11 @@ from inferway_contract.acknowledgement import Acknowledgement
 from inferway_contract.document import ConfigDocument, EndpointsDocument
 from inferway_contract.sharding import ConfigIndex, ConfigShard, EndpointsIndex, EndpointsShard
 from inferway_dataplane.sources import Receiver, Refused
-from inferway_dataplane.sources.api import Unavailable
-from inferway_dataplane.sources.api_health import ApiHealth
 from inferway_dataplane.sources.assembly import Assembled, Documents, decide
-from inferway_dataplane.sources.backoff import Backoff
-from inferway_dataplane.sources.publication import PublishedDocument
+from inferway_dataplane.sources.published_document import PublishedDocument
+from inferway_kube.api_health import ApiHealth
+from inferway_kube.backoff import Backoff
+from inferway_kube.errors import ApiError
 
 log = logging.getLogger("inferway.cluster")
 
@@ -72,14 +72,14 @@ class Rollout:
     @property
     def is_listed(self) -> bool:
         """Whether both have been read."""
-        return self._config.following.is_listed and self._endpoints.following.is_listed
+        return self._config.watch.is_listed and self._endpoints.watch.is_listed
 
     @property
     def waiting(self) -> str:
         """Why the documents are not served yet."""
         if self.error:
             return f"the document was refused: {self.error}"
-        for followed in (self._config.following, self._endpoints.following):
+        for followed in (self._config.watch, self._endpoints.watch):
             if followed.is_listed and followed.text is None:
                 return f"there is no ConfigMap {followed.name} yet"
         if self.missing:
@@ -93,12 +93,12 @@ class Rollout:
             pause: float | None = None
             try:
                 await self._look()
-                if self._config.may_mend or self._endpoints.may_mend:
+                if self._config.may_recover or self._endpoints.may_recover:
                     pause = self._backoff.pause()
                 else:
                     self._backoff.reset()
                 self._health.answered("shards")
-            except Unavailable as error:
+            except ApiError as error:
                 self._health.failed("shards", error)
                 pause = self._backoff.pause(error.retry_after)
             except Exception:

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import Any, Final, Literal
 
 from inferway_contract.acknowledgement import GATEWAY_LABEL
 from inferway_contract.sharding import index_name
-from inferway_operator.kube import client as kube_client
+from inferway_kube.client import path
+from inferway_kube.errors import ApiError, NotFound
+from inferway_operator.api_client import ApiClient
 from inferway_operator.publish import published_state
 from inferway_operator.publish.plan import CreateShard, Write
 from inferway_operator.settings import OperatorSettings
@@ -21,8 +23,8 @@ _CORE: Final = "/api/v1"
 class Store:
     """The gateway's ConfigMaps; keeps their versions to detect changes by others."""
 
-    def __init__(self, client: kube_client.Kube, settings: OperatorSettings) -> None:
-        self._kube = client
+    def __init__(self, client: ApiClient, settings: OperatorSettings) -> None:
+        self._client = client
         self._gateway = settings.gateway
         self._namespace = settings.namespace
         self._selector = settings.selector()
@@ -33,8 +35,8 @@ class Store:
     async def read(self) -> published_state.ActualState:
         """Read the published state."""
         with self._touching():
-            listed = await self._kube.get(self._path(), labelSelector=self._selector)
-            items = {item["metadata"]["name"]: item for item in listed.get("items") or ()}
+            listed = await self._client.list_all(self._path(), {"labelSelector": self._selector})
+            items = {item["metadata"]["name"]: item for item in listed.items}
             parts: tuple[Literal["config", "endpoints"], ...] = ("config", "endpoints")
             for name in (index_name(self._gateway, part) for part in parts):
                 if name not in items and (item := await self._find(name)) is not None:
@@ -47,7 +49,7 @@ class Store:
     async def is_untouched(self) -> bool:
         """Return whether the ConfigMaps are as last seen here; also true during a write."""
         before = self._touches
-        listed = await self._kube.metadata(self._path(), labelSelector=self._selector)
+        listed = await self._client.list_metadata(self._path(), {"labelSelector": self._selector})
         if self._touches != before or self._in_flight:
             return True  # unknown until the next audit
         return {item["name"]: item["resourceVersion"] for item in listed} == self._versions
@@ -66,11 +68,8 @@ class Store:
         409 then: read again.
         """
         with self._touching():
-            try:
-                await self._kube.delete(self._path(name), self._uids.get(name, ""))
-            except kube_client.KubeError as error:
-                if error.status != HTTPStatus.NOT_FOUND:
-                    raise
+            with suppress(NotFound):
+                await self._client.delete(self._path(name), self._uids.get(name, ""))
             self._versions.pop(name, None)
             self._uids.pop(name, None)
 
@@ -87,37 +86,35 @@ class Store:
     async def _create(self, write: CreateShard) -> dict[str, Any]:
         manifest = self._manifest(write, "shard") | {"immutable": True}
         try:
-            return await self._kube.create(self._path(), manifest)
-        except kube_client.KubeError as error:
+            return await self._client.create(self._path(), manifest)
+        except ApiError as error:
             if error.status != HTTPStatus.CONFLICT:
                 raise
         existing = await self._find(write.name)
         if existing is not None and existing.get("data") == write.data and existing.get("immutable"):
             if existing["metadata"].get("labels") == manifest["metadata"]["labels"]:
                 return existing  # written by an attempt whose response was lost
-            return await self._kube.apply(self._path(write.name), manifest)
+            return await self._client.apply(self._path(write.name), manifest)
         # Its content does not match the hash in its name, so pods reject it.
         if existing is not None:
-            await self._kube.delete(self._path(write.name), existing["metadata"]["uid"])
-        return await self._kube.create(self._path(), manifest)
+            await self._client.delete(self._path(write.name), existing["metadata"]["uid"])
+        return await self._client.create(self._path(), manifest)
 
     async def _apply(self, write: Write) -> dict[str, Any]:
         manifest = self._manifest(write, "index")
         if write.name in self._versions:
             # Fails if another operator or a person changed the index: read again before writing.
             manifest["metadata"]["resourceVersion"] = self._versions[write.name]
-        return await self._kube.apply(self._path(write.name), manifest)
+        return await self._client.apply(self._path(write.name), manifest)
 
     async def _find(self, name: str) -> dict[str, Any] | None:
         try:
-            return await self._kube.get(self._path(name))
-        except kube_client.KubeError as error:
-            if error.status != HTTPStatus.NOT_FOUND:
-                raise
+            return await self._client.get(self._path(name))
+        except NotFound:
             return None
 
     def _path(self, name: str = "") -> str:
-        return kube_client.path(_CORE, "configmaps", self._namespace, name)
+        return path(_CORE, "configmaps", self._namespace, name)
 
     def _manifest(self, write: Write, part: str) -> dict[str, Any]:
         labels = {GATEWAY_LABEL: self._gateway, PART_LABEL: part}

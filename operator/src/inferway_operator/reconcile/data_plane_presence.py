@@ -1,39 +1,38 @@
-"""Attendance: whether anybody serves what is published. Told once when nobody does, and once when somebody does again."""
+"""Logs once when no data-plane pod serves the published config, and once when one does again."""
 
 import logging
 from typing import Final
 
+from inferway_contract.problem_log import ProblemLog
+
 logger = logging.getLogger(__name__)
 
 PATIENCE: Final = 5.0
-"""Seconds without a pod that are no news: the first ones start, or one is replaced by the next."""
+"""Seconds without a pod that are not logged: the first pods start, or one is replaced by the next."""
+_MISSING: Final = (
+    "no ready data-plane pod: the published config is not served; scale the Deployment up, or check its pods"
+)
 
 
 class DataPlanePresence:
-    """Of the data plane's pods."""
+    """The number of data-plane pods that count, over time."""
 
     def __init__(self, namespace: str, selector: str) -> None:
-        self._where = f"kubectl -n {namespace} get deployments; kubectl -n {namespace} get pods -l {selector}"
+        self._remedy = f"kubectl -n {namespace} get deployments; kubectl -n {namespace} get pods -l {selector}"
         self._missing_since: float | None = None
-        self._is_told = False
+        self._problem = ProblemLog(logger)
 
     def note(self, pods: int, now: float) -> float:
-        """So many count at `now` (monotonic). Returns after how many seconds it is to be called again at the latest."""
+        """Take the number of pods at `now` (monotonic). Returns the seconds until the next call at the latest."""
         if pods:
-            if self._is_told:
-                logger.info("there is a data plane again: %d pods", pods)
-            self._missing_since, self._is_told = None, False
+            self._missing_since = None
+            if self._problem.clear():
+                logger.info("the data plane is ready again: %d pods", pods)
             return float("inf")
         if self._missing_since is None:
             self._missing_since = now
         rest = self._missing_since + PATIENCE - now
         if rest > 0:
             return rest
-        if not self._is_told:
-            logger.warning(
-                "there is no data plane: no pod of it is ready, so nobody serves what is published; scale its Deployment up, or"
-                " see why its pods are not ready (%s)",
-                self._where,
-            )
-        self._is_told = True
+        self._problem.report(logging.WARNING, _MISSING, mend=self._remedy)
         return float("inf")

@@ -1,8 +1,8 @@
-"""The reconciler: dirty -> hold-off -> world -> compile -> publish, and only while leading. Statuses and garbage follow beside it
-(`following`), and so do comparisons with what exists (`auditing`): whatever becomes of them, the next change is published.
+"""The reconciler: dirty -> hold-off -> world -> compile -> publish, and only while leading.
 
-Level-triggered: whatever happened, everything is compiled again, and only what differs is written. Whatever fails is tried
-again; a call that fails leaves nothing behind that the next attempt does not put right.
+Statuses and garbage collection follow in tasks of their own (`status_loop`): whatever becomes of them, the next change is
+published. Level-triggered: whatever happened, everything is compiled again, and only what differs is written. A call that
+fails leaves nothing behind that the next attempt does not put right.
 """
 
 import asyncio
@@ -11,9 +11,11 @@ import time
 from collections.abc import Mapping
 
 from inferway_contract.document import Endpoint
+from inferway_kube.api_health import ApiHealth
+from inferway_kube.errors import ApiError, NotLeading
 from inferway_operator import compiler
+from inferway_operator.api_client import ApiClient
 from inferway_operator.compiler import services
-from inferway_operator.kube import client as kube_client
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.publish import plan as publish_plan
 from inferway_operator.publish import size_limits
@@ -26,154 +28,160 @@ from inferway_operator.settings import OperatorSettings
 from inferway_operator.status.acknowledgements import Acknowledgements
 from inferway_operator.watch import snapshot
 from inferway_operator.watch.object_cache import ObjectCache
-from inferway_operator.watch.resync import Resync
+from inferway_operator.watch.reflectors import NotDefined, Reflectors
 
 logger = logging.getLogger(__name__)
 
 
 class Reconciler:
-    """Makes the cluster hold what its resources say."""
+    """Makes the cluster's documents follow its resources."""
 
     def __init__(
-        self, client: kube_client.Kube, observed: ObjectCache, settings: OperatorSettings, metrics: OperatorMetrics
+        self,
+        client: ApiClient,
+        cache: ObjectCache,
+        reflectors: Reflectors,
+        settings: OperatorSettings,
+        metrics: OperatorMetrics,
+        health: ApiHealth,
     ) -> None:
         self._metrics = metrics
-        self._kube = client
-        self._observed = observed
+        self._client = client
+        self._cache = cache
         self._settings = settings
-        self._auditor = Resync(client, observed, settings)
+        self._reflectors = reflectors
+        self._health = health
         self._store = Store(client, settings)
-        attendance = DataPlanePresence(settings.namespace, settings.selector("pods"))
-        self._following = StatusLoop(client, observed, self._auditor, self._store, metrics, attendance)
+        presence = DataPlanePresence(settings.namespace, settings.selector("pods"))
+        self._status_loop = StatusLoop(client, cache, reflectors, self._store, metrics, presence, health)
         self._term: Term | None = None
-        self._complete = asyncio.Event()
-        """Everything has been seen that existed when this term began."""
+        self._is_synced = False
+        """The cache holds everything that existed when this term began."""
         self._is_unfinished = True
         self._is_undefined = False
         """Definitions of ours were missing when they were looked for last."""
 
     async def lead(self) -> None:
-        """Work, until cancelled. No failure ends it."""
-        self._term, self._is_unfinished = None, True
-        self._complete.clear()
-        publishing_forever = retry_loop.retry_forever(
-            self._reconcile, "the reconciler", self._observed, longest_forbidden=retry_loop.LONGEST_PAUSE
-        )
+        """Work until cancelled. No failure ends it."""
+        self._term, self._is_unfinished, self._is_synced = None, True, False
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(publishing_forever, name="publishing")
-            tasks.create_task(self._following.run(), name="following")
-            tasks.create_task(retry_loop.retry_forever(self._audit, "the audit", self._observed), name="audits")
+            for attempt, caller in (
+                (self._reconcile, "the reconciler"),
+                (self._check_documents, "the documents' check"),
+            ):
+                retrying = retry_loop.retry_forever(attempt, caller, self._health, self._cache.excuse_silence)
+                tasks.create_task(retrying, name=caller)
+            tasks.create_task(self._status_loop.run(), name="status loop")
 
     async def _reconcile(self) -> None:
-        await self._observed.wait(
+        await self._cache.wait(
             self._settings.hold_off, self._settings.max_hold_off, most=0 if self._is_unfinished else None
         )
         self._is_unfinished = True
-        began, written = time.monotonic(), self._kube.written
+        began, written = time.monotonic(), self._client.written
         try:
             await self._round()
         except Exception as error:
-            if isinstance(error, kube_client.NotLeading):
+            if isinstance(error, NotLeading):
                 self._term = None
             self._metrics.reconciled("failed", time.monotonic() - began)
             raise
         self._is_unfinished = False
-        self._metrics.reconciled("unchanged" if self._kube.written == written else "written", time.monotonic() - began)
+        is_same = self._client.written == written
+        self._metrics.reconciled("unchanged" if is_same else "written", time.monotonic() - began)
 
     async def _round(self) -> None:
         """Put everything right."""
         term = self._term or await self._begin()
         await self._check_losses()
-        said = Acknowledgements.of(self._observed, time.monotonic())
-        await self._compile(term, said)
-        async with self._following.documents:
-            await self._publish(term, said)
+        acknowledged = Acknowledgements.of(self._cache, time.monotonic())
+        await self._compile(term, acknowledged)
+        async with self._status_loop.documents:
+            await self._publish(term, acknowledged)
 
     async def _check_losses(self) -> None:
-        """What went because its definition goes is served on. Nothing is waited for between this and the compiler's snapshot."""
-        while self._observed.has_lost_ours:
-            self._observed.has_lost_ours = False
+        """Keep serving what went with its definition. Nothing is waited for between this and the compiler's snapshot."""
+        while self._cache.has_lost_ours:
+            self._cache.has_lost_ours = False
             try:
-                await self._auditor.check_definitions()
+                await self._reflectors.check_definitions()
                 if self._is_undefined:
-                    # Whoever has installed them again may have applied resources, of which the watches know nothing yet.
-                    await self._auditor.complete()
+                    # Resources may have been applied together with the definitions, before the watches were back.
+                    await self._reflectors.sync()
             except BaseException as error:
-                self._is_undefined |= isinstance(error, kube_client.NotDefined)
-                self._observed.has_lost_ours = True
+                self._is_undefined |= isinstance(error, NotDefined)
+                self._cache.has_lost_ours = True
                 raise
             self._is_undefined = False
 
     async def _begin(self) -> Term:
-        """Nothing is compiled, and so nothing published, before this is over: see `observed`."""
-        if not self._complete.is_set():
-            await self._auditor.complete()
-            await self._auditor.check_definitions()
-            self._complete.set()
-        async with self._following.documents:
-            self._following.withdraw()
-            found = await self._store.read()
-        for error in found.errors:
-            logger.warning("%s; it is published anew", error)
-        self._observed.is_world_dirty = True
-        self._term = Term(found.published, dict(found.configs), found.config)
+        """Begin a term. Nothing is compiled, and so nothing published, before everything was listed (K2)."""
+        if not self._is_synced:
+            await self._reflectors.sync()
+            self._is_synced = True
+        async with self._status_loop.documents:
+            self._status_loop.invalidate()
+            actual = await self._store.read()
+        for error in actual.errors:
+            logger.warning("%s; it is published again", error)
+        self._cache.is_world_dirty = True
+        self._term = Term(actual.published, dict(actual.configs), actual.config)
         return self._term
 
-    async def _audit(self) -> None:
-        await self._complete.wait()
-        await self._auditor.wait()
-        await self._auditor.compare()
-        if not await self._store.is_untouched():
-            logger.warning("somebody else has changed ConfigMaps of the gateway: they are read again")
+    async def _check_documents(self) -> None:
+        """Look from time to time whether the published ConfigMaps are as they were written."""
+        await asyncio.sleep(self._settings.audit_interval)
+        if self._term is not None and not await self._store.is_untouched():
+            logger.warning("ConfigMaps of the gateway were changed by another client: reading them again")
             self._term = None
-            self._observed.mark(is_world=False)
+            self._cache.mark(is_world=False)
 
-    async def _compile(self, term: Term, said: Acknowledgements) -> None:
-        named = publish_plan.named(term.published, term.configs, said.reported)
-        is_same = not self._observed.is_world_dirty and term.replicas == said.live
+    async def _compile(self, term: Term, acknowledged: Acknowledgements) -> None:
+        named = publish_plan.named(term.published, term.configs, acknowledged.reported)
+        is_same = not self._cache.is_world_dirty and term.replicas == acknowledged.live
         if is_same and term.wanted is not None and named <= term.wanted.endpoints.services.keys() | term.live.keys():
             return
-        self._observed.is_world_dirty = False
+        self._cache.is_world_dirty = False
         last = term.config
         policies = {policy.id: policy for policy in last.policies} if last else {}
-        world = snapshot.world_of(self._observed, self._settings.world, policies, said.live)
+        world = snapshot.world_of(self._cache, self._settings.world, policies, acknowledged.live)
         # Together with the snapshot: what comes later and is about others cannot change this compilation.
-        self._observed.named_services = snapshot.named_services(world) | {key.rpartition(":")[0] for key in named}
+        self._cache.named_services = snapshot.named_services(world) | {key.rpartition(":")[0] for key in named}
         began = time.monotonic()
 
         def compile_and_lay_out() -> tuple[
             compiler.Compilation, size_limits.DesiredState, Mapping[str, tuple[Endpoint, ...]]
         ]:
-            made = compiler.compile(world)
-            found = services.Services(world)
-            live = {key: found.endpoints(key) for key in named if key not in made.endpoints.services}
-            return made, size_limits.desired_state(made, self._settings.gateway, last), live
+            compilation = compiler.compile(world)
+            known_services = services.Services(world)
+            live = {key: known_services.endpoints(key) for key in named if key not in compilation.endpoints.services}
+            return compilation, size_limits.desired_state(compilation, self._settings.gateway, last), live
 
         try:
             term.compilation, wanted, term.live = await asyncio.to_thread(compile_and_lay_out)
         except BaseException:
-            self._observed.is_world_dirty = True
+            self._cache.is_world_dirty = True
             raise
         self._metrics.compiled(time.monotonic() - began)
-        term.wanted, term.replicas = wanted, said.live
+        term.wanted, term.replicas = wanted, acknowledged.live
         for key, why in wanted.too_large.items():
             logger.warning("%s %s", key, why)
 
-    async def _publish(self, term: Term, said: Acknowledgements) -> None:
+    async def _publish(self, term: Term, acknowledged: Acknowledgements) -> None:
         wanted = term.wanted
         assert wanted is not None  # noqa: S101 - `_compile` came before
         assert term.compilation is not None  # noqa: S101 - likewise
         writes = publish_plan.plan(
-            wanted, term.published, term.configs, said.reported, self._settings.gateway, term.live
+            wanted, term.published, term.configs, acknowledged.reported, self._settings.gateway, term.live
         )
         if writes:
-            self._following.withdraw()
+            self._status_loop.invalidate()
         for write in writes:
             try:
                 await self._store.write(write)
-            except kube_client.NotLeading:
+            except NotLeading:
                 raise
-            except kube_client.KubeError:
+            except ApiError:
                 # It may have been written nevertheless, or another has written: what is there is read again.
                 self._term = None
                 raise
@@ -182,9 +190,9 @@ class Reconciler:
                 self._metrics.published(time.time())
                 logger.info("published config %s", wanted.revision)
                 # A second round leaves out of the endpoints what only the config before needed, if no pod serves it.
-                self._observed.mark(is_world=False)
+                self._cache.mark(is_world=False)
         term.config = wanted.config
         term.configs[wanted.revision] = wanted.parsed
-        kept = {wanted.revision, *said.reported, *(revision for revision, _ in term.published.history)}
+        kept = {wanted.revision, *acknowledged.reported, *(revision for revision, _ in term.published.history)}
         term.configs = {revision: config for revision, config in term.configs.items() if revision in kept}
-        self._following.hand_over(Outcome(term, term.compilation, wanted, term.published.revision))
+        self._status_loop.set_outcome(Outcome(term, term.compilation, wanted, term.published.revision))

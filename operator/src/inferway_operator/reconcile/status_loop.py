@@ -1,8 +1,8 @@
-"""Following: what follows a publication, in tasks of its own beside it - statuses, and garbage. A crowd of statuses or an API
-server that refuses them must not hold up the next publication.
+"""After a publication: statuses are written and garbage is collected, in tasks of their own.
 
-Only the newest outcome counts. Both tasks look at the documents only while no publication is under way, or pods would be
-seen that acknowledge what nobody here knows yet.
+Neither a crowd of statuses nor an API server that refuses them may hold up the next publication. Only the newest outcome
+counts. Both tasks look at the documents only while no publication is under way, or they would meet pods that acknowledge a
+config which is not known here yet.
 """
 
 import asyncio
@@ -15,9 +15,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 from inferway_contract.acknowledgement import RENEW_SECONDS
+from inferway_kube.api_health import ApiHealth
+from inferway_kube.errors import ApiError
+from inferway_operator.api_client import ApiClient
 from inferway_operator.compiler import Compilation
-from inferway_operator.kube import client as kube_client
-from inferway_operator.kube import outage_log
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.publish import plan as publish_plan
 from inferway_operator.publish.config_maps import Store
@@ -30,12 +31,12 @@ from inferway_operator.status.acknowledgements import Acknowledgements, carried
 from inferway_operator.status.writer import Change, StatusWriter
 from inferway_operator.watch import kinds
 from inferway_operator.watch.object_cache import ObjectCache
-from inferway_operator.watch.resync import Resync
+from inferway_operator.watch.reflectors import Reflectors
 
 logger = logging.getLogger(__name__)
 
 _MOST_WRITES: Final = 200
-"""Statuses that are written before somebody looks whether there is a newer outcome."""
+"""Statuses that are written between two looks for a newer outcome."""
 _KINDS: Final = (("GatewayRoute", kinds.ROUTES), ("RateLimitPolicy", kinds.POLICIES))
 _FOREVER: Final = float("inf")
 
@@ -45,132 +46,136 @@ class StatusLoop:
 
     def __init__(
         self,
-        client: kube_client.Kube,
-        observed: ObjectCache,
-        auditor: Resync,
+        client: ApiClient,
+        cache: ObjectCache,
+        reflectors: Reflectors,
         store: Store,
         metrics: OperatorMetrics,
-        attendance: DataPlanePresence,
+        presence: DataPlanePresence,
+        health: ApiHealth,
     ) -> None:
         self.documents = asyncio.Lock()
-        """Held by whoever changes what is published."""
-        self._observed = observed
-        self._auditor = auditor
+        """Held while what is published changes."""
+        self._cache = cache
+        self._reflectors = reflectors
         self._store = store
         self._metrics = metrics
-        self._attendance = attendance
-        self._statuses = StatusWriter(client)
-        self._listened = -_FOREVER
+        self._presence = presence
+        self._health = health
+        self._writer = StatusWriter(client)
+        self._refreshed_at = -_FOREVER
         self._newest: Outcome | None = None
         self._judged: tuple[Compilation, str, object] | None = None
         """By what the last statuses were decided that were all written."""
-        self._to_tell, self._tell_within = asyncio.Event(), _FOREVER
-        self._to_sweep, self._sweep_within = asyncio.Event(), _FOREVER
+        self._has_statuses, self._statuses_within = asyncio.Event(), _FOREVER
+        self._has_garbage, self._garbage_within = asyncio.Event(), _FOREVER
 
     # --- the newest outcome ----------------------------------------------------------------------------------------------
 
-    def hand_over(self, outcome: Outcome) -> None:
+    def set_outcome(self, outcome: Outcome) -> None:
         """This is the newest outcome."""
         self._newest = outcome
-        self._to_tell.set()
-        self._to_sweep.set()
+        self._has_statuses.set()
+        self._has_garbage.set()
 
-    def withdraw(self) -> None:
-        """There is none until one is handed over: a publication is under way."""
+    def invalidate(self) -> None:
+        """A publication is under way: until it sets its outcome there is none."""
         self._newest = None
 
     async def run(self) -> None:
-        """For a term: until cancelled."""
-        self.withdraw()
+        """Work for a term, until cancelled."""
+        self.invalidate()
         self._judged = None
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(retry_loop.retry_forever(self._tell, "statuses", self._observed), name="statuses")
-            tasks.create_task(retry_loop.retry_forever(self._sweep, "garbage", self._observed), name="garbage")
+            for attempt, caller in ((self._update_statuses, "statuses"), (self._sweep, "garbage")):
+                retrying = retry_loop.retry_forever(attempt, caller, self._health, self._cache.excuse_silence)
+                tasks.create_task(retrying, name=caller)
 
     # --- statuses --------------------------------------------------------------------------------------------------------
 
-    async def _tell(self) -> None:
-        await _wait(self._to_tell, self._tell_within)
-        self._tell_within = 0.0  # until it is done, it is to be done
-        self._tell_within = await self._write_statuses()
+    async def _update_statuses(self) -> None:
+        await _wait(self._has_statuses, self._statuses_within)
+        self._statuses_within = 0.0  # until it is done, it is to be done
+        self._statuses_within = await self._write_statuses()
 
     async def _write_statuses(self) -> float:
-        """Returns after how many seconds time alone may have changed them."""
-        await self._listen()
+        """Return the seconds after which time alone may have changed them."""
+        await self._refresh_leases()
         async with self.documents:
             outcome = self._newest
-            said = Acknowledgements.of(self._observed, time.monotonic())
+            acknowledged = Acknowledgements.of(self._cache, time.monotonic())
             if outcome is None:
                 return _FOREVER
             configs = dict(outcome.term.configs)
-        within = min(said.next_expiry, self._attendance.note(len(said.counted), time.monotonic()))
-        judged = (outcome.compilation, outcome.revision, said.counted)
+        within = min(acknowledged.next_expiry, self._presence.note(len(acknowledged.counted), time.monotonic()))
+        judged = (outcome.compilation, outcome.revision, acknowledged.counted)
         if self._judged is not None and judged[0] is self._judged[0] and judged[1:] == self._judged[1:]:
             return within
         objects = self._objects()
-        changes = await asyncio.to_thread(_decide, outcome, said, configs, objects)
+        changes = await asyncio.to_thread(_decide, outcome, acknowledged, configs, objects)
         self._count(objects, changes)
         for first in range(0, len(changes), _MOST_WRITES):
-            await self._statuses.write(changes[first : first + _MOST_WRITES])
+            await self._writer.write(changes[first : first + _MOST_WRITES])
             if self._newest is not outcome:
                 return _FOREVER  # a newer one is handed over, or will be
         self._judged = judged
         return within
 
-    async def _listen(self) -> None:
-        """Nobody is called silent before the API server was asked."""
+    async def _refresh_leases(self) -> None:
+        """List the Leases before a pod is called silent: it may be the watch that is frozen."""
         now = time.monotonic()
-        if not Acknowledgements.of(self._observed, now).has_unresponsive or now - self._listened < RENEW_SECONDS:
+        if not Acknowledgements.of(self._cache, now).has_unresponsive or now - self._refreshed_at < RENEW_SECONDS:
             return
         try:
-            await self._auditor.listen()
-        except kube_client.KubeError as error:
-            # And nobody is silent: see `Auditor.listen`.
-            logger.warning("%s", error, extra={"outage": outage_log.kind_of(error)})
+            await self._reflectors.refresh(kinds.LEASES)
+        except ApiError as error:
+            # Pods cannot reach the API server either: their grace periods begin again.
+            self._cache.excuse_silence()
+            self._health.failed(kinds.LEASES.plural, error)
         else:
-            self._listened = time.monotonic()
+            self._refreshed_at = time.monotonic()
 
     def _objects(self) -> Mapping[tuple[str, str], kinds.CachedObject]:
-        found = {
-            (kind_name, entry.id): self._statuses.current(entry)
+        objects = {
+            (kind_name, entry.id): self._writer.current(entry)
             for kind_name, kind in _KINDS
-            for entry in self._observed.entries(kind)
+            for entry in self._cache.entries(kind)
         }
-        self._statuses.forget(entry.uid for entry in found.values())
-        return found
+        self._writer.forget(entry.uid for entry in objects.values())
+        return objects
 
     def _count(self, objects: Mapping[tuple[str, str], kinds.CachedObject], changes: Iterable[Change]) -> None:
-        """How the resources are, with the changes that are about to be written."""
+        """Count the resources by their statuses, those that are about to be written included."""
         newer = {change.entry.uid: change.status for change in changes}
         for kind, _ in _KINDS:
-            found = [newer.get(entry.uid, entry.status) or {} for (of, _), entry in objects.items() if of == kind]
-            self._metrics.counted(kind, len(found))
+            statuses = [newer.get(entry.uid, entry.status) or {} for (of, _), entry in objects.items() if of == kind]
+            self._metrics.counted(kind, len(statuses))
             self._metrics.judged(
                 kind,
-                programmed=sum(writer.is_programmed(one) for one in found),
-                refused=sum(writer.is_refused(one) for one in found),
+                programmed=sum(writer.is_programmed(one) for one in statuses),
+                refused=sum(writer.is_refused(one) for one in statuses),
             )
 
     # --- garbage ---------------------------------------------------------------------------------------------------------
 
     async def _sweep(self) -> None:
-        await _wait(self._to_sweep, self._sweep_within)
-        self._sweep_within = 0.0
-        self._sweep_within = await self._collect_garbage()
+        await _wait(self._has_garbage, self._garbage_within)
+        self._garbage_within = 0.0
+        self._garbage_within = await self._collect_garbage()
 
     async def _collect_garbage(self) -> float:
-        """Returns after how many seconds there may be some."""
+        """Return the seconds after which there may be some."""
         async with self.documents:
             outcome = self._newest
             if outcome is None:
                 return _FOREVER
             term = outcome.term
-            said = Acknowledgements.of(self._observed, time.monotonic())
+            acknowledged = Acknowledgements.of(self._cache, time.monotonic())
             due, term.unneeded_since = publish_plan.garbage(
-                term.published, term.configs, said.reported, term.unneeded_since, time.monotonic()
+                term.published, term.configs, acknowledged.reported, term.unneeded_since, time.monotonic()
             )
         for name in due:
-            async with self.documents:  # or the shard might be published anew while it is being deleted
+            async with self.documents:  # or the shard might be published again while it is being deleted
                 if self._newest is not outcome:
                     return _FOREVER
                 await self._store.delete(name)
@@ -179,7 +184,7 @@ class StatusLoop:
 
 
 async def _wait(event: asyncio.Event, most: float) -> None:
-    """Until the event, or so many seconds; then it has not happened any more."""
+    """Wait for the event, `most` seconds at most, and clear it."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(most if most < _FOREVER else None):
             await event.wait()
@@ -188,7 +193,7 @@ async def _wait(event: asyncio.Event, most: float) -> None:
 
 def _decide(
     outcome: Outcome,
-    said: Acknowledgements,
+    acknowledged: Acknowledgements,
     configs: Mapping[str, ParsedConfig],
     objects: Mapping[tuple[str, str], kinds.CachedObject],
 ) -> Sequence[Change]:
@@ -205,7 +210,7 @@ def _decide(
             outcome.wanted.parsed.fragments.get(key, ""),
             carried(key, configs),
             outcome.revision,
-            said.counted,
+            acknowledged.counted,
             entry.status,
             now,
             outcome.wanted.too_large.get(key, ""),

@@ -1,4 +1,4 @@
-"""A term: what the active operator knows of its documents, from when it began to lead until it leads no more."""
+"""A term: the state of the documents, from the moment at which an operator begins to lead until it stops leading."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from inferway_operator.publish.published_state import ParsedConfig, Published
 
 @dataclass(slots=True)
 class Term:
-    """What is known while leading. Another operator may have written before, so it begins with what is in the cluster."""
+    """The state while leading. It begins with what is in the cluster: another operator may have written before."""
 
     published: Published
     configs: dict[str, ParsedConfig]
@@ -23,9 +23,9 @@ class Term:
     live: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=dict)
     """Addresses, as they are now, of the Services that the last compilation does not name and a served config does."""
     replicas: int = 0
-    """Pods that the last compilation reckoned with."""
+    """The number of pods in the last compilation."""
     unneeded_since: dict[str, float] = field(default_factory=dict)
-    """Shards that nobody needs, and since when (monotonic seconds)."""
+    """Shards that no config needs, and since when (monotonic seconds)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,4 +36,4 @@ class Outcome:
     compilation: compiler.Compilation
     wanted: size_limits.DesiredState
     revision: str
-    """Of the config."""
+    """The revision of the config."""

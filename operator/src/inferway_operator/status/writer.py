@@ -12,7 +12,9 @@ from typing import Any, Final
 
 from inferway_contract.conditions import ConditionType, Reason
 from inferway_contract.resources import API_GROUP, API_VERSION
-from inferway_operator.kube import client as kube_client
+from inferway_kube.client import path
+from inferway_kube.errors import ApiError
+from inferway_operator.api_client import FIELD_MANAGER, ApiClient
 from inferway_operator.watch.kinds import POLICIES, ROUTES, CachedObject, WatchedKind
 
 logger = logging.getLogger(__name__)
@@ -42,8 +44,8 @@ class Change:
 class StatusWriter:
     """Writes statuses, and keeps what it wrote until the watch delivers it."""
 
-    def __init__(self, client: kube_client.Kube) -> None:
-        self._kube = client
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
         self._written: dict[str, tuple[str, Mapping[str, Any]]] = {}
         self._refused: dict[str, Mapping[str, Any]] = {}
         self._failed: set[str] = set()
@@ -59,20 +61,20 @@ class StatusWriter:
         return replace(entry, version=version, status=status)
 
     async def write(self, changes: Iterable[Change]) -> None:
-        """Write all statuses. Raises the first `KubeError` for which a retry may help.
+        """Write all statuses. Raises the first `ApiError` for which a retry may help.
 
         One write goes first, and those that failed last time come last. Once the API server refuses all writes (401, 403,
         429) or does not respond, no more begin.
         """
         rest = iter(sorted(changes, key=lambda change: change.entry.uid in self._failed))
-        failures: list[kube_client.KubeError] = []
+        failures: list[ApiError] = []
 
         async def write_some(most: int | None = None) -> None:
             for change in itertools.islice(rest, most):
                 try:
                     await self._write(change)
                     self._failed.discard(change.entry.uid)
-                except kube_client.KubeError as error:
+                except ApiError as error:
                     self._failed.add(change.entry.uid)
                     failures.append(error)
                 if any(error.status in _STOPPING for error in failures):
@@ -106,8 +108,8 @@ class StatusWriter:
             "status": change.status,
         }  # fmt: skip
         try:
-            written = await self._kube.apply(where, body)
-        except kube_client.KubeError as error:
+            written = await self._client.apply(where, body)
+        except ApiError as error:
             if error.status == HTTPStatus.NOT_FOUND:
                 return  # deleted: its event is on the way
             if error.status in (HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_REQUEST) or _UNDECLARED in str(error):
@@ -124,11 +126,11 @@ class StatusWriter:
             if not _is_refusal(condition):
                 continue
             try:
-                await self._kube.create(
-                    kube_client.path("/apis/events.k8s.io/v1", "events", change.entry.namespace),
+                await self._client.create(
+                    path("/apis/events.k8s.io/v1", "events", change.entry.namespace),
                     _event(change, condition),
                 )
-            except kube_client.KubeError as error:
+            except ApiError as error:
                 if error.status != HTTPStatus.CONFLICT:  # the Event exists
                     # Not retried: the status has the same message.
                     logger.warning("Event not created: %s %s: %s", change.kind, change.entry.id, error)
@@ -154,7 +156,7 @@ def _is_newer(version: str, than: str) -> bool:
 
 
 def _path(kind: WatchedKind, entry: CachedObject) -> str:
-    return kube_client.path(kind.paths[0], kind.plural, entry.namespace, entry.name, "status")
+    return path(kind.paths[0], kind.plural, entry.namespace, entry.name, "status")
 
 
 def _is_refusal(condition: Mapping[str, Any]) -> bool:
@@ -182,6 +184,6 @@ def _event(change: Change, condition: Mapping[str, Any]) -> dict[str, Any]:
             "apiVersion": _API, "kind": change.kind, "namespace": entry.namespace, "name": entry.name, "uid": entry.uid,
         },
         "reportingController": f"{API_GROUP}/operator",
-        "reportingInstance": kube_client.FIELD_MANAGER,
+        "reportingInstance": FIELD_MANAGER,
         "eventTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
     }  # fmt: skip

@@ -25,11 +25,9 @@ class CachedObject:
     """Its resourceVersion."""
     generation: int
     value: Any
-    """What the kind's `read` made of it. Equal values: nothing happened that anybody here cares for."""
+    """What the kind's `read` made of it. Equal values: nothing relevant has changed."""
     status: Mapping[str, Any] | None = None
     """As it is; of our own resources only."""
-    created: str = ""
-    """RFC 3339 in UTC, so that text sorts like time."""
 
     @property
     def id(self) -> str:
@@ -79,7 +77,6 @@ def cached_object(kind: WatchedKind, manifest: Manifest, before: CachedObject | 
         generation=generation,
         value=before.value if is_read and before else kind.read(manifest),
         status=status if kind.is_ours and isinstance(status, Mapping) else None,
-        created=meta.get("creationTimestamp") or "",
     )
 
 
@@ -109,7 +106,7 @@ def _is_terminating(manifest: Manifest) -> bool:
 
 
 def _seconds(written: object) -> float:
-    """Epoch seconds of an RFC 3339 time; 0 (long ago) when it is none: a Lease that nobody renewed yet."""
+    """Epoch seconds of an RFC 3339 time; 0 (long ago) when it is not one: a Lease without a renewal."""
     try:
         return datetime.fromisoformat(written).timestamp() if isinstance(written, str) else 0.0
     except ValueError:

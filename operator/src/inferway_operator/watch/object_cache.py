@@ -1,20 +1,14 @@
-"""What is observed of the cluster: an entry of every object of every kind, and what has changed since it was asked.
+"""What is observed of the cluster: every object of every kind, and what has changed since it was last asked.
 
-kopf brings the objects, by listing and watching. They are kept here and not in kopf's indexes for two reasons
-(docs/decisions/0007): an index forgets nothing that was deleted while a watch had to list again (410 Gone), so that the
-object would be served for ever; and with indexes kopf holds every object back until all are indexed, in a way that takes
-the square of their number.
-
-Two things are not known from watching alone, and the documents depend on both (K2): whether everything was listed that
-exists, and whether everything still exists that was. So `auditing` compares the entries with lists of its own: before
-anything is published, whenever kopf lists again, and from time to time.
+Reflectors feed it (`reflectors`), each a part of its own: a list replaces what the part held, so an object that was deleted
+during an outage goes too (docs/decisions/0009).
 """
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, ValuesView
+from collections.abc import Sequence, ValuesView
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from inferway_contract.acknowledgement import LEASE_SECONDS
 from inferway_operator.watch.kinds import (
@@ -31,20 +25,18 @@ from inferway_operator.watch.kinds import (
 from inferway_operator.world.objects import ServiceObject, SliceObject
 from inferway_operator.world.pods import LeaseState, PodState
 
-Listed = Mapping[str, str]
-"""A list of the API server: resourceVersions by uid."""
+_BATCH: Final = 50
+"""Objects of a list that are parsed at a time."""
 
 
 class ObjectCache:
-    """Entries of every kind, and whether they have changed."""
+    """Objects of every kind, and whether they have changed."""
 
     def __init__(self) -> None:
         self._entries: dict[str, dict[str, CachedObject]] = {kind.id: {} for kind in KINDS}
-        self._uids: dict[tuple[str, str, str], str] = {}
-        """By kind, namespace and name."""
-        self._heard: dict[str, float] = {}
+        self._renewed: dict[str, float] = {}
         self._first_seen: dict[str, float] = {}
-        self._listed_leases: frozenset[str] | None = None
+        self._are_leases_listed = False
         self._excused = float("-inf")
         self._waiting = asyncio.Event()
         self._first_mark = 0.0
@@ -54,40 +46,48 @@ class ObjectCache:
         self.has_lost_ours = False
         """A route or policy is gone: deleted, or its definition."""
         self.named_services: frozenset[str] | None = None
-        """Ids of the Services that routes name; the changes of others are kept and wake nobody. None = all may matter."""
-        self.listed_again_at: float | None = None
-        """When (monotonic) kopf was first seen to list since the last audit; None = it was not."""
-        self.relisting = asyncio.Event()
-        """It was."""
+        """Ids of the Services that routes name; changes of others do not wake the reconciler. None = all do."""
 
     def entries(self, kind: WatchedKind) -> ValuesView[CachedObject]:
         """All objects of the kind."""
         return self._entries[kind.id].values()
 
-    def has(self, kind: WatchedKind, uid: str, version: str) -> bool:
-        """Whether this version of an object has been seen, or a newer one."""
-        return _is_seen(self._entries[kind.id].get(uid), version)
+    def store(self, kind: WatchedKind) -> "Part":
+        """Return a new part of the cache, for one reflector of the kind."""
+        return Part(self, kind)
+
+    def is_current(self, kind: WatchedKind, uid: str, version: str) -> bool:
+        """Whether the cache holds this version of an object, or a newer one; "" = whether it holds none.
+
+        Versions of one kind are numbers that grow (KEP-5504 made it a promise); anything else must be equal.
+        """
+        entry = self._entries[kind.id].get(uid)
+        if entry is None or not version:
+            return entry is None and not version
+        if entry.version.isdecimal() and version.isdecimal():
+            return int(entry.version) >= int(version)
+        return entry.version == version
 
     def leases(self) -> list[LeaseState]:
-        """What pods say of themselves, renewed when that was heard here (monotonic seconds), not when they say it was.
+        """Return the pods' Leases, with the time at which a renewal arrived here (monotonic seconds).
 
-        Clocks of nodes differ, so a pod's own time is compared with nothing but itself; leader elections do the same. So a
-        Lease that is merely there was renewed nobody knows when: its next renewal is awaited from then on.
+        Clocks of nodes differ, so a pod's own time is compared with itself only, as leader elections do. The time of the
+        renewal in a first list is unknown; the next renewal is awaited from then on.
         """
         return [
             replace(
-                found.value,
-                renewed=self._heard.get(found.uid, float("-inf")),
-                awaited_since=max(self._first_seen[found.uid], self._excused),
+                entry.value,
+                renewed=self._renewed.get(entry.uid, float("-inf")),
+                awaited_since=max(self._first_seen[entry.uid], self._excused),
             )
-            for found in self.entries(LEASES)
+            for entry in self.entries(LEASES)
         ]
 
     def pods(self) -> list[PodState]:
-        """The data plane's; each is awaited from when it was seen to be Ready, or since somebody can hear it."""
+        """Return the data plane's pods. The grace period of each begins when it is Ready, or at the end of an outage."""
         return [
-            replace(found.value, ready_since=max(found.value.ready_since, self._excused))
-            for found in self.entries(PODS)
+            replace(entry.value, ready_since=max(entry.value.ready_since, self._excused))
+            for entry in self.entries(PODS)
         ]
 
     @staticmethod
@@ -97,54 +97,47 @@ class ObjectCache:
         return replace(now, value=replace(now.value, ready_since=since))
 
     def excuse_silence(self) -> None:
-        """Who could not ask the API server until now has heard of nobody, and pods could not renew: all are awaited anew."""
+        """Restart every pod's grace period: during an outage neither side could communicate."""
         self._excused = time.monotonic()
 
     # --- changes ----------------------------------------------------------------------------------------------------
 
     def notice(self, kind: WatchedKind, manifest: Manifest) -> None:
-        """An object looks like this. Wakes whoever waits, if anything in it matters."""
+        """Take an object's present state. Wakes `wait` if a relevant part differs."""
         known = self._entries[kind.id]
         uid = manifest["metadata"]["uid"]
         before = known.get(uid)
+        if before is not None and before.version == manifest["metadata"]["resourceVersion"]:
+            return  # listed again
         now = cached_object(kind, manifest, before)
         if kind is PODS:
             now = self._since(before, now)
-        # One name has one object: the other one was deleted, and while kopf lists again nobody may tell of it.
-        namesake = known.get(self._uids.get(_key(kind, now), uid))
-        if namesake is not None and namesake.uid != uid:
-            if _is_older(now, namesake):
-                return
-            self.forget(kind, namesake.uid)
-        self._uids[_key(kind, now)] = uid
         known[uid] = now
-        is_proof = kind is LEASES and self._hear(before, now)
-        if before is None or _telling(before) != _telling(now) or is_proof:
+        is_proof = kind is LEASES and self._note_renewal(before, now)
+        if before is None or _relevant(before) != _relevant(now) or is_proof:
             self._mark(kind, before, now)
 
-    def _hear(self, before: CachedObject | None, now: CachedObject) -> bool:
-        """Note when a Lease was heard of; whether that is news, for it had not been heard of for too long."""
+    def _note_renewal(self, before: CachedObject | None, now: CachedObject) -> bool:
+        """Note the time of a renewal. Returns whether the Lease had expired before it."""
         moment = time.monotonic()
         if before is None:
             self._first_seen[now.uid] = moment
-            # What a list brings may have been written at any time. What was not in the last one is younger than that.
-            is_renewed = self._listed_leases is not None and now.uid not in self._listed_leases
+            # What the first list brings may have been written at any time. What comes later is younger than that list.
+            is_renewed = self._are_leases_listed
         else:
             is_renewed = before.value.renewed != now.value.renewed
         if not is_renewed:
             return False
-        was = self._heard.get(now.uid, float("-inf"))
-        self._heard[now.uid] = moment
-        return moment - was > LEASE_SECONDS
+        last = self._renewed.get(now.uid, float("-inf"))
+        self._renewed[now.uid] = moment
+        return moment - last > LEASE_SECONDS
 
     def forget(self, kind: WatchedKind, uid: str) -> None:
-        """An object is gone."""
+        """Drop an object."""
         before = self._entries[kind.id].pop(uid, None)
-        self._heard.pop(uid, None)
+        self._renewed.pop(uid, None)
         self._first_seen.pop(uid, None)
         if before is not None:
-            if self._uids.get(_key(kind, before)) == uid:
-                del self._uids[_key(kind, before)]
             self.has_lost_ours |= kind.is_ours
             self._mark(kind, before)
 
@@ -154,14 +147,8 @@ class ObjectCache:
         elif any(_service(version) in self.named_services for version in versions):
             self.mark(is_world=True)
 
-    def notice_listing(self) -> None:
-        """kopf lists a kind, for the first time or again."""
-        if self.listed_again_at is None:
-            self.listed_again_at = time.monotonic()
-            self.relisting.set()
-
     def mark(self, *, is_world: bool) -> None:
-        """Something is to be done."""
+        """Wake `wait`; `is_world`: the compiler's input has changed."""
         self.is_world_dirty |= is_world
         self._last_mark = time.monotonic()
         if not self._waiting.is_set():
@@ -169,7 +156,7 @@ class ObjectCache:
             self._waiting.set()
 
     async def wait(self, hold_off: float, max_hold_off: float, most: float | None = None) -> None:
-        """Until something changed and then nothing did for `hold_off`, or at most `max_hold_off` after the first change.
+        """Wait for a change and then for `hold_off` without one, at most `max_hold_off` after the first change.
 
         Returns after `most` too (all in seconds; None = never).
         """
@@ -186,55 +173,56 @@ class ObjectCache:
             await asyncio.sleep(rest)
         self._waiting.clear()
 
-    # --- audits -----------------------------------------------------------------------------------------------------
-
-    def uids(self, kind: WatchedKind) -> frozenset[str]:
-        """Of all objects. Taken before a list is asked for: what is among them and not in the list is gone."""
-        return frozenset(self._entries[kind.id])
-
-    def audit(self, kind: WatchedKind, before: Iterable[str], listed: Listed) -> list[str]:
-        """Forget what is gone; the uids that are missing here, or older than in the list: kopf is behind with them."""
-        if kind is LEASES:
-            self._listed_leases = frozenset(listed)
-        for uid in before:
-            if uid not in listed:
-                self.forget(kind, uid)
-        return [uid for uid, version in listed.items() if not self.has(kind, uid, version)]
+    def notice_listing(self, kind: WatchedKind) -> None:
+        """Everything of a part of the kind was listed."""
+        self._are_leases_listed |= kind is LEASES
 
 
-def _telling(found: CachedObject) -> Any:
-    """What must be equal so that nothing has happened: a Lease that is renewed says nothing new."""
-    if isinstance(found.value, LeaseState):
-        return replace(found.value, renewed=0.0)
-    if isinstance(found.value, PodState):
-        return replace(found.value, ready_since=0.0)
-    return (found.generation, found.value)
+class Part:
+    """What one reflector feeds: the objects of a kind, or those of them in one namespace (its `Store`)."""
+
+    def __init__(self, cache: ObjectCache, kind: WatchedKind) -> None:
+        self._cache = cache
+        self._kind = kind
+        self._uids: set[str] = set()
+
+    async def replace(self, manifests: Sequence[Manifest]) -> None:
+        """The part holds exactly these objects. Parsing some thousand of them takes seconds, which others need as well."""
+        for uid in self._uids - {manifest["metadata"]["uid"] for manifest in manifests}:
+            self._forget(uid)
+        for number, manifest in enumerate(manifests, 1):
+            self.upsert(manifest)
+            if number % _BATCH == 0:
+                await asyncio.sleep(0)
+        self._cache.notice_listing(self._kind)
+
+    def upsert(self, manifest: Manifest) -> None:
+        """An object was created, or changed."""
+        self._uids.add(manifest["metadata"]["uid"])
+        self._cache.notice(self._kind, manifest)
+
+    def remove(self, manifest: Manifest) -> None:
+        """An object was deleted."""
+        self._forget(manifest["metadata"]["uid"])
+
+    def _forget(self, uid: str) -> None:
+        self._uids.discard(uid)
+        self._cache.forget(self._kind, uid)
 
 
-def _service(found: CachedObject | None) -> str:
-    """Which Service a Service or EndpointSlice is about; "" = none."""
-    match found.value if found is not None else None:
+def _relevant(entry: CachedObject) -> Any:
+    """Return the part whose change is relevant; the time of a renewal is not."""
+    if isinstance(entry.value, LeaseState):
+        return replace(entry.value, renewed=0.0)
+    if isinstance(entry.value, PodState):
+        return replace(entry.value, ready_since=0.0)
+    return (entry.generation, entry.value)
+
+
+def _service(entry: CachedObject | None) -> str:
+    """Return the id of the Service that a Service or EndpointSlice is about; "" = none."""
+    match entry.value if entry is not None else None:
         case ServiceObject(id=service) | SliceObject(service=service):
             return service
         case _:
             return ""
-
-
-def _key(kind: WatchedKind, found: CachedObject) -> tuple[str, str, str]:
-    return (kind.id, found.namespace, found.name)
-
-
-def _is_older(one: CachedObject, other: CachedObject) -> bool:
-    """Which of two objects of one name came first. Of one second, the versions tell (see `_is_seen`)."""
-    if one.created != other.created:
-        return one.created < other.created
-    return one.version.isdecimal() and other.version.isdecimal() and int(one.version) < int(other.version)
-
-
-def _is_seen(found: CachedObject | None, version: str) -> bool:
-    """Versions of one kind are numbers that grow (KEP-5504 made it a promise); anything else is seen when it is equal."""
-    if found is None:
-        return False
-    if found.version.isdecimal() and version.isdecimal():
-        return int(found.version) >= int(version)
-    return found.version == version

@@ -1,4 +1,4 @@
-"""Assembling: the world of what is observed."""
+"""The snapshot of the object cache that the compiler gets: a `World`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -31,11 +31,11 @@ def world_of(
     )
 
 
-def named_services(found: world.World) -> frozenset[str]:
+def named_services(snapshot: world.World) -> frozenset[str]:
     """Ids of the Services that its routes name, those that do not exist among them."""
     return frozenset(
         f"{ref.namespace or route.meta.namespace}/{ref.name}"
-        for route in found.routes
+        for route in snapshot.routes
         for rule in route.rules
         if rule.rule is not None
         for ref in rule.rule.backend_refs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from types import TracebackType
 from typing import Any, TypeVar
 
 Value = TypeVar("Value")
@@ -20,6 +21,15 @@ class LoopThread:
         """Create the thread. `loop`: instead of asyncio's default."""
         self.loop = loop or asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def __enter__(self) -> LoopThread:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
 
     def start(self) -> None:
         """Start the thread. `run` and `call` work from here on."""

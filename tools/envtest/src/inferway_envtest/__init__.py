@@ -14,7 +14,7 @@ Fixtures (conftest.py at the root; a session that uses none of them starts nothi
 - `gateway_api`: installs the ReferenceGrant definition of the Gateway API (or skips, if it is not available).
   It stays until the session ends; `api_server.kubectl("delete", "crd", ...)` is for tests with a separate server.
 
-`ApiServer` (module `server`; `with ApiServer.started(programs.find()) as api` starts a separate server for one test):
+`ApiServer` (module `server`; `with ApiServer.started(find()) as api` starts a separate server for one test):
 
 - `url`, `port`, `ca_file`, `directory`, `admin` (a `User`, group system:masters), `admin_token`
 - `kubeconfig(user=admin, server=url, namespace="default") -> Path`; `through(proxy, user=admin) -> Path`: by a `FaultyTcp`
@@ -34,9 +34,9 @@ Fixtures (conftest.py at the root; a session that uses none of them starts nothi
 The module `binaries` documents where the programs are searched and how they are built; see also docs/testing.md.
 """
 
-from inferway_envtest.binaries import Missing, find
+from inferway_envtest.binaries import MissingProgramsError, find
 from inferway_envtest.http_faults import Fault, HttpFaults
 from inferway_envtest.server import ApiServer
 from inferway_envtest.users import User
 
-__all__ = ["ApiServer", "Fault", "HttpFaults", "Missing", "User", "find"]
+__all__ = ["ApiServer", "Fault", "HttpFaults", "MissingProgramsError", "User", "find"]

@@ -22,19 +22,19 @@ TIMEOUT = httpx.Timeout(60.0, connect=5.0)  # seconds; also between two pieces o
 MAX_SIZE = 1 << 30  # bytes
 
 
-class Unfit(Exception):  # noqa: N818 - it names what was found
+class ArchiveError(Exception):
     """An address or an archive is unusable; the message names the cause."""
 
 
 def fetch(address: str, programs: Sequence[Program], folder: Path) -> None:
     """Put the programs that the archive contains into the folder; each appears there complete or not at all.
 
-    A network failure is printed and leaves the folder unchanged. Raises `Unfit`.
+    A network failure is printed and leaves the folder unchanged. Raises `ArchiveError`.
     """
     location, fragment = urldefrag(address)
     kind, _, expected = fragment.partition("=")
     if kind != "sha512" or not expected:
-        raise Unfit(f"the address {location} needs the hash of its file: add #sha512=<hex>")
+        raise ArchiveError(f"the address {location} needs the hash of its file: add #sha512=<hex>")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".archive-") as part:
         file = Path(part) / "archive.tar.gz"
@@ -46,12 +46,12 @@ def fetch(address: str, programs: Sequence[Program], folder: Path) -> None:
         with file.open("rb") as stream:
             seen = hashlib.file_digest(stream, "sha512").hexdigest()
         if seen != expected.lower():
-            raise Unfit(f"what {location} gives has the sha512 {seen}, not {expected}")
+            raise ArchiveError(f"what {location} gives has the sha512 {seen}, not {expected}")
         unpack(file, programs, Path(part), folder)
 
 
 def download(location: str, file: Path) -> None:
-    """Download an address into a file. Raises `Unfit` for an answer other than 200, and for a too long one."""
+    """Download an address into a file. Raises `ArchiveError` for an answer other than 200, and for a too long one."""
     parts = urlsplit(location)
     if parts.scheme == "file":
         file.write_bytes(Path(parts.path).read_bytes())
@@ -59,12 +59,12 @@ def download(location: str, file: Path) -> None:
     print_progress(f"fetching {location}")
     with httpx.stream("GET", location, timeout=TIMEOUT, follow_redirects=True) as answer, file.open("wb") as target:
         if answer.status_code != httpx.codes.OK:
-            raise Unfit(f"{location} answered {answer.status_code}")
+            raise ArchiveError(f"{location} answered {answer.status_code}")
         size = 0
         for piece in answer.iter_raw():
             size += len(piece)
             if size > MAX_SIZE:
-                raise Unfit(f"{location} is larger than {MAX_SIZE} bytes")
+                raise ArchiveError(f"{location} is larger than {MAX_SIZE} bytes")
             target.write(piece)
 
 

@@ -24,7 +24,7 @@ CACHE = "INFERWAY_ENVTEST_CACHE"
 ARCHIVE = "INFERWAY_ENVTEST_ARCHIVE"
 
 
-class Missing(Exception):  # noqa: N818 - not an error: the machine lacks a requirement
+class MissingProgramsError(Exception):
     """No source has a program."""
 
 
@@ -42,7 +42,7 @@ def cache(environment: Mapping[str, str] = os.environ) -> Path:
 def find(environment: Mapping[str, str] = os.environ) -> Programs:
     """Return the programs; building missing ones takes minutes.
 
-    Raises `Missing` if a program has no source; `OSError`, `archive.Unfit` or `build.Failed` if a source fails.
+    Raises `MissingProgramsError` if a program has no source; `OSError`, `archive.ArchiveError` or `build.BuildError` if a source fails.
     """
     folder = cache(environment)
     assets = environment.get(ASSETS)
@@ -62,7 +62,7 @@ def build(present_programs: Programs, folder: Path) -> Programs:
     """Build the missing programs, into the cache."""
     if not envtest_build.is_possible():
         names = ", ".join(program.name for program in missing_programs(present_programs))
-        raise Missing(
+        raise MissingProgramsError(
             f"no {names} for a real API server: install Go, or set {ASSETS} to a folder that has them "
             "(docs/testing.md, 'A real API server')"
         )

@@ -17,7 +17,7 @@ PART = ".build-"
 PROGRESS_INTERVAL = 30.0  # seconds between two lines of progress
 
 
-class Failed(Exception):  # noqa: N818 - it names what was found
+class BuildError(Exception):
     """A build failed; the text is Go's output."""
 
 
@@ -27,7 +27,7 @@ def is_possible() -> bool:
 
 
 def build(programs: Sequence[Program], folder: Path) -> None:
-    """Build programs into a folder, under its lock. Each appears there complete or not at all. Raises `Failed`."""
+    """Build programs into a folder, under its lock. Each appears there complete or not at all. Raises `BuildError`."""
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(f"{PART}*"):
         shutil.rmtree(left)  # left by a killed build; this process holds the lock
@@ -78,7 +78,7 @@ def run(program: Program, arguments: Sequence[str]) -> None:
             raise
         if process.returncode != 0:
             output.seek(0)
-            raise Failed(f"go build {program.package} ended with {process.returncode}: {output.read()[-4000:]}")
+            raise BuildError(f"go build {program.package} ended with {process.returncode}: {output.read()[-4000:]}")
     print_progress(f"built {program.name} in {monotonic() - began:.0f} s")
 
 

@@ -11,7 +11,7 @@ import httpx
 TIMEOUT = 20.0  # seconds
 
 
-class Refused(Exception):  # noqa: N818 - it names what was found
+class Refused(Exception):  # noqa: N818 - the name of the condition
     """An answer of 400 or more. `status` is its Status object, if the server sent one."""
 
     def __init__(self, code: int, status: dict[str, Any], text: str) -> None:

@@ -16,7 +16,7 @@ from inferway_envtest.certificates import Authority
 from inferway_envtest.client import Asker, Refused
 from inferway_envtest.process import Process
 from inferway_envtest.users import User
-from inferway_envtest.waiting import until
+from inferway_testing.until import until
 
 READY = 60.0  # seconds; on two idle cores it takes two
 

@@ -14,7 +14,7 @@ import pytest
 
 from inferway_envtest import binaries
 from inferway_envtest import gateway_api as gateway_api_module
-from inferway_envtest.binaries import Missing, Programs
+from inferway_envtest.binaries import MissingProgramsError, Programs
 from inferway_envtest.server import ApiServer
 
 DEFINITIONS = Path(__file__).resolve().parents[4] / "crds"
@@ -43,7 +43,7 @@ def find() -> Programs | Exception:
 def api_server_programs(pytestconfig: pytest.Config) -> Programs:
     """Return the programs. Skips if the machine has no source for them; any other error fails the test."""
     programs = pytestconfig.stash.get(FOUND, None) or find()
-    if isinstance(programs, Missing):
+    if isinstance(programs, MissingProgramsError):
         pytest.skip(str(programs))
     if isinstance(programs, Exception):
         raise programs

@@ -12,7 +12,7 @@ from inferway_envtest.versions import MODULE
 TIMEOUT = 40.0  # seconds, below the time limit of a test
 
 
-class Unavailable(Exception):  # noqa: N818 - it names what was found
+class Unavailable(Exception):  # noqa: N818 - the name of the condition
     """The module is not available on this machine; the message names the cause."""
 
 

@@ -12,7 +12,7 @@ LEASH = Path(__file__).with_name("watchdog.py")
 TAIL = 30  # lines of its log
 
 
-class Crashed(Exception):  # noqa: N818 - it names what was found
+class Crashed(Exception):  # noqa: N818 - the name of the condition
     """A program ended by itself, or did not become ready; the text has the end of its log."""
 
 

@@ -18,7 +18,7 @@ from inferway_envtest.binaries import Programs
 from inferway_envtest.control_plane import ControlPlane
 from inferway_envtest.http_faults import HttpFaults
 from inferway_envtest.users import User
-from inferway_envtest.waiting import until
+from inferway_testing.until import until
 
 ESTABLISHED = 20.0  # seconds
 

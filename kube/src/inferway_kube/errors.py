@@ -1,0 +1,135 @@
+"""Failed calls to the API server: what failed, whether it answered, and what helps. Pure."""
+
+import json
+from http import HTTPStatus
+from typing import Any, Final
+
+_LONGEST_MESSAGE: Final = 300
+"""Characters of a message that are kept."""
+
+UNREACHABLE: Final = "check that the API server runs and that NetworkPolicies let this process reach it"
+UNAUTHORIZED: Final = "the token is refused: let Kubernetes mount it (automountServiceAccountToken)"
+FORBIDDEN: Final = "a role or its binding is missing: apply the manifests again (kubectl apply -k)"
+FOREIGN_LEASE: Final = "let POD_NAME come from the downward API, and the token from Kubernetes"
+FAILING: Final = "see the API server's own log"
+UNDEFINED: Final = "install the definitions in crds/ (kubectl apply -k crds) and apply the resources again"
+
+
+class NoCluster(Exception):  # noqa: N818 - it names the situation
+    """There is no configuration to reach an API server with. The message names what is missing."""
+
+
+class ApiError(Exception):
+    """A call that failed: the API server refused it, gave an unusable answer, or did not answer in time."""
+
+    def __init__(self, message: str, status: int = 0, retry_after: float = 0.0, *, is_status: bool = False) -> None:
+        super().__init__(message)
+        self.status = status
+        """Of HTTP; 0 = there was no answer."""
+        self.retry_after = retry_after
+        """Seconds that the API server asks to wait; 0 = it asked for nothing."""
+        self.is_status = is_status
+        """Whether the answer was a Status, which a proxy's page or an unknown path is not."""
+
+    @property
+    def reason(self) -> str:
+        """The message without the call."""
+        return str(self).partition(": ")[2]
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether something answered."""
+        return self.status > 0
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether asking again cannot help before a person grants a permission."""
+        return self.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether the API server is at fault, or what it allows, and not this one request."""
+        return (
+            not self.is_answer
+            or self.is_refusal
+            or self.status in (HTTPStatus.NOT_FOUND, HTTPStatus.TOO_MANY_REQUESTS)
+            or self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        )
+
+    @property
+    def summary(self) -> str:
+        """The kind of trouble, in a few words that stay the same during an outage."""
+        if not self.is_answer:
+            return "the API server cannot be reached"
+        if self.is_refusal:
+            return "the API server refuses what this process asks for"
+        return "the API server fails"
+
+    @property
+    def remedy(self) -> str:
+        """What a person can do about it; "" = nothing that is known here."""
+        if not self.is_answer:
+            return UNREACHABLE
+        if self.status == HTTPStatus.UNAUTHORIZED:
+            return UNAUTHORIZED
+        if self.status == HTTPStatus.FORBIDDEN:
+            return FOREIGN_LEASE if "ValidatingAdmissionPolicy" in str(self) else FORBIDDEN
+        if self.status == HTTPStatus.TOO_MANY_REQUESTS or self.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return FAILING
+        return ""
+
+
+class NotFound(ApiError):  # noqa: N818 - it names the situation
+    """404: there is no such object, or no such kind."""
+
+    @property
+    def summary(self) -> str:
+        """As `ApiError` has it; callers report it only of kinds, because an object may be absent."""
+        return "the API server does not know a kind that this process needs"
+
+    @property
+    def remedy(self) -> str:
+        """As `ApiError` has it."""
+        return UNDEFINED
+
+
+class Gone(ApiError):  # noqa: N818 - it names the situation
+    """410: the version to continue from is too old, list again."""
+
+
+class NotLeading(ApiError):  # noqa: N818 - it names the situation
+    """Not written: another process may lead by now."""
+
+
+def of_response(call: str, status: int, retry_after: str, body: bytes) -> ApiError:
+    """Return the error that a response without 2xx stands for. `retry_after`: that field, "" without it."""
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        answer = None
+    return _of(call, status, answer, seconds(retry_after))
+
+
+def of_status(call: str, status: Any) -> ApiError:
+    """Return the error of a Status object, which a watch brings in an event of type ERROR."""
+    code = status.get("code") if isinstance(status, dict) else None
+    # A Status without a usable code is an answer all the same.
+    return _of(call, code if type(code) is int and 400 <= code < 600 else int(HTTPStatus.BAD_GATEWAY), status, 0.0)
+
+
+def unusable(call: str, why: str) -> ApiError:
+    """Return the error of an answer of 2xx that is not what was asked for: a proxy's page, half an object."""
+    return ApiError(f"{call}: {why}", int(HTTPStatus.BAD_GATEWAY))
+
+
+def seconds(retry_after: str) -> float:
+    """Read Retry-After (RFC 9110, 10.2.3). 0 for a date, which means nothing without the server's clock."""
+    return float(retry_after) if retry_after.isascii() and retry_after.isdecimal() else 0.0
+
+
+def _of(call: str, code: int, status: Any, retry_after: float) -> ApiError:
+    kinds: dict[int, type[ApiError]] = {HTTPStatus.NOT_FOUND: NotFound, HTTPStatus.GONE: Gone}
+    is_status = isinstance(status, dict) and status.get("kind") == "Status"
+    # The text of anything else may be long, and is not the API server's.
+    message = str(status.get("message") or "")[:_LONGEST_MESSAGE] if is_status else ""
+    return kinds.get(code, ApiError)(f"{call}: {code} {message}".rstrip(), code, retry_after, is_status=is_status)

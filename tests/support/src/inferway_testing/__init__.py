@@ -1,0 +1,1 @@
+"""Support for tests: waiting, processes, running gateways. No product package imports it."""
