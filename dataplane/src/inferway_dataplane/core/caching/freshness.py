@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from inferway_dataplane.core.caching.keys import CacheRules
-from inferway_dataplane.core.messages import http_dates
+from inferway_dataplane.core.messages import response_head
 from inferway_dataplane.core.messages.request_head import RequestHead
 from inferway_dataplane.core.messages.response_head import ResponseHead
 
@@ -142,10 +142,10 @@ def _origin_lifetime(
     expires = fields.get(b"expires")
     if expires is None:
         return None
-    until = http_dates.timestamp(expires)
+    until = response_head.parse_http_date(expires)
     if until is None:
         return 0
-    since = http_dates.timestamp(response.date) if response.date is not None else None
+    since = response_head.parse_http_date(response.date) if response.date is not None else None
     return max(until - (wall() if since is None else since), 0.0)
 
 
