@@ -107,15 +107,7 @@ class Timeouts(model.SpecModel):
     @model_validator(mode="before")
     @classmethod
     def _whole_covers_one_try(cls, written: Any) -> Any:
-        # Gateway API allows backendRequest alone, and an HTTPRoute's rules can be pasted as they are.
-        if not isinstance(written, dict) or "request" in written:
-            return written
-        one_try: Any = written.get("backendRequest")
-        try:
-            longer = values.milliseconds(one_try) > values.milliseconds(_REQUEST)
-        except (TypeError, ValueError):
-            return written  # reported as an error of backendRequest itself
-        return {**written, "request": one_try} if longer else written
+        return model.with_longer(written, "request", "backendRequest", _REQUEST)
 
 
 class Limits(model.SpecModel):

@@ -103,13 +103,9 @@ PENDING_OVERFLOW: Final = Problem(503, "pending_overflow", "Too many requests wa
 def transfer_coding(value: bytes) -> Problem:
     """Choose the problem for a Transfer-Encoding other than `chunked`: 501 if well-formed, else 400."""
     members = [member.strip(b" \t") for member in value.lower().split(b",")]
-    if all(_is_token(member) for member in members) and members.count(b"chunked") <= 1:
+    if all(member and _TOKEN.issuperset(member) for member in members) and members.count(b"chunked") <= 1:
         return UNSUPPORTED_CODING
     return BAD_TRANSFER_ENCODING
 
 
 _TOKEN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~")
-
-
-def _is_token(member: bytes) -> bool:
-    return bool(member) and _TOKEN.issuperset(member)
