@@ -17,8 +17,10 @@ from inferway_dataplane.engine.clock import Clock
 from inferway_dataplane.engine.http1.head_cache import HeadCache
 from inferway_dataplane.settings import Settings
 
-BETWEEN, IN_HEAD, IN_BODY = range(3)
-"""Where the parser stands: between two requests, or inside one."""
+# Where the parser stands: between two requests, or inside one.
+BETWEEN: Final = 0
+IN_HEAD: Final = 1
+IN_BODY: Final = 2
 
 # Of a chunked body, the bytes that are not content: 4 KiB for extensions and trailers, and a chunk's own framing.
 _FRAMING: Final = 4 << 10
