@@ -34,38 +34,11 @@ class Exchange:
     """The state of one request."""
 
     __slots__ = (
-        "_stages",
-        "answered_at",
-        "body",
-        "bytes_sent",
-        "client",
-        "client_ip",
-        "code",
-        "context",
-        "has_answered",
-        "head",
-        "is_close_after",
-        "is_close_delimited",
-        "is_finished",
-        "is_head_request",
-        "is_request_complete",
-        "limit_lines",
-        "outcome",
-        "prefix",
-        "problem",
-        "request_id",
-        "rule",
-        "settlers",
-        "span_id",
-        "started",
-        "stats",
-        "status",
-        "taps",
-        "trace_id",
-        "traceparent",
-        "upstream_seconds",
-        "work",
-    )
+        "_stages", "answered_at", "body", "bytes_sent", "client", "client_ip", "code", "context", "has_answered",
+        "head", "is_close_after", "is_close_delimited", "is_finished", "is_head_request", "is_request_complete",
+        "limit_lines", "outcome", "prefix", "problem", "request_id", "rule", "settlers", "span_id", "started",
+        "stats", "status", "taps", "trace_id", "traceparent", "upstream_seconds", "work",
+    )  # fmt: skip
 
     def __init__(
         self,

@@ -38,24 +38,10 @@ class UpstreamRequest(Receiver, Work):
     """The tries of one exchange. It receives until the final head is there; then a `Relay` does."""
 
     __slots__ = (
-        "_connecting_to",
-        "_connection",
-        "_exchange",
-        "_head",
-        "_is_judged",
-        "_is_pending",
-        "_is_resent",
-        "_member",
-        "_retry",
-        "_rule",
-        "_sent_at",
-        "_task",
-        "_tried_at",
-        "backend",
-        "first_sent_at",
-        "is_connected",
+        "_connecting_to", "_connection", "_exchange", "_head", "_is_judged", "_is_pending", "_is_resent", "_member",
+        "_retry", "_rule", "_sent_at", "_task", "_tried_at", "backend", "first_sent_at", "is_connected",
         "is_head_request",
-    )
+    )  # fmt: skip
 
     def __init__(self, exchange: Exchange, rule: Rule) -> None:
         self._exchange = exchange

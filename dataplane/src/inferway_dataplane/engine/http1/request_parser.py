@@ -39,25 +39,10 @@ class RequestParser:
     """The callbacks of the parser, and the state of the current request. `downstream/connection.py` feeds it."""
 
     __slots__ = (
-        "_body_left",
-        "_extent",
-        "_has_white_space",
-        "_head_cache",
-        "_is_line_open",
-        "_is_repriming",
-        "_parser",
-        "_settings",
-        "_tail",
-        "_watched",
-        "clock",
-        "fed",
-        "fields",
-        "is_blank_half_read",
-        "line",
-        "place",
-        "segment",
+        "_body_left", "_extent", "_has_white_space", "_head_cache", "_is_line_open", "_is_repriming", "_parser",
+        "_settings", "_tail", "_watched", "clock", "fed", "fields", "is_blank_half_read", "line", "place", "segment",
         "target",
-    )
+    )  # fmt: skip
 
     def __init__(self, settings: Settings, clock: Clock, head_cache: HeadCache) -> None:
         self.clock = clock
