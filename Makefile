@@ -8,7 +8,7 @@ ADMIN ?= 127.0.0.1:9090
 SERVICE ?= 127.0.0.1:8000
 NAME ?= baseline
 TAG ?= dev
-FAST := $(wildcard crds/tests kube/tests operator/tests dataplane/tests cli/tests kube/tests)
+FAST := $(wildcard crds/tests kube/tests operator/tests dataplane/tests cli/tests)
 CLUSTER = PYTHONPATH=tools/cluster/src $(BIN)/python -m inferway_cluster
 DOCKERFILES := $(sort $(wildcard */Dockerfile services/*/Dockerfile))
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7

@@ -41,7 +41,7 @@ def exists(path: str, folder: str) -> bool:
 
 
 def is_defined(name: str) -> bool:
-    """Return whether `inferway_package.module.name` is a module, or a name that occurs in one."""
+    """Return whether a dotted name of a package is a module, or occurs in one."""
     package, *rest = name.split(".")
     path = PACKAGES.get(package)
     if path is None:
