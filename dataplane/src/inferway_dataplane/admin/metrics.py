@@ -138,8 +138,8 @@ class GatewayCollector(Collector):
         yield hits
         yield misses
         yield bypass
-        yield GaugeMetricFamily("cache_entries", "Stored responses.", len(self._gateway.context.store))
-        yield GaugeMetricFamily("cache_bytes", "Bytes of stored responses.", self._gateway.context.store.bytes)
+        yield GaugeMetricFamily("cache_entries", "Stored responses.", len(self._gateway.store))
+        yield GaugeMetricFamily("cache_bytes", "Bytes of stored responses.", self._gateway.store.bytes)
 
     def _process(self) -> Iterator[Metric]:
         gateway = self._gateway

@@ -38,7 +38,7 @@ class RuleResponses:
         self._edits = edits
 
     def decide(self, head: RequestHead, prefix: bytes, scheme: bytes) -> RuleResponse | None:
-        """The response to this request; None = it goes on. `prefix`: the matched path; `scheme`: the connection's."""
+        """The response to this request; None = the next stage follows. `prefix`: the matched path; `scheme`: the connection's."""
         if self._cors is not None:
             fields = self._cors.preflight(head)
             if fields is not None:

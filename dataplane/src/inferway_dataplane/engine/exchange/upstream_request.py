@@ -180,11 +180,12 @@ class UpstreamRequest(Receiver, Work):
 
     def on_client_writable(self, writable: bool) -> None:
         """The client stopped reading, or reads again: so does the gateway from the upstream."""
-        if self._connection is not None:
+        connection = self._connection
+        if connection is not None and connection.receiver is not None:
             if writable:
-                self._connection.resume()
+                connection.resume()
             else:
-                self._connection.pause()
+                connection.pause()
 
     def _drop_connection(self) -> UpstreamConnection | None:
         connection, self._connection = self._connection, None
@@ -213,7 +214,10 @@ class UpstreamRequest(Receiver, Work):
             if outlier_detection.is_failure(status):
                 self._log_ejection(member, outlier_detection.on_failure(member, self._tried_at, now, rule.backend_set))
             elif (member.failures or member.is_ejected) and outlier_detection.on_success(member, self._tried_at, now):
-                log.info("an endpoint is back", extra={"endpoint": member.name, "rule": rule.name, "route": rule.route})
+                log.info(
+                    "an endpoint is available again",
+                    extra={"endpoint": member.name, "rule": rule.name, "route": rule.route},
+                )
         if rule.retry is not None and status in rule.retry.statuses:
             retry_after = next((value for name, value in head.passed if name.lower() == b"retry-after"), None)
             if self._plan_retry(status, str(status), retry_after):
@@ -226,17 +230,8 @@ class UpstreamRequest(Receiver, Work):
         observe(now - self._sent_at)
         connection = self._connection
         if connection is not None:
-            connection.receiver = Relay(exchange, rule, connection, self, head, now)
+            connection.receiver = Relay(exchange, rule, self, head, now)
             exchange.on_upstream_head(status, now, now - self.first_sent_at)
-
-    def on_body(self, data: bytes) -> None:
-        """No body precedes the final head."""
-
-    def on_fed(self) -> None:
-        """No final head so far."""
-
-    def on_end(self) -> None:
-        """No response ends before its final head."""
 
     def on_writable(self, writable: bool) -> None:
         """The upstream stopped reading, or reads again: so does the gateway from the client."""
@@ -309,7 +304,7 @@ class UpstreamRequest(Receiver, Work):
             rule = self._rule
             seconds = round(member.ejected_until - self._exchange.context.now(), 1)
             where = {"endpoint": member.name, "rule": rule.name, "route": rule.route}
-            log.warning("an endpoint fails and is left alone", extra={**where, "seconds": seconds})
+            log.warning("ejected an endpoint", extra={**where, "seconds": seconds})
 
     # --- a further try -------------------------------------------------------------------------------------------------------
 

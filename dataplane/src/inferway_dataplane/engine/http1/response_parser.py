@@ -18,29 +18,27 @@ _HEAD_END: Final = b"\r\n\r\n"
 
 
 class Receiver:
-    """Gets the response that an upstream connection reads. Exactly one of `on_end` and `on_broken` comes last."""
+    """Gets the response that an upstream connection reads. Exactly one of `on_end` and `on_broken` comes last.
+
+    Only what a receiver defines concerns it.
+    """
 
     __slots__ = ()
 
     is_head_request: bool
 
-    @abstractmethod
     def on_informational(self, status: int, fields: Fields) -> None:
         """A 1xx head was read."""
 
-    @abstractmethod
     def on_head(self, head: ResponseHead) -> None:
         """The final head was read."""
 
-    @abstractmethod
     def on_body(self, data: bytes) -> None:
         """A piece of the body was read."""
 
-    @abstractmethod
     def on_fed(self) -> None:
-        """All bytes that had arrived were read."""
+        """All bytes that had arrived were read, and the response is not complete."""
 
-    @abstractmethod
     def on_end(self) -> None:
         """The response is complete."""
 

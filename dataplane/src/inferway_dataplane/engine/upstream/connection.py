@@ -254,10 +254,11 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
             elif not self._is_head_continued():
                 self._fail(problems.BAD_RESPONSE)
             return
-        receiver.on_fed()
         if self.is_complete:
             self._complete()
-        elif self.quiet_bytes > self.max_head + _LONGEST_READ:
+            return
+        receiver.on_fed()
+        if self.quiet_bytes > self.max_head + _LONGEST_READ:
             self._fail(problems.BAD_RESPONSE)  # framing or trailers without end
         elif self.receiver is not None and not self.is_paused:
             self.deadline = self.endpoint.clock.coarse_now + GRAIN + self.stream_idle
@@ -274,5 +275,4 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
             return
         if len(data) > end:
             relay.on_body(data[end:])
-        relay.on_fed()
         self._complete()
