@@ -12,7 +12,8 @@ from inferway_contract.document import Rule
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.response_head import ResponseHead
 from inferway_dataplane.engine.exchange import local_reply, suspension
-from inferway_dataplane.engine.exchange.exchange import Exchange, ResponseTap
+from inferway_dataplane.engine.exchange.exchange import Exchange
+from inferway_dataplane.engine.exchange.hooks import ResponseTap
 
 CHUNKED = get(b"/", b"Transfer-Encoding: chunked", method=b"POST")
 

@@ -1,7 +1,7 @@
 """Errors in resources as their authors read them: the place, the error and the fix."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from difflib import get_close_matches
 from typing import Any, Final, NamedTuple
 
@@ -76,6 +76,9 @@ def _message(kind: str, value: object, context: Mapping[str, Any], path: Path) -
             return "unknown field; keys must be text"
         case _ if value is None:
             return "is empty: give it a value or remove it"
+        case _ if kind in _BOUNDS:
+            size = len(value) if isinstance(value, Sized) else 0
+            return _BOUNDS[kind].format(value=shown(value), size=size, **context)
         case "literal_error":
             return _none_of(value, context["expected"])
         case "string_pattern_mismatch":
@@ -87,7 +90,7 @@ def _message(kind: str, value: object, context: Mapping[str, Any], path: Path) -
         case "quantity":
             return f"{shown(value)} {FORMS[values.QUANTITY_PATTERN]}"
         case _:
-            return _bound(kind, value, context) or _wanted(kind, value)
+            return _wanted(kind, value)
 
 
 def _unknown(path: Path) -> str:
@@ -118,24 +121,6 @@ def _hint(value: object, words: list[str]) -> str:
     # The most common error is letter case, which must not count once for each letter.
     near = get_close_matches(value.lower(), list(folded), n=1)
     return f"; did you mean {folded[near[0]]}?" if near else ""
-
-
-def _bound(kind: str, value: Any, context: Mapping[str, Any]) -> str | None:
-    match kind:
-        case "too_short":
-            return f"must have at least {context['min_length']}, not {len(value)}"
-        case "too_long":
-            return f"may have at most {context['max_length']}, not {len(value)}"
-        case "string_too_short":
-            return "must not be empty"
-        case "string_too_long":
-            return f"may have at most {context['max_length']} characters, not {len(value)}"
-        case "greater_than_equal":
-            return f"{shown(value)}: must be at least {context['ge']}"
-        case "less_than_equal":
-            return f"{shown(value)}: must be at most {context['le']}"
-        case _:
-            return None
 
 
 def _wanted(kind: str, value: object) -> str:
@@ -183,6 +168,15 @@ _EACH_ENTRY: Final = "put '- ' in front of each entry"
 _YAML: Final = {"True": "true", "False": "false", "''": "empty"}
 _YAML_BOOLEANS: Final = {True: ("on", "yes", "true"), False: ("off", "no", "false")}
 
+_BOUNDS: Final = {
+    "too_short": "must have at least {min_length}, not {size}",
+    "too_long": "may have at most {max_length}, not {size}",
+    "string_too_short": "must not be empty",
+    "string_too_long": "may have at most {max_length} characters, not {size}",
+    "greater_than_equal": "{value}: must be at least {ge}",
+    "less_than_equal": "{value}: must be at most {le}",
+}
+"""The bound that is broken, by the kind of pydantic's error."""
 _KINDS: Final = {
     "bool_type": "must be true or false",
     "dict_type": "must be a mapping",

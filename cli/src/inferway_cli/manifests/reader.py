@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from yaml import MappingNode, Node, ScalarNode, SequenceNode
 
-from inferway_cli.manifests import kinds, metadata, schema_check, yaml_composer, yaml_constructor
+from inferway_cli.manifests import kinds, schema_check, yaml_composer, yaml_constructor
 from inferway_cli.manifests.diagnostics import Diagnostic
 from inferway_contract.field_errors import FieldError
 
@@ -156,7 +156,7 @@ def _identity(value: dict[str, Any]) -> tuple[str, str]:
     name, namespace = fields.get("name"), fields.get("namespace")
     if namespace is None or namespace == "":
         # The compiler needs one; the API server would take it from the request.
-        namespace = fields["namespace"] = metadata.DEFAULT_NAMESPACE
+        namespace = fields["namespace"] = schema_check.DEFAULT_NAMESPACE
     return namespace if isinstance(namespace, str) else "", name if isinstance(name, str) else ""
 
 

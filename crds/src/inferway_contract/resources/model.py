@@ -72,6 +72,21 @@ def schema_default(value: list[Any] | None) -> Any:
     return Field(json_schema_extra={SCHEMA_DEFAULT: value})
 
 
+def with_longer(written: Any, whole: str, part: str, default: str) -> Any:
+    """Set the absent limit `whole` to a `part` of it that is longer than its default.
+
+    Gateway API allows the part alone, and an HTTPRoute's rules can be pasted as they are.
+    """
+    if not isinstance(written, dict) or whole in written:
+        return written
+    limit: Any = written.get(part)
+    try:
+        is_longer = values.milliseconds(limit) > values.milliseconds(default)
+    except (TypeError, ValueError):
+        return written  # reported as an error of the part itself
+    return {**written, whole: limit} if is_longer else written
+
+
 # Own validators, so that every wrong value gives one error, which shows how to write it.
 
 

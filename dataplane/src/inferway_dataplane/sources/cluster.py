@@ -10,16 +10,8 @@ from dataclasses import dataclass, field
 from random import random
 from typing import Final, Literal
 
+from inferway_contract import sharding
 from inferway_contract.acknowledgement import RENEW_SECONDS
-from inferway_contract.sharding import (
-    ConfigIndex,
-    ConfigShard,
-    EndpointsIndex,
-    EndpointsShard,
-    config_of,
-    endpoints_of,
-    index_name,
-)
 from inferway_dataplane.sources import Receiver, Refused, SourceState
 from inferway_dataplane.sources.index_watch import IndexWatch
 from inferway_dataplane.sources.last_good import LastGood
@@ -114,11 +106,13 @@ class ClusterSource:
         changed = asyncio.Event()
         config: Configs = PublishedDocument(
             self._watch("config", changed),
-            ShardLoader(self._client, self._namespace, ConfigIndex, ConfigShard, config_of),
+            ShardLoader(self._client, self._namespace, sharding.ConfigIndex, sharding.ConfigShard, sharding.config_of),
         )
         endpoints: Endpointses = PublishedDocument(
             self._watch("endpoints", changed),
-            ShardLoader(self._client, self._namespace, EndpointsIndex, EndpointsShard, endpoints_of),
+            ShardLoader(
+                self._client, self._namespace, sharding.EndpointsIndex, sharding.EndpointsShard, sharding.endpoints_of
+            ),
         )
         writer = LastGoodWriter(self._last_good, self._pace.copies)
         renewer = LeaseRenewer(
@@ -141,7 +135,7 @@ class ClusterSource:
             await asyncio.gather(self._client.close(), self._lease_client.close())
 
     def _watch(self, part: Literal["config", "endpoints"], changed: asyncio.Event) -> IndexWatch:
-        name = index_name(self._pod.gateway, part)
+        name = sharding.index_name(self._pod.gateway, part)
         return IndexWatch(self._client, self._namespace, name, changed.set, self._health, Backoff(random))
 
     async def _restore(self, rollout: Rollout) -> None:

@@ -4,16 +4,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Generic
 
-from inferway_contract.sharding import SHARD_KEY, Index, Shard, ShardRef, read_shard
-from inferway_dataplane.sources.assembly import (
-    Assembled,
-    Document,
-    ParsedIndex,
-    digests,
-    parse_index,
-    revision_of_text,
-    unknown,
-)
+from inferway_contract.canonical import REVISION_DIGITS, digest, revision
+from inferway_contract.sharding import SHARD_KEY, Index, Shard, ShardRef, read_index, read_shard
+from inferway_dataplane.sources.assembly import Assembled, Document, unknown
 from inferway_dataplane.sources.index_watch import IndexWatch, config_map_path, config_map_text
 from inferway_kube.client import Client
 from inferway_kube.errors import NotFound
@@ -41,7 +34,7 @@ class ShardLoader(Generic[Index, Shard, Document]):
         self._shard: type[Shard] = shard
         self._document_of: Callable[[Index, Callable[[ShardRef], Shard]], Document] = document_of
         self._known: dict[str, Shard] = {}
-        self._older: ParsedIndex[Index] | None = None
+        self._older: tuple[ShardRef, ...] = ()
         self._last: tuple[str, Assembled[Document]] | None = None
         """The index that was gathered last, and its document."""
 
@@ -49,17 +42,21 @@ class ShardLoader(Generic[Index, Shard, Document]):
         """Return the document of an index. `ValueError` where it or a shard is not what was published; `ApiError`."""
         if self._last is not None and self._last[0] == text:
             return self._last[1]
-        parsed = parse_index(self._index, text)
-        wanted = unknown(parsed.index, self._known)
+        index: Index = read_index(self._index, text)
+        wanted = unknown(index, self._known)
         for start in range(0, len(wanted), _AT_ONCE):
             batch = wanted[start : start + _AT_ONCE]
             results = await asyncio.gather(*map(self._fetch, batch), return_exceptions=True)
             for result in results:
                 if isinstance(result, BaseException):
                     raise result
-        document = await asyncio.to_thread(self._document_of, parsed.index, lambda ref: self._known[ref.digest])
-        self._last = (text, Assembled(document, parsed.revision))
-        self._forget(parsed)
+        document = await asyncio.to_thread(self._document_of, index, lambda ref: self._known[ref.digest])
+        self._last = (text, Assembled(document, revision(index)))
+        # The shards of the index before are kept too: a change that is taken back costs nothing.
+        kept = {ref.digest for ref in (*index.shards, *self._older)}
+        for forgotten in self._known.keys() - kept:
+            del self._known[forgotten]
+        self._older = index.shards
         return self._last[1]
 
     async def _fetch(self, ref: ShardRef) -> None:
@@ -69,13 +66,6 @@ class ShardLoader(Generic[Index, Shard, Document]):
             raise NotFound(f"shard {ref.name} is not there", error.status) from None
         content = (config_map_text(config_map, SHARD_KEY) or "").encode()
         self._known[ref.digest] = await asyncio.to_thread(read_shard, self._shard, ref, content)
-
-    def _forget(self, newest: ParsedIndex[Index]) -> None:
-        """Keep the shards of this index and of the one before: a change that is taken back costs nothing."""
-        kept = digests(newest.index) | (digests(self._older.index) if self._older is not None else frozenset())
-        for digest in self._known.keys() - kept:
-            del self._known[digest]
-        self._older = newest
 
 
 class PublishedDocument(Generic[Index, Shard, Document]):
@@ -109,7 +99,8 @@ class PublishedDocument(Generic[Index, Shard, Document]):
                     continue
             except ValueError as broken:
                 error = str(broken)
-            self.refuse(revision_of_text(text), error, may_recover=True)
+            # Indexes are published in their canonical form, so this is the revision of one that cannot be read too.
+            self.refuse(digest(text.encode())[:REVISION_DIGITS], error, may_recover=True)
             return None
         return None
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from inferway_dataplane.core.caching.keys import CacheRules
-from inferway_dataplane.core.messages import http_dates
+from inferway_dataplane.core.messages import response_head
 from inferway_dataplane.core.messages.request_head import RequestHead
 from inferway_dataplane.core.messages.response_head import ResponseHead
 
@@ -52,8 +52,6 @@ def delta_seconds(argument: bytes | None) -> int | None:
 
 def request_forbids(head: RequestHead) -> tuple[bool, bool]:
     """Whether the request forbids (using a stored response, storing the new one)."""
-    if not head.block.caching:
-        return False, False
     control = head.value(b"cache-control")
     if control is None:
         # RFC 9111 5.4: Pragma counts only where Cache-Control is absent.
@@ -69,18 +67,16 @@ class CacheUse(NamedTuple):
 
     reads: bool
     """A stored response may answer it."""
-    stores: bool
-    """Its response may be stored."""
     bypass: str
     """Why the cache is not used, as the metric's label; empty: it is."""
 
 
-USE: Final = CacheUse(True, True, "")
-REFRESH: Final = CacheUse(False, True, "")
-_METHOD: Final = CacheUse(False, False, "method")
-_BODY: Final = CacheUse(False, False, "body")
-_DROPPED: Final = CacheUse(False, False, "connection")
-_NO_STORE: Final = CacheUse(False, False, "request")
+USE: Final = CacheUse(True, "")
+REFRESH: Final = CacheUse(False, "")
+_METHOD: Final = CacheUse(False, "method")
+_BODY: Final = CacheUse(False, "body")
+_DROPPED: Final = CacheUse(False, "connection")
+_NO_STORE: Final = CacheUse(False, "request")
 
 
 def decide(head: RequestHead) -> CacheUse:
@@ -142,10 +138,10 @@ def _origin_lifetime(
     expires = fields.get(b"expires")
     if expires is None:
         return None
-    until = http_dates.timestamp(expires)
+    until = response_head.parse_http_date(expires)
     if until is None:
         return 0
-    since = http_dates.timestamp(response.date) if response.date is not None else None
+    since = response_head.parse_http_date(response.date) if response.date is not None else None
     return max(until - (wall() if since is None else since), 0.0)
 
 

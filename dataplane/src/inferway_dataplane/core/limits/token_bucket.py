@@ -12,22 +12,13 @@ Times are seconds of one monotonic clock, passed as arguments.
 from collections import OrderedDict
 from collections.abc import Sequence
 from math import inf
-from typing import Final, NamedTuple
+from typing import Final
 
 # Seconds. Sums of binary fractions drift: after months of uptime a monotonic clock has steps of nanoseconds, and a full
 # burst adds up hundreds of them. This much is tolerated, but at most a thousandth of a unit.
 _TOLERANCE: Final = 1e-6
 # Units added before a level is rounded down: the clock's rounding must not cost a unit.
 ROUNDING: Final = 1e-3
-
-
-class Level(NamedTuple):
-    """One bucket after one check. Seconds; `retry` is -1 where waiting does not help or is not needed."""
-
-    limited: bool
-    remaining: int
-    reset: float
-    retry: float
 
 
 class Bucket:
@@ -59,17 +50,6 @@ class Bucket:
         self.tats: OrderedDict[object, float] = OrderedDict()  # by key; least recently used first
         self.evicted = 0  # keys dropped at `max_keys`
         self.dropped = 0  # requests refused
-
-    def level(self, key: object, now: float, cost: int, limited: bool) -> Level:
-        """Return the level of a key's bucket after a check with the result `limited`."""
-        if self.denies:
-            return Level(True, 0, 0.0, -1)
-        ahead = max(self.tats.get(key, now) - now, 0.0)
-        remaining = int((self.reach - ahead) / self.interval + ROUNDING)
-        retry = -1.0
-        if limited and cost <= self.burst:
-            retry = ahead + cost * self.interval - self.reach
-        return Level(limited, remaining, ahead, retry)
 
     def forget_idle(self, now: float, at_most: int) -> int:
         """Drop up to `at_most` full buckets from the least recently used end; return their number."""

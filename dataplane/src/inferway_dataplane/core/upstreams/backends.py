@@ -6,8 +6,8 @@ from typing import Any, Protocol
 from inferway_contract import document
 from inferway_contract.document import Endpoint, Url
 from inferway_dataplane.core.messages import client_address, problems
+from inferway_dataplane.core.messages.field_kinds import Fields
 from inferway_dataplane.core.messages.problems import Problem
-from inferway_dataplane.core.upstreams.backend_auth import Credential
 from inferway_dataplane.core.upstreams.members import Member, RuleCounters
 
 
@@ -16,6 +16,25 @@ class EndpointFactory(Protocol):
 
     def __call__(self, host: str, port: int, *, tls: bool, is_name: bool) -> Any:
         """`is_name`: the host is to be resolved."""
+
+
+class Credential:
+    """A credential without its secret, which is looked up with each request because files change."""
+
+    __slots__ = ("file", "header", "prefix")
+
+    def __init__(self, header: str, prefix: str, file: str) -> None:
+        """`header`: lower case; `prefix`: put before the secret; `file`: the secret's name."""
+        self.header = header.encode()
+        self.prefix = prefix.encode()
+        self.file = file
+
+    def apply(self, fields: Fields, secret: bytes) -> Fields:
+        """Replace the client's field of that name by the credential; return a new list."""
+        # Many frameworks read `X_Model_Key` as the same header.
+        kept = [field for field in fields if field[0].lower().replace(b"_", b"-") != self.header.replace(b"_", b"-")]
+        kept.append((self.header, self.prefix + secret))
+        return kept
 
 
 class Backend:

@@ -8,9 +8,8 @@ from math import inf
 from typing import Final, Literal
 
 from inferway_contract.document import Retry
-from inferway_dataplane.core.messages import http_dates, problems
-from inferway_dataplane.core.messages.methods import METHODS
-from inferway_dataplane.core.messages.problems import Problem
+from inferway_dataplane.core.messages import problems, response_head
+from inferway_dataplane.core.messages.problems import METHODS, Problem
 from inferway_dataplane.core.upstreams.members import RuleCounters
 
 Failure = Literal["ConnectFailure", "Reset", "Timeout"]
@@ -114,5 +113,5 @@ def parse_retry_after(value: bytes, wall: float) -> float:
     if text.isdigit():
         # More digits exceed every back-off, and parsing a number of a thousand digits is expensive.
         return float(text) if len(text) <= 9 else inf
-    moment = http_dates.timestamp(text)
+    moment = response_head.parse_http_date(text)
     return 0.0 if moment is None else max(moment - wall, 0.0)

@@ -7,7 +7,8 @@ from typing import Any
 
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.engine.exchange import local_reply
-from inferway_dataplane.engine.exchange.exchange import Exchange, Work
+from inferway_dataplane.engine.exchange.exchange import Exchange
+from inferway_dataplane.engine.exchange.hooks import Work
 from inferway_dataplane.engine.exchange.request_body import BodyGate
 from inferway_dataplane.engine.http1 import serialize
 
