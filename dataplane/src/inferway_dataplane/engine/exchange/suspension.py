@@ -24,6 +24,8 @@ class Suspension(Work):
         self._exchange = exchange
         self.is_connected = False
         self._task = asyncio.get_running_loop().create_task(self._run(stage))
+        # A task that is cancelled before its first step leaves the stage unstarted.
+        self._task.add_done_callback(lambda _: stage.close())
 
     def release(self) -> None:
         """Cancel the coroutine."""
