@@ -30,9 +30,9 @@ def load(*texts: str | bytes) -> reader.Loaded:
 
 
 def value(text: str) -> tuple[object, list[yaml_constructor.Fault]]:
-    (document,) = yaml_composer.documents(yaml_composer.decode(text.encode()))
+    ((_, root),) = yaml_composer.documents(yaml_composer.decode(text.encode()))
     faults: list[yaml_constructor.Fault] = []
-    return yaml_constructor.construct(document.root, (), faults), faults
+    return yaml_constructor.construct(root, (), faults), faults
 
 
 @pytest.mark.usefixtures("_parser")
@@ -88,10 +88,10 @@ def test_aliases_and_merge_keys_are_resolved() -> None:
 @pytest.mark.usefixtures("_parser")
 def test_line_is_located_through_aliases_and_merge_keys() -> None:
     text = "a: &a\n  b: 1\nc:\n  - *a\n  -\n    <<: *a\n    d: 2\n"
-    (document,) = yaml_composer.documents(text)
+    ((_, root),) = yaml_composer.documents(text)
 
     def line(*path: str | int) -> int:
-        return yaml_constructor.locate(document.root, path)[0]
+        return yaml_constructor.locate(root, path)[0]
 
     assert line("c") == 3
     assert line("c", 0, "b") == 2

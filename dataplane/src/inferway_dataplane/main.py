@@ -62,7 +62,6 @@ class DataPlane:
 
     @property
     def is_listening(self) -> bool:
-        """Whether clients can connect."""
         return self._data_server is not None
 
     async def start(self) -> None:

@@ -47,10 +47,9 @@ class DataServer:
 
 
 class AdminServer:
-    """Runs the admin application."""
+    """Runs the admin application, which is ASGI."""
 
     def __init__(self, app: Any) -> None:
-        """`app`: of ASGI."""
         self._server = _Uvicorn(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, ws="none"))
         self._serving: asyncio.Task[None] | None = None
 

@@ -90,9 +90,8 @@ def _shown(default: Any) -> str:
 
 
 def _error(item: Any, given: dict[str, Any]) -> str:
+    message = str(item["msg"].removeprefix("Value error, "))
     if not item["loc"]:
-        return str(item["msg"].removeprefix("Value error, "))
+        return message
     name = str(item["loc"][0])
-    source = _flag(name) if name in given else f"{_PREFIX}{name.upper()}"
-    message = item["msg"].removeprefix("Value error, ")
-    return f"{source}: {message}"
+    return f"{_flag(name) if name in given else f'{_PREFIX}{name.upper()}'}: {message}"

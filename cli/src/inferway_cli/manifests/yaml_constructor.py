@@ -17,10 +17,10 @@ from typing import Final, NamedTuple
 from yaml import MappingNode, Node, ScalarNode, SequenceNode
 
 from inferway_cli.manifests.yaml_composer import is_plain, line_of
+from inferway_contract.field_errors import Path
 
 Plain = None | bool | int | float | str
 Value = Plain | list["Value"] | dict[str, "Value"]
-Path = tuple[str | int, ...]
 
 _WORDS: Final[dict[str, bool | None]] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
@@ -139,13 +139,13 @@ def _is_merge(key: Node) -> bool:
 
 def _key(key: Node, path: Path, faults: list[Fault]) -> str | None:
     if not isinstance(key, ScalarNode):
-        faults.append(Fault(path, line_of(key), "a list or a mapping cannot be a key"))
-        return None
-    name = _scalar(key, path, faults)
-    if isinstance(name, str):
+        message = "a list or a mapping cannot be a key"
+    elif isinstance(name := _scalar(key, path, faults), str):
         return name
-    shown = "an empty key" if key.value == "" else f"the key {_shown(key.value)}"
-    faults.append(Fault(path, line_of(key), f"{shown} is not a string; put it in quotes"))
+    else:
+        shown = "an empty key" if key.value == "" else f"the key {_shown(key.value)}"
+        message = f"{shown} is not a string; put it in quotes"
+    faults.append(Fault(path, line_of(key), message))
     return None
 
 

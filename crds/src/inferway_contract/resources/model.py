@@ -59,11 +59,6 @@ def bounded(most: int, *, least: int = 0) -> Any:
     return Field(strict=False, min_length=least, max_length=most)
 
 
-def keyed_by(field: str) -> Any:
-    """Mark a list as a map with the key `field`. Two owners may each apply entries of it."""
-    return Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [field]})
-
-
 SCHEMA_DEFAULT: Final = "x-inferway-default"
 
 

@@ -31,7 +31,6 @@ class GatewayCollector(Collector):
         self._gateway = gateway
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every metric family."""
         yield from self._requests()
         yield from self._durations()
         yield from self._upstreams()
@@ -153,7 +152,6 @@ class SourceCollector(Collector):
         self._source = source
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every metric family."""
         state = self._source.state
         is_copy_served = None if state.copy_served_since is None else state.copy_served_since > 0
         saved_at = "Time of the last save of the last good copy, since the epoch; 0 = not by this process."

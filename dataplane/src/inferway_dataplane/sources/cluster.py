@@ -74,7 +74,6 @@ class ClusterSource:
 
     @property
     def waiting(self) -> str:
-        """As in `Source`."""
         if self._rollout is None:
             return "no document yet"
         reason = self._rollout.waiting
@@ -84,12 +83,10 @@ class ClusterSource:
 
     @property
     def error(self) -> str:
-        """As in `Source`."""
         return self._rollout.error if self._rollout is not None else ""
 
     @property
     def state(self) -> SourceState:
-        """As in `Source`."""
         rollout, writer = self._rollout, self._writer
         live = rollout.live if rollout is not None else None
         has_copy = self._last_good is not None

@@ -49,15 +49,12 @@ class IndexWatch:
         return self.reflector.synced.is_set()
 
     async def replace(self, manifests: Sequence[Manifest]) -> None:
-        """As `Store` does."""
         self._take(config_map_text(manifests[0], INDEX_KEY) if manifests else None)
 
     def upsert(self, manifest: Manifest) -> None:
-        """As `Store` does."""
         self._take(config_map_text(manifest, INDEX_KEY))
 
     def remove(self, manifest: Manifest) -> None:
-        """As `Store` does."""
         self._take(None)
 
     def _take(self, text: str | None) -> None:
