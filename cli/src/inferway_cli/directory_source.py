@@ -64,10 +64,8 @@ class DirectorySource:
         self._pause = interval
 
     def load(self) -> Documents:
-        """Read and compile for the first time; raise `InvalidDirectoryError` if that fails.
-
-        `follow` continues from here and does not log these warnings again.
-        """
+        """Read and compile for the first time; raise `InvalidDirectoryError` if that fails."""
+        # `follow` continues from here and does not log these warnings again.
         self._first = self._load()
         self._warned = frozenset(self._first.warnings)
         return self._first
@@ -153,5 +151,5 @@ def build(directory: str, files: tuple[File, ...]) -> Documents:
         raise InvalidDirectoryError(f"no GatewayRoute found in {directory}")
     compilation = manifest_compilation.compile_manifests(loaded.manifests)
     findings = manifest_compilation.findings(compilation, loaded.manifests)
-    warnings = lines(loaded.notes) + lines([finding.diagnostic for finding in findings])
+    warnings = lines(loaded.notes) + lines([diagnostic for _, diagnostic in findings])
     return Documents(compilation.config, compilation.endpoints, tuple(warnings))

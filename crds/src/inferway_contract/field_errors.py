@@ -19,8 +19,7 @@ _UNSUPPORTED: Final = {
 }
 _UNSUPPORTED_FILTERS: Final = ("ExtensionRef", "ExternalAuth", "RequestMirror")
 
-_LONGEST: Final = 80
-"""Longest part of a value in a message, and longest word to look for similar ones, in characters."""
+_LONGEST: Final = 80  # longest part of a value in a message, and longest word to look for similar ones, in characters
 
 Path = tuple[str | int, ...]
 

@@ -31,8 +31,7 @@ HISTORY_KEY: Final = "history"
 SHARD_KEY: Final = "shard"
 """Key of the JSON in a shard ConfigMap's data."""
 
-_CUT: Final = 64
-"""A run ends after one id of this number on average."""
+_CUT: Final = 64  # a run ends after one id of this number on average
 
 
 class TooLarge(ValueError):  # noqa: N818 - it names what the part is
@@ -102,11 +101,6 @@ class Layout(Generic[Index]):
 def index_name(gateway: str, part: Literal["config", "endpoints"]) -> str:
     """Return the name of an index ConfigMap."""
     return f"{gateway}-{part}"
-
-
-def shard_name(gateway: str, content: bytes) -> str:
-    """Return the name of a shard's ConfigMap."""
-    return f"{gateway}-{digest(content)[:REVISION_DIGITS]}"
 
 
 def lay_out_config(config: ConfigDocument, gateway: str = "inferway") -> Layout[ConfigIndex]:
@@ -195,7 +189,7 @@ def _runs(parts: Iterable[tuple[str, bytes]]) -> Iterator[list[bytes]]:
 
 
 def _name(contents: Iterable[bytes], gateway: str) -> tuple[tuple[ShardRef, ...], dict[str, bytes]]:
-    shards = {shard_name(gateway, content): content for content in contents}
+    shards = {f"{gateway}-{digest(content)[:REVISION_DIGITS]}": content for content in contents}
     return tuple(ShardRef(name=name, digest=digest(content)) for name, content in shards.items()), shards
 
 

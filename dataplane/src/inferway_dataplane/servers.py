@@ -16,8 +16,7 @@ from inferway_dataplane.gateway import Gateway
 
 log = logging.getLogger("inferway")
 
-_POLL: Final = 0.05
-"""Seconds between two looks at the connections that are left while it drains."""
+_POLL: Final = 0.05  # seconds between two looks at the connections that are left while it drains
 
 
 class DataServer:

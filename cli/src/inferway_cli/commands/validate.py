@@ -73,7 +73,7 @@ class _Checked(NamedTuple):
     findings: tuple[Finding, ...]
 
     def of(self, *severities: Severity) -> list[Diagnostic]:
-        return [finding.diagnostic for finding in self.findings if finding.severity in severities]
+        return [diagnostic for severity, diagnostic in self.findings if severity in severities]
 
 
 def _check(read_files: Iterable[File]) -> _Checked:
@@ -83,7 +83,7 @@ def _check(read_files: Iterable[File]) -> _Checked:
     findings = manifest_compilation.findings(compilation, sound)
     if loaded.errors:
         # The target of a reference may be in an unreadable part. An invalid pattern is an error in any case.
-        findings = (finding for finding in findings if finding.severity is Severity.REFUSED)
+        findings = (finding for finding in findings if finding[0] is Severity.REFUSED)
     return _Checked(loaded, compilation, tuple(findings))
 
 

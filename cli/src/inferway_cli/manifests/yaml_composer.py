@@ -117,12 +117,10 @@ _Composer: Any = composer_class(getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def documents(text: str) -> Iterator[tuple[int, yaml.Node]]:
-    """Yield number and root of each document once it is complete; raise `InvalidYAMLError` at the first error.
-
-    Empty documents are counted but not returned.
-    """
+    """Yield number and root of each document once it is complete; raise `InvalidYAMLError` at the first error."""
     try:
         for number, root in enumerate(yaml.compose_all(text, _Composer), 1):
+            # Empty documents are counted, but hold no manifest.
             if not (isinstance(root, yaml.ScalarNode) and is_plain(root) and root.value == ""):
                 yield number, root
     except yaml.MarkedYAMLError as error:

@@ -36,10 +36,6 @@ _NO_JSON: Final = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _LONGEST: Final = 67
 
 _CORE: Final = "tag:yaml.org,2002:"
-_COLLECTIONS: Final[dict[type[Node], tuple[str, str]]] = {
-    MappingNode: ("", _CORE + "map"),
-    SequenceNode: ("", _CORE + "seq"),
-}
 _STRING_TAGS: Final = (_CORE + "str", "!")
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     _CORE + "bool": (bool,),
@@ -61,7 +57,7 @@ def construct(node: Node, path: Path, faults: list[Fault]) -> Value:
     """Return the value of the node at `path`. Append each fault to `faults`; a harmless value takes its place."""
     if isinstance(node, ScalarNode):
         return _scalar(node, path, faults)
-    if node.tag not in _COLLECTIONS[type(node)]:
+    if node.tag not in ("", _CORE + ("map" if isinstance(node, MappingNode) else "seq")):
         faults.append(_unsupported_tag(node, path))
     if isinstance(node, MappingNode):
         return _mapping(node, path, faults)

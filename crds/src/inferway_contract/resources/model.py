@@ -68,10 +68,8 @@ def schema_default(value: list[Any] | None) -> Any:
 
 
 def with_longer(written: Any, whole: str, part: str, default: str) -> Any:
-    """Set the absent limit `whole` to a `part` of it that is longer than its default.
-
-    Gateway API allows the part alone, and an HTTPRoute's rules can be pasted as they are.
-    """
+    """Set the absent limit `whole` to a `part` of it that is longer than its default."""
+    # Gateway API allows the part alone, and an HTTPRoute's rules can be pasted as they are.
     if not isinstance(written, dict) or whole in written:
         return written
     limit: Any = written.get(part)

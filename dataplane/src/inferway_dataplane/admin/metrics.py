@@ -143,10 +143,7 @@ class GatewayCollector(Collector):
 
 
 class SourceCollector(Collector):
-    """Reads the state of the source of documents. Families without such a state (a directory) have no samples.
-
-    The label `revision` is the live revision, of which there is one.
-    """
+    """Reads the state of the source of documents. Families without such a state (a directory) have no samples."""
 
     def __init__(self, source: "Source") -> None:
         self._source = source
@@ -163,6 +160,7 @@ class SourceCollector(Collector):
             ("config_last_good_served", served, is_copy_served),
         ):
             yield _gauge(name, text, [], [([], float(value))] if value is not None else [])
+        # The label is the live revision, of which there is one.
         revision = [([state.endpoints_revision], 1)] if state.endpoints_revision is not None else []
         yield _gauge("endpoints_revision_info", "The live revision of the endpoints.", ["revision"], revision)
 

@@ -21,8 +21,7 @@ from inferway_dataplane.core.upstreams.members import Member
 if TYPE_CHECKING:
     from inferway_dataplane.health.http_probe import Probe
 
-_STOP: Final = 2.0
-"""Seconds that `stop` waits for responses."""
+_STOP: Final = 2.0  # seconds that `stop` waits for responses
 
 log = logging.getLogger("inferway")
 

@@ -49,8 +49,7 @@ class Rollout:
         self.live: Documents | None = None
         self.restored_at = 0.0
         """Since when the last good copy is served instead of the published documents, in seconds since the epoch; 0 = it is not."""
-        self.missing: tuple[str, ...] = ()
-        """Services whose endpoints the newest config waits for."""
+        self.missing: tuple[str, ...] = ()  # Services whose endpoints the newest config waits for
         self._changed = changed
         self._now = now
         self._config = config
@@ -58,12 +57,10 @@ class Rollout:
         self._sinks = sinks
         self._health = health
         self._backoff = backoff
-        self._reported = ""
-        """The error that the receiver has, while it stands; "" = none."""
+        self._reported = ""  # the error that the receiver has, while it stands; "" = none
         self._bad_config = ("", "")
         """Revisions of a config that could not be built, and of the endpoints that it was tried with."""
-        self._bad_endpoints = ""
-        """Revision of endpoints that the live config could not be built with."""
+        self._bad_endpoints = ""  # revision of endpoints that the live config could not be built with
 
     @property
     def error(self) -> str:

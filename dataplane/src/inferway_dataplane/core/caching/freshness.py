@@ -98,10 +98,7 @@ def decide(head: RequestHead) -> CacheUse:
 
 
 def lifetime(cache: CacheRules, head: RequestHead, response: ResponseHead, wall: Callable[[], float]) -> float:
-    """Return the seconds for which a response may be reused; 0 = do not store.
-
-    `wall` returns Unix time; it is called only to compare Expires with a missing Date.
-    """
+    """Return the seconds for which a response may be reused; 0 = do not store. `wall` returns Unix time."""
     directives: dict[bytes, bytes | None] = {}
     fields = response.caching or {}
     if b"cache-control" in fields:
@@ -141,6 +138,7 @@ def _origin_lifetime(
     until = response_head.parse_http_date(expires)
     if until is None:
         return 0
+    # The clock stands in for a missing Date.
     since = response_head.parse_http_date(response.date) if response.date is not None else None
     return max(until - (wall() if since is None else since), 0.0)
 

@@ -64,13 +64,11 @@ class Bucket:
         return gone
 
     def inherit(self, older: "Bucket", now: float) -> None:
-        """Take over the levels of an older version of this limit.
-
-        A changed limit fills no bucket. A key keeps its remaining tokens, up to the new burst; a full bucket starts full.
-        """
+        """Take over the levels of an older version of this limit."""
         if (older.interval, older.burst, older.denies) == (self.interval, self.burst, self.denies):
             self.tats = older.tats
         elif not (older.denies or self.denies):
+            # A change fills no bucket: a key keeps its remaining tokens, up to the new burst; a full bucket starts full.
             for key, tat in older.tats.items():
                 if tat > now:
                     tokens = min(older.burst - (tat - now) / older.interval, self.burst)

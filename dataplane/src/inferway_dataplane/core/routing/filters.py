@@ -31,12 +31,10 @@ class HeaderModifiers:
 
 
 def new_path(change: NewPath, raw: bytes, prefix: bytes) -> bytes:
-    """Return the raw path after a change (Gateway API HTTPPathModifier). `prefix`: the PathPrefix that matched.
-
-    ReplacePrefixMatch removes as many raw segments as the prefix has, so escapes in the rest stay as sent.
-    """
+    """Return the raw path after a change (Gateway API HTTPPathModifier). `prefix`: the PathPrefix that matched."""
     if change.full is not None:
         return change.full.encode() or b"/"
+    # As many raw segments are removed as the prefix has, so escapes in the rest stay as sent.
     segments = 0 if prefix == b"/" else prefix.count(b"/")
     rest = raw.split(b"/")[segments + 1 :]
     new = (change.prefix or "").encode()

@@ -176,10 +176,8 @@ class BackendSet:
         return [option for option in candidates if option.available or option.backend.is_broken]
 
     def _find_due(self) -> Choice | None:
-        """Return a member due for a probe: it gets the next request, whatever its load.
-
-        Not with consistent hashing: the next key of that member is its probe.
-        """
+        """Return a member due for a probe: it gets the next request, whatever its load."""
+        # With consistent hashing the next key of that member is its probe.
         if self.is_panic or self._type == "ConsistentHash":
             return None
         return next(
