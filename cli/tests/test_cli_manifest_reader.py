@@ -1,6 +1,7 @@
 """From bytes to manifests: lines, aliases, merges, and no exception for any bytes at all."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from inferway_cli.manifests import compilation as manifest_compilation
 from inferway_cli.manifests import kinds, reader, yaml_composer, yaml_constructor
-from inferway_cli.manifests.diagnostics import report
+from inferway_cli.manifests.diagnostics import Diagnostic, lines
 from inferway_testing.examples import examples
 
 HEAD = "apiVersion: inferway.dev/v1alpha1\nkind: GatewayRoute\nmetadata: {name: a}\n"
@@ -27,6 +28,10 @@ def load(*texts: str | bytes) -> reader.Loaded:
         reader.File(f"{number}.yaml", text.encode() if isinstance(text, str) else text)
         for number, text in enumerate(texts)
     )
+
+
+def report(diagnostics: Sequence[Diagnostic]) -> str:
+    return "\n".join(lines(diagnostics))
 
 
 def value(text: str) -> tuple[object, list[yaml_constructor.Fault]]:

@@ -15,7 +15,7 @@ from rich.text import Text
 from inferway_cli.manifests import compilation as manifest_compilation
 from inferway_cli.manifests import files, reader
 from inferway_cli.manifests.compilation import Finding, Severity
-from inferway_cli.manifests.diagnostics import Diagnostic, lines, report
+from inferway_cli.manifests.diagnostics import Diagnostic, lines
 from inferway_cli.manifests.reader import File, Loaded
 from inferway_contract.canonical import revision
 from inferway_contract.conditions import ConditionType
@@ -112,7 +112,7 @@ def _warn(diagnostics: Sequence[Diagnostic]) -> None:
 
 
 def _fail(errors: Sequence[Diagnostic]) -> int:
-    typer.echo(report(errors), err=True)
+    typer.echo("\n".join(lines(errors)), err=True)
     typer.echo(_plural(len(errors), "error"), err=True)
     return 1
 

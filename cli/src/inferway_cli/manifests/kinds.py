@@ -25,11 +25,6 @@ KNOWN: Final = ", ".join(VERSIONS)
 _LONGEST: Final = 80
 
 
-def is_known(api_version: str, kind: str) -> bool:
-    """Whether manifests of this kind are read."""
-    return api_version in VERSIONS.get(kind, ())
-
-
 def kind_error(api_version: str, kind: str) -> tuple[str, str] | None:
     """Return the wrong field of a misspelled identity, with a message; None for a foreign kind."""
     group = _group(api_version)

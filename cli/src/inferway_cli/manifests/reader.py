@@ -98,7 +98,7 @@ class _Reader:
     def _identified(self, file: str, where: tuple[str, ...], root: MappingNode, version: str, kind: str) -> None:
         if (version, kind) == ("v1", "List"):
             self._list(file, where, root)
-        elif kinds.is_known(version, kind):
+        elif version in kinds.VERSIONS.get(kind, ()):
             self._manifest(file, where, root, kind)
         elif (error := kinds.kind_error(version, kind)) is not None:
             field, message = error

@@ -23,11 +23,8 @@ class HeaderModifiers:
     def apply(self, fields: Fields) -> Fields:
         """Return the modified fields as a new list."""
         dropped = self._dropped
-        return (
-            [field for field in fields if field[0].lower() not in dropped] + self._added
-            if dropped
-            else fields + self._added
-        )
+        kept = [field for field in fields if field[0].lower() not in dropped] if dropped else fields
+        return kept + self._added
 
 
 def new_path(change: NewPath, raw: bytes, prefix: bytes) -> bytes:
@@ -70,8 +67,6 @@ def _port(redirect: Redirect, head: RequestHead, scheme: bytes) -> bytes:
 
 
 class RuleResponse(NamedTuple):
-    """A response of the rule's own."""
-
     status: int
     fields: Fields
     content_type: bytes = b""

@@ -29,7 +29,6 @@ class PeakEwma:
     __slots__ = ()
 
     def pick(self, members: Sequence[Member], draw: Draw, now: float, key: bytes | None) -> Member:
-        """Choose one of `members`."""
         count = len(members)
         if count == 1:
             return members[0]
