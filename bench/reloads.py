@@ -45,7 +45,7 @@ def generation_of(port: int) -> str | None:
 
 def refusals(log: Path) -> int:
     """Count the rejected documents in the gateway's log."""
-    return log.read_text().count("refused a new document")
+    return log.read_text().count("rejected a new document")
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:

@@ -1,7 +1,7 @@
 """The real connection classes without sockets: bytes in, bytes out, as a trace.
 
 `Wire` is one gateway with one client connection and some idle upstream connections. What a side sent is read with
-`got` and `asked`; a transport that was closed tells its protocol so before the next step, as a loop would.
+`got` and `asked`; a closed transport calls its protocol's `connection_lost` before the next step, as a loop would.
 """
 
 import re
@@ -70,7 +70,7 @@ class Transport:
         self.is_closed = False  # orderly: what was written arrives
         self.is_aborted = False
         self.has_eof = False
-        self.is_lost = False  # the protocol was told
+        self.is_lost = False  # the protocol's `connection_lost` was called
         self.is_stuck = False  # the peer takes nothing: an orderly end waits for it
         self.can_half_close = True  # TLS cannot
         self.on_write: Callable[[bytes], None] | None = None  # called from within each write
@@ -96,7 +96,7 @@ class Transport:
 
     @property
     def is_over(self) -> bool:
-        """Whether the loop tells the protocol that the connection is gone."""
+        """Whether the loop calls the protocol's `connection_lost`."""
         return self.is_aborted or (self.is_closed and not self.is_stuck)
 
     def close(self) -> None:
@@ -258,7 +258,7 @@ class Wire:
     # --- the loop ---------------------------------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Call what is due, and tell every protocol whose transport is closed."""
+        """Call what is due, then `connection_lost` of every protocol with a closed transport."""
         while self.later:
             self.later.pop(0)()
         while lost := [
@@ -270,7 +270,7 @@ class Wire:
                 self._lose(one)
 
     def pass_time(self, seconds: float) -> None:
-        """Turn the wheel, so many seconds later than before. Clients are looked at before upstreams."""
+        """Turn the wheel, this number of seconds later. Clients are checked before upstreams."""
         gateway = self.gateway
         gateway.clock.coarse_now += seconds
         gateway.check_clients(gateway.clock.coarse_now)
@@ -356,7 +356,7 @@ class Answer:
 
 
 def answers(data: bytes, *, to_head: bool = False) -> list[Answer]:
-    """Read answers strictly, as RFC 9112 says; the last one may be cut."""
+    """Read responses strictly (RFC 9112); the last one may be cut."""
     found = []
     while data:
         head, end, data = data.partition(b"\r\n\r\n")

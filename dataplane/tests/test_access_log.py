@@ -167,7 +167,7 @@ def test_what_was_left_out_is_a_line_of_its_own(tmp_path: Path) -> None:
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
-    """A pipe that is full: the next write waits until somebody reads."""
+    """A pipe that is full: the next write waits for a reader."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     try:
@@ -202,7 +202,7 @@ def test_a_reader_that_does_not_read_does_not_block_the_stop(pipe: tuple[int, in
             until(log._batches.empty, "the writer to begin with the first line")
     assert (log.dropped > 0) is (batches > 100)
     assert closing(log) < 3.5
-    # When somebody leaves at last, the writer's thread can end: what it could not write is counted.
+    # When the reader leaves at last, the writer's thread can end: the lines that it could not write are counted.
     before = log.dropped
     os.close(reader)
     until(lambda: log.dropped > before and log._batches.empty(), "the waiting lines to be given up")

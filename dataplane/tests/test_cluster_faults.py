@@ -207,14 +207,14 @@ def test_a_start_without_the_api_server(api_server, namespace, user, publisher, 
             gateway.serves("kept")
             until(lambda: (state / CONFIG).exists(), "the copy to be written")
         tcp.change(accepting=Accepting.REFUSE)
-        # Without a copy it waits, and says for what.
+        # Without a copy it waits, and reports for what.
         with cluster_gateway(kubeconfig, namespace, state=tmp_path / "empty") as gateway:
             until(lambda: "the API server cannot be reached" in gateway.why_not(), "it says what it waits for")
             with pytest.raises(ConnectionRefusedError):
                 gateway.ask()
             tcp.heal()
             gateway.serves("kept")
-        # With one it serves it, and goes on trying.
+        # With one it serves the copy, and keeps trying.
         tcp.change(accepting=Accepting.REFUSE)
         publisher.publish(saying("changed"))
         with cluster_gateway(kubeconfig, namespace, state=state) as gateway:

@@ -1,4 +1,4 @@
-"""What a pod says of itself by its Lease, on a real API server."""
+"""The acknowledgement in the Lease of a pod, on a real API server."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Leases:
         return found["items"][0] if found["items"] else None
 
     def said(self) -> Acknowledgement:
-        """What it says now."""
+        """The present acknowledgement."""
         found = self.get()
         return from_annotations(found["metadata"]["annotations"]) if found else Acknowledgement(error="no Lease")
 

@@ -1,4 +1,4 @@
-"""The data plane on a real API server: what is published is served, and what is broken is refused and told."""
+"""The data plane on a real API server: published documents are served, and broken ones rejected and reported."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAY = [
     {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "patch"]},
 ]
-"""All that a pod may do. docs/cluster-source.md says the same."""
+"""All that a pod may do. docs/cluster-source.md has the same."""
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def gateway(api_server: ApiServer, namespace: str, user: User) -> Iterator[Clust
         yield running
 
 
-def test_it_waits_for_a_first_document_and_then_serves_every_change(gateway, publisher):
+def test_source_waits_for_a_document_then_serves_changes(gateway, publisher):
     until(lambda: "no ConfigMap inferway-config" in gateway.why_not(), "it says what it waits for")
     assert gateway.ask("/healthz", admin=True) == (200, "ok\n")
     with pytest.raises(ConnectionRefusedError):
@@ -57,7 +57,7 @@ def test_it_waits_for_a_first_document_and_then_serves_every_change(gateway, pub
     assert gateway.rejected == 0
 
 
-def test_a_config_without_endpoints_waits_for_them_by_name(gateway, publisher):
+def test_config_without_endpoints_waits_for_them_by_name(gateway, publisher):
     publisher.endpoints(endpoints(a=[]))
     publisher.config(asking("default/b:80"))
     until(lambda: "waiting for endpoints of default/b:80" in gateway.why_not(), "it says what it waits for")
@@ -67,7 +67,7 @@ def test_a_config_without_endpoints_waits_for_them_by_name(gateway, publisher):
     assert gateway.ask("/")[0] == 503
 
 
-def test_endpoints_change_alone_and_those_that_go_too_early_are_kept(gateway, publisher):
+def test_endpoints_of_the_live_config_outlive_their_removal(gateway, publisher):
     with Upstream() as first, Upstream() as second:
         publisher.publish(asking("default/a:80"), endpoints(a=[first.port]))
         until(lambda: gateway.why_not() == "ok", "it serves")
@@ -98,7 +98,7 @@ def test_unchanged_shards_are_not_read_again(gateway, publisher, api_server, use
 
 
 def broken_shard(publisher: Publisher, content: bytes, told: str) -> ConfigIndex:
-    """A shard whose index says `told` of its hash."""
+    """A shard whose index has the hash `told`."""
     name = f"inferway-{digest(content)[:10]}"
     publisher.shard(name, content)
     return ConfigIndex(shards=(ShardRef(name=name, digest=told),))
@@ -115,7 +115,7 @@ BROKEN = {
 
 @pytest.mark.case("K4")
 @pytest.mark.parametrize(("content", "told", "error"), BROKEN.values(), ids=BROKEN)
-def test_a_shard_that_is_not_what_was_published_is_refused_and_told(gateway, publisher, content, told, error):
+def test_shard_with_another_content_is_refused(gateway, publisher, content, told, error):
     index = broken_shard(publisher, content, told)
     publisher.endpoints(EndpointsDocument())
     # First with nothing live, then with something.
@@ -159,7 +159,7 @@ def test_an_index_before_its_shards_is_served_when_they_come(gateway, publisher)
     assert gateway.rejected == 1
 
 
-def test_a_document_that_cannot_be_built_is_refused_while_endpoints_go_on(gateway, publisher):
+def test_endpoints_change_while_a_config_cannot_be_built(gateway, publisher):
     with Upstream() as first, Upstream() as second:
         publisher.publish(asking("default/a:80"), endpoints(a=[first.port]))
         until(lambda: gateway.why_not() == "ok", "it serves")
@@ -173,7 +173,7 @@ def test_a_document_that_cannot_be_built_is_refused_while_endpoints_go_on(gatewa
         until(lambda: gateway.ask("/")[0] == 200 and second.seen, "the other endpoint is asked")
         assert gateway.rejected == 1
         assert "default/nowhere" in json.loads(gateway.ask("/debug/config", admin=True)[1])["lastError"]
-        # The gateway itself knows that newer endpoints mended nothing.
+        # The gateway itself keeps the error with newer endpoints.
         assert "default/nowhere" in gateway.plane.gateway.live.last_error
         publisher.config(good)
         until(lambda: not gateway.plane.gateway.live.last_error, "the error is over")
@@ -197,9 +197,7 @@ def test_what_is_deleted_leaves_what_is_served(gateway, publisher):
 # --- a copy on disk --------------------------------------------------------------------------------------------------
 
 
-def test_a_restart_serves_the_last_good_copy_when_there_is_no_document(
-    api_server, namespace, user, publisher, tmp_path
-):
+def test_restart_without_a_document_serves_the_last_good_copy(api_server, namespace, user, publisher, tmp_path):
     kubeconfig = api_server.kubeconfig(user)
     state = tmp_path / "state"
     revision = publisher.publish(saying("kept"), endpoints(a=[1]))

@@ -1,4 +1,4 @@
-"""Names with several addresses, and errors of connecting that nobody foresaw. Sockets on loopback; no name is looked up."""
+"""Names with several addresses, and unexpected errors of connecting. Sockets on loopback; no name is looked up."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ REFUSES, ANSWERS, SWALLOWS, SWALLOWS_TOO = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 
 
 class Names:
-    """What the name resolves to, and an address that takes a connection up and never says so."""
+    """What the name resolves to, and an address that never answers a SYN."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.found: list[str] = []
@@ -130,7 +130,7 @@ def test_an_address_that_is_named_twice_is_tried_once(names: Names) -> None:
 
 
 def test_one_look_up_serves_all_who_wait_and_outlives_who_leaves(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loop has few threads for look-ups: a name that nobody answers for must not have them all."""
+    """The loop has few threads for look-ups: a name without an answer must not take them all."""
     asked: list[asyncio.Future[Any]] = []
 
     async def getaddrinfo(loop: Any, host: str, port: int, **more: Any) -> Any:
@@ -152,7 +152,7 @@ def test_one_look_up_serves_all_who_wait_and_outlives_who_leaves(names: Names, m
             )
             found = [connection.transport.get_extra_info("peername")[0] for connection in await asyncio.gather(*others)]
             assert found == [ANSWERS] * 3
-            # What comes later is looked up anew, and a failure is told to who waits for it.
+            # A later request is looked up again, and a failure reaches each request that waits for it.
             later = asyncio.ensure_future(endpoint.connect(5.0))
             for _ in range(5):
                 await asyncio.sleep(0)
@@ -192,7 +192,7 @@ def test_x1_forbidden_addresses_among_others_are_passed_over(names: Names) -> No
     assert names.tried == [ANSWERS]
 
 
-# --- what nobody foresaw ------------------------------------------------------------------------------------------------------------
+# --- unexpected errors ------------------------------------------------------------------------------------------------------------
 
 
 async def turn(wire: Wire) -> None:
@@ -223,7 +223,7 @@ def test_an_unforeseen_error_costs_its_request_and_is_told(caplog: pytest.LogCap
         assert record.levelno == logging.ERROR
         assert record.exc_info is not None
         assert str(record.exc_info[1]) == "a mistake"
-        # Others go on.
+        # Other clients are not affected.
         wire.send(get(b"/b"), client=other)
         await turn(wire)
         wire.answer(OK)

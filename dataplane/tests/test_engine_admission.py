@@ -34,7 +34,7 @@ def test_descriptors_are_shared_out_beforehand(descriptors: int, setting: int, c
 
 
 class Full:
-    """A gateway that takes so many connections; `self.wire.client` is the first."""
+    """A gateway that takes this number of connections; `self.wire.client` is the first."""
 
     def __init__(self, most: int, **settings: Any) -> None:
         self.wire = Wire(max_connections=most, idle=16, **settings)
@@ -91,7 +91,7 @@ def test_who_is_cut_and_not_yet_gone_takes_none() -> None:
     full.pass_time(2.0)
     admission = full.gateway.cap
     assert admission.admit()
-    assert admission.admit()  # for the same one that comes: nobody else has to go for it
+    assert admission.admit()  # the evicted one is still closing: no other one is evicted
     assert full.cut() == {"evicted_head": 1}
 
 

@@ -1,4 +1,4 @@
-"""What a review found: holds that outlived their reason, clocks that ran too fast, places that nobody gave back."""
+"""Holds that outlive their reason, clocks that run too fast, permits that do not come back."""
 
 import asyncio
 from typing import Any

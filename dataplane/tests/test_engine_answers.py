@@ -159,7 +159,7 @@ def test_http_1_0_clients_get_no_interim_answers() -> None:
 
 
 def test_an_interim_answer_is_never_taken_for_the_answer_after_it() -> None:
-    # Whoever remembers heads must not remember the first head of a segment for the second one.
+    # The head cache must not learn the first head of a segment for the second one.
     wire = Wire()
     hint = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
     last = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
@@ -426,7 +426,7 @@ def test_s3_a_slow_reader_holds_the_upstream_and_only_it() -> None:
 
 
 def fill(wire: Wire) -> None:
-    """From now on the client reads nothing: the next write fills its buffer, and a transport says so from within it."""
+    """From now on the client reads nothing: the next write fills its buffer, and the transport calls `pause_writing` from within it."""
 
     def pause_once(data: bytes) -> None:
         wire.client.transport.on_write = None
@@ -456,7 +456,7 @@ def test_s3_a_client_that_reads_nothing_gets_no_second_answer_pulled() -> None:
     fill(wire)
     wire.answer(HEAD + b"Content-Length: 5\r\n\r\nhello")
     in_use = [one for one in wire.upstreams if one.receiver is not None]
-    assert all(not one.transport.is_reading for one in in_use)  # a transport says it is full only once
+    assert all(not one.transport.is_reading for one in in_use)  # a transport calls `pause_writing` only once
     wire.client.resume_writing()
     assert all(one.transport.is_reading for one in wire.upstreams)
 
@@ -568,7 +568,7 @@ def test_an_early_answer_ends_the_request() -> None:
     wire.answer(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
     assert answer(wire.got()).status == 403
     assert not wire.is_open
-    assert wire.idle == 0  # the rest of the body was never sent: nobody may use that connection
+    assert wire.idle == 0  # the rest of the body was never sent: the connection is not reusable
     wire.send(b"x" * 1000)
     assert b"x" * 10 not in wire.asked()
 

@@ -27,8 +27,8 @@ def test_a_hit_says_so_and_how_old_it_is() -> None:
     reply = ok(b"hello", b"Date: Mon, 01 Jan 2024 00:00:00 GMT", b"ETag: x", b"Age: 7", b"Cache-Control: max-age=30")
     first = ask(wire, get(b"/a"), reply)
     assert (first["x-cache"], first["age"], first.body) == ("MISS", "7", b"hello")
-    (exchange_key,) = wire.gateway.context.store._entries
-    stored = wire.gateway.context.store._entries[exchange_key]
+    (exchange_key,) = wire.gateway.store._entries
+    stored = wire.gateway.store._entries[exchange_key]
     stored.received -= 5  # type: ignore[union-attr]
     hit = ask(wire, get(b"/a"), None)
     assert (hit.status, hit["x-cache"], hit["age"], hit.body) == (200, "HIT", "12", b"hello")
@@ -54,7 +54,7 @@ def test_a_hit_has_a_length(reply: bytes) -> None:
 
 
 def test_c4_an_answer_that_only_a_close_ends_is_not_stored() -> None:
-    # Whether it is whole nobody can tell (a TLS connection that was cut looks the same).
+    # It may be incomplete: a TLS connection that was cut looks the same.
     wire = Wire(CACHED, idle=2)
     wire.send(get(b"/a"))
     wire.answer(b"HTTP/1.1 200 OK\r\n\r\nhello")
@@ -93,7 +93,7 @@ def test_what_is_not_stored(reply: bytes) -> None:
     wire = Wire(Rule(name="cached", backends=(BACKEND,), cache=Cache(ttl=60_000, max_body=1_000)))
     for _ in range(2):
         assert ask(wire, get(b"/a"), reply)["x-cache"] == "MISS"
-    assert len(wire.gateway.context.store) == 0
+    assert len(wire.gateway.store) == 0
 
 
 PARTS = {
@@ -113,7 +113,7 @@ def test_c4_a_part_is_never_stored(data: bytes, who: str) -> None:
         assert wire.was_aborted
     else:
         wire.leave()
-    assert len(wire.gateway.context.store) == 0
+    assert len(wire.gateway.store) == 0
 
 
 BYPASSES = {
@@ -152,7 +152,7 @@ def test_fields_that_connection_names_go_past_the_cache_and_share_no_key(field: 
         wire.answer(ok(b"for nobody", vary))
         assert answer(wire.got())["x-cache"] == "BYPASS"
     assert wire.gateway.stats.of("demo/a", "cached").bypasses == {"connection": 3}
-    # What it got is stored for nobody, and what others have stored is not for it.
+    # Its response is not stored, and stored responses are not for it.
     assert ask(wire, get(b"/a", field), ok(b"for itself", vary))["x-cache"] == "MISS"
     assert ask(wire, named, ok(b"for nobody", vary)).body == b"for nobody"
     assert ask(wire, get(b"/a", field), None).body == b"for itself"

@@ -14,7 +14,7 @@ from inferway_dataplane.engine.upstream.pool import ConnectFailed, EndpointPool
 
 
 class Dialler:
-    """Makes the connections of a wire's pools: a test says when it succeeds, or with what it fails."""
+    """Makes the connections of a wire's pools: a test decides when one succeeds, or how it fails."""
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire

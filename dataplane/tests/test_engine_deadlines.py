@@ -107,7 +107,7 @@ def test_a_head_after_blank_lines_has_all_its_time() -> None:
 
 
 def drip(wire: Wire, size: int, times: int = 1, every: float = 5.0) -> None:
-    """Pieces of the body, of so many bytes each, as often as this."""
+    """Send pieces of the body of this size, as often as this."""
     for _ in range(times):
         wire.pass_time(every)
         wire.send(b"x" * size)
@@ -116,7 +116,7 @@ def drip(wire: Wire, size: int, times: int = 1, every: float = 5.0) -> None:
 def test_a_body_below_its_least_rate_is_408_once_there_is_an_average() -> None:
     wire = Wire(ONE_PATH)
     wire.send(get(b"/x", b"Content-Length: 1000000", method=b"POST"))
-    drip(wire, 5_000, 5)  # 1,000 bytes a second: too slow, but 25 s are no average yet
+    drip(wire, 5_000, 5)  # 1,000 bytes a second: too slow, but 25 s are not enough for an average
     assert wire.got() == b""
     drip(wire, 5_000, 2)
     assert code(wire) == (408, "body_timeout")
@@ -220,7 +220,7 @@ def test_a_refused_body_that_may_be_long_costs_the_connection(request_: bytes) -
     own = answer(wire.got())
     assert (own.status, own["connection"]) == (404, "close")
     assert not wire.is_open
-    assert not wire.client.transport.is_closing()  # at once would be a reset: it may go on sending a little
+    assert not wire.client.transport.is_closing()  # at once would be a reset: it may still send a little
     wire.send(b"x" * 1000, get(b"/x"))
     assert wire.asked() == wire.got() == b""
     wire.pass_time(timeouts.LINGER + 0.3)

@@ -1,4 +1,4 @@
-"""What becomes of a connection that cannot be made, by what the system says of it."""
+"""The problem of a connection that cannot be made, by the system's error."""
 
 import asyncio
 import errno
@@ -56,7 +56,7 @@ def connect(
         (RESET, True, problems.TLS_FAILED),
         (ConnectionAbortedError(errno.ECONNABORTED, "aborted"), True, problems.TLS_FAILED),
         (RESET, False, problems.CONNECT_FAILED),
-        # Our own want of descriptors is no fault of the endpoint's: it must not be ejected for it.
+        # The gateway lacks descriptors; the endpoint is not at fault and must not be ejected.
         (OSError(errno.EMFILE, "too many open files"), False, problems.PENDING_OVERFLOW),
         (OSError(errno.ENFILE, "too many open files"), True, problems.PENDING_OVERFLOW),
     ],

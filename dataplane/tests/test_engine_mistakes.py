@@ -1,4 +1,4 @@
-"""Mistakes of our own: each costs as little as it can, is told as what it is, and reaches the loop's handler or the log."""
+"""Bugs of the gateway: each costs one exchange, is answered 500, and reaches the loop's handler or the log."""
 
 import asyncio
 import json
@@ -11,7 +11,8 @@ from fake_transport import OK, Wire, answer, get
 
 from inferway_dataplane.core.messages.response_head import ResponseHead
 from inferway_dataplane.engine.clock import NEVER, Clock, Wheel
-from inferway_dataplane.engine.exchange.exchange import NO_CACHE, Exchange, ResponseTap
+from inferway_dataplane.engine.exchange.exchange import Exchange
+from inferway_dataplane.engine.exchange.hooks import ResponseTap
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -60,7 +61,8 @@ class Tapping:
         self.tap = tap
 
     def __call__(self, exchange: Exchange) -> bool:
-        exchange.set_outcome(NO_CACHE, self.tap)
+        if self.tap is not None:
+            exchange.add_tap(self.tap)
         return True
 
 

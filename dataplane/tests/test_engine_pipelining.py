@@ -51,7 +51,7 @@ def test_requests_of_upstreams_among_them_hold_the_rest_again_and_again() -> Non
 
 
 def test_a_client_that_does_not_read_its_answers_has_no_more_requests_begun() -> None:
-    # The first write fills the client's buffer: a transport says so from within it.
+    # The first write fills the client's buffer: the transport calls `pause_writing` from within it.
     wire = Wire(echo(1))
     writes = []
 

@@ -55,7 +55,7 @@ WAYS: dict[str, Way] = {"whole": whole, "byte by byte": one_by_one, "head and bo
 
 
 def trace(data: bytes, send: Way, head_cache: HeadCache | None = None) -> tuple[list[Asked], bytes, bool, int]:
-    """What the upstream got, what the client got, whether it may go on, and what became of the upstream connections."""
+    """The upstream's requests, the client's bytes, whether its connection is open, and the idle upstream connections."""
     wire = Wire(idle=2, head_cache=head_cache)
     send(wire, data)
     asked = b""
@@ -232,7 +232,7 @@ def test_a_rewrite_changes_host_path_and_fields() -> None:
 
 # --- what is answered without an upstream -----------------------------------------------------------------------------------------
 
-REFUSED = {  # request -> status, code, whether the connection goes on
+REFUSED = {  # request -> status, code, whether the connection stays open
     "P1 length and encoding": (REQUESTS["P1"], 400, None, False),
     "P2 two lengths": (REQUESTS["P2"], 400, None, False),
     "P2 +5": (get(b"/", b"Content-Length: +5", method=b"POST") + b"hello", 400, None, False),

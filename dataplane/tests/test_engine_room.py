@@ -1,4 +1,4 @@
-"""Seats for upstream connections: who waits, who gets what, and that every seat comes back."""
+"""Permits for upstream connections: the queue for them, and that every permit comes back."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -29,7 +29,7 @@ class Hall:
         self.asked += 1
 
     async def enter(self, endpoint: Any = "a") -> asyncio.Task[Any]:
-        """Somebody who wants to come in."""
+        """A caller that waits for a permit."""
         task = asyncio.get_running_loop().create_task(self.room.enter(endpoint))
         self.waiters.append(task)
         await turn()
@@ -132,7 +132,7 @@ def test_an_idle_connection_goes_to_the_first_in_the_line_if_it_is_for_the_same_
         await hall.enter()
         other, same = await hall.enter("b"), await hall.enter("a")
         connection: Any = Connection()
-        assert not hall.room.hand_over("a", connection)  # or else `b` might wait for ever
+        assert not hall.room.hand_over("a", connection)  # or else `b` might wait forever
         other.cancel()
         await turn()
         assert hall.room.hand_over("a", connection)

@@ -1,4 +1,4 @@
-"""How long an exchange goes on that its client does not read, or has left. The wheel is turned by hand: `Wire.pass_time`."""
+"""How long an exchange lives whose client does not read, or has left. The wheel is turned by hand: `Wire.pass_time`."""
 
 from fake_transport import BACKEND, OK, ONE_PATH, Wire, answer, get
 

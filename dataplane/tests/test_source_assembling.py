@@ -53,7 +53,7 @@ def test_what_becomes_of_a_later_one() -> None:
     assert shown(decide(config("a"), endpoints(1, "a"), now)) == ()
     assert shown(decide(config("a"), endpoints(2, "a"), now)) == ("a", {"a": 2}, ())
     assert shown(decide(config("a", "b"), endpoints(1, "a", "b"), now)) == ("ab", {"a": 1, "b": 1}, ())
-    # The newest config waits, and the live one goes on with newer endpoints.
+    # The newest config waits, and the live one continues with newer endpoints.
     assert shown(decide(config("a", "b"), endpoints(2, "a"), now)) == ("a", {"a": 2}, ("b",))
     assert shown(decide(config("a", "b"), endpoints(1, "a"), now)) == ("b",)
     # Endpoints that are refused (None) stop no config whose Services are known.
@@ -61,7 +61,7 @@ def test_what_becomes_of_a_later_one() -> None:
     assert shown(decide(config("b"), None, now)) == ("b",)
 
 
-def test_the_live_config_keeps_addresses_that_newer_endpoints_lack() -> None:
+def test_live_config_keeps_addresses_that_newer_endpoints_lack() -> None:
     now = live("a", 1, "ab")
     decision = decide(None, endpoints(2, "b"), now)
     assert shown(decision) == ("a", {"a": 1, "b": 2}, ())
@@ -70,7 +70,7 @@ def test_the_live_config_keeps_addresses_that_newer_endpoints_lack() -> None:
     # And keeps them when they change once more, and when the next config names them too.
     assert shown(decide(None, endpoints(3, "b"), decision.swap)) == ("a", {"a": 1, "b": 3}, ())
     assert shown(decide(config("a", "b"), endpoints(3, "b"), decision.swap)) == ("ab", {"a": 1, "b": 3}, ())
-    # `b` was known, but no live config named it: nobody says that its addresses still hold.
+    # `b` was known, but no live config named it: its addresses may be wrong by now.
     assert shown(decide(config("b"), endpoints(2, "a"), now)) == ("a", {"a": 2}, ("b",))
 
 

@@ -53,7 +53,7 @@ def dying(trigger: Path, mode: str, document: str = "served") -> Process:
 
 @pytest.mark.outside
 @pytest.mark.case("K4")
-def test_in_a_cluster_the_process_ends_after_the_drain_so_that_it_is_started_again(tmp_path: Path) -> None:
+def test_cluster_process_ends_after_the_drain(tmp_path: Path) -> None:
     with dying(tmp_path / "now", "cluster") as process:
         admin = process.port("admin")
         assert ask(admin, "/readyz") == (200, b"ok\n")
@@ -178,7 +178,7 @@ def copied(tmp_path: Path) -> Path:
 
 
 @pytest.mark.case("K4")
-def test_a_copy_that_no_thread_can_be_had_to_read_is_tried_again(copied, caplog) -> None:
+def test_copy_is_read_again_after_a_thread_failed(copied, caplog) -> None:
     received = Received()
     source = away(Copies(copied, failed_reads=2))
     run(source, received, lambda: received.revisions)
@@ -189,7 +189,7 @@ def test_a_copy_that_no_thread_can_be_had_to_read_is_tried_again(copied, caplog)
 
 
 @pytest.mark.case("K4")
-def test_a_copy_that_no_thread_can_be_had_to_write_is_tried_again(copied, caplog) -> None:
+def test_copy_is_written_again_after_a_thread_failed(copied, caplog) -> None:
     copies = Copies(copied, failed_writes=2)
     run(away(copies), Received(), lambda: copies.written)
     logged = [record.message for record in caplog.records if record.exc_info]

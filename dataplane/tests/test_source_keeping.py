@@ -113,7 +113,7 @@ def test_at_the_end_it_is_saved_once_more(disk, tmp_path):
     assert saved(tmp_path) == "config-live"
 
 
-def test_what_is_being_written_at_the_end_is_waited_for_and_the_newest_follows(disk, tmp_path):
+def test_end_waits_for_the_write_and_saves_the_newest(disk, tmp_path):
     keeping = writer(disk)
 
     async def test() -> None:

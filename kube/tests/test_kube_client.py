@@ -209,15 +209,16 @@ def test_watch_refuses_a_line_that_does_not_end() -> None:
 
 def test_client_writes_only_with_consent_and_counts_failures() -> None:
     async def scenario(api: FakeApi, client: Client) -> None:
-        may_write, failures = [True], []
+        may_write, calls = [True], []
         async with Client(
             api.login,
             "test",
             QUICK,
             may_write=lambda: may_write[0],
-            on_error=lambda error: failures.append(error.status),
+            on_call=lambda kind, error: calls.append((kind, error and error.status)),
         ) as fenced:
-            await fenced.create(THINGS, {"metadata": {"name": "a"}})
+            await fenced.create(THINGS, {"kind": "Thing", "metadata": {"name": "a"}})
+            assert calls == [("Thing", None)]
             may_write[0] = False
             requests = len(api.requests)
             for write in (fenced.create, fenced.replace, fenced.apply):
@@ -225,12 +226,14 @@ def test_client_writes_only_with_consent_and_counts_failures() -> None:
                     await write(THINGS, {"metadata": {"name": "b"}})
             with pytest.raises(NotLeading):
                 await fenced.delete(f"{THINGS}/a")
-            assert (len(api.requests), failures) == (requests, [])
+            assert (len(api.requests), len(calls)) == (requests, 1)
             with pytest.raises(NotFound):
                 await fenced.get(f"{THINGS}/b")
             api.fault("limit", 200, "<html>")
             with pytest.raises(ApiError):
                 await fenced.list_all(THINGS, {})
-            assert failures == [404, 502]
+            may_write[0] = True
+            await fenced.delete(f"{THINGS}/a")
+            assert calls[1:] == [("", 404), ("", 502), ("DELETE", None)]
 
     play(scenario)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+import uvloop
 from fake_api import FakeApi, Fault, fake_api, until
 
 from inferway_kube.api_health import ApiHealth
@@ -241,6 +243,19 @@ def test_election_leads_on_after_any_answer(fault: Fault) -> None:
             assert not any(line.startswith("POST") for line in api.requests[2:]), "the Lease was there all the time"
 
     asyncio.run(run())
+
+
+def test_fence_holds_after_a_stop_in_the_middle_of_a_callback() -> None:
+    """uvloop's time stands still there."""
+
+    async def run() -> None:
+        async with fake_api(LEASES) as api, candidate(api) as one:
+            await until(lambda: one.election.is_held(), "it leads")
+            time.sleep(QUICK.renew_deadline + 0.1)  # noqa: ASYNC251 - the process is stopped
+            assert not one.election.is_held()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
 
 
 def test_election_ends_with_the_error_of_its_work() -> None:

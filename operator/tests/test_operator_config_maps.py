@@ -9,7 +9,7 @@ from inferway_envtest import ApiServer
 from inferway_envtest.client import Refused
 from inferway_kube import login
 from inferway_kube.errors import ApiError
-from inferway_operator.api_client import ApiClient
+from inferway_operator import api_client
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.publish.config_maps import Store
 from inferway_operator.publish.plan import CreateShard
@@ -24,7 +24,7 @@ def with_store(api: ApiServer, namespace: str, work: Callable[[Store], Awaitable
 
     async def run() -> None:
         account = await login.with_kubeconfig(str(api.kubeconfig()))
-        async with ApiClient(account, lambda: True, OperatorMetrics()) as client:
+        async with api_client.connect(account, lambda: True, OperatorMetrics()) as client:
             await work(Store(client, OperatorSettings(namespace=namespace)))
 
     asyncio.run(run())

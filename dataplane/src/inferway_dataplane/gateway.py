@@ -11,7 +11,7 @@ from inferway_dataplane.engine.context import Context
 from inferway_dataplane.engine.downstream import timeouts
 from inferway_dataplane.engine.downstream.connection import ClientConnection
 from inferway_dataplane.engine.downstream.eviction import RESERVE, ConnectionCap
-from inferway_dataplane.engine.exchange import settlement
+from inferway_dataplane.engine.exchange.report import report
 from inferway_dataplane.engine.http1.head_cache import HeadCache
 from inferway_dataplane.engine.upstream.pool import Pools
 from inferway_dataplane.health.checker import HealthChecks
@@ -19,6 +19,7 @@ from inferway_dataplane.live import Live
 from inferway_dataplane.observability.access_log import AccessLog
 from inferway_dataplane.observability.stats import Stats
 from inferway_dataplane.settings import Settings
+from inferway_dataplane.stores.memory_responses import MemoryResponses
 from inferway_dataplane.system import resource_monitor
 
 log = logging.getLogger("inferway")
@@ -54,8 +55,8 @@ class Gateway:
             settings.upstream_ca,
         )
         self.pools.api_server = settings.api_server or os.environ.get("KUBERNETES_SERVICE_HOST", "")
-        settlers = (settlement.settle,)
-        self.context = Context(settings, self.clock, self.stats, head_cache, self.pools, access_log, settlers)
+        self.store = MemoryResponses(settings.cache_bytes)
+        self.context = Context(settings, self.clock, self.stats, head_cache, self.pools, self.store, access_log, report)
         self.live = Live(self.context, self._on_swap)
         self.health = HealthChecks(self.pools.tls_context)
         self.is_draining = False
@@ -110,7 +111,7 @@ class Gateway:
         context.max_in_flight = 0 if used >= resource_monitor.FULL else self.settings.max_in_flight
         context.is_closing = self.is_draining or used >= resource_monitor.TIGHT
         if was_short != (not context.max_in_flight):
-            log.warning("memory is short, new work is refused" if not was_short else "memory is there again")
+            log.warning("memory is short, refusing new work" if not was_short else "memory is available again")
         # Listing many descriptors is expensive, so it happens only where there may be many. A high number of the lowest
         # free one shows it too, whatever holds the others (the admin port has no cap).
         near = self._descriptors - RESERVE

@@ -65,7 +65,7 @@ class Live:
         """Count and log a state that could not become a runtime; the last good one is kept."""
         self._context.stats.config_rejected += 1
         self.last_error = error
-        log.error("refused a new document, the last good one goes on", extra={"error": error})
+        log.error("rejected a new document, keeping the last good one", extra={"error": error})
 
     def forget_idle_keys(self, now: float) -> None:
         """Forget keys of limits whose buckets are full. Called by the wheel."""

@@ -51,27 +51,28 @@ class Client(AbstractAsyncContextManager["Client"]):
         deadlines: Deadlines | None = None,
         *,
         may_write: Callable[[], bool] = lambda: True,
-        on_error: Callable[[ApiError], None] = lambda error: None,
+        on_call: Callable[[str, ApiError | None], None] = lambda kind, error: None,
     ) -> None:
         """`field_manager`: the name of this client: the user agent, and the manager of the fields that it applies.
 
-        `may_write` is asked before each write: without its consent the call raises `NotLeading`. `on_error` counts failures.
+        `may_write` is asked before each write: without its consent the call raises `NotLeading`. `on_call`
+        is called after each call, with the kind of the written object ("DELETE" = one was deleted, "" = it was a read) and the error.
         """
         self.deadlines = deadlines or Deadlines()
         self._login = login
         self._manager = field_manager
         self._may_write = may_write
-        self._on_error = on_error
+        self._on_call = on_call
         self._api: ApiClient | None = None
         self._connector: aiohttp.TCPConnector | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
 
     async def close(self) -> None:
         """Close the connections. The client may be used again."""
@@ -160,17 +161,18 @@ class Client(AbstractAsyncContextManager["Client"]):
     ) -> dict[str, Any]:
         if not self._may_write():
             raise NotLeading(f"{method} {where}: not written, another process may lead by now")
-        with self._counted():
+        with self._counted(str(body.get("kind") or method)):
             answer = await self._call(method, where, query, self.deadlines.write, body, content=content)
             return events.json_object(f"{method} {where}", answer)
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
+    def _counted(self, kind: str = "") -> Iterator[None]:
         try:
             yield
         except ApiError as error:
-            self._on_error(error)
+            self._on_call(kind, error)
             raise
+        self._on_call(kind, None)
 
     async def _call(
         self,

@@ -8,6 +8,7 @@ longest write. A leader that loses the Lease waits again; the process continues,
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -122,8 +123,11 @@ class LeaderElection:
         self._held_until = 0.0
 
     def is_held(self) -> bool:
-        """Whether this process leads now, as far as it can know without asking."""
-        return asyncio.get_running_loop().time() < self._held_until
+        """Whether this process leads now, as far as it can know without asking.
+
+        Not by the loop's time, which stands still during a callback: a process may be stopped there for any time.
+        """
+        return time.monotonic() < self._held_until
 
     async def run(self) -> None:
         """Wait for the Lease, lead, lose it, and so on, until cancelled. Then the Lease is given back."""
@@ -143,7 +147,7 @@ class LeaderElection:
         logger.info("leading as %s", self._election.identity)
         try:
             while self.is_held() and not term.done():
-                rest = self._held_until - asyncio.get_running_loop().time()
+                rest = max(0.0, self._held_until - time.monotonic())
                 await asyncio.wait([term], timeout=min(self._election.retry_period, rest))
                 if not term.done():
                     await self._attempt()
@@ -169,14 +173,14 @@ class LeaderElection:
         self._health.answered(_CALLER)
 
     async def _take_or_renew(self) -> None:
-        election, loop = self._election, asyncio.get_running_loop()
+        election = self._election
         try:
             lease = await self._client.get(self._where)
         except NotFound as error:
             # Only the API server's own answer means that it is absent.
             if not error.is_status:
                 raise
-            began = loop.time()
+            began = time.monotonic()
             body = {
                 "apiVersion": "coordination.k8s.io/v1",
                 "kind": "Lease",
@@ -187,12 +191,12 @@ class LeaderElection:
         else:
             record = read(f"GET {self._where}", lease, election.lease_duration)
             if record != self._record:
-                self._record, self._since = record, loop.time()
+                self._record, self._since = record, time.monotonic()
             if record.holder != election.identity:
                 self._held_until = 0.0  # also before the own deadline
-            if decide(record, self._since, election.identity, loop.time()) == "wait":
+            if decide(record, self._since, election.identity, time.monotonic()) == "wait":
                 return
-            began = loop.time()  # the API server notes a later time than this
+            began = time.monotonic()  # the API server notes a later time than this
             spec = {**lease["spec"], **spec_of(election, record, datetime.now(UTC))}
             answer = await self._client.replace(self._where, {**lease, "spec": spec})
             read(f"PUT {self._where}", answer, election.lease_duration)

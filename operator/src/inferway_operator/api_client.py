@@ -1,16 +1,14 @@
-"""The operator's client of the API server: that of `inferway_kube`, with its writes counted by kind."""
+"""The operator's client of the API server: that of `inferway_kube`, with its calls counted."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from inferway_kube.client import Client
 from inferway_kube.deadlines import Deadlines
-from inferway_kube.errors import ApiError, NotLeading
+from inferway_kube.errors import ApiError
 from inferway_kube.login import Login
-from inferway_operator.metrics import OperatorMetrics
-
-Written = TypeVar("Written")
+from inferway_operator.metrics import OperatorMetrics, WriteOutcome
 
 FIELD_MANAGER: Final = "inferway-operator"
 """The name under which fields are applied: `kubectl get --show-managed-fields` shows it."""
@@ -18,41 +16,20 @@ _DEADLINES: Final = Deadlines(read=20.0)
 """A list of large ConfigMaps over a slow connection takes long."""
 
 
-class ApiClient(Client):
-    """Every write needs `may_write`'s consent, and is counted."""
+def connect(login: Login, may_write: Callable[[], bool], metrics: OperatorMetrics) -> Client:
+    """Return a client whose writes need `may_write`'s consent."""
 
-    def __init__(self, login: Login, may_write: Callable[[], bool], metrics: OperatorMetrics) -> None:
-        super().__init__(
-            login,
-            FIELD_MANAGER,
-            _DEADLINES,
-            may_write=may_write,
-            on_error=lambda error: metrics.api_failed(error.status or None),
-        )
-        self._metrics = metrics
-        self.written = 0
-        """Objects so far."""
+    def count(kind: str, error: ApiError | None) -> None:
+        if error is not None:
+            metrics.api_failed(error.status or None)
+        if kind:
+            # Nothing but ConfigMaps is ever deleted.
+            metrics.wrote("ConfigMap" if kind == "DELETE" else kind, _outcome(error))
 
-    async def create(self, where: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """As `Client` does."""
-        return await self._count(str(body.get("kind")), super().create(where, body))
+    return Client(login, FIELD_MANAGER, _DEADLINES, may_write=may_write, on_call=count)
 
-    async def apply(self, where: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """As `Client` does."""
-        return await self._count(str(body.get("kind")), super().apply(where, body))
 
-    async def delete(self, where: str, uid: str = "") -> None:
-        """As `Client` does; only ConfigMaps are ever deleted."""
-        await self._count("ConfigMap", super().delete(where, uid))
-
-    async def _count(self, kind: str, write: Awaitable[Written]) -> Written:
-        try:
-            answer = await write
-        except NotLeading:
-            raise
-        except ApiError as error:
-            self._metrics.wrote(kind, "conflict" if error.status == HTTPStatus.CONFLICT else "failed")
-            raise
-        self._metrics.wrote(kind, "written")
-        self.written += 1
-        return answer
+def _outcome(error: ApiError | None) -> WriteOutcome:
+    if error is None:
+        return "written"
+    return "conflict" if error.status == HTTPStatus.CONFLICT else "failed"

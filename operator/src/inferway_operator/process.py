@@ -1,6 +1,7 @@
 """The parts of one operator process, put together."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -12,7 +13,7 @@ from inferway_kube.api_health import ApiHealth
 from inferway_kube.client import Client
 from inferway_kube.deadlines import Deadlines
 from inferway_kube.leader_election import Election, LeaderElection
-from inferway_operator.api_client import FIELD_MANAGER, ApiClient
+from inferway_operator import api_client
 from inferway_operator.http_server.server import OperatorServer, Readiness
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.reconcile.reconciler import Reconciler
@@ -66,11 +67,14 @@ class Operator:
 
         Raises `NoCluster` where there is no way to an API server at all, `OSError` where an address cannot be listened on.
         """
+        # A compile makes some hundred thousand objects, none of them a cycle. With Python's own thresholds the collector walks
+        # through the whole cache dozens of times meanwhile: 2,000 routes take 0.65 s of CPU instead of 0.38 s.
+        gc.set_threshold(100_000, 20, 20)
         account = await login.anyhow()
-        client = ApiClient(account, lambda: self._election.is_held(), self._metrics)
+        client = api_client.connect(account, lambda: self._election.is_held(), self._metrics)
         await self._open.enter_async_context(client)
         # A client of its own: a crowd of status writes must not hold up the renewal of the Lease.
-        lease_client = await self._open.enter_async_context(Client(account, FIELD_MANAGER, _LEASE))
+        lease_client = await self._open.enter_async_context(Client(account, api_client.FIELD_MANAGER, _LEASE))
         self.reflectors = Reflectors(client, self._cache, self.settings, self._health)
         reconciler = Reconciler(client, self._cache, self.reflectors, self.settings, self._metrics, self._health)
         settings = self.settings

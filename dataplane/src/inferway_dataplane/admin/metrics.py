@@ -122,8 +122,8 @@ class GatewayCollector(Collector):
         yield _counter("cache_misses", "Requests that the cache had no response for.", ["route"], misses)
         bypasses = self._by_route("bypasses")
         yield _counter("cache_bypass", "Requests that bypassed the cache.", ["route", "reason"], bypasses)
-        yield GaugeMetricFamily("cache_entries", "Stored responses.", len(self._gateway.context.store))
-        yield GaugeMetricFamily("cache_bytes", "Bytes of stored responses.", self._gateway.context.store.bytes)
+        yield GaugeMetricFamily("cache_entries", "Stored responses.", len(self._gateway.store))
+        yield GaugeMetricFamily("cache_bytes", "Bytes of stored responses.", self._gateway.store.bytes)
 
     def _process(self) -> Iterator[Metric]:
         gateway, stats, log = self._gateway, self._gateway.stats, self._gateway.access_log

@@ -13,7 +13,7 @@ from inferway_dataplane.engine.upstream.pool import Pools
 from inferway_dataplane.observability.access_log import AccessLog
 from inferway_dataplane.observability.stats import Stats
 from inferway_dataplane.settings import Settings
-from inferway_dataplane.stores.memory_responses import MemoryResponses
+from inferway_dataplane.stores.response_store import ResponseStore
 from inferway_dataplane.system.secret_files import SecretFiles
 
 if TYPE_CHECKING:
@@ -31,28 +31,10 @@ class Context:
     """One for the process; `gateway.py` builds it."""
 
     __slots__ = (
-        "_id",
-        "_id_prefix",
-        "access_log",
-        "call_soon",
-        "clock",
-        "head_cache",
-        "in_flight",
-        "is_closing",
-        "max_in_flight",
-        "now",
-        "pools",
-        "random",
-        "runtime",
-        "secret",
-        "secrets",
-        "settings",
-        "settlers",
-        "stats",
-        "store",
-        "tracing",
-        "trusted",
-    )
+        "_id", "_id_prefix", "access_log", "call_soon", "clock", "head_cache", "in_flight", "is_closing",
+        "max_in_flight", "now", "pools", "random", "report", "runtime", "secret", "secrets", "settings", "stats",
+        "store", "tracing", "trusted",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -61,17 +43,19 @@ class Context:
         stats: Stats,
         head_cache: HeadCache,
         pools: Pools,
+        store: ResponseStore,
         access_log: AccessLog,
-        settlers: tuple[Settler, ...],
+        report: Settler,
     ) -> None:
+        """`report`: called with each exchange that is logged or sampled."""
         self.settings = settings
         self.clock = clock
         self.now = clock.now
         self.stats = stats
         self.pools = pools
         self.access_log = access_log
-        self.settlers = settlers
-        self.store = MemoryResponses(settings.cache_bytes)
+        self.report = report
+        self.store = store
         self.head_cache = head_cache
         self.secrets = SecretFiles(settings.secrets_directory)
         self.trusted = TrustedProxies(settings.trusted_proxies, settings.trusted_hops)

@@ -1,4 +1,4 @@
-"""The process's own events as JSON lines on standard error, beside the access log on standard output."""
+"""The process's own events as JSON lines on standard error; the access log goes to standard output."""
 
 import json
 import logging

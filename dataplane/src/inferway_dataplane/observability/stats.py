@@ -56,18 +56,9 @@ class RuleStats:
     """What is counted for one rule. It outlives the runtimes that mention the rule."""
 
     __slots__ = (
-        "by_method",
-        "bypasses",
-        "duration",
-        "fresh_hits",
-        "misses",
-        "panics",
-        "retries",
-        "route",
-        "rule",
-        "upstream",
+        "by_method", "bypasses", "duration", "fresh_hits", "misses", "panics", "retries", "route", "rule", "upstream",
         "upstream_errors",
-    )
+    )  # fmt: skip
 
     def __init__(self, route: str, rule: str) -> None:
         self.route = route
@@ -93,7 +84,7 @@ class Stats:
         self.refused: dict[str, int] = {}
         """Requests that never became one: by problem code."""
         self.shed: dict[str, int] = {}
-        """Requests and connections that were refused for want of room, by reason."""
+        """Requests and connections that were refused for lack of capacity, by reason."""
         self.accept_pressure = 0
         """Turns of the wheel in which few descriptors were left."""
         self.cut: dict[str, int] = {}
@@ -109,15 +100,15 @@ class Stats:
             stats.upstream.settle()
 
     def keep_only(self, rules: Iterable[RuleStats]) -> None:
-        """Forget rules that no document names any more, so that series do not grow with routes that come and go."""
-        self.rules = {(own.route, own.rule): own for own in (self.unrouted, *rules)}
+        """Forget all other rules, so that the number of series does not grow with routes that come and go."""
+        self.rules = {(stats.route, stats.rule): stats for stats in (self.unrouted, *rules)}
 
     def of(self, route: str, rule: str) -> RuleStats:
         """The one object of this rule."""
-        found = self.rules.get((route, rule))
-        if found is None:
-            found = self.rules[(route, rule)] = RuleStats(route, rule)
-        return found
+        stats = self.rules.get((route, rule))
+        if stats is None:
+            stats = self.rules[(route, rule)] = RuleStats(route, rule)
+        return stats
 
 
 def count_in(counts: dict[str, int], label: str) -> None:

@@ -8,9 +8,8 @@ from typing import Any, Final, Literal
 
 from inferway_contract.acknowledgement import GATEWAY_LABEL
 from inferway_contract.sharding import index_name
-from inferway_kube.client import path
+from inferway_kube.client import Client, path
 from inferway_kube.errors import ApiError, NotFound
-from inferway_operator.api_client import ApiClient
 from inferway_operator.publish import published_state
 from inferway_operator.publish.plan import CreateShard, Write
 from inferway_operator.settings import OperatorSettings
@@ -23,7 +22,7 @@ _CORE: Final = "/api/v1"
 class Store:
     """The gateway's ConfigMaps; keeps their versions to detect changes by others."""
 
-    def __init__(self, client: ApiClient, settings: OperatorSettings) -> None:
+    def __init__(self, client: Client, settings: OperatorSettings) -> None:
         self._client = client
         self._gateway = settings.gateway
         self._namespace = settings.namespace

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 
 from inferway_contract.document import Endpoint
 from inferway_kube.api_health import ApiHealth
+from inferway_kube.client import Client
 from inferway_kube.errors import ApiError, NotLeading
 from inferway_operator import compiler
-from inferway_operator.api_client import ApiClient
 from inferway_operator.compiler import services
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.publish import plan as publish_plan
@@ -38,7 +38,7 @@ class Reconciler:
 
     def __init__(
         self,
-        client: ApiClient,
+        client: Client,
         cache: ObjectCache,
         reflectors: Reflectors,
         settings: OperatorSettings,
@@ -46,7 +46,6 @@ class Reconciler:
         health: ApiHealth,
     ) -> None:
         self._metrics = metrics
-        self._client = client
         self._cache = cache
         self._settings = settings
         self._reflectors = reflectors
@@ -78,26 +77,25 @@ class Reconciler:
             self._settings.hold_off, self._settings.max_hold_off, most=0 if self._is_unfinished else None
         )
         self._is_unfinished = True
-        began, written = time.monotonic(), self._client.written
+        began = time.monotonic()
         try:
-            await self._round()
+            has_written = await self._round()
         except Exception as error:
             if isinstance(error, NotLeading):
                 self._term = None
             self._metrics.reconciled("failed", time.monotonic() - began)
             raise
         self._is_unfinished = False
-        is_same = self._client.written == written
-        self._metrics.reconciled("unchanged" if is_same else "written", time.monotonic() - began)
+        self._metrics.reconciled("written" if has_written else "unchanged", time.monotonic() - began)
 
-    async def _round(self) -> None:
-        """Put everything right."""
+    async def _round(self) -> bool:
+        """Put everything right. Returns whether that took a write."""
         term = self._term or await self._begin()
         await self._check_losses()
         acknowledged = Acknowledgements.of(self._cache, time.monotonic())
         await self._compile(term, acknowledged)
         async with self._status_loop.documents:
-            await self._publish(term, acknowledged)
+            return await self._publish(term, acknowledged)
 
     async def _check_losses(self) -> None:
         """Keep serving what went with its definition. Nothing is waited for between this and the compiler's snapshot."""
@@ -167,7 +165,7 @@ class Reconciler:
         for key, why in wanted.too_large.items():
             logger.warning("%s %s", key, why)
 
-    async def _publish(self, term: Term, acknowledged: Acknowledgements) -> None:
+    async def _publish(self, term: Term, acknowledged: Acknowledgements) -> bool:
         wanted = term.wanted
         assert wanted is not None  # noqa: S101 - `_compile` came before
         assert term.compilation is not None  # noqa: S101 - likewise
@@ -196,3 +194,4 @@ class Reconciler:
         kept = {wanted.revision, *acknowledged.reported, *(revision for revision, _ in term.published.history)}
         term.configs = {revision: config for revision, config in term.configs.items() if revision in kept}
         self._status_loop.set_outcome(Outcome(term, term.compilation, wanted, term.published.revision))
+        return bool(writes)

@@ -16,8 +16,8 @@ from typing import Final
 
 from inferway_contract.acknowledgement import RENEW_SECONDS
 from inferway_kube.api_health import ApiHealth
+from inferway_kube.client import Client
 from inferway_kube.errors import ApiError
-from inferway_operator.api_client import ApiClient
 from inferway_operator.compiler import Compilation
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.publish import plan as publish_plan
@@ -46,7 +46,7 @@ class StatusLoop:
 
     def __init__(
         self,
-        client: ApiClient,
+        client: Client,
         cache: ObjectCache,
         reflectors: Reflectors,
         store: Store,

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from inferway_contract.conditions import ConditionType, Reason
 from inferway_contract.resources import API_GROUP, API_VERSION
-from inferway_kube.client import path
+from inferway_kube.client import Client, path
 from inferway_kube.errors import ApiError
-from inferway_operator.api_client import FIELD_MANAGER, ApiClient
+from inferway_operator.api_client import FIELD_MANAGER
 from inferway_operator.watch.kinds import POLICIES, ROUTES, CachedObject, WatchedKind
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Change:
 class StatusWriter:
     """Writes statuses, and keeps what it wrote until the watch delivers it."""
 
-    def __init__(self, client: ApiClient) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
         self._written: dict[str, tuple[str, Mapping[str, Any]]] = {}
         self._refused: dict[str, Mapping[str, Any]] = {}

@@ -34,6 +34,7 @@ class ClientConnection(RequestPipeline):
         self._find_same_request = context.head_cache.find_same_request
         self._longest_line = context.settings.max_request_line
         self._head_timeout = context.settings.head_timeout
+        self.deadline = context.now() + self._head_timeout  # also for a TLS handshake
 
     # --- asyncio.Protocol ------------------------------------------------------------------------------------------------
 

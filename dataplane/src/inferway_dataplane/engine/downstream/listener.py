@@ -124,7 +124,6 @@ class Listener:
         protocol = self._protocol()
         task = self._loop.create_task(self._connect(accepted, protocol))
         self._starting.add(task)
-        protocol.deadline = self._context.clock.now() + self._context.settings.head_timeout
         # Until `connection_made`; the task ends some turns later. A handshake may be cut; a plain connection is made at once.
         self._cap.coming[protocol] = task.cancel if self._tls is not None else None
         task.add_done_callback(lambda done: self._end_start(done, protocol))

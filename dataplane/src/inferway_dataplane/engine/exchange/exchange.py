@@ -1,114 +1,44 @@
 """One request in flight, and its response.
 
-The stages decide in one order (`stages/order.py`). An exchange ends exactly once, in `finish`, where each settler gives
-back what was taken. Its state is written here alone; `upstream_request.py` gets a response from an upstream, `relay.py`
+The stages decide in one order (`stages/order.py`). An exchange ends exactly once, in `finish`, where everything is given
+back that was taken. Its state is written here alone; `upstream_request.py` gets a response from an upstream, `relay.py`
 passes it to the client, `local_reply.py` writes the gateway's own responses.
 """
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from inferway_dataplane.core.messages import problems, trace_context
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.messages.request_head import RequestHead
-from inferway_dataplane.core.messages.response_head import ResponseHead
 from inferway_dataplane.core.routing.table import CompiledMatch
 from inferway_dataplane.core.runtime import Rule
+from inferway_dataplane.engine.context import Settler
 from inferway_dataplane.engine.exchange.client import HOLD_BODY, Client
+from inferway_dataplane.engine.exchange.hooks import ResponseTap, Work
 from inferway_dataplane.engine.exchange.request_body import BodyGate, RequestBody
 from inferway_dataplane.engine.upstream.connection import HIGH_WATER
 from inferway_dataplane.observability.stats import RuleStats
 
-NO_CACHE, HIT, MISS, BYPASS = range(4)
-"""What the cache did; NO_CACHE: the rule has none."""
+# What the cache did; NO_CACHE: the rule has none.
+NO_CACHE: Final = 0
+HIT: Final = 1
+MISS: Final = 2
+BYPASS: Final = 3
 
 CACHE_STATUS: Final = (b"", b"HIT", b"MISS", b"BYPASS")
 CACHE_NAMES: Final = ("", "hit", "miss", "bypass")
-
-
-class Work:
-    """What an exchange waits for: a response of an upstream, or a suspended stage."""
-
-    __slots__ = ()
-
-    is_connected: bool
-    """The request is being sent to an upstream, or its response received."""
-
-    @abstractmethod
-    def send_body(self, body: RequestBody | None) -> None:
-        """More of the body is there, or the request is complete; called while connected."""
-
-    @abstractmethod
-    def on_client_writable(self, writable: bool) -> None:
-        """The client stopped reading, or reads again; called while connected."""
-
-    @abstractmethod
-    def release(self) -> None:
-        """The exchange ends without it: stop."""
-
-    @abstractmethod
-    def settle(self) -> None:
-        """The exchange has ended: give back what the work took."""
-
-
-class ResponseTap:
-    """Sees an upstream's response on its way to the client. Exactly one of `on_end` and `on_broken` comes last."""
-
-    __slots__ = ()
-
-    @abstractmethod
-    def on_head(self, head: ResponseHead, lines: bytes) -> bool:
-        """The final head; `lines`: its fields as the client gets them. Whether the tap wants the rest."""
-
-    @abstractmethod
-    def on_body(self, data: bytes) -> None:
-        """A piece of the body."""
-
-    @abstractmethod
-    def on_end(self) -> None:
-        """The response is complete."""
-
-    @abstractmethod
-    def on_broken(self) -> None:
-        """The exchange ended before the response did, or without one."""
 
 
 class Exchange:
     """The state of one request."""
 
     __slots__ = (
-        "_stages",
-        "answered_at",
-        "body",
-        "bytes_sent",
-        "client",
-        "client_ip",
-        "code",
-        "context",
-        "has_answered",
-        "head",
-        "is_close_after",
-        "is_close_delimited",
-        "is_finished",
-        "is_head_request",
-        "is_request_complete",
-        "limit_lines",
-        "outcome",
-        "prefix",
-        "problem",
-        "request_id",
-        "rule",
-        "span_id",
-        "started",
-        "stats",
-        "status",
-        "taps",
-        "trace_id",
-        "traceparent",
-        "upstream_seconds",
-        "work",
-    )
+        "_stages", "answered_at", "body", "bytes_sent", "client", "client_ip", "code", "context", "has_answered",
+        "head", "is_close_after", "is_close_delimited", "is_finished", "is_head_request", "is_request_complete",
+        "limit_lines", "outcome", "prefix", "problem", "request_id", "rule", "settlers", "span_id", "started",
+        "stats", "status", "taps", "trace_id", "traceparent", "upstream_seconds", "work",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -139,6 +69,7 @@ class Exchange:
         self.limit_lines = b""
         self.outcome = NO_CACHE
         self.taps: tuple[ResponseTap, ...] = ()
+        self.settlers: tuple[Settler, ...] = ()
         self.has_answered = False
         self.answered_at = 0.0
         self.is_close_after = context.is_closing or not head.block.keep_alive
@@ -178,11 +109,17 @@ class Exchange:
         """Field lines about the limits, for any response."""
         self.limit_lines = lines
 
-    def set_outcome(self, outcome: int, tap: ResponseTap | None = None) -> None:
-        """Set what the cache did, and what fills it."""
+    def set_outcome(self, outcome: int) -> None:
+        """Set what the cache did."""
         self.outcome = outcome
-        if tap is not None:
-            self.taps = (*self.taps, tap)
+
+    def add_tap(self, tap: ResponseTap) -> None:
+        """Let a tap see the upstream's response."""
+        self.taps = (*self.taps, tap)
+
+    def add_settler(self, settle: Settler) -> None:
+        """Call `settle` once at the end, however the exchange ends: it gives back what a stage has taken."""
+        self.settlers = (*self.settlers, settle)
 
     def wait_for(self, work: Work | None) -> None:
         """Set what the exchange waits for. It ends with the exchange."""
@@ -227,10 +164,11 @@ class Exchange:
             if body is None:
                 body = self.body = RequestBody(is_chunked=True)
             body.is_complete = True
-        if work is not None and work.is_connected:
-            work.send_body(body)
-        elif body is not None:
-            body.open_gate()
+        if body is not None:
+            if work is not None and work.is_connected:
+                work.send_body(body)
+            else:
+                body.open_gate()
 
     def gate_body(self, gate: BodyGate) -> None:
         """Let `gate` collect the body, and open it at the body's end."""
@@ -252,10 +190,11 @@ class Exchange:
         self.upstream_seconds = seconds
         self.has_answered = True
 
-    def begin_reply(self, status: int, outcome: int, code: str = "") -> None:
-        """A response of the gateway's own begins. `code`: of a problem."""
+    def begin_reply(self, status: int, outcome: int, size: int, code: str = "") -> None:
+        """A response of the gateway's own begins. `size`: bytes of its content; `code`: of a problem."""
         self.status = status
         self.outcome = outcome
+        self.bytes_sent = size
         self.code = code
         self.has_answered = True
         if not self.is_request_complete and not _may_drain(self.head):
@@ -275,8 +214,12 @@ class Exchange:
         """The end of the connection is the end of the response (RFC 9112 6.3)."""
         self.is_close_after = self.is_close_delimited = True
 
-    def complete(self, now: float) -> None:
-        """The upstream's response is complete, as of `now`; 0 = read the clock."""
+    def complete(self, data: bytes, size: int, now: float) -> None:
+        """Write the rest of an upstream's response, complete as of `now`; 0 = read the clock. `size`: as for `send`."""
+        if data:
+            self.bytes_sent += size
+            write = self.client.write
+            write(data)
         if self.taps:
             for tap in self.taps:
                 tap.on_end()
@@ -315,20 +258,34 @@ class Exchange:
     def finish(self, now: float = 0.0) -> None:
         """The end, which comes once: settle, and let the client's next request begin."""
         self.is_finished = True
+        context, stats, status = self.context, self.stats, self.status
         if not now:
-            read_clock = self.context.now
+            read_clock = context.now
             now = read_clock()
         seconds = now - self.started
-        work = self.work
-        if work is not None:
-            work.settle()
-        for settle in self.context.settlers:
-            settle(self, seconds)
+        context.in_flight -= 1
+        if self.work is not None:
+            self.work.settle()
         if self.taps:
             for tap in self.taps:
                 tap.on_broken()
-            self.taps = ()
-        self.work = None  # it holds the exchange: without this only the cycle collector could free them
+        if self.settlers:
+            for settle in self.settlers:
+                settle(self, seconds)
+        stats.by_method[self.head.method][status] += 1
+        observe = stats.duration.observe
+        observe(seconds)
+        # Up to the head of the response: the upstream or the client decides how long a body streams.
+        observe = context.stats.overhead.observe
+        observe(self.answered_at - self.started - self.upstream_seconds if self.answered_at else seconds)
+        log = context.access_log
+        if log.left or status >= 500 or self.traceparent:
+            report = context.report
+            report(self, seconds)
+        else:
+            log.left_out += 1
+        # Work, taps and settlers may hold the exchange: without this only the cycle collector could free them.
+        self.work, self.taps, self.settlers = None, (), ()
         self.client.on_exchange_end(self)
 
 

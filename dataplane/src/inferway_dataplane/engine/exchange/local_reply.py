@@ -35,18 +35,18 @@ def reply(
         lines += b"content-length: %d\r\n" % len(content)
     date = exchange.context.clock.date
     head = serialize.status_line(status) + lines + b"date: %b\r\nserver: inferway\r\n" % date
-    exchange.begin_reply(status, exchange.outcome, code)
-    data = head + own_lines(exchange)
     if exchange.is_head_request:
         content = b""
-    exchange.send(data + content, len(content))
+    exchange.begin_reply(status, exchange.outcome, len(content), code)
+    exchange.client.write(head + own_lines(exchange) + content)
     exchange.finish()
     return False
 
 
 def send_stored(exchange: Exchange, stored: CacheEntry) -> None:
     """Respond from the store."""
-    exchange.begin_reply(stored.status, HIT)
+    body = b"" if exchange.is_head_request else stored.body
+    exchange.begin_reply(stored.status, HIT, len(body))
     age = stored.age + exchange.started - stored.received
     lines = exchange.limit_lines
     if exchange.rule is not None and exchange.rule.cors is not None:
@@ -55,10 +55,8 @@ def send_stored(exchange: Exchange, stored: CacheEntry) -> None:
         lines += b"connection: close\r\n"
     elif not exchange.head.is_http_1_1:
         lines += b"connection: keep-alive\r\n"
-    body = b"" if exchange.is_head_request else stored.body
-    exchange.send(
-        b"%bage: %d\r\n%bx-request-id: %b\r\n\r\n%b" % (stored.head, age, lines, exchange.request_id, body), len(body)
-    )
+    write = exchange.client.write
+    write(b"%bage: %d\r\n%bx-request-id: %b\r\n\r\n%b" % (stored.head, age, lines, exchange.request_id, body))
     exchange.finish()
 
 

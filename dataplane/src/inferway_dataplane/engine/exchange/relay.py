@@ -1,6 +1,5 @@
 """Passes an upstream's response to the client. From its final head on it is the connection's receiver."""
 
-from inferway_dataplane.core.messages.field_kinds import Fields
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.messages.response_head import ResponseHead
 from inferway_dataplane.core.runtime import Rule
@@ -8,7 +7,6 @@ from inferway_dataplane.engine.exchange import local_reply
 from inferway_dataplane.engine.exchange.exchange import Exchange
 from inferway_dataplane.engine.http1 import serialize
 from inferway_dataplane.engine.http1.response_parser import Receiver
-from inferway_dataplane.engine.upstream.connection import UpstreamConnection
 
 
 class Relay(Receiver):
@@ -16,31 +14,26 @@ class Relay(Receiver):
 
     __slots__ = (
         "_before",
-        "_connection",
         "_exchange",
         "_head_at",
         "_is_chunking",
         "_out",
         "_size",
         "_taps",
-        "_whole_at",
     )
 
     def __init__(
         self,
         exchange: Exchange,
         rule: Rule,
-        connection: UpstreamConnection,
         before: Receiver,
         response: ResponseHead,
         now: float,
     ) -> None:
         """Prepare the head for the client."""
         self._exchange = exchange
-        self._connection = connection
         self._before = before
         self._head_at = now  # 0 as soon as a part of the response has gone to the client
-        self._whole_at = 0.0  # when the whole response came, in one piece
         self._size = 0  # bytes of content in `_out`
         self._is_chunking = False
         self._taps = exchange.taps
@@ -66,12 +59,6 @@ class Relay(Receiver):
             framing += b"age: %b\r\n" % response.age
         self._out = [serialize.status_line(status) + lines + framing + local_reply.own_lines(exchange)]
 
-    def on_informational(self, status: int, fields: Fields) -> None:
-        """No interim head follows the final one."""
-
-    def on_head(self, head: ResponseHead) -> None:
-        """No other final head follows."""
-
     def on_body(self, data: bytes) -> None:
         """A piece of the response's body."""
         self._size += len(data)
@@ -84,22 +71,18 @@ class Relay(Receiver):
         """The connection has read all that had arrived: pass it on in one write."""
         out = self._out
         if out:
-            if self._connection.is_complete:
-                if self._is_chunking:
-                    out.append(serialize.LAST_CHUNK)
-                    self._is_chunking = False
-                # If head and end arrived together, the head's time is the end's: one call of the clock less.
-                self._whole_at = self._head_at
             self._head_at = 0.0
             self._exchange.send(b"".join(out), self._size)
             self._size = 0
             out.clear()
 
     def on_end(self) -> None:
-        """The response is complete."""
+        """The response is complete: pass on the rest of it."""
+        out = self._out
         if self._is_chunking:
-            self._exchange.send(serialize.LAST_CHUNK, 0)
-        self._exchange.complete(self._whole_at)
+            out.append(serialize.LAST_CHUNK)
+        # If head and end arrived together, the head's time is the end's: one call of the clock less.
+        self._exchange.complete(b"".join(out), self._size, self._head_at)
 
     def on_broken(self, problem: Problem, *, unanswered: bool) -> None:
         """The connection failed in the middle of the response."""

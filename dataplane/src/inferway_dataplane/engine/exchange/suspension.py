@@ -7,8 +7,9 @@ from typing import Any
 
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.engine.exchange import local_reply
-from inferway_dataplane.engine.exchange.exchange import Exchange, Work
-from inferway_dataplane.engine.exchange.request_body import BodyGate, RequestBody
+from inferway_dataplane.engine.exchange.exchange import Exchange
+from inferway_dataplane.engine.exchange.hooks import Work
+from inferway_dataplane.engine.exchange.request_body import BodyGate
 from inferway_dataplane.engine.http1 import serialize
 
 log = logging.getLogger("inferway")
@@ -27,15 +28,6 @@ class Suspension(Work):
     def release(self) -> None:
         """Cancel the coroutine."""
         self._task.cancel()
-
-    def settle(self) -> None:
-        """It took nothing."""
-
-    def send_body(self, body: RequestBody | None) -> None:
-        """It is not connected: the body waits."""
-
-    def on_client_writable(self, writable: bool) -> None:
-        """It is not connected: nothing has to stop."""
 
     async def _run(self, stage: Coroutine[Any, Any, bool]) -> None:
         exchange = self._exchange

@@ -20,7 +20,8 @@ from inferway_dataplane.core.upstreams.members import Member
 from inferway_dataplane.core.upstreams.retry import Failure
 from inferway_dataplane.engine.exchange import local_reply, upstream_head
 from inferway_dataplane.engine.exchange.client import HOLD_BODY, HOLD_UPSTREAM
-from inferway_dataplane.engine.exchange.exchange import Exchange, Work
+from inferway_dataplane.engine.exchange.exchange import Exchange
+from inferway_dataplane.engine.exchange.hooks import Work
 from inferway_dataplane.engine.exchange.relay import Relay
 from inferway_dataplane.engine.exchange.request_body import RequestBody
 from inferway_dataplane.engine.exchange.retry_state import RetryState
@@ -37,24 +38,10 @@ class UpstreamRequest(Receiver, Work):
     """The tries of one exchange. It receives until the final head is there; then a `Relay` does."""
 
     __slots__ = (
-        "_connecting_to",
-        "_connection",
-        "_exchange",
-        "_head",
-        "_is_judged",
-        "_is_pending",
-        "_is_resent",
-        "_member",
-        "_retry",
-        "_rule",
-        "_sent_at",
-        "_task",
-        "_tried_at",
-        "backend",
-        "first_sent_at",
-        "is_connected",
+        "_connecting_to", "_connection", "_exchange", "_head", "_is_judged", "_is_pending", "_is_resent", "_member",
+        "_retry", "_rule", "_sent_at", "_task", "_tried_at", "backend", "first_sent_at", "is_connected",
         "is_head_request",
-    )
+    )  # fmt: skip
 
     def __init__(self, exchange: Exchange, rule: Rule) -> None:
         self._exchange = exchange
@@ -161,15 +148,14 @@ class UpstreamRequest(Receiver, Work):
         deadline = min(now + rule.backend_timeout, exchange.started + rule.request_timeout)
         if exchange.client.is_write_paused:
             connection.pause()
-        connection.start(self, data, deadline, rule.stream_idle, rule.max_response_header, exchange.is_request_complete)
+        is_whole = exchange.is_request_complete or not exchange.head.block.has_body
+        connection.start(self, data, deadline, rule.stream_idle, rule.max_response_header, is_whole)
 
-    def send_body(self, body: RequestBody | None) -> None:
-        """More of the body is there, or the request is complete."""
+    def send_body(self, body: RequestBody) -> None:
+        """More of the body is there, or its end."""
         connection = self._connection
-        if connection is None:
-            return
-        connection.is_request_whole = self._exchange.is_request_complete
-        if body is not None:
+        if connection is not None:
+            connection.is_request_whole = self._exchange.is_request_complete
             data = body.take(keeps=not self._exchange.has_answered and self._may_repeat())
             if data:
                 connection.transport.write(data)
@@ -180,11 +166,12 @@ class UpstreamRequest(Receiver, Work):
 
     def on_client_writable(self, writable: bool) -> None:
         """The client stopped reading, or reads again: so does the gateway from the upstream."""
-        if self._connection is not None:
+        connection = self._connection
+        if connection is not None and connection.receiver is not None:
             if writable:
-                self._connection.resume()
+                connection.resume()
             else:
-                self._connection.pause()
+                connection.pause()
 
     def _drop_connection(self) -> UpstreamConnection | None:
         connection, self._connection = self._connection, None
@@ -213,7 +200,10 @@ class UpstreamRequest(Receiver, Work):
             if outlier_detection.is_failure(status):
                 self._log_ejection(member, outlier_detection.on_failure(member, self._tried_at, now, rule.backend_set))
             elif (member.failures or member.is_ejected) and outlier_detection.on_success(member, self._tried_at, now):
-                log.info("an endpoint is back", extra={"endpoint": member.name, "rule": rule.name, "route": rule.route})
+                log.info(
+                    "an endpoint is available again",
+                    extra={"endpoint": member.name, "rule": rule.name, "route": rule.route},
+                )
         if rule.retry is not None and status in rule.retry.statuses:
             retry_after = next((value for name, value in head.passed if name.lower() == b"retry-after"), None)
             if self._plan_retry(status, str(status), retry_after):
@@ -226,17 +216,8 @@ class UpstreamRequest(Receiver, Work):
         observe(now - self._sent_at)
         connection = self._connection
         if connection is not None:
-            connection.receiver = Relay(exchange, rule, connection, self, head, now)
+            connection.receiver = Relay(exchange, rule, self, head, now)
             exchange.on_upstream_head(status, now, now - self.first_sent_at)
-
-    def on_body(self, data: bytes) -> None:
-        """No body precedes the final head."""
-
-    def on_fed(self) -> None:
-        """No final head so far."""
-
-    def on_end(self) -> None:
-        """No response ends before its final head."""
 
     def on_writable(self, writable: bool) -> None:
         """The upstream stopped reading, or reads again: so does the gateway from the client."""
@@ -309,7 +290,7 @@ class UpstreamRequest(Receiver, Work):
             rule = self._rule
             seconds = round(member.ejected_until - self._exchange.context.now(), 1)
             where = {"endpoint": member.name, "rule": rule.name, "route": rule.route}
-            log.warning("an endpoint fails and is left alone", extra={**where, "seconds": seconds})
+            log.warning("ejected an endpoint", extra={**where, "seconds": seconds})
 
     # --- a further try -------------------------------------------------------------------------------------------------------
 

@@ -18,29 +18,27 @@ _HEAD_END: Final = b"\r\n\r\n"
 
 
 class Receiver:
-    """Gets the response that an upstream connection reads. Exactly one of `on_end` and `on_broken` comes last."""
+    """Gets the response that an upstream connection reads. Exactly one of `on_end` and `on_broken` comes last.
+
+    Only what a receiver defines concerns it.
+    """
 
     __slots__ = ()
 
     is_head_request: bool
 
-    @abstractmethod
     def on_informational(self, status: int, fields: Fields) -> None:
         """A 1xx head was read."""
 
-    @abstractmethod
     def on_head(self, head: ResponseHead) -> None:
         """The final head was read."""
 
-    @abstractmethod
     def on_body(self, data: bytes) -> None:
         """A piece of the body was read."""
 
-    @abstractmethod
     def on_fed(self) -> None:
-        """All bytes that had arrived were read."""
+        """All bytes that had arrived were read, and the response is not complete."""
 
-    @abstractmethod
     def on_end(self) -> None:
         """The response is complete."""
 
@@ -65,26 +63,10 @@ class ResponseParser:
     """The callbacks of the parser, and the state of the current response. `upstream/connection.py` feeds it."""
 
     __slots__ = (
-        "_fed",
-        "_interims",
-        "_segment",
-        "_start",
-        "_tail",
-        "fields",
-        "has_excess",
-        "has_received",
-        "head_bytes",
-        "head_cache",
-        "is_close_delimited",
-        "is_complete",
-        "is_forgotten",
-        "is_head_done",
-        "is_reusable",
-        "max_head",
-        "parser",
-        "quiet_bytes",
-        "receiver",
-    )
+        "_fed", "_interims", "_segment", "_start", "_tail", "fields", "has_excess", "has_received", "head_bytes",
+        "head_cache", "is_close_delimited", "is_complete", "is_forgotten", "is_head_done", "is_reusable", "max_head",
+        "parser", "quiet_bytes", "receiver",
+    )  # fmt: skip
 
     def __init__(self, head_cache: HeadCache) -> None:
         self.head_cache = head_cache

@@ -29,5 +29,6 @@ def cache(exchange: Exchange) -> bool:
             local_reply.send_stored(exchange, stored)
             return False
     rule.stats.misses += 1
-    exchange.set_outcome(MISS, CacheFill(exchange, rule.cache, key))
+    exchange.set_outcome(MISS)
+    exchange.add_tap(CacheFill(exchange, rule.cache, key))
     return True

@@ -49,17 +49,9 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
     """Reads and counts; the receiver decides what a response means."""
 
     __slots__ = (
-        "deadline",
-        "endpoint",
-        "has_ended",
-        "is_paused",
-        "is_request_whole",
-        "is_reused",
-        "permit",
-        "stream_idle",
-        "transport",
-        "write",
-    )
+        "deadline", "endpoint", "has_ended", "is_paused", "is_request_whole", "is_reused", "permit", "stream_idle",
+        "transport", "write",
+    )  # fmt: skip
 
     def __init__(self, endpoint: ConnectionOwner, permit: Permit | None = None) -> None:
         super().__init__(endpoint.head_cache)
@@ -254,10 +246,11 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
             elif not self._is_head_continued():
                 self._fail(problems.BAD_RESPONSE)
             return
-        receiver.on_fed()
         if self.is_complete:
             self._complete()
-        elif self.quiet_bytes > self.max_head + _LONGEST_READ:
+            return
+        receiver.on_fed()
+        if self.quiet_bytes > self.max_head + _LONGEST_READ:
             self._fail(problems.BAD_RESPONSE)  # framing or trailers without end
         elif self.receiver is not None and not self.is_paused:
             self.deadline = self.endpoint.clock.coarse_now + GRAIN + self.stream_idle
@@ -274,5 +267,4 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
             return
         if len(data) > end:
             relay.on_body(data[end:])
-        relay.on_fed()
         self._complete()

@@ -1,4 +1,4 @@
-"""What follows the end of every exchange: counters, log and traces."""
+"""Reports finished exchanges to the access log and to tracing."""
 
 from inferway_dataplane.core.messages import trace_context
 from inferway_dataplane.engine.exchange.exchange import CACHE_NAMES, Exchange
@@ -6,27 +6,20 @@ from inferway_dataplane.engine.exchange.upstream_request import UpstreamRequest
 from inferway_dataplane.observability.finished_request import FinishedRequest
 
 
-def settle(exchange: Exchange, seconds: float) -> None:
-    """Count the request, give back its place among those in flight; log and trace it, where it is logged or sampled."""
-    context, stats, status = exchange.context, exchange.stats, exchange.status
-    context.in_flight -= 1
-    stats.by_method[exchange.head.method][status] += 1
-    stats.duration.observe(seconds)
-    # Up to the head of the response: the upstream or the client decides how long a body streams.
-    answered_at = exchange.answered_at
-    context.stats.overhead.observe(
-        answered_at - exchange.started - exchange.upstream_seconds if answered_at else seconds
-    )
-    log = context.access_log
-    is_logged = (log.left or status >= 500) and log.wants(status)
+def report(exchange: Exchange, seconds: float) -> None:
+    """Log a finished exchange if the log has a place for it, and trace it if it is sampled."""
+    context = exchange.context
+    log, tracing = context.access_log, context.tracing
+    is_logged = log.wants(exchange.status)
     if not is_logged:
         log.left_out += 1
-    if is_logged or exchange.traceparent:
-        request = finished_request(exchange, seconds)
-        if is_logged:
-            log.write(request)
-        if exchange.traceparent and context.tracing is not None:
-            context.tracing.record(request, context.now())
+        if not exchange.traceparent:
+            return
+    request = finished_request(exchange, seconds)
+    if is_logged:
+        log.write(request)
+    if tracing is not None and exchange.traceparent:
+        tracing.record(request, context.now())
 
 
 def finished_request(exchange: Exchange, seconds: float) -> FinishedRequest:

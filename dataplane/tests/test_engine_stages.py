@@ -1,0 +1,37 @@
+"""The order of the stages, and the rules that have them."""
+
+import pytest
+from fake_transport import BACKEND, Wire
+
+from inferway_contract.document import Cache, Cors, DirectResponse, Limit, Policy, Redirect, Rule
+
+LIMITS = Policy(id="demo/limits", limits=(Limit(name="all", requests=1, per=1000, burst=1),))
+
+RULES: dict[str, tuple[Rule, list[str]]] = {
+    "a backend": (Rule(name="r", backends=(BACKEND,)), ["forward"]),
+    "limits": (Rule(name="r", backends=(BACKEND,), policies=("demo/limits",)), ["limit", "forward"]),
+    "CORS": (Rule(name="r", backends=(BACKEND,), cors=Cors(allow_origins=("*",))), ["respond", "forward"]),
+    "a redirect": (Rule(name="r", redirect=Redirect(status=302, hostname="b.example")), ["respond", "forward"]),
+    "a direct response": (
+        Rule(name="r", respond=DirectResponse(status=200, body="", content_type="text/plain")),
+        ["respond", "forward"],
+    ),
+    "a cache": (Rule(name="r", backends=(BACKEND,), cache=Cache(ttl=1000)), ["cache", "forward"]),
+    "all of them": (
+        Rule(
+            name="r",
+            backends=(BACKEND,),
+            policies=("demo/limits",),
+            cors=Cors(allow_origins=("*",)),
+            cache=Cache(ttl=1000),
+        ),
+        ["limit", "respond", "cache", "forward"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("rule", "names"), RULES.values(), ids=RULES)
+def test_rule_has_the_stages_that_it_needs_in_order(rule: Rule, names: list[str]) -> None:
+    runtime = Wire(rule, policies=(LIMITS,)).gateway.context.runtime
+    assert runtime is not None
+    assert [stage.__name__ for stage in runtime.rules[0].stages] == names
