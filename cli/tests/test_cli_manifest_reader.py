@@ -260,9 +260,5 @@ def test_any_manifest_compiles_without_an_exception(kind: str, meta: Any, top: d
 
     compilation = manifest_compilation.compile_manifests(loaded.manifests)
 
-    report(
-        [
-            *loaded.errors,
-            *(finding.diagnostic for finding in manifest_compilation.findings(compilation, loaded.manifests)),
-        ]
-    )
+    findings = manifest_compilation.findings(compilation, loaded.manifests)
+    report([*loaded.errors, *(diagnostic for _, diagnostic in findings)])

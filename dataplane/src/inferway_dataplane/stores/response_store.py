@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 
-from inferway_dataplane.core.caching.entry import CacheEntry
+from inferway_dataplane.core.caching.freshness import CacheEntry
 from inferway_dataplane.core.messages.request_head import RequestHead
 
 

@@ -1,4 +1,4 @@
-"""Freshness: which responses a shared cache may store, and for how long (RFC 9111).
+"""Stored responses and their freshness: what a shared cache may store, and for how long (RFC 9111).
 
 A stored response is used only while it is fresh. Its age counts on the monotonic clock from the moment it was received,
 starting at the age it had then (RFC 9111 4.2.3).
@@ -147,3 +147,18 @@ def age(response: ResponseHead) -> int:
     """Return the age of a new response in seconds; 0 when malformed (RFC 9111 5.1)."""
     first = response.age.split(b",")[0].strip() if response.age is not None else None
     return delta_seconds(first) or 0
+
+
+class CacheEntry:
+    """A stored response. `head`: status line, field lines and cache status, without the fields of one exchange (Age)."""
+
+    __slots__ = ("age", "body", "expires", "head", "received", "size", "status")
+
+    def __init__(self, status: int, head: bytes, body: bytes, age: float, received: float, expires: float) -> None:
+        self.status = status
+        self.head = head
+        self.body = body
+        self.age = age  # seconds old when it was received
+        self.received = received  # monotonic seconds
+        self.expires = expires  # monotonic seconds
+        self.size = len(head) + len(body)
