@@ -25,18 +25,9 @@ class Bucket:
     """The buckets of one limit by key; at `max_keys` the least recently used goes."""
 
     __slots__ = (
-        "burst",
-        "denies",
-        "dropped",
-        "evicted",
-        "interval",
-        "max_keys",
-        "name",
-        "policy",
-        "reach",
-        "tats",
+        "burst", "denies", "dropped", "evicted", "interval", "max_keys", "name", "policy", "reach", "tats",
         "tolerance",
-    )
+    )  # fmt: skip
 
     def __init__(self, policy: str, name: str, requests: int, per: float, burst: int, max_keys: int) -> None:
         self.policy = policy

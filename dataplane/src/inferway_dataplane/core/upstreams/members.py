@@ -25,23 +25,10 @@ class Member:
     """
 
     __slots__ = (
-        "added_at",
-        "bad_checks",
-        "counters",
-        "ejected_until",
-        "ejections",
-        "endpoint",
-        "ewma",
-        "ewma_at",
-        "failures",
-        "good_checks",
-        "is_ejected",
-        "is_probing",
-        "is_unhealthy",
-        "name",
-        "probing_since",
+        "added_at", "bad_checks", "counters", "ejected_until", "ejections", "endpoint", "ewma", "ewma_at",
+        "failures", "good_checks", "is_ejected", "is_probing", "is_unhealthy", "name", "probing_since",
         "restored_at",
-    )
+    )  # fmt: skip
 
     def __init__(self, name: str, endpoint: Any, counters: RuleCounters, now: float) -> None:
         self.name = name  # its address

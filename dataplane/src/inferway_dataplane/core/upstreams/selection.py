@@ -49,22 +49,9 @@ class BackendSet:
     """All backends and members of one rule. One for each runtime; the members and their counters are shared."""
 
     __slots__ = (
-        "_changes",
-        "_checks",
-        "_due",
-        "_only",
-        "_options",
-        "_priorities",
-        "_type",
-        "_until",
-        "_weighted",
-        "backends",
-        "counters",
-        "ejection",
-        "is_panic",
-        "measures_latency",
-        "members",
-    )
+        "_changes", "_checks", "_due", "_only", "_options", "_priorities", "_type", "_until", "_weighted",
+        "backends", "counters", "ejection", "is_panic", "measures_latency", "members",
+    )  # fmt: skip
 
     def __init__(
         self,
