@@ -298,7 +298,7 @@ def plain(data: bytes) -> bytes:
     return _ID.sub(b'"requestId":""', _OWN.sub(b"", data))
 
 
-class Asked:
+class ForwardedRequest:
     """One request as an upstream reads it."""
 
     def __init__(self, head: bytes, body: bytes, *, is_whole: bool) -> None:
@@ -307,16 +307,16 @@ class Asked:
         self.is_whole = is_whole
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Asked) and vars(self) == vars(other)
+        return isinstance(other, ForwardedRequest) and vars(self) == vars(other)
 
     def __hash__(self) -> int:
         return hash(self.head)
 
     def __repr__(self) -> str:
-        return f"Asked({self.head!r}, {self.body!r}, is_whole={self.is_whole})"
+        return f"ForwardedRequest({self.head!r}, {self.body!r}, is_whole={self.is_whole})"
 
 
-def requests(data: bytes) -> list[Asked]:
+def requests(data: bytes) -> list[ForwardedRequest]:
     """Read requests strictly; the last one may be cut."""
     found = []
     while data:
@@ -330,7 +330,7 @@ def requests(data: bytes) -> list[Asked]:
         elif lengths:
             size = int(lengths[0])
             body, is_whole, data = data[:size], len(data) >= size, data[size:]
-        found.append(Asked(plain(head + b"\r\n"), body, is_whole=is_whole))
+        found.append(ForwardedRequest(plain(head + b"\r\n"), body, is_whole=is_whole))
     return found
 
 

@@ -20,7 +20,7 @@ def echo(number: int) -> Rule:
 # --- how many are parsed --------------------------------------------------------------------------------------------------------
 
 
-def test_behind_a_request_in_flight_one_head_is_parsed_and_no_more_is_read() -> None:
+def test_one_head_is_parsed_behind_a_request_in_flight() -> None:
     wire = Wire(UP)
     own = get(b"/404")
     wire.send(get(b"/up") + own * 5_000)
@@ -32,7 +32,7 @@ def test_behind_a_request_in_flight_one_head_is_parsed_and_no_more_is_read() -> 
     assert wire.is_open
 
 
-def test_what_still_arrives_while_bytes_wait_comes_after_them() -> None:
+def test_bytes_arriving_later_stay_behind_buffered_bytes() -> None:
     wire = Wire(UP, echo(1), echo(2))
     wire.send(get(b"/up") + get(b"/1") * 1_000)
     wire.send(get(b"/2")[:10], get(b"/2")[10:])
@@ -40,7 +40,7 @@ def test_what_still_arrives_while_bytes_wait_comes_after_them() -> None:
     assert [one.body for one in answers(wire.got())] == [b"ok"] + [b"1"] * 1_000 + [b"2"]
 
 
-def test_requests_of_upstreams_among_them_hold_the_rest_again_and_again() -> None:
+def test_each_upstream_request_holds_back_the_next_ones() -> None:
     wire = Wire(UP)
     wire.send((get(b"/up") + get(b"/404") * 1_000) * 3)
     for _ in range(3):
@@ -50,7 +50,7 @@ def test_requests_of_upstreams_among_them_hold_the_rest_again_and_again() -> Non
     assert wire.client.transport.is_reading
 
 
-def test_a_client_that_does_not_read_its_answers_has_no_more_requests_begun() -> None:
+def test_client_that_does_not_read_gets_no_new_exchange() -> None:
     # The first write fills the client's buffer: the transport calls `pause_writing` from within it.
     wire = Wire(echo(1))
     writes = []
@@ -72,7 +72,7 @@ def test_a_client_that_does_not_read_its_answers_has_no_more_requests_begun() ->
     assert wire.client.transport.is_reading
 
 
-def test_waiting_requests_go_on_waiting_while_the_answer_before_them_is_not_read() -> None:
+def test_requests_wait_while_an_earlier_response_is_unread() -> None:
     wire = Wire(UP, echo(1))
     wire.send(get(b"/up") + get(b"/1") * 3)
 
@@ -89,7 +89,7 @@ def test_waiting_requests_go_on_waiting_while_the_answer_before_them_is_not_read
     assert wire.client.transport.is_reading
 
 
-def test_a_client_that_does_not_read_sends_in_vain() -> None:
+def test_client_that_does_not_read_is_answered_once_it_reads() -> None:
     wire = Wire(echo(1))
     wire.stop_reading()
     assert not wire.client.transport.is_reading
@@ -100,7 +100,7 @@ def test_a_client_that_does_not_read_sends_in_vain() -> None:
     assert len(answers(wire.got())) == 1
 
 
-def test_a_client_that_reads_in_spells_gets_all_in_order() -> None:
+def test_client_reading_in_bursts_gets_all_responses_in_order() -> None:
     wire = Wire(*[echo(number) for number in range(10)])
     room = 0
 
@@ -128,7 +128,7 @@ def test_a_client_that_reads_in_spells_gets_all_in_order() -> None:
 
 @pytest.mark.parametrize("apart", [False, True], ids=["in one segment", "apart"])
 @pytest.mark.parametrize("end", [b"", b"0\r\n\r\n"], ids=["unfinished", "whole"])
-def test_a_chunked_body_that_arrives_while_its_request_waits_has_its_limit(apart: bool, end: bytes) -> None:
+def test_chunked_body_of_a_waiting_request_is_bounded(apart: bool, end: bytes) -> None:
     wire = Wire(UP, idle=2)
     pieces = (get(b"/up") + CHUNKED, b"6\r\n012345\r\n", b"6\r\n012345\r\n" + end)
     wire.send(*(pieces if apart else [b"".join(pieces)]))
@@ -140,7 +140,7 @@ def test_a_chunked_body_that_arrives_while_its_request_waits_has_its_limit(apart
     assert not wire.is_open
 
 
-def test_a_chunked_body_of_just_the_limit_passes_after_waiting() -> None:
+def test_chunked_body_of_exactly_the_bound_passes_after_waiting() -> None:
     wire = Wire(UP)
     wire.send(get(b"/up") + CHUNKED + b"6\r\n012345\r\n4\r\n6789\r\n0\r\n\r\n")
     wire.asked()
@@ -150,11 +150,22 @@ def test_a_chunked_body_of_just_the_limit_passes_after_waiting() -> None:
     assert [own.status for own in answers(wire.got())] == [200, 200]
 
 
-def test_a_declared_body_over_the_limit_is_refused_in_its_turn() -> None:
+def test_oversized_content_length_is_rejected_in_its_turn() -> None:
     wire = Wire(UP)
     wire.send(get(b"/up") + post(b"/up", b"0123456789a") + get(b"/up"))
     wire.asked()
     wire.answer(OK)
     assert [own.status for own in answers(wire.got())] == [200, 413]
     assert wire.asked() == b""
+    assert not wire.is_open
+
+
+def test_shutdown_closes_requests_behind_an_unread_response() -> None:
+    wire = Wire()
+    wire.send(get(b"/1") + get(b"/2"))
+    wire.stop_reading()
+    wire.answer(OK)
+    wire.client.shutdown()
+    wire.read_again()
+    assert not wire.client.waiting
     assert not wire.is_open

@@ -243,7 +243,7 @@ def test_body_over_the_gates_limit_is_answered_413(data: bytes) -> None:
     assert (gating.bodies, wire.asked()) == ([], b"")
 
 
-def test_gated_body_of_a_pipelined_request_is_complete_in_its_turn() -> None:
+def test_gated_body_of_a_pipelined_request_is_complete() -> None:
     gating = Gating()
     wire = Wire(stages=(gating,))
     wire.send(get(b"/1") + post(b"/2", b"hello"))
@@ -262,7 +262,7 @@ def test_gate_asks_for_an_expected_body() -> None:
     assert answer(wire.got()).status == 200
 
 
-def test_client_that_leaves_before_its_body_is_complete_ends_the_gate() -> None:
+def test_gate_ends_when_the_client_leaves_before_the_body_does() -> None:
     gating = Gating()
     wire = Wire(stages=(gating,))
     wire.send(post(b"/", b"hello")[:-1])

@@ -46,7 +46,7 @@ sys.exit(serve(settings, Source()))
 """A data plane whose source fails unexpectedly as soon as a file is there."""
 
 
-def dying(trigger: Path, mode: str, document: str = "served") -> Process:
+def process_with_dying_source(trigger: Path, mode: str, document: str = "served") -> Process:
     """Start it."""
     return Process([sys.executable, "-c", DYING, str(trigger), mode, document], stdout=subprocess.DEVNULL)
 
@@ -54,7 +54,7 @@ def dying(trigger: Path, mode: str, document: str = "served") -> Process:
 @pytest.mark.outside
 @pytest.mark.case("K4")
 def test_cluster_process_ends_after_the_drain(tmp_path: Path) -> None:
-    with dying(tmp_path / "now", "cluster") as process:
+    with process_with_dying_source(tmp_path / "now", "cluster") as process:
         admin = process.port("admin")
         assert ask(admin, "/readyz") == (200, b"ok\n")
         (tmp_path / "now").touch()
@@ -69,8 +69,8 @@ def test_cluster_process_ends_after_the_drain(tmp_path: Path) -> None:
 
 
 @pytest.mark.outside
-def test_a_signal_during_that_drain_cuts_it_no_shorter(tmp_path: Path) -> None:
-    with dying(tmp_path / "now", "cluster") as process:
+def test_signal_during_the_drain_does_not_shorten_it(tmp_path: Path) -> None:
+    with process_with_dying_source(tmp_path / "now", "cluster") as process:
         process.event("ready")
         (tmp_path / "now").touch()
         process.event("draining")
@@ -80,8 +80,8 @@ def test_a_signal_during_that_drain_cuts_it_no_shorter(tmp_path: Path) -> None:
 
 
 @pytest.mark.outside
-def test_of_a_directory_what_is_served_goes_on_and_it_is_told(tmp_path: Path) -> None:
-    with dying(tmp_path / "now", "directory") as process:
+def test_ended_directory_source_is_logged_and_serving_continues(tmp_path: Path) -> None:
+    with process_with_dying_source(tmp_path / "now", "directory") as process:
         admin, port = process.port("admin"), process.port()
         (tmp_path / "now").touch()
         assert process.event("the source has ended, the live document stays")["level"] == "critical"
@@ -93,8 +93,8 @@ def test_of_a_directory_what_is_served_goes_on_and_it_is_told(tmp_path: Path) ->
 
 
 @pytest.mark.outside
-def test_before_the_first_document_it_ends_in_order_too(tmp_path: Path) -> None:
-    with dying(tmp_path / "now", "cluster", "waiting") as process:
+def test_source_ended_before_a_document_ends_the_process(tmp_path: Path) -> None:
+    with process_with_dying_source(tmp_path / "now", "cluster", "waiting") as process:
         process.event("waiting for the first document")
         (tmp_path / "now").touch()
         assert process.exit_code() == 1
@@ -103,7 +103,7 @@ def test_before_the_first_document_it_ends_in_order_too(tmp_path: Path) -> None:
         assert process.text == []
 
 
-class Away:
+class UnreachableApi:
     """A client of an API server that does not answer."""
 
     async def close(self) -> None: ...
@@ -114,7 +114,7 @@ class Away:
     get = list_all = apply = _fail
 
 
-class Received:
+class AcceptingGateway:
     """A gateway that takes everything."""
 
     def __init__(self) -> None:
@@ -127,7 +127,7 @@ class Received:
         raise AssertionError(error)
 
 
-def run(source: ClusterSource, received: Received, condition) -> None:
+def run(source: ClusterSource, received: AcceptingGateway, condition) -> None:
     """Follow until the condition holds; the source must not have ended by then."""
 
     async def main() -> None:
@@ -164,23 +164,23 @@ class Copies(LastGood):
         self.written.append(documents)
 
 
-def away(last_good: LastGood) -> ClusterSource:
+def source_with_a_copy(last_good: LastGood) -> ClusterSource:
     """A source that has nothing but a copy."""
     pace = Pace(patience=0.02, copies=WriterPace(rest=0.02, retry=0.01))
-    return ClusterSource(Away(), Away(), "demo", Pod("gateway-0", "0", "inferway"), last_good, pace)
+    return ClusterSource(UnreachableApi(), UnreachableApi(), "demo", Pod("gateway-0", "0", "inferway"), last_good, pace)
 
 
 @pytest.fixture
-def copied(tmp_path: Path) -> Path:
+def last_good_copy(tmp_path: Path) -> Path:
     """A folder with a copy in it."""
     LastGood(str(tmp_path / "state")).save(state("kept"))
     return tmp_path / "state"
 
 
 @pytest.mark.case("K4")
-def test_copy_is_read_again_after_a_thread_failed(copied, caplog) -> None:
-    received = Received()
-    source = away(Copies(copied, failed_reads=2))
+def test_copy_is_read_again_after_a_thread_failed(last_good_copy, caplog) -> None:
+    received = AcceptingGateway()
+    source = source_with_a_copy(Copies(last_good_copy, failed_reads=2))
     run(source, received, lambda: received.revisions)
     assert received.revisions == ["config-kept"]
     logged = [record.message for record in caplog.records if record.exc_info]
@@ -189,8 +189,8 @@ def test_copy_is_read_again_after_a_thread_failed(copied, caplog) -> None:
 
 
 @pytest.mark.case("K4")
-def test_copy_is_written_again_after_a_thread_failed(copied, caplog) -> None:
-    copies = Copies(copied, failed_writes=2)
-    run(away(copies), Received(), lambda: copies.written)
+def test_copy_is_written_again_after_a_thread_failed(last_good_copy, caplog) -> None:
+    copies = Copies(last_good_copy, failed_writes=2)
+    run(source_with_a_copy(copies), AcceptingGateway(), lambda: copies.written)
     logged = [record.message for record in caplog.records if record.exc_info]
     assert logged == ["unexpected error while writing the last good copy"] * 2

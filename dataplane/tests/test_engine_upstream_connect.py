@@ -13,7 +13,7 @@ from inferway_dataplane.engine.upstream.connection import UpstreamConnection
 from inferway_dataplane.engine.upstream.pool import ConnectFailed, EndpointPool
 
 
-class Dialler:
+class FakeConnector:
     """Makes the connections of a wire's pools: a test decides when one succeeds, or how it fails."""
 
     def __init__(self, wire: Wire) -> None:
@@ -46,18 +46,18 @@ class Dialler:
         self.wire.settle()
 
 
-def run(test: Callable[[Wire, Dialler], Awaitable[None]], **settings: Any) -> None:
+def run(test: Callable[[Wire, FakeConnector], Awaitable[None]], **settings: Any) -> None:
     async def main() -> None:
         wire = Wire(**{"idle": 0, **settings})
-        await test(wire, Dialler(wire))
+        await test(wire, FakeConnector(wire))
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         assert not others  # S2: nothing is left behind
 
     asyncio.run(main())
 
 
-def test_a_request_waits_for_its_connection() -> None:
-    async def test(wire: Wire, dialler: Dialler) -> None:
+def test_request_waits_for_its_upstream_connection() -> None:
+    async def test(wire: Wire, dialler: FakeConnector) -> None:
         wire.send(get(b"/a"))
         await dialler.turn()
         assert (wire.asked(), wire.got()) == (b"", b"")
@@ -71,8 +71,8 @@ def test_a_request_waits_for_its_connection() -> None:
     run(test)
 
 
-def test_a_body_waits_with_it() -> None:
-    async def test(wire: Wire, dialler: Dialler) -> None:
+def test_request_body_waits_for_the_upstream_connection() -> None:
+    async def test(wire: Wire, dialler: FakeConnector) -> None:
         wire.send(post(b"/a", b"hello"), get(b"/b"))
         await dialler.turn()
         await dialler.succeed()
@@ -83,8 +83,8 @@ def test_a_body_waits_with_it() -> None:
     run(test)
 
 
-def test_a_chunked_body_waits_with_it() -> None:
-    async def test(wire: Wire, dialler: Dialler) -> None:
+def test_chunked_body_waits_for_the_upstream_connection() -> None:
+    async def test(wire: Wire, dialler: FakeConnector) -> None:
         wire.send(get(b"/a", b"Transfer-Encoding: chunked", method=b"POST"), b"5\r\nhello\r\n", b"0\r\n\r\n")
         await dialler.turn()
         await dialler.succeed()
@@ -94,8 +94,8 @@ def test_a_chunked_body_waits_with_it() -> None:
     run(test)
 
 
-def test_a_large_body_holds_its_client_until_there_is_a_connection() -> None:
-    async def test(wire: Wire, dialler: Dialler) -> None:
+def test_large_body_pauses_the_client_until_connected() -> None:
+    async def test(wire: Wire, dialler: FakeConnector) -> None:
         wire.send(post(b"/a", b"x" * 100_000)[:-1])
         await dialler.turn()
         assert not wire.client.transport.is_reading
@@ -118,8 +118,8 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("problem", "status"), FAILURES, ids=[problem.code for problem, _ in FAILURES])
-def test_u1_a_connection_that_cannot_be_made(problem: problems.Problem, status: int) -> None:
-    async def test(wire: Wire, dialler: Dialler) -> None:
+def test_u1_connect_error_is_answered_with_its_status(problem: problems.Problem, status: int) -> None:
+    async def test(wire: Wire, dialler: FakeConnector) -> None:
         wire.send(get(b"/a"))
         await dialler.turn()
         await dialler.end(problem)
@@ -136,8 +136,8 @@ def test_u1_a_connection_that_cannot_be_made(problem: problems.Problem, status: 
     run(test)
 
 
-def test_s2_a_client_that_leaves_ends_the_connecting() -> None:
-    async def test(wire: Wire, dialler: Dialler) -> None:
+def test_s2_disconnected_client_cancels_the_connect() -> None:
+    async def test(wire: Wire, dialler: FakeConnector) -> None:
         wire.send(get(b"/a"))
         await dialler.turn()
         wire.leave()
@@ -148,8 +148,8 @@ def test_s2_a_client_that_leaves_ends_the_connecting() -> None:
     run(test)
 
 
-def test_a_body_that_grows_too_large_ends_the_connecting() -> None:
-    async def test(wire: Wire, dialler: Dialler) -> None:
+def test_oversized_body_cancels_the_connect() -> None:
+    async def test(wire: Wire, dialler: FakeConnector) -> None:
         wire.send(get(b"/a", b"Transfer-Encoding: chunked", method=b"POST"))
         await dialler.turn()
         wire.send(b"%x\r\n%b\r\n" % (11 << 20, b"x" * (11 << 20)))
@@ -160,8 +160,8 @@ def test_a_body_that_grows_too_large_ends_the_connecting() -> None:
 
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"])
-def test_u3_a_reused_connection_that_died_unseen_is_replaced_once(method: bytes) -> None:
-    async def test(wire: Wire, dialler: Dialler) -> None:
+def test_u3_closed_reused_connection_is_replaced_once(method: bytes) -> None:
+    async def test(wire: Wire, dialler: FakeConnector) -> None:
         wire.send(get(b"/a"))
         wire.answer(OK)
         wire.got(), wire.asked()
@@ -179,8 +179,8 @@ def test_u3_a_reused_connection_that_died_unseen_is_replaced_once(method: bytes)
 
 
 @pytest.mark.parametrize("part", [b"H", b"HTTP/1.1 200 OK\r\n"])
-def test_u3_not_when_it_has_answered_a_byte(part: bytes) -> None:
-    async def test(wire: Wire, dialler: Dialler) -> None:
+def test_u3_request_is_not_resent_after_a_response_byte(part: bytes) -> None:
+    async def test(wire: Wire, dialler: FakeConnector) -> None:
         wire.send(get(b"/a"))
         wire.answer(OK)
         wire.got(), wire.asked()
@@ -195,8 +195,8 @@ def test_u3_not_when_it_has_answered_a_byte(part: bytes) -> None:
 
 
 @pytest.mark.parametrize("request_", [get(b"/b", method=b"POST"), get(b"/b", method=b"PATCH"), post(b"/b", b"x")])
-def test_u3_not_for_what_does_harm_twice(request_: bytes) -> None:
-    async def test(wire: Wire, dialler: Dialler) -> None:
+def test_u3_non_idempotent_request_is_not_resent(request_: bytes) -> None:
+    async def test(wire: Wire, dialler: FakeConnector) -> None:
         wire.send(get(b"/a"))
         wire.answer(OK)
         wire.got(), wire.asked()
@@ -210,7 +210,7 @@ def test_u3_not_for_what_does_harm_twice(request_: bytes) -> None:
 
 
 @pytest.mark.outside
-def test_x1_the_address_that_is_really_connected_to_is_checked() -> None:
+def test_x1_connected_address_is_checked() -> None:
     async def main() -> None:
         for host, policy, code in (
             ("169.254.169.254", "Standalone", "address_refused"),

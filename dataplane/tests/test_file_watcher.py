@@ -21,7 +21,7 @@ def _info(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "inferway")
 
 
-class Followed:
+class WatchedFiles:
     """What follows some files, and counts."""
 
     def __init__(self, *paths: Path) -> None:
@@ -42,7 +42,7 @@ class Followed:
         await asyncio.sleep(0.05)
 
 
-def run(followed: Followed, test: Callable[[], Awaitable[None]]) -> None:
+def run(followed: WatchedFiles, test: Callable[[], Awaitable[None]]) -> None:
     async def main() -> None:
         task = asyncio.create_task(file_watcher.follow("things", lambda: followed.paths, followed.reload, every=EVERY))
         await asyncio.sleep(0)
@@ -55,17 +55,17 @@ def run(followed: Followed, test: Callable[[], Awaitable[None]]) -> None:
 
 
 @contextmanager
-def swapped(path: Path) -> Iterator[Path]:
+def replaced_at_the_end(path: Path) -> Iterator[Path]:
     """A file next to `path` that takes its place at the end."""
     part = path.with_suffix(".part")
     yield part
     part.rename(path)
 
 
-def test_nothing_is_read_anew_without_a_change(tmp_path: Path) -> None:
+def test_unchanged_file_is_not_reloaded(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("1")
-    followed = Followed(path)
+    followed = WatchedFiles(path)
 
     async def test() -> None:
         await followed.some_looks()
@@ -74,15 +74,15 @@ def test_nothing_is_read_anew_without_a_change(tmp_path: Path) -> None:
     run(followed, test)
 
 
-def test_each_kind_of_change_is_seen(tmp_path: Path) -> None:
+def test_each_kind_of_change_causes_a_reload(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("1")
-    followed = Followed(path)
+    followed = WatchedFiles(path)
 
     async def test() -> None:
         path.write_text("22")
         await followed.until(1)
-        with swapped(path) as part:
+        with replaced_at_the_end(path) as part:
             part.write_text("22")
         await followed.until(2)
         path.unlink()
@@ -97,7 +97,7 @@ def test_each_kind_of_change_is_seen(tmp_path: Path) -> None:
     run(followed, test)
 
 
-def test_a_link_that_is_swapped_is_a_change(tmp_path: Path) -> None:
+def test_swapped_link_causes_a_reload(tmp_path: Path) -> None:
     """As the kubelet changes mounted Secrets: `..data` is a link to a folder of the moment."""
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -105,7 +105,7 @@ def test_a_link_that_is_swapped_is_a_change(tmp_path: Path) -> None:
         os.utime(tmp_path / name / "key", (1, 1))
     (tmp_path / "..data").symlink_to("one")
     (tmp_path / "key").symlink_to("..data/key")
-    followed = Followed(tmp_path / "key")
+    followed = WatchedFiles(tmp_path / "key")
 
     async def test() -> None:
         (tmp_path / "..new").symlink_to("two")
@@ -115,10 +115,10 @@ def test_a_link_that_is_swapped_is_a_change(tmp_path: Path) -> None:
     run(followed, test)
 
 
-def test_what_is_no_good_waits_for_its_next_change(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_invalid_content_is_not_reloaded_until_changed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "a"
     path.write_text("1")
-    followed = Followed(path)
+    followed = WatchedFiles(path)
     followed.failures = [ValueError("not a certificate")]
 
     async def test() -> None:
@@ -137,10 +137,10 @@ def test_what_is_no_good_waits_for_its_next_change(tmp_path: Path, caplog: pytes
     assert caplog.records[0].__dict__["error"] == "not a certificate"
 
 
-def test_what_cannot_be_read_is_tried_again_and_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_unreadable_file_is_retried_and_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "a"
     path.write_text("1")
-    followed = Followed(path)
+    followed = WatchedFiles(path)
     followed.failures = [OSError("no descriptor"), OSError("no descriptor"), OSError("another"), OSError("another")]
 
     async def test() -> None:
@@ -154,10 +154,10 @@ def test_what_cannot_be_read_is_tried_again_and_told_once(tmp_path: Path, caplog
     assert errors == ["no descriptor", "another", None]
 
 
-def test_a_mistake_of_ours_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_unexpected_reload_error_does_not_stop_the_watcher(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "a"
     path.write_text("1")
-    followed = Followed(path)
+    followed = WatchedFiles(path)
     followed.failures = [ZeroDivisionError()]
 
     async def test() -> None:
@@ -170,7 +170,7 @@ def test_a_mistake_of_ours_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptur
     assert "unexpected error while reloading" in caplog.text
 
 
-def test_what_is_not_foreseen_while_looking_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_unexpected_scan_error_does_not_stop_the_watcher(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Such as no thread to look with."""
     path = tmp_path / "a"
     path.write_text("1")

@@ -21,7 +21,7 @@ RULES = CheckRules(HealthCheck(path="/healthz?deep=1", healthy_threshold=2, unhe
         ("---++--+---", "hhUUhhhhhhU"),
     ],
 )
-def test_a_streak_changes_the_verdict(checks: str, verdicts: str) -> None:
+def test_health_state_changes_after_a_streak_of_checks(checks: str, verdicts: str) -> None:
     (member,) = members(1)
     health = ""
     before = False
@@ -35,7 +35,7 @@ def test_a_streak_changes_the_verdict(checks: str, verdicts: str) -> None:
     assert member.counters.changes == changes
 
 
-def test_who_is_healthy_again_warms_up_again() -> None:
+def test_health_state_restored_restarts_the_slow_start() -> None:
     (member,) = members(1)
     for now in range(3):
         health_state.on_check(member, False, RULES, float(now))
@@ -44,13 +44,13 @@ def test_who_is_healthy_again_warms_up_again() -> None:
     assert member.warm_since == 8.0
 
 
-def test_what_a_good_answer_is() -> None:
+def test_health_check_passes_on_expected_statuses_only() -> None:
     rules = CheckRules(HealthCheck(path="/", expected_statuses=(200, 204)))
     assert [status in rules.statuses for status in (200, 204, 302, 503, None)] == [True, True, False, False, False]
     assert (RULES.path, RULES.interval, RULES.timeout) == (b"/healthz?deep=1", 5.0, 1.0)
 
 
-def test_without_a_check_an_old_verdict_does_not_count() -> None:
+def test_health_state_is_ignored_without_a_health_check() -> None:
     counters = RuleCounters()
     shared = backend("a", counters, 2)
     checked = group((1, 0, shared), counters=counters, checks=True)
@@ -61,7 +61,7 @@ def test_without_a_check_an_old_verdict_does_not_count() -> None:
     assert unchecked.available_of(shared) == 2
 
 
-def test_who_is_not_asked_any_more_is_not_thought_ill_of() -> None:
+def test_health_state_is_forgotten_when_checks_stop() -> None:
     (member,) = members(1)
     for now in range(4):
         health_state.on_check(member, False, RULES, float(now))

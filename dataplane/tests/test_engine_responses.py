@@ -5,7 +5,7 @@ import json
 import pytest
 from fake_transport import BACKEND, OK, Answer, Wire, answer, answers, bytewise, get, plain, post
 
-from inferway_contract.document import Cors, HeaderEdit, HeaderValue, Rule, Timeouts
+from inferway_contract.document import Cors, HeaderEdit, HeaderValue, Retry, Rule, Timeouts
 from inferway_dataplane.core.messages import problems
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -45,7 +45,7 @@ ANSWERS = {  # request, answer, whether the upstream then closes -> status, body
 
 @pytest.mark.parametrize("pieces", ["whole", "byte by byte", "head and body", "known"])
 @pytest.mark.parametrize(("request_", "data", "closes", "status", "body", "stays"), ANSWERS.values(), ids=ANSWERS)
-def test_answers_pass(
+def test_response_is_forwarded_with_its_framing(
     request_: bytes, data: bytes, closes: bool, status: int, body: bytes, stays: bool | None, pieces: str
 ) -> None:
     to_head = request_.startswith(b"HEAD")
@@ -85,7 +85,7 @@ def test_answers_pass(
     assert b"Evil" not in b"".join(name for name, _ in own.fields)
 
 
-def test_fields_pass_but_not_those_between_two_hops() -> None:
+def test_response_fields_pass_except_hop_by_hop() -> None:
     wire = Wire()
     wire.send(get())
     wire.answer(
@@ -103,7 +103,7 @@ def test_fields_pass_but_not_those_between_two_hops() -> None:
     )
 
 
-def test_what_is_missing_is_added_and_the_phrase_is_the_standards_own() -> None:
+def test_response_gets_date_request_id_and_standard_phrase() -> None:
     wire = Wire()
     wire.send(get())
     wire.answer(b"HTTP/1.1 200 Very Well Indeed\r\nContent-Length: 0\r\n\r\n")
@@ -124,7 +124,7 @@ def test_http_1_0_clients_get_no_chunks(version: bytes, fields: bytes) -> None:
     assert not wire.is_open
 
 
-def test_http_1_0_keep_alive_is_said_and_kept() -> None:
+def test_http_1_0_keep_alive_is_confirmed_and_honoured() -> None:
     wire = Wire()
     for _ in range(2):
         wire.send(b"GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n")
@@ -137,7 +137,7 @@ def test_http_1_0_keep_alive_is_said_and_kept() -> None:
 
 
 @pytest.mark.parametrize("pieces", ["whole", "byte by byte"])
-def test_early_hints_pass_and_other_interim_answers_do_not(pieces: str) -> None:
+def test_only_interim_responses_102_and_103_are_forwarded(pieces: str) -> None:
     wire = Wire()
     data = (
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\nX-Own: 1\r\n\r\n"
@@ -151,14 +151,14 @@ def test_early_hints_pass_and_other_interim_answers_do_not(pieces: str) -> None:
     assert wire.idle == 1
 
 
-def test_http_1_0_clients_get_no_interim_answers() -> None:
+def test_http_1_0_clients_get_no_interim_responses() -> None:
     wire = Wire()
     wire.send(b"GET / HTTP/1.0\r\n\r\n")
     wire.answer(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK)
     assert answer(wire.got()).status == 200
 
 
-def test_an_interim_answer_is_never_taken_for_the_answer_after_it() -> None:
+def test_interim_response_is_not_mistaken_for_the_final_one() -> None:
     # The head cache must not learn the first head of a segment for the second one.
     wire = Wire()
     hint = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
@@ -198,7 +198,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("pieces", ["whole", "byte by byte"])
 @pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN)
-def test_u2_a_broken_answer_is_a_502_and_the_connection_is_not_used_again(data: bytes, pieces: str) -> None:
+def test_u2_malformed_response_is_answered_502_and_disconnected(data: bytes, pieces: str) -> None:
     wire = Wire()
     wire.send(get())
     wire.answer(*([data] if pieces == "whole" else bytewise(data)))
@@ -211,7 +211,7 @@ def test_u2_a_broken_answer_is_a_502_and_the_connection_is_not_used_again(data: 
 
 
 @pytest.mark.parametrize("piece", [b"X: " + b"v" * 200_000, b"X: v\r\n" * 40_000], ids=["one field", "many fields"])
-def test_u2_a_head_that_is_too_large_is_a_502(piece: bytes) -> None:
+def test_u2_oversized_response_head_is_answered_502(piece: bytes) -> None:
     wire = Wire(Rule(name="all", backends=(BACKEND,), max_response_header=64 << 10))
     wire.send(get())
     wire.answer(HEAD + piece[:60_000])
@@ -222,7 +222,7 @@ def test_u2_a_head_that_is_too_large_is_a_502(piece: bytes) -> None:
     assert wire.idle == 0
 
 
-def test_u2_a_head_that_is_too_large_is_a_502_also_when_it_is_complete() -> None:
+def test_u2_oversized_complete_response_head_is_answered_502() -> None:
     wire = Wire(Rule(name="all", backends=(BACKEND,), max_response_header=1024))
     for _ in range(2):
         wire.add_upstream()
@@ -232,7 +232,7 @@ def test_u2_a_head_that_is_too_large_is_a_502_also_when_it_is_complete() -> None
         assert answer(wire.got()).status == 502
 
 
-def test_the_limit_of_heads_does_not_count_the_body() -> None:
+def test_response_head_limit_does_not_count_the_body() -> None:
     wire = Wire(Rule(name="all", backends=(BACKEND,), max_response_header=1024))
     wire.send(get())
     wire.answer(HEAD + b"Content-Length: 50000\r\n\r\n" + b"x" * 50_000)
@@ -252,7 +252,7 @@ PARTS = {
 
 @pytest.mark.parametrize("exc", [None, ConnectionResetError()], ids=["closed", "reset"])
 @pytest.mark.parametrize("data", PARTS.values(), ids=PARTS)
-def test_c4_s4_an_upstream_that_dies_leaves_no_clean_end(data: bytes, exc: Exception | None) -> None:
+def test_c4_s4_upstream_closing_mid_body_aborts_the_client(data: bytes, exc: Exception | None) -> None:
     wire = Wire()
     wire.send(get())
     wire.answer(data)
@@ -264,7 +264,7 @@ def test_c4_s4_an_upstream_that_dies_leaves_no_clean_end(data: bytes, exc: Excep
     assert wire.endpoint.active == 0
 
 
-def test_c4_a_reset_of_an_answer_without_length_leaves_no_clean_end() -> None:
+def test_c4_reset_of_a_response_without_length_aborts_the_client() -> None:
     wire = Wire()
     wire.send(get())
     wire.answer(HEAD + b"\r\nhello")
@@ -273,7 +273,7 @@ def test_c4_a_reset_of_an_answer_without_length_leaves_no_clean_end() -> None:
     assert wire.was_aborted
 
 
-def test_c4_to_http_1_0_too() -> None:
+def test_c4_upstream_closing_mid_body_aborts_http_1_0_client() -> None:
     wire = Wire()
     wire.send(b"GET / HTTP/1.0\r\n\r\n")
     wire.answer(CHUNKED + b"5\r\nhello\r\n")
@@ -285,7 +285,7 @@ BAD_ENDS = {"a bad size": b"xyz\r\n", "no CRLF after a chunk": b"5\r\nhelloworld
 
 
 @pytest.mark.parametrize("rest", BAD_ENDS.values(), ids=BAD_ENDS)
-def test_u2_garbage_in_the_middle_of_a_body_leaves_no_clean_end(rest: bytes) -> None:
+def test_u2_garbage_in_a_chunked_body_aborts_the_client(rest: bytes) -> None:
     wire = Wire()
     wire.send(get())
     wire.answer(CHUNKED + b"5\r\nhello\r\n", rest)
@@ -312,7 +312,7 @@ ENDS = {
 @pytest.mark.parametrize("excess", EXCESS.values(), ids=EXCESS)
 @pytest.mark.parametrize("data", ENDS.values(), ids=ENDS)
 @pytest.mark.parametrize("apart", [False, True], ids=["at once", "later"])
-def test_u2_excess_costs_the_connection_and_reaches_nobody(data: bytes, excess: bytes, apart: bool) -> None:
+def test_u2_excess_bytes_are_dropped_with_the_connection(data: bytes, excess: bytes, apart: bool) -> None:
     wire = Wire()
     wire.send(get())
     own_upstream = wire.upstream
@@ -331,7 +331,7 @@ def test_u2_excess_costs_the_connection_and_reaches_nobody(data: bytes, excess: 
 
 
 @pytest.mark.parametrize("apart", [False, True], ids=["at once", "later"])
-def test_u2_a_body_for_head_reaches_nobody(apart: bool) -> None:
+def test_u2_body_of_a_head_response_is_dropped(apart: bool) -> None:
     wire = Wire()
     wire.send(get(method=b"HEAD"))
     own_upstream = wire.upstream
@@ -346,7 +346,7 @@ def test_u2_a_body_for_head_reaches_nobody(apart: bool) -> None:
     assert wire.idle == 0
 
 
-def test_after_head_the_next_answer_is_read_from_its_start() -> None:
+def test_response_after_head_is_read_from_its_start() -> None:
     wire = Wire()
     for _ in range(3):
         wire.send(get(method=b"HEAD"))
@@ -358,7 +358,7 @@ def test_after_head_the_next_answer_is_read_from_its_start() -> None:
     assert wire.idle == 1
 
 
-def test_known_answers_of_get_say_nothing_of_head() -> None:
+def test_head_cache_keeps_get_and_head_responses_apart() -> None:
     wire = Wire()
     data = HEAD + b"Content-Length: 0\r\n\r\n"
     for method in (b"GET", b"HEAD", b"GET", b"HEAD"):
@@ -368,7 +368,7 @@ def test_known_answers_of_get_say_nothing_of_head() -> None:
     assert wire.idle == 1
 
 
-def test_bytes_on_an_idle_connection_cost_it() -> None:
+def test_idle_upstream_connection_with_bytes_is_closed() -> None:
     wire = Wire(idle=2)
     spoiled = wire.endpoint.idle[-1]
     spoiled.data_received(OK)
@@ -378,7 +378,7 @@ def test_bytes_on_an_idle_connection_cost_it() -> None:
     assert wire.asked().startswith(b"GET / ")
 
 
-def test_the_most_recently_used_connection_is_used_first() -> None:
+def test_most_recently_used_connection_is_used_first() -> None:
     wire = Wire(idle=3)
     last = wire.endpoint.idle[-1]
     for _ in range(3):
@@ -387,7 +387,7 @@ def test_the_most_recently_used_connection_is_used_first() -> None:
         wire.answer(OK)
 
 
-def test_no_more_idle_connections_than_wanted() -> None:
+def test_idle_connections_are_limited_to_the_setting() -> None:
     wire = Wire(idle=1, upstream_idle_connections=1)
     wire.send(get())
     wire.upstreams.append(wire.add_upstream())
@@ -399,7 +399,7 @@ def test_no_more_idle_connections_than_wanted() -> None:
 # --- streams ----------------------------------------------------------------------------------------------------------------------------
 
 
-def test_s1_every_event_leaves_as_it_comes() -> None:
+def test_s1_each_event_is_forwarded_as_it_arrives() -> None:
     wire = Wire()
     wire.send(get(b"/stream"))
     wire.answer(HEAD + b"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -413,7 +413,7 @@ def test_s1_every_event_leaves_as_it_comes() -> None:
     assert wire.is_open
 
 
-def test_s3_a_slow_reader_holds_the_upstream_and_only_it() -> None:
+def test_s3_slow_reader_pauses_only_its_own_upstream() -> None:
     wire = Wire(idle=2)
     wire.send(get(b"/stream"))
     own, other = wire.upstream, wire.upstreams[0]
@@ -425,7 +425,7 @@ def test_s3_a_slow_reader_holds_the_upstream_and_only_it() -> None:
     assert own.transport.is_reading
 
 
-def fill(wire: Wire) -> None:
+def fill_client_buffer(wire: Wire) -> None:
     """From now on the client reads nothing: the next write fills its buffer, and the transport calls `pause_writing` from within it."""
 
     def pause_once(data: bytes) -> None:
@@ -435,11 +435,11 @@ def fill(wire: Wire) -> None:
     wire.client.transport.on_write = pause_once
 
 
-def test_s3_a_slow_reader_does_not_hold_the_connection_for_the_next_request() -> None:
+def test_s3_slow_reader_does_not_pause_the_next_request() -> None:
     wire = Wire()
     wire.send(get())
     own = wire.upstream
-    fill(wire)
+    fill_client_buffer(wire)
     wire.answer(HEAD + b"Content-Length: 5\r\n\r\nhello")  # all of it fits into one segment
     wire.client.resume_writing()
     assert own.transport.is_reading
@@ -450,10 +450,10 @@ def test_s3_a_slow_reader_does_not_hold_the_connection_for_the_next_request() ->
     assert answer(wire.got(other)).status == 200
 
 
-def test_s3_a_client_that_reads_nothing_gets_no_second_answer_pulled() -> None:
+def test_s3_client_that_does_not_read_pauses_its_next_response() -> None:
     wire = Wire(idle=2)
     wire.send(get(b"/a") + get(b"/b"))
-    fill(wire)
+    fill_client_buffer(wire)
     wire.answer(HEAD + b"Content-Length: 5\r\n\r\nhello")
     in_use = [one for one in wire.upstreams if one.receiver is not None]
     assert all(not one.transport.is_reading for one in in_use)  # a transport calls `pause_writing` only once
@@ -461,7 +461,7 @@ def test_s3_a_client_that_reads_nothing_gets_no_second_answer_pulled() -> None:
     assert all(one.transport.is_reading for one in wire.upstreams)
 
 
-def test_s4_a_silent_upstream_is_a_504_before_the_head_and_an_abort_after() -> None:
+def test_s4_silent_upstream_is_504_or_aborts_after_the_head() -> None:
     own = Timeouts(backend_request=1_000, stream_idle=5_000)
     wire = Wire(Rule(name="all", backends=(BACKEND,), timeouts=own))
     wire.send(get())
@@ -485,7 +485,7 @@ def test_s4_a_silent_upstream_is_a_504_before_the_head_and_an_abort_after() -> N
 # --- edits and CORS ---------------------------------------------------------------------------------------------------------------------
 
 
-def edited(**settings: object) -> Answer:
+def response_of_rule(**settings: object) -> Answer:
     wire = Wire(Rule.model_validate({"name": "all", "backends": (BACKEND,), **settings}))
     wire.send(get(b"/", b"Origin: https://app.example"))
     wire.answer(
@@ -494,18 +494,18 @@ def edited(**settings: object) -> Answer:
     return answer(wire.got())
 
 
-def test_response_fields_are_edited() -> None:
-    own = edited(response_headers=HeaderEdit(set=(HeaderValue(name="x-a", value="9"),), remove=("X-B",)))
+def test_response_header_modifiers_are_applied() -> None:
+    own = response_of_rule(response_headers=HeaderEdit(set=(HeaderValue(name="x-a", value="9"),), remove=("X-B",)))
     assert (own["x-a"], "x-b" in own) == ("9", False)
 
 
-def test_cors_names_the_origin_once() -> None:
-    own = edited(cors=Cors(allow_origins=("https://app.example",)))
+def test_cors_response_names_the_origin_once() -> None:
+    own = response_of_rule(cors=Cors(allow_origins=("https://app.example",)))
     assert own.all("access-control-allow-origin") == ["https://app.example"]  # two values are none to a browser
     assert sorted(own.all("vary")) == ["Accept", "Origin"]
 
 
-def test_a_preflight_is_answered_here() -> None:
+def test_preflight_is_answered_by_the_gateway() -> None:
     wire = Wire(Rule(name="all", backends=(BACKEND,), cors=Cors(allow_origins=("*",), allow_methods=("PUT",))))
     wire.send(get(b"/", b"Origin: https://a", b"Access-Control-Request-Method: PUT", method=b"OPTIONS"))
     own = answer(wire.got())
@@ -521,7 +521,7 @@ UP = get(b"/", b"Transfer-Encoding: chunked", method=b"POST")
 
 
 @pytest.mark.parametrize("pieces", ["whole", "byte by byte"])
-def test_a_body_of_declared_length_streams(pieces: str) -> None:
+def test_request_body_with_content_length_is_streamed(pieces: str) -> None:
     wire = Wire()
     body = b"hello world"
     wire.send(post(b"/", body)[: -len(body)], *([body] if pieces == "whole" else bytewise(body)))
@@ -533,7 +533,7 @@ def test_a_body_of_declared_length_streams(pieces: str) -> None:
     assert (wire.idle, wire.is_open) == (1, True)
 
 
-def test_every_piece_of_a_chunked_body_goes_on_as_it_comes() -> None:
+def test_chunked_request_body_is_forwarded_as_it_arrives() -> None:
     wire = Wire()
     wire.send(UP)
     assert wire.asked().endswith(b"\r\n\r\n")
@@ -545,7 +545,7 @@ def test_every_piece_of_a_chunked_body_goes_on_as_it_comes() -> None:
     assert wire.asked() == b"2\r\nld\r\n0\r\n\r\n"
 
 
-def test_s3_a_slow_upstream_holds_the_client() -> None:
+def test_s3_slow_upstream_pauses_the_client() -> None:
     wire = Wire()
     wire.send(UP)
     wire.upstream.pause_writing()
@@ -554,7 +554,7 @@ def test_s3_a_slow_upstream_holds_the_client() -> None:
     assert wire.client.transport.is_reading
 
 
-def test_s3_what_held_a_client_does_not_outlive_its_request() -> None:
+def test_s3_paused_client_reads_again_after_its_request() -> None:
     wire = Wire()
     wire.send(post(b"/", b"x" * 1000))
     wire.upstream.pause_writing()
@@ -562,7 +562,7 @@ def test_s3_what_held_a_client_does_not_outlive_its_request() -> None:
     assert wire.client.transport.is_reading
 
 
-def test_an_early_answer_ends_the_request() -> None:
+def test_early_response_ends_the_request() -> None:
     wire = Wire()
     wire.send(get(b"/", b"Content-Length: 1000000", method=b"POST") + b"hello")
     wire.answer(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
@@ -573,7 +573,7 @@ def test_an_early_answer_ends_the_request() -> None:
     assert b"x" * 10 not in wire.asked()
 
 
-def test_an_early_answer_then_the_rest_leaves_both_connections_in_step() -> None:
+def test_early_response_keeps_both_connections_in_step() -> None:
     wire = Wire(idle=2)
     wire.send(post(b"/", b"hello")[:-5])
     wire.answer(OK)
@@ -583,7 +583,7 @@ def test_an_early_answer_then_the_rest_leaves_both_connections_in_step() -> None
         assert b"hello" not in data.partition(b"\r\n\r\n")[2][5:]
 
 
-def test_u3_a_post_on_a_connection_that_dies_is_a_502() -> None:
+def test_u3_post_on_a_closed_reused_connection_is_502() -> None:
     wire = Wire()
     wire.send(get())
     wire.answer(OK)
@@ -594,8 +594,32 @@ def test_u3_a_post_on_a_connection_that_dies_is_a_502() -> None:
     assert (own.status, json.loads(own.body)["code"]) == (502, problems.UPSTREAM_CLOSED.code)
 
 
-def test_u3_a_first_use_that_dies_is_a_502() -> None:
+def test_u3_first_request_on_a_closed_connection_is_502() -> None:
     wire = Wire()
     wire.send(get())
     wire.upstream_closes()
     assert answer(wire.got()).status == 502
+
+
+def test_idle_upstream_connection_reads_after_a_pause() -> None:
+    wire = Wire(Rule(name="all", backends=(BACKEND,), retry=Retry(statuses=(503,))))
+    wire.send(get(b"/"))
+    own = wire.upstream
+    own.pause()
+    own.forget()
+    own.is_complete = own.is_reusable = True
+    own._end_forgotten()
+    assert own.endpoint.active == 0
+    assert own.transport.is_reading
+    assert not own.is_paused
+
+
+def test_upstream_timeout_releases_the_paused_client() -> None:
+    wire = Wire(Rule(name="all", backends=(BACKEND,), timeouts=Timeouts(backend_request=1000)))
+    wire.send(post(b"/", b"x" * 60_000)[:-59_900])
+    wire.upstream.pause_writing()
+    assert not wire.client.transport.is_reading
+    wire.pass_time(1.3)
+    assert [own.status for own in answers(wire.got())] == [504]
+    assert wire.client.transport.is_reading
+    assert not wire.client.holds

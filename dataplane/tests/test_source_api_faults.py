@@ -10,8 +10,8 @@ from time import monotonic, sleep
 
 import pytest
 from cluster_gateway import ClusterGateway, Pace, cluster_gateway
-from publishing import saying
-from test_cluster_source import publisher, user  # noqa: F401 - fixtures, which pytest finds by their names here
+from config_publisher import config_with_bodies
+from test_source_cluster import publisher, user  # noqa: F401 - fixtures, which pytest finds by their names here
 
 from inferway_dataplane.sources.last_good import CONFIG, ENDPOINTS
 from inferway_envtest import Fault
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.case("K1")
 
 
 @contextmanager
-def asked(gateway: ClusterGateway) -> Iterator[list[object]]:
+def steady_requests(gateway: ClusterGateway) -> Iterator[list[object]]:
     """Requests one after the other; what was not answered with 200 is in the list."""
     failures: list[object] = []
     count = 0
@@ -54,9 +54,9 @@ def asked(gateway: ClusterGateway) -> Iterator[list[object]]:
 
 
 @contextmanager
-def converging(gateway: ClusterGateway, within: float = HEALED) -> Iterator[None]:
+def assert_converges(gateway: ClusterGateway, within: float = HEALED) -> Iterator[None]:
     """A change during a fault, which the block brings about and ends."""
-    with asked(gateway) as failures:
+    with steady_requests(gateway) as failures:
         yield
         began = monotonic()
         gateway.serves("changed", deadline=within)
@@ -66,9 +66,9 @@ def converging(gateway: ClusterGateway, within: float = HEALED) -> Iterator[None
 
 
 @pytest.fixture
-def faulty(api_server, namespace, user, publisher):  # noqa: F811
+def gateway_behind_faulty_tcp(api_server, namespace, user, publisher):  # noqa: F811
     """A data plane that serves `first`, through a TCP proxy."""
-    publisher.publish(saying("first"))
+    publisher.publish(config_with_bodies("first"))
     with FaultyTcp(api_server.port) as tcp, cluster_gateway(api_server.through(tcp, user), namespace) as gateway:
         gateway.serves("first")
         yield gateway, tcp
@@ -76,26 +76,26 @@ def faulty(api_server, namespace, user, publisher):  # noqa: F811
 
 @pytest.mark.slow
 @pytest.mark.parametrize("accepting", [Accepting.REFUSE, Accepting.SILENT, Accepting.DROP])
-def test_a_short_outage(faulty, publisher, accepting):  # noqa: F811 - the fixture's name is imported
+def test_api_server_outage_of_3_s_converges(gateway_behind_faulty_tcp, publisher, accepting):  # noqa: F811 - the fixture's name is imported
     """One of a minute, with both planes: e2e/control."""
-    gateway, tcp = faulty
-    with converging(gateway):
+    gateway, tcp = gateway_behind_faulty_tcp
+    with assert_converges(gateway):
         tcp.change(accepting=accepting)
         tcp.cut_all()
-        publisher.publish(saying("changed"))
+        publisher.publish(config_with_bodies("changed"))
         sleep(3.0)  # what is tested is its length
         tcp.heal()
         tcp.cut_all()
 
 
-def test_connections_that_are_cut_again_and_again(faulty, publisher, caplog):  # noqa: F811
+def test_api_connections_cut_repeatedly_converge(gateway_behind_faulty_tcp, publisher, caplog):  # noqa: F811
     caplog.set_level("INFO", "inferway.cluster")
-    gateway, tcp = faulty
-    with converging(gateway):
+    gateway, tcp = gateway_behind_faulty_tcp
+    with assert_converges(gateway):
         for _ in range(10):
             tcp.cut_all()
             sleep(0.1)  # between two cuts
-        publisher.publish(saying("changed"))
+        publisher.publish(config_with_bodies("changed"))
         tcp.cut_all()
 
     def told(what: str) -> int:
@@ -110,31 +110,31 @@ QUICK = Deadlines(connect=1.0, read=1.0, write=1.0, watch=2, watch_grace=1.0)
 
 
 @pytest.mark.slow
-def test_a_watch_that_freezes_is_noticed(api_server, namespace, user, publisher):  # noqa: F811
-    publisher.publish(saying("first"))
+def test_frozen_watch_is_replaced_at_its_limit(api_server, namespace, user, publisher):  # noqa: F811
+    publisher.publish(config_with_bodies("first"))
     with (
         FaultyTcp(api_server.port) as tcp,
         cluster_gateway(api_server.through(tcp, user), namespace, deadlines=QUICK) as gateway,
     ):
         gateway.serves("first")
-        with converging(gateway, 8.0):
+        with assert_converges(gateway, 8.0):
             assert tcp.freeze_open() > 0
-            publisher.publish(saying("changed"))
+            publisher.publish(config_with_bodies("changed"))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_a_watch_that_freezes_is_noticed_within_a_minute(faulty, publisher):  # noqa: F811
-    gateway, tcp = faulty
-    with converging(gateway, 60.0):
+def test_frozen_watch_is_replaced_within_a_minute_by_default(gateway_behind_faulty_tcp, publisher):  # noqa: F811
+    gateway, tcp = gateway_behind_faulty_tcp
+    with assert_converges(gateway, 60.0):
         assert tcp.freeze_open() > 0
-        publisher.publish(saying("changed"))
+        publisher.publish(config_with_bodies("changed"))
 
 
 @pytest.mark.slow
-def test_watches_end_in_order_all_the_time(api_server, namespace, user, publisher):  # noqa: F811
+def test_watch_ended_by_the_server_is_resumed_without_a_list(api_server, namespace, user, publisher):  # noqa: F811
     """They are resumed, not listed again, and no change between two of them is lost."""
-    publisher.publish(saying("first"))
+    publisher.publish(config_with_bodies("first"))
     deadlines = Deadlines(watch=1, watch_grace=5.0)
     with cluster_gateway(api_server.kubeconfig(user), namespace, deadlines=deadlines) as gateway:
         gateway.serves("first")
@@ -143,7 +143,7 @@ def test_watches_end_in_order_all_the_time(api_server, namespace, user, publishe
         number = 0
         while monotonic() < until:
             number += 1
-            publisher.config(saying(f"change {number}"))
+            publisher.config(config_with_bodies(f"change {number}"))
             gateway.serves(f"change {number}")
         verbs = [seen.verb for seen in api_server.requests(mark, user=user, resource="configmaps")]
         assert verbs.count("watch") >= 4
@@ -163,8 +163,8 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_requests_that_are_refused(api_server, namespace, user, publisher, fault):  # noqa: F811
-    publisher.publish(saying("first"))
+def test_rejected_api_requests_converge_without_failed_traffic(api_server, namespace, user, publisher, fault):  # noqa: F811
+    publisher.publish(config_with_bodies("first"))
     fault.seen = 0
     with (
         api_server.http_faults() as faults,
@@ -173,17 +173,17 @@ def test_requests_that_are_refused(api_server, namespace, user, publisher, fault
     ):
         gateway.serves("first")
         faults.add(fault)
-        with asked(gateway) as failures:
+        with steady_requests(gateway) as failures:
             tcp.cut_all()
-            publisher.publish(saying("changed"))
+            publisher.publish(config_with_bodies("changed"))
             gateway.serves("changed")
             until(lambda: fault.hits == fault.times, "every fault to be met")
         assert failures == []
 
 
 @pytest.mark.slow
-def test_retry_after_is_honoured(api_server, namespace, user, publisher):  # noqa: F811
-    publisher.publish(saying("first"))
+def test_retry_after_of_the_api_server_is_honoured(api_server, namespace, user, publisher):  # noqa: F811
+    publisher.publish(config_with_bodies("first"))
     fault = Fault("GET", "fieldSelector=metadata.name%3Dinferway-config|name=inferway-config", code=429, times=1)
     fault.headers = {"Retry-After": "3"}
     with api_server.http_faults() as faults:
@@ -198,8 +198,8 @@ def test_retry_after_is_honoured(api_server, namespace, user, publisher):  # noq
 
 @pytest.mark.slow
 @pytest.mark.case("K4")
-def test_a_start_without_the_api_server(api_server, namespace, user, publisher, tmp_path):  # noqa: F811
-    publisher.publish(saying("kept"))
+def test_start_without_the_api_server_serves_the_last_good_copy(api_server, namespace, user, publisher, tmp_path):  # noqa: F811
+    publisher.publish(config_with_bodies("kept"))
     state = tmp_path / "state"
     with FaultyTcp(api_server.port) as tcp:
         kubeconfig = api_server.through(tcp, user)
@@ -216,7 +216,7 @@ def test_a_start_without_the_api_server(api_server, namespace, user, publisher, 
             gateway.serves("kept")
         # With one it serves the copy, and keeps trying.
         tcp.change(accepting=Accepting.REFUSE)
-        publisher.publish(saying("changed"))
+        publisher.publish(config_with_bodies("changed"))
         with cluster_gateway(kubeconfig, namespace, state=state) as gateway:
             gateway.serves("kept")
             status, text = gateway.ask("/readyz", admin=True)
@@ -237,8 +237,8 @@ def test_a_start_without_the_api_server(api_server, namespace, user, publisher, 
 
 
 @pytest.mark.case("K4")
-def test_a_copy_is_served_no_more_when_the_same_is_published(api_server, namespace, user, publisher, tmp_path):  # noqa: F811
-    publisher.publish(saying("kept"))
+def test_last_good_copy_is_confirmed_by_an_equal_document(api_server, namespace, user, publisher, tmp_path):  # noqa: F811
+    publisher.publish(config_with_bodies("kept"))
     with FaultyTcp(api_server.port) as tcp:
         kubeconfig = api_server.through(tcp, user)
         with cluster_gateway(kubeconfig, namespace, state=tmp_path) as gateway:
@@ -251,12 +251,12 @@ def test_a_copy_is_served_no_more_when_the_same_is_published(api_server, namespa
             until(lambda: gateway.why_not() == "ok", "the copy to be confirmed")
 
 
-def test_a_copy_is_not_asked_for_when_the_document_comes_in_time(api_server, namespace, user, publisher, tmp_path):  # noqa: F811
+def test_last_good_copy_is_not_used_if_the_document_is_in_time(api_server, namespace, user, publisher, tmp_path):  # noqa: F811
     kubeconfig = api_server.kubeconfig(user)
-    publisher.publish(saying("kept"))
+    publisher.publish(config_with_bodies("kept"))
     with cluster_gateway(kubeconfig, namespace, state=tmp_path) as gateway:
         until(lambda: (tmp_path / CONFIG).exists(), "the copy to be written")
-    publisher.publish(saying("changed"))
+    publisher.publish(config_with_bodies("changed"))
     with cluster_gateway(kubeconfig, namespace, state=tmp_path, pace=Pace(patience=5.0)) as gateway:
         until(lambda: gateway.why_not() == "ok", "it serves")
         assert gateway.says("changed")

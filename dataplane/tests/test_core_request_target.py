@@ -9,7 +9,7 @@ from inferway_dataplane.core.messages import request_head, request_target
 from inferway_dataplane.core.messages.request_head import RequestHead
 
 
-def located(target: bytes, host: bytes | None = b"a.example", method: bytes = b"GET") -> RequestHead | str:
+def head_or_code(target: bytes, host: bytes | None = b"a.example", method: bytes = b"GET") -> RequestHead | str:
     fields = [] if host is None else [(b"Host", host)]
     head = request_head.read_request(method, fields, is_http_1_1=host is not None)
     assert isinstance(head, RequestHead)
@@ -65,14 +65,14 @@ HOSTS = {
 
 
 @pytest.mark.parametrize(("raw", "host"), HOSTS.values(), ids=HOSTS)
-def test_p5_hosts(raw: bytes, host: bytes | None) -> None:
+def test_p5_host_is_normalised_or_rejected(raw: bytes, host: bytes | None) -> None:
     assert request_target.host_of(raw) == host
     assert request_target.host_of(raw) == host  # from the memo
 
 
 @pytest.mark.parametrize(("raw", "host"), HOSTS.values(), ids=HOSTS)
-def test_p5_a_bad_host_refuses_the_request(raw: bytes, host: bytes | None) -> None:
-    head = located(b"/", raw)
+def test_p5_bad_host_rejects_the_request(raw: bytes, host: bytes | None) -> None:
+    head = head_or_code(b"/", raw)
     assert (head if isinstance(head, str) else head.host) == (b"bad_host".decode() if host is None else host)
 
 
@@ -96,8 +96,10 @@ TARGETS = {  # target -> host, path, query, match path
 
 
 @pytest.mark.parametrize(("target", "expected"), TARGETS.values(), ids=TARGETS)
-def test_p6_targets(target: bytes, expected: tuple[bytes, bytes, bytes | None, bytes]) -> None:
-    head = located(target)
+def test_p6_target_is_split_into_host_path_and_query(
+    target: bytes, expected: tuple[bytes, bytes, bytes | None, bytes]
+) -> None:
+    head = head_or_code(target)
     assert isinstance(head, RequestHead), head
     assert (head.host, head.path, head.query, head.match_path) == expected
 
@@ -126,38 +128,38 @@ BAD_TARGETS = {
 
 
 @pytest.mark.parametrize(("target", "code"), BAD_TARGETS.values(), ids=BAD_TARGETS)
-def test_targets_that_are_refused(target: bytes, code: str) -> None:
-    assert located(target) == code
+def test_invalid_target_is_rejected_with_its_code(target: bytes, code: str) -> None:
+    assert head_or_code(target) == code
 
 
-def test_p6_the_host_that_absolute_form_replaces_must_be_valid_too() -> None:
-    assert located(b"http://b.example/", b"a@b") == "bad_host"
-    assert isinstance(located(b"http://b.example/", None), RequestHead)
+def test_p6_host_replaced_by_absolute_form_must_be_valid() -> None:
+    assert head_or_code(b"http://b.example/", b"a@b") == "bad_host"
+    assert isinstance(head_or_code(b"http://b.example/", None), RequestHead)
 
 
-def test_p6_the_authority_becomes_the_host_that_goes_on() -> None:
-    head = located(b"http://B.example:81/", b"a.example")
+def test_p6_authority_of_absolute_form_is_forwarded_as_host() -> None:
+    head = head_or_code(b"http://B.example:81/", b"a.example")
     assert isinstance(head, RequestHead)
     assert head.raw_host == b"B.example:81"
 
 
-def test_p13_options_of_the_whole_server() -> None:
-    head = located(b"*", method=b"OPTIONS")
+def test_p13_options_of_the_whole_server_has_an_asterisk_path() -> None:
+    head = head_or_code(b"*", method=b"OPTIONS")
     assert isinstance(head, RequestHead)
     assert head.path == b"*"
 
 
-def test_p5_http_1_0_without_a_host_is_for_any_host() -> None:
-    head = located(b"/", None)
+def test_p5_http_1_0_without_a_host_has_an_empty_host() -> None:
+    head = head_or_code(b"/", None)
     assert isinstance(head, RequestHead)
     assert head.host == b""
 
 
-def test_l2_floods_leave_the_memos_bounded_in_entries_and_bytes() -> None:
+def test_l2_host_and_path_caches_are_bounded() -> None:
     for number in range(10_000):
-        located(b"/%d" % number, b"h%d.example" % number)
-    located(b"/" + b"p" * 8_000, b"h" * 30_000)
-    located(b"/", b"h" * 30_000)
+        head_or_code(b"/%d" % number, b"h%d.example" % number)
+    head_or_code(b"/" + b"p" * 8_000, b"h" * 30_000)
+    head_or_code(b"/", b"h" * 30_000)
     assert len(request_target._hosts) <= 4096
     assert len(request_target._paths) <= 4096
     assert max(map(len, request_target._hosts)) < 1_000
@@ -174,7 +176,7 @@ paths = st.lists(
 
 
 @given(paths)
-def test_no_decoding_invents_a_separator(raw: bytes) -> None:
+def test_match_path_decoding_adds_no_separator(raw: bytes) -> None:
     try:
         matched = match_path(raw)
     except AmbiguousPath:
@@ -187,7 +189,7 @@ def test_no_decoding_invents_a_separator(raw: bytes) -> None:
 
 
 @given(paths)
-def test_the_match_path_of_a_match_path_is_itself_but_for_other_percent_signs(raw: bytes) -> None:
+def test_match_path_is_idempotent_without_percent_signs(raw: bytes) -> None:
     try:
         matched = match_path(raw)
     except AmbiguousPath:
@@ -200,8 +202,8 @@ def test_the_match_path_of_a_match_path_is_itself_but_for_other_percent_signs(ra
 
 
 @given(paths)
-def test_locate_agrees_with_the_match_path(raw: bytes) -> None:
-    head = located(raw)
+def test_locate_agrees_with_match_path(raw: bytes) -> None:
+    head = head_or_code(raw)
     try:
         expected = match_path(raw)
     except AmbiguousPath:

@@ -22,7 +22,7 @@ COMMAND = [sys.executable, "-m", "inferway_dataplane"]
 LOCAL = {"INFERWAY_LISTEN": "127.0.0.1:0", "INFERWAY_ADMIN": "127.0.0.1:0"}
 
 
-def started(**variables: str) -> Process:
+def run_process(**variables: str) -> Process:
     """Start one with these variables and no others of the gateway."""
     return Process(
         COMMAND, environment("INFERWAY_", "KUBE", "POD_", **{**LOCAL, **variables}), stdout=subprocess.DEVNULL
@@ -60,8 +60,8 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("variables", "told"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_in_its_settings_is_one_line(variables: dict[str, str], told: str) -> None:
-    with started(**variables) as process:
+def test_invalid_setting_is_one_line_on_stderr_and_exit_code_2(variables: dict[str, str], told: str) -> None:
+    with run_process(**variables) as process:
         assert process.exit_code() == 2
         assert len(process.text) == 1
         assert process.text[0].startswith("inferway-dataplane: ")
@@ -81,8 +81,10 @@ FILES = {
 
 
 @pytest.mark.parametrize(("variables", "told"), FILES.values(), ids=FILES)
-def test_a_file_that_is_not_there_is_one_line(tmp_path: Path, variables: dict[str, str], told: str) -> None:
-    with started(**POD, **variables, INFERWAY_KUBECONFIG=kubeconfig(tmp_path, 1)) as process:
+def test_missing_file_is_one_line_on_stderr_and_exit_code_2(
+    tmp_path: Path, variables: dict[str, str], told: str
+) -> None:
+    with run_process(**POD, **variables, INFERWAY_KUBECONFIG=kubeconfig(tmp_path, 1)) as process:
         assert process.exit_code() == 2
         assert process.text == [told]
 
@@ -90,10 +92,10 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path: Path, variables: dict[st
 @pytest.mark.case("K4")
 @pytest.mark.parametrize("accepting", [Accepting.REFUSE, Accepting.SILENT, Accepting.DROP])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-def test_a_signal_before_the_first_document_ends_it_at_once(tmp_path: Path, number: int, accepting: Accepting) -> None:
+def test_signal_before_the_first_document_ends_the_process(tmp_path: Path, number: int, accepting: Accepting) -> None:
     with FaultyTcp(1) as tcp:
         tcp.change(accepting=accepting)
-        with started(**POD, INFERWAY_KUBECONFIG=kubeconfig(tmp_path, tcp.port)) as process:
+        with run_process(**POD, INFERWAY_KUBECONFIG=kubeconfig(tmp_path, tcp.port)) as process:
             admin = int(process.event("waiting for the first document")["admin"].rpartition(":")[2])
             assert ask(admin, "/healthz") == (200, b"ok\n")
             status, why = ask(admin, "/readyz")
@@ -107,10 +109,10 @@ def test_a_signal_before_the_first_document_ends_it_at_once(tmp_path: Path, numb
 
 
 @pytest.mark.case("K4")
-def test_it_says_that_the_api_server_cannot_be_reached(tmp_path: Path) -> None:
+def test_unreachable_api_server_is_logged_and_shown_by_readyz(tmp_path: Path) -> None:
     with FaultyTcp(1) as tcp:
         tcp.change(accepting=Accepting.REFUSE)
-        with started(**POD, INFERWAY_KUBECONFIG=kubeconfig(tmp_path, tcp.port)) as process:
+        with run_process(**POD, INFERWAY_KUBECONFIG=kubeconfig(tmp_path, tcp.port)) as process:
             event = process.event("the API server cannot be reached, what is served stays")
             assert "GET /api/v1/namespaces/default/configmaps: " in event["error"] or "PATCH /apis/" in event["error"]
             admin = int(process.event("waiting for the first document")["admin"].rpartition(":")[2])
@@ -121,17 +123,17 @@ NAMED = "the API server is known by a name only, so routes may lead to it: set I
 
 
 @pytest.mark.case("X1")
-def test_it_says_that_a_named_api_server_is_not_barred(tmp_path: Path) -> None:
+def test_api_server_given_by_name_is_logged_as_not_blocked(tmp_path: Path) -> None:
     with FaultyTcp(1) as tcp:
         tcp.change(accepting=Accepting.REFUSE)
         (tmp_path / "named").mkdir()
         named = kubeconfig(tmp_path / "named", tcp.port, "localhost")
-        with started(**POD, INFERWAY_KUBECONFIG=named) as process:
+        with run_process(**POD, INFERWAY_KUBECONFIG=named) as process:
             assert process.event(NAMED)["server"] == f"http://localhost:{tcp.port}"
         for told in (
             {"INFERWAY_KUBECONFIG": named, "INFERWAY_API_SERVER": "192.0.2.1"},
             {"INFERWAY_KUBECONFIG": kubeconfig(tmp_path, tcp.port)},
         ):
-            with started(**POD, **told) as process:
+            with run_process(**POD, **told) as process:
                 process.event("waiting for the first document")
                 assert NAMED not in [event["event"] for event in process.events]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from member_fakes import backend, chosen, eject, fixed_draws, group, no_draw
+from member_fakes import backend, eject, fixed_draws, group, member_of, no_draw
 
 from inferway_contract.document import CircuitBreaker, LoadBalancer
 from inferway_dataplane.core.messages import problems
@@ -19,13 +19,13 @@ from inferway_testing.examples import examples
 THREE = CircuitBreaker(consecutive_failures=3, open_for=10_000)
 
 
-def one_of_two(breaker: CircuitBreaker = THREE) -> BackendSet:
+def group_of_two(breaker: CircuitBreaker = THREE) -> BackendSet:
     counters = RuleCounters()
     return group((1, 0, backend("a", counters, 2)), counters=counters, breaker=breaker)
 
 
-def test_failures_in_a_row_eject_and_a_success_between_starts_over() -> None:
-    backend_set = one_of_two()
+def test_ejection_needs_consecutive_failures() -> None:
+    backend_set = group_of_two()
     member = backend_set.members[0]
     outcomes = [
         outlier_detection.on_success(member, 1.0, 1.0)
@@ -43,11 +43,11 @@ def test_failures_in_a_row_eject_and_a_success_between_starts_over() -> None:
     ("percent", "total", "most"),
     [(50, 2, 1), (50, 3, 1), (50, 4, 2), (50, 10, 5), (10, 3, 1), (100, 3, 3), (0, 100, 0), (50, 1, 1), (34, 3, 1)],
 )
-def test_how_many_may_be_ejected(percent: int, total: int, most: int) -> None:
+def test_ejection_maximum_follows_max_ejected_percent(percent: int, total: int, most: int) -> None:
     assert EjectionRules(CircuitBreaker(max_ejected_percent=percent)).max_ejected(total) == most
 
 
-def test_u4_no_more_than_the_share_is_ejected() -> None:
+def test_u4_ejection_stops_at_max_ejected_percent() -> None:
     counters = RuleCounters()
     backend_set = group((1, 0, backend("a", counters, 4)), counters=counters)
     eject(backend_set.members[0], backend_set)
@@ -57,7 +57,7 @@ def test_u4_no_more_than_the_share_is_ejected() -> None:
     assert [member.is_ejected for member in backend_set.members] == [True, True, False, False]
 
 
-def test_u4_the_last_available_member_is_never_ejected() -> None:
+def test_u4_last_available_member_is_never_ejected() -> None:
     counters = RuleCounters()
     up_to_all = CircuitBreaker(max_ejected_percent=100)
     backend_set = group((1, 0, backend("a", counters, 3)), counters=counters, breaker=up_to_all)
@@ -67,14 +67,14 @@ def test_u4_the_last_available_member_is_never_ejected() -> None:
         assert not outlier_detection.on_failure(backend_set.members[2], 1.0, 1.0, backend_set)
 
 
-def test_u4_the_only_member_is_never_ejected() -> None:
+def test_u4_only_member_is_never_ejected() -> None:
     counters = RuleCounters()
     backend_set = group((1, 0, backend("a", counters)), counters=counters)
     for _ in range(20):
         assert not outlier_detection.on_failure(backend_set.members[0], 1.0, 1.0, backend_set)
 
 
-def test_u4_the_only_primary_is_ejected_in_favour_of_a_fallback_and_both_never_are() -> None:
+def test_u4_primary_and_fallback_are_never_both_ejected() -> None:
     counters = RuleCounters()
     backend_set = group((1, 0, backend("a", counters)), (1, 1, backend("b", counters)), counters=counters)
     primary, fallback = backend_set.members
@@ -83,14 +83,14 @@ def test_u4_the_only_primary_is_ejected_in_favour_of_a_fallback_and_both_never_a
         assert not outlier_detection.on_failure(fallback, 1.0, 1.0, backend_set)
 
 
-def test_a_drained_backend_is_nobodys_alternative() -> None:
+def test_drained_backend_does_not_permit_an_ejection() -> None:
     counters = RuleCounters()
     backend_set = group((1, 0, backend("a", counters)), (0, 0, backend("b", counters, 9)), counters=counters)
     for _ in range(20):
         assert not outlier_detection.on_failure(backend_set.members[0], 1.0, 1.0, backend_set)
 
 
-def test_an_unhealthy_member_is_nobodys_alternative() -> None:
+def test_unhealthy_member_does_not_permit_an_ejection() -> None:
     counters = RuleCounters()
     backend_set = group((1, 0, backend("a", counters, 2)), counters=counters, checks=True)
     health_state.on_check(backend_set.members[1], False, CheckRules(HealthCheck(path="/", unhealthy_threshold=1)), 0.0)
@@ -98,14 +98,14 @@ def test_an_unhealthy_member_is_nobodys_alternative() -> None:
         assert not outlier_detection.on_failure(backend_set.members[0], 1.0, 1.0, backend_set)
 
 
-def test_0_percent_ejects_nobody() -> None:
-    backend_set = one_of_two(CircuitBreaker(max_ejected_percent=0))
+def test_max_ejected_percent_of_0_ejects_no_member() -> None:
+    backend_set = group_of_two(CircuitBreaker(max_ejected_percent=0))
     for _ in range(20):
         assert not outlier_detection.on_failure(backend_set.members[0], 1.0, 1.0, backend_set)
 
 
-def test_each_ejection_is_twice_as_long_up_to_five_minutes() -> None:
-    backend_set = one_of_two()
+def test_ejection_time_doubles_up_to_five_minutes() -> None:
+    backend_set = group_of_two()
     member = backend_set.members[0]
     eject(member, backend_set, 0.0)
     lengths = [member.ejected_until]
@@ -120,34 +120,34 @@ def test_each_ejection_is_twice_as_long_up_to_five_minutes() -> None:
     assert lengths == [10, 20, 40, 80, 160, MAX_EJECTION, MAX_EJECTION, MAX_EJECTION, MAX_EJECTION]
 
 
-def restored(backend_set: BackendSet, at: float) -> None:
+def restore_first(backend_set: BackendSet, at: float) -> None:
     member = backend_set.members[0]
     outlier_detection.begin_probe(member, at)
     assert outlier_detection.on_success(member, at, at)
 
 
-def test_a_probe_that_succeeds_restores() -> None:
-    backend_set = one_of_two()
+def test_successful_probe_restores_the_member() -> None:
+    backend_set = group_of_two()
     member = backend_set.members[0]
     eject(member, backend_set)
-    restored(backend_set, 10.0)
+    restore_first(backend_set, 10.0)
     assert backend_set.is_available(member)
     assert not outlier_detection.on_failure(member, 11.0, 11.0, backend_set)
 
 
 @pytest.mark.parametrize(("well_for", "length"), [(FORGET_AFTER - 1, 20), (FORGET_AFTER, 10)])
-def test_the_doubling_is_forgotten_after_a_calm_time(well_for: float, length: float) -> None:
-    backend_set = one_of_two()
+def test_ejection_time_is_reset_after_a_healthy_period(well_for: float, length: float) -> None:
+    backend_set = group_of_two()
     member = backend_set.members[0]
     eject(member, backend_set)
-    restored(backend_set, 10.0)
+    restore_first(backend_set, 10.0)
     now = 10.0 + well_for
     eject(member, backend_set, now)
     assert member.ejected_until == now + length
 
 
-def test_a_probe_whose_client_left_makes_room_for_another() -> None:
-    backend_set = one_of_two()
+def test_probe_of_a_disconnected_client_permits_another() -> None:
+    backend_set = group_of_two()
     member = backend_set.members[0]
     eject(member, backend_set)
     outlier_detection.begin_probe(member, 10.0)
@@ -158,8 +158,8 @@ def test_a_probe_whose_client_left_makes_room_for_another() -> None:
     assert member.is_ejected
 
 
-def test_tries_from_before_say_nothing() -> None:
-    backend_set = one_of_two()
+def test_tries_begun_before_the_ejection_do_not_count() -> None:
+    backend_set = group_of_two()
     member = backend_set.members[0]
     eject(member, backend_set, 5.0)
     assert not outlier_detection.on_success(member, 4.0, 6.0)
@@ -175,11 +175,11 @@ def test_tries_from_before_say_nothing() -> None:
 
 
 @pytest.mark.parametrize(("status", "fails"), [(200, False), (404, False), (499, False), (500, True), (503, True)])
-def test_which_answers_are_failures(status: int, fails: bool) -> None:
+def test_is_failure_depends_on_the_status(status: int, fails: bool) -> None:
     assert outlier_detection.is_failure(status) is fails
 
 
-def test_faults_are_the_upstreams_and_not_our_own_refusals() -> None:
+def test_is_fault_covers_502_and_504_problems_only() -> None:
     everything = [value for value in vars(problems).values() if isinstance(value, problems.Problem)]
     faults = {problem.code for problem in everything if outlier_detection.is_fault(problem)}
     assert faults == {problem.code for problem in everything if problem.status in (502, 504)}
@@ -205,7 +205,7 @@ EVENTS = st.lists(
     st.integers(0, 100),
     EVENTS,
 )
-def test_somebody_is_always_available_and_one_probe_is_on_its_way(
+def test_tries_in_any_order_leave_a_member_available(
     layout: list[tuple[int, int]], percent: int, events: list[tuple[str, int]]
 ) -> None:
     """Members backend_set several priorities, tried, failing and abandoned in any order: no panic, no more ejected than allowed."""
@@ -224,7 +224,7 @@ def test_somebody_is_always_available_and_one_probe_is_on_its_way(
         if event == "wait":
             now += choice
         elif event == "begin" or not tries:
-            member = chosen(backend_set.choose(now, lambda fixed=number: fixed * 0.618 % 1.0))
+            member = member_of(backend_set.choose(now, lambda fixed=number: fixed * 0.618 % 1.0))
             tries.append(Try(index[member], now, member.is_probing))
         else:
             one = tries.pop(choice % len(tries))
@@ -249,7 +249,7 @@ def test_somebody_is_always_available_and_one_probe_is_on_its_way(
 
 
 @pytest.mark.parametrize("type_", ["RoundRobin", "LeastRequest", "PeakEWMA"])
-def test_who_is_due_gets_the_next_request_even_if_it_looks_busy_and_slow(type_: str) -> None:
+def test_due_member_gets_the_next_request_though_it_looks_busy(type_: str) -> None:
     counters = RuleCounters()
     backend_set = group(
         (1, 0, backend("a", counters, 9)),
@@ -260,19 +260,19 @@ def test_who_is_due_gets_the_next_request_even_if_it_looks_busy_and_slow(type_: 
     sick = backend_set.members[4]
     eject(sick, backend_set)
     sick.endpoint.active, sick.ewma, sick.ewma_at = 50, 60.0, 10.0
-    assert chosen(backend_set.choose(10.0, no_draw)) is sick
+    assert member_of(backend_set.choose(10.0, no_draw)) is sick
     draw = fixed_draws()
-    assert sick not in [chosen(backend_set.choose(10.0, draw)) for _ in range(200)]
+    assert sick not in [member_of(backend_set.choose(10.0, draw)) for _ in range(200)]
     assert outlier_detection.on_success(sick, 10.0, 11.0)
     assert sick.ewma == 0.0
 
 
-def test_exactly_one_request_is_the_probe() -> None:
+def test_exactly_one_request_probes_a_due_member() -> None:
     counters = RuleCounters()
     backend_set = group((1, 0, backend("a", counters)), (1, 1, backend("b", counters)), counters=counters)
     primary, fallback = backend_set.members
     eject(primary, backend_set)
-    assert [chosen(backend_set.choose(now, no_draw)) for now in (0.0, 9.9, 10.0, 10.0, 11.0)] == [
+    assert [member_of(backend_set.choose(now, no_draw)) for now in (0.0, 9.9, 10.0, 10.0, 11.0)] == [
         fallback,
         fallback,
         primary,

@@ -29,54 +29,54 @@ def cgroup_v1(directory: Path, limit: int, usage: int, inactive: int = 0) -> Pat
     return directory
 
 
-def test_the_limit_of_the_container_counts_without_what_the_kernel_can_take_back(tmp_path: Path) -> None:
+def test_memory_share_excludes_reclaimable_memory(tmp_path: Path) -> None:
     assert resource_monitor.Memory(0, cgroup_v2(tmp_path, "1000", 900, 300)).share() == pytest.approx(0.6)
 
 
-def test_the_older_cgroups_too(tmp_path: Path) -> None:
+def test_memory_share_of_cgroup_v1_excludes_reclaimable_memory(tmp_path: Path) -> None:
     assert resource_monitor.Memory(0, cgroup_v1(tmp_path, 1000, 900, 300)).share() == pytest.approx(0.6)
 
 
 @pytest.mark.parametrize("limit", ["max", str(1 << 63)])
-def test_a_container_without_a_limit_is_never_short(tmp_path: Path, limit: str) -> None:
+def test_memory_share_without_a_cgroup_v2_limit_is_0(tmp_path: Path, limit: str) -> None:
     assert resource_monitor.Memory(0, cgroup_v2(tmp_path, limit, 1 << 40)).share() == 0
 
 
-def test_the_older_cgroups_say_no_limit_with_a_large_number(tmp_path: Path) -> None:
+def test_memory_share_without_a_cgroup_v1_limit_is_0(tmp_path: Path) -> None:
     assert resource_monitor.Memory(0, cgroup_v1(tmp_path, 9223372036854771712, 1 << 40)).share() == 0
 
 
-def test_without_cgroups_there_is_no_limit(tmp_path: Path) -> None:
+def test_memory_share_without_cgroups_is_0(tmp_path: Path) -> None:
     assert resource_monitor.Memory(0, tmp_path).share() == 0
 
 
-def test_more_that_can_be_taken_back_than_is_used_is_nothing(tmp_path: Path) -> None:
+def test_memory_share_is_never_negative(tmp_path: Path) -> None:
     assert resource_monitor.Memory(0, cgroup_v2(tmp_path, "1000", 100, 300)).share() == 0
 
 
-def test_a_limit_that_is_set_is_one_of_resident_memory(tmp_path: Path) -> None:
+def test_memory_share_of_a_set_limit_uses_resident_memory(tmp_path: Path) -> None:
     cgroup_v2(tmp_path, "1", 1)  # is not looked at
     share = resource_monitor.Memory(1 << 30, tmp_path).share()
     assert 10 * MIB < share * (1 << 30) < 1 << 30
 
 
-def no_descriptor(*args: Any, **options: Any) -> Any:
+def raise_emfile(*args: Any, **options: Any) -> Any:
     raise OSError(errno.EMFILE, "Too many open files")
 
 
-def broken(*args: Any, **options: Any) -> Any:
+def raise_io_error(*args: Any, **options: Any) -> Any:
     raise OSError(errno.EIO, "Input/output error")
 
 
-def test_without_a_descriptor_the_last_share_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_share_is_kept_without_a_free_descriptor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     memory = resource_monitor.Memory(0, cgroup_v2(tmp_path, "1000", 900))
     assert memory.share() == pytest.approx(0.9)
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_text", no_descriptor)
+        patch.setattr(Path, "read_text", raise_emfile)
         assert memory.share() == pytest.approx(0.9)
     cgroup_v2(tmp_path, "1000", 100)
     assert memory.share() == pytest.approx(0.1)
-    monkeypatch.setattr(Path, "read_text", broken)
+    monkeypatch.setattr(Path, "read_text", raise_io_error)
     with pytest.raises(OSError, match="Input/output"):
         memory.share()
 
@@ -95,16 +95,16 @@ def test_open_descriptors_are_counted() -> None:
     assert resource_monitor.next_descriptor() == following
 
 
-def test_without_a_descriptor_there_are_as_many_as_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "listdir", no_descriptor)
-    monkeypatch.setattr(os, "open", no_descriptor)
+def test_descriptor_count_without_a_free_descriptor_is_maximal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "listdir", raise_emfile)
+    monkeypatch.setattr(os, "open", raise_emfile)
     assert resource_monitor.open_descriptors() == sys.maxsize
     assert resource_monitor.next_descriptor() == sys.maxsize
 
 
-def test_any_other_failure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "listdir", broken)
-    monkeypatch.setattr(os, "open", broken)
+def test_other_descriptor_errors_are_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "listdir", raise_io_error)
+    monkeypatch.setattr(os, "open", raise_io_error)
     with pytest.raises(OSError, match="Input/output"):
         resource_monitor.open_descriptors()
     with pytest.raises(OSError, match="Input/output"):
@@ -115,7 +115,7 @@ def test_any_other_failure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     ("soft", "hard", "wanted", "raised"),
     [(256, 1024, 1024, (1024, 1024)), (1024, 1024, 1024, None), (256, -1, 1 << 20, (1 << 20, 1 << 20))],
 )
-def test_the_soft_limit_is_raised_as_far_as_it_may_be(
+def test_soft_descriptor_limit_is_raised_as_far_as_allowed(
     monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, wanted: int, raised: tuple[int, int] | None
 ) -> None:
     done: list[tuple[int, int]] = []

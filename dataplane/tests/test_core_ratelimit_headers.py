@@ -4,7 +4,7 @@ import http_sf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_core_limits import level_of
+from test_core_token_bucket import level_of
 
 from inferway_dataplane.core.limits.ratelimit_headers import RateLimitHeaders, Style, window
 from inferway_dataplane.core.limits.token_bucket import Bucket, check
@@ -21,11 +21,11 @@ def fields(lines: bytes) -> dict[bytes, bytes]:
     return dict(line.split(b": ", 1) for line in lines[:-2].split(b"\r\n"))
 
 
-def parsed(value: bytes) -> Told:
+def parse_items(value: bytes) -> Told:
     return {str(item): dict(parameters) for item, parameters in http_sf.parse(value, tltype="list")}
 
 
-def told(
+def ratelimit_fields(
     *buckets: Bucket, now: float, taken: int, style: Style = "Standard", retry_after: int = 0
 ) -> dict[bytes, bytes]:
     """Take `taken` requests at 0, then one more at `now`."""
@@ -36,8 +36,8 @@ def told(
     return fields(telling.lines(tats, now, refusing, retry_after))
 
 
-def test_the_line_of_vectors() -> None:
-    lines = told(bucket(150, 1.0, 300), now=0.0, taken=249)
+def test_standard_fields_match_the_reference_line() -> None:
+    lines = ratelimit_fields(bucket(150, 1.0, 300), now=0.0, taken=249)
     assert lines == {b"ratelimit-policy": b'"global";q=300;w=2', b"ratelimit": b'"global";r=50;t=0'}
 
 
@@ -57,11 +57,11 @@ STANDINGS = {  # (requests, per, burst), taken at 0, asked at, Retry-After -> q,
 
 
 @pytest.mark.parametrize(("limit", "taken", "now", "retry", "expected"), STANDINGS.values(), ids=STANDINGS)
-def test_r8_standings(
+def test_r8_standard_fields_show_the_level_of_the_bucket(
     limit: tuple[int, float, int], taken: int, now: float, retry: int, expected: tuple[int, int, int, int]
 ) -> None:
-    lines = told(bucket(*limit), now=now, taken=taken, retry_after=retry)
-    policy, counters = parsed(lines[b"ratelimit-policy"])["global"], parsed(lines[b"ratelimit"])["global"]
+    lines = ratelimit_fields(bucket(*limit), now=now, taken=taken, retry_after=retry)
+    policy, counters = parse_items(lines[b"ratelimit-policy"])["global"], parse_items(lines[b"ratelimit"])["global"]
     assert (policy["q"], policy["w"], counters["r"], counters["t"]) == expected
 
 
@@ -69,7 +69,7 @@ def test_r8_standings(
 def test_legacy_fields_carry_the_same_values(
     limit: tuple[int, float, int], taken: int, now: float, retry: int, expected: tuple[int, int, int, int]
 ) -> None:
-    lines = told(bucket(*limit), now=now, taken=taken, retry_after=retry, style="Legacy")
+    lines = ratelimit_fields(bucket(*limit), now=now, taken=taken, retry_after=retry, style="Legacy")
     assert lines == {
         b"x-ratelimit-limit": b"%d" % expected[0],
         b"x-ratelimit-remaining": b"%d" % expected[2],
@@ -77,31 +77,31 @@ def test_legacy_fields_carry_the_same_values(
     }
 
 
-def test_items_stand_in_document_order() -> None:
-    lines = told(bucket(1, 1.0, 5, "per-ip"), bucket(1, 60.0, 2, "global"), now=0.0, taken=1)
+def test_items_are_in_document_order() -> None:
+    lines = ratelimit_fields(bucket(1, 1.0, 5, "per-ip"), bucket(1, 60.0, 2, "global"), now=0.0, taken=1)
     assert lines[b"ratelimit-policy"] == b'"per-ip";q=5;w=5, "global";q=2;w=120'
     assert lines[b"ratelimit"] == b'"per-ip";r=3;t=0, "global";r=0;t=60'
 
 
-def test_policies_that_share_a_name_are_told_apart() -> None:
-    lines = told(
+def test_limits_of_equal_names_are_qualified_by_policy() -> None:
+    lines = ratelimit_fields(
         bucket(1, 1.0, 5, "global", "demo/a"),
         bucket(1, 1.0, 6, "other", "demo/a"),
         bucket(1, 1.0, 7, "global", "demo/b"),
         now=0.0,
         taken=0,
     )
-    assert list(parsed(lines[b"ratelimit"])) == ["demo/a/global", "other", "demo/b/global"]
-    assert list(parsed(lines[b"ratelimit-policy"])) == ["demo/a/global", "other", "demo/b/global"]
+    assert list(parse_items(lines[b"ratelimit"])) == ["demo/a/global", "other", "demo/b/global"]
+    assert list(parse_items(lines[b"ratelimit-policy"])) == ["demo/a/global", "other", "demo/b/global"]
 
 
-def test_only_the_refusing_limit_tells_the_retry() -> None:
+def test_only_the_rejecting_limit_shows_the_retry() -> None:
     one, other = bucket(1, 1.0, 3, "one"), bucket(1, 60.0, 2, "other")
-    lines = told(one, other, now=0.0, taken=2, retry_after=60)
-    assert parsed(lines[b"ratelimit"]) == {"one": {"r": 1, "t": 0}, "other": {"r": 0, "t": 60}}
+    lines = ratelimit_fields(one, other, now=0.0, taken=2, retry_after=60)
+    assert parse_items(lines[b"ratelimit"]) == {"one": {"r": 1, "t": 0}, "other": {"r": 0, "t": 60}}
 
 
-def test_styles_of_several_policies() -> None:
+def test_each_policy_has_fields_of_its_own_style() -> None:
     one, other, third = bucket(1, 1.0, 5, "one"), bucket(1, 60.0, 9, "other"), bucket(1, 1.0, 7, "third")
     telling = RateLimitHeaders([(one, "Standard"), (other, "Legacy"), (third, "Off")])
     _, tats = check([(one, None, 1), (other, None, 1), (third, None, 1)], 0.0)
@@ -115,21 +115,21 @@ def test_styles_of_several_policies() -> None:
     }
 
 
-def test_legacy_tells_of_the_limit_nearest_to_its_end() -> None:
+def test_legacy_fields_show_the_limit_nearest_to_its_end() -> None:
     wide, narrow = bucket(1, 1.0, 100, "wide"), bucket(1, 1.0, 4, "narrow")
-    lines = told(wide, narrow, now=0.0, taken=1, style="Legacy")
+    lines = ratelimit_fields(wide, narrow, now=0.0, taken=1, style="Legacy")
     assert (lines[b"x-ratelimit-limit"], lines[b"x-ratelimit-remaining"]) == (b"4", b"2")
 
 
-def test_a_percent_sign_in_a_name_is_a_percent_sign() -> None:
-    assert list(parsed(told(bucket(1, 1.0, 5, "50%d"), now=0.0, taken=0)[b"ratelimit"])) == ["50%d"]
+def test_percent_sign_in_a_limit_name_is_unchanged() -> None:
+    assert list(parse_items(ratelimit_fields(bucket(1, 1.0, 5, "50%d"), now=0.0, taken=0)[b"ratelimit"])) == ["50%d"]
 
 
 @pytest.mark.parametrize(
     ("requests", "per", "burst", "seconds"),
     [(150, 1.0, 300, 2), (20, 1.0, 40, 2), (1000, 60.0, 50, 3), (1, 1.0, 1, 1), (10**6, 1.0, 1, 1), (7, 1.0, 21, 3)],
 )
-def test_the_window_is_what_an_empty_bucket_takes_to_fill(requests: int, per: float, burst: int, seconds: int) -> None:
+def test_window_is_the_time_to_fill_an_empty_bucket(requests: int, per: float, burst: int, seconds: int) -> None:
     assert window(bucket(requests, per, burst)) == seconds
 
 
@@ -137,7 +137,7 @@ def test_the_window_is_what_an_empty_bucket_takes_to_fill(requests: int, per: fl
     st.integers(1, 5000), st.sampled_from([1.0, 60.0, 3600.0]), st.integers(1, 500), st.integers(0, 20),
     st.floats(0, 10), st.floats(0, 1e6),
 )  # fmt: skip
-def test_every_line_parses_and_agrees_with_the_bucket(
+def test_standard_fields_parse_and_agree_with_the_bucket(
     requests: int, per: float, burst: int, taken: int, wait: float, start: float
 ) -> None:
     limit = bucket(requests, per, burst)
@@ -147,7 +147,7 @@ def test_every_line_parses_and_agrees_with_the_bucket(
     refusing, tats = check([(limit, None, 1)], start + wait)
     level = level_of(limit, tats[0], start + wait, 1, limited=refusing is not None)
     lines = fields(telling.lines(tats, start + wait, refusing, max(1, round(level.retry))))
-    policy, counters = parsed(lines[b"ratelimit-policy"])["global"], parsed(lines[b"ratelimit"])["global"]
+    policy, counters = parse_items(lines[b"ratelimit-policy"])["global"], parse_items(lines[b"ratelimit"])["global"]
     assert policy["q"] == burst
     assert policy["w"] >= 1
     if refusing is None:

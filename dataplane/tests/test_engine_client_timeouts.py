@@ -10,7 +10,7 @@ from inferway_dataplane.engine.downstream import timeouts
 CHUNKED = get(b"/x", b"Transfer-Encoding: chunked", method=b"POST")
 
 
-def code(wire: Wire) -> tuple[int, str]:
+def problem_of(wire: Wire) -> tuple[int, str]:
     own = answer(wire.got())
     return own.status, json.loads(own.body)["code"]
 
@@ -18,7 +18,7 @@ def code(wire: Wire) -> tuple[int, str]:
 # --- heads ----------------------------------------------------------------------------------------------------------------------
 
 
-def test_a_head_has_ten_seconds_from_its_first_byte() -> None:
+def test_head_timeout_is_ten_seconds_from_the_first_byte() -> None:
     wire = Wire(ONE_PATH)
     wire.pass_time(5)
     wire.send(b"GET /x HTTP/1.1\r\n")
@@ -26,11 +26,11 @@ def test_a_head_has_ten_seconds_from_its_first_byte() -> None:
     wire.send(b"host: a\r\n")  # which wins no time
     assert wire.got() == b""
     wire.pass_time(0.2)
-    assert code(wire) == (408, "head_timeout")
+    assert problem_of(wire) == (408, "head_timeout")
     assert not wire.is_open
 
 
-def test_a_head_that_began_in_the_segment_of_a_waiting_request_has_its_time_too() -> None:
+def test_head_begun_behind_a_request_in_flight_times_out() -> None:
     wire = Wire(ONE_PATH)
     wire.send(get(b"/x") + b"GET /b HTTP/1.1\r\nX")
     wire.answer(OK)
@@ -38,11 +38,11 @@ def test_a_head_that_began_in_the_segment_of_a_waiting_request_has_its_time_too(
     wire.pass_time(9.9)
     assert wire.got() == b""
     wire.pass_time(0.2)
-    assert code(wire) == (408, "head_timeout")
+    assert problem_of(wire) == (408, "head_timeout")
     assert not wire.is_open
 
 
-def test_a_head_that_began_while_a_request_is_in_flight_is_refused_after_its_answer() -> None:
+def test_head_timeout_in_flight_is_answered_after_the_response() -> None:
     wire = Wire(ONE_PATH)
     wire.send(get(b"/x") + b"GET /b HTTP/1.1\r\nX")
     wire.pass_time(10.1)
@@ -52,12 +52,12 @@ def test_a_head_that_began_while_a_request_is_in_flight_is_refused_after_its_ans
     assert not wire.is_open
 
 
-def test_a_head_that_began_in_the_segment_of_an_answered_request_has_its_time_too() -> None:
+def test_head_begun_behind_an_answered_request_times_out() -> None:
     wire = Wire(ONE_PATH)
     wire.send(get(b"/404") + b"GET /b HTTP/1.1\r\nX")
     assert answer(wire.got()).status == 404
     wire.pass_time(10.1)
-    assert code(wire) == (408, "head_timeout")
+    assert problem_of(wire) == (408, "head_timeout")
 
 
 BEGINNINGS = {  # what stands behind a request in flight; the rest of it
@@ -67,7 +67,7 @@ BEGINNINGS = {  # what stands behind a request in flight; the rest of it
 
 
 @pytest.mark.parametrize(("begun", "rest", "count"), BEGINNINGS.values(), ids=BEGINNINGS)
-def test_time_in_which_we_did_not_read_is_not_a_heads_either(begun: bytes, rest: bytes, count: int) -> None:
+def test_head_timeout_ignores_time_without_reading(begun: bytes, rest: bytes, count: int) -> None:
     wire = Wire(ONE_PATH)
     wire.send(get(b"/x") + begun)
     assert not wire.client.transport.is_reading
@@ -80,7 +80,7 @@ def test_time_in_which_we_did_not_read_is_not_a_heads_either(begun: bytes, rest:
 
 
 @pytest.mark.parametrize("first", [b"", get(b"/404")], ids=["from the start", "after a request"])
-def test_blank_lines_win_no_time(first: bytes) -> None:
+def test_blank_lines_do_not_extend_the_timeout(first: bytes) -> None:
     wire = Wire(ONE_PATH, head_timeout=10, idle_timeout=10)
     wire.send(first)
     wire.got()
@@ -93,7 +93,7 @@ def test_blank_lines_win_no_time(first: bytes) -> None:
     assert wire.got() == b""  # nothing was asked, so nothing is answered
 
 
-def test_a_head_after_blank_lines_has_all_its_time() -> None:
+def test_head_timeout_starts_after_blank_lines() -> None:
     wire = Wire(ONE_PATH)
     wire.send(b"\r\n")
     wire.pass_time(9)
@@ -106,67 +106,67 @@ def test_a_head_after_blank_lines_has_all_its_time() -> None:
 # --- bodies ---------------------------------------------------------------------------------------------------------------------
 
 
-def drip(wire: Wire, size: int, times: int = 1, every: float = 5.0) -> None:
+def send_slowly(wire: Wire, size: int, times: int = 1, every: float = 5.0) -> None:
     """Send pieces of the body of this size, as often as this."""
     for _ in range(times):
         wire.pass_time(every)
         wire.send(b"x" * size)
 
 
-def test_a_body_below_its_least_rate_is_408_once_there_is_an_average() -> None:
+def test_body_below_the_minimum_rate_is_answered_408() -> None:
     wire = Wire(ONE_PATH)
     wire.send(get(b"/x", b"Content-Length: 1000000", method=b"POST"))
-    drip(wire, 5_000, 5)  # 1,000 bytes a second: too slow, but 25 s are not enough for an average
+    send_slowly(wire, 5_000, 5)  # 1,000 bytes a second: too slow, but 25 s are not enough for an average
     assert wire.got() == b""
-    drip(wire, 5_000, 2)
-    assert code(wire) == (408, "body_timeout")
+    send_slowly(wire, 5_000, 2)
+    assert problem_of(wire) == (408, "body_timeout")
     assert not wire.is_open
     assert wire.upstream.transport.is_aborted
     assert wire.endpoint.active == 0
 
 
-def test_a_chunked_body_has_the_same_least_rate() -> None:
+def test_chunked_body_below_the_minimum_rate_is_answered_408() -> None:
     wire = Wire(ONE_PATH)
     wire.send(CHUNKED)
     for _ in range(7):
         wire.pass_time(5)
         wire.send(b"1\r\nx\r\n")
-    assert code(wire) == (408, "body_timeout")
+    assert problem_of(wire) == (408, "body_timeout")
 
 
-def test_a_body_just_above_its_least_rate_goes_on() -> None:
+def test_body_above_the_minimum_rate_continues() -> None:
     wire = Wire(ONE_PATH)
     wire.send(get(b"/x", b"Content-Length: 1000000", method=b"POST"))
-    drip(wire, 5_200, 20)
+    send_slowly(wire, 5_200, 20)
     assert wire.got() == b""
     assert wire.endpoint.active == 1
 
 
-def test_the_rate_is_a_setting() -> None:
+def test_minimum_body_rate_follows_the_settings() -> None:
     wire = Wire(ONE_PATH, body_rate=10, body_rate_after=5)
     wire.send(get(b"/x", b"Content-Length: 1000000", method=b"POST"))
-    drip(wire, 60, 5)
-    drip(wire, 1)
+    send_slowly(wire, 60, 5)
+    send_slowly(wire, 1)
     assert wire.got() == b""
-    drip(wire, 1)
-    assert code(wire) == (408, "body_timeout")
+    send_slowly(wire, 1)
+    assert problem_of(wire) == (408, "body_timeout")
 
 
-def test_time_in_which_we_did_not_read_is_not_the_clients() -> None:
+def test_body_rate_ignores_time_without_reading() -> None:
     wire = Wire(ONE_PATH)
     wire.send(get(b"/x", b"Content-Length: 1000000", method=b"POST"))
-    drip(wire, 5_200, 5)
+    send_slowly(wire, 5_200, 5)
     wire.upstream.pause_writing()
     for _ in range(10):
         wire.pass_time(10)  # nor is it an idle body
     wire.upstream.resume_writing()
-    drip(wire, 5_200, 5)
+    send_slowly(wire, 5_200, 5)
     assert wire.got() == b""
-    drip(wire, 100, 5)  # and the time after it is the client's again
-    assert code(wire) == (408, "body_timeout")
+    send_slowly(wire, 100, 5)  # and the time after it is the client's again
+    assert problem_of(wire) == (408, "body_timeout")
 
 
-def test_a_body_that_waits_for_its_turn_waits_on_our_account() -> None:
+def test_body_rate_ignores_time_behind_another_request() -> None:
     wire = Wire(ONE_PATH)
     wire.send(get(b"/x"), post(b"/x", b"x" * 100_000)[:-90_000])
     assert not wire.client.transport.is_reading
@@ -178,7 +178,7 @@ def test_a_body_that_waits_for_its_turn_waits_on_our_account() -> None:
     assert wire.endpoint.active == 1
 
 
-def test_a_body_of_which_a_part_waits_as_bytes_waits_on_our_account() -> None:
+def test_body_rate_ignores_time_of_buffered_bytes() -> None:
     wire = Wire(ONE_PATH)
     wire.send(get(b"/x") + post(b"/x", b"x" * 100_000)[:-40_000])
     for _ in range(6):
@@ -193,13 +193,13 @@ def test_a_body_of_which_a_part_waits_as_bytes_waits_on_our_account() -> None:
 DRAINED = 64 << 10
 
 
-def refused(length: int) -> bytes:
+def request_without_a_route(length: int) -> bytes:
     return get(b"/404", b"Content-Length: %d" % length, method=b"POST")
 
 
-def test_the_rest_of_a_small_refused_body_is_read_and_dropped() -> None:
+def test_small_rejected_body_is_read_and_dropped() -> None:
     wire = Wire(ONE_PATH)
-    wire.send(refused(DRAINED))
+    wire.send(request_without_a_route(DRAINED))
     own = answer(wire.got())
     assert (own.status, "connection" in own) == (404, False)
     wire.send(*[b"x" * 1024] * 63, b"x" * 1023, b"x" + get(b"/x"))
@@ -211,10 +211,10 @@ def test_the_rest_of_a_small_refused_body_is_read_and_dropped() -> None:
 
 @pytest.mark.parametrize(
     "request_",
-    [refused(DRAINED + 1), get(b"/404", b"Transfer-Encoding: chunked", method=b"POST") + b"1\r\nx\r\n"],
+    [request_without_a_route(DRAINED + 1), get(b"/404", b"Transfer-Encoding: chunked", method=b"POST") + b"1\r\nx\r\n"],
     ids=["larger", "chunked"],
 )
-def test_a_refused_body_that_may_be_long_costs_the_connection(request_: bytes) -> None:
+def test_rejected_body_that_may_be_long_closes_the_connection(request_: bytes) -> None:
     wire = Wire(ONE_PATH)
     wire.send(request_)
     own = answer(wire.got())
@@ -228,9 +228,9 @@ def test_a_refused_body_that_may_be_long_costs_the_connection(request_: bytes) -
     assert wire.cut == {"lingering": 1}
 
 
-def test_who_has_its_answer_and_does_not_send_the_rest_is_cut() -> None:
+def test_client_that_stops_a_rejected_body_is_cut() -> None:
     wire = Wire(ONE_PATH)
-    wire.send(refused(DRAINED))
+    wire.send(request_without_a_route(DRAINED))
     wire.send(b"x")
     assert answer(wire.got()).status == 404
     wire.pass_time(14.9)
@@ -240,9 +240,9 @@ def test_who_has_its_answer_and_does_not_send_the_rest_is_cut() -> None:
     assert wire.cut == {"lingering": 1}
 
 
-def test_who_has_its_answer_and_drips_the_rest_is_cut_too() -> None:
+def test_client_that_drips_a_rejected_body_is_cut() -> None:
     wire = Wire(ONE_PATH)
-    wire.send(refused(DRAINED))
-    drip(wire, 1, 12)
+    wire.send(request_without_a_route(DRAINED))
+    send_slowly(wire, 1, 12)
     assert wire.was_aborted
     assert wire.cut == {"lingering": 1}

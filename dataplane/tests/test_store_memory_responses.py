@@ -30,7 +30,7 @@ def test_an_expired_response_is_removed_when_it_is_looked_up() -> None:
     assert (len(store), store.bytes) == (0, 0)
 
 
-def test_the_least_recently_used_answer_goes() -> None:
+def test_least_recently_used_response_is_evicted() -> None:
     store = MemoryResponses(3 * (COST + 8))
     for key in (b"a", b"b", b"c"):
         put(store, key, BODY)
@@ -39,7 +39,7 @@ def test_the_least_recently_used_answer_goes() -> None:
     assert [body(store, key) for key in (b"a", b"b", b"c", b"d")] == [b"body", None, b"body", b"body"]
 
 
-def test_c9_what_can_never_fit_costs_nobody_his_place() -> None:
+def test_c9_oversized_response_evicts_no_other() -> None:
     store = MemoryResponses(10_000)
     put(store, b"a", BODY)
     put(store, b"b", b"x" * 20_000)
@@ -49,14 +49,14 @@ def test_c9_what_can_never_fit_costs_nobody_his_place() -> None:
     assert (body(store, b"a"), store.bytes) == (None, 0)
 
 
-def test_a_store_of_nothing_stores_nothing() -> None:
+def test_store_of_0_bytes_stores_no_response() -> None:
     store = MemoryResponses(0)
     put(store, b"a", BODY)
     put_variant(store, b"b", b"x")
     assert (len(store), store.bytes) == (0, 0)
 
 
-def test_c9_a_million_urls_leave_it_bounded() -> None:
+def test_c9_store_stays_bounded_for_many_urls() -> None:
     store = MemoryResponses(100_000)
     for number in range(5_000):
         put(store, b"%d" % number, BODY)
@@ -67,7 +67,7 @@ def test_c9_a_million_urls_leave_it_bounded() -> None:
 # --- variants ---------------------------------------------------------------------------------------------------------
 
 
-def test_c10_at_most_32_variants_of_a_key() -> None:
+def test_c10_key_has_at_most_32_variants() -> None:
     store = MemoryResponses(1 << 20)
     for number in range(1_000):
         put_variant(store, b"a", b"%d" % number)
@@ -83,7 +83,7 @@ def test_replaced_variants_are_not_counted() -> None:
     assert (len(store), store.bytes) == (1, COST + 4 + 3)
 
 
-def test_variants_in_use_stay() -> None:
+def test_variants_in_use_are_kept() -> None:
     store = MemoryResponses(10_000)
     put_variant(store, b"a", b"x")
     for number in range(100):
@@ -91,7 +91,7 @@ def test_variants_in_use_stay() -> None:
         put(store, b"%d" % number, BODY)
 
 
-def test_variants_that_nobody_uses_go() -> None:
+def test_unused_variants_are_evicted() -> None:
     store = MemoryResponses(10_000)
     put_variant(store, b"a", b"x")
     for number in range(100):
@@ -133,7 +133,7 @@ gets = st.tuples(st.just("get"), keys, st.just(0), st.just(0))
 
 
 @given(st.lists(st.one_of(puts, gets), max_size=60))
-def test_the_store_agrees_with_the_model(steps: list[tuple[str, bytes, int, int]]) -> None:
+def test_store_agrees_with_the_model(steps: list[tuple[str, bytes, int, int]]) -> None:
     store, model = MemoryResponses(LIMIT), Model()
     for now, (action, key, size, lifetime) in enumerate(steps):
         if action == "put":
@@ -151,7 +151,7 @@ varied = st.tuples(
 
 
 @given(st.lists(st.one_of(varied, keys), max_size=60))
-def test_with_variants_it_never_exceeds_its_bytes_nor_forgets_to_count(steps: list[object]) -> None:
+def test_store_with_variants_counts_its_bytes_and_is_bounded(steps: list[object]) -> None:
     store = MemoryResponses(LIMIT)
     for now, step in enumerate(steps):
         if isinstance(step, bytes):

@@ -47,16 +47,16 @@ WALKS = {  # peer, lines of X-Forwarded-For -> client
 
 
 @pytest.mark.parametrize(("peer", "lines", "client"), WALKS.values(), ids=WALKS)
-def test_the_walk(peer: str, lines: list[bytes], client: str) -> None:
+def test_client_address_is_the_first_untrusted_from_the_right(peer: str, lines: list[bytes], client: str) -> None:
     assert TRUSTED.client(peer, lines) == client
 
 
-def test_without_trusted_proxies_nobody_is_believed() -> None:
+def test_forwarded_for_is_ignored_without_trusted_proxies() -> None:
     assert not TrustedProxies([]).trusts("127.0.0.1")
     assert TrustedProxies([]).client("127.0.0.1", [b"1.1.1.1"]) == "127.0.0.1"
 
 
-def test_all_of_ipv4_does_not_hold_ipv6() -> None:
+def test_trusted_ipv4_network_does_not_contain_ipv6() -> None:
     everyone = TrustedProxies(["0.0.0.0/0"])
     assert everyone.trusts("203.0.113.9")
     assert everyone.trusts("::ffff:203.0.113.9")
@@ -64,7 +64,7 @@ def test_all_of_ipv4_does_not_hold_ipv6() -> None:
 
 
 @pytest.mark.parametrize("text", ["10.0.0.0/33", "example.com", "", "10.0.0.0/8/8"])
-def test_what_is_no_network_is_refused_by_name(text: str) -> None:
+def test_invalid_trusted_network_is_rejected_with_its_text(text: str) -> None:
     with pytest.raises(ValueError, match=repr(text)):
         TrustedProxies([text])
 
@@ -88,7 +88,7 @@ ADDRESSES = {
 
 
 @pytest.mark.parametrize(("text", "parsed"), ADDRESSES.values(), ids=ADDRESSES)
-def test_addresses(text: str, parsed: str | None) -> None:
+def test_address_of_a_forwarded_for_entry_is_parsed(text: str, parsed: str | None) -> None:
     assert client_address.address(text) == (None if parsed is None else ip_address(parsed))
 
 
@@ -104,14 +104,14 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize(("text", "v4", "v6", "expected"), NETWORKS.values(), ids=NETWORKS)
-def test_networks(text: str, v4: int, v6: int, expected: str) -> None:
+def test_network_of_an_address_is_cut_to_its_prefix(text: str, v4: int, v6: int, expected: str) -> None:
     assert client_address.network(text, v4, v6) == expected
 
 
 @given(
     st.lists(st.sampled_from([b"1.1.1.1", b"10.0.0.2", b"garbage", b"", b"2001:db8:1::5", b" 3.3.3.3:1 "]), max_size=6)
 )
-def test_the_walk_agrees_with_a_naive_one(entries: list[bytes]) -> None:
+def test_client_address_agrees_with_a_naive_walk(entries: list[bytes]) -> None:
     chain = ["10.0.0.1"]
     for entry in reversed(entries):
         text = entry.decode().strip()
@@ -125,7 +125,7 @@ def test_the_walk_agrees_with_a_naive_one(entries: list[bytes]) -> None:
 
 
 @given(st.binary(max_size=60))
-def test_no_bytes_make_the_walk_fail(line: bytes) -> None:
+def test_client_address_from_any_bytes_is_an_address(line: bytes) -> None:
     ip_address(TRUSTED.client("10.0.0.1", [line]))
 
 
@@ -139,5 +139,5 @@ def test_no_bytes_make_the_walk_fail(line: bytes) -> None:
         (2, b"1.1.1.1, 10.0.0.8, 2.2.2.2, 10.0.0.7", "1.1.1.1"),  # trusted ones are not counted
     ],
 )
-def test_the_client_may_stand_behind_proxies_of_unknown_addresses(hops: int, forwarded_for: bytes, client: str) -> None:
+def test_client_address_skips_the_configured_number_of_hops(hops: int, forwarded_for: bytes, client: str) -> None:
     assert TrustedProxies(["10.0.0.0/8"], hops).client("10.0.0.1", [forwarded_for]) == client

@@ -24,7 +24,7 @@ def endpoints(port: int, *services: str) -> Assembled[EndpointsDocument]:
     return Assembled(EndpointsDocument(services=found), f"{port}{''.join(services)}")
 
 
-def shown(decision: Decision) -> tuple[str, dict[str, int], tuple[str, ...]] | tuple[str, ...]:
+def summary_of(decision: Decision) -> tuple[str, dict[str, int], tuple[str, ...]] | tuple[str, ...]:
     """Config's revision, ports by Service, what is missing; or only what is missing, when nothing is swapped."""
     if decision.swap is None:
         return decision.missing
@@ -37,44 +37,44 @@ def live(config_names: str, port: int, endpoints_names: str) -> Documents:
     return Documents(config(*config_names), endpoints(port, *endpoints_names))
 
 
-def test_what_becomes_of_a_first_document() -> None:
-    assert shown(decide(None, None, None)) == ()
-    assert shown(decide(config("a"), None, None)) == ("a",)
-    assert shown(decide(None, endpoints(1, "a"), None)) == ()
-    assert shown(decide(config("a", "b"), endpoints(1, "b"), None)) == ("a",)
-    assert shown(decide(config("a"), endpoints(1, "a", "b"), None)) == ("a", {"a": 1, "b": 1}, ())
+def test_first_document_is_swapped_in_or_waits() -> None:
+    assert summary_of(decide(None, None, None)) == ()
+    assert summary_of(decide(config("a"), None, None)) == ("a",)
+    assert summary_of(decide(None, endpoints(1, "a"), None)) == ()
+    assert summary_of(decide(config("a", "b"), endpoints(1, "b"), None)) == ("a",)
+    assert summary_of(decide(config("a"), endpoints(1, "a", "b"), None)) == ("a", {"a": 1, "b": 1}, ())
     # A config that names no Service waits for endpoints to have been published nevertheless.
-    assert shown(decide(config(), None, None)) == ()
-    assert shown(decide(config(), endpoints(1), None)) == ("", {}, ())
+    assert summary_of(decide(config(), None, None)) == ()
+    assert summary_of(decide(config(), endpoints(1), None)) == ("", {}, ())
 
 
-def test_what_becomes_of_a_later_one() -> None:
+def test_later_document_is_swapped_in_waits_or_is_ignored() -> None:
     now = live("a", 1, "a")
-    assert shown(decide(config("a"), endpoints(1, "a"), now)) == ()
-    assert shown(decide(config("a"), endpoints(2, "a"), now)) == ("a", {"a": 2}, ())
-    assert shown(decide(config("a", "b"), endpoints(1, "a", "b"), now)) == ("ab", {"a": 1, "b": 1}, ())
+    assert summary_of(decide(config("a"), endpoints(1, "a"), now)) == ()
+    assert summary_of(decide(config("a"), endpoints(2, "a"), now)) == ("a", {"a": 2}, ())
+    assert summary_of(decide(config("a", "b"), endpoints(1, "a", "b"), now)) == ("ab", {"a": 1, "b": 1}, ())
     # The newest config waits, and the live one continues with newer endpoints.
-    assert shown(decide(config("a", "b"), endpoints(2, "a"), now)) == ("a", {"a": 2}, ("b",))
-    assert shown(decide(config("a", "b"), endpoints(1, "a"), now)) == ("b",)
+    assert summary_of(decide(config("a", "b"), endpoints(2, "a"), now)) == ("a", {"a": 2}, ("b",))
+    assert summary_of(decide(config("a", "b"), endpoints(1, "a"), now)) == ("b",)
     # Endpoints that are refused (None) stop no config whose Services are known.
-    assert shown(decide(Assembled(config("a").document, "new"), None, now)) == ("new", {"a": 1}, ())
-    assert shown(decide(config("b"), None, now)) == ("b",)
+    assert summary_of(decide(Assembled(config("a").document, "new"), None, now)) == ("new", {"a": 1}, ())
+    assert summary_of(decide(config("b"), None, now)) == ("b",)
 
 
 def test_live_config_keeps_addresses_that_newer_endpoints_lack() -> None:
     now = live("a", 1, "ab")
     decision = decide(None, endpoints(2, "b"), now)
-    assert shown(decision) == ("a", {"a": 1, "b": 2}, ())
+    assert summary_of(decision) == ("a", {"a": 1, "b": 2}, ())
     assert decision.swap is not None
     assert decision.swap.endpoints.revision == "2b"
     # And keeps them when they change once more, and when the next config names them too.
-    assert shown(decide(None, endpoints(3, "b"), decision.swap)) == ("a", {"a": 1, "b": 3}, ())
-    assert shown(decide(config("a", "b"), endpoints(3, "b"), decision.swap)) == ("ab", {"a": 1, "b": 3}, ())
+    assert summary_of(decide(None, endpoints(3, "b"), decision.swap)) == ("a", {"a": 1, "b": 3}, ())
+    assert summary_of(decide(config("a", "b"), endpoints(3, "b"), decision.swap)) == ("ab", {"a": 1, "b": 3}, ())
     # `b` was known, but no live config named it: its addresses may be wrong by now.
-    assert shown(decide(config("b"), endpoints(2, "a"), now)) == ("a", {"a": 2}, ("b",))
+    assert summary_of(decide(config("b"), endpoints(2, "a"), now)) == ("a", {"a": 2}, ("b",))
 
 
-def test_after_a_refusal_what_is_live_is_given_anew() -> None:
+def test_live_document_is_applied_again_after_a_rejection() -> None:
     now = live("a", 1, "a")
     assert decide(config("a"), endpoints(1, "a"), now, is_anew=True).swap is now
     assert decide(None, None, None, is_anew=True).swap is None
@@ -89,7 +89,7 @@ states = st.none() | st.tuples(subsets, st.integers(1, 3), subsets)
     st.none() | st.tuples(st.integers(1, 3), subsets),
     st.tuples(subsets, st.integers(1, 3)) | st.none(),
 )
-def test_whatever_is_served_has_an_entry_for_every_service(new, found, older) -> None:
+def test_served_document_has_endpoints_of_every_service(new, found, older) -> None:
     now = live("".join(older[0]), older[1], "".join(older[0])) if older is not None else None
     newest = config(*new) if new is not None else None
     given_endpoints = endpoints(found[0], *found[1]) if found is not None else None

@@ -40,7 +40,7 @@ def writer(disk: Disk, retry: float = 0.02, end: float = 5.0) -> LastGoodWriter:
     return LastGoodWriter(disk, WriterPace(rest=0.01, retry=retry, end=end), now=lambda: 7.0)
 
 
-def saved(folder: Path) -> str | None:
+def saved_body(folder: Path) -> str | None:
     """The config revision of the copy."""
     copy = LastGood(str(folder)).read()
     return copy.config.revision if copy is not None else None
@@ -80,7 +80,7 @@ def test_full_disk_is_logged_once_and_the_newest_saved_later(disk, tmp_path, cap
         disk.is_full = False
         await until_async(lambda: keeping.is_saved, "the copy to be saved")
         assert keeping.saved_at == 7.0
-        assert saved(tmp_path) == "config-live"
+        assert saved_body(tmp_path) == "config-live"
 
     run(keeping, test)
     assert [record.message for record in caplog.records] == ["the last good copy cannot be written"]
@@ -93,13 +93,13 @@ def test_copies_are_apart_and_the_newest_state_counts(disk, tmp_path):
         for number in range(20):
             keeping.keep(state(f"{number}"))
             await asyncio.sleep(0.005)
-        await until_async(lambda: saved(tmp_path) == "config-19", "the newest copy")
+        await until_async(lambda: saved_body(tmp_path) == "config-19", "the newest copy")
         assert disk.attempts <= 2
 
     run(keeping, test)
 
 
-def test_at_the_end_it_is_saved_once_more(disk, tmp_path):
+def test_live_document_is_saved_once_more_at_the_end(disk, tmp_path):
     keeping = writer(disk, retry=3600)
 
     async def test() -> None:
@@ -110,7 +110,7 @@ def test_at_the_end_it_is_saved_once_more(disk, tmp_path):
 
     run(keeping, test)
     assert disk.attempts == 2
-    assert saved(tmp_path) == "config-live"
+    assert saved_body(tmp_path) == "config-live"
 
 
 def test_end_waits_for_the_write_and_saves_the_newest(disk, tmp_path):
@@ -125,10 +125,10 @@ def test_end_waits_for_the_write_and_saves_the_newest(disk, tmp_path):
 
     run(keeping, test)
     assert disk.attempts == 2
-    assert saved(tmp_path) == "config-newest"
+    assert saved_body(tmp_path) == "config-newest"
 
 
-def test_a_disk_that_hangs_does_not_hold_up_the_end(disk, caplog):
+def test_hanging_disk_does_not_delay_the_end(disk, caplog):
     keeping = writer(disk, end=0.1)
 
     async def main() -> None:
@@ -148,7 +148,7 @@ def test_a_disk_that_hangs_does_not_hold_up_the_end(disk, caplog):
     ]
 
 
-def test_nothing_is_written_at_the_end_that_is_saved_already(disk):
+def test_saved_document_is_not_written_again_at_the_end(disk):
     keeping = writer(disk)
 
     async def test() -> None:

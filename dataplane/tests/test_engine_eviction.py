@@ -27,13 +27,15 @@ BODY = b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1000\r\n\r\n"
         (8, 10_000, 1, 1),
     ],
 )
-def test_descriptors_are_shared_out_beforehand(descriptors: int, setting: int, clients: int, upstreams: int) -> None:
+def test_descriptors_are_divided_between_clients_and_upstreams(
+    descriptors: int, setting: int, clients: int, upstreams: int
+) -> None:
     gateway = Gateway(Settings(max_connections=setting), AccessLog(0, enabled=False), descriptors)
     assert (gateway.cap.max_connections, gateway.cap.max_upstreams) == (clients, upstreams)
     assert gateway.pools.limiter.permits == upstreams
 
 
-class Full:
+class FullGateway:
     """A gateway that takes this number of connections; `self.wire.client` is the first."""
 
     def __init__(self, most: int, **settings: Any) -> None:
@@ -64,15 +66,15 @@ def is_cut(client: ClientConnection | None) -> bool:
     return aborted
 
 
-def test_as_long_as_there_is_room_nobody_goes() -> None:
-    full = Full(3)
+def test_no_connection_is_evicted_below_the_limit() -> None:
+    full = FullGateway(3)
     others = [full.connect() for _ in range(2)]
     assert not any(is_cut(one) for one in (full.wire.client, *others))
     assert full.cut() == {}
 
 
-def test_who_is_accepted_and_not_yet_a_connection_takes_a_place_and_only_one() -> None:
-    full = Full(3)
+def test_connection_being_accepted_counts_once() -> None:
+    full = FullGateway(3)
     full.connect(HALF)
     full.pass_time(2.0)
     coming = full.gateway.client_connection()
@@ -85,8 +87,8 @@ def test_who_is_accepted_and_not_yet_a_connection_takes_a_place_and_only_one() -
     assert full.cut() == {"evicted_head": 1}
 
 
-def test_who_is_cut_and_not_yet_gone_takes_none() -> None:
-    full = Full(2)
+def test_evicted_connection_still_closing_does_not_count() -> None:
+    full = FullGateway(2)
     full.connect(HALF)
     full.pass_time(2.0)
     admission = full.gateway.cap
@@ -95,8 +97,8 @@ def test_who_is_cut_and_not_yet_gone_takes_none() -> None:
     assert full.cut() == {"evicted_head": 1}
 
 
-def test_who_waits_the_longest_for_a_next_request_goes_first() -> None:
-    full = Full(3)
+def test_longest_idle_connection_is_evicted_first() -> None:
+    full = FullGateway(3)
     full.wire.send(get())
     full.wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     full.pass_time(1.0)
@@ -112,8 +114,8 @@ def test_who_waits_the_longest_for_a_next_request_goes_first() -> None:
     assert full.cut() == {"evicted_idle": 2}
 
 
-def test_an_incomplete_head_goes_before_a_body_and_the_oldest_one_first() -> None:
-    full = Full(3)
+def test_oldest_incomplete_head_is_evicted_before_bodies() -> None:
+    full = FullGateway(3)
     full.wire.send(BODY)
     old = full.connect(HALF)
     full.pass_time(1.0)
@@ -126,8 +128,8 @@ def test_an_incomplete_head_goes_before_a_body_and_the_oldest_one_first() -> Non
     assert full.cut() == {"evicted_head": 2}
 
 
-def test_of_bodies_the_slowest_goes() -> None:
-    full = Full(2)
+def test_slowest_body_is_evicted() -> None:
+    full = FullGateway(2)
     full.wire.send(BODY, bytes(100))
     slow = full.connect(BODY, bytes(10))
     full.pass_time(2.0)
@@ -136,8 +138,8 @@ def test_of_bodies_the_slowest_goes() -> None:
     assert full.cut() == {"evicted_body": 1}
 
 
-def test_the_time_in_which_we_did_not_read_is_not_the_client_s() -> None:
-    full = Full(2)
+def test_body_rate_for_eviction_ignores_time_without_reading() -> None:
+    full = FullGateway(2)
     full.wire.send(BODY, bytes(100))
     held = full.connect(BODY, bytes(50))
     full.pass_time(10.0)
@@ -146,9 +148,9 @@ def test_the_time_in_which_we_did_not_read_is_not_the_client_s() -> None:
     assert (is_cut(full.wire.client), is_cut(held)) == (True, False)
 
 
-def test_who_has_just_come_goes_after_all_others() -> None:
+def test_new_connection_is_evicted_after_all_others() -> None:
     """Or those who come back by the hundred as soon as they are cut would push out who is about to ask (decision 0006)."""
-    full = Full(3)
+    full = FullGateway(3)
     full.wire.send(BODY, bytes(100))
     full.pass_time(2.0)
     half, silent = full.connect(HALF), full.connect()
@@ -158,8 +160,8 @@ def test_who_has_just_come_goes_after_all_others() -> None:
     assert full.cut() == {"evicted_body": 1}
 
 
-def test_a_complete_request_keeps_its_place_and_the_new_one_is_refused() -> None:
-    full = Full(2)
+def test_complete_request_is_not_evicted_for_a_new_connection() -> None:
+    full = FullGateway(2)
     full.wire.send(get())
     other = full.connect(get())
     assert full.connect() is None
@@ -169,16 +171,16 @@ def test_a_complete_request_keeps_its_place_and_the_new_one_is_refused() -> None
     assert len(full.gateway.cap.connections) == 2
 
 
-def test_a_body_whose_answer_has_begun_is_not_evicted() -> None:
-    full = Full(1)
+def test_body_with_a_response_begun_is_not_evicted() -> None:
+    full = FullGateway(1)
     full.wire.send(BODY)
     full.wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhal")
     assert full.connect() is None
     assert not is_cut(full.wire.client)
 
 
-def test_an_answer_that_is_not_taken_does_not_protect() -> None:
-    full = Full(1)
+def test_client_that_does_not_read_is_evicted() -> None:
+    full = FullGateway(1)
     full.wire.send(get())
     full.wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 50000\r\n\r\nbegin")
     assert full.connect() is None  # as long as it reads
@@ -190,9 +192,9 @@ def test_an_answer_that_is_not_taken_does_not_protect() -> None:
     assert full.gateway.context.in_flight == 0
 
 
-def test_who_did_something_since_it_was_chosen_is_looked_at_again() -> None:
+def test_victim_active_since_its_choice_is_checked_again() -> None:
     """Victims are chosen for several evictions at once, where there are many connections."""
-    full = Full(200)
+    full = FullGateway(200)
     idle = [full.connect(HALF) for _ in range(199)]
     full.pass_time(2.0)
     full.connect()
@@ -206,8 +208,8 @@ def test_who_did_something_since_it_was_chosen_is_looked_at_again() -> None:
     assert sum(is_cut(one) for one in (full.wire.client, *idle)) == 2
 
 
-def test_a_crowd_of_busy_ones_is_looked_at_once_a_turn() -> None:
-    full = Full(2)
+def test_busy_connections_are_ranked_once_a_tick() -> None:
+    full = FullGateway(2)
     full.wire.send(get())
     full.connect(get())
     looks: list[ClientConnection] = []
@@ -229,8 +231,8 @@ def test_a_crowd_of_busy_ones_is_looked_at_once_a_turn() -> None:
     assert len(looks) == 4
 
 
-def test_for_an_upstream_only_those_go_that_do_not_take_an_answer() -> None:
-    full = Full(3)
+def test_upstream_permit_evicts_only_clients_that_do_not_read() -> None:
+    full = FullGateway(3)
     full.connect(HALF)
     assert not full.gateway.cap.free_upstream()
     full.wire.send(get())
@@ -239,3 +241,29 @@ def test_for_an_upstream_only_those_go_that_do_not_take_an_answer() -> None:
     full.pass_time(2.0)
     assert full.gateway.cap.free_upstream()
     assert is_cut(full.wire.client)
+
+
+def test_closed_connection_is_evicted_first() -> None:
+    wire = Wire()
+    wire.client.transport.is_stuck = True
+    wire.client.close()
+    wire.pass_time(1.5)
+    rank = wire.gateway.cap.rank(wire.client)
+    assert rank is not None
+    assert rank[0] == 0
+
+
+def test_tls_handshake_is_evicted_like_an_incomplete_head() -> None:
+    wire = Wire(max_connections=1)
+    admission = wire.gateway.cap
+    wire.leave()
+    cut: list[str] = []
+    shaking = wire.connect()
+    wire.gateway.cap.connections.discard(shaking)
+    shaking.transport = None
+    admission.coming[shaking] = lambda: cut.append("cut")
+    wire.pass_time(2.0)
+    assert admission.admit()
+    assert cut == ["cut"]
+    assert not admission.coming
+    assert wire.gateway.stats.cut == {"evicted_head": 1}

@@ -12,7 +12,7 @@ UPSTREAMS = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Cache: theirs\r\n%b\r\no
 LIMIT = Limit(name="l", requests=1, per=1_000, burst=5)
 
 
-def answered(headers: str | None = None, **settings: object) -> Answer:
+def response_of_rule(headers: str | None = None, **settings: object) -> Answer:
     """What the client gets of an answer that has all of these fields. `headers`: of the policy; None = no policy."""
     policies = (
         () if headers is None else (Policy.model_validate({"id": "demo/p", "limits": (LIMIT,), "headers": headers}),)
@@ -34,26 +34,26 @@ def values(own: Answer, *names: bytes) -> list[list[str]]:
     return [own.all(name.decode()) for name in names]
 
 
-def test_a_rule_that_writes_none_of_them_passes_all() -> None:
-    assert values(answered(), *LIMITS, b"X-Cache") == [["theirs"]] * 6
+def test_plain_rule_forwards_the_fields_of_the_upstream() -> None:
+    assert values(response_of_rule(), *LIMITS, b"X-Cache") == [["theirs"]] * 6
 
 
-def test_a_rule_with_standard_limits_writes_its_own_and_drops_the_upstreams() -> None:
-    own = answered("Standard")
+def test_standard_limits_replace_the_fields_of_the_upstream() -> None:
+    own = response_of_rule("Standard")
     assert values(own, *LIMITS) == [['"l";r=3;t=0'], ['"l";q=5;w=5'], [], [], []]
     assert own["x-cache"] == "theirs"
 
 
-def test_a_rule_with_legacy_limits_too() -> None:
-    own = answered("Legacy")
+def test_legacy_limits_replace_the_fields_of_the_upstream() -> None:
+    own = response_of_rule("Legacy")
     assert values(own, *LIMITS) == [[], [], ["5"], ["3"], ["0"]]
 
 
-def test_a_rule_whose_limits_tell_nothing_passes_the_upstreams() -> None:
-    assert values(answered("Off"), *LIMITS) == [["theirs"]] * 5
+def test_limits_without_headers_forward_the_upstream_fields() -> None:
+    assert values(response_of_rule("Off"), *LIMITS) == [["theirs"]] * 5
 
 
-def test_a_rule_with_a_cache_writes_its_own() -> None:
+def test_cache_replaces_x_cache_of_the_upstream() -> None:
     wire = Wire(Rule(name="all", backends=(BACKEND,), cache=Cache(ttl=60_000)))
     wire.send(get())
     wire.answer(UPSTREAMS)
@@ -65,7 +65,7 @@ def test_a_rule_with_a_cache_writes_its_own() -> None:
 
 
 @pytest.mark.parametrize("name", ["Cache-Status-Of-Ours", "x-CACHE"])
-def test_the_name_of_the_caches_field_is_the_rules(name: str) -> None:
+def test_cache_status_field_has_the_configured_name(name: str) -> None:
     wire = Wire(Rule(name="all", backends=(BACKEND,), cache=Cache(ttl=60_000, status_header=name)))
     upstreams = UPSTREAMS.replace(b"X-Cache", b"cache-status-OF-ours: theirs\r\nX-Cache")
     wire.send(get())
@@ -76,13 +76,13 @@ def test_the_name_of_the_caches_field_is_the_rules(name: str) -> None:
     assert own["cache-status-of-ours"] == ("theirs" if name.lower() == "x-cache" else "MISS")
 
 
-def test_an_edit_may_still_set_what_was_dropped() -> None:
+def test_header_modifier_may_set_a_dropped_field() -> None:
     edit = HeaderEdit(set=(HeaderValue(name="X-RateLimit-Limit", value="edited"),))
-    own = answered("Standard", response_headers=edit)
+    own = response_of_rule("Standard", response_headers=edit)
     assert values(own, *LIMITS) == [['"l";r=3;t=0'], ['"l";q=5;w=5'], ["edited"], [], []]
 
 
-def test_two_rules_of_one_upstream_do_not_share_lines() -> None:
+def test_rules_of_one_upstream_do_not_share_fields() -> None:
     # The head of an answer is remembered: whose fields pass is the rule's, not the head's.
     cached = Rule(
         name="cached", matches=(Match(path=PathMatch(value="/cached")),), backends=(BACKEND,), cache=Cache(ttl=60_000)

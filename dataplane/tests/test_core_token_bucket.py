@@ -74,7 +74,7 @@ TABLE = [  # t, cost, limited, remaining, reset, retry
 
 @pytest.mark.parametrize("start", [0.0, 1.0, 12345.678, 5e6, 3e7], ids="uptime {:g}".format)
 @pytest.mark.parametrize("key", [None, "k"])
-def test_r1_the_table_of_vectors(start: float, key: object) -> None:
+def test_r1_bucket_follows_the_reference_vectors(start: float, key: object) -> None:
     limit = bucket()
     for t, cost, limited, remaining, reset, retry in TABLE:
         level = take(limit, key, start + t, cost)
@@ -85,11 +85,11 @@ def test_r1_the_table_of_vectors(start: float, key: object) -> None:
 
 @pytest.mark.parametrize("now", [0.0, 1.0, 5e6, 1e7, 3e7], ids="uptime {:g}".format)
 @pytest.mark.parametrize(("requests", "burst"), [(150, 300), (20, 40), (7, 5), (1, 1), (1000, 999), (3, 1_000)])
-def test_a_full_bucket_admits_its_burst_whatever_the_uptime(now: float, requests: int, burst: int) -> None:
+def test_full_bucket_admits_its_burst_at_any_uptime(now: float, requests: int, burst: int) -> None:
     assert spend(bucket(requests, 1.0, burst), "k", now) == burst
 
 
-def test_a_peek_takes_nothing_and_remembers_nothing() -> None:
+def test_peek_takes_no_tokens_and_stores_no_key() -> None:
     limit = bucket()
     assert take(limit, "k", 0.0, 0).remaining == 5
     assert not limit.tats
@@ -98,7 +98,7 @@ def test_a_peek_takes_nothing_and_remembers_nothing() -> None:
 # --- several limits -------------------------------------------------------------------------------------------------------
 
 
-def test_all_must_admit_and_a_refusal_takes_from_none() -> None:
+def test_rejection_by_one_limit_takes_tokens_from_none() -> None:
     wide, narrow = bucket(burst=10), bucket(burst=1)
     both: list[LimitCheck] = [(wide, "k", 1), (narrow, "k", 1)]
     assert check(both, 0.0) == (None, [1.0, 1.0])
@@ -107,14 +107,14 @@ def test_all_must_admit_and_a_refusal_takes_from_none() -> None:
     assert take(narrow, "k", 0.0, 0).remaining == 0
 
 
-def test_the_order_of_the_limits_does_not_matter() -> None:
+def test_order_of_the_limits_does_not_matter() -> None:
     wide, narrow = bucket(burst=10), bucket(burst=1)
     assert admits([(narrow, "k", 1), (wide, "k", 1)], 0.0)
     assert not admits([(narrow, "k", 1), (wide, "k", 1)], 0.0)
     assert take(wide, "k", 0.0, 0).remaining == 9
 
 
-def test_the_longest_wait_refuses_and_what_never_succeeds_is_longer() -> None:
+def test_limit_with_the_longest_wait_is_reported() -> None:
     second, minute, never = bucket(burst=1), bucket(per=60.0, burst=1), bucket(requests=0)
     assert admits([(second, None, 1), (minute, None, 1)], 0.0)
     assert check([(second, None, 1), (minute, None, 1)], 0.0)[0] is minute
@@ -123,21 +123,21 @@ def test_the_longest_wait_refuses_and_what_never_succeeds_is_longer() -> None:
 
 
 @pytest.mark.case("R7")
-def test_r7_a_cost_above_the_burst_never_succeeds_and_has_no_retry() -> None:
+def test_r7_cost_above_the_burst_is_rejected_without_a_retry() -> None:
     limit = bucket(burst=2)
     level = take(limit, "k", 0.0, 3)
     assert (level.limited, level.retry) == (True, -1)
     assert take(limit, "k", 1000.0, 3).limited
 
 
-def test_r7_requests_0_denies_all_and_has_no_retry() -> None:
+def test_r7_limit_of_0_requests_denies_all_without_a_retry() -> None:
     limit = bucket(requests=0)
     for t in (0.0, 1.0, 1e6):
         assert take(limit, "k", t) == (True, 0, 0.0, -1)
     assert not limit.tats
 
 
-def test_what_is_returned_tells_the_levels() -> None:
+def test_check_returns_the_arrival_time_of_each_bucket() -> None:
     one, other = bucket(), bucket(per=2.0)
     refusing, tats = check([(one, "a", 2), (other, "b", 1)], 100.0)
     assert (refusing, tats) == (None, [102.0, 102.0])
@@ -148,7 +148,7 @@ def test_what_is_returned_tells_the_levels() -> None:
 # --- memory -----------------------------------------------------------------------------------------------------------------
 
 
-def test_r6_a_million_keys_leave_max_keys() -> None:
+def test_r6_bucket_keeps_at_most_max_keys() -> None:
     limit = bucket(max_keys=100)
     for number in range(20_000):
         take(limit, number, 0.0)
@@ -157,7 +157,7 @@ def test_r6_a_million_keys_leave_max_keys() -> None:
     assert list(limit.tats) == list(range(19_900, 20_000))
 
 
-def test_the_least_recently_used_key_goes() -> None:
+def test_least_recently_used_key_is_evicted() -> None:
     limit = bucket(max_keys=2)
     take(limit, "a", 0.0)
     take(limit, "b", 0.0)
@@ -168,7 +168,7 @@ def test_the_least_recently_used_key_goes() -> None:
     assert limit.evicted == 1
 
 
-def test_a_refused_key_takes_no_room() -> None:
+def test_rejected_key_is_not_stored() -> None:
     limit = bucket(burst=1, max_keys=2)
     for key in ("a", "b", "a", "b"):
         take(limit, key, 0.0)
@@ -177,7 +177,7 @@ def test_a_refused_key_takes_no_room() -> None:
 
 
 @pytest.mark.parametrize("is_first", [True, False], ids=["keyed first", "keyed last"])
-def test_r6_what_another_limit_refuses_costs_no_key_its_room(is_first: bool) -> None:
+def test_r6_rejection_by_another_limit_evicts_no_key(is_first: bool) -> None:
     by_key, shared = bucket(max_keys=2), bucket(burst=2, name="global")
     checks: list[list[LimitCheck]] = [[(by_key, key, 1), (shared, None, 1)] for key in "abcd"]
     for limit in checks:
@@ -186,12 +186,12 @@ def test_r6_what_another_limit_refuses_costs_no_key_its_room(is_first: bool) -> 
     assert by_key.evicted == 0
 
 
-def test_a_very_fast_limit_is_still_a_limit() -> None:
+def test_very_high_rate_still_limits() -> None:
     assert spend(bucket(10**9, 1.0, 1), "k", 0.0) == 1
     assert spend(bucket(10**6, 1.0, 10), "k", 1000.0) == 10
 
 
-def test_idle_keys_are_forgotten_from_the_least_recently_used_end() -> None:
+def test_idle_keys_are_removed_least_recently_used_first() -> None:
     limit = bucket()
     for number in range(4):
         take(limit, number, float(number))
@@ -219,7 +219,7 @@ CHANGES = {  # (requests, per, burst) before, tokens spent, after -> tokens righ
 
 
 @pytest.mark.parametrize(("before", "spent", "after", "left"), CHANGES.values(), ids=CHANGES)
-def test_r7_a_change_never_refills(
+def test_r7_changed_limit_is_never_refilled(
     before: tuple[int, float, int], spent: int, after: tuple[int, float, int], left: int
 ) -> None:
     older, newer = bucket(*before), bucket(*after)
@@ -229,7 +229,7 @@ def test_r7_a_change_never_refills(
     assert spend(newer, "k", 100.0) == left
 
 
-def test_counters_outlive_a_change() -> None:
+def test_counters_survive_a_changed_limit() -> None:
     older = bucket(max_keys=1)
     take(older, "a", 0.0)
     take(older, "b", 0.0)
@@ -239,7 +239,7 @@ def test_counters_outlive_a_change() -> None:
     assert (newer.evicted, newer.dropped) == (1, 7)
 
 
-def test_r6_a_lowered_max_keys_holds_at_once() -> None:
+def test_r6_lowered_max_keys_applies_at_once() -> None:
     for burst in (5, 6):
         older, newer = bucket(max_keys=100), bucket(max_keys=10, burst=burst)
         for number in range(100):
@@ -249,7 +249,7 @@ def test_r6_a_lowered_max_keys_holds_at_once() -> None:
         assert newer.evicted == 90
 
 
-def test_r7_from_deny_all_and_to_it() -> None:
+def test_r7_limit_changes_to_and_from_deny_all() -> None:
     open_, closed = bucket(), bucket(requests=0)
     take(open_, "k", 0.0)
     closed.inherit(open_, 0.0)
@@ -302,7 +302,7 @@ times = st.lists(st.floats(0, 2, allow_nan=False), min_size=1, max_size=80)
 
 
 @given(times, st.integers(1, 50), st.floats(0.1, 10), st.integers(1, 8), st.floats(0, 1e6))
-def test_in_any_window_at_most_rate_times_t_and_burst(
+def test_any_window_admits_at_most_rate_times_t_plus_burst(
     waits: list[float], requests: int, per: float, burst: int, start: float
 ) -> None:
     limit = bucket(requests, per, burst)
@@ -318,7 +318,7 @@ def test_in_any_window_at_most_rate_times_t_and_burst(
 
 
 @given(steps, st.integers(1, 3), st.integers(1, 3))
-def test_several_limits_admit_exactly_what_each_of_them_would(
+def test_several_limits_admit_only_if_each_limit_admits(
     trace: list[tuple[int, int, str]], burst: int, other_burst: int
 ) -> None:
     one, other = bucket(1, 1.0, burst), bucket(1, 2.0, other_burst)
@@ -333,9 +333,7 @@ def test_several_limits_admit_exactly_what_each_of_them_would(
 @given(
     st.integers(0, 8), st.tuples(st.integers(1, 4), st.integers(1, 8)), st.tuples(st.integers(1, 4), st.integers(1, 8))
 )
-def test_no_change_makes_a_bucket_that_was_used_fuller(
-    spent: int, before: tuple[int, int], after: tuple[int, int]
-) -> None:
+def test_changed_limit_never_fills_a_used_bucket(spent: int, before: tuple[int, int], after: tuple[int, int]) -> None:
     older, newer = bucket(before[0], 1.0, before[1]), bucket(after[0], 1.0, after[1])
     used = sum(admits([(older, "k", 1)], 0.0) for _ in range(spent))
     left = before[1] - used

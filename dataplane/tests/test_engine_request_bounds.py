@@ -7,6 +7,7 @@ import pytest
 from fake_transport import BACKEND, OK, Wire, answer, answers, bytewise, get, header, post
 
 from inferway_contract.document import KeyPart, Limit, Match, PathMatch, Policy, Rule
+from inferway_dataplane.core.messages.chunked_body import ChunkedBodyScanner
 from inferway_dataplane.engine.http1.head_cache import HeadCache
 
 LINE = 8 << 10
@@ -27,7 +28,7 @@ SIZES = {  # a request -> the status it gets; 200 = it goes to the upstream
 
 @pytest.mark.parametrize("pieces", ["whole", "by 1000", "byte by byte"])
 @pytest.mark.parametrize(("data", "status"), SIZES.values(), ids=SIZES)
-def test_l1_sizes_of_heads(data: bytes, status: int, pieces: str) -> None:
+def test_l1_request_head_is_accepted_up_to_its_bounds(data: bytes, status: int, pieces: str) -> None:
     wire = Wire()
     if pieces == "byte by byte":
         wire.send(*bytewise(data))
@@ -43,7 +44,7 @@ def test_l1_sizes_of_heads(data: bytes, status: int, pieces: str) -> None:
     assert wire.is_open is (status == 200)
 
 
-def test_l1_known_heads_meet_the_same_limit_of_the_line() -> None:
+def test_l1_cached_head_has_the_same_request_line_bound() -> None:
     for length in range(LINE - 40, LINE + 4):
         statuses = []
         head_cache = HeadCache()
@@ -56,7 +57,7 @@ def test_l1_known_heads_meet_the_same_limit_of_the_line() -> None:
         assert statuses[0] == statuses[1], length
 
 
-def test_l1_a_limit_counts_from_the_first_byte_of_a_request() -> None:
+def test_l1_head_bound_counts_from_the_first_byte_of_a_request() -> None:
     wire = Wire()
     wire.send(get(b"/a") + b"GET /b HTTP/1.1\r\nX: " + b"v" * (HEADERS - 100))
     wire.answer(OK)
@@ -74,7 +75,7 @@ UNFINISHED = {
 
 
 @pytest.mark.parametrize("start", UNFINISHED.values(), ids=UNFINISHED)
-def test_l2_what_never_ends_is_cut_at_once(start: bytes) -> None:
+def test_l2_endless_head_is_rejected_at_its_bound(start: bytes) -> None:
     wire = Wire()
     wire.send(start, *[PIECE] * 64)
     assert answer(wire.got()).status in (400, 414, 431, 501)
@@ -86,7 +87,7 @@ def test_l2_what_never_ends_is_cut_at_once(start: bytes) -> None:
 CHUNKED = get(b"/", b"Transfer-Encoding: chunked", method=b"POST")
 
 
-def fed_until_cut(wire: Wire, piece: bytes, at_most: int) -> int:
+def bytes_until_cut(wire: Wire, piece: bytes, at_most: int) -> int:
     """How many bytes a client gets rid of before it is cut off."""
     sent = 0
     while sent < at_most and wire.is_open:
@@ -95,10 +96,10 @@ def fed_until_cut(wire: Wire, piece: bytes, at_most: int) -> int:
     return sent
 
 
-def test_l2_a_chunk_extension_without_end_is_cut() -> None:
+def test_l2_endless_chunk_extension_is_cut() -> None:
     wire = Wire()
     wire.send(CHUNKED + b"5;ext=")
-    assert fed_until_cut(wire, b"x" * 1024, 1 << 20) <= 16 << 10
+    assert bytes_until_cut(wire, b"x" * 1024, 1 << 20) <= 16 << 10
     assert not wire.asked().endswith(b"\r\n0\r\n\r\n")
     assert wire.upstream.transport.is_aborted
 
@@ -106,17 +107,17 @@ def test_l2_a_chunk_extension_without_end_is_cut() -> None:
 def test_l2_many_long_chunk_extensions_are_cut() -> None:
     wire = Wire()
     wire.send(CHUNKED)
-    assert fed_until_cut(wire, b"1;ext=" + b"x" * 5000 + b"\r\na\r\n", 1 << 20) <= 16 << 10
+    assert bytes_until_cut(wire, b"1;ext=" + b"x" * 5000 + b"\r\na\r\n", 1 << 20) <= 16 << 10
 
 
 @pytest.mark.parametrize("piece", [b"x" * 1024, b"\r\nX-%d: v" % 1], ids=["one trailer", "many trailers"])
-def test_l2_trailers_without_end_are_cut(piece: bytes) -> None:
+def test_l2_endless_trailers_are_cut(piece: bytes) -> None:
     wire = Wire()
     wire.send(CHUNKED + b"0\r\nX: ")
-    assert fed_until_cut(wire, piece, 1 << 20) <= 128 << 10
+    assert bytes_until_cut(wire, piece, 1 << 20) <= 128 << 10
 
 
-def test_an_ordinary_extension_passes_without_going_on() -> None:
+def test_chunk_extension_is_dropped_from_the_forwarded_body() -> None:
     wire = Wire()
     wire.send(CHUNKED + b"5;name=value\r\nhello\r\n0\r\n\r\n")
     assert wire.asked().endswith(b"\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
@@ -127,7 +128,7 @@ def test_an_ordinary_extension_passes_without_going_on() -> None:
 SMALL = Rule(name="small", backends=(BACKEND,), max_request_body=10)
 
 
-def test_l3_a_declared_body_that_is_too_large_is_refused_at_once() -> None:
+def test_l3_oversized_content_length_is_answered_413() -> None:
     wire = Wire(SMALL)
     wire.send(get(b"/", b"Content-Length: 11", method=b"POST"))
     own = answer(wire.got())
@@ -136,14 +137,14 @@ def test_l3_a_declared_body_that_is_too_large_is_refused_at_once() -> None:
     assert not wire.is_open
 
 
-def test_l3_a_body_of_just_that_size_passes() -> None:
+def test_l3_body_of_exactly_the_bound_passes() -> None:
     wire = Wire(SMALL)
     wire.send(post(b"/", b"0123456789"))
     assert wire.asked().endswith(b"0123456789")
 
 
 @pytest.mark.parametrize("pieces", ["whole", "byte by byte"])
-def test_l3_a_chunked_body_that_grows_too_large_is_aborted(pieces: str) -> None:
+def test_l3_oversized_chunked_body_is_answered_413(pieces: str) -> None:
     wire = Wire(SMALL)
     body = b"6\r\n012345\r\n" * 2 + b"0\r\n\r\n"
     wire.send(CHUNKED, *([body] if pieces == "whole" else bytewise(body)))
@@ -172,7 +173,7 @@ BAD_CHUNKS = {
 
 @pytest.mark.parametrize("pieces", ["whole", "byte by byte"])
 @pytest.mark.parametrize("body", BAD_CHUNKS.values(), ids=BAD_CHUNKS)
-def test_p9_the_upstream_sees_no_complete_request(body: bytes, pieces: str) -> None:
+def test_p9_malformed_chunked_body_is_never_completed_upstream(body: bytes, pieces: str) -> None:
     wire = Wire()
     wire.send(CHUNKED, *([body] if pieces == "whole" else bytewise(body)))
     if body.startswith(b"0000") and wire.is_open:
@@ -184,7 +185,7 @@ def test_p9_the_upstream_sees_no_complete_request(body: bytes, pieces: str) -> N
     assert [own.status for own in answers(wire.got())] in ([400], [])
 
 
-def test_a_refused_request_with_a_small_body_keeps_its_connection() -> None:
+def test_rejected_small_body_keeps_the_connection() -> None:
     wire = Wire(Rule(name="r", matches=(Match(path=PathMatch(value="/x")),), backends=(BACKEND,)))
     for send in (lambda data: [data], bytewise):
         wire.send(*send(post(b"/404", b"small")))
@@ -194,7 +195,7 @@ def test_a_refused_request_with_a_small_body_keeps_its_connection() -> None:
     assert wire.asked().startswith(b"GET /x ")
 
 
-def test_a_refused_request_with_a_large_body_costs_its_connection() -> None:
+def test_rejected_large_body_closes_the_connection() -> None:
     wire = Wire(Rule(name="r", matches=(Match(path=PathMatch(value="/x")),), backends=(BACKEND,)))
     wire.send(get(b"/404", b"Content-Length: 1000000", method=b"POST"))
     own = answer(wire.got())
@@ -212,12 +213,12 @@ NEVER = Limit(name="never", requests=0, per=1_000, burst=1)
 LIMITED = Rule(name="limited", backends=(BACKEND,), policies=("demo/p",))
 
 
-def limited(*limits: Limit, **settings: object) -> Wire:
+def wire_with_limits(*limits: Limit, **settings: object) -> Wire:
     return Wire(LIMITED, policies=(Policy(id="demo/p", limits=limits),), **settings)
 
 
-def test_r8_the_shape_of_a_429() -> None:
-    wire = limited(GLOBAL, BY_IP)
+def test_r8_response_429_has_its_fields_and_problem() -> None:
+    wire = wire_with_limits(GLOBAL, BY_IP)
     for _ in range(2):
         wire.send(get(b"/"))
         wire.answer(OK)
@@ -240,24 +241,24 @@ def test_r8_the_shape_of_a_429() -> None:
 
 
 def test_r7_deny_all_has_no_retry_after() -> None:
-    wire = limited(NEVER)
+    wire = wire_with_limits(NEVER)
     wire.send(get(b"/"))
     own = answer(wire.got())
     assert (own.status, "retry-after" in own, own["ratelimit"]) == (429, False, '"never";r=0;t=0')
     assert "retryAfter" not in json.loads(own.body)
 
 
-def test_p16_pipelined_requests_are_limited_each() -> None:
-    wire = limited(GLOBAL)
+def test_p16_each_pipelined_request_is_rate_limited() -> None:
+    wire = wire_with_limits(GLOBAL)
     wire.send(get(b"/") * 5)
     wire.answer(OK)
     wire.answer(OK)
     assert [own.status for own in answers(wire.got())] == [200, 200, 429, 429, 429]
 
 
-def test_r5_the_key_is_the_peer_whatever_it_says() -> None:
+def test_r5_key_is_the_peer_address_without_a_trusted_proxy() -> None:
     one = Limit(name="per-ip", requests=1, per=60_000, burst=1, key=(KeyPart(type="client_ip"),))
-    wire = limited(one)
+    wire = wire_with_limits(one)
     for number, forged in enumerate((b"1.1.1.1", b"2.2.2.2")):
         wire.send(get(b"/", b"X-Forwarded-For: " + forged))
         if wire.asked():
@@ -265,9 +266,9 @@ def test_r5_the_key_is_the_peer_whatever_it_says() -> None:
         assert answer(wire.got()).status == (429 if number else 200)
 
 
-def test_r5_behind_a_trusted_proxy_the_key_is_its_client() -> None:
+def test_r5_key_is_the_client_address_behind_a_trusted_proxy() -> None:
     one = Limit(name="per-ip", requests=1, per=60_000, burst=1, key=(KeyPart(type="client_ip"),))
-    wire = limited(one, peer="10.0.0.1", trusted_proxies="10.0.0.0/8")
+    wire = wire_with_limits(one, peer="10.0.0.1", trusted_proxies="10.0.0.0/8")
     statuses = []
     for forwarded in (b"1.1.1.1", b"6.6.6.6, 1.1.1.1", b"2.2.2.2"):
         wire.send(get(b"/", b"X-Forwarded-For: " + forwarded))
@@ -277,15 +278,15 @@ def test_r5_behind_a_trusted_proxy_the_key_is_its_client() -> None:
     assert statuses == [200, 429, 200]
 
 
-def test_p14_a_refused_request_is_answered_without_its_body() -> None:
-    wire = limited(NEVER)
+def test_p14_rejected_request_is_answered_without_its_body() -> None:
+    wire = wire_with_limits(NEVER)
     wire.send(get(b"/", b"Content-Length: 5", b"Expect: 100-continue", method=b"POST"))
     own = answer(wire.got())
     assert (own.status, own["connection"]) == (429, "close")
 
 
-def test_p14_continue_is_sent_when_the_body_is_wanted() -> None:
-    wire = limited(GLOBAL)
+def test_p14_continue_is_sent_if_the_request_is_accepted() -> None:
+    wire = wire_with_limits(GLOBAL)
     wire.send(get(b"/", b"Content-Length: 5", b"Expect: 100-continue", method=b"POST"))
     assert wire.got() == b"HTTP/1.1 100 Continue\r\n\r\n"
     wire.send(b"hello")
@@ -294,3 +295,21 @@ def test_p14_continue_is_sent_when_the_body_is_wanted() -> None:
     assert header(asked, b"expect") == []
     wire.answer(OK)
     assert answer(wire.got()).status == 200
+
+
+def test_chunked_body_scanner_reports_an_unreadable_size() -> None:
+    for size in (b"x", b"-1", b"0" * 17, b"", b"1_0"):
+        extent = ChunkedBodyScanner()
+        extent.scan(size + b"\r\nhello\r\n", 0)
+        assert extent.is_lost, size
+
+
+@pytest.mark.parametrize("is_bytewise", [False, True])
+def test_p9_chunk_size_of_17_digits_is_rejected_in_any_pieces(is_bytewise: bool) -> None:
+    wire = Wire()
+    head = get(b"/first", b"Transfer-Encoding: chunked", method=b"POST")
+    data = head + b"00000000000000005\r\nhello\r\n0\r\n\r\n" + get(b"/second")
+    wire.send(*([bytes([byte]) for byte in data] if is_bytewise else [data]))
+    assert [own.status for own in answers(wire.got())] == [400]
+    assert b"/second" not in wire.asked()
+    assert not wire.is_open

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
+
 from inferway_dataplane.engine.upstream.connection_limit import ConnectionLimiter, Permit
 
 
@@ -17,7 +19,7 @@ class Connection:
         self.is_closed = True
 
 
-class Hall:
+class LimiterHarness:
     """A room, and how often it asked for a way to be made."""
 
     def __init__(self, seats: int) -> None:
@@ -32,18 +34,18 @@ class Hall:
         """A caller that waits for a permit."""
         task = asyncio.get_running_loop().create_task(self.room.enter(endpoint))
         self.waiters.append(task)
-        await turn()
+        await run_ready_tasks()
         return task
 
 
-async def turn() -> None:
+async def run_ready_tasks() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
 
 
-def run(test: Callable[[Hall], Awaitable[None]], seats: int = 1) -> None:
+def run(test: Callable[[LimiterHarness], Awaitable[None]], seats: int = 1) -> None:
     async def main() -> None:
-        hall = Hall(seats)
+        hall = LimiterHarness(seats)
         await test(hall)
         for task in hall.waiters:
             task.cancel()
@@ -52,8 +54,8 @@ def run(test: Callable[[Hall], Awaitable[None]], seats: int = 1) -> None:
     asyncio.run(main())
 
 
-def test_seats_are_given_as_long_as_there_are_any() -> None:
-    async def test(hall: Hall) -> None:
+def test_permits_are_granted_up_to_the_limit() -> None:
+    async def test(hall: LimiterHarness) -> None:
         first, second, third = [await hall.enter() for _ in range(3)]
         assert (first.done(), second.done(), third.done()) == (True, True, False)
         assert (hall.room.taken, hall.asked) == (2, 1)
@@ -61,23 +63,23 @@ def test_seats_are_given_as_long_as_there_are_any() -> None:
     run(test, seats=2)
 
 
-def test_a_seat_that_is_given_back_goes_to_the_first_in_the_line() -> None:
-    async def test(hall: Hall) -> None:
+def test_released_permit_goes_to_the_first_waiter() -> None:
+    async def test(hall: LimiterHarness) -> None:
         first, second, third = [await hall.enter() for _ in range(3)]
         first.result().leave()
-        await turn()
+        await run_ready_tasks()
         assert (second.done(), third.done()) == (True, False)
         assert isinstance(second.result(), Permit)
         second.result().leave()
-        await turn()
+        await run_ready_tasks()
         third.result().leave()
         assert hall.room.taken == 0
 
     run(test)
 
 
-def test_a_seat_is_given_back_once_however_often_it_is_said() -> None:
-    async def test(hall: Hall) -> None:
+def test_permit_released_repeatedly_counts_once() -> None:
+    async def test(hall: LimiterHarness) -> None:
         first, second = await hall.enter(), await hall.enter()
         for _ in range(3):
             first.result().leave()
@@ -88,13 +90,13 @@ def test_a_seat_is_given_back_once_however_often_it_is_said() -> None:
     run(test, seats=2)
 
 
-def test_who_stops_waiting_leaves_the_line() -> None:
-    async def test(hall: Hall) -> None:
+def test_cancelled_waiter_leaves_the_queue() -> None:
+    async def test(hall: LimiterHarness) -> None:
         first, second, third = [await hall.enter() for _ in range(3)]
         second.cancel()
-        await turn()
+        await run_ready_tasks()
         first.result().leave()
-        await turn()
+        await run_ready_tasks()
         assert third.done()
         third.result().leave()
         assert hall.room.taken == 0
@@ -102,50 +104,64 @@ def test_who_stops_waiting_leaves_the_line() -> None:
     run(test)
 
 
-def test_who_stops_waiting_in_the_turn_in_which_a_seat_comes_gives_it_back() -> None:
-    async def test(hall: Hall) -> None:
+def test_waiter_cancelled_as_its_permit_arrives_releases_it() -> None:
+    async def test(hall: LimiterHarness) -> None:
         first, second = await hall.enter(), await hall.enter()
         first.result().leave()
         second.cancel()  # it has the seat already, and does not know
-        await turn()
+        await run_ready_tasks()
         assert second.cancelled()
         assert hall.room.taken == 0
 
     run(test)
 
 
-def test_who_stops_waiting_in_the_turn_in_which_a_connection_comes_closes_it() -> None:
-    async def test(hall: Hall) -> None:
+def test_waiter_cancelled_as_a_connection_arrives_closes_it() -> None:
+    async def test(hall: LimiterHarness) -> None:
         await hall.enter()
         second = await hall.enter()
         connection: Any = Connection()
         assert hall.room.hand_over("a", connection)
         second.cancel()
-        await turn()
+        await run_ready_tasks()
         assert connection.is_closed
 
     run(test)
 
 
-def test_an_idle_connection_goes_to_the_first_in_the_line_if_it_is_for_the_same_endpoint() -> None:
-    async def test(hall: Hall) -> None:
+def test_idle_connection_goes_to_a_first_waiter_of_its_endpoint() -> None:
+    async def test(hall: LimiterHarness) -> None:
         await hall.enter()
         other, same = await hall.enter("b"), await hall.enter("a")
         connection: Any = Connection()
         assert not hall.room.hand_over("a", connection)  # or else `b` might wait forever
         other.cancel()
-        await turn()
+        await run_ready_tasks()
         assert hall.room.hand_over("a", connection)
-        await turn()
+        await run_ready_tasks()
         assert same.result() is connection
         assert hall.room.taken == 1  # it sits where it sat
 
     run(test)
 
 
-def test_without_a_line_it_is_not_taken() -> None:
-    async def test(hall: Hall) -> None:
+def test_idle_connection_is_not_taken_without_waiters() -> None:
+    async def test(hall: LimiterHarness) -> None:
         connection: Any = Connection()
         assert not hall.room.hand_over("a", connection)
 
     run(test)
+
+
+def test_timed_out_waiter_leaves_the_queue() -> None:
+    async def test() -> None:
+        room: ConnectionLimiter[Any] = ConnectionLimiter(1, lambda: None)
+        endpoint = object()
+        await room.enter(endpoint)
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.001):
+                    await room.enter(endpoint)
+        assert not room.waiting
+
+    asyncio.run(test())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from cluster_gateway import ClusterGateway, cluster_gateway
-from publishing import Publisher, asking, endpoints, saying
+from config_publisher import Publisher, config_with_backend, config_with_bodies, endpoints
 
 from inferway_contract.canonical import digest
 from inferway_contract.document import EndpointsDocument
@@ -50,7 +50,7 @@ def test_source_waits_for_a_document_then_serves_changes(gateway, publisher):
     with pytest.raises(ConnectionRefusedError):
         gateway.ask("/")
     for body in ("one", "two"):
-        revision = publisher.publish(saying(body))
+        revision = publisher.publish(config_with_bodies(body))
         gateway.serves(body)
         assert gateway.revision == revision
     assert gateway.ask("/readyz", admin=True) == (200, "ok\n")
@@ -59,7 +59,7 @@ def test_source_waits_for_a_document_then_serves_changes(gateway, publisher):
 
 def test_config_without_endpoints_waits_for_them_by_name(gateway, publisher):
     publisher.endpoints(endpoints(a=[]))
-    publisher.config(asking("default/b:80"))
+    publisher.config(config_with_backend("default/b:80"))
     until(lambda: "waiting for endpoints of default/b:80" in gateway.why_not(), "it says what it waits for")
     assert gateway.rejected == 0
     publisher.endpoints(endpoints(b=[]))
@@ -69,7 +69,7 @@ def test_config_without_endpoints_waits_for_them_by_name(gateway, publisher):
 
 def test_endpoints_of_the_live_config_outlive_their_removal(gateway, publisher):
     with Upstream() as first, Upstream() as second:
-        publisher.publish(asking("default/a:80"), endpoints(a=[first.port]))
+        publisher.publish(config_with_backend("default/a:80"), endpoints(a=[first.port]))
         until(lambda: gateway.why_not() == "ok", "it serves")
         assert gateway.ask("/")[0] == 200
         publisher.endpoints(endpoints(a=[second.port]))
@@ -83,13 +83,13 @@ def test_endpoints_of_the_live_config_outlive_their_removal(gateway, publisher):
 
 def test_unchanged_shards_are_not_read_again(gateway, publisher, api_server, user):
     bodies = [f"body {place}" for place in range(400)]
-    publisher.publish(saying(*bodies))
+    publisher.publish(config_with_bodies(*bodies))
     gateway.serves("body 399", "/399")
-    shards = len(lay_out_config(saying(*bodies)).shards)
+    shards = len(lay_out_config(config_with_bodies(*bodies)).shards)
     assert shards > 3
     mark = api_server.mark()
     bodies[7] = "changed"
-    publisher.publish(saying(*bodies))
+    publisher.publish(config_with_bodies(*bodies))
     gateway.serves("changed", "/7")
     assert [seen.verb for seen in api_server.requests(mark, user=user, resource="configmaps")] == ["get"]
 
@@ -97,14 +97,14 @@ def test_unchanged_shards_are_not_read_again(gateway, publisher, api_server, use
 # --- what is broken --------------------------------------------------------------------------------------------------
 
 
-def broken_shard(publisher: Publisher, content: bytes, told: str) -> ConfigIndex:
+def index_of_broken_shard(publisher: Publisher, content: bytes, told: str) -> ConfigIndex:
     """A shard whose index has the hash `told`."""
     name = f"inferway-{digest(content)[:10]}"
     publisher.shard(name, content)
     return ConfigIndex(shards=(ShardRef(name=name, digest=told),))
 
 
-GOOD = next(iter(lay_out_config(saying("new")).shards.values()))
+GOOD = next(iter(lay_out_config(config_with_bodies("new")).shards.values()))
 BROKEN = {
     "truncated": (GOOD[:-7], digest(GOOD), "does not have the hash"),
     "another hash": (GOOD, "0" * 64, "does not have the hash"),
@@ -116,12 +116,12 @@ BROKEN = {
 @pytest.mark.case("K4")
 @pytest.mark.parametrize(("content", "told", "error"), BROKEN.values(), ids=BROKEN)
 def test_shard_with_another_content_is_refused(gateway, publisher, content, told, error):
-    index = broken_shard(publisher, content, told)
+    index = index_of_broken_shard(publisher, content, told)
     publisher.endpoints(EndpointsDocument())
     # First with nothing live, then with something.
     publisher.index("config", index)
     until(lambda: error in gateway.why_not(), f"/readyz tells the error; it says {gateway.why_not()}")
-    publisher.config(saying("old"))
+    publisher.config(config_with_bodies("old"))
     gateway.serves("old")
     rejected = gateway.rejected
     publisher.index("config", index)
@@ -129,26 +129,26 @@ def test_shard_with_another_content_is_refused(gateway, publisher, content, told
     assert error in json.loads(gateway.ask("/debug/config", admin=True)[1])["lastError"]
     assert gateway.says("old")
     # What is taken back is served and no error any more.
-    publisher.config(saying("old"))
+    publisher.config(config_with_bodies("old"))
     until(lambda: not json.loads(gateway.ask("/debug/config", admin=True)[1])["lastError"], "the error is over")
     assert gateway.rejected == rejected + 1
 
 
 @pytest.mark.parametrize("text", ["{", '{"format":2,"novelties":true}', '{"shards":[{}]}', ""])
-def test_an_index_that_cannot_be_read_is_refused(gateway, publisher, text):
-    publisher.publish(saying("old"))
+def test_unreadable_index_is_rejected(gateway, publisher, text):
+    publisher.publish(config_with_bodies("old"))
     gateway.serves("old")
     publisher.index("config", text)
     until(lambda: gateway.rejected == 1, "the refusal is counted")
     assert gateway.says("old")
-    publisher.config(saying("new"))
+    publisher.config(config_with_bodies("new"))
     gateway.serves("new")
 
 
-def test_an_index_before_its_shards_is_served_when_they_come(gateway, publisher):
-    publisher.publish(saying("old"))
+def test_index_ahead_of_its_shards_is_served_when_they_arrive(gateway, publisher):
+    publisher.publish(config_with_bodies("old"))
     gateway.serves("old")
-    layout = lay_out_config(saying("new"))
+    layout = lay_out_config(config_with_bodies("new"))
     publisher.index("config", layout.index)
     until(lambda: gateway.rejected == 1, "the missing shard is told")
     assert "is not there" in json.loads(gateway.ask("/debug/config", admin=True)[1])["lastError"]
@@ -161,11 +161,15 @@ def test_an_index_before_its_shards_is_served_when_they_come(gateway, publisher)
 
 def test_endpoints_change_while_a_config_cannot_be_built(gateway, publisher):
     with Upstream() as first, Upstream() as second:
-        publisher.publish(asking("default/a:80"), endpoints(a=[first.port]))
+        publisher.publish(config_with_backend("default/a:80"), endpoints(a=[first.port]))
         until(lambda: gateway.why_not() == "ok", "it serves")
-        good = asking("default/a:80")
+        good = config_with_backend("default/a:80")
         bad = good.model_copy(
-            update={"routes": (good.routes[0].model_copy(update={"rules": (unbuildable(good.routes[0].rules[0]),)}),)}
+            update={
+                "routes": (
+                    good.routes[0].model_copy(update={"rules": (with_missing_policy(good.routes[0].rules[0]),)}),
+                )
+            }
         )
         publisher.config(bad)
         until(lambda: gateway.rejected == 1, "the refusal is counted")
@@ -179,17 +183,17 @@ def test_endpoints_change_while_a_config_cannot_be_built(gateway, publisher):
         until(lambda: not gateway.plane.gateway.live.last_error, "the error is over")
 
 
-def unbuildable(rule):
+def with_missing_policy(rule):
     """The rule names a policy that the document does not have."""
     return rule.model_copy(update={"policies": ("default/nowhere",)})
 
 
-def test_what_is_deleted_leaves_what_is_served(gateway, publisher):
-    publisher.publish(saying("old"))
+def test_deleted_config_maps_leave_the_served_document(gateway, publisher):
+    publisher.publish(config_with_bodies("old"))
     gateway.serves("old")
     publisher.delete("inferway-config")
     publisher.delete("inferway-endpoints")
-    publisher.publish(saying("new"))
+    publisher.publish(config_with_bodies("new"))
     gateway.serves("new")
     assert gateway.rejected == 0
 
@@ -200,7 +204,7 @@ def test_what_is_deleted_leaves_what_is_served(gateway, publisher):
 def test_restart_without_a_document_serves_the_last_good_copy(api_server, namespace, user, publisher, tmp_path):
     kubeconfig = api_server.kubeconfig(user)
     state = tmp_path / "state"
-    revision = publisher.publish(saying("kept"), endpoints(a=[1]))
+    revision = publisher.publish(config_with_bodies("kept"), endpoints(a=[1]))
     with cluster_gateway(kubeconfig, namespace, state=state) as gateway:
         gateway.serves("kept")
         until(lambda: (state / CONFIG).exists(), "the copy is written")
@@ -208,28 +212,28 @@ def test_restart_without_a_document_serves_the_last_good_copy(api_server, namesp
     with cluster_gateway(kubeconfig, namespace, state=state) as gateway:
         gateway.serves("kept")
         assert gateway.revision == revision
-        publisher.config(saying("new"))
+        publisher.config(config_with_bodies("new"))
         gateway.serves("new")
 
 
 @pytest.mark.case("K4")
 @pytest.mark.parametrize("harm", ["config truncated", "endpoints truncated", "endpoints gone"])
-def test_a_copy_that_is_not_whole_is_refused_and_told(api_server, namespace, user, publisher, tmp_path, harm):
+def test_damaged_last_good_copy_is_rejected_and_reported(api_server, namespace, user, publisher, tmp_path, harm):
     kubeconfig = api_server.kubeconfig(user)
-    publisher.publish(saying("kept"), endpoints(a=[1]))
+    publisher.publish(config_with_bodies("kept"), endpoints(a=[1]))
     with cluster_gateway(kubeconfig, namespace, state=tmp_path) as gateway:
         until(lambda: (tmp_path / CONFIG).exists(), "the copy is written")
     publisher.delete("inferway-config")
-    spoil(tmp_path, harm)
+    damage_copy(tmp_path, harm)
     with cluster_gateway(kubeconfig, namespace, state=tmp_path) as gateway:
         until(lambda: "the last good copy was refused" in gateway.why_not(), "it is told")
         with pytest.raises(ConnectionRefusedError):
             gateway.ask("/")
-        publisher.config(saying("new"))
+        publisher.config(config_with_bodies("new"))
         gateway.serves("new")
 
 
-def spoil(state: Path, harm: str) -> None:
+def damage_copy(state: Path, harm: str) -> None:
     """Damage one file of a copy."""
     target = state / (CONFIG if harm.startswith("config") else ENDPOINTS)
     if harm.endswith("gone"):

@@ -17,15 +17,15 @@ from inferway_dataplane.engine.exchange.hooks import ResponseTap
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-class Mistake(Exception):  # noqa: N818 - it is one
+class UnexpectedError(Exception):
     """What a callback raises here."""
 
 
-def raising(exchange: Exchange) -> bool:
-    raise Mistake
+def raise_unexpected(exchange: Exchange) -> bool:
+    raise UnexpectedError
 
 
-def told(wire: Wire) -> tuple[int, str]:
+def problem_of(wire: Wire) -> tuple[int, str]:
     own = answer(wire.got())
     return own.status, json.loads(own.body)["code"]
 
@@ -41,11 +41,11 @@ class FailingTap(ResponseTap):
 
     def on_head(self, head: ResponseHead, lines: bytes) -> bool:
         if not self._in_body:
-            raise Mistake
+            raise UnexpectedError
         return True
 
     def on_body(self, data: bytes) -> None:
-        raise Mistake
+        raise UnexpectedError
 
     def on_end(self) -> None:
         raise AssertionError("a response with a mistake has no clean end")
@@ -66,20 +66,20 @@ class Tapping:
         return True
 
 
-def answered_by_mistake(wire: Wire, data: bytes) -> None:
-    with pytest.raises(Mistake):  # as the loop's handler sees it
+def answer_and_raise(wire: Wire, data: bytes) -> None:
+    with pytest.raises(UnexpectedError):  # as the loop's handler sees it
         wire.upstream.data_received(data)
     wire.settle()
 
 
 @pytest.mark.parametrize("data", [OK, OK[:-2], CHUNKED], ids=["whole", "the head alone", "chunked"])
-def test_a_mistake_at_an_answers_head_is_ours_and_not_the_upstreams(data: bytes) -> None:
+def test_internal_error_at_a_response_head_is_answered_500(data: bytes) -> None:
     tapping = Tapping(FailingTap())
     wire = Wire(idle=2, stages=(tapping,))
     wire.send(get())
     used = wire.upstream
-    answered_by_mistake(wire, data)
-    assert told(wire) == (500, "internal_error")
+    answer_and_raise(wire, data)
+    assert problem_of(wire) == (500, "internal_error")
     assert wire.gateway.stats.of("demo/a", "all").upstream_errors == {"internal_error": 1}
     assert used.transport.is_aborted
     assert wire.endpoint.active == 0
@@ -90,17 +90,17 @@ def test_a_mistake_at_an_answers_head_is_ours_and_not_the_upstreams(data: bytes)
     assert answer(wire.got(other)).status == 200
 
 
-def test_a_mistake_in_a_body_leaves_no_clean_end() -> None:
+def test_internal_error_in_a_response_body_aborts_the_client() -> None:
     wire = Wire(stages=(Tapping(FailingTap(in_body=True)),))
     wire.send(get())
     wire.answer(CHUNKED)
-    answered_by_mistake(wire, b"2\r\nok\r\n0\r\n\r\n")
+    answer_and_raise(wire, b"2\r\nok\r\n0\r\n\r\n")
     assert not answer(wire.got()).is_whole
     assert wire.was_aborted
     assert wire.endpoint.active == 0
 
 
-def test_a_mistake_at_a_head_that_is_known_is_told_alike() -> None:
+def test_internal_error_at_a_cached_response_head_is_500() -> None:
     tapping = Tapping(None)
     wire = Wire(stages=(tapping,))
     wire.send(get())
@@ -108,20 +108,20 @@ def test_a_mistake_at_a_head_that_is_known_is_told_alike() -> None:
     wire.got()
     tapping.tap = FailingTap()
     wire.send(get())
-    answered_by_mistake(wire, OK)
+    answer_and_raise(wire, OK)
     assert wire.endpoint.active == 0
-    assert told(wire) == (500, "internal_error")
+    assert problem_of(wire) == (500, "internal_error")
 
 
 # --- callbacks of the client's parser --------------------------------------------------------------------------------------------
 
 
-def test_a_mistake_at_a_requests_head_is_told_and_costs_its_connection() -> None:
-    wire = Wire(stages=(raising,))
-    with pytest.raises(Mistake):
+def test_internal_error_at_a_request_head_is_500_and_closes() -> None:
+    wire = Wire(stages=(raise_unexpected,))
+    with pytest.raises(UnexpectedError):
         wire.client.data_received(get())
     wire.settle()
-    assert told(wire) == (500, "internal_error")
+    assert problem_of(wire) == (500, "internal_error")
     assert wire.asked() == b""
     assert not wire.is_open
     assert wire.gateway.context.in_flight == 0
@@ -130,7 +130,7 @@ def test_a_mistake_at_a_requests_head_is_told_and_costs_its_connection() -> None
 # --- the wheel --------------------------------------------------------------------------------------------------------------------
 
 
-def turning(wheel: Wheel, until: Callable[[], bool]) -> None:
+def run_clock(wheel: Wheel, until: Callable[[], bool]) -> None:
     """Let the wheel turn until something is so, five seconds at most."""
 
     async def main() -> bool:
@@ -146,22 +146,22 @@ def turning(wheel: Wheel, until: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize("failing", range(4))
-def test_the_wheel_turns_on_after_one_of_its_looks_raised(failing: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_clock_keeps_ticking_after_a_callback_raises(failing: int, caplog: pytest.LogCaptureFixture) -> None:
     turns = [0] * 4
 
     def counting(index: int) -> Callable[[float], None]:
         def check(now: float) -> None:
             turns[index] += 1
             if index == failing:
-                raise Mistake
+                raise UnexpectedError
 
         return check
 
-    turning(Wheel(Clock(), [counting(index) for index in range(4)], tick=0.005), lambda: min(turns) >= 3)
+    run_clock(Wheel(Clock(), [counting(index) for index in range(4)], tick=0.005), lambda: min(turns) >= 3)
     assert max(turns) - min(turns) <= 1
     assert len(caplog.records) >= 3
     assert {record.levelno for record in caplog.records} == {logging.ERROR}
-    assert {record.exc_info[0] for record in caplog.records if record.exc_info} == {Mistake}
+    assert {record.exc_info[0] for record in caplog.records if record.exc_info} == {UnexpectedError}
 
 
 class BrokenConnection:
@@ -172,12 +172,12 @@ class BrokenConnection:
     holds = 0
 
 
-def test_time_limits_hold_though_another_client_makes_a_look_raise(caplog: pytest.LogCaptureFixture) -> None:
+def test_timeouts_apply_though_a_callback_raises(caplog: pytest.LogCaptureFixture) -> None:
     wire = Wire(tick=0.005)
     wire.send(get())
     wire.gateway.cap.connections.add(BrokenConnection())
     wire.upstream.deadline = monotonic()
     before = wire.gateway.clock.coarse_now
-    turning(wire.gateway.wheel, lambda: bool(wire.upstream.transport.is_aborted))
+    run_clock(wire.gateway.wheel, lambda: bool(wire.upstream.transport.is_aborted))
     assert caplog.records
     assert wire.gateway.clock.coarse_now > before

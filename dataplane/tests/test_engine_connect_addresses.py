@@ -22,7 +22,7 @@ NAME = "sim.example"
 REFUSES, ANSWERS, SWALLOWS, SWALLOWS_TOO = "127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"
 
 
-class Names:
+class FakeNames:
     """What the name resolves to, and an address that never answers a SYN."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,12 +45,12 @@ class Names:
 
 
 @pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch) -> Names:
-    return Names(monkeypatch)
+def names(monkeypatch: pytest.MonkeyPatch) -> FakeNames:
+    return FakeNames(monkeypatch)
 
 
 @asynccontextmanager
-async def endpoint_of(names: Names, *found: str, policy: str = "Standalone") -> Any:
+async def endpoint_of(names: FakeNames, *found: str, policy: str = "Standalone") -> Any:
     """An endpoint of the name, on a port where only one address listens."""
     names.found = list(found)
     server = await asyncio.start_server(lambda reader, writer: writer.close(), ANSWERS, 0)
@@ -66,7 +66,7 @@ async def endpoint_of(names: Names, *found: str, policy: str = "Standalone") -> 
         await server.wait_closed()
 
 
-def connected(names: Names, *found: str, within: float = 2.0, policy: str = "Standalone") -> tuple[str, float]:
+def connect_to(names: FakeNames, *found: str, within: float = 2.0, policy: str = "Standalone") -> tuple[str, float]:
     """The address that is connected to, and how long that took."""
 
     async def main() -> tuple[str, float]:
@@ -78,7 +78,7 @@ def connected(names: Names, *found: str, within: float = 2.0, policy: str = "Sta
     return asyncio.run(main())
 
 
-def failed(names: Names, *found: str, within: float = 2.0, policy: str = "Standalone") -> str:
+def connect_error_code(names: FakeNames, *found: str, within: float = 2.0, policy: str = "Standalone") -> str:
     """The code of the problem that connecting ends with."""
 
     async def main() -> str:
@@ -90,26 +90,26 @@ def failed(names: Names, *found: str, within: float = 2.0, policy: str = "Standa
     return asyncio.run(main())
 
 
-def test_the_first_refuses_and_the_second_answers(names: Names) -> None:
-    address, _ = connected(names, REFUSES, ANSWERS)
+def test_second_address_is_used_if_the_first_refuses(names: FakeNames) -> None:
+    address, _ = connect_to(names, REFUSES, ANSWERS)
     assert address == ANSWERS
     assert names.tried == [REFUSES, ANSWERS]
 
 
-def test_the_first_swallows_and_the_second_answers_in_time(names: Names) -> None:
-    address, took = connected(names, SWALLOWS, ANSWERS, within=0.6)
+def test_second_address_is_used_in_time_if_the_first_is_silent(names: FakeNames) -> None:
+    address, took = connect_to(names, SWALLOWS, ANSWERS, within=0.6)
     assert address == ANSWERS
     assert 0.25 <= took < 0.6
 
 
-def test_several_swallow_and_the_last_still_has_its_share(names: Names) -> None:
-    address, took = connected(names, SWALLOWS, REFUSES, SWALLOWS_TOO, ANSWERS, within=0.8)
+def test_last_address_has_time_left_after_silent_ones(names: FakeNames) -> None:
+    address, took = connect_to(names, SWALLOWS, REFUSES, SWALLOWS_TOO, ANSWERS, within=0.8)
     assert address == ANSWERS
     assert took < 0.8
     assert names.tried == [SWALLOWS, REFUSES, SWALLOWS_TOO, ANSWERS]
 
 
-def test_without_a_connect_timeout_one_that_swallows_has_a_bound_all_the_same(names: Names) -> None:
+def test_silent_address_is_bounded_without_a_connect_timeout(names: FakeNames) -> None:
     async def main() -> str:
         async with endpoint_of(names, SWALLOWS, ANSWERS) as endpoint, asyncio.timeout(5):
             endpoint.pools.address_timeout = 0.1
@@ -119,17 +119,17 @@ def test_without_a_connect_timeout_one_that_swallows_has_a_bound_all_the_same(na
     assert asyncio.run(main()) == ANSWERS
 
 
-def test_an_address_that_answers_is_not_left_for_another(names: Names) -> None:
-    connected(names, ANSWERS, REFUSES)
+def test_first_address_that_answers_is_used(names: FakeNames) -> None:
+    connect_to(names, ANSWERS, REFUSES)
     assert names.tried == [ANSWERS]
 
 
-def test_an_address_that_is_named_twice_is_tried_once(names: Names) -> None:
-    assert failed(names, REFUSES, REFUSES) == "connect_failed"
+def test_address_listed_twice_is_tried_once(names: FakeNames) -> None:
+    assert connect_error_code(names, REFUSES, REFUSES) == "connect_failed"
     assert names.tried == [REFUSES]
 
 
-def test_one_look_up_serves_all_who_wait_and_outlives_who_leaves(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_name_lookup_is_shared_by_all_waiting_requests(names: FakeNames, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop has few threads for look-ups: a name without an answer must not take them all."""
     asked: list[asyncio.Future[Any]] = []
 
@@ -165,12 +165,12 @@ def test_one_look_up_serves_all_who_wait_and_outlives_who_leaves(names: Names, m
     asyncio.run(main())
 
 
-def test_when_all_refuse_the_connection_is_refused(names: Names) -> None:
-    assert failed(names, REFUSES, "127.0.0.6") == "connect_failed"
+def test_connect_fails_if_all_addresses_refuse(names: FakeNames) -> None:
+    assert connect_error_code(names, REFUSES, "127.0.0.6") == "connect_failed"
 
 
-def test_when_all_swallow_the_time_is_over(names: Names) -> None:
-    assert failed(names, SWALLOWS, SWALLOWS_TOO, within=0.2) == "connect_timeout"
+def test_connect_times_out_if_all_addresses_are_silent(names: FakeNames) -> None:
+    assert connect_error_code(names, SWALLOWS, SWALLOWS_TOO, within=0.2) == "connect_timeout"
 
 
 @pytest.mark.parametrize(
@@ -181,13 +181,13 @@ def test_when_all_swallow_the_time_is_over(names: Names) -> None:
         ((ANSWERS, REFUSES, "::1"), "Cluster"),
     ],
 )
-def test_x1_when_no_address_is_allowed_none_is_tried(names: Names, found: tuple[str, ...], policy: str) -> None:
-    assert failed(names, *found, policy=policy) == "address_refused"
+def test_x1_no_address_is_tried_if_none_is_allowed(names: FakeNames, found: tuple[str, ...], policy: str) -> None:
+    assert connect_error_code(names, *found, policy=policy) == "address_refused"
     assert names.tried == []
 
 
-def test_x1_forbidden_addresses_among_others_are_passed_over(names: Names) -> None:
-    address, _ = connected(names, "169.254.169.254", ANSWERS)
+def test_x1_forbidden_addresses_are_skipped(names: FakeNames) -> None:
+    address, _ = connect_to(names, "169.254.169.254", ANSWERS)
     assert address == ANSWERS
     assert names.tried == [ANSWERS]
 
@@ -195,14 +195,14 @@ def test_x1_forbidden_addresses_among_others_are_passed_over(names: Names) -> No
 # --- unexpected errors ------------------------------------------------------------------------------------------------------------
 
 
-async def turn(wire: Wire) -> None:
+async def run_ready_tasks(wire: Wire) -> None:
     """Let everything that is ready run."""
     for _ in range(10):
         await asyncio.sleep(0)
     wire.settle()
 
 
-def test_an_unforeseen_error_costs_its_request_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_unexpected_connect_error_is_logged_and_fails_request(caplog: pytest.LogCaptureFixture) -> None:
     async def connect(endpoint: EndpointPool, within: float) -> UpstreamConnection:
         if len(caplog.records) == 0:
             raise RuntimeError("a mistake")
@@ -214,7 +214,7 @@ def test_an_unforeseen_error_costs_its_request_and_is_told(caplog: pytest.LogCap
     async def main() -> None:
         other = wire.connect()
         wire.send(get(b"/a"))
-        await turn(wire)
+        await run_ready_tasks(wire)
         own = answer(wire.got())
         assert (own.status, json.loads(own.body)["code"]) == (500, "internal_error")
         assert "a mistake" not in own.body.decode()
@@ -225,7 +225,7 @@ def test_an_unforeseen_error_costs_its_request_and_is_told(caplog: pytest.LogCap
         assert str(record.exc_info[1]) == "a mistake"
         # Other clients are not affected.
         wire.send(get(b"/b"), client=other)
-        await turn(wire)
+        await run_ready_tasks(wire)
         wire.answer(OK)
         assert answer(wire.got(other)).status == 200
 
@@ -234,7 +234,7 @@ def test_an_unforeseen_error_costs_its_request_and_is_told(caplog: pytest.LogCap
     asyncio.run(main())
 
 
-def test_an_unforeseen_error_after_the_client_has_left_is_told_too(caplog: pytest.LogCaptureFixture) -> None:
+def test_unexpected_connect_error_is_logged_after_a_disconnect(caplog: pytest.LogCaptureFixture) -> None:
     async def connect(endpoint: EndpointPool, within: float) -> UpstreamConnection:
         try:
             await asyncio.Event().wait()
@@ -243,9 +243,9 @@ def test_an_unforeseen_error_after_the_client_has_left_is_told_too(caplog: pytes
 
     async def main() -> None:
         wire.send(get(b"/a"))
-        await turn(wire)
+        await run_ready_tasks(wire)
         wire.leave()
-        await turn(wire)
+        await run_ready_tasks(wire)
         assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == [
             "a mistake while it is cancelled"
         ]

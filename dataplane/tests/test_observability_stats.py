@@ -12,7 +12,7 @@ durations = st.one_of(st.sampled_from(BOUNDS), st.floats(0, 100), st.sampled_fro
 
 
 @given(st.lists(st.lists(durations, max_size=30), max_size=4))
-def test_settling_agrees_with_counting_by_hand(batches: list[list[float]]) -> None:
+def test_histogram_agrees_with_a_naive_count(batches: list[list[float]]) -> None:
     histogram = Histogram()
     for batch in batches:
         for value in batch:
@@ -27,7 +27,7 @@ def test_settling_agrees_with_counting_by_hand(batches: list[list[float]]) -> No
     assert histogram.total == pytest.approx(fsum(values))
 
 
-def test_one_rule_has_one_object() -> None:
+def test_stats_of_one_rule_are_one_object() -> None:
     stats = Stats()
     assert stats.of("demo/a", "r") is stats.of("demo/a", "r")
     assert stats.of("demo/a", "r") is not stats.of("demo/a", "s")
@@ -57,7 +57,7 @@ def test_labels_are_counted() -> None:
     assert counts == {"a": 2, "b": 1}
 
 
-def test_rules_that_are_gone_take_their_series_with_them() -> None:
+def test_stats_of_removed_rules_are_dropped() -> None:
     stats = Stats()
     kept, gone = stats.of("demo/a", "kept"), stats.of("demo/a", "gone")
     stats.keep_only([kept])

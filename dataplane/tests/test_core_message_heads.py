@@ -14,13 +14,13 @@ def read(*fields: tuple[bytes, bytes], is_http_1_1: bool = True) -> FieldBlock |
     return request_head.read_fields(list(fields), is_http_1_1)
 
 
-def accepted(*fields: tuple[bytes, bytes], is_http_1_1: bool = True) -> FieldBlock:
+def field_block(*fields: tuple[bytes, bytes], is_http_1_1: bool = True) -> FieldBlock:
     head = read(*fields, is_http_1_1=is_http_1_1)
     assert isinstance(head, FieldBlock), head
     return head
 
 
-def answered(*fields: tuple[bytes, bytes], keep_alive: bool = True) -> ResponseHead:
+def make_response(*fields: tuple[bytes, bytes], keep_alive: bool = True) -> ResponseHead:
     head = response_head.read_response(200, list(fields), keep_alive)
     assert head is not None
     return head
@@ -62,46 +62,46 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("fields", "code"), REFUSED.values(), ids=REFUSED)
-def test_what_has_two_readings_is_refused(fields: tuple[tuple[bytes, bytes], ...], code: str) -> None:
+def test_ambiguous_request_head_is_rejected(fields: tuple[tuple[bytes, bytes], ...], code: str) -> None:
     refused = read(HOST, *fields)
     assert isinstance(refused, Problem)
     assert refused.code == code
     assert refused.closes
 
 
-def test_p5_http_1_1_needs_a_host_and_http_1_0_does_not() -> None:
+def test_p5_host_is_required_on_http_1_1_only() -> None:
     assert read() is problems.BAD_HOST
-    assert accepted(is_http_1_1=False).raw_host is None
+    assert field_block(is_http_1_1=False).raw_host is None
 
 
-def test_p4_a_transfer_encoding_on_http_1_0_is_refused() -> None:
+def test_p4_transfer_encoding_on_http_1_0_is_rejected() -> None:
     assert read((b"Transfer-Encoding", b"chunked"), is_http_1_1=False) is problems.BAD_TRANSFER_ENCODING
 
 
 @pytest.mark.parametrize("value", [b"chunked", b"Chunked", b"CHUNKED", b" chunked\t"])
-def test_chunked_is_read_in_any_case_and_trimmed(value: bytes) -> None:
-    head = accepted(HOST, (b"Transfer-Encoding", value))
+def test_chunked_coding_is_read_in_any_case_and_trimmed(value: bytes) -> None:
+    head = field_block(HOST, (b"Transfer-Encoding", value))
     assert head.is_chunked
     assert head.has_body
 
 
 @pytest.mark.parametrize(("value", "length"), [(b"0", 0), (b"7", 7), (b"007", 7), (b"9" * 18, 10**18 - 1)])
-def test_a_length_is_digits(value: bytes, length: int) -> None:
-    head = accepted(HOST, (b"Content-Length", value))
+def test_content_length_is_parsed_from_digits(value: bytes, length: int) -> None:
+    head = field_block(HOST, (b"Content-Length", value))
     assert head.content_length == length
     assert head.has_body == (length > 0)
 
 
-def test_without_length_and_encoding_there_is_no_body() -> None:
-    head = accepted(HOST)
+def test_request_without_length_and_coding_has_no_body() -> None:
+    head = field_block(HOST)
     assert (head.content_length, head.is_chunked, head.has_body) == (-1, False, False)
 
 
-def test_p14_expect_continue_counts_on_http_1_1_only() -> None:
+def test_p14_expect_continue_is_honoured_on_http_1_1_only() -> None:
     field = (b"Expect", b"100-Continue")
-    assert accepted(HOST, field).expects_continue
-    assert not accepted(HOST, field, is_http_1_1=False).expects_continue
-    assert accepted(HOST, field).passed == []
+    assert field_block(HOST, field).expects_continue
+    assert not field_block(HOST, field, is_http_1_1=False).expects_continue
+    assert field_block(HOST, field).passed == []
 
 
 # --- requests: kinds ------------------------------------------------------------------------------------------------
@@ -122,16 +122,16 @@ GOES_ON = [
 
 @pytest.mark.parametrize("name", ENDS_HERE, ids=bytes.decode)
 @pytest.mark.parametrize("spelled", [bytes.lower, bytes.upper, bytes], ids=["lower", "upper", "usual"])
-def test_p11_what_is_between_two_hops_or_claims_the_sender_ends_here(name: bytes, spelled: type[bytes]) -> None:
+def test_p11_hop_by_hop_and_sender_fields_are_dropped(name: bytes, spelled: type[bytes]) -> None:
     others = () if name == b"Host" else (HOST,)
-    assert accepted(*others, (spelled(name), b"x")).passed == []
+    assert field_block(*others, (spelled(name), b"x")).passed == []
 
 
 @pytest.mark.parametrize("name", GOES_ON, ids=bytes.decode)
 @pytest.mark.parametrize("spelled", [bytes.lower, bytes.upper, bytes], ids=["lower", "upper", "usual"])
-def test_p10_everything_else_goes_on_as_it_was_sent(name: bytes, spelled: type[bytes]) -> None:
+def test_p10_other_fields_are_forwarded_unchanged(name: bytes, spelled: type[bytes]) -> None:
     field = (spelled(name), b" \tv")
-    assert accepted(HOST, field, field).passed == [field, field]
+    assert field_block(HOST, field, field).passed == [field, field]
 
 
 LOOK_ALIKES = [
@@ -141,43 +141,43 @@ LOOK_ALIKES = [
 
 
 @pytest.mark.parametrize("name", LOOK_ALIKES, ids=bytes.decode)
-def test_p12_look_alikes_with_underscores_are_dropped(name: bytes) -> None:
-    head = accepted(HOST, (name, b"chunked"))
+def test_p12_look_alike_names_with_underscores_are_dropped(name: bytes) -> None:
+    head = field_block(HOST, (name, b"chunked"))
     assert head.passed == []
     assert (head.is_chunked, head.content_length, head.forwarded_for, head.caching) == (False, -1, None, False)
 
 
 @pytest.mark.parametrize("name", [b"Authorization", b"Cookie", b"X-API-Key", b"api-key"])
-def test_credentials_are_noticed(name: bytes) -> None:
-    assert accepted(HOST, (name, b"s")).credentials
-    assert not accepted(HOST).credentials
+def test_credential_fields_are_recognised(name: bytes) -> None:
+    assert field_block(HOST, (name, b"s")).credentials
+    assert not field_block(HOST).credentials
 
 
 @pytest.mark.parametrize("name", [b"Cache-Control", b"Pragma", b"Range", b"If-None-Match", b"if-range"])
-def test_caching_fields_are_noticed(name: bytes) -> None:
-    assert accepted(HOST, (name, b"v")).caching
-    assert not accepted(HOST).caching
+def test_request_caching_fields_are_recognised(name: bytes) -> None:
+    assert field_block(HOST, (name, b"v")).caching
+    assert not field_block(HOST).caching
 
 
 def test_r5_every_line_of_forwarded_for_is_kept_in_order() -> None:
-    head = accepted(HOST, (b"X-Forwarded-For", b"1.1.1.1, 2.2.2.2"), (b"x-forwarded-for", b"3.3.3.3"))
+    head = field_block(HOST, (b"X-Forwarded-For", b"1.1.1.1, 2.2.2.2"), (b"x-forwarded-for", b"3.3.3.3"))
     assert head.forwarded_for == [b"1.1.1.1, 2.2.2.2", b"3.3.3.3"]
 
 
-def test_request_id_and_trace_are_kept_aside() -> None:
-    head = accepted(HOST, (b"X-Request-ID", b"abc"), (b"Traceparent", b"00-1"))
+def test_request_id_and_traceparent_are_kept_separately() -> None:
+    head = field_block(HOST, (b"X-Request-ID", b"abc"), (b"Traceparent", b"00-1"))
     assert (head.request_id, head.traceparent) == (b"abc", b"00-1")
 
 
-def test_values_are_found_by_lower_case_name_and_joined() -> None:
-    head = accepted(HOST, (b"X-Tenant", b"a"), (b"x-tenant", b"b"), (b"Connection", b"x-tenant"), (b"X-E", b""))
+def test_field_values_are_looked_up_in_lower_case_and_joined() -> None:
+    head = field_block(HOST, (b"X-Tenant", b"a"), (b"x-tenant", b"b"), (b"Connection", b"x-tenant"), (b"X-E", b""))
     assert head.value(b"x-tenant") == b"a, b"  # a client cannot hide a field from the gateway's rules
     assert head.value(b"host") == b"a.example"
     assert head.value(b"x-e") == b""
     assert head.value(b"absent") is None
 
 
-def test_a_request_is_its_method_and_its_fields() -> None:
+def test_request_head_holds_its_method_and_fields() -> None:
     head = request_head.read_request(b"PUT", [HOST, (b"Accept", b"*/*")], is_http_1_1=True)
     assert isinstance(head, RequestHead)
     assert (head.method, head.raw_host, head.passed) == (b"PUT", b"a.example", [(b"Accept", b"*/*")])
@@ -201,18 +201,18 @@ NOMINATIONS = {
 
 
 @pytest.mark.parametrize(("connection", "names"), NOMINATIONS.values(), ids=NOMINATIONS)
-def test_p11_what_connection_names_ends_here(connection: bytes, names: list[bytes]) -> None:
-    head = accepted(HOST, (b"X-Hop", b"1"), (b"Connection", connection), (b"X-Stays", b"2"))
+def test_p11_fields_named_by_connection_are_dropped(connection: bytes, names: list[bytes]) -> None:
+    head = field_block(HOST, (b"X-Hop", b"1"), (b"Connection", connection), (b"X-Stays", b"2"))
     assert [name for name, _ in head.passed] == names
 
 
-def test_p11_nominations_of_several_lines_add_up() -> None:
-    head = accepted(HOST, (b"A", b"1"), (b"B", b"2"), (b"C", b"3"), (b"Connection", b"a"), (b"Connection", b"B"))
+def test_p11_names_of_several_connection_lines_are_dropped() -> None:
+    head = field_block(HOST, (b"A", b"1"), (b"B", b"2"), (b"C", b"3"), (b"Connection", b"a"), (b"Connection", b"B"))
     assert [name for name, _ in head.passed] == [b"C"]
 
 
-def test_p11_nominating_what_frames_or_identifies_changes_nothing() -> None:
-    head = accepted(
+def test_p11_connection_cannot_drop_framing_or_identity_fields() -> None:
+    head = field_block(
         HOST,
         (b"Connection", b"host, content-length, x-forwarded-for, x-request-id, close"),
         (b"Content-Length", b"3"),
@@ -242,16 +242,16 @@ KEEP_ALIVE = {
 
 
 @pytest.mark.parametrize(("is_http_1_1", "lines", "kept"), KEEP_ALIVE.values(), ids=KEEP_ALIVE)
-def test_when_a_connection_is_kept(is_http_1_1: bool, lines: list[bytes], kept: bool) -> None:
-    head = accepted(HOST, *((b"Connection", line) for line in lines), is_http_1_1=is_http_1_1)
+def test_client_connection_is_kept_alive_as_requested(is_http_1_1: bool, lines: list[bytes], kept: bool) -> None:
+    head = field_block(HOST, *((b"Connection", line) for line in lines), is_http_1_1=is_http_1_1)
     assert head.keep_alive is kept
 
 
 def test_proxy_connection_is_obeyed_and_dropped() -> None:
     # llhttp reads Proxy-Connection as Connection: where it closes the connection, so must the gateway.
-    head = accepted(HOST, (b"Proxy-Connection", b"close"))
+    head = field_block(HOST, (b"Proxy-Connection", b"close"))
     assert (head.keep_alive, head.passed) == (False, [])
-    head = accepted((b"Proxy-Connection", b"keep-alive"), is_http_1_1=False)
+    head = field_block((b"Proxy-Connection", b"keep-alive"), is_http_1_1=False)
     assert (head.keep_alive, head.passed) == (False, [])
 
 
@@ -272,12 +272,12 @@ BAD_ANSWERS = {
 
 
 @pytest.mark.parametrize("fields", BAD_ANSWERS.values(), ids=BAD_ANSWERS)
-def test_u2_an_answer_whose_framing_has_two_readings_is_none(fields: list[tuple[bytes, bytes]]) -> None:
+def test_u2_response_with_ambiguous_framing_is_rejected(fields: list[tuple[bytes, bytes]]) -> None:
     assert response_head.read_response(200, fields, keep_alive=True) is None
 
 
 @pytest.mark.parametrize("field", [(b"Content-Length", b"5"), (b"Transfer-Encoding", b"chunked")], ids=str)
-def test_u2_a_body_announced_on_204_is_no_answer(field: tuple[bytes, bytes]) -> None:
+def test_u2_response_204_with_a_body_length_is_rejected(field: tuple[bytes, bytes]) -> None:
     assert response_head.read_response(204, [field], keep_alive=True) is None
     assert (
         response_head.read_response(304, [field], keep_alive=True) is not None
@@ -285,10 +285,10 @@ def test_u2_a_body_announced_on_204_is_no_answer(field: tuple[bytes, bytes]) -> 
     assert response_head.read_response(204, [(b"Content-Length", b"0")], keep_alive=True) is not None
 
 
-def test_response_framing() -> None:
-    assert answered((b"Content-Length", b"5")).content_length == 5
-    assert answered((b"Transfer-Encoding", b" Chunked ")).is_chunked
-    plain = answered()
+def test_response_framing_is_read_from_its_fields() -> None:
+    assert make_response((b"Content-Length", b"5")).content_length == 5
+    assert make_response((b"Transfer-Encoding", b" Chunked ")).is_chunked
+    plain = make_response()
     assert (plain.content_length, plain.is_chunked, plain.keep_alive) == (-1, False, True)
 
 
@@ -298,11 +298,11 @@ def test_response_framing() -> None:
      b"Transfer_Encoding", b"Set_Cookie", b"Content_Length", b"Age"],
     ids=bytes.decode,
 )  # fmt: skip
-def test_p11_fields_of_an_answer_that_end_here(name: bytes) -> None:
-    assert answered((name, b"1")).passed == []
+def test_p11_hop_by_hop_fields_of_a_response_are_dropped(name: bytes) -> None:
+    assert make_response((name, b"1")).passed == []
 
 
-def test_fields_of_an_answer_that_go_on() -> None:
+def test_other_fields_of_a_response_are_forwarded() -> None:
     fields = [
         (b"Content-Type", b"a/b"),
         (b"Set-Cookie", b"a=1"),
@@ -310,13 +310,13 @@ def test_fields_of_an_answer_that_go_on() -> None:
         (b"ETag", b'"x"'),
         (b"V", b""),
     ]
-    head = answered(*fields)
+    head = make_response(*fields)
     assert head.passed == fields  # U6: two Set-Cookie stay two
     assert head.has_cookie
 
 
-def test_what_an_answer_says_of_itself() -> None:
-    head = answered(
+def test_response_date_age_and_caching_fields_are_recognised() -> None:
+    head = make_response(
         (b"Date", b"first"), (b"date", b"second"), (b"Server", b"nginx"), (b"AGE", b"7"),
         (b"Cache-Control", b"public"), (b"cache-control", b"max-age=3"), (b"Vary", b"Accept"), (b"Expires", b"0"),
     )  # fmt: skip
@@ -325,8 +325,8 @@ def test_what_an_answer_says_of_itself() -> None:
     assert head.caching == {b"cache-control": b"public, max-age=3", b"vary": b"Accept", b"expires": b"0"}
 
 
-def test_a_plain_answer_says_nothing_of_caching() -> None:
-    assert answered((b"Content-Type", b"a/b")).caching is None
+def test_plain_response_has_no_caching_fields() -> None:
+    assert make_response((b"Content-Type", b"a/b")).caching is None
 
 
 CLOSING = {
@@ -343,28 +343,28 @@ CLOSING = {
 
 
 @pytest.mark.parametrize(("keep_alive", "lines", "kept"), CLOSING.values(), ids=CLOSING)
-def test_when_an_upstream_connection_is_kept(keep_alive: bool, lines: list[bytes], kept: bool) -> None:
-    head = answered(*((b"Connection", line) for line in lines), keep_alive=keep_alive)
+def test_upstream_connection_is_kept_alive_as_requested(keep_alive: bool, lines: list[bytes], kept: bool) -> None:
+    head = make_response(*((b"Connection", line) for line in lines), keep_alive=keep_alive)
     assert head.keep_alive is kept
 
 
-def test_p11_what_an_answer_nominates_ends_here() -> None:
-    head = answered((b"X-Hop", b"1"), (b"Connection", b"keep-alive, x-hop"), (b"X-Stays", b"2"))
+def test_p11_response_fields_named_by_connection_are_dropped() -> None:
+    head = make_response((b"X-Hop", b"1"), (b"Connection", b"keep-alive, x-hop"), (b"X-Stays", b"2"))
     assert head.passed == [(b"X-Stays", b"2")]
 
 
 # --- the memo -------------------------------------------------------------------------------------------------------
 
 
-def test_l2_a_flood_of_names_leaves_the_memo_bounded_in_names_and_bytes() -> None:
+def test_l2_field_kind_cache_is_bounded_in_names_and_bytes() -> None:
     for number in range(10_000):
         name = b"X-%d" % number
-        assert accepted(HOST, (name, b"")).passed == [(name, b"")]
+        assert field_block(HOST, (name, b"")).passed == [(name, b"")]
     assert len(field_kinds.REQUEST_KINDS) <= 4096 + 1
     assert field_kinds.REQUEST_KINDS[b"X-FORWARDED-FOR"] == field_kinds.FORWARDED_FOR
-    accepted(HOST, (b"X" * 30_000, b""))
+    field_block(HOST, (b"X" * 30_000, b""))
     assert max(map(len, field_kinds.REQUEST_KINDS)) < 1_000
 
 
-def test_a_long_name_is_still_sorted() -> None:
-    assert accepted(HOST, (b"x" * 5_000, b"v")).passed == [(b"x" * 5_000, b"v")]
+def test_long_field_name_is_still_classified() -> None:
+    assert field_block(HOST, (b"x" * 5_000, b"v")).passed == [(b"x" * 5_000, b"v")]

@@ -39,7 +39,9 @@ EDITS = {
 
 
 @pytest.mark.parametrize(("modifiers", "after"), EDITS.values(), ids=EDITS)
-def test_header_modifiers(modifiers: HeaderModifiers, after: list[tuple[bytes, bytes]]) -> None:
+def test_header_modifiers_set_add_and_remove_fields(
+    modifiers: HeaderModifiers, after: list[tuple[bytes, bytes]]
+) -> None:
     given_ = list(SENT)
     assert modifiers.apply(given_) == after
     assert given_ == SENT  # the given list is unchanged: it is shared
@@ -73,12 +75,12 @@ PREFIXES = {  # raw path, prefix that matched, its replacement -> new path; the 
 
 
 @pytest.mark.parametrize(("raw", "prefix", "new", "after"), PREFIXES.values(), ids=PREFIXES)
-def test_prefix_replacement(raw: bytes, prefix: bytes, new: str, after: bytes) -> None:
+def test_prefix_rewrite_replaces_the_matched_prefix(raw: bytes, prefix: bytes, new: str, after: bytes) -> None:
     assert filters.new_path(NewPath(prefix=new), raw, prefix) == after
 
 
 @pytest.mark.parametrize(("full", "after"), [("/x", b"/x"), ("/", b"/"), ("", b"/"), ("/x/", b"/x/")])
-def test_full_replacement(full: str, after: bytes) -> None:
+def test_full_rewrite_replaces_the_whole_path(full: str, after: bytes) -> None:
     assert filters.new_path(NewPath(full=full), b"/a/b", b"/a") == after
 
 
@@ -86,7 +88,7 @@ segment = st.sampled_from([b"a", b"", b"%2F", b"%61", b"b%20c"])
 
 
 @given(st.lists(segment, min_size=1, max_size=3), st.lists(segment, max_size=4))
-def test_exactly_the_segments_of_the_prefix_are_taken_away(prefix: list[bytes], rest: list[bytes]) -> None:
+def test_prefix_rewrite_removes_exactly_the_prefix_segments(prefix: list[bytes], rest: list[bytes]) -> None:
     before = b"".join(b"/" + one for one in prefix)
     after = b"".join(b"/" + one for one in rest)
     if before == b"/":
@@ -97,7 +99,7 @@ def test_exactly_the_segments_of_the_prefix_are_taken_away(prefix: list[bytes], 
 # --- redirects ----------------------------------------------------------------------------------------------------------------
 
 
-def asked(host: bytes, target: bytes) -> RequestHead:
+def make_request(host: bytes, target: bytes) -> RequestHead:
     head = request_head.read_request(b"GET", [(b"Host", host)], is_http_1_1=True)
     assert isinstance(head, RequestHead)
     assert request_target.locate(head, target) is None
@@ -143,5 +145,7 @@ LOCATIONS = {  # redirect, Host, target, scheme of the request -> Location
 
 
 @pytest.mark.parametrize(("redirect", "host", "target", "scheme", "location"), LOCATIONS.values(), ids=LOCATIONS)
-def test_redirect_locations(redirect: Redirect, host: bytes, target: bytes, scheme: bytes, location: bytes) -> None:
-    assert filters.location(redirect, asked(host, target), b"/x", scheme) == location
+def test_redirect_location_is_built_from_the_request(
+    redirect: Redirect, host: bytes, target: bytes, scheme: bytes, location: bytes
+) -> None:
+    assert filters.location(redirect, make_request(host, target), b"/x", scheme) == location

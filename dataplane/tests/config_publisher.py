@@ -32,7 +32,7 @@ from inferway_envtest import ApiServer
 GATEWAY = "inferway"
 
 
-def saying(*bodies: str) -> ConfigDocument:
+def config_with_bodies(*bodies: str) -> ConfigDocument:
     """A config whose routes answer by themselves: `/0` with the first body, `/1` with the second; `/` with the first."""
     rules = [
         Rule(name="all", respond=DirectResponse(status=200, content_type="text/plain", body=body)) for body in bodies
@@ -47,7 +47,7 @@ def saying(*bodies: str) -> ConfigDocument:
     return ConfigDocument(routes=tuple(routes))
 
 
-def asking(service: str, *, name: str = "default/asking") -> ConfigDocument:
+def config_with_backend(service: str, *, name: str = "default/asking") -> ConfigDocument:
     """A config that sends everything to a Service, which may be on loopback."""
     backend = Backend(service=service, weight=1)
     return ConfigDocument(

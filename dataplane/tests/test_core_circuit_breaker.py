@@ -9,7 +9,7 @@ from inferway_dataplane.core.upstreams.members import RuleCounters
 
 
 @given(st.integers(1, 5), st.integers(0, 3), st.lists(st.sampled_from(["in", "out", "wait", "go"]), max_size=60))
-def test_caps_are_never_exceeded_and_never_refuse_below(requests: int, pending: int, events: list[str]) -> None:
+def test_circuit_breaker_admits_exactly_up_to_its_caps(requests: int, pending: int, events: list[str]) -> None:
     counters = RuleCounters()
     breaker = Breaker(CircuitBreaker(max_requests=requests, max_pending=pending), counters)
     in_flight = waiting = 0
@@ -30,7 +30,7 @@ def test_caps_are_never_exceeded_and_never_refuse_below(requests: int, pending: 
         assert (counters.in_flight, counters.pending) == (in_flight, waiting)
 
 
-def test_what_is_in_flight_outlives_a_document() -> None:
+def test_circuit_breaker_counts_in_flight_across_documents() -> None:
     counters = RuleCounters()
     older = Breaker(CircuitBreaker(max_requests=4), counters)
     assert all(older.enter() for _ in range(4))

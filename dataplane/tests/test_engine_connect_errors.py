@@ -17,7 +17,7 @@ from inferway_dataplane.engine.upstream.pool import ConnectFailed, Pools
 RESET = ConnectionResetError(errno.ECONNRESET, "reset")
 
 
-def connect(
+def problem_of_connect(
     monkeypatch: pytest.MonkeyPatch, failures: list[BaseException], *, tls: bool = False, addresses: int = 1
 ) -> tuple[Problem, int]:
     """The problem of one that fails so at each of its addresses in turn; and how many were tried."""
@@ -62,15 +62,15 @@ def connect(
     ],
     ids=lambda value: value.code if isinstance(value, Problem) else repr(value),
 )
-def test_what_failed_decides_what_is_told(
+def test_connect_error_decides_the_problem(
     monkeypatch: pytest.MonkeyPatch, failure: BaseException, tls: bool, problem: Problem
 ) -> None:
-    assert connect(monkeypatch, [failure], tls=tls) == (problem, 1)
+    assert problem_of_connect(monkeypatch, [failure], tls=tls) == (problem, 1)
 
 
-def test_the_last_address_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connect_error_of_the_last_address_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     refused = ConnectionRefusedError(errno.ECONNREFUSED, "refused")
-    assert connect(monkeypatch, [refused, TimeoutError(), ssl.SSLError(1, "x")], tls=True, addresses=3) == (
+    assert problem_of_connect(monkeypatch, [refused, TimeoutError(), ssl.SSLError(1, "x")], tls=True, addresses=3) == (
         problems.TLS_FAILED,
         3,
     )
