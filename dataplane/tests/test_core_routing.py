@@ -204,7 +204,7 @@ matches = st.builds(
 )
 claims = st.lists(st.tuples(st.sampled_from(HOSTS), matches, st.integers(0, 2)), max_size=12)
 requests = st.builds(
-    request_head,
+    make_request,
     target=st.tuples(path_values, st.sampled_from(["", "?", "?p=1", "?p=2&q=1", "?q=22&p=3"])).map(
         lambda parts: "".join(parts).encode()
     ),
