@@ -159,7 +159,6 @@ class ClientConnection(RequestPipeline):
     # --- the parser ----------------------------------------------------------------------------------------------------------
 
     def on_request(self, head: RequestHead, problem: Problem | None, started: float) -> None:
-        """A head was read: its request begins, in its turn."""
         if self.state >= LAST:
             return  # a response before this one has closed
         self.held_seconds = 0.0
@@ -168,7 +167,6 @@ class ClientConnection(RequestPipeline):
         self.take_turn(exchange)
 
     def on_request_body(self, data: bytes) -> None:
-        """A piece of the body was read."""
         receiving = self.receiving
         if receiving is not None:
             problem = receiving.on_request_body(data)
@@ -176,7 +174,6 @@ class ClientConnection(RequestPipeline):
                 local_reply.break_off(receiving, problem)
 
     def on_request_end(self) -> None:
-        """A request is complete."""
         exchange, self.receiving = self.receiving, None
         if exchange is None:
             return

@@ -26,7 +26,6 @@ class Suspension(Work):
         self._task = asyncio.get_running_loop().create_task(self._run(stage))
 
     def release(self) -> None:
-        """Cancel the coroutine."""
         self._task.cancel()
 
     async def _run(self, stage: Coroutine[Any, Any, bool]) -> None:

@@ -30,8 +30,9 @@ class Receiver:
     def on_informational(self, status: int, fields: Fields) -> None:
         """A 1xx head was read."""
 
-    def on_head(self, head: ResponseHead) -> None:
-        """The final head was read."""
+    def on_head(self, head: ResponseHead) -> "Receiver | None":
+        """The final head was read. Returns the receiver of the rest; None = it is not wanted."""
+        return self
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body was read."""
@@ -168,7 +169,7 @@ class ResponseParser:
             self.parser = httptools.HttpResponseParser(self)
         elif status not in (204, 304):
             self.is_close_delimited = not head.is_chunked and head.content_length < 0
-        receiver.on_head(head)
+        self.receiver = receiver.on_head(head)
 
     def on_body(self, data: bytes) -> None:
         self.quiet_bytes = 0
