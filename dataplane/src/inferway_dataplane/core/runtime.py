@@ -35,9 +35,6 @@ _LIMIT_NAMES: Final = (
     b"x-ratelimit-reset",
 )
 
-HashKeyOf = Callable[[RequestHead, str], bytes | None]
-"""Reads the key of consistent hashing from a request and the client's address; None = absent."""
-
 
 class Rule:
     """One compiled rule. None = the rule does not have this."""
@@ -227,8 +224,8 @@ def build(
     )
 
 
-def _hash_key(balancer: LoadBalancer) -> HashKeyOf | None:
-    """Return the reader of the key of consistent hashing; None with other balancers."""
+def _hash_key(balancer: LoadBalancer) -> Callable[[RequestHead, str], bytes | None] | None:
+    """Return the reader of consistent hashing's key, of a request and the client's address; None = another balancer."""
     if balancer.type != "ConsistentHash":
         return None
     if balancer.hash_header is None:

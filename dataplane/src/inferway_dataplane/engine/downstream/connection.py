@@ -104,7 +104,7 @@ class ClientConnection(RequestPipeline):
         self.receiving = exchange
         self.place = IN_BODY
         order.begin(exchange)
-        self.on_request_body(body)
+        self.on_body(body)
         self.on_message_complete()
 
     def _feed_all(self, data: bytes) -> None:
@@ -166,7 +166,7 @@ class ClientConnection(RequestPipeline):
         exchange = self.receiving = Exchange(self, head, started, problem)
         self.take_turn(exchange)
 
-    def on_request_body(self, data: bytes) -> None:
+    def on_body(self, data: bytes) -> None:
         receiving = self.receiving
         if receiving is not None:
             problem = receiving.on_request_body(data)

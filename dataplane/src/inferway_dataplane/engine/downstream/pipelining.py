@@ -243,10 +243,6 @@ class RequestPipeline(RequestParser, Client, asyncio.Protocol):
         count_in(self.context.stats.cut, reason)
         self.transport.abort()
 
-    def abort(self) -> None:
-        """Cut the connection at the end of the process."""
-        self.transport.abort()
-
     def _close_gently(self) -> None:
         self.waiting.clear()
         self.current = None

@@ -9,7 +9,6 @@ from inferway_dataplane.core.messages import problems
 from inferway_dataplane.engine.exchange import local_reply
 from inferway_dataplane.engine.exchange.exchange import Exchange
 from inferway_dataplane.engine.exchange.hooks import Work
-from inferway_dataplane.engine.exchange.request_body import BodyGate
 from inferway_dataplane.engine.http1 import serialize
 
 log = logging.getLogger("inferway")
@@ -66,5 +65,5 @@ def await_body(exchange: Exchange, limit: int, decide: Callable[[bytes], bool]) 
 
     if block.expects_continue and not exchange.is_request_complete:
         exchange.client.write(serialize.CONTINUE)
-    exchange.gate_body(BodyGate(limit, on_complete))
+    exchange.gate_body(on_complete, limit)
     return False

@@ -143,7 +143,8 @@ class ResponseParser:
         version = "1.1" if is_http_1_1 else parser.get_http_version()
         if status < 100 or status > 599 or version not in ("1.1", "1.0"):
             raise BadResponse("not an HTTP/1.1 response")
-        if self.head_bytes > self.max_head and _size(fields) > self.max_head:
+        max_head = self.max_head
+        if self.head_bytes > max_head and sum(len(name) + len(value) + 4 for name, value in fields) > max_head:
             raise BadResponse("the head is too large", problems.RESPONSE_HEAD_TOO_LARGE)
         if status < 200:
             self.fields = []
@@ -181,7 +182,3 @@ class ResponseParser:
     def on_message_complete(self) -> None:
         if self.is_head_done:
             self.is_complete = True
-
-
-def _size(fields: Fields) -> int:
-    return sum(len(name) + len(value) + 4 for name, value in fields)
