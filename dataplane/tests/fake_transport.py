@@ -23,6 +23,7 @@ from inferway_contract.document import (
     Url,
 )
 from inferway_dataplane.engine.clock import TICK, Clock
+from inferway_dataplane.engine.downstream import timeouts
 from inferway_dataplane.engine.downstream.connection import ClientConnection
 from inferway_dataplane.engine.exchange.exchange import Exchange
 from inferway_dataplane.engine.http1.head_cache import HeadCache
@@ -273,7 +274,7 @@ class Wire:
         """Turn the wheel, this number of seconds later. Clients are checked before upstreams."""
         gateway = self.gateway
         gateway.clock.coarse_now += seconds
-        gateway.check_clients(gateway.clock.coarse_now)
+        timeouts.check_all(gateway.cap.connections, gateway.clock.coarse_now)
         gateway.pools.sweep(gateway.clock.coarse_now)
         self.settle()
 

@@ -41,7 +41,7 @@ class DataServer:
                 "requests were cut, the drain took too long", extra={"requests": self._gateway.context.in_flight}
             )
         for connection in list(connections):
-            connection.abort()
+            connection.transport.abort()
         await self._listener.abort()
 
 

@@ -48,11 +48,6 @@ class Wheel:
         self._tick = tick
         self._task: asyncio.Task[None] | None = None
 
-    @property
-    def is_turning(self) -> bool:
-        """Whether `start` was called."""
-        return self._task is not None
-
     def start(self) -> None:
         """Start the timer; the loop must run."""
         self._task = asyncio.get_running_loop().create_task(self._turn(), name="wheel")

@@ -16,7 +16,7 @@ from inferway_dataplane.core.runtime import Rule
 from inferway_dataplane.engine.context import Settler
 from inferway_dataplane.engine.exchange.client import HOLD_BODY, Client
 from inferway_dataplane.engine.exchange.hooks import ResponseTap, Work
-from inferway_dataplane.engine.exchange.request_body import BodyGate, RequestBody
+from inferway_dataplane.engine.exchange.request_body import RequestBody
 from inferway_dataplane.engine.upstream.connection import HIGH_WATER
 from inferway_dataplane.observability.stats import RuleStats
 
@@ -170,12 +170,12 @@ class Exchange:
             else:
                 body.open_gate()
 
-    def gate_body(self, gate: BodyGate) -> None:
-        """Let `gate` collect the body, and open it at the body's end."""
+    def gate_body(self, gate: Callable[[bytes], None], limit: int) -> None:
+        """Call `gate` with the whole body when it is complete; more than `limit` bytes are refused."""
         body = self.body
         if body is None:
             body = self.body = RequestBody(self.head.block.is_chunked)
-        body.set_gate(gate)
+        body.set_gate(gate, limit)
         if self.is_request_complete:
             body.open_gate()
         else:

@@ -9,7 +9,6 @@ from inferway_dataplane.core.messages import problems
 from inferway_dataplane.engine.exchange import local_reply
 from inferway_dataplane.engine.exchange.exchange import Exchange
 from inferway_dataplane.engine.exchange.hooks import Work
-from inferway_dataplane.engine.exchange.request_body import BodyGate
 from inferway_dataplane.engine.http1 import serialize
 
 log = logging.getLogger("inferway")
@@ -28,7 +27,6 @@ class Suspension(Work):
         self._task.add_done_callback(lambda _: stage.close())
 
     def release(self) -> None:
-        """Cancel the coroutine."""
         self._task.cancel()
 
     async def _run(self, stage: Coroutine[Any, Any, bool]) -> None:
@@ -69,5 +67,5 @@ def await_body(exchange: Exchange, limit: int, decide: Callable[[bytes], bool]) 
 
     if block.expects_continue and not exchange.is_request_complete:
         exchange.client.write(serialize.CONTINUE)
-    exchange.gate_body(BodyGate(limit, on_complete))
+    exchange.gate_body(on_complete, limit)
     return False

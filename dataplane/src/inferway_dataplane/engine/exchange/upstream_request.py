@@ -152,7 +152,6 @@ class UpstreamRequest(Receiver, Work):
         connection.start(self, data, deadline, rule.stream_idle, rule.max_response_header, is_whole)
 
     def send_body(self, body: RequestBody) -> None:
-        """More of the body is there, or its end."""
         connection = self._connection
         if connection is not None:
             connection.is_request_whole = self._exchange.is_request_complete
@@ -165,7 +164,6 @@ class UpstreamRequest(Receiver, Work):
         return self._rule.retry is not None or self._exchange.head.method in retry.IDEMPOTENT
 
     def on_client_writable(self, writable: bool) -> None:
-        """The client stopped reading, or reads again: so does the gateway from the upstream."""
         connection = self._connection
         if connection is not None and connection.receiver is not None:
             if writable:
@@ -187,8 +185,7 @@ class UpstreamRequest(Receiver, Work):
             kept = [field for field in fields if field[0].lower() == b"link"]
             exchange.client.write(serialize.status_line(status) + serialize.lines(kept) + b"\r\n")
 
-    def on_head(self, head: ResponseHead) -> None:
-        """The final head has come: it begins the client's response, or another try."""
+    def on_head(self, head: ResponseHead) -> Receiver | None:
         exchange, rule, member = self._exchange, self._rule, self._member
         read_clock = exchange.context.now
         now = read_clock()
@@ -211,16 +208,14 @@ class UpstreamRequest(Receiver, Work):
                 if connection is not None:
                     connection.forget()
                     exchange.client.resume(HOLD_UPSTREAM)
-                return
+                return None
         observe = exchange.stats.upstream.observe
         observe(now - self._sent_at)
-        connection = self._connection
-        if connection is not None:
-            connection.receiver = Relay(exchange, rule, self, head, now)
-            exchange.on_upstream_head(status, now, now - self.first_sent_at)
+        relay = Relay(exchange, rule, self, head, now)
+        exchange.on_upstream_head(status, now, now - self.first_sent_at)
+        return relay
 
     def on_writable(self, writable: bool) -> None:
-        """The upstream stopped reading, or reads again: so does the gateway from the client."""
         if writable:
             self._exchange.client.resume(HOLD_UPSTREAM)
         else:
@@ -229,7 +224,6 @@ class UpstreamRequest(Receiver, Work):
     # --- failures ------------------------------------------------------------------------------------------------------------
 
     def on_broken(self, problem: Problem, *, unanswered: bool) -> None:
-        """The connection in use failed."""
         exchange = self._exchange
         connection = self._drop_connection()
         if exchange.is_finished:
@@ -329,7 +323,6 @@ class UpstreamRequest(Receiver, Work):
     # --- the end -------------------------------------------------------------------------------------------------------------
 
     def release(self) -> None:
-        """The response is not wanted any more: end the try under way."""
         if self._task is not None:
             self._task.cancel()
             self._task = None
@@ -339,7 +332,6 @@ class UpstreamRequest(Receiver, Work):
             self._exchange.client.resume(HOLD_UPSTREAM)
 
     def settle(self) -> None:
-        """The exchange has ended: give back what it held."""
         self._rule.breaker.leave()
         if not self._is_judged and self._member is not None:
             self._is_judged = True

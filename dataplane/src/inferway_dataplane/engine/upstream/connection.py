@@ -259,8 +259,7 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
         """Deliver a whole response with a head that was parsed before."""
         self.is_head_done = self.is_complete = True
         self.is_reusable = head.keep_alive
-        receiver.on_head(head)
-        relay = self.receiver
+        relay = self.receiver = receiver.on_head(head)
         if relay is None:
             if self.is_forgotten:
                 self._end_forgotten()
