@@ -245,6 +245,22 @@ def test_election_leads_on_after_any_answer(fault: Fault) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_election_that_ends_during_a_write_gives_the_lease_back(method: str) -> None:
+    """Or another candidate would wait until it expires."""
+
+    async def run() -> None:
+        async with fake_api(LEASES) as api, candidate(api) as one:
+            if method == "PUT":
+                await until(lambda: one.working == 1, "it leads")
+            slow = api.fault(method, 0, delay=0.2)
+            await until(lambda: slow.hits == 1, "a write is under way")
+            await one.stop()
+            assert holder(api) == ""
+
+    asyncio.run(run())
+
+
 def test_fence_holds_after_a_stop_in_the_middle_of_a_callback() -> None:
     """uvloop's time stands still there."""
 
