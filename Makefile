@@ -14,7 +14,7 @@ DOCKERFILES := $(sort $(wildcard */Dockerfile services/*/Dockerfile))
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast test-slow coverage check prose workflows fmt types imports golden crds envtest lock corpus fuzz fuzz-setup cases bench bench-tools bench-setup \
+.PHONY: help setup run test test-fast test-slow coverage check prose workflows fmt types imports golden crds drawing envtest lock corpus fuzz fuzz-setup cases bench bench-tools bench-setup \
   profile feature-costs reloads soak-keys slow-clients endpoint-faults soak-local stop-under-load dist release-notes load-job load-local lint-images images images-load cluster cluster-delete up node-test node-suite compose-up compose-down compose-test clean
 
 help: ## print this list
@@ -86,6 +86,9 @@ golden: setup ## rewrite the compiler's golden files; review the difference like
 crds: setup ## generate crds/*.yaml and docs/api.md from the models
 	$(BIN)/python -m inferway_contract.generate.crds crds
 	$(BIN)/python -m inferway_contract.generate.api_reference docs/api.md
+
+drawing: setup ## draw the import contracts in docs/architecture.md
+	@PYTHONPATH=tools/structure/src $(BIN)/python -m inferway_structure docs/architecture.md
 
 envtest: setup ## find or build the API server for tests (with Go about five minutes, once; docs/testing.md)
 	@PYTHONPATH=tools/envtest/src:tests/support/src $(BIN)/python -m inferway_envtest build

@@ -1,12 +1,13 @@
 """Token buckets: the reference table, several limits at once, bounded memory, changes of a limit, and two models."""
 
 from fractions import Fraction
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferway_dataplane.core.limits.token_bucket import Bucket, Level, LimitCheck, check
+from inferway_dataplane.core.limits.token_bucket import ROUNDING, Bucket, LimitCheck, check
 
 
 def bucket(requests: int = 1, per: float = 1.0, burst: int = 5, max_keys: int = 1000, name: str = "l") -> Bucket:
@@ -17,10 +18,28 @@ def admits(checks: list[LimitCheck], now: float) -> bool:
     return check(checks, now)[0] is None
 
 
+class Level(NamedTuple):
+    """One bucket after one check. Seconds; `retry` is -1 where waiting does not help or is not needed."""
+
+    limited: bool
+    remaining: int
+    reset: float
+    retry: float
+
+
 def take(bucket: Bucket, key: object, now: float, cost: int = 1) -> Level:
     """Check one bucket alone; cost 0 = peek."""
-    refusing, _ = check([(bucket, key, cost)], now)
-    return bucket.level(key, now, cost, refusing is not None)
+    refusing, (tat,) = check([(bucket, key, cost)], now)
+    return level_of(bucket, tat, now, cost, limited=refusing is not None)
+
+
+def level_of(bucket: Bucket, tat: float, now: float, cost: int, *, limited: bool) -> Level:
+    """Read a bucket's level from the arrival time that `check` returned."""
+    if bucket.denies:
+        return Level(True, 0, 0.0, -1)
+    ahead = tat - now
+    retry = ahead + cost * bucket.interval - bucket.reach if limited and cost <= bucket.burst else -1.0
+    return Level(limited, int((bucket.reach - ahead) / bucket.interval + ROUNDING), ahead, retry)
 
 
 def spend(limit: Bucket, key: object, now: float) -> int:

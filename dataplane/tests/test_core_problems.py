@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from inferway_contract.resources.matches import Method
-from inferway_dataplane.core.messages import methods, problems
+from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
 
 ALL = {name: value for name, value in vars(problems).items() if isinstance(value, Problem)}
@@ -65,4 +65,4 @@ def test_p3_which_refusal_a_coding_gets(value: bytes, code: str) -> None:
 
 
 def test_methods_are_those_that_resources_may_name() -> None:
-    assert sorted(methods.METHODS) == sorted(method.encode() for method in get_args(Method))
+    assert sorted(problems.METHODS) == sorted(method.encode() for method in get_args(Method))

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from inferway_contract.document import HeaderEdit, HeaderValue, NewPath, Redirect
 from inferway_dataplane.core.messages import request_head, request_target
 from inferway_dataplane.core.messages.request_head import RequestHead
-from inferway_dataplane.core.routing import url_rewrite
-from inferway_dataplane.core.routing.header_modifiers import HeaderModifiers
+from inferway_dataplane.core.routing import filters
+from inferway_dataplane.core.routing.filters import HeaderModifiers
 
 # --- header modifiers -----------------------------------------------------------------------------------------------------
 
@@ -74,12 +74,12 @@ PREFIXES = {  # raw path, prefix that matched, its replacement -> new path; the 
 
 @pytest.mark.parametrize(("raw", "prefix", "new", "after"), PREFIXES.values(), ids=PREFIXES)
 def test_prefix_replacement(raw: bytes, prefix: bytes, new: str, after: bytes) -> None:
-    assert url_rewrite.new_path(NewPath(prefix=new), raw, prefix) == after
+    assert filters.new_path(NewPath(prefix=new), raw, prefix) == after
 
 
 @pytest.mark.parametrize(("full", "after"), [("/x", b"/x"), ("/", b"/"), ("", b"/"), ("/x/", b"/x/")])
 def test_full_replacement(full: str, after: bytes) -> None:
-    assert url_rewrite.new_path(NewPath(full=full), b"/a/b", b"/a") == after
+    assert filters.new_path(NewPath(full=full), b"/a/b", b"/a") == after
 
 
 segment = st.sampled_from([b"a", b"", b"%2F", b"%61", b"b%20c"])
@@ -91,7 +91,7 @@ def test_exactly_the_segments_of_the_prefix_are_taken_away(prefix: list[bytes], 
     after = b"".join(b"/" + one for one in rest)
     if before == b"/":
         return  # the prefix / removes no segment
-    assert url_rewrite.new_path(NewPath(prefix="/x/y"), before + after, before) == b"/x/y" + after
+    assert filters.new_path(NewPath(prefix="/x/y"), before + after, before) == b"/x/y" + after
 
 
 # --- redirects ----------------------------------------------------------------------------------------------------------------
@@ -144,4 +144,4 @@ LOCATIONS = {  # redirect, Host, target, scheme of the request -> Location
 
 @pytest.mark.parametrize(("redirect", "host", "target", "scheme", "location"), LOCATIONS.values(), ids=LOCATIONS)
 def test_redirect_locations(redirect: Redirect, host: bytes, target: bytes, scheme: bytes, location: bytes) -> None:
-    assert url_rewrite.location(redirect, asked(host, target), b"/x", scheme) == location
+    assert filters.location(redirect, asked(host, target), b"/x", scheme) == location

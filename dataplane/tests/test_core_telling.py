@@ -4,6 +4,7 @@ import http_sf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_core_limits import level_of
 
 from inferway_dataplane.core.limits.ratelimit_headers import RateLimitHeaders, Style, window
 from inferway_dataplane.core.limits.token_bucket import Bucket, check
@@ -144,7 +145,7 @@ def test_every_line_parses_and_agrees_with_the_bucket(
     for _ in range(taken):
         check([(limit, None, 1)], start)
     refusing, tats = check([(limit, None, 1)], start + wait)
-    level = limit.level(None, start + wait, 1, limited=refusing is not None)
+    level = level_of(limit, tats[0], start + wait, 1, limited=refusing is not None)
     lines = fields(telling.lines(tats, start + wait, refusing, max(1, round(level.retry))))
     policy, counters = parsed(lines[b"ratelimit-policy"])["global"], parsed(lines[b"ratelimit"])["global"]
     assert policy["q"] == burst

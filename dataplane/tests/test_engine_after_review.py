@@ -8,7 +8,7 @@ from fake_transport import BACKEND, OK, Wire, answers, get, post
 
 from inferway_contract.document import Retry, Rule, Timeouts
 from inferway_dataplane.core.messages.chunked_body import ChunkedBodyScanner
-from inferway_dataplane.core.upstreams.backend_auth import Credential
+from inferway_dataplane.core.upstreams.backends import Credential
 from inferway_dataplane.engine.upstream.connection_limit import ConnectionLimiter
 
 

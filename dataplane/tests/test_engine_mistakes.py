@@ -11,7 +11,8 @@ from fake_transport import OK, Wire, answer, get
 
 from inferway_dataplane.core.messages.response_head import ResponseHead
 from inferway_dataplane.engine.clock import NEVER, Clock, Wheel
-from inferway_dataplane.engine.exchange.exchange import Exchange, ResponseTap
+from inferway_dataplane.engine.exchange.exchange import Exchange
+from inferway_dataplane.engine.exchange.hooks import ResponseTap
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 

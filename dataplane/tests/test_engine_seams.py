@@ -1,7 +1,9 @@
 """The seams for stages: suspension, the body gate, response taps and settlers, each with stages of the test's own."""
 
 import asyncio
+import gc
 import json
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -12,7 +14,8 @@ from inferway_contract.document import Rule
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.response_head import ResponseHead
 from inferway_dataplane.engine.exchange import local_reply, suspension
-from inferway_dataplane.engine.exchange.exchange import Exchange, ResponseTap
+from inferway_dataplane.engine.exchange.exchange import Exchange
+from inferway_dataplane.engine.exchange.hooks import ResponseTap
 
 CHUNKED = get(b"/", b"Transfer-Encoding: chunked", method=b"POST")
 
@@ -92,6 +95,18 @@ def test_suspended_stage_is_cancelled_when_the_client_leaves() -> None:
         wire.leave()
         await turn(wire)
         assert pausing.was_cancelled
+        assert wire.gateway.stats.of("demo/a", "all").by_method[b"GET"][499] == 1
+
+    run(test)
+
+
+def test_stage_suspended_in_the_turn_of_the_disconnect_is_closed() -> None:
+    async def test(wire: Wire, pausing: Pausing) -> None:
+        wire.send(get())
+        wire.leave()
+        await turn(wire)  # a coroutine that was never awaited would be a warning, which is an error
+        gc.collect()
+        assert not pausing.was_cancelled
         assert wire.gateway.stats.of("demo/a", "all").by_method[b"GET"][499] == 1
 
     run(test)
@@ -185,6 +200,24 @@ def test_gated_stage_decides_at_once_without_a_body(request_: bytes) -> None:
     assert gating.bodies == [b""]
     wire.answer(OK)
     assert answer(wire.got()).status == 200
+
+
+def test_gated_exchange_is_freed_when_the_client_leaves() -> None:
+    exchanges: list[weakref.ref[Gating]] = []
+
+    def stage(exchange: Exchange) -> bool:
+        gating = Gating()
+        exchanges.append(weakref.ref(gating))
+        return gating(exchange)
+
+    wire = Wire(stages=(stage,))
+    gc.disable()
+    try:
+        wire.send(post(b"/", b"hello")[:-3])
+        wire.leave()
+        assert exchanges[0]() is None, "only the cycle collector could free it"
+    finally:
+        gc.enable()
 
 
 def test_gated_stage_may_refuse_the_body() -> None:

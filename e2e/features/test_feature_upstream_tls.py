@@ -140,7 +140,7 @@ def test_upstream_with_tls_1_2_is_used(serve, authority, upstream_ca):
 
 
 def test_health_check_verifies_the_certificate(serve, authority, upstream_ca):
-    check = "healthCheck: {path: /healthz, interval: 100ms, timeout: 100ms, unhealthyThreshold: 1}"
+    check = "healthCheck: {path: /healthz, interval: 1s, timeout: 1s, unhealthyThreshold: 1}"
     with Server(authority.issue_cert(NAME)) as good, Server(authority.issue_cert("other.test")) as bad:
         gateway = serve(text(good.port, NAME, check), upstream_ca=upstream_ca)
         until(lambda: any(seen.target == "/healthz" for seen in good.seen), "a check")

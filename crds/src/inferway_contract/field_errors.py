@@ -1,7 +1,7 @@
 """Errors in resources as their authors read them: the place, the error and the fix."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from difflib import get_close_matches
 from typing import Any, Final, NamedTuple
 
@@ -19,8 +19,7 @@ _UNSUPPORTED: Final = {
 }
 _UNSUPPORTED_FILTERS: Final = ("ExtensionRef", "ExternalAuth", "RequestMirror")
 
-_LONGEST: Final = 80
-"""Longest part of a value in a message, and longest word to look for similar ones, in characters."""
+_LONGEST: Final = 80  # longest part of a value in a message, and longest word to look for similar ones, in characters
 
 Path = tuple[str | int, ...]
 
@@ -76,6 +75,9 @@ def _message(kind: str, value: object, context: Mapping[str, Any], path: Path) -
             return "unknown field; keys must be text"
         case _ if value is None:
             return "is empty: give it a value or remove it"
+        case _ if kind in _BOUNDS:
+            size = len(value) if isinstance(value, Sized) else 0
+            return _BOUNDS[kind].format(value=shown(value), size=size, **context)
         case "literal_error":
             return _none_of(value, context["expected"])
         case "string_pattern_mismatch":
@@ -87,7 +89,7 @@ def _message(kind: str, value: object, context: Mapping[str, Any], path: Path) -
         case "quantity":
             return f"{shown(value)} {FORMS[values.QUANTITY_PATTERN]}"
         case _:
-            return _bound(kind, value, context) or _wanted(kind, value)
+            return _wanted(kind, value)
 
 
 def _unknown(path: Path) -> str:
@@ -120,39 +122,16 @@ def _hint(value: object, words: list[str]) -> str:
     return f"; did you mean {folded[near[0]]}?" if near else ""
 
 
-def _bound(kind: str, value: Any, context: Mapping[str, Any]) -> str | None:
-    match kind:
-        case "too_short":
-            return f"must have at least {context['min_length']}, not {len(value)}"
-        case "too_long":
-            return f"may have at most {context['max_length']}, not {len(value)}"
-        case "string_too_short":
-            return "must not be empty"
-        case "string_too_long":
-            return f"may have at most {context['max_length']} characters, not {len(value)}"
-        case "greater_than_equal":
-            return f"{shown(value)}: must be at least {context['ge']}"
-        case "less_than_equal":
-            return f"{shown(value)}: must be at most {context['le']}"
-        case _:
-            return None
-
-
 def _wanted(kind: str, value: object) -> str:
     want = _KINDS.get(kind, "has no place here")
-    if isinstance(value, _CONTAINERS):
-        return f"{want}, not {shown(value)}" + (f": {_EACH_ENTRY}" if kind == "tuple_type" else "")
-    match kind:
-        case "tuple_type":
-            return f"{shown(value)}: {want}: {_EACH_ENTRY}"
-        case "int_type" if isinstance(value, str) and value.isdecimal():
-            return f"{shown(value)}: {want}; write it without quotes"
-        case "bool_type" if value in ("true", "false"):
-            return f"{shown(value)}: {want}; write it without quotes"
-        case "string_type":
-            return f"{shown(value)}: {want}; put it in quotes"
-        case _:
-            return f"{shown(value)}: {want}"
+    hint = ""
+    if kind == "tuple_type":
+        hint = ": put '- ' in front of each entry"
+    elif (kind == "int_type" and str(value).isdecimal()) or (kind == "bool_type" and value in ("true", "false")):
+        hint = "; write it without quotes"
+    elif kind == "string_type" and not isinstance(value, _CONTAINERS):
+        hint = "; put it in quotes"
+    return f"{want}, not {shown(value)}{hint}" if isinstance(value, _CONTAINERS) else f"{shown(value)}: {want}{hint}"
 
 
 def name_error(name: object, *, is_label: bool) -> str | None:
@@ -177,12 +156,20 @@ def shown(value: object) -> str:
 
 
 _CONTAINERS: Final = (Mapping, list, tuple)
-_EACH_ENTRY: Final = "put '- ' in front of each entry"
 
 # YAML's spelling of values that Python prints differently.
 _YAML: Final = {"True": "true", "False": "false", "''": "empty"}
 _YAML_BOOLEANS: Final = {True: ("on", "yes", "true"), False: ("off", "no", "false")}
 
+_BOUNDS: Final = {
+    "too_short": "must have at least {min_length}, not {size}",
+    "too_long": "may have at most {max_length}, not {size}",
+    "string_too_short": "must not be empty",
+    "string_too_long": "may have at most {max_length} characters, not {size}",
+    "greater_than_equal": "{value}: must be at least {ge}",
+    "less_than_equal": "{value}: must be at most {le}",
+}
+"""The bound that is broken, by the kind of pydantic's error."""
 _KINDS: Final = {
     "bool_type": "must be true or false",
     "dict_type": "must be a mapping",

@@ -16,8 +16,7 @@ from inferway_dataplane.gateway import Gateway
 
 log = logging.getLogger("inferway")
 
-_POLL: Final = 0.05
-"""Seconds between two looks at the connections that are left while it drains."""
+_POLL: Final = 0.05  # seconds between two looks at the connections that are left while it drains
 
 
 class DataServer:
@@ -47,10 +46,9 @@ class DataServer:
 
 
 class AdminServer:
-    """Runs the admin application."""
+    """Runs the admin application, which is ASGI."""
 
     def __init__(self, app: Any) -> None:
-        """`app`: of ASGI."""
         self._server = _Uvicorn(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, ws="none"))
         self._serving: asyncio.Task[None] | None = None
 

@@ -22,10 +22,11 @@ from inferway_dataplane.core.messages import (
 )
 from inferway_dataplane.core.messages.chunked_body import ChunkedBodyScanner
 from inferway_dataplane.core.messages.request_head import FieldBlock, RequestHead
-from inferway_dataplane.core.routing import cors, url_rewrite
+from inferway_dataplane.core.routing import cors, filters
 from inferway_dataplane.core.routing import table as routing_table
-from inferway_dataplane.core.upstreams import backend_auth, retry
+from inferway_dataplane.core.upstreams import retry
 from inferway_dataplane.engine.http1.head_cache import HeadCache
+from inferway_dataplane.system import secret_files
 
 
 def check_match_path(data: bytes) -> None:
@@ -191,8 +192,8 @@ def check_rewriting(data: bytes) -> None:
     if request_target.locate(head, data) is not None or held.CONTROL & set(data):
         return
     for change in (NewPath(prefix="/v1"), NewPath(prefix="/"), NewPath(full="/x")):
-        assert url_rewrite.new_path(change, head.path, b"/").startswith(b"/")
-    location = url_rewrite.location(Redirect(status=302, hostname="b.example"), head, b"/", b"http")
+        assert filters.new_path(change, head.path, b"/").startswith(b"/")
+    location = filters.location(Redirect(status=302, hostname="b.example"), head, b"/", b"http")
     port, slash, _ = location.removeprefix(b"http://b.example").partition(b"/")
     assert slash  # the request's own port may stand before it, and nothing else
     assert not port or (port[:1] == b":" and port[1:].isdigit())
@@ -297,7 +298,7 @@ class _ChunkedBody:
 
 def check_secret(data: bytes) -> None:
     """Nothing, or what can stand in a header."""
-    found = backend_auth.clean(data)
+    found = secret_files.clean(data)
     assert found is None or (found == found.strip() and found in data and not set(found) & {0, 10, 13, 127})
 
 

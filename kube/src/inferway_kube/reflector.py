@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from inferway_kube.api_health import ApiHealth
 from inferway_kube.backoff import Backoff
 from inferway_kube.client import Client
-from inferway_kube.errors import ApiError, NotFound
+from inferway_kube.errors import ApiError, Gone, NotFound
 from inferway_kube.events import Event, Manifest, Page
 
 logger = logging.getLogger(__name__)
@@ -107,6 +107,8 @@ class Reflector:
                     if self._has_lasted():
                         self._backoff.reset()
                         continue
+            except Gone:
+                self._version = ""  # no trouble: so the API server asks for a new list
             except ApiError as error:
                 if error.is_answer:
                     self._version = ""

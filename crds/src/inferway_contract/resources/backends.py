@@ -5,25 +5,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from inferway_contract import values
+from inferway_contract.resources import model
 from inferway_contract.resources.filters import GUARDED_CEL, GUARDED_HEADERS
-from inferway_contract.resources.model import (
-    Duration,
-    HeaderName,
-    Namespace,
-    Port,
-    Quantity,
-    SpecModel,
-    Validation,
-    schema_default,
-)
 
 Url = Annotated[str, StringConstraints(pattern=values.URL_PATTERN, min_length=1, max_length=2048)]
 
 
-class Auth(SpecModel):
+class Auth(model.SpecModel):
     """A credential that the gateway sends to an upstream. The client's own value of that header is removed."""
 
-    header: HeaderName
+    header: model.HeaderName
     """The header that carries the credential."""
     prefix: Annotated[str, StringConstraints(pattern=values.PREFIX_PATTERN, max_length=64)] = ""
     """Text in front of the credential, including the space between them: `"Bearer "`."""
@@ -31,7 +22,7 @@ class Auth(SpecModel):
     """The file that holds the credential, in the secrets directory mounted into the data plane."""
 
     validations = (
-        Validation(
+        model.Validation(
             cel=f"!(self.header.lowerAscii() in {GUARDED_CEL})",
             message="header must not be a hop-by-hop field, Host, Content-Length or X-Forwarded-*: the gateway writes them",
             holds=lambda auth: auth.header.lower() not in GUARDED_HEADERS,
@@ -39,16 +30,16 @@ class Auth(SpecModel):
     )
 
 
-class BackendRef(SpecModel):
+class BackendRef(model.SpecModel):
     """One destination of a rule's requests: a Service by name, or a URL."""
 
     group: Literal[""] = ""
     kind: Literal["Service"] = "Service"
     name: Annotated[str, StringConstraints(pattern=values.LABEL_PATTERN, min_length=1, max_length=63)] | None = None
     """Name of a Service."""
-    namespace: Namespace | None = None
+    namespace: model.Namespace | None = None
     """Namespace of the Service. Default: the route's namespace. Another namespace needs a ReferenceGrant there."""
-    port: Port | None = None
+    port: model.Port | None = None
     """A port of the Service."""
     url: Url | None = None
     """Instead of a Service: `https://host:port/path`. The path is put in front of the request's path."""
@@ -60,23 +51,23 @@ class BackendRef(SpecModel):
     """Only together with url."""
 
     validations = (
-        Validation(
+        model.Validation(
             cel="has(self.name) != has(self.url)",
             message="a backendRef has either the name of a Service or a url",
             holds=lambda ref: (ref.name is None) != (ref.url is None),
         ),
-        Validation(
+        model.Validation(
             cel="!has(self.name) || has(self.port)",
             message="port is required with the name of a Service",
             holds=lambda ref: ref.name is None or ref.port is not None,
         ),
-        Validation(
+        model.Validation(
             # CEL keeps the word `namespace` for itself; Kubernetes spells such fields with underscores around.
             cel="!has(self.url) || !(has(self.port) || has(self.__namespace__))",
             message="url excludes port and namespace: write the port into the url",
             holds=lambda ref: ref.url is None or (ref.port is None and ref.namespace is None),
         ),
-        Validation(
+        model.Validation(
             cel="!has(self.auth) || has(self.url)",
             message="auth needs a url: credentials are not sent to Services",
             holds=lambda ref: ref.auth is None or ref.url is not None,
@@ -87,21 +78,21 @@ class BackendRef(SpecModel):
 _REQUEST = "30s"
 
 
-class Timeouts(SpecModel):
+class Timeouts(model.SpecModel):
     """Time limits; `0s` means no limit. `backendRequest` covers one try, `request` all of them."""
 
-    connect: Duration = "2s"
+    connect: model.Duration = "2s"
     """Time to connect to one endpoint."""
     # No default in the CRD: the API server would add 30s to a longer backendRequest, and reject the result.
-    request: Annotated[Duration, schema_default(None)] = _REQUEST
+    request: Annotated[model.Duration, model.schema_default(None)] = _REQUEST
     """Time until the response head, over all tries. Default: 30s, or backendRequest if that is longer."""
-    backend_request: Duration | None = None
+    backend_request: model.Duration | None = None
     """Time of one try until the response head. Default: the value of request."""
-    stream_idle: Duration = "5m"
+    stream_idle: model.Duration = "5m"
     """Longest pause between two pieces of a response body."""
 
     validations = (
-        Validation(
+        model.Validation(
             cel="!has(self.backendRequest) || !has(self.request) || duration(self.request) == duration('0s')"
             " || duration(self.backendRequest) <= duration(self.request)",
             message="backendRequest must not be longer than request: raise request, or set it to 0s for no limit",
@@ -116,21 +107,13 @@ class Timeouts(SpecModel):
     @model_validator(mode="before")
     @classmethod
     def _whole_covers_one_try(cls, written: Any) -> Any:
-        # Gateway API allows backendRequest alone, and an HTTPRoute's rules can be pasted as they are.
-        if not isinstance(written, dict) or "request" in written:
-            return written
-        one_try: Any = written.get("backendRequest")
-        try:
-            longer = values.milliseconds(one_try) > values.milliseconds(_REQUEST)
-        except (TypeError, ValueError):
-            return written  # reported as an error of backendRequest itself
-        return {**written, "request": one_try} if longer else written
+        return model.with_longer(written, "request", "backendRequest", _REQUEST)
 
 
-class Limits(SpecModel):
+class Limits(model.SpecModel):
     """Size limits of a request and its response."""
 
-    max_request_body: Quantity = "10Mi"
+    max_request_body: model.Quantity = "10Mi"
     """A larger request body gets a 413 response."""
-    max_response_header: Quantity = "64Ki"
+    max_response_header: model.Quantity = "64Ki"
     """A larger response head is replaced by a 502 response."""

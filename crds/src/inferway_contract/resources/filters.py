@@ -5,16 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from inferway_contract import values
+from inferway_contract.resources import model
 from inferway_contract.resources.matches import Method
-from inferway_contract.resources.model import (
-    HeaderName,
-    HeaderValue,
-    Port,
-    PreciseHostname,
-    SpecModel,
-    Validation,
-    bounded,
-)
 
 # Hop-by-hop fields (RFC 9110 7.6.1) and those that frame, route or identify: only the gateway writes them.
 GUARDED_HEADERS = (
@@ -34,15 +26,15 @@ GUARDED_HEADERS = (
 GUARDED_CEL = "[" + ", ".join(f"'{name}'" for name in GUARDED_HEADERS) + "]"
 
 
-class Header(SpecModel):
+class Header(model.SpecModel):
     """A header field with its value."""
 
-    name: HeaderName
-    value: HeaderValue
+    name: model.HeaderName
+    value: model.HeaderValue
 
 
-def _unguarded(field: str, name: str) -> Validation:
-    return Validation(
+def _unguarded(field: str, name: str) -> model.Validation:
+    return model.Validation(
         cel=f"!has(self.{field}) || self.{field}.all(h, !({name}.lowerAscii() in {GUARDED_CEL}))",
         message=f"{field} must not name hop-by-hop fields, Host, Content-Length or X-Forwarded-*: the gateway writes them",
         holds=lambda edit: (
@@ -54,14 +46,14 @@ def _unguarded(field: str, name: str) -> Validation:
     )
 
 
-class HeaderModifier(SpecModel):
+class HeaderModifier(model.SpecModel):
     """Changes of header fields: `set` replaces, `add` appends, `remove` deletes; in that order."""
 
-    set: Annotated[tuple[Header, ...], bounded(16)] = ()
+    set: Annotated[tuple[Header, ...], model.bounded(16)] = ()
     """Replaces all fields of that name."""
-    add: Annotated[tuple[Header, ...], bounded(16)] = ()
+    add: Annotated[tuple[Header, ...], model.bounded(16)] = ()
     """Adds a field and keeps those of that name."""
-    remove: Annotated[tuple[HeaderName, ...], bounded(16)] = ()
+    remove: Annotated[tuple[model.HeaderName, ...], model.bounded(16)] = ()
     """Removes all fields of that name."""
 
     validations = (_unguarded("set", "h.name"), _unguarded("add", "h.name"), _unguarded("remove", "h"))
@@ -70,7 +62,7 @@ class HeaderModifier(SpecModel):
 NewPath = Annotated[str, StringConstraints(pattern=values.REPLACEMENT_PATH_PATTERN, max_length=1024)]
 
 
-class PathModifier(SpecModel):
+class PathModifier(model.SpecModel):
     """A new path: the whole path, or the part that the prefix matched."""
 
     type: Literal["ReplaceFullPath", "ReplacePrefixMatch"]
@@ -80,7 +72,7 @@ class PathModifier(SpecModel):
     """For ReplacePrefixMatch: the replacement of the matched prefix."""
 
     validations = (
-        Validation(
+        model.Validation(
             cel="self.type == 'ReplaceFullPath' ? has(self.replaceFullPath) && !has(self.replacePrefixMatch)"
             " : has(self.replacePrefixMatch) && !has(self.replaceFullPath)",
             message="path needs exactly the field that its type names: replaceFullPath or replacePrefixMatch",
@@ -92,36 +84,38 @@ class PathModifier(SpecModel):
     )
 
 
-class UrlRewrite(SpecModel):
+class UrlRewrite(model.SpecModel):
     """Host and path that the upstream receives instead of the client's."""
 
-    hostname: PreciseHostname | None = None
+    hostname: model.PreciseHostname | None = None
     """The new Host."""
     path: PathModifier | None = None
     """The new path; the query stays."""
 
 
-class RequestRedirect(SpecModel):
+class RequestRedirect(model.SpecModel):
     """A redirect response. Absent fields are taken from the request."""
 
     scheme: Literal["http", "https"] | None = None
-    hostname: PreciseHostname | None = None
+    hostname: model.PreciseHostname | None = None
     path: PathModifier | None = None
-    port: Port | None = None
+    port: model.Port | None = None
     """Default: the standard port of scheme if that is set, otherwise the request's port."""
     status_code: Literal[301, 302, 303, 307, 308] = 302
 
 
-class DirectResponse(SpecModel):
+class DirectResponse(model.SpecModel):
     """A fixed response, sent without an upstream."""
 
     status_code: Annotated[int, Field(ge=200, le=599)]
-    content_type: Annotated[HeaderValue, StringConstraints(min_length=1, max_length=256)] = "text/plain; charset=utf-8"
+    content_type: Annotated[model.HeaderValue, StringConstraints(min_length=1, max_length=256)] = (
+        "text/plain; charset=utf-8"
+    )
     body: Annotated[str, StringConstraints(max_length=4096)] = ""
     """Text of at most 4096 characters."""
 
     validations = (
-        Validation(
+        model.Validation(
             cel="!has(self.body) || self.body == '' || !(self.statusCode in [204, 205, 304])",
             message="body must be absent with statusCode 204, 205 or 304: they have no body",
             holds=lambda answer: not answer.body or answer.status_code not in (204, 205, 304),
@@ -134,16 +128,16 @@ Origin = Annotated[str, StringConstraints(pattern=values.ORIGIN_PATTERN, min_len
 CorsMethod = Literal[Method, "CONNECT", "TRACE", "*"]
 
 
-class Cors(SpecModel):
+class Cors(model.SpecModel):
     """Cross-origin resource sharing (the Fetch standard): which pages of other origins may read responses."""
 
-    allow_origins: Annotated[tuple[Origin, ...], bounded(64, least=1)]
+    allow_origins: Annotated[tuple[Origin, ...], model.bounded(64, least=1)]
     """Origins like `https://app.example.com`, `https://*.example.com`, or `*` for all."""
-    allow_methods: Annotated[tuple[CorsMethod, ...], bounded(16)] = ()
+    allow_methods: Annotated[tuple[CorsMethod, ...], model.bounded(16)] = ()
     """Methods that pages may use in addition to GET, HEAD and POST; `*` for all."""
-    allow_headers: Annotated[tuple[HeaderName, ...], bounded(64)] = ()
+    allow_headers: Annotated[tuple[model.HeaderName, ...], model.bounded(64)] = ()
     """Request headers that pages may set; `*` for all."""
-    expose_headers: Annotated[tuple[HeaderName, ...], bounded(64)] = ()
+    expose_headers: Annotated[tuple[model.HeaderName, ...], model.bounded(64)] = ()
     """Response headers that pages may read."""
     allow_credentials: bool = False
     """Whether pages may send cookies and Authorization."""
@@ -162,16 +156,16 @@ MEMBERS = {
 }
 
 
-def _member_rule(kind: str, member: str) -> Validation:
+def _member_rule(kind: str, member: str) -> model.Validation:
     field = member[0] + "".join(f"_{c.lower()}" if c.isupper() else c for c in member[1:])
-    return Validation(
+    return model.Validation(
         cel=f"has(self.{member}) == (self.type == '{kind}')",
         message=f"{member} must be set with type {kind}, and only with it",
         holds=lambda entry: (getattr(entry, field) is not None) == (entry.type == kind),
     )
 
 
-class Filter(SpecModel):
+class Filter(model.SpecModel):
     """One filter: its type, and the field of that name."""
 
     type: Literal[

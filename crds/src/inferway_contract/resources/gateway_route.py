@@ -2,20 +2,13 @@
 
 from typing import Annotated, Any
 
+from inferway_contract.resources import model
 from inferway_contract.resources.backends import BackendRef, Limits, Timeouts
 from inferway_contract.resources.cache import Cache
 from inferway_contract.resources.filters import Filter
 from inferway_contract.resources.health import CircuitBreaker, HealthCheck
 from inferway_contract.resources.load_balancer import LoadBalancer
 from inferway_contract.resources.matches import Match
-from inferway_contract.resources.model import (
-    Hostname,
-    SectionName,
-    SpecModel,
-    Validation,
-    bounded,
-    schema_default,
-)
 from inferway_contract.resources.retry import Retry
 
 
@@ -39,16 +32,16 @@ _EXCLUSIVE = [*_ANSWERING, "URLRewrite"]
 _EVERY_PATH = {"path": {"type": "PathPrefix", "value": "/"}}
 
 
-class RouteRule(SpecModel):
+class RouteRule(model.SpecModel):
     """Matches, and the filters, backends and bounds of the requests that match."""
 
-    name: SectionName | None = None
+    name: model.SectionName | None = None
     """Name for metrics and policies, unique within the route. Default: `rule-<index>`."""
-    matches: Annotated[tuple[Match, ...], bounded(16), schema_default([_EVERY_PATH])] = (Match(),)
+    matches: Annotated[tuple[Match, ...], model.bounded(16), model.schema_default([_EVERY_PATH])] = (Match(),)
     """A request must fit one of them. Default: every path."""
-    filters: Annotated[tuple[Filter, ...], bounded(16)] = ()
+    filters: Annotated[tuple[Filter, ...], model.bounded(16)] = ()
     """Applied in this order; each type at most once."""
-    backend_refs: Annotated[tuple[BackendRef, ...], bounded(32)] = ()
+    backend_refs: Annotated[tuple[BackendRef, ...], model.bounded(32)] = ()
     """Requests are split by weight between the backends of the first priority with an available endpoint."""
     load_balancer: LoadBalancer = LoadBalancer()
     timeouts: Timeouts = Timeouts()
@@ -62,24 +55,24 @@ class RouteRule(SpecModel):
     """Default: no response is stored."""
 
     validations = (
-        Validation(
+        model.Validation(
             cel="!has(self.filters) || self.filters.all(a, self.filters.exists_one(b, a.type == b.type))",
             message="filters may contain each type once: merge those of one type",
             holds=lambda rule: len(set(_kinds(rule))) == len(rule.filters),
         ),
-        Validation(
+        model.Validation(
             cel=f"!has(self.filters) || !self.filters.exists(f, f.type in {_ANSWERING})"
             " || !has(self.backendRefs) || size(self.backendRefs) == 0",
             message="filters RequestRedirect and DirectResponse exclude backendRefs: they respond without a backend",
             holds=lambda rule: not (rule.backend_refs and set(_kinds(rule)) & set(_ANSWERING)),
         ),
-        Validation(
+        model.Validation(
             cel="!has(self.filters) || self.filters.all(a, self.filters.all(b, a.type == b.type"
             f" || !(a.type in {_EXCLUSIVE} && b.type in {_EXCLUSIVE})))",
             message="filters may contain only one of URLRewrite, RequestRedirect and DirectResponse: remove the others",
             holds=lambda rule: len(set(_kinds(rule)) & set(_EXCLUSIVE)) <= 1,
         ),
-        Validation(
+        model.Validation(
             cel="!has(self.filters) || !self.filters.exists(f, (has(f.urlRewrite) && has(f.urlRewrite.path)"
             " && f.urlRewrite.path.type == 'ReplacePrefixMatch') || (has(f.requestRedirect) && has(f.requestRedirect.path)"
             " && f.requestRedirect.path.type == 'ReplacePrefixMatch')) || !has(self.matches)"
@@ -92,16 +85,16 @@ class RouteRule(SpecModel):
     )
 
 
-class GatewayRouteSpec(SpecModel):
+class GatewayRouteSpec(model.SpecModel):
     """Hostnames (none: any host) and rules."""
 
-    hostnames: Annotated[tuple[Hostname, ...], bounded(16)] = ()
+    hostnames: Annotated[tuple[model.Hostname, ...], model.bounded(16)] = ()
     """Like `api.example.com` or `*.example.com`; the most specific one wins. Empty: any host."""
-    rules: Annotated[tuple[RouteRule, ...], bounded(64, least=1)]
+    rules: Annotated[tuple[RouteRule, ...], model.bounded(64, least=1)]
     """The most specific match wins; the order of rules does not matter."""
 
     validations = (
-        Validation(
+        model.Validation(
             cel="self.rules.filter(r, has(r.name)).all(a, self.rules.exists_one(b, has(b.name) && a.name == b.name))",
             message="rules must have different names: rename all but one",
             holds=lambda spec: (

@@ -59,17 +59,25 @@ def bounded(most: int, *, least: int = 0) -> Any:
     return Field(strict=False, min_length=least, max_length=most)
 
 
-def keyed_by(field: str) -> Any:
-    """Mark a list as a map with the key `field`. Two owners may each apply entries of it."""
-    return Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [field]})
-
-
 SCHEMA_DEFAULT: Final = "x-inferway-default"
 
 
 def schema_default(value: list[Any] | None) -> Any:
     """Set a default in the CRD other than the model's scalar; None = no default."""
     return Field(json_schema_extra={SCHEMA_DEFAULT: value})
+
+
+def with_longer(written: Any, whole: str, part: str, default: str) -> Any:
+    """Set the absent limit `whole` to a `part` of it that is longer than its default."""
+    # Gateway API allows the part alone, and an HTTPRoute's rules can be pasted as they are.
+    if not isinstance(written, dict) or whole in written:
+        return written
+    limit: Any = written.get(part)
+    try:
+        is_longer = values.milliseconds(limit) > values.milliseconds(default)
+    except (TypeError, ValueError):
+        return written  # reported as an error of the part itself
+    return {**written, whole: limit} if is_longer else written
 
 
 # Own validators, so that every wrong value gives one error, which shows how to write it.

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from inferway_contract import values
 from inferway_contract.resources.matches import Method
-from inferway_contract.resources.model import Duration, SpecModel, Validation, bounded, schema_default
+from inferway_contract.resources.model import Duration, SpecModel, Validation, bounded, schema_default, with_longer
 
 Condition = Literal["ConnectFailure", "Reset", "Timeout"]
 
@@ -46,12 +46,4 @@ class Retry(SpecModel):
     @model_validator(mode="before")
     @classmethod
     def _most_covers_the_first(cls, written: Any) -> Any:
-        # Gateway API has no maxBackoff, and an HTTPRoute's rules can be pasted as they are.
-        if not isinstance(written, dict) or "maxBackoff" in written:
-            return written
-        first: Any = written.get("backoff")
-        try:
-            longer = values.milliseconds(first) > values.milliseconds(_MAX_BACKOFF)
-        except (TypeError, ValueError):
-            return written  # reported as an error of backoff itself
-        return {**written, "maxBackoff": first} if longer else written
+        return with_longer(written, "maxBackoff", "backoff", _MAX_BACKOFF)

@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from prometheus_client import exposition
 from starlette.applications import Starlette
@@ -12,8 +12,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from inferway_contract.canonical import canonical
-from inferway_dataplane.admin import backends as admin_backends
 from inferway_dataplane.admin import metrics
+from inferway_dataplane.core.runtime import Rule
+from inferway_dataplane.core.upstreams.members import Member
 from inferway_dataplane.gateway import Gateway
 from inferway_dataplane.sources import Source
 
@@ -91,7 +92,7 @@ def app(process: Process) -> Starlette:
     async def backends(request: Request) -> Response:
         now = monotonic()
         rules = gateway.context.runtime.rules if gateway.context.runtime is not None else ()
-        return JSONResponse([admin_backends.backends_of(rule, now) for rule in rules if rule.backend_set.backends])
+        return JSONResponse([_backends(rule, now) for rule in rules if rule.backend_set.backends])
 
     return Starlette(
         routes=[
@@ -102,3 +103,45 @@ def app(process: Process) -> Starlette:
             Route("/debug/backends", backends),
         ]
     )
+
+
+def _backends(rule: Rule, now: float) -> dict[str, Any]:
+    """Return one rule as JSON, without secrets. `now`: monotonic seconds."""
+    counters = rule.backend_set.counters
+    return {
+        "route": rule.route,
+        "rule": rule.name,
+        "inFlight": counters.in_flight,
+        "pending": counters.pending,
+        "retrying": counters.retrying,
+        "panic": rule.backend_set.is_panic,
+        "backends": [
+            {
+                "name": backend.name,
+                "problem": backend.problem.code if backend.problem is not None else "",
+                "hasCredential": backend.credential is not None,
+                "endpoints": [_endpoint(member, now) for member in backend.members],
+            }
+            for backend in rule.backend_set.backends
+        ],
+    }
+
+
+def _endpoint(member: Member, now: float) -> dict[str, Any]:
+    if member.is_unhealthy:
+        state = "unhealthy"
+    elif member.is_probing:
+        state = "probing"
+    elif member.is_ejected:
+        state = "ejected" if now < member.ejected_until else "due"
+    else:
+        state = "available"
+    return {
+        "address": member.name,
+        "state": state,
+        "ejectedFor": round(max(member.ejected_until - now, 0.0), 1) if member.is_ejected else 0,
+        "failures": member.failures,
+        "active": member.endpoint.active,
+        "idle": len(member.endpoint.idle),
+        "latencyMs": round(member.ewma * 1000, 3),
+    }

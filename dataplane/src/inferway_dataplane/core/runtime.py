@@ -24,8 +24,7 @@ from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.messages.request_head import RequestHead
 from inferway_dataplane.core.routing.cors import CorsRules
-from inferway_dataplane.core.routing.direct_response import RuleResponses
-from inferway_dataplane.core.routing.header_modifiers import HeaderModifiers
+from inferway_dataplane.core.routing.filters import HeaderModifiers, RuleResponses
 from inferway_dataplane.core.routing.table import RouteEntry, RoutingTable
 from inferway_dataplane.core.upstreams.backends import BackendResolver, EndpointFactory, Members
 from inferway_dataplane.core.upstreams.circuit_breaker import Breaker

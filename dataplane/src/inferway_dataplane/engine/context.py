@@ -31,28 +31,10 @@ class Context:
     """One for the process; `gateway.py` builds it."""
 
     __slots__ = (
-        "_id",
-        "_id_prefix",
-        "access_log",
-        "call_soon",
-        "clock",
-        "head_cache",
-        "in_flight",
-        "is_closing",
-        "max_in_flight",
-        "now",
-        "pools",
-        "random",
-        "report",
-        "runtime",
-        "secret",
-        "secrets",
-        "settings",
-        "stats",
-        "store",
-        "tracing",
-        "trusted",
-    )
+        "_id", "_id_prefix", "access_log", "call_soon", "clock", "head_cache", "in_flight", "is_closing",
+        "max_in_flight", "now", "pools", "random", "report", "runtime", "secret", "secrets", "settings", "stats",
+        "store", "tracing", "trusted",
+    )  # fmt: skip
 
     def __init__(
         self,

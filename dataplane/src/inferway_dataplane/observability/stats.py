@@ -56,18 +56,9 @@ class RuleStats:
     """What is counted for one rule. It outlives the runtimes that mention the rule."""
 
     __slots__ = (
-        "by_method",
-        "bypasses",
-        "duration",
-        "fresh_hits",
-        "misses",
-        "panics",
-        "retries",
-        "route",
-        "rule",
-        "upstream",
+        "by_method", "bypasses", "duration", "fresh_hits", "misses", "panics", "retries", "route", "rule", "upstream",
         "upstream_errors",
-    )
+    )  # fmt: skip
 
     def __init__(self, route: str, rule: str) -> None:
         self.route = route

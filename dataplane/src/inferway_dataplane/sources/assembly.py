@@ -5,13 +5,12 @@ waits. A Service that the live config names keeps its last known addresses when 
 the order in which both arrive never breaks anything.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from inferway_contract.canonical import REVISION_DIGITS, digest, revision
 from inferway_contract.document import ConfigDocument, EndpointsDocument
-from inferway_contract.sharding import ConfigIndex, EndpointsIndex, Index, Shard, ShardRef, read_index
+from inferway_contract.sharding import ConfigIndex, EndpointsIndex, ShardRef
 
 Document = TypeVar("Document", ConfigDocument, EndpointsDocument)
 
@@ -32,6 +31,11 @@ class Documents:
     endpoints: Assembled[EndpointsDocument]
     """As published, and the last known addresses of Services that they lack."""
 
+    @property
+    def revisions(self) -> tuple[str, str]:
+        """Of both."""
+        return self.config.revision, self.endpoints.revision
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -43,35 +47,10 @@ class Decision:
     """Services for whose endpoints the newest config waits."""
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedIndex(Generic[Index]):
-    """An index that was read."""
-
-    index: Index
-    revision: str
-
-
-def parse_index(model: type[Index], text: str) -> ParsedIndex[Index]:
-    """An index ConfigMap's text. `ValueError` where it is none that this version knows; `revision_of_text` still names it."""
-    index = read_index(model, text)
-    return ParsedIndex(index, revision(index))
-
-
-def revision_of_text(text: str) -> str:
-    """What an index is known by that cannot be read: indexes are published in their canonical form."""
-    return digest(text.encode())[:REVISION_DIGITS]
-
-
-def digests(index: ConfigIndex | EndpointsIndex) -> frozenset[str]:
-    """Of the shards that an index names."""
-    return frozenset(ref.digest for ref in index.shards)
-
-
-def unknown(index: ConfigIndex | EndpointsIndex, known: Mapping[str, Shard]) -> list[ShardRef]:
-    """The shards of an index that are to be fetched. `known`: parsed ones, by digest."""
+def unknown(index: ConfigIndex | EndpointsIndex, known: Collection[str]) -> list[ShardRef]:
+    """Return the shards of an index that are to be fetched. `known`: digests."""
     # An index may name the same shard twice only by mistake; it is fetched once.
-    wanted = {ref.digest: ref for ref in index.shards if ref.digest not in known}
-    return list(wanted.values())
+    return list({ref.digest: ref for ref in index.shards if ref.digest not in known}.values())
 
 
 def decide(

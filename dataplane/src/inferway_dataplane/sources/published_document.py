@@ -4,92 +4,37 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Generic
 
-from inferway_contract.sharding import SHARD_KEY, Index, Shard, ShardRef, read_shard
-from inferway_dataplane.sources.assembly import (
-    Assembled,
-    Document,
-    ParsedIndex,
-    digests,
-    parse_index,
-    revision_of_text,
-    unknown,
-)
-from inferway_dataplane.sources.index_watch import IndexWatch, config_map_path, config_map_text
-from inferway_kube.client import Client
+from inferway_contract.canonical import REVISION_DIGITS, digest, revision
+from inferway_contract.sharding import Index, Shard, ShardRef, read_index, read_shard
+from inferway_dataplane.sources.assembly import Assembled, Document, unknown
+from inferway_dataplane.sources.index_watch import IndexWatch
 from inferway_kube.errors import NotFound
 
-_AT_ONCE: Final = 4
-"""Shards that are asked for together."""
-_ATTEMPTS: Final = 5
-"""Indexes that are read in a row because shards of the one before were gone already."""
+_AT_ONCE: Final = 4  # shards that are asked for together
+_ATTEMPTS: Final = 5  # indexes that are read in a row because shards of the one before were gone already
 
 
-class ShardLoader(Generic[Index, Shard, Document]):
-    """Loads the document of an index. A shard that is known by its digest is neither fetched nor parsed again."""
+class PublishedDocument(Generic[Index, Shard, Document]):
+    """The config, or the endpoints. A shard that is known by its digest is neither fetched nor parsed again."""
 
     def __init__(
         self,
-        client: Client,
-        namespace: str,
+        watch: IndexWatch,
         index: type[Index],
         shard: type[Shard],
         document_of: Callable[[Index, Callable[[ShardRef], Shard]], Document],
     ) -> None:
-        self._client = client
-        self._namespace = namespace
+        self.watch = watch
+        self.refused = ""  # revision of what is published now, when it is refused
+        self.error = ""  # why it is
+        self.may_recover = False
+        """Whether it may become whole without its index changing: a shard comes, or is replaced."""
         self._index: type[Index] = index
         self._shard: type[Shard] = shard
         self._document_of: Callable[[Index, Callable[[ShardRef], Shard]], Document] = document_of
         self._known: dict[str, Shard] = {}
-        self._older: ParsedIndex[Index] | None = None
-        self._last: tuple[str, Assembled[Document]] | None = None
-        """The index that was gathered last, and its document."""
-
-    async def gather(self, text: str) -> Assembled[Document]:
-        """Return the document of an index. `ValueError` where it or a shard is not what was published; `ApiError`."""
-        if self._last is not None and self._last[0] == text:
-            return self._last[1]
-        parsed = parse_index(self._index, text)
-        wanted = unknown(parsed.index, self._known)
-        for start in range(0, len(wanted), _AT_ONCE):
-            batch = wanted[start : start + _AT_ONCE]
-            results = await asyncio.gather(*map(self._fetch, batch), return_exceptions=True)
-            for result in results:
-                if isinstance(result, BaseException):
-                    raise result
-        document = await asyncio.to_thread(self._document_of, parsed.index, lambda ref: self._known[ref.digest])
-        self._last = (text, Assembled(document, parsed.revision))
-        self._forget(parsed)
-        return self._last[1]
-
-    async def _fetch(self, ref: ShardRef) -> None:
-        try:
-            config_map = await self._client.get(config_map_path(self._namespace, ref.name))
-        except NotFound as error:
-            raise NotFound(f"shard {ref.name} is not there", error.status) from None
-        content = (config_map_text(config_map, SHARD_KEY) or "").encode()
-        self._known[ref.digest] = await asyncio.to_thread(read_shard, self._shard, ref, content)
-
-    def _forget(self, newest: ParsedIndex[Index]) -> None:
-        """Keep the shards of this index and of the one before: a change that is taken back costs nothing."""
-        kept = digests(newest.index) | (digests(self._older.index) if self._older is not None else frozenset())
-        for digest in self._known.keys() - kept:
-            del self._known[digest]
-        self._older = newest
-
-
-class PublishedDocument(Generic[Index, Shard, Document]):
-    """The config, or the endpoints."""
-
-    def __init__(self, watch: IndexWatch, loader: ShardLoader[Index, Shard, Document]) -> None:
-        self.watch = watch
-        self.loader: ShardLoader[Index, Shard, Document] = loader
-        self.refused = ""
-        """Revision of what is published now, when it is refused."""
-        self.error = ""
-        """Why it is."""
-        self.may_recover = False
-        """Whether it may become whole without its index changing: a shard comes, or is replaced."""
+        self._older: tuple[ShardRef, ...] = ()
+        self._last: tuple[str, Assembled[Document]] | None = None  # the index that was gathered last, and its document
 
     async def newest(self) -> Assembled[Document] | None:
         """Return what is published now; None where that is nothing, or refused. `ApiError`."""
@@ -99,8 +44,7 @@ class PublishedDocument(Generic[Index, Shard, Document]):
                 self.accept()
                 return None
             try:
-                document: Assembled[Document] = await self.loader.gather(text)
-                return document
+                return await self._gather(text)
             except NotFound as missing:
                 # Shards are written before the index and removed long after it: this index may be an old one.
                 error = str(missing)
@@ -109,9 +53,38 @@ class PublishedDocument(Generic[Index, Shard, Document]):
                     continue
             except ValueError as broken:
                 error = str(broken)
-            self.refuse(revision_of_text(text), error, may_recover=True)
+            # Indexes are published in their canonical form, so this is the revision of one that cannot be read too.
+            self.refuse(digest(text.encode())[:REVISION_DIGITS], error, may_recover=True)
             return None
         return None
+
+    async def _gather(self, text: str) -> Assembled[Document]:
+        """Return the document of an index. `ValueError` where it or a shard is not what was published; `ApiError`."""
+        if self._last is not None and self._last[0] == text:
+            return self._last[1]
+        index: Index = read_index(self._index, text)
+        wanted = unknown(index, self._known)
+        for start in range(0, len(wanted), _AT_ONCE):
+            batch = wanted[start : start + _AT_ONCE]
+            results = await asyncio.gather(*map(self._fetch, batch), return_exceptions=True)
+            for result in results:
+                if isinstance(result, BaseException):
+                    raise result
+        document = await asyncio.to_thread(self._document_of, index, lambda ref: self._known[ref.digest])
+        self._last = (text, Assembled(document, revision(index)))
+        # The shards of the index before are kept too: a change that is taken back costs nothing.
+        kept = {ref.digest for ref in (*index.shards, *self._older)}
+        for forgotten in self._known.keys() - kept:
+            del self._known[forgotten]
+        self._older = index.shards
+        return self._last[1]
+
+    async def _fetch(self, ref: ShardRef) -> None:
+        try:
+            content = await self.watch.shard(ref.name)
+        except NotFound as error:
+            raise NotFound(f"shard {ref.name} is not there", error.status) from None
+        self._known[ref.digest] = await asyncio.to_thread(read_shard, self._shard, ref, content)
 
     def refuse(self, revision: str, error: str, *, may_recover: bool = False) -> None:
         """What is published now is not served, for this reason."""

@@ -7,11 +7,10 @@ import logging
 from pathlib import Path
 from typing import Final
 
-from inferway_dataplane.core.upstreams import backend_auth
-
 log = logging.getLogger("inferway")
 
-_LARGEST: Final = 64 << 10
+_LARGEST: Final = 64 << 10  # bytes of a file
+_LONGEST: Final = 16 << 10  # bytes of a secret
 _GONE: Final = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
 
 
@@ -67,7 +66,15 @@ class SecretFiles:
             return None
         try:
             with (self._directory / name).open("rb") as file:
-                return backend_auth.clean(file.read(_LARGEST))
+                return clean(file.read(_LARGEST))
         except _GONE as error:
             log.warning("a secret cannot be read", extra={"file": name, "error": error.strerror})
             return None
+
+
+def clean(content: bytes) -> bytes | None:
+    """Strip white space around a secret; None when not a valid field value."""
+    secret = content.strip(b"\r\n \t")
+    if not secret or len(secret) > _LONGEST or any(byte < 0x20 or byte == 0x7F for byte in secret):
+        return None
+    return secret

@@ -1,7 +1,7 @@
 """Rows of `inferway status`, read from objects of the API server. Pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from inferway_contract import acknowledgement
@@ -12,8 +12,6 @@ from inferway_contract.field_errors import printable
 
 @dataclass(frozen=True, slots=True)
 class ConditionState:
-    """A condition of a status."""
-
     status: str
     reason: str
     message: str
@@ -45,23 +43,14 @@ class Row:
     revision: str = ""
     laggards: tuple[Laggard, ...] = ()
 
-    @property
-    def accepted(self) -> ConditionState:
-        return self.conditions.get(ConditionType.ACCEPTED, NOT_EVALUATED)
-
-    @property
-    def resolved(self) -> ConditionState:
-        targets = self.conditions.get(ConditionType.TARGETS_RESOLVED, NOT_EVALUATED)
-        return self.conditions.get(ConditionType.RESOLVED_REFS, targets)
-
-    @property
-    def programmed(self) -> ConditionState:
-        return self.conditions.get(ConditionType.PROGRAMMED, NOT_EVALUATED)
+    def state(self, *types: ConditionType) -> ConditionState:
+        """Return the condition of the first of these types that the resource has."""
+        return next((self.conditions[kind] for kind in types if kind in self.conditions), NOT_EVALUATED)
 
     @property
     def is_good(self) -> bool:
         """Whether it is accepted and every pod serves its newest generation."""
-        return self.accepted.status == "True" and self.programmed.status == "True"
+        return all(self.state(kind).status == "True" for kind in (ConditionType.ACCEPTED, ConditionType.PROGRAMMED))
 
     @property
     def notable(self) -> tuple[tuple[str, ConditionState], ...]:
@@ -84,22 +73,18 @@ class PodRow:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Content of the output."""
-
     rows: tuple[Row, ...]
     pods: tuple[PodRow, ...] | None
     """None = they could not be read."""
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
     """Notes for standard error."""
 
     @property
     def is_good(self) -> bool:
-        """Whether every resource is good."""
         return all(row.is_good for row in self.rows)
 
 
 def row(kind: str, manifest: Mapping[str, Any]) -> Row:
-    """Read one resource."""
     meta, status = _mapping(manifest.get("metadata")), _mapping(manifest.get("status"))
     block = _mapping(status.get("dataPlane"))
     observed, newest = status.get("observedGeneration"), meta.get("generation")

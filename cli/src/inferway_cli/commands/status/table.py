@@ -1,6 +1,7 @@
 """Output of `inferway status`: two tables followed by notable conditions, or JSON."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -10,9 +11,9 @@ from rich.text import Text
 
 from inferway_cli.commands.status.rows import ConditionState, PodRow, Report, Row
 from inferway_contract.acknowledgement import LEASE_SECONDS
+from inferway_contract.conditions import ConditionType
 
-_PIPED: Final = 100_000
-"""Columns in a pipe: a program that reads lines gets one resource a line."""
+_PIPED: Final = 100_000  # columns in a pipe: a program that reads lines gets one resource a line
 
 _UNITS: Final = ((86_400 * 2, 86_400, "d"), (3_600 * 2, 3_600, "h"), (60 * 2, 60, "m"))
 """Least seconds, seconds of the unit and its letter."""
@@ -43,7 +44,9 @@ def _resources(rows: tuple[Row, ...], now: datetime) -> Table:
         table.add_row(
             row.kind,
             Text(f"{row.namespace}/{row.name}"),
-            *(_state(state) for state in (row.accepted, row.resolved, row.programmed)),
+            _state(row.state(ConditionType.ACCEPTED)),
+            _state(row.state(ConditionType.RESOLVED_REFS, ConditionType.TARGETS_RESOLVED)),
+            _state(row.state(ConditionType.PROGRAMMED)),
             Text(row.pods or "-"),
             Text(row.revision or "-"),
             age(row.created, now),
@@ -104,16 +107,10 @@ def as_json(report: Report) -> dict[str, Any]:
                 "namespace": row.namespace,
                 "name": row.name,
                 "isGood": row.is_good,
-                "conditions": {
-                    kind.value: {"status": state.status, "reason": state.reason, "message": state.message}
-                    for kind, state in row.conditions.items()
-                },
+                "conditions": {kind.value: asdict(state) for kind, state in row.conditions.items()},
                 "pods": row.pods,
                 "revision": row.revision,
-                "laggards": [
-                    {"pod": laggard.pod, "revision": laggard.revision, "error": laggard.error}
-                    for laggard in row.laggards
-                ],
+                "laggards": [asdict(laggard) for laggard in row.laggards],
                 "creationTimestamp": row.created,
             }
             for row in report.rows

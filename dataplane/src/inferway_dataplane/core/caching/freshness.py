@@ -1,4 +1,4 @@
-"""Freshness: which responses a shared cache may store, and for how long (RFC 9111).
+"""Stored responses and their freshness: what a shared cache may store, and for how long (RFC 9111).
 
 A stored response is used only while it is fresh. Its age counts on the monotonic clock from the moment it was received,
 starting at the age it had then (RFC 9111 4.2.3).
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from inferway_dataplane.core.caching.keys import CacheRules
-from inferway_dataplane.core.messages import http_dates
+from inferway_dataplane.core.messages import response_head
 from inferway_dataplane.core.messages.request_head import RequestHead
 from inferway_dataplane.core.messages.response_head import ResponseHead
 
@@ -52,8 +52,6 @@ def delta_seconds(argument: bytes | None) -> int | None:
 
 def request_forbids(head: RequestHead) -> tuple[bool, bool]:
     """Whether the request forbids (using a stored response, storing the new one)."""
-    if not head.block.caching:
-        return False, False
     control = head.value(b"cache-control")
     if control is None:
         # RFC 9111 5.4: Pragma counts only where Cache-Control is absent.
@@ -69,18 +67,16 @@ class CacheUse(NamedTuple):
 
     reads: bool
     """A stored response may answer it."""
-    stores: bool
-    """Its response may be stored."""
     bypass: str
     """Why the cache is not used, as the metric's label; empty: it is."""
 
 
-USE: Final = CacheUse(True, True, "")
-REFRESH: Final = CacheUse(False, True, "")
-_METHOD: Final = CacheUse(False, False, "method")
-_BODY: Final = CacheUse(False, False, "body")
-_DROPPED: Final = CacheUse(False, False, "connection")
-_NO_STORE: Final = CacheUse(False, False, "request")
+USE: Final = CacheUse(True, "")
+REFRESH: Final = CacheUse(False, "")
+_METHOD: Final = CacheUse(False, "method")
+_BODY: Final = CacheUse(False, "body")
+_DROPPED: Final = CacheUse(False, "connection")
+_NO_STORE: Final = CacheUse(False, "request")
 
 
 def decide(head: RequestHead) -> CacheUse:
@@ -102,10 +98,7 @@ def decide(head: RequestHead) -> CacheUse:
 
 
 def lifetime(cache: CacheRules, head: RequestHead, response: ResponseHead, wall: Callable[[], float]) -> float:
-    """Return the seconds for which a response may be reused; 0 = do not store.
-
-    `wall` returns Unix time; it is called only to compare Expires with a missing Date.
-    """
+    """Return the seconds for which a response may be reused; 0 = do not store. `wall` returns Unix time."""
     directives: dict[bytes, bytes | None] = {}
     fields = response.caching or {}
     if b"cache-control" in fields:
@@ -142,10 +135,11 @@ def _origin_lifetime(
     expires = fields.get(b"expires")
     if expires is None:
         return None
-    until = http_dates.timestamp(expires)
+    until = response_head.parse_http_date(expires)
     if until is None:
         return 0
-    since = http_dates.timestamp(response.date) if response.date is not None else None
+    # The clock stands in for a missing Date.
+    since = response_head.parse_http_date(response.date) if response.date is not None else None
     return max(until - (wall() if since is None else since), 0.0)
 
 
@@ -153,3 +147,18 @@ def age(response: ResponseHead) -> int:
     """Return the age of a new response in seconds; 0 when malformed (RFC 9111 5.1)."""
     first = response.age.split(b",")[0].strip() if response.age is not None else None
     return delta_seconds(first) or 0
+
+
+class CacheEntry:
+    """A stored response. `head`: status line, field lines and cache status, without the fields of one exchange (Age)."""
+
+    __slots__ = ("age", "body", "expires", "head", "received", "size", "status")
+
+    def __init__(self, status: int, head: bytes, body: bytes, age: float, received: float, expires: float) -> None:
+        self.status = status
+        self.head = head
+        self.body = body
+        self.age = age  # seconds old when it was received
+        self.received = received  # monotonic seconds
+        self.expires = expires  # monotonic seconds
+        self.size = len(head) + len(body)

@@ -37,8 +37,8 @@ def decide(
     refusing, tats = token_bucket.check(checks, now)
     if refusing is None:
         return b"" if headers is None else headers.lines(tats, now)
-    key = next(key for bucket, key, _ in checks if bucket is refusing)
-    wait = refusing.level(key, now, 1, limited=True).retry
-    retry_after = max(1, ceil(wait - 1e-9)) if wait >= 0 else 0
+    tat = next(tat for (bucket, _, _), tat in zip(checks, tats, strict=True) if bucket is refusing)
+    wait = tat - now + refusing.interval - refusing.reach
+    retry_after = 0 if refusing.denies else max(1, ceil(wait - 1e-9))
     lines = b"" if headers is None else headers.lines(tats, now, refusing, retry_after)
     return LimitRefusal(refusing, retry_after, lines)

@@ -12,7 +12,7 @@ Times are seconds of one monotonic clock, passed as arguments.
 from collections import OrderedDict
 from collections.abc import Sequence
 from math import inf
-from typing import Final, NamedTuple
+from typing import Final
 
 # Seconds. Sums of binary fractions drift: after months of uptime a monotonic clock has steps of nanoseconds, and a full
 # burst adds up hundreds of them. This much is tolerated, but at most a thousandth of a unit.
@@ -21,31 +21,13 @@ _TOLERANCE: Final = 1e-6
 ROUNDING: Final = 1e-3
 
 
-class Level(NamedTuple):
-    """One bucket after one check. Seconds; `retry` is -1 where waiting does not help or is not needed."""
-
-    limited: bool
-    remaining: int
-    reset: float
-    retry: float
-
-
 class Bucket:
     """The buckets of one limit by key; at `max_keys` the least recently used goes."""
 
     __slots__ = (
-        "burst",
-        "denies",
-        "dropped",
-        "evicted",
-        "interval",
-        "max_keys",
-        "name",
-        "policy",
-        "reach",
-        "tats",
+        "burst", "denies", "dropped", "evicted", "interval", "max_keys", "name", "policy", "reach", "tats",
         "tolerance",
-    )
+    )  # fmt: skip
 
     def __init__(self, policy: str, name: str, requests: int, per: float, burst: int, max_keys: int) -> None:
         self.policy = policy
@@ -60,17 +42,6 @@ class Bucket:
         self.evicted = 0  # keys dropped at `max_keys`
         self.dropped = 0  # requests refused
 
-    def level(self, key: object, now: float, cost: int, limited: bool) -> Level:
-        """Return the level of a key's bucket after a check with the result `limited`."""
-        if self.denies:
-            return Level(True, 0, 0.0, -1)
-        ahead = max(self.tats.get(key, now) - now, 0.0)
-        remaining = int((self.reach - ahead) / self.interval + ROUNDING)
-        retry = -1.0
-        if limited and cost <= self.burst:
-            retry = ahead + cost * self.interval - self.reach
-        return Level(limited, remaining, ahead, retry)
-
     def forget_idle(self, now: float, at_most: int) -> int:
         """Drop up to `at_most` full buckets from the least recently used end; return their number."""
         tats = self.tats
@@ -84,13 +55,11 @@ class Bucket:
         return gone
 
     def inherit(self, older: "Bucket", now: float) -> None:
-        """Take over the levels of an older version of this limit.
-
-        A changed limit fills no bucket. A key keeps its remaining tokens, up to the new burst; a full bucket starts full.
-        """
+        """Take over the levels of an older version of this limit."""
         if (older.interval, older.burst, older.denies) == (self.interval, self.burst, self.denies):
             self.tats = older.tats
         elif not (older.denies or self.denies):
+            # A change fills no bucket: a key keeps its remaining tokens, up to the new burst; a full bucket starts full.
             for key, tat in older.tats.items():
                 if tat > now:
                     tokens = min(older.burst - (tat - now) / older.interval, self.burst)

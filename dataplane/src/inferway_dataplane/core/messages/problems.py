@@ -7,7 +7,10 @@ import json
 from http import HTTPStatus
 from typing import Final
 
-from inferway_dataplane.core.messages import methods
+METHODS: Final = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS")
+"""The request methods that the gateway serves; it refuses CONNECT and TRACE."""
+ALLOW: Final = b", ".join(METHODS)
+"""The value of Allow (RFC 9110 10.2.1)."""
 
 
 class Problem:
@@ -29,16 +32,15 @@ class Problem:
 
 def body(problem: Problem, request_id: bytes, extra: dict[str, object] | None = None) -> bytes:
     """Build the `application/problem+json` body (RFC 9457 3); `extra` adds members."""
-    content: dict[str, object] = {
+    content = {
         "type": "about:blank",
         "title": problem.title,
         "status": problem.status,
         "detail": problem.detail,
         "code": problem.code,
         "requestId": request_id.decode("ascii"),
+        **(extra or {}),
     }
-    if extra:
-        content.update(extra)
     return json.dumps(content, separators=(",", ":")).encode()
 
 
@@ -61,11 +63,7 @@ AMBIGUOUS_PATH: Final = Problem(400, "ambiguous_path", "The path has dot segment
 EXPECTATION_FAILED: Final = _closing("expectation_failed", "The only expectation supported is 100-continue.", 417)
 UNKNOWN_METHOD: Final = _closing("unknown_method", "The method is not implemented.", 501)
 METHOD_NOT_ALLOWED: Final = Problem(
-    405,
-    "method_not_allowed",
-    "CONNECT and TRACE are not allowed.",
-    closes=True,
-    allow=methods.ALLOW.decode(),
+    405, "method_not_allowed", "CONNECT and TRACE are not allowed.", closes=True, allow=ALLOW.decode()
 )
 
 # --- the request is too large or too slow ------------------------------------------------------------------------------
@@ -104,13 +102,9 @@ PENDING_OVERFLOW: Final = Problem(503, "pending_overflow", "Too many requests wa
 def transfer_coding(value: bytes) -> Problem:
     """Choose the problem for a Transfer-Encoding other than `chunked`: 501 if well-formed, else 400."""
     members = [member.strip(b" \t") for member in value.lower().split(b",")]
-    if all(_is_token(member) for member in members) and members.count(b"chunked") <= 1:
+    if all(member and _TOKEN.issuperset(member) for member in members) and members.count(b"chunked") <= 1:
         return UNSUPPORTED_CODING
     return BAD_TRANSFER_ENCODING
 
 
 _TOKEN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~")
-
-
-def _is_token(member: bytes) -> bool:
-    return bool(member) and _TOKEN.issuperset(member)

@@ -1,5 +1,8 @@
 """Response heads: framing, caching fields and the fields to forward."""
 
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
 from inferway_dataplane.core.messages.field_kinds import (
     AGE,
     CACHING,
@@ -18,19 +21,9 @@ class ResponseHead:
     """The head of an upstream's response. `passed`: the fields that may be forwarded to the client."""
 
     __slots__ = (
-        "age",
-        "caching",
-        "content_length",
-        "date",
-        "has_cookie",
-        "has_date",
-        "is_chunked",
-        "keep_alive",
-        "lines",
-        "passed",
-        "rule",
-        "status",
-    )
+        "age", "caching", "content_length", "date", "has_cookie", "has_date", "is_chunked", "keep_alive",
+        "lines", "passed", "rule", "status",
+    )  # fmt: skip
 
     def __init__(self, status: int, keep_alive: bool) -> None:
         self.status = status
@@ -98,3 +91,13 @@ def read_response(status: int, fields: Fields, keep_alive: bool) -> ResponseHead
         dropped = set(nominated)
         head.passed = [field for field in passed if field[0].lower() not in dropped]
     return head
+
+
+def parse_http_date(value: bytes) -> float | None:
+    """Convert an HTTP date (RFC 9110 5.6.7) to Unix time; None when it is malformed."""
+    try:
+        date = parsedate_to_datetime(value.decode("latin-1"))
+        # Every HTTP date is in UTC, including the forms without a zone.
+        return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None

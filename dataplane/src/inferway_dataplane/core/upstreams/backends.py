@@ -6,8 +6,8 @@ from typing import Any, Protocol
 from inferway_contract import document
 from inferway_contract.document import Endpoint, Url
 from inferway_dataplane.core.messages import client_address, problems
+from inferway_dataplane.core.messages.field_kinds import Fields
 from inferway_dataplane.core.messages.problems import Problem
-from inferway_dataplane.core.upstreams.backend_auth import Credential
 from inferway_dataplane.core.upstreams.members import Member, RuleCounters
 
 
@@ -16,6 +16,25 @@ class EndpointFactory(Protocol):
 
     def __call__(self, host: str, port: int, *, tls: bool, is_name: bool) -> Any:
         """`is_name`: the host is to be resolved."""
+
+
+class Credential:
+    """A credential without its secret, which is looked up with each request because files change."""
+
+    __slots__ = ("file", "header", "prefix")
+
+    def __init__(self, header: str, prefix: str, file: str) -> None:
+        """`header`: lower case; `prefix`: put before the secret; `file`: the secret's name."""
+        self.header = header.encode()
+        self.prefix = prefix.encode()
+        self.file = file
+
+    def apply(self, fields: Fields, secret: bytes) -> Fields:
+        """Replace the client's field of that name by the credential; return a new list."""
+        # Many frameworks read `X_Model_Key` as the same header.
+        kept = [field for field in fields if field[0].lower().replace(b"_", b"-") != self.header.replace(b"_", b"-")]
+        kept.append((self.header, self.prefix + secret))
+        return kept
 
 
 class Backend:
@@ -103,14 +122,11 @@ class BackendResolver:
         endpoint = self._endpoint_of(url.host, url.port, tls=tls, is_name=is_name)
         self.upstreams.add(endpoint)
         members = self._members((*rule, name), [(authority, endpoint)], counters)
-        return Backend(name, members, authority.encode(), url.path.encode(), None, self._credential(backend))
-
-    def _credential(self, backend: document.Backend) -> Credential | None:
-        auth = backend.auth
-        if auth is None:
-            return None
-        self.secrets.add(auth.file)
-        return Credential(auth.header, auth.prefix, auth.file)
+        credential = None
+        if (auth := backend.auth) is not None:
+            self.secrets.add(auth.file)
+            credential = Credential(auth.header, auth.prefix, auth.file)
+        return Backend(name, members, authority.encode(), url.path.encode(), None, credential)
 
     def _members(self, owner: Owner, endpoints: list[tuple[str, Any]], counters: RuleCounters) -> tuple[Member, ...]:
         # A rule may name a backend twice, with two weights: both share its members.

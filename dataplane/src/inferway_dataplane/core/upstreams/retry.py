@@ -8,9 +8,8 @@ from math import inf
 from typing import Final, Literal
 
 from inferway_contract.document import Retry
-from inferway_dataplane.core.messages import http_dates, problems
-from inferway_dataplane.core.messages.methods import METHODS
-from inferway_dataplane.core.messages.problems import Problem
+from inferway_dataplane.core.messages import problems, response_head
+from inferway_dataplane.core.messages.problems import METHODS, Problem
 from inferway_dataplane.core.upstreams.members import RuleCounters
 
 Failure = Literal["ConnectFailure", "Reset", "Timeout"]
@@ -38,9 +37,8 @@ def failure_of(problem: Problem) -> Failure | None:
 
 
 def may_resend(method: bytes, *, was_reused: bool, was_written: bool, has_answered: bool, body_kept: bool) -> bool:
-    """Whether to resend a request, without a retry rule, after its kept-alive connection was closed.
+    """Whether to resend a request, without a retry rule, after its kept-alive connection was closed (RFC 9112 9.3.1).
 
-    An upstream may close an idle connection at any time, even while a request is on its way (RFC 9112 9.3.1).
     `was_reused`: it had served a request before; `was_written`: it got bytes of this one; `has_answered`: it returned one.
     """
     return was_reused and not has_answered and body_kept and (not was_written or method in IDEMPOTENT)
@@ -114,5 +112,5 @@ def parse_retry_after(value: bytes, wall: float) -> float:
     if text.isdigit():
         # More digits exceed every back-off, and parsing a number of a thousand digits is expensive.
         return float(text) if len(text) <= 9 else inf
-    moment = http_dates.timestamp(text)
+    moment = response_head.parse_http_date(text)
     return 0.0 if moment is None else max(moment - wall, 0.0)

@@ -29,7 +29,10 @@ YOUNG: Final = 1.0
 
 _SHARE_OF_ONE_SCAN: Final = 64  # one scan finds a 64th of all connections, so that scans stay rare
 
-IDLE, HEAD, BODY, UNREAD = range(4)
+IDLE: Final = 0
+HEAD: Final = 1
+BODY: Final = 2
+UNREAD: Final = 3
 _NAMES: Final = ("evicted_idle", "evicted_head", "evicted_body", "evicted_unread")
 
 Rank = tuple[int, float, int]

@@ -37,28 +37,10 @@ class RequestPipeline(RequestParser, Client, asyncio.Protocol):
     """Base of `ClientConnection`. `state` is one of `states.py`; `has_fin`: the client has ended its side."""
 
     __slots__ = (
-        "_held_since",
-        "_is_taking_turns",
-        "_unfed",
-        "context",
-        "current",
-        "deadline",
-        "has_fin",
-        "held_seconds",
-        "holds",
-        "is_trusted",
-        "is_write_paused",
-        "peer",
-        "peer_bytes",
-        "receiving",
-        "scheme",
-        "state",
-        "transport",
-        "unread_deadline",
-        "unread_left",
-        "waiting",
-        "write",
-    )
+        "_held_since", "_is_taking_turns", "_unfed", "context", "current", "deadline", "has_fin", "held_seconds",
+        "holds", "is_trusted", "is_write_paused", "peer", "peer_bytes", "receiving", "scheme", "state", "transport",
+        "unread_deadline", "unread_left", "waiting", "write",
+    )  # fmt: skip
 
     def __init__(self, context: Context) -> None:
         super().__init__(context.settings, context.clock, context.head_cache)

@@ -6,17 +6,22 @@ parser's business (`http1/request_parser.py`, `place`), except for its FIN, whic
 
 from typing import Final
 
-FRESH, OPEN, DEAF, LAST, LINGERING, CLOSING, CLOSED = range(7)
-"""FRESH: no response has ended. OPEN: kept alive after a response. DEAF: bytes were refused, and the refusal is still to be
-sent; no more is parsed. LAST: the current response is the last one. LINGERING: the last response and a FIN were sent; what
-the client still sends is dropped. CLOSING: closed as soon as the client has taken what was written. CLOSED: cut or gone.
-"""
+FRESH: Final = 0  # no response has ended
+OPEN: Final = 1  # kept alive after a response
+DEAF: Final = 2  # bytes were refused, and the refusal is still to be sent; no more is parsed
+LAST: Final = 3  # the current response is the last one
+LINGERING: Final = 4  # the last response and a FIN were sent; what the client still sends is dropped
+CLOSING: Final = 5  # closed as soon as the client has taken what was written
+CLOSED: Final = 6  # cut or gone
 
 STATE_NAMES: Final = ("fresh", "open", "deaf", "last", "lingering", "closing", "closed")
 
-RESPONDED, REFUSED, STOPPED, LINGERED, CLOSED_BY_US, LOST = range(6)
-"""RESPONDED: a response ended that keeps the connection. REFUSED: bytes cannot become a request. STOPPED: the process stops
-while a response is under way. LINGERED: a response ended that closes. CLOSED_BY_US: closed in order. LOST: cut or gone."""
+RESPONDED: Final = 0  # a response ended that keeps the connection
+REFUSED: Final = 1  # bytes cannot become a request
+STOPPED: Final = 2  # the process stops while a response is under way
+LINGERED: Final = 3  # a response ended that closes
+CLOSED_BY_US: Final = 4  # closed in order
+LOST: Final = 5  # cut or gone
 
 EVENT_NAMES: Final = ("responded", "refused", "stopped", "lingered", "closed by us", "lost")
 

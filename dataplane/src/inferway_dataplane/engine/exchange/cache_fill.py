@@ -2,10 +2,11 @@
 
 from inferway_dataplane.core.caching import freshness
 from inferway_dataplane.core.caching import keys as cache_keys
-from inferway_dataplane.core.caching.entry import CacheEntry
+from inferway_dataplane.core.caching.freshness import CacheEntry
 from inferway_dataplane.core.caching.keys import CacheRules
 from inferway_dataplane.core.messages.response_head import ResponseHead
-from inferway_dataplane.engine.exchange.exchange import Exchange, ResponseTap
+from inferway_dataplane.engine.exchange.exchange import Exchange
+from inferway_dataplane.engine.exchange.hooks import ResponseTap
 from inferway_dataplane.engine.http1 import serialize
 
 

@@ -5,109 +5,40 @@ back that was taken. Its state is written here alone; `upstream_request.py` gets
 passes it to the client, `local_reply.py` writes the gateway's own responses.
 """
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from inferway_dataplane.core.messages import problems, trace_context
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.messages.request_head import RequestHead
-from inferway_dataplane.core.messages.response_head import ResponseHead
 from inferway_dataplane.core.routing.table import CompiledMatch
 from inferway_dataplane.core.runtime import Rule
 from inferway_dataplane.engine.context import Settler
 from inferway_dataplane.engine.exchange.client import HOLD_BODY, Client
+from inferway_dataplane.engine.exchange.hooks import ResponseTap, Work
 from inferway_dataplane.engine.exchange.request_body import BodyGate, RequestBody
 from inferway_dataplane.engine.upstream.connection import HIGH_WATER
 from inferway_dataplane.observability.stats import RuleStats
 
-NO_CACHE, HIT, MISS, BYPASS = range(4)
-"""What the cache did; NO_CACHE: the rule has none."""
+# What the cache did; NO_CACHE: the rule has none.
+NO_CACHE: Final = 0
+HIT: Final = 1
+MISS: Final = 2
+BYPASS: Final = 3
 
 CACHE_STATUS: Final = (b"", b"HIT", b"MISS", b"BYPASS")
 CACHE_NAMES: Final = ("", "hit", "miss", "bypass")
-
-
-class Work:
-    """What an exchange waits for: a response of an upstream, or a suspended stage."""
-
-    __slots__ = ()
-
-    is_connected: bool
-    """The request is being sent to an upstream, or its response received."""
-
-    def send_body(self, body: RequestBody | None) -> None:
-        """More of the body is there, or the request is complete; called while connected."""
-
-    def on_client_writable(self, writable: bool) -> None:
-        """The client stopped reading, or reads again; called while connected."""
-
-    @abstractmethod
-    def release(self) -> None:
-        """The exchange ends without it: stop."""
-
-    def settle(self) -> None:
-        """The exchange has ended: give back what the work took."""
-
-
-class ResponseTap:
-    """Sees an upstream's response on its way to the client. Exactly one of `on_end` and `on_broken` comes last."""
-
-    __slots__ = ()
-
-    @abstractmethod
-    def on_head(self, head: ResponseHead, lines: bytes) -> bool:
-        """The final head; `lines`: its fields as the client gets them. Whether the tap wants the rest."""
-
-    @abstractmethod
-    def on_body(self, data: bytes) -> None:
-        """A piece of the body."""
-
-    @abstractmethod
-    def on_end(self) -> None:
-        """The response is complete."""
-
-    @abstractmethod
-    def on_broken(self) -> None:
-        """The exchange ended before the response did, or without one."""
 
 
 class Exchange:
     """The state of one request."""
 
     __slots__ = (
-        "_stages",
-        "answered_at",
-        "body",
-        "bytes_sent",
-        "client",
-        "client_ip",
-        "code",
-        "context",
-        "has_answered",
-        "head",
-        "is_close_after",
-        "is_close_delimited",
-        "is_finished",
-        "is_head_request",
-        "is_request_complete",
-        "limit_lines",
-        "outcome",
-        "prefix",
-        "problem",
-        "request_id",
-        "rule",
-        "settlers",
-        "span_id",
-        "started",
-        "stats",
-        "status",
-        "taps",
-        "trace_id",
-        "traceparent",
-        "upstream_seconds",
-        "work",
-    )
+        "_stages", "answered_at", "body", "bytes_sent", "client", "client_ip", "code", "context", "has_answered",
+        "head", "is_close_after", "is_close_delimited", "is_finished", "is_head_request", "is_request_complete",
+        "limit_lines", "outcome", "prefix", "problem", "request_id", "rule", "settlers", "span_id", "started",
+        "stats", "status", "taps", "trace_id", "traceparent", "upstream_seconds", "work",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -233,10 +164,11 @@ class Exchange:
             if body is None:
                 body = self.body = RequestBody(is_chunked=True)
             body.is_complete = True
-        if work is not None and work.is_connected:
-            work.send_body(body)
-        elif body is not None:
-            body.open_gate()
+        if body is not None:
+            if work is not None and work.is_connected:
+                work.send_body(body)
+            else:
+                body.open_gate()
 
     def gate_body(self, gate: BodyGate) -> None:
         """Let `gate` collect the body, and open it at the body's end."""
@@ -313,9 +245,11 @@ class Exchange:
             self.finish()
 
     def release(self) -> None:
-        """End the work under way."""
+        """End the work under way, or the wait for the body."""
         if self.work is not None:
             self.work.release()
+        if self.body is not None:
+            self.body.gate = None  # it holds the exchange
 
     def cut(self, problem: Problem) -> None:
         """End in the middle of a response: the client must see that the rest is missing."""

@@ -7,7 +7,8 @@ from typing import Any
 
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.engine.exchange import local_reply
-from inferway_dataplane.engine.exchange.exchange import Exchange, Work
+from inferway_dataplane.engine.exchange.exchange import Exchange
+from inferway_dataplane.engine.exchange.hooks import Work
 from inferway_dataplane.engine.exchange.request_body import BodyGate
 from inferway_dataplane.engine.http1 import serialize
 
@@ -23,6 +24,8 @@ class Suspension(Work):
         self._exchange = exchange
         self.is_connected = False
         self._task = asyncio.get_running_loop().create_task(self._run(stage))
+        # A task that is cancelled before its first step leaves the stage unstarted.
+        self._task.add_done_callback(lambda _: stage.close())
 
     def release(self) -> None:
         """Cancel the coroutine."""

@@ -3,7 +3,7 @@
 from typing import Final
 
 from inferway_dataplane.core.messages import trace_context
-from inferway_dataplane.core.routing import url_rewrite
+from inferway_dataplane.core.routing import filters
 from inferway_dataplane.core.runtime import Rule
 from inferway_dataplane.core.upstreams.backends import Backend
 from inferway_dataplane.engine.exchange.exchange import Exchange
@@ -47,7 +47,7 @@ def _lines(exchange: Exchange, rule: Rule, backend: Backend, secret: bytes) -> b
     host = backend.host or head.raw_host or b""
     if rule.rewrite is not None:
         if rule.rewrite.path is not None:
-            path = url_rewrite.new_path(rule.rewrite.path, path, exchange.prefix)
+            path = filters.new_path(rule.rewrite.path, path, exchange.prefix)
         if rule.rewrite.hostname is not None:
             host = rule.rewrite.hostname.encode()
     if backend.path:

@@ -20,7 +20,8 @@ from inferway_dataplane.core.upstreams.members import Member
 from inferway_dataplane.core.upstreams.retry import Failure
 from inferway_dataplane.engine.exchange import local_reply, upstream_head
 from inferway_dataplane.engine.exchange.client import HOLD_BODY, HOLD_UPSTREAM
-from inferway_dataplane.engine.exchange.exchange import Exchange, Work
+from inferway_dataplane.engine.exchange.exchange import Exchange
+from inferway_dataplane.engine.exchange.hooks import Work
 from inferway_dataplane.engine.exchange.relay import Relay
 from inferway_dataplane.engine.exchange.request_body import RequestBody
 from inferway_dataplane.engine.exchange.retry_state import RetryState
@@ -37,24 +38,10 @@ class UpstreamRequest(Receiver, Work):
     """The tries of one exchange. It receives until the final head is there; then a `Relay` does."""
 
     __slots__ = (
-        "_connecting_to",
-        "_connection",
-        "_exchange",
-        "_head",
-        "_is_judged",
-        "_is_pending",
-        "_is_resent",
-        "_member",
-        "_retry",
-        "_rule",
-        "_sent_at",
-        "_task",
-        "_tried_at",
-        "backend",
-        "first_sent_at",
-        "is_connected",
+        "_connecting_to", "_connection", "_exchange", "_head", "_is_judged", "_is_pending", "_is_resent", "_member",
+        "_retry", "_rule", "_sent_at", "_task", "_tried_at", "backend", "first_sent_at", "is_connected",
         "is_head_request",
-    )
+    )  # fmt: skip
 
     def __init__(self, exchange: Exchange, rule: Rule) -> None:
         self._exchange = exchange
@@ -161,15 +148,14 @@ class UpstreamRequest(Receiver, Work):
         deadline = min(now + rule.backend_timeout, exchange.started + rule.request_timeout)
         if exchange.client.is_write_paused:
             connection.pause()
-        connection.start(self, data, deadline, rule.stream_idle, rule.max_response_header, exchange.is_request_complete)
+        is_whole = exchange.is_request_complete or not exchange.head.block.has_body
+        connection.start(self, data, deadline, rule.stream_idle, rule.max_response_header, is_whole)
 
-    def send_body(self, body: RequestBody | None) -> None:
-        """More of the body is there, or the request is complete."""
+    def send_body(self, body: RequestBody) -> None:
+        """More of the body is there, or its end."""
         connection = self._connection
-        if connection is None:
-            return
-        connection.is_request_whole = self._exchange.is_request_complete
-        if body is not None:
+        if connection is not None:
+            connection.is_request_whole = self._exchange.is_request_complete
             data = body.take(keeps=not self._exchange.has_answered and self._may_repeat())
             if data:
                 connection.transport.write(data)

@@ -10,7 +10,7 @@ Bounded: a flood of new heads only empties the memos.
 
 from typing import Final, TypeVar
 
-from inferway_dataplane.core.messages.methods import METHODS
+from inferway_dataplane.core.messages.problems import METHODS
 from inferway_dataplane.core.messages.request_head import FieldBlock, RequestHead
 from inferway_dataplane.core.messages.response_head import ResponseHead
 

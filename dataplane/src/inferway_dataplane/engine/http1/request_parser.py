@@ -17,8 +17,10 @@ from inferway_dataplane.engine.clock import Clock
 from inferway_dataplane.engine.http1.head_cache import HeadCache
 from inferway_dataplane.settings import Settings
 
-BETWEEN, IN_HEAD, IN_BODY = range(3)
-"""Where the parser stands: between two requests, or inside one."""
+# Where the parser stands: between two requests, or inside one.
+BETWEEN: Final = 0
+IN_HEAD: Final = 1
+IN_BODY: Final = 2
 
 # Of a chunked body, the bytes that are not content: 4 KiB for extensions and trailers, and a chunk's own framing.
 _FRAMING: Final = 4 << 10
@@ -37,25 +39,10 @@ class RequestParser:
     """The callbacks of the parser, and the state of the current request. `downstream/connection.py` feeds it."""
 
     __slots__ = (
-        "_body_left",
-        "_extent",
-        "_has_white_space",
-        "_head_cache",
-        "_is_line_open",
-        "_is_repriming",
-        "_parser",
-        "_settings",
-        "_tail",
-        "_watched",
-        "clock",
-        "fed",
-        "fields",
-        "is_blank_half_read",
-        "line",
-        "place",
-        "segment",
+        "_body_left", "_extent", "_has_white_space", "_head_cache", "_is_line_open", "_is_repriming", "_parser",
+        "_settings", "_tail", "_watched", "clock", "fed", "fields", "is_blank_half_read", "line", "place", "segment",
         "target",
-    )
+    )  # fmt: skip
 
     def __init__(self, settings: Settings, clock: Clock, head_cache: HeadCache) -> None:
         self.clock = clock

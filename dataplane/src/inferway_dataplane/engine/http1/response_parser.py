@@ -63,26 +63,10 @@ class ResponseParser:
     """The callbacks of the parser, and the state of the current response. `upstream/connection.py` feeds it."""
 
     __slots__ = (
-        "_fed",
-        "_interims",
-        "_segment",
-        "_start",
-        "_tail",
-        "fields",
-        "has_excess",
-        "has_received",
-        "head_bytes",
-        "head_cache",
-        "is_close_delimited",
-        "is_complete",
-        "is_forgotten",
-        "is_head_done",
-        "is_reusable",
-        "max_head",
-        "parser",
-        "quiet_bytes",
-        "receiver",
-    )
+        "_fed", "_interims", "_segment", "_start", "_tail", "fields", "has_excess", "has_received", "head_bytes",
+        "head_cache", "is_close_delimited", "is_complete", "is_forgotten", "is_head_done", "is_reusable", "max_head",
+        "parser", "quiet_bytes", "receiver",
+    )  # fmt: skip
 
     def __init__(self, head_cache: HeadCache) -> None:
         self.head_cache = head_cache

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from inferway_dataplane.core.runtime import Rule
 from inferway_dataplane.engine.exchange.exchange import Exchange
 from inferway_dataplane.engine.stages.cache import cache
-from inferway_dataplane.engine.stages.entry import admit, route
 from inferway_dataplane.engine.stages.forward import forward
 from inferway_dataplane.engine.stages.limit import limit
 from inferway_dataplane.engine.stages.respond import respond
+from inferway_dataplane.engine.stages.route import admit, route
 
 Stage = Callable[[Exchange], bool]
 

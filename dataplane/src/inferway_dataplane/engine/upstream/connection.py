@@ -49,17 +49,9 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
     """Reads and counts; the receiver decides what a response means."""
 
     __slots__ = (
-        "deadline",
-        "endpoint",
-        "has_ended",
-        "is_paused",
-        "is_request_whole",
-        "is_reused",
-        "permit",
-        "stream_idle",
-        "transport",
-        "write",
-    )
+        "deadline", "endpoint", "has_ended", "is_paused", "is_request_whole", "is_reused", "permit", "stream_idle",
+        "transport", "write",
+    )  # fmt: skip
 
     def __init__(self, endpoint: ConnectionOwner, permit: Permit | None = None) -> None:
         super().__init__(endpoint.head_cache)

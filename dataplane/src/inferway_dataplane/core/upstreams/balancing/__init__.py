@@ -7,13 +7,12 @@ is called only if chance decides, `now` is monotonic seconds, `key` is hashed (N
 from collections.abc import Sequence
 
 from inferway_contract.document import LoadBalancer
-from inferway_dataplane.core.upstreams.balancing.balancer import Balancer, Draw
+from inferway_dataplane.core.upstreams.balancing.balancer import Balancer, Draw, Weighted
 from inferway_dataplane.core.upstreams.balancing.consistent_hash import ConsistentHash
 from inferway_dataplane.core.upstreams.balancing.least_request import LeastRequest
 from inferway_dataplane.core.upstreams.balancing.peak_ewma import PeakEwma
 from inferway_dataplane.core.upstreams.balancing.round_robin import RoundRobin
 from inferway_dataplane.core.upstreams.balancing.slow_start import SlowStart
-from inferway_dataplane.core.upstreams.balancing.weighted import Weighted
 from inferway_dataplane.core.upstreams.members import Member
 
 __all__ = ["Balancer", "Draw", "Weighted", "balancer_of"]

@@ -1,6 +1,6 @@
 """The first steps of every request: its ids, a place among those in flight, and its rule."""
 
-from inferway_dataplane.core.messages import methods, problems
+from inferway_dataplane.core.messages import problems
 from inferway_dataplane.engine.exchange import local_reply
 from inferway_dataplane.engine.exchange.exchange import Exchange
 from inferway_dataplane.observability.stats import count_in
@@ -25,7 +25,7 @@ def route(exchange: Exchange) -> bool:
         return local_reply.refuse(exchange, problems.NO_ROUTE)
     head = exchange.head
     if head.path == b"*":
-        return local_reply.reply(exchange, 204, b"allow: %b\r\n" % methods.ALLOW)
+        return local_reply.reply(exchange, 204, b"allow: %b\r\n" % problems.ALLOW)
     if head.runtime is runtime:
         entry = head.entry
     else:

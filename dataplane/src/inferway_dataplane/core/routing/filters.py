@@ -1,0 +1,109 @@
+"""Filters of a rule: header modifiers, URL rewrites, and the responses that it gives without a backend."""
+
+from typing import NamedTuple
+
+from inferway_contract.document import DirectResponse, HeaderEdit, NewPath, Redirect
+from inferway_dataplane.core.messages.field_kinds import Fields
+from inferway_dataplane.core.messages.request_head import RequestHead
+from inferway_dataplane.core.routing.cors import CorsRules
+
+
+class HeaderModifiers:
+    """A compiled header modifier (Gateway API HTTPHeaderFilter)."""
+
+    __slots__ = ("_added", "_dropped")
+
+    def __init__(self, edit: HeaderEdit) -> None:
+        fields = [(entry.name.encode(), entry.value.encode()) for entry in (*edit.set, *edit.add)]
+        removed = {name.lower().encode() for name in edit.remove}
+        # `set` removes the field and adds its own value. `remove` wins over `set` and `add`.
+        self._dropped = removed | {entry.name.lower().encode() for entry in edit.set}
+        self._added = [field for field in fields if field[0].lower() not in removed]
+
+    def apply(self, fields: Fields) -> Fields:
+        """Return the modified fields as a new list."""
+        dropped = self._dropped
+        kept = [field for field in fields if field[0].lower() not in dropped] if dropped else fields
+        return kept + self._added
+
+
+def new_path(change: NewPath, raw: bytes, prefix: bytes) -> bytes:
+    """Return the raw path after a change (Gateway API HTTPPathModifier). `prefix`: the PathPrefix that matched."""
+    if change.full is not None:
+        return change.full.encode() or b"/"
+    # As many raw segments are removed as the prefix has, so escapes in the rest stay as sent.
+    segments = 0 if prefix == b"/" else prefix.count(b"/")
+    rest = raw.split(b"/")[segments + 1 :]
+    new = (change.prefix or "").encode()
+    if not rest:
+        return new or b"/"
+    return new.rstrip(b"/") + b"/" + b"/".join(rest)
+
+
+def location(redirect: Redirect, head: RequestHead, prefix: bytes, scheme: bytes) -> bytes:
+    """Build the absolute Location of a redirect (HTTPRequestRedirectFilter); parts not named come from the request."""
+    target = redirect.scheme.encode() if redirect.scheme else scheme
+    host = redirect.hostname.encode() if redirect.hostname else head.host
+    port = _port(redirect, head, target)
+    path = new_path(redirect.path, head.path, prefix) if redirect.path else head.path
+    query = b"" if head.query is None else b"?" + head.query
+    if not host:
+        return path + query  # HTTP/1.0 without Host: only a relative reference is possible
+    return target + b"://" + host + port + path + query
+
+
+def _port(redirect: Redirect, head: RequestHead, scheme: bytes) -> bytes:
+    if redirect.port is not None:
+        port = redirect.port
+    elif redirect.scheme is not None:
+        return b""  # the default port of the new scheme
+    else:
+        raw = head.raw_host or b""
+        text = raw[raw.rfind(b"]") + 1 :].partition(b":")[2]
+        if not text:
+            return b""
+        port = int(text)
+    return b"" if (scheme, port) in ((b"http", 80), (b"https", 443)) else b":%d" % port
+
+
+class RuleResponse(NamedTuple):
+    status: int
+    fields: Fields
+    content_type: bytes = b""
+    content: bytes = b""
+
+
+class RuleResponses:
+    """The responses of one rule: to CORS preflights, redirects, direct responses."""
+
+    __slots__ = ("_cors", "_direct", "_edits", "_redirect")
+
+    def __init__(
+        self,
+        cors: CorsRules | None,
+        redirect: Redirect | None,
+        direct: DirectResponse | None,
+        edits: HeaderModifiers | None,
+    ) -> None:
+        """`edits`: of response headers; they do not apply to preflights."""
+        self._cors = cors
+        self._redirect = redirect
+        self._direct = direct
+        self._edits = edits
+
+    def decide(self, head: RequestHead, prefix: bytes, scheme: bytes) -> RuleResponse | None:
+        """Return the response to this request; None = a backend's. `prefix`: the matched path; `scheme`: the connection's."""
+        if self._cors is not None:
+            fields = self._cors.preflight(head)
+            if fields is not None:
+                return RuleResponse(204, fields)
+        if self._redirect is not None:
+            target = location(self._redirect, head, prefix, scheme)
+            return RuleResponse(self._redirect.status, self._edited([(b"location", target)]))
+        if self._direct is not None:
+            direct = self._direct
+            return RuleResponse(direct.status, self._edited([]), direct.content_type.encode(), direct.body.encode())
+        return None
+
+    def _edited(self, fields: Fields) -> Fields:
+        return fields if self._edits is None else self._edits.apply(fields)

@@ -1,0 +1,1 @@
+"""Draws the import contracts (`.importlinter`) for docs/architecture.md."""
