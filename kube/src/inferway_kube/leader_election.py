@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from inferway_kube import errors, events
 from inferway_kube.api_health import ApiHealth
@@ -67,8 +67,11 @@ def read(call: str, lease: Mapping[str, Any], default_duration: int) -> Record:
         spec.get(name) for name in ("holderIdentity", "leaseDurationSeconds", "leaseTransitions")
     )
     times = [spec.get(name) or "" for name in ("acquireTime", "renewTime")]
-    if not all(text == "" or _is_time(text) for text in times):
-        raise errors.unusable(call, "the answer is not a Lease: it has no usable time")
+    try:
+        for text in filter(None, times):
+            datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        raise errors.unusable(call, "the answer is not a Lease: it has no usable time") from None
     return Record(
         holder=holder if isinstance(holder, str) else "",
         duration=duration if type(duration) is int and duration > 0 else default_duration,
@@ -78,11 +81,9 @@ def read(call: str, lease: Mapping[str, Any], default_duration: int) -> Record:
     )
 
 
-def decide(record: Record, since: float, identity: str, now: float) -> Literal["renew", "take", "wait"]:
-    """Decide what a candidate does. `since`: when (monotonic) this record was first observed."""
-    if record.holder == identity:
-        return "renew"
-    return "take" if not record.holder or since + record.duration <= now else "wait"
+def may_hold(record: Record, since: float, identity: str, now: float) -> bool:
+    """Whether a candidate may renew or take the Lease. `since`: when (monotonic) this record was first observed."""
+    return record.holder in ("", identity) or since + record.duration <= now
 
 
 def spec_of(election: Election, record: Record | None, now: datetime) -> dict[str, Any]:
@@ -206,7 +207,7 @@ class LeaderElection:
                 self._record, self._since = record, time.monotonic()
             if record.holder != election.identity:
                 self._held_until = 0.0  # also before the own deadline
-            if decide(record, self._since, election.identity, time.monotonic()) == "wait":
+            if not may_hold(record, self._since, election.identity, time.monotonic()):
                 return
             began = time.monotonic()  # the API server notes a later time than this
             spec = {**lease["spec"], **spec_of(election, record, datetime.now(UTC))}
@@ -224,10 +225,3 @@ class LeaderElection:
             await self._client.replace(self._where, {**lease, "spec": spec})
         except ApiError as error:
             logger.warning("the Lease could not be given back, and must expire: %s", error)
-
-
-def _is_time(text: object) -> bool:
-    try:
-        return isinstance(text, str) and bool(datetime.fromisoformat(text))
-    except ValueError:
-        return False
