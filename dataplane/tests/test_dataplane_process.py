@@ -113,7 +113,7 @@ def test_unreachable_api_server_is_logged_and_shown_by_readyz(tmp_path: Path) ->
     with FaultyTcp(1) as tcp:
         tcp.change(accepting=Accepting.REFUSE)
         with run_process(**POD, INFERWAY_KUBECONFIG=kubeconfig(tmp_path, tcp.port)) as process:
-            event = process.event("the API server cannot be reached, what is served stays")
+            event = process.event("the API server cannot be reached; the live documents stay")
             assert "GET /api/v1/namespaces/default/configmaps: " in event["error"] or "PATCH /apis/" in event["error"]
             admin = int(process.event("waiting for the first document")["admin"].rpartition(":")[2])
             assert b"the API server cannot be reached: " in ask(admin, "/readyz")[1]

@@ -62,7 +62,7 @@ class ApiError(Exception):
         if not self.is_answer:
             return "the API server cannot be reached"
         if self.is_refusal:
-            return "the API server refuses what this process asks for"
+            return "the API server refuses a request of this process"
         return "the API server fails"
 
     @property

@@ -35,6 +35,14 @@ class _Backoffs:
         return itertools.chain((0.2, 0.5, 1.0), itertools.repeat(2.0))
 
 
+def limit_log() -> None:
+    """Drop kopf's lines, except those about its activities and about errors in a handler of an object."""
+    # It logs every attempt of every watch. The reflectors meet the same outages, and log each of them once.
+    logging.getLogger("kopf").setLevel(logging.CRITICAL)
+    logging.getLogger("kopf.activities").setLevel(logging.WARNING)
+    logging.getLogger("kopf.objects").setLevel(logging.ERROR)
+
+
 # PERMANENT, or kopf would try again in a minute, and seem to run meanwhile.
 @kopf.on.startup(errors=kopf.ErrorsMode.PERMANENT)
 async def start(settings: kopf.OperatorSettings, memo: Any, **_: Any) -> None:
@@ -49,9 +57,7 @@ async def start(settings: kopf.OperatorSettings, memo: Any, **_: Any) -> None:
     settings.networking.request_timeout = 30.0
     settings.networking.error_backoffs = _Backoffs()
     settings.queueing.idle_timeout = 1.0
-    # It logs every attempt of every watch. The reflectors meet the same outages, and log each of them once.
-    logging.getLogger("kopf").setLevel(logging.CRITICAL)
-    logging.getLogger("kopf.activities").setLevel(logging.WARNING)
+    limit_log()
     memo.operator = Operator(OperatorSettings(), HttpSettings())
     await memo.operator.start()
     supervisor.report_start()

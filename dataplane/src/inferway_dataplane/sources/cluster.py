@@ -63,7 +63,7 @@ class ClusterSource:
         self._pod = pod
         self._last_good = last_good
         self._pace = pace or Pace()
-        self._health = ApiHealth(log)
+        self._health = ApiHealth(log, patience=0.0)
         self._rollout: Rollout | None = None
         self._writer: LastGoodWriter | None = None
         self._copy_error = ""
