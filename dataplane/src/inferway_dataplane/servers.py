@@ -31,11 +31,14 @@ class DataServer:
         """Close the listener, wait for requests in flight and streams, then cut the rest. Seconds."""
         deadline = monotonic() + drain_timeout
         connections = self._gateway.cap.connections
+        stopped: set[object] = set()
         self._listener.close()
-        for connection in list(connections):
-            connection.shutdown()
-        while (connections or self._listener.is_connecting) and monotonic() < deadline:  # noqa: ASYNC110 - an event would cost every connection
-            await asyncio.sleep(_POLL)
+        while (connections or self._listener.is_connecting) and monotonic() < deadline:
+            # In each round, because accepts and handshakes under way still bring connections.
+            for connection in connections - stopped:
+                stopped.add(connection)
+                connection.shutdown()
+            await asyncio.sleep(_POLL)  # an event would cost every connection
         if connections and self._gateway.context.in_flight:
             log.warning(
                 "requests were cut, the drain took too long", extra={"requests": self._gateway.context.in_flight}
