@@ -1,7 +1,8 @@
 """The real connection classes without sockets: bytes in, bytes out, as a trace.
 
-`Wire` is one gateway with one client connection and some idle upstream connections. What a side sent is read with
-`got` and `asked`; a closed transport calls its protocol's `connection_lost` before the next step, as a loop would.
+`Wire` is one gateway with one client connection and some idle upstream connections. `client_received` and
+`upstream_received` return the bytes that reached a side. A closed transport calls its protocol's `connection_lost`
+before the next step, as a loop would.
 """
 
 import re
@@ -189,8 +190,8 @@ class Wire:
             own.data_received(piece)
             self.settle()
 
-    def got(self, client: ClientConnection | None = None) -> bytes:
-        """What the client got since it was last asked."""
+    def client_received(self, client: ClientConnection | None = None) -> bytes:
+        """Return the bytes that reached the client since the last call."""
         return (client or self.client).transport.take()
 
     def leave(self) -> None:
@@ -233,8 +234,8 @@ class Wire:
         """The upstream connection that was used last."""
         return next((one for one in self.upstreams if one.receiver is not None), self.upstreams[-1])
 
-    def asked(self) -> bytes:
-        """What the upstream got since it was last asked, over all connections."""
+    def upstream_received(self) -> bytes:
+        """Return the bytes that reached the upstream since the last call, over all connections."""
         return b"".join(one.transport.take() for one in self.upstreams)
 
     def answer(self, *pieces: bytes) -> None:

@@ -42,7 +42,7 @@ def test_generated_trace_id_is_logged_and_sent_upstream(tmp_path: Path) -> None:
     sent = []
     for _ in range(3):
         logged.wire.send(get())
-        (parent,) = header(logged.wire.asked(), b"traceparent")
+        (parent,) = header(logged.wire.upstream_received(), b"traceparent")
         sent.append(parent[3:35].decode())
         logged.wire.answer(OK)
     assert [line["trace_id"] for line in logged.lines()] == sent
@@ -52,7 +52,7 @@ def test_generated_trace_id_is_logged_and_sent_upstream(tmp_path: Path) -> None:
 def test_trace_id_of_the_client_is_logged_and_sent_upstream(tmp_path: Path) -> None:
     logged = WireWithLog(tmp_path / "log")
     logged.wire.send(get(b"/", b"traceparent: " + TOLD))
-    (parent,) = header(logged.wire.asked(), b"traceparent")
+    (parent,) = header(logged.wire.upstream_received(), b"traceparent")
     logged.wire.answer(OK)
     (line,) = logged.lines()
     assert line["trace_id"] == parent[3:35].decode() == TOLD[3:35].decode()
@@ -61,7 +61,7 @@ def test_trace_id_of_the_client_is_logged_and_sent_upstream(tmp_path: Path) -> N
 def test_invalid_traceparent_is_replaced_by_a_new_trace_id(tmp_path: Path) -> None:
     logged = WireWithLog(tmp_path / "log")
     logged.wire.send(get(b"/", b"traceparent: " + TOLD.upper()))
-    (parent,) = header(logged.wire.asked(), b"traceparent")
+    (parent,) = header(logged.wire.upstream_received(), b"traceparent")
     logged.wire.answer(OK)
     (line,) = logged.lines()
     assert line["trace_id"] == parent[3:35].decode() != TOLD[3:35].decode()

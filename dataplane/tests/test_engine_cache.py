@@ -15,11 +15,11 @@ def ok(body: bytes = b"hello", *fields: bytes) -> bytes:
 def ask(wire: Wire, request: bytes, reply: bytes | None, *, to_head: bool = False) -> Answer:
     """One request, and the upstream's answer to it; None = the upstream must not be asked."""
     wire.send(request)
-    asked = wire.asked()
+    asked = wire.upstream_received()
     assert bool(asked) is (reply is not None), asked
     if reply is not None:
         wire.answer(reply)
-    return answer(wire.got(), to_head=to_head)
+    return answer(wire.client_received(), to_head=to_head)
 
 
 def test_hit_has_x_cache_and_age() -> None:
@@ -59,8 +59,8 @@ def test_c4_response_ended_by_close_is_not_stored() -> None:
     wire.send(get(b"/a"))
     wire.answer(b"HTTP/1.1 200 OK\r\n\r\nhello")
     wire.upstream_closes()
-    assert answer(wire.got()).body == b"hello"
-    assert wire.asked().count(b"GET /a ") == 1
+    assert answer(wire.client_received()).body == b"hello"
+    assert wire.upstream_received().count(b"GET /a ") == 1
     assert ask(wire, get(b"/a"), ok()).body == b"hello"
     assert ask(wire, get(b"/a"), None)["x-cache"] == "HIT"
 
@@ -148,9 +148,9 @@ def test_fields_named_by_connection_bypass_the_cache(field: bytes) -> None:
     vary = b"Vary: Accept-Language"
     for _ in range(3):  # the second and third time the whole request is known
         wire.send(named)
-        assert name + b":" not in wire.asked()
+        assert name + b":" not in wire.upstream_received()
         wire.answer(ok(b"for nobody", vary))
-        assert answer(wire.got())["x-cache"] == "BYPASS"
+        assert answer(wire.client_received())["x-cache"] == "BYPASS"
     assert wire.gateway.stats.of("demo/a", "cached").bypasses == {"connection": 3}
     # Its response is not stored, and stored responses are not for it.
     assert ask(wire, get(b"/a", field), ok(b"for itself", vary))["x-cache"] == "MISS"
@@ -205,13 +205,13 @@ def test_hit_has_the_cors_fields_of_its_own_request() -> None:
     ask(wire, get(b"/x", b"Origin: https://a.example"), ok())
     for origin in ("https://a.example", "https://b.example"):
         wire.send(get(b"/x", b"Origin: " + origin.encode()))
-        if wire.asked():
+        if wire.upstream_received():
             wire.answer(ok())
-        assert answer(wire.got()).all("access-control-allow-origin") == [origin]
+        assert answer(wire.client_received()).all("access-control-allow-origin") == [origin]
     wire.send(get(b"/x"))
-    if wire.asked():
+    if wire.upstream_received():
         wire.answer(ok())
-    assert "access-control-allow-origin" not in answer(wire.got())
+    assert "access-control-allow-origin" not in answer(wire.client_received())
 
 
 def test_hit_has_its_own_request_id() -> None:
@@ -245,7 +245,7 @@ def test_pipelined_hits_and_misses_stay_in_order() -> None:
     wire.send(get(b"/miss") + get(b"/hit") * 3 + get(b"/other"))
     wire.answer(ok(b"miss"))
     wire.answer(ok(b"other"))
-    assert [own.body for own in answers(wire.got())] == [b"miss", b"hit", b"hit", b"hit", b"other"]
+    assert [own.body for own in answers(wire.client_received())] == [b"miss", b"hit", b"hit", b"hit", b"other"]
 
 
 def test_conditional_request_is_forwarded_and_304_not_stored() -> None:

@@ -215,7 +215,7 @@ def test_unexpected_connect_error_is_logged_and_fails_request(caplog: pytest.Log
         other = wire.connect()
         wire.send(get(b"/a"))
         await run_ready_tasks(wire)
-        own = answer(wire.got())
+        own = answer(wire.client_received())
         assert (own.status, json.loads(own.body)["code"]) == (500, "internal_error")
         assert "a mistake" not in own.body.decode()
         assert wire.endpoint.active == 0
@@ -227,7 +227,7 @@ def test_unexpected_connect_error_is_logged_and_fails_request(caplog: pytest.Log
         wire.send(get(b"/b"), client=other)
         await run_ready_tasks(wire)
         wire.answer(OK)
-        assert answer(wire.got(other)).status == 200
+        assert answer(wire.client_received(other)).status == 200
 
     wire = Wire(idle=0)
     wire.gateway.pools.dial = connect
@@ -249,7 +249,7 @@ def test_unexpected_connect_error_is_logged_after_a_disconnect(caplog: pytest.Lo
         assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == [
             "a mistake while it is cancelled"
         ]
-        assert wire.got() == b""
+        assert wire.client_received() == b""
         assert wire.gateway.stats.of("demo/a", "all").by_method[b"GET"][499] == 1
         assert len([task for task in asyncio.all_tasks() if task is not asyncio.current_task()]) == 0
 

@@ -100,10 +100,10 @@ def test_local_reply_counts_as_gateway_duration(clock: Clock) -> None:
     wire = Wire(cached, now=clock.now)
     wire.send(get(b"/a"))
     wire.answer(OK)
-    wire.got()
+    wire.client_received()
     for target, status in ((b"/a", 200), (b"/404", 404)):
         before = overhead(wire).total
         clock.ahead_after_next = 3
         wire.send(get(target))
-        assert answer(wire.got()).status == status
+        assert answer(wire.client_received()).status == status
         assert overhead(wire).total - before == seconds(3)

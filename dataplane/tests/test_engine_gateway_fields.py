@@ -26,7 +26,7 @@ def response_of_rule(headers: str | None = None, **settings: object) -> Answer:
     for _ in range(2):  # the second time the answer's head is known
         wire.send(get())
         wire.answer(UPSTREAMS)
-        own = answer(wire.got())
+        own = answer(wire.client_received())
     return own
 
 
@@ -57,11 +57,11 @@ def test_cache_replaces_x_cache_of_the_upstream() -> None:
     wire = Wire(Rule(name="all", backends=(BACKEND,), cache=Cache(ttl=60_000)))
     wire.send(get())
     wire.answer(UPSTREAMS)
-    own = answer(wire.got())
+    own = answer(wire.client_received())
     assert own["x-cache"] == "MISS"
     assert values(own, *LIMITS) == [["theirs"]] * 5
     wire.send(get())
-    assert answer(wire.got())["x-cache"] == "HIT"
+    assert answer(wire.client_received())["x-cache"] == "HIT"
 
 
 @pytest.mark.parametrize("name", ["Cache-Status-Of-Ours", "x-CACHE"])
@@ -70,7 +70,7 @@ def test_cache_status_field_has_the_configured_name(name: str) -> None:
     upstreams = UPSTREAMS.replace(b"X-Cache", b"cache-status-OF-ours: theirs\r\nX-Cache")
     wire.send(get())
     wire.answer(upstreams)
-    own = answer(wire.got())
+    own = answer(wire.client_received())
     assert own[name] == "MISS"
     assert own["x-cache"] == ("MISS" if name.lower() == "x-cache" else "theirs")
     assert own["cache-status-of-ours"] == ("theirs" if name.lower() == "x-cache" else "MISS")
@@ -91,4 +91,4 @@ def test_rules_of_one_upstream_do_not_share_fields() -> None:
     for target, told in ((b"/cached", "MISS"), (b"/plain", "theirs"), (b"/cached?again", "MISS")):
         wire.send(get(target))
         wire.answer(UPSTREAMS)
-        assert answer(wire.got())["x-cache"] == told
+        assert answer(wire.client_received())["x-cache"] == told

@@ -26,7 +26,7 @@ def raise_unexpected(exchange: Exchange) -> bool:
 
 
 def problem_of(wire: Wire) -> tuple[int, str]:
-    own = answer(wire.got())
+    own = answer(wire.client_received())
     return own.status, json.loads(own.body)["code"]
 
 
@@ -87,7 +87,7 @@ def test_internal_error_at_a_response_head_is_answered_500(data: bytes) -> None:
     other = wire.connect()
     wire.send(get(), client=other)
     wire.answer(OK)
-    assert answer(wire.got(other)).status == 200
+    assert answer(wire.client_received(other)).status == 200
 
 
 def test_internal_error_in_a_response_body_aborts_the_client() -> None:
@@ -95,7 +95,7 @@ def test_internal_error_in_a_response_body_aborts_the_client() -> None:
     wire.send(get())
     wire.answer(CHUNKED)
     answer_and_raise(wire, b"2\r\nok\r\n0\r\n\r\n")
-    assert not answer(wire.got()).is_whole
+    assert not answer(wire.client_received()).is_whole
     assert wire.was_aborted
     assert wire.endpoint.active == 0
 
@@ -105,7 +105,7 @@ def test_internal_error_at_a_cached_response_head_is_500() -> None:
     wire = Wire(stages=(tapping,))
     wire.send(get())
     wire.answer(OK)
-    wire.got()
+    wire.client_received()
     tapping.tap = FailingTap()
     wire.send(get())
     answer_and_raise(wire, OK)
@@ -122,7 +122,7 @@ def test_internal_error_at_a_request_head_is_500_and_closes() -> None:
         wire.client.data_received(get())
     wire.settle()
     assert problem_of(wire) == (500, "internal_error")
-    assert wire.asked() == b""
+    assert wire.upstream_received() == b""
     assert not wire.is_open
     assert wire.gateway.context.in_flight == 0
 

@@ -37,9 +37,9 @@ def test_l1_request_head_is_accepted_up_to_its_bounds(data: bytes, status: int, 
     else:
         wire.send(data)
     if status == 200:
-        assert wire.asked()
+        assert wire.upstream_received()
         wire.answer(OK)
-    own = answer(wire.got())
+    own = answer(wire.client_received())
     assert own.status == status
     assert wire.is_open is (status == 200)
 
@@ -51,9 +51,9 @@ def test_l1_cached_head_has_the_same_request_line_bound() -> None:
         for _ in range(2):
             wire = Wire(head_cache=head_cache)
             wire.send(get(b"/" + b"a" * length))
-            if wire.asked():
+            if wire.upstream_received():
                 wire.answer(OK)
-            statuses.append(answer(wire.got()).status)
+            statuses.append(answer(wire.client_received()).status)
         assert statuses[0] == statuses[1], length
 
 
@@ -62,7 +62,7 @@ def test_l1_head_bound_counts_from_the_first_byte_of_a_request() -> None:
     wire.send(get(b"/a") + b"GET /b HTTP/1.1\r\nX: " + b"v" * (HEADERS - 100))
     wire.answer(OK)
     wire.send(b"v" * (LINE + 200))
-    assert [own.status for own in answers(wire.got())] == [200, 431]
+    assert [own.status for own in answers(wire.client_received())] == [200, 431]
 
 
 PIECE = b"x" * 65536
@@ -78,7 +78,7 @@ UNFINISHED = {
 def test_l2_endless_head_is_rejected_at_its_bound(start: bytes) -> None:
     wire = Wire()
     wire.send(start, *[PIECE] * 64)
-    assert answer(wire.got()).status in (400, 414, 431, 501)
+    assert answer(wire.client_received()).status in (400, 414, 431, 501)
     assert not wire.is_open
     assert sum(len(name) + len(value) for name, value in wire.client.fields) < 100_000
     assert len(wire.client.target) < 100_000
@@ -100,7 +100,7 @@ def test_l2_endless_chunk_extension_is_cut() -> None:
     wire = Wire()
     wire.send(CHUNKED + b"5;ext=")
     assert bytes_until_cut(wire, b"x" * 1024, 1 << 20) <= 16 << 10
-    assert not wire.asked().endswith(b"\r\n0\r\n\r\n")
+    assert not wire.upstream_received().endswith(b"\r\n0\r\n\r\n")
     assert wire.upstream.transport.is_aborted
 
 
@@ -120,7 +120,7 @@ def test_l2_endless_trailers_are_cut(piece: bytes) -> None:
 def test_chunk_extension_is_dropped_from_the_forwarded_body() -> None:
     wire = Wire()
     wire.send(CHUNKED + b"5;name=value\r\nhello\r\n0\r\n\r\n")
-    assert wire.asked().endswith(b"\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+    assert wire.upstream_received().endswith(b"\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
 
 
 # --- bodies -----------------------------------------------------------------------------------------------------------------------
@@ -131,16 +131,16 @@ SMALL = Rule(name="small", backends=(BACKEND,), max_request_body=10)
 def test_l3_oversized_content_length_is_answered_413() -> None:
     wire = Wire(SMALL)
     wire.send(get(b"/", b"Content-Length: 11", method=b"POST"))
-    own = answer(wire.got())
+    own = answer(wire.client_received())
     assert (own.status, json.loads(own.body)["code"]) == (413, "body_too_large")
-    assert wire.asked() == b""
+    assert wire.upstream_received() == b""
     assert not wire.is_open
 
 
 def test_l3_body_of_exactly_the_bound_passes() -> None:
     wire = Wire(SMALL)
     wire.send(post(b"/", b"0123456789"))
-    assert wire.asked().endswith(b"0123456789")
+    assert wire.upstream_received().endswith(b"0123456789")
 
 
 @pytest.mark.parametrize("pieces", ["whole", "byte by byte"])
@@ -148,10 +148,10 @@ def test_l3_oversized_chunked_body_is_answered_413(pieces: str) -> None:
     wire = Wire(SMALL)
     body = b"6\r\n012345\r\n" * 2 + b"0\r\n\r\n"
     wire.send(CHUNKED, *([body] if pieces == "whole" else bytewise(body)))
-    own = answer(wire.got())
+    own = answer(wire.client_received())
     assert (own.status, own["connection"]) == (413, "close")
     assert wire.upstream.transport.is_aborted
-    assert b"0\r\n\r\n" not in wire.asked().partition(b"\r\n\r\n")[2]
+    assert b"0\r\n\r\n" not in wire.upstream_received().partition(b"\r\n\r\n")[2]
     assert (wire.endpoint.active, wire.idle) == (0, 0)
     assert not wire.is_open
 
@@ -178,31 +178,31 @@ def test_p9_malformed_chunked_body_is_never_completed_upstream(body: bytes, piec
     wire.send(CHUNKED, *([body] if pieces == "whole" else bytewise(body)))
     if body.startswith(b"0000") and wire.is_open:
         return  # seventeen digits of the same number: accepted is right as well, when it is read as that number
-    sent = wire.asked().partition(b"\r\n\r\n")[2]
+    sent = wire.upstream_received().partition(b"\r\n\r\n")[2]
     assert not sent.endswith(b"0\r\n\r\n")
     assert not wire.is_open
     assert wire.upstream.transport.is_aborted
-    assert [own.status for own in answers(wire.got())] in ([400], [])
+    assert [own.status for own in answers(wire.client_received())] in ([400], [])
 
 
 def test_rejected_small_body_keeps_the_connection() -> None:
     wire = Wire(Rule(name="r", matches=(Match(path=PathMatch(value="/x")),), backends=(BACKEND,)))
     for send in (lambda data: [data], bytewise):
         wire.send(*send(post(b"/404", b"small")))
-        assert answer(wire.got()).status == 404
+        assert answer(wire.client_received()).status == 404
         assert wire.is_open
     wire.send(get(b"/x"))
-    assert wire.asked().startswith(b"GET /x ")
+    assert wire.upstream_received().startswith(b"GET /x ")
 
 
 def test_rejected_large_body_closes_the_connection() -> None:
     wire = Wire(Rule(name="r", matches=(Match(path=PathMatch(value="/x")),), backends=(BACKEND,)))
     wire.send(get(b"/404", b"Content-Length: 1000000", method=b"POST"))
-    own = answer(wire.got())
+    own = answer(wire.client_received())
     assert (own.status, own["connection"]) == (404, "close")
     assert wire.client.transport.has_eof  # and what still comes is read and dropped, so the answer is not reset away
     wire.send(PIECE, get(b"/x"))
-    assert wire.asked() == wire.got() == b""
+    assert wire.upstream_received() == wire.client_received() == b""
 
 
 # --- rate limits --------------------------------------------------------------------------------------------------------------------
@@ -222,11 +222,11 @@ def test_r8_response_429_has_its_fields_and_problem() -> None:
     for _ in range(2):
         wire.send(get(b"/"))
         wire.answer(OK)
-    told = [own["ratelimit"] for own in answers(wire.got())]
+    told = [own["ratelimit"] for own in answers(wire.client_received())]
     assert told == ['"global";r=1;t=0, "per-ip";r=4;t=0', '"global";r=0;t=60, "per-ip";r=3;t=0']
-    wire.asked()
+    wire.upstream_received()
     wire.send(get(b"/"))
-    own = answer(wire.got())
+    own = answer(wire.client_received())
     assert (own.status, own["retry-after"], own["cache-control"]) == (429, "60", "no-store")
     assert own["content-type"] == "application/problem+json"
     standing = {str(item): dict(values) for item, values in http_sf.parse(own["ratelimit"].encode(), tltype="list")}
@@ -236,14 +236,14 @@ def test_r8_response_429_has_its_fields_and_problem() -> None:
     assert (problem["limit"], problem["policy"], problem["retryAfter"]) == ("global", "demo/p", 60)
     assert "203.0.113.9" not in own.body.decode()
     assert own["x-request-id"] == problem["requestId"]
-    assert wire.asked() == b""
+    assert wire.upstream_received() == b""
     assert wire.is_open
 
 
 def test_r7_deny_all_has_no_retry_after() -> None:
     wire = wire_with_limits(NEVER)
     wire.send(get(b"/"))
-    own = answer(wire.got())
+    own = answer(wire.client_received())
     assert (own.status, "retry-after" in own, own["ratelimit"]) == (429, False, '"never";r=0;t=0')
     assert "retryAfter" not in json.loads(own.body)
 
@@ -253,7 +253,7 @@ def test_p16_each_pipelined_request_is_rate_limited() -> None:
     wire.send(get(b"/") * 5)
     wire.answer(OK)
     wire.answer(OK)
-    assert [own.status for own in answers(wire.got())] == [200, 200, 429, 429, 429]
+    assert [own.status for own in answers(wire.client_received())] == [200, 200, 429, 429, 429]
 
 
 def test_r5_key_is_the_peer_address_without_a_trusted_proxy() -> None:
@@ -261,9 +261,9 @@ def test_r5_key_is_the_peer_address_without_a_trusted_proxy() -> None:
     wire = wire_with_limits(one)
     for number, forged in enumerate((b"1.1.1.1", b"2.2.2.2")):
         wire.send(get(b"/", b"X-Forwarded-For: " + forged))
-        if wire.asked():
+        if wire.upstream_received():
             wire.answer(OK)
-        assert answer(wire.got()).status == (429 if number else 200)
+        assert answer(wire.client_received()).status == (429 if number else 200)
 
 
 def test_r5_key_is_the_client_address_behind_a_trusted_proxy() -> None:
@@ -272,29 +272,29 @@ def test_r5_key_is_the_client_address_behind_a_trusted_proxy() -> None:
     statuses = []
     for forwarded in (b"1.1.1.1", b"6.6.6.6, 1.1.1.1", b"2.2.2.2"):
         wire.send(get(b"/", b"X-Forwarded-For: " + forwarded))
-        if wire.asked():
+        if wire.upstream_received():
             wire.answer(OK)
-        statuses.append(answer(wire.got()).status)
+        statuses.append(answer(wire.client_received()).status)
     assert statuses == [200, 429, 200]
 
 
 def test_p14_rejected_request_is_answered_without_its_body() -> None:
     wire = wire_with_limits(NEVER)
     wire.send(get(b"/", b"Content-Length: 5", b"Expect: 100-continue", method=b"POST"))
-    own = answer(wire.got())
+    own = answer(wire.client_received())
     assert (own.status, own["connection"]) == (429, "close")
 
 
 def test_p14_continue_is_sent_if_the_request_is_accepted() -> None:
     wire = wire_with_limits(GLOBAL)
     wire.send(get(b"/", b"Content-Length: 5", b"Expect: 100-continue", method=b"POST"))
-    assert wire.got() == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert wire.client_received() == b"HTTP/1.1 100 Continue\r\n\r\n"
     wire.send(b"hello")
-    asked = wire.asked()
+    asked = wire.upstream_received()
     assert asked.endswith(b"\r\n\r\nhello")
     assert header(asked, b"expect") == []
     wire.answer(OK)
-    assert answer(wire.got()).status == 200
+    assert answer(wire.client_received()).status == 200
 
 
 def test_chunked_body_scanner_reports_an_unreadable_size() -> None:
@@ -310,6 +310,6 @@ def test_p9_chunk_size_of_17_digits_is_rejected_in_any_pieces(is_bytewise: bool)
     head = get(b"/first", b"Transfer-Encoding: chunked", method=b"POST")
     data = head + b"00000000000000005\r\nhello\r\n0\r\n\r\n" + get(b"/second")
     wire.send(*([bytes([byte]) for byte in data] if is_bytewise else [data]))
-    assert [own.status for own in answers(wire.got())] == [400]
-    assert b"/second" not in wire.asked()
+    assert [own.status for own in answers(wire.client_received())] == [400]
+    assert b"/second" not in wire.upstream_received()
     assert not wire.is_open

@@ -61,10 +61,10 @@ def trace(
     wire = Wire(idle=2, head_cache=head_cache)
     send(wire, data)
     asked = b""
-    while more := wire.asked():
+    while more := wire.upstream_received():
         asked += more
         wire.answer(OK)
-    return requests(asked), plain(wire.got()), wire.is_open, wire.idle
+    return requests(asked), plain(wire.client_received()), wire.is_open, wire.idle
 
 
 CHUNKED = get(b"/c", b"Transfer-Encoding: chunked", method=b"POST")
@@ -127,7 +127,7 @@ def test_request_has_the_same_result_in_any_pieces(data: bytes) -> None:
 def forwarded(data: bytes, *rules: Rule, peer: str = CLIENT, **settings: object) -> bytes:
     wire = Wire(*rules, peer=peer, **settings)
     wire.send(data)
-    return wire.asked()
+    return wire.upstream_received()
 
 
 def test_upstream_head_is_rebuilt_with_forwarding_fields() -> None:
@@ -155,7 +155,7 @@ def test_p10_white_space_after_a_framing_value_is_legal() -> None:
     wire.send(
         get(b"/", b"Content-Length: 5 ", b"Expect: 100-continue\t", method=b"POST", host=b"a.example ") + b"hello"
     )
-    assert wire.asked().endswith(b"hello")
+    assert wire.upstream_received().endswith(b"hello")
 
 
 HOP_BY_HOP = (
@@ -212,7 +212,7 @@ def test_traceparent_is_continued_and_an_invalid_one_replaced() -> None:
 def test_p7_trailers_never_become_headers() -> None:
     wire = Wire(Rule(name="all", backends=(BACKEND,), request_headers=HeaderEdit()))
     wire.send(CHUNKED + b"5\r\nhello\r\n0\r\nHost: evil\r\nAuthorization: x\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n")
-    asked = wire.asked()
+    asked = wire.upstream_received()
     assert asked.endswith(b"\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
     for stranger in (b"evil", b"Authorization", b"6.6.6.6"):
         assert stranger not in asked
@@ -305,7 +305,7 @@ def test_rejected_request_never_reaches_the_upstream(
 ) -> None:
     wire = Wire()
     send(wire, data)
-    own = answer(wire.got())
+    own = answer(wire.client_received())
     problem = json.loads(own.body)
     assert own.status == problem["status"]
     if status is None:
@@ -315,7 +315,7 @@ def test_rejected_request_never_reaches_the_upstream(
     assert own["content-type"] == "application/problem+json"
     assert own["cache-control"] == "no-store"
     assert code in (None, problem["code"])
-    assert wire.asked() == b""
+    assert wire.upstream_received() == b""
     if goes_on is not None:
         assert wire.is_open is goes_on
         assert ("connection" in own) is not goes_on
@@ -325,28 +325,28 @@ def test_p4_http_0_9_closes_the_connection() -> None:
     wire = Wire()
     wire.send(b"GET /\r\n\r\n")
     assert not wire.is_open
-    assert wire.asked() == b""
+    assert wire.upstream_received() == b""
 
 
 def test_p13_options_of_the_server_lists_the_allowed_methods() -> None:
     wire = Wire()
     wire.send(get(b"*", method=b"OPTIONS"))
-    own = answer(wire.got())
+    own = answer(wire.client_received())
     assert own.status == 204
     assert "GET" in own["allow"]
     assert "content-length" not in own
     assert wire.is_open
     wire.send(get(b"/", method=b"TRACE"))
-    assert "GET" in answer(wire.got())["allow"]
+    assert "GET" in answer(wire.client_received())["allow"]
 
 
 def test_ambiguous_path_keeps_the_connection() -> None:
     wire = Wire()
     wire.send(get(b"/a/../b"))
-    assert answer(wire.got()).status == 400
+    assert answer(wire.client_received()).status == 400
     wire.send(get(b"/b"))
     wire.answer(OK)
-    assert answer(wire.got()).status == 200
+    assert answer(wire.client_received()).status == 200
 
 
 def test_redirects_and_direct_responses_use_no_upstream() -> None:
@@ -359,25 +359,25 @@ def test_redirects_and_direct_responses_use_no_upstream() -> None:
     own = Rule(name="own", respond=DirectResponse(status=503, content_type="text/plain", body="back soon"))
     wire = Wire(moved, own)
     wire.send(get(b"/moved/x?y"))
-    found = answer(wire.got())
+    found = answer(wire.client_received())
     assert (found.status, found["location"], found["x-a"], found.body) == (308, "https://a.example/moved/x?y", "1", b"")
     wire.send(get(b"/"))
-    found = answer(wire.got())
+    found = answer(wire.client_received())
     assert (found.status, found["content-type"], found.body) == (503, "text/plain", b"back soon")
     wire.send(get(b"/", method=b"HEAD"))
-    found = answer(wire.got(), to_head=True)
+    found = answer(wire.client_received(), to_head=True)
     assert (found.status, found["content-length"]) == (503, "9")
     assert wire.is_open
-    assert wire.asked() == b""
+    assert wire.upstream_received() == b""
 
 
 def test_request_without_a_route_or_document_is_answered_404() -> None:
     wire = Wire(Rule(name="r", matches=(Match(path=PathMatch(value="/x")),), backends=(BACKEND,)))
     wire.send(get(b"/y"))
-    assert json.loads(answer(wire.got()).body)["code"] == "no_route"
+    assert json.loads(answer(wire.client_received()).body)["code"] == "no_route"
     wire.gateway.context.runtime = None
     wire.send(get(b"/x"))
-    assert answer(wire.got()).status == 404
+    assert answer(wire.client_received()).status == 404
 
 
 # --- one connection, many requests --------------------------------------------------------------------------------------------------
@@ -387,9 +387,9 @@ def test_p16_twenty_pipelined_requests_are_answered_in_order() -> None:
     wire = Wire()
     wire.send(b"".join(get(b"/%d" % number) for number in range(20)))
     for number in range(20):
-        assert wire.asked().startswith(b"GET /%d HTTP/1.1\r\n" % number)
+        assert wire.upstream_received().startswith(b"GET /%d HTTP/1.1\r\n" % number)
         wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n%02d" % number)
-    assert [own.body for own in answers(wire.got())] == [b"%02d" % number for number in range(20)]
+    assert [own.body for own in answers(wire.client_received())] == [b"%02d" % number for number in range(20)]
     assert wire.is_open
     assert wire.client.transport.is_reading
 
@@ -397,10 +397,10 @@ def test_p16_twenty_pipelined_requests_are_answered_in_order() -> None:
 def test_p16_local_replies_wait_their_turn() -> None:
     wire = Wire(Rule(name="r", matches=(Match(path=PathMatch(value="/x")),), backends=(BACKEND,)))
     wire.send(get(b"/x") + get(b"/404") + get(b"/x/../") + get(b"/x"))
-    assert wire.got() == b""
+    assert wire.client_received() == b""
     wire.answer(OK)
     wire.answer(OK)
-    assert [own.status for own in answers(wire.got())] == [200, 404, 400, 200]
+    assert [own.status for own in answers(wire.client_received())] == [200, 404, 400, 200]
     assert wire.is_open
 
 
@@ -408,7 +408,7 @@ def test_p16_2000_waiting_requests_need_no_deep_stack() -> None:
     wire = Wire(Rule(name="r", matches=(Match(path=PathMatch(value="/x")),), backends=(BACKEND,)))
     wire.send(get(b"/x") + get(b"/404") * 2_000)
     wire.answer(OK)
-    assert [own.status for own in answers(wire.got())] == [200] + [404] * 2_000
+    assert [own.status for own in answers(wire.client_received())] == [200] + [404] * 2_000
     assert wire.is_open
 
 
@@ -417,10 +417,10 @@ def test_p16_bodies_of_waiting_requests_are_kept() -> None:
     wire.send(post(b"/a", b"one") + post(b"/b", b"two") + CHUNKED + b"5\r\nthree\r\n0\r\n\r\n")
     bodies = []
     for _ in range(3):
-        bodies.append(wire.asked().partition(b"\r\n\r\n")[2])
+        bodies.append(wire.upstream_received().partition(b"\r\n\r\n")[2])
         wire.answer(OK)
     assert bodies == [b"one", b"two", b"5\r\nthree\r\n0\r\n\r\n"]
-    assert len(answers(wire.got())) == 3
+    assert len(answers(wire.client_received())) == 3
 
 
 def test_p17_request_after_connection_close_is_ignored() -> None:
@@ -428,9 +428,9 @@ def test_p17_request_after_connection_close_is_ignored() -> None:
     wire.send(get(b"/a", b"Connection: close") + get(b"/evil"))
     wire.answer(OK)
     wire.send(get(b"/evil"))
-    own = answer(wire.got())
+    own = answer(wire.client_received())
     assert (own.status, own["connection"]) == (200, "close")
-    assert b"evil" not in wire.asked()
+    assert b"evil" not in wire.upstream_received()
     assert not wire.is_open
 
 
@@ -439,7 +439,7 @@ def test_p17_garbage_after_connection_close_is_ignored() -> None:
         wire = Wire()
         wire.send(get(b"/a", b"Connection: close"), garbage)
         wire.answer(OK)
-        assert [own.status for own in answers(wire.got())] == [200]
+        assert [own.status for own in answers(wire.client_received())] == [200]
         assert not wire.is_open
 
 
@@ -447,7 +447,7 @@ def test_garbage_after_a_request_closes_after_its_response() -> None:
     wire = Wire()
     wire.send(get(b"/a") + b"\x00garbage\r\n\r\n")
     wire.answer(OK)
-    assert answers(wire.got())[0].status == 200
+    assert answers(wire.client_received())[0].status == 200
     assert not wire.is_open
     assert wire.gateway.stats.refused
 
@@ -456,22 +456,22 @@ def test_p15_upgrade_is_ignored_and_http_1_1_continues() -> None:
     wire = Wire()
     for number in range(3):
         wire.send(get(b"/%d" % number, b"Connection: Upgrade", b"Upgrade: websocket"))
-        assert wire.asked().startswith(b"GET /%d " % number)
+        assert wire.upstream_received().startswith(b"GET /%d " % number)
         wire.answer(OK)
-        assert answer(wire.got()).status == 200
+        assert answer(wire.client_received()).status == 200
     wire.send(get(b"/plain"))
-    assert wire.asked().startswith(b"GET /plain ")
+    assert wire.upstream_received().startswith(b"GET /plain ")
 
 
 def test_p15_body_of_an_upgrade_is_not_parsed_as_a_request() -> None:
     wire = Wire()
     evil = get(b"/evil")
     wire.send(post(b"/a", evil, b"Connection: Upgrade", b"Upgrade: h2c"))
-    asked = wire.asked()
+    asked = wire.upstream_received()
     assert asked.count(b"x-request-id") == 1
     assert asked.endswith(evil)
     wire.answer(OK)
-    assert len(answers(wire.got())) == 1
+    assert len(answers(wire.client_received())) == 1
 
 
 @pytest.mark.parametrize("known", [False, True])
@@ -481,12 +481,12 @@ def test_partial_head_is_continued_by_the_next_bytes(known: bool) -> None:
     if known:
         wire.send(get(b"/first"))
         wire.answer(OK)
-        wire.got(), wire.asked()
+        wire.client_received(), wire.upstream_received()
     wire.send(get(b"/a") + b"POST /b HTTP/1.1\r\nX-A: ")
-    assert wire.asked().startswith(b"GET /a ")
+    assert wire.upstream_received().startswith(b"GET /a ")
     wire.answer(OK)
     wire.send(get(b"/evil"))
-    asked = wire.asked()
+    asked = wire.upstream_received()
     assert not asked.startswith(b"GET /evil")
     assert asked.startswith(b"POST /b ")
     assert header(asked, b"x-a") == [b"GET /evil HTTP/1.1"]
@@ -496,15 +496,15 @@ def test_head_cache_never_leaks_fields_to_another_client() -> None:
     wire = Wire()
     wire.send(get(b"/a"))
     wire.answer(OK)
-    wire.asked()
+    wire.upstream_received()
     mallory, alice = wire.connect("198.51.100.1"), wire.connect("198.51.100.2")
     wire.send(get(b"/b") + b"GET /c HTTP/1.1\r\nAuthorization: mallory\r\nX-A: ", client=mallory)
     wire.answer(OK)
     wire.send(b"GET / HTTP/1.1\r\nHost: a.example\r\nAccept: alice\r\n\r\n", client=mallory)
     wire.answer(OK)
-    assert b"mallory" in wire.asked()
+    assert b"mallory" in wire.upstream_received()
     wire.send(get(b"/d", b"Accept: alice"), client=alice)
-    asked = wire.asked()
+    asked = wire.upstream_received()
     assert header(asked, b"accept") == [b"alice"]
     assert b"mallory" not in asked
 
@@ -519,22 +519,22 @@ def test_cached_head_keeps_method_target_and_body() -> None:
         data = get(target, b"Content-Length: 3", method=method) + body
         for _ in range(2):
             wire.send(data)
-            asked = wire.asked()
+            asked = wire.upstream_received()
             assert asked.startswith(b"%b %b HTTP/1.1\r\n" % (method, target.removeprefix(b"http://b.example")))
             assert asked.endswith(b"\r\n\r\n" + body)
             wire.answer(OK)
-    assert len(answers(wire.got())) == 6
+    assert len(answers(wire.client_received())) == 6
 
 
 def test_cached_head_with_excess_bytes_is_two_requests() -> None:
     wire = Wire()
     wire.send(post(b"/a", b"one"))
     wire.answer(OK)
-    wire.asked()
+    wire.upstream_received()
     wire.send(post(b"/a", b"one") + get(b"/b"))
-    assert wire.asked().endswith(b"\r\n\r\none")
+    assert wire.upstream_received().endswith(b"\r\n\r\none")
     wire.answer(OK)
-    assert wire.asked().startswith(b"GET /b ")
+    assert wire.upstream_received().startswith(b"GET /b ")
 
 
 def test_half_closing_client_gets_all_responses() -> None:
@@ -543,7 +543,7 @@ def test_half_closing_client_gets_all_responses() -> None:
     wire.half_close()
     wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1")
     wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n2")
-    assert [own.body for own in answers(wire.got())] == [b"1", b"2"]
+    assert [own.body for own in answers(wire.client_received())] == [b"1", b"2"]
     assert not wire.is_open
 
 
@@ -571,7 +571,7 @@ def test_s2_client_leaving_mid_response_cancels_the_upstream() -> None:
     wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
     wire.leave()
     assert wire.upstream.transport.is_aborted
-    assert b"/b" not in wire.asked()
+    assert b"/b" not in wire.upstream_received()
     wire.answer(b"hello")
 
 

@@ -55,7 +55,7 @@ def test_response_is_forwarded_with_its_framing(
         wire.answer(data)
         if closes:
             wire.upstream_closes()
-        first = answer(wire.got(), to_head=to_head)
+        first = answer(wire.client_received(), to_head=to_head)
         assert first.status == status
     if not wire.idle:
         return
@@ -72,7 +72,7 @@ def test_response_is_forwarded_with_its_framing(
         assert wire.is_open
         assert wire.endpoint.active == 1
         wire.upstream_closes()
-    own = answer(wire.got(), to_head=to_head)
+    own = answer(wire.client_received(), to_head=to_head)
     assert (own.status, own.body, own.is_whole) == (status, body, True)
     assert wire.is_open
     assert wire.endpoint.active == 0
@@ -93,7 +93,7 @@ def test_response_fields_pass_except_hop_by_hop() -> None:
         b"Connection: X-Hop, keep-alive\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nX-A: v\r\nTransfer-Encoding: chunked\r\n"
         b"Trailer: X\r\nProxy-Authenticate: x\r\nUpgrade: h2c\r\n\r\n0\r\n\r\n"
     )
-    data = wire.got()
+    data = wire.client_received()
     own = answer(data)
     assert own.all("set-cookie") == ["a=1", "b=2"]  # U6
     assert (own["server"], own["date"], own["x-a"]) == ("own", "Mon, 01 Jan 2024 00:00:00 GMT", "v")
@@ -107,7 +107,7 @@ def test_response_gets_date_request_id_and_standard_phrase() -> None:
     wire = Wire()
     wire.send(get())
     wire.answer(b"HTTP/1.1 200 Very Well Indeed\r\nContent-Length: 0\r\n\r\n")
-    data = wire.got()
+    data = wire.client_received()
     assert data.startswith(b"HTTP/1.1 200 OK\r\n")
     own = answer(data)
     assert "date" in own
@@ -119,7 +119,7 @@ def test_http_1_0_clients_get_no_chunks(version: bytes, fields: bytes) -> None:
     wire = Wire()
     wire.send(b"GET / HTTP/%b\r\nHost: a\r\n%b\r\n" % (version, fields))
     wire.answer(CHUNKED + b"5\r\nhello\r\n", b"0\r\n\r\n")
-    own = answer(wire.got())
+    own = answer(wire.client_received())
     assert (own.body, own["connection"], "transfer-encoding" in own) == (b"hello", "close", False)
     assert not wire.is_open
 
@@ -129,7 +129,7 @@ def test_http_1_0_keep_alive_is_confirmed_and_honoured() -> None:
     for _ in range(2):
         wire.send(b"GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n")
         wire.answer(OK)
-        assert answer(wire.got())["connection"] == "keep-alive"
+        assert answer(wire.client_received())["connection"] == "keep-alive"
     assert wire.is_open
 
 
@@ -145,7 +145,7 @@ def test_only_interim_responses_102_and_103_are_forwarded(pieces: str) -> None:
     )
     wire.send(get())
     wire.answer(*([data] if pieces == "whole" else bytewise(data)))
-    found = answers(wire.got())
+    found = answers(wire.client_received())
     assert [own.status for own in found] == [103, 102, 200]
     assert found[0].fields == [(b"Link", b"</a>")]
     assert wire.idle == 1
@@ -155,7 +155,7 @@ def test_http_1_0_clients_get_no_interim_responses() -> None:
     wire = Wire()
     wire.send(b"GET / HTTP/1.0\r\n\r\n")
     wire.answer(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK)
-    assert answer(wire.got()).status == 200
+    assert answer(wire.client_received()).status == 200
 
 
 def test_interim_response_is_not_mistaken_for_the_final_one() -> None:
@@ -165,12 +165,12 @@ def test_interim_response_is_not_mistaken_for_the_final_one() -> None:
     last = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
     wire.send(get())
     wire.answer(hint + last)
-    assert [own.status for own in answers(wire.got())] == [103, 404]
+    assert [own.status for own in answers(wire.client_received())] == [103, 404]
     wire.send(get())
     wire.answer(hint)
-    assert [own.status for own in answers(wire.got())] == [103]
+    assert [own.status for own in answers(wire.client_received())] == [103]
     wire.answer(OK)
-    assert [own.status for own in answers(wire.got())] == [200]
+    assert [own.status for own in answers(wire.client_received())] == [200]
 
 
 # --- what breaks before the client got anything ---------------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ def test_u2_malformed_response_is_answered_502_and_disconnected(data: bytes, pie
     wire = Wire()
     wire.send(get())
     wire.answer(*([data] if pieces == "whole" else bytewise(data)))
-    own = answer(wire.got())
+    own = answer(wire.client_received())
     assert (own.status, json.loads(own.body)["code"]) == (502, "bad_response")
     assert (wire.idle, wire.endpoint.active) == (0, 0)
     assert wire.upstream.transport.is_closing()
@@ -215,9 +215,9 @@ def test_u2_oversized_response_head_is_answered_502(piece: bytes) -> None:
     wire = Wire(Rule(name="all", backends=(BACKEND,), max_response_header=64 << 10))
     wire.send(get())
     wire.answer(HEAD + piece[:60_000])
-    assert wire.got() == b""
+    assert wire.client_received() == b""
     wire.answer(piece[60_000:])
-    own = answer(wire.got())
+    own = answer(wire.client_received())
     assert (own.status, json.loads(own.body)["code"]) == (502, "response_head_too_large")
     assert wire.idle == 0
 
@@ -229,14 +229,14 @@ def test_u2_oversized_complete_response_head_is_answered_502() -> None:
         wire.upstreams.append(wire.endpoint.idle[-1])
         wire.send(get())
         wire.answer(HEAD + b"X: " + b"v" * 2_000 + b"\r\nContent-Length: 0\r\n\r\n")
-        assert answer(wire.got()).status == 502
+        assert answer(wire.client_received()).status == 502
 
 
 def test_response_head_limit_does_not_count_the_body() -> None:
     wire = Wire(Rule(name="all", backends=(BACKEND,), max_response_header=1024))
     wire.send(get())
     wire.answer(HEAD + b"Content-Length: 50000\r\n\r\n" + b"x" * 50_000)
-    assert answer(wire.got()).status == 200
+    assert answer(wire.client_received()).status == 200
 
 
 # --- what breaks after the client got a part ------------------------------------------------------------------------------------------
@@ -257,7 +257,7 @@ def test_c4_s4_upstream_closing_mid_body_aborts_the_client(data: bytes, exc: Exc
     wire.send(get())
     wire.answer(data)
     wire.upstream_closes(exc)
-    own = answer(wire.got())
+    own = answer(wire.client_received())
     assert own.status == 200
     assert not own.is_whole
     assert wire.was_aborted
@@ -269,7 +269,7 @@ def test_c4_reset_of_a_response_without_length_aborts_the_client() -> None:
     wire.send(get())
     wire.answer(HEAD + b"\r\nhello")
     wire.upstream_closes(ConnectionResetError())
-    assert not answer(wire.got()).is_whole
+    assert not answer(wire.client_received()).is_whole
     assert wire.was_aborted
 
 
@@ -289,7 +289,7 @@ def test_u2_garbage_in_a_chunked_body_aborts_the_client(rest: bytes) -> None:
     wire = Wire()
     wire.send(get())
     wire.answer(CHUNKED + b"5\r\nhello\r\n", rest)
-    assert not answer(wire.got()).is_whole
+    assert not answer(wire.client_received()).is_whole
     assert wire.was_aborted
     assert wire.idle == 0
 
@@ -322,7 +322,7 @@ def test_u2_excess_bytes_are_dropped_with_the_connection(data: bytes, excess: by
         wire.settle()
     else:
         wire.answer(data + excess)
-    found = answers(wire.got())
+    found = answers(wire.client_received())
     assert len(found) == 1
     assert found[0].body in (b"", b"ok")
     assert own_upstream.transport.is_closing()
@@ -342,7 +342,7 @@ def test_u2_body_of_a_head_response_is_dropped(apart: bool) -> None:
         wire.settle()
     else:
         wire.answer(data + b"hello")
-    assert answer(wire.got(), to_head=True).status == 200
+    assert answer(wire.client_received(), to_head=True).status == 200
     assert wire.idle == 0
 
 
@@ -351,10 +351,10 @@ def test_response_after_head_is_read_from_its_start() -> None:
     for _ in range(3):
         wire.send(get(method=b"HEAD"))
         wire.answer(HEAD + b"Content-Length: 5\r\n\r\n")
-        assert answer(wire.got(), to_head=True)["content-length"] == "5"
+        assert answer(wire.client_received(), to_head=True)["content-length"] == "5"
         wire.send(get())
         wire.answer(HEAD + b"Content-Length: 5\r\n\r\nhello")
-        assert answer(wire.got()).body == b"hello"
+        assert answer(wire.client_received()).body == b"hello"
     assert wire.idle == 1
 
 
@@ -364,7 +364,7 @@ def test_head_cache_keeps_get_and_head_responses_apart() -> None:
     for method in (b"GET", b"HEAD", b"GET", b"HEAD"):
         wire.send(get(method=method))
         wire.answer(data)
-        assert answer(wire.got(), to_head=method == b"HEAD")["content-length"] == "0"
+        assert answer(wire.client_received(), to_head=method == b"HEAD")["content-length"] == "0"
     assert wire.idle == 1
 
 
@@ -375,7 +375,7 @@ def test_idle_upstream_connection_with_bytes_is_closed() -> None:
     wire.settle()
     wire.send(get())
     assert spoiled.transport.take() == b""
-    assert wire.asked().startswith(b"GET / ")
+    assert wire.upstream_received().startswith(b"GET / ")
 
 
 def test_most_recently_used_connection_is_used_first() -> None:
@@ -403,13 +403,13 @@ def test_s1_each_event_is_forwarded_as_it_arrives() -> None:
     wire = Wire()
     wire.send(get(b"/stream"))
     wire.answer(HEAD + b"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
-    assert b"text/event-stream" in wire.got()
+    assert b"text/event-stream" in wire.client_received()
     for number in range(3):
         event = b"data: %d\n\n" % number
         wire.answer(b"%x\r\n%b\r\n" % (len(event), event))
-        assert wire.got() == b"%x\r\n%b\r\n" % (len(event), event)
+        assert wire.client_received() == b"%x\r\n%b\r\n" % (len(event), event)
     wire.answer(b"0\r\n\r\n")
-    assert wire.got() == b"0\r\n\r\n"
+    assert wire.client_received() == b"0\r\n\r\n"
     assert wire.is_open
 
 
@@ -447,7 +447,7 @@ def test_s3_slow_reader_does_not_pause_the_next_request() -> None:
     wire.send(get(), client=other)
     assert own.transport.is_reading
     wire.answer(OK)
-    assert answer(wire.got(other)).status == 200
+    assert answer(wire.client_received(other)).status == 200
 
 
 def test_s3_client_that_does_not_read_pauses_its_next_response() -> None:
@@ -467,10 +467,10 @@ def test_s4_silent_upstream_is_504_or_aborts_after_the_head() -> None:
     wire.send(get())
     deadline = wire.upstream.deadline
     wire.gateway.pools.sweep(deadline - 0.01)
-    assert wire.got() == b""
+    assert wire.client_received() == b""
     wire.gateway.pools.sweep(deadline + 0.01)
     wire.settle()
-    found = answer(wire.got())
+    found = answer(wire.client_received())
     assert (found.status, json.loads(found.body)["code"]) == (504, "upstream_timeout")
     assert wire.is_open
     wire = Wire(Rule(name="all", backends=(BACKEND,), timeouts=own))
@@ -478,7 +478,7 @@ def test_s4_silent_upstream_is_504_or_aborts_after_the_head() -> None:
     wire.answer(CHUNKED + b"5\r\nhello\r\n")
     wire.gateway.pools.sweep(wire.upstream.deadline + 0.01)
     wire.settle()
-    assert not answer(wire.got()).is_whole
+    assert not answer(wire.client_received()).is_whole
     assert wire.was_aborted
 
 
@@ -491,7 +491,7 @@ def response_of_rule(**settings: object) -> Answer:
     wire.answer(
         HEAD + b"X-A: 1\r\nX-B: 2\r\nAccess-Control-Allow-Origin: *\r\nVary: Accept\r\nContent-Length: 0\r\n\r\n"
     )
-    return answer(wire.got())
+    return answer(wire.client_received())
 
 
 def test_response_header_modifiers_are_applied() -> None:
@@ -508,11 +508,11 @@ def test_cors_response_names_the_origin_once() -> None:
 def test_preflight_is_answered_by_the_gateway() -> None:
     wire = Wire(Rule(name="all", backends=(BACKEND,), cors=Cors(allow_origins=("*",), allow_methods=("PUT",))))
     wire.send(get(b"/", b"Origin: https://a", b"Access-Control-Request-Method: PUT", method=b"OPTIONS"))
-    own = answer(wire.got())
+    own = answer(wire.client_received())
     assert (own.status, own["access-control-allow-methods"]) == (204, "PUT")
-    assert wire.asked() == b""
+    assert wire.upstream_received() == b""
     wire.send(get(b"/", b"Origin: https://a", method=b"OPTIONS"))
-    assert wire.asked().startswith(b"OPTIONS / ")
+    assert wire.upstream_received().startswith(b"OPTIONS / ")
 
 
 # --- bodies on their way up -------------------------------------------------------------------------------------------------------------
@@ -525,24 +525,24 @@ def test_request_body_with_content_length_is_streamed(pieces: str) -> None:
     wire = Wire()
     body = b"hello world"
     wire.send(post(b"/", body)[: -len(body)], *([body] if pieces == "whole" else bytewise(body)))
-    asked = wire.asked()
+    asked = wire.upstream_received()
     assert b"\r\ncontent-length: 11\r\n" in asked
     assert asked.endswith(b"\r\n\r\nhello world")
     wire.answer(OK)
-    assert answer(wire.got()).status == 200
+    assert answer(wire.client_received()).status == 200
     assert (wire.idle, wire.is_open) == (1, True)
 
 
 def test_chunked_request_body_is_forwarded_as_it_arrives() -> None:
     wire = Wire()
     wire.send(UP)
-    assert wire.asked().endswith(b"\r\n\r\n")
+    assert wire.upstream_received().endswith(b"\r\n\r\n")
     wire.send(b"5\r\nhello\r\n")
-    assert wire.asked() == b"5\r\nhello\r\n"
+    assert wire.upstream_received() == b"5\r\nhello\r\n"
     wire.send(b"6\r\n wor")
-    assert wire.asked() == b"4\r\n wor\r\n"
+    assert wire.upstream_received() == b"4\r\n wor\r\n"
     wire.send(b"ld\r\n0\r\n\r\n")
-    assert wire.asked() == b"2\r\nld\r\n0\r\n\r\n"
+    assert wire.upstream_received() == b"2\r\nld\r\n0\r\n\r\n"
 
 
 def test_s3_slow_upstream_pauses_the_client() -> None:
@@ -566,11 +566,11 @@ def test_early_response_ends_the_request() -> None:
     wire = Wire()
     wire.send(get(b"/", b"Content-Length: 1000000", method=b"POST") + b"hello")
     wire.answer(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
-    assert answer(wire.got()).status == 403
+    assert answer(wire.client_received()).status == 403
     assert not wire.is_open
     assert wire.idle == 0  # the rest of the body was never sent: the connection is not reusable
     wire.send(b"x" * 1000)
-    assert b"x" * 10 not in wire.asked()
+    assert b"x" * 10 not in wire.upstream_received()
 
 
 def test_early_response_keeps_both_connections_in_step() -> None:
@@ -579,7 +579,7 @@ def test_early_response_keeps_both_connections_in_step() -> None:
     wire.answer(OK)
     wire.send(b"hello")
     wire.send(get(b"/next"))
-    for data in wire.asked().split(b"traceparent"):
+    for data in wire.upstream_received().split(b"traceparent"):
         assert b"hello" not in data.partition(b"\r\n\r\n")[2][5:]
 
 
@@ -587,10 +587,10 @@ def test_u3_post_on_a_closed_reused_connection_is_502() -> None:
     wire = Wire()
     wire.send(get())
     wire.answer(OK)
-    wire.got()
+    wire.client_received()
     wire.send(post(b"/", b"hello"))
     wire.upstream_closes()
-    own = answer(wire.got())
+    own = answer(wire.client_received())
     assert (own.status, json.loads(own.body)["code"]) == (502, problems.UPSTREAM_CLOSED.code)
 
 
@@ -598,7 +598,7 @@ def test_u3_first_request_on_a_closed_connection_is_502() -> None:
     wire = Wire()
     wire.send(get())
     wire.upstream_closes()
-    assert answer(wire.got()).status == 502
+    assert answer(wire.client_received()).status == 502
 
 
 def test_idle_upstream_connection_reads_after_a_pause() -> None:
@@ -620,6 +620,6 @@ def test_upstream_timeout_releases_the_paused_client() -> None:
     wire.upstream.pause_writing()
     assert not wire.client.transport.is_reading
     wire.pass_time(1.3)
-    assert [own.status for own in answers(wire.got())] == [504]
+    assert [own.status for own in answers(wire.client_received())] == [504]
     assert wire.client.transport.is_reading
     assert not wire.client.holds

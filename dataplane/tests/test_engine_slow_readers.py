@@ -34,7 +34,7 @@ def test_client_that_reads_again_has_its_whole_timeout() -> None:
         wire.read_again()
         wire.pass_time(40)  # while it reads no clock runs
     wire.answer(b"0\r\n\r\n")
-    assert answer(wire.got()).is_whole
+    assert answer(wire.client_received()).is_whole
     assert wire.is_open
     assert wire.cut == {}
 
@@ -100,7 +100,7 @@ def test_stream_idle_timeout_stops_while_upstream_is_paused() -> None:
     wire.pass_time(4.9)
     assert not wire.was_aborted
     wire.answer(b"0\r\n\r\n")
-    assert answer(wire.got()).is_whole
+    assert answer(wire.client_received()).is_whole
     assert wire.is_open
 
 
@@ -113,7 +113,7 @@ def test_stream_idle_timeout_resumes_after_the_pause() -> None:
     wire.read_again()
     wire.pass_time(5.3)  # the wheel's grain is added, so that no stream ends early
     assert wire.was_aborted
-    assert not answer(wire.got()).is_whole
+    assert not answer(wire.client_received()).is_whole
     assert wire.gateway.stats.of("demo/a", "all").upstream_errors == {"upstream_timeout": 1}
 
 
@@ -136,7 +136,7 @@ def test_response_within_the_grace_period_arrives_after_a_fin() -> None:
     wire.half_close()
     wire.pass_time(0.4)
     wire.answer(OK)
-    assert answer(wire.got()).status == 200
+    assert answer(wire.client_received()).status == 200
     assert not wire.is_open
     assert wire.cut == {}
 
@@ -147,12 +147,12 @@ def test_half_closed_client_is_cut_after_the_grace_period() -> None:
     wire.half_close()
     wire.pass_time(0.75)
     assert wire.was_aborted
-    assert wire.got() == b""
+    assert wire.client_received() == b""
     assert wire.cut == {"left": 1}
     assert wire.upstream.transport.is_aborted
     assert (wire.endpoint.active, wire.idle) == (0, 0)
     assert wire.gateway.stats.of("demo/a", "r").by_method[b"GET"][499] == 1
-    assert wire.asked().count(b"GET /x ") == 1
+    assert wire.upstream_received().count(b"GET /x ") == 1
 
 
 def test_slow_reader_of_one_large_write_is_not_cut() -> None:

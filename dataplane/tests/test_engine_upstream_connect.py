@@ -60,11 +60,11 @@ def test_request_waits_for_its_upstream_connection() -> None:
     async def test(wire: Wire, dialler: FakeConnector) -> None:
         wire.send(get(b"/a"))
         await dialler.turn()
-        assert (wire.asked(), wire.got()) == (b"", b"")
+        assert (wire.upstream_received(), wire.client_received()) == (b"", b"")
         await dialler.succeed()
-        assert wire.asked().startswith(b"GET /a ")
+        assert wire.upstream_received().startswith(b"GET /a ")
         wire.answer(OK)
-        assert answer(wire.got()).status == 200
+        assert answer(wire.client_received()).status == 200
         assert wire.idle == 1
         assert 0 < dialler.within[0] <= 2.0
 
@@ -76,9 +76,9 @@ def test_request_body_waits_for_the_upstream_connection() -> None:
         wire.send(post(b"/a", b"hello"), get(b"/b"))
         await dialler.turn()
         await dialler.succeed()
-        assert wire.asked().endswith(b"\r\n\r\nhello")
+        assert wire.upstream_received().endswith(b"\r\n\r\nhello")
         wire.answer(OK)
-        assert wire.asked().startswith(b"GET /b ")
+        assert wire.upstream_received().startswith(b"GET /b ")
 
     run(test)
 
@@ -88,7 +88,7 @@ def test_chunked_body_waits_for_the_upstream_connection() -> None:
         wire.send(get(b"/a", b"Transfer-Encoding: chunked", method=b"POST"), b"5\r\nhello\r\n", b"0\r\n\r\n")
         await dialler.turn()
         await dialler.succeed()
-        assert wire.asked().endswith(b"\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+        assert wire.upstream_received().endswith(b"\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
         wire.answer(OK)
 
     run(test)
@@ -102,7 +102,7 @@ def test_large_body_pauses_the_client_until_connected() -> None:
         await dialler.succeed()
         assert wire.client.transport.is_reading
         wire.send(b"x")
-        assert len(wire.asked().partition(b"\r\n\r\n")[2]) == 100_000
+        assert len(wire.upstream_received().partition(b"\r\n\r\n")[2]) == 100_000
         wire.answer(OK)
 
     run(test)
@@ -123,14 +123,14 @@ def test_u1_connect_error_is_answered_with_its_status(problem: problems.Problem,
         wire.send(get(b"/a"))
         await dialler.turn()
         await dialler.end(problem)
-        own = answer(wire.got())
+        own = answer(wire.client_received())
         assert (own.status, json.loads(own.body)["code"]) == (status, problem.code)
         assert wire.is_open
         assert wire.gateway.stats.of("demo/a", "all").upstream_errors == {problem.code: 1}
         wire.send(get(b"/b"))
         await dialler.turn()
         await dialler.succeed()
-        assert wire.asked().startswith(b"GET /b ")
+        assert wire.upstream_received().startswith(b"GET /b ")
         wire.answer(OK)
 
     run(test)
@@ -154,7 +154,7 @@ def test_oversized_body_cancels_the_connect() -> None:
         await dialler.turn()
         wire.send(b"%x\r\n%b\r\n" % (11 << 20, b"x" * (11 << 20)))
         await dialler.turn()
-        assert answer(wire.got()).status == 413
+        assert answer(wire.client_received()).status == 413
 
     run(test)
 
@@ -164,15 +164,15 @@ def test_u3_closed_reused_connection_is_replaced_once(method: bytes) -> None:
     async def test(wire: Wire, dialler: FakeConnector) -> None:
         wire.send(get(b"/a"))
         wire.answer(OK)
-        wire.got(), wire.asked()
+        wire.client_received(), wire.upstream_received()
         wire.send(get(b"/b", method=method))
         wire.upstream_closes()
         await dialler.turn()
-        assert wire.got() == b""
+        assert wire.client_received() == b""
         await dialler.succeed()
-        assert wire.asked().count(b"%b /b " % method) == 2
+        assert wire.upstream_received().count(b"%b /b " % method) == 2
         wire.upstream_closes()
-        assert answer(wire.got(), to_head=method == b"HEAD").status == 502
+        assert answer(wire.client_received(), to_head=method == b"HEAD").status == 502
         await dialler.turn()
 
     run(test, idle=1)
@@ -183,12 +183,12 @@ def test_u3_request_is_not_resent_after_a_response_byte(part: bytes) -> None:
     async def test(wire: Wire, dialler: FakeConnector) -> None:
         wire.send(get(b"/a"))
         wire.answer(OK)
-        wire.got(), wire.asked()
+        wire.client_received(), wire.upstream_received()
         wire.send(get(b"/b"))
         wire.answer(part)
         wire.upstream_closes()
         await dialler.turn()
-        assert answer(wire.got()).status == 502
+        assert answer(wire.client_received()).status == 502
         assert not dialler.within
 
     run(test, idle=1)
@@ -199,11 +199,11 @@ def test_u3_non_idempotent_request_is_not_resent(request_: bytes) -> None:
     async def test(wire: Wire, dialler: FakeConnector) -> None:
         wire.send(get(b"/a"))
         wire.answer(OK)
-        wire.got(), wire.asked()
+        wire.client_received(), wire.upstream_received()
         wire.send(request_)
         wire.upstream_closes()
         await dialler.turn()
-        assert answer(wire.got()).status == 502
+        assert answer(wire.client_received()).status == 502
         assert not dialler.within
 
     run(test, idle=1)
