@@ -35,7 +35,7 @@ class DataServer:
         self._listener.close()
         for connection in list(connections):
             connection.shutdown()
-        while (connections or self._listener.is_connecting) and monotonic() < deadline:  # noqa: ASYNC110 - an event would cost every connection
+        while (connections or self._listener.starting) and monotonic() < deadline:  # noqa: ASYNC110 - an event would cost every connection
             await asyncio.sleep(_POLL)
         if connections and self._gateway.context.in_flight:
             log.warning(
