@@ -33,7 +33,7 @@ class DataServer:
         connections = self._gateway.cap.connections
         stopped: set[object] = set()
         self._listener.close()
-        while (connections or self._listener.is_connecting) and monotonic() < deadline:
+        while (connections or self._listener.starting) and monotonic() < deadline:
             # In each round, because accepts and handshakes under way still bring connections.
             for connection in connections - stopped:
                 stopped.add(connection)

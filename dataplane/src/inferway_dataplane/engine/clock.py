@@ -33,7 +33,6 @@ class Clock:
         self.update()
 
     def update(self) -> None:
-        """Read both clocks."""
         self.coarse_now = self.now()
         self.date = formatdate(self.wall(), usegmt=True).encode()
 
@@ -53,7 +52,6 @@ class Wheel:
         self._task = asyncio.get_running_loop().create_task(self._turn(), name="wheel")
 
     async def stop(self) -> None:
-        """Stop the timer."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

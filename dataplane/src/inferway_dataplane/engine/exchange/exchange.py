@@ -110,11 +110,9 @@ class Exchange:
         self.limit_lines = lines
 
     def set_outcome(self, outcome: int) -> None:
-        """Set what the cache did."""
         self.outcome = outcome
 
     def add_tap(self, tap: ResponseTap) -> None:
-        """Let a tap see the upstream's response."""
         self.taps = (*self.taps, tap)
 
     def add_settler(self, settle: Settler) -> None:
@@ -148,14 +146,13 @@ class Exchange:
             body = self.body = RequestBody(self.head.block.is_chunked)
         if not body.add(data) or (rule is not None and body.size > rule.max_request_body):
             return problems.BODY_TOO_LARGE
-        if self.work is not None and self.work.is_connected:
+        if self.work is not None and self.work.connection is not None:
             self.work.send_body(body)
         elif body.size > HIGH_WATER and body.gate is None:
             self.client.pause(HOLD_BODY)
         return None
 
     def on_request_end(self) -> None:
-        """The request is complete."""
         self.is_request_complete = True
         body, work = self.body, self.work
         if self.is_finished:
@@ -165,7 +162,7 @@ class Exchange:
                 body = self.body = RequestBody(is_chunked=True)
             body.is_complete = True
         if body is not None:
-            if work is not None and work.is_connected:
+            if work is not None and work.connection is not None:
                 work.send_body(body)
             else:
                 body.open_gate()
@@ -233,8 +230,12 @@ class Exchange:
 
     def on_client_writable(self, writable: bool) -> None:
         """The client stopped reading, or reads again: so does the gateway from the upstream."""
-        if self.work is not None and self.work.is_connected:
-            self.work.on_client_writable(writable)
+        connection = self.work.connection if self.work is not None else None
+        if connection is not None and connection.receiver is not None:
+            if writable:
+                connection.resume()
+            else:
+                connection.pause()
 
     def on_client_gone(self) -> None:
         """The client left: its response is not wanted any more."""

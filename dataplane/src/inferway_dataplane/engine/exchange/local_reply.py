@@ -44,7 +44,6 @@ def reply(
 
 
 def send_stored(exchange: Exchange, stored: CacheEntry) -> None:
-    """Respond from the store."""
     body = b"" if exchange.is_head_request else stored.body
     exchange.begin_reply(stored.status, HIT, len(body))
     age = stored.age + exchange.started - stored.received

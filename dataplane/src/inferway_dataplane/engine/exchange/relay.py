@@ -15,7 +15,6 @@ class Relay(Receiver):
     __slots__ = ("_before", "_exchange", "_head_at", "_is_chunking", "_out", "_size", "_taps")
 
     def __init__(self, exchange: Exchange, rule: Rule, before: Receiver, response: ResponseHead, now: float) -> None:
-        """Prepare the head for the client."""
         self._exchange = exchange
         self._before = before
         self._head_at = now  # 0 as soon as a part of the response has gone to the client

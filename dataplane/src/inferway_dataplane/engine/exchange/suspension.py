@@ -17,11 +17,11 @@ log = logging.getLogger("inferway")
 class Suspension(Work):
     """A stage's coroutine under way. It is cancelled when the exchange ends without it."""
 
-    __slots__ = ("_exchange", "_task", "is_connected")
+    __slots__ = ("_exchange", "_task", "connection")
 
     def __init__(self, exchange: Exchange, stage: Coroutine[Any, Any, bool]) -> None:
         self._exchange = exchange
-        self.is_connected = False
+        self.connection = None
         self._task = asyncio.get_running_loop().create_task(self._run(stage))
         # A task that is cancelled before its first step leaves the stage unstarted.
         self._task.add_done_callback(lambda _: stage.close())

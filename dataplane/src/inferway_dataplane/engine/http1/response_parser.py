@@ -81,7 +81,6 @@ class ResponseParser:
         self.expect_response()
 
     def expect_response(self) -> None:
-        """Get ready for the next response."""
         self.fields: Fields = []
         self.head_bytes = 0
         self.quiet_bytes = 0  # of the body since its last content

@@ -7,7 +7,6 @@ from inferway_dataplane.engine.exchange.exchange import Exchange
 
 
 def limit(exchange: Exchange) -> bool:
-    """Apply the rule's limits."""
     rule = exchange.rule
     if rule is None:
         return True

@@ -272,6 +272,5 @@ class Pools:
             self.limiter.look_again()
 
     def close(self) -> None:
-        """Close every connection at once."""
         for connection in list(self.connections):
             connection.transport.abort()
