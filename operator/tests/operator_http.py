@@ -25,7 +25,7 @@ class FakeOperator:
     def world(self) -> World | None:
         return self.newest_world
 
-    def ailment(self) -> str:
+    def failure(self) -> str:
         return self.ails
 
     def readiness(self) -> Readiness:

@@ -65,11 +65,11 @@ def test_metrics_have_fewer_than_100_series() -> None:
     metrics.compiled(0.5)
     metrics.published(1_700_000_000.0)
     metrics.leads(True)
-    metrics.judged("GatewayRoute", 3, 1)
+    metrics.counted("GatewayRoute", 5, 3, 1)
     metrics.certificate_is(usable=True)
     for number in range(100):
         metrics.wrote(f"Widget{number}", "written")
-        metrics.counted(f"Widget{number}", number)
+        metrics.counted(f"Widget{number}", number, 0, 0)
         metrics.api_failed(500 + number % 100)
         metrics.reviewed(f"Widget{number}", "allowed", 0.01)
     for status in (None, 404, 409, 410, 429, 418):

@@ -10,7 +10,7 @@ import pytest
 from inferway_contract.acknowledgement import LEASE_SECONDS, Acknowledgement, annotations
 from inferway_operator.watch import object_cache as observed_module
 from inferway_operator.watch.kinds import GRANTS, LEASES, PODS, ROUTES, SERVICES, WatchedKind
-from inferway_operator.watch.object_cache import ObjectCache
+from inferway_operator.watch.object_cache import ObjectCache, Part
 from inferway_operator.watch.snapshot import named_services, world_of
 from inferway_operator.world.world import Settings
 
@@ -129,7 +129,7 @@ def test_cache_parses_a_generation_once() -> None:
 def test_cache_forgets_what_a_list_does_not_have() -> None:
     async def run() -> None:
         cache = ObjectCache()
-        part, other = cache.store(GRANTS), cache.store(GRANTS)
+        part, other = Part(cache, GRANTS), Part(cache, GRANTS)
         await part.replace([manifest("a") | {"spec": {}}, manifest("b") | {"spec": {}}])
         await other.replace([manifest("c") | {"spec": {}}])
         cache.is_world_dirty = False
@@ -148,7 +148,7 @@ def test_cache_forgets_what_a_list_does_not_have() -> None:
 def test_cache_replaces_an_object_that_was_created_again() -> None:
     async def run() -> None:
         cache = ObjectCache()
-        part = cache.store(ROUTES)
+        part = Part(cache, ROUTES)
         await part.replace([manifest("a")])
         again = manifest("a", 9)
         again["metadata"]["uid"] = "another"
@@ -162,7 +162,7 @@ def test_cache_replaces_an_object_that_was_created_again() -> None:
 def test_cache_is_not_woken_by_a_list_of_what_it_holds() -> None:
     async def run() -> None:
         cache = ObjectCache()
-        part = cache.store(ROUTES)
+        part = Part(cache, ROUTES)
         await part.replace([manifest(f"r{number}") for number in range(200)])
         cache.is_world_dirty = False
         await part.replace([manifest(f"r{number}") for number in range(200)])
@@ -253,7 +253,7 @@ def test_lease_age_counts_from_its_arrival_not_the_pods_clock(written: str) -> N
 def test_lease_created_after_a_list_counts_as_renewed(is_listed: bool) -> None:
     async def run() -> float:
         cache = ObjectCache()
-        part = cache.store(LEASES)
+        part = Part(cache, LEASES)
         if is_listed:
             await part.replace([])
         await part.replace([lease(EARLY)])

@@ -47,7 +47,7 @@ class Operator:
         """Return the world as it is now, for the webhook. It lacks what was published before, which a review does not need."""
         return world_of(self._cache, self.settings.world, {}, 1) if self.reflectors.is_synced else None
 
-    def ailment(self) -> str:
+    def failure(self) -> str:
         """Return why the process should be restarted, or ""."""
         task = self._leading
         has_failed = task is not None and task.done() and not task.cancelled() and task.exception() is not None

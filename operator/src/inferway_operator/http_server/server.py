@@ -38,7 +38,7 @@ class Operator(Protocol):
     def world(self) -> World | None:
         """Return the newest world; None until everything is listed."""
 
-    def ailment(self) -> str:
+    def failure(self) -> str:
         """Return why the process should be restarted (a task ended), or ""."""
 
     def readiness(self) -> Readiness:
@@ -115,8 +115,8 @@ class OperatorServer:
         match request.path:
             case "/healthz":
                 # The response itself proves that the event loop runs.
-                ailment = self._operator.ailment()
-                return web.Response(status=503 if ailment else 200, text=f"{ailment or 'ok'}\n")
+                failure = self._operator.failure()
+                return web.Response(status=503 if failure else 200, text=f"{failure or 'ok'}\n")
             case "/readyz":
                 readiness = self._operator.readiness()
                 return web.Response(status=200 if readiness.is_ready else 503, text=f"{readiness.state}\n")

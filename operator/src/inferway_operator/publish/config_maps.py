@@ -19,7 +19,7 @@ PART_LABEL: Final = "inferway.dev/part"
 _CORE: Final = "/api/v1"
 
 
-class Store:
+class ConfigMaps:
     """The gateway's ConfigMaps; keeps their versions to detect changes by others."""
 
     def __init__(self, client: Client, settings: OperatorSettings) -> None:

@@ -4,8 +4,6 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Final
 
-from pydantic import TypeAdapter
-
 from inferway_contract.canonical import canonical
 from inferway_contract.document import Endpoint, EndpointsDocument
 from inferway_contract.sharding import (
@@ -19,14 +17,12 @@ from inferway_contract.sharding import (
     lay_out_endpoints,
 )
 from inferway_operator.publish import size_limits
-from inferway_operator.publish.published_state import ParsedConfig, Published, unneeded
+from inferway_operator.publish.published_state import HISTORY, ParsedConfig, Published, unneeded
 
 MAX_HISTORY: Final = 10
 """Older configs that are kept in the index. A pod that is further behind counts as one without a config."""
 MIN_AGE: Final = 60.0
 """Seconds that an unneeded shard is kept: a pod may be reading the previous index."""
-
-_HISTORY: TypeAdapter[tuple[tuple[str, str], ...]] = TypeAdapter(tuple[tuple[str, str], ...])
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +71,7 @@ class ApplyConfig:
     @property
     def data(self) -> dict[str, str]:
         """`data` of the ConfigMap."""
-        return {INDEX_KEY: self.index, HISTORY_KEY: _HISTORY.dump_json(self.history).decode()}
+        return {INDEX_KEY: self.index, HISTORY_KEY: HISTORY.dump_json(self.history).decode()}
 
     def after(self, published: Published) -> Published:
         """Return the published state after this write."""
@@ -99,7 +95,7 @@ def plan(
     Services that only older configs name. Shards come before the index that names them, and endpoints before the config
     that needs them. So the cluster holds whole documents after every write, and planning again reaches the same end.
     """
-    older = named(published, configs, reported)
+    older = needed_services(published, configs, reported)
     kept = {key: published.addresses[key] for key in older if key in published.addresses}
     kept |= {key: endpoints for key, endpoints in (live or {}).items() if key in older}
     addresses = {**kept, **desired.endpoints.services}
@@ -115,7 +111,7 @@ def plan(
     return tuple(writes)
 
 
-def named(published: Published, configs: Mapping[str, ParsedConfig], reported: Set[str]) -> frozenset[str]:
+def needed_services(published: Published, configs: Mapping[str, ParsedConfig], reported: Set[str]) -> frozenset[str]:
     """Return keys of the Services in served configs: the published one and reported ones."""
     served = reported | {published.revision}
     return frozenset(key for revision in served if revision in configs for key in configs[revision].services)
@@ -135,7 +131,7 @@ def _history(revision: str, published: Published, reported: Set[str]) -> tuple[t
 def _bounded(index: str, history: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     """Cut the history, newest first, to the room that the index leaves in a ConfigMap."""
     room = size_limits.MAX_INDEX_BYTES - len(index.encode())
-    while history and len(_HISTORY.dump_json(history)) > room:
+    while history and len(HISTORY.dump_json(history)) > room:
         history = history[:-1]
     return history
 

@@ -19,7 +19,7 @@ from inferway_operator.compiler import services
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.publish import plan as publish_plan
 from inferway_operator.publish import size_limits
-from inferway_operator.publish.config_maps import Store
+from inferway_operator.publish.config_maps import ConfigMaps
 from inferway_operator.reconcile import retry_loop
 from inferway_operator.reconcile.data_plane_presence import DataPlanePresence
 from inferway_operator.reconcile.status_loop import StatusLoop
@@ -50,9 +50,9 @@ class Reconciler:
         self._settings = settings
         self._reflectors = reflectors
         self._health = health
-        self._store = Store(client, settings)
+        self._config_maps = ConfigMaps(client, settings)
         presence = DataPlanePresence(settings.namespace, settings.selector("pods"))
-        self._status_loop = StatusLoop(client, cache, reflectors, self._store, metrics, presence, health)
+        self._status_loop = StatusLoop(client, cache, reflectors, self._config_maps, metrics, presence, health)
         self._term: Term | None = None
         self._is_synced = False
         """The cache holds everything that existed when this term began."""
@@ -63,14 +63,11 @@ class Reconciler:
     async def lead(self) -> None:
         """Work until cancelled. No failure ends it."""
         self._term, self._is_unfinished, self._is_synced = None, True, False
+        attempts = {"the reconciler": self._reconcile, "the documents' check": self._check_documents}
         async with asyncio.TaskGroup() as tasks:
-            for attempt, caller in (
-                (self._reconcile, "the reconciler"),
-                (self._check_documents, "the documents' check"),
-            ):
+            for caller, attempt in (attempts | dict(self._status_loop.begin_term())).items():
                 retrying = retry_loop.retry_forever(attempt, caller, self._health, self._cache.excuse_silence)
                 tasks.create_task(retrying, name=caller)
-            tasks.create_task(self._status_loop.run(), name="status loop")
 
     async def _reconcile(self) -> None:
         await self._cache.wait(
@@ -119,7 +116,7 @@ class Reconciler:
             self._is_synced = True
         async with self._status_loop.documents:
             self._status_loop.invalidate()
-            actual = await self._store.read()
+            actual = await self._config_maps.read()
         for error in actual.errors:
             logger.warning("%s; it is published again", error)
         self._cache.is_world_dirty = True
@@ -129,13 +126,13 @@ class Reconciler:
     async def _check_documents(self) -> None:
         """Look from time to time whether the published ConfigMaps are as they were written."""
         await asyncio.sleep(self._settings.audit_interval)
-        if self._term is not None and not await self._store.is_untouched():
+        if self._term is not None and not await self._config_maps.is_untouched():
             logger.warning("ConfigMaps of the gateway were changed by another client: reading them again")
             self._term = None
             self._cache.mark(is_world=False)
 
     async def _compile(self, term: Term, acknowledged: Acknowledgements) -> None:
-        named = publish_plan.named(term.published, term.configs, acknowledged.reported)
+        named = publish_plan.needed_services(term.published, term.configs, acknowledged.reported)
         is_same = not self._cache.is_world_dirty and term.replicas == acknowledged.live
         if is_same and term.wanted is not None and named <= term.wanted.endpoints.services.keys() | term.live.keys():
             return
@@ -176,7 +173,7 @@ class Reconciler:
             self._status_loop.invalidate()
         for write in writes:
             try:
-                await self._store.write(write)
+                await self._config_maps.write(write)
             except NotLeading:
                 raise
             except ApiError:

@@ -34,10 +34,11 @@ def decide(
     """
     current = current or {}
     generation = verdict.meta.generation
-    if _number(current.get("observedGeneration")) > generation:
+    observed = current.get("observedGeneration")
+    if isinstance(observed, int) and observed > generation:
         return None  # written for a newer generation: this run is older
     old_conditions = _own_conditions(current)
-    timestamp = _rfc3339(now)
+    timestamp = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     progress = programmed_status.programmed_condition(
         programmed_status.ConfigFragment(verdict.meta.kind, fragment, carried, revision, too_large),
         acks,
@@ -98,13 +99,5 @@ def _own_conditions(current: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {str(item["type"]): item for item in items if item.get("type") in _ORDER}
 
 
-def _rfc3339(now: datetime) -> str:
-    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) else 0

@@ -61,6 +61,11 @@ class WatchedKind:
         return tuple(f"/apis/{self.group}/{version}" if self.group else f"/api/{version}" for version in self.versions)
 
 
+def is_newer(version: str, than: str) -> bool:
+    """Whether it is newer: versions of a kind are numbers that grow (KEP-5504); of others, any that differs."""
+    return int(version) > int(than) if version.isdecimal() and than.isdecimal() else version != than
+
+
 def cached_object(kind: WatchedKind, manifest: Manifest, before: CachedObject | None) -> CachedObject:
     """The entry of an object as it came from the API server; `before` is the one of its version before."""
     meta = manifest["metadata"]
@@ -80,15 +85,11 @@ def cached_object(kind: WatchedKind, manifest: Manifest, before: CachedObject | 
     )
 
 
-def _read_grants(manifest: Manifest) -> tuple[Any, ...]:
-    return tuple(kubernetes_kinds.read_grants(manifest))
-
-
 def _read_pod(manifest: Manifest) -> PodState:
     meta = manifest["metadata"]
     conditions = (manifest.get("status") or {}).get("conditions") or ()
     is_ready = any(item.get("type") == "Ready" and item.get("status") == "True" for item in conditions)
-    return PodState(meta["name"], meta["uid"], _is_terminating(manifest), is_ready)
+    return PodState(meta["name"], meta["uid"], meta.get("deletionTimestamp") is not None, is_ready)
 
 
 def _read_lease(manifest: Manifest) -> LeaseState:
@@ -99,10 +100,6 @@ def _read_lease(manifest: Manifest) -> LeaseState:
         renewed=_seconds(spec.get("renewTime")),
         acknowledgement=from_annotations(meta.get("annotations") or {}),
     )
-
-
-def _is_terminating(manifest: Manifest) -> bool:
-    return manifest["metadata"].get("deletionTimestamp") is not None
 
 
 def _seconds(written: object) -> float:
@@ -118,7 +115,12 @@ POLICIES: Final = WatchedKind("policies", API_GROUP, (API_VERSION,), "ratelimitp
 SERVICES: Final = WatchedKind("services", "", ("v1",), "services", kubernetes_kinds.read_service)
 SLICES: Final = WatchedKind("slices", "discovery.k8s.io", ("v1",), "endpointslices", kubernetes_kinds.read_slice)
 GRANTS: Final = WatchedKind(
-    "grants", "gateway.networking.k8s.io", ("v1", "v1beta1"), "referencegrants", _read_grants, is_optional=True
+    "grants",
+    "gateway.networking.k8s.io",
+    ("v1", "v1beta1"),
+    "referencegrants",
+    kubernetes_kinds.read_grants,
+    is_optional=True,
 )
 NAMESPACES: Final = WatchedKind(
     "namespaces", "", ("v1",), "namespaces", kubernetes_kinds.read_namespace, is_global=True

@@ -21,6 +21,7 @@ from inferway_operator.watch.kinds import (
     Manifest,
     WatchedKind,
     cached_object,
+    is_newer,
 )
 from inferway_operator.world.objects import ServiceObject, SliceObject
 from inferway_operator.world.pods import LeaseState, PodState
@@ -36,7 +37,7 @@ class ObjectCache:
         self._entries: dict[str, dict[str, CachedObject]] = {kind.id: {} for kind in KINDS}
         self._renewed: dict[str, float] = {}
         self._first_seen: dict[str, float] = {}
-        self._are_leases_listed = False
+        self.are_leases_listed = False
         self._excused = float("-inf")
         self._waiting = asyncio.Event()
         self._first_mark = 0.0
@@ -52,21 +53,12 @@ class ObjectCache:
         """All objects of the kind."""
         return self._entries[kind.id].values()
 
-    def store(self, kind: WatchedKind) -> "Part":
-        """Return a new part of the cache, for one reflector of the kind."""
-        return Part(self, kind)
-
     def is_current(self, kind: WatchedKind, uid: str, version: str) -> bool:
-        """Whether the cache holds this version of an object, or a newer one; "" = whether it holds none.
-
-        Versions of one kind are numbers that grow (KEP-5504 made it a promise); anything else must be equal.
-        """
+        """Whether the cache holds this version of an object, or a newer one; "" = whether it holds none."""
         entry = self._entries[kind.id].get(uid)
         if entry is None or not version:
             return entry is None and not version
-        if entry.version.isdecimal() and version.isdecimal():
-            return int(entry.version) >= int(version)
-        return entry.version == version
+        return not is_newer(version, entry.version)
 
     def leases(self) -> list[LeaseState]:
         """Return the pods' Leases, with the time at which a renewal arrived here (monotonic seconds).
@@ -90,12 +82,6 @@ class ObjectCache:
             for entry in self.entries(PODS)
         ]
 
-    @staticmethod
-    def _since(before: CachedObject | None, now: CachedObject) -> CachedObject:
-        was_ready = before is not None and before.value.is_ready
-        since = before.value.ready_since if before is not None and was_ready else time.monotonic()
-        return replace(now, value=replace(now.value, ready_since=since))
-
     def excuse_silence(self) -> None:
         """Restart every pod's grace period: during an outage neither side could communicate."""
         self._excused = time.monotonic()
@@ -111,7 +97,9 @@ class ObjectCache:
             return  # listed again
         now = cached_object(kind, manifest, before)
         if kind is PODS:
-            now = self._since(before, now)
+            was_ready = before is not None and before.value.is_ready
+            since = before.value.ready_since if before is not None and was_ready else time.monotonic()
+            now = replace(now, value=replace(now.value, ready_since=since))
         known[uid] = now
         is_proof = kind is LEASES and self._note_renewal(before, now)
         if before is None or _relevant(before) != _relevant(now) or is_proof:
@@ -123,7 +111,7 @@ class ObjectCache:
         if before is None:
             self._first_seen[now.uid] = moment
             # What the first list brings may have been written at any time. What comes later is younger than that list.
-            is_renewed = self._are_leases_listed
+            is_renewed = self.are_leases_listed
         else:
             is_renewed = before.value.renewed != now.value.renewed
         if not is_renewed:
@@ -173,10 +161,6 @@ class ObjectCache:
             await asyncio.sleep(rest)
         self._waiting.clear()
 
-    def notice_listing(self, kind: WatchedKind) -> None:
-        """Everything of a part of the kind was listed."""
-        self._are_leases_listed |= kind is LEASES
-
 
 class Part:
     """What one reflector feeds: the objects of a kind, or those of them in one namespace (its `Store`)."""
@@ -194,7 +178,7 @@ class Part:
             self.upsert(manifest)
             if number % _BATCH == 0:
                 await asyncio.sleep(0)
-        self._cache.notice_listing(self._kind)
+        self._cache.are_leases_listed |= self._kind is LEASES
 
     def upsert(self, manifest: Manifest) -> None:
         """An object was created, or changed."""
