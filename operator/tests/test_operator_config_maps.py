@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from inferway_contract.sharding import SHARD_KEY
 from inferway_envtest import ApiServer
 from inferway_envtest.client import Refused
 from inferway_kube import login
@@ -12,11 +13,11 @@ from inferway_kube.errors import ApiError
 from inferway_operator import api_client
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.publish.config_maps import ConfigMaps
-from inferway_operator.publish.plan import CreateShard
+from inferway_operator.publish.plan import Write
 from inferway_operator.settings import OperatorSettings
 
 NAME = "inferway-0123456789"
-SHARD = CreateShard(NAME, b"{}")
+SHARD = Write("shard", NAME, {SHARD_KEY: "{}"})
 
 
 def with_store(api: ApiServer, namespace: str, work: Callable[[ConfigMaps], Awaitable[None]]) -> None:

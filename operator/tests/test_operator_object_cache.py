@@ -11,7 +11,6 @@ from inferway_contract.acknowledgement import LEASE_SECONDS, Acknowledgement, an
 from inferway_operator.watch import object_cache as observed_module
 from inferway_operator.watch.kinds import GRANTS, LEASES, PODS, ROUTES, SERVICES, WatchedKind
 from inferway_operator.watch.object_cache import ObjectCache, Part
-from inferway_operator.watch.snapshot import named_services, world_of
 from inferway_operator.world.world import Settings
 
 
@@ -104,7 +103,8 @@ def test_cache_wakes_for_services_named_by_routes(name: str, is_woken: bool) -> 
     observed = ObjectCache()
     observed.notice(ROUTES, manifest("a"))
     observed.notice(SERVICES, service(name, 80))
-    observed.named_services = named_services(world_of(observed, Settings(), {}, 1))
+    routes = observed.world(Settings(), {}, 1).routes
+    observed.named_services = frozenset(service for route in routes for service in route.named_services())
     for change in (
         lambda: observed.notice(SERVICES, service(name, 81, 2)),
         lambda: observed.forget(SERVICES, f"uid-{name}"),

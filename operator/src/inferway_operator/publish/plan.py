@@ -1,8 +1,8 @@
 """Plans the writes that publish a compiled document, in their order. Pure."""
 
 from collections.abc import Iterator, Mapping, Set
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
 
 from inferway_contract.canonical import canonical
 from inferway_contract.document import Endpoint, EndpointsDocument
@@ -26,59 +26,19 @@ MIN_AGE: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class CreateShard:
-    """Create an immutable ConfigMap."""
+class Write:
+    """One ConfigMap: a new shard, which is immutable, or an index that replaces the one before."""
 
+    part: Literal["shard", "endpoints", "config"]
     name: str
-    content: bytes
-
-    @property
-    def data(self) -> dict[str, str]:
-        """`data` of the ConfigMap."""
-        return {SHARD_KEY: self.content.decode()}
+    data: Mapping[str, str]
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `Published` that an index sets."""
 
     def after(self, published: Published) -> Published:
         """Return the published state after this write."""
-        return replace(published, shards=published.shards | {self.name})
-
-
-@dataclass(frozen=True, slots=True)
-class ApplyEndpoints:
-    """Replace the endpoints' index."""
-
-    name: str
-    index: str
-    addresses: Mapping[str, tuple[Endpoint, ...]]
-
-    @property
-    def data(self) -> dict[str, str]:
-        """`data` of the ConfigMap."""
-        return {INDEX_KEY: self.index}
-
-    def after(self, published: Published) -> Published:
-        """Return the published state after this write."""
-        return replace(published, endpoints=self.index, addresses=self.addresses)
-
-
-@dataclass(frozen=True, slots=True)
-class ApplyConfig:
-    """Replace the config's index."""
-
-    name: str
-    index: str
-    history: tuple[tuple[str, str], ...]
-
-    @property
-    def data(self) -> dict[str, str]:
-        """`data` of the ConfigMap."""
-        return {INDEX_KEY: self.index, HISTORY_KEY: HISTORY.dump_json(self.history).decode()}
-
-    def after(self, published: Published) -> Published:
-        """Return the published state after this write."""
-        return replace(published, config=self.index, history=self.history)
-
-
-Write = CreateShard | ApplyEndpoints | ApplyConfig
+        changes = {"shards": published.shards | {self.name}} if self.part == "shard" else self.changes
+        return replace(published, **changes)
 
 
 def plan(
@@ -103,11 +63,14 @@ def plan(
     writes: list[Write] = [*_missing(layout, published)]
     index = canonical(layout.index).decode()
     if index != published.endpoints:
-        writes.append(ApplyEndpoints(index_name(gateway, "endpoints"), index, addresses))
+        changes: dict[str, Any] = {"endpoints": index, "addresses": addresses}
+        writes.append(Write("endpoints", index_name(gateway, "endpoints"), {INDEX_KEY: index}, changes))
     writes += _missing(desired.layout, published)
     if desired.parsed.index != published.config:
-        history = _bounded(desired.parsed.index, _history(desired.revision, published, reported))
-        writes.append(ApplyConfig(index_name(gateway, "config"), desired.parsed.index, history))
+        index = desired.parsed.index
+        history = _bounded(index, _history(desired.layout.revision, published, reported))
+        data = {INDEX_KEY: index, HISTORY_KEY: HISTORY.dump_json(history).decode()}
+        writes.append(Write("config", index_name(gateway, "config"), data, {"config": index, "history": history}))
     return tuple(writes)
 
 
@@ -117,8 +80,10 @@ def needed_services(published: Published, configs: Mapping[str, ParsedConfig], r
     return frozenset(key for revision in served if revision in configs for key in configs[revision].services)
 
 
-def _missing(layout: Layout[ConfigIndex] | Layout[EndpointsIndex], published: Published) -> Iterator[CreateShard]:
-    return (CreateShard(name, content) for name, content in layout.shards.items() if name not in published.shards)
+def _missing(layout: Layout[ConfigIndex] | Layout[EndpointsIndex], published: Published) -> Iterator[Write]:
+    for name, content in layout.shards.items():
+        if name not in published.shards:
+            yield Write("shard", name, {SHARD_KEY: content.decode()})
 
 
 def _history(revision: str, published: Published, reported: Set[str]) -> tuple[tuple[str, str], ...]:

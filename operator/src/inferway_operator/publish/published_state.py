@@ -65,11 +65,6 @@ class Published:
         """Revision of the config; "" = none."""
         return digest(self.config.encode())[:REVISION_DIGITS] if self.config else ""
 
-    @property
-    def endpoint_shards(self) -> frozenset[str]:
-        """Names of the shards in the endpoints' index."""
-        return _names(read_index(EndpointsIndex, self.endpoints)) if self.endpoints else frozenset()
-
 
 @dataclass(frozen=True, slots=True)
 class ActualState:
@@ -167,7 +162,7 @@ def _names(index: ConfigIndex | EndpointsIndex) -> frozenset[str]:
 
 def unneeded(published: Published, configs: Mapping[str, ParsedConfig], reported: Iterable[str]) -> frozenset[str]:
     """Return shards that belong neither to the published documents nor to a reported config."""
-    needed = set(published.endpoint_shards)
+    needed = set(_names(read_index(EndpointsIndex, published.endpoints))) if published.endpoints else set()
     for revision in {published.revision, *reported}:
         if revision in configs:
             needed |= configs[revision].shards

@@ -32,11 +32,6 @@ class DesiredState:
     too_large: Mapping[str, str] = field(default_factory=dict)
     """By `Kind/namespace/name`: why the object is not published as compiled."""
 
-    @property
-    def revision(self) -> str:
-        """Revision of the config."""
-        return self.layout.revision
-
 
 def desired_state(compilation: Compilation, gateway: str, last: ConfigDocument | None) -> DesiredState:
     """Lay out a compilation; too large objects stay as in `last`, the published config."""

@@ -26,7 +26,6 @@ from inferway_operator.reconcile.status_loop import StatusLoop
 from inferway_operator.reconcile.term import Outcome, Term
 from inferway_operator.settings import OperatorSettings
 from inferway_operator.status.acknowledgements import Acknowledgements
-from inferway_operator.watch import snapshot
 from inferway_operator.watch.object_cache import ObjectCache
 from inferway_operator.watch.reflectors import NotDefined, Reflectors
 
@@ -139,9 +138,10 @@ class Reconciler:
         self._cache.is_world_dirty = False
         last = term.config
         policies = {policy.id: policy for policy in last.policies} if last else {}
-        world = snapshot.world_of(self._cache, self._settings.world, policies, acknowledged.live)
+        world = self._cache.world(self._settings.world, policies, acknowledged.live)
         # Together with the snapshot: what comes later and is about others cannot change this compilation.
-        self._cache.named_services = snapshot.named_services(world) | {key.rpartition(":")[0] for key in named}
+        routed = frozenset(service for route in world.routes for service in route.named_services())
+        self._cache.named_services = routed | {key.rpartition(":")[0] for key in named}
         began = time.monotonic()
 
         def compile_and_lay_out() -> tuple[
@@ -181,14 +181,14 @@ class Reconciler:
                 self._term = None
                 raise
             term.published = write.after(term.published)
-            if isinstance(write, publish_plan.ApplyConfig):
+            if write.part == "config":
                 self._metrics.published(time.time())
-                logger.info("published config %s", wanted.revision)
+                logger.info("published config %s", wanted.layout.revision)
                 # A second round leaves out of the endpoints what only the config before needed, if no pod serves it.
                 self._cache.mark(is_world=False)
         term.config = wanted.config
-        term.configs[wanted.revision] = wanted.parsed
-        kept = {wanted.revision, *acknowledged.reported, *(revision for revision, _ in term.published.history)}
+        term.configs[wanted.layout.revision] = wanted.parsed
+        kept = {wanted.layout.revision, *acknowledged.reported, *(revision for revision, _ in term.published.history)}
         term.configs = {revision: config for revision, config in term.configs.items() if revision in kept}
         self._status_loop.set_outcome(Outcome(term, term.compilation, wanted, term.published.revision))
         return bool(writes)

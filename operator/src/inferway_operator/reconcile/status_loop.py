@@ -27,6 +27,7 @@ from inferway_operator.reconcile.data_plane_presence import DataPlanePresence
 from inferway_operator.reconcile.term import Outcome
 from inferway_operator.status import decision, writer
 from inferway_operator.status.acknowledgements import Acknowledgements, carried
+from inferway_operator.status.programmed import ConfigFragment
 from inferway_operator.status.writer import Change, StatusWriter
 from inferway_operator.watch import kinds
 from inferway_operator.watch.object_cache import ObjectCache
@@ -197,16 +198,9 @@ def _decide(
         if entry is None or entry.value.meta != meta:
             continue  # deleted, or newer than what was compiled: the next round is under way
         key = f"{meta.kind}/{meta.id}"
-        decided = decision.decide(
-            verdict,
-            outcome.wanted.parsed.fragments.get(key, ""),
-            carried(key, configs),
-            outcome.revision,
-            acknowledged.counted,
-            entry.status,
-            now,
-            outcome.wanted.too_large.get(key, ""),
-        )
+        fragment, too_large = (of.get(key, "") for of in (outcome.wanted.parsed.fragments, outcome.wanted.too_large))
+        part = ConfigFragment(meta.kind, fragment, carried(key, configs), outcome.revision, too_large)
+        decided = decision.decide(verdict, part, acknowledged.counted, entry.status, now)
         if decided is not None:
             changes.append(Change(meta.kind, entry, decided))
     return changes

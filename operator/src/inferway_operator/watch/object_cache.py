@@ -6,15 +6,20 @@ during an outage goes too (docs/decisions/0009).
 
 import asyncio
 import time
-from collections.abc import Sequence, ValuesView
+from collections.abc import Mapping, Sequence, ValuesView
 from dataclasses import replace
 from typing import Any, Final
 
 from inferway_contract.acknowledgement import LEASE_SECONDS
+from inferway_contract.document import Policy
 from inferway_operator.watch.kinds import (
+    GRANTS,
     KINDS,
     LEASES,
+    NAMESPACES,
     PODS,
+    POLICIES,
+    ROUTES,
     SERVICES,
     SLICES,
     CachedObject,
@@ -25,6 +30,7 @@ from inferway_operator.watch.kinds import (
 )
 from inferway_operator.world.objects import ServiceObject, SliceObject
 from inferway_operator.world.pods import LeaseState, PodState
+from inferway_operator.world.world import Settings, World
 
 _BATCH: Final = 50
 """Objects of a list that are parsed at a time."""
@@ -52,6 +58,25 @@ class ObjectCache:
     def entries(self, kind: WatchedKind) -> ValuesView[CachedObject]:
         """All objects of the kind."""
         return self._entries[kind.id].values()
+
+    def world(self, settings: Settings, last_published: Mapping[str, Policy], replicas: int) -> World:
+        """Return a snapshot for the compiler; the parameters are those fields of it that are not observed."""
+
+        def values(kind: WatchedKind) -> tuple[Any, ...]:
+            # None is what cannot be read of Kubernetes' own kinds.
+            return tuple(entry.value for entry in self.entries(kind) if entry.value is not None)
+
+        return World(
+            settings=settings,
+            routes=values(ROUTES),
+            policies=values(POLICIES),
+            services=values(SERVICES),
+            slices=values(SLICES),
+            grants=tuple(grant for grants in values(GRANTS) for grant in grants),
+            namespaces=values(NAMESPACES),
+            last_published=last_published,
+            replicas=replicas,
+        )
 
     def is_current(self, kind: WatchedKind, uid: str, version: str) -> bool:
         """Whether the cache holds this version of an object, or a newer one; "" = whether it holds none."""
