@@ -31,7 +31,7 @@ def test_probes_return_the_state_of_the_operator() -> None:
         assert client.head("/healthz").content == b""
         assert client.post("/healthz").status_code == 405
         assert client.get("/validate").status_code == 404
-        assert running.server.webhook_address is None
+        assert running.server.reviews is None
 
 
 def test_metrics_are_served_as_text_and_open_metrics() -> None:
@@ -48,7 +48,7 @@ def test_metrics_are_served_as_text_and_open_metrics() -> None:
 
 def test_occupied_port_fails_the_start_and_leaves_no_socket(tmp_path: Path) -> None:
     with operator_http.running() as running:
-        taken = "{}:{}".format(*running.server.address)
+        taken = "{}:{}".format(*running.server.probes.address)
         with pytest.raises(OSError, match="address already in use"), operator_http.running(listen=taken):
             pass
         pair = tmp_path / "tls.crt", tmp_path / "tls.key"

@@ -25,6 +25,8 @@ _ENDPOINT_BYTES = 80
 class DesiredState:
     """The documents to publish, laid out in shards."""
 
+    compilation: Compilation
+    """What they are made of."""
     config: ConfigDocument
     layout: Layout[ConfigIndex]
     parsed: ParsedConfig
@@ -51,6 +53,7 @@ def desired_state(compilation: Compilation, gateway: str, last: ConfigDocument |
         too_large |= {key: why for key, part in desired.items() if layout.fragments.get(key) != part}
         text = canonical(layout.index).decode()
     return DesiredState(
+        compilation,
         config,
         layout,
         parsed_config(layout.index, text, config, layout.fragments),

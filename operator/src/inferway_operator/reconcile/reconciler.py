@@ -144,16 +144,14 @@ class Reconciler:
         self._cache.named_services = routed | {key.rpartition(":")[0] for key in named}
         began = time.monotonic()
 
-        def compile_and_lay_out() -> tuple[
-            compiler.Compilation, size_limits.DesiredState, Mapping[str, tuple[Endpoint, ...]]
-        ]:
+        def compile_and_lay_out() -> tuple[size_limits.DesiredState, Mapping[str, tuple[Endpoint, ...]]]:
             compilation = compiler.compile(world)
             known_services = services.Services(world)
             live = {key: known_services.endpoints(key) for key in named if key not in compilation.endpoints.services}
-            return compilation, size_limits.desired_state(compilation, self._settings.gateway, last), live
+            return size_limits.desired_state(compilation, self._settings.gateway, last), live
 
         try:
-            term.compilation, wanted, term.live = await asyncio.to_thread(compile_and_lay_out)
+            wanted, term.live = await asyncio.to_thread(compile_and_lay_out)
         except BaseException:
             self._cache.is_world_dirty = True
             raise
@@ -165,7 +163,6 @@ class Reconciler:
     async def _publish(self, term: Term, acknowledged: Acknowledgements) -> bool:
         wanted = term.wanted
         assert wanted is not None  # noqa: S101 - `_compile` came before
-        assert term.compilation is not None  # noqa: S101 - likewise
         writes = publish_plan.plan(
             wanted, term.published, term.configs, acknowledged.reported, self._settings.gateway, term.live
         )
@@ -190,5 +187,5 @@ class Reconciler:
         term.configs[wanted.layout.revision] = wanted.parsed
         kept = {wanted.layout.revision, *acknowledged.reported, *(revision for revision, _ in term.published.history)}
         term.configs = {revision: config for revision, config in term.configs.items() if revision in kept}
-        self._status_loop.set_outcome(Outcome(term, term.compilation, wanted, term.published.revision))
+        self._status_loop.set_outcome(Outcome(term, wanted, term.published.revision))
         return bool(writes)

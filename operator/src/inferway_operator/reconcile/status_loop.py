@@ -105,7 +105,7 @@ class StatusLoop:
                 return _FOREVER
             configs = dict(outcome.term.configs)
         within = min(acknowledged.next_expiry, self._presence.note(len(acknowledged.counted), time.monotonic()))
-        basis = (outcome.compilation, outcome.revision, acknowledged.counted)
+        basis = (outcome.wanted.compilation, outcome.revision, acknowledged.counted)
         if self._decided is not None and basis[0] is self._decided[0] and basis[1:] == self._decided[1:]:
             return within
         objects = self._objects()
@@ -192,7 +192,7 @@ def _decide(
 ) -> Sequence[Change]:
     now = datetime.now(UTC)
     changes = []
-    for verdict in outcome.compilation.verdicts:
+    for verdict in outcome.wanted.compilation.verdicts:
         meta = verdict.meta
         entry = objects.get((meta.kind, meta.id))
         if entry is None or entry.value.meta != meta:
