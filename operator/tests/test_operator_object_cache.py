@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from inferway_contract.acknowledgement import LEASE_SECONDS, Acknowledgement, annotations
 from inferway_operator.watch import object_cache as observed_module
 from inferway_operator.watch.kinds import GRANTS, KINDS, LEASES, PODS, POLICIES, ROUTES, SERVICES, WatchedKind
-from inferway_operator.watch.object_cache import ObjectCache
-from inferway_operator.watch.snapshot import named_services, world_of
+from inferway_operator.watch.object_cache import ObjectCache, Part
 from inferway_operator.world.world import Settings
 
 
@@ -107,7 +106,8 @@ def test_cache_wakes_for_services_named_by_routes(name: str, is_woken: bool) -> 
     observed = ObjectCache()
     observed.notice(ROUTES, manifest("a"))
     observed.notice(SERVICES, service(name, 80))
-    observed.named_services = named_services(world_of(observed, Settings(), {}, 1))
+    routes = observed.world(Settings(), {}, 1).routes
+    observed.named_services = frozenset(service for route in routes for service in route.named_services())
     for change in (
         lambda: observed.notice(SERVICES, service(name, 81, 2)),
         lambda: observed.forget(SERVICES, f"uid-{name}"),
@@ -132,7 +132,7 @@ def test_cache_parses_a_generation_once() -> None:
 def test_cache_forgets_what_a_list_does_not_have() -> None:
     async def run() -> None:
         cache = ObjectCache()
-        part, other = cache.store(GRANTS), cache.store(GRANTS)
+        part, other = Part(cache, GRANTS), Part(cache, GRANTS)
         await part.replace([manifest("a") | {"spec": {}}, manifest("b") | {"spec": {}}])
         await other.replace([manifest("c") | {"spec": {}}])
         cache.is_world_dirty = False
@@ -176,7 +176,7 @@ def test_cache_takes_odd_objects_of_every_kind(parts: dict[str, Any], metadata: 
             assert len(cache.entries(kind)) == 2
         assert not any(pod.is_ready for pod in cache.pods())
         assert all(isinstance(lease.holder, str) for lease in cache.leases())
-        world_of(cache, Settings(), {}, 1)
+        cache.world(Settings(), {}, 1)
 
     asyncio.run(run())
 
@@ -185,7 +185,7 @@ def test_cache_takes_odd_objects_of_every_kind(parts: dict[str, Any], metadata: 
 def test_cache_replaces_an_object_that_was_created_again() -> None:
     async def run() -> None:
         cache = ObjectCache()
-        part = cache.store(ROUTES)
+        part = Part(cache, ROUTES)
         await part.replace([manifest("a")])
         again = manifest("a", 9)
         again["metadata"]["uid"] = "another"
@@ -199,7 +199,7 @@ def test_cache_replaces_an_object_that_was_created_again() -> None:
 def test_cache_is_not_woken_by_a_list_of_what_it_holds() -> None:
     async def run() -> None:
         cache = ObjectCache()
-        part = cache.store(ROUTES)
+        part = Part(cache, ROUTES)
         await part.replace([manifest(f"r{number}") for number in range(200)])
         cache.is_world_dirty = False
         await part.replace([manifest(f"r{number}") for number in range(200)])
@@ -290,7 +290,7 @@ def test_lease_age_counts_from_its_arrival_not_the_pods_clock(written: str) -> N
 def test_lease_created_after_a_list_counts_as_renewed(is_listed: bool) -> None:
     async def run() -> float:
         cache = ObjectCache()
-        part = cache.store(LEASES)
+        part = Part(cache, LEASES)
         if is_listed:
             await part.replace([])
         await part.replace([lease(EARLY)])

@@ -67,7 +67,7 @@ async def start(settings: kopf.OperatorSettings, memo: Any, **_: Any) -> None:
 async def stop(memo: Any, **_: Any) -> None:
     """Stop working, so that another operator may at once. Raises when a bug is the reason: the exit code is 1 then."""
     operator: Operator = memo.operator
-    ailment = operator.ailment()
+    failure = operator.failure()
     await operator.stop()
     # Requests that kopf has left under way: it would wait 5 s for them.
     for task in asyncio.all_tasks() - {*memo.first_tasks, asyncio.current_task()}:
@@ -75,8 +75,8 @@ async def stop(memo: Any, **_: Any) -> None:
     last = threading.Timer(LAST, os._exit, (1,))
     last.daemon = True
     last.start()
-    if ailment:
-        raise kopf.PermanentError(ailment)
+    if failure:
+        raise kopf.PermanentError(failure)
 
 
 def _watch(kind: WatchedKind) -> None:

@@ -20,7 +20,6 @@ from inferway_operator.reconcile.reconciler import Reconciler
 from inferway_operator.settings import HttpSettings, OperatorSettings
 from inferway_operator.watch.object_cache import ObjectCache
 from inferway_operator.watch.reflectors import Reflectors
-from inferway_operator.watch.snapshot import world_of
 from inferway_operator.world.world import World
 
 logger = logging.getLogger(__name__)
@@ -45,9 +44,9 @@ class Operator:
 
     def world(self) -> World | None:
         """Return the world as it is now, for the webhook. It lacks what was published before, which a review does not need."""
-        return world_of(self._cache, self.settings.world, {}, 1) if self.reflectors.is_synced else None
+        return self._cache.world(self.settings.world, {}, 1) if self.reflectors.is_synced else None
 
-    def ailment(self) -> str:
+    def failure(self) -> str:
         """Return why the process should be restarted, or ""."""
         task = self._leading
         has_failed = task is not None and task.done() and not task.cancelled() and task.exception() is not None

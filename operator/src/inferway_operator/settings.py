@@ -1,7 +1,4 @@
-"""Settings of the operator's process: environment `INFERWAY_OPERATOR_*`.
-
-Defaults are safe without tuning. Durations are seconds.
-"""
+"""Settings of the operator's process: environment `INFERWAY_OPERATOR_*`. Durations are seconds."""
 
 import os
 import socket

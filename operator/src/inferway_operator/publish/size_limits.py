@@ -25,17 +25,14 @@ _ENDPOINT_BYTES = 80
 class DesiredState:
     """The documents to publish, laid out in shards."""
 
+    compilation: Compilation
+    """What they are made of."""
     config: ConfigDocument
     layout: Layout[ConfigIndex]
     parsed: ParsedConfig
     endpoints: EndpointsDocument
     too_large: Mapping[str, str] = field(default_factory=dict)
     """By `Kind/namespace/name`: why the object is not published as compiled."""
-
-    @property
-    def revision(self) -> str:
-        """Revision of the config."""
-        return self.layout.revision
 
 
 def desired_state(compilation: Compilation, gateway: str, last: ConfigDocument | None) -> DesiredState:
@@ -56,6 +53,7 @@ def desired_state(compilation: Compilation, gateway: str, last: ConfigDocument |
         too_large |= {key: why for key, part in desired.items() if layout.fragments.get(key) != part}
         text = canonical(layout.index).decode()
     return DesiredState(
+        compilation,
         config,
         layout,
         parsed_config(layout.index, text, config, layout.fragments),

@@ -61,6 +61,11 @@ class WatchedKind:
         return tuple(f"/apis/{self.group}/{version}" if self.group else f"/api/{version}" for version in self.versions)
 
 
+def is_newer(version: str, than: str) -> bool:
+    """Whether it is newer: versions of a kind are numbers that grow (KEP-5504); of others, any that differs."""
+    return int(version) > int(than) if version.isdecimal() and than.isdecimal() else version != than
+
+
 def cached_object(kind: WatchedKind, manifest: Manifest, before: CachedObject | None) -> CachedObject:
     """The entry of an object as it came from the API server; `before` is the one of its version before."""
     meta = manifest["metadata"]
@@ -80,10 +85,6 @@ def cached_object(kind: WatchedKind, manifest: Manifest, before: CachedObject | 
     )
 
 
-def _read_grants(manifest: Manifest) -> tuple[Any, ...]:
-    return tuple(kubernetes_kinds.read_grants(manifest))
-
-
 # Pods may write both kinds, and one object that raises would block its whole list: odd parts count as absent.
 
 
@@ -92,7 +93,7 @@ def _read_pod(manifest: Manifest) -> PodState:
     conditions = _mapping(manifest.get("status")).get("conditions")
     ready = {"type": "Ready", "status": "True"}.items()
     is_ready = isinstance(conditions, list) and any(ready <= _mapping(item).items() for item in conditions)
-    return PodState(meta["name"], meta["uid"], _is_terminating(manifest), is_ready)
+    return PodState(meta["name"], meta["uid"], meta.get("deletionTimestamp") is not None, is_ready)
 
 
 def _read_lease(manifest: Manifest) -> LeaseState:
@@ -110,10 +111,6 @@ def _mapping(value: object) -> Manifest:
     return value if isinstance(value, dict) else {}
 
 
-def _is_terminating(manifest: Manifest) -> bool:
-    return manifest["metadata"].get("deletionTimestamp") is not None
-
-
 def _seconds(written: object) -> float:
     """Epoch seconds of an RFC 3339 time; 0 (long ago) when it is not one: a Lease without a renewal."""
     try:
@@ -127,7 +124,12 @@ POLICIES: Final = WatchedKind("policies", API_GROUP, (API_VERSION,), "ratelimitp
 SERVICES: Final = WatchedKind("services", "", ("v1",), "services", kubernetes_kinds.read_service)
 SLICES: Final = WatchedKind("slices", "discovery.k8s.io", ("v1",), "endpointslices", kubernetes_kinds.read_slice)
 GRANTS: Final = WatchedKind(
-    "grants", "gateway.networking.k8s.io", ("v1", "v1beta1"), "referencegrants", _read_grants, is_optional=True
+    "grants",
+    "gateway.networking.k8s.io",
+    ("v1", "v1beta1"),
+    "referencegrants",
+    kubernetes_kinds.read_grants,
+    is_optional=True,
 )
 NAMESPACES: Final = WatchedKind(
     "namespaces", "", ("v1",), "namespaces", kubernetes_kinds.read_namespace, is_global=True

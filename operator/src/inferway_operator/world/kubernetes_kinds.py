@@ -3,7 +3,7 @@
 An unreadable object counts as absent; the status of a route that names it reports that.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from inferway_contract.kubernetes_kinds import EndpointSlice, ReferenceGrant, Service, valid_part
@@ -58,16 +58,18 @@ def read_slice(manifest: Mapping[str, Any]) -> SliceObject | None:
     return SliceObject(f"{meta.namespace}/{service}", tuple(sorted(ports.items())), tuple(sorted(addresses)))
 
 
-def read_grants(manifest: Mapping[str, Any]) -> Iterator[Grant]:
-    """Yield the permissions of a ReferenceGrant that concern GatewayRoutes and Services."""
+def read_grants(manifest: Mapping[str, Any]) -> tuple[Grant, ...]:
+    """Return the permissions of a ReferenceGrant that concern GatewayRoutes and Services."""
     meta, errors = metadata.read(manifest)
     if errors or (grant := valid_part(ReferenceGrant, manifest)) is None:
-        return
-    for source in grant.spec.from_:
-        if (source.group, source.kind) == (API_GROUP, "GatewayRoute"):
-            for target in grant.spec.to:
-                if (target.group, target.kind) == ("", "Service"):
-                    yield Grant(meta.namespace, source.namespace, target.name or None)
+        return ()
+    return tuple(
+        Grant(meta.namespace, source.namespace, target.name or None)
+        for source in grant.spec.from_
+        if (source.group, source.kind) == (API_GROUP, "GatewayRoute")
+        for target in grant.spec.to
+        if (target.group, target.kind) == ("", "Service")
+    )
 
 
 def _labels(manifest: Mapping[str, Any]) -> dict[str, str]:
