@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 import uvloop
-from fake_api import FakeApi, Fault, fake_api, until
+from fake_api import FakeApi, Fault, fake_api
 
 from inferway_kube.api_health import ApiHealth
 from inferway_kube.client import Client
 from inferway_kube.deadlines import Deadlines
 from inferway_kube.errors import ApiError
 from inferway_kube.leader_election import Election, LeaderElection, Record, may_hold, read, spec_of, timestamp
+from inferway_testing.until import until_async
 
 pytestmark = pytest.mark.outside
 
@@ -160,10 +161,10 @@ def test_election_takes_renews_and_gives_back() -> None:
     async def run() -> None:
         async with fake_api(LEASES) as api:
             async with candidate(api) as one:
-                await until(lambda: one.working == 1, "it leads")
+                await until_async(lambda: one.working == 1, "it leads")
                 assert one.election.is_held()
                 first = api.collections[LEASES]["leader"]["spec"]
-                await until(
+                await until_async(
                     lambda: api.collections[LEASES]["leader"]["spec"]["renewTime"] > first["renewTime"], "renewed"
                 )
                 assert api.collections[LEASES]["leader"]["spec"]["acquireTime"] == first["acquireTime"]
@@ -172,7 +173,7 @@ def test_election_takes_renews_and_gives_back() -> None:
                     assert (two.terms, holder(api)) == (0, "me")
                     await one.stop()
                     assert (one.working, one.changes) == (0, [True, False])
-                    await until(lambda: two.working == 1, "the other leads at once", 4)
+                    await until_async(lambda: two.working == 1, "the other leads at once", 4)
                     assert not one.election.is_held()
             assert holder(api) == ""
 
@@ -185,14 +186,14 @@ def test_election_ends_a_term_whose_lease_cannot_be_renewed() -> None:
 
     async def run() -> None:
         async with fake_api(LEASES) as api, candidate(api, QUICK) as one:
-            await until(lambda: one.working == 1, "it leads")
+            await until_async(lambda: one.working == 1, "it leads")
             began = asyncio.get_running_loop().time()
             api.fault("leases", 503, times=10_000)
-            await until(lambda: not one.election.is_held(), "the fence")
+            await until_async(lambda: not one.election.is_held(), "the fence")
             assert asyncio.get_running_loop().time() - began < QUICK.lease_duration
-            await until(lambda: one.working == 0, "its work has ended")
+            await until_async(lambda: one.working == 0, "its work has ended")
             api.faults.clear()
-            await until(lambda: one.terms == 2, "it leads again")
+            await until_async(lambda: one.terms == 2, "it leads again")
 
     asyncio.run(run())
 
@@ -201,11 +202,11 @@ def test_election_ends_a_term_whose_lease_cannot_be_renewed() -> None:
 def test_election_is_lost_when_another_holds_the_lease() -> None:
     async def run() -> None:
         async with fake_api(LEASES) as api, candidate(api) as one:
-            await until(lambda: one.working == 1, "it leads")
+            await until_async(lambda: one.working == 1, "it leads")
             stolen = lease(holderIdentity="thief", leaseDurationSeconds=1, renewTime=SOON, acquireTime=SOON)
             api.put(LEASES, "leader", spec=stolen["spec"])
-            await until(lambda: one.working == 0, "it stops")
-            await until(lambda: one.working == 1, "it takes the Lease when that has expired")
+            await until_async(lambda: one.working == 0, "it stops")
+            await until_async(lambda: one.working == 1, "it takes the Lease when that has expired")
             assert api.collections[LEASES]["leader"]["spec"]["leaseTransitions"] == 1
 
     asyncio.run(run())
@@ -236,11 +237,13 @@ def test_election_leads_on_after_any_answer(fault: Fault) -> None:
 
     async def run() -> None:
         async with fake_api(LEASES) as api, candidate(api) as one:
-            await until(lambda: one.working == 1, "it leads")
+            await until_async(lambda: one.working == 1, "it leads")
             api.faults.append(fault)
-            await until(lambda: fault.hits == fault.times, "the answer was given")
+            await until_async(lambda: fault.hits == fault.times, "the answer was given")
             renewed = api.collections[LEASES]["leader"]["spec"]["renewTime"]
-            await until(lambda: api.collections[LEASES]["leader"]["spec"]["renewTime"] > renewed, "it renews again")
+            await until_async(
+                lambda: api.collections[LEASES]["leader"]["spec"]["renewTime"] > renewed, "it renews again"
+            )
             assert (one.terms, one.working) == (1, 1)
             assert not any(line.startswith("POST") for line in api.requests[2:]), "the Lease was there all the time"
 
@@ -254,9 +257,9 @@ def test_election_that_ends_during_a_write_gives_the_lease_back(method: str) -> 
     async def run() -> None:
         async with fake_api(LEASES) as api, candidate(api) as one:
             if method == "PUT":
-                await until(lambda: one.working == 1, "it leads")
+                await until_async(lambda: one.working == 1, "it leads")
             slow = api.fault(method, 0, delay=0.2)
-            await until(lambda: slow.hits == 1, "a write is under way")
+            await until_async(lambda: slow.hits == 1, "a write is under way")
             await one.stop()
             assert holder(api) == ""
 
@@ -268,7 +271,7 @@ def test_fence_holds_after_a_stop_in_the_middle_of_a_callback() -> None:
 
     async def run() -> None:
         async with fake_api(LEASES) as api, candidate(api, QUICK) as one:
-            await until(lambda: one.election.is_held(), "it leads")
+            await until_async(lambda: one.election.is_held(), "it leads")
             time.sleep(QUICK.renew_deadline + 0.1)  # noqa: ASYNC251 - the process is stopped
             assert not one.election.is_held()
 

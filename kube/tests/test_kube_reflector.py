@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from fake_api import FakeApi, Fault, fake_api, until
+from fake_api import FakeApi, Fault, fake_api
 
 from inferway_kube import reflector as reflector_module
 from inferway_kube.api_health import ApiHealth
@@ -20,6 +20,7 @@ from inferway_kube.deadlines import Deadlines
 from inferway_kube.errors import ApiError, NotFound
 from inferway_kube.events import Manifest
 from inferway_kube.reflector import Collection, Reflector
+from inferway_testing.until import until_async
 
 pytestmark = pytest.mark.outside
 
@@ -66,7 +67,7 @@ class Reflected:
 
     async def holds(self, *names: str, seconds: float = 5.0) -> None:
         """Until the store holds exactly these."""
-        await until(
+        await until_async(
             lambda: sorted(self.store.names.values()) == sorted(names), f"{names}, not {self.store.names}", seconds
         )
 
@@ -107,7 +108,7 @@ def test_reflector_resumes_a_watch_that_ended_in_order() -> None:
     async def run() -> None:
         async with reflected() as seen:
             seen.api.put(THINGS, "a")
-            await until(lambda: sum("watch" in line for line in seen.api.requests) >= 2, "a second watch")
+            await until_async(lambda: sum("watch" in line for line in seen.api.requests) >= 2, "a second watch")
             seen.api.put(THINGS, "b")
             await seen.holds("a", "b")
             assert seen.store.lists == 1
@@ -125,7 +126,7 @@ def test_reflector_notices_deletions_during_an_outage() -> None:
             await seen.holds("a", "b")
             down = seen.api.fault("GET", 503, times=10_000)
             seen.api.cut()
-            await until(lambda: down.hits > 3, "it has tried")
+            await until_async(lambda: down.hits > 3, "it has tried")
             seen.api.remove(THINGS, "a")
             seen.api.put(THINGS, "c")
             seen.api.forget_history()
@@ -145,7 +146,7 @@ def test_reflector_recovers_after_the_attempts_of_ten_minutes() -> None:
             await seen.holds("a")
             down = seen.api.fault("GET", 503, times=10_000)
             seen.api.cut()
-            await until(lambda: down.hits > 320, "it has tried", 20)
+            await until_async(lambda: down.hits > 320, "it has tried", 20)
             assert list(seen.store.names.values()) == ["a"]
             seen.api.remove(THINGS, "a")
             seen.api.put(THINGS, "b")
@@ -163,7 +164,7 @@ def test_reflector_takes_a_recreated_object_for_another() -> None:
             await seen.holds("a")
             seen.api.remove(THINGS, "a")
             seen.api.put(THINGS, "a")
-            await until(
+            await until_async(
                 lambda: list(seen.store.names) == [seen.api.collections[THINGS]["a"]["metadata"]["uid"]], "the new one"
             )
 
@@ -223,7 +224,7 @@ def test_reflector_survives_any_answer(fault: Fault) -> None:
                 await asyncio.sleep(0.002)
             seen.api.put(THINGS, "b")
             await seen.holds("a", "b")
-            await until(lambda: seen.health.trouble == "", "it is well")
+            await until_async(lambda: seen.health.trouble == "", "it is well")
 
     asyncio.run(run())
 
@@ -257,7 +258,7 @@ def test_reflector_notices_a_frozen_watch() -> None:
             await asyncio.sleep(0.1)
             assert list(seen.store.names.values()) == ["a"]
             watches = sum("watch" in line for line in seen.api.requests)
-            await until(lambda: sum("watch" in line for line in seen.api.requests) > watches, "another watch", 4)
+            await until_async(lambda: sum("watch" in line for line in seen.api.requests) > watches, "another watch", 4)
             seen.api.is_frozen = False
             await seen.holds("a", "b")
 
@@ -305,7 +306,7 @@ def test_reflector_of_an_unknown_optional_kind_is_empty(monkeypatch: pytest.Monk
 def test_reflector_of_an_unknown_needed_kind_is_not_synced() -> None:
     async def run() -> None:
         async with reflected(defined=()) as seen:
-            await until(lambda: len(seen.api.requests) > 3, "it asks again")
+            await until_async(lambda: len(seen.api.requests) > 3, "it asks again")
             assert not seen.reflector.synced.is_set()
             assert "does not know a kind" in seen.health.trouble
             seen.api.define(THINGS)
@@ -329,7 +330,7 @@ def test_reflector_empties_an_optional_kind_only_after_two_404(times: int, monke
             seen.api.fault("watch", 410)
             missing = seen.api.fault("limit", 404, times=times)
             seen.api.cut()
-            await until(lambda: missing.hits == times and seen.store.lists > lists, "a list")
+            await until_async(lambda: missing.hits == times and seen.store.lists > lists, "a list")
             assert seen.store.lists == lists + 1
             assert list(seen.store.names.values()) == (["a"] if times == 1 else [])
             await seen.holds("a")
