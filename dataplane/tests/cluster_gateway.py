@@ -50,7 +50,7 @@ class ClusterGateway(RunningGateway):
             return False
 
     def why_not(self) -> str:
-        """What /readyz says."""
+        """Return the text of /readyz."""
         return self.ask("/readyz", admin=True)[1].strip()
 
     def samples(self) -> set[str]:

@@ -1,4 +1,4 @@
-"""The corpus over real sockets: whole, and one byte at a time. What is `known` must fail, until it is mended."""
+"""The corpus over real sockets: whole, and one byte at a time. A `known` case must fail until the gateway is fixed."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ Both = tuple[dict[str, Result], dict[str, Result]]
 
 
 def as_parameters(cases: Sequence[C]) -> list[object]:
-    """Parameters: what is known is a strict xfail, and a source like `case P9` says what the message shows."""
+    """Return parameters: a `known` case is a strict xfail; a source like `case P9` becomes the mark `case`."""
     parameters = []
     for case in cases:
         marks = [pytest.mark.case(name) for name in re.findall(r"\b[Cc]ases? ([A-Z]\d+)\b", case.source)]

@@ -49,7 +49,7 @@ QUICK = settings(max_examples=examples(1500), deadline=None, suppress_health_che
 
 def observed_effects(seen: Observed) -> tuple[list[int], bool, list[tuple[str, str, bytes]]]:
     """What a client and an upstream notice: statuses, the close, the whole requests."""
-    whole = [(one.method, one.target, one.body) for one in seen.asked if one.is_whole]
+    whole = [(one.method, one.target, one.body) for one in seen.forwarded if one.is_whole]
     return seen.statuses, seen.is_closed, whole
 
 

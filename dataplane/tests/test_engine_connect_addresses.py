@@ -4,9 +4,10 @@ import asyncio
 import json
 import logging
 import socket
+from collections.abc import Coroutine, Iterable
 from contextlib import asynccontextmanager
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from fake_transport import OK, Transport, Wire, answer, get
@@ -19,40 +20,71 @@ from inferway_dataplane.engine.upstream.pool import ConnectFailed, EndpointPool
 pytestmark = pytest.mark.outside
 
 NAME = "sim.example"
+Result = TypeVar("Result")
 REFUSES, ANSWERS, SWALLOWS, SWALLOWS_TOO = "127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"
 
 
 class FakeNames:
-    """What the name resolves to, and an address that never answers a SYN."""
+    """The addresses of the name, and addresses that never answer a SYN, for the event loop of `run`."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.found: list[str] = []
+    def __init__(self) -> None:
+        self.addresses: list[str] = []
         self.tried: list[str] = []
-        connect = asyncio.BaseEventLoop.create_connection
 
-        async def create_connection(loop: Any, factory: Any, host: str, port: int, **more: Any) -> Any:
-            self.tried.append(host)
-            if host in (SWALLOWS, SWALLOWS_TOO):
-                await asyncio.Event().wait()
-            return await connect(loop, factory, host, port, **more)
+    async def look_up(self, port: int) -> Any:
+        """Return the addresses as `getaddrinfo` does."""
+        return as_infos(self.addresses, port)
 
-        async def getaddrinfo(loop: Any, host: str, port: int, **more: Any) -> Any:
-            assert host == NAME
-            return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (own, port)) for own in self.found]
+    def run(self, main: Coroutine[Any, Any, Result]) -> Result:
+        """Run `main` in a loop that knows the name."""
+        with asyncio.Runner(loop_factory=lambda: FakeNamesLoop(self)) as runner:
+            return runner.run(main)
 
-        monkeypatch.setattr(asyncio.BaseEventLoop, "create_connection", create_connection)
-        monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+
+class FakeNamesLoop(asyncio.SelectorEventLoop):
+    """An event loop that takes names from `FakeNames`."""
+
+    def __init__(self, names: FakeNames) -> None:
+        super().__init__()
+        self.names = names
+
+    async def create_connection(self, factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
+        self.names.tried.append(host)
+        if host in (SWALLOWS, SWALLOWS_TOO):
+            await asyncio.Event().wait()
+        return await super().create_connection(factory, host, port, **options)
+
+    async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
+        assert host == NAME
+        return await self.names.look_up(port)
+
+
+def as_infos(addresses: Iterable[str], port: int) -> list[Any]:
+    """Return the addresses in the shape of `getaddrinfo`."""
+    return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port)) for address in addresses]
+
+
+class HangingNames(FakeNames):
+    """Each look-up waits until the test completes its future."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lookups: list[asyncio.Future[Any]] = []
+
+    async def look_up(self, port: int) -> Any:
+        self.lookups.append(asyncio.get_running_loop().create_future())
+        return await self.lookups[-1]
 
 
 @pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch) -> FakeNames:
-    return FakeNames(monkeypatch)
+def names() -> FakeNames:
+    return FakeNames()
 
 
 @asynccontextmanager
-async def endpoint_of(names: FakeNames, *found: str, policy: str = "Standalone") -> Any:
+async def endpoint_of(names: FakeNames, *addresses: str, policy: str = "Standalone") -> Any:
     """An endpoint of the name, on a port where only one address listens."""
-    names.found = list(found)
+    names.addresses = list(addresses)
     server = await asyncio.start_server(lambda reader, writer: writer.close(), ANSWERS, 0)
     wire = Wire(idle=0)
     wire.gateway.pools.address_policy = policy  # type: ignore[assignment]
@@ -66,28 +98,28 @@ async def endpoint_of(names: FakeNames, *found: str, policy: str = "Standalone")
         await server.wait_closed()
 
 
-def connect_to(names: FakeNames, *found: str, within: float = 2.0, policy: str = "Standalone") -> tuple[str, float]:
+def connect_to(names: FakeNames, *addresses: str, within: float = 2.0, policy: str = "Standalone") -> tuple[str, float]:
     """The address that is connected to, and how long that took."""
 
     async def main() -> tuple[str, float]:
-        async with endpoint_of(names, *found, policy=policy) as endpoint:
+        async with endpoint_of(names, *addresses, policy=policy) as endpoint:
             started = monotonic()
             connection = await endpoint.connect(within)
             return connection.transport.get_extra_info("peername")[0], monotonic() - started
 
-    return asyncio.run(main())
+    return names.run(main())
 
 
-def connect_error_code(names: FakeNames, *found: str, within: float = 2.0, policy: str = "Standalone") -> str:
+def connect_error_code(names: FakeNames, *addresses: str, within: float = 2.0, policy: str = "Standalone") -> str:
     """The code of the problem that connecting ends with."""
 
     async def main() -> str:
-        async with endpoint_of(names, *found, policy=policy) as endpoint:
+        async with endpoint_of(names, *addresses, policy=policy) as endpoint:
             with pytest.raises(ConnectFailed) as caught:
                 await endpoint.connect(within)
             return caught.value.problem.code
 
-    return asyncio.run(main())
+    return names.run(main())
 
 
 def test_second_address_is_used_if_the_first_refuses(names: FakeNames) -> None:
@@ -116,7 +148,7 @@ def test_silent_address_is_bounded_without_a_connect_timeout(names: FakeNames) -
             connection = await endpoint.connect(NEVER)
             return str(connection.transport.get_extra_info("peername")[0])
 
-    assert asyncio.run(main()) == ANSWERS
+    assert names.run(main()) == ANSWERS
 
 
 def test_first_address_that_answers_is_used(names: FakeNames) -> None:
@@ -129,15 +161,9 @@ def test_address_listed_twice_is_tried_once(names: FakeNames) -> None:
     assert names.tried == [REFUSES]
 
 
-def test_name_lookup_is_shared_by_all_waiting_requests(names: FakeNames, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_name_lookup_is_shared_by_all_waiting_requests() -> None:
     """The loop has few threads for look-ups: a name without an answer must not take them all."""
-    asked: list[asyncio.Future[Any]] = []
-
-    async def getaddrinfo(loop: Any, host: str, port: int, **more: Any) -> Any:
-        asked.append(loop.create_future())
-        return await asked[-1]
-
-    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    names = HangingNames()
 
     async def main() -> None:
         async with endpoint_of(names) as endpoint:
@@ -146,23 +172,21 @@ def test_name_lookup_is_shared_by_all_waiting_requests(names: FakeNames, monkeyp
             assert caught.value.problem is problems.CONNECT_TIMEOUT
             others = [asyncio.ensure_future(endpoint.connect(5.0)) for _ in range(3)]
             await asyncio.sleep(0)
-            assert len(asked) == 1
-            asked[0].set_result(
-                [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (ANSWERS, endpoint.port))]
-            )
-            found = [connection.transport.get_extra_info("peername")[0] for connection in await asyncio.gather(*others)]
-            assert found == [ANSWERS] * 3
+            assert len(names.lookups) == 1
+            names.lookups[0].set_result(as_infos([ANSWERS], endpoint.port))
+            peers = [connection.transport.get_extra_info("peername")[0] for connection in await asyncio.gather(*others)]
+            assert peers == [ANSWERS] * 3
             # A later request is looked up again, and a failure reaches each request that waits for it.
             later = asyncio.ensure_future(endpoint.connect(5.0))
             for _ in range(5):
                 await asyncio.sleep(0)
-            assert len(asked) == 2
-            asked[1].set_exception(OSError("no such name"))
+            assert len(names.lookups) == 2
+            names.lookups[1].set_exception(OSError("no such name"))
             with pytest.raises(ConnectFailed) as caught:
                 await later
             assert caught.value.problem is problems.DNS_FAILED
 
-    asyncio.run(main())
+    names.run(main())
 
 
 def test_connect_fails_if_all_addresses_refuse(names: FakeNames) -> None:
@@ -174,15 +198,15 @@ def test_connect_times_out_if_all_addresses_are_silent(names: FakeNames) -> None
 
 
 @pytest.mark.parametrize(
-    ("found", "policy"),
+    ("addresses", "policy"),
     [
         (("169.254.169.254",), "Standalone"),
         (("169.254.169.254", "fe80::1", "::ffff:169.254.169.254"), "Standalone"),
         ((ANSWERS, REFUSES, "::1"), "Cluster"),
     ],
 )
-def test_x1_no_address_is_tried_if_none_is_allowed(names: FakeNames, found: tuple[str, ...], policy: str) -> None:
-    assert connect_error_code(names, *found, policy=policy) == "address_refused"
+def test_x1_no_address_is_tried_if_none_is_allowed(names: FakeNames, addresses: tuple[str, ...], policy: str) -> None:
+    assert connect_error_code(names, *addresses, policy=policy) == "address_refused"
     assert names.tried == []
 
 
@@ -206,18 +230,18 @@ def test_unexpected_connect_error_is_logged_and_fails_request(caplog: pytest.Log
     async def connect(endpoint: EndpointPool, within: float) -> UpstreamConnection:
         if len(caplog.records) == 0:
             raise RuntimeError("a mistake")
-        made = UpstreamConnection(endpoint)
-        made.connection_made(Transport())
-        wire.upstreams.append(made)
-        return made
+        connection = UpstreamConnection(endpoint)
+        connection.connection_made(Transport())
+        wire.upstreams.append(connection)
+        return connection
 
     async def main() -> None:
         other = wire.connect()
         wire.send(get(b"/a"))
         await run_ready_tasks(wire)
-        own = answer(wire.client_received())
-        assert (own.status, json.loads(own.body)["code"]) == (500, "internal_error")
-        assert "a mistake" not in own.body.decode()
+        response = answer(wire.client_received())
+        assert (response.status, json.loads(response.body)["code"]) == (500, "internal_error")
+        assert "a mistake" not in response.body.decode()
         assert wire.endpoint.active == 0
         (record,) = caplog.records
         assert record.levelno == logging.ERROR

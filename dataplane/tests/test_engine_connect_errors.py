@@ -17,21 +17,26 @@ from inferway_dataplane.engine.upstream.pool import ConnectFailed, Pools
 RESET = ConnectionResetError(errno.ECONNRESET, "reset")
 
 
-def problem_of_connect(
-    monkeypatch: pytest.MonkeyPatch, failures: list[BaseException], *, tls: bool = False, addresses: int = 1
-) -> tuple[Problem, int]:
-    """The problem of one that fails so at each of its addresses in turn; and how many were tried."""
-    tried = []
+class FailingLoop(asyncio.SelectorEventLoop):
+    """An event loop in which each connection attempt fails, and each name has `addresses` addresses."""
 
-    async def create_connection(loop: Any, factory: Any, host: str, *args: Any, **options: Any) -> Any:
-        tried.append(host)
-        raise failures[len(tried) - 1]
+    def __init__(self, failures: list[BaseException], addresses: int) -> None:
+        super().__init__()
+        self.failures = iter(failures)
+        self.addresses = [f"192.0.2.{number}" for number in range(1, addresses + 1)]
+        self.tried: list[str] = []
 
-    async def getaddrinfo(loop: Any, host: str, port: int, **options: Any) -> Any:
-        return [(socket.AF_INET, None, 6, "", (f"192.0.2.{number}", port)) for number in range(1, addresses + 1)]
+    async def create_connection(self, factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
+        self.tried.append(host)
+        raise next(self.failures)
 
-    monkeypatch.setattr(asyncio.BaseEventLoop, "create_connection", create_connection)
-    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
+        return [(socket.AF_INET, None, 6, "", (address, port)) for address in self.addresses]
+
+
+def problem_of_connect(failures: list[BaseException], *, tls: bool = False, addresses: int = 1) -> tuple[Problem, int]:
+    """Return the problem after `failures`, one for each address in turn, and the number of addresses tried."""
+    loop = FailingLoop(failures, addresses)
 
     async def main() -> Problem:
         pools = Pools(Clock(), HeadCache(), 60.0, 16, 4, lambda: None)
@@ -41,7 +46,8 @@ def problem_of_connect(
         assert pools.limiter.taken == 0
         return failed.value.problem
 
-    return asyncio.run(main()), len(tried)
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        return runner.run(main()), len(loop.tried)
 
 
 @pytest.mark.parametrize(
@@ -62,15 +68,13 @@ def problem_of_connect(
     ],
     ids=lambda value: value.code if isinstance(value, Problem) else repr(value),
 )
-def test_connect_error_decides_the_problem(
-    monkeypatch: pytest.MonkeyPatch, failure: BaseException, tls: bool, problem: Problem
-) -> None:
-    assert problem_of_connect(monkeypatch, [failure], tls=tls) == (problem, 1)
+def test_connect_error_decides_the_problem(failure: BaseException, tls: bool, problem: Problem) -> None:
+    assert problem_of_connect([failure], tls=tls) == (problem, 1)
 
 
-def test_connect_error_of_the_last_address_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connect_error_of_the_last_address_decides() -> None:
     refused = ConnectionRefusedError(errno.ECONNREFUSED, "refused")
-    assert problem_of_connect(monkeypatch, [refused, TimeoutError(), ssl.SSLError(1, "x")], tls=True, addresses=3) == (
+    assert problem_of_connect([refused, TimeoutError(), ssl.SSLError(1, "x")], tls=True, addresses=3) == (
         problems.TLS_FAILED,
         3,
     )

@@ -22,7 +22,7 @@ def _info(caplog: pytest.LogCaptureFixture) -> None:
 
 
 class WatchedFiles:
-    """What follows some files, and counts."""
+    """Some files, and the number of their reloads."""
 
     def __init__(self, *paths: Path) -> None:
         self.paths = list(paths)
@@ -189,11 +189,9 @@ def test_unexpected_scan_error_does_not_stop_the_watcher(tmp_path: Path, caplog:
         )
         await asyncio.sleep(0)
         failures.extend([RuntimeError("can't start new thread")] * 2)
-        async with asyncio.timeout(5):
-            while failures:  # noqa: ASYNC110 - it is counted in another thread
-                await asyncio.sleep(0.001)
-            path.write_text("22")
-            await reloaded.wait()
+        await until_async(lambda: not failures, "two failed looks", 5)
+        path.write_text("22")
+        await asyncio.wait_for(reloaded.wait(), 5)
         assert not task.done()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

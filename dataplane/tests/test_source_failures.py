@@ -23,41 +23,41 @@ from inferway_testing.process import Process
 from inferway_testing.until import until_async
 
 DYING = """
-import asyncio, sys
-from pathlib import Path
+import asyncio, signal, sys
 from inferway_contract.document import ConfigDocument, EndpointsDocument
 from inferway_dataplane.main import serve
 from inferway_dataplane.settings import Settings
 from inferway_dataplane.sources import SourceState
 
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+
 class Source:
-    waiting, error, ends_with_process = "nothing yet", "", sys.argv[2] == "cluster"
+    waiting, error, ends_with_process = "nothing yet", "", sys.argv[1] == "cluster"
     state = SourceState()
     async def follow(self, receiver):
-        if sys.argv[3] == "served":
+        if sys.argv[2] == "served":
             receiver.accept(ConfigDocument(), EndpointsDocument())
-        while not Path(sys.argv[1]).exists():
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(signal.sigwait, {signal.SIGUSR1})
         raise RuntimeError("can't start new thread")
 
 settings = Settings(listen="127.0.0.1:0", admin="127.0.0.1:0", access_log=False, drain_delay=1.0, drain_ready=True)
 sys.exit(serve(settings, Source()))
 """
-"""A data plane whose source fails unexpectedly as soon as a file is there."""
+"""A data plane whose source fails unexpectedly on SIGUSR1."""
 
 
-def process_with_dying_source(trigger: Path, mode: str, document: str = "served") -> Process:
+def process_with_dying_source(mode: str, document: str = "served") -> Process:
     """Start it."""
-    return Process([sys.executable, "-c", DYING, str(trigger), mode, document], stdout=subprocess.DEVNULL)
+    return Process([sys.executable, "-c", DYING, mode, document], stdout=subprocess.DEVNULL)
 
 
 @pytest.mark.outside
 @pytest.mark.case("K4")
-def test_cluster_process_ends_after_the_drain(tmp_path: Path) -> None:
-    with process_with_dying_source(tmp_path / "now", "cluster") as process:
+def test_cluster_process_ends_after_the_drain() -> None:
+    with process_with_dying_source("cluster") as process:
         admin = process.port("admin")
         assert ask(admin, "/readyz") == (200, b"ok\n")
-        (tmp_path / "now").touch()
+        process.signal(signal.SIGUSR1)
         event = process.event("the source has ended, so the process ends")
         assert (event["level"], event["error"]) == ("critical", "RuntimeError: can't start new thread")
         assert "Traceback" in event["exception"]
@@ -69,10 +69,10 @@ def test_cluster_process_ends_after_the_drain(tmp_path: Path) -> None:
 
 
 @pytest.mark.outside
-def test_signal_during_the_drain_does_not_shorten_it(tmp_path: Path) -> None:
-    with process_with_dying_source(tmp_path / "now", "cluster") as process:
+def test_signal_during_the_drain_does_not_shorten_it() -> None:
+    with process_with_dying_source("cluster") as process:
         process.event("ready")
-        (tmp_path / "now").touch()
+        process.signal(signal.SIGUSR1)
         process.event("draining")
         process.signal(signal.SIGTERM)
         assert process.exit_code() == 1
@@ -80,10 +80,10 @@ def test_signal_during_the_drain_does_not_shorten_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.outside
-def test_ended_directory_source_is_logged_and_serving_continues(tmp_path: Path) -> None:
-    with process_with_dying_source(tmp_path / "now", "directory") as process:
+def test_ended_directory_source_is_logged_and_serving_continues() -> None:
+    with process_with_dying_source("directory") as process:
         admin, port = process.port("admin"), process.port()
-        (tmp_path / "now").touch()
+        process.signal(signal.SIGUSR1)
         assert process.event("the source has ended, the live document stays")["level"] == "critical"
         assert "not followed any more" in json.loads(ask(admin, "/debug/config")[1])["lastError"]
         assert ask(admin, "/readyz")[0] == 200
@@ -93,10 +93,10 @@ def test_ended_directory_source_is_logged_and_serving_continues(tmp_path: Path) 
 
 
 @pytest.mark.outside
-def test_source_ended_before_a_document_ends_the_process(tmp_path: Path) -> None:
-    with process_with_dying_source(tmp_path / "now", "cluster", "waiting") as process:
+def test_source_ended_before_a_document_ends_the_process() -> None:
+    with process_with_dying_source("cluster", "waiting") as process:
         process.event("waiting for the first document")
-        (tmp_path / "now").touch()
+        process.signal(signal.SIGUSR1)
         assert process.exit_code() == 1
         event = process.event("unexpected error while starting")
         assert "can't start new thread" in event["exception"]

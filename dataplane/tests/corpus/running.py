@@ -72,7 +72,7 @@ async def put_requests(
             if recorder is None:
                 seen.has_upstream = False
             else:
-                seen.asked = recorder.asked[source or case.id]
+                seen.forwarded = recorder.requests[source or case.id]
             return seen
 
     observed = await asyncio.gather(*(one(number, case) for number, case in enumerate(cases)))
@@ -83,12 +83,12 @@ async def put_requests(
 async def put_responses(cases: Sequence[ResponseCase], *, is_bytewise: bool = False) -> list[Result]:
     """Every response case once, through a gateway of our own.
 
-    One after the other: bytes that come after the end of an answer would else be read by whoever has the connection next.
+    One after the other: otherwise the next request on the connection would read bytes after the end of an answer.
     """
     by_target = {f"/{case.id}": case for case in cases}
 
-    def script(asked: reading.ForwardedRequest) -> Reply:
-        case = by_target[asked.target]
+    def script(request: reading.ForwardedRequest) -> Reply:
+        case = by_target[request.target]
         return Reply(client.pieces(case.raw, is_bytewise=is_bytewise), closes=case.closes)
 
     recorder = Recorder(script)
@@ -111,8 +111,8 @@ async def _ask(address: tuple[str, int], source: str, case: ResponseCase) -> Obs
         request = f"{case.method} /{case.id} HTTP/1.1\r\nHost: a.example\r\n\r\n".encode()
         await connection.send(request, is_bytewise=False)
         await connection.until(to_head, -1 if case.fate == "abort" else 1)
-        found = reading.answers(bytes(connection.received), to_head, is_closed=connection.is_closed)
-        return Observed(found, connection.is_closed)
+        answers = reading.answers(bytes(connection.received), to_head, is_closed=connection.is_closed)
+        return Observed(answers, connection.is_closed)
     finally:
         connection.transport.abort()
 
