@@ -4,6 +4,7 @@ Fixes and messages are those of docs/install.md."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import sleep

@@ -23,6 +23,7 @@ class Fault:
     pattern: str
     """Of `METHOD path?query`."""
     status: int = 200
+    """0 = the server answers as without the fault, after the delay."""
     body: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     times: int = 1
@@ -107,6 +108,8 @@ class FakeApi:
         for fault in self.faults:
             if fault.meets(line):
                 await asyncio.sleep(fault.delay)
+                if not fault.status:
+                    break
                 return web.Response(status=fault.status, text=fault.body, headers=fault.headers)
         path, query = request.path, request.query
         body = await request.json() if request.can_read_body else {}

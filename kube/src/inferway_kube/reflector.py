@@ -15,7 +15,7 @@ from inferway_kube.api_health import ApiHealth
 from inferway_kube.backoff import Backoff
 from inferway_kube.client import Client
 from inferway_kube.errors import ApiError, Gone, NotFound
-from inferway_kube.events import Event, Manifest, Page
+from inferway_kube.events import Manifest, Page
 
 logger = logging.getLogger(__name__)
 
@@ -137,17 +137,12 @@ class Reflector:
 
     async def _list(self) -> None:
         page = await self._first_known()
-        if page is not None:
-            self._version, self._is_absent = "", False
-            await self._store.replace(page.items)
-            self._version = page.version
-        elif not self.synced.is_set() or self._is_absent:
-            # A kind that was there may be missing once by mistake (a proxy's 404), but not twice in a row.
-            self._version, self._is_absent = "", True
-            await self._store.replace(())
-        else:
-            self._version, self._is_absent = "", True
-            return
+        was_absent, self._is_absent = self._is_absent, page is None
+        self._version = ""
+        if page is None and self.synced.is_set() and not was_absent:
+            return  # a kind that was there may be missing once by mistake (a proxy's 404), but not twice in a row
+        await self._store.replace(page.items if page else ())
+        self._version = page.version if page else ""
         self._health.answered(self.collection.name)
         self.synced.set()
 
@@ -170,14 +165,8 @@ class Reflector:
             self._watching_since = asyncio.get_running_loop().time()
             self._health.answered(self.collection.name)
             async for event in watch:
-                self._take(event)
+                if event.type == "DELETED":
+                    self._store.remove(event.manifest)
+                elif event.type != "BOOKMARK":  # of which only the version counts
+                    self._store.upsert(event.manifest)
                 self._version = event.version
-
-    def _take(self, event: Event) -> None:
-        match event.type:
-            case "ADDED" | "MODIFIED":
-                self._store.upsert(event.manifest)
-            case "DELETED":
-                self._store.remove(event.manifest)
-            case "BOOKMARK":
-                pass  # only the version moves
