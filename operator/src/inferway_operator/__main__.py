@@ -36,7 +36,7 @@ def main() -> int:
     from inferway_kube.errors import NoCluster
 
     try:
-        asyncio.run(login.anyhow())
+        asyncio.run(login.from_environment())
     except NoCluster as error:
         return _complain(str(error))
     flags = sys.argv[1:]
