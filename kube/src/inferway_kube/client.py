@@ -237,8 +237,8 @@ class Client(AbstractAsyncContextManager["Client"]):
             api = ApiClient(configuration)
             api.user_agent = self._manager
             with warnings.catch_warnings():
-                # aiohttp wants to be rid of this parameter. Without it uvloop waits thirty seconds for the goodbye of a
-                # frozen peer.
+                # aiohttp deprecates this parameter. Without it uvloop waits thirty seconds for the goodbye of a frozen
+                # peer.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 self._connector = aiohttp.TCPConnector(
                     limit=0, ssl=api.rest_client.ssl_context, ssl_shutdown_timeout=_GOODBYE

@@ -1,8 +1,8 @@
 """Leader election by a Lease (that of client-go): one process works, the others wait.
 
 A candidate compares what it observes with its own clock only, so the clocks of two machines need not agree. The *fence*: a
-leader that was renewed at time t may write until t + renew_deadline and not one moment longer, also when its process was
-stopped in between. Another takes over after t + lease_duration at the earliest; the time between the two is longer than the
+leader that was renewed at time t may write until t + renew_deadline at the latest, also when its process was stopped in
+between. Another takes over after t + lease_duration at the earliest; the time between the two is longer than the
 longest write. A leader that loses the Lease waits again; the process continues, as everything it has observed is still true.
 """
 

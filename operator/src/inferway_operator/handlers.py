@@ -25,7 +25,7 @@ from inferway_operator.watch.kinds import POLICIES, ROUTES, WatchedKind
 INACTIVITY: Final = 50.0
 """Seconds. A watch that brings nothing for this time, not even a bookmark, is opened again where it was: it may be frozen."""
 LAST: Final = 8.0
-"""Seconds that kopf has to end once all of ours has ended."""
+"""Seconds that kopf has to end after the operator has stopped."""
 
 
 class _Backoffs:

@@ -68,7 +68,7 @@ class Operator:
         # A compile makes some hundred thousand objects, none of them a cycle. With Python's own thresholds the collector walks
         # through the whole cache dozens of times meanwhile: 2,000 routes take 0.65 s of CPU instead of 0.38 s.
         gc.set_threshold(100_000, 20, 20)
-        account = await login.anyhow()
+        account = await login.from_environment()
         client = api_client.connect(account, lambda: self._election.is_held(), self._metrics)
         await self._open.enter_async_context(client)
         # A client of its own: a crowd of status writes must not hold up the renewal of the Lease.

@@ -34,7 +34,7 @@ class Pace:
     """Seconds."""
 
     patience: float = 3.0
-    """A first document may take so long; then the last good copy is served until there is one."""
+    """Wait for a first document; then the last good copy is served until there is one."""
     renew: float = RENEW_SECONDS
     """Between two renewals of the Lease."""
     copies: WriterPace = field(default_factory=WriterPace)

@@ -35,7 +35,7 @@ class IndexWatch:
 
     @property
     def is_listed(self) -> bool:
-        """Whether `text` was true once."""
+        """Whether the index has been listed at least once."""
         return self.reflector.synced.is_set()
 
     async def shard(self, name: str) -> bytes:

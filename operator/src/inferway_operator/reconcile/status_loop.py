@@ -92,7 +92,7 @@ class StatusLoop:
 
     async def _update_statuses(self) -> None:
         await _wait(self._has_statuses, self._statuses_within)
-        self._statuses_within = 0.0  # until it is done, it is to be done
+        self._statuses_within = 0.0  # a failed attempt is repeated at once, not after the time of the last result
         self._statuses_within = await self._write_statuses()
 
     async def _write_statuses(self) -> float:
