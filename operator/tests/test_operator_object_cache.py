@@ -6,10 +6,13 @@ import time
 from typing import Any
 
 import pytest
+from compiler_inputs import JSON
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from inferway_contract.acknowledgement import LEASE_SECONDS, Acknowledgement, annotations
 from inferway_operator.watch import object_cache as observed_module
-from inferway_operator.watch.kinds import GRANTS, LEASES, PODS, ROUTES, SERVICES, WatchedKind
+from inferway_operator.watch.kinds import GRANTS, KINDS, LEASES, PODS, POLICIES, ROUTES, SERVICES, WatchedKind
 from inferway_operator.watch.object_cache import ObjectCache, Part
 from inferway_operator.world.world import Settings
 
@@ -140,6 +143,40 @@ def test_cache_forgets_what_a_list_does_not_have() -> None:
         part.remove(manifest("b"))
         await part.replace([])
         assert [entry.name for entry in cache.entries(GRANTS)] == ["c"]
+
+    asyncio.run(run())
+
+
+ODD_PARTS = {
+    "status": JSON | st.fixed_dictionaries({"conditions": JSON}),
+    "spec": JSON | st.fixed_dictionaries({}, optional={"holderIdentity": JSON, "renewTime": JSON, "from": JSON}),
+    "endpoints": JSON,
+    "ports": JSON,
+}
+ODD_METADATA = dict.fromkeys(("generation", "namespace", "annotations", "labels", "deletionTimestamp"), JSON)
+LABEL = {"labels": {"kubernetes.io/service-name": "web"}}
+
+
+@given(st.fixed_dictionaries({}, optional=ODD_PARTS), st.fixed_dictionaries({}, optional=ODD_METADATA))
+@example({"status": "odd"}, {"generation": "odd"})
+@example({"status": {"conditions": ["odd"]}}, {"annotations": "odd"})
+@example({"status": {"conditions": [{"type": ["Ready"], "status": {}}]}}, {"annotations": {"inferway.dev/error": []}})
+@example({"spec": "odd"}, {"annotations": {"inferway.dev/error": "\ud800"}})
+@example({"spec": {"holderIdentity": {}, "renewTime": 1}}, {"labels": "odd"})
+@example({"endpoints": ["odd"], "ports": "odd"}, LABEL)
+def test_cache_takes_odd_objects_of_every_kind(parts: dict[str, Any], metadata: dict[str, Any]) -> None:
+    """One that raises would block the list of its kind."""
+    odd = {"metadata": {**metadata, "name": "pod", "uid": "uid-odd", "resourceVersion": "1"}, **parts}
+
+    async def run() -> None:
+        cache = ObjectCache()
+        for kind in KINDS:
+            name = {"kind": "RateLimitPolicy" if kind is POLICIES else "GatewayRoute"}
+            await Part(cache, kind).replace([odd | name, manifest("a") | name])
+            assert len(cache.entries(kind)) == 2
+        assert not any(pod.is_ready for pod in cache.pods())
+        assert all(isinstance(lease.holder, str) for lease in cache.leases())
+        cache.world(Settings(), {}, 1)
 
     asyncio.run(run())
 

@@ -5,7 +5,6 @@ import logging
 import os
 from collections.abc import Callable
 
-from inferway_dataplane.core.runtime import Runtime
 from inferway_dataplane.engine.clock import TICK, Clock, Wheel
 from inferway_dataplane.engine.context import Context
 from inferway_dataplane.engine.downstream import timeouts
@@ -57,13 +56,13 @@ class Gateway:
         self.pools.api_server = settings.api_server or os.environ.get("KUBERNETES_SERVICE_HOST", "")
         self.store = MemoryResponses(settings.cache_bytes)
         self.context = Context(settings, self.clock, self.stats, head_cache, self.pools, self.store, access_log, report)
-        self.live = Live(self.context, self._on_swap)
+        self.live = Live(self.context)
         self.health = HealthChecks(self.pools.tls_context)
         self.is_draining = False
         self._memory = resource_monitor.Memory(settings.memory_limit)
         self._descriptors = descriptors
         checks: tuple[Callable[[float], None], ...] = (
-            self.check_clients,
+            lambda now: timeouts.check_all(self.cap.connections, now),
             self.pools.sweep,
             self.live.forget_idle_keys,
             self.stats.settle,
@@ -80,6 +79,7 @@ class Gateway:
         """Start the wheel and the health checks; the loop must run."""
         self.context.call_soon = asyncio.get_running_loop().call_soon
         self.wheel.start()
+        self.live.on_swap = self.health.follow
         if self.context.runtime is not None:
             self.health.follow(self.context.runtime)
 
@@ -88,20 +88,12 @@ class Gateway:
         await self.wheel.stop()
         await self.health.stop()
         for connection in list(self.cap.connections):
-            connection.abort()
+            connection.transport.abort()
         self.pools.close()
 
     def drain(self) -> None:
         """Let every response close its connection: the process is stopping."""
         self.is_draining = self.context.is_closing = True
-
-    def _on_swap(self, runtime: Runtime) -> None:
-        if self.wheel.is_turning:
-            self.health.follow(runtime)
-
-    def check_clients(self, now: float) -> None:
-        """End what clients do too slowly. Called by the wheel."""
-        timeouts.check_all(self.cap.connections, now)
 
     def check_resources(self, now: float) -> None:
         """Refuse work while memory is short; count looks that find few descriptors. Called by the wheel."""

@@ -21,10 +21,9 @@ log = logging.getLogger("inferway")
 class Live:
     """What is served: `context.runtime` and its revision."""
 
-    def __init__(self, context: Context, on_swap: Callable[[Runtime], None]) -> None:
-        """`on_swap` is called with each new runtime."""
+    def __init__(self, context: Context) -> None:
         self._context = context
-        self._on_swap = on_swap
+        self.on_swap: Callable[[Runtime], object] = lambda built: None  # called with each new runtime
         self.revision = ""
         self.last_error = ""
 
@@ -57,7 +56,7 @@ class Live:
         self.last_error = error
         context.pools.keep_only(built.upstreams)
         context.stats.keep_only(rule.stats for rule in built.rules)
-        self._on_swap(built)
+        self.on_swap(built)
         context.stats.config_apply_seconds = context.clock.now() - started
         log.info("serving a new document", extra={"revision": self.revision, "routes": len(config.routes)})
 

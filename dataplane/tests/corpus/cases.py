@@ -20,7 +20,7 @@ NEXT: Final = b"GET /smuggled HTTP/1.1\r\nHost: a.example\r\n\r\n"
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ExpectedRequest:
     """A request that the upstream must see. `has`: fields by lower-case name; `lacks`: names that must not be there."""
 
     method: str
@@ -41,7 +41,7 @@ class RequestCase:
     verdict: Verdict
     statuses: tuple[tuple[int, ...], ...]
     """What each answer's status may be, in order; of `close` and `cut` the last one may be missing."""
-    upstream: tuple[Wanted, ...]
+    upstream: tuple[ExpectedRequest, ...]
     begins: bool = False
     """The upstream may see the beginning of a request (never a complete one) besides `upstream`."""
     keeps: bool = False
@@ -101,12 +101,12 @@ def _entries(folder: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _request(subject: str, entry: dict[str, Any]) -> RequestCase:
-    upstream = [_wanted(wanted) for wanted in entry.pop("upstream", ())]
+    upstream = [_expected(wanted) for wanted in entry.pop("upstream", ())]
     served: list[tuple[int, ...]] = [(200,)] * len(upstream)
     (verdict,) = {"accept", "refuse", "close", "cut"} & entry.keys()
     allowed = entry.pop(verdict)
     if verdict == "accept":
-        upstream = [_wanted(wanted) for wanted in allowed]
+        upstream = [_expected(wanted) for wanted in allowed]
         told = entry.pop("status", None)
         served = [(200,)] * len(upstream) if told is None else [(status,) for status in told]
     elif verdict == "refuse":
@@ -132,11 +132,11 @@ def _response(subject: str, entry: dict[str, Any]) -> ResponseCase:
     return ResponseCase(subject=subject, raw=_bytes(entry.pop("raw")), fate=fate, **entry)
 
 
-def _wanted(entry: str | dict[str, Any]) -> Wanted:
+def _expected(entry: str | dict[str, Any]) -> ExpectedRequest:
     """`GET /target`, `POST /target body`, or a mapping with `request`, and `body`, `has`, `lacks`."""
     told = {"request": entry} if isinstance(entry, str) else dict(entry)
     method, target, *body = _bytes(told["request"]).decode("latin-1").split(" ", 2)
-    return Wanted(
+    return ExpectedRequest(
         method,
         target,
         _bytes(told["body"]) if "body" in told else "".join(body).encode("latin-1"),

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from corpus.cases import RequestCase, ResponseCase, Wanted
-from corpus.reading import Answer, Asked
+from corpus.cases import ExpectedRequest, RequestCase, ResponseCase
+from corpus.reading import Answer, ForwardedRequest
 
 _REFUSALS: Final = (*range(400, 500), 501, 505)
 
@@ -17,7 +17,7 @@ class Observed:
     answers: list[Answer] = field(default_factory=list)
     is_closed: bool = False
     """The proxy closed the client's connection of itself."""
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[ForwardedRequest] = field(default_factory=list)
     """What the upstream saw of it."""
     has_upstream: bool = True
     """Whether the upstream is known at all: a foreign target may forward elsewhere."""
@@ -38,7 +38,7 @@ def heads(case: RequestCase) -> list[bool]:
     return [wanted.method == "HEAD" for wanted in case.upstream]
 
 
-def judge_request(case: RequestCase, seen: Observed) -> str:
+def check_request(case: RequestCase, seen: Observed) -> str:
     """What is not as it must be; empty when all is."""
     return _wrong_answers(case, seen) or (_wrong_upstream(case, seen.asked) if seen.has_upstream else "")
 
@@ -63,7 +63,7 @@ def _wrong_answers(case: RequestCase, seen: Observed) -> str:
     return ""
 
 
-def _wrong_upstream(case: RequestCase, asked: Sequence[Asked]) -> str:
+def _wrong_upstream(case: RequestCase, asked: Sequence[ForwardedRequest]) -> str:
     if any(not one.method for one in asked):
         return f"the upstream got what is no request: {asked[-1].body[:40]!r}"
     whole = [one for one in asked if one.is_whole]
@@ -74,7 +74,7 @@ def _wrong_upstream(case: RequestCase, asked: Sequence[Asked]) -> str:
     return next(filter(None, map(_wrong_request, case.upstream, whole)), "")
 
 
-def _wrong_request(wanted: Wanted, asked: Asked) -> str:
+def _wrong_request(wanted: ExpectedRequest, asked: ForwardedRequest) -> str:
     if (asked.method, asked.target) != (wanted.method, wanted.target):
         return f"the upstream saw {asked.method} {asked.target}, not {wanted.method} {wanted.target}"
     if asked.body != wanted.body:
@@ -82,7 +82,7 @@ def _wrong_request(wanted: Wanted, asked: Asked) -> str:
     return _wrong_fields(wanted.has, wanted.lacks, asked)
 
 
-def _wrong_fields(has: dict[str, str], lacks: Sequence[str], message: Asked | Answer) -> str:
+def _wrong_fields(has: dict[str, str], lacks: Sequence[str], message: ForwardedRequest | Answer) -> str:
     for name, value in has.items():
         found = ", ".join(message.all(name))
         if found != value:
@@ -93,7 +93,7 @@ def _wrong_fields(has: dict[str, str], lacks: Sequence[str], message: Asked | An
     return ""
 
 
-def judge_response(case: ResponseCase, seen: Observed, *, is_link_closed: bool) -> str:
+def check_response(case: ResponseCase, seen: Observed, *, is_link_closed: bool) -> str:
     """What is not as it must be; empty when all is. `is_link_closed`: the proxy closed the upstream connection."""
     wrong = _wrong_answer(case, seen)
     if wrong:

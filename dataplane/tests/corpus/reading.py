@@ -19,7 +19,7 @@ class Answer:
 
 
 @dataclass
-class Asked:
+class ForwardedRequest:
     """One request as an upstream reads it; an empty method = the bytes are no request."""
 
     method: str
@@ -77,14 +77,14 @@ def _answer_head(head: bytes) -> Answer | None:
     return Answer(int(rest[:3]), fields)
 
 
-def requests(data: bytes) -> list[Asked]:
+def requests(data: bytes) -> list[ForwardedRequest]:
     """All requests in what an upstream received on one connection; the last one may be cut."""
-    found: list[Asked] = []
+    found: list[ForwardedRequest] = []
     while data:
         head, end, rest = data.partition(b"\r\n\r\n")
-        asked = asked_head(head) if end else None
+        asked = request_head(head) if end else None
         if asked is None:
-            found.append(Asked("", body=data))
+            found.append(ForwardedRequest("", body=data))
             return found
         found.append(asked)
         if asked.all("transfer-encoding"):
@@ -95,13 +95,13 @@ def requests(data: bytes) -> list[Asked]:
     return found
 
 
-def asked_head(head: bytes) -> Asked | None:
+def request_head(head: bytes) -> ForwardedRequest | None:
     """A request's head, framed in one way only; None = it is not."""
     line, fields = _fields(head)
     words = line.split(" ")
     if len(words) != 3 or words[2] != "HTTP/1.1" or fields is None:
         return None
-    asked = Asked(words[0], words[1], fields)
+    asked = ForwardedRequest(words[0], words[1], fields)
     lengths, codings = asked.all("content-length"), asked.all("transfer-encoding")
     is_framed_once = len(lengths) + len(codings) <= 1 and codings in ([], ["chunked"])
     if not is_framed_once or not all(length.isdigit() for length in lengths) or len(asked.all("host")) != 1:

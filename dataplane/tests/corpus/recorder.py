@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from corpus import reading
-from corpus.reading import Asked
+from corpus.reading import ForwardedRequest
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Link:
     """The proxy closed it."""
 
 
-def ok(asked: Asked) -> Reply:
+def ok(asked: ForwardedRequest) -> Reply:
     """200 with the body `ok`."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
     return Reply([head if asked.method == "HEAD" else head + b"ok"])
@@ -38,10 +38,10 @@ def ok(asked: Asked) -> Reply:
 class Recorder:
     """A recording upstream in the running loop."""
 
-    def __init__(self, script: Callable[[Asked], Reply] = ok, *, is_serial: bool = False) -> None:
+    def __init__(self, script: Callable[[ForwardedRequest], Reply] = ok, *, is_serial: bool = False) -> None:
         self.script = script
         self.is_serial = is_serial
-        self.asked: dict[str, list[Asked]] = defaultdict(list)
+        self.asked: dict[str, list[ForwardedRequest]] = defaultdict(list)
         self.links: dict[str, list[Link]] = defaultdict(list)
         self.current = ""  # the case that runs, where they run one at a time
         self.strays: list[bytes] = []
@@ -83,7 +83,7 @@ class Recorder:
         finally:
             writer.close()
 
-    async def _next(self, reader: asyncio.StreamReader, link: Link) -> Asked | None:
+    async def _next(self, reader: asyncio.StreamReader, link: Link) -> ForwardedRequest | None:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
         except asyncio.IncompleteReadError as end:
@@ -91,9 +91,9 @@ class Recorder:
             if end.partial:
                 self.strays.append(end.partial)
             return None
-        asked = reading.asked_head(head[:-4])
+        asked = reading.request_head(head[:-4])
         if asked is None:
-            self.asked[self.current].append(Asked("", body=head))
+            self.asked[self.current].append(ForwardedRequest("", body=head))
             self.strays.append(head)
             return None
         forwarded = asked.all("x-forwarded-for")
@@ -109,7 +109,7 @@ class Recorder:
         return asked
 
 
-async def _read_body(reader: asyncio.StreamReader, asked: Asked) -> None:
+async def _read_body(reader: asyncio.StreamReader, asked: ForwardedRequest) -> None:
     if not asked.all("transfer-encoding"):
         asked.body = await reader.readexactly(int((asked.all("content-length") or ["0"])[0]))
         return

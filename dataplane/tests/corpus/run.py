@@ -77,12 +77,12 @@ def _print(console: Console, title: str, results: Sequence[Result], *, every: bo
     for result in results:
         if result.wrong or every:
             upstream = _asked(result.seen) if isinstance(result.case, RequestCase) else ""
-            table.add_row(result.case.id, _wanted(result.case), _statuses(result.seen), upstream, _verdict(result))
+            table.add_row(result.case.id, _expected(result.case), _statuses(result.seen), upstream, _verdict(result))
     if table.row_count:
         console.print(table)
 
 
-def _wanted(case: RequestCase | ResponseCase) -> str:
+def _expected(case: RequestCase | ResponseCase) -> str:
     if isinstance(case, ResponseCase):
         return f"{case.fate} {case.status if case.fate == 'pass' else ''}".strip()
     return " ".join([case.verdict, *("/".join(map(str, allowed)) for allowed in case.statuses)])

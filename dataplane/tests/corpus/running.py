@@ -77,7 +77,7 @@ async def put_requests(
 
     observed = await asyncio.gather(*(one(number, case) for number, case in enumerate(cases)))
     await _quiet()
-    return [Result(case, seen, judging.judge_request(case, seen)) for case, seen in zip(cases, observed, strict=True)]
+    return [Result(case, seen, judging.check_request(case, seen)) for case, seen in zip(cases, observed, strict=True)]
 
 
 async def put_responses(cases: Sequence[ResponseCase], *, is_bytewise: bool = False) -> list[Result]:
@@ -87,7 +87,7 @@ async def put_responses(cases: Sequence[ResponseCase], *, is_bytewise: bool = Fa
     """
     by_target = {f"/{case.id}": case for case in cases}
 
-    def script(asked: reading.Asked) -> Reply:
+    def script(asked: reading.ForwardedRequest) -> Reply:
         case = by_target[asked.target]
         return Reply(client.pieces(case.raw, is_bytewise=is_bytewise), closes=case.closes)
 
@@ -99,7 +99,7 @@ async def put_responses(cases: Sequence[ResponseCase], *, is_bytewise: bool = Fa
             seen = await _ask(address, source, case)
             (link, *_) = recorder.links[source] or [None]
             is_ended = link is not None and await _ends(link.ended, wanted=case.reused is False and not case.closes)
-            results.append(Result(case, seen, judging.judge_response(case, seen, is_link_closed=is_ended)))
+            results.append(Result(case, seen, judging.check_response(case, seen, is_link_closed=is_ended)))
     await recorder.stop()
     return results
 

@@ -36,7 +36,7 @@ def check_match_path(data: bytes) -> None:
         found = match_path(raw)
     except AmbiguousPath:
         return
-    held.path(found)
+    held.assert_path(found)
     assert found.count(b"/") == raw.count(b"/")
     assert len(found) <= len(raw)
     if b"%" not in found:
@@ -49,7 +49,7 @@ def check_host(data: bytes) -> None:
     assert found == request_target._parse_host(data.lower())  # the memo says the same
     if found is None:
         return
-    held.host(found)
+    held.assert_host(found)
     assert request_target.host_of(found) == found
     assert request_target.host_of(data.upper()) == found
 
@@ -61,8 +61,8 @@ def check_target(data: bytes) -> None:
     if problem is not None:
         assert problem.status == 400
         return
-    held.host(head.host)
-    held.path(head.match_path)
+    held.assert_host(head.host)
+    held.assert_path(head.match_path)
     sent = head.path + (b"" if head.query is None else b"?" + head.query)
     assert head.path.startswith(b"/")
     assert data.endswith((sent, sent[1:]))

@@ -18,14 +18,14 @@ NEVER_PASSED: Final = frozenset(
 )  # fmt: skip
 
 
-def path(found: bytes) -> None:
+def assert_path(found: bytes) -> None:
     """A match path: no control byte, no backslash, no dot segment."""
     assert not CONTROL & set(found)
     assert b"\\" not in found
     assert not {b".", b".."} & set(found.split(b"/"))
 
 
-def host(found: bytes) -> None:
+def assert_host(found: bytes) -> None:
     """A host: lower case, no port; an IPv6 address in brackets, else a name that has an end."""
     assert found
     if found.startswith(b"["):

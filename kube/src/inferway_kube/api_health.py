@@ -14,10 +14,13 @@ PATIENCE: Final = 5.0
 class ApiHealth:
     """The troubles of everything that calls the API server, by caller. Of an outage each kind is logged once, and its end."""
 
-    def __init__(self, log: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock`: monotonic seconds."""
+    def __init__(
+        self, log: logging.Logger, clock: Callable[[], float] = time.monotonic, patience: float = PATIENCE
+    ) -> None:
+        """`clock`: monotonic seconds. `patience`: see `PATIENCE`; 0 = log at once."""
         self._log = log
         self._clock = clock
+        self._patience = patience
         self._troubles: dict[str, ApiError] = {}
         self._since = 0.0
         """When the present outage began."""
@@ -38,12 +41,12 @@ class ApiHealth:
             self._reported.clear()
         self._troubles[caller] = error
         summary = error.summary
-        may_pass = not error.is_refusal and now - self._since < PATIENCE
+        may_pass = not error.is_refusal and now - self._since < self._patience
         if summary in self._reported or may_pass:
             return
         self._reported.add(summary)
         self._log.warning(
-            "%s, what is served stays", summary, extra={"what": caller, "error": str(error), "mend": error.remedy}
+            "%s; the live documents stay", summary, extra={"what": caller, "error": str(error), "mend": error.remedy}
         )
 
     def answered(self, caller: str) -> None:

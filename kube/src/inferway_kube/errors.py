@@ -62,7 +62,7 @@ class ApiError(Exception):
         if not self.is_answer:
             return "the API server cannot be reached"
         if self.is_refusal:
-            return "the API server refuses what this process asks for"
+            return "the API server refuses a request of this process"
         if self.status == HTTPStatus.NOT_FOUND:
             # Callers report it only of kinds, because an object may be absent.
             return "the API server does not know a kind that this process needs"

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 LEASES: Final = "/apis/coordination.k8s.io/v1"
 """The group and version of Leases."""
 _CALLER: Final = "the leader's Lease"
+_LAST: Final = 1.0
+"""Seconds that the end of the election waits for a write that is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ class LeaderElection:
         self._record: Record | None = None
         self._since = 0.0
         self._held_until = 0.0
+        self._attempting: asyncio.Task[None] | None = None
 
     def is_held(self) -> bool:
         """Whether this process leads now, as far as it can know without asking.
@@ -140,6 +143,10 @@ class LeaderElection:
                 else:
                     await asyncio.sleep(self._election.retry_period)
         finally:
+            if self._attempting is not None and not self._attempting.done():
+                # Its write could still arrive after the Lease was given back.
+                await asyncio.wait([self._attempting], timeout=_LAST)
+                self._attempting.cancel()
             await self._release()
 
     async def _serve_term(self) -> None:
@@ -164,7 +171,12 @@ class LeaderElection:
             raise RuntimeError("the leader's work ended by itself")
 
     async def _attempt(self) -> None:
-        """Take or renew the Lease if it may be. No failure ends the election: each costs one attempt."""
+        """Take or renew the Lease if it may be. A cancellation does not reach the attempt itself."""
+        self._attempting = asyncio.create_task(self._try(), name="attempt for the Lease")
+        await asyncio.shield(self._attempting)
+
+    async def _try(self) -> None:
+        """Attempt it once. No failure ends the election."""
         try:
             await self._take_or_renew()
         except ApiError as error:

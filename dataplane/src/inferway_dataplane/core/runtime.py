@@ -5,16 +5,10 @@ refills a bucket, resets a metric, drops a connection or restores an ejected end
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
-from inferway_contract.document import (
-    ConfigDocument,
-    EndpointsDocument,
-    Limit,
-    LoadBalancer,
-    Policy,
-    Route,
-)
+from inferway_contract.document import ConfigDocument, EndpointsDocument, Limit, LoadBalancer, Policy, Route
 from inferway_contract.document import Rule as RuleDocument
 from inferway_dataplane.core.caching.keys import CacheRules
 from inferway_dataplane.core.limits.keys import key_of
@@ -40,9 +34,6 @@ _LIMIT_NAMES: Final = (
     b"x-ratelimit-remaining",
     b"x-ratelimit-reset",
 )
-
-HashKeyOf = Callable[[RequestHead, str], bytes | None]
-"""Reads the key of consistent hashing from a request and the client's address; None = absent."""
 
 
 class Rule:
@@ -137,36 +128,19 @@ def _refusal(rule: RuleDocument) -> Problem | None:
     return problems.INVALID_POLICY if rule.refusal.code == "invalid_policy" else problems.INVALID_RULE
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Runtime:
     """The compiled documents; a request reads it once and keeps it."""
 
-    __slots__ = ("buckets", "config", "counters_of", "endpoints", "members", "rules", "secrets", "table", "upstreams")
-
-    def __init__(
-        self,
-        config: ConfigDocument,
-        endpoints: EndpointsDocument,
-        table: RoutingTable[Rule],
-        buckets: dict[object, Bucket],
-        upstreams: set[Any],
-        rules: list[Rule],
-        members: Members,
-        counters_of: dict[tuple[str, str], RuleCounters],
-        secrets: set[str],
-    ) -> None:
-        self.secrets = secrets
-        self.members = members
-        self.counters_of = counters_of
-        self.rules = rules
-        self.upstreams = upstreams
-        self.config = config
-        self.endpoints = endpoints
-        self.table = table
-        self.buckets = buckets
-
-
-def _no_stages(rule: Rule) -> tuple[Any, ...]:
-    return ()
+    config: ConfigDocument
+    endpoints: EndpointsDocument
+    table: RoutingTable[Rule]
+    buckets: dict[object, Bucket]
+    upstreams: set[Any]
+    rules: list[Rule]
+    members: Members
+    counters_of: dict[tuple[str, str], RuleCounters]
+    secrets: set[str]
 
 
 class _Build:
@@ -196,10 +170,7 @@ class _Build:
 
     def counters(self, route: str, rule: str) -> RuleCounters:
         name = (route, rule)
-        counters = self.counters_of.get(name)
-        if counters is None:
-            counters = self.counters_of[name] = self.older_counters.get(name) or RuleCounters()
-        return counters
+        return self.counters_of.setdefault(name, self.older_counters.get(name) or RuleCounters())
 
     def bucket(self, policy: Policy, limit: Limit) -> Bucket:
         # The key is part of a bucket's identity: levels by client do not convert to levels by tenant.
@@ -207,10 +178,10 @@ class _Build:
         bucket = self.buckets.get(name)
         if bucket is None:
             bucket = Bucket(policy.id, limit.name, limit.requests, limit.per / 1000, limit.burst, limit.max_keys)
+            self.buckets[name] = bucket
             older = self.older.get(name)
             if older is not None:
                 bucket.inherit(older, self.now)
-            self.buckets[name] = bucket
         return bucket
 
 
@@ -220,7 +191,7 @@ def build(
     *,
     endpoint_of: EndpointFactory,
     stats_of: Callable[[str, str], Any],
-    stages_of: Callable[[Rule], tuple[Any, ...]] = _no_stages,
+    stages_of: Callable[[Rule], tuple[Any, ...]] = lambda rule: (),
     older: Runtime | None,
     now: float,
 ) -> Runtime:
@@ -253,8 +224,8 @@ def build(
     )
 
 
-def _hash_key(balancer: LoadBalancer) -> HashKeyOf | None:
-    """Return the reader of the key of consistent hashing; None with other balancers."""
+def _hash_key(balancer: LoadBalancer) -> Callable[[RequestHead, str], bytes | None] | None:
+    """Return the reader of consistent hashing's key, of a request and the client's address; None = another balancer."""
     if balancer.type != "ConsistentHash":
         return None
     if balancer.hash_header is None:

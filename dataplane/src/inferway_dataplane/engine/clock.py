@@ -33,7 +33,6 @@ class Clock:
         self.update()
 
     def update(self) -> None:
-        """Read both clocks."""
         self.coarse_now = self.now()
         self.date = formatdate(self.wall(), usegmt=True).encode()
 
@@ -48,17 +47,11 @@ class Wheel:
         self._tick = tick
         self._task: asyncio.Task[None] | None = None
 
-    @property
-    def is_turning(self) -> bool:
-        """Whether `start` was called."""
-        return self._task is not None
-
     def start(self) -> None:
         """Start the timer; the loop must run."""
         self._task = asyncio.get_running_loop().create_task(self._turn(), name="wheel")
 
     async def stop(self) -> None:
-        """Stop the timer."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

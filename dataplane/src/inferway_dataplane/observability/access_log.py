@@ -50,7 +50,6 @@ class AccessLog:
         return False
 
     def write(self, request: FinishedRequest) -> None:
-        """Add the line of a request."""
         path = request.path
         if self._query and request.query is not None:
             path += b"?" + request.query

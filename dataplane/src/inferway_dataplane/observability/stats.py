@@ -112,5 +112,4 @@ class Stats:
 
 
 def count_in(counts: dict[str, int], label: str) -> None:
-    """Add one to a label's count."""
     counts[label] = counts.get(label, 0) + 1

@@ -102,5 +102,4 @@ class Tracing:
         span.end(ended)
 
     def close(self) -> None:
-        """Export the remaining spans."""
         self._provider.shutdown()

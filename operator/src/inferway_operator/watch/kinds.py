@@ -69,7 +69,7 @@ def is_newer(version: str, than: str) -> bool:
 def cached_object(kind: WatchedKind, manifest: Manifest, before: CachedObject | None) -> CachedObject:
     """The entry of an object as it came from the API server; `before` is the one of its version before."""
     meta = manifest["metadata"]
-    generation = int(meta.get("generation", 0))
+    generation = meta.get("generation") if type(meta.get("generation")) is int else 0
     status = manifest.get("status")
     # Of our resources only the spec is read, and that is the same in one generation: 2,000 statuses that are written are
     # 2,000 events, and need not be as many parses.
@@ -85,20 +85,27 @@ def cached_object(kind: WatchedKind, manifest: Manifest, before: CachedObject | 
     )
 
 
+# Pods may write both kinds, and one object that raises would block its whole list: odd parts count as absent.
+
+
 def _read_pod(manifest: Manifest) -> PodState:
     meta = manifest["metadata"]
-    conditions = (manifest.get("status") or {}).get("conditions") or ()
-    is_ready = any(item.get("type") == "Ready" and item.get("status") == "True" for item in conditions)
+    conditions = kubernetes_kinds.mapping(manifest.get("status")).get("conditions")
+    ready = {"type": "Ready", "status": "True"}.items()
+    is_ready = isinstance(conditions, list) and any(
+        ready <= kubernetes_kinds.mapping(item).items() for item in conditions
+    )
     return PodState(meta["name"], meta["uid"], meta.get("deletionTimestamp") is not None, is_ready)
 
 
 def _read_lease(manifest: Manifest) -> LeaseState:
-    meta, spec = manifest["metadata"], manifest.get("spec") or {}
+    meta, spec = manifest["metadata"], kubernetes_kinds.mapping(manifest.get("spec"))
+    holder = spec.get("holderIdentity")
     return LeaseState(
         name=meta["name"],
-        holder=spec.get("holderIdentity") or "",
+        holder=holder if isinstance(holder, str) else "",
         renewed=_seconds(spec.get("renewTime")),
-        acknowledgement=from_annotations(meta.get("annotations") or {}),
+        acknowledgement=from_annotations(kubernetes_kinds.mapping(meta.get("annotations"))),
     )
 
 

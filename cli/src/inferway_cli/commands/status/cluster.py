@@ -32,8 +32,7 @@ class Cluster(Client):
     def __init__(self, account: login.Login) -> None:
         super().__init__(account, "inferway", DEADLINES)
         self._server = account.server
-        self.namespace = account.namespace
-        """Of the context: used where none is named."""
+        self.namespace = account.namespace  # of the context: used where none is named
 
     async def list_kind(
         self, group: str, version: str, plural: str, namespace: str | None, selector: str = ""

@@ -104,7 +104,7 @@ class ClientConnection(RequestPipeline):
         self.receiving = exchange
         self.place = IN_BODY
         order.begin(exchange)
-        self.on_request_body(body)
+        self.on_body(body)
         self.on_message_complete()
 
     def _feed_all(self, data: bytes) -> None:
@@ -159,7 +159,6 @@ class ClientConnection(RequestPipeline):
     # --- the parser ----------------------------------------------------------------------------------------------------------
 
     def on_request(self, head: RequestHead, problem: Problem | None, started: float) -> None:
-        """A head was read: its request begins, in its turn."""
         if self.state >= LAST:
             return  # a response before this one has closed
         self.held_seconds = 0.0
@@ -167,8 +166,7 @@ class ClientConnection(RequestPipeline):
         exchange = self.receiving = Exchange(self, head, started, problem)
         self.take_turn(exchange)
 
-    def on_request_body(self, data: bytes) -> None:
-        """A piece of the body was read."""
+    def on_body(self, data: bytes) -> None:
         receiving = self.receiving
         if receiving is not None:
             problem = receiving.on_request_body(data)
@@ -176,7 +174,6 @@ class ClientConnection(RequestPipeline):
                 local_reply.break_off(receiving, problem)
 
     def on_request_end(self) -> None:
-        """A request is complete."""
         exchange, self.receiving = self.receiving, None
         if exchange is None:
             return

@@ -77,12 +77,10 @@ class ConnectionCap:
         self._exhausted_at = -1.0  # the turn of the wheel in which no connection could be evicted
 
     def on_made(self, connection: LoopProtocol) -> None:
-        """A client connection is open."""
         self.connections.add(connection)
         self.coming.pop(connection, None)
 
     def on_lost(self, connection: LoopProtocol) -> None:
-        """A client connection is gone."""
         self.connections.discard(connection)
         self.going.discard(connection)
 
@@ -99,7 +97,7 @@ class ConnectionCap:
             if one.is_write_paused
             and one.current is not None
             and one.current.work is not None
-            and one.current.work.is_connected
+            and one.current.work.connection is not None
             and (rank := self.rank(one)) is not None
         ]
         if not ranked:

@@ -50,9 +50,8 @@ class Listener:
         self._context = context
         self._cap = cap
         self._tls = tls
-        self._handshake = context.settings.head_timeout if tls is not None else None
         self._loop = asyncio.get_running_loop()
-        self._starting: set[asyncio.Task[None]] = set()  # accepted, not yet a connection
+        self.starting: set[asyncio.Task[None]] = set()  # accepted, not yet a connection: a handshake is under way
         self._is_open = True
         self._held: socket.socket | None = None  # accepted, but no connection could be evicted for it yet
         self._full_since: float | None = None  # monotonic
@@ -70,16 +69,11 @@ class Listener:
                 break
         self._socket.close()
 
-    @property
-    def is_connecting(self) -> bool:
-        """Whether a handshake is under way."""
-        return bool(self._starting)
-
     async def abort(self) -> None:
         """Cut the handshakes under way."""
-        for task in self._starting:
+        for task in self.starting:
             task.cancel()
-        await asyncio.gather(*self._starting, return_exceptions=True)
+        await asyncio.gather(*self.starting, return_exceptions=True)
 
     def _accept_some(self) -> bool:
         """Accept what is queued, up to `AT_ONCE`; whether there may be more."""
@@ -123,13 +117,13 @@ class Listener:
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         protocol = self._protocol()
         task = self._loop.create_task(self._connect(accepted, protocol))
-        self._starting.add(task)
+        self.starting.add(task)
         # Until `connection_made`; the task ends some turns later. A handshake may be cut; a plain connection is made at once.
         self._cap.coming[protocol] = task.cancel if self._tls is not None else None
         task.add_done_callback(lambda done: self._end_start(done, protocol))
 
     def _end_start(self, task: asyncio.Task[None], protocol: ClientConnection) -> None:
-        self._starting.discard(task)
+        self.starting.discard(task)
         self._cap.coming.pop(protocol, None)
 
     async def _connect(self, accepted: socket.socket, protocol: ClientConnection) -> None:
@@ -138,7 +132,7 @@ class Listener:
                 lambda: protocol,
                 accepted,
                 ssl=self._tls,
-                ssl_handshake_timeout=self._handshake,
+                ssl_handshake_timeout=self._context.settings.head_timeout if self._tls is not None else None,
                 ssl_shutdown_timeout=LINGER if self._tls is not None else None,
             )
         except asyncio.CancelledError:  # it was evicted

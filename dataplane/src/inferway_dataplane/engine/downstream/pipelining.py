@@ -185,7 +185,6 @@ class RequestPipeline(RequestParser, Client, asyncio.Protocol):
     # --- reading -------------------------------------------------------------------------------------------------------------
 
     def pause(self, hold: int) -> None:
-        """Stop reading; it starts again when every hold is gone."""
         if not self.holds:
             self._held_since = self.clock.coarse_now
             if not self.transport.is_closing():
@@ -193,7 +192,6 @@ class RequestPipeline(RequestParser, Client, asyncio.Protocol):
         self.holds |= hold
 
     def resume(self, hold: int) -> None:
-        """End a hold."""
         if not self.holds & hold:
             return
         self.holds &= ~hold
@@ -213,7 +211,6 @@ class RequestPipeline(RequestParser, Client, asyncio.Protocol):
     # --- ends --------------------------------------------------------------------------------------------------------------------
 
     def abort_response(self, *, by_reset: bool) -> None:
-        """Cut the connection, so that the client does not take a part of a response for the whole."""
         self.state = states.after(self.state, states.LOST)
         client_socket = self.transport.get_extra_info("socket") if by_reset else None
         if client_socket is not None:
@@ -244,10 +241,6 @@ class RequestPipeline(RequestParser, Client, asyncio.Protocol):
     def cut(self, reason: str) -> None:
         """Cut the connection; `reason` labels the metric."""
         count_in(self.context.stats.cut, reason)
-        self.transport.abort()
-
-    def abort(self) -> None:
-        """Cut the connection at the end of the process."""
         self.transport.abort()
 
     def _close_gently(self) -> None:

@@ -25,52 +25,17 @@ LOST: Final = 5  # cut or gone
 
 EVENT_NAMES: Final = ("responded", "refused", "stopped", "lingered", "closed by us", "lost")
 
+_ENDS: Final = {CLOSED_BY_US: CLOSING, LOST: CLOSED}
+_BEFORE_THE_LAST: Final = {STOPPED: LAST, LINGERED: LINGERING, **_ENDS}
+
 TRANSITIONS: Final[tuple[dict[int, int], ...]] = (
-    {  # FRESH
-        RESPONDED: OPEN,
-        REFUSED: DEAF,
-        STOPPED: LAST,
-        LINGERED: LINGERING,
-        CLOSED_BY_US: CLOSING,
-        LOST: CLOSED,
-    },
-    {  # OPEN
-        RESPONDED: OPEN,
-        REFUSED: DEAF,
-        STOPPED: LAST,
-        LINGERED: LINGERING,
-        CLOSED_BY_US: CLOSING,
-        LOST: CLOSED,
-    },
-    {  # DEAF: the responses before the refusal keep the connection, the refusal closes it
-        RESPONDED: DEAF,
-        STOPPED: LAST,
-        LINGERED: LINGERING,
-        CLOSED_BY_US: CLOSING,
-        LOST: CLOSED,
-    },
-    {  # LAST
-        REFUSED: LAST,
-        STOPPED: LAST,
-        LINGERED: LINGERING,
-        CLOSED_BY_US: CLOSING,
-        LOST: CLOSED,
-    },
-    {  # LINGERING
-        CLOSED_BY_US: CLOSING,
-        LOST: CLOSED,
-    },
-    {  # CLOSING
-        LINGERED: CLOSING,
-        CLOSED_BY_US: CLOSING,
-        LOST: CLOSED,
-    },
-    {  # CLOSED
-        RESPONDED: CLOSED,
-        LINGERED: CLOSED,
-        CLOSED_BY_US: CLOSED,
-        LOST: CLOSED,
-    },
+    {RESPONDED: OPEN, REFUSED: DEAF, **_BEFORE_THE_LAST},  # FRESH
+    {RESPONDED: OPEN, REFUSED: DEAF, **_BEFORE_THE_LAST},  # OPEN
+    {RESPONDED: DEAF, **_BEFORE_THE_LAST},  # DEAF: until the refusal is sent, which closes
+    {REFUSED: LAST, **_BEFORE_THE_LAST},  # LAST
+    _ENDS,  # LINGERING
+    {LINGERED: CLOSING, **_ENDS},  # CLOSING
+    {RESPONDED: CLOSED, LINGERED: CLOSED, CLOSED_BY_US: CLOSED, LOST: CLOSED},  # CLOSED
 )
 
 

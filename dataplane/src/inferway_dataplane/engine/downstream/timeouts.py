@@ -59,7 +59,6 @@ def check_all(clients: Collection[TimedConnection], now: float) -> None:
 
 
 def check(client: TimedConnection, now: float) -> None:
-    """End what takes too long."""
     if client.unread_deadline <= now:
         _end_unread(client, now)
     elif client.deadline <= now:

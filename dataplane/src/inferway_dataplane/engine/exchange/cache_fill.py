@@ -2,7 +2,7 @@
 
 from inferway_dataplane.core.caching import freshness
 from inferway_dataplane.core.caching import keys as cache_keys
-from inferway_dataplane.core.caching.entry import CacheEntry
+from inferway_dataplane.core.caching.freshness import CacheEntry
 from inferway_dataplane.core.caching.keys import CacheRules
 from inferway_dataplane.core.messages.response_head import ResponseHead
 from inferway_dataplane.engine.exchange.exchange import Exchange
@@ -25,7 +25,6 @@ class CacheFill(ResponseTap):
         self._size = 0
 
     def on_head(self, head: ResponseHead, lines: bytes) -> bool:
-        """Decide whether to store; `lines`: the field lines that the stored response repeats."""
         exchange, cache = self._exchange, self._cache
         if exchange.is_head_request or head.content_length > cache.max_body:
             return False
@@ -53,7 +52,6 @@ class CacheFill(ResponseTap):
             self._pieces.append(data)
 
     def on_end(self) -> None:
-        """Store the complete response."""
         entry, exchange = self._entry, self._exchange
         if entry is None:
             return
@@ -64,6 +62,5 @@ class CacheFill(ResponseTap):
         exchange.context.store.put(self._key, entry, self._names, cache_keys.variant(self._names, exchange.head))
 
     def on_broken(self) -> None:
-        """Drop what was collected."""
         self._entry = None
         self._pieces.clear()

@@ -16,7 +16,7 @@ from inferway_dataplane.core.runtime import Rule
 from inferway_dataplane.engine.context import Settler
 from inferway_dataplane.engine.exchange.client import HOLD_BODY, Client
 from inferway_dataplane.engine.exchange.hooks import ResponseTap, Work
-from inferway_dataplane.engine.exchange.request_body import BodyGate, RequestBody
+from inferway_dataplane.engine.exchange.request_body import RequestBody
 from inferway_dataplane.engine.upstream.connection import HIGH_WATER
 from inferway_dataplane.observability.stats import RuleStats
 
@@ -110,11 +110,9 @@ class Exchange:
         self.limit_lines = lines
 
     def set_outcome(self, outcome: int) -> None:
-        """Set what the cache did."""
         self.outcome = outcome
 
     def add_tap(self, tap: ResponseTap) -> None:
-        """Let a tap see the upstream's response."""
         self.taps = (*self.taps, tap)
 
     def add_settler(self, settle: Settler) -> None:
@@ -148,14 +146,13 @@ class Exchange:
             body = self.body = RequestBody(self.head.block.is_chunked)
         if not body.add(data) or (rule is not None and body.size > rule.max_request_body):
             return problems.BODY_TOO_LARGE
-        if self.work is not None and self.work.is_connected:
+        if self.work is not None and self.work.connection is not None:
             self.work.send_body(body)
         elif body.size > HIGH_WATER and body.gate is None:
             self.client.pause(HOLD_BODY)
         return None
 
     def on_request_end(self) -> None:
-        """The request is complete."""
         self.is_request_complete = True
         body, work = self.body, self.work
         if self.is_finished:
@@ -165,17 +162,17 @@ class Exchange:
                 body = self.body = RequestBody(is_chunked=True)
             body.is_complete = True
         if body is not None:
-            if work is not None and work.is_connected:
+            if work is not None and work.connection is not None:
                 work.send_body(body)
             else:
                 body.open_gate()
 
-    def gate_body(self, gate: BodyGate) -> None:
-        """Let `gate` collect the body, and open it at the body's end."""
+    def gate_body(self, gate: Callable[[bytes], None], limit: int) -> None:
+        """Call `gate` with the whole body when it is complete; more than `limit` bytes are refused."""
         body = self.body
         if body is None:
             body = self.body = RequestBody(self.head.block.is_chunked)
-        body.set_gate(gate)
+        body.set_gate(gate, limit)
         if self.is_request_complete:
             body.open_gate()
         else:
@@ -233,8 +230,12 @@ class Exchange:
 
     def on_client_writable(self, writable: bool) -> None:
         """The client stopped reading, or reads again: so does the gateway from the upstream."""
-        if self.work is not None and self.work.is_connected:
-            self.work.on_client_writable(writable)
+        connection = self.work.connection if self.work is not None else None
+        if connection is not None and connection.receiver is not None:
+            if writable:
+                connection.resume()
+            else:
+                connection.pause()
 
     def on_client_gone(self) -> None:
         """The client left: its response is not wanted any more."""
@@ -245,9 +246,11 @@ class Exchange:
             self.finish()
 
     def release(self) -> None:
-        """End the work under way."""
+        """End the work under way, or the wait for the body."""
         if self.work is not None:
             self.work.release()
+        if self.body is not None:
+            self.body.gate = None  # it holds the exchange
 
     def cut(self, problem: Problem) -> None:
         """End in the middle of a response: the client must see that the rest is missing."""

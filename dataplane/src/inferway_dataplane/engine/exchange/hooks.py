@@ -4,6 +4,7 @@ from abc import abstractmethod
 
 from inferway_dataplane.core.messages.response_head import ResponseHead
 from inferway_dataplane.engine.exchange.request_body import RequestBody
+from inferway_dataplane.engine.upstream.connection import UpstreamConnection
 
 
 class Work:
@@ -11,14 +12,11 @@ class Work:
 
     __slots__ = ()
 
-    is_connected: bool
-    """The request is being sent to an upstream, or its response received."""
+    connection: UpstreamConnection | None
+    """The one to which the request is sent, or from which its response is received."""
 
     def send_body(self, body: RequestBody) -> None:
-        """More of the body is there, or its end; called while connected."""
-
-    def on_client_writable(self, writable: bool) -> None:
-        """The client stopped reading, or reads again; called while connected."""
+        """More of the body is there, or its end; called while there is a connection."""
 
     @abstractmethod
     def release(self) -> None:

@@ -12,25 +12,9 @@ from inferway_dataplane.engine.http1.response_parser import Receiver
 class Relay(Receiver):
     """One response on its way. `before` was the receiver until now; what concerns the request still goes to it."""
 
-    __slots__ = (
-        "_before",
-        "_exchange",
-        "_head_at",
-        "_is_chunking",
-        "_out",
-        "_size",
-        "_taps",
-    )
+    __slots__ = ("_before", "_exchange", "_head_at", "_is_chunking", "_out", "_size", "_taps")
 
-    def __init__(
-        self,
-        exchange: Exchange,
-        rule: Rule,
-        before: Receiver,
-        response: ResponseHead,
-        now: float,
-    ) -> None:
-        """Prepare the head for the client."""
+    def __init__(self, exchange: Exchange, rule: Rule, before: Receiver, response: ResponseHead, now: float) -> None:
         self._exchange = exchange
         self._before = before
         self._head_at = now  # 0 as soon as a part of the response has gone to the client
@@ -60,7 +44,6 @@ class Relay(Receiver):
         self._out = [serialize.status_line(status) + lines + framing + local_reply.own_lines(exchange)]
 
     def on_body(self, data: bytes) -> None:
-        """A piece of the response's body."""
         self._size += len(data)
         if self._taps:
             for tap in self._taps:
@@ -68,7 +51,6 @@ class Relay(Receiver):
         self._out.append(serialize.chunk(data) if self._is_chunking else data)
 
     def on_fed(self) -> None:
-        """The connection has read all that had arrived: pass it on in one write."""
         out = self._out
         if out:
             self._head_at = 0.0
@@ -77,7 +59,6 @@ class Relay(Receiver):
             out.clear()
 
     def on_end(self) -> None:
-        """The response is complete: pass on the rest of it."""
         out = self._out
         if self._is_chunking:
             out.append(serialize.LAST_CHUNK)
@@ -85,11 +66,9 @@ class Relay(Receiver):
         self._exchange.complete(b"".join(out), self._size, self._head_at)
 
     def on_broken(self, problem: Problem, *, unanswered: bool) -> None:
-        """The connection failed in the middle of the response."""
         self._before.on_broken(problem, unanswered=unanswered)
 
     def on_writable(self, writable: bool) -> None:
-        """The upstream stopped reading the request, or reads again."""
         self._before.on_writable(writable)
 
 

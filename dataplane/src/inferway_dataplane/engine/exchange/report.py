@@ -23,7 +23,6 @@ def report(exchange: Exchange, seconds: float) -> None:
 
 
 def finished_request(exchange: Exchange, seconds: float) -> FinishedRequest:
-    """The facts about a finished exchange."""
     head, rule, work = exchange.head, exchange.rule, exchange.work
     asked = work if isinstance(work, UpstreamRequest) and work.first_sent_at else None
     parent = trace_context.well_formed(head.block.traceparent)

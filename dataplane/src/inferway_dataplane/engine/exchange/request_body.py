@@ -1,26 +1,16 @@
 """A request's body on its way up: kept until a connection takes it, and for a further try."""
 
 from collections.abc import Callable
+from math import inf
 
 from inferway_dataplane.engine.http1 import serialize
 from inferway_dataplane.engine.upstream.connection import HIGH_WATER
 
 
-class BodyGate:
-    """Holds an exchange until the whole body is there; at most `limit` bytes."""
-
-    __slots__ = ("limit", "on_complete", "pieces")
-
-    def __init__(self, limit: int, on_complete: Callable[[bytes], None]) -> None:
-        self.limit = limit
-        self.pieces: list[bytes] = []
-        self.on_complete = on_complete
-
-
 class RequestBody:
     """The pieces of one body, as they came. Where a further try may follow they are kept, up to HIGH_WATER."""
 
-    __slots__ = ("_is_chunked", "_kept", "_waiting", "gate", "is_complete", "is_lost", "size")
+    __slots__ = ("_is_chunked", "_kept", "_limit", "_waiting", "gate", "is_complete", "is_lost", "size")
 
     def __init__(self, is_chunked: bool) -> None:
         self._is_chunked = is_chunked
@@ -29,27 +19,24 @@ class RequestBody:
         self.size = 0  # bytes of content so far
         self.is_complete = False  # set for the chunked coding only, which has an end of its own
         self.is_lost = False  # a part was sent and not kept, so the body cannot be sent again
-        self.gate: BodyGate | None = None
+        self.gate: Callable[[bytes], None] | None = None  # gets the whole body before an upstream gets any of it
+        self._limit = inf  # bytes that the gate allows
 
     def add(self, data: bytes) -> bool:
         """Take a piece. False: it is more than the gate allows."""
         self.size += len(data)
         self._waiting.append(data)
-        if self.gate is None:
-            return True
-        self.gate.pieces.append(data)
-        return self.size <= self.gate.limit
+        return self.size <= self._limit
 
-    def set_gate(self, gate: BodyGate) -> None:
-        """Let a gate see the pieces, those that are here already too."""
-        gate.pieces.extend(self._waiting)
-        self.gate = gate
+    def set_gate(self, gate: Callable[[bytes], None], limit: int) -> None:
+        """Keep the body for the gate, up to `limit` bytes."""
+        self.gate, self._limit = gate, limit
 
     def open_gate(self) -> None:
         """The body is complete: hand it over."""
-        gate, self.gate = self.gate, None
+        gate, self.gate, self._limit = self.gate, None, inf
         if gate is not None:
-            gate.on_complete(b"".join(gate.pieces))
+            gate(b"".join(self._waiting))
 
     def take(self, *, keeps: bool) -> bytes:
         """What waits, as it goes to the upstream. `keeps`: for a further try."""

@@ -10,35 +10,30 @@ from inferway_dataplane.observability.stats import count_in
 class RetryState:
     """Made with the first failure of a request whose rule has retries."""
 
-    __slots__ = ("_is_budgeted", "_rules", "retries", "tried")
+    __slots__ = ("_exchange", "_is_budgeted", "_rule", "_rules", "retries", "tried")
 
-    def __init__(self, rules: RetryRules) -> None:
+    def __init__(self, exchange: Exchange, rule: Rule, rules: RetryRules) -> None:
+        self._exchange = exchange
+        self._rule = rule
         self._rules = rules
         self._is_budgeted = False  # a retry is in flight, counted by the budget
         self.retries = 0
         self.tried: tuple[Member, ...] = ()
 
-    def plan(
-        self,
-        exchange: Exchange,
-        rule: Rule,
-        member: Member | None,
-        reason: Failure | int,
-        label: str,
-        retry_after: bytes | None,
-    ) -> float | None:
+    def plan(self, member: Member | None, reason: Failure | int, label: str, retry_after: bytes | None) -> float | None:
         """Count another try, if it is safe, wanted and affordable: seconds until it begins; None = there is none.
 
         `member`: of the try that failed; `label`: of the reason, in the metrics.
         """
-        rules, context = self._rules, exchange.context
+        exchange, rules = self._exchange, self._rules
+        context = exchange.context
         is_body_kept = exchange.body is None or not exchange.body.is_lost
         if not rules.may_retry(
             self.retries, exchange.head.method, reason, has_answered=exchange.has_answered, body_kept=is_body_kept
         ):
             return None
         wait = rules.wait(self.retries, context.random(), retry_after, context.clock.wall())
-        if wait is None or context.now() + wait >= exchange.started + rule.request_timeout:
+        if wait is None or context.now() + wait >= exchange.started + self._rule.request_timeout:
             return None
         self.leave_budget()
         if not rules.budget.enter():

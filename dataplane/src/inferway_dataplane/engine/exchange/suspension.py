@@ -9,7 +9,6 @@ from inferway_dataplane.core.messages import problems
 from inferway_dataplane.engine.exchange import local_reply
 from inferway_dataplane.engine.exchange.exchange import Exchange
 from inferway_dataplane.engine.exchange.hooks import Work
-from inferway_dataplane.engine.exchange.request_body import BodyGate
 from inferway_dataplane.engine.http1 import serialize
 
 log = logging.getLogger("inferway")
@@ -18,15 +17,16 @@ log = logging.getLogger("inferway")
 class Suspension(Work):
     """A stage's coroutine under way. It is cancelled when the exchange ends without it."""
 
-    __slots__ = ("_exchange", "_task", "is_connected")
+    __slots__ = ("_exchange", "_task", "connection")
 
     def __init__(self, exchange: Exchange, stage: Coroutine[Any, Any, bool]) -> None:
         self._exchange = exchange
-        self.is_connected = False
+        self.connection = None
         self._task = asyncio.get_running_loop().create_task(self._run(stage))
+        # A task that is cancelled before its first step leaves the stage unstarted.
+        self._task.add_done_callback(lambda _: stage.close())
 
     def release(self) -> None:
-        """Cancel the coroutine."""
         self._task.cancel()
 
     async def _run(self, stage: Coroutine[Any, Any, bool]) -> None:
@@ -67,5 +67,5 @@ def await_body(exchange: Exchange, limit: int, decide: Callable[[bytes], bool]) 
 
     if block.expects_continue and not exchange.is_request_complete:
         exchange.client.write(serialize.CONTINUE)
-    exchange.gate_body(BodyGate(limit, on_complete))
+    exchange.gate_body(on_complete, limit)
     return False

@@ -38,9 +38,8 @@ class UpstreamRequest(Receiver, Work):
     """The tries of one exchange. It receives until the final head is there; then a `Relay` does."""
 
     __slots__ = (
-        "_connecting_to", "_connection", "_exchange", "_head", "_is_judged", "_is_pending", "_is_resent", "_member",
-        "_retry", "_rule", "_sent_at", "_task", "_tried_at", "backend", "first_sent_at", "is_connected",
-        "is_head_request",
+        "_connecting_to", "_exchange", "_head", "_is_judged", "_is_pending", "_is_resent", "_member", "_retry", "_rule",
+        "_sent_at", "_task", "_tried_at", "backend", "connection", "first_sent_at", "is_head_request",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, rule: Rule) -> None:
@@ -56,8 +55,7 @@ class UpstreamRequest(Receiver, Work):
         self._connecting_to: EndpointPool | None = None
         self._retry: RetryState | None = None
         self._task: asyncio.Task[None] | None = None
-        self._connection: UpstreamConnection | None = None
-        self.is_connected = False
+        self.connection: UpstreamConnection | None = None
 
     # --- one try -----------------------------------------------------------------------------------------------------------
 
@@ -69,7 +67,7 @@ class UpstreamRequest(Receiver, Work):
         tried = self._retry.tried if self._retry is not None else ()
         choice = rule.backend_set.choose(now, context.random, key, tried)
         if isinstance(choice, Problem):
-            self._give_up(choice)
+            local_reply.break_off(exchange, choice)
             return
         if rule.backend_set.is_panic:
             exchange.stats.panics += 1
@@ -81,7 +79,7 @@ class UpstreamRequest(Receiver, Work):
         if backend.credential is not None:
             value = context.secrets.get(backend.credential.file)
             if value is None:
-                self._give_up(problems.CREDENTIAL_MISSING)
+                local_reply.break_off(exchange, problems.CREDENTIAL_MISSING)
                 return
             secret = value
         self._head = upstream_head.request(exchange, rule, backend, secret)
@@ -135,8 +133,7 @@ class UpstreamRequest(Receiver, Work):
 
     def _use(self, connection: UpstreamConnection) -> None:
         exchange, rule = self._exchange, self._rule
-        self._connection = connection
-        self.is_connected = True
+        self.connection = connection
         read_clock = exchange.context.now
         now = self._sent_at = read_clock()
         if not self.first_sent_at:
@@ -152,30 +149,16 @@ class UpstreamRequest(Receiver, Work):
         connection.start(self, data, deadline, rule.stream_idle, rule.max_response_header, is_whole)
 
     def send_body(self, body: RequestBody) -> None:
-        """More of the body is there, or its end."""
-        connection = self._connection
-        if connection is not None:
-            connection.is_request_whole = self._exchange.is_request_complete
+        if self.connection is not None:
             data = body.take(keeps=not self._exchange.has_answered and self._may_repeat())
-            if data:
-                connection.transport.write(data)
+            self.connection.send(data, self._exchange.is_request_complete)
 
     def _may_repeat(self) -> bool:
         """Whether the request may have to be sent again, so that its body is kept."""
         return self._rule.retry is not None or self._exchange.head.method in retry.IDEMPOTENT
 
-    def on_client_writable(self, writable: bool) -> None:
-        """The client stopped reading, or reads again: so does the gateway from the upstream."""
-        connection = self._connection
-        if connection is not None and connection.receiver is not None:
-            if writable:
-                connection.resume()
-            else:
-                connection.pause()
-
     def _drop_connection(self) -> UpstreamConnection | None:
-        connection, self._connection = self._connection, None
-        self.is_connected = False
+        connection, self.connection = self.connection, None
         return connection
 
     # --- the response --------------------------------------------------------------------------------------------------------
@@ -187,8 +170,7 @@ class UpstreamRequest(Receiver, Work):
             kept = [field for field in fields if field[0].lower() == b"link"]
             exchange.client.write(serialize.status_line(status) + serialize.lines(kept) + b"\r\n")
 
-    def on_head(self, head: ResponseHead) -> None:
-        """The final head has come: it begins the client's response, or another try."""
+    def on_head(self, head: ResponseHead) -> Receiver | None:
         exchange, rule, member = self._exchange, self._rule, self._member
         read_clock = exchange.context.now
         now = read_clock()
@@ -198,7 +180,7 @@ class UpstreamRequest(Receiver, Work):
             if rule.backend_set.measures_latency:
                 peak_ewma.observe(member, now - self._sent_at, now)
             if outlier_detection.is_failure(status):
-                self._log_ejection(member, outlier_detection.on_failure(member, self._tried_at, now, rule.backend_set))
+                self._count_failure(member, now)
             elif (member.failures or member.is_ejected) and outlier_detection.on_success(member, self._tried_at, now):
                 log.info(
                     "an endpoint is available again",
@@ -211,16 +193,14 @@ class UpstreamRequest(Receiver, Work):
                 if connection is not None:
                     connection.forget()
                     exchange.client.resume(HOLD_UPSTREAM)
-                return
+                return None
         observe = exchange.stats.upstream.observe
         observe(now - self._sent_at)
-        connection = self._connection
-        if connection is not None:
-            connection.receiver = Relay(exchange, rule, self, head, now)
-            exchange.on_upstream_head(status, now, now - self.first_sent_at)
+        relay = Relay(exchange, rule, self, head, now)
+        exchange.on_upstream_head(status, now, now - self.first_sent_at)
+        return relay
 
     def on_writable(self, writable: bool) -> None:
-        """The upstream stopped reading, or reads again: so does the gateway from the client."""
         if writable:
             self._exchange.client.resume(HOLD_UPSTREAM)
         else:
@@ -229,7 +209,6 @@ class UpstreamRequest(Receiver, Work):
     # --- failures ------------------------------------------------------------------------------------------------------------
 
     def on_broken(self, problem: Problem, *, unanswered: bool) -> None:
-        """The connection in use failed."""
         exchange = self._exchange
         connection = self._drop_connection()
         if exchange.is_finished:
@@ -263,11 +242,11 @@ class UpstreamRequest(Receiver, Work):
                 self._is_judged = True
                 if rule.backend_set.measures_latency:
                     peak_ewma.observe_failure(member, now - self._tried_at, now)
-                self._log_ejection(member, outlier_detection.on_failure(member, self._tried_at, now, rule.backend_set))
+                self._count_failure(member, now)
             reason = retry.failure_of(problem)
             if reason is not None and self._plan_retry(reason, problem.code, None):
                 return
-        self._give_up(problem)
+        local_reply.break_off(exchange, problem)
 
     def _was_cut_short(self, problem: Problem) -> bool:
         """Whether a further try had less time than a first one: its endpoint is not at fault for that."""
@@ -279,29 +258,22 @@ class UpstreamRequest(Receiver, Work):
         whole = rule.connect_timeout if problem is problems.CONNECT_TIMEOUT else rule.backend_timeout
         return self._exchange.started + rule.request_timeout - self._tried_at < whole
 
-    def _give_up(self, problem: Problem) -> None:
-        if self._exchange.has_answered:
-            self._exchange.cut(problem)
-        else:
-            local_reply.refuse(self._exchange, problem)
-
-    def _log_ejection(self, member: Member, is_ejected: bool) -> None:
-        if is_ejected:
-            rule = self._rule
-            seconds = round(member.ejected_until - self._exchange.context.now(), 1)
+    def _count_failure(self, member: Member, now: float) -> None:
+        rule = self._rule
+        if outlier_detection.on_failure(member, self._tried_at, now, rule.backend_set):
             where = {"endpoint": member.name, "rule": rule.name, "route": rule.route}
-            log.warning("ejected an endpoint", extra={**where, "seconds": seconds})
+            log.warning("ejected an endpoint", extra={**where, "seconds": round(member.ejected_until - now, 1)})
 
     # --- a further try -------------------------------------------------------------------------------------------------------
 
     def _plan_retry(self, reason: Failure | int, label: str, retry_after: bytes | None) -> bool:
         """Begin a further try, now or after a wait, where that is safe, wanted and affordable."""
-        exchange, rule = self._exchange, self._rule
+        rule = self._rule
         if rule.retry is None:
             return False
         if self._retry is None:
-            self._retry = RetryState(rule.retry)
-        wait = self._retry.plan(exchange, rule, self._member, reason, label, retry_after)
+            self._retry = RetryState(self._exchange, rule, rule.retry)
+        wait = self._retry.plan(self._member, reason, label, retry_after)
         if wait is None:
             return False
         self._bring_back_body()
@@ -319,8 +291,7 @@ class UpstreamRequest(Receiver, Work):
         except Exception:
             # As in `_connect`: nothing else would end the exchange.
             log.exception("unexpected error while retrying")
-            if not self._exchange.is_finished:
-                self._give_up(problems.INTERNAL)
+            local_reply.break_off(self._exchange, problems.INTERNAL)
 
     def _bring_back_body(self) -> None:
         if self._exchange.body is not None:
@@ -329,7 +300,6 @@ class UpstreamRequest(Receiver, Work):
     # --- the end -------------------------------------------------------------------------------------------------------------
 
     def release(self) -> None:
-        """The response is not wanted any more: end the try under way."""
         if self._task is not None:
             self._task.cancel()
             self._task = None
@@ -339,7 +309,6 @@ class UpstreamRequest(Receiver, Work):
             self._exchange.client.resume(HOLD_UPSTREAM)
 
     def settle(self) -> None:
-        """The exchange has ended: give back what it held."""
         self._rule.breaker.leave()
         if not self._is_judged and self._member is not None:
             self._is_judged = True

@@ -38,7 +38,6 @@ class _Memo(dict[bytes, _V]):
         self._resting = 0
 
     def learn(self, data: bytes, value: _V) -> None:
-        """Remember a value."""
         if len(self) >= self._most:
             self.clear()
             self._resting = _REST * self._most

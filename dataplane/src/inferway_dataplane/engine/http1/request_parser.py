@@ -74,7 +74,7 @@ class RequestParser:
         """A head was read at `started`. `problem`: it is well framed, but has to be refused."""
 
     @abstractmethod
-    def on_request_body(self, data: bytes) -> None:
+    def on_body(self, data: bytes) -> None:
         """A piece of the body was read."""
 
     @abstractmethod
@@ -248,9 +248,6 @@ class RequestParser:
             self._head_cache.learn_request(self.segment, method, block)
             self.segment = None
         self.on_request(head, problem, started)
-
-    def on_body(self, data: bytes) -> None:
-        self.on_request_body(data)
 
     def on_message_complete(self) -> None:
         if self._is_repriming:

@@ -30,8 +30,9 @@ class Receiver:
     def on_informational(self, status: int, fields: Fields) -> None:
         """A 1xx head was read."""
 
-    def on_head(self, head: ResponseHead) -> None:
-        """The final head was read."""
+    def on_head(self, head: ResponseHead) -> "Receiver | None":
+        """The final head was read. Returns the receiver of the rest; None = it is not wanted."""
+        return self
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body was read."""
@@ -80,7 +81,6 @@ class ResponseParser:
         self.expect_response()
 
     def expect_response(self) -> None:
-        """Get ready for the next response."""
         self.fields: Fields = []
         self.head_bytes = 0
         self.quiet_bytes = 0  # of the body since its last content
@@ -142,7 +142,8 @@ class ResponseParser:
         version = "1.1" if is_http_1_1 else parser.get_http_version()
         if status < 100 or status > 599 or version not in ("1.1", "1.0"):
             raise BadResponse("not an HTTP/1.1 response")
-        if self.head_bytes > self.max_head and _size(fields) > self.max_head:
+        max_head = self.max_head
+        if self.head_bytes > max_head and sum(len(name) + len(value) + 4 for name, value in fields) > max_head:
             raise BadResponse("the head is too large", problems.RESPONSE_HEAD_TOO_LARGE)
         if status < 200:
             self.fields = []
@@ -168,7 +169,7 @@ class ResponseParser:
             self.parser = httptools.HttpResponseParser(self)
         elif status not in (204, 304):
             self.is_close_delimited = not head.is_chunked and head.content_length < 0
-        receiver.on_head(head)
+        self.receiver = receiver.on_head(head)
 
     def on_body(self, data: bytes) -> None:
         self.quiet_bytes = 0
@@ -180,7 +181,3 @@ class ResponseParser:
     def on_message_complete(self) -> None:
         if self.is_head_done:
             self.is_complete = True
-
-
-def _size(fields: Fields) -> int:
-    return sum(len(name) + len(value) + 4 for name, value in fields)

@@ -8,7 +8,6 @@ from inferway_dataplane.observability.stats import count_in
 
 
 def cache(exchange: Exchange) -> bool:
-    """Apply the rule's cache."""
     rule = exchange.rule
     if rule is None or rule.cache is None:
         return True

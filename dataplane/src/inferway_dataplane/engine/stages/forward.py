@@ -9,7 +9,6 @@ from inferway_dataplane.observability.stats import count_in
 
 
 def forward(exchange: Exchange) -> bool:
-    """Choose an endpoint and send the request there."""
     rule = exchange.rule
     if rule is None:
         return local_reply.refuse(exchange, problems.NO_ROUTE)

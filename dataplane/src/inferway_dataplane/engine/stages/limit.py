@@ -7,24 +7,19 @@ from inferway_dataplane.engine.exchange.exchange import Exchange
 
 
 def limit(exchange: Exchange) -> bool:
-    """Apply the rule's limits."""
     rule = exchange.rule
     if rule is None:
         return True
-    lines = decision.decide(rule.limits, rule.limit_headers, exchange.head, exchange.client_ip, exchange.started)
-    if isinstance(lines, bytes):
-        exchange.set_limit_lines(lines)
+    result = decision.decide(rule.limits, rule.limit_headers, exchange.head, exchange.client_ip, exchange.started)
+    if isinstance(result, bytes):
+        exchange.set_limit_lines(result)
         return True
-    return _refuse(exchange, lines)
-
-
-def _refuse(exchange: Exchange, refusal: decision.LimitRefusal) -> bool:
-    bucket = refusal.bucket
+    bucket = result.bucket
     bucket.dropped += 1
-    exchange.set_limit_lines(refusal.lines)
+    exchange.set_limit_lines(result.lines)
     extra: dict[str, object] = {"limit": bucket.name, "policy": bucket.policy}
     lines = b""
-    if refusal.retry_after:
-        extra["retryAfter"] = refusal.retry_after
-        lines = b"retry-after: %d\r\n" % refusal.retry_after
+    if result.retry_after:
+        extra["retryAfter"] = result.retry_after
+        lines = b"retry-after: %d\r\n" % result.retry_after
     return local_reply.refuse(exchange, problems.RATE_LIMITED, lines, extra)

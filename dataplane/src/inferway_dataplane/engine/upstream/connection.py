@@ -91,19 +91,27 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
         write = self.write
         write(data)
 
+    def send(self, data: bytes, is_request_whole: bool) -> None:
+        """Send more of the request's body, perhaps nothing."""
+        self.is_request_whole = is_request_whole
+        if data:
+            self.transport.write(data)
+
+    def _drop_receiver(self) -> Receiver | None:
+        receiver, self.receiver = self.receiver, None
+        self.deadline = NEVER
+        if receiver is not None:
+            self.endpoint.active -= 1
+        return receiver
+
     def abandon(self) -> None:
         """The receiver does not want the rest: in the middle of a response the connection is not reusable."""
-        if self.receiver is not None:
-            self.receiver = None
-            self.endpoint.active -= 1
-        self.deadline = NEVER
+        self._drop_receiver()
         self.transport.abort()
 
     def forget(self) -> None:
         """The receiver, within its `on_head`, does not want the rest: keep the connection if all of it has arrived."""
-        self.receiver = None
-        self.endpoint.active -= 1
-        self.deadline = NEVER
+        self._drop_receiver()
         self.is_forgotten = True
 
     def close(self) -> None:
@@ -112,13 +120,10 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
         self.transport.close()
 
     def _fail(self, problem: Problem) -> None:
-        receiver, self.receiver = self.receiver, None
-        self.deadline = NEVER
-        unanswered = not self.has_received
+        receiver = self._drop_receiver()
         self.transport.abort()
         if receiver is not None:
-            self.endpoint.active -= 1
-            receiver.on_broken(problem, unanswered=unanswered)
+            receiver.on_broken(problem, unanswered=not self.has_received)
 
     def _complete(self) -> None:
         receiver, self.receiver = self.receiver, None
@@ -147,7 +152,6 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
                 self.deadline = NEVER
 
     def resume(self) -> None:
-        """Read again."""
         if self.is_paused:
             self.is_paused = False
             self.transport.resume_reading()
@@ -155,7 +159,6 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
                 self.deadline = self.endpoint.clock.coarse_now + GRAIN + self.stream_idle
 
     def on_deadline(self) -> None:
-        """The deadline has passed."""
         self.deadline = NEVER
         if self.receiver is None:
             self.transport.close()
@@ -259,8 +262,7 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
         """Deliver a whole response with a head that was parsed before."""
         self.is_head_done = self.is_complete = True
         self.is_reusable = head.keep_alive
-        receiver.on_head(head)
-        relay = self.receiver
+        relay = self.receiver = receiver.on_head(head)
         if relay is None:
             if self.is_forgotten:
                 self._end_forgotten()

@@ -56,7 +56,6 @@ class EndpointPool(ConnectionOwner):
         return None
 
     def on_free(self, connection: UpstreamConnection, is_reusable: bool) -> None:
-        """A response has ended: keep the connection, hand it over, or close it."""
         pools = self.pools
         if not is_reusable or connection.transport.is_closing() or len(self.idle) >= pools.idle_connections:
             connection.close()
@@ -75,11 +74,9 @@ class EndpointPool(ConnectionOwner):
         self.idle.append(connection)
 
     def on_made(self, connection: UpstreamConnection) -> None:
-        """The connection is open."""
         self.pools.connections.add(connection)
 
     def on_lost(self, connection: UpstreamConnection) -> None:
-        """The connection is gone."""
         self.pools.connections.discard(connection)
         if connection.permit is not None:
             connection.permit.leave()
@@ -275,6 +272,5 @@ class Pools:
             self.limiter.look_again()
 
     def close(self) -> None:
-        """Close every connection at once."""
         for connection in list(self.connections):
             connection.transport.abort()
