@@ -47,8 +47,7 @@ def desired_state(compilation: Compilation, gateway: str, last: ConfigDocument |
     if len(text) > MAX_INDEX_BYTES:
         # Any cut would drop traffic: everything stays as published, and the status of every change reports it.
         why = f"the index of all shards is too large: {len(text)} bytes, the limit is {MAX_INDEX_BYTES}"
-        kept = last or ConfigDocument(address_policy=config.address_policy)
-        desired, config = layout.fragments, kept
+        desired, config = layout.fragments, last or ConfigDocument(address_policy=config.address_policy)
         layout = lay_out_config(config, gateway)
         too_large |= {key: why for key, part in desired.items() if layout.fragments.get(key) != part}
         text = canonical(layout.index).decode()

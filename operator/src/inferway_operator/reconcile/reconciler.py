@@ -171,8 +171,6 @@ class Reconciler:
         for write in writes:
             try:
                 await self._config_maps.write(write)
-            except NotLeading:
-                raise
             except ApiError:
                 # It may have been written nevertheless, or another has written: what is there is read again.
                 self._term = None

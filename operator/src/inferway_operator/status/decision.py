@@ -9,8 +9,7 @@ from typing import Any, Final
 
 from inferway_contract.conditions import Condition, ConditionType, Reason
 from inferway_operator.compiler import Verdict
-from inferway_operator.status import programmed as programmed_status
-from inferway_operator.status.programmed import ConfigFragment
+from inferway_operator.status.programmed import ConfigFragment, programmed_condition
 from inferway_operator.world.pods import PodAck
 
 _ORDER: Final = {kind.value: place for place, kind in enumerate(ConditionType)}
@@ -31,23 +30,23 @@ def decide(
         return None  # written for a newer generation: this run is older
     old_conditions = _own_conditions(current)
     timestamp = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    progress = programmed_status.programmed_condition(
+    programmed, data_plane = programmed_condition(
         part,
         acks,
         before=_mapping(current.get("dataPlane")),
         was=_mapping(old_conditions.get(ConditionType.PROGRAMMED)),
         now=timestamp,
     )
-    decided = [*verdict.conditions, progress.condition]
+    decided = [*verdict.conditions, programmed]
     if verdict.meta.kind == "RateLimitPolicy":
-        decided.append(_enforced(verdict, progress.condition))
+        decided.append(_enforced(verdict, programmed))
     conditions = [_written(item, generation, old_conditions.get(item.type), timestamp) for item in decided]
     status: dict[str, Any] = {
         "observedGeneration": generation,
         "conditions": sorted(conditions, key=lambda condition: _ORDER[condition["type"]]),
     }
-    if progress.data_plane is not None:
-        status["dataPlane"] = progress.data_plane
+    if data_plane is not None:
+        status["dataPlane"] = data_plane
     return None if _is_same(status, current, old_conditions) else status
 
 

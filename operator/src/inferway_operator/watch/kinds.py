@@ -8,6 +8,7 @@ from typing import Any, Final
 from inferway_contract.acknowledgement import from_annotations
 from inferway_contract.resources import API_GROUP, API_VERSION
 from inferway_operator.world import kubernetes_kinds
+from inferway_operator.world.kubernetes_kinds import mapping
 from inferway_operator.world.pods import LeaseState, PodState
 from inferway_operator.world.resources import parse
 
@@ -90,25 +91,21 @@ def cached_object(kind: WatchedKind, manifest: Manifest, before: CachedObject | 
 
 def _read_pod(manifest: Manifest) -> PodState:
     meta = manifest["metadata"]
-    conditions = _mapping(manifest.get("status")).get("conditions")
+    conditions = mapping(manifest.get("status")).get("conditions")
     ready = {"type": "Ready", "status": "True"}.items()
-    is_ready = isinstance(conditions, list) and any(ready <= _mapping(item).items() for item in conditions)
+    is_ready = isinstance(conditions, list) and any(ready <= mapping(item).items() for item in conditions)
     return PodState(meta["name"], meta["uid"], meta.get("deletionTimestamp") is not None, is_ready)
 
 
 def _read_lease(manifest: Manifest) -> LeaseState:
-    meta, spec = manifest["metadata"], _mapping(manifest.get("spec"))
+    meta, spec = manifest["metadata"], mapping(manifest.get("spec"))
     holder = spec.get("holderIdentity")
     return LeaseState(
         name=meta["name"],
         holder=holder if isinstance(holder, str) else "",
         renewed=_seconds(spec.get("renewTime")),
-        acknowledgement=from_annotations(_mapping(meta.get("annotations"))),
+        acknowledgement=from_annotations(mapping(meta.get("annotations"))),
     )
-
-
-def _mapping(value: object) -> Manifest:
-    return value if isinstance(value, dict) else {}
 
 
 def _seconds(written: object) -> float:

@@ -179,8 +179,7 @@ class ObjectCache:
         except TimeoutError:
             return
         while True:
-            until = min(self._last_mark + hold_off, self._first_mark + max_hold_off)
-            rest = until - time.monotonic()
+            rest = min(self._last_mark + hold_off, self._first_mark + max_hold_off) - time.monotonic()
             if rest <= 0:
                 break
             await asyncio.sleep(rest)

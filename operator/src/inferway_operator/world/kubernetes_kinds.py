@@ -21,8 +21,8 @@ def read_namespace(manifest: Mapping[str, Any]) -> NamespaceObject | None:
     meta, errors = metadata.read(manifest)
     if errors:
         return None
-    is_deleted = bool(_mapping(manifest.get("metadata")).get("deletionTimestamp"))
-    is_terminating = is_deleted or _mapping(manifest.get("status")).get("phase") == "Terminating"
+    is_deleted = bool(mapping(manifest.get("metadata")).get("deletionTimestamp"))
+    is_terminating = is_deleted or mapping(manifest.get("status")).get("phase") == "Terminating"
     return NamespaceObject(meta.name, tuple(sorted(_labels(manifest).items())), is_terminating)
 
 
@@ -73,9 +73,10 @@ def read_grants(manifest: Mapping[str, Any]) -> tuple[Grant, ...]:
 
 
 def _labels(manifest: Mapping[str, Any]) -> dict[str, str]:
-    labels = _mapping(_mapping(manifest.get("metadata")).get("labels"))
+    labels = mapping(mapping(manifest.get("metadata")).get("labels"))
     return {name: value for name, value in labels.items() if isinstance(name, str) and isinstance(value, str)}
 
 
-def _mapping(value: object) -> dict[str, Any]:
+def mapping(value: object) -> dict[str, Any]:
+    """Return the value if it is a mapping, else an empty one."""
     return value if isinstance(value, dict) else {}
