@@ -16,7 +16,7 @@ from test_source_cluster import publisher, user  # noqa: F401 - fixtures, which 
 from inferway_dataplane.sources.last_good import CONFIG, ENDPOINTS
 from inferway_envtest import Fault
 from inferway_fakes.faulty_tcp import Accepting, FaultyTcp
-from inferway_kube.client import Deadlines
+from inferway_kube.deadlines import Deadlines
 from inferway_testing.until import until
 
 HEALED = 5.0

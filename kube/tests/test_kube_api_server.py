@@ -12,7 +12,8 @@ from inferway_envtest import ApiServer
 from inferway_kube import login
 from inferway_kube.api_health import ApiHealth
 from inferway_kube.backoff import Backoff
-from inferway_kube.client import Client, Deadlines, path
+from inferway_kube.client import Client, path
+from inferway_kube.deadlines import Deadlines
 from inferway_kube.errors import ApiError, NotFound
 from inferway_kube.events import Manifest
 from inferway_kube.leader_election import LEASES, Election, LeaderElection

@@ -17,7 +17,8 @@ import uvloop
 from fake_api import FakeApi, Fault, fake_api
 
 from inferway_kube.api_health import ApiHealth
-from inferway_kube.client import Client, Deadlines
+from inferway_kube.client import Client
+from inferway_kube.deadlines import Deadlines
 from inferway_kube.errors import ApiError
 from inferway_kube.leader_election import Election, LeaderElection, Record, may_hold, read, spec_of, timestamp
 from inferway_testing.until import until_async

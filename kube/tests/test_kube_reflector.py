@@ -14,7 +14,8 @@ from fake_api import FakeApi, Fault, fake_api
 
 from inferway_kube.api_health import ApiHealth
 from inferway_kube.backoff import Backoff
-from inferway_kube.client import Client, Deadlines
+from inferway_kube.client import Client
+from inferway_kube.deadlines import Deadlines
 from inferway_kube.errors import ApiError, NotFound
 from inferway_kube.events import Manifest
 from inferway_kube.reflector import Collection, Reflector

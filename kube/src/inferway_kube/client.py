@@ -10,7 +10,6 @@ import ssl
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from typing import Any, Final, Self
 from urllib.parse import quote
 
@@ -20,6 +19,7 @@ from kubernetes.aio.client import ApiClient
 from kubernetes.aio.config import ConfigException
 
 from inferway_kube import errors, events
+from inferway_kube.deadlines import Deadlines
 from inferway_kube.errors import ApiError, Gone, NotLeading
 from inferway_kube.events import Event, Page
 from inferway_kube.login import Login
@@ -43,22 +43,6 @@ def path(group_version: str, plural: str, namespace: str = "", name: str = "", s
     """Return `/apis/<group>/<version>/namespaces/<namespace>/<plural>/<name>/<subresource>`, without parts that are ""."""
     inside = f"/namespaces/{quote(namespace)}" if namespace else ""
     return group_version + inside + "".join(f"/{quote(part)}" for part in (plural, name, subresource) if part)
-
-
-@dataclass(frozen=True, slots=True)
-class Deadlines:
-    """Seconds. No call takes longer."""
-
-    connect: float = 2.0
-    """TCP and TLS."""
-    read: float = 8.0
-    """A request with its answer; of a list, each page."""
-    write: float = 4.0
-    """A write. One that began before a Lease was lost must be over before another process may lead."""
-    watch: int = 45
-    """The API server is asked to end a watch after this time; a bookmark comes shortly before."""
-    watch_grace: float = 5.0
-    """A watch that has not ended this long after that is frozen, and is cut off."""
 
 
 class Client(AbstractAsyncContextManager["Client"]):

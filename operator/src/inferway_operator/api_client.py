@@ -4,7 +4,8 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
-from inferway_kube.client import Client, Deadlines
+from inferway_kube.client import Client
+from inferway_kube.deadlines import Deadlines
 from inferway_kube.errors import ApiError
 from inferway_kube.login import Login
 from inferway_operator.metrics import OperatorMetrics, WriteOutcome

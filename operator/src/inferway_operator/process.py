@@ -10,7 +10,8 @@ from typing import Final
 
 from inferway_kube import login
 from inferway_kube.api_health import ApiHealth
-from inferway_kube.client import Client, Deadlines
+from inferway_kube.client import Client
+from inferway_kube.deadlines import Deadlines
 from inferway_kube.leader_election import Election, LeaderElection
 from inferway_operator import api_client
 from inferway_operator.http_server.server import OperatorServer, Readiness

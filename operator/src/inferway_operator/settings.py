@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from inferway_contract import unknown_settings
 from inferway_contract.acknowledgement import GATEWAY_LABEL
 from inferway_contract.listener import address_and_port
-from inferway_kube.client import Deadlines
+from inferway_kube.deadlines import Deadlines
 from inferway_operator.world import world
 from inferway_operator.world.hostname_policy import HostnamePolicy
 

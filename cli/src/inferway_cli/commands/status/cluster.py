@@ -7,7 +7,8 @@ ServiceAccount of the pod.
 from typing import Any, Final
 
 from inferway_kube import login
-from inferway_kube.client import Client, Deadlines, path
+from inferway_kube.client import Client, path
+from inferway_kube.deadlines import Deadlines
 from inferway_kube.errors import ApiError, NoCluster, NotFound
 
 DEADLINES: Final = Deadlines(connect=3.0, read=10.0)
