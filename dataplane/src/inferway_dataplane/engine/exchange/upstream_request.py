@@ -234,7 +234,7 @@ class UpstreamRequest(Receiver, Work):
         exchange.client.resume(HOLD_UPSTREAM)
         count_in(exchange.stats.upstream_errors, problem.code)
         if member is not None and outlier_detection.is_fault(problem):
-            if not self._was_cut_short(problem):
+            if self._retry is None or not self._retry.had_less_time(problem, self._tried_at):
                 now = exchange.context.now()
                 self._is_judged = True
                 if rule.backend_set.measures_latency:
@@ -244,14 +244,6 @@ class UpstreamRequest(Receiver, Work):
             if reason is not None and self._plan_retry(reason, problem.code, None):
                 return
         local_reply.break_off(exchange, problem)
-
-    def _was_cut_short(self, problem: Problem) -> bool:
-        """Whether a further try had less time than a first one: its endpoint is not at fault for that."""
-        rule = self._rule
-        limits = {problems.CONNECT_TIMEOUT: rule.connect_timeout, problems.UPSTREAM_TIMEOUT: rule.backend_timeout}
-        if self._retry is None or not self._retry.retries or problem not in limits:
-            return False
-        return self._exchange.started + rule.request_timeout - self._tried_at < limits[problem]
 
     def _count_failure(self, member: Member, now: float) -> None:
         rule = self._rule
