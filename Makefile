@@ -45,11 +45,12 @@ coverage: setup ## run the tests, then line and branch coverage by package (ARGS
 	$(BIN)/coverage run -m pytest $(ARGS); status=$$?; $(BIN)/coverage combine --quiet \
 	&& $(BIN)/coverage json --quiet -o - | PYTHONPATH=tools/coverage/src $(BIN)/python -m inferway_coverage && exit $$status
 
-check: setup workflows lint-images ## lint, format, types, import rules, workflows
+check: setup workflows lint-images prose ## lint, format, types, import rules, English, workflows
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/pytest --quiet tools/structure/tests/test_structure_imports.py
 
 prose: setup ## check the English of docs, docstrings, comments and messages, and names (ARGS=--counts)
 	@PYTHONPATH=tools/prose/src $(BIN)/python -m inferway_prose $(ARGS)

@@ -1,6 +1,7 @@
 """From bytes to manifests: lines, aliases, merges, and no exception for any bytes at all."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from inferway_cli.manifests import compilation as manifest_compilation
 from inferway_cli.manifests import kinds, reader, yaml_composer, yaml_constructor
-from inferway_cli.manifests.diagnostics import report
+from inferway_cli.manifests.diagnostics import Diagnostic, lines
 from inferway_testing.examples import examples
 
 HEAD = "apiVersion: inferway.dev/v1alpha1\nkind: GatewayRoute\nmetadata: {name: a}\n"
@@ -29,10 +30,14 @@ def load(*texts: str | bytes) -> reader.Loaded:
     )
 
 
+def report(diagnostics: Sequence[Diagnostic]) -> str:
+    return "\n".join(lines(diagnostics))
+
+
 def value(text: str) -> tuple[object, list[yaml_constructor.Fault]]:
-    (document,) = yaml_composer.documents(yaml_composer.decode(text.encode()))
+    ((_, root),) = yaml_composer.documents(yaml_composer.decode(text.encode()))
     faults: list[yaml_constructor.Fault] = []
-    return yaml_constructor.construct(document.root, (), faults), faults
+    return yaml_constructor.construct(root, (), faults), faults
 
 
 @pytest.mark.usefixtures("_parser")
@@ -88,10 +93,10 @@ def test_aliases_and_merge_keys_are_resolved() -> None:
 @pytest.mark.usefixtures("_parser")
 def test_line_is_located_through_aliases_and_merge_keys() -> None:
     text = "a: &a\n  b: 1\nc:\n  - *a\n  -\n    <<: *a\n    d: 2\n"
-    (document,) = yaml_composer.documents(text)
+    ((_, root),) = yaml_composer.documents(text)
 
     def line(*path: str | int) -> int:
-        return yaml_constructor.locate(document.root, path)[0]
+        return yaml_constructor.locate(root, path)[0]
 
     assert line("c") == 3
     assert line("c", 0, "b") == 2
@@ -255,9 +260,5 @@ def test_any_manifest_compiles_without_an_exception(kind: str, meta: Any, top: d
 
     compilation = manifest_compilation.compile_manifests(loaded.manifests)
 
-    report(
-        [
-            *loaded.errors,
-            *(finding.diagnostic for finding in manifest_compilation.findings(compilation, loaded.manifests)),
-        ]
-    )
+    findings = manifest_compilation.findings(compilation, loaded.manifests)
+    report([*loaded.errors, *(diagnostic for _, diagnostic in findings)])

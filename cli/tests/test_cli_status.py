@@ -16,7 +16,7 @@ from inferway_contract.acknowledgement import Acknowledgement
 from inferway_fakes.fake_dns import swallowing
 from inferway_fakes.upstream import Answer, Pause, Seen, Upstream, answer
 from inferway_kube import login
-from inferway_kube.deadlines import Deadlines
+from inferway_kube.client import Deadlines
 
 ROUTES = "/apis/inferway.dev/v1alpha1/namespaces/{}/gatewayroutes"
 POLICIES = "/apis/inferway.dev/v1alpha1/namespaces/{}/ratelimitpolicies"

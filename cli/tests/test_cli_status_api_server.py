@@ -17,8 +17,10 @@ from inferway_contract import acknowledgement
 from inferway_contract.acknowledgement import Acknowledgement
 from inferway_envtest import ApiServer
 from inferway_fakes.yaml_builders import policy, route
+from inferway_operator.compiler import Verdict
 from inferway_operator.compiler import compile as compile_world
 from inferway_operator.status import decision
+from inferway_operator.status.programmed import ConfigFragment
 from inferway_operator.world.pods import PodAck
 from inferway_operator.world.world import from_manifests
 
@@ -37,14 +39,17 @@ def inferway(kubeconfig: Path, *arguments: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
+def published_part(verdict: Verdict) -> ConfigFragment:
+    """The part of the config that both pods of these tests have."""
+    return ConfigFragment(verdict.meta.kind, "f" * 64, {"3f2a91c04d": "f" * 64}.get, "3f2a91c04d")
+
+
 def with_status(api: ApiServer, namespace: str, kind: str, name: str, acks: list[PodAck]) -> dict[str, Any]:
     """Write the status that the operator would, and give the object as the API server has it then."""
     path = f"{GROUP}/namespaces/{namespace}/{kind}/{name}"
     found = api.ask("GET", path)
     (verdict,) = compile_world(from_manifests([found], standalone=True)).verdicts
-    made = decision.decide(
-        verdict, "f" * 64, {"3f2a91c04d": "f" * 64}.get, "3f2a91c04d", acks, found.get("status"), datetime.now(UTC)
-    )
+    made = decision.decide(verdict, published_part(verdict), acks, found.get("status"), datetime.now(UTC))
     patch = {"apiVersion": found["apiVersion"], "kind": found["kind"], "metadata": {"name": name}, "status": made}
     content = "application/apply-patch+yaml"
     return dict(api.ask("PATCH", f"{path}/status?fieldManager=inferway-operator&force=true", patch, content))
@@ -124,9 +129,7 @@ def test_written_status_is_accepted_and_replaced_whole(api_server: ApiServer, se
     found = with_status(api_server, served_namespace, "ratelimitpolicies", "limits", acks)
     assert found["status"]["dataPlane"]["laggards"][0]["pod"] == "pod-b"
     (verdict,) = compile_world(from_manifests([found], standalone=True)).verdicts
-    again = decision.decide(
-        verdict, "f" * 64, {"3f2a91c04d": "f" * 64}.get, "3f2a91c04d", acks, found["status"], datetime.now(UTC)
-    )
+    again = decision.decide(verdict, published_part(verdict), acks, found["status"], datetime.now(UTC))
     assert again is None, "what the API server gives back is what was written"
     acks[1] = PodAck("pod-b", SERVES, False)
     healed = with_status(api_server, served_namespace, "ratelimitpolicies", "limits", acks)

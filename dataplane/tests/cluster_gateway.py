@@ -16,8 +16,7 @@ from inferway_dataplane.sources.last_good_writer import WriterPace
 from inferway_dataplane.sources.lease import Pod
 from inferway_fakes.loop_thread import LoopThread
 from inferway_kube import login
-from inferway_kube.client import Client
-from inferway_kube.deadlines import Deadlines
+from inferway_kube.client import Client, Deadlines
 from inferway_testing.gateway import RunningGateway, settings
 from inferway_testing.until import DEADLINE, until
 
@@ -51,7 +50,7 @@ class ClusterGateway(RunningGateway):
             return False
 
     def why_not(self) -> str:
-        """What /readyz says."""
+        """Return the text of /readyz."""
         return self.ask("/readyz", admin=True)[1].strip()
 
     def samples(self) -> set[str]:

@@ -1,7 +1,8 @@
 """The real connection classes without sockets: bytes in, bytes out, as a trace.
 
-`Wire` is one gateway with one client connection and some idle upstream connections. What a side sent is read with
-`got` and `asked`; a closed transport calls its protocol's `connection_lost` before the next step, as a loop would.
+`Wire` is one gateway with one client connection and some idle upstream connections. `client_received` and
+`upstream_received` return the bytes that reached a side. A closed transport calls its protocol's `connection_lost`
+before the next step, as a loop would.
 """
 
 import re
@@ -189,8 +190,8 @@ class Wire:
             own.data_received(piece)
             self.settle()
 
-    def got(self, client: ClientConnection | None = None) -> bytes:
-        """What the client got since it was last asked."""
+    def client_received(self, client: ClientConnection | None = None) -> bytes:
+        """Return the bytes that reached the client since the last call."""
         return (client or self.client).transport.take()
 
     def leave(self) -> None:
@@ -233,8 +234,8 @@ class Wire:
         """The upstream connection that was used last."""
         return next((one for one in self.upstreams if one.receiver is not None), self.upstreams[-1])
 
-    def asked(self) -> bytes:
-        """What the upstream got since it was last asked, over all connections."""
+    def upstream_received(self) -> bytes:
+        """Return the bytes that reached the upstream since the last call, over all connections."""
         return b"".join(one.transport.take() for one in self.upstreams)
 
     def answer(self, *pieces: bytes) -> None:
@@ -299,7 +300,7 @@ def plain(data: bytes) -> bytes:
     return _ID.sub(b'"requestId":""', _OWN.sub(b"", data))
 
 
-class Asked:
+class ForwardedRequest:
     """One request as an upstream reads it."""
 
     def __init__(self, head: bytes, body: bytes, *, is_whole: bool) -> None:
@@ -308,16 +309,16 @@ class Asked:
         self.is_whole = is_whole
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Asked) and vars(self) == vars(other)
+        return isinstance(other, ForwardedRequest) and vars(self) == vars(other)
 
     def __hash__(self) -> int:
         return hash(self.head)
 
     def __repr__(self) -> str:
-        return f"Asked({self.head!r}, {self.body!r}, is_whole={self.is_whole})"
+        return f"ForwardedRequest({self.head!r}, {self.body!r}, is_whole={self.is_whole})"
 
 
-def requests(data: bytes) -> list[Asked]:
+def requests(data: bytes) -> list[ForwardedRequest]:
     """Read requests strictly; the last one may be cut."""
     found = []
     while data:
@@ -331,7 +332,7 @@ def requests(data: bytes) -> list[Asked]:
         elif lengths:
             size = int(lengths[0])
             body, is_whole, data = data[:size], len(data) >= size, data[size:]
-        found.append(Asked(plain(head + b"\r\n"), body, is_whole=is_whole))
+        found.append(ForwardedRequest(plain(head + b"\r\n"), body, is_whole=is_whole))
     return found
 
 

@@ -55,7 +55,7 @@ def group(
     return BackendSet(backends, balancer or LoadBalancer(), breaker or CircuitBreaker(), counters, checks=checks)
 
 
-def chosen(choice: Choice | Problem) -> Member:
+def member_of(choice: Choice | Problem) -> Member:
     """The member of a choice."""
     assert not isinstance(choice, Problem), choice
     return choice[1]

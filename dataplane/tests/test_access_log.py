@@ -19,7 +19,7 @@ CACHED = Rule(name="cached", backends=(BACKEND,), cache=Cache(ttl=60_000))
 TOLD = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-class Logged:
+class WireWithLog:
     """A wire whose access log goes to a file."""
 
     def __init__(self, path: Path, *rules: Rule) -> None:
@@ -37,38 +37,38 @@ class Logged:
 # --- traces ----------------------------------------------------------------------------------------------------------------------
 
 
-def test_the_trace_that_is_made_is_the_one_that_the_upstream_is_told(tmp_path: Path) -> None:
-    logged = Logged(tmp_path / "log")
+def test_generated_trace_id_is_logged_and_sent_upstream(tmp_path: Path) -> None:
+    logged = WireWithLog(tmp_path / "log")
     sent = []
     for _ in range(3):
         logged.wire.send(get())
-        (parent,) = header(logged.wire.asked(), b"traceparent")
+        (parent,) = header(logged.wire.upstream_received(), b"traceparent")
         sent.append(parent[3:35].decode())
         logged.wire.answer(OK)
     assert [line["trace_id"] for line in logged.lines()] == sent
     assert len(set(sent)) == 3
 
 
-def test_a_callers_trace_goes_on_upstream_and_in_the_log(tmp_path: Path) -> None:
-    logged = Logged(tmp_path / "log")
+def test_trace_id_of_the_client_is_logged_and_sent_upstream(tmp_path: Path) -> None:
+    logged = WireWithLog(tmp_path / "log")
     logged.wire.send(get(b"/", b"traceparent: " + TOLD))
-    (parent,) = header(logged.wire.asked(), b"traceparent")
+    (parent,) = header(logged.wire.upstream_received(), b"traceparent")
     logged.wire.answer(OK)
     (line,) = logged.lines()
     assert line["trace_id"] == parent[3:35].decode() == TOLD[3:35].decode()
 
 
-def test_a_callers_trace_that_is_no_trace_is_not_logged_as_one(tmp_path: Path) -> None:
-    logged = Logged(tmp_path / "log")
+def test_invalid_traceparent_is_replaced_by_a_new_trace_id(tmp_path: Path) -> None:
+    logged = WireWithLog(tmp_path / "log")
     logged.wire.send(get(b"/", b"traceparent: " + TOLD.upper()))
-    (parent,) = header(logged.wire.asked(), b"traceparent")
+    (parent,) = header(logged.wire.upstream_received(), b"traceparent")
     logged.wire.answer(OK)
     (line,) = logged.lines()
     assert line["trace_id"] == parent[3:35].decode() != TOLD[3:35].decode()
 
 
-def test_a_hit_has_its_own_callers_trace_or_none(tmp_path: Path) -> None:
-    logged = Logged(tmp_path / "log", CACHED)
+def test_cache_hit_logs_the_trace_id_of_its_own_client(tmp_path: Path) -> None:
+    logged = WireWithLog(tmp_path / "log", CACHED)
     other = TOLD.replace(b"0af7", b"1111")
     logged.wire.send(get(b"/", b"traceparent: " + TOLD))
     logged.wire.answer(OK)
@@ -79,8 +79,8 @@ def test_a_hit_has_its_own_callers_trace_or_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bad", [b"x" * 55, TOLD.upper(), b"00-" + b"0" * 32 + TOLD[35:]])
-def test_a_hit_does_not_log_what_is_no_trace(bad: bytes, tmp_path: Path) -> None:
-    logged = Logged(tmp_path / "log", CACHED)
+def test_cache_hit_does_not_log_an_invalid_traceparent(bad: bytes, tmp_path: Path) -> None:
+    logged = WireWithLog(tmp_path / "log", CACHED)
     logged.wire.send(get())
     logged.wire.answer(OK)
     logged.wire.send(get(b"/", b"traceparent: " + bad))
@@ -101,7 +101,7 @@ def log() -> Iterator[AccessLog]:
     os.close(own._fd)
 
 
-def ask(log: AccessLog, *statuses: int) -> list[bool]:
+def are_logged(log: AccessLog, *statuses: int) -> list[bool]:
     """Which of these requests get a line."""
     found = []
     for status in statuses:
@@ -110,53 +110,53 @@ def ask(log: AccessLog, *statuses: int) -> list[bool]:
     return found
 
 
-def test_a_second_below_the_rate_is_logged_whole_again_and_again(log: AccessLog) -> None:
+def test_requests_below_the_log_rate_are_all_logged(log: AccessLog) -> None:
     for second in range(1, 5):
-        assert ask(log, *[200] * RATE) == [True] * RATE
+        assert are_logged(log, *[200] * RATE) == [True] * RATE
         log.tick(100.0 + second)
     assert log.left_out == 0
 
 
-def test_after_a_second_above_the_rate_half_is_kept_for_failed_requests(log: AccessLog) -> None:
-    assert ask(log, *[200] * (RATE + 1), 500) == [True] * RATE + [False] * 2
+def test_log_above_its_rate_keeps_half_for_failed_requests(log: AccessLog) -> None:
+    assert are_logged(log, *[200] * (RATE + 1), 500) == [True] * RATE + [False] * 2
     log.tick(101.0)
-    assert ask(log, *[200] * RATE) == [True] * 5 + [False] * 5
-    assert ask(log, *[500] * RATE, 200) == [True] * 5 + [False] * 6
+    assert are_logged(log, *[200] * RATE) == [True] * 5 + [False] * 5
+    assert are_logged(log, *[500] * RATE, 200) == [True] * 5 + [False] * 6
 
 
-def test_failed_requests_may_have_the_ordinary_half_too(log: AccessLog) -> None:
-    ask(log, *[200] * (RATE + 1))
+def test_failed_requests_may_use_the_whole_log_rate(log: AccessLog) -> None:
+    are_logged(log, *[200] * (RATE + 1))
     log.tick(101.0)
-    assert ask(log, *[503] * (RATE + 1)) == [True] * RATE + [False]
+    assert are_logged(log, *[503] * (RATE + 1)) == [True] * RATE + [False]
 
 
-def test_turns_within_a_second_change_nothing(log: AccessLog) -> None:
-    ask(log, *[200] * (RATE + 1))
+def test_ticks_within_a_second_do_not_reset_the_log_rate(log: AccessLog) -> None:
+    are_logged(log, *[200] * (RATE + 1))
     for quarter in (100.25, 100.5, 100.75):
         log.tick(quarter)
-        assert ask(log, 200, 500) == [False, False]
+        assert are_logged(log, 200, 500) == [False, False]
 
 
-def test_after_a_quiet_second_all_of_the_rate_is_there_again(log: AccessLog) -> None:
-    ask(log, *[200] * (RATE + 1))
+def test_log_rate_is_whole_again_after_a_quiet_second(log: AccessLog) -> None:
+    are_logged(log, *[200] * (RATE + 1))
     log.tick(101.0)
-    assert ask(log, *[200] * 5) == [True] * 5
+    assert are_logged(log, *[200] * 5) == [True] * 5
     log.tick(102.0)
-    assert ask(log, *[200] * RATE) == [True] * RATE
+    assert are_logged(log, *[200] * RATE) == [True] * RATE
 
 
-def test_a_second_below_the_rate_after_a_busy_one_ends_the_sampling(log: AccessLog) -> None:
-    ask(log, *[200] * (RATE + 1))
+def test_second_below_the_log_rate_ends_the_sampling(log: AccessLog) -> None:
+    are_logged(log, *[200] * (RATE + 1))
     log.tick(101.0)
-    ask(log, *[200] * 7)
+    are_logged(log, *[200] * 7)
     log.tick(102.0)
-    assert ask(log, *[200] * RATE) == [True] * RATE
+    assert are_logged(log, *[200] * RATE) == [True] * RATE
 
 
-def test_what_was_left_out_is_a_line_of_its_own(tmp_path: Path) -> None:
-    logged = Logged(tmp_path / "log")
+def test_requests_not_logged_are_counted_in_a_line(tmp_path: Path) -> None:
+    logged = WireWithLog(tmp_path / "log")
     logged.log.tick(100.0)
-    ask(logged.log, *[200] * 103)
+    are_logged(logged.log, *[200] * 103)
     logged.log.tick(101.0)
     logged.log.tick(102.0)
     assert logged.lines() == [{"event": "requests_not_logged", "level": "info", "count": 3}]
@@ -179,7 +179,7 @@ def pipe() -> Iterator[tuple[int, int]]:
     os.close(writer)
 
 
-def closing(log: AccessLog) -> float:
+def seconds_to_close(log: AccessLog) -> float:
     """How long `close` takes."""
     started = monotonic()
     thread = threading.Thread(target=log.close, daemon=True)
@@ -190,7 +190,7 @@ def closing(log: AccessLog) -> float:
 
 
 @pytest.mark.parametrize("batches", [1, 200], ids=["a few lines wait", "more wait than may"])
-def test_a_reader_that_does_not_read_does_not_block_the_stop(pipe: tuple[int, int], batches: int) -> None:
+def test_unread_access_log_pipe_does_not_block_the_stop(pipe: tuple[int, int], batches: int) -> None:
     reader, writer = pipe
     wire = Wire()
     wire.gateway.context.access_log = log = AccessLog(1000, fd=writer)
@@ -201,17 +201,17 @@ def test_a_reader_that_does_not_read_does_not_block_the_stop(pipe: tuple[int, in
         if not turn:
             until(log._batches.empty, "the writer to begin with the first line")
     assert (log.dropped > 0) is (batches > 100)
-    assert closing(log) < 3.5
+    assert seconds_to_close(log) < 3.5
     # When the reader leaves at last, the writer's thread can end: the lines that it could not write are counted.
     before = log.dropped
     os.close(reader)
     until(lambda: log.dropped > before and log._batches.empty(), "the waiting lines to be given up")
-    closing(log)
+    seconds_to_close(log)
     assert log._writer is not None
     assert not log._writer.is_alive()
 
 
-def test_a_turn_of_the_wheel_never_waits_for_the_reader(pipe: tuple[int, int]) -> None:
+def test_unread_access_log_pipe_does_not_block_the_tick(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
     wire = Wire()
     wire.gateway.context.access_log = log = AccessLog(1000, fd=writer)
@@ -224,4 +224,4 @@ def test_a_turn_of_the_wheel_never_waits_for_the_reader(pipe: tuple[int, int]) -
     assert log.dropped >= 300 - 64 - 1
     os.close(reader)
     until(log._batches.empty, "the waiting lines to be given up")
-    closing(log)
+    seconds_to_close(log)

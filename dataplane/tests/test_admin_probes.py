@@ -38,13 +38,13 @@ def probe(
 
 
 @pytest.mark.parametrize("age", [0.0, 0.25, 4.5])
-def test_a_process_whose_wheel_turns_is_alive(age: float) -> None:
+def test_healthz_is_200_while_the_clock_ticks(age: float) -> None:
     wire = Wire()
     wire.gateway.clock.coarse_now = monotonic() - age
     assert probe(wire, "/healthz") == (200, "ok\n")
 
 
-def test_a_process_whose_wheel_stands_still_is_not() -> None:
+def test_healthz_is_503_while_the_clock_stands_still() -> None:
     wire = Wire()
     wire.gateway.clock.coarse_now = monotonic() - 5.1
     code, text = probe(wire, "/healthz")
@@ -54,7 +54,7 @@ def test_a_process_whose_wheel_stands_still_is_not() -> None:
 
 
 @pytest.mark.parametrize(("field", "value"), [("is_draining", True), ("context.runtime", None)])
-def test_readiness_is_not_liveness(field: str, value: Any) -> None:
+def test_readyz_is_503_and_healthz_200_while_not_ready(field: str, value: Any) -> None:
     wire = Wire()
     assert probe(wire, "/readyz")[0] == 200
     *owners, name = field.split(".")
@@ -63,18 +63,18 @@ def test_readiness_is_not_liveness(field: str, value: Any) -> None:
     assert probe(wire, "/healthz")[0] == 200
 
 
-def test_before_there_is_a_document_it_says_what_it_waits_for() -> None:
+def test_readyz_without_a_document_reports_the_reason() -> None:
     wire = Wire()
     wire.gateway.context.runtime = None
     assert probe(wire, "/readyz", is_listening=False) == (503, "it is on its way\n")
     assert probe(wire, "/healthz", is_listening=False) == (200, "ok\n")
 
 
-def test_it_is_ready_only_when_clients_can_connect() -> None:
+def test_readyz_is_503_before_the_listener_is_open() -> None:
     assert probe(Wire(), "/readyz", is_listening=False) == (503, "about to listen\n")
 
 
-def test_it_says_that_the_last_good_copy_is_served_and_since_when() -> None:
+def test_readyz_reports_since_when_the_last_good_copy_is_served() -> None:
     state = SourceState(copy_served_since=1_796_000_000.5)
     assert probe(Wire(), "/readyz", state=state) == (200, "ok, with the last good copy since 2026-11-30T00:53:20Z\n")
     assert json.loads(probe(Wire(), "/debug/config", state=state)[1])["lastGoodSince"] == "2026-11-30T00:53:20Z"
@@ -83,7 +83,7 @@ def test_it_says_that_the_last_good_copy_is_served_and_since_when() -> None:
     assert json.loads(probe(Wire(), "/debug/config", state=over)[1])["lastGoodSince"] is None
 
 
-def test_a_source_is_seen_in_the_metrics() -> None:
+def test_metrics_show_the_state_of_the_config_source() -> None:
     state = SourceState(
         is_connected=False,
         endpoints_revision="0123456789",

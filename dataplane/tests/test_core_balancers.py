@@ -22,14 +22,14 @@ TYPES = ("RoundRobin", "LeastRequest", "PeakEWMA", "ConsistentHash")
 
 
 @pytest.mark.parametrize("type_", TYPES)
-def test_one_member_needs_no_draw(type_: str) -> None:
+def test_balancer_of_one_member_uses_no_draw(type_: str) -> None:
     pool = members(1)
     balancer = balancing.balancer_of(LoadBalancer.model_validate({"type": type_}), pool)
     assert balancer.pick(pool, no_draw, 0.0, b"key") is pool[0]
 
 
 @given(st.sampled_from(TYPES), st.integers(1, 9), st.data())
-def test_a_choice_is_one_of_those_who_may_be_chosen(type_: str, number: int, data: st.DataObject) -> None:
+def test_balancer_picks_one_of_the_available_members(type_: str, number: int, data: st.DataObject) -> None:
     pool = members(number)
     balancer = balancing.balancer_of(LoadBalancer.model_validate({"type": type_, "slow_start": 5_000}), pool)
     draw = fixed_draws()
@@ -47,7 +47,7 @@ def sorted_by_name(some: set[Member]) -> list[Member]:
 # --- turns --------------------------------------------------------------------------------------------------------------
 
 
-def test_members_take_turns_also_when_one_goes() -> None:
+def test_round_robin_alternates_after_a_member_is_removed() -> None:
     pool = members(3)
     balancer = round_robin.RoundRobin()
     picked = [pool.index(balancer.pick(pool, no_draw, 0.0, None)) for _ in range(5)]
@@ -61,13 +61,13 @@ class Option:
         self.name, self.weight, self.credit = name, weight, 0
 
 
-def test_turns_by_weight_are_spread_evenly() -> None:
+def test_weighted_round_robin_spreads_turns_evenly() -> None:
     options = [Option("a", 5), Option("b", 1), Option("c", 1)]
     assert "".join(round_robin.take_by_weight(options).name for _ in range(14)) == "aabacaa" * 2
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(0, 60))
-def test_turns_never_stray_from_the_weights(weights: list[int], turns: int) -> None:
+def test_weighted_round_robin_stays_close_to_the_weights(weights: list[int], turns: int) -> None:
     options = [Option(str(index), weight) for index, weight in enumerate(weights)]
     counts = Counter(round_robin.take_by_weight(options).name for _ in range(turns))
     for option in options:
@@ -79,7 +79,7 @@ def test_turns_never_stray_from_the_weights(weights: list[int], turns: int) -> N
 # --- latencies ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_slow_answer_counts_at_once_and_fast_ones_slowly() -> None:
+def test_peak_ewma_rises_at_once_and_decays_slowly() -> None:
     (member,) = members(1)
     peak_ewma.observe(member, 0.1, 0.0)
     peak_ewma.observe(member, 2.0, 1.0)
@@ -91,7 +91,7 @@ def test_a_slow_answer_counts_at_once_and_fast_ones_slowly() -> None:
     assert member.ewma == pytest.approx(0.1, abs=0.02)
 
 
-def test_the_faster_member_gets_the_request_until_it_has_more_to_do() -> None:
+def test_peak_ewma_picks_the_faster_member_until_it_is_busier() -> None:
     fast, slow = pool = members(2)
     peak_ewma.observe(fast, 0.1, 0.0)
     peak_ewma.observe(slow, 0.35, 0.0)
@@ -105,7 +105,7 @@ def test_the_faster_member_gets_the_request_until_it_has_more_to_do() -> None:
     assert picked == ["fast", "fast", "fast", "slow", "fast", "fast"]
 
 
-def test_who_is_not_known_gets_one_request_and_no_herd() -> None:
+def test_peak_ewma_sends_a_new_member_one_request_at_a_time() -> None:
     measured, unmeasured = pool = members(2)
     peak_ewma.observe(measured, 0.2, 0.0)
     balancer = peak_ewma.PeakEwma()
@@ -115,7 +115,7 @@ def test_who_is_not_known_gets_one_request_and_no_herd() -> None:
     assert balancer.pick(pool, lambda: 0.3, 0.0, None) is measured
 
 
-def test_who_was_slow_once_is_tried_again() -> None:
+def test_peak_ewma_forgets_a_slow_response_within_40_s() -> None:
     fast, slow = members(2)
     peak_ewma.observe(slow, 5.0, 0.0)
     is_slower = []
@@ -125,7 +125,7 @@ def test_who_was_slow_once_is_tried_again() -> None:
     assert is_slower == [True, True, False, False]
 
 
-def test_who_fails_at_once_does_not_look_fast() -> None:
+def test_peak_ewma_does_not_prefer_a_fast_failing_member() -> None:
     good, refusing = members(2)
     peak_ewma.observe(good, 0.5, 0.0)
     peak_ewma.observe_failure(refusing, 0.001, 0.0)
@@ -146,7 +146,7 @@ def owners(pool: tuple[Member, ...], among: tuple[Member, ...] | None = None) ->
 
 
 @pytest.mark.parametrize("number", [2, 3, 5, 10, 20])
-def test_when_a_member_goes_only_its_keys_move(number: int) -> None:
+def test_consistent_hash_moves_only_keys_of_a_removed_member(number: int) -> None:
     pool = members(number)
     before = owners(pool)
     for after in (owners(pool[1:]), owners(pool, pool[1:])):  # removed from the document; only unavailable
@@ -158,14 +158,14 @@ def test_when_a_member_goes_only_its_keys_move(number: int) -> None:
             assert len({after[key] for key in moved}) > 1
 
 
-def test_the_order_of_members_does_not_matter() -> None:
+def test_consistent_hash_ignores_the_order_of_members() -> None:
     pool = members(5)
     assert owners(pool) == owners(pool[::-1])
 
 
 @settings(max_examples=examples(50))
 @given(st.integers(1, 12), st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=150))
-def test_no_member_takes_more_than_its_bound(number: int, events: list[tuple[int, bool]]) -> None:
+def test_consistent_hash_never_exceeds_the_load_bound(number: int, events: list[tuple[int, bool]]) -> None:
     pool = members(number)
     balancer = ConsistentHash(pool)
     for key, ends in events:  # few keys, so that their requests accumulate
@@ -180,7 +180,7 @@ def test_no_member_takes_more_than_its_bound(number: int, events: list[tuple[int
         assert member.endpoint.active <= ceil(FACTOR * total / number)
 
 
-def test_a_hot_key_stays_until_its_member_is_full_and_then_goes_on_to_the_same_next() -> None:
+def test_consistent_hash_spills_a_hot_key_to_one_next_member() -> None:
     pool = members(4)
     balancer = ConsistentHash(pool)
     home = balancer.pick(pool, no_draw, 0.0, b"hot")
@@ -193,7 +193,7 @@ def test_a_hot_key_stays_until_its_member_is_full_and_then_goes_on_to_the_same_n
     assert balancer.pick(pool, no_draw, 0.0, b"hot") is second
 
 
-def test_without_a_key_the_less_loaded_of_two() -> None:
+def test_consistent_hash_without_a_key_picks_the_less_loaded() -> None:
     pool = members(2)
     pool[0].endpoint.active = 5
     balancer = ConsistentHash(pool)
@@ -205,7 +205,7 @@ class HashedOption:
         self.name, self.weight, self.seed = name, weight, name.encode()
 
 
-def test_backends_get_keys_by_weight_and_lose_only_their_own() -> None:
+def test_rendezvous_gives_keys_by_weight_and_moves_few() -> None:
     options = [HashedOption("a", 5), HashedOption("b", 3), HashedOption("c", 2)]
     before = {key: consistent_hash.rendezvous(options, key).name for key in KEYS}
     shares = Counter(before.values())
@@ -226,7 +226,7 @@ def test_backends_get_keys_by_weight_and_lose_only_their_own() -> None:
     ("seconds", "share"),
     [(-1.0, MIN_SHARE), (0.0, MIN_SHARE), (1.0, 0.1), (2.5, 0.25), (9.0, 0.9), (10.0, 1.0), (99.0, 1.0)],
 )
-def test_the_share_grows_linearly(seconds: float, share: float) -> None:
+def test_slow_start_share_grows_linearly(seconds: float, share: float) -> None:
     (member,) = members(1, now=100.0)
     start = SlowStart(round_robin.RoundRobin(), 10.0)
     assert start.share(member, 100.0 + seconds) == pytest.approx(share)
@@ -242,7 +242,7 @@ def test_the_share_grows_linearly(seconds: float, share: float) -> None:
         *[("LeastRequest", age, share / 4) for age, share in ((0.0, 0.1), (5.0, 0.5), (7.5, 0.75), (10.0, 1.0))],
     ],
 )
-def test_a_new_member_gets_its_share(type_: str, age: float, part: float) -> None:
+def test_slow_start_member_gets_its_reduced_share(type_: str, age: float, part: float) -> None:
     old = members(3, now=-1000.0)
     (new,) = members(1)
     new.name = "new"
@@ -252,7 +252,7 @@ def test_a_new_member_gets_its_share(type_: str, age: float, part: float) -> Non
     assert counts["new"] == pytest.approx(rounds * part, rel=0.1)
 
 
-def test_members_that_are_all_new_share_evenly() -> None:
+def test_slow_start_of_all_members_shares_evenly() -> None:
     pool = members(4)
     balancer = balancing.balancer_of(LoadBalancer(type="LeastRequest", slow_start=10_000), pool)
     draw = fixed_draws()
@@ -260,7 +260,7 @@ def test_members_that_are_all_new_share_evenly() -> None:
     assert all(number == pytest.approx(2000, rel=0.1) for number in counts.values())
 
 
-def test_a_restored_member_starts_slowly_again() -> None:
+def test_slow_start_begins_again_for_a_restored_member() -> None:
     (member,) = members(1, now=0.0)
     member.restored_at = 100.0
     assert SlowStart(round_robin.RoundRobin(), 10.0).share(member, 105.0) == pytest.approx(0.5)

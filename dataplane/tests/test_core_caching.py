@@ -21,14 +21,14 @@ NOW = 784111777.0  # Sun, 06 Nov 1994 08:49:37 GMT
 DATE = (b"Date", b"Sun, 06 Nov 1994 08:49:37 GMT")
 
 
-def asked(*fields: tuple[bytes, bytes], target: bytes = b"/a", host: bytes = b"a.example") -> RequestHead:
+def make_request(*fields: tuple[bytes, bytes], target: bytes = b"/a", host: bytes = b"a.example") -> RequestHead:
     head = request_head.read_request(b"GET", [(b"Host", host), *fields], is_http_1_1=True)
     assert isinstance(head, RequestHead)
     assert request_target.locate(head, target) is None
     return head
 
 
-def answered(*fields: tuple[bytes, bytes], status: int = 200) -> ResponseHead:
+def make_response(*fields: tuple[bytes, bytes], status: int = 200) -> ResponseHead:
     head = response_head.read_response(status, list(fields), keep_alive=True)
     assert head is not None
     return head
@@ -62,7 +62,7 @@ DIRECTIVES = {
 
 
 @pytest.mark.parametrize(("value", "parsed"), DIRECTIVES.values(), ids=DIRECTIVES)
-def test_directives(value: bytes, parsed: dict[bytes, bytes | None]) -> None:
+def test_cache_control_directives_are_parsed(value: bytes, parsed: dict[bytes, bytes | None]) -> None:
     assert freshness.parse_directives(value) == parsed
 
 
@@ -74,7 +74,7 @@ SECONDS = {
 
 
 @pytest.mark.parametrize(("argument", "parsed"), SECONDS.values(), ids=SECONDS)
-def test_seconds(argument: bytes | None, parsed: int | None) -> None:
+def test_delta_seconds_are_parsed(argument: bytes | None, parsed: int | None) -> None:
     assert freshness.delta_seconds(argument) == parsed
 
 
@@ -95,8 +95,8 @@ FORBIDDEN = {  # fields -> may not use, may not store
 
 
 @pytest.mark.parametrize(("fields", "forbidden"), FORBIDDEN.values(), ids=FORBIDDEN)
-def test_what_a_request_forbids(fields: Fields, forbidden: tuple[bool, bool]) -> None:
-    assert freshness.request_forbids(asked(*fields)) == forbidden
+def test_request_directives_forbid_the_cache_as_listed(fields: Fields, forbidden: tuple[bool, bool]) -> None:
+    assert freshness.request_forbids(make_request(*fields)) == forbidden
 
 
 # --- lifetime -----------------------------------------------------------------------------------------------------------------
@@ -144,8 +144,8 @@ LIFETIMES: dict[str, tuple[Fields, float]] = {  # response to a plain GET, with 
 
 
 @pytest.mark.parametrize(("fields", "fresh"), LIFETIMES.values(), ids=LIFETIMES)
-def test_lifetimes(fields: Fields, fresh: float) -> None:
-    assert freshness.lifetime(rules(ttl=60_000), asked(), answered(*fields), lambda: NOW) == fresh
+def test_lifetime_follows_the_response_fields(fields: Fields, fresh: float) -> None:
+    assert freshness.lifetime(rules(ttl=60_000), make_request(), make_response(*fields), lambda: NOW) == fresh
 
 
 STATUSES = {
@@ -166,14 +166,14 @@ STATUSES = {
 
 
 @pytest.mark.parametrize(("status", "fresh"), STATUSES.items())
-def test_which_statuses_are_stored(status: int, fresh: float) -> None:
-    assert freshness.lifetime(rules(ttl=60_000), asked(), answered(status=status), lambda: NOW) == fresh
+def test_lifetime_depends_on_the_status(status: int, fresh: float) -> None:
+    assert freshness.lifetime(rules(ttl=60_000), make_request(), make_response(status=status), lambda: NOW) == fresh
 
 
-def test_partial_and_not_modified_are_never_stored_whatever_is_configured() -> None:
+def test_statuses_206_and_304_are_never_stored() -> None:
     cache_rules = rules(ttl=60_000, statuses=(200, 206, 304, 500))
     for status, fresh in ((200, 60), (206, 0), (304, 0), (500, 60)):
-        assert freshness.lifetime(cache_rules, asked(), answered(status=status), lambda: NOW) == fresh
+        assert freshness.lifetime(cache_rules, make_request(), make_response(status=status), lambda: NOW) == fresh
 
 
 AUTHORIZED = {
@@ -187,37 +187,39 @@ AUTHORIZED = {
 
 
 @pytest.mark.parametrize(("fields", "fresh"), AUTHORIZED.values(), ids=AUTHORIZED)
-def test_c2_answers_to_authorization_are_shared_only_where_the_origin_says_so(fields: Fields, fresh: float) -> None:
-    head = asked((b"Authorization", b"Bearer x"))
-    assert freshness.lifetime(rules(ttl=60_000), head, answered(*fields), lambda: NOW) == fresh
-    cookie = asked((b"Cookie", b"a=1"))  # RFC 9111 3.5 covers Authorization only; a cookie is part of the key
-    assert freshness.lifetime(rules(ttl=60_000), cookie, answered(), lambda: NOW) == 60
+def test_c2_authorized_response_is_stored_only_if_allowed(fields: Fields, fresh: float) -> None:
+    head = make_request((b"Authorization", b"Bearer x"))
+    assert freshness.lifetime(rules(ttl=60_000), head, make_response(*fields), lambda: NOW) == fresh
+    cookie = make_request((b"Cookie", b"a=1"))  # RFC 9111 3.5 covers Authorization only; a cookie is part of the key
+    assert freshness.lifetime(rules(ttl=60_000), cookie, make_response(), lambda: NOW) == 60
 
 
-def test_without_a_ttl_only_what_the_origin_allows_is_stored() -> None:
-    assert freshness.lifetime(rules(), asked(), answered(), lambda: NOW) == 0
-    assert freshness.lifetime(rules(), asked(), answered(control(b"max-age=5")), lambda: NOW) == 5
+def test_lifetime_without_a_ttl_comes_from_the_origin() -> None:
+    assert freshness.lifetime(rules(), make_request(), make_response(), lambda: NOW) == 0
+    assert freshness.lifetime(rules(), make_request(), make_response(control(b"max-age=5")), lambda: NOW) == 5
 
 
-def test_the_wall_clock_is_asked_only_for_an_expires_without_date() -> None:
+def test_lifetime_reads_the_clock_only_for_expires_without_date() -> None:
     def wall() -> float:
         raise AssertionError("asked")
 
-    freshness.lifetime(rules(ttl=60_000), asked(), answered(), wall)
-    freshness.lifetime(rules(ttl=60_000), asked(), answered(DATE, (b"Expires", DATE[1])), wall)
+    freshness.lifetime(rules(ttl=60_000), make_request(), make_response(), wall)
+    freshness.lifetime(rules(ttl=60_000), make_request(), make_response(DATE, (b"Expires", DATE[1])), wall)
     with pytest.raises(AssertionError, match="asked"):
-        freshness.lifetime(rules(ttl=60_000), asked(), answered((b"Expires", DATE[1])), wall)
+        freshness.lifetime(rules(ttl=60_000), make_request(), make_response((b"Expires", DATE[1])), wall)
 
 
 field_bytes = st.one_of(st.binary(max_size=40), st.text("0123456789:, SunNov GMT+-", max_size=40).map(str.encode))
 
 
 @given(field_bytes, field_bytes, field_bytes, field_bytes)
-def test_c11_no_bytes_make_the_decision_fail(expires: bytes, date: bytes, age: bytes, cache_control: bytes) -> None:
-    answer = answered((b"Expires", expires), (b"Date", date), (b"Age", age))
-    assert 0 <= freshness.lifetime(rules(ttl=60_000), asked(), answer, lambda: NOW) <= 3600
-    answer = answered(control(cache_control), (b"Age", age))
-    assert 0 <= freshness.lifetime(rules(ttl=60_000), asked(), answer, lambda: NOW) <= 3600
+def test_c11_lifetime_of_any_field_bytes_is_in_range(
+    expires: bytes, date: bytes, age: bytes, cache_control: bytes
+) -> None:
+    answer = make_response((b"Expires", expires), (b"Date", date), (b"Age", age))
+    assert 0 <= freshness.lifetime(rules(ttl=60_000), make_request(), answer, lambda: NOW) <= 3600
+    answer = make_response(control(cache_control), (b"Age", age))
+    assert 0 <= freshness.lifetime(rules(ttl=60_000), make_request(), answer, lambda: NOW) <= 3600
 
 
 # --- keys -----------------------------------------------------------------------------------------------------------------------
@@ -232,13 +234,13 @@ def all_differ(keys: Iterable[bytes]) -> bool:
     return len(set(keys)) == len(keys)
 
 
-def test_equal_requests_have_one_key() -> None:
-    assert key(asked((b"Accept", b"a"))) == key(asked((b"User-Agent", b"b")))
+def test_cache_key_of_equal_requests_is_equal() -> None:
+    assert key(make_request((b"Accept", b"a"))) == key(make_request((b"User-Agent", b"b")))
 
 
-def test_c10_path_query_host_and_rule_tell_requests_apart() -> None:
+def test_c10_cache_key_contains_path_query_host_and_rule() -> None:
     heads_ = [
-        asked(target=target)
+        make_request(target=target)
         for target in (
             b"/a",
             b"/a/",
@@ -253,50 +255,56 @@ def test_c10_path_query_host_and_rule_tell_requests_apart() -> None:
         )
     ]
     keys = [key(head) for head in heads_]
-    keys += [key(asked(host=b"b.example")), key(asked(), rules("demo/a s")), key(asked(), rules("demo/b r"))]
+    keys += [
+        key(make_request(host=b"b.example")),
+        key(make_request(), rules("demo/a s")),
+        key(make_request(), rules("demo/b r")),
+    ]
     assert all_differ(keys)
 
 
-def test_the_host_counts_with_its_port_in_any_case() -> None:
+def test_cache_key_contains_the_host_lower_cased_with_its_port() -> None:
     # The upstream sees the port and may return links that contain it.
-    assert all_differ(key(asked(host=host)) for host in (b"a.example", b"a.example:81", b"a.example:82"))
-    assert key(asked(host=b"A.example")) == key(asked())
+    assert all_differ(key(make_request(host=host)) for host in (b"a.example", b"a.example:81", b"a.example:82"))
+    assert key(make_request(host=b"A.example")) == key(make_request())
 
 
-def test_without_the_host_all_hosts_share() -> None:
+def test_cache_key_without_the_host_is_shared_by_all_hosts() -> None:
     cache_rules = rules(key_host=False)
-    assert key(asked(), cache_rules) == key(asked(host=b"b.example:81"), cache_rules)
+    assert key(make_request(), cache_rules) == key(make_request(host=b"b.example:81"), cache_rules)
 
 
 CREDENTIALS = [(b"Authorization", b"x"), (b"Cookie", b"x"), (b"X-Api-Key", b"x"), (b"Api-Key", b"x")]
 
 
-def test_c2_credentials_are_part_of_the_key_and_are_not_readable_in_it() -> None:
-    keys = [key(asked(*fields)) for fields in ((), *((one,) for one in CREDENTIALS))]
-    keys += [key(asked((b"Authorization", b"y"))), key(asked(CREDENTIALS[0], CREDENTIALS[1]))]
+def test_c2_cache_key_contains_hashed_credentials() -> None:
+    keys = [key(make_request(*fields)) for fields in ((), *((one,) for one in CREDENTIALS))]
+    keys += [key(make_request((b"Authorization", b"y"))), key(make_request(CREDENTIALS[0], CREDENTIALS[1]))]
     assert all_differ(keys)
-    assert b"secret-token" not in key(asked((b"Authorization", b"secret-token")))
-    assert rules().key(asked(CREDENTIALS[0]), b"a" * 32) != rules().key(asked(CREDENTIALS[0]), b"b" * 32)
+    assert b"secret-token" not in key(make_request((b"Authorization", b"secret-token")))
+    assert rules().key(make_request(CREDENTIALS[0]), b"a" * 32) != rules().key(make_request(CREDENTIALS[0]), b"b" * 32)
 
 
-def test_an_absent_credential_is_not_an_empty_one() -> None:
-    assert all_differ([key(asked()), key(asked((b"Authorization", b""))), key(asked((b"Cookie", b"")))])
+def test_cache_key_separates_absent_and_empty_credentials() -> None:
+    assert all_differ(
+        [key(make_request()), key(make_request((b"Authorization", b""))), key(make_request((b"Cookie", b"")))]
+    )
 
 
-def test_shared_identity_leaves_credentials_out() -> None:
+def test_cache_key_of_a_shared_identity_omits_credentials() -> None:
     cache_rules = rules(identity="Shared")
-    assert key(asked(CREDENTIALS[0]), cache_rules) == key(asked(), cache_rules)
+    assert key(make_request(CREDENTIALS[0]), cache_rules) == key(make_request(), cache_rules)
 
 
-def test_header_values_are_part_of_the_key_when_named() -> None:
+def test_cache_key_contains_the_configured_headers() -> None:
     cache_rules = rules(key_headers=("Accept-Language", "x-b"))
     values: list[Fields] = [
         (), ((b"accept-language", b""),), ((b"accept-language", b"de"),), ((b"Accept-Language", b"de, en"),),
         ((b"X-B", b"de"),), ((b"accept-language", b"de"), (b"x-b", b"de")),
     ]  # fmt: skip
-    assert all_differ(key(asked(*fields), cache_rules) for fields in values)
-    two_lines = asked((b"accept-language", b"de"), (b"accept-language", b"en"))
-    assert key(two_lines, cache_rules) == key(asked((b"accept-language", b"de, en")), cache_rules)
+    assert all_differ(key(make_request(*fields), cache_rules) for fields in values)
+    two_lines = make_request((b"accept-language", b"de"), (b"accept-language", b"en"))
+    assert key(two_lines, cache_rules) == key(make_request((b"accept-language", b"de, en")), cache_rules)
 
 
 QUERIES: dict[str, tuple[dict[str, Any], bytes, bytes, bool]] = {  # settings, two targets -> one key?
@@ -319,21 +327,23 @@ QUERIES: dict[str, tuple[dict[str, Any], bytes, bytes, bool]] = {  # settings, t
 
 
 @pytest.mark.parametrize(("settings", "one", "other", "is_one"), QUERIES.values(), ids=QUERIES)
-def test_queries_in_keys(settings: dict[str, Any], one: bytes, other: bytes, is_one: bool) -> None:
+def test_cache_key_contains_the_configured_query_parameters(
+    settings: dict[str, Any], one: bytes, other: bytes, is_one: bool
+) -> None:
     cache_rules = rules(**settings)
-    assert (key(asked(target=one), cache_rules) == key(asked(target=other), cache_rules)) is is_one
+    assert (key(make_request(target=one), cache_rules) == key(make_request(target=other), cache_rules)) is is_one
 
 
 parts = st.text("ab\x02 ,", max_size=3).map(str.encode)
 
 
 @given(st.tuples(parts, parts, parts), st.tuples(parts, parts, parts))
-def test_c10_no_two_requests_that_differ_share_a_key(one: tuple[bytes, ...], other: tuple[bytes, ...]) -> None:
+def test_c10_cache_keys_of_different_requests_differ(one: tuple[bytes, ...], other: tuple[bytes, ...]) -> None:
     cache_rules = rules(key_headers=("x-a",))
 
     def of(path: bytes, value: bytes, cookie: bytes) -> bytes:
         return key(
-            asked((b"X-A", value), (b"Cookie", cookie), target=b"/" + path.replace(b"\x02", b"").strip(b" ,")),
+            make_request((b"X-A", value), (b"Cookie", cookie), target=b"/" + path.replace(b"\x02", b"").strip(b" ,")),
             cache_rules,
         )
 
@@ -358,14 +368,14 @@ def test_c10_no_two_requests_that_differ_share_a_key(one: tuple[bytes, ...], oth
         ((b",, ,",), ()),
     ],
 )
-def test_the_names_that_vary(values: tuple[bytes, ...], names: tuple[bytes, ...]) -> None:
-    assert cache_keys.vary_names(answered(*((b"Vary", value) for value in values))) == names
+def test_vary_names_are_parsed(values: tuple[bytes, ...], names: tuple[bytes, ...]) -> None:
+    assert cache_keys.vary_names(make_response(*((b"Vary", value) for value in values))) == names
 
 
-def test_variants_tell_absent_empty_and_neighbours_apart() -> None:
+def test_variant_separates_absent_and_empty_fields() -> None:
     names = (b"a", b"b")
     requests: list[Fields] = [
         (), ((b"A", b""),), ((b"A", b"x"),), ((b"B", b"x"),), ((b"A", b"x"), (b"B", b"x")), ((b"A", b"x, x"),),
     ]  # fmt: skip
-    assert all_differ(cache_keys.variant(names, asked(*fields)) for fields in requests)
-    assert cache_keys.variant(names, asked((b"C", b"1"))) == cache_keys.variant(names, asked())
+    assert all_differ(cache_keys.variant(names, make_request(*fields)) for fields in requests)
+    assert cache_keys.variant(names, make_request((b"C", b"1"))) == cache_keys.variant(names, make_request())

@@ -12,7 +12,9 @@ from inferway_dataplane.core.routing.cors import CorsRules
 APP = "https://app.example"
 
 
-def asked(method: bytes, origin: str | None, wants: str | None = None, headers: str | None = None) -> RequestHead:
+def make_request(
+    method: bytes, origin: str | None, wants: str | None = None, headers: str | None = None
+) -> RequestHead:
     fields = [(b"Host", b"a.example")]
     for name, value in (
         (b"Origin", origin), (b"Access-Control-Request-Method", wants), (b"Access-Control-Request-Headers", headers),
@@ -59,36 +61,36 @@ ORIGINS = {
 
 
 @pytest.mark.parametrize(("origins", "origin", "allowed"), ORIGINS.values(), ids=ORIGINS)
-def test_which_origins_are_allowed(origins: tuple[str, ...], origin: str, allowed: bool) -> None:
-    names = [name for name, _ in rules(*origins).response_fields(asked(b"GET", origin))]
+def test_cors_allows_the_configured_origins(origins: tuple[str, ...], origin: str, allowed: bool) -> None:
+    names = [name for name, _ in rules(*origins).response_fields(make_request(b"GET", origin))]
     assert (b"access-control-allow-origin" in names) is allowed
-    preflight = rules(*origins).preflight(asked(b"OPTIONS", origin, "PUT"))
+    preflight = rules(*origins).preflight(make_request(b"OPTIONS", origin, "PUT"))
     assert bool(preflight) is allowed
 
 
 NO_PREFLIGHT = {
-    "another method": asked(b"GET", APP, "PUT"),
-    "no origin": asked(b"OPTIONS", None, "PUT"),
-    "no method asked for": asked(b"OPTIONS", APP),
+    "another method": make_request(b"GET", APP, "PUT"),
+    "no origin": make_request(b"OPTIONS", None, "PUT"),
+    "no method asked for": make_request(b"OPTIONS", APP),
 }
 
 
 @pytest.mark.parametrize("head", NO_PREFLIGHT.values(), ids=NO_PREFLIGHT)
-def test_what_is_no_preflight_goes_on(head: RequestHead) -> None:
+def test_cors_ignores_requests_that_are_not_a_preflight(head: RequestHead) -> None:
     assert rules(APP).preflight(head) is None
 
 
-def test_a_preflight_of_a_stranger_is_answered_with_nothing() -> None:
-    assert rules(APP).preflight(asked(b"OPTIONS", "https://evil.example", "PUT")) == []
+def test_cors_preflight_of_a_foreign_origin_gets_no_fields() -> None:
+    assert rules(APP).preflight(make_request(b"OPTIONS", "https://evil.example", "PUT")) == []
 
 
 def preflight(cors: CorsRules, headers: str | None = "x-a") -> dict[bytes, bytes]:
-    fields = cors.preflight(asked(b"OPTIONS", APP, "PUT", headers))
+    fields = cors.preflight(make_request(b"OPTIONS", APP, "PUT", headers))
     assert fields is not None
     return dict(fields)
 
 
-def test_a_preflight_is_told_what_is_allowed() -> None:
+def test_cors_preflight_returns_the_allowed_values() -> None:
     cors = rules(APP, allow_methods=("GET", "PUT"), allow_headers=("x-a", "x-b"), max_age_seconds=60)
     assert preflight(cors) == {
         b"access-control-allow-origin": APP.encode(),
@@ -99,11 +101,11 @@ def test_a_preflight_is_told_what_is_allowed() -> None:
     }
 
 
-def test_any_origin_without_credentials_is_a_star() -> None:
+def test_cors_any_origin_without_credentials_is_a_star() -> None:
     assert preflight(rules("*")) == {b"access-control-allow-origin": b"*", b"access-control-max-age": b"5"}
 
 
-def test_credentials_name_the_origin_and_never_a_star() -> None:
+def test_cors_with_credentials_names_the_origin_not_a_star() -> None:
     cors = rules("*", allow_methods=("*",), allow_headers=("*",), allow_credentials=True)
     assert preflight(cors, "x-a, x-b") == {
         b"access-control-allow-origin": APP.encode(),
@@ -116,7 +118,7 @@ def test_credentials_name_the_origin_and_never_a_star() -> None:
     assert b"access-control-allow-headers" not in preflight(cors, None)
 
 
-def test_stars_stay_stars_without_credentials() -> None:
+def test_cors_without_credentials_keeps_stars() -> None:
     response_fields = preflight(rules("*", allow_methods=("*",), allow_headers=("*",)))
     assert (response_fields[b"access-control-allow-methods"], response_fields[b"access-control-allow-headers"]) == (
         b"*",
@@ -149,7 +151,7 @@ ANSWERS: dict[str, tuple[CorsRules, str | None, list[tuple[bytes, bytes]]]] = {
 
 
 @pytest.mark.parametrize(("cors", "origin", "fields"), ANSWERS.values(), ids=ANSWERS)
-def test_what_an_ordinary_answer_carries(
+def test_cors_response_carries_the_fields_of_its_origin(
     cors: CorsRules, origin: str | None, fields: list[tuple[bytes, bytes]]
 ) -> None:
-    assert cors.response_fields(asked(b"GET", origin)) == fields
+    assert cors.response_fields(make_request(b"GET", origin)) == fields

@@ -29,18 +29,18 @@ def test_every_problem_is_well_formed(problem: Problem) -> None:
     assert problem.detail.endswith(".")
 
 
-def test_codes_are_distinct() -> None:
+def test_problem_codes_are_distinct() -> None:
     codes = [problem.code for problem in ALL.values()]
     assert len(set(codes)) == len(codes)
 
 
-def test_what_cannot_be_read_closes_the_connection() -> None:
+def test_problems_of_unreadable_requests_close_the_connection() -> None:
     for problem in ALL.values():
         if problem.status in (413, 414, 417, 431, 501, 505):
             assert problem.closes, problem
 
 
-def test_extra_members_join_the_body() -> None:
+def test_problem_body_contains_extra_members() -> None:
     content = json.loads(problems.body(problems.RATE_LIMITED, b"abc", {"limit": "global", "retryAfter": 3}))
     assert (content["limit"], content["retryAfter"], content["code"]) == ("global", 3, "rate_limited")
 
@@ -60,7 +60,7 @@ def test_extra_members_join_the_body() -> None:
         (b"chunked\x00", "bad_transfer_encoding"),
     ],
 )
-def test_p3_which_refusal_a_coding_gets(value: bytes, code: str) -> None:
+def test_p3_transfer_coding_problem_depends_on_the_coding(value: bytes, code: str) -> None:
     assert problems.transfer_coding(value).code == code
 
 

@@ -44,11 +44,13 @@ DEFAULT = rules()
         (0, b"POST", "ConnectFailure", False, True, True),  # nothing was written
     ],
 )
-def test_may_retry(retries: int, method: bytes, reason: Failure | int, answered: bool, kept: bool, may: bool) -> None:
+def test_may_retry_depends_on_method_reason_and_progress(
+    retries: int, method: bytes, reason: Failure | int, answered: bool, kept: bool, may: bool
+) -> None:
     assert DEFAULT.may_retry(retries, method, reason, has_answered=answered, body_kept=kept) is may
 
 
-def test_what_is_named_is_tried_again() -> None:
+def test_configured_statuses_and_conditions_are_retried() -> None:
     retry_rules = rules(attempts=1, statuses=(500, 429), conditions=("Timeout",), methods=("POST",))
 
     def may(method: bytes, reason: Failure | int) -> bool:
@@ -75,7 +77,7 @@ def test_what_is_named_is_tried_again() -> None:
         (problems.OVERLOAD, None),
     ],
 )
-def test_what_a_failed_try_is(problem: Problem, failure: Failure | None) -> None:
+def test_failure_of_a_problem_is_its_retry_condition(problem: Problem, failure: Failure | None) -> None:
     assert retry.failure_of(problem) == failure
 
 
@@ -91,7 +93,7 @@ def test_what_a_failed_try_is(problem: Problem, failure: Failure | None) -> None
         (b"PUT", True, True, False, False, False),
     ],
 )
-def test_u3_a_race_with_a_closing_connection(
+def test_u3_request_on_a_closing_connection_may_be_resent(
     method: bytes, reused: bool, written: bool, answered: bool, kept: bool, may: bool
 ) -> None:
     assert (
@@ -99,7 +101,7 @@ def test_u3_a_race_with_a_closing_connection(
     )
 
 
-def test_the_wait_doubles_up_to_its_most_and_may_be_nothing() -> None:
+def test_backoff_doubles_up_to_its_maximum_with_full_jitter() -> None:
     retry_rules = rules(backoff=100, max_backoff=1_000)
     assert [retry_rules.wait(retries, JUST_BELOW_1) for retries in range(6)] == pytest.approx(
         [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
@@ -128,11 +130,11 @@ WALL = 1_795_000_000.0
         (b"\xb2", 0.0),
     ],
 )
-def test_retry_after(value: bytes, seconds: float) -> None:
+def test_retry_after_is_parsed_to_seconds(value: bytes, seconds: float) -> None:
     assert retry.parse_retry_after(value, WALL) == seconds
 
 
-def test_what_the_upstream_asks_for_is_the_least_and_too_long_is_no_retry() -> None:
+def test_retry_after_is_the_minimum_wait_or_prevents_a_retry() -> None:
     retry_rules = rules(backoff=100, max_backoff=2_000)
     assert retry_rules.wait(0, 0.5, b"1") == 1.0
     assert retry_rules.wait(0, 0.5, b"2") == 2.0
@@ -150,7 +152,7 @@ def test_what_the_upstream_asks_for_is_the_least_and_too_long_is_no_retry() -> N
     st.integers(0, 5_000),
     st.none() | st.binary(max_size=8) | st.integers(0, 9).map(lambda number: b"%d" % number),
 )
-def test_no_wait_is_longer_than_its_most(
+def test_wait_never_exceeds_max_backoff(
     retries: int, draw: float, backoff: int, most: int, retry_after: bytes | None
 ) -> None:
     wait = rules(backoff=backoff, max_backoff=most).wait(retries, draw, retry_after, WALL)
@@ -158,7 +160,7 @@ def test_no_wait_is_longer_than_its_most(
 
 
 @given(st.integers(0, 100), st.lists(st.sampled_from(["request", "end", "retry", "retry", "done"]), max_size=80))
-def test_the_budget_is_never_exceeded(percent: int, events: list[str]) -> None:
+def test_retry_budget_is_never_exceeded(percent: int, events: list[str]) -> None:
     counters = RuleCounters()
     budget = Budget(percent, counters)
     for event in events:
@@ -177,7 +179,7 @@ def test_the_budget_is_never_exceeded(percent: int, events: list[str]) -> None:
     assert counters.retrying >= 0
 
 
-def test_three_at_once_and_then_a_share() -> None:
+def test_retry_budget_admits_three_then_a_percentage() -> None:
     counters = RuleCounters()
     budget = Budget(20, counters)
     counters.in_flight = 10

@@ -18,7 +18,7 @@ from inferway_testing.examples import examples
 _RANKS = {"Exact": 0, "RegularExpression": 1, "PathPrefix": 2}
 
 
-def asked(
+def make_request(
     target: bytes, host: bytes = b"a.example", method: bytes = b"GET", fields: tuple[tuple[bytes, bytes], ...] = ()
 ) -> RequestHead:
     head = request_head.read_request(method, [(b"Host", host), *fields], is_http_1_1=True)
@@ -53,91 +53,91 @@ def table(*rules: str) -> RoutingTable[str]:
     return RoutingTable(claims)
 
 
-def found(routes: RoutingTable[str], head: RequestHead) -> str | None:
+def matched_rule(routes: RoutingTable[str], head: RequestHead) -> str | None:
     entry = routes.find(head)
     return None if entry is None else entry.rule
 
 
 X = ((b"X-A", b"1"),)
 PRECEDENCE = {  # the rules, the request -> the index of the matching rule
-    "an exact host beats a wildcard": (["*.example =/a", "a.example /"], asked(b"/a"), 1),
-    "a wildcard beats any host": (["- =/a", "*.example /"], asked(b"/a"), 1),
+    "an exact host beats a wildcard": (["*.example =/a", "a.example /"], make_request(b"/a"), 1),
+    "a wildcard beats any host": (["- =/a", "*.example /"], make_request(b"/a"), 1),
     "more labels beat fewer": (
-        ["*.example =/a", "*.b.example /", "- =/a"], asked(b"/a", b"a.b.example"), 1,
+        ["*.example =/a", "*.b.example /", "- =/a"], make_request(b"/a", b"a.b.example"), 1,
     ),
-    "a wildcard spans labels": (["*.example /"], asked(b"/", b"a.b.c.example"), 0),
-    "a wildcard is not its own domain": (["*.a.example /", "- /"], asked(b"/"), 1),
-    "a wildcard needs its dot": (["*.example /", "- /"], asked(b"/", b"aexample"), 1),
-    "fall through to a wildcard": (["a.example /x", "*.example /", "- /"], asked(b"/y"), 1),
-    "fall through to any host": (["a.example /x", "*.example /x", "- /"], asked(b"/y"), 2),
-    "fall through for a method": (["a.example POST /", "- /"], asked(b"/"), 1),
-    "fall through for a header": (["a.example / h:x-a=1", "- /"], asked(b"/"), 1),
-    "exact beats a pattern": (["- ~/a.*", "- =/a"], asked(b"/a"), 1),
-    "a pattern beats a prefix": (["- /a/b/c/d/e", "- ~/a.*"], asked(b"/a/b/c/d/e"), 1),
-    "a longer pattern beats a shorter": (["- ~/a.*", "- ~/a/b.*"], asked(b"/a/b"), 1),
-    "a longer prefix beats a shorter": (["- /a", "- /a/b", "- /"], asked(b"/a/b/c"), 1),
-    "a path beats a method": (["- GET /a", "- /a/b"], asked(b"/a/b"), 1),
-    "a method beats headers": (["- / h:x-a=1 h:x-b=1", "- GET /"], asked(b"/", fields=(*X, (b"X-B", b"1"))), 1),
-    "headers beat a query": (["- / q:x=1 q:y=1", "- / h:x-a=1"], asked(b"/?x=1&y=1", fields=X), 1),
-    "two headers beat one": (["- / h:x-a=1", "- / h:x-a=1 h:x-b=1"], asked(b"/", fields=(*X, (b"X-B", b"1"))), 1),
-    "two parameters beat one": (["- / q:x=1", "- / q:x=1 q:y=1"], asked(b"/?x=1&y=1"), 1),
-    "the oldest wins": (["- /a", "- /a", "- /a"], asked(b"/a"), 0),
-    "none": (["b.example /", "- /x"], asked(b"/y"), None),
-    "a prefix is whole segments": (["- /a", "- /"], asked(b"/ab"), 1),
-    "a prefix matches itself": (["- /a"], asked(b"/a"), 0),
-    "a prefix matches with a slash": (["- /a"], asked(b"/a/"), 0),
-    "P10 an empty segment counts": (["- /a/b", "- /"], asked(b"/a//b"), 1),
-    "P10 /// has / for a prefix": (["- /"], asked(b"///a"), 0),
-    "exact is exact": (["- =/a", "- /"], asked(b"/a/"), 1),
-    "an escape is decoded once": (["- =/a%b", "- /"], asked(b"/%61%25b"), 0),
-    "an escaped slash is none": (["- =/a/b", "- =/a%2Fb"], asked(b"/a%2fb"), 1),
-    "a pattern matches all": (["- ~/a", "- /"], asked(b"/ab"), 1),
-    "a pattern sees the match path": (["- ~/[ab]+"], asked(b"/%61%62"), 0),
-    "a pattern sees UTF-8": (["- ~/.", "- /"], asked("/ä".encode().replace(b"\xc3\xa4", b"%C3%A4")), 0),
-    "HEAD is not GET": (["- GET /", "- /"], asked(b"/", method=b"HEAD"), 1),
-    "methods have a case": (["- get /", "- /"], asked(b"/"), 1),
-    "a header's name has no case": (["- / h:x-a=1"], asked(b"/", fields=((b"x-A", b"1"),)), 0),
-    "a header's value has": (["- / h:x-a=v", "- /"], asked(b"/", fields=((b"X-A", b"V"),)), 1),
-    "repeated headers are joined": (["- / h:x-a~1,.2"], asked(b"/", fields=((b"X-A", b"1"), (b"x-a", b"2"))), 0),
-    "a header's pattern matches all": (["- / h:x-a~1", "- /"], asked(b"/", fields=((b"X-A", b"11"),)), 1),
-    "a hidden header is seen": (["- / h:x-a=1", "- /"], asked(b"/", fields=(*X, (b"Connection", b"x-a"))), 0),
-    "P7 a host is no header of ours": (["- / h:host=a.example"], asked(b"/"), 0),
-    "an empty parameter": (["- / q:x~.*", "- /"], asked(b"/?x"), 0),
-    "an absent parameter": (["- / q:x~.*", "- /"], asked(b"/?y"), 1),
-    "the first parameter counts": (["- / q:x=1", "- /"], asked(b"/?x=2&x=1"), 1),
-    "a parameter is decoded": (["- / q:a-b=c", "- /"], asked(b"/?%61-b=%63"), 0),
-    "a parameter in UTF-8": (["- / q:x=ä"], asked(b"/?x=%C3%A4"), 0),
-    "a parameter that is no UTF-8": (["- / q:x=1", "- /"], asked(b"/?x=%ff"), 1),
-    "a port is no part of the host": (["a.example /"], asked(b"/", b"A.example:81"), 0),
-    "P6 the authority decides": (["a.example /", "b.example /"], asked(b"http://b.example/", b"a.example"), 1),
+    "a wildcard spans labels": (["*.example /"], make_request(b"/", b"a.b.c.example"), 0),
+    "a wildcard is not its own domain": (["*.a.example /", "- /"], make_request(b"/"), 1),
+    "a wildcard needs its dot": (["*.example /", "- /"], make_request(b"/", b"aexample"), 1),
+    "fall through to a wildcard": (["a.example /x", "*.example /", "- /"], make_request(b"/y"), 1),
+    "fall through to any host": (["a.example /x", "*.example /x", "- /"], make_request(b"/y"), 2),
+    "fall through for a method": (["a.example POST /", "- /"], make_request(b"/"), 1),
+    "fall through for a header": (["a.example / h:x-a=1", "- /"], make_request(b"/"), 1),
+    "exact beats a pattern": (["- ~/a.*", "- =/a"], make_request(b"/a"), 1),
+    "a pattern beats a prefix": (["- /a/b/c/d/e", "- ~/a.*"], make_request(b"/a/b/c/d/e"), 1),
+    "a longer pattern beats a shorter": (["- ~/a.*", "- ~/a/b.*"], make_request(b"/a/b"), 1),
+    "a longer prefix beats a shorter": (["- /a", "- /a/b", "- /"], make_request(b"/a/b/c"), 1),
+    "a path beats a method": (["- GET /a", "- /a/b"], make_request(b"/a/b"), 1),
+    "a method beats headers": (["- / h:x-a=1 h:x-b=1", "- GET /"], make_request(b"/", fields=(*X, (b"X-B", b"1"))), 1),
+    "headers beat a query": (["- / q:x=1 q:y=1", "- / h:x-a=1"], make_request(b"/?x=1&y=1", fields=X), 1),
+    "two headers beat one": (["- / h:x-a=1", "- / h:x-a=1 h:x-b=1"], make_request(b"/", fields=(*X, (b"X-B", b"1"))), 1),
+    "two parameters beat one": (["- / q:x=1", "- / q:x=1 q:y=1"], make_request(b"/?x=1&y=1"), 1),
+    "the oldest wins": (["- /a", "- /a", "- /a"], make_request(b"/a"), 0),
+    "none": (["b.example /", "- /x"], make_request(b"/y"), None),
+    "a prefix is whole segments": (["- /a", "- /"], make_request(b"/ab"), 1),
+    "a prefix matches itself": (["- /a"], make_request(b"/a"), 0),
+    "a prefix matches with a slash": (["- /a"], make_request(b"/a/"), 0),
+    "P10 an empty segment counts": (["- /a/b", "- /"], make_request(b"/a//b"), 1),
+    "P10 /// has / for a prefix": (["- /"], make_request(b"///a"), 0),
+    "exact is exact": (["- =/a", "- /"], make_request(b"/a/"), 1),
+    "an escape is decoded once": (["- =/a%b", "- /"], make_request(b"/%61%25b"), 0),
+    "an escaped slash is none": (["- =/a/b", "- =/a%2Fb"], make_request(b"/a%2fb"), 1),
+    "a pattern matches all": (["- ~/a", "- /"], make_request(b"/ab"), 1),
+    "a pattern sees the match path": (["- ~/[ab]+"], make_request(b"/%61%62"), 0),
+    "a pattern sees UTF-8": (["- ~/.", "- /"], make_request("/ä".encode().replace(b"\xc3\xa4", b"%C3%A4")), 0),
+    "HEAD is not GET": (["- GET /", "- /"], make_request(b"/", method=b"HEAD"), 1),
+    "methods have a case": (["- get /", "- /"], make_request(b"/"), 1),
+    "a header's name has no case": (["- / h:x-a=1"], make_request(b"/", fields=((b"x-A", b"1"),)), 0),
+    "a header's value has": (["- / h:x-a=v", "- /"], make_request(b"/", fields=((b"X-A", b"V"),)), 1),
+    "repeated headers are joined": (["- / h:x-a~1,.2"], make_request(b"/", fields=((b"X-A", b"1"), (b"x-a", b"2"))), 0),
+    "a header's pattern matches all": (["- / h:x-a~1", "- /"], make_request(b"/", fields=((b"X-A", b"11"),)), 1),
+    "a hidden header is seen": (["- / h:x-a=1", "- /"], make_request(b"/", fields=(*X, (b"Connection", b"x-a"))), 0),
+    "P7 a host is no header of ours": (["- / h:host=a.example"], make_request(b"/"), 0),
+    "an empty parameter": (["- / q:x~.*", "- /"], make_request(b"/?x"), 0),
+    "an absent parameter": (["- / q:x~.*", "- /"], make_request(b"/?y"), 1),
+    "the first parameter counts": (["- / q:x=1", "- /"], make_request(b"/?x=2&x=1"), 1),
+    "a parameter is decoded": (["- / q:a-b=c", "- /"], make_request(b"/?%61-b=%63"), 0),
+    "a parameter in UTF-8": (["- / q:x=ä"], make_request(b"/?x=%C3%A4"), 0),
+    "a parameter that is no UTF-8": (["- / q:x=1", "- /"], make_request(b"/?x=%ff"), 1),
+    "a port is no part of the host": (["a.example /"], make_request(b"/", b"A.example:81"), 0),
+    "P6 the authority decides": (["a.example /", "b.example /"], make_request(b"http://b.example/", b"a.example"), 1),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("rules", "head", "wins"), PRECEDENCE.values(), ids=PRECEDENCE)
-def test_precedence(rules: list[str], head: RequestHead, wins: int | None) -> None:
+def test_table_follows_the_documented_precedence(rules: list[str], head: RequestHead, wins: int | None) -> None:
     expected = None if wins is None else rules[wins]
-    assert found(table(*rules), head) == expected
+    assert matched_rule(table(*rules), head) == expected
 
 
-def test_within_a_route_the_first_rule_wins() -> None:
+def test_first_rule_of_a_route_wins() -> None:
     claims = [RouteEntry("", match("/a"), 0, index, f"rule-{index}") for index in (2, 0, 1)]
-    assert found(RoutingTable(claims), asked(b"/a")) == "rule-0"
+    assert matched_rule(RoutingTable(claims), make_request(b"/a")) == "rule-0"
 
 
-def test_an_empty_table_finds_nothing() -> None:
-    assert RoutingTable[str]([]).find(asked(b"/")) is None
+def test_empty_table_matches_no_request() -> None:
+    assert RoutingTable[str]([]).find(make_request(b"/")) is None
 
 
-def test_the_memo_of_hosts_is_bounded() -> None:
+def test_host_cache_of_the_table_is_bounded() -> None:
     routes = table("*.example /")
     for number in range(10_000):
-        assert found(routes, asked(b"/", b"h%d.example" % number)) is not None
+        assert matched_rule(routes, make_request(b"/", b"h%d.example" % number)) is not None
     assert len(routes._memo) <= 4096
 
 
-def test_k3_a_pattern_cannot_hang_and_a_bad_one_is_refused() -> None:
+def test_k3_pattern_cannot_hang_and_invalid_one_is_rejected() -> None:
     routes = table("- ~/(a+)+")
-    assert routes.find(asked(b"/" + b"a" * 5_000 + b"!")) is None
+    assert routes.find(make_request(b"/" + b"a" * 5_000 + b"!")) is None
     with pytest.raises(re2.error):
         patterns.compiled("(")
 
@@ -163,12 +163,12 @@ PARAMETERS = {
 
 
 @pytest.mark.parametrize(("query", "expected"), PARAMETERS.values(), ids=PARAMETERS)
-def test_parameters(query: bytes | None, expected: dict[bytes, bytes]) -> None:
+def test_query_parameters_are_decoded(query: bytes | None, expected: dict[bytes, bytes]) -> None:
     assert parameters(query) == expected
 
 
 @given(st.dictionaries(st.binary(min_size=1, max_size=5), st.binary(max_size=5), max_size=4))
-def test_parameters_of_any_bytes_come_back(pairs: dict[bytes, bytes]) -> None:
+def test_query_parameters_of_any_bytes_round_trip(pairs: dict[bytes, bytes]) -> None:
     query = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in pairs.items())
     assert parameters(query.encode()) == pairs
 
@@ -204,7 +204,7 @@ matches = st.builds(
 )
 claims = st.lists(st.tuples(st.sampled_from(HOSTS), matches, st.integers(0, 2)), max_size=12)
 requests = st.builds(
-    asked,
+    make_request,
     target=st.tuples(path_values, st.sampled_from(["", "?", "?p=1", "?p=2&q=1", "?q=22&p=3"])).map(
         lambda parts: "".join(parts).encode()
     ),
@@ -274,7 +274,7 @@ def oracle(entries: list[RouteEntry[int]], head: RequestHead) -> int | None:
 
 @settings(max_examples=examples(400))
 @given(claims, st.lists(requests, min_size=1, max_size=6))
-def test_the_table_agrees_with_the_oracle(routes: list[tuple[str, Match, int]], heads_: list[RequestHead]) -> None:
+def test_table_agrees_with_the_oracle(routes: list[tuple[str, Match, int]], heads_: list[RequestHead]) -> None:
     every = [RouteEntry(host, one, age, index, index) for index, (host, one, age) in enumerate(routes)]
     built = RoutingTable(every)
     for head in heads_:

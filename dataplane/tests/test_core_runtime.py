@@ -8,7 +8,7 @@ from urllib.parse import quote_from_bytes
 
 import pytest
 import re2
-from test_core_limits import take
+from test_core_token_bucket import take
 
 from inferway_contract import document
 from inferway_contract.document import (
@@ -40,7 +40,7 @@ from inferway_dataplane.core.messages import problems, request_head, request_tar
 from inferway_dataplane.core.messages.request_head import RequestHead
 from inferway_dataplane.core.runtime import Runtime
 from inferway_dataplane.core.upstreams import outlier_detection
-from inferway_dataplane.core.upstreams.backends import Backend
+from inferway_dataplane.core.upstreams.backends import Backend, Credential
 from inferway_dataplane.core.upstreams.members import Member
 from inferway_dataplane.observability.stats import Stats
 
@@ -80,7 +80,7 @@ def rule(**settings: Any) -> Rule:
     return Rule(name="r", **settings)
 
 
-def asked(
+def make_request(
     target: bytes = b"/", host: bytes = b"a.example", fields: tuple[tuple[bytes, bytes], ...] = ()
 ) -> RequestHead:
     head = request_head.read_request(b"GET", [(b"Host", host), *fields], is_http_1_1=True)
@@ -92,17 +92,17 @@ def asked(
 # --- what refuses ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_service_without_an_entry_refuses_the_document() -> None:
+def test_document_without_endpoints_of_a_service_is_rejected() -> None:
     with pytest.raises(LookupError, match="demo/sim:80"):
         build(rule(backends=(document.Backend(service=SERVICE),)))
 
 
-def test_a_policy_that_is_not_there_refuses_the_document() -> None:
+def test_document_with_a_missing_policy_is_rejected() -> None:
     with pytest.raises(LookupError, match="demo/p"):
         build(rule(policies=("demo/p",)))
 
 
-def test_a_bad_pattern_refuses_the_document() -> None:
+def test_document_with_an_invalid_pattern_is_rejected() -> None:
     with pytest.raises(re2.error):
         build(rule(matches=(Match(path=PathMatch(type="RegularExpression", value="(")),)))
 
@@ -110,15 +110,15 @@ def test_a_bad_pattern_refuses_the_document() -> None:
 # --- backends -----------------------------------------------------------------------------------------------------------
 
 
-def destinations_of(built: Runtime) -> list[Backend]:
+def backends_of(built: Runtime) -> list[Backend]:
     """The backends that the first rule may choose."""
     return list({built.rules[0].backend_set.choose(0.0, lambda draw=draw: draw)[0] for draw in (0.0, 0.5, 0.99)})
 
 
-def test_a_service_goes_to_its_endpoints() -> None:
+def test_service_backend_has_the_endpoints_of_its_service() -> None:
     endpoints = (Endpoint(address="10.0.0.1", port=8000), Endpoint(address="2001:db8::1", port=8000))
     built = build(rule(backends=(document.Backend(service=SERVICE),)), services={SERVICE: endpoints})
-    (destination,) = destinations_of(built)
+    (destination,) = backends_of(built)
     assert destination.endpoints == (
         Address("10.0.0.1", 8000, False, False),
         Address("2001:db8::1", 8000, False, False),
@@ -127,12 +127,12 @@ def test_a_service_goes_to_its_endpoints() -> None:
     assert built.upstreams == set(destination.endpoints)
 
 
-def test_a_service_without_endpoints_answers_503_for_its_share() -> None:
+def test_service_without_endpoints_is_answered_503() -> None:
     built = build(rule(backends=(document.Backend(service=SERVICE),)), services={SERVICE: ()})
     assert built.rules[0].backend_set.choose(0.0, lambda: 0.0) is problems.NO_ENDPOINTS
 
 
-def test_a_broken_reference_keeps_its_weight_and_answers_500() -> None:
+def test_broken_backend_reference_answers_500_for_its_weight() -> None:
     document_rule = rule(
         backends=(document.Backend(refusal="backend_not_found", weight=1), document.Backend(service=SERVICE, weight=3))
     )
@@ -163,9 +163,9 @@ URLS = {
 
 
 @pytest.mark.parametrize(("url", "authority", "address"), URLS.values(), ids=URLS)
-def test_a_url_is_one_endpoint(url: Url, authority: bytes, address: Address) -> None:
+def test_url_backend_has_one_endpoint(url: Url, authority: bytes, address: Address) -> None:
     built = build(rule(backends=(document.Backend(url=url),)))
-    (destination,) = destinations_of(built)
+    (destination,) = backends_of(built)
     assert destination.host == authority
     assert destination.path == url.path.encode()
     assert destination.endpoints == (address,)
@@ -179,14 +179,14 @@ def test_a_url_is_one_endpoint(url: Url, authority: bytes, address: Address) -> 
     ("code", "problem"),
     [("invalid_rule", problems.INVALID_RULE), ("invalid_policy", problems.INVALID_POLICY)],
 )
-def test_k3_what_is_broken_fails_closed(code: Any, problem: problems.Problem) -> None:
+def test_k3_rejected_rule_answers_with_its_problem(code: Any, problem: problems.Problem) -> None:
     built = build(rule(refusal=Refusal(code=code, detail="why")))
-    entry = built.table.find(asked())
+    entry = built.table.find(make_request())
     assert entry is not None
     assert entry.rule.problem is problem
 
 
-def test_timeouts_are_seconds_and_zero_is_none() -> None:
+def test_timeouts_are_seconds_and_0_is_unlimited() -> None:
     built_rule = build(rule(timeouts=Timeouts(connect=250, backend_request=0, request=1500, stream_idle=0))).rules[0]
     infinite = float("inf")
     assert (built_rule.connect_timeout, built_rule.backend_timeout, built_rule.request_timeout, built_rule.stream_idle) == (
@@ -194,7 +194,7 @@ def test_timeouts_are_seconds_and_zero_is_none() -> None:
     )  # fmt: skip
 
 
-def test_a_plain_rule_has_nothing_to_do() -> None:
+def test_plain_rule_has_no_optional_features() -> None:
     built_rule = build(rule()).rules[0]
     assert (
         built_rule.cache,
@@ -206,7 +206,7 @@ def test_a_plain_rule_has_nothing_to_do() -> None:
     assert build(rule(cache=Cache())).rules[0].cache is not None
 
 
-def test_age_is_the_order_of_routes() -> None:
+def test_first_route_of_the_document_wins_a_tie() -> None:
     config = ConfigDocument(
         routes=tuple(
             Route(id=name, hostnames=("a.example", "b.example"), rules=(rule(),)) for name in ("demo/z", "demo/a")
@@ -216,17 +216,17 @@ def test_age_is_the_order_of_routes() -> None:
         config, EndpointsDocument(), endpoint_of=Address, stats_of=Stats().of, older=None, now=0.0,
     )  # fmt: skip
     for host in (b"a.example", b"b.example"):
-        entry = built.table.find(asked(host=host))
+        entry = built.table.find(make_request(host=host))
         assert entry is not None
         assert entry.rule.route == "demo/z"
-    assert built.table.find(asked(host=b"c.example")) is None
+    assert built.table.find(make_request(host=b"c.example")) is None
 
 
 @pytest.mark.parametrize(
     ("styles", "tells"),
     [((), False), (("Off",), False), (("Standard",), True), (("Off", "Legacy"), True), (("Off", "Off"), False)],
 )
-def test_only_who_tells_has_something_to_tell(styles: tuple[Any, ...], tells: bool) -> None:
+def test_rule_has_ratelimit_headers_only_if_a_policy_asks(styles: tuple[Any, ...], tells: bool) -> None:
     policies = tuple(
         Policy(id=f"demo/p{number}", limits=(LIMIT,), headers=style) for number, style in enumerate(styles)
     )
@@ -246,14 +246,14 @@ def members_of(built: Runtime) -> list[Member]:
     return [member for by_address in built.members.values() for member in by_address.values()]
 
 
-def test_a_backend_named_twice_has_its_members_once() -> None:
+def test_backend_listed_twice_has_its_members_once() -> None:
     twice = (document.Backend(service=SERVICE, weight=3), document.Backend(service=SERVICE, priority=1))
     built = build(rule(backends=twice), services=addresses("10.0.0.1", "10.0.0.2"))
     assert list(built.rules[0].backend_set.members) == members_of(built)
     assert len(members_of(built)) == 2
 
 
-def test_a_new_document_does_not_forget_who_is_ejected() -> None:
+def test_new_document_keeps_ejected_members() -> None:
     document_rule = rule(backends=(document.Backend(service=SERVICE),))
     first = build(document_rule, services=addresses("10.0.0.1", "10.0.0.2"), now=1.0)
     group = first.rules[0].backend_set
@@ -275,7 +275,7 @@ def test_a_new_document_does_not_forget_who_is_ejected() -> None:
     assert not any(member.is_ejected for member in fourth.rules[0].backend_set.members)  # it was removed: a new member
 
 
-def test_a_refused_document_changes_no_member() -> None:
+def test_rejected_document_changes_no_member() -> None:
     document_rule = rule(backends=(document.Backend(service=SERVICE),))
     first = build(document_rule, services=addresses("10.0.0.1"), now=1.0)
     with pytest.raises(LookupError):
@@ -288,7 +288,7 @@ def test_a_refused_document_changes_no_member() -> None:
     assert members_of(first) == list(first.rules[0].backend_set.members)
 
 
-def test_a_member_is_of_the_endpoint_that_the_engine_has_now() -> None:
+def test_member_refers_to_the_current_endpoint() -> None:
     document_rule = rule(backends=(document.Backend(service=SERVICE),))
     first = build(document_rule, services=addresses("10.0.0.1"))
     forgotten = Address("10.0.0.1", 80, True, False)  # differs in one field
@@ -298,7 +298,7 @@ def test_a_member_is_of_the_endpoint_that_the_engine_has_now() -> None:
     assert member.endpoint == Address("10.0.0.1", 80, False, False)
 
 
-def test_each_rule_judges_an_endpoint_by_itself() -> None:
+def test_each_rule_has_its_own_member_of_an_endpoint() -> None:
     backends = (document.Backend(service=SERVICE),)
     built = build(rule(backends=backends), Rule(name="s", backends=backends), services=addresses("10.0.0.1"))
     one, other = (built_rule.backend_set.members[0] for built_rule in built.rules)
@@ -306,7 +306,7 @@ def test_each_rule_judges_an_endpoint_by_itself() -> None:
     assert one.endpoint == other.endpoint
 
 
-def test_what_is_in_flight_outlives_a_document() -> None:
+def test_in_flight_counters_survive_a_new_document() -> None:
     document_rule = rule(circuit_breaker=CircuitBreaker(max_requests=1), retry=Retry())
     first = build(document_rule)
     assert first.rules[0].breaker.enter()
@@ -318,7 +318,7 @@ def test_what_is_in_flight_outlives_a_document() -> None:
     assert second.rules[0].retry.budget.counters is second.rules[0].breaker.counters
 
 
-def test_backends_have_priorities_and_credentials() -> None:
+def test_backends_keep_their_priorities_and_credentials() -> None:
     auth = Auth(header="authorization", prefix="Bearer ", file="key")
     url = Url(scheme="https", host="a.example", port=443)
     document_rule = rule(backends=(document.Backend(url=url, priority=1, auth=auth), document.Backend(service=SERVICE)))
@@ -336,7 +336,7 @@ def test_backends_have_priorities_and_credentials() -> None:
     assert second[0].credential.apply(fields, b"k") == [(b"accept", b"*/*"), (b"authorization", b"Bearer k")]
 
 
-def test_what_is_absent_is_absent_and_the_breaker_has_its_defaults() -> None:
+def test_rule_without_upstream_settings_has_breaker_defaults() -> None:
     built_rule = build(rule()).rules[0]
     assert (built_rule.retry, built_rule.health_check, built_rule.hash_key) == (None, None, None)
     assert (built_rule.breaker.max_requests, built_rule.breaker.max_pending) == (1024, 256)
@@ -347,16 +347,16 @@ def test_what_is_absent_is_absent_and_the_breaker_has_its_defaults() -> None:
     assert (checked.health_check.path, checked.health_check.interval) == (b"/up", 0.25)
 
 
-def test_what_consistent_hashing_hashes() -> None:
+def test_hash_key_is_the_client_address_or_the_header() -> None:
     by_client = build(rule(load_balancer=LoadBalancer(type="ConsistentHash"))).rules[0].hash_key
     by_header = (
         build(rule(load_balancer=LoadBalancer(type="ConsistentHash", hash_header="x-session"))).rules[0].hash_key
     )
     assert by_client is not None
     assert by_header is not None
-    head = asked(fields=((b"X-Session", b"abc"),))
+    head = make_request(fields=((b"X-Session", b"abc"),))
     assert (by_client(head, "192.0.2.1"), by_header(head, "192.0.2.1")) == (b"192.0.2.1", b"abc")
-    assert by_header(asked(), "192.0.2.1") is None
+    assert by_header(make_request(), "192.0.2.1") is None
 
 
 # --- buckets --------------------------------------------------------------------------------------------------------------------
@@ -375,14 +375,14 @@ def test_rules_of_one_policy_share_its_buckets() -> None:
     assert bucket(built, 0) is bucket(built, 1)
 
 
-def test_equal_limits_of_different_policies_are_different() -> None:
+def test_equal_limits_of_two_policies_have_separate_buckets() -> None:
     built = build(
         rule(policies=("demo/p",)), Rule(name="s", policies=("demo/q",)), policies=(policy(), policy(name="demo/q"))
     )
     assert bucket(built, 0) is not bucket(built, 1)
 
 
-def test_r7_an_unchanged_limit_keeps_its_level_and_a_changed_one_is_not_refilled() -> None:
+def test_r7_limit_keeps_its_level_in_a_new_document() -> None:
     document_rule = rule(policies=("demo/p",))
     first = build(document_rule, policies=(policy(),))
     for _ in range(4):
@@ -394,7 +394,7 @@ def test_r7_an_unchanged_limit_keeps_its_level_and_a_changed_one_is_not_refilled
     assert take(bucket(third), None, 10.0, 0).remaining == 1
 
 
-def test_r7_a_limit_whose_key_changed_is_another_limit() -> None:
+def test_r7_limit_with_a_changed_key_has_a_new_bucket() -> None:
     document_rule = rule(policies=("demo/p",))
     first = build(document_rule, policies=(policy(),))
     take(bucket(first), None, 10.0)
@@ -403,7 +403,7 @@ def test_r7_a_limit_whose_key_changed_is_another_limit() -> None:
     assert not bucket(second).tats
 
 
-def test_counters_are_those_of_the_rule_before() -> None:
+def test_rule_keeps_its_stats_in_a_new_document() -> None:
     stats = Stats()
     assert build(rule(), stats=stats).rules[0].stats is build(rule(), stats=stats).rules[0].stats
 
@@ -417,7 +417,7 @@ def keys(parts: tuple[KeyPart, ...], *requests: tuple[RequestHead, str]) -> list
     return [key_of(head, client) for head, client in requests]
 
 
-def test_without_parts_there_is_one_bucket() -> None:
+def test_limit_without_key_parts_has_one_bucket() -> None:
     assert limit_keys.key_of((), "demo/a", "r") is None
 
 
@@ -434,35 +434,43 @@ CLIENTS = {  # prefixes, two clients -> one bucket?
 
 
 @pytest.mark.parametrize(("part", "one", "other", "is_one"), CLIENTS.values(), ids=CLIENTS)
-def test_keys_by_client(part: KeyPart, one: str, other: str, is_one: bool) -> None:
-    first, second = keys((part,), (asked(), one), (asked(), other))
+def test_key_by_client_is_its_address_or_network(part: KeyPart, one: str, other: str, is_one: bool) -> None:
+    first, second = keys((part,), (make_request(), one), (make_request(), other))
     assert (first == second) is is_one
 
 
 PARTS = {  # part, requests that are all of different buckets
     "header": (
         KeyPart(type="header", name="x-t"),
-        [asked(), asked(fields=((b"X-T", b""),)), asked(fields=((b"X-T", b"a"),)), asked(fields=((b"X-T", b"A"),))],
+        [
+            make_request(),
+            make_request(fields=((b"X-T", b""),)),
+            make_request(fields=((b"X-T", b"a"),)),
+            make_request(fields=((b"X-T", b"A"),)),
+        ],
     ),
-    "query": (KeyPart(type="query", name="t"), [asked(), asked(b"/?t"), asked(b"/?t=a"), asked(b"/?t=%C3%A4")]),
-    "host": (KeyPart(type="host"), [asked(), asked(host=b"b.example")]),
+    "query": (
+        KeyPart(type="query", name="t"),
+        [make_request(), make_request(b"/?t"), make_request(b"/?t=a"), make_request(b"/?t=%C3%A4")],
+    ),
+    "host": (KeyPart(type="host"), [make_request(), make_request(host=b"b.example")]),
 }
 
 
 @pytest.mark.parametrize(("part", "requests"), PARTS.values(), ids=PARTS)
-def test_keys_by_what_a_request_says(part: KeyPart, requests: list[RequestHead]) -> None:
+def test_key_by_request_part_separates_its_values(part: KeyPart, requests: list[RequestHead]) -> None:
     key_values = keys((part,), *((head, "192.0.2.1") for head in requests))
     assert len(set(key_values)) == len(key_values)
     assert keys((part,), *((head, "192.0.2.2") for head in requests)) == key_values
 
 
-def test_keys_that_are_one() -> None:
+def test_key_of_equivalent_requests_is_equal() -> None:
     header, query, host = (KeyPart(type="header", name="x-t"), KeyPart(type="query", name="t"), KeyPart(type="host"))
-    joined = asked(fields=((b"X-T", b"a, b"),)), asked(fields=((b"X-T", b"a"), (b"x-t", b"b")))
+    joined = make_request(fields=((b"X-T", b"a, b"),)), make_request(fields=((b"X-T", b"a"), (b"x-t", b"b")))
     for part, (one, other) in (
         (header, joined),
-        (query, (asked(b"/?t=a&u"), asked(b"/x?t=%61&t=b"))),
-        (host, (asked(host=b"a.example"), asked(host=b"A.Example:81"))),
+        (query, (make_request(b"/?t=a&u"), make_request(b"/x?t=%61&t=b"))),
+        (host, (make_request(host=b"a.example"), make_request(host=b"A.Example:81"))),
     ):
         first, second = keys((part,), (one, "c"), (other, "c"))
         assert first == second
@@ -470,14 +478,14 @@ def test_keys_that_are_one() -> None:
 
 LONG = b"v" * 33
 BY_VALUE = {  # part, a request with this value
-    "header": (KeyPart(type="header", name="x-t"), lambda value: asked(fields=((b"X-T", value),))),
-    "query": (KeyPart(type="query", name="t"), lambda value: asked(b"/?t=" + quote_from_bytes(value).encode())),
-    "host": (KeyPart(type="host"), lambda value: asked(host=value)),
+    "header": (KeyPart(type="header", name="x-t"), lambda value: make_request(fields=((b"X-T", value),))),
+    "query": (KeyPart(type="query", name="t"), lambda value: make_request(b"/?t=" + quote_from_bytes(value).encode())),
+    "host": (KeyPart(type="host"), lambda value: make_request(host=value)),
 }
 
 
 @pytest.mark.parametrize(("part", "request_of"), BY_VALUE.values(), ids=BY_VALUE)
-def test_r6_a_long_value_is_kept_as_a_hash(part: KeyPart, request_of: Callable[[bytes], RequestHead]) -> None:
+def test_r6_long_key_value_is_stored_as_a_hash(part: KeyPart, request_of: Callable[[bytes], RequestHead]) -> None:
     def key(value: bytes) -> bytes:
         (key_value,) = keys((part,), (request_of(value), "c"))
         part_value = key_value[0] if isinstance(key_value, tuple) else key_value
@@ -493,9 +501,9 @@ def test_r6_a_long_value_is_kept_as_a_hash(part: KeyPart, request_of: Callable[[
     assert len({key(value) for value in values}) == len(values)
 
 
-def test_r6_no_value_that_is_kept_can_be_taken_for_a_hash() -> None:
+def test_r6_short_key_value_cannot_imitate_a_hash() -> None:
     part = KeyPart(type="header", name="x-t")
-    (hashed,), (digest,) = keys((part,), (asked(fields=((b"X-T", LONG),)), "c")), (sha256(LONG).digest(),)
+    (hashed,), (digest,) = keys((part,), (make_request(fields=((b"X-T", LONG),)), "c")), (sha256(LONG).digest(),)
     forged = [
         b"#" + digest,
         digest,
@@ -503,53 +511,58 @@ def test_r6_no_value_that_is_kept_can_be_taken_for_a_hash() -> None:
         b"#" + digest.hex().encode(),
         b"#" + digest.hex().encode()[:31],
     ]
-    key_values = keys((part,), *((asked(fields=((b"X-T", value),)), "c") for value in forged))
+    key_values = keys((part,), *((make_request(fields=((b"X-T", value),)), "c") for value in forged))
     assert hashed not in key_values
 
 
-def test_r6_long_values_among_several_parts_are_hashed_each() -> None:
+def test_r6_long_values_of_several_parts_are_hashed_separately() -> None:
     parts = (KeyPart(type="header", name="x-t"), KeyPart(type="header", name="x-u"))
     key_values = keys(
         parts,
-        (asked(fields=((b"X-T", LONG), (b"X-U", LONG))), "c"),
-        (asked(fields=((b"X-T", LONG + LONG),)), "c"),
-        (asked(fields=((b"X-U", LONG + LONG),)), "c"),
+        (make_request(fields=((b"X-T", LONG), (b"X-U", LONG))), "c"),
+        (make_request(fields=((b"X-T", LONG + LONG),)), "c"),
+        (make_request(fields=((b"X-U", LONG + LONG),)), "c"),
     )
     assert len(set(key_values)) == 3
     assert all(len(part) == 33 for key in key_values for part in key if part is not None)  # type: ignore[attr-defined]
 
 
-def test_keys_by_route_and_rule() -> None:
+def test_key_by_route_or_rule_separates_routes_and_rules() -> None:
     for kind, others in (("route", [("demo/b", "r")]), ("rule", [("demo/b", "r"), ("demo/a", "s")])):
         part = (KeyPart(type=kind),)  # type: ignore[arg-type]
-        (key_value,) = keys(part, (asked(), "c"))
+        (key_value,) = keys(part, (make_request(), "c"))
         for route, name in others:
             other = limit_keys.key_of(part, route, name)
             assert other is not None
-            assert other(asked(), "c") != key_value
-    assert keys((KeyPart(type="route"),), (asked(), "c")) == [
-        limit_keys.key_of((KeyPart(type="route"),), "demo/a", "s")(asked(), "c")
+            assert other(make_request(), "c") != key_value
+    assert keys((KeyPart(type="route"),), (make_request(), "c")) == [
+        limit_keys.key_of((KeyPart(type="route"),), "demo/a", "s")(make_request(), "c")
     ]  # type: ignore[misc]
 
 
-def test_several_parts_are_one_tuple() -> None:
+def test_key_of_several_parts_is_a_tuple() -> None:
     parts = (KeyPart(type="client_ip"), KeyPart(type="header", name="x-t"))
-    a, b = asked(fields=((b"X-T", b"a"),)), asked(fields=((b"X-T", b"b"),))
-    key_values = keys(parts, (a, "1.1.1.1"), (b, "1.1.1.1"), (a, "2.2.2.2"), (asked(), "1.1.1.1"))
+    a, b = make_request(fields=((b"X-T", b"a"),)), make_request(fields=((b"X-T", b"b"),))
+    key_values = keys(parts, (a, "1.1.1.1"), (b, "1.1.1.1"), (a, "2.2.2.2"), (make_request(), "1.1.1.1"))
     assert len(set(key_values)) == 4
 
 
-def test_r6_the_bucket_of_absent_ages_like_every_other() -> None:
+def test_r6_bucket_of_an_absent_value_expires_like_others() -> None:
     # Most requests lack the header: their bucket must not be evicted first, nor prevent the eviction of others.
     limit = Bucket("demo/p", "l", 1, 1.0, 50, max_keys=3)
     key_of = limit_keys.key_of((KeyPart(type="header", name="x-t"),), "demo/a", "r")
     assert key_of is not None
-    absent = key_of(asked(), "c")
+    absent = key_of(make_request(), "c")
     token_bucket.check([(limit, absent, 1)], 0.0)
     for number in range(6):
-        token_bucket.check([(limit, key_of(asked(fields=((b"X-T", b"%d" % number),)), "c"), 1)], 0.0)
+        token_bucket.check([(limit, key_of(make_request(fields=((b"X-T", b"%d" % number),)), "c"), 1)], 0.0)
         token_bucket.check([(limit, absent, 1)], 0.0)
     assert len(limit.tats) == 3
     assert take(limit, absent, 0.0, 0).remaining == 43
     limit.tats[absent] = 1e9  # in use
     assert limit.forget_idle(100.0, 10) == 2
+
+
+def test_credential_replaces_look_alike_field_names() -> None:
+    fields = [(b"X_Model_Key", b"mine"), (b"X-Model_Key", b"mine"), (b"x-other", b"1")]
+    assert Credential("x-model-key", "", "f").apply(fields, b"s") == [(b"x-other", b"1"), (b"x-model-key", b"s")]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from member_fakes import backend, chosen, eject, fixed_draws, group, no_draw
+from member_fakes import backend, eject, fixed_draws, group, member_of, no_draw
 
 from inferway_contract.document import HealthCheck, LoadBalancer
 from inferway_dataplane.core.messages import problems
@@ -30,19 +30,19 @@ def outcomes(backend_set: BackendSet, rounds: int, now: float = 0.0) -> Counter[
     return counts
 
 
-def about(expected: dict[str, float]) -> object:
+def approximately(expected: dict[str, float]) -> object:
     return pytest.approx(expected, rel=0.1)
 
 
-def test_one_backend_with_one_member_is_one_object_and_no_draw() -> None:
+def test_choice_of_a_single_member_is_one_object_without_a_draw() -> None:
     counters = RuleCounters()
     backend_set = group((1, 0, backend("a", counters)), counters=counters)
     first = backend_set.choose(0.0, no_draw)
-    assert chosen(first).name == "a-0"
+    assert member_of(first).name == "a-0"
     assert backend_set.choose(1.0, no_draw) is first
 
 
-def test_weights_are_respected() -> None:
+def test_backends_are_chosen_by_weight() -> None:
     counters = RuleCounters()
     backend_set = group(
         (90, 0, backend("a", counters, 3)),
@@ -50,7 +50,7 @@ def test_weights_are_respected() -> None:
         (0, 0, backend("c", counters)),
         counters=counters,
     )
-    assert outcomes(backend_set, 10_000) == about({"a": 9000, "b": 1000})
+    assert outcomes(backend_set, 10_000) == approximately({"a": 9000, "b": 1000})
 
 
 def test_round_robin_takes_backends_in_turn() -> None:
@@ -61,7 +61,7 @@ def test_round_robin_takes_backends_in_turn() -> None:
         counters=counters,
         balancer=LoadBalancer(type="RoundRobin"),
     )
-    assert [chosen(backend_set.choose(0.0, no_draw)).name for _ in range(6)] == [
+    assert [member_of(backend_set.choose(0.0, no_draw)).name for _ in range(6)] == [
         "a-0",
         "b-0",
         "a-1",
@@ -71,24 +71,24 @@ def test_round_robin_takes_backends_in_turn() -> None:
     ]
 
 
-def test_the_weight_of_a_backend_without_available_members_goes_to_the_others() -> None:
+def test_weight_of_an_unavailable_backend_goes_to_the_others() -> None:
     counters = RuleCounters()
     a, b, c = backend("a", counters), backend("b", counters, 3), backend("c", counters, 0)
     backend_set = group((2, 0, a), (1, 0, b), (7, 0, c), counters=counters)
-    assert outcomes(backend_set, 3000) == about({"a": 2000, "b": 1000})
+    assert outcomes(backend_set, 3000) == approximately({"a": 2000, "b": 1000})
     eject(a.members[0], backend_set)
     assert outcomes(backend_set, 3000) == {"b": 3000}
 
 
-def test_a_broken_reference_keeps_its_share() -> None:
+def test_broken_reference_keeps_its_weight() -> None:
     counters = RuleCounters()
     broken = backend("x", counters, 0, problem=problems.BACKEND_NOT_FOUND)
     backend_set = group((1, 0, broken), (3, 0, backend("a", counters)), counters=counters)
-    assert outcomes(backend_set, 4000) == about({"backend_not_found": 1000, "a": 3000})
+    assert outcomes(backend_set, 4000) == approximately({"backend_not_found": 1000, "a": 3000})
 
 
 @pytest.mark.parametrize("type_", ["RoundRobin", "ConsistentHash"])
-def test_a_broken_reference_keeps_its_share_however_it_is_balanced(type_: str) -> None:
+def test_broken_reference_keeps_its_weight_with_each_balancer(type_: str) -> None:
     counters = RuleCounters()
     broken = backend("x", counters, 0, problem=problems.BACKEND_NOT_FOUND)
     balancer = LoadBalancer.model_validate({"type": type_})
@@ -98,7 +98,7 @@ def test_a_broken_reference_keeps_its_share_however_it_is_balanced(type_: str) -
     assert counts == pytest.approx({True: 2000, False: 2000}, rel=0.1)
 
 
-def test_nothing_to_choose_from() -> None:
+def test_choice_without_members_is_a_problem() -> None:
     counters = RuleCounters()
     assert group(counters=counters).choose(0.0, no_draw) is problems.NO_BACKEND
     assert group((0, 0, backend("a", counters)), counters=counters).choose(0.0, no_draw) is problems.NO_BACKEND
@@ -112,7 +112,7 @@ def test_nothing_to_choose_from() -> None:
 # --- priorities -----------------------------------------------------------------------------------------------------------
 
 
-def test_u4_the_next_priority_takes_over_only_when_none_is_available() -> None:
+def test_u4_next_priority_is_used_only_if_none_is_available() -> None:
     counters = RuleCounters()
     a, b = backend("a", counters, 2), backend("b", counters, 2)
     backend_set = group((1, 0, a), (1, 3, b), counters=counters)
@@ -129,7 +129,7 @@ def test_u4_the_next_priority_takes_over_only_when_none_is_available() -> None:
     assert outcomes(backend_set, 100, now=11.0) == {"a": 100}
 
 
-def test_a_priority_without_endpoints_or_of_broken_references_is_passed_over() -> None:
+def test_priority_without_usable_endpoints_is_skipped() -> None:
     counters = RuleCounters()
     broken = backend("x", counters, 0, problem=problems.BACKEND_NOT_FOUND)
     backend_set = group(
@@ -139,7 +139,7 @@ def test_a_priority_without_endpoints_or_of_broken_references_is_passed_over() -
     assert outcomes(backend_set, 10) == {"b": 10}
 
 
-def test_a_fallback_is_not_probed_while_the_primary_is_well() -> None:
+def test_fallback_is_not_probed_while_the_primary_is_healthy() -> None:
     counters = RuleCounters()
     a, b = backend("a", counters, 2), backend("b", counters)
     backend_set = group((1, 0, a), (1, 1, b), counters=counters)
@@ -150,37 +150,37 @@ def test_a_fallback_is_not_probed_while_the_primary_is_well() -> None:
 # --- panic ----------------------------------------------------------------------------------------------------------------
 
 
-def test_u5_nobody_is_well_so_everybody_of_the_first_priority_is_asked() -> None:
+def test_u5_panic_chooses_all_members_of_the_first_priority() -> None:
     counters = RuleCounters()
     a, b, c = backend("a", counters, 2), backend("b", counters), backend("c", counters)
     backend_set = group((1, 0, a), (1, 0, b), (1, 1, c), counters=counters, checks=True)
     for member in backend_set.members:
         health_state.on_check(member, False, CHECK, 0.0)
-    assert outcomes(backend_set, 1000) == about({"a": 500, "b": 500})
+    assert outcomes(backend_set, 1000) == approximately({"a": 500, "b": 500})
     assert backend_set.is_panic
     health_state.on_check(c.members[0], True, CHECK, 1.0)
     assert outcomes(backend_set, 10, now=1.0) == {"c": 10}
     assert not backend_set.is_panic
 
 
-def test_in_panic_nobody_is_a_probe() -> None:
+def test_panic_does_not_probe_the_only_member_too_early() -> None:
     counters = RuleCounters()
     a, gone = backend("a", counters), backend("b", counters)
     eject(a.members[0], group((1, 0, a), (1, 0, gone), counters=counters))
     backend_set = group((1, 0, a), counters=counters)  # a newer document, without the other
-    assert [chosen(backend_set.choose(1.0, no_draw)) for _ in range(3)] == [a.members[0]] * 3
+    assert [member_of(backend_set.choose(1.0, no_draw)) for _ in range(3)] == [a.members[0]] * 3
     assert backend_set.is_panic
     assert not a.members[0].is_probing
-    assert chosen(backend_set.choose(10.0, no_draw)).is_probing  # it is due
+    assert member_of(backend_set.choose(10.0, no_draw)).is_probing  # it is due
     assert not backend_set.is_panic
-    assert chosen(backend_set.choose(10.5, no_draw)) is a.members[0]  # all others, until the probe ends
+    assert member_of(backend_set.choose(10.5, no_draw)) is a.members[0]  # all others, until the probe ends
     assert backend_set.is_panic
     assert outlier_detection.on_success(a.members[0], 10.0, 11.0)
     assert not isinstance(backend_set.choose(11.0, no_draw), Problem)
     assert not backend_set.is_panic
 
 
-def test_in_panic_nobody_of_several_is_a_probe() -> None:
+def test_panic_does_not_probe_any_of_several_members() -> None:
     counters = RuleCounters()
     a, gone = backend("a", counters, 2), backend("b", counters, 2)
     older = group((1, 0, a), (1, 0, gone), counters=counters)
@@ -192,14 +192,14 @@ def test_in_panic_nobody_of_several_is_a_probe() -> None:
     assert not any(member.is_probing for member in a.members)
 
 
-def test_when_a_probes_client_leaves_the_next_request_is_the_probe() -> None:
+def test_next_request_probes_after_the_client_of_a_probe_left() -> None:
     counters = RuleCounters()
     a, b = backend("a", counters), backend("b", counters)
     backend_set = group((1, 0, a), (1, 1, b), counters=counters)
     eject(a.members[0], backend_set)
-    assert [chosen(backend_set.choose(now, no_draw)).name for now in (10.0, 10.1)] == ["a-0", "b-0"]
+    assert [member_of(backend_set.choose(now, no_draw)).name for now in (10.0, 10.1)] == ["a-0", "b-0"]
     outlier_detection.on_abandoned(a.members[0], 10.0)
-    assert [chosen(backend_set.choose(now, no_draw)).name for now in (10.2, 10.3)] == ["a-0", "b-0"]
+    assert [member_of(backend_set.choose(now, no_draw)).name for now in (10.2, 10.3)] == ["a-0", "b-0"]
 
 
 # --- further tries --------------------------------------------------------------------------------------------------------
@@ -207,10 +207,10 @@ def test_when_a_probes_client_leaves_the_next_request_is_the_probe() -> None:
 
 def names(backend_set: BackendSet, avoid: tuple[Member, ...], now: float = 0.0) -> set[str]:
     draw = fixed_draws()
-    return {chosen(backend_set.choose(now, draw, None, avoid)).name for _ in range(50)}
+    return {member_of(backend_set.choose(now, draw, None, avoid)).name for _ in range(50)}
 
 
-def test_a_further_try_goes_elsewhere_where_there_is_an_elsewhere() -> None:
+def test_retry_avoids_members_already_tried_if_possible() -> None:
     counters = RuleCounters()
     a, b, c = backend("a", counters, 2), backend("b", counters), backend("c", counters)
     broken = backend("x", counters, 0, problem=problems.BACKEND_NOT_FOUND)
@@ -225,7 +225,7 @@ def test_a_further_try_goes_elsewhere_where_there_is_an_elsewhere() -> None:
     assert names(lone, all_members) == {"c-0"}
 
 
-def test_in_panic_a_further_try_goes_elsewhere_too() -> None:
+def test_retry_in_panic_avoids_members_already_tried() -> None:
     counters = RuleCounters()
     a = backend("a", counters, 2)
     backend_set = group((1, 0, a), counters=counters, checks=True)
@@ -238,32 +238,32 @@ def test_in_panic_a_further_try_goes_elsewhere_too() -> None:
 # --- hashing --------------------------------------------------------------------------------------------------------------
 
 
-def test_equal_keys_go_to_the_same_member_of_all_backends() -> None:
+def test_equal_keys_choose_the_same_member_of_all_backends() -> None:
     counters = RuleCounters()
     a, b = backend("a", counters, 3), backend("b", counters, 2)
     backend_set = group((3, 0, a), (1, 0, b), counters=counters, balancer=LoadBalancer(type="ConsistentHash"))
     keys = [b"k%d" % number for number in range(2000)]
-    before = {key: chosen(backend_set.choose(0.0, no_draw, key)) for key in keys}
-    assert before == {key: chosen(backend_set.choose(5.0, no_draw, key)) for key in keys}
+    before = {key: member_of(backend_set.choose(0.0, no_draw, key)) for key in keys}
+    assert before == {key: member_of(backend_set.choose(5.0, no_draw, key)) for key in keys}
     shares = Counter(member.name[0] for member in before.values())
     assert shares == pytest.approx({"a": 1500, "b": 500}, rel=0.15)
     eject(b.members[0], backend_set)
-    after = {key: chosen(backend_set.choose(5.0, no_draw, key)) for key in keys}
+    after = {key: member_of(backend_set.choose(5.0, no_draw, key)) for key in keys}
     assert {before[key].name for key in keys if before[key] is not after[key]} == {"b-0"}
 
 
-def test_two_shares_of_one_service_both_get_keys() -> None:
+def test_service_listed_twice_is_chosen_by_key() -> None:
     counters = RuleCounters()
     twice = backend("a", counters, 1)
     backend_set = group((1, 0, twice), (1, 0, twice), counters=counters, balancer=LoadBalancer(type="ConsistentHash"))
     assert len(backend_set.members) == 1
-    assert chosen(backend_set.choose(0.0, no_draw, b"k")) is twice.members[0]
+    assert member_of(backend_set.choose(0.0, no_draw, b"k")) is twice.members[0]
 
 
 # --- views ----------------------------------------------------------------------------------------------------------------
 
 
-def test_an_older_runtime_sees_what_a_newer_one_has_learnt() -> None:
+def test_older_runtime_shares_ejections_with_a_newer_one() -> None:
     counters = RuleCounters()
     a = backend("a", counters, 2)
     older, newer = group((1, 0, a), counters=counters), group((1, 0, a), counters=counters)
@@ -277,7 +277,7 @@ def test_an_older_runtime_sees_what_a_newer_one_has_learnt() -> None:
     st.lists(st.tuples(st.integers(0, 11), st.booleans()), max_size=30),
     st.floats(0, 1, exclude_max=True),
 )
-def test_choices_agree_with_a_naive_reading_of_the_rules(
+def test_choices_agree_with_a_naive_selection(
     layout: list[tuple[int, int, int]], checks: list[tuple[int, bool]], fixed: float
 ) -> None:
     counters = RuleCounters()
@@ -298,7 +298,7 @@ def test_choices_agree_with_a_naive_reading_of_the_rules(
             assert isinstance(counts, Problem)
         else:
             first = min(priority for priority, _ in candidates)
-            assert chosen(counts) in [member for priority, member in candidates if priority == first]
+            assert member_of(counts) in [member for priority, member in candidates if priority == first]
 
 
 SIZES = st.lists(st.integers(0, 3), min_size=2, max_size=2)
@@ -314,7 +314,7 @@ HAPPENINGS = st.lists(
 
 
 @given(st.sampled_from(["RoundRobin", "LeastRequest", "PeakEWMA", "ConsistentHash"]), HAPPENINGS)
-def test_documents_come_and_go_and_no_choice_is_wrong(type_: str, happenings: list[tuple[str, Any]]) -> None:
+def test_choices_stay_valid_while_documents_change(type_: str, happenings: list[tuple[str, Any]]) -> None:
     """Members backend_set two priorities are kept while documents add and remove them; old tries end after new documents."""
     counters = RuleCounters()
     listed = [backend("a", counters, 3), backend("b", counters, 3)]
@@ -343,7 +343,7 @@ def test_documents_come_and_go_and_no_choice_is_wrong(type_: str, happenings: li
         elif what in ("try", "again"):
             group_of = tries[how % len(tries)][0] if tries and what == "again" else backend_set
             avoid = tuple({one[1]: None for one in tries[:2]}) if what == "again" else ()
-            might = [member for member in group_of.members if may_be_asked(member, now)]
+            might = [member for member in group_of.members if may_be_chosen(member, now)]
             probing = {member for member in group_of.members if member.is_probing}
             counts = group_of.choose(now, draw, b"%d" % how, avoid)
             if isinstance(counts, Problem):
@@ -368,6 +368,6 @@ def test_documents_come_and_go_and_no_choice_is_wrong(type_: str, happenings: li
                     outlier_detection.on_abandoned(member, started)
 
 
-def may_be_asked(member: Member, now: float) -> bool:
+def may_be_chosen(member: Member, now: float) -> bool:
     due = member.is_ejected and not member.is_probing and now >= member.ejected_until
     return not member.is_unhealthy and (due or not member.is_ejected)

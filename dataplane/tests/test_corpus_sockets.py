@@ -1,4 +1,4 @@
-"""The corpus over real sockets: whole, and one byte at a time. What is `known` must fail, until it is mended."""
+"""The corpus over real sockets: whole, and one byte at a time. A `known` case must fail until the gateway is fixed."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -20,8 +20,8 @@ C = TypeVar("C", RequestCase, ResponseCase)
 Both = tuple[dict[str, Result], dict[str, Result]]
 
 
-def marked(cases: Sequence[C]) -> list[object]:
-    """Parameters: what is known is a strict xfail, and a source like `case P9` says what the message shows."""
+def as_parameters(cases: Sequence[C]) -> list[object]:
+    """Return parameters: a `known` case is a strict xfail; a source like `case P9` becomes the mark `case`."""
     parameters = []
     for case in cases:
         marks = [pytest.mark.case(name) for name in re.findall(r"\b[Cc]ases? ([A-Z]\d+)\b", case.source)]
@@ -57,22 +57,22 @@ def responses() -> Both:
     return _both(lambda is_bytewise: uvloop.run(running.put_responses(RESPONSES, is_bytewise=is_bytewise)))
 
 
-@pytest.mark.parametrize("case", marked(REQUESTS))
-def test_a_request_of_the_corpus(requests: Both, case: RequestCase) -> None:
+@pytest.mark.parametrize("case", as_parameters(REQUESTS))
+def test_corpus_request_passes_whole_and_bytewise(requests: Both, case: RequestCase) -> None:
     assert [result[case.id].wrong for result in requests] == ["", ""]
 
 
-@pytest.mark.parametrize("case", marked(RESPONSES))
-def test_a_response_of_the_corpus(responses: Both, case: ResponseCase) -> None:
+@pytest.mark.parametrize("case", as_parameters(RESPONSES))
+def test_corpus_response_passes_whole_and_bytewise(responses: Both, case: ResponseCase) -> None:
     assert [result[case.id].wrong for result in responses] == ["", ""]
 
 
-def test_the_gateway_never_errs_by_itself(requests: Both) -> None:
+def test_corpus_causes_no_errors_of_the_gateway(requests: Both) -> None:
     erred = [result.case.id for results in requests for result in results.values() if run.own_errors(result)]
     assert erred == []
 
 
-def test_the_corpus_is_as_large_as_it_is_said_to_be() -> None:
+def test_corpus_has_its_documented_size() -> None:
     assert len(REQUESTS) >= 350
     assert len(RESPONSES) >= 80
     assert sum(case.is_legal for case in REQUESTS) >= 100

@@ -76,6 +76,17 @@ def test_stop_serves_the_backlog_and_refuses_new_connections() -> None:
     run(test)
 
 
+def test_stop_closes_silent_connections_of_the_backlog() -> None:
+    async def test(server: DataServer, port: int) -> None:
+        with connect(port) as client:  # accepted during the stop
+            began = monotonic()
+            await server.stop(9.0)
+            assert monotonic() - began < 5.0, "the head timeout of 10 s must not hold the stop"
+            assert await read_all(client) == b""
+
+    run(test)
+
+
 def test_stop_ends_as_soon_as_idle_connections_are_closed() -> None:
     async def test(server: DataServer, port: int) -> None:
         with connect(port) as client:

@@ -15,14 +15,14 @@ def ok(body: bytes = b"hello", *fields: bytes) -> bytes:
 def ask(wire: Wire, request: bytes, reply: bytes | None, *, to_head: bool = False) -> Answer:
     """One request, and the upstream's answer to it; None = the upstream must not be asked."""
     wire.send(request)
-    asked = wire.asked()
+    asked = wire.upstream_received()
     assert bool(asked) is (reply is not None), asked
     if reply is not None:
         wire.answer(reply)
-    return answer(wire.got(), to_head=to_head)
+    return answer(wire.client_received(), to_head=to_head)
 
 
-def test_a_hit_says_so_and_how_old_it_is() -> None:
+def test_hit_has_x_cache_and_age() -> None:
     wire = Wire(CACHED)
     reply = ok(b"hello", b"Date: Mon, 01 Jan 2024 00:00:00 GMT", b"ETag: x", b"Age: 7", b"Cache-Control: max-age=30")
     first = ask(wire, get(b"/a"), reply)
@@ -46,26 +46,26 @@ def test_a_hit_says_so_and_how_old_it_is() -> None:
     ],
     ids=["chunked", "with a length", "empty"],
 )
-def test_a_hit_has_a_length(reply: bytes) -> None:
+def test_hit_has_a_content_length(reply: bytes) -> None:
     wire = Wire(CACHED)
     first = ask(wire, get(b"/a"), reply)
     hit = ask(wire, get(b"/a"), None)
     assert (hit.body, hit["content-length"]) == (first.body, str(len(first.body)))
 
 
-def test_c4_an_answer_that_only_a_close_ends_is_not_stored() -> None:
+def test_c4_response_ended_by_close_is_not_stored() -> None:
     # It may be incomplete: a TLS connection that was cut looks the same.
     wire = Wire(CACHED, idle=2)
     wire.send(get(b"/a"))
     wire.answer(b"HTTP/1.1 200 OK\r\n\r\nhello")
     wire.upstream_closes()
-    assert answer(wire.got()).body == b"hello"
-    assert wire.asked().count(b"GET /a ") == 1
+    assert answer(wire.client_received()).body == b"hello"
+    assert wire.upstream_received().count(b"GET /a ") == 1
     assert ask(wire, get(b"/a"), ok()).body == b"hello"
     assert ask(wire, get(b"/a"), None)["x-cache"] == "HIT"
 
 
-def test_head_is_answered_from_get_and_never_the_other_way() -> None:
+def test_head_is_answered_from_a_stored_get_only() -> None:
     wire = Wire(CACHED)
     first = ask(wire, get(b"/a", method=b"HEAD"), b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", to_head=True)
     assert first["x-cache"] == "MISS"
@@ -89,7 +89,7 @@ NOT_STORED = {
 
 
 @pytest.mark.parametrize("reply", NOT_STORED.values(), ids=NOT_STORED)
-def test_what_is_not_stored(reply: bytes) -> None:
+def test_uncacheable_response_is_not_stored(reply: bytes) -> None:
     wire = Wire(Rule(name="cached", backends=(BACKEND,), cache=Cache(ttl=60_000, max_body=1_000)))
     for _ in range(2):
         assert ask(wire, get(b"/a"), reply)["x-cache"] == "MISS"
@@ -104,7 +104,7 @@ PARTS = {
 
 @pytest.mark.parametrize("who", ["upstream", "client"])
 @pytest.mark.parametrize("data", PARTS.values(), ids=PARTS)
-def test_c4_a_part_is_never_stored(data: bytes, who: str) -> None:
+def test_c4_partial_body_is_never_stored(data: bytes, who: str) -> None:
     wire = Wire(CACHED)
     wire.send(get(b"/a"))
     wire.answer(data)
@@ -124,7 +124,7 @@ BYPASSES = {
 
 
 @pytest.mark.parametrize(("request_", "reason"), BYPASSES.values(), ids=BYPASSES)
-def test_what_goes_past_the_cache(request_: bytes, reason: str) -> None:
+def test_bypassing_request_is_forwarded_and_counted(request_: bytes, reason: str) -> None:
     wire = Wire(CACHED)
     ask(wire, get(b"/a"), ok())
     assert ask(wire, request_, ok(b"other"))["x-cache"] == "BYPASS"
@@ -141,16 +141,16 @@ DROPPED = {  # a field that Connection names: the key or the answer would be mad
 
 
 @pytest.mark.parametrize("field", DROPPED.values(), ids=DROPPED)
-def test_fields_that_connection_names_go_past_the_cache_and_share_no_key(field: bytes) -> None:
+def test_fields_named_by_connection_bypass_the_cache(field: bytes) -> None:
     wire = Wire(Rule(name="cached", backends=(BACKEND,), cache=Cache(ttl=60_000, key_headers=("x-tenant",))))
     name = field.partition(b":")[0]
     named = get(b"/a", field, b"Connection: " + name)
     vary = b"Vary: Accept-Language"
     for _ in range(3):  # the second and third time the whole request is known
         wire.send(named)
-        assert name + b":" not in wire.asked()
+        assert name + b":" not in wire.upstream_received()
         wire.answer(ok(b"for nobody", vary))
-        assert answer(wire.got())["x-cache"] == "BYPASS"
+        assert answer(wire.client_received())["x-cache"] == "BYPASS"
     assert wire.gateway.stats.of("demo/a", "cached").bypasses == {"connection": 3}
     # Its response is not stored, and stored responses are not for it.
     assert ask(wire, get(b"/a", field), ok(b"for itself", vary))["x-cache"] == "MISS"
@@ -159,20 +159,20 @@ def test_fields_that_connection_names_go_past_the_cache_and_share_no_key(field: 
 
 
 @pytest.mark.parametrize("value", [b"keep-alive", b"X-Absent", b"Upgrade, keep-alive", b"Keep-Alive, TE"])
-def test_a_connection_field_that_names_nothing_of_the_request_costs_no_hit(value: bytes) -> None:
+def test_connection_naming_absent_fields_still_hits(value: bytes) -> None:
     wire = Wire(CACHED)
     ask(wire, get(b"/a"), ok())
     assert ask(wire, get(b"/a", b"Connection: " + value, b"TE: trailers"), None)["x-cache"] == "HIT"
 
 
-def test_no_cache_asks_the_upstream_and_stores_its_answer() -> None:
+def test_no_cache_request_is_forwarded_and_its_response_stored() -> None:
     wire = Wire(CACHED)
     ask(wire, get(b"/a"), ok(b"old"))
     assert ask(wire, get(b"/a", b"Cache-Control: no-cache"), ok(b"new"))["x-cache"] == "MISS"
     assert ask(wire, get(b"/a"), None).body == b"new"
 
 
-def test_c2_credentials_are_not_shared() -> None:
+def test_c2_stored_responses_are_separate_for_credentials() -> None:
     wire = Wire(CACHED)
     ask(wire, get(b"/a", b"Cookie: a"), ok(b"a"))
     assert ask(wire, get(b"/a"), ok(b"anonymous")).body == b"anonymous"
@@ -182,13 +182,13 @@ def test_c2_credentials_are_not_shared() -> None:
     ask(wire, get(b"/b", b"Authorization: a"), ok(b"a"))  # RFC 9111 3.5: not stored at all
 
 
-def test_the_port_of_the_host_is_part_of_the_key() -> None:
+def test_cache_key_contains_the_port_of_the_host() -> None:
     wire = Wire(CACHED)
     ask(wire, get(b"/a", host=b"a.example:666"), ok(b"links to :666"))
     assert ask(wire, get(b"/a", host=b"a.example"), ok(b"plain")).body == b"plain"
 
 
-def test_vary_keeps_variants_apart() -> None:
+def test_vary_separates_variants() -> None:
     wire = Wire(CACHED)
     vary = b"Vary: Accept-Language"
     for language in (b"de", b"en"):
@@ -199,28 +199,28 @@ def test_vary_keeps_variants_apart() -> None:
     assert ask(wire, get(b"/a"), None).body == b"none"
 
 
-def test_a_hit_has_the_cors_fields_of_its_own_request() -> None:
+def test_hit_has_the_cors_fields_of_its_own_request() -> None:
     cors = Cors(allow_origins=("https://a.example", "https://b.example"))
     wire = Wire(Rule(name="cached", backends=(BACKEND,), cache=Cache(ttl=60_000), cors=cors))
     ask(wire, get(b"/x", b"Origin: https://a.example"), ok())
     for origin in ("https://a.example", "https://b.example"):
         wire.send(get(b"/x", b"Origin: " + origin.encode()))
-        if wire.asked():
+        if wire.upstream_received():
             wire.answer(ok())
-        assert answer(wire.got()).all("access-control-allow-origin") == [origin]
+        assert answer(wire.client_received()).all("access-control-allow-origin") == [origin]
     wire.send(get(b"/x"))
-    if wire.asked():
+    if wire.upstream_received():
         wire.answer(ok())
-    assert "access-control-allow-origin" not in answer(wire.got())
+    assert "access-control-allow-origin" not in answer(wire.client_received())
 
 
-def test_a_hit_does_not_repeat_the_request_id_of_another() -> None:
+def test_hit_has_its_own_request_id() -> None:
     wire = Wire(CACHED)
     ask(wire, get(b"/a"), ok(b"x", b"X-Request-Id: of-the-first-request"))
     assert len(ask(wire, get(b"/a"), None).all("x-request-id")) == 1
 
 
-def test_edited_fields_are_edited_in_a_hit_too() -> None:
+def test_hit_has_the_response_header_modifiers_applied() -> None:
     edit = HeaderEdit(set=(HeaderValue(name="X-A", value="1"),), remove=("x-b",))
     wire = Wire(Rule(name="cached", backends=(BACKEND,), cache=Cache(ttl=60_000), response_headers=edit))
     ask(wire, get(b"/a"), ok(b"x", b"X-A: 0", b"X-B: 0"))
@@ -228,7 +228,7 @@ def test_edited_fields_are_edited_in_a_hit_too() -> None:
     assert (hit.all("x-a"), hit.all("x-b")) == (["1"], [])
 
 
-def test_a_hit_is_limited_and_tells_its_own_level() -> None:
+def test_hit_is_rate_limited_and_shows_the_current_level() -> None:
     limit = Limit(name="l", requests=1, per=60_000, burst=2)
     wire = Wire(
         Rule(name="cached", backends=(BACKEND,), cache=Cache(ttl=60_000), policies=("demo/p",)),
@@ -245,10 +245,10 @@ def test_pipelined_hits_and_misses_stay_in_order() -> None:
     wire.send(get(b"/miss") + get(b"/hit") * 3 + get(b"/other"))
     wire.answer(ok(b"miss"))
     wire.answer(ok(b"other"))
-    assert [own.body for own in answers(wire.got())] == [b"miss", b"hit", b"hit", b"hit", b"other"]
+    assert [own.body for own in answers(wire.client_received())] == [b"miss", b"hit", b"hit", b"hit", b"other"]
 
 
-def test_conditions_and_ranges_get_a_whole_fresh_answer_or_the_upstreams() -> None:
+def test_conditional_request_is_forwarded_and_304_not_stored() -> None:
     wire = Wire(CACHED)
     not_modified = b"HTTP/1.1 304 Not Modified\r\nETag: x\r\n\r\n"
     assert ask(wire, get(b"/a", b"If-None-Match: x"), not_modified).status == 304

@@ -42,7 +42,7 @@ def seconds(value: float) -> object:
     return pytest.approx(value, abs=0.9)
 
 
-def test_a_slow_body_is_not_the_gateways(clock: Clock) -> None:
+def test_gateway_duration_excludes_a_slow_body(clock: Clock) -> None:
     wire = Wire(now=clock.now)
     wire.send(get())
     wire.answer(HEAD)
@@ -53,7 +53,7 @@ def test_a_slow_body_is_not_the_gateways(clock: Clock) -> None:
     assert durations(wire) == (seconds(0), seconds(0), seconds(60))
 
 
-def test_a_slow_head_is_the_upstreams(clock: Clock) -> None:
+def test_upstream_duration_includes_a_slow_head(clock: Clock) -> None:
     wire = Wire(now=clock.now)
     wire.send(get())
     clock.ahead += 20
@@ -63,7 +63,7 @@ def test_a_slow_head_is_the_upstreams(clock: Clock) -> None:
     assert durations(wire) == (seconds(0), seconds(20), seconds(30))
 
 
-def test_an_answer_in_one_piece_counts_alike(clock: Clock) -> None:
+def test_response_in_one_piece_has_the_same_durations(clock: Clock) -> None:
     wire = Wire(now=clock.now)
     wire.send(get())
     clock.ahead += 20
@@ -71,7 +71,7 @@ def test_an_answer_in_one_piece_counts_alike(clock: Clock) -> None:
     assert durations(wire) == (seconds(0), seconds(20), seconds(20))
 
 
-def test_time_before_the_request_goes_up_is_the_gateways(clock: Clock) -> None:
+def test_gateway_duration_includes_time_before_forwarding(clock: Clock) -> None:
     wire = Wire(now=clock.now)
     clock.ahead_after_next = 5  # from reading the head to sending it
     wire.send(get())
@@ -79,7 +79,7 @@ def test_time_before_the_request_goes_up_is_the_gateways(clock: Clock) -> None:
     assert durations(wire) == (seconds(5), seconds(0), seconds(5))
 
 
-def test_an_answer_that_breaks_off_counts_to_its_head(clock: Clock) -> None:
+def test_aborted_response_has_durations_split_at_its_head(clock: Clock) -> None:
     wire = Wire(now=clock.now)
     wire.send(get())
     wire.answer(HEAD)
@@ -93,17 +93,17 @@ def overhead(wire: Wire) -> Histogram:
     return wire.gateway.stats.overhead
 
 
-def test_what_the_gateway_answers_by_itself_is_its_own_time(clock: Clock) -> None:
+def test_local_reply_counts_as_gateway_duration(clock: Clock) -> None:
     cached = Rule(
         name="all", matches=(Match(path=PathMatch(value="/a")),), backends=(BACKEND,), cache=Cache(ttl=60_000)
     )
     wire = Wire(cached, now=clock.now)
     wire.send(get(b"/a"))
     wire.answer(OK)
-    wire.got()
+    wire.client_received()
     for target, status in ((b"/a", 200), (b"/404", 404)):
         before = overhead(wire).total
         clock.ahead_after_next = 3
         wire.send(get(target))
-        assert answer(wire.got()).status == status
+        assert answer(wire.client_received()).status == status
         assert overhead(wire).total - before == seconds(3)

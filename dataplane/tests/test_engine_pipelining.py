@@ -20,37 +20,37 @@ def echo(number: int) -> Rule:
 # --- how many are parsed --------------------------------------------------------------------------------------------------------
 
 
-def test_behind_a_request_in_flight_one_head_is_parsed_and_no_more_is_read() -> None:
+def test_one_head_is_parsed_behind_a_request_in_flight() -> None:
     wire = Wire(UP)
     own = get(b"/404")
     wire.send(get(b"/up") + own * 5_000)
     assert not wire.client.transport.is_reading
     assert len(wire.client.waiting) == 1  # the rest is bytes, not requests
     wire.answer(OK)
-    assert [one.status for one in answers(wire.got())] == [200] + [404] * 5_000
+    assert [one.status for one in answers(wire.client_received())] == [200] + [404] * 5_000
     assert wire.client.transport.is_reading
     assert wire.is_open
 
 
-def test_what_still_arrives_while_bytes_wait_comes_after_them() -> None:
+def test_bytes_arriving_later_stay_behind_buffered_bytes() -> None:
     wire = Wire(UP, echo(1), echo(2))
     wire.send(get(b"/up") + get(b"/1") * 1_000)
     wire.send(get(b"/2")[:10], get(b"/2")[10:])
     wire.answer(OK)
-    assert [one.body for one in answers(wire.got())] == [b"ok"] + [b"1"] * 1_000 + [b"2"]
+    assert [one.body for one in answers(wire.client_received())] == [b"ok"] + [b"1"] * 1_000 + [b"2"]
 
 
-def test_requests_of_upstreams_among_them_hold_the_rest_again_and_again() -> None:
+def test_each_upstream_request_holds_back_the_next_ones() -> None:
     wire = Wire(UP)
     wire.send((get(b"/up") + get(b"/404") * 1_000) * 3)
     for _ in range(3):
-        assert wire.asked().startswith(b"GET /up ")
+        assert wire.upstream_received().startswith(b"GET /up ")
         wire.answer(OK)
-    assert [one.status for one in answers(wire.got())] == ([200] + [404] * 1_000) * 3
+    assert [one.status for one in answers(wire.client_received())] == ([200] + [404] * 1_000) * 3
     assert wire.client.transport.is_reading
 
 
-def test_a_client_that_does_not_read_its_answers_has_no_more_requests_begun() -> None:
+def test_client_that_does_not_read_gets_no_new_exchange() -> None:
     # The first write fills the client's buffer: the transport calls `pause_writing` from within it.
     wire = Wire(echo(1))
     writes = []
@@ -68,11 +68,11 @@ def test_a_client_that_does_not_read_its_answers_has_no_more_requests_begun() ->
     assert not wire.client.waiting  # the rest is bytes, not requests
     wire.client.resume_writing()
     wire.settle()
-    assert len(answers(wire.got())) == 2_000
+    assert len(answers(wire.client_received())) == 2_000
     assert wire.client.transport.is_reading
 
 
-def test_waiting_requests_go_on_waiting_while_the_answer_before_them_is_not_read() -> None:
+def test_requests_wait_while_an_earlier_response_is_unread() -> None:
     wire = Wire(UP, echo(1))
     wire.send(get(b"/up") + get(b"/1") * 3)
 
@@ -82,25 +82,25 @@ def test_waiting_requests_go_on_waiting_while_the_answer_before_them_is_not_read
 
     wire.client.transport.on_write = pause_once
     wire.answer(OK)
-    assert [own.body for own in answers(wire.got())] == [b"ok"]
+    assert [own.body for own in answers(wire.client_received())] == [b"ok"]
     wire.client.resume_writing()
     wire.settle()
-    assert [own.body for own in answers(wire.got())] == [b"1"] * 3
+    assert [own.body for own in answers(wire.client_received())] == [b"1"] * 3
     assert wire.client.transport.is_reading
 
 
-def test_a_client_that_does_not_read_sends_in_vain() -> None:
+def test_client_that_does_not_read_is_answered_once_it_reads() -> None:
     wire = Wire(echo(1))
     wire.stop_reading()
     assert not wire.client.transport.is_reading
     wire.send(get(b"/1"))  # it was on its way
-    assert wire.got() == b""
+    assert wire.client_received() == b""
     wire.read_again()
     assert wire.client.transport.is_reading
-    assert len(answers(wire.got())) == 1
+    assert len(answers(wire.client_received())) == 1
 
 
-def test_a_client_that_reads_in_spells_gets_all_in_order() -> None:
+def test_client_reading_in_bursts_gets_all_responses_in_order() -> None:
     wire = Wire(*[echo(number) for number in range(10)])
     room = 0
 
@@ -113,13 +113,13 @@ def test_a_client_that_reads_in_spells_gets_all_in_order() -> None:
     wire.client.transport.on_write = pause_when_full
     room = 700
     wire.send(b"".join(get(b"/%d" % (number % 10)) for number in range(5_000)))
-    got = wire.got()
+    got = wire.client_received()
     for _ in range(10):
         if wire.client.is_write_paused:
             room = 700
             wire.client.resume_writing()
             wire.settle()
-            got += wire.got()
+            got += wire.client_received()
     assert [own.body for own in answers(got)] == [b"%d" % (number % 10) for number in range(5_000)]
 
 
@@ -128,33 +128,44 @@ def test_a_client_that_reads_in_spells_gets_all_in_order() -> None:
 
 @pytest.mark.parametrize("apart", [False, True], ids=["in one segment", "apart"])
 @pytest.mark.parametrize("end", [b"", b"0\r\n\r\n"], ids=["unfinished", "whole"])
-def test_a_chunked_body_that_arrives_while_its_request_waits_has_its_limit(apart: bool, end: bytes) -> None:
+def test_chunked_body_of_a_waiting_request_is_bounded(apart: bool, end: bytes) -> None:
     wire = Wire(UP, idle=2)
     pieces = (get(b"/up") + CHUNKED, b"6\r\n012345\r\n", b"6\r\n012345\r\n" + end)
     wire.send(*(pieces if apart else [b"".join(pieces)]))
-    assert wire.asked().startswith(b"GET /up ")
+    assert wire.upstream_received().startswith(b"GET /up ")
     wire.answer(OK)
-    assert [own.status for own in answers(wire.got())] == [200, 413]
-    assert not any(own.is_whole for own in requests(wire.asked()))
+    assert [own.status for own in answers(wire.client_received())] == [200, 413]
+    assert not any(own.is_whole for own in requests(wire.upstream_received()))
     assert wire.endpoint.active == 0
     assert not wire.is_open
 
 
-def test_a_chunked_body_of_just_the_limit_passes_after_waiting() -> None:
+def test_chunked_body_of_exactly_the_bound_passes_after_waiting() -> None:
     wire = Wire(UP)
     wire.send(get(b"/up") + CHUNKED + b"6\r\n012345\r\n4\r\n6789\r\n0\r\n\r\n")
-    wire.asked()
+    wire.upstream_received()
     wire.answer(OK)
-    assert wire.asked().endswith(b"\r\n\r\n6\r\n012345\r\n4\r\n6789\r\n0\r\n\r\n")
+    assert wire.upstream_received().endswith(b"\r\n\r\n6\r\n012345\r\n4\r\n6789\r\n0\r\n\r\n")
     wire.answer(OK)
-    assert [own.status for own in answers(wire.got())] == [200, 200]
+    assert [own.status for own in answers(wire.client_received())] == [200, 200]
 
 
-def test_a_declared_body_over_the_limit_is_refused_in_its_turn() -> None:
+def test_oversized_content_length_is_rejected_in_its_turn() -> None:
     wire = Wire(UP)
     wire.send(get(b"/up") + post(b"/up", b"0123456789a") + get(b"/up"))
-    wire.asked()
+    wire.upstream_received()
     wire.answer(OK)
-    assert [own.status for own in answers(wire.got())] == [200, 413]
-    assert wire.asked() == b""
+    assert [own.status for own in answers(wire.client_received())] == [200, 413]
+    assert wire.upstream_received() == b""
+    assert not wire.is_open
+
+
+def test_shutdown_closes_requests_behind_an_unread_response() -> None:
+    wire = Wire()
+    wire.send(get(b"/1") + get(b"/2"))
+    wire.stop_reading()
+    wire.answer(OK)
+    wire.client.shutdown()
+    wire.read_again()
+    assert not wire.client.waiting
     assert not wire.is_open

@@ -8,7 +8,7 @@ from fake_transport import (
     BACKEND,
     CLIENT,
     OK,
-    Asked,
+    ForwardedRequest,
     Wire,
     answer,
     answers,
@@ -54,15 +54,17 @@ def head_and_body(wire: Wire, data: bytes) -> None:
 WAYS: dict[str, Way] = {"whole": whole, "byte by byte": one_by_one, "head and body": head_and_body}
 
 
-def trace(data: bytes, send: Way, head_cache: HeadCache | None = None) -> tuple[list[Asked], bytes, bool, int]:
+def trace(
+    data: bytes, send: Way, head_cache: HeadCache | None = None
+) -> tuple[list[ForwardedRequest], bytes, bool, int]:
     """The upstream's requests, the client's bytes, whether its connection is open, and the idle upstream connections."""
     wire = Wire(idle=2, head_cache=head_cache)
     send(wire, data)
     asked = b""
-    while more := wire.asked():
+    while more := wire.upstream_received():
         asked += more
         wire.answer(OK)
-    return requests(asked), plain(wire.got()), wire.is_open, wire.idle
+    return requests(asked), plain(wire.client_received()), wire.is_open, wire.idle
 
 
 CHUNKED = get(b"/c", b"Transfer-Encoding: chunked", method=b"POST")
@@ -108,7 +110,7 @@ REQUESTS = {
 
 
 @pytest.mark.parametrize("data", REQUESTS.values(), ids=REQUESTS)
-def test_how_bytes_arrive_does_not_matter(data: bytes) -> None:
+def test_request_has_the_same_result_in_any_pieces(data: bytes) -> None:
     traces = {name: trace(data, send) for name, send in WAYS.items()}
     # `whole` learns heads, so the last ones find all of them: a cached head must not be read otherwise.
     head_cache = HeadCache()
@@ -125,10 +127,10 @@ def test_how_bytes_arrive_does_not_matter(data: bytes) -> None:
 def forwarded(data: bytes, *rules: Rule, peer: str = CLIENT, **settings: object) -> bytes:
     wire = Wire(*rules, peer=peer, **settings)
     wire.send(data)
-    return wire.asked()
+    return wire.upstream_received()
 
 
-def test_the_head_is_rebuilt_and_says_what_the_gateway_saw() -> None:
+def test_upstream_head_is_rebuilt_with_forwarding_fields() -> None:
     asked = forwarded(get(b"/a%2Fb?c=d&", b"User-Agent: t", b"X-Tail:  v", b"Accept: a", b"accept: b"))
     assert plain(asked) == (
         b"GET /a%2Fb?c=d& HTTP/1.1\r\nhost: 192.0.2.80:8000\r\nUser-Agent: t\r\nX-Tail: v\r\nAccept: a\r\naccept: b\r\n"
@@ -143,17 +145,17 @@ def test_the_head_is_rebuilt_and_says_what_the_gateway_saw() -> None:
 
 
 @pytest.mark.parametrize("value", [b" v ", b"\tv\t", b"v \t ", b"v"])
-def test_p10_white_space_around_a_value_is_no_part_of_it(value: bytes) -> None:
+def test_p10_white_space_around_a_value_is_stripped(value: bytes) -> None:
     # Else `a` and `a<TAB>` would be two keys of a limit, and one tenant upstream.
     assert header(forwarded(get(b"/", b"X-Tail:" + value)), b"x-tail") == [b"v"]
 
 
-def test_p10_white_space_after_a_value_that_frames_is_legal() -> None:
+def test_p10_white_space_after_a_framing_value_is_legal() -> None:
     wire = Wire()
     wire.send(
         get(b"/", b"Content-Length: 5 ", b"Expect: 100-continue\t", method=b"POST", host=b"a.example ") + b"hello"
     )
-    assert wire.asked().endswith(b"hello")
+    assert wire.upstream_received().endswith(b"hello")
 
 
 HOP_BY_HOP = (
@@ -164,7 +166,7 @@ HOP_BY_HOP = (
 )  # fmt: skip
 
 
-def test_p11_p12_what_may_not_pass_does_not_and_what_is_ours_cannot_be_stripped() -> None:
+def test_p11_p12_hop_by_hop_fields_are_dropped_and_ours_kept() -> None:
     asked = forwarded(get(b"/", *HOP_BY_HOP))
     assert plain(asked) == (
         b"GET / HTTP/1.1\r\nhost: 192.0.2.80:8000\r\n"
@@ -174,7 +176,7 @@ def test_p11_p12_what_may_not_pass_does_not_and_what_is_ours_cannot_be_stripped(
     assert b"forged-by-client" not in asked
 
 
-def test_r5_a_trusted_proxy_is_believed() -> None:
+def test_r5_fields_of_a_trusted_proxy_are_kept() -> None:
     own = (
         b"X-Forwarded-For: 1.1.1.1",
         b"X-Forwarded-Proto: https",
@@ -189,13 +191,13 @@ def test_r5_a_trusted_proxy_is_believed() -> None:
 
 
 @pytest.mark.parametrize("own", [b"short", b"with blank in it", b"x" * 129, "ümlaut-ümlaut".encode(), b"a;b;c;d;e;f"])
-def test_a_malformed_request_id_is_replaced_even_from_a_trusted_proxy(own: bytes) -> None:
+def test_malformed_request_id_of_a_trusted_proxy_is_replaced(own: bytes) -> None:
     asked = forwarded(get(b"/", b"X-Request-Id: " + own), peer="10.0.0.1", trusted_proxies="10.0.0.0/8")
     (request_id,) = header(asked, b"x-request-id")
     assert len(request_id) == 32
 
 
-def test_a_trace_goes_on_and_a_bad_one_starts_anew() -> None:
+def test_traceparent_is_continued_and_an_invalid_one_replaced() -> None:
     told = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     (own,) = header(forwarded(get(b"/", b"traceparent: " + told)), b"traceparent")
     assert own[:36] == told[:36]
@@ -210,13 +212,13 @@ def test_a_trace_goes_on_and_a_bad_one_starts_anew() -> None:
 def test_p7_trailers_never_become_headers() -> None:
     wire = Wire(Rule(name="all", backends=(BACKEND,), request_headers=HeaderEdit()))
     wire.send(CHUNKED + b"5\r\nhello\r\n0\r\nHost: evil\r\nAuthorization: x\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n")
-    asked = wire.asked()
+    asked = wire.upstream_received()
     assert asked.endswith(b"\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
     for stranger in (b"evil", b"Authorization", b"6.6.6.6"):
         assert stranger not in asked
 
 
-def test_a_rewrite_changes_host_path_and_fields() -> None:
+def test_rewrite_changes_host_path_and_fields() -> None:
     rule = Rule(
         name="r",
         matches=(Match(path=PathMatch(value="/a")),),
@@ -298,12 +300,12 @@ REFUSED = {  # request -> status, code, whether the connection stays open
 
 @pytest.mark.parametrize("send", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize(("data", "status", "code", "goes_on"), REFUSED.values(), ids=REFUSED)
-def test_what_is_refused_never_reaches_the_upstream(
+def test_rejected_request_never_reaches_the_upstream(
     data: bytes, status: int | None, code: str | None, goes_on: bool | None, send: Way
 ) -> None:
     wire = Wire()
     send(wire, data)
-    own = answer(wire.got())
+    own = answer(wire.client_received())
     problem = json.loads(own.body)
     assert own.status == problem["status"]
     if status is None:
@@ -313,41 +315,41 @@ def test_what_is_refused_never_reaches_the_upstream(
     assert own["content-type"] == "application/problem+json"
     assert own["cache-control"] == "no-store"
     assert code in (None, problem["code"])
-    assert wire.asked() == b""
+    assert wire.upstream_received() == b""
     if goes_on is not None:
         assert wire.is_open is goes_on
         assert ("connection" in own) is not goes_on
 
 
-def test_p4_http_0_9_is_closed() -> None:
+def test_p4_http_0_9_closes_the_connection() -> None:
     wire = Wire()
     wire.send(b"GET /\r\n\r\n")
     assert not wire.is_open
-    assert wire.asked() == b""
+    assert wire.upstream_received() == b""
 
 
-def test_p13_options_of_the_server_and_what_is_allowed() -> None:
+def test_p13_options_of_the_server_lists_the_allowed_methods() -> None:
     wire = Wire()
     wire.send(get(b"*", method=b"OPTIONS"))
-    own = answer(wire.got())
+    own = answer(wire.client_received())
     assert own.status == 204
     assert "GET" in own["allow"]
     assert "content-length" not in own
     assert wire.is_open
     wire.send(get(b"/", method=b"TRACE"))
-    assert "GET" in answer(wire.got())["allow"]
+    assert "GET" in answer(wire.client_received())["allow"]
 
 
-def test_after_an_ambiguous_path_the_connection_goes_on() -> None:
+def test_ambiguous_path_keeps_the_connection() -> None:
     wire = Wire()
     wire.send(get(b"/a/../b"))
-    assert answer(wire.got()).status == 400
+    assert answer(wire.client_received()).status == 400
     wire.send(get(b"/b"))
     wire.answer(OK)
-    assert answer(wire.got()).status == 200
+    assert answer(wire.client_received()).status == 200
 
 
-def test_redirects_and_direct_responses() -> None:
+def test_redirects_and_direct_responses_use_no_upstream() -> None:
     moved = Rule(
         name="moved",
         matches=(Match(path=PathMatch(value="/moved")),),
@@ -357,25 +359,25 @@ def test_redirects_and_direct_responses() -> None:
     own = Rule(name="own", respond=DirectResponse(status=503, content_type="text/plain", body="back soon"))
     wire = Wire(moved, own)
     wire.send(get(b"/moved/x?y"))
-    found = answer(wire.got())
+    found = answer(wire.client_received())
     assert (found.status, found["location"], found["x-a"], found.body) == (308, "https://a.example/moved/x?y", "1", b"")
     wire.send(get(b"/"))
-    found = answer(wire.got())
+    found = answer(wire.client_received())
     assert (found.status, found["content-type"], found.body) == (503, "text/plain", b"back soon")
     wire.send(get(b"/", method=b"HEAD"))
-    found = answer(wire.got(), to_head=True)
+    found = answer(wire.client_received(), to_head=True)
     assert (found.status, found["content-length"]) == (503, "9")
     assert wire.is_open
-    assert wire.asked() == b""
+    assert wire.upstream_received() == b""
 
 
-def test_no_route_is_404_and_no_document_too() -> None:
+def test_request_without_a_route_or_document_is_answered_404() -> None:
     wire = Wire(Rule(name="r", matches=(Match(path=PathMatch(value="/x")),), backends=(BACKEND,)))
     wire.send(get(b"/y"))
-    assert json.loads(answer(wire.got()).body)["code"] == "no_route"
+    assert json.loads(answer(wire.client_received()).body)["code"] == "no_route"
     wire.gateway.context.runtime = None
     wire.send(get(b"/x"))
-    assert answer(wire.got()).status == 404
+    assert answer(wire.client_received()).status == 404
 
 
 # --- one connection, many requests --------------------------------------------------------------------------------------------------
@@ -385,129 +387,129 @@ def test_p16_twenty_pipelined_requests_are_answered_in_order() -> None:
     wire = Wire()
     wire.send(b"".join(get(b"/%d" % number) for number in range(20)))
     for number in range(20):
-        assert wire.asked().startswith(b"GET /%d HTTP/1.1\r\n" % number)
+        assert wire.upstream_received().startswith(b"GET /%d HTTP/1.1\r\n" % number)
         wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n%02d" % number)
-    assert [own.body for own in answers(wire.got())] == [b"%02d" % number for number in range(20)]
+    assert [own.body for own in answers(wire.client_received())] == [b"%02d" % number for number in range(20)]
     assert wire.is_open
     assert wire.client.transport.is_reading
 
 
-def test_p16_answers_of_our_own_wait_their_turn() -> None:
+def test_p16_local_replies_wait_their_turn() -> None:
     wire = Wire(Rule(name="r", matches=(Match(path=PathMatch(value="/x")),), backends=(BACKEND,)))
     wire.send(get(b"/x") + get(b"/404") + get(b"/x/../") + get(b"/x"))
-    assert wire.got() == b""
+    assert wire.client_received() == b""
     wire.answer(OK)
     wire.answer(OK)
-    assert [own.status for own in answers(wire.got())] == [200, 404, 400, 200]
+    assert [own.status for own in answers(wire.client_received())] == [200, 404, 400, 200]
     assert wire.is_open
 
 
-def test_p16_a_long_row_of_waiting_requests_needs_no_deep_stack() -> None:
+def test_p16_2000_waiting_requests_need_no_deep_stack() -> None:
     wire = Wire(Rule(name="r", matches=(Match(path=PathMatch(value="/x")),), backends=(BACKEND,)))
     wire.send(get(b"/x") + get(b"/404") * 2_000)
     wire.answer(OK)
-    assert [own.status for own in answers(wire.got())] == [200] + [404] * 2_000
+    assert [own.status for own in answers(wire.client_received())] == [200] + [404] * 2_000
     assert wire.is_open
 
 
-def test_p16_bodies_of_waiting_requests_are_kept_for_them() -> None:
+def test_p16_bodies_of_waiting_requests_are_kept() -> None:
     wire = Wire()
     wire.send(post(b"/a", b"one") + post(b"/b", b"two") + CHUNKED + b"5\r\nthree\r\n0\r\n\r\n")
     bodies = []
     for _ in range(3):
-        bodies.append(wire.asked().partition(b"\r\n\r\n")[2])
+        bodies.append(wire.upstream_received().partition(b"\r\n\r\n")[2])
         wire.answer(OK)
     assert bodies == [b"one", b"two", b"5\r\nthree\r\n0\r\n\r\n"]
-    assert len(answers(wire.got())) == 3
+    assert len(answers(wire.client_received())) == 3
 
 
-def test_p17_after_close_nothing_is_parsed() -> None:
+def test_p17_request_after_connection_close_is_ignored() -> None:
     wire = Wire()
     wire.send(get(b"/a", b"Connection: close") + get(b"/evil"))
     wire.answer(OK)
     wire.send(get(b"/evil"))
-    own = answer(wire.got())
+    own = answer(wire.client_received())
     assert (own.status, own["connection"]) == (200, "close")
-    assert b"evil" not in wire.asked()
+    assert b"evil" not in wire.upstream_received()
     assert not wire.is_open
 
 
-def test_p17_garbage_after_close_is_nobodys() -> None:
+def test_p17_garbage_after_connection_close_is_ignored() -> None:
     for garbage in (b"garbage", b"\x00\xff", b"GET", get(b"/evil")):
         wire = Wire()
         wire.send(get(b"/a", b"Connection: close"), garbage)
         wire.answer(OK)
-        assert [own.status for own in answers(wire.got())] == [200]
+        assert [own.status for own in answers(wire.client_received())] == [200]
         assert not wire.is_open
 
 
-def test_garbage_after_a_request_is_answered_after_it() -> None:
+def test_garbage_after_a_request_closes_after_its_response() -> None:
     wire = Wire()
     wire.send(get(b"/a") + b"\x00garbage\r\n\r\n")
     wire.answer(OK)
-    assert answers(wire.got())[0].status == 200
+    assert answers(wire.client_received())[0].status == 200
     assert not wire.is_open
     assert wire.gateway.stats.refused
 
 
-def test_p15_an_upgraded_connection_goes_on_in_plain_http() -> None:
+def test_p15_upgrade_is_ignored_and_http_1_1_continues() -> None:
     wire = Wire()
     for number in range(3):
         wire.send(get(b"/%d" % number, b"Connection: Upgrade", b"Upgrade: websocket"))
-        assert wire.asked().startswith(b"GET /%d " % number)
+        assert wire.upstream_received().startswith(b"GET /%d " % number)
         wire.answer(OK)
-        assert answer(wire.got()).status == 200
+        assert answer(wire.client_received()).status == 200
     wire.send(get(b"/plain"))
-    assert wire.asked().startswith(b"GET /plain ")
+    assert wire.upstream_received().startswith(b"GET /plain ")
 
 
-def test_p15_the_body_of_an_upgrade_is_no_request() -> None:
+def test_p15_body_of_an_upgrade_is_not_parsed_as_a_request() -> None:
     wire = Wire()
     evil = get(b"/evil")
     wire.send(post(b"/a", evil, b"Connection: Upgrade", b"Upgrade: h2c"))
-    asked = wire.asked()
+    asked = wire.upstream_received()
     assert asked.count(b"x-request-id") == 1
     assert asked.endswith(evil)
     wire.answer(OK)
-    assert len(answers(wire.got())) == 1
+    assert len(answers(wire.client_received())) == 1
 
 
 @pytest.mark.parametrize("known", [False, True])
-def test_half_a_head_after_a_request_is_not_the_start_of_another(known: bool) -> None:
+def test_partial_head_is_continued_by_the_next_bytes(known: bool) -> None:
     # The segment's border stands where the next bytes look like a request. They are the value of a field.
     wire = Wire()
     if known:
         wire.send(get(b"/first"))
         wire.answer(OK)
-        wire.got(), wire.asked()
+        wire.client_received(), wire.upstream_received()
     wire.send(get(b"/a") + b"POST /b HTTP/1.1\r\nX-A: ")
-    assert wire.asked().startswith(b"GET /a ")
+    assert wire.upstream_received().startswith(b"GET /a ")
     wire.answer(OK)
     wire.send(get(b"/evil"))
-    asked = wire.asked()
+    asked = wire.upstream_received()
     assert not asked.startswith(b"GET /evil")
     assert asked.startswith(b"POST /b ")
     assert header(asked, b"x-a") == [b"GET /evil HTTP/1.1"]
 
 
-def test_what_is_learnt_from_one_client_is_never_told_to_another() -> None:
+def test_head_cache_never_leaks_fields_to_another_client() -> None:
     wire = Wire()
     wire.send(get(b"/a"))
     wire.answer(OK)
-    wire.asked()
+    wire.upstream_received()
     mallory, alice = wire.connect("198.51.100.1"), wire.connect("198.51.100.2")
     wire.send(get(b"/b") + b"GET /c HTTP/1.1\r\nAuthorization: mallory\r\nX-A: ", client=mallory)
     wire.answer(OK)
     wire.send(b"GET / HTTP/1.1\r\nHost: a.example\r\nAccept: alice\r\n\r\n", client=mallory)
     wire.answer(OK)
-    assert b"mallory" in wire.asked()
+    assert b"mallory" in wire.upstream_received()
     wire.send(get(b"/d", b"Accept: alice"), client=alice)
-    asked = wire.asked()
+    asked = wire.upstream_received()
     assert header(asked, b"accept") == [b"alice"]
     assert b"mallory" not in asked
 
 
-def test_known_heads_tell_the_method_target_and_body_of_their_own_request() -> None:
+def test_cached_head_keeps_method_target_and_body() -> None:
     wire = Wire()
     for method, target, body in (
         (b"PUT", b"/a", b"one"),
@@ -517,35 +519,35 @@ def test_known_heads_tell_the_method_target_and_body_of_their_own_request() -> N
         data = get(target, b"Content-Length: 3", method=method) + body
         for _ in range(2):
             wire.send(data)
-            asked = wire.asked()
+            asked = wire.upstream_received()
             assert asked.startswith(b"%b %b HTTP/1.1\r\n" % (method, target.removeprefix(b"http://b.example")))
             assert asked.endswith(b"\r\n\r\n" + body)
             wire.answer(OK)
-    assert len(answers(wire.got())) == 6
+    assert len(answers(wire.client_received())) == 6
 
 
-def test_a_known_head_with_more_than_its_body_is_two_requests() -> None:
+def test_cached_head_with_excess_bytes_is_two_requests() -> None:
     wire = Wire()
     wire.send(post(b"/a", b"one"))
     wire.answer(OK)
-    wire.asked()
+    wire.upstream_received()
     wire.send(post(b"/a", b"one") + get(b"/b"))
-    assert wire.asked().endswith(b"\r\n\r\none")
+    assert wire.upstream_received().endswith(b"\r\n\r\none")
     wire.answer(OK)
-    assert wire.asked().startswith(b"GET /b ")
+    assert wire.upstream_received().startswith(b"GET /b ")
 
 
-def test_a_client_that_half_closes_gets_all_it_asked_for() -> None:
+def test_half_closing_client_gets_all_responses() -> None:
     wire = Wire()
     wire.send(get(b"/a") + get(b"/b"))
     wire.half_close()
     wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1")
     wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n2")
-    assert [own.body for own in answers(wire.got())] == [b"1", b"2"]
+    assert [own.body for own in answers(wire.client_received())] == [b"1", b"2"]
     assert not wire.is_open
 
 
-def test_a_client_that_half_closes_in_the_middle_of_its_request_is_gone() -> None:
+def test_half_close_mid_request_aborts_the_upstream() -> None:
     wire = Wire()
     wire.send(post(b"/a", b"hello")[:-1])
     wire.half_close()
@@ -553,7 +555,7 @@ def test_a_client_that_half_closes_in_the_middle_of_its_request_is_gone() -> Non
     assert wire.endpoint.active == 0
 
 
-def test_s2_a_client_that_leaves_cancels_the_upstream() -> None:
+def test_s2_disconnected_client_cancels_the_upstream() -> None:
     wire = Wire()
     wire.send(get(b"/a"))
     assert wire.endpoint.active == 1
@@ -563,11 +565,18 @@ def test_s2_a_client_that_leaves_cancels_the_upstream() -> None:
     assert wire.gateway.stats.of("demo/a", "all").by_method[b"GET"][499] == 1
 
 
-def test_s2_a_client_that_leaves_in_the_middle_of_the_answer_too() -> None:
+def test_s2_client_leaving_mid_response_cancels_the_upstream() -> None:
     wire = Wire()
     wire.send(get(b"/a") + get(b"/b"))
     wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
     wire.leave()
     assert wire.upstream.transport.is_aborted
-    assert b"/b" not in wire.asked()
+    assert b"/b" not in wire.upstream_received()
     wire.answer(b"hello")
+
+
+def test_fin_ends_a_tls_connection() -> None:
+    wire = Wire()
+    wire.client.transport.can_half_close = False
+    wire.send(get(b"/"))
+    assert wire.client.eof_received() is False

@@ -1,7 +1,9 @@
 """The seams for stages: suspension, the body gate, response taps and settlers, each with stages of the test's own."""
 
 import asyncio
+import gc
 import json
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -65,12 +67,12 @@ def test_suspended_stage_continues_with_the_next_one() -> None:
     async def test(wire: Wire, pausing: Pausing) -> None:
         wire.send(get(b"/a"))
         await turn(wire)
-        assert wire.asked() == b""
+        assert wire.upstream_received() == b""
         pausing.word.set_result(True)
         await turn(wire)
-        assert wire.asked().startswith(b"GET /a ")
+        assert wire.upstream_received().startswith(b"GET /a ")
         wire.answer(OK)
-        assert answer(wire.got()).status == 200
+        assert answer(wire.client_received()).status == 200
 
     run(test)
 
@@ -80,8 +82,8 @@ def test_suspended_stage_may_end_the_exchange() -> None:
         wire.send(get())
         pausing.word.set_result(False)
         await turn(wire)
-        assert code(wire.got()) == "rate_limited"
-        assert wire.asked() == b""
+        assert code(wire.client_received()) == "rate_limited"
+        assert wire.upstream_received() == b""
 
     run(test)
 
@@ -98,12 +100,24 @@ def test_suspended_stage_is_cancelled_when_the_client_leaves() -> None:
     run(test)
 
 
+def test_stage_suspended_in_the_turn_of_the_disconnect_is_closed() -> None:
+    async def test(wire: Wire, pausing: Pausing) -> None:
+        wire.send(get())
+        wire.leave()
+        await turn(wire)  # a coroutine that was never awaited would be a warning, which is an error
+        gc.collect()
+        assert not pausing.was_cancelled
+        assert wire.gateway.stats.of("demo/a", "all").by_method[b"GET"][499] == 1
+
+    run(test)
+
+
 def test_error_in_a_suspended_stage_is_answered_500(caplog: pytest.LogCaptureFixture) -> None:
     async def test(wire: Wire, pausing: Pausing) -> None:
         wire.send(get())
         pausing.word.set_exception(RuntimeError("a bug"))
         await turn(wire)
-        assert code(wire.got()) == "internal_error"
+        assert code(wire.client_received()) == "internal_error"
         assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == ["a bug"]
 
     run(test)
@@ -115,10 +129,10 @@ def test_body_that_comes_during_a_suspension_is_sent_after_it() -> None:
         await turn(wire)
         pausing.word.set_result(True)
         await turn(wire)
-        (request,) = requests(wire.asked())
+        (request,) = requests(wire.upstream_received())
         assert request.body == b"hello world"
         wire.answer(OK)
-        assert answer(wire.got()).status == 200
+        assert answer(wire.client_received()).status == 200
         assert wire.is_open
 
     run(test)
@@ -133,7 +147,7 @@ def test_pipelined_request_waits_for_a_suspended_one() -> None:
             await turn(wire)
             wire.answer(OK)
         await turn(wire)
-        assert [one.status for one in answers(wire.got())] == [200, 200]
+        assert [one.status for one in answers(wire.client_received())] == [200, 200]
 
     run(test)
 
@@ -168,13 +182,13 @@ def test_gated_stage_decides_with_the_whole_body(pieces: tuple[bytes, ...]) -> N
     gating = Gating()
     wire = Wire(stages=(gating,))
     for piece in pieces:
-        assert wire.asked() == b""
+        assert wire.upstream_received() == b""
         wire.send(piece)
     assert gating.bodies == [b"hello"]
-    (request,) = requests(wire.asked())
+    (request,) = requests(wire.upstream_received())
     assert (request.body, request.is_whole) == (b"hello", True)
     wire.answer(OK)
-    assert answer(wire.got()).status == 200
+    assert answer(wire.client_received()).status == 200
     assert (wire.is_open, wire.idle) == (True, 1)
 
 
@@ -185,14 +199,32 @@ def test_gated_stage_decides_at_once_without_a_body(request_: bytes) -> None:
     wire.send(request_)
     assert gating.bodies == [b""]
     wire.answer(OK)
-    assert answer(wire.got()).status == 200
+    assert answer(wire.client_received()).status == 200
+
+
+def test_gated_exchange_is_freed_when_the_client_leaves() -> None:
+    exchanges: list[weakref.ref[Gating]] = []
+
+    def stage(exchange: Exchange) -> bool:
+        gating = Gating()
+        exchanges.append(weakref.ref(gating))
+        return gating(exchange)
+
+    wire = Wire(stages=(stage,))
+    gc.disable()
+    try:
+        wire.send(post(b"/", b"hello")[:-3])
+        wire.leave()
+        assert exchanges[0]() is None, "only the cycle collector could free it"
+    finally:
+        gc.enable()
 
 
 def test_gated_stage_may_refuse_the_body() -> None:
     wire = Wire(stages=(Gating(),))
     wire.send(post(b"/", b"no way"))
-    assert code(wire.got()) == "rate_limited"
-    assert wire.asked() == b""
+    assert code(wire.client_received()) == "rate_limited"
+    assert wire.upstream_received() == b""
 
 
 OVERSIZED = {
@@ -207,30 +239,30 @@ def test_body_over_the_gates_limit_is_answered_413(data: bytes) -> None:
     gating = Gating()
     wire = Wire(stages=(gating,))
     wire.send(data)
-    assert code(wire.got()) == "body_too_large"
-    assert (gating.bodies, wire.asked()) == ([], b"")
+    assert code(wire.client_received()) == "body_too_large"
+    assert (gating.bodies, wire.upstream_received()) == ([], b"")
 
 
-def test_gated_body_of_a_pipelined_request_is_complete_in_its_turn() -> None:
+def test_gated_body_of_a_pipelined_request_is_complete() -> None:
     gating = Gating()
     wire = Wire(stages=(gating,))
     wire.send(get(b"/1") + post(b"/2", b"hello"))
     wire.answer(OK)
     assert gating.bodies == [b"", b"hello"]
     wire.answer(OK)
-    assert [one.status for one in answers(wire.got())] == [200, 200]
+    assert [one.status for one in answers(wire.client_received())] == [200, 200]
 
 
 def test_gate_asks_for_an_expected_body() -> None:
     wire = Wire(stages=(Gating(),))
     wire.send(post(b"/", b"hello", b"Expect: 100-continue")[:-5])
-    assert wire.got() == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert wire.client_received() == b"HTTP/1.1 100 Continue\r\n\r\n"
     wire.send(b"hello")
     wire.answer(OK)
-    assert answer(wire.got()).status == 200
+    assert answer(wire.client_received()).status == 200
 
 
-def test_client_that_leaves_before_its_body_is_complete_ends_the_gate() -> None:
+def test_gate_ends_when_the_client_leaves_before_the_body_does() -> None:
     gating = Gating()
     wire = Wire(stages=(gating,))
     wire.send(post(b"/", b"hello")[:-1])
@@ -282,7 +314,7 @@ def test_tap_sees_the_response_as_it_passes() -> None:
     wire.answer(HEAD + b"ab", b"cd")
     assert first.calls == [200, b"ab", b"cd", "end"]
     assert second.calls == [200, "end"]
-    assert answer(wire.got()).body == b"abcd"
+    assert answer(wire.client_received()).body == b"abcd"
 
 
 def broken_upstream(wire: Wire) -> None:
@@ -308,7 +340,7 @@ def test_tap_learns_that_there_is_no_response() -> None:
     tap = Recording()
     wire = tapped(tap, rule=Rule(name="all"))
     wire.send(get())
-    assert code(wire.got()) == "no_backend"
+    assert code(wire.client_received()) == "no_backend"
     assert tap.calls == ["broken"]
 
 

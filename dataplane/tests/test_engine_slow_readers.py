@@ -10,7 +10,7 @@ from inferway_dataplane.engine.downstream import timeouts as deadlines
 STREAM = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
 
 
-def test_a_client_that_does_not_read_is_cut_and_its_upstream_released() -> None:
+def test_client_that_does_not_read_is_cut_and_upstream_released() -> None:
     wire = Wire(ONE_PATH)
     wire.send(get(b"/x"))
     wire.answer(STREAM)
@@ -24,7 +24,7 @@ def test_a_client_that_does_not_read_is_cut_and_its_upstream_released() -> None:
     assert (wire.endpoint.active, wire.idle) == (0, 0)
 
 
-def test_a_client_that_reads_again_has_all_its_time_again() -> None:
+def test_client_that_reads_again_has_its_whole_timeout() -> None:
     wire = Wire(ONE_PATH)
     wire.send(get(b"/x"))
     wire.answer(STREAM)
@@ -34,12 +34,12 @@ def test_a_client_that_reads_again_has_all_its_time_again() -> None:
         wire.read_again()
         wire.pass_time(40)  # while it reads no clock runs
     wire.answer(b"0\r\n\r\n")
-    assert answer(wire.got()).is_whole
+    assert answer(wire.client_received()).is_whole
     assert wire.is_open
     assert wire.cut == {}
 
 
-def test_a_client_that_is_answered_and_does_not_read_is_cut() -> None:
+def test_answered_client_that_does_not_read_is_cut() -> None:
     wire = Wire(ONE_PATH)
     wire.send(get(b"/x"))
     wire.answer(OK)
@@ -49,7 +49,7 @@ def test_a_client_that_is_answered_and_does_not_read_is_cut() -> None:
     assert wire.cut == {"not_reading": 1}
 
 
-def test_a_closed_connection_whose_client_never_takes_the_rest_is_cut() -> None:
+def test_closing_connection_with_an_unread_rest_is_cut() -> None:
     wire = Wire(ONE_PATH)
     wire.client.transport.is_stuck = True  # with less in its buffer than would pause us
     wire.send(get(b"/x", b"Connection: close"))
@@ -63,7 +63,7 @@ def test_a_closed_connection_whose_client_never_takes_the_rest_is_cut() -> None:
     assert not wire.gateway.cap.connections
 
 
-def test_who_reads_a_little_of_a_closed_connection_is_cut_all_the_same() -> None:
+def test_closing_connection_read_partially_is_cut() -> None:
     wire = Wire(ONE_PATH)
     wire.client.transport.is_stuck = True
     wire.send(get(b"/x", b"Connection: close"))
@@ -74,7 +74,7 @@ def test_who_reads_a_little_of_a_closed_connection_is_cut_all_the_same() -> None
     assert wire.cut == {"not_reading": 1}
 
 
-def test_who_reads_an_answer_of_our_own_slowly_gets_as_long_as_for_any_other() -> None:
+def test_slow_reader_of_a_local_reply_has_the_same_timeout() -> None:
     wire = Wire(ONE_PATH)
     wire.client.transport.is_stuck = True
     wire.send(get(b"/404", b"Connection: close"))
@@ -87,7 +87,7 @@ def test_who_reads_an_answer_of_our_own_slowly_gets_as_long_as_for_any_other() -
 STREAMING = Rule(name="all", backends=(BACKEND,), timeouts=Timeouts(stream_idle=5_000))
 
 
-def test_while_we_pause_an_upstream_its_idle_clock_stands_still() -> None:
+def test_stream_idle_timeout_stops_while_upstream_is_paused() -> None:
     wire = Wire(STREAMING)
     wire.send(get())
     wire.answer(STREAM)
@@ -100,11 +100,11 @@ def test_while_we_pause_an_upstream_its_idle_clock_stands_still() -> None:
     wire.pass_time(4.9)
     assert not wire.was_aborted
     wire.answer(b"0\r\n\r\n")
-    assert answer(wire.got()).is_whole
+    assert answer(wire.client_received()).is_whole
     assert wire.is_open
 
 
-def test_and_runs_again_afterwards() -> None:
+def test_stream_idle_timeout_resumes_after_the_pause() -> None:
     wire = Wire(STREAMING)
     wire.send(get())
     wire.answer(STREAM)
@@ -113,11 +113,11 @@ def test_and_runs_again_afterwards() -> None:
     wire.read_again()
     wire.pass_time(5.3)  # the wheel's grain is added, so that no stream ends early
     assert wire.was_aborted
-    assert not answer(wire.got()).is_whole
+    assert not answer(wire.client_received()).is_whole
     assert wire.gateway.stats.of("demo/a", "all").upstream_errors == {"upstream_timeout": 1}
 
 
-def test_what_was_sent_before_the_pause_arms_no_clock() -> None:
+def test_bytes_during_a_pause_do_not_start_the_idle_timeout() -> None:
     wire = Wire(STREAMING)
     wire.send(get())
     wire.answer(STREAM)
@@ -130,26 +130,43 @@ def test_what_was_sent_before_the_pause_arms_no_clock() -> None:
 # --- clients that have sent their FIN -------------------------------------------------------------------------------------------------
 
 
-def test_an_answer_within_the_grace_still_arrives_after_a_fin() -> None:
+def test_response_within_the_grace_period_arrives_after_a_fin() -> None:
     wire = Wire(ONE_PATH)
     wire.send(get(b"/x"))
     wire.half_close()
     wire.pass_time(0.4)
     wire.answer(OK)
-    assert answer(wire.got()).status == 200
+    assert answer(wire.client_received()).status == 200
     assert not wire.is_open
     assert wire.cut == {}
 
 
-def test_after_the_grace_the_client_is_gone() -> None:
+def test_half_closed_client_is_cut_after_the_grace_period() -> None:
     wire = Wire(ONE_PATH)
     wire.send(get(b"/x") + get(b"/x"))
     wire.half_close()
     wire.pass_time(0.75)
     assert wire.was_aborted
-    assert wire.got() == b""
+    assert wire.client_received() == b""
     assert wire.cut == {"left": 1}
     assert wire.upstream.transport.is_aborted
     assert (wire.endpoint.active, wire.idle) == (0, 0)
     assert wire.gateway.stats.of("demo/a", "r").by_method[b"GET"][499] == 1
-    assert wire.asked().count(b"GET /x ") == 1
+    assert wire.upstream_received().count(b"GET /x ") == 1
+
+
+def test_slow_reader_of_one_large_write_is_not_cut() -> None:
+    wire = Wire()
+    transport = wire.client.transport
+    transport.is_stuck = True
+    transport.written += b"x" * 10_000_000
+    wire.client.pause_writing()
+    for _ in range(3):
+        wire.pass_time(59)
+        del transport.written[:1_000_000]
+        wire.pass_time(1.5)
+        assert not wire.was_aborted
+    wire.pass_time(61)  # what was read last still counts
+    wire.pass_time(61)
+    assert wire.was_aborted
+    assert wire.gateway.stats.cut == {"not_reading": 1}

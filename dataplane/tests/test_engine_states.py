@@ -94,7 +94,7 @@ def test_stop_waits_for_the_last_response() -> None:
     assert wire.client.state == LAST
     wire.answer(OK)
     assert wire.client.state == LINGERING
-    assert b"connection: close" in wire.got()
+    assert b"connection: close" in wire.client_received()
 
 
 def test_stop_during_a_refused_requests_body_closes_after_it() -> None:

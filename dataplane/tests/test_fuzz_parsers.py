@@ -10,7 +10,7 @@ from inferway_testing.examples import examples
 
 
 @pytest.mark.parametrize("target", targets.ALL, ids=lambda target: target.name)
-def test_what_must_hold_of_a_parser_holds(target: Target) -> None:
+def test_fuzz_target_holds_for_generated_inputs(target: Target) -> None:
     @settings(max_examples=examples(400), deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(by_hypothesis.inputs_of(target) | st.binary(max_size=64))
     def check(data: bytes) -> None:

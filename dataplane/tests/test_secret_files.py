@@ -17,7 +17,7 @@ def secrets(tmp_path: Path) -> SecretFiles:
     return SecretFiles(str(tmp_path))
 
 
-def test_a_secret_is_read_when_it_is_named(secrets: SecretFiles, tmp_path: Path) -> None:
+def test_secret_is_read_once_a_document_names_it(secrets: SecretFiles, tmp_path: Path) -> None:
     assert secrets.get("key") is None
     secrets.want({"key"})
     assert secrets.get("key") == b"one"
@@ -43,7 +43,7 @@ def test_a_secret_is_read_when_it_is_named(secrets: SecretFiles, tmp_path: Path)
     ],
     ids=lambda value: repr(value)[:20],
 )
-def test_what_can_stand_in_a_header_is_a_secret(tmp_path: Path, content: bytes, secret: bytes | None) -> None:
+def test_secret_content_must_be_a_valid_field_value(tmp_path: Path, content: bytes, secret: bytes | None) -> None:
     (tmp_path / "key").write_bytes(content)
     secrets = SecretFiles(str(tmp_path))
     secrets.want({"key"})
@@ -51,7 +51,7 @@ def test_what_can_stand_in_a_header_is_a_secret(tmp_path: Path, content: bytes, 
 
 
 @pytest.mark.parametrize("name", ["../outside", "sub/key", "/etc/hostname", ".hidden", "..", ".", "sub", "missing"])
-def test_nothing_but_a_plain_file_of_the_directory_can_be_had(tmp_path: Path, name: str) -> None:
+def test_secret_must_be_a_plain_file_of_the_directory(tmp_path: Path, name: str) -> None:
     directory = tmp_path / "secrets"
     (directory / "sub").mkdir(parents=True)
     for path in (tmp_path / "outside", directory / "sub" / "key", directory / ".hidden"):
@@ -61,21 +61,21 @@ def test_nothing_but_a_plain_file_of_the_directory_can_be_had(tmp_path: Path, na
     assert secrets.get(name) is None
 
 
-def test_without_a_directory_there_is_none() -> None:
+def test_secret_is_absent_without_a_directory() -> None:
     secrets = SecretFiles("")
     secrets.want({"key"})
     assert secrets.get("key") is None
     assert secrets.files() == []
 
 
-def test_one_that_no_document_names_any_more_is_forgotten(secrets: SecretFiles) -> None:
+def test_secret_no_longer_named_is_dropped(secrets: SecretFiles) -> None:
     secrets.want({"key"})
     secrets.want(set())
     assert secrets.get("key") is None
     assert secrets.files() == []
 
 
-def test_a_change_is_taken_with_a_refresh(secrets: SecretFiles, tmp_path: Path) -> None:
+def test_changed_secret_is_read_by_a_refresh(secrets: SecretFiles, tmp_path: Path) -> None:
     secrets.want({"key"})
     (tmp_path / "key").write_text("two")
     assert secrets.get("key") == b"one"
@@ -83,21 +83,21 @@ def test_a_change_is_taken_with_a_refresh(secrets: SecretFiles, tmp_path: Path) 
     assert secrets.get("key") == b"two"
 
 
-def test_one_that_comes_later_is_there_with_the_next_refresh(secrets: SecretFiles, tmp_path: Path) -> None:
+def test_secret_created_later_is_read_by_a_refresh(secrets: SecretFiles, tmp_path: Path) -> None:
     secrets.want({"later"})
     (tmp_path / "later").write_text("here")
     secrets.refresh()
     assert secrets.get("later") == b"here"
 
 
-def test_a_file_that_goes_takes_its_secret_with_it(secrets: SecretFiles, tmp_path: Path) -> None:
+def test_secret_of_a_deleted_file_is_dropped(secrets: SecretFiles, tmp_path: Path) -> None:
     secrets.want({"key"})
     (tmp_path / "key").unlink()
     secrets.refresh()
     assert secrets.get("key") is None
 
 
-def test_one_that_cannot_be_read_just_now_is_kept_and_all_others_are_read(
+def test_unreadable_secret_is_kept_and_others_are_read(
     secrets: SecretFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "other").write_text("one")
@@ -122,7 +122,7 @@ def test_one_that_cannot_be_read_just_now_is_kept_and_all_others_are_read(
     assert secrets.get("key") == b"two"
 
 
-def test_one_that_cannot_be_read_when_it_is_named_is_no_reason_to_refuse_the_document(
+def test_unreadable_new_secret_does_not_reject_the_document(
     secrets: SecretFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def opened(path: Path, *args: Any, **options: Any) -> Any:
@@ -136,7 +136,9 @@ def test_one_that_cannot_be_read_when_it_is_named_is_no_reason_to_refuse_the_doc
     assert secrets.get("key") == b"one"
 
 
-def test_what_is_logged_is_names_only(secrets: SecretFiles, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_secret_log_lines_contain_names_only(
+    secrets: SecretFiles, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("DEBUG")
     secrets.want({"key", "missing"})
     (tmp_path / "key").write_text("tw0-secret")

@@ -6,11 +6,11 @@ from inferway_dataplane.settings import Settings
 
 
 @pytest.mark.parametrize(("text", "found"), {"": "", "10.96.0.1": "10.96.0.1", "FD00:0::1": "fd00::1"}.items())
-def test_the_api_server_is_an_address_as_upstreams_are_compared_with_it(text: str, found: str) -> None:
+def test_api_server_setting_is_normalised_to_an_address(text: str, found: str) -> None:
     assert Settings(api_server=text).api_server == found
 
 
 @pytest.mark.parametrize("text", ["kubernetes.default", "10.96.0.1:443", "https://10.96.0.1"])
-def test_a_name_of_the_api_server_is_a_mistake(text: str) -> None:
+def test_api_server_setting_rejects_a_name(text: str) -> None:
     with pytest.raises(ValueError, match="does not appear to be an IPv4 or IPv6 address"):
         Settings(api_server=text)

@@ -43,7 +43,7 @@ def names(folder: Path) -> set[str]:
     return {file.name for file in folder.iterdir()}
 
 
-def test_what_was_saved_last_is_read(tmp_path: Path) -> None:
+def test_last_saved_copy_is_read(tmp_path: Path) -> None:
     folder = tmp_path / "made" / "here"
     last_good = LastGood(str(folder))
     assert last_good.read() is None
@@ -85,7 +85,7 @@ class StoppingDisk(LastGood):
 
 
 @pytest.mark.parametrize("is_restarted", [False, True], ids=["running", "restarted"])
-def test_what_stops_in_the_middle_leaves_the_state_before(tmp_path: Path, is_restarted: bool) -> None:
+def test_interrupted_save_leaves_the_old_or_the_new_copy(tmp_path: Path, is_restarted: bool) -> None:
     """However many of its files a copy has replaced, both fit together: each Service of the config has its addresses."""
     older, newer = state("one", "x/a:80", "x/b:80"), state("two", "x/b:80", "x/c:80")
     configs = []
@@ -159,7 +159,7 @@ def test_copy_of_files_from_elsewhere_is_refused(
 
 @settings(max_examples=examples(60), deadline=None)
 @given(st.data())
-def test_no_byte_may_be_another(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_copy_with_any_changed_byte_is_rejected(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     folder = tmp_path_factory.mktemp("state")
     last_good = LastGood(str(folder))
     last_good.save(state("one", "x/a:80"))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferway_dataplane.core.caching import keys as cache_keys
-from inferway_dataplane.core.caching.entry import CacheEntry
+from inferway_dataplane.core.caching.freshness import CacheEntry
 from inferway_dataplane.core.messages import request_head
 from inferway_dataplane.core.messages.request_head import RequestHead
 from inferway_dataplane.stores.memory_responses import MemoryResponses

@@ -31,7 +31,7 @@ class Handshake:
         self.context: Any = None
 
 
-def chosen(certificates: Certificates, name: str | None) -> Any:
+def chosen_context(certificates: Certificates, name: str | None) -> Any:
     handshake = Handshake()
     certificates._choose(handshake, name, certificates.context)
     return handshake.context
@@ -61,15 +61,15 @@ def pairs(authority: trustme.CA, tmp_path: Path) -> list[tuple[Path, Path]]:
         (None, 0),
     ],
 )
-def test_a_name_gets_the_certificate_that_fits_best(
+def test_server_name_gets_the_best_matching_certificate(
     pairs: list[tuple[Path, Path]], name: str | None, index: int
 ) -> None:
     certificates = Certificates(pairs)
     contexts = [certificates._first, certificates._exact["a.models.example"], certificates._wild["models.example"]]
-    assert chosen(certificates, name) is contexts[index]
+    assert chosen_context(certificates, name) is contexts[index]
 
 
-def test_what_the_contexts_allow(pairs: list[tuple[Path, Path]]) -> None:
+def test_contexts_require_tls_1_2_and_no_renegotiation(pairs: list[tuple[Path, Path]]) -> None:
     certificates = Certificates(pairs)
     for context in (certificates.context, certificates._first, *certificates._exact.values()):
         assert context.minimum_version is ssl.TLSVersion.TLSv1_2
@@ -77,22 +77,22 @@ def test_what_the_contexts_allow(pairs: list[tuple[Path, Path]]) -> None:
     assert certificates.files == tuple(path for pair in pairs for path in pair)
 
 
-def test_a_change_of_files_is_taken_as_a_whole(
+def test_reload_replaces_all_certificates_together(
     pairs: list[tuple[Path, Path]], authority: trustme.CA, tmp_path: Path
 ) -> None:
     certificates = Certificates(pairs)
-    before = chosen(certificates, "first.example")
+    before = chosen_context(certificates, "first.example")
     write(authority, tmp_path, "first", "new.example")
     certificates.reload()
-    assert chosen(certificates, "new.example") is certificates._first is not before
-    assert chosen(certificates, "first.example") is certificates._first  # for want of a better one
+    assert chosen_context(certificates, "new.example") is certificates._first is not before
+    assert chosen_context(certificates, "first.example") is certificates._first  # for want of a better one
 
 
-def test_a_change_that_is_no_good_changes_nothing(
+def test_reload_of_a_bad_file_keeps_the_certificates(
     pairs: list[tuple[Path, Path]], authority: trustme.CA, tmp_path: Path
 ) -> None:
     certificates = Certificates(pairs)
-    before = {name: chosen(certificates, name) for name in ("first.example", "b.example", "x.models.example")}
+    before = {name: chosen_context(certificates, name) for name in ("first.example", "b.example", "x.models.example")}
     write(authority, tmp_path, "first", "new.example")
     pairs[2][0].write_text("no certificate")  # the last one that is read
     with pytest.raises(ValueError, match=r"wild\.pem"):
@@ -100,10 +100,10 @@ def test_a_change_that_is_no_good_changes_nothing(
     pairs[2][0].unlink()
     with pytest.raises(OSError, match=r"wild\.pem"):
         certificates.reload()
-    assert {name: chosen(certificates, name) for name in before} == before
+    assert {name: chosen_context(certificates, name) for name in before} == before
 
 
-def test_a_certificate_without_names_serves_as_the_first_one(tmp_path: Path, authority: trustme.CA) -> None:
+def test_certificate_without_names_is_the_default(tmp_path: Path, authority: trustme.CA) -> None:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
@@ -123,4 +123,4 @@ def test_a_certificate_without_names_serves_as_the_first_one(tmp_path: Path, aut
     )
     certificate.write_bytes(bare.public_bytes(Encoding.PEM))
     certificates = Certificates([(certificate, key)])
-    assert chosen(certificates, "named.example") is certificates._first
+    assert chosen_context(certificates, "named.example") is certificates._first

@@ -18,7 +18,7 @@ spec:
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-def test_a_sampled_callers_trace_goes_on_in_two_spans_and_upstream(serve, upstream):
+def test_sampled_trace_of_the_client_has_two_spans(serve, upstream):
     gateway = serve(ROUTE.format(port=upstream.port))
     exporter = InMemorySpanExporter()
     tracing = gateway.plane.gateway.context.tracing = Tracing("", 0.0, exporter)
@@ -34,7 +34,7 @@ def test_a_sampled_callers_trace_goes_on_in_two_spans_and_upstream(serve, upstre
     assert server.start_time <= child.start_time <= child.end_time <= server.end_time
 
 
-def test_what_the_caller_does_not_sample_has_no_span(serve, upstream):
+def test_unsampled_trace_of_the_client_has_no_span(serve, upstream):
     gateway = serve(ROUTE.format(port=upstream.port))
     exporter = InMemorySpanExporter()
     tracing = gateway.plane.gateway.context.tracing = Tracing("", 1.0, exporter)
@@ -44,7 +44,7 @@ def test_what_the_caller_does_not_sample_has_no_span(serve, upstream):
     assert upstream.seen[0].header("traceparent").endswith("-00")
 
 
-def test_without_a_caller_the_share_decides(serve, upstream):
+def test_request_without_traceparent_is_sampled_by_the_setting(serve, upstream):
     gateway = serve(ROUTE.format(port=upstream.port))
     exporter = InMemorySpanExporter()
     tracing = gateway.plane.gateway.context.tracing = Tracing("", 1.0, exporter)

@@ -4,6 +4,7 @@ Fixes and messages are those of docs/install.md."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import sleep
@@ -87,6 +88,12 @@ def assert_one_warning(messages: list[str], words: str, *more: str) -> None:
         assert part in messages[0]
 
 
+def assert_one_outage(messages: list[str], words: str, *more: str) -> None:
+    """Assert that a pod logged an outage once, with these words, and at most one more kind of failure."""
+    assert len({message.partition(" | ")[0] for message in messages}) == len(messages) <= 2, messages
+    assert_one_warning([message for message in messages if words in message], words, *more)
+
+
 def test_missing_crds_are_reported_and_recovered_from(cluster: Cluster, figures: Figures):
     """Deleting the definitions deletes all routes; this is not a user's request, so pods keep serving them.
 
@@ -110,7 +117,7 @@ def test_missing_crds_are_reported_and_recovered_from(cluster: Cluster, figures:
     for messages in (old_warnings, fresh_warnings):
         assert_one_warning(
             messages,
-            "the API server does not know a kind that this process needs, what is served stays",
+            "the API server does not know a kind that this process needs; the live documents stay",
             documented("install the definitions in crds/ (kubectl apply -k crds) and apply the resources again"),
         )
     assert not traffic.failures
@@ -138,13 +145,13 @@ def test_operator_without_rights_reports_it_and_recovers(cluster: Cluster, figur
         fresh = _another_operator(cluster, operator, since)
         sleep(LASTS)
         assert _readyz(cluster, fresh).startswith(
-            "503 listing: the API server refuses what this process asks for: GET /api"
+            "503 listing: the API server refuses a request of this process: GET /api"
         )
         fresh_warnings = warnings(cluster, OPERATOR, fresh, since)
     for messages in (old_warnings, fresh_warnings):
         assert_one_warning(
             messages,
-            "the API server refuses what this process asks for, what is served stays",
+            "the API server refuses a request of this process; the live documents stay",
             documented("a role or its binding is missing: apply the manifests again (kubectl apply -k)"),
             "system:serviceaccount:inferway-operator:inferway-operator",
         )
@@ -206,7 +213,8 @@ def test_data_plane_without_rights_keeps_serving_and_recovers(cluster: Cluster, 
         for line in messages:
             assert documented("a role or its binding is missing: apply the manifests again (kubectl apply -k)") in line
             assert "system:serviceaccount:inferway-system:inferway-gateway" in line
-        assert f'leases.coordination.k8s.io "{pod}" is forbidden' in messages[0]
+        # The first call to fail is the Lease's, or the index's where its watch has just ended.
+        assert re.search(rf'leases\.coordination\.k8s\.io "{pod}" is forbidden|configmaps.* is forbidden', messages[0])
         assert documented("the Lease cannot be renewed, traffic continues") in messages[0]
     assert (silent["reason"], silent["status"]) == ("Pending", "False")
     assert all(pod in silent["message"] for pod in pods)
@@ -366,7 +374,7 @@ def test_missing_data_plane_is_reported_in_status_and_log(cluster: Cluster, figu
         await_route_body(cluster, "served by nobody", 30)
     figures(f"recovered after {took[0]:.1f} s")
     messages = [line["message"] for line in lines(cluster, OPERATOR, operator, since)]
-    assert any("there is a data plane again" in line for line in messages)
+    assert any("the data plane is ready again" in line for line in messages)
     until(lambda: is_healthy(cluster), "everything is as it was", 60)
 
 
@@ -403,14 +411,14 @@ def test_traffic_continues_while_the_api_server_is_down(cluster: Cluster, figure
     figures(
         f"{traffic}; a killed container served its last good copy after {restarted[0]:.1f} s; recovered after {took[0]:.1f} s"
     )
-    assert_one_warning(
+    assert_one_outage(
         warnings(cluster, OPERATOR, operator, since),
-        "the API server cannot be reached, what is served stays",
+        "the API server cannot be reached; the live documents stay",
         documented("check that the API server runs and that NetworkPolicies let this process reach it"),
     )
-    assert_one_warning(
+    assert_one_outage(
         warnings(cluster, GATEWAY, other["metadata"]["name"], since),
-        "the API server cannot be reached, what is served stays",
+        "the API server cannot be reached; the live documents stay",
         "check that the API server runs and that NetworkPolicies let this process reach it",
     )
     name = killed["metadata"]["name"]

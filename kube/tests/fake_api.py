@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +23,7 @@ class Fault:
     pattern: str
     """Of `METHOD path?query`."""
     status: int = 200
+    """0 = the server answers as without the fault, after the delay."""
     body: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     times: int = 1
@@ -107,6 +108,8 @@ class FakeApi:
         for fault in self.faults:
             if fault.meets(line):
                 await asyncio.sleep(fault.delay)
+                if not fault.status:
+                    break
                 return web.Response(status=fault.status, text=fault.body, headers=fault.headers)
         path, query = request.path, request.query
         body = await request.json() if request.can_read_body else {}
@@ -195,13 +198,3 @@ async def fake_api(*paths: str) -> AsyncIterator[FakeApi]:
         api.is_frozen = False
         api.cut()
         await runner.cleanup()
-
-
-async def until(is_so: Callable[[], bool], what: str, seconds: float = 5.0) -> None:
-    """Wait for a condition."""
-    try:
-        async with asyncio.timeout(seconds):
-            while not is_so():  # noqa: ASYNC110 - any condition
-                await asyncio.sleep(0.005)
-    except TimeoutError:
-        raise AssertionError(f"not within {seconds} s: {what}") from None

@@ -49,7 +49,7 @@ def test_api_health_logs_an_outage_once(health: ApiHealth, clock: Clock, caplog:
     health.answered("endpoints")
     assert health.trouble == ""
     assert [record.getMessage() for record in caplog.records] == [
-        "the API server cannot be reached, what is served stays",
+        "the API server cannot be reached; the live documents stay",
         "the API server answers again",
     ]
     assert vars(caplog.records[0])["mend"] == UNREACHABLE
@@ -64,6 +64,13 @@ def test_api_health_logs_each_kind_of_trouble_once(
         health.failed("a", AWAY)
         health.failed("b", FORBID)
     assert [vars(record)["mend"] for record in caplog.records] == [UNREACHABLE, FORBIDDEN]
+
+
+def test_api_health_without_patience_logs_at_once(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    health = ApiHealth(log, clock, patience=0.0)
+    for _ in range(3):
+        health.failed("a", AWAY)
+    assert [vars(record)["mend"] for record in caplog.records] == [UNREACHABLE]
 
 
 def test_api_health_logs_a_refusal_at_once(health: ApiHealth, caplog: pytest.LogCaptureFixture) -> None:
@@ -87,6 +94,6 @@ def test_api_health_keeps_short_failures_to_itself(
     health.failed("a", BUSY)
     health.answered("a")
     assert [record.getMessage() for record in caplog.records] == [
-        "the API server fails, what is served stays",
+        "the API server fails; the live documents stay",
         "the API server answers again",
     ]

@@ -7,18 +7,17 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
-from fake_api import until
 
 from inferway_envtest import ApiServer
 from inferway_kube import login
 from inferway_kube.api_health import ApiHealth
 from inferway_kube.backoff import Backoff
-from inferway_kube.client import Client, path
-from inferway_kube.deadlines import Deadlines
+from inferway_kube.client import Client, Deadlines, path
 from inferway_kube.errors import ApiError, NotFound
 from inferway_kube.events import Manifest
 from inferway_kube.leader_election import LEASES, Election, LeaderElection
 from inferway_kube.reflector import Collection, Reflector
+from inferway_testing.until import until_async
 
 QUICK = Deadlines(watch=2, watch_grace=1.0)
 
@@ -115,12 +114,12 @@ def test_reflector_on_a_real_api_server(api_server: ApiServer, namespace: str) -
             await asyncio.wait_for(reflector.synced.wait(), 10)
             for number in range(5):
                 await client.create(maps, config_map(f"m{number}"))
-            await until(lambda: store.names == {f"m{number}" for number in range(5)}, "all of them")
+            await until_async(lambda: store.names == {f"m{number}" for number in range(5)}, "all of them")
             await client.delete(f"{maps}/m0")
-            await until(lambda: "m0" not in store.names, "one is gone")
+            await until_async(lambda: "m0" not in store.names, "one is gone")
             await asyncio.sleep(QUICK.watch)  # past the end of a watch
             await client.delete(f"{maps}/m1")
-            await until(lambda: store.names == {"m2", "m3", "m4"}, "another is gone")
+            await until_async(lambda: store.names == {"m2", "m3", "m4"}, "another is gone")
             await client.create(maps, config_map("m5"))
             await reflector.refresh()
             assert store.names == {"m2", "m3", "m4", "m5"}
@@ -147,12 +146,12 @@ def test_election_on_a_real_api_server(api_server: ApiServer, namespace: str) ->
             return asyncio.create_task(LeaderElection(client, election, lead, health).run())
 
         one = candidate("one")
-        await until(lambda: working == ["one"], "the first leads")
+        await until_async(lambda: working == ["one"], "the first leads")
         two = candidate("two")
         await asyncio.sleep(2.5)  # longer than the Lease lasts without a renewal
         assert working == ["one"]
         one.cancel()
-        await until(lambda: working == ["two"], "the second leads", 1.5)
+        await until_async(lambda: working == ["two"], "the second leads", 1.5)
         lease = await client.get(path(LEASES, "leases", namespace, "leader"))
         assert (lease["spec"]["holderIdentity"], lease["spec"]["leaseTransitions"]) == ("two", 1)
         two.cancel()

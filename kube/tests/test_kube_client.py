@@ -9,8 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from fake_api import FakeApi, fake_api
 
-from inferway_kube.client import Client, path
-from inferway_kube.deadlines import Deadlines
+from inferway_kube.client import Client, Deadlines, path
 from inferway_kube.errors import ApiError, Gone, NotFound, NotLeading
 
 pytestmark = pytest.mark.outside

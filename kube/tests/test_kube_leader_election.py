@@ -8,18 +8,19 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 import uvloop
-from fake_api import FakeApi, Fault, fake_api, until
+from fake_api import FakeApi, Fault, fake_api
 
 from inferway_kube.api_health import ApiHealth
-from inferway_kube.client import Client
-from inferway_kube.deadlines import Deadlines
+from inferway_kube.client import Client, Deadlines
 from inferway_kube.errors import ApiError
-from inferway_kube.leader_election import Election, LeaderElection, Record, decide, read, spec_of, timestamp
+from inferway_kube.leader_election import Election, LeaderElection, Record, may_hold, read, spec_of, timestamp
+from inferway_testing.until import until_async
 
 pytestmark = pytest.mark.outside
 
@@ -28,7 +29,9 @@ NOON = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
 SOON = "2026-11-30T11:59:55.000000Z"
 
 ELECTION = Election("leader", "demo", "me", lease_duration=15)
-QUICK = Election("leader", "demo", "me", lease_duration=1, renew_deadline=0.6, retry_period=0.05)
+STEADY = Election("leader", "demo", "me", lease_duration=8, renew_deadline=5.0, retry_period=0.05)
+QUICK = Election("leader", "demo", "me", lease_duration=4, renew_deadline=1.0, retry_period=0.05)
+"""One whose Lease is soon lost."""
 
 
 def record(holder: str = "other", **more: Any) -> Record:
@@ -37,19 +40,19 @@ def record(holder: str = "other", **more: Any) -> Record:
 
 
 DECISIONS = {
-    "mine": (record("me"), 0.0, "renew"),
-    "mine, expired": (record("me"), -100.0, "renew"),
-    "given back": (record(""), 0.0, "take"),
-    "another's, just observed": (record(), 0.0, "wait"),
-    "another's, in its last moment": (record(), -14.9, "wait"),
-    "another's, expired": (record(), -15.0, "take"),
-    "another's, with a longer duration": (record(duration=60), -15.0, "wait"),
+    "mine": (record("me"), 0.0, True),
+    "mine, expired": (record("me"), -100.0, True),
+    "given back": (record(""), 0.0, True),
+    "another's, just observed": (record(), 0.0, False),
+    "another's, in its last moment": (record(), -14.9, False),
+    "another's, expired": (record(), -15.0, True),
+    "another's, with a longer duration": (record(duration=60), -15.0, False),
 }
 
 
 @pytest.mark.parametrize(("found", "since", "expected"), DECISIONS.values(), ids=DECISIONS)
-def test_decision_by_holder_and_own_clock(found: Record, since: float, expected: str) -> None:
-    assert decide(found, since, "me", 0.0) == expected
+def test_decision_by_holder_and_own_clock(found: Record, since: float, expected: bool) -> None:
+    assert may_hold(found, since, "me", 0.0) is expected
 
 
 SPECS = {
@@ -113,11 +116,10 @@ def test_read_refuses_what_is_not_a_lease(found: dict[str, Any]) -> None:
 class Candidate:
     """One that runs."""
 
-    def __init__(self, api: FakeApi, identity: str, client: Client) -> None:
+    def __init__(self, client: Client, election: Election) -> None:
         self.terms = 0
         self.working = 0
         self.changes: list[bool] = []
-        election = Election("leader", "demo", identity, QUICK.lease_duration, QUICK.renew_deadline, QUICK.retry_period)
         health = ApiHealth(logging.getLogger("test"))
         self.election = LeaderElection(client, election, self._lead, health, self.changes.append)
         self.task = asyncio.create_task(self.election.run())
@@ -138,10 +140,10 @@ class Candidate:
 
 
 @asynccontextmanager
-async def candidate(api: FakeApi, identity: str = "me") -> AsyncIterator[Candidate]:
+async def candidate(api: FakeApi, election: Election = STEADY) -> AsyncIterator[Candidate]:
     """Until the block ends."""
     async with Client(api.login, "test", Deadlines(connect=0.3, read=0.3, write=0.3)) as client:
-        made = Candidate(api, identity, client)
+        made = Candidate(client, election)
         try:
             yield made
         finally:
@@ -158,19 +160,19 @@ def test_election_takes_renews_and_gives_back() -> None:
     async def run() -> None:
         async with fake_api(LEASES) as api:
             async with candidate(api) as one:
-                await until(lambda: one.working == 1, "it leads")
+                await until_async(lambda: one.working == 1, "it leads")
                 assert one.election.is_held()
                 first = api.collections[LEASES]["leader"]["spec"]
-                await until(
+                await until_async(
                     lambda: api.collections[LEASES]["leader"]["spec"]["renewTime"] > first["renewTime"], "renewed"
                 )
                 assert api.collections[LEASES]["leader"]["spec"]["acquireTime"] == first["acquireTime"]
-                async with candidate(api, "other") as two:
+                async with candidate(api, replace(STEADY, identity="other")) as two:
                     await asyncio.sleep(0.3)  # several attempts
                     assert (two.terms, holder(api)) == (0, "me")
                     await one.stop()
                     assert (one.working, one.changes) == (0, [True, False])
-                    await until(lambda: two.working == 1, "the other leads at once", 0.5)
+                    await until_async(lambda: two.working == 1, "the other leads at once", 4)
                     assert not one.election.is_held()
             assert holder(api) == ""
 
@@ -182,15 +184,15 @@ def test_election_ends_a_term_whose_lease_cannot_be_renewed() -> None:
     """Before another may take it, by this process's own clock."""
 
     async def run() -> None:
-        async with fake_api(LEASES) as api, candidate(api) as one:
-            await until(lambda: one.working == 1, "it leads")
+        async with fake_api(LEASES) as api, candidate(api, QUICK) as one:
+            await until_async(lambda: one.working == 1, "it leads")
             began = asyncio.get_running_loop().time()
             api.fault("leases", 503, times=10_000)
-            await until(lambda: not one.election.is_held(), "the fence", 2)
+            await until_async(lambda: not one.election.is_held(), "the fence")
             assert asyncio.get_running_loop().time() - began < QUICK.lease_duration
-            await until(lambda: one.working == 0, "its work has ended")
+            await until_async(lambda: one.working == 0, "its work has ended")
             api.faults.clear()
-            await until(lambda: one.terms == 2, "it leads again")
+            await until_async(lambda: one.terms == 2, "it leads again")
 
     asyncio.run(run())
 
@@ -199,11 +201,11 @@ def test_election_ends_a_term_whose_lease_cannot_be_renewed() -> None:
 def test_election_is_lost_when_another_holds_the_lease() -> None:
     async def run() -> None:
         async with fake_api(LEASES) as api, candidate(api) as one:
-            await until(lambda: one.working == 1, "it leads")
+            await until_async(lambda: one.working == 1, "it leads")
             stolen = lease(holderIdentity="thief", leaseDurationSeconds=1, renewTime=SOON, acquireTime=SOON)
             api.put(LEASES, "leader", spec=stolen["spec"])
-            await until(lambda: one.working == 0, "it stops")
-            await until(lambda: one.working == 1, "it takes the Lease when that has expired")
+            await until_async(lambda: one.working == 0, "it stops")
+            await until_async(lambda: one.working == 1, "it takes the Lease when that has expired")
             assert api.collections[LEASES]["leader"]["spec"]["leaseTransitions"] == 1
 
     asyncio.run(run())
@@ -234,13 +236,31 @@ def test_election_leads_on_after_any_answer(fault: Fault) -> None:
 
     async def run() -> None:
         async with fake_api(LEASES) as api, candidate(api) as one:
-            await until(lambda: one.working == 1, "it leads")
+            await until_async(lambda: one.working == 1, "it leads")
             api.faults.append(fault)
-            await until(lambda: fault.hits == fault.times, "the answer was given")
+            await until_async(lambda: fault.hits == fault.times, "the answer was given")
             renewed = api.collections[LEASES]["leader"]["spec"]["renewTime"]
-            await until(lambda: api.collections[LEASES]["leader"]["spec"]["renewTime"] > renewed, "it renews again")
+            await until_async(
+                lambda: api.collections[LEASES]["leader"]["spec"]["renewTime"] > renewed, "it renews again"
+            )
             assert (one.terms, one.working) == (1, 1)
             assert not any(line.startswith("POST") for line in api.requests[2:]), "the Lease was there all the time"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_election_that_ends_during_a_write_gives_the_lease_back(method: str) -> None:
+    """Or another candidate would wait until it expires."""
+
+    async def run() -> None:
+        async with fake_api(LEASES) as api, candidate(api) as one:
+            if method == "PUT":
+                await until_async(lambda: one.working == 1, "it leads")
+            slow = api.fault(method, 0, delay=0.2)
+            await until_async(lambda: slow.hits == 1, "a write is under way")
+            await one.stop()
+            assert holder(api) == ""
 
     asyncio.run(run())
 
@@ -249,8 +269,8 @@ def test_fence_holds_after_a_stop_in_the_middle_of_a_callback() -> None:
     """uvloop's time stands still there."""
 
     async def run() -> None:
-        async with fake_api(LEASES) as api, candidate(api) as one:
-            await until(lambda: one.election.is_held(), "it leads")
+        async with fake_api(LEASES) as api, candidate(api, QUICK) as one:
+            await until_async(lambda: one.election.is_held(), "it leads")
             time.sleep(QUICK.renew_deadline + 0.1)  # noqa: ASYNC251 - the process is stopped
             assert not one.election.is_held()
 

@@ -47,7 +47,7 @@ def test_login_prefers_the_files_of_the_environment(tmp_path: Path, monkeypatch:
         asyncio.run(login.with_kubeconfig())
     (tmp_path / ".kube").mkdir()
     (tmp_path / ".kube/config").write_text(kubeconfig("192.0.2.1"))
-    assert asyncio.run(login.anyhow()).address == "192.0.2.1"
+    assert asyncio.run(login.from_environment()).address == "192.0.2.1"
     for number in (2, 3):
         (tmp_path / f"config-{number}").write_text(kubeconfig(f"192.0.2.{number}", f"c{number}"))
     monkeypatch.setenv("KUBECONFIG", f"{tmp_path}/absent:{tmp_path}/config-2:{tmp_path}/config-3")
@@ -58,4 +58,4 @@ def test_login_prefers_the_files_of_the_environment(tmp_path: Path, monkeypatch:
 def test_login_names_both_ways_where_none_works() -> None:
     assert not login.is_pod()
     with pytest.raises(NoCluster, match=r"not a pod with a token .*; there is no kubeconfig: "):
-        asyncio.run(login.anyhow())
+        asyncio.run(login.from_environment())

@@ -10,16 +10,15 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from fake_api import FakeApi, Fault, fake_api, until
+from fake_api import FakeApi, Fault, fake_api
 
-from inferway_kube import reflector as reflector_module
 from inferway_kube.api_health import ApiHealth
 from inferway_kube.backoff import Backoff
-from inferway_kube.client import Client
-from inferway_kube.deadlines import Deadlines
+from inferway_kube.client import Client, Deadlines
 from inferway_kube.errors import ApiError, NotFound
 from inferway_kube.events import Manifest
 from inferway_kube.reflector import Collection, Reflector
+from inferway_testing.until import until_async
 
 pytestmark = pytest.mark.outside
 
@@ -66,20 +65,24 @@ class Reflected:
 
     async def holds(self, *names: str, seconds: float = 5.0) -> None:
         """Until the store holds exactly these."""
-        await until(
+        await until_async(
             lambda: sorted(self.store.names.values()) == sorted(names), f"{names}, not {self.store.names}", seconds
         )
 
 
 @asynccontextmanager
 async def reflected(
-    *paths: str, defined: Sequence[str] = (THINGS,), optional: bool = False, pause: float = 0.02
+    *paths: str,
+    defined: Sequence[str] = (THINGS,),
+    optional: bool = False,
+    pause: float = 0.02,
+    absent_pause: float = 0.05,
 ) -> AsyncIterator[Reflected]:
     """A reflector of these paths, which is started."""
     async with fake_api(*defined) as api, Client(api.login, "test", QUICK) as client:
         health, store = ApiHealth(logging.getLogger("test")), Names()
         backoff = Backoff(lambda: 0.0, first=pause, longest=pause * 5, longest_retry_after=0.3)
-        collection = Collection("things", paths or (THINGS,), {"labelSelector": "a"}, is_optional=optional)
+        collection = Collection("things", paths or (THINGS,), {"labelSelector": "a"}, optional, absent_pause)
         reflector = Reflector(client, collection, store, health, backoff)
         reflector.start()
         try:
@@ -107,7 +110,7 @@ def test_reflector_resumes_a_watch_that_ended_in_order() -> None:
     async def run() -> None:
         async with reflected() as seen:
             seen.api.put(THINGS, "a")
-            await until(lambda: sum("watch" in line for line in seen.api.requests) >= 2, "a second watch")
+            await until_async(lambda: sum("watch" in line for line in seen.api.requests) >= 2, "a second watch")
             seen.api.put(THINGS, "b")
             await seen.holds("a", "b")
             assert seen.store.lists == 1
@@ -125,7 +128,7 @@ def test_reflector_notices_deletions_during_an_outage() -> None:
             await seen.holds("a", "b")
             down = seen.api.fault("GET", 503, times=10_000)
             seen.api.cut()
-            await until(lambda: down.hits > 3, "it has tried")
+            await until_async(lambda: down.hits > 3, "it has tried")
             seen.api.remove(THINGS, "a")
             seen.api.put(THINGS, "c")
             seen.api.forget_history()
@@ -145,7 +148,7 @@ def test_reflector_recovers_after_the_attempts_of_ten_minutes() -> None:
             await seen.holds("a")
             down = seen.api.fault("GET", 503, times=10_000)
             seen.api.cut()
-            await until(lambda: down.hits > 320, "it has tried", 20)
+            await until_async(lambda: down.hits > 320, "it has tried", 20)
             assert list(seen.store.names.values()) == ["a"]
             seen.api.remove(THINGS, "a")
             seen.api.put(THINGS, "b")
@@ -163,7 +166,7 @@ def test_reflector_takes_a_recreated_object_for_another() -> None:
             await seen.holds("a")
             seen.api.remove(THINGS, "a")
             seen.api.put(THINGS, "a")
-            await until(
+            await until_async(
                 lambda: list(seen.store.names) == [seen.api.collections[THINGS]["a"]["metadata"]["uid"]], "the new one"
             )
 
@@ -223,7 +226,7 @@ def test_reflector_survives_any_answer(fault: Fault) -> None:
                 await asyncio.sleep(0.002)
             seen.api.put(THINGS, "b")
             await seen.holds("a", "b")
-            await until(lambda: seen.health.trouble == "", "it is well")
+            await until_async(lambda: seen.health.trouble == "", "it is well")
 
     asyncio.run(run())
 
@@ -257,7 +260,7 @@ def test_reflector_notices_a_frozen_watch() -> None:
             await asyncio.sleep(0.1)
             assert list(seen.store.names.values()) == ["a"]
             watches = sum("watch" in line for line in seen.api.requests)
-            await until(lambda: sum("watch" in line for line in seen.api.requests) > watches, "another watch", 4)
+            await until_async(lambda: sum("watch" in line for line in seen.api.requests) > watches, "another watch", 4)
             seen.api.is_frozen = False
             await seen.holds("a", "b")
 
@@ -288,9 +291,7 @@ def test_reflector_takes_the_first_version_that_is_served() -> None:
     asyncio.run(run())
 
 
-def test_reflector_of_an_unknown_optional_kind_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reflector_module, "ABSENT", 0.05)
-
+def test_reflector_of_an_unknown_optional_kind_is_empty() -> None:
     async def run() -> None:
         async with reflected(defined=(), optional=True) as seen:
             await asyncio.wait_for(seen.reflector.synced.wait(), 5)
@@ -302,10 +303,22 @@ def test_reflector_of_an_unknown_optional_kind_is_empty(monkeypatch: pytest.Monk
     asyncio.run(run())
 
 
+def test_reflector_pauses_longer_only_after_a_404() -> None:
+    """A fault while an optional kind is absent is retried as any other."""
+
+    async def run() -> None:
+        async with reflected(defined=(), optional=True, absent_pause=0.5) as seen:
+            await asyncio.wait_for(seen.reflector.synced.wait(), 5)
+            away = seen.api.fault("limit", 503, times=20)
+            await until_async(lambda: away.hits == away.times, "twenty attempts", 5)
+
+    asyncio.run(run())
+
+
 def test_reflector_of_an_unknown_needed_kind_is_not_synced() -> None:
     async def run() -> None:
         async with reflected(defined=()) as seen:
-            await until(lambda: len(seen.api.requests) > 3, "it asks again")
+            await until_async(lambda: len(seen.api.requests) > 3, "it asks again")
             assert not seen.reflector.synced.is_set()
             assert "does not know a kind" in seen.health.trouble
             seen.api.define(THINGS)
@@ -317,9 +330,8 @@ def test_reflector_of_an_unknown_needed_kind_is_not_synced() -> None:
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_reflector_empties_an_optional_kind_only_after_two_404(times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reflector_empties_an_optional_kind_only_after_two_404(times: int) -> None:
     """A proxy's 404 is not a reason to forget grants; a kind that is really gone is."""
-    monkeypatch.setattr(reflector_module, "ABSENT", 0.05)
 
     async def run() -> None:
         async with reflected(optional=True) as seen:
@@ -329,7 +341,7 @@ def test_reflector_empties_an_optional_kind_only_after_two_404(times: int, monke
             seen.api.fault("watch", 410)
             missing = seen.api.fault("limit", 404, times=times)
             seen.api.cut()
-            await until(lambda: missing.hits == times and seen.store.lists > lists, "a list")
+            await until_async(lambda: missing.hits == times and seen.store.lists > lists, "a list")
             assert seen.store.lists == lists + 1
             assert list(seen.store.names.values()) == (["a"] if times == 1 else [])
             await seen.holds("a")
@@ -351,6 +363,21 @@ def test_refresh_brings_all_that_existed_before() -> None:
             seen.api.is_frozen = False
             seen.api.put(THINGS, "b")
             await seen.holds("a", "b")
+
+    asyncio.run(run())
+
+
+def test_refresh_does_not_start_a_stopped_reflector() -> None:
+    async def run() -> None:
+        async with reflected() as seen:
+            await asyncio.wait_for(seen.reflector.synced.wait(), 5)
+            slow = seen.api.fault("limit", 503, delay=0.2)
+            refresh = asyncio.create_task(seen.reflector.refresh())
+            await until_async(lambda: slow.hits, "the list is under way")
+            await seen.reflector.stop()
+            with pytest.raises(ApiError):
+                await refresh
+            assert [task for task in asyncio.all_tasks() if task.get_name().startswith("reflector")] == []
 
     asyncio.run(run())
 

@@ -25,7 +25,7 @@ class FakeOperator:
     def world(self) -> World | None:
         return self.newest_world
 
-    def ailment(self) -> str:
+    def failure(self) -> str:
         return self.ails
 
     def readiness(self) -> Readiness:
@@ -42,14 +42,13 @@ class RunningServer:
 
     @property
     def url(self) -> str:
-        host, port = self.server.address
+        host, port = self.server.probes.address
         return f"http://{host}:{port}"
 
     @property
     def webhook(self) -> tuple[str, int]:
-        address = self.server.webhook_address
-        assert address is not None
-        return address
+        assert self.server.reviews is not None
+        return self.server.reviews.address
 
     @property
     def webhook_url(self) -> str:

@@ -73,7 +73,7 @@ class Cluster:
     def write(self, writes: Iterable[publish_plan.Write]) -> None:
         """Perform them."""
         for write in writes:
-            self.maps[write.name] = write.data
+            self.maps[write.name] = dict(write.data)
 
     def publish(self, want: size_limits.DesiredState, reported: Iterable[str] = ()) -> tuple[publish_plan.Write, ...]:
         """Plan, perform; returns the writes."""

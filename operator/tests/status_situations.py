@@ -8,6 +8,7 @@ from inferway_contract.acknowledgement import Acknowledgement
 from inferway_contract.conditions import Condition, ConditionType, Reason
 from inferway_operator.compiler import Verdict
 from inferway_operator.status import decision
+from inferway_operator.status.programmed import ConfigFragment
 from inferway_operator.world.objects import Meta
 from inferway_operator.world.pods import PodAck
 
@@ -69,7 +70,8 @@ def decide(
 ) -> dict[str, Any] | None:
     """`status.decide` on a route that was changed with r3, the newest revision, at second 0."""
     chosen = about if about is not None else verdict()
-    return decision.decide(chosen, fragment, carried, revision, acks, current, at(second), too_large)
+    part = ConfigFragment(chosen.meta.kind, fragment, carried, revision, too_large)
+    return decision.decide(chosen, part, acks, current, at(second))
 
 
 def written_status(*arguments: Any, **named: Any) -> dict[str, Any]:

@@ -156,6 +156,7 @@ def test_stored_invalid_route_may_be_labelled_and_deleted(
 def test_objects_are_admitted_while_the_webhook_is_down(
     api_server: ApiServer, namespace: str, running: RunningServer
 ) -> None:
-    asyncio.run_coroutine_threadsafe(running.server._reviews.stop(), running.loop).result(10)
+    assert running.server.reviews is not None
+    asyncio.run_coroutine_threadsafe(running.server.reviews.stop(), running.loop).result(10)
     result = apply(api_server, json.dumps(in_namespace(route("shop", invalid_rule()), namespace)))
     assert (result.code, result.stdout) == (0, "gatewayroute.inferway.dev/shop created\n")

@@ -7,8 +7,9 @@ from inferway_contract.conditions import Condition
 from inferway_contract.field_errors import FieldError, printable
 from inferway_operator import compiler
 from inferway_operator.compiler import messages
-from inferway_operator.world.resources import MAX_SPEC_BYTES
-from inferway_operator.world.world import RouteObject, from_manifests, parse
+from inferway_operator.world.objects import RouteObject
+from inferway_operator.world.resources import MAX_SPEC_BYTES, parse
+from inferway_operator.world.world import from_manifests
 
 Manifest = dict[str, Any]
 

@@ -4,7 +4,7 @@ import pytest
 
 from inferway_contract.document import Url
 from inferway_operator.compiler import matches, urls
-from inferway_operator.world.world import parse
+from inferway_operator.world.resources import parse
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_probes_return_the_state_of_the_operator() -> None:
         assert client.head("/healthz").content == b""
         assert client.post("/healthz").status_code == 405
         assert client.get("/validate").status_code == 404
-        assert running.server.webhook_address is None
+        assert running.server.reviews is None
 
 
 def test_metrics_are_served_as_text_and_open_metrics() -> None:
@@ -48,7 +48,7 @@ def test_metrics_are_served_as_text_and_open_metrics() -> None:
 
 def test_occupied_port_fails_the_start_and_leaves_no_socket(tmp_path: Path) -> None:
     with operator_http.running() as running:
-        taken = "{}:{}".format(*running.server.address)
+        taken = "{}:{}".format(*running.server.probes.address)
         with pytest.raises(OSError, match="address already in use"), operator_http.running(listen=taken):
             pass
         pair = tmp_path / "tls.crt", tmp_path / "tls.key"
@@ -65,11 +65,11 @@ def test_metrics_have_fewer_than_100_series() -> None:
     metrics.compiled(0.5)
     metrics.published(1_700_000_000.0)
     metrics.leads(True)
-    metrics.judged("GatewayRoute", 3, 1)
+    metrics.counted("GatewayRoute", 5, 3, 1)
     metrics.certificate_is(usable=True)
     for number in range(100):
         metrics.wrote(f"Widget{number}", "written")
-        metrics.counted(f"Widget{number}", number)
+        metrics.counted(f"Widget{number}", number, 0, 0)
         metrics.api_failed(500 + number % 100)
         metrics.reviewed(f"Widget{number}", "allowed", 0.01)
     for status in (None, 404, 409, 410, 429, 418):

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from operator_http import RunningServer, write_pair
 
 from inferway_operator.http_server import listener, webhook
-from inferway_operator.http_server.certificate import ServingCertificate
+from inferway_operator.http_server.server import ServingCertificate
 from inferway_operator.world.world import World, from_manifests
 from inferway_testing.until import DEADLINE, until
 
@@ -173,7 +173,7 @@ def test_unexpected_error_is_answered_500_logged_and_counted(
 
 def test_connections_beyond_the_limit_wait(running: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "MOST_CONNECTIONS", 2)
-    held = [socket.create_connection(running.server.address, DEADLINE) for _ in range(2)]
+    held = [socket.create_connection(running.server.probes.address, DEADLINE) for _ in range(2)]
     try:
         for connection in held:  # accepted for sure
             connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -9,6 +9,8 @@ import pytest
 
 from inferway_operator.__main__ import main, scope
 from inferway_operator.settings import OperatorSettings
+from inferway_testing.process import Process, environment
+from inferway_testing.until import until
 
 
 def run(*flags: str, **environment: str) -> tuple[int, str]:
@@ -59,13 +61,30 @@ def test_operator_without_a_cluster_exits_with_2(kubeconfig: str) -> None:
     assert line.startswith("inferway-operator: this is not a pod with a token (automountServiceAccountToken): ")
 
 
-@pytest.mark.outside
-def test_kopf_rejects_contradictory_flags(tmp_path: Path) -> None:
-    config = tmp_path / "config"
-    config.write_text(
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A kubeconfig of an API server that does not exist."""
+    path = tmp_path / "config"
+    path.write_text(
         "{apiVersion: v1, kind: Config, current-context: a, contexts: [{name: a, context: {cluster: a, user: a}}],"
         " clusters: [{name: a, cluster: {server: 'https://127.0.0.1:1'}}], users: [{name: a, user: {}}]}"
     )
+    return path
+
+
+@pytest.mark.outside
+def test_supervisor_takes_little_memory(config: Path) -> None:
+    """It stays next to the operator's process, which alone needs the libraries."""
+    variables = environment("KUBE", "INFERWAY_", KUBECONFIG=str(config), INFERWAY_OPERATOR_LISTEN="127.0.0.1:0")
+    with Process([sys.executable, "-m", "inferway_operator"], variables, is_supervisor=True) as process:
+        until(lambda: Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(), "it starts kopf")
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
+        assert resident < 32 << 10, f"{resident} KiB"
+
+
+@pytest.mark.outside
+def test_kopf_rejects_contradictory_flags(config: Path) -> None:
     code, stderr = run("--no-such-flag", KUBECONFIG=str(config))
     assert code == 2
     assert "No such option" in stderr

@@ -5,27 +5,28 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from inferway_contract.sharding import SHARD_KEY
 from inferway_envtest import ApiServer
 from inferway_envtest.client import Refused
 from inferway_kube import login
 from inferway_kube.errors import ApiError
 from inferway_operator import api_client
 from inferway_operator.metrics import OperatorMetrics
-from inferway_operator.publish.config_maps import Store
-from inferway_operator.publish.plan import CreateShard
+from inferway_operator.publish.config_maps import ConfigMaps
+from inferway_operator.publish.plan import Write
 from inferway_operator.settings import OperatorSettings
 
 NAME = "inferway-0123456789"
-SHARD = CreateShard(NAME, b"{}")
+SHARD = Write("shard", NAME, {SHARD_KEY: "{}"})
 
 
-def with_store(api: ApiServer, namespace: str, work: Callable[[Store], Awaitable[None]]) -> None:
+def with_store(api: ApiServer, namespace: str, work: Callable[[ConfigMaps], Awaitable[None]]) -> None:
     """Work with a store of this namespace that may write."""
 
     async def run() -> None:
         account = await login.with_kubeconfig(str(api.kubeconfig()))
         async with api_client.connect(account, lambda: True, OperatorMetrics()) as client:
-            await work(Store(client, OperatorSettings(namespace=namespace)))
+            await work(ConfigMaps(client, OperatorSettings(namespace=namespace)))
 
     asyncio.run(run())
 
@@ -48,10 +49,10 @@ def test_delete_spares_a_shard_recreated_by_another_leader(
 ) -> None:
     """A leader of before, whose request arrives late: the new leader's config consists of this shard."""
 
-    async def another(store: Store) -> None:
+    async def another(store: ConfigMaps) -> None:
         await store.write(SHARD)
 
-    async def late(store: Store) -> None:
+    async def late(store: ConfigMaps) -> None:
         await store.write(SHARD)
         if is_read:
             await store.read()

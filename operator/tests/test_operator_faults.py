@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from time import sleep
 
 import pytest
@@ -81,6 +82,24 @@ def test_operator_converges_after_an_outage_without_a_restart(prepared_gateway: 
         logged = running.lines[lines:]
         assert sum("the API server cannot be reached" in line for line in logged) == 1
         assert len(logged) <= 7, logged
+
+
+FAILING_HANDLER = """
+import kopf
+
+@kopf.on.event("gatewayroutes.inferway.dev")
+def fail(**_): raise LookupError("a bug in a handler")
+"""
+
+
+def test_error_in_a_handler_is_logged(prepared_gateway: Gateway, tmp_path: Path) -> None:
+    """And nothing that kopf has to report of handlers without an error."""
+    handler = tmp_path / "failing.py"
+    handler.write_text(FAILING_HANDLER, encoding="utf-8")
+    running = prepared_gateway.start(None, "--all-namespaces", str(handler))
+    until(lambda: running.has_logged("LookupError: a bug in a handler"), "the error is logged", 20)
+    until(lambda: len(prepared_gateway.routes()) == 2, "both routes", 20)
+    assert running.count("succeeded") == 0
 
 
 def documents(made: Gateway) -> dict[str, str]:

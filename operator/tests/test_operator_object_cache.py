@@ -6,12 +6,14 @@ import time
 from typing import Any
 
 import pytest
+from compiler_inputs import JSON
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from inferway_contract.acknowledgement import LEASE_SECONDS, Acknowledgement, annotations
 from inferway_operator.watch import object_cache as observed_module
-from inferway_operator.watch.kinds import GRANTS, LEASES, PODS, ROUTES, SERVICES, WatchedKind
-from inferway_operator.watch.object_cache import ObjectCache
-from inferway_operator.watch.snapshot import named_services, world_of
+from inferway_operator.watch.kinds import GRANTS, KINDS, LEASES, PODS, POLICIES, ROUTES, SERVICES, WatchedKind
+from inferway_operator.watch.object_cache import ObjectCache, Part
 from inferway_operator.world.world import Settings
 
 
@@ -104,7 +106,8 @@ def test_cache_wakes_for_services_named_by_routes(name: str, is_woken: bool) -> 
     observed = ObjectCache()
     observed.notice(ROUTES, manifest("a"))
     observed.notice(SERVICES, service(name, 80))
-    observed.named_services = named_services(world_of(observed, Settings(), {}, 1))
+    routes = observed.world(Settings(), {}, 1).routes
+    observed.named_services = frozenset(service for route in routes for service in route.named_services())
     for change in (
         lambda: observed.notice(SERVICES, service(name, 81, 2)),
         lambda: observed.forget(SERVICES, f"uid-{name}"),
@@ -129,7 +132,7 @@ def test_cache_parses_a_generation_once() -> None:
 def test_cache_forgets_what_a_list_does_not_have() -> None:
     async def run() -> None:
         cache = ObjectCache()
-        part, other = cache.store(GRANTS), cache.store(GRANTS)
+        part, other = Part(cache, GRANTS), Part(cache, GRANTS)
         await part.replace([manifest("a") | {"spec": {}}, manifest("b") | {"spec": {}}])
         await other.replace([manifest("c") | {"spec": {}}])
         cache.is_world_dirty = False
@@ -144,11 +147,45 @@ def test_cache_forgets_what_a_list_does_not_have() -> None:
     asyncio.run(run())
 
 
+ODD_PARTS = {
+    "status": JSON | st.fixed_dictionaries({"conditions": JSON}),
+    "spec": JSON | st.fixed_dictionaries({}, optional={"holderIdentity": JSON, "renewTime": JSON, "from": JSON}),
+    "endpoints": JSON,
+    "ports": JSON,
+}
+ODD_METADATA = dict.fromkeys(("generation", "namespace", "annotations", "labels", "deletionTimestamp"), JSON)
+LABEL = {"labels": {"kubernetes.io/service-name": "web"}}
+
+
+@given(st.fixed_dictionaries({}, optional=ODD_PARTS), st.fixed_dictionaries({}, optional=ODD_METADATA))
+@example({"status": "odd"}, {"generation": "odd"})
+@example({"status": {"conditions": ["odd"]}}, {"annotations": "odd"})
+@example({"status": {"conditions": [{"type": ["Ready"], "status": {}}]}}, {"annotations": {"inferway.dev/error": []}})
+@example({"spec": "odd"}, {"annotations": {"inferway.dev/error": "\ud800"}})
+@example({"spec": {"holderIdentity": {}, "renewTime": 1}}, {"labels": "odd"})
+@example({"endpoints": ["odd"], "ports": "odd"}, LABEL)
+def test_cache_takes_odd_objects_of_every_kind(parts: dict[str, Any], metadata: dict[str, Any]) -> None:
+    """One that raises would block the list of its kind."""
+    odd = {"metadata": {**metadata, "name": "pod", "uid": "uid-odd", "resourceVersion": "1"}, **parts}
+
+    async def run() -> None:
+        cache = ObjectCache()
+        for kind in KINDS:
+            name = {"kind": "RateLimitPolicy" if kind is POLICIES else "GatewayRoute"}
+            await Part(cache, kind).replace([odd | name, manifest("a") | name])
+            assert len(cache.entries(kind)) == 2
+        assert not any(pod.is_ready for pod in cache.pods())
+        assert all(isinstance(lease.holder, str) for lease in cache.leases())
+        cache.world(Settings(), {}, 1)
+
+    asyncio.run(run())
+
+
 @pytest.mark.case("K1")
 def test_cache_replaces_an_object_that_was_created_again() -> None:
     async def run() -> None:
         cache = ObjectCache()
-        part = cache.store(ROUTES)
+        part = Part(cache, ROUTES)
         await part.replace([manifest("a")])
         again = manifest("a", 9)
         again["metadata"]["uid"] = "another"
@@ -162,7 +199,7 @@ def test_cache_replaces_an_object_that_was_created_again() -> None:
 def test_cache_is_not_woken_by_a_list_of_what_it_holds() -> None:
     async def run() -> None:
         cache = ObjectCache()
-        part = cache.store(ROUTES)
+        part = Part(cache, ROUTES)
         await part.replace([manifest(f"r{number}") for number in range(200)])
         cache.is_world_dirty = False
         await part.replace([manifest(f"r{number}") for number in range(200)])
@@ -253,7 +290,7 @@ def test_lease_age_counts_from_its_arrival_not_the_pods_clock(written: str) -> N
 def test_lease_created_after_a_list_counts_as_renewed(is_listed: bool) -> None:
     async def run() -> float:
         cache = ObjectCache()
-        part = cache.store(LEASES)
+        part = Part(cache, LEASES)
         if is_listed:
             await part.replace([])
         await part.replace([lease(EARLY)])

@@ -7,15 +7,14 @@ from inferway_contract.document import Endpoint
 from inferway_contract.sharding import SHARD_KEY
 from inferway_operator.publish import plan as publish_plan
 from inferway_operator.publish import size_limits
-from inferway_operator.publish.plan import ApplyConfig, ApplyEndpoints, CreateShard
 
 OLD = desired_state(route("one", "a"), route("two", "b"), a="10.0.0.1", b="10.0.0.2")
 NEW = desired_state(route("one", "a", "c"), route("three", "d"), a="10.0.0.1", c="10.0.0.3")
 
 
 def test_plan_writes_endpoints_first_and_shards_before_the_index() -> None:
-    kinds = [type(write) for write in Cluster().plan(OLD)]
-    assert kinds == [CreateShard, ApplyEndpoints, CreateShard, ApplyConfig]
+    parts = [write.part for write in Cluster().plan(OLD)]
+    assert parts == ["shard", "endpoints", "shard", "config"]
 
 
 def test_plan_without_differences_is_empty() -> None:
@@ -35,7 +34,7 @@ def test_interrupted_plan_leaves_whole_documents_and_converges(start: object, re
             cluster.publish(OLD)
         return cluster
 
-    reported = {OLD.revision} if start is not None and reports else set()
+    reported = {OLD.layout.revision} if start is not None and reports else set()
     complete = begin()
     count = len(complete.publish(NEW, reported))
     assert count > 0
@@ -56,31 +55,31 @@ def test_interrupted_plan_leaves_whole_documents_and_converges(start: object, re
 def test_plan_keeps_old_addresses_until_all_pods_switch() -> None:
     cluster = Cluster()
     cluster.publish(OLD)
-    cluster.publish(NEW, {OLD.revision})
+    cluster.publish(NEW, {OLD.layout.revision})
     after = cluster.endpoints()
     assert after is not None
     assert [endpoint.address for endpoint in after.services["demo/b:80"]] == ["10.0.0.2"]
-    writes = cluster.publish(NEW, {NEW.revision})
-    assert [type(write) for write in writes][-1] is ApplyEndpoints
+    writes = cluster.publish(NEW, {NEW.layout.revision})
+    assert writes[-1].part == "endpoints"
     trimmed = cluster.endpoints()
     assert trimmed is not None
     assert "demo/b:80" not in trimmed.services
-    assert cluster.plan(NEW, {NEW.revision}) == ()
+    assert cluster.plan(NEW, {NEW.layout.revision}) == ()
 
 
 def test_history_keeps_configs_that_pods_may_serve() -> None:
     cluster = Cluster()
     cluster.publish(OLD)
     middle = desired_state(route("one", "a"))
-    cluster.publish(middle, {OLD.revision})
-    cluster.publish(NEW, {OLD.revision})
+    cluster.publish(middle, {OLD.layout.revision})
+    cluster.publish(NEW, {OLD.layout.revision})
     state = cluster.read()
-    assert [revision for revision, _ in state.published.history] == [middle.revision, OLD.revision]
-    assert state.configs[OLD.revision].fragments == OLD.parsed.fragments
-    assert state.configs[OLD.revision].services == OLD.parsed.services
+    assert [revision for revision, _ in state.published.history] == [middle.layout.revision, OLD.layout.revision]
+    assert state.configs[OLD.layout.revision].fragments == OLD.parsed.fragments
+    assert state.configs[OLD.layout.revision].services == OLD.parsed.services
     newest = desired_state(route("four"))
-    cluster.publish(newest, {NEW.revision})
-    assert [revision for revision, _ in cluster.read().published.history] == [NEW.revision]
+    cluster.publish(newest, {NEW.layout.revision})
+    assert [revision for revision, _ in cluster.read().published.history] == [NEW.layout.revision]
 
 
 def test_history_is_limited() -> None:
@@ -89,20 +88,20 @@ def test_history_is_limited() -> None:
     for number in range(publish_plan.MAX_HISTORY + 5):
         want = desired_state(route(f"route-{number}"))
         cluster.publish(want, revisions)
-        revisions.add(want.revision)
+        revisions.add(want.layout.revision)
     assert len(cluster.read().published.history) == publish_plan.MAX_HISTORY
 
 
 def test_plan_updates_services_of_older_configs() -> None:
     cluster = Cluster()
     cluster.publish(OLD)
-    cluster.publish(NEW, {OLD.revision})
+    cluster.publish(NEW, {OLD.layout.revision})
     state = cluster.read()
     moved = {"demo/b:80": (Endpoint(address="10.0.0.99", port=80),), "demo/z:80": ()}
-    [*_, write] = publish_plan.plan(NEW, state.published, state.configs, {OLD.revision}, GATEWAY, moved)
-    assert isinstance(write, ApplyEndpoints)
-    assert write.addresses["demo/b:80"] == moved["demo/b:80"]
-    assert "demo/z:80" not in write.addresses, "no pod serves a config that names it"
+    [*_, write] = publish_plan.plan(NEW, state.published, state.configs, {OLD.layout.revision}, GATEWAY, moved)
+    assert write.part == "endpoints"
+    assert write.changes["addresses"]["demo/b:80"] == moved["demo/b:80"]
+    assert "demo/z:80" not in write.changes["addresses"], "no pod serves a config that names it"
 
 
 def test_history_drops_oldest_configs_at_the_size_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,9 +110,9 @@ def test_history_drops_oldest_configs_at_the_size_limit(monkeypatch: pytest.Monk
     monkeypatch.setattr(size_limits, "MAX_INDEX_BYTES", 4 * size)
     cluster = Cluster()
     for number, want in enumerate(wants):
-        cluster.publish(want, {one.revision for one in wants[:number]})
+        cluster.publish(want, {one.layout.revision for one in wants[:number]})
     kept = [revision for revision, _ in cluster.read().published.history]
-    assert kept == [one.revision for one in reversed(wants[:-1])][: len(kept)]
+    assert kept == [one.layout.revision for one in reversed(wants[:-1])][: len(kept)]
     assert 1 <= len(kept) <= 3
     assert sum(map(len, cluster.maps["inferway-config"].values())) <= 4 * size
 
@@ -133,7 +132,7 @@ def test_plan_for_one_changed_route_writes_one_shard() -> None:
     cluster.publish(before)
     routes[250] = route("route-250", "a", path="/changed")
     writes = cluster.publish(desired_state(*routes, a="10.0.0.1"))
-    assert [type(write) for write in writes] == [CreateShard, ApplyConfig]
+    assert [write.part for write in writes] == ["shard", "config"]
 
 
 @pytest.mark.parametrize("damage", ["gone", "changed"])
@@ -158,7 +157,7 @@ def test_plan_restores_a_damaged_shard(damage: str) -> None:
 GARBAGE = [
     pytest.param((), {}, 0.0, "none due", id="unneeded only now"),
     pytest.param((), "old", 60.0, "due", id="unneeded for a minute"),
-    pytest.param((OLD.revision,), "old", 60.0, "none at all", id="a pod serves it"),
+    pytest.param((OLD.layout.revision,), "old", 60.0, "none at all", id="a pod serves it"),
     pytest.param(("ffffffffff",), "old", 60.0, "due", id="a pod serves an unknown config"),
 ]
 
@@ -169,7 +168,7 @@ def test_plan_deletes_unreferenced_shards_after_a_delay(
 ) -> None:
     cluster = Cluster()
     cluster.publish(OLD)
-    cluster.publish(NEW, {OLD.revision})
+    cluster.publish(NEW, {OLD.layout.revision})
     state = cluster.read()
     old = OLD.parsed.shards - NEW.parsed.shards
     assert old

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from inferway_cli.manifests import compilation as manifest_compilation
 from inferway_cli.manifests import reader
-from inferway_cli.manifests.diagnostics import lines, report
+from inferway_cli.manifests.diagnostics import lines
 from inferway_cli.manifests.files import Folder
 from inferway_cli.manifests.reader import File
 from inferway_contract.document import ConfigDocument, EndpointsDocument
@@ -64,10 +64,8 @@ class DirectorySource:
         self._pause = interval
 
     def load(self) -> Documents:
-        """Read and compile for the first time; raise `InvalidDirectoryError` if that fails.
-
-        `follow` continues from here and does not log these warnings again.
-        """
+        """Read and compile for the first time; raise `InvalidDirectoryError` if that fails."""
+        # `follow` continues from here and does not log these warnings again.
         self._first = self._load()
         self._warned = frozenset(self._first.warnings)
         return self._first
@@ -120,10 +118,7 @@ class DirectorySource:
         started = time.thread_time()
         files = self._folder.take()
         self._pause = max(self._interval, (time.thread_time() - started) / _SHARE)
-        if files == self._files:
-            return None
-        files = self._settled(files)
-        if files == self._files:
+        if files == self._files or (files := self._settled(files)) == self._files:
             return None
         self._files = files
         return build(self.directory, files)
@@ -148,10 +143,10 @@ def build(directory: str, files: tuple[File, ...]) -> Documents:
     """Compile files; raise `InvalidDirectoryError` for any error: half of a change is worse than the live documents."""
     loaded = reader.load(files)
     if loaded.errors:
-        raise InvalidDirectoryError(report(loaded.errors))
+        raise InvalidDirectoryError("\n".join(lines(loaded.errors)))
     if not any(manifest.kind == "GatewayRoute" for manifest in loaded.manifests):
         raise InvalidDirectoryError(f"no GatewayRoute found in {directory}")
     compilation = manifest_compilation.compile_manifests(loaded.manifests)
     findings = manifest_compilation.findings(compilation, loaded.manifests)
-    warnings = lines(loaded.notes) + lines([finding.diagnostic for finding in findings])
+    warnings = lines(loaded.notes) + lines([diagnostic for _, diagnostic in findings])
     return Documents(compilation.config, compilation.endpoints, tuple(warnings))

@@ -7,8 +7,7 @@ messages to standard error.
 import os
 import sys
 from collections.abc import Callable
-from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -60,20 +59,6 @@ app = typer.Typer(
 Paths = Annotated[list[str], typer.Argument(metavar="FILE|DIR", help="YAML files, directories, or - for stdin")]
 
 
-class Format(StrEnum):
-    """Output formats of `compile`."""
-
-    YAML = "yaml"
-    JSON = "json"
-
-
-class StatusFormat(StrEnum):
-    """Output formats of `status`."""
-
-    TABLE = "table"
-    JSON = "json"
-
-
 def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"inferway {__version__}")
@@ -100,12 +85,12 @@ def validate(paths: Paths) -> None:
 @app.command("compile")
 def compile_(
     paths: Paths,
-    output: Annotated[Format, typer.Option("--output", "-o", help="Output format.")] = Format.YAML,
+    output: Annotated[Literal["yaml", "json"], typer.Option("--output", "-o", help="Output format.")] = "yaml",
 ) -> None:
     """Print the compiled manifests: config, endpoints and conditions."""
     from inferway_cli.commands import validate as validate_command
 
-    raise typer.Exit(validate_command.compile_and_print(paths, as_json=output is Format.JSON))
+    raise typer.Exit(validate_command.compile_and_print(paths, as_json=output == "json"))
 
 
 @app.command()
@@ -120,7 +105,7 @@ def status(
     context: Annotated[
         str | None, typer.Option(help="Context of the kubeconfig (default: the current one).", metavar="NAME")
     ] = None,
-    output: Annotated[StatusFormat, typer.Option("--output", "-o", help="Output format.")] = StatusFormat.TABLE,
+    output: Annotated[Literal["table", "json"], typer.Option("--output", "-o", help="Output format.")] = "table",
 ) -> None:
     """Show the state of the resources in a cluster; exit code 1 unless all are accepted and programmed."""
     if namespace is not None and all_namespaces:
@@ -130,7 +115,7 @@ def status(
     except ModuleNotFoundError as missing:
         typer.echo(f"inferway: status needs {missing.name}: pip install 'inferway[cluster]'", err=True)
         raise typer.Exit(1) from None
-    as_json = output is StatusFormat.JSON
+    as_json = output == "json"
     raise typer.Exit(reporting.status(namespace, kubeconfig, context, everywhere=all_namespaces, as_json=as_json))
 
 

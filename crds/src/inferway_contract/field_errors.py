@@ -19,8 +19,7 @@ _UNSUPPORTED: Final = {
 }
 _UNSUPPORTED_FILTERS: Final = ("ExtensionRef", "ExternalAuth", "RequestMirror")
 
-_LONGEST: Final = 80
-"""Longest part of a value in a message, and longest word to look for similar ones, in characters."""
+_LONGEST: Final = 80  # longest part of a value in a message, and longest word to look for similar ones, in characters
 
 Path = tuple[str | int, ...]
 
@@ -125,19 +124,14 @@ def _hint(value: object, words: list[str]) -> str:
 
 def _wanted(kind: str, value: object) -> str:
     want = _KINDS.get(kind, "has no place here")
-    if isinstance(value, _CONTAINERS):
-        return f"{want}, not {shown(value)}" + (f": {_EACH_ENTRY}" if kind == "tuple_type" else "")
-    match kind:
-        case "tuple_type":
-            return f"{shown(value)}: {want}: {_EACH_ENTRY}"
-        case "int_type" if isinstance(value, str) and value.isdecimal():
-            return f"{shown(value)}: {want}; write it without quotes"
-        case "bool_type" if value in ("true", "false"):
-            return f"{shown(value)}: {want}; write it without quotes"
-        case "string_type":
-            return f"{shown(value)}: {want}; put it in quotes"
-        case _:
-            return f"{shown(value)}: {want}"
+    hint = ""
+    if kind == "tuple_type":
+        hint = ": put '- ' in front of each entry"
+    elif (kind == "int_type" and str(value).isdecimal()) or (kind == "bool_type" and value in ("true", "false")):
+        hint = "; write it without quotes"
+    elif kind == "string_type" and not isinstance(value, _CONTAINERS):
+        hint = "; put it in quotes"
+    return f"{want}, not {shown(value)}{hint}" if isinstance(value, _CONTAINERS) else f"{shown(value)}: {want}{hint}"
 
 
 def name_error(name: object, *, is_label: bool) -> str | None:
@@ -162,7 +156,6 @@ def shown(value: object) -> str:
 
 
 _CONTAINERS: Final = (Mapping, list, tuple)
-_EACH_ENTRY: Final = "put '- ' in front of each entry"
 
 # YAML's spelling of values that Python prints differently.
 _YAML: Final = {"True": "true", "False": "false", "''": "empty"}

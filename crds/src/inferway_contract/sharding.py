@@ -31,8 +31,7 @@ HISTORY_KEY: Final = "history"
 SHARD_KEY: Final = "shard"
 """Key of the JSON in a shard ConfigMap's data."""
 
-_CUT: Final = 64
-"""A run ends after one id of this number on average."""
+_CUT: Final = 64  # a run ends after one id of this number on average
 
 
 class TooLarge(ValueError):  # noqa: N818 - it names what the part is
@@ -81,6 +80,7 @@ class EndpointsShard(DocumentModel):
 
 Index = TypeVar("Index", ConfigIndex, EndpointsIndex)
 Shard = TypeVar("Shard", ConfigShard, EndpointsShard)
+Part = TypeVar("Part", bound=DocumentModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +102,6 @@ class Layout(Generic[Index]):
 def index_name(gateway: str, part: Literal["config", "endpoints"]) -> str:
     """Return the name of an index ConfigMap."""
     return f"{gateway}-{part}"
-
-
-def shard_name(gateway: str, content: bytes) -> str:
-    """Return the name of a shard's ConfigMap."""
-    return f"{gateway}-{digest(content)[:REVISION_DIGITS]}"
 
 
 def lay_out_config(config: ConfigDocument, gateway: str = "inferway") -> Layout[ConfigIndex]:
@@ -138,18 +133,12 @@ def read_shard(model: type[Shard], ref: ShardRef, content: bytes) -> Shard:
         raise ValueError(
             f"shard {ref.name} does not have the hash that its index names: it is truncated or was changed"
         )
-    try:
-        return model.model_validate_json(content)
-    except ValidationError as error:
-        raise ValueError(f"shard {ref.name} cannot be read: {_first(error)}") from None
+    return _parse(model, content, f"shard {ref.name}")
 
 
 def read_index(model: type[Index], content: str) -> Index:
     """Parse an index ConfigMap's JSON; raise `ValueError` for invalid JSON or an unknown format."""
-    try:
-        return model.model_validate_json(content)
-    except ValidationError as error:
-        raise ValueError(f"the index cannot be read: {_first(error)}") from None
+    return _parse(model, content, "the index")
 
 
 def config_of(index: ConfigIndex, shard: Callable[[ShardRef], ConfigShard]) -> ConfigDocument:
@@ -195,11 +184,15 @@ def _runs(parts: Iterable[tuple[str, bytes]]) -> Iterator[list[bytes]]:
 
 
 def _name(contents: Iterable[bytes], gateway: str) -> tuple[tuple[ShardRef, ...], dict[str, bytes]]:
-    shards = {shard_name(gateway, content): content for content in contents}
+    shards = {f"{gateway}-{digest(content)[:REVISION_DIGITS]}": content for content in contents}
     return tuple(ShardRef(name=name, digest=digest(content)) for name, content in shards.items()), shards
 
 
-def _first(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return f"{place}: {first['msg']}" if place else str(first["msg"])
+def _parse(model: type[Part], content: str | bytes, subject: str) -> Part:
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        reason = f"{place}: {first['msg']}" if place else first["msg"]
+        raise ValueError(f"{subject} cannot be read: {reason}") from None

@@ -17,10 +17,7 @@ _OF_A_SERVICE: Final = re.compile(
 
 
 def refuse_unknown(names: Iterable[str], prefix: str, settings: Collection[str]) -> None:
-    """Raise `ValueError` with each unknown name and the setting most similar to it.
-
-    `settings`: names in upper case, all of which begin with the prefix.
-    """
+    """Raise `ValueError` with each unknown name and the setting most similar to it. `settings`: names in upper case."""
     prefixed = sorted(name for name in names if name.upper().startswith(prefix))
     services = [name.removesuffix(_HOST) for name in prefixed if name.endswith(_HOST)]
     errors = [

@@ -28,12 +28,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("inferway")
 
-_PATIENCE: Final = 5.0
-"""Seconds in which a first document usually arrives."""
-_QUIET: Final = 60.0
-"""Seconds between two log lines about its absence."""
-_ADMIN_STOP: Final = 1.0
-"""Seconds that requests of the admin port have to end."""
+_PATIENCE: Final = 5.0  # seconds in which a first document usually arrives
+_QUIET: Final = 60.0  # seconds between two log lines about its absence
+_ADMIN_STOP: Final = 1.0  # seconds that requests of the admin port have to end
 
 
 class DataPlane:
@@ -51,18 +48,14 @@ class DataPlane:
         self._certificates = _certificates(settings)
         self._admin_server = AdminServer(admin_app.app(self))
         self._data_server: DataServer | None = None
-        self._tasks: list[asyncio.Task[None]] = []
-        """The source, and the watchers of files."""
-        self._source_end = asyncio.Event()
-        """The source has ended, and the process is to be restarted."""
-        self.is_ready_to_drain = False
-        """Whether it drains and `/readyz` still succeeds (`drain_ready`)."""
+        self._tasks: list[asyncio.Task[None]] = []  # the source, and the watchers of files
+        self._source_end = asyncio.Event()  # the source has ended, and the process is to be restarted
+        self.is_ready_to_drain = False  # whether it drains and `/readyz` still succeeds (`drain_ready`)
         self.listen = ("", 0)
         self.admin = ("", 0)
 
     @property
     def is_listening(self) -> bool:
-        """Whether clients can connect."""
         return self._data_server is not None
 
     async def start(self) -> None:
@@ -208,10 +201,9 @@ def _tracing(settings: Settings) -> "Tracing":
 
 
 def serve(settings: Settings, source: Source) -> int:
-    """Run the data plane until a signal, or until its source ends.
+    """Run the data plane until a signal, or until its source ends; return the exit code.
 
-    Returns the exit code: 0 after a graceful stop, 1 when it could not start or the source has ended, 2 when a setting
-    names something unusable.
+    0 = it has stopped gracefully, 1 = it could not start or the source has ended, 2 = a setting names something unusable.
     """
     json_logging.configure(settings.log_level)
     try:

@@ -16,8 +16,7 @@ from inferway_dataplane.gateway import Gateway
 
 log = logging.getLogger("inferway")
 
-_POLL: Final = 0.05
-"""Seconds between two looks at the connections that are left while it drains."""
+_POLL: Final = 0.05  # seconds between two looks at the connections that are left while it drains
 
 
 class DataServer:
@@ -32,11 +31,14 @@ class DataServer:
         """Close the listener, wait for requests in flight and streams, then cut the rest. Seconds."""
         deadline = monotonic() + drain_timeout
         connections = self._gateway.cap.connections
+        stopped: set[object] = set()
         self._listener.close()
-        for connection in list(connections):
-            connection.shutdown()
-        while (connections or self._listener.starting) and monotonic() < deadline:  # noqa: ASYNC110 - an event would cost every connection
-            await asyncio.sleep(_POLL)
+        while (connections or self._listener.starting) and monotonic() < deadline:
+            # In each round, because accepts and handshakes under way still bring connections.
+            for connection in connections - stopped:
+                stopped.add(connection)
+                connection.shutdown()
+            await asyncio.sleep(_POLL)  # an event would cost every connection
         if connections and self._gateway.context.in_flight:
             log.warning(
                 "requests were cut, the drain took too long", extra={"requests": self._gateway.context.in_flight}
@@ -47,10 +49,9 @@ class DataServer:
 
 
 class AdminServer:
-    """Runs the admin application."""
+    """Runs the admin application, which is ASGI."""
 
     def __init__(self, app: Any) -> None:
-        """`app`: of ASGI."""
         self._server = _Uvicorn(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, ws="none"))
         self._serving: asyncio.Task[None] | None = None
 

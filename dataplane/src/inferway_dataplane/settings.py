@@ -120,10 +120,7 @@ class Settings(BaseSettings):
 
 
 class ClusterSettings(BaseSettings):
-    """Further settings of a data plane that serves from a cluster.
-
-    The downward API names the pod: POD_NAME, POD_NAMESPACE and POD_UID are taken as they are.
-    """
+    """Further settings of a data plane that serves from a cluster. POD_* come from the downward API."""
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="ignore", populate_by_name=True)
 

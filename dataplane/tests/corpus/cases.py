@@ -1,7 +1,7 @@
 """The corpus as it is written: YAML files by subject, one mapping for each message.
 
 Text is Latin-1: `"\\xff"` is the byte 0xff. `raw` and `body` are text, or a list of pieces, where a piece may be
-`{repeat: text, times: n}`, so that large messages stay small files. README.md beside this file describes all fields.
+`{repeat: text, times: n}`, so that large messages stay small files. README.md in this folder describes all fields.
 """
 
 from dataclasses import dataclass, field
@@ -16,11 +16,11 @@ Verdict = Literal["accept", "refuse", "close", "cut"]
 Fate = Literal["pass", "bad", "abort"]
 
 NEXT: Final = b"GET /smuggled HTTP/1.1\r\nHost: a.example\r\n\r\n"
-"""Sent after every message that must be refused: nobody may ever read it as a request."""
+"""Sent after every message that must be refused: the gateway and the upstream must never read it as a request."""
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ExpectedRequest:
     """A request that the upstream must see. `has`: fields by lower-case name; `lacks`: names that must not be there."""
 
     method: str
@@ -41,11 +41,11 @@ class RequestCase:
     verdict: Verdict
     statuses: tuple[tuple[int, ...], ...]
     """What each answer's status may be, in order; of `close` and `cut` the last one may be missing."""
-    upstream: tuple[Wanted, ...]
+    upstream: tuple[ExpectedRequest, ...]
     begins: bool = False
     """The upstream may see the beginning of a request (never a complete one) besides `upstream`."""
     keeps: bool = False
-    """A refusal after which the connection goes on: the message is well framed."""
+    """Whether the connection stays open after the refusal: the message is well framed."""
     known: str = ""
     """Why the gateway does not do so yet."""
 
@@ -101,14 +101,14 @@ def _entries(folder: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _request(subject: str, entry: dict[str, Any]) -> RequestCase:
-    upstream = [_wanted(wanted) for wanted in entry.pop("upstream", ())]
+    upstream = [_expected(wanted) for wanted in entry.pop("upstream", ())]
     served: list[tuple[int, ...]] = [(200,)] * len(upstream)
     (verdict,) = {"accept", "refuse", "close", "cut"} & entry.keys()
     allowed = entry.pop(verdict)
     if verdict == "accept":
-        upstream = [_wanted(wanted) for wanted in allowed]
-        told = entry.pop("status", None)
-        served = [(200,)] * len(upstream) if told is None else [(status,) for status in told]
+        upstream = [_expected(wanted) for wanted in allowed]
+        statuses = entry.pop("status", None)
+        served = [(200,)] * len(upstream) if statuses is None else [(status,) for status in statuses]
     elif verdict == "refuse":
         served.append(tuple(allowed))
     return RequestCase(
@@ -123,25 +123,25 @@ def _request(subject: str, entry: dict[str, Any]) -> RequestCase:
 
 def _response(subject: str, entry: dict[str, Any]) -> ResponseCase:
     (fate,) = {"pass", "bad", "abort"} & entry.keys()
-    told = entry.pop(fate)
+    answer = entry.pop(fate)
     if fate == "pass":
-        entry["status"], entry["body"] = told[0], _bytes(told[1])
+        entry["status"], entry["body"] = answer[0], _bytes(answer[1])
         entry.setdefault("reused", True)
     for name in ("lacks", "interim"):
         entry[name] = tuple(entry.get(name, ()))
     return ResponseCase(subject=subject, raw=_bytes(entry.pop("raw")), fate=fate, **entry)
 
 
-def _wanted(entry: str | dict[str, Any]) -> Wanted:
+def _expected(entry: str | dict[str, Any]) -> ExpectedRequest:
     """`GET /target`, `POST /target body`, or a mapping with `request`, and `body`, `has`, `lacks`."""
-    told = {"request": entry} if isinstance(entry, str) else dict(entry)
-    method, target, *body = _bytes(told["request"]).decode("latin-1").split(" ", 2)
-    return Wanted(
+    values = {"request": entry} if isinstance(entry, str) else dict(entry)
+    method, target, *body = _bytes(values["request"]).decode("latin-1").split(" ", 2)
+    return ExpectedRequest(
         method,
         target,
-        _bytes(told["body"]) if "body" in told else "".join(body).encode("latin-1"),
-        told.get("has", {}),
-        tuple(told.get("lacks", ())),
+        _bytes(values["body"]) if "body" in values else "".join(body).encode("latin-1"),
+        values.get("has", {}),
+        tuple(values.get("lacks", ())),
     )
 
 

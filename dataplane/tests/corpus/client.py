@@ -27,7 +27,7 @@ def pieces(data: bytes, *, is_bytewise: bool) -> Iterator[bytes]:
 
 
 class Connection(asyncio.Protocol):
-    """Keeps what is received, and wakes whoever waits for it."""
+    """Keep the received bytes, and wake the task that waits for them."""
 
     def __init__(self) -> None:
         self.received = bytearray()
@@ -61,7 +61,7 @@ class Connection(asyncio.Protocol):
             await asyncio.sleep(0)
 
     def half_close(self) -> None:
-        """Say that nothing more comes."""
+        """Close the sending direction."""
         if not self.is_closed and self.transport.can_write_eof():
             self.transport.write_eof()
 
@@ -79,8 +79,8 @@ class Connection(asyncio.Protocol):
                 return
 
     def _finals(self, to_head: Sequence[bool]) -> int:
-        found = reading.answers(bytes(self.received), to_head, is_closed=self.is_closed)
-        return sum(answer.status >= 200 and answer.is_whole for answer in found)
+        answers = reading.answers(bytes(self.received), to_head, is_closed=self.is_closed)
+        return sum(answer.status >= 200 and answer.is_whole for answer in answers)
 
 
 async def send_case(address: tuple[str, int], source: str | None, case: RequestCase, *, is_bytewise: bool) -> Observed:
@@ -93,12 +93,12 @@ async def send_case(address: tuple[str, int], source: str | None, case: RequestC
             await connection.until(heads(case), -1 if waits_for_close else len(case.statuses))
         is_closed = connection.is_closed
         if not is_closed:
-            # What is more than wanted would still come.
+            # Surplus answers would still arrive.
             connection.half_close()
             await connection.until([], -1)
         is_closed = connection.is_closed if case.verdict == "cut" else is_closed
-        found = reading.answers(bytes(connection.received), heads(case), is_closed=connection.is_closed)
-        return Observed(found, is_closed)
+        answers = reading.answers(bytes(connection.received), heads(case), is_closed=connection.is_closed)
+        return Observed(answers, is_closed)
     finally:
         connection.transport.abort()
 

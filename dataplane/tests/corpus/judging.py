@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from corpus.cases import RequestCase, ResponseCase, Wanted
-from corpus.reading import Answer, Asked
+from corpus.cases import ExpectedRequest, RequestCase, ResponseCase
+from corpus.reading import Answer, ForwardedRequest
 
 _REFUSALS: Final = (*range(400, 500), 501, 505)
 
@@ -17,8 +17,8 @@ class Observed:
     answers: list[Answer] = field(default_factory=list)
     is_closed: bool = False
     """The proxy closed the client's connection of itself."""
-    asked: list[Asked] = field(default_factory=list)
-    """What the upstream saw of it."""
+    forwarded: list[ForwardedRequest] = field(default_factory=list)
+    """Requests that the upstream received, whole or not."""
     has_upstream: bool = True
     """Whether the upstream is known at all: a foreign target may forward elsewhere."""
 
@@ -38,9 +38,9 @@ def heads(case: RequestCase) -> list[bool]:
     return [wanted.method == "HEAD" for wanted in case.upstream]
 
 
-def judge_request(case: RequestCase, seen: Observed) -> str:
+def check_request(case: RequestCase, seen: Observed) -> str:
     """What is not as it must be; empty when all is."""
-    return _wrong_answers(case, seen) or (_wrong_upstream(case, seen.asked) if seen.has_upstream else "")
+    return _wrong_answers(case, seen) or (_wrong_upstream(case, seen.forwarded) if seen.has_upstream else "")
 
 
 def _wrong_answers(case: RequestCase, seen: Observed) -> str:
@@ -48,7 +48,7 @@ def _wrong_answers(case: RequestCase, seen: Observed) -> str:
     if any(not answer.is_whole for answer in seen.finals):
         return f"an answer is cut: {statuses}"
     if case.verdict in ("close", "cut"):
-        # An answer that says what is wrong is welcome, not needed.
+        # An answer with the reason is allowed, not required.
         served, extra = statuses[: len(case.statuses)], statuses[len(case.statuses) :]
         if served != [allowed[0] for allowed in case.statuses] or any(status not in _REFUSALS for status in extra):
             return f"answered {statuses}"
@@ -63,37 +63,37 @@ def _wrong_answers(case: RequestCase, seen: Observed) -> str:
     return ""
 
 
-def _wrong_upstream(case: RequestCase, asked: Sequence[Asked]) -> str:
-    if any(not one.method for one in asked):
-        return f"the upstream got what is no request: {asked[-1].body[:40]!r}"
-    whole = [one for one in asked if one.is_whole]
-    if len(whole) != len(asked) and not case.begins:
+def _wrong_upstream(case: RequestCase, forwarded: Sequence[ForwardedRequest]) -> str:
+    if any(not one.method for one in forwarded):
+        return f"the upstream received bytes that are not a request: {forwarded[-1].body[:40]!r}"
+    whole = [one for one in forwarded if one.is_whole]
+    if len(whole) != len(forwarded) and not case.begins:
         return "the upstream saw the beginning of a request"
     if len(whole) != len(case.upstream):
         return f"the upstream saw {[f'{one.method} {one.target}' for one in whole]}"
     return next(filter(None, map(_wrong_request, case.upstream, whole)), "")
 
 
-def _wrong_request(wanted: Wanted, asked: Asked) -> str:
-    if (asked.method, asked.target) != (wanted.method, wanted.target):
-        return f"the upstream saw {asked.method} {asked.target}, not {wanted.method} {wanted.target}"
-    if asked.body != wanted.body:
-        return f"the upstream saw the body {asked.body[:40]!r}, not {wanted.body[:40]!r}"
-    return _wrong_fields(wanted.has, wanted.lacks, asked)
+def _wrong_request(wanted: ExpectedRequest, request: ForwardedRequest) -> str:
+    if (request.method, request.target) != (wanted.method, wanted.target):
+        return f"the upstream saw {request.method} {request.target}, not {wanted.method} {wanted.target}"
+    if request.body != wanted.body:
+        return f"the upstream saw the body {request.body[:40]!r}, not {wanted.body[:40]!r}"
+    return _wrong_fields(wanted.has, wanted.lacks, request)
 
 
-def _wrong_fields(has: dict[str, str], lacks: Sequence[str], message: Asked | Answer) -> str:
+def _wrong_fields(has: dict[str, str], lacks: Sequence[str], message: ForwardedRequest | Answer) -> str:
     for name, value in has.items():
-        found = ", ".join(message.all(name))
-        if found != value:
-            return f"the field {name} is {found!r}, not {value!r}"
+        actual = ", ".join(message.all(name))
+        if actual != value:
+            return f"the field {name} is {actual!r}, not {value!r}"
     for name in lacks:
         if message.all(name):
-            return f"the field {name} went on: {message.all(name)}"
+            return f"the field {name} was forwarded: {message.all(name)}"
     return ""
 
 
-def judge_response(case: ResponseCase, seen: Observed, *, is_link_closed: bool) -> str:
+def check_response(case: ResponseCase, seen: Observed, *, is_link_closed: bool) -> str:
     """What is not as it must be; empty when all is. `is_link_closed`: the proxy closed the upstream connection."""
     wrong = _wrong_answer(case, seen)
     if wrong:

@@ -1,4 +1,4 @@
-"""Reads what a proxy wrote, on either side, strictly (RFC 9112): what is not well formed is a finding, no error."""
+"""Reads what a proxy wrote, on either side, strictly (RFC 9112). Malformed bytes are a result, not an error."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Answer:
-    """One answer as a client reads it; status 0 = the bytes are no answer."""
+    """One answer as a client reads it; status 0 = the bytes are not an answer."""
 
     status: int
     fields: list[tuple[str, str]] = field(default_factory=list)
@@ -19,8 +19,8 @@ class Answer:
 
 
 @dataclass
-class Asked:
-    """One request as an upstream reads it; an empty method = the bytes are no request."""
+class ForwardedRequest:
+    """One request as an upstream reads it; an empty method = the bytes are not a request."""
 
     method: str
     target: str = ""
@@ -38,15 +38,15 @@ def answers(data: bytes, heads: Sequence[bool], *, is_closed: bool) -> list[Answ
 
     `heads`: which of the final answers are to HEAD. `is_closed`: nothing more comes.
     """
-    found: list[Answer] = []
+    read: list[Answer] = []
     finals = 0
     while data:
         head, end, rest = data.partition(b"\r\n\r\n")
         answer = _answer_head(head) if end else None
         if answer is None:
-            found.append(Answer(0, body=data, is_whole=False))
-            return found
-        found.append(answer)
+            read.append(Answer(0, body=data, is_whole=False))
+            return read
+        read.append(answer)
         data = rest
         if answer.status < 200:
             continue
@@ -55,7 +55,7 @@ def answers(data: bytes, heads: Sequence[bool], *, is_closed: bool) -> list[Answ
         lengths, codings = answer.all("content-length"), answer.all("transfer-encoding")
         if len(lengths) + len(codings) > 1:
             answer.status = 0
-            return found
+            return read
         if is_to_head or answer.status in (204, 304):
             continue
         if codings:
@@ -66,7 +66,7 @@ def answers(data: bytes, heads: Sequence[bool], *, is_closed: bool) -> list[Answ
             answer.body, data = data[:size], data[size:]
         else:
             answer.body, answer.is_whole, data = data, is_closed, b""
-    return found
+    return read
 
 
 def _answer_head(head: bytes) -> Answer | None:
@@ -77,36 +77,36 @@ def _answer_head(head: bytes) -> Answer | None:
     return Answer(int(rest[:3]), fields)
 
 
-def requests(data: bytes) -> list[Asked]:
+def requests(data: bytes) -> list[ForwardedRequest]:
     """All requests in what an upstream received on one connection; the last one may be cut."""
-    found: list[Asked] = []
+    read: list[ForwardedRequest] = []
     while data:
         head, end, rest = data.partition(b"\r\n\r\n")
-        asked = asked_head(head) if end else None
-        if asked is None:
-            found.append(Asked("", body=data))
-            return found
-        found.append(asked)
-        if asked.all("transfer-encoding"):
-            asked.body, asked.is_whole, data = unchunked(rest)
+        request = request_head(head) if end else None
+        if request is None:
+            read.append(ForwardedRequest("", body=data))
+            return read
+        read.append(request)
+        if request.all("transfer-encoding"):
+            request.body, request.is_whole, data = unchunked(rest)
         else:
-            size = int((asked.all("content-length") or ["0"])[0])
-            asked.body, asked.is_whole, data = rest[:size], len(rest) >= size, rest[size:]
-    return found
+            size = int((request.all("content-length") or ["0"])[0])
+            request.body, request.is_whole, data = rest[:size], len(rest) >= size, rest[size:]
+    return read
 
 
-def asked_head(head: bytes) -> Asked | None:
+def request_head(head: bytes) -> ForwardedRequest | None:
     """A request's head, framed in one way only; None = it is not."""
     line, fields = _fields(head)
     words = line.split(" ")
     if len(words) != 3 or words[2] != "HTTP/1.1" or fields is None:
         return None
-    asked = Asked(words[0], words[1], fields)
-    lengths, codings = asked.all("content-length"), asked.all("transfer-encoding")
+    request = ForwardedRequest(words[0], words[1], fields)
+    lengths, codings = request.all("content-length"), request.all("transfer-encoding")
     is_framed_once = len(lengths) + len(codings) <= 1 and codings in ([], ["chunked"])
-    if not is_framed_once or not all(length.isdigit() for length in lengths) or len(asked.all("host")) != 1:
+    if not is_framed_once or not all(length.isdigit() for length in lengths) or len(request.all("host")) != 1:
         return None
-    return asked
+    return request
 
 
 def _fields(head: bytes) -> tuple[str, list[tuple[str, str]] | None]:

@@ -1,6 +1,6 @@
-"""The upstream behind the proxy under test: it records what it gets, and answers what the case says.
+"""The upstream behind the proxy under test: it records each request, and replies as the case defines.
 
-Requests are told apart by the client's address, which the proxy must give as the last member of X-Forwarded-For: the
+Requests are distinguished by the client's address, which the proxy must give as the last member of X-Forwarded-For: the
 runner sends each case from a loopback address of its own. `is_serial` is for proxies that do not: one case at a time.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from corpus import reading
-from corpus.reading import Asked
+from corpus.reading import ForwardedRequest
 
 
 @dataclass
@@ -29,19 +29,19 @@ class Link:
     """The proxy closed it."""
 
 
-def ok(asked: Asked) -> Reply:
+def ok(request: ForwardedRequest) -> Reply:
     """200 with the body `ok`."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
-    return Reply([head if asked.method == "HEAD" else head + b"ok"])
+    return Reply([head if request.method == "HEAD" else head + b"ok"])
 
 
 class Recorder:
     """A recording upstream in the running loop."""
 
-    def __init__(self, script: Callable[[Asked], Reply] = ok, *, is_serial: bool = False) -> None:
+    def __init__(self, script: Callable[[ForwardedRequest], Reply] = ok, *, is_serial: bool = False) -> None:
         self.script = script
         self.is_serial = is_serial
-        self.asked: dict[str, list[Asked]] = defaultdict(list)
+        self.requests: dict[str, list[ForwardedRequest]] = defaultdict(list)
         self.links: dict[str, list[Link]] = defaultdict(list)
         self.current = ""  # the case that runs, where they run one at a time
         self.strays: list[bytes] = []
@@ -66,11 +66,11 @@ class Recorder:
             task.add_done_callback(self._tasks.discard)
         link = Link()
         try:
-            while (asked := await self._next(reader, link)) is not None:
-                reply = self.script(asked)
+            while (request := await self._next(reader, link)) is not None:
+                reply = self.script(request)
                 for piece in reply.pieces:
                     if writer.transport.is_closing():
-                        raise ConnectionResetError  # uvloop would not say so
+                        raise ConnectionResetError  # uvloop does not raise it
                     writer.write(piece)
                     await asyncio.sleep(0)
                 await writer.drain()
@@ -83,7 +83,7 @@ class Recorder:
         finally:
             writer.close()
 
-    async def _next(self, reader: asyncio.StreamReader, link: Link) -> Asked | None:
+    async def _next(self, reader: asyncio.StreamReader, link: Link) -> ForwardedRequest | None:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
         except asyncio.IncompleteReadError as end:
@@ -91,29 +91,29 @@ class Recorder:
             if end.partial:
                 self.strays.append(end.partial)
             return None
-        asked = reading.asked_head(head[:-4])
-        if asked is None:
-            self.asked[self.current].append(Asked("", body=head))
+        request = reading.request_head(head[:-4])
+        if request is None:
+            self.requests[self.current].append(ForwardedRequest("", body=head))
             self.strays.append(head)
             return None
-        forwarded = asked.all("x-forwarded-for")
+        forwarded = request.all("x-forwarded-for")
         client = self.current if self.is_serial or not forwarded else forwarded[-1].rpartition(",")[2].strip()
-        self.asked[client].append(asked)
+        self.requests[client].append(request)
         self.links[client].append(link)
         try:
-            await _read_body(reader, asked)
+            await _read_body(reader, request)
         except (asyncio.IncompleteReadError, ValueError):
             link.ended.set()
             return None  # it stays on record as a request that never was complete
-        asked.is_whole = True
-        return asked
+        request.is_whole = True
+        return request
 
 
-async def _read_body(reader: asyncio.StreamReader, asked: Asked) -> None:
-    if not asked.all("transfer-encoding"):
-        asked.body = await reader.readexactly(int((asked.all("content-length") or ["0"])[0]))
+async def _read_body(reader: asyncio.StreamReader, request: ForwardedRequest) -> None:
+    if not request.all("transfer-encoding"):
+        request.body = await reader.readexactly(int((request.all("content-length") or ["0"])[0]))
         return
     while size := int((await reader.readuntil(b"\r\n"))[:-2], 16):
-        asked.body += (await reader.readexactly(size + 2))[:-2]
+        request.body += (await reader.readexactly(size + 2))[:-2]
     if await reader.readexactly(2) != b"\r\n":
-        raise ValueError("a trailer went on")
+        raise ValueError("a trailer was forwarded")

@@ -19,7 +19,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def main(
-    target: Annotated[str, typer.Option(help="host:port of the proxy; empty = boot a gateway of our own")] = "",
+    target: Annotated[str, typer.Option(help="host:port of the proxy; empty = start a gateway in this process")] = "",
     upstream: Annotated[str, typer.Option(help="host:port to listen on for what the target forwards")] = "",
     serial: Annotated[bool, typer.Option(help="one at a time: for targets that add no X-Forwarded-For")] = False,
     bytewise: Annotated[bool, typer.Option(help="send one byte at a time, each by itself")] = False,
@@ -37,17 +37,17 @@ def main(
         results = uvloop.run(_foreign(requests, _address(target), upstream, is_serial=serial, is_bytewise=bytewise))
         answers = []
     else:
-        results = uvloop.run(_own(requests, is_bytewise=bytewise))
-    told = uvloop.run(running.put_responses(answers, is_bytewise=bytewise)) if answers and responses else []
-    for name, part in (("Requests", results), ("Responses", told)):
+        results = uvloop.run(_local(requests, is_bytewise=bytewise))
+    response_results = uvloop.run(running.put_responses(answers, is_bytewise=bytewise)) if answers and responses else []
+    for name, part in (("Requests", results), ("Responses", response_results)):
         if part:
             _print(console, name, part, every=every)
-    _summarise(console, results, told)
-    if any(result.wrong and not result.case.known for result in (*results, *told)):
+    _summarise(console, results, response_results)
+    if any(result.wrong and not result.case.known for result in (*results, *response_results)):
         raise typer.Exit(1)
 
 
-async def _own(cases: Sequence[RequestCase], *, is_bytewise: bool) -> list[Result]:
+async def _local(cases: Sequence[RequestCase], *, is_bytewise: bool) -> list[Result]:
     recorder = Recorder()
     async with running.gateway(await recorder.start()) as address:
         results = await running.put_requests(cases, address, recorder, is_bytewise=is_bytewise)
@@ -76,27 +76,27 @@ def _print(console: Console, title: str, results: Sequence[Result], *, every: bo
     table = Table("case", "wanted", "seen", "upstream", "result", title=title)
     for result in results:
         if result.wrong or every:
-            upstream = _asked(result.seen) if isinstance(result.case, RequestCase) else ""
-            table.add_row(result.case.id, _wanted(result.case), _statuses(result.seen), upstream, _verdict(result))
+            upstream = _forwarded(result.seen) if isinstance(result.case, RequestCase) else ""
+            table.add_row(result.case.id, _expected(result.case), _statuses(result.seen), upstream, _verdict(result))
     if table.row_count:
         console.print(table)
 
 
-def _wanted(case: RequestCase | ResponseCase) -> str:
+def _expected(case: RequestCase | ResponseCase) -> str:
     if isinstance(case, ResponseCase):
         return f"{case.fate} {case.status if case.fate == 'pass' else ''}".strip()
     return " ".join([case.verdict, *("/".join(map(str, allowed)) for allowed in case.statuses)])
 
 
 def _statuses(seen: Observed) -> str:
-    told = " ".join(f"{answer.status}{'' if answer.is_whole else '…'}" for answer in seen.answers) or "no answer"
-    return told + (", closed" if seen.is_closed else "")
+    text = " ".join(f"{answer.status}{'' if answer.is_whole else '…'}" for answer in seen.answers) or "no answer"
+    return text + (", closed" if seen.is_closed else "")
 
 
-def _asked(seen: Observed) -> str:
+def _forwarded(seen: Observed) -> str:
     if not seen.has_upstream:
         return "not known"
-    return f"{sum(one.is_whole for one in seen.asked)} whole, {sum(not one.is_whole for one in seen.asked)} not"
+    return f"{sum(one.is_whole for one in seen.forwarded)} whole, {sum(not one.is_whole for one in seen.forwarded)} not"
 
 
 def _verdict(result: Result) -> str:
@@ -108,10 +108,10 @@ def _verdict(result: Result) -> str:
 def _summarise(console: Console, requests: Sequence[Result], responses: Sequence[Result]) -> None:
     legal = [result for result in requests if isinstance(result.case, RequestCase) and result.case.is_legal]
     illegal = [result for result in requests if isinstance(result.case, RequestCase) and not result.case.is_legal]
-    unasked = [result for result in requests if own_errors(result)]
+    unexpected = [result for result in requests if own_errors(result)]
     console.print(f"illegal requests refused: {_right(illegal)}/{len(illegal)}")
     console.print(f"legal requests accepted:  {_right(legal)}/{len(legal)}")
-    console.print(f"requests with a 5xx that neither the upstream nor the corpus gave: {len(unasked)}")
+    console.print(f"requests with a 5xx that neither the upstream nor the corpus gave: {len(unexpected)}")
     if responses:
         console.print(f"responses as wanted:      {_right(responses)}/{len(responses)}")
     known = sum(bool(result.case.known and result.wrong) for result in (*requests, *responses))

@@ -72,23 +72,23 @@ async def put_requests(
             if recorder is None:
                 seen.has_upstream = False
             else:
-                seen.asked = recorder.asked[source or case.id]
+                seen.forwarded = recorder.requests[source or case.id]
             return seen
 
     observed = await asyncio.gather(*(one(number, case) for number, case in enumerate(cases)))
     await _quiet()
-    return [Result(case, seen, judging.judge_request(case, seen)) for case, seen in zip(cases, observed, strict=True)]
+    return [Result(case, seen, judging.check_request(case, seen)) for case, seen in zip(cases, observed, strict=True)]
 
 
 async def put_responses(cases: Sequence[ResponseCase], *, is_bytewise: bool = False) -> list[Result]:
     """Every response case once, through a gateway of our own.
 
-    One after the other: bytes that come after the end of an answer would else be read by whoever has the connection next.
+    One after the other: otherwise the next request on the connection would read bytes after the end of an answer.
     """
     by_target = {f"/{case.id}": case for case in cases}
 
-    def script(asked: reading.Asked) -> Reply:
-        case = by_target[asked.target]
+    def script(request: reading.ForwardedRequest) -> Reply:
+        case = by_target[request.target]
         return Reply(client.pieces(case.raw, is_bytewise=is_bytewise), closes=case.closes)
 
     recorder = Recorder(script)
@@ -99,7 +99,7 @@ async def put_responses(cases: Sequence[ResponseCase], *, is_bytewise: bool = Fa
             seen = await _ask(address, source, case)
             (link, *_) = recorder.links[source] or [None]
             is_ended = link is not None and await _ends(link.ended, wanted=case.reused is False and not case.closes)
-            results.append(Result(case, seen, judging.judge_response(case, seen, is_link_closed=is_ended)))
+            results.append(Result(case, seen, judging.check_response(case, seen, is_link_closed=is_ended)))
     await recorder.stop()
     return results
 
@@ -111,8 +111,8 @@ async def _ask(address: tuple[str, int], source: str, case: ResponseCase) -> Obs
         request = f"{case.method} /{case.id} HTTP/1.1\r\nHost: a.example\r\n\r\n".encode()
         await connection.send(request, is_bytewise=False)
         await connection.until(to_head, -1 if case.fate == "abort" else 1)
-        found = reading.answers(bytes(connection.received), to_head, is_closed=connection.is_closed)
-        return Observed(found, connection.is_closed)
+        answers = reading.answers(bytes(connection.received), to_head, is_closed=connection.is_closed)
+        return Observed(answers, connection.is_closed)
     finally:
         connection.transport.abort()
 

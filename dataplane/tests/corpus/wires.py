@@ -19,7 +19,7 @@ def put_request(case: RequestCase, pieces: Iterable[bytes], head_cache: HeadCach
     wire = Wire(_RULE, idle=2, head_cache=head_cache)
     wire.send(*pieces)
     sent = b""
-    while more := wire.asked():
+    while more := wire.upstream_received():
         sent += more
         last = reading.requests(sent)[-1]
         if not last.is_whole:
@@ -28,8 +28,8 @@ def put_request(case: RequestCase, pieces: Iterable[bytes], head_cache: HeadCach
     if case.verdict == "cut":
         wire.half_close()
     is_closed = not wire.is_open
-    found = reading.answers(wire.got(), judging.heads(case), is_closed=is_closed)
-    return Observed(found, is_closed, reading.requests(sent))
+    answers = reading.answers(wire.client_received(), judging.heads(case), is_closed=is_closed)
+    return Observed(answers, is_closed, reading.requests(sent))
 
 
 def put_response(case: ResponseCase, pieces: Sequence[bytes]) -> tuple[Observed, bool]:
@@ -42,5 +42,5 @@ def put_response(case: ResponseCase, pieces: Sequence[bytes]) -> tuple[Observed,
         # Once for the connection that was kept, and once for the one that a lost request is sent on again.
         wire.upstream_closes()
     is_closed = not wire.is_open
-    found = reading.answers(wire.got(), [case.method == "HEAD"], is_closed=is_closed)
-    return Observed(found, is_closed), is_link_closed
+    answers = reading.answers(wire.client_received(), [case.method == "HEAD"], is_closed=is_closed)
+    return Observed(answers, is_closed), is_link_closed

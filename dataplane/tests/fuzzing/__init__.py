@@ -1,1 +1,1 @@
-"""Fuzzing of the pure parsers: `targets` says what must hold, `run` feeds it with millions, a test with hundreds."""
+"""Fuzzing of the pure parsers. `checks` has the invariants; `run` feeds them millions of inputs, a test hundreds."""

@@ -14,7 +14,7 @@ _EVERY = 5_000
 
 
 def main(name: str, inputs: int) -> None:
-    """Ends the process: with 0 after that many inputs, else with libFuzzer's code after it has told the input."""
+    """End the process: with 0 after `inputs` inputs, or with libFuzzer's code after it has printed the failing input."""
     target = targets.by_name(name)
     done = 0
 

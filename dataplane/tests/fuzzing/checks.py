@@ -33,25 +33,25 @@ def check_match_path(data: bytes) -> None:
     """Only `AmbiguousPath`; as many segments as before; nothing that separates, climbs or controls comes out."""
     raw = b"/" + data
     try:
-        found = match_path(raw)
+        path = match_path(raw)
     except AmbiguousPath:
         return
-    held.path(found)
-    assert found.count(b"/") == raw.count(b"/")
-    assert len(found) <= len(raw)
-    if b"%" not in found:
-        assert match_path(found) == found
+    held.assert_path(path)
+    assert path.count(b"/") == raw.count(b"/")
+    assert len(path) <= len(raw)
+    if b"%" not in path:
+        assert match_path(path) == path
 
 
 def check_host(data: bytes) -> None:
     """None, or a name that is its own host, is lower case and has no port."""
-    found = request_target.host_of(data)
-    assert found == request_target._parse_host(data.lower())  # the memo says the same
-    if found is None:
+    host = request_target.host_of(data)
+    assert host == request_target._parse_host(data.lower())  # the memo agrees
+    if host is None:
         return
-    held.host(found)
-    assert request_target.host_of(found) == found
-    assert request_target.host_of(data.upper()) == found
+    held.assert_host(host)
+    assert request_target.host_of(host) == host
+    assert request_target.host_of(data.upper()) == host
 
 
 def check_target(data: bytes) -> None:
@@ -61,8 +61,8 @@ def check_target(data: bytes) -> None:
     if problem is not None:
         assert problem.status == 400
         return
-    held.host(head.host)
-    held.path(head.match_path)
+    held.assert_host(head.host)
+    held.assert_path(head.match_path)
     sent = head.path + (b"" if head.query is None else b"?" + head.query)
     assert head.path.startswith(b"/")
     assert data.endswith((sent, sent[1:]))
@@ -74,29 +74,29 @@ def check_target(data: bytes) -> None:
 def check_forwarded_for(data: bytes) -> None:
     """An address that is written as addresses are; what an untrusted client adds on the left never counts."""
     lines = data.split(b"\n")
-    found = _PROXIES.client("10.0.0.1", lines)
-    assert str(ip_address(found)) == found
+    client = _PROXIES.client("10.0.0.1", lines)
+    assert str(ip_address(client)) == client
     assert _PROXIES.client("192.0.2.9", lines) == "192.0.2.9"
     forged = _PROXIES.client("10.0.0.1", [b"6.6.6.6", *lines])
-    assert forged == found or (_PROXIES.trusts(found) and forged == "6.6.6.6")
+    assert forged == client or (_PROXIES.trusts(client) and forged == "6.6.6.6")
 
 
 def check_network(data: bytes) -> None:
-    """An address's network holds it; what is no address stays what it is."""
+    """An address's network contains it; any other text stays as it is."""
     text = data.decode("latin-1")
-    found = client_address.address(text)
-    told = client_address.network(text, 24, 64)
-    if found is None:
-        assert told == text
+    address = client_address.address(text)
+    network = client_address.network(text, 24, 64)
+    if address is None:
+        assert network == text
     else:
-        assert told == client_address.network(str(found), 24, 64)
-        assert getattr(found, "ipv4_mapped", None) is None
+        assert network == client_address.network(str(address), 24, 64)
+        assert getattr(address, "ipv4_mapped", None) is None
 
 
 def check_cache_control(data: bytes) -> None:
     """Lower-case names; `no-store` is found on either side of anything; delta-seconds are bounded."""
-    found = freshness.parse_directives(data)
-    for name, argument in found.items():
+    directives = freshness.parse_directives(data)
+    for name, argument in directives.items():
         assert name
         assert name == name.strip().lower()
         number = freshness.delta_seconds(argument)
@@ -113,15 +113,15 @@ def check_lifetime(data: bytes) -> None:
         return
     seconds = freshness.lifetime(_CACHE, _head([(b"Host", b"a.example")]), answer, lambda: 1.7e9)
     assert 0 <= seconds <= _CACHE.max_ttl
-    told = freshness.parse_directives((answer.caching or {}).get(b"cache-control", b""))
-    if answer.has_cookie or told.keys() & {b"no-store", b"private", b"no-cache"}:
+    directives = freshness.parse_directives((answer.caching or {}).get(b"cache-control", b""))
+    if answer.has_cookie or directives.keys() & {b"no-store", b"private", b"no-cache"}:
         assert seconds == 0
     assert freshness.age(answer) >= 0
     assert all(name == name.strip(b" \t").lower() for name in cache_keys.vary_names(answer))
 
 
 def check_request_fields(data: bytes) -> None:
-    """A problem, or one framing; nothing goes on that frames, names the host, or belongs to this hop."""
+    """A problem, or one framing; no field is forwarded that frames, names the host, or belongs to this hop."""
     fields = held.fields(data)
     for is_http_1_1 in (True, False):
         block = request_head.read_fields(fields, is_http_1_1)
@@ -133,19 +133,19 @@ def check_request_fields(data: bytes) -> None:
         names = {name.lower() for name, _ in block.passed}
         assert not names & held.NEVER_PASSED
         assert not {name.replace(b"_", b"-") for name in names if b"_" in name} & held.NEVER_PASSED
-        told = [
+        connection_options = [
             token.strip(b" \t")
             for name, value in fields
             if name.lower() == b"connection"
             for token in value.lower().split(b",")
         ]
-        assert not names & set(told)
-        assert not (b"close" in told and block.keep_alive)
+        assert not names & set(connection_options)
+        assert not (b"close" in connection_options and block.keep_alive)
         freshness.request_forbids(RequestHead(b"GET", block))
 
 
 def check_response_fields(data: bytes) -> None:
-    """None, or one framing; nothing goes on that belongs to this hop."""
+    """None, or one framing; no field of this hop is forwarded."""
     fields = held.fields(data)
     for status in (200, 204, 304):
         answer = response_head.read_response(status, fields, keep_alive=True)
@@ -167,15 +167,15 @@ def check_coding(data: bytes) -> None:
 
 def check_query(data: bytes) -> None:
     """Never more parameters than there are pairs; the first of a name counts."""
-    found = routing_table.parameters(data)
-    assert len(found) <= data.count(b"&") + 1
-    assert routing_table.parameters(data + b"&" + data) == found
+    parameters = routing_table.parameters(data)
+    assert len(parameters) <= data.count(b"&") + 1
+    assert routing_table.parameters(data + b"&" + data) == parameters
     first = routing_table.parameters(b"v=1&" + data)
     assert first[b"v"] == b"1"
 
 
 def check_origin(data: bytes) -> None:
-    """Only listed origins, and hosts below the wildcard's, are told that they may."""
+    """Only listed origins, and hosts below the wildcard's, are allowed."""
     head = _head([(b"Host", b"a.example"), (b"Origin", data), (b"Access-Control-Request-Method", b"PUT")], b"OPTIONS")
     fields = dict(_CORS.response_fields(head))
     allowed = fields.get(b"access-control-allow-origin")
@@ -212,11 +212,11 @@ def check_cache_key(data: bytes) -> None:
 
 
 def check_known_request(data: bytes) -> None:
-    """What the memo takes for known is exactly a request line with the fields that it knows."""
-    found = _HEAD_CACHE.find_request(data + b"\r\n" + _REST, 8192)
-    if found is None:
+    """A head that the cache finds is exactly a request line with the cached fields."""
+    cached = _HEAD_CACHE.find_request(data + b"\r\n" + _REST, 8192)
+    if cached is None:
         return
-    method, target, block, body = found
+    method, target, block, body = cached
     assert data == method + b" " + target + b" HTTP/1.1"
     assert block is _BLOCK
     assert body == b""
@@ -235,15 +235,15 @@ def check_address_and_port(data: bytes) -> None:
 
 
 def check_retry_after(data: bytes) -> None:
-    """Seconds that are not negative; digits say themselves."""
-    found = retry.parse_retry_after(data, 1_700_000_000.0)
-    assert found >= 0
+    """Seconds that are not negative; digits are the number of seconds."""
+    seconds = retry.parse_retry_after(data, 1_700_000_000.0)
+    assert seconds >= 0
     if data.isdigit() and len(data) <= 9:
-        assert found == int(data)
+        assert seconds == int(data)
 
 
 def check_chunked_extent(data: bytes) -> None:
-    """A body ends where llhttp says that it ends, however it comes; what llhttp refuses ends nowhere beyond the data."""
+    """A body ends where llhttp ends it, however it is split; a body that llhttp refuses ends within the data."""
     whole = ChunkedBodyScanner()
     end = whole.scan(data, 0)
     assert 0 <= end <= len(data)
@@ -298,14 +298,14 @@ class _ChunkedBody:
 
 def check_secret(data: bytes) -> None:
     """Nothing, or what can stand in a header."""
-    found = secret_files.clean(data)
-    assert found is None or (found == found.strip() and found in data and not set(found) & {0, 10, 13, 127})
+    secret = secret_files.clean(data)
+    assert secret is None or (secret == secret.strip() and secret in data and not set(secret) & {0, 10, 13, 127})
 
 
 def check_trace_context(data: bytes) -> None:
     """Nothing, or 55 bytes of hex digits and dashes, as they came."""
-    found = trace_context.well_formed(data)
-    assert found is None or (found == data and len(data) == 55 and not data.translate(None, b"0123456789abcdef-"))
+    value = trace_context.well_formed(data)
+    assert value is None or (value == data and len(data) == 55 and not data.translate(None, b"0123456789abcdef-"))
 
 
 def _head(fields: field_kinds.Fields, method: bytes = b"GET") -> RequestHead:

@@ -18,22 +18,22 @@ NEVER_PASSED: Final = frozenset(
 )  # fmt: skip
 
 
-def path(found: bytes) -> None:
+def assert_path(path: bytes) -> None:
     """A match path: no control byte, no backslash, no dot segment."""
-    assert not CONTROL & set(found)
-    assert b"\\" not in found
-    assert not {b".", b".."} & set(found.split(b"/"))
+    assert not CONTROL & set(path)
+    assert b"\\" not in path
+    assert not {b".", b".."} & set(path.split(b"/"))
 
 
-def host(found: bytes) -> None:
+def assert_host(host: bytes) -> None:
     """A host: lower case, no port; an IPv6 address in brackets, else a name that has an end."""
-    assert found
-    if found.startswith(b"["):
-        assert found.endswith(b"]")
-        assert _IPV6.issuperset(found[1:-1])
+    assert host
+    if host.startswith(b"["):
+        assert host.endswith(b"]")
+        assert _IPV6.issuperset(host[1:-1])
     else:
-        assert _HOST.issuperset(found)
-        assert not found.endswith(b".")
+        assert _HOST.issuperset(host)
+        assert not host.endswith(b".")
 
 
 def fields(data: bytes) -> list[tuple[bytes, bytes]]:

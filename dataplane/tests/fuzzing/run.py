@@ -30,30 +30,32 @@ def main(
     chosen = [target for target in targets.ALL if target.name.startswith(only)]
     if not chosen:
         raise typer.BadParameter(f"no target begins with {only!r}")
-    own = engine or ("atheris" if importlib.util.find_spec("atheris") else "hypothesis")
+    chosen_engine = engine or ("atheris" if importlib.util.find_spec("atheris") else "hypothesis")
     console = Console()
-    console.print(f"{len(chosen)} parsers, {inputs} inputs, by {own}")
+    console.print(f"{len(chosen)} parsers, {inputs} inputs, by {chosen_engine}")
     columns = (TextColumn("{task.description:18}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     failed: dict[str, str] = {}
     each = -(-inputs // len(chosen))
     with Progress(*columns, console=console, refresh_per_second=4) as progress:
         for target in chosen:
             task = progress.add_task(target.name, total=each)
-            said = _feed(own, target.name, each, lambda done, task=task: progress.update(task, completed=done))
-            if said is not None:
-                failed[target.name] = said
-    for name, said in failed.items():
+            output = _feed(
+                chosen_engine, target.name, each, lambda done, task=task: progress.update(task, completed=done)
+            )
+            if output is not None:
+                failed[target.name] = output
+    for name, output in failed.items():
         console.print(f"[red]{name} does not hold:[/red]")
-        console.print(said, markup=False, highlight=False)
+        console.print(output, markup=False, highlight=False)
     console.print(f"{len(chosen) - len(failed)} of {len(chosen)} parsers hold")
     if failed:
         raise typer.Exit(1)
 
 
 def _feed(engine: str, name: str, inputs: int, on_progress: Callable[[int], None]) -> str | None:
-    """Run one target; what it said when it failed, None when all held."""
+    """Run one target. Return its last lines of output if it failed, None if all invariants held."""
     command = [sys.executable, "-m", f"fuzzing.by_{engine}", name, str(inputs)]
-    said: list[str] = []
+    lines: list[str] = []
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -66,11 +68,11 @@ def _feed(engine: str, name: str, inputs: int, on_progress: Callable[[int], None
             if line.startswith(TICK):
                 on_progress(int(line.removeprefix(TICK)))
             else:
-                said.append(line)
+                lines.append(line)
     if running.returncode == 0:
         on_progress(inputs)
         return None
-    return "".join(said[-40:])
+    return "".join(lines[-40:])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Whether the API server answers, as its users experience it together: logged when that changes, not with every attempt."""
 
-import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -14,10 +14,13 @@ PATIENCE: Final = 5.0
 class ApiHealth:
     """The troubles of everything that calls the API server, by caller. Of an outage each kind is logged once, and its end."""
 
-    def __init__(self, log: logging.Logger, clock: Callable[[], float] | None = None) -> None:
-        """`clock`: monotonic seconds, by default the running loop's."""
+    def __init__(
+        self, log: logging.Logger, clock: Callable[[], float] = time.monotonic, patience: float = PATIENCE
+    ) -> None:
+        """`clock`: monotonic seconds. `patience`: see `PATIENCE`; 0 = log at once."""
         self._log = log
         self._clock = clock
+        self._patience = patience
         self._troubles: dict[str, ApiError] = {}
         self._since = 0.0
         """When the present outage began."""
@@ -32,18 +35,18 @@ class ApiHealth:
 
     def failed(self, caller: str, error: ApiError) -> None:
         """An attempt of `caller` failed."""
-        now = self._now()
+        now = self._clock()
         if not self._troubles:
             self._since = now
             self._reported.clear()
         self._troubles[caller] = error
         summary = error.summary
-        may_pass = not error.is_refusal and now - self._since < PATIENCE
+        may_pass = not error.is_refusal and now - self._since < self._patience
         if summary in self._reported or may_pass:
             return
         self._reported.add(summary)
         self._log.warning(
-            "%s, what is served stays", summary, extra={"what": caller, "error": str(error), "mend": error.remedy}
+            "%s; the live documents stay", summary, extra={"what": caller, "error": str(error), "mend": error.remedy}
         )
 
     def answered(self, caller: str) -> None:
@@ -51,6 +54,3 @@ class ApiHealth:
         if self._troubles.pop(caller, None) is not None and not self._troubles and self._reported:
             self._reported.clear()
             self._log.info("the API server answers again")
-
-    def _now(self) -> float:
-        return self._clock() if self._clock is not None else asyncio.get_running_loop().time()

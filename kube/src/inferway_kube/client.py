@@ -10,7 +10,7 @@ import ssl
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from types import TracebackType
+from dataclasses import dataclass
 from typing import Any, Final, Self
 from urllib.parse import quote
 
@@ -20,7 +20,6 @@ from kubernetes.aio.client import ApiClient
 from kubernetes.aio.config import ConfigException
 
 from inferway_kube import errors, events
-from inferway_kube.deadlines import Deadlines
 from inferway_kube.errors import ApiError, Gone, NotLeading
 from inferway_kube.events import Event, Page
 from inferway_kube.login import Login
@@ -28,9 +27,14 @@ from inferway_kube.login import Login
 PAGE_SIZE: Final = 500
 """Objects that a list is asked for at a time."""
 
-_JSON: Final = "application/json"
-_APPLY: Final = "application/apply-patch+yaml"
-_METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+Strings = Mapping[str, str]
+
+_JSON: Final[Strings] = {"Accept": "application/json", "Content-Type": "application/json"}
+_APPLY: Final[Strings] = {**_JSON, "Content-Type": "application/apply-patch+yaml"}
+_METADATA_ONLY: Final[Strings] = {
+    **_JSON,
+    "Accept": "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io",
+}
 _GOODBYE: Final = 0.2
 """Seconds for the end of a TLS connection."""
 
@@ -39,6 +43,22 @@ def path(group_version: str, plural: str, namespace: str = "", name: str = "", s
     """Return `/apis/<group>/<version>/namespaces/<namespace>/<plural>/<name>/<subresource>`, without parts that are ""."""
     inside = f"/namespaces/{quote(namespace)}" if namespace else ""
     return group_version + inside + "".join(f"/{quote(part)}" for part in (plural, name, subresource) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Seconds. No call takes longer."""
+
+    connect: float = 2.0
+    """TCP and TLS."""
+    read: float = 8.0
+    """A request with its answer; of a list, each page."""
+    write: float = 4.0
+    """A write. One that began before a Lease was lost must be over before another process may lead."""
+    watch: int = 45
+    """The API server is asked to end a watch after this time; a bookmark comes shortly before."""
+    watch_grace: float = 5.0
+    """A watch that has not ended this long after that is frozen, and is cut off."""
 
 
 class Client(AbstractAsyncContextManager["Client"]):
@@ -69,9 +89,7 @@ class Client(AbstractAsyncContextManager["Client"]):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:
@@ -91,9 +109,9 @@ class Client(AbstractAsyncContextManager["Client"]):
     async def get(self, where: str) -> dict[str, Any]:
         """Read an object. `NotFound` when there is none."""
         with self._counted():
-            return events.json_object(f"GET {where}", await self._call("GET", where, {}, self.deadlines.read))
+            return events.json_object(f"GET {where}", await self._call(f"GET {where}", {}, self.deadlines.read))
 
-    async def list_all(self, where: str, query: Mapping[str, str]) -> Page:
+    async def list_all(self, where: str, query: Strings) -> Page:
         """Read a whole list, page by page. `NotFound` when there is no such kind."""
         page = await self._page(where, {**query, "limit": str(PAGE_SIZE)})
         items = page.items
@@ -106,26 +124,26 @@ class Client(AbstractAsyncContextManager["Client"]):
             items += page.items
         return Page(page.version, items, "")
 
-    async def list_metadata(self, where: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
+    async def list_metadata(self, where: str, query: Strings) -> list[dict[str, Any]]:
         """Read the metadata of all objects of a list, and nothing else of them."""
         page = await self._page(where, query, _METADATA_ONLY)
         return [item["metadata"] for item in page.items]
 
     @asynccontextmanager
-    async def watch(self, where: str, query: Mapping[str, str], version: str) -> AsyncIterator["Watch"]:
+    async def watch(self, where: str, query: Strings, version: str) -> AsyncIterator[AsyncIterator[Event]]:
         """Open a watch from a version on. `Gone` when that is too old, here or while reading."""
-        seconds = self.deadlines.watch
         parameters = {
             **query,
             "watch": "true",
             "allowWatchBookmarks": "true",
             "resourceVersion": version,
-            "timeoutSeconds": str(seconds),
+            "timeoutSeconds": str(self.deadlines.watch),
         }
         # The head comes at once, before any event.
         with self._counted():
             async with self._request(f"GET {where}", parameters, _now() + self.deadlines.read) as response:
-                yield Watch(response, f"watch {where}", _now() + seconds + self.deadlines.watch_grace)
+                frozen = _now() + self.deadlines.watch + self.deadlines.watch_grace
+                yield _events(response, f"watch {where}", frozen)
 
     # --- writes ---------------------------------------------------------------------------------------------------------
 
@@ -150,20 +168,19 @@ class Client(AbstractAsyncContextManager["Client"]):
 
     # --- requests -------------------------------------------------------------------------------------------------------
 
-    async def _page(self, where: str, query: Mapping[str, str], accept: str = _JSON) -> Page:
+    async def _page(self, where: str, query: Strings, headers: Strings = _JSON) -> Page:
         with self._counted():
-            return events.page(
-                f"GET {where}", await self._call("GET", where, query, self.deadlines.read, accept=accept)
-            )
+            answer = await self._call(f"GET {where}", query, self.deadlines.read, headers=headers)
+            return events.page(f"GET {where}", answer)
 
     async def _write(
-        self, method: str, where: str, query: Mapping[str, str], body: Mapping[str, Any], content: str = _JSON
+        self, method: str, where: str, query: Strings, body: Mapping[str, Any], headers: Strings = _JSON
     ) -> dict[str, Any]:
+        call = f"{method} {where}"
         if not self._may_write():
-            raise NotLeading(f"{method} {where}: not written, another process may lead by now")
+            raise NotLeading(f"{call}: not written, another process may lead by now")
         with self._counted(str(body.get("kind") or method)):
-            answer = await self._call(method, where, query, self.deadlines.write, body, content=content)
-            return events.json_object(f"{method} {where}", answer)
+            return events.json_object(call, await self._call(call, query, self.deadlines.write, body, headers))
 
     @contextmanager
     def _counted(self, kind: str = "") -> Iterator[None]:
@@ -175,31 +192,16 @@ class Client(AbstractAsyncContextManager["Client"]):
         self._on_call(kind, None)
 
     async def _call(
-        self,
-        method: str,
-        where: str,
-        query: Mapping[str, str],
-        seconds: float,
-        body: Mapping[str, Any] | None = None,
-        *,
-        accept: str = _JSON,
-        content: str = _JSON,
+        self, call: str, query: Strings, seconds: float, body: Any = None, headers: Strings = _JSON
     ) -> bytes:
-        """Return the body of an answer of 2xx."""
-        call = f"{method} {where}"
+        """Return the body of an answer of 2xx. `call`: method and path."""
         until = _now() + seconds
-        async with self._request(call, query, until, body, accept, content) as response, _mapped(call, until):
+        async with self._request(call, query, until, body, headers) as response, _mapped(call, until):
             return await response.read()
 
     @asynccontextmanager
     async def _request(
-        self,
-        call: str,
-        query: Mapping[str, str],
-        until: float,
-        body: Mapping[str, Any] | None = None,
-        accept: str = _JSON,
-        content: str = _JSON,
+        self, call: str, query: Strings, until: float, body: Any = None, headers: Strings = _JSON
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Ask, and yield a response of 2xx whose body is still to be read."""
         method, _, where = call.partition(" ")
@@ -209,7 +211,7 @@ class Client(AbstractAsyncContextManager["Client"]):
                 method,
                 where,
                 query_params=list(query.items()),
-                header_params={"Accept": accept, "Content-Type": content},
+                header_params=dict(headers),
                 body=body,
                 auth_settings=["BearerToken"],
             )
@@ -222,7 +224,11 @@ class Client(AbstractAsyncContextManager["Client"]):
                 raise errors.of_response(call, response.status, response.headers.get("Retry-After", ""), reason)
             yield response
         finally:
-            _finish(response)
+            # The pool gets the connection back when the body was read to its end.
+            if response.content.at_eof():
+                response.release()
+            else:
+                response.close()
 
     def _opened(self) -> ApiClient:
         if self._api is None:
@@ -231,8 +237,8 @@ class Client(AbstractAsyncContextManager["Client"]):
             api = ApiClient(configuration)
             api.user_agent = self._manager
             with warnings.catch_warnings():
-                # aiohttp wants to be rid of this parameter. Without it uvloop waits thirty seconds for the goodbye of a
-                # frozen peer.
+                # aiohttp deprecates this parameter. Without it uvloop waits thirty seconds for the goodbye of a frozen
+                # peer.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 self._connector = aiohttp.TCPConnector(
                     limit=0, ssl=api.rest_client.ssl_context, ssl_shutdown_timeout=_GOODBYE
@@ -242,35 +248,17 @@ class Client(AbstractAsyncContextManager["Client"]):
         return self._api
 
 
-class Watch:
-    """An open watch: an async iterator of events. It ends when the API server ends it."""
-
-    def __init__(self, response: aiohttp.ClientResponse, call: str, until: float) -> None:
-        """`until`: the loop's time after which it counts as frozen."""
-        self._response = response
-        self._call = call
-        self._until = until
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Event:
-        async with _mapped(self._call, self._until):
+async def _events(response: aiohttp.ClientResponse, call: str, until: float) -> AsyncIterator[Event]:
+    """Yield the events of a watch, until the API server ends it; at `until` (the loop's time) it counts as frozen."""
+    while True:
+        async with _mapped(call, until):
             try:
-                line = await self._response.content.readline()
+                line = await response.content.readline()
             except (ValueError, LineTooLong):
-                raise errors.unusable(self._call, "a line is too long") from None
+                raise errors.unusable(call, "a line is too long") from None
         if not line:
-            raise StopAsyncIteration
-        return events.event(self._call, line)
-
-
-def _finish(response: aiohttp.ClientResponse) -> None:
-    """Give the connection back to the pool when the body was read to its end; close it otherwise."""
-    if response.content.at_eof():
-        response.release()
-    else:
-        response.close()
+            return
+        yield events.event(call, line)
 
 
 def _now() -> float:

@@ -62,7 +62,10 @@ class ApiError(Exception):
         if not self.is_answer:
             return "the API server cannot be reached"
         if self.is_refusal:
-            return "the API server refuses what this process asks for"
+            return "the API server refuses a request of this process"
+        if self.status == HTTPStatus.NOT_FOUND:
+            # Callers report it only of kinds, because an object may be absent.
+            return "the API server does not know a kind that this process needs"
         return "the API server fails"
 
     @property
@@ -76,21 +79,11 @@ class ApiError(Exception):
             return FOREIGN_LEASE if "ValidatingAdmissionPolicy" in str(self) else FORBIDDEN
         if self.status == HTTPStatus.TOO_MANY_REQUESTS or self.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return FAILING
-        return ""
+        return UNDEFINED if self.status == HTTPStatus.NOT_FOUND else ""
 
 
 class NotFound(ApiError):  # noqa: N818 - it names the situation
     """404: there is no such object, or no such kind."""
-
-    @property
-    def summary(self) -> str:
-        """As `ApiError` has it; callers report it only of kinds, because an object may be absent."""
-        return "the API server does not know a kind that this process needs"
-
-    @property
-    def remedy(self) -> str:
-        """As `ApiError` has it."""
-        return UNDEFINED
 
 
 class Gone(ApiError):  # noqa: N818 - it names the situation

@@ -1,8 +1,8 @@
 """Leader election by a Lease (that of client-go): one process works, the others wait.
 
 A candidate compares what it observes with its own clock only, so the clocks of two machines need not agree. The *fence*: a
-leader that was renewed at time t may write until t + renew_deadline and not one moment longer, also when its process was
-stopped in between. Another takes over after t + lease_duration at the earliest; the time between the two is longer than the
+leader that was renewed at time t may write until t + renew_deadline at the latest, also when its process was stopped in
+between. Another takes over after t + lease_duration at the earliest; the time between the two is longer than the
 longest write. A leader that loses the Lease waits again; the process continues, as everything it has observed is still true.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from inferway_kube import errors, events
 from inferway_kube.api_health import ApiHealth
@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 LEASES: Final = "/apis/coordination.k8s.io/v1"
 """The group and version of Leases."""
 _CALLER: Final = "the leader's Lease"
+_LAST: Final = 1.0
+"""Seconds that the end of the election waits for a write that is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,11 @@ def read(call: str, lease: Mapping[str, Any], default_duration: int) -> Record:
         spec.get(name) for name in ("holderIdentity", "leaseDurationSeconds", "leaseTransitions")
     )
     times = [spec.get(name) or "" for name in ("acquireTime", "renewTime")]
-    if not all(text == "" or _is_time(text) for text in times):
-        raise errors.unusable(call, "the answer is not a Lease: it has no usable time")
+    try:
+        for text in filter(None, times):
+            datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        raise errors.unusable(call, "the answer is not a Lease: it has no usable time") from None
     return Record(
         holder=holder if isinstance(holder, str) else "",
         duration=duration if type(duration) is int and duration > 0 else default_duration,
@@ -76,11 +81,9 @@ def read(call: str, lease: Mapping[str, Any], default_duration: int) -> Record:
     )
 
 
-def decide(record: Record, since: float, identity: str, now: float) -> Literal["renew", "take", "wait"]:
-    """Decide what a candidate does. `since`: when (monotonic) this record was first observed."""
-    if record.holder == identity:
-        return "renew"
-    return "take" if not record.holder or since + record.duration <= now else "wait"
+def may_hold(record: Record, since: float, identity: str, now: float) -> bool:
+    """Whether a candidate may renew or take the Lease. `since`: when (monotonic) this record was first observed."""
+    return record.holder in ("", identity) or since + record.duration <= now
 
 
 def spec_of(election: Election, record: Record | None, now: datetime) -> dict[str, Any]:
@@ -121,6 +124,7 @@ class LeaderElection:
         self._record: Record | None = None
         self._since = 0.0
         self._held_until = 0.0
+        self._attempting: asyncio.Task[None] | None = None
 
     def is_held(self) -> bool:
         """Whether this process leads now, as far as it can know without asking.
@@ -139,6 +143,10 @@ class LeaderElection:
                 else:
                     await asyncio.sleep(self._election.retry_period)
         finally:
+            if self._attempting is not None and not self._attempting.done():
+                # Its write could still arrive after the Lease was given back.
+                await asyncio.wait([self._attempting], timeout=_LAST)
+                self._attempting.cancel()
             await self._release()
 
     async def _serve_term(self) -> None:
@@ -163,7 +171,12 @@ class LeaderElection:
             raise RuntimeError("the leader's work ended by itself")
 
     async def _attempt(self) -> None:
-        """Take or renew the Lease if it may be. No failure ends the election: each costs one attempt."""
+        """Take or renew the Lease if it may be. A cancellation does not reach the attempt itself."""
+        self._attempting = asyncio.create_task(self._try(), name="attempt for the Lease")
+        await asyncio.shield(self._attempting)
+
+    async def _try(self) -> None:
+        """Attempt it once. No failure ends the election."""
         try:
             await self._take_or_renew()
         except ApiError as error:
@@ -194,7 +207,7 @@ class LeaderElection:
                 self._record, self._since = record, time.monotonic()
             if record.holder != election.identity:
                 self._held_until = 0.0  # also before the own deadline
-            if decide(record, self._since, election.identity, time.monotonic()) == "wait":
+            if not may_hold(record, self._since, election.identity, time.monotonic()):
                 return
             began = time.monotonic()  # the API server notes a later time than this
             spec = {**lease["spec"], **spec_of(election, record, datetime.now(UTC))}
@@ -212,10 +225,3 @@ class LeaderElection:
             await self._client.replace(self._where, {**lease, "spec": spec})
         except ApiError as error:
             logger.warning("the Lease could not be given back, and must expire: %s", error)
-
-
-def _is_time(text: object) -> bool:
-    try:
-        return isinstance(text, str) and bool(datetime.fromisoformat(text))
-    except ValueError:
-        return False

@@ -79,7 +79,7 @@ async def with_kubeconfig(files: str = "", context: str | None = None) -> Login:
     return Login(configuration, namespace or "default")
 
 
-async def anyhow() -> Login:
+async def from_environment() -> Login:
     """Log in as a pod, else by a kubeconfig: the order of kopf. `NoCluster`."""
     try:
         return in_pod()

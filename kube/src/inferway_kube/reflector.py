@@ -14,15 +14,13 @@ from typing import Final, Protocol
 from inferway_kube.api_health import ApiHealth
 from inferway_kube.backoff import Backoff
 from inferway_kube.client import Client
-from inferway_kube.errors import ApiError, NotFound
-from inferway_kube.events import Event, Manifest, Page
+from inferway_kube.errors import ApiError, Gone, NotFound
+from inferway_kube.events import Manifest, Page
 
 logger = logging.getLogger(__name__)
 
 SHORT: Final = 1.0
 """Seconds: a watch that ended sooner counts as a failure, or a server that ends each at once would be asked without pause."""
-ABSENT: Final = 8.0
-"""Seconds between two lists of an optional kind that the API server does not know."""
 
 
 class Store(Protocol):
@@ -50,6 +48,8 @@ class Collection:
     """`labelSelector`, `fieldSelector`."""
     is_optional: bool = False
     """The API server need not know the kind. Then it is empty."""
+    absent_pause: float = 8.0
+    """Seconds between two lists while the API server does not know an optional kind."""
 
 
 class Reflector:
@@ -73,6 +73,7 @@ class Reflector:
         self._is_absent = False
         """The API server did not know the kind when it was asked last."""
         self._task: asyncio.Task[None] | None = None
+        self._is_stopped = False
         self._refreshing = asyncio.Lock()
 
     def start(self) -> None:
@@ -80,7 +81,11 @@ class Reflector:
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"reflector of {self.collection.name}")
 
     async def stop(self) -> None:
-        """Reflect no longer. The store keeps what it has."""
+        """Reflect no longer, also after a `refresh` that still runs. The store keeps what it has."""
+        self._is_stopped = True
+        await self._pause()
+
+    async def _pause(self) -> None:
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -90,23 +95,27 @@ class Reflector:
         """List now, past a watch that may lag behind: the store then holds everything that existed before. `ApiError`."""
         async with self._refreshing:
             try:
-                await self.stop()
+                await self._pause()
                 await self._list()
             finally:
-                self.start()
+                if not self._is_stopped:
+                    self.start()
 
     async def _run(self) -> None:
         while True:
             self._watching_since = None
-            retry_after = 0.0
+            retry_after, is_absent = 0.0, False
             try:
                 if not self._version:
                     await self._list()
+                is_absent = self._is_absent
                 if self._version:
                     await self._watch()
                     if self._has_lasted():
                         self._backoff.reset()
                         continue
+            except Gone:
+                self._version = ""  # no trouble: so the API server asks for a new list
             except ApiError as error:
                 if error.is_answer:
                     self._version = ""
@@ -119,27 +128,21 @@ class Reflector:
                 self._health.failed(self.collection.name, ApiError(f"internal error: {type(error).__name__}"))
             if self._has_lasted():
                 self._backoff.reset()
-            is_expected = self._is_absent and self.collection.is_optional
-            await asyncio.sleep(ABSENT if is_expected else self._backoff.pause(retry_after))
+            await asyncio.sleep(self.collection.absent_pause if is_absent else self._backoff.pause(retry_after))
 
     def _has_lasted(self) -> bool:
-        """Whether a watch was open long enough to call the API server well."""
+        """Whether a watch was open long enough for the API server to count as working."""
         since = self._watching_since
         return since is not None and asyncio.get_running_loop().time() - since > SHORT
 
     async def _list(self) -> None:
         page = await self._first_known()
-        if page is not None:
-            self._version, self._is_absent = "", False
-            await self._store.replace(page.items)
-            self._version = page.version
-        elif not self.synced.is_set() or self._is_absent:
-            # A kind that was there may be missing once by mistake (a proxy's 404), but not twice in a row.
-            self._version, self._is_absent = "", True
-            await self._store.replace(())
-        else:
-            self._version, self._is_absent = "", True
-            return
+        was_absent, self._is_absent = self._is_absent, page is None
+        self._version = ""
+        if page is None and self.synced.is_set() and not was_absent:
+            return  # a kind that was there may be missing once by mistake (a proxy's 404), but not twice in a row
+        await self._store.replace(page.items if page else ())
+        self._version = page.version if page else ""
         self._health.answered(self.collection.name)
         self.synced.set()
 
@@ -162,14 +165,8 @@ class Reflector:
             self._watching_since = asyncio.get_running_loop().time()
             self._health.answered(self.collection.name)
             async for event in watch:
-                self._take(event)
+                if event.type == "DELETED":
+                    self._store.remove(event.manifest)
+                elif event.type != "BOOKMARK":  # of which only the version counts
+                    self._store.upsert(event.manifest)
                 self._version = event.version
-
-    def _take(self, event: Event) -> None:
-        match event.type:
-            case "ADDED" | "MODIFIED":
-                self._store.upsert(event.manifest)
-            case "DELETED":
-                self._store.remove(event.manifest)
-            case "BOOKMARK":
-                pass  # only the version moves

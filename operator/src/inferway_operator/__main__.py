@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from inferway_operator import supervisor
 from inferway_operator.settings import HttpSettings, OperatorSettings, refuse_unknown
 
 _SCOPES = ("-A", "--all-namespaces", "-n", "--namespace")
@@ -23,7 +22,7 @@ _SCOPES = ("-A", "--all-namespaces", "-n", "--namespace")
 
 
 def main() -> int:
-    """Work until a signal. Returns the exit code."""
+    """Become the supervisor. Returns the exit code when that is not possible."""
     try:
         settings = OperatorSettings()
         HttpSettings()
@@ -37,14 +36,16 @@ def main() -> int:
     from inferway_kube.errors import NoCluster
 
     try:
-        asyncio.run(login.anyhow())
+        asyncio.run(login.from_environment())
     except NoCluster as error:
         return _complain(str(error))
     flags = sys.argv[1:]
     if not any(flag.partition("=")[0] in _SCOPES for flag in flags):
         flags = [*scope(settings), *flags]
     command = [sys.executable, "-m", "kopf", "run", "--log-format=json", "-m", "inferway_operator.handlers", *flags]
-    return asyncio.run(supervisor.supervise(command))
+    # A program of its own, in place of this one: without the libraries of the checks it takes a third of the memory.
+    supervisor = [sys.executable, "-m", "inferway_operator.supervisor", *command]
+    return os.execv(sys.executable, supervisor)  # noqa: S606 - no shell is needed
 
 
 def scope(settings: OperatorSettings) -> Sequence[str]:

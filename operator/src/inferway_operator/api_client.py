@@ -4,8 +4,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
-from inferway_kube.client import Client
-from inferway_kube.deadlines import Deadlines
+from inferway_kube.client import Client, Deadlines
 from inferway_kube.errors import ApiError
 from inferway_kube.login import Login
 from inferway_operator.metrics import OperatorMetrics, WriteOutcome
@@ -23,13 +22,9 @@ def connect(login: Login, may_write: Callable[[], bool], metrics: OperatorMetric
         if error is not None:
             metrics.api_failed(error.status or None)
         if kind:
+            is_conflict = error is not None and error.status == HTTPStatus.CONFLICT
+            outcome: WriteOutcome = "written" if error is None else "conflict" if is_conflict else "failed"
             # Nothing but ConfigMaps is ever deleted.
-            metrics.wrote("ConfigMap" if kind == "DELETE" else kind, _outcome(error))
+            metrics.wrote("ConfigMap" if kind == "DELETE" else kind, outcome)
 
     return Client(login, FIELD_MANAGER, _DEADLINES, may_write=may_write, on_call=count)
-
-
-def _outcome(error: ApiError | None) -> WriteOutcome:
-    if error is None:
-        return "written"
-    return "conflict" if error.status == HTTPStatus.CONFLICT else "failed"

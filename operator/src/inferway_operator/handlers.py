@@ -7,6 +7,7 @@ neither finalizers nor a last-handled annotation, and no peering. The objects th
 (`watch/reflectors.py`); an event of kopf is a second sign that one has changed (docs/decisions/0009).
 """
 
+import asyncio
 import itertools
 import logging
 import os
@@ -24,7 +25,7 @@ from inferway_operator.watch.kinds import POLICIES, ROUTES, WatchedKind
 INACTIVITY: Final = 50.0
 """Seconds. A watch that brings nothing for this time, not even a bookmark, is opened again where it was: it may be frozen."""
 LAST: Final = 8.0
-"""Seconds that kopf has to end once all of ours has ended. It waits 5 s for tasks of its own that are left."""
+"""Seconds that kopf has to end after the operator has stopped."""
 
 
 class _Backoffs:
@@ -34,10 +35,19 @@ class _Backoffs:
         return itertools.chain((0.2, 0.5, 1.0), itertools.repeat(2.0))
 
 
+def limit_log() -> None:
+    """Drop kopf's lines, except those about its activities and about errors in a handler of an object."""
+    # It logs every attempt of every watch. The reflectors meet the same outages, and log each of them once.
+    logging.getLogger("kopf").setLevel(logging.CRITICAL)
+    logging.getLogger("kopf.activities").setLevel(logging.WARNING)
+    logging.getLogger("kopf.objects").setLevel(logging.ERROR)
+
+
 # PERMANENT, or kopf would try again in a minute, and seem to run meanwhile.
 @kopf.on.startup(errors=kopf.ErrorsMode.PERMANENT)
 async def start(settings: kopf.OperatorSettings, memo: Any, **_: Any) -> None:
     """Configure kopf and begin to wait for the Lease."""
+    memo.first_tasks = asyncio.all_tasks()
     refuse_unknown(os.environ)
     settings.peering.standalone = True
     settings.posting.enabled = False  # status/writer.py writes Events
@@ -47,9 +57,7 @@ async def start(settings: kopf.OperatorSettings, memo: Any, **_: Any) -> None:
     settings.networking.request_timeout = 30.0
     settings.networking.error_backoffs = _Backoffs()
     settings.queueing.idle_timeout = 1.0
-    # It logs every attempt of every watch. The reflectors meet the same outages, and log each of them once.
-    logging.getLogger("kopf").setLevel(logging.CRITICAL)
-    logging.getLogger("kopf.activities").setLevel(logging.WARNING)
+    limit_log()
     memo.operator = Operator(OperatorSettings(), HttpSettings())
     await memo.operator.start()
     supervisor.report_start()
@@ -59,13 +67,16 @@ async def start(settings: kopf.OperatorSettings, memo: Any, **_: Any) -> None:
 async def stop(memo: Any, **_: Any) -> None:
     """Stop working, so that another operator may at once. Raises when a bug is the reason: the exit code is 1 then."""
     operator: Operator = memo.operator
-    ailment = operator.ailment()
+    failure = operator.failure()
     await operator.stop()
+    # Requests that kopf has left under way: it would wait 5 s for them.
+    for task in asyncio.all_tasks() - {*memo.first_tasks, asyncio.current_task()}:
+        task.cancel()
     last = threading.Timer(LAST, os._exit, (1,))
     last.daemon = True
     last.start()
-    if ailment:
-        raise kopf.PermanentError(ailment)
+    if failure:
+        raise kopf.PermanentError(failure)
 
 
 def _watch(kind: WatchedKind) -> None:

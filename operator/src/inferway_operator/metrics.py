@@ -63,12 +63,9 @@ class OperatorMetrics:
         """Set whether this process is the active operator."""
         self._leader.set(is_leader)
 
-    def counted(self, kind: str, objects: int) -> None:
-        """Set the number of objects of the kind."""
+    def counted(self, kind: str, objects: int, programmed: int, refused: int) -> None:
+        """Set the numbers of resources of the kind: all, those that every pod serves, those not (wholly) accepted."""
         self._objects.labels(_label(kind)).set(objects)
-
-    def judged(self, kind: str, programmed: int, refused: int) -> None:
-        """Set the numbers of resources that every pod serves, and that are not (wholly) accepted."""
         self._programmed.labels(_label(kind)).set(programmed)
         self._refused.labels(_label(kind)).set(refused)
 

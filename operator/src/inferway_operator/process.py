@@ -10,8 +10,7 @@ from typing import Final
 
 from inferway_kube import login
 from inferway_kube.api_health import ApiHealth
-from inferway_kube.client import Client
-from inferway_kube.deadlines import Deadlines
+from inferway_kube.client import Client, Deadlines
 from inferway_kube.leader_election import Election, LeaderElection
 from inferway_operator import api_client
 from inferway_operator.http_server.server import OperatorServer, Readiness
@@ -20,7 +19,6 @@ from inferway_operator.reconcile.reconciler import Reconciler
 from inferway_operator.settings import HttpSettings, OperatorSettings
 from inferway_operator.watch.object_cache import ObjectCache
 from inferway_operator.watch.reflectors import Reflectors
-from inferway_operator.watch.snapshot import world_of
 from inferway_operator.world.world import World
 
 logger = logging.getLogger(__name__)
@@ -45,9 +43,9 @@ class Operator:
 
     def world(self) -> World | None:
         """Return the world as it is now, for the webhook. It lacks what was published before, which a review does not need."""
-        return world_of(self._cache, self.settings.world, {}, 1) if self.reflectors.is_synced else None
+        return self._cache.world(self.settings.world, {}, 1) if self.reflectors.is_synced else None
 
-    def ailment(self) -> str:
+    def failure(self) -> str:
         """Return why the process should be restarted, or ""."""
         task = self._leading
         has_failed = task is not None and task.done() and not task.cancelled() and task.exception() is not None
@@ -70,7 +68,7 @@ class Operator:
         # A compile makes some hundred thousand objects, none of them a cycle. With Python's own thresholds the collector walks
         # through the whole cache dozens of times meanwhile: 2,000 routes take 0.65 s of CPU instead of 0.38 s.
         gc.set_threshold(100_000, 20, 20)
-        account = await login.anyhow()
+        account = await login.from_environment()
         client = api_client.connect(account, lambda: self._election.is_held(), self._metrics)
         await self._open.enter_async_context(client)
         # A client of its own: a crowd of status writes must not hold up the renewal of the Lease.

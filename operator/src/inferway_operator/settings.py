@@ -1,7 +1,4 @@
-"""Settings of the operator's process: environment `INFERWAY_OPERATOR_*`.
-
-Defaults are safe without tuning. Durations are seconds.
-"""
+"""Settings of the operator's process: environment `INFERWAY_OPERATOR_*`. Durations are seconds."""
 
 import os
 import socket
@@ -17,7 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from inferway_contract import unknown_settings
 from inferway_contract.acknowledgement import GATEWAY_LABEL
 from inferway_contract.listener import address_and_port
-from inferway_kube.deadlines import Deadlines
+from inferway_kube.client import Deadlines
 from inferway_operator.world import world
 from inferway_operator.world.hostname_policy import HostnamePolicy
 

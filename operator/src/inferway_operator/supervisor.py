@@ -77,3 +77,7 @@ def _log(message: str) -> None:
     """Write a line of the form that kopf's JSON log has."""
     line = {"message": message, "severity": "warn", "timestamp": datetime.now(UTC).isoformat()}
     sys.stderr.write(json.dumps(line) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(supervise(sys.argv[1:])))

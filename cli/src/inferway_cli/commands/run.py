@@ -12,8 +12,6 @@ from pydantic_settings import SettingsError
 from inferway_dataplane.settings import Settings
 
 _PREFIX = Settings.model_config.get("env_prefix", "")
-_LISTS = {"trusted_proxies": "CIDR"}
-_METAVARS = {int: "NUMBER", float: "NUMBER", str: "TEXT"}
 
 
 def command() -> Callable[..., None]:
@@ -77,9 +75,12 @@ def _option(name: str, field: FieldInfo) -> Any:
     if field.annotation is bool:
         return Annotated[bool | None, typer.Option(f"{_flag(name)}/--no-{_flag(name)[2:]}", help=text)]
     if isinstance(field.default, tuple):
-        return Annotated[list[str] | None, typer.Option(_flag(name), help=text, metavar=_LISTS.get(name, "FILE"))]
+        return Annotated[
+            list[str] | None,
+            typer.Option(_flag(name), help=text, metavar="CIDR" if name == "trusted_proxies" else "FILE"),
+        ]
     # Values stay text, so that pydantic parses them like the environment, with the same messages.
-    metavar = _METAVARS.get(type(field.default), "TEXT")
+    metavar = "NUMBER" if isinstance(field.default, int | float) else "TEXT"
     return Annotated[str | None, typer.Option(_flag(name), help=text, metavar=metavar)]
 
 
@@ -90,9 +91,8 @@ def _shown(default: Any) -> str:
 
 
 def _error(item: Any, given: dict[str, Any]) -> str:
+    message = str(item["msg"].removeprefix("Value error, "))
     if not item["loc"]:
-        return str(item["msg"].removeprefix("Value error, "))
+        return message
     name = str(item["loc"][0])
-    source = _flag(name) if name in given else f"{_PREFIX}{name.upper()}"
-    message = item["msg"].removeprefix("Value error, ")
-    return f"{source}: {message}"
+    return f"{_flag(name) if name in given else f'{_PREFIX}{name.upper()}'}: {message}"

@@ -15,7 +15,7 @@ from rich.text import Text
 from inferway_cli.manifests import compilation as manifest_compilation
 from inferway_cli.manifests import files, reader
 from inferway_cli.manifests.compilation import Finding, Severity
-from inferway_cli.manifests.diagnostics import Diagnostic, lines, report
+from inferway_cli.manifests.diagnostics import Diagnostic, lines
 from inferway_cli.manifests.reader import File, Loaded
 from inferway_contract.canonical import revision
 from inferway_contract.conditions import ConditionType
@@ -73,7 +73,7 @@ class _Checked(NamedTuple):
     findings: tuple[Finding, ...]
 
     def of(self, *severities: Severity) -> list[Diagnostic]:
-        return [finding.diagnostic for finding in self.findings if finding.severity in severities]
+        return [diagnostic for severity, diagnostic in self.findings if severity in severities]
 
 
 def _check(read_files: Iterable[File]) -> _Checked:
@@ -83,7 +83,7 @@ def _check(read_files: Iterable[File]) -> _Checked:
     findings = manifest_compilation.findings(compilation, sound)
     if loaded.errors:
         # The target of a reference may be in an unreadable part. An invalid pattern is an error in any case.
-        findings = (finding for finding in findings if finding.severity is Severity.REFUSED)
+        findings = (finding for finding in findings if finding[0] is Severity.REFUSED)
     return _Checked(loaded, compilation, tuple(findings))
 
 
@@ -112,7 +112,7 @@ def _warn(diagnostics: Sequence[Diagnostic]) -> None:
 
 
 def _fail(errors: Sequence[Diagnostic]) -> int:
-    typer.echo(report(errors), err=True)
+    typer.echo("\n".join(lines(errors)), err=True)
     typer.echo(_plural(len(errors), "error"), err=True)
     return 1
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum, auto
-from typing import NamedTuple
 
 from inferway_cli.manifests.diagnostics import Diagnostic
 from inferway_cli.manifests.reader import Manifest
@@ -21,11 +20,7 @@ class Severity(Enum):
     NOTED = auto()
 
 
-class Finding(NamedTuple):
-    """A diagnostic of the compiler."""
-
-    severity: Severity
-    diagnostic: Diagnostic
+Finding = tuple[Severity, Diagnostic]
 
 
 def compile_manifests(manifests: Iterable[Manifest]) -> Compilation:
@@ -40,7 +35,7 @@ def findings(compilation: Compilation, manifests: Sequence[Manifest]) -> Iterato
         manifest = by_name.get((verdict.meta.kind, verdict.meta.namespace, verdict.meta.name))
         if manifest is not None:
             for severity, error in _errors(verdict):
-                yield Finding(severity, manifest.diagnostic(error))
+                yield severity, manifest.diagnostic(error)
 
 
 def _errors(verdict: Verdict) -> Iterator[tuple[Severity, FieldError]]:

@@ -39,8 +39,3 @@ def lines(diagnostics: Sequence[Diagnostic]) -> list[str]:
     if len(diagnostics) > MOST_LINES:
         shown.append(f"... and {len(diagnostics) - MOST_LINES:,} more")
     return shown
-
-
-def report(diagnostics: Sequence[Diagnostic]) -> str:
-    """Return the lines as one text."""
-    return "\n".join(lines(diagnostics))

@@ -75,10 +75,8 @@ class Folder:
 
 
 def gather(paths: Iterable[str]) -> Iterator[File]:
-    """Yield the files of a command line: files by name, directories as `Folder` reads them, `-` for standard input.
-
-    A file that is given twice is read once.
-    """
+    """Yield the files of a command line: files by name, directories as `Folder` reads them, `-` for standard input."""
+    # A file that is given twice is read once.
     yielded: set[str] = set()
     for path in paths:
         if path == STDIN:

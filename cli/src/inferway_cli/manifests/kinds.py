@@ -25,11 +25,6 @@ KNOWN: Final = ", ".join(VERSIONS)
 _LONGEST: Final = 80
 
 
-def is_known(api_version: str, kind: str) -> bool:
-    """Whether manifests of this kind are read."""
-    return api_version in VERSIONS.get(kind, ())
-
-
 def kind_error(api_version: str, kind: str) -> tuple[str, str] | None:
     """Return the wrong field of a misspelled identity, with a message; None for a foreign kind."""
     group = _group(api_version)
@@ -39,18 +34,12 @@ def kind_error(api_version: str, kind: str) -> tuple[str, str] | None:
         return "apiVersion", f"{_cut(api_version)} has no {kind}; it belongs to {OURS}"
     if group == resources.API_GROUP or _resembles(group, resources.API_GROUP):
         near = _nearest(kind, list(resources.SPECS))
-        return (
-            "kind",
-            f"{_cut(kind)} is not a kind of {resources.API_GROUP}; {_hint(near, ' or '.join(resources.SPECS))}",
-        )
+        hint = f"did you mean {near}?" if near is not None else f"there are {' or '.join(resources.SPECS)}"
+        return "kind", f"{_cut(kind)} is not a kind of {resources.API_GROUP}; {hint}"
     siblings = [name for name, versions in VERSIONS.items() if group in map(_group, versions)]
     if (near := _nearest(kind, siblings)) is not None:
         return "kind", f"{_cut(kind)} is not a kind that is read; did you mean {near}?"
     return None
-
-
-def _hint(near: str | None, otherwise: str) -> str:
-    return f"did you mean {near}?" if near is not None else f"there are {otherwise}"
 
 
 def _group(api_version: str) -> str:

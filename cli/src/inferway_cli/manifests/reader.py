@@ -7,7 +7,7 @@ from yaml import MappingNode, Node, ScalarNode, SequenceNode
 
 from inferway_cli.manifests import kinds, schema_check, yaml_composer, yaml_constructor
 from inferway_cli.manifests.diagnostics import Diagnostic
-from inferway_contract.field_errors import FieldError
+from inferway_contract.field_errors import FieldError, Path
 
 MOST_ERRORS: Final = 50
 """Errors reported of one manifest: it takes time to find the line of each."""
@@ -77,10 +77,10 @@ class _Reader:
             self.errors.append(Diagnostic(file.name, 0, (), (), file.problem))
             return
         try:
-            for document in yaml_composer.documents(yaml_composer.decode(file.content)):
-                self._object(file.name, (f"document {document.number}",), document.root)
+            for number, root in yaml_composer.documents(yaml_composer.decode(file.content)):
+                self._object(file.name, (f"document {number}",), root)
         except yaml_composer.InvalidYAMLError as error:
-            self.errors.append(Diagnostic(file.name, error.line, (), (), error.message))
+            self.errors.append(Diagnostic(file.name, error.line, (), (), str(error)))
 
     def _object(self, file: str, where: tuple[str, ...], root: Node) -> None:
         if not isinstance(root, MappingNode):
@@ -98,7 +98,7 @@ class _Reader:
     def _identified(self, file: str, where: tuple[str, ...], root: MappingNode, version: str, kind: str) -> None:
         if (version, kind) == ("v1", "List"):
             self._list(file, where, root)
-        elif kinds.is_known(version, kind):
+        elif version in kinds.VERSIONS.get(kind, ()):
             self._manifest(file, where, root, kind)
         elif (error := kinds.kind_error(version, kind)) is not None:
             field, message = error
@@ -128,17 +128,15 @@ class _Reader:
         self.errors += [manifest.diagnostic(error, line) for error, line in errors[:MOST_ERRORS]]
         if len(errors) > MOST_ERRORS:
             self.errors.append(manifest.diagnostic(FieldError((), f"... and {len(errors) - MOST_ERRORS:,} more")))
-        if namespace and name:
-            self._enter(manifest._replace(is_sound=not errors))
-
-    def _enter(self, manifest: Manifest) -> None:
-        key = (manifest.kind, manifest.namespace, manifest.name)
-        first = self._first.setdefault(key, manifest)
-        if first is not manifest:
+        if not (namespace and name):
+            return
+        manifest = manifest._replace(is_sound=not errors)
+        first = self._first.setdefault((kind, namespace, name), manifest)
+        if first is manifest:
+            self.manifests.append(manifest)
+        else:
             message = f"is defined twice; first in {first.file}:{first.line}"
             self.errors.append(manifest.diagnostic(FieldError((), message)))
-            return
-        self.manifests.append(manifest)
 
 
 def _text(root: MappingNode, field: str) -> yaml_constructor.Value:
@@ -160,6 +158,6 @@ def _identity(value: dict[str, Any]) -> tuple[str, str]:
     return namespace if isinstance(namespace, str) else "", name if isinstance(name, str) else ""
 
 
-def _covered(path: yaml_constructor.Path, reported: set[yaml_constructor.Path]) -> bool:
+def _covered(path: Path, reported: set[Path]) -> bool:
     # The empty path covers nothing: an invalid key at the top does not affect the other fields.
     return any(path[:length] in reported for length in range(1, len(path) + 1))

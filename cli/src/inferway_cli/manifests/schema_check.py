@@ -33,11 +33,7 @@ _FIELDS: Final = (
 )
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _TOP: Final = ("apiVersion", "kind", "metadata", "spec", "status")
-_KUBERNETES_MODELS: Final[dict[str, type[BaseModel]]] = {
-    "Service": Service,
-    "EndpointSlice": EndpointSlice,
-    "ReferenceGrant": ReferenceGrant,
-}
+_KUBERNETES_MODELS: Final = {model.__name__: model for model in (Service, EndpointSlice, ReferenceGrant)}
 
 
 def errors(kind: str, manifest: dict[str, Any]) -> Iterator[FieldError]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import yaml
 from yaml.composer import Composer
@@ -23,14 +23,6 @@ class InvalidYAMLError(Exception):
     def __init__(self, line: int, message: str) -> None:
         super().__init__(message)
         self.line = line
-        self.message = message
-
-
-class Document(NamedTuple):
-    """One document of a stream. Empty documents are counted but not returned."""
-
-    number: int
-    root: yaml.Node
 
 
 def line_of(node: yaml.Node) -> int:
@@ -124,12 +116,13 @@ def composer_class(loader: Any) -> Any:
 _Composer: Any = composer_class(getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
-def documents(text: str) -> Iterator[Document]:
-    """Yield each document as soon as it is complete; raise `InvalidYAMLError` at the first error."""
+def documents(text: str) -> Iterator[tuple[int, yaml.Node]]:
+    """Yield number and root of each document once it is complete; raise `InvalidYAMLError` at the first error."""
     try:
         for number, root in enumerate(yaml.compose_all(text, _Composer), 1):
+            # Empty documents are counted, but hold no manifest.
             if not (isinstance(root, yaml.ScalarNode) and is_plain(root) and root.value == ""):
-                yield Document(number, root)
+                yield number, root
     except yaml.MarkedYAMLError as error:
         raise _invalid(error) from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:

@@ -17,10 +17,10 @@ from typing import Final, NamedTuple
 from yaml import MappingNode, Node, ScalarNode, SequenceNode
 
 from inferway_cli.manifests.yaml_composer import is_plain, line_of
+from inferway_contract.field_errors import Path
 
 Plain = None | bool | int | float | str
 Value = Plain | list["Value"] | dict[str, "Value"]
-Path = tuple[str | int, ...]
 
 _WORDS: Final[dict[str, bool | None]] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
@@ -36,10 +36,6 @@ _NO_JSON: Final = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _LONGEST: Final = 67
 
 _CORE: Final = "tag:yaml.org,2002:"
-_COLLECTIONS: Final[dict[type[Node], tuple[str, str]]] = {
-    MappingNode: ("", _CORE + "map"),
-    SequenceNode: ("", _CORE + "seq"),
-}
 _STRING_TAGS: Final = (_CORE + "str", "!")
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     _CORE + "bool": (bool,),
@@ -61,7 +57,7 @@ def construct(node: Node, path: Path, faults: list[Fault]) -> Value:
     """Return the value of the node at `path`. Append each fault to `faults`; a harmless value takes its place."""
     if isinstance(node, ScalarNode):
         return _scalar(node, path, faults)
-    if node.tag not in _COLLECTIONS[type(node)]:
+    if node.tag not in ("", _CORE + ("map" if isinstance(node, MappingNode) else "seq")):
         faults.append(_unsupported_tag(node, path))
     if isinstance(node, MappingNode):
         return _mapping(node, path, faults)
@@ -139,13 +135,13 @@ def _is_merge(key: Node) -> bool:
 
 def _key(key: Node, path: Path, faults: list[Fault]) -> str | None:
     if not isinstance(key, ScalarNode):
-        faults.append(Fault(path, line_of(key), "a list or a mapping cannot be a key"))
-        return None
-    name = _scalar(key, path, faults)
-    if isinstance(name, str):
+        message = "a list or a mapping cannot be a key"
+    elif isinstance(name := _scalar(key, path, faults), str):
         return name
-    shown = "an empty key" if key.value == "" else f"the key {_shown(key.value)}"
-    faults.append(Fault(path, line_of(key), f"{shown} is not a string; put it in quotes"))
+    else:
+        shown = "an empty key" if key.value == "" else f"the key {_shown(key.value)}"
+        message = f"{shown} is not a string; put it in quotes"
+    faults.append(Fault(path, line_of(key), message))
     return None
 
 

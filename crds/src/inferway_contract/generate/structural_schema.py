@@ -85,7 +85,10 @@ def _node(raw: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
     node = dict(raw)
     if "const" in node:
         node["enum"] = [node["const"]]
-    node["default"] = _default(raw)
+    # Objects have no default: the API server fills in those of their fields, but only where the object exists.
+    # The models have all defaults anyway; those in the CRD show in resources that are read back.
+    default = raw.get("default") if isinstance(raw.get("default"), str | int | float) else None
+    node["default"] = raw.get(SCHEMA_DEFAULT, default)
     # A default of null and a minimum of no items are the same as none.
     node = {key: value for key, value in node.items() if (key, value) not in (("default", None), ("minItems", 0))}
     if node.get("type") == "array":
@@ -117,12 +120,3 @@ def form_rule(pattern: str, *, is_text: bool = True) -> Schema:
         "rule": matches if is_text else f"type(self) != string || {matches}",
         "message": field_errors.FORMS[pattern],
     }
-
-
-def _default(raw: Mapping[str, Any]) -> Any:
-    # Objects have no default: the API server fills in those of their fields, but only where the object exists.
-    # The models have all defaults anyway; those in the CRD show in resources that are read back.
-    if SCHEMA_DEFAULT in raw:
-        return raw[SCHEMA_DEFAULT]
-    value = raw.get("default")
-    return value if isinstance(value, str | int | float) else None

@@ -12,10 +12,6 @@ ValueType = Literal["Exact", "RegularExpression"]
 Method = Literal["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]
 
 
-def _has_dot_segment(path: str) -> bool:
-    return any(segment in (".", "..") for segment in path.split("/"))
-
-
 class PathMatch(SpecModel):
     """A path, compared by whole segments (PathPrefix), exactly, or by an RE2 pattern that must match all of it."""
 
@@ -38,7 +34,7 @@ class PathMatch(SpecModel):
         Validation(
             cel="self.type == 'RegularExpression' || !self.value.matches('(^|/)[.][.]?(/|$)')",
             message="path.value must not contain the segments '.' or '..': requests with such paths are rejected",
-            holds=lambda path: path.type == "RegularExpression" or not _has_dot_segment(path.value),
+            holds=lambda path: path.type == "RegularExpression" or not {".", ".."} & set(path.value.split("/")),
         ),
         Validation(
             cel="self.type != 'RegularExpression' || size(self.value) <= 512",

@@ -59,11 +59,6 @@ def bounded(most: int, *, least: int = 0) -> Any:
     return Field(strict=False, min_length=least, max_length=most)
 
 
-def keyed_by(field: str) -> Any:
-    """Mark a list as a map with the key `field`. Two owners may each apply entries of it."""
-    return Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [field]})
-
-
 SCHEMA_DEFAULT: Final = "x-inferway-default"
 
 
@@ -73,10 +68,8 @@ def schema_default(value: list[Any] | None) -> Any:
 
 
 def with_longer(written: Any, whole: str, part: str, default: str) -> Any:
-    """Set the absent limit `whole` to a `part` of it that is longer than its default.
-
-    Gateway API allows the part alone, and an HTTPRoute's rules can be pasted as they are.
-    """
+    """Set the absent limit `whole` to a `part` of it that is longer than its default."""
+    # Gateway API allows the part alone, and an HTTPRoute's rules can be pasted as they are.
     if not isinstance(written, dict) or whole in written:
         return written
     limit: Any = written.get(part)

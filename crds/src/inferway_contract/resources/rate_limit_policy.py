@@ -93,12 +93,16 @@ class OnLimit(model.SpecModel):
     """Standard: RateLimit and RateLimit-Policy; Legacy: X-RateLimit-*; Off: none."""
 
 
+# A map for the API server: two owners may each apply entries of it.
+_BY_NAME = Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]})
+
+
 class RateLimitPolicySpec(model.SpecModel):
     """Limits, and the routes they apply to. Without targetRefs: every route of the namespace."""
 
     target_refs: Annotated[tuple[TargetRef, ...], model.bounded(32)] = ()
     """Default: every route of the namespace."""
-    limits: Annotated[tuple[Limit, ...], model.bounded(16, least=1), model.keyed_by("name")]
+    limits: Annotated[tuple[Limit, ...], model.bounded(16, least=1), _BY_NAME]
     """All must admit a request; a rejected request takes no tokens."""
     on_limit: OnLimit = OnLimit()
 

@@ -31,7 +31,6 @@ class GatewayCollector(Collector):
         self._gateway = gateway
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every metric family."""
         yield from self._requests()
         yield from self._durations()
         yield from self._upstreams()
@@ -144,16 +143,12 @@ class GatewayCollector(Collector):
 
 
 class SourceCollector(Collector):
-    """Reads the state of the source of documents. Families without such a state (a directory) have no samples.
-
-    The label `revision` is the live revision, of which there is one.
-    """
+    """Reads the state of the source of documents. Families without such a state (a directory) have no samples."""
 
     def __init__(self, source: "Source") -> None:
         self._source = source
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every metric family."""
         state = self._source.state
         is_copy_served = None if state.copy_served_since is None else state.copy_served_since > 0
         saved_at = "Time of the last save of the last good copy, since the epoch; 0 = not by this process."
@@ -165,6 +160,7 @@ class SourceCollector(Collector):
             ("config_last_good_served", served, is_copy_served),
         ):
             yield _gauge(name, text, [], [([], float(value))] if value is not None else [])
+        # The label is the live revision, of which there is one.
         revision = [([state.endpoints_revision], 1)] if state.endpoints_revision is not None else []
         yield _gauge("endpoints_revision_info", "The live revision of the endpoints.", ["revision"], revision)
 

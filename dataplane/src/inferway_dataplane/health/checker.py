@@ -21,8 +21,7 @@ from inferway_dataplane.core.upstreams.members import Member
 if TYPE_CHECKING:
     from inferway_dataplane.health.http_probe import Probe
 
-_STOP: Final = 2.0
-"""Seconds that `stop` waits for responses."""
+_STOP: Final = 2.0  # seconds that `stop` waits for responses
 
 log = logging.getLogger("inferway")
 
@@ -107,7 +106,7 @@ class HealthChecks:
             status = await self._ask(probe, member, rules)
             if self._tasks.get(key) is not asyncio.current_task():
                 return  # the endpoint is not checked any more
-            if health_state.on_check(member, rules.is_good(status), rules, monotonic()):
+            if health_state.on_check(member, status in rules.statuses, rules, monotonic()):
                 data = {"endpoint": member.name, "route": rule.route, "rule": rule.name, "status": status}
                 if member.is_unhealthy:
                     log.warning("an endpoint is not healthy", extra=data)

@@ -31,6 +31,11 @@ class Documents:
     endpoints: Assembled[EndpointsDocument]
     """As published, and the last known addresses of Services that they lack."""
 
+    @property
+    def revisions(self) -> tuple[str, str]:
+        """Of both."""
+        return self.config.revision, self.endpoints.revision
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:

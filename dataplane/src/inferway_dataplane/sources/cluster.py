@@ -17,7 +17,7 @@ from inferway_dataplane.sources.index_watch import IndexWatch
 from inferway_dataplane.sources.last_good import LastGood
 from inferway_dataplane.sources.last_good_writer import LastGoodWriter, WriterPace
 from inferway_dataplane.sources.lease import LeaseRenewer, Pod
-from inferway_dataplane.sources.published_document import PublishedDocument, ShardLoader
+from inferway_dataplane.sources.published_document import PublishedDocument
 from inferway_dataplane.sources.rollout import Configs, Endpointses, Rollout, Sinks
 from inferway_kube.api_health import ApiHealth
 from inferway_kube.backoff import Backoff
@@ -34,7 +34,7 @@ class Pace:
     """Seconds."""
 
     patience: float = 3.0
-    """A first document may take so long; then the last good copy is served until there is one."""
+    """Wait for a first document; then the last good copy is served until there is one."""
     renew: float = RENEW_SECONDS
     """Between two renewals of the Lease."""
     copies: WriterPace = field(default_factory=WriterPace)
@@ -56,17 +56,14 @@ class ClusterSource:
         last_good: LastGood | None,
         pace: Pace | None = None,
     ) -> None:
-        """`lease_client` has connections of its own: a frozen one must not delay the other.
-
-        `last_good`: None = there is no copy, and nothing to start from without the API server.
-        """
+        """`last_good`: None = there is no copy, and nothing to start from without the API server."""
         self._client = client
-        self._lease_client = lease_client
+        self._lease_client = lease_client  # with connections of its own: a frozen one must not delay the other
         self._namespace = namespace
         self._pod = pod
         self._last_good = last_good
         self._pace = pace or Pace()
-        self._health = ApiHealth(log)
+        self._health = ApiHealth(log, patience=0.0)
         self._rollout: Rollout | None = None
         self._writer: LastGoodWriter | None = None
         self._copy_error = ""
@@ -74,7 +71,6 @@ class ClusterSource:
 
     @property
     def waiting(self) -> str:
-        """As in `Source`."""
         if self._rollout is None:
             return "no document yet"
         reason = self._rollout.waiting
@@ -84,12 +80,10 @@ class ClusterSource:
 
     @property
     def error(self) -> str:
-        """As in `Source`."""
         return self._rollout.error if self._rollout is not None else ""
 
     @property
     def state(self) -> SourceState:
-        """As in `Source`."""
         rollout, writer = self._rollout, self._writer
         live = rollout.live if rollout is not None else None
         has_copy = self._last_good is not None
@@ -105,14 +99,10 @@ class ClusterSource:
         """Serve what is published, until cancelled."""
         changed = asyncio.Event()
         config: Configs = PublishedDocument(
-            self._watch("config", changed),
-            ShardLoader(self._client, self._namespace, sharding.ConfigIndex, sharding.ConfigShard, sharding.config_of),
+            self._watch("config", changed), sharding.ConfigIndex, sharding.ConfigShard, sharding.config_of
         )
         endpoints: Endpointses = PublishedDocument(
-            self._watch("endpoints", changed),
-            ShardLoader(
-                self._client, self._namespace, sharding.EndpointsIndex, sharding.EndpointsShard, sharding.endpoints_of
-            ),
+            self._watch("endpoints", changed), sharding.EndpointsIndex, sharding.EndpointsShard, sharding.endpoints_of
         )
         writer = LastGoodWriter(self._last_good, self._pace.copies)
         renewer = LeaseRenewer(

@@ -1,26 +1,14 @@
-"""One index ConfigMap, kept by a reflector."""
+"""One index ConfigMap, kept by a reflector, and the shards that it names."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from inferway_contract.sharding import INDEX_KEY
+from inferway_contract.sharding import INDEX_KEY, SHARD_KEY
 from inferway_kube.api_health import ApiHealth
 from inferway_kube.backoff import Backoff
 from inferway_kube.client import Client, path
 from inferway_kube.events import Manifest
 from inferway_kube.reflector import Collection, Reflector
-
-
-def config_map_path(namespace: str, name: str = "") -> str:
-    """Return the path of a ConfigMap, or of all of a namespace."""
-    return path("/api/v1", "configmaps", namespace, name)
-
-
-def config_map_text(manifest: Manifest, key: str) -> str | None:
-    """Return what a ConfigMap has under a key; None = nothing, or no text."""
-    data: Any = manifest.get("data")
-    text = data.get(key) if isinstance(data, dict) else None
-    return text if isinstance(text, str) else None
 
 
 class IndexWatch:
@@ -37,30 +25,40 @@ class IndexWatch:
     ) -> None:
         """`changed` is called after each change, and after the first list, also of nothing."""
         self.name = name
-        self.text: str | None = None
-        """The index as JSON; None = there is no such ConfigMap, or no index in it."""
-        collection = Collection(name, (config_map_path(namespace),), {"fieldSelector": f"metadata.name={name}"})
+        self.text: str | None = None  # the index as JSON; None = there is no such ConfigMap, or no index in it
+        where = path("/api/v1", "configmaps", namespace)
+        collection = Collection(name, (where,), {"fieldSelector": f"metadata.name={name}"})
         self.reflector = Reflector(client, collection, self, health, backoff)
+        self._client = client
+        self._namespace = namespace
         self._changed = changed
 
     @property
     def is_listed(self) -> bool:
-        """Whether `text` was true once."""
+        """Whether the index has been listed at least once."""
         return self.reflector.synced.is_set()
 
+    async def shard(self, name: str) -> bytes:
+        """Return what a shard's ConfigMap has. `ApiError`."""
+        manifest = await self._client.get(path("/api/v1", "configmaps", self._namespace, name))
+        return (_text(manifest, SHARD_KEY) or "").encode()
+
     async def replace(self, manifests: Sequence[Manifest]) -> None:
-        """As `Store` does."""
-        self._take(config_map_text(manifests[0], INDEX_KEY) if manifests else None)
+        self._take(_text(manifests[0], INDEX_KEY) if manifests else None)
 
     def upsert(self, manifest: Manifest) -> None:
-        """As `Store` does."""
-        self._take(config_map_text(manifest, INDEX_KEY))
+        self._take(_text(manifest, INDEX_KEY))
 
     def remove(self, manifest: Manifest) -> None:
-        """As `Store` does."""
         self._take(None)
 
     def _take(self, text: str | None) -> None:
         if text != self.text or not self.is_listed:
             self.text = text
             self._changed()
+
+
+def _text(config_map: Manifest, key: str) -> str | None:
+    data: Any = config_map.get("data")
+    text = data.get(key) if isinstance(data, dict) else None
+    return text if isinstance(text, str) else None

@@ -32,10 +32,8 @@ class LastGoodWriter:
         self, last_good: LastGood | None, pace: WriterPace | None = None, now: Callable[[], float] = time
     ) -> None:
         """`last_good`: None = there is no copy. `now`: seconds since the epoch."""
-        self.is_saved: bool | None = None
-        """Whether the last attempt worked; None = there was none."""
-        self.saved_at = 0.0
-        """When one worked last, in seconds since the epoch; 0 = never."""
+        self.is_saved: bool | None = None  # whether the last attempt worked; None = there was none
+        self.saved_at = 0.0  # when one worked last, in seconds since the epoch; 0 = never
         self._last_good = last_good
         self._pace = pace or WriterPace()
         self._now = now
@@ -51,10 +49,7 @@ class LastGoodWriter:
         self._is_changed.set()
 
     async def run(self) -> None:
-        """Write until cancelled, and then once more if the live documents are not saved.
-
-        A failure is logged once and retried: traffic does not need the copy.
-        """
+        """Write until cancelled, and then once more if the live documents are not saved."""
         if self._last_good is None:
             return
         try:
@@ -64,6 +59,7 @@ class LastGoodWriter:
                 if await self._save(self._last_good):
                     await asyncio.sleep(self._pace.rest)
                 else:
+                    # It was logged, and is tried again: traffic does not need the copy.
                     self._is_changed.set()
                     await asyncio.sleep(self._pace.retry)
         finally:

@@ -13,13 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from inferway_contract.acknowledgement import (
-    GATEWAY_LABEL,
-    LEASE_SECONDS,
-    RENEW_SECONDS,
-    Acknowledgement,
-    annotations,
-)
+from inferway_contract import acknowledgement
+from inferway_contract.acknowledgement import GATEWAY_LABEL, LEASE_SECONDS, RENEW_SECONDS, Acknowledgement
 from inferway_contract.problem_log import ProblemLog
 from inferway_kube.api_health import ApiHealth
 from inferway_kube.backoff import Backoff
@@ -49,14 +44,10 @@ def lease_of(pod: Pod, acknowledged: Acknowledgement, now: datetime) -> dict[str
         "metadata": {
             "name": pod.name,
             "labels": {GATEWAY_LABEL: pod.gateway},
-            "annotations": annotations(acknowledged),
+            "annotations": acknowledgement.annotations(acknowledged),
             "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": pod.name, "uid": pod.uid}],
         },
-        "spec": {
-            "holderIdentity": pod.uid,
-            "leaseDurationSeconds": LEASE_SECONDS,
-            "renewTime": timestamp(now),
-        },
+        "spec": {"holderIdentity": pod.uid, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": timestamp(now)},
     }
 
 
@@ -105,7 +96,10 @@ class LeaseRenewer:
                 log.exception("unexpected error while renewing the Lease")
                 await asyncio.sleep(self._every)
                 continue
-            self._worked()
+            self._backoff.reset()
+            self._health.answered(_CALLER)
+            if self._problem.clear():
+                log.info("the Lease is renewed again")
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._every):
                     await self._changed.wait()
@@ -120,9 +114,3 @@ class LeaseRenewer:
             remedy = {"mend": error.remedy} if error.remedy else {}
             message = "the Lease cannot be renewed, traffic continues"
             self._problem.report(logging.WARNING, message, error=str(error), **remedy)
-
-    def _worked(self) -> None:
-        self._backoff.reset()
-        self._health.answered(_CALLER)
-        if self._problem.clear():
-            log.info("the Lease is renewed again")

@@ -5,40 +5,60 @@ from collections.abc import Callable
 from typing import Final, Generic
 
 from inferway_contract.canonical import REVISION_DIGITS, digest, revision
-from inferway_contract.sharding import SHARD_KEY, Index, Shard, ShardRef, read_index, read_shard
+from inferway_contract.sharding import Index, Shard, ShardRef, read_index, read_shard
 from inferway_dataplane.sources.assembly import Assembled, Document, unknown
-from inferway_dataplane.sources.index_watch import IndexWatch, config_map_path, config_map_text
-from inferway_kube.client import Client
+from inferway_dataplane.sources.index_watch import IndexWatch
 from inferway_kube.errors import NotFound
 
-_AT_ONCE: Final = 4
-"""Shards that are asked for together."""
-_ATTEMPTS: Final = 5
-"""Indexes that are read in a row because shards of the one before were gone already."""
+_AT_ONCE: Final = 4  # shards that are asked for together
+_ATTEMPTS: Final = 5  # indexes that are read in a row because shards of the one before were gone already
 
 
-class ShardLoader(Generic[Index, Shard, Document]):
-    """Loads the document of an index. A shard that is known by its digest is neither fetched nor parsed again."""
+class PublishedDocument(Generic[Index, Shard, Document]):
+    """The config, or the endpoints. A shard that is known by its digest is neither fetched nor parsed again."""
 
     def __init__(
         self,
-        client: Client,
-        namespace: str,
+        watch: IndexWatch,
         index: type[Index],
         shard: type[Shard],
         document_of: Callable[[Index, Callable[[ShardRef], Shard]], Document],
     ) -> None:
-        self._client = client
-        self._namespace = namespace
+        self.watch = watch
+        self.refused = ""  # revision of what is published now, when it is refused
+        self.error = ""  # why it is
+        self.may_recover = False
+        """Whether it may become whole without its index changing: a shard comes, or is replaced."""
         self._index: type[Index] = index
         self._shard: type[Shard] = shard
         self._document_of: Callable[[Index, Callable[[ShardRef], Shard]], Document] = document_of
         self._known: dict[str, Shard] = {}
         self._older: tuple[ShardRef, ...] = ()
-        self._last: tuple[str, Assembled[Document]] | None = None
-        """The index that was gathered last, and its document."""
+        self._last: tuple[str, Assembled[Document]] | None = None  # the index that was gathered last, and its document
 
-    async def gather(self, text: str) -> Assembled[Document]:
+    async def newest(self) -> Assembled[Document] | None:
+        """Return what is published now; None where that is nothing, or refused. `ApiError`."""
+        for _ in range(_ATTEMPTS):
+            text = self.watch.text
+            if text is None:
+                self.accept()
+                return None
+            try:
+                return await self._gather(text)
+            except NotFound as missing:
+                # Shards are written before the index and removed long after it: this index may be an old one.
+                error = str(missing)
+                await self.watch.reflector.refresh()
+                if self.watch.text != text:
+                    continue
+            except ValueError as broken:
+                error = str(broken)
+            # Indexes are published in their canonical form, so this is the revision of one that cannot be read too.
+            self.refuse(digest(text.encode())[:REVISION_DIGITS], error, may_recover=True)
+            return None
+        return None
+
+    async def _gather(self, text: str) -> Assembled[Document]:
         """Return the document of an index. `ValueError` where it or a shard is not what was published; `ApiError`."""
         if self._last is not None and self._last[0] == text:
             return self._last[1]
@@ -61,48 +81,10 @@ class ShardLoader(Generic[Index, Shard, Document]):
 
     async def _fetch(self, ref: ShardRef) -> None:
         try:
-            config_map = await self._client.get(config_map_path(self._namespace, ref.name))
+            content = await self.watch.shard(ref.name)
         except NotFound as error:
             raise NotFound(f"shard {ref.name} is not there", error.status) from None
-        content = (config_map_text(config_map, SHARD_KEY) or "").encode()
         self._known[ref.digest] = await asyncio.to_thread(read_shard, self._shard, ref, content)
-
-
-class PublishedDocument(Generic[Index, Shard, Document]):
-    """The config, or the endpoints."""
-
-    def __init__(self, watch: IndexWatch, loader: ShardLoader[Index, Shard, Document]) -> None:
-        self.watch = watch
-        self.loader: ShardLoader[Index, Shard, Document] = loader
-        self.refused = ""
-        """Revision of what is published now, when it is refused."""
-        self.error = ""
-        """Why it is."""
-        self.may_recover = False
-        """Whether it may become whole without its index changing: a shard comes, or is replaced."""
-
-    async def newest(self) -> Assembled[Document] | None:
-        """Return what is published now; None where that is nothing, or refused. `ApiError`."""
-        for _ in range(_ATTEMPTS):
-            text = self.watch.text
-            if text is None:
-                self.accept()
-                return None
-            try:
-                document: Assembled[Document] = await self.loader.gather(text)
-                return document
-            except NotFound as missing:
-                # Shards are written before the index and removed long after it: this index may be an old one.
-                error = str(missing)
-                await self.watch.reflector.refresh()
-                if self.watch.text != text:
-                    continue
-            except ValueError as broken:
-                error = str(broken)
-            # Indexes are published in their canonical form, so this is the revision of one that cannot be read too.
-            self.refuse(digest(text.encode())[:REVISION_DIGITS], error, may_recover=True)
-            return None
-        return None
 
     def refuse(self, revision: str, error: str, *, may_recover: bool = False) -> None:
         """What is published now is not served, for this reason."""

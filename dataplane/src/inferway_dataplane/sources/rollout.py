@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from time import time
 
@@ -48,8 +49,7 @@ class Rollout:
         self.live: Documents | None = None
         self.restored_at = 0.0
         """Since when the last good copy is served instead of the published documents, in seconds since the epoch; 0 = it is not."""
-        self.missing: tuple[str, ...] = ()
-        """Services whose endpoints the newest config waits for."""
+        self.missing: tuple[str, ...] = ()  # Services whose endpoints the newest config waits for
         self._changed = changed
         self._now = now
         self._config = config
@@ -57,12 +57,10 @@ class Rollout:
         self._sinks = sinks
         self._health = health
         self._backoff = backoff
-        self._reported = ""
-        """The error that the receiver has, while it stands; "" = none."""
+        self._reported = ""  # the error that the receiver has, while it stands; "" = none
         self._bad_config = ("", "")
         """Revisions of a config that could not be built, and of the endpoints that it was tried with."""
-        self._bad_endpoints = ""
-        """Revision of endpoints that the live config could not be built with."""
+        self._bad_endpoints = ""  # revision of endpoints that the live config could not be built with
 
     @property
     def error(self) -> str:
@@ -105,11 +103,9 @@ class Rollout:
                 # A bug must not end the source: the next document may not meet it.
                 log.exception("unexpected error while assembling a document")
                 pause = self._backoff.pause()
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._changed.wait()
-            except TimeoutError:
-                pass
             self._changed.clear()
 
     def restore(self, copy: Documents) -> None:
@@ -142,19 +138,13 @@ class Rollout:
         self.missing = decision.missing
         if decision.swap is not None:
             self._swap(decision.swap)
-        if self._is_live(config, endpoints):
+        if self.live and config and endpoints and self.live.revisions == (config.revision, endpoints.revision):
             self.restored_at = 0.0
-        self._report()
+        # Once for each error, however often endpoints change while it stands.
+        if self.error and self.error != self._reported:
+            self._sinks.receiver.reject(self.error)
+        self._reported = self.error
         self._acknowledge()
-
-    def _is_live(
-        self, config: Assembled[ConfigDocument] | None, endpoints: Assembled[EndpointsDocument] | None
-    ) -> bool:
-        """Whether the published documents are the live ones."""
-        live = self.live
-        if live is None or config is None or endpoints is None:
-            return False
-        return (live.config.revision, live.endpoints.revision) == (config.revision, endpoints.revision)
 
     def _is_bad(self, config: Assembled[ConfigDocument], endpoints: Assembled[EndpointsDocument] | None) -> bool:
         """Whether this config was refused, and not because of endpoints that were replaced since."""
@@ -174,7 +164,7 @@ class Rollout:
                 self._bad_endpoints = new.endpoints.revision
                 self._endpoints.refuse(new.endpoints.revision, error)
             else:
-                self._bad_config = (new.config.revision, new.endpoints.revision)
+                self._bad_config = new.revisions
                 self._config.refuse(new.config.revision, error)
             # The live config may still take newer endpoints.
             self._changed.set()
@@ -184,19 +174,8 @@ class Rollout:
         self.live = new
         self._sinks.keep(new)
 
-    def _report(self) -> None:
-        # Once for each error, however often endpoints change while it stands.
-        if self.error and self.error != self._reported:
-            self._sinks.receiver.reject(self.error)
-        self._reported = self.error
-
     def _acknowledge(self) -> None:
-        live = self.live
+        config, endpoints = self.live.revisions if self.live is not None else ("", "")
         self._sinks.acknowledge(
-            Acknowledgement(
-                config=live.config.revision if live is not None else "",
-                endpoints=live.endpoints.revision if live is not None else "",
-                refused=self._config.refused,
-                error=self.error,
-            )
+            Acknowledgement(config=config, endpoints=endpoints, refused=self._config.refused, error=self.error)
         )

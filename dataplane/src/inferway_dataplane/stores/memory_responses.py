@@ -4,7 +4,7 @@ from collections import OrderedDict
 from typing import Final
 
 from inferway_dataplane.core.caching import keys as cache_keys
-from inferway_dataplane.core.caching.entry import CacheEntry
+from inferway_dataplane.core.caching.freshness import CacheEntry
 from inferway_dataplane.core.messages.request_head import RequestHead
 from inferway_dataplane.stores.response_store import ResponseStore
 

@@ -2,16 +2,14 @@
 
 from abc import ABC, abstractmethod
 
-from inferway_dataplane.core.caching.entry import CacheEntry
+from inferway_dataplane.core.caching.freshness import CacheEntry
 from inferway_dataplane.core.messages.request_head import RequestHead
 
 
 class ResponseStore(ABC):
-    """Stored responses by primary key and, where a response varies, by variant (RFC 9111 4.1).
+    """Stored responses by primary key and, where a response varies, by variant (RFC 9111 4.1)."""
 
-    An abstract class and not a Protocol, because `find` runs for each request of a cached rule.
-    """
-
+    # An abstract class and not a Protocol, because `find` runs for each request of a cached rule.
     __slots__ = ()
 
     @abstractmethod

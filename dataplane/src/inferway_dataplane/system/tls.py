@@ -24,7 +24,7 @@ class Certificates:
         """Read all pairs. `OSError` or `ValueError` names the file that cannot be used."""
         self._pairs = tuple(pairs)
         self.signature = signature(self.files)  # before they are read
-        self._read()
+        self.reload()
         self.context = tls_context(*self._pairs[0])
         self.context.sni_callback = self._choose
 
@@ -34,10 +34,7 @@ class Certificates:
         return tuple(path for pair in self._pairs for path in pair)
 
     def reload(self) -> None:
-        """Read all pairs again. Raises as the constructor does, and then the old ones stay."""
-        self._read()
-
-    def _read(self) -> None:
+        """Read all pairs. Raises as the constructor does, and then the old ones stay."""
         exact: dict[str, ssl.SSLContext] = {}
         wild: dict[str, ssl.SSLContext] = {}
         contexts = []

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from inferway_contract.conditions import Condition, ConditionType
+from inferway_contract.conditions import ConditionType
 from inferway_contract.field_errors import FieldError
 from inferway_operator import compiler
 from inferway_operator.admission import relevant_world
@@ -30,19 +30,13 @@ def find(candidate: RouteObject | PolicyObject, world: World) -> Findings:
     accepted = next(item for item in verdict.conditions if item.type is ConditionType.ACCEPTED)
     warnings = [*map(str, verdict.unresolved), *verdict.shadowed]
     if not verdict.errors:
-        warnings += _broken_policies(accepted)
+        # The part of the message of `Accepted=True` about invalid policies that make rules refuse.
+        warnings += accepted.message.split("; ", 1)[1:]
         rivals = (verdicts.get((candidate.meta.kind, rival)) for rival in relevant.rivals)
         warnings += _shadowing(verdict, (rival for rival in rivals if rival is not None))
     if isinstance(candidate, PolicyObject):
         warnings += _without_targets(candidate, world)
     return Findings(verdict.errors, tuple(warnings))
-
-
-def _broken_policies(accepted: Condition) -> Iterator[str]:
-    """Yield the part of the message of `Accepted=True` about invalid policies that make rules refuse."""
-    _, _, addition = accepted.message.partition("; ")
-    if addition:
-        yield addition
 
 
 def _shadowing(verdict: Verdict, rivals: Iterator[Verdict]) -> Iterator[str]:

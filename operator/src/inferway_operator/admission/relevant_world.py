@@ -5,7 +5,7 @@ of its matches on one of its hosts. The verdict on a policy depends on its targe
 result with the compiler's.
 """
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -32,7 +32,7 @@ def relevant_world(candidate: RouteObject | PolicyObject, world: World) -> Relev
 
 
 def _of_route(candidate: RouteObject, rivals: tuple[RouteObject, ...], world: World) -> World:
-    named = set(_services(candidate))
+    named = candidate.named_services()
     return replace(
         world,
         routes=(candidate, *rivals),
@@ -45,12 +45,6 @@ def _of_route(candidate: RouteObject, rivals: tuple[RouteObject, ...], world: Wo
         services=tuple(service for service in world.services if service.id in named),
         slices=tuple(part for part in world.slices if part.service in named),
     )
-
-
-def _services(route: RouteObject) -> Iterator[str]:
-    for rule in route.rules:
-        for ref in rule.rule.backend_refs if rule.rule is not None else ():
-            yield f"{ref.namespace or route.meta.namespace}/{ref.name}"
 
 
 def _of_policy(candidate: PolicyObject, world: World) -> World:

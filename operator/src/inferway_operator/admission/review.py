@@ -62,19 +62,19 @@ def _answer(review: object, world: World | None) -> Answer:
         return broken("request.uid is required")
     kind = _kind_to_check(request)
     if kind is None:
-        return _allowed(uid, "unseen")
+        return _reviewed(uid, "unseen")
     manifest = request.get("object")
     if not isinstance(manifest, dict) or manifest.get("kind") != kind:
         return broken(f"request.object is not a {kind}")
     if _is_terminating(manifest):
-        return _allowed(uid, "unseen")
+        return _reviewed(uid, "unseen")
     if world is None:
-        return _allowed(uid, "warned", kind, (_NOT_LISTED,))
+        return _reviewed(uid, "warned", kind, (_NOT_LISTED,))
     result = findings.find(_candidate(manifest, request), world)
     if result.errors and _is_spec_changed(manifest, request):
         return _denied(uid, kind, manifest, result)
     warnings = (*map(str, result.errors), *result.warnings)
-    return _allowed(uid, "warned" if warnings else "allowed", kind, warnings)
+    return _reviewed(uid, "warned" if warnings else "allowed", kind, warnings)
 
 
 def broken(message: str) -> Answer:
@@ -112,11 +112,14 @@ def _candidate(manifest: Mapping[str, Any], request: Mapping[str, Any]) -> Route
     return candidate if candidate.meta.created else replace(candidate, meta=replace(candidate.meta, created=_YOUNGEST))
 
 
-def _allowed(uid: str, decision: Decision, kind: str = "", warnings: tuple[str, ...] = ()) -> Answer:
-    response: dict[str, Any] = {"uid": uid, "allowed": True}
+def _reviewed(
+    uid: str, decision: Decision, kind: str = "", warnings: tuple[str, ...] = (), **status: dict[str, Any]
+) -> Answer:
+    """Answer a review; a `status` denies the object."""
+    response: dict[str, Any] = {"uid": uid, "allowed": not status, **status}
     if warnings:
         response["warnings"] = _warnings(warnings)
-    return Answer(200, _review(response), decision, kind)
+    return Answer(200, {"apiVersion": _VERSION, "kind": "AdmissionReview", "response": response}, decision, kind)
 
 
 def _denied(uid: str, kind: str, manifest: Mapping[str, Any], result: Findings) -> Answer:
@@ -132,14 +135,7 @@ def _denied(uid: str, kind: str, manifest: Mapping[str, Any], result: Findings) 
             for error in _causes(result.errors)
         ],
     }
-    response: dict[str, Any] = {"uid": uid, "allowed": False, "status": status}
-    if result.warnings:
-        response["warnings"] = _warnings(result.warnings)
-    return Answer(200, _review(response), "denied", kind)
-
-
-def _review(response: dict[str, Any]) -> dict[str, Any]:
-    return {"apiVersion": _VERSION, "kind": "AdmissionReview", "response": response}
+    return _reviewed(uid, "denied", kind, result.warnings, status=status)
 
 
 def _status(code: int, reason: str, message: str) -> dict[str, Any]:

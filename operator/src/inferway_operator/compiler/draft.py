@@ -46,11 +46,11 @@ class RouteDraft:
 
     source: RouteObject
     rules: list[RuleDraft]
+    hostnames: tuple[str, ...]
+    """The hostnames that its namespace may claim."""
     unresolved: list[tuple[Reason, FieldError]] = field(default_factory=list)
     shadowed: list[str] = field(default_factory=list)
     """A message for each match that an older route has too."""
-    hostnames: tuple[str, ...] = ()
-    """The hostnames that its namespace may claim."""
     forbidden: list[FieldError] = field(default_factory=list)
     """Errors of the hostnames that it may not claim."""
     is_barred: bool = False
@@ -84,11 +84,7 @@ class Draft:
         return cls(
             world=world,
             routes=[
-                RouteDraft(
-                    route,
-                    [RuleDraft(rule, list(rule.errors)) for rule in route.rules],
-                    hostnames=route.hostnames,
-                )
+                RouteDraft(route, [RuleDraft(rule, list(rule.errors)) for rule in route.rules], route.hostnames)
                 for route in sorted(world.routes, key=lambda route: route.meta.age)
                 if route.meta.namespace not in terminating
             ],
@@ -100,10 +96,6 @@ class Draft:
             services=Services(world),
             labels={namespace.name: dict(namespace.labels) for namespace in world.namespaces},
         )
-
-    def labels_of(self, namespace: str) -> Mapping[str, str]:
-        """Return the namespace's labels; none if it does not exist."""
-        return self.labels.get(namespace, {})
 
     def rules(self) -> Iterator[tuple[RouteDraft, RuleDraft]]:
         """Yield every rule with its route."""

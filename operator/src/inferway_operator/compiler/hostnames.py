@@ -24,7 +24,7 @@ def check(draft: Draft) -> None:
 
 def _check(route: RouteDraft, draft: Draft, policy: HostnamePolicy) -> None:
     namespace = route.source.meta.namespace
-    patterns = hostname_policy.patterns_of(policy, namespace, draft.labels_of(namespace))
+    patterns = hostname_policy.patterns_of(policy, namespace, draft.labels.get(namespace, {}))
     claimed = route.source.hostnames or ("",)  # none = every host
     forbidden = [name for name in claimed if not hostname_policy.may_claim(name, patterns)]
     route.hostnames = tuple(name for name in route.source.hostnames if name not in forbidden)

@@ -18,10 +18,7 @@ def quoted(value: str) -> str:
 
 
 def joined(items: Iterable[object], most: int = MESSAGE_CHARACTERS) -> str:
-    """Join the items by `; ` within `most` characters; append the number of the rest.
-
-    The first item always appears, cut if necessary.
-    """
+    """Join the items by `; ` within `most` characters, the first one cut if necessary; append the number of the rest."""
     texts = [printable(str(item)) for item in items]
     fitting: list[str] = []
     room = most

@@ -58,10 +58,7 @@ def translate_cache(draft: Draft) -> None:
 
 
 def require_action(draft: Draft) -> None:
-    """Report rules that neither forward, redirect nor respond.
-
-    Without an action a rule would leave its requests to a broader rule.
-    """
+    """Report rules without any action: they would leave their requests to a broader rule."""
     for _, rule in draft.rules():
         source = rule.source.rule
         if source is not None and not source.backend_refs and rule.redirect is None and rule.respond is None:

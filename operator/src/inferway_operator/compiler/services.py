@@ -14,7 +14,6 @@ class Services:
     """An index over the Services, EndpointSlices and grants of a world."""
 
     def __init__(self, world: World) -> None:
-        self._standalone = world.settings.standalone
         self._services = {service.id: service for service in sorted(world.services, key=lambda service: service.id)}
         self._grants = {(grant.namespace, grant.source, grant.service) for grant in world.grants}
         self._addresses: dict[tuple[str, str], set[tuple[str, int]]] = {}
@@ -23,7 +22,7 @@ class Services:
             usable = [
                 address
                 for address in part.addresses
-                if address_policy.objection(address, standalone=self._standalone) is None
+                if address_policy.objection(address, standalone=world.settings.standalone) is None
             ]
             for name, number in part.ports:
                 # A Service may have many slices, and an address is in two of them while it moves.

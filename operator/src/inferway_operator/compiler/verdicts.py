@@ -2,12 +2,20 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from inferway_contract.conditions import Condition, ConditionType, Reason
 from inferway_contract.field_errors import FieldError
 from inferway_operator.compiler import messages
 from inferway_operator.compiler.draft import Draft, PolicyDraft, RouteDraft
 from inferway_operator.world.objects import Meta
+
+_TRUE: Final = (
+    *(Reason.ACCEPTED, Reason.RESOLVED_REFS, Reason.TARGETS_RESOLVED, Reason.SHADOWED),
+    # The valid rules are served; as in Gateway API, the reason shows that they are not all.
+    Reason.PARTIALLY_INVALID,
+)
+"""Reasons of true conditions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +42,7 @@ def _route_verdict(route: RouteDraft) -> Verdict:
     errors = (*route.source.errors, *route.forbidden, *of_rules)
     conditions = [_accepted(route, errors), _resolved(route)]
     if route.shadowed:
-        message = messages.joined(route.shadowed)
-        conditions.append(Condition(type=ConditionType.SHADOWED, status=True, reason=Reason.SHADOWED, message=message))
+        conditions.append(_condition(ConditionType.SHADOWED, Reason.SHADOWED, messages.joined(route.shadowed)))
     unresolved = tuple(error for _, error in route.unresolved)
     return Verdict(route.source.meta, tuple(conditions), errors, unresolved, tuple(route.shadowed))
 
@@ -44,7 +51,7 @@ def _accepted(route: RouteDraft, errors: tuple[FieldError, ...]) -> Condition:
     served = [rule for rule in route.rules if not rule.errors]
     if not errors:
         message = f"{messages.counted(served, 'rule')} accepted{_broken_policies(route)}"
-        return Condition(type=ConditionType.ACCEPTED, status=True, reason=Reason.ACCEPTED, message=message)
+        return _condition(ConditionType.ACCEPTED, Reason.ACCEPTED, message)
     if route.forbidden:
         # First: to fix the other errors would not be enough.
         reason = Reason.HOSTNAME_NOT_ALLOWED
@@ -56,13 +63,7 @@ def _accepted(route: RouteDraft, errors: tuple[FieldError, ...]) -> Condition:
         reason = Reason.PARTIALLY_INVALID
     # A route keeps the hostnames that it may claim.
     prefix = "served under its other hostnames only: " if route.forbidden and not route.is_barred else ""
-    return Condition(
-        type=ConditionType.ACCEPTED,
-        # The valid rules are served; as in Gateway API, the reason shows that they are not all.
-        status=reason is Reason.PARTIALLY_INVALID,
-        reason=reason,
-        message=prefix + messages.joined(errors),
-    )
+    return _condition(ConditionType.ACCEPTED, reason, prefix + messages.joined(errors))
 
 
 def _broken_policies(route: RouteDraft) -> str:
@@ -75,20 +76,12 @@ def _resolved(route: RouteDraft) -> Condition:
     reasons = [reason for reason, _ in route.unresolved]
     if not reasons:
         has_invalid = any(rule.source.rule is None for rule in route.rules)
-        return Condition(
-            type=ConditionType.RESOLVED_REFS,
-            status=True,
-            reason=Reason.RESOLVED_REFS,
-            message=f"all backendRefs {'of valid rules ' if has_invalid else ''}resolve",
-        )
+        message = f"all backendRefs {'of valid rules ' if has_invalid else ''}resolve"
+        return _condition(ConditionType.RESOLVED_REFS, Reason.RESOLVED_REFS, message)
     # An unknown name needs a change of the route; an endpoint may just be starting.
     lasting = [reason for reason in reasons if reason is not Reason.NO_ENDPOINTS]
-    return Condition(
-        type=ConditionType.RESOLVED_REFS,
-        status=False,
-        reason=(lasting or reasons)[0],
-        message=messages.joined(error for _, error in route.unresolved),
-    )
+    message = messages.joined(error for _, error in route.unresolved)
+    return _condition(ConditionType.RESOLVED_REFS, (lasting or reasons)[0], message)
 
 
 def _policy_verdict(policy: PolicyDraft) -> Verdict:
@@ -99,24 +92,20 @@ def _policy_conditions(policy: PolicyDraft) -> Iterator[Condition]:
     source = policy.source
     if source.spec is not None:
         limits = messages.counted(source.spec.limits, "limit")
-        yield Condition(type=ConditionType.ACCEPTED, status=True, reason=Reason.ACCEPTED, message=f"{limits} accepted")
+        yield _condition(ConditionType.ACCEPTED, Reason.ACCEPTED, f"{limits} accepted")
     else:
         fallback = "the last published limits apply" if policy.published else "its targets refuse all requests"
-        yield Condition(
-            type=ConditionType.ACCEPTED,
-            status=False,
-            reason=Reason.TOO_LARGE if source.is_too_large else Reason.INVALID,
-            message=f"{fallback} until fixed: {messages.joined(source.errors)}",
-        )
+        reason = Reason.TOO_LARGE if source.is_too_large else Reason.INVALID
+        yield _condition(ConditionType.ACCEPTED, reason, f"{fallback} until fixed: {messages.joined(source.errors)}")
     if source.targets is None:
         # Fails closed: any route may be a target.
         message = "spec.targetRefs invalid: the policy applies to every route of the namespace"
     else:
         message = messages.joined(policy.missing) or "all targets exist"
     is_resolved = source.targets is not None and not policy.missing
-    yield Condition(
-        type=ConditionType.TARGETS_RESOLVED,
-        status=is_resolved,
-        reason=Reason.TARGETS_RESOLVED if is_resolved else Reason.TARGET_NOT_FOUND,
-        message=message,
-    )
+    reason = Reason.TARGETS_RESOLVED if is_resolved else Reason.TARGET_NOT_FOUND
+    yield _condition(ConditionType.TARGETS_RESOLVED, reason, message)
+
+
+def _condition(kind: ConditionType, reason: Reason, message: str) -> Condition:
+    return Condition(type=kind, status=reason in _TRUE, reason=reason, message=message)

@@ -1,18 +1,20 @@
 """The operator's HTTP server: `/healthz`, `/readyz` and `/metrics` on one address, the admission webhook on another.
 
-The webhook runs with a certificate and a key; both are loaded again when they change.
+The webhook runs with a certificate and a key; both are loaded again when they change (cert-manager renews them).
 """
 
 import asyncio
 import logging
+import ssl
 from contextlib import suppress
-from typing import Final, NamedTuple, Protocol
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol
 
 from aiohttp import web
 from prometheus_client import exposition
 
+from inferway_contract.listener import Signature, signature, tls_context
 from inferway_contract.problem_log import ProblemLog
-from inferway_operator.http_server.certificate import ServingCertificate
 from inferway_operator.http_server.listener import Listener
 from inferway_operator.http_server.webhook import Webhook
 from inferway_operator.metrics import OperatorMetrics
@@ -23,6 +25,34 @@ log = logging.getLogger("inferway")
 
 _REFRESH_SECONDS: Final = 1.0
 """Between two checks of the certificate's files."""
+
+
+class ServingCertificate:
+    """The listener's TLS context, and one for each loaded pair; handshakes use the newest, open connections keep theirs."""
+
+    def __init__(self, certificate: Path, key: Path) -> None:
+        self._files = (certificate, key)
+        self._loaded: Signature | None = None
+        self._newest: ssl.SSLContext | None = None
+        self.context = tls_context()
+        self.context.sni_callback = self._choose  # also called for clients without a server name
+
+    def refresh(self) -> bool:
+        """Load the pair if its files changed; return whether they did.
+
+        `OSError` or `ValueError` with the reason if the pair is unusable; the previous one stays in use.
+        """
+        newest = signature(self._files)  # before they are read
+        if newest == self._loaded:
+            return False
+        self._newest, self._loaded = tls_context(*self._files), newest
+        return True
+
+    def _choose(self, connection: Any, name: str | None, context: ssl.SSLContext) -> int | None:
+        if self._newest is None:
+            return ssl.ALERT_DESCRIPTION_INTERNAL_ERROR  # no certificate yet
+        connection.context = self._newest
+        return None
 
 
 class Readiness(NamedTuple):
@@ -38,7 +68,7 @@ class Operator(Protocol):
     def world(self) -> World | None:
         """Return the newest world; None until everything is listed."""
 
-    def ailment(self) -> str:
+    def failure(self) -> str:
         """Return why the process should be restarted (a task ended), or ""."""
 
     def readiness(self) -> Readiness:
@@ -50,46 +80,36 @@ class OperatorServer:
 
     def __init__(self, settings: HttpSettings, operator: Operator, metrics: OperatorMetrics) -> None:
         self._operator, self._metrics = operator, metrics
-        self._probes = Listener(settings.listen, self._probe)
+        self.probes = Listener(settings.listen, self._probe)
         self._problems = ProblemLog(log)
-        self._webhook: Webhook | None = None
+        self.reviews: Listener | None = None
         if settings.webhook_pair is not None:
             self._certificate = ServingCertificate(*settings.webhook_pair)
             self._webhook = Webhook(operator.world, metrics)
-            self._reviews = Listener(settings.webhook_listen, self._webhook.handle, self._certificate.context)
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Address and port of probes and metrics."""
-        return self._probes.address
-
-    @property
-    def webhook_address(self) -> tuple[str, int] | None:
-        """Address and port of the webhook; None without one."""
-        return self._reviews.address if self._webhook is not None else None
+            self.reviews = Listener(settings.webhook_listen, self._webhook.handle, self._certificate.context)
 
     async def start(self) -> None:
         """Listen; `OSError` if an address is unavailable. The certificate may appear later."""
-        await self._probes.start()
-        if self._webhook is None:
+        await self.probes.start()
+        if self.reviews is None:
             return
         try:
-            await self._reviews.start()
+            await self.reviews.start()
         except BaseException:
-            await self._probes.stop()
+            await self.probes.stop()
             raise
         await self._refresh()
         self._refreshing = asyncio.create_task(self._keep_refreshing(), name="webhook certificate")
 
     async def stop(self) -> None:
         """Finish requests in flight, and close."""
-        if self._webhook is not None:
+        if self.reviews is not None:
             self._refreshing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._refreshing
-            await self._reviews.stop()
+            await self.reviews.stop()
             self._webhook.close()
-        await self._probes.stop()
+        await self.probes.stop()
 
     async def _keep_refreshing(self) -> None:
         while True:
@@ -115,8 +135,8 @@ class OperatorServer:
         match request.path:
             case "/healthz":
                 # The response itself proves that the event loop runs.
-                ailment = self._operator.ailment()
-                return web.Response(status=503 if ailment else 200, text=f"{ailment or 'ok'}\n")
+                failure = self._operator.failure()
+                return web.Response(status=503 if failure else 200, text=f"{failure or 'ok'}\n")
             case "/readyz":
                 readiness = self._operator.readiness()
                 return web.Response(status=200 if readiness.is_ready else 503, text=f"{readiness.state}\n")

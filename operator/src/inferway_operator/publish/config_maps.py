@@ -11,7 +11,7 @@ from inferway_contract.sharding import index_name
 from inferway_kube.client import Client, path
 from inferway_kube.errors import ApiError, NotFound
 from inferway_operator.publish import published_state
-from inferway_operator.publish.plan import CreateShard, Write
+from inferway_operator.publish.plan import Write
 from inferway_operator.settings import OperatorSettings
 
 PART_LABEL: Final = "inferway.dev/part"
@@ -19,7 +19,7 @@ PART_LABEL: Final = "inferway.dev/part"
 _CORE: Final = "/api/v1"
 
 
-class Store:
+class ConfigMaps:
     """The gateway's ConfigMaps; keeps their versions to detect changes by others."""
 
     def __init__(self, client: Client, settings: OperatorSettings) -> None:
@@ -56,7 +56,7 @@ class Store:
     async def write(self, write: Write) -> None:
         """Perform one of a plan's writes. 409 if another writer changed the object: read again."""
         with self._touching():
-            written = await (self._create(write) if isinstance(write, CreateShard) else self._apply(write))
+            written = await (self._create(write) if write.part == "shard" else self._apply(write))
             self._versions[write.name] = written["metadata"]["resourceVersion"]
             self._uids[write.name] = written["metadata"]["uid"]
 
@@ -82,8 +82,8 @@ class Store:
             self._touches += 1
             self._in_flight -= 1
 
-    async def _create(self, write: CreateShard) -> dict[str, Any]:
-        manifest = self._manifest(write, "shard") | {"immutable": True}
+    async def _create(self, write: Write) -> dict[str, Any]:
+        manifest = self._manifest(write) | {"immutable": True}
         try:
             return await self._client.create(self._path(), manifest)
         except ApiError as error:
@@ -100,7 +100,7 @@ class Store:
         return await self._client.create(self._path(), manifest)
 
     async def _apply(self, write: Write) -> dict[str, Any]:
-        manifest = self._manifest(write, "index")
+        manifest = self._manifest(write)
         if write.name in self._versions:
             # Fails if another operator or a person changed the index: read again before writing.
             manifest["metadata"]["resourceVersion"] = self._versions[write.name]
@@ -115,7 +115,7 @@ class Store:
     def _path(self, name: str = "") -> str:
         return path(_CORE, "configmaps", self._namespace, name)
 
-    def _manifest(self, write: Write, part: str) -> dict[str, Any]:
-        labels = {GATEWAY_LABEL: self._gateway, PART_LABEL: part}
+    def _manifest(self, write: Write) -> dict[str, Any]:
+        labels = {GATEWAY_LABEL: self._gateway, PART_LABEL: "shard" if write.part == "shard" else "index"}
         metadata = {"name": write.name, "namespace": self._namespace, "labels": labels}
         return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": write.data}

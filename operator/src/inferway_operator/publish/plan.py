@@ -1,10 +1,8 @@
 """Plans the writes that publish a compiled document, in their order. Pure."""
 
 from collections.abc import Iterator, Mapping, Set
-from dataclasses import dataclass, replace
-from typing import Final
-
-from pydantic import TypeAdapter
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
 
 from inferway_contract.canonical import canonical
 from inferway_contract.document import Endpoint, EndpointsDocument
@@ -19,70 +17,28 @@ from inferway_contract.sharding import (
     lay_out_endpoints,
 )
 from inferway_operator.publish import size_limits
-from inferway_operator.publish.published_state import ParsedConfig, Published, unneeded
+from inferway_operator.publish.published_state import HISTORY, ParsedConfig, Published, unneeded
 
 MAX_HISTORY: Final = 10
 """Older configs that are kept in the index. A pod that is further behind counts as one without a config."""
 MIN_AGE: Final = 60.0
 """Seconds that an unneeded shard is kept: a pod may be reading the previous index."""
 
-_HISTORY: TypeAdapter[tuple[tuple[str, str], ...]] = TypeAdapter(tuple[tuple[str, str], ...])
-
 
 @dataclass(frozen=True, slots=True)
-class CreateShard:
-    """Create an immutable ConfigMap."""
+class Write:
+    """One ConfigMap: a new shard, which is immutable, or an index that replaces the one before."""
 
+    part: Literal["shard", "endpoints", "config"]
     name: str
-    content: bytes
-
-    @property
-    def data(self) -> dict[str, str]:
-        """`data` of the ConfigMap."""
-        return {SHARD_KEY: self.content.decode()}
+    data: Mapping[str, str]
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `Published` that an index sets."""
 
     def after(self, published: Published) -> Published:
         """Return the published state after this write."""
-        return replace(published, shards=published.shards | {self.name})
-
-
-@dataclass(frozen=True, slots=True)
-class ApplyEndpoints:
-    """Replace the endpoints' index."""
-
-    name: str
-    index: str
-    addresses: Mapping[str, tuple[Endpoint, ...]]
-
-    @property
-    def data(self) -> dict[str, str]:
-        """`data` of the ConfigMap."""
-        return {INDEX_KEY: self.index}
-
-    def after(self, published: Published) -> Published:
-        """Return the published state after this write."""
-        return replace(published, endpoints=self.index, addresses=self.addresses)
-
-
-@dataclass(frozen=True, slots=True)
-class ApplyConfig:
-    """Replace the config's index."""
-
-    name: str
-    index: str
-    history: tuple[tuple[str, str], ...]
-
-    @property
-    def data(self) -> dict[str, str]:
-        """`data` of the ConfigMap."""
-        return {INDEX_KEY: self.index, HISTORY_KEY: _HISTORY.dump_json(self.history).decode()}
-
-    def after(self, published: Published) -> Published:
-        """Return the published state after this write."""
-        return replace(published, config=self.index, history=self.history)
-
-
-Write = CreateShard | ApplyEndpoints | ApplyConfig
+        changes = {"shards": published.shards | {self.name}} if self.part == "shard" else self.changes
+        return replace(published, **changes)
 
 
 def plan(
@@ -99,7 +55,7 @@ def plan(
     Services that only older configs name. Shards come before the index that names them, and endpoints before the config
     that needs them. So the cluster holds whole documents after every write, and planning again reaches the same end.
     """
-    older = named(published, configs, reported)
+    older = needed_services(published, configs, reported)
     kept = {key: published.addresses[key] for key in older if key in published.addresses}
     kept |= {key: endpoints for key, endpoints in (live or {}).items() if key in older}
     addresses = {**kept, **desired.endpoints.services}
@@ -107,22 +63,27 @@ def plan(
     writes: list[Write] = [*_missing(layout, published)]
     index = canonical(layout.index).decode()
     if index != published.endpoints:
-        writes.append(ApplyEndpoints(index_name(gateway, "endpoints"), index, addresses))
+        changes: dict[str, Any] = {"endpoints": index, "addresses": addresses}
+        writes.append(Write("endpoints", index_name(gateway, "endpoints"), {INDEX_KEY: index}, changes))
     writes += _missing(desired.layout, published)
     if desired.parsed.index != published.config:
-        history = _bounded(desired.parsed.index, _history(desired.revision, published, reported))
-        writes.append(ApplyConfig(index_name(gateway, "config"), desired.parsed.index, history))
+        index = desired.parsed.index
+        history = _bounded(index, _history(desired.layout.revision, published, reported))
+        data = {INDEX_KEY: index, HISTORY_KEY: HISTORY.dump_json(history).decode()}
+        writes.append(Write("config", index_name(gateway, "config"), data, {"config": index, "history": history}))
     return tuple(writes)
 
 
-def named(published: Published, configs: Mapping[str, ParsedConfig], reported: Set[str]) -> frozenset[str]:
+def needed_services(published: Published, configs: Mapping[str, ParsedConfig], reported: Set[str]) -> frozenset[str]:
     """Return keys of the Services in served configs: the published one and reported ones."""
     served = reported | {published.revision}
     return frozenset(key for revision in served if revision in configs for key in configs[revision].services)
 
 
-def _missing(layout: Layout[ConfigIndex] | Layout[EndpointsIndex], published: Published) -> Iterator[CreateShard]:
-    return (CreateShard(name, content) for name, content in layout.shards.items() if name not in published.shards)
+def _missing(layout: Layout[ConfigIndex] | Layout[EndpointsIndex], published: Published) -> Iterator[Write]:
+    for name, content in layout.shards.items():
+        if name not in published.shards:
+            yield Write("shard", name, {SHARD_KEY: content.decode()})
 
 
 def _history(revision: str, published: Published, reported: Set[str]) -> tuple[tuple[str, str], ...]:
@@ -135,7 +96,7 @@ def _history(revision: str, published: Published, reported: Set[str]) -> tuple[t
 def _bounded(index: str, history: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     """Cut the history, newest first, to the room that the index leaves in a ConfigMap."""
     room = size_limits.MAX_INDEX_BYTES - len(index.encode())
-    while history and len(_HISTORY.dump_json(history)) > room:
+    while history and len(HISTORY.dump_json(history)) > room:
         history = history[:-1]
     return history
 

@@ -5,6 +5,7 @@ Read once when this process becomes the leader; its own writes update the state 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -27,7 +28,8 @@ from inferway_contract.sharding import (
     read_shard,
 )
 
-_HISTORY: TypeAdapter[tuple[tuple[str, str], ...]] = TypeAdapter(tuple[tuple[str, str], ...])
+HISTORY: Final[TypeAdapter[tuple[tuple[str, str], ...]]] = TypeAdapter(tuple[tuple[str, str], ...])
+"""Revision and index of older configs, the newest first."""
 
 PartMap = Mapping[str, Mapping[str, str]]
 """`data` of ConfigMaps, by name."""
@@ -52,7 +54,6 @@ class Published:
 
     config: str = ""
     history: tuple[tuple[str, str], ...] = ()
-    """Revision and index of older configs, the newest first."""
     endpoints: str = ""
     addresses: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=dict)
     """Published endpoints by key `namespace/name:port`."""
@@ -63,11 +64,6 @@ class Published:
     def revision(self) -> str:
         """Revision of the config; "" = none."""
         return digest(self.config.encode())[:REVISION_DIGITS] if self.config else ""
-
-    @property
-    def endpoint_shards(self) -> frozenset[str]:
-        """Names of the shards in the endpoints' index."""
-        return _names(read_index(EndpointsIndex, self.endpoints)) if self.endpoints else frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +100,7 @@ class _Reader:
     def config(self, text: str) -> tuple[ConfigIndex, ConfigDocument] | None:
         try:
             index = read_index(ConfigIndex, text)
-            return index, config_of(index, self._config_shard)
+            return index, config_of(index, lambda ref: read_shard(ConfigShard, ref, self._content(ref)))
         except ValueError as error:
             self.errors.append(f"config: {error}")
             return None
@@ -112,26 +108,17 @@ class _Reader:
     def addresses(self, text: str) -> Mapping[str, tuple[Endpoint, ...]] | None:
         try:
             index = read_index(EndpointsIndex, text)
-            return endpoints_of(index, self._endpoints_shard).services
+            return endpoints_of(index, lambda ref: read_shard(EndpointsShard, ref, self._content(ref))).services
         except ValueError as error:
             self.errors.append(f"endpoints: {error}")
             return None
 
     def history(self, text: str) -> tuple[tuple[str, str], ...]:
         try:
-            return _HISTORY.validate_json(text)
+            return HISTORY.validate_json(text)
         except ValidationError:
             self.errors.append("history of configs unreadable")
             return ()
-
-    def data(self, part: str) -> Mapping[str, str]:
-        return self._maps.get(part, {})
-
-    def _config_shard(self, ref: ShardRef) -> ConfigShard:
-        return read_shard(ConfigShard, ref, self._content(ref))
-
-    def _endpoints_shard(self, ref: ShardRef) -> EndpointsShard:
-        return read_shard(EndpointsShard, ref, self._content(ref))
 
     def _content(self, ref: ShardRef) -> bytes:
         data = self._maps.get(ref.name)
@@ -143,7 +130,7 @@ class _Reader:
 def read(gateway: str, maps: PartMap) -> ActualState:
     """Parse ConfigMaps; never raises: an unreadable part counts as not published."""
     reader = _Reader(gateway, maps)
-    config_map, endpoints_map = (reader.data(index_name(gateway, part)) for part in ("config", "endpoints"))
+    config_map, endpoints_map = (maps.get(index_name(gateway, part), {}) for part in ("config", "endpoints"))
     text, endpoints = config_map.get(INDEX_KEY, ""), endpoints_map.get(INDEX_KEY, "")
     newest = reader.config(text) if text else None
     addresses = reader.addresses(endpoints) if endpoints else None
@@ -175,7 +162,7 @@ def _names(index: ConfigIndex | EndpointsIndex) -> frozenset[str]:
 
 def unneeded(published: Published, configs: Mapping[str, ParsedConfig], reported: Iterable[str]) -> frozenset[str]:
     """Return shards that belong neither to the published documents nor to a reported config."""
-    needed = set(published.endpoint_shards)
+    needed = set(_names(read_index(EndpointsIndex, published.endpoints))) if published.endpoints else set()
     for revision in {published.revision, *reported}:
         if revision in configs:
             needed |= configs[revision].shards

@@ -25,17 +25,14 @@ _ENDPOINT_BYTES = 80
 class DesiredState:
     """The documents to publish, laid out in shards."""
 
+    compilation: Compilation
+    """What they are made of."""
     config: ConfigDocument
     layout: Layout[ConfigIndex]
     parsed: ParsedConfig
     endpoints: EndpointsDocument
     too_large: Mapping[str, str] = field(default_factory=dict)
     """By `Kind/namespace/name`: why the object is not published as compiled."""
-
-    @property
-    def revision(self) -> str:
-        """Revision of the config."""
-        return self.layout.revision
 
 
 def desired_state(compilation: Compilation, gateway: str, last: ConfigDocument | None) -> DesiredState:
@@ -50,12 +47,12 @@ def desired_state(compilation: Compilation, gateway: str, last: ConfigDocument |
     if len(text) > MAX_INDEX_BYTES:
         # Any cut would drop traffic: everything stays as published, and the status of every change reports it.
         why = f"the index of all shards is too large: {len(text)} bytes, the limit is {MAX_INDEX_BYTES}"
-        kept = last or ConfigDocument(address_policy=config.address_policy)
-        desired, config = layout.fragments, kept
+        desired, config = layout.fragments, last or ConfigDocument(address_policy=config.address_policy)
         layout = lay_out_config(config, gateway)
         too_large |= {key: why for key, part in desired.items() if layout.fragments.get(key) != part}
         text = canonical(layout.index).decode()
     return DesiredState(
+        compilation,
         config,
         layout,
         parsed_config(layout.index, text, config, layout.fragments),

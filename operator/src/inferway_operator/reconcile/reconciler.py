@@ -19,14 +19,13 @@ from inferway_operator.compiler import services
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.publish import plan as publish_plan
 from inferway_operator.publish import size_limits
-from inferway_operator.publish.config_maps import Store
+from inferway_operator.publish.config_maps import ConfigMaps
 from inferway_operator.reconcile import retry_loop
 from inferway_operator.reconcile.data_plane_presence import DataPlanePresence
 from inferway_operator.reconcile.status_loop import StatusLoop
 from inferway_operator.reconcile.term import Outcome, Term
 from inferway_operator.settings import OperatorSettings
 from inferway_operator.status.acknowledgements import Acknowledgements
-from inferway_operator.watch import snapshot
 from inferway_operator.watch.object_cache import ObjectCache
 from inferway_operator.watch.reflectors import NotDefined, Reflectors
 
@@ -50,9 +49,9 @@ class Reconciler:
         self._settings = settings
         self._reflectors = reflectors
         self._health = health
-        self._store = Store(client, settings)
+        self._config_maps = ConfigMaps(client, settings)
         presence = DataPlanePresence(settings.namespace, settings.selector("pods"))
-        self._status_loop = StatusLoop(client, cache, reflectors, self._store, metrics, presence, health)
+        self._status_loop = StatusLoop(client, cache, reflectors, self._config_maps, metrics, presence, health)
         self._term: Term | None = None
         self._is_synced = False
         """The cache holds everything that existed when this term began."""
@@ -63,14 +62,11 @@ class Reconciler:
     async def lead(self) -> None:
         """Work until cancelled. No failure ends it."""
         self._term, self._is_unfinished, self._is_synced = None, True, False
+        attempts = {"the reconciler": self._reconcile, "the documents' check": self._check_documents}
         async with asyncio.TaskGroup() as tasks:
-            for attempt, caller in (
-                (self._reconcile, "the reconciler"),
-                (self._check_documents, "the documents' check"),
-            ):
+            for caller, attempt in (attempts | dict(self._status_loop.begin_term())).items():
                 retrying = retry_loop.retry_forever(attempt, caller, self._health, self._cache.excuse_silence)
                 tasks.create_task(retrying, name=caller)
-            tasks.create_task(self._status_loop.run(), name="status loop")
 
     async def _reconcile(self) -> None:
         await self._cache.wait(
@@ -119,7 +115,7 @@ class Reconciler:
             self._is_synced = True
         async with self._status_loop.documents:
             self._status_loop.invalidate()
-            actual = await self._store.read()
+            actual = await self._config_maps.read()
         for error in actual.errors:
             logger.warning("%s; it is published again", error)
         self._cache.is_world_dirty = True
@@ -129,34 +125,33 @@ class Reconciler:
     async def _check_documents(self) -> None:
         """Look from time to time whether the published ConfigMaps are as they were written."""
         await asyncio.sleep(self._settings.audit_interval)
-        if self._term is not None and not await self._store.is_untouched():
+        if self._term is not None and not await self._config_maps.is_untouched():
             logger.warning("ConfigMaps of the gateway were changed by another client: reading them again")
             self._term = None
             self._cache.mark(is_world=False)
 
     async def _compile(self, term: Term, acknowledged: Acknowledgements) -> None:
-        named = publish_plan.named(term.published, term.configs, acknowledged.reported)
+        named = publish_plan.needed_services(term.published, term.configs, acknowledged.reported)
         is_same = not self._cache.is_world_dirty and term.replicas == acknowledged.live
         if is_same and term.wanted is not None and named <= term.wanted.endpoints.services.keys() | term.live.keys():
             return
         self._cache.is_world_dirty = False
         last = term.config
         policies = {policy.id: policy for policy in last.policies} if last else {}
-        world = snapshot.world_of(self._cache, self._settings.world, policies, acknowledged.live)
+        world = self._cache.world(self._settings.world, policies, acknowledged.live)
         # Together with the snapshot: what comes later and is about others cannot change this compilation.
-        self._cache.named_services = snapshot.named_services(world) | {key.rpartition(":")[0] for key in named}
+        routed = frozenset(service for route in world.routes for service in route.named_services())
+        self._cache.named_services = routed | {key.rpartition(":")[0] for key in named}
         began = time.monotonic()
 
-        def compile_and_lay_out() -> tuple[
-            compiler.Compilation, size_limits.DesiredState, Mapping[str, tuple[Endpoint, ...]]
-        ]:
+        def compile_and_lay_out() -> tuple[size_limits.DesiredState, Mapping[str, tuple[Endpoint, ...]]]:
             compilation = compiler.compile(world)
             known_services = services.Services(world)
             live = {key: known_services.endpoints(key) for key in named if key not in compilation.endpoints.services}
-            return compilation, size_limits.desired_state(compilation, self._settings.gateway, last), live
+            return size_limits.desired_state(compilation, self._settings.gateway, last), live
 
         try:
-            term.compilation, wanted, term.live = await asyncio.to_thread(compile_and_lay_out)
+            wanted, term.live = await asyncio.to_thread(compile_and_lay_out)
         except BaseException:
             self._cache.is_world_dirty = True
             raise
@@ -168,7 +163,6 @@ class Reconciler:
     async def _publish(self, term: Term, acknowledged: Acknowledgements) -> bool:
         wanted = term.wanted
         assert wanted is not None  # noqa: S101 - `_compile` came before
-        assert term.compilation is not None  # noqa: S101 - likewise
         writes = publish_plan.plan(
             wanted, term.published, term.configs, acknowledged.reported, self._settings.gateway, term.live
         )
@@ -176,22 +170,20 @@ class Reconciler:
             self._status_loop.invalidate()
         for write in writes:
             try:
-                await self._store.write(write)
-            except NotLeading:
-                raise
+                await self._config_maps.write(write)
             except ApiError:
                 # It may have been written nevertheless, or another has written: what is there is read again.
                 self._term = None
                 raise
             term.published = write.after(term.published)
-            if isinstance(write, publish_plan.ApplyConfig):
+            if write.part == "config":
                 self._metrics.published(time.time())
-                logger.info("published config %s", wanted.revision)
+                logger.info("published config %s", wanted.layout.revision)
                 # A second round leaves out of the endpoints what only the config before needed, if no pod serves it.
                 self._cache.mark(is_world=False)
         term.config = wanted.config
-        term.configs[wanted.revision] = wanted.parsed
-        kept = {wanted.revision, *acknowledged.reported, *(revision for revision, _ in term.published.history)}
+        term.configs[wanted.layout.revision] = wanted.parsed
+        kept = {wanted.layout.revision, *acknowledged.reported, *(revision for revision, _ in term.published.history)}
         term.configs = {revision: config for revision, config in term.configs.items() if revision in kept}
-        self._status_loop.set_outcome(Outcome(term, term.compilation, wanted, term.published.revision))
+        self._status_loop.set_outcome(Outcome(term, wanted, term.published.revision))
         return bool(writes)

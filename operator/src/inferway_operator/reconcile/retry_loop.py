@@ -1,4 +1,4 @@
-"""Doing something over and over, and again after a pause when it fails. No failure ends it."""
+"""Repeat work until cancelled; after a failure, retry with a growing pause."""
 
 import asyncio
 import logging

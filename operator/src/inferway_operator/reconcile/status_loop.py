@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
@@ -21,13 +21,13 @@ from inferway_kube.errors import ApiError
 from inferway_operator.compiler import Compilation
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.publish import plan as publish_plan
-from inferway_operator.publish.config_maps import Store
+from inferway_operator.publish.config_maps import ConfigMaps
 from inferway_operator.publish.published_state import ParsedConfig
-from inferway_operator.reconcile import retry_loop
 from inferway_operator.reconcile.data_plane_presence import DataPlanePresence
 from inferway_operator.reconcile.term import Outcome
 from inferway_operator.status import decision, writer
 from inferway_operator.status.acknowledgements import Acknowledgements, carried
+from inferway_operator.status.programmed import ConfigFragment
 from inferway_operator.status.writer import Change, StatusWriter
 from inferway_operator.watch import kinds
 from inferway_operator.watch.object_cache import ObjectCache
@@ -49,7 +49,7 @@ class StatusLoop:
         client: Client,
         cache: ObjectCache,
         reflectors: Reflectors,
-        store: Store,
+        config_maps: ConfigMaps,
         metrics: OperatorMetrics,
         presence: DataPlanePresence,
         health: ApiHealth,
@@ -58,14 +58,14 @@ class StatusLoop:
         """Held while what is published changes."""
         self._cache = cache
         self._reflectors = reflectors
-        self._store = store
+        self._config_maps = config_maps
         self._metrics = metrics
         self._presence = presence
         self._health = health
         self._writer = StatusWriter(client)
         self._refreshed_at = -_FOREVER
         self._newest: Outcome | None = None
-        self._judged: tuple[Compilation, str, object] | None = None
+        self._decided: tuple[Compilation, str, object] | None = None
         """By what the last statuses were decided that were all written."""
         self._has_statuses, self._statuses_within = asyncio.Event(), _FOREVER
         self._has_garbage, self._garbage_within = asyncio.Event(), _FOREVER
@@ -82,20 +82,17 @@ class StatusLoop:
         """A publication is under way: until it sets its outcome there is none."""
         self._newest = None
 
-    async def run(self) -> None:
-        """Work for a term, until cancelled."""
+    def begin_term(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
+        """Forget the term before. Returns what is to be attempted over and over, by name."""
         self.invalidate()
-        self._judged = None
-        async with asyncio.TaskGroup() as tasks:
-            for attempt, caller in ((self._update_statuses, "statuses"), (self._sweep, "garbage")):
-                retrying = retry_loop.retry_forever(attempt, caller, self._health, self._cache.excuse_silence)
-                tasks.create_task(retrying, name=caller)
+        self._decided = None
+        return {"statuses": self._update_statuses, "garbage": self._sweep}
 
     # --- statuses --------------------------------------------------------------------------------------------------------
 
     async def _update_statuses(self) -> None:
         await _wait(self._has_statuses, self._statuses_within)
-        self._statuses_within = 0.0  # until it is done, it is to be done
+        self._statuses_within = 0.0  # a failed attempt is repeated at once, not after the time of the last result
         self._statuses_within = await self._write_statuses()
 
     async def _write_statuses(self) -> float:
@@ -108,8 +105,8 @@ class StatusLoop:
                 return _FOREVER
             configs = dict(outcome.term.configs)
         within = min(acknowledged.next_expiry, self._presence.note(len(acknowledged.counted), time.monotonic()))
-        judged = (outcome.compilation, outcome.revision, acknowledged.counted)
-        if self._judged is not None and judged[0] is self._judged[0] and judged[1:] == self._judged[1:]:
+        basis = (outcome.wanted.compilation, outcome.revision, acknowledged.counted)
+        if self._decided is not None and basis[0] is self._decided[0] and basis[1:] == self._decided[1:]:
             return within
         objects = self._objects()
         changes = await asyncio.to_thread(_decide, outcome, acknowledged, configs, objects)
@@ -118,7 +115,7 @@ class StatusLoop:
             await self._writer.write(changes[first : first + _MOST_WRITES])
             if self._newest is not outcome:
                 return _FOREVER  # a newer one is handed over, or will be
-        self._judged = judged
+        self._decided = basis
         return within
 
     async def _refresh_leases(self) -> None:
@@ -149,12 +146,8 @@ class StatusLoop:
         newer = {change.entry.uid: change.status for change in changes}
         for kind, _ in _KINDS:
             statuses = [newer.get(entry.uid, entry.status) or {} for (of, _), entry in objects.items() if of == kind]
-            self._metrics.counted(kind, len(statuses))
-            self._metrics.judged(
-                kind,
-                programmed=sum(writer.is_programmed(one) for one in statuses),
-                refused=sum(writer.is_refused(one) for one in statuses),
-            )
+            programmed, refused = sum(map(writer.is_programmed, statuses)), sum(map(writer.is_refused, statuses))
+            self._metrics.counted(kind, len(statuses), programmed, refused)
 
     # --- garbage ---------------------------------------------------------------------------------------------------------
 
@@ -178,7 +171,7 @@ class StatusLoop:
             async with self.documents:  # or the shard might be published again while it is being deleted
                 if self._newest is not outcome:
                     return _FOREVER
-                await self._store.delete(name)
+                await self._config_maps.delete(name)
                 term.published = replace(term.published, shards=term.published.shards - {name})
         return publish_plan.MIN_AGE if term.unneeded_since else _FOREVER
 
@@ -199,22 +192,15 @@ def _decide(
 ) -> Sequence[Change]:
     now = datetime.now(UTC)
     changes = []
-    for verdict in outcome.compilation.verdicts:
+    for verdict in outcome.wanted.compilation.verdicts:
         meta = verdict.meta
         entry = objects.get((meta.kind, meta.id))
         if entry is None or entry.value.meta != meta:
             continue  # deleted, or newer than what was compiled: the next round is under way
         key = f"{meta.kind}/{meta.id}"
-        decided = decision.decide(
-            verdict,
-            outcome.wanted.parsed.fragments.get(key, ""),
-            carried(key, configs),
-            outcome.revision,
-            acknowledged.counted,
-            entry.status,
-            now,
-            outcome.wanted.too_large.get(key, ""),
-        )
+        fragment, too_large = (of.get(key, "") for of in (outcome.wanted.parsed.fragments, outcome.wanted.too_large))
+        part = ConfigFragment(meta.kind, fragment, carried(key, configs), outcome.revision, too_large)
+        decided = decision.decide(verdict, part, acknowledged.counted, entry.status, now)
         if decided is not None:
             changes.append(Change(meta.kind, entry, decided))
     return changes

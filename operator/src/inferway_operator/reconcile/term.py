@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from inferway_contract.document import ConfigDocument, Endpoint
-from inferway_operator import compiler
 from inferway_operator.publish import size_limits
 from inferway_operator.publish.published_state import ParsedConfig, Published
 
@@ -18,7 +17,6 @@ class Term:
     """What is in the configs that a pod may serve, by revision."""
     config: ConfigDocument | None
     """The published one."""
-    compilation: compiler.Compilation | None = None
     wanted: size_limits.DesiredState | None = None
     live: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=dict)
     """Addresses, as they are now, of the Services that the last compilation does not name and a served config does."""
@@ -33,7 +31,6 @@ class Outcome:
     """What a round has published, or found published: statuses and garbage follow from it."""
 
     term: Term
-    compilation: compiler.Compilation
     wanted: size_limits.DesiredState
     revision: str
     """The revision of the config."""

@@ -3,58 +3,50 @@
 Called for every object after every change. Nearly all calls return None, and a status that is not written causes no event.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from inferway_contract.conditions import Condition, ConditionType, Reason
 from inferway_operator.compiler import Verdict
-from inferway_operator.status import programmed as programmed_status
+from inferway_operator.status.programmed import ConfigFragment, programmed_condition
 from inferway_operator.world.pods import PodAck
 
 _ORDER: Final = {kind.value: place for place, kind in enumerate(ConditionType)}
 
 
 def decide(
-    verdict: Verdict,
-    fragment: str,
-    carried: Callable[[str], str | None],
-    revision: str,
-    acks: Sequence[PodAck],
-    current: Mapping[str, Any] | None,
-    now: datetime,
-    too_large: str = "",
+    verdict: Verdict, part: ConfigFragment, acks: Sequence[PodAck], current: Mapping[str, Any] | None, now: datetime
 ) -> dict[str, Any] | None:
     """Return the status to write for one object, or None to leave it as it is.
 
-    `fragment`: hash of the object's part of the newest published config, "" = it has none. `carried(revision)`: the same
-    in the config of that revision, None = unknown config. `revision`: the newest published one. `acks`: the pods that
-    count. `current`: the status as it is; foreign conditions in it are ignored. `too_large`: the reason if the object's
-    size prevents its publication.
+    `part`: the object's part of the newest published config. `acks`: the pods that count. `current`: the status as it is;
+    foreign conditions in it are ignored.
     """
     current = current or {}
     generation = verdict.meta.generation
-    if _number(current.get("observedGeneration")) > generation:
+    observed = current.get("observedGeneration")
+    if isinstance(observed, int) and observed > generation:
         return None  # written for a newer generation: this run is older
     old_conditions = _own_conditions(current)
-    timestamp = _rfc3339(now)
-    progress = programmed_status.programmed_condition(
-        programmed_status.ConfigFragment(verdict.meta.kind, fragment, carried, revision, too_large),
+    timestamp = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    programmed, data_plane = programmed_condition(
+        part,
         acks,
         before=_mapping(current.get("dataPlane")),
         was=_mapping(old_conditions.get(ConditionType.PROGRAMMED)),
         now=timestamp,
     )
-    decided = [*verdict.conditions, progress.condition]
+    decided = [*verdict.conditions, programmed]
     if verdict.meta.kind == "RateLimitPolicy":
-        decided.append(_enforced(verdict, progress.condition))
+        decided.append(_enforced(verdict, programmed))
     conditions = [_written(item, generation, old_conditions.get(item.type), timestamp) for item in decided]
     status: dict[str, Any] = {
         "observedGeneration": generation,
         "conditions": sorted(conditions, key=lambda condition: _ORDER[condition["type"]]),
     }
-    if progress.data_plane is not None:
-        status["dataPlane"] = progress.data_plane
+    if data_plane is not None:
+        status["dataPlane"] = data_plane
     return None if _is_same(status, current, old_conditions) else status
 
 
@@ -98,13 +90,5 @@ def _own_conditions(current: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {str(item["type"]): item for item in items if item.get("type") in _ORDER}
 
 
-def _rfc3339(now: datetime) -> str:
-    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) else 0

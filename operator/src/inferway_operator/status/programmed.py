@@ -32,22 +32,17 @@ class ConfigFragment:
     """The reason if its size prevents its publication."""
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """The condition `Programmed` and the block `status.dataPlane`; None without a published fragment."""
-
-    condition: Condition
-    data_plane: dict[str, Any] | None
-
-
 def programmed_condition(
     part: ConfigFragment, acks: Sequence[PodAck], before: Mapping[str, Any], was: Mapping[str, Any], now: str
-) -> Progress:
-    """Decide `Programmed`. `before`: the current `status.dataPlane`, `was`: the current condition, `now`: RFC 3339."""
+) -> tuple[Condition, dict[str, Any] | None]:
+    """Decide `Programmed` and the block `status.dataPlane`: None without a published fragment.
+
+    `before`: the current block, `was`: the current condition, `now`: RFC 3339.
+    """
     if part.too_large:
-        return Progress(_condition(Reason.TOO_LARGE, messages.joined([part.too_large])), None)
+        return _condition(Reason.TOO_LARGE, messages.joined([part.too_large])), None
     if not part.fragment:
-        return Progress(_condition(Reason.NOTHING_TO_PROGRAM, _NOTHING[part.kind]), None)
+        return _condition(Reason.NOTHING_TO_PROGRAM, _NOTHING[part.kind]), None
     last = before if before.get("fragment") == part.fragment[:REVISION_DIGITS] else {}
     behind = [ack for ack in acks if not _carries(ack, part)]
     unsure = [
@@ -58,14 +53,14 @@ def programmed_condition(
         # its grace period counts as it did before.
         behind = [ack for ack in behind if ack not in unsure]
         if all(ack.is_starting for ack in behind):
-            return Progress(_condition(Reason.PROGRAMMED, f"{last.get('pods', '')} pods"), dict(last))
+            return _condition(Reason.PROGRAMMED, f"{last.get('pods', '')} pods"), dict(last)
     elif last and unsure and (unfinished := _unfinished(was)) is not None:
         # Some pods did not, possibly these: their acknowledgements are older than this process.
-        return Progress(unfinished, dict(last))
+        return unfinished, dict(last)
     # Refusing pods first: their errors show the fix.
     behind.sort(key=lambda ack: (not _refuses(ack, part), ack.pod))
     block = _block(part, len(acks), behind, last, now)
-    return Progress(_progress_condition(part, block["pods"], behind, has_pods=bool(acks)), block)
+    return _progress_condition(part, block["pods"], behind, has_pods=bool(acks)), block
 
 
 def _unfinished(was: Mapping[str, Any]) -> Condition | None:

@@ -15,7 +15,7 @@ from inferway_contract.resources import API_GROUP, API_VERSION
 from inferway_kube.client import Client, path
 from inferway_kube.errors import ApiError
 from inferway_operator.api_client import FIELD_MANAGER
-from inferway_operator.watch.kinds import POLICIES, ROUTES, CachedObject, WatchedKind
+from inferway_operator.watch.kinds import POLICIES, ROUTES, CachedObject, is_newer
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class StatusWriter:
         version, status = self._written.get(entry.uid, ("", None))
         if status is None:
             return entry
-        if _is_newer(entry.version, version) or entry.generation > status["observedGeneration"]:
+        if is_newer(entry.version, version) or entry.generation > status["observedGeneration"]:
             del self._written[entry.uid]
             return entry
         return replace(entry, version=version, status=status)
@@ -99,7 +99,8 @@ class StatusWriter:
         entry = change.entry
         if self._refused.get(entry.uid) == change.status:
             return
-        where = _path(_KINDS[change.kind], entry)
+        kind = _KINDS[change.kind]
+        where = path(kind.paths[0], kind.plural, entry.namespace, entry.name, "status")
         body = {
             "apiVersion": _API,
             "kind": change.kind,
@@ -138,25 +139,14 @@ class StatusWriter:
 
 def is_programmed(status: Mapping[str, Any]) -> bool:
     """Return whether every pod serves the object. `status`: as in the API."""
-    return any(one["type"] == ConditionType.PROGRAMMED and one["status"] == "True" for one in _conditions(status))
+    conditions = status.get("conditions") or ()
+    return any(one["type"] == ConditionType.PROGRAMMED and one["status"] == "True" for one in conditions)
 
 
 def is_refused(status: Mapping[str, Any]) -> bool:
     """Return whether the object is not accepted, or only partly."""
-    return any(one["type"] == ConditionType.ACCEPTED and _is_refusal(one) for one in _conditions(status))
-
-
-def _conditions(status: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    conditions: Iterable[Mapping[str, Any]] = status.get("conditions") or ()
-    return conditions
-
-
-def _is_newer(version: str, than: str) -> bool:
-    return int(version) > int(than) if version.isdecimal() and than.isdecimal() else version != than
-
-
-def _path(kind: WatchedKind, entry: CachedObject) -> str:
-    return path(kind.paths[0], kind.plural, entry.namespace, entry.name, "status")
+    conditions = status.get("conditions") or ()
+    return any(one["type"] == ConditionType.ACCEPTED and _is_refusal(one) for one in conditions)
 
 
 def _is_refusal(condition: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from inferway_contract.acknowledgement import from_annotations
 from inferway_contract.resources import API_GROUP, API_VERSION
 from inferway_operator.world import kubernetes_kinds
+from inferway_operator.world.kubernetes_kinds import mapping
 from inferway_operator.world.pods import LeaseState, PodState
 from inferway_operator.world.resources import parse
 
@@ -61,10 +62,15 @@ class WatchedKind:
         return tuple(f"/apis/{self.group}/{version}" if self.group else f"/api/{version}" for version in self.versions)
 
 
+def is_newer(version: str, than: str) -> bool:
+    """Whether it is newer: versions of a kind are numbers that grow (KEP-5504); of others, any that differs."""
+    return int(version) > int(than) if version.isdecimal() and than.isdecimal() else version != than
+
+
 def cached_object(kind: WatchedKind, manifest: Manifest, before: CachedObject | None) -> CachedObject:
     """The entry of an object as it came from the API server; `before` is the one of its version before."""
     meta = manifest["metadata"]
-    generation = int(meta.get("generation", 0))
+    generation = meta.get("generation") if type(meta.get("generation")) is int else 0
     status = manifest.get("status")
     # Of our resources only the spec is read, and that is the same in one generation: 2,000 statuses that are written are
     # 2,000 events, and need not be as many parses.
@@ -80,29 +86,26 @@ def cached_object(kind: WatchedKind, manifest: Manifest, before: CachedObject | 
     )
 
 
-def _read_grants(manifest: Manifest) -> tuple[Any, ...]:
-    return tuple(kubernetes_kinds.read_grants(manifest))
+# Pods may write both kinds, and one object that raises would block its whole list: odd parts count as absent.
 
 
 def _read_pod(manifest: Manifest) -> PodState:
     meta = manifest["metadata"]
-    conditions = (manifest.get("status") or {}).get("conditions") or ()
-    is_ready = any(item.get("type") == "Ready" and item.get("status") == "True" for item in conditions)
-    return PodState(meta["name"], meta["uid"], _is_terminating(manifest), is_ready)
+    conditions = mapping(manifest.get("status")).get("conditions")
+    ready = {"type": "Ready", "status": "True"}.items()
+    is_ready = isinstance(conditions, list) and any(ready <= mapping(item).items() for item in conditions)
+    return PodState(meta["name"], meta["uid"], meta.get("deletionTimestamp") is not None, is_ready)
 
 
 def _read_lease(manifest: Manifest) -> LeaseState:
-    meta, spec = manifest["metadata"], manifest.get("spec") or {}
+    meta, spec = manifest["metadata"], mapping(manifest.get("spec"))
+    holder = spec.get("holderIdentity")
     return LeaseState(
         name=meta["name"],
-        holder=spec.get("holderIdentity") or "",
+        holder=holder if isinstance(holder, str) else "",
         renewed=_seconds(spec.get("renewTime")),
-        acknowledgement=from_annotations(meta.get("annotations") or {}),
+        acknowledgement=from_annotations(mapping(meta.get("annotations"))),
     )
-
-
-def _is_terminating(manifest: Manifest) -> bool:
-    return manifest["metadata"].get("deletionTimestamp") is not None
 
 
 def _seconds(written: object) -> float:
@@ -118,7 +121,12 @@ POLICIES: Final = WatchedKind("policies", API_GROUP, (API_VERSION,), "ratelimitp
 SERVICES: Final = WatchedKind("services", "", ("v1",), "services", kubernetes_kinds.read_service)
 SLICES: Final = WatchedKind("slices", "discovery.k8s.io", ("v1",), "endpointslices", kubernetes_kinds.read_slice)
 GRANTS: Final = WatchedKind(
-    "grants", "gateway.networking.k8s.io", ("v1", "v1beta1"), "referencegrants", _read_grants, is_optional=True
+    "grants",
+    "gateway.networking.k8s.io",
+    ("v1", "v1beta1"),
+    "referencegrants",
+    kubernetes_kinds.read_grants,
+    is_optional=True,
 )
 NAMESPACES: Final = WatchedKind(
     "namespaces", "", ("v1",), "namespaces", kubernetes_kinds.read_namespace, is_global=True

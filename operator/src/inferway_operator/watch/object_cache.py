@@ -6,24 +6,31 @@ during an outage goes too (docs/decisions/0009).
 
 import asyncio
 import time
-from collections.abc import Sequence, ValuesView
+from collections.abc import Mapping, Sequence, ValuesView
 from dataclasses import replace
 from typing import Any, Final
 
 from inferway_contract.acknowledgement import LEASE_SECONDS
+from inferway_contract.document import Policy
 from inferway_operator.watch.kinds import (
+    GRANTS,
     KINDS,
     LEASES,
+    NAMESPACES,
     PODS,
+    POLICIES,
+    ROUTES,
     SERVICES,
     SLICES,
     CachedObject,
     Manifest,
     WatchedKind,
     cached_object,
+    is_newer,
 )
 from inferway_operator.world.objects import ServiceObject, SliceObject
 from inferway_operator.world.pods import LeaseState, PodState
+from inferway_operator.world.world import Settings, World
 
 _BATCH: Final = 50
 """Objects of a list that are parsed at a time."""
@@ -36,7 +43,7 @@ class ObjectCache:
         self._entries: dict[str, dict[str, CachedObject]] = {kind.id: {} for kind in KINDS}
         self._renewed: dict[str, float] = {}
         self._first_seen: dict[str, float] = {}
-        self._are_leases_listed = False
+        self.are_leases_listed = False
         self._excused = float("-inf")
         self._waiting = asyncio.Event()
         self._first_mark = 0.0
@@ -52,21 +59,31 @@ class ObjectCache:
         """All objects of the kind."""
         return self._entries[kind.id].values()
 
-    def store(self, kind: WatchedKind) -> "Part":
-        """Return a new part of the cache, for one reflector of the kind."""
-        return Part(self, kind)
+    def world(self, settings: Settings, last_published: Mapping[str, Policy], replicas: int) -> World:
+        """Return a snapshot for the compiler; the parameters are those fields of it that are not observed."""
+
+        def values(kind: WatchedKind) -> tuple[Any, ...]:
+            # None is what cannot be read of Kubernetes' own kinds.
+            return tuple(entry.value for entry in self.entries(kind) if entry.value is not None)
+
+        return World(
+            settings=settings,
+            routes=values(ROUTES),
+            policies=values(POLICIES),
+            services=values(SERVICES),
+            slices=values(SLICES),
+            grants=tuple(grant for grants in values(GRANTS) for grant in grants),
+            namespaces=values(NAMESPACES),
+            last_published=last_published,
+            replicas=replicas,
+        )
 
     def is_current(self, kind: WatchedKind, uid: str, version: str) -> bool:
-        """Whether the cache holds this version of an object, or a newer one; "" = whether it holds none.
-
-        Versions of one kind are numbers that grow (KEP-5504 made it a promise); anything else must be equal.
-        """
+        """Whether the cache holds this version of an object, or a newer one; "" = whether it holds none."""
         entry = self._entries[kind.id].get(uid)
         if entry is None or not version:
             return entry is None and not version
-        if entry.version.isdecimal() and version.isdecimal():
-            return int(entry.version) >= int(version)
-        return entry.version == version
+        return not is_newer(version, entry.version)
 
     def leases(self) -> list[LeaseState]:
         """Return the pods' Leases, with the time at which a renewal arrived here (monotonic seconds).
@@ -90,12 +107,6 @@ class ObjectCache:
             for entry in self.entries(PODS)
         ]
 
-    @staticmethod
-    def _since(before: CachedObject | None, now: CachedObject) -> CachedObject:
-        was_ready = before is not None and before.value.is_ready
-        since = before.value.ready_since if before is not None and was_ready else time.monotonic()
-        return replace(now, value=replace(now.value, ready_since=since))
-
     def excuse_silence(self) -> None:
         """Restart every pod's grace period: during an outage neither side could communicate."""
         self._excused = time.monotonic()
@@ -111,7 +122,9 @@ class ObjectCache:
             return  # listed again
         now = cached_object(kind, manifest, before)
         if kind is PODS:
-            now = self._since(before, now)
+            was_ready = before is not None and before.value.is_ready
+            since = before.value.ready_since if before is not None and was_ready else time.monotonic()
+            now = replace(now, value=replace(now.value, ready_since=since))
         known[uid] = now
         is_proof = kind is LEASES and self._note_renewal(before, now)
         if before is None or _relevant(before) != _relevant(now) or is_proof:
@@ -123,7 +136,7 @@ class ObjectCache:
         if before is None:
             self._first_seen[now.uid] = moment
             # What the first list brings may have been written at any time. What comes later is younger than that list.
-            is_renewed = self._are_leases_listed
+            is_renewed = self.are_leases_listed
         else:
             is_renewed = before.value.renewed != now.value.renewed
         if not is_renewed:
@@ -166,16 +179,11 @@ class ObjectCache:
         except TimeoutError:
             return
         while True:
-            until = min(self._last_mark + hold_off, self._first_mark + max_hold_off)
-            rest = until - time.monotonic()
+            rest = min(self._last_mark + hold_off, self._first_mark + max_hold_off) - time.monotonic()
             if rest <= 0:
                 break
             await asyncio.sleep(rest)
         self._waiting.clear()
-
-    def notice_listing(self, kind: WatchedKind) -> None:
-        """Everything of a part of the kind was listed."""
-        self._are_leases_listed |= kind is LEASES
 
 
 class Part:
@@ -194,7 +202,7 @@ class Part:
             self.upsert(manifest)
             if number % _BATCH == 0:
                 await asyncio.sleep(0)
-        self._cache.notice_listing(self._kind)
+        self._cache.are_leases_listed |= self._kind is LEASES
 
     def upsert(self, manifest: Manifest) -> None:
         """An object was created, or changed."""

@@ -14,7 +14,7 @@ from inferway_kube.errors import ApiError, NotFound
 from inferway_kube.reflector import Collection, Reflector
 from inferway_operator.settings import OperatorSettings
 from inferway_operator.watch.kinds import KINDS, WatchedKind
-from inferway_operator.watch.object_cache import ObjectCache
+from inferway_operator.watch.object_cache import ObjectCache, Part
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Reflectors:
         self._cache = cache
         self._reflectors = {
             kind.id: [
-                Reflector(client, collection, cache.store(kind), health, new_backoff())
+                Reflector(client, collection, Part(cache, kind), health, new_backoff())
                 for collection in collections(kind, settings)
             ]
             for kind in KINDS

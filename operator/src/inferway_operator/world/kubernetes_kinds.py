@@ -3,7 +3,7 @@
 An unreadable object counts as absent; the status of a route that names it reports that.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from inferway_contract.kubernetes_kinds import EndpointSlice, ReferenceGrant, Service, valid_part
@@ -21,8 +21,8 @@ def read_namespace(manifest: Mapping[str, Any]) -> NamespaceObject | None:
     meta, errors = metadata.read(manifest)
     if errors:
         return None
-    is_deleted = bool(_mapping(manifest.get("metadata")).get("deletionTimestamp"))
-    is_terminating = is_deleted or _mapping(manifest.get("status")).get("phase") == "Terminating"
+    is_deleted = bool(mapping(manifest.get("metadata")).get("deletionTimestamp"))
+    is_terminating = is_deleted or mapping(manifest.get("status")).get("phase") == "Terminating"
     return NamespaceObject(meta.name, tuple(sorted(_labels(manifest).items())), is_terminating)
 
 
@@ -58,22 +58,25 @@ def read_slice(manifest: Mapping[str, Any]) -> SliceObject | None:
     return SliceObject(f"{meta.namespace}/{service}", tuple(sorted(ports.items())), tuple(sorted(addresses)))
 
 
-def read_grants(manifest: Mapping[str, Any]) -> Iterator[Grant]:
-    """Yield the permissions of a ReferenceGrant that concern GatewayRoutes and Services."""
+def read_grants(manifest: Mapping[str, Any]) -> tuple[Grant, ...]:
+    """Return the permissions of a ReferenceGrant that concern GatewayRoutes and Services."""
     meta, errors = metadata.read(manifest)
     if errors or (grant := valid_part(ReferenceGrant, manifest)) is None:
-        return
-    for source in grant.spec.from_:
-        if (source.group, source.kind) == (API_GROUP, "GatewayRoute"):
-            for target in grant.spec.to:
-                if (target.group, target.kind) == ("", "Service"):
-                    yield Grant(meta.namespace, source.namespace, target.name or None)
+        return ()
+    return tuple(
+        Grant(meta.namespace, source.namespace, target.name or None)
+        for source in grant.spec.from_
+        if (source.group, source.kind) == (API_GROUP, "GatewayRoute")
+        for target in grant.spec.to
+        if (target.group, target.kind) == ("", "Service")
+    )
 
 
 def _labels(manifest: Mapping[str, Any]) -> dict[str, str]:
-    labels = _mapping(_mapping(manifest.get("metadata")).get("labels"))
+    labels = mapping(mapping(manifest.get("metadata")).get("labels"))
     return {name: value for name, value in labels.items() if isinstance(name, str) and isinstance(value, str)}
 
 
-def _mapping(value: object) -> dict[str, Any]:
+def mapping(value: object) -> dict[str, Any]:
+    """Return the value if it is a mapping, else an empty one."""
     return value if isinstance(value, dict) else {}

@@ -57,6 +57,11 @@ class RouteObject:
     errors: tuple[FieldError, ...] = ()
     is_too_large: bool = False
 
+    def named_services(self) -> frozenset[str]:
+        """Return ids of the Services that its rules name, also of those that do not exist."""
+        refs = (ref for rule in self.rules if rule.rule is not None for ref in rule.rule.backend_refs)
+        return frozenset(f"{ref.namespace or self.meta.namespace}/{ref.name}" for ref in refs if ref.name is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyObject:

@@ -9,8 +9,6 @@ from inferway_contract.acknowledgement import LEASE_SECONDS, Acknowledgement
 NEVER_REPORTED_SECONDS: Final = 30
 """A pod that is Ready this long without a Lease counts as behind: it may not write one, or hangs."""
 
-_NOTHING_REPORTED: Final = Acknowledgement()
-
 
 @dataclass(frozen=True, slots=True)
 class PodState:
@@ -72,7 +70,7 @@ def counted(pods: Iterable[PodState], leases: Iterable[LeaseState], now: float) 
         is_renewed = lease is None or now - lease.renewed <= LEASE_SECONDS
         in_grace_period = lease is not None and not is_renewed and now - lease.awaited_since <= LEASE_SECONDS
         is_expired = not is_renewed and not in_grace_period
-        acknowledgement = lease.acknowledgement if lease is not None else _NOTHING_REPORTED
+        acknowledgement = lease.acknowledgement if lease is not None else Acknowledgement()
         is_serving = lease is not None and not is_expired and acknowledgement.config != ""
         never_reported = lease is None and pod.is_ready and now - pod.ready_since > NEVER_REPORTED_SECONDS
         if not pod.is_terminating and (pod.is_ready or is_serving):

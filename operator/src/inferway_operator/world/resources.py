@@ -24,10 +24,7 @@ _SECTION_NAME: TypeAdapter[str] = TypeAdapter(SectionName)
 
 
 def parse(manifest: Mapping[str, Any]) -> RouteObject | PolicyObject:
-    """Parse a GatewayRoute or a RateLimitPolicy; invalid parts become errors of the object.
-
-    `ValueError` for a manifest of another kind.
-    """
+    """Parse a GatewayRoute or RateLimitPolicy; invalid parts become its errors. `ValueError` for another kind."""
     kind = manifest.get("kind")
     if not isinstance(kind, str) or kind not in SPECS:
         raise ValueError(f"{kind!r} is neither a GatewayRoute nor a RateLimitPolicy")

@@ -2,24 +2,30 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final
 
 from inferway_contract import document
 from inferway_operator.world import kubernetes_kinds, metadata
 from inferway_operator.world.hostname_policy import HostnamePolicy
 from inferway_operator.world.objects import (
     Grant,
-    Meta,
     NamespaceObject,
     PolicyObject,
     RouteObject,
-    RuleObject,
     ServiceObject,
     SliceObject,
 )
 from inferway_operator.world.resources import parse
 
-T = TypeVar("T")
+_READERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
+    "GatewayRoute": parse,
+    "RateLimitPolicy": parse,
+    "Namespace": kubernetes_kinds.read_namespace,
+    "Service": kubernetes_kinds.read_service,
+    "EndpointSlice": kubernetes_kinds.read_slice,
+    "ReferenceGrant": kubernetes_kinds.read_grants,
+}
+"""By kind; None = the object is unreadable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +63,7 @@ def from_manifests(manifests: Iterable[Mapping[str, Any]], *, standalone: bool) 
 
     Raises nothing for mappings. Of two objects with one kind, namespace and name the first counts.
     """
-    routes: list[RouteObject] = []
-    policies: list[PolicyObject] = []
-    services: list[ServiceObject] = []
-    slices: list[SliceObject] = []
-    grants: list[Grant] = []
-    namespaces: list[NamespaceObject] = []
+    objects: dict[str, list[Any]] = {kind: [] for kind in _READERS}
     keys: set[tuple[str, str, str]] = set()
     for manifest in manifests:
         kind = _kind(manifest)
@@ -71,36 +72,18 @@ def from_manifests(manifests: Iterable[Mapping[str, Any]], *, standalone: bool) 
         if kind == "" or key in keys:
             continue
         keys.add(key)
-        match kind:
-            case "Namespace":
-                _append(namespaces, kubernetes_kinds.read_namespace, manifest)
-            case "Service":
-                _append(services, kubernetes_kinds.read_service, manifest)
-            case "EndpointSlice":
-                _append(slices, kubernetes_kinds.read_slice, manifest)
-            case "ReferenceGrant":
-                grants += kubernetes_kinds.read_grants(manifest)
-            case _:
-                parsed = parse(manifest)
-                if isinstance(parsed, RouteObject):
-                    routes.append(parsed)
-                else:
-                    policies.append(parsed)
+        value = _READERS[kind](manifest)
+        if value is not None:
+            objects[kind].append(value)
     return World(
         settings=Settings(standalone=standalone),
-        routes=tuple(routes),
-        policies=tuple(policies),
-        services=tuple(services),
-        slices=tuple(slices),
-        grants=tuple(grants),
-        namespaces=tuple(namespaces),
+        routes=tuple(objects["GatewayRoute"]),
+        policies=tuple(objects["RateLimitPolicy"]),
+        services=tuple(objects["Service"]),
+        slices=tuple(objects["EndpointSlice"]),
+        grants=tuple(grant for grants in objects["ReferenceGrant"] for grant in grants),
+        namespaces=tuple(objects["Namespace"]),
     )
-
-
-def _append(objects: list[T], read: Callable[[Mapping[str, Any]], T | None], manifest: Mapping[str, Any]) -> None:
-    parsed = read(manifest)
-    if parsed is not None:
-        objects.append(parsed)
 
 
 def _kind(manifest: Mapping[str, Any]) -> str:
@@ -117,19 +100,3 @@ def _kind(manifest: Mapping[str, Any]) -> str:
             return "ReferenceGrant"
         case _:
             return ""
-
-
-__all__ = [
-    "Grant",
-    "Meta",
-    "NamespaceObject",
-    "PolicyObject",
-    "RouteObject",
-    "RuleObject",
-    "ServiceObject",
-    "Settings",
-    "SliceObject",
-    "World",
-    "from_manifests",
-    "parse",
-]

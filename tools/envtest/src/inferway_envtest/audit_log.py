@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NewType
+from typing import Any, NamedTuple
 
 POLICY = """\
 apiVersion: audit.k8s.io/v1
@@ -20,9 +20,17 @@ rules:
 """
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
-Mark = NewType("Mark", int)
-"""A place in the log, in bytes."""
-BEGINNING = Mark(0)
+
+class Mark(NamedTuple):
+    """A place in the log, and when it was its end."""
+
+    position: int = 0
+    """Bytes."""
+    at: str = ""
+    """As `Request.at`."""
+
+
+BEGINNING = Mark()
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,7 @@ def read(log: Path, since: Mark) -> Iterator[Request]:
     if not log.exists():
         return
     with log.open("rb") as file:
-        file.seek(since)
+        file.seek(since.position)
         for line in file:
             if line.endswith(b"\n"):
                 yield request(json.loads(line))

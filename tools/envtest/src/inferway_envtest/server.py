@@ -7,6 +7,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -127,7 +128,7 @@ class ApiServer(ControlPlane):
 
     def mark(self) -> Mark:
         """Return the current end of the log, for `requests` and `writes`."""
-        return Mark(self._audit_log.stat().st_size)
+        return Mark(self._audit_log.stat().st_size, datetime.now(UTC).isoformat(timespec="microseconds"))
 
     def requests(
         self, since: Mark = audit_log.BEGINNING, *, user: str | User = "", resource: str = "", verb: str = ""
@@ -141,9 +142,12 @@ class ApiServer(ControlPlane):
         ]
 
     def writes(self, since: Mark = audit_log.BEGINNING, *, user: str | User = "", resource: str = "") -> list[Request]:
-        """Return the requests that may change something."""
+        """Return the requests since a mark that may change something.
+
+        Not those in flight at the mark: others may see their result before the line in the log.
+        """
         return [
             request
             for request in self.requests(since, user=user, resource=resource)
-            if request.verb in audit_log.WRITES
+            if request.verb in audit_log.WRITES and request.at >= since.at
         ]

@@ -36,7 +36,7 @@ class Contracts:
             elif contract["type"] == "forbidden":
                 sources, targets = contract["source_modules"].split(), contract["forbidden_modules"].split()
                 self.forbidden.update(product(sources, targets))
-            else:
+            elif contract["type"] == "layers":
                 lines = contract["layers"].strip().split("\n")
                 self.layers[contract["containers"]] = [
                     [name.strip("( )") for name in line.split("|")] for line in lines

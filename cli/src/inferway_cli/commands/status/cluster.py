@@ -7,8 +7,7 @@ ServiceAccount of the pod.
 from typing import Any, Final
 
 from inferway_kube import login
-from inferway_kube.client import Client, path
-from inferway_kube.deadlines import Deadlines
+from inferway_kube.client import Client, Deadlines, path
 from inferway_kube.errors import ApiError, NoCluster, NotFound
 
 DEADLINES: Final = Deadlines(connect=3.0, read=10.0)
@@ -32,8 +31,7 @@ class Cluster(Client):
     def __init__(self, account: login.Login) -> None:
         super().__init__(account, "inferway", DEADLINES)
         self._server = account.server
-        self.namespace = account.namespace
-        """Of the context: used where none is named."""
+        self.namespace = account.namespace  # of the context: used where none is named
 
     async def list_kind(
         self, group: str, version: str, plural: str, namespace: str | None, selector: str = ""

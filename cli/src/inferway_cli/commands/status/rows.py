@@ -12,8 +12,6 @@ from inferway_contract.field_errors import printable
 
 @dataclass(frozen=True, slots=True)
 class ConditionState:
-    """A condition of a status."""
-
     status: str
     reason: str
     message: str
@@ -75,8 +73,6 @@ class PodRow:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Content of the output."""
-
     rows: tuple[Row, ...]
     pods: tuple[PodRow, ...] | None
     """None = they could not be read."""
@@ -85,12 +81,10 @@ class Report:
 
     @property
     def is_good(self) -> bool:
-        """Whether every resource is good."""
         return all(row.is_good for row in self.rows)
 
 
 def row(kind: str, manifest: Mapping[str, Any]) -> Row:
-    """Read one resource."""
     meta, status = _mapping(manifest.get("metadata")), _mapping(manifest.get("status"))
     block = _mapping(status.get("dataPlane"))
     observed, newest = status.get("observedGeneration"), meta.get("generation")

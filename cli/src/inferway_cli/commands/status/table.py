@@ -13,8 +13,7 @@ from inferway_cli.commands.status.rows import ConditionState, PodRow, Report, Ro
 from inferway_contract.acknowledgement import LEASE_SECONDS
 from inferway_contract.conditions import ConditionType
 
-_PIPED: Final = 100_000
-"""Columns in a pipe: a program that reads lines gets one resource a line."""
+_PIPED: Final = 100_000  # columns in a pipe: a program that reads lines gets one resource a line
 
 _UNITS: Final = ((86_400 * 2, 86_400, "d"), (3_600 * 2, 3_600, "h"), (60 * 2, 60, "m"))
 """Least seconds, seconds of the unit and its letter."""

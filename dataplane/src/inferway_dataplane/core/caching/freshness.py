@@ -1,4 +1,4 @@
-"""Freshness: which responses a shared cache may store, and for how long (RFC 9111).
+"""Stored responses and their freshness: what a shared cache may store, and for how long (RFC 9111).
 
 A stored response is used only while it is fresh. Its age counts on the monotonic clock from the moment it was received,
 starting at the age it had then (RFC 9111 4.2.3).
@@ -98,10 +98,7 @@ def decide(head: RequestHead) -> CacheUse:
 
 
 def lifetime(cache: CacheRules, head: RequestHead, response: ResponseHead, wall: Callable[[], float]) -> float:
-    """Return the seconds for which a response may be reused; 0 = do not store.
-
-    `wall` returns Unix time; it is called only to compare Expires with a missing Date.
-    """
+    """Return the seconds for which a response may be reused; 0 = do not store. `wall` returns Unix time."""
     directives: dict[bytes, bytes | None] = {}
     fields = response.caching or {}
     if b"cache-control" in fields:
@@ -141,6 +138,7 @@ def _origin_lifetime(
     until = response_head.parse_http_date(expires)
     if until is None:
         return 0
+    # The clock stands in for a missing Date.
     since = response_head.parse_http_date(response.date) if response.date is not None else None
     return max(until - (wall() if since is None else since), 0.0)
 
@@ -149,3 +147,18 @@ def age(response: ResponseHead) -> int:
     """Return the age of a new response in seconds; 0 when malformed (RFC 9111 5.1)."""
     first = response.age.split(b",")[0].strip() if response.age is not None else None
     return delta_seconds(first) or 0
+
+
+class CacheEntry:
+    """A stored response. `head`: status line, field lines and cache status, without the fields of one exchange (Age)."""
+
+    __slots__ = ("age", "body", "expires", "head", "received", "size", "status")
+
+    def __init__(self, status: int, head: bytes, body: bytes, age: float, received: float, expires: float) -> None:
+        self.status = status
+        self.head = head
+        self.body = body
+        self.age = age  # seconds old when it was received
+        self.received = received  # monotonic seconds
+        self.expires = expires  # monotonic seconds
+        self.size = len(head) + len(body)

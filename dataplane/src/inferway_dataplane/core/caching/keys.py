@@ -17,20 +17,9 @@ class CacheRules:
     """The cache settings of a rule. `ttl` and `max_ttl` in seconds, `max_body` in bytes."""
 
     __slots__ = (
-        "_exclude",
-        "_header_names",
-        "_host",
-        "_include",
-        "_is_isolated",
-        "_is_plain_query",
-        "_prefix",
-        "_sort",
-        "max_body",
-        "max_ttl",
-        "status_header",
-        "statuses",
-        "ttl",
-    )
+        "_exclude", "_header_names", "_host", "_include", "_is_isolated", "_is_plain_query", "_prefix", "_sort",
+        "max_body", "max_ttl", "status_header", "statuses", "ttl",
+    )  # fmt: skip
 
     def __init__(self, cache: Cache, scope: str) -> None:
         """`scope` names route and rule: two rules never share a response."""

@@ -49,10 +49,8 @@ _LONGEST_KEY: Final = 32
 
 
 def _bounded(value: bytes | None) -> bytes | None:
-    """Replace a long value by its hash, so that `maxKeys` bounds bytes too.
-
-    A value cannot equal a hash: an unhashed value has at most 32 bytes, a hash with its mark 33.
-    """
+    """Replace a long value by its hash, so that `maxKeys` bounds bytes too."""
     if value is None or len(value) <= _LONGEST_KEY:
         return value
+    # A value cannot equal a hash: an unhashed value has at most 32 bytes, a hash with its mark 33.
     return b"#" + sha256(value).digest()

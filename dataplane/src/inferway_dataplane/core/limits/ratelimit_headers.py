@@ -48,7 +48,8 @@ class RateLimitHeaders:
         if refusing is not None:
             at = self._buckets.index(refusing)
             # Counted without `ROUNDING`: a refused client must not read that a unit is left.
-            levels[at] = (_whole(refusing, tats[at] - now), retry_after)
+            spare = refusing.reach - (tats[at] - now) + refusing.tolerance
+            levels[at] = (0 if refusing.denies else int(spare / refusing.interval), retry_after)
         lines = b""
         if self._standard:
             lines = self._items % tuple(number for index in self._standard for number in levels[index])
@@ -70,10 +71,6 @@ def _left_and_reset(bucket: Bucket, ahead: float) -> tuple[int, int]:
     if free >= 1:
         return int(free), 0
     return 0, ceil((1 - free) * bucket.interval)
-
-
-def _whole(bucket: Bucket, ahead: float) -> int:
-    return 0 if bucket.denies else int((bucket.reach - ahead + bucket.tolerance) / bucket.interval)
 
 
 def window(bucket: Bucket) -> int:

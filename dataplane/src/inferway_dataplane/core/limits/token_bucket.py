@@ -25,18 +25,9 @@ class Bucket:
     """The buckets of one limit by key; at `max_keys` the least recently used goes."""
 
     __slots__ = (
-        "burst",
-        "denies",
-        "dropped",
-        "evicted",
-        "interval",
-        "max_keys",
-        "name",
-        "policy",
-        "reach",
-        "tats",
+        "burst", "denies", "dropped", "evicted", "interval", "max_keys", "name", "policy", "reach", "tats",
         "tolerance",
-    )
+    )  # fmt: skip
 
     def __init__(self, policy: str, name: str, requests: int, per: float, burst: int, max_keys: int) -> None:
         self.policy = policy
@@ -64,13 +55,11 @@ class Bucket:
         return gone
 
     def inherit(self, older: "Bucket", now: float) -> None:
-        """Take over the levels of an older version of this limit.
-
-        A changed limit fills no bucket. A key keeps its remaining tokens, up to the new burst; a full bucket starts full.
-        """
+        """Take over the levels of an older version of this limit."""
         if (older.interval, older.burst, older.denies) == (self.interval, self.burst, self.denies):
             self.tats = older.tats
         elif not (older.denies or self.denies):
+            # A change fills no bucket: a key keeps its remaining tokens, up to the new burst; a full bucket starts full.
             for key, tat in older.tats.items():
                 if tat > now:
                     tokens = min(older.burst - (tat - now) / older.interval, self.burst)

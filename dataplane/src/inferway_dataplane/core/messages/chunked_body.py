@@ -24,8 +24,7 @@ class ChunkedBodyScanner:
         self.is_done = False
         self.is_lost = False  # also set by more than 16 digits (llhttp accepts leading zeros)
         self.chunks = 0
-        self.framing = 0
-        """Bytes so far that are not content: sizes, extensions, line ends, trailers."""
+        self.framing = 0  # bytes so far that are not content: sizes, extensions, line ends, trailers
         self._state = _SIZE
         self._line = b""  # the start of a line that began in an earlier piece, cut to `_OF_INTEREST` bytes
         self._left = 0

@@ -8,8 +8,7 @@ from typing import Final
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-_LONGEST: Final = 64
-"""Characters of an address; longer texts are refused, which bounds the memo in bytes."""
+_LONGEST: Final = 64  # characters of an address; longer texts are refused, which bounds the memo in bytes
 
 
 def address(text: str) -> Address | None:
@@ -57,9 +56,8 @@ class TrustedProxies:
     """Networks of proxies whose X-Forwarded-For is trusted."""
 
     def __init__(self, networks: Sequence[str], hops: int = 1) -> None:
-        """`hops`: take the N-th untrusted address from the right. `ValueError` names a malformed CIDR.
-
-        More than 1 hop is for proxies of unknown addresses in front, such as a CDN's."""
+        """`hops`: take the N-th untrusted address from the right. `ValueError` names a malformed CIDR."""
+        # More than 1 hop: proxies of unknown addresses are in front, such as a CDN's.
         self._hops = hops
         self._networks: tuple[Network, ...] = tuple(ip_network(text, strict=False) for text in networks)
 
@@ -69,11 +67,7 @@ class TrustedProxies:
         return parsed is not None and any(parsed.version == net.version and parsed in net for net in self._networks)
 
     def client(self, peer: str, forwarded_for: Sequence[bytes]) -> str:
-        """Walk X-Forwarded-For from the right to the client's address; stop at the last valid one.
-
-        Several header lines form one list. A malformed entry ends the walk: the entries to its left come from an
-        unknown sender.
-        """
+        """Walk X-Forwarded-For from the right to the client's address; several header lines form one list."""
         nearest = peer
         left = self._hops
         for entry in reversed(b",".join(forwarded_for).split(b",")):
@@ -83,6 +77,6 @@ class TrustedProxies:
                     return nearest
             parsed = address(entry.decode("latin-1"))
             if parsed is None:
-                return nearest
+                return nearest  # the entries to the left of a malformed one come from an unknown sender
             nearest = str(parsed)
         return nearest

@@ -52,25 +52,14 @@ _REQUEST_KINDS: Final[dict[bytes, int]] = {
     b"upgrade": UPGRADE,
     b"expect": EXPECT,
     b"x-forwarded-for": FORWARDED_FOR,
-    b"x-forwarded-proto": FORWARDED,
-    b"x-forwarded-host": FORWARDED,
-    b"x-forwarded-port": FORWARDED,
-    b"x-forwarded-prefix": FORWARDED,
-    b"x-forwarded-server": FORWARDED,
-    b"x-real-ip": FORWARDED,
-    b"forwarded": FORWARDED,
-    b"x-original-url": FORWARDED,
-    b"x-rewrite-url": FORWARDED,
+    **dict.fromkeys((b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-prefix"), FORWARDED),
+    **dict.fromkeys(
+        (b"x-forwarded-server", b"x-real-ip", b"forwarded", b"x-original-url", b"x-rewrite-url"), FORWARDED
+    ),
     b"x-request-id": REQUEST_ID,
     b"traceparent": TRACE,
-    b"cache-control": CACHING,
-    b"pragma": CACHING,
-    b"range": CACHING,
-    b"if-none-match": CACHING,
-    b"if-modified-since": CACHING,
-    b"if-match": CACHING,
-    b"if-unmodified-since": CACHING,
-    b"if-range": CACHING,
+    **dict.fromkeys((b"cache-control", b"pragma", b"range", b"if-range"), CACHING),
+    **dict.fromkeys((b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since"), CACHING),
 }
 
 _RESPONSE_KINDS: Final[dict[bytes, int]] = {
@@ -82,10 +71,7 @@ _RESPONSE_KINDS: Final[dict[bytes, int]] = {
     b"upgrade": DROP,
     b"x-request-id": DROP,  # the gateway adds its own
     b"set-cookie": SET_COOKIE,
-    b"cache-control": CACHING,
-    b"expires": CACHING,
-    b"vary": CACHING,
-    b"pragma": CACHING,
+    **dict.fromkeys((b"cache-control", b"expires", b"vary", b"pragma"), CACHING),
     b"age": AGE,
     b"date": DATE,
 }
@@ -106,9 +92,8 @@ class _KindMemo(dict[bytes, int]):
     def __missing__(self, name: bytes) -> int:
         lower = name.lower()
         # Many frameworks (CGI) read `X_Forwarded_For` as `X-Forwarded-For`: such look-alikes end here.
-        kind = (
-            DROP if b"_" in lower and lower.replace(b"_", b"-") in self._defined else self._defined.get(lower, FORWARD)
-        )
+        is_look_alike = b"_" in lower and lower.replace(b"_", b"-") in self._defined
+        kind = DROP if is_look_alike else self._defined.get(lower, FORWARD)
         if len(name) <= _LONGEST_NAME:
             if len(self) >= _MEMO_BOUND:
                 self.clear()

@@ -32,16 +32,15 @@ class Problem:
 
 def body(problem: Problem, request_id: bytes, extra: dict[str, object] | None = None) -> bytes:
     """Build the `application/problem+json` body (RFC 9457 3); `extra` adds members."""
-    content: dict[str, object] = {
+    content = {
         "type": "about:blank",
         "title": problem.title,
         "status": problem.status,
         "detail": problem.detail,
         "code": problem.code,
         "requestId": request_id.decode("ascii"),
+        **(extra or {}),
     }
-    if extra:
-        content.update(extra)
     return json.dumps(content, separators=(",", ":")).encode()
 
 

@@ -31,24 +31,10 @@ class FieldBlock:
     """The fields of a request, sorted. Immutable and independent of the request line, so requests may share it."""
 
     __slots__ = (
-        "caching",
-        "content_length",
-        "credentials",
-        "expects_continue",
-        "fields",
-        "forwarded_for",
-        "has_body",
-        "has_dropped",
-        "has_upgrade",
-        "is_chunked",
-        "is_http_1_1",
-        "keep_alive",
-        "passed",
-        "raw_host",
-        "request_id",
-        "traceparent",
-        "values",
-    )
+        "caching", "content_length", "credentials", "expects_continue", "fields", "forwarded_for", "has_body",
+        "has_dropped", "has_upgrade", "is_chunked", "is_http_1_1", "keep_alive", "passed", "raw_host",
+        "request_id", "traceparent", "values",
+    )  # fmt: skip
 
     def __init__(self, fields: Fields, is_http_1_1: bool) -> None:
         self.fields = fields
@@ -89,22 +75,9 @@ class RequestHead:
     """The checked head of a request: request line and fields, in bytes as received."""
 
     __slots__ = (
-        "block",
-        "cache_key",
-        "entry",
-        "host",
-        "is_http_1_1",
-        "match_path",
-        "method",
-        "passed",
-        "path",
-        "query",
-        "raw_host",
-        "runtime",
-        "sent",
-        "sent_to",
-        "value",
-    )
+        "block", "cache_key", "entry", "host", "is_http_1_1", "match_path", "method", "passed", "path", "query",
+        "raw_host", "runtime", "sent", "sent_to", "value",
+    )  # fmt: skip
 
     def __init__(self, method: bytes, block: FieldBlock) -> None:
         self.method = method

@@ -24,18 +24,15 @@ _paths: dict[bytes, bytes] = {}
 def locate(head: RequestHead, target: bytes) -> Problem | None:
     """Set the head's path, query, match path and host (lower case, without its port)."""
     raw_host = head.raw_host
-    if target[:1] != b"/":
-        if target == b"*" and head.method == b"OPTIONS":
-            target = b"*"
-        else:
-            split = _absolute_form(target)
-            if split is None:
-                return problems.BAD_TARGET
-            # The target's authority replaces Host, which must still be valid (RFC 9112 3.2.2).
-            if raw_host is not None and host_of(raw_host) is None:
-                return problems.BAD_HOST
-            raw_host, target = split
-            head.raw_host = raw_host
+    if target[:1] != b"/" and (target != b"*" or head.method != b"OPTIONS"):
+        split = _absolute_form(target)
+        if split is None:
+            return problems.BAD_TARGET
+        # The target's authority replaces Host, which must still be valid (RFC 9112 3.2.2).
+        if raw_host is not None and host_of(raw_host) is None:
+            return problems.BAD_HOST
+        raw_host, target = split
+        head.raw_host = raw_host
     if raw_host is not None:
         host = _hosts.get(raw_host) or host_of(raw_host)
         if host is None:

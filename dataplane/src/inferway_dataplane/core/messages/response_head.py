@@ -21,19 +21,9 @@ class ResponseHead:
     """The head of an upstream's response. `passed`: the fields that may be forwarded to the client."""
 
     __slots__ = (
-        "age",
-        "caching",
-        "content_length",
-        "date",
-        "has_cookie",
-        "has_date",
-        "is_chunked",
-        "keep_alive",
-        "lines",
-        "passed",
-        "rule",
-        "status",
-    )
+        "age", "caching", "content_length", "date", "has_cookie", "has_date", "is_chunked", "keep_alive",
+        "lines", "passed", "rule", "status",
+    )  # fmt: skip
 
     def __init__(self, status: int, keep_alive: bool) -> None:
         self.status = status

@@ -23,20 +23,15 @@ class HeaderModifiers:
     def apply(self, fields: Fields) -> Fields:
         """Return the modified fields as a new list."""
         dropped = self._dropped
-        return (
-            [field for field in fields if field[0].lower() not in dropped] + self._added
-            if dropped
-            else fields + self._added
-        )
+        kept = [field for field in fields if field[0].lower() not in dropped] if dropped else fields
+        return kept + self._added
 
 
 def new_path(change: NewPath, raw: bytes, prefix: bytes) -> bytes:
-    """Return the raw path after a change (Gateway API HTTPPathModifier). `prefix`: the PathPrefix that matched.
-
-    ReplacePrefixMatch removes as many raw segments as the prefix has, so escapes in the rest stay as sent.
-    """
+    """Return the raw path after a change (Gateway API HTTPPathModifier). `prefix`: the PathPrefix that matched."""
     if change.full is not None:
         return change.full.encode() or b"/"
+    # As many raw segments are removed as the prefix has, so escapes in the rest stay as sent.
     segments = 0 if prefix == b"/" else prefix.count(b"/")
     rest = raw.split(b"/")[segments + 1 :]
     new = (change.prefix or "").encode()
@@ -72,8 +67,6 @@ def _port(redirect: Redirect, head: RequestHead, scheme: bytes) -> bytes:
 
 
 class RuleResponse(NamedTuple):
-    """A response of the rule's own."""
-
     status: int
     fields: Fields
     content_type: bytes = b""

@@ -122,14 +122,11 @@ class BackendResolver:
         endpoint = self._endpoint_of(url.host, url.port, tls=tls, is_name=is_name)
         self.upstreams.add(endpoint)
         members = self._members((*rule, name), [(authority, endpoint)], counters)
-        return Backend(name, members, authority.encode(), url.path.encode(), None, self._credential(backend))
-
-    def _credential(self, backend: document.Backend) -> Credential | None:
-        auth = backend.auth
-        if auth is None:
-            return None
-        self.secrets.add(auth.file)
-        return Credential(auth.header, auth.prefix, auth.file)
+        credential = None
+        if (auth := backend.auth) is not None:
+            self.secrets.add(auth.file)
+            credential = Credential(auth.header, auth.prefix, auth.file)
+        return Backend(name, members, authority.encode(), url.path.encode(), None, credential)
 
     def _members(self, owner: Owner, endpoints: list[tuple[str, Any]], counters: RuleCounters) -> tuple[Member, ...]:
         # A rule may name a backend twice, with two weights: both share its members.

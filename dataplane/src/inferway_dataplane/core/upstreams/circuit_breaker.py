@@ -5,16 +5,14 @@ from inferway_dataplane.core.upstreams.members import RuleCounters
 
 
 class Breaker:
-    """The caps of one rule. Each `enter` that returns True needs exactly one `leave`.
-
-    The rule's counters outlive this object: a cap lowered below the requests in flight refuses until enough have ended.
-    """
+    """The caps of one rule. Each `enter` that returns True needs exactly one `leave`."""
 
     __slots__ = ("counters", "max_pending", "max_requests")
 
     def __init__(self, breaker: CircuitBreaker, counters: RuleCounters) -> None:
         self.max_requests = breaker.max_requests
         self.max_pending = breaker.max_pending
+        # They outlive this object: a cap lowered below the requests in flight refuses until enough have ended.
         self.counters = counters
 
     @property

@@ -20,11 +20,7 @@ class CheckRules:
         self.timeout = check.timeout / 1000
         self.healthy_threshold = check.healthy_threshold
         self.unhealthy_threshold = check.unhealthy_threshold
-        self.statuses = frozenset(check.expected_statuses)
-
-    def is_good(self, status: int | None) -> bool:
-        """Whether a check with this status passed; None = no response in time."""
-        return status in self.statuses
+        self.statuses = frozenset(check.expected_statuses)  # of a check that passed
 
 
 def reset(member: Member) -> None:

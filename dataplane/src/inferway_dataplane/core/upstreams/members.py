@@ -5,15 +5,13 @@ from typing import Any
 
 
 class RuleCounters:
-    """Counters of one rule that outlive runtimes: a new document keeps the requests in flight.
-
-    `changes` grows whenever a member of the rule becomes available or unavailable. A `BackendSet` compares it with its
-    view, so a runtime that older requests still use sees changes made through a newer one.
-    """
+    """Counters of one rule that outlive runtimes: a new document keeps the requests in flight."""
 
     __slots__ = ("changes", "in_flight", "pending", "retrying")
 
     def __init__(self) -> None:
+        # Grows whenever a member of the rule becomes available or unavailable. A `BackendSet` compares it with its view, so
+        # a runtime that older requests still use sees changes made through a newer one.
         self.changes = 0
         self.in_flight = 0  # requests between `Breaker.enter` and `leave`
         self.pending = 0  # of those, waiting for a connection
@@ -27,23 +25,10 @@ class Member:
     """
 
     __slots__ = (
-        "added_at",
-        "bad_checks",
-        "counters",
-        "ejected_until",
-        "ejections",
-        "endpoint",
-        "ewma",
-        "ewma_at",
-        "failures",
-        "good_checks",
-        "is_ejected",
-        "is_probing",
-        "is_unhealthy",
-        "name",
-        "probing_since",
+        "added_at", "bad_checks", "counters", "ejected_until", "ejections", "endpoint", "ewma", "ewma_at",
+        "failures", "good_checks", "is_ejected", "is_probing", "is_unhealthy", "name", "probing_since",
         "restored_at",
-    )
+    )  # fmt: skip
 
     def __init__(self, name: str, endpoint: Any, counters: RuleCounters, now: float) -> None:
         self.name = name  # its address

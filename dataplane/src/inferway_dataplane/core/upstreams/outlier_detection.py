@@ -78,10 +78,8 @@ def is_failure(status: int) -> bool:
 
 
 def is_fault(problem: Problem) -> bool:
-    """Whether a try with this problem counts as a failure of its endpoint.
-
-    The gateway's own refusals do not. Nor does a closed kept-alive connection (`retry.may_resend`): that try is abandoned.
-    """
+    """Whether a try with this problem counts as a failure of its endpoint."""
+    # The gateway's own refusals do not. Nor does a closed kept-alive connection (`retry.may_resend`): that try is abandoned.
     return problem in _FAULTS
 
 

@@ -49,22 +49,9 @@ class BackendSet:
     """All backends and members of one rule. One for each runtime; the members and their counters are shared."""
 
     __slots__ = (
-        "_changes",
-        "_checks",
-        "_due",
-        "_only",
-        "_options",
-        "_priorities",
-        "_type",
-        "_until",
-        "_weighted",
-        "backends",
-        "counters",
-        "ejection",
-        "is_panic",
-        "measures_latency",
-        "members",
-    )
+        "_changes", "_checks", "_due", "_only", "_options", "_priorities", "_type", "_until", "_weighted",
+        "backends", "counters", "ejection", "is_panic", "measures_latency", "members",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -176,10 +163,8 @@ class BackendSet:
         return [option for option in candidates if option.available or option.backend.is_broken]
 
     def _find_due(self) -> Choice | None:
-        """Return a member due for a probe: it gets the next request, whatever its load.
-
-        Not with consistent hashing: the next key of that member is its probe.
-        """
+        """Return a member due for a probe: it gets the next request, whatever its load."""
+        # With consistent hashing the next key of that member is its probe.
         if self.is_panic or self._type == "ConsistentHash":
             return None
         return next(

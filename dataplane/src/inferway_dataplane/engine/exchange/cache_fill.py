@@ -2,7 +2,7 @@
 
 from inferway_dataplane.core.caching import freshness
 from inferway_dataplane.core.caching import keys as cache_keys
-from inferway_dataplane.core.caching.entry import CacheEntry
+from inferway_dataplane.core.caching.freshness import CacheEntry
 from inferway_dataplane.core.caching.keys import CacheRules
 from inferway_dataplane.core.messages.response_head import ResponseHead
 from inferway_dataplane.engine.exchange.exchange import Exchange

@@ -246,8 +246,11 @@ class Exchange:
             self.finish()
 
     def release(self) -> None:
+        """End the work under way, or the wait for the body."""
         if self.work is not None:
             self.work.release()
+        if self.body is not None:
+            self.body.gate = None  # it holds the exchange
 
     def cut(self, problem: Problem) -> None:
         """End in the middle of a response: the client must see that the rest is missing."""

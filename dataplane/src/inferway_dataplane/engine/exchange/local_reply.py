@@ -3,7 +3,7 @@
 Each ends the exchange, and is written in one piece.
 """
 
-from inferway_dataplane.core.caching.entry import CacheEntry
+from inferway_dataplane.core.caching.freshness import CacheEntry
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.engine.exchange.exchange import CACHE_STATUS, HIT, Exchange

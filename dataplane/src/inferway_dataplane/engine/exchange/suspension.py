@@ -23,6 +23,8 @@ class Suspension(Work):
         self._exchange = exchange
         self.connection = None
         self._task = asyncio.get_running_loop().create_task(self._run(stage))
+        # A task that is cancelled before its first step leaves the stage unstarted.
+        self._task.add_done_callback(lambda _: stage.close())
 
     def release(self) -> None:
         self._task.cancel()

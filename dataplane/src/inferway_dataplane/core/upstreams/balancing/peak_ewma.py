@@ -17,8 +17,7 @@ from inferway_dataplane.core.upstreams.members import Member
 DECAY: Final = 10.0
 """Seconds in which an average loses 1 - 1/e (63 %) of its weight."""
 
-_UNKNOWN: Final = 1e6
-"""Cost of a request in flight to a member without a response yet: it gets one request, not many."""
+_UNKNOWN: Final = 1e6  # cost of a request in flight to a member without a response yet: it gets one request, not many
 
 _LEAST_PENALTY: Final = 1.0  # seconds
 _LARGEST_PENALTY: Final = 60.0  # seconds
@@ -30,7 +29,6 @@ class PeakEwma:
     __slots__ = ()
 
     def pick(self, members: Sequence[Member], draw: Draw, now: float, key: bytes | None) -> Member:
-        """Choose one of `members`."""
         count = len(members)
         if count == 1:
             return members[0]

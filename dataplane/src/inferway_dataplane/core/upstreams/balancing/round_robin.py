@@ -34,11 +34,8 @@ T = TypeVar("T", bound=WeightedOption)
 
 
 def take_by_weight(options: Sequence[T]) -> T:
-    """Choose the option furthest behind its share.
-
-    nginx's smooth weighted round robin: each option earns its weight, and the chosen one pays the total. Weights 5, 1, 1
-    give a a b a c a a.
-    """
+    """Choose the option furthest behind its share (nginx's smooth round robin: 5, 1, 1 give a a b a c a a)."""
+    # Each option earns its weight, and the chosen one pays the total.
     best = options[0]
     total = 0
     for option in options:
