@@ -13,6 +13,7 @@ from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.engine.clock import Clock
 from inferway_dataplane.engine.http1.head_cache import HeadCache
 from inferway_dataplane.engine.upstream.pool import ConnectFailed, Pools
+from inferway_dataplane.settings import Settings
 
 RESET = ConnectionResetError(errno.ECONNRESET, "reset")
 
@@ -39,7 +40,7 @@ def problem_of_connect(failures: list[BaseException], *, tls: bool = False, addr
     loop = FailingLoop(failures, addresses)
 
     async def main() -> Problem:
-        pools = Pools(Clock(), HeadCache(), 60.0, 16, 4, lambda: None)
+        pools = Pools(Clock(), HeadCache(), Settings(), 4, lambda: None)
         endpoint = pools.endpoint("models.example", 443, tls=tls, is_name=True)
         with pytest.raises(ConnectFailed) as failed:
             await endpoint.connect(5.0)

@@ -1,6 +1,5 @@
 """The data plane without its sockets: builds the parts and runs what is due with each turn of the wheel."""
 
-import asyncio
 import logging
 import os
 from collections.abc import Callable
@@ -44,15 +43,7 @@ class Gateway:
         self.stats = Stats()
         self.cap = ConnectionCap(settings, self.clock, self.stats, descriptors)
         head_cache = head_cache or HeadCache()
-        self.pools = Pools(
-            self.clock,
-            head_cache,
-            settings.upstream_idle_timeout,
-            settings.upstream_idle_connections,
-            self.cap.max_upstreams,
-            self.cap.free_upstream,
-            settings.upstream_ca,
-        )
+        self.pools = Pools(self.clock, head_cache, settings, self.cap.max_upstreams, self.cap.free_upstream)
         self.pools.api_server = settings.api_server or os.environ.get("KUBERNETES_SERVICE_HOST", "")
         self.store = MemoryResponses(settings.cache_bytes)
         self.context = Context(settings, self.clock, self.stats, head_cache, self.pools, self.store, access_log, report)
@@ -77,7 +68,6 @@ class Gateway:
 
     def start(self) -> None:
         """Start the wheel and the health checks; the loop must run."""
-        self.context.call_soon = asyncio.get_running_loop().call_soon
         self.wheel.start()
         self.live.on_swap = self.health.follow
         if self.context.runtime is not None:

@@ -5,7 +5,7 @@ refills a bucket, resets a metric, drops a connection or restores an ejected end
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from inferway_contract.document import ConfigDocument, EndpointsDocument, Limit, LoadBalancer, Policy, Route
@@ -143,34 +143,23 @@ class Runtime:
     secrets: set[str]
 
 
+@dataclass
 class _Build:
     """The state of building one runtime."""
 
-    def __init__(
-        self,
-        config: ConfigDocument,
-        endpoints: EndpointsDocument,
-        endpoint_of: EndpointFactory,
-        stats_of: Callable[[str, str], Any],
-        stages_of: Callable[[Rule], tuple[Any, ...]],
-        older: Runtime | None,
-        now: float,
-    ) -> None:
-        self.policies = {policy.id: policy for policy in config.policies}
-        self.resolver = BackendResolver(
-            endpoints.services, endpoint_of, older.members if older is not None else {}, now
-        )
-        self.stats_of = stats_of
-        self.stages_of = stages_of
-        self.older = older.buckets if older is not None else {}
-        self.now = now
-        self.older_counters = older.counters_of if older is not None else {}
-        self.buckets: dict[object, Bucket] = {}
-        self.counters_of: dict[tuple[str, str], RuleCounters] = {}
+    policies: dict[str, Policy]
+    resolver: BackendResolver
+    stats_of: Callable[[str, str], Any]
+    stages_of: Callable[[Rule], tuple[Any, ...]]
+    older: Runtime | None
+    now: float
+    buckets: dict[object, Bucket] = field(default_factory=dict)
+    counters_of: dict[tuple[str, str], RuleCounters] = field(default_factory=dict)
 
     def counters(self, route: str, rule: str) -> RuleCounters:
         name = (route, rule)
-        return self.counters_of.setdefault(name, self.older_counters.get(name) or RuleCounters())
+        older = self.older.counters_of.get(name) if self.older is not None else None
+        return self.counters_of.setdefault(name, older or RuleCounters())
 
     def bucket(self, policy: Policy, limit: Limit) -> Bucket:
         # The key is part of a bucket's identity: levels by client do not convert to levels by tenant.
@@ -179,7 +168,7 @@ class _Build:
         if bucket is None:
             bucket = Bucket(policy.id, limit.name, limit.requests, limit.per / 1000, limit.burst, limit.max_keys)
             self.buckets[name] = bucket
-            older = self.older.get(name)
+            older = self.older.buckets.get(name) if self.older is not None else None
             if older is not None:
                 bucket.inherit(older, self.now)
         return bucket
@@ -199,7 +188,8 @@ def build(
 
     `endpoint_of`, `stats_of` and `stages_of` return what a rule holds for the engine; `now`: monotonic seconds.
     """
-    building = _Build(config, endpoints, endpoint_of, stats_of, stages_of, older, now)
+    resolver = BackendResolver(endpoints.services, endpoint_of, older.members if older is not None else {}, now)
+    building = _Build({policy.id: policy for policy in config.policies}, resolver, stats_of, stages_of, older, now)
     entries = []
     rules = []
     for age, route in enumerate(config.routes):
@@ -216,11 +206,11 @@ def build(
         endpoints,
         RoutingTable(entries),
         building.buckets,
-        building.resolver.upstreams,
+        resolver.upstreams,
         rules,
-        building.resolver.members,
+        resolver.members,
         building.counters_of,
-        building.resolver.secrets,
+        resolver.secrets,
     )
 
 

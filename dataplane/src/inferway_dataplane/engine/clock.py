@@ -12,10 +12,7 @@ NEVER: Final = inf
 """A deadline that does not pass."""
 
 TICK: Final = 0.25
-"""Seconds between two turns of the wheel: the grain of every time limit."""
-
-GRAIN: Final = TICK
-"""Seconds by which `coarse_now` may be behind: added to short limits, so that none ends early."""
+"""Seconds between two turns of the wheel. `coarse_now` may be this far behind: added to short limits, none ends early."""
 
 log = logging.getLogger("inferway")
 

@@ -1,5 +1,6 @@
 """What a request reads: clock, identifiers, stores, pools, counters, caps, and the runtime that is live."""
 
+import asyncio
 import random
 import secrets
 from collections.abc import Callable
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
 
 Settler = Callable[[Any, float], None]
 """Called once with each finished exchange and its seconds."""
-
-
-def _no_loop(call: Callable[[], None]) -> None:
-    raise RuntimeError("the gateway was not started")
 
 
 class Context:
@@ -67,7 +64,7 @@ class Context:
         # A cache key's identity part is keyed with a secret of this process: keys reveal nothing of credentials.
         self.secret = secrets.token_bytes(32)
         self.random: Callable[[], float] = random.random
-        self.call_soon: Callable[[Callable[[], None]], object] = _no_loop
+        self.call_soon: Callable[[Callable[[], None]], object] = lambda call: asyncio.get_running_loop().call_soon(call)
         self._id_prefix = secrets.token_hex(8).encode()
         self._id = secrets.randbits(62)
 

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from math import fsum
 from typing import Final
 
@@ -52,26 +53,21 @@ class ByMethod(dict[bytes, list[int]]):
         return codes
 
 
+@dataclass(slots=True, eq=False)
 class RuleStats:
     """What is counted for one rule. It outlives the runtimes that mention the rule."""
 
-    __slots__ = (
-        "by_method", "bypasses", "duration", "fresh_hits", "misses", "panics", "retries", "route", "rule", "upstream",
-        "upstream_errors",
-    )  # fmt: skip
-
-    def __init__(self, route: str, rule: str) -> None:
-        self.route = route
-        self.rule = rule
-        self.by_method = ByMethod()
-        self.duration = Histogram()
-        self.upstream = Histogram()
-        self.upstream_errors: dict[str, int] = {}
-        self.retries: dict[str, int] = {}
-        self.panics = 0
-        self.fresh_hits = 0
-        self.misses = 0
-        self.bypasses: dict[str, int] = {}
+    route: str
+    rule: str
+    by_method: ByMethod = field(default_factory=ByMethod)
+    duration: Histogram = field(default_factory=Histogram)
+    upstream: Histogram = field(default_factory=Histogram)
+    upstream_errors: dict[str, int] = field(default_factory=dict)
+    retries: dict[str, int] = field(default_factory=dict)
+    panics: int = 0
+    fresh_hits: int = 0
+    misses: int = 0
+    bypasses: dict[str, int] = field(default_factory=dict)
 
 
 class Stats:

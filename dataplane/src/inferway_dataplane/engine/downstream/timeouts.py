@@ -53,17 +53,13 @@ class TimedConnection(Protocol):
 def check_all(clients: Collection[TimedConnection], now: float) -> None:
     """Called by the wheel with all client connections."""
     for client in [one for one in clients if one.deadline <= now or one.unread_deadline <= now]:
-        check(client, now)
+        if client.unread_deadline <= now:
+            _end_unread(client, now)
+        elif client.deadline <= now:
+            client.deadline = NEVER
+            _end_unsent(client, now)
     for client in [one for one in clients if one.holds]:
         _check_leaving(client, now)
-
-
-def check(client: TimedConnection, now: float) -> None:
-    if client.unread_deadline <= now:
-        _end_unread(client, now)
-    elif client.deadline <= now:
-        client.deadline = NEVER
-        _end_unsent(client, now)
 
 
 def _check_leaving(client: TimedConnection, now: float) -> None:

@@ -33,12 +33,11 @@ def reply(
         lines += b"content-type: %b\r\n" % content_type
     if status not in (204, 304):
         lines += b"content-length: %d\r\n" % len(content)
-    date = exchange.context.clock.date
-    head = serialize.status_line(status) + lines + b"date: %b\r\nserver: inferway\r\n" % date
+    lines += b"date: %b\r\nserver: inferway\r\n" % exchange.context.clock.date
     if exchange.is_head_request:
         content = b""
     exchange.begin_reply(status, exchange.outcome, len(content), code)
-    exchange.client.write(head + own_lines(exchange) + content)
+    exchange.client.write(serialize.status_line(status) + lines + own_lines(exchange) + content)
     exchange.finish()
     return False
 

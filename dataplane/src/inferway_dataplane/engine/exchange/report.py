@@ -15,21 +15,13 @@ def report(exchange: Exchange, seconds: float) -> None:
         log.left_out += 1
         if not exchange.traceparent:
             return
-    request = finished_request(exchange, seconds)
-    if is_logged:
-        log.write(request)
-    if tracing is not None and exchange.traceparent:
-        tracing.record(request, context.now())
-
-
-def finished_request(exchange: Exchange, seconds: float) -> FinishedRequest:
     head, rule, work = exchange.head, exchange.rule, exchange.work
     asked = work if isinstance(work, UpstreamRequest) and work.first_sent_at else None
     parent = trace_context.well_formed(head.block.traceparent)
     trace_id = parent[3:35] if parent is not None else b""
     if asked is not None and parent is None:
         trace_id = exchange.trace_id
-    return FinishedRequest(
+    request = FinishedRequest(
         request_id=exchange.request_id.decode("latin-1"),
         trace_id=trace_id.decode("latin-1"),
         traceparent=exchange.traceparent,
@@ -51,3 +43,7 @@ def finished_request(exchange: Exchange, seconds: float) -> FinishedRequest:
         cache=CACHE_NAMES[exchange.outcome],
         client_ip=exchange.client_ip,
     )
+    if is_logged:
+        log.write(request)
+    if tracing is not None and exchange.traceparent:
+        tracing.record(request, context.now())

@@ -1,5 +1,7 @@
 """The further tries of one request: how many there were, on which endpoints, and what the retry budget counts."""
 
+from inferway_dataplane.core.messages import problems
+from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.runtime import Rule
 from inferway_dataplane.core.upstreams.members import Member
 from inferway_dataplane.core.upstreams.retry import Failure, RetryRules
@@ -45,6 +47,13 @@ class RetryState:
         if member is not None:
             self.tried = (*self.tried, member)
         return wait
+
+    def had_less_time(self, problem: Problem, tried_at: float) -> bool:
+        """Whether a further try had less time than a first one: its endpoint is not at fault for that."""
+        rule = self._rule
+        limits = {problems.CONNECT_TIMEOUT: rule.connect_timeout, problems.UPSTREAM_TIMEOUT: rule.backend_timeout}
+        remaining = self._exchange.started + rule.request_timeout - tried_at
+        return self.retries > 0 and problem in limits and remaining < limits[problem]
 
     def leave_budget(self) -> None:
         """The retry in flight has ended."""

@@ -75,13 +75,10 @@ class UpstreamRequest(Receiver, Work):
         self.backend, self._member = backend, member
         self._tried_at = now
         self._is_judged = False
-        secret = b""
-        if backend.credential is not None:
-            value = context.secrets.get(backend.credential.file)
-            if value is None:
-                local_reply.break_off(exchange, problems.CREDENTIAL_MISSING)
-                return
-            secret = value
+        secret = b"" if backend.credential is None else context.secrets.get(backend.credential.file)
+        if secret is None:
+            local_reply.break_off(exchange, problems.CREDENTIAL_MISSING)
+            return
         self._head = upstream_head.request(exchange, rule, backend, secret)
         endpoint: EndpointPool = member.endpoint
         connection = endpoint.take()
@@ -237,7 +234,7 @@ class UpstreamRequest(Receiver, Work):
         exchange.client.resume(HOLD_UPSTREAM)
         count_in(exchange.stats.upstream_errors, problem.code)
         if member is not None and outlier_detection.is_fault(problem):
-            if not self._was_cut_short(problem):
+            if self._retry is None or not self._retry.had_less_time(problem, self._tried_at):
                 now = exchange.context.now()
                 self._is_judged = True
                 if rule.backend_set.measures_latency:
@@ -247,16 +244,6 @@ class UpstreamRequest(Receiver, Work):
             if reason is not None and self._plan_retry(reason, problem.code, None):
                 return
         local_reply.break_off(exchange, problem)
-
-    def _was_cut_short(self, problem: Problem) -> bool:
-        """Whether a further try had less time than a first one: its endpoint is not at fault for that."""
-        rule = self._rule
-        if self._retry is None or not self._retry.retries:
-            return False
-        if problem not in (problems.CONNECT_TIMEOUT, problems.UPSTREAM_TIMEOUT):
-            return False
-        whole = rule.connect_timeout if problem is problems.CONNECT_TIMEOUT else rule.backend_timeout
-        return self._exchange.started + rule.request_timeout - self._tried_at < whole
 
     def _count_failure(self, member: Member, now: float) -> None:
         rule = self._rule

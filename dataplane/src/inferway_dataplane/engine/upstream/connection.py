@@ -10,7 +10,7 @@ import httptools
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.messages.response_head import ResponseHead
-from inferway_dataplane.engine.clock import GRAIN, NEVER, Clock
+from inferway_dataplane.engine.clock import NEVER, TICK, Clock
 from inferway_dataplane.engine.http1.head_cache import HeadCache
 from inferway_dataplane.engine.http1.response_parser import PROTOCOL, BadResponse, Receiver, ResponseParser
 from inferway_dataplane.engine.upstream.connection_limit import Permit
@@ -136,6 +136,8 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
             receiver.on_end()
 
     def _end_forgotten(self) -> None:
+        if not self.is_forgotten:
+            return  # it was abandoned during the read, and is cut already
         self.is_forgotten = False
         if self.is_complete:
             self.endpoint.active += 1  # `forget` has given it back
@@ -156,7 +158,7 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
             self.is_paused = False
             self.transport.resume_reading()
             if self.is_head_done and self.receiver is not None:
-                self.deadline = self.endpoint.clock.coarse_now + GRAIN + self.stream_idle
+                self.deadline = self.endpoint.clock.coarse_now + TICK + self.stream_idle
 
     def on_deadline(self) -> None:
         self.deadline = NEVER
@@ -240,9 +242,8 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
             self.has_excess = True
         receiver = self.receiver  # another one since the head was read
         if receiver is None:
-            if self.is_forgotten:
-                self._end_forgotten()
-            return  # it was abandoned during the read
+            self._end_forgotten()
+            return
         if not self.is_head_done:
             if self.head_bytes > self.max_head:
                 self._fail(problems.RESPONSE_HEAD_TOO_LARGE)
@@ -256,7 +257,7 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
         if self.quiet_bytes > self.max_head + _LONGEST_READ:
             self._fail(problems.BAD_RESPONSE)  # framing or trailers without end
         elif self.receiver is not None and not self.is_paused:
-            self.deadline = self.endpoint.clock.coarse_now + GRAIN + self.stream_idle
+            self.deadline = self.endpoint.clock.coarse_now + TICK + self.stream_idle
 
     def _deliver_same(self, receiver: Receiver, data: bytes, head: ResponseHead, end: int) -> None:
         """Deliver a whole response with a head that was parsed before."""
@@ -264,8 +265,7 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
         self.is_reusable = head.keep_alive
         relay = self.receiver = receiver.on_head(head)
         if relay is None:
-            if self.is_forgotten:
-                self._end_forgotten()
+            self._end_forgotten()
             return
         if len(data) > end:
             relay.on_body(data[end:])

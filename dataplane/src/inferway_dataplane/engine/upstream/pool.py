@@ -14,6 +14,7 @@ from inferway_dataplane.engine.clock import NEVER, Clock
 from inferway_dataplane.engine.http1.head_cache import HeadCache
 from inferway_dataplane.engine.upstream.connection import ConnectionOwner, UpstreamConnection
 from inferway_dataplane.engine.upstream.connection_limit import ConnectionLimiter, Permit
+from inferway_dataplane.settings import Settings
 from inferway_dataplane.system.resource_monitor import NO_DESCRIPTOR
 
 log = logging.getLogger("inferway")
@@ -200,22 +201,19 @@ class Pools:
         self,
         clock: Clock,
         head_cache: HeadCache,
-        idle_timeout: float,
-        idle_connections: int,
+        settings: Settings,
         most: int,
         make_way: Callable[[], object],
-        authorities: str = "",
         address_timeout: float = _ADDRESS_TIMEOUT,
     ) -> None:
-        """`most`: connections at once; `make_way`: close one that can be spared; `authorities`: a PEM file, in addition
-        to the system's. Seconds and numbers. Raises `OSError` if the file cannot be read."""
+        """`most`: connections at once; `make_way`: close one that can be spared. Raises `OSError` for an unreadable CA."""
         self.clock = clock
         self.head_cache = head_cache
         self.limiter: ConnectionLimiter[UpstreamConnection] = ConnectionLimiter(most, self._make_way)
         self._make_way_elsewhere = make_way
-        self._authorities = authorities
-        self.idle_timeout = idle_timeout
-        self.idle_connections = idle_connections
+        self._authorities = settings.upstream_ca  # a PEM file, in addition to the system's
+        self.idle_timeout = settings.upstream_idle_timeout
+        self.idle_connections = settings.upstream_idle_connections
         self.address_timeout = address_timeout
         self.address_policy: Literal["Cluster", "Standalone"] = "Cluster"
         self.api_server = ""  # its address, which no upstream in a cluster may have
@@ -223,7 +221,7 @@ class Pools:
         self.connections: set[UpstreamConnection] = set()
         self._endpoints: dict[tuple[str, int, bool], EndpointPool] = {}
         self._tls: ssl.SSLContext | None = None
-        if authorities:
+        if self._authorities:
             self.tls_context()
 
     def endpoint(self, host: str, port: int, *, tls: bool, is_name: bool) -> EndpointPool:
