@@ -183,11 +183,11 @@ class Wire:
 
     def send(self, *pieces: bytes, client: ClientConnection | None = None) -> None:
         """The client sends, piece by piece, as long as it can."""
-        own = client or self.client
+        connection = client or self.client
         for piece in pieces:
-            if own.transport.is_lost:
+            if connection.transport.is_lost:
                 return
-            own.data_received(piece)
+            connection.data_received(piece)
             self.settle()
 
     def client_received(self, client: ClientConnection | None = None) -> bytes:
@@ -240,11 +240,11 @@ class Wire:
 
     def answer(self, *pieces: bytes) -> None:
         """The upstream answers, piece by piece, on the connection that is in use."""
-        own = self.upstream
+        connection = self.upstream
         for piece in filter(None, pieces):
-            if own.transport.is_lost:
+            if connection.transport.is_lost:
                 return
-            own.data_received(piece)
+            connection.data_received(piece)
             self.settle()
 
     def upstream_closes(self, exc: Exception | None = None) -> None:
@@ -320,7 +320,7 @@ class ForwardedRequest:
 
 def requests(data: bytes) -> list[ForwardedRequest]:
     """Read requests strictly; the last one may be cut."""
-    found = []
+    read = []
     while data:
         head, end, data = data.partition(b"\r\n\r\n")
         assert end, f"half a head: {head!r}"
@@ -332,8 +332,8 @@ def requests(data: bytes) -> list[ForwardedRequest]:
         elif lengths:
             size = int(lengths[0])
             body, is_whole, data = data[:size], len(data) >= size, data[size:]
-        found.append(ForwardedRequest(plain(head + b"\r\n"), body, is_whole=is_whole))
-    return found
+        read.append(ForwardedRequest(plain(head + b"\r\n"), body, is_whole=is_whole))
+    return read
 
 
 class Answer:
@@ -359,7 +359,7 @@ class Answer:
 
 def answers(data: bytes, *, to_head: bool = False) -> list[Answer]:
     """Read responses strictly (RFC 9112); the last one may be cut."""
-    found = []
+    read = []
     while data:
         head, end, data = data.partition(b"\r\n\r\n")
         assert end, f"half a head: {head!r}"
@@ -367,22 +367,22 @@ def answers(data: bytes, *, to_head: bool = False) -> list[Answer]:
         version, code, _ = line.split(b" ", 2)
         assert version == b"HTTP/1.1"
         fields = [tuple(one.split(b": ", 1)) for one in lines]
-        own = Answer(int(code), fields, b"")  # type: ignore[arg-type]
-        found.append(own)
-        lengths, codings = own.all("content-length"), own.all("transfer-encoding")
+        response = Answer(int(code), fields, b"")  # type: ignore[arg-type]
+        read.append(response)
+        lengths, codings = response.all("content-length"), response.all("transfer-encoding")
         assert len(lengths) + len(codings) <= 1, head
-        if own.status < 200 or own.status in (204, 304) or to_head:
+        if response.status < 200 or response.status in (204, 304) or to_head:
             assert not codings or to_head
         elif codings:
-            own.body, own.is_whole, data = _unchunked(data)
+            response.body, response.is_whole, data = _unchunked(data)
         elif lengths:
             size = int(lengths[0])
-            own.is_whole = len(data) >= size
-            own.body, data = data[:size], data[size:]
+            response.is_whole = len(data) >= size
+            response.body, data = data[:size], data[size:]
         else:
-            assert own["connection"] == "close"
-            own.body, data = data, b""
-    return found
+            assert response["connection"] == "close"
+            response.body, data = data, b""
+    return read
 
 
 def _unchunked(data: bytes) -> tuple[bytes, bool, bytes]:
@@ -403,9 +403,9 @@ def _unchunked(data: bytes) -> tuple[bytes, bool, bytes]:
 
 def answer(data: bytes, *, to_head: bool = False) -> Answer:
     """The one answer that this is."""
-    found = answers(data, to_head=to_head)
-    assert len(found) == 1, [own.status for own in found]
-    return found[0]
+    responses = answers(data, to_head=to_head)
+    assert len(responses) == 1, [response.status for response in responses]
+    return responses[0]
 
 
 def header(data: bytes, name: bytes) -> list[bytes]:

@@ -94,20 +94,20 @@ RATE = 10
 
 @pytest.fixture
 def log() -> Iterator[AccessLog]:
-    own = AccessLog(RATE, fd=os.open(os.devnull, os.O_WRONLY))
-    own.tick(100.0)
-    yield own
-    own.close()
-    os.close(own._fd)
+    access_log = AccessLog(RATE, fd=os.open(os.devnull, os.O_WRONLY))
+    access_log.tick(100.0)
+    yield access_log
+    access_log.close()
+    os.close(access_log._fd)
 
 
 def are_logged(log: AccessLog, *statuses: int) -> list[bool]:
     """Which of these requests get a line."""
-    found = []
+    logged = []
     for status in statuses:
-        found.append(log.wants(status))
-        log.left_out += not found[-1]
-    return found
+        logged.append(log.wants(status))
+        log.left_out += not logged[-1]
+    return logged
 
 
 def test_requests_below_the_log_rate_are_all_logged(log: AccessLog) -> None:

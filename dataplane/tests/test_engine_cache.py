@@ -15,8 +15,8 @@ def ok(body: bytes = b"hello", *fields: bytes) -> bytes:
 def ask(wire: Wire, request: bytes, reply: bytes | None, *, to_head: bool = False) -> Answer:
     """One request, and the upstream's answer to it; None = the upstream must not be asked."""
     wire.send(request)
-    asked = wire.upstream_received()
-    assert bool(asked) is (reply is not None), asked
+    forwarded = wire.upstream_received()
+    assert bool(forwarded) is (reply is not None), forwarded
     if reply is not None:
         wire.answer(reply)
     return answer(wire.client_received(), to_head=to_head)
@@ -245,7 +245,13 @@ def test_pipelined_hits_and_misses_stay_in_order() -> None:
     wire.send(get(b"/miss") + get(b"/hit") * 3 + get(b"/other"))
     wire.answer(ok(b"miss"))
     wire.answer(ok(b"other"))
-    assert [own.body for own in answers(wire.client_received())] == [b"miss", b"hit", b"hit", b"hit", b"other"]
+    assert [response.body for response in answers(wire.client_received())] == [
+        b"miss",
+        b"hit",
+        b"hit",
+        b"hit",
+        b"other",
+    ]
 
 
 def test_conditional_request_is_forwarded_and_304_not_stored() -> None:

@@ -11,8 +11,8 @@ CHUNKED = get(b"/x", b"Transfer-Encoding: chunked", method=b"POST")
 
 
 def problem_of(wire: Wire) -> tuple[int, str]:
-    own = answer(wire.client_received())
-    return own.status, json.loads(own.body)["code"]
+    response = answer(wire.client_received())
+    return response.status, json.loads(response.body)["code"]
 
 
 # --- heads ----------------------------------------------------------------------------------------------------------------------
@@ -48,7 +48,7 @@ def test_head_timeout_in_flight_is_answered_after_the_response() -> None:
     wire.pass_time(10.1)
     assert wire.client_received() == b""
     wire.answer(OK)
-    assert [own.status for own in answers(wire.client_received())] == [200, 408]
+    assert [response.status for response in answers(wire.client_received())] == [200, 408]
     assert not wire.is_open
 
 
@@ -75,7 +75,7 @@ def test_head_timeout_ignores_time_without_reading(begun: bytes, rest: bytes, co
         wire.pass_time(9)
     wire.answer(OK)
     wire.send(rest)
-    assert [own.status for own in answers(wire.client_received())] == [200] + [404] * count
+    assert [response.status for response in answers(wire.client_received())] == [200] + [404] * count
     assert wire.is_open
 
 
@@ -200,8 +200,8 @@ def request_without_a_route(length: int) -> bytes:
 def test_small_rejected_body_is_read_and_dropped() -> None:
     wire = Wire(ONE_PATH)
     wire.send(request_without_a_route(DRAINED))
-    own = answer(wire.client_received())
-    assert (own.status, "connection" in own) == (404, False)
+    response = answer(wire.client_received())
+    assert (response.status, "connection" in response) == (404, False)
     wire.send(*[b"x" * 1024] * 63, b"x" * 1023, b"x" + get(b"/x"))
     assert wire.is_open
     assert wire.upstream_received().startswith(b"GET /x ")
@@ -217,8 +217,8 @@ def test_small_rejected_body_is_read_and_dropped() -> None:
 def test_rejected_body_that_may_be_long_closes_the_connection(request_: bytes) -> None:
     wire = Wire(ONE_PATH)
     wire.send(request_)
-    own = answer(wire.client_received())
-    assert (own.status, own["connection"]) == (404, "close")
+    response = answer(wire.client_received())
+    assert (response.status, response["connection"]) == (404, "close")
     assert not wire.is_open
     assert not wire.client.transport.is_closing()  # at once would be a reset: it may still send a little
     wire.send(b"x" * 1000, get(b"/x"))

@@ -33,9 +33,9 @@ def durations(wire: Wire) -> tuple[float, float, float]:
     """Seconds of the gateway's own, of the upstream, and of the whole request."""
     stats = wire.gateway.stats
     stats.settle()
-    own = stats.of("demo/a", "all")
-    assert [sum(one.counts) for one in (stats.overhead, own.upstream, own.duration)] == [1, 1, 1]
-    return stats.overhead.total, own.upstream.total, own.duration.total
+    rule_stats = stats.of("demo/a", "all")
+    assert [sum(one.counts) for one in (stats.overhead, rule_stats.upstream, rule_stats.duration)] == [1, 1, 1]
+    return stats.overhead.total, rule_stats.upstream.total, rule_stats.duration.total
 
 
 def seconds(value: float) -> object:

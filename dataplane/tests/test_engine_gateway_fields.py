@@ -26,12 +26,12 @@ def response_of_rule(headers: str | None = None, **settings: object) -> Answer:
     for _ in range(2):  # the second time the answer's head is known
         wire.send(get())
         wire.answer(UPSTREAMS)
-        own = answer(wire.client_received())
-    return own
+        response = answer(wire.client_received())
+    return response
 
 
-def values(own: Answer, *names: bytes) -> list[list[str]]:
-    return [own.all(name.decode()) for name in names]
+def values(response: Answer, *names: bytes) -> list[list[str]]:
+    return [response.all(name.decode()) for name in names]
 
 
 def test_plain_rule_forwards_the_fields_of_the_upstream() -> None:
@@ -39,14 +39,14 @@ def test_plain_rule_forwards_the_fields_of_the_upstream() -> None:
 
 
 def test_standard_limits_replace_the_fields_of_the_upstream() -> None:
-    own = response_of_rule("Standard")
-    assert values(own, *LIMITS) == [['"l";r=3;t=0'], ['"l";q=5;w=5'], [], [], []]
-    assert own["x-cache"] == "theirs"
+    response = response_of_rule("Standard")
+    assert values(response, *LIMITS) == [['"l";r=3;t=0'], ['"l";q=5;w=5'], [], [], []]
+    assert response["x-cache"] == "theirs"
 
 
 def test_legacy_limits_replace_the_fields_of_the_upstream() -> None:
-    own = response_of_rule("Legacy")
-    assert values(own, *LIMITS) == [[], [], ["5"], ["3"], ["0"]]
+    response = response_of_rule("Legacy")
+    assert values(response, *LIMITS) == [[], [], ["5"], ["3"], ["0"]]
 
 
 def test_limits_without_headers_forward_the_upstream_fields() -> None:
@@ -57,9 +57,9 @@ def test_cache_replaces_x_cache_of_the_upstream() -> None:
     wire = Wire(Rule(name="all", backends=(BACKEND,), cache=Cache(ttl=60_000)))
     wire.send(get())
     wire.answer(UPSTREAMS)
-    own = answer(wire.client_received())
-    assert own["x-cache"] == "MISS"
-    assert values(own, *LIMITS) == [["theirs"]] * 5
+    response = answer(wire.client_received())
+    assert response["x-cache"] == "MISS"
+    assert values(response, *LIMITS) == [["theirs"]] * 5
     wire.send(get())
     assert answer(wire.client_received())["x-cache"] == "HIT"
 
@@ -70,16 +70,16 @@ def test_cache_status_field_has_the_configured_name(name: str) -> None:
     upstreams = UPSTREAMS.replace(b"X-Cache", b"cache-status-OF-ours: theirs\r\nX-Cache")
     wire.send(get())
     wire.answer(upstreams)
-    own = answer(wire.client_received())
-    assert own[name] == "MISS"
-    assert own["x-cache"] == ("MISS" if name.lower() == "x-cache" else "theirs")
-    assert own["cache-status-of-ours"] == ("theirs" if name.lower() == "x-cache" else "MISS")
+    response = answer(wire.client_received())
+    assert response[name] == "MISS"
+    assert response["x-cache"] == ("MISS" if name.lower() == "x-cache" else "theirs")
+    assert response["cache-status-of-ours"] == ("theirs" if name.lower() == "x-cache" else "MISS")
 
 
 def test_header_modifier_may_set_a_dropped_field() -> None:
     edit = HeaderEdit(set=(HeaderValue(name="X-RateLimit-Limit", value="edited"),))
-    own = response_of_rule("Standard", response_headers=edit)
-    assert values(own, *LIMITS) == [['"l";r=3;t=0'], ['"l";q=5;w=5'], ["edited"], [], []]
+    response = response_of_rule("Standard", response_headers=edit)
+    assert values(response, *LIMITS) == [['"l";r=3;t=0'], ['"l";q=5;w=5'], ["edited"], [], []]
 
 
 def test_rules_of_one_upstream_do_not_share_fields() -> None:
@@ -88,7 +88,7 @@ def test_rules_of_one_upstream_do_not_share_fields() -> None:
         name="cached", matches=(Match(path=PathMatch(value="/cached")),), backends=(BACKEND,), cache=Cache(ttl=60_000)
     )
     wire = Wire(cached, Rule(name="plain", backends=(BACKEND,)))
-    for target, told in ((b"/cached", "MISS"), (b"/plain", "theirs"), (b"/cached?again", "MISS")):
+    for target, value in ((b"/cached", "MISS"), (b"/plain", "theirs"), (b"/cached?again", "MISS")):
         wire.send(get(target))
         wire.answer(UPSTREAMS)
-        assert answer(wire.client_received())["x-cache"] == told
+        assert answer(wire.client_received())["x-cache"] == value

@@ -26,8 +26,8 @@ def raise_unexpected(exchange: Exchange) -> bool:
 
 
 def problem_of(wire: Wire) -> tuple[int, str]:
-    own = answer(wire.client_received())
-    return own.status, json.loads(own.body)["code"]
+    response = answer(wire.client_received())
+    return response.status, json.loads(response.body)["code"]
 
 
 # --- callbacks of the upstream's parser ------------------------------------------------------------------------------------------

@@ -22,8 +22,8 @@ def echo(number: int) -> Rule:
 
 def test_one_head_is_parsed_behind_a_request_in_flight() -> None:
     wire = Wire(UP)
-    own = get(b"/404")
-    wire.send(get(b"/up") + own * 5_000)
+    refused = get(b"/404")
+    wire.send(get(b"/up") + refused * 5_000)
     assert not wire.client.transport.is_reading
     assert len(wire.client.waiting) == 1  # the rest is bytes, not requests
     wire.answer(OK)
@@ -61,8 +61,8 @@ def test_client_that_does_not_read_gets_no_new_exchange() -> None:
             wire.client.pause_writing()
 
     wire.client.transport.on_write = pause_at_first
-    own = get(b"/1")
-    wire.send(own * 2_000)
+    request = get(b"/1")
+    wire.send(request * 2_000)
     assert len(writes) == 1
     assert not wire.client.transport.is_reading
     assert not wire.client.waiting  # the rest is bytes, not requests
@@ -82,10 +82,10 @@ def test_requests_wait_while_an_earlier_response_is_unread() -> None:
 
     wire.client.transport.on_write = pause_once
     wire.answer(OK)
-    assert [own.body for own in answers(wire.client_received())] == [b"ok"]
+    assert [response.body for response in answers(wire.client_received())] == [b"ok"]
     wire.client.resume_writing()
     wire.settle()
-    assert [own.body for own in answers(wire.client_received())] == [b"1"] * 3
+    assert [response.body for response in answers(wire.client_received())] == [b"1"] * 3
     assert wire.client.transport.is_reading
 
 
@@ -113,14 +113,14 @@ def test_client_reading_in_bursts_gets_all_responses_in_order() -> None:
     wire.client.transport.on_write = pause_when_full
     room = 700
     wire.send(b"".join(get(b"/%d" % (number % 10)) for number in range(5_000)))
-    got = wire.client_received()
+    received = wire.client_received()
     for _ in range(10):
         if wire.client.is_write_paused:
             room = 700
             wire.client.resume_writing()
             wire.settle()
-            got += wire.client_received()
-    assert [own.body for own in answers(got)] == [b"%d" % (number % 10) for number in range(5_000)]
+            received += wire.client_received()
+    assert [response.body for response in answers(received)] == [b"%d" % (number % 10) for number in range(5_000)]
 
 
 # --- bodies of waiting requests ----------------------------------------------------------------------------------------------------
@@ -134,8 +134,8 @@ def test_chunked_body_of_a_waiting_request_is_bounded(apart: bool, end: bytes) -
     wire.send(*(pieces if apart else [b"".join(pieces)]))
     assert wire.upstream_received().startswith(b"GET /up ")
     wire.answer(OK)
-    assert [own.status for own in answers(wire.client_received())] == [200, 413]
-    assert not any(own.is_whole for own in requests(wire.upstream_received()))
+    assert [response.status for response in answers(wire.client_received())] == [200, 413]
+    assert not any(request.is_whole for request in requests(wire.upstream_received()))
     assert wire.endpoint.active == 0
     assert not wire.is_open
 
@@ -147,7 +147,7 @@ def test_chunked_body_of_exactly_the_bound_passes_after_waiting() -> None:
     wire.answer(OK)
     assert wire.upstream_received().endswith(b"\r\n\r\n6\r\n012345\r\n4\r\n6789\r\n0\r\n\r\n")
     wire.answer(OK)
-    assert [own.status for own in answers(wire.client_received())] == [200, 200]
+    assert [response.status for response in answers(wire.client_received())] == [200, 200]
 
 
 def test_oversized_content_length_is_rejected_in_its_turn() -> None:
@@ -155,7 +155,7 @@ def test_oversized_content_length_is_rejected_in_its_turn() -> None:
     wire.send(get(b"/up") + post(b"/up", b"0123456789a") + get(b"/up"))
     wire.upstream_received()
     wire.answer(OK)
-    assert [own.status for own in answers(wire.client_received())] == [200, 413]
+    assert [response.status for response in answers(wire.client_received())] == [200, 413]
     assert wire.upstream_received() == b""
     assert not wire.is_open
 

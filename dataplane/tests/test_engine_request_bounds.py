@@ -39,8 +39,8 @@ def test_l1_request_head_is_accepted_up_to_its_bounds(data: bytes, status: int, 
     if status == 200:
         assert wire.upstream_received()
         wire.answer(OK)
-    own = answer(wire.client_received())
-    assert own.status == status
+    response = answer(wire.client_received())
+    assert response.status == status
     assert wire.is_open is (status == 200)
 
 
@@ -62,7 +62,7 @@ def test_l1_head_bound_counts_from_the_first_byte_of_a_request() -> None:
     wire.send(get(b"/a") + b"GET /b HTTP/1.1\r\nX: " + b"v" * (HEADERS - 100))
     wire.answer(OK)
     wire.send(b"v" * (LINE + 200))
-    assert [own.status for own in answers(wire.client_received())] == [200, 431]
+    assert [response.status for response in answers(wire.client_received())] == [200, 431]
 
 
 PIECE = b"x" * 65536
@@ -131,8 +131,8 @@ SMALL = Rule(name="small", backends=(BACKEND,), max_request_body=10)
 def test_l3_oversized_content_length_is_answered_413() -> None:
     wire = Wire(SMALL)
     wire.send(get(b"/", b"Content-Length: 11", method=b"POST"))
-    own = answer(wire.client_received())
-    assert (own.status, json.loads(own.body)["code"]) == (413, "body_too_large")
+    response = answer(wire.client_received())
+    assert (response.status, json.loads(response.body)["code"]) == (413, "body_too_large")
     assert wire.upstream_received() == b""
     assert not wire.is_open
 
@@ -148,8 +148,8 @@ def test_l3_oversized_chunked_body_is_answered_413(pieces: str) -> None:
     wire = Wire(SMALL)
     body = b"6\r\n012345\r\n" * 2 + b"0\r\n\r\n"
     wire.send(CHUNKED, *([body] if pieces == "whole" else bytewise(body)))
-    own = answer(wire.client_received())
-    assert (own.status, own["connection"]) == (413, "close")
+    response = answer(wire.client_received())
+    assert (response.status, response["connection"]) == (413, "close")
     assert wire.upstream.transport.is_aborted
     assert b"0\r\n\r\n" not in wire.upstream_received().partition(b"\r\n\r\n")[2]
     assert (wire.endpoint.active, wire.idle) == (0, 0)
@@ -182,7 +182,7 @@ def test_p9_malformed_chunked_body_is_never_completed_upstream(body: bytes, piec
     assert not sent.endswith(b"0\r\n\r\n")
     assert not wire.is_open
     assert wire.upstream.transport.is_aborted
-    assert [own.status for own in answers(wire.client_received())] in ([400], [])
+    assert [response.status for response in answers(wire.client_received())] in ([400], [])
 
 
 def test_rejected_small_body_keeps_the_connection() -> None:
@@ -198,8 +198,8 @@ def test_rejected_small_body_keeps_the_connection() -> None:
 def test_rejected_large_body_closes_the_connection() -> None:
     wire = Wire(Rule(name="r", matches=(Match(path=PathMatch(value="/x")),), backends=(BACKEND,)))
     wire.send(get(b"/404", b"Content-Length: 1000000", method=b"POST"))
-    own = answer(wire.client_received())
-    assert (own.status, own["connection"]) == (404, "close")
+    response = answer(wire.client_received())
+    assert (response.status, response["connection"]) == (404, "close")
     assert wire.client.transport.has_eof  # and what still comes is read and dropped, so the answer is not reset away
     wire.send(PIECE, get(b"/x"))
     assert wire.upstream_received() == wire.client_received() == b""
@@ -222,20 +222,22 @@ def test_r8_response_429_has_its_fields_and_problem() -> None:
     for _ in range(2):
         wire.send(get(b"/"))
         wire.answer(OK)
-    told = [own["ratelimit"] for own in answers(wire.client_received())]
-    assert told == ['"global";r=1;t=0, "per-ip";r=4;t=0', '"global";r=0;t=60, "per-ip";r=3;t=0']
+    fields = [response["ratelimit"] for response in answers(wire.client_received())]
+    assert fields == ['"global";r=1;t=0, "per-ip";r=4;t=0', '"global";r=0;t=60, "per-ip";r=3;t=0']
     wire.upstream_received()
     wire.send(get(b"/"))
-    own = answer(wire.client_received())
-    assert (own.status, own["retry-after"], own["cache-control"]) == (429, "60", "no-store")
-    assert own["content-type"] == "application/problem+json"
-    standing = {str(item): dict(values) for item, values in http_sf.parse(own["ratelimit"].encode(), tltype="list")}
+    response = answer(wire.client_received())
+    assert (response.status, response["retry-after"], response["cache-control"]) == (429, "60", "no-store")
+    assert response["content-type"] == "application/problem+json"
+    standing = {
+        str(item): dict(values) for item, values in http_sf.parse(response["ratelimit"].encode(), tltype="list")
+    }
     assert standing["global"] == {"r": 0, "t": 60}
-    assert own["ratelimit-policy"] == '"global";q=2;w=120, "per-ip";q=5;w=5'
-    problem = json.loads(own.body)
+    assert response["ratelimit-policy"] == '"global";q=2;w=120, "per-ip";q=5;w=5'
+    problem = json.loads(response.body)
     assert (problem["limit"], problem["policy"], problem["retryAfter"]) == ("global", "demo/p", 60)
-    assert "203.0.113.9" not in own.body.decode()
-    assert own["x-request-id"] == problem["requestId"]
+    assert "203.0.113.9" not in response.body.decode()
+    assert response["x-request-id"] == problem["requestId"]
     assert wire.upstream_received() == b""
     assert wire.is_open
 
@@ -243,9 +245,9 @@ def test_r8_response_429_has_its_fields_and_problem() -> None:
 def test_r7_deny_all_has_no_retry_after() -> None:
     wire = wire_with_limits(NEVER)
     wire.send(get(b"/"))
-    own = answer(wire.client_received())
-    assert (own.status, "retry-after" in own, own["ratelimit"]) == (429, False, '"never";r=0;t=0')
-    assert "retryAfter" not in json.loads(own.body)
+    response = answer(wire.client_received())
+    assert (response.status, "retry-after" in response, response["ratelimit"]) == (429, False, '"never";r=0;t=0')
+    assert "retryAfter" not in json.loads(response.body)
 
 
 def test_p16_each_pipelined_request_is_rate_limited() -> None:
@@ -253,7 +255,7 @@ def test_p16_each_pipelined_request_is_rate_limited() -> None:
     wire.send(get(b"/") * 5)
     wire.answer(OK)
     wire.answer(OK)
-    assert [own.status for own in answers(wire.client_received())] == [200, 200, 429, 429, 429]
+    assert [response.status for response in answers(wire.client_received())] == [200, 200, 429, 429, 429]
 
 
 def test_r5_key_is_the_peer_address_without_a_trusted_proxy() -> None:
@@ -281,8 +283,8 @@ def test_r5_key_is_the_client_address_behind_a_trusted_proxy() -> None:
 def test_p14_rejected_request_is_answered_without_its_body() -> None:
     wire = wire_with_limits(NEVER)
     wire.send(get(b"/", b"Content-Length: 5", b"Expect: 100-continue", method=b"POST"))
-    own = answer(wire.client_received())
-    assert (own.status, own["connection"]) == (429, "close")
+    response = answer(wire.client_received())
+    assert (response.status, response["connection"]) == (429, "close")
 
 
 def test_p14_continue_is_sent_if_the_request_is_accepted() -> None:
@@ -290,9 +292,9 @@ def test_p14_continue_is_sent_if_the_request_is_accepted() -> None:
     wire.send(get(b"/", b"Content-Length: 5", b"Expect: 100-continue", method=b"POST"))
     assert wire.client_received() == b"HTTP/1.1 100 Continue\r\n\r\n"
     wire.send(b"hello")
-    asked = wire.upstream_received()
-    assert asked.endswith(b"\r\n\r\nhello")
-    assert header(asked, b"expect") == []
+    request = wire.upstream_received()
+    assert request.endswith(b"\r\n\r\nhello")
+    assert header(request, b"expect") == []
     wire.answer(OK)
     assert answer(wire.client_received()).status == 200
 
@@ -310,6 +312,6 @@ def test_p9_chunk_size_of_17_digits_is_rejected_in_any_pieces(is_bytewise: bool)
     head = get(b"/first", b"Transfer-Encoding: chunked", method=b"POST")
     data = head + b"00000000000000005\r\nhello\r\n0\r\n\r\n" + get(b"/second")
     wire.send(*([bytes([byte]) for byte in data] if is_bytewise else [data]))
-    assert [own.status for own in answers(wire.client_received())] == [400]
+    assert [response.status for response in answers(wire.client_received())] == [400]
     assert b"/second" not in wire.upstream_received()
     assert not wire.is_open

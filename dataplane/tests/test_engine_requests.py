@@ -60,11 +60,11 @@ def trace(
     """The upstream's requests, the client's bytes, whether its connection is open, and the idle upstream connections."""
     wire = Wire(idle=2, head_cache=head_cache)
     send(wire, data)
-    asked = b""
+    received = b""
     while more := wire.upstream_received():
-        asked += more
+        received += more
         wire.answer(OK)
-    return requests(asked), plain(wire.client_received()), wire.is_open, wire.idle
+    return requests(received), plain(wire.client_received()), wire.is_open, wire.idle
 
 
 CHUNKED = get(b"/c", b"Transfer-Encoding: chunked", method=b"POST")
@@ -117,8 +117,8 @@ def test_request_has_the_same_result_in_any_pieces(data: bytes) -> None:
     trace(data, whole, head_cache)
     traces["cached"] = trace(data, whole, head_cache)
     traces["cached, in halves"] = trace(data, head_and_body, head_cache)
-    for name, own in traces.items():
-        assert own == traces["whole"], name
+    for name, result in traces.items():
+        assert result == traces["whole"], name
 
 
 # --- what the upstream gets -----------------------------------------------------------------------------------------------------
@@ -131,14 +131,14 @@ def forwarded(data: bytes, *rules: Rule, peer: str = CLIENT, **settings: object)
 
 
 def test_upstream_head_is_rebuilt_with_forwarding_fields() -> None:
-    asked = forwarded(get(b"/a%2Fb?c=d&", b"User-Agent: t", b"X-Tail:  v", b"Accept: a", b"accept: b"))
-    assert plain(asked) == (
+    request = forwarded(get(b"/a%2Fb?c=d&", b"User-Agent: t", b"X-Tail:  v", b"Accept: a", b"accept: b"))
+    assert plain(request) == (
         b"GET /a%2Fb?c=d& HTTP/1.1\r\nhost: 192.0.2.80:8000\r\nUser-Agent: t\r\nX-Tail: v\r\nAccept: a\r\naccept: b\r\n"
         b"via: 1.1 inferway\r\n"
         b"x-forwarded-for: 203.0.113.9\r\nx-forwarded-proto: http\r\nx-forwarded-host: a.example\r\n\r\n"
     )
-    (request_id,) = header(asked, b"x-request-id")
-    (trace_parent,) = header(asked, b"traceparent")
+    (request_id,) = header(request, b"x-request-id")
+    (trace_parent,) = header(request, b"traceparent")
     assert len(request_id) == 32
     assert trace_parent[:3] == b"00-"
     assert len(trace_parent) == 55
@@ -167,55 +167,57 @@ HOP_BY_HOP = (
 
 
 def test_p11_p12_hop_by_hop_fields_are_dropped_and_ours_kept() -> None:
-    asked = forwarded(get(b"/", *HOP_BY_HOP))
-    assert plain(asked) == (
+    request = forwarded(get(b"/", *HOP_BY_HOP))
+    assert plain(request) == (
         b"GET / HTTP/1.1\r\nhost: 192.0.2.80:8000\r\n"
         b"via: 1.1 inferway\r\n"
         b"x-forwarded-for: 203.0.113.9\r\nx-forwarded-proto: http\r\nx-forwarded-host: a.example\r\n\r\n"
     )
-    assert b"forged-by-client" not in asked
+    assert b"forged-by-client" not in request
 
 
 def test_r5_fields_of_a_trusted_proxy_are_kept() -> None:
-    own = (
+    fields = (
         b"X-Forwarded-For: 1.1.1.1",
         b"X-Forwarded-Proto: https",
         b"X-Forwarded-Host: b.example",
         b"X-Request-Id: kept-as-it-was",
     )
-    asked = forwarded(get(b"/", *own), peer="10.0.0.1", trusted_proxies="10.0.0.0/8")
-    assert header(asked, b"x-forwarded-for") == [b"1.1.1.1, 10.0.0.1"]
-    assert header(asked, b"x-forwarded-proto") == [b"https"]
-    assert header(asked, b"x-forwarded-host") == [b"b.example"]
-    assert header(asked, b"x-request-id") == [b"kept-as-it-was"]
+    request = forwarded(get(b"/", *fields), peer="10.0.0.1", trusted_proxies="10.0.0.0/8")
+    assert header(request, b"x-forwarded-for") == [b"1.1.1.1, 10.0.0.1"]
+    assert header(request, b"x-forwarded-proto") == [b"https"]
+    assert header(request, b"x-forwarded-host") == [b"b.example"]
+    assert header(request, b"x-request-id") == [b"kept-as-it-was"]
 
 
-@pytest.mark.parametrize("own", [b"short", b"with blank in it", b"x" * 129, "ümlaut-ümlaut".encode(), b"a;b;c;d;e;f"])
-def test_malformed_request_id_of_a_trusted_proxy_is_replaced(own: bytes) -> None:
-    asked = forwarded(get(b"/", b"X-Request-Id: " + own), peer="10.0.0.1", trusted_proxies="10.0.0.0/8")
-    (request_id,) = header(asked, b"x-request-id")
+@pytest.mark.parametrize(
+    "malformed", [b"short", b"with blank in it", b"x" * 129, "ümlaut-ümlaut".encode(), b"a;b;c;d;e;f"]
+)
+def test_malformed_request_id_of_a_trusted_proxy_is_replaced(malformed: bytes) -> None:
+    request = forwarded(get(b"/", b"X-Request-Id: " + malformed), peer="10.0.0.1", trusted_proxies="10.0.0.0/8")
+    (request_id,) = header(request, b"x-request-id")
     assert len(request_id) == 32
 
 
 def test_traceparent_is_continued_and_an_invalid_one_replaced() -> None:
-    told = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    (own,) = header(forwarded(get(b"/", b"traceparent: " + told)), b"traceparent")
-    assert own[:36] == told[:36]
-    assert own[52:] == b"-01"
-    assert own != told
-    for bad in (b"00-" + b"0" * 32 + b"-b7ad6b7169203331-01", b"01" + told[2:], told.upper(), told + b"-x", b""):
-        (own,) = header(forwarded(get(b"/", b"traceparent: " + bad)), b"traceparent")
-        assert own[3:35] != told[3:35], bad
-        assert len(own) == 55
+    sent = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    (traceparent,) = header(forwarded(get(b"/", b"traceparent: " + sent)), b"traceparent")
+    assert traceparent[:36] == sent[:36]
+    assert traceparent[52:] == b"-01"
+    assert traceparent != sent
+    for bad in (b"00-" + b"0" * 32 + b"-b7ad6b7169203331-01", b"01" + sent[2:], sent.upper(), sent + b"-x", b""):
+        (traceparent,) = header(forwarded(get(b"/", b"traceparent: " + bad)), b"traceparent")
+        assert traceparent[3:35] != sent[3:35], bad
+        assert len(traceparent) == 55
 
 
 def test_p7_trailers_never_become_headers() -> None:
     wire = Wire(Rule(name="all", backends=(BACKEND,), request_headers=HeaderEdit()))
     wire.send(CHUNKED + b"5\r\nhello\r\n0\r\nHost: evil\r\nAuthorization: x\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n")
-    asked = wire.upstream_received()
-    assert asked.endswith(b"\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+    request = wire.upstream_received()
+    assert request.endswith(b"\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
     for stranger in (b"evil", b"Authorization", b"6.6.6.6"):
-        assert stranger not in asked
+        assert stranger not in request
 
 
 def test_rewrite_changes_host_path_and_fields() -> None:
@@ -226,10 +228,10 @@ def test_rewrite_changes_host_path_and_fields() -> None:
         rewrite=Rewrite(hostname="b.example", path=NewPath(prefix="/v1")),
         request_headers=HeaderEdit(set=(HeaderValue(name="X-A", value="1"),), remove=("x-b",)),
     )
-    asked = forwarded(get(b"/a/%2F?q", b"x-a: 0", b"X-B: 0"), rule)
-    assert asked.startswith(b"GET /v1/%2F?q HTTP/1.1\r\nhost: b.example\r\nX-A: 1\r\n")
-    assert b"X-B" not in asked
-    assert header(asked, b"x-forwarded-host") == [b"a.example"]
+    request = forwarded(get(b"/a/%2F?q", b"x-a: 0", b"X-B: 0"), rule)
+    assert request.startswith(b"GET /v1/%2F?q HTTP/1.1\r\nhost: b.example\r\nX-A: 1\r\n")
+    assert b"X-B" not in request
+    assert header(request, b"x-forwarded-host") == [b"a.example"]
 
 
 # --- what is answered without an upstream -----------------------------------------------------------------------------------------
@@ -305,20 +307,20 @@ def test_rejected_request_never_reaches_the_upstream(
 ) -> None:
     wire = Wire()
     send(wire, data)
-    own = answer(wire.client_received())
-    problem = json.loads(own.body)
-    assert own.status == problem["status"]
+    response = answer(wire.client_received())
+    problem = json.loads(response.body)
+    assert response.status == problem["status"]
     if status is None:
-        assert own.status in (400, 501)
+        assert response.status in (400, 501)
     else:
-        assert own.status == status
-    assert own["content-type"] == "application/problem+json"
-    assert own["cache-control"] == "no-store"
+        assert response.status == status
+    assert response["content-type"] == "application/problem+json"
+    assert response["cache-control"] == "no-store"
     assert code in (None, problem["code"])
     assert wire.upstream_received() == b""
     if goes_on is not None:
         assert wire.is_open is goes_on
-        assert ("connection" in own) is not goes_on
+        assert ("connection" in response) is not goes_on
 
 
 def test_p4_http_0_9_closes_the_connection() -> None:
@@ -331,10 +333,10 @@ def test_p4_http_0_9_closes_the_connection() -> None:
 def test_p13_options_of_the_server_lists_the_allowed_methods() -> None:
     wire = Wire()
     wire.send(get(b"*", method=b"OPTIONS"))
-    own = answer(wire.client_received())
-    assert own.status == 204
-    assert "GET" in own["allow"]
-    assert "content-length" not in own
+    response = answer(wire.client_received())
+    assert response.status == 204
+    assert "GET" in response["allow"]
+    assert "content-length" not in response
     assert wire.is_open
     wire.send(get(b"/", method=b"TRACE"))
     assert "GET" in answer(wire.client_received())["allow"]
@@ -356,17 +358,22 @@ def test_redirects_and_direct_responses_use_no_upstream() -> None:
         redirect=Redirect(status=308, scheme="https"),
         response_headers=HeaderEdit(add=(HeaderValue(name="X-A", value="1"),)),
     )
-    own = Rule(name="own", respond=DirectResponse(status=503, content_type="text/plain", body="back soon"))
-    wire = Wire(moved, own)
+    direct = Rule(name="own", respond=DirectResponse(status=503, content_type="text/plain", body="back soon"))
+    wire = Wire(moved, direct)
     wire.send(get(b"/moved/x?y"))
-    found = answer(wire.client_received())
-    assert (found.status, found["location"], found["x-a"], found.body) == (308, "https://a.example/moved/x?y", "1", b"")
+    response = answer(wire.client_received())
+    assert (response.status, response["location"], response["x-a"], response.body) == (
+        308,
+        "https://a.example/moved/x?y",
+        "1",
+        b"",
+    )
     wire.send(get(b"/"))
-    found = answer(wire.client_received())
-    assert (found.status, found["content-type"], found.body) == (503, "text/plain", b"back soon")
+    response = answer(wire.client_received())
+    assert (response.status, response["content-type"], response.body) == (503, "text/plain", b"back soon")
     wire.send(get(b"/", method=b"HEAD"))
-    found = answer(wire.client_received(), to_head=True)
-    assert (found.status, found["content-length"]) == (503, "9")
+    response = answer(wire.client_received(), to_head=True)
+    assert (response.status, response["content-length"]) == (503, "9")
     assert wire.is_open
     assert wire.upstream_received() == b""
 
@@ -389,7 +396,7 @@ def test_p16_twenty_pipelined_requests_are_answered_in_order() -> None:
     for number in range(20):
         assert wire.upstream_received().startswith(b"GET /%d HTTP/1.1\r\n" % number)
         wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n%02d" % number)
-    assert [own.body for own in answers(wire.client_received())] == [b"%02d" % number for number in range(20)]
+    assert [response.body for response in answers(wire.client_received())] == [b"%02d" % number for number in range(20)]
     assert wire.is_open
     assert wire.client.transport.is_reading
 
@@ -400,7 +407,7 @@ def test_p16_local_replies_wait_their_turn() -> None:
     assert wire.client_received() == b""
     wire.answer(OK)
     wire.answer(OK)
-    assert [own.status for own in answers(wire.client_received())] == [200, 404, 400, 200]
+    assert [response.status for response in answers(wire.client_received())] == [200, 404, 400, 200]
     assert wire.is_open
 
 
@@ -408,7 +415,7 @@ def test_p16_2000_waiting_requests_need_no_deep_stack() -> None:
     wire = Wire(Rule(name="r", matches=(Match(path=PathMatch(value="/x")),), backends=(BACKEND,)))
     wire.send(get(b"/x") + get(b"/404") * 2_000)
     wire.answer(OK)
-    assert [own.status for own in answers(wire.client_received())] == [200] + [404] * 2_000
+    assert [response.status for response in answers(wire.client_received())] == [200] + [404] * 2_000
     assert wire.is_open
 
 
@@ -428,8 +435,8 @@ def test_p17_request_after_connection_close_is_ignored() -> None:
     wire.send(get(b"/a", b"Connection: close") + get(b"/evil"))
     wire.answer(OK)
     wire.send(get(b"/evil"))
-    own = answer(wire.client_received())
-    assert (own.status, own["connection"]) == (200, "close")
+    response = answer(wire.client_received())
+    assert (response.status, response["connection"]) == (200, "close")
     assert b"evil" not in wire.upstream_received()
     assert not wire.is_open
 
@@ -439,7 +446,7 @@ def test_p17_garbage_after_connection_close_is_ignored() -> None:
         wire = Wire()
         wire.send(get(b"/a", b"Connection: close"), garbage)
         wire.answer(OK)
-        assert [own.status for own in answers(wire.client_received())] == [200]
+        assert [response.status for response in answers(wire.client_received())] == [200]
         assert not wire.is_open
 
 
@@ -467,9 +474,9 @@ def test_p15_body_of_an_upgrade_is_not_parsed_as_a_request() -> None:
     wire = Wire()
     evil = get(b"/evil")
     wire.send(post(b"/a", evil, b"Connection: Upgrade", b"Upgrade: h2c"))
-    asked = wire.upstream_received()
-    assert asked.count(b"x-request-id") == 1
-    assert asked.endswith(evil)
+    request = wire.upstream_received()
+    assert request.count(b"x-request-id") == 1
+    assert request.endswith(evil)
     wire.answer(OK)
     assert len(answers(wire.client_received())) == 1
 
@@ -486,10 +493,10 @@ def test_partial_head_is_continued_by_the_next_bytes(known: bool) -> None:
     assert wire.upstream_received().startswith(b"GET /a ")
     wire.answer(OK)
     wire.send(get(b"/evil"))
-    asked = wire.upstream_received()
-    assert not asked.startswith(b"GET /evil")
-    assert asked.startswith(b"POST /b ")
-    assert header(asked, b"x-a") == [b"GET /evil HTTP/1.1"]
+    request = wire.upstream_received()
+    assert not request.startswith(b"GET /evil")
+    assert request.startswith(b"POST /b ")
+    assert header(request, b"x-a") == [b"GET /evil HTTP/1.1"]
 
 
 def test_head_cache_never_leaks_fields_to_another_client() -> None:
@@ -504,9 +511,9 @@ def test_head_cache_never_leaks_fields_to_another_client() -> None:
     wire.answer(OK)
     assert b"mallory" in wire.upstream_received()
     wire.send(get(b"/d", b"Accept: alice"), client=alice)
-    asked = wire.upstream_received()
-    assert header(asked, b"accept") == [b"alice"]
-    assert b"mallory" not in asked
+    request = wire.upstream_received()
+    assert header(request, b"accept") == [b"alice"]
+    assert b"mallory" not in request
 
 
 def test_cached_head_keeps_method_target_and_body() -> None:
@@ -519,9 +526,9 @@ def test_cached_head_keeps_method_target_and_body() -> None:
         data = get(target, b"Content-Length: 3", method=method) + body
         for _ in range(2):
             wire.send(data)
-            asked = wire.upstream_received()
-            assert asked.startswith(b"%b %b HTTP/1.1\r\n" % (method, target.removeprefix(b"http://b.example")))
-            assert asked.endswith(b"\r\n\r\n" + body)
+            request = wire.upstream_received()
+            assert request.startswith(b"%b %b HTTP/1.1\r\n" % (method, target.removeprefix(b"http://b.example")))
+            assert request.endswith(b"\r\n\r\n" + body)
             wire.answer(OK)
     assert len(answers(wire.client_received())) == 6
 
@@ -543,7 +550,7 @@ def test_half_closing_client_gets_all_responses() -> None:
     wire.half_close()
     wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1")
     wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n2")
-    assert [own.body for own in answers(wire.client_received())] == [b"1", b"2"]
+    assert [response.body for response in answers(wire.client_received())] == [b"1", b"2"]
     assert not wire.is_open
 
 

@@ -72,17 +72,17 @@ def test_response_is_forwarded_with_its_framing(
         assert wire.is_open
         assert wire.endpoint.active == 1
         wire.upstream_closes()
-    own = answer(wire.client_received(), to_head=to_head)
-    assert (own.status, own.body, own.is_whole) == (status, body, True)
+    response = answer(wire.client_received(), to_head=to_head)
+    assert (response.status, response.body, response.is_whole) == (status, body, True)
     assert wire.is_open
     assert wire.endpoint.active == 0
     if stays is not None:
         assert wire.idle == (before if stays else before - 1)
     if to_head and b"Content-Length" in data:
-        assert own["content-length"] == "707"
+        assert response["content-length"] == "707"
     if status == 204:
-        assert "content-length" not in own
-    assert b"Evil" not in b"".join(name for name, _ in own.fields)
+        assert "content-length" not in response
+    assert b"Evil" not in b"".join(name for name, _ in response.fields)
 
 
 def test_response_fields_pass_except_hop_by_hop() -> None:
@@ -94,9 +94,9 @@ def test_response_fields_pass_except_hop_by_hop() -> None:
         b"Trailer: X\r\nProxy-Authenticate: x\r\nUpgrade: h2c\r\n\r\n0\r\n\r\n"
     )
     data = wire.client_received()
-    own = answer(data)
-    assert own.all("set-cookie") == ["a=1", "b=2"]  # U6
-    assert (own["server"], own["date"], own["x-a"]) == ("own", "Mon, 01 Jan 2024 00:00:00 GMT", "v")
+    response = answer(data)
+    assert response.all("set-cookie") == ["a=1", "b=2"]  # U6
+    assert (response["server"], response["date"], response["x-a"]) == ("own", "Mon, 01 Jan 2024 00:00:00 GMT", "v")
     assert plain(data) == (
         b"HTTP/1.1 200 OK\r\nServer: own\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nX-A: v\r\n"
         b"transfer-encoding: chunked\r\n\r\n0\r\n\r\n"
@@ -109,9 +109,9 @@ def test_response_gets_date_request_id_and_standard_phrase() -> None:
     wire.answer(b"HTTP/1.1 200 Very Well Indeed\r\nContent-Length: 0\r\n\r\n")
     data = wire.client_received()
     assert data.startswith(b"HTTP/1.1 200 OK\r\n")
-    own = answer(data)
-    assert "date" in own
-    assert len(own["x-request-id"]) == 32
+    response = answer(data)
+    assert "date" in response
+    assert len(response["x-request-id"]) == 32
 
 
 @pytest.mark.parametrize(("version", "fields"), [(b"1.0", b""), (b"1.0", b"Connection: keep-alive\r\n")])
@@ -119,8 +119,8 @@ def test_http_1_0_clients_get_no_chunks(version: bytes, fields: bytes) -> None:
     wire = Wire()
     wire.send(b"GET / HTTP/%b\r\nHost: a\r\n%b\r\n" % (version, fields))
     wire.answer(CHUNKED + b"5\r\nhello\r\n", b"0\r\n\r\n")
-    own = answer(wire.client_received())
-    assert (own.body, own["connection"], "transfer-encoding" in own) == (b"hello", "close", False)
+    response = answer(wire.client_received())
+    assert (response.body, response["connection"], "transfer-encoding" in response) == (b"hello", "close", False)
     assert not wire.is_open
 
 
@@ -145,9 +145,9 @@ def test_only_interim_responses_102_and_103_are_forwarded(pieces: str) -> None:
     )
     wire.send(get())
     wire.answer(*([data] if pieces == "whole" else bytewise(data)))
-    found = answers(wire.client_received())
-    assert [own.status for own in found] == [103, 102, 200]
-    assert found[0].fields == [(b"Link", b"</a>")]
+    responses = answers(wire.client_received())
+    assert [response.status for response in responses] == [103, 102, 200]
+    assert responses[0].fields == [(b"Link", b"</a>")]
     assert wire.idle == 1
 
 
@@ -165,12 +165,12 @@ def test_interim_response_is_not_mistaken_for_the_final_one() -> None:
     last = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
     wire.send(get())
     wire.answer(hint + last)
-    assert [own.status for own in answers(wire.client_received())] == [103, 404]
+    assert [response.status for response in answers(wire.client_received())] == [103, 404]
     wire.send(get())
     wire.answer(hint)
-    assert [own.status for own in answers(wire.client_received())] == [103]
+    assert [response.status for response in answers(wire.client_received())] == [103]
     wire.answer(OK)
-    assert [own.status for own in answers(wire.client_received())] == [200]
+    assert [response.status for response in answers(wire.client_received())] == [200]
 
 
 # --- what breaks before the client got anything ---------------------------------------------------------------------------------------
@@ -202,8 +202,8 @@ def test_u2_malformed_response_is_answered_502_and_disconnected(data: bytes, pie
     wire = Wire()
     wire.send(get())
     wire.answer(*([data] if pieces == "whole" else bytewise(data)))
-    own = answer(wire.client_received())
-    assert (own.status, json.loads(own.body)["code"]) == (502, "bad_response")
+    response = answer(wire.client_received())
+    assert (response.status, json.loads(response.body)["code"]) == (502, "bad_response")
     assert (wire.idle, wire.endpoint.active) == (0, 0)
     assert wire.upstream.transport.is_closing()
     assert wire.is_open  # it is not the client's fault
@@ -217,8 +217,8 @@ def test_u2_oversized_response_head_is_answered_502(piece: bytes) -> None:
     wire.answer(HEAD + piece[:60_000])
     assert wire.client_received() == b""
     wire.answer(piece[60_000:])
-    own = answer(wire.client_received())
-    assert (own.status, json.loads(own.body)["code"]) == (502, "response_head_too_large")
+    response = answer(wire.client_received())
+    assert (response.status, json.loads(response.body)["code"]) == (502, "response_head_too_large")
     assert wire.idle == 0
 
 
@@ -257,9 +257,9 @@ def test_c4_s4_upstream_closing_mid_body_aborts_the_client(data: bytes, exc: Exc
     wire.send(get())
     wire.answer(data)
     wire.upstream_closes(exc)
-    own = answer(wire.client_received())
-    assert own.status == 200
-    assert not own.is_whole
+    response = answer(wire.client_received())
+    assert response.status == 200
+    assert not response.is_whole
     assert wire.was_aborted
     assert wire.endpoint.active == 0
 
@@ -322,9 +322,9 @@ def test_u2_excess_bytes_are_dropped_with_the_connection(data: bytes, excess: by
         wire.settle()
     else:
         wire.answer(data + excess)
-    found = answers(wire.client_received())
-    assert len(found) == 1
-    assert found[0].body in (b"", b"ok")
+    responses = answers(wire.client_received())
+    assert len(responses) == 1
+    assert responses[0].body in (b"", b"ok")
     assert own_upstream.transport.is_closing()
     assert wire.idle == 0
     assert wire.is_open
@@ -416,13 +416,13 @@ def test_s1_each_event_is_forwarded_as_it_arrives() -> None:
 def test_s3_slow_reader_pauses_only_its_own_upstream() -> None:
     wire = Wire(idle=2)
     wire.send(get(b"/stream"))
-    own, other = wire.upstream, wire.upstreams[0]
+    upstream, other = wire.upstream, wire.upstreams[0]
     wire.answer(CHUNKED)
     wire.client.pause_writing()
-    assert not own.transport.is_reading
+    assert not upstream.transport.is_reading
     assert other.transport.is_reading
     wire.client.resume_writing()
-    assert own.transport.is_reading
+    assert upstream.transport.is_reading
 
 
 def fill_client_buffer(wire: Wire) -> None:
@@ -438,14 +438,14 @@ def fill_client_buffer(wire: Wire) -> None:
 def test_s3_slow_reader_does_not_pause_the_next_request() -> None:
     wire = Wire()
     wire.send(get())
-    own = wire.upstream
+    upstream = wire.upstream
     fill_client_buffer(wire)
     wire.answer(HEAD + b"Content-Length: 5\r\n\r\nhello")  # all of it fits into one segment
     wire.client.resume_writing()
-    assert own.transport.is_reading
+    assert upstream.transport.is_reading
     other = wire.connect()
     wire.send(get(), client=other)
-    assert own.transport.is_reading
+    assert upstream.transport.is_reading
     wire.answer(OK)
     assert answer(wire.client_received(other)).status == 200
 
@@ -462,18 +462,18 @@ def test_s3_client_that_does_not_read_pauses_its_next_response() -> None:
 
 
 def test_s4_silent_upstream_is_504_or_aborts_after_the_head() -> None:
-    own = Timeouts(backend_request=1_000, stream_idle=5_000)
-    wire = Wire(Rule(name="all", backends=(BACKEND,), timeouts=own))
+    timeouts = Timeouts(backend_request=1_000, stream_idle=5_000)
+    wire = Wire(Rule(name="all", backends=(BACKEND,), timeouts=timeouts))
     wire.send(get())
     deadline = wire.upstream.deadline
     wire.gateway.pools.sweep(deadline - 0.01)
     assert wire.client_received() == b""
     wire.gateway.pools.sweep(deadline + 0.01)
     wire.settle()
-    found = answer(wire.client_received())
-    assert (found.status, json.loads(found.body)["code"]) == (504, "upstream_timeout")
+    response = answer(wire.client_received())
+    assert (response.status, json.loads(response.body)["code"]) == (504, "upstream_timeout")
     assert wire.is_open
-    wire = Wire(Rule(name="all", backends=(BACKEND,), timeouts=own))
+    wire = Wire(Rule(name="all", backends=(BACKEND,), timeouts=timeouts))
     wire.send(get())
     wire.answer(CHUNKED + b"5\r\nhello\r\n")
     wire.gateway.pools.sweep(wire.upstream.deadline + 0.01)
@@ -495,21 +495,21 @@ def response_of_rule(**settings: object) -> Answer:
 
 
 def test_response_header_modifiers_are_applied() -> None:
-    own = response_of_rule(response_headers=HeaderEdit(set=(HeaderValue(name="x-a", value="9"),), remove=("X-B",)))
-    assert (own["x-a"], "x-b" in own) == ("9", False)
+    response = response_of_rule(response_headers=HeaderEdit(set=(HeaderValue(name="x-a", value="9"),), remove=("X-B",)))
+    assert (response["x-a"], "x-b" in response) == ("9", False)
 
 
 def test_cors_response_names_the_origin_once() -> None:
-    own = response_of_rule(cors=Cors(allow_origins=("https://app.example",)))
-    assert own.all("access-control-allow-origin") == ["https://app.example"]  # two values are none to a browser
-    assert sorted(own.all("vary")) == ["Accept", "Origin"]
+    response = response_of_rule(cors=Cors(allow_origins=("https://app.example",)))
+    assert response.all("access-control-allow-origin") == ["https://app.example"]  # two values are none to a browser
+    assert sorted(response.all("vary")) == ["Accept", "Origin"]
 
 
 def test_preflight_is_answered_by_the_gateway() -> None:
     wire = Wire(Rule(name="all", backends=(BACKEND,), cors=Cors(allow_origins=("*",), allow_methods=("PUT",))))
     wire.send(get(b"/", b"Origin: https://a", b"Access-Control-Request-Method: PUT", method=b"OPTIONS"))
-    own = answer(wire.client_received())
-    assert (own.status, own["access-control-allow-methods"]) == (204, "PUT")
+    response = answer(wire.client_received())
+    assert (response.status, response["access-control-allow-methods"]) == (204, "PUT")
     assert wire.upstream_received() == b""
     wire.send(get(b"/", b"Origin: https://a", method=b"OPTIONS"))
     assert wire.upstream_received().startswith(b"OPTIONS / ")
@@ -525,9 +525,9 @@ def test_request_body_with_content_length_is_streamed(pieces: str) -> None:
     wire = Wire()
     body = b"hello world"
     wire.send(post(b"/", body)[: -len(body)], *([body] if pieces == "whole" else bytewise(body)))
-    asked = wire.upstream_received()
-    assert b"\r\ncontent-length: 11\r\n" in asked
-    assert asked.endswith(b"\r\n\r\nhello world")
+    request = wire.upstream_received()
+    assert b"\r\ncontent-length: 11\r\n" in request
+    assert request.endswith(b"\r\n\r\nhello world")
     wire.answer(OK)
     assert answer(wire.client_received()).status == 200
     assert (wire.idle, wire.is_open) == (1, True)
@@ -590,8 +590,8 @@ def test_u3_post_on_a_closed_reused_connection_is_502() -> None:
     wire.client_received()
     wire.send(post(b"/", b"hello"))
     wire.upstream_closes()
-    own = answer(wire.client_received())
-    assert (own.status, json.loads(own.body)["code"]) == (502, problems.UPSTREAM_CLOSED.code)
+    response = answer(wire.client_received())
+    assert (response.status, json.loads(response.body)["code"]) == (502, problems.UPSTREAM_CLOSED.code)
 
 
 def test_u3_first_request_on_a_closed_connection_is_502() -> None:
@@ -604,14 +604,14 @@ def test_u3_first_request_on_a_closed_connection_is_502() -> None:
 def test_idle_upstream_connection_reads_after_a_pause() -> None:
     wire = Wire(Rule(name="all", backends=(BACKEND,), retry=Retry(statuses=(503,))))
     wire.send(get(b"/"))
-    own = wire.upstream
-    own.pause()
-    own.forget()
-    own.is_complete = own.is_reusable = True
-    own._end_forgotten()
-    assert own.endpoint.active == 0
-    assert own.transport.is_reading
-    assert not own.is_paused
+    upstream = wire.upstream
+    upstream.pause()
+    upstream.forget()
+    upstream.is_complete = upstream.is_reusable = True
+    upstream._end_forgotten()
+    assert upstream.endpoint.active == 0
+    assert upstream.transport.is_reading
+    assert not upstream.is_paused
 
 
 def test_upstream_timeout_releases_the_paused_client() -> None:
@@ -620,6 +620,6 @@ def test_upstream_timeout_releases_the_paused_client() -> None:
     wire.upstream.pause_writing()
     assert not wire.client.transport.is_reading
     wire.pass_time(1.3)
-    assert [own.status for own in answers(wire.client_received())] == [504]
+    assert [response.status for response in answers(wire.client_received())] == [504]
     assert wire.client.transport.is_reading
     assert not wire.client.holds

@@ -364,7 +364,7 @@ def test_settler_is_called_once_however_the_exchange_ends(end: Callable[[Wire], 
     statuses: list[int] = []
 
     def stage(exchange: Exchange) -> bool:
-        exchange.add_settler(lambda own, seconds: statuses.append(own.status))
+        exchange.add_settler(lambda settled, seconds: statuses.append(settled.status))
         return True
 
     wire = Wire(Rule(name="all", backends=(BACKEND,)), stages=(stage,))

@@ -123,8 +123,8 @@ def test_u1_connect_error_is_answered_with_its_status(problem: problems.Problem,
         wire.send(get(b"/a"))
         await dialler.turn()
         await dialler.end(problem)
-        own = answer(wire.client_received())
-        assert (own.status, json.loads(own.body)["code"]) == (status, problem.code)
+        response = answer(wire.client_received())
+        assert (response.status, json.loads(response.body)["code"]) == (status, problem.code)
         assert wire.is_open
         assert wire.gateway.stats.of("demo/a", "all").upstream_errors == {problem.code: 1}
         wire.send(get(b"/b"))
