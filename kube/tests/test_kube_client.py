@@ -16,7 +16,7 @@ from inferway_kube.errors import ApiError, Gone, NotFound, NotLeading
 pytestmark = pytest.mark.outside
 
 THINGS = "/api/v1/namespaces/demo/things"
-QUICK = Deadlines(connect=0.5, read=0.5, write=0.5, watch=1, watch_grace=0.3)
+QUICK = Deadlines(connect=2.0, read=2.0, write=2.0, watch=1, watch_grace=0.3)
 
 Scenario = Callable[[FakeApi, Client], Awaitable[None]]
 
@@ -120,13 +120,13 @@ def test_client_reports_what_a_server_answers() -> None:
 @pytest.mark.parametrize("method", ["get", "create"])
 def test_client_gives_up_on_a_slow_answer(method: str) -> None:
     async def scenario(api: FakeApi, client: Client) -> None:
-        api.fault(".", 200, "{}", delay=5.0)
+        api.fault(".", 200, "{}", delay=9.0)
         loop = asyncio.get_running_loop()
         began = loop.time()
         with pytest.raises(ApiError, match="no answer in time") as late:
             await (client.get(f"{THINGS}/a") if method == "get" else client.create(THINGS, {}))
         assert not late.value.is_answer
-        assert loop.time() - began < 2.0
+        assert loop.time() - began < 5.0
 
     play(scenario)
 
