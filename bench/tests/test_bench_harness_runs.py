@@ -47,7 +47,7 @@ def test_stopped_gateway_finishes_streams_and_exits_with_0() -> None:
         stop_under_load.measure(drain_delay=1.0, load_seconds=0.5, workers=4, streams=4, stream_seconds=2.0)
     )
     held = {check.demand for check in verdict.checks if check.holds}
-    wanted = {"streams of 2 s end whole", "exit code 0", "not before the drain delay", "no stream given up"}
+    wanted = {"streams of 2 s end whole", "exit code 0", "not before the drain delay", "no stream aborted"}
     assert wanted | {"served on while it drained"} <= held, describe(verdict)
 
 

@@ -66,7 +66,7 @@ def node(program: str, **streams_and_env: Any) -> Iterator[subprocess.Popen[str]
 
 @pytest.mark.slow
 def test_full_access_log_pipe_does_not_block_requests_or_stop(resources: Path, pipe: int) -> None:
-    with run_gateway(resources, ROUTES, "--access-log-rate", "1000000", log=pipe) as gateway:
+    with run_gateway(resources, ROUTES, "--access-log-rate", "1000000", stdout=pipe) as gateway:
         connection = http.client.HTTPConnection("127.0.0.1", gateway.port(), timeout=DEADLINE)
         for _ in range(3000):  # 1 MB of lines; a pipe holds 64 KiB
             connection.request("GET", "/")

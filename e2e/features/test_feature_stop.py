@@ -181,7 +181,7 @@ def test_full_access_log_pipe_does_not_block_the_stop(tmp_path):
     reader, writer = os.pipe()
     try:
         with run_gateway(
-            tmp_path, route(rule(direct_response("ok"))), "--access-log-rate", "100000", log=writer
+            tmp_path, route(rule(direct_response("ok"))), "--access-log-rate", "100000", stdout=writer
         ) as process:
             port = process.port()
             with socket.create_connection(("127.0.0.1", port), DEADLINE) as client:

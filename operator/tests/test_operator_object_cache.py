@@ -172,7 +172,7 @@ def test_cache_takes_odd_objects_of_every_kind(parts: dict[str, Any], metadata: 
         cache = ObjectCache()
         for kind in KINDS:
             name = {"kind": "RateLimitPolicy" if kind is POLICIES else "GatewayRoute"}
-            await cache.store(kind).replace([odd | name, manifest("a") | name])
+            await Part(cache, kind).replace([odd | name, manifest("a") | name])
             assert len(cache.entries(kind)) == 2
         assert not any(pod.is_ready for pod in cache.pods())
         assert all(isinstance(lease.holder, str) for lease in cache.leases())
