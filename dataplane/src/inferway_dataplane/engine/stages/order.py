@@ -17,7 +17,7 @@ from inferway_dataplane.engine.stages.route import admit, route
 Stage = Callable[[Exchange], bool]
 
 ORDER: tuple[tuple[Stage, Callable[[Rule], bool]], ...] = (
-    # after those of `entry`, which find the rule: each with the rules that need it
+    # After those of `route`, which select the rule. Each has the rules that need it.
     (limit, lambda rule: bool(rule.limits)),  # before the cache, so that a refused request costs no more than this
     (respond, lambda rule: rule.responses is not None),
     (cache, lambda rule: rule.cache is not None),
