@@ -106,7 +106,7 @@ def test_client_reports_what_a_server_answers() -> None:
         with pytest.raises(ApiError) as busy:
             await client.get(f"{THINGS}/a")
         assert (busy.value.status, busy.value.retry_after) == (429, 7.0)
-        for body in ("<html>", "[]", '"text"'):
+        for body in ("<html>", "[]", '"text"', '{"a":' * 100_000):
             api.fault("GET", 200, body)
             with pytest.raises(ApiError, match="not a JSON object"):
                 await client.get(f"{THINGS}/a")

@@ -97,6 +97,8 @@ def test_read_takes_a_lease_as_client_go_writes_it() -> None:
     )
     assert read("GET", found, 15) == Record("x", 30, SOON, "2026-11-30T12:00:00Z", 2)
     assert read("GET", lease(), 15) == Record("", 15, "", "", 0)
+    huge = lease(leaseDurationSeconds=10**400, leaseTransitions=10**400)
+    assert read("GET", huge, 15) == Record("", 15, "", "", 0)
 
 
 NO_LEASES = {

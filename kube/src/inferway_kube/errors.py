@@ -98,7 +98,7 @@ def of_response(call: str, status: int, retry_after: str, body: bytes) -> ApiErr
     """Return the error that a response without 2xx stands for. `retry_after`: that field, "" without it."""
     try:
         answer = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = None
     return _of(call, status, answer, seconds(retry_after))
 

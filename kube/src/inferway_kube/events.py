@@ -66,8 +66,8 @@ def json_object(call: str, body: bytes) -> dict[str, Any]:
     """Parse a JSON object; an empty body is an empty one. Raises `ApiError`."""
     try:
         answer = json.loads(body) if body else {}
-    except ValueError:
-        answer = None  # a proxy's page, or half an answer
+    except (ValueError, RecursionError):
+        answer = None  # a proxy's page, half an answer, or one that is nested too deeply
     if not isinstance(answer, dict):
         raise errors.unusable(call, "the answer is not a JSON object")
     return answer

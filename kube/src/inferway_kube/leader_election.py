@@ -22,6 +22,8 @@ from inferway_kube.errors import ApiError, NotFound
 
 logger = logging.getLogger(__name__)
 
+_INT32: Final = (1 << 31) - 1  # the largest number of a Lease
+
 LEASES: Final = "/apis/coordination.k8s.io/v1"
 """The group and version of Leases."""
 _CALLER: Final = "the leader's Lease"
@@ -74,10 +76,10 @@ def read(call: str, lease: Mapping[str, Any], default_duration: int) -> Record:
         raise errors.unusable(call, "the answer is not a Lease: it has no usable time") from None
     return Record(
         holder=holder if isinstance(holder, str) else "",
-        duration=duration if type(duration) is int and duration > 0 else default_duration,
+        duration=duration if type(duration) is int and 0 < duration <= _INT32 else default_duration,
         acquired=times[0],
         renewed=times[1],
-        transitions=transitions if type(transitions) is int else 0,
+        transitions=transitions if type(transitions) is int and 0 <= transitions < _INT32 else 0,
     )
 
 
