@@ -284,6 +284,6 @@ def test_published_config_stays_when_definitions_are_deleted(prepared_gateway: G
     finally:
         api.kubectl("apply", *(f"--filename={DEFINITIONS / kind}.yaml" for kind in KINDS))
         api.kubectl("wait", "--for=condition=Established", *(f"crd/{kind}.inferway.dev" for kind in KINDS))
-    assert_still_publishing(prepared_gateway, running, "after", 5)
+    # The 404 may end kopf, if it opens a watch just then: the supervisor starts it again (decision 0009).
+    assert_still_publishing(prepared_gateway, running, "after", 15)
     assert prepared_gateway.routes() == [f"{prepared_gateway.team}/after"]
-    assert running.count("starting it again") == 0
