@@ -43,7 +43,7 @@ class Process:
         streams = {"stdout": stdout, "stderr": subprocess.PIPE}
         if stdout == subprocess.STDOUT:
             streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        self._popen = subprocess.Popen(  # type: ignore[call-overload]
+        self._popen = subprocess.Popen(  # type: ignore[call-overload]  # streams are keywords made above
             command, env=env, text=True, start_new_session=is_supervisor, **streams
         )
         self._is_supervisor = is_supervisor

@@ -142,7 +142,7 @@ class ConnectionCap:
         settings, now = self._settings, self._clock.coarse_now
         transport, current, receiving = connection.transport, connection.current, connection.receiving
         if transport is None:
-            if self.coming.get(connection) is None:  # type: ignore[call-overload]
+            if self.coming.get(connection) is None:  # type: ignore[call-overload]  # any connection may be asked for
                 return None  # cut already, or made in a moment
             kind, waits = HEAD, now + settings.head_timeout - connection.deadline
         elif transport.is_closing():
