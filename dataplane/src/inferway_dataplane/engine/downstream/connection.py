@@ -84,7 +84,6 @@ class ClientConnection(RequestPipeline):
 
     def _begin_same(self, head: RequestHead) -> None:
         """Begin a whole request without a body that came before, byte for byte."""
-        self.deadline = NEVER
         read_clock = self.context.now
         exchange = self.current = Exchange(self, head, read_clock(), None, True)
         order.begin(exchange)
@@ -92,7 +91,6 @@ class ClientConnection(RequestPipeline):
     def _begin_known(self, data: bytes, method: bytes, target: bytes, block: FieldBlock, body: bytes) -> None:
         """Begin a whole request with fields that were parsed before."""
         started = self.clock.now()
-        self.deadline = NEVER
         head = RequestHead(method, block)
         problem = request_target.locate(head, target)
         exchange = self.current = Exchange(self, head, started, problem, not body)
@@ -135,7 +133,7 @@ class ClientConnection(RequestPipeline):
         """Feed a part of one head or one body."""
         is_head = self.place != IN_BODY
         coarse_now = self.clock.coarse_now
-        if self.place == BETWEEN:
+        if self.place == BETWEEN and not self.has_fin:
             self.deadline = coarse_now + self._head_timeout
         if not self.feed(data):
             return
@@ -143,7 +141,7 @@ class ClientConnection(RequestPipeline):
         if receiving is not None:
             if not is_head and timeouts.is_too_slow(self, coarse_now):
                 local_reply.break_off(receiving, problems.BODY_TIMEOUT)
-            else:
+            elif not self.has_fin:
                 self.deadline = coarse_now + self.context.settings.body_idle_timeout
         elif is_head and self.place == IN_HEAD:
             self.refuse_oversized()
@@ -162,7 +160,6 @@ class ClientConnection(RequestPipeline):
         if self.state >= LAST:
             return  # a response before this one has closed
         self.held_seconds = 0.0
-        self.deadline = NEVER
         exchange = self.receiving = Exchange(self, head, started, problem)
         self.take_turn(exchange)
 

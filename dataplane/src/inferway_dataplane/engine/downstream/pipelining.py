@@ -101,7 +101,7 @@ class RequestPipeline(RequestParser, Client, asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.is_write_paused = False
-        if self.state < LAST:
+        if self.state < LINGERING:
             self.unread_deadline = NEVER
         if self.current is not None:
             self.current.on_client_writable(True)
@@ -168,8 +168,6 @@ class RequestPipeline(RequestParser, Client, asyncio.Protocol):
         if self.state == DEAF or self.state >= LINGERING:
             return
         self.state = states.after(self.state, states.REFUSED)
-        if not self.has_fin:
-            self.deadline = NEVER
         count_in(self.context.stats.refused, problem.code)
         receiving, self.receiving = self.receiving, None
         if receiving is not None and not receiving.is_finished:
