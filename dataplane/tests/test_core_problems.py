@@ -30,7 +30,7 @@ def test_every_problem_is_well_formed(problem: Problem) -> None:
     assert problem.detail.endswith(".")
 
 
-def test_problem_without_a_registered_type_has_the_title_of_its_status() -> None:
+def test_only_registered_problem_types_have_their_own_title() -> None:
     plain = [problem for problem in ALL.values() if problem.type == "about:blank"]
     assert len(plain) == len(ALL) - 1
     assert all(problem.title == HTTPStatus(problem.status).phrase for problem in plain)

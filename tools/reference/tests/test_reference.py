@@ -52,7 +52,7 @@ def test_reference_has_no_other_pages() -> None:
 # --- problem codes -------------------------------------------------------------------------------------------------------
 
 
-def test_every_problem_says_what_to_do() -> None:
+def test_every_problem_has_its_fix() -> None:
     remedies = docstrings(Path(problems.__file__))
     missing = [name for name in all_problems() if not remedies.get(name, "").endswith(".")]
     assert missing == [], "add a docstring below the constant: what to do about it"

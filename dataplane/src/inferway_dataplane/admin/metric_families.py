@@ -138,7 +138,7 @@ CONNECTIONS_CUT: Final = Family(
         "evicted_unread": "evicted at the connection cap: the client did not read",
         "handshake": "the TLS handshake failed or was late",
         "left": "the client closed its side and its time was up",
-        "lingering": "the client went on sending after the last response",
+        "lingering": "the client still sent after its last response",
         "not_reading": "the client did not read within `unread_timeout`",
     },
 )
