@@ -32,7 +32,9 @@ def test_buckets_reach_from_the_own_share_to_long_answers() -> None:
     assert (BOUNDS[0], BOUNDS[-1]) == (0.0005, 900.0)
     assert sorted(BOUNDS) == list(BOUNDS)
     default = Timeouts()
-    assert max(default.request, default.stream_idle) / 1000 in BOUNDS  # a request at its limit differs from a longer one
+    assert (
+        max(default.request, default.stream_idle) / 1000 in BOUNDS
+    )  # a request at its limit differs from a longer one
 
 
 def test_stats_of_one_rule_are_one_object() -> None:
