@@ -1,5 +1,7 @@
 """Where a scenario's choices come from: bytes, so that random numbers, hypothesis and a shrinker all can give them."""
 
+from itertools import pairwise
+
 
 class Choices:
     """Reads one byte for each choice. When the bytes are spent, every choice is the first one, which ends things."""
@@ -26,6 +28,6 @@ class Choices:
         return self.below(count) == count - 1
 
     def cut(self, data: bytes, pieces: int) -> list[bytes]:
-        """`data` in at most so many segments, cut anywhere."""
+        """`data` in at most `pieces` segments, cut anywhere."""
         cuts = sorted({0, len(data), *((self.below(256) * len(data)) >> 8 for _ in range(pieces - 1))})
-        return [data[start:end] for start, end in zip(cuts, cuts[1:], strict=False)]
+        return [data[start:end] for start, end in pairwise(cuts)]

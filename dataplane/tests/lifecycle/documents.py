@@ -36,7 +36,19 @@ _RETRY = Retry(
     backoff=25,
 )
 
-PATHS = (b"/plain", b"/retry", b"/cached", b"/limited", b"/narrow", b"/direct", b"/small", b"/ewma", b"/nowhere", b"/slow")
+PATHS = (
+    b"/plain",
+    b"/retry",
+    b"/cached",
+    b"/limited",
+    b"/narrow",
+    b"/direct",
+    b"/small",
+    b"/ewma",
+    b"/hashed",
+    b"/nowhere",
+    b"/slow",
+)
 """A target of each rule; `/nowhere` has none."""
 
 _FIRST = (
@@ -73,6 +85,13 @@ _FIRST = (
         timeouts=_TIMES,
     ),
     Rule(
+        name="hashed",
+        matches=_match("/hashed"),
+        backends=(_backend(6), _backend(7)),
+        load_balancer=LoadBalancer(type="ConsistentHash"),
+        timeouts=_TIMES,
+    ),
+    Rule(
         name="slow",
         matches=_match("/slow"),
         backends=(_backend(8),),
@@ -82,9 +101,7 @@ _FIRST = (
 _POLICIES = (Policy(id="demo/p", limits=(Limit(name="l", requests=1, per=60_000, burst=2),)),)
 
 DOCUMENTS = (
-    ConfigDocument(
-        address_policy="Standalone", routes=(Route(id="demo/a", rules=_FIRST),), policies=_POLICIES
-    ),
+    ConfigDocument(address_policy="Standalone", routes=(Route(id="demo/a", rules=_FIRST),), policies=_POLICIES),
     ConfigDocument(
         address_policy="Standalone",
         routes=(Route(id="demo/a", rules=(*_FIRST[1:3], _FIRST[4].model_copy(update={"backends": (_backend(9),)}))),),

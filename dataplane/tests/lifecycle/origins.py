@@ -154,7 +154,7 @@ class Origin:
         return name
 
     def send(self, segments: int) -> None:
-        """Send so many segments in one, and the end when that was all."""
+        """Send a number of segments in one, and the end when that was all."""
         data = b"".join(self.outbox[:segments])
         del self.outbox[:segments]
         if data:

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import typer
 
 from lifecycle import scenario
-from lifecycle.scenario import Failure
+from lifecycle.scenario import ScenarioError
 
 app = typer.Typer(add_completion=False)
 LENGTHS: Final = (40, 80, 160, 240)
@@ -23,23 +23,27 @@ def choices_of(seed: int, number: int) -> bytes:
     return source.randbytes(source.choice(LENGTHS))
 
 
-def why_it_fails(data: bytes) -> str | None:
+def why_it_fails(data: bytes, *, has_fault: bool) -> str | None:
     """The failure of one scenario, as text."""
     try:
-        scenario.run(data)
-    except Failure as failure:
+        scenario.run(data, has_fault=has_fault)
+    except ScenarioError as failure:
         return str(failure)
     return None
 
 
-def shrink(data: bytes) -> bytes:
+def shrink(data: bytes, *, has_fault: bool) -> bytes:
     """Fewer and simpler choices that still fail."""
     size = len(data) // 2
     while size:
         at = 0
         while at < len(data):
             for shorter in (data[:at] + data[at + size :], data[:at] + bytes(size) + data[at + size :]):
-                if shorter != data and len(shorter) <= len(data) and why_it_fails(shorter) is not None:
+                if (
+                    shorter != data
+                    and len(shorter) <= len(data)
+                    and why_it_fails(shorter, has_fault=has_fault) is not None
+                ):
                     data = shorter
                     break
             else:
@@ -56,11 +60,12 @@ def main(
     count: Annotated[int, typer.Option(min=1)] = 10_000,
     seed: Annotated[int, typer.Option(help="0 = by the clock")] = 0,
     first: Annotated[int, typer.Option(help="number of the first scenario")] = 0,
+    faults: Annotated[bool, typer.Option(help="one unexpected error in each scenario")] = False,
     choices: Annotated[str, typer.Option(help="repeat one scenario by its printed bytes")] = "",
 ) -> None:
     """Run scenarios; the exit code is 1 when one failed."""
     if choices:
-        why = why_it_fails(bytes.fromhex(choices))
+        why = why_it_fails(bytes.fromhex(choices), has_fault=faults)
         print(why or "holds")
         raise typer.Exit(1 if why else 0)
     seed = seed or int(time.time())
@@ -68,10 +73,10 @@ def main(
     print(f"seed {seed}, {count} scenarios", flush=True)
     for number in range(first, first + count):
         data = choices_of(seed, number)
-        if why_it_fails(data) is not None:
-            smaller = shrink(data)
+        if why_it_fails(data, has_fault=faults) is not None:
+            smaller = shrink(data, has_fault=faults)
             print(f"scenario {number} of seed {seed} fails; made small: --choices {smaller.hex()}")
-            print(why_it_fails(smaller))
+            print(why_it_fails(smaller, has_fault=faults))
             raise typer.Exit(1)
         now = time.monotonic()
         if now - reported > 60:

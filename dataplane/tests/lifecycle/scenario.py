@@ -1,4 +1,4 @@
-"""One scenario: clients, a gateway and upstreams that do what choices say, and what must hold at the end.
+"""One scenario: clients, a gateway and upstreams that do what choices decide, and what must hold at the end.
 
 Everything is the product's own but the loop's sockets and its time. A step is one event of one side; after it the loop takes
 some turns. The last phase lets every connection end by itself, by time limits alone, and then everything counted must be back.
@@ -12,8 +12,10 @@ from typing import Any, Final
 
 from inferway_contract.document import EndpointsDocument
 from inferway_dataplane.core.messages.response_head import ResponseHead
+from inferway_dataplane.core.runtime import Rule
 from inferway_dataplane.engine.clock import Clock
 from inferway_dataplane.engine.downstream import timeouts
+from inferway_dataplane.engine.exchange import suspension
 from inferway_dataplane.engine.exchange.exchange import Exchange
 from inferway_dataplane.engine.exchange.hooks import ResponseTap
 from inferway_dataplane.gateway import Gateway
@@ -22,6 +24,7 @@ from inferway_dataplane.settings import Settings
 from lifecycle.callers import Caller
 from lifecycle.choices import Choices
 from lifecycle.documents import DOCUMENTS
+from lifecycle.faults import Faults, Faulty, faulty
 from lifecycle.origins import Asked, Origin
 from lifecycle.virtual_loop import Transport, VirtualLoop
 
@@ -33,7 +36,7 @@ _CLIENT: Final = "203.0.113.9"
 _TRUSTED: Final = "198.51.100.7"
 
 
-class Failure(AssertionError):
+class ScenarioError(AssertionError):
     """What did not hold, with the steps that led there."""
 
     def __init__(self, why: str, steps: list[str]) -> None:
@@ -58,16 +61,19 @@ class _CountingTap(ResponseTap):
         self._scenario = scenario
 
     def on_head(self, head: ResponseHead, lines: bytes) -> bool:
+        self._scenario.faults.at("tap.on_head")
         return True
 
     def on_body(self, data: bytes) -> None:
-        pass
+        self._scenario.faults.at("tap.on_body")
 
     def on_end(self) -> None:
         self._scenario.open_taps -= 1
+        self._scenario.faults.at("tap.on_end")
 
     def on_broken(self) -> None:
         self._scenario.open_taps -= 1
+        self._scenario.faults.at("tap.on_broken")
 
 
 @cache
@@ -79,9 +85,10 @@ def _settings(kind: int) -> Settings:
 
 
 class Scenario:
-    """One run. `run` raises `Failure`."""
+    """One run. `run` raises `ScenarioError`."""
 
-    def __init__(self, loop: VirtualLoop, choices: Choices) -> None:
+    def __init__(self, loop: VirtualLoop, choices: Choices, *, has_fault: bool) -> None:
+        """`has_fault`: one unexpected error comes, at a seam that is chosen too."""
         self.loop = loop
         self.choices = choices
         self.steps: list[str] = []
@@ -110,7 +117,16 @@ class Scenario:
             clock=self.clock,
         )
         draws = choices
-        self.gateway.context.random = lambda: draws.below(256) / 256
+        self.faults = Faults()
+        self.has_fault = has_fault
+        loop.seam = self.faults.at
+        context = self.gateway.context
+        context.random = faulty(lambda: draws.below(256) / 256, "random", self.faults)
+        if has_fault:
+            context.report = faulty(context.report, "report", self.faults)
+            context.store = Faulty(context.store, self.faults)  # type: ignore[assignment]
+            context.access_log = Faulty(context.access_log, self.faults)  # type: ignore[assignment]
+            self.faults.arm(1 + choices.below(128))
         self.document = 0
         self._accept(0)
 
@@ -131,10 +147,11 @@ class Scenario:
             await self._end()
             self._look(log_errors)
             self._check_end()
-        except Failure:
+        except ScenarioError:
             raise
         except AssertionError as error:
-            raise Failure(f"{error}", self.steps) from error
+            raised = f" (after an error at {self.faults.raised})" if self.faults.raised else ""
+            raise ScenarioError(f"{error}{raised}", self.steps) from error
 
     async def _turn(self, turns: int = 8) -> None:
         for _ in range(turns):
@@ -145,8 +162,8 @@ class Scenario:
             caller.read()
         for origin in self.origins:
             origin.read()
-        if self.loop.errors or log_errors.seen:
-            raise AssertionError("; ".join([*self.loop.errors, *log_errors.seen]))
+        errors = [one for one in (*self.loop.errors, *log_errors.seen) if "UnexpectedError" not in one]
+        assert not errors, "; ".join(errors)
         in_flight = self.gateway.context.in_flight
         assert 0 <= in_flight <= len(self.gateway.cap.connections), f"{in_flight} in flight"
 
@@ -179,10 +196,10 @@ class Scenario:
             self.note("a client is not accepted")
             return
         is_trusted = not self.choices.one_in(4)
-        transport = Transport(
-            self.loop, _TRUSTED if is_trusted else _CLIENT, can_half_close=not self.choices.one_in(6)
+        transport = Transport(self.loop, _TRUSTED if is_trusted else _CLIENT, can_half_close=not self.choices.one_in(6))
+        caller = Caller(
+            transport, len(self.callers), is_trusted, self.gateway.client_connection(), may_fail=self.has_fault
         )
-        caller = Caller(transport, len(self.callers), is_trusted, self.gateway.client_connection())
         self.callers.append(caller)
         self.note(f"client {caller.name} connects")
         transport.begin(caller.client)
@@ -201,8 +218,10 @@ class Scenario:
                     number = len(self.requests)
                     request = caller.compose(self.choices, number)
                     self.requests[number] = (caller, request)
-                    self.note(f"client {caller.name} composes {number}: {request.method!r} {request.target!r}"
-                              f"{' bad' if request.is_bad else ''}{' closing' if request.closes else ''} {len(request.body)}")
+                    self.note(
+                        f"client {caller.name} composes {number}: {request.method!r} {request.target!r}"
+                        f"{' bad' if request.is_bad else ''}{' closing' if request.closes else ''} {len(request.body)}"
+                    )
         if not caller.outbox:
             return
         segments = (1, 1, 2, 99)[self.choices.below(4)]
@@ -230,6 +249,7 @@ class Scenario:
 
     async def _dial(self, host: str, port: int) -> Transport:
         kind = self.choices.below(6)
+        self.faults.at("dial")
         if self.is_ending or kind == 4:
             self.note(f"{host} refuses")
             await asyncio.sleep(0)
@@ -378,10 +398,14 @@ class Scenario:
         self.counters.update(runtime.counters_of.values())
         self.members.update(member for members in runtime.members.values() for member in members.values())
         for rule in runtime.rules:
-            rule.stages = (self._watch, *rule.stages)
+            waits = {"ewma": self._suspend, "small": self._gate}.get(rule.name)
+            rule.stages = (self._watch, *((waits,) if waits is not None else ()), *rule.stages)
+            if self.has_fault:
+                self._break(rule)
 
     def _watch(self, exchange: Exchange) -> bool:
         """A stage: a tap and a settler for each exchange."""
+        self.faults.at("stage")
         self.open_taps += 1
         exchange.add_tap(_CountingTap(self))
         self.open_settlers += 1
@@ -390,6 +414,36 @@ class Scenario:
 
     def _settle(self, exchange: Exchange, seconds: float) -> None:
         self.open_settlers -= 1
+        self.faults.at("settler")
+
+    def _suspend(self, exchange: Exchange) -> bool:
+        """A stage that waits for a coroutine."""
+        return suspension.suspend(exchange, self._wait())
+
+    async def _wait(self) -> bool:
+        await asyncio.sleep(self.choices.below(4) / 10)
+        self.faults.at("suspended stage")
+        return True
+
+    def _gate(self, exchange: Exchange) -> bool:
+        """A stage that waits for the body."""
+
+        def decide(content: bytes) -> bool:
+            self.faults.at("gate")
+            return True
+
+        if not exchange.head.block.has_body:
+            return True
+        return suspension.await_body(exchange, 100, decide)
+
+    def _break(self, rule: Rule) -> None:
+        """Let what a rule uses pass seams."""
+        for name in ("backend_set", "responses", "request_edits", "response_edits"):
+            found = getattr(rule, name)
+            if found is not None:
+                setattr(rule, name, Faulty(found, self.faults))
+        if rule.hash_key is not None:
+            rule.hash_key = faulty(rule.hash_key, "hash_key", self.faults)
 
     # --- the end ----------------------------------------------------------------------------------------------------------------
 
@@ -467,7 +521,9 @@ class Scenario:
                 mark = b"<%b>" % request.target
                 body = response.body
                 assert body == b"no" or (body.startswith(mark) and not body[len(mark) :].strip(b"y")), "another body"
-                assert len(body) - len(mark) in (0, 3, 40, 700, 2_000) or body == b"no", "a cut body passes for a whole one"
+                assert len(body) - len(mark) in (0, 3, 40, 700, 2_000) or body == b"no", (
+                    "a cut body passes for a whole one"
+                )
         for earlier, _ in pairwise(responses):
             assert earlier.is_whole, "a response follows one that was cut"
         if transport.has_sent_fin or transport.has_reset or self.is_stopping or caller.transport.is_stuck:
@@ -476,8 +532,12 @@ class Scenario:
             return
         if responses and caller.requests[len(responses) - 1].target in self.early:
             return  # the rest of that request has no reader, so the connection ends behind the response
+        if transport.is_aborted and not self.faults.raised:
+            assert caller.is_inside or self.gateway.stats.cut or self.has_upstream_failed, (
+                "the connection was cut without a reason"
+            )
+            return
         if transport.is_aborted:
-            assert caller.is_inside or self.gateway.stats.cut or self.has_upstream_failed, "the connection was cut without a reason"
             return
         whole = [one for one in caller.requests if caller.is_sent(one)]
         assert len(responses) >= len(whole), f"client {caller.name}: {len(whole)} requests, {len(responses)} responses"
@@ -486,8 +546,8 @@ class Scenario:
 _loop: VirtualLoop | None = None
 
 
-def run(data: bytes, *, log: logging.Logger | None = None) -> Scenario:
-    """Run the scenario that these bytes choose. Raises `Failure`."""
+def run(data: bytes, *, has_fault: bool = False) -> Scenario:
+    """Run the scenario that these bytes choose, perhaps with one unexpected error in it. Raises `ScenarioError`."""
     global _loop
     if _loop is None:
         _loop = VirtualLoop()
@@ -495,7 +555,7 @@ def run(data: bytes, *, log: logging.Logger | None = None) -> Scenario:
     logger = logging.getLogger("inferway")
     logger.addHandler(errors)
     try:
-        return _loop.run_until_complete(_run(_loop, data, errors))
+        return _loop.run_until_complete(_run(_loop, data, errors, has_fault))
     except BaseException:
         _drop(_loop)
         _loop = None
@@ -504,8 +564,8 @@ def run(data: bytes, *, log: logging.Logger | None = None) -> Scenario:
         logger.removeHandler(errors)
 
 
-async def _run(loop: VirtualLoop, data: bytes, errors: _Errors) -> Scenario:
-    scenario = Scenario(loop, Choices(data))
+async def _run(loop: VirtualLoop, data: bytes, errors: _Errors, has_fault: bool) -> Scenario:
+    scenario = Scenario(loop, Choices(data), has_fault=has_fault)
     await scenario.run(errors)
     return scenario
 

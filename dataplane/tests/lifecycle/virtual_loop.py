@@ -45,6 +45,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._virtual = _NoSelector()
         super().__init__(self._virtual)
         self.errors: list[str] = []
+        self.seam: Callable[[str], None] = lambda name: None
+        """Called before what the gateway does to a transport; it may raise."""
         self.dial: Callable[[str, int], Any] | None = None
         self.set_exception_handler(self._on_error)
 
@@ -103,12 +105,14 @@ class Transport:
         return (self._peer, 4711) if name == "peername" else default
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._loop.seam("set_write_buffer_limits")
         self._ensure_alive()
 
     def get_write_buffer_size(self) -> int:
         return len(self._pending)
 
     def write(self, data: bytes) -> None:
+        self._loop.seam("write")
         self._ensure_alive()
         if self.has_eof:
             raise RuntimeError("Cannot call write() after write_eof()")
@@ -130,6 +134,7 @@ class Transport:
         return self._can_half_close
 
     def write_eof(self) -> None:
+        self._loop.seam("write_eof")
         self._ensure_alive()
         if not self._can_half_close:
             raise NotImplementedError
@@ -153,9 +158,11 @@ class Transport:
         self._force_close(None)
 
     def pause_reading(self) -> None:
+        self._loop.seam("pause_reading")
         self._is_reading = False
 
     def resume_reading(self) -> None:
+        self._loop.seam("resume_reading")
         if not self._is_reading and not self._is_closing:
             self._is_reading = True
             self._loop.call_soon(self.deliver)
@@ -185,6 +192,7 @@ class Transport:
         except Exception as error:
             self._loop.call_exception_handler({"message": f"protocol.{name}() failed", "exception": error})
             if name in ("data_received", "eof_received"):
+                self.is_aborted = True
                 self._force_close(error)
             return None
 
@@ -202,7 +210,9 @@ class Transport:
     @property
     def is_fin_received(self) -> bool:
         """Whether the peer has read a FIN of the gateway: no more comes."""
-        return not self.is_aborted and not self._pending and (self.has_eof or self._is_lost_scheduled)
+        return (
+            not (self.is_aborted or self.has_reset) and not self._pending and (self.has_eof or self._is_lost_scheduled)
+        )
 
     def take(self) -> bytes:
         """What has arrived since the last call."""
@@ -265,7 +275,7 @@ class Transport:
         self.is_stuck = True
 
     def read(self, size: int | None = None) -> None:
-        """The peer takes bytes that wait: so many, or all from now on."""
+        """The peer takes `size` bytes that wait; None = all, from now on too."""
         if size is None:
             self.is_stuck = False
             size = len(self._pending)

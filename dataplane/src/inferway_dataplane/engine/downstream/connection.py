@@ -4,6 +4,7 @@ httptools (llhttp) parses; this class counts the bytes that it is fed. The order
 limits are in `timeouts.py`.
 """
 
+import logging
 from typing import Any
 
 from inferway_dataplane.core.messages import problems, request_target
@@ -21,6 +22,8 @@ from inferway_dataplane.engine.exchange.exchange import Exchange
 from inferway_dataplane.engine.http1.request_parser import BETWEEN, IN_BODY, IN_HEAD
 from inferway_dataplane.engine.stages import order
 from inferway_dataplane.engine.upstream.connection import HIGH_WATER
+
+log = logging.getLogger("inferway")
 
 
 class ClientConnection(RequestPipeline):
@@ -40,6 +43,7 @@ class ClientConnection(RequestPipeline):
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
+        self._cap.on_made(self)  # first: from here on it has time limits, whatever fails
         self.write = transport.write
         transport.set_write_buffer_limits(HIGH_WATER)
         peer = transport.get_extra_info("peername")
@@ -52,7 +56,6 @@ class ClientConnection(RequestPipeline):
         self.heads = self.context.head_cache.requests_of(self.scheme, is_trusted=self.is_trusted)
         self._find_same_request = self.heads.find_same_request
         self.deadline = self.clock.now() + self._head_timeout
-        self._cap.on_made(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.deadline = self.unread_deadline = NEVER
@@ -150,11 +153,16 @@ class ClientConnection(RequestPipeline):
 
     def _feed_rest(self) -> None:
         data, self._unfed = self._unfed, b""
-        self._feed_all(data)
-        if self._unfed:
-            self.holds &= ~HOLD_UNFED  # there is another hold: its end feeds the rest
-        else:
-            self.resume(HOLD_UNFED)
+        try:
+            self._feed_all(data)
+            if self._unfed:
+                self.holds &= ~HOLD_UNFED  # there is another hold: its end feeds the rest
+            else:
+                self.resume(HOLD_UNFED)
+        except Exception:
+            # As the loop does with what `data_received` raises.
+            log.exception("unexpected error while reading a request")
+            self.transport.abort()
 
     # --- the parser ----------------------------------------------------------------------------------------------------------
 
@@ -168,15 +176,22 @@ class ClientConnection(RequestPipeline):
     def on_body(self, data: bytes) -> None:
         receiving = self.receiving
         if receiving is not None:
-            problem = receiving.on_request_body(data)
-            if problem is not None:
-                local_reply.break_off(receiving, problem)
+            try:
+                problem = receiving.on_request_body(data)
+            except Exception:
+                local_reply.fail(receiving)
+            else:
+                if problem is not None:
+                    local_reply.break_off(receiving, problem)
 
     def on_request_end(self) -> None:
         exchange, self.receiving = self.receiving, None
         if exchange is None:
             return
-        exchange.on_request_end()
+        try:
+            exchange.on_request_end()
+        except Exception:
+            local_reply.fail(exchange)
         if self.is_write_paused:
             self.pause(HOLD_UNREAD)
         if exchange.is_finished and self.current is exchange:

@@ -8,6 +8,7 @@ What a deadline limits is computed from the connection's state when it passes (`
 that was set for something that has ended since has no effect. Whatever begins to be awaited sets its own.
 """
 
+import logging
 import select
 from collections.abc import Collection
 from typing import Any, Final, Protocol
@@ -45,6 +46,9 @@ END: Final = 5
 """The end of a connection that has had its last response."""
 
 
+log = logging.getLogger("inferway")
+
+
 class TimedConnection(Protocol):
     """A client connection, as far as time limits concern it."""
 
@@ -74,7 +78,7 @@ def awaited(client: TimedConnection) -> int:
     state = client.state
     if state >= CLOSING:
         return NOTHING  # the other clock limits that
-    if client.current is None and (state == DEAF or state == LINGERING):
+    if client.current is None and state in (DEAF, LINGERING):
         return END
     if client.has_fin:
         return LEAVING
@@ -109,13 +113,22 @@ def _limit(client: TimedConnection, what: int) -> float:
 
 def check_all(clients: Collection[TimedConnection], now: float) -> None:
     """Called by the wheel with all client connections."""
-    for client in [one for one in clients if one.deadline <= now or one.unread_deadline <= now]:
-        if client.unread_deadline <= now:
-            _end_unread(client, now)
-        if client.deadline <= now:
-            client.deadline = NEVER
-            _end_unsent(client, now)
-    for client in [one for one in clients if one.holds]:
+    for client in [one for one in clients if one.deadline <= now or one.unread_deadline <= now or one.holds]:
+        try:
+            _check(client, now)
+        except Exception:
+            # A bug: it costs this connection, and the others keep their time limits.
+            log.exception("unexpected error in a time limit")
+            client.transport.abort()
+
+
+def _check(client: TimedConnection, now: float) -> None:
+    if client.unread_deadline <= now:
+        _end_unread(client, now)
+    if client.deadline <= now:
+        client.deadline = NEVER
+        _end_unsent(client, now)
+    if client.holds:
         _check_leaving(client, now)
 
 

@@ -63,6 +63,8 @@ class UpstreamRequest(Receiver, Work):
         """Choose an endpoint and send the request. `now`: monotonic seconds."""
         exchange, rule = self._exchange, self._rule
         context = exchange.context
+        if not self._is_judged:
+            self._abandon_member()
         key = rule.hash_key(exchange.head, exchange.client_ip) if rule.hash_key is not None else None
         tried = self._retry.tried if self._retry is not None else ()
         choice = rule.backend_set.choose(now, context.random, key, tried)
@@ -98,30 +100,31 @@ class UpstreamRequest(Receiver, Work):
 
     async def _connect(self, endpoint: EndpointPool) -> None:
         exchange, rule = self._exchange, self._rule
-        problem: Problem | None = None
         try:
             remaining = exchange.started + rule.request_timeout - exchange.context.now()
-            connection = await endpoint.connect(min(rule.connect_timeout, max(remaining, 0.001)))
-        except ConnectFailed as failure:
-            problem = failure.problem
+            connection: UpstreamConnection | Problem
+            try:
+                connection = await endpoint.connect(min(rule.connect_timeout, max(remaining, 0.001)))
+            except ConnectFailed as failure:
+                connection = failure.problem
+            self._task = None
+            self._end_connecting()
+            if isinstance(connection, Problem):
+                if not exchange.is_finished:
+                    self._fail(connection)
+            elif exchange.is_finished:
+                connection.transport.close()
+            elif not connection.transport.is_closing():
+                self._use(connection)
+            elif self._is_resent:
+                self._fail(problems.UPSTREAM_CLOSED)
+            else:
+                # It was closed in the meantime: nothing was written, so another one may be made, once.
+                self._resend(endpoint)
         except Exception:
             # A bug, here or in a library: it costs this request, and no client waits forever.
-            log.exception("unexpected error while connecting")
-            problem = problems.INTERNAL
-        self._task = None
-        self._end_connecting()
-        if problem is not None:
-            if not exchange.is_finished:
-                self._fail(problem)
-        elif exchange.is_finished:
-            connection.transport.close()
-        elif not connection.transport.is_closing():
-            self._use(connection)
-        elif self._is_resent:
-            self._fail(problems.UPSTREAM_CLOSED)
-        else:
-            # It was closed in the meantime: nothing was written, so another one may be made, once.
-            self._resend(endpoint)
+            self._task = None
+            local_reply.fail(exchange)
 
     def _resend(self, endpoint: EndpointPool) -> None:
         self._is_resent = True
@@ -206,10 +209,16 @@ class UpstreamRequest(Receiver, Work):
     # --- failures ------------------------------------------------------------------------------------------------------------
 
     def on_broken(self, problem: Problem, *, unanswered: bool) -> None:
-        exchange = self._exchange
         connection = self._drop_connection()
-        if exchange.is_finished:
+        if self._exchange.is_finished:
             return
+        try:
+            self._repeat_or_fail(connection, problem, unanswered=unanswered)
+        except Exception:
+            local_reply.fail(self._exchange)
+
+    def _repeat_or_fail(self, connection: UpstreamConnection | None, problem: Problem, *, unanswered: bool) -> None:
+        exchange = self._exchange
         if (
             connection is not None
             and self._member is not None
@@ -277,8 +286,7 @@ class UpstreamRequest(Receiver, Work):
             self.begin(self._exchange.context.now())
         except Exception:
             # As in `_connect`: nothing else would end the exchange.
-            log.exception("unexpected error while retrying")
-            local_reply.break_off(self._exchange, problems.INTERNAL)
+            local_reply.fail(self._exchange)
 
     def _bring_back_body(self) -> None:
         if self._exchange.body is not None:
@@ -297,13 +305,18 @@ class UpstreamRequest(Receiver, Work):
 
     def settle(self) -> None:
         self._rule.breaker.leave()
-        if not self._is_judged and self._member is not None:
-            self._is_judged = True
-            outlier_detection.on_abandoned(self._member, self._tried_at)
         if self._connecting_to is not None or self._is_pending:
             self._end_connecting()
         if self._retry is not None:
             self._retry.leave_budget()
+        if not self._is_judged:
+            self._abandon_member()
+
+    def _abandon_member(self) -> None:
+        """The last try ends without a result for its endpoint, which may have been probed by it."""
+        self._is_judged = True
+        if self._member is not None:
+            outlier_detection.on_abandoned(self._member, self._tried_at)
 
     def _end_connecting(self) -> None:
         endpoint, self._connecting_to = self._connecting_to, None
