@@ -208,6 +208,26 @@ def test_outcomes_of_the_status_header_are_those_that_exist() -> None:
     }
 
 
+def test_readme_compares_with_envoy_by_the_measured_figures() -> None:
+    text = EVERY_PAGE["performance"]
+    ratios = next(rows for header, rows in tables(text) if header[0] == "ratio")
+    (envoy,) = (row for row in ratios if row[0] == "proxied, requests/s of Envoy")
+    medians = sorted(float(re.findall(r"[\d.]+", cell)[0]) for cell in envoy[1:])
+    figures = next(rows for header, rows in tables(text) if header[0] == "32 connections")
+    cpu = {row[0]: float(row[2]) for row in figures}
+    known, unique = map(int, re.findall(r"\((\d+) us with repetition, (\d+) us without\)", text)[0])
+    calculated = cpu["Envoy, proxied"] / (cpu["Inferway, proxied"] + unique - known)
+    readme = " ".join(EVERY_PAGE["README"].split())
+    first, low, high = re.findall(
+        r"serves about ([\d.]+) times the requests of Envoy when no request repeats, by calculation\."
+        r" When clients repeat requests it serves ([\d.]+) to ([\d.]+) times",
+        readme,
+    )[0]
+    assert (float(low), float(high)) == (round(medians[0], 1), round(medians[-1], 1))
+    assert float(first) == round(calculated, 1)
+    assert f"the ratio is about {first} of Envoy's speed" in " ".join(text.split())
+
+
 # --- commands and examples -----------------------------------------------------------------------------------------------
 
 
