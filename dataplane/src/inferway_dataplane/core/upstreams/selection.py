@@ -49,7 +49,7 @@ class BackendSet:
     """All backends and members of one rule. One for each runtime; the members and their counters are shared."""
 
     __slots__ = (
-        "_changes", "_checks", "_due", "_only", "_options", "_priorities", "_type", "_until", "_weighted",
+        "_changes", "_checks", "_due", "_only", "_options", "_peers", "_priorities", "_type", "_until", "_weighted",
         "backends", "counters", "ejection", "is_panic", "measures_latency", "members",
     )  # fmt: skip
 
@@ -81,6 +81,11 @@ class BackendSet:
                 member for candidates in self._priorities for option in candidates for member in option.backend.members
             )
         )
+        self._peers: dict[Member, tuple[Member, ...]] = {}
+        for candidates in self._priorities:
+            peers = tuple(dict.fromkeys(member for option in candidates for member in option.backend.members))
+            for member in peers:
+                self._peers.setdefault(member, peers)  # a Service with two priorities counts in the first one
         self.backends: tuple[Backend, ...] = tuple(
             dict.fromkeys(backend for _, _, backend in backends)  # drained ones too
         )
@@ -123,6 +128,10 @@ class BackendSet:
     def is_available(self, member: Member) -> bool:
         """Whether a member takes ordinary requests (one that is due for a probe does not)."""
         return not member.is_ejected and not (self._checks and member.is_unhealthy)
+
+    def peers_of(self, member: Member) -> tuple[Member, ...]:
+        """The members of this member's priority, itself included."""
+        return self._peers[member]
 
     def available_of(self, backend: Backend) -> int:
         """Count the available members of a backend."""
