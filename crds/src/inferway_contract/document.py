@@ -210,6 +210,8 @@ class Timeouts(DocumentModel):
     backend_request: int = 30_000
     request: int = 30_000
     stream_idle: int = 300_000
+    upstream_idle: int | None = None
+    """Of an unused upstream connection; None = as the process's setting says."""
 
 
 class Cache(DocumentModel):

@@ -90,6 +90,8 @@ class Timeouts(model.SpecModel):
     """Time of one try until the response head. Default: the value of request."""
     stream_idle: model.Duration = "5m"
     """Longest pause between two pieces of a response body."""
+    upstream_idle: model.Duration | None = None
+    """Time after which an unused connection to an endpoint is closed; one second less than its Keep-Alive timeout, if that is shorter. Default: that timeout, or 4s."""
 
     validations = (
         model.Validation(

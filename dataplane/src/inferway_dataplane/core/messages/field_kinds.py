@@ -28,6 +28,7 @@ SET_COOKIE: Final = 14
 AGE: Final = 15
 DATE: Final = 16
 PROXY_CONNECTION: Final = 17
+KEEP_ALIVE: Final = 18
 
 CREDENTIAL_FIELDS: Final = (b"authorization", b"cookie", b"x-api-key", b"api-key")
 """Request fields that identify a user: part of the cache key, so the order stays."""
@@ -67,6 +68,7 @@ _RESPONSE_KINDS: Final[dict[bytes, int]] = {
     b"content-length": LENGTH,
     b"transfer-encoding": ENCODING,
     b"connection": CONNECTION,
+    b"keep-alive": KEEP_ALIVE,
     b"proxy-connection": DROP,
     b"upgrade": DROP,
     b"x-request-id": DROP,  # the gateway adds its own

@@ -6,7 +6,7 @@ request smuggling).
 
 from typing import Any
 
-from inferway_dataplane.core.messages import problems
+from inferway_dataplane.core.messages import connection_reuse, problems
 from inferway_dataplane.core.messages.field_kinds import (
     CACHING,
     CONNECTION,
@@ -32,7 +32,7 @@ class FieldBlock:
 
     __slots__ = (
         "caching", "content_length", "credentials", "expects_continue", "fields", "forwarded_for", "has_body",
-        "has_dropped", "has_upgrade", "is_chunked", "is_http_1_1", "keep_alive", "passed", "raw_host",
+        "has_dropped", "has_upgrade", "is_chunked", "is_http_1_1", "is_negotiated", "keep_alive", "passed", "raw_host",
         "request_id", "traceparent", "values",
     )  # fmt: skip
 
@@ -49,6 +49,7 @@ class FieldBlock:
         self.has_dropped = False  # Connection named fields that would have been forwarded
         self.has_upgrade = False
         self.credentials = False
+        self.is_negotiated = False  # its credentials authenticate the connection
         self.caching = False
         self.forwarded_for: list[bytes] | None = None
         self.request_id: bytes | None = None
@@ -128,6 +129,7 @@ def read_fields(fields: Fields, is_http_1_1: bool) -> FieldBlock | Problem:
             head.raw_host = value
         elif kind == CREDENTIAL:
             head.credentials = True
+            head.is_negotiated = head.is_negotiated or connection_reuse.is_negotiated(value)
             passed.append(field)
         elif kind == CACHING:
             head.caching = True
