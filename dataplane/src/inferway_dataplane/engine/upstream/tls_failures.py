@@ -27,9 +27,11 @@ _REASONS: Final = {
 def describe(error: BaseException) -> str:
     """Return why a handshake failed with this error. It holds nothing that the upstream may choose, but names."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate not accepted: {error.verify_message}"
-    if isinstance(error, ssl.SSLError) and error.reason:
-        known = _REASONS.get(error.reason)
-        words = error.reason.replace("_", " ").lower()
-        return f"{known} ({words})" if known is not None else words
-    return "the upstream closed the connection during the handshake"
+        # OpenSSL sets these, and nothing else does.
+        return f"certificate not accepted: {getattr(error, 'verify_message', '') or error}"
+    if not isinstance(error, ssl.SSLError):
+        return "the upstream closed the connection during the handshake"
+    reason: str = getattr(error, "reason", None) or ""
+    words = reason.replace("_", " ").lower() or str(error)
+    known = _REASONS.get(reason)
+    return words if known is None else f"{known} ({words})"
