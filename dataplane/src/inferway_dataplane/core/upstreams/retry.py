@@ -37,12 +37,12 @@ def failure_of(problem: Problem) -> Failure | None:
     return _FAILURES.get(problem)
 
 
-def may_resend(method: bytes, *, was_reused: bool, was_written: bool, has_answered: bool, body_kept: bool) -> bool:
+def may_resend(method: bytes, *, was_reused: bool, was_written: bool, has_answered: bool) -> bool:
     """Whether to resend a request, without a retry rule, after its kept-alive connection was closed (RFC 9112 9.3.1).
 
-    `was_reused`: it had served a request before; `was_written`: it got bytes of this one; `has_answered`: it returned one.
+    Its body must be there. `was_reused`: it had served a request before; `was_written`: it got bytes of this one; `has_answered`: it returned one.
     """
-    return was_reused and not has_answered and body_kept and (not was_written or method in IDEMPOTENT)
+    return was_reused and not has_answered and (not was_written or method in IDEMPOTENT)
 
 
 class Budget:

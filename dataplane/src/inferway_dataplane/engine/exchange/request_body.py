@@ -2,9 +2,13 @@
 
 from collections.abc import Callable
 from math import inf
+from typing import Final
 
 from inferway_dataplane.engine.exchange.kept_bodies import KeptBodies
 from inferway_dataplane.engine.http1 import serialize
+
+_OF_A_PIECE: Final = 64
+"""Bytes of memory that a piece takes in addition to its content: a client can send a body byte by byte."""
 
 
 class RequestBody:
@@ -28,7 +32,7 @@ class RequestBody:
         self._is_chunked = is_chunked
         self._waiting: list[bytes] = []
         self._kept: list[bytes] = []
-        self._taken = 0  # bytes of content that this try took
+        self._taken = 0  # bytes that this try took, as they are counted
         self._counted = 0  # bytes that `_budget` counts for this body
         self._budget: KeptBodies | None = None
         self.size = 0  # bytes of content so far
@@ -57,7 +61,7 @@ class RequestBody:
         """What waits, as it goes to the upstream. `budget`: keep it for a further try, if this has room; None = do not."""
         waiting, self._waiting = self._waiting, []
         if waiting or self.is_complete:
-            self._taken += sum(map(len, waiting))
+            self._taken += sum(map(len, waiting)) + _OF_A_PIECE * len(waiting)
             if budget is not None and not self.is_lost and self._count(budget, self._taken - self._counted):
                 self._kept += waiting
             else:

@@ -261,12 +261,9 @@ class UpstreamRequest(Receiver, Work):
             and problem is problems.UPSTREAM_CLOSED
             and not self._is_resent
             and retry.may_resend(
-                exchange.head.method,
-                was_reused=connection.is_reused,
-                was_written=True,
-                has_answered=not unanswered,
-                body_kept=exchange.body is None or not exchange.body.is_lost,
+                exchange.head.method, was_reused=connection.is_reused, was_written=True, has_answered=not unanswered
             )
+            and self._is_body_kept()
         ):
             self._is_resent = True
             self._bring_back_body()
@@ -316,6 +313,14 @@ class UpstreamRequest(Receiver, Work):
             # As while connecting: nothing else would end the exchange.
             log.exception("unexpected error while retrying")
             local_reply.break_off(self._exchange, problems.INTERNAL)
+
+    def _is_body_kept(self) -> bool:
+        """Whether the body can be sent again; it is counted if not."""
+        body = self._exchange.body
+        if body is None or not body.is_lost:
+            return True
+        count_in(self._exchange.stats.retries, "body_not_kept")
+        return False
 
     def _bring_back_body(self) -> None:
         if self._exchange.body is not None:
