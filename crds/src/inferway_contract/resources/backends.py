@@ -91,7 +91,7 @@ class Timeouts(model.SpecModel):
     stream_idle: model.Duration = "5m"
     """Longest pause between two pieces of a response body."""
     upstream_idle: model.Duration | None = None
-    """Time after which an unused connection to an endpoint is closed; one second less than its Keep-Alive timeout, if that is shorter. Default: that timeout, or 4s."""
+    """An unused connection is closed after this; earlier where the endpoint's Keep-Alive timeout is shorter. Default: that timeout less 1s, or 4s."""
 
     validations = (
         model.Validation(

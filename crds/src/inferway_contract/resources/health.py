@@ -23,7 +23,7 @@ class CircuitBreaker(SpecModel):
     open_for: Duration = "10s"
     """Length of the first ejection, doubled each further time, up to 5m. Afterwards one request tests the endpoint."""
     max_ejected_percent: Annotated[int, Field(ge=0, le=100)] = 50
-    """Share of a priority's endpoints that may be ejected; at least one, never the last available one. No bound while another priority has an available endpoint. 0: none."""
+    """Share of a priority's endpoints that may be ejected, at least one. Without bound while another priority has an available one. 0: none."""
 
     validations = (
         Validation(

@@ -131,6 +131,7 @@ CACHE_BYPASS: Final = Family(
         "body": "a request with a body",
         "connection": "`Connection` named a field that is part of the key",
         "request": "`Cache-Control: no-store` of the request",
+        "private_connection": "a client with an upstream connection of its own (NTLM, Negotiate)",
     },
 )
 CACHE_ENTRIES: Final = Family("gauge", "cache_entries", "Stored responses.")

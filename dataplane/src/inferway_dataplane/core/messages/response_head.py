@@ -15,6 +15,7 @@ from inferway_dataplane.core.messages.field_kinds import (
     LENGTH,
     RESPONSE_KINDS,
     SET_COOKIE,
+    UPSTREAM_REQUEST_ID,
     Fields,
 )
 
@@ -24,12 +25,13 @@ class ResponseHead:
 
     __slots__ = (
         "age", "caching", "content_length", "date", "has_cookie", "has_date", "is_chunked", "is_negotiating",
-        "keep_alive", "keep_idle", "lines", "passed", "rule", "status",
+        "keep_alive", "keep_idle", "lines", "passed", "request_id", "rule", "status",
     )  # fmt: skip
 
     def __init__(self, status: int, keep_alive: bool) -> None:
         self.status = status
         self.keep_alive = keep_alive
+        self.request_id = b""  # the upstream's own
         self.keep_idle: float | None = None  # seconds that the connection may be unused; None = unknown
         self.is_negotiating = False  # asks for credentials that authenticate the connection
         self.passed: Fields = []
@@ -85,6 +87,9 @@ def read_response(status: int, fields: Fields, keep_alive: bool) -> ResponseHead
             passed.append(field)
         elif kind == AGE:
             head.age = field[1]
+        elif kind == UPSTREAM_REQUEST_ID:
+            head.request_id = field[1]
+            passed.append((b"x-upstream-request-id", field[1]))
         elif kind == KEEP_ALIVE:
             head.keep_idle = connection_reuse.keep_idle(field[1], head.keep_idle)
     if head.is_chunked and head.content_length >= 0:

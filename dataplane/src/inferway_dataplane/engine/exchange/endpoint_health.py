@@ -15,7 +15,10 @@ def on_response(rule: Rule, member: Member, status: int, tried_at: float, now: f
     if outlier_detection.is_failure(status):
         _count_failure(rule, member, tried_at, now)
     elif outlier_detection.on_success(member, tried_at, now):
-        log.info("an endpoint is available again", extra=_fields(rule, member))
+        log.info(
+            "an endpoint is available again",
+            extra={"endpoint": member.name, "rule": rule.name, "route": rule.route},
+        )
 
 
 def on_no_response(rule: Rule, member: Member, tried_at: float, now: float) -> None:
@@ -28,8 +31,7 @@ def on_no_response(rule: Rule, member: Member, tried_at: float, now: float) -> N
 def _count_failure(rule: Rule, member: Member, tried_at: float, now: float) -> None:
     if outlier_detection.on_failure(member, tried_at, now, rule.backend_set):
         seconds = round(member.ejected_until - now, 1)
-        log.warning("ejected an endpoint", extra={**_fields(rule, member), "seconds": seconds})
-
-
-def _fields(rule: Rule, member: Member) -> dict[str, object]:
-    return {"endpoint": member.name, "rule": rule.name, "route": rule.route}
+        log.warning(
+            "ejected an endpoint",
+            extra={"endpoint": member.name, "rule": rule.name, "route": rule.route, "seconds": seconds},
+        )

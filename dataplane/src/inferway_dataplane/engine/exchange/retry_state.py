@@ -37,11 +37,11 @@ class RetryState:
         `ends`: monotonic seconds at which the request's time is over.
         """
         exchange, rules = self._exchange, self._rules
-        context, retries = exchange.context, exchange.stats.retries
+        context = exchange.context
         if not rules.may_retry(self.retries, exchange.head.method, reason, has_answered=exchange.has_answered):
             return None
         if exchange.body is not None and exchange.body.is_lost:
-            count_in(retries, "body_not_kept")
+            count_in(exchange.stats.retries, "body_not_kept")
             return None
         now = context.now()
         if member is not None:
@@ -53,11 +53,11 @@ class RetryState:
             return None
         self.leave_budget()
         if not rules.budget.enter():
-            count_in(retries, "budget_exhausted")
+            count_in(exchange.stats.retries, "budget_exhausted")
             return None
         self._is_budgeted = True
         self.retries += 1
-        count_in(retries, label)
+        count_in(exchange.stats.retries, label)
         return wait
 
     def _wait(self, now: float, *, is_resting: bool) -> float | None:

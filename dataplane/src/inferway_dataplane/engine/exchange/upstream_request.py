@@ -44,7 +44,7 @@ class UpstreamRequest(Receiver, Work):
     __slots__ = (
         "_asked_at", "_connecting", "_exchange", "_head", "_is_deferred", "_is_judged", "_is_resent", "_member",
         "_retry", "_rule", "_sent_at", "_task", "_tried_at", "_whole_at", "backend", "connection", "first_sent_at",
-        "is_head_request",
+        "is_head_request", "upstream_id",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, rule: Rule) -> None:
@@ -53,6 +53,7 @@ class UpstreamRequest(Receiver, Work):
         self.is_head_request = exchange.is_head_request
         self.backend: Backend | None = None
         self.first_sent_at = 0.0
+        self.upstream_id = b""  # the request id of the upstream that answered
         self._whole_at = NEVER  # monotonic seconds; when `timeouts.request` begins
         self._member: Member | None = None
         self._is_judged = True  # the last try's result was counted for its endpoint
@@ -238,6 +239,7 @@ class UpstreamRequest(Receiver, Work):
             exchange.body.drop_kept()
         observe = exchange.stats.upstream.observe
         observe(now - self._sent_at)
+        self.upstream_id = head.request_id
         relay = Relay(exchange, rule, self, head, now)
         exchange.on_upstream_head(status, now, now - self.first_sent_at)
         return relay

@@ -221,10 +221,14 @@ class EndpointPool(ConnectionOwner):
         if now < self._tls_logged_at + _TLS_LOG_INTERVAL:
             self._tls_suppressed += 1
             return
-        data = {"endpoint": f"{self.host}:{self.port}", "error": tls_failures.describe(error)}
-        if self._tls_suppressed:
-            data["suppressed"] = str(self._tls_suppressed)
-        log.warning("TLS handshake with an upstream failed", extra=data)
+        log.warning(
+            "TLS handshake with an upstream failed",
+            extra={
+                "endpoint": f"{self.host}:{self.port}",
+                "error": tls_failures.describe(error),
+                "suppressed": self._tls_suppressed,
+            },
+        )
         self._tls_logged_at, self._tls_suppressed = now, 0
 
 
