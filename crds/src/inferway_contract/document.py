@@ -211,7 +211,7 @@ class Timeouts(DocumentModel):
     request: int = 300_000
     stream_idle: int = 300_000
     upstream_idle: int | None = None
-    """Of an unused upstream connection; None = as the process's setting says."""
+    """Of an unused upstream connection; None = the process's setting decides."""
 
 
 class Cache(DocumentModel):

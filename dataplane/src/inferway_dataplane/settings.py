@@ -59,7 +59,7 @@ class Settings(BaseSettings):
 
     upstream_idle_timeout: Seconds = Field(
         4.0,
-        description="an unused upstream connection is closed after this, where neither the rule nor the upstream says when",
+        description="an unused upstream connection is closed after this, unless the rule or the upstream sets a time",
     )
     upstream_idle_connections: int = Field(256, ge=0, description="unused connections kept for one endpoint")
 

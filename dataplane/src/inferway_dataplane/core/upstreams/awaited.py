@@ -1,4 +1,4 @@
-"""Who is waited for at each moment of a request at an upstream, and so which time limit runs.
+"""The peer that is waited for at each moment of a request at an upstream, and so the time limit that runs.
 
 A client's pace is never an endpoint's fault: while the gateway waits for the client, only the client's limits run.
 """
@@ -18,7 +18,7 @@ CLIENT_READS: Final = "client_reads"
 
 
 def awaited(*, has_head: bool, is_request_whole: bool, takes_body: bool, client_reads: bool) -> str:
-    """Return who is waited for.
+    """Return the peer that is waited for.
 
     `has_head`: the final head was read; `is_request_whole`: all of the request was handed over; `takes_body`: the upstream
     reads what it is sent; `client_reads`: the gateway reads the response.

@@ -76,7 +76,7 @@ _FAULTS: Final = frozenset(
 
 
 _OF_THE_REQUEST: Final = frozenset((501, 505))
-"""Statuses that speak of a request's method or version: a client could eject every endpoint with them."""
+"""Statuses about a request's method or version: a client could eject every endpoint with them."""
 
 
 def is_failure(status: int) -> bool:

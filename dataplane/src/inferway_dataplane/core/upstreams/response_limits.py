@@ -12,6 +12,6 @@ class ResponseLimits:
         timeouts = rule.timeouts
         self.head_timeout = timeouts.backend_request / 1000 or float("inf")
         self.stream_idle = timeouts.stream_idle / 1000 or float("inf")
-        # How long the connection is kept unused; None = as the process's setting says.
+        # How long the connection is kept unused; None = the process's setting decides.
         self.keep_idle = None if timeouts.upstream_idle is None else timeouts.upstream_idle / 1000 or float("inf")
         self.max_head = rule.max_response_header

@@ -7,7 +7,6 @@ from inferway_dataplane.engine.exchange.exchange import CACHE_NAMES, Exchange
 from inferway_dataplane.engine.exchange.upstream_request import UpstreamRequest
 from inferway_dataplane.observability.finished_request import FinishedRequest
 
-
 _LONGEST_ID: Final = 128  # bytes of an upstream's request id in the log
 
 

@@ -61,7 +61,7 @@ class RetryState:
         return wait
 
     def _wait(self, now: float, *, is_resting: bool) -> float | None:
-        """`is_resting`: the endpoint asked for time. This speaks of it alone (RFC 9110 10.2.3), so others need no wait."""
+        """`is_resting`: the endpoint asked for time; this binds it alone (RFC 9110 10.2.3), so others need no wait."""
         usable = self._rule.backend_set.usable(now)
         if any(member not in self.tried for member in usable):
             if is_resting:

@@ -1,7 +1,7 @@
 """Upstream connections that belong to one client connection.
 
-NTLM and Negotiate authenticate a connection, not a request (RFC 4559 6): a later request on it is that user's, whoever
-sends it. So such a connection serves one client connection, and is closed with it.
+NTLM and Negotiate authenticate a connection, not a request (RFC 4559 6): every later request on it counts as that user's.
+So such a connection serves one client connection, and is closed with it.
 """
 
 from inferway_dataplane.core.upstreams.members import Member
