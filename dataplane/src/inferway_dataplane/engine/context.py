@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from inferway_dataplane.core.messages.client_address import TrustedProxies
 from inferway_dataplane.core.runtime import Runtime
+from inferway_dataplane.core.upstreams.kept_bodies import KeptBodies
 from inferway_dataplane.engine.clock import Clock
-from inferway_dataplane.engine.exchange.kept_bodies import KeptBodies
 from inferway_dataplane.engine.http1.head_cache import HeadCache
 from inferway_dataplane.engine.upstream.pool import Pools
 from inferway_dataplane.observability.access_log import AccessLog

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Final
 
-from inferway_dataplane.engine.exchange.kept_bodies import KeptBodies
+from inferway_dataplane.core.upstreams.kept_bodies import KeptBodies
 from inferway_dataplane.engine.http1 import serialize
 
 _OF_A_PIECE: Final = 64

@@ -16,6 +16,7 @@ from inferway_dataplane.core.runtime import Rule
 from inferway_dataplane.core.upstreams import outlier_detection, retry
 from inferway_dataplane.core.upstreams.backends import Backend
 from inferway_dataplane.core.upstreams.balancing import peak_ewma
+from inferway_dataplane.core.upstreams.kept_bodies import KeptBodies
 from inferway_dataplane.core.upstreams.members import Member
 from inferway_dataplane.core.upstreams.retry import Failure
 from inferway_dataplane.core.upstreams.selection import Choice
@@ -25,7 +26,6 @@ from inferway_dataplane.engine.exchange.client import HOLD_BODY, HOLD_UPSTREAM
 from inferway_dataplane.engine.exchange.connect_attempt import ConnectAttempt
 from inferway_dataplane.engine.exchange.exchange import Exchange
 from inferway_dataplane.engine.exchange.hooks import Work
-from inferway_dataplane.engine.exchange.kept_bodies import KeptBodies
 from inferway_dataplane.engine.exchange.relay import Relay
 from inferway_dataplane.engine.exchange.request_body import RequestBody
 from inferway_dataplane.engine.exchange.retry_state import RetryState
