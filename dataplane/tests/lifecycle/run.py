@@ -13,7 +13,7 @@ import typer
 from lifecycle import scenario
 from lifecycle.scenario import ScenarioError
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 LENGTHS: Final = (40, 80, 160, 240)
 
 

@@ -499,6 +499,8 @@ class Scenario:
             "upstream connections": len(gateway.pools.connections),
             "permits": gateway.pools.limiter.taken,
             "waiting for permits": len(gateway.pools.limiter.waiting),
+            "private connections": gateway.pools.private.taken,
+            "bytes of kept bodies": gateway.context.kept_bodies.bytes,
             "breaker seats": sum(one.in_flight for one in self.counters),
             "pending": sum(one.pending for one in self.counters),
             "retrying": sum(one.retrying for one in self.counters),

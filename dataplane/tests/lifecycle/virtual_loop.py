@@ -8,7 +8,7 @@ only in the loop's next turn; a write after `connection_lost` or after `write_eo
 import asyncio
 import selectors
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 HIGH_WATER: Final = 600
@@ -129,6 +129,9 @@ class Transport:
         if len(self._pending) > HIGH_WATER and not self._is_paused:
             self._is_paused = True
             self._call("pause_writing")
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        self.write(b"".join(pieces))
 
     def can_write_eof(self) -> bool:
         return self._can_half_close
