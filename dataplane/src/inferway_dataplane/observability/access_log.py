@@ -17,6 +17,7 @@ from inferway_dataplane.observability.finished_request import FinishedRequest
 
 # Batches that may wait for a slow reader of standard output; further lines are dropped and counted.
 _WAITING_BATCHES: Final = 64
+_LONGEST_ID: Final = 128  # characters of an upstream's request id
 
 FIELDS: Final[Mapping[str, str]] = {
     "time": "end of the response (RFC 3339, UTC, milliseconds)",
@@ -72,12 +73,12 @@ class AccessLog:
             self._writer = threading.Thread(target=self._write_batches, name="access-log", daemon=True)
             self._writer.start()
 
-    def wants(self, status: int) -> bool:
+    def wants(self, *, is_failed: bool) -> bool:
         """Whether this request gets a line, which takes a place. The caller counts the others in `left_out`."""
         if self.left > 0:
             self.left -= 1
             return True
-        if status >= 500 and self._left_for_failed > 0:
+        if is_failed and self._left_for_failed > 0:
             self._left_for_failed -= 1
             return True
         return False
@@ -88,9 +89,10 @@ class AccessLog:
             path += b"?" + request.query
         line: dict[str, object] = {
             "time": _timestamp(),
-            "level": "info" if request.status < 500 else "error",
+            "level": "error" if request.is_failed else "info",
             "event": "request",
             "request_id": request.request_id,
+            "upstream_request_id": request.upstream_request_id[:_LONGEST_ID],
             "trace_id": request.trace_id,
             "method": request.method,
             "host": request.host,

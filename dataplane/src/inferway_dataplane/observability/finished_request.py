@@ -7,6 +7,8 @@ class FinishedRequest(NamedTuple):
     """One request and its response. Times are monotonic seconds, durations seconds."""
 
     request_id: str
+    upstream_request_id: str
+    """The X-Request-Id of the upstream's response; else empty."""
     trace_id: str
     """As the upstream got it; where none was asked, the caller's or empty."""
     traceparent: bytes
@@ -21,6 +23,8 @@ class FinishedRequest(NamedTuple):
     rule: str
     backend: str
     status: int
+    is_failed: bool
+    """The gateway or an upstream failed, not the client."""
     code: str
     """Of the problem that was the response, or that cut it."""
     bytes_sent: int

@@ -35,6 +35,8 @@ PROXY_CONNECTION: Final = 17
 FORWARDED_PROTO: Final = 18
 FORWARDED_HOST: Final = 19
 FORWARDED_PORT: Final = 20
+CONTENT_TYPE: Final = 21
+MAX_FORWARDS: Final = 22
 
 CREDENTIAL_FIELDS: Final = (b"authorization", b"cookie", b"x-api-key", b"api-key")
 """Request fields that identify a user: part of the cache key, so the order stays."""
@@ -58,6 +60,8 @@ _REQUEST_KINDS: Final[dict[bytes, int]] = {
     b"proxy-connection": PROXY_CONNECTION,
     b"upgrade": UPGRADE,
     b"expect": EXPECT,
+    b"content-type": CONTENT_TYPE,
+    b"max-forwards": MAX_FORWARDS,
     b"x-request-id": REQUEST_ID,
     b"traceparent": TRACE,
     **dict.fromkeys((b"cache-control", b"pragma", b"range", b"if-range"), CACHING),
@@ -79,7 +83,8 @@ _RESPONSE_KINDS: Final[dict[bytes, int]] = {
     b"connection": CONNECTION,
     b"proxy-connection": DROP,
     b"upgrade": DROP,
-    b"x-request-id": DROP,  # the gateway adds its own
+    b"x-request-id": REQUEST_ID,  # the gateway adds its own, and passes this one under the other name
+    b"x-upstream-request-id": DROP,
     b"set-cookie": SET_COOKIE,
     **dict.fromkeys((b"cache-control", b"expires", b"vary", b"pragma"), CACHING),
     b"age": AGE,

@@ -11,6 +11,7 @@ from inferway_dataplane.core.messages.field_kinds import (
     ENCODING,
     FORWARD,
     LENGTH,
+    REQUEST_ID,
     RESPONSE_KINDS,
     SET_COOKIE,
     Fields,
@@ -22,7 +23,7 @@ class ResponseHead:
 
     __slots__ = (
         "age", "caching", "content_length", "date", "has_cookie", "has_date", "is_chunked", "keep_alive",
-        "lines", "passed", "rule", "status",
+        "lines", "passed", "request_id", "rule", "status",
     )  # fmt: skip
 
     def __init__(self, status: int, keep_alive: bool) -> None:
@@ -34,6 +35,7 @@ class ResponseHead:
         self.has_cookie = False
         self.has_date = False
         self.caching: dict[bytes, bytes] | None = None
+        self.request_id: bytes | None = None  # the upstream's own
         self.age: bytes | None = None
         self.date: bytes | None = None
         # A pure function of a head and a rule, kept for when the same head is received again.
@@ -79,6 +81,9 @@ def read_response(status: int, fields: Fields, keep_alive: bool) -> ResponseHead
         elif kind == SET_COOKIE:
             head.has_cookie = True
             passed.append(field)
+        elif kind == REQUEST_ID:
+            if head.request_id is None:
+                head.request_id = field[1]
         elif kind == AGE:
             head.age = field[1]
     if head.is_chunked and head.content_length >= 0:

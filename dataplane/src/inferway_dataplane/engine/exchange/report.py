@@ -1,6 +1,6 @@
 """Reports finished exchanges to the access log and to tracing."""
 
-from inferway_dataplane.core.messages import trace_context
+from inferway_dataplane.core.messages import problems, trace_context
 from inferway_dataplane.engine.exchange.exchange import CACHE_NAMES, Exchange
 from inferway_dataplane.engine.exchange.upstream_request import UpstreamRequest
 from inferway_dataplane.observability.finished_request import FinishedRequest
@@ -10,7 +10,8 @@ def report(exchange: Exchange, seconds: float) -> None:
     """Log a finished exchange if the log has a place for it, and trace it if it is sampled."""
     context = exchange.context
     log, tracing = context.access_log, context.tracing
-    is_logged = log.wants(exchange.status)
+    is_failed = exchange.status >= 500 and exchange.code not in problems.CLIENT_CODES
+    is_logged = log.wants(is_failed=is_failed)
     if not is_logged:
         log.left_out += 1
         if not exchange.traceparent:
@@ -23,6 +24,7 @@ def report(exchange: Exchange, seconds: float) -> None:
         trace_id = exchange.trace_id
     request = FinishedRequest(
         request_id=exchange.request_id.decode("latin-1"),
+        upstream_request_id=asked.response_id.decode("latin-1") if asked is not None and asked.response_id else "",
         trace_id=trace_id.decode("latin-1"),
         traceparent=exchange.traceparent,
         parent=parent,
@@ -34,6 +36,7 @@ def report(exchange: Exchange, seconds: float) -> None:
         rule=rule.name if rule is not None else "",
         backend=asked.backend.name if asked is not None and asked.backend is not None else "",
         status=exchange.status,
+        is_failed=is_failed,
         code=exchange.code,
         bytes_sent=exchange.bytes_sent,
         seconds=seconds,

@@ -16,6 +16,4 @@ def respond(exchange: Exchange) -> bool:
         return True
     if isinstance(response, Problem):
         return local_reply.refuse(exchange, response)
-    return local_reply.reply(
-        exchange, response.status, serialize.lines(response.fields), response.content_type, response.content
-    )
+    return local_reply.reply(exchange, response.status, serialize.lines(response.fields), response.content)
