@@ -83,8 +83,7 @@ class HeaderModifier(model.SpecModel):
         _unguarded("remove", "h"),
         model.Validation(
             cel=f"!has(self.add) || self.add.all(h, !(h.name.lowerAscii() in {list(SINGLE_HEADERS)}))",
-            message="add must not name a field that the gateway or the upstream writes and that comes once: use set for "
-            + ", ".join(SINGLE_HEADERS),
+            message=f"add must not name {', '.join(SINGLE_HEADERS)}: such a field may not come twice, use set",
             holds=lambda edit: not {entry.name.lower() for entry in edit.add} & set(SINGLE_HEADERS),
         ),
     )

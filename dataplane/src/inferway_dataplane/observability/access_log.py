@@ -21,9 +21,10 @@ _LONGEST_ID: Final = 128  # characters of an upstream's request id
 
 FIELDS: Final[Mapping[str, str]] = {
     "time": "end of the response (RFC 3339, UTC, milliseconds)",
-    "level": "`error` where the status is 5xx, else `info`",
+    "level": "`error` where the gateway or an upstream failed with a 5xx, else `info`",
     "event": "`request`",
     "request_id": "the value of `X-Request-Id`",
+    "upstream_request_id": "the `X-Request-Id` of the upstream's response, up to 128 characters; empty = it had none",
     "trace_id": "of the `traceparent` sent upstream, or of the client's; empty = there is none",
     "method": "of the request",
     "host": "the requested host",

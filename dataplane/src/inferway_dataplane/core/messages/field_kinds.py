@@ -35,8 +35,8 @@ PROXY_CONNECTION: Final = 17
 FORWARDED_PROTO: Final = 18
 FORWARDED_HOST: Final = 19
 FORWARDED_PORT: Final = 20
-CONTENT_TYPE: Final = 21
-MAX_FORWARDS: Final = 22
+CONTENT_TYPE: Final = 30
+MAX_FORWARDS: Final = 31
 
 CREDENTIAL_FIELDS: Final = (b"authorization", b"cookie", b"x-api-key", b"api-key")
 """Request fields that identify a user: part of the cache key, so the order stays."""

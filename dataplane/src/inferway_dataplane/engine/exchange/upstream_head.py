@@ -37,14 +37,14 @@ def _lines(exchange: Exchange, rule: Rule, backend: Backend, secret: bytes) -> b
     if backend.path:
         path = backend.path + path
     fields = _hops_left(head) if head.method == b"OPTIONS" else head.passed
-    own = b"" if backend.hides_client else _used_by_client(head)
+    client_lines = b"" if backend.hides_client else _used_by_client(head)
     if backend.hides_client:
         fields = [field for field in fields if not head.block.sender.is_claim(field[0])]
     edits = rule.request_edits
     if edits is not None:
         fields = edits.apply(fields)
     if edits is None or not edits.drops(b"via"):
-        own = b"via: 1.1 inferway\r\n" + own
+        client_lines = b"via: 1.1 inferway\r\n" + client_lines
     if backend.credential is not None:
         fields = backend.credential.apply(fields, secret)
     framing = b""
@@ -59,7 +59,7 @@ def _lines(exchange: Exchange, rule: Rule, backend: Backend, secret: bytes) -> b
         host,
         serialize.lines(fields),
         framing,
-        own,
+        client_lines,
     )
 
 
