@@ -276,11 +276,16 @@ def hints_of(*rules: Rule, times: int = 1) -> list[Answer]:
 def test_hints_pass_whole_but_for_what_ends_here() -> None:
     hint, last = hints_of()
     assert (hint.status, last.status) == (103, 200)
-    assert hint.fields == [(b"Link", b"</a>"), (b"X-Own", b"1"), (b"X-Secret", b"s")]
+    assert hint.fields == [
+        (b"Link", b"</a>"),
+        (b"X-Own", b"1"),
+        (b"x-upstream-request-id", b"theirs"),
+        (b"X-Secret", b"s"),
+    ]
 
 
 def test_hints_have_nothing_that_a_filter_removes() -> None:
-    edit = HeaderEdit(remove=("x-secret",), add=(HeaderValue(name="X-Added", value="1"),))
+    edit = HeaderEdit(remove=("x-secret", "x-upstream-request-id"), add=(HeaderValue(name="X-Added", value="1"),))
     hint, last = hints_of(Rule(name="all", backends=(BACKEND,), response_headers=edit))
     assert [name for name, _ in hint.fields] == [b"Link", b"X-Own"]
     assert last["x-added"] == "1"

@@ -17,14 +17,12 @@ from inferway_dataplane.observability.finished_request import FinishedRequest
 
 # Batches that may wait for a slow reader of standard output; further lines are dropped and counted.
 _WAITING_BATCHES: Final = 64
-_LONGEST_ID: Final = 128  # characters of an upstream's request id
 
 FIELDS: Final[Mapping[str, str]] = {
     "time": "end of the response (RFC 3339, UTC, milliseconds)",
     "level": "`error` where the gateway or an upstream failed with a 5xx, else `info`",
     "event": "`request`",
     "request_id": "the value of `X-Request-Id`",
-    "upstream_request_id": "the `X-Request-Id` of the upstream's response, up to 128 characters; empty = it had none",
     "trace_id": "of the `traceparent` sent upstream, or of the client's; empty = there is none",
     "method": "of the request",
     "host": "the requested host",
@@ -37,6 +35,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "bytes": "content bytes sent to the client",
     "duration_ms": "from the head of the request to the end of the response",
     "upstream_ms": "of it, from sending the request upstream to the head of the response; 0 = none was asked",
+    "upstream_request_id": "the X-Request-Id of the upstream's response (at most 128 bytes), which its support asks for",
     "cache": "`hit`, `miss`, `bypass`; empty = the rule has no cache, or was not reached",
     "client_ip": "the client's address, from X-Forwarded-For behind trusted proxies",
 }
@@ -93,7 +92,6 @@ class AccessLog:
             "level": "error" if request.is_failed else "info",
             "event": "request",
             "request_id": request.request_id,
-            "upstream_request_id": request.upstream_request_id[:_LONGEST_ID],
             "trace_id": request.trace_id,
             "method": request.method,
             "host": request.host,
@@ -106,6 +104,7 @@ class AccessLog:
             "bytes": request.bytes_sent,
             "duration_ms": round(request.seconds * 1000, 3),
             "upstream_ms": round(request.upstream_seconds * 1000, 3),
+            "upstream_request_id": request.upstream_id,
             "cache": request.cache,
             "client_ip": request.client_ip,
         }

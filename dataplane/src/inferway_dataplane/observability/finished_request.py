@@ -7,8 +7,6 @@ class FinishedRequest(NamedTuple):
     """One request and its response. Times are monotonic seconds, durations seconds."""
 
     request_id: str
-    upstream_request_id: str
-    """The X-Request-Id of the upstream's response; else empty."""
     trace_id: str
     """As the upstream got it; where none was asked, the caller's or empty."""
     traceparent: bytes
@@ -30,6 +28,8 @@ class FinishedRequest(NamedTuple):
     bytes_sent: int
     """Of content."""
     seconds: float
+    upstream_id: str
+    """The X-Request-Id of the upstream's response."""
     upstream_seconds: float
     started: float
     sent_at: float

@@ -37,6 +37,8 @@ FORWARDED_HOST: Final = 19
 FORWARDED_PORT: Final = 20
 CONTENT_TYPE: Final = 30
 MAX_FORWARDS: Final = 31
+KEEP_ALIVE: Final = 21
+UPSTREAM_REQUEST_ID: Final = 22
 
 CREDENTIAL_FIELDS: Final = (b"authorization", b"cookie", b"x-api-key", b"api-key")
 """Request fields that identify a user: part of the cache key, so the order stays."""
@@ -81,9 +83,10 @@ _RESPONSE_KINDS: Final[dict[bytes, int]] = {
     b"content-length": LENGTH,
     b"transfer-encoding": ENCODING,
     b"connection": CONNECTION,
+    b"keep-alive": KEEP_ALIVE,
     b"proxy-connection": DROP,
     b"upgrade": DROP,
-    b"x-request-id": REQUEST_ID,  # the gateway adds its own, and passes this one under the other name
+    b"x-request-id": UPSTREAM_REQUEST_ID,  # the gateway adds its own, and passes this one under the other name
     b"x-upstream-request-id": DROP,
     b"set-cookie": SET_COOKIE,
     **dict.fromkeys((b"cache-control", b"expires", b"vary", b"pragma"), CACHING),

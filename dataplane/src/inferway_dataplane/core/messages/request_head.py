@@ -6,7 +6,7 @@ request smuggling).
 
 from typing import Any, Final
 
-from inferway_dataplane.core.messages import authority, problems
+from inferway_dataplane.core.messages import authority, connection_reuse, problems
 from inferway_dataplane.core.messages.field_kinds import (
     CACHING,
     CONNECTION,
@@ -39,7 +39,8 @@ class FieldBlock:
     __slots__ = (
         "authority", "caching", "content_length", "credentials", "expects_continue", "fields", "forwarded_for",
         "forwarded_host", "forwarded_port", "has_body", "has_dropped", "has_upgrade", "host", "is_chunked",
-        "is_http_1_1", "is_websocket", "keep_alive", "max_forwards", "passed", "raw_host", "request_id", "scheme", "sender", "traceparent", "values",
+        "is_http_1_1", "is_negotiated", "is_websocket", "keep_alive", "max_forwards", "passed", "raw_host",
+        "request_id", "scheme", "sender", "traceparent", "values",
     )  # fmt: skip
 
     def __init__(self, fields: Fields, is_http_1_1: bool, sender: Sender = STRANGER) -> None:
@@ -64,6 +65,7 @@ class FieldBlock:
         self.is_websocket = False  # a WebSocket handshake, but for the method
         self.max_forwards: bytes | None = None  # all values
         self.credentials = False
+        self.is_negotiated = False  # its credentials authenticate the connection
         self.caching = False
         self.forwarded_for: list[bytes] | None = None  # all addresses; None = not one
         self.request_id: bytes | None = None
@@ -164,6 +166,7 @@ def read_fields(fields: Fields, is_http_1_1: bool, sender: Sender = STRANGER) ->
             head.raw_host = value
         elif kind == CREDENTIAL:
             head.credentials = True
+            head.is_negotiated = head.is_negotiated or connection_reuse.is_negotiated(value)
             passed.append(field)
         elif kind == CACHING:
             head.caching = True

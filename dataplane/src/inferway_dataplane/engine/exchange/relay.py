@@ -22,6 +22,8 @@ class Relay(Receiver):
         self._size = 0  # bytes of content in `_out`
         self._is_chunking = False
         self._taps = exchange.taps
+        if not (exchange.is_request_complete or response.keep_alive):
+            exchange.close_after()  # the upstream does not read the rest of the request, so the client need not send it
         status = response.status
         # A head that came before, under the same rule, has the same lines.
         lines = response.lines if response.rule is rule else _lines(response, rule)
@@ -40,10 +42,6 @@ class Relay(Receiver):
                 exchange.delimit_by_close()
         if rule.cors is not None:
             framing += serialize.lines(rule.cors.response_fields(exchange.head))
-        if response.request_id is not None and not (
-            rule.response_edits is not None and rule.response_edits.drops(b"x-upstream-request-id")
-        ):
-            framing += b"x-upstream-request-id: %b\r\n" % response.request_id
         if response.age is not None:
             framing += b"age: %b\r\n" % response.age
         self._out = [serialize.status_line(status) + lines + framing + local_reply.own_lines(exchange)]

@@ -1,9 +1,13 @@
 """Reports finished exchanges to the access log and to tracing."""
 
+from typing import Final
+
 from inferway_dataplane.core.messages import problems, trace_context
 from inferway_dataplane.engine.exchange.exchange import CACHE_NAMES, Exchange
 from inferway_dataplane.engine.exchange.upstream_request import UpstreamRequest
 from inferway_dataplane.observability.finished_request import FinishedRequest
+
+_LONGEST_ID: Final = 128  # bytes of an upstream's request id in the log
 
 
 def report(exchange: Exchange, seconds: float) -> None:
@@ -24,7 +28,6 @@ def report(exchange: Exchange, seconds: float) -> None:
         trace_id = exchange.trace_id
     request = FinishedRequest(
         request_id=exchange.request_id.decode("latin-1"),
-        upstream_request_id=asked.response_id.decode("latin-1") if asked is not None and asked.response_id else "",
         trace_id=trace_id.decode("latin-1"),
         traceparent=exchange.traceparent,
         parent=parent,
@@ -40,6 +43,7 @@ def report(exchange: Exchange, seconds: float) -> None:
         code=exchange.code,
         bytes_sent=exchange.bytes_sent,
         seconds=seconds,
+        upstream_id=asked.upstream_id[:_LONGEST_ID].decode("latin-1") if asked is not None else "",
         upstream_seconds=exchange.upstream_seconds,
         started=exchange.started,
         sent_at=asked.first_sent_at if asked is not None else 0.0,
