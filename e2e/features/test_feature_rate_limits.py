@@ -240,7 +240,7 @@ def test_rate_of_zero_rejects_all_without_retry_after(serve, upstream):
     assert not upstream.seen
 
 
-def test_preflights_redirects_and_local_replies_are_limited(serve):
+def test_redirects_and_local_replies_are_limited(serve):
     gateway = serve(
         resources(
             route(

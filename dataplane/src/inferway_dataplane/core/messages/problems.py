@@ -59,7 +59,17 @@ LENGTH_AND_ENCODING: Final = _closing("length_and_encoding", "Content-Length and
 UNSUPPORTED_CODING: Final = _closing("unsupported_coding", "The only transfer coding supported is chunked.", 501)
 BAD_VERSION: Final = _closing("unsupported_version", "Only HTTP/1.1 and HTTP/1.0 are served here.", 505)
 BAD_TARGET: Final = _closing("bad_target", "The request target is not a path or an absolute URI.")
-AMBIGUOUS_PATH: Final = Problem(400, "ambiguous_path", "The path has dot segments, backslashes or control characters.")
+AMBIGUOUS_PATH: Final = Problem(
+    400,
+    "ambiguous_path",
+    "The path can be read in two ways: it has dot segments, backslashes, control characters, or an escaped slash or a"
+    " parameter that another server may read as another resource.",
+)
+AMBIGUOUS_KEY: Final = Problem(
+    400,
+    "ambiguous_key",
+    "A field or a query parameter by which requests are limited came more than once: send it once.",
+)
 EXPECTATION_FAILED: Final = _closing("expectation_failed", "The only expectation supported is 100-continue.", 417)
 UNKNOWN_METHOD: Final = _closing("unknown_method", "The method is not implemented.", 501)
 METHOD_NOT_ALLOWED: Final = Problem(

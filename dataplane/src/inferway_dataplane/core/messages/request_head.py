@@ -75,8 +75,8 @@ class RequestHead:
     """The checked head of a request: request line and fields, in bytes as received."""
 
     __slots__ = (
-        "block", "cache_key", "entry", "host", "is_http_1_1", "match_path", "method", "passed", "path", "query",
-        "raw_host", "runtime", "sent", "sent_to", "value",
+        "block", "cache_key", "entry", "host", "is_http_1_1", "key_values", "match_path", "method", "passed", "path",
+        "query", "raw_host", "refusal", "runtime", "sent", "sent_to", "value",
     )  # fmt: skip
 
     def __init__(self, method: bytes, block: FieldBlock) -> None:
@@ -94,6 +94,10 @@ class RequestHead:
         # Pure functions of a head and a runtime, kept for when the same head is received again.
         self.runtime: object = None
         self.entry: Any = None
+        self.refusal: Problem | None = None  # of a head without an entry
+        self.key_values: tuple[object, tuple[bytes | None, ...]] | None = (
+            None  # of limits: their reader and what it read
+        )
         self.cache_key: bytes | None = None
         self.sent_to: object = None
         self.sent = b""  # the lines sent to `sent_to`
