@@ -11,6 +11,7 @@ from typing import Final
 
 _KEPT: Final = (0x2F, 0x5C, 0x00)
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f\\]")
+_ESCAPE = re.compile(rb"%(?!2F|5C|00)(?=[0-9A-Fa-f]{2})")  # those that decoding changes
 _DOT_SEGMENT = re.compile(rb"/\.\.?(?![^/])")
 _HEX: Final = "0123456789abcdefABCDEF"
 # What stands for an escape, by its two digits as sent: a byte, or the escape in upper case.
@@ -41,9 +42,6 @@ def match_path(raw: bytes) -> bytes:
 
 
 def _decoded(raw: bytes) -> bytes:
-    pieces = raw.split(b"%")
-    decoded = pieces[:1]
-    for piece in pieces[1:]:
-        text = _DECODED.get(piece[:2])
-        decoded.append(b"%" + piece if text is None else text + piece[2:])
-    return b"".join(decoded)
+    first, *pieces = _ESCAPE.split(raw)
+    table = _DECODED
+    return first + b"".join([table[it] if len(it) == 2 else table[it[:2]] + it[2:] for it in pieces])

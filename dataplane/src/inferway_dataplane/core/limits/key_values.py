@@ -5,12 +5,12 @@ join them. So a client could send its real key and another value beside it, and 
 comes twice is refused instead, in every spelling that an upstream may take for the same name.
 """
 
-import re
 from collections.abc import Iterable
+from hashlib import sha256
 from typing import Final
 
 from inferway_dataplane.core.messages import credentials
-from inferway_dataplane.core.messages.query_parameters import pairs
+from inferway_dataplane.core.messages.query_parameters import as_sent, decoded, spelling, spellings
 from inferway_dataplane.core.messages.request_head import RequestHead
 
 LIST_FIELDS: Final = frozenset(
@@ -25,8 +25,6 @@ LIST_FIELDS: Final = frozenset(
 """Request fields that are lists by their definition (IANA HTTP Field Name Registry, RFC 9110 5.6.1, W3C): several lines
 are one list, so all peers read the same. X-Forwarded-For is a list by custom."""
 
-_SEPARATORS = re.compile(rb"[&;]")
-
 
 class AmbiguousKey(ValueError):  # noqa: N818 - it names what the key is, and becomes the code `ambiguous_key`
     """A value of a key came more than once. `kind`: `header` or `parameter`; `name`: as configured."""
@@ -40,7 +38,7 @@ class AmbiguousKey(ValueError):  # noqa: N818 - it names what the key is, and be
 class KeyValues:
     """The header fields and query parameters that the keys of one rule's limits consist of."""
 
-    __slots__ = ("_folded", "_headers", "_hyphenated", "_parameters")
+    __slots__ = ("_folded", "_headers", "_hyphenated", "_parameters", "_spelled")
 
     def __init__(self, headers: Iterable[bytes], parameters: Iterable[bytes]) -> None:
         """`headers` in lower case, `parameters` decoded; each without duplicates."""
@@ -48,21 +46,22 @@ class KeyValues:
         self._parameters = tuple(parameters)
         # Names by every spelling that a peer may take for them; the configured spelling wins.
         self._hyphenated = {_hyphens(name): name for name in self._headers} | {name: name for name in self._headers}
-        self._folded = {name.lower(): name for name in self._parameters} | {name: name for name in self._parameters}
+        self._spelled = spellings(self._parameters)
+        self._folded = {spelled.lower(): name for spelled, name in self._spelled.items()}
 
     def position(self, kind: str, name: bytes) -> int:
         """Return where the value of a header or query parameter stands in what `of` returns."""
         return self._headers.index(name) if kind == "header" else len(self._headers) + self._parameters.index(name)
 
     def of(self, head: RequestHead) -> tuple[bytes | None, ...]:
-        """Return all values of a request; None = absent. Raises `AmbiguousKey`.
+        """Return all values of a request, `bounded`; None = absent. Raises `AmbiguousKey`.
 
-        Kept in the head: a pure function of head and rule, not larger than the head.
+        Kept in the head: a pure function of head and rule.
         """
         kept = head.key_values
         if kept is not None and kept[0] is self:
             return kept[1]
-        values = (*self._of_headers(head), *self._of_parameters(head.query))
+        values = tuple(bounded(value) for value in (*self._of_headers(head), *self._of_parameters(head.query)))
         head.key_values = (self, values)
         return values
 
@@ -90,28 +89,44 @@ class KeyValues:
     def _of_parameters(self, query: bytes | None) -> list[bytes | None]:
         if query is None or not self._parameters:
             return [None] * len(self._parameters)
-        readings = [self._named(query.split(b"&"))]
+        # Some peers separate at `;` too (HTML 4.01 B.2.2), some ignore the case of names: all that one of them may take
+        # for a parameter of a name is looked at.
+        spelled = spelling(query)
+        own = spelled.split(b"&")
+        pieces, begun = own, set(own)
         if b";" in query:
-            # Some peers separate at `;` too (HTML 4.01 B.2.2).
-            readings.append(self._named(_SEPARATORS.split(query)))
+            pieces = spelled.replace(b";", b"&").split(b"&")
+            begun = {piece.partition(b";")[0] for piece in own}
+        found: dict[bytes, list[tuple[bytes, bytes]]] = {}
+        folded = self._folded
+        for piece in dict.fromkeys(pieces):
+            name = piece.partition(b"=")[0]
+            if piece and name.lower() in folded:
+                known = self._spelled.get(name) or folded[name.lower()]
+                found.setdefault(known, []).append((piece, name))
+        if not found:
+            return [None] * len(self._parameters)
+        sent = as_sent(own, query)
         values: list[bytes | None] = []
         for name in self._parameters:
-            sent = [value for spelled, value in readings[0].get(name, ()) if spelled == name]
-            if sent and any([value for _, value in reading.get(name, ())] != sent[:1] for reading in readings):
+            # As it is read here, a parameter begins behind `&`, and has the name as configured.
+            first = next((it for it, spelled in found.get(name, ()) if spelled in self._spelled and it in begun), None)
+            if first is not None and (len(found[name]) > 1 or pieces.count(first) > 1 or first not in sent):
                 raise AmbiguousKey("parameter", name)
-            values.append(sent[0] if sent else None)
+            values.append(None if first is None else decoded(sent[first].partition(b"=")[2]))
         return values
-
-    def _named(self, pieces: Iterable[bytes]) -> dict[bytes, list[tuple[bytes, bytes]]]:
-        """Collect the parameters of each configured name, with their spelling; some peers ignore the case of names."""
-        named: dict[bytes, list[tuple[bytes, bytes]]] = {}
-        folded = self._folded
-        for spelled, value in pairs(pieces):
-            name = folded.get(spelled) or folded.get(spelled.lower())
-            if name is not None:
-                named.setdefault(name, []).append((spelled, value))
-        return named
 
 
 def _hyphens(name: bytes) -> bytes:
     return name.replace(b"_", b"-")
+
+
+_LONGEST_VALUE: Final = 32
+
+
+def bounded(value: bytes | None) -> bytes | None:
+    """Replace a long value by its hash, so that `maxKeys` bounds bytes too."""
+    if value is None or len(value) <= _LONGEST_VALUE:
+        return value
+    # A value cannot equal a hash: an unhashed value has at most 32 bytes, a hash with its mark 33.
+    return b"#" + sha256(value).digest()

@@ -1,11 +1,9 @@
 """Rate-limit keys: which bucket of a limit a request is charged to."""
 
 from collections.abc import Callable, Iterable
-from hashlib import sha256
-from typing import Final
 
 from inferway_contract.document import KeyPart
-from inferway_dataplane.core.limits.key_values import KeyValues
+from inferway_dataplane.core.limits.key_values import KeyValues, bounded
 from inferway_dataplane.core.messages import client_address
 from inferway_dataplane.core.messages.request_head import RequestHead
 
@@ -50,21 +48,10 @@ def _reader(part: KeyPart, route: str, rule: str, values: KeyValues) -> KeyOf:
         case "header" | "query":
             at = values.position(part.type, name)
             read = values.of
-            return lambda head, client: _bounded(read(head)[at])
+            return lambda head, client: read(head)[at]
         case "host":
-            return lambda head, client: _bounded(head.host)
+            return lambda head, client: bounded(head.host)
         case "route":
             return lambda head, client: route
         case "rule":
             return lambda head, client: (route, rule)
-
-
-_LONGEST_KEY: Final = 32
-
-
-def _bounded(value: bytes | None) -> bytes | None:
-    """Replace a long value by its hash, so that `maxKeys` bounds bytes too."""
-    if value is None or len(value) <= _LONGEST_KEY:
-        return value
-    # A value cannot equal a hash: an unhashed value has at most 32 bytes, a hash with its mark 33.
-    return b"#" + sha256(value).digest()

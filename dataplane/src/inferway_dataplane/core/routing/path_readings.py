@@ -8,6 +8,11 @@ one: its rule, its limits and its credentials would be those of another resource
 
 import re
 from collections.abc import Iterator
+from typing import Final
+
+MOST_READINGS: Final = 8
+MOST_DOT_SEGMENTS: Final = 16
+"""Bounds of what is compared. A path beyond them is ambiguous by itself: no client that means well sends one."""
 
 _PARAMETERS = re.compile(rb";[^/]*")
 _DOT_SEGMENT = re.compile(rb"/\.\.?(?![^/])")
@@ -18,56 +23,64 @@ def may_differ(path: bytes) -> bool:
     return b";" in path or (b"%" in path and (b"%2F" in path or b"%5C" in path))
 
 
-def readings(path: bytes) -> Iterator[bytes]:
-    """Yield the other readings of a match path, each once; O(length).
+def readings(path: bytes) -> list[bytes] | None:
+    """Return the other readings of a match path, each once; None = there are too many. Costs O(length).
 
-    The path with its separators decoded, with its parameters cut, and with both in both orders; each with its dot
-    segments resolved, and with its empty segments removed (servers that normalise do both).
+    They are the path with its separators decoded, with its parameters cut, and with both in both orders; each of these
+    also with its dot segments resolved, and with its empty segments removed, as by servers that normalise paths.
     """
     seen = {path}
     for reading in _unresolved(path):
         for form in _resolved(reading):
-            if form not in seen:
-                seen.add(form)
-                yield form
+            if form is None:
+                return None
+            seen.add(form)
+        if len(seen) > MOST_READINGS + 1:
+            return None
+    seen.discard(path)
+    return list(seen)
 
 
 def _unresolved(path: bytes) -> Iterator[bytes]:
-    with_slashes = path.replace(b"%2F", b"/")
-    # An escaped backslash separates on Windows only; elsewhere it is a character of its segment.
-    decodings = {with_slashes, with_slashes.replace(b"%5C", b"/")}
+    decodings = _decodings(path)
     yield from decodings
     if b";" in path:
         cut = _PARAMETERS.sub(b"", path)
         yield cut
-        cut_with_slashes = cut.replace(b"%2F", b"/")
-        yield from {cut_with_slashes, cut_with_slashes.replace(b"%5C", b"/")}
+        yield from _decodings(cut)
         for decoded in decodings:
             yield _PARAMETERS.sub(b"", decoded)
 
 
-def _resolved(path: bytes) -> Iterator[bytes]:
+def _decodings(path: bytes) -> set[bytes]:
+    with_slashes = path.replace(b"%2F", b"/")
+    # An escaped backslash separates on Windows only; elsewhere it is a character of its segment.
+    return {with_slashes, with_slashes.replace(b"%5C", b"/")} - {path}
+
+
+def _resolved(path: bytes) -> Iterator[bytes | None]:
     yield path
     has_dots = b"/." in path and _DOT_SEGMENT.search(path) is not None
     if has_dots:
-        yield _without_dots(path.split(b"/"))
+        yield _without_dots(path)
     if b"//" in path:
-        first, *segments = path.split(b"/")
-        merged = [first, *filter(None, segments)]
-        if not segments[-1]:
-            merged.append(b"")
-        yield _without_dots(merged) if has_dots else b"/".join(merged)
+        merged = path
+        while b"//" in merged:
+            merged = merged.replace(b"//", b"/")
+        yield _without_dots(merged) if has_dots else merged
 
 
-def _without_dots(segments: list[bytes]) -> bytes:
-    """Resolve dot segments (RFC 3986 5.2.4). `segments`: of a path, the first one empty."""
-    kept: list[bytes] = []
-    for segment in segments[1:]:
-        if segment == b"..":
-            if kept:
-                kept.pop()
-        elif segment != b".":
-            kept.append(segment)
-    if segments[-1] in (b".", b".."):
-        kept.append(b"")
-    return b"/" + b"/".join(kept)
+def _without_dots(path: bytes) -> bytes | None:
+    """Resolve dot segments (RFC 3986 5.2.4); None = too many."""
+    if path.endswith((b"/.", b"/..")):
+        path += b"/"
+    start = 0
+    for _ in range(MOST_DOT_SEGMENTS):
+        dots = _DOT_SEGMENT.search(path, start)
+        if dots is None:
+            return path
+        start = dots.start()
+        if dots.end() - start == len(b"/.."):
+            start = max(path.rfind(b"/", 0, start), 0)
+        path = path[:start] + path[dots.end() :]
+    return None

@@ -14,7 +14,7 @@ from inferway_contract import patterns
 from inferway_contract.document import Match, ValueMatch
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
-from inferway_dataplane.core.messages.query_parameters import Parameters
+from inferway_dataplane.core.messages.query_parameters import Parameters, spellings
 from inferway_dataplane.core.messages.request_head import RequestHead
 from inferway_dataplane.core.routing import cors, path_readings
 
@@ -179,7 +179,9 @@ class RoutingTable(Generic[R]):
 
     def __init__(self, routes: Iterable[RouteEntry[R]]) -> None:
         entries: dict[str, list[CompiledMatch[R]]] = {}
+        query_names: set[bytes] = set()
         for route in routes:
+            query_names.update(parameter.name.encode() for parameter in route.match.query)
             entries.setdefault(route.hostname, []).append(route.compiled())
         tables = {name.encode(): _HostTable(of_host) for name, of_host in entries.items()}
         self._any = tables.pop(b"", None)
@@ -187,6 +189,7 @@ class RoutingTable(Generic[R]):
         wildcards = {name[1:]: table for name, table in tables.items() if name.startswith(b"*.")}
         # `*.a.example.com` before `*.example.com`: more labels, more specific.
         self._wildcards = sorted(wildcards.items(), key=lambda item: -item[0].count(b"."))
+        self._query_names = spellings(query_names)
         self._memo: dict[bytes, _HostTables] = {}
 
     def select(self, head: RequestHead) -> CompiledMatch[R] | Problem:
@@ -195,13 +198,16 @@ class RoutingTable(Generic[R]):
         Refuses a path of which another reading selects another rule, or none where the path itself selects one.
         """
         found = self._memo.get(head.host) or self._tables(head.host)
-        query = Parameters(head.query)
+        query = Parameters(head.query, self._query_names)
         wanted = cors.preflight_method(head) if head.method == b"OPTIONS" else None
         path = head.match_path
         entry = _find(found.tables, path, head, query, wanted)
         if found.is_path_relevant and path_readings.may_differ(path):
             rule = None if entry is None else entry.rule
-            for reading in path_readings.readings(path):
+            readings = path_readings.readings(path)
+            if readings is None:
+                return problems.AMBIGUOUS_PATH
+            for reading in readings:
                 other = _find(found.tables, reading, head, query, wanted)
                 if (None if other is None else other.rule) is not rule:
                     return problems.AMBIGUOUS_PATH
