@@ -466,10 +466,9 @@ def test_key_by_request_part_separates_its_values(part: KeyPart, requests: list[
 
 def test_key_of_equivalent_requests_is_equal() -> None:
     header, query, host = (KeyPart(type="header", name="x-t"), KeyPart(type="query", name="t"), KeyPart(type="host"))
-    joined = make_request(fields=((b"X-T", b"a, b"),)), make_request(fields=((b"X-T", b"a"), (b"x-t", b"b")))
     for part, (one, other) in (
-        (header, joined),
-        (query, (make_request(b"/?t=a&u"), make_request(b"/x?t=%61&t=b"))),
+        (header, (make_request(fields=((b"X-T", b"a"),)), make_request(b"/x", fields=((b"x-t", b"a"),)))),
+        (query, (make_request(b"/?t=a&u"), make_request(b"/x?u&t=%61"))),
         (host, (make_request(host=b"a.example"), make_request(host=b"A.Example:81"))),
     ):
         first, second = keys((part,), (one, "c"), (other, "c"))

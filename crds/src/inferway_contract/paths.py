@@ -9,6 +9,7 @@ decoding, or holds a backslash or a control byte, is rejected, because upstreams
 import re
 from typing import Final
 
+_PERCENT: Final = ord("%")
 _KEPT: Final = (0x2F, 0x5C, 0x00)
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f\\]")
 _ESCAPE = re.compile(rb"%(?!2F|5C|00)(?=[0-9A-Fa-f]{2})")  # those that decoding changes
@@ -32,9 +33,10 @@ def match_path(raw: bytes) -> bytes:
     A match path is its own match path, unless decoding made an escape (`%2541` becomes `%41`). Costs O(length).
     Raises `AmbiguousPath` for dot segments, backslashes and control bytes, encoded or not.
     """
-    path = _decoded(raw) if b"%" in raw else raw
+    # Asked by its number: for `bytes` in `bytes` CPython first raises and drops an exception.
+    path = _decoded(raw) if _PERCENT in raw else raw
     # Decoding makes no separator, so the whole path can be searched at once.
-    if b"/." in path and _DOT_SEGMENT.search(path) is not None:
+    if path.find(b"/.") >= 0 and _DOT_SEGMENT.search(path) is not None:
         raise AmbiguousPath("the path has a dot segment")
     if _CONTROL.search(path) is not None:
         raise AmbiguousPath("the path has a backslash or a control character")
