@@ -40,7 +40,7 @@ from inferway_dataplane.observability.access_log import AccessLog
 from inferway_dataplane.settings import Settings
 
 MOST: Final = 10
-"""A hostile request costs at most so many times a plain one of its size."""
+"""The cost of a hostile request is bounded by this multiple of a plain one of its size."""
 
 ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
 OK: Final = DirectResponse(status=200, content_type="text/plain", body="ok")

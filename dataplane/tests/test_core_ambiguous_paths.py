@@ -66,7 +66,7 @@ AMBIGUOUS = [
     b"/public%2Fx",
     b"/m%2Fllama/run",
     b"/m/a%2Fb/run",  # the pattern's rule as it stands, another one with a slash
-    b"/m/a%5Cb%2Frun",  # the pattern's rule where a backslash is no separator
+    b"/m/a%5Cb%2Frun",  # the pattern's rule where a backslash separates nothing
     b"/admin%252Fkeys",  # decoded twice, as by a proxy and its upstream
 ]
 UNAMBIGUOUS = {

@@ -45,7 +45,7 @@ def preflight(wanted: bytes = b"POST", target: bytes = b"/infer", *fields: bytes
 
 
 def outcome(rules: list[Rule], request: bytes, policies: tuple[Policy, ...] = ()) -> str:
-    """Who answers a request: `gateway NAME` a rule's CORS filter, `upstream` a backend, else the problem's code."""
+    """What answers a request: `gateway NAME` a rule's CORS filter, `upstream` a backend, else the problem's code."""
     wire = Wire(*rules, policies=policies)
     wire.send(request)
     if wire.upstream_received():

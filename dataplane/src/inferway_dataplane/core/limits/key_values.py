@@ -1,7 +1,7 @@
 """Header fields and query parameters as parts of rate-limit keys.
 
 A key must be what the upstream reads. Peers disagree about what comes twice: some take the first, some the last, some
-join them. So a client could send its real key and another value beside it, and get a new bucket with each request. What
+join them. So a client could send another value in addition to its real key, and get a new bucket with each request. What
 comes twice is refused instead, in every spelling that an upstream may take for the same name.
 """
 
@@ -92,26 +92,28 @@ class KeyValues:
         # Some peers separate at `;` too (HTML 4.01 B.2.2), some ignore the case of names: all that one of them may take
         # for a parameter of a name is looked at.
         spelled = spelling(query)
-        own = spelled.split(b"&")
-        pieces, begun = own, set(own)
+        pairs = spelled.split(b"&")
+        pieces, begun = pairs, set(pairs)
         if b";" in query:
             pieces = spelled.replace(b";", b"&").split(b"&")
-            begun = {piece.partition(b";")[0] for piece in own}
-        found: dict[bytes, list[tuple[bytes, bytes]]] = {}
+            begun = {piece.partition(b";")[0] for piece in pairs}
+        candidates: dict[bytes, list[tuple[bytes, bytes]]] = {}
         folded = self._folded
         for piece in dict.fromkeys(pieces):
             name = piece.partition(b"=")[0]
             if piece and name.lower() in folded:
                 known = self._spelled.get(name) or folded[name.lower()]
-                found.setdefault(known, []).append((piece, name))
-        if not found:
+                candidates.setdefault(known, []).append((piece, name))
+        if not candidates:
             return [None] * len(self._parameters)
-        sent = as_sent(own, query)
+        sent = as_sent(pairs, query)
         values: list[bytes | None] = []
         for name in self._parameters:
             # As it is read here, a parameter begins behind `&`, and has the name as configured.
-            first = next((it for it, spelled in found.get(name, ()) if spelled in self._spelled and it in begun), None)
-            if first is not None and (len(found[name]) > 1 or pieces.count(first) > 1 or first not in sent):
+            first = next(
+                (it for it, spelled in candidates.get(name, ()) if spelled in self._spelled and it in begun), None
+            )
+            if first is not None and (len(candidates[name]) > 1 or pieces.count(first) > 1 or first not in sent):
                 raise AmbiguousKey("parameter", name)
             values.append(None if first is None else decoded(sent[first].partition(b"=")[2]))
         return values

@@ -57,12 +57,12 @@ def parameters(query: bytes | None, names: Mapping[bytes, bytes]) -> dict[bytes,
     spelled = spelling(query)
     pieces = spelled.split(b"&")
     # Equal pieces are dropped: 8 KiB hold 8,000 pieces, but fewer than 3,000 different ones.
-    found = [(name, piece) for piece in dict.fromkeys(pieces) if piece and (name := piece.partition(b"=")[0]) in names]
-    if not found:
+    named = [(name, piece) for piece in dict.fromkeys(pieces) if piece and (name := piece.partition(b"=")[0]) in names]
+    if not named:
         return {}
     sent = as_sent(pieces, query)
     values: dict[bytes, bytes] = {}
-    for name, piece in found:
+    for name, piece in named:
         values.setdefault(names[name], sent[piece].partition(b"=")[2])
     return {name: decoded(value) for name, value in values.items()}
 

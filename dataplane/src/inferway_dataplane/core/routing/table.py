@@ -197,33 +197,33 @@ class RoutingTable(Generic[R]):
 
         Refuses a path of which another reading selects another rule, or none where the path itself selects one.
         """
-        found = self._memo.get(head.host) or self._tables(head.host)
+        host_tables = self._memo.get(head.host) or self._tables(head.host)
         query = Parameters(head.query, self._query_names)
         wanted = cors.preflight_method(head) if head.method == b"OPTIONS" else None
         path = head.match_path
-        entry = _find(found.tables, path, head, query, wanted)
-        if found.is_path_relevant and path_readings.may_differ(path):
+        entry = _find(host_tables.tables, path, head, query, wanted)
+        if host_tables.is_path_relevant and path_readings.may_differ(path):
             rule = None if entry is None else entry.rule
             readings = path_readings.readings(path)
             if readings is None:
                 return problems.AMBIGUOUS_PATH
             for reading in readings:
-                other = _find(found.tables, reading, head, query, wanted)
+                other = _find(host_tables.tables, reading, head, query, wanted)
                 if (None if other is None else other.rule) is not rule:
                     return problems.AMBIGUOUS_PATH
         return problems.NO_ROUTE if entry is None else entry
 
     def _tables(self, host: bytes) -> _HostTables:
         exact = self._exact.get(host)
-        host_tables = [] if exact is None else [exact]
-        host_tables += [table for suffix, table in self._wildcards if host.endswith(suffix) and len(host) > len(suffix)]
+        tables = [] if exact is None else [exact]
+        tables += [table for suffix, table in self._wildcards if host.endswith(suffix) and len(host) > len(suffix)]
         if self._any is not None:
-            host_tables.append(self._any)
+            tables.append(self._any)
         if len(self._memo) >= _MEMO_BOUND:
             self._memo.clear()
-        found = _HostTables(tuple(host_tables), any(table.is_path_relevant for table in host_tables))
-        self._memo[host] = found
-        return found
+        host_tables = _HostTables(tuple(tables), any(table.is_path_relevant for table in tables))
+        self._memo[host] = host_tables
+        return host_tables
 
 
 def _find(

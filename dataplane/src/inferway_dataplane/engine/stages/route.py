@@ -46,7 +46,7 @@ def route(exchange: Exchange) -> bool:
 
 
 def _select(head: RequestHead, runtime: Runtime) -> CompiledMatch[Rule] | None:
-    """Select the rule of a head that is new to the runtime, and keep it in the head; None = `head.refusal` says why."""
+    """Select the rule of a head that is new to the runtime, and keep it in the head; None = refused by `head.refusal`."""
     head.runtime, head.cache_key = runtime, None
     selected = runtime.table.select(head)
     if isinstance(selected, Problem):
