@@ -15,7 +15,6 @@ import typer
 from bench.hotpath import Transport
 from inferway_contract.document import (
     Backend,
-    Cache,
     ConfigDocument,
     Cors,
     DirectResponse,
@@ -109,10 +108,6 @@ SEMICOLONS = get(b"/?x" + b"".join(b";k0=%b%b" % (one, other) for one in LETTERS
 ONE_PARAMETER = get(target(b"x", b"/?a="))
 
 
-def cached(**settings: object) -> tuple[Rule, ...]:
-    return (Rule(name="all", backends=(BACKEND,), cache=Cache.model_validate({"ttl": 1, **settings})),)
-
-
 CASES: dict[str, Case] = {
     "slashes": Case((ALL,), get(target(b"/")), PLAIN_PATH),
     "slashes, 60 prefixes": Case(PREFIXES, get(target(b"/")), PLAIN_PATH),
@@ -151,9 +146,6 @@ CASES: dict[str, Case] = {
     "a redirect": Case((Rule(name="all", redirect=Redirect(status=302, path=NewPath(prefix="/v1"))),),
         get(target(b"/")), PLAIN_PATH,
     ),
-    "parameters in a cache key, sorted": Case(cached(query_sort=True), PARAMETERS, ONE_PARAMETER),
-    "parameters in a cache key, excluded": Case(cached(query_exclude=("b", "c")), PARAMETERS, ONE_PARAMETER),
-    "parameters in a cache key, included": Case(cached(query_include=("a",)), PARAMETERS, ONE_PARAMETER),
 }  # fmt: skip
 
 
