@@ -23,9 +23,20 @@ def refuse(exchange: Exchange, problem: Problem, lines: bytes = b"", extra: dict
     return reply(exchange, problem.status, lines, content, problem.code)
 
 
-def reply(exchange: Exchange, status: int, lines: bytes, content: bytes = b"", code: str = "") -> bool:
-    """Respond without an upstream. `lines`: whole field lines; `code`: of a problem. Returns False, as `refuse`."""
-    if exchange.rule is not None and exchange.rule.cors is not None and status != 204:
+def reply(
+    exchange: Exchange,
+    status: int,
+    lines: bytes,
+    content: bytes = b"",
+    code: str = "",
+    *,
+    is_preflight: bool = False,
+) -> bool:
+    """Respond without an upstream. `lines`: whole field lines; `code`: of a problem. Returns False, as `refuse`.
+
+    `is_preflight`: the lines have the CORS fields already.
+    """
+    if exchange.rule is not None and exchange.rule.cors is not None and not is_preflight:
         lines += serialize.lines(exchange.rule.cors.response_fields(exchange.head))
     if status not in (204, 304):
         lines += b"content-length: %d\r\n" % len(content)
