@@ -219,6 +219,11 @@ CONSTANTS: list[tuple[str, str, float]] = [
     ("http", r"memory at (\d+) % \| 503", resource_monitor.FULL * 100),
     ("http", r"about (\d+) KiB of each wait", HIGH_WATER / 1024),
     ("http", r"the new one waits for (a) second", listener.PATIENCE),
+    (
+        "upstreams",
+        r"kept for (\d+) s \(`upstream_idle_timeout`\)",
+        Settings.model_fields["upstream_idle_timeout"].default,
+    ),
     ("upstreams", r"No endpoint takes more than ([\d.]+) times", consistent_hash.FACTOR),
     ("upstreams", r"requests in flight, or fewer than (\d+)", retry.MIN_RETRIES),
     ("data-plane", r"One timer \(the wheel, (\d+) ms\)", TICK * 1000),
