@@ -7,6 +7,8 @@ dictionary look-up.
 
 from typing import Final
 
+from inferway_contract import credential_fields
+
 Fields = list[tuple[bytes, bytes]]
 """Names and values, as sent and in the order sent."""
 
@@ -28,14 +30,15 @@ SET_COOKIE: Final = 14
 AGE: Final = 15
 DATE: Final = 16
 PROXY_CONNECTION: Final = 17
-
-CREDENTIAL_FIELDS: Final = (b"authorization", b"cookie", b"x-api-key", b"api-key")
-"""Request fields that identify a user: part of the cache key, so the order stays."""
+PROXY_CREDENTIAL: Final = 21
+"""A credential for this hop: it ends here, and separates cached responses like any other."""
+TARGET: Final = 22
+"""Names the URL or method that the client used, as a trusted proxy forwards it: passed on, part of the cache key."""
 
 _HOP_BY_HOP: Final = (
     b"keep-alive",
     b"proxy-authenticate",
-    b"proxy-authorization",
+    b"proxy-authentication-info",
     b"te",
     b"trailer",
     b"http2-settings",
@@ -43,7 +46,8 @@ _HOP_BY_HOP: Final = (
 
 _REQUEST_KINDS: Final[dict[bytes, int]] = {
     **dict.fromkeys(_HOP_BY_HOP, DROP),
-    **dict.fromkeys(CREDENTIAL_FIELDS, CREDENTIAL),
+    **dict.fromkeys((b"authorization", b"cookie", b"x-api-key", b"api-key"), CREDENTIAL),
+    b"proxy-authorization": PROXY_CREDENTIAL,
     b"host": HOST,
     b"content-length": LENGTH,
     b"transfer-encoding": ENCODING,
@@ -76,31 +80,66 @@ _RESPONSE_KINDS: Final[dict[bytes, int]] = {
     b"date": DATE,
 }
 
+# Not those of the client's address: behind a proxy it is another one with each client.
+_TARGET_NAMES: Final = frozenset(
+    "forwarded front-end-https x-url-scheme x-scheme x-https x-host x-http-host-override x-http-destinationurl wl-proxy-ssl"
+    " x-method-override x-envoy-original-path x-envoy-original-host x-original-url x-original-uri x-original-path"
+    " x-original-host x-original-method x-original-proto x-original-scheme cf-visitor cloudfront-forwarded-proto"
+    " x-forwarded-scheme x-forwarded-ssl x-forwarded-protocol x-forwarded-https x-forwarded-prefix x-forwarded-path"
+    " x-forwarded-uri x-forwarded-server x-forwarded-method x-forwarded-context x-forwarded-port x-forwarded-url"
+    " x-forwarded-base x-forwarded-root".split()
+)
+_TARGET_FAMILIES: Final = ("x-rewrite-", "x-replaced-", "x-http-method")
+
 _MEMO_BOUND: Final = 4096
 _LONGEST_NAME: Final = 128  # longer names are not kept: the memo is bounded in bytes too
 
 
-class _KindMemo(dict[bytes, int]):
+class KindMemo(dict[bytes, int]):
     """Kind by field name as sent. New spellings are learnt; a flood of them only empties the memo."""
 
     __slots__ = ("_defined",)
 
     def __init__(self, defined: dict[bytes, int]) -> None:
-        super().__init__(defined)
+        super().__init__()
         self._defined = defined
 
     def __missing__(self, name: bytes) -> int:
-        lower = name.lower()
-        # Many frameworks (CGI) read `X_Forwarded_For` as `X-Forwarded-For`: such look-alikes end here.
-        is_look_alike = b"_" in lower and lower.replace(b"_", b"-") in self._defined
-        kind = DROP if is_look_alike else self._defined.get(lower, FORWARD)
+        kind = self._classify(name.lower())
         if len(name) <= _LONGEST_NAME:
             if len(self) >= _MEMO_BOUND:
                 self.clear()
-                self.update(self._defined)
             self[name] = kind
         return kind
 
+    def _classify(self, lower: bytes) -> int:
+        """Return the kind of a name that is not in the memo."""
+        # Many frameworks (CGI) read `X_Forwarded_For` as `X-Forwarded-For`: such look-alikes end here.
+        is_look_alike = b"_" in lower and lower.replace(b"_", b"-") in self._defined
+        return DROP if is_look_alike else self._defined.get(lower, FORWARD)
 
-REQUEST_KINDS: Final = _KindMemo(_REQUEST_KINDS)
-RESPONSE_KINDS: Final = _KindMemo(_RESPONSE_KINDS)
+
+class _RequestKindMemo(KindMemo):
+    """Kinds of a request's fields."""
+
+    __slots__ = ()
+
+    def _classify(self, lower: bytes) -> int:
+        return super()._classify(lower) or IDENTITY_KINDS[lower]
+
+
+class _IdentityKindMemo(KindMemo):
+    """What a field is to the cache's identity and target: CREDENTIAL, TARGET, or FORWARD for neither."""
+
+    __slots__ = ()
+
+    def _classify(self, lower: bytes) -> int:
+        name = lower.replace(b"_", b"-").decode("latin-1")
+        if name in _TARGET_NAMES or name.startswith(_TARGET_FAMILIES):
+            return TARGET
+        return CREDENTIAL if credential_fields.is_credential(name) else FORWARD
+
+
+IDENTITY_KINDS: Final = _IdentityKindMemo({})
+REQUEST_KINDS: Final = _RequestKindMemo(_REQUEST_KINDS)
+RESPONSE_KINDS: Final = KindMemo(_RESPONSE_KINDS)

@@ -18,8 +18,10 @@ from inferway_dataplane.core.messages.field_kinds import (
     HOST,
     LENGTH,
     PROXY_CONNECTION,
+    PROXY_CREDENTIAL,
     REQUEST_ID,
     REQUEST_KINDS,
+    TARGET,
     TRACE,
     UPGRADE,
     Fields,
@@ -32,7 +34,7 @@ class FieldBlock:
 
     __slots__ = (
         "caching", "content_length", "credentials", "expects_continue", "fields", "forwarded_for", "has_body",
-        "has_dropped", "has_upgrade", "is_chunked", "is_http_1_1", "keep_alive", "passed", "raw_host",
+        "has_dropped", "has_targets", "has_upgrade", "is_chunked", "is_http_1_1", "keep_alive", "passed", "raw_host",
         "request_id", "traceparent", "values",
     )  # fmt: skip
 
@@ -48,7 +50,8 @@ class FieldBlock:
         self.expects_continue = False
         self.has_dropped = False  # Connection named fields that would have been forwarded
         self.has_upgrade = False
-        self.credentials = False
+        self.credentials = False  # fields of kind CREDENTIAL or PROXY_CREDENTIAL
+        self.has_targets = False  # fields of kind TARGET
         self.caching = False
         self.forwarded_for: list[bytes] | None = None
         self.request_id: bytes | None = None
@@ -160,6 +163,11 @@ def read_fields(fields: Fields, is_http_1_1: bool) -> FieldBlock | Problem:
             head.traceparent = value
         elif kind == UPGRADE:
             head.has_upgrade = True
+        elif kind == TARGET:
+            head.has_targets = True
+            passed.append(field)
+        elif kind == PROXY_CREDENTIAL:
+            head.credentials = True
         elif kind == PROXY_CONNECTION and b"close" in value.lower():
             # llhttp obeys it: if it closes, the gateway must too, or the next request would be refused.
             nominated = _connection(head, b"close", nominated)
