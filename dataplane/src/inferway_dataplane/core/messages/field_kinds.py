@@ -8,6 +8,7 @@ dictionary look-up.
 from typing import Final
 
 from inferway_contract import credential_fields
+from inferway_dataplane.core.messages.client_claims import ClientClaims, dashed
 
 Fields = list[tuple[bytes, bytes]]
 """Names and values, as sent and in the order sent."""
@@ -20,7 +21,8 @@ ENCODING: Final = 4
 CONNECTION: Final = 5
 EXPECT: Final = 6
 FORWARDED_FOR: Final = 7
-FORWARDED: Final = 8
+REMOVE: Final = 8
+"""Ends here, before matching, limits and cache: as if it had not been sent."""
 REQUEST_ID: Final = 9
 TRACE: Final = 10
 CREDENTIAL: Final = 11
@@ -30,6 +32,9 @@ SET_COOKIE: Final = 14
 AGE: Final = 15
 DATE: Final = 16
 PROXY_CONNECTION: Final = 17
+FORWARDED_PROTO: Final = 18
+FORWARDED_HOST: Final = 19
+FORWARDED_PORT: Final = 20
 PROXY_CREDENTIAL: Final = 21
 """A credential for this hop: it ends here, and separates cached responses like any other."""
 TARGET: Final = 22
@@ -55,15 +60,18 @@ _REQUEST_KINDS: Final[dict[bytes, int]] = {
     b"proxy-connection": PROXY_CONNECTION,
     b"upgrade": UPGRADE,
     b"expect": EXPECT,
-    b"x-forwarded-for": FORWARDED_FOR,
-    **dict.fromkeys((b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-prefix"), FORWARDED),
-    **dict.fromkeys(
-        (b"x-forwarded-server", b"x-real-ip", b"forwarded", b"x-original-url", b"x-rewrite-url"), FORWARDED
-    ),
     b"x-request-id": REQUEST_ID,
     b"traceparent": TRACE,
     **dict.fromkeys((b"cache-control", b"pragma", b"range", b"if-range"), CACHING),
     **dict.fromkeys((b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since"), CACHING),
+}
+
+# Of trusted proxies: what the gateway reads, and writes itself.
+_PROXY_KINDS: Final[dict[bytes, int]] = {
+    b"x-forwarded-for": FORWARDED_FOR,
+    b"x-forwarded-proto": FORWARDED_PROTO,
+    b"x-forwarded-host": FORWARDED_HOST,
+    b"x-forwarded-port": FORWARDED_PORT,
 }
 
 _RESPONSE_KINDS: Final[dict[bytes, int]] = {
@@ -73,6 +81,7 @@ _RESPONSE_KINDS: Final[dict[bytes, int]] = {
     b"connection": CONNECTION,
     b"proxy-connection": DROP,
     b"upgrade": DROP,
+    b"proxy-authorization": DROP,
     b"x-request-id": DROP,  # the gateway adds its own
     b"set-cookie": SET_COOKIE,
     **dict.fromkeys((b"cache-control", b"expires", b"vary", b"pragma"), CACHING),
@@ -81,14 +90,15 @@ _RESPONSE_KINDS: Final[dict[bytes, int]] = {
 }
 
 # Not those of the client's address: behind a proxy it is another one with each client.
-_TARGET_NAMES: Final = frozenset(
-    "forwarded front-end-https x-url-scheme x-scheme x-https x-host x-http-host-override x-http-destinationurl wl-proxy-ssl"
-    " x-method-override x-envoy-original-path x-envoy-original-host x-original-url x-original-uri x-original-path"
-    " x-original-host x-original-method x-original-proto x-original-scheme cf-visitor cloudfront-forwarded-proto"
-    " x-forwarded-scheme x-forwarded-ssl x-forwarded-protocol x-forwarded-https x-forwarded-prefix x-forwarded-path"
-    " x-forwarded-uri x-forwarded-server x-forwarded-method x-forwarded-context x-forwarded-port x-forwarded-url"
-    " x-forwarded-base x-forwarded-root".split()
-)
+_TARGET_NAMES: Final = frozenset((
+    "forwarded", "front-end-https", "x-url-scheme", "x-scheme", "x-https", "x-host", "x-http-host-override",
+    "x-http-destinationurl", "wl-proxy-ssl", "x-method-override", "x-envoy-original-path", "x-envoy-original-host",
+    "x-original-url", "x-original-uri", "x-original-path", "x-original-host", "x-original-method", "x-original-proto",
+    "x-original-scheme", "cf-visitor", "cloudfront-forwarded-proto", "x-forwarded-scheme", "x-forwarded-ssl",
+    "x-forwarded-protocol", "x-forwarded-https", "x-forwarded-prefix", "x-forwarded-path", "x-forwarded-uri",
+    "x-forwarded-server", "x-forwarded-method", "x-forwarded-context", "x-forwarded-port", "x-forwarded-url",
+    "x-forwarded-base", "x-forwarded-root",
+))  # fmt: skip
 _TARGET_FAMILIES: Final = ("x-rewrite-", "x-replaced-", "x-http-method")
 
 _MEMO_BOUND: Final = 4096
@@ -114,18 +124,34 @@ class KindMemo(dict[bytes, int]):
 
     def _classify(self, lower: bytes) -> int:
         """Return the kind of a name that is not in the memo."""
-        # Many frameworks (CGI) read `X_Forwarded_For` as `X-Forwarded-For`: such look-alikes end here.
-        is_look_alike = b"_" in lower and lower.replace(b"_", b"-") in self._defined
-        return DROP if is_look_alike else self._defined.get(lower, FORWARD)
+        kind = self._defined.get(lower)
+        if kind is not None:
+            return kind
+        return DROP if dashed(lower) in self._defined else FORWARD
 
 
-class _RequestKindMemo(KindMemo):
-    """Kinds of a request's fields."""
+class RequestKindMemo(KindMemo):
+    """Kinds of a request's fields. They depend on its sender: only trusted proxies may describe the client."""
 
-    __slots__ = ()
+    __slots__ = ("_claims", "_is_trusted")
+
+    def __init__(self, claims: ClientClaims, *, is_trusted: bool) -> None:
+        super().__init__(_REQUEST_KINDS | _PROXY_KINDS if is_trusted else _REQUEST_KINDS)
+        self._claims = claims
+        self._is_trusted = is_trusted
 
     def _classify(self, lower: bytes) -> int:
-        return super()._classify(lower) or IDENTITY_KINDS[lower]
+        # Many frameworks (CGI) read `X_Forwarded_For` as `X-Forwarded-For`. Such look-alikes end here. This includes
+        # those of trusted proxies, which write dashes: another spelling came through the proxy, from its client. Only
+        # Apache's own `SSL_CLIENT_*` have underscores.
+        read_as = dashed(lower)
+        is_claim = self._claims.covers(read_as)
+        if self._is_trusted:
+            is_claim = is_claim and read_as != lower and not lower.startswith(b"ssl_")
+        if is_claim or (read_as != lower and read_as in self._defined):
+            return REMOVE
+        kind = self._defined.get(lower)
+        return IDENTITY_KINDS[lower] if kind is None else kind
 
 
 class _IdentityKindMemo(KindMemo):
@@ -134,12 +160,11 @@ class _IdentityKindMemo(KindMemo):
     __slots__ = ()
 
     def _classify(self, lower: bytes) -> int:
-        name = lower.replace(b"_", b"-").decode("latin-1")
+        name = dashed(lower).decode("latin-1")
         if name in _TARGET_NAMES or name.startswith(_TARGET_FAMILIES):
             return TARGET
         return CREDENTIAL if credential_fields.is_credential(name) else FORWARD
 
 
 IDENTITY_KINDS: Final = _IdentityKindMemo({})
-REQUEST_KINDS: Final = _RequestKindMemo(_REQUEST_KINDS)
 RESPONSE_KINDS: Final = KindMemo(_RESPONSE_KINDS)
