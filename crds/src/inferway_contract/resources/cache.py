@@ -16,8 +16,7 @@ class QueryKey(model.SpecModel):
     include: Annotated[tuple[Parameter, ...], model.bounded(32)] = ()
     """Only these parameters, and those that an upstream may read as one of them. Empty: all."""
     exclude: Annotated[tuple[Parameter, ...], model.bounded(32)] = ()
-    """All parameters except these. One that may be a credential (`key`, `token`, `sig`) still separates clients unless identity
-    is Shared."""
+    """All parameters except these. With identity Isolate, those that may be credentials (`key`, `sig`) still separate clients."""
     sort: bool = False
     """Whether `?a=1&b=2` and `?b=2&a=1` are the same query."""
 
@@ -79,11 +78,10 @@ class Cache(model.SpecModel):
         model.bounded(16, least=1),
         model.schema_default([*_STATUS_CODES]),
     ] = _STATUS_CODES
-    """Status codes to which ttl applies. A response with a freshness of its own is stored with any final status."""
+    """Status codes to which ttl applies. A response with explicit freshness may be stored whatever its final status is."""
     key: CacheKey = CacheKey()
     identity: Literal["Isolate", "Shared"] = "Isolate"
-    """Isolate: each credential has stored responses of its own (docs/http.md lists the fields). Shared: all clients share them,
-    except responses to Authorization that the origin does not mark as shared (RFC 9111 3.5)."""
+    """Isolate: stored responses are separate for each credential (docs/http.md lists them). Shared: all clients share them."""
     store_private: bool = False
     """Whether `private` responses are stored for the credential that got them: only where one credential is one user."""
     max_body: model.Quantity = "1Mi"

@@ -167,7 +167,7 @@ def variant(names: tuple[bytes, ...], head: RequestHead, peer: bytes) -> bytes:
 
     `peer`: the address of the connection's other end, which the upstream receives too.
     """
-    return sha256(_joined(_varying(name, head, peer) for name in names)).digest()
+    return sha256(_joined(_varying(name, head, peer) for name in names)).digest() if names else b""
 
 
 def _varying(name: bytes, head: RequestHead, peer: bytes) -> bytes | None:
