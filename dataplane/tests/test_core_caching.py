@@ -311,7 +311,7 @@ def test_c2_authorized_response_is_stored_for_its_credential(fields: Fields, iso
     head = make_request((b"Authorization", b"Bearer x"))
     assert lifetime(*fields, head=head, ttl=60_000) == isolated
     assert lifetime(*fields, head=head, ttl=60_000, identity="Shared") == shared
-    cookie = make_request((b"Cookie", b"a=1"))  # RFC 9111 3.5 covers Authorization only; here users are told apart
+    cookie = make_request((b"Cookie", b"a=1"))  # RFC 9111 3.5 covers Authorization only; here the rule shares responses
     assert lifetime(head=cookie, ttl=60_000, identity="Shared") == 60
 
 

@@ -190,7 +190,7 @@ def test_c2_private_response_is_kept_for_its_credential() -> None:
     ask(wire, get(b"/a", b"X-Goog-Api-Key: a"), ok(b"a", private))
     assert ask(wire, get(b"/a", b"X-Goog-Api-Key: a"), None).body == b"a"
     assert ask(wire, get(b"/a", b"X-Goog-Api-Key: b"), ok(b"b", private)).body == b"b"
-    for _ in range(2):  # nobody's
+    for _ in range(2):  # of no credential
         assert ask(wire, get(b"/a"), ok(b"anonymous", private))["x-cache"] == "MISS"
 
 

@@ -351,7 +351,7 @@ def test_excluded_parameter_hides_no_other_parameter(serve, upstream):
 def test_scheme_and_host_of_the_client_separate_entries(serve, upstream):
     gateway = serve(cached_route(upstream.port), trusted_proxies="127.0.0.0/8")
     upstream.script = lambda seen: reply(
-        f"{seen.headers['x-forwarded-proto']}://{seen.headers['x-forwarded-host']}".encode()
+        f"{seen.header('x-forwarded-proto')}://{seen.header('x-forwarded-host')}".encode()
     )
     for scheme in ("http", "https"):
         for host in ("one.test", "two.test"):

@@ -61,3 +61,6 @@ def size(quantity: int | str) -> int:
     if match is None:
         raise ValueError(f"{quantity!r} is not a size such as 64Ki, 10Mi or 1048576")
     return int(match[1]) * _FACTOR[match[2]]
+
+NEVER_STORED: Final = frozenset((206, 304, 428, 429, 431, 511))
+"""Statuses that no cache stores: parts of responses (RFC 9111 3), and answers to one client (RFC 6585)."""

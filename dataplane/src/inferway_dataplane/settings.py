@@ -12,8 +12,8 @@ from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from inferway_contract import unknown_settings
+from inferway_contract.field_patterns import check_proxy_field
 from inferway_contract.listener import address_and_port
-from inferway_dataplane.core.messages.client_claims import ClientClaims
 
 Files = Annotated[tuple[str, ...], NoDecode]
 Seconds = Annotated[float, Field(ge=0, le=86400)]
@@ -116,7 +116,8 @@ class Settings(BaseSettings):
     @field_validator("proxy_fields")
     @classmethod
     def _field_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        ClientClaims(value)
+        for pattern in value:
+            check_proxy_field(pattern)
         return value
 
     @field_validator("api_server")

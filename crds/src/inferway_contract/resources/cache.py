@@ -4,6 +4,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints
 
+from inferway_contract import values
 from inferway_contract.resources import model
 from inferway_contract.resources.filters import GUARDED_HEADERS
 
@@ -40,8 +41,6 @@ class CacheKey(model.SpecModel):
 
 
 _STATUS_CODES = (200, 203, 204, 301, 404, 410)
-NEVER_STORED: Final = frozenset((206, 304, 428, 429, 431, 511))
-"""Statuses of parts of responses (RFC 9111 3), and of answers to one client (RFC 6585)."""
 
 # The outcome would replace what the gateway or the upstream means by these.
 _OWNED_HEADERS: Final = (
@@ -87,15 +86,15 @@ class Cache(model.SpecModel):
     max_body: model.Quantity = "1Mi"
     """Larger responses are not stored."""
     status_header: model.HeaderName = "X-Cache"
-    """Response header with the outcome: HIT, STALE, REVALIDATED, COALESCED, MISS or BYPASS."""
+    """Response header with the outcome: HIT, MISS or BYPASS."""
 
     validations = (
         model.Validation(
             cel="!has(self.statusCodes) || !self.statusCodes.exists(code, code in ["
-            + ", ".join(map(str, sorted(NEVER_STORED)))
+            + ", ".join(map(str, sorted(values.NEVER_STORED)))
             + "])",
             message="statusCodes must not contain 206, 304, 428, 429, 431 or 511: they answer one request only",
-            holds=lambda cache: not NEVER_STORED & set(cache.status_codes),
+            holds=lambda cache: not values.NEVER_STORED & set(cache.status_codes),
         ),
         model.Validation(
             cel="!has(self.storePrivate) || !self.storePrivate || !has(self.identity) || self.identity == 'Isolate'",

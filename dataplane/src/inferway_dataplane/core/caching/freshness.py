@@ -8,7 +8,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
-from inferway_contract.resources.cache import NEVER_STORED
+from inferway_contract import values
 from inferway_dataplane.core.caching import keys
 from inferway_dataplane.core.caching.keys import CacheRules
 from inferway_dataplane.core.messages import response_head
@@ -30,12 +30,13 @@ def parse_directives(value: bytes) -> dict[bytes, bytes | None]:
         bare = name.strip().lower()
         if not bare:
             continue
-        found = None
+        read: bytes | None = None
         if mark:
             is_quoted = len(argument) > 1 and argument[:1] == argument[-1:] == b'"'
-            found = argument[1:-1] if is_quoted else argument if name == name.rstrip() else _INVALID
+            read = argument[1:-1] if is_quoted else argument
+            read = read if name == name.rstrip() else _INVALID
         # RFC 9111 4.2.1: of several values the first counts, or the response is stale, which is the careful choice.
-        arguments[bare] = found if arguments.get(bare, found) == found else _INVALID
+        arguments[bare] = read if arguments.get(bare, read) == read else _INVALID
     return arguments
 
 
@@ -138,7 +139,7 @@ def _may_store(
     """Decide whether a response may be stored, apart from its freshness (RFC 9111 3, 3.5, 5.2.2)."""
     status = response.status
     if (
-        status in NEVER_STORED
+        status in values.NEVER_STORED
         or response.has_cookie
         or b"no-cache" in directives  # needs validation before each use, which the gateway cannot do
         or (response.caching is not None and _is_always_varying(response))

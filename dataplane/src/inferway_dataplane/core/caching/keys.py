@@ -22,7 +22,7 @@ from inferway_dataplane.core.messages.response_head import ResponseHead
 def digest_of(route: str, rule: Rule) -> bytes:
     """Return the digest of all that a rule is and does, so that a changed rule never uses responses of the older one.
 
-    The name is left out: it may be the rule's position, and the order of rules says nothing of their responses.
+    The name is left out: it may be the rule's position, and unchanged rules keep their responses when they are reordered.
     """
     return sha256(_joined((route.encode(), canonical(rule.model_copy(update={"name": ""}))))).digest()
 
@@ -73,7 +73,7 @@ class CacheRules:
             *(head.value(name) for name in self._header_names),
         ]
         if self.is_isolated and (block.credentials or withheld):
-            # The key contains a keyed digest of the credentials: it reveals nothing of them, even to who can guess.
+            # The key contains a keyed digest of the credentials: it reveals nothing of them.
             parts.append(hmac.digest(secret, _joined((withheld, *_credentials(block))), "sha256"))
         return sha256(_joined(parts)).digest()
 
@@ -140,9 +140,9 @@ def _targets(head: RequestHead) -> bytes:
 
 def _credentials(block: FieldBlock) -> list[bytes]:
     """Return names and values of all fields that may carry a credential, the lines of one name in their order."""
-    found = [(name.lower(), value) for name, value in block.fields if IDENTITY_KINDS[name] == CREDENTIAL]
-    found.sort(key=lambda field: field[0])
-    return [part for name, value in found for part in (name, normalised_credential(name, value))]
+    fields = [(name.lower(), value) for name, value in block.fields if IDENTITY_KINDS[name] == CREDENTIAL]
+    fields.sort(key=lambda field: field[0])
+    return [part for name, value in fields for part in (name, normalised_credential(name, value))]
 
 
 def normalised_credential(name: bytes, value: bytes) -> bytes:

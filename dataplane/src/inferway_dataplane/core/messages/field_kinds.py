@@ -8,7 +8,8 @@ dictionary look-up.
 from typing import Final
 
 from inferway_contract import credential_fields
-from inferway_dataplane.core.messages.client_claims import ClientClaims, dashed
+from inferway_contract.field_patterns import dashed
+from inferway_dataplane.core.messages.client_claims import ClientClaims
 
 Fields = list[tuple[bytes, bytes]]
 """Names and values, as sent and in the order sent."""
