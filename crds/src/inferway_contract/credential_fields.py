@@ -43,7 +43,7 @@ SELECTING: Final = frozenset((
 WORDS: Final = ("auth", "token", "key", "secret", "session", "credential", "jwt", "signature")
 """A field with one of these in its name may carry a credential: it separates responses."""
 
-_CHECKED_BY_PROXIES: Final = (
+CHECKED_BY_PROXIES: Final = (
     "client-cert",
     "client-verify",
     "client-dn",
@@ -52,6 +52,7 @@ _CHECKED_BY_PROXIES: Final = (
     "oidc",
     "principal",
 )
+"""The same for fields by which proxies forward a certificate or a user that they have checked."""
 
 HARMLESS: Final = frozenset(
     ("idempotency-key", "x-idempotency-key", "accept-signature", "author", "authors", "authority")
@@ -72,7 +73,7 @@ def is_credential(name: str) -> bool:
         return True
     if name in HARMLESS or name.startswith("sec-"):
         return False
-    return any(word in name for word in WORDS) or any(part in name for part in _CHECKED_BY_PROXIES)
+    return any(word in name for word in WORDS) or any(part in name for part in CHECKED_BY_PROXIES)
 
 
 def is_credential_parameter(name: str) -> bool:
