@@ -59,7 +59,7 @@ def lifetime(
 ) -> float:
     """The lifetime of a response to `head`, under a rule with these settings."""
     response = make_response(*fields, status=status)
-    age = freshness.age(response, delay)
+    age = freshness.age(response, delay, lambda: NOW)
     return freshness.lifetime(rules(**settings), head or make_request(), response, age, lambda: NOW)
 
 
@@ -158,9 +158,20 @@ LIFETIMES: dict[str, tuple[Fields, float]] = {  # response to a plain GET, with 
     "maxTtl": ((control(b"max-age=999999"),), 3600),
     "Expires from Date": ((DATE, (b"Expires", b"Sun, 06 Nov 1994 08:51:17 GMT")), 100),
     "Expires from a Date that is behind": (
-        (date(b"Sun, 06 Nov 1994 07:00:00 GMT"), (b"Expires", b"Sun, 06 Nov 1994 07:00:20 GMT")),
-        20,
+        (date(b"Sun, 06 Nov 1994 08:49:27 GMT"), (b"Expires", b"Sun, 06 Nov 1994 08:49:47 GMT")),
+        10,
     ),
+    "Expires from a Date that is behind, with Age": (
+        (date(b"Sun, 06 Nov 1994 07:00:00 GMT"), (b"Expires", b"Sun, 06 Nov 1994 07:00:20 GMT"), (b"Age", b"5")),
+        15,
+    ),
+    "max-age from a Date that is behind": ((control(b"max-age=30"), date(b"Sun, 06 Nov 1994 08:49:27 GMT")), 20),
+    "max-age from a Date that is far behind": ((control(b"max-age=30"), date(b"Sun, 06 Nov 1994 08:49:07 GMT")), 0),
+    "max-age from a Date of the last second": ((control(b"max-age=30"), date(b"Sun, 06 Nov 1994 08:49:36 GMT")), 30),
+    "max-age from a Date that is ahead": ((control(b"max-age=30"), date(b"Sun, 06 Nov 1994 10:00:00 GMT")), 30),
+    "max-age, Date and Age": ((control(b"max-age=30"), date(b"Sun, 06 Nov 1994 08:00:00 GMT"), (b"Age", b"5")), 25),
+    "C11 max-age and a wrong Date": ((control(b"max-age=30"), date(b"yesterday")), 30),
+    "ttl from a Date that is behind": ((date(b"Sun, 06 Nov 1994 08:49:27 GMT"),), 50),
     "Expires from a Date that is ahead": (
         (date(b"Sun, 06 Nov 2094 07:00:00 GMT"), (b"Expires", b"Sun, 06 Nov 2094 07:00:20 GMT")),
         20,

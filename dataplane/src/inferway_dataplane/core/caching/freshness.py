@@ -194,13 +194,20 @@ def _origin_lifetime(
     return max(until - (wall() if since is None else since), 0.0)
 
 
-def age(response: ResponseHead, delay: float) -> float:
-    """Return the age of a new response in seconds (RFC 9111 4.2.3, corrected_age_value; 5.1).
+def age(response: ResponseHead, delay: float, wall: Callable[[], float]) -> float:
+    """Return the age of a new response in seconds (RFC 9111 4.2.3, 5.1).
 
-    `delay`: seconds from the request to the response's head. A malformed Age is ignored.
+    `delay`: seconds from the request to the response's head; `wall` returns Unix time. A malformed Age is ignored.
     """
     first = response.age.split(b",")[0].strip() if response.age is not None else None
-    return (delta_seconds(first) or 0) + max(delay, 0.0)
+    value = delta_seconds(first)
+    if value is None:
+        # Some caches send no Age: then Date shows how old the response is (apparent_age).
+        made = response_head.parse_http_date(response.date) if response.date is not None else None
+        apparent = 0.0 if made is None else int(wall()) - made
+        # A Date has no fractions: one second is no difference.
+        return max(delay, apparent if apparent > 1 else 0.0)
+    return value + max(delay, 0.0)
 
 
 class CacheEntry:

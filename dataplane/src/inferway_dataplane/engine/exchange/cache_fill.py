@@ -36,7 +36,7 @@ class CacheFill(ResponseTap):
         clock = exchange.context.clock
         now = clock.now()
         # From the client's request on: a wait for a connection or an earlier try never makes a response look younger.
-        age = freshness.age(head, now - exchange.started)
+        age = freshness.age(head, now - exchange.started, clock.wall)
         lifetime = freshness.lifetime(cache, exchange.head, head, age, clock.wall)
         if lifetime <= 0:
             return False
