@@ -203,9 +203,9 @@ def age(response: ResponseHead, delay: float, wall: Callable[[], float]) -> floa
     value = delta_seconds(first)
     if value is None:
         # Some caches send no Age: then Date shows how old the response is (apparent_age).
-        made = response_head.parse_http_date(response.date) if response.date is not None else None
-        apparent = 0.0 if made is None else int(wall()) - made
-        # A Date has no fractions: one second is no difference.
+        date = response_head.parse_http_date(response.date) if response.date is not None else None
+        apparent = 0.0 if date is None else int(wall()) - date
+        # A Date has no fractions: a difference of one second means nothing.
         return max(delay, apparent if apparent > 1 else 0.0)
     return value + max(delay, 0.0)
 

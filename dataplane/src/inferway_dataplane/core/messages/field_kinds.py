@@ -36,9 +36,11 @@ PROXY_CONNECTION: Final = 17
 FORWARDED_PROTO: Final = 18
 FORWARDED_HOST: Final = 19
 FORWARDED_PORT: Final = 20
-PROXY_CREDENTIAL: Final = 21
+KEEP_ALIVE: Final = 21
+UPSTREAM_REQUEST_ID: Final = 22
+PROXY_CREDENTIAL: Final = 23
 """A credential for this hop: it ends here, and separates cached responses like any other."""
-TARGET: Final = 22
+TARGET: Final = 24
 """Names the URL or method that the client used, as a trusted proxy forwards it: passed on, part of the cache key."""
 
 _HOP_BY_HOP: Final = (
@@ -80,10 +82,11 @@ _RESPONSE_KINDS: Final[dict[bytes, int]] = {
     b"content-length": LENGTH,
     b"transfer-encoding": ENCODING,
     b"connection": CONNECTION,
+    b"keep-alive": KEEP_ALIVE,
     b"proxy-connection": DROP,
     b"upgrade": DROP,
     b"proxy-authorization": DROP,
-    b"x-request-id": DROP,  # the gateway adds its own
+    b"x-request-id": UPSTREAM_REQUEST_ID,  # the gateway adds its own
     b"set-cookie": SET_COOKIE,
     **dict.fromkeys((b"cache-control", b"expires", b"vary", b"pragma"), CACHING),
     b"age": AGE,

@@ -6,7 +6,7 @@ request smuggling).
 
 from typing import Any, Final
 
-from inferway_dataplane.core.messages import authority, problems
+from inferway_dataplane.core.messages import authority, connection_reuse, problems
 from inferway_dataplane.core.messages.field_kinds import (
     CACHING,
     CONNECTION,
@@ -39,7 +39,8 @@ class FieldBlock:
     __slots__ = (
         "authority", "caching", "content_length", "credentials", "expects_continue", "fields", "forwarded_for",
         "forwarded_host", "forwarded_port", "has_body", "has_dropped", "has_targets", "has_upgrade", "host", "is_chunked",
-        "is_http_1_1", "keep_alive", "passed", "raw_host", "request_id", "scheme", "traceparent", "values",
+        "is_http_1_1", "is_negotiated", "keep_alive", "passed", "raw_host", "request_id", "scheme", "traceparent",
+        "values",
     )  # fmt: skip
 
     def __init__(self, fields: Fields, is_http_1_1: bool, scheme: bytes = b"http") -> None:
@@ -61,6 +62,7 @@ class FieldBlock:
         self.has_dropped = False  # Connection named fields that would have been forwarded
         self.has_upgrade = False
         self.credentials = False  # fields of kind CREDENTIAL or PROXY_CREDENTIAL
+        self.is_negotiated = False  # its credentials authenticate the connection
         self.has_targets = False  # fields of kind TARGET
         self.caching = False
         self.forwarded_for: list[bytes] | None = None  # all addresses; None = not one
@@ -160,6 +162,7 @@ def read_fields(fields: Fields, is_http_1_1: bool, sender: Sender = STRANGER) ->
             head.raw_host = value
         elif kind == CREDENTIAL:
             head.credentials = True
+            head.is_negotiated = head.is_negotiated or connection_reuse.is_negotiated(value)
             passed.append(field)
         elif kind == CACHING:
             head.caching = True
