@@ -78,8 +78,11 @@ class Rule:
         self.response_edits = HeaderModifiers(rule.response_headers) if rule.response_headers else None
         self.cors = CorsRules(rule.cors) if rule.cors else None
         counters = build.counters(route.id, rule.name)
+        edits = self.request_edits
+        omitted = [name for name in (b"x-request-id", b"traceparent") if edits is not None and edits.drops(name)]
+        owner = (route.id, rule.name)
         backends = [
-            (backend.weight, backend.priority, build.resolver.resolve(backend, (route.id, rule.name), counters))
+            (backend.weight, backend.priority, build.resolver.resolve(backend, owner, counters, omitted))
             for backend in rule.backends
         ]
         self.health_check = CheckRules(rule.health_check) if rule.health_check else None
@@ -114,7 +117,10 @@ class Rule:
         )
         styles = [policy.headers for policy, _ in limits]
         self.limit_headers = (
-            RateLimitHeaders([(bucket, style) for (bucket, _), style in zip(self.limits, styles, strict=True)])
+            RateLimitHeaders(
+                [(bucket, style) for (bucket, _), style in zip(self.limits, styles, strict=True)],
+                omitted=[name for name in _LIMIT_NAMES if self.response_edits and self.response_edits.drops(name)],
+            )
             if set(styles) - {"Off"}
             else None
         )

@@ -19,15 +19,14 @@ def refuse(exchange: Exchange, problem: Problem, lines: bytes = b"", extra: dict
     if problem.closes:
         exchange.close_after()
     content = problems.body(problem, exchange.request_id, extra)
-    lines += b"cache-control: no-store\r\n"
-    return reply(exchange, problem.status, lines, b"application/problem+json", content, problem.code)
+    lines += b"cache-control: no-store\r\ncontent-type: application/problem+json\r\nserver: inferway\r\n"
+    return reply(exchange, problem.status, lines, content, problem.code)
 
 
 def reply(
     exchange: Exchange,
     status: int,
     lines: bytes,
-    content_type: bytes = b"",
     content: bytes = b"",
     code: str = "",
     *,
@@ -39,11 +38,9 @@ def reply(
     """
     if exchange.rule is not None and exchange.rule.cors is not None and not is_preflight:
         lines += serialize.lines(exchange.rule.cors.response_fields(exchange.head))
-    if content_type:
-        lines += b"content-type: %b\r\n" % content_type
     if status not in (204, 304):
         lines += b"content-length: %d\r\n" % len(content)
-    lines += b"date: %b\r\nserver: inferway\r\n" % exchange.context.clock.date
+    lines += b"date: %b\r\n" % exchange.context.clock.date
     if exchange.is_head_request:
         content = b""
     exchange.begin_reply(status, exchange.outcome, len(content), code)

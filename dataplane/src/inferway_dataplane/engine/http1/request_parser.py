@@ -157,6 +157,8 @@ class RequestParser:
         elif cause is not None and not isinstance(cause, httptools.HttpParserError):
             self.refuse(problems.INTERNAL)  # it costs this connection
             raise cause
+        elif self.line.startswith(b"PRI * HTTP/2"):
+            self.refuse(problems.BAD_VERSION)  # the preface of HTTP/2 (RFC 9113 3.4)
         elif isinstance(error, httptools.HttpParserInvalidMethodError):
             self.refuse(problems.UNKNOWN_METHOD)
         else:
@@ -238,6 +240,8 @@ class RequestParser:
             raise BadRequest(problems.METHOD_NOT_ALLOWED)
         problem = request_target.locate(head, self.target)
         block = head.block
+        if problem is None and block.is_websocket and method == b"GET":
+            problem = problems.WEBSOCKET_UNSUPPORTED
         self._body_left = max(block.content_length, 0)
         self._extent = ChunkedBodyScanner() if block.is_chunked else None
         self._is_repriming = (block.has_upgrade and self._parser.should_upgrade()) or (

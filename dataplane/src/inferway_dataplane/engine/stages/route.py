@@ -28,8 +28,8 @@ def route(exchange: Exchange) -> bool:
     if runtime is None:
         return local_reply.refuse(exchange, problems.NO_ROUTE)
     head = exchange.head
-    if head.path == b"*":
-        return local_reply.reply(exchange, 204, b"allow: %b\r\n" % problems.ALLOW)
+    if head.is_for_gateway:
+        return local_reply.reply(exchange, 204, b"allow: %b\r\nserver: inferway\r\n" % problems.ALLOW)
     if head.runtime is runtime:
         entry = head.entry
     else:
