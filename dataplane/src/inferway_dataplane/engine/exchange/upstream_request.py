@@ -6,7 +6,6 @@ synchronous callback; only a new connection and the wait before a further try ar
 """
 
 import asyncio
-import logging
 from typing import Final
 
 from inferway_dataplane.core.messages import problems
@@ -34,8 +33,6 @@ from inferway_dataplane.engine.http1.response_parser import Receiver
 from inferway_dataplane.engine.upstream.connection import HIGH_WATER, UpstreamConnection
 from inferway_dataplane.engine.upstream.pool import EndpointPool
 from inferway_dataplane.observability.stats import count_in
-
-log = logging.getLogger("inferway")
 
 _MOST_HINTS: Final = 20
 """103 heads of one request that are passed on. A client may ignore hints, so the rest is dropped instead of refused."""
@@ -81,6 +78,8 @@ class UpstreamRequest(Receiver, Work):
         """Choose an endpoint and send the request."""
         exchange, rule, tries = self._exchange, self._rule, self._retry
         context = exchange.context
+        if not self._is_judged:
+            self._abandon_member()
         private = exchange.client.private
         backend_set = rule.backend_set
         choice: Choice | Problem | None = None
@@ -125,16 +124,20 @@ class UpstreamRequest(Receiver, Work):
 
     def _on_connected(self, result: UpstreamConnection | Problem) -> None:
         self._connecting = None
-        if isinstance(result, Problem):
-            self._fail(result)
-        elif not result.transport.is_closing():
-            self._use(result)
-        elif self._is_resent or self._member is None:
-            self._fail(problems.UPSTREAM_CLOSED)
-        else:
-            # It was closed in the meantime: nothing was written, so another one may be made, once.
-            self._is_resent = True
-            self._connect(self._member.endpoint)
+        try:
+            if isinstance(result, Problem):
+                self._fail(result)
+            elif not result.transport.is_closing():
+                self._use(result)
+            elif self._is_resent or self._member is None:
+                self._fail(problems.UPSTREAM_CLOSED)
+            else:
+                # It was closed in the meantime: nothing was written, so another one may be made, once.
+                self._is_resent = True
+                self._connect(self._member.endpoint)
+        except Exception:
+            # In a task nothing else would end the exchange.
+            local_reply.fail(self._exchange)
 
     @property
     def _ends_at(self) -> float:
@@ -261,10 +264,16 @@ class UpstreamRequest(Receiver, Work):
     # --- failures ------------------------------------------------------------------------------------------------------------
 
     def on_broken(self, problem: Problem, *, unanswered: bool) -> None:
-        exchange = self._exchange
         connection = self._drop_connection()
-        if exchange.is_finished:
+        if self._exchange.is_finished:
             return
+        try:
+            self._repeat_or_fail(connection, problem, unanswered=unanswered)
+        except Exception:
+            local_reply.fail(self._exchange)
+
+    def _repeat_or_fail(self, connection: UpstreamConnection | None, problem: Problem, *, unanswered: bool) -> None:
+        exchange = self._exchange
         if (
             connection is not None
             and self._member is not None
@@ -320,9 +329,8 @@ class UpstreamRequest(Receiver, Work):
         try:
             self._try(self._exchange.context.now())
         except Exception:
-            # As while connecting: nothing else would end the exchange.
-            log.exception("unexpected error while retrying")
-            local_reply.break_off(self._exchange, problems.INTERNAL)
+            # As in `_on_connected`.
+            local_reply.fail(self._exchange)
 
     def _is_body_kept(self) -> bool:
         """Whether the body can be sent again; it is counted if not."""
@@ -352,12 +360,17 @@ class UpstreamRequest(Receiver, Work):
 
     def settle(self) -> None:
         self._rule.breaker.leave()
-        if not self._is_judged and self._member is not None:
-            self._is_judged = True
-            outlier_detection.on_abandoned(self._member, self._tried_at)
         if self._connecting is not None:
             self._connecting.end()
         if self._retry is not None:
             self._retry.leave_budget()
         if self._exchange.body is not None:
             self._exchange.body.drop_kept()
+        if not self._is_judged:
+            self._abandon_member()
+
+    def _abandon_member(self) -> None:
+        """The last try ends without a result for its endpoint, which may have been probed by it."""
+        self._is_judged = True
+        if self._member is not None:
+            outlier_detection.on_abandoned(self._member, self._tried_at)
