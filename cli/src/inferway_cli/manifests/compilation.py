@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum, auto
+from typing import NamedTuple
 
+from inferway_cli.manifests import reader
 from inferway_cli.manifests.diagnostics import Diagnostic
-from inferway_cli.manifests.reader import Manifest
+from inferway_cli.manifests.reader import File, Loaded, Manifest
 from inferway_contract.conditions import ConditionType
 from inferway_contract.field_errors import FieldError
 from inferway_operator import compiler
@@ -21,6 +23,43 @@ class Severity(Enum):
 
 
 Finding = tuple[Severity, Diagnostic]
+
+
+class Checked(NamedTuple):
+    """Files as read and compiled, with all that was found in them."""
+
+    loaded: Loaded
+    compilation: Compilation
+    findings: tuple[Finding, ...]
+
+    @property
+    def errors(self) -> list[Diagnostic]:
+        """Errors wherever the files are used: of YAML, of the schema, and of rules that cannot be compiled."""
+        return [*self.loaded.errors, *self.of(Severity.REFUSED)]
+
+    def of(self, *severities: Severity) -> list[Diagnostic]:
+        """Return the findings of the compiler with these severities."""
+        return [diagnostic for severity, diagnostic in self.findings if severity in severities]
+
+
+def check(read_files: Iterable[File]) -> Checked:
+    """Read and compile files, and collect everything that is wrong in them."""
+    loaded = reader.load(read_files)
+    compilation = compile_manifests(loaded.manifests)
+    found = findings(compilation, loaded.manifests)
+    if loaded.errors:
+        # The target of a reference may be in an unreadable part. An invalid pattern is an error in any case.
+        found = (finding for finding in found if finding[0] is Severity.REFUSED and _is_new(finding[1], loaded.errors))
+    return Checked(loaded, compilation, tuple(found))
+
+
+def _is_new(found: Diagnostic, reported: Iterable[Diagnostic]) -> bool:
+    """Whether no reported error concerns the same field, a field around it, or a part of it."""
+    for error in reported:
+        length = min(len(error.path), len(found.path))
+        if (error.file, error.where) == (found.file, found.where) and error.path[:length] == found.path[:length]:
+            return False
+    return True
 
 
 def compile_manifests(manifests: Iterable[Manifest]) -> Compilation:
@@ -43,6 +82,8 @@ def _errors(verdict: Verdict) -> Iterator[tuple[Severity, FieldError]]:
         yield Severity.REFUSED, error
     for error in verdict.unresolved:
         yield Severity.UNRESOLVED, error
+    for error in verdict.advice:
+        yield Severity.NOTED, error
     for condition in verdict.conditions:
         if condition.type is ConditionType.SHADOWED and condition.status:
             yield Severity.NOTED, FieldError((), condition.message)

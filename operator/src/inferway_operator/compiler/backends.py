@@ -1,5 +1,7 @@
 """Backends: the target of each backendRef. A reference that does not resolve keeps its weight and is refused."""
 
+from difflib import get_close_matches
+
 from inferway_contract import address_policy, document
 from inferway_contract.conditions import Reason
 from inferway_contract.field_errors import FieldError
@@ -66,7 +68,7 @@ def _objection(draft: Draft, home: str, namespace: str, ref: BackendRef) -> Obje
         return Reason.REF_NOT_PERMITTED, f"Service {service} not permitted: the API server is never a backend"
     target = draft.services.find(service)
     if target is None:
-        return Reason.BACKEND_NOT_FOUND, f"Service {service} not found"
+        return Reason.BACKEND_NOT_FOUND, f"Service {service} not found{_hint(draft, namespace, ref.name or '')}"
     if target.is_external_name:
         return (
             Reason.BACKEND_NOT_FOUND,
@@ -77,6 +79,14 @@ def _objection(draft: Draft, home: str, namespace: str, ref: BackendRef) -> Obje
         existing = ", ".join(str(number) for number in ports) or "none"
         return Reason.PORT_NOT_FOUND, f"port {ref.port} not found in Service {service} (its TCP ports: {existing})"
     return None
+
+
+def _hint(draft: Draft, namespace: str, name: str) -> str:
+    # In a cluster each new Service could change the message, and with it the status of every such route.
+    if not draft.world.settings.standalone:
+        return ""
+    near = get_close_matches(name, draft.services.names(namespace), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _refused(route: RouteDraft, rule: RuleDraft, ref: BackendRef, at: Path, objection: Objection) -> document.Backend:

@@ -30,6 +30,8 @@ class Verdict:
     """References that do not resolve: the list behind `ResolvedRefs` or `TargetsResolved`."""
     shadowed: tuple[str, ...] = ()
     """A message for each match that an older route has too: the list behind `Shadowed`."""
+    advice: tuple[FieldError, ...] = ()
+    """Valid fields that probably mean something else."""
 
 
 def verdicts_of(draft: Draft) -> tuple[Verdict, ...]:
@@ -44,7 +46,8 @@ def _route_verdict(route: RouteDraft) -> Verdict:
     if route.shadowed:
         conditions.append(_condition(ConditionType.SHADOWED, Reason.SHADOWED, messages.joined(route.shadowed)))
     unresolved = tuple(error for _, error in route.unresolved)
-    return Verdict(route.source.meta, tuple(conditions), errors, unresolved, tuple(route.shadowed))
+    advice = tuple(item for rule in route.rules for item in rule.advice)
+    return Verdict(route.source.meta, tuple(conditions), errors, unresolved, tuple(route.shadowed), advice)
 
 
 def _accepted(route: RouteDraft, errors: tuple[FieldError, ...]) -> Condition:
