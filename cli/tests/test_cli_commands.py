@@ -149,7 +149,13 @@ def test_errors_are_sorted_by_file_and_line(folder: Path) -> None:
     _, _, stderr = inferway("validate", str(folder / "b.yaml"), str(folder / "a.yaml"))
 
     places = [line.partition(": ")[0] for line in stderr.splitlines()]
-    assert places == [f"{folder}/a.yaml:8", f"{folder}/b.yaml:3", f"{folder}/b.yaml:8", f"{folder}/b.yaml:10", "4 errors"]
+    assert places == [
+        f"{folder}/a.yaml:8",
+        f"{folder}/b.yaml:3",
+        f"{folder}/b.yaml:8",
+        f"{folder}/b.yaml:10",
+        "4 errors",
+    ]
     code, _, on_start = inferway("run", str(folder))
     assert (code, on_start.splitlines()) == (1, stderr.splitlines()[:-1])
 

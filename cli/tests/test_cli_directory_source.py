@@ -13,7 +13,7 @@ import pytest
 
 from inferway_cli import directory_source
 from inferway_cli.directory_source import DirectorySource, InvalidDirectoryError
-from inferway_cli.manifests import compilation
+from inferway_cli.manifests import compilation, kept_files
 from inferway_cli.manifests.reader import File
 from inferway_contract.document import ConfigDocument, EndpointsDocument
 from inferway_dataplane.sources import Receiver, Refused, Source
@@ -187,8 +187,7 @@ def test_broken_files_are_rejected_once_and_the_document_stays(tmp_path: Path) -
         (lambda folder: (folder / "a.yaml").unlink(), "no GatewayRoute found in {folder}"),
         (
             lambda folder: (folder / "a.yaml").write_text("# all commented out\n"),
-            "{folder}/a.yaml:1: is empty, it has no manifest any more: its objects stay as they were until it is whole;"
-            " delete the file to remove them",
+            f"{{folder}}/a.yaml:1: is empty, it has no manifest any more: {kept_files.ADVICE}",
         ),
         (lambda folder: folder.rename(folder.with_name("gone")), "{folder}: cannot be read: No such file or directory"),
     ],

@@ -122,5 +122,3 @@ spec:
     gateway.apply(text)
     assert outcome_of(gateway) == (500, "backend_not_found")
     assert len(upstream.seen) == 1
-
-

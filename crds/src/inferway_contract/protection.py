@@ -17,7 +17,10 @@ _REST: Final = r"\C*"
 """Any bytes: `.` does not match bytes that are not UTF-8, which a path may have."""
 _FLAGS: Final = re.compile(r"\(\?([imsU]+)\)")
 _REPEATS: Final = frozenset("*?+{")
-_SPECIAL: Final = frozenset(".[]()|^$")
+_UNCERTAIN: Final = re.compile(r"[?#%\\*\x00-\x1f\x7f\ud800-\udfff]|//")
+_SPECIAL: Final = re.compile(r"[.\[\]()|^$\ud800-\udfff]")
+_LONGEST: Final = 256
+"""Characters of a literal beginning. A shorter one protects more, and always compiles."""
 
 
 def protected(match: Match) -> Match:
@@ -54,8 +57,23 @@ def precedence_of(match: Match) -> Precedence:
 def beginning(pattern: str) -> PathMatch:
     """Return a match of all paths that begin as every corrected form of this pattern does."""
     literal, has_case = literal_beginning(pattern)
-    flags = "" if has_case else "(?i)"
-    return PathMatch(type="RegularExpression", value=flags + re2.escape(literal) + _REST)
+    return _beginning(literal, "" if has_case or not literal else "(?i)")
+
+
+def beginning_of_path(value: str) -> PathMatch:
+    """Return a match of all paths that begin as every corrected form of this Exact or PathPrefix value does."""
+    segments = _UNCERTAIN.split(value)[0].split("/")
+    climbs = segments.count("..")
+    if climbs or "." in segments:
+        first = next(index for index, segment in enumerate(segments) if segment in (".", ".."))
+        # Without its dot segments the path may go on from any segment above.
+        segments = [*segments[: max(first - climbs, 1)], ""]
+    text = "/".join(segments)
+    return _beginning(text if text.startswith("/") else "")
+
+
+def _beginning(literal: str, flags: str = "") -> PathMatch:
+    return PathMatch(type="RegularExpression", value=flags + re2.escape(literal[:_LONGEST]) + _REST)
 
 
 def literal_beginning(pattern: str) -> tuple[str, bool]:
@@ -85,7 +103,7 @@ def literal_beginning(pattern: str) -> tuple[str, bool]:
         elif character in _REPEATS:
             del literal[-1:]
             break
-        elif character in _SPECIAL:
+        elif _SPECIAL.match(character):
             break
         else:
             literal.append(character)
@@ -113,7 +131,7 @@ def _may_alternate(pattern: str) -> bool:
     A `|` within a closed group or class belongs to it. Where a bracket is left over, any `|` may be of the whole pattern,
     as a corrected form may escape the bracket.
     """
-    depth = bars = 0
+    open_groups: list[bool] = []  # whether each has a `|` of its own
     position = 0
     while position < len(pattern):
         character = pattern[position]
@@ -126,20 +144,20 @@ def _may_alternate(pattern: str) -> bool:
             start = position + 1 + (pattern[position + 1 : position + 2] == "^")
             end = _end_of_class(pattern, start)
             if end < 0:
-                return "|" in pattern[position:] or bars > 0
+                return "|" in pattern[position:] or any(open_groups)
             position = end
         elif character == "(":
-            depth += 1
+            open_groups.append(False)
         elif character == ")":
-            depth -= 1
-            if depth < 0:
+            if not open_groups:
                 return "|" in pattern
+            open_groups.pop()
         elif character == "|":
-            bars += 1
-            if depth == 0:
+            if not open_groups:
                 return True
+            open_groups[-1] = True
         position += 1
-    return depth != 0 and bars > 0
+    return any(open_groups)
 
 
 def _end_of_class(pattern: str, start: int) -> int:

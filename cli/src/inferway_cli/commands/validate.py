@@ -32,7 +32,9 @@ def validate(paths: Sequence[str], *, is_strict: bool = False, as_json: bool = F
     warnings = [*checked.loaded.notes, *checked.of(Severity.UNRESOLVED, Severity.NOTED)]
     errors = checked.errors
     if not (errors or checked.loaded.manifests or checked.loaded.notes):
-        errors = [Diagnostic(file.name, 0, (), (), f"is empty; the kinds read here are {kinds.KNOWN}") for file in read_files]
+        errors = [
+            Diagnostic(file.name, 0, (), (), f"is empty; the kinds read here are {kinds.KNOWN}") for file in read_files
+        ]
     is_failed = bool(errors or (is_strict and warnings))
     if as_json:
         _print_report(checked, len(read_files), errors, warnings, is_ok=not is_failed)

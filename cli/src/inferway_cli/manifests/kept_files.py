@@ -4,11 +4,12 @@ An emptied file must not remove its objects, as a broader rule would then take t
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
 from inferway_cli.manifests.diagnostics import Diagnostic
 from inferway_cli.manifests.reader import File, Loaded
 
-_ADVICE = "its objects stay as they were until it is whole; delete the file to remove them"
+ADVICE: Final = "its objects stay as they were until it is whole; delete the file to remove them"
 
 
 def whole(files: Iterable[File], loaded: Loaded) -> dict[str, bytes]:
@@ -25,10 +26,10 @@ def errors(files: Iterable[File], loaded: Loaded, before: Mapping[str, bytes]) -
         if file.content is None or file.name not in before:
             continue
         if file.name not in names:
-            yield Diagnostic(file.name, 1, (), (), f"is empty, it has no manifest any more: {_ADVICE}")
+            yield Diagnostic(file.name, 1, (), (), f"is empty, it has no manifest any more: {ADVICE}")
         elif _is_beginning(file.content, before[file.name]) and not file.content.endswith(b"\n"):
             line = file.content.count(b"\n") + 1
-            yield Diagnostic(file.name, line, (), (), f"is cut off within this line: {_ADVICE}")
+            yield Diagnostic(file.name, line, (), (), f"is cut off within this line: {ADVICE}")
 
 
 def are_shorter(files: Iterable[File], before: Mapping[str, bytes]) -> bool:

@@ -137,6 +137,10 @@ class GatewayCollector(Collector):
         yield CounterMetricFamily("access_log_left_out", "Requests that were not logged.", log.left_out)
         yield CounterMetricFamily("access_log_dropped", "Log lines lost to a slow reader.", log.dropped)
         yield CounterMetricFamily("config_rejected", "Rejected documents.", stats.config_rejected)
+        invalid = {(item.route, item.rule) for item in gateway.live.invalid_rules()}
+        yield GaugeMetricFamily(
+            "config_invalid_rules", "Rules that reject requests for an error in them.", len(invalid)
+        )
         yield GaugeMetricFamily("config_apply_seconds", "Time to build the live runtime.", stats.config_apply_seconds)
         revision = [([gateway.live.revision], 1)]
         yield _gauge("config_revision_info", "The live config revision.", ["revision"], revision)

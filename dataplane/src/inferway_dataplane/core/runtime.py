@@ -10,7 +10,9 @@ from typing import Any, Final
 
 from inferway_contract.document import ConfigDocument, EndpointsDocument, Limit, LoadBalancer, Policy, Route
 from inferway_contract.document import Rule as RuleDocument
+from inferway_dataplane.core import invalid_rules
 from inferway_dataplane.core.caching.keys import CacheRules
+from inferway_dataplane.core.invalid_rules import Credential, InvalidRule
 from inferway_dataplane.core.limits.keys import key_of
 from inferway_dataplane.core.limits.ratelimit_headers import RateLimitHeaders
 from inferway_dataplane.core.limits.token_bucket import Bucket
@@ -141,6 +143,9 @@ class Runtime:
     members: Members
     counters_of: dict[tuple[str, str], RuleCounters]
     secrets: set[str]
+    invalid_rules: tuple[InvalidRule, ...]
+    """Those of the documents; rules without their secret come in addition."""
+    credentials: tuple[Credential, ...]
 
 
 @dataclass
@@ -184,7 +189,7 @@ def build(
     older: Runtime | None,
     now: float,
 ) -> Runtime:
-    """Compile the documents. Raises `LookupError` if they do not fit together, `re2.error` for a bad pattern.
+    """Compile the documents. Raises `LookupError` if they do not fit together.
 
     `endpoint_of`, `stats_of` and `stages_of` return what a rule holds for the engine; `now`: monotonic seconds.
     """
@@ -192,8 +197,12 @@ def build(
     building = _Build({policy.id: policy for policy in config.policies}, resolver, stats_of, stages_of, older, now)
     entries = []
     rules = []
+    found_invalid: list[InvalidRule] = []
+    credentials: list[Credential] = []
     for age, route in enumerate(config.routes):
-        for index, document in enumerate(route.rules):
+        for index, document in enumerate(map(invalid_rules.protected, route.rules)):
+            found_invalid += invalid_rules.in_rule(route.id, document)
+            credentials += invalid_rules.credentials_of(route.id, document)
             rule = Rule(route, document, building)
             rules.append(rule)
             entries += [
@@ -211,6 +220,8 @@ def build(
         resolver.members,
         building.counters_of,
         resolver.secrets,
+        tuple(found_invalid),
+        tuple(credentials),
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import unquote_to_bytes
 
-from inferway_contract import patterns
+from inferway_contract import patterns, protection
 from inferway_contract.document import Match, ValueMatch
 from inferway_dataplane.core.messages.request_head import RequestHead
 
@@ -33,7 +33,9 @@ def _value_tests(matches: Iterable[ValueMatch]) -> tuple[tuple[bytes, bytes | No
 class CompiledMatch(Generic[R]):
     """One match of one rule. `order`: the sort key within a host, highest precedence first."""
 
-    __slots__ = ("headers", "is_plain", "method", "order", "path", "path_type", "query", "regex", "rule")
+    __slots__ = (
+        "headers", "is_plain", "method", "order", "path", "path_type", "query", "regex", "rule", "written_type"
+    )  # fmt: skip
 
     def __init__(self, match: Match, age: int, index: int, rule: R) -> None:
         self.rule = rule
@@ -44,12 +46,14 @@ class CompiledMatch(Generic[R]):
         self.headers = _value_tests(match.headers)
         self.query = _value_tests(match.query)
         self.is_plain = not (self.method or self.headers or self.query)
+        place = match.precedence or protection.precedence_of(match)
+        self.written_type = place.path_type
         self.order = (
-            _PATH_RANK[match.path.type],
-            -len(self.path),
-            self.method is None,
-            -len(self.headers),
-            -len(self.query),
+            _PATH_RANK[place.path_type],
+            -place.path_length,
+            not place.has_method,
+            -place.headers,
+            -place.query,
             age,
             index,
         )
