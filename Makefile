@@ -14,7 +14,7 @@ DOCKERFILES := $(sort $(wildcard */Dockerfile services/*/Dockerfile))
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast test-slow coverage check prose workflows fmt types imports golden crds drawing envtest lock corpus fuzz fuzz-setup cases bench bench-tools bench-setup \
+.PHONY: help setup run test test-fast test-slow coverage check prose workflows fmt types imports golden crds reference drawing envtest lock corpus fuzz fuzz-setup cases bench bench-tools bench-setup \
   profile feature-costs reloads soak-keys slow-clients endpoint-faults soak-local stop-under-load dist release-notes load-job load-local lint-images images images-load cluster cluster-delete up node-test node-suite compose-up compose-down compose-test clean
 
 help: ## print this list
@@ -87,6 +87,9 @@ golden: setup ## rewrite the compiler's golden files; review the difference like
 crds: setup ## generate crds/*.yaml and docs/api.md from the models
 	$(BIN)/python -m inferway_contract.generate.crds crds
 	$(BIN)/python -m inferway_contract.generate.api_reference docs/api.md
+
+reference: setup ## generate docs/reference from the code: problem codes, metrics, log fields, admin pages, settings
+	@PYTHONPATH=tools/reference/src $(BIN)/python -m inferway_reference docs/reference
 
 drawing: setup ## draw the import contracts in docs/architecture.md
 	@PYTHONPATH=tools/structure/src $(BIN)/python -m inferway_structure docs/architecture.md

@@ -34,7 +34,7 @@ def test_canonical_omits_defaults_and_sorts_keys() -> None:
 
 
 def test_revision_with_an_explicit_default_is_unchanged() -> None:
-    explicit = document.Timeouts(connect=2_000, request=5_000, backend_request=30_000, stream_idle=300_000)
+    explicit = document.Timeouts(connect=2_000, request=5_000, backend_request=300_000, stream_idle=300_000)
     [rule] = ROUTE.rules
     same = ROUTE.model_copy(update={"rules": (rule.model_copy(update={"timeouts": explicit}),)})
     assert canonical.revision(document.ConfigDocument(routes=(same,))) == canonical.revision(CONFIG)

@@ -3,7 +3,8 @@
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from fake_transport import BACKEND, OK, Wire, get, header
 
 from inferway_contract.document import Cache, Rule
+from inferway_dataplane.observability import access_log
 from inferway_dataplane.observability.access_log import AccessLog
 from inferway_testing.until import until
 
@@ -159,7 +161,41 @@ def test_requests_not_logged_are_counted_in_a_line(tmp_path: Path) -> None:
     are_logged(logged.log, *[200] * 103)
     logged.log.tick(101.0)
     logged.log.tick(102.0)
-    assert logged.lines() == [{"event": "requests_not_logged", "level": "info", "count": 3}]
+    (line,) = logged.lines()
+    assert abs(datetime.fromisoformat(line.pop("time")) - datetime.now(UTC)) < timedelta(seconds=30)
+    assert line == {"event": "requests_not_logged", "level": "info", "count": 3, "seconds": 1.0}
+
+
+def test_requests_not_logged_name_the_period_of_late_ticks(tmp_path: Path) -> None:
+    logged = WireWithLog(tmp_path / "log")
+    are_logged(logged.log, *[200] * 101)
+    for now in (100.0, 102.5, 104.0):
+        logged.log.tick(now)
+        are_logged(logged.log, *[200] * 101)
+    counted = [(line["count"], line["seconds"]) for line in logged.lines()]
+    assert counted[:2] == [(102, 2.5), (51, 1.5)]
+
+
+def test_requests_not_logged_before_the_stop_are_counted(tmp_path: Path) -> None:
+    logged = WireWithLog(tmp_path / "log")
+    logged.log.tick(monotonic())
+    are_logged(logged.log, *[200] * 104)
+    (line,) = logged.lines()
+    assert line["count"] == 4
+    assert 0 <= line["seconds"] < 30
+
+
+@pytest.mark.parametrize(
+    "event", [access_log.FIELDS, access_log.LEFT_OUT_FIELDS], ids=["request", "requests_not_logged"]
+)
+def test_access_log_lines_have_the_listed_fields(event: Mapping[str, str], tmp_path: Path) -> None:
+    logged = WireWithLog(tmp_path / "log")
+    logged.log.tick(monotonic())
+    logged.wire.send(get())
+    logged.wire.answer(OK)
+    are_logged(logged.log, *[200] * 104)
+    lines = {line["event"]: list(line) for line in logged.lines()}
+    assert lines[event["event"].strip("`")] == list(event)
 
 
 # --- a reader that does not read ---------------------------------------------------------------------------------------------------

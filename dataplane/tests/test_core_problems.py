@@ -2,6 +2,7 @@
 
 import json
 import re
+from http import HTTPStatus
 from typing import get_args
 
 import pytest
@@ -17,7 +18,7 @@ ALL = {name: value for name, value in vars(problems).items() if isinstance(value
 def test_every_problem_is_well_formed(problem: Problem) -> None:
     content = json.loads(problems.body(problem, b"abc"))
     assert content == {
-        "type": "about:blank",
+        "type": problem.type,
         "title": problem.title,
         "status": problem.status,
         "detail": problem.detail,
@@ -27,6 +28,15 @@ def test_every_problem_is_well_formed(problem: Problem) -> None:
     assert re.fullmatch(r"[a-z_]+", problem.code)
     assert 400 <= problem.status < 600
     assert problem.detail.endswith(".")
+
+
+def test_only_registered_problem_types_have_their_own_title() -> None:
+    plain = [problem for problem in ALL.values() if problem.type == "about:blank"]
+    assert len(plain) == len(ALL) - 1
+    assert all(problem.title == HTTPStatus(problem.status).phrase for problem in plain)
+    limited = problems.RATE_LIMITED
+    assert limited.type == "https://iana.org/assignments/http-problem-types#quota-exceeded"
+    assert limited.title == "Quota Exceeded"
 
 
 def test_problem_codes_are_distinct() -> None:

@@ -1,13 +1,17 @@
 """RateLimit header fields: structured fields with the values of vectors.md, or the legacy ones."""
 
+from typing import cast
+
 import http_sf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from test_core_token_bucket import level_of
 
+from inferway_dataplane.core.limits import decision
 from inferway_dataplane.core.limits.ratelimit_headers import RateLimitHeaders, Style, window
-from inferway_dataplane.core.limits.token_bucket import Bucket, check
+from inferway_dataplane.core.limits.token_bucket import SHARED_KEY, Bucket, check
+from inferway_dataplane.core.messages.request_head import RequestHead
 
 Told = dict[str, dict[str, int]]
 
@@ -93,6 +97,27 @@ def test_limits_of_equal_names_are_qualified_by_policy() -> None:
     )
     assert list(parse_items(lines[b"ratelimit"])) == ["demo/a/global", "other", "demo/b/global"]
     assert list(parse_items(lines[b"ratelimit-policy"])) == ["demo/a/global", "other", "demo/b/global"]
+
+
+@pytest.mark.parametrize(
+    ("levels", "violated"),
+    [((0, 1), ["demo/a/same"]), ((1, 0), ["demo/b/same"]), ((0, 0), ["demo/a/same", "demo/b/same"])],
+)
+@pytest.mark.parametrize("style", ["Standard", "Off"])
+def test_violated_policies_are_all_limits_that_refuse(
+    levels: tuple[int, int], violated: list[str], style: Style
+) -> None:
+    buckets = [bucket(1, 10.0, 1, "same", "demo/a"), bucket(1, 60.0, 1, "same", "demo/b")]
+    for each, level in zip(buckets, levels, strict=True):
+        each.tats[SHARED_KEY] = 100.0 + (1 - level) * each.interval
+    headers = RateLimitHeaders([(each, style) for each in buckets])
+    unread = cast(RequestHead, None)  # limits without a key do not look at the request
+    refusal = decision.decide([(each, None) for each in buckets], headers, unread, "192.0.2.1", 100.0)
+    assert isinstance(refusal, decision.LimitRefusal)
+    assert list(refusal.violated) == violated
+    assert refusal.bucket is buckets[0 if violated == ["demo/a/same"] else 1]  # the longest wait
+    named = refusal.lines.partition(b"ratelimit: ")[0]
+    assert all(f'"{name}"'.encode() in named for name in violated) is (style == "Standard")
 
 
 def test_only_the_rejecting_limit_shows_the_retry() -> None:

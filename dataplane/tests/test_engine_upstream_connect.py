@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fake_transport import OK, Transport, Wire, answer, get, post
 
+from inferway_contract.document import Rule
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.engine.upstream.connection import UpstreamConnection
 from inferway_dataplane.engine.upstream.pool import ConnectFailed, EndpointPool
@@ -152,7 +153,8 @@ def test_oversized_body_cancels_the_connect() -> None:
     async def test(wire: Wire, dialler: FakeConnector) -> None:
         wire.send(get(b"/a", b"Transfer-Encoding: chunked", method=b"POST"))
         await dialler.turn()
-        wire.send(b"%x\r\n%b\r\n" % (11 << 20, b"x" * (11 << 20)))
+        too_large = Rule(name="r").max_request_body + 1
+        wire.send(b"%x\r\n%b\r\n" % (too_large, b"x" * too_large))
         await dialler.turn()
         assert answer(wire.client_received()).status == 413
 

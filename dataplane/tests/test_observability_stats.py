@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inferway_contract.document import Timeouts
 from inferway_dataplane.observability.stats import BOUNDS, Histogram, Stats, count_in
 
 durations = st.one_of(st.sampled_from(BOUNDS), st.floats(0, 100), st.sampled_from([0.0, 60.0000001, 1e9]))
@@ -25,6 +26,15 @@ def test_histogram_agrees_with_a_naive_count(batches: list[list[float]]) -> None
         naive[next((index for index, bound in enumerate(BOUNDS) if value <= bound), len(BOUNDS))] += 1
     assert histogram.counts == naive
     assert histogram.total == pytest.approx(fsum(values))
+
+
+def test_buckets_reach_from_the_own_share_to_long_answers() -> None:
+    assert (BOUNDS[0], BOUNDS[-1]) == (0.0005, 900.0)
+    assert sorted(BOUNDS) == list(BOUNDS)
+    default = Timeouts()
+    assert (
+        max(default.request, default.stream_idle) / 1000 in BOUNDS
+    )  # a request at its limit differs from a longer one
 
 
 def test_stats_of_one_rule_are_one_object() -> None:

@@ -138,6 +138,8 @@ def test_all_policies_of_a_route_apply(serve):
     rejected = gateway.request(x_tenant="a")
     body = json.loads(rejected.body)
     assert (rejected.status, body["limit"]) == (429, "same")
+    named = [name for name, _ in http_sf.parse(rejected.headers["ratelimit-policy"].encode(), tltype="list")]
+    assert body["violated-policies"] == [name for name in named if "narrow" in name]
     assert body["policy"].endswith("narrow")
     assert statuses(gateway, 3, x_tenant="b") == [200, 429, 429]
 
@@ -164,6 +166,9 @@ def test_rejection_has_retry_after_and_hides_the_key(serve):
     body = json.loads(answer.body)
     assert body["status"] == 429
     assert body["code"] == "rate_limited"
+    assert body["type"] == "https://iana.org/assignments/http-problem-types#quota-exceeded"
+    assert body["title"] == "Quota Exceeded"
+    assert body["violated-policies"] == ["per-tenant"]
     assert body["limit"] == "per-tenant"
     assert body["policy"].endswith("limits")
     assert body["retryAfter"] == after

@@ -34,6 +34,10 @@ def expressions() -> Iterator[str]:
     for group in RULE["groups"]:
         for rule in group["rules"]:
             yield rule["expr"]
+    yield from queries_of_the_dashboard()
+
+
+def queries_of_the_dashboard() -> Iterator[str]:
     for panel in DASHBOARD["panels"]:
         for target in panel.get("targets", ()):
             yield target["expr"]
@@ -71,12 +75,46 @@ def test_recorded_metrics_in_use_have_a_recording_rule() -> None:
     assert {name for text in expressions() for name in RECORDED.findall(text)} == recorded
 
 
-def test_every_metric_selector_names_its_job() -> None:
-    jobs = {"inferway-gateway-admin", "inferway-operator"}
+def jobs_of(text: str) -> Iterator[str]:
+    """Yield the pattern of the job in each selector of an expression."""
+    for selector in re.findall(r"\{([^}]*)\}", text):
+        job = re.search(r'\bjob(=~?)"([^"]+)"', selector)
+        assert job, text
+        yield job[2] if job[1] == "=~" else re.escape(job[2])
+
+
+def test_every_metric_selector_selects_one_job() -> None:
+    jobs = ("inferway-gateway-admin", "inferway-operator")
     for text in expressions():
-        for selector in re.findall(r"\{([^}]*)\}", text):
-            assert re.search(r'job="([^"]+)"', selector), text
-            assert re.findall(r'job="([^"]+)"', selector)[0] in jobs
+        for pattern in jobs_of(text):
+            assert len([job for job in jobs if re.fullmatch(pattern, job)]) == 1, text
+
+
+def test_dashboard_selects_the_gateway_of_compose_too() -> None:
+    config = yaml.safe_load((ROOT / "manifests/compose/prometheus/prometheus.yml").read_text())
+    (job,) = (each["job_name"] for each in config["scrape_configs"] if "gateway" in each["job_name"])
+    queries = [
+        text for text in queries_of_the_dashboard() if "inferway_operator" not in text and "operator" not in text
+    ]
+    assert len(queries) > 25
+    for text in queries:
+        assert all(re.fullmatch(pattern, job) for pattern in jobs_of(text)), text
+
+
+def test_dashboard_needs_no_recorded_metric() -> None:
+    """Compose records other ones."""
+    assert [text for text in queries_of_the_dashboard() if RECORDED.search(text)] == []
+
+
+def test_errors_and_routes_leave_out_requests_without_a_route() -> None:
+    counted = [text for text in expressions() if "http_requests_total" in text and 'route=""' not in text]
+    assert len(counted) >= 15
+    for text in counted:
+        for selector in re.findall(r"http_requests_total\{([^}]*)\}", text):
+            assert 'route!=""' in selector or 'route=~"$route"' in selector, text
+    (route,) = (each for each in DASHBOARD["templating"]["list"] if each["name"] == "route")
+    assert re.fullmatch(route["allValue"], "demo/infer")
+    assert not re.fullmatch(route["allValue"], "")
 
 
 @pytest.mark.parametrize("monitor", of_kind(MONITORING, "ServiceMonitor"), ids=lambda item: item["metadata"]["name"])
@@ -131,7 +169,7 @@ def promtool(tmp_path: Path) -> tuple[str, Path]:
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(RULE))
     (tmp_path / "alerts.yaml").write_text(ALERTS.read_text())
     # Prometheus checks a query of the dashboard if it is a rule; Grafana inserts its own interval.
-    queries = [text.replace("$__rate_interval", "1m").replace("$route", ".*") for text in expressions()]
+    queries = [text.replace("$__rate_interval", "1m").replace("$route", ".+") for text in expressions()]
     rules = [{"record": f"q{i}", "expr": text} for i, text in enumerate(queries) if not text.startswith("label_values")]
     (tmp_path / "queries.yaml").write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
     return program, tmp_path
@@ -142,6 +180,38 @@ def test_promtool_accepts_rules_and_queries(promtool: tuple[str, Path]) -> None:
     done = subprocess.run(
         [program, "check", "rules", "rules.yaml", "queries.yaml"], cwd=folder, capture_output=True, text=True
     )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("job", ["inferway-gateway-admin", "inferway-gateway"])
+def test_dashboard_queries_find_series_of_both_jobs(promtool: tuple[str, Path], job: str) -> None:
+    program, folder = promtool
+    queries = [
+        text.replace("$__rate_interval", "1m").replace("$route", ".+")
+        for text in queries_of_the_dashboard()
+        if not text.startswith("label_values") and "operator" not in text
+    ]
+    names = {name for text in queries for name in SELECTED.findall(text)}
+    labels = (
+        f'job="{job}", rule="r", code="503", method="GET", reason="x", kind="fresh", backend="b", policy="p", limit="l"'
+    )
+    series = [
+        {"series": f'{name}{{{labels}, route="{route}", le="{le}", revision="1"}}', "values": "1+60x100"}
+        for name in sorted(names)
+        for route in ("demo/infer", "")
+        for le in (("0.5", "+Inf") if name.endswith("_bucket") else ("",))
+    ]
+    tests = [
+        {"expr": f"group({text})", "eval_time": "90m", "exp_samples": [{"labels": "{}", "value": 1}]}
+        for text in queries
+    ]
+    assert len(tests) > 25
+    content = {
+        "evaluation_interval": "1m",
+        "tests": [{"interval": "1m", "input_series": series, "promql_expr_test": tests}],
+    }
+    (folder / "queries_test.yaml").write_text(yaml.safe_dump(content))
+    done = subprocess.run([program, "test", "rules", "queries_test.yaml"], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -219,8 +219,8 @@ class Timeouts(DocumentModel):
     """Milliseconds; 0 = none."""
 
     connect: int = 2_000
-    backend_request: int = 30_000
-    request: int = 30_000
+    backend_request: int = 300_000
+    request: int = 300_000
     stream_idle: int = 300_000
 
 
@@ -260,7 +260,7 @@ class Rule(DocumentModel):
     circuit_breaker: CircuitBreaker = CircuitBreaker()
     health_check: HealthCheck | None = None
     """None = no active checks."""
-    max_request_body: int = 10 << 20
+    max_request_body: int = 32 << 20
     max_response_header: int = 64 << 10
     cache: Cache | None = None
     policies: tuple[str, ...] = ()

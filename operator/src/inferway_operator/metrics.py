@@ -26,6 +26,8 @@ class OperatorMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.labels: dict[str, tuple[str, ...]] = {}
+        """Labels by metric, without the collectors of the Prometheus client."""
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         self._reconciles = self._counter("reconciles", "Finished reconciles.", "result")
@@ -83,13 +85,18 @@ class OperatorMetrics:
         self._review_seconds.observe(seconds)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(f"inferway_operator_{name}", text, labels, registry=self.registry)
+        return Counter(self._named(name, labels), text, labels, registry=self.registry)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(f"inferway_operator_{name}", text, labels, registry=self.registry)
+        return Gauge(self._named(name, labels), text, labels, registry=self.registry)
 
     def _histogram(self, name: str, text: str) -> Histogram:
-        return Histogram(f"inferway_operator_{name}", text, registry=self.registry, buckets=_DURATIONS)
+        return Histogram(self._named(name, ()), text, registry=self.registry, buckets=_DURATIONS)
+
+    def _named(self, name: str, labels: tuple[str, ...]) -> str:
+        whole = f"inferway_operator_{name}"
+        self.labels[whole] = labels
+        return whole
 
 
 def _label(kind: str) -> str:

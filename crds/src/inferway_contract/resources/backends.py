@@ -75,7 +75,7 @@ class BackendRef(model.SpecModel):
     )
 
 
-_REQUEST = "30s"
+_REQUEST = "5m"
 
 
 class Timeouts(model.SpecModel):
@@ -83,9 +83,9 @@ class Timeouts(model.SpecModel):
 
     connect: model.Duration = "2s"
     """Time to connect to one endpoint."""
-    # No default in the CRD: the API server would add 30s to a longer backendRequest, and reject the result.
+    # No default in the CRD: the API server would add 5m to a longer backendRequest, and reject the result.
     request: Annotated[model.Duration, model.schema_default(None)] = _REQUEST
-    """Time until the response head, over all tries. Default: 30s, or backendRequest if that is longer."""
+    """Time until the response head, over all tries. Default: 5m, or backendRequest if that is longer."""
     backend_request: model.Duration | None = None
     """Time of one try until the response head. Default: the value of request."""
     stream_idle: model.Duration = "5m"
@@ -113,7 +113,7 @@ class Timeouts(model.SpecModel):
 class Limits(model.SpecModel):
     """Size limits of a request and its response."""
 
-    max_request_body: model.Quantity = "10Mi"
+    max_request_body: model.Quantity = "32Mi"
     """A larger request body gets a 413 response."""
     max_response_header: model.Quantity = "64Ki"
     """A larger response head is replaced by a 502 response."""

@@ -56,13 +56,13 @@ def app(process: Process) -> Starlette:
     registry = metrics.registry(gateway, source)
 
     async def healthz(request: Request) -> Response:
-        """Succeed while the loop turns, and the wheel with every time limit."""
+        """200 while the event loop turns, and with it the wheel of all time limits; else 503."""
         if monotonic() - gateway.clock.coarse_now > _STANDSTILL:
             return PlainTextResponse("the wheel stands still\n", 503)
         return PlainTextResponse("ok\n")
 
     async def readyz(request: Request) -> Response:
-        """Succeed while clients can connect and the process will continue to serve a document."""
+        """200 while clients can connect and the process will continue to serve a document; else 503 with the reason."""
         if process.is_ready_to_drain:
             return PlainTextResponse("ok, draining\n")
         if gateway.is_draining:
@@ -76,10 +76,12 @@ def app(process: Process) -> Starlette:
         return PlainTextResponse("ok\n")
 
     async def scrape(request: Request) -> Response:
+        """The [metrics](metrics.md#data-plane), in the Prometheus or OpenMetrics format."""
         encode, content_type = exposition.choose_encoder(request.headers.get("accept", ""))
         return Response(encode(registry), headers={"content-type": content_type})
 
     async def config(request: Request) -> Response:
+        """JSON: the live revision, the last error, since when the last good copy is served, document and endpoints."""
         live = gateway.context.runtime
         return JSONResponse(
             {
@@ -93,6 +95,7 @@ def app(process: Process) -> Starlette:
         )
 
     async def backends(request: Request) -> Response:
+        """JSON: for each rule its requests in flight, and the state of each endpoint of its backends."""
         now = monotonic()
         rules = gateway.context.runtime.rules if gateway.context.runtime is not None else ()
         return JSONResponse([_backends(rule, now) for rule in rules if rule.backend_set.backends])

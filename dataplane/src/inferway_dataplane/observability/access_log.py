@@ -8,13 +8,46 @@ import json
 import os
 import queue
 import threading
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Final
 
 from inferway_dataplane.observability.finished_request import FinishedRequest
 
 # Batches that may wait for a slow reader of standard output; further lines are dropped and counted.
 _WAITING_BATCHES: Final = 64
+
+FIELDS: Final[Mapping[str, str]] = {
+    "time": "end of the response (RFC 3339, UTC, milliseconds)",
+    "level": "`error` where the status is 5xx, else `info`",
+    "event": "`request`",
+    "request_id": "the value of `X-Request-Id`",
+    "trace_id": "of the `traceparent` sent upstream, or of the client's; empty = there is none",
+    "method": "of the request",
+    "host": "the requested host",
+    "path": "the requested path, with the query if `access_log_query` is on",
+    "route": "`NAMESPACE/NAME` of the GatewayRoute; empty = none matched",
+    "rule": "name of the rule in its route",
+    "backend": "name of the backend that was tried last; empty = none",
+    "status": "HTTP status sent to the client; 499 = it left before there was one",
+    "code": "[code](problems.md) of the problem that was the response or cut it short; `client_gone` = the client left",
+    "bytes": "content bytes sent to the client",
+    "duration_ms": "from the head of the request to the end of the response",
+    "upstream_ms": "of it, from sending the request upstream to the head of the response; 0 = none was asked",
+    "cache": "`hit`, `miss`, `bypass`; empty = the rule has no cache, or was not reached",
+    "client_ip": "the client's address, from X-Forwarded-For behind trusted proxies",
+}
+"""The fields of a line `request`, in this order, with their meanings. `make reference` writes them into docs/reference."""
+
+LEFT_OUT_FIELDS: Final[Mapping[str, str]] = {
+    "time": "end of the period (RFC 3339, UTC, milliseconds)",
+    "level": "`info`",
+    "event": "`requests_not_logged`",
+    "count": "finished requests without a line of their own in the period",
+    "seconds": "length of the period",
+}
+"""The fields of a line `requests_not_logged`, the same way."""
 
 
 class AccessLog:
@@ -28,7 +61,7 @@ class AccessLog:
         self._fd = fd
         self.left = self._rate
         self._left_for_failed = 0
-        self._since = 0.0
+        self._since: float | None = None  # the second that is counted, monotonic; it begins with the first turn
         self._lines: list[str] = []
         self.left_out = 0
         self.dropped = 0
@@ -54,7 +87,7 @@ class AccessLog:
         if self._query and request.query is not None:
             path += b"?" + request.query
         line: dict[str, object] = {
-            "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "time": _timestamp(),
             "level": "info" if request.status < 500 else "error",
             "event": "request",
             "request_id": request.request_id,
@@ -78,16 +111,31 @@ class AccessLog:
 
     def tick(self, now: float) -> None:
         """Hand over the collected lines; the rate starts again each second. `now`: monotonic seconds."""
-        if self._enabled and now - self._since >= 1.0:
+        if self._since is None:
             self._since = now
+        elif self._enabled and now - self._since >= 1.0:
             # Half is reserved for failed requests only if the last second had more than the rate.
             asked = self._rate - self.left - self._left_for_failed + self.left_out - self._counted
             self._left_for_failed = self._rate // 2 if asked > self._rate else 0
             self.left = self._rate - self._left_for_failed
-            if self.left_out > self._counted:
-                line = {"event": "requests_not_logged", "level": "info", "count": self.left_out - self._counted}
-                self._lines.append(json.dumps(line, separators=(",", ":")))
-                self._counted = self.left_out
+            self._count_left_out(now)
+            self._since = now
+        self._hand_over()
+
+    def _count_left_out(self, now: float) -> None:
+        """Add a line with the number of requests without one, and the period in which they ended."""
+        if self.left_out > self._counted and self._since is not None:
+            line = {
+                "time": _timestamp(),
+                "level": "info",
+                "event": "requests_not_logged",
+                "count": self.left_out - self._counted,
+                "seconds": round(now - self._since, 3),
+            }
+            self._lines.append(json.dumps(line, separators=(",", ":")))
+            self._counted = self.left_out
+
+    def _hand_over(self) -> None:
         if self._lines:
             batch = ("\n".join(self._lines) + "\n").encode()
             try:
@@ -98,7 +146,9 @@ class AccessLog:
 
     def close(self) -> None:
         """Write the remaining lines and end the writer."""
-        self.tick(self._since)
+        if self._enabled:
+            self._count_left_out(monotonic())
+        self._hand_over()
         if self._writer is not None:
             try:
                 self._batches.put(None, timeout=1.0)
@@ -115,3 +165,7 @@ class AccessLog:
             except OSError:
                 # The log is not read any more (a closed pipe): the gateway serves on, and counts the loss.
                 self.dropped += batch.count(b"\n")
+
+
+def _timestamp() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -3,9 +3,8 @@
 import json
 import logging
 from datetime import UTC, datetime
-from typing import Final
 
-_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+from inferway_contract.log_fields import FIELDS
 
 
 class _Lines(logging.Formatter):
@@ -17,7 +16,7 @@ class _Lines(logging.Formatter):
             "level": record.levelname.lower(),
             "event": record.getMessage(),
         }
-        line.update({name: value for name, value in vars(record).items() if name not in _STANDARD})
+        line.update({name: value for name, value in vars(record).items() if name in FIELDS})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str, separators=(",", ":"))

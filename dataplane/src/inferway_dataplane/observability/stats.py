@@ -7,9 +7,9 @@ from math import fsum
 from typing import Final
 
 BOUNDS: Final = (
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0,
 )  # fmt: skip
-"""Upper bounds of every histogram's buckets, in seconds."""
+"""Upper bounds of every histogram's buckets, in seconds: from the gateway's own share to a long answer of a model."""
 
 
 class Histogram:

@@ -132,16 +132,29 @@ class OperatorServer:
     async def _probe(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.method not in ("GET", "HEAD"):
             return web.Response(status=405, text="GET\n", headers={"Allow": "GET, HEAD"})
-        match request.path:
-            case "/healthz":
-                # The response itself proves that the event loop runs.
-                failure = self._operator.failure()
-                return web.Response(status=503 if failure else 200, text=f"{failure or 'ok'}\n")
-            case "/readyz":
-                readiness = self._operator.readiness()
-                return web.Response(status=200 if readiness.is_ready else 503, text=f"{readiness.state}\n")
-            case "/metrics":
-                encode, content_type = exposition.choose_encoder(request.headers.get("Accept", ""))
-                return web.Response(body=encode(self._metrics.registry), headers={"Content-Type": content_type})
-            case _:
-                return web.Response(status=404, text="/healthz, /readyz or /metrics\n")
+        page = PAGES.get(request.path)
+        if page is None:
+            return web.Response(status=404, text="/healthz, /readyz or /metrics\n")
+        return page(request, self._operator, self._metrics)
+
+
+def _healthz(request: web.BaseRequest, operator: Operator, metrics: OperatorMetrics) -> web.Response:
+    """200 while the event loop turns and every task of the operator is alive; else 503 with the task that ended."""
+    failure = operator.failure()
+    return web.Response(status=503 if failure else 200, text=f"{failure or 'ok'}\n")
+
+
+def _readyz(request: web.BaseRequest, operator: Operator, metrics: OperatorMetrics) -> web.Response:
+    """200 once everything is listed, with the role: leading or standing by; else 503 with the missing step."""
+    readiness = operator.readiness()
+    return web.Response(status=200 if readiness.is_ready else 503, text=f"{readiness.state}\n")
+
+
+def _metrics(request: web.BaseRequest, operator: Operator, metrics: OperatorMetrics) -> web.Response:
+    """The [metrics](metrics.md#operator), in the Prometheus or OpenMetrics format."""
+    encode, content_type = exposition.choose_encoder(request.headers.get("Accept", ""))
+    return web.Response(body=encode(metrics.registry), headers={"Content-Type": content_type})
+
+
+PAGES: Final = {"/healthz": _healthz, "/readyz": _readyz, "/metrics": _metrics}
+"""The pages of the probe port. `make reference` writes their docstrings into docs/reference."""

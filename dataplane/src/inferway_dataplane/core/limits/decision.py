@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from inferway_dataplane.core.limits import token_bucket
 from inferway_dataplane.core.limits.keys import KeyOf
-from inferway_dataplane.core.limits.ratelimit_headers import RateLimitHeaders
+from inferway_dataplane.core.limits.ratelimit_headers import RateLimitHeaders, names_of
 from inferway_dataplane.core.limits.token_bucket import SHARED_KEY, Bucket
 from inferway_dataplane.core.messages.request_head import RequestHead
 
@@ -22,6 +22,8 @@ class LimitRefusal(NamedTuple):
     """Seconds; 0 = waiting does not help."""
     lines: bytes
     """Field lines of the response."""
+    violated: tuple[str, ...]
+    """Every limit that refuses, by its name in RateLimit-Policy."""
 
 
 def decide(
@@ -41,4 +43,9 @@ def decide(
     wait = tat - now + refusing.interval - refusing.reach
     retry_after = 0 if refusing.denies else max(1, ceil(wait - 1e-9))
     lines = b"" if headers is None else headers.lines(tats, now, refusing, retry_after)
-    return LimitRefusal(refusing, retry_after, lines)
+    violated = tuple(
+        name
+        for name, (bucket, _, cost), tat in zip(names_of([bucket for bucket, _ in limits]), checks, tats, strict=True)
+        if tat + cost * bucket.interval - now - bucket.reach > bucket.tolerance
+    )
+    return LimitRefusal(refusing, retry_after, lines, violated)

@@ -19,7 +19,9 @@ class RateLimitHeaders:
         self._standard = tuple(index for index, (_, style) in enumerate(buckets) if style == "Standard")
         self._legacy = tuple(index for index, (_, style) in enumerate(buckets) if style == "Legacy")
         standard = [self._buckets[index] for index in self._standard]
-        names = [name.replace(b"%", b"%%") for name in _labels(standard)]
+        all_names = names_of(self._buckets)
+        # Structured-field Strings, in a format for `%`.
+        names = [b'"%b"' % all_names[index].encode().replace(b"%", b"%%") for index in self._standard]
         quotas = [
             b"%b;q=%d;w=%d" % (name, bucket.burst, window(bucket)) for name, bucket in zip(names, standard, strict=True)
         ]
@@ -78,10 +80,10 @@ def window(bucket: Bucket) -> int:
     return max(1, ceil(bucket.burst * bucket.interval - 1e-9))
 
 
-def _labels(buckets: Sequence[Bucket]) -> list[bytes]:
-    """Name the limits by structured-field Strings: `limit`, or `policy/limit` where names repeat."""
+def names_of(buckets: Sequence[Bucket]) -> list[str]:
+    """Name the limits of a rule: `limit`, or `policy/limit` where names repeat."""
     names = [bucket.name for bucket in buckets]
     return [
-        b'"%b"' % (name if names.count(name) == 1 else f"{bucket.policy}/{name}").encode()
+        name if names.count(name) == 1 else f"{bucket.policy}/{name}"
         for name, bucket in zip(names, buckets, strict=True)
     ]

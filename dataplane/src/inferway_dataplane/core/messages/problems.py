@@ -1,6 +1,7 @@
 """Problems: the gateway's own error responses (RFC 9457 problem details), each with a stable code.
 
-The code appears in the body, in metric labels and in the access log. A body never contains internal details.
+The code appears in the body, in metric labels and in the access log. A body never contains internal details. The docstring of
+each problem names the fix; `make reference` writes both into docs/reference.
 """
 
 import json
@@ -14,17 +15,31 @@ ALLOW: Final = b", ".join(METHODS)
 
 
 class Problem:
-    """An error response of the gateway. `closes`: the connection may be out of step and is closed."""
+    """An error response of the gateway. `closes`: the connection may be out of step and is closed.
 
-    __slots__ = ("allow", "closes", "code", "detail", "status", "title")
+    `type`: a registered problem type, with its `title` (RFC 9457 4.2); absent, the title is the status's phrase.
+    """
 
-    def __init__(self, status: int, code: str, detail: str, *, closes: bool = False, allow: str = "") -> None:
+    __slots__ = ("allow", "closes", "code", "detail", "status", "title", "type")
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        closes: bool = False,
+        allow: str = "",
+        type: str = "about:blank",  # noqa: A002 - the member's name
+        title: str = "",
+    ) -> None:
         self.status = status
         self.code = code
         self.detail = detail
         self.closes = closes
         self.allow = allow
-        self.title = HTTPStatus(status).phrase
+        self.type = type
+        self.title = title or HTTPStatus(status).phrase
 
     def __repr__(self) -> str:
         return f"Problem({self.status}, {self.code!r})"
@@ -33,7 +48,7 @@ class Problem:
 def body(problem: Problem, request_id: bytes, extra: dict[str, object] | None = None) -> bytes:
     """Build the `application/problem+json` body (RFC 9457 3); `extra` adds members."""
     content = {
-        "type": "about:blank",
+        "type": problem.type,
         "title": problem.title,
         "status": problem.status,
         "detail": problem.detail,
@@ -50,53 +65,102 @@ def _closing(code: str, detail: str, status: int = 400) -> Problem:
 
 # --- the client's message is malformed or ambiguous ------------------------------------------------------------------
 MALFORMED: Final = _closing("malformed_request", "The request is not well-formed HTTP/1.1.")
+"""Use an HTTP client that writes well-formed messages; docs/http.md lists what is rejected."""
 BAD_HOST: Final = _closing("bad_host", "The request needs exactly one valid Host.")
+"""Send one Host field with a valid host and port."""
 BAD_CONTENT_LENGTH: Final = _closing("bad_content_length", "Content-Length must be one whole number.")
+"""Send one Content-Length with digits only, or none."""
 BAD_TRANSFER_ENCODING: Final = _closing(
     "bad_transfer_encoding", "Transfer-Encoding must be `chunked`, once, on HTTP/1.1."
 )
+"""Send `Transfer-Encoding: chunked` once, on HTTP/1.1 only."""
 LENGTH_AND_ENCODING: Final = _closing("length_and_encoding", "Content-Length and Transfer-Encoding exclude each other.")
+"""Send one of the two fields."""
 UNSUPPORTED_CODING: Final = _closing("unsupported_coding", "The only transfer coding supported is chunked.", 501)
+"""Send the body with `chunked` or a Content-Length; compress it by Content-Encoding."""
 BAD_VERSION: Final = _closing("unsupported_version", "Only HTTP/1.1 and HTTP/1.0 are served here.", 505)
+"""Use HTTP/1.1; a client that began with HTTP/2 needs a TLS listener or its setting for HTTP/1.1."""
 BAD_TARGET: Final = _closing("bad_target", "The request target is not a path or an absolute URI.")
+"""Send a path that begins with `/`, or an absolute `http` or `https` URI."""
 AMBIGUOUS_PATH: Final = Problem(400, "ambiguous_path", "The path has dot segments, backslashes or control characters.")
+"""Resolve dot segments before sending, and encode no backslash or control character in the path."""
 EXPECTATION_FAILED: Final = _closing("expectation_failed", "The only expectation supported is 100-continue.", 417)
+"""Send no Expect field other than `100-continue`."""
 UNKNOWN_METHOD: Final = _closing("unknown_method", "The method is not implemented.", 501)
+"""Use a method that the gateway knows."""
 METHOD_NOT_ALLOWED: Final = Problem(
     405, "method_not_allowed", "CONNECT and TRACE are not allowed.", closes=True, allow=ALLOW.decode()
 )
+"""Use a method of the field Allow."""
 
 # --- the request is too large or too slow ------------------------------------------------------------------------------
 TARGET_TOO_LONG: Final = _closing("target_too_long", "The request line is too long.", 414)
+"""Shorten path and query, or raise `max_request_line`."""
 HEAD_TOO_LARGE: Final = _closing("head_too_large", "The header fields are too many or too large.", 431)
+"""Send fewer or smaller fields (cookies), or raise `max_header_bytes` or `max_header_count`."""
 BODY_TOO_LARGE: Final = _closing("body_too_large", "The request body is larger than this route allows.", 413)
+"""Send a smaller body, or raise the rule's `limits.maxRequestBody`."""
 HEAD_TIMEOUT: Final = _closing("head_timeout", "The request head did not arrive in time.", 408)
+"""Send the whole head within `head_timeout`."""
 BODY_TIMEOUT: Final = _closing("body_timeout", "The request body did not arrive in time.", 408)
-RATE_LIMITED: Final = Problem(429, "rate_limited", "Too many requests.")
+"""Send the body without pauses above `body_idle_timeout`, and on average at `body_rate` or faster."""
+RATE_LIMITED: Final = Problem(
+    429,
+    "rate_limited",
+    "Too many requests.",
+    type="https://iana.org/assignments/http-problem-types#quota-exceeded",
+    title="Quota Exceeded",
+)
+"""Wait for Retry-After; `violated-policies` lists the limits that were exceeded, `policy` and `limit` name the one with
+the longest wait."""
 
 # --- routing and configuration ---------------------------------------------------------------------------------------
 NO_ROUTE: Final = Problem(404, "no_route", "No route matches this request.")
+"""Compare host, path, method and headers with the routes; `inferway status` and `/debug/config` show those that are
+served."""
 INVALID_RULE: Final = Problem(500, "invalid_rule", "The configuration of this route is invalid.")
+"""Fix the rule: its GatewayRoute's conditions, or the log of `inferway run`, name the error."""
 INVALID_POLICY: Final = Problem(500, "invalid_policy", "The configuration of this route's limits is invalid.")
+"""Fix the RateLimitPolicy: its conditions, or the log of `inferway run`, name the error."""
 BACKEND_NOT_FOUND: Final = Problem(500, "backend_not_found", "A backend of this route does not exist.")
+"""Create the Service or correct `backendRefs`; the condition ResolvedRefs names the reference."""
 NO_BACKEND: Final = Problem(503, "no_backend", "This route has no backend with traffic.")
+"""Give at least one of the rule's backends a weight above 0."""
 NO_ENDPOINTS: Final = Problem(503, "no_endpoints", "The backend of this route has no endpoints.")
+"""Check that pods of the backend's Service are ready."""
 SHED: Final = Problem(503, "shed", "The gateway has as much work as it can take.")
+"""Retry after Retry-After; if it persists, add pods or memory, or raise `max_in_flight`."""
 CREDENTIAL_MISSING: Final = Problem(500, "credential_missing", "The gateway has no credential for this upstream.")
+"""Put the file that `backendRefs[].auth` names into the secrets directory."""
 INTERNAL: Final = Problem(500, "internal_error", "The gateway failed to handle this request.", closes=True)
+"""A bug: report it with the line that the gateway logged for it."""
 
 # --- the upstream ------------------------------------------------------------------------------------------------------
 CONNECT_FAILED: Final = Problem(502, "connect_failed", "The upstream refused the connection.")
+"""Check that the upstream listens on that address and that NetworkPolicies allow the connection."""
 DNS_FAILED: Final = Problem(502, "dns_failed", "The upstream's name could not be resolved.")
+"""Check the host of the backend's `url` and the resolver of the gateway."""
 TLS_FAILED: Final = Problem(502, "tls_failed", "The upstream's TLS handshake failed.")
+"""Check the upstream's certificate and name, and `upstream_ca`."""
 ADDRESS_REFUSED: Final = Problem(502, "address_refused", "The upstream's address is not allowed.")
+"""Use an upstream that is not link-local and, in a cluster, neither loopback nor the API server."""
 BAD_RESPONSE: Final = Problem(502, "bad_response", "The upstream's answer was not valid HTTP.")
+"""Fix the upstream: docs/http.md lists the responses that are rejected."""
 RESPONSE_HEAD_TOO_LARGE: Final = Problem(502, "response_head_too_large", "The upstream's header fields are too large.")
+"""Let the upstream send a smaller head, or raise the rule's `limits.maxResponseHeader`."""
 UPSTREAM_CLOSED: Final = Problem(502, "upstream_closed", "The upstream closed the connection without an answer.")
+"""Check why the upstream closed; `retry` with the condition `Reset` repeats such requests."""
 CONNECT_TIMEOUT: Final = Problem(504, "connect_timeout", "The upstream could not be connected to in time.")
+"""Check the network to the upstream, or raise `timeouts.connect`."""
 UPSTREAM_TIMEOUT: Final = Problem(504, "upstream_timeout", "The upstream did not answer in time.")
+"""Check why the upstream is slow, or raise `timeouts.request` and `timeouts.backendRequest`."""
 OVERLOAD: Final = Problem(503, "overload", "Too many requests are in flight to this upstream.")
+"""Retry after Retry-After, or raise `circuitBreaker.maxRequests`."""
 PENDING_OVERFLOW: Final = Problem(503, "pending_overflow", "Too many requests wait for a connection to this upstream.")
+"""Retry after Retry-After, or raise `circuitBreaker.maxPending`."""
+
+CLIENT_GONE: Final = "client_gone"
+"""The client left before its response was complete, so there is no response with this code."""
 
 
 def transfer_coding(value: bytes) -> Problem:

@@ -33,7 +33,8 @@ IDLE: Final = 0
 HEAD: Final = 1
 BODY: Final = 2
 UNREAD: Final = 3
-_NAMES: Final = ("evicted_idle", "evicted_head", "evicted_body", "evicted_unread")
+EVICTED: Final = ("evicted_idle", "evicted_head", "evicted_body", "evicted_unread")
+"""The reason in the metric, by kind."""
 
 Rank = tuple[int, float, int]
 """Its kind (`_IS_YOUNG` if it has just come or done something), its place among those, and its kind in any case: the
@@ -117,7 +118,7 @@ class ConnectionCap:
         return False
 
     def _cut(self, rank: Rank, victim: Any) -> None:
-        count_in(self._stats.cut, _NAMES[rank[2]])
+        count_in(self._stats.cut, EVICTED[rank[2]])
         cancel = self.coming.pop(victim, None)
         if cancel is not None:
             cancel()

@@ -240,7 +240,7 @@ class Exchange:
     def on_client_gone(self) -> None:
         """The client left: its response is not wanted any more."""
         if not self.is_finished:
-            self.code = "client_gone"
+            self.code = problems.CLIENT_GONE
             self.status = self.status or 499
             self.release()
             self.finish()

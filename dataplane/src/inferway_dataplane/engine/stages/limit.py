@@ -17,7 +17,12 @@ def limit(exchange: Exchange) -> bool:
     bucket = result.bucket
     bucket.dropped += 1
     exchange.set_limit_lines(result.lines)
-    extra: dict[str, object] = {"limit": bucket.name, "policy": bucket.policy}
+    # The draft's member has a hyphen (draft-ietf-httpapi-ratelimit-headers-10, problem type quota-exceeded).
+    extra: dict[str, object] = {
+        "violated-policies": result.violated,
+        "limit": bucket.name,
+        "policy": bucket.policy,
+    }
     lines = b""
     if result.retry_after:
         extra["retryAfter"] = result.retry_after
