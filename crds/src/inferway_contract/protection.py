@@ -16,6 +16,8 @@ from inferway_contract.document import Match, PathMatch, Precedence, ValueMatch
 _REST: Final = r"\C*"
 """Any bytes: `.` does not match bytes that are not UTF-8, which a path may have."""
 _FLAGS: Final = re.compile(r"\(\?([imsU]+)\)")
+_BEFORE_REPEAT: Final = re.compile(r"(?:\(\?[:=!<PimsU-]+|\((?!\?[:=!<PimsU-])|[^(])[*+?{]", re.DOTALL)
+"""A special character, or the beginning of a group, and a repetition behind it."""
 _REPEATS: Final = frozenset("*?+{")
 _UNCERTAIN: Final = re.compile(r"[?#%\\*\x00-\x1f\x7f\ud800-\udfff]|//")
 _SPECIAL: Final = re.compile(r"[.\[\]()|^$\ud800-\udfff]")
@@ -66,7 +68,7 @@ def beginning_of_path(value: str) -> PathMatch:
     climbs = segments.count("..")
     if climbs or "." in segments:
         first = next(index for index, segment in enumerate(segments) if segment in (".", ".."))
-        # Without its dot segments the path may go on from any segment above.
+        # Without its dot segments the path may continue from any segment above.
         segments = [*segments[: max(first - climbs, 1)], ""]
     text = "/".join(segments)
     return _beginning(text if text.startswith("/") else "")
@@ -86,7 +88,7 @@ def literal_beginning(pattern: str) -> tuple[str, bool]:
     while flags := _FLAGS.match(pattern):
         has_case = has_case and "i" not in flags[1]
         pattern = pattern[flags.end() :]
-    if _may_alternate(pattern):
+    if _may_begin_otherwise(pattern):
         return "", True
     literal: list[str] = []
     position = 0
@@ -104,6 +106,8 @@ def literal_beginning(pattern: str) -> tuple[str, bool]:
             del literal[-1:]
             break
         elif _SPECIAL.match(character):
+            if _BEFORE_REPEAT.match(pattern, position):
+                del literal[-1:]  # a corrected form may repeat it: `/a(*` becomes `/a*`
             break
         else:
             literal.append(character)
@@ -125,17 +129,20 @@ def _escaped(pattern: str, position: int) -> tuple[str, int]:
     return character, position + 2
 
 
-def _may_alternate(pattern: str) -> bool:
-    """Whether an alternative of the whole pattern may begin behind its first character.
+def _may_begin_otherwise(pattern: str) -> bool:
+    r"""Whether a corrected form of the pattern may begin with something else.
 
-    A `|` within a closed group or class belongs to it. Where a bracket is left over, any `|` may be of the whole pattern,
-    as a corrected form may escape the bracket.
+    So it is where the whole pattern may have alternatives. A `|` within a closed group or class belongs to it. Where an
+    opening bracket is left over, any `|` may be of the whole pattern, as a corrected form may escape the bracket. So it is,
+    too, with a `)` or `\E` whose beginning is missing: it may belong anywhere.
     """
     open_groups: list[bool] = []  # whether each has a `|` of its own
     position = 0
     while position < len(pattern):
         character = pattern[position]
         if character == "\\":
+            if pattern.startswith("\\E", position):
+                return True
             quoted, behind = _escaped(pattern, position)
             position = behind if quoted else position + 2
             continue
@@ -150,7 +157,7 @@ def _may_alternate(pattern: str) -> bool:
             open_groups.append(False)
         elif character == ")":
             if not open_groups:
-                return "|" in pattern
+                return True
             open_groups.pop()
         elif character == "|":
             if not open_groups:
@@ -162,7 +169,7 @@ def _may_alternate(pattern: str) -> bool:
 
 def _end_of_class(pattern: str, start: int) -> int:
     """Return the position of the `]` of a class whose first character is at `start`; -1 without one."""
-    position = start + 1
+    position = start + (1 if pattern[start : start + 1] == "]" else 0)
     while position < len(pattern):
         if pattern[position] == "\\":
             position += 1

@@ -80,9 +80,9 @@ class Live:
 
     def _report_invalid(self) -> None:
         """Log what was not logged for the documents before."""
-        found = self.invalid_rules()
-        new = [invalid for invalid in found if invalid not in self._reported]
-        self._reported = frozenset(found)
+        standing = self.invalid_rules()
+        new = [invalid for invalid in standing if invalid not in self._reported]
+        self._reported = frozenset(standing)
         for invalid in new[:_MOST_REPORTED]:
             log.warning(
                 "a rule rejects requests",

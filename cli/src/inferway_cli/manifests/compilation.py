@@ -46,18 +46,23 @@ def check(read_files: Iterable[File]) -> Checked:
     """Read and compile files, and collect everything that is wrong in them."""
     loaded = reader.load(read_files)
     compilation = compile_manifests(loaded.manifests)
-    found = findings(compilation, loaded.manifests)
+    all_findings = findings(compilation, loaded.manifests)
     if loaded.errors:
         # The target of a reference may be in an unreadable part. An invalid pattern is an error in any case.
-        found = (finding for finding in found if finding[0] is Severity.REFUSED and _is_new(finding[1], loaded.errors))
-    return Checked(loaded, compilation, tuple(found))
+        all_findings = (
+            finding
+            for finding in all_findings
+            if finding[0] is Severity.REFUSED and _is_new(finding[1], loaded.errors)
+        )
+    return Checked(loaded, compilation, tuple(all_findings))
 
 
-def _is_new(found: Diagnostic, reported: Iterable[Diagnostic]) -> bool:
+def _is_new(diagnostic: Diagnostic, reported: Iterable[Diagnostic]) -> bool:
     """Whether no reported error concerns the same field, a field around it, or a part of it."""
     for error in reported:
-        length = min(len(error.path), len(found.path))
-        if (error.file, error.where) == (found.file, found.where) and error.path[:length] == found.path[:length]:
+        length = min(len(error.path), len(diagnostic.path))
+        is_same_object = (error.file, error.where) == (diagnostic.file, diagnostic.where)
+        if is_same_object and error.path[:length] == diagnostic.path[:length]:
             return False
     return True
 

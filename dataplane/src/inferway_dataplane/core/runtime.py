@@ -197,11 +197,11 @@ def build(
     building = _Build({policy.id: policy for policy in config.policies}, resolver, stats_of, stages_of, older, now)
     entries = []
     rules = []
-    found_invalid: list[InvalidRule] = []
+    invalid: list[InvalidRule] = []
     credentials: list[Credential] = []
     for age, route in enumerate(config.routes):
         for index, document in enumerate(map(invalid_rules.protected, route.rules)):
-            found_invalid += invalid_rules.in_rule(route.id, document)
+            invalid += invalid_rules.in_rule(route.id, document)
             credentials += invalid_rules.credentials_of(route.id, document)
             rule = Rule(route, document, building)
             rules.append(rule)
@@ -220,7 +220,7 @@ def build(
         resolver.members,
         building.counters_of,
         resolver.secrets,
-        tuple(found_invalid),
+        tuple(invalid),
         tuple(credentials),
     )
 
