@@ -25,7 +25,11 @@ WALKS = {  # peer, lines of X-Forwarded-For -> client
     "R5 garbage on the left": ("10.0.0.1", [b"garbage, 1.1.1.1"], "1.1.1.1"),
     "R5 garbage on the right": ("10.0.0.1", [b"1.1.1.1, garbage"], "10.0.0.1"),
     "R5 garbage between proxies": ("10.0.0.1", [b"1.1.1.1, unknown, 10.0.0.2"], "10.0.0.2"),
-    "R5 an empty member": ("10.0.0.1", [b"1.1.1.1, , 10.0.0.2"], "10.0.0.2"),
+    "R5 an empty member": ("10.0.0.1", [b"1.1.1.1, , 10.0.0.2"], "1.1.1.1"),
+    "an empty member last": ("10.0.0.1", [b"1.1.1.1 , "], "1.1.1.1"),
+    "an empty second line": ("10.0.0.1", [b"1.1.1.1", b""], "1.1.1.1"),
+    "empty members between proxies": ("10.0.0.1", [b",6.6.6.6,,1.1.1.1", b"\t, 10.0.0.2 ,"], "1.1.1.1"),
+    "empty members alone": ("10.0.0.1", [b" ,, ", b""], "10.0.0.1"),
     "R5 bytes that are no text": ("10.0.0.1", [b"1.1.1.1, \xff\xfe"], "10.0.0.1"),
     "R5 an obfuscated name": ("10.0.0.1", [b"_hidden"], "10.0.0.1"),
     "R5 a port": ("10.0.0.1", [b"1.1.1.1:4711"], "1.1.1.1"),
@@ -38,7 +42,9 @@ WALKS = {  # peer, lines of X-Forwarded-For -> client
     "a mapped peer": ("::ffff:10.0.0.1", [b"1.1.1.1"], "1.1.1.1"),
     "a single trusted address": ("192.0.2.7", [b"1.1.1.1"], "1.1.1.1"),
     "its neighbour": ("192.0.2.8", [b"1.1.1.1"], "192.0.2.8"),
-    "a zone": ("10.0.0.1", [b"fe80::1%eth0"], "10.0.0.1"),
+    "a zone": ("10.0.0.1", [b"fe80::1%eth0"], "fe80::1"),
+    "a zone in brackets with a port": ("10.0.0.1", [b"[fe80::1%25eth0]:4711"], "fe80::1"),
+    "two zones of one address": ("10.0.0.1", [b"6.6.6.6, fe80::1%1"], "fe80::1"),
     "blanks and tabs": ("10.0.0.1", [b"\t1.1.1.1 ,\t10.0.0.2 "], "1.1.1.1"),
     "R5 garbage after brackets": ("10.0.0.1", [b"[2001:db8:2::1]x"], "10.0.0.1"),
     "R5 brackets not closed": ("10.0.0.1", [b"[2001:db8:2::1"], "10.0.0.1"),
@@ -78,7 +84,7 @@ ADDRESSES = {
     "quoted": ('"192.0.2.1"', "192.0.2.1"),
     "mapped": ("::ffff:192.0.2.1", "192.0.2.1"),
     "a name": ("example.com", None),
-    "a zone": ("fe80::1%eth0", None),
+    "a zone": ("fe80::1%eth0", "fe80::1"),
     "empty": ("", None),
     "octal": ("192.0.2.010", None),
     "three parts": ("192.0.2", None),
@@ -116,6 +122,8 @@ def test_client_address_agrees_with_a_naive_walk(entries: list[bytes]) -> None:
     for entry in reversed(entries):
         text = entry.decode().strip()
         text = text.partition(":")[0] if "." in text else text
+        if not text:
+            continue
         try:
             chain.append(str(ip_address(text)))
         except ValueError:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferway_contract.paths import AmbiguousPath, match_path
-from inferway_dataplane.core.messages import request_head, request_target
+from inferway_dataplane.core.messages import authority, request_head, request_target
 from inferway_dataplane.core.messages.request_head import RequestHead
 
 
@@ -66,8 +66,8 @@ HOSTS = {
 
 @pytest.mark.parametrize(("raw", "host"), HOSTS.values(), ids=HOSTS)
 def test_p5_host_is_normalised_or_rejected(raw: bytes, host: bytes | None) -> None:
-    assert request_target.host_of(raw) == host
-    assert request_target.host_of(raw) == host  # from the memo
+    assert authority.host_of(raw) == host
+    assert authority.host_of(raw) == host  # from the memo
 
 
 @pytest.mark.parametrize(("raw", "host"), HOSTS.values(), ids=HOSTS)
@@ -158,11 +158,13 @@ def test_p5_http_1_0_without_a_host_has_an_empty_host() -> None:
 def test_l2_host_and_path_caches_are_bounded() -> None:
     for number in range(10_000):
         head_or_code(b"/%d" % number, b"h%d.example" % number)
+    before = authority._known_host.cache_info(), authority._known_authority.cache_info()
     head_or_code(b"/" + b"p" * 8_000, b"h" * 30_000)
     head_or_code(b"/", b"h" * 30_000)
-    assert len(request_target._hosts) <= 4096
+    assert (authority._known_host.cache_info(), authority._known_authority.cache_info()) == before
+    assert authority._known_host.cache_info().currsize <= 4096
+    assert authority._known_authority.cache_info().currsize <= 4096
     assert len(request_target._paths) <= 4096
-    assert max(map(len, request_target._hosts)) < 1_000
     assert max(map(len, request_target._paths)) < 2_100
 
 

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from inferway_contract.document import HeaderEdit, HeaderValue, NewPath, Redirect
 from inferway_dataplane.core.messages import request_head, request_target
+from inferway_dataplane.core.messages.client_claims import ClientClaims
 from inferway_dataplane.core.messages.request_head import RequestHead
+from inferway_dataplane.core.messages.sender import Sender
 from inferway_dataplane.core.routing import filters
 from inferway_dataplane.core.routing.filters import HeaderModifiers
 
@@ -99,8 +101,10 @@ def test_prefix_rewrite_removes_exactly_the_prefix_segments(prefix: list[bytes],
 # --- redirects ----------------------------------------------------------------------------------------------------------------
 
 
-def make_request(host: bytes, target: bytes) -> RequestHead:
-    head = request_head.read_request(b"GET", [(b"Host", host)], is_http_1_1=True)
+def make_request(host: bytes | None, target: bytes, scheme: bytes = b"http") -> RequestHead:
+    fields = [] if host is None else [(b"Host", host)]
+    sender = Sender(scheme, ClientClaims(), is_trusted=False)
+    head = request_head.read_request(b"GET", fields, is_http_1_1=host is not None, sender=sender)
     assert isinstance(head, RequestHead)
     assert request_target.locate(head, target) is None
     return head
@@ -148,4 +152,12 @@ LOCATIONS = {  # redirect, Host, target, scheme of the request -> Location
 def test_redirect_location_is_built_from_the_request(
     redirect: Redirect, host: bytes, target: bytes, scheme: bytes, location: bytes
 ) -> None:
-    assert filters.location(redirect, make_request(host, target), b"/x", scheme) == location
+    assert filters.location(redirect, make_request(host, target, scheme), b"/x") == location
+
+
+def test_redirect_without_host_has_no_location() -> None:
+    for target in (b"/x", b"//evil.example/x"):
+        assert filters.location(redirect(), make_request(None, target), b"/x") is None
+        assert filters.location(redirect(scheme="https", port=8443), make_request(None, target), b"/x") is None
+        to_host = filters.location(redirect(hostname="b.example"), make_request(None, target), b"/x")
+        assert to_host == b"http://b.example" + target

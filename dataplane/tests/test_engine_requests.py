@@ -135,7 +135,7 @@ def test_upstream_head_is_rebuilt_with_forwarding_fields() -> None:
     assert plain(request) == (
         b"GET /a%2Fb?c=d& HTTP/1.1\r\nhost: 192.0.2.80:8000\r\nUser-Agent: t\r\nX-Tail: v\r\nAccept: a\r\naccept: b\r\n"
         b"via: 1.1 inferway\r\n"
-        b"x-forwarded-for: 203.0.113.9\r\nx-forwarded-proto: http\r\nx-forwarded-host: a.example\r\n\r\n"
+        b"x-forwarded-proto: http\r\nx-forwarded-host: a.example\r\nx-forwarded-for: 203.0.113.9\r\n\r\n"
     )
     (request_id,) = header(request, b"x-request-id")
     (trace_parent,) = header(request, b"traceparent")
@@ -171,7 +171,7 @@ def test_p11_p12_hop_by_hop_fields_are_dropped_and_ours_kept() -> None:
     assert plain(request) == (
         b"GET / HTTP/1.1\r\nhost: 192.0.2.80:8000\r\n"
         b"via: 1.1 inferway\r\n"
-        b"x-forwarded-for: 203.0.113.9\r\nx-forwarded-proto: http\r\nx-forwarded-host: a.example\r\n\r\n"
+        b"x-forwarded-proto: http\r\nx-forwarded-host: a.example\r\nx-forwarded-for: 203.0.113.9\r\n\r\n"
     )
     assert b"forged-by-client" not in request
 

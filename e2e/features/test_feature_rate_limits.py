@@ -67,6 +67,27 @@ def test_ipv6_clients_of_one_network_share_a_bucket(serve):
     assert statuses(gateway, 1, x_forwarded_for="2001:db8:0:2::1") == [200]
 
 
+def test_prefixes_of_the_limit_define_a_network(serve):
+    key = "{clientIP: {prefixV4: 24, prefixV6: 48}}"
+    gateway = serve(resources(route(rule(direct_response("ok"))), policy(limit(key=key))), **TRUSTED)
+    assert statuses(gateway, 1, x_forwarded_for="203.0.113.1") == [200]
+    assert statuses(gateway, 2, x_forwarded_for="203.0.113.255") == [200, 429]
+    assert statuses(gateway, 1, x_forwarded_for="203.0.112.1") == [200]
+    assert statuses(gateway, 1, x_forwarded_for="2001:db8:0:1::1") == [200]
+    assert statuses(gateway, 2, x_forwarded_for="2001:db8:0:ffff::1") == [200, 429]
+    assert statuses(gateway, 1, x_forwarded_for="2001:db8:1:1::1") == [200]
+
+
+def test_max_keys_drops_the_least_recently_used_bucket(serve):
+    few = policy(rule(limit("per-tenant", burst=1, key="{header: x-tenant}"), "maxKeys: 2"))
+    gateway = serve(resources(route(rule(direct_response("ok"))), few))
+    assert [status for tenant in "abc" for status in statuses(gateway, 1, x_tenant=tenant)] == [200, 200, 200]
+    assert statuses(gateway, 1, x_tenant="c") == [429]
+    assert statuses(gateway, 1, x_tenant="a") == [200]
+    assert gateway.metric("rate_limit_keys", limit="per-tenant") == 2
+    assert gateway.metric("rate_limit_keys_evicted_total", limit="per-tenant") == 2
+
+
 @pytest.mark.case("R5")
 def test_forged_client_address_does_not_change_the_bucket(serve):
     gateway = serve(resources(route(rule(direct_response("ok"))), policy(limit(key="{clientIP: {}}"))))

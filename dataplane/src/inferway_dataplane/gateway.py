@@ -42,7 +42,7 @@ class Gateway:
         self.clock = clock or Clock()
         self.stats = Stats()
         self.cap = ConnectionCap(settings, self.clock, self.stats, descriptors)
-        head_cache = head_cache or HeadCache()
+        head_cache = head_cache or HeadCache(settings.proxy_fields)
         self.pools = Pools(self.clock, head_cache, settings, self.cap.max_upstreams, self.cap.free_upstream)
         self.pools.api_server = settings.api_server or os.environ.get("KUBERNETES_SERVICE_HOST", "")
         self.store = MemoryResponses(settings.cache_bytes)

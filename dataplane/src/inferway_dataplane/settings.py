@@ -12,6 +12,7 @@ from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from inferway_contract import unknown_settings
+from inferway_contract.field_patterns import check_proxy_field
 from inferway_contract.listener import address_and_port
 
 Files = Annotated[tuple[str, ...], NoDecode]
@@ -34,10 +35,16 @@ class Settings(BaseSettings):
     tls_key: Files = Field((), description="their keys, in the same order")
     secrets_directory: str = Field("", description="directory of the files that `backendRefs[].auth` names")
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="CIDRs whose X-Forwarded-* are trusted, separated by commas"
+        (), description="CIDRs of proxies whose X-Forwarded-* and the like are trusted, separated by commas"
     )
     trusted_hops: int = Field(
         1, ge=1, le=16, description="the client is the N-th untrusted address from the right of X-Forwarded-For"
+    )
+
+    proxy_fields: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="further header fields that only trusted proxies may send, separated by commas; `*` at either end"
+        " covers others; `!` before a name lets every client send it",
     )
 
     head_timeout: Seconds = Field(10.0, description="a request head must be complete this long after its first byte")
@@ -106,7 +113,7 @@ class Settings(BaseSettings):
             raise ValueError(f"tls_cert names {len(self.tls_cert)} files and tls_key {len(self.tls_key)}: give pairs")
         return self
 
-    @field_validator("trusted_proxies", "tls_cert", "tls_key", mode="before")
+    @field_validator("trusted_proxies", "proxy_fields", "tls_cert", "tls_key", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -116,6 +123,13 @@ class Settings(BaseSettings):
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for text in value:
             ip_network(text, strict=False)
+        return value
+
+    @field_validator("proxy_fields")
+    @classmethod
+    def _field_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in value:
+            check_proxy_field(pattern)
         return value
 
     @field_validator("api_server")

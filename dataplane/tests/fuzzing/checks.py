@@ -12,6 +12,7 @@ from inferway_contract.paths import AmbiguousPath, match_path
 from inferway_dataplane.core.caching import freshness
 from inferway_dataplane.core.caching import keys as cache_keys
 from inferway_dataplane.core.messages import (
+    authority,
     client_address,
     field_kinds,
     problems,
@@ -45,13 +46,13 @@ def check_match_path(data: bytes) -> None:
 
 def check_host(data: bytes) -> None:
     """None, or a name that is its own host, is lower case and has no port."""
-    host = request_target.host_of(data)
-    assert host == request_target._parse_host(data.lower())  # the memo agrees
+    host = authority.host_of(data)
+    assert host == authority._parse_host(data.lower())  # the memo agrees
     if host is None:
         return
     held.assert_host(host)
-    assert request_target.host_of(host) == host
-    assert request_target.host_of(data.upper()) == host
+    assert authority.host_of(host) == host
+    assert authority.host_of(data.upper()) == host
 
 
 def check_target(data: bytes) -> None:
@@ -193,7 +194,8 @@ def check_rewriting(data: bytes) -> None:
         return
     for change in (NewPath(prefix="/v1"), NewPath(prefix="/"), NewPath(full="/x")):
         assert filters.new_path(change, head.path, b"/").startswith(b"/")
-    location = filters.location(Redirect(status=302, hostname="b.example"), head, b"/", b"http")
+    location = filters.location(Redirect(status=302, hostname="b.example"), head, b"/")
+    assert location is not None
     port, slash, _ = location.removeprefix(b"http://b.example").partition(b"/")
     assert slash  # the request's own port may stand before it, and nothing else
     assert not port or (port[:1] == b":" and port[1:].isdigit())
@@ -323,5 +325,5 @@ _CORS: Final = cors.CorsRules(
 )
 _REST: Final = b"Host: a.example\r\nAccept: */*\r\n\r\n"
 _BLOCK: Final = _head([(b"Host", b"a.example"), (b"Accept", b"*/*")]).block
-_HEAD_CACHE: Final = HeadCache()
+_HEAD_CACHE: Final = HeadCache().requests_of(b"http", is_trusted=False)
 _HEAD_CACHE.learn_request(b"GET / HTTP/1.1\r\n" + _REST, b"GET", _BLOCK)

@@ -30,18 +30,36 @@ class OperatorMetrics:
         """Labels by metric, without the collectors of the Prometheus client."""
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
-        self._reconciles = self._counter("reconciles", "Finished reconciles.", "result")
+        self._reconciles = self._counter(
+            "reconciles", "Finished reconciles; `result`: `written`, `unchanged`, `failed`.", "result"
+        )
         self._reconcile_seconds = self._histogram("reconcile_seconds", "Duration of a reconcile.")
         self._compile_seconds = self._histogram("compile_seconds", "Duration of compiling the whole world.")
-        self._writes = self._counter("writes", "Writes of objects, by result.", "kind", "result")
-        self._api_errors = self._counter("api_errors", "Requests to the API server that failed.", "reason")
+        self._writes = self._counter(
+            "writes", "Writes of objects; `result`: `written`, rejected for a `conflict`, `failed`.", "kind", "result"
+        )
+        self._api_errors = self._counter(
+            "api_errors",
+            "Requests to the API server that failed; `reason`: a status, `4xx`, `5xx`, `unreachable`.",
+            "reason",
+        )
         self._leader = self._gauge("leader", "1 while this process is the active operator.")
         self._objects = self._gauge("objects", "Objects in the operator's cache.", "kind")
         self._programmed = self._gauge("objects_programmed", "Objects that every pod serves.", "kind")
-        self._refused = self._gauge("objects_refused", "Objects that are not accepted, or only partly.", "kind")
-        self._published = self._gauge("last_published_timestamp_seconds", "Time of the last publication.")
-        self._reviews = self._counter("admission_reviews", "Answered admission reviews.", "kind", "decision")
-        self._certificate = self._gauge("webhook_certificate_usable", "1 while the certificate's files are usable.")
+        self._refused = self._gauge("objects_refused", "Objects that are not accepted, or only in part.", "kind")
+        self._published = self._gauge(
+            "last_published_timestamp_seconds", "Time of the last write of a document, since the epoch."
+        )
+        self._reviews = self._counter(
+            "admission_reviews",
+            "Answered admission reviews; `decision`: `allowed`, `warned`, `denied`, `unseen`, `broken`, `failed`.",
+            "kind",
+            "decision",
+        )
+        self._certificate = self._gauge(
+            "webhook_certificate_usable",
+            "0 while the files of the webhook's certificate are unusable; the previous one stays in use until it expires.",
+        )
         self._review_seconds = self._histogram("admission_review_seconds", "Duration of reviewing one object.")
 
     def reconciled(self, result: ReconcileOutcome, seconds: float) -> None:

@@ -52,19 +52,19 @@ class OperatorSettings(BaseSettings):
     )
     allowed_hosts: Names = Field(
         (),
-        description="hosts that the url of a backendRef may name, separated by commas; `*.example.com` for all below",
+        description="hosts that the url of a backendRef may name, separated by commas; `*.example.com` for all below; empty = none",
     )
     hostname_policy: Annotated[HostnamePolicy | None, NoDecode] = Field(
         None,
         description="which namespace may claim which hostname: a list of {namespaces, namespaceLabels, hostnames} as JSON"
         " or YAML; absent = all may claim all",
     )
-    hostname_policy_file: Path | None = Field(None, description="the same as a file")
+    hostname_policy_file: Path | None = Field(None, description="the same as a file; set one of the two")
 
     hold_off: float = Field(0.05, ge=0, le=10, description="publish a change after this time without another change")
     max_hold_off: float = Field(0.5, ge=0, le=60, description="publish it after this time at the latest")
     audit_interval: float = Field(
-        30.0, ge=1, le=3600, description="between two looks whether the published ConfigMaps are as they were written"
+        30.0, ge=1, le=3600, description="between two checks that the published ConfigMaps are as they were written"
     )
 
     lease_namespace: str = Field(

@@ -62,7 +62,7 @@ class Cache(model.SpecModel):
     max_body: model.Quantity = "1Mi"
     """Larger responses are not stored."""
     status_header: model.HeaderName = "X-Cache"
-    """Response header with the outcome: HIT, STALE, REVALIDATED, COALESCED, MISS or BYPASS."""
+    """Response header with the outcome: HIT, MISS or BYPASS."""
 
     validations = (
         model.Validation(

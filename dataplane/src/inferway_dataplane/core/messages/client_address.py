@@ -12,7 +12,7 @@ _LONGEST: Final = 64  # characters of an address; longer texts are refused, whic
 
 
 def address(text: str) -> Address | None:
-    """Parse an address, with or without a port or brackets; IPv4-mapped IPv6 becomes IPv4."""
+    """Parse an address, with or without a port, brackets or a zone; IPv4-mapped IPv6 becomes IPv4."""
     return _address(text) if len(text) <= _LONGEST else None
 
 
@@ -34,9 +34,8 @@ def _address(text: str) -> Address | None:
     except ValueError:
         return None
     if isinstance(parsed, IPv6Address):
-        if parsed.scope_id is not None:
-            return None
-        return parsed.ipv4_mapped or parsed
+        # A zone names an interface of the sender (RFC 4007 11): the address without it is the client's.
+        return parsed.ipv4_mapped or (parsed if parsed.scope_id is None else IPv6Address(int(parsed)))
     return parsed
 
 
@@ -67,10 +66,15 @@ class TrustedProxies:
         return parsed is not None and any(parsed.version == net.version and parsed in net for net in self._networks)
 
     def client(self, peer: str, forwarded_for: Sequence[bytes]) -> str:
-        """Walk X-Forwarded-For from the right to the client's address; several header lines form one list."""
+        """Walk X-Forwarded-For from the right to the client's address; several header lines form one list.
+
+        Empty elements are ignored (RFC 9110 5.6.1.2).
+        """
         nearest = peer
         left = self._hops
         for entry in reversed(b",".join(forwarded_for).split(b",")):
+            if not entry.strip(b" \t"):
+                continue
             if not self.trusts(nearest):
                 left -= 1
                 if not left:

@@ -7,6 +7,9 @@ dictionary look-up.
 
 from typing import Final
 
+from inferway_contract.field_patterns import dashed
+from inferway_dataplane.core.messages.client_claims import ClientClaims
+
 Fields = list[tuple[bytes, bytes]]
 """Names and values, as sent and in the order sent."""
 
@@ -18,7 +21,8 @@ ENCODING: Final = 4
 CONNECTION: Final = 5
 EXPECT: Final = 6
 FORWARDED_FOR: Final = 7
-FORWARDED: Final = 8
+REMOVE: Final = 8
+"""Ends here, before matching, limits and cache: as if it had not been sent."""
 REQUEST_ID: Final = 9
 TRACE: Final = 10
 CREDENTIAL: Final = 11
@@ -28,6 +32,9 @@ SET_COOKIE: Final = 14
 AGE: Final = 15
 DATE: Final = 16
 PROXY_CONNECTION: Final = 17
+FORWARDED_PROTO: Final = 18
+FORWARDED_HOST: Final = 19
+FORWARDED_PORT: Final = 20
 
 CREDENTIAL_FIELDS: Final = (b"authorization", b"cookie", b"x-api-key", b"api-key")
 """Request fields that identify a user: part of the cache key, so the order stays."""
@@ -51,15 +58,18 @@ _REQUEST_KINDS: Final[dict[bytes, int]] = {
     b"proxy-connection": PROXY_CONNECTION,
     b"upgrade": UPGRADE,
     b"expect": EXPECT,
-    b"x-forwarded-for": FORWARDED_FOR,
-    **dict.fromkeys((b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-prefix"), FORWARDED),
-    **dict.fromkeys(
-        (b"x-forwarded-server", b"x-real-ip", b"forwarded", b"x-original-url", b"x-rewrite-url"), FORWARDED
-    ),
     b"x-request-id": REQUEST_ID,
     b"traceparent": TRACE,
     **dict.fromkeys((b"cache-control", b"pragma", b"range", b"if-range"), CACHING),
     **dict.fromkeys((b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since"), CACHING),
+}
+
+# Of trusted proxies: what the gateway reads, and writes itself.
+_PROXY_KINDS: Final[dict[bytes, int]] = {
+    b"x-forwarded-for": FORWARDED_FOR,
+    b"x-forwarded-proto": FORWARDED_PROTO,
+    b"x-forwarded-host": FORWARDED_HOST,
+    b"x-forwarded-port": FORWARDED_PORT,
 }
 
 _RESPONSE_KINDS: Final[dict[bytes, int]] = {
@@ -80,27 +90,52 @@ _MEMO_BOUND: Final = 4096
 _LONGEST_NAME: Final = 128  # longer names are not kept: the memo is bounded in bytes too
 
 
-class _KindMemo(dict[bytes, int]):
+class KindMemo(dict[bytes, int]):
     """Kind by field name as sent. New spellings are learnt; a flood of them only empties the memo."""
 
     __slots__ = ("_defined",)
 
     def __init__(self, defined: dict[bytes, int]) -> None:
-        super().__init__(defined)
+        super().__init__()
         self._defined = defined
 
     def __missing__(self, name: bytes) -> int:
-        lower = name.lower()
-        # Many frameworks (CGI) read `X_Forwarded_For` as `X-Forwarded-For`: such look-alikes end here.
-        is_look_alike = b"_" in lower and lower.replace(b"_", b"-") in self._defined
-        kind = DROP if is_look_alike else self._defined.get(lower, FORWARD)
+        kind = self._classify(name.lower())
         if len(name) <= _LONGEST_NAME:
             if len(self) >= _MEMO_BOUND:
                 self.clear()
-                self.update(self._defined)
             self[name] = kind
         return kind
 
+    def _classify(self, lower: bytes) -> int:
+        """Return the kind of a name that is not in the memo."""
+        kind = self._defined.get(lower)
+        if kind is not None:
+            return kind
+        return DROP if dashed(lower) in self._defined else FORWARD
 
-REQUEST_KINDS: Final = _KindMemo(_REQUEST_KINDS)
-RESPONSE_KINDS: Final = _KindMemo(_RESPONSE_KINDS)
+
+class RequestKindMemo(KindMemo):
+    """Kinds of a request's fields. They depend on its sender: only trusted proxies may describe the client."""
+
+    __slots__ = ("_claims", "_is_trusted")
+
+    def __init__(self, claims: ClientClaims, *, is_trusted: bool) -> None:
+        super().__init__(_REQUEST_KINDS | _PROXY_KINDS if is_trusted else _REQUEST_KINDS)
+        self._claims = claims
+        self._is_trusted = is_trusted
+
+    def _classify(self, lower: bytes) -> int:
+        # Many frameworks (CGI) read `X_Forwarded_For` as `X-Forwarded-For`. Such look-alikes end here. This includes
+        # those of trusted proxies, which write dashes: another spelling came through the proxy, from its client. Only
+        # Apache's own `SSL_CLIENT_*` have underscores.
+        read_as = dashed(lower)
+        is_claim = self._claims.covers(read_as)
+        if self._is_trusted:
+            is_claim = is_claim and read_as != lower and not lower.startswith(b"ssl_")
+        if is_claim or (read_as != lower and read_as in self._defined):
+            return REMOVE
+        return self._defined.get(lower, FORWARD)
+
+
+RESPONSE_KINDS: Final = KindMemo(_RESPONSE_KINDS)

@@ -4,9 +4,9 @@ A field that can be read in two ways is refused, never repaired: the upstream ma
 request smuggling).
 """
 
-from typing import Any
+from typing import Any, Final
 
-from inferway_dataplane.core.messages import problems
+from inferway_dataplane.core.messages import authority, problems
 from inferway_dataplane.core.messages.field_kinds import (
     CACHING,
     CONNECTION,
@@ -15,33 +15,43 @@ from inferway_dataplane.core.messages.field_kinds import (
     EXPECT,
     FORWARD,
     FORWARDED_FOR,
+    FORWARDED_HOST,
+    FORWARDED_PORT,
+    FORWARDED_PROTO,
     HOST,
     LENGTH,
     PROXY_CONNECTION,
+    REMOVE,
     REQUEST_ID,
-    REQUEST_KINDS,
     TRACE,
     UPGRADE,
     Fields,
 )
 from inferway_dataplane.core.messages.problems import Problem
+from inferway_dataplane.core.messages.sender import STRANGER, Sender
 
 
 class FieldBlock:
     """The fields of a request, sorted. Immutable and independent of the request line, so requests may share it."""
 
     __slots__ = (
-        "caching", "content_length", "credentials", "expects_continue", "fields", "forwarded_for", "has_body",
-        "has_dropped", "has_upgrade", "is_chunked", "is_http_1_1", "keep_alive", "passed", "raw_host",
-        "request_id", "traceparent", "values",
+        "authority", "caching", "content_length", "credentials", "expects_continue", "fields", "forwarded_for",
+        "forwarded_host", "forwarded_port", "has_body", "has_dropped", "has_upgrade", "host", "is_chunked",
+        "is_http_1_1", "keep_alive", "passed", "raw_host", "request_id", "scheme", "traceparent", "values",
     )  # fmt: skip
 
-    def __init__(self, fields: Fields, is_http_1_1: bool) -> None:
-        self.fields = fields
+    def __init__(self, fields: Fields, is_http_1_1: bool, scheme: bytes = b"http") -> None:
+        self.fields = fields  # without those that an untrusted peer may not send
         self.is_http_1_1 = is_http_1_1
         self.keep_alive = is_http_1_1
         self.passed: Fields = []
         self.raw_host: bytes | None = None
+        self.host: bytes | None = b""  # of `raw_host`; None = malformed
+        # As the client used them; behind a trusted proxy, as the proxy forwards them.
+        self.scheme = scheme
+        self.authority = b""
+        self.forwarded_host: bytes | None = None
+        self.forwarded_port: int | None = None
         self.content_length = -1  # -1 = no Content-Length
         self.is_chunked = False
         self.has_body = False  # False for a declared length of 0
@@ -50,10 +60,20 @@ class FieldBlock:
         self.has_upgrade = False
         self.credentials = False
         self.caching = False
-        self.forwarded_for: list[bytes] | None = None
+        self.forwarded_for: list[bytes] | None = None  # all addresses; None = not one
         self.request_id: bytes | None = None
         self.traceparent: bytes | None = None
         self.values: dict[bytes, bytes] | None = None
+
+    def authority_for(self, raw_host: bytes) -> bytes:
+        """Return the authority that the client used, where it sent this valid host to the gateway or to a proxy."""
+        if self.forwarded_host is None:
+            return authority.normalise(raw_host, self.scheme, self.forwarded_port)
+        # A port of X-Forwarded-Host is the client's; X-Forwarded-Port is often the one that the proxy listens on.
+        own_port = authority.port_of(self.forwarded_host)
+        return authority.normalise(
+            self.forwarded_host, self.scheme, self.forwarded_port if own_port is None else own_port
+        )
 
     def value(self, name: bytes) -> bytes | None:
         """Return a field's value by its lower-case name; None = absent.
@@ -75,8 +95,8 @@ class RequestHead:
     """The checked head of a request: request line and fields, in bytes as received."""
 
     __slots__ = (
-        "block", "cache_key", "entry", "host", "is_http_1_1", "match_path", "method", "passed", "path", "query",
-        "raw_host", "runtime", "sent", "sent_to", "value",
+        "authority", "block", "cache_key", "entry", "host", "is_http_1_1", "match_path", "method", "passed", "path",
+        "query", "raw_host", "runtime", "scheme", "sent", "sent_to", "value",
     )  # fmt: skip
 
     def __init__(self, method: bytes, block: FieldBlock) -> None:
@@ -86,8 +106,12 @@ class RequestHead:
         self.passed = block.passed  # the fields that may be forwarded
         self.raw_host = block.raw_host
         self.value = block.value
+        self.scheme = block.scheme  # http or https, as the client used it
+        # Lower case. The authority is what the client used, without the default port of the scheme; the host is the one
+        # that Host names to the gateway, and selects the route. An absolute target replaces both.
+        self.authority = block.authority
+        self.host = block.host or b""
         # Set by `request_target.locate`.
-        self.host = b""
         self.path = b""
         self.query: bytes | None = None  # without its question mark; None = no question mark
         self.match_path = b""
@@ -104,17 +128,22 @@ class RequestHead:
         return self.block.fields
 
 
-def read_request(method: bytes, fields: Fields, is_http_1_1: bool) -> RequestHead | Problem:
+def read_request(method: bytes, fields: Fields, is_http_1_1: bool, sender: Sender = STRANGER) -> RequestHead | Problem:
     """Read a request's head; a `Problem` when it is refused."""
-    block = read_fields(fields, is_http_1_1)
+    block = read_fields(fields, is_http_1_1, sender)
     return block if isinstance(block, Problem) else RequestHead(method, block)
 
 
-def read_fields(fields: Fields, is_http_1_1: bool) -> FieldBlock | Problem:
-    """Sort a request's fields; refuse ambiguous framing or hosts (RFC 9112 3.2, 6.1-6.3)."""
-    head = FieldBlock(fields, is_http_1_1)
+def read_fields(fields: Fields, is_http_1_1: bool, sender: Sender = STRANGER) -> FieldBlock | Problem:
+    """Sort a request's fields; refuse ambiguous framing or hosts (RFC 9112 3.2, 6.1-6.3).
+
+    What its sender may not claim is removed here, once: everything behind this sees the rest alone.
+    """
+    head = FieldBlock(fields, is_http_1_1, sender.scheme)
     passed = head.passed
-    kinds = REQUEST_KINDS
+    kinds = sender.kinds
+    forwarded: dict[int, bytes] | None = None
+    has_removed = False
     nominated: list[bytes] | None = None
     for field in fields:
         kind = kinds[field[0]]
@@ -150,16 +179,20 @@ def read_fields(fields: Fields, is_http_1_1: bool) -> FieldBlock | Problem:
                 return problems.EXPECTATION_FAILED
             head.expects_continue = is_http_1_1
         elif kind == FORWARDED_FOR:
-            if head.forwarded_for is None:
-                head.forwarded_for = [value]
-            else:
-                head.forwarded_for.append(value)
+            addresses = [address for part in value.split(b",") if (address := part.strip(b" \t"))]
+            if addresses:
+                head.forwarded_for = (head.forwarded_for or []) + addresses
         elif kind == REQUEST_ID:
             head.request_id = value
         elif kind == TRACE:
             head.traceparent = value
         elif kind == UPGRADE:
             head.has_upgrade = True
+        elif kind == REMOVE:
+            has_removed = True
+        elif kind in (FORWARDED_PROTO, FORWARDED_HOST, FORWARDED_PORT):
+            earlier = forwarded.get(kind) if forwarded is not None else None
+            forwarded = {**(forwarded or {}), kind: value if earlier is None else earlier + b"," + value}
         elif kind == PROXY_CONNECTION and b"close" in value.lower():
             # llhttp obeys it: if it closes, the gateway must too, or the next request would be refused.
             nominated = _connection(head, b"close", nominated)
@@ -168,11 +201,42 @@ def read_fields(fields: Fields, is_http_1_1: bool) -> FieldBlock | Problem:
     if head.raw_host is None and is_http_1_1:
         return problems.BAD_HOST
     head.has_body = head.is_chunked or head.content_length > 0
+    if has_removed:
+        head.fields = [field for field in fields if kinds[field[0]] != REMOVE]
+    if forwarded is not None:
+        _take_forwarded(head, forwarded)
+    raw_host = head.raw_host
+    if raw_host is not None:
+        head.host = authority.host_of(raw_host)
+    if head.host:
+        head.authority = head.authority_for(raw_host or b"")
+    elif head.forwarded_host is not None:
+        head.authority = head.authority_for(head.forwarded_host)
     if nominated:
         dropped = set(nominated)
         head.passed = [field for field in passed if field[0].lower() not in dropped]
         head.has_dropped = len(head.passed) != len(passed)
     return head
+
+
+def _take_forwarded(head: FieldBlock, forwarded: dict[int, bytes]) -> None:
+    """Take what a trusted proxy forwards of the client's request: of each list the last value, if it is valid."""
+    proto = _last(forwarded.get(FORWARDED_PROTO, b"")).lower()
+    head.scheme = _SCHEMES.get(proto, head.scheme)
+    host = _last(forwarded.get(FORWARDED_HOST, b""))
+    if authority.host_of(host) is not None:
+        head.forwarded_host = host
+    port = _last(forwarded.get(FORWARDED_PORT, b""))
+    if port.isdigit() and len(port) <= 5 and 0 < int(port) <= 65535:
+        head.forwarded_port = int(port)
+
+
+_SCHEMES: Final = {b"http": b"http", b"https": b"https", b"ws": b"http", b"wss": b"https"}
+
+
+def _last(line: bytes) -> bytes:
+    """Return the last element of a list (RFC 9110 5.6.1: empty ones are ignored): what the nearest proxy saw."""
+    return next((element for part in reversed(line.split(b",")) if (element := part.strip(b" \t"))), b"")
 
 
 def _connection(head: FieldBlock, value: bytes, nominated: list[bytes] | None) -> list[bytes] | None:

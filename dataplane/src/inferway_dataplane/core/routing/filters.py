@@ -3,7 +3,9 @@
 from typing import NamedTuple
 
 from inferway_contract.document import DirectResponse, HeaderEdit, NewPath, Redirect
+from inferway_dataplane.core.messages import authority, problems
 from inferway_dataplane.core.messages.field_kinds import Fields
+from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.messages.request_head import RequestHead
 from inferway_dataplane.core.routing.cors import CorsRules
 
@@ -40,30 +42,21 @@ def new_path(change: NewPath, raw: bytes, prefix: bytes) -> bytes:
     return new.rstrip(b"/") + b"/" + b"/".join(rest)
 
 
-def location(redirect: Redirect, head: RequestHead, prefix: bytes, scheme: bytes) -> bytes:
-    """Build the absolute Location of a redirect (HTTPRequestRedirectFilter); parts not named come from the request."""
-    target = redirect.scheme.encode() if redirect.scheme else scheme
-    host = redirect.hostname.encode() if redirect.hostname else head.host
-    port = _port(redirect, head, target)
+def location(redirect: Redirect, head: RequestHead, prefix: bytes) -> bytes | None:
+    """Build the absolute Location of a redirect (HTTPRequestRedirectFilter); parts not named are those of the client.
+
+    None = the request has no host, and a relative reference could lead to another one: `//evil.example/`.
+    """
+    scheme = redirect.scheme.encode() if redirect.scheme else head.scheme
+    host = redirect.hostname.encode() if redirect.hostname else authority.host_of(head.authority)
+    if host is None:
+        return None
+    port = redirect.port
+    if port is None and redirect.scheme is None:
+        port = authority.port_of(head.authority)
     path = new_path(redirect.path, head.path, prefix) if redirect.path else head.path
     query = b"" if head.query is None else b"?" + head.query
-    if not host:
-        return path + query  # HTTP/1.0 without Host: only a relative reference is possible
-    return target + b"://" + host + port + path + query
-
-
-def _port(redirect: Redirect, head: RequestHead, scheme: bytes) -> bytes:
-    if redirect.port is not None:
-        port = redirect.port
-    elif redirect.scheme is not None:
-        return b""  # the default port of the new scheme
-    else:
-        raw = head.raw_host or b""
-        text = raw[raw.rfind(b"]") + 1 :].partition(b":")[2]
-        if not text:
-            return b""
-        port = int(text)
-    return b"" if (scheme, port) in ((b"http", 80), (b"https", 443)) else b":%d" % port
+    return scheme + b"://" + authority.normalise(host, scheme, port) + path + query
 
 
 class RuleResponse(NamedTuple):
@@ -91,14 +84,16 @@ class RuleResponses:
         self._direct = direct
         self._edits = edits
 
-    def decide(self, head: RequestHead, prefix: bytes, scheme: bytes) -> RuleResponse | None:
-        """Return the response to this request; None = a backend's. `prefix`: the matched path; `scheme`: the connection's."""
+    def decide(self, head: RequestHead, prefix: bytes) -> RuleResponse | Problem | None:
+        """Return the response to this request; None = a backend's. `prefix`: the matched path."""
         if self._cors is not None:
             fields = self._cors.preflight(head)
             if fields is not None:
                 return RuleResponse(204, fields)
         if self._redirect is not None:
-            target = location(self._redirect, head, prefix, scheme)
+            target = location(self._redirect, head, prefix)
+            if target is None:
+                return problems.BAD_HOST
             return RuleResponse(self._redirect.status, self._edited([(b"location", target)]))
         if self._direct is not None:
             direct = self._direct

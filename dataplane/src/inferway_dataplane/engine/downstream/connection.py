@@ -31,7 +31,7 @@ class ClientConnection(RequestPipeline):
     def __init__(self, context: Context, cap: ConnectionCap) -> None:
         super().__init__(context)
         self._cap = cap
-        self._find_same_request = context.head_cache.find_same_request
+        self._find_same_request = self.heads.find_same_request
         self._longest_line = context.settings.max_request_line
         self._head_timeout = context.settings.head_timeout
         self.deadline = context.now() + self._head_timeout  # also for a TLS handshake
@@ -49,6 +49,8 @@ class ClientConnection(RequestPipeline):
         self.is_trusted = self.context.trusted.trusts(self.peer)
         if transport.get_extra_info("sslcontext") is not None:
             self.scheme = b"https"
+        self.heads = self.context.head_cache.requests_of(self.scheme, is_trusted=self.is_trusted)
+        self._find_same_request = self.heads.find_same_request
         self.deadline = self.clock.now() + self._head_timeout
         self._cap.on_made(self)
 
@@ -73,7 +75,7 @@ class ClientConnection(RequestPipeline):
             if same is not None:
                 self._begin_same(same)
                 return
-            request = self._head_cache.find_request(data, self._longest_line)
+            request = self.heads.find_request(data, self._longest_line)
             if request is not None:
                 self._begin_known(data, *request)
                 return
@@ -98,7 +100,7 @@ class ClientConnection(RequestPipeline):
         exchange = self.current = Exchange(self, head, started, problem, not body)
         if not body:
             if problem is None:
-                self._head_cache.learn_same(data, head)
+                self.heads.learn_same(data, head)
             order.begin(exchange)
             return
         self.receiving = exchange

@@ -43,7 +43,7 @@ class RequestPipeline(RequestParser, Client, asyncio.Protocol):
     )  # fmt: skip
 
     def __init__(self, context: Context) -> None:
-        super().__init__(context.settings, context.clock, context.head_cache)
+        super().__init__(context.settings, context.clock, context.head_cache.requests_of(b"http", is_trusted=False))
         self.context = context
         self.transport: Any = None
         self.write: Any = None  # the transport's own

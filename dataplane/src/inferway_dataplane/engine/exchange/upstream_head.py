@@ -1,26 +1,12 @@
 """The request's head as the upstream gets it: rebuilt from parsed fields, with what the gateway knows of the client."""
 
-from typing import Final
-
-from inferway_dataplane.core.messages import trace_context
+from inferway_dataplane.core.messages import authority, trace_context
+from inferway_dataplane.core.messages.request_head import RequestHead
 from inferway_dataplane.core.routing import filters
 from inferway_dataplane.core.runtime import Rule
 from inferway_dataplane.core.upstreams.backends import Backend
 from inferway_dataplane.engine.exchange.exchange import Exchange
 from inferway_dataplane.engine.http1 import serialize
-
-# Further fields of trusted proxies; those of other peers were dropped with the head.
-_OF_PROXIES: Final = frozenset(
-    (
-        b"forwarded",
-        b"x-forwarded-port",
-        b"x-forwarded-prefix",
-        b"x-forwarded-server",
-        b"x-original-url",
-        b"x-real-ip",
-        b"x-rewrite-url",
-    )
-)
 
 
 def request(exchange: Exchange, rule: Rule, backend: Backend, secret: bytes) -> bytes:
@@ -32,9 +18,9 @@ def request(exchange: Exchange, rule: Rule, backend: Backend, secret: bytes) -> 
         lines = _lines(exchange, rule, backend, secret)
         if backend.credential is None:  # secrets change, and are kept in few places
             head.sent_to, head.sent = backend, lines
-    return b"%b%bx-request-id: %b\r\ntraceparent: %b\r\n\r\n" % (
+    return b"%bx-forwarded-for: %b\r\nx-request-id: %b\r\ntraceparent: %b\r\n\r\n" % (
         lines,
-        _forwarded(exchange),
+        _forwarded_for(exchange),
         exchange.request_id,
         _traceparent(exchange),
     )
@@ -62,32 +48,34 @@ def _lines(exchange: Exchange, rule: Rule, backend: Backend, secret: bytes) -> b
         framing = b"transfer-encoding: chunked\r\n"
     elif head.block.content_length >= 0:
         framing = b"content-length: %d\r\n" % head.block.content_length
-    return b"%b %b%b HTTP/1.1\r\nhost: %b\r\n%b%bvia: 1.1 inferway\r\n" % (
+    return b"%b %b%b HTTP/1.1\r\nhost: %b\r\n%b%bvia: 1.1 inferway\r\n%b" % (
         head.method,
         path,
         b"" if head.query is None else b"?" + head.query,
         host,
         serialize.lines(fields),
         framing,
+        _used_by_client(head),
     )
 
 
-def _forwarded(exchange: Exchange) -> bytes:
-    """X-Forwarded-*: what the gateway saw, behind what trusted proxies saw. Other peers' claims were dropped."""
-    client, head = exchange.client, exchange.head
-    if not client.is_trusted:
-        return b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-host: %b\r\n" % (
-            client.peer_bytes,
-            client.scheme,
-            head.raw_host or b"",
-        )
-    chain = b", ".join([*(head.block.forwarded_for or ()), client.peer_bytes])
-    return b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-host: %b\r\n%b" % (
-        chain,
-        head.value(b"x-forwarded-proto") or client.scheme,
-        head.value(b"x-forwarded-host") or head.raw_host or b"",
-        serialize.lines([field for field in head.fields if field[0].lower() in _OF_PROXIES]),
-    )
+def _used_by_client(head: RequestHead) -> bytes:
+    """The scheme, host and port that the client used."""
+    lines = b"x-forwarded-proto: %b\r\n" % head.scheme
+    host = head.block.forwarded_host or head.raw_host
+    if host:  # HTTP/1.0 may come without one
+        lines += b"x-forwarded-host: %b\r\n" % host
+    if head.block.forwarded_port is not None:
+        lines += b"x-forwarded-port: %d\r\n" % authority.port_used(head.authority, head.scheme)
+    return lines
+
+
+def _forwarded_for(exchange: Exchange) -> bytes:
+    """X-Forwarded-For: the peer, behind the addresses that trusted proxies forward."""
+    chain = exchange.head.block.forwarded_for
+    if chain is None:
+        return exchange.client.peer_bytes
+    return b"%b, %b" % (b", ".join(chain), exchange.client.peer_bytes)
 
 
 def _traceparent(exchange: Exchange) -> bytes:

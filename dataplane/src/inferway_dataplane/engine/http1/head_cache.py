@@ -5,19 +5,23 @@ with every request, an upstream the same head within a second. A head that the s
 byte, need not be parsed again. Only heads that the parser has accepted in the same place are accepted here: a request's
 field block (all after its request line), or a response's whole head. Two requests of the same bytes have the same head
 object; in one runtime it has one route and one cache key, which the head keeps.
+Requests of trusted proxies and of other peers, over TLS and without it, are read in different ways and kept apart.
 Bounded: a flood of new heads only empties the memos.
 """
 
+from collections.abc import Sequence
 from typing import Final, TypeVar
 
+from inferway_dataplane.core.messages.client_claims import ClientClaims
 from inferway_dataplane.core.messages.problems import METHODS
 from inferway_dataplane.core.messages.request_head import FieldBlock, RequestHead
 from inferway_dataplane.core.messages.response_head import ResponseHead
+from inferway_dataplane.core.messages.sender import Sender
 
 _MAX_ENTRIES: Final = 1024
 _MAX_REQUESTS: Final = 4096
 _REST: Final = 16  # a memo that was full ignores this many times its size
-_MAX_HEAD: Final = 4096  # bytes; so at most 4 MiB for heads alone, 16 MiB for whole requests
+_MAX_HEAD: Final = 4096  # bytes; so for one kind of sender at most 4 MiB for heads alone, 16 MiB for whole requests
 _END: Final = b"\r\n\r\n"
 _METHODS: Final = frozenset(METHODS)
 # RFC 3986: the bytes of a path and a query. A target with any other goes to the parser.
@@ -51,15 +55,15 @@ class _Memo(dict[bytes, _V]):
         return False
 
 
-class HeadCache:
-    """The heads of one process."""
+class RequestHeads:
+    """The request heads of one kind of sender."""
 
-    __slots__ = ("_blocks", "_requests", "_responses", "find_same_request")
+    __slots__ = ("_blocks", "_requests", "find_same_request", "sender")
 
-    def __init__(self) -> None:
+    def __init__(self, sender: Sender) -> None:
+        self.sender = sender
         self._blocks: _Memo[FieldBlock] = _Memo(_MAX_ENTRIES)
         self._requests: _Memo[RequestHead] = _Memo(_MAX_REQUESTS)
-        self._responses: _Memo[ResponseHead] = _Memo(_MAX_ENTRIES)
         self.find_same_request = self._requests.get
         """The head of exactly these bytes, if they were one whole request before; else None."""
 
@@ -112,6 +116,30 @@ class HeadCache:
         if 4 <= end <= _MAX_HEAD:
             self._blocks.learn(rest[:end], block)
 
+    def forget_routes(self) -> None:
+        """Forget heads that hold routes and rules of an older runtime."""
+        self._requests.clear()
+
+
+class HeadCache:
+    """The heads of one process."""
+
+    __slots__ = ("_requests", "_responses")
+
+    def __init__(self, proxy_fields: Sequence[str] = ()) -> None:
+        """`proxy_fields`: further fields that only trusted proxies may send (`ClientClaims`)."""
+        claims = ClientClaims(proxy_fields)
+        self._requests = {
+            (scheme, is_trusted): RequestHeads(Sender(scheme, claims, is_trusted=is_trusted))
+            for scheme in (b"http", b"https")
+            for is_trusted in (False, True)
+        }
+        self._responses: _Memo[ResponseHead] = _Memo(_MAX_ENTRIES)
+
+    def requests_of(self, scheme: bytes, *, is_trusted: bool) -> RequestHeads:
+        """The request heads of peers on a listener of this scheme."""
+        return self._requests[scheme, is_trusted]
+
     def find_response(self, data: bytes) -> tuple[ResponseHead, int] | None:
         """The head and its length, if `data` is exactly one whole response with a head that was parsed before."""
         end = data.find(_END) + 4
@@ -133,5 +161,6 @@ class HeadCache:
 
     def forget_routes(self) -> None:
         """Forget heads that hold routes and rules of an older runtime, so that they do not keep it alive."""
-        self._requests.clear()
+        for heads in self._requests.values():
+            heads.forget_routes()
         self._responses.clear()

@@ -14,7 +14,7 @@ from inferway_dataplane.core.messages.field_kinds import Fields
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.messages.request_head import RequestHead
 from inferway_dataplane.engine.clock import Clock
-from inferway_dataplane.engine.http1.head_cache import HeadCache
+from inferway_dataplane.engine.http1.head_cache import RequestHeads
 from inferway_dataplane.settings import Settings
 
 # Where the parser stands: between two requests, or inside one.
@@ -39,15 +39,14 @@ class RequestParser:
     """The callbacks of the parser, and the state of the current request. `downstream/connection.py` feeds it."""
 
     __slots__ = (
-        "_body_left", "_extent", "_has_white_space", "_head_cache", "_is_line_open", "_is_repriming", "_parser",
-        "_settings", "_tail", "_watched", "clock", "fed", "fields", "is_blank_half_read", "line", "place", "segment",
-        "target",
+        "_body_left", "_extent", "_has_white_space", "_is_line_open", "_is_repriming", "_parser", "_settings", "_tail",
+        "_watched", "clock", "fed", "fields", "heads", "is_blank_half_read", "line", "place", "segment", "target",
     )  # fmt: skip
 
-    def __init__(self, settings: Settings, clock: Clock, head_cache: HeadCache) -> None:
+    def __init__(self, settings: Settings, clock: Clock, heads: RequestHeads) -> None:
         self.clock = clock
         self._settings = settings
-        self._head_cache = head_cache
+        self.heads = heads  # of this kind of sender
         self._parser = httptools.HttpRequestParser(self)
         self.place = BETWEEN
         self.segment: bytes | None = None  # the bytes that came with a request's first byte, while they are parsed
@@ -232,7 +231,7 @@ class RequestParser:
         if line.count(b" ") != 2:
             raise BadRequest(problems.MALFORMED)
         method = self._parser.get_method()
-        head = request_head.read_request(method, self.fields, is_http_1_1)
+        head = request_head.read_request(method, self.fields, is_http_1_1, self.heads.sender)
         if isinstance(head, Problem):
             raise BadRequest(head)
         if method == b"CONNECT" or method == b"TRACE":
@@ -245,7 +244,7 @@ class RequestParser:
             block.is_chunked and self._has_white_space
         )
         if self.segment is not None:
-            self._head_cache.learn_request(self.segment, method, block)
+            self.heads.learn_request(self.segment, method, block)
             self.segment = None
         self.on_request(head, problem, started)
 

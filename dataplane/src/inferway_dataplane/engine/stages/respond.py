@@ -1,5 +1,6 @@
 """Responses that a rule gives by itself: preflights, redirects, direct responses."""
 
+from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.engine.exchange import local_reply
 from inferway_dataplane.engine.exchange.exchange import Exchange
 from inferway_dataplane.engine.http1 import serialize
@@ -10,9 +11,11 @@ def respond(exchange: Exchange) -> bool:
     rule = exchange.rule
     if rule is None or rule.responses is None:
         return True
-    response = rule.responses.decide(exchange.head, exchange.prefix, exchange.client.scheme)
+    response = rule.responses.decide(exchange.head, exchange.prefix)
     if response is None:
         return True
+    if isinstance(response, Problem):
+        return local_reply.refuse(exchange, response)
     return local_reply.reply(
         exchange, response.status, serialize.lines(response.fields), response.content_type, response.content
     )
