@@ -133,7 +133,8 @@ class DirectorySource:
         rejected = ""
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._reload_wanted.wait(), self._pause)
+                async with asyncio.timeout(self._pause):  # `wait_for` of Python 3.11 may lose a cancellation
+                    await self._reload_wanted.wait()
             is_wanted = self._reload_wanted.is_set()
             self._reload_wanted.clear()
             try:
@@ -211,5 +212,5 @@ def build(path: str, files: tuple[File, ...], before: Mapping[str, bytes]) -> Do
     noted = {note.file for note in loaded.notes}
     empty = (file.name for file in files if file.name not in whole and file.name not in noted)
     notes = [*loaded.notes, *(Diagnostic(name, 0, (), (), "has no manifest that is read here") for name in empty)]
-    warnings = lines([*notes, *checked.of(Severity.UNRESOLVED, Severity.NOTED)])
+    warnings = lines([*notes, *checked.of(Severity.UNRESOLVED, Severity.IDLE, Severity.NOTED)])
     return Documents(checked.compilation.config, checked.compilation.endpoints, tuple(warnings), whole)

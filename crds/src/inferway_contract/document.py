@@ -163,6 +163,8 @@ class Backend(DocumentModel):
     url: Url | None = None
     refusal: Literal["backend_not_found"] | None = None
     """The reference does not resolve: its share of the requests gets a 500 response."""
+    detail: str = ""
+    """Why it does not, for operators (log, /debug); never sent to a client."""
     auth: Auth | None = None
     """Only together with `url`."""
 

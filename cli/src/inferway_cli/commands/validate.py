@@ -30,6 +30,9 @@ def validate(paths: Sequence[str], *, is_strict: bool = False, as_json: bool = F
     read_files = tuple(files.gather(paths))
     checked = manifest_compilation.check(read_files)
     warnings = [*checked.loaded.notes, *checked.of(Severity.UNRESOLVED, Severity.NOTED)]
+    if any(manifest.kind == "EndpointSlice" for manifest in checked.loaded.manifests):
+        # Files for a cluster have none, as Kubernetes writes them.
+        warnings += checked.of(Severity.IDLE)
     errors = checked.errors
     if not (errors or checked.loaded.manifests or checked.loaded.notes):
         errors = [
@@ -81,7 +84,7 @@ def compile_and_print(paths: Sequence[str], *, as_json: bool) -> int:
     if not checked.loaded.errors:
         _print(checked.compilation, as_json=as_json)
     _warn([*checked.loaded.notes, *checked.of(Severity.NOTED)])
-    errors = [*checked.errors, *checked.of(Severity.UNRESOLVED)]
+    errors = [*checked.errors, *checked.of(Severity.UNRESOLVED, Severity.IDLE)]
     return _fail(errors) if errors else 0
 
 

@@ -15,10 +15,11 @@ from inferway_operator.world import world
 
 
 class Severity(Enum):
-    """REFUSED is an error everywhere, UNRESOLVED only where all manifests are given, NOTED never."""
+    """REFUSED is an error everywhere, UNRESOLVED and IDLE only where all manifests are given, NOTED never."""
 
     REFUSED = auto()
     UNRESOLVED = auto()
+    IDLE = auto()
     NOTED = auto()
 
 
@@ -50,9 +51,7 @@ def check(read_files: Iterable[File]) -> Checked:
     if loaded.errors:
         # The target of a reference may be in an unreadable part. An invalid pattern is an error in any case.
         all_findings = (
-            finding
-            for finding in all_findings
-            if finding[0] is Severity.REFUSED and _is_new(finding[1], loaded.errors)
+            finding for finding in all_findings if finding[0] is Severity.REFUSED and _is_new(finding[1], loaded.errors)
         )
     return Checked(loaded, compilation, tuple(all_findings))
 
@@ -86,7 +85,7 @@ def _errors(verdict: Verdict) -> Iterator[tuple[Severity, FieldError]]:
     for error in verdict.errors:
         yield Severity.REFUSED, error
     for error in verdict.unresolved:
-        yield Severity.UNRESOLVED, error
+        yield Severity.IDLE if error in verdict.idle else Severity.UNRESOLVED, error
     for error in verdict.advice:
         yield Severity.NOTED, error
     for condition in verdict.conditions:

@@ -44,7 +44,7 @@ def in_rule(route: str, rule: Rule) -> Iterator[InvalidRule]:
         yield InvalidRule(route, rule.name, rule.refusal.code, rule.refusal.detail)
     for index, backend in enumerate(rule.backends):
         if backend.refusal is not None:
-            yield InvalidRule(route, rule.name, backend.refusal, f"backendRefs[{index}] does not resolve")
+            yield InvalidRule(route, rule.name, backend.refusal, f"backendRefs[{index}]: {backend.detail}")
 
 
 def credentials_of(route: str, rule: Rule) -> Iterator[Credential]:

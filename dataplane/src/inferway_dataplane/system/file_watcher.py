@@ -37,7 +37,8 @@ async def follow(
     wanted = wanted or asyncio.Event()
     while True:
         with suppress(TimeoutError):
-            await asyncio.wait_for(wanted.wait(), every)
+            async with asyncio.timeout(every):  # `wait_for` of Python 3.11 may lose a cancellation
+                await wanted.wait()
         is_wanted = wanted.is_set()
         wanted.clear()
         try:

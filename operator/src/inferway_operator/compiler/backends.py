@@ -1,6 +1,7 @@
 """Backends: the target of each backendRef. A reference that does not resolve keeps its weight and is refused."""
 
 from difflib import get_close_matches
+from typing import Final
 
 from inferway_contract import address_policy, document
 from inferway_contract.conditions import Reason
@@ -10,6 +11,8 @@ from inferway_operator.compiler import messages, services, urls
 from inferway_operator.compiler.draft import Draft, Path, RouteDraft, RuleDraft
 
 Objection = tuple[Reason, str]
+
+_DETAIL_CHARACTERS: Final = 300
 
 
 def resolve(draft: Draft) -> None:
@@ -91,7 +94,8 @@ def _hint(draft: Draft, namespace: str, name: str) -> str:
 
 def _refused(route: RouteDraft, rule: RuleDraft, ref: BackendRef, at: Path, objection: Objection) -> document.Backend:
     _add_unresolved(route, rule, at, objection)
-    return document.Backend(weight=ref.weight, priority=ref.priority, refusal="backend_not_found")
+    detail = messages.joined((objection[1],), _DETAIL_CHARACTERS)
+    return document.Backend(weight=ref.weight, priority=ref.priority, refusal="backend_not_found", detail=detail)
 
 
 def _add_unresolved(route: RouteDraft, rule: RuleDraft, at: Path, objection: Objection) -> None:

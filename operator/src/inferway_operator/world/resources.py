@@ -106,7 +106,7 @@ def _parse_rule(raw: object, index: int) -> RuleObject:
             name if isinstance(name, str) and _is_valid(_SECTION_NAME, name) else f"rule-{index}",
             None,
             partial_matches.read(fields.get("matches", [{}])),
-            tuple(from_validation(error, ("spec", "rules", index))),
+            tuple(from_validation(error, ("spec", "rules", index), RouteRule)),
         )
     # Gateway API: no matches are one match of every path.
     return RuleObject(index, rule_name(rule, index), rule, tuple(enumerate(rule.matches or (Match(),))))
@@ -134,7 +134,7 @@ def _errors(model: type[BaseModel], raw: object, path: tuple[str | int, ...]) ->
     try:
         model.model_validate(raw)
     except ValidationError as error:
-        return from_validation(error, path)
+        return from_validation(error, path, model)
     return []
 
 

@@ -33,9 +33,7 @@ def _value_tests(matches: Iterable[ValueMatch]) -> tuple[tuple[bytes, bytes | No
 class CompiledMatch(Generic[R]):
     """One match of one rule. `order`: the sort key within a host, highest precedence first."""
 
-    __slots__ = (
-        "headers", "is_plain", "method", "order", "path", "path_type", "query", "regex", "rule", "written_type"
-    )  # fmt: skip
+    __slots__ = ("headers", "is_plain", "method", "order", "path", "path_type", "query", "regex", "rule")
 
     def __init__(self, match: Match, age: int, index: int, rule: R) -> None:
         self.rule = rule
@@ -47,7 +45,6 @@ class CompiledMatch(Generic[R]):
         self.query = _value_tests(match.query)
         self.is_plain = not (self.method or self.headers or self.query)
         place = match.precedence or protection.precedence_of(match)
-        self.written_type = place.path_type
         self.order = (
             _PATH_RANK[place.path_type],
             -place.path_length,
