@@ -1,7 +1,5 @@
 """Outlier detection: which members are ejected, for how long, and how they are restored."""
 
-from typing import NamedTuple
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -81,6 +79,33 @@ def test_u4_primary_and_fallback_are_never_both_ejected() -> None:
     eject(primary, backend_set)
     for _ in range(20):
         assert not outlier_detection.on_failure(fallback, 1.0, 1.0, backend_set)
+
+
+def test_u4_dead_tier_is_left_for_an_available_fallback() -> None:
+    counters = RuleCounters()
+    backend_set = group((1, 0, backend("a", counters, 3)), (1, 1, backend("b", counters)), counters=counters)
+    *primaries, fallback = backend_set.members
+    for member in primaries:
+        eject(member, backend_set)
+    assert [member_of(backend_set.choose(1.0, no_draw)) for _ in range(5)] == [fallback] * 5
+    for number, member in enumerate(primaries):  # one probe each, and the traffic returns
+        assert member_of(backend_set.choose(10.0 + number, no_draw)) is member
+        assert outlier_detection.on_success(member, 10.0 + number, 11.0 + number)
+    assert member_of(backend_set.choose(14.0, fixed_draws())) in primaries
+
+
+def test_u4_maximum_counts_within_a_priority() -> None:
+    counters = RuleCounters()
+    backend_set = group(
+        (1, 0, backend("a", counters, 4)), (1, 1, backend("b", counters, 8)), counters=counters, checks=True
+    )
+    primaries, fallbacks = backend_set.members[:4], backend_set.members[4:]
+    for member in fallbacks:
+        health_state.on_check(member, False, CheckRules(HealthCheck(path="/", unhealthy_threshold=1)), 0.0)
+    for member in primaries[:2]:
+        eject(member, backend_set)
+    for member in primaries[2:]:
+        assert not any(outlier_detection.on_failure(member, 1.0, 1.0, backend_set) for _ in range(20))
 
 
 def test_drained_backend_does_not_permit_an_ejection() -> None:
@@ -174,7 +199,10 @@ def test_tries_begun_before_the_ejection_do_not_count() -> None:
         assert not outlier_detection.on_failure(member, 4.0, 18.0, backend_set)
 
 
-@pytest.mark.parametrize(("status", "fails"), [(200, False), (404, False), (499, False), (500, True), (503, True)])
+@pytest.mark.parametrize(
+    ("status", "fails"),
+    [(200, False), (404, False), (429, False), (499, False), (500, True), (501, False), (503, True), (505, False)],
+)
 def test_is_failure_depends_on_the_status(status: int, fails: bool) -> None:
     assert outlier_detection.is_failure(status) is fails
 
@@ -188,64 +216,153 @@ def test_is_fault_covers_502_and_504_problems_only() -> None:
 # --- whatever happens -------------------------------------------------------------------------------------------------
 
 
-class Try(NamedTuple):
-    member: int
-    started: float
-    is_probe: bool
+class Seat:
+    """A member as the naive reference sees it."""
+
+    def __init__(self, tier: int) -> None:
+        self.tier = tier
+        self.failures = 0
+        self.doublings = 0
+        self.until: float | None = None  # end of its ejection; None = not ejected
+        self.probe: float | None = None  # start of the probe under way
+        self.since = -1e9  # its last restoration
+        self.unhealthy = False
+
+    @property
+    def available(self) -> bool:
+        return self.until is None and not self.unhealthy
+
+
+class Reference:
+    """The rules of docs/upstreams.md, written down as naively as possible."""
+
+    def __init__(self, tiers: list[int], percent: int) -> None:
+        self.seats = [Seat(tier) for tier in tiers]
+        self.percent = percent
+
+    def candidates(self, now: float) -> tuple[bool, set[int]]:
+        """Whether there is panic, and the members that may get the next request."""
+        for tier in sorted({seat.tier for seat in self.seats}):
+            usable = {
+                number
+                for number, seat in enumerate(self.seats)
+                if seat.tier == tier
+                and not seat.unhealthy
+                and (seat.until is None or (seat.probe is None and now >= seat.until))
+            }
+            due = {number for number in usable if self.seats[number].until is not None}
+            if usable:
+                return False, due or usable
+        first = min(seat.tier for seat in self.seats)
+        return True, {number for number, seat in enumerate(self.seats) if seat.tier == first}
+
+    def fail(self, seat: Seat, started: float, now: float) -> None:
+        if seat.until is not None:
+            if seat.probe is not None and started >= seat.probe:
+                self.eject(seat, now)
+            return
+        if started < seat.since:
+            return
+        seat.failures += 1
+        elsewhere = any(other.available for other in self.seats if other.tier != seat.tier)
+        nearby = [other for other in self.seats if other.tier == seat.tier]
+        is_last = not any(other.available for other in nearby if other is not seat)
+        out = sum(other.until is not None for other in nearby)
+        has_place = out < max(1, len(nearby) * self.percent // 100)
+        if seat.failures >= 2 and self.percent and (elsewhere or (has_place and not is_last)):
+            if now - seat.since >= FORGET_AFTER:
+                seat.doublings = 0
+            self.eject(seat, now)
+
+    def eject(self, seat: Seat, now: float) -> None:
+        seat.until, seat.probe, seat.failures = now + min(2.0**seat.doublings, MAX_EJECTION), None, 0
+        seat.doublings += 1
+
+    def succeed(self, seat: Seat, started: float, now: float) -> None:
+        if seat.until is None:
+            seat.failures = 0
+        elif seat.probe is not None and started >= seat.probe:
+            seat.until, seat.probe, seat.failures, seat.since = None, None, 0, now
+
+    def check(self, seat: Seat, is_good: bool, now: float) -> None:
+        if is_good and seat.unhealthy:
+            seat.since, seat.failures = now, 0
+        seat.unhealthy = not is_good
 
 
 EVENTS = st.lists(
-    st.tuples(st.sampled_from(["begin", "good", "bad", "bad", "bad", "left", "wait"]), st.integers(0, 9)), max_size=120
+    st.tuples(
+        st.sampled_from(["begin", "begin", "good", "bad", "bad", "bad", "left", "wait", "check"]), st.integers(0, 9)
+    ),
+    max_size=120,
 )
 
 
 @settings(max_examples=examples(200))
 @given(
-    st.lists(st.tuples(st.integers(0, 2), st.integers(1, 4)), min_size=1, max_size=3),
+    st.lists(st.tuples(st.integers(0, 2), st.integers(1, 4)), min_size=1, max_size=4),
     st.integers(0, 100),
+    st.booleans(),
     EVENTS,
 )
-def test_tries_in_any_order_leave_a_member_available(
-    layout: list[tuple[int, int]], percent: int, events: list[tuple[str, int]]
+def test_members_follow_a_naive_reference_of_the_rules(
+    layout: list[tuple[int, int]], percent: int, checks: bool, events: list[tuple[str, int]]
 ) -> None:
-    """Members backend_set several priorities, tried, failing and abandoned in any order: no panic, no more ejected than allowed."""
+    """Members of several priorities: tried, failing, abandoned, checked, in any order."""
     counters = RuleCounters()
     breaker = CircuitBreaker(consecutive_failures=2, open_for=1_000, max_ejected_percent=percent)
+    layout = sorted(layout)
     backend_set = group(
         *[(1, priority, backend(f"b{index}", counters, size)) for index, (priority, size) in enumerate(layout)],
         counters=counters,
         breaker=breaker,
+        checks=checks,
     )
-    index = {member: number for number, member in enumerate(backend_set.members)}
+    members = backend_set.members
+    reference = Reference([priority for priority, size in layout for _ in range(size)], percent)
+    rules = CheckRules(HealthCheck(path="/", unhealthy_threshold=1))
     now = 0.0
-    tries: list[Try] = []
+    tries: list[tuple[int, float]] = []
     for number, (event, choice) in enumerate(events):
         now += 0.001
         if event == "wait":
             now += choice
+        elif event == "check":
+            if checks:
+                seat = reference.seats[choice % len(members)]
+                health_state.on_check(members[choice % len(members)], number % 3 > 0, rules, now)
+                reference.check(seat, number % 3 > 0, now)
         elif event == "begin" or not tries:
             member = member_of(backend_set.choose(now, lambda fixed=number: fixed * 0.618 % 1.0))
-            tries.append(Try(index[member], now, member.is_probing))
+            is_panic, candidates = reference.candidates(now)
+            index = members.index(member)
+            assert backend_set.is_panic is is_panic
+            assert index in candidates
+            if reference.seats[index].until is not None and not is_panic:
+                reference.seats[index].probe = now
+            tries.append((index, now))
         else:
-            one = tries.pop(choice % len(tries))
-            member = backend_set.members[one.member]
+            index, started = tries.pop(choice % len(tries))
+            seat, member = reference.seats[index], members[index]
             match event:
                 case "good":
-                    assert outlier_detection.on_success(member, one.started, now) is one.is_probe
+                    outlier_detection.on_success(member, started, now)
+                    reference.succeed(seat, started, now)
                 case "bad":
-                    ejected = outlier_detection.on_failure(member, one.started, now, backend_set)
-                    assert ejected or not one.is_probe
+                    outlier_detection.on_failure(member, started, now, backend_set)
+                    reference.fail(seat, started, now)
                 case _:
-                    outlier_detection.on_abandoned(member, one.started)
-        assert any(backend_set.is_available(member) for member in backend_set.members)
-        assert not backend_set.is_panic
-        assert sum(member.is_ejected for member in backend_set.members) <= backend_set.ejection.max_ejected(
-            len(backend_set.members)
+                    outlier_detection.on_abandoned(member, started)
+                    if seat.probe is not None and started >= seat.probe:
+                        seat.probe = None
+        assert [member.is_ejected for member in members] == [seat.until is not None for seat in reference.seats]
+        assert [member.is_probing for member in members] == [seat.probe is not None for seat in reference.seats]
+        assert [m.ejected_until for m in members if m.is_ejected] == pytest.approx(
+            [seat.until for seat in reference.seats if seat.until is not None]
         )
-        probes = [one.member for one in tries if one.is_probe]
-        assert sorted(probes) == sorted(
-            number for number, member in enumerate(backend_set.members) if member.is_probing
-        )
+        if not checks:
+            # Ejection alone never causes a panic.
+            assert any(backend_set.is_available(member) for member in members)
 
 
 @pytest.mark.parametrize("type_", ["RoundRobin", "LeastRequest", "PeakEWMA"])

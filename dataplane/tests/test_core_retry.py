@@ -25,41 +25,39 @@ DEFAULT = rules()
 
 
 @pytest.mark.parametrize(
-    ("retries", "method", "reason", "answered", "kept", "may"),
+    ("retries", "method", "reason", "answered", "may"),
     [
-        (0, b"GET", 502, False, True, True),
-        (1, b"GET", 504, False, True, True),
-        (2, b"GET", 504, False, True, False),  # two retries at most
-        (0, b"GET", 500, False, True, False),  # not named
-        (0, b"GET", "Reset", False, True, True),
-        (0, b"HEAD", "Timeout", False, True, True),
-        (0, b"OPTIONS", "ConnectFailure", False, True, True),
-        (0, b"GET", 502, True, True, False),  # a byte has gone to the client
-        (0, b"GET", "Reset", True, True, False),
-        (0, b"GET", 502, False, False, False),  # the body was not kept
-        (0, b"GET", "ConnectFailure", False, False, False),
-        (0, b"POST", 502, False, True, False),  # not named, and not idempotent
-        (0, b"PUT", "Reset", False, True, False),
-        (0, b"POST", "Timeout", False, True, False),
-        (0, b"POST", "ConnectFailure", False, True, True),  # nothing was written
+        (0, b"GET", 502, False, True),
+        (1, b"GET", 504, False, True),
+        (2, b"GET", 504, False, False),  # two retries at most
+        (0, b"GET", 500, False, False),  # not named
+        (0, b"GET", "Reset", False, True),
+        (0, b"HEAD", "Timeout", False, True),
+        (0, b"OPTIONS", "ConnectFailure", False, True),
+        (0, b"GET", 502, True, False),  # a byte has gone to the client
+        (0, b"GET", "Reset", True, False),
+        (0, b"POST", 502, False, False),  # not named, and not idempotent
+        (0, b"PUT", "Reset", False, False),
+        (0, b"POST", "Timeout", False, False),
+        (0, b"POST", "ConnectFailure", False, True),  # nothing was written
     ],
 )
 def test_may_retry_depends_on_method_reason_and_progress(
-    retries: int, method: bytes, reason: Failure | int, answered: bool, kept: bool, may: bool
+    retries: int, method: bytes, reason: Failure | int, answered: bool, may: bool
 ) -> None:
-    assert DEFAULT.may_retry(retries, method, reason, has_answered=answered, body_kept=kept) is may
+    assert DEFAULT.may_retry(retries, method, reason, has_answered=answered) is may
 
 
 def test_configured_statuses_and_conditions_are_retried() -> None:
     retry_rules = rules(attempts=1, statuses=(500, 429), conditions=("Timeout",), methods=("POST",))
 
     def may(method: bytes, reason: Failure | int) -> bool:
-        return retry_rules.may_retry(0, method, reason, has_answered=False, body_kept=True)
+        return retry_rules.may_retry(0, method, reason, has_answered=False)
 
     assert [may(b"POST", reason) for reason in (500, 429, "Timeout")] == [True] * 3
     assert [may(b"POST", reason) for reason in (502, "Reset", "ConnectFailure")] == [False] * 3
     assert not may(b"GET", 500)
-    assert not rules(attempts=0).may_retry(0, b"GET", 502, has_answered=False, body_kept=True)
+    assert not rules(attempts=0).may_retry(0, b"GET", 502, has_answered=False)
 
 
 @pytest.mark.parametrize(
@@ -82,23 +80,20 @@ def test_failure_of_a_problem_is_its_retry_condition(problem: Problem, failure: 
 
 
 @pytest.mark.parametrize(
-    ("method", "reused", "written", "answered", "kept", "may"),
+    ("method", "reused", "written", "answered", "may"),
     [
-        (b"GET", True, True, False, True, True),
-        (b"PUT", True, True, False, True, True),
-        (b"POST", True, True, False, True, False),
-        (b"POST", True, False, False, True, True),
-        (b"GET", False, True, False, True, False),  # a new connection: not a race with a close
-        (b"GET", True, True, True, True, False),
-        (b"PUT", True, True, False, False, False),
+        (b"GET", True, True, False, True),
+        (b"PUT", True, True, False, True),
+        (b"POST", True, True, False, False),
+        (b"POST", True, False, False, True),
+        (b"GET", False, True, False, False),  # a new connection: not a race with a close
+        (b"GET", True, True, True, False),
     ],
 )
 def test_u3_request_on_a_closing_connection_may_be_resent(
-    method: bytes, reused: bool, written: bool, answered: bool, kept: bool, may: bool
+    method: bytes, reused: bool, written: bool, answered: bool, may: bool
 ) -> None:
-    assert (
-        retry.may_resend(method, was_reused=reused, was_written=written, has_answered=answered, body_kept=kept) is may
-    )
+    assert retry.may_resend(method, was_reused=reused, was_written=written, has_answered=answered) is may
 
 
 def test_backoff_doubles_up_to_its_maximum_with_full_jitter() -> None:
@@ -134,15 +129,14 @@ def test_retry_after_is_parsed_to_seconds(value: bytes, seconds: float) -> None:
     assert retry.parse_retry_after(value, WALL) == seconds
 
 
-def test_retry_after_is_the_minimum_wait_or_prevents_a_retry() -> None:
+def test_shortest_rest_is_the_minimum_wait_or_prevents_a_retry() -> None:
     retry_rules = rules(backoff=100, max_backoff=2_000)
-    assert retry_rules.wait(0, 0.5, b"1") == 1.0
-    assert retry_rules.wait(0, 0.5, b"2") == 2.0
-    assert retry_rules.wait(0, 0.5, b"3") is None
-    assert retry_rules.wait(5, JUST_BELOW_1, b"1") == pytest.approx(2.0)
-    assert retry_rules.wait(0, 0.5, b"soon") == pytest.approx(0.05)
-    assert retry_rules.wait(0, 0.0, formatdate(WALL + 2, usegmt=True).encode(), WALL) == 2.0
-    assert retry_rules.wait(0, 0.0, formatdate(WALL + 3, usegmt=True).encode(), WALL) is None
+    assert retry_rules.wait(0, 0.5, [1.0]) == 1.0
+    assert retry_rules.wait(0, 0.5, [2.0, 30.0]) == 2.0
+    assert retry_rules.wait(0, 0.5, [3.0, 30.0]) is None
+    assert retry_rules.wait(5, JUST_BELOW_1, [1.0]) == pytest.approx(2.0)
+    assert retry_rules.wait(0, 0.5, [0.0, 30.0]) == pytest.approx(0.05)
+    assert retry_rules.wait(0, 0.0, [math.inf]) is None
 
 
 @given(
@@ -150,13 +144,17 @@ def test_retry_after_is_the_minimum_wait_or_prevents_a_retry() -> None:
     st.floats(0, 1, exclude_max=True),
     st.integers(0, 5_000),
     st.integers(0, 5_000),
-    st.none() | st.binary(max_size=8) | st.integers(0, 9).map(lambda number: b"%d" % number),
+    st.lists(st.floats(0, 10) | st.just(math.inf), max_size=3),
 )
-def test_wait_never_exceeds_max_backoff(
-    retries: int, draw: float, backoff: int, most: int, retry_after: bytes | None
-) -> None:
-    wait = rules(backoff=backoff, max_backoff=most).wait(retries, draw, retry_after, WALL)
+def test_wait_never_exceeds_max_backoff(retries: int, draw: float, backoff: int, most: int, rests: list[float]) -> None:
+    wait = rules(backoff=backoff, max_backoff=most).wait(retries, draw, rests)
     assert wait is None or 0 <= wait <= most / 1000
+    assert (wait is None) is (min(rests, default=0.0) > most / 1000)
+
+
+@given(st.binary(max_size=40) | st.integers(-9, 10**12).map(lambda number: b"%d" % number))
+def test_any_retry_after_is_a_time_that_is_not_negative(value: bytes) -> None:
+    assert retry.parse_retry_after(value, WALL) >= 0.0
 
 
 @given(st.integers(0, 100), st.lists(st.sampled_from(["request", "end", "retry", "retry", "done"]), max_size=80))

@@ -195,7 +195,7 @@ def test_k3_rejected_rule_answers_with_its_problem(code: Any, problem: problems.
 def test_timeouts_are_seconds_and_0_is_unlimited() -> None:
     built_rule = build(rule(timeouts=Timeouts(connect=250, backend_request=0, request=1500, stream_idle=0))).rules[0]
     infinite = float("inf")
-    assert (built_rule.connect_timeout, built_rule.backend_timeout, built_rule.request_timeout, built_rule.stream_idle) == (
+    assert (built_rule.connect_timeout, built_rule.backend_timeout, built_rule.request_timeout, built_rule.response_limits.stream_idle) == (
         0.25, infinite, 1.5, infinite,
     )  # fmt: skip
 

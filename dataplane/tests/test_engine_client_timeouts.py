@@ -119,7 +119,7 @@ def test_body_below_the_minimum_rate_is_answered_408() -> None:
     send_slowly(wire, 5_000, 5)  # 1,000 bytes a second: too slow, but 25 s are not enough for an average
     assert wire.client_received() == b""
     send_slowly(wire, 5_000, 2)
-    assert problem_of(wire) == (408, "body_timeout")
+    assert problem_of(wire) == (408, "request_too_slow")
     assert not wire.is_open
     assert wire.upstream.transport.is_aborted
     assert wire.endpoint.active == 0
@@ -131,7 +131,7 @@ def test_chunked_body_below_the_minimum_rate_is_answered_408() -> None:
     for _ in range(7):
         wire.pass_time(5)
         wire.send(b"1\r\nx\r\n")
-    assert problem_of(wire) == (408, "body_timeout")
+    assert problem_of(wire) == (408, "request_too_slow")
 
 
 def test_body_above_the_minimum_rate_continues() -> None:
@@ -149,7 +149,7 @@ def test_minimum_body_rate_follows_the_settings() -> None:
     send_slowly(wire, 1)
     assert wire.client_received() == b""
     send_slowly(wire, 1)
-    assert problem_of(wire) == (408, "body_timeout")
+    assert problem_of(wire) == (408, "request_too_slow")
 
 
 def test_body_rate_ignores_time_without_reading() -> None:
@@ -163,7 +163,7 @@ def test_body_rate_ignores_time_without_reading() -> None:
     send_slowly(wire, 5_200, 5)
     assert wire.client_received() == b""
     send_slowly(wire, 100, 5)  # and the time after it is the client's again
-    assert problem_of(wire) == (408, "body_timeout")
+    assert problem_of(wire) == (408, "request_too_slow")
 
 
 def test_body_rate_ignores_time_behind_another_request() -> None:

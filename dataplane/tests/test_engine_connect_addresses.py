@@ -176,15 +176,22 @@ def test_name_lookup_is_shared_by_all_waiting_requests() -> None:
             names.lookups[0].set_result(as_infos([ANSWERS], endpoint.port))
             peers = [connection.transport.get_extra_info("peername")[0] for connection in await asyncio.gather(*others)]
             assert peers == [ANSWERS] * 3
-            # A later request is looked up again, and a failure reaches each request that waits for it.
-            later = asyncio.ensure_future(endpoint.connect(5.0))
+
+    names.run(main())
+
+
+def test_failed_name_lookup_reaches_all_waiting_requests() -> None:
+    names = HangingNames()
+
+    async def main() -> None:
+        async with endpoint_of(names) as endpoint:
+            waiting = [asyncio.ensure_future(endpoint.connect(5.0)) for _ in range(3)]
             for _ in range(5):
                 await asyncio.sleep(0)
-            assert len(names.lookups) == 2
-            names.lookups[1].set_exception(OSError("no such name"))
-            with pytest.raises(ConnectFailed) as caught:
-                await later
-            assert caught.value.problem is problems.DNS_FAILED
+            names.lookups[0].set_exception(OSError("no such name"))
+            failures = await asyncio.gather(*waiting, return_exceptions=True)
+            problems_ = [one.problem for one in failures if isinstance(one, ConnectFailed)]
+            assert (problems_, len(names.lookups)) == ([problems.DNS_FAILED] * 3, 1)
 
     names.run(main())
 

@@ -219,7 +219,7 @@ def test_stalled_body_is_answered_408_and_releases_the_upstream(serve, upstream)
         client.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhalf")
         answer = read_to_end(client)
     assert b" 408 " in answer
-    assert b'"code":"body_timeout"' in answer
+    assert b'"code":"request_too_slow"' in answer
     assert not upstream.seen
     until(lambda: upstream.open_connections == 0, "the upstream to be released")
 

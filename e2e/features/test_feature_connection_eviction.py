@@ -227,7 +227,7 @@ def test_half_a_body_is_answered_408_and_releases_the_upstream(serve, upstream):
     started = monotonic()
     received = gateway.raw(BODY + bytes(500), half_close=False)
     assert received.startswith(b"HTTP/1.1 408 ")
-    assert b'"code":"body_timeout"' in received
+    assert b'"code":"request_too_slow"' in received
     assert monotonic() - started < 3.5  # the client gets some time to read its answer
     until(lambda: upstream.open_connections == 0, "the upstream to be released", 1.0)
     assert gateway.active_requests() == (0, 0, 0)

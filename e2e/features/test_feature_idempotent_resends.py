@@ -9,8 +9,8 @@ from inferway_fakes.upstream import Close
 from inferway_fakes.upstream import answer as reply
 from inferway_fakes.yaml_builders import route, rule, to
 
-KEPT = 64 << 10
-"""Bytes of a request body that are kept for another try."""
+CAP = 200_000
+"""Bytes of all request bodies that are kept for another try."""
 
 
 class Racing:
@@ -30,7 +30,7 @@ class Racing:
 def racing(serve, upstream):
     """Start a gateway with one idle connection, which will be closed at the next request."""
     upstream.script = Racing()
-    gateway = serve(route(rule(to(upstream.port))))
+    gateway = serve(route(rule(to(upstream.port))), retry_body_bytes=CAP)
     assert gateway.request("/first").status == 200
     return gateway
 
@@ -50,8 +50,8 @@ def test_idempotent_request_on_a_closed_connection_is_resent(racing, upstream, m
 
 
 @pytest.mark.case("U3")
-@pytest.mark.parametrize("size", [1, KEPT])
-def test_put_with_a_body_up_to_64_kib_is_resent(racing, upstream, size):
+@pytest.mark.parametrize("size", [1, 100_000])
+def test_put_with_a_body_is_resent(racing, upstream, size):
     body = bytes(number % 251 for number in range(size))
     assert racing.request("/second", "PUT", body=body).status == 200
     assert bodies(upstream) == [("PUT", body, 1), ("PUT", body, 2)]
@@ -65,10 +65,11 @@ def test_put_with_a_chunked_body_is_resent_whole(racing, upstream):
 
 
 @pytest.mark.case("U3")
-def test_put_with_a_longer_body_is_answered_502(racing, upstream):
-    answer = racing.request("/second", "PUT", body=bytes(KEPT + 1))
+def test_put_with_a_body_over_the_cap_is_answered_502(racing, upstream):
+    answer = racing.request("/second", "PUT", body=bytes(CAP))
     assert (answer.status, answer.code) == (502, "upstream_closed")
     assert len(bodies(upstream)) == 1
+    assert racing.metric("retries_total", reason="body_not_kept") == 1
 
 
 @pytest.mark.case("U3")
@@ -96,7 +97,7 @@ def test_request_that_crosses_the_close_is_resent_if_idempotent(serve, upstream,
 def test_request_is_resent_only_once(serve, upstream):
     # Every connection but the first is closed at its first request.
     upstream.script = lambda seen: reply() if len(upstream.seen) == 1 else [Close()]
-    gateway = serve(route(rule(to(upstream.port))))
+    gateway = serve(route(rule(to(upstream.port))), retry_body_bytes=CAP)
     assert gateway.request("/first").status == 200
     answer = gateway.request("/second")
     assert (answer.status, answer.code) == (502, "upstream_closed")
@@ -107,7 +108,7 @@ def test_request_is_resent_only_once(serve, upstream):
 def test_request_is_not_resent_after_a_partial_response(serve, upstream):
     begun = [b"HTTP/1.1 200 OK\r\ncontent-le", Close()]
     upstream.script = lambda seen: reply() if len(upstream.seen) == 1 else begun
-    gateway = serve(route(rule(to(upstream.port))))
+    gateway = serve(route(rule(to(upstream.port))), retry_body_bytes=CAP)
     assert gateway.request("/first").status == 200
     assert gateway.request("/second").status == 502
     assert len(upstream.seen) == 2

@@ -1,4 +1,4 @@
-"""`retry`: a body up to 64 KiB is kept and sent again byte for byte; a request with a longer one has one try."""
+"""`retry`: bodies are kept and sent again byte for byte, as long as all of them fit into `retry_body_bytes`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from inferway_fakes.upstream import answer as reply
 from inferway_fakes.yaml_builders import resources, route, rule, service, to
 from inferway_testing.until import DEADLINE, until
 
-KEPT = 64 << 10
+LONG = 300_000
 RETRY = "retry: {attempts: 2, backoff: 1ms, methods: [POST]}"
 NO_EJECTION = "circuitBreaker: {maxEjectedPercent: 0}"
 BAD = {
@@ -49,28 +49,31 @@ def failing_once(upstream, bad):
 
 
 @pytest.mark.parametrize("framed", [with_content_length, chunked])
-@pytest.mark.parametrize("size", [0, 1, 5000, KEPT])
+@pytest.mark.parametrize("size", [0, 1, 5000, 64 << 10, LONG])
 @pytest.mark.parametrize("what", BAD)
-def test_body_up_to_64_kib_is_resent_byte_for_byte(serve, upstream, framed, size, what):
+def test_body_is_resent_byte_for_byte(serve, upstream, framed, size, what):
     upstream.script = failing_once(upstream, BAD[what])
     gateway = serve(route(rule(NO_EJECTION, RETRY, to(upstream.port))))
     received = gateway.raw(framed(body(size)), half_close=False)
     assert received.startswith(b"HTTP/1.1 200 ")
     assert received.endswith(b"well")
     assert [seen.body for seen in upstream.seen] == [body(size)] * 2
+    assert gateway.metric("retry_body_bytes") == 0
     # Each try has the framing of the original request.
     assert len({seen.header("transfer-encoding") for seen in upstream.seen}) == 1
 
 
 @pytest.mark.parametrize("framed", [with_content_length, chunked])
 @pytest.mark.parametrize("what", BAD)
-def test_longer_body_has_one_attempt(serve, upstream, framed, what):
+def test_body_over_the_cap_has_one_attempt(serve, upstream, framed, what):
     upstream.script = BAD[what]
-    gateway = serve(route(rule(NO_EJECTION, RETRY, to(upstream.port))))
-    received = gateway.raw(framed(body(KEPT + 1)), half_close=False)
+    gateway = serve(route(rule(NO_EJECTION, RETRY, to(upstream.port))), retry_body_bytes=LONG)
+    received = gateway.raw(framed(body(LONG)), half_close=False)
     assert received.startswith((b"HTTP/1.1 502 ", b"HTTP/1.1 503 "))
-    assert [seen.body for seen in upstream.seen] == [body(KEPT + 1)]
-    assert gateway.metric("retries_total") == 0
+    assert [seen.body for seen in upstream.seen] == [body(LONG)]
+    assert gateway.metric("retries_total", reason="body_not_kept") == 1
+    assert gateway.metric("retries_total") == 1
+    assert gateway.metric("retry_body_bytes") == 0
 
 
 def test_every_endpoint_gets_the_whole_body(serve, upstreams):

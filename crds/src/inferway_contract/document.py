@@ -202,7 +202,7 @@ class CircuitBreaker(DocumentModel):
     open_for: int = 10_000
     """Milliseconds of an endpoint's first ejection; each further one is twice as long, up to five minutes."""
     max_ejected_percent: int = 50
-    """Of the endpoints of all priorities; 0 = none is ever ejected."""
+    """Of a priority's endpoints, while no other priority has an available one; 0 = none is ever ejected."""
 
 
 class HealthCheck(DocumentModel):
@@ -224,6 +224,8 @@ class Timeouts(DocumentModel):
     backend_request: int = 300_000
     request: int = 300_000
     stream_idle: int = 300_000
+    upstream_idle: int | None = None
+    """Of an unused upstream connection; None = the process's setting decides."""
 
 
 class Cache(DocumentModel):

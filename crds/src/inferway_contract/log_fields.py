@@ -28,6 +28,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "server": "name of the API server that the process cannot compare upstreams with",
     "services": "Services of a config that have no endpoints yet, ten at most",
     "status": "HTTP status of a health check; null = no response",
+    "suppressed": "number of earlier failures of the same endpoint that were not logged",
     "usable": "whether the gateway can use the file",
     "what": "the task that failed, or the thing that was loaded again",
     "why": "what the process waits for",

@@ -57,7 +57,10 @@ class Settings(BaseSettings):
     max_header_bytes: int = Field(32 << 10, ge=256, description="bytes of all request header fields")
     max_header_count: int = Field(100, ge=1, description="number of request header fields")
 
-    upstream_idle_timeout: Seconds = Field(60.0, description="an unused upstream connection is closed after this")
+    upstream_idle_timeout: Seconds = Field(
+        4.0,
+        description="an unused upstream connection is closed after this, unless the rule or the upstream sets a time",
+    )
     upstream_idle_connections: int = Field(256, ge=0, description="unused connections kept for one endpoint")
 
     max_connections: int = Field(10_000, ge=1, description="client connections; fewer if descriptors are few")
@@ -69,6 +72,9 @@ class Settings(BaseSettings):
     api_server: str = Field(
         "",
         description="IP address of the API server, which no route in a cluster may lead to; empty = KUBERNETES_SERVICE_HOST",
+    )
+    retry_body_bytes: int = Field(
+        64 << 20, ge=0, description="memory for request bodies that are kept for retries, over all requests"
     )
     upstream_ca: str = Field("", description="PEM file of authorities for upstream TLS, in addition to the system's")
 

@@ -15,13 +15,19 @@ from pydantic_core import PydanticUndefined
 from typer.testing import CliRunner
 
 from inferway_cli.main import app
-from inferway_contract import log_fields, resources
+from inferway_contract import log_fields, resources, values
 from inferway_contract.generate import crds
-from inferway_contract.resources.backends import Timeouts
+from inferway_contract.resources.backends import Limits, Timeouts
 from inferway_contract.resources.retry import Retry
+from inferway_dataplane.core.upstreams import retry
+from inferway_dataplane.core.upstreams.balancing import consistent_hash
+from inferway_dataplane.engine.clock import TICK
+from inferway_dataplane.engine.downstream import eviction, listener, timeouts
 from inferway_dataplane.engine.exchange.exchange import CACHE_STATUS
+from inferway_dataplane.engine.upstream.connection import HIGH_WATER
 from inferway_dataplane.observability import access_log
 from inferway_dataplane.settings import ClusterSettings, Settings
+from inferway_dataplane.system import resource_monitor
 from inferway_operator.http_server import server
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.settings import HttpSettings, OperatorSettings
@@ -202,10 +208,56 @@ def test_defaults_in_descriptions_are_those_of_the_models() -> None:
     assert f"Default: {Retry().max_backoff}, or" in described[1]
 
 
+CONSTANTS: list[tuple[str, str, float]] = [
+    ("http", r"FIN \(decision 0005\) \| \| ([\d.]+) s", timeouts.GRACE),
+    ("http", r"after a response that closes \| \| (\d+) s", timeouts.LINGER),
+    ("http", r"timer turns every (\d+) ms", TICK * 1000),
+    ("http", r"`RLIMIT_NOFILE` minus (\d+)", eviction.RESERVE),
+    ("http", r"memory at (\d+) % of the", resource_monitor.TIGHT * 100),
+    ("http", r"memory at (\d+) % \| 503", resource_monitor.FULL * 100),
+    ("http", r"about (\d+) KiB of each wait", HIGH_WATER / 1024),
+    ("http", r"the new one waits for (a) second", listener.PATIENCE),
+    ("upstreams", r"No endpoint takes more than ([\d.]+) times", consistent_hash.FACTOR),
+    ("upstreams", r"requests in flight, or fewer than (\d+)", retry.MIN_RETRIES),
+    ("data-plane", r"One timer \(the wheel, (\d+) ms\)", TICK * 1000),
+]
+
+
+@pytest.mark.parametrize(("page", "pattern", "value"), CONSTANTS, ids=[pattern for _, pattern, _ in CONSTANTS])
+def test_constants_in_pages_are_those_of_the_code(page: str, pattern: str, value: float) -> None:
+    found = re.findall(pattern, " ".join(EVERY_PAGE[page].split()))
+    assert [1.0 if number == "a" else float(number) for number in found] == [value]
+
+
+def test_default_sizes_in_pages_are_those_of_the_models() -> None:
+    found = re.findall(r"`limits\.maxRequestBody`\s+\((\d+) MiB by default\)", EVERY_PAGE["http"])
+    assert [int(number) << 20 for number in found] == [values.size(Limits().max_request_body)]
+
+
 def test_outcomes_of_the_status_header_are_those_that_exist() -> None:
     assert set(re.findall(r"\b[A-Z]{3,}\b", row_of("rules[].cache.statusHeader"))) == {
         status.decode() for status in CACHE_STATUS if status
     }
+
+
+def test_readme_compares_with_envoy_by_the_measured_figures() -> None:
+    text = EVERY_PAGE["performance"]
+    ratios = next(rows for header, rows in tables(text) if header[0] == "ratio")
+    (envoy,) = (row for row in ratios if row[0] == "proxied, requests/s of Envoy")
+    medians = sorted(float(re.findall(r"[\d.]+", cell)[0]) for cell in envoy[1:])
+    figures = next(rows for header, rows in tables(text) if header[0] == "32 connections")
+    cpu = {row[0]: float(row[2]) for row in figures}
+    known, unique = map(int, re.findall(r"\((\d+) us with repetition, (\d+) us without\)", text)[0])
+    calculated = cpu["Envoy, proxied"] / (cpu["Inferway, proxied"] + unique - known)
+    readme = " ".join(EVERY_PAGE["README"].split())
+    first, low, high = re.findall(
+        r"serves about ([\d.]+) times the requests of Envoy when no request repeats, by calculation\."
+        r" When clients repeat requests it serves ([\d.]+) to ([\d.]+) times",
+        readme,
+    )[0]
+    assert (float(low), float(high)) == (round(medians[0], 1), round(medians[-1], 1))
+    assert float(first) == round(calculated, 1)
+    assert f"the ratio is about {first} of Envoy's speed" in " ".join(text.split())
 
 
 # --- commands and examples -----------------------------------------------------------------------------------------------

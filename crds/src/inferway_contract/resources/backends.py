@@ -90,6 +90,8 @@ class Timeouts(model.SpecModel):
     """Time of one try until the response head. Default: the value of request."""
     stream_idle: model.Duration = "5m"
     """Longest pause between two pieces of a response body."""
+    upstream_idle: model.Duration | None = None
+    """An unused connection is closed after this; earlier where the endpoint's Keep-Alive timeout is shorter. Default: that timeout less 1s, or 4s."""
 
     validations = (
         model.Validation(

@@ -19,11 +19,11 @@ class CircuitBreaker(SpecModel):
     max_pending: Annotated[int, Field(ge=0, le=1_000_000)] = 256
     """Requests of these that wait for a connection, each at most timeouts.connect; further ones get a 503 response."""
     consecutive_failures: Annotated[int, Field(ge=1, le=1000)] = 5
-    """Consecutive failures (connect error, no response, 5xx) after which an endpoint is ejected."""
+    """Consecutive failures (connect error, no response, 5xx other than 501 and 505) after which an endpoint is ejected."""
     open_for: Duration = "10s"
     """Length of the first ejection, doubled each further time, up to 5m. Afterwards one request tests the endpoint."""
     max_ejected_percent: Annotated[int, Field(ge=0, le=100)] = 50
-    """Share of the endpoints of all priorities that may be ejected; at least one, never the last available one. 0: none."""
+    """Share of a priority's endpoints that may be ejected, at least one. Without bound while another priority has an available one. 0: none."""
 
     validations = (
         Validation(

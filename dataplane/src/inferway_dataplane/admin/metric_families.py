@@ -87,7 +87,10 @@ RETRIES: Final = Family(
     "retries",
     "Retries, by the code of the failure or the status that caused them.",
     ("route", "reason"),
-    {"budget_exhausted": "a retry that did not begin, because the budget was spent"},
+    {
+        "body_not_kept": "a retry that did not begin, because the request's body was not kept (`retry_body_bytes`)",
+        "budget_exhausted": "a retry that did not begin, because the budget was spent",
+    },
 )
 BACKEND_HEALTHY: Final = Family(
     "gauge", "backend_healthy", "Endpoints of a backend that take requests.", ("route", "rule", "backend")
@@ -96,6 +99,15 @@ BACKEND_ENDPOINTS: Final = Family("gauge", "backend_endpoints", "Endpoints of a 
 CIRCUIT_OPEN: Final = Family("gauge", "circuit_open", "1 = no more requests of the rule pass.", ("route", "rule"))
 PANIC_ROUTING: Final = Family("counter", "panic_routing", "Attempts without a healthy endpoint.", ("route", "rule"))
 UPSTREAM_CONNECTIONS: Final = Family("gauge", "upstream_connections", "Open upstream connections.")
+PRIVATE_CONNECTIONS: Final = Family(
+    "gauge", "upstream_connections_private", "Of these, those that serve one client connection alone (NTLM, Negotiate)."
+)
+PRIVATE_REFUSED: Final = Family(
+    "counter",
+    "upstream_connections_private_refused",
+    "Connections closed after their response, because too many are private.",
+)
+RETRY_BODY_BYTES: Final = Family("gauge", "retry_body_bytes", "Bytes of request bodies that are kept for retries.")
 
 # --- limits --------------------------------------------------------------------------------------------------------------
 RATE_LIMIT_DROPPED: Final = Family("counter", "rate_limit_dropped", "Requests refused by a limit.", ("policy", "limit"))
@@ -119,6 +131,7 @@ CACHE_BYPASS: Final = Family(
         "body": "a request with a body",
         "connection": "`Connection` named a field that is part of the key",
         "request": "`Cache-Control: no-store` of the request",
+        "private_connection": "a client with an upstream connection of its own (NTLM, Negotiate)",
     },
 )
 CACHE_ENTRIES: Final = Family("gauge", "cache_entries", "Stored responses.")

@@ -81,6 +81,10 @@ class GatewayCollector(Collector):
         full = (([rule.route, rule.name], float(rule.breaker.is_full)) for rule in rules)
         yield families.CIRCUIT_OPEN.samples(full)
         yield families.PANIC_ROUTING.samples(([rule.route, rule.name], rule.stats.panics) for rule in rules)
+        private = self._gateway.pools.private
+        yield families.PRIVATE_CONNECTIONS.value(private.taken)
+        yield families.PRIVATE_REFUSED.value(private.refused)
+        yield families.RETRY_BODY_BYTES.value(self._gateway.context.kept_bodies.bytes)
 
     def _limits(self) -> Iterator[Metric]:
         live = self._gateway.context.runtime

@@ -26,6 +26,7 @@ from inferway_dataplane.core.upstreams.backends import BackendResolver, Endpoint
 from inferway_dataplane.core.upstreams.circuit_breaker import Breaker
 from inferway_dataplane.core.upstreams.health_state import CheckRules
 from inferway_dataplane.core.upstreams.members import RuleCounters
+from inferway_dataplane.core.upstreams.response_limits import ResponseLimits
 from inferway_dataplane.core.upstreams.retry import RetryRules
 from inferway_dataplane.core.upstreams.selection import BackendSet
 
@@ -54,19 +55,18 @@ class Rule:
         "limit_headers",
         "limits",
         "max_request_body",
-        "max_response_header",
         "name",
         "problem",
         "request_edits",
         "request_timeout",
         "response_edits",
+        "response_limits",
         "responses",
         "retry",
         "rewrite",
         "route",
         "stages",
         "stats",
-        "stream_idle",
     )
 
     def __init__(self, route: Route, rule: RuleDocument, build: "_Build") -> None:
@@ -93,9 +93,8 @@ class Rule:
         self.connect_timeout = rule.timeouts.connect / 1000 or float("inf")
         self.backend_timeout = rule.timeouts.backend_request / 1000 or float("inf")
         self.request_timeout = rule.timeouts.request / 1000 or float("inf")
-        self.stream_idle = rule.timeouts.stream_idle / 1000 or float("inf")
+        self.response_limits = ResponseLimits(rule)
         self.max_request_body = rule.max_request_body  # bytes
-        self.max_response_header = rule.max_response_header  # bytes of a response head
         self.cache = CacheRules(rule.cache, f"{route.id} {rule.name}") if rule.cache else None
         limits = [
             (policy, limit) for name in rule.policies for policy in (build.policies[name],) for limit in policy.limits

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferway_dataplane.core.messages.client_address import TrustedProxies
 from inferway_dataplane.core.runtime import Runtime
+from inferway_dataplane.core.upstreams.kept_bodies import KeptBodies
 from inferway_dataplane.engine.clock import Clock
 from inferway_dataplane.engine.http1.head_cache import HeadCache
 from inferway_dataplane.engine.upstream.pool import Pools
@@ -29,7 +30,7 @@ class Context:
 
     __slots__ = (
         "_id", "_id_prefix", "access_log", "call_soon", "clock", "head_cache", "in_flight", "is_closing",
-        "max_in_flight", "now", "pools", "random", "report", "runtime", "secret", "secrets", "settings", "stats",
+        "kept_bodies", "max_in_flight", "now", "pools", "random", "report", "runtime", "secret", "secrets", "settings", "stats",
         "store", "tracing", "trusted",
     )  # fmt: skip
 
@@ -54,6 +55,7 @@ class Context:
         self.report = report
         self.store = store
         self.head_cache = head_cache
+        self.kept_bodies = KeptBodies(settings.retry_body_bytes)
         self.secrets = SecretFiles(settings.secrets_directory)
         self.trusted = TrustedProxies(settings.trusted_proxies, settings.trusted_hops)
         self.tracing: Tracing | None = None

@@ -35,6 +35,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "bytes": "content bytes sent to the client",
     "duration_ms": "from the head of the request to the end of the response",
     "upstream_ms": "of it, from sending the request upstream to the head of the response; 0 = none was asked",
+    "upstream_request_id": "the X-Request-Id of the upstream's response (at most 128 bytes), which its support asks for",
     "cache": "`hit`, `miss`, `bypass`; empty = the rule has no cache, or was not reached",
     "client_ip": "the client's address, from X-Forwarded-For behind trusted proxies",
 }
@@ -103,6 +104,7 @@ class AccessLog:
             "bytes": request.bytes_sent,
             "duration_ms": round(request.seconds * 1000, 3),
             "upstream_ms": round(request.upstream_seconds * 1000, 3),
+            "upstream_request_id": request.upstream_id,
             "cache": request.cache,
             "client_ip": request.client_ip,
         }

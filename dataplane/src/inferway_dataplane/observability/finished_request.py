@@ -26,6 +26,8 @@ class FinishedRequest(NamedTuple):
     bytes_sent: int
     """Of content."""
     seconds: float
+    upstream_id: str
+    """The X-Request-Id of the upstream's response."""
     upstream_seconds: float
     started: float
     sent_at: float

@@ -31,6 +31,7 @@ def translate_bounds(draft: Draft) -> None:
             backend_request=values.milliseconds(timeouts.backend_request or timeouts.request),
             request=values.milliseconds(timeouts.request),
             stream_idle=values.milliseconds(timeouts.stream_idle),
+            upstream_idle=None if timeouts.upstream_idle is None else values.milliseconds(timeouts.upstream_idle),
         )
         rule.parts["max_request_body"] = values.size(source.limits.max_request_body)
         rule.parts["max_response_header"] = values.size(source.limits.max_response_header)

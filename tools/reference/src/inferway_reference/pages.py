@@ -42,3 +42,14 @@ def tables(text: str) -> Iterator[tuple[list[str], list[list[str]]]]:
 
 def _cells(line: str) -> list[str]:
     return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def statements(text: str) -> Iterator[str]:
+    """Yield the sentences of paragraphs and list items, and the rows of tables, each in one line."""
+    for part in re.split(r"\n\s*\n|\n(?=\||[-*] |\d+\. |#)", prose(text)):
+        line = " ".join(part.split())
+        if line.startswith("|"):
+            if not re.fullmatch(r"[|\- ]+", line):
+                yield " | ".join(_cells(line))
+        elif line and not line.startswith("#"):
+            yield from re.split(r"(?<=[.!?])\*{0,2} +(?=[A-Z`*])", re.sub(r"^([-*]|\d+\.) ", "", line))

@@ -35,6 +35,8 @@ PROXY_CONNECTION: Final = 17
 FORWARDED_PROTO: Final = 18
 FORWARDED_HOST: Final = 19
 FORWARDED_PORT: Final = 20
+KEEP_ALIVE: Final = 21
+UPSTREAM_REQUEST_ID: Final = 22
 
 CREDENTIAL_FIELDS: Final = (b"authorization", b"cookie", b"x-api-key", b"api-key")
 """Request fields that identify a user: part of the cache key, so the order stays."""
@@ -77,9 +79,10 @@ _RESPONSE_KINDS: Final[dict[bytes, int]] = {
     b"content-length": LENGTH,
     b"transfer-encoding": ENCODING,
     b"connection": CONNECTION,
+    b"keep-alive": KEEP_ALIVE,
     b"proxy-connection": DROP,
     b"upgrade": DROP,
-    b"x-request-id": DROP,  # the gateway adds its own
+    b"x-request-id": UPSTREAM_REQUEST_ID,  # the gateway adds its own
     b"set-cookie": SET_COOKIE,
     **dict.fromkeys((b"cache-control", b"expires", b"vary", b"pragma"), CACHING),
     b"age": AGE,

@@ -102,7 +102,7 @@ BODY_TOO_LARGE: Final = _closing("body_too_large", "The request body is larger t
 """Send a smaller body, or raise the rule's `limits.maxRequestBody`."""
 HEAD_TIMEOUT: Final = _closing("head_timeout", "The request head did not arrive in time.", 408)
 """Send the whole head within `head_timeout`."""
-BODY_TIMEOUT: Final = _closing("body_timeout", "The request body did not arrive in time.", 408)
+BODY_TIMEOUT: Final = _closing("request_too_slow", "The request body did not arrive in time.", 408)
 """Send the body without pauses above `body_idle_timeout`, and on average at `body_rate` or faster."""
 RATE_LIMITED: Final = Problem(
     429,

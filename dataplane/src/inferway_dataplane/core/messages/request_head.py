@@ -6,7 +6,7 @@ request smuggling).
 
 from typing import Any, Final
 
-from inferway_dataplane.core.messages import authority, problems
+from inferway_dataplane.core.messages import authority, connection_reuse, problems
 from inferway_dataplane.core.messages.field_kinds import (
     CACHING,
     CONNECTION,
@@ -37,7 +37,8 @@ class FieldBlock:
     __slots__ = (
         "authority", "caching", "content_length", "credentials", "expects_continue", "fields", "forwarded_for",
         "forwarded_host", "forwarded_port", "has_body", "has_dropped", "has_upgrade", "host", "is_chunked",
-        "is_http_1_1", "keep_alive", "passed", "raw_host", "request_id", "scheme", "traceparent", "values",
+        "is_http_1_1", "is_negotiated", "keep_alive", "passed", "raw_host", "request_id", "scheme", "traceparent",
+        "values",
     )  # fmt: skip
 
     def __init__(self, fields: Fields, is_http_1_1: bool, scheme: bytes = b"http") -> None:
@@ -59,6 +60,7 @@ class FieldBlock:
         self.has_dropped = False  # Connection named fields that would have been forwarded
         self.has_upgrade = False
         self.credentials = False
+        self.is_negotiated = False  # its credentials authenticate the connection
         self.caching = False
         self.forwarded_for: list[bytes] | None = None  # all addresses; None = not one
         self.request_id: bytes | None = None
@@ -157,6 +159,7 @@ def read_fields(fields: Fields, is_http_1_1: bool, sender: Sender = STRANGER) ->
             head.raw_host = value
         elif kind == CREDENTIAL:
             head.credentials = True
+            head.is_negotiated = head.is_negotiated or connection_reuse.is_negotiated(value)
             passed.append(field)
         elif kind == CACHING:
             head.caching = True

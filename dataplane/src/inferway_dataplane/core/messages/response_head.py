@@ -3,6 +3,7 @@
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
+from inferway_dataplane.core.messages import connection_reuse
 from inferway_dataplane.core.messages.field_kinds import (
     AGE,
     CACHING,
@@ -10,9 +11,11 @@ from inferway_dataplane.core.messages.field_kinds import (
     DATE,
     ENCODING,
     FORWARD,
+    KEEP_ALIVE,
     LENGTH,
     RESPONSE_KINDS,
     SET_COOKIE,
+    UPSTREAM_REQUEST_ID,
     Fields,
 )
 
@@ -21,13 +24,16 @@ class ResponseHead:
     """The head of an upstream's response. `passed`: the fields that may be forwarded to the client."""
 
     __slots__ = (
-        "age", "caching", "content_length", "date", "has_cookie", "has_date", "is_chunked", "keep_alive",
-        "lines", "passed", "rule", "status",
+        "age", "caching", "content_length", "date", "has_cookie", "has_date", "is_chunked", "is_negotiating",
+        "keep_alive", "keep_idle", "lines", "passed", "request_id", "rule", "status",
     )  # fmt: skip
 
     def __init__(self, status: int, keep_alive: bool) -> None:
         self.status = status
         self.keep_alive = keep_alive
+        self.request_id = b""  # the upstream's own
+        self.keep_idle: float | None = None  # seconds that the connection may be unused; None = unknown
+        self.is_negotiating = False  # asks for credentials that authenticate the connection
         self.passed: Fields = []
         self.content_length = -1
         self.is_chunked = False
@@ -81,10 +87,19 @@ def read_response(status: int, fields: Fields, keep_alive: bool) -> ResponseHead
             passed.append(field)
         elif kind == AGE:
             head.age = field[1]
+        elif kind == UPSTREAM_REQUEST_ID:
+            head.request_id = field[1]
+            passed.append((b"x-upstream-request-id", field[1]))
+        elif kind == KEEP_ALIVE:
+            head.keep_idle = connection_reuse.keep_idle(field[1], head.keep_idle)
     if head.is_chunked and head.content_length >= 0:
         return None
     if status == 204 and (head.is_chunked or head.content_length > 0):
         return None  # RFC 9110 15.3.5: a 204 has no body; one that declares a body is malformed
+    if status in (401, 407):
+        head.is_negotiating = connection_reuse.is_negotiating(fields)
+    if head.keep_idle == 0.0:
+        head.keep_alive = False
     if nominated is not None:
         if b"close" in nominated:
             head.keep_alive = False

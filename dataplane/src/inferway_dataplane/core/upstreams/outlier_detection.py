@@ -11,8 +11,9 @@ to `MAX_EJECTION`; a member that was well for `FORGET_AFTER` starts with the sho
 A result counts only if its try began after the member's last ejection or restoration: an older try does not show the
 member's present state, and its late timeout must not undo the result of a probe.
 
-Never ejected: the last available member of a rule, and more than `percent` of its members (but always at least one may
-be). All priorities count together: the only member of priority 0 may be ejected if another priority has an available one.
+Each priority counts for itself. While another priority has an available member, all members of a priority may be ejected:
+its requests have a place to go. Otherwise at most `percent` of them (but always one) may be, and never the last available
+one. A `percent` of 0 ejects none.
 """
 
 from collections.abc import Sequence
@@ -43,7 +44,7 @@ class EjectionRules:
         self.percent = breaker.max_ejected_percent
 
     def max_ejected(self, members: int) -> int:
-        """Return how many of `members` may be ejected at once: at least one, if any."""
+        """Return how many of a priority's `members` may be ejected at once: at least one, if any."""
         return max(1, members * self.percent // 100) if self.percent else 0
 
 
@@ -55,6 +56,8 @@ class MemberGroup(Protocol):
     @property
     def ejection(self) -> EjectionRules: ...
     def is_available(self, member: Member) -> bool: ...
+    def peers_of(self, member: Member) -> Sequence[Member]:
+        """The members of this member's priority, itself included."""
 
 
 _FAULTS: Final = frozenset(
@@ -72,9 +75,13 @@ _FAULTS: Final = frozenset(
 )
 
 
+_OF_THE_REQUEST: Final = frozenset((501, 505))
+"""Statuses about a request's method or version: a client could eject every endpoint with them."""
+
+
 def is_failure(status: int) -> bool:
     """Whether a response with this status counts as a failure of its endpoint."""
-    return status >= 500
+    return status >= 500 and status not in _OF_THE_REQUEST
 
 
 def is_fault(problem: Problem) -> bool:
@@ -140,11 +147,16 @@ def _is_of_probe(member: Member, started: float) -> bool:
 
 
 def _may_eject(member: Member, group: MemberGroup) -> bool:
-    members = group.members
-    ejected = sum(other.is_ejected for other in members)
-    return ejected < group.ejection.max_ejected(len(members)) and any(
-        other is not member and group.is_available(other) for other in members
-    )
+    rules, peers = group.ejection, group.peers_of(member)
+    if not rules.percent:
+        return False
+    is_alone = True
+    for other in group.members:
+        if other is not member and group.is_available(other):
+            if other not in peers:
+                return True
+            is_alone = False
+    return not is_alone and sum(other.is_ejected for other in peers) < rules.max_ejected(len(peers))
 
 
 def _eject(member: Member, now: float, rules: EjectionRules) -> None:

@@ -4,6 +4,7 @@ A retry must be safe (no byte has gone to the client, the body is still there, t
 rule names the reason) and within the budget: unbounded retries turn a small failure into a big one.
 """
 
+from collections.abc import Iterable
 from math import inf
 from typing import Final, Literal
 
@@ -36,12 +37,12 @@ def failure_of(problem: Problem) -> Failure | None:
     return _FAILURES.get(problem)
 
 
-def may_resend(method: bytes, *, was_reused: bool, was_written: bool, has_answered: bool, body_kept: bool) -> bool:
+def may_resend(method: bytes, *, was_reused: bool, was_written: bool, has_answered: bool) -> bool:
     """Whether to resend a request, without a retry rule, after its kept-alive connection was closed (RFC 9112 9.3.1).
 
-    `was_reused`: it had served a request before; `was_written`: it got bytes of this one; `has_answered`: it returned one.
+    Its body must be there. `was_reused`: it had served a request before; `was_written`: it got bytes of this one; `has_answered`: it returned one.
     """
-    return was_reused and not has_answered and body_kept and (not was_written or method in IDEMPOTENT)
+    return was_reused and not has_answered and (not was_written or method in IDEMPOTENT)
 
 
 class Budget:
@@ -80,27 +81,26 @@ class RetryRules:
         self.max_backoff = retry.max_backoff / 1000
         self.budget = Budget(retry.budget_percent, counters)
 
-    def may_retry(
-        self, retries: int, method: bytes, reason: Failure | int, *, has_answered: bool, body_kept: bool
-    ) -> bool:
-        """Whether another try is safe and wanted, after `retries` retries.
+    def may_retry(self, retries: int, method: bytes, reason: Failure | int, *, has_answered: bool) -> bool:
+        """Whether another try is safe and wanted, after `retries` retries, if the request's body can be sent again.
 
-        `reason`: a failure or a status. `has_answered`: a byte of a response has gone to the client. `body_kept`: the
-        request body can be sent again. A try without a connection wrote nothing, so every method may be repeated.
+        `reason`: a failure or a status. `has_answered`: a byte of a response has gone to the client. A try without a
+        connection wrote nothing, so every method may be repeated.
         """
-        if retries >= self.attempts or has_answered or not body_kept:
+        if retries >= self.attempts or has_answered:
             return False
         if isinstance(reason, int):
             return reason in self.statuses and method in self.methods
         return reason in self.conditions and (reason == "ConnectFailure" or method in self.methods)
 
-    def wait(self, retries: int, draw: float, retry_after: bytes | None = None, wall: float = 0.0) -> float | None:
+    def wait(self, retries: int, draw: float, rests: Iterable[float] = ()) -> float | None:
         """Return the seconds until the next try; None = longer than `max_backoff`: no retry.
 
-        Full jitter: between 0 and the back-off, which doubles with each retry up to `max_backoff`. The upstream's
-        Retry-After (seconds, or a date compared with `wall`, Unix time) is the lower bound. `draw` is from [0, 1).
+        Full jitter: between 0 and the back-off, which doubles with each retry up to `max_backoff`. `rests`: for each
+        endpoint that may get the try, the seconds that are left of its Retry-After; the shortest is the lower bound.
+        `draw` is from [0, 1).
         """
-        least = 0.0 if retry_after is None else parse_retry_after(retry_after, wall)
+        least = min(rests, default=0.0)
         if least > self.max_backoff:
             return None
         return max(least, draw * min(self.max_backoff, self.backoff * (1 << retries)))

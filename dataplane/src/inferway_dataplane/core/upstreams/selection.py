@@ -5,7 +5,7 @@
    its weight: its share of requests gets its problem and moves to no other backend.
 3. The balancer chooses one of the backend's available members.
 4. A retry avoids the members that were tried if any other is available: in the same priority, else in the next ones.
-   Otherwise it may use them again.
+   Otherwise it may use them again, but for those that rest: their Retry-After has not passed.
 5. If no priority has an available member (*panic*), the first priority with members uses all of them: either the known
    health is wrong, or no choice can help.
 
@@ -49,7 +49,7 @@ class BackendSet:
     """All backends and members of one rule. One for each runtime; the members and their counters are shared."""
 
     __slots__ = (
-        "_changes", "_checks", "_due", "_only", "_options", "_priorities", "_type", "_until", "_weighted",
+        "_changes", "_checks", "_due", "_only", "_options", "_peers", "_priorities", "_type", "_until", "_weighted",
         "backends", "counters", "ejection", "is_panic", "measures_latency", "members",
     )  # fmt: skip
 
@@ -81,6 +81,11 @@ class BackendSet:
                 member for candidates in self._priorities for option in candidates for member in option.backend.members
             )
         )
+        self._peers: dict[Member, tuple[Member, ...]] = {}
+        for candidates in self._priorities:
+            peers = tuple(dict.fromkeys(member for option in candidates for member in option.backend.members))
+            for member in peers:
+                self._peers.setdefault(member, peers)  # a Service with two priorities counts in the first one
         self.backends: tuple[Backend, ...] = tuple(
             dict.fromkeys(backend for _, _, backend in backends)  # drained ones too
         )
@@ -93,16 +98,26 @@ class BackendSet:
         self._until = inf  # monotonic seconds at which the view ends
 
     def choose(
-        self, now: float, draw: Draw, key: bytes | None = None, avoid: tuple[Member, ...] = ()
+        self,
+        now: float,
+        draw: Draw,
+        key: bytes | None = None,
+        avoid: tuple[Member, ...] = (),
+        resting: tuple[Member, ...] = (),
     ) -> Choice | Problem:
         """Choose backend and member for a try; a `Problem` if there is none.
 
-        `key`: hashed by consistent hashing; `avoid`: the members that this request has tried.
+        `key`: hashed by consistent hashing; `avoid`: the members that this request has tried; `resting`: those of them
+        that must not get it yet.
         """
         if self._changes != self.counters.changes or now >= self._until:
             self._refresh(now)
         if avoid:
             other = self._choose_other(now, draw, key, avoid)
+            if other is None and resting:
+                other = self._choose_other(now, draw, key, resting)
+                if other is None:
+                    return problems.NO_ENDPOINTS
             if other is not None:
                 return self._begin(other, now)
         if self._due is not None:
@@ -120,9 +135,21 @@ class BackendSet:
         member = available[0] if len(available) == 1 else option.balancer.pick(available, draw, now, key)
         return self._begin((option.backend, member), now)
 
+    def usable(self, now: float) -> list[Member]:
+        """The members that a retry may use, of all priorities; in panic those of the priority that takes requests."""
+        if self._changes != self.counters.changes or now >= self._until:
+            self._refresh(now)
+        if self.is_panic:
+            return [member for option in self._options for member in option.backend.members]
+        return [member for member in self.members if self._is_usable(member, now)]
+
     def is_available(self, member: Member) -> bool:
         """Whether a member takes ordinary requests (one that is due for a probe does not)."""
         return not member.is_ejected and not (self._checks and member.is_unhealthy)
+
+    def peers_of(self, member: Member) -> tuple[Member, ...]:
+        """The members of this member's priority, itself included."""
+        return self._peers[member]
 
     def available_of(self, backend: Backend) -> int:
         """Count the available members of a backend."""

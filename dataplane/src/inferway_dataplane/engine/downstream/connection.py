@@ -57,6 +57,8 @@ class ClientConnection(RequestPipeline):
     def connection_lost(self, exc: Exception | None) -> None:
         self.deadline = self.unread_deadline = NEVER
         self._cap.on_lost(self)
+        if self.private is not None:
+            self.private.close()
         self.state = states.after(self.state, states.LOST)
         self.waiting.clear()
         if self.current is not None:

@@ -30,6 +30,8 @@ from inferway_dataplane.engine.exchange.client import (
 from inferway_dataplane.engine.exchange.exchange import Exchange
 from inferway_dataplane.engine.http1.request_parser import BETWEEN, RequestParser
 from inferway_dataplane.engine.stages import order
+from inferway_dataplane.engine.upstream.connection import UpstreamConnection
+from inferway_dataplane.engine.upstream.private_connections import PrivateConnections
 from inferway_dataplane.observability.stats import count_in
 
 
@@ -38,7 +40,7 @@ class RequestPipeline(RequestParser, Client, asyncio.Protocol):
 
     __slots__ = (
         "_held_since", "_is_taking_turns", "_unfed", "context", "current", "deadline", "has_fin", "held_seconds",
-        "holds", "is_trusted", "is_write_paused", "peer", "peer_bytes", "receiving", "scheme", "state", "transport",
+        "holds", "is_trusted", "is_write_paused", "peer", "peer_bytes", "private", "receiving", "scheme", "state", "transport",
         "unread_deadline", "unread_left", "waiting", "write",
     )  # fmt: skip
 
@@ -51,6 +53,7 @@ class RequestPipeline(RequestParser, Client, asyncio.Protocol):
         self.peer_bytes = b""
         self.scheme = b"http"
         self.is_trusted = False
+        self.private: PrivateConnections | None = None
         self.state = FRESH
         self.current: Exchange | None = None
         self.waiting: deque[Exchange] = deque()
@@ -207,6 +210,11 @@ class RequestPipeline(RequestParser, Client, asyncio.Protocol):
             return
         if not self.transport.is_closing():
             self.transport.resume_reading()
+
+    def bind(self, connection: UpstreamConnection) -> None:
+        if self.private is None:
+            self.private = PrivateConnections(self.context.pools.private)
+        self.private.bind(connection)
 
     # --- ends --------------------------------------------------------------------------------------------------------------------
 

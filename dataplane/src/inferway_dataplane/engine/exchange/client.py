@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from inferway_dataplane.engine.context import Context
+from inferway_dataplane.engine.upstream.connection import UpstreamConnection
+from inferway_dataplane.engine.upstream.private_connections import PrivateConnections
 
 HOLD_BODY: Final = 1
 """A body waits for an upstream connection."""
@@ -40,6 +42,12 @@ class Client:
     is_write_paused: bool
     """More is written than the client takes."""
     write: Callable[[bytes], object]
+    private: PrivateConnections | None
+    """Upstream connections that serve this client alone; None = there was none."""
+
+    @abstractmethod
+    def bind(self, connection: UpstreamConnection) -> None:
+        """Keep a connection that a server may have authenticated from other clients."""
 
     @abstractmethod
     def pause(self, hold: int) -> None:

@@ -157,6 +157,8 @@ class Exchange:
         body, work = self.body, self.work
         if self.is_finished:
             return
+        if work is not None:
+            work.on_request_end()
         if self.head.block.is_chunked:
             if body is None:
                 body = self.body = RequestBody(is_chunked=True)

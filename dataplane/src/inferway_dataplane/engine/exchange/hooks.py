@@ -18,6 +18,9 @@ class Work:
     def send_body(self, body: RequestBody) -> None:
         """More of the body is there, or its end; called while there is a connection."""
 
+    def on_request_end(self) -> None:
+        """The request is complete."""
+
     @abstractmethod
     def release(self) -> None:
         """The exchange ends without it: stop."""

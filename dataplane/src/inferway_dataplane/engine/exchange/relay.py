@@ -21,6 +21,8 @@ class Relay(Receiver):
         self._size = 0  # bytes of content in `_out`
         self._is_chunking = False
         self._taps = exchange.taps
+        if not (exchange.is_request_complete or response.keep_alive):
+            exchange.close_after()  # the upstream does not read the rest of the request, so the client need not send it
         status = response.status
         # A head that came before, under the same rule, has the same lines.
         lines = response.lines if response.rule is rule else _lines(response, rule)

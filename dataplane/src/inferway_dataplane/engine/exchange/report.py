@@ -1,9 +1,13 @@
 """Reports finished exchanges to the access log and to tracing."""
 
+from typing import Final
+
 from inferway_dataplane.core.messages import trace_context
 from inferway_dataplane.engine.exchange.exchange import CACHE_NAMES, Exchange
 from inferway_dataplane.engine.exchange.upstream_request import UpstreamRequest
 from inferway_dataplane.observability.finished_request import FinishedRequest
+
+_LONGEST_ID: Final = 128  # bytes of an upstream's request id in the log
 
 
 def report(exchange: Exchange, seconds: float) -> None:
@@ -37,6 +41,7 @@ def report(exchange: Exchange, seconds: float) -> None:
         code=exchange.code,
         bytes_sent=exchange.bytes_sent,
         seconds=seconds,
+        upstream_id=asked.upstream_id[:_LONGEST_ID].decode("latin-1") if asked is not None else "",
         upstream_seconds=exchange.upstream_seconds,
         started=exchange.started,
         sent_at=asked.first_sent_at if asked is not None else 0.0,

@@ -2,20 +2,39 @@
 
 from collections.abc import Callable
 from math import inf
+from typing import Final
 
+from inferway_dataplane.core.upstreams.kept_bodies import KeptBodies
 from inferway_dataplane.engine.http1 import serialize
-from inferway_dataplane.engine.upstream.connection import HIGH_WATER
+
+_OF_A_PIECE: Final = 64
+"""Bytes of memory that a piece takes in addition to its content: a client can send a body byte by byte."""
 
 
 class RequestBody:
-    """The pieces of one body, as they came. Where a further try may follow they are kept, up to HIGH_WATER."""
+    """The pieces of one body, as they came. Where a further try may follow they are kept, as far as the cap allows."""
 
-    __slots__ = ("_is_chunked", "_kept", "_limit", "_waiting", "gate", "is_complete", "is_lost", "size")
+    __slots__ = (
+        "_budget",
+        "_counted",
+        "_is_chunked",
+        "_kept",
+        "_limit",
+        "_taken",
+        "_waiting",
+        "gate",
+        "is_complete",
+        "is_lost",
+        "size",
+    )
 
     def __init__(self, is_chunked: bool) -> None:
         self._is_chunked = is_chunked
         self._waiting: list[bytes] = []
         self._kept: list[bytes] = []
+        self._taken = 0  # bytes that this try took, as they are counted
+        self._counted = 0  # bytes that `_budget` counts for this body
+        self._budget: KeptBodies | None = None
         self.size = 0  # bytes of content so far
         self.is_complete = False  # set for the chunked coding only, which has an end of its own
         self.is_lost = False  # a part was sent and not kept, so the body cannot be sent again
@@ -38,21 +57,42 @@ class RequestBody:
         if gate is not None:
             gate(b"".join(self._waiting))
 
-    def take(self, *, keeps: bool) -> bytes:
-        """What waits, as it goes to the upstream. `keeps`: for a further try."""
+    def take(self, budget: KeptBodies | None) -> list[bytes]:
+        """What waits, as it goes to the upstream. `budget`: keep it for a further try, if this has room; None = do not."""
         waiting, self._waiting = self._waiting, []
         if waiting or self.is_complete:
-            if keeps and not self.is_lost and self.size <= HIGH_WATER:
+            self._taken += sum(map(len, waiting)) + _OF_A_PIECE * len(waiting)
+            if budget is not None and not self.is_lost and self._count(budget, self._taken - self._counted):
                 self._kept += waiting
             else:
-                self.is_lost = True
-                self._kept = []
+                self.drop_kept()
         if not self._is_chunked:
-            return b"".join(waiting)
-        end = serialize.LAST_CHUNK if self.is_complete else b""
-        return b"".join(map(serialize.chunk, waiting)) + end
+            return waiting
+        # Three pieces each, so that no content is copied.
+        pieces = [part for piece in waiting for part in (b"%x\r\n" % len(piece), piece, b"\r\n")]
+        if self.is_complete:
+            pieces.append(serialize.LAST_CHUNK)
+        return pieces
+
+    def _count(self, budget: KeptBodies, more: int) -> bool:
+        # Less than nothing: a try before this one took more, and all of that is still counted.
+        if more > 0:
+            if not budget.enter(more):
+                return False
+            self._budget = budget
+            self._counted += more
+        return True
 
     def bring_back(self) -> None:
         """Let the kept pieces wait again: another try follows."""
         self._waiting = self._kept + self._waiting
         self._kept = []
+        self._taken = 0
+
+    def drop_kept(self) -> None:
+        """Keep nothing more: what was sent cannot be sent again."""
+        self.is_lost = True
+        self._kept = []
+        if self._budget is not None:
+            self._budget.leave(self._counted)
+            self._budget, self._counted = None, 0

@@ -16,10 +16,14 @@ from inferway_dataplane.core.runtime import Rule
 from inferway_dataplane.core.upstreams import outlier_detection, retry
 from inferway_dataplane.core.upstreams.backends import Backend
 from inferway_dataplane.core.upstreams.balancing import peak_ewma
+from inferway_dataplane.core.upstreams.kept_bodies import KeptBodies
 from inferway_dataplane.core.upstreams.members import Member
 from inferway_dataplane.core.upstreams.retry import Failure
-from inferway_dataplane.engine.exchange import local_reply, upstream_head
+from inferway_dataplane.core.upstreams.selection import Choice
+from inferway_dataplane.engine.clock import NEVER
+from inferway_dataplane.engine.exchange import endpoint_health, local_reply, upstream_head
 from inferway_dataplane.engine.exchange.client import HOLD_BODY, HOLD_UPSTREAM
+from inferway_dataplane.engine.exchange.connect_attempt import ConnectAttempt
 from inferway_dataplane.engine.exchange.exchange import Exchange
 from inferway_dataplane.engine.exchange.hooks import Work
 from inferway_dataplane.engine.exchange.relay import Relay
@@ -27,8 +31,8 @@ from inferway_dataplane.engine.exchange.request_body import RequestBody
 from inferway_dataplane.engine.exchange.retry_state import RetryState
 from inferway_dataplane.engine.http1 import serialize
 from inferway_dataplane.engine.http1.response_parser import Receiver
-from inferway_dataplane.engine.upstream.connection import UpstreamConnection
-from inferway_dataplane.engine.upstream.pool import ConnectFailed, EndpointPool
+from inferway_dataplane.engine.upstream.connection import HIGH_WATER, UpstreamConnection
+from inferway_dataplane.engine.upstream.pool import EndpointPool
 from inferway_dataplane.observability.stats import count_in
 
 log = logging.getLogger("inferway")
@@ -38,8 +42,9 @@ class UpstreamRequest(Receiver, Work):
     """The tries of one exchange. It receives until the final head is there; then a `Relay` does."""
 
     __slots__ = (
-        "_connecting_to", "_exchange", "_head", "_is_judged", "_is_pending", "_is_resent", "_member", "_retry", "_rule",
-        "_sent_at", "_task", "_tried_at", "backend", "connection", "first_sent_at", "is_head_request",
+        "_asked_at", "_connecting", "_exchange", "_head", "_is_deferred", "_is_judged", "_is_resent", "_member",
+        "_retry", "_rule", "_sent_at", "_task", "_tried_at", "_whole_at", "backend", "connection", "first_sent_at",
+        "is_head_request", "upstream_id",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, rule: Rule) -> None:
@@ -48,28 +53,45 @@ class UpstreamRequest(Receiver, Work):
         self.is_head_request = exchange.is_head_request
         self.backend: Backend | None = None
         self.first_sent_at = 0.0
+        self.upstream_id = b""  # the request id of the upstream that answered
+        self._whole_at = NEVER  # monotonic seconds; when `timeouts.request` begins
         self._member: Member | None = None
         self._is_judged = True  # the last try's result was counted for its endpoint
         self._is_resent = False
-        self._is_pending = False  # waits for a connection, counted by the breaker
-        self._connecting_to: EndpointPool | None = None
+        self._is_deferred = False  # a part of the body waits until what has arrived is read
+        self._connecting: ConnectAttempt | None = None
         self._retry: RetryState | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None  # begins a further try
         self.connection: UpstreamConnection | None = None
 
     # --- one try -----------------------------------------------------------------------------------------------------------
 
     def begin(self, now: float) -> None:
-        """Choose an endpoint and send the request. `now`: monotonic seconds."""
-        exchange, rule = self._exchange, self._rule
+        """Begin the first try. `now`: monotonic seconds; the request's time begins then, if it is complete."""
+        exchange = self._exchange
+        if exchange.is_request_complete or not exchange.head.block.has_body:
+            self._whole_at = now
+        self._try(now)
+
+    def _try(self, now: float) -> None:
+        """Choose an endpoint and send the request."""
+        exchange, rule, tries = self._exchange, self._rule, self._retry
         context = exchange.context
-        key = rule.hash_key(exchange.head, exchange.client_ip) if rule.hash_key is not None else None
-        tried = self._retry.tried if self._retry is not None else ()
-        choice = rule.backend_set.choose(now, context.random, key, tried)
+        private = exchange.client.private
+        backend_set = rule.backend_set
+        choice: Choice | Problem | None = None
+        if private is not None and tries is None:
+            choice = private.choose(backend_set)
+        if choice is None:
+            key = rule.hash_key(exchange.head, exchange.client_ip) if rule.hash_key is not None else None
+            if tries is None:
+                choice = backend_set.choose(now, context.random, key)
+            else:
+                choice = backend_set.choose(now, context.random, key, tries.tried, tries.resting(now))
         if isinstance(choice, Problem):
             local_reply.break_off(exchange, choice)
             return
-        if rule.backend_set.is_panic:
+        if backend_set.is_panic:
             exchange.stats.panics += 1
         backend, member = choice
         self.backend, self._member = backend, member
@@ -81,78 +103,103 @@ class UpstreamRequest(Receiver, Work):
             return
         self._head = upstream_head.request(exchange, rule, backend, secret)
         endpoint: EndpointPool = member.endpoint
-        connection = endpoint.take()
+        connection = None if private is None else private.take(endpoint)
+        if connection is None:
+            connection = endpoint.take()
         if connection is not None:
             self._use(connection)
-        elif rule.breaker.enter_pending():
-            self._is_pending = True
-            self._start_connecting(endpoint)
         else:
-            self._fail(problems.PENDING_OVERFLOW)
+            self._connect(endpoint)
 
-    def _start_connecting(self, endpoint: EndpointPool) -> None:
-        # A request that waits for a connection is load too; else an endpoint that answers no SYN looks the least busy.
-        endpoint.active += 1
-        self._connecting_to = endpoint
-        self._task = asyncio.get_running_loop().create_task(self._connect(endpoint))
-
-    async def _connect(self, endpoint: EndpointPool) -> None:
+    def _connect(self, endpoint: EndpointPool) -> None:
         exchange, rule = self._exchange, self._rule
-        problem: Problem | None = None
-        try:
-            remaining = exchange.started + rule.request_timeout - exchange.context.now()
-            connection = await endpoint.connect(min(rule.connect_timeout, max(remaining, 0.001)))
-        except ConnectFailed as failure:
-            problem = failure.problem
-        except Exception:
-            # A bug, here or in a library: it costs this request, and no client waits forever.
-            log.exception("unexpected error while connecting")
-            problem = problems.INTERNAL
-        self._task = None
-        self._end_connecting()
-        if problem is not None:
-            if not exchange.is_finished:
-                self._fail(problem)
-        elif exchange.is_finished:
-            connection.transport.close()
-        elif not connection.transport.is_closing():
-            self._use(connection)
-        elif self._is_resent:
+        if not rule.breaker.enter_pending():
+            self._fail(problems.PENDING_OVERFLOW)
+            return
+        left = max(self._ends_at - exchange.context.now(), 0.001)
+        self._connecting = ConnectAttempt(endpoint, min(rule.connect_timeout, left), rule.breaker, self._on_connected)
+
+    def _on_connected(self, result: UpstreamConnection | Problem) -> None:
+        self._connecting = None
+        if isinstance(result, Problem):
+            self._fail(result)
+        elif not result.transport.is_closing():
+            self._use(result)
+        elif self._is_resent or self._member is None:
             self._fail(problems.UPSTREAM_CLOSED)
         else:
             # It was closed in the meantime: nothing was written, so another one may be made, once.
-            self._resend(endpoint)
+            self._is_resent = True
+            self._connect(self._member.endpoint)
 
-    def _resend(self, endpoint: EndpointPool) -> None:
-        self._is_resent = True
-        self._is_pending = self._rule.breaker.enter_pending()
-        self._start_connecting(endpoint)
+    @property
+    def _ends_at(self) -> float:
+        """Monotonic seconds at which the time of all tries is over."""
+        return self._whole_at + self._rule.request_timeout
 
     def _use(self, connection: UpstreamConnection) -> None:
         exchange, rule = self._exchange, self._rule
+        client, block = exchange.client, exchange.head.block
         self.connection = connection
         read_clock = exchange.context.now
-        now = self._sent_at = read_clock()
+        now = self._sent_at = self._asked_at = read_clock()
         if not self.first_sent_at:
             self.first_sent_at = now
+        if block.is_negotiated:
+            client.bind(connection)
+        # A client's pace is not an endpoint's fault: its time begins when it has the whole request.
+        is_whole = exchange.is_request_complete or not block.has_body
+        deadline = min(now + rule.backend_timeout, self._whole_at + rule.request_timeout) if is_whole else NEVER
         data = self._head
+        pieces: list[bytes] = []
         if exchange.body is not None:
-            data += exchange.body.take(keeps=self._may_repeat())
-            exchange.client.resume(HOLD_BODY)
-        deadline = min(now + rule.backend_timeout, exchange.started + rule.request_timeout)
-        if exchange.client.is_write_paused:
+            pieces = exchange.body.take(self._budget())
+            if sum(map(len, pieces)) <= HIGH_WATER:
+                data, pieces = b"".join([data, *pieces]), []
+            client.resume(HOLD_BODY)
+        connection.start(self, data, deadline, rule.response_limits, is_whole)
+        if pieces:
+            connection.send(pieces)
+        if client.is_write_paused:
             connection.pause()
-        is_whole = exchange.is_request_complete or not exchange.head.block.has_body
-        connection.start(self, data, deadline, rule.stream_idle, rule.max_response_header, is_whole)
+
+    def on_request_end(self) -> None:
+        read_clock = self._exchange.context.now
+        self._whole_at = read_clock()
 
     def send_body(self, body: RequestBody) -> None:
-        if self.connection is not None:
-            data = body.take(keeps=not self._exchange.has_answered and self._may_repeat())
-            self.connection.send(data, self._exchange.is_request_complete)
+        connection = self.connection
+        if connection is None or self._is_deferred:
+            return
+        if connection.endpoint.tls is not None and connection.has_arrived():
+            # Two turns of the loop: in between it reads all that has arrived.
+            self._is_deferred = True
+            self._exchange.context.call_soon(self._send_soon)
+            return
+        self._send_body(connection, body)
 
-    def _may_repeat(self) -> bool:
-        """Whether the request may have to be sent again, so that its body is kept."""
-        return self._rule.retry is not None or self._exchange.head.method in retry.IDEMPOTENT
+    def _send_soon(self) -> None:
+        self._exchange.context.call_soon(self._send_deferred)
+
+    def _send_deferred(self) -> None:
+        self._is_deferred = False
+        body = self._exchange.body
+        if self.connection is not None and body is not None and not self._exchange.is_finished:
+            self._send_body(self.connection, body)
+
+    def _send_body(self, connection: UpstreamConnection, body: RequestBody) -> None:
+        pieces = body.take(self._budget())
+        if pieces:
+            connection.send(pieces)
+        if self._exchange.is_request_complete and not connection.is_request_whole:
+            now = self._asked_at = self._exchange.context.now()
+            connection.end_request(min(now + self._rule.backend_timeout, self._ends_at))
+
+    def _budget(self) -> KeptBodies | None:
+        """Where to count the body that is kept for another try; None = there may be none."""
+        exchange = self._exchange
+        may_repeat = self._rule.retry is not None or exchange.head.method in retry.IDEMPOTENT
+        return exchange.context.kept_bodies if may_repeat and not exchange.has_answered else None
 
     def _drop_connection(self) -> UpstreamConnection | None:
         connection, self.connection = self.connection, None
@@ -168,31 +215,31 @@ class UpstreamRequest(Receiver, Work):
             exchange.client.write(serialize.status_line(status) + serialize.lines(kept) + b"\r\n")
 
     def on_head(self, head: ResponseHead) -> Receiver | None:
-        exchange, rule, member = self._exchange, self._rule, self._member
+        exchange, rule, member, connection = self._exchange, self._rule, self._member, self.connection
         read_clock = exchange.context.now
         now = read_clock()
         status = head.status
         if member is not None and not self._is_judged:
             self._is_judged = True
-            if rule.backend_set.measures_latency:
-                peak_ewma.observe(member, now - self._sent_at, now)
-            if outlier_detection.is_failure(status):
-                self._count_failure(member, now)
-            elif (member.failures or member.is_ejected) and outlier_detection.on_success(member, self._tried_at, now):
-                log.info(
-                    "an endpoint is available again",
-                    extra={"endpoint": member.name, "rule": rule.name, "route": rule.route},
-                )
+            if rule.backend_set.measures_latency and connection is not None and connection.is_request_whole:
+                peak_ewma.observe(member, now - self._asked_at, now)
+            if status >= 500 or member.failures or member.is_ejected:
+                endpoint_health.on_response(rule, member, status, self._tried_at, now)
+        if head.is_negotiating and connection is not None:
+            exchange.client.bind(connection)
         if rule.retry is not None and status in rule.retry.statuses:
             retry_after = next((value for name, value in head.passed if name.lower() == b"retry-after"), None)
             if self._plan_retry(status, str(status), retry_after):
-                connection = self._drop_connection()
+                self.connection = None
                 if connection is not None:
                     connection.forget()
                     exchange.client.resume(HOLD_UPSTREAM)
                 return None
+        if exchange.body is not None:
+            exchange.body.drop_kept()
         observe = exchange.stats.upstream.observe
         observe(now - self._sent_at)
+        self.upstream_id = head.request_id
         relay = Relay(exchange, rule, self, head, now)
         exchange.on_upstream_head(status, now, now - self.first_sent_at)
         return relay
@@ -216,15 +263,13 @@ class UpstreamRequest(Receiver, Work):
             and problem is problems.UPSTREAM_CLOSED
             and not self._is_resent
             and retry.may_resend(
-                exchange.head.method,
-                was_reused=connection.is_reused,
-                was_written=True,
-                has_answered=not unanswered,
-                body_kept=exchange.body is None or not exchange.body.is_lost,
+                exchange.head.method, was_reused=connection.is_reused, was_written=True, has_answered=not unanswered
             )
+            and self._is_body_kept()
         ):
+            self._is_resent = True
             self._bring_back_body()
-            self._resend(self._member.endpoint)
+            self._connect(self._member.endpoint)
             return
         self._fail(problem)
 
@@ -234,22 +279,13 @@ class UpstreamRequest(Receiver, Work):
         exchange.client.resume(HOLD_UPSTREAM)
         count_in(exchange.stats.upstream_errors, problem.code)
         if member is not None and outlier_detection.is_fault(problem):
-            if self._retry is None or not self._retry.had_less_time(problem, self._tried_at):
-                now = exchange.context.now()
+            if self._retry is None or not self._retry.had_less_time(problem, self._tried_at, self._ends_at):
                 self._is_judged = True
-                if rule.backend_set.measures_latency:
-                    peak_ewma.observe_failure(member, now - self._tried_at, now)
-                self._count_failure(member, now)
+                endpoint_health.on_no_response(rule, member, self._tried_at, exchange.context.now())
             reason = retry.failure_of(problem)
             if reason is not None and self._plan_retry(reason, problem.code, None):
                 return
         local_reply.break_off(exchange, problem)
-
-    def _count_failure(self, member: Member, now: float) -> None:
-        rule = self._rule
-        if outlier_detection.on_failure(member, self._tried_at, now, rule.backend_set):
-            where = {"endpoint": member.name, "rule": rule.name, "route": rule.route}
-            log.warning("ejected an endpoint", extra={**where, "seconds": round(member.ejected_until - now, 1)})
 
     # --- a further try -------------------------------------------------------------------------------------------------------
 
@@ -260,25 +296,33 @@ class UpstreamRequest(Receiver, Work):
             return False
         if self._retry is None:
             self._retry = RetryState(self._exchange, rule, rule.retry)
-        wait = self._retry.plan(self._member, reason, label, retry_after)
+        wait = self._retry.plan(self._member, reason, label, retry_after, self._ends_at)
         if wait is None:
             return False
         self._bring_back_body()
         # As a task even without a wait: this runs within a callback of the connection that has failed.
-        self._task = asyncio.get_running_loop().create_task(self._begin_later(wait))
+        self._task = asyncio.get_running_loop().create_task(self._try_later(wait))
         return True
 
-    async def _begin_later(self, wait: float) -> None:
+    async def _try_later(self, wait: float) -> None:
         if wait > 0:
             await asyncio.sleep(wait)
         self._task = None
         self._is_resent = False
         try:
-            self.begin(self._exchange.context.now())
+            self._try(self._exchange.context.now())
         except Exception:
-            # As in `_connect`: nothing else would end the exchange.
+            # As while connecting: nothing else would end the exchange.
             log.exception("unexpected error while retrying")
             local_reply.break_off(self._exchange, problems.INTERNAL)
+
+    def _is_body_kept(self) -> bool:
+        """Whether the body can be sent again; it is counted if not."""
+        body = self._exchange.body
+        if body is None or not body.is_lost:
+            return True
+        count_in(self._exchange.stats.retries, "body_not_kept")
+        return False
 
     def _bring_back_body(self) -> None:
         if self._exchange.body is not None:
@@ -290,6 +334,9 @@ class UpstreamRequest(Receiver, Work):
         if self._task is not None:
             self._task.cancel()
             self._task = None
+        if self._connecting is not None:
+            self._connecting.end()
+            self._connecting = None
         connection = self._drop_connection()
         if connection is not None:
             connection.abandon()
@@ -300,15 +347,9 @@ class UpstreamRequest(Receiver, Work):
         if not self._is_judged and self._member is not None:
             self._is_judged = True
             outlier_detection.on_abandoned(self._member, self._tried_at)
-        if self._connecting_to is not None or self._is_pending:
-            self._end_connecting()
+        if self._connecting is not None:
+            self._connecting.end()
         if self._retry is not None:
             self._retry.leave_budget()
-
-    def _end_connecting(self) -> None:
-        endpoint, self._connecting_to = self._connecting_to, None
-        if endpoint is not None:
-            endpoint.active -= 1
-        if self._is_pending:
-            self._is_pending = False
-            self._rule.breaker.leave_pending()
+        if self._exchange.body is not None:
+            self._exchange.body.drop_kept()

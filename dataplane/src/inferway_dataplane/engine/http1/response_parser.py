@@ -9,6 +9,7 @@ from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.field_kinds import Fields
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.messages.response_head import ResponseHead, read_response
+from inferway_dataplane.core.upstreams.response_limits import ResponseLimits
 from inferway_dataplane.engine.http1.head_cache import HeadCache
 
 PROTOCOL: Final = b"HTTP/1."
@@ -65,15 +66,15 @@ class ResponseParser:
 
     __slots__ = (
         "_fed", "_interims", "_segment", "_start", "_tail", "fields", "has_excess", "has_received", "head_bytes",
-        "head_cache", "is_close_delimited", "is_complete", "is_forgotten", "is_head_done", "is_reusable", "max_head",
-        "parser", "quiet_bytes", "receiver",
+        "head_cache", "is_close_delimited", "is_complete", "is_forgotten", "is_head_done", "is_reusable", "keep_idle",
+        "limits", "parser", "quiet_bytes", "receiver",
     )  # fmt: skip
 
     def __init__(self, head_cache: HeadCache) -> None:
         self.head_cache = head_cache
         self.receiver: Receiver | None = None
         self.parser = httptools.HttpResponseParser(self)
-        self.max_head = 0
+        self.limits: ResponseLimits  # of the current response; set with each request
         self._start: bytes | None = None  # of a head, while it is too short to show its protocol
         self._fed = b""  # the last piece fed while there is no head
         self._interims = 0  # the number of interim heads that ended in it
@@ -89,6 +90,7 @@ class ResponseParser:
         self.is_head_done = False
         self.is_complete = False
         self.is_reusable = False
+        self.keep_idle: float | None = None  # seconds for which the upstream keeps the connection; None = unknown
         self.is_close_delimited = False
         self.is_forgotten = False  # the rest is not wanted, but all of it may have arrived
         self.has_excess = False
@@ -142,7 +144,7 @@ class ResponseParser:
         version = "1.1" if is_http_1_1 else parser.get_http_version()
         if status < 100 or status > 599 or version not in ("1.1", "1.0"):
             raise BadResponse("not an HTTP/1.1 response")
-        max_head = self.max_head
+        max_head = self.limits.max_head
         if self.head_bytes > max_head and sum(len(name) + len(value) + 4 for name, value in fields) > max_head:
             raise BadResponse("the head is too large", problems.RESPONSE_HEAD_TOO_LARGE)
         if status < 200:
@@ -163,6 +165,7 @@ class ResponseParser:
             self.head_cache.learn_response(segment, head)
         self.is_head_done = True
         self.is_reusable = head.keep_alive
+        self.keep_idle = head.keep_idle
         if receiver.is_head_request:
             # Without a body the message ends here; the parser would take the next response for this one's body.
             self.is_complete = True

@@ -11,6 +11,11 @@ def cache(exchange: Exchange) -> bool:
     rule = exchange.rule
     if rule is None or rule.cache is None:
         return True
+    if exchange.client.private is not None:
+        # The connection to the server may be a user's, whatever the request's fields are.
+        exchange.set_outcome(BYPASS)
+        count_in(exchange.stats.bypasses, "private_connection")
+        return True
     head = exchange.head
     use = freshness.decide(head)
     if use.bypass:

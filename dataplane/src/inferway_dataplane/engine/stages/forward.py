@@ -19,5 +19,7 @@ def forward(exchange: Exchange) -> bool:
     exchange.wait_for(request)
     if exchange.head.block.expects_continue and not exchange.is_request_complete:
         exchange.client.write(serialize.CONTINUE)
-    request.begin(exchange.started)
+    started, clock = exchange.started, exchange.context.clock
+    # A request that has waited for its turn, or in a stage, begins now: that wait is not part of its time limits.
+    request.begin(started if clock.coarse_now <= started else clock.now())
     return False

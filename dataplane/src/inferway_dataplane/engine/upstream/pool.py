@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, Literal
@@ -12,8 +11,11 @@ from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.engine.clock import NEVER, Clock
 from inferway_dataplane.engine.http1.head_cache import HeadCache
+from inferway_dataplane.engine.upstream import tls_failures
 from inferway_dataplane.engine.upstream.connection import ConnectionOwner, UpstreamConnection
 from inferway_dataplane.engine.upstream.connection_limit import ConnectionLimiter, Permit
+from inferway_dataplane.engine.upstream.private_connections import CLOSER, PrivateLimit
+from inferway_dataplane.engine.upstream.resolved_name import ResolvedName
 from inferway_dataplane.settings import Settings
 from inferway_dataplane.system.resource_monitor import NO_DESCRIPTOR
 
@@ -21,6 +23,15 @@ log = logging.getLogger("inferway")
 
 _ADDRESS_TIMEOUT: Final = 1.5
 """Seconds for each address of a name but the last; as much as a lost SYN needs to be sent again once."""
+
+
+_TLS_LOG_INTERVAL: Final = 60.0
+"""Seconds between two log lines about failed handshakes of one endpoint."""
+
+_PRIVATE_SHARE: Final = 2
+"""At most one in this number of all upstream connections may be private to a client connection."""
+
+_LOOKUPS_AT_ONCE: Final = 2
 
 
 class ConnectFailed(Exception):  # noqa: N818 - it names what happened
@@ -34,16 +45,17 @@ class ConnectFailed(Exception):  # noqa: N818 - it names what happened
 class EndpointPool(ConnectionOwner):
     """One upstream address with its idle connections."""
 
-    __slots__ = ("_lookup", "host", "idle", "is_name", "pools", "port")
+    __slots__ = ("_tls_logged_at", "_tls_suppressed", "host", "idle", "name", "pools", "port")
 
     def __init__(self, pools: "Pools", host: str, port: int, tls: ssl.SSLContext | None, is_name: bool) -> None:
         super().__init__(pools.clock, pools.head_cache, tls)
         self.pools = pools
         self.host = host
         self.port = port
-        self.is_name = is_name
+        self.name = ResolvedName(host, port, pools.clock, self._on_addresses) if is_name else None
         self.idle: list[UpstreamConnection] = []
-        self._lookup: asyncio.Future[list[str]] | None = None
+        self._tls_logged_at = -NEVER
+        self._tls_suppressed = 0  # failures since then
 
     # --- idle connections ------------------------------------------------------------------------------------------------
 
@@ -61,9 +73,17 @@ class EndpointPool(ConnectionOwner):
         if not is_reusable or connection.transport.is_closing() or len(self.idle) >= pools.idle_connections:
             connection.close()
             return
+        seconds = connection.limits.keep_idle
+        if seconds is None:
+            seconds = pools.idle_timeout if connection.keep_idle is None else connection.keep_idle
+        elif connection.keep_idle is not None:
+            seconds = min(seconds, connection.keep_idle)
         limiter = pools.limiter
         connection.expect_response()
         connection.is_reused = True
+        if connection.keeper is not None:
+            connection.keeper.keep(connection)
+            return
         if limiter.waiting:
             connection.deadline = NEVER
             if limiter.hand_over(self, connection):
@@ -71,16 +91,21 @@ class EndpointPool(ConnectionOwner):
             if limiter.waiting:
                 connection.close()  # another endpoint's request needs the permit
                 return
-        connection.deadline = self.clock.coarse_now + pools.idle_timeout
+        connection.deadline = self.clock.coarse_now + seconds
         self.idle.append(connection)
 
     def on_made(self, connection: UpstreamConnection) -> None:
         self.pools.connections.add(connection)
+        if self.name is not None and self.name.addresses and connection.address not in self.name.addresses:
+            connection.keeper = CLOSER  # the name has moved meanwhile
 
     def on_lost(self, connection: UpstreamConnection) -> None:
         self.pools.connections.discard(connection)
         if connection.permit is not None:
             connection.permit.leave()
+        if connection.binding is not None:
+            connection.binding.leave()
+            self.pools.private.idle.pop(connection, None)
         if connection in self.idle:
             self.idle.remove(connection)
 
@@ -100,8 +125,15 @@ class EndpointPool(ConnectionOwner):
             raise ConnectFailed(problems.PENDING_OVERFLOW) from None
         if isinstance(granted, UpstreamConnection):
             return granted
+        # The endpoint is not at fault if most of the time was spent in the queue for a permit.
+        is_late = deadline - self.clock.now() < within / 2
         try:
             return await self._connect(granted, deadline)
+        except ConnectFailed as failure:
+            granted.leave()
+            if is_late and failure.problem is problems.CONNECT_TIMEOUT:
+                raise ConnectFailed(problems.PENDING_OVERFLOW) from None
+            raise
         except BaseException:
             granted.leave()
             raise
@@ -118,11 +150,14 @@ class EndpointPool(ConnectionOwner):
                         async with asyncio.timeout(min(share, self.pools.address_timeout)):
                             return await self._connect_to(address, permit)
                     except OSError as error:  # a TimeoutError is one
+                        if isinstance(error, ssl.SSLError):
+                            self._log_tls_failure(error)
                         log.debug("cannot connect to an address", extra={"host": self.host, "error": str(error)})
                 return await self._connect_to(last, permit)
         except TimeoutError:
             raise ConnectFailed(problems.CONNECT_TIMEOUT) from None
-        except ssl.SSLError:
+        except ssl.SSLError as error:
+            self._log_tls_failure(error)
             raise ConnectFailed(problems.TLS_FAILED) from None
         except OSError as error:
             if error.errno in NO_DESCRIPTOR:
@@ -130,11 +165,13 @@ class EndpointPool(ConnectionOwner):
                 raise ConnectFailed(problems.PENDING_OVERFLOW) from None
             # A reset is not a refusal: it ends a connection that was made, and with it the handshake.
             is_cut = self.tls is not None and isinstance(error, (ConnectionResetError, ConnectionAbortedError))
+            if is_cut:
+                self._log_tls_failure(error)
             raise ConnectFailed(problems.TLS_FAILED if is_cut else problems.CONNECT_FAILED) from None
 
     async def _connect_to(self, address: str, permit: Permit) -> UpstreamConnection:
         _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: UpstreamConnection(self, permit),
+            lambda: UpstreamConnection(self, permit, address),
             address,
             self.port,
             ssl=self.tls,
@@ -148,14 +185,9 @@ class EndpointPool(ConnectionOwner):
         Raises `ConnectFailed` if none may be connected to.
         """
         addresses = [self.host]
-        if self.is_name:
-            # One look-up of a name at a time, shared by all that connect now: the loop has few threads for look-ups,
-            # and a name without an answer must not take them all.
-            if self._lookup is None or self._lookup.done():
-                self._lookup = asyncio.ensure_future(self._look_up())
-                self._lookup.add_done_callback(_retrieve_exception)
+        if self.name is not None:
             try:
-                addresses = await asyncio.shield(self._lookup)
+                addresses = await self.name.current()
             except OSError:
                 raise ConnectFailed(problems.DNS_FAILED) from None
         is_standalone, api_server = self.pools.address_policy == "Standalone", self.pools.api_server
@@ -168,15 +200,36 @@ class EndpointPool(ConnectionOwner):
             raise ConnectFailed(problems.ADDRESS_REFUSED)
         return allowed
 
-    async def _look_up(self) -> list[str]:
-        infos = await asyncio.get_running_loop().getaddrinfo(self.host, self.port, proto=socket.IPPROTO_TCP)
-        return list(dict.fromkeys(str(info[4][0]) for info in infos))
+    def _on_addresses(self) -> None:
+        """Drain the connections to addresses that the name has no more: unused ones close, others after their response."""
+        assert self.name is not None  # noqa: S101 - for the type checker: a name calls this
+        for connection in [one for one in self.pools.connections if one.endpoint is self]:
+            if connection.address not in self.name.addresses:
+                self._drain(connection)
 
+    def _drain(self, connection: UpstreamConnection) -> None:
+        connection.keeper = CLOSER
+        if connection in self.idle:
+            self.idle.remove(connection)
+            connection.close()
+        elif connection in self.pools.private.idle:
+            del self.pools.private.idle[connection]
+            connection.close()
 
-def _retrieve_exception(lookup: asyncio.Future[list[str]]) -> None:
-    """Keep asyncio from logging a failure after all its waiters have left."""
-    if not lookup.cancelled():
-        lookup.exception()
+    def _log_tls_failure(self, error: OSError) -> None:
+        now = self.clock.now()
+        if now < self._tls_logged_at + _TLS_LOG_INTERVAL:
+            self._tls_suppressed += 1
+            return
+        log.warning(
+            "TLS handshake with an upstream failed",
+            extra={
+                "endpoint": f"{self.host}:{self.port}",
+                "error": tls_failures.describe(error),
+                "suppressed": self._tls_suppressed,
+            },
+        )
+        self._tls_logged_at, self._tls_suppressed = now, 0
 
 
 def _timeout(seconds: float) -> asyncio.Timeout:
@@ -214,12 +267,14 @@ class Pools:
         self._authorities = settings.upstream_ca  # a PEM file, in addition to the system's
         self.idle_timeout = settings.upstream_idle_timeout
         self.idle_connections = settings.upstream_idle_connections
+        self.private = PrivateLimit(max(1, most // _PRIVATE_SHARE))
         self.address_timeout = address_timeout
         self.address_policy: Literal["Cluster", "Standalone"] = "Cluster"
         self.api_server = ""  # its address, which no upstream in a cluster may have
         self.dial: Callable[[EndpointPool, float], Awaitable[UpstreamConnection]] = EndpointPool.dial
         self.connections: set[UpstreamConnection] = set()
         self._endpoints: dict[tuple[str, int, bool], EndpointPool] = {}
+        self._names: dict[EndpointPool, ResolvedName] = {}
         self._tls: ssl.SSLContext | None = None
         if self._authorities:
             self.tls_context()
@@ -230,6 +285,8 @@ class Pools:
         if endpoint is None:
             context = self.tls_context() if tls else None
             endpoint = self._endpoints[(host, port, tls)] = EndpointPool(self, host, port, context, is_name)
+            if endpoint.name is not None:
+                self._names[endpoint] = endpoint.name
         return endpoint
 
     def keep_only(self, endpoints: Iterable[EndpointPool]) -> None:
@@ -238,6 +295,7 @@ class Pools:
         for key, endpoint in list(self._endpoints.items()):
             if endpoint not in kept:
                 del self._endpoints[key]
+                self._names.pop(endpoint, None)
                 for connection in endpoint.idle:
                     connection.transport.close()
                 endpoint.idle.clear()
@@ -248,7 +306,7 @@ class Pools:
         if oldest:
             _, endpoint = min(oldest, key=lambda item: item[0])
             endpoint.idle.pop(0).transport.close()
-        else:
+        elif not self.private.close_oldest():
             self._make_way_elsewhere()
 
     def tls_context(self) -> ssl.SSLContext:
@@ -268,6 +326,21 @@ class Pools:
             connection.on_deadline()
         if self.limiter.waiting:
             self.limiter.look_again()
+        self._look_up_names(now)
+
+    def _look_up_names(self, now: float) -> None:
+        """Look up the names that have connections again, few at a time: the loop has few threads for look-ups.
+
+        A name without connections is looked up when the next one is made.
+        """
+        due = {endpoint for endpoint, name in self._names.items() if name.is_due(now)}
+        if not due:
+            return
+        room = _LOOKUPS_AT_ONCE - sum(name.is_looking_up for name in self._names.values())
+        connected = {connection.endpoint for connection in self.connections}
+        names = sorted((self._names[one] for one in due if one in connected), key=lambda name: name.begun_at)
+        for name in names[: max(room, 0)]:
+            name.refresh()
 
     def close(self) -> None:
         for connection in list(self.connections):
