@@ -104,13 +104,17 @@ def test_invalid_condition_makes_the_rest_of_its_match_500(serve, condition):
 def test_invalid_prefix_makes_its_beginning_500_in_its_place(serve):
     gateway = serve(
         route(
-            rule("matches: [{path: {value: /admin/%2e%2e/x}}]", direct_response("broken")),
+            rule("matches: [{path: {value: /admin/%0a/x}}]", direct_response("broken")),
+            rule("matches: [{path: {value: /admin/a/longer/prefix}}]", direct_response("longer")),
+            rule("matches: [{path: {type: RegularExpression, value: '/admin/p.*'}}]", direct_response("pattern")),
             rule("matches: [{path: {value: /admin}}]", direct_response("prefix")),
             BROADER,
         )
     )
     assert outcome_of(gateway, "/admin/x") == (500, "invalid_rule")
-    assert outcome_of(gateway, "/admin") == (200, "prefix")
+    assert outcome_of(gateway, "/admin/a/longer") == (500, "invalid_rule")
+    assert outcome_of(gateway, "/admin/a/longer/prefix/x") == (200, "longer")
+    assert outcome_of(gateway, "/admin/pattern") == (200, "pattern")
     assert outcome_of(gateway, "/") == (200, "broader")
 
 

@@ -19,6 +19,7 @@ _FLAGS: Final = re.compile(r"\(\?([imsU]+)\)")
 _BEFORE_REPEAT: Final = re.compile(r"(?:\(\?[:=!<PimsU-]+|\((?!\?[:=!<PimsU-])|[^(])[*+?{]", re.DOTALL)
 """A special character, or the beginning of a group, and a repetition behind it."""
 _REPEATS: Final = frozenset("*?+{")
+_ENCODED_DOT: Final = re.compile("%2e", re.IGNORECASE)
 _UNCERTAIN: Final = re.compile(r"[?#%\\*\x00-\x1f\x7f\ud800-\udfff]|//")
 _SPECIAL: Final = re.compile(r"[.\[\]()|^$\ud800-\udfff]")
 _LONGEST: Final = 256
@@ -64,7 +65,7 @@ def beginning(pattern: str) -> PathMatch:
 
 def beginning_of_path(value: str) -> PathMatch:
     """Return a match of all paths that begin as every corrected form of this Exact or PathPrefix value does."""
-    segments = _UNCERTAIN.split(value)[0].split("/")
+    segments = _UNCERTAIN.split(_ENCODED_DOT.sub(".", value))[0].split("/")
     climbs = segments.count("..")
     if climbs or "." in segments:
         first = next(index for index, segment in enumerate(segments) if segment in (".", ".."))

@@ -5,6 +5,7 @@ refills a bucket, resets a metric, drops a connection or restores an ejected end
 """
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from inferway_contract.document import Rule as RuleDocument
 from inferway_dataplane.core import invalid_rules
 from inferway_dataplane.core.caching.keys import CacheRules
 from inferway_dataplane.core.invalid_rules import Credential, InvalidRule
-from inferway_dataplane.core.limits.keys import key_of
+from inferway_dataplane.core.limits.keys import key_of, values_of
 from inferway_dataplane.core.limits.ratelimit_headers import RateLimitHeaders
 from inferway_dataplane.core.limits.token_bucket import Bucket
 from inferway_dataplane.core.messages import problems
@@ -56,6 +57,7 @@ class Rule:
         "limits",
         "max_request_body",
         "name",
+        "preflight",
         "problem",
         "request_edits",
         "request_timeout",
@@ -99,9 +101,10 @@ class Rule:
         limits = [
             (policy, limit) for name in rule.policies for policy in (build.policies[name],) for limit in policy.limits
         ]
+        values = values_of(limit.key for _, limit in limits)
         # A bucket and the reader of its key; None = one bucket for all requests.
         self.limits = tuple(
-            (build.bucket(policy, limit), key_of(limit.key, route.id, rule.name)) for policy, limit in limits
+            (build.bucket(policy, limit), key_of(limit.key, route.id, rule.name, values)) for policy, limit in limits
         )
         styles = [policy.headers for policy, _ in limits]
         self.limit_headers = (
@@ -115,12 +118,15 @@ class Rule:
             + ((self.cache.status_header.lower(),) if self.cache is not None else ())
         )
         self.responses = (
-            RuleResponses(self.cors, rule.redirect, rule.respond, self.response_edits)
-            if rule.cors or rule.redirect or rule.respond
-            else None
+            RuleResponses(rule.redirect, rule.respond, self.response_edits) if rule.redirect or rule.respond else None
         )
         self.stats = build.stats_of(route.id, rule.name)  # counters of the engine
         self.stages = build.stages_of(self)
+        # The rule as its preflights meet it: the same in all but the stages.
+        self.preflight: Rule | None = None
+        if self.cors is not None:
+            self.preflight = copy(self)
+            self.preflight.stages = build.preflight_stages
 
 
 def _refusal(rule: RuleDocument) -> Problem | None:
@@ -155,6 +161,7 @@ class _Build:
     resolver: BackendResolver
     stats_of: Callable[[str, str], Any]
     stages_of: Callable[[Rule], tuple[Any, ...]]
+    preflight_stages: tuple[Any, ...]
     older: Runtime | None
     now: float
     buckets: dict[object, Bucket] = field(default_factory=dict)
@@ -185,15 +192,19 @@ def build(
     endpoint_of: EndpointFactory,
     stats_of: Callable[[str, str], Any],
     stages_of: Callable[[Rule], tuple[Any, ...]] = lambda rule: (),
+    preflight_stages: tuple[Any, ...] = (),
     older: Runtime | None,
     now: float,
 ) -> Runtime:
     """Compile the documents. Raises `LookupError` if they do not fit together.
 
-    `endpoint_of`, `stats_of` and `stages_of` return what a rule holds for the engine; `now`: monotonic seconds.
+    `endpoint_of`, `stats_of` and `stages_of` return what a rule holds for the engine; `preflight_stages`: of the
+    preflights that a rule answers itself; `now`: monotonic seconds.
     """
     resolver = BackendResolver(endpoints.services, endpoint_of, older.members if older is not None else {}, now)
-    building = _Build({policy.id: policy for policy in config.policies}, resolver, stats_of, stages_of, older, now)
+    building = _Build(
+        {policy.id: policy for policy in config.policies}, resolver, stats_of, stages_of, preflight_stages, older, now
+    )
     entries = []
     rules = []
     invalid: list[InvalidRule] = []
@@ -205,7 +216,7 @@ def build(
             rule = Rule(route, document, building)
             rules.append(rule)
             entries += [
-                RouteEntry(hostname, match, age, index, rule)
+                RouteEntry(hostname, match, age, index, rule, rule.preflight)
                 for hostname in route.hostnames or ("",)
                 for match in document.matches
             ]

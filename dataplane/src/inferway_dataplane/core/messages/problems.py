@@ -82,8 +82,20 @@ BAD_VERSION: Final = _closing("unsupported_version", "Only HTTP/1.1 and HTTP/1.0
 """Use HTTP/1.1; a client that began with HTTP/2 needs a TLS listener or its setting for HTTP/1.1."""
 BAD_TARGET: Final = _closing("bad_target", "The request target is not a path or an absolute URI.")
 """Send a path that begins with `/`, or an absolute `http` or `https` URI."""
-AMBIGUOUS_PATH: Final = Problem(400, "ambiguous_path", "The path has dot segments, backslashes or control characters.")
-"""Resolve dot segments before sending, and encode no backslash or control character in the path."""
+AMBIGUOUS_PATH: Final = Problem(
+    400,
+    "ambiguous_path",
+    "The path can be read in two ways: it has dot segments, backslashes, control characters, or escaped slashes or"
+    " parameters that may lead to another resource.",
+)
+"""Resolve dot segments before sending, and encode no backslash or control character in the path. Where `%2F`, `%5C` or `;`
+could lead to another rule, send the path without them, or match both forms by one rule (docs/http.md)."""
+AMBIGUOUS_KEY: Final = Problem(
+    400,
+    "ambiguous_key",
+    "A field or a query parameter by which requests are limited came more than once: send it once.",
+)
+"""Send the header or the parameter that the response names once, in one spelling."""
 EXPECTATION_FAILED: Final = _closing("expectation_failed", "The only expectation supported is 100-continue.", 417)
 """Send no Expect field other than `100-continue`."""
 UNKNOWN_METHOD: Final = _closing("unknown_method", "The method is not implemented.", 501)

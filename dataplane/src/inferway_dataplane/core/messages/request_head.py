@@ -97,8 +97,8 @@ class RequestHead:
     """The checked head of a request: request line and fields, in bytes as received."""
 
     __slots__ = (
-        "authority", "block", "cache_key", "entry", "host", "is_http_1_1", "match_path", "method", "passed", "path",
-        "query", "raw_host", "runtime", "scheme", "sent", "sent_to", "value",
+        "authority", "block", "cache_key", "entry", "host", "is_http_1_1", "key_values", "match_path", "method", "passed",
+        "path", "query", "raw_host", "refusal", "runtime", "scheme", "sent", "sent_to", "value",
     )  # fmt: skip
 
     def __init__(self, method: bytes, block: FieldBlock) -> None:
@@ -120,6 +120,10 @@ class RequestHead:
         # Pure functions of a head and a runtime, kept for when the same head is received again.
         self.runtime: object = None
         self.entry: Any = None
+        self.refusal: Problem | None = None  # of a head without an entry
+        self.key_values: tuple[object, tuple[bytes | None, ...]] | None = (
+            None  # the reader of a rule's limits, its values
+        )
         self.cache_key: bytes | None = None
         self.sent_to: object = None
         self.sent = b""  # the lines sent to `sent_to`

@@ -7,7 +7,6 @@ from inferway_dataplane.core.messages import authority, problems
 from inferway_dataplane.core.messages.field_kinds import Fields
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.messages.request_head import RequestHead
-from inferway_dataplane.core.routing.cors import CorsRules
 
 
 class HeaderModifiers:
@@ -67,29 +66,18 @@ class RuleResponse(NamedTuple):
 
 
 class RuleResponses:
-    """The responses of one rule: to CORS preflights, redirects, direct responses."""
+    """The responses of one rule: redirects, direct responses."""
 
-    __slots__ = ("_cors", "_direct", "_edits", "_redirect")
+    __slots__ = ("_direct", "_edits", "_redirect")
 
-    def __init__(
-        self,
-        cors: CorsRules | None,
-        redirect: Redirect | None,
-        direct: DirectResponse | None,
-        edits: HeaderModifiers | None,
-    ) -> None:
-        """`edits`: of response headers; they do not apply to preflights."""
-        self._cors = cors
+    def __init__(self, redirect: Redirect | None, direct: DirectResponse | None, edits: HeaderModifiers | None) -> None:
+        """`edits`: of response headers."""
         self._redirect = redirect
         self._direct = direct
         self._edits = edits
 
     def decide(self, head: RequestHead, prefix: bytes) -> RuleResponse | Problem | None:
         """Return the response to this request; None = a backend's. `prefix`: the matched path."""
-        if self._cors is not None:
-            fields = self._cors.preflight(head)
-            if fields is not None:
-                return RuleResponse(204, fields)
         if self._redirect is not None:
             target = location(self._redirect, head, prefix)
             if target is None:

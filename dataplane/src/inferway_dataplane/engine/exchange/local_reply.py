@@ -24,10 +24,20 @@ def refuse(exchange: Exchange, problem: Problem, lines: bytes = b"", extra: dict
 
 
 def reply(
-    exchange: Exchange, status: int, lines: bytes, content_type: bytes = b"", content: bytes = b"", code: str = ""
+    exchange: Exchange,
+    status: int,
+    lines: bytes,
+    content_type: bytes = b"",
+    content: bytes = b"",
+    code: str = "",
+    *,
+    is_preflight: bool = False,
 ) -> bool:
-    """Respond without an upstream. `lines`: whole field lines; `code`: of a problem. Returns False, as `refuse`."""
-    if exchange.rule is not None and exchange.rule.cors is not None and status != 204:
+    """Respond without an upstream. `lines`: whole field lines; `code`: of a problem. Returns False, as `refuse`.
+
+    `is_preflight`: the lines have the CORS fields already.
+    """
+    if exchange.rule is not None and exchange.rule.cors is not None and not is_preflight:
         lines += serialize.lines(exchange.rule.cors.response_fields(exchange.head))
     if content_type:
         lines += b"content-type: %b\r\n" % content_type

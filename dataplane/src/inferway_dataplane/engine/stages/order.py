@@ -11,7 +11,7 @@ from inferway_dataplane.engine.exchange.exchange import Exchange
 from inferway_dataplane.engine.stages.cache import cache
 from inferway_dataplane.engine.stages.forward import forward
 from inferway_dataplane.engine.stages.limit import limit
-from inferway_dataplane.engine.stages.respond import respond
+from inferway_dataplane.engine.stages.respond import preflight, respond
 from inferway_dataplane.engine.stages.route import admit, route
 
 Stage = Callable[[Exchange], bool]
@@ -23,6 +23,10 @@ ORDER: tuple[tuple[Stage, Callable[[Rule], bool]], ...] = (
     (cache, lambda rule: rule.cache is not None),
     (forward, lambda rule: True),
 )
+
+# A preflight that the rule answers by itself is free of limits: it carries no credentials, so all clients would share one
+# bucket, and it costs no more than a refusal. Any other OPTIONS request goes through the stages of its rule.
+PREFLIGHT: tuple[Stage, ...] = (preflight,)
 
 
 def stages_of(rule: Rule) -> tuple[Stage, ...]:
