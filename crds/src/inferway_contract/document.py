@@ -167,6 +167,8 @@ class Backend(DocumentModel):
     """Why it does not, for operators (log, /debug); never sent to a client."""
     auth: Auth | None = None
     """Only together with `url`."""
+    forwarded_headers: Literal["Send", "Omit"] = "Send"
+    """Omit: no field that describes the client is sent (X-Forwarded-* and those of trusted proxies)."""
 
 
 class LoadBalancer(DocumentModel):
@@ -240,6 +242,7 @@ class Cache(DocumentModel):
     query_sort: bool = False
     key_headers: tuple[str, ...] = ()
     identity: Literal["Isolate", "Shared"] = "Isolate"
+    store_private: bool = False
     max_body: int = 1 << 20
     status_header: str = "X-Cache"
 
