@@ -30,6 +30,7 @@ from inferway_contract.resources.model import SpecModel, Validation
 LIMIT = {"name": "a", "rate": {"requests": 1}, "burst": 1, "scope": "Pod"}
 LONG = "a" * 513
 GUARDED = "must not name hop-by-hop fields"
+OWN = "responseHeaderModifier must not name Age, Date or X-Request-Id"
 
 
 def named(*names: str) -> list[dict[str, str]]:
@@ -93,6 +94,21 @@ TABLE: list[tuple[type[SpecModel], dict[str, Any], list[str]]] = [
         {"set": named("te"), "add": named("TE"), "remove": ["Te", "x-te"]},
         [f"set {GUARDED}", f"add {GUARDED}", f"remove {GUARDED}"],
     ),
+    (filters.HeaderModifier, {"set": named("Expect", "X-Forwarded-Port")}, [f"set {GUARDED}"]),
+    (filters.HeaderModifier, {"set": named("Via", "X-Request-Id", "traceparent"), "remove": ["via", "server"]}, []),
+    (filters.HeaderModifier, {"add": named("Via", "RateLimit", "x-a")}, []),
+    (filters.HeaderModifier, {"add": named("X-Request-ID")}, ["add must not name"]),
+    (filters.HeaderModifier, {"add": named("x-a", "Server")}, ["add must not name"]),
+    *[(filters.Filter, {"type": "ResponseHeaderModifier", "responseHeaderModifier": edit}, [OWN] * is_own)
+      for edit, is_own in [
+          ({}, False),
+          ({"set": named("x-a", "Server"), "remove": ["x-b", "Via", "RateLimit"]}, False),
+          ({"set": named("x-a", "DATE")}, True),
+          ({"add": named("age")}, True),
+          ({"remove": ["x-a", "X-Request-Id"]}, True),
+          ({"set": named("x-a"), "add": named("x-b"), "remove": ["date"]}, True),
+      ]],
+    (filters.Filter, {"type": "RequestHeaderModifier", "requestHeaderModifier": {"remove": ["x-request-id"]}}, []),
     (filters.PathModifier, {"type": "ReplaceFullPath", "replaceFullPath": "/a"}, []),
     (filters.PathModifier, {"type": "ReplacePrefixMatch", "replacePrefixMatch": ""}, []),
     (filters.PathModifier, {"type": "ReplaceFullPath"}, ["path needs exactly"]),
@@ -134,6 +150,8 @@ TABLE: list[tuple[type[SpecModel], dict[str, Any], list[str]]] = [
     (backends.Auth, {"header": "Host", "file": "a"}, ["header must not be a hop-by-hop field"]),
     (backends.Auth, {"header": "X-Forwarded-For", "file": "a"}, ["header must not be a hop-by-hop field"]),
     (backends.Auth, {"header": "tE", "file": "a"}, ["header must not be a hop-by-hop field"]),
+    (backends.Auth, {"header": "Via", "file": "a"}, ["header must not be Via"]),
+    (backends.BackendRef, {"url": "https://a.example", "forwardedHeaders": "Omit"}, []),
     (load_balancer.HashOn, {"header": "x-a"}, []),
     (load_balancer.HashOn, {"clientIP": True}, []),
     (load_balancer.HashOn, {}, ["hashOn must have exactly one"]),

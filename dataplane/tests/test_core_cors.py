@@ -7,7 +7,7 @@ import pytest
 from inferway_contract.document import Cors
 from inferway_dataplane.core.messages import request_head
 from inferway_dataplane.core.messages.request_head import RequestHead
-from inferway_dataplane.core.routing.cors import CorsRules
+from inferway_dataplane.core.routing.cors import CorsRules, preflight_method
 
 APP = "https://app.example"
 
@@ -64,30 +64,34 @@ ORIGINS = {
 def test_cors_allows_the_configured_origins(origins: tuple[str, ...], origin: str, allowed: bool) -> None:
     names = [name for name, _ in rules(*origins).response_fields(make_request(b"GET", origin))]
     assert (b"access-control-allow-origin" in names) is allowed
-    preflight = rules(*origins).preflight(make_request(b"OPTIONS", origin, "PUT"))
-    assert bool(preflight) is allowed
+    names = [name for name, _ in rules(*origins).preflight_fields(make_request(b"OPTIONS", origin, "PUT"))]
+    assert (b"access-control-allow-origin" in names) is allowed
 
 
 NO_PREFLIGHT = {
-    "another method": make_request(b"GET", APP, "PUT"),
     "no origin": make_request(b"OPTIONS", None, "PUT"),
     "no method asked for": make_request(b"OPTIONS", APP),
+    "an empty method": make_request(b"OPTIONS", APP, ""),
+    "two methods": make_request(b"OPTIONS", APP, "PUT, GET"),
 }
 
 
 @pytest.mark.parametrize("head", NO_PREFLIGHT.values(), ids=NO_PREFLIGHT)
-def test_cors_ignores_requests_that_are_not_a_preflight(head: RequestHead) -> None:
-    assert rules(APP).preflight(head) is None
+def test_options_request_that_announces_nothing_is_no_preflight(head: RequestHead) -> None:
+    assert preflight_method(head) is None
+
+
+def test_preflight_announces_its_method() -> None:
+    assert preflight_method(make_request(b"OPTIONS", APP, "PUT")) == b"PUT"
 
 
 def test_cors_preflight_of_a_foreign_origin_gets_no_fields() -> None:
-    assert rules(APP).preflight(make_request(b"OPTIONS", "https://evil.example", "PUT")) == []
+    head = make_request(b"OPTIONS", "https://evil.example", "PUT")
+    assert rules(APP).preflight_fields(head) == [(b"vary", b"Origin")]
 
 
 def preflight(cors: CorsRules, headers: str | None = "x-a") -> dict[bytes, bytes]:
-    fields = cors.preflight(make_request(b"OPTIONS", APP, "PUT", headers))
-    assert fields is not None
-    return dict(fields)
+    return dict(cors.preflight_fields(make_request(b"OPTIONS", APP, "PUT", headers)))
 
 
 def test_cors_preflight_returns_the_allowed_values() -> None:

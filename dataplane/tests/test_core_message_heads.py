@@ -136,7 +136,8 @@ def test_p11_hop_by_hop_and_sender_fields_are_dropped(name: bytes, spelled: type
 @pytest.mark.parametrize("spelled", [bytes.lower, bytes.upper, bytes], ids=["lower", "upper", "usual"])
 def test_p10_other_fields_are_forwarded_unchanged(name: bytes, spelled: type[bytes]) -> None:
     field = (spelled(name), b" \tv")
-    assert field_block(HOST, field, field).passed == [field, field]
+    fields = (field,) if name == b"Content-Type" else (field, field)
+    assert field_block(HOST, *fields).passed == [*fields]
 
 
 LOOK_ALIKES = [

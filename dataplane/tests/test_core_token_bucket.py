@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferway_dataplane.core.limits.token_bucket import ROUNDING, Bucket, LimitCheck, check
+from inferway_dataplane.core.limits.token_bucket import ROUNDING, SHARED_KEY, Bucket, LimitCheck, check
 
 
 def bucket(requests: int = 1, per: float = 1.0, burst: int = 5, max_keys: int = 1000, name: str = "l") -> Bucket:
@@ -166,6 +166,22 @@ def test_least_recently_used_key_is_evicted() -> None:
     assert take(limit, "a", 0.0, 0).remaining == 3
     assert take(limit, "b", 0.0, 0).remaining == 5
     assert limit.evicted == 1
+
+
+def test_key_that_is_refused_all_the_time_stays() -> None:
+    limit = bucket(1, 3600.0, 1, max_keys=4)
+    assert not take(limit, "abuser", 0.0).limited
+    for number in range(20):
+        take(limit, f"other-{number}", 0.0)
+        assert take(limit, "abuser", 0.0).limited
+    assert len(limit.tats) == 4
+
+
+def test_key_refused_by_another_limit_counts_as_used() -> None:
+    by_key, shared = bucket(max_keys=2), bucket(1, 3600.0, 2, name="global")
+    for key in ("a", "b", "a"):
+        check([(by_key, key, 1), (shared, SHARED_KEY, 1)], 0.0)
+    assert list(by_key.tats) == ["b", "a"]
 
 
 def test_rejected_key_is_not_stored() -> None:

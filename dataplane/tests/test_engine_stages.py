@@ -10,7 +10,7 @@ LIMITS = Policy(id="demo/limits", limits=(Limit(name="all", requests=1, per=1000
 RULES: dict[str, tuple[Rule, list[str]]] = {
     "a backend": (Rule(name="r", backends=(BACKEND,)), ["forward"]),
     "limits": (Rule(name="r", backends=(BACKEND,), policies=("demo/limits",)), ["limit", "forward"]),
-    "CORS": (Rule(name="r", backends=(BACKEND,), cors=Cors(allow_origins=("*",))), ["respond", "forward"]),
+    "CORS": (Rule(name="r", backends=(BACKEND,), cors=Cors(allow_origins=("*",))), ["forward"]),
     "a redirect": (Rule(name="r", redirect=Redirect(status=302, hostname="b.example")), ["respond", "forward"]),
     "a direct response": (
         Rule(name="r", respond=DirectResponse(status=200, body="", content_type="text/plain")),
@@ -25,7 +25,7 @@ RULES: dict[str, tuple[Rule, list[str]]] = {
             cors=Cors(allow_origins=("*",)),
             cache=Cache(ttl=1000),
         ),
-        ["limit", "respond", "cache", "forward"],
+        ["limit", "cache", "forward"],
     ),
 }
 
@@ -35,3 +35,14 @@ def test_rule_has_the_stages_that_it_needs_in_order(rule: Rule, names: list[str]
     runtime = Wire(rule, policies=(LIMITS,)).gateway.context.runtime
     assert runtime is not None
     assert [stage.__name__ for stage in runtime.rules[0].stages] == names
+
+
+@pytest.mark.parametrize("rule", [rule for rule, _ in RULES.values()], ids=RULES)
+def test_only_a_rule_with_cors_answers_preflights(rule: Rule) -> None:
+    runtime = Wire(rule, policies=(LIMITS,)).gateway.context.runtime
+    assert runtime is not None
+    preflight = runtime.rules[0].preflight
+    assert (preflight is not None) == (rule.cors is not None)
+    if preflight is not None:
+        # No limit before it, and no upstream behind it.
+        assert [stage.__name__ for stage in preflight.stages] == ["preflight"]

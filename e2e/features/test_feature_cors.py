@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from inferway_fakes.upstream import answer as reply
-from inferway_fakes.yaml_builders import route, rule, to
+from inferway_fakes.yaml_builders import policy, resources, route, rule, to
 
 APP = "https://app.example.com"
 
@@ -113,6 +113,28 @@ def test_wildcard_with_credentials_is_sent_as_requested_names(serve, upstream):
     assert answer.headers["access-control-allow-headers"] == "x-a, x-b"
     assert answer.headers["access-control-allow-credentials"] == "true"
     assert gateway.request(origin=APP).headers["access-control-allow-origin"] == APP
+
+
+def test_preflight_is_matched_with_the_method_that_it_announces(serve, upstream):
+    gateway = serve(
+        resources(
+            route(
+                rule(
+                    "matches: [{method: POST, headers: [{name: x-plan, value: free}]}]",
+                    f"filters: [{{type: CORS, cors: {{allowOrigins: ['{APP}'], allowHeaders: [x-plan]}}}}]",
+                    to(upstream.port),
+                )
+            ),
+            policy(rule("name: one", "rate: {requests: 1, per: 1h}", "burst: 1", "scope: Pod", "key: []")),
+        )
+    )
+    for _ in range(3):  # free of limits
+        answer = preflight(gateway, method="POST", access_control_request_headers="x-plan")
+        assert (answer.status, answer.headers["access-control-allow-origin"]) == (204, APP)
+    assert preflight(gateway).status == 404
+    assert not upstream.seen
+    posts = [gateway.request("/", "POST", origin=APP, x_plan="free") for _ in range(2)]
+    assert [(post.status, post.headers["access-control-allow-origin"]) for post in posts] == [(200, APP), (429, APP)]
 
 
 def test_options_without_a_preflight_is_forwarded(serve, upstream):

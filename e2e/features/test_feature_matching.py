@@ -277,3 +277,29 @@ def test_host_precedes_the_path_in_specificity(serve):
     )
     assert matched_rule(gateway, "/a", host="own.test") == "own host"
     assert matched_rule(gateway, "/a", host="other.test") == "any host"
+
+
+# --- paths that can be read in two ways ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "outcome"),
+    [
+        ("/admin/keys", "admin"),
+        ("/admin%2Fkeys", "ambiguous_path"),
+        ("/admin;x=1/keys", "ambiguous_path"),
+        ("/models/..;/admin/keys", "ambiguous_path"),
+        ("/models/meta-llama%2FLlama-3", "models"),
+        ("/models/llama;v=2", "models"),
+    ],
+)
+def test_path_that_may_mean_another_rule_is_refused(serve, path, outcome):
+    gateway = serve(
+        resources(
+            route(
+                rule("matches: [{path: {value: /admin}}]", direct_response("admin")),
+                rule("matches: [{path: {value: /models}}]", direct_response("models")),
+            )
+        )
+    )
+    assert matched_rule(gateway, path) == outcome

@@ -108,6 +108,34 @@ def test_each_header_value_and_its_absence_has_a_bucket(serve):
     assert statuses(gateway, 1, x_tenant="") == [200]
 
 
+@pytest.mark.parametrize(
+    ("key", "target", "fields", "named"),
+    [
+        ("{header: x-tenant}", b"/", [b"X-Tenant: real", b"X-Tenant: 1"], {"header": "x-tenant"}),
+        ("{header: x-tenant}", b"/", [b"X-Tenant: real", b"X_Tenant: 1"], {"header": "x-tenant"}),
+        ("{query: k}", b"/?k=real&k=1", [], {"parameter": "k"}),
+        ("{query: k}", b"/?k=real&%6B=1", [], {"parameter": "k"}),
+        ("{query: k}", b"/?k=real;x=1", [], {"parameter": "k"}),
+    ],
+)
+def test_key_that_comes_twice_is_refused(serve, upstream, key, target, fields, named):
+    gateway = serve(resources(route(rule(to(upstream.port))), policy(limit(key=key))))
+    head = b"\r\n".join([b"GET %b HTTP/1.1" % target, b"Host: a", *fields, b"Connection: close", b"", b""])
+    status, _, body = gateway.raw(head).partition(b"\r\n\r\n")
+    problem = json.loads(body)
+    assert (status[:12], problem["code"]) == (b"HTTP/1.1 400", "ambiguous_key")
+    assert named.items() <= problem.items()
+    assert b"real" not in body
+    assert not upstream.seen
+
+
+def test_credentials_are_one_key_in_every_spelling(serve):
+    gateway = serve(resources(route(rule(direct_response("ok"))), policy(limit(key="{header: authorization}"))))
+    spellings = ("Bearer a", "bearer a", "BEARER  a")
+    assert [gateway.request(authorization=value).status for value in spellings] == [200, 200, 429]
+    assert gateway.request(authorization="Bearer A").status == 200
+
+
 def test_parts_of_a_key_form_one_tuple(serve):
     key = "{header: x-tenant}, {query: model}"
     gateway = serve(resources(route(rule(direct_response("ok"))), policy(limit(burst=1, key=key))))
@@ -266,7 +294,7 @@ def test_rate_of_zero_rejects_all_without_retry_after(serve, upstream):
     assert not upstream.seen
 
 
-def test_preflights_redirects_and_local_replies_are_limited(serve):
+def test_redirects_and_local_replies_are_limited(serve):
     gateway = serve(
         resources(
             route(

@@ -42,6 +42,7 @@ class Live:
                 endpoint_of=context.pools.endpoint,
                 stats_of=context.stats.of,
                 stages_of=order.stages_of,
+                preflight_stages=order.PREFLIGHT,
                 older=context.runtime,
                 now=started,
             )

@@ -32,6 +32,7 @@ from inferway_operator.http_server import server
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.settings import HttpSettings, OperatorSettings
 from inferway_reference import admin_pages
+from inferway_reference.__main__ import PAGES
 from inferway_reference.metrics import families
 from inferway_reference.pages import blocks, commands, prose, spans, tables
 from inferway_reference.problems import all_problems
@@ -39,10 +40,11 @@ from inferway_reference.settings import names_of
 
 ROOT = Path(__file__).parents[3]
 FOR_DEVELOPERS = {"architecture", "control-plane", "data-plane", "glossary", "releasing", "testing"}
+GENERATED = {name.removesuffix(".md") for name in PAGES}
 EVERY_PAGE = {
     path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
 }
-USER_PAGES = {name: text for name, text in EVERY_PAGE.items() if name not in FOR_DEVELOPERS}
+USER_PAGES = {name: text for name, text in EVERY_PAGE.items() if name not in FOR_DEVELOPERS | GENERATED}
 PROBLEMS = {problem.code: problem for problem in all_problems().values()}
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 SETTINGS = {
@@ -217,6 +219,11 @@ CONSTANTS: list[tuple[str, str, float]] = [
     ("http", r"memory at (\d+) % \| 503", resource_monitor.FULL * 100),
     ("http", r"about (\d+) KiB of each wait", HIGH_WATER / 1024),
     ("http", r"the new one waits for (a) second", listener.PATIENCE),
+    (
+        "upstreams",
+        r"kept for (\d+) s \(`upstream_idle_timeout`\)",
+        Settings.model_fields["upstream_idle_timeout"].default,
+    ),
     ("upstreams", r"No endpoint takes more than ([\d.]+) times", consistent_hash.FACTOR),
     ("upstreams", r"requests in flight, or fewer than (\d+)", retry.MIN_RETRIES),
     ("data-plane", r"One timer \(the wheel, (\d+) ms\)", TICK * 1000),

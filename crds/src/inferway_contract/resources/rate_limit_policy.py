@@ -50,9 +50,9 @@ class KeyPart(model.SpecModel):
     client_ip: ClientIP | None = Field(default=None, alias="clientIP")
     """The client's address; behind trusted proxies, the address that they forward."""
     header: model.HeaderName | None = None
-    """The value of a request header; absence is a separate value."""
+    """The value of a request header; absence is a separate value. Several lines are refused (400), unless the field is a list."""
     query: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
-    """The value of a query parameter; absence is a separate value."""
+    """The value of a query parameter; absence is a separate value. Several of the name are refused (400)."""
     host: model.Switch | None = None
     """The host of the request."""
     route: model.Switch | None = None
@@ -83,7 +83,7 @@ class Limit(model.SpecModel):
     key: Annotated[tuple[KeyPart, ...], model.bounded(8)] = ()
     """Requests with the same values share a bucket. Empty: one bucket for all requests."""
     max_keys: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
-    """Number of buckets kept; the least recently used one is dropped."""
+    """Number of buckets kept; the least recently used one is dropped, and begins full when it returns. A refusal counts as use."""
 
 
 class OnLimit(model.SpecModel):

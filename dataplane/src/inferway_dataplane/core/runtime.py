@@ -5,13 +5,14 @@ refills a bucket, resets a metric, drops a connection or restores an ejected end
 """
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from inferway_contract.document import ConfigDocument, EndpointsDocument, Limit, LoadBalancer, Policy, Route
 from inferway_contract.document import Rule as RuleDocument
 from inferway_dataplane.core.caching.keys import CacheRules
-from inferway_dataplane.core.limits.keys import key_of
+from inferway_dataplane.core.limits.keys import key_of, values_of
 from inferway_dataplane.core.limits.ratelimit_headers import RateLimitHeaders
 from inferway_dataplane.core.limits.token_bucket import Bucket
 from inferway_dataplane.core.messages import problems
@@ -54,6 +55,7 @@ class Rule:
         "limits",
         "max_request_body",
         "name",
+        "preflight",
         "problem",
         "request_edits",
         "request_timeout",
@@ -76,8 +78,11 @@ class Rule:
         self.response_edits = HeaderModifiers(rule.response_headers) if rule.response_headers else None
         self.cors = CorsRules(rule.cors) if rule.cors else None
         counters = build.counters(route.id, rule.name)
+        edits = self.request_edits
+        omitted = [name for name in (b"x-request-id", b"traceparent") if edits is not None and edits.drops(name)]
+        owner = (route.id, rule.name)
         backends = [
-            (backend.weight, backend.priority, build.resolver.resolve(backend, (route.id, rule.name), counters))
+            (backend.weight, backend.priority, build.resolver.resolve(backend, owner, counters, omitted))
             for backend in rule.backends
         ]
         self.health_check = CheckRules(rule.health_check) if rule.health_check else None
@@ -97,13 +102,17 @@ class Rule:
         limits = [
             (policy, limit) for name in rule.policies for policy in (build.policies[name],) for limit in policy.limits
         ]
+        values = values_of(limit.key for _, limit in limits)
         # A bucket and the reader of its key; None = one bucket for all requests.
         self.limits = tuple(
-            (build.bucket(policy, limit), key_of(limit.key, route.id, rule.name)) for policy, limit in limits
+            (build.bucket(policy, limit), key_of(limit.key, route.id, rule.name, values)) for policy, limit in limits
         )
         styles = [policy.headers for policy, _ in limits]
         self.limit_headers = (
-            RateLimitHeaders([(bucket, style) for (bucket, _), style in zip(self.limits, styles, strict=True)])
+            RateLimitHeaders(
+                [(bucket, style) for (bucket, _), style in zip(self.limits, styles, strict=True)],
+                omitted=[name for name in _LIMIT_NAMES if self.response_edits and self.response_edits.drops(name)],
+            )
             if set(styles) - {"Off"}
             else None
         )
@@ -113,12 +122,15 @@ class Rule:
             + ((self.cache.status_header.lower(),) if self.cache is not None else ())
         )
         self.responses = (
-            RuleResponses(self.cors, rule.redirect, rule.respond, self.response_edits)
-            if rule.cors or rule.redirect or rule.respond
-            else None
+            RuleResponses(rule.redirect, rule.respond, self.response_edits) if rule.redirect or rule.respond else None
         )
         self.stats = build.stats_of(route.id, rule.name)  # counters of the engine
         self.stages = build.stages_of(self)
+        # The rule as its preflights meet it: the same in all but the stages.
+        self.preflight: Rule | None = None
+        if self.cors is not None:
+            self.preflight = copy(self)
+            self.preflight.stages = build.preflight_stages
 
 
 def _refusal(rule: RuleDocument) -> Problem | None:
@@ -150,6 +162,7 @@ class _Build:
     resolver: BackendResolver
     stats_of: Callable[[str, str], Any]
     stages_of: Callable[[Rule], tuple[Any, ...]]
+    preflight_stages: tuple[Any, ...]
     older: Runtime | None
     now: float
     buckets: dict[object, Bucket] = field(default_factory=dict)
@@ -180,15 +193,19 @@ def build(
     endpoint_of: EndpointFactory,
     stats_of: Callable[[str, str], Any],
     stages_of: Callable[[Rule], tuple[Any, ...]] = lambda rule: (),
+    preflight_stages: tuple[Any, ...] = (),
     older: Runtime | None,
     now: float,
 ) -> Runtime:
     """Compile the documents. Raises `LookupError` if they do not fit together, `re2.error` for a bad pattern.
 
-    `endpoint_of`, `stats_of` and `stages_of` return what a rule holds for the engine; `now`: monotonic seconds.
+    `endpoint_of`, `stats_of` and `stages_of` return what a rule holds for the engine; `preflight_stages`: of the
+    preflights that a rule answers itself; `now`: monotonic seconds.
     """
     resolver = BackendResolver(endpoints.services, endpoint_of, older.members if older is not None else {}, now)
-    building = _Build({policy.id: policy for policy in config.policies}, resolver, stats_of, stages_of, older, now)
+    building = _Build(
+        {policy.id: policy for policy in config.policies}, resolver, stats_of, stages_of, preflight_stages, older, now
+    )
     entries = []
     rules = []
     for age, route in enumerate(config.routes):
@@ -196,7 +213,7 @@ def build(
             rule = Rule(route, document, building)
             rules.append(rule)
             entries += [
-                RouteEntry(hostname, match, age, index, rule)
+                RouteEntry(hostname, match, age, index, rule, rule.preflight)
                 for hostname in route.hostnames or ("",)
                 for match in document.matches
             ]

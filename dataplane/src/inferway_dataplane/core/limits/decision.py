@@ -31,7 +31,7 @@ def decide(
 ) -> bytes | LimitRefusal:
     """Take from every limit, or from none; returns the field lines of the response, or the refusal.
 
-    `headers`: None = the response has no such fields. `now`: monotonic seconds.
+    `headers`: None = the response has no such fields. `now`: monotonic seconds. Raises `AmbiguousKey`.
     """
     checks: list[token_bucket.LimitCheck] = []
     for bucket, key_of in limits:

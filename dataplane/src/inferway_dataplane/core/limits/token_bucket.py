@@ -90,6 +90,7 @@ def check(checks: Sequence[LimitCheck], now: float) -> tuple[Bucket | None, list
             tat = now
         tat += cost * bucket.interval
         if tat - now - bucket.reach > bucket.tolerance:
+            _mark_used(checks)
             return _longest_wait(checks, now)
         tats.append(tat)
     # Taken only after all limits admit: a refused request must not evict a key either.
@@ -103,6 +104,13 @@ def check(checks: Sequence[LimitCheck], now: float) -> tuple[Bucket | None, list
                     bucket_tats.popitem(last=False)
                     bucket.evicted += 1
     return None, tats
+
+
+def _mark_used(checks: Sequence[LimitCheck]) -> None:
+    """Count the keys of a refused request as used, so that a key that is asked for all the time is never forgotten."""
+    for bucket, key, _ in checks:
+        if key is not SHARED_KEY and key in bucket.tats:
+            bucket.tats.move_to_end(key)
 
 
 def _longest_wait(checks: Sequence[LimitCheck], now: float) -> tuple[Bucket, list[float]]:

@@ -35,6 +35,8 @@ PROXY_CONNECTION: Final = 17
 FORWARDED_PROTO: Final = 18
 FORWARDED_HOST: Final = 19
 FORWARDED_PORT: Final = 20
+CONTENT_TYPE: Final = 30
+MAX_FORWARDS: Final = 31
 KEEP_ALIVE: Final = 21
 UPSTREAM_REQUEST_ID: Final = 22
 
@@ -60,6 +62,8 @@ _REQUEST_KINDS: Final[dict[bytes, int]] = {
     b"proxy-connection": PROXY_CONNECTION,
     b"upgrade": UPGRADE,
     b"expect": EXPECT,
+    b"content-type": CONTENT_TYPE,
+    b"max-forwards": MAX_FORWARDS,
     b"x-request-id": REQUEST_ID,
     b"traceparent": TRACE,
     **dict.fromkeys((b"cache-control", b"pragma", b"range", b"if-range"), CACHING),
@@ -82,7 +86,8 @@ _RESPONSE_KINDS: Final[dict[bytes, int]] = {
     b"keep-alive": KEEP_ALIVE,
     b"proxy-connection": DROP,
     b"upgrade": DROP,
-    b"x-request-id": UPSTREAM_REQUEST_ID,  # the gateway adds its own
+    b"x-request-id": UPSTREAM_REQUEST_ID,  # the gateway adds its own, and passes this one under the other name
+    b"x-upstream-request-id": DROP,
     b"set-cookie": SET_COOKIE,
     **dict.fromkeys((b"cache-control", b"expires", b"vary", b"pragma"), CACHING),
     b"age": AGE,

@@ -10,6 +10,7 @@ from inferway_dataplane.core.messages import authority, connection_reuse, proble
 from inferway_dataplane.core.messages.field_kinds import (
     CACHING,
     CONNECTION,
+    CONTENT_TYPE,
     CREDENTIAL,
     ENCODING,
     EXPECT,
@@ -20,6 +21,7 @@ from inferway_dataplane.core.messages.field_kinds import (
     FORWARDED_PROTO,
     HOST,
     LENGTH,
+    MAX_FORWARDS,
     PROXY_CONNECTION,
     REMOVE,
     REQUEST_ID,
@@ -37,11 +39,12 @@ class FieldBlock:
     __slots__ = (
         "authority", "caching", "content_length", "credentials", "expects_continue", "fields", "forwarded_for",
         "forwarded_host", "forwarded_port", "has_body", "has_dropped", "has_upgrade", "host", "is_chunked",
-        "is_http_1_1", "is_negotiated", "keep_alive", "passed", "raw_host", "request_id", "scheme", "traceparent",
-        "values",
+        "is_http_1_1", "is_negotiated", "is_websocket", "keep_alive", "max_forwards", "passed", "raw_host",
+        "request_id", "scheme", "sender", "traceparent", "values",
     )  # fmt: skip
 
-    def __init__(self, fields: Fields, is_http_1_1: bool, scheme: bytes = b"http") -> None:
+    def __init__(self, fields: Fields, is_http_1_1: bool, sender: Sender = STRANGER) -> None:
+        self.sender = sender
         self.fields = fields  # without those that an untrusted peer may not send
         self.is_http_1_1 = is_http_1_1
         self.keep_alive = is_http_1_1
@@ -49,7 +52,7 @@ class FieldBlock:
         self.raw_host: bytes | None = None
         self.host: bytes | None = b""  # of `raw_host`; None = malformed
         # As the client used them; behind a trusted proxy, as the proxy forwards them.
-        self.scheme = scheme
+        self.scheme = sender.scheme
         self.authority = b""
         self.forwarded_host: bytes | None = None
         self.forwarded_port: int | None = None
@@ -59,6 +62,8 @@ class FieldBlock:
         self.expects_continue = False
         self.has_dropped = False  # Connection named fields that would have been forwarded
         self.has_upgrade = False
+        self.is_websocket = False  # a WebSocket handshake, but for the method
+        self.max_forwards: bytes | None = None  # all values
         self.credentials = False
         self.is_negotiated = False  # its credentials authenticate the connection
         self.caching = False
@@ -97,8 +102,8 @@ class RequestHead:
     """The checked head of a request: request line and fields, in bytes as received."""
 
     __slots__ = (
-        "authority", "block", "cache_key", "entry", "host", "is_http_1_1", "match_path", "method", "passed", "path",
-        "query", "raw_host", "runtime", "scheme", "sent", "sent_to", "value",
+        "authority", "block", "cache_key", "entry", "host", "is_for_gateway", "is_http_1_1", "key_values", "match_path",
+        "method", "passed", "path", "query", "raw_host", "refusal", "runtime", "scheme", "sent", "sent_to", "value",
     )  # fmt: skip
 
     def __init__(self, method: bytes, block: FieldBlock) -> None:
@@ -114,12 +119,17 @@ class RequestHead:
         self.authority = block.authority
         self.host = block.host or b""
         # Set by `request_target.locate`.
+        self.is_for_gateway = False  # not to be forwarded: `OPTIONS *`, or Max-Forwards: 0
         self.path = b""
         self.query: bytes | None = None  # without its question mark; None = no question mark
         self.match_path = b""
         # Pure functions of a head and a runtime, kept for when the same head is received again.
         self.runtime: object = None
         self.entry: Any = None
+        self.refusal: Problem | None = None  # of a head without an entry
+        self.key_values: tuple[object, tuple[bytes | None, ...]] | None = (
+            None  # the reader of a rule's limits, its values
+        )
         self.cache_key: bytes | None = None
         self.sent_to: object = None
         self.sent = b""  # the lines sent to `sent_to`
@@ -141,11 +151,12 @@ def read_fields(fields: Fields, is_http_1_1: bool, sender: Sender = STRANGER) ->
 
     What its sender may not claim is removed here, once: everything behind this sees the rest alone.
     """
-    head = FieldBlock(fields, is_http_1_1, sender.scheme)
+    head = FieldBlock(fields, is_http_1_1, sender)
     passed = head.passed
     kinds = sender.kinds
     forwarded: dict[int, bytes] | None = None
-    has_removed = False
+    has_removed = has_content_type = False
+    upgrade = b""
     nominated: list[bytes] | None = None
     for field in fields:
         kind = kinds[field[0]]
@@ -163,6 +174,12 @@ def read_fields(fields: Fields, is_http_1_1: bool, sender: Sender = STRANGER) ->
             passed.append(field)
         elif kind == CACHING:
             head.caching = True
+            passed.append(field)
+        elif kind == CONTENT_TYPE:
+            # Two would be read in two ways: as JSON by one peer, as a form by another.
+            if has_content_type:
+                return problems.BAD_CONTENT_TYPE
+            has_content_type = True
             passed.append(field)
         elif kind == LENGTH:
             # One field, digits only: `+5`, `5,5`, two fields or 30 digits are each read in a second way by some peer.
@@ -191,6 +208,10 @@ def read_fields(fields: Fields, is_http_1_1: bool, sender: Sender = STRANGER) ->
             head.traceparent = value
         elif kind == UPGRADE:
             head.has_upgrade = True
+            upgrade += b"," + value.lower()
+        elif kind == MAX_FORWARDS:
+            passed.append(field)
+            head.max_forwards = value if head.max_forwards is None else head.max_forwards + b", " + value
         elif kind == REMOVE:
             has_removed = True
         elif kind in (FORWARDED_PROTO, FORWARDED_HOST, FORWARDED_PORT):
@@ -215,6 +236,8 @@ def read_fields(fields: Fields, is_http_1_1: bool, sender: Sender = STRANGER) ->
         head.authority = head.authority_for(raw_host or b"")
     elif head.forwarded_host is not None:
         head.authority = head.authority_for(head.forwarded_host)
+    if upgrade and is_http_1_1 and nominated and b"upgrade" in nominated:
+        head.is_websocket = b"websocket" in [one.strip(b" \t").partition(b"/")[0] for one in upgrade.split(b",")]
     if nominated:
         dropped = set(nominated)
         head.passed = [field for field in passed if field[0].lower() not in dropped]

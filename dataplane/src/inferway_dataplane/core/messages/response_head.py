@@ -88,8 +88,9 @@ def read_response(status: int, fields: Fields, keep_alive: bool) -> ResponseHead
         elif kind == AGE:
             head.age = field[1]
         elif kind == UPSTREAM_REQUEST_ID:
-            head.request_id = field[1]
-            passed.append((b"x-upstream-request-id", field[1]))
+            if not head.request_id:
+                head.request_id = field[1]
+                passed.append((b"x-upstream-request-id", field[1]))
         elif kind == KEEP_ALIVE:
             head.keep_idle = connection_reuse.keep_idle(field[1], head.keep_idle)
     if head.is_chunked and head.content_length >= 0:

@@ -8,6 +8,18 @@ from inferway_dataplane.core.messages.request_head import RequestHead
 
 _LABELS: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-._")
 
+# A scheme, a host of 253 characters (RFC 1035 2.3.4) and a port; no longer one is compared with wildcards.
+_LONGEST_ORIGIN: Final = 300
+
+
+def preflight_method(head: RequestHead) -> bytes | None:
+    """Return the method that an OPTIONS request announces as a CORS preflight (Fetch 3.2.2); None = not a preflight."""
+    if head.value(b"origin") is None:
+        return None
+    method = head.value(b"access-control-request-method")
+    # Several lines are joined with a comma: such a request announces no method.
+    return method if method and b"," not in method else None
+
 
 class CorsRules:
     """A compiled CORS filter."""
@@ -28,7 +40,13 @@ class CorsRules:
         self._expose = ", ".join(cors.expose_headers).encode()
         self._max_age = b"%d" % cors.max_age_seconds
 
+    def _refusal_fields(self) -> Fields:
+        # Without `Vary` a cache would serve this response to an allowed origin.
+        return [] if self._any and not self._credentials else [(b"vary", b"Origin")]
+
     def _allows(self, origin: bytes) -> bool:
+        if len(origin) > _LONGEST_ORIGIN:
+            return self._any
         lower = origin.lower()
         return (
             self._any
@@ -51,15 +69,11 @@ class CorsRules:
             fields.append((b"access-control-allow-credentials", b"true"))
         return fields
 
-    def preflight(self, head: RequestHead) -> Fields | None:
-        """Return the fields for a preflight (empty = refused); None for other requests."""
-        if head.method != b"OPTIONS":
-            return None
-        origin, method = head.value(b"origin"), head.value(b"access-control-request-method")
-        if origin is None or method is None:
-            return None
+    def preflight_fields(self, head: RequestHead) -> Fields:
+        """Return the fields for a preflight; without those of CORS for an origin that is not allowed."""
+        origin, method = head.value(b"origin") or b"", head.value(b"access-control-request-method") or b""
         if not self._allows(origin):
-            return []
+            return self._refusal_fields()
         fields = self._origin_fields(origin)
         # With credentials a literal `*` counts as a name, so the requested names are repeated instead.
         requested = head.value(b"access-control-request-headers")
@@ -76,8 +90,7 @@ class CorsRules:
         """Return the fields to add to the response of an ordinary request."""
         origin = head.value(b"origin")
         if origin is None or not self._allows(origin):
-            # Without `Vary` a cache would serve this response to an allowed origin.
-            return [] if self._any and not self._credentials else [(b"vary", b"Origin")]
+            return self._refusal_fields()
         fields = self._origin_fields(origin)
         if self._expose:
             fields.append((b"access-control-expose-headers", self._expose))

@@ -6,14 +6,17 @@ query parameters, and last the age of the route and the position of the rule. Th
 and skips entries that cannot match. The entries of a host are tried before those of a less specific host.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
-from urllib.parse import unquote_to_bytes
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from inferway_contract import patterns
 from inferway_contract.document import Match, ValueMatch
+from inferway_dataplane.core.messages import problems
+from inferway_dataplane.core.messages.problems import Problem
+from inferway_dataplane.core.messages.query_parameters import Parameters, spellings
 from inferway_dataplane.core.messages.request_head import RequestHead
+from inferway_dataplane.core.routing import cors, path_readings
 
 R = TypeVar("R")
 
@@ -31,12 +34,18 @@ def _value_tests(matches: Iterable[ValueMatch]) -> tuple[tuple[bytes, bytes | No
 
 
 class CompiledMatch(Generic[R]):
-    """One match of one rule. `order`: the sort key within a host, highest precedence first."""
+    """One match of one rule. `order`: the sort key within a host, highest precedence first.
 
-    __slots__ = ("headers", "is_plain", "method", "order", "path", "path_type", "query", "regex", "rule")
+    `preflight`: the same match with the rule that answers its preflights; None = there is none.
+    """
+
+    __slots__ = (
+        "headers", "is_plain", "method", "order", "path", "path_type", "preflight", "query", "regex", "rule",
+    )  # fmt: skip
 
     def __init__(self, match: Match, age: int, index: int, rule: R) -> None:
         self.rule = rule
+        self.preflight: CompiledMatch[R] | None = None
         self.path = match.path.value.encode()
         self.path_type = match.path.type
         self.regex: Any = patterns.compiled(match.path.value) if match.path.type == "RegularExpression" else None
@@ -54,7 +63,7 @@ class CompiledMatch(Generic[R]):
             index,
         )
 
-    def fits(self, head: RequestHead) -> bool:
+    def fits(self, head: RequestHead, query: Parameters) -> bool:
         """Whether method, headers and query match; the caller has matched the path."""
         if self.method is not None and self.method != head.method:
             return False
@@ -62,75 +71,107 @@ class CompiledMatch(Generic[R]):
             value = head.value(name)
             if value is None or (value != exact if regex is None else regex.fullmatch(value) is None):
                 return False
-        if self.query:
-            values = parameters(head.query)
-            for name, exact, regex in self.query:
-                value = values.get(name)
-                if value is None or (value != exact if regex is None else regex.fullmatch(value) is None):
-                    return False
+        return not self.query or self.fits_query(query)
+
+    def fits_query(self, query: Parameters) -> bool:
+        for name, exact, regex in self.query:
+            value = query.get(name)
+            if value is None or (value != exact if regex is None else regex.fullmatch(value) is None):
+                return False
         return True
 
 
-def parameters(query: bytes | None) -> dict[bytes, bytes]:
-    """Decode query parameters; the first of each name counts."""
-    values: dict[bytes, bytes] = {}
-    if query:
-        # Not `parse_qsl`: it decodes to text and fails on non-ASCII bytes.
-        for pair in query.split(b"&"):
-            name, mark, value = pair.replace(b"+", b" ").partition(b"=")
-            if name or mark:
-                values.setdefault(unquote_to_bytes(name), unquote_to_bytes(value))
-    return values
+class _PrefixNode(Generic[R]):
+    """A segment of prefixes: the entries of the prefix that ends here, and the segments that follow."""
+
+    __slots__ = ("entries", "following")
+
+    def __init__(self) -> None:
+        self.entries: list[CompiledMatch[R]] = []
+        self.following: dict[bytes, _PrefixNode[R]] = {}
 
 
 class _HostTable(Generic[R]):
-    """The entries of one hostname: by exact path, by pattern, by prefix."""
+    """The entries of one hostname: by exact path, by pattern, by the segments of prefixes."""
 
-    __slots__ = ("exact", "prefix", "regex")
+    __slots__ = ("depth", "exact", "prefix", "regex")
 
     def __init__(self, entries: list[CompiledMatch[R]]) -> None:
         self.exact: dict[bytes, list[CompiledMatch[R]]] = {}
-        self.prefix: dict[bytes, list[CompiledMatch[R]]] = {}
+        self.prefix: _PrefixNode[R] = _PrefixNode()
         self.regex: list[CompiledMatch[R]] = []
+        self.depth = 0  # segments of the longest prefix
         for entry in sorted(entries, key=lambda entry: entry.order):
             if entry.path_type == "RegularExpression":
                 self.regex.append(entry)
+            elif entry.path_type == "Exact":
+                self.exact.setdefault(entry.path, []).append(entry)
             else:
-                table = self.exact if entry.path_type == "Exact" else self.prefix
-                table.setdefault(entry.path, []).append(entry)
+                self._add_prefix(entry)
 
-    def find(self, head: RequestHead) -> CompiledMatch[R] | None:
-        path = head.match_path
+    def _add_prefix(self, entry: CompiledMatch[R]) -> None:
+        node = self.prefix
+        segments = [] if entry.path == b"/" else entry.path.split(b"/")[1:]
+        for segment in segments:
+            node = node.following.setdefault(segment, _PrefixNode())
+        node.entries.append(entry)
+        self.depth = max(self.depth, len(segments))
+
+    @property
+    def is_path_relevant(self) -> bool:
+        return bool(self.exact or self.regex or self.depth)
+
+    def candidates(self, path: bytes) -> Iterator[CompiledMatch[R]]:
+        """Yield the entries that match a path, highest precedence first; O(length of the path)."""
         if self.exact:
-            for entry in self.exact.get(path, ()):
-                if entry.is_plain or entry.fits(head):
-                    return entry
+            yield from self.exact.get(path, ())
         for entry in self.regex:
-            if entry.regex.fullmatch(path) is not None and entry.fits(head):
-                return entry
-        # Prefixes match whole segments, so only the path's own ancestors can be prefixes: one look-up for each.
-        prefixes = self.prefix
-        candidate = path
-        while candidate:
-            for entry in prefixes.get(candidate, ()):
-                if entry.is_plain or entry.fits(head):
-                    return entry
-            candidate = candidate[: candidate.rfind(b"/")] if b"/" in candidate else b""
-        for entry in prefixes.get(b"/", ()):
-            if entry.is_plain or entry.fits(head):
-                return entry
-        return None
+            if entry.regex.fullmatch(path) is not None:
+                yield entry
+        # Prefixes match whole segments: no more of them are looked at than the longest prefix has.
+        node = self.prefix
+        if self.depth:
+            ancestors = [node]
+            for segment in path.split(b"/", self.depth + 1)[1 : self.depth + 1]:
+                following = node.following.get(segment)
+                if following is None:
+                    break
+                node = following
+                ancestors.append(node)
+            for node in reversed(ancestors):
+                yield from node.entries
+        else:
+            yield from node.entries
 
 
 @dataclass(frozen=True, slots=True)
 class RouteEntry(Generic[R]):
-    """A match of a rule under one hostname (`""` = any host). `age`: the position of its route, oldest first."""
+    """A match of a rule under one hostname (`""` = any host). `age`: the position of its route, oldest first.
+
+    `preflight`: the rule that answers preflights of requests that match; None = they are ordinary OPTIONS requests.
+    """
 
     hostname: str
     match: Match
     age: int
     index: int
     rule: R
+    preflight: R | None = None
+
+    def compiled(self) -> CompiledMatch[R]:
+        """Compile the match. Raises `re2.error` for a bad pattern."""
+        compiled = CompiledMatch(self.match, self.age, self.index, self.rule)
+        if self.preflight is not None:
+            compiled.preflight = CompiledMatch(self.match, self.age, self.index, self.preflight)
+        return compiled
+
+
+class _HostTables(NamedTuple):
+    """The tables that a host's requests are looked up in, most specific first."""
+
+    tables: tuple[_HostTable[Any], ...]
+    is_path_relevant: bool
+    """Whether the path has a part in the selection: if not, all readings of a path select the same."""
 
 
 class RoutingTable(Generic[R]):
@@ -138,36 +179,81 @@ class RoutingTable(Generic[R]):
 
     def __init__(self, routes: Iterable[RouteEntry[R]]) -> None:
         entries: dict[str, list[CompiledMatch[R]]] = {}
+        query_names: set[bytes] = set()
         for route in routes:
-            entries.setdefault(route.hostname, []).append(
-                CompiledMatch(route.match, route.age, route.index, route.rule)
-            )
+            query_names.update(parameter.name.encode() for parameter in route.match.query)
+            entries.setdefault(route.hostname, []).append(route.compiled())
         tables = {name.encode(): _HostTable(of_host) for name, of_host in entries.items()}
         self._any = tables.pop(b"", None)
         self._exact = {name: table for name, table in tables.items() if not name.startswith(b"*.")}
         wildcards = {name[1:]: table for name, table in tables.items() if name.startswith(b"*.")}
         # `*.a.example.com` before `*.example.com`: more labels, more specific.
         self._wildcards = sorted(wildcards.items(), key=lambda item: -item[0].count(b"."))
-        self._memo: dict[bytes, tuple[_HostTable[R], ...]] = {}
+        self._query_names = spellings(query_names)
+        self._memo: dict[bytes, _HostTables] = {}
 
-    def find(self, head: RequestHead) -> CompiledMatch[R] | None:
-        """Return the matching entry with the highest precedence, or None."""
-        tables = self._memo.get(head.host)
-        if tables is None:
-            tables = self._tables(head.host)
-        for table in tables:
-            entry = table.find(head)
-            if entry is not None:
-                return entry
-        return None
+    def select(self, head: RequestHead) -> CompiledMatch[R] | Problem:
+        """Return the matching entry with the highest precedence, or the problem of a request without one.
 
-    def _tables(self, host: bytes) -> tuple[_HostTable[R], ...]:
+        Refuses a path of which another reading selects another rule, or none where the path itself selects one.
+        """
+        host_tables = self._memo.get(head.host) or self._tables(head.host)
+        query = Parameters(head.query, self._query_names)
+        wanted = cors.preflight_method(head) if head.method == b"OPTIONS" else None
+        path = head.match_path
+        entry = _find(host_tables.tables, path, head, query, wanted)
+        if host_tables.is_path_relevant and path_readings.may_differ(path):
+            rule = None if entry is None else entry.rule
+            readings = path_readings.readings(path)
+            if readings is None:
+                return problems.AMBIGUOUS_PATH
+            for reading in readings:
+                other = _find(host_tables.tables, reading, head, query, wanted)
+                if (None if other is None else other.rule) is not rule:
+                    return problems.AMBIGUOUS_PATH
+        return problems.NO_ROUTE if entry is None else entry
+
+    def _tables(self, host: bytes) -> _HostTables:
         exact = self._exact.get(host)
-        host_tables = [] if exact is None else [exact]
-        host_tables += [table for suffix, table in self._wildcards if host.endswith(suffix) and len(host) > len(suffix)]
+        tables = [] if exact is None else [exact]
+        tables += [table for suffix, table in self._wildcards if host.endswith(suffix) and len(host) > len(suffix)]
         if self._any is not None:
-            host_tables.append(self._any)
+            tables.append(self._any)
         if len(self._memo) >= _MEMO_BOUND:
             self._memo.clear()
-        self._memo[host] = tuple(host_tables)
-        return self._memo[host]
+        host_tables = _HostTables(tuple(tables), any(table.is_path_relevant for table in tables))
+        self._memo[host] = host_tables
+        return host_tables
+
+
+def _find(
+    tables: tuple[_HostTable[R], ...], path: bytes, head: RequestHead, query: Parameters, wanted: bytes | None
+) -> CompiledMatch[R] | None:
+    """Find the entry of a path. `wanted`: the method that a preflight asks for."""
+    if wanted is not None:
+        preflight = _find_preflight(tables, path, query, wanted)
+        if preflight is not None:
+            return preflight
+    for table in tables:
+        for entry in table.candidates(path):
+            if entry.is_plain or entry.fits(head, query):
+                return entry
+    return None
+
+
+def _find_preflight(
+    tables: tuple[_HostTable[R], ...], path: bytes, query: Parameters, wanted: bytes
+) -> CompiledMatch[R] | None:
+    """Find the entry that answers a preflight: that of the request announced, whose headers are not known yet.
+
+    None = the rule of that request has no CORS filter: the preflight is an ordinary OPTIONS request.
+    """
+    for table in tables:
+        for entry in table.candidates(path):
+            if (entry.method is None or entry.method == wanted) and entry.fits_query(query):
+                if entry.preflight is not None:
+                    return entry.preflight
+                if not entry.headers:
+                    return None
+                # The announced request may have those headers or not: what comes next may be its rule too.
+    return None

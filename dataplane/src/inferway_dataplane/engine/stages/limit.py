@@ -1,6 +1,7 @@
 """Rate limits: take from every limit of the rule, or from none and refuse."""
 
 from inferway_dataplane.core.limits import decision
+from inferway_dataplane.core.limits.key_values import AmbiguousKey
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.engine.exchange import local_reply
 from inferway_dataplane.engine.exchange.exchange import Exchange
@@ -10,7 +11,10 @@ def limit(exchange: Exchange) -> bool:
     rule = exchange.rule
     if rule is None:
         return True
-    result = decision.decide(rule.limits, rule.limit_headers, exchange.head, exchange.client_ip, exchange.started)
+    try:
+        result = decision.decide(rule.limits, rule.limit_headers, exchange.head, exchange.client_ip, exchange.started)
+    except AmbiguousKey as error:
+        return local_reply.refuse(exchange, problems.AMBIGUOUS_KEY, extra={error.kind: error.name})
     if isinstance(result, bytes):
         exchange.set_limit_lines(result)
         return True

@@ -7,11 +7,12 @@ A stage returns True if the next one follows, and False if the exchange has its 
 from collections.abc import Callable
 
 from inferway_dataplane.core.runtime import Rule
+from inferway_dataplane.engine.exchange import local_reply
 from inferway_dataplane.engine.exchange.exchange import Exchange
 from inferway_dataplane.engine.stages.cache import cache
 from inferway_dataplane.engine.stages.forward import forward
 from inferway_dataplane.engine.stages.limit import limit
-from inferway_dataplane.engine.stages.respond import respond
+from inferway_dataplane.engine.stages.respond import preflight, respond
 from inferway_dataplane.engine.stages.route import admit, route
 
 Stage = Callable[[Exchange], bool]
@@ -24,6 +25,10 @@ ORDER: tuple[tuple[Stage, Callable[[Rule], bool]], ...] = (
     (forward, lambda rule: True),
 )
 
+# A preflight that the rule answers by itself is free of limits: it carries no credentials, so all clients would share one
+# bucket, and it costs no more than a refusal. Any other OPTIONS request goes through the stages of its rule.
+PREFLIGHT: tuple[Stage, ...] = (preflight,)
+
 
 def stages_of(rule: Rule) -> tuple[Stage, ...]:
     """The stages that a rule needs. A feature costs nothing where it is not used."""
@@ -32,6 +37,9 @@ def stages_of(rule: Rule) -> tuple[Stage, ...]:
 
 def begin(exchange: Exchange) -> None:
     """Run a request through its stages until one of them holds it."""
-    exchange.identify()
-    if admit(exchange) and route(exchange):
-        exchange.advance()
+    try:
+        exchange.identify()
+        if admit(exchange) and route(exchange):
+            exchange.advance()
+    except Exception:
+        local_reply.fail(exchange)
