@@ -4,7 +4,11 @@ import pytest
 from fake_transport import BACKEND, OK, Wire, answer, get, post
 
 from inferway_contract.document import Cache, Rule
+from inferway_dataplane.engine.clock import Clock
 from inferway_dataplane.engine.downstream.connection import ClientConnection
+from inferway_dataplane.engine.http1.head_cache import HeadCache
+from inferway_dataplane.engine.upstream.pool import Pools
+from inferway_dataplane.settings import Settings
 
 CHALLENGE = b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: NTLM TlRM\r\nContent-Length: 0\r\n\r\n"
 LOG_IN = get(b"/", b"Authorization: NTLM TlRM")
@@ -94,6 +98,12 @@ def test_private_connections_are_bounded() -> None:
     number = ask(wire, LOG_IN, client=other)
     assert wire.upstreams[number].transport.is_closed
     assert (private(wire), wire.gateway.pools.private.refused) == (1, 1)
+
+
+@pytest.mark.parametrize(("connections", "most"), [(1, 1), (2, 1), (100, 50)])
+def test_at_most_half_of_all_connections_can_be_private(connections: int, most: int) -> None:
+    pools = Pools(Clock(), HeadCache(), Settings(), connections, lambda: None)
+    assert pools.private.most == most
 
 
 def test_unused_private_connection_makes_way_for_others() -> None:
