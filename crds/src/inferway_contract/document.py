@@ -228,6 +228,7 @@ class Cache(DocumentModel):
     query_sort: bool = False
     key_headers: tuple[str, ...] = ()
     identity: Literal["Isolate", "Shared"] = "Isolate"
+    store_private: bool = False
     max_body: int = 1 << 20
     status_header: str = "X-Cache"
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from inferway_contract.document import ConfigDocument, EndpointsDocument, Limit, LoadBalancer, Policy, Route
 from inferway_contract.document import Rule as RuleDocument
-from inferway_dataplane.core.caching.keys import CacheRules
+from inferway_dataplane.core.caching.keys import CacheRules, digest_of
 from inferway_dataplane.core.limits.keys import key_of, values_of
 from inferway_dataplane.core.limits.ratelimit_headers import RateLimitHeaders
 from inferway_dataplane.core.limits.token_bucket import Bucket
@@ -98,7 +98,15 @@ class Rule:
         self.request_timeout = rule.timeouts.request / 1000 or float("inf")
         self.response_limits = ResponseLimits(rule)
         self.max_request_body = rule.max_request_body  # bytes
-        self.cache = CacheRules(rule.cache, f"{route.id} {rule.name}") if rule.cache else None
+        self.cache = (
+            CacheRules(
+                rule.cache,
+                digest_of(route.id, rule),
+                has_prefix=rule.rewrite is not None and rule.rewrite.path is not None,
+            )
+            if rule.cache
+            else None
+        )
         limits = [
             (policy, limit) for name in rule.policies for policy in (build.policies[name],) for limit in policy.limits
         ]
