@@ -74,7 +74,7 @@ def test_private_connection_in_use_is_cut_when_its_client_leaves() -> None:
     assert (private(wire), wire.endpoint.active) == (0, 0)
 
 
-def test_private_connection_that_the_upstream_closes_is_given_back() -> None:
+def test_closed_private_connection_is_given_back() -> None:
     wire = Wire(RULE)
     ask(wire, LOG_IN)
     wire.upstream_closes()

@@ -55,7 +55,7 @@ def test_other_endpoint_of_the_backend_gets_the_request_at_once(serve, upstreams
     assert sorted(len(endpoint.seen) for endpoint in endpoints) == [1, 1]
 
 
-def test_shortest_rest_decides_where_every_endpoint_rests(serve, upstreams):
+def test_shortest_rest_of_every_endpoint_is_the_wait(serve, upstreams):
     first, second = upstreams(2)
     first.script = busy("20")
     second.script = lambda seen: busy("1")(seen) if len(second.seen) == 1 else reply(b"from b")
@@ -67,7 +67,7 @@ def test_shortest_rest_decides_where_every_endpoint_rests(serve, upstreams):
     assert [len(first.seen), len(second.seen)] == [1, 2]
 
 
-def test_last_response_is_returned_where_every_endpoint_rests_for_long(serve, upstreams):
+def test_long_rest_of_every_endpoint_returns_the_response(serve, upstreams):
     first, second = upstreams(2)
     first.script, second.script = busy("20"), busy("30")
     gateway = serve(route(rule(RETRY, NO_EJECTION, two_backends(first.port, second.port))))
