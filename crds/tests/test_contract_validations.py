@@ -30,6 +30,7 @@ from inferway_contract.resources.model import SpecModel, Validation
 LIMIT = {"name": "a", "rate": {"requests": 1}, "burst": 1, "scope": "Pod"}
 LONG = "a" * 513
 GUARDED = "must not name hop-by-hop fields"
+OWN = "responseHeaderModifier must not name Age, Date or X-Request-Id"
 
 
 def named(*names: str) -> list[dict[str, str]]:
@@ -93,6 +94,21 @@ TABLE: list[tuple[type[SpecModel], dict[str, Any], list[str]]] = [
         {"set": named("te"), "add": named("TE"), "remove": ["Te", "x-te"]},
         [f"set {GUARDED}", f"add {GUARDED}", f"remove {GUARDED}"],
     ),
+    (filters.HeaderModifier, {"set": named("Expect", "X-Forwarded-Port")}, [f"set {GUARDED}"]),
+    (filters.HeaderModifier, {"set": named("Via", "X-Request-Id", "traceparent"), "remove": ["via", "server"]}, []),
+    (filters.HeaderModifier, {"add": named("Via", "RateLimit", "x-a")}, []),
+    (filters.HeaderModifier, {"add": named("X-Request-ID")}, ["add must not name"]),
+    (filters.HeaderModifier, {"add": named("x-a", "Server")}, ["add must not name"]),
+    *[(filters.Filter, {"type": "ResponseHeaderModifier", "responseHeaderModifier": edit}, [OWN] * is_own)
+      for edit, is_own in [
+          ({}, False),
+          ({"set": named("x-a", "Server"), "remove": ["x-b", "Via", "RateLimit"]}, False),
+          ({"set": named("x-a", "DATE")}, True),
+          ({"add": named("age")}, True),
+          ({"remove": ["x-a", "X-Request-Id"]}, True),
+          ({"set": named("x-a"), "add": named("x-b"), "remove": ["date"]}, True),
+      ]],
+    (filters.Filter, {"type": "RequestHeaderModifier", "requestHeaderModifier": {"remove": ["x-request-id"]}}, []),
     (filters.PathModifier, {"type": "ReplaceFullPath", "replaceFullPath": "/a"}, []),
     (filters.PathModifier, {"type": "ReplacePrefixMatch", "replacePrefixMatch": ""}, []),
     (filters.PathModifier, {"type": "ReplaceFullPath"}, ["path needs exactly"]),
@@ -134,6 +150,8 @@ TABLE: list[tuple[type[SpecModel], dict[str, Any], list[str]]] = [
     (backends.Auth, {"header": "Host", "file": "a"}, ["header must not be a hop-by-hop field"]),
     (backends.Auth, {"header": "X-Forwarded-For", "file": "a"}, ["header must not be a hop-by-hop field"]),
     (backends.Auth, {"header": "tE", "file": "a"}, ["header must not be a hop-by-hop field"]),
+    (backends.Auth, {"header": "Via", "file": "a"}, ["header must not be Via"]),
+    (backends.BackendRef, {"url": "https://a.example", "forwardedHeaders": "Omit"}, []),
     (load_balancer.HashOn, {"header": "x-a"}, []),
     (load_balancer.HashOn, {"clientIP": True}, []),
     (load_balancer.HashOn, {}, ["hashOn must have exactly one"]),
@@ -183,6 +201,20 @@ TABLE: list[tuple[type[SpecModel], dict[str, Any], list[str]]] = [
     (cache.Cache, {"statusCodes": [200, 404]}, []),
     (cache.Cache, {"statusCodes": [206]}, ["statusCodes must not contain"]),
     (cache.Cache, {"statusCodes": [200, 304]}, ["statusCodes must not contain"]),
+    *((cache.Cache, {"statusCodes": [code]}, ["statusCodes must not contain"]) for code in (428, 429, 431, 511)),
+    (cache.Cache, {"storePrivate": True}, []),
+    (cache.Cache, {"storePrivate": True, "identity": "Isolate"}, []),
+    (cache.Cache, {"storePrivate": False, "identity": "Shared"}, []),
+    (cache.Cache, {"storePrivate": True, "identity": "Shared"}, ["storePrivate needs identity Isolate"]),
+    *((cache.Cache, {"statusHeader": name}, []) for name in ("X-Cache", "x-cache-status", "X-Inferway-Cache", "Outcome")),
+    *(
+        (cache.Cache, {"statusHeader": name}, ["statusHeader must not name"])
+        for name in (
+            "Content-Length", "transfer-encoding", "CONNECTION", "Date", "Set-Cookie", "Age", "Via", "Server", "Vary",
+            "X-Request-Id", "Cache-Control", "Content-Type", "Content-Encoding", "RateLimit", "X-RateLimit-Reset", "Location",
+            "Access-Control-Allow-Origin", "Trailer", "Proxy-Authenticate", "Retry-After", "ETag", "Keep-Alive", "Upgrade",
+        )
+    ),
     (RouteRule, {}, []),
     (RouteRule, {"filters": [], "backendRefs": [BACKEND]}, []),
     (RouteRule, {"filters": [HEADERS, REWRITE], "backendRefs": [BACKEND]}, []),

@@ -107,7 +107,7 @@ def are_logged(log: AccessLog, *statuses: int) -> list[bool]:
     """Which of these requests get a line."""
     logged = []
     for status in statuses:
-        logged.append(log.wants(status))
+        logged.append(log.wants(is_failed=status >= 500))
         log.left_out += not logged[-1]
     return logged
 

@@ -268,7 +268,18 @@ REFUSED = {  # request -> status, code, whether the connection stays open
         b"GET / HTTP/2.0\r\nHost: a\r\nProxy-Connection: keep-alive\r\n\r\n", 505, "unsupported_version", False,
     ),
     "P4 HTTP/1.32": (b"GET / HTTP/1.32\r\nHost: a\r\n\r\n", 400, None, False),
-    "P4 the HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, None, False),
+    "P4 the HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "unsupported_version", False),
+    "a WebSocket handshake": (REQUESTS["P15 Upgrade: websocket"], 501, "websocket_unsupported", False),
+    "a WebSocket handshake in a list": (
+        get(b"/", b"Connection: keep-alive, Upgrade", b"Upgrade: foo", b"Upgrade: bar, WebSocket/13"),
+        501, "websocket_unsupported", False,
+    ),
+    "two Content-Types": (
+        get(b"/", b"Content-Type: application/json", b"content-type: text/plain"), 400, "bad_content_type", False,
+    ),
+    "two equal Content-Types": (
+        get(b"/", b"Content-Type: text/plain", b"Content-Type: text/plain"), 400, "bad_content_type", False,
+    ),
     "P5 no host": (REQUESTS["P5 no host"], 400, "bad_host", False),
     "P5 two hosts": (get(b"/", b"Host: a.example"), 400, "bad_host", False),
     "P5 a bad host": (get(b"/", host=b"a@b"), 400, "bad_host", None),
@@ -462,7 +473,7 @@ def test_garbage_after_a_request_closes_after_its_response() -> None:
 def test_p15_upgrade_is_ignored_and_http_1_1_continues() -> None:
     wire = Wire()
     for number in range(3):
-        wire.send(get(b"/%d" % number, b"Connection: Upgrade", b"Upgrade: websocket"))
+        wire.send(get(b"/%d" % number, b"Connection: Upgrade", b"Upgrade: h2c"))
         assert wire.upstream_received().startswith(b"GET /%d " % number)
         wire.answer(OK)
         assert answer(wire.client_received()).status == 200

@@ -147,7 +147,7 @@ def test_only_interim_responses_102_and_103_are_forwarded(pieces: str) -> None:
     wire.answer(*([data] if pieces == "whole" else bytewise(data)))
     responses = answers(wire.client_received())
     assert [response.status for response in responses] == [103, 102, 200]
-    assert responses[0].fields == [(b"Link", b"</a>")]
+    assert responses[0].fields == [(b"Link", b"</a>"), (b"X-Own", b"1")]
     assert wire.idle == 1
 
 

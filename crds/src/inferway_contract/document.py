@@ -153,6 +153,8 @@ class Backend(DocumentModel):
     """The reference does not resolve: its share of the requests gets a 500 response."""
     auth: Auth | None = None
     """Only together with `url`."""
+    forwarded_headers: Literal["Send", "Omit"] = "Send"
+    """Omit: no field that describes the client is sent (X-Forwarded-* and those of trusted proxies)."""
 
 
 class LoadBalancer(DocumentModel):
@@ -226,6 +228,7 @@ class Cache(DocumentModel):
     query_sort: bool = False
     key_headers: tuple[str, ...] = ()
     identity: Literal["Isolate", "Shared"] = "Isolate"
+    store_private: bool = False
     max_body: int = 1 << 20
     status_header: str = "X-Cache"
 

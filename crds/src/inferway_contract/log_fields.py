@@ -1,7 +1,7 @@
 """The fields of the processes' events, in addition to `time`, `level`, `event` and `exception`, each with its meaning.
 
 The data plane writes no other field. A test compares the list with the log calls of both planes; `make reference` writes it
-into docs/reference.
+into docs/log-fields.md.
 """
 
 from collections.abc import Mapping

@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from inferway_contract import values
 from inferway_contract.resources import model
-from inferway_contract.resources.filters import GUARDED_CEL, GUARDED_HEADERS
+from inferway_contract.resources.filters import GUARDED_CEL, GUARDED_HEADERS, OWN_REQUEST_HEADERS
 
 Url = Annotated[str, StringConstraints(pattern=values.URL_PATTERN, min_length=1, max_length=2048)]
 
@@ -26,6 +26,11 @@ class Auth(model.SpecModel):
             cel=f"!(self.header.lowerAscii() in {GUARDED_CEL})",
             message="header must not be a hop-by-hop field, Host, Content-Length or X-Forwarded-*: the gateway writes them",
             holds=lambda auth: auth.header.lower() not in GUARDED_HEADERS,
+        ),
+        model.Validation(
+            cel=f"!(self.header.lowerAscii() in {list(OWN_REQUEST_HEADERS)})",
+            message="header must not be Via, X-Request-Id or traceparent: the gateway writes them",
+            holds=lambda auth: auth.header.lower() not in OWN_REQUEST_HEADERS,
         ),
     )
 
@@ -49,6 +54,8 @@ class BackendRef(model.SpecModel):
     """0 is first. A higher number receives requests only while no lower one has an available endpoint."""
     auth: Auth | None = None
     """Only together with url."""
+    forwarded_headers: Literal["Send", "Omit"] = "Send"
+    """Omit: the upstream receives no `X-Forwarded-*`, nor other fields of trusted proxies that describe the client."""
 
     validations = (
         model.Validation(

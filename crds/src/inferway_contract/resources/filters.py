@@ -12,6 +12,7 @@ from inferway_contract.resources.matches import Method
 GUARDED_HEADERS = (
     "connection",
     "content-length",
+    "expect",
     "host",
     "keep-alive",
     "proxy-connection",
@@ -21,6 +22,7 @@ GUARDED_HEADERS = (
     "upgrade",
     "x-forwarded-for",
     "x-forwarded-host",
+    "x-forwarded-port",
     "x-forwarded-proto",
 )
 GUARDED_CEL = "[" + ", ".join(f"'{name}'" for name in GUARDED_HEADERS) + "]"
@@ -46,6 +48,25 @@ def _unguarded(field: str, name: str) -> model.Validation:
     )
 
 
+# The gateway writes these itself. Filters of requests may replace or remove them.
+OWN_REQUEST_HEADERS = ("via", "x-request-id", "traceparent")
+# Fields that may not come twice (RFC 9110 5.3), of those that the gateway may write: `add` would make two.
+SINGLE_HEADERS = (
+    "content-type",
+    "location",
+    "retry-after",
+    "server",
+    "traceparent",
+    "x-ratelimit-limit",
+    "x-ratelimit-remaining",
+    "x-ratelimit-reset",
+    "x-request-id",
+    "x-upstream-request-id",
+)
+# Of every response.
+OWN_RESPONSE_HEADERS = ("age", "date", "x-request-id")
+
+
 class HeaderModifier(model.SpecModel):
     """Changes of header fields: `set` replaces, `add` appends, `remove` deletes; in that order."""
 
@@ -56,7 +77,16 @@ class HeaderModifier(model.SpecModel):
     remove: Annotated[tuple[model.HeaderName, ...], model.bounded(16)] = ()
     """Removes all fields of that name."""
 
-    validations = (_unguarded("set", "h.name"), _unguarded("add", "h.name"), _unguarded("remove", "h"))
+    validations = (
+        _unguarded("set", "h.name"),
+        _unguarded("add", "h.name"),
+        _unguarded("remove", "h"),
+        model.Validation(
+            cel=f"!has(self.add) || self.add.all(h, !(h.name.lowerAscii() in {list(SINGLE_HEADERS)}))",
+            message=f"add must not name {', '.join(SINGLE_HEADERS)}: such a field may not come twice, use set",
+            holds=lambda edit: not {entry.name.lower() for entry in edit.add} & set(SINGLE_HEADERS),
+        ),
+    )
 
 
 NewPath = Annotated[str, StringConstraints(pattern=values.REPLACEMENT_PATH_PATTERN, max_length=1024)]
@@ -165,6 +195,11 @@ def _member_rule(kind: str, member: str) -> model.Validation:
     )
 
 
+def _names(modifier: HeaderModifier) -> set[str]:
+    """Return the names that a modifier changes, in lower case."""
+    return {name.lower() for name in (*modifier.remove, *(entry.name for entry in (*modifier.set, *modifier.add)))}
+
+
 class Filter(model.SpecModel):
     """One filter: its type, and the field of that name."""
 
@@ -178,4 +213,18 @@ class Filter(model.SpecModel):
     direct_response: DirectResponse | None = None
     cors: Cors | None = None
 
-    validations = tuple(_member_rule(kind, member) for kind, member in MEMBERS.items())
+    validations = (
+        *(_member_rule(kind, member) for kind, member in MEMBERS.items()),
+        model.Validation(
+            cel="!has(self.responseHeaderModifier) || ["
+            "(has(self.responseHeaderModifier.set) ? self.responseHeaderModifier.set.map(h, h.name) : []),"
+            "(has(self.responseHeaderModifier.add) ? self.responseHeaderModifier.add.map(h, h.name) : []),"
+            "(has(self.responseHeaderModifier.remove) ? self.responseHeaderModifier.remove : [])]"
+            f".all(names, names.all(h, !(h.lowerAscii() in {list(OWN_RESPONSE_HEADERS)})))",
+            message="responseHeaderModifier must not name Age, Date or X-Request-Id: the gateway writes them",
+            holds=lambda entry: (
+                entry.response_header_modifier is None
+                or not _names(entry.response_header_modifier) & set(OWN_RESPONSE_HEADERS)
+            ),
+        ),
+    )

@@ -1,4 +1,4 @@
-"""Every metric of the data plane: its name, type, labels and meaning. `make reference` writes them into docs/reference.
+"""Every metric of the data plane: its name, type, labels and meaning. `make reference` writes docs/metrics.md.
 
 Labels, each with a bounded number of values: `route` is `namespace/name` of a GatewayRoute and "" where none matched; `rule` is
 the rule's name in it; `backend` a backend's name in the rule; `policy` is `namespace/name` of a RateLimitPolicy and `limit`

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from inferway_contract.document import ConfigDocument, EndpointsDocument, Limit, LoadBalancer, Policy, Route
 from inferway_contract.document import Rule as RuleDocument
-from inferway_dataplane.core.caching.keys import CacheRules
+from inferway_dataplane.core.caching.keys import CacheRules, digest_of
 from inferway_dataplane.core.limits.keys import key_of, values_of
 from inferway_dataplane.core.limits.ratelimit_headers import RateLimitHeaders
 from inferway_dataplane.core.limits.token_bucket import Bucket
@@ -78,8 +78,11 @@ class Rule:
         self.response_edits = HeaderModifiers(rule.response_headers) if rule.response_headers else None
         self.cors = CorsRules(rule.cors) if rule.cors else None
         counters = build.counters(route.id, rule.name)
+        edits = self.request_edits
+        omitted = [name for name in (b"x-request-id", b"traceparent") if edits is not None and edits.drops(name)]
+        owner = (route.id, rule.name)
         backends = [
-            (backend.weight, backend.priority, build.resolver.resolve(backend, (route.id, rule.name), counters))
+            (backend.weight, backend.priority, build.resolver.resolve(backend, owner, counters, omitted))
             for backend in rule.backends
         ]
         self.health_check = CheckRules(rule.health_check) if rule.health_check else None
@@ -95,7 +98,15 @@ class Rule:
         self.request_timeout = rule.timeouts.request / 1000 or float("inf")
         self.response_limits = ResponseLimits(rule)
         self.max_request_body = rule.max_request_body  # bytes
-        self.cache = CacheRules(rule.cache, f"{route.id} {rule.name}") if rule.cache else None
+        self.cache = (
+            CacheRules(
+                rule.cache,
+                digest_of(route.id, rule),
+                has_prefix=rule.rewrite is not None and rule.rewrite.path is not None,
+            )
+            if rule.cache
+            else None
+        )
         limits = [
             (policy, limit) for name in rule.policies for policy in (build.policies[name],) for limit in policy.limits
         ]
@@ -106,7 +117,10 @@ class Rule:
         )
         styles = [policy.headers for policy, _ in limits]
         self.limit_headers = (
-            RateLimitHeaders([(bucket, style) for (bucket, _), style in zip(self.limits, styles, strict=True)])
+            RateLimitHeaders(
+                [(bucket, style) for (bucket, _), style in zip(self.limits, styles, strict=True)],
+                omitted=[name for name in _LIMIT_NAMES if self.response_edits and self.response_edits.drops(name)],
+            )
             if set(styles) - {"Off"}
             else None
         )

@@ -20,7 +20,7 @@ _WAITING_BATCHES: Final = 64
 
 FIELDS: Final[Mapping[str, str]] = {
     "time": "end of the response (RFC 3339, UTC, milliseconds)",
-    "level": "`error` where the status is 5xx, else `info`",
+    "level": "`error` where the gateway or an upstream failed with a 5xx, else `info`",
     "event": "`request`",
     "request_id": "the value of `X-Request-Id`",
     "trace_id": "of the `traceparent` sent upstream, or of the client's; empty = there is none",
@@ -39,7 +39,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "cache": "`hit`, `miss`, `bypass`; empty = the rule has no cache, or was not reached",
     "client_ip": "the client's address, from X-Forwarded-For behind trusted proxies",
 }
-"""The fields of a line `request`, in this order, with their meanings. `make reference` writes them into docs/reference."""
+"""The fields of a line `request`, in this order, with their meanings. `make reference` writes docs/log-fields.md."""
 
 LEFT_OUT_FIELDS: Final[Mapping[str, str]] = {
     "time": "end of the period (RFC 3339, UTC, milliseconds)",
@@ -73,12 +73,12 @@ class AccessLog:
             self._writer = threading.Thread(target=self._write_batches, name="access-log", daemon=True)
             self._writer.start()
 
-    def wants(self, status: int) -> bool:
+    def wants(self, *, is_failed: bool) -> bool:
         """Whether this request gets a line, which takes a place. The caller counts the others in `left_out`."""
         if self.left > 0:
             self.left -= 1
             return True
-        if status >= 500 and self._left_for_failed > 0:
+        if is_failed and self._left_for_failed > 0:
             self._left_for_failed -= 1
             return True
         return False
@@ -89,7 +89,7 @@ class AccessLog:
             path += b"?" + request.query
         line: dict[str, object] = {
             "time": _timestamp(),
-            "level": "info" if request.status < 500 else "error",
+            "level": "error" if request.is_failed else "info",
             "event": "request",
             "request_id": request.request_id,
             "trace_id": request.trace_id,

@@ -21,6 +21,8 @@ class FinishedRequest(NamedTuple):
     rule: str
     backend: str
     status: int
+    is_failed: bool
+    """The gateway or an upstream failed, not the client."""
     code: str
     """Of the problem that was the response, or that cut it."""
     bytes_sent: int

@@ -32,7 +32,13 @@ def _by_url(draft: Draft, route: RouteDraft, rule: RuleDraft, ref: BackendRef, a
         objection = "not allowed by the operator's settings: add it to the allowed backend hosts"
     if objection is not None:
         return _refused(route, rule, ref, at, (Reason.HOST_NOT_ALLOWED, f"host {url.host}: {objection}"))
-    return document.Backend(weight=ref.weight, priority=ref.priority, url=url, auth=_auth(ref))
+    return document.Backend(
+        weight=ref.weight,
+        priority=ref.priority,
+        url=url,
+        auth=_auth(ref),
+        forwarded_headers=ref.forwarded_headers,
+    )
 
 
 def _auth(ref: BackendRef) -> document.Auth | None:
@@ -51,7 +57,9 @@ def _by_name(draft: Draft, route: RouteDraft, rule: RuleDraft, ref: BackendRef, 
     # A drained backend (weight 0) is often scaled to zero on purpose.
     if ref.weight and not draft.services.endpoints(key):
         _add_unresolved(route, rule, at, (Reason.NO_ENDPOINTS, f"Service {service} has no ready endpoints"))
-    return document.Backend(weight=ref.weight, priority=ref.priority, service=key)
+    return document.Backend(
+        weight=ref.weight, priority=ref.priority, service=key, forwarded_headers=ref.forwarded_headers
+    )
 
 
 def _objection(draft: Draft, home: str, namespace: str, ref: BackendRef) -> Objection | None:

@@ -24,7 +24,29 @@ def _request_headers(rule: RuleDraft, entry: Any, at: Path) -> None:
 
 
 def _response_headers(rule: RuleDraft, entry: Any, at: Path) -> None:
-    rule.parts["response_headers"] = _header_edit(rule, entry.response_header_modifier, at)
+    modifier: written.HeaderModifier = entry.response_header_modifier
+    rule.parts["response_headers"] = _header_edit(rule, modifier, at)
+    for operation in ("set", "add", "remove"):
+        for index, item in enumerate(getattr(modifier, operation)):
+            name = item if isinstance(item, str) else item.name
+            objection = _objection_to_edit(rule, name.lower(), operation)
+            if objection is not None:
+                rule.add_error(f"{messages.quoted(name)}: {objection}", *at, operation, index)
+
+
+def _objection_to_edit(rule: RuleDraft, name: str, operation: str) -> str | None:
+    """Return why a filter cannot change a response field of this rule, which the gateway itself writes; None = it can."""
+    source = rule.source.rule
+    if source is None:
+        return None
+    if source.cache is not None and name == source.cache.status_header.lower():
+        return "the cache of this rule writes this field: give cache.statusHeader another name"
+    if any(entry.cors is not None for entry in source.filters):
+        if name.startswith("access-control-"):
+            return "the CORS filter of this rule writes this field: change that filter"
+        if name == "vary" and operation == "remove":
+            return "the CORS filter of this rule needs this field, or caches would mix up origins"
+    return None
 
 
 def _header_edit(rule: RuleDraft, modifier: written.HeaderModifier, at: Path) -> document.HeaderEdit:

@@ -1,8 +1,8 @@
 """RateLimit header fields (draft-ietf-httpapi-ratelimit-headers-10) and the legacy X-RateLimit ones."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from math import ceil
-from typing import Literal
+from typing import Final, Literal
 
 from inferway_dataplane.core.limits.token_bucket import ROUNDING, Bucket
 
@@ -12,9 +12,10 @@ Style = Literal["Standard", "Legacy", "Off"]
 class RateLimitHeaders:
     """The header fields of one rule's limits, with their constant parts built once."""
 
-    __slots__ = ("_buckets", "_items", "_legacy", "_levels", "_standard", "_usual")
+    __slots__ = ("_buckets", "_items", "_legacy", "_legacy_lines", "_levels", "_standard", "_usual")
 
-    def __init__(self, buckets: Sequence[tuple[Bucket, Style]]) -> None:
+    def __init__(self, buckets: Sequence[tuple[Bucket, Style]], *, omitted: Container[bytes] = ()) -> None:
+        """`omitted`: fields that the rule's filters remove or replace."""
         self._buckets = tuple(bucket for bucket, _ in buckets)
         self._standard = tuple(index for index, (_, style) in enumerate(buckets) if style == "Standard")
         self._legacy = tuple(index for index, (_, style) in enumerate(buckets) if style == "Legacy")
@@ -25,10 +26,18 @@ class RateLimitHeaders:
         quotas = [
             b"%b;q=%d;w=%d" % (name, bucket.burst, window(bucket)) for name, bucket in zip(names, standard, strict=True)
         ]
-        policy = b"ratelimit-policy: " + b", ".join(quotas) + b"\r\nratelimit: " if names else b""
-        self._items = policy + b", ".join(name + b";r=%d;t=%d" for name in names) + b"\r\n"
+
+        def line(name: bytes, value: bytes, numbers: int) -> bytes:
+            """Return the format of a field line. `%.0a` takes a number and writes nothing."""
+            return b"%.0a" * numbers if name in omitted else b"%b: %b\r\n" % (name, value)
+
+        policy = line(b"ratelimit-policy", b", ".join(quotas), 0) if names else b""
+        items = [name + b";r=%d;t=%d" for name in names]
+        self._items = policy + line(b"ratelimit", b", ".join(items), 2 * len(items))
         # Nearly every response has units left in every bucket: one format for all of them.
-        self._usual = policy + b", ".join(name + b";r=%d;t=0" for name in names) + b"\r\n"
+        items = [name + b";r=%d;t=0" for name in names]
+        self._usual = policy + line(b"ratelimit", b", ".join(items), len(items))
+        self._legacy_lines = b"".join(line(name, b"%d", 1) for name in _LEGACY)
         self._levels = tuple(
             (index, self._buckets[index].reach, 1 / self._buckets[index].interval) for index in self._standard
         )
@@ -58,11 +67,11 @@ class RateLimitHeaders:
         if self._legacy:
             # The legacy fields describe one limit only: the one with the smallest part left.
             index = min(self._legacy, key=lambda index: levels[index][0] / self._buckets[index].burst)
-            lines += b"x-ratelimit-limit: %d\r\nx-ratelimit-remaining: %d\r\nx-ratelimit-reset: %d\r\n" % (
-                self._buckets[index].burst,
-                *levels[index],
-            )
+            lines += self._legacy_lines % (self._buckets[index].burst, *levels[index])
         return lines
+
+
+_LEGACY: Final = (b"x-ratelimit-limit", b"x-ratelimit-remaining", b"x-ratelimit-reset")
 
 
 def _left_and_reset(bucket: Bucket, ahead: float) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """Problems: the gateway's own error responses (RFC 9457 problem details), each with a stable code.
 
 The code appears in the body, in metric labels and in the access log. A body never contains internal details. The docstring of
-each problem names the fix; `make reference` writes both into docs/reference.
+each problem names the fix; `make reference` writes both into docs/problems.md.
 """
 
 import json
@@ -78,6 +78,10 @@ LENGTH_AND_ENCODING: Final = _closing("length_and_encoding", "Content-Length and
 """Send one of the two fields."""
 UNSUPPORTED_CODING: Final = _closing("unsupported_coding", "The only transfer coding supported is chunked.", 501)
 """Send the body with `chunked` or a Content-Length; compress it by Content-Encoding."""
+BAD_CONTENT_TYPE: Final = _closing("bad_content_type", "The request has more than one Content-Type.")
+"""Send one Content-Type field: two could be read in two ways."""
+BAD_MAX_FORWARDS: Final = Problem(400, "bad_max_forwards", "Max-Forwards must be one whole number.")
+"""Send Max-Forwards once, with digits only, or not at all."""
 BAD_VERSION: Final = _closing("unsupported_version", "Only HTTP/1.1 and HTTP/1.0 are served here.", 505)
 """Use HTTP/1.1; a client that began with HTTP/2 needs a TLS listener or its setting for HTTP/1.1."""
 BAD_TARGET: Final = _closing("bad_target", "The request target is not a path or an absolute URI.")
@@ -100,6 +104,8 @@ EXPECTATION_FAILED: Final = _closing("expectation_failed", "The only expectation
 """Send no Expect field other than `100-continue`."""
 UNKNOWN_METHOD: Final = _closing("unknown_method", "The method is not implemented.", 501)
 """Use a method that the gateway knows."""
+WEBSOCKET_UNSUPPORTED: Final = _closing("websocket_unsupported", "WebSocket is not supported here.", 501)
+"""Use plain requests, whose responses may be streamed (server-sent events)."""
 METHOD_NOT_ALLOWED: Final = Problem(
     405, "method_not_allowed", "CONNECT and TRACE are not allowed.", closes=True, allow=ALLOW.decode()
 )
@@ -173,6 +179,12 @@ PENDING_OVERFLOW: Final = Problem(503, "pending_overflow", "Too many requests wa
 
 CLIENT_GONE: Final = "client_gone"
 """The client left before its response was complete, so there is no response with this code."""
+
+
+CLIENT_CODES: Final = frozenset(
+    problem.code for problem in (UNSUPPORTED_CODING, BAD_VERSION, UNKNOWN_METHOD, WEBSOCKET_UNSUPPORTED)
+)
+"""Codes of 5xx responses to faults of the client: nothing of the gateway or an upstream failed."""
 
 
 def transfer_coding(value: bytes) -> Problem:

@@ -10,6 +10,7 @@ from inferway_dataplane.core.messages import authority, connection_reuse, proble
 from inferway_dataplane.core.messages.field_kinds import (
     CACHING,
     CONNECTION,
+    CONTENT_TYPE,
     CREDENTIAL,
     ENCODING,
     EXPECT,
@@ -20,9 +21,12 @@ from inferway_dataplane.core.messages.field_kinds import (
     FORWARDED_PROTO,
     HOST,
     LENGTH,
+    MAX_FORWARDS,
     PROXY_CONNECTION,
+    PROXY_CREDENTIAL,
     REMOVE,
     REQUEST_ID,
+    TARGET,
     TRACE,
     UPGRADE,
     Fields,
@@ -36,12 +40,13 @@ class FieldBlock:
 
     __slots__ = (
         "authority", "caching", "content_length", "credentials", "expects_continue", "fields", "forwarded_for",
-        "forwarded_host", "forwarded_port", "has_body", "has_dropped", "has_upgrade", "host", "is_chunked",
-        "is_http_1_1", "is_negotiated", "keep_alive", "passed", "raw_host", "request_id", "scheme", "traceparent",
-        "values",
+        "forwarded_host", "forwarded_port", "has_body", "has_dropped", "has_targets", "has_upgrade", "host", "is_chunked",
+        "is_http_1_1", "is_negotiated", "is_websocket", "keep_alive", "max_forwards", "passed", "raw_host",
+        "request_id", "scheme", "sender", "traceparent", "values",
     )  # fmt: skip
 
-    def __init__(self, fields: Fields, is_http_1_1: bool, scheme: bytes = b"http") -> None:
+    def __init__(self, fields: Fields, is_http_1_1: bool, sender: Sender = STRANGER) -> None:
+        self.sender = sender
         self.fields = fields  # without those that an untrusted peer may not send
         self.is_http_1_1 = is_http_1_1
         self.keep_alive = is_http_1_1
@@ -49,7 +54,7 @@ class FieldBlock:
         self.raw_host: bytes | None = None
         self.host: bytes | None = b""  # of `raw_host`; None = malformed
         # As the client used them; behind a trusted proxy, as the proxy forwards them.
-        self.scheme = scheme
+        self.scheme = sender.scheme
         self.authority = b""
         self.forwarded_host: bytes | None = None
         self.forwarded_port: int | None = None
@@ -59,8 +64,11 @@ class FieldBlock:
         self.expects_continue = False
         self.has_dropped = False  # Connection named fields that would have been forwarded
         self.has_upgrade = False
-        self.credentials = False
+        self.is_websocket = False  # a WebSocket handshake, but for the method
+        self.max_forwards: bytes | None = None  # all values
+        self.credentials = False  # fields of kind CREDENTIAL or PROXY_CREDENTIAL
         self.is_negotiated = False  # its credentials authenticate the connection
+        self.has_targets = False  # fields of kind TARGET
         self.caching = False
         self.forwarded_for: list[bytes] | None = None  # all addresses; None = not one
         self.request_id: bytes | None = None
@@ -97,8 +105,8 @@ class RequestHead:
     """The checked head of a request: request line and fields, in bytes as received."""
 
     __slots__ = (
-        "authority", "block", "cache_key", "entry", "host", "is_http_1_1", "key_values", "match_path", "method", "passed",
-        "path", "query", "raw_host", "refusal", "runtime", "scheme", "sent", "sent_to", "value",
+        "authority", "block", "cache_key", "entry", "host", "is_for_gateway", "is_http_1_1", "key_values", "match_path",
+        "method", "passed", "path", "query", "raw_host", "refusal", "runtime", "scheme", "sent", "sent_to", "value",
     )  # fmt: skip
 
     def __init__(self, method: bytes, block: FieldBlock) -> None:
@@ -114,6 +122,7 @@ class RequestHead:
         self.authority = block.authority
         self.host = block.host or b""
         # Set by `request_target.locate`.
+        self.is_for_gateway = False  # not to be forwarded: `OPTIONS *`, or Max-Forwards: 0
         self.path = b""
         self.query: bytes | None = None  # without its question mark; None = no question mark
         self.match_path = b""
@@ -145,11 +154,12 @@ def read_fields(fields: Fields, is_http_1_1: bool, sender: Sender = STRANGER) ->
 
     What its sender may not claim is removed here, once: everything behind this sees the rest alone.
     """
-    head = FieldBlock(fields, is_http_1_1, sender.scheme)
+    head = FieldBlock(fields, is_http_1_1, sender)
     passed = head.passed
     kinds = sender.kinds
     forwarded: dict[int, bytes] | None = None
-    has_removed = False
+    has_removed = has_content_type = False
+    upgrade = b""
     nominated: list[bytes] | None = None
     for field in fields:
         kind = kinds[field[0]]
@@ -167,6 +177,12 @@ def read_fields(fields: Fields, is_http_1_1: bool, sender: Sender = STRANGER) ->
             passed.append(field)
         elif kind == CACHING:
             head.caching = True
+            passed.append(field)
+        elif kind == CONTENT_TYPE:
+            # Two would be read in two ways: as JSON by one peer, as a form by another.
+            if has_content_type:
+                return problems.BAD_CONTENT_TYPE
+            has_content_type = True
             passed.append(field)
         elif kind == LENGTH:
             # One field, digits only: `+5`, `5,5`, two fields or 30 digits are each read in a second way by some peer.
@@ -195,11 +211,20 @@ def read_fields(fields: Fields, is_http_1_1: bool, sender: Sender = STRANGER) ->
             head.traceparent = value
         elif kind == UPGRADE:
             head.has_upgrade = True
+            upgrade += b"," + value.lower()
+        elif kind == MAX_FORWARDS:
+            passed.append(field)
+            head.max_forwards = value if head.max_forwards is None else head.max_forwards + b", " + value
         elif kind == REMOVE:
             has_removed = True
         elif kind in (FORWARDED_PROTO, FORWARDED_HOST, FORWARDED_PORT):
             earlier = forwarded.get(kind) if forwarded is not None else None
             forwarded = {**(forwarded or {}), kind: value if earlier is None else earlier + b"," + value}
+        elif kind == TARGET:
+            head.has_targets = True
+            passed.append(field)
+        elif kind == PROXY_CREDENTIAL:
+            head.credentials = True
         elif kind == PROXY_CONNECTION and b"close" in value.lower():
             # llhttp obeys it: if it closes, the gateway must too, or the next request would be refused.
             nominated = _connection(head, b"close", nominated)
@@ -219,6 +244,8 @@ def read_fields(fields: Fields, is_http_1_1: bool, sender: Sender = STRANGER) ->
         head.authority = head.authority_for(raw_host or b"")
     elif head.forwarded_host is not None:
         head.authority = head.authority_for(head.forwarded_host)
+    if upgrade and is_http_1_1 and nominated and b"upgrade" in nominated:
+        head.is_websocket = b"websocket" in [one.strip(b" \t").partition(b"/")[0] for one in upgrade.split(b",")]
     if nominated:
         dropped = set(nominated)
         head.passed = [field for field in passed if field[0].lower() not in dropped]

@@ -34,6 +34,12 @@ def locate(head: RequestHead, target: bytes) -> Problem | None:
         return problems.BAD_HOST
     path, mark, query = target.partition(b"?")
     head.path = path
+    if head.method == b"OPTIONS":
+        hops = head.block.max_forwards
+        if hops is not None and not hops.isdigit():
+            return problems.BAD_MAX_FORWARDS
+        # RFC 9110 7.6.2: at 0 the gateway is the final recipient.
+        head.is_for_gateway = path == b"*" or (hops is not None and not hops.strip(b"0"))
     if mark:
         head.query = query
     if b"#" in target:

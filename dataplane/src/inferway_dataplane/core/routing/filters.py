@@ -1,8 +1,9 @@
 """Filters of a rule: header modifiers, URL rewrites, and the responses that it gives without a backend."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from inferway_contract.document import DirectResponse, HeaderEdit, NewPath, Redirect
+from inferway_contract.field_patterns import dashed
 from inferway_dataplane.core.messages import authority, problems
 from inferway_dataplane.core.messages.field_kinds import Fields
 from inferway_dataplane.core.messages.problems import Problem
@@ -12,7 +13,7 @@ from inferway_dataplane.core.messages.request_head import RequestHead
 class HeaderModifiers:
     """A compiled header modifier (Gateway API HTTPHeaderFilter)."""
 
-    __slots__ = ("_added", "_dropped")
+    __slots__ = ("_added", "_dropped", "_read_as")
 
     def __init__(self, edit: HeaderEdit) -> None:
         fields = [(entry.name.encode(), entry.value.encode()) for entry in (*edit.set, *edit.add)]
@@ -20,12 +21,20 @@ class HeaderModifiers:
         # `set` removes the field and adds its own value. `remove` wins over `set` and `add`.
         self._dropped = removed | {entry.name.lower().encode() for entry in edit.set}
         self._added = [field for field in fields if field[0].lower() not in removed]
+        self._read_as = frozenset(map(dashed, self._dropped))
+
+    def drops(self, name: bytes) -> bool:
+        """Whether `set` or `remove` names a field, in lower case: then the gateway does not write its own."""
+        # CGI-like frameworks read `X_Tenant` as `X-Tenant`: it is dropped with it, but not the other way round.
+        return name in self._dropped or ((read_as := dashed(name)) != name and read_as in self._read_as)
+
+    def strip(self, fields: Fields) -> Fields:
+        """Return the fields that `set` and `remove` leave."""
+        return [field for field in fields if not self.drops(field[0].lower())] if self._dropped else fields
 
     def apply(self, fields: Fields) -> Fields:
         """Return the modified fields as a new list."""
-        dropped = self._dropped
-        kept = [field for field in fields if field[0].lower() not in dropped] if dropped else fields
-        return kept + self._added
+        return self.strip(fields) + self._added
 
 
 def new_path(change: NewPath, raw: bytes, prefix: bytes) -> bytes:
@@ -59,10 +68,14 @@ def location(redirect: Redirect, head: RequestHead, prefix: bytes) -> bytes | No
 
 
 class RuleResponse(NamedTuple):
+    """A response without Date and the fields that frame it."""
+
     status: int
     fields: Fields
-    content_type: bytes = b""
     content: bytes = b""
+
+
+_SERVER: Final = (b"server", b"inferway")
 
 
 class RuleResponses:
@@ -85,8 +98,10 @@ class RuleResponses:
             return RuleResponse(self._redirect.status, self._edited([(b"location", target)]))
         if self._direct is not None:
             direct = self._direct
-            return RuleResponse(direct.status, self._edited([]), direct.content_type.encode(), direct.body.encode())
+            fields = self._edited([(b"content-type", direct.content_type.encode())])
+            return RuleResponse(direct.status, fields, direct.body.encode())
         return None
 
     def _edited(self, fields: Fields) -> Fields:
+        fields = [*fields, _SERVER]
         return fields if self._edits is None else self._edits.apply(fields)

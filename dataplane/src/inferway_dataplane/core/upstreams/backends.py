@@ -1,10 +1,11 @@
 """Backends of a rule: their members, path, host and credential, built from the documents."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Protocol
 
 from inferway_contract import document
 from inferway_contract.document import Endpoint, Url
+from inferway_contract.field_patterns import dashed
 from inferway_dataplane.core.messages import client_address, problems
 from inferway_dataplane.core.messages.field_kinds import Fields
 from inferway_dataplane.core.messages.problems import Problem
@@ -32,7 +33,8 @@ class Credential:
     def apply(self, fields: Fields, secret: bytes) -> Fields:
         """Replace the client's field of that name by the credential; return a new list."""
         # Many frameworks read `X_Model_Key` as the same header.
-        kept = [field for field in fields if field[0].lower().replace(b"_", b"-") != self.header.replace(b"_", b"-")]
+        read_as = dashed(self.header)
+        kept = [field for field in fields if dashed(field[0].lower()) != read_as]
         kept.append((self.header, self.prefix + secret))
         return kept
 
@@ -40,7 +42,7 @@ class Credential:
 class Backend:
     """One backend of a rule."""
 
-    __slots__ = ("credential", "endpoints", "host", "members", "name", "path", "problem")
+    __slots__ = ("credential", "endpoints", "hides_client", "host", "members", "name", "own_fields", "path", "problem")
 
     def __init__(
         self,
@@ -50,7 +52,11 @@ class Backend:
         path: bytes,
         problem: Problem | None,
         credential: Credential | None = None,
+        *,
+        hides_client: bool = False,
+        omitted: Container[bytes] = (),
     ) -> None:
+        """`omitted`: fields that the rule's filters remove or replace, of those that the gateway writes."""
         self.name = name
         self.members = members
         self.endpoints: tuple[Any, ...] = tuple(member.endpoint for member in members)
@@ -58,6 +64,13 @@ class Backend:
         self.path = path  # prepended to the request's path
         self.problem = problem  # set = the response to this backend's share of requests
         self.credential = credential  # replaces the client's own field
+        self.hides_client = hides_client  # no field describes the client
+        # The end of a request head, as a format of the lines before, X-Forwarded-For, X-Request-Id and traceparent.
+        # `%.0b` writes nothing.
+        sent = ((b"x-forwarded-for", not hides_client), (b"x-request-id", True), (b"traceparent", True))
+        self.own_fields = b"%%b%b\r\n" % b"".join(
+            name + b": %b\r\n" if is_sent and name not in omitted else b"%.0b" for name, is_sent in sent
+        )
 
     @property
     def is_broken(self) -> bool:
@@ -87,15 +100,22 @@ class BackendResolver:
         self._now = now
         self._resolved: dict[str, list[tuple[str, Any]]] = {}  # by Service, because many rules share one
 
-    def resolve(self, backend: document.Backend, rule: tuple[str, str], counters: RuleCounters) -> Backend:
-        """Resolve a backend of a rule (route id, name). `LookupError` if a Service has no entry."""
+    def resolve(
+        self, backend: document.Backend, rule: tuple[str, str], counters: RuleCounters, omitted: Container[bytes] = ()
+    ) -> Backend:
+        """Resolve a backend of a rule (route id, name). `LookupError` if a Service has no entry.
+
+        `omitted`: fields that the rule's filters remove or replace, of those that the gateway writes.
+        """
         if backend.url is not None:
-            return self._by_url(backend, backend.url, rule, counters)
+            return self._by_url(backend, backend.url, rule, counters, omitted)
         if backend.refusal is not None or backend.service is None:
             return Backend(backend.service or "", (), None, b"", problems.BACKEND_NOT_FOUND)
         name = backend.service
         members = self._members((*rule, name), self._endpoints(name), counters)
-        return Backend(name, members, None, b"", None if members else problems.NO_ENDPOINTS)
+        problem = None if members else problems.NO_ENDPOINTS
+        hides_client = backend.forwarded_headers == "Omit"
+        return Backend(name, members, None, b"", problem, hides_client=hides_client, omitted=omitted)
 
     def _endpoints(self, service: str) -> list[tuple[str, Any]]:
         resolved = self._resolved.get(service)
@@ -114,7 +134,14 @@ class BackendResolver:
             self.upstreams.update(endpoint for _, endpoint in resolved)
         return resolved
 
-    def _by_url(self, backend: document.Backend, url: Url, rule: tuple[str, str], counters: RuleCounters) -> Backend:
+    def _by_url(
+        self,
+        backend: document.Backend,
+        url: Url,
+        rule: tuple[str, str],
+        counters: RuleCounters,
+        omitted: Container[bytes],
+    ) -> Backend:
         tls = url.scheme == "https"
         is_name = client_address.address(url.host) is None
         authority = _authority(url.host, None if url.port == (443 if tls else 80) else url.port)
@@ -126,7 +153,16 @@ class BackendResolver:
         if (auth := backend.auth) is not None:
             self.secrets.add(auth.file)
             credential = Credential(auth.header, auth.prefix, auth.file)
-        return Backend(name, members, authority.encode(), url.path.encode(), None, credential)
+        return Backend(
+            name,
+            members,
+            authority.encode(),
+            url.path.encode(),
+            None,
+            credential,
+            hides_client=backend.forwarded_headers == "Omit",
+            omitted=omitted,
+        )
 
     def _members(self, owner: Owner, endpoints: list[tuple[str, Any]], counters: RuleCounters) -> tuple[Member, ...]:
         # A rule may name a backend twice, with two weights: both share its members.

@@ -3,11 +3,15 @@
 Each ends the exchange, and is written in one piece.
 """
 
+import logging
+
 from inferway_dataplane.core.caching.freshness import CacheEntry
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.engine.exchange.exchange import CACHE_STATUS, HIT, Exchange
 from inferway_dataplane.engine.http1 import serialize
+
+log = logging.getLogger("inferway")
 
 
 def refuse(exchange: Exchange, problem: Problem, lines: bytes = b"", extra: dict[str, object] | None = None) -> bool:
@@ -19,15 +23,14 @@ def refuse(exchange: Exchange, problem: Problem, lines: bytes = b"", extra: dict
     if problem.closes:
         exchange.close_after()
     content = problems.body(problem, exchange.request_id, extra)
-    lines += b"cache-control: no-store\r\n"
-    return reply(exchange, problem.status, lines, b"application/problem+json", content, problem.code)
+    lines += b"cache-control: no-store\r\ncontent-type: application/problem+json\r\nserver: inferway\r\n"
+    return reply(exchange, problem.status, lines, content, problem.code)
 
 
 def reply(
     exchange: Exchange,
     status: int,
     lines: bytes,
-    content_type: bytes = b"",
     content: bytes = b"",
     code: str = "",
     *,
@@ -39,11 +42,9 @@ def reply(
     """
     if exchange.rule is not None and exchange.rule.cors is not None and not is_preflight:
         lines += serialize.lines(exchange.rule.cors.response_fields(exchange.head))
-    if content_type:
-        lines += b"content-type: %b\r\n" % content_type
     if status not in (204, 304):
         lines += b"content-length: %d\r\n" % len(content)
-    lines += b"date: %b\r\nserver: inferway\r\n" % exchange.context.clock.date
+    lines += b"date: %b\r\n" % exchange.context.clock.date
     if exchange.is_head_request:
         content = b""
     exchange.begin_reply(status, exchange.outcome, len(content), code)
@@ -84,8 +85,18 @@ def break_off(exchange: Exchange, problem: Problem) -> None:
     """End an exchange whose request failed: stop the upstream's part, then respond if that is still possible."""
     if exchange.is_finished:
         return
-    exchange.release()
-    if exchange.has_answered:
+    try:
+        exchange.release()
+        if exchange.has_answered:
+            exchange.cut(problem)
+        else:
+            refuse(exchange, problem)
+    except Exception:
+        log.exception("unexpected error while ending an exchange")
         exchange.cut(problem)
-    else:
-        refuse(exchange, problem)
+
+
+def fail(exchange: Exchange) -> None:
+    """End an exchange in which an unexpected error is being handled; it is logged."""
+    log.exception("unexpected error in an exchange")
+    break_off(exchange, problems.INTERNAL)

@@ -1,7 +1,8 @@
 """Passes an upstream's response to the client. From its final head on it is the connection's receiver."""
 
+from inferway_dataplane.core.messages.field_kinds import Fields
 from inferway_dataplane.core.messages.problems import Problem
-from inferway_dataplane.core.messages.response_head import ResponseHead
+from inferway_dataplane.core.messages.response_head import ResponseHead, read_response
 from inferway_dataplane.core.runtime import Rule
 from inferway_dataplane.engine.exchange import local_reply
 from inferway_dataplane.engine.exchange.exchange import Exchange
@@ -74,15 +75,27 @@ class Relay(Receiver):
         self._before.on_writable(writable)
 
 
+def interim_lines(fields: Fields, rule: Rule) -> bytes:
+    """The field lines of a 103 for the client: what a filter removes from the response is removed here too."""
+    head = read_response(103, fields, keep_alive=True)
+    kept = _kept(head.passed, rule) if head is not None else []
+    return serialize.lines(rule.response_edits.strip(kept) if rule.response_edits is not None else kept)
+
+
 def _lines(response: ResponseHead, rule: Rule) -> bytes:
     """The field lines of a response for the client, without those that the gateway writes itself."""
-    fields = response.passed
-    if rule.gateway_fields:
-        fields = [field for field in fields if field[0].lower() not in rule.gateway_fields]
+    fields = _kept(response.passed, rule)
     if rule.response_edits is not None:
         fields = rule.response_edits.apply(fields)
-    if rule.cors is not None:
-        fields = [field for field in fields if not field[0].lower().startswith(b"access-control-")]
     response.rule = rule
     response.lines = serialize.lines(fields)
     return response.lines
+
+
+def _kept(fields: Fields, rule: Rule) -> Fields:
+    """The fields of an upstream that reach the client."""
+    if rule.gateway_fields:
+        fields = [field for field in fields if field[0].lower() not in rule.gateway_fields]
+    if rule.cors is not None:
+        fields = [field for field in fields if not field[0].lower().startswith(b"access-control-")]
+    return fields

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from inferway_dataplane.core.messages import trace_context
+from inferway_dataplane.core.messages import problems, trace_context
 from inferway_dataplane.engine.exchange.exchange import CACHE_NAMES, Exchange
 from inferway_dataplane.engine.exchange.upstream_request import UpstreamRequest
 from inferway_dataplane.observability.finished_request import FinishedRequest
@@ -14,7 +14,8 @@ def report(exchange: Exchange, seconds: float) -> None:
     """Log a finished exchange if the log has a place for it, and trace it if it is sampled."""
     context = exchange.context
     log, tracing = context.access_log, context.tracing
-    is_logged = log.wants(exchange.status)
+    is_failed = exchange.status >= 500 and exchange.code not in problems.CLIENT_CODES
+    is_logged = log.wants(is_failed=is_failed)
     if not is_logged:
         log.left_out += 1
         if not exchange.traceparent:
@@ -38,6 +39,7 @@ def report(exchange: Exchange, seconds: float) -> None:
         rule=rule.name if rule is not None else "",
         backend=asked.backend.name if asked is not None and asked.backend is not None else "",
         status=exchange.status,
+        is_failed=is_failed,
         code=exchange.code,
         bytes_sent=exchange.bytes_sent,
         seconds=seconds,

@@ -1,6 +1,9 @@
 """The request's head as the upstream gets it: rebuilt from parsed fields, with what the gateway knows of the client."""
 
+from typing import Final
+
 from inferway_dataplane.core.messages import authority, trace_context
+from inferway_dataplane.core.messages.field_kinds import Fields
 from inferway_dataplane.core.messages.request_head import RequestHead
 from inferway_dataplane.core.routing import filters
 from inferway_dataplane.core.runtime import Rule
@@ -18,12 +21,7 @@ def request(exchange: Exchange, rule: Rule, backend: Backend, secret: bytes) -> 
         lines = _lines(exchange, rule, backend, secret)
         if backend.credential is None:  # secrets change, and are kept in few places
             head.sent_to, head.sent = backend, lines
-    return b"%bx-forwarded-for: %b\r\nx-request-id: %b\r\ntraceparent: %b\r\n\r\n" % (
-        lines,
-        _forwarded_for(exchange),
-        exchange.request_id,
-        _traceparent(exchange),
-    )
+    return backend.own_fields % (lines, _forwarded_for(exchange), exchange.request_id, _traceparent(exchange))
 
 
 def _lines(exchange: Exchange, rule: Rule, backend: Backend, secret: bytes) -> bytes:
@@ -38,9 +36,15 @@ def _lines(exchange: Exchange, rule: Rule, backend: Backend, secret: bytes) -> b
             host = rule.rewrite.hostname.encode()
     if backend.path:
         path = backend.path + path
-    fields = head.passed
-    if rule.request_edits is not None:
-        fields = rule.request_edits.apply(fields)
+    fields = _hops_left(head) if head.method == b"OPTIONS" else head.passed
+    client_lines = b"" if backend.hides_client else _used_by_client(head)
+    if backend.hides_client:
+        fields = [field for field in fields if not head.block.sender.is_claim(field[0])]
+    edits = rule.request_edits
+    if edits is not None:
+        fields = edits.apply(fields)
+    if edits is None or not edits.drops(b"via"):
+        client_lines = b"via: 1.1 inferway\r\n" + client_lines
     if backend.credential is not None:
         fields = backend.credential.apply(fields, secret)
     framing = b""
@@ -48,14 +52,14 @@ def _lines(exchange: Exchange, rule: Rule, backend: Backend, secret: bytes) -> b
         framing = b"transfer-encoding: chunked\r\n"
     elif head.block.content_length >= 0:
         framing = b"content-length: %d\r\n" % head.block.content_length
-    return b"%b %b%b HTTP/1.1\r\nhost: %b\r\n%b%bvia: 1.1 inferway\r\n%b" % (
+    return b"%b %b%b HTTP/1.1\r\nhost: %b\r\n%b%b%b" % (
         head.method,
         path,
         b"" if head.query is None else b"?" + head.query,
         host,
         serialize.lines(fields),
         framing,
-        _used_by_client(head),
+        client_lines,
     )
 
 
@@ -68,6 +72,20 @@ def _used_by_client(head: RequestHead) -> bytes:
     if head.block.forwarded_port is not None:
         lines += b"x-forwarded-port: %d\r\n" % authority.port_used(head.authority, head.scheme)
     return lines
+
+
+def _hops_left(head: RequestHead) -> Fields:
+    """The fields of an OPTIONS request, with one hop less in Max-Forwards (RFC 9110 7.6.2)."""
+    hops = head.block.max_forwards
+    if hops is None:
+        return head.passed
+    left = min(int(hops), _MOST_HOPS) - 1 if len(hops) <= _LONGEST_NUMBER else _MOST_HOPS
+    fields = [field for field in head.passed if field[0].lower() != b"max-forwards"]
+    return [*fields, (b"max-forwards", b"%d" % left)]
+
+
+_MOST_HOPS: Final = 255
+_LONGEST_NUMBER: Final = 18  # digits
 
 
 def _forwarded_for(exchange: Exchange) -> bytes:

@@ -6,7 +6,7 @@ synchronous callback; only a new connection and the wait before a further try ar
 """
 
 import asyncio
-import logging
+from typing import Final
 
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.field_kinds import Fields
@@ -21,12 +21,11 @@ from inferway_dataplane.core.upstreams.members import Member
 from inferway_dataplane.core.upstreams.retry import Failure
 from inferway_dataplane.core.upstreams.selection import Choice
 from inferway_dataplane.engine.clock import NEVER
-from inferway_dataplane.engine.exchange import endpoint_health, local_reply, upstream_head
+from inferway_dataplane.engine.exchange import endpoint_health, local_reply, relay, upstream_head
 from inferway_dataplane.engine.exchange.client import HOLD_BODY, HOLD_UPSTREAM
 from inferway_dataplane.engine.exchange.connect_attempt import ConnectAttempt
 from inferway_dataplane.engine.exchange.exchange import Exchange
 from inferway_dataplane.engine.exchange.hooks import Work
-from inferway_dataplane.engine.exchange.relay import Relay
 from inferway_dataplane.engine.exchange.request_body import RequestBody
 from inferway_dataplane.engine.exchange.retry_state import RetryState
 from inferway_dataplane.engine.http1 import serialize
@@ -35,16 +34,17 @@ from inferway_dataplane.engine.upstream.connection import HIGH_WATER, UpstreamCo
 from inferway_dataplane.engine.upstream.pool import EndpointPool
 from inferway_dataplane.observability.stats import count_in
 
-log = logging.getLogger("inferway")
+_MOST_HINTS: Final = 20
+"""103 heads of one request that are passed on. A client may ignore hints, so the rest is dropped instead of refused."""
 
 
 class UpstreamRequest(Receiver, Work):
     """The tries of one exchange. It receives until the final head is there; then a `Relay` does."""
 
     __slots__ = (
-        "_asked_at", "_connecting", "_exchange", "_head", "_is_deferred", "_is_judged", "_is_resent", "_member",
-        "_retry", "_rule", "_sent_at", "_task", "_tried_at", "_whole_at", "backend", "connection", "first_sent_at",
-        "is_head_request", "upstream_id",
+        "_asked_at", "_connecting", "_exchange", "_head", "_hints", "_is_deferred", "_is_judged", "_is_resent",
+        "_member", "_retry", "_rule", "_sent_at", "_task", "_tried_at", "_whole_at", "backend", "connection",
+        "first_sent_at", "is_head_request", "upstream_id",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, rule: Rule) -> None:
@@ -53,6 +53,7 @@ class UpstreamRequest(Receiver, Work):
         self.is_head_request = exchange.is_head_request
         self.backend: Backend | None = None
         self.first_sent_at = 0.0
+        self._hints = 0  # 103 heads that were passed on
         self.upstream_id = b""  # the request id of the upstream that answered
         self._whole_at = NEVER  # monotonic seconds; when `timeouts.request` begins
         self._member: Member | None = None
@@ -77,6 +78,8 @@ class UpstreamRequest(Receiver, Work):
         """Choose an endpoint and send the request."""
         exchange, rule, tries = self._exchange, self._rule, self._retry
         context = exchange.context
+        if not self._is_judged:
+            self._abandon_member()
         private = exchange.client.private
         backend_set = rule.backend_set
         choice: Choice | Problem | None = None
@@ -121,16 +124,20 @@ class UpstreamRequest(Receiver, Work):
 
     def _on_connected(self, result: UpstreamConnection | Problem) -> None:
         self._connecting = None
-        if isinstance(result, Problem):
-            self._fail(result)
-        elif not result.transport.is_closing():
-            self._use(result)
-        elif self._is_resent or self._member is None:
-            self._fail(problems.UPSTREAM_CLOSED)
-        else:
-            # It was closed in the meantime: nothing was written, so another one may be made, once.
-            self._is_resent = True
-            self._connect(self._member.endpoint)
+        try:
+            if isinstance(result, Problem):
+                self._fail(result)
+            elif not result.transport.is_closing():
+                self._use(result)
+            elif self._is_resent or self._member is None:
+                self._fail(problems.UPSTREAM_CLOSED)
+            else:
+                # It was closed in the meantime: nothing was written, so another one may be made, once.
+                self._is_resent = True
+                self._connect(self._member.endpoint)
+        except Exception:
+            # In a task nothing else would end the exchange.
+            local_reply.fail(self._exchange)
 
     @property
     def _ends_at(self) -> float:
@@ -208,11 +215,15 @@ class UpstreamRequest(Receiver, Work):
     # --- the response --------------------------------------------------------------------------------------------------------
 
     def on_informational(self, status: int, fields: Fields) -> None:
-        """102 and 103 go on to HTTP/1.1 clients; 100 is the gateway's to send."""
+        """Pass 102 and 103 to HTTP/1.1 clients; 100 is the gateway's to send."""
         exchange = self._exchange
-        if status in (102, 103) and exchange.head.is_http_1_1:
-            kept = [field for field in fields if field[0].lower() == b"link"]
-            exchange.client.write(serialize.status_line(status) + serialize.lines(kept) + b"\r\n")
+        if not exchange.head.is_http_1_1:
+            return
+        if status == 102:
+            exchange.client.write(serialize.status_line(status) + b"\r\n")
+        elif status == 103 and self._hints < _MOST_HINTS:
+            self._hints += 1
+            exchange.client.write(serialize.status_line(status) + relay.interim_lines(fields, self._rule) + b"\r\n")
 
     def on_head(self, head: ResponseHead) -> Receiver | None:
         exchange, rule, member, connection = self._exchange, self._rule, self._member, self.connection
@@ -240,9 +251,9 @@ class UpstreamRequest(Receiver, Work):
         observe = exchange.stats.upstream.observe
         observe(now - self._sent_at)
         self.upstream_id = head.request_id
-        relay = Relay(exchange, rule, self, head, now)
+        receiver = relay.Relay(exchange, rule, self, head, now)
         exchange.on_upstream_head(status, now, now - self.first_sent_at)
-        return relay
+        return receiver
 
     def on_writable(self, writable: bool) -> None:
         if writable:
@@ -253,10 +264,16 @@ class UpstreamRequest(Receiver, Work):
     # --- failures ------------------------------------------------------------------------------------------------------------
 
     def on_broken(self, problem: Problem, *, unanswered: bool) -> None:
-        exchange = self._exchange
         connection = self._drop_connection()
-        if exchange.is_finished:
+        if self._exchange.is_finished:
             return
+        try:
+            self._repeat_or_fail(connection, problem, unanswered=unanswered)
+        except Exception:
+            local_reply.fail(self._exchange)
+
+    def _repeat_or_fail(self, connection: UpstreamConnection | None, problem: Problem, *, unanswered: bool) -> None:
+        exchange = self._exchange
         if (
             connection is not None
             and self._member is not None
@@ -312,9 +329,8 @@ class UpstreamRequest(Receiver, Work):
         try:
             self._try(self._exchange.context.now())
         except Exception:
-            # As while connecting: nothing else would end the exchange.
-            log.exception("unexpected error while retrying")
-            local_reply.break_off(self._exchange, problems.INTERNAL)
+            # As in `_on_connected`.
+            local_reply.fail(self._exchange)
 
     def _is_body_kept(self) -> bool:
         """Whether the body can be sent again; it is counted if not."""
@@ -344,12 +360,17 @@ class UpstreamRequest(Receiver, Work):
 
     def settle(self) -> None:
         self._rule.breaker.leave()
-        if not self._is_judged and self._member is not None:
-            self._is_judged = True
-            outlier_detection.on_abandoned(self._member, self._tried_at)
         if self._connecting is not None:
             self._connecting.end()
         if self._retry is not None:
             self._retry.leave_budget()
         if self._exchange.body is not None:
             self._exchange.body.drop_kept()
+        if not self._is_judged:
+            self._abandon_member()
+
+    def _abandon_member(self) -> None:
+        """The last try ends without a result for its endpoint, which may have been probed by it."""
+        self._is_judged = True
+        if self._member is not None:
+            outlier_detection.on_abandoned(self._member, self._tried_at)

@@ -157,10 +157,12 @@ class RequestParser:
         elif cause is not None and not isinstance(cause, httptools.HttpParserError):
             self.refuse(problems.INTERNAL)  # it costs this connection
             raise cause
+        elif self.line.startswith(b"PRI * HTTP/2"):
+            self.refuse(problems.BAD_VERSION)  # the preface of HTTP/2 (RFC 9113 3.4)
         elif isinstance(error, httptools.HttpParserInvalidMethodError):
             self.refuse(problems.UNKNOWN_METHOD)
         else:
-            self.refuse(problems.MALFORMED)
+            self.refuse(_problem_of(str(error)))
 
     def refuse_oversized(self) -> None:
         """Refuse a head that is incomplete and already too large."""
@@ -238,6 +240,8 @@ class RequestParser:
             raise BadRequest(problems.METHOD_NOT_ALLOWED)
         problem = request_target.locate(head, self.target)
         block = head.block
+        if problem is None and block.is_websocket and method == b"GET":
+            problem = problems.WEBSOCKET_UNSUPPORTED
         self._body_left = max(block.content_length, 0)
         self._extent = ChunkedBodyScanner() if block.is_chunked else None
         self._is_repriming = (block.has_upgrade and self._parser.should_upgrade()) or (
@@ -259,3 +263,13 @@ class RequestParser:
         self._has_white_space = False
         self._extent = None
         self.on_request_end()
+
+
+def _problem_of(reason: str) -> Problem:
+    """Choose the problem for llhttp's reason, a constant text that names the framing field at fault."""
+    is_of_length, is_of_coding = "Content-Length" in reason, "Transfer-Encoding" in reason
+    if is_of_length and is_of_coding:
+        return problems.LENGTH_AND_ENCODING
+    if is_of_length:
+        return problems.BAD_CONTENT_LENGTH
+    return problems.BAD_TRANSFER_ENCODING if is_of_coding else problems.MALFORMED

@@ -16,9 +16,7 @@ def respond(exchange: Exchange) -> bool:
         return True
     if isinstance(response, Problem):
         return local_reply.refuse(exchange, response)
-    return local_reply.reply(
-        exchange, response.status, serialize.lines(response.fields), response.content_type, response.content
-    )
+    return local_reply.reply(exchange, response.status, serialize.lines(response.fields), response.content)
 
 
 def preflight(exchange: Exchange) -> bool:
@@ -27,4 +25,4 @@ def preflight(exchange: Exchange) -> bool:
     if rule is None or rule.cors is None:
         return True
     lines = serialize.lines(rule.cors.preflight_fields(exchange.head))
-    return local_reply.reply(exchange, 204, lines, is_preflight=True)
+    return local_reply.reply(exchange, 204, lines + b"server: inferway\r\n", is_preflight=True)

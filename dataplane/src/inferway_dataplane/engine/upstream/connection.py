@@ -193,9 +193,15 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
         endpoint.active -= 1
         if self.is_paused:
             self.resume()
-        endpoint.on_free(self, self.is_reusable and self.is_request_whole and self.takes_body and not self.has_excess)
-        if receiver is not None:
-            receiver.on_end()
+        is_reusable = self.is_reusable and self.is_request_whole and self.takes_body and not self.has_excess
+        try:
+            endpoint.on_free(self, is_reusable)
+            if receiver is not None:
+                receiver.on_end()
+        except Exception:
+            if receiver is not None:
+                receiver.on_broken(problems.INTERNAL, unanswered=False)
+            raise
 
     def _end_forgotten(self) -> None:
         if not self.is_forgotten:
@@ -233,9 +239,9 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
+        self.endpoint.on_made(self)
         self.write = transport.write
         transport.set_write_buffer_limits(HIGH_WATER)
-        self.endpoint.on_made(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         try:
