@@ -136,6 +136,11 @@ def test_admin_pages_exist(page: str) -> None:
     assert named - {route.path for route in admin_pages.routes()} - server.PAGES.keys() == set()
 
 
+def test_every_page_is_linked_from_the_readme() -> None:
+    linked = set(re.findall(r"\]\(docs/([\w-]+)\.md", EVERY_PAGE["README"]))
+    assert EVERY_PAGE.keys() - {"README"} - linked == set()
+
+
 # --- values --------------------------------------------------------------------------------------------------------------
 
 
