@@ -75,9 +75,15 @@ EXAMPLES: dict[str, list[bytes]] = {
     "other versions": [
         get(start=b"GET / HTTP/2.0"),
         get(start=b"OPTIONS rtsp://a/ RTSP/1.0"),
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     ],
     "CONNECT, TRACE": [get(start=b"CONNECT a:443 HTTP/1.1"), get(start=b"TRACE / HTTP/1.1")],
     "unknown methods": [get(start=b"BREW / HTTP/1.1"), get(start=b"get / HTTP/1.1")],
+    "`Upgrade: websocket`": [
+        get(b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13"),
+        get(b"Connection: upgrade", b"Upgrade: WebSocket"),
+    ],
+    "Content-Type repeated": [post(b"Content-Type: text/plain", b"Content-Type: text/html", b"Content-Length: 0")],
     "an expectation": [post(b"Expect: x", b"Content-Length: 0")],
     "request line over": [get(start=b"GET /" + b"x" * 9000 + b" HTTP/1.1")],
     "fields over 32 KiB": [get(b"X: " + b"y" * 40_000), get(*[b"X: y"] * 101)],

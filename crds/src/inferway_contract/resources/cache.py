@@ -80,7 +80,7 @@ class Cache(model.SpecModel):
     """Status codes to which ttl applies. A response with explicit freshness may be stored whatever its final status is."""
     key: CacheKey = CacheKey()
     identity: Literal["Isolate", "Shared"] = "Isolate"
-    """Isolate: stored responses are separate for each credential (docs/http.md lists them). Shared: all clients share them."""
+    """Isolate: stored responses are separate for each credential (docs/credential-fields.md lists them). Shared: all clients share them."""
     store_private: bool = False
     """Whether `private` responses are stored for the credential that got them: only where one credential is one user."""
     max_body: model.Quantity = "1Mi"
