@@ -565,6 +565,18 @@ QUERIES: dict[str, tuple[dict[str, Any], bytes, bytes, bool]] = {  # settings, t
     "included, empty is not absent": ({"query_include": ("x",)}, b"/a?x=", b"/a", False),
     "included and sorted": ({"query_include": ("x", "y"), "query_sort": True}, b"/a?y=1&z&x=2", b"/a?x=2&y=1", True),
     "a plus is a blank": ({"query_exclude": ("a b",)}, b"/a?a+b=1", b"/a", True),
+    "excluded, the last that is looked at": (
+        {"query_exclude": ("utm",)},
+        b"/a?utm=1" + b"&x" * 127,
+        b"/a?" + b"x&" * 126 + b"x",
+        True,
+    ),
+    "excluded, of too many": (
+        {"query_exclude": ("utm",)},
+        b"/a?utm=1" + b"&x" * 128,
+        b"/a?" + b"x&" * 127 + b"x",
+        False,
+    ),
     # What another reader of the query takes for something else stays in the key.
     "excluded, with a semicolon": ({"query_exclude": ("utm",)}, b"/a?q=1&utm=1;q=2", b"/a?q=1", False),
     "excluded, semicolon before it": ({"query_exclude": ("utm",)}, b"/a?q=2;utm=1", b"/a?q=1;utm=1", False),
