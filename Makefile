@@ -88,8 +88,8 @@ crds: setup ## generate crds/*.yaml and docs/api.md from the models
 	$(BIN)/python -m inferway_contract.generate.crds crds
 	$(BIN)/python -m inferway_contract.generate.api_reference docs/api.md
 
-reference: setup ## generate docs/reference from the code: problem codes, metrics, log fields, admin pages, settings
-	@PYTHONPATH=tools/reference/src $(BIN)/python -m inferway_reference docs/reference
+reference: setup ## generate the pages of problem codes, metrics, log fields, admin pages and settings
+	@PYTHONPATH=tools/reference/src $(BIN)/python -m inferway_reference docs
 
 drawing: setup ## draw the import contracts in docs/architecture.md
 	@PYTHONPATH=tools/structure/src $(BIN)/python -m inferway_structure docs/architecture.md

@@ -1,6 +1,7 @@
 """The commands as a shell sees them: output, exit codes, pipes that break, and never a traceback."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -63,8 +64,8 @@ def test_validate_warns_of_skipped_and_unresolved_objects(folder: Path) -> None:
 
     assert (code, stdout) == (0, "OK: 1 manifest (1 GatewayRoute) in 1 file\n")
     assert [line.partition(", ")[0] for line in stderr.splitlines()] == [
-        f"warning: {path}:11: document 2: Deployment (apps/v1) is skipped; the kinds read here are GatewayRoute",
         f"warning: {path}:9: document 1",
+        f"warning: {path}:11: document 2: Deployment (apps/v1) is skipped; the kinds read here are GatewayRoute",
     ]
 
 
@@ -81,6 +82,82 @@ def test_validate_on_a_terminal_prints_a_table(folder: Path, capsys: pytest.Capt
 
 def test_validate_of_foreign_kinds_only_succeeds() -> None:
     assert inferway("validate", "-", stdin=DEPLOYMENT)[:2] == (0, "OK: 0 manifests in 1 file\n")
+
+
+@pytest.mark.parametrize("text", ["", "\n# nothing\n", "---\n---\n"])
+def test_validate_of_empty_input_fails(text: str) -> None:
+    code, stdout, stderr = inferway("validate", "-", stdin=text)
+
+    assert (code, stdout) == (1, "")
+    assert stderr.startswith("<stdin>: is empty; the kinds read here are GatewayRoute, RateLimitPolicy, Service")
+
+
+def test_strict_validate_fails_for_warnings() -> None:
+    code, stdout, stderr = inferway("validate", "--strict", "-", stdin=UNRESOLVED)
+
+    assert (code, stdout) == (1, "")
+    assert stderr.splitlines()[-1] == "1 warning, which --strict does not accept"
+    assert inferway("validate", "--strict", "-", stdin=ROUTE)[0] == 0
+
+
+def test_validate_as_json_has_every_part_of_a_diagnostic(folder: Path) -> None:
+    path = folder / "route.yaml"
+    path.write_text(f"{UNRESOLVED}---\n{DEPLOYMENT}\n---\n- 1\n")
+
+    code, stdout, stderr = inferway("validate", "-o", "json", str(folder))
+
+    report = json.loads(stdout)
+    assert (code, stderr) == (1, "")
+    assert {name: report[name] for name in ("ok", "files", "manifests")} == {"ok": False, "files": 1, "manifests": 1}
+    assert report["errors"] == [
+        {
+            "file": str(path),
+            "line": 13,
+            "object": "document 3",
+            "field": None,
+            "message": "a manifest is a mapping with apiVersion, kind and metadata",
+        }
+    ]
+    assert [warning["line"] for warning in report["warnings"]] == [11]
+
+
+@pytest.mark.parametrize(("strict", "code"), [((), 0), (("--strict",), 1)])
+def test_validate_as_json_agrees_with_the_exit_code(strict: tuple[str, ...], code: int) -> None:
+    ended, stdout, _ = inferway("validate", "-o", "json", *strict, "-", stdin=UNRESOLVED)
+
+    report = json.loads(stdout)
+    assert (ended, report["ok"]) == (code, code == 0)
+    (warning,) = report["warnings"]
+    assert (warning["line"], warning["field"]) == (9, "spec.rules[1].backendRefs[0]")
+    assert warning["object"] == "document 1, GatewayRoute default/infer"
+
+
+def test_validate_names_the_nearest_service() -> None:
+    service = "---\n{apiVersion: v1, kind: Service, metadata: {name: gome}, spec: {ports: [{port: 80}]}}\n"
+
+    _, _, stderr = inferway("validate", "-", stdin=UNRESOLVED + service)
+
+    assert "Service default/gone not found; did you mean gome?" in stderr
+
+
+def test_errors_are_sorted_by_file_and_line(folder: Path) -> None:
+    pattern = "  - matches: [{path: {type: RegularExpression, value: '('}}]\n    filters: *same\n"
+    text = ROUTE.replace("filters: ", "filters: &same ") + pattern
+    (folder / "b.yaml").write_text(text.replace("{name: infer}", "{name: b, labels: {a: 1}}") + "    retries: 1\n")
+    (folder / "a.yaml").write_text(text.replace("name: infer", "name: a"))
+
+    _, _, stderr = inferway("validate", str(folder / "b.yaml"), str(folder / "a.yaml"))
+
+    places = [line.partition(": ")[0] for line in stderr.splitlines()]
+    assert places == [
+        f"{folder}/a.yaml:8",
+        f"{folder}/b.yaml:3",
+        f"{folder}/b.yaml:8",
+        f"{folder}/b.yaml:10",
+        "4 errors",
+    ]
+    code, _, on_start = inferway("run", str(folder))
+    assert (code, on_start.splitlines()) == (1, stderr.splitlines()[:-1])
 
 
 def test_validate_prints_errors_on_standard_error(folder: Path) -> None:
@@ -222,7 +299,8 @@ def shell(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     [
         ("inferway validate $1", 0),
         ("inferway validate < /dev/null", 2),
-        ("inferway validate - < /dev/null", 0),
+        ("inferway validate - < /dev/null", 1),
+        ("inferway validate --strict $1", 0),
         ("inferway validate - <&-", 1),
         ("inferway validate <(cat $1/route.yaml)", 0),
         ("inferway validate $1/gone", 1),
@@ -235,7 +313,8 @@ def shell(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         ("inferway --version >&-", 0),
         ("LC_ALL=C PYTHONIOENCODING=ascii inferway compile $1", 0),
         ("inferway run $1/gone", 1),
-        ("inferway run $1/route.yaml", 1),
+        ("INFERWAY_LISTN=127.0.0.1:1 inferway run $1", 2),
+        ("inferway run $1 --listen 127.0.0.1:1 --admin 127.0.0.1:1", 2),
         ("touch $1/broken.yaml; echo '- 1' > $1/broken.yaml; inferway run $1", 1),
         ("inferway run $1 --listen 192.0.2.1:1", 1),
     ],
@@ -265,3 +344,30 @@ def test_run_serves_reloads_and_stops(folder: Path) -> None:
         assert errors[0]["error"].startswith(f"{folder}/route.yaml:8: document 1, GatewayRoute default/infer, ")
         assert ask(port) == (200, b"two")
         assert process.stop() == 0
+
+
+@pytest.mark.outside
+def test_run_of_a_file_reloads_at_sighup_and_stays(folder: Path) -> None:
+    (folder / "notes.txt").touch()
+    path = folder / "route.yaml"
+    flags = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--no-access-log"]
+    with Process([*INFERWAY, "run", str(path), *flags], environment(INFERWAY_DRAIN_TIMEOUT="1")) as process:
+        port = process.port()
+        for body in ("two", "three"):
+            path.write_text(ROUTE.replace("one", body))
+            process.signal(signal.SIGHUP)
+            until(lambda body=body: ask(port) == (200, body.encode()), "the change to be served")  # type: ignore[misc]
+        assert process.count("reloading all files") == 2
+        assert process.stop() == 0
+
+
+@pytest.mark.outside
+def test_run_names_the_files_it_passes_over(folder: Path) -> None:
+    for number in range(7):
+        (folder / f"{number}.json").touch()
+    flags = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--no-access-log"]
+    with Process([*INFERWAY, "run", str(folder), *flags], environment()) as process:
+        process.port()
+        names = ", ".join(f"{folder}/{number}.json" for number in range(5))
+        assert process.lines[0] == f"passed over, not *.yaml or *.yml: {names} and 2 more\n"
+        process.stop()

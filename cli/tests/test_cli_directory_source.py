@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -12,7 +13,7 @@ import pytest
 
 from inferway_cli import directory_source
 from inferway_cli.directory_source import DirectorySource, InvalidDirectoryError
-from inferway_cli.manifests import compilation
+from inferway_cli.manifests import compilation, kept_files
 from inferway_cli.manifests.reader import File
 from inferway_contract.document import ConfigDocument, EndpointsDocument
 from inferway_dataplane.sources import Receiver, Refused, Source
@@ -184,7 +185,10 @@ def test_broken_files_are_rejected_once_and_the_document_stays(tmp_path: Path) -
     ("ruin", "error"),
     [
         (lambda folder: (folder / "a.yaml").unlink(), "no GatewayRoute found in {folder}"),
-        (lambda folder: (folder / "a.yaml").write_text("# all commented out\n"), "no GatewayRoute found in {folder}"),
+        (
+            lambda folder: (folder / "a.yaml").write_text("# all commented out\n"),
+            f"{{folder}}/a.yaml:1: is empty, it has no manifest any more: {kept_files.ADVICE}",
+        ),
         (lambda folder: folder.rename(folder.with_name("gone")), "{folder}: cannot be read: No such file or directory"),
     ],
     ids=["file deleted", "file emptied", "directory gone"],
@@ -205,6 +209,102 @@ def test_directory_without_routes_is_rejected_while_serving(
 
     assert told.rejected == [error.format(folder=folder)]
     assert len(told.accepted) == 1
+
+
+GUARD_AND_REST = text("guard", "guard") + "---\n" + text("rest", "rest")
+
+
+@pytest.mark.parametrize("length", [0, 30, len(text("guard", "guard")), len(text("guard", "guard")) + 2, -9, -1])
+def test_emptied_or_cut_file_keeps_its_objects_until_it_is_whole(length: int, tmp_path: Path) -> None:
+    """A cut at the end of a line is a change that is served once it rests; any other cut is never served."""
+    path = tmp_path / "b.yaml"
+    path.write_text(GUARD_AND_REST)
+    (tmp_path / "a.yaml").write_text(text("a"))
+    is_whole = length == len(text("guard", "guard"))
+
+    async def act(told: RecordingReceiver) -> None:
+        path.write_text(GUARD_AND_REST[:length])
+        await until_async(lambda: told.rejected or len(told.accepted) == 2, "a decision")
+        assert bool(told.rejected) != is_whole
+        path.write_text(GUARD_AND_REST.replace("rest", "whole"))
+        await until_async(lambda: "default/whole" in told.accepted[-1], "the whole file to be accepted")
+
+    told = follow_during(tmp_path, act)
+
+    assert all("default/guard" in routes for routes in told.accepted)
+    assert all(f"{path}:" in error for error in told.rejected)
+
+
+def test_file_that_is_written_slowly_is_not_served_shorter(tmp_path: Path) -> None:
+    path = tmp_path / "b.yaml"
+    path.write_text(GUARD_AND_REST)
+
+    async def act(told: RecordingReceiver) -> None:
+        lines = GUARD_AND_REST.replace('"rest"', '"new"').splitlines(keepends=True)
+        path.unlink()
+        for number in range(0, len(lines) + 1, 3):
+            # Shorter pauses than `REST`, longer than `SETTLE`.
+            await asyncio.sleep(directory_source.REST / 3)
+            path.write_text("".join(lines[:number]))
+        path.write_text("".join(lines))
+        await until_async(lambda: len(told.accepted) == 2, "the whole file to be accepted")
+
+    told = follow_during(tmp_path, act)
+
+    assert told.accepted[1] == {"default/guard": "guard", "default/rest": "new"}
+    assert told.rejected == []
+
+
+INVALID_RULES = {
+    "path": "matches: [{path: {type: RegularExpression, value: '/admin('}}]",
+    "header": "matches: [{headers: [{type: RegularExpression, name: x-a, value: '(?!root).*'}]}]",
+    "query": "matches: [{queryParams: [{type: RegularExpression, name: q, value: 'a**'}]}]",
+    "prefix": "matches: [{path: {value: /a/%2e%2e/b}}]",
+    "method": "matches: [{method: get}]",
+    "limits": "limits: {maxRequestBody: 1.5Gi}",
+    "duplicate name": "name: first",
+    "reference": "timeouts: {request: 1s, backendRequest: 2s}",
+}
+
+
+@pytest.mark.parametrize("what", INVALID_RULES)
+def test_rule_that_cannot_be_compiled_refuses_the_change(what: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    first = text().replace("  - filters", "  - name: first\n    filters")
+    rule = f"  - {INVALID_RULES[what]}\n    filters: [{{type: DirectResponse, directResponse: {{statusCode: 403}}}}]\n"
+    path.write_text(first)
+
+    async def act(told: RecordingReceiver) -> None:
+        path.write_text(first + rule)
+        await until_async(lambda: told.rejected, "the change to be rejected")
+
+    told = follow_during(tmp_path, act)
+
+    assert len(told.accepted) == 1
+    assert re.match(rf"{re.escape(str(path))}:[48]: document 1, GatewayRoute default/a, spec", told.rejected[0])
+    with pytest.raises(InvalidDirectoryError, match=re.escape(told.rejected[0])):
+        DirectorySource(str(tmp_path)).load()
+
+
+def test_wanted_reload_reports_a_standing_error_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(text())
+    source = DirectorySource(str(path))
+    told = RecordingReceiver()
+
+    async def run() -> None:
+        task = asyncio.create_task(source.follow(told))
+        await until_async(lambda: told.accepted, "the first document")
+        path.write_text("a: [\n")
+        await until_async(lambda: len(told.rejected) == 1, "the change to be rejected")
+        source.reload()
+        await until_async(lambda: len(told.rejected) == 2, "the error to be reported again")
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(run())
+
+    assert told.rejected[0] == told.rejected[1]
 
 
 @pytest.mark.parametrize(

@@ -71,9 +71,24 @@ def test_directory_nested_too_deep_is_rejected(tmp_path: Path) -> None:
     assert "too deep" in file.problem
 
 
-@pytest.mark.parametrize("name", ["gone", "file", "nul\0"])
-def test_path_that_is_not_a_directory_is_reported(name: str, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
+def test_single_file_is_read_as_a_folder_of_one(tmp_path: Path) -> None:
+    (tmp_path / "routes.txt").write_text("a: 1")
+
+    assert Folder(str(tmp_path / "routes.txt")).take() == (File(str(tmp_path / "routes.txt"), b"a: 1"),)
+
+
+def test_files_of_other_names_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("a.yaml", "b.yml", "sub/c.json", "d.yaml.bak", ".e.yaml.swp", "f.yaml~", "#g.yaml#"):
+        (tmp_path / name).touch()
+    folder = Folder(str(tmp_path))
+
+    assert [file.name for file in folder.take()] == [f"{tmp_path}/a.yaml", f"{tmp_path}/b.yml"]
+    assert folder.passed_over == (f"{tmp_path}/d.yaml.bak", f"{tmp_path}/sub/c.json")
+
+
+@pytest.mark.parametrize("name", ["gone", "nul\0"])
+def test_path_that_does_not_exist_is_reported(name: str, tmp_path: Path) -> None:
 
     (file,) = Folder(str(tmp_path / name)).take()
 

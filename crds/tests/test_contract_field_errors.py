@@ -22,7 +22,7 @@ def field_errors_of(kind: str, spec: Any) -> list[str]:
     try:
         resources.SPECS[kind].model_validate(spec)
     except ValidationError as error:
-        return [str(complaint) for complaint in field_errors.from_validation(error, ("spec",))]
+        return [str(complaint) for complaint in field_errors.from_validation(error, ("spec",), resources.SPECS[kind])]
     return []
 
 

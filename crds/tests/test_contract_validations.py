@@ -201,6 +201,20 @@ TABLE: list[tuple[type[SpecModel], dict[str, Any], list[str]]] = [
     (cache.Cache, {"statusCodes": [200, 404]}, []),
     (cache.Cache, {"statusCodes": [206]}, ["statusCodes must not contain"]),
     (cache.Cache, {"statusCodes": [200, 304]}, ["statusCodes must not contain"]),
+    *((cache.Cache, {"statusCodes": [code]}, ["statusCodes must not contain"]) for code in (428, 429, 431, 511)),
+    (cache.Cache, {"storePrivate": True}, []),
+    (cache.Cache, {"storePrivate": True, "identity": "Isolate"}, []),
+    (cache.Cache, {"storePrivate": False, "identity": "Shared"}, []),
+    (cache.Cache, {"storePrivate": True, "identity": "Shared"}, ["storePrivate needs identity Isolate"]),
+    *((cache.Cache, {"statusHeader": name}, []) for name in ("X-Cache", "x-cache-status", "X-Inferway-Cache", "Outcome")),
+    *(
+        (cache.Cache, {"statusHeader": name}, ["statusHeader must not name"])
+        for name in (
+            "Content-Length", "transfer-encoding", "CONNECTION", "Date", "Set-Cookie", "Age", "Via", "Server", "Vary",
+            "X-Request-Id", "Cache-Control", "Content-Type", "Content-Encoding", "RateLimit", "X-RateLimit-Reset", "Location",
+            "Access-Control-Allow-Origin", "Trailer", "Proxy-Authenticate", "Retry-After", "ETag", "Keep-Alive", "Upgrade",
+        )
+    ),
     (RouteRule, {}, []),
     (RouteRule, {"filters": [], "backendRefs": [BACKEND]}, []),
     (RouteRule, {"filters": [HEADERS, REWRITE], "backendRefs": [BACKEND]}, []),

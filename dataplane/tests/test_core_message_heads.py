@@ -1,6 +1,11 @@
 """Request and response heads: kinds of fields, refusals, connection state."""
 
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from inferway_dataplane.core.messages import field_kinds, problems, request_head, response_head
 from inferway_dataplane.core.messages.client_claims import ClientClaims
@@ -323,12 +328,52 @@ def test_other_fields_of_a_response_are_forwarded() -> None:
     assert head.has_cookie
 
 
+DATES = {  # RFC 9110 5.6.7, RFC 9111 4.2
+    "IMF-fixdate": (b"Sun, 06 Nov 1994 08:49:37 GMT", 784111777),
+    "RFC 850": (b"Sunday, 06-Nov-94 08:49:37 GMT", 784111777),
+    "asctime": (b"Sun Nov  6 08:49:37 1994", 784111777),
+    "asctime, two digits": (b"Wed Nov 16 08:49:37 1994", 784975777),
+    "another case": (b"SUN, 06 nov 1994 08:49:37 gmt", 784111777),
+    "a day of the week that is wrong": (b"Mon, 06 Nov 1994 08:49:37 GMT", 784111777),
+    "RFC 850, after 2000": (b"Monday, 06-Nov-69 08:49:37 GMT", 3150953377),
+    "a leap second": (b"Sat, 31 Dec 2016 23:59:60 GMT", 1483228799),
+    "the last year": (b"Fri, 31 Dec 9999 23:59:59 GMT", 253402300799),
+    "no date": (b"soon", None), "empty": (b"", None), "0": (b"0", None), "-1": (b"-1", None), "seconds": (b"3600", None),
+    "UTC": (b"Sun, 06 Nov 1994 08:49:37 UTC", None), "a zone": (b"Sun, 06 Nov 1994 08:49:37 AEST", None),
+    "an offset": (b"Sun, 06 Nov 1994 08:49:37 +0000", None), "no zone": (b"Sun, 06 Nov 1994 08:49:37", None),
+    "a year of two digits": (b"Sun, 06 Nov 94 08:49:37 GMT", None), "no comma": (b"Sun 06 Nov 1994 08:49:37 GMT", None),
+    "two blanks": (b"Sun,  06 Nov 1994 08:49:37 GMT", None), "dashes": (b"Sun, 06-Nov-1994 08:49:37 GMT", None),
+    "dots": (b"Sun, 06 Nov 1994 08.49.37 GMT", None), "one digit": (b"Sun, 06 Nov 1994 8:49:37 GMT", None),
+    "a day of one digit": (b"Sun, 6 Nov 1994 08:49:37 GMT", None), "no day": (b"06 Nov 1994 08:49:37 GMT", None),
+    "RFC 850, four digits": (b"Sunday, 06-Nov-1994 08:49:37 GMT", None), "asctime with a zone": (b"Sun Nov  6 08:49:37 1994 GMT", None),
+    "RFC 850, a short day": (b"Sun, 06-Nov-94 08:49:37 GMT", None), "a whole month": (b"Sun, 06 November 1994 08:49:37 GMT", None),
+    "no such day": (b"Sun, 31 Feb 1994 08:49:37 GMT", None), "no such hour": (b"Sun, 06 Nov 1994 24:49:37 GMT", None),
+    "no such second": (b"Sun, 06 Nov 1994 08:49:61 GMT", None), "the year 0": (b"Sun, 06 Nov 0000 08:49:37 GMT", None),
+    "ISO 8601": (b"1994-11-06T08:49:37Z", None), "two dates": (b"Sun, 06 Nov 1994 08:49:37 GMT, " * 2, None),
+    "text behind it": (b"Sun, 06 Nov 1994 08:49:37 GMT x", None), "a line end": (b"Sun, 06 Nov 1994 08:49:37 GMT\n", None),
+    "other digits": ("Sun, 0٦ Nov 1994 08:49:37 GMT".encode(), None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "seconds"), DATES.values(), ids=DATES)
+def test_http_dates_have_three_forms_and_no_other(value: bytes, seconds: float | None) -> None:
+    assert response_head.parse_http_date(value) == seconds
+
+
+@given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2069, 12, 31)))
+def test_http_dates_are_read_as_they_are_written(moment: datetime) -> None:
+    seconds = int(moment.replace(tzinfo=UTC).timestamp())
+    written = format_datetime(moment.replace(tzinfo=UTC), usegmt=True)
+    forms = (written, moment.strftime("%A, %d-%b-%y %H:%M:%S GMT"), moment.strftime("%a %b %e %H:%M:%S %Y"))
+    assert [response_head.parse_http_date(form.encode()) for form in forms] == [seconds] * 3
+
+
 def test_response_date_age_and_caching_fields_are_recognised() -> None:
     head = make_response(
-        (b"Date", b"first"), (b"date", b"second"), (b"Server", b"nginx"), (b"AGE", b"7"),
+        (b"Date", b"first"), (b"date", b"second"), (b"Server", b"nginx"), (b"AGE", b"7"), (b"Age", b"0"),
         (b"Cache-Control", b"public"), (b"cache-control", b"max-age=3"), (b"Vary", b"Accept"), (b"Expires", b"0"),
     )  # fmt: skip
-    assert (head.has_date, head.date, head.age) == (True, b"first", b"7")
+    assert (head.has_date, head.date, head.age) == (True, None, b"7")  # two dates are not a date
     assert head.passed[:2] == [(b"Date", b"first"), (b"Server", b"nginx")]  # the second Date is dropped
     assert head.caching == {b"cache-control": b"public, max-age=3", b"vary": b"Accept", b"expires": b"0"}
 

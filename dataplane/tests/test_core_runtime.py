@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import quote_from_bytes
 
 import pytest
-import re2
 from test_core_token_bucket import take
 
 from inferway_contract import document
@@ -102,9 +101,16 @@ def test_document_with_a_missing_policy_is_rejected() -> None:
         build(rule(policies=("demo/p",)))
 
 
-def test_document_with_an_invalid_pattern_is_rejected() -> None:
-    with pytest.raises(re2.error):
-        build(rule(matches=(Match(path=PathMatch(type="RegularExpression", value="(")),)))
+def test_pattern_that_only_this_re2_rejects_costs_its_rule() -> None:
+    """Such a rule refuses what its match may have meant; the others are served."""
+    bad = Match(path=PathMatch(type="RegularExpression", value="/admin/("))
+
+    built = build(rule(matches=(bad,), respond=document.DirectResponse(status=200, content_type="text/plain")))
+
+    (invalid,) = built.invalid_rules
+    assert (invalid.rule, invalid.reason) == (built.rules[0].name, "invalid_rule")
+    assert built.rules[0].problem is problems.INVALID_RULE
+    assert built.rules[0].responses is None
 
 
 # --- backends -----------------------------------------------------------------------------------------------------------

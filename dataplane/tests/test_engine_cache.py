@@ -178,8 +178,90 @@ def test_c2_stored_responses_are_separate_for_credentials() -> None:
     assert ask(wire, get(b"/a"), ok(b"anonymous")).body == b"anonymous"
     assert ask(wire, get(b"/a", b"Cookie: b"), ok(b"b")).body == b"b"
     assert ask(wire, get(b"/a", b"Cookie: a"), None).body == b"a"
-    ask(wire, get(b"/b", b"Authorization: a"), ok(b"a"))
-    ask(wire, get(b"/b", b"Authorization: a"), ok(b"a"))  # RFC 9111 3.5: not stored at all
+    ask(wire, get(b"/b", b"Authorization: Bearer a"), ok(b"a"))
+    assert ask(wire, get(b"/b", b"Authorization: Bearer b"), ok(b"b")).body == b"b"
+    assert ask(wire, get(b"/b"), ok(b"anonymous")).body == b"anonymous"
+    assert ask(wire, get(b"/b", b"authorization: bearer  a"), None).body == b"a"
+
+
+def test_c2_private_response_is_kept_for_its_credential() -> None:
+    wire = Wire(Rule(name="cached", backends=(BACKEND,), cache=Cache(store_private=True)))
+    private = b"Cache-Control: private, max-age=60"
+    ask(wire, get(b"/a", b"X-Goog-Api-Key: a"), ok(b"a", private))
+    assert ask(wire, get(b"/a", b"X-Goog-Api-Key: a"), None).body == b"a"
+    assert ask(wire, get(b"/a", b"X-Goog-Api-Key: b"), ok(b"b", private)).body == b"b"
+    for _ in range(2):  # of no credential
+        assert ask(wire, get(b"/a"), ok(b"anonymous", private))["x-cache"] == "MISS"
+
+
+def test_vary_by_address_never_crosses_clients() -> None:
+    wire = Wire(CACHED)
+    vary = b"Vary: X-Forwarded-For"
+    ask(wire, get(b"/a"), ok(b"for this address", vary))
+    assert ask(wire, get(b"/a", b"X-Forwarded-For: 203.0.113.10"), None).body == b"for this address"
+    other = wire.connect("203.0.113.10")
+    wire.send(get(b"/a"), client=other)
+    assert wire.upstream_received()
+    wire.answer(ok(b"for the other", vary))
+    assert answer(wire.client_received(other)).body == b"for the other"
+    assert ask(wire, get(b"/a"), None).body == b"for this address"
+
+
+@pytest.mark.parametrize("name", [b"X-Request-Id", b"traceparent"])
+def test_vary_by_what_differs_each_time_is_not_stored(name: bytes) -> None:
+    wire = Wire(CACHED)
+    for _ in range(2):
+        assert ask(wire, get(b"/a"), ok(b"once", b"Vary: " + name))["x-cache"] == "MISS"
+    assert len(wire.gateway.store) == 0
+
+
+EXPLICIT = b"Cache-Control: max-age=60"
+
+
+def test_204_is_stored_without_a_length() -> None:
+    wire = Wire(CACHED)
+    for fields in (b"", EXPLICIT + b"\r\n"):
+        target = b"/" + b"x" * len(fields)
+        ask(wire, get(target), b"HTTP/1.1 204 No Content\r\n" + fields + b"\r\n")
+        hit = ask(wire, get(target), None)
+        assert (hit.status, hit["x-cache"], hit.body, hit.all("content-length")) == (204, "HIT", b"", [])
+
+
+@pytest.mark.parametrize("status", [201, 302, 307, 308, 400, 418, 500, 503, 599])
+def test_own_freshness_stores_any_final_status(status: int) -> None:
+    wire = Wire(CACHED)
+    reply = b"HTTP/1.1 %d X\r\n%b\r\nContent-Length: 1\r\n\r\nx" % (status, EXPLICIT)
+    ask(wire, get(b"/a"), reply)
+    hit = ask(wire, get(b"/a"), None)
+    assert (hit.status, hit["x-cache"], hit.body) == (status, "HIT", b"x")
+
+
+QUOTAS = [
+    b"RateLimit", b"RateLimit-Policy", b"RateLimit-Remaining", b"X-RateLimit-Limit", b"x-ratelimit-remaining-tokens",
+    b"anthropic-ratelimit-requests-remaining", b"X-Rate-Limit-Reset", b"X_Rate_Limit",
+]  # fmt: skip
+
+
+def test_hit_never_replays_quotas_of_another_exchange() -> None:
+    wire = Wire(CACHED)
+    first = ask(wire, get(b"/a"), ok(b"x", *(b"%b: 7" % name for name in QUOTAS), b"X-Other: ratelimit"))
+    hit = ask(wire, get(b"/a"), None)
+    for name in QUOTAS:
+        assert (first.all(name.decode().lower()), hit.all(name.decode().lower())) == (["7"], [])
+    assert hit["x-other"] == "ratelimit"
+
+
+def test_time_that_the_upstream_took_is_part_of_the_age() -> None:
+    now = 1000.0
+    wire = Wire(CACHED, now=lambda: now)
+    for target, fields, hit_age in ((b"/short", b"Cache-Control: max-age=3", None), (b"/long", b"Age: 10", "13")):
+        wire.send(get(target))
+        now += 3.25
+        wire.answer(ok(b"x", fields))
+        answer(wire.client_received())
+        wire.upstream_received()
+        hit = ask(wire, get(target), None if hit_age else ok())
+        assert (hit["x-cache"], hit.all("age")) == (("HIT", [hit_age]) if hit_age else ("MISS", []))
 
 
 def test_cache_key_contains_the_port_of_the_host() -> None:

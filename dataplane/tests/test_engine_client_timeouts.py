@@ -246,3 +246,59 @@ def test_client_that_drips_a_rejected_body_is_cut() -> None:
     send_slowly(wire, 1, 12)
     assert wire.was_aborted
     assert wire.cut == {"lingering": 1}
+
+
+# --- limits end with what they guard --------------------------------------------------------------------------------------------
+
+
+def test_body_limit_ends_with_the_body() -> None:
+    wire = Wire(ONE_PATH)
+    wire.send(get(b"/x", b"Content-Length: 1", method=b"POST"), b"x")  # head and body apart
+    for _ in range(6):
+        wire.pass_time(10)  # the upstream thinks
+    assert wire.client_received() == b""
+    wire.answer(OK)
+    wire.send(get(b"/x", b"Content-Length: 2", method=b"POST"), b"yy")
+    wire.answer(OK)
+    assert [response.status for response in answers(wire.client_received())] == [200, 200]
+    assert wire.is_open
+
+
+def test_body_limit_begins_again_when_reading_continues() -> None:
+    wire = Wire(ONE_PATH)
+    wire.send(get(b"/x", b"Content-Length: 100000", method=b"POST"), b"x" * 60_000)
+    wire.pass_time(1)
+    wire.upstream.pause_writing()
+    wire.pass_time(13.5)
+    wire.upstream.resume_writing()
+    wire.pass_time(1)  # 15.5 s after the last piece, of which the gateway read for two
+    assert wire.client_received() == b""
+    wire.pass_time(14.5)
+    assert problem_of(wire) == (408, "request_too_slow")
+
+
+@pytest.mark.parametrize("is_stopping", [False, True], ids=["", "while the process stops"])
+def test_unread_limit_ends_when_the_client_reads(is_stopping: bool) -> None:
+    wire = Wire(ONE_PATH)
+    wire.send(get(b"/x"))
+    if is_stopping:
+        wire.client.shutdown()
+    wire.answer(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
+    wire.stop_reading()
+    wire.pass_time(30)
+    wire.read_again()
+    for _ in range(3):
+        wire.pass_time(29)
+        wire.answer(b"2\r\nok\r\n")
+    assert not wire.was_aborted
+    wire.answer(b"0\r\n\r\n")
+    assert answer(wire.client_received()).is_whole
+
+
+def test_fin_under_tls_does_not_end_a_response_in_order() -> None:
+    wire = Wire(ONE_PATH)
+    wire.client.transport.can_half_close = False
+    wire.send(b"GET /x HTTP/1.0\r\nhost: a\r\n\r\n")
+    wire.answer(b"HTTP/1.1 200 OK\r\n\r\nthe beginning")  # its end is the end of the connection
+    wire.half_close()
+    assert wire.was_aborted

@@ -116,11 +116,10 @@ def test_internal_error_at_a_cached_response_head_is_500() -> None:
 # --- callbacks of the client's parser --------------------------------------------------------------------------------------------
 
 
-def test_internal_error_at_a_request_head_is_500_and_closes() -> None:
+def test_internal_error_at_a_request_head_is_500_and_closes(caplog: pytest.LogCaptureFixture) -> None:
     wire = Wire(stages=(raise_unexpected,))
-    with pytest.raises(UnexpectedError):
-        wire.client.data_received(get())
-    wire.settle()
+    wire.send(get())
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [UnexpectedError]
     assert problem_of(wire) == (500, "internal_error")
     assert wire.upstream_received() == b""
     assert not wire.is_open

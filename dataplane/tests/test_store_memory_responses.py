@@ -2,7 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from test_store_responses import body, head, put
+from test_store_responses import PEER, body, head, put
 
 from inferway_dataplane.stores.memory_responses import MemoryResponses
 
@@ -155,7 +155,7 @@ def test_store_with_variants_counts_its_bytes_and_is_bounded(steps: list[object]
     store = MemoryResponses(LIMIT)
     for now, step in enumerate(steps):
         if isinstance(step, bytes):
-            entry = store.find(step, head(b"x"), now)
+            entry = store.find(step, head(b"x"), PEER, now)
             assert entry is None or entry.expires > now
         else:
             key, names, accept, size = step  # type: ignore[misc]

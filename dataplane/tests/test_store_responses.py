@@ -25,6 +25,13 @@ def head(accept: bytes = b"", origin: bytes = b"") -> RequestHead:
     return read
 
 
+PEER = b"192.0.2.1"
+
+
+def variant(names: tuple[bytes, ...], request: RequestHead) -> bytes:
+    return cache_keys.variant(names, request, PEER)
+
+
 def put(
     store: ResponseStore,
     key: bytes,
@@ -34,11 +41,11 @@ def put(
     expires: float = 100.0,
 ) -> None:
     entry = CacheEntry(200, b"head", body, 0.0, 0.0, expires)
-    store.put(key, entry, names, cache_keys.variant(names, request or head()))
+    store.put(key, entry, names, variant(names, request or head()))
 
 
 def body(store: ResponseStore, key: bytes, request: RequestHead | None = None, now: float = 0.0) -> bytes | None:
-    entry = store.find(key, request or head(), now)
+    entry = store.find(key, request or head(), PEER, now)
     return None if entry is None else entry.body
 
 
@@ -46,7 +53,7 @@ def body(store: ResponseStore, key: bytes, request: RequestHead | None = None, n
 def test_find_returns_the_entry_as_stored(new_store: StoreFactory) -> None:
     store = new_store()
     store.put(b"a", CacheEntry(203, b"head\r\n", b"\x00body\xff", 1.5, 2.5, 3.5), (), b"")
-    entry = store.find(b"a", head(), 3.0)
+    entry = store.find(b"a", head(), PEER, 3.0)
     assert entry is not None
     assert (entry.status, entry.head, entry.body) == (203, b"head\r\n", b"\x00body\xff")
     assert (entry.age, entry.received, entry.expires, entry.size) == (1.5, 2.5, 3.5, 12)
@@ -76,6 +83,16 @@ def test_variants_are_stored_separately(new_store: StoreFactory) -> None:
     put(store, b"a", b"x", (b"accept",), head(b"x"))
     put(store, b"a", b"y", (b"accept",), head(b"y"))
     assert [body(store, b"a", head(accept)) for accept in (b"x", b"y", b"z", b"")] == [b"x", b"y", None, None]
+
+
+@every_store
+def test_variants_by_address_are_stored_separately(new_store: StoreFactory) -> None:
+    store = new_store()
+    names = (b"x-forwarded-for",)
+    entry = CacheEntry(200, b"head", b"body", 0.0, 0.0, 100.0)
+    store.put(b"a", entry, names, cache_keys.variant(names, head(), b"192.0.2.1"))
+    assert store.find(b"a", head(), b"192.0.2.1", 0.0) is entry
+    assert store.find(b"a", head(), b"192.0.2.2", 0.0) is None
 
 
 @every_store
@@ -120,8 +137,8 @@ def test_store_agrees_with_a_model(
         if key not in model or model[key][0] != names:
             model[key] = (names, {})
         content = b"%d" % now
-        model[key][1][cache_keys.variant(names, request)] = (content, now + lifetime)
+        model[key][1][variant(names, request)] = (content, now + lifetime)
         put(store, key, content, names, request, expires=now + lifetime)
         for read in (request, *reads):
-            expected, expires = model[key][1].get(cache_keys.variant(names, read), (None, 0.0))
+            expected, expires = model[key][1].get(variant(names, read), (None, 0.0))
             assert body(store, key, read, now) == (expected if expires > now else None)

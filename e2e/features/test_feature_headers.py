@@ -169,6 +169,17 @@ def test_forwarded_fields_of_a_trusted_proxy_are_extended(serve, upstream):
     assert seen.header("x-forwarded-host") == "app.test"
 
 
+def test_backend_with_forwarded_headers_omit_learns_no_address(serve, upstream):
+    backend = f'backendRefs: [{{url: "http://127.0.0.1:{upstream.port}", forwardedHeaders: Omit}}]'
+    gateway = serve(route(rule(backend)), **TRUSTED)
+    assert (
+        gateway.request(x_forwarded_for="203.0.113.1", x_forwarded_proto="https", x_real_ip="203.0.113.1").status == 200
+    )
+    names = {name.lower() for name, _ in upstream.seen[0].headers}
+    assert {name for name in names if "forwarded" in name or "real" in name} == set()
+    assert "via" in names
+
+
 def test_other_proxy_fields_of_a_trusted_proxy_are_kept(serve, upstream):
     gateway = serve(route(rule(to(upstream.port))), **TRUSTED)
     proxy_fields = {"forwarded": "for=203.0.113.9", "x-real-ip": "203.0.113.9", "x-forwarded-port": "443"}

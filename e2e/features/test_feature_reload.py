@@ -47,7 +47,12 @@ BROKEN = {
         resources(route(rule(direct_response("a"))), route(rule(direct_response("b")))),
         "routes.yaml:",
     ),
-    "nothing at all": ("", "no GatewayRoute found"),
+    "nothing at all": ("", "routes.yaml:1: is empty"),
+    "a rule without an action": (route(rule(direct_response("one")), rule("name: idle")), "routes.yaml:"),
+    "a pattern that is none": (
+        route(rule(direct_response("two"), "matches: [{path: {type: RegularExpression, value: '/('}}]")),
+        "routes.yaml:",
+    ),
     "a tab": ("a:\n\tb: 1\n", "routes.yaml:2"),
 }
 

@@ -1,4 +1,4 @@
-"""The data plane's source on a directory of YAML: compiled and watched as a whole.
+"""The data plane's source on a directory of YAML, or on one file: compiled and watched as a whole.
 
 The watch checks times and sizes of the files every 200 ms instead of asking for events: that works with symbolic links,
 mounted ConfigMaps, atomic renames and network file systems, and costs some microseconds a file. Only a change of content
@@ -9,11 +9,14 @@ import asyncio
 import logging
 import threading
 import time
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final, NamedTuple, Protocol
 
 from inferway_cli.manifests import compilation as manifest_compilation
-from inferway_cli.manifests import reader
-from inferway_cli.manifests.diagnostics import lines
+from inferway_cli.manifests import kept_files
+from inferway_cli.manifests.compilation import Severity
+from inferway_cli.manifests.diagnostics import Diagnostic, lines
 from inferway_cli.manifests.files import Folder
 from inferway_cli.manifests.reader import File
 from inferway_contract.document import ConfigDocument, EndpointsDocument
@@ -23,6 +26,8 @@ INTERVAL: Final = 0.2
 """Seconds between two checks: a change is served well within a second."""
 SETTLE: Final = 0.05
 """Seconds between two checks that must agree before a change is used: editors and `cp` write in pieces."""
+REST: Final = 0.3
+"""Seconds without a change that a file needs which is gone or shorter than before: its writer may be about to write it."""
 SETTLE_AT_MOST: Final = 2.0
 """Seconds after which a directory that never rests is used as it is: one file must not delay the others forever."""
 # Share of one core that the checks may take; a directory of thousands of files is checked less often.
@@ -37,6 +42,26 @@ class Documents(NamedTuple):
     config: ConfigDocument
     endpoints: EndpointsDocument
     warnings: tuple[str, ...]
+    whole: Mapping[str, bytes]
+    """Content of each file with a manifest, by name."""
+
+
+class Files(Protocol):
+    """What the manifests are read from."""
+
+    @property
+    def path(self) -> str:
+        """The directory, or the file."""
+
+    @property
+    def passed_over(self) -> tuple[str, ...]:
+        """Files that were not read."""
+
+    def take(self) -> tuple[File, ...]:
+        """Return all files as they are now, sorted by name."""
+
+    def forget(self) -> None:
+        """Read every file again at the next `take`."""
 
 
 class InvalidDirectoryError(Exception):
@@ -52,16 +77,27 @@ class DirectorySource:
     state = SourceState()  # without a connection and a copy
     error = ""  # the gateway keeps the last error
 
-    def __init__(self, directory: str, interval: float = INTERVAL, settle: float = SETTLE) -> None:
-        self.directory = directory
+    def __init__(self, files: str | Files, interval: float = INTERVAL, settle: float = SETTLE) -> None:
+        """`files`: the path of a directory or of a file, or what reads them. `interval`, `settle`: seconds."""
+        self._folder: Files = Folder(files) if isinstance(files, str) else files
         self._interval = interval
         self._settle = settle
-        self._folder = Folder(directory)
         self._files: tuple[File, ...] = ()
+        self._whole: Mapping[str, bytes] = {}  # of the served documents
+        self._reload_wanted = asyncio.Event()
         self._first: Documents | None = None
         self._warned: frozenset[str] = frozenset()
         self._stopped = threading.Event()
         self._pause = interval
+
+    @property
+    def passed_over(self) -> tuple[str, ...]:
+        """Files of the directory that are not read."""
+        return self._folder.passed_over
+
+    def reload(self) -> None:
+        """Read all files again at once, and report their errors again."""
+        self._reload_wanted.set()
 
     def load(self) -> Documents:
         """Read and compile for the first time; raise `InvalidDirectoryError` if that fails."""
@@ -72,7 +108,12 @@ class DirectorySource:
 
     def _load(self) -> Documents:
         self._files = self._settled(self._folder.take())
-        return build(self.directory, self._files)
+        return self._build()
+
+    def _build(self) -> Documents:
+        documents = build(self._folder.path, self._files, self._whole)
+        self._whole = documents.whole
+        return documents
 
     async def follow(self, receiver: Receiver) -> None:
         """Run until cancelled; raise `Refused` if the first documents cannot be compiled."""
@@ -91,9 +132,13 @@ class DirectorySource:
     async def _watch(self, receiver: Receiver, served: Documents) -> None:
         rejected = ""
         while True:
-            await asyncio.sleep(self._pause)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._pause):  # `wait_for` of Python 3.11 may lose a cancellation
+                    await self._reload_wanted.wait()
+            is_wanted = self._reload_wanted.is_set()
+            self._reload_wanted.clear()
             try:
-                change = await asyncio.to_thread(self._change)
+                change = await asyncio.to_thread(self._change, is_wanted)
                 if change is None:
                     continue
                 self._warn(change)
@@ -102,7 +147,7 @@ class DirectorySource:
                     receiver.accept(change.config, change.endpoints)
                 served, rejected = change, ""
             except InvalidDirectoryError as error:
-                if str(error) != rejected:
+                if is_wanted or str(error) != rejected:
                     rejected = str(error)
                     receiver.reject(rejected)
             except Refused as error:
@@ -113,21 +158,33 @@ class DirectorySource:
                 rejected = f"internal error: {type(error).__name__}"
                 receiver.reject(rejected)
 
-    def _change(self) -> Documents | None:
-        """Return new documents if the files have changed and settled; raise `InvalidDirectoryError` for invalid ones."""
+    def _change(self, is_wanted: bool) -> Documents | None:
+        """Return new documents if the files have changed and settled; raise `InvalidDirectoryError` for invalid ones.
+
+        `is_wanted`: unchanged files are compiled too.
+        """
+        if is_wanted:
+            self._folder.forget()
         started = time.thread_time()
         files = self._folder.take()
         self._pause = max(self._interval, (time.thread_time() - started) / _SHARE)
-        if files == self._files or (files := self._settled(files)) == self._files:
+        if is_wanted:
+            files = self._settled(files)
+        elif files == self._files or (files := self._settled(files)) == self._files:
             return None
         self._files = files
-        return build(self.directory, files)
+        return self._build()
 
     def _settled(self, files: tuple[File, ...]) -> tuple[File, ...]:
-        deadline = time.monotonic() + SETTLE_AT_MOST
+        changed = time.monotonic()
+        deadline = changed + SETTLE_AT_MOST
         while not self._stopped.wait(self._settle):
-            current = self._folder.take()
-            if current == files or time.monotonic() > deadline:
+            current, now = self._folder.take(), time.monotonic()
+            if current != files:
+                changed = now
+            elif now - changed >= REST or not kept_files.are_shorter(current, self._whole):
+                return current
+            if now > deadline:
                 return current
             files = current
         return files
@@ -139,14 +196,21 @@ class DirectorySource:
         self._warned = frozenset(documents.warnings)
 
 
-def build(directory: str, files: tuple[File, ...]) -> Documents:
-    """Compile files; raise `InvalidDirectoryError` for any error: half of a change is worse than the live documents."""
-    loaded = reader.load(files)
-    if loaded.errors:
-        raise InvalidDirectoryError("\n".join(lines(loaded.errors)))
+def build(path: str, files: tuple[File, ...], before: Mapping[str, bytes]) -> Documents:
+    """Compile files; raise `InvalidDirectoryError` for any error: half of a change is worse than the live documents.
+
+    `before`: content of the files that were whole, by name.
+    """
+    checked = manifest_compilation.check(files)
+    loaded = checked.loaded
+    errors = [*checked.errors, *kept_files.errors(files, loaded, before)]
+    if errors:
+        raise InvalidDirectoryError("\n".join(lines(errors)))
     if not any(manifest.kind == "GatewayRoute" for manifest in loaded.manifests):
-        raise InvalidDirectoryError(f"no GatewayRoute found in {directory}")
-    compilation = manifest_compilation.compile_manifests(loaded.manifests)
-    findings = manifest_compilation.findings(compilation, loaded.manifests)
-    warnings = lines(loaded.notes) + lines([diagnostic for _, diagnostic in findings])
-    return Documents(compilation.config, compilation.endpoints, tuple(warnings))
+        raise InvalidDirectoryError(f"no GatewayRoute found in {path}")
+    whole = kept_files.whole(files, loaded)
+    noted = {note.file for note in loaded.notes}
+    empty = (file.name for file in files if file.name not in whole and file.name not in noted)
+    notes = [*loaded.notes, *(Diagnostic(name, 0, (), (), "has no manifest that is read here") for name in empty)]
+    warnings = lines([*notes, *checked.of(Severity.UNRESOLVED, Severity.IDLE, Severity.NOTED)])
+    return Documents(checked.compilation.config, checked.compilation.endpoints, tuple(warnings), whole)

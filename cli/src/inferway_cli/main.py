@@ -75,11 +75,15 @@ def inferway(
 
 
 @app.command()
-def validate(paths: Paths) -> None:
+def validate(
+    paths: Paths,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings fail too.")] = False,
+    output: Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="Output format.")] = "text",
+) -> None:
     """Check manifests: their form, and whether a gateway accepts them."""
     from inferway_cli.commands import validate as validate_command
 
-    raise typer.Exit(validate_command.validate(paths))
+    raise typer.Exit(validate_command.validate(paths, is_strict=strict, as_json=output == "json"))
 
 
 @app.command("compile")

@@ -40,6 +40,16 @@ class ValueMatch(DocumentModel):
     type: Literal["Exact", "RegularExpression"] = "Exact"
 
 
+class Precedence(DocumentModel):
+    """The place of a match in the order of precedence. Lengths in bytes."""
+
+    path_type: Literal["Exact", "PathPrefix", "RegularExpression"]
+    path_length: int
+    has_method: bool = False
+    headers: int = 0
+    query: int = 0
+
+
 class Match(DocumentModel):
     """All fields that are present must match."""
 
@@ -47,6 +57,8 @@ class Match(DocumentModel):
     method: str | None = None
     headers: tuple[ValueMatch, ...] = ()
     query: tuple[ValueMatch, ...] = ()
+    precedence: Precedence | None = None
+    """The place of what was written, where only a part of it can be read (`inferway_contract.protection`); None = its own."""
 
 
 # --- filters --------------------------------------------------------------------------------------------------------
@@ -151,6 +163,8 @@ class Backend(DocumentModel):
     url: Url | None = None
     refusal: Literal["backend_not_found"] | None = None
     """The reference does not resolve: its share of the requests gets a 500 response."""
+    detail: str = ""
+    """Why it does not, for operators (log, /debug); never sent to a client."""
     auth: Auth | None = None
     """Only together with `url`."""
     forwarded_headers: Literal["Send", "Omit"] = "Send"
@@ -228,6 +242,7 @@ class Cache(DocumentModel):
     query_sort: bool = False
     key_headers: tuple[str, ...] = ()
     identity: Literal["Isolate", "Shared"] = "Isolate"
+    store_private: bool = False
     max_body: int = 1 << 20
     status_header: str = "X-Cache"
 

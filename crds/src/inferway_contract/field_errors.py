@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterable, Mapping, Sized
 from difflib import get_close_matches
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from inferway_contract import values
 
@@ -49,8 +49,13 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def from_validation(error: ValidationError, prefix: Path = ()) -> list[FieldError]:
-    """Return the errors of pydantic with messages for authors, the first one for each place."""
+def from_validation(
+    error: ValidationError, prefix: Path = (), model: type[BaseModel] | None = None
+) -> list[FieldError]:
+    """Return the errors of pydantic with messages for authors, the first one for each place.
+
+    `model`: the one that rejected the value, whose fields are compared with unknown ones.
+    """
     errors: dict[Path, FieldError] = {}
     for item in error.errors(include_url=False):
         kind, value, context = item["type"], item["input"], item.get("ctx", {})
@@ -59,18 +64,46 @@ def from_validation(error: ValidationError, prefix: Path = ()) -> list[FieldErro
         path = prefix + item["loc"]
         if kind == "invalid_key":
             path = (*path[:-1], str(path[-1]))  # a key, not an index of a list
-        errors.setdefault(path, FieldError(path, _message(kind, value, context, path)))
+        known = _fields_at(model, item["loc"][:-1]) if kind == "extra_forbidden" and model is not None else ()
+        errors.setdefault(path, FieldError(path, _message(kind, value, context, path, known)))
     return list(errors.values())
 
 
-def _message(kind: str, value: object, context: Mapping[str, Any], path: Path) -> str:
+def _fields_at(model: type[BaseModel], path: Path) -> tuple[str, ...]:
+    """Return the fields that a model has at a path, as authors write them; () where it has none."""
+    for step in path:
+        if isinstance(step, int):
+            continue  # of a list, whose annotation names the model of its items
+        field = next((field for name, field in model.model_fields.items() if step in (field.alias, name)), None)
+        inner = _model_in(field.annotation) if field is not None else None
+        if inner is None:
+            return ()
+        model = inner
+    return tuple(field.alias or name for name, field in model.model_fields.items())
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the model that an annotation names, also within a list, an optional or an `Annotated`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for part in get_args(annotation) if (model := _model_in(part)) is not None), None)
+
+
+def near(word: str, words: Iterable[str]) -> str | None:
+    """Return the most similar of these words, or None. Case does not count, as it is the most common error."""
+    folded = {name.lower(): name for name in words}
+    nearest = get_close_matches(word[:_LONGEST].lower(), list(folded), n=1)
+    return folded[nearest[0]] if nearest else None
+
+
+def _message(kind: str, value: object, context: Mapping[str, Any], path: Path, known: tuple[str, ...]) -> str:
     match kind:
         case "rule":
             return str(context["broken"])
         case "missing":
             return "is required"
         case "extra_forbidden":
-            return _unknown(path)
+            return _unknown(path, known)
         case "invalid_key":
             return "unknown field; keys must be text"
         case _ if value is None:
@@ -92,11 +125,15 @@ def _message(kind: str, value: object, context: Mapping[str, Any], path: Path) -
             return _wanted(kind, value)
 
 
-def _unknown(path: Path) -> str:
+def _unknown(path: Path, known: tuple[str, ...]) -> str:
     name = str(path[-1])
     if name == "filters" and path[-3:-2] == ("backendRefs",):
         return "filters inside a backendRef are not supported: move them to the rule"
-    return _UNSUPPORTED.get(name, "unknown field; remove it or correct its spelling")
+    nearest = near(name, known)
+    return _UNSUPPORTED.get(
+        name,
+        f"unknown field; did you mean {nearest}?" if nearest else "unknown field; remove it or correct its spelling",
+    )
 
 
 def _none_of(value: object, expected: str) -> str:

@@ -1,7 +1,7 @@
 """The fields of the processes' events, in addition to `time`, `level`, `event` and `exception`, each with its meaning.
 
 The data plane writes no other field. A test compares the list with the log calls of both planes; `make reference` writes it
-into docs/reference.
+into docs/log-fields.md.
 """
 
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from typing import Final
 
 FIELDS: Final[Mapping[str, str]] = {
     "admin": "address and port of the admin port",
+    "code": "the problem code that requests of an invalid rule get",
     "delay_seconds": "seconds of the drain in which new connections are still served (`drain_delay`)",
     "endpoint": "address and port of an upstream's endpoint",
     "error": "the failed operation and its error",
@@ -22,6 +23,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "route": "`NAMESPACE/NAME` of the GatewayRoute",
     "routes": "number of routes in a document",
     "rule": "name of the rule in its route",
+    "rules": "number of rules",
     "seconds": "seconds for which an endpoint is ejected",
     "server": "name of the API server that the process cannot compare upstreams with",
     "services": "Services of a config that have no endpoints yet, ten at most",

@@ -44,6 +44,9 @@ _MILLISECONDS: Final = {"h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 _QUANTITY = re.compile(r"([0-9]{1,12})(k|M|G|Ki|Mi|Gi)?")
 _FACTOR: Final = {None: 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
 
+NEVER_STORED: Final = frozenset((206, 304, 428, 429, 431, 511))
+"""Statuses that no cache stores: parts of responses (RFC 9111 3), and answers to one client (RFC 6585)."""
+
 
 # Thousands of rules have the same few durations and sizes.
 @lru_cache(maxsize=1024)

@@ -6,14 +6,13 @@ Exit codes: 0 = graceful stop, 1 = it could not start or its source has ended, 2
 import asyncio
 import logging
 import os
+import signal
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
-
-from inferway_dataplane.observability import json_logging
-from inferway_dataplane.settings import ClusterSettings, Settings, refuse_unknown
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
 
 log = logging.getLogger("inferway")
 
@@ -23,6 +22,21 @@ FIELD_MANAGER: Final = "inferway-dataplane"
 
 def main() -> int:
     """Serve until a signal. Returns the exit code."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nothing is to be reloaded yet, and it must not end the process
+    try:
+        return _main()
+    except ModuleNotFoundError as missing:
+        return _fail(f"{missing.name} is not installed: pip install 'inferway[dataplane,cluster]'")
+
+
+def _main() -> int:
+    # Imported only now, so that a missing package is an error with a fix.
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
+
+    from inferway_dataplane.observability import json_logging
+    from inferway_dataplane.settings import ClusterSettings, Settings, refuse_unknown
+
     try:
         settings, cluster = Settings(), ClusterSettings()
         refuse_unknown(os.environ)
@@ -61,9 +75,11 @@ def main() -> int:
     return serve(settings, source)
 
 
-def _describe(error: ValidationError | SettingsError) -> str:
+def _describe(error: "ValidationError | SettingsError") -> str:
     """Return invalid settings in one line, by their names in the environment."""
-    if isinstance(error, SettingsError):
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
         return str(error)
     messages = []
     for item in error.errors(include_url=False):

@@ -2,18 +2,20 @@
 
 import logging
 from collections.abc import Callable
-
-import re2
+from typing import Final
 
 from inferway_contract import canonical
 from inferway_contract.document import ConfigDocument, EndpointsDocument
-from inferway_dataplane.core import runtime
+from inferway_dataplane.core import invalid_rules, runtime
+from inferway_dataplane.core.invalid_rules import InvalidRule
 from inferway_dataplane.core.runtime import Runtime
 from inferway_dataplane.engine.context import Context
 from inferway_dataplane.engine.stages import order
 from inferway_dataplane.sources import Refused
 
 _IDLE_KEYS_A_TICK = 2_000
+_MOST_REPORTED: Final = 20
+"""Log lines about invalid rules for one document."""
 
 log = logging.getLogger("inferway")
 
@@ -26,6 +28,7 @@ class Live:
         self.on_swap: Callable[[Runtime], object] = lambda built: None  # called with each new runtime
         self.revision = ""
         self.last_error = ""
+        self._reported: frozenset[InvalidRule] = frozenset()
 
     def accept(self, config: ConfigDocument, endpoints: EndpointsDocument, revision: str = "", error: str = "") -> None:
         """Build a runtime and swap it in. Raises `Refused`, and changes nothing, if the documents cannot be built.
@@ -46,7 +49,7 @@ class Live:
                 older=context.runtime,
                 now=started,
             )
-        except (LookupError, re2.error, ValueError) as failure:
+        except (LookupError, ValueError) as failure:
             self.reject(str(failure))
             raise Refused(str(failure)) from failure
         context.pools.address_policy = config.address_policy
@@ -58,6 +61,7 @@ class Live:
         context.pools.keep_only(built.upstreams)
         context.stats.keep_only(rule.stats for rule in built.rules)
         self.on_swap(built)
+        self._report_invalid()
         context.stats.config_apply_seconds = context.clock.now() - started
         log.info("serving a new document", extra={"revision": self.revision, "routes": len(config.routes)})
 
@@ -66,6 +70,27 @@ class Live:
         self._context.stats.config_rejected += 1
         self.last_error = error
         log.error("rejected a new document, keeping the last good one", extra={"error": error})
+
+    def invalid_rules(self) -> list[InvalidRule]:
+        """Return why rules of the live documents reject requests: errors in them, and secrets that are missing now."""
+        live = self._context.runtime
+        if live is None:
+            return []
+        missing = invalid_rules.without_secret(live.credentials, self._context.secrets.objections())
+        return [*live.invalid_rules, *missing]
+
+    def _report_invalid(self) -> None:
+        """Log what was not logged for the documents before."""
+        standing = self.invalid_rules()
+        new = [invalid for invalid in standing if invalid not in self._reported]
+        self._reported = frozenset(standing)
+        for invalid in new[:_MOST_REPORTED]:
+            log.warning(
+                "a rule rejects requests",
+                extra={"route": invalid.route, "rule": invalid.rule, "code": invalid.reason, "error": invalid.detail},
+            )
+        if len(new) > _MOST_REPORTED:
+            log.warning("more rules reject requests", extra={"rules": len(new) - _MOST_REPORTED})
 
     def forget_idle_keys(self, now: float) -> None:
         """Forget keys of limits whose buckets are full. Called by the wheel."""

@@ -49,6 +49,7 @@ class DataPlane:
         self._admin_server = AdminServer(admin_app.app(self))
         self._data_server: DataServer | None = None
         self._tasks: list[asyncio.Task[None]] = []  # the source, and the watchers of files
+        self._reload_wanted = (asyncio.Event(), asyncio.Event())  # of secrets, of certificates
         self._source_end = asyncio.Event()  # the source has ended, and the process is to be restarted
         self.is_ready_to_drain = False  # whether it drains and `/readyz` still succeeds (`drain_ready`)
         self.listen = ("", 0)
@@ -75,13 +76,13 @@ class DataPlane:
             await self._first_document(source)
             source.add_done_callback(self._on_source_end)
             secrets, certificates = self.gateway.context.secrets, self._certificates
-            self._run(follow("secrets", secrets.files, secrets.refresh))
+            of_secrets, of_certificates = self._reload_wanted
+            self._run(follow("secrets", secrets.files, secrets.refresh, wanted=of_secrets))
             context = None
             if certificates is not None:
                 context = certificates.context
-                self._run(
-                    follow("certificates", lambda: certificates.files, certificates.reload, certificates.signature)
-                )
+                files, read = lambda: certificates.files, certificates.signature
+                self._run(follow("certificates", files, certificates.reload, read, wanted=of_certificates))
             self._data_server = DataServer(self.gateway, data_socket, context)
         except BaseException:
             data_socket.close()
@@ -119,6 +120,13 @@ class DataPlane:
         else:
             log.critical("the source has ended, the live document stays", extra={"error": why}, exc_info=error)
 
+    def reload(self) -> None:
+        """Read all files again: the source's, secrets and certificates."""
+        log.info("reloading all files")
+        self.source.reload()
+        for wanted in self._reload_wanted:
+            wanted.set()
+
     async def stop(self) -> None:
         """Close the listeners, finish what is in flight within `drain_timeout`, then close the rest."""
         self.gateway.drain()
@@ -141,6 +149,7 @@ class DataPlane:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, signalled)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
         starting = loop.create_task(self.start())
         signal_wait = loop.create_task(signalled.wait())
         await asyncio.wait((starting, signal_wait), return_when=asyncio.FIRST_COMPLETED)
@@ -205,6 +214,7 @@ def serve(settings: Settings, source: Source) -> int:
 
     0 = it has stopped gracefully, 1 = it could not start or the source has ended, 2 = a setting names something unusable.
     """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nothing is to be reloaded yet, and it must not end the process
     json_logging.configure(settings.log_level)
     try:
         plane = DataPlane(settings, source)

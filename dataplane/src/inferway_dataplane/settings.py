@@ -102,6 +102,18 @@ class Settings(BaseSettings):
         return tuple((Path(cert), Path(key)) for cert, key in zip(self.tls_cert, self.tls_key, strict=True))
 
     @model_validator(mode="after")
+    def _different_ports(self) -> Self:
+        listeners = address_and_port(self.listen), address_and_port(self.admin)
+        hosts = {_same_host(host) for host, _ in listeners}
+        ports = {port for _, port in listeners}
+        # An unspecified address has the port on every address; `::` may have it for IPv4 too.
+        if len(ports) == 1 and 0 not in ports and (len(hosts) == 1 or "" in hosts):
+            raise ValueError(
+                f"listen {self.listen} and admin {self.admin} have the same port: give one of them another port"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _pairs(self) -> Self:
         if len(self.tls_cert) != len(self.tls_key):
             raise ValueError(f"tls_cert names {len(self.tls_cert)} files and tls_key {len(self.tls_key)}: give pairs")
@@ -164,6 +176,15 @@ class ClusterSettings(BaseSettings):
     state_directory: str = Field(
         "", description="directory of the last good copy, such as an emptyDir; empty = there is none"
     )
+
+
+def _same_host(host: str) -> str:
+    """Return one text for all spellings of an address; "" for an unspecified one, which includes every other."""
+    try:
+        address = ip_address({"localhost": "127.0.0.1"}.get(host, host))
+    except ValueError:
+        return host
+    return "" if address.is_unspecified else str(address)
 
 
 def refuse_unknown(names: Iterable[str]) -> None:

@@ -19,6 +19,8 @@ from inferway_contract import log_fields, resources, values
 from inferway_contract.generate import crds
 from inferway_contract.resources.backends import Limits, Timeouts
 from inferway_contract.resources.retry import Retry
+from inferway_dataplane.core.limits.key_values import LIST_FIELDS
+from inferway_dataplane.core.messages import client_claims
 from inferway_dataplane.core.upstreams import retry
 from inferway_dataplane.core.upstreams.balancing import consistent_hash
 from inferway_dataplane.engine.clock import TICK
@@ -32,6 +34,7 @@ from inferway_operator.http_server import server
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.settings import HttpSettings, OperatorSettings
 from inferway_reference import admin_pages
+from inferway_reference.__main__ import PAGES
 from inferway_reference.metrics import families
 from inferway_reference.pages import blocks, commands, prose, spans, tables
 from inferway_reference.problems import all_problems
@@ -39,10 +42,11 @@ from inferway_reference.settings import names_of
 
 ROOT = Path(__file__).parents[3]
 FOR_DEVELOPERS = {"architecture", "control-plane", "data-plane", "glossary", "releasing", "testing"}
+GENERATED = {name.removesuffix(".md") for name in PAGES}
 EVERY_PAGE = {
     path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
 }
-USER_PAGES = {name: text for name, text in EVERY_PAGE.items() if name not in FOR_DEVELOPERS}
+USER_PAGES = {name: text for name, text in EVERY_PAGE.items() if name not in FOR_DEVELOPERS | GENERATED}
 PROBLEMS = {problem.code: problem for problem in all_problems().values()}
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 SETTINGS = {
@@ -132,6 +136,11 @@ def test_admin_pages_exist(page: str) -> None:
     assert named - {route.path for route in admin_pages.routes()} - server.PAGES.keys() == set()
 
 
+def test_every_page_is_linked_from_the_readme() -> None:
+    linked = set(re.findall(r"\]\(docs/([\w-]+)\.md", EVERY_PAGE["README"]))
+    assert EVERY_PAGE.keys() - {"README"} - linked == set()
+
+
 # --- values --------------------------------------------------------------------------------------------------------------
 
 
@@ -217,6 +226,11 @@ CONSTANTS: list[tuple[str, str, float]] = [
     ("http", r"memory at (\d+) % \| 503", resource_monitor.FULL * 100),
     ("http", r"about (\d+) KiB of each wait", HIGH_WATER / 1024),
     ("http", r"the new one waits for (a) second", listener.PATIENCE),
+    (
+        "upstreams",
+        r"kept for (\d+) s \(`upstream_idle_timeout`\)",
+        Settings.model_fields["upstream_idle_timeout"].default,
+    ),
     ("upstreams", r"No endpoint takes more than ([\d.]+) times", consistent_hash.FACTOR),
     ("upstreams", r"requests in flight, or fewer than (\d+)", retry.MIN_RETRIES),
     ("data-plane", r"One timer \(the wheel, (\d+) ms\)", TICK * 1000),
@@ -232,6 +246,21 @@ def test_constants_in_pages_are_those_of_the_code(page: str, pattern: str, value
 def test_default_sizes_in_pages_are_those_of_the_models() -> None:
     found = re.findall(r"`limits\.maxRequestBody`\s+\((\d+) MiB by default\)", EVERY_PAGE["http"])
     assert [int(number) << 20 for number in found] == [values.size(Limits().max_request_body)]
+
+
+def names_after(page: str, beginning: str) -> list[str]:
+    """Return the code spans of the list that follows some words."""
+    listed = EVERY_PAGE[page].partition(beginning)[2].partition(".\n")[0]
+    return re.findall(r"`([^`]+)`", listed)
+
+
+def test_claims_of_http_md_are_those_of_the_code() -> None:
+    assert names_after("http", "limits and cache, in any spelling:") == list(client_claims.FAMILIES)
+
+
+def test_list_fields_of_http_md_are_those_of_the_code() -> None:
+    listed = names_after("http", "Header fields that are lists by definition are joined instead:")
+    assert sorted(name.lower().encode() for name in listed) == sorted(LIST_FIELDS)
 
 
 def test_outcomes_of_the_status_header_are_those_that_exist() -> None:

@@ -3,8 +3,7 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import typer
 import yaml
@@ -13,36 +12,79 @@ from rich.table import Table
 from rich.text import Text
 
 from inferway_cli.manifests import compilation as manifest_compilation
-from inferway_cli.manifests import files, reader
-from inferway_cli.manifests.compilation import Finding, Severity
-from inferway_cli.manifests.diagnostics import Diagnostic, lines
-from inferway_cli.manifests.reader import File, Loaded
+from inferway_cli.manifests import files, kinds
+from inferway_cli.manifests.compilation import Checked, Severity
+from inferway_cli.manifests.diagnostics import Diagnostic, by_place, lines
+from inferway_cli.manifests.reader import Loaded
 from inferway_contract.canonical import revision
 from inferway_contract.conditions import ConditionType
+from inferway_contract.field_errors import dotted
 from inferway_operator.compiler import Compilation
 
 
-def validate(paths: Sequence[str]) -> int:
-    """Check form and acceptance. Unresolved references are warnings, as their targets may be in other files."""
+def validate(paths: Sequence[str], *, is_strict: bool = False, as_json: bool = False) -> int:
+    """Check form and acceptance. Unresolved references are warnings, as their targets may be in other files.
+
+    `is_strict`: warnings fail as well.
+    """
     read_files = tuple(files.gather(paths))
-    checked = _check(read_files)
-    _warn([*checked.loaded.notes, *checked.of(Severity.UNRESOLVED, Severity.NOTED)])
+    checked = manifest_compilation.check(read_files)
+    warnings = [*checked.loaded.notes, *checked.of(Severity.UNRESOLVED, Severity.NOTED)]
+    if any(manifest.kind == "EndpointSlice" for manifest in checked.loaded.manifests):
+        # Files for a cluster have none, as Kubernetes writes them.
+        warnings += checked.of(Severity.IDLE)
+    errors = checked.errors
+    if not (errors or checked.loaded.manifests or checked.loaded.notes):
+        errors = [
+            Diagnostic(file.name, 0, (), (), f"is empty; the kinds read here are {kinds.KNOWN}") for file in read_files
+        ]
+    is_failed = bool(errors or (is_strict and warnings))
+    if as_json:
+        _print_report(checked, len(read_files), errors, warnings, is_ok=not is_failed)
+        return int(is_failed)
+    _warn(warnings)
     if sys.stdout.isatty() and not checked.loaded.errors:
         show_table(checked.compilation)
-    errors = [*checked.loaded.errors, *checked.of(Severity.REFUSED)]
     if errors:
         return _fail(errors)
+    if is_failed:
+        typer.echo(f"{_plural(len(warnings), 'warning')}, which --strict does not accept", err=True)
+        return 1
     typer.echo(f"OK: {_count(checked.loaded)} in {_plural(len(read_files), 'file')}")
     return 0
 
 
+def _print_report(
+    checked: Checked, files_read: int, errors: Sequence[Diagnostic], warnings: Sequence[Diagnostic], *, is_ok: bool
+) -> None:
+    """Print the report of `validate -o json` (docs/standalone.md)."""
+    report = {
+        "ok": is_ok,
+        "files": files_read,
+        "manifests": len(checked.loaded.manifests),
+        "errors": [_as_json(error) for error in by_place(errors)],
+        "warnings": [_as_json(warning) for warning in by_place(warnings)],
+    }
+    typer.echo(json.dumps(report, indent=2))
+
+
+def _as_json(diagnostic: Diagnostic) -> dict[str, object]:
+    return {
+        "file": diagnostic.file,
+        "line": diagnostic.line or None,
+        "object": ", ".join(diagnostic.where) or None,
+        "field": dotted(diagnostic.path) or None,
+        "message": diagnostic.message,
+    }
+
+
 def compile_and_print(paths: Sequence[str], *, as_json: bool) -> int:
     """Print the documents if every manifest is valid; return 1 if one is not accepted or not resolved."""
-    checked = _check(files.gather(paths))
+    checked = manifest_compilation.check(files.gather(paths))
     if not checked.loaded.errors:
         _print(checked.compilation, as_json=as_json)
     _warn([*checked.loaded.notes, *checked.of(Severity.NOTED)])
-    errors = [*checked.loaded.errors, *checked.of(Severity.REFUSED, Severity.UNRESOLVED)]
+    errors = [*checked.errors, *checked.of(Severity.UNRESOLVED, Severity.IDLE)]
     return _fail(errors) if errors else 0
 
 
@@ -65,26 +107,6 @@ def _print(compilation: Compilation, *, as_json: bool) -> None:
         typer.echo(json.dumps(output, indent=2, ensure_ascii=False))
     else:
         typer.echo(yaml.safe_dump(output, sort_keys=False, allow_unicode=True, width=120), nl=False)
-
-
-class _Checked(NamedTuple):
-    loaded: Loaded
-    compilation: Compilation
-    findings: tuple[Finding, ...]
-
-    def of(self, *severities: Severity) -> list[Diagnostic]:
-        return [diagnostic for severity, diagnostic in self.findings if severity in severities]
-
-
-def _check(read_files: Iterable[File]) -> _Checked:
-    loaded = reader.load(read_files)
-    compilation = manifest_compilation.compile_manifests(loaded.manifests)
-    sound = [manifest for manifest in loaded.manifests if manifest.is_sound]
-    findings = manifest_compilation.findings(compilation, sound)
-    if loaded.errors:
-        # The target of a reference may be in an unreadable part. An invalid pattern is an error in any case.
-        findings = (finding for finding in findings if finding[0] is Severity.REFUSED)
-    return _Checked(loaded, compilation, tuple(findings))
 
 
 def show_table(compilation: Compilation) -> None:

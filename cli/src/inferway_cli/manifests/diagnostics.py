@@ -1,6 +1,6 @@
 """Diagnostics: errors and warnings with file, line and field, safe to print for any input."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from inferway_contract.field_errors import dotted, printable
@@ -29,13 +29,18 @@ class Diagnostic(NamedTuple):
         return printable(_cut(text, _LONGEST))
 
 
+def by_place(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Return the diagnostics sorted by file and line; those of one line stay in their order."""
+    return sorted(diagnostics, key=lambda diagnostic: (diagnostic.file, diagnostic.line))
+
+
 def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def lines(diagnostics: Sequence[Diagnostic]) -> list[str]:
-    """Return a line for each of the first diagnostics, and the number of the others."""
-    shown = [str(diagnostic) for diagnostic in diagnostics[:MOST_LINES]]
+    """Return a line for each of the first diagnostics by file and line, and the number of the others."""
+    shown = [str(diagnostic) for diagnostic in by_place(diagnostics)[:MOST_LINES]]
     if len(diagnostics) > MOST_LINES:
         shown.append(f"... and {len(diagnostics) - MOST_LINES:,} more")
     return shown

@@ -48,19 +48,28 @@ class Folder:
     """
 
     def __init__(self, path: str) -> None:
+        """`path`: a directory, or a single file."""
         self.path = path
+        self.passed_over: tuple[str, ...] = ()
+        """Files that are not read, as their names end in neither .yaml nor .yml; without hidden and temporary ones."""
         self._read: dict[str, _Read] = {}
+
+    def forget(self) -> None:
+        """Read every file again at the next `take`, whatever its times are."""
+        self._read = {}
 
     def take(self) -> tuple[File, ...]:
         """Return all files as they are now, sorted by name."""
+        passed_over: list[str] = []
         try:
-            entries = sorted(_walk(self.path))
+            entries = sorted(_walk(self.path, passed_over))
         except _TooManyFiles as error:
             return (File(self.path, None, str(error)),)
         except (OSError, ValueError) as error:
             return (File(self.path, None, _reason(error)),)
         if sum(entry.size for entry in entries) > MAX_TOTAL:
             return (File(self.path, None, f"its YAML files have more than {MAX_TOTAL >> 20} MiB"),)
+        self.passed_over = tuple(sorted(passed_over))
         older, self._read = self._read, {}
         return tuple(self._file(entry, older.get(entry.path)) for entry in entries)
 
@@ -118,8 +127,15 @@ def _limited(name: str, content: bytes) -> File:
     return File(name, content)
 
 
-def _walk(root: str) -> Iterator[_Entry]:
-    """Yield every YAML file below a directory; raise `OSError` if the directory itself cannot be read."""
+def _walk(root: str, passed_over: list[str]) -> Iterator[_Entry]:
+    """Yield every YAML file below a directory, or the file itself; raise `OSError` if `root` cannot be read.
+
+    `passed_over` takes the paths of the other files.
+    """
+    info = os.stat(root)
+    if not stat.S_ISDIR(info.st_mode):
+        yield _file_entry(root, info)
+        return
     entries = files = 0
     visited: set[tuple[int, int]] = set()
     waiting = [(root, 0)]
@@ -143,17 +159,19 @@ def _walk(root: str) -> Iterator[_Entry]:
             if child.name.startswith((".", "#")):
                 continue
             is_yaml = child.name.endswith((".yaml", ".yml"))
-            entry = _entry(child, is_yaml)
+            entry = _entry(child)
             if entry is None:
                 waiting.append((child.path, level + 1))
             elif is_yaml:
                 files += 1
                 yield entry
+            elif not child.name.endswith("~"):
+                passed_over.append(child.path)
         if files > MAX_FILES or entries > _MAX_ENTRIES or level > _MAX_LEVELS:
             raise _TooManyFiles(f"more than {MAX_FILES:,} YAML files, or too deep: is it the right directory?")
 
 
-def _entry(child: os.DirEntry[str], is_yaml: bool) -> _Entry | None:
+def _entry(child: os.DirEntry[str]) -> _Entry | None:
     """Return the entry of a directory's child; None for a directory."""
     try:
         info = child.stat()
@@ -162,10 +180,14 @@ def _entry(child: os.DirEntry[str], is_yaml: bool) -> _Entry | None:
         return _Entry(child.path, (), 0, 0, _reason(error))
     if stat.S_ISDIR(info.st_mode):
         return None
-    if is_yaml and not stat.S_ISREG(info.st_mode):
-        return _Entry(child.path, (), 0, 0, "is not a regular file")
+    return _file_entry(child.path, info)
+
+
+def _file_entry(path: str, info: os.stat_result) -> _Entry:
+    if not stat.S_ISREG(info.st_mode):
+        return _Entry(path, (), 0, 0, "is not a regular file")
     signature = (info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
-    return _Entry(child.path, signature, info.st_size, max(info.st_mtime_ns, info.st_ctime_ns))
+    return _Entry(path, signature, info.st_size, max(info.st_mtime_ns, info.st_ctime_ns))
 
 
 def _reason(error: Exception) -> str:

@@ -3,13 +3,12 @@
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from difflib import get_close_matches
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
 from inferway_contract import resources
-from inferway_contract.field_errors import FieldError, Path, from_validation, name_error, shown
+from inferway_contract.field_errors import FieldError, Path, from_validation, name_error, near, shown
 from inferway_contract.kubernetes_kinds import EndpointSlice, ReferenceGrant, Service
 
 DEFAULT_NAMESPACE: Final = "default"
@@ -45,7 +44,8 @@ def errors(kind: str, manifest: dict[str, Any]) -> Iterator[FieldError]:
         return
     for field in manifest:
         if field not in _TOP:
-            yield FieldError((field,), f"unknown field; a {kind} has apiVersion, kind, metadata and spec")
+            hint = f"did you mean {nearest}?" if (nearest := near(field, _TOP)) else ""
+            yield FieldError((field,), f"unknown field; {hint or f'a {kind} has apiVersion, kind, metadata and spec'}")
     spec = manifest.get("spec")
     if isinstance(spec, dict):
         yield from _validate(resources.SPECS[kind], spec, ("spec",))
@@ -58,7 +58,7 @@ def _validate(model: type[BaseModel], value: Mapping[str, Any], path: Path) -> I
         # by_name: the API server knows backendRefs, and rejects backend_refs.
         model.model_validate(value, by_alias=True, by_name=False)
     except ValidationError as error:
-        yield from from_validation(error, path)
+        yield from from_validation(error, path, model)
 
 
 def _metadata(kind: str, metadata: Any) -> Iterator[FieldError]:
@@ -69,8 +69,8 @@ def _metadata(kind: str, metadata: Any) -> Iterator[FieldError]:
         if field == "generateName":
             yield FieldError(("metadata", field), "names are not generated; write metadata.name")
         elif field not in _FIELDS:
-            near = get_close_matches(field[:80], _FIELDS, n=1)
-            yield FieldError(("metadata", field), "unknown field" + (f"; did you mean {near[0]}?" if near else ""))
+            hint = f"; did you mean {nearest}?" if (nearest := near(field, _FIELDS)) else ""
+            yield FieldError(("metadata", field), f"unknown field{hint}")
     name, namespace = metadata.get("name"), metadata.get("namespace")
     if name is None:
         yield FieldError(("metadata", "name"), "is required")

@@ -18,6 +18,8 @@ from inferway_dataplane.core.upstreams.members import Member
 from inferway_dataplane.gateway import Gateway
 from inferway_dataplane.sources import Source
 
+_MOST_INVALID: Final = 100
+"""Invalid rules that /debug/config names."""
 _STANDSTILL: Final = 5.0
 """Seconds without a turn of the wheel after which the process is not alive; it turns four times a second."""
 
@@ -86,6 +88,7 @@ def app(process: Process) -> Starlette:
                 "revision": gateway.live.revision,
                 "lastError": gateway.live.last_error or source.error,
                 "lastGoodSince": _copy_served_since(source),
+                "invalidRules": [item._asdict() for item in gateway.live.invalid_rules()[:_MOST_INVALID]],
                 "document": json.loads(canonical(live.config)) if live is not None else None,
                 "endpoints": json.loads(canonical(live.endpoints)) if live is not None else None,
             }

@@ -1,4 +1,4 @@
-"""Every metric of the data plane: its name, type, labels and meaning. `make reference` writes them into docs/reference.
+"""Every metric of the data plane: its name, type, labels and meaning. `make reference` writes docs/metrics.md.
 
 Labels, each with a bounded number of values: `route` is `namespace/name` of a GatewayRoute and "" where none matched; `rule` is
 the rule's name in it; `backend` a backend's name in the rule; `policy` is `namespace/name` of a RateLimitPolicy and `limit`
@@ -161,6 +161,11 @@ ACCESS_LOG_DROPPED: Final = Family("counter", "access_log_dropped", "Log lines l
 
 # --- configuration -------------------------------------------------------------------------------------------------------
 CONFIG_REJECTED: Final = Family("counter", "config_rejected", "Rejected documents.")
+CONFIG_INVALID_RULES: Final = Family(
+    "gauge",
+    "config_invalid_rules",
+    "Rules that reject requests because of an error in them: an invalid rule or policy, an unknown Service, a missing secret.",
+)
 CONFIG_APPLY_SECONDS: Final = Family("gauge", "config_apply_seconds", "Time to build the live runtime.")
 CONFIG_REVISION_INFO: Final = Family("gauge", "config_revision_info", "The live config revision.", ("revision",))
 CONFIG_SOURCE_CONNECTED: Final = Family(

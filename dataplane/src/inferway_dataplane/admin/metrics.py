@@ -116,6 +116,8 @@ class GatewayCollector(Collector):
         yield families.ACCESS_LOG_LEFT_OUT.value(log.left_out)
         yield families.ACCESS_LOG_DROPPED.value(log.dropped)
         yield families.CONFIG_REJECTED.value(stats.config_rejected)
+        invalid = {(item.route, item.rule) for item in gateway.live.invalid_rules()}
+        yield families.CONFIG_INVALID_RULES.value(len(invalid))
         yield families.CONFIG_APPLY_SECONDS.value(stats.config_apply_seconds)
         yield families.CONFIG_REVISION_INFO.samples([([gateway.live.revision], 1)])
 

@@ -11,7 +11,9 @@ from typing import Any, Final
 
 from inferway_contract.document import ConfigDocument, EndpointsDocument, Limit, LoadBalancer, Policy, Route
 from inferway_contract.document import Rule as RuleDocument
-from inferway_dataplane.core.caching.keys import CacheRules
+from inferway_dataplane.core import invalid_rules
+from inferway_dataplane.core.caching.keys import CacheRules, digest_of
+from inferway_dataplane.core.invalid_rules import Credential, InvalidRule
 from inferway_dataplane.core.limits.keys import key_of, values_of
 from inferway_dataplane.core.limits.ratelimit_headers import RateLimitHeaders
 from inferway_dataplane.core.limits.token_bucket import Bucket
@@ -98,7 +100,15 @@ class Rule:
         self.request_timeout = rule.timeouts.request / 1000 or float("inf")
         self.response_limits = ResponseLimits(rule)
         self.max_request_body = rule.max_request_body  # bytes
-        self.cache = CacheRules(rule.cache, f"{route.id} {rule.name}") if rule.cache else None
+        self.cache = (
+            CacheRules(
+                rule.cache,
+                digest_of(route.id, rule),
+                has_prefix=rule.rewrite is not None and rule.rewrite.path is not None,
+            )
+            if rule.cache
+            else None
+        )
         limits = [
             (policy, limit) for name in rule.policies for policy in (build.policies[name],) for limit in policy.limits
         ]
@@ -152,6 +162,9 @@ class Runtime:
     members: Members
     counters_of: dict[tuple[str, str], RuleCounters]
     secrets: set[str]
+    invalid_rules: tuple[InvalidRule, ...]
+    """Those of the documents; rules without their secret come in addition."""
+    credentials: tuple[Credential, ...]
 
 
 @dataclass
@@ -197,7 +210,7 @@ def build(
     older: Runtime | None,
     now: float,
 ) -> Runtime:
-    """Compile the documents. Raises `LookupError` if they do not fit together, `re2.error` for a bad pattern.
+    """Compile the documents. Raises `LookupError` if they do not fit together.
 
     `endpoint_of`, `stats_of` and `stages_of` return what a rule holds for the engine; `preflight_stages`: of the
     preflights that a rule answers itself; `now`: monotonic seconds.
@@ -208,8 +221,12 @@ def build(
     )
     entries = []
     rules = []
+    invalid: list[InvalidRule] = []
+    credentials: list[Credential] = []
     for age, route in enumerate(config.routes):
-        for index, document in enumerate(route.rules):
+        for index, document in enumerate(map(invalid_rules.protected, route.rules)):
+            invalid += invalid_rules.in_rule(route.id, document)
+            credentials += invalid_rules.credentials_of(route.id, document)
             rule = Rule(route, document, building)
             rules.append(rule)
             entries += [
@@ -227,6 +244,8 @@ def build(
         resolver.members,
         building.counters_of,
         resolver.secrets,
+        tuple(invalid),
+        tuple(credentials),
     )
 
 

@@ -39,7 +39,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "cache": "`hit`, `miss`, `bypass`; empty = the rule has no cache, or was not reached",
     "client_ip": "the client's address, from X-Forwarded-For behind trusted proxies",
 }
-"""The fields of a line `request`, in this order, with their meanings. `make reference` writes them into docs/reference."""
+"""The fields of a line `request`, in this order, with their meanings. `make reference` writes docs/log-fields.md."""
 
 LEFT_OUT_FIELDS: Final[Mapping[str, str]] = {
     "time": "end of the period (RFC 3339, UTC, milliseconds)",

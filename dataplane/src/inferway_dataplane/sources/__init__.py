@@ -59,5 +59,8 @@ class Source(Protocol):
     def ends_with_process(self) -> bool:
         """Whether the process ends when `follow` ends without cancellation: it is then started again."""
 
+    def reload(self) -> None:
+        """Read again what is read from files (SIGHUP)."""
+
     async def follow(self, receiver: Receiver) -> None:
         """Run until cancelled. Raises `Refused` when there is no first document to start with."""

@@ -95,6 +95,9 @@ class ClusterSource:
             copy_served_since=(rollout.restored_at if rollout is not None else 0.0) if has_copy else None,
         )
 
+    def reload(self) -> None:
+        """Do nothing: documents arrive by a watch, not from files."""
+
     async def follow(self, receiver: Receiver) -> None:
         """Serve what is published, until cancelled."""
         changed = asyncio.Event()

@@ -37,12 +37,12 @@ class MemoryResponses(ResponseStore):
     def __len__(self) -> int:
         return len(self._entries)
 
-    def find(self, key: bytes, head: RequestHead, now: float) -> CacheEntry | None:
+    def find(self, key: bytes, head: RequestHead, peer: bytes, now: float) -> CacheEntry | None:
         """Return the fresh response for a request; remove one that has expired."""
         entry = self._entries.get(key)
         if type(entry) is _Variants:
             self._entries.move_to_end(key)  # its eviction would remove all variants
-            key = _variant_key(key, cache_keys.variant(entry.names, head))
+            key = _variant_key(key, cache_keys.variant(entry.names, head, peer))
             entry = self._entries.get(key)
         if type(entry) is not CacheEntry:
             return None
@@ -54,7 +54,7 @@ class MemoryResponses(ResponseStore):
 
     def put(self, key: bytes, entry: CacheEntry, names: tuple[bytes, ...], variant: bytes) -> None:
         """Store a response; evict others unless it can never fit."""
-        if entry.size + 2 * (len(key) + _OVERHEAD) + len(variant) + 1 > self.limit:
+        if entry.size + 2 * (len(key) + _OVERHEAD) + len(variant) > self.limit:
             self._remove(_variant_key(key, variant) if names else key)
             return
         if names:
@@ -90,5 +90,5 @@ class MemoryResponses(ResponseStore):
 
 
 def _variant_key(key: bytes, variant: bytes) -> bytes:
-    """Build the key of one variant; primary keys never contain the separator."""
-    return key + b"\x02" + variant
+    """Build the key of one variant; it is longer than every primary key."""
+    return key + variant

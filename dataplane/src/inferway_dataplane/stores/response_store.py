@@ -13,8 +13,11 @@ class ResponseStore(ABC):
     __slots__ = ()
 
     @abstractmethod
-    def find(self, key: bytes, head: RequestHead, now: float) -> CacheEntry | None:
-        """Return the fresh response for a request with this primary key. `now`: monotonic seconds."""
+    def find(self, key: bytes, head: RequestHead, peer: bytes, now: float) -> CacheEntry | None:
+        """Return the fresh response for a request with this primary key.
+
+        `peer`: the address that the request came from; `now`: monotonic seconds.
+        """
 
     @abstractmethod
     def put(self, key: bytes, entry: CacheEntry, names: tuple[bytes, ...], variant: bytes) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -21,21 +22,28 @@ async def follow(
     reload: Callable[[], None],
     read: Signature | None = None,
     every: float = EVERY,
+    wanted: asyncio.Event | None = None,
 ) -> None:
     """Call `reload` after each change, until cancelled. If it raises, that is logged and the previous version stays.
 
-    `read`: the signature when the files were first read; None = as they are now. `every`: seconds.
+    `read`: the signature when the files were first read; None = as they are now. `every`: seconds. `wanted`: is set to
+    have the files read at once, changed or not.
 
     After an `OSError` (a file that cannot be read, such as for want of a descriptor) each look tries again. After a
     `ValueError` (a file whose content is unusable) the next change is awaited.
     """
     last: Signature | None = signature(files()) if read is None else read
     problem = ProblemLog(log)
+    wanted = wanted or asyncio.Event()
     while True:
-        await asyncio.sleep(every)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(every):  # `wait_for` of Python 3.11 may lose a cancellation
+                await wanted.wait()
+        is_wanted = wanted.is_set()
+        wanted.clear()
         try:
             newest = await asyncio.to_thread(lambda: signature(files()))
-            if newest == last:
+            if newest == last and not is_wanted:
                 continue
             last = newest
             await asyncio.to_thread(reload)

@@ -39,6 +39,19 @@ class SecretFiles:
         """Return the secret; None when it is missing or unusable."""
         return self._secrets.get(name)
 
+    def objections(self) -> dict[str, str]:
+        """Return why a secret cannot be used, by file, for those that cannot."""
+        missing = [name for name, secret in self._secrets.items() if secret is None]
+        if not missing:
+            return {}
+        if self._directory is None:
+            reason = "there is no secrets directory (setting secrets_directory)"
+        elif not self._directory.is_dir():
+            reason = f"the secrets directory {self._directory} does not exist"
+        else:
+            reason = f"it is not in {self._directory}, cannot be read, or is not a valid field value"
+        return dict.fromkeys(missing, reason)
+
     def files(self) -> list[Path]:
         """Return the files to watch."""
         return [self._directory / name for name in self._secrets] if self._directory is not None else []

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from inferway_contract import paths
 from inferway_contract.resources import matches as written
-from inferway_operator.world.objects import PolicyObject, RouteObject
+from inferway_operator.world.objects import PolicyObject, RouteObject, RuleObject
 from inferway_operator.world.world import World
 
 
@@ -66,7 +66,7 @@ def _of_policy(candidate: PolicyObject, world: World) -> World:
 def _rivals(candidate: RouteObject, routes: Iterable[RouteObject]) -> tuple[RouteObject, ...]:
     """Return the routes that share a match and host, reduced to the rules that do."""
     hosts = frozenset(candidate.hostnames or ("",))
-    matches = [match for rule in candidate.rules for _, match in rule.matches]
+    matches = [match for rule in candidate.rules for match in _whole(rule)]
     rough_keys, exact_keys = {_rough_key(match) for match in matches}, {_exact_key(match) for match in matches}
     rivals = []
     for route in routes:
@@ -75,11 +75,16 @@ def _rivals(candidate: RouteObject, routes: Iterable[RouteObject]) -> tuple[Rout
         rules = tuple(
             rule
             for rule in route.rules
-            if any(_rough_key(match) in rough_keys and _exact_key(match) in exact_keys for _, match in rule.matches)
+            if any(_rough_key(match) in rough_keys and _exact_key(match) in exact_keys for match in _whole(rule))
         )
         if rules:
             rivals.append(replace(route, rules=rules))
     return tuple(rivals)
+
+
+def _whole(rule: RuleObject) -> list[written.Match]:
+    """Return the matches that shadowing compares: what a partly readable one means is not known."""
+    return [match for _, match in rule.matches if isinstance(match, written.Match)]
 
 
 # Both are coarser than the compiler's key of a match (`shadowing`): equal keys there are equal here.

@@ -1,5 +1,8 @@
 """Backends: the target of each backendRef. A reference that does not resolve keeps its weight and is refused."""
 
+from difflib import get_close_matches
+from typing import Final
+
 from inferway_contract import address_policy, document
 from inferway_contract.conditions import Reason
 from inferway_contract.field_errors import FieldError
@@ -8,6 +11,8 @@ from inferway_operator.compiler import messages, services, urls
 from inferway_operator.compiler.draft import Draft, Path, RouteDraft, RuleDraft
 
 Objection = tuple[Reason, str]
+
+_DETAIL_CHARACTERS: Final = 300
 
 
 def resolve(draft: Draft) -> None:
@@ -74,7 +79,7 @@ def _objection(draft: Draft, home: str, namespace: str, ref: BackendRef) -> Obje
         return Reason.REF_NOT_PERMITTED, f"Service {service} not permitted: the API server is never a backend"
     target = draft.services.find(service)
     if target is None:
-        return Reason.BACKEND_NOT_FOUND, f"Service {service} not found"
+        return Reason.BACKEND_NOT_FOUND, f"Service {service} not found{_hint(draft, namespace, ref.name or '')}"
     if target.is_external_name:
         return (
             Reason.BACKEND_NOT_FOUND,
@@ -87,9 +92,18 @@ def _objection(draft: Draft, home: str, namespace: str, ref: BackendRef) -> Obje
     return None
 
 
+def _hint(draft: Draft, namespace: str, name: str) -> str:
+    # In a cluster each new Service could change the message, and with it the status of every such route.
+    if not draft.world.settings.standalone:
+        return ""
+    near = get_close_matches(name, draft.services.names(namespace), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
 def _refused(route: RouteDraft, rule: RuleDraft, ref: BackendRef, at: Path, objection: Objection) -> document.Backend:
     _add_unresolved(route, rule, at, objection)
-    return document.Backend(weight=ref.weight, priority=ref.priority, refusal="backend_not_found")
+    detail = messages.joined((objection[1],), _DETAIL_CHARACTERS)
+    return document.Backend(weight=ref.weight, priority=ref.priority, refusal="backend_not_found", detail=detail)
 
 
 def _add_unresolved(route: RouteDraft, rule: RuleDraft, at: Path, objection: Objection) -> None:

@@ -20,6 +20,8 @@ class RuleDraft:
 
     source: RuleObject
     errors: list[FieldError]
+    advice: list[FieldError] = field(default_factory=list)
+    """Valid fields that probably mean something else."""
     matches: list[document.Match] = field(default_factory=list)
     backends: list[document.Backend] = field(default_factory=list)
     redirect: document.Redirect | None = None

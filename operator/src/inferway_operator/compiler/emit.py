@@ -13,8 +13,7 @@ def emit_config(draft: Draft) -> ConfigDocument:
         Route(id=route.source.meta.id, hostnames=route.hostnames, rules=rules)
         for route in draft.routes
         if not route.is_barred
-        # A rule without a valid match has no place in a routing table.
-        if (rules := tuple(_rule(route, rule) for rule in route.rules if rule.matches))
+        if (rules := tuple(_rule(route, rule) for rule in route.rules))
     )
     used = {name for route in routes for rule in route.rules for name in rule.policies}
     return ConfigDocument(

@@ -1,6 +1,6 @@
 """Matches: paths as the data plane compares them, names in lower case, patterns that compile.
 
-An invalid match is left out and matches nothing; its rule refuses the requests of its valid matches.
+An invalid match becomes a broader one, for which its rule refuses every request that the match may have meant.
 """
 
 from collections.abc import Iterable
@@ -8,37 +8,71 @@ from functools import lru_cache
 
 import re2
 
-from inferway_contract import document, paths, patterns
+from inferway_contract import document, paths, patterns, protection
+from inferway_contract.field_errors import FieldError
 from inferway_contract.resources import matches as written
 from inferway_operator.compiler import messages
 from inferway_operator.compiler.draft import Draft, Path, RuleDraft
+from inferway_operator.world.objects import PartialMatch
 
 
 def normalise(draft: Draft) -> None:
     """Translate the matches of every rule."""
     for _, rule in draft.rules():
         for index, source in rule.source.matches:
-            errors_before = len(rule.errors)
-            match = _match(rule, source, ("matches", index))
-            if len(rule.errors) == errors_before:
-                rule.matches.append(match)
+            at = ("matches", index)
+            match = _partial_match(rule, source, at) if isinstance(source, PartialMatch) else _match(rule, source, at)
+            rule.matches.append(protection.protected(match))
 
 
 def _match(rule: RuleDraft, match: written.Match, at: Path) -> document.Match:
-    headers = [entry.model_copy(update={"name": entry.name.lower()}) for entry in match.headers]
+    path = _path(rule, match.path, (*at, "path", "value"))
+    headers = _values(rule, _lower_case(match.headers), (*at, "headers"))
+    query = _values(rule, match.query_params, (*at, "queryParams"))
+    is_whole = (path.type, len(headers), len(query)) == (match.path.type, len(match.headers), len(match.query_params))
+    place = document.Precedence(
+        path_type=match.path.type,
+        path_length=len(match.path.value.encode()),
+        has_method=match.method is not None,
+        headers=len(match.headers),
+        query=len(match.query_params),
+    )
     return document.Match(
-        path=_path(rule, match.path, (*at, "path", "value")),
-        method=match.method,
-        headers=_values(rule, headers, (*at, "headers")),
-        query=_values(rule, match.query_params, (*at, "queryParams")),
+        path=path, method=match.method, headers=headers, query=query, precedence=None if is_whole else place
     )
 
 
+def _partial_match(rule: RuleDraft, match: PartialMatch, at: Path) -> document.Match:
+    if match.path is not None:
+        path, path_type, value = _path(rule, match.path, (*at, "path", "value")), match.path.type, match.path.value
+    else:
+        is_pattern = match.path_type not in ("Exact", "PathPrefix")
+        # At most: of an unknown type the one that comes first.
+        value, path_type = match.path_value, match.path_type or "Exact"
+        path = (protection.beginning if is_pattern else protection.beginning_of_path)(value)
+    place = document.Precedence(
+        path_type=path_type,
+        path_length=len(value.encode(errors="surrogatepass")),
+        has_method=match.has_method,
+        headers=match.header_count,
+        query=match.query_count,
+    )
+    headers = _values(rule, _lower_case(match.headers), (*at, "headers"))
+    query = _values(rule, match.query_params, (*at, "queryParams"))
+    return document.Match(path=path, method=match.method, headers=headers, query=query, precedence=place)
+
+
+def _lower_case(headers: Iterable[written.HeaderMatch]) -> list[written.HeaderMatch]:
+    return [entry.model_copy(update={"name": entry.name.lower()}) for entry in headers]
+
+
 def _path(rule: RuleDraft, path: written.PathMatch, at: Path) -> document.PathMatch:
+    """Return the path as it is compared; for an ambiguous one a pattern of its beginning."""
     value = path.value
     if path.type == "RegularExpression":
         _check_pattern(rule, value, at)
         return document.PathMatch(type=path.type, value=value)
+    errors_before = len(rule.errors)
     try:
         value = paths.match_path(value.encode()).decode()
     except paths.AmbiguousPath as error:
@@ -50,23 +84,39 @@ def _path(rule: RuleDraft, path: written.PathMatch, at: Path) -> document.PathMa
         value = value.removesuffix("/")
         if value == "/":
             rule.add_error("'//' is the same prefix as '/': write '/', or use another type", *at)
+    if len(rule.errors) > errors_before:
+        return protection.beginning_of_path(path.value)
+    _advise(rule, path, at)
     return document.PathMatch(type=path.type, value=value)
+
+
+def _advise(rule: RuleDraft, path: written.PathMatch, at: Path) -> None:
+    """Warn of a wildcard: in these types an asterisk is an ordinary character."""
+    if "*" not in path.value:
+        return
+    before = path.value[: path.value.index("*")]
+    fix = f"write PathPrefix {before.rstrip('/') or '/'}" if path.value.rstrip("*") == before else ""
+    advice = f"{fix}, which has everything below it, or use a RegularExpression" if fix else "use a RegularExpression"
+    message = f"{messages.quoted(path.value)}: '*' is not a wildcard here, it matches only itself: {advice}"
+    rule.advice.append(FieldError((*rule.path, *at), message))
 
 
 def _values(
     rule: RuleDraft, entries: Iterable[written.HeaderMatch | written.QueryParamMatch], at: Path
 ) -> tuple[document.ValueMatch, ...]:
-    by_name: dict[str, document.ValueMatch] = {}
+    """Translate conditions, without those of a name that is there twice."""
+    by_name: dict[str, list[document.ValueMatch]] = {}
     for index, entry in enumerate(entries):
+        if entry.type == "RegularExpression":
+            _check_pattern(rule, entry.value, (*at, index, "value"))
         if entry.name in by_name:
             # Gateway API ignores the second one silently, which is never the intention.
             rule.add_error(
                 f"duplicate name {messages.quoted(entry.name)}: all conditions must hold", *at, index, "name"
             )
-        if entry.type == "RegularExpression":
-            _check_pattern(rule, entry.value, (*at, index, "value"))
-        by_name[entry.name] = document.ValueMatch(name=entry.name, value=entry.value, type=entry.type)
-    return tuple(by_name.values())
+        condition = document.ValueMatch(name=entry.name, value=entry.value, type=entry.type)
+        by_name.setdefault(entry.name, []).append(condition)
+    return tuple(conditions[0] for conditions in by_name.values() if len(conditions) == 1)
 
 
 def _check_pattern(rule: RuleDraft, pattern: str, at: Path) -> None:

@@ -53,6 +53,7 @@ def translate_cache(draft: Draft) -> None:
             query_sort=cache.key.query.sort,
             key_headers=tuple(dict.fromkeys(name.lower() for name in cache.key.headers)),
             identity=cache.identity,
+            store_private=cache.store_private,
             max_body=values.size(cache.max_body),
             status_header=cache.status_header,
         )

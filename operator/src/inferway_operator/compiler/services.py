@@ -32,6 +32,10 @@ class Services:
         """Return the Service of this id (`namespace/name`)."""
         return self._services.get(service)
 
+    def names(self, namespace: str) -> list[str]:
+        """Return the names of the Services of a namespace."""
+        return [service.partition("/")[2] for service in self._services if service.startswith(f"{namespace}/")]
+
     def may_name(self, source: str, namespace: str, name: str) -> bool:
         """Return whether GatewayRoutes of the namespace `source` may name this Service."""
         if source == namespace:

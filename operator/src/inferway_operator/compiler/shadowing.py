@@ -16,6 +16,8 @@ def find(draft: Draft) -> None:
         identity = route.source.meta.id
         for rule in route.rules:
             for match in rule.matches:
+                if match.precedence is not None:
+                    continue  # an invalid match, which may be another one once it is corrected
                 key = _key(match)
                 for hostname in route.hostnames or ("",):
                     owner = owners.get((hostname, key))

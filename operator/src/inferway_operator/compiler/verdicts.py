@@ -28,8 +28,12 @@ class Verdict:
     """Errors of the object itself: the list behind `Accepted`."""
     unresolved: tuple[FieldError, ...] = ()
     """References that do not resolve: the list behind `ResolvedRefs` or `TargetsResolved`."""
+    idle: tuple[FieldError, ...] = ()
+    """Those of `unresolved` that exist and have no ready endpoint."""
     shadowed: tuple[str, ...] = ()
     """A message for each match that an older route has too: the list behind `Shadowed`."""
+    advice: tuple[FieldError, ...] = ()
+    """Valid fields that probably mean something else."""
 
 
 def verdicts_of(draft: Draft) -> tuple[Verdict, ...]:
@@ -44,7 +48,9 @@ def _route_verdict(route: RouteDraft) -> Verdict:
     if route.shadowed:
         conditions.append(_condition(ConditionType.SHADOWED, Reason.SHADOWED, messages.joined(route.shadowed)))
     unresolved = tuple(error for _, error in route.unresolved)
-    return Verdict(route.source.meta, tuple(conditions), errors, unresolved, tuple(route.shadowed))
+    advice = tuple(item for rule in route.rules for item in rule.advice)
+    idle = tuple(error for reason, error in route.unresolved if reason is Reason.NO_ENDPOINTS)
+    return Verdict(route.source.meta, tuple(conditions), errors, unresolved, idle, tuple(route.shadowed), advice)
 
 
 def _accepted(route: RouteDraft, errors: tuple[FieldError, ...]) -> Condition:

@@ -157,4 +157,4 @@ def _metrics(request: web.BaseRequest, operator: Operator, metrics: OperatorMetr
 
 
 PAGES: Final = {"/healthz": _healthz, "/readyz": _readyz, "/metrics": _metrics}
-"""The pages of the probe port. `make reference` writes their docstrings into docs/reference."""
+"""The pages of the probe port. `make reference` writes their docstrings into docs/admin-pages.md."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from inferway_contract.field_errors import FieldError
 from inferway_contract.resources.gateway_route import RouteRule
-from inferway_contract.resources.matches import Match
+from inferway_contract.resources.matches import HeaderMatch, Match, Method, PathMatch, PathType, QueryParamMatch
 from inferway_contract.resources.rate_limit_policy import RateLimitPolicySpec, TargetRef
 
 
@@ -35,6 +35,25 @@ class Meta:
 
 
 @dataclass(frozen=True, slots=True)
+class PartialMatch:
+    """The readable part of an invalid match, which has an error among those of its rule."""
+
+    path: PathMatch | None
+    """None = only `path_value` can be read."""
+    path_value: str = ""
+    path_type: PathType | None = None
+    """None = it cannot be read."""
+    method: Method | None = None
+    has_method: bool = False
+    """Whether a method is written, readable or not."""
+    headers: tuple[HeaderMatch, ...] = ()
+    query_params: tuple[QueryParamMatch, ...] = ()
+    header_count: int = 0
+    """How many are written, readable or not."""
+    query_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class RuleObject:
     """One rule of a route. `rule` is None for an invalid rule, of which only `matches` are kept."""
 
@@ -42,8 +61,8 @@ class RuleObject:
     name: str
     """As written, or `rule-<index>`."""
     rule: RouteRule | None
-    matches: tuple[tuple[int, Match], ...]
-    """Valid matches with their index in the resource."""
+    matches: tuple[tuple[int, Match | PartialMatch], ...]
+    """Matches with their index in the resource."""
     errors: tuple[FieldError, ...] = ()
 
 

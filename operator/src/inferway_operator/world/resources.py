@@ -10,16 +10,15 @@ from inferway_contract.field_errors import FieldError, from_validation
 from inferway_contract.resources import API_GROUP, API_VERSION, SPECS
 from inferway_contract.resources.gateway_route import GatewayRouteSpec, RouteRule, rule_name
 from inferway_contract.resources.matches import Match
-from inferway_contract.resources.model import Hostname, SectionName
+from inferway_contract.resources.model import SectionName
 from inferway_contract.resources.rate_limit_policy import RateLimitPolicySpec, TargetRef
-from inferway_operator.world import metadata
+from inferway_operator.world import metadata, partial_hostnames, partial_matches
 from inferway_operator.world.objects import Meta, PolicyObject, RouteObject, RuleObject
 
 MAX_SPEC_BYTES: Final = 256 << 10
 """Bound of a spec in compact JSON, far below a shard: a shard has room for several resources."""
 
 _FIELDS: Final = ("apiVersion", "kind", "metadata", "spec", "status")
-_HOSTNAME: TypeAdapter[str] = TypeAdapter(Hostname)
 _SECTION_NAME: TypeAdapter[str] = TypeAdapter(SectionName)
 
 
@@ -74,48 +73,43 @@ def _size(spec: Mapping[str, Any]) -> int | None:
 
 def _parse_route(meta: Meta, spec: dict[str, Any], errors: list[FieldError], too_large: bool) -> RouteObject:
     rules = spec.get("rules")
-    # Validate the spec with empty rules; the rules follow one by one.
-    outline = {**spec, "rules": [{}] * len(rules)} if isinstance(rules, list) else spec
-    errors += _errors(GatewayRouteSpec, outline, ("spec",))
-    hostnames = spec.get("hostnames", [])
-    readable = [name for name in hostnames if _is_valid(_HOSTNAME, name)] if isinstance(hostnames, list) else []
-    if hostnames != [] and not readable:
-        # Without a valid hostname the route would claim every host.
+    errors += _errors(GatewayRouteSpec, _outline(spec), ("spec",))
+    if isinstance(rules, dict):
+        rules = [rules]  # a list without its dash
+    hostnames = partial_hostnames.read(spec.get("hostnames", []))
+    if hostnames is None:
+        # Which hosts it meant is not known, and without hostnames it would claim every host.
         rules = []
     return RouteObject(
         meta=meta,
-        hostnames=tuple(dict.fromkeys(readable)),
+        hostnames=hostnames or (),
         rules=tuple(_parse_rule(rule, index) for index, rule in enumerate(rules)) if isinstance(rules, list) else (),
         errors=tuple(errors),
         is_too_large=too_large,
     )
 
 
+def _outline(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return the spec with empty rules: the rules are validated one by one."""
+    rules = spec.get("rules")
+    return {**spec, "rules": [{}] * len(rules)} if isinstance(rules, list) else spec
+
+
 def _parse_rule(raw: object, index: int) -> RuleObject:
     try:
         rule = RouteRule.model_validate(raw)
     except ValidationError as error:
-        fields = raw if isinstance(raw, dict) else {"matches": None}
+        fields = raw if isinstance(raw, dict) else {}
         name = fields.get("name")
         return RuleObject(
             index,
             name if isinstance(name, str) and _is_valid(_SECTION_NAME, name) else f"rule-{index}",
             None,
-            _salvage_matches(fields.get("matches", [{}])),
-            tuple(from_validation(error, ("spec", "rules", index))),
+            partial_matches.read(fields.get("matches", [{}])),
+            tuple(from_validation(error, ("spec", "rules", index), RouteRule)),
         )
-    return RuleObject(index, rule_name(rule, index), rule, tuple(enumerate(rule.matches)))
-
-
-def _salvage_matches(raw: object) -> tuple[tuple[int, Match], ...]:
-    """Return the valid matches with their index; an invalid one matches nothing."""
-    matches = []
-    for index, item in enumerate(raw if isinstance(raw, list) else []):
-        try:
-            matches.append((index, Match.model_validate(item)))
-        except ValidationError:
-            continue  # among the rule's errors
-    return tuple(matches)
+    # Gateway API: no matches are one match of every path.
+    return RuleObject(index, rule_name(rule, index), rule, tuple(enumerate(rule.matches or (Match(),))))
 
 
 def _parse_policy(meta: Meta, spec: dict[str, Any], errors: list[FieldError], too_large: bool) -> PolicyObject:
@@ -140,7 +134,7 @@ def _errors(model: type[BaseModel], raw: object, path: tuple[str | int, ...]) ->
     try:
         model.model_validate(raw)
     except ValidationError as error:
-        return from_validation(error, path)
+        return from_validation(error, path, model)
     return []
 
 

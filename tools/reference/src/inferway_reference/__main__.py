@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from inferway_reference import admin_pages, log_fields, metrics, problems, settings
+from inferway_reference import admin_pages, credential_fields, log_fields, metrics, problems, settings
 
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "admin-pages.md": admin_pages.text,
+    "credential-fields.md": credential_fields.text,
     "log-fields.md": log_fields.text,
     "metrics.md": metrics.text,
     "problems.md": problems.text,

@@ -1,4 +1,4 @@
-"""docs/reference/admin-pages.md: what the admin port of the data plane and the operator's ports serve."""
+"""docs/admin-pages.md: what the admin port of the data plane and the operator's ports serve."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -27,7 +27,7 @@ On the admin port (`admin`, `127.0.0.1:9090`), never on the data port. No page s
 OPERATOR = """
 ## Operator
 
-On `INFERWAY_OPERATOR_LISTEN`. The [admission webhook](../operations.md#admission-webhook) has a port of its own.
+On `INFERWAY_OPERATOR_LISTEN`. The [admission webhook](operations.md#admission-webhook) has a port of its own.
 
 """
 

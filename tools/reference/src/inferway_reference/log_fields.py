@@ -1,4 +1,4 @@
-"""docs/reference/log-fields.md: the fields of the access log and of the processes' events."""
+"""docs/log-fields.md: the fields of the access log and of the processes' events."""
 
 import ast
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""docs/reference/metrics.md: the metrics of both planes."""
+"""docs/metrics.md: the metrics of both planes."""
 
 from collections.abc import Iterator
 

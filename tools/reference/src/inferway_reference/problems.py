@@ -1,4 +1,4 @@
-"""docs/reference/problems.md: the codes of the gateway's own error responses."""
+"""docs/problems.md: the codes of the gateway's own error responses."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def text() -> str:
             f"`{problem.code}`",
             f"{problem.status}{', closes' if problem.closes else ''}",
             problem.detail + (f" `type`: <{problem.type}>." if problem.type != "about:blank" else ""),
-            remedies[name].replace("docs/http.md", "[http.md](../http.md)"),
+            remedies[name].replace("docs/http.md", "[http.md](http.md)"),
         )
         for name, problem in all_problems().items()
     ]

@@ -1,4 +1,4 @@
-"""docs/reference/settings.md: the settings of both planes."""
+"""docs/settings.md: the settings of both planes."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,12 +1,15 @@
 """Stored responses and their freshness: what a shared cache may store, and for how long (RFC 9111).
 
 A stored response is used only while it is fresh. Its age counts on the monotonic clock from the moment it was received,
-starting at the age it had then (RFC 9111 4.2.3).
+starting at the age it had then: what its Age field reports, and the time that the upstream took (RFC 9111 4.2.3).
 """
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Final, NamedTuple
 
+from inferway_contract import values
+from inferway_dataplane.core.caching import keys
 from inferway_dataplane.core.caching.keys import CacheRules
 from inferway_dataplane.core.messages import response_head
 from inferway_dataplane.core.messages.request_head import RequestHead
@@ -17,19 +20,32 @@ _LARGEST: Final = 1 << 31
 
 
 def parse_directives(value: bytes) -> dict[bytes, bytes | None]:
-    """Parse Cache-Control into lower-case directives and arguments; the first of a repeated one counts."""
+    """Parse Cache-Control into lower-case directives and arguments (RFC 9111 5.2).
+
+    A directive that is repeated with another argument, or has blanks at its equals sign, gets an invalid argument.
+    """
     arguments: dict[bytes, bytes | None] = {}
     for item in _split_outside_quotes(value):
-        name, mark, argument = item.partition(b"=")
-        name = name.strip().lower()
-        if name:
-            arguments.setdefault(name, argument.strip(b' \t"') if mark else None)
+        name, mark, argument = item.strip().partition(b"=")
+        bare = name.strip().lower()
+        if not bare:
+            continue
+        read: bytes | None = None
+        if mark:
+            is_quoted = len(argument) > 1 and argument[:1] == argument[-1:] == b'"'
+            read = argument[1:-1] if is_quoted else argument
+            read = read if name == name.rstrip() else _INVALID
+        # RFC 9111 4.2.1: of several values the first counts, or the response is stale, which is the careful choice.
+        arguments[bare] = read if arguments.get(bare, read) == read else _INVALID
     return arguments
 
 
+_INVALID: Final = b"="
+
+
 def _split_outside_quotes(value: bytes) -> list[bytes]:
-    # With an odd number of quotes treat none as quoting: otherwise a quote could hide a `no-store`.
-    if value.count(b'"') % 2 or b'"' not in value:
+    # With an odd number of quotes, or escaped ones, treat none as quoting: otherwise a quote could hide a `no-store`.
+    if value.count(b'"') % 2 or b'"' not in value or b"\\" in value:
         return value.split(b",")
     items, quoted = [b""], False
     for part in value.split(b'"'):
@@ -47,7 +63,7 @@ def delta_seconds(argument: bytes | None) -> int | None:
     """Parse a delta-seconds argument (RFC 9111 1.2.2), capped; None unless it is a whole number."""
     if argument is None or not argument.isdigit():
         return None
-    return min(int(argument[:12]), _LARGEST)
+    return min(int(argument.lstrip(b"0")[:12] or b"0"), _LARGEST)
 
 
 def request_forbids(head: RequestHead) -> tuple[bool, bool]:
@@ -55,7 +71,7 @@ def request_forbids(head: RequestHead) -> tuple[bool, bool]:
     control = head.value(b"cache-control")
     if control is None:
         # RFC 9111 5.4: Pragma counts only where Cache-Control is absent.
-        return (head.value(b"pragma") or b"").lower() == b"no-cache", False
+        return b"no-cache" in parse_directives(head.value(b"pragma") or b""), False
     directives = parse_directives(control)
     if b"no-store" in directives:
         return True, True
@@ -97,29 +113,64 @@ def decide(head: RequestHead) -> CacheUse:
     return REFRESH if no_use else USE
 
 
-def lifetime(cache: CacheRules, head: RequestHead, response: ResponseHead, wall: Callable[[], float]) -> float:
-    """Return the seconds for which a response may be reused; 0 = do not store. `wall` returns Unix time."""
-    directives: dict[bytes, bytes | None] = {}
+def lifetime(
+    cache: CacheRules, head: RequestHead, response: ResponseHead, initial_age: float, wall: Callable[[], float]
+) -> float:
+    """Return the seconds for which a new response may be reused; 0 = do not store.
+
+    `initial_age`: seconds (see `age`); `wall` returns Unix time.
+    """
     fields = response.caching or {}
-    if b"cache-control" in fields:
-        directives = parse_directives(fields[b"cache-control"])
-    if (
-        response.status not in cache.statuses
-        or response.has_cookie
-        or b"no-store" in directives
-        or b"private" in directives
-        or b"no-cache" in directives  # needs validation before each use, which the gateway cannot do
-        or b"*" in fields.get(b"vary", b"")
-    ):
-        return 0.0
-    # RFC 9111 3.5: a response to Authorization may be shared only if the origin allows it.
-    may_share = b"public" in directives or b"s-maxage" in directives or b"must-revalidate" in directives
-    if head.block.credentials and not may_share and head.value(b"authorization") is not None:
+    directives = parse_directives(fields[b"cache-control"]) if b"cache-control" in fields else {}
+    if not _may_store(cache, head, response, directives):
         return 0.0
     fresh = _origin_lifetime(directives, fields, response, wall)
     if fresh is None:
+        # An origin's own freshness makes a response of any status reusable (RFC 9111 3); the rule's, those it lists.
+        if response.status not in cache.statuses:
+            return 0.0
         fresh = cache.ttl
-    return max(min(fresh, cache.max_ttl) - age(response), 0.0)
+    return max(min(fresh, cache.max_ttl) - initial_age, 0.0)
+
+
+def _may_store(
+    cache: CacheRules, head: RequestHead, response: ResponseHead, directives: dict[bytes, bytes | None]
+) -> bool:
+    """Decide whether a response may be stored, apart from its freshness (RFC 9111 3, 3.5, 5.2.2)."""
+    status = response.status
+    if (
+        status in values.NEVER_STORED
+        or response.has_cookie
+        or b"no-cache" in directives  # needs validation before each use, which the gateway cannot do
+        or (response.caching is not None and _is_always_varying(response))
+    ):
+        return False
+    if b"must-understand" in directives:
+        # RFC 9111 5.2.2.3: it takes the place of no-store where the status is understood.
+        if status not in _UNDERSTOOD:
+            return False
+    elif b"no-store" in directives:
+        return False
+    if b"private" in directives and not (cache.stores_private and keys.is_authenticated(head.block)):
+        return False
+    if status != 200 and head.block.caching and any(head.value(name) is not None for name in _OF_ONE_REQUEST):
+        # A refused range or precondition concerns this request alone (416, 412, 400 ...).
+        return False
+    if cache.is_isolated or not head.block.credentials or head.value(b"authorization") is None:
+        return True
+    # RFC 9111 3.5: a response to Authorization may be shared only if the origin allows it.
+    return b"public" in directives or b"s-maxage" in directives or b"must-revalidate" in directives
+
+
+_OF_ONE_REQUEST: Final = (
+    b"range", b"if-range", b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since",
+)  # fmt: skip
+_UNDERSTOOD: Final = frozenset(status.value for status in HTTPStatus)
+
+
+def _is_always_varying(response: ResponseHead) -> bool:
+    names = keys.vary_names(response)
+    return any(name in keys.ALWAYS_VARYING or b"*" in name for name in names)
 
 
 def _origin_lifetime(
@@ -138,15 +189,25 @@ def _origin_lifetime(
     until = response_head.parse_http_date(expires)
     if until is None:
         return 0
-    # The clock stands in for a missing Date.
+    # The clock stands in for a missing or invalid Date.
     since = response_head.parse_http_date(response.date) if response.date is not None else None
     return max(until - (wall() if since is None else since), 0.0)
 
 
-def age(response: ResponseHead) -> int:
-    """Return the age of a new response in seconds; 0 when malformed (RFC 9111 5.1)."""
+def age(response: ResponseHead, delay: float, wall: Callable[[], float]) -> float:
+    """Return the age of a new response in seconds (RFC 9111 4.2.3, 5.1).
+
+    `delay`: seconds from the request to the response's head; `wall` returns Unix time. A malformed Age is ignored.
+    """
     first = response.age.split(b",")[0].strip() if response.age is not None else None
-    return delta_seconds(first) or 0
+    value = delta_seconds(first)
+    if value is None:
+        # Some caches send no Age: then Date shows how old the response is (apparent_age).
+        date = response_head.parse_http_date(response.date) if response.date is not None else None
+        apparent = 0.0 if date is None else int(wall()) - date
+        # A Date has no fractions: a difference of one second means nothing.
+        return max(delay, apparent if apparent > 1 else 0.0)
+    return value + max(delay, 0.0)
 
 
 class CacheEntry:

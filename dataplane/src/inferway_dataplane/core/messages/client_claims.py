@@ -9,7 +9,7 @@ from typing import Final
 
 from inferway_contract.field_patterns import FieldPatterns, check_proxy_field
 
-_FAMILIES: Final = (
+FAMILIES: Final = (
     # The client's address, and the scheme, host, port and path that it used
     "x-forwarded*", "forwarded*", "x-forward-*", "*forwarded-for", "*forwarded-proto", "*forwarded-host",
     "*forwarded-port", "x-real-*", "*client-ip", "*clientip", "*connecting-ip", "*connecting-ipv6", "*connection-ip",
@@ -27,6 +27,7 @@ _FAMILIES: Final = (
     # Another method than the request line's, which matched
     "x-http-method*", "x-method-override",
 )  # fmt: skip
+"""Patterns of lower-case names with dashes. docs/http.md lists them."""
 
 
 class ClientClaims:
@@ -38,7 +39,7 @@ class ClientClaims:
         """`further`: names or patterns; one that begins with `!` is an exception. `ValueError` names a bad one."""
         for pattern in further:
             check_proxy_field(pattern)
-        self._claimed = FieldPatterns((*_FAMILIES, *(pattern for pattern in further if pattern[0] != "!")))
+        self._claimed = FieldPatterns((*FAMILIES, *(pattern for pattern in further if pattern[0] != "!")))
         self._kept = FieldPatterns(pattern[1:] for pattern in further if pattern[0] == "!")
 
     def covers(self, name: bytes) -> bool:

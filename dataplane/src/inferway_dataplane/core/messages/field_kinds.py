@@ -7,6 +7,7 @@ dictionary look-up.
 
 from typing import Final
 
+from inferway_contract import credential_fields
 from inferway_contract.field_patterns import dashed
 from inferway_dataplane.core.messages.client_claims import ClientClaims
 
@@ -39,14 +40,15 @@ CONTENT_TYPE: Final = 30
 MAX_FORWARDS: Final = 31
 KEEP_ALIVE: Final = 21
 UPSTREAM_REQUEST_ID: Final = 22
-
-CREDENTIAL_FIELDS: Final = (b"authorization", b"cookie", b"x-api-key", b"api-key")
-"""Request fields that identify a user: part of the cache key, so the order stays."""
+PROXY_CREDENTIAL: Final = 23
+"""A credential for this hop: it ends here, and separates cached responses like any other."""
+TARGET: Final = 24
+"""Names the URL or method that the client used, as a trusted proxy forwards it: passed on, part of the cache key."""
 
 _HOP_BY_HOP: Final = (
     b"keep-alive",
     b"proxy-authenticate",
-    b"proxy-authorization",
+    b"proxy-authentication-info",
     b"te",
     b"trailer",
     b"http2-settings",
@@ -54,7 +56,8 @@ _HOP_BY_HOP: Final = (
 
 _REQUEST_KINDS: Final[dict[bytes, int]] = {
     **dict.fromkeys(_HOP_BY_HOP, DROP),
-    **dict.fromkeys(CREDENTIAL_FIELDS, CREDENTIAL),
+    **dict.fromkeys((b"authorization", b"cookie", b"x-api-key", b"api-key"), CREDENTIAL),
+    b"proxy-authorization": PROXY_CREDENTIAL,
     b"host": HOST,
     b"content-length": LENGTH,
     b"transfer-encoding": ENCODING,
@@ -86,6 +89,7 @@ _RESPONSE_KINDS: Final[dict[bytes, int]] = {
     b"keep-alive": KEEP_ALIVE,
     b"proxy-connection": DROP,
     b"upgrade": DROP,
+    b"proxy-authorization": DROP,
     b"x-request-id": UPSTREAM_REQUEST_ID,  # the gateway adds its own, and passes this one under the other name
     b"x-upstream-request-id": DROP,
     b"set-cookie": SET_COOKIE,
@@ -93,6 +97,18 @@ _RESPONSE_KINDS: Final[dict[bytes, int]] = {
     b"age": AGE,
     b"date": DATE,
 }
+
+# Not those of the client's address: behind a proxy it is another one with each client.
+_TARGET_NAMES: Final = frozenset((
+    "forwarded", "front-end-https", "x-url-scheme", "x-scheme", "x-https", "x-host", "x-http-host-override",
+    "x-http-destinationurl", "wl-proxy-ssl", "x-method-override", "x-envoy-original-path", "x-envoy-original-host",
+    "x-original-url", "x-original-uri", "x-original-path", "x-original-host", "x-original-method", "x-original-proto",
+    "x-original-scheme", "cf-visitor", "cloudfront-forwarded-proto", "x-forwarded-scheme", "x-forwarded-ssl",
+    "x-forwarded-protocol", "x-forwarded-https", "x-forwarded-prefix", "x-forwarded-path", "x-forwarded-uri",
+    "x-forwarded-server", "x-forwarded-method", "x-forwarded-context", "x-forwarded-port", "x-forwarded-url",
+    "x-forwarded-base", "x-forwarded-root",
+))  # fmt: skip
+_TARGET_FAMILIES: Final = ("x-rewrite-", "x-replaced-", "x-http-method")
 
 _MEMO_BOUND: Final = 4096
 _LONGEST_NAME: Final = 128  # longer names are not kept: the memo is bounded in bytes too
@@ -143,7 +159,21 @@ class RequestKindMemo(KindMemo):
             is_claim = is_claim and read_as != lower and not lower.startswith(b"ssl_")
         if is_claim or (read_as != lower and read_as in self._defined):
             return REMOVE
-        return self._defined.get(lower, FORWARD)
+        kind = self._defined.get(lower)
+        return IDENTITY_KINDS[lower] if kind is None else kind
 
 
+class _IdentityKindMemo(KindMemo):
+    """What a field is to the cache's identity and target: CREDENTIAL, TARGET, or FORWARD for neither."""
+
+    __slots__ = ()
+
+    def _classify(self, lower: bytes) -> int:
+        name = dashed(lower).decode("latin-1")
+        if name in _TARGET_NAMES or name.startswith(_TARGET_FAMILIES):
+            return TARGET
+        return CREDENTIAL if credential_fields.is_credential(name) else FORWARD
+
+
+IDENTITY_KINDS: Final = _IdentityKindMemo({})
 RESPONSE_KINDS: Final = KindMemo(_RESPONSE_KINDS)

@@ -1,7 +1,7 @@
 """Problems: the gateway's own error responses (RFC 9457 problem details), each with a stable code.
 
 The code appears in the body, in metric labels and in the access log. A body never contains internal details. The docstring of
-each problem names the fix; `make reference` writes both into docs/reference.
+each problem names the fix; `make reference` writes both into docs/problems.md.
 """
 
 import json

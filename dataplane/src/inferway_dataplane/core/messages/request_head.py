@@ -23,8 +23,10 @@ from inferway_dataplane.core.messages.field_kinds import (
     LENGTH,
     MAX_FORWARDS,
     PROXY_CONNECTION,
+    PROXY_CREDENTIAL,
     REMOVE,
     REQUEST_ID,
+    TARGET,
     TRACE,
     UPGRADE,
     Fields,
@@ -38,7 +40,7 @@ class FieldBlock:
 
     __slots__ = (
         "authority", "caching", "content_length", "credentials", "expects_continue", "fields", "forwarded_for",
-        "forwarded_host", "forwarded_port", "has_body", "has_dropped", "has_upgrade", "host", "is_chunked",
+        "forwarded_host", "forwarded_port", "has_body", "has_dropped", "has_targets", "has_upgrade", "host", "is_chunked",
         "is_http_1_1", "is_negotiated", "is_websocket", "keep_alive", "max_forwards", "passed", "raw_host",
         "request_id", "scheme", "sender", "traceparent", "values",
     )  # fmt: skip
@@ -64,8 +66,9 @@ class FieldBlock:
         self.has_upgrade = False
         self.is_websocket = False  # a WebSocket handshake, but for the method
         self.max_forwards: bytes | None = None  # all values
-        self.credentials = False
+        self.credentials = False  # fields of kind CREDENTIAL or PROXY_CREDENTIAL
         self.is_negotiated = False  # its credentials authenticate the connection
+        self.has_targets = False  # fields of kind TARGET
         self.caching = False
         self.forwarded_for: list[bytes] | None = None  # all addresses; None = not one
         self.request_id: bytes | None = None
@@ -217,6 +220,11 @@ def read_fields(fields: Fields, is_http_1_1: bool, sender: Sender = STRANGER) ->
         elif kind in (FORWARDED_PROTO, FORWARDED_HOST, FORWARDED_PORT):
             earlier = forwarded.get(kind) if forwarded is not None else None
             forwarded = {**(forwarded or {}), kind: value if earlier is None else earlier + b"," + value}
+        elif kind == TARGET:
+            head.has_targets = True
+            passed.append(field)
+        elif kind == PROXY_CREDENTIAL:
+            head.credentials = True
         elif kind == PROXY_CONNECTION and b"close" in value.lower():
             # llhttp obeys it: if it closes, the gateway must too, or the next request would be refused.
             nominated = _connection(head, b"close", nominated)

@@ -1,7 +1,8 @@
 """Response heads: framing, caching fields and the fields to forward."""
 
-from datetime import UTC
-from email.utils import parsedate_to_datetime
+import re
+from datetime import UTC, datetime
+from typing import Final
 
 from inferway_dataplane.core.messages import connection_reuse
 from inferway_dataplane.core.messages.field_kinds import (
@@ -67,6 +68,8 @@ def read_response(status: int, fields: Fields, keep_alive: bool) -> ResponseHead
                 head.has_date = True
                 head.date = field[1]
                 passed.append(field)
+            else:
+                head.date = None  # two dates are not a date
         elif kind == CONNECTION:
             if field[1] != b"keep-alive":
                 tokens = [token.strip(b" \t") for token in field[1].lower().split(b",")]
@@ -85,7 +88,7 @@ def read_response(status: int, fields: Fields, keep_alive: bool) -> ResponseHead
         elif kind == SET_COOKIE:
             head.has_cookie = True
             passed.append(field)
-        elif kind == AGE:
+        elif kind == AGE and head.age is None:  # the first one counts (RFC 9111 5.1)
             head.age = field[1]
         elif kind == UPSTREAM_REQUEST_ID:
             if not head.request_id:
@@ -109,11 +112,37 @@ def read_response(status: int, fields: Fields, keep_alive: bool) -> ResponseHead
     return head
 
 
+# RFC 9110 5.6.7: IMF-fixdate, the obsolete form of RFC 850, and that of C's asctime; and no other form.
+_MONTHS: Final = (b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec")
+_DAY: Final = rb"(?:mon|tue|wed|thu|fri|sat|sun)"
+_LONG_DAY: Final = rb"(?:mon|tues|wednes|thurs|fri|satur|sun)day"
+_MONTH: Final = b"(?P<month>" + b"|".join(_MONTHS) + b")"
+_TIME: Final = rb"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
+_DATE_FORMS: Final = tuple(
+    # RFC 9111 4.2: a cache ignores the case.
+    re.compile(form, re.IGNORECASE).fullmatch
+    for form in (
+        rb"%b, (?P<day>\d\d) %b (?P<year>\d{4}) %b GMT" % (_DAY, _MONTH, _TIME),
+        rb"%b, (?P<day>\d\d)-%b-(?P<year>\d\d) %b GMT" % (_LONG_DAY, _MONTH, _TIME),
+        rb"%b %b (?P<day>\d\d| \d) %b (?P<year>\d{4})" % (_DAY, _MONTH, _TIME),
+    )
+)
+
+
 def parse_http_date(value: bytes) -> float | None:
-    """Convert an HTTP date (RFC 9110 5.6.7) to Unix time; None when it is malformed."""
+    """Convert an HTTP date (RFC 9110 5.6.7) to Unix time; None when it is malformed.
+
+    A year of two digits is between 1970 and 2069.
+    """
+    match = next((match for parse in _DATE_FORMS if (match := parse(value))), None)
+    if match is None:
+        return None
+    day, year, hour, minute, second = map(int, match.group("day", "year", "hour", "minute", "second"))
+    if len(match["year"]) == 2:
+        year += 1900 if year >= 70 else 2000
+    month = _MONTHS.index(match["month"].lower()) + 1
     try:
-        date = parsedate_to_datetime(value.decode("latin-1"))
-        # Every HTTP date is in UTC, including the forms without a zone.
-        return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
+        # A leap second is the end of its minute.
+        return datetime(year, month, day, hour, minute, second - (second == 60), tzinfo=UTC).timestamp()
+    except ValueError:
         return None

@@ -6,11 +6,12 @@ query parameters, and last the age of the route and the position of the rule. Th
 and skips entries that cannot match. The entries of a host are tried before those of a less specific host.
 """
 
+import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from inferway_contract import patterns
+from inferway_contract import patterns, protection
 from inferway_contract.document import Match, ValueMatch
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
@@ -53,12 +54,13 @@ class CompiledMatch(Generic[R]):
         self.headers = _value_tests(match.headers)
         self.query = _value_tests(match.query)
         self.is_plain = not (self.method or self.headers or self.query)
+        place = match.precedence or protection.precedence_of(match)
         self.order = (
-            _PATH_RANK[match.path.type],
-            -len(self.path),
-            self.method is None,
-            -len(self.headers),
-            -len(self.query),
+            _PATH_RANK[place.path_type],
+            -place.path_length,
+            not place.has_method,
+            -place.headers,
+            -place.query,
             age,
             index,
         )
@@ -144,6 +146,32 @@ class _HostTable(Generic[R]):
             yield from node.entries
 
 
+class _PartialHostTable(_HostTable[R]):
+    """The table of a host with prefixes of which only a beginning can be read: they come in the place of what is written."""
+
+    __slots__ = ("partial",)
+
+    def __init__(self, entries: list[CompiledMatch[R]]) -> None:
+        super().__init__([entry for entry in entries if not _is_partial_prefix(entry)])
+        self.partial = sorted(filter(_is_partial_prefix, entries), key=lambda entry: entry.order)
+
+    @property
+    def is_path_relevant(self) -> bool:
+        return True
+
+    def candidates(self, path: bytes) -> Iterator[CompiledMatch[R]]:
+        matching = (entry for entry in self.partial if entry.regex.fullmatch(path) is not None)
+        return heapq.merge(super().candidates(path), matching, key=lambda entry: entry.order)
+
+
+def _is_partial_prefix(entry: CompiledMatch[Any]) -> bool:
+    return entry.path_type == "RegularExpression" and entry.order[0] == _PATH_RANK["PathPrefix"]
+
+
+def _host_table(entries: list[CompiledMatch[R]]) -> _HostTable[R]:
+    return (_PartialHostTable if any(map(_is_partial_prefix, entries)) else _HostTable)(entries)
+
+
 @dataclass(frozen=True, slots=True)
 class RouteEntry(Generic[R]):
     """A match of a rule under one hostname (`""` = any host). `age`: the position of its route, oldest first.
@@ -183,7 +211,7 @@ class RoutingTable(Generic[R]):
         for route in routes:
             query_names.update(parameter.name.encode() for parameter in route.match.query)
             entries.setdefault(route.hostname, []).append(route.compiled())
-        tables = {name.encode(): _HostTable(of_host) for name, of_host in entries.items()}
+        tables = {name.encode(): _host_table(of_host) for name, of_host in entries.items()}
         self._any = tables.pop(b"", None)
         self._exact = {name: table for name, table in tables.items() if not name.startswith(b"*.")}
         wildcards = {name[1:]: table for name, table in tables.items() if name.startswith(b"*.")}
@@ -204,7 +232,7 @@ class RoutingTable(Generic[R]):
         entry = _find(host_tables.tables, path, head, query, wanted)
         if host_tables.is_path_relevant and path_readings.may_differ(path):
             rule = None if entry is None else entry.rule
-            readings = path_readings.readings(path)
+            readings = path_readings.readings(path, head.path)
             if readings is None:
                 return problems.AMBIGUOUS_PATH
             for reading in readings:

@@ -4,6 +4,7 @@ httptools (llhttp) parses; this class counts the bytes that it is fed. The order
 limits are in `timeouts.py`.
 """
 
+import logging
 from typing import Any
 
 from inferway_dataplane.core.messages import problems, request_target
@@ -21,6 +22,8 @@ from inferway_dataplane.engine.exchange.exchange import Exchange
 from inferway_dataplane.engine.http1.request_parser import BETWEEN, IN_BODY, IN_HEAD
 from inferway_dataplane.engine.stages import order
 from inferway_dataplane.engine.upstream.connection import HIGH_WATER
+
+log = logging.getLogger("inferway")
 
 
 class ClientConnection(RequestPipeline):
@@ -40,6 +43,7 @@ class ClientConnection(RequestPipeline):
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
+        self._cap.on_made(self)  # first: from here on it has time limits, whatever fails
         self.write = transport.write
         transport.set_write_buffer_limits(HIGH_WATER)
         peer = transport.get_extra_info("peername")
@@ -52,7 +56,6 @@ class ClientConnection(RequestPipeline):
         self.heads = self.context.head_cache.requests_of(self.scheme, is_trusted=self.is_trusted)
         self._find_same_request = self.heads.find_same_request
         self.deadline = self.clock.now() + self._head_timeout
-        self._cap.on_made(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.deadline = self.unread_deadline = NEVER
@@ -88,7 +91,6 @@ class ClientConnection(RequestPipeline):
 
     def _begin_same(self, head: RequestHead) -> None:
         """Begin a whole request without a body that came before, byte for byte."""
-        self.deadline = NEVER
         read_clock = self.context.now
         exchange = self.current = Exchange(self, head, read_clock(), None, True)
         order.begin(exchange)
@@ -96,7 +98,6 @@ class ClientConnection(RequestPipeline):
     def _begin_known(self, data: bytes, method: bytes, target: bytes, block: FieldBlock, body: bytes) -> None:
         """Begin a whole request with fields that were parsed before."""
         started = self.clock.now()
-        self.deadline = NEVER
         head = RequestHead(method, block)
         problem = request_target.locate(head, target)
         exchange = self.current = Exchange(self, head, started, problem, not body)
@@ -139,7 +140,7 @@ class ClientConnection(RequestPipeline):
         """Feed a part of one head or one body."""
         is_head = self.place != IN_BODY
         coarse_now = self.clock.coarse_now
-        if self.place == BETWEEN:
+        if self.place == BETWEEN and not self.has_fin:
             self.deadline = coarse_now + self._head_timeout
         if not self.feed(data):
             return
@@ -147,18 +148,23 @@ class ClientConnection(RequestPipeline):
         if receiving is not None:
             if not is_head and timeouts.is_too_slow(self, coarse_now):
                 local_reply.break_off(receiving, problems.BODY_TIMEOUT)
-            else:
+            elif not self.has_fin:
                 self.deadline = coarse_now + self.context.settings.body_idle_timeout
         elif is_head and self.place == IN_HEAD:
             self.refuse_oversized()
 
     def _feed_rest(self) -> None:
         data, self._unfed = self._unfed, b""
-        self._feed_all(data)
-        if self._unfed:
-            self.holds &= ~HOLD_UNFED  # there is another hold: its end feeds the rest
-        else:
-            self.resume(HOLD_UNFED)
+        try:
+            self._feed_all(data)
+            if self._unfed:
+                self.holds &= ~HOLD_UNFED  # there is another hold: its end feeds the rest
+            else:
+                self.resume(HOLD_UNFED)
+        except Exception:
+            # As the loop does with what `data_received` raises.
+            log.exception("unexpected error while reading a request")
+            self.transport.abort()
 
     # --- the parser ----------------------------------------------------------------------------------------------------------
 
@@ -166,22 +172,28 @@ class ClientConnection(RequestPipeline):
         if self.state >= LAST:
             return  # a response before this one has closed
         self.held_seconds = 0.0
-        self.deadline = NEVER
         exchange = self.receiving = Exchange(self, head, started, problem)
         self.take_turn(exchange)
 
     def on_body(self, data: bytes) -> None:
         receiving = self.receiving
         if receiving is not None:
-            problem = receiving.on_request_body(data)
-            if problem is not None:
-                local_reply.break_off(receiving, problem)
+            try:
+                problem = receiving.on_request_body(data)
+            except Exception:
+                local_reply.fail(receiving)
+            else:
+                if problem is not None:
+                    local_reply.break_off(receiving, problem)
 
     def on_request_end(self) -> None:
         exchange, self.receiving = self.receiving, None
         if exchange is None:
             return
-        exchange.on_request_end()
+        try:
+            exchange.on_request_end()
+        except Exception:
+            local_reply.fail(exchange)
         if self.is_write_paused:
             self.pause(HOLD_UNREAD)
         if exchange.is_finished and self.current is exchange:

@@ -15,7 +15,7 @@ from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.messages.request_head import FieldBlock, RequestHead
 from inferway_dataplane.engine.clock import NEVER
 from inferway_dataplane.engine.context import Context
-from inferway_dataplane.engine.downstream import states
+from inferway_dataplane.engine.downstream import states, timeouts
 from inferway_dataplane.engine.downstream.states import DEAF, FRESH, LAST, LINGERING, OPEN
 from inferway_dataplane.engine.downstream.timeouts import GRACE, LINGER
 from inferway_dataplane.engine.exchange import local_reply
@@ -78,6 +78,9 @@ class RequestPipeline(RequestParser, Client, asyncio.Protocol):
     def eof_received(self) -> bool:
         is_asking = self.current is not None or bool(self.waiting)
         is_deaf = self.state == DEAF or self.state == LINGERING
+        current = self.current
+        if current is not None and current.is_close_delimited and not self.transport.can_write_eof():
+            self.abort_response(by_reset=True)  # an orderly end would pass for the end of the response
         if is_deaf or self.receiving is not None or not is_asking or not self.transport.can_write_eof():
             return False  # TLS has no half-closed connection
         # A request is under way: either the client has left, or it only has no further request (`timeouts.GRACE`).
@@ -104,10 +107,13 @@ class RequestPipeline(RequestParser, Client, asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.is_write_paused = False
-        if self.state < LAST:
+        if self.state < LINGERING:
             self.unread_deadline = NEVER
         if self.current is not None:
-            self.current.on_client_writable(True)
+            try:
+                self.current.on_client_writable(True)
+            except Exception:
+                local_reply.fail(self.current)
         self.resume(HOLD_UNREAD)
         if self.waiting and self.current is None:
             if self.state >= LAST:
@@ -171,11 +177,12 @@ class RequestPipeline(RequestParser, Client, asyncio.Protocol):
         if self.state == DEAF or self.state >= LINGERING:
             return
         self.state = states.after(self.state, states.REFUSED)
-        if not self.has_fin:
-            self.deadline = NEVER
         count_in(self.context.stats.refused, problem.code)
         receiving, self.receiving = self.receiving, None
-        if receiving is not None and not receiving.is_finished:
+        if receiving is not None and receiving.is_finished:
+            self._close_gently()  # it has its response; a refusal would be a second one
+            return
+        if receiving is not None:
             # Its head is valid and its body is not: the upstream must not get a complete request.
             receiving.refuse_later(problem)
             if receiving is self.current:
@@ -203,6 +210,8 @@ class RequestPipeline(RequestParser, Client, asyncio.Protocol):
         now = self.clock.coarse_now
         self.held_seconds += now - self._held_since
         self._held_since = now
+        if not self.has_fin:
+            timeouts.begin(self, now)  # the client had no time while the gateway did not read
         if self._unfed:
             # Later, because this may run within a callback of the parser, which cannot be fed then.
             self.holds = HOLD_UNFED

@@ -1,5 +1,8 @@
 """Fills the cache from a response on its way to the client: kept only if it ends cleanly."""
 
+import re
+from typing import Final
+
 from inferway_dataplane.core.caching import freshness
 from inferway_dataplane.core.caching import keys as cache_keys
 from inferway_dataplane.core.caching.freshness import CacheEntry
@@ -28,16 +31,18 @@ class CacheFill(ResponseTap):
         exchange, cache = self._exchange, self._cache
         if exchange.is_head_request or head.content_length > cache.max_body:
             return False
-        if head.content_length < 0 and not head.is_chunked:
+        if head.content_length < 0 and not head.is_chunked and head.status != 204:
             return False  # a close-delimited body may be incomplete without a sign of it (RFC 9112 8)
         clock = exchange.context.clock
-        lifetime = freshness.lifetime(cache, exchange.head, head, clock.wall)
+        now = clock.now()
+        # From the client's request on: a wait for a connection or an earlier try never makes a response look younger.
+        age = freshness.age(head, now - exchange.started, clock.wall)
+        lifetime = freshness.lifetime(cache, exchange.head, head, age, clock.wall)
         if lifetime <= 0:
             return False
-        now = clock.now()
         self._names = cache_keys.vary_names(head)
-        lines = b"%b%b%b: HIT\r\n" % (serialize.status_line(head.status), lines, cache.status_header)
-        self._entry = CacheEntry(head.status, lines, b"", freshness.age(head), now, now + lifetime)
+        lines = b"%b%b%b: HIT\r\n" % (serialize.status_line(head.status), _kept(lines), cache.status_header)
+        self._entry = CacheEntry(head.status, lines, b"", age, now, now + lifetime)
         return True
 
     def on_body(self, data: bytes) -> None:
@@ -59,8 +64,18 @@ class CacheFill(ResponseTap):
         if entry.status != 204:
             entry.head += b"content-length: %d\r\n" % len(entry.body)
         entry.size = len(entry.head) + len(entry.body)
-        exchange.context.store.put(self._key, entry, self._names, cache_keys.variant(self._names, exchange.head))
+        variant = cache_keys.variant(self._names, exchange.head, exchange.client.peer_bytes)
+        exchange.context.store.put(self._key, entry, self._names, variant)
 
     def on_broken(self) -> None:
         self._entry = None
         self._pieces.clear()
+
+
+# Of one exchange: the quota that was left then (RateLimit fields of any spelling), and the upstream's name for it.
+_OF_ONE_EXCHANGE: Final = re.compile(rb"[^:]*rate[-_]?limit|x-upstream-request-id$", re.IGNORECASE).match
+
+
+def _kept(lines: bytes) -> bytes:
+    """Return the field lines that a stored response keeps (RFC 9111 3.1)."""
+    return b"".join(line for line in lines.splitlines(keepends=True) if not _OF_ONE_EXCHANGE(line.partition(b":")[0]))

@@ -5,6 +5,7 @@ back that was taken. Its state is written here alone; `upstream_request.py` gets
 passes it to the client, `local_reply.py` writes the gateway's own responses.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -29,13 +30,15 @@ BYPASS: Final = 3
 CACHE_STATUS: Final = (b"", b"HIT", b"MISS", b"BYPASS")
 CACHE_NAMES: Final = ("", "hit", "miss", "bypass")
 
+log = logging.getLogger("inferway")
+
 
 class Exchange:
     """The state of one request."""
 
     __slots__ = (
         "_stages", "answered_at", "body", "bytes_sent", "client", "client_ip", "code", "context", "has_answered",
-        "head", "is_close_after", "is_close_delimited", "is_finished", "is_head_request", "is_request_complete",
+        "has_begun", "head", "is_close_after", "is_close_delimited", "is_finished", "is_head_request", "is_request_complete",
         "limit_lines", "outcome", "prefix", "problem", "request_id", "rule", "settlers", "span_id", "started",
         "stats", "status", "taps", "trace_id", "traceparent", "upstream_seconds", "work",
     )  # fmt: skip
@@ -70,6 +73,7 @@ class Exchange:
         self.outcome = NO_CACHE
         self.taps: tuple[ResponseTap, ...] = ()
         self.settlers: tuple[Settler, ...] = ()
+        self.has_begun = False  # it has a place among the requests in flight
         self.has_answered = False
         self.answered_at = 0.0
         self.is_close_after = context.is_closing or not head.block.keep_alive
@@ -80,7 +84,9 @@ class Exchange:
     # --- stages ----------------------------------------------------------------------------------------------------------
 
     def identify(self) -> None:
-        """Set the ids and the client's address; a trusted peer's are kept."""
+        """Take a place among the requests in flight, then set the ids and the client's address; a trusted peer's are kept."""
+        self.context.in_flight += 1
+        self.has_begun = True
         client = self.client
         self.trace_id, self.span_id = self.context.next_id()
         self.request_id = self.trace_id
@@ -220,9 +226,12 @@ class Exchange:
             write = self.client.write
             write(data)
         if self.taps:
-            for tap in self.taps:
-                tap.on_end()
-            self.taps = ()
+            taps, self.taps = self.taps, ()
+            for tap in taps:
+                try:
+                    tap.on_end()
+                except Exception:
+                    log.exception("unexpected error in a response tap")
         if not self.is_request_complete:
             # The upstream did not read all of the request, and the rest of it has no other reader.
             self.is_close_after = True
@@ -241,10 +250,13 @@ class Exchange:
 
     def on_client_gone(self) -> None:
         """The client left: its response is not wanted any more."""
-        if not self.is_finished:
-            self.code = problems.CLIENT_GONE
-            self.status = self.status or 499
+        if self.is_finished:
+            return
+        self.code = problems.CLIENT_GONE
+        self.status = self.status or 499
+        try:
             self.release()
+        finally:
             self.finish()
 
     def release(self) -> None:
@@ -257,41 +269,63 @@ class Exchange:
     def cut(self, problem: Problem) -> None:
         """End in the middle of a response: the client must see that the rest is missing."""
         self.code = problem.code
-        self.client.abort_response(by_reset=self.is_close_delimited)
-        self.finish()
+        try:
+            self.client.abort_response(by_reset=self.is_close_delimited)
+        finally:
+            self.finish()
 
     def finish(self, now: float = 0.0) -> None:
-        """The end, which comes once: settle, and let the client's next request begin."""
+        """The end, which comes once: give everything back, and let the client's next request begin.
+
+        An unexpected error of one participant is logged; the others get their end all the same.
+        """
+        if self.is_finished:
+            return
         self.is_finished = True
         context, stats, status = self.context, self.stats, self.status
+        if self.has_begun:
+            context.in_flight -= 1
         if not now:
             read_clock = context.now
             now = read_clock()
         seconds = now - self.started
-        context.in_flight -= 1
-        if self.work is not None:
-            self.work.settle()
-        if self.taps:
-            for tap in self.taps:
+        try:
+            if self.work is not None:
+                self.work.settle()
+        except Exception:
+            log.exception("unexpected error while settling an exchange")
+        for tap in self.taps:
+            try:
                 tap.on_broken()
-        if self.settlers:
-            for settle in self.settlers:
+            except Exception:
+                log.exception("unexpected error in a response tap")
+        for settle in self.settlers:
+            try:
                 settle(self, seconds)
-        stats.by_method[self.head.method][status] += 1
-        observe = stats.duration.observe
-        observe(seconds)
-        # Up to the head of the response: the upstream or the client decides how long a body streams.
-        observe = context.stats.overhead.observe
-        observe(self.answered_at - self.started - self.upstream_seconds if self.answered_at else seconds)
-        log = context.access_log
-        if log.left or status >= 500 or self.traceparent:
-            report = context.report
-            report(self, seconds)
-        else:
-            log.left_out += 1
+            except Exception:
+                log.exception("unexpected error while settling an exchange")
+        try:
+            stats.by_method[self.head.method][status] += 1
+            observe = stats.duration.observe
+            observe(seconds)
+            # Up to the head of the response: the upstream or the client decides how long a body streams.
+            observe = context.stats.overhead.observe
+            observe(self.answered_at - self.started - self.upstream_seconds if self.answered_at else seconds)
+            access_log = context.access_log
+            if access_log.left or status >= 500 or self.traceparent:
+                report = context.report
+                report(self, seconds)
+            else:
+                access_log.left_out += 1
+        except Exception:
+            log.exception("unexpected error while reporting an exchange")
         # Work, taps and settlers may hold the exchange: without this only the cycle collector could free them.
         self.work, self.taps, self.settlers = None, (), ()
-        self.client.on_exchange_end(self)
+        try:
+            self.client.on_exchange_end(self)
+        except Exception:
+            log.exception("unexpected error after an exchange")
+            self.client.abort_response(by_reset=True)
 
 
 # The body of a refused request is read and dropped up to this size; a larger one costs the connection.

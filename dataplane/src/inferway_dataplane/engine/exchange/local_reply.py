@@ -3,11 +3,15 @@
 Each ends the exchange, and is written in one piece.
 """
 
+import logging
+
 from inferway_dataplane.core.caching.freshness import CacheEntry
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.engine.exchange.exchange import CACHE_STATUS, HIT, Exchange
 from inferway_dataplane.engine.http1 import serialize
+
+log = logging.getLogger("inferway")
 
 
 def refuse(exchange: Exchange, problem: Problem, lines: bytes = b"", extra: dict[str, object] | None = None) -> bool:
@@ -81,8 +85,18 @@ def break_off(exchange: Exchange, problem: Problem) -> None:
     """End an exchange whose request failed: stop the upstream's part, then respond if that is still possible."""
     if exchange.is_finished:
         return
-    exchange.release()
-    if exchange.has_answered:
+    try:
+        exchange.release()
+        if exchange.has_answered:
+            exchange.cut(problem)
+        else:
+            refuse(exchange, problem)
+    except Exception:
+        log.exception("unexpected error while ending an exchange")
         exchange.cut(problem)
-    else:
-        refuse(exchange, problem)
+
+
+def fail(exchange: Exchange) -> None:
+    """End an exchange in which an unexpected error is being handled; it is logged."""
+    log.exception("unexpected error in an exchange")
+    break_off(exchange, problems.INTERNAL)

@@ -1,7 +1,6 @@
 """Holds an exchange between two stages: until a coroutine returns, or until the request's body is complete."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -10,8 +9,6 @@ from inferway_dataplane.engine.exchange import local_reply
 from inferway_dataplane.engine.exchange.exchange import Exchange
 from inferway_dataplane.engine.exchange.hooks import Work
 from inferway_dataplane.engine.http1 import serialize
-
-log = logging.getLogger("inferway")
 
 
 class Suspension(Work):
@@ -37,9 +34,7 @@ class Suspension(Work):
                 exchange.wait_for(None)
                 exchange.advance()
         except Exception:
-            log.exception("unexpected error in a suspended stage")
-            if not exchange.is_finished:
-                local_reply.break_off(exchange, problems.INTERNAL)
+            local_reply.fail(exchange)
 
 
 def suspend(exchange: Exchange, stage: Coroutine[Any, Any, bool]) -> bool:
@@ -62,8 +57,11 @@ def await_body(exchange: Exchange, limit: int, decide: Callable[[bytes], bool]) 
         return local_reply.refuse(exchange, problems.BODY_TOO_LARGE)
 
     def on_complete(content: bytes) -> None:
-        if decide(content):
-            exchange.advance()
+        try:
+            if decide(content):
+                exchange.advance()
+        except Exception:
+            local_reply.fail(exchange)
 
     if block.expects_continue and not exchange.is_request_complete:
         exchange.client.write(serialize.CONTINUE)

@@ -6,7 +6,6 @@ synchronous callback; only a new connection and the wait before a further try ar
 """
 
 import asyncio
-import logging
 from typing import Final
 
 from inferway_dataplane.core.messages import problems
@@ -35,8 +34,6 @@ from inferway_dataplane.engine.upstream.connection import HIGH_WATER, UpstreamCo
 from inferway_dataplane.engine.upstream.pool import EndpointPool
 from inferway_dataplane.observability.stats import count_in
 
-log = logging.getLogger("inferway")
-
 _MOST_HINTS: Final = 20
 """103 heads of one request that are passed on. A client may ignore hints, so the rest is dropped instead of refused."""
 
@@ -45,9 +42,9 @@ class UpstreamRequest(Receiver, Work):
     """The tries of one exchange. It receives until the final head is there; then a `Relay` does."""
 
     __slots__ = (
-        "_asked_at", "_connecting", "_exchange", "_head", "_hints", "_is_deferred", "_is_judged", "_is_resent",
-        "_member", "_retry", "_rule", "_sent_at", "_task", "_tried_at", "_whole_at", "backend", "connection",
-        "first_sent_at", "is_head_request", "upstream_id",
+        "_asked_at", "_connecting", "_exchange", "_head", "_hints", "_is_judged", "_is_resent", "_member", "_retry",
+        "_rule", "_sent_at", "_task", "_tried_at", "_whole_at", "backend", "connection", "first_sent_at",
+        "is_head_request", "upstream_id",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, rule: Rule) -> None:
@@ -62,7 +59,6 @@ class UpstreamRequest(Receiver, Work):
         self._member: Member | None = None
         self._is_judged = True  # the last try's result was counted for its endpoint
         self._is_resent = False
-        self._is_deferred = False  # a part of the body waits until what has arrived is read
         self._connecting: ConnectAttempt | None = None
         self._retry: RetryState | None = None
         self._task: asyncio.Task[None] | None = None  # begins a further try
@@ -81,6 +77,8 @@ class UpstreamRequest(Receiver, Work):
         """Choose an endpoint and send the request."""
         exchange, rule, tries = self._exchange, self._rule, self._retry
         context = exchange.context
+        if not self._is_judged:
+            self._abandon_member()
         private = exchange.client.private
         backend_set = rule.backend_set
         choice: Choice | Problem | None = None
@@ -125,16 +123,20 @@ class UpstreamRequest(Receiver, Work):
 
     def _on_connected(self, result: UpstreamConnection | Problem) -> None:
         self._connecting = None
-        if isinstance(result, Problem):
-            self._fail(result)
-        elif not result.transport.is_closing():
-            self._use(result)
-        elif self._is_resent or self._member is None:
-            self._fail(problems.UPSTREAM_CLOSED)
-        else:
-            # It was closed in the meantime: nothing was written, so another one may be made, once.
-            self._is_resent = True
-            self._connect(self._member.endpoint)
+        try:
+            if isinstance(result, Problem):
+                self._fail(result)
+            elif not result.transport.is_closing():
+                self._use(result)
+            elif self._is_resent or self._member is None:
+                self._fail(problems.UPSTREAM_CLOSED)
+            else:
+                # It was closed in the meantime: nothing was written, so another one may be made, once.
+                self._is_resent = True
+                self._connect(self._member.endpoint)
+        except Exception:
+            # In a task nothing else would end the exchange.
+            local_reply.fail(self._exchange)
 
     @property
     def _ends_at(self) -> float:
@@ -173,25 +175,8 @@ class UpstreamRequest(Receiver, Work):
 
     def send_body(self, body: RequestBody) -> None:
         connection = self.connection
-        if connection is None or self._is_deferred:
+        if connection is None:
             return
-        if connection.endpoint.tls is not None and connection.has_arrived():
-            # Two turns of the loop: in between it reads all that has arrived.
-            self._is_deferred = True
-            self._exchange.context.call_soon(self._send_soon)
-            return
-        self._send_body(connection, body)
-
-    def _send_soon(self) -> None:
-        self._exchange.context.call_soon(self._send_deferred)
-
-    def _send_deferred(self) -> None:
-        self._is_deferred = False
-        body = self._exchange.body
-        if self.connection is not None and body is not None and not self._exchange.is_finished:
-            self._send_body(self.connection, body)
-
-    def _send_body(self, connection: UpstreamConnection, body: RequestBody) -> None:
         pieces = body.take(self._budget())
         if pieces:
             connection.send(pieces)
@@ -261,10 +246,16 @@ class UpstreamRequest(Receiver, Work):
     # --- failures ------------------------------------------------------------------------------------------------------------
 
     def on_broken(self, problem: Problem, *, unanswered: bool) -> None:
-        exchange = self._exchange
         connection = self._drop_connection()
-        if exchange.is_finished:
+        if self._exchange.is_finished:
             return
+        try:
+            self._repeat_or_fail(connection, problem, unanswered=unanswered)
+        except Exception:
+            local_reply.fail(self._exchange)
+
+    def _repeat_or_fail(self, connection: UpstreamConnection | None, problem: Problem, *, unanswered: bool) -> None:
+        exchange = self._exchange
         if (
             connection is not None
             and self._member is not None
@@ -320,9 +311,8 @@ class UpstreamRequest(Receiver, Work):
         try:
             self._try(self._exchange.context.now())
         except Exception:
-            # As while connecting: nothing else would end the exchange.
-            log.exception("unexpected error while retrying")
-            local_reply.break_off(self._exchange, problems.INTERNAL)
+            # As in `_on_connected`.
+            local_reply.fail(self._exchange)
 
     def _is_body_kept(self) -> bool:
         """Whether the body can be sent again; it is counted if not."""
@@ -352,12 +342,17 @@ class UpstreamRequest(Receiver, Work):
 
     def settle(self) -> None:
         self._rule.breaker.leave()
-        if not self._is_judged and self._member is not None:
-            self._is_judged = True
-            outlier_detection.on_abandoned(self._member, self._tried_at)
         if self._connecting is not None:
             self._connecting.end()
         if self._retry is not None:
             self._retry.leave_budget()
         if self._exchange.body is not None:
             self._exchange.body.drop_kept()
+        if not self._is_judged:
+            self._abandon_member()
+
+    def _abandon_member(self) -> None:
+        """The last try ends without a result for its endpoint, which may have been probed by it."""
+        self._is_judged = True
+        if self._member is not None:
+            outlier_detection.on_abandoned(self._member, self._tried_at)

@@ -162,7 +162,7 @@ class RequestParser:
         elif isinstance(error, httptools.HttpParserInvalidMethodError):
             self.refuse(problems.UNKNOWN_METHOD)
         else:
-            self.refuse(problems.MALFORMED)
+            self.refuse(_problem_of(str(error)))
 
     def refuse_oversized(self) -> None:
         """Refuse a head that is incomplete and already too large."""
@@ -263,3 +263,13 @@ class RequestParser:
         self._has_white_space = False
         self._extent = None
         self.on_request_end()
+
+
+def _problem_of(reason: str) -> Problem:
+    """Choose the problem for llhttp's reason, a constant text that names the framing field at fault."""
+    is_of_length, is_of_coding = "Content-Length" in reason, "Transfer-Encoding" in reason
+    if is_of_length and is_of_coding:
+        return problems.LENGTH_AND_ENCODING
+    if is_of_length:
+        return problems.BAD_CONTENT_LENGTH
+    return problems.BAD_TRANSFER_ENCODING if is_of_coding else problems.MALFORMED

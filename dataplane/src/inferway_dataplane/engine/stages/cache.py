@@ -25,9 +25,9 @@ def cache(exchange: Exchange) -> bool:
     context = exchange.context
     key = head.cache_key
     if key is None:
-        key = head.cache_key = rule.cache.key(head, context.secret)
+        key = head.cache_key = rule.cache.key(head, exchange.prefix, context.secret)
     if use.reads:
-        stored = context.store.find(key, head, exchange.started)
+        stored = context.store.find(key, head, exchange.client.peer_bytes, exchange.started)
         if stored is not None:
             rule.stats.fresh_hits += 1
             local_reply.send_stored(exchange, stored)

@@ -12,11 +12,11 @@ def forward(exchange: Exchange) -> bool:
     rule = exchange.rule
     if rule is None:
         return local_reply.refuse(exchange, problems.NO_ROUTE)
+    request = UpstreamRequest(exchange, rule)
     if not rule.breaker.enter():
         count_in(exchange.stats.upstream_errors, problems.OVERLOAD.code)
         return local_reply.refuse(exchange, problems.OVERLOAD)
-    request = UpstreamRequest(exchange, rule)
-    exchange.wait_for(request)
+    exchange.wait_for(request)  # it leaves the breaker; nothing may come between
     if exchange.head.block.expects_continue and not exchange.is_request_complete:
         exchange.client.write(serialize.CONTINUE)
     started, clock = exchange.started, exchange.context.clock

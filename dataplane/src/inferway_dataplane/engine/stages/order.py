@@ -7,6 +7,7 @@ A stage returns True if the next one follows, and False if the exchange has its 
 from collections.abc import Callable
 
 from inferway_dataplane.core.runtime import Rule
+from inferway_dataplane.engine.exchange import local_reply
 from inferway_dataplane.engine.exchange.exchange import Exchange
 from inferway_dataplane.engine.stages.cache import cache
 from inferway_dataplane.engine.stages.forward import forward
@@ -36,6 +37,9 @@ def stages_of(rule: Rule) -> tuple[Stage, ...]:
 
 def begin(exchange: Exchange) -> None:
     """Run a request through its stages until one of them holds it."""
-    exchange.identify()
-    if admit(exchange) and route(exchange):
-        exchange.advance()
+    try:
+        exchange.identify()
+        if admit(exchange) and route(exchange):
+            exchange.advance()
+    except Exception:
+        local_reply.fail(exchange)

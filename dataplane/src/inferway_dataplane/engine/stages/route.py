@@ -11,9 +11,8 @@ from inferway_dataplane.observability.stats import count_in
 
 
 def admit(exchange: Exchange) -> bool:
-    """Take a place among the requests in flight, or refuse."""
+    """Refuse where more requests are in flight than the process takes; `identify` has counted this one."""
     context = exchange.context
-    context.in_flight += 1
     if context.in_flight <= context.max_in_flight:
         return True
     count_in(context.stats.shed, "in_flight" if context.max_in_flight else "memory")

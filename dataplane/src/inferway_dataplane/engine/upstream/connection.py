@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import select
 from abc import abstractmethod
 from collections.abc import Iterable
 from ssl import SSLContext
@@ -129,15 +128,6 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
         else:
             self.deadline = deadline
 
-    def has_arrived(self) -> bool:
-        """Whether bytes of the upstream wait to be read: its answer may come before it has read the request."""
-        upstream_socket = self.transport.get_extra_info("socket")
-        if self.is_paused or upstream_socket is None or self.transport.is_closing():
-            return False
-        poll = select.poll()
-        poll.register(upstream_socket.fileno(), select.POLLIN)
-        return bool(poll.poll(0))
-
     def _set_deadline(self) -> None:
         """Begin the time limit of whatever is waited for now."""
         peer = awaited(
@@ -193,9 +183,15 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
         endpoint.active -= 1
         if self.is_paused:
             self.resume()
-        endpoint.on_free(self, self.is_reusable and self.is_request_whole and self.takes_body and not self.has_excess)
-        if receiver is not None:
-            receiver.on_end()
+        is_reusable = self.is_reusable and self.is_request_whole and self.takes_body and not self.has_excess
+        try:
+            endpoint.on_free(self, is_reusable)
+            if receiver is not None:
+                receiver.on_end()
+        except Exception:
+            if receiver is not None:
+                receiver.on_broken(problems.INTERNAL, unanswered=False)
+            raise
 
     def _end_forgotten(self) -> None:
         if not self.is_forgotten:
@@ -233,9 +229,9 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
+        self.endpoint.on_made(self)
         self.write = transport.write
         transport.set_write_buffer_limits(HIGH_WATER)
-        self.endpoint.on_made(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         try:
@@ -259,7 +255,7 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
         """Read what has arrived on a connection on which writing has failed (RFC 9112 9.5).
 
         A server that answers early and closes resets the connection; its answer is in the socket's buffer. Under TLS
-        only the loop can read it, so there a body is not sent while something has arrived (`has_arrived`).
+        `tls_connection.py` has read it.
         """
         upstream_socket = self.transport.get_extra_info("socket")
         if self.endpoint.tls is not None or upstream_socket is None:

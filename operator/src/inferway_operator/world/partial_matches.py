@@ -1,0 +1,62 @@
+"""The readable parts of the matches of an invalid rule. What they fit is refused, so nothing readable is left out.
+
+An invalid rule must not leave its requests to a broader rule: a part that cannot be read fits everything.
+"""
+
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from inferway_contract.resources.matches import HeaderMatch, Match, Method, PathMatch, PathType, QueryParamMatch
+from inferway_operator.world.objects import PartialMatch
+
+_FIELDS: Final = frozenset(("path", "method", "headers", "queryParams"))
+_PATH: TypeAdapter[PathMatch] = TypeAdapter(PathMatch)
+_PATH_TYPE: TypeAdapter[PathType] = TypeAdapter(PathType)
+_METHOD: TypeAdapter[Method] = TypeAdapter(Method)
+_HEADER: TypeAdapter[HeaderMatch] = TypeAdapter(HeaderMatch)
+_QUERY_PARAM: TypeAdapter[QueryParamMatch] = TypeAdapter(QueryParamMatch)
+
+
+def read(raw: object) -> tuple[tuple[int, Match | PartialMatch], ...]:
+    """Return every match with its index, as far as it can be read."""
+    # A mapping is a list without its dash; anything else may have meant any request, as no matches do.
+    items = raw if isinstance(raw, list) and raw else [raw if isinstance(raw, dict) else {}]
+    return tuple((index, _match(item)) for index, item in enumerate(items))
+
+
+def _match(raw: object) -> Match | PartialMatch:
+    try:
+        return Match.model_validate(raw)
+    except ValidationError:
+        fields = raw if isinstance(raw, dict) else {}
+    path = fields.get("path", {} if fields.keys() <= _FIELDS else None)  # an unknown field may be a misspelled `path`
+    headers, header_count = _entries(_HEADER, fields.get("headers"))
+    query_params, query_count = _entries(_QUERY_PARAM, fields.get("queryParams"))
+    parts = path if isinstance(path, dict) else {}
+    value = parts.get("value")
+    return PartialMatch(
+        path=_parsed(_PATH, path),
+        path_value=value if isinstance(value, str) else "",
+        path_type=_parsed(_PATH_TYPE, parts.get("type", "PathPrefix")) if parts.keys() <= {"type", "value"} else None,
+        method=_parsed(_METHOD, fields.get("method")),
+        has_method="method" in fields,
+        headers=headers,
+        query_params=query_params,
+        header_count=header_count,
+        query_count=query_count,
+    )
+
+
+def _entries(form: TypeAdapter[Any], raw: object) -> tuple[tuple[Any, ...], int]:
+    """Return the valid entries of a list, and the number of all."""
+    items = raw if isinstance(raw, list) else []
+    parsed = (_parsed(form, item) for item in items)
+    return tuple(entry for entry in parsed if entry is not None), len(items)
+
+
+def _parsed(form: TypeAdapter[Any], raw: object) -> Any:
+    try:
+        return form.validate_python(raw)
+    except ValidationError:
+        return None
