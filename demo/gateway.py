@@ -1,4 +1,4 @@
-"""`inferway run` for the demo: its service may listen at another address than the files say.
+"""`inferway run` for the demo: its service may listen at another address than that of the files.
 
 The files are read where they are, so that every edit is seen and reported by its own name and line. Only the address of the
 service is replaced, in what is read of its EndpointSlice.

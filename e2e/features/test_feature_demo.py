@@ -96,7 +96,7 @@ def test_demo_serves_an_edited_file_and_reports_a_broken_one(demo: Demo) -> None
     until(lambda: demo.is_routed("/infer?prompt=x"), "the first state to be served", 5.0)
 
 
-def test_demo_at_another_address_sees_new_files_and_edits_of_its_service(demo: Demo) -> None:
+def test_demo_sees_new_files_and_edits_of_its_service(demo: Demo) -> None:
     service = demo.directory / "service.yaml"
     sound = service.read_text(encoding="utf-8")
     routes = (demo.directory / "routes.yaml").read_text(encoding="utf-8").partition("\n---\n")[0]
