@@ -153,10 +153,6 @@ class Scenario:
             raised = f" (after an error at {self.faults.raised})" if self.faults.raised else ""
             raise ScenarioError(f"{error}{raised}", self.steps) from error
 
-    async def _turn(self, turns: int = 8) -> None:
-        for _ in range(turns):
-            await asyncio.sleep(0)
-
     def _look(self, log_errors: "_Errors") -> None:
         for caller in self.callers:
             caller.read()
@@ -187,7 +183,7 @@ class Scenario:
         elif kind < 31:
             self._operate()
         # Several events may come before the loop's next turn.
-        await self._turn((8, 8, 8, 2, 1, 0)[choices.below(6)])
+        await self.loop.turn((8, 8, 8, 2, 1, 0)[choices.below(6)])
 
     # --- clients --------------------------------------------------------------------------------------------------------------
 
@@ -344,7 +340,7 @@ class Scenario:
         for _ in range(turns):
             await asyncio.sleep(seconds / turns)
             self._tick()
-            await self._turn(4)
+            await self.loop.turn(8)
 
     def _tick(self) -> None:
         gateway = self.gateway
@@ -471,7 +467,7 @@ class Scenario:
     async def _settle_down(self) -> None:
         """Until nothing is left to deliver, and no upstream owes a response."""
         for _ in range(4):
-            await self._turn()
+            await self.loop.turn(12)
             for caller in self.callers:
                 caller.read()
             for origin in self.origins:

@@ -44,6 +44,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._virtual = _NoSelector()
         super().__init__(self._virtual)
+        self.calls = 0  # of `call_soon`
         self.errors: list[str] = []
         self.seam: Callable[[str], None] = lambda name: None
         """Called before what the gateway does to a transport; it may raise."""
@@ -52,6 +53,18 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._virtual.now
+
+    def call_soon(self, callback: Any, *arguments: Any, context: Any = None) -> asyncio.Handle:
+        self.calls += 1
+        return super().call_soon(callback, *arguments, context=context)
+
+    async def turn(self, most: int) -> None:
+        """Let what is ready run, for at most this number of turns."""
+        for _ in range(most):
+            before = self.calls
+            await asyncio.sleep(0)
+            if self.calls == before + 1:
+                return  # only this task was ready
 
     def _on_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.errors.append(f"{context.get('message')}: {context.get('exception')!r}")

@@ -42,9 +42,9 @@ class UpstreamRequest(Receiver, Work):
     """The tries of one exchange. It receives until the final head is there; then a `Relay` does."""
 
     __slots__ = (
-        "_asked_at", "_connecting", "_exchange", "_head", "_hints", "_is_deferred", "_is_judged", "_is_resent",
-        "_member", "_retry", "_rule", "_sent_at", "_task", "_tried_at", "_whole_at", "backend", "connection",
-        "first_sent_at", "is_head_request", "upstream_id",
+        "_asked_at", "_connecting", "_exchange", "_head", "_hints", "_is_judged", "_is_resent", "_member", "_retry",
+        "_rule", "_sent_at", "_task", "_tried_at", "_whole_at", "backend", "connection", "first_sent_at",
+        "is_head_request", "upstream_id",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, rule: Rule) -> None:
@@ -59,7 +59,6 @@ class UpstreamRequest(Receiver, Work):
         self._member: Member | None = None
         self._is_judged = True  # the last try's result was counted for its endpoint
         self._is_resent = False
-        self._is_deferred = False  # a part of the body waits until what has arrived is read
         self._connecting: ConnectAttempt | None = None
         self._retry: RetryState | None = None
         self._task: asyncio.Task[None] | None = None  # begins a further try
@@ -176,25 +175,8 @@ class UpstreamRequest(Receiver, Work):
 
     def send_body(self, body: RequestBody) -> None:
         connection = self.connection
-        if connection is None or self._is_deferred:
+        if connection is None:
             return
-        if connection.endpoint.tls is not None and connection.has_arrived():
-            # Two turns of the loop: in between it reads all that has arrived.
-            self._is_deferred = True
-            self._exchange.context.call_soon(self._send_soon)
-            return
-        self._send_body(connection, body)
-
-    def _send_soon(self) -> None:
-        self._exchange.context.call_soon(self._send_deferred)
-
-    def _send_deferred(self) -> None:
-        self._is_deferred = False
-        body = self._exchange.body
-        if self.connection is not None and body is not None and not self._exchange.is_finished:
-            self._send_body(self.connection, body)
-
-    def _send_body(self, connection: UpstreamConnection, body: RequestBody) -> None:
         pieces = body.take(self._budget())
         if pieces:
             connection.send(pieces)

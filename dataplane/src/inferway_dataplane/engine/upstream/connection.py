@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import select
 from abc import abstractmethod
 from collections.abc import Iterable
 from ssl import SSLContext
@@ -128,15 +127,6 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
             self._head_left = deadline - self.endpoint.clock.coarse_now
         else:
             self.deadline = deadline
-
-    def has_arrived(self) -> bool:
-        """Whether bytes of the upstream wait to be read: its answer may come before it has read the request."""
-        upstream_socket = self.transport.get_extra_info("socket")
-        if self.is_paused or upstream_socket is None or self.transport.is_closing():
-            return False
-        poll = select.poll()
-        poll.register(upstream_socket.fileno(), select.POLLIN)
-        return bool(poll.poll(0))
 
     def _set_deadline(self) -> None:
         """Begin the time limit of whatever is waited for now."""
@@ -265,7 +255,7 @@ class UpstreamConnection(ResponseParser, asyncio.Protocol):
         """Read what has arrived on a connection on which writing has failed (RFC 9112 9.5).
 
         A server that answers early and closes resets the connection; its answer is in the socket's buffer. Under TLS
-        only the loop can read it, so there a body is not sent while something has arrived (`has_arrived`).
+        `tls_connection.py` has read it.
         """
         upstream_socket = self.transport.get_extra_info("socket")
         if self.endpoint.tls is not None or upstream_socket is None:

@@ -11,7 +11,7 @@ from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.engine.clock import NEVER, Clock
 from inferway_dataplane.engine.http1.head_cache import HeadCache
-from inferway_dataplane.engine.upstream import tls_failures
+from inferway_dataplane.engine.upstream import tls_connection, tls_failures
 from inferway_dataplane.engine.upstream.connection import ConnectionOwner, UpstreamConnection
 from inferway_dataplane.engine.upstream.connection_limit import ConnectionLimiter, Permit
 from inferway_dataplane.engine.upstream.private_connections import CLOSER, PrivateLimit
@@ -170,13 +170,11 @@ class EndpointPool(ConnectionOwner):
             raise ConnectFailed(problems.TLS_FAILED if is_cut else problems.CONNECT_FAILED) from None
 
     async def _connect_to(self, address: str, permit: Permit) -> UpstreamConnection:
-        _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: UpstreamConnection(self, permit, address),
-            address,
-            self.port,
-            ssl=self.tls,
-            server_hostname=self.host if self.tls is not None else None,
-        )
+        connection = UpstreamConnection(self, permit, address)
+        if self.tls is None:
+            await asyncio.get_running_loop().create_connection(lambda: connection, address, self.port)
+        else:
+            await tls_connection.connect(connection, address, self.port, self.tls, self.host)
         return connection
 
     async def addresses(self) -> list[str]:
