@@ -74,7 +74,7 @@ def test_unchanged_file_is_not_reloaded(tmp_path: Path) -> None:
     run(followed, test)
 
 
-def test_wanted_reload_reads_unchanged_files_and_can_be_cancelled(tmp_path: Path) -> None:
+def test_wanted_reload_reads_all_and_loses_no_cancellation(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("1")
     followed = WatchedFiles(path)
