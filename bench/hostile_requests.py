@@ -15,6 +15,7 @@ import typer
 from bench.hotpath import Transport
 from inferway_contract.document import (
     Backend,
+    Cache,
     ConfigDocument,
     Cors,
     DirectResponse,
@@ -48,7 +49,7 @@ SIZE: Final = 8000  # bytes of a target; the request line may have 8 KiB
 
 
 class Case(NamedTuple):
-    """A request, and a plain one of the same size, under rules that they both reach the last one of."""
+    """A request, and a plain one of the same size. `@` in them is another number each time."""
 
     rules: tuple[Rule, ...]
     hostile: bytes
@@ -108,6 +109,10 @@ SEMICOLONS = get(b"/?x" + b"".join(b";k0=%b%b" % (one, other) for one in LETTERS
 ONE_PARAMETER = get(target(b"x", b"/?a="))
 
 
+def cached(**settings: object) -> tuple[Rule, ...]:
+    return (Rule(name="all", backends=(BACKEND,), cache=Cache.model_validate({"ttl": 1, **settings})),)
+
+
 CASES: dict[str, Case] = {
     "slashes": Case((ALL,), get(target(b"/")), PLAIN_PATH),
     "slashes, 60 prefixes": Case(PREFIXES, get(target(b"/")), PLAIN_PATH),
@@ -135,6 +140,16 @@ CASES: dict[str, Case] = {
     "one field 90 times, 60 header rules": Case(
         HEADER_RULES, get(b"/", *([b"X-1: " + b"x" * 80] * 90)), get(b"/", b"X: " + b"x" * SIZE)
     ),
+    "90 fields with new names": Case(
+        (ALL,),
+        get(b"/", *(b"X-%d-@: %b" % (n, b"x" * 70) for n in range(90))),
+        get(b"/", *(b"X-%d: %b" % (n, b"x" * 70) for n in range(90))),
+    ),
+    "2,600 names in Connection": Case(
+        (ALL,),
+        get(b"/", b"Connection: " + b",".join(one + other for one in LETTERS for other in LETTERS)[:SIZE]),
+        get(b"/", b"X: " + b"x" * SIZE),
+    ),
     "an origin, 60 wildcards": Case(
         ORIGINS, get(b"/", b"Origin: https://" + b"a." * 3990 + b"9.example"), get(b"/", b"X: " + b"x" * SIZE)
     ),
@@ -146,6 +161,9 @@ CASES: dict[str, Case] = {
     "a redirect": Case((Rule(name="all", redirect=Redirect(status=302, path=NewPath(prefix="/v1"))),),
         get(target(b"/")), PLAIN_PATH,
     ),
+    "parameters in a cache key, sorted": Case(cached(query_sort=True), PARAMETERS, ONE_PARAMETER),
+    "parameters in a cache key, excluded": Case(cached(query_exclude=("b", "c")), PARAMETERS, ONE_PARAMETER),
+    "parameters in a cache key, included": Case(cached(query_include=("a",)), PARAMETERS, ONE_PARAMETER),
 }  # fmt: skip
 
 
@@ -184,7 +202,8 @@ def sender(case: Case) -> Callable[[bytes], None]:
     numbers: Iterator[int] = iter(range(10**9))
 
     def send(request: bytes) -> None:
-        client.data_received(b"%bX-Number: %d\r\n\r\n" % (request, next(numbers)))
+        number = b"%d" % next(numbers)
+        client.data_received(b"%bX-Number: %b\r\n\r\n" % (request.replace(b"@", number), number))
         if upstream.receiver is not None:
             upstream.data_received(ANSWER)
 

@@ -34,7 +34,7 @@ def match_path(raw: bytes) -> bytes:
     Raises `AmbiguousPath` for dot segments, backslashes and control bytes, encoded or not.
     """
     # Asked by its number: for `bytes` in `bytes` CPython first raises and drops an exception.
-    path = _decoded(raw) if _PERCENT in raw else raw
+    path = decoded(raw) if _PERCENT in raw else raw
     # Decoding makes no separator, so the whole path can be searched at once.
     if path.find(b"/.") >= 0 and _DOT_SEGMENT.search(path) is not None:
         raise AmbiguousPath("the path has a dot segment")
@@ -43,7 +43,8 @@ def match_path(raw: bytes) -> bytes:
     return path
 
 
-def _decoded(raw: bytes) -> bytes:
+def decoded(raw: bytes) -> bytes:
+    """Return a path with its escapes decoded once, except those that stay as written."""
     first, *pieces = _ESCAPE.split(raw)
     table = _DECODED
     return first + b"".join([table[it] if len(it) == 2 else table[it[:2]] + it[2:] for it in pieces])

@@ -113,24 +113,35 @@ def decide(head: RequestHead) -> CacheUse:
     return REFRESH if no_use else USE
 
 
-def lifetime(
-    cache: CacheRules, head: RequestHead, response: ResponseHead, initial_age: float, wall: Callable[[], float]
-) -> float:
-    """Return the seconds for which a new response may be reused; 0 = do not store.
+class Freshness(NamedTuple):
+    """How long a new response may be reused, and how old it is already. Seconds."""
 
-    `initial_age`: seconds (see `age`); `wall` returns Unix time.
+    lifetime: float
+    age: float
+
+
+def freshness_of(
+    cache: CacheRules, head: RequestHead, response: ResponseHead, delay: float, wall: Callable[[], float]
+) -> Freshness | None:
+    """Decide whether a new response is stored, and for how long; None = it is not.
+
+    `delay`: seconds from the request to the response's head; `wall` returns Unix time.
     """
     fields = response.caching or {}
     directives = parse_directives(fields[b"cache-control"]) if b"cache-control" in fields else {}
     if not _may_store(cache, head, response, directives):
-        return 0.0
+        return None
+    age = corrected_age(response, delay)
     fresh = _origin_lifetime(directives, fields, response, wall)
     if fresh is None:
         # An origin's own freshness makes a response of any status reusable (RFC 9111 3); the rule's, those it lists.
         if response.status not in cache.statuses:
-            return 0.0
+            return None
         fresh = cache.ttl
-    return max(min(fresh, cache.max_ttl) - initial_age, 0.0)
+    elif fresh:
+        age = max(age, _apparent_age(response, wall))
+    lifetime = min(fresh, cache.max_ttl) - age
+    return Freshness(lifetime, age) if lifetime > 0 else None
 
 
 def _may_store(
@@ -194,20 +205,29 @@ def _origin_lifetime(
     return max(until - (wall() if since is None else since), 0.0)
 
 
-def age(response: ResponseHead, delay: float, wall: Callable[[], float]) -> float:
-    """Return the age of a new response in seconds (RFC 9111 4.2.3, 5.1).
+def corrected_age(response: ResponseHead, delay: float) -> float:
+    """Return the age of a new response in seconds (RFC 9111 4.2.3, corrected_age_value; 5.1).
 
-    `delay`: seconds from the request to the response's head; `wall` returns Unix time. A malformed Age is ignored.
+    `delay`: as for `freshness_of`. A malformed Age is ignored.
     """
-    first = response.age.split(b",")[0].strip() if response.age is not None else None
-    value = delta_seconds(first)
-    if value is None:
-        # Some caches send no Age: then Date shows how old the response is (apparent_age).
-        date = response_head.parse_http_date(response.date) if response.date is not None else None
-        apparent = 0.0 if date is None else int(wall()) - date
-        # A Date has no fractions: a difference of one second means nothing.
-        return max(delay, apparent if apparent > 1 else 0.0)
-    return value + max(delay, 0.0)
+    return (_age_value(response) or 0) + max(delay, 0.0)
+
+
+def _age_value(response: ResponseHead) -> int | None:
+    return None if response.age is None else delta_seconds(response.age.split(b",")[0].strip())
+
+
+def _apparent_age(response: ResponseHead, wall: Callable[[], float]) -> float:
+    """Return the seconds since Date, where no cache on the way has sent an Age (RFC 9111 4.2.3).
+
+    The freshness of an origin counts from then; the `ttl` of a rule does not depend on the clocks of upstreams.
+    """
+    if response.date is None or _age_value(response) is not None:
+        return 0.0
+    date = response_head.parse_http_date(response.date)
+    seconds = 0.0 if date is None else int(wall()) - date
+    # A Date has no fractions: a difference of one second means nothing.
+    return seconds if seconds > 1 else 0.0
 
 
 class CacheEntry:

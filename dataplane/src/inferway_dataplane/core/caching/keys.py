@@ -14,9 +14,13 @@ from urllib.parse import unquote_to_bytes
 from inferway_contract import credential_fields
 from inferway_contract.canonical import canonical
 from inferway_contract.document import Cache, Rule
+from inferway_dataplane.core.messages import credentials
 from inferway_dataplane.core.messages.field_kinds import CREDENTIAL, IDENTITY_KINDS, TARGET
 from inferway_dataplane.core.messages.request_head import FieldBlock, RequestHead
 from inferway_dataplane.core.messages.response_head import ResponseHead
+
+MOST_PARAMETERS: Final = 128
+"""A query with more parameters is part of the key as it stands: looking at each of thousands would cost milliseconds."""
 
 
 def digest_of(route: str, rule: Rule) -> bytes:
@@ -58,7 +62,7 @@ class CacheRules:
         """Build the primary key. `prefix`: the matched path; `secret` keys the digest of credentials."""
         block = head.block
         query, withheld = head.query, b""
-        if query is not None and not self._is_plain_query:
+        if query is not None and not self._is_plain_query and query.count(b"&") < MOST_PARAMETERS:
             query, withheld = self._selected(query)
         parts = [
             self._scope,
@@ -142,15 +146,7 @@ def _credentials(block: FieldBlock) -> list[bytes]:
     """Return names and values of all fields that may carry a credential, the lines of one name in their order."""
     fields = [(name.lower(), value) for name, value in block.fields if IDENTITY_KINDS[name] == CREDENTIAL]
     fields.sort(key=lambda field: field[0])
-    return [part for name, value in fields for part in (name, normalised_credential(name, value))]
-
-
-def normalised_credential(name: bytes, value: bytes) -> bytes:
-    """Return a credential in one form: the scheme of Authorization has any case and blanks after it (RFC 9110 11.4)."""
-    if name not in (b"authorization", b"proxy-authorization"):
-        return value
-    scheme, *rest = value.split(None, 1) or [b""]
-    return b" ".join((scheme.lower(), *rest))
+    return [part for name, value in fields for part in (name, credentials.canonical(name, value))]
 
 
 def is_authenticated(block: FieldBlock) -> bool:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from inferway_contract import paths
+
 MOST_READINGS: Final = 8
 MOST_DOT_SEGMENTS: Final = 16
 """Bounds of what is compared. A path beyond them is ambiguous by itself: no client that means well sends one."""
@@ -17,6 +19,7 @@ MOST_DOT_SEGMENTS: Final = 16
 # Asked by their numbers: for `bytes` in `bytes` CPython first raises and drops an exception.
 _SEMICOLON: Final = ord(";")
 _PERCENT: Final = ord("%")
+_MARK: Final = b"\x00"  # refused in every path
 _PARAMETERS = re.compile(rb";[^/]*")
 _DOT_SEGMENT = re.compile(rb"/\.\.?(?![^/])")
 
@@ -26,12 +29,20 @@ def may_differ(path: bytes) -> bool:
     return _SEMICOLON in path or (_PERCENT in path and (b"%2F" in path or b"%5C" in path))
 
 
-def readings(path: bytes) -> list[bytes] | None:
+def readings(path: bytes, raw: bytes) -> list[bytes] | None:
     """Return the other readings of a match path, each once; None = there are too many. Costs O(length).
 
-    They are the path with its separators decoded, with its parameters cut, and with both in both orders; each of these
+    `raw`: the path as sent. The readings are the path with its separators decoded, with its parameters cut, and with both in both orders; each of these
     also with its dot segments resolved, and with its empty segments removed, as by servers that normalise paths.
     """
+    if b"%25" not in raw:
+        return _readings(path)
+    # To an upstream that decodes once `%252F` is text, but it stands in the match path as `%2F` does.
+    others = _readings(paths.decoded(raw.replace(b"%25", _MARK)))
+    return None if others is None else [other.replace(_MARK, b"%") for other in others]
+
+
+def _readings(path: bytes) -> list[bytes] | None:
     seen = {path}
     for reading in _unresolved(path):
         for form in _resolved(reading):

@@ -232,7 +232,7 @@ class RoutingTable(Generic[R]):
         entry = _find(host_tables.tables, path, head, query, wanted)
         if host_tables.is_path_relevant and path_readings.may_differ(path):
             rule = None if entry is None else entry.rule
-            readings = path_readings.readings(path)
+            readings = path_readings.readings(path, head.path)
             if readings is None:
                 return problems.AMBIGUOUS_PATH
             for reading in readings:

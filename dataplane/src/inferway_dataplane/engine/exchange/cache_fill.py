@@ -36,13 +36,12 @@ class CacheFill(ResponseTap):
         clock = exchange.context.clock
         now = clock.now()
         # From the client's request on: a wait for a connection or an earlier try never makes a response look younger.
-        age = freshness.age(head, now - exchange.started, clock.wall)
-        lifetime = freshness.lifetime(cache, exchange.head, head, age, clock.wall)
-        if lifetime <= 0:
+        fresh = freshness.freshness_of(cache, exchange.head, head, now - exchange.started, clock.wall)
+        if fresh is None:
             return False
         self._names = cache_keys.vary_names(head)
         lines = b"%b%b%b: HIT\r\n" % (serialize.status_line(head.status), _kept(lines), cache.status_header)
-        self._entry = CacheEntry(head.status, lines, b"", age, now, now + lifetime)
+        self._entry = CacheEntry(head.status, lines, b"", fresh.age, now, now + fresh.lifetime)
         return True
 
     def on_body(self, data: bytes) -> None:

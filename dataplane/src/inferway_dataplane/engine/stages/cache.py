@@ -11,7 +11,8 @@ def cache(exchange: Exchange) -> bool:
     rule = exchange.rule
     if rule is None or rule.cache is None:
         return True
-    if exchange.client.private is not None:
+    client = exchange.client
+    if client.private is not None:
         # The connection to the server may be a user's, whatever the request's fields are.
         exchange.set_outcome(BYPASS)
         count_in(exchange.stats.bypasses, "private_connection")
@@ -27,7 +28,7 @@ def cache(exchange: Exchange) -> bool:
     if key is None:
         key = head.cache_key = rule.cache.key(head, exchange.prefix, context.secret)
     if use.reads:
-        stored = context.store.find(key, head, exchange.client.peer_bytes, exchange.started)
+        stored = context.store.find(key, head, client.peer_bytes, exchange.started)
         if stored is not None:
             rule.stats.fresh_hits += 1
             local_reply.send_stored(exchange, stored)
