@@ -50,6 +50,14 @@ def test_header_that_comes_twice_is_no_key(fields: Fields, expected: object) -> 
     assert key(HEADER, fields=fields) == expected
 
 
+@pytest.mark.parametrize("host", [b"a.example", b"A.Example", b"a.example.", b"a.example:80", b"a.example:8080"])
+@pytest.mark.parametrize("target", [b"/", b"http://A.example/"])
+def test_host_header_as_a_key_has_one_form(host: bytes, target: bytes) -> None:
+    key_of = keys.key_of((KeyPart(type="header", name="host"),), "demo/a", "r")
+    assert key_of is not None
+    assert key_of(make_request(target, host), "") == (b"a.example",)
+
+
 @pytest.mark.parametrize("name", sorted(LIST_FIELDS - {b"x-forwarded-for", b"forwarded"}))
 def test_list_field_in_several_lines_is_one_list(name: bytes) -> None:
     part = KeyPart(type="header", name=name.decode())

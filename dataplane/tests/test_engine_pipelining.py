@@ -123,6 +123,22 @@ def test_client_reading_in_bursts_gets_all_responses_in_order() -> None:
     assert [response.body for response in answers(received)] == [b"%d" % (number % 10) for number in range(5_000)]
 
 
+@pytest.mark.parametrize("is_read", [True, False], ids=["read", "polled behind the rest"])
+def test_requests_before_a_fin_are_all_answered(is_read: bool) -> None:
+    wire = Wire(UP)
+    wire.send(get(b"/up") + get(b"/404") * 3)
+    if is_read:
+        assert wire.client.eof_received()
+    else:
+        wire.client.expect_leaving(wire.gateway.clock.now())
+    wire.answer(OK)
+    assert [one.status for one in answers(wire.client_received())] == [200, 404, 404, 404]
+    assert wire.client.transport.is_closing() == is_read  # else the loop reads the FIN next
+    if not is_read:
+        wire.half_close()
+        assert wire.client.transport.is_closing()
+
+
 # --- bodies of waiting requests ----------------------------------------------------------------------------------------------------
 
 

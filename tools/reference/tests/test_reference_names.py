@@ -19,6 +19,7 @@ from inferway_contract import log_fields, resources, values
 from inferway_contract.generate import crds
 from inferway_contract.resources.backends import Limits, Timeouts
 from inferway_contract.resources.retry import Retry
+from inferway_dataplane.core.caching.keys import MOST_PARAMETERS
 from inferway_dataplane.core.limits.key_values import LIST_FIELDS
 from inferway_dataplane.core.messages import client_claims
 from inferway_dataplane.core.upstreams import retry
@@ -231,6 +232,7 @@ CONSTANTS: list[tuple[str, str, float]] = [
         r"kept for (\d+) s \(`upstream_idle_timeout`\)",
         Settings.model_fields["upstream_idle_timeout"].default,
     ),
+    ("caching", r"A query with more than (\d+) parameters", MOST_PARAMETERS),
     ("upstreams", r"No endpoint takes more than ([\d.]+) times", consistent_hash.FACTOR),
     ("upstreams", r"requests in flight, or fewer than (\d+)", retry.MIN_RETRIES),
     ("data-plane", r"One timer \(the wheel, (\d+) ms\)", TICK * 1000),

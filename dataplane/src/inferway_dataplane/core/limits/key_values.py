@@ -78,7 +78,8 @@ class KeyValues:
                 counts[name] += 1
         values: list[bytes | None] = []
         for name in self._headers:
-            value = head.value(name)
+            # Host has spellings, and an absolute target replaces it (RFC 9110 4.2.3, RFC 9112 3.2.2).
+            value = head.host or None if name == b"host" else head.value(name)
             if value is not None:
                 if counts[name] > 1 and name not in LIST_FIELDS:
                     raise AmbiguousKey("header", name)

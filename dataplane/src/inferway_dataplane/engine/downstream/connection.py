@@ -161,6 +161,8 @@ class ClientConnection(RequestPipeline):
                 self.holds &= ~HOLD_UNFED  # there is another hold: its end feeds the rest
             else:
                 self.resume(HOLD_UNFED)
+                if self.current is None and not self.waiting:
+                    self._close_at_fin()
         except Exception:
             # As the loop does with what `data_received` raises.
             log.exception("unexpected error while reading a request")

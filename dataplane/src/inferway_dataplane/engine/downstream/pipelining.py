@@ -39,7 +39,7 @@ class RequestPipeline(RequestParser, Client, asyncio.Protocol):
     """Base of `ClientConnection`. `state` is one of `states.py`; `has_fin`: the client has ended its side."""
 
     __slots__ = (
-        "_held_since", "_is_taking_turns", "_unfed", "context", "current", "deadline", "has_fin", "held_seconds",
+        "_held_since", "_is_fin_read", "_is_taking_turns", "_unfed", "context", "current", "deadline", "has_fin", "held_seconds",
         "holds", "is_trusted", "is_write_paused", "peer", "peer_bytes", "private", "receiving", "scheme", "state", "transport",
         "unread_deadline", "unread_left", "waiting", "write",
     )  # fmt: skip
@@ -62,6 +62,7 @@ class RequestPipeline(RequestParser, Client, asyncio.Protocol):
         self.unread_deadline = NEVER
         self.unread_left = 0  # bytes that were written and not taken, when that clock was set
         self.has_fin = False
+        self._is_fin_read = False  # so nothing more can come; a FIN that was only polled may stand behind requests
         self.is_write_paused = False
         self.holds = 0  # reasons not to read, as bits (`client.HOLD_NAMES`)
         self.held_seconds = 0.0  # for how long the current body was not read
@@ -84,6 +85,7 @@ class RequestPipeline(RequestParser, Client, asyncio.Protocol):
         if is_deaf or self.receiving is not None or not is_asking or not self.transport.can_write_eof():
             return False  # TLS has no half-closed connection
         # A request is under way: either the client has left, or it only has no further request (`timeouts.GRACE`).
+        self._is_fin_read = True
         self.expect_leaving(self.clock.now())
         return True
 
@@ -149,9 +151,14 @@ class RequestPipeline(RequestParser, Client, asyncio.Protocol):
         if self.waiting:
             self._take_turns()
         elif self.has_fin:
-            self.close()
+            self._close_at_fin()
         elif self.place == BETWEEN:
             self.deadline = self.clock.coarse_now + self.context.settings.idle_timeout
+
+    def _close_at_fin(self) -> None:
+        """Close when a FIN was read and everything before it has its response."""
+        if self._is_fin_read and not (self._unfed or self.holds & HOLD_UNFED or self.state >= LINGERING):
+            self.close()
 
     def _take_turns(self) -> None:
         """Begin waiting requests. A loop, not a recursion: responses without a wait come back here at once."""
