@@ -117,6 +117,8 @@ class Caller:
             version, closes = b"HTTP/1.0", True
             if framing.startswith(b"T"):
                 version, closes = b"HTTP/1.1", False
+        if choices.one_in(12):
+            extra += b"Authorization: NTLM dGVzdA==\r\n"
         target = b"%b?%d" % (path, number)
         if method == b"GET" and choices.one_in(2):
             target = path + b"?same"  # the same bytes as others before it

@@ -76,7 +76,14 @@ _FIRST = (
         matches=_match("/direct"),
         respond=DirectResponse(status=200, body="direct", content_type="text/plain"),
     ),
-    Rule(name="small", matches=_match("/small"), backends=(_backend(1),), max_request_body=20, timeouts=_TIMES),
+    Rule(
+        name="small",
+        matches=_match("/small"),
+        backends=(_backend(1),),
+        max_request_body=20,
+        circuit_breaker=CircuitBreaker(max_requests=1),
+        timeouts=_TIMES,
+    ),
     Rule(
         name="ewma",
         matches=_match("/ewma"),

@@ -149,6 +149,10 @@ class Origin:
         elif kind == 17:
             name, data = "nothing", b""
             self.ends = True
+        elif kind == 18:
+            name = "negotiates"  # from here on the connection belongs to its client (RFC 4559)
+            refusal = b"" if is_head else b"no"
+            data = b"HTTP/1.1 401 X\r\n%bWWW-Authenticate: NTLM\r\nContent-Length: 2\r\n\r\n%b" % (echo, refusal)
         # What is too much comes at once: later it would be the response to the connection's next request.
         self.outbox += choices.cut(data, 1 if name == "excess" else (1, 1, 2, 3, 5)[choices.below(5)])
         return name

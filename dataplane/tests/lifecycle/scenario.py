@@ -117,6 +117,8 @@ class Scenario:
             clock=self.clock,
         )
         draws = choices
+        if choices.one_in(4):
+            self.gateway.pools.limiter.permits = 1
         self.faults = Faults()
         self.has_fault = has_fault
         loop.seam = self.faults.at
