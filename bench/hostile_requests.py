@@ -150,6 +150,13 @@ CASES: dict[str, Case] = {
         get(b"/", b"Connection: " + b",".join(one + other for one in LETTERS for other in LETTERS)[:SIZE]),
         get(b"/", b"X: " + b"x" * SIZE),
     ),
+    "30 KB of directives, cached": Case(
+        cached(), get(b"/", b"Cache-Control: " + b"a," * 15_000), get(b"/", b"X: " + b"x" * 30_000)
+    ),
+    "30 KB of quotes, cached": Case(
+        cached(), get(b"/", b"Cache-Control: " + b'""' * 15_000), get(b"/", b"X: " + b"x" * 30_000)
+    ),
+    "30 KB of Connection": Case((ALL,), get(b"/", b"Connection: " + b"a," * 15_000), get(b"/", b"X: " + b"x" * 30_000)),
     "an origin, 60 wildcards": Case(
         ORIGINS, get(b"/", b"Origin: https://" + b"a." * 3990 + b"9.example"), get(b"/", b"X: " + b"x" * SIZE)
     ),

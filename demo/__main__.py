@@ -8,8 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Annotated
@@ -20,7 +18,6 @@ import typer
 ROOT = Path(__file__).parent.parent
 SERVICE_SOURCES = ROOT / "services" / "service-python" / "src"
 READY_WITHIN = 30.0  # seconds
-DEMO_SERVICE = "127.0.0.1:8000"  # as in demo/service.yaml
 
 TRY = """
 The gateway is ready. Try, in another terminal:
@@ -56,24 +53,6 @@ def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
     sys.exit(f"{url} was not ready within {READY_WITHIN:.0f} s")
 
 
-@contextlib.contextmanager
-def _resources(directory: Path, service: str) -> Iterator[Path]:
-    """Yield the directory to serve: the given one, or one with links to its files and the service's port."""
-    if service == DEMO_SERVICE:
-        yield directory
-        return
-    with tempfile.TemporaryDirectory(prefix="inferway-demo-") as linked:
-        for file in directory.glob("*.yaml"):
-            if file.name == "service.yaml":
-                text = file.read_text().replace(
-                    "ports: [{name: http, port: 8000}]\nendpoints", "ports: [{name: http, port: PORT}]\nendpoints"
-                )
-                (Path(linked) / file.name).write_text(text.replace("PORT", service.rpartition(":")[2]))
-            else:
-                (Path(linked) / file.name).symlink_to(file.resolve())
-        yield Path(linked)
-
-
 def _start(*command: str, **environment: str) -> subprocess.Popen[bytes]:
     # A separate session, so that Ctrl-C reaches only this process, which then stops the others in order.
     return subprocess.Popen(command, env={**os.environ, **environment}, start_new_session=True)  # noqa: S603
@@ -105,22 +84,21 @@ def main(
         PYTHONPATH=str(SERVICE_SOURCES),
     )  # fmt: skip
     code = 1
-    with _resources(directory, service) as resources:
-        gateway: subprocess.Popen[bytes] | None = None
-        try:
-            _wait(f"http://{service}/healthz", upstream)
-            inferway = str(Path(sys.executable).with_name("inferway"))
-            gateway = _start(inferway, "run", str(resources), "--listen", listen, "--admin", admin)
-            _wait(f"http://{admin}/readyz", gateway)
-            sys.stdout.write(TRY.format(listen=listen, admin=admin, directory=directory))
-            sys.stdout.flush()
-            code = gateway.wait()
-        except KeyboardInterrupt:
-            code = 0
-        finally:
-            if gateway is not None:
-                code = _stop(gateway) or code
-            _stop(upstream)
+    gateway: subprocess.Popen[bytes] | None = None
+    try:
+        _wait(f"http://{service}/healthz", upstream)
+        addresses = ("--listen", listen, "--admin", admin, "--service", service)
+        gateway = _start(sys.executable, "-m", "demo.gateway", "--directory", str(directory), *addresses)
+        _wait(f"http://{admin}/readyz", gateway)
+        sys.stdout.write(TRY.format(listen=listen, admin=admin, directory=directory))
+        sys.stdout.flush()
+        code = gateway.wait()
+    except KeyboardInterrupt:
+        code = 0
+    finally:
+        if gateway is not None:
+            code = _stop(gateway) or code
+        _stop(upstream)
     raise typer.Exit(code)
 
 

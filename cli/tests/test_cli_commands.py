@@ -140,6 +140,23 @@ def test_validate_names_the_nearest_service() -> None:
     assert "Service default/gone not found; did you mean gome?" in stderr
 
 
+@pytest.mark.parametrize(
+    ("value", "fix"),
+    [
+        ("/infer/*", "write PathPrefix /infer, which has everything below it, or use a RegularExpression"),
+        ("/*", "write PathPrefix /, which has everything below it, or use a RegularExpression"),
+        ("/a/*/b", "use a RegularExpression"),
+    ],
+)
+def test_asterisk_in_a_path_is_a_warning(value: str, fix: str) -> None:
+    route = ROUTE.replace("    filters", f"    matches: [{{path: {{value: '{value}'}}}}]\n    filters")
+
+    code, _, stderr = inferway("validate", "-", stdin=route)
+
+    place = "warning: <stdin>:7: document 1, GatewayRoute default/infer, spec.rules[0].matches[0].path.value: "
+    assert (code, stderr) == (0, f"{place}'{value}': '*' is not a wildcard here, it matches only itself: {fix}\n")
+
+
 def test_errors_are_sorted_by_file_and_line(folder: Path) -> None:
     pattern = "  - matches: [{path: {type: RegularExpression, value: '('}}]\n    filters: *same\n"
     text = ROUTE.replace("filters: ", "filters: &same ") + pattern

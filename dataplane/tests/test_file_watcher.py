@@ -74,6 +74,30 @@ def test_unchanged_file_is_not_reloaded(tmp_path: Path) -> None:
     run(followed, test)
 
 
+def test_wanted_reload_reads_all_and_loses_no_cancellation(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("1")
+    followed = WatchedFiles(path)
+
+    async def main() -> None:
+        wanted = asyncio.Event()
+        task = asyncio.create_task(
+            file_watcher.follow("things", lambda: followed.paths, followed.reload, every=60.0, wanted=wanted)
+        )
+        await asyncio.sleep(0)
+        wanted.set()
+        await followed.until(1)
+        await asyncio.sleep(0.01)
+        # As in the drain, where SIGHUP may come in the same turn of the loop.
+        wanted.set()
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait((task,), timeout=5)
+        assert task.cancelled()
+
+    asyncio.run(main())
+
+
 def test_each_kind_of_change_causes_a_reload(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("1")

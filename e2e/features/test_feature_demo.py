@@ -87,12 +87,27 @@ def test_demo_serves_an_edited_file_and_reports_a_broken_one(demo: Demo) -> None
     until(lambda: not demo.is_routed("/infer?prompt=x"), "the change to be served", 5.0)
     for broken in (sound.replace("spec:", "spec: ]", 1), sound.replace("matches:", "matchs:", 1)):
         file.write_text(broken, encoding="utf-8")
-        until(lambda: re.search(r"routes\.yaml:\d+: ", demo.last_error()), "the error with file and line", 5.0)
+        place = re.escape(str(file)) + r":\d+: "
+        until(lambda: re.match(place, demo.last_error()), "the error with the file's own name and its line", 5.0)  # noqa: B023 - called before the next round
         assert not demo.is_routed("/infer?prompt=x"), "the last good state is still served"
         file.write_text(edited, encoding="utf-8")
         until(lambda: not demo.last_error(), "the error to be gone", 5.0)
     file.write_text(sound, encoding="utf-8")
     until(lambda: demo.is_routed("/infer?prompt=x"), "the first state to be served", 5.0)
+
+
+def test_demo_sees_new_files_and_edits_of_its_service(demo: Demo) -> None:
+    service = demo.directory / "service.yaml"
+    sound = service.read_text(encoding="utf-8")
+    routes = (demo.directory / "routes.yaml").read_text(encoding="utf-8").partition("\n---\n")[0]
+    new = demo.directory / "new.yaml"
+    new.write_text(routes.replace("metadata: {name: infer}", "metadata: {name: new}").replace("/infer", "/v1"))
+    until(lambda: demo.is_routed("/v1/x"), "the new file to be served", 5.0)
+    service.write_text(sound.replace("[{name: http, port: 8000}]\n---", "[{name: http, prt: 8000}]\n---"))
+    until(lambda: str(service) in demo.last_error(), "the error in the service's file", 5.0)
+    service.write_text(sound, encoding="utf-8")
+    new.unlink()
+    until(lambda: not demo.is_routed("/v1/x"), "the file to be gone", 5.0)
 
 
 def test_demo_has_metrics_on_the_admin_port(demo: Demo) -> None:

@@ -33,12 +33,12 @@ def _match(raw: object) -> Match | PartialMatch:
     path = fields.get("path", {} if fields.keys() <= _FIELDS else None)  # an unknown field may be a misspelled `path`
     headers, header_count = _entries(_HEADER, fields.get("headers"))
     query_params, query_count = _entries(_QUERY_PARAM, fields.get("queryParams"))
-    parts = path if isinstance(path, dict) else {}
-    value = parts.get("value")
+    readable = _parsed(_PATH, path)
+    value, path_type = ("", None) if readable is not None else _path_parts(path)
     return PartialMatch(
-        path=_parsed(_PATH, path),
-        path_value=value if isinstance(value, str) else "",
-        path_type=_parsed(_PATH_TYPE, parts.get("type", "PathPrefix")) if parts.keys() <= {"type", "value"} else None,
+        path=readable,
+        path_value=value,
+        path_type=path_type,
         method=_parsed(_METHOD, fields.get("method")),
         has_method="method" in fields,
         headers=headers,
@@ -46,6 +46,15 @@ def _match(raw: object) -> Match | PartialMatch:
         header_count=header_count,
         query_count=query_count,
     )
+
+
+def _path_parts(path: object) -> tuple[str, PathType | None]:
+    """Return value and type of an invalid path; "" and None for those that cannot be read."""
+    parts = path if isinstance(path, dict) else {"value": path, "type": None}  # its value alone
+    value = parts.get("value")
+    # An unknown field may be a misspelled `type`.
+    path_type = _parsed(_PATH_TYPE, parts.get("type", "PathPrefix")) if parts.keys() <= {"type", "value"} else None
+    return value if isinstance(value, str) else "", path_type
 
 
 def _entries(form: TypeAdapter[Any], raw: object) -> tuple[tuple[Any, ...], int]:

@@ -92,12 +92,12 @@ class DirectoryGateway(RunningGateway):
     directory: Path
 
     def apply(self, text: str, name: str = "routes.yaml") -> None:
-        """Write a file, and wait until the gateway has accepted or rejected it."""
+        """Write a whole file, which ends with a line end, and wait until the gateway has accepted or rejected it."""
         gateway = self.plane.gateway
         live, rejected = gateway.context.runtime, gateway.stats.config_rejected
         target = self.directory / name
         part = target.with_suffix(".part")
-        part.write_text(textwrap.dedent(text), encoding="utf-8")
+        part.write_text(textwrap.dedent(text).rstrip("\n") + "\n", encoding="utf-8")
         part.rename(target)
         until(
             lambda: gateway.context.runtime is not live or gateway.stats.config_rejected != rejected,

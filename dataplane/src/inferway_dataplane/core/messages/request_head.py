@@ -278,7 +278,7 @@ def _connection(head: FieldBlock, value: bytes, nominated: list[bytes] | None) -
     if lower == b"keep-alive" and nominated is None:
         head.keep_alive = True
         return None
-    tokens = (nominated or []) + [token.strip(b" \t") for token in lower.split(b",")]
+    tokens = (nominated or []) + [token.strip(b" \t") for token in dict.fromkeys(lower.split(b","))]
     # `close` wins over every `keep-alive`, wherever it stands (RFC 9112 9.3).
     head.keep_alive = b"close" not in tokens and (head.keep_alive or b"keep-alive" in tokens)
     return tokens
