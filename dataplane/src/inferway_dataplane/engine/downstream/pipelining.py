@@ -35,7 +35,6 @@ from inferway_dataplane.engine.upstream.connection import UpstreamConnection
 from inferway_dataplane.engine.upstream.private_connections import PrivateConnections
 from inferway_dataplane.observability.stats import count_in
 
-
 log = logging.getLogger("inferway")
 
 
