@@ -65,10 +65,11 @@ def _lines(exchange: Exchange, rule: Rule, backend: Backend, secret: bytes) -> b
 
 def _used_by_client(head: RequestHead) -> bytes:
     """The scheme, host and port that the client used."""
-    lines = b"x-forwarded-proto: %b\r\n" % head.scheme
+    # Joined by `+`: formats cost more, and this is done for every head that is new.
+    lines = b"x-forwarded-proto: " + head.scheme + b"\r\n"
     host = head.block.forwarded_host or head.raw_host
     if host:  # HTTP/1.0 may come without one
-        lines += b"x-forwarded-host: %b\r\n" % host
+        lines += b"x-forwarded-host: " + host + b"\r\n"
     if head.block.forwarded_port is not None:
         lines += b"x-forwarded-port: %d\r\n" % authority.port_used(head.authority, head.scheme)
     return lines
