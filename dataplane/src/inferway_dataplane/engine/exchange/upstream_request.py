@@ -150,11 +150,11 @@ class UpstreamRequest(Receiver, Work):
         is_whole = exchange.is_request_complete or not block.has_body
         deadline = min(now + rule.backend_timeout, self._whole_at + rule.request_timeout) if is_whole else NEVER
         data = self._head
-        pieces: list[bytes] = []
+        pieces: list[bytes] | None = None
         if exchange.body is not None:
             pieces = exchange.body.take(self._budget())
             if sum(map(len, pieces)) <= HIGH_WATER:
-                data, pieces = b"".join([data, *pieces]), []
+                data, pieces = b"".join([data, *pieces]), None
             client.resume(HOLD_BODY)
         connection.start(self, data, deadline, rule.response_limits, is_whole)
         if pieces:
