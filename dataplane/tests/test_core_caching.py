@@ -712,6 +712,7 @@ FORWARDED = [
     (b"X-Forwarded-Prefix", b"/x"), (b"X-Forwarded-Scheme", b"https"), (b"X-Forwarded-Ssl", b"on"),
     (b"Front-End-Https", b"on"), (b"X-Original-Url", b"/x"), (b"X-Rewrite-Url", b"/x"), (b"Forwarded", b"proto=https"),
     (b"Forwarded", b"for=192.0.2.1;host=b.example"), (b"X-HTTP-Method-Override", b"POST"), (b"X-Url-Scheme", b"https"),
+    (b"X-Forwarded-Path", b"/x"), (b"X-Forwarded-Anything", b"x"), (b"X-Original-Host", b"b.example"),
     (b"X-Forwarded-User", b"alice"), (b"X-Client-Cert", b"alice"), (b"X-SSL-Client-Verify", b"SUCCESS"),
     (b"Remote-User", b"alice"), (b"X-Forwarded-Groups", b"admins"), (b"X-Amzn-Oidc-Identity", b"alice"),
     (b"X-MS-Client-Principal", b"alice"), (b"SSL_CLIENT_CERT", b"alice"),
@@ -732,7 +733,8 @@ def test_claims_of_other_peers_are_not_in_the_key(field: tuple[bytes, bytes]) ->
 
 ADDRESSES = [
     (b"X-Forwarded-For", b"192.0.2.1"), (b"X-Real-IP", b"192.0.2.1"), (b"CF-Connecting-IP", b"192.0.2.1"),
-    (b"True-Client-IP", b"192.0.2.1"), (b"Forwarded", b'for="[2001:db8::1]:4711"; by=203.0.113.43'),
+    (b"True-Client-IP", b"192.0.2.1"), (b"X-Original-Forwarded-For", b"192.0.2.1"),
+    (b"X-Original-Remote-Addr", b"192.0.2.1"), (b"Forwarded", b'for="[2001:db8::1]:4711"; by=203.0.113.43'),
 ]  # fmt: skip
 
 

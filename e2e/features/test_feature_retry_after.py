@@ -12,6 +12,7 @@ from inferway_fakes.yaml_builders import resources, route, rule, service
 from inferway_testing.until import until
 
 RETRY = "retry: {attempts: 2, codes: [429, 503], methods: [GET, POST], backoff: 1ms, maxBackoff: 1s}"
+LONG_BACKOFF = RETRY.replace("backoff: 1ms, maxBackoff: 1s", "backoff: 5s, maxBackoff: 10s")
 NO_EJECTION = "circuitBreaker: {maxEjectedPercent: 0}"
 
 
@@ -32,7 +33,8 @@ def test_next_provider_gets_the_request_at_once(serve, upstreams, value, status)
     first, second = upstreams(2)
     first.script = busy(formatdate(time() + 20, usegmt=True) if value == "date" else value, status)
     second.script = lambda seen: reply(b"from b")
-    gateway = serve(route(rule(RETRY, NO_EJECTION, two_backends(first.port, second.port))))
+    gateway = serve(route(rule(LONG_BACKOFF, NO_EJECTION, two_backends(first.port, second.port))))
+    gateway.plane.gateway.context.random = lambda: 0.9
     began = monotonic()
     answer = gateway.request("/", "POST", body=b"{}")
     assert (answer.status, answer.body) == (200, b"from b")

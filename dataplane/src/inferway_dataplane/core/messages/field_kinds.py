@@ -98,17 +98,14 @@ _RESPONSE_KINDS: Final[dict[bytes, int]] = {
     b"date": DATE,
 }
 
-# Not those of the client's address: behind a proxy it is another one with each client.
 _TARGET_NAMES: Final = frozenset((
     "forwarded", "front-end-https", "x-url-scheme", "x-scheme", "x-https", "x-host", "x-http-host-override",
     "x-http-destinationurl", "wl-proxy-ssl", "x-method-override", "x-envoy-original-path", "x-envoy-original-host",
-    "x-original-url", "x-original-uri", "x-original-path", "x-original-host", "x-original-method", "x-original-proto",
-    "x-original-scheme", "cf-visitor", "cloudfront-forwarded-proto", "x-forwarded-scheme", "x-forwarded-ssl",
-    "x-forwarded-protocol", "x-forwarded-https", "x-forwarded-prefix", "x-forwarded-path", "x-forwarded-uri",
-    "x-forwarded-server", "x-forwarded-method", "x-forwarded-context", "x-forwarded-port", "x-forwarded-url",
-    "x-forwarded-base", "x-forwarded-root",
+    "cf-visitor", "cloudfront-forwarded-proto",
 ))  # fmt: skip
-_TARGET_FAMILIES: Final = ("x-rewrite-", "x-replaced-", "x-http-method")
+_TARGET_FAMILIES: Final = ("x-forwarded-", "x-original-", "x-rewrite-", "x-replaced-", "x-http-method")
+# Of these families, those of addresses, which are other ones with each client and proxy.
+_ADDRESS_ENDINGS: Final = ("-for", "-by", "-ip", "-addr", "-address", "-client-port", "-remote-port")
 
 _MEMO_BOUND: Final = 4096
 _LONGEST_NAME: Final = 128  # longer names are not kept: the memo is bounded in bytes too
@@ -170,9 +167,10 @@ class _IdentityKindMemo(KindMemo):
 
     def _classify(self, lower: bytes) -> int:
         name = dashed(lower).decode("latin-1")
-        if name in _TARGET_NAMES or name.startswith(_TARGET_FAMILIES):
-            return TARGET
-        return CREDENTIAL if credential_fields.is_credential(name) else FORWARD
+        if credential_fields.is_credential(name):
+            return CREDENTIAL
+        is_of_family = name.startswith(_TARGET_FAMILIES) and not name.endswith(_ADDRESS_ENDINGS)
+        return TARGET if is_of_family or name in _TARGET_NAMES else FORWARD
 
 
 IDENTITY_KINDS: Final = _IdentityKindMemo({})

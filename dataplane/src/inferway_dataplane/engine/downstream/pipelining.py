@@ -5,6 +5,7 @@ how the connection ends.
 """
 
 import asyncio
+import logging
 import socket
 import struct
 from abc import abstractmethod
@@ -33,6 +34,8 @@ from inferway_dataplane.engine.stages import order
 from inferway_dataplane.engine.upstream.connection import UpstreamConnection
 from inferway_dataplane.engine.upstream.private_connections import PrivateConnections
 from inferway_dataplane.observability.stats import count_in
+
+log = logging.getLogger("inferway")
 
 
 class RequestPipeline(RequestParser, Client, asyncio.Protocol):
@@ -225,7 +228,11 @@ class RequestPipeline(RequestParser, Client, asyncio.Protocol):
             self.context.call_soon(self._feed_rest)
             return
         if not self.transport.is_closing():
-            self.transport.resume_reading()
+            try:
+                self.transport.resume_reading()
+            except Exception:
+                log.exception("unexpected error in a transport")
+                self.transport.abort()  # or its client would wait for an answer to what is never read
 
     def bind(self, connection: UpstreamConnection) -> None:
         if self.private is None:

@@ -294,16 +294,10 @@ class Exchange:
                 self.work.settle()
         except Exception:
             log.exception("unexpected error while settling an exchange")
-        for tap in self.taps:
-            try:
-                tap.on_broken()
-            except Exception:
-                log.exception("unexpected error in a response tap")
-        for settle in self.settlers:
-            try:
-                settle(self, seconds)
-            except Exception:
-                log.exception("unexpected error while settling an exchange")
+        if self.taps:
+            self._break_taps()
+        if self.settlers:
+            self._call_settlers(seconds)
         try:
             stats.by_method[self.head.method][status] += 1
             observe = stats.duration.observe
@@ -326,6 +320,20 @@ class Exchange:
         except Exception:
             log.exception("unexpected error after an exchange")
             self.client.abort_response(by_reset=True)
+
+    def _break_taps(self) -> None:
+        for tap in self.taps:
+            try:
+                tap.on_broken()
+            except Exception:
+                log.exception("unexpected error in a response tap")
+
+    def _call_settlers(self, seconds: float) -> None:
+        for settle in self.settlers:
+            try:
+                settle(self, seconds)
+            except Exception:
+                log.exception("unexpected error while settling an exchange")
 
 
 # The body of a refused request is read and dropped up to this size; a larger one costs the connection.

@@ -47,7 +47,8 @@ class UpstreamRequest(Receiver, Work):
         "is_head_request", "upstream_id",
     )  # fmt: skip
 
-    def __init__(self, exchange: Exchange, rule: Rule) -> None:
+    def __init__(self, exchange: Exchange, rule: Rule, now: float) -> None:
+        """`now`: monotonic seconds; the request's time begins then, if it is complete."""
         self._exchange = exchange
         self._rule = rule
         self.is_head_request = exchange.is_head_request
@@ -55,7 +56,8 @@ class UpstreamRequest(Receiver, Work):
         self.first_sent_at = 0.0
         self._hints = 0  # 103 heads that were passed on
         self.upstream_id = b""  # the request id of the upstream that answered
-        self._whole_at = NEVER  # monotonic seconds; when `timeouts.request` begins
+        # Monotonic seconds; when `timeouts.request` begins.
+        self._whole_at = now if exchange.is_request_complete or not exchange.head.block.has_body else NEVER
         self._member: Member | None = None
         self._is_judged = True  # the last try's result was counted for its endpoint
         self._is_resent = False
@@ -67,14 +69,7 @@ class UpstreamRequest(Receiver, Work):
     # --- one try -----------------------------------------------------------------------------------------------------------
 
     def begin(self, now: float) -> None:
-        """Begin the first try. `now`: monotonic seconds; the request's time begins then, if it is complete."""
-        exchange = self._exchange
-        if exchange.is_request_complete or not exchange.head.block.has_body:
-            self._whole_at = now
-        self._try(now)
-
-    def _try(self, now: float) -> None:
-        """Choose an endpoint and send the request."""
+        """Begin a try: choose an endpoint and send the request. `now`: monotonic seconds."""
         exchange, rule, tries = self._exchange, self._rule, self._retry
         context = exchange.context
         if not self._is_judged:
@@ -309,7 +304,7 @@ class UpstreamRequest(Receiver, Work):
         self._task = None
         self._is_resent = False
         try:
-            self._try(self._exchange.context.now())
+            self.begin(self._exchange.context.now())
         except Exception:
             # As in `_on_connected`.
             local_reply.fail(self._exchange)

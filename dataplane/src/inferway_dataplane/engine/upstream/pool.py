@@ -73,11 +73,11 @@ class EndpointPool(ConnectionOwner):
         if not is_reusable or connection.transport.is_closing() or len(self.idle) >= pools.idle_connections:
             connection.close()
             return
-        seconds = connection.limits.keep_idle
-        if seconds is None:
-            seconds = pools.idle_timeout if connection.keep_idle is None else connection.keep_idle
-        elif connection.keep_idle is not None:
-            seconds = min(seconds, connection.keep_idle)
+        seconds, stated = connection.limits.keep_idle, connection.keep_idle
+        if stated is not None:
+            seconds = stated if seconds is None else min(seconds, stated)
+        elif seconds is None:
+            seconds = pools.idle_timeout
         limiter = pools.limiter
         connection.expect_response()
         connection.is_reused = True
