@@ -27,6 +27,7 @@ BEGINNINGS = {
     "/ab?(": ("/a", True),
     "/ab+(": ("/a", True),
     "/ab{2000}": ("/a", True),
+    "/ab{2000}*": ("/", True),
     "/ab**": ("/a", True),
     r"/a\.b\/c(": ("/a.b/c", True),
     r"/a\.*(": ("/a", True),
