@@ -5,6 +5,7 @@ Most fields are FORWARD (passed on unread). Some are hop-by-hop and end here (RF
 dictionary look-up.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from inferway_contract import credential_fields
@@ -175,3 +176,9 @@ class _IdentityKindMemo(KindMemo):
 
 IDENTITY_KINDS: Final = _IdentityKindMemo({})
 RESPONSE_KINDS: Final = KindMemo(_RESPONSE_KINDS)
+
+
+def drop_fields(fields: Fields, names: Iterable[bytes]) -> Fields:
+    """Return the fields with other names than these, which are lower case."""
+    dropped = set(names)
+    return [field for field in fields if field[0].lower() not in dropped]

@@ -18,6 +18,7 @@ from inferway_dataplane.core.messages.field_kinds import (
     SET_COOKIE,
     UPSTREAM_REQUEST_ID,
     Fields,
+    drop_fields,
 )
 
 
@@ -110,8 +111,7 @@ def read_response(status: int, fields: Fields, keep_alive: bool) -> ResponseHead
     if nominated is not None:
         if b"close" in nominated:
             head.keep_alive = False
-        dropped = set(nominated)
-        head.passed = [field for field in passed if field[0].lower() not in dropped]
+        head.passed = drop_fields(passed, nominated)
     return head
 
 

@@ -42,7 +42,7 @@ def _lines(exchange: Exchange, rule: Rule, backend: Backend, secret: bytes) -> b
     fields = _hops_left(head) if head.method == b"OPTIONS" else head.passed
     if backend.hides_client:
         client_lines = b""
-        fields = [field for field in fields if not head.block.sender.is_claim(field[0])]
+        fields = _without_claims(fields, head)
     else:
         client_lines = _used_by_client(head)
     edits = rule.request_edits
@@ -66,6 +66,11 @@ def _lines(exchange: Exchange, rule: Rule, backend: Backend, secret: bytes) -> b
         via,
         client_lines,
     )
+
+
+def _without_claims(fields: Fields, head: RequestHead) -> Fields:
+    is_claim = head.block.sender.is_claim
+    return [field for field in fields if not is_claim(field[0])]
 
 
 def _used_by_client(head: RequestHead) -> bytes:

@@ -74,6 +74,8 @@ class RequestHeads:
         block = self._blocks.get(rest)
         if block is None:
             end = rest.find(_END) + 4
+            if end == len(rest):
+                return None
             block = self._blocks.get(rest[:end])
             if block is None:
                 return None
