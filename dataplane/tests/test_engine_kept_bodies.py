@@ -41,8 +41,9 @@ def test_kept_body_is_given_back_at_every_end(end: Callable[[Wire], None]) -> No
     assert kept(wire) == 0
 
 
-def test_body_is_not_kept_without_a_possible_retry() -> None:
-    wire = Wire(Rule(name="all", backends=(BACKEND,)))
+@pytest.mark.parametrize("retry", [None, Retry(methods=("GET",))], ids=["no retry", "another method"])
+def test_body_is_not_kept_without_a_possible_retry(retry: Retry | None) -> None:
+    wire = Wire(Rule(name="all", backends=(BACKEND,), retry=retry))
     wire.send(HEAD, PART)
     assert kept(wire) == 0
 

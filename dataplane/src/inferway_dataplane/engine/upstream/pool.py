@@ -70,7 +70,8 @@ class EndpointPool(ConnectionOwner):
 
     def on_free(self, connection: UpstreamConnection, is_reusable: bool) -> None:
         pools = self.pools
-        if not is_reusable or connection.transport.is_closing() or len(self.idle) >= pools.idle_connections:
+        is_full = len(self.idle) >= pools.idle_connections and connection.keeper is None
+        if not is_reusable or connection.transport.is_closing() or is_full:
             connection.close()
             return
         seconds, stated = connection.limits.keep_idle, connection.keep_idle
