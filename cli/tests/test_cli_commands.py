@@ -1,6 +1,7 @@
 """The commands as a shell sees them: output, exit codes, pipes that break, and never a traceback."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -273,6 +274,15 @@ def test_run_help_lists_every_setting_as_a_flag() -> None:
     for name in Settings.model_fields:
         assert f"--{name.replace('_', '-')}" in stdout
         assert f"INFERWAY_{name.upper()}" in "".join(stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("proxy-fields", "NAME"), ("trusted-proxies", "CIDR"), ("tls-cert", "FILE")]
+)
+def test_run_help_names_what_a_list_consists_of(name: str, value: str) -> None:
+    _, stdout, _ = inferway("run", "--help")
+
+    assert re.search(rf"--{name}\s+{value}\s", stdout)
 
 
 def test_flag_overrides_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

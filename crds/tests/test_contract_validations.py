@@ -99,6 +99,7 @@ TABLE: list[tuple[type[SpecModel], dict[str, Any], list[str]]] = [
     (filters.HeaderModifier, {"add": named("Via", "RateLimit", "x-a")}, []),
     (filters.HeaderModifier, {"add": named("X-Request-ID")}, ["add must not name"]),
     (filters.HeaderModifier, {"add": named("x-a", "Server")}, ["add must not name"]),
+    (filters.HeaderModifier, {"add": named("Authorization")}, ["add must not name"]),
     *[(filters.Filter, {"type": "ResponseHeaderModifier", "responseHeaderModifier": edit}, [OWN] * is_own)
       for edit, is_own in [
           ({}, False),

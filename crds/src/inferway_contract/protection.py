@@ -19,6 +19,7 @@ _FLAGS: Final = re.compile(r"\(\?([imsU]+)\)")
 _BEFORE_REPEAT: Final = re.compile(r"(?:\(\?[:=!<PimsU-]+|\((?!\?[:=!<PimsU-])|[^(])[*+?{]", re.DOTALL)
 """A special character, or the beginning of a group, and a repetition behind it."""
 _REPEATS: Final = frozenset("*?+{")
+_COUNT_BEFORE_REPEAT: Final = re.compile(r"\{[^}]*\}[*+?{]")
 _ENCODED_DOT: Final = re.compile("%2e", re.IGNORECASE)
 _UNCERTAIN: Final = re.compile(r"[?#%\\*\x00-\x1f\x7f\ud800-\udfff]|//")
 _SPECIAL: Final = re.compile(r"[.\[\]()|^$\ud800-\udfff]")
@@ -104,7 +105,8 @@ def literal_beginning(pattern: str) -> tuple[str, bool]:
                 break
             literal += quoted
         elif character in _REPEATS:
-            del literal[-1:]
+            # Without `a{2000}` the form `/ba{2000}*` is `/b*`.
+            del literal[-2 if _COUNT_BEFORE_REPEAT.match(pattern, position) else -1 :]
             break
         elif _SPECIAL.match(character):
             if _BEFORE_REPEAT.match(pattern, position):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _PREFIX = Settings.model_config.get("env_prefix", "")
 _SHOWN: Final = 5
 """Paths that one message names."""
+_METAVARS: Final = {"trusted_proxies": "CIDR", "proxy_fields": "NAME", "tls_cert": "FILE", "tls_key": "FILE"}
+"""Of the settings that are lists."""
 
 
 def command() -> Callable[..., None]:
@@ -99,7 +101,7 @@ def _option(name: str, field: FieldInfo) -> Any:
     if isinstance(field.default, tuple):
         return Annotated[
             list[str] | None,
-            typer.Option(_flag(name), help=text, metavar="CIDR" if name == "trusted_proxies" else "FILE"),
+            typer.Option(_flag(name), help=text, metavar=_METAVARS.get(name, "TEXT")),
         ]
     # Values stay text, so that pydantic parses them like the environment, with the same messages.
     metavar = "NUMBER" if isinstance(field.default, int | float) else "TEXT"

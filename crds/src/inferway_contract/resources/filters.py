@@ -50,13 +50,16 @@ def _unguarded(field: str, name: str) -> model.Validation:
 
 # The gateway writes these itself. Filters of requests may replace or remove them.
 OWN_REQUEST_HEADERS = ("via", "x-request-id", "traceparent")
-# Fields that may not come twice (RFC 9110 5.3), of those that the gateway may write: `add` would make two.
+# Fields that may not come twice (RFC 9110 5.3) and that the gateway, clients or upstreams usually send: `add` would make two.
 SINGLE_HEADERS = (
+    "authorization",
     "content-type",
     "location",
+    "referer",
     "retry-after",
     "server",
     "traceparent",
+    "user-agent",
     "x-ratelimit-limit",
     "x-ratelimit-remaining",
     "x-ratelimit-reset",
