@@ -17,6 +17,11 @@ def host_of(raw: bytes) -> bytes | None:
     return _known_host(raw) if len(raw) <= _LONGEST else _parse_host(raw.lower())
 
 
+def host_and_authority(raw: bytes, scheme: bytes) -> tuple[bytes | None, bytes]:
+    """Return host and normalised authority of a Host value; None and nothing when malformed."""
+    return _known_both(raw, scheme) if len(raw) <= _LONGEST else _both(raw, scheme)
+
+
 def normalise(raw: bytes, scheme: bytes, port: int | None = None) -> bytes:
     """Return a valid authority in lower case, without the default port of its scheme. `port` replaces its own."""
     return _known_authority(raw, scheme, port) if len(raw) <= _LONGEST else _authority(raw, scheme, port)
@@ -39,6 +44,11 @@ def _authority(raw: bytes, scheme: bytes, port: int | None) -> bytes:
     if port is None:
         port = port_of(raw)
     return host if port is None or port == _DEFAULT_PORTS[scheme] else b"%b:%d" % (host, port)
+
+
+def _both(raw: bytes, scheme: bytes) -> tuple[bytes | None, bytes]:
+    host = _parse_host(raw.lower())
+    return host, b"" if host is None else _authority(raw, scheme, None)
 
 
 def _parse_host(raw: bytes) -> bytes | None:
@@ -79,4 +89,5 @@ def _is_port(text: bytes) -> bool:
 
 
 _known_host = lru_cache(_MEMO_BOUND)(lambda raw: _parse_host(raw.lower()))
+_known_both = lru_cache(_MEMO_BOUND)(_both)
 _known_authority = lru_cache(_MEMO_BOUND)(_authority)

@@ -235,15 +235,10 @@ def read_fields(fields: Fields, is_http_1_1: bool, sender: Sender = STRANGER) ->
     head.has_body = head.is_chunked or head.content_length > 0
     if has_removed:
         head.fields = [field for field in fields if kinds[field[0]] != REMOVE]
+    if head.raw_host is not None:
+        head.host, head.authority = authority.host_and_authority(head.raw_host, head.scheme)
     if forwarded is not None:
         _take_forwarded(head, forwarded)
-    raw_host = head.raw_host
-    if raw_host is not None:
-        head.host = authority.host_of(raw_host)
-    if head.host:
-        head.authority = head.authority_for(raw_host or b"")
-    elif head.forwarded_host is not None:
-        head.authority = head.authority_for(head.forwarded_host)
     if upgrade and is_http_1_1 and nominated and b"upgrade" in nominated:
         head.is_websocket = b"websocket" in [one.strip(b" \t").partition(b"/")[0] for one in upgrade.split(b",")]
     if nominated:
@@ -263,6 +258,10 @@ def _take_forwarded(head: FieldBlock, forwarded: dict[int, bytes]) -> None:
     port = _last(forwarded.get(FORWARDED_PORT, b""))
     if port.isdigit() and len(port) <= 5 and 0 < int(port) <= 65535:
         head.forwarded_port = int(port)
+    if head.host:
+        head.authority = head.authority_for(head.raw_host or b"")
+    elif head.forwarded_host is not None:
+        head.authority = head.authority_for(head.forwarded_host)
 
 
 _SCHEMES: Final = {b"http": b"http", b"https": b"https", b"ws": b"http", b"wss": b"https"}

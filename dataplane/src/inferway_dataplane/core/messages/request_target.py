@@ -7,6 +7,8 @@ from inferway_dataplane.core.messages import authority, problems
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.messages.request_head import RequestHead
 
+# Asked by its number: for `bytes` in `bytes` CPython first raises and drops an exception.
+_FRAGMENT: Final = ord("#")
 _MEMO_BOUND: Final = 4096
 _LONGEST_PATH: Final = 1024  # longer paths are not kept, so the memo is bounded in bytes too
 
@@ -42,7 +44,7 @@ def locate(head: RequestHead, target: bytes) -> Problem | None:
         head.is_for_gateway = path == b"*" or (hops is not None and not hops.strip(b"0"))
     if mark:
         head.query = query
-    if b"#" in target:
+    if _FRAGMENT in target:
         return problems.BAD_TARGET
     path_to_match = _paths.get(path)
     if path_to_match is None:

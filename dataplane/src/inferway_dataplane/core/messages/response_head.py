@@ -26,7 +26,7 @@ class ResponseHead:
 
     __slots__ = (
         "age", "caching", "content_length", "date", "has_cookie", "has_date", "is_chunked", "is_negotiating",
-        "keep_alive", "keep_idle", "lines", "passed", "request_id", "rule", "status",
+        "keep_alive", "keep_idle", "length_line", "lines", "passed", "request_id", "rule", "status", "status_line",
     )  # fmt: skip
 
     def __init__(self, status: int, keep_alive: bool) -> None:
@@ -37,6 +37,7 @@ class ResponseHead:
         self.is_negotiating = False  # asks for credentials that authenticate the connection
         self.passed: Fields = []
         self.content_length = -1
+        self.length_line = b""  # Content-Length for the client
         self.is_chunked = False
         self.has_cookie = False
         self.has_date = False
@@ -46,6 +47,7 @@ class ResponseHead:
         # A pure function of a head and a rule, kept for when the same head is received again.
         self.rule: object = None
         self.lines = b""
+        self.status_line = b""
 
 
 def read_response(status: int, fields: Fields, keep_alive: bool) -> ResponseHead | None:
@@ -62,7 +64,8 @@ def read_response(status: int, fields: Fields, keep_alive: bool) -> ResponseHead
             value = field[1]
             if head.content_length >= 0 or not value.isdigit() or len(value) > 18:
                 return None
-            head.content_length = int(value)
+            length = head.content_length = int(value)
+            head.length_line = b"content-length: %d\r\n" % length
         elif kind == DATE:
             if not head.has_date:
                 head.has_date = True

@@ -84,7 +84,7 @@ class CompiledMatch(Generic[R]):
 
 
 class _PrefixNode(Generic[R]):
-    """A segment of prefixes: the entries of the prefix that ends here, and the segments that follow."""
+    """A segment of prefixes: the entries of the prefix that ends here, then those of shorter ones; what follows."""
 
     __slots__ = ("entries", "following")
 
@@ -110,6 +110,7 @@ class _HostTable(Generic[R]):
                 self.exact.setdefault(entry.path, []).append(entry)
             else:
                 self._add_prefix(entry)
+        self._add_shorter_ones()
 
     def _add_prefix(self, entry: CompiledMatch[R]) -> None:
         node = self.prefix
@@ -119,31 +120,40 @@ class _HostTable(Generic[R]):
         node.entries.append(entry)
         self.depth = max(self.depth, len(segments))
 
+    def _add_shorter_ones(self) -> None:
+        """Complete the nodes; one without entries of its own shares the list of the node above."""
+        nodes = [self.prefix]
+        for node in nodes:
+            for following in node.following.values():
+                following.entries = following.entries + node.entries if following.entries else node.entries
+                nodes.append(following)
+
     @property
     def is_path_relevant(self) -> bool:
         return bool(self.exact or self.regex or self.depth)
 
-    def candidates(self, path: bytes) -> Iterator[CompiledMatch[R]]:
-        """Yield the entries that match a path, highest precedence first; O(length of the path)."""
-        if self.exact:
-            yield from self.exact.get(path, ())
+    def candidates(self, path: bytes) -> Iterable[CompiledMatch[R]]:
+        """Return the entries that match a path, highest precedence first; O(length of the path)."""
+        if self.exact or self.regex:
+            return self._all_candidates(path)
+        return self._with_prefix(path) if self.depth else self.prefix.entries
+
+    def _all_candidates(self, path: bytes) -> Iterator[CompiledMatch[R]]:
+        yield from self.exact.get(path, ())
         for entry in self.regex:
             if entry.regex.fullmatch(path) is not None:
                 yield entry
-        # Prefixes match whole segments: no more of them are looked at than the longest prefix has.
+        yield from self._with_prefix(path)
+
+    def _with_prefix(self, path: bytes) -> list[CompiledMatch[R]]:
         node = self.prefix
-        if self.depth:
-            ancestors = [node]
-            for segment in path.split(b"/", self.depth + 1)[1 : self.depth + 1]:
-                following = node.following.get(segment)
-                if following is None:
-                    break
-                node = following
-                ancestors.append(node)
-            for node in reversed(ancestors):
-                yield from node.entries
-        else:
-            yield from node.entries
+        # Prefixes match whole segments: no more of them are looked at than the longest prefix has.
+        for segment in path.split(b"/", self.depth + 1)[1 : self.depth + 1]:
+            following = node.following.get(segment)
+            if following is None:
+                break
+            node = following
+        return node.entries
 
 
 class _PartialHostTable(_HostTable[R]):
@@ -159,7 +169,7 @@ class _PartialHostTable(_HostTable[R]):
     def is_path_relevant(self) -> bool:
         return True
 
-    def candidates(self, path: bytes) -> Iterator[CompiledMatch[R]]:
+    def candidates(self, path: bytes) -> Iterable[CompiledMatch[R]]:
         matching = (entry for entry in self.partial if entry.regex.fullmatch(path) is not None)
         return heapq.merge(super().candidates(path), matching, key=lambda entry: entry.order)
 
@@ -218,6 +228,7 @@ class RoutingTable(Generic[R]):
         # `*.a.example.com` before `*.example.com`: more labels, more specific.
         self._wildcards = sorted(wildcards.items(), key=lambda item: -item[0].count(b"."))
         self._query_names = spellings(query_names)
+        self._no_parameters = Parameters(None, {})
         self._memo: dict[bytes, _HostTables] = {}
 
     def select(self, head: RequestHead) -> CompiledMatch[R] | Problem:
@@ -226,7 +237,7 @@ class RoutingTable(Generic[R]):
         Refuses a path of which another reading selects another rule, or none where the path itself selects one.
         """
         host_tables = self._memo.get(head.host) or self._tables(head.host)
-        query = Parameters(head.query, self._query_names)
+        query = Parameters(head.query, self._query_names) if self._query_names else self._no_parameters
         wanted = cors.preflight_method(head) if head.method == b"OPTIONS" else None
         path = head.match_path
         entry = _find(host_tables.tables, path, head, query, wanted)

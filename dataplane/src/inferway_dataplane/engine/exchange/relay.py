@@ -33,7 +33,7 @@ class Relay(Receiver):
             self._taps = tuple(tap for tap in self._taps if tap.on_head(response, lines))
         framing = b""
         if response.content_length >= 0 and status != 204:
-            framing = b"content-length: %d\r\n" % response.content_length
+            framing = response.length_line
         elif not (exchange.is_head_request or status in (204, 304)):
             if exchange.head.is_http_1_1:
                 framing = b"transfer-encoding: chunked\r\n"
@@ -44,7 +44,7 @@ class Relay(Receiver):
             framing += serialize.lines(rule.cors.response_fields(exchange.head))
         if response.age is not None:
             framing += b"age: %b\r\n" % response.age
-        self._out = [serialize.status_line(status) + lines + framing + local_reply.own_lines(exchange)]
+        self._out = [response.status_line + lines + framing + local_reply.own_lines(exchange)]
 
     def on_body(self, data: bytes) -> None:
         self._size += len(data)
@@ -88,6 +88,7 @@ def _lines(response: ResponseHead, rule: Rule) -> bytes:
     if rule.response_edits is not None:
         fields = rule.response_edits.apply(fields)
     response.rule = rule
+    response.status_line = serialize.status_line(response.status)
     response.lines = serialize.lines(fields)
     return response.lines
 

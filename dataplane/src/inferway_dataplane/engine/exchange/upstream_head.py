@@ -21,7 +21,10 @@ def request(exchange: Exchange, rule: Rule, backend: Backend, secret: bytes) -> 
         lines = _lines(exchange, rule, backend, secret)
         if backend.credential is None:  # secrets change, and are kept in few places
             head.sent_to, head.sent = backend, lines
-    return backend.own_fields % (lines, _forwarded_for(exchange), exchange.request_id, _traceparent(exchange))
+    peer, chain = exchange.client.peer_bytes, head.block.forwarded_for
+    # X-Forwarded-For: the peer, behind the addresses that trusted proxies forward.
+    forwarded_for = peer if chain is None else b", ".join((*chain, peer))
+    return backend.own_fields % (lines, forwarded_for, exchange.request_id, _traceparent(exchange))
 
 
 def _lines(exchange: Exchange, rule: Rule, backend: Backend, secret: bytes) -> bytes:
@@ -37,14 +40,15 @@ def _lines(exchange: Exchange, rule: Rule, backend: Backend, secret: bytes) -> b
     if backend.path:
         path = backend.path + path
     fields = _hops_left(head) if head.method == b"OPTIONS" else head.passed
-    client_lines = b"" if backend.hides_client else _used_by_client(head)
     if backend.hides_client:
+        client_lines = b""
         fields = [field for field in fields if not head.block.sender.is_claim(field[0])]
+    else:
+        client_lines = _used_by_client(head)
     edits = rule.request_edits
     if edits is not None:
         fields = edits.apply(fields)
-    if edits is None or not edits.drops(b"via"):
-        client_lines = b"via: 1.1 inferway\r\n" + client_lines
+    via = b"via: 1.1 inferway\r\n" if edits is None or not edits.drops(b"via") else b""
     if backend.credential is not None:
         fields = backend.credential.apply(fields, secret)
     framing = b""
@@ -52,23 +56,25 @@ def _lines(exchange: Exchange, rule: Rule, backend: Backend, secret: bytes) -> b
         framing = b"transfer-encoding: chunked\r\n"
     elif head.block.content_length >= 0:
         framing = b"content-length: %d\r\n" % head.block.content_length
-    return b"%b %b%b HTTP/1.1\r\nhost: %b\r\n%b%b%b" % (
+    return b"%b %b%b HTTP/1.1\r\nhost: %b\r\n%b%b%b%b" % (
         head.method,
         path,
         b"" if head.query is None else b"?" + head.query,
         host,
         serialize.lines(fields),
         framing,
+        via,
         client_lines,
     )
 
 
 def _used_by_client(head: RequestHead) -> bytes:
     """The scheme, host and port that the client used."""
-    lines = b"x-forwarded-proto: %b\r\n" % head.scheme
     host = head.block.forwarded_host or head.raw_host
-    if host:  # HTTP/1.0 may come without one
-        lines += b"x-forwarded-host: %b\r\n" % host
+    if host:
+        lines = b"x-forwarded-proto: %b\r\nx-forwarded-host: %b\r\n" % (head.scheme, host)
+    else:  # HTTP/1.0 may come without one
+        lines = b"x-forwarded-proto: %b\r\n" % head.scheme
     if head.block.forwarded_port is not None:
         lines += b"x-forwarded-port: %d\r\n" % authority.port_used(head.authority, head.scheme)
     return lines
@@ -86,14 +92,6 @@ def _hops_left(head: RequestHead) -> Fields:
 
 _MOST_HOPS: Final = 255
 _LONGEST_NUMBER: Final = 18  # digits
-
-
-def _forwarded_for(exchange: Exchange) -> bytes:
-    """X-Forwarded-For: the peer, behind the addresses that trusted proxies forward."""
-    chain = exchange.head.block.forwarded_for
-    if chain is None:
-        return exchange.client.peer_bytes
-    return b"%b, %b" % (b", ".join(chain), exchange.client.peer_bytes)
 
 
 def _traceparent(exchange: Exchange) -> bytes:

@@ -72,8 +72,6 @@ class UpstreamRequest(Receiver, Work):
         """Begin a try: choose an endpoint and send the request. `now`: monotonic seconds."""
         exchange, rule, tries = self._exchange, self._rule, self._retry
         context = exchange.context
-        if not self._is_judged:
-            self._abandon_member()
         private = exchange.client.private
         backend_set = rule.backend_set
         choice: Choice | Problem | None = None
@@ -152,11 +150,11 @@ class UpstreamRequest(Receiver, Work):
         is_whole = exchange.is_request_complete or not block.has_body
         deadline = min(now + rule.backend_timeout, self._whole_at + rule.request_timeout) if is_whole else NEVER
         data = self._head
-        pieces: list[bytes] = []
+        pieces: list[bytes] | None = None
         if exchange.body is not None:
             pieces = exchange.body.take(self._budget())
             if sum(map(len, pieces)) <= HIGH_WATER:
-                data, pieces = b"".join([data, *pieces]), []
+                data, pieces = b"".join([data, *pieces]), None
             client.resume(HOLD_BODY)
         connection.start(self, data, deadline, rule.response_limits, is_whole)
         if pieces:
@@ -165,8 +163,9 @@ class UpstreamRequest(Receiver, Work):
             connection.pause()
 
     def on_request_end(self) -> None:
-        read_clock = self._exchange.context.now
-        self._whole_at = read_clock()
+        if self._whole_at == NEVER:
+            read_clock = self._exchange.context.now
+            self._whole_at = read_clock()
 
     def send_body(self, body: RequestBody) -> None:
         connection = self.connection
@@ -306,6 +305,8 @@ class UpstreamRequest(Receiver, Work):
         self._task = None
         self._is_resent = False
         try:
+            if not self._is_judged:
+                self._abandon_member()
             self.begin(self._exchange.context.now())
         except Exception:
             # As in `_on_connected`.

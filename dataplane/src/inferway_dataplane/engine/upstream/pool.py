@@ -172,10 +172,15 @@ class EndpointPool(ConnectionOwner):
 
     async def _connect_to(self, address: str, permit: Permit) -> UpstreamConnection:
         connection = UpstreamConnection(self, permit, address)
-        if self.tls is None:
-            await asyncio.get_running_loop().create_connection(lambda: connection, address, self.port)
-        else:
-            await tls_connection.connect(connection, address, self.port, self.tls, self.host)
+        try:
+            if self.tls is None:
+                await asyncio.get_running_loop().create_connection(lambda: connection, address, self.port)
+            else:
+                await tls_connection.connect(connection, address, self.port, self.tls, self.host)
+        except BaseException:
+            # If the wait ended in the turn of the loop that made the connection, uvloop closes it without a report.
+            self.pools.connections.discard(connection)
+            raise
         return connection
 
     async def addresses(self) -> list[str]:
