@@ -7,6 +7,7 @@ import ssl
 from typing import Any
 
 import pytest
+from fake_transport import Transport
 
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
@@ -79,3 +80,27 @@ def test_connect_error_of_the_last_address_decides() -> None:
         problems.TLS_FAILED,
         3,
     )
+
+
+class ForgetfulLoop(asyncio.SelectorEventLoop):
+    """An event loop whose connections are made, and never reported as lost: as uvloop's when the wait ends just then."""
+
+    async def create_connection(self, factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
+        factory().connection_made(Transport())
+        await asyncio.sleep(3600)
+
+
+def test_connection_made_while_its_client_leaves_is_forgotten() -> None:
+    async def main() -> None:
+        pools = Pools(Clock(), HeadCache(), Settings(), 4, lambda: None)
+        pools.address_policy = "Standalone"
+        attempt = asyncio.ensure_future(pools.endpoint("127.0.0.1", 80, tls=False, is_name=False).connect(5.0))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert len(pools.connections) == 1
+        attempt.cancel()
+        await asyncio.gather(attempt, return_exceptions=True)
+        assert (len(pools.connections), pools.limiter.taken) == (0, 0)
+
+    with asyncio.Runner(loop_factory=ForgetfulLoop) as runner:
+        runner.run(main())

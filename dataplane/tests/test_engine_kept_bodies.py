@@ -41,8 +41,9 @@ def test_kept_body_is_given_back_at_every_end(end: Callable[[Wire], None]) -> No
     assert kept(wire) == 0
 
 
-def test_body_is_not_kept_without_a_possible_retry() -> None:
-    wire = Wire(Rule(name="all", backends=(BACKEND,)))
+@pytest.mark.parametrize("retry", [None, Retry(methods=("GET",))], ids=["no retry", "another method"])
+def test_body_is_not_kept_without_a_possible_retry(retry: Retry | None) -> None:
+    wire = Wire(Rule(name="all", backends=(BACKEND,), retry=retry))
     wire.send(HEAD, PART)
     assert kept(wire) == 0
 
@@ -83,3 +84,14 @@ def test_body_that_is_brought_back_is_counted_once() -> None:
     assert 3_000 <= budget.bytes <= 4_000
     body.drop_kept()
     assert budget.bytes == 0
+
+
+def test_body_of_many_pieces_is_sent_again_in_one() -> None:
+    body = RequestBody(is_chunked=True)
+    for _ in range(5_000):
+        body.add(b"ab")
+    body.is_complete = True
+    first = body.take(KeptBodies(1_000_000))
+    assert len(first) == 3 * 5_000 + 1
+    body.bring_back()
+    assert body.take(KeptBodies(1_000_000)) == [b"2710\r\n", b"ab" * 5_000, b"\r\n", b"0\r\n\r\n"]

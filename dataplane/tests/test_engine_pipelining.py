@@ -1,7 +1,9 @@
 """Many requests in one segment: later ones wait for their turn, most of them as bytes, and bodies keep their limits."""
 
+from time import process_time
+
 import pytest
-from fake_transport import BACKEND, OK, Wire, answers, get, post, requests
+from fake_transport import BACKEND, OK, Wire, answer, answers, get, post, requests
 
 from inferway_contract.document import DirectResponse, Match, PathMatch, Rule
 
@@ -38,6 +40,39 @@ def test_bytes_arriving_later_stay_behind_buffered_bytes() -> None:
     wire.send(get(b"/2")[:10], get(b"/2")[10:])
     wire.answer(OK)
     assert [one.body for one in answers(wire.client_received())] == [b"ok"] + [b"1"] * 1_000 + [b"2"]
+
+
+def test_client_of_many_tiny_requests_gives_others_their_turn() -> None:
+    wire = Wire(echo(1))
+    wire.client.data_received(get(b"/1", b"X: unknown") * 2_000)
+    assert 0 < len(answers(wire.client_received())) <= 64
+    assert not wire.client.transport.is_reading
+    wire.settle()
+    assert len(answers(wire.client_received())) >= 2_000 - 64
+    assert wire.client.transport.is_reading
+    wire.client.data_received(get(b"/1", b"X: other") * 100 + get(b"/1")[:10])
+    first = len(answers(wire.client_received()))
+    wire.send(get(b"/1")[10:])
+    assert first < 100
+    assert first + len(answers(wire.client_received())) == 101
+
+
+def test_client_of_many_tiny_chunks_gives_others_their_turn() -> None:
+    wire = Wire(Rule(name="all", backends=(BACKEND,)))
+    wire.client.data_received(CHUNKED + b"1\r\na\r\n" * 5_000 + b"0\r\n\r\n")
+    assert 0 < wire.upstream_received().count(b"a\r\n") < 2_000
+    wire.settle()
+    wire.answer(OK)
+    assert answer(wire.client_received()).status == 200
+    assert wire.client.transport.is_reading
+
+
+def test_blank_lines_between_requests_cost_little() -> None:
+    wire = Wire(echo(1))
+    began = process_time()
+    wire.send(b"\r\n" * 1_000_000 + b"\r", b"\n", get(b"/1"))
+    assert process_time() - began < 0.2
+    assert answer(wire.client_received()).body == b"1"
 
 
 def test_each_upstream_request_holds_back_the_next_ones() -> None:

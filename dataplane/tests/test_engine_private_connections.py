@@ -106,6 +106,14 @@ def test_at_most_half_of_all_connections_can_be_private(connections: int, most: 
     assert pools.private.most == most
 
 
+def test_full_pool_leaves_private_connections_open() -> None:
+    wire = Wire(RULE)
+    wire.gateway.pools.idle_connections = 0
+    ask(wire, LOG_IN, CHALLENGE)
+    assert ask(wire, get()) == 0
+    assert private(wire) == 1
+
+
 def test_unused_private_connection_makes_way_for_others() -> None:
     wire = Wire(RULE)
     ask(wire, LOG_IN)

@@ -4,6 +4,7 @@ The scanner measures only; the parser decides which bytes are legal. With the en
 parser one message at a time: no byte of the next request is parsed early, and the framing bytes can be bounded.
 """
 
+from math import inf
 from typing import Final
 
 _MOST_DIGITS: Final = 16
@@ -29,10 +30,14 @@ class ChunkedBodyScanner:
         self._line = b""  # the start of a line that began in an earlier piece, cut to `_OF_INTEREST` bytes
         self._left = 0
 
-    def scan(self, data: bytes, at: int) -> int:
-        """Return the index in `data` after the body's last byte; `len(data)` if the body continues."""
+    def scan(self, data: bytes, at: int, most: int | None = None) -> int:
+        """Return the index in `data` after the body's last byte; `len(data)` if the body continues.
+
+        `most`: chunks after which it returns the index reached, so that others have their turn; None = no bound.
+        """
         end = len(data)
-        while at < end and not self.is_done:
+        last = inf if most is None else self.chunks + most
+        while at < end and not self.is_done and self.chunks < last:
             if self._state == _DATA:
                 taken = min(self._left, end - at)
                 at += taken

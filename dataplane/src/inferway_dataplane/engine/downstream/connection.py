@@ -5,7 +5,7 @@ limits are in `timeouts.py`.
 """
 
 import logging
-from typing import Any
+from typing import Any, Final
 
 from inferway_dataplane.core.messages import problems, request_target
 from inferway_dataplane.core.messages.problems import Problem
@@ -24,6 +24,9 @@ from inferway_dataplane.engine.stages import order
 from inferway_dataplane.engine.upstream.connection import HIGH_WATER
 
 log = logging.getLogger("inferway")
+
+_AT_ONCE: Final = 64
+"""Heads and pieces of bodies of one client that are fed in one turn of the loop: a few milliseconds."""
 
 
 class ClientConnection(RequestPipeline):
@@ -113,16 +116,23 @@ class ClientConnection(RequestPipeline):
         self.on_message_complete()
 
     def _feed_all(self, data: bytes) -> None:
-        """Feed message by message, head and body apart, until there is a hold; the rest waits as bytes.
+        """Feed message by message, head and body apart, until there is a hold or enough was fed; the rest waits as bytes.
 
         So no request is parsed before its turn, and heads and bodies are measured apart wherever segments begin.
         """
         at, end = 0, len(data)
+        left = _AT_ONCE
         while at < end:
             if self.state >= DEAF and (self.state != LAST or self.receiving is None):
                 return
             if self.holds & ~HOLD_UNFED:
                 self._unfed = data[at:]
+                return
+            if not left:
+                # Others have their turn: the loop hands over thousands of tiny requests or chunks at once.
+                self._unfed = data[at:]
+                self.pause(HOLD_UNFED)
+                self.context.call_soon(self._feed_rest)
                 return
             if self.place == IN_BODY:
                 upto = self.body_end(data, at)
@@ -135,6 +145,7 @@ class ClientConnection(RequestPipeline):
                 return
             self._feed(data if upto - at == end else data[at:upto])
             at = upto
+            left -= 1
 
     def _feed(self, data: bytes) -> None:
         """Feed a part of one head or one body."""
@@ -158,7 +169,8 @@ class ClientConnection(RequestPipeline):
         try:
             self._feed_all(data)
             if self._unfed:
-                self.holds &= ~HOLD_UNFED  # there is another hold: its end feeds the rest
+                if self.holds & ~HOLD_UNFED:
+                    self.holds &= ~HOLD_UNFED  # the end of the other hold feeds the rest
             else:
                 self.resume(HOLD_UNFED)
                 if self.current is None and not self.waiting:

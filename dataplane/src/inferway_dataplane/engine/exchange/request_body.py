@@ -10,6 +10,9 @@ from inferway_dataplane.engine.http1 import serialize
 _OF_A_PIECE: Final = 64
 """Bytes of memory that a piece takes in addition to its content: a client can send a body byte by byte."""
 
+_MOST_PIECES: Final = 1024
+"""A body of more pieces is joined before it is sent again."""
+
 
 class RequestBody:
     """The pieces of one body, as they came. Where a further try may follow they are kept, as far as the cap allows."""
@@ -85,7 +88,9 @@ class RequestBody:
 
     def bring_back(self) -> None:
         """Let the kept pieces wait again: another try follows."""
-        self._waiting = self._kept + self._waiting
+        pieces = self._kept + self._waiting
+        # Sending a million tiny pieces again would stop the loop for a second.
+        self._waiting = pieces if len(pieces) <= _MOST_PIECES else [b"".join(pieces)]
         self._kept = []
         self._taken = 0
 

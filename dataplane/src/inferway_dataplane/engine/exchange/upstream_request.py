@@ -180,8 +180,10 @@ class UpstreamRequest(Receiver, Work):
 
     def _budget(self) -> KeptBodies | None:
         """Where to count the body that is kept for another try; None = there may be none."""
-        exchange = self._exchange
-        may_repeat = self._rule.retry is not None or exchange.head.method in retry.IDEMPOTENT
+        exchange, rules = self._exchange, self._rule.retry
+        method = exchange.head.method
+        # Of other methods a try without a connection may be repeated, which has taken nothing.
+        may_repeat = method in retry.IDEMPOTENT or (rules is not None and method in rules.methods)
         return exchange.context.kept_bodies if may_repeat and not exchange.has_answered else None
 
     def _drop_connection(self) -> UpstreamConnection | None:

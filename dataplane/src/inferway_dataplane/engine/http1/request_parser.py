@@ -3,7 +3,9 @@
 A request that has no reading, or two, is refused, never repaired: the upstream may read it the other way (RFC 9112 11.2).
 """
 
+import re
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Final
 
 import httptools
@@ -25,6 +27,12 @@ IN_BODY: Final = 2
 # Of a chunked body, the bytes that are not content: 4 KiB for extensions and trailers, and a chunk's own framing.
 _FRAMING: Final = 4 << 10
 _FRAMING_A_CHUNK: Final = 64
+
+_CHUNKS_AT_ONCE: Final = 16
+"""Chunks that are fed at once: as much work as one request."""
+
+
+_BLANK_LINES: Final[Callable[[bytes, int], re.Match[bytes]]] = re.compile(rb"(?:\r\n)*+").match  # type: ignore[assignment]
 
 
 class BadRequest(Exception):  # noqa: N818 - it names what happens
@@ -89,7 +97,11 @@ class RequestParser:
     def skip_blank_lines(self, data: bytes, at: int) -> int:
         """The index after the blank lines that may precede a request (RFC 9112 2.2). They extend no time limit."""
         while at < len(data):
+            if not self.is_blank_half_read:
+                at = _BLANK_LINES(data, at).end()
             byte = data[at : at + 1]
+            if not byte:
+                break
             if self.is_blank_half_read != (byte == b"\n"):
                 self.refuse(problems.MALFORMED)  # half a line end
                 return len(data)
@@ -113,13 +125,13 @@ class RequestParser:
         return len(data)
 
     def body_end(self, data: bytes, at: int) -> int:
-        """The index after the body, or after all there is of it; -1 when it was refused."""
+        """The index after the body, or after all there is of it, or after many chunks; -1 when it was refused."""
         extent = self._extent
         if extent is None:
             upto = min(len(data), at + self._body_left)
             self._body_left -= upto - at
             return upto
-        upto = extent.scan(data, at)
+        upto = extent.scan(data, at, _CHUNKS_AT_ONCE)
         if extent.is_lost or extent.framing > _FRAMING + _FRAMING_A_CHUNK * extent.chunks:
             self.refuse(problems.MALFORMED)
             return -1

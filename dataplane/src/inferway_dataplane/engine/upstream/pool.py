@@ -70,7 +70,8 @@ class EndpointPool(ConnectionOwner):
 
     def on_free(self, connection: UpstreamConnection, is_reusable: bool) -> None:
         pools = self.pools
-        if not is_reusable or connection.transport.is_closing() or len(self.idle) >= pools.idle_connections:
+        is_full = len(self.idle) >= pools.idle_connections and connection.keeper is None
+        if not is_reusable or connection.transport.is_closing() or is_full:
             connection.close()
             return
         seconds, stated = connection.limits.keep_idle, connection.keep_idle
@@ -171,10 +172,15 @@ class EndpointPool(ConnectionOwner):
 
     async def _connect_to(self, address: str, permit: Permit) -> UpstreamConnection:
         connection = UpstreamConnection(self, permit, address)
-        if self.tls is None:
-            await asyncio.get_running_loop().create_connection(lambda: connection, address, self.port)
-        else:
-            await tls_connection.connect(connection, address, self.port, self.tls, self.host)
+        try:
+            if self.tls is None:
+                await asyncio.get_running_loop().create_connection(lambda: connection, address, self.port)
+            else:
+                await tls_connection.connect(connection, address, self.port, self.tls, self.host)
+        except BaseException:
+            # If the wait ended in the turn of the loop that made the connection, uvloop closes it without a report.
+            self.pools.connections.discard(connection)
+            raise
         return connection
 
     async def addresses(self) -> list[str]:
