@@ -158,6 +158,21 @@ def test_asterisk_in_a_path_is_a_warning(value: str, fix: str) -> None:
     assert (code, stderr) == (0, f"{place}'{value}': '*' is not a wildcard here, it matches only itself: {fix}\n")
 
 
+def test_match_of_an_earlier_rule_is_a_warning() -> None:
+    redirect = "filters: [{type: RequestRedirect, requestRedirect: {hostname: a.example}}]"
+    matches = "matches: [{path: {value: /a}}, {path: {value: /%s}}]"
+    rules = "".join(
+        f"\n  - {{name: {name}, {matches % path}, {redirect}}}" for name, path in (("one", "b"), ("two", "c"))
+    )
+    head = "apiVersion: inferway.dev/v1alpha1\nkind: GatewayRoute\nmetadata: {name: a}\nspec:\n  hostnames: [a.b, c.d]\n  rules:"
+
+    code, _, stderr = inferway("validate", "-", stdin=head + rules)
+
+    place = "warning: <stdin>:8: document 1, GatewayRoute default/a, spec.rules[1].matches[0]: "
+    message = "rule 'one' has the same match, and gets the requests: remove one of them"
+    assert (code, stderr) == (0, f"{place}{message}\n")
+
+
 def test_errors_are_sorted_by_file_and_line(folder: Path) -> None:
     pattern = "  - matches: [{path: {type: RegularExpression, value: '('}}]\n    filters: *same\n"
     text = ROUTE.replace("filters: ", "filters: &same ") + pattern

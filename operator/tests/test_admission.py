@@ -145,7 +145,8 @@ def test_denial_cuts_long_keys_and_escapes_control_characters() -> None:
 
 
 def test_denial_carries_the_warnings_of_other_rules() -> None:
-    bad = route("shop", {"typo": 1}, {"backendRefs": [{"name": "web", "port": 80}]})
+    other = {"matches": [{"path": {"value": "/b"}}], "backendRefs": [{"name": "web", "port": 80}]}
+    bad = route("shop", {"typo": 1}, other)
     answer = admission_review.answer(review(bad), world())
     assert response(answer)["warnings"] == ["spec.rules[1].backendRefs[0]: Service demo/web not found"]
 

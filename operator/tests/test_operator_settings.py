@@ -113,6 +113,7 @@ UNKNOWN = [
         "did you mean .*_IDENTITY.; .* did you mean .*_WEBHOOK_KEY",
     ),
     (["INFERWAY_OPERATOR_LISTEN_PORT"], "did you mean INFERWAY_OPERATOR_LISTEN"),
+    (["INFERWAY_OPERATOR_X"], "^unknown setting INFERWAY_OPERATOR_X: remove it, or see docs/settings.md$"),
 ]
 
 

@@ -17,16 +17,23 @@ _OF_A_SERVICE: Final = re.compile(
 
 
 def refuse_unknown(names: Iterable[str], prefix: str, settings: Collection[str]) -> None:
-    """Raise `ValueError` with each unknown name and the setting most similar to it. `settings`: names in upper case."""
+    """Raise `ValueError` with each unknown name and the most similar setting, if any is near. `settings`: names in upper case."""
     prefixed = sorted(name for name in names if name.upper().startswith(prefix))
     services = [name.removesuffix(_HOST) for name in prefixed if name.endswith(_HOST)]
     errors = [
-        f"unknown setting {name}; did you mean {get_close_matches(name.upper(), settings, n=1, cutoff=0.0)[0]}?"
+        f"unknown setting {name}{_hint(name.upper(), prefix, settings)}"
         for name in prefixed
         if name.upper() not in settings and not _is_of_a_service(name, services)
     ]
     if errors:
         raise ValueError("; ".join(errors))
+
+
+def _hint(name: str, prefix: str, settings: Collection[str]) -> str:
+    # Compared behind the prefix, which all of them share.
+    known = [setting.removeprefix(prefix) for setting in settings if setting.startswith(prefix)]
+    near = get_close_matches(name.removeprefix(prefix), known, n=1)
+    return f"; did you mean {prefix}{near[0]}?" if near else ": remove it, or see docs/settings.md"
 
 
 def _is_of_a_service(name: str, services: Iterable[str]) -> bool:

@@ -91,7 +91,7 @@ class GatewayRouteSpec(model.SpecModel):
     hostnames: Annotated[tuple[model.Hostname, ...], model.bounded(16)] = ()
     """Like `api.example.com` or `*.example.com`; the most specific one wins. Empty: any host."""
     rules: Annotated[tuple[RouteRule, ...], model.bounded(64, least=1)]
-    """The most specific match wins; the order of rules does not matter."""
+    """The most specific match wins; of equal ones the first."""
 
     validations = (
         model.Validation(

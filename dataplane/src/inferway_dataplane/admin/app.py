@@ -81,7 +81,7 @@ def app(process: Process) -> Starlette:
         return Response(encode(registry), headers={"content-type": content_type})
 
     async def config(request: Request) -> Response:
-        """JSON: the live revision, the last error, since when the last good copy is served, document and endpoints."""
+        """JSON: the live revision, the last error, invalid rules, a cluster's `lastGoodSince`, document and endpoints."""
         live = gateway.context.runtime
         return JSONResponse(
             {
