@@ -229,3 +229,34 @@ def test_x1_connected_address_is_checked() -> None:
             assert caught.value.problem.code == code, host
 
     asyncio.run(main())
+
+
+def test_connection_in_use_closes_when_its_endpoint_is_gone() -> None:
+    wire = Wire()
+    wire.send(get())
+    wire.gateway.pools.keep_only(())
+    wire.answer(OK)
+    assert answer(wire.client_received()).status == 200
+    assert wire.upstream.transport.is_closed
+    assert wire.idle == 0
+
+
+def test_new_connection_to_an_endpoint_that_is_gone_is_used_once() -> None:
+    wire = Wire(idle=0)
+    wire.gateway.pools.keep_only(())
+    wire.upstreams.append(wire.add_upstream())  # for a request that began before
+    wire.send(get())
+    wire.answer(OK)
+    assert answer(wire.client_received()).status == 200
+    assert wire.upstream.transport.is_closed
+
+
+def test_unused_private_connection_closes_when_its_endpoint_is_gone() -> None:
+    wire = Wire()
+    wire.send(get(b"/", b"Authorization: NTLM TlRM"))
+    wire.answer(OK)
+    pools = wire.gateway.pools
+    assert (pools.private.taken, wire.upstream.transport.is_closed) == (1, False)
+    pools.keep_only(())
+    wire.settle()
+    assert (pools.private.taken, wire.upstream.transport.is_closed) == (0, True)

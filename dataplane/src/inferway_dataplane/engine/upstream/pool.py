@@ -45,7 +45,7 @@ class ConnectFailed(Exception):  # noqa: N818 - it names what happened
 class EndpointPool(ConnectionOwner):
     """One upstream address with its idle connections."""
 
-    __slots__ = ("_tls_logged_at", "_tls_suppressed", "host", "idle", "name", "pools", "port")
+    __slots__ = ("_tls_logged_at", "_tls_suppressed", "host", "idle", "is_forgotten", "name", "pools", "port")
 
     def __init__(self, pools: "Pools", host: str, port: int, tls: ssl.SSLContext | None, is_name: bool) -> None:
         super().__init__(pools.clock, pools.head_cache, tls)
@@ -54,6 +54,7 @@ class EndpointPool(ConnectionOwner):
         self.port = port
         self.name = ResolvedName(host, port, pools.clock, self._on_addresses) if is_name else None
         self.idle: list[UpstreamConnection] = []
+        self.is_forgotten = False  # by the newest runtime; requests of older ones may still use it
         self._tls_logged_at = -NEVER
         self._tls_suppressed = 0  # failures since then
 
@@ -97,8 +98,9 @@ class EndpointPool(ConnectionOwner):
 
     def on_made(self, connection: UpstreamConnection) -> None:
         self.pools.connections.add(connection)
-        if self.name is not None and self.name.addresses and connection.address not in self.name.addresses:
-            connection.keeper = CLOSER  # the name has moved meanwhile
+        has_moved = self.name is not None and self.name.addresses and connection.address not in self.name.addresses
+        if has_moved or self.is_forgotten:
+            connection.keeper = CLOSER
 
     def on_lost(self, connection: UpstreamConnection) -> None:
         self.pools.connections.discard(connection)
@@ -211,6 +213,12 @@ class EndpointPool(ConnectionOwner):
             if connection.address not in self.name.addresses:
                 self._drain(connection)
 
+    def forget(self) -> None:
+        """Drain all connections: no new request comes here."""
+        self.is_forgotten = True
+        for connection in [one for one in self.pools.connections if one.endpoint is self]:
+            self._drain(connection)
+
     def _drain(self, connection: UpstreamConnection) -> None:
         connection.keeper = CLOSER
         if connection in self.idle:
@@ -294,15 +302,13 @@ class Pools:
         return endpoint
 
     def keep_only(self, endpoints: Iterable[EndpointPool]) -> None:
-        """Forget all other endpoints; their idle connections close, those in use finish."""
+        """Forget all other endpoints; their unused connections close, those in use close after their response."""
         kept = set(endpoints)
         for key, endpoint in list(self._endpoints.items()):
             if endpoint not in kept:
                 del self._endpoints[key]
                 self._names.pop(endpoint, None)
-                for connection in endpoint.idle:
-                    connection.transport.close()
-                endpoint.idle.clear()
+                endpoint.forget()
 
     def _make_way(self) -> None:
         """Close the connection that was idle for the longest; without one, make way elsewhere."""
