@@ -35,6 +35,7 @@ EXAMPLES: dict[str, list[bytes]] = {
         get(b"X : a"),
         get(b"X: a\x01b"),
         get(start=b"GET  / HTTP/1.1"),
+        get(start=b"GET / HTTP/1.2"),
     ],
     "Host missing": [
         get(host=b""),
@@ -72,7 +73,8 @@ EXAMPLES: dict[str, list[bytes]] = {
         post(CHUNKED, body=b"5;" + b"e" * 9000 + b"\r\nhello\r\n"),
         post(CHUNKED, body=b"0\r\nT: " + b"t" * 9000 + b"\r\n\r\n"),
     ],
-    "other versions": [
+    "HTTP/0.9 and HTTP/2.0": [
+        get(start=b"GET / HTTP/0.9"),
         get(start=b"GET / HTTP/2.0"),
         get(start=b"OPTIONS rtsp://a/ RTSP/1.0"),
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
