@@ -48,14 +48,23 @@ def fits_value(match: ValueMatch, value: bytes | None) -> bool:
     )
 
 
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def fits(match: Match, head: RequestHead, raw_path: bytes) -> bool:
-    path, value = raw_path.decode(), match.path.value
+    path, value = raw_path.decode(errors="surrogateescape"), match.path.value
     if match.path.type == "Exact":
         is_path = path == value
     elif match.path.type == "PathPrefix":
         is_path = value == "/" or path == value or path.startswith(value + "/")
     else:
-        is_path = re.fullmatch(value, path) is not None
+        # RE2 matches characters: what is not UTF-8 is none.
+        is_path = _is_utf8(raw_path) and re.fullmatch(value, path) is not None
     query: dict[str, bytes] = {}
     for pair in (head.query or b"").split(b"&"):
         name, _, text = pair.partition(b"=")

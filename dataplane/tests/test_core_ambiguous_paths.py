@@ -68,6 +68,8 @@ AMBIGUOUS = [
     b"/admin%2Fa%252Fb",
     b"/m%2Fllama/run",
     b"/m/a%2Fb/run",  # the pattern's rule as it stands, another one with a slash
+    b"/m/%FF/run",  # a pattern matches characters, and an upstream may make one of what is none
+    b"/m/%C3/run",
     b"/m/a%5Cb%2Frun",  # the pattern's rule where a backslash separates nothing
 ]
 UNAMBIGUOUS = {
@@ -84,6 +86,9 @@ UNAMBIGUOUS = {
     b"/m/a%5Cb": 4,
     b"/public/..;/public/x": 1,
     b"/%61dmin/keys": 0,
+    b"/m/%C3%A9/run": 3,
+    b"/admin/%FF": 0,
+    b"/m/%FF": 4,
     b"//admin": 4,  # empty segments are significant, and nothing is escaped
     b"/admin%252Fkeys": 4,  # a percent sign to an upstream that decodes once
     b"/admin%255Ckeys": 4,
@@ -144,6 +149,7 @@ def test_path_with_too_many_readings_is_refused(target: bytes) -> None:
 
 PIECES = (
     b"/", b"/", b"/", b"a", b"b", b"%2F", b"%2f", b"%5C", b";", b"%3B", b";a", b"..", b".", b"/..;", b"%2e", b"%252F",
+    b"%FF",
 )  # fmt: skip
 targets = st.lists(st.sampled_from(PIECES), max_size=9).map(lambda pieces: b"/" + b"".join(pieces))
 segments = st.lists(st.sampled_from(["a", "b", "", "ab", "a%2Fb", "a;a"]), max_size=3)
@@ -198,9 +204,10 @@ def without_empty_segments(path: bytes) -> bytes:
 
 def readings(raw: bytes) -> set[bytes]:
     """All readings of a path, by their definition. What is escaped twice is text."""
-    path = paths.decoded(raw.replace(b"%25", b"\xff"))
+    literal = paths.decoded(raw.replace(b"%25", b"\x00"))
+    path = literal.decode(errors="replace").encode()
     steps = [(slashed,), (all_slashed,), (cut,), (slashed, cut), (all_slashed, cut), (cut, slashed), (cut, all_slashed)]
-    found = set()
+    found = {path}
     for functions, merges in itertools.product(steps, (False, True)):
         form = path
         for function in functions:
@@ -210,7 +217,7 @@ def readings(raw: bytes) -> set[bytes]:
         if not merges:
             found.add(form)
         found.add(without_dots(without_empty_segments(form) if merges else form))
-    return {form.replace(b"\xff", b"%") for form in found - {path}}
+    return {form.replace(b"\x00", b"%") for form in found - {literal}}
 
 
 @settings(max_examples=examples(1000))

@@ -251,7 +251,7 @@ def test_new_connection_to_an_endpoint_that_is_gone_is_used_once() -> None:
     assert wire.upstream.transport.is_closed
 
 
-def test_unused_private_connection_closes_when_its_endpoint_is_gone() -> None:
+def test_private_connection_closes_when_its_endpoint_is_gone() -> None:
     wire = Wire()
     wire.send(get(b"/", b"Authorization: NTLM TlRM"))
     wire.answer(OK)

@@ -2,7 +2,8 @@
 
 The gateway keeps `%2F` and `%5C` as written, and takes `;` for an ordinary character. Many upstreams do not: ASGI and WSGI
 servers, nginx and Go decode the whole path, servlet containers cut path parameters (`/a;x=1`, RFC 3986 3.3) and then
-resolve the dot segments that appear. A path whose other readings select another rule must not be served under the literal
+resolve the dot segments that appear. Patterns read characters, so no pattern matches bytes that are not UTF-8, which
+upstreams replace or take as they are. A path whose other readings select another rule must not be served under the literal
 one: its rule, its limits and its credentials would be those of another resource.
 """
 
@@ -26,20 +27,40 @@ _DOT_SEGMENT = re.compile(rb"/\.\.?(?![^/])")
 
 def may_differ(path: bytes) -> bool:
     """Whether the match path has something that can be read in another way."""
-    return _SEMICOLON in path or (_PERCENT in path and (b"%2F" in path or b"%5C" in path))
+    return (
+        _SEMICOLON in path
+        or (_PERCENT in path and (b"%2F" in path or b"%5C" in path))
+        or (not path.isascii() and _replaced(path) is not path)
+    )
 
 
 def readings(path: bytes, raw: bytes) -> list[bytes] | None:
     """Return the other readings of a match path, each once; None = there are too many. Costs O(length).
 
-    `raw`: the path as sent. The readings are the path with its separators decoded, with its parameters cut, and with both in both orders; each of these
-    also with its dot segments resolved, and with its empty segments removed, as by servers that normalise paths.
+    `raw`: the path as sent. The readings are the path with its separators decoded, with its parameters cut, and with both
+    in both orders; each of these also with its dot segments resolved, and with its empty segments removed, as by servers
+    that normalise paths. In all of them, bytes that are not UTF-8 are replaced.
     """
-    if b"%25" not in raw:
-        return _readings(path)
-    # To an upstream that decodes once `%252F` is text, but it stands in the match path as `%2F` does.
-    others = _readings(paths.decoded(raw.replace(b"%25", _MARK)))
-    return None if others is None else [other.replace(_MARK, b"%") for other in others]
+    characters = _replaced(path)
+    if b"%25" in raw:
+        # To an upstream that decodes once `%252F` is text, but it stands in the match path as `%2F` does.
+        others = _readings(_replaced(paths.decoded(raw.replace(b"%25", _MARK))))
+        if others is not None:
+            others = [other.replace(_MARK, b"%") for other in others]
+    else:
+        others = _readings(characters)
+    if others is None or characters is path:
+        return others
+    return [characters, *others] if len(others) < MOST_READINGS else None
+
+
+def _replaced(path: bytes) -> bytes:
+    """Replace what is not UTF-8 by U+FFFD; the same object if there is nothing to replace."""
+    try:
+        path.decode()
+    except UnicodeDecodeError:
+        return path.decode(errors="replace").encode()
+    return path
 
 
 def _readings(path: bytes) -> list[bytes] | None:
