@@ -280,7 +280,11 @@ def test_upgrade_is_ignored_and_not_forwarded(gateway, upstream, protocol, frami
         data = head(*lines, "transfer-encoding: chunked", method="POST") + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
     else:
         data = head(*lines)
-    assert statuses(gateway.raw(data + head(HOST, target="/next"))) == [200, 200]
+    received = statuses(gateway.raw(data + head(HOST, target="/next")))
+    if protocol == "websocket" and not framing:
+        assert (received, upstream.seen) == ([501], [])  # a handshake; with content it is none
+        return
+    assert received == [200, 200]
     assert [(seen.target, seen.body) for seen in upstream.seen] == [("/", body), ("/next", b"")]
     assert not {"upgrade", "http2-settings"} & {name.lower() for name, _ in upstream.seen[0].headers}
 
