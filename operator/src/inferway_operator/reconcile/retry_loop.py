@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Final
 
 from inferway_contract.problem_log import ProblemLog
@@ -40,7 +41,9 @@ async def retry_forever(
             if error.is_outage:
                 health.failed(caller, error)
             else:
-                problem.report(logging.WARNING, f"{caller}: {error}")
+                # A conflict is the ordinary answer to a write that another client overtook.
+                is_conflict = error.status == HTTPStatus.CONFLICT
+                problem.report(logging.INFO if is_conflict else logging.WARNING, f"{caller}: {error}")
             if not error.is_answer:
                 on_unreachable()
             # A missing permission is not granted within a moment.
