@@ -16,7 +16,7 @@ from inferway_cli.directory_source import DirectorySource, InvalidDirectoryError
 from inferway_cli.manifests import compilation, kept_files
 from inferway_cli.manifests.reader import File
 from inferway_contract.document import ConfigDocument, EndpointsDocument
-from inferway_dataplane.sources import Receiver, Refused, Source
+from inferway_dataplane.sources import Refused, Source
 from inferway_testing.until import until_async
 
 DEADLINE = 1.0
@@ -54,24 +54,23 @@ class RecordingReceiver:
 
 def follow_during(path: Path, act: Callable[[RecordingReceiver], Awaitable[None]]) -> RecordingReceiver:
     """Follow the directory while `act` does something to it."""
-    told = RecordingReceiver()
-    receiver: Receiver = told
+    receiver = RecordingReceiver()
 
     async def run() -> None:
         source: Source = DirectorySource(str(path))
         task = asyncio.create_task(source.follow(receiver))
         try:
-            await until_async(lambda: told.accepted or task.done(), "the first document")
+            await until_async(lambda: receiver.accepted or task.done(), "the first document")
             if task.done():
                 await task
-            await act(told)
+            await act(receiver)
             assert not task.done()
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(run())
-    return told
+    return receiver
 
 
 async def wait_for_scans(count: int = 3) -> None:
@@ -99,14 +98,14 @@ def test_change_is_accepted_within_a_second(write: Callable[[Path, str], None], 
     path = tmp_path / "a.yaml"
     path.write_text(text(body="one"))
 
-    async def act(told: RecordingReceiver) -> None:
+    async def act(receiver: RecordingReceiver) -> None:
         write(path, text(body="two"))
-        await until_async(lambda: len(told.accepted) == 2, "the change to be accepted", DEADLINE)
+        await until_async(lambda: len(receiver.accepted) == 2, "the change to be accepted", DEADLINE)
 
-    told = follow_during(tmp_path, act)
+    receiver = follow_during(tmp_path, act)
 
-    assert told.accepted == [{"default/a": "one"}, {"default/a": "two"}]
-    assert told.rejected == []
+    assert receiver.accepted == [{"default/a": "one"}, {"default/a": "two"}]
+    assert receiver.rejected == []
 
 
 def test_swapped_link_of_a_mounted_config_map_is_followed(tmp_path: Path) -> None:
@@ -116,10 +115,10 @@ def test_swapped_link_of_a_mounted_config_map_is_followed(tmp_path: Path) -> Non
     (tmp_path / "..data").symlink_to("..1")
     (tmp_path / "a.yaml").symlink_to("..data/a.yaml")
 
-    async def act(told: RecordingReceiver) -> None:
+    async def act(receiver: RecordingReceiver) -> None:
         (tmp_path / "..data_tmp").symlink_to("..2")
         (tmp_path / "..data_tmp").replace(tmp_path / "..data")
-        await until_async(lambda: len(told.accepted) == 2, "the change to be accepted", DEADLINE)
+        await until_async(lambda: len(receiver.accepted) == 2, "the change to be accepted", DEADLINE)
 
     assert follow_during(tmp_path, act).accepted == [{"default/a": "one"}, {"default/a": "two"}]
 
@@ -127,23 +126,23 @@ def test_swapped_link_of_a_mounted_config_map_is_followed(tmp_path: Path) -> Non
 def test_added_and_removed_files_change_the_document(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(text("a"))
 
-    async def act(told: RecordingReceiver) -> None:
+    async def act(receiver: RecordingReceiver) -> None:
         (tmp_path / "sub").mkdir()
         (tmp_path / "sub" / "b.yaml").write_text(text("b"))
-        await until_async(lambda: len(told.accepted) == 2, "the change to be accepted", DEADLINE)
+        await until_async(lambda: len(receiver.accepted) == 2, "the change to be accepted", DEADLINE)
         (tmp_path / "a.yaml").unlink()
-        await until_async(lambda: len(told.accepted) == 3, "the change to be accepted", DEADLINE)
+        await until_async(lambda: len(receiver.accepted) == 3, "the change to be accepted", DEADLINE)
 
-    told = follow_during(tmp_path, act)
+    receiver = follow_during(tmp_path, act)
 
-    assert [list(routes) for routes in told.accepted] == [["default/a"], ["default/a", "default/b"], ["default/b"]]
+    assert [list(routes) for routes in receiver.accepted] == [["default/a"], ["default/a", "default/b"], ["default/b"]]
 
 
 def test_change_with_the_same_result_is_not_sent(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(text())
 
-    async def act(told: RecordingReceiver) -> None:
+    async def act(receiver: RecordingReceiver) -> None:
         os.utime(path)
         await wait_for_scans()
         path.write_text("# a comment\n" + text())
@@ -157,23 +156,23 @@ def test_broken_files_are_rejected_once_and_the_document_stays(tmp_path: Path) -
     path = tmp_path / "a.yaml"
     path.write_text(text(body="one"))
 
-    async def act(told: RecordingReceiver) -> None:
+    async def act(receiver: RecordingReceiver) -> None:
         (tmp_path / "b.yaml").write_text("a: [\n")
         path.write_text(text() + "    timeout: 1s\n    retries: 1\n")
-        await until_async(lambda: len(told.rejected) == 1, "the change to be rejected", DEADLINE)
+        await until_async(lambda: len(receiver.rejected) == 1, "the change to be rejected", DEADLINE)
         os.utime(path)
         path.write_text(path.read_text() + "# still broken\n")
         await wait_for_scans()
-        assert len(told.rejected) == 1
+        assert len(receiver.rejected) == 1
         # Fixed, to the documents that are live: passed on again, so that the receiver clears the error.
         (tmp_path / "b.yaml").unlink()
         path.write_text(text(body="one"))
-        await until_async(lambda: len(told.accepted) == 2, "the change to be accepted")
+        await until_async(lambda: len(receiver.accepted) == 2, "the change to be accepted")
 
-    told = follow_during(tmp_path, act)
+    receiver = follow_during(tmp_path, act)
 
-    assert told.accepted == [{"default/a": "one"}] * 2
-    (error,) = told.rejected
+    assert receiver.accepted == [{"default/a": "one"}] * 2
+    (error,) = receiver.rejected
     assert [line.partition(" ")[0] for line in error.splitlines()] == [
         f"{path}:7:",
         f"{path}:8:",
@@ -200,15 +199,15 @@ def test_directory_without_routes_is_rejected_while_serving(
     folder.mkdir()
     (folder / "a.yaml").write_text(text())
 
-    async def act(told: RecordingReceiver) -> None:
+    async def act(receiver: RecordingReceiver) -> None:
         ruin(folder)
-        await until_async(lambda: len(told.rejected) == 1, "the change to be rejected")
+        await until_async(lambda: len(receiver.rejected) == 1, "the change to be rejected")
         await wait_for_scans()
 
-    told = follow_during(folder, act)
+    receiver = follow_during(folder, act)
 
-    assert told.rejected == [error.format(folder=folder)]
-    assert len(told.accepted) == 1
+    assert receiver.rejected == [error.format(folder=folder)]
+    assert len(receiver.accepted) == 1
 
 
 GUARD_AND_REST = text("guard", "guard") + "---\n" + text("rest", "rest")
@@ -222,24 +221,24 @@ def test_emptied_or_cut_file_keeps_its_objects_until_it_is_whole(length: int, tm
     (tmp_path / "a.yaml").write_text(text("a"))
     is_whole = length == len(text("guard", "guard"))
 
-    async def act(told: RecordingReceiver) -> None:
+    async def act(receiver: RecordingReceiver) -> None:
         path.write_text(GUARD_AND_REST[:length])
-        await until_async(lambda: told.rejected or len(told.accepted) == 2, "a decision")
-        assert bool(told.rejected) != is_whole
+        await until_async(lambda: receiver.rejected or len(receiver.accepted) == 2, "a decision")
+        assert bool(receiver.rejected) != is_whole
         path.write_text(GUARD_AND_REST.replace("rest", "whole"))
-        await until_async(lambda: "default/whole" in told.accepted[-1], "the whole file to be accepted")
+        await until_async(lambda: "default/whole" in receiver.accepted[-1], "the whole file to be accepted")
 
-    told = follow_during(tmp_path, act)
+    receiver = follow_during(tmp_path, act)
 
-    assert all("default/guard" in routes for routes in told.accepted)
-    assert all(f"{path}:" in error for error in told.rejected)
+    assert all("default/guard" in routes for routes in receiver.accepted)
+    assert all(f"{path}:" in error for error in receiver.rejected)
 
 
 def test_file_that_is_written_slowly_is_not_served_shorter(tmp_path: Path) -> None:
     path = tmp_path / "b.yaml"
     path.write_text(GUARD_AND_REST)
 
-    async def act(told: RecordingReceiver) -> None:
+    async def act(receiver: RecordingReceiver) -> None:
         lines = GUARD_AND_REST.replace('"rest"', '"new"').splitlines(keepends=True)
         path.unlink()
         for number in range(0, len(lines) + 1, 3):
@@ -247,12 +246,12 @@ def test_file_that_is_written_slowly_is_not_served_shorter(tmp_path: Path) -> No
             await asyncio.sleep(directory_source.REST / 3)
             path.write_text("".join(lines[:number]))
         path.write_text("".join(lines))
-        await until_async(lambda: len(told.accepted) == 2, "the whole file to be accepted")
+        await until_async(lambda: len(receiver.accepted) == 2, "the whole file to be accepted")
 
-    told = follow_during(tmp_path, act)
+    receiver = follow_during(tmp_path, act)
 
-    assert told.accepted[1] == {"default/guard": "guard", "default/rest": "new"}
-    assert told.rejected == []
+    assert receiver.accepted[1] == {"default/guard": "guard", "default/rest": "new"}
+    assert receiver.rejected == []
 
 
 INVALID_RULES = {
@@ -274,15 +273,15 @@ def test_rule_that_cannot_be_compiled_refuses_the_change(what: str, tmp_path: Pa
     rule = f"  - {INVALID_RULES[what]}\n    filters: [{{type: DirectResponse, directResponse: {{statusCode: 403}}}}]\n"
     path.write_text(first)
 
-    async def act(told: RecordingReceiver) -> None:
+    async def act(receiver: RecordingReceiver) -> None:
         path.write_text(first + rule)
-        await until_async(lambda: told.rejected, "the change to be rejected")
+        await until_async(lambda: receiver.rejected, "the change to be rejected")
 
-    told = follow_during(tmp_path, act)
+    receiver = follow_during(tmp_path, act)
 
-    assert len(told.accepted) == 1
-    assert re.match(rf"{re.escape(str(path))}:[48]: document 1, GatewayRoute default/a, spec", told.rejected[0])
-    with pytest.raises(InvalidDirectoryError, match=re.escape(told.rejected[0])):
+    assert len(receiver.accepted) == 1
+    assert re.match(rf"{re.escape(str(path))}:[48]: document 1, GatewayRoute default/a, spec", receiver.rejected[0])
+    with pytest.raises(InvalidDirectoryError, match=re.escape(receiver.rejected[0])):
         DirectorySource(str(tmp_path)).load()
 
 
@@ -290,21 +289,21 @@ def test_wanted_reload_reports_a_standing_error_again(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(text())
     source = DirectorySource(str(path))
-    told = RecordingReceiver()
+    receiver = RecordingReceiver()
 
     async def run() -> None:
-        task = asyncio.create_task(source.follow(told))
-        await until_async(lambda: told.accepted, "the first document")
+        task = asyncio.create_task(source.follow(receiver))
+        await until_async(lambda: receiver.accepted, "the first document")
         path.write_text("a: [\n")
-        await until_async(lambda: len(told.rejected) == 1, "the change to be rejected")
+        await until_async(lambda: len(receiver.rejected) == 1, "the change to be rejected")
         source.reload()
-        await until_async(lambda: len(told.rejected) == 2, "the error to be reported again")
+        await until_async(lambda: len(receiver.rejected) == 2, "the error to be reported again")
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(run())
 
-    assert told.rejected[0] == told.rejected[1]
+    assert receiver.rejected[0] == receiver.rejected[1]
 
 
 @pytest.mark.parametrize(
@@ -319,38 +318,38 @@ def test_wanted_reload_reports_a_standing_error_again(tmp_path: Path) -> None:
 def test_first_load_with_errors_fails(files: dict[str, str], error: str, tmp_path: Path) -> None:
     for name, content in files.items():
         (tmp_path / name).write_text(content)
-    told = RecordingReceiver()
+    receiver = RecordingReceiver()
 
     with pytest.raises(Refused) as refused:
-        asyncio.run(DirectorySource(str(tmp_path)).follow(told))
+        asyncio.run(DirectorySource(str(tmp_path)).follow(receiver))
     with pytest.raises(InvalidDirectoryError) as broken:
         DirectorySource(str(tmp_path)).load()
 
     assert error in str(refused.value)
     assert str(refused.value) == str(broken.value)
-    assert (told.accepted, told.rejected) == ([], [])
+    assert (receiver.accepted, receiver.rejected) == ([], [])
 
 
 def test_first_document_rejected_by_the_receiver_ends_source(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(text())
-    told = RecordingReceiver()
-    told.refuses = "no room"
+    receiver = RecordingReceiver()
+    receiver.refuses = "no room"
 
     with pytest.raises(Refused, match="no room"):
-        asyncio.run(DirectorySource(str(tmp_path)).follow(told))
+        asyncio.run(DirectorySource(str(tmp_path)).follow(receiver))
 
 
 def test_later_document_rejected_by_the_receiver_is_dropped(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(text(body="one"))
 
-    async def act(told: RecordingReceiver) -> None:
-        told.refuses = "no room"
+    async def act(receiver: RecordingReceiver) -> None:
+        receiver.refuses = "no room"
         path.write_text(text(body="two"))
         await wait_for_scans()
-        told.refuses = ""
+        receiver.refuses = ""
         path.write_text(text(body="one"))
-        await until_async(lambda: len(told.accepted) == 2, "the change to be accepted")
+        await until_async(lambda: len(receiver.accepted) == 2, "the change to be accepted")
 
     assert follow_during(tmp_path, act).accepted == [{"default/a": "one"}] * 2
 
@@ -361,13 +360,13 @@ def test_internal_error_does_not_end_the_watch(
     path = tmp_path / "a.yaml"
     path.write_text(text())
 
-    async def act(told: RecordingReceiver) -> None:
+    async def act(receiver: RecordingReceiver) -> None:
         with monkeypatch.context() as patched:
             patched.setattr(compilation, "compile_manifests", lambda _: 1 / 0)
             path.write_text(text(body="two"))
-            await until_async(lambda: told.rejected, "the change to be rejected")
+            await until_async(lambda: receiver.rejected, "the change to be rejected")
         path.write_text(text(body="three"))
-        await until_async(lambda: len(told.accepted) == 2, "the change to be accepted")
+        await until_async(lambda: len(receiver.accepted) == 2, "the change to be accepted")
 
     assert follow_during(tmp_path, act).rejected == ["internal error: ZeroDivisionError"]
     assert "cannot read the directory" in caplog.text
@@ -378,7 +377,7 @@ def test_event_loop_is_not_blocked_by_compilation(tmp_path: Path, monkeypatch: p
     path.write_text(text())
     entered, released, compile_manifests = threading.Event(), threading.Event(), compilation.compile_manifests
 
-    async def act(told: RecordingReceiver) -> None:
+    async def act(receiver: RecordingReceiver) -> None:
         def waiting(manifests: object) -> object:
             entered.set()
             # In the thread of the loop it would never be set.
@@ -389,7 +388,7 @@ def test_event_loop_is_not_blocked_by_compilation(tmp_path: Path, monkeypatch: p
         path.write_text(text(body="two"))
         await until_async(entered.is_set, "the check to begin")
         released.set()
-        await until_async(lambda: len(told.accepted) == 2, "the change to be accepted")
+        await until_async(lambda: len(receiver.accepted) == 2, "the change to be accepted")
 
     follow_during(tmp_path, act)
 
@@ -420,18 +419,18 @@ def test_only_new_warnings_are_logged(loaded: bool, tmp_path: Path, caplog: pyte
     )
     (tmp_path / "a.yaml").write_text(text())
     (tmp_path / "b.yaml").write_text(missing)
-    told = RecordingReceiver()
+    receiver = RecordingReceiver()
     source = DirectorySource(str(tmp_path))
     if loaded:
         source.load()  # the caller of `load` reports its warnings
 
     async def run() -> None:
-        task = asyncio.create_task(source.follow(told))
-        await until_async(lambda: len(told.accepted) == 1, "the change to be accepted")
+        task = asyncio.create_task(source.follow(receiver))
+        await until_async(lambda: len(receiver.accepted) == 1, "the change to be accepted")
         (tmp_path / "a.yaml").write_text(text(body="two"))
-        await until_async(lambda: len(told.accepted) == 2, "the change to be accepted")
+        await until_async(lambda: len(receiver.accepted) == 2, "the change to be accepted")
         (tmp_path / "c.yaml").write_text(missing.replace("name: b", "name: c").replace("/b", "/c"))
-        await until_async(lambda: len(told.accepted) == 3, "the change to be accepted")
+        await until_async(lambda: len(receiver.accepted) == 3, "the change to be accepted")
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
@@ -445,17 +444,17 @@ def test_only_new_warnings_are_logged(loaded: bool, tmp_path: Path, caplog: pyte
 
 def test_loaded_source_continues_from_its_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.yaml").write_text(text(body="one"))
-    told = RecordingReceiver()
+    receiver = RecordingReceiver()
     source = DirectorySource(str(tmp_path))
     source.load()
     (tmp_path / "a.yaml").write_text(text(body="two"))
 
     async def run() -> None:
-        task = asyncio.create_task(source.follow(told))
-        await until_async(lambda: len(told.accepted) == 2, "the change to be accepted")
+        task = asyncio.create_task(source.follow(receiver))
+        await until_async(lambda: len(receiver.accepted) == 2, "the change to be accepted")
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(run())
 
-    assert told.accepted == [{"default/a": "one"}, {"default/a": "two"}]
+    assert receiver.accepted == [{"default/a": "one"}, {"default/a": "two"}]
