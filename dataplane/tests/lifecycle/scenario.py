@@ -126,6 +126,7 @@ class Scenario:
         context.random = faulty(lambda: draws.below(256) / 256, "random", self.faults)
         if has_fault:
             context.report = faulty(context.report, "report", self.faults)
+            # Faulty passes every attribute on; its type does not show it.
             context.store = Faulty(context.store, self.faults)  # type: ignore[assignment]
             context.access_log = Faulty(context.access_log, self.faults)  # type: ignore[assignment]
             self.faults.arm(1 + choices.below(128))

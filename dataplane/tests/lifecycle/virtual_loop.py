@@ -69,6 +69,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def _on_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.errors.append(f"{context.get('message')}: {context.get('exception')!r}")
 
+    # The loop has many overloads; the gateway calls one of them.
     async def create_connection(  # type: ignore[override]
         self, factory: Callable[[], Any], host: str, port: int, **_: Any
     ) -> tuple["Transport", Any]:
@@ -153,7 +154,7 @@ class Transport:
         self._loop.seam("write_eof")
         self._ensure_alive()
         if not self._can_half_close:
-            raise NotImplementedError
+            raise NotImplementedError  # as a TLS transport does
         self.has_eof = True
         if self.has_reset:
             self._force_close(OSError("not connected"))

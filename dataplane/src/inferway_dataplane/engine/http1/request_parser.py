@@ -32,6 +32,7 @@ _CHUNKS_AT_ONCE: Final = 16
 """Chunks that are fed at once: as much work as one request."""
 
 
+# mypy cannot know that this pattern matches everywhere, if only nothing.
 _BLANK_LINES: Final[Callable[[bytes, int], re.Match[bytes]]] = re.compile(rb"(?:\r\n)*+").match  # type: ignore[assignment]
 
 
