@@ -5,6 +5,7 @@ pytest_plugins = [
     "e2e.cluster.plugin",
     "inferway_envtest.fixtures",
     "inferway_envtest.installation",
+    "inferway_testing.clean_environment",
     "inferway_testing.fast",
     "inferway_testing.fixtures",
 ]

@@ -16,8 +16,8 @@ from inferway_testing.until import until
 
 ROOT: Final = Path(__file__).parents[2]
 KUBECTL: Final = str(Path(sys.executable).with_name("kubectl"))
-CONTEXT: Final = os.environ.get("INFERWAY_E2E_CONTEXT", "kind-inferway")
-PORT: Final = int(os.environ.get("INFERWAY_E2E_PORT", "8080"))
+CONTEXT: Final = os.environ.get("E2E_CONTEXT", "kind-inferway")
+PORT: Final = int(os.environ.get("E2E_PORT", "8080"))
 """Local port that manifests/kind/cluster.yaml forwards to the gateway."""
 
 OPERATOR: Final = "inferway-operator"

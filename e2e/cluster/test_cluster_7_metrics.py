@@ -1,6 +1,6 @@
 """Third-party add-ons: prometheus-operator with the ServiceMonitors, metrics-server with the HorizontalPodAutoscaler.
 
-Their manifests come from the directory INFERWAY_E2E_ADDONS, by file name, else from their release pages.
+Their manifests come from the directory E2E_ADDONS, by file name, else from their release pages.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from inferway_testing.until import until
 pytestmark = pytest.mark.timeout(420)
 
 Figures = Callable[[str], None]
-ADDONS = os.environ.get("INFERWAY_E2E_ADDONS", "")
+ADDONS = os.environ.get("E2E_ADDONS", "")
 RELEASES = {
     "prometheus-operator.yaml": "https://github.com/prometheus-operator/prometheus-operator/releases/download/v0.85.0/bundle.yaml",
     "metrics-server.yaml": "https://github.com/kubernetes-sigs/metrics-server/releases/download/v0.9.0/components.yaml",
@@ -45,7 +45,7 @@ def released(name: str) -> str:
         answer = urllib3.request("GET", RELEASES[name], timeout=30, retries=2)
     except urllib3.exceptions.HTTPError as error:
         pytest.skip(
-            f"{name}: INFERWAY_E2E_ADDONS names no folder with it, and its release page is out of reach: {error}"
+            f"{name}: E2E_ADDONS names no folder with it, and its release page is out of reach: {error}"
         )
     assert answer.status == 200, (RELEASES[name], answer.status)
     return answer.data.decode()

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from inferway_testing.clean_environment import remove_settings
 from inferway_testing.process import Process, environment
 from inferway_testing.until import until
 
@@ -60,3 +61,10 @@ def test_environment_leaves_variables_out(monkeypatch: pytest.MonkeyPatch) -> No
     assert "INFERWAY_LISTEN" not in variables
     assert variables["INFERWAY_ADMIN"] == "y"
     assert variables["PATH"] == os.environ["PATH"]
+
+
+def test_settings_of_the_shell_do_not_reach_tests() -> None:
+    variables = {"INFERWAY_LISTEN": "127.0.0.1:0", "inferway_x": "y", "INFERWAY": "path", "E2E_PORT": "8080"}
+    remove_settings(variables)
+    assert variables == {"INFERWAY": "path", "E2E_PORT": "8080"}
+    assert not [name for name in os.environ if name.upper().startswith("INFERWAY_")]

@@ -1,8 +1,8 @@
 """The sources of the three programs. Each program is searched in this order:
 
 1. in the folder $KUBEBUILDER_ASSETS, as for controller-runtime's envtest;
-2. in the cache: $INFERWAY_ENVTEST_CACHE, else `inferway/envtest` in the user's cache folder, one folder for each set of pins;
-3. in the archive $INFERWAY_ENVTEST_ARCHIVE, if set (it is unpacked into the cache);
+2. in the cache: $ENVTEST_CACHE, else `inferway/envtest` in the user's cache folder, one folder for each set of pins;
+3. in the archive $ENVTEST_ARCHIVE, if set (it is unpacked into the cache);
 4. built with Go from the modules that go.mod pins (into the cache).
 
 The public archives have no kube-controller-manager, so that program then comes from another source.
@@ -20,8 +20,8 @@ from inferway_envtest.file_lock import locked
 from inferway_envtest.progress import print_progress
 
 ASSETS = "KUBEBUILDER_ASSETS"
-CACHE = "INFERWAY_ENVTEST_CACHE"
-ARCHIVE = "INFERWAY_ENVTEST_ARCHIVE"
+CACHE = "ENVTEST_CACHE"
+ARCHIVE = "ENVTEST_ARCHIVE"
 
 
 class MissingProgramsError(Exception):
