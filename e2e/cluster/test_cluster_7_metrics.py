@@ -44,9 +44,7 @@ def released(name: str) -> str:
     try:
         answer = urllib3.request("GET", RELEASES[name], timeout=30, retries=2)
     except urllib3.exceptions.HTTPError as error:
-        pytest.skip(
-            f"{name}: E2E_ADDONS names no folder with it, and its release page is out of reach: {error}"
-        )
+        pytest.skip(f"{name}: E2E_ADDONS names no folder with it, and its release page is out of reach: {error}")
     assert answer.status == 200, (RELEASES[name], answer.status)
     return answer.data.decode()
 
