@@ -32,6 +32,7 @@ BEGINNINGS = {
     r"/a\.b\/c(": ("/a.b/c", True),
     r"/a\.*(": ("/a", True),
     r"/a\d(": ("/a", True),
+    r"/a\\(": ("/a", True),
     r"/a\x62(": ("/a", True),
     "/a\\": ("/a", True),
     r"/a\Qb.c|d\E/e(": ("/ab.c|d/e", True),

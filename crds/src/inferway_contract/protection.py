@@ -121,13 +121,14 @@ def literal_beginning(pattern: str) -> tuple[str, bool]:
 def _escaped(pattern: str, position: int) -> tuple[str, int]:
     r"""Return the literal text of the escape here and the position behind it; "" if it is not literal.
 
-    Literal are a punctuation character after a backslash, and text between `\Q` and `\E`.
+    Literal are a punctuation character after a backslash, but not another backslash, and text between `\Q` and `\E`.
     """
     if pattern.startswith("\\Q", position):
         end = pattern.find("\\E", position)
         return (pattern[position + 2 : end], end + 2) if end > position + 2 else ("", position)
     character = pattern[position + 1 : position + 2]
-    if not character.isascii() or character.isalnum() or character in ("", "_"):
+    # Of two backslashes one may be too many: `/\\(` may have been `/\(`, the literal `/(`.
+    if not character.isascii() or character.isalnum() or character in ("", "_", "\\"):
         return "", position
     return character, position + 2
 
