@@ -48,7 +48,9 @@ def test_settings_read_the_hostname_policy_from_json(monkeypatch: pytest.MonkeyP
 
 def test_holder_is_unique_to_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "inferway-operator-0")
-    first, second = (settings(monkeypatch) for _ in range(2))  # another host of this name, or the next container of the pod
+    first, second = (
+        settings(monkeypatch) for _ in range(2)
+    )  # another host of this name, or the next container of the pod
     assert first.holder == first.holder
     assert first.holder != second.holder
     assert first.holder.startswith("inferway-operator-0_")
