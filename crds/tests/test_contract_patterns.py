@@ -92,7 +92,7 @@ def test_size_grows_with_program_text_and_classes() -> None:
 def test_refused_pattern_has_a_reason_of_its_own(pattern: str, reason: str) -> None:
     assert reason in (patterns.error_of(pattern) or "")
     assert not patterns.is_readable(pattern)
-    with pytest.raises(re2.error, match="."):
+    with pytest.raises(re2.error):
         patterns.compiled(pattern)
 
 
@@ -108,7 +108,7 @@ def test_pattern_is_attempted_once_by_all_its_callers(monkeypatch: pytest.Monkey
     for refused in (r"\pL{91}", "/(91"):
         for ask in (patterns.check, patterns.size, patterns.error_of, patterns.is_readable):
             ask(refused)
-        with pytest.raises(re2.error, match="."):
+        with pytest.raises(re2.error):
             patterns.compiled(refused)
     assert attempts == [rb"\pL{91}", b"/(91"]
 
