@@ -186,7 +186,7 @@ def test_pod_may_not_change_its_lease_otherwise(
         first.ask("PATCH", f"{LEASES}/lease-a?fieldManager={FIELD_MANAGER}", change, MERGE)
     assert rejection.value.code == 403
     assert installed.ask("GET", f"{LEASES}/lease-a") == before
-    # The process renews it as before, beside the administrator's label.
+    # The process renews it as before, with the administrator's label.
     assert put(first, lease("lease-a", uid))["metadata"]["labels"]["team"] == "search"
 
 
