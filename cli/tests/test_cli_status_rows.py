@@ -256,7 +256,7 @@ def test_json_output_has_the_same_content() -> None:
                 "endpoints": "eeeeeeeeee",
                 "refused": "",
                 "error": "",
-                "formats": (1,),
+                "formats": [1],
             }
         ],
         "notes": [],

@@ -125,7 +125,7 @@ def as_json(report: Report) -> dict[str, Any]:
                 "namespace": pod.namespace,
                 "name": pod.name,
                 "renewTime": pod.renewed,
-                **pod.acknowledgement.model_dump(),
+                **pod.acknowledgement.model_dump(mode="json"),
             }
             for pod in report.pods
         ],
