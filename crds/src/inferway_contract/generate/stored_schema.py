@@ -45,7 +45,10 @@ def _described(field: Schema, default: Any) -> Schema:
     if default is None or "Default:" in text:
         return field
     shown = ", ".join(map(_shown, default)) if isinstance(default, list) else _shown(default)
-    return {"description": "", **field, "description": f"{text} Default: {shown}.".strip()}
+    # First, so that readers find the meaning first.
+    return {"description": f"{text} Default: {shown}.".strip()} | {
+        key: value for key, value in field.items() if key != "description"
+    }
 
 
 def _shown(value: Any) -> str:

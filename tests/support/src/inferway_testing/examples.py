@@ -8,7 +8,7 @@ FAST = 20
 PROFILE = "fast"
 USUAL = "usual"
 
-# On a busy machine anything is slow: time says nothing about a strategy or a test.
+# A busy machine makes anything slow: its time does not judge a strategy or a test.
 _UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile(USUAL, _UNTIMED)
 settings.register_profile(PROFILE, _UNTIMED, max_examples=FAST)
