@@ -193,11 +193,11 @@ class _WatchedTransport(asyncio.Transport):
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._connection if name == _NAME else self._transport.get_extra_info(name, default)
 
-    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         self._transport.write(data)
         self._connection.wrote()
 
-    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview[Any]]) -> None:
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
         self._transport.writelines(list_of_data)
         self._connection.wrote()
 

@@ -4,12 +4,12 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 
 from inferway_contract.connection_limits import Connections, Limits, Reason
-from inferway_contract.limited_connection import LimitedConnection, waiting_for_client
+from inferway_contract.limited_connection import LimitedConnection
 from inferway_contract.listener import address_and_port
 
 log = logging.getLogger("inferway")
@@ -81,29 +81,3 @@ class Listener:
         except Exception:
             log.exception("unexpected error in a request")
             return web.Response(status=500, text="internal error: see the operator's log\n")
-
-
-async def read_body(request: web.BaseRequest, most: int, seconds: float) -> bytes:
-    """Read the body.
-
-    Raises aiohttp's 413 above `most` bytes, its 408 after `seconds`, its 400 for a body that is malformed or ends early.
-    """
-    if (request.content_length or 0) > most:
-        raise _too_large(most, request.content_length)
-    body = bytearray()
-    try:
-        async with asyncio.timeout(seconds):
-            with waiting_for_client(request.transport):
-                while piece := await request.content.readany():
-                    body += piece
-                    if len(body) > most:
-                        raise _too_large(most, len(body))
-    except TimeoutError:
-        raise web.HTTPRequestTimeout from None
-    except (OSError, web.RequestPayloadError):
-        raise web.HTTPBadRequest from None
-    return bytes(body)
-
-
-def _too_large(most: int, actual: Any) -> web.HTTPRequestEntityTooLarge:
-    return web.HTTPRequestEntityTooLarge(max_size=most, actual_size=actual)
