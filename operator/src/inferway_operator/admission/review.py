@@ -70,12 +70,21 @@ def _answer(review: object, world: World | None) -> Answer:
         return _reviewed(uid, "unseen")
     if world is None:
         return _reviewed(uid, "warned", kind, (_NOT_LISTED,))
-    excess = bounds.exceeded(kind, manifest.get("spec"))
-    result = Findings(excess) if excess else findings.find(_candidate(manifest, request), world)
+    result = _find(kind, manifest, request, world)
     if result.errors and _is_spec_changed(manifest, request):
         return _denied(uid, kind, manifest, result)
     warnings = (*map(str, result.errors), *result.warnings)
     return _reviewed(uid, "warned" if warnings else "allowed", kind, warnings)
+
+
+def _find(kind: str, manifest: Mapping[str, Any], request: Mapping[str, Any], world: World) -> Findings:
+    """Compile the candidate, unless it is beyond a bound."""
+    if excess := bounds.exceeded(kind, manifest.get("spec")):
+        return Findings(excess)
+    candidate = _candidate(manifest, request)
+    if excess := bounds.too_many_patterns(candidate):
+        return Findings(excess)
+    return findings.find(candidate, world)
 
 
 def namespace(review: object) -> str:
