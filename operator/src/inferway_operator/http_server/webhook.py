@@ -25,7 +25,7 @@ MOST_BYTES_TOGETHER: Final = 32 << 20
 """Bound of all reviews that are read or decided at once."""
 
 MOST_VALUES: Final = 150_000
-"""Bound of a review, roughly counted: reading JSON stops the whole process, 0.1 s for the worst body of so many values. Two
+"""Bound of a review, roughly counted: reading JSON stops the whole process, 0.1 s for the worst body of this size. Two
 specs of 256 KiB have fewer."""
 
 _BODY_SECONDS: Final = 5.0
