@@ -335,10 +335,17 @@ class ConfigDocument(DocumentModel):
 
 
 class Endpoint(DocumentModel):
-    """An address and port that serve a port of a Service."""
+    """A pod, or another process, that serves a port of a Service. It is one endpoint however many addresses it has."""
 
     address: str
+    """The preferred one."""
     port: int
+    further: tuple[str, ...] = ()
+    """Its other addresses: of the other IP family, in a dual-stack cluster. In format 2 only."""
+
+    def as_format_1(self) -> "Endpoint":
+        """Return the endpoint as a pod knows it that reads format 1 only."""
+        return self.model_copy(update={"further": ()}) if self.further else self
 
 
 class EndpointsDocument(DocumentModel):
