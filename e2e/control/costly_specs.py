@@ -59,9 +59,14 @@ def policy(name: str, **spec: Any) -> Manifest:
     }
 
 
+def compact(value: Manifest) -> int:
+    """Return the bytes of a manifest, or of a part, as compact JSON."""
+    return len(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode())
+
+
 def size(manifest: Manifest) -> int:
-    """Return the bytes of a spec as compact JSON."""
-    return len(json.dumps(manifest["spec"], separators=(",", ":"), ensure_ascii=False).encode())
+    """Return the bytes of a spec."""
+    return compact(manifest["spec"])
 
 
 def of_matches(name: str, matches: list[Manifest], hostnames: tuple[str, ...] = ("evil.example",)) -> Manifest:
