@@ -71,10 +71,8 @@ def size(manifest: Manifest) -> int:
 
 def of_matches(name: str, matches: list[Manifest], hostnames: tuple[str, ...] = ("evil.example",)) -> Manifest:
     """Return a route of these matches, in as few rules as hold them."""
-    rules = []
-    for first in range(0, len(matches), MATCHES):
-        rules.append({"matches": matches[first : first + MATCHES], "filters": [ANSWER]})
-    return route(name, rules, hostnames)
+    parts = (matches[first : first + MATCHES] for first in range(0, len(matches), MATCHES))
+    return route(name, [{"matches": part, "filters": [ANSWER]} for part in parts], hostnames)
 
 
 # --- families --------------------------------------------------------------------------------------------------------
@@ -85,9 +83,7 @@ def header_patterns(pattern: str, parts: int, mark: str = "") -> Manifest:
     texts: Iterator[str] = (f"{pattern}{mark}{number}" for number in range(parts))
     matches = []
     while names := list(islice(texts, CONDITIONS)):
-        headers = [
-            {"name": f"h{n}", "type": "RegularExpression", "value": pattern} for n, pattern in enumerate(names)
-        ]
+        headers = [{"name": f"h{n}", "type": "RegularExpression", "value": pattern} for n, pattern in enumerate(names)]
         matches.append({"headers": headers})
     return of_matches("evil", matches)
 

@@ -176,7 +176,9 @@ def routes(draw: st.DrawFn, name: str) -> Manifest:
 @st.composite
 def namespaces(draw: st.DrawFn) -> list[Manifest]:
     """All objects of one tenant."""
-    targets = st.lists(st.sampled_from(["r0", "r1", "lost"]).map(lambda name: {"kind": "GatewayRoute", "name": name}), max_size=3)
+    targets = st.lists(
+        st.sampled_from(["r0", "r1", "lost"]).map(lambda name: {"kind": "GatewayRoute", "name": name}), max_size=3
+    )
     written = [draw(routes(f"r{number}")) for number in range(draw(st.integers(1, 2)))]
     for number in range(draw(st.sampled_from([0, 1, 30]))):
         refs = draw(targets) if number < 3 else []

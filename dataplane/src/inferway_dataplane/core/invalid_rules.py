@@ -46,7 +46,9 @@ def in_rule(route: str, rule: Rule) -> Iterator[InvalidRule]:
         yield InvalidRule(route, rule.name, rule.refusal.code, rule.refusal.detail)
     for index, backend in enumerate(rule.backends):
         if backend.refusal is not None:
-            yield InvalidRule(route, rule.name, backend.refusal, f"backendRefs[{index}]: {backend.detail or _NO_DETAIL}")
+            yield InvalidRule(
+                route, rule.name, backend.refusal, f"backendRefs[{index}]: {backend.detail or _NO_DETAIL}"
+            )
 
 
 def credentials_of(route: str, rule: Rule) -> Iterator[Credential]:
