@@ -157,7 +157,6 @@ class Rollout:
 
     async def _serve_older(self, endpoints: Assembled[EndpointsDocument] | None) -> None:
         """Serve the newest config of the history that can be read and built."""
-        newest = self._config.refused
         async for config in self._config.older():
             together = (await asyncio.to_thread(decide, config, endpoints, None)).swap
             if together is None:
@@ -167,7 +166,7 @@ class Rollout:
             except Refused as refused:
                 log.debug("an older config is refused too", extra={"revision": config.revision, "error": str(refused)})
                 continue
-            extra = {"revision": config.revision, "refused": newest, "error": self._config.error}
+            extra = {"revision": config.revision, "error": self._config.error}
             log.warning("serving an older config, this version cannot read the newest one", extra=extra)
             return
 
