@@ -41,6 +41,11 @@ def test_config_split_into_shards_reassembles(numbers: list[int], policies: int)
     layout = sharding.lay_out_config(document)
     assert reassembled(layout) == document
     assert len(layout.fragments) == len(numbers) + policies
+    older = sharding.lay_out_config(document, version=1)
+    # Format 1 has the policies of rules only.
+    assert reassembled(older) == (document if numbers else document.model_copy(update={"policies": ()}))
+    assert older.fragments == layout.fragments
+    assert all(b'"format"' not in content for content in (canonical(older.index), *older.shards.values()))
 
 
 def test_shards_are_canonical_and_named_by_their_digest() -> None:
@@ -125,7 +130,8 @@ def test_shard_with_changed_bytes_is_rejected(harm: Callable[[bytes], bytes], me
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'{"format":2}', "format: Input should be 1"),
+        (b'{"format":3}', "format: Input should be 1 or 2"),
+        (b'{"format":2,"routes":[{"id":"a/b","rules":[{"name":"r","policies":[]}]}]}', "policies: Extra inputs"),
         (b'{"routes":[{"id":"a/b","what":1}]}', "routes.0.what: Extra inputs are not permitted"),
         (b"[]", "cannot be read"),
         (b"{", "cannot be read: Invalid JSON"),
@@ -135,6 +141,14 @@ def test_shard_with_an_invalid_structure_is_rejected(content: bytes, message: st
     ref = sharding.ShardRef(name="inferway-x", digest=digest(content))
     with pytest.raises(ValueError, match=message):
         sharding.read_shard(sharding.ConfigShard, ref, content)
+
+
+def test_index_with_a_shard_of_another_format_is_rejected() -> None:
+    document = config(range(3))
+    newest, older = (sharding.lay_out_config(document, version=version) for version in (2, 1))
+    mixed = newest.index.model_copy(update={"shards": older.index.shards})
+    with pytest.raises(ValueError, match="the index has format 2, and a shard another one"):
+        sharding.config_of(mixed, lambda ref: sharding.read_shard(sharding.ConfigShard, ref, older.shards[ref.name]))
 
 
 @pytest.mark.parametrize(
