@@ -39,6 +39,7 @@ from inferway_dataplane.core.limits.token_bucket import Bucket
 from inferway_dataplane.core.messages import problems, request_head, request_target
 from inferway_dataplane.core.messages.request_head import RequestHead
 from inferway_dataplane.core.runtime import Runtime
+from inferway_dataplane.core.steps import completed
 from inferway_dataplane.core.upstreams import outlier_detection
 from inferway_dataplane.core.upstreams.backends import Backend, Credential
 from inferway_dataplane.core.upstreams.members import Member
@@ -66,7 +67,7 @@ def build(
     stats: Stats | None = None,
 ) -> Runtime:
     config = ConfigDocument(routes=(Route(id="demo/a", rules=rules),), policies=policies)
-    return runtime.build(
+    steps = runtime.building(
         config,
         EndpointsDocument(services={} if services is None else services),
         endpoint_of=lambda host, port, *, tls, is_name: Address(host, port, tls, is_name),
@@ -74,6 +75,7 @@ def build(
         older=older,
         now=now,
     )
+    return completed(steps)
 
 
 def rule(**settings: Any) -> Rule:
@@ -214,8 +216,10 @@ def test_first_route_of_the_document_wins_a_tie() -> None:
             Route(id=name, hostnames=("a.example", "b.example"), rules=(rule(),)) for name in ("demo/z", "demo/a")
         )
     )
-    built = runtime.build(
-        config, EndpointsDocument(), endpoint_of=Address, stats_of=Stats().of, older=None, now=0.0,
+    built = completed(
+        runtime.building(
+            config, EndpointsDocument(), endpoint_of=Address, stats_of=Stats().of, older=None, now=0.0,
+        )
     )  # fmt: skip
     for host in (b"a.example", b"b.example"):
         entry = built.table.select(make_request(host=host))

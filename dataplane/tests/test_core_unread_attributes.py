@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import inferway_dataplane
-from inferway_dataplane.core.runtime import Rule
+from inferway_dataplane.core.rule import Rule
 
 ROOT = Path(inferway_dataplane.__file__).parent
 TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text(encoding="utf-8")) for path in ROOT.rglob("*.py")}

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from inferway_contract.document import EndpointsDocument
 from inferway_dataplane.core.messages.response_head import ResponseHead
-from inferway_dataplane.core.runtime import Rule
+from inferway_dataplane.core.rule import Rule
+from inferway_dataplane.core.steps import completed
 from inferway_dataplane.engine.clock import Clock
 from inferway_dataplane.engine.downstream import timeouts
 from inferway_dataplane.engine.exchange import suspension
@@ -391,7 +392,7 @@ class Scenario:
 
     def _accept(self, number: int) -> None:
         gateway = self.gateway
-        gateway.live.accept(DOCUMENTS[number], EndpointsDocument(), str(number))
+        completed(gateway.live.accepting(DOCUMENTS[number], EndpointsDocument(), str(number)))
         runtime = gateway.context.runtime
         assert runtime is not None
         self.counters.update(runtime.counters_of.values())
