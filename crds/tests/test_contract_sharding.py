@@ -112,6 +112,18 @@ def test_endpoints_split_into_shards_reassemble() -> None:
     assert sharding.lay_out_endpoints(EndpointsDocument(replicas=8, services=services)).shards == layout.shards
 
 
+def test_endpoints_of_format_1_have_one_address_each() -> None:
+    dual = Endpoint(address="10.0.0.1", port=80, further=("2001:db8::1",))
+    layouts = [
+        sharding.lay_out_endpoints(EndpointsDocument(services={"demo/a:80": (dual,)}), version=version)
+        for version in (1, 2)
+    ]
+    assert [content for layout in layouts for content in layout.shards.values()] == [
+        b'{"services":{"demo/a:80":[{"address":"10.0.0.1","port":80}]}}',
+        b'{"format":2,"services":{"demo/a:80":[{"address":"10.0.0.1","further":["2001:db8::1"],"port":80}]}}',
+    ]
+
+
 @pytest.mark.parametrize(
     ("harm", "message"),
     [

@@ -166,7 +166,8 @@ def lay_out_endpoints(
     """Cut endpoints into shards, Services sorted by key; raise `TooLarge` like `lay_out_config`."""
     parts = []
     for key, addresses in sorted(endpoints.services.items()):
-        shard = canonical(EndpointsShard(services={key: addresses}))
+        known = tuple(address.as_format_1() for address in addresses) if version == 1 else addresses
+        shard = canonical(EndpointsShard(services={key: known}))
         parts.append((key, shard[len(b'{"services":{') : -len(b"}}")]))
     contents = [_opening(version) + b'"services":{' + b",".join(run) + b"}}" for run in _runs(parts)]
     refs, shards = _name(contents, gateway)
