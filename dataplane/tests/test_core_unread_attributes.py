@@ -47,5 +47,5 @@ def test_core_attributes_are_all_read() -> None:
 
 def test_rule_attributes_are_read_outside_of_its_module() -> None:
     modules = readers()
-    assert slots("core/runtime.py")["Rule"] == set(Rule.__slots__)
-    assert [slot for slot in Rule.__slots__ if not modules[slot] - {"core/runtime.py"}] == []
+    assert slots("core/rule.py")["Rule"] == set(Rule.__slots__)
+    assert [slot for slot in Rule.__slots__ if not modules[slot] - {"core/rule.py"}] == []

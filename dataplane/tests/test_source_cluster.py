@@ -161,14 +161,14 @@ def test_index_ahead_of_its_shards_is_served_when_they_arrive(gateway, publisher
 
 
 def test_endpoints_change_while_a_config_cannot_be_built(gateway, publisher, monkeypatch):
-    build = runtime.build
+    building = runtime.building
 
     def build_unless_bad(config, *rest, **options):
         if any(route.id == "default/bad" for route in config.routes):
             raise LookupError("default/bad does not fit")
-        return build(config, *rest, **options)
+        return building(config, *rest, **options)
 
-    monkeypatch.setattr(runtime, "build", build_unless_bad)  # every document that is read fits, so far
+    monkeypatch.setattr(runtime, "building", build_unless_bad)  # every document that is read fits, so far
     with Upstream() as first, Upstream() as second:
         publisher.publish(config_with_backend("default/a:80"), endpoints(a=[first.port]))
         until(lambda: gateway.why_not() == "ok", "it serves")

@@ -122,7 +122,7 @@ class Rule:
             else None
         )
         # A bucket and the reader of its key; None = one bucket for all requests.
-        self.limits = policies.limits(route, rule.name)
+        self.limits = policies.limits
         edits = self.response_edits
         self.limit_headers = policies.headers([name for name in _LIMIT_NAMES if edits and edits.drops(name)])
         # Response fields that the gateway writes itself (lower case): dropped from upstream responses.

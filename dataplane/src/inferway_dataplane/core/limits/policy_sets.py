@@ -20,35 +20,26 @@ BucketName = tuple[str, str, tuple[KeyPart, ...]]
 class PolicySet:
     """The policies of some rules, the oldest first."""
 
-    __slots__ = ("_headers", "_limits", "_shared", "policies")
+    __slots__ = ("_headers", "_styles", "limits", "policies")
 
     def __init__(self, policies: tuple[Policy, ...], buckets: Sequence[Bucket]) -> None:
         """`buckets`: of all limits, in their order."""
         self.policies = policies
-        self._limits = [
-            (bucket, limit.key, policy.headers)
-            for bucket, (policy, limit) in zip(buckets, _limits_of(policies), strict=True)
-        ]
-        keys = [part.type for _, key, _ in self._limits for part in key]
-        self._shared = None if "route" in keys or "rule" in keys else self._limits_of("", "")
+        limits = list(_limits_of(policies))
+        values = values_of(limit.key for _, limit in limits)
+        self.limits: tuple[RuleLimit, ...] = tuple(
+            (bucket, key_of(limit.key, values)) for bucket, (_, limit) in zip(buckets, limits, strict=True)
+        )
+        self._styles = [(bucket, policy.headers) for bucket, (policy, _) in zip(buckets, limits, strict=True)]
         self._headers: dict[tuple[bytes, ...], RateLimitHeaders | None] = {}
-
-    def limits(self, route: str, rule: str) -> tuple[RuleLimit, ...]:
-        """Return the limits of one of the rules."""
-        return self._limits_of(route, rule) if self._shared is None else self._shared
 
     def headers(self, omitted: Iterable[bytes]) -> RateLimitHeaders | None:
         """Return the header fields of the limits; None = there are none. `omitted`: fields that the rule's filters drop."""
         key = tuple(omitted)
         if key not in self._headers:
-            styles = [(bucket, style) for bucket, _, style in self._limits]
-            has_any = any(style != "Off" for _, style in styles)
-            self._headers[key] = RateLimitHeaders(styles, omitted=key) if has_any else None
+            has_any = any(style != "Off" for _, style in self._styles)
+            self._headers[key] = RateLimitHeaders(self._styles, omitted=key) if has_any else None
         return self._headers[key]
-
-    def _limits_of(self, route: str, rule: str) -> tuple[RuleLimit, ...]:
-        values = values_of(key for _, key, _ in self._limits)
-        return tuple((bucket, key_of(key, route, rule, values)) for bucket, key, _ in self._limits)
 
 
 class PolicySets:

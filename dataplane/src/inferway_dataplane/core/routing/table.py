@@ -7,6 +7,7 @@ and skips entries that cannot match. The entries of a host are tried before thos
 """
 
 from collections.abc import Iterable, Mapping
+from operator import is_
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from inferway_dataplane.core.messages import problems
@@ -153,15 +154,16 @@ def building(
 class _Key:
     """The entries of a hostname, which are the same only if they are identical: comparing many would take long."""
 
-    __slots__ = ("_groups", "_hash", "_identities")
+    __slots__ = ("_groups", "_hash")
 
     def __init__(self, groups: list[Entries[Any]]) -> None:
-        self._groups = groups  # so that no identity is used again
-        self._identities = tuple(map(id, groups))
-        self._hash = hash(self._identities)
+        self._groups = groups
+        self._hash = hash(tuple(map(id, groups)))
 
     def __hash__(self) -> int:
         return self._hash
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and self._identities == other._identities
+        if not isinstance(other, _Key) or len(self._groups) != len(other._groups):
+            return False
+        return all(map(is_, self._groups, other._groups))
