@@ -1,7 +1,6 @@
 """The costliest specs within the schema and 256 KiB: a search, and the worst that it has found. No process, no time.
 
 What is counted does not depend on the machine: bytes of the document, program sizes of its patterns, entries of the table.
-`test_control_tenants` sends the worst ones to real processes.
 """
 
 from __future__ import annotations
