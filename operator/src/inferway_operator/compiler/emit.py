@@ -11,7 +11,7 @@ _DETAIL_CHARACTERS = 500
 def emit_config(draft: Draft) -> ConfigDocument:
     """Emit routes, the oldest first, and the policies that apply to any of their rules."""
     routes = tuple(
-        Route(id=route.source.meta.id, hostnames=route.hostnames, rules=rules)
+        Route(id=route.source.meta.id, created=route.source.meta.created, hostnames=route.hostnames, rules=rules)
         for route in draft.routes
         if not route.is_barred
         if (rules := tuple(_rule(route, rule) for rule in route.rules))

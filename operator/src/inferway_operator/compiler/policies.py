@@ -17,10 +17,13 @@ def translate(draft: Draft) -> None:
         targets = _targets(policy.source)
         if spec is None:
             last = draft.world.last_published.get(meta.id)
-            policy.published = None if last is None else last.model_copy(update={"targets": targets})
+            policy.published = (
+                None if last is None else last.model_copy(update={"targets": targets, "created": meta.created})
+            )
         else:
             policy.published = document.Policy(
                 id=meta.id,
+                created=meta.created,
                 targets=targets,
                 limits=tuple(_limit(limit) for limit in spec.limits),
                 headers=spec.on_limit.headers,
