@@ -115,7 +115,7 @@ def namespaces_by_shard(layout: sharding.Layout[sharding.ConfigIndex]) -> dict[s
 
 @given(SIZES, SIZES, st.randoms(use_true_random=False))
 @settings(max_examples=examples(50), deadline=None)
-def test_changes_of_a_namespace_stay_within_shards_with_its_objects(
+def test_changes_of_a_namespace_stay_within_its_shards(
     others: dict[tuple[str, int], int], changed: dict[tuple[str, int], int], chance: random.Random
 ) -> None:
     """Of the others at most one group is divided or joined, where a tree over few small namespaces does that."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cluster_gateway import ClusterGateway, cluster_gateway
@@ -13,6 +14,7 @@ from config_publisher import Publisher, config_with_backend, config_with_bodies,
 from inferway_contract.canonical import digest
 from inferway_contract.document import EndpointsDocument
 from inferway_contract.sharding import ConfigIndex, ShardRef, lay_out_config
+from inferway_dataplane import live
 from inferway_dataplane.core import runtime
 from inferway_dataplane.sources.last_good import CONFIG, ENDPOINTS
 from inferway_envtest import ApiServer, User
@@ -168,7 +170,9 @@ def test_endpoints_change_while_a_config_cannot_be_built(gateway, publisher, mon
             raise LookupError("default/bad does not fit")
         return build(config, *rest, **options)
 
-    monkeypatch.setattr(runtime, "build", build_unless_bad)  # every document that is read fits, so far
+    monkeypatch.setattr(
+        live, "runtime", SimpleNamespace(build=build_unless_bad)
+    )  # every document that is read fits, so far
     with Upstream() as first, Upstream() as second:
         publisher.publish(config_with_backend("default/a:80"), endpoints(a=[first.port]))
         until(lambda: gateway.why_not() == "ok", "it serves")

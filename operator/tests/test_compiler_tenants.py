@@ -139,7 +139,7 @@ def test_namespace_over_its_bound_changes_no_other(
 
 @given(WORLDS, USAGES)
 @settings(max_examples=examples(200), deadline=None)
-def test_namespace_within_an_equal_share_of_the_total_is_complete(manifests: list[Manifest], total: Usage) -> None:
+def test_namespace_within_an_equal_share_is_complete(manifests: list[Manifest], total: Usage) -> None:
     made = compiler.compile(world(manifests, total=total))
     everything = measured(compiler.compile(world(manifests)))
     for namespace, used in everything.items():

@@ -37,15 +37,15 @@ def check(draft: Draft) -> None:
     if draft.world.settings.standalone:
         return  # its only author is its owner
     objects: list[_Object] = [*(route.source for route in draft.routes), *(policy.source for policy in draft.policies)]
-    found = find(objects, draft.world.settings.bounds, _last_limits(draft.world))
-    draft.usage = found.usage
+    result = find(objects, draft.world.settings.bounds, _last_limits(draft.world))
+    draft.usage = result.usage
     for route in draft.routes:
-        route.excess = found.excesses.get(("GatewayRoute", route.source.meta.id))
+        route.excess = result.excesses.get(("GatewayRoute", route.source.meta.id))
         if route.excess is not None:
             route.refusing = matches.refusing(route.source)
             route.rules = []  # the other passes have nothing to do with them
     for policy in draft.policies:
-        policy.excess = found.excesses.get(("RateLimitPolicy", policy.source.meta.id))
+        policy.excess = result.excesses.get(("RateLimitPolicy", policy.source.meta.id))
 
 
 def excess_of(candidate: _Object, world: World) -> FieldError | None:
@@ -59,8 +59,8 @@ def excess_of(candidate: _Object, world: World) -> FieldError | None:
         for item in items
         if item.meta.namespace == meta.namespace and (item.meta.name, item.meta.kind) != (meta.name, meta.kind)
     ]
-    found = find([*others, candidate], world.settings.bounds, _last_limits(world))
-    return found.excesses.get((meta.kind, meta.id))
+    result = find([*others, candidate], world.settings.bounds, _last_limits(world))
+    return result.excesses.get((meta.kind, meta.id))
 
 
 def _last_limits(world: World) -> Mapping[str, int]:
@@ -68,14 +68,14 @@ def _last_limits(world: World) -> Mapping[str, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Result:
     """The objects over a bound, and what the others take, by namespace."""
 
     excesses: Excesses
     usage: Mapping[str, Usage]
 
 
-def find(items: Iterable[_Object], bounds: Bounds, last_limits: Mapping[str, int]) -> Found:
+def find(items: Iterable[_Object], bounds: Bounds, last_limits: Mapping[str, int]) -> Result:
     """Return the objects over a bound.
 
     `last_limits`: the number of limits in the published form, by id, which an invalid policy keeps.
@@ -92,7 +92,7 @@ def find(items: Iterable[_Object], bounds: Bounds, last_limits: Mapping[str, int
             if any(used > share for used, share in zip(account.used, shares, strict=True)):
                 limits = Usage(*map(min, bounds.namespace, shares))
                 accounts[namespace] = _filled(namespace, objects[namespace], limits, bounds, last_limits)
-    return Found(
+    return Result(
         {key: error for account in accounts.values() for key, error in account.excesses.items()},
         {namespace: account.used for namespace, account in accounts.items()},
     )

@@ -36,13 +36,13 @@ def refusing(route: RouteObject) -> tuple[document.Match, ...]:
     if len(sources) > _MOST_REFUSING:
         common = commonprefix([_literal(source) for _, _, source in sources])  # noqa: RUF071 - of characters
         return (document.Match(path=protection.beginning_of_path(common)),)
-    found = []
+    cheap = []
     for rule, index, source in sources:
         draft = RuleDraft(rule, [], checks_patterns=False)
         at = ("matches", index)
         match = _partial_match(draft, source, at) if isinstance(source, PartialMatch) else _match(draft, source, at)
-        found.append(protection.protected(match, lambda pattern: False))
-    return tuple(found)
+        cheap.append(protection.protected(match, lambda pattern: False))
+    return tuple(cheap)
 
 
 def _literal(match: written.Match | PartialMatch) -> str:
