@@ -51,6 +51,7 @@ class Rollout:
         """Since when the last good copy is served instead of the published documents, in seconds since the epoch; 0 = it is not."""
         self.missing: tuple[str, ...] = ()  # Services whose endpoints the newest config waits for
         self._may_serve_older = False
+        self._bad_older: set[str] = set()  # revisions of older configs that could not be built
         self._changed = changed
         self._now = now
         self._config = config
@@ -58,6 +59,7 @@ class Rollout:
         self._sinks = sinks
         self._health = health
         self._backoff = backoff
+        self._accepting = asyncio.Lock()  # a document is built between turns of the loop, and only one at a time
         self._reported = ""  # the error that the receiver has, while it stands; "" = none
         self._bad_config = ("", "")
         """Revisions of a config that could not be built, and of the endpoints that it was tried with."""
@@ -109,14 +111,15 @@ class Rollout:
                     await self._changed.wait()
             self._changed.clear()
 
-    def restore(self, copy: Documents) -> None:
+    async def restore(self, copy: Documents) -> None:
         """Serve the last good copy, unless there is a live document by now. `Refused`."""
-        if self.live is None:
-            self._accept(copy)
-            self.restored_at = self._now()
-            log.warning("serving the last good copy, nothing was published in time")
-            self._acknowledge()
-            self._changed.set()
+        async with self._accepting:
+            if self.live is None:
+                await self._accept(copy)
+                self.restored_at = self._now()
+                log.warning("serving the last good copy, nothing was published in time")
+                self._acknowledge()
+                self._changed.set()
 
     def allow_older(self) -> None:
         """Serve an older published config from now on where the newest is refused and nothing is live."""
@@ -144,9 +147,11 @@ class Rollout:
             log.debug("the newest config waits for endpoints", extra={"services": decision.missing[:10]})
         self.missing = decision.missing
         if decision.swap is not None:
-            self._swap(decision.swap)
-        if self.live is None and self._may_serve_older and self._config.refused:
-            await self._serve_older(endpoints)
+            async with self._accepting:
+                await self._swap(decision.swap)
+        if self._may_serve_older and self._config.refused:
+            async with self._accepting:
+                await self._serve_older(endpoints)
         if self.live and config and endpoints and self.live.revisions == (config.revision, endpoints.revision):
             self.restored_at = 0.0
         # Once for each error, however often endpoints change while it stands.
@@ -156,14 +161,19 @@ class Rollout:
         self._acknowledge()
 
     async def _serve_older(self, endpoints: Assembled[EndpointsDocument] | None) -> None:
-        """Serve the newest config of the history that can be read and built."""
+        """Serve the newest config of the history that can be read and built, where nothing is live."""
+        if self.live is not None:
+            return
         async for config in self._config.older():
+            if config.revision in self._bad_older:
+                continue
             together = (await asyncio.to_thread(decide, config, endpoints, None)).swap
             if together is None:
                 continue  # its endpoints are gone
             try:
-                self._accept(together)
+                await self._accept(together)
             except Refused as refused:
+                self._bad_older.add(config.revision)
                 log.debug("an older config is refused too", extra={"revision": config.revision, "error": str(refused)})
                 continue
             extra = {"revision": config.revision, "error": self._config.error}
@@ -178,10 +188,10 @@ class Rollout:
         # Before there is a live document, either may be the reason: other endpoints are worth a try.
         return self.live is not None or endpoints is None or endpoints.revision == tried_with
 
-    def _swap(self, new: Documents) -> None:
+    async def _swap(self, new: Documents) -> None:
         live = self.live
         try:
-            self._accept(new)
+            await self._accept(new)
         except Refused as refused:
             error = self._reported = str(refused)  # the receiver has reported it
             if live is not None and new.config.revision == live.config.revision:
@@ -193,8 +203,8 @@ class Rollout:
             # The live config may still take newer endpoints.
             self._changed.set()
 
-    def _accept(self, new: Documents) -> None:
-        self._sinks.receiver.accept(new.config.document, new.endpoints.document, new.config.revision, self.error)
+    async def _accept(self, new: Documents) -> None:
+        await self._sinks.receiver.accept(new.config.document, new.endpoints.document, new.config.revision, self.error)
         self.live = new
         self._sinks.keep(new)
 
