@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from inferway_contract import paths
 from inferway_contract.resources import matches as written
+from inferway_operator.compiler import services
 from inferway_operator.world.objects import PolicyObject, RouteObject, RuleObject
 from inferway_operator.world.world import World
 
@@ -32,7 +33,7 @@ def relevant_world(candidate: RouteObject | PolicyObject, world: World) -> Relev
 
 
 def _of_route(candidate: RouteObject, rivals: tuple[RouteObject, ...], world: World) -> World:
-    named = candidate.named_services()
+    named = candidate.named_services() | {services.API_SERVER}  # its addresses are not endpoints of any other
     return replace(
         world,
         routes=(candidate, *rivals),

@@ -51,6 +51,8 @@ class RouteDraft:
     hostnames: tuple[str, ...]
     """The hostnames that its namespace may claim."""
     unresolved: list[tuple[Reason, FieldError]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    """Messages about endpoints of its Services that get no requests, although others do."""
     shadowed: list[str] = field(default_factory=list)
     """A message for each match that an older route has too."""
     forbidden: list[FieldError] = field(default_factory=list)

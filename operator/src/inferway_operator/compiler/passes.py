@@ -1,6 +1,6 @@
 """The compiler's passes in one list. Pure: equal worlds, equal bytes; no clock, no network, no exception."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,6 +44,8 @@ class Compilation:
     config: ConfigDocument
     endpoints: EndpointsDocument
     verdicts: tuple[Verdict, ...]
+    left_out: Mapping[str, emit.LeftOut]
+    """What is not in the endpoints document, by Service key; without Services that are complete."""
 
 
 def compile(world: World) -> Compilation:  # noqa: A001 - the standard term; import the module and qualify
@@ -52,4 +54,9 @@ def compile(world: World) -> Compilation:  # noqa: A001 - the standard term; imp
     for compile_part in PASSES:
         compile_part(draft)
     config = emit.emit_config(draft)
-    return Compilation(config, emit.emit_endpoints(draft, config), verdicts.verdicts_of(draft))
+    return Compilation(
+        config,
+        emit.emit_endpoints(draft, config),
+        verdicts.verdicts_of(draft),
+        emit.left_out_of(draft, config),
+    )

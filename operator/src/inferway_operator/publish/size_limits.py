@@ -1,14 +1,14 @@
 """Size limits: lays out a compiled document in shards, and reduces parts that exceed a shard or the index. Pure.
 
 A resource's spec is bounded (`resources.MAX_SPEC_BYTES`) far below a shard. But each rule of a route may name every policy
-of its namespace, and a Service may have any number of endpoints. These must not block all publication.
+of its namespace. That must not block all publication. Endpoints of a Service are bounded by the compiler.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from inferway_contract.canonical import canonical
-from inferway_contract.document import ConfigDocument, Endpoint, EndpointsDocument, Refusal, Route, Rule
+from inferway_contract.document import ConfigDocument, EndpointsDocument, Refusal, Route, Rule
 from inferway_contract.sharding import MAX_SHARD_BYTES, ConfigIndex, Layout, TooLarge, lay_out_config
 from inferway_operator.compiler import Compilation
 from inferway_operator.publish.published_state import ParsedConfig, parsed_config
@@ -17,8 +17,6 @@ MAX_INDEX_BYTES = 900 << 10
 """Bound of an index with its history: a ConfigMap holds 1 MiB, including labels and managed fields."""
 _MAX_PART = MAX_SHARD_BYTES - 200
 """Bound in bytes of one object, or of one Service with its key."""
-_ENDPOINT_BYTES = 80
-"""Upper bound of one endpoint in JSON: an IPv6 address and a port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +54,7 @@ def desired_state(compilation: Compilation, gateway: str, last: ConfigDocument |
         config,
         layout,
         parsed_config(layout.index, text, config, layout.fragments),
-        EndpointsDocument(
-            replicas=compilation.endpoints.replicas,
-            services={key: _fit(key, endpoints) for key, endpoints in compilation.endpoints.services.items()},
-        ),
+        compilation.endpoints,
         too_large,
     )
 
@@ -83,8 +78,3 @@ def _refuse(route: Route) -> Route:
     refusal = Refusal(code="invalid_rule", detail="the route is too large to be published")
     rules = tuple(Rule(name=rule.name, matches=rule.matches, refusal=refusal) for rule in route.rules)
     return route.model_copy(update={"rules": rules})
-
-
-def _fit(key: str, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
-    """Cut endpoints to the room of a shard, about ten thousand."""
-    return endpoints[: (_MAX_PART - len(key)) // _ENDPOINT_BYTES]
