@@ -24,7 +24,7 @@ C = TypeVar("C", bound=Closable)
 async def first_of(addresses: Sequence[str], connect: Callable[[str], Awaitable[C]]) -> C:
     """Return the first connection, and close or cancel all others. Raises the last `OSError` if every address fails."""
     waiting = list(addresses)
-    attempts: set[asyncio.Task[C]] = set()
+    attempts: set[asyncio.Future[C]] = set()
     try:
         while True:
             if waiting:
@@ -48,7 +48,13 @@ async def first_of(addresses: Sequence[str], connect: Callable[[str], Awaitable[
             attempt.cancel()
 
 
-def _end(attempt: "asyncio.Task[C]") -> None:
-    """Close what a loser has connected; its failure has no meaning any more."""
-    if not attempt.cancelled() and attempt.exception() is None:
+def _end(attempt: "asyncio.Future[C]") -> None:
+    """Close the connection of a loser; that it could not connect has no meaning any more."""
+    if attempt.cancelled():
+        return
+    failure = attempt.exception()
+    if failure is None:
         attempt.result().close()
+    elif not isinstance(failure, OSError):
+        data = {"message": "unexpected error while connecting", "exception": failure}
+        attempt.get_loop().call_exception_handler(data)
