@@ -1,7 +1,7 @@
 """The compiler's passes in one list. Pure: equal worlds, equal bytes; no clock, no network, no exception."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from inferway_contract.document import ConfigDocument, EndpointsDocument
@@ -44,7 +44,7 @@ class Compilation:
     config: ConfigDocument
     endpoints: EndpointsDocument
     verdicts: tuple[Verdict, ...]
-    left_out: Mapping[str, emit.LeftOut]
+    left_out: Mapping[str, emit.LeftOut] = field(default_factory=dict)
     """What is not in the endpoints document, by Service key; without Services that are complete."""
 
 
