@@ -11,6 +11,7 @@ from inferway_operator.compiler import (
     filters,
     hostnames,
     matches,
+    overlaps,
     policies,
     rules,
     shadowing,
@@ -34,6 +35,7 @@ PASSES: Final[tuple[Callable[[Draft], None], ...]] = (
     policies.translate,  # limits; an invalid policy stays as it was published
     policies.attach,  # to rules, by name
     shadowing.find,  # after matches have one form
+    overlaps.find,  # likewise
 )
 
 

@@ -11,7 +11,7 @@ from inferway_operator.compiler.draft import Draft, PolicyDraft, RouteDraft
 from inferway_operator.world.objects import Meta
 
 _TRUE: Final = (
-    *(Reason.ACCEPTED, Reason.RESOLVED_REFS, Reason.TARGETS_RESOLVED, Reason.SHADOWED),
+    *(Reason.ACCEPTED, Reason.RESOLVED_REFS, Reason.TARGETS_RESOLVED, Reason.SHADOWED, Reason.OVERLAPS),
     # The valid rules are served; as in Gateway API, the reason shows that they are not all.
     Reason.PARTIALLY_INVALID,
 )
@@ -32,6 +32,8 @@ class Verdict:
     """Those of `unresolved` that exist and have no ready endpoint."""
     shadowed: tuple[str, ...] = ()
     """A message for each match that an older route has too: the list behind `Shadowed`."""
+    overlaps: tuple[str, ...] = ()
+    """A message for each other namespace's route that one of the two takes requests of: the list behind `Overlaps`."""
     left_out: tuple[str, ...] = ()
     """Messages about endpoints that get no requests."""
     advice: tuple[FieldError, ...] = ()
@@ -49,6 +51,10 @@ def _route_verdict(route: RouteDraft) -> Verdict:
     conditions = [_accepted(route, errors), _resolved(route)]
     if route.shadowed:
         conditions.append(_condition(ConditionType.SHADOWED, Reason.SHADOWED, messages.joined(route.shadowed)))
+    overlaps = (*route.lost.values(), *route.gained.values())
+    if overlaps:
+        message = messages.joined(overlaps)
+        conditions.append(_condition(ConditionType.OVERLAPS, Reason.OVERLAPS, message))
     unresolved = tuple(error for _, error in route.unresolved)
     advice = tuple(item for rule in route.rules for item in rule.advice)
     idle = tuple(error for reason, error in route.unresolved if reason is Reason.NO_ENDPOINTS)
@@ -59,6 +65,7 @@ def _route_verdict(route: RouteDraft) -> Verdict:
         unresolved,
         idle,
         shadowed=tuple(route.shadowed),
+        overlaps=overlaps,
         left_out=tuple(route.left_out),
         advice=advice,
     )

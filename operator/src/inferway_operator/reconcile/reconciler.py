@@ -165,6 +165,7 @@ class Reconciler:
         term.wanted, term.replicas = wanted, acknowledged.live
         for key, why in wanted.too_large.items():
             logger.warning("%s %s", key, why)
+        self._metrics.overlapping(sum(bool(verdict.overlaps) for verdict in wanted.compilation.verdicts))
         self._report_left_out(wanted.compilation.left_out)
 
     def _report_left_out(self, left_out: Mapping[str, LeftOut]) -> None:
