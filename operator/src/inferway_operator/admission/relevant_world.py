@@ -1,7 +1,7 @@
 """The part of a world that the verdict on one object depends on: the same verdict without compiling everything.
 
-The verdict on a route depends on its Services, the grants, the invalid policies of its namespace, and the routes with one
-of its matches on one of its hosts. The verdict on a policy depends on its target routes. A property test compares the
+The verdict on a route depends on its Services, the grants, the invalid policies of its namespace, the routes with one
+of its matches on one of its hosts, and the routes that overlap with it (`overlapping_routes`). The verdict on a policy depends on its target routes. A property test compares the
 result with the compiler's.
 """
 
@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from inferway_contract import paths
 from inferway_contract.resources import matches as written
+from inferway_operator.admission import overlapping_routes
 from inferway_operator.compiler import services
 from inferway_operator.world.objects import PolicyObject, RouteObject, RuleObject
 from inferway_operator.world.world import World
@@ -29,14 +30,15 @@ def relevant_world(candidate: RouteObject | PolicyObject, world: World) -> Relev
     if isinstance(candidate, PolicyObject):
         return RelevantWorld(_of_policy(candidate, world))
     rivals = _rivals(candidate, world.routes)
-    return RelevantWorld(_of_route(candidate, rivals, world), tuple(route.meta.id for route in rivals))
+    others = overlapping_routes.merged(rivals, overlapping_routes.find(candidate, world.routes))
+    return RelevantWorld(_of_route(candidate, others, world), tuple(route.meta.id for route in rivals))
 
 
-def _of_route(candidate: RouteObject, rivals: tuple[RouteObject, ...], world: World) -> World:
+def _of_route(candidate: RouteObject, others: Iterable[RouteObject], world: World) -> World:
     named = candidate.named_services() | {services.API_SERVER}  # its addresses are not endpoints of any other
     return replace(
         world,
-        routes=(candidate, *rivals),
+        routes=(candidate, *others),
         # A valid policy has no effect on the conditions of a route.
         policies=tuple(
             policy

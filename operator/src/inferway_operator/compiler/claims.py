@@ -1,7 +1,7 @@
 """Claims: one match under one hostname, as far as it is compared with those of other namespaces. Pure."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
@@ -16,45 +16,45 @@ MOST_SEGMENTS: Final = 16
 """Of a path, by which claims are found; deeper ones are compared all the same."""
 _RANK: Final = {"Exact": 0, "RegularExpression": 1, "PathPrefix": 2}
 """As in the data plane's table (docs/api.md, "Precedence")."""
+_PLAIN: Final = re.compile("[A-Za-z0-9/._~-]{1,256}")
+"""Characters that stay what they are when a text becomes a pattern."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Claim:
     """A match of a rule under a hostname ("" = any host)."""
 
-    route: RouteDraft
-    rule: RuleDraft
-    match: Match
-    hostname: str
-    age: int
-    """Position in the order of all claims."""
+    __slots__ = ("_order", "age", "conditions", "hostname", "match", "namespace", "route", "rule", "segments")
+
+    def __init__(self, route: RouteDraft, rule: RuleDraft, match: Match, hostname: str, age: int) -> None:
+        """`age`: position in the order of all claims."""
+        self.route = route
+        self.rule = rule
+        self.match = match
+        self.hostname = hostname
+        self.age = age
+        self.namespace = route.source.meta.namespace
+        self.segments = segments(match.path)
+        self.conditions = (match.method is not None) + len(match.headers) + len(match.query)
+        self._order: tuple[int, ...] = ()
 
     @property
-    def namespace(self) -> str:
-        """Namespace of the route."""
-        return self.route.source.meta.namespace
-
-    @property
-    def order(self) -> tuple[int, int, bool, int, int, int]:
+    def order(self) -> tuple[int, ...]:
         """Sort key within a hostname: the first gets the requests."""
-        place = self.match.precedence or protection.precedence_of(self.match)
-        return (
-            _RANK[place.path_type],
-            -place.path_length,
-            not place.has_method,
-            -place.headers,
-            -place.query,
-            self.age,
-        )
-
-    @property
-    def conditions(self) -> int:
-        """Number of conditions in addition to the path."""
-        return (self.match.method is not None) + len(self.match.headers) + len(self.match.query)
+        if not self._order:
+            place = self.match.precedence or protection.precedence_of(self.match)
+            self._order = (
+                _RANK[place.path_type],
+                -place.path_length,
+                not place.has_method,
+                -place.headers,
+                -place.query,
+                self.age,
+            )
+        return self._order
 
     @property
     def is_certain(self) -> bool:
-        """Whether a request exists that fits it, and each other claim of the same path without conditions."""
+        """Whether every other claim without conditions that shares a path with it shares a request."""
         return self.match.path.type != "RegularExpression" and not self.conditions
 
     def __str__(self) -> str:
@@ -82,9 +82,10 @@ def segments(path: PathMatch) -> Segments:
 # Every change compiles the whole world, with mostly the same patterns.
 @lru_cache(maxsize=8192)
 def literal_beginning(pattern: str) -> str:
-    """Return the text that every path begins with that a pattern matches."""
+    """Return a text that every path begins with that a pattern matches; the same for what protects a broken pattern."""
     literal, has_case = protection.literal_beginning(pattern)
-    return literal if has_case else ""
+    plain = _PLAIN.match(literal)
+    return plain[0] if has_case and plain is not None else ""
 
 
 def _paths_meet(one: PathMatch, other: PathMatch) -> bool:
@@ -119,7 +120,9 @@ def _exclude(one: Match, other: Match) -> bool:
     return _values_exclude(one.headers, other.headers) or _values_exclude(one.query, other.query)
 
 
-def _values_exclude(one: Iterable[ValueMatch], other: Iterable[ValueMatch]) -> bool:
+def _values_exclude(one: tuple[ValueMatch, ...], other: tuple[ValueMatch, ...]) -> bool:
+    if not one or not other:
+        return False
     wanted = {entry.name: entry.value for entry in one if entry.type == "Exact"}
     return any(entry.type == "Exact" and wanted.get(entry.name, entry.value) != entry.value for entry in other)
 
@@ -144,17 +147,16 @@ class ClaimTree:
 
     def add(self, claim: Claim) -> None:
         """Add a claim. Those with fewer conditions come first in `above` if they are added first."""
-        path = segments(claim.match.path)
         node = self._root
-        for segment in path:
+        for segment in claim.segments:
             node = node.following.setdefault(segment, _Node())
-        is_point = claim.match.path.type == "Exact" and len(path) < MOST_SEGMENTS
+        is_point = claim.match.path.type == "Exact" and len(claim.segments) < MOST_SEGMENTS
         (node.points if is_point else node.cones).setdefault(claim.namespace, []).append(claim)
 
     def above(self, claim: Claim) -> Iterator[Claim]:
         """Yield claims of other namespaces whose path is that of the claim, or may hold it."""
         node = self._root
-        for segment in segments(claim.match.path):
+        for segment in claim.segments:
             yield from _of_others(node.cones, claim.namespace)
             following = node.following.get(segment)
             if following is None:

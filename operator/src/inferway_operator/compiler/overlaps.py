@@ -15,7 +15,7 @@ from inferway_operator.compiler import shadowing
 from inferway_operator.compiler.claims import Claim, ClaimTree, meet
 from inferway_operator.compiler.draft import Draft, RouteDraft
 
-_MOST_COMPARED: Final = 64
+_MOST_COMPARED: Final = 32
 """Matches that one match is compared with, in one host. Those with the fewest conditions come first, then the oldest."""
 _MOST_WILDCARDS: Final = 8
 """Wildcards above a hostname that are looked at, the nearest first."""
@@ -39,7 +39,8 @@ def find(draft: Draft) -> None:
         hostname = claim.hostname
         for other in islice(own[hostname].above(claim), _MOST_COMPARED):
             if meet(claim, other):
-                _report(*sorted((claim, other), key=lambda item: item.order))
+                is_first = claim.order < other.order
+                _report(claim if is_first else other, other if is_first else claim)
         for wildcard in above[hostname]:
             for other in islice(own[wildcard].above(claim), _MOST_COMPARED):
                 if meet(claim, other):
