@@ -190,3 +190,10 @@ def test_cost_of_overlaps_grows_with_the_number_of_matches(make: Any) -> None:
         return best
 
     assert seconds(400) < 9 * seconds(100) + 0.02
+
+
+def test_certain_overlap_is_named_before_one_that_may_be() -> None:
+    """A pattern that hardly takes anything must not hide an exact path."""
+    messages = overlaps(route("a", "x", A, "/"), route("b", "y", A, pattern("/.*z"), "=/login", day=2))
+    assert "Exact '/login' on a.example takes requests of x/a" in messages["y/b"]
+    assert "loses requests to y/b rule rule-0: Exact '/login'" in messages["x/a"]

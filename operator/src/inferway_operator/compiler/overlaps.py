@@ -104,17 +104,22 @@ def _claims(routes: Iterable[RouteDraft], hostnames: Mapping[str, object]) -> It
 
 def _report(taker: Claim, other: Claim) -> None:
     is_certain = taker.is_certain and other.is_certain
-    _note(taker.route.gained, taker, "takes" if is_certain else "may take", "requests of", other)
-    _note(other.route.lost, other, "loses" if is_certain else "may lose", "requests to", taker)
+    _note(taker.route.gained, taker, is_certain, "takes" if is_certain else "may take", "requests of", other)
+    _note(other.route.lost, other, is_certain, "loses" if is_certain else "may lose", "requests to", taker)
 
 
-def _note(noted: dict[str, str], claim: Claim, verb: str, preposition: str, other: Claim) -> None:
-    """Note the first of what there is with each other route."""
+def _note(
+    noted: dict[str, tuple[bool, str]], claim: Claim, is_certain: bool, verb: str, preposition: str, other: Claim
+) -> None:
+    """Note the first of what there is with each other route; what is certain replaces what may be."""
     route = other.route.source.meta.id
-    if route in noted or len(noted) > _MOST_REPORTED:
+    if route in noted:
+        if noted[route][0] or not is_certain:
+            return
+    elif len(noted) > _MOST_REPORTED:
         return
-    if len(noted) == _MOST_REPORTED:
-        noted[route] = f"{verb} {preposition} more routes"
-    else:
-        rules = claim.rule.source.name, other.rule.source.name
-        noted[route] = f"rule {rules[0]}: {claim} {verb} {preposition} {route} rule {rules[1]}: {other}"
+    elif len(noted) == _MOST_REPORTED:
+        noted[route] = True, f"{verb} {preposition} more routes"
+        return
+    rules = claim.rule.source.name, other.rule.source.name
+    noted[route] = is_certain, f"rule {rules[0]}: {claim} {verb} {preposition} {route} rule {rules[1]}: {other}"

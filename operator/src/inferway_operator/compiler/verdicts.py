@@ -51,7 +51,7 @@ def _route_verdict(route: RouteDraft) -> Verdict:
     conditions = [_accepted(route, errors), _resolved(route)]
     if route.shadowed:
         conditions.append(_condition(ConditionType.SHADOWED, Reason.SHADOWED, messages.joined(route.shadowed)))
-    overlaps = (*route.lost.values(), *route.gained.values())
+    overlaps = tuple(text for _, text in (*route.lost.values(), *route.gained.values()))
     if overlaps:
         message = messages.joined(overlaps)
         conditions.append(_condition(ConditionType.OVERLAPS, Reason.OVERLAPS, message))
