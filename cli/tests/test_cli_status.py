@@ -104,7 +104,7 @@ def test_healthy_resources_print_a_table_and_exit_with_0(api: Api) -> None:
     api.holds("default", resource(), leases=(lease("pod-a", Acknowledgement(config="b" * 10)),))
     code, stdout, stderr = inferway()
     assert (code, stderr) == (0, "")
-    assert re.search(r"^GatewayRoute +demo/shop +True +True +True +3/3 ", stdout, re.MULTILINE)
+    assert re.search(r"^GatewayRoute +demo/shop +True +True +True +True +3/3 ", stdout, re.MULTILINE)
     assert re.search(r"^inferway +gateway/pod-a +bbbbbbbbbb ", stdout, re.MULTILINE)
     assert api.asked == [ROUTES.format("default"), POLICIES.format("default"), LEASES]
     assert api.upstream.seen[-1].target == f"{LEASES}?labelSelector=inferway.dev/gateway&limit=500"

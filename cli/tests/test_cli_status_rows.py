@@ -21,11 +21,12 @@ def condition(kind: str, status: str = "True", reason: str = "", message: str = 
 
 
 GOOD = [condition("Accepted"), condition("ResolvedRefs"), condition("Programmed", message="3/3 pods")]
+"""Of an operator without `Ready`."""
 
 
 def resource(name: str = "shop", conditions: list[dict[str, Any]] | None = None, **changes: Any) -> dict[str, Any]:
     status = {
-        "observedGeneration": 2,
+        "observedGeneration": changes.pop("observed", 2),
         "conditions": GOOD if conditions is None else conditions,
         "dataPlane": {"revision": "3f2a91c04d", "pods": "3/3", **changes.pop("data_plane", {})},
     }
@@ -63,13 +64,14 @@ def printed_lines(found: Report, capsys: pytest.CaptureFixture[str]) -> list[str
 
 def test_healthy_resource_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert printed_lines(report(resource()), capsys) == [
-        "Kind Namespace/Name Accepted Resolved Programmed Pods Revision Age",
-        "GatewayRoute demo/shop True True True 3/3 3f2a91c04d 3h",
+        "Kind Namespace/Name Ready Accepted Resolved Programmed Pods Revision Age",
+        "GatewayRoute demo/shop True True True True 3/3 3f2a91c04d 3h",
     ]
 
 
 def test_unhealthy_conditions_and_laggards_follow_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     conditions = [
+        condition("Ready", "False", "PartiallyInvalid", message="Accepted: spec.rules[1]: has nothing to do"),
         condition("Accepted", reason="PartiallyInvalid", message="spec.rules[1]: has nothing to do"),
         condition("ResolvedRefs", "False", "NoEndpoints", "Service demo/web has no ready endpoint"),
         condition("Programmed", "False", "Rejected", "1/3 pods; b refuses: format 2 is not known"),
@@ -80,9 +82,9 @@ def test_unhealthy_conditions_and_laggards_follow_the_table(capsys: pytest.Captu
         "laggards": [{"pod": "b", "revision": "0123456789", "error": "format 2 is not known"}, {"pod": "c"}],
     }
     assert printed_lines(report(resource(conditions=conditions, data_plane=block), resource("a")), capsys) == [
-        "Kind Namespace/Name Accepted Resolved Programmed Pods Revision Age",
-        "GatewayRoute demo/a True True True 3/3 3f2a91c04d 3h",
-        "GatewayRoute demo/shop True (PartiallyInvalid) False (NoEndpoints) False (Rejected) 1/3 3f2a91c04d 3h",
+        "Kind Namespace/Name Ready Accepted Resolved Programmed Pods Revision Age",
+        "GatewayRoute demo/a True True True True 3/3 3f2a91c04d 3h",
+        "GatewayRoute demo/shop False True (PartiallyInvalid) False (NoEndpoints) False (Rejected) 1/3 3f2a91c04d 3h",
         "",
         "GatewayRoute demo/shop",
         "  Accepted=True (PartiallyInvalid): spec.rules[1]: has nothing to do",
@@ -118,14 +120,17 @@ def test_pod_table_shows_revisions_and_lease_ages(capsys: pytest.CaptureFixture[
         pytest.param(resource(), True, id="well"),
         pytest.param(resource(conditions=[condition("Accepted", "False", "Invalid"), *GOOD[1:]]), False, id="not accepted"),
         pytest.param(
-            resource(conditions=[condition("Accepted", reason="PartiallyInvalid"), *GOOD[1:]]), True, id="partly"
+            resource(conditions=[condition("Accepted", reason="PartiallyInvalid"), *GOOD[1:]]), False, id="partly"
         ),
         pytest.param(
-            resource(conditions=[GOOD[0], condition("ResolvedRefs", "False", "NoEndpoints"), GOOD[2]]), True,
+            resource(conditions=[GOOD[0], condition("ResolvedRefs", "False", "NoEndpoints"), GOOD[2]]), False,
             id="backends are not ready",
         ),
         pytest.param(resource(conditions=[*GOOD[:2], condition("Programmed", "False", "Pending")]), False, id="pending"),
         pytest.param(resource(conditions=GOOD[:2]), False, id="not programmed yet"),
+        pytest.param(resource(conditions=[condition("Ready"), *GOOD]), True, id="ready"),
+        pytest.param(resource(conditions=[condition("Ready", "False", "Pending"), *GOOD]), False, id="not ready"),
+        pytest.param(resource(conditions=[condition("Ready", "Unknown", "Pending")], observed=None), False, id="new"),
         pytest.param(resource(metadata={"generation": 3}), False, id="the newest generation was not judged"),
         pytest.param(resource(status={}), False, id="no status"),
         pytest.param(resource(status="none"), False, id="no mapping"),
@@ -143,7 +148,7 @@ def test_empty_report_is_good() -> None:
 
 def test_resource_not_yet_processed_is_unknown(capsys: pytest.CaptureFixture[str]) -> None:
     lines = printed_lines(report(resource(metadata={"generation": 3})), capsys)
-    assert lines[1].split()[:5] == ["GatewayRoute", "demo/shop", "Unknown", "Unknown", "Unknown"]
+    assert lines[1].split()[:6] == ["GatewayRoute", "demo/shop", *["Unknown"] * 4]
     assert lines[-1] == "  Accepted=Unknown: not evaluated yet: the operator has not processed this generation"
 
 

@@ -108,11 +108,15 @@ def test_crd_has_the_expected_names() -> None:
     }
 
 
+WIDE = ("Reason", "Resolved")
+"""Columns that only `kubectl get -o wide` shows, before those of the kind."""
+
+
 def test_crd_has_the_expected_printer_columns() -> None:
     shown = {kind: [column["name"] for column in version(kind)["additionalPrinterColumns"]] for kind in KINDS}
     assert shown == {
-        "GatewayRoute": ["Hostnames", "Accepted", "Programmed", "Pods", "Age"],
-        "RateLimitPolicy": ["Targets", "Accepted", "Programmed", "Pods", "Age"],
+        "GatewayRoute": ["Ready", "Accepted", "Programmed", "Pods", "Age", *WIDE, "Hostnames", "Revision"],
+        "RateLimitPolicy": ["Ready", "Accepted", "Programmed", "Pods", "Age", *WIDE, "Targets", "Revision"],
     }
 
 
@@ -123,7 +127,7 @@ def test_crd_requires_spec_and_has_a_status_subresource(kind: str) -> None:
     assert found["subresources"] == {"status": {}}
     conditions = found["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]["conditions"]
     assert conditions["maxItems"] >= len(ConditionType), "there must be room for all of ours"
-    assert (conditions["maxItems"], conditions["x-kubernetes-list-map-keys"]) == (8, ["type"])
+    assert (conditions["maxItems"], conditions["x-kubernetes-list-map-keys"]) == (16, ["type"])
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -65,10 +65,13 @@ def test_crds_have_no_failing_condition(api_server: ApiServer) -> None:
         assert conditions == {"NamesAccepted": "True", "Established": "True"}
 
 
-def test_second_server_side_apply_changes_nothing(api_server: ApiServer, namespace: str) -> None:
+def test_repeated_server_side_apply_changes_nothing(api_server: ApiServer, namespace: str) -> None:
     resource = manifest("GatewayRoute", ROUTE)
     api_server.apply(CRDS)
     api_server.kubectl("apply", "--server-side", "-n", namespace, "-f", "-", input=resource)
+    status = {"status": {"conditions": CONDITIONS}}
+    path = f"/apis/inferway.dev/v1alpha1/namespaces/{namespace}/gatewayroutes/a/status"
+    api_server.ask("PATCH", path, status, "application/merge-patch+json")  # what the operator does at once
     before = versions(api_server, "crd", *DEFINITIONS), versions(api_server, "gwr", "a", "-n", namespace)
     api_server.apply(CRDS)
     api_server.kubectl("apply", "--server-side", "-n", namespace, "-f", "-", input=resource)
@@ -202,7 +205,7 @@ def test_resource_without_a_spec_is_rejected(api_server: ApiServer) -> None:
 
 CONDITIONS = [
     {"type": kind, "status": status, "reason": "Any", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}
-    for kind, status in (("Accepted", "True"), ("Programmed", "False"))
+    for kind, status in (("Ready", "False"), ("Accepted", "True"), ("Programmed", "False"))
 ]
 
 
@@ -213,17 +216,35 @@ def test_printer_columns_show_the_status(api_server: ApiServer, namespace: str) 
     api_server.kubectl("apply", "-n", namespace, "-f", "-", input=f"{route}\n---\n{limits}")
     for plural in (generate_crds.plural(kind) for kind in KINDS):
         path = f"/apis/inferway.dev/v1alpha1/namespaces/{namespace}/{plural}/a/status"
-        found = {"conditions": CONDITIONS, "dataPlane": {"applied": 2, "total": 3, "pods": "2/3"}}
+        resolved = {**CONDITIONS[1], "type": "ResolvedRefs" if plural == "gatewayroutes" else "TargetsResolved"}
+        block = {"applied": 2, "total": 3, "pods": "2/3", "revision": "0123456789"}
+        found = {"conditions": [*CONDITIONS, resolved], "dataPlane": block}
         api_server.ask("PATCH", path, {"status": found}, "application/merge-patch+json")
     tables = {}
     for short in ("gwr", "rlp"):
-        head, row = api_server.kubectl("get", short, "-n", namespace).stdout.splitlines()
-        tables[short] = dict(zip(head.split(), row.split(), strict=False))
-    assert tables["gwr"].pop("HOSTNAMES") == '["a.example","b.example"]'
-    assert tables["rlp"].pop("TARGETS") == "a"
+        for width, flags in (("", ()), ("wide", ("-o", "wide"))):
+            head, row = api_server.kubectl("get", short, "-n", namespace, *flags).stdout.splitlines()
+            tables[short + width] = dict(zip(head.split(), row.split(), strict=True))
     for table in tables.values():
         assert table.pop("AGE").endswith("s")
-        assert table == {"NAME": "a", "ACCEPTED": "True", "PROGRAMMED": "False", "PODS": "2/3"}
+    narrow = {"NAME": "a", "READY": "False", "ACCEPTED": "True", "PROGRAMMED": "False", "PODS": "2/3"}
+    wide = {**narrow, "REASON": "Any", "RESOLVED": "True", "REVISION": "0123456789"}
+    assert tables == {
+        "gwr": narrow,
+        "rlp": narrow,
+        "gwrwide": {**wide, "HOSTNAMES": '["a.example","b.example"]'},
+        "rlpwide": {**wide, "TARGETS": "a"},
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_object_without_the_operator_is_not_ready_yet(kind: str, api_server: ApiServer, namespace: str) -> None:
+    """kstatus takes an object of an unknown kind without any condition for ready."""
+    spec = ROUTE if kind == "GatewayRoute" else {"limits": [mistakes.LIMIT]}
+    api_server.kubectl("apply", "-n", namespace, "-f", "-", input=manifest(kind, spec))
+    path = f"/apis/inferway.dev/v1alpha1/namespaces/{namespace}/{generate_crds.plural(kind)}/a"
+    (ready,) = api_server.ask("GET", path)["status"]["conditions"]
+    assert (ready["type"], ready["status"], ready["reason"]) == ("Ready", "Unknown", "Pending")
 
 
 def test_kubectl_get_accepts_both_kinds_and_the_category(api_server: ApiServer, namespace: str) -> None:

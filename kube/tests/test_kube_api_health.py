@@ -7,12 +7,12 @@ import logging
 import pytest
 
 from inferway_kube.api_health import PATIENCE, ApiHealth
-from inferway_kube.errors import FORBIDDEN, UNREACHABLE, ApiError
+from inferway_kube.errors import FORBIDDEN, UNREACHABLE, ApiError, Cause
 
 log = logging.getLogger("test")
 
 AWAY = ApiError("GET /a: refused")
-FORBID = ApiError("GET /a: 403 no", 403)
+FORBID = ApiError("GET /a: 403 no", 403, cause=Cause.NO_ROLE)
 BUSY = ApiError("GET /a: 429 later", 429)
 
 

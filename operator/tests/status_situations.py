@@ -39,7 +39,12 @@ def all_at(config: str, count: int = 3) -> list[PodAck]:
 
 
 def verdict(
-    kind: str = "GatewayRoute", generation: int = 1, *, accepted: bool = True, shadowed: bool = False
+    kind: str = "GatewayRoute",
+    generation: int = 1,
+    *,
+    accepted: bool = True,
+    shadowed: bool = False,
+    created: str = "",
 ) -> Verdict:
     resolved = ConditionType.RESOLVED_REFS if kind == "GatewayRoute" else ConditionType.TARGETS_RESOLVED
     conditions = [
@@ -54,7 +59,7 @@ def verdict(
     if shadowed:
         shadow = Condition(type=ConditionType.SHADOWED, status=True, reason=Reason.SHADOWED, message="by another")
         conditions.append(shadow)
-    return Verdict(Meta(kind, "demo", "shop", generation), tuple(conditions))
+    return Verdict(Meta(kind, "demo", "shop", generation, created), tuple(conditions))
 
 
 def decide(
@@ -67,10 +72,11 @@ def decide(
     carried: Callable[[str], str | None] = HISTORY.get,
     second: int = 0,
     too_large: str = "",
+    unpublished: str = "",
 ) -> dict[str, Any] | None:
     """`status.decide` on a route that was changed with r3, the newest revision, at second 0."""
     chosen = about if about is not None else verdict()
-    part = ConfigFragment(chosen.meta.kind, fragment, carried, revision, too_large)
+    part = ConfigFragment(chosen.meta.kind, fragment, carried, revision, too_large, unpublished)
     return decision.decide(chosen, part, acks, current, at(second))
 
 

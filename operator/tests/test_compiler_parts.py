@@ -2,8 +2,9 @@
 
 import pytest
 
+from inferway_contract import patterns
 from inferway_contract.document import Url
-from inferway_operator.compiler import matches, urls
+from inferway_operator.compiler import urls
 from inferway_operator.world.resources import parse
 
 
@@ -80,7 +81,7 @@ def test_host_is_matched_against_the_allowed_hosts(host: str, allowed: tuple[str
 def test_regular_expression_is_accepted_or_rejected(
     pattern: str, reason: str | None, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    mistake = matches.pattern_error(pattern)
+    mistake = patterns.error_of(pattern)
     assert mistake is None if reason is None else any(part in (mistake or "") for part in reason.split("|"))
     assert capfd.readouterr() == ("", "")  # RE2 would write to stderr by itself
 

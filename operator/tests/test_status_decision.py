@@ -9,6 +9,9 @@ import status_situations as at
 import yaml
 from status_situations import OLD, ack, all_at, condition_line, decide, verdict, written_status
 
+from inferway_contract.conditions import Condition, ConditionType, Reason
+from inferway_operator.compiler import Verdict
+from inferway_operator.status.ready import ready_condition
 from inferway_operator.world.pods import PodAck
 
 CRDS = Path(__file__).parents[2] / "crds"
@@ -25,6 +28,7 @@ def test_first_status_has_all_conditions_and_data_plane() -> None:
                 "observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z",
             }
             for kind, message in (
+                ("Ready", "valid, resolved and served by every pod"),
                 ("Accepted", "1 rule accepted"), ("ResolvedRefs", "all is there"), ("Programmed", "3/3 pods"),
             )
         ],
@@ -172,10 +176,42 @@ def test_unchanged_status_is_not_written_again(current: dict[str, Any] | None, a
     assert decide(acks, first or current, second=2) is None
 
 
-def test_older_generation_never_overwrites_a_newer_status() -> None:
-    newer = written_status(all_at("r3"), about=verdict(generation=2))
-    assert decide(all_at("r2"), newer, about=verdict(generation=1, accepted=False)) is None
-    assert decide(all_at("r2"), newer, about=verdict(generation=2, accepted=False)) is not None
+# --- a status of another object ----------------------------------------------------------------------------------------
+
+RESTORED = {
+    "pods": "2/3",
+    "applied": 2,
+    "total": 3,
+    "lastAppliedTime": at.timestamp(0),
+    "laggards": [{"pod": "of old"}],
+}
+CREATED = "2026-01-01T00:01:00Z"
+
+
+@pytest.mark.parametrize(
+    ("change", "about"),
+    [
+        ({"observedGeneration": 57}, verdict()),
+        ({}, verdict(created=CREATED)),
+        ({"dataPlane": {**CARRIED["dataPlane"], **RESTORED}}, verdict(created=CREATED)),
+    ],
+    ids=["of a later generation", "older than the object", "older than the object, with pods"],
+)
+@pytest.mark.parametrize("acks", [[ack("a")], all_at("r2"), all_at("r3"), []])
+def test_status_out_of_a_backup_is_replaced(change: dict[str, Any], about: Verdict, acks: list[PodAck]) -> None:
+    """It has the same part of the config and is Programmed; the pods of this cluster have not reported it."""
+    restored = {**CARRIED, **change}
+    status = decide(acks, restored, about=about, second=90)
+    assert status == decide(acks, None, about=about, second=90)
+    assert decide(acks, status, about=about, second=100) is None
+
+
+def test_status_is_never_older_than_the_object() -> None:
+    """The clock of the API server may be ahead: the operator's own status must not seem to be one out of a backup."""
+    status = written_status(all_at("r2"), about=verdict(created=CREATED), second=1)
+    assert {item["lastTransitionTime"] for item in status["conditions"]} == {CREATED}
+    assert decide(all_at("r2"), status, about=verdict(created=CREATED), second=2) is None
+    assert decide(all_at("r3"), status, about=verdict(created="odd"), second=2) is not None
 
 
 def test_conditions_of_other_controllers_are_ignored() -> None:
@@ -279,14 +315,17 @@ def test_pod_that_never_writes_a_lease_is_a_laggard() -> None:
 def test_transition_time_changes_only_with_the_status() -> None:
     status = written_status(all_at("r3"), CARRIED, about=verdict(generation=2, accepted=False), second=50)
     times = {item["type"]: item["lastTransitionTime"] for item in status["conditions"]}
-    assert times == {"Accepted": at.timestamp(50), "ResolvedRefs": at.timestamp(0), "Programmed": at.timestamp(0)}
+    assert {kind for kind, time in times.items() if time == at.timestamp(50)} == {"Ready", "Accepted"}
+    assert {kind for kind, time in times.items() if time == at.timestamp(0)} == {"ResolvedRefs", "Programmed"}
     assert {item["observedGeneration"] for item in status["conditions"]} == {2}
     assert status["dataPlane"] == CARRIED["dataPlane"], "its part of the config is the same"
 
 
 def test_shadowed_condition_is_present_only_when_true() -> None:
     status = written_status(all_at("r3"), CARRIED, about=verdict(shadowed=True))
-    assert [item["type"] for item in status["conditions"]] == ["Accepted", "ResolvedRefs", "Programmed", "Shadowed"]
+    assert [item["type"] for item in status["conditions"]] == [
+        *("Ready", "Accepted", "ResolvedRefs", "Programmed", "Shadowed")
+    ]
     assert written_status(all_at("r3"), status, second=3) == CARRIED
 
 
@@ -313,6 +352,53 @@ def test_object_without_config_has_nothing_to_program(kind: str, message: str) -
     assert decide([], status, about=verdict(kind), fragment="", second=9) is None, "there is nothing to count"
 
 
+def test_unpublished_object_has_the_reason_of_the_api_server() -> None:
+    status = written_status(all_at("r2"), CARRIED, unpublished="exceeded quota: q")
+    assert condition_line(status) == "False NotPublished: exceeded quota: q"
+    assert "dataPlane" not in status
+    assert written_status(all_at("r3"), status) == CARRIED
+
+
+# --- Ready -----------------------------------------------------------------------------------------------------------------
+
+
+def of(kind: str, status: bool, reason: str, message: str = "why") -> Condition:
+    return Condition(type=ConditionType(kind), status=status, reason=Reason(reason), message=message)
+
+
+WELL = {
+    "Accepted": of("Accepted", True, "Accepted"),
+    "ResolvedRefs": of("ResolvedRefs", True, "ResolvedRefs"),
+    "TargetsResolved": of("TargetsResolved", True, "TargetsResolved"),
+    "Programmed": of("Programmed", True, "Programmed"),
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ((), "True Ready: valid, resolved and served by every pod"),
+        ((of("Shadowed", True, "Shadowed"),), "True Ready: valid, resolved and served by every pod"),
+        ((of("Accepted", True, "PartiallyInvalid"),), "False PartiallyInvalid: Accepted: why"),
+        ((of("Accepted", False, "Invalid"), of("Programmed", False, "Pending")), "False Invalid: Accepted: why"),
+        ((of("ResolvedRefs", False, "NoEndpoints"),), "False NoEndpoints: ResolvedRefs: why"),
+        ((of("TargetsResolved", False, "TargetNotFound"),), "False TargetNotFound: TargetsResolved: why"),
+        ((of("Programmed", False, "NoDataPlane"),), "False NoDataPlane: Programmed: why"),
+        ((of("Programmed", False, "NotPublished"),), "False NotPublished: Programmed: why"),
+    ],
+)
+def test_ready_has_the_reason_of_the_first_failing_condition(changes: tuple[Condition, ...], expected: str) -> None:
+    found = ready_condition((WELL | {change.type.value: change for change in changes}).values())
+    assert f"{found.status} {found.reason.value}: {found.message}" == expected
+
+
+@pytest.mark.parametrize("kind", ["GatewayRoute", "RateLimitPolicy"])
+def test_ready_describes_the_newest_generation(kind: str) -> None:
+    status = written_status(all_at("r3"), about=verdict(kind, generation=4))
+    assert condition_line(status, "Ready") == "True Ready: valid, resolved and served by every pod"
+    assert at.condition(status, "Ready")["observedGeneration"] == 4
+
+
 # --- policies ------------------------------------------------------------------------------------------------------------
 
 
@@ -328,7 +414,9 @@ def test_object_without_config_has_nothing_to_program(kind: str, message: str) -
 def test_enforced_reflects_the_acknowledgements(acks: list[PodAck], accepted: bool, expected: str) -> None:
     status = written_status(acks, about=verdict("RateLimitPolicy", accepted=accepted))
     assert condition_line(status, "Enforced") == expected
-    assert [item["type"] for item in status["conditions"]] == ["Accepted", "TargetsResolved", "Programmed", "Enforced"]
+    assert [item["type"] for item in status["conditions"]] == [
+        *("Ready", "Accepted", "TargetsResolved", "Programmed", "Enforced")
+    ]
 
 
 # --- the schema --------------------------------------------------------------------------------------------------------------

@@ -111,7 +111,7 @@ def status(
     ] = None,
     output: Annotated[Literal["table", "json"], typer.Option("--output", "-o", help="Output format.")] = "table",
 ) -> None:
-    """Show the state of the resources in a cluster; exit code 1 unless all are accepted and programmed."""
+    """Show the state of the resources in a cluster; exit code 1 unless all are ready."""
     if namespace is not None and all_namespaces:
         raise typer.BadParameter("--namespace and --all-namespaces exclude each other")
     try:

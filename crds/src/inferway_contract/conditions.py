@@ -7,11 +7,16 @@ from pydantic import BaseModel, ConfigDict
 
 MAX_LAGGARDS: Final = 10
 """Most pods that a status lists by name."""
+MAX_MESSAGE: Final = 32_768
+"""Characters of a condition's message, as metav1.Condition bounds it."""
+MAX_CONDITIONS: Final = 16
+"""Most conditions of an object, those of other controllers included."""
 
 
 class ConditionType(StrEnum):
     """Types of conditions, in their order in a status."""
 
+    READY = "Ready"
     ACCEPTED = "Accepted"
     RESOLVED_REFS = "ResolvedRefs"
     TARGETS_RESOLVED = "TargetsResolved"
@@ -24,6 +29,8 @@ class ConditionType(StrEnum):
 class Reason(StrEnum):
     """Why a condition has its status, as one word for programs."""
 
+    # Ready, which otherwise has the reason of another condition
+    READY = "Ready"
     # Accepted
     ACCEPTED = "Accepted"
     INVALID = "Invalid"
@@ -46,6 +53,7 @@ class Reason(StrEnum):
     PENDING = "Pending"
     REJECTED = "Rejected"
     NO_DATA_PLANE = "NoDataPlane"
+    NOT_PUBLISHED = "NotPublished"
     NOTHING_TO_PROGRAM = "NothingToProgram"
     # Enforced
     ENFORCED = "Enforced"

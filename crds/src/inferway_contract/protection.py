@@ -5,7 +5,7 @@ is known: the characters that every corrected form of it begins with.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import re2
@@ -27,14 +27,15 @@ _LONGEST: Final = 256
 """Characters of a literal beginning. A shorter one protects more, and always compiles."""
 
 
-def protected(match: Match) -> Match:
+def protected(match: Match, is_readable: Callable[[str], bool] = patterns.is_readable) -> Match:
     """Return the match itself if its patterns can be read, else a broader one in the same place of the order.
 
-    A condition with an unreadable pattern is left out, as the value that it asks for is not known.
+    A condition with an unreadable pattern is left out, as the value that it asks for is not known. `is_readable` is false
+    for every pattern of a route whose patterns exceed a bound: they are not compiled.
     """
-    headers, query = _readable(match.headers), _readable(match.query)
+    headers, query = _readable(match.headers, is_readable), _readable(match.query, is_readable)
     path = match.path
-    if path.type == "RegularExpression" and not _is_readable(path.value):
+    if path.type == "RegularExpression" and not is_readable(path.value):
         path = beginning(path.value)
     if (path, headers, query) == (match.path, match.headers, match.query):
         return match
@@ -183,13 +184,5 @@ def _end_of_class(pattern: str, start: int) -> int:
     return -1
 
 
-def _readable(matches: Iterable[ValueMatch]) -> tuple[ValueMatch, ...]:
-    return tuple(match for match in matches if match.type == "Exact" or _is_readable(match.value))
-
-
-def _is_readable(pattern: str) -> bool:
-    try:
-        patterns.compiled(pattern)
-    except re2.error:
-        return False
-    return True
+def _readable(matches: Iterable[ValueMatch], is_readable: Callable[[str], bool]) -> tuple[ValueMatch, ...]:
+    return tuple(match for match in matches if match.type == "Exact" or is_readable(match.value))

@@ -1,18 +1,71 @@
 """Failed calls to the API server: what failed, whether it answered, and what helps. Pure."""
 
 import json
+import re
+from collections.abc import Mapping
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, Final
 
 _LONGEST_MESSAGE: Final = 300
 """Characters of a message that are kept."""
+_LEASES: Final = "/leases"
+"""In the path of a call about a Lease, which the gateway's own admission policy guards."""
 
 UNREACHABLE: Final = "check that the API server runs and that NetworkPolicies let this process reach it"
 UNAUTHORIZED: Final = "the token is refused: let Kubernetes mount it (automountServiceAccountToken)"
 FORBIDDEN: Final = "a role or its binding is missing: apply the manifests again (kubectl apply -k)"
 FOREIGN_LEASE: Final = "let POD_NAME come from the downward API, and the token from Kubernetes"
+DENIED: Final = "exempt the objects of Inferway from the admission policy or webhook that refuses them"
+WEBHOOK: Final = "an admission webhook of the cluster fails: repair it, or exempt the objects of Inferway from it"
+QUOTA: Final = "raise the ResourceQuota of the namespace, or remove objects from it (kubectl describe resourcequota)"
+TERMINATING: Final = "the namespace is being deleted: install into another one, or create it again"
+REFUSED: Final = "the error shows what refuses the request"
 FAILING: Final = "see the API server's own log"
 UNDEFINED: Final = "install the definitions in crds/ (kubectl apply -k crds) and apply the resources again"
+
+
+class Cause(StrEnum):
+    """Why the API server refused a call, as far as its message shows it. Several have the status 403."""
+
+    NO_ROLE = "no role"
+    ADMISSION = "admission"
+    """An admission policy, webhook or plugin denied it: a policy may choose 401, 403, 413 or 422, a webhook any status."""
+    WEBHOOK = "webhook"
+    """An admission webhook did not answer."""
+    QUOTA = "quota"
+    TERMINATING = "terminating"
+    """The namespace is being deleted."""
+    UNKNOWN = ""
+
+
+_REMEDIES: Final = {
+    Cause.NO_ROLE: FORBIDDEN,
+    Cause.ADMISSION: DENIED,
+    Cause.WEBHOOK: WEBHOOK,
+    Cause.QUOTA: QUOTA,
+    Cause.TERMINATING: TERMINATING,
+}
+_SUMMARIES: Final = {
+    Cause.ADMISSION: "an admission policy denies a write of this process",
+    Cause.WEBHOOK: "an admission webhook fails, so that the API server refuses a write of this process",
+    Cause.QUOTA: "a quota denies a write of this process",
+    Cause.TERMINATING: "a namespace that this process writes to is being deleted",
+}
+_OBJECT: Final = re.compile(r"""[^\s"]+(?: "[^"]*")? is forbidden: """)
+"""What the API server puts in front of a refusal: the resource, and the name of the object if there is one."""
+_CAUSES: Final = (
+    # As the API server's authorizer, its admission plugins and its webhook client write them, from their beginning on:
+    # what follows may be the text of a policy.
+    (re.compile(r"""(?:forbidden: )?User ".*?" cannot """), Cause.NO_ROLE),
+    (re.compile(r"(?:exceeded|failed|insufficient|status unknown for) quota: "), Cause.QUOTA),
+    (re.compile(r"unable to create new content in namespace \S+ because it is being terminated"), Cause.TERMINATING),
+    (
+        re.compile(r"""admission webhook "[^"]*" denied the request|(?:Valid|Mut)atingAdmissionPolicy '"""),
+        Cause.ADMISSION,
+    ),
+    (re.compile(r"(?:Internal error occurred: )?failed calling webhook "), Cause.WEBHOOK),
+)
 
 
 class NoCluster(Exception):  # noqa: N818 - it names the situation
@@ -22,7 +75,15 @@ class NoCluster(Exception):  # noqa: N818 - it names the situation
 class ApiError(Exception):
     """A call that failed: the API server refused it, gave an unusable answer, or did not answer in time."""
 
-    def __init__(self, message: str, status: int = 0, retry_after: float = 0.0, *, is_status: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        status: int = 0,
+        retry_after: float = 0.0,
+        *,
+        is_status: bool = False,
+        cause: Cause = Cause.UNKNOWN,
+    ) -> None:
         super().__init__(message)
         self.status = status
         """Of HTTP; 0 = there was no answer."""
@@ -30,6 +91,7 @@ class ApiError(Exception):
         """Seconds that the API server asks to wait; 0 = it asked for nothing."""
         self.is_status = is_status
         """Whether the answer was a Status, which a proxy's page or an unknown path is not."""
+        self.cause = cause
 
     @property
     def reason(self) -> str:
@@ -44,7 +106,12 @@ class ApiError(Exception):
     @property
     def is_refusal(self) -> bool:
         """Whether asking again cannot help before a person grants a permission."""
-        return self.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+        return self.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) or self.is_denied
+
+    @property
+    def is_denied(self) -> bool:
+        """Whether the API server would let this process do it, and denied this very object."""
+        return self.cause in (Cause.ADMISSION, Cause.QUOTA, Cause.TERMINATING)
 
     @property
     def is_outage(self) -> bool:
@@ -61,6 +128,8 @@ class ApiError(Exception):
         """The kind of trouble, in a few words that stay the same during an outage."""
         if not self.is_answer:
             return "the API server cannot be reached"
+        if self.cause in _SUMMARIES:
+            return _SUMMARIES[self.cause]
         if self.is_refusal:
             return "the API server refuses a request of this process"
         if self.status == HTTPStatus.NOT_FOUND:
@@ -73,10 +142,14 @@ class ApiError(Exception):
         """What a person can do about it; "" = nothing that is known here."""
         if not self.is_answer:
             return UNREACHABLE
+        if self.cause is Cause.ADMISSION and _LEASES in str(self).partition(": ")[0]:
+            return FOREIGN_LEASE
+        if self.cause in _REMEDIES:
+            return _REMEDIES[self.cause]
         if self.status == HTTPStatus.UNAUTHORIZED:
             return UNAUTHORIZED
         if self.status == HTTPStatus.FORBIDDEN:
-            return FOREIGN_LEASE if "ValidatingAdmissionPolicy" in str(self) else FORBIDDEN
+            return REFUSED
         if self.status == HTTPStatus.TOO_MANY_REQUESTS or self.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return FAILING
         return UNDEFINED if self.status == HTTPStatus.NOT_FOUND else ""
@@ -124,5 +197,27 @@ def _of(call: str, code: int, status: Any, retry_after: float) -> ApiError:
     kinds: dict[int, type[ApiError]] = {HTTPStatus.NOT_FOUND: NotFound, HTTPStatus.GONE: Gone}
     is_status = isinstance(status, dict) and status.get("kind") == "Status"
     # The text of anything else may be long, and is not the API server's.
-    message = str(status.get("message") or "")[:_LONGEST_MESSAGE] if is_status else ""
-    return kinds.get(code, ApiError)(f"{call}: {code} {message}".rstrip(), code, retry_after, is_status=is_status)
+    message = str(status.get("message") or "") if is_status else ""
+    return kinds.get(code, ApiError)(
+        f"{call}: {code} {message[:_LONGEST_MESSAGE]}".rstrip(),
+        code,
+        retry_after,
+        is_status=is_status,
+        cause=_cause(code, message, status) if is_status else Cause.UNKNOWN,
+    )
+
+
+def _cause(code: int, message: str, status: Mapping[str, Any]) -> Cause:
+    """Read why a call was refused from a Status with this message."""
+    details = status.get("details")
+    causes = details.get("causes") if isinstance(details, dict) else None
+    for item in causes if isinstance(causes, list) else ():
+        if isinstance(item, dict) and item.get("reason") == "NamespaceTerminating":
+            return Cause.TERMINATING
+    subject = _OBJECT.match(message)
+    text = message[subject.end() :] if subject else message
+    for pattern, cause in _CAUSES:
+        if pattern.match(text):
+            return cause
+    # What is forbidden, but not to a user, is forbidden by a plugin.
+    return Cause.ADMISSION if subject and code == HTTPStatus.FORBIDDEN else Cause.UNKNOWN

@@ -4,9 +4,6 @@ An invalid match becomes a broader one, for which its rule refuses every request
 """
 
 from collections.abc import Iterable
-from functools import lru_cache
-
-import re2
 
 from inferway_contract import document, paths, patterns, protection
 from inferway_contract.field_errors import FieldError
@@ -120,18 +117,6 @@ def _values(
 
 
 def _check_pattern(rule: RuleDraft, pattern: str, at: Path) -> None:
-    error = pattern_error(pattern)
+    error = patterns.error_of(pattern)
     if error is not None:
         rule.add_error(f"{messages.quoted(pattern)}: {error} (RE2)", *at)
-
-
-# Every change compiles the whole world, with mostly the same patterns.
-@lru_cache(maxsize=8192)
-def pattern_error(pattern: str) -> str | None:
-    """Return RE2's error message for the pattern, or None for a valid one."""
-    try:
-        patterns.compiled(pattern)
-    except re2.error as error:
-        reason = error.args[0] if error.args else b""
-        return reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
-    return None

@@ -30,6 +30,8 @@ class ConfigFragment:
     """Of the newest config."""
     too_large: str = ""
     """The reason if its size prevents its publication."""
+    unpublished: str = ""
+    """The reason if the config with the object as it is now could not be published."""
 
 
 def programmed_condition(
@@ -41,6 +43,8 @@ def programmed_condition(
     """
     if part.too_large:
         return _condition(Reason.TOO_LARGE, messages.joined([part.too_large])), None
+    if part.unpublished:
+        return _condition(Reason.NOT_PUBLISHED, messages.joined([part.unpublished])), None
     if not part.fragment:
         return _condition(Reason.NOTHING_TO_PROGRAM, _NOTHING[part.kind]), None
     last = before if before.get("fragment") == part.fragment[:REVISION_DIGITS] else {}

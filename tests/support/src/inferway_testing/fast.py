@@ -35,8 +35,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile(examples.PROFILE if config.getoption("--fast") else examples.USUAL)
     if config.getoption("--fast"):
-        settings.load_profile(examples.PROFILE)
         guard()
 
 

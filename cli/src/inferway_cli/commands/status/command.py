@@ -20,7 +20,7 @@ from inferway_contract.generate import crds as generate_crds
 def status(
     namespace: str | None, kubeconfig: str | None, context: str | None, *, everywhere: bool, as_json: bool
 ) -> int:
-    """Print the status. Return 0 if every resource is accepted and programmed, else or on a cluster error 1."""
+    """Print the status. Return 0 if every resource is ready, else or on a cluster error 1."""
     try:
         report = asyncio.run(_ask(namespace, kubeconfig, context, everywhere=everywhere))
     except ClusterError as error:

@@ -48,9 +48,22 @@ class Row:
         return next((self.conditions[kind] for kind in types if kind in self.conditions), NOT_EVALUATED)
 
     @property
+    def ready(self) -> ConditionState:
+        """Return `Ready`; an operator of an older version does not write it: without a reason then."""
+        if ConditionType.READY in self.conditions or not self.conditions:
+            return self.state(ConditionType.READY)
+        required = (
+            self.state(ConditionType.ACCEPTED),
+            self.state(ConditionType.RESOLVED_REFS, ConditionType.TARGETS_RESOLVED),
+            self.state(ConditionType.PROGRAMMED),
+        )
+        is_ready = all(one.status == "True" and one.reason != Reason.PARTIALLY_INVALID for one in required)
+        return ConditionState(str(is_ready), "", "")
+
+    @property
     def is_good(self) -> bool:
-        """Whether it is accepted and every pod serves its newest generation."""
-        return all(self.state(kind).status == "True" for kind in (ConditionType.ACCEPTED, ConditionType.PROGRAMMED))
+        """Whether it is ready: valid, resolved, and every pod serves its newest generation."""
+        return self.ready.status == "True"
 
     @property
     def notable(self) -> tuple[tuple[str, ConditionState], ...]:
@@ -140,6 +153,8 @@ def _conditions(status: Mapping[str, Any]) -> dict[ConditionType, ConditionState
 
 
 def _is_notable(kind: ConditionType, state: ConditionState) -> bool:
+    if kind is ConditionType.READY:
+        return False  # it only repeats another one
     if kind is ConditionType.SHADOWED or state.reason == Reason.PARTIALLY_INVALID:
         return True
     # An Enforced that follows Programmed only repeats it.

@@ -39,11 +39,12 @@ def _table(*columns: str) -> Table:
 
 
 def _resources(rows: tuple[Row, ...], now: datetime) -> Table:
-    table = _table("Kind", "Namespace/Name", "Accepted", "Resolved", "Programmed", "Pods", "Revision", "Age")
+    table = _table("Kind", "Namespace/Name", "Ready", "Accepted", "Resolved", "Programmed", "Pods", "Revision", "Age")
     for row in rows:
         table.add_row(
             row.kind,
             Text(f"{row.namespace}/{row.name}"),
+            Text(row.ready.status, style="green" if row.is_good else "red"),
             _state(row.state(ConditionType.ACCEPTED)),
             _state(row.state(ConditionType.RESOLVED_REFS, ConditionType.TARGETS_RESOLVED)),
             _state(row.state(ConditionType.PROGRAMMED)),
