@@ -26,7 +26,7 @@ class Connection:
 
 
 class Connector:
-    """Connects when the test says so. `asked`: the addresses, in their order."""
+    """Connects at the test's command. `asked`: the addresses, in their order."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -76,15 +76,14 @@ def test_second_address_is_tried_at_once_after_a_failure() -> None:
     run(test())
 
 
-def test_second_address_is_tried_after_the_head_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_race, "HEAD_START", 0.02)
+def test_second_address_is_tried_after_the_head_start() -> None:
 
     async def test() -> None:
         connector = Connector()
         _, second = connector.expect("4", "6")
         second.set_result(Connection())
         began = monotonic()
-        await connection_race.first_of(["4", "6"], connector.connect)
+        await connection_race.first_of(["4", "6"], connector.connect, 0.02)
         assert monotonic() - began >= 0.02
         assert connector.asked == ["4", "6"]
 
@@ -92,13 +91,12 @@ def test_second_address_is_tried_after_the_head_start(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("is_first", [True, False])
-def test_loser_that_connects_in_the_same_turn_is_closed(is_first: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_race, "HEAD_START", 0.0)
+def test_loser_that_connects_in_the_same_turn_is_closed(is_first: bool) -> None:
 
     async def test() -> None:
         connector = Connector()
         futures = connector.expect("4", "6")
-        race = asyncio.ensure_future(connection_race.first_of(["4", "6"], connector.connect))
+        race = asyncio.ensure_future(connection_race.first_of(["4", "6"], connector.connect, 0.0))
         await asyncio.sleep(0.01)  # without a head start the second is asked in a later turn
         assert connector.asked == ["4", "6"]
         connections = [Connection(), Connection()]
@@ -213,7 +211,7 @@ def test_endpoint_is_reached_by_the_address_that_answers(other: str) -> None:
 
 
 @pytest.mark.outside
-def test_endpoint_without_an_answering_address_gives_back_permits() -> None:
+def test_endpoint_that_no_address_reaches_gives_back_permits() -> None:
     assert connect(REFUSES, "127.0.0.6")[::2] == ([problems.CONNECT_FAILED.code], 0)
     assert connect(SWALLOWS, SWALLOWS, within=0.3)[::2] == ([problems.CONNECT_TIMEOUT.code], 0)
 

@@ -110,9 +110,7 @@ ASKED = [name for name in HOSTS if not name.startswith("*.")] + ["new.net", "y.a
 
 @given(st.lists(ROUTES, max_size=6), POLICIES)
 @settings(deadline=None, max_examples=examples(300))
-def test_no_request_for_an_exclusive_host_reaches_another_namespace(
-    routes: list[Manifest], policy: HostnamePolicy
-) -> None:
+def test_exclusive_host_is_served_by_its_namespaces_only(routes: list[Manifest], policy: HostnamePolicy) -> None:
     made = compiled([*routes, *LABELLED], policy)
     for route in made.config.routes:
         namespace = route.id.partition("/")[0]

@@ -1,4 +1,4 @@
-"""Which matches overlap, for whom it is reported, and what it costs."""
+"""Which matches overlap, where it is reported, and what it costs."""
 
 import time
 from typing import Any

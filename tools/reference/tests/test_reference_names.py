@@ -73,6 +73,7 @@ OF_OTHERS = frozenset(
 )
 KUBERNETES = frozenset(
     {
+        *("appProtocol", "ipFamilies", "publishNotReadyAddresses", "targetRef", "trafficDistribution"),
         *("automountServiceAccountToken", "caBundle", "externalTrafficPolicy", "failurePolicy", "maxUnavailable"),
         *("readOnlyRootFilesystem", "targetPort", "terminationGracePeriodSeconds", "timeoutSeconds"),
     }

@@ -19,15 +19,15 @@ _MOST: Final = 200
 def find(candidate: RouteObject, routes: Iterable[RouteObject]) -> tuple[RouteObject, ...]:
     """Return routes with a hostname and a path that may meet the candidate's; none without one of another namespace."""
     region = _Region(candidate)
-    found = [
+    others = [
         replace(route, rules=rules)
         for route in routes
         if route.meta.id != candidate.meta.id and region.has_host_of(route) and (rules := region.rules_of(route))
     ]
-    if all(route.meta.namespace == candidate.meta.namespace for route in found):
+    if all(route.meta.namespace == candidate.meta.namespace for route in others):
         return ()
     # Those of its own namespace decide which matches of others get requests at all.
-    return tuple(sorted(found, key=lambda route: route.meta.age)[:_MOST])
+    return tuple(sorted(others, key=lambda route: route.meta.age)[:_MOST])
 
 
 def merged(*parts: Iterable[RouteObject]) -> tuple[RouteObject, ...]:

@@ -29,20 +29,20 @@ def find(draft: Draft) -> None:
     if not above:
         return
     claims = list(_claims(draft.routes, above))
-    own: dict[str, ClaimTree] = {hostname: ClaimTree() for hostname in above}
+    at: dict[str, ClaimTree] = {hostname: ClaimTree() for hostname in above}
     below: dict[str, ClaimTree] = {hostname: ClaimTree() for wildcards in above.values() for hostname in wildcards}
     for claim in sorted(claims, key=lambda claim: (claim.conditions, claim.age)):
-        own[claim.hostname].add(claim)
+        at[claim.hostname].add(claim)
         for wildcard in above[claim.hostname]:
             below[wildcard].add(claim)
     for claim in claims:
         hostname = claim.hostname
-        for other in islice(own[hostname].above(claim), _MOST_COMPARED):
+        for other in islice(at[hostname].above(claim), _MOST_COMPARED):
             if meet(claim, other):
                 is_first = claim.order < other.order
                 _report(claim if is_first else other, other if is_first else claim)
         for wildcard in above[hostname]:
-            for other in islice(own[wildcard].above(claim), _MOST_COMPARED):
+            for other in islice(at[wildcard].above(claim), _MOST_COMPARED):
                 if meet(claim, other):
                     _report(claim, other)
         if hostname in below:
@@ -74,10 +74,10 @@ def _wildcards_above(owners: Mapping[str, set[str]]) -> dict[str, tuple[str, ...
     above: dict[str, tuple[str, ...]] = {}
     for hostname, namespaces in owners.items():
         wildcards = (name for name in wildcards_of(hostname) if len(owners.get(name, namespaces) | namespaces) > 1)
-        found = tuple(islice((name for name in wildcards if name in owners), _MOST_WILDCARDS))
-        if found or len(namespaces) > 1:
-            above[hostname] = found
-    for wildcard in {name for found in above.values() for name in found}:
+        nearest = tuple(islice((name for name in wildcards if name in owners), _MOST_WILDCARDS))
+        if nearest or len(namespaces) > 1:
+            above[hostname] = nearest
+    for wildcard in {name for nearest in above.values() for name in nearest}:
         above.setdefault(wildcard, ())
     return above
 

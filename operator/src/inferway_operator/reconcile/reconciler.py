@@ -124,6 +124,9 @@ class Reconciler:
             actual = await self._config_maps.read()
         for error in actual.errors:
             logger.warning("%s; it is published again", error)
+        if self._settings.namespaces and "default" not in self._settings.namespaces:
+            # Its Service and its endpoints are there.
+            logger.warning("the namespace default is not watched: endpoints are not compared with the API server's")
         self._cache.is_world_dirty = True
         self._term = Term(actual.published, dict(actual.configs), actual.config)
         return self._term

@@ -72,7 +72,7 @@ def reserved_by(policy: HostnamePolicy, namespace: str, labels: Mapping[str, str
     that covers a reserved hostname would get its requests: those that no route of the owner fits.
     """
     reserving: list[str] = []
-    own = _NOWHERE
+    claimed = _NOWHERE
     for rule in policy:
         if not rule.exclusive:
             continue
@@ -80,8 +80,8 @@ def reserved_by(policy: HostnamePolicy, namespace: str, labels: Mapping[str, str
             reserving += [pattern for pattern in rule.hostnames if _share_a_host(pattern, hostname)]
         else:
             covering = (pattern for pattern in rule.hostnames if may_claim(hostname, (pattern,)))
-            own = max((own, *map(_specificity, covering)))
-    return max((pattern for pattern in reserving if _specificity(pattern) > own), key=_specificity, default=None)
+            claimed = max((claimed, *map(_specificity, covering)))
+    return max((pattern for pattern in reserving if _specificity(pattern) > claimed), key=_specificity, default=None)
 
 
 def _share_a_host(pattern: str, hostname: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol, TypeVar
 
 HEAD_START: Final = 0.25
-"""Seconds that an address has before the next one is tried: RFC 8305's Connection Attempt Delay."""
+"""Seconds that an address has before the next one is tried as well: RFC 8305's Connection Attempt Delay."""
 
 
 class Closable(Protocol):
@@ -21,7 +21,9 @@ class Closable(Protocol):
 C = TypeVar("C", bound=Closable)
 
 
-async def first_of(addresses: Sequence[str], connect: Callable[[str], Awaitable[C]]) -> C:
+async def first_of(
+    addresses: Sequence[str], connect: Callable[[str], Awaitable[C]], head_start: float = HEAD_START
+) -> C:
     """Return the first connection, and close or cancel all others. Raises the last `OSError` if every address fails."""
     waiting = list(addresses)
     attempts: set[asyncio.Future[C]] = set()
@@ -30,7 +32,7 @@ async def first_of(addresses: Sequence[str], connect: Callable[[str], Awaitable[
             if waiting:
                 attempts.add(asyncio.ensure_future(connect(waiting.pop(0))))
             ended, _ = await asyncio.wait(
-                attempts, timeout=HEAD_START if waiting else None, return_when=asyncio.FIRST_COMPLETED
+                attempts, timeout=head_start if waiting else None, return_when=asyncio.FIRST_COMPLETED
             )
             failures: list[BaseException] = []
             for attempt in ended:
