@@ -1,9 +1,8 @@
 """The routes that may overlap with one that is not stored yet, reduced to the rules that may. Broader than the compiler's answer."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Final
 
 from inferway_contract import paths
 from inferway_contract.document import PathMatch
@@ -12,25 +11,28 @@ from inferway_operator.compiler import claims, overlaps
 from inferway_operator.compiler.claims import Segments
 from inferway_operator.world.objects import RouteObject, RuleObject
 
-_MOST: Final = 200
-"""Routes that a review compiles, the oldest of them: a status names fewer."""
 
+def find(candidate: RouteObject, routes: Sequence[RouteObject]) -> list[RouteObject]:
+    """Return routes with a hostname and a path that may meet the candidate's, the oldest first.
 
-def find(candidate: RouteObject, routes: Iterable[RouteObject]) -> tuple[RouteObject, ...]:
-    """Return routes with a hostname and a path that may meet the candidate's; none without one of another namespace."""
+    Those of its own namespace decide which matches of others get requests at all. Without any of others there are none.
+    """
     region = _Region(candidate)
-    others = [
-        replace(route, rules=rules)
-        for route in routes
-        if route.meta.id != candidate.meta.id and region.has_host_of(route) and (rules := region.rules_of(route))
-    ]
-    if all(route.meta.namespace == candidate.meta.namespace for route in others):
-        return ()
-    # Those of its own namespace decide which matches of others get requests at all.
-    return tuple(sorted(others, key=lambda route: route.meta.age)[:_MOST])
+    home = candidate.meta.namespace
+
+    def reduced(is_home: bool) -> list[RouteObject]:
+        return [
+            replace(route, rules=rules)
+            for route in routes
+            if (route.meta.namespace == home) is is_home and route.meta.id != candidate.meta.id
+            if region.has_host_of(route) and (rules := region.rules_of(route, len(routes)))
+        ]
+
+    others = reduced(is_home=False)
+    return sorted([*others, *reduced(is_home=True)], key=lambda route: route.meta.age) if others else []
 
 
-def merged(*parts: Iterable[RouteObject]) -> tuple[RouteObject, ...]:
+def merged(*parts: Iterable[RouteObject]) -> list[RouteObject]:
     """Return each route once, with the rules that any part has of it."""
     routes: dict[str, RouteObject] = {}
     for route in (route for part in parts for route in part):
@@ -39,7 +41,7 @@ def merged(*parts: Iterable[RouteObject]) -> tuple[RouteObject, ...]:
             rules = {rule.index: rule for rule in (*before.rules, *route.rules)}
             route = replace(route, rules=tuple(rules[index] for index in sorted(rules)))
         routes[route.meta.id] = route
-    return tuple(routes.values())
+    return list(routes.values())
 
 
 class _Region:
@@ -49,7 +51,7 @@ class _Region:
         self._hostnames = frozenset(route.hostnames or ("",))
         self._wildcards = frozenset(name for hostname in self._hostnames for name in overlaps.wildcards_of(hostname))
         self._has_wildcard = any(hostname.startswith("*.") for hostname in self._hostnames)
-        self._paths = {path for rule in route.rules for path in _paths(rule)}
+        self._paths = {path for paths_ in _paths(route) for path in paths_}
         self._above = {path[:length] for path in self._paths for length in range(len(path))}
 
     def has_host_of(self, route: RouteObject) -> bool:
@@ -61,20 +63,40 @@ class _Region:
                 return True
         return False
 
-    def rules_of(self, route: RouteObject) -> tuple[RuleObject, ...]:
-        """Return the rules with a path that is one of the region, above or below one."""
-        return tuple(rule for rule in route.rules if any(map(self._has, _paths(rule))))
+    def rules_of(self, route: RouteObject, routes: int) -> tuple[RuleObject, ...]:
+        """Return the rules with a path that is one of the region, above or below one. `routes`: how many are stored."""
+        paths_of_rules = zip(route.rules, _known_paths(route, routes), strict=True)
+        return tuple(rule for rule, paths_ in paths_of_rules if any(map(self._has, paths_)))
 
     def _has(self, path: Segments) -> bool:
         return path in self._above or any(path[:length] in self._paths for length in range(len(path) + 1))
 
 
-def _paths(rule: RuleObject) -> list[Segments]:
-    """Return where its paths are found; () is the root, also for what is not wholly readable."""
-    return [
-        _segments(match.path.type, match.path.value) if isinstance(match, written.Match) else ()
-        for _, match in rule.matches
-    ]
+Paths = tuple[frozenset[Segments], ...]
+"""Where the paths of each rule are found."""
+
+_known: dict[str, tuple[RouteObject, Paths]] = {}
+
+
+def _known_paths(route: RouteObject, routes: int) -> Paths:
+    """Return the paths of a stored route, computed once for each version. `routes`: how many are stored."""
+    known = _known.get(route.meta.id)
+    if known is None or known[0] is not route:
+        if len(_known) > 2 * routes:
+            _known.clear()  # most are of routes that were deleted
+        known = _known[route.meta.id] = (route, _paths(route))
+    return known[1]
+
+
+def _paths(route: RouteObject) -> Paths:
+    """Return where its paths are found; () is the root, also of what is not wholly readable."""
+    return tuple(
+        frozenset(
+            _segments(match.path.type, match.path.value) if isinstance(match, written.Match) else ()
+            for _, match in rule.matches
+        )
+        for rule in route.rules
+    )
 
 
 # Called for every match of the world at every review, with mostly the same paths.
