@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import Final
 
 from inferway_contract import paths
 from inferway_contract.document import PathMatch
@@ -11,25 +12,40 @@ from inferway_operator.compiler import claims, overlaps
 from inferway_operator.compiler.claims import Segments
 from inferway_operator.world.objects import RouteObject, RuleObject
 
+_MOST_MATCHES: Final = 100
+"""Of other namespaces' routes, and of its own: a review names ten routes, and must not grow with what others have stored."""
+
 
 def find(candidate: RouteObject, routes: Sequence[RouteObject]) -> list[RouteObject]:
-    """Return routes with a hostname and a path that may meet the candidate's, the oldest first.
+    """Return the oldest routes with a hostname and a path that may meet the candidate's.
 
     Those of its own namespace decide which matches of others get requests at all. Without any of others there are none.
     """
     region = _Region(candidate)
+    related = [
+        route
+        for route in sorted(routes, key=lambda route: route.meta.age)
+        if route.meta.id != candidate.meta.id and region.has_host_of(route)
+    ]
     home = candidate.meta.namespace
+    others = _reduced(region, (route for route in related if route.meta.namespace != home), len(routes))
+    if not others:
+        return []
+    return others + _reduced(region, (route for route in related if route.meta.namespace == home), len(routes))
 
-    def reduced(is_home: bool) -> list[RouteObject]:
-        return [
-            replace(route, rules=rules)
-            for route in routes
-            if (route.meta.namespace == home) is is_home and route.meta.id != candidate.meta.id
-            if region.has_host_of(route) and (rules := region.rules_of(route, len(routes)))
-        ]
 
-    others = reduced(is_home=False)
-    return sorted([*others, *reduced(is_home=True)], key=lambda route: route.meta.age) if others else []
+def _reduced(region: "_Region", related: Iterable[RouteObject], routes: int) -> list[RouteObject]:
+    """Return the first of the routes that have a path in the region, reduced to the rules that do."""
+    reduced: list[RouteObject] = []
+    matches = 0
+    for route in related:
+        rules = region.rules_of(route, routes)
+        matches += sum(len(rule.matches) for rule in rules)
+        if reduced and matches > _MOST_MATCHES:
+            break
+        if rules:
+            reduced.append(replace(route, rules=rules))
+    return reduced
 
 
 def merged(*parts: Iterable[RouteObject]) -> list[RouteObject]:

@@ -37,7 +37,7 @@ def relevant_world(candidate: RouteObject | PolicyObject, world: World) -> Relev
         return RelevantWorld(_of_policy(candidate, world))
     rivals = _rivals(candidate, world.routes)
     compared = _affordable(rivals)
-    others = overlapping_routes.merged(compared, _affordable(overlapping_routes.find(candidate, world.routes)))
+    others = overlapping_routes.merged(compared, overlapping_routes.find(candidate, world.routes))
     return RelevantWorld(
         _of_route(candidate, others, world), tuple(route.meta.id for route in compared), len(rivals) - len(compared)
     )
