@@ -11,7 +11,10 @@ from inferway_contract.document import ConfigDocument
 from inferway_dataplane.core.messages import request_head, request_target
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.messages.request_head import RequestHead
-from inferway_dataplane.core.routing.table import RouteEntry, RoutingTable
+from inferway_dataplane.core.routing import table
+from inferway_dataplane.core.routing.compiled_match import CompiledMatch
+from inferway_dataplane.core.routing.table import RoutingTable
+from inferway_dataplane.core.steps import completed
 from inferway_operator import compiler
 from inferway_operator.compiler import Verdict
 from inferway_operator.world.world import from_manifests
@@ -70,13 +73,17 @@ def manifest(number: int, namespace: str, hostnames: list[str], matches: list[di
 
 def table_of(config: ConfigDocument, *ids: str, has_any_host: bool = True) -> RoutingTable[str]:
     """The table of some routes; each entry's rule is the id of its route."""
-    return RoutingTable(
-        RouteEntry(hostname, match, age, index, route.id)
-        for age, route in enumerate(config.routes)
-        if route.id in ids and (route.hostnames or has_any_host)
-        for index, rule in enumerate(route.rules)
-        for hostname in route.hostnames or ("",)
-        for match in rule.matches
+    return completed(
+        table.building(
+            [
+                (
+                    route.hostnames or ("",),
+                    tuple(CompiledMatch(match, route.id) for rule in route.rules for match in rule.matches),
+                )
+                for route in config.routes
+                if route.id in ids and (route.hostnames or has_any_host)
+            ]
+        )
     )
 
 
@@ -88,8 +95,8 @@ def request(host: str, path: str, method: str, header: str) -> RequestHead:
     return head
 
 
-def served(table: RoutingTable[str], head: RequestHead) -> str | None:
-    selected = table.select(head)
+def served(routes: RoutingTable[str], head: RequestHead) -> str | None:
+    selected = routes.select(head)
     return None if isinstance(selected, Problem) else selected.rule
 
 
