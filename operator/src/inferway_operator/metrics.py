@@ -1,5 +1,6 @@
 """Metrics of the operator. Label values come from fixed lists, never from user input."""
 
+from collections.abc import Iterable
 from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -8,6 +9,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from inferway_contract.connection_limits import Reason
+from inferway_operator.world.bounds import NOTHING, Bounds, Usage
 
 Decision = Literal["allowed", "warned", "denied", "unseen", "broken"]
 """Of an admission review; `unseen` = an object that it does not concern, `broken` = the body is not a review."""
@@ -57,6 +59,12 @@ class OperatorMetrics:
             "endpoints_left_out",
             "Endpoints of routed Services that get no requests; `reason`: `forbidden` address, above the `limit`.",
             "reason",
+        )
+        self._bounds_used = self._gauge(
+            "bounds_used_ratio",
+            "Part of a bound that accepted objects take; `scope`: of the namespace that takes most, or of all namespaces.",
+            "bound",
+            "scope",
         )
         self._published = self._gauge(
             "last_published_timestamp_seconds", "Time of the last write of a document, since the epoch."
@@ -115,6 +123,15 @@ class OperatorMetrics:
         """Set the numbers of endpoints that get no requests: of forbidden addresses, and above the limit."""
         self._left_out.labels("forbidden").set(forbidden)
         self._left_out.labels("limit").set(excess)
+
+    def uses(self, usage: Iterable[Usage], bounds: Bounds) -> None:
+        """Set how much of the bounds is used. `usage`: of each namespace."""
+        usages = [*usage, NOTHING]
+        for bound, used, of_namespace, of_all in zip(
+            Usage._fields, zip(*usages, strict=True), bounds.namespace, bounds.total, strict=True
+        ):
+            self._bounds_used.labels(bound, "namespace").set(max(used) / of_namespace)
+            self._bounds_used.labels(bound, "all").set(sum(used) / of_all)
 
     def published(self, at: float) -> None:
         """Set the time of the last publication; `at` in seconds since 1970."""

@@ -7,6 +7,7 @@ from typing import Final
 from inferway_contract.document import ConfigDocument, EndpointsDocument
 from inferway_operator.compiler import (
     backends,
+    bounds,
     emit,
     filters,
     hostnames,
@@ -20,10 +21,12 @@ from inferway_operator.compiler import (
 )
 from inferway_operator.compiler.draft import Draft
 from inferway_operator.compiler.verdicts import Verdict
+from inferway_operator.world.bounds import Usage
 from inferway_operator.world.world import World
 
 PASSES: Final[tuple[Callable[[Draft], None], ...]] = (
     hostnames.check,  # a route gets no request for a hostname that its namespace may not claim
+    bounds.check,  # before anything is compiled that it refuses
     rules.check_names,  # of two rules with one name the second refuses
     matches.normalise,  # paths, names, patterns; also of invalid rules, which refuse the requests of their matches
     filters.translate,  # header edits, rewrites, redirects, direct responses, CORS
@@ -48,6 +51,8 @@ class Compilation:
     verdicts: tuple[Verdict, ...]
     left_out: Mapping[str, emit.LeftOut] = field(default_factory=dict)
     """What is not in the endpoints document, by Service key; without Services that are complete."""
+    usage: Mapping[str, Usage] = field(default_factory=dict)
+    """What the accepted objects of each namespace take, where bounds apply."""
 
 
 def compile(world: World) -> Compilation:  # noqa: A001 - the standard term; import the module and qualify
@@ -61,4 +66,5 @@ def compile(world: World) -> Compilation:  # noqa: A001 - the standard term; imp
         emit.emit_endpoints(draft, config),
         verdicts.verdicts_of(draft),
         emit.left_out_of(draft, config),
+        draft.usage,
     )
