@@ -65,9 +65,7 @@ def _key(item: Manifest) -> Key:
 
 def _without_helm(item: Manifest) -> Manifest:
     metadata = dict(item["metadata"])
-    annotations = {
-        name: value for name, value in metadata.pop("annotations", {}).items() if "helm.sh/" not in name
-    }
+    annotations = {name: value for name, value in metadata.pop("annotations", {}).items() if "helm.sh/" not in name}
     if annotations:
         metadata["annotations"] = annotations
     if item["kind"] in CLUSTER_SCOPED:
@@ -81,4 +79,6 @@ def _as_written(item: Manifest) -> Manifest:
     metadata["annotations"].pop("kubectl.kubernetes.io/last-applied-configuration", None)
     names = {name: item["metadata"][name] for name in ("name", "namespace") if name in item["metadata"]}
     rest = {name: value for name, value in item.items() if name not in ("metadata", "status")}
+    if item["kind"] == "Service":
+        rest["spec"] = {name: value for name, value in item["spec"].items() if not name.startswith("clusterIP")}
     return {**rest, "metadata": {**names, "labels": labels, "annotations": metadata["annotations"]}}

@@ -74,6 +74,7 @@ OF_OTHERS = frozenset(
 KUBERNETES = frozenset(
     {
         *("automountServiceAccountToken", "caBundle", "externalTrafficPolicy", "failurePolicy", "maxUnavailable"),
+        *("gatewayName", "nameSuffix", "namePrefix"),  # of the chart's values, of kustomize
         *("readOnlyRootFilesystem", "targetPort", "terminationGracePeriodSeconds", "timeoutSeconds"),
     }
 )

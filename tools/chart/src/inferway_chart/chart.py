@@ -51,7 +51,9 @@ def files() -> dict[str, str]:
 def schema() -> dict[str, Any]:
     """Return the schema of the values, with the names of the settings that the chart does not write itself."""
     content: dict[str, Any] = json.loads((SOURCE / "values.schema.json").read_text(encoding="utf-8"))
-    operator = [f"INFERWAY_OPERATOR_{name.upper()}" for kind in (OperatorSettings, HttpSettings) for name in kind.model_fields]
+    operator = [
+        f"INFERWAY_OPERATOR_{name.upper()}" for kind in (OperatorSettings, HttpSettings) for name in kind.model_fields
+    ]
     gateway = [f"INFERWAY_{name.upper()}" for kind in (Settings, ClusterSettings) for name in kind.model_fields]
     for plane, settings in (("operator", operator), ("gateway", gateway)):
         allowed = sorted(name for name in {*settings} if not values.is_set_by_the_chart(name))

@@ -27,7 +27,9 @@ def everything() -> list[Manifest]:
     """Return production with all optional components, and monitoring, with placeholders for the names."""
     resources = {
         "resources": [MANIFESTS / "overlays/production", MANIFESTS / "monitoring"],
-        "components": [MANIFESTS / "components" / name for name in ("webhook", "webhook-network-policy", "gateway-name")],
+        "components": [
+            MANIFESTS / "components" / name for name in ("webhook", "webhook-network-policy", "gateway-name")
+        ],
     }
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch).resolve()

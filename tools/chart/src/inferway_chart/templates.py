@@ -51,11 +51,9 @@ def value_at(item: Manifest, path: Path) -> Any:
     """Return the value at a path, or None."""
     node: Any = item
     for step in path:
-        if isinstance(node, list) and isinstance(step, int) and step < len(node):
+        try:
             node = node[step]
-        elif isinstance(node, Mapping) and step in node:
-            node = node[step]
-        else:
+        except (KeyError, IndexError, TypeError):
             return None
     return node
 
@@ -73,8 +71,6 @@ def _parametrised(item: Manifest) -> Manifest:
             _change_deployment(changed, name.removeprefix("inferway-"))
         case "ConfigMap" if name.removeprefix("inferway-") in _CONFIG_MAPS:
             changed["data"] = Action(f"include `inferway.{name.removeprefix('inferway-')}` .")
-            # Pods of the previous version may still start, and a roll-back needs it.
-            changed["metadata"]["annotations"] = dict(_KEEP)
         case "CustomResourceDefinition":
             changed["metadata"]["annotations"] = When(".Values.crds.keep", dict(_KEEP))
         case "ServiceMonitor" | "PrometheusRule":

@@ -53,7 +53,11 @@ def of_overlay(objects: list[Manifest], production: Values) -> Values:
     for plane in ("operator", "gateway"):
         # null removes a setting of the chart's values.
         values[f"{plane}.settings"] = {**dict.fromkeys(production[f"{plane}.settings"]), **values[f"{plane}.settings"]}
-        [deployment] = (item for item in objects if templates.plain_name(item) == f"inferway-{plane}" and item["kind"] == "Deployment")
+        [deployment] = (
+            item
+            for item in objects
+            if templates.plain_name(item) == f"inferway-{plane}" and item["kind"] == "Deployment"
+        )
         match = _IMAGE.fullmatch(deployment["spec"]["template"]["spec"]["containers"][0]["image"])
         values[f"{plane}.image.tag"] = match and match["tag"]
     replicas = templates.value_at(deployment, ("spec", "replicas"))
