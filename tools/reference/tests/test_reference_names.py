@@ -73,8 +73,16 @@ OF_OTHERS = frozenset(
 )
 KUBERNETES = frozenset(
     {
-        *("automountServiceAccountToken", "caBundle", "externalTrafficPolicy", "failurePolicy", "maxUnavailable"),
-        *("gatewayName", "nameSuffix", "namePrefix"),  # of the chart's values, of kustomize
+        *(
+            "automountServiceAccountToken",
+            "caBundle",
+            "externalTrafficPolicy",
+            "failurePolicy",
+            "maxUnavailable",
+            "namePrefix",
+            "nameSuffix",
+        ),
+        "gatewayName",  # of the chart's values
         *("readOnlyRootFilesystem", "targetPort", "terminationGracePeriodSeconds", "timeoutSeconds"),
     }
 )
