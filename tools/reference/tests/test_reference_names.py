@@ -75,6 +75,16 @@ KUBERNETES = frozenset(
     {
         *("appProtocol", "ipFamilies", "publishNotReadyAddresses", "targetRef", "trafficDistribution"),
         *("automountServiceAccountToken", "caBundle", "externalTrafficPolicy", "failurePolicy", "maxUnavailable"),
+        *(
+            "automountServiceAccountToken",
+            "caBundle",
+            "externalTrafficPolicy",
+            "failurePolicy",
+            "maxUnavailable",
+            "namePrefix",
+            "nameSuffix",
+        ),
+        "gatewayName",  # of the chart's values
         *("readOnlyRootFilesystem", "targetPort", "terminationGracePeriodSeconds", "timeoutSeconds"),
     }
 )
