@@ -137,6 +137,7 @@ class StatusLoop:
             (kind_name, entry.id): self._writer.current(entry)
             for kind_name, kind in _KINDS
             for entry in self._cache.entries(kind)
+            if not entry.is_deleted  # it has left the config: its last status stays
         }
         self._writer.forget(entry.uid for entry in objects.values())
         return objects

@@ -51,7 +51,7 @@ class ObjectCache:
         self.is_world_dirty = True
         """Something that the compiler looks at has changed."""
         self.has_lost_ours = False
-        """A route or policy is gone: deleted, or its definition."""
+        """A route or policy is gone, or about to go: deleted, or its definition."""
         self.named_services: frozenset[str] | None = None
         """Ids of the Services that routes name; changes of others do not wake the reconciler. None = all do."""
 
@@ -64,7 +64,9 @@ class ObjectCache:
 
         def values(kind: WatchedKind) -> tuple[Any, ...]:
             # None is what cannot be read of Kubernetes' own kinds.
-            return tuple(entry.value for entry in self.entries(kind) if entry.value is not None)
+            return tuple(
+                entry.value for entry in self.entries(kind) if entry.value is not None and not entry.is_deleted
+            )
 
         return World(
             settings=settings,
@@ -73,7 +75,8 @@ class ObjectCache:
             services=values(SERVICES),
             slices=values(SLICES),
             grants=tuple(grant for grants in values(GRANTS) for grant in grants),
-            namespaces=values(NAMESPACES),
+            # One that is being deleted counts until the end: its objects leave the config.
+            namespaces=tuple(entry.value for entry in self.entries(NAMESPACES) if entry.value is not None),
             last_published=last_published,
             replicas=replicas,
         )
@@ -126,6 +129,8 @@ class ObjectCache:
             since = before.value.ready_since if before is not None and was_ready else time.monotonic()
             now = replace(now, value=replace(now.value, ready_since=since))
         known[uid] = now
+        if kind.is_ours and now.is_deleted and not (before is not None and before.is_deleted):
+            self.has_lost_ours = True
         is_proof = kind is LEASES and self._note_renewal(before, now)
         if before is None or _relevant(before) != _relevant(now) or is_proof:
             self._mark(kind, before, now)
@@ -224,7 +229,7 @@ def _relevant(entry: CachedObject) -> Any:
         return replace(entry.value, renewed=0.0)
     if isinstance(entry.value, PodState):
         return replace(entry.value, ready_since=0.0)
-    return (entry.generation, entry.value)
+    return (entry.generation, entry.value, entry.is_deleted)
 
 
 def _service(entry: CachedObject | None) -> str:
