@@ -45,9 +45,17 @@ from inferway_dataplane.gateway import Gateway
 from inferway_dataplane.observability.access_log import AccessLog
 from inferway_dataplane.settings import Settings
 
+_LIMITS = Policy(
+    id="demo/limits",
+    limits=(
+        Limit(name="global", requests=10**7, per=1000, burst=10**7),
+        Limit(name="per-ip", requests=10**7, per=1000, burst=10**7, key=(KeyPart(type="client_ip"),)),
+    ),
+)
+
 FEATURES: dict[str, tuple[int, dict[str, Any]]] = {
     "nothing (1 endpoint)": (1, {}),
-    "2 limits (1 endpoint)": (1, {"policies": ("demo/limits",)}),
+    "2 limits (1 endpoint)": (1, {"policies": (_LIMITS,)}),
     "retry": (1, {"retry": Retry()}),
     "circuitBreaker": (1, {"circuit_breaker": CircuitBreaker(max_requests=10)}),
     "healthCheck": (1, {"health_check": HealthCheck(path="/")}),
@@ -67,13 +75,6 @@ FEATURES: dict[str, tuple[int, dict[str, Any]]] = {
     "3 endpoints, PeakEWMA": (3, {"load_balancer": LoadBalancer(type="PeakEWMA")}),
     "3 endpoints, ConsistentHash": (3, {"load_balancer": LoadBalancer(type="ConsistentHash")}),
 }
-_LIMITS = Policy(
-    id="demo/limits",
-    limits=(
-        Limit(name="global", requests=10**7, per=1000, burst=10**7),
-        Limit(name="per-ip", requests=10**7, per=1000, burst=10**7, key=(KeyPart(type="client_ip"),)),
-    ),
-)
 
 
 class _Secrets:
@@ -89,6 +90,7 @@ def connected(endpoints: int, options: dict[str, Any]) -> tuple[ClientConnection
     """Return a client connection, and an idle connection to each endpoint of a rule with these options."""
     options = dict(options)
     auth = options.pop("auth", None)
+    policies = options.pop("policies", ())
     rule = Rule(
         name="infer",
         matches=(Match(path=PathMatch(value="/infer")),),
@@ -101,7 +103,7 @@ def connected(endpoints: int, options: dict[str, Any]) -> tuple[ClientConnection
     gateway.context.secrets = _Secrets()
     routes = (Route(id="demo/infer", rules=(rule,)),)
     gateway.live.accept(
-        ConfigDocument(address_policy="Standalone", routes=routes, policies=(_LIMITS,)), EndpointsDocument()
+        ConfigDocument(address_policy="Standalone", routes=routes, policies=policies), EndpointsDocument()
     )
     upstreams = []
     for port in range(1, endpoints + 1):

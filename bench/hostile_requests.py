@@ -99,7 +99,7 @@ QUERY_LIMITS = Policy(
         for n in range(16)
     ),
 )
-LIMITED = (Rule(name="all", respond=OK, policies=("demo/limits",)),)
+LIMITED = (Rule(name="all", respond=OK),)
 ORIGINS = (Rule(name="all", respond=OK, cors=Cors(allow_origins=tuple(f"https://*.{n}.example" for n in range(60)))),)
 LETTERS = [bytes((letter,)) for letter in (*range(ord("a"), ord("z") + 1), *range(ord("A"), ord("Z") + 1))]
 # All different, or looking at each of them once would be enough.

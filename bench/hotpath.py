@@ -25,6 +25,7 @@ from inferway_contract.document import (
     Policy,
     Route,
     Rule,
+    Target,
     Url,
 )
 from inferway_dataplane.engine.downstream.connection import ClientConnection
@@ -81,13 +82,12 @@ def connected(*, cached: bool) -> tuple[ClientConnection, UpstreamConnection]:
         name="infer",
         matches=(Match(path=PathMatch(value="/infer")),),
         backends=(backend,),
-        policies=("demo/limits",),
         cache=Cache(ttl=3_600_000) if cached else None,
     )
     config = ConfigDocument(
         address_policy="Standalone",
         routes=(Route(id="demo/infer", rules=(*others, rule)),),
-        policies=(Policy(id="demo/limits", limits=limits),),
+        policies=(Policy(id="demo/limits", targets=(Target(route="infer", rule="infer"),), limits=limits),),
     )
     gateway = Gateway(Settings(), AccessLog(0, enabled=False))
     gateway.live.accept(config, EndpointsDocument())

@@ -41,6 +41,11 @@ def test_config_split_into_shards_reassembles(numbers: list[int], policies: int)
     layout = sharding.lay_out_config(document)
     assert reassembled(layout) == document
     assert len(layout.fragments) == len(numbers) + policies
+    older = sharding.lay_out_config(document, version=1)
+    # Format 1 has the policies of rules only.
+    assert reassembled(older) == (document if numbers else document.model_copy(update={"policies": ()}))
+    assert older.fragments == layout.fragments
+    assert all(b'"format"' not in content for content in (canonical(older.index), *older.shards.values()))
 
 
 def test_shards_are_canonical_and_named_by_their_digest() -> None:
@@ -107,6 +112,18 @@ def test_endpoints_split_into_shards_reassemble() -> None:
     assert sharding.lay_out_endpoints(EndpointsDocument(replicas=8, services=services)).shards == layout.shards
 
 
+def test_endpoints_of_format_1_have_one_address_each() -> None:
+    dual = Endpoint(address="10.0.0.1", port=80, further=("2001:db8::1",))
+    layouts = [
+        sharding.lay_out_endpoints(EndpointsDocument(services={"demo/a:80": (dual,)}), version=version)
+        for version in (1, 2)
+    ]
+    assert [content for layout in layouts for content in layout.shards.values()] == [
+        b'{"services":{"demo/a:80":[{"address":"10.0.0.1","port":80}]}}',
+        b'{"format":2,"services":{"demo/a:80":[{"address":"10.0.0.1","further":["2001:db8::1"],"port":80}]}}',
+    ]
+
+
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
@@ -125,7 +142,8 @@ def test_shard_with_changed_bytes_is_rejected(harm: Callable[[bytes], bytes], me
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'{"format":2}', "format: Input should be 1"),
+        (b'{"format":3}', "format: Input should be 1 or 2"),
+        (b'{"format":2,"routes":[{"id":"a/b","rules":[{"name":"r","policies":[]}]}]}', "policies: Extra inputs"),
         (b'{"routes":[{"id":"a/b","what":1}]}', "routes.0.what: Extra inputs are not permitted"),
         (b"[]", "cannot be read"),
         (b"{", "cannot be read: Invalid JSON"),
@@ -135,6 +153,14 @@ def test_shard_with_an_invalid_structure_is_rejected(content: bytes, message: st
     ref = sharding.ShardRef(name="inferway-x", digest=digest(content))
     with pytest.raises(ValueError, match=message):
         sharding.read_shard(sharding.ConfigShard, ref, content)
+
+
+def test_index_with_a_shard_of_another_format_is_rejected() -> None:
+    document = config(range(3))
+    newest, older = (sharding.lay_out_config(document, version=version) for version in (2, 1))
+    mixed = newest.index.model_copy(update={"shards": older.index.shards})
+    with pytest.raises(ValueError, match="the index has format 2, and a shard another one"):
+        sharding.config_of(mixed, lambda ref: sharding.read_shard(sharding.ConfigShard, ref, older.shards[ref.name]))
 
 
 @pytest.mark.parametrize(

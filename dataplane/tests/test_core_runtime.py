@@ -28,6 +28,7 @@ from inferway_contract.document import (
     Retry,
     Route,
     Rule,
+    Target,
     Timeouts,
     Url,
 )
@@ -94,11 +95,6 @@ def make_request(
 def test_document_without_endpoints_of_a_service_is_rejected() -> None:
     with pytest.raises(LookupError, match="demo/sim:80"):
         build(rule(backends=(document.Backend(service=SERVICE),)))
-
-
-def test_document_with_a_missing_policy_is_rejected() -> None:
-    with pytest.raises(LookupError, match="demo/p"):
-        build(rule(policies=("demo/p",)))
 
 
 def test_pattern_that_only_this_re2_rejects_costs_its_rule() -> None:
@@ -236,7 +232,7 @@ def test_rule_has_ratelimit_headers_only_if_a_policy_asks(styles: tuple[Any, ...
     policies = tuple(
         Policy(id=f"demo/p{number}", limits=(LIMIT,), headers=style) for number, style in enumerate(styles)
     )
-    built_rule = build(rule(policies=tuple(policy.id for policy in policies)), policies=policies).rules[0]
+    built_rule = build(rule(), policies=policies).rules[0]
     assert (built_rule.limit_headers is not None) is tells
     assert len(built_rule.limits) == len(styles)
 
@@ -377,19 +373,21 @@ def bucket(built: Runtime, index: int = 0) -> Bucket:
 
 
 def test_rules_of_one_policy_share_its_buckets() -> None:
-    built = build(rule(policies=("demo/p",)), Rule(name="s", policies=("demo/p",)), policies=(policy(),))
+    built = build(rule(), Rule(name="s"), policies=(policy(),))
     assert bucket(built, 0) is bucket(built, 1)
 
 
 def test_equal_limits_of_two_policies_have_separate_buckets() -> None:
-    built = build(
-        rule(policies=("demo/p",)), Rule(name="s", policies=("demo/q",)), policies=(policy(), policy(name="demo/q"))
+    first, second = (
+        policy(name=name).model_copy(update={"targets": (Target(route="a", rule=of),)})
+        for name, of in (("demo/p", "r"), ("demo/q", "s"))
     )
+    built = build(rule(), Rule(name="s"), policies=(first, second))
     assert bucket(built, 0) is not bucket(built, 1)
 
 
 def test_r7_limit_keeps_its_level_in_a_new_document() -> None:
-    document_rule = rule(policies=("demo/p",))
+    document_rule = rule()
     first = build(document_rule, policies=(policy(),))
     for _ in range(4):
         take(bucket(first), None, 10.0)
@@ -401,7 +399,7 @@ def test_r7_limit_keeps_its_level_in_a_new_document() -> None:
 
 
 def test_r7_limit_with_a_changed_key_has_a_new_bucket() -> None:
-    document_rule = rule(policies=("demo/p",))
+    document_rule = rule()
     first = build(document_rule, policies=(policy(),))
     take(bucket(first), None, 10.0)
     by_client = policy(Limit(name="l", requests=1, per=1000, burst=5, key=(KeyPart(type="client_ip"),)))

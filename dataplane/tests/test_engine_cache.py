@@ -313,7 +313,7 @@ def test_hit_has_the_response_header_modifiers_applied() -> None:
 def test_hit_is_rate_limited_and_shows_the_current_level() -> None:
     limit = Limit(name="l", requests=1, per=60_000, burst=2)
     wire = Wire(
-        Rule(name="cached", backends=(BACKEND,), cache=Cache(ttl=60_000), policies=("demo/p",)),
+        Rule(name="cached", backends=(BACKEND,), cache=Cache(ttl=60_000)),
         policies=(Policy(id="demo/p", limits=(limit,)),),
     )
     assert ask(wire, get(b"/a"), ok())["ratelimit"] == '"l";r=1;t=0'

@@ -17,6 +17,7 @@ from inferway_contract.document import (
     Policy,
     Redirect,
     Rule,
+    Target,
     ValueMatch,
 )
 from inferway_dataplane.engine.http1.head_cache import HeadCache
@@ -124,11 +125,11 @@ def claim_rules(name: str) -> tuple[tuple[Rule, ...], tuple[Policy, ...]]:
     matching = Match(path=PathMatch(value="/m"), headers=(ValueMatch(name=name, value="v"),))
     return (
         Rule(name="matching", matches=(matching,), redirect=Redirect(status=301)),
-        Rule(name="limited", matches=(Match(path=PathMatch(value="/l")),), backends=(BACKEND,), policies=("demo/p",)),
+        Rule(name="limited", matches=(Match(path=PathMatch(value="/l")),), backends=(BACKEND,)),
         Rule(name="keyed", matches=(Match(path=PathMatch(value="/k")),), backends=(BACKEND,),
              cache=Cache(ttl=60_000, key_headers=(name,))),
         Rule(name="varied", backends=(BACKEND,), cache=Cache(ttl=60_000)),
-    ), (Policy(id="demo/p", limits=(limit,)),)  # fmt: skip
+    ), (Policy(id="demo/p", targets=(Target(route="a", rule="limited"),), limits=(limit,)),)  # fmt: skip
 
 
 VARYING = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nVary: %b\r\n\r\nok"

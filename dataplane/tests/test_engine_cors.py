@@ -20,6 +20,7 @@ from inferway_contract.document import (
     Redirect,
     Refusal,
     Rule,
+    Target,
     ValueMatch,
 )
 
@@ -29,14 +30,13 @@ POLICY = Policy(id="demo/limits", limits=(Limit(name="all", requests=1, per=3_60
 ORIGIN = b"Origin: " + APP.encode()
 
 
-def rule(name: str, cors: Cors | None = None, policies: tuple[str, ...] = (), **match: object) -> Rule:
+def rule(name: str, cors: Cors | None = None, **match: object) -> Rule:
     """A rule with one match; its own name is in the responses that the gateway gives."""
     return Rule(
         name=name,
         matches=(Match.model_validate(match),),
         backends=(BACKEND,),
         cors=None if cors is None else cors.model_copy(update={"allow_headers": (name,)}),
-        policies=policies,
     )
 
 
@@ -129,32 +129,38 @@ def statuses(wire: Wire, *requests: bytes) -> list[int]:
 
 
 def test_preflight_that_the_gateway_answers_is_not_limited() -> None:
-    wire = Wire(rule("a", CORS, ("demo/limits",), method="POST"), policies=(POLICY,))
+    wire = Wire(rule("a", CORS, method="POST"), policies=(POLICY,))
     request = post(b"/infer", b"", ORIGIN)
     assert statuses(wire, *[preflight()] * 3, request, preflight(), request) == [204, 204, 204, 200, 204, 429]
 
 
 @pytest.mark.parametrize("cors", [None, CORS], ids=["no filter", "shadowed"])
 def test_other_preflight_is_limited_as_an_ordinary_request(cors: Cors | None) -> None:
-    rules = [rule("a", cors, ("demo/limits",)), rule("b", method="POST")]
-    wire = Wire(*rules, policies=(POLICY,))
+    rules = [rule("a", cors), rule("b", method="POST")]
+    first = POLICY.model_copy(update={"targets": (Target(route="a", rule="a"),)})
+    wire = Wire(*rules, policies=(first,))
     assert statuses(wire, preflight(), preflight()) == [200, 429]
     assert statuses(wire, get(b"/", ORIGIN)) == [429]  # of the same bucket
 
 
 def test_ambiguous_key_of_a_preflight_does_not_matter() -> None:
     limit = Limit(name="key", requests=1, per=3_600_000, burst=1, key=(KeyPart(type="header", name="x-t"),))
-    wire = Wire(rule("a", CORS, ("demo/limits",)), policies=(Policy(id="demo/limits", limits=(limit,)),))
+    wire = Wire(rule("a", CORS), policies=(Policy(id="demo/limits", limits=(limit,)),))
     assert statuses(wire, preflight(b"POST", b"/", b"X-T: 1", b"X-T: 2")) == [204]
 
 
 # --- the fields of every response ----------------------------------------------------------------------------------------------
 
 DEAD = Backend(refusal="backend_not_found")
-LIMITED = Rule(name="a", backends=(BACKEND,), policies=("demo/none",))
-NONE = Policy(id="demo/none", limits=(Limit(name="none", requests=0, per=1000, burst=1),))
+LIMITED = Rule(name="limited", backends=(BACKEND,))
+NONE = Policy(
+    id="demo/none",
+    targets=(Target(route="a", rule="limited"),),
+    limits=(Limit(name="none", requests=0, per=1000, burst=1),),
+)
 TENANT = Policy(
     id="demo/tenant",
+    targets=(Target(route="a", rule="tenant"),),
     limits=(Limit(name="tenant", requests=1, per=1000, burst=1, key=(KeyPart(type="header", name="x-t"),)),),
 )
 REQUEST = get(b"/", ORIGIN)
@@ -170,7 +176,7 @@ ANSWERS: dict[str, tuple[Rule, bytes, bytes, int]] = {
     "a broken rule": (Rule(name="a", refusal=Refusal(code="invalid_rule", detail="")), REQUEST, b"", 500),
     "over a limit": (LIMITED, REQUEST, b"", 429),
     "an ambiguous key": (
-        Rule(name="a", backends=(BACKEND,), policies=("demo/tenant",)),
+        Rule(name="tenant", backends=(BACKEND,)),
         get(b"/", ORIGIN, b"X-T: 1", b"X-T: 2"), b"", 400,
     ),
     "too large a body": (Rule(name="a", backends=(BACKEND,), max_request_body=1), post(b"/", b"ab", ORIGIN), b"", 413),

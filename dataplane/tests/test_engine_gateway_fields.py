@@ -29,9 +29,7 @@ def response_of_rule(headers: str | None = None, **settings: object) -> Answer:
         () if headers is None else (Policy.model_validate({"id": "demo/p", "limits": (LIMIT,), "headers": headers}),)
     )
     wire = Wire(
-        Rule.model_validate(
-            {"name": "all", "backends": (BACKEND,), "policies": tuple(one.id for one in policies), **settings}
-        ),
+        Rule.model_validate({"name": "all", "backends": (BACKEND,), **settings}),
         policies=policies,
     )
     for _ in range(2):  # the second time the answer's head is known

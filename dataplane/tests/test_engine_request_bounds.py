@@ -210,7 +210,7 @@ def test_rejected_large_body_closes_the_connection() -> None:
 GLOBAL = Limit(name="global", requests=1, per=60_000, burst=2)
 BY_IP = Limit(name="per-ip", requests=1, per=1_000, burst=5, key=(KeyPart(type="client_ip"),))
 NEVER = Limit(name="never", requests=0, per=1_000, burst=1)
-LIMITED = Rule(name="limited", backends=(BACKEND,), policies=("demo/p",))
+LIMITED = Rule(name="limited", backends=(BACKEND,))
 
 
 def wire_with_limits(*limits: Limit, **settings: object) -> Wire:

@@ -3,13 +3,17 @@
 import pytest
 from fake_transport import BACKEND, Wire
 
-from inferway_contract.document import Cache, Cors, DirectResponse, Limit, Policy, Redirect, Rule
+from inferway_contract.document import Cache, Cors, DirectResponse, Limit, Policy, Redirect, Rule, Target
 
-LIMITS = Policy(id="demo/limits", limits=(Limit(name="all", requests=1, per=1000, burst=1),))
+LIMITS = Policy(
+    id="demo/limits",
+    targets=(Target(route="a", rule="limited"),),
+    limits=(Limit(name="all", requests=1, per=1000, burst=1),),
+)
 
 RULES: dict[str, tuple[Rule, list[str]]] = {
     "a backend": (Rule(name="r", backends=(BACKEND,)), ["forward"]),
-    "limits": (Rule(name="r", backends=(BACKEND,), policies=("demo/limits",)), ["limit", "forward"]),
+    "limits": (Rule(name="limited", backends=(BACKEND,)), ["limit", "forward"]),
     "CORS": (Rule(name="r", backends=(BACKEND,), cors=Cors(allow_origins=("*",))), ["forward"]),
     "a redirect": (Rule(name="r", redirect=Redirect(status=302, hostname="b.example")), ["respond", "forward"]),
     "a direct response": (
@@ -19,9 +23,8 @@ RULES: dict[str, tuple[Rule, list[str]]] = {
     "a cache": (Rule(name="r", backends=(BACKEND,), cache=Cache(ttl=1000)), ["cache", "forward"]),
     "all of them": (
         Rule(
-            name="r",
+            name="limited",
             backends=(BACKEND,),
-            policies=("demo/limits",),
             cors=Cors(allow_origins=("*",)),
             cache=Cache(ttl=1000),
         ),

@@ -13,6 +13,7 @@ from config_publisher import Publisher, config_with_backend, config_with_bodies,
 from inferway_contract.canonical import digest
 from inferway_contract.document import EndpointsDocument
 from inferway_contract.sharding import ConfigIndex, ShardRef, lay_out_config
+from inferway_dataplane.core import runtime
 from inferway_dataplane.sources.last_good import CONFIG, ENDPOINTS
 from inferway_envtest import ApiServer, User
 from inferway_fakes.upstream import Upstream
@@ -159,33 +160,28 @@ def test_index_ahead_of_its_shards_is_served_when_they_arrive(gateway, publisher
     assert gateway.rejected == 1
 
 
-def test_endpoints_change_while_a_config_cannot_be_built(gateway, publisher):
+def test_endpoints_change_while_a_config_cannot_be_built(gateway, publisher, monkeypatch):
+    build = runtime.build
+
+    def build_unless_bad(config, *rest, **options):
+        if any(route.id == "default/bad" for route in config.routes):
+            raise LookupError("default/bad does not fit")
+        return build(config, *rest, **options)
+
+    monkeypatch.setattr(runtime, "build", build_unless_bad)  # every document that is read fits, so far
     with Upstream() as first, Upstream() as second:
         publisher.publish(config_with_backend("default/a:80"), endpoints(a=[first.port]))
         until(lambda: gateway.why_not() == "ok", "it serves")
-        good = config_with_backend("default/a:80")
-        bad = good.model_copy(
-            update={
-                "routes": (
-                    good.routes[0].model_copy(update={"rules": (with_missing_policy(good.routes[0].rules[0]),)}),
-                )
-            }
-        )
-        publisher.config(bad)
+        publisher.config(config_with_backend("default/a:80", name="default/bad"))
         until(lambda: gateway.rejected == 1, "the refusal is counted")
         publisher.endpoints(endpoints(a=[second.port]))
         until(lambda: gateway.ask("/")[0] == 200 and second.seen, "the other endpoint is asked")
         assert gateway.rejected == 1
-        assert "default/nowhere" in json.loads(gateway.ask("/debug/config", admin=True)[1])["lastError"]
+        assert "default/bad" in json.loads(gateway.ask("/debug/config", admin=True)[1])["lastError"]
         # The gateway itself keeps the error with newer endpoints.
-        assert "default/nowhere" in gateway.plane.gateway.live.last_error
-        publisher.config(good)
+        assert "default/bad" in gateway.plane.gateway.live.last_error
+        publisher.config(config_with_backend("default/a:80"))
         until(lambda: not gateway.plane.gateway.live.last_error, "the error is over")
-
-
-def with_missing_policy(rule):
-    """The rule names a policy that the document does not have."""
-    return rule.model_copy(update={"policies": ("default/nowhere",)})
 
 
 def test_deleted_config_maps_leave_the_served_document(gateway, publisher):

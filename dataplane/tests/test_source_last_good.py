@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inferway_contract.canonical import digest
 from inferway_contract.document import (
     Backend,
     ConfigDocument,
@@ -17,8 +18,10 @@ from inferway_contract.document import (
     EndpointsDocument,
     Match,
     PathMatch,
+    Policy,
     Route,
     Rule,
+    Target,
 )
 from inferway_dataplane.sources.assembly import Assembled, Documents
 from inferway_dataplane.sources.last_good import CONFIG, ENDPOINTS, LastGood
@@ -64,6 +67,23 @@ def test_files_of_the_earlier_format_are_ignored_and_removed(tmp_path: Path) -> 
     assert names(tmp_path) == set(older)
     last_good.save(state("new"))
     assert names(tmp_path) == {CONFIG, ENDPOINTS}
+
+
+def test_copy_of_an_older_version_is_read(tmp_path: Path) -> None:
+    """The image of a container may be replaced in place; its emptyDir stays."""
+    config = (
+        b'{"document":{"policies":[{"id":"x/p"}],"routes":[{"id":"x/y","rules":[{"name":"a","policies":["x/p"]},'
+        b'{"name":"b"}]}]},"revision":"aa11"}'
+    )
+    for name, content in ((CONFIG, config), (ENDPOINTS, b'{"document":{},"revision":"bb22"}')):
+        (tmp_path / name).write_bytes(digest(content).encode() + b"\n" + content)
+    read = LastGood(str(tmp_path)).read()
+    assert read is not None
+    assert (read.config.revision, read.endpoints) == ("aa11", Assembled(EndpointsDocument(), "bb22"))
+    assert read.config.document == ConfigDocument(
+        routes=(Route(id="x/y", rules=(Rule(name="a"), Rule(name="b"))),),
+        policies=(Policy(id="x/p", targets=(Target(route="y", rule="a"),)),),
+    )
 
 
 class Stopped(Exception):  # noqa: N818 - it names what happened

@@ -15,6 +15,9 @@ ROOT = Path(__file__).resolve().parents[2]
 MANIFESTS = ROOT / "manifests"
 OVERLAYS = ("dev", "e2e", "load", "production")
 
+HASH_LETTERS = set("2456789bcdfghkmt")
+"""Of the hashes that kustomize appends to names."""
+
 Manifest = dict[str, Any]
 
 
@@ -100,4 +103,4 @@ def _plain(name: str, kind: str) -> str:
     if kind != "ConfigMap":
         return name
     stem, _, last = name.rpartition("-")
-    return stem if len(last) == 10 and any(letter.isdigit() for letter in last) else name
+    return stem if len(last) == 10 and set(last) <= HASH_LETTERS else name

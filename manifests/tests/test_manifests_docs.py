@@ -55,7 +55,7 @@ def test_folders_named_in_the_docs_exist() -> None:
 
 def test_docs_name_every_overlay_and_component() -> None:
     for name in (*(folder for folder in folders() if folder.startswith("overlays/") and folder.count("/") == 1),):
-        assert f"`{name}`" in TEXT
+        assert f"`{name}`" in TEXT, name
     for path in (MANIFESTS / "components").iterdir():
         assert f"`{path.name}`" in TEXT
 

@@ -95,6 +95,7 @@ def planes(installed: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> It
             environment("INFERWAY_", "KUBE")
             | {
                 **settings(objects, "operator"),
+                "POD_NAMESPACE": OPERATOR,
                 "INFERWAY_OPERATOR_LISTEN": "127.0.0.1:0",
                 "KUBECONFIG": str(installed.kubeconfig(users["operator"])),
             },

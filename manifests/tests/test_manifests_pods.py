@@ -53,7 +53,7 @@ def test_pod_has_no_privileges_on_its_node(folder: str, name: str) -> None:
 @pytest.mark.parametrize(("folder", "name"), PODS)
 def test_only_pods_of_the_planes_have_a_token(folder: str, name: str) -> None:
     spec = templates(rendered(folder))[name]["spec"]
-    is_plane = name in ("inferway-operator", "inferway-gateway")
+    is_plane = name.removesuffix("-b") in ("inferway-operator", "inferway-gateway")
     assert spec["automountServiceAccountToken"] is is_plane
     assert spec.get("serviceAccountName", "default") == (name if is_plane else "default")
     assert spec["enableServiceLinks"] is False
@@ -126,6 +126,7 @@ def test_every_setting_exists_and_is_valid(name: str, monkeypatch: pytest.Monkey
     }
     for key, value in {**gateway, **operator, **downward}.items():
         monkeypatch.setenv(key, value)
+    monkeypatch.setenv("POD_NAMESPACE", named(objects, "Deployment", "inferway-operator")["metadata"]["namespace"])
     assert Settings().drain_delay > 0
     assert ClusterSettings().gateway == OperatorSettings().gateway  # type: ignore[call-arg]
     assert OperatorSettings().namespace == "inferway-system"

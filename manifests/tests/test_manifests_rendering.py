@@ -64,7 +64,7 @@ def test_pods_run_project_images_with_the_expected_tag(folder: str) -> None:
             assert image in IMAGES, name
             if not image.startswith("ghcr.io/inferway/"):
                 continue
-            if folder in ("base", "overlays/production"):
+            if folder in ("base", "overlays/production") or folder.startswith("overlays/second-gateway"):
                 expected = __version__
             else:
                 expected = "dev"

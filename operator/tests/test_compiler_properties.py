@@ -1,12 +1,14 @@
 """What holds for the compiler whatever it is given."""
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import compiler_inputs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inferway_contract import format_1, policy_targets
 from inferway_contract.canonical import canonical
 from inferway_contract.conditions import ConditionType
 from inferway_contract.document import ConfigDocument, EndpointsDocument
@@ -26,6 +28,10 @@ def content(made: Compilation) -> tuple[object, ...]:
     return canonical(made.config), canonical(made.endpoints), made.verdicts
 
 
+def ids(of_rules: Sequence[policy_targets.PoliciesOfRules]) -> list[list[list[str]]]:
+    return [[[policy.id for policy in policies] for policies in rules] for rules in of_rules]
+
+
 @given(compiler_inputs.MANIFESTS, st.booleans())
 @settings(max_examples=examples(400), deadline=None)
 def test_any_manifests_compile_to_valid_documents(manifests: list[Manifest], standalone: bool) -> None:
@@ -33,10 +39,16 @@ def test_any_manifests_compile_to_valid_documents(manifests: list[Manifest], sta
     # What the data plane will do: parse strictly, and find everything that is named.
     assert ConfigDocument.model_validate_json(canonical(made.config)) == made.config
     assert EndpointsDocument.model_validate_json(canonical(made.endpoints)) == made.endpoints
-    policies = {policy.id for policy in made.config.policies}
+    # Every published policy applies to a rule, in each format.
+    of_rules = policy_targets.attached(made.config)
+    assert {policy.id for rules in of_rules for policies in rules for policy in policies} == {
+        policy.id for policy in made.config.policies
+    }
+    older = format_1.as_format_1(made.config)
+    assert format_1.ConfigDocument.model_validate_json(canonical(older)) == older
+    assert ids(policy_targets.attached(format_1.from_format_1(older))) == ids(of_rules)
     for rule in [rule for route in made.config.routes for rule in route.rules]:
         assert rule.matches
-        assert set(rule.policies) <= policies
         assert {backend.service for backend in rule.backends if backend.service} <= made.endpoints.services.keys()
         actions = (bool(rule.backends), rule.redirect is not None, rule.respond is not None, rule.refusal is not None)
         assert sum(actions) == 1

@@ -28,6 +28,7 @@ def run(*flags: str, **environment: str) -> tuple[int, str]:
     [
         ({"RETRY_PERIOD": "soon"}, "INFERWAY_OPERATOR_RETRY_PERIOD: Input should be a valid number"),
         ({"RETRY_PERIOD": "20"}, "the times of the Lease must be retry_period * 1.2 < renew_deadline < lease_duration"),
+        ({"LEASE_NAMESPACE": "A B"}, "INFERWAY_OPERATOR_LEASE_NAMESPACE: String should match"),
         ({"LISTEN": "9091"}, "INFERWAY_OPERATOR_LISTEN: '9091' is not address:port"),
         ({"NAMESPACS": "a"}, "unknown setting INFERWAY_OPERATOR_NAMESPACS; did you mean "),
         ({"HOSTNAME_POLICY": "{"}, "INFERWAY_OPERATOR_HOSTNAME_POLICY: is neither JSON nor YAML"),

@@ -46,6 +46,26 @@ def test_settings_read_the_hostname_policy_from_json(monkeypatch: pytest.MonkeyP
     assert policy[0].namespace_labels == {"team": "a"}
 
 
+def test_holder_is_unique_to_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "inferway-operator-0")
+    first, second = (
+        settings(monkeypatch) for _ in range(2)
+    )  # another host of this name, or the next container of the pod
+    assert first.holder == first.holder
+    assert first.holder != second.holder
+    assert first.holder.startswith("inferway-operator-0_")
+    named = [settings(monkeypatch, identity="one").holder for _ in range(2)]
+    assert named[0] != named[1]
+    assert named[0].startswith("one_")
+
+
+def test_lease_is_in_the_namespace_of_the_pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings(monkeypatch).lease_namespace == "inferway-operator"
+    monkeypatch.setenv("POD_NAMESPACE", "inferway-operator-b")
+    assert settings(monkeypatch).lease_namespace == "inferway-operator-b"
+    assert settings(monkeypatch, lease_namespace="elsewhere").lease_namespace == "elsewhere"
+
+
 MISTAKES = [
     ({"hostname_policy": "[{"}, "neither JSON nor YAML"),
     ({"hostname_policy": '[{"hostnames": ["*"]}]'}, "set namespaces"),

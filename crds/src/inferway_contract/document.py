@@ -8,12 +8,14 @@ There are two documents: `ConfigDocument` (routes and policies; its hash is the 
 `EndpointsDocument` (addresses, which change with every pod).
 """
 
-from typing import Literal
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
-FORMAT = 1
+Format = Literal[1, 2]
 """Version of both documents. A pod rejects and reports a newer one."""
+FORMAT: Final = 2
+"""The newest one, and the one that documents have in memory. For the older one see `inferway_contract.format_1`."""
 
 
 class DocumentModel(BaseModel):
@@ -270,8 +272,6 @@ class Rule(DocumentModel):
     max_request_body: int = 32 << 20
     max_response_header: int = 64 << 10
     cache: Cache | None = None
-    policies: tuple[str, ...] = ()
-    """Ids of the policies that must all admit a request, sorted by age."""
 
 
 class Route(DocumentModel):
@@ -307,11 +307,22 @@ class Limit(DocumentModel):
     max_keys: int = 100_000
 
 
+class Target(DocumentModel):
+    """A route in the policy's namespace, or one of its rules. One that does not exist is allowed."""
+
+    route: str
+    """Name of the route, without its namespace."""
+    rule: str | None = None
+    """Name of the rule; None = all rules of the route."""
+
+
 class Policy(DocumentModel):
     """Limits of one RateLimitPolicy, and the response headers about them."""
 
     id: str
     """`namespace/name`: the metrics label."""
+    targets: tuple[Target, ...] = ()
+    """Where it applies (`inferway_contract.policy_targets`); none = every route of its namespace."""
     limits: tuple[Limit, ...] = ()
     headers: Literal["Standard", "Legacy", "Off"] = "Standard"
 
@@ -319,10 +330,20 @@ class Policy(DocumentModel):
 # --- the documents --------------------------------------------------------------------------------------------------
 
 
-class ConfigDocument(DocumentModel):
-    """Routes and policies. Its canonical bytes are hashed into the revision."""
+class _Document(DocumentModel):
+    """A whole document, in memory always of the newest format."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
+
+    @model_serializer(mode="wrap")
+    def _with_format(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Also where defaults are left out: what is published without a format is of format 1.
+        return {"format": self.format, **serialize(self)}
+
+
+class ConfigDocument(_Document):
+    """Routes and policies, the oldest first. Of several policies of a rule all must admit a request."""
+
     address_policy: Literal["Cluster", "Standalone"] = "Cluster"
     """Whether upstream addresses may be loopback (Standalone) or not (Cluster)."""
     routes: tuple[Route, ...] = ()
@@ -348,9 +369,8 @@ class Endpoint(DocumentModel):
         return self.model_copy(update={"further": ()}) if self.further else self
 
 
-class EndpointsDocument(DocumentModel):
+class EndpointsDocument(_Document):
     """Addresses of every Service that the config names. An empty list = no endpoint. `replicas`: live pods."""
 
-    format: Literal[1] = 1
     replicas: int = 1
     services: dict[str, tuple[Endpoint, ...]] = {}

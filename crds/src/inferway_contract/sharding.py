@@ -14,12 +14,22 @@ removing a route changes its own shard only.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError
 
+from inferway_contract import format_1
 from inferway_contract.canonical import REVISION_DIGITS, canonical, digest, revision
-from inferway_contract.document import ConfigDocument, DocumentModel, Endpoint, EndpointsDocument, Policy, Route
+from inferway_contract.document import (
+    FORMAT,
+    ConfigDocument,
+    DocumentModel,
+    Endpoint,
+    EndpointsDocument,
+    Format,
+    Policy,
+    Route,
+)
 
 MAX_SHARD_BYTES: Final = 768 << 10
 """Largest JSON of a shard: fits with its metadata into a ConfigMap of 1 MiB."""
@@ -48,9 +58,9 @@ class ShardRef(DocumentModel):
 
 
 class ConfigIndex(DocumentModel):
-    """Index of the config."""
+    """Index of the config. All its shards have its format."""
 
-    format: Literal[1] = 1
+    format: Format = 1
     address_policy: Literal["Cluster", "Standalone"] = "Cluster"
     shards: tuple[ShardRef, ...] = ()
 
@@ -58,7 +68,7 @@ class ConfigIndex(DocumentModel):
 class EndpointsIndex(DocumentModel):
     """Index of the endpoints. `replicas`: live data-plane pods."""
 
-    format: Literal[1] = 1
+    format: Format = 1
     replicas: int = 1
     shards: tuple[ShardRef, ...] = ()
 
@@ -66,17 +76,35 @@ class EndpointsIndex(DocumentModel):
 class ConfigShard(DocumentModel):
     """A run of routes, or of policies."""
 
-    format: Literal[1] = 1
+    format: Format
     routes: tuple[Route, ...] = ()
     policies: tuple[Policy, ...] = ()
+
+
+class ConfigShard1(ConfigShard):
+    """The same in format 1."""
+
+    format: Literal[1] = 1
+    routes: tuple[format_1.Route, ...] = ()
 
 
 class EndpointsShard(DocumentModel):
     """Some Services."""
 
-    format: Literal[1] = 1
+    format: Format = 1
     services: dict[str, tuple[Endpoint, ...]]
 
+
+class _Format(DocumentModel):
+    """The format of a shard, whatever else it has."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    format: int = 1
+
+
+_OLDER: Final[Mapping[type[DocumentModel], type[Any]]] = {ConfigShard: ConfigShard1}
+"""Models of format 1, where they differ."""
 
 Index = TypeVar("Index", ConfigIndex, EndpointsIndex)
 Shard = TypeVar("Shard", ConfigShard, EndpointsShard)
@@ -104,36 +132,58 @@ def index_name(gateway: str, part: Literal["config", "endpoints"]) -> str:
     return f"{gateway}-{part}"
 
 
-def lay_out_config(config: ConfigDocument, gateway: str = "inferway") -> Layout[ConfigIndex]:
-    """Cut a config into shards; raise `TooLarge` for a route or policy that exceeds `MAX_SHARD_BYTES`."""
-    routes = [(f"GatewayRoute/{route.id}", canonical(route)) for route in config.routes]
-    policies = [(f"RateLimitPolicy/{policy.id}", canonical(policy)) for policy in config.policies]
-    contents = [*_lists("routes", routes), *_lists("policies", policies)]
+def lay_out_config(
+    config: ConfigDocument, gateway: str = "inferway", *, version: Format = FORMAT
+) -> Layout[ConfigIndex]:
+    """Cut a config into shards; raise `TooLarge` for a route or policy that exceeds `MAX_SHARD_BYTES`.
+
+    Fragments do not depend on the format.
+    """
+    newest = _parts(config, FORMAT)
+    routes, policies = newest if version == FORMAT else _parts(config, version)
+    contents = [*_lists("routes", routes, version), *_lists("policies", policies, version)]
     refs, shards = _name(contents, gateway)
-    index = ConfigIndex(address_policy=config.address_policy, shards=refs)
-    return Layout(index, shards, {key: digest(text) for key, text in (*routes, *policies)})
+    index = ConfigIndex(format=version, address_policy=config.address_policy, shards=refs)
+    return Layout(index, shards, {key: digest(text) for part in newest for key, text in part})
 
 
-def lay_out_endpoints(endpoints: EndpointsDocument, gateway: str = "inferway") -> Layout[EndpointsIndex]:
-    """Cut endpoints into shards, Services sorted by key; raise `TooLarge` like `lay_out_config`."""
-    parts = []
-    for key, addresses in sorted(endpoints.services.items()):
-        shard = canonical(EndpointsShard(services={key: addresses}))
-        parts.append((key, shard[len(b'{"services":{') : -len(b"}}")]))
-    contents = [b'{"services":{' + b",".join(run) + b"}}" for run in _runs(parts)]
-    refs, shards = _name(contents, gateway)
-    return Layout(
-        EndpointsIndex(replicas=endpoints.replicas, shards=refs), shards, {key: digest(text) for key, text in parts}
+def part_sizes(config: ConfigDocument, version: Format) -> Mapping[str, int]:
+    """Return the bytes that each route and policy takes in this format, by `Kind/namespace/name`."""
+    return {key: len(text) for part in _parts(config, version) for key, text in part}
+
+
+def _parts(config: ConfigDocument, version: Format) -> tuple[list[tuple[str, bytes]], list[tuple[str, bytes]]]:
+    document = format_1.as_format_1(config) if version == 1 else config
+    return (
+        [(f"GatewayRoute/{route.id}", canonical(route)) for route in document.routes],
+        [(f"RateLimitPolicy/{policy.id}", canonical(policy)) for policy in document.policies],
     )
 
 
+def lay_out_endpoints(
+    endpoints: EndpointsDocument, gateway: str = "inferway", *, version: Format = FORMAT
+) -> Layout[EndpointsIndex]:
+    """Cut endpoints into shards, Services sorted by key; raise `TooLarge` like `lay_out_config`."""
+    parts = []
+    for key, addresses in sorted(endpoints.services.items()):
+        known = tuple(address.as_format_1() for address in addresses) if version == 1 else addresses
+        shard = canonical(EndpointsShard(services={key: known}))
+        parts.append((key, shard[len(b'{"services":{') : -len(b"}}")]))
+    contents = [_opening(version) + b'"services":{' + b",".join(run) + b"}}" for run in _runs(parts)]
+    refs, shards = _name(contents, gateway)
+    index = EndpointsIndex(format=version, replicas=endpoints.replicas, shards=refs)
+    return Layout(index, shards, {key: digest(text) for key, text in parts})
+
+
 def read_shard(model: type[Shard], ref: ShardRef, content: bytes) -> Shard:
-    """Parse a shard; raise `ValueError` for bytes that are not those published, or not a shard."""
+    """Parse a shard of any known format; raise `ValueError` for other bytes than those published, or no shard."""
     if digest(content) != ref.digest:
         raise ValueError(
             f"shard {ref.name} does not have the hash that its index names: it is truncated or was changed"
         )
-    return _parse(model, content, f"shard {ref.name}")
+    subject = f"shard {ref.name}"
+    is_older = model in _OLDER and _parse(_Format, content, subject).format == 1
+    return _parse(_OLDER[model] if is_older else model, content, subject)
 
 
 def read_index(model: type[Index], content: str) -> Index:
@@ -142,13 +192,21 @@ def read_index(model: type[Index], content: str) -> Index:
 
 
 def config_of(index: ConfigIndex, shard: Callable[[ShardRef], ConfigShard]) -> ConfigDocument:
-    """Assemble the document of an index. `shard` returns the parsed shard of a reference; its errors pass through."""
+    """Assemble the document of an index, in the newest format. `shard` returns the parsed shard of a reference.
+
+    Raises `ValueError` for shards that do not fit together; errors of `shard` pass through.
+    """
     parts = [shard(ref) for ref in index.shards]
-    return ConfigDocument(
-        address_policy=index.address_policy,
-        routes=tuple(route for part in parts for route in part.routes),
-        policies=tuple(policy for part in parts for policy in part.policies),
-    )
+    if any(part.format != index.format for part in parts):
+        raise ValueError(f"the index has format {index.format}, and a shard another one")
+    routes = (route for part in parts for route in part.routes)
+    policies = tuple(policy for part in parts for policy in part.policies)
+    if index.format == 1:
+        older = tuple(route for route in routes if isinstance(route, format_1.Route))
+        return format_1.from_format_1(
+            format_1.ConfigDocument(address_policy=index.address_policy, routes=older, policies=policies)
+        )
+    return ConfigDocument(address_policy=index.address_policy, routes=tuple(routes), policies=policies)
 
 
 def endpoints_of(index: EndpointsIndex, shard: Callable[[ShardRef], EndpointsShard]) -> EndpointsDocument:
@@ -159,9 +217,14 @@ def endpoints_of(index: EndpointsIndex, shard: Callable[[ShardRef], EndpointsSha
     return EndpointsDocument(replicas=index.replicas, services=services)
 
 
-def _lists(field: str, parts: list[tuple[str, bytes]]) -> Iterator[bytes]:
+def _lists(field: str, parts: list[tuple[str, bytes]], version: int) -> Iterator[bytes]:
     for run in _runs(parts):
-        yield f'{{"{field}":['.encode() + b",".join(run) + b"]}"
+        yield _opening(version) + f'"{field}":['.encode() + b",".join(run) + b"]}"
+
+
+def _opening(version: int) -> bytes:
+    """Return the beginning of a shard; format 1 has no field of it."""
+    return b"{" if version == 1 else f'{{"format":{version},'.encode()
 
 
 def _runs(parts: Iterable[tuple[str, bytes]]) -> Iterator[list[bytes]]:

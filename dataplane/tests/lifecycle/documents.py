@@ -14,6 +14,7 @@ from inferway_contract.document import (
     Retry,
     Route,
     Rule,
+    Target,
     Timeouts,
     Url,
 )
@@ -62,7 +63,7 @@ _FIRST = (
         timeouts=_TIMES,
     ),
     Rule(name="cached", matches=_match("/cached"), backends=(_backend(1),), cache=Cache(ttl=60_000), timeouts=_TIMES),
-    Rule(name="limited", matches=_match("/limited"), backends=(_backend(1),), policies=("demo/p",), timeouts=_TIMES),
+    Rule(name="limited", matches=_match("/limited"), backends=(_backend(1),), timeouts=_TIMES),
     Rule(
         name="narrow",
         matches=_match("/narrow"),
@@ -105,7 +106,13 @@ _FIRST = (
         timeouts=Timeouts(request=0, backend_request=0, stream_idle=0),
     ),
 )
-_POLICIES = (Policy(id="demo/p", limits=(Limit(name="l", requests=1, per=60_000, burst=2),)),)
+_POLICIES = (
+    Policy(
+        id="demo/p",
+        targets=(Target(route="a", rule="limited"),),
+        limits=(Limit(name="l", requests=1, per=60_000, burst=2),),
+    ),
+)
 
 DOCUMENTS = (
     ConfigDocument(address_policy="Standalone", routes=(Route(id="demo/a", rules=_FIRST),), policies=_POLICIES),

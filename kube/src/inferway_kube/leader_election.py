@@ -9,6 +9,7 @@ longest write. A leader that loses the Lease waits again; the process continues,
 import asyncio
 import logging
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +30,15 @@ LEASES: Final = "/apis/coordination.k8s.io/v1"
 _CALLER: Final = "the leader's Lease"
 _LAST: Final = 1.0
 """Seconds that the end of the election waits for a write that is under way."""
+
+
+def unique_identity(name: str) -> str:
+    """Return an identity that no other candidate has: the name and a UUID, as in client-go.
+
+    A name alone may come twice: hosts share one, and a container that starts again has that of its predecessor, whose last
+    write may still be under way.
+    """
+    return f"{name}_{uuid.uuid4()}"
 
 
 @dataclass(frozen=True, slots=True)

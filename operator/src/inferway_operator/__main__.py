@@ -61,8 +61,14 @@ def _wrong(error: ValidationError | SettingsError | OSError) -> str:
         return str(error)
     messages = []
     for item in error.errors(include_url=False):
-        name = f"INFERWAY_OPERATOR_{str(item['loc'][0]).upper()}: " if item["loc"] else ""
-        messages.append(name + item["msg"].removeprefix("Value error, "))
+        field = str(item["loc"][0]) if item["loc"] else ""
+        # A field with several names is reported by a name, the others by themselves.
+        name = (
+            f"INFERWAY_OPERATOR_{field.upper()}"
+            if field in OperatorSettings.model_fields | HttpSettings.model_fields
+            else field
+        )
+        messages.append((f"{name}: " if name else "") + item["msg"].removeprefix("Value error, "))
     return "; ".join(messages)
 
 

@@ -1,6 +1,5 @@
 """Settings of the operator's process: environment `INFERWAY_OPERATOR_*`. Durations are seconds."""
 
-import os
 import socket
 from collections.abc import Iterable
 from functools import cached_property
@@ -8,13 +7,14 @@ from pathlib import Path
 from typing import Annotated, Final, Self
 
 import yaml
-from pydantic import Field, TypeAdapter, field_validator, model_validator
+from pydantic import AliasChoices, Field, TypeAdapter, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from inferway_contract import unknown_settings
 from inferway_contract.acknowledgement import GATEWAY_LABEL
 from inferway_contract.listener import address_and_port
 from inferway_kube.deadlines import Deadlines
+from inferway_kube.leader_election import unique_identity
 from inferway_operator.world import world
 from inferway_operator.world.hostname_policy import HostnamePolicy
 
@@ -32,7 +32,7 @@ Names = Annotated[tuple[str, ...], NoDecode]
 class OperatorSettings(BaseSettings):
     """Settings of reconciling, watching and leader election."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", populate_by_name=True)
 
     gateway: str = Field(
         _GATEWAY,
@@ -68,7 +68,11 @@ class OperatorSettings(BaseSettings):
     )
 
     lease_namespace: str = Field(
-        _LEASE, pattern=_LABEL, max_length=63, description="namespace of the active operator's Lease"
+        _LEASE,
+        validation_alias=AliasChoices(f"{PREFIX}LEASE_NAMESPACE", "POD_NAMESPACE"),
+        pattern=_LABEL,
+        max_length=63,
+        description="namespace of the active operator's Lease; in a pod its own, POD_NAMESPACE",
     )
     lease_name: str = Field(
         "",
@@ -83,7 +87,9 @@ class OperatorSettings(BaseSettings):
         10.0, ge=2, le=600, description="time without renewal after which the active operator stops"
     )
     retry_period: float = Field(2.0, ge=1, le=60, description="time between two renewals, or attempts")
-    identity: str = Field("", description="name of this process in the Lease; empty = host name and process id")
+    identity: str = Field(
+        "", max_length=200, description="name of this process in the Lease, before a UUID; empty = host name"
+    )
 
     @field_validator("namespaces", "allowed_hosts", mode="before")
     @classmethod
@@ -145,10 +151,10 @@ class OperatorSettings(BaseSettings):
         """Name of the Lease; operators of two gateways must not share it."""
         return self.lease_name or _LEASE + ("" if self.gateway == _GATEWAY else f"-{self.gateway}")
 
-    @property
+    @cached_property
     def holder(self) -> str:
         """Identity of this process in the Lease; with a shared one two processes would lead."""
-        return self.identity or f"{socket.gethostname()}-{os.getpid()}"
+        return unique_identity(self.identity or socket.gethostname())
 
     def watches(self, namespace: str) -> bool:
         """Return whether resources of the namespace count."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from inferway_contract.document import ConfigDocument, EndpointsDocument, Limit, LoadBalancer, Policy, Route
 from inferway_contract.document import Rule as RuleDocument
+from inferway_contract.policy_targets import PolicyTargets
 from inferway_dataplane.core import invalid_rules
 from inferway_dataplane.core.caching.keys import CacheRules, digest_of
 from inferway_dataplane.core.invalid_rules import Credential, InvalidRule
@@ -71,7 +72,7 @@ class Rule:
         "stats",
     )
 
-    def __init__(self, route: Route, rule: RuleDocument, build: "_Build") -> None:
+    def __init__(self, route: Route, rule: RuleDocument, policies: tuple[Policy, ...], build: "_Build") -> None:
         self.route = route.id
         self.name = rule.name
         self.problem = _refusal(rule)  # set = the response to every request
@@ -109,9 +110,7 @@ class Rule:
             if rule.cache
             else None
         )
-        limits = [
-            (policy, limit) for name in rule.policies for policy in (build.policies[name],) for limit in policy.limits
-        ]
+        limits = [(policy, limit) for policy in policies for limit in policy.limits]
         values = values_of(limit.key for _, limit in limits)
         # A bucket and the reader of its key; None = one bucket for all requests.
         self.limits = tuple(
@@ -171,7 +170,6 @@ class Runtime:
 class _Build:
     """The state of building one runtime."""
 
-    policies: dict[str, Policy]
     resolver: BackendResolver
     stats_of: Callable[[str, str], Any]
     stages_of: Callable[[Rule], tuple[Any, ...]]
@@ -216,9 +214,8 @@ def build(
     preflights that a rule answers itself; `now`: monotonic seconds.
     """
     resolver = BackendResolver(endpoints.services, endpoint_of, older.members if older is not None else {}, now)
-    building = _Build(
-        {policy.id: policy for policy in config.policies}, resolver, stats_of, stages_of, preflight_stages, older, now
-    )
+    building = _Build(resolver, stats_of, stages_of, preflight_stages, older, now)
+    targets = PolicyTargets(config.policies)
     entries = []
     rules = []
     invalid: list[InvalidRule] = []
@@ -227,7 +224,8 @@ def build(
         for index, document in enumerate(map(invalid_rules.protected, route.rules)):
             invalid += invalid_rules.in_rule(route.id, document)
             credentials += invalid_rules.credentials_of(route.id, document)
-            rule = Rule(route, document, building)
+            policies = () if document.refusal else targets.of(route.id, document.name)
+            rule = Rule(route, document, policies, building)
             rules.append(rule)
             entries += [
                 RouteEntry(hostname, match, age, index, rule, rule.preflight)

@@ -6,10 +6,11 @@ by a rename. Wherever the process stops, the endpoints on disk have an entry for
 
 import os
 from pathlib import Path
-from typing import Final, Generic
+from typing import Final, Generic, TypeVar
 
 from pydantic import ValidationError
 
+from inferway_contract import format_1
 from inferway_contract.canonical import canonical, digest
 from inferway_contract.document import ConfigDocument, DocumentModel, EndpointsDocument
 from inferway_dataplane.sources.assembly import Assembled, Document, Documents, with_last_known
@@ -21,9 +22,19 @@ _OBSOLETE: Final = ("last-good", "*.shard", f"*{_PART}")
 """Files of an earlier format, and files that were not completed."""
 
 
+Model = TypeVar("Model", bound=DocumentModel)
+
+
 class _Copy(DocumentModel, Generic[Document]):
     revision: str
     document: Document
+
+
+class _ConfigCopy(DocumentModel):
+    """A copy that an older version of this process may have written: an image can change without its pod."""
+
+    revision: str
+    document: ConfigDocument | format_1.ConfigDocument
 
 
 class LastGood:
@@ -52,8 +63,12 @@ class LastGood:
         """Return the copy; None = there is none. `ValueError` where it is not what was saved, `OSError`."""
         if not (self._folder / CONFIG).exists():
             return None
-        config = self._read(CONFIG, _Copy[ConfigDocument])
-        endpoints = self._read(ENDPOINTS, _Copy[EndpointsDocument])
+        copy = self._read(CONFIG, _ConfigCopy)
+        document = copy.document
+        newest = format_1.from_format_1(document) if isinstance(document, format_1.ConfigDocument) else document
+        config = Assembled(newest, copy.revision)
+        addresses = self._read(ENDPOINTS, _Copy[EndpointsDocument])
+        endpoints = Assembled(addresses.document, addresses.revision)
         if config.document.named_services() - endpoints.document.services.keys():
             raise ValueError(f"{ENDPOINTS} lacks Services of {CONFIG}: they were not saved together")
         return Documents(config, endpoints)
@@ -64,15 +79,14 @@ class LastGood:
         except (OSError, ValueError):
             return None  # a start that needed it has reported that; it is replaced now
 
-    def _read(self, name: str, model: type[_Copy[Document]]) -> Assembled[Document]:
+    def _read(self, name: str, model: type[Model]) -> Model:
         checksum, _, content = (self._folder / name).read_bytes().partition(b"\n")
         if checksum != digest(content).encode():
             raise ValueError(f"{name} does not have the hash that it begins with: it is truncated or was changed")
         try:
-            copy = model.model_validate_json(content)
+            return model.model_validate_json(content)
         except ValidationError as error:
             raise ValueError(f"{name} cannot be read: {error.errors(include_url=False)[0]['msg']}") from None
-        return Assembled(copy.document, copy.revision)
 
     def _write(self, name: str, document: Assembled[Document]) -> None:
         """Write a file so that it has all of its content, or is not replaced."""

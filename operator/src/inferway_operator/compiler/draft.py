@@ -27,10 +27,9 @@ class RuleDraft:
     redirect: document.Redirect | None = None
     respond: document.DirectResponse | None = None
     parts: dict[str, Any] = field(default_factory=dict)
-    """Fields of `document.Rule` other than matches, actions and policies, by name."""
-    policies: list[str] = field(default_factory=list)
-    broken_policies: list[str] = field(default_factory=list)
-    """Ids of invalid policies that were never published: the rule refuses its requests."""
+    """Fields of `document.Rule` other than matches and actions, by name."""
+    broken_policies: tuple[document.Policy, ...] = ()
+    """Invalid policies that were never published: the rule refuses its requests. Rules may share the tuple."""
 
     @property
     def path(self) -> Path:

@@ -1,5 +1,6 @@
 """Emit the two documents of a compiled draft."""
 
+from inferway_contract import policy_targets
 from inferway_contract.document import ConfigDocument, EndpointsDocument, Refusal, Route, Rule
 from inferway_operator.compiler import messages
 from inferway_operator.compiler.draft import Draft, RouteDraft, RuleDraft
@@ -8,22 +9,18 @@ _DETAIL_CHARACTERS = 500
 
 
 def emit_config(draft: Draft) -> ConfigDocument:
-    """Emit routes, the oldest first, and the policies that any of their rules names."""
+    """Emit routes, the oldest first, and the policies that apply to any of their rules."""
     routes = tuple(
         Route(id=route.source.meta.id, hostnames=route.hostnames, rules=rules)
         for route in draft.routes
         if not route.is_barred
         if (rules := tuple(_rule(route, rule) for rule in route.rules))
     )
-    used = {name for route in routes for rule in route.rules for name in rule.policies}
+    published = (policy.published for policy in draft.policies if policy.published is not None)
     return ConfigDocument(
         address_policy="Standalone" if draft.world.settings.standalone else "Cluster",
         routes=routes,
-        policies=tuple(
-            policy.published
-            for policy in draft.policies
-            if policy.published is not None and policy.source.meta.id in used
-        ),
+        policies=tuple(policy_targets.used(routes, published)),
     )
 
 
@@ -35,7 +32,7 @@ def _rule(route: RouteDraft, rule: RuleDraft) -> Rule:
         return Rule(name=name, matches=matches, refusal=Refusal(code="invalid_rule", detail=detail))
     if rule.broken_policies:
         detail = messages.joined(
-            (f"RateLimitPolicy {broken} is invalid and was never published" for broken in rule.broken_policies),
+            (f"RateLimitPolicy {broken.id} is invalid and was never published" for broken in rule.broken_policies),
             _DETAIL_CHARACTERS,
         )
         return Rule(name=name, matches=matches, refusal=Refusal(code="invalid_policy", detail=detail))
@@ -45,7 +42,6 @@ def _rule(route: RouteDraft, rule: RuleDraft) -> Rule:
         backends=tuple(rule.backends),
         redirect=rule.redirect,
         respond=rule.respond,
-        policies=tuple(rule.policies),
         **rule.parts,
     )
 

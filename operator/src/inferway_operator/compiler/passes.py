@@ -32,7 +32,7 @@ PASSES: Final[tuple[Callable[[Draft], None], ...]] = (
     rules.translate_cache,  # how responses are stored, and by which key
     rules.require_action,  # after filters: a redirect is an action
     policies.translate,  # limits; an invalid policy stays as it was published
-    policies.attach,  # to rules, by name
+    policies.attach,  # rules refuse for policies that were never valid
     shadowing.find,  # after matches have one form
 )
 

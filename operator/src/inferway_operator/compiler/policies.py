@@ -1,22 +1,27 @@
 """Policies: their limits, and the rules that they apply to."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from inferway_contract import document, values
 from inferway_contract.field_errors import FieldError
+from inferway_contract.policy_targets import PolicyTargets
 from inferway_contract.resources import rate_limit_policy as written
-from inferway_operator.compiler.draft import Draft, PolicyDraft, RouteDraft, RuleDraft
+from inferway_operator.compiler.draft import Draft, PolicyDraft
+from inferway_operator.world.objects import PolicyObject
 
 
 def translate(draft: Draft) -> None:
     """Translate every valid policy; an invalid one keeps its last published form."""
     for policy in draft.policies:
         meta, spec = policy.source.meta, policy.source.spec
+        targets = _targets(policy.source)
         if spec is None:
-            policy.published = draft.world.last_published.get(meta.id)
+            last = draft.world.last_published.get(meta.id)
+            policy.published = None if last is None else last.model_copy(update={"targets": targets})
         else:
             policy.published = document.Policy(
                 id=meta.id,
+                targets=targets,
                 limits=tuple(_limit(limit) for limit in spec.limits),
                 headers=spec.on_limit.headers,
             )
@@ -47,33 +52,34 @@ def _part(part: written.KeyPart) -> document.KeyPart:
 
 
 def attach(draft: Draft) -> None:
-    """Add every policy to its target rules, the oldest first."""
-    routes: dict[str, dict[str, RouteDraft]] = {}
-    for route in draft.routes:
-        routes.setdefault(route.source.meta.namespace, {})[route.source.meta.name] = route
+    """Report targets that do not exist, and give each rule its policies that were never valid, the oldest first."""
+    rule_names = {route.source.meta.id: frozenset(rule.source.name for rule in route.rules) for route in draft.routes}
     for policy in draft.policies:
-        identity = policy.source.meta.id
-        for rule in _targets(policy, routes.get(policy.source.meta.namespace, {})):
-            names = rule.broken_policies if policy.published is None else rule.policies
-            if identity not in names:  # two targetRefs may select one rule
-                names.append(identity)
+        policy.missing += _missing(policy, rule_names)
+    broken = PolicyTargets(
+        document.Policy(id=policy.source.meta.id, targets=_targets(policy.source))
+        for policy in draft.policies
+        if policy.published is None
+    )
+    for route, rule in draft.rules():
+        rule.broken_policies = broken.of(route.source.meta.id, rule.source.name)
 
 
-def _targets(policy: PolicyDraft, routes: Mapping[str, RouteDraft]) -> Iterator[RuleDraft]:
-    targets = policy.source.targets
-    if not targets:
-        # Absent: every route. Unreadable: it may be any route, so every one.
-        yield from (rule for route in routes.values() for rule in route.rules)
-        return
-    for index, target in enumerate(targets):
-        route = routes.get(target.name)
-        if route is None:
-            missing = f"GatewayRoute {policy.source.meta.namespace}/{target.name} not found"
-            policy.missing.append(FieldError(("spec", "targetRefs", index, "name"), missing))
-            continue
-        section = target.section_name
-        rules = [rule for rule in route.rules if section is None or rule.source.name == section]
-        if section is not None and not rules:
-            missing = f"rule {section} not found in GatewayRoute {route.source.meta.id}"
-            policy.missing.append(FieldError(("spec", "targetRefs", index, "sectionName"), missing))
-        yield from rules
+def _targets(policy: PolicyObject) -> tuple[document.Target, ...]:
+    # Unreadable: it may be any route, so every one.
+    return tuple(document.Target(route=name, rule=rule) for name, rule in _distinct(policy.targets or ()))
+
+
+def _distinct(targets: Iterable[written.TargetRef]) -> Iterable[tuple[str, str | None]]:
+    return dict.fromkeys((target.name, target.section_name) for target in targets)
+
+
+def _missing(policy: PolicyDraft, rule_names: Mapping[str, frozenset[str]]) -> Iterator[FieldError]:
+    namespace = policy.source.meta.namespace
+    for index, target in enumerate(policy.source.targets or ()):
+        route, section = f"{namespace}/{target.name}", target.section_name
+        if route not in rule_names:
+            yield FieldError(("spec", "targetRefs", index, "name"), f"GatewayRoute {route} not found")
+        elif section is not None and section not in rule_names[route]:
+            missing = f"rule {section} not found in GatewayRoute {route}"
+            yield FieldError(("spec", "targetRefs", index, "sectionName"), missing)

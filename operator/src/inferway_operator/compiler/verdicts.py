@@ -74,8 +74,12 @@ def _accepted(route: RouteDraft, errors: tuple[FieldError, ...]) -> Condition:
 
 def _broken_policies(route: RouteDraft) -> str:
     """Name the invalid policies that make a valid route refuse requests."""
-    broken = list(dict.fromkeys(name for rule in route.rules for name in rule.broken_policies))
-    return f"; requests refused until fixed: RateLimitPolicy {', '.join(broken)}" if broken else ""
+    # Rules may share one long tuple: it is looked at once.
+    distinct = {id(policies): policies for rule in route.rules if (policies := rule.broken_policies)}
+    broken = dict.fromkeys(policy.id for policies in distinct.values() for policy in policies)
+    if not broken:
+        return ""
+    return f"; requests refused until fixed: RateLimitPolicy {messages.joined(broken).replace('; ', ', ')}"
 
 
 def _resolved(route: RouteDraft) -> Condition:

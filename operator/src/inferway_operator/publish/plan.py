@@ -59,7 +59,8 @@ def plan(
     kept = {key: published.addresses[key] for key in older if key in published.addresses}
     kept |= {key: endpoints for key, endpoints in (live or {}).items() if key in older}
     addresses = {**kept, **desired.endpoints.services}
-    layout = lay_out_endpoints(EndpointsDocument(replicas=desired.endpoints.replicas, services=addresses), gateway)
+    document = EndpointsDocument(replicas=desired.endpoints.replicas, services=addresses)
+    layout = lay_out_endpoints(document, gateway, version=desired.version)
     writes: list[Write] = [*_missing(layout, published)]
     index = canonical(layout.index).decode()
     if index != published.endpoints:

@@ -8,8 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from inferway_contract.canonical import canonical
-from inferway_contract.document import ConfigDocument, Endpoint, EndpointsDocument, Refusal, Route, Rule
-from inferway_contract.sharding import MAX_SHARD_BYTES, ConfigIndex, Layout, TooLarge, lay_out_config
+from inferway_contract.document import (
+    FORMAT,
+    ConfigDocument,
+    Endpoint,
+    EndpointsDocument,
+    Format,
+    Refusal,
+    Route,
+    Rule,
+)
+from inferway_contract.sharding import MAX_SHARD_BYTES, ConfigIndex, Layout, TooLarge, lay_out_config, part_sizes
 from inferway_operator.compiler import Compilation
 from inferway_operator.publish.published_state import ParsedConfig, parsed_config
 
@@ -33,22 +42,29 @@ class DesiredState:
     endpoints: EndpointsDocument
     too_large: Mapping[str, str] = field(default_factory=dict)
     """By `Kind/namespace/name`: why the object is not published as compiled."""
+    version: Format = FORMAT
+    """Format of both documents."""
 
 
-def desired_state(compilation: Compilation, gateway: str, last: ConfigDocument | None) -> DesiredState:
-    """Lay out a compilation; too large objects stay as in `last`, the published config."""
+def desired_state(
+    compilation: Compilation, gateway: str, last: ConfigDocument | None, version: Format = FORMAT
+) -> DesiredState:
+    """Lay out a compilation; too large objects stay as in `last`, the published config.
+
+    `version`: of the documents, the newest that every pod of the data plane knows.
+    """
     config, too_large = compilation.config, dict[str, str]()
     try:
-        layout = lay_out_config(config, gateway)
+        layout = lay_out_config(config, gateway, version=version)
     except TooLarge:
-        config, too_large = _shrink(config, last)
-        layout = lay_out_config(config, gateway)
+        config, too_large = _shrink(config, last, version)
+        layout = lay_out_config(config, gateway, version=version)
     text = canonical(layout.index).decode()
     if len(text) > MAX_INDEX_BYTES:
         # Any cut would drop traffic: everything stays as published, and the status of every change reports it.
         why = f"the index of all shards is too large: {len(text)} bytes, the limit is {MAX_INDEX_BYTES}"
         desired, config = layout.fragments, last or ConfigDocument(address_policy=config.address_policy)
-        layout = lay_out_config(config, gateway)
+        layout = lay_out_config(config, gateway, version=version)
         too_large |= {key: why for key, part in desired.items() if layout.fragments.get(key) != part}
         text = canonical(layout.index).decode()
     return DesiredState(
@@ -61,15 +77,19 @@ def desired_state(compilation: Compilation, gateway: str, last: ConfigDocument |
             services={key: _fit(key, endpoints) for key, endpoints in compilation.endpoints.services.items()},
         ),
         too_large,
+        version,
     )
 
 
-def _shrink(config: ConfigDocument, last: ConfigDocument | None) -> tuple[ConfigDocument, dict[str, str]]:
+def _shrink(
+    config: ConfigDocument, last: ConfigDocument | None, version: Format
+) -> tuple[ConfigDocument, dict[str, str]]:
+    sizes = part_sizes(config, version)
     before = {route.id: route for route in last.routes} if last else {}
     too_large: dict[str, str] = {}
     routes = []
     for route in config.routes:
-        size = len(canonical(route))
+        size = sizes[f"GatewayRoute/{route.id}"]
         if size > _MAX_PART:
             too_large[f"GatewayRoute/{route.id}"] = f"too large: {size} bytes in the document, the limit is {_MAX_PART}"
             routes.append(before.get(route.id) or _refuse(route))
