@@ -1,5 +1,6 @@
 """The order of status writes: fair among namespaces, bounded for one object, and a refusal is that object's alone."""
 
+import itertools
 from collections import Counter
 
 from hypothesis import given, settings
@@ -9,7 +10,9 @@ from inferway_operator.status.schedule import BURST, EVERY, LONGEST_RETRY, MOST_
 from inferway_testing.examples import examples
 
 
-def crowd(schedule: StatusSchedule, number: int, now: float, *, is_first: bool = False, namespace: str = "crowd") -> None:
+def crowd(
+    schedule: StatusSchedule, number: int, now: float, *, is_first: bool = False, namespace: str = "crowd"
+) -> None:
     for index in range(number):
         schedule.mark(f"{namespace}{index}", namespace, 1, now, is_first=is_first)
 
@@ -107,7 +110,7 @@ def test_schedule_retries_a_refused_object_alone() -> None:
         assert schedule.take(now) == refused
         schedule.failed(refused, now, is_own=True)
         attempts.append(now)
-    pauses = [later - earlier for earlier, later in zip(attempts, attempts[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(attempts)]
     assert attempts[0] == 0.5
     assert max(pauses) == LONGEST_RETRY
     assert pauses == sorted(pauses)

@@ -59,6 +59,8 @@ class Published:
     """Published endpoints by key `namespace/name:port`."""
     shards: frozenset[str] = frozenset()
     """Names of existing shards whose content matches the hash in their name."""
+    spoiled: frozenset[str] = frozenset()
+    """Names of ConfigMaps with the right content that are written again, because somebody changed their metadata."""
 
     @property
     def revision(self) -> str:
@@ -127,8 +129,8 @@ class _Reader:
         return data.get(SHARD_KEY, "").encode()
 
 
-def read(gateway: str, maps: PartMap) -> ActualState:
-    """Parse ConfigMaps; never raises: an unreadable part counts as not published."""
+def read(gateway: str, maps: PartMap, spoiled: frozenset[str] = frozenset()) -> ActualState:
+    """Parse ConfigMaps; never raises: an unreadable part counts as not published. `spoiled`: see `Published`."""
     reader = _Reader(gateway, maps)
     config_map, endpoints_map = (maps.get(index_name(gateway, part), {}) for part in ("config", "endpoints"))
     text, endpoints = config_map.get(INDEX_KEY, ""), endpoints_map.get(INDEX_KEY, "")
@@ -141,6 +143,7 @@ def read(gateway: str, maps: PartMap) -> ActualState:
         endpoints=endpoints if addresses is not None else "",
         addresses=addresses or {},
         shards=reader.shards,
+        spoiled=spoiled,
     )
     errors = tuple(reader.errors)  # before the history: an unreadable old config is not an error
     configs = {published.revision: (text, newest)} if newest is not None else {}

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from inferway_kube.client import Client
 from inferway_kube.errors import ApiError, Cause, NotFound, NotLeading
@@ -30,8 +30,7 @@ _UNDECLARED: Final = "failed to create typed patch object"
 """The API server's message (status 500) about a field that the definition in the cluster does not declare."""
 _OWN: Final = frozenset(
     {
-        *(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.CONFLICT),
-        *(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY),
+        *(HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY),
     }
 )
 
@@ -123,9 +122,9 @@ class StatusDispatch:
                 await self._wake.wait()
 
     async def _write(self, uid: str) -> None:
-        found = self._find(uid)
-        change = self._change(*found) if found is not None else None
+        change = None
         try:
+            change = self._change(uid)
             if change is None:
                 self._schedule.passed(uid, time.monotonic())
                 return
@@ -133,7 +132,14 @@ class StatusDispatch:
         except NotFound:
             self._schedule.passed(uid, time.monotonic())  # deleted: its event is on the way
         except ApiError as error:
-            self._refuse(uid, change, error)
+            if error.status == HTTPStatus.CONFLICT and not error.is_denied:
+                self._schedule.conflicted(uid, time.monotonic())
+            else:
+                self._refuse(uid, change, error)
+        except Exception:
+            # A bug that one object meets must not stop the others.
+            logger.exception("unexpected error: status of %s", uid)
+            self._schedule.failed(uid, time.monotonic(), is_own=True)
         else:
             self._schedule.wrote(uid, time.monotonic())
             self._reported.pop(uid, None)
@@ -143,15 +149,18 @@ class StatusDispatch:
             self._in_flight -= 1
             self._wake.set()
 
-    def _change(self, kind: str, entry: CachedObject) -> Change | None:
-        entry = self._writer.current(entry)
+    def _change(self, uid: str) -> Change | None:
+        found = self._find(uid)
+        if found is None:
+            return None
+        kind, entry = found[0], self._writer.current(found[1])
         status = self._basis.status(kind, entry, datetime.now(UTC)) if self._basis is not None else None
         return None if status is None else Change(kind, entry, status)
 
     def _refuse(self, uid: str, change: Change | None, error: ApiError) -> None:
         is_own = is_about_object(error)
         self._schedule.failed(uid, time.monotonic(), is_own=is_own)
-        if change is not None and error.status != HTTPStatus.CONFLICT:
+        if change is not None:
             refusal = (error.status, error.cause.value)
             if self._reported.get(uid) != refusal and (is_own or change.entry.namespace not in self._refusing):
                 self._reported[uid] = refusal
@@ -168,7 +177,7 @@ class StatusDispatch:
             self._ended_by = error
 
 
-def changed_statuses(basis: Basis, objects: Mapping[str, tuple[str, CachedObject]]) -> dict[str, Mapping[str, object]]:
+def changed_statuses(basis: Basis, objects: Mapping[str, tuple[str, CachedObject]]) -> dict[str, Mapping[str, Any]]:
     """Return the statuses to write by uid, of objects by uid with their kinds. Pure, for a thread."""
     now = datetime.now(UTC)
     found = {uid: basis.status(kind, entry, now) for uid, (kind, entry) in objects.items()}

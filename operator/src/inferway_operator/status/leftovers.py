@@ -21,8 +21,8 @@ def removal(status: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, A
     kept = [condition for condition in conditions if condition["type"] in wanted or condition["type"] not in _OURS]
     patch: dict[str, Any] = {} if len(kept) == len(conditions) else {"conditions": kept}
     block, stored_block = status.get("dataPlane"), stored.get("dataPlane")
-    if stored_block and block is None:
+    if block is None and stored_block is not None:
         patch["dataPlane"] = None
-    elif stored_block and (extra := sorted(stored_block.keys() - block.keys())):
-        patch["dataPlane"] = dict.fromkeys(extra)
+    elif block is not None and (extra := (stored_block or {}).keys() - block.keys()):
+        patch["dataPlane"] = dict.fromkeys(sorted(extra))
     return patch or None

@@ -16,6 +16,8 @@ EVERY: Final = 1.0
 FIRST_RETRY: Final = 0.5
 """Seconds until a refused status is tried again; doubled each time."""
 LONGEST_RETRY: Final = 30.0
+CONFLICT_RETRY: Final = 0.1
+"""Seconds after a conflict: the newer version of the object is on its way."""
 _LATER_TURN: Final = 4
 """Every so many writes an object that has a status goes first, so that a crowd of new objects does not stop the others."""
 MOST_OF_NAMESPACE: Final = 4
@@ -142,6 +144,12 @@ class StatusSchedule:
     def passed(self, uid: str, now: float) -> None:
         """There was nothing to write after all."""
         item, _ = self._landed(uid)
+        self._enqueue(uid, item, now)
+
+    def conflicted(self, uid: str, now: float) -> None:
+        """A write met a newer version of the object."""
+        item, _ = self._landed(uid)
+        item.is_dirty, item.retry_at = True, now + CONFLICT_RETRY
         self._enqueue(uid, item, now)
 
     def failed(self, uid: str, now: float, *, is_own: bool) -> None:
