@@ -3,10 +3,11 @@
 import itertools
 from collections import Counter
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inferway_operator.status.schedule import BURST, EVERY, LONGEST_RETRY, MOST_OF_NAMESPACE, StatusSchedule
+from inferway_operator.status.schedule import BURST, EVERY, LONGEST_RETRY, MOST_LATER, MOST_OF_NAMESPACE, StatusSchedule
 from inferway_testing.examples import examples
 
 
@@ -138,15 +139,16 @@ def test_schedule_rests_a_namespace_that_is_refused_as_a_whole() -> None:
     assert len(write(schedule, now)) <= 100
 
 
-def test_schedule_bounds_concurrent_writes_of_a_namespace() -> None:
+@pytest.mark.parametrize(("is_first", "most"), [(True, MOST_OF_NAMESPACE), (False, MOST_LATER)])
+def test_schedule_bounds_concurrent_writes_of_a_namespace(is_first: bool, most: int) -> None:
     """Of a namespace whose last write failed, or that has none yet, one at a time."""
     schedule = StatusSchedule()
-    crowd(schedule, 20, 0.0)
+    crowd(schedule, 20, 0.0, is_first=is_first)
     first = schedule.take(0.0)
     assert first is not None
     assert schedule.take(0.0) is None
     schedule.wrote(first, 0.0)
-    taken = [schedule.take(0.0) for _ in range(MOST_OF_NAMESPACE + 1)]
+    taken = [schedule.take(0.0) for _ in range(most + 1)]
     assert taken[-1] is None
     assert None not in taken[:-1]
     schedule.mark("other", "other", 1, 0.0, is_first=False)

@@ -22,6 +22,8 @@ _LATER_TURN: Final = 4
 """Every so many writes an object that has a status goes first, so that a crowd of new objects does not stop the others."""
 MOST_OF_NAMESPACE: Final = 4
 """Concurrent writes of one namespace, which a slow webhook may make as slow as it likes."""
+MOST_LATER: Final = 2
+"""Of them, while they are of objects that have a status: a crowd that changes all the time leaves the machine to others."""
 
 
 @dataclass(slots=True)
@@ -48,14 +50,16 @@ class _Namespace:
     failures: int = 0
     retry_at: float = 0.0
 
-    def may_write(self, now: float) -> bool:
-        return self.retry_at <= now and self.in_flight < (MOST_OF_NAMESPACE if self.is_proven else 1)
+    def may_write(self, now: float, most: int) -> bool:
+        return self.retry_at <= now and self.in_flight < (most if self.is_proven else 1)
 
 
 @dataclass(slots=True)
 class _Lane:
     """Objects that may be written now: by namespace, in the order of their turns."""
 
+    most: int
+    """Concurrent writes of a namespace."""
     queues: OrderedDict[str, dict[str, None]] = field(default_factory=OrderedDict)
 
     def add(self, namespace: str, uid: str) -> None:
@@ -75,7 +79,7 @@ class StatusSchedule:
     def __init__(self) -> None:
         self._objects: dict[str, _Object] = {}
         self._namespaces: dict[str, _Namespace] = {}
-        self._first, self._later = _Lane(), _Lane()
+        self._first, self._later = _Lane(MOST_OF_NAMESPACE), _Lane(MOST_LATER)
         self._waiting: list[tuple[float, str]] = []
         """Heap of objects that may not be written yet; an outdated entry is skipped."""
         self._turn = 0
@@ -123,7 +127,7 @@ class StatusSchedule:
             name, queue = next(iter(lane.queues.items()))
             lane.queues.move_to_end(name)
             namespace = self._namespaces.setdefault(name, _Namespace())
-            if not namespace.may_write(now):
+            if not namespace.may_write(now, lane.most):
                 continue
             uid = next(iter(queue))
             lane.discard(name, uid)
@@ -171,7 +175,7 @@ class StatusSchedule:
         for lane in (self._first, self._later):
             for name in lane.queues:
                 namespace = self._namespaces.get(name)
-                if namespace is None or namespace.may_write(max(now, namespace.retry_at)):
+                if namespace is None or namespace.may_write(max(now, namespace.retry_at), lane.most):
                     times.append(now if namespace is None else namespace.retry_at)
         return max(0.0, min(times, default=float("inf")) - now)
 
