@@ -7,6 +7,7 @@ import operator_http
 import pytest
 from pydantic import ValidationError
 
+from inferway_contract.connection_limits import REASONS
 from inferway_operator.http_server.server import Readiness
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.settings import HttpSettings
@@ -67,6 +68,9 @@ def test_metrics_have_fewer_than_100_series() -> None:
     metrics.leads(True)
     metrics.counted("GatewayRoute", 5, 3, 1)
     metrics.certificate_is(usable=True)
+    for reason in REASONS:
+        metrics.connection_closed("probes", reason)
+        metrics.connection_closed("reviews", reason)
     for number in range(100):
         metrics.wrote(f"Widget{number}", "written")
         metrics.counted(f"Widget{number}", number, 0, 0)
@@ -88,7 +92,7 @@ def test_metrics_have_fewer_than_100_series() -> None:
     assert value("inferway_operator_compile_seconds_sum") == 0.5
     assert value("inferway_operator_webhook_certificate_usable") == 1
     ours = [metric for metric in metrics.registry.collect() if metric.name.startswith("inferway_operator_")]
-    assert len(ours) == 13
+    assert len(ours) == 14
     assert sum(len(metric.samples) for metric in ours) < 100
 
 

@@ -166,7 +166,7 @@ class Backend(DocumentModel):
     refusal: Literal["backend_not_found"] | None = None
     """The reference does not resolve: its share of the requests gets a 500 response."""
     detail: str = ""
-    """Why it does not, for operators (log, /debug); never sent to a client."""
+    """Why it does not, for operators (log, /debug), of the first ones of a route; never sent to a client."""
     auth: Auth | None = None
     """Only together with `url`."""
     forwarded_headers: Literal["Send", "Omit"] = "Send"

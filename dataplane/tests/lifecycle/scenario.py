@@ -7,24 +7,20 @@ some turns. The last phase lets every connection end by itself, by time limits a
 import asyncio
 import logging
 from functools import cache
-from itertools import pairwise
 from typing import Any, Final
 
 from inferway_contract.document import EndpointsDocument
-from inferway_dataplane.core.messages.response_head import ResponseHead
-from inferway_dataplane.core.runtime import Rule
 from inferway_dataplane.engine.clock import Clock
 from inferway_dataplane.engine.downstream import timeouts
-from inferway_dataplane.engine.exchange import suspension
-from inferway_dataplane.engine.exchange.exchange import Exchange
-from inferway_dataplane.engine.exchange.hooks import ResponseTap
 from inferway_dataplane.gateway import Gateway
 from inferway_dataplane.observability.access_log import AccessLog
 from inferway_dataplane.settings import Settings
+from lifecycle import invariants
 from lifecycle.callers import Caller
 from lifecycle.choices import Choices
 from lifecycle.documents import DOCUMENTS
 from lifecycle.faults import Faults, Faulty, faulty
+from lifecycle.instruments import Instruments
 from lifecycle.origins import Asked, Origin
 from lifecycle.virtual_loop import Transport, VirtualLoop
 
@@ -54,28 +50,6 @@ class _Errors(logging.Handler):
         self.seen.append(f"{record.getMessage()}: {record.exc_info[1]!r}" if record.exc_info else record.getMessage())
 
 
-class _CountingTap(ResponseTap):
-    """Counts its ends: exactly one comes."""
-
-    def __init__(self, scenario: "Scenario") -> None:
-        self._scenario = scenario
-
-    def on_head(self, head: ResponseHead, lines: bytes) -> bool:
-        self._scenario.faults.at("tap.on_head")
-        return True
-
-    def on_body(self, data: bytes) -> None:
-        self._scenario.faults.at("tap.on_body")
-
-    def on_end(self) -> None:
-        self._scenario.open_taps -= 1
-        self._scenario.faults.at("tap.on_end")
-
-    def on_broken(self) -> None:
-        self._scenario.open_taps -= 1
-        self._scenario.faults.at("tap.on_broken")
-
-
 @cache
 def _settings(kind: int) -> Settings:
     common: dict[str, Any] = {"trusted_proxies": (f"{_TRUSTED}/32",), "access_log": False}
@@ -99,10 +73,6 @@ class Scenario:
         self.reached: dict[int, int] = {}  # how often a request's head came to an upstream
         self.early: set[bytes] = set()
         """Targets of requests that an upstream answered before it had all of them."""
-        self.open_taps = 0
-        self.open_settlers = 0
-        self.counters: set[Any] = set()
-        self.members: set[Any] = set()
         self.is_ending = False
         self.are_origins_silent = False
         self.is_stopping = False
@@ -121,6 +91,7 @@ class Scenario:
             self.gateway.pools.limiter.permits = 1
         self.faults = Faults()
         self.has_fault = has_fault
+        self.instruments = Instruments(self.faults, choices, has_fault=has_fault)
         loop.seam = self.faults.at
         context = self.gateway.context
         context.random = faulty(lambda: draws.below(256) / 256, "random", self.faults)
@@ -149,7 +120,7 @@ class Scenario:
                 self._look(log_errors)
             await self._end()
             self._look(log_errors)
-            self._check_end()
+            invariants.check_end(self)
         except ScenarioError:
             raise
         except AssertionError as error:
@@ -394,55 +365,7 @@ class Scenario:
         gateway.live.accept(DOCUMENTS[number], EndpointsDocument(), str(number))
         runtime = gateway.context.runtime
         assert runtime is not None
-        self.counters.update(runtime.counters_of.values())
-        self.members.update(member for members in runtime.members.values() for member in members.values())
-        for rule in runtime.rules:
-            waits = {"ewma": self._suspend, "small": self._gate}.get(rule.name)
-            rule.stages = (self._watch, *((waits,) if waits is not None else ()), *rule.stages)
-            if self.has_fault:
-                self._break(rule)
-
-    def _watch(self, exchange: Exchange) -> bool:
-        """A stage: a tap and a settler for each exchange."""
-        self.faults.at("stage")
-        self.open_taps += 1
-        exchange.add_tap(_CountingTap(self))
-        self.open_settlers += 1
-        exchange.add_settler(self._settle)
-        return True
-
-    def _settle(self, exchange: Exchange, seconds: float) -> None:
-        self.open_settlers -= 1
-        self.faults.at("settler")
-
-    def _suspend(self, exchange: Exchange) -> bool:
-        """A stage that waits for a coroutine."""
-        return suspension.suspend(exchange, self._wait())
-
-    async def _wait(self) -> bool:
-        await asyncio.sleep(self.choices.below(4) / 10)
-        self.faults.at("suspended stage")
-        return True
-
-    def _gate(self, exchange: Exchange) -> bool:
-        """A stage that waits for the body."""
-
-        def decide(content: bytes) -> bool:
-            self.faults.at("gate")
-            return True
-
-        if not exchange.head.block.has_body:
-            return True
-        return suspension.await_body(exchange, 100, decide)
-
-    def _break(self, rule: Rule) -> None:
-        """Let what a rule uses pass seams."""
-        for name in ("backend_set", "responses", "request_edits", "response_edits"):
-            found = getattr(rule, name)
-            if found is not None:
-                setattr(rule, name, Faulty(found, self.faults))
-        if rule.hash_key is not None:
-            rule.hash_key = faulty(rule.hash_key, "hash_key", self.faults)
+        self.instruments.add_to(runtime)
 
     # --- the end ----------------------------------------------------------------------------------------------------------------
 
@@ -487,61 +410,6 @@ class Scenario:
         origin.read()
         if origin.open_request or origin.outbox or (transport.is_stuck and not transport.is_over):
             transport.reset(is_read=True)
-
-    def _check_end(self) -> None:
-        gateway = self.gateway
-        left = {
-            "in flight": gateway.context.in_flight,
-            "client connections": len(gateway.cap.connections),
-            "victims on their way": len(gateway.cap.going),
-            "accepted": len(gateway.cap.coming),
-            "upstream connections": len(gateway.pools.connections),
-            "permits": gateway.pools.limiter.taken,
-            "waiting for permits": len(gateway.pools.limiter.waiting),
-            "private connections": gateway.pools.private.taken,
-            "bytes of kept bodies": gateway.context.kept_bodies.bytes,
-            "breaker seats": sum(one.in_flight for one in self.counters),
-            "pending": sum(one.pending for one in self.counters),
-            "retrying": sum(one.retrying for one in self.counters),
-            "active": sum(abs(one.endpoint.active) for one in self.members),
-            "idle": sum(len(one.endpoint.idle) for one in self.members),
-            "probing": sum(one.is_probing for one in self.members),
-            "open taps": self.open_taps,
-            "open settlers": self.open_settlers,
-            "tasks": len(asyncio.all_tasks()) - 1,
-        }
-        left = {name: count for name, count in left.items() if count}
-        assert not left, f"not given back: {left}"
-        for caller in self.callers:
-            self._check_caller(caller)
-
-    def _check_caller(self, caller: Caller) -> None:
-        transport, responses = caller.transport, caller.responses
-        for request, response in zip(caller.requests, responses, strict=False):
-            if response.is_whole and b"x-echo" in response.fields and response.body:
-                mark = b"<%b>" % request.target
-                body = response.body
-                assert body == b"no" or (body.startswith(mark) and not body[len(mark) :].strip(b"y")), "another body"
-                assert len(body) - len(mark) in (0, 3, 40, 700, 2_000) or body == b"no", (
-                    "a cut body passes for a whole one"
-                )
-        for earlier, _ in pairwise(responses):
-            assert earlier.is_whole, "a response follows one that was cut"
-        if transport.has_sent_fin or transport.has_reset or self.is_stopping or caller.transport.is_stuck:
-            return
-        if responses and responses[-1].fields.get(b"connection") == b"close":
-            return
-        if responses and caller.requests[len(responses) - 1].target in self.early:
-            return  # the rest of that request has no reader, so the connection ends behind the response
-        if transport.is_aborted and not self.faults.raised:
-            assert caller.is_inside or self.gateway.stats.cut or self.has_upstream_failed, (
-                "the connection was cut without a reason"
-            )
-            return
-        if transport.is_aborted:
-            return
-        whole = [one for one in caller.requests if caller.is_sent(one)]
-        assert len(responses) >= len(whole), f"client {caller.name}: {len(whole)} requests, {len(responses)} responses"
 
 
 _loop: VirtualLoop | None = None

@@ -7,8 +7,11 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from inferway_contract.connection_limits import Reason
+
 Decision = Literal["allowed", "warned", "denied", "unseen", "broken"]
 """Of an admission review; `unseen` = an object that it does not concern, `broken` = the body is not a review."""
+Port = Literal["probes", "reviews"]
 ReconcileOutcome = Literal["written", "unchanged", "failed"]
 WriteOutcome = Literal["written", "conflict", "failed"]
 
@@ -52,13 +55,20 @@ class OperatorMetrics:
         )
         self._reviews = self._counter(
             "admission_reviews",
-            "Answered admission reviews; `decision`: `allowed`, `warned`, `denied`, `unseen`, `broken`, `failed`.",
+            "Answered admission reviews; `decision`: `allowed`, `warned`, `denied`, `unseen`, `broken`, `overloaded`, `failed`.",
             "kind",
             "decision",
         )
         self._certificate = self._gauge(
             "webhook_certificate_usable",
             "0 while the files of the webhook's certificate are unusable; the previous one stays in use until it expires.",
+        )
+        self._connections = self._counter(
+            "connections_closed",
+            "Connections that a limit closed. `port`: `probes`, `reviews`. `reason`: `evicted` (idle longest at a full port),"
+            " `full` (all others were busy), or the late step: `handshake`, `head`, `request`, `response`.",
+            "port",
+            "reason",
         )
         self._review_seconds = self._histogram("admission_review_seconds", "Duration of reviewing one object.")
 
@@ -97,7 +107,11 @@ class OperatorMetrics:
         """Set whether the files of the webhook's certificate are usable."""
         self._certificate.set(usable)
 
-    def reviewed(self, kind: str, decision: Decision | Literal["failed"], seconds: float) -> None:
+    def connection_closed(self, port: Port, reason: Reason) -> None:
+        """Count a connection that a limit closed."""
+        self._connections.labels(port, reason).inc()
+
+    def reviewed(self, kind: str, decision: Decision | Literal["failed", "overloaded"], seconds: float) -> None:
         """Count an answered review and observe its seconds; `kind` "" = another kind."""
         self._reviews.labels(_label(kind), decision).inc()
         self._review_seconds.observe(seconds)

@@ -1,10 +1,12 @@
 """Rules of the live documents that reject requests because of an error in the configuration."""
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from inferway_contract import protection
 from inferway_contract.document import Refusal, Rule
+
+_NO_DETAIL: Final = "does not resolve; see the condition ResolvedRefs"
 
 
 class InvalidRule(NamedTuple):
@@ -44,7 +46,9 @@ def in_rule(route: str, rule: Rule) -> Iterator[InvalidRule]:
         yield InvalidRule(route, rule.name, rule.refusal.code, rule.refusal.detail)
     for index, backend in enumerate(rule.backends):
         if backend.refusal is not None:
-            yield InvalidRule(route, rule.name, backend.refusal, f"backendRefs[{index}]: {backend.detail}")
+            yield InvalidRule(
+                route, rule.name, backend.refusal, f"backendRefs[{index}]: {backend.detail or _NO_DETAIL}"
+            )
 
 
 def credentials_of(route: str, rule: Rule) -> Iterator[Credential]:

@@ -34,6 +34,8 @@ def find(candidate: RouteObject | PolicyObject, world: World) -> Findings:
         warnings += accepted.message.split("; ", 1)[1:]
         rivals = (verdicts.get((candidate.meta.kind, rival)) for rival in relevant.rivals)
         warnings += _shadowing(verdict, (rival for rival in rivals if rival is not None))
+        if relevant.left_out:
+            warnings.append(f"{relevant.left_out} more GatewayRoutes share a match with this route: see its status")
     if isinstance(candidate, PolicyObject):
         warnings += _without_targets(candidate, world)
     return Findings(verdict.errors, tuple(warnings))

@@ -2,18 +2,21 @@
 
 The verdict on a route depends on its Services, the grants, the invalid policies of its namespace, and the routes with one
 of its matches on one of its hosts. The verdict on a policy depends on its target routes. A property test compares the
-result with the compiler's.
+result with the compiler's. Where many routes share a match, only the oldest of them count.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from inferway_contract import paths
 from inferway_contract.resources import matches as written
 from inferway_operator.world.objects import PolicyObject, RouteObject, RuleObject
 from inferway_operator.world.world import World
+
+_MOST_MATCHES: Final = 2_000
+"""Of the other routes: the time of a review must not grow with what others have stored. One route has at most 1,024."""
 
 
 class RelevantWorld(NamedTuple):
@@ -21,6 +24,8 @@ class RelevantWorld(NamedTuple):
 
     world: World
     rivals: tuple[str, ...] = ()
+    left_out: int = 0
+    """Younger routes that share a match too. They would make the review slow, and the object's status names them."""
 
 
 def relevant_world(candidate: RouteObject | PolicyObject, world: World) -> RelevantWorld:
@@ -28,10 +33,13 @@ def relevant_world(candidate: RouteObject | PolicyObject, world: World) -> Relev
     if isinstance(candidate, PolicyObject):
         return RelevantWorld(_of_policy(candidate, world))
     rivals = _rivals(candidate, world.routes)
-    return RelevantWorld(_of_route(candidate, rivals, world), tuple(route.meta.id for route in rivals))
+    compared = _affordable(rivals)
+    return RelevantWorld(
+        _of_route(candidate, compared, world), tuple(route.meta.id for route in compared), len(rivals) - len(compared)
+    )
 
 
-def _of_route(candidate: RouteObject, rivals: tuple[RouteObject, ...], world: World) -> World:
+def _of_route(candidate: RouteObject, rivals: Sequence[RouteObject], world: World) -> World:
     named = candidate.named_services()
     return replace(
         world,
@@ -63,23 +71,47 @@ def _of_policy(candidate: PolicyObject, world: World) -> World:
     )
 
 
-def _rivals(candidate: RouteObject, routes: Iterable[RouteObject]) -> tuple[RouteObject, ...]:
-    """Return the routes that share a match and host, reduced to the rules that do."""
+def _rivals(candidate: RouteObject, routes: Sequence[RouteObject]) -> list[RouteObject]:
+    """Return the routes that share a match and host, reduced to the rules that do; the oldest first."""
     hosts = frozenset(candidate.hostnames or ("",))
-    matches = [match for rule in candidate.rules for match in _whole(rule)]
-    rough_keys, exact_keys = {_rough_key(match) for match in matches}, {_exact_key(match) for match in matches}
+    keys = _keys(candidate)
     rivals = []
     for route in routes:
         if hosts.isdisjoint(route.hostnames or ("",)) or route.meta.id == candidate.meta.id:
             continue
-        rules = tuple(
-            rule
-            for rule in route.rules
-            if any(_rough_key(match) in rough_keys and _exact_key(match) in exact_keys for match in _whole(rule))
-        )
-        if rules:
-            rivals.append(replace(route, rules=rules))
-    return tuple(rivals)
+        if keys.isdisjoint(_known_keys(route, len(routes))):
+            continue
+        rules = tuple(rule for rule in route.rules if any(hash(_exact_key(match)) in keys for match in _whole(rule)))
+        rivals.append(replace(route, rules=rules))
+    return sorted(rivals, key=lambda route: route.meta.age)
+
+
+def _affordable(rivals: Sequence[RouteObject]) -> Sequence[RouteObject]:
+    """Return the first of the rivals: as many as have few matches together."""
+    matches = 0
+    for number, route in enumerate(rivals):
+        matches += sum(len(rule.matches) for rule in route.rules)
+        if matches > _MOST_MATCHES:
+            return rivals[:number]
+    return rivals
+
+
+def _keys(route: RouteObject) -> frozenset[int]:
+    """Return hashes of the keys of its matches: two matches with one hash are compared by the compiler."""
+    return frozenset(hash(_exact_key(match)) for rule in route.rules for match in _whole(rule))
+
+
+_known: dict[str, tuple[RouteObject, frozenset[int]]] = {}
+
+
+def _known_keys(route: RouteObject, routes: int) -> frozenset[int]:
+    """Return the keys of a stored route, computed once for each version. `routes`: how many are stored."""
+    known = _known.get(route.meta.id)
+    if known is None or known[0] is not route:
+        if len(_known) > 2 * routes:
+            _known.clear()  # most are of routes that were deleted
+        known = _known[route.meta.id] = (route, _keys(route))
+    return known[1]
 
 
 def _whole(rule: RuleObject) -> list[written.Match]:
@@ -87,13 +119,7 @@ def _whole(rule: RuleObject) -> list[written.Match]:
     return [match for _, match in rule.matches if isinstance(match, written.Match)]
 
 
-# Both are coarser than the compiler's key of a match (`shadowing`): equal keys there are equal here.
-
-
-def _rough_key(match: written.Match) -> Hashable:
-    return (_path(match.path.type, match.path.value), match.method)
-
-
+# Coarser than the compiler's key of a match (`shadowing`): equal keys there are equal here.
 def _exact_key(match: written.Match) -> Hashable:
     return (
         *(_path(match.path.type, match.path.value), match.method),

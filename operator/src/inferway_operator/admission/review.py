@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from inferway_contract.field_errors import FieldError, dotted, printable
 from inferway_contract.resources import API_GROUP, SPECS
-from inferway_operator.admission import findings
+from inferway_operator.admission import bounds, findings
 from inferway_operator.admission.findings import Findings
 from inferway_operator.compiler import messages
 from inferway_operator.metrics import Decision
@@ -70,11 +70,28 @@ def _answer(review: object, world: World | None) -> Answer:
         return _reviewed(uid, "unseen")
     if world is None:
         return _reviewed(uid, "warned", kind, (_NOT_LISTED,))
-    result = findings.find(_candidate(manifest, request), world)
+    result = _find(kind, manifest, request, world)
     if result.errors and _is_spec_changed(manifest, request):
         return _denied(uid, kind, manifest, result)
     warnings = (*map(str, result.errors), *result.warnings)
     return _reviewed(uid, "warned" if warnings else "allowed", kind, warnings)
+
+
+def _find(kind: str, manifest: Mapping[str, Any], request: Mapping[str, Any], world: World) -> Findings:
+    """Compile the candidate, unless it is beyond a bound."""
+    if excess := bounds.exceeded(kind, manifest.get("spec")):
+        return Findings(excess)
+    candidate = _candidate(manifest, request)
+    if excess := bounds.too_many_patterns(candidate):
+        return Findings(excess)
+    return findings.find(candidate, world)
+
+
+def namespace(review: object) -> str:
+    """Return the namespace that a review of any form is about; "" = unknown."""
+    request = review.get("request") if isinstance(review, dict) else None
+    name = request.get("namespace") if isinstance(request, dict) else None
+    return name if isinstance(name, str) else ""
 
 
 def broken(message: str) -> Answer:

@@ -13,6 +13,8 @@ from inferway_operator.compiler.draft import Draft, Path, RouteDraft, RuleDraft
 Objection = tuple[Reason, str]
 
 _DETAIL_CHARACTERS: Final = 300
+_MOST_DETAILS: Final = 16
+"""Of one route in the document: a detail is up to 15 times as long as the reference that causes it."""
 
 
 def resolve(draft: Draft) -> None:
@@ -102,7 +104,7 @@ def _hint(draft: Draft, namespace: str, name: str) -> str:
 
 def _refused(route: RouteDraft, rule: RuleDraft, ref: BackendRef, at: Path, objection: Objection) -> document.Backend:
     _add_unresolved(route, rule, at, objection)
-    detail = messages.joined((objection[1],), _DETAIL_CHARACTERS)
+    detail = messages.joined((objection[1],), _DETAIL_CHARACTERS) if len(route.unresolved) <= _MOST_DETAILS else ""
     return document.Backend(weight=ref.weight, priority=ref.priority, refusal="backend_not_found", detail=detail)
 
 

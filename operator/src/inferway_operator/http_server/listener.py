@@ -1,48 +1,61 @@
 """A small HTTP server on one address with tight limits, on aiohttp's low-level server."""
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 
+from inferway_contract.connection_limits import Connections, Limits, Reason
+from inferway_contract.limited_connection import LimitedConnection
 from inferway_contract.listener import address_and_port
+
+log = logging.getLogger("inferway")
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
-MOST_CONNECTIONS: Final = 256
-"""Concurrent connections: the operator's connections to the API server need file descriptors too."""
+LIMITS: Final = Limits(connections=256)
+"""Of each port: the operator's connections to the API server need file descriptors too."""
 
 _IDLE_SECONDS: Final = 120.0
 """Longer than the 90 s after which the API server closes an idle connection: the client closes first."""
-_HANDSHAKE_SECONDS: Final = 5.0
 _STOP_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 1.0
+
+_silent = logging.Logger("aiohttp requests", logging.CRITICAL)
+"""aiohttp logs a traceback for each malformed request, and any client can send those."""
 
 
 class Listener:
     """Serves `handler` on `address:port` until stopped, with TLS if there is a context."""
 
-    def __init__(self, address: str, handler: Handler, context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        handler: Handler,
+        closed: Callable[[Reason], None],
+        context: ssl.SSLContext | None = None,
+        limits: Limits = LIMITS,
+    ) -> None:
+        """`closed` counts the connections that a limit ended."""
         self._address, self._handler, self._context = address, handler, context
+        self._connections = Connections(limits, closed)
 
     async def start(self) -> None:
         """Begin to listen; `OSError` if the address is unavailable."""
         host, port = address_and_port(self._address)
-        self._server = _Server(
-            self._handler,
+        self._server = web.Server(
+            self._answer,
             keepalive_timeout=_IDLE_SECONDS,
             lingering_time=0,
             auto_decompress=False,  # the API server does not compress; a bomb would fill the memory
             access_log=None,
+            logger=_silent,
         )
         self._socket_server = await asyncio.get_running_loop().create_server(
-            self._server,
-            host,
-            port,
-            ssl=self._context,
-            ssl_handshake_timeout=_HANDSHAKE_SECONDS if self._context is not None else None,
+            lambda: LimitedConnection(self._connections, self._server(), self._context), host, port
         )
 
     @property
@@ -56,56 +69,15 @@ class Listener:
         self._socket_server.close()
         self._server.pre_shutdown()
         await self._server.shutdown(_STOP_SECONDS)
-        await self._server.wait_closed()
+        await self._connections.wait_closed(_CLOSE_SECONDS)
 
-
-class _Server(web.Server):
-    """Tracks connections until their transports are closed; aiohttp drops them earlier."""
-
-    def __init__(self, handler: Handler, **options: Any) -> None:
-        super().__init__(handler, **options)
-        self._open: dict[web.RequestHandler, asyncio.Transport] = {}
-        self._is_empty = asyncio.Event()
-
-    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        super().connection_made(handler, transport)
-        self._open[handler] = transport
-        if len(self._open) > MOST_CONNECTIONS:
-            transport.abort()
-
-    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
-        super().connection_lost(handler, exc)
-        self._open.pop(handler, None)
-        if not self._open:
-            self._is_empty.set()
-
-    async def wait_closed(self) -> None:
-        """Wait for the last connection; abort peers that do not finish the TLS shutdown."""
-        self._is_empty.clear()
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                while self._open:
-                    await self._is_empty.wait()
-        except TimeoutError:
-            for transport in list(self._open.values()):
-                transport.abort()
-
-
-async def read_body(request: web.BaseRequest, most: int, seconds: float) -> bytes:
-    """Read the body; raises aiohttp's 413 above `most` bytes, its 408 after `seconds`."""
-    if (request.content_length or 0) > most:
-        raise _too_large(most, request.content_length)
-    body = bytearray()
-    try:
-        async with asyncio.timeout(seconds):
-            while piece := await request.content.readany():
-                body += piece
-                if len(body) > most:
-                    raise _too_large(most, len(body))
-    except TimeoutError:
-        raise web.HTTPRequestTimeout from None
-    return bytes(body)
-
-
-def _too_large(most: int, actual: Any) -> web.HTTPRequestEntityTooLarge:
-    return web.HTTPRequestEntityTooLarge(max_size=most, actual_size=actual)
+            return await self._handler(request)
+        except web.HTTPException as rejection:
+            # The rest of the request is unread, so no other can follow on this connection.
+            request.protocol.close()
+            return web.Response(status=rejection.status, text=f"{rejection.reason}\n", headers={"Connection": "close"})
+        except Exception:
+            log.exception("unexpected error in a request")
+            return web.Response(status=500, text="internal error: see the operator's log\n")

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import ssl
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -80,13 +81,14 @@ class OperatorServer:
 
     def __init__(self, settings: HttpSettings, operator: Operator, metrics: OperatorMetrics) -> None:
         self._operator, self._metrics = operator, metrics
-        self.probes = Listener(settings.listen, self._probe)
+        self.probes = Listener(settings.listen, self._probe, partial(metrics.connection_closed, "probes"))
         self._problems = ProblemLog(log)
         self.reviews: Listener | None = None
         if settings.webhook_pair is not None:
             self._certificate = ServingCertificate(*settings.webhook_pair)
-            self._webhook = Webhook(operator.world, metrics)
-            self.reviews = Listener(settings.webhook_listen, self._webhook.handle, self._certificate.context)
+            self.webhook = Webhook(operator.world, metrics)
+            closed = partial(metrics.connection_closed, "reviews")
+            self.reviews = Listener(settings.webhook_listen, self.webhook.handle, closed, self._certificate.context)
 
     async def start(self) -> None:
         """Listen; `OSError` if an address is unavailable. The certificate may appear later."""
@@ -108,7 +110,7 @@ class OperatorServer:
             with suppress(asyncio.CancelledError):
                 await self._refreshing
             await self.reviews.stop()
-            self._webhook.close()
+            self.webhook.close()
         await self.probes.stop()
 
     async def _keep_refreshing(self) -> None:

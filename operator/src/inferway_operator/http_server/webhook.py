@@ -1,10 +1,9 @@
 """`POST /validate`: the API server's admission reviews. `admission` decides."""
 
-import asyncio
 import json
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from time import perf_counter
 from typing import Final
 
@@ -12,7 +11,8 @@ from aiohttp import web
 
 from inferway_operator.admission import review as admission_review
 from inferway_operator.admission.review import Answer
-from inferway_operator.http_server import listener
+from inferway_operator.http_server.bodies import Bodies
+from inferway_operator.http_server.review_pool import OverloadedError, ReviewPool
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.world.world import World
 
@@ -21,26 +21,29 @@ log = logging.getLogger("inferway")
 MOST_BYTES: Final = 5 << 20
 """Bound of a review: the API server accepts objects of 3 MiB; the old object in it is at most etcd's 1.5 MiB."""
 
-MOST_VALUES: Final = 500_000
-"""Bound of a review, roughly counted. A value may take two bytes in JSON and fifty in memory; valid specs have fewer."""
+MOST_BYTES_TOGETHER: Final = 32 << 20
+"""Bound of all reviews that are read or decided at once."""
 
-MOST_WAITING: Final = 16
-"""Concurrent reviews. They are checked one at a time, and the API server waits a few seconds."""
+MOST_VALUES: Final = 150_000
+"""Bound of a review, roughly counted: reading JSON stops the whole process, 0.1 s for the worst body of this size. Two
+specs of 256 KiB have fewer."""
 
 _BODY_SECONDS: Final = 5.0
+REVIEW_SECONDS: Final = 4.0
+"""From the end of the body: the API server waits 5 s (`timeoutSeconds` of the webhook), and an answer explains more."""
 
 
 class Webhook:
-    """Reviews against the newest world, in a thread: meanwhile the event loop renews the leader's Lease."""
+    """Reviews against the newest world, in threads: meanwhile the event loop renews the leader's Lease."""
 
     def __init__(self, world: Callable[[], World | None], metrics: OperatorMetrics) -> None:
         self._world, self._metrics = world, metrics
-        self._waiting = 0
-        self._executor = ThreadPoolExecutor(1, "admission")
+        self.bodies = Bodies(MOST_BYTES, MOST_BYTES_TOGETHER, _BODY_SECONDS)
+        self.pool = ReviewPool(REVIEW_SECONDS)
 
     def close(self) -> None:
         """Cancel waiting reviews."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self.pool.close()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer any request to the webhook's port."""
@@ -48,27 +51,25 @@ class Webhook:
             return web.Response(status=404, text="not found: reviews go to /validate\n")
         if request.method != "POST":
             return web.Response(status=405, text="POST an AdmissionReview\n", headers={"Allow": "POST"})
-        if self._waiting >= MOST_WAITING:
-            # With `failurePolicy: Ignore` the API server allows the object; its status reports errors soon after.
-            return web.Response(status=503, text="too many reviews at once\n")
-        self._waiting += 1
-        try:
-            return await self._review(request)
-        finally:
-            self._waiting -= 1
+        async with self.bodies.read(request) as body:
+            return await self._review(body)
 
-    async def _review(self, request: web.BaseRequest) -> web.Response:
-        try:
-            body = await listener.read_body(request, MOST_BYTES, _BODY_SECONDS)
-        except web.HTTPException as rejection:
-            # The rest of the body is unread, so no other request can follow on this connection.
-            request.protocol.close()
-            return web.Response(status=rejection.status, text=f"{rejection.reason}\n", headers={"Connection": "close"})
+    async def _review(self, body: bytes) -> web.Response:
         started = perf_counter()
         try:
-            answer = await asyncio.get_running_loop().run_in_executor(
-                self._executor, review_request, body, self._world()
+            review = read_review(body)
+            answer = (
+                review
+                if isinstance(review, Answer)
+                else await self.pool.run(
+                    admission_review.namespace(review), partial(admission_review.answer, review, self._world())
+                )
             )
+        except OverloadedError as overload:
+            # With `failurePolicy: Ignore` the API server allows the object, and its status reports errors soon after; with
+            # `Fail` it shows this text. To allow the object here would be to decide against that setting.
+            self._metrics.reviewed("", "overloaded", perf_counter() - started)
+            return web.Response(status=503, text=f"{overload}\n", headers={"Retry-After": "1"})
         except Exception:
             log.exception("unexpected error in a review")
             self._metrics.reviewed("", "failed", perf_counter() - started)
@@ -77,14 +78,13 @@ class Webhook:
         return web.json_response(answer.body, status=answer.http_status)
 
 
-def review_request(body: bytes, world: World | None) -> Answer:
-    """Answer the bytes of a request body."""
+def read_review(body: bytes) -> object:
+    """Return the parsed body, or the `Answer` to a body that cannot be parsed."""
     if sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
         return admission_review.broken("the body has too many values")
     try:
-        review = json.loads(body)
+        return json.loads(body)
     except RecursionError:
         return admission_review.broken("the body is nested too deeply")
     except ValueError as error:
         return admission_review.broken(f"the body is not JSON: {error}")
-    return admission_review.answer(review, world)

@@ -17,42 +17,42 @@ def manifest(write: Write, namespace: str, gateway: str) -> dict[str, Any]:
     is_shard = write.part == "shard"
     labels = {GATEWAY_LABEL: gateway, PART_LABEL: "shard" if is_shard else "index"}
     metadata = {"name": write.name, "namespace": namespace, "labels": labels}
-    found = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": write.data}
-    return found | {"immutable": True} if is_shard else found
+    whole = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": write.data}
+    return whole | {"immutable": True} if is_shard else whole
 
 
-def is_spoiled(found: Manifest, gateway: str, *, is_index: bool) -> bool:
+def is_spoiled(stored: Manifest, gateway: str, *, is_index: bool) -> bool:
     """Return whether a ConfigMap is not as the operator leaves it, whatever its content is.
 
     An immutable index cannot change again, an owner takes the ConfigMap with it when it is deleted, labels are how the
     operator finds it, and one that is being deleted is gone once its finalizers are.
     """
-    metadata = found["metadata"]
+    metadata = stored["metadata"]
     labels = metadata.get("labels") or {}
     expected = {GATEWAY_LABEL: gateway, PART_LABEL: "index" if is_index else "shard"}
     return (
-        bool(found.get("immutable")) == is_index
+        bool(stored.get("immutable")) == is_index
         or not expected.items() <= labels.items()
         or bool(metadata.get("ownerReferences"))
-        or is_terminating(found)
+        or is_terminating(stored)
     )
 
 
-def must_be_replaced(found: Manifest, write: Write) -> bool:
+def must_be_replaced(stored: Manifest, write: Write) -> bool:
     """Return whether only a deletion makes room for this write of an index: apply cannot remove what others own."""
-    has_more = bool(found.get("binaryData")) or not (found.get("data") or {}).keys() <= write.data.keys()
-    return bool(found.get("immutable")) or bool(found["metadata"].get("ownerReferences")) or has_more
+    has_more = bool(stored.get("binaryData")) or not (stored.get("data") or {}).keys() <= write.data.keys()
+    return bool(stored.get("immutable")) or bool(stored["metadata"].get("ownerReferences")) or has_more
 
 
-def is_written(found: Manifest, wanted: Manifest) -> bool:
+def is_written(stored: Manifest, wanted: Manifest) -> bool:
     """Return whether a shard is stored as wanted, by an attempt whose response was lost or by another operator."""
-    is_same = found.get("data") == wanted["data"] and found.get("immutable")
-    metadata = found["metadata"]
+    is_same = stored.get("data") == wanted["data"] and stored.get("immutable")
+    metadata = stored["metadata"]
     return bool(
         is_same and metadata.get("labels") == wanted["metadata"]["labels"] and not metadata.get("ownerReferences")
     )
 
 
-def is_terminating(found: Manifest) -> bool:
+def is_terminating(stored: Manifest) -> bool:
     """Return whether it was deleted and only its finalizers keep it."""
-    return found["metadata"].get("deletionTimestamp") is not None
+    return stored["metadata"].get("deletionTimestamp") is not None

@@ -60,7 +60,7 @@ class Published:
     shards: frozenset[str] = frozenset()
     """Names of existing shards whose content matches the hash in their name."""
     spoiled: frozenset[str] = frozenset()
-    """Names of ConfigMaps with the right content that are written again, because somebody changed their metadata."""
+    """Names of ConfigMaps with the right content that are written again, because others changed their metadata."""
 
     @property
     def revision(self) -> str:

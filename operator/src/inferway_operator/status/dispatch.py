@@ -150,10 +150,10 @@ class StatusDispatch:
             self._wake.set()
 
     def _change(self, uid: str) -> Change | None:
-        found = self._find(uid)
-        if found is None:
+        known = self._find(uid)
+        if known is None:
             return None
-        kind, entry = found[0], self._writer.current(found[1])
+        kind, entry = known[0], self._writer.current(known[1])
         status = self._basis.status(kind, entry, datetime.now(UTC)) if self._basis is not None else None
         return None if status is None else Change(kind, entry, status)
 
@@ -180,5 +180,5 @@ class StatusDispatch:
 def changed_statuses(basis: Basis, objects: Mapping[str, tuple[str, CachedObject]]) -> dict[str, Mapping[str, Any]]:
     """Return the statuses to write by uid, of objects by uid with their kinds. Pure, for a thread."""
     now = datetime.now(UTC)
-    found = {uid: basis.status(kind, entry, now) for uid, (kind, entry) in objects.items()}
-    return {uid: status for uid, status in found.items() if status is not None}
+    statuses = {uid: basis.status(kind, entry, now) for uid, (kind, entry) in objects.items()}
+    return {uid: status for uid, status in statuses.items() if status is not None}

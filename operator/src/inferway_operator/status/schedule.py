@@ -19,7 +19,7 @@ LONGEST_RETRY: Final = 30.0
 CONFLICT_RETRY: Final = 0.1
 """Seconds after a conflict: the newer version of the object is on its way."""
 _LATER_TURN: Final = 4
-"""Every so many writes an object that has a status goes first, so that a crowd of new objects does not stop the others."""
+"""One of this number of writes begins with an object that has a status, so that a crowd of new objects does not stop the others."""
 MOST_OF_NAMESPACE: Final = 4
 """Concurrent writes of one namespace, which a slow webhook may make as slow as it likes."""
 MOST_LATER: Final = 2

@@ -42,7 +42,7 @@ def parse(manifest: Mapping[str, Any]) -> RouteObject | PolicyObject:
         for field in manifest
         if field not in _FIELDS
     ]
-    size = _size(spec)
+    size = size_of(spec)
     if size is None:
         return _unreadable(
             kind, meta, [FieldError(("spec",), "cannot be written as JSON: nested too deeply, or recursive")]
@@ -62,7 +62,8 @@ def _unreadable(kind: str, meta: Meta, errors: list[FieldError]) -> RouteObject 
     return PolicyObject(meta, None, None, tuple(errors))
 
 
-def _size(spec: Mapping[str, Any]) -> int | None:
+def size_of(spec: Mapping[str, Any]) -> int | None:
+    """Return the bytes of a spec as compact JSON; None if it cannot be written."""
     try:
         # `default` and `skipkeys`: YAML has dates and keys that are not text, which the models report.
         text = json.dumps(spec, separators=(",", ":"), ensure_ascii=False, default=str, skipkeys=True)
