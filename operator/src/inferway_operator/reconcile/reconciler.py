@@ -159,6 +159,7 @@ class Reconciler:
             raise
         self._metrics.compiled(time.monotonic() - began)
         term.wanted, term.replicas = wanted, acknowledged.live
+        self._metrics.uses(wanted.compilation.usage.values(), self._settings.world.bounds)
         for key, why in wanted.too_large.items():
             logger.warning("%s %s", key, why)
 
