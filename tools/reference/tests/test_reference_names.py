@@ -73,7 +73,15 @@ OF_OTHERS = frozenset(
 )
 KUBERNETES = frozenset(
     {
-        *("automountServiceAccountToken", "caBundle", "externalTrafficPolicy", "failurePolicy", "maxUnavailable"),
+        *(
+            "automountServiceAccountToken",
+            "caBundle",
+            "externalTrafficPolicy",
+            "failurePolicy",
+            "maxUnavailable",
+            "namePrefix",
+            "nameSuffix",
+        ),
         *("readOnlyRootFilesystem", "targetPort", "terminationGracePeriodSeconds", "timeoutSeconds"),
     }
 )

@@ -112,12 +112,11 @@ class StatusSchedule:
 
     def take(self, now: float) -> str | None:
         """Return the object to write next; None if none may be written now. Each one needs `wrote` or `failed` later."""
-        while self._waiting and self._waiting[0][0] <= now:
+        while self._next_due() <= now:
             _, uid = heapq.heappop(self._waiting)
-            item = self._objects.get(uid)
-            if item is not None:
-                item.waits_until = float("inf")
-                self._enqueue(uid, item, now)
+            item = self._objects[uid]
+            item.waits_until = float("inf")
+            self._enqueue(uid, item, now)
         self._turn += 1
         lanes = (self._first, self._later) if self._turn % _LATER_TURN else (self._later, self._first)
         return self._take_from(lanes[0], now) or self._take_from(lanes[1], now)
@@ -171,13 +170,23 @@ class StatusSchedule:
 
     def wait(self, now: float) -> float:
         """Return the seconds until `take` may return another object, if nothing else happens."""
-        times = [self._waiting[0][0]] if self._waiting else []
+        times = [self._next_due()]
         for lane in (self._first, self._later):
             for name in lane.queues:
                 namespace = self._namespaces.get(name)
                 if namespace is None or namespace.may_write(max(now, namespace.retry_at), lane.most):
                     times.append(now if namespace is None else namespace.retry_at)
-        return max(0.0, min(times, default=float("inf")) - now)
+        return max(0.0, min(times) - now)
+
+    def _next_due(self) -> float:
+        """Return the time at which the next object may be written again; drops outdated entries of the heap."""
+        while self._waiting:
+            due, uid = self._waiting[0]
+            item = self._objects.get(uid)
+            if item is not None and item.is_dirty and item.waits_until == due:
+                return due
+            heapq.heappop(self._waiting)
+        return float("inf")
 
     def _landed(self, uid: str) -> tuple[_Object, _Namespace]:
         item = self._objects[uid]
@@ -191,12 +200,14 @@ class StatusSchedule:
             return
         due = max(item.retry_at, item.bucket - BURST * EVERY)
         if due <= now:
+            item.waits_until = float("inf")
             self._lane(item).add(item.namespace, uid)
         elif due < item.waits_until:
             item.waits_until = due
             heapq.heappush(self._waiting, (due, uid))
 
     def _dequeue(self, uid: str, item: _Object) -> None:
+        item.waits_until = float("inf")
         self._lane(item).discard(item.namespace, uid)
 
     def _lane(self, item: _Object) -> _Lane:
