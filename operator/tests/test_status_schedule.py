@@ -218,7 +218,9 @@ def test_schedule_loses_nothing_in_any_history(steps: list[tuple[str, int, bool,
     while (pause := schedule.wait(now)) < float("inf"):
         now += pause
         found = schedule.take(now)
-        assert found is not None, "it waits as long as it must, and no longer"
+        if found is None:
+            assert schedule.wait(now) > 0, "its namespace rests longer than the object"
+            continue
         schedule.wrote(found, now)
         offered.add(found)
     assert offered == dirty

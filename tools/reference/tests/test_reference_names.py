@@ -73,6 +73,8 @@ OF_OTHERS = frozenset(
 )
 KUBERNETES = frozenset(
     {
+        *("appProtocol", "ipFamilies", "publishNotReadyAddresses", "targetRef", "trafficDistribution"),
+        *("automountServiceAccountToken", "caBundle", "externalTrafficPolicy", "failurePolicy", "maxUnavailable"),
         *(
             "automountServiceAccountToken",
             "caBundle",
@@ -82,6 +84,7 @@ KUBERNETES = frozenset(
             "namePrefix",
             "nameSuffix",
         ),
+        "gatewayName",  # of the chart's values
         *("readOnlyRootFilesystem", "targetPort", "terminationGracePeriodSeconds", "timeoutSeconds"),
     }
 )

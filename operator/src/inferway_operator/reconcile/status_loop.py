@@ -148,6 +148,7 @@ class StatusLoop:
             entry.uid: (name, self._dispatch.current(entry))
             for name, kind in writer.KINDS.items()
             for entry in self._cache.entries(kind)
+            if not entry.is_deleted  # it has left the config: its last status stays
         }
 
     def _count(
