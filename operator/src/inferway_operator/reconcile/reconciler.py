@@ -24,6 +24,7 @@ from inferway_operator.publish import plan as publish_plan
 from inferway_operator.publish import size_limits
 from inferway_operator.publish.config_maps import ConfigMaps
 from inferway_operator.publish.format_choice import FormatChoice, newest_common
+from inferway_operator.publish.obstacle import Obstacle
 from inferway_operator.reconcile import retry_loop
 from inferway_operator.reconcile.data_plane_presence import DataPlanePresence
 from inferway_operator.reconcile.status_loop import StatusLoop
@@ -60,6 +61,7 @@ class Reconciler:
         self._status_loop = StatusLoop(client, cache, reflectors, self._config_maps, metrics, presence, health)
         self._left_out = ProblemLog(logger)
         self._term: Term | None = None
+        self._obstacle = Obstacle()
         self._is_synced = False
         """The cache holds everything that existed when this term began."""
         self._is_unfinished = True
@@ -193,9 +195,7 @@ class Reconciler:
         self._report_left_out(wanted.compilation.left_out)
 
     def _report_left_out(self, left_out: Mapping[str, LeftOut]) -> None:
-        self._metrics.left_out(
-            sum(item.forbidden for item in left_out.values()), sum(item.excess for item in left_out.values())
-        )
+        self._metrics.left_out(sum(item.forbidden + item.excess for item in left_out.values()))
         if left_out:
             # Without numbers, which change with every pod.
             services = ", ".join(list(left_out)[:_SHOWN_SERVICES])
@@ -214,9 +214,11 @@ class Reconciler:
         for write in writes:
             try:
                 await self._config_maps.write(write)
-            except ApiError:
+            except ApiError as error:
                 # It may have been written nevertheless, or another has written: what is there is read again.
                 self._term = None
+                if not isinstance(error, NotLeading) and (why := self._obstacle.met(error, time.monotonic())):
+                    self._status_loop.set_outcome(Outcome(term, wanted, term.published.revision, why))
                 raise
             term.published = write.after(term.published)
             if write.part == "config":
@@ -224,6 +226,7 @@ class Reconciler:
                 logger.info("published config %s", wanted.layout.revision)
                 # A second round leaves out of the endpoints what only the config before needed, if no pod serves it.
                 self._cache.mark(is_world=False)
+        self._obstacle.clear()
         self._metrics.has_format(wanted.version)
         term.config = wanted.config
         term.configs[wanted.layout.revision] = wanted.parsed

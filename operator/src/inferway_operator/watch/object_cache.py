@@ -6,7 +6,7 @@ during an outage goes too (docs/decisions/0009).
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence, ValuesView
+from collections.abc import Callable, Mapping, Sequence, ValuesView
 from dataclasses import replace
 from typing import Any, Final
 
@@ -52,8 +52,14 @@ class ObjectCache:
         """Something that the compiler looks at has changed."""
         self.has_lost_ours = False
         """A route or policy is gone, or about to go: deleted, or its definition."""
+        self.on_status: Callable[[CachedObject], None] = lambda entry: None
+        """Called when the status of a known route or policy has changed, also by a write of this operator."""
         self.named_services: frozenset[str] | None = None
         """Ids of the Services that routes name; changes of others do not wake the reconciler. None = all do."""
+
+    def find(self, kind: WatchedKind, uid: str) -> CachedObject | None:
+        """Return an object by its uid."""
+        return self._entries[kind.id].get(uid)
 
     def entries(self, kind: WatchedKind) -> ValuesView[CachedObject]:
         """All objects of the kind."""
@@ -129,6 +135,8 @@ class ObjectCache:
             since = before.value.ready_since if before is not None and was_ready else time.monotonic()
             now = replace(now, value=replace(now.value, ready_since=since))
         known[uid] = now
+        if kind.is_ours and before is not None and before.status != now.status:
+            self.on_status(now)
         if kind.is_ours and now.is_deleted and not (before is not None and before.is_deleted):
             self.has_lost_ours = True
         is_proof = kind is LEASES and self._note_renewal(before, now)
