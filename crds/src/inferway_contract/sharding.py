@@ -12,9 +12,11 @@ Runs of routes are cut by the hashes of their ids (content-defined chunking, as 
 removing a route changes its own shard only.
 """
 
+import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar, get_args
 
 from pydantic import ConfigDict, ValidationError
 
@@ -106,6 +108,10 @@ class _Format(DocumentModel):
 _OLDER: Final[Mapping[type[DocumentModel], type[Any]]] = {ConfigShard: ConfigShard1}
 """Models of format 1, where they differ."""
 
+_RUN: Final = re.compile(r'\{(?:"format":\d+,)?"(routes|policies)":\[')
+"""The beginning of a shard as it is published."""
+_decoder: Final = json.JSONDecoder()
+
 Index = TypeVar("Index", ConfigIndex, EndpointsIndex)
 Shard = TypeVar("Shard", ConfigShard, EndpointsShard)
 Part = TypeVar("Part", bound=DocumentModel)
@@ -183,7 +189,8 @@ def read_shard(model: type[Shard], ref: ShardRef, content: bytes) -> Shard:
         )
     subject = f"shard {ref.name}"
     is_older = model in _OLDER and _parse(_Format, content, subject).format == 1
-    return _parse(_OLDER[model] if is_older else model, content, subject)
+    wanted = _OLDER[model] if is_older else model
+    return _parse_run(wanted, content) or _parse(wanted, content, subject)
 
 
 def read_index(model: type[Index], content: str) -> Index:
@@ -249,6 +256,31 @@ def _runs(parts: Iterable[tuple[str, bytes]]) -> Iterator[list[bytes]]:
 def _name(contents: Iterable[bytes], gateway: str) -> tuple[tuple[ShardRef, ...], dict[str, bytes]]:
     shards = {f"{gateway}-{digest(content)[:REVISION_DIGITS]}": content for content in contents}
     return tuple(ShardRef(name=name, digest=digest(content)) for name, content in shards.items()), shards
+
+
+def _parse_run(model: type[Shard], content: bytes) -> Shard | None:
+    """Parse a run of routes or policies one by one; None = `_parse` is to read it, or to find its error.
+
+    pydantic holds the interpreter's lock, so a shard as a whole would hold up the other threads of a pod.
+    """
+    text = content.decode(errors="replace")
+    start = _RUN.match(text)
+    if start is None or start[1] not in model.model_fields:
+        return None
+    item = get_args(model.model_fields[start[1]].annotation)[0]
+    items, position = [], start.end()
+    try:
+        while True:
+            end = _decoder.raw_decode(text, position)[1]
+            items.append(item.model_validate_json(text[position:end]))
+            if text[end : end + 1] != ",":
+                break
+            position = end + 1
+        # The rest of the shard, with an empty run.
+        rest = model.model_validate_json(text[: start.end()] + text[end:])
+    except ValueError:
+        return None
+    return rest.model_copy(update={start[1]: tuple(items)})
 
 
 def _parse(model: type[Part], content: str | bytes, subject: str) -> Part:
