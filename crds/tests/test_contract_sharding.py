@@ -1,6 +1,7 @@
 """Shards and indexes: what is cut comes together again, small changes touch few shards, and what was tampered with is refused."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -169,3 +170,12 @@ def test_index_with_a_shard_of_another_format_is_rejected() -> None:
 def test_index_with_an_invalid_structure_is_rejected(content: str) -> None:
     with pytest.raises(ValueError, match="the index cannot be read"):
         sharding.read_index(sharding.EndpointsIndex, content)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_shard_is_parsed_in_pieces_to_the_same(version: Literal[1, 2]) -> None:
+    model = sharding.ConfigShard if version == 2 else sharding.ConfigShard1
+    layout = sharding.lay_out_config(config(range(100), policies=3), version=version)
+    for content in layout.shards.values():
+        assert sharding._parse_run(model, content) == model.model_validate_json(content)
+    assert sharding._parse_run(model, b'{"format":2,"policies":[]}') is None
