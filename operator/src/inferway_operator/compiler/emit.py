@@ -11,10 +11,10 @@ _DETAIL_CHARACTERS = 500
 def emit_config(draft: Draft) -> ConfigDocument:
     """Emit routes, the oldest first, and the policies that apply to any of their rules."""
     routes = tuple(
-        Route(id=route.source.meta.id, hostnames=route.hostnames, rules=rules)
+        Route(id=route.source.meta.id, created=route.source.meta.created, hostnames=route.hostnames, rules=rules)
         for route in draft.routes
         if not route.is_barred
-        if (rules := tuple(_rule(route, rule) for rule in route.rules))
+        if (rules := _rules(route))
     )
     published = (policy.published for policy in draft.policies if policy.published is not None)
     return ConfigDocument(
@@ -22,6 +22,14 @@ def emit_config(draft: Draft) -> ConfigDocument:
         routes=routes,
         policies=tuple(policy_targets.used(routes, published)),
     )
+
+
+def _rules(route: RouteDraft) -> tuple[Rule, ...]:
+    if route.excess is None or not route.refusing:
+        return tuple(_rule(route, rule) for rule in route.rules)
+    detail = messages.joined((route.excess,), _DETAIL_CHARACTERS)
+    refusal = Refusal(code="invalid_rule", detail=detail)
+    return (Rule(name=route.source.rules[0].name, matches=route.refusing, refusal=refusal),)
 
 
 def _rule(route: RouteDraft, rule: RuleDraft) -> Rule:

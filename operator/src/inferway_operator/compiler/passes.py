@@ -1,12 +1,13 @@
 """The compiler's passes in one list. Pure: equal worlds, equal bytes; no clock, no network, no exception."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from inferway_contract.document import ConfigDocument, EndpointsDocument
 from inferway_operator.compiler import (
     backends,
+    bounds,
     emit,
     filters,
     hostnames,
@@ -19,10 +20,12 @@ from inferway_operator.compiler import (
 )
 from inferway_operator.compiler.draft import Draft
 from inferway_operator.compiler.verdicts import Verdict
+from inferway_operator.world.bounds import Usage
 from inferway_operator.world.world import World
 
 PASSES: Final[tuple[Callable[[Draft], None], ...]] = (
     hostnames.check,  # a route gets no request for a hostname that its namespace may not claim
+    bounds.check,  # before anything is compiled that it refuses
     rules.check_names,  # of two rules with one name the second refuses
     matches.normalise,  # paths, names, patterns; also of invalid rules, which refuse the requests of their matches
     filters.translate,  # header edits, rewrites, redirects, direct responses, CORS
@@ -44,6 +47,8 @@ class Compilation:
     config: ConfigDocument
     endpoints: EndpointsDocument
     verdicts: tuple[Verdict, ...]
+    usage: Mapping[str, Usage] = field(default_factory=dict)
+    """What the accepted objects of each namespace take, where bounds apply."""
 
 
 def compile(world: World) -> Compilation:  # noqa: A001 - the standard term; import the module and qualify
@@ -52,4 +57,4 @@ def compile(world: World) -> Compilation:  # noqa: A001 - the standard term; imp
     for compile_part in PASSES:
         compile_part(draft)
     config = emit.emit_config(draft)
-    return Compilation(config, emit.emit_endpoints(draft, config), verdicts.verdicts_of(draft))
+    return Compilation(config, emit.emit_endpoints(draft, config), verdicts.verdicts_of(draft), draft.usage)

@@ -75,6 +75,12 @@ class RouteObject:
     rules: tuple[RuleObject, ...] = ()
     errors: tuple[FieldError, ...] = ()
     is_too_large: bool = False
+    """Only its hostnames, and a path that all its paths begin with, are read then."""
+    size: int = 0
+    """Bytes of its spec as compact JSON."""
+    patterns: tuple[str, ...] = ()
+    """The distinct patterns of its matches."""
+    match_count: int = 0
 
     def named_services(self) -> frozenset[str]:
         """Return ids of the Services that its rules name, also of those that do not exist."""
@@ -92,6 +98,8 @@ class PolicyObject:
     """() = every route of the namespace; None = unreadable, which also counts as every route."""
     errors: tuple[FieldError, ...] = ()
     is_too_large: bool = False
+    size: int = 0
+    """Bytes of its spec as compact JSON."""
 
 
 @dataclass(frozen=True, slots=True)
