@@ -1,4 +1,4 @@
-"""Long computations on the event loop: other work of the loop goes on, results and errors come through."""
+"""Long computations on the event loop: its other work continues, results and errors come through."""
 
 import asyncio
 from time import monotonic
