@@ -44,8 +44,8 @@ class Endpoints:
     def __init__(self) -> None:
         self.by_address: dict[object, object] = {}
 
-    def __call__(self, host: str, port: int, *, tls: bool, is_name: bool) -> Any:
-        return self.by_address.setdefault((host, port, tls), object())
+    def __call__(self, host: str, port: int, *, tls: bool, is_name: bool, further: tuple[str, ...] = ()) -> Any:
+        return self.by_address.setdefault((host, port, tls, further), object())
 
 
 def build(
