@@ -99,6 +99,18 @@ class OperatorSettings(BaseSettings):
     total_backends: int = Field(bounds.OF_ALL.backends, ge=1, description="as `namespace_backends`, of all namespaces")
     total_bytes: int = Field(bounds.OF_ALL.bytes, ge=1, description="as `namespace_bytes`, of all namespaces")
 
+    namespace_write_bytes: int = Field(
+        32 << 20,
+        ge=1 << 20,
+        description="bytes of ConfigMaps a minute that changes of one namespace may write; more of its changes wait,"
+        " those of others do not",
+    )
+    total_write_bytes: int = Field(
+        96 << 20,
+        ge=1 << 20,
+        description="the same of all namespaces; then the changes of those wait that have used half of their own",
+    )
+
     hold_off: float = Field(0.05, ge=0, le=10, description="publish a change after this time without another change")
     max_hold_off: float = Field(0.5, ge=0, le=60, description="publish it after this time at the latest")
     audit_interval: float = Field(
