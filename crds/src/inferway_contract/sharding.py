@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, Final, Generic, Literal, TypeVar
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from inferway_contract import format_1
 from inferway_contract.canonical import REVISION_DIGITS, canonical, digest, revision
@@ -39,7 +39,7 @@ MAX_SHARD_BYTES: Final = 768 << 10
 INDEX_KEY: Final = "index"
 """Key of the JSON in an index ConfigMap's data."""
 HISTORY_KEY: Final = "history"
-"""Key for the operator alone: older indexes (by revision) that pods may still serve."""
+"""Key of older indexes, by revision: what pods may still serve. A starting pod that cannot read the index looks here."""
 SHARD_KEY: Final = "shard"
 """Key of the JSON in a shard ConfigMap's data."""
 
@@ -53,6 +53,10 @@ _POLICY: Final = "RateLimitPolicy/"
 
 _Part = tuple[str, bytes]
 """Key `Kind/namespace/name` of an object, or of a Service, and its JSON."""
+
+
+HISTORY: Final[TypeAdapter[tuple[tuple[str, str], ...]]] = TypeAdapter(tuple[tuple[str, str], ...])
+"""Revision and index of older configs, the newest first."""
 
 
 class TooLarge(ValueError):  # noqa: N818 - it names what the part is
@@ -224,6 +228,14 @@ def read_shard(model: type[Shard], ref: ShardRef, content: bytes) -> Shard:
 def read_index(model: type[Index], content: str) -> Index:
     """Parse an index ConfigMap's JSON; raise `ValueError` for invalid JSON or an unknown format."""
     return _parse(model, content, "the index")
+
+
+def read_history(content: str) -> tuple[tuple[str, str], ...]:
+    """Parse the history of a config's index ConfigMap: revision and index, the newest first. `ValueError`."""
+    try:
+        return HISTORY.validate_json(content)
+    except ValidationError:
+        raise ValueError("the history of configs cannot be read") from None
 
 
 def config_of(index: ConfigIndex, shard: Callable[[ShardRef], ConfigShard]) -> ConfigDocument:

@@ -61,6 +61,9 @@ class OperatorMetrics:
         self._published = self._gauge(
             "last_published_timestamp_seconds", "Time of the last write of a document, since the epoch."
         )
+        self._format = self._gauge(
+            "document_format", "Format of the published documents: the newest that every data-plane pod reads."
+        )
         self._reviews = self._counter(
             "admission_reviews",
             "Answered admission reviews; `decision`: `allowed`, `warned`, `denied`, `unseen`, `broken`, `overloaded`, `failed`.",
@@ -119,6 +122,10 @@ class OperatorMetrics:
     def published(self, at: float) -> None:
         """Set the time of the last publication; `at` in seconds since 1970."""
         self._published.set(at)
+
+    def has_format(self, version: int) -> None:
+        """Set the format of the published documents."""
+        self._format.set(version)
 
     def certificate_is(self, *, usable: bool) -> None:
         """Set whether the files of the webhook's certificate are usable."""

@@ -73,7 +73,16 @@ OF_OTHERS = frozenset(
 )
 KUBERNETES = frozenset(
     {
-        *("automountServiceAccountToken", "caBundle", "externalTrafficPolicy", "failurePolicy", "maxUnavailable"),
+        *(
+            "automountServiceAccountToken",
+            "caBundle",
+            "externalTrafficPolicy",
+            "failurePolicy",
+            "maxUnavailable",
+            "namePrefix",
+            "nameSuffix",
+        ),
+        "gatewayName",  # of the chart's values
         *("readOnlyRootFilesystem", "targetPort", "terminationGracePeriodSeconds", "timeoutSeconds"),
     }
 )

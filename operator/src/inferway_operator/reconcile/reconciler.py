@@ -22,6 +22,7 @@ from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.publish import plan as publish_plan
 from inferway_operator.publish import size_limits, write_budget
 from inferway_operator.publish.config_maps import ConfigMaps
+from inferway_operator.publish.format_choice import FormatChoice, newest_common
 from inferway_operator.publish.write_budget import WriteBudget
 from inferway_operator.reconcile import retry_loop
 from inferway_operator.reconcile.data_plane_presence import DataPlanePresence
@@ -79,9 +80,8 @@ class Reconciler:
                 tasks.create_task(retrying, name=caller)
 
     async def _reconcile(self) -> None:
-        await self._cache.wait(
-            self._settings.hold_off, self._settings.max_hold_off, most=0 if self._is_unfinished else None
-        )
+        most = 0.0 if self._is_unfinished or self._term is None else self._term.format.remaining(time.monotonic())
+        await self._cache.wait(self._settings.hold_off, self._settings.max_hold_off, most=most)
         self._is_unfinished = True
         began = time.monotonic()
         try:
@@ -98,7 +98,9 @@ class Reconciler:
         """Put everything right. Returns whether that took a write."""
         term = self._term or await self._begin()
         await self._check_losses()
-        acknowledged = Acknowledgements.of(self._cache, time.monotonic())
+        now = time.monotonic()
+        acknowledged = Acknowledgements.of(self._cache, now)
+        self._choose_format(term, acknowledged, now)
         await self._compile(term, acknowledged)
         async with self._status_loop.documents:
             return await self._publish(term, acknowledged)
@@ -129,8 +131,21 @@ class Reconciler:
         for error in actual.errors:
             logger.warning("%s; it is published again", error)
         self._cache.is_world_dirty = True
-        self._term = Term(actual.published, dict(actual.configs), actual.config)
+        published = actual.configs.get(actual.published.revision)
+        formats = Acknowledgements.of(self._cache, time.monotonic()).formats
+        chosen = FormatChoice(newest_common(formats) if published is None else published.version)
+        self._term = Term(actual.published, dict(actual.configs), actual.config, chosen)
         return self._term
+
+    def _choose_format(self, term: Term, acknowledged: Acknowledgements, now: float) -> None:
+        """Go back to an older format at once when a pod appears that reads no newer one, and forth when all do for a while."""
+        before, term.format = term.format, term.format.with_pods(acknowledged.formats, now)
+        if term.format.version != before.version:
+            logger.info(
+                "documents have format %d from now on, before %d: it is the newest that every data-plane pod reads",
+                term.format.version,
+                before.version,
+            )
 
     async def _check_documents(self) -> None:
         """Look from time to time whether the published ConfigMaps are as they were written."""
@@ -143,10 +158,15 @@ class Reconciler:
     async def _compile(self, term: Term, acknowledged: Acknowledgements) -> None:
         named = publish_plan.needed_services(term.published, term.configs, acknowledged.reported)
         is_same = not self._cache.is_world_dirty and term.replicas == acknowledged.live
+        last, version = term.config, term.format.version
         if is_same and term.wanted is not None and named <= term.wanted.endpoints.services.keys() | term.live.keys():
+            if term.wanted.version != version:
+                compilation = term.wanted.compilation
+                term.wanted = await asyncio.to_thread(
+                    size_limits.desired_state, compilation, self._settings.gateway, last, version
+                )
             return
         self._cache.is_world_dirty = False
-        last = term.config
         policies = {policy.id: policy for policy in last.policies} if last else {}
         world = self._within_budget(self._cache.world(self._settings.world, policies, acknowledged.live))
         # Together with the snapshot: what comes later and is about others cannot change this compilation.
@@ -158,7 +178,7 @@ class Reconciler:
             compilation = compiler.compile(world)
             known_services = services.Services(world)
             live = {key: known_services.endpoints(key) for key in named if key not in compilation.endpoints.services}
-            return size_limits.desired_state(compilation, self._settings.gateway, last), live
+            return size_limits.desired_state(compilation, self._settings.gateway, last, version), live
 
         try:
             wanted, term.live = await asyncio.to_thread(compile_and_lay_out)
@@ -217,6 +237,7 @@ class Reconciler:
                 logger.info("published config %s", wanted.layout.revision)
                 # A second round leaves out of the endpoints what only the config before needed, if no pod serves it.
                 self._cache.mark(is_world=False)
+        self._metrics.has_format(wanted.version)
         term.config, term.has_published = wanted.config, True
         term.configs[wanted.layout.revision] = wanted.parsed
         kept = {wanted.layout.revision, *acknowledged.reported, *(revision for revision, _ in term.published.history)}

@@ -90,11 +90,13 @@ def cached_object(kind: WatchedKind, manifest: Manifest, before: CachedObject | 
 
 
 def _read_pod(manifest: Manifest) -> PodState:
-    meta = manifest["metadata"]
-    conditions = mapping(manifest.get("status")).get("conditions")
+    meta, status = manifest["metadata"], mapping(manifest.get("status"))
+    conditions = status.get("conditions")
     ready = {"type": "Ready", "status": "True"}.items()
     is_ready = isinstance(conditions, list) and any(ready <= mapping(item).items() for item in conditions)
-    return PodState(meta["name"], meta["uid"], meta.get("deletionTimestamp") is not None, is_ready)
+    # An evicted pod stays as a failed one, which never starts again.
+    is_ending = meta.get("deletionTimestamp") is not None or status.get("phase") in ("Succeeded", "Failed")
+    return PodState(meta["name"], meta["uid"], is_ending, is_ready)
 
 
 def _read_lease(manifest: Manifest) -> LeaseState:
