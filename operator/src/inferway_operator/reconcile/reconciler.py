@@ -221,7 +221,7 @@ class Reconciler:
         if writes:
             self._status_loop.invalidate()
         before = term.configs.get(term.published.revision)
-        if before is not None and term.has_published:  # what the first publication writes is no change of a namespace
+        if before is not None and term.has_published:  # the first publication writes what did not change too
             costs, size = write_budget.costs(writes, wanted.layout, before.fragments)
             self._budget.spend(costs, size, time.monotonic())
         for write in writes:
