@@ -6,7 +6,7 @@ from publish_cases import GATEWAY, Cluster, compilation, desired_state, route
 from inferway_contract.document import Endpoint, Format, Route
 from inferway_contract.sharding import SHARD_KEY
 from inferway_operator.publish import plan as publish_plan
-from inferway_operator.publish import size_limits
+from inferway_operator.publish import published_state, size_limits
 
 OLD = desired_state(route("one", "a"), route("two", "b"), a="10.0.0.1", b="10.0.0.2")
 NEW = desired_state(route("one", "a", "c"), route("three", "d"), a="10.0.0.1", c="10.0.0.3")
@@ -22,6 +22,19 @@ def test_plan_without_differences_is_empty() -> None:
     cluster.publish(OLD)
     assert cluster.plan(OLD) == ()
     assert cluster.config() == OLD.config
+
+
+@pytest.mark.case("K4")
+def test_plan_writes_each_spoiled_config_map_once_more() -> None:
+    """Its content is right, and it stays known: what was published last is not lost."""
+    cluster = Cluster()
+    cluster.publish(OLD)
+    for name in cluster.maps:
+        state = published_state.read(GATEWAY, cluster.maps, frozenset({name}))
+        assert state.published.revision == OLD.layout.revision
+        (write,) = publish_plan.plan(OLD, state.published, state.configs, frozenset(), GATEWAY)
+        assert (write.name, write.data) == (name, cluster.maps[name])
+        assert publish_plan.plan(OLD, write.after(state.published), state.configs, frozenset(), GATEWAY) == ()
 
 
 @pytest.mark.parametrize("start", [None, OLD], ids=["empty", "published"])

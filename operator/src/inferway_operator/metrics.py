@@ -52,6 +52,14 @@ class OperatorMetrics:
         self._objects = self._gauge("objects", "Objects in the operator's cache.", "kind")
         self._programmed = self._gauge("objects_programmed", "Objects that every pod serves.", "kind")
         self._refused = self._gauge("objects_refused", "Objects that are not accepted, or only in part.", "kind")
+        self._overlapping = self._gauge(
+            "routes_overlapping", "GatewayRoutes that share paths of a host with a route of another namespace."
+        )
+        self._left_out = self._gauge(
+            "endpoints_left_out",
+            "Endpoints of routed Services that get no requests; `reason`: `forbidden` address, above the `limit`.",
+            "reason",
+        )
         self._bounds_used = self._gauge(
             "bounds_used_ratio",
             "Part of a bound that accepted objects take; `scope`: of the namespace that takes most, or of all namespaces.",
@@ -109,6 +117,15 @@ class OperatorMetrics:
         self._objects.labels(_label(kind)).set(objects)
         self._programmed.labels(_label(kind)).set(programmed)
         self._refused.labels(_label(kind)).set(refused)
+
+    def overlapping(self, routes: int) -> None:
+        """Set the number of routes that share paths of a host with a route of another namespace."""
+        self._overlapping.set(routes)
+
+    def left_out(self, forbidden: int, excess: int) -> None:
+        """Set the numbers of endpoints that get no requests: of forbidden addresses, and above the limit."""
+        self._left_out.labels("forbidden").set(forbidden)
+        self._left_out.labels("limit").set(excess)
 
     def uses(self, usage: Iterable[Usage], bounds: Bounds) -> None:
         """Set how much of the bounds is used. `usage`: of each namespace."""

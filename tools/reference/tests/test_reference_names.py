@@ -73,6 +73,8 @@ OF_OTHERS = frozenset(
 )
 KUBERNETES = frozenset(
     {
+        *("appProtocol", "ipFamilies", "publishNotReadyAddresses", "targetRef", "trafficDistribution"),
+        *("automountServiceAccountToken", "caBundle", "externalTrafficPolicy", "failurePolicy", "maxUnavailable"),
         *(
             "automountServiceAccountToken",
             "caBundle",

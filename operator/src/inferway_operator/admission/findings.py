@@ -31,7 +31,12 @@ def find(candidate: RouteObject | PolicyObject, world: World) -> Findings:
     if verdict is None:  # its namespace is being deleted
         return Findings()
     accepted = next(item for item in verdict.conditions if item.type is ConditionType.ACCEPTED)
-    warnings = [*map(str, (*verdict.unresolved, *verdict.advice)), *verdict.shadowed]
+    warnings = [
+        *map(str, (*verdict.unresolved, *verdict.advice)),
+        *verdict.left_out,
+        *verdict.shadowed,
+        *verdict.overlaps,
+    ]
     if not verdict.errors:
         # The part of the message of `Accepted=True` about invalid policies that make rules refuse.
         warnings += accepted.message.split("; ", 1)[1:]

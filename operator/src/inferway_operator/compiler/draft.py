@@ -53,8 +53,14 @@ class RouteDraft:
     hostnames: tuple[str, ...]
     """The hostnames that its namespace may claim."""
     unresolved: list[tuple[Reason, FieldError]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    """Messages about endpoints of its Services that get no requests, although others do."""
     shadowed: list[str] = field(default_factory=list)
     """A message for each match that an older route has too."""
+    lost: dict[str, tuple[bool, str]] = field(default_factory=dict)
+    """Messages about requests that routes of other namespaces take from it, by route; and whether it is certain."""
+    gained: dict[str, tuple[bool, str]] = field(default_factory=dict)
+    """Messages about requests that it takes from routes of other namespaces, by route."""
     forbidden: list[FieldError] = field(default_factory=list)
     """Errors of the hostnames that it may not claim."""
     excess: FieldError | None = None

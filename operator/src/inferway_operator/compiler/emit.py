@@ -1,11 +1,23 @@
 """Emit the two documents of a compiled draft."""
 
+from dataclasses import dataclass
+
 from inferway_contract import policy_targets
 from inferway_contract.document import ConfigDocument, EndpointsDocument, Refusal, Route, Rule
 from inferway_operator.compiler import messages
 from inferway_operator.compiler.draft import Draft, RouteDraft, RuleDraft
 
 _DETAIL_CHARACTERS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Numbers of endpoints of a Service that are not in the document."""
+
+    forbidden: int
+    """Addresses that may not be endpoints."""
+    excess: int
+    """Endpoints above the bound."""
 
 
 def emit_config(draft: Draft) -> ConfigDocument:
@@ -60,3 +72,13 @@ def emit_endpoints(draft: Draft, config: ConfigDocument) -> EndpointsDocument:
         replicas=draft.world.replicas,
         services={key: draft.services.endpoints(key) for key in sorted(config.named_services())},
     )
+
+
+def left_out_of(draft: Draft, config: ConfigDocument) -> dict[str, LeftOut]:
+    """Return what is left out of the endpoints of the config's Services, by key; without those that are complete."""
+    selections = {key: draft.services.selection(key) for key in sorted(config.named_services())}
+    return {
+        key: LeftOut(len(selection.forbidden), selection.excess)
+        for key, selection in selections.items()
+        if selection.forbidden or selection.excess
+    }

@@ -12,6 +12,7 @@ from inferway_operator.compiler import (
     filters,
     hostnames,
     matches,
+    overlaps,
     policies,
     rules,
     shadowing,
@@ -37,6 +38,7 @@ PASSES: Final[tuple[Callable[[Draft], None], ...]] = (
     policies.translate,  # limits; an invalid policy stays as it was published
     policies.attach,  # rules refuse for policies that were never valid
     shadowing.find,  # after matches have one form
+    overlaps.find,  # likewise
 )
 
 
@@ -47,6 +49,8 @@ class Compilation:
     config: ConfigDocument
     endpoints: EndpointsDocument
     verdicts: tuple[Verdict, ...]
+    left_out: Mapping[str, emit.LeftOut] = field(default_factory=dict)
+    """What is not in the endpoints document, by Service key; without Services that are complete."""
     usage: Mapping[str, Usage] = field(default_factory=dict)
     """What the accepted objects of each namespace take, where bounds apply."""
 
@@ -57,4 +61,10 @@ def compile(world: World) -> Compilation:  # noqa: A001 - the standard term; imp
     for compile_part in PASSES:
         compile_part(draft)
     config = emit.emit_config(draft)
-    return Compilation(config, emit.emit_endpoints(draft, config), verdicts.verdicts_of(draft), draft.usage)
+    return Compilation(
+        config,
+        emit.emit_endpoints(draft, config),
+        verdicts.verdicts_of(draft),
+        emit.left_out_of(draft, config),
+        draft.usage,
+    )

@@ -11,7 +11,7 @@ from inferway_operator.compiler.draft import Draft, PolicyDraft, RouteDraft
 from inferway_operator.world.objects import Meta
 
 _TRUE: Final = (
-    *(Reason.ACCEPTED, Reason.RESOLVED_REFS, Reason.TARGETS_RESOLVED, Reason.SHADOWED),
+    *(Reason.ACCEPTED, Reason.RESOLVED_REFS, Reason.TARGETS_RESOLVED, Reason.SHADOWED, Reason.OVERLAPS),
     # The valid rules are served; as in Gateway API, the reason shows that they are not all.
     Reason.PARTIALLY_INVALID,
 )
@@ -32,6 +32,10 @@ class Verdict:
     """Those of `unresolved` that exist and have no ready endpoint."""
     shadowed: tuple[str, ...] = ()
     """A message for each match that an older route has too: the list behind `Shadowed`."""
+    overlaps: tuple[str, ...] = ()
+    """A message for each other namespace's route that one of the two takes requests of: the list behind `Overlaps`."""
+    left_out: tuple[str, ...] = ()
+    """Messages about endpoints that get no requests."""
     advice: tuple[FieldError, ...] = ()
     """Valid fields that probably mean something else."""
 
@@ -48,10 +52,24 @@ def _route_verdict(route: RouteDraft) -> Verdict:
     conditions = [_accepted(route, errors), _resolved(route)]
     if route.shadowed:
         conditions.append(_condition(ConditionType.SHADOWED, Reason.SHADOWED, messages.joined(route.shadowed)))
+    overlaps = tuple(text for _, text in (*route.lost.values(), *route.gained.values()))
+    if overlaps:
+        message = messages.joined(overlaps)
+        conditions.append(_condition(ConditionType.OVERLAPS, Reason.OVERLAPS, message))
     unresolved = tuple(error for _, error in route.unresolved)
     advice = tuple(item for rule in route.rules for item in rule.advice)
     idle = tuple(error for reason, error in route.unresolved if reason is Reason.NO_ENDPOINTS)
-    return Verdict(route.source.meta, tuple(conditions), errors, unresolved, idle, tuple(route.shadowed), advice)
+    return Verdict(
+        route.source.meta,
+        tuple(conditions),
+        errors,
+        unresolved,
+        idle,
+        shadowed=tuple(route.shadowed),
+        overlaps=overlaps,
+        left_out=tuple(route.left_out),
+        advice=advice,
+    )
 
 
 def _accepted(route: RouteDraft, errors: tuple[FieldError, ...]) -> Condition:
@@ -88,10 +106,12 @@ def _resolved(route: RouteDraft) -> Condition:
     if not reasons:
         has_invalid = route.excess is not None or any(rule.source.rule is None for rule in route.rules)
         message = f"all backendRefs {'of valid rules ' if has_invalid else ''}resolve"
+        if route.left_out:
+            message = f"{message}; {messages.joined(route.left_out)}"
         return _condition(ConditionType.RESOLVED_REFS, Reason.RESOLVED_REFS, message)
     # An unknown name needs a change of the route; an endpoint may just be starting.
     lasting = [reason for reason in reasons if reason is not Reason.NO_ENDPOINTS]
-    message = messages.joined(error for _, error in route.unresolved)
+    message = messages.joined([*(error for _, error in route.unresolved), *route.left_out])
     return _condition(ConditionType.RESOLVED_REFS, (lasting or reasons)[0], message)
 
 

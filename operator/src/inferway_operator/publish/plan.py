@@ -39,7 +39,7 @@ class Write:
     def after(self, published: Published) -> Published:
         """Return the published state after this write."""
         changes = {"shards": published.shards | {self.name}} if self.part == "shard" else self.changes
-        return replace(published, **changes)
+        return replace(published, spoiled=published.spoiled - {self.name}, **changes)
 
 
 def plan(
@@ -64,15 +64,17 @@ def plan(
     layout = lay_out_endpoints(document, gateway, version=desired.version)
     writes: list[Write] = [*_missing(layout, published)]
     index = canonical(layout.index).decode()
-    if index != published.endpoints:
+    name = index_name(gateway, "endpoints")
+    if index != published.endpoints or name in published.spoiled:
         changes: dict[str, Any] = {"endpoints": index, "addresses": addresses}
-        writes.append(Write("endpoints", index_name(gateway, "endpoints"), {INDEX_KEY: index}, changes))
+        writes.append(Write("endpoints", name, {INDEX_KEY: index}, changes))
     writes += _missing(desired.layout, published)
-    if desired.parsed.index != published.config:
+    name = index_name(gateway, "config")
+    if desired.parsed.index != published.config or name in published.spoiled:
         index = desired.parsed.index
         history = _history(desired, published, configs, reported)
         data = {INDEX_KEY: index, HISTORY_KEY: HISTORY.dump_json(history).decode()}
-        writes.append(Write("config", index_name(gateway, "config"), data, {"config": index, "history": history}))
+        writes.append(Write("config", name, data, {"config": index, "history": history}))
     return tuple(writes)
 
 
@@ -84,7 +86,7 @@ def needed_services(published: Published, configs: Mapping[str, ParsedConfig], r
 
 def _missing(layout: Layout[ConfigIndex] | Layout[EndpointsIndex], published: Published) -> Iterator[Write]:
     for name, content in layout.shards.items():
-        if name not in published.shards:
+        if name not in published.shards or name in published.spoiled:
             yield Write("shard", name, {SHARD_KEY: content.decode()})
 
 

@@ -56,6 +56,8 @@ class Published:
     """Published endpoints by key `namespace/name:port`."""
     shards: frozenset[str] = frozenset()
     """Names of existing shards whose content matches the hash in their name."""
+    spoiled: frozenset[str] = frozenset()
+    """Names of ConfigMaps with the right content that are written again, because others changed their metadata."""
 
     @property
     def revision(self) -> str:
@@ -124,8 +126,8 @@ class _Reader:
         return data.get(SHARD_KEY, "").encode()
 
 
-def read(gateway: str, maps: PartMap) -> ActualState:
-    """Parse ConfigMaps; never raises: an unreadable part counts as not published."""
+def read(gateway: str, maps: PartMap, spoiled: frozenset[str] = frozenset()) -> ActualState:
+    """Parse ConfigMaps; never raises: an unreadable part counts as not published. `spoiled`: see `Published`."""
     reader = _Reader(gateway, maps)
     config_map, endpoints_map = (maps.get(index_name(gateway, part), {}) for part in ("config", "endpoints"))
     text, endpoints = config_map.get(INDEX_KEY, ""), endpoints_map.get(INDEX_KEY, "")
@@ -138,6 +140,7 @@ def read(gateway: str, maps: PartMap) -> ActualState:
         endpoints=endpoints if addresses is not None else "",
         addresses=addresses or {},
         shards=reader.shards,
+        spoiled=spoiled,
     )
     errors = tuple(reader.errors)  # before the history: an unreadable old config is not an error
     configs = {published.revision: (text, newest)} if newest is not None else {}

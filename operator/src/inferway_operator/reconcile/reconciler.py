@@ -10,6 +10,7 @@ import functools
 import logging
 import time
 from collections.abc import Mapping
+from typing import Final
 
 from inferway_contract.document import Endpoint
 from inferway_contract.problem_log import ProblemLog
@@ -18,11 +19,13 @@ from inferway_kube.client import Client
 from inferway_kube.errors import ApiError, NotLeading
 from inferway_operator import compiler
 from inferway_operator.compiler import services
+from inferway_operator.compiler.emit import LeftOut
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.publish import plan as publish_plan
 from inferway_operator.publish import size_limits, write_budget
 from inferway_operator.publish.config_maps import ConfigMaps
 from inferway_operator.publish.format_choice import FormatChoice, newest_common
+from inferway_operator.publish.obstacle import Obstacle
 from inferway_operator.publish.write_budget import WriteBudget
 from inferway_operator.reconcile import retry_loop
 from inferway_operator.reconcile.data_plane_presence import DataPlanePresence
@@ -33,6 +36,8 @@ from inferway_operator.status.acknowledgements import Acknowledgements
 from inferway_operator.watch.object_cache import ObjectCache
 from inferway_operator.watch.reflectors import NotDefined, Reflectors
 from inferway_operator.world.world import World
+
+_SHOWN_SERVICES: Final = 10
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +67,9 @@ class Reconciler:
         """The input of the last compilation: what is published of a namespace that is held back."""
         self._held = ProblemLog(logger)
         self._release: asyncio.TimerHandle | None = None
+        self._left_out = ProblemLog(logger)
         self._term: Term | None = None
+        self._obstacle = Obstacle()
         self._is_synced = False
         """The cache holds everything that existed when this term began."""
         self._is_unfinished = True
@@ -130,6 +137,9 @@ class Reconciler:
             actual = await self._config_maps.read()
         for error in actual.errors:
             logger.warning("%s; it is published again", error)
+        if self._settings.namespaces and "default" not in self._settings.namespaces:
+            # Its Service and its endpoints are there.
+            logger.warning("the namespace default is not watched: endpoints are not compared with the API server's")
         self._cache.is_world_dirty = True
         published = actual.configs.get(actual.published.revision)
         formats = Acknowledgements.of(self._cache, time.monotonic()).formats
@@ -171,7 +181,7 @@ class Reconciler:
         world = self._within_budget(self._cache.world(self._settings.world, policies, acknowledged.live))
         # Together with the snapshot: what comes later and is about others cannot change this compilation.
         routed = frozenset(service for route in world.routes for service in route.named_services())
-        self._cache.named_services = routed | {key.rpartition(":")[0] for key in named}
+        self._cache.named_services = routed | {key.rpartition(":")[0] for key in named} | {services.API_SERVER}
         began = time.monotonic()
 
         def compile_and_lay_out() -> tuple[size_limits.DesiredState, Mapping[str, tuple[Endpoint, ...]]]:
@@ -190,6 +200,19 @@ class Reconciler:
         self._metrics.uses(wanted.compilation.usage.values(), self._settings.world.bounds)
         for key, why in wanted.too_large.items():
             logger.warning("%s %s", key, why)
+        self._metrics.overlapping(sum(bool(verdict.overlaps) for verdict in wanted.compilation.verdicts))
+        self._report_left_out(wanted.compilation.left_out)
+
+    def _report_left_out(self, left_out: Mapping[str, LeftOut]) -> None:
+        self._metrics.left_out(
+            sum(item.forbidden for item in left_out.values()), sum(item.excess for item in left_out.values())
+        )
+        if left_out:
+            # Without numbers, which change with every pod.
+            services = ", ".join(list(left_out)[:_SHOWN_SERVICES])
+            self._left_out.report(logging.WARNING, "endpoints of Services get no requests", services=services)
+        else:
+            self._left_out.clear()
 
     def _within_budget(self, world: World) -> World:
         """Return the world with the objects that were compiled last, of namespaces that write too much."""
@@ -227,9 +250,11 @@ class Reconciler:
         for write in writes:
             try:
                 await self._config_maps.write(write)
-            except ApiError:
+            except ApiError as error:
                 # It may have been written nevertheless, or another has written: what is there is read again.
                 self._term = None
+                if not isinstance(error, NotLeading) and (why := self._obstacle.met(error, time.monotonic())):
+                    self._status_loop.set_outcome(Outcome(term, wanted, term.published.revision, why))
                 raise
             term.published = write.after(term.published)
             if write.part == "config":
@@ -237,6 +262,7 @@ class Reconciler:
                 logger.info("published config %s", wanted.layout.revision)
                 # A second round leaves out of the endpoints what only the config before needed, if no pod serves it.
                 self._cache.mark(is_world=False)
+        self._obstacle.clear()
         self._metrics.has_format(wanted.version)
         term.config, term.has_published = wanted.config, True
         term.configs[wanted.layout.revision] = wanted.parsed

@@ -33,9 +33,11 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a round has published, or found published: statuses and garbage follow from it."""
+    """What a round has published, found published, or could not publish: statuses and garbage follow from it."""
 
     term: Term
     wanted: size_limits.DesiredState
     revision: str
-    """The revision of the config."""
+    """The revision of the published config."""
+    obstacle: str = ""
+    """Why the config of `wanted` could not be published; "" = it is."""

@@ -29,6 +29,8 @@ class CachedObject:
     """What the kind's `read` made of it. Equal values: nothing relevant has changed."""
     status: Mapping[str, Any] | None = None
     """As it is; of our own resources only."""
+    is_deleted: bool = False
+    """It has a deletionTimestamp, and only a finalizer keeps it: for users it is gone."""
 
     @property
     def id(self) -> str:
@@ -83,6 +85,7 @@ def cached_object(kind: WatchedKind, manifest: Manifest, before: CachedObject | 
         generation=generation,
         value=before.value if is_read and before else kind.read(manifest),
         status=status if kind.is_ours and isinstance(status, Mapping) else None,
+        is_deleted=meta.get("deletionTimestamp") is not None,
     )
 
 
