@@ -39,6 +39,7 @@ from inferway_contract.document import (
     Rule,
     Url,
 )
+from inferway_dataplane.core.steps import Steps, completed
 from inferway_dataplane.engine.downstream.connection import ClientConnection
 from inferway_dataplane.engine.upstream.connection import UpstreamConnection
 from inferway_dataplane.gateway import Gateway
@@ -80,7 +81,8 @@ FEATURES: dict[str, tuple[int, dict[str, Any]]] = {
 class _Secrets:
     """The secret that `auth` needs, without files: reading them is not measured."""
 
-    def want(self, names: set[str]) -> None: ...
+    def wanting(self, names: set[str]) -> Steps[None]:
+        yield from ()
 
     def get(self, name: str) -> bytes:
         return b"secret"
@@ -102,9 +104,8 @@ def connected(endpoints: int, options: dict[str, Any]) -> tuple[ClientConnection
     gateway = Gateway(Settings(), AccessLog(0, enabled=False))
     gateway.context.secrets = _Secrets()
     routes = (Route(id="demo/infer", rules=(rule,)),)
-    gateway.live.accept(
-        ConfigDocument(address_policy="Standalone", routes=routes, policies=policies), EndpointsDocument()
-    )
+    config = ConfigDocument(address_policy="Standalone", routes=routes, policies=policies)
+    completed(gateway.live.accepting(config, EndpointsDocument()))
     upstreams = []
     for port in range(1, endpoints + 1):
         endpoint = gateway.pools.endpoint("127.0.0.1", port, tls=False, is_name=False)

@@ -33,6 +33,7 @@ from inferway_contract.document import (
     Url,
     ValueMatch,
 )
+from inferway_dataplane.core.steps import completed
 from inferway_dataplane.engine.downstream.connection import ClientConnection
 from inferway_dataplane.engine.upstream.connection import UpstreamConnection
 from inferway_dataplane.gateway import Gateway
@@ -193,7 +194,7 @@ def connected(case: Case) -> tuple[ClientConnection, UpstreamConnection]:
         policies=case.policies,
     )
     gateway = Gateway(Settings(), AccessLog(0, enabled=False))
-    gateway.live.accept(config, EndpointsDocument())
+    completed(gateway.live.accepting(config, EndpointsDocument()))
     endpoint = gateway.pools.endpoint("127.0.0.1", 1, tls=False, is_name=False)
     upstream = UpstreamConnection(endpoint)
     upstream.connection_made(Transport())

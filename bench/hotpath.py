@@ -28,6 +28,7 @@ from inferway_contract.document import (
     Target,
     Url,
 )
+from inferway_dataplane.core.steps import completed
 from inferway_dataplane.engine.downstream.connection import ClientConnection
 from inferway_dataplane.engine.upstream.connection import UpstreamConnection
 from inferway_dataplane.gateway import Gateway
@@ -90,7 +91,7 @@ def connected(*, cached: bool) -> tuple[ClientConnection, UpstreamConnection]:
         policies=(Policy(id="demo/limits", targets=(Target(route="infer", rule="infer"),), limits=limits),),
     )
     gateway = Gateway(Settings(), AccessLog(0, enabled=False))
-    gateway.live.accept(config, EndpointsDocument())
+    completed(gateway.live.accepting(config, EndpointsDocument()))
     endpoint = gateway.pools.endpoint("127.0.0.1", 1, tls=False, is_name=False)
     upstream = UpstreamConnection(endpoint)
     upstream.connection_made(Transport())

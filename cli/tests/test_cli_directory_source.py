@@ -42,7 +42,9 @@ class RecordingReceiver:
         self.rejected: list[str] = []
         self.refuses = ""
 
-    def accept(self, config: ConfigDocument, endpoints: EndpointsDocument, revision: str = "", error: str = "") -> None:
+    async def accept(
+        self, config: ConfigDocument, endpoints: EndpointsDocument, revision: str = "", error: str = ""
+    ) -> None:
         if self.refuses:
             raise Refused(self.refuses)
         answers = {route.id: rule.respond.body for route in config.routes for rule in route.rules if rule.respond}

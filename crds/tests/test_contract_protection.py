@@ -143,9 +143,20 @@ def broken_patterns(draw: st.DrawFn) -> tuple[str, Part]:
 
 
 @given(broken_patterns())
-@settings(max_examples=examples(2000), deadline=None)
+@settings(max_examples=examples(500))
 def test_broken_pattern_protects_all_texts_of_its_corrected_form(pair: tuple[str, Part]) -> None:
-    broken, whole = pair
+    check_protection(*pair)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@given(broken_patterns())
+@settings(max_examples=20_000)
+def test_many_broken_patterns_protect_their_corrected_forms(pair: tuple[str, Part]) -> None:
+    check_protection(*pair)
+
+
+def check_protection(broken: str, whole: Part) -> None:
     try:
         patterns.compiled(broken)
     except re2.error:

@@ -9,7 +9,6 @@ from typing import Any
 import mistakes
 import pytest
 import yaml
-from defaults import with_defaults
 
 from inferway_contract import resources
 from inferway_contract.generate import crds as generate_crds
@@ -108,12 +107,10 @@ def demo(api_server: ApiServer) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_stored_example_equals_its_manifest_with_defaults(
-    name: str, demo: dict[tuple[str, str], dict[str, Any]]
-) -> None:
+def test_stored_example_equals_its_manifest(name: str, demo: dict[tuple[str, str], dict[str, Any]]) -> None:
     for written in EXAMPLES[name]:
         kept = demo[written["kind"], written["metadata"]["name"]]["spec"]
-        assert kept == with_defaults(written["spec"], specification(written["kind"]))
+        assert kept == written["spec"]
 
 
 @pytest.mark.parametrize("manner", ["--server-side=false", "--server-side"])

@@ -23,6 +23,7 @@ from inferway_contract.document import (
     Timeouts,
     Url,
 )
+from inferway_dataplane.core.steps import completed
 from inferway_dataplane.engine.clock import TICK, Clock
 from inferway_dataplane.engine.downstream import timeouts
 from inferway_dataplane.engine.downstream.connection import ClientConnection
@@ -159,7 +160,7 @@ class Wire:
         self.gateway = Gateway(_settings(**settings), log, clock=Clock(now), tick=tick, head_cache=head_cache)
         self.later: list[Callable[[], None]] = []  # what the loop would call soon
         self.gateway.context.call_soon = self.later.append
-        self.gateway.live.accept(config, EndpointsDocument())
+        completed(self.gateway.live.accepting(config, EndpointsDocument()))
         for rule in self.gateway.context.runtime.rules if self.gateway.context.runtime is not None else ():
             rule.stages = (*stages, *rule.stages)
         self.endpoint = self.gateway.pools.endpoint(HOST, PORT, tls=False, is_name=False)

@@ -1,15 +1,42 @@
 """Routing without an index: every match of every rule is tried. What tests of the table compare it with."""
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from inferway_contract.document import Match, ValueMatch
 from inferway_dataplane.core.messages import request_head, request_target
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.messages.request_head import RequestHead
-from inferway_dataplane.core.routing.table import RouteEntry
+from inferway_dataplane.core.routing import table
+from inferway_dataplane.core.routing.compiled_match import CompiledMatch
+from inferway_dataplane.core.routing.table import RoutingTable
+from inferway_dataplane.core.steps import completed
+
+R = TypeVar("R")
 
 _RANKS = {"Exact": 0, "RegularExpression": 1, "PathPrefix": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class RouteEntry(Generic[R]):
+    """A match of a rule under one hostname (`""` = any host). `age`: the position of its route, the oldest first."""
+
+    hostname: str
+    match: Match
+    age: int
+    index: int
+    rule: R
+
+
+def table_of(entries: Iterable[RouteEntry[R]]) -> RoutingTable[R]:
+    """The table of entries, each as a route of its own."""
+    by_age = sorted(entries, key=lambda entry: (entry.age, entry.index))
+    return completed(
+        table.building([((entry.hostname,), (CompiledMatch(entry.match, entry.rule),)) for entry in by_age])
+    )
 
 
 def make_request(

@@ -7,6 +7,7 @@ import pytest
 import routing_oracle
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from routing_oracle import RouteEntry, table_of
 
 from inferway_contract import paths
 from inferway_contract.document import Match, PathMatch, ValueMatch
@@ -14,7 +15,7 @@ from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.messages.request_head import RequestHead
 from inferway_dataplane.core.routing import path_readings
-from inferway_dataplane.core.routing.table import RouteEntry, RoutingTable
+from inferway_dataplane.core.routing.table import RoutingTable
 from inferway_testing.examples import examples
 
 ADMIN, PUBLIC, REST = PathMatch(value="/admin"), PathMatch(value="/public"), PathMatch()
@@ -26,7 +27,7 @@ def table(*paths: PathMatch, **conditions: Any) -> RoutingTable[int]:
     """One rule for each path. `conditions`: of the first."""
     first, *others = [Match(path=path) for path in paths]
     matches = [first.model_copy(update=conditions), *others]
-    return RoutingTable([RouteEntry("", match, age, 0, age) for age, match in enumerate(matches)])
+    return table_of([RouteEntry("", match, age, 0, age) for age, match in enumerate(matches)])
 
 
 def answer(routes: RoutingTable[int], target: bytes, **request: Any) -> int | str:
@@ -114,7 +115,7 @@ def test_no_rule_counts_as_another_rule() -> None:
 
 def test_two_matches_of_one_rule_are_not_two_rules() -> None:
     both = [Match(path=PathMatch(type="Exact", value=value)) for value in ("/a%2Fb", "/a/b")]
-    routes = RoutingTable([RouteEntry("", match, 0, 0, 7) for match in both])
+    routes = table_of([RouteEntry("", match, 0, 0, 7) for match in both])
     assert answer(routes, b"/a%2Fb") == 7
 
 
@@ -132,9 +133,7 @@ def test_only_a_rule_that_takes_the_request_is_another() -> None:
 
 
 def test_only_the_rules_of_a_host_count() -> None:
-    routes = RoutingTable(
-        [RouteEntry("a.example", Match(path=ADMIN), 0, 0, 0), RouteEntry("", Match(path=REST), 1, 0, 1)]
-    )
+    routes = table_of([RouteEntry("a.example", Match(path=ADMIN), 0, 0, 0), RouteEntry("", Match(path=REST), 1, 0, 1)])
     assert answer(routes, b"/admin%2Fkeys", host=b"a.example") == "ambiguous_path"
     assert answer(routes, b"/admin%2Fkeys", host=b"b.example") == 1
 
@@ -237,7 +236,7 @@ def test_other_reading_with_another_rule_is_refused(
     is_ambiguous = any(routing_oracle.select(entries, head, other) != literal for other in others)
     if len(others) > path_readings.MOST_READINGS and any(match.path != PathMatch() for _, match, _ in rows):
         is_ambiguous = True
-    selected = RoutingTable(entries).select(head)
+    selected = table_of(entries).select(head)
     if is_ambiguous:
         assert selected is problems.AMBIGUOUS_PATH
     else:

@@ -19,7 +19,7 @@ Fields = tuple[tuple[bytes, bytes], ...]
 
 def key(part: KeyPart, target: bytes = b"/", fields: Fields = ()) -> object:
     """The key of a request, or the name of what is ambiguous."""
-    key_of = keys.key_of((part,), "demo/a", "r")
+    key_of = keys.key_of((part,))
     assert key_of is not None
     try:
         return key_of(make_request(target, fields=fields), "192.0.2.1")
@@ -53,7 +53,7 @@ def test_header_that_comes_twice_is_no_key(fields: Fields, expected: object) -> 
 @pytest.mark.parametrize("host", [b"a.example", b"A.Example", b"a.example.", b"a.example:80", b"a.example:8080"])
 @pytest.mark.parametrize("target", [b"/", b"http://A.example/"])
 def test_host_header_as_a_key_has_one_form(host: bytes, target: bytes) -> None:
-    key_of = keys.key_of((KeyPart(type="header", name="host"),), "demo/a", "r")
+    key_of = keys.key_of((KeyPart(type="header", name="host"),))
     assert key_of is not None
     assert key_of(make_request(target, host), "") == (b"a.example",)
 
@@ -114,7 +114,7 @@ def test_name_of_a_parameter_may_have_any_character(name: str) -> None:
 def test_keys_in_one_and_the_other_case_are_two_names() -> None:
     part_of = {name: KeyPart(type="query", name=name) for name in ("k", "K")}
     values = keys.values_of([(part,) for part in part_of.values()])
-    key_of = {name: keys.key_of((part,), "demo/a", "r", values) for name, part in part_of.items()}
+    key_of = {name: keys.key_of((part,), values) for name, part in part_of.items()}
     head = make_request(b"/?k=1&K=2")
     assert [read(head, "") for read in key_of.values() if read is not None] == [(b"1",), (b"2",)]
 

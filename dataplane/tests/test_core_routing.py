@@ -7,7 +7,7 @@ import pytest
 import re2
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from routing_oracle import make_request, select
+from routing_oracle import RouteEntry, make_request, select, table_of
 
 from inferway_contract import patterns
 from inferway_contract.document import Match, PathMatch, ValueMatch
@@ -15,7 +15,7 @@ from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.messages.query_parameters import parameters, spellings
 from inferway_dataplane.core.messages.request_head import RequestHead
-from inferway_dataplane.core.routing.table import RouteEntry, RoutingTable
+from inferway_dataplane.core.routing.table import RoutingTable
 from inferway_testing.examples import examples
 
 
@@ -42,7 +42,7 @@ def table(*rules: str) -> RoutingTable[str]:
     for age, rule in enumerate(rules):
         host, _, text = rule.partition(" ")
         claims.append(RouteEntry("" if host == "-" else host, match(text), age, 0, rule))
-    return RoutingTable(claims)
+    return table_of(claims)
 
 
 def matched_rule(routes: RoutingTable[str], head: RequestHead) -> str | None:
@@ -113,11 +113,11 @@ def test_table_follows_the_documented_precedence(rules: list[str], head: Request
 
 def test_first_rule_of_a_route_wins() -> None:
     claims = [RouteEntry("", match("/a"), 0, index, f"rule-{index}") for index in (2, 0, 1)]
-    assert matched_rule(RoutingTable(claims), make_request(b"/a")) == "rule-0"
+    assert matched_rule(table_of(claims), make_request(b"/a")) == "rule-0"
 
 
 def test_empty_table_matches_no_request() -> None:
-    assert RoutingTable[str]([]).select(make_request(b"/")) is problems.NO_ROUTE
+    assert table_of([]).select(make_request(b"/")) is problems.NO_ROUTE
 
 
 def test_host_cache_of_the_table_is_bounded() -> None:
@@ -214,7 +214,7 @@ requests = st.builds(
 @given(claims, st.lists(requests, min_size=1, max_size=6))
 def test_table_agrees_with_the_oracle(routes: list[tuple[str, Match, int]], heads_: list[RequestHead]) -> None:
     every = [RouteEntry(host, one, age, index, index) for index, (host, one, age) in enumerate(routes)]
-    built = RoutingTable(every)
+    built = table_of(every)
     for head in heads_:
         selected = built.select(head)
         assert (None if isinstance(selected, Problem) else selected.rule) == select(every, head, head.match_path)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote_from_bytes
 
@@ -38,7 +39,9 @@ from inferway_dataplane.core.limits import token_bucket
 from inferway_dataplane.core.limits.token_bucket import Bucket
 from inferway_dataplane.core.messages import problems, request_head, request_target
 from inferway_dataplane.core.messages.request_head import RequestHead
+from inferway_dataplane.core.routing.compiled_match import CompiledMatch
 from inferway_dataplane.core.runtime import Runtime
+from inferway_dataplane.core.steps import completed
 from inferway_dataplane.core.upstreams import outlier_detection
 from inferway_dataplane.core.upstreams.backends import Backend, Credential
 from inferway_dataplane.core.upstreams.members import Member
@@ -66,7 +69,7 @@ def build(
     stats: Stats | None = None,
 ) -> Runtime:
     config = ConfigDocument(routes=(Route(id="demo/a", rules=rules),), policies=policies)
-    return runtime.build(
+    steps = runtime.building(
         config,
         EndpointsDocument(services={} if services is None else services),
         endpoint_of=lambda host, port, *, tls, is_name: Address(host, port, tls, is_name),
@@ -74,6 +77,7 @@ def build(
         older=older,
         now=now,
     )
+    return completed(steps)
 
 
 def rule(**settings: Any) -> Rule:
@@ -214,8 +218,10 @@ def test_first_route_of_the_document_wins_a_tie() -> None:
             Route(id=name, hostnames=("a.example", "b.example"), rules=(rule(),)) for name in ("demo/z", "demo/a")
         )
     )
-    built = runtime.build(
-        config, EndpointsDocument(), endpoint_of=Address, stats_of=Stats().of, older=None, now=0.0,
+    built = completed(
+        runtime.building(
+            config, EndpointsDocument(), endpoint_of=Address, stats_of=Stats().of, older=None, now=0.0,
+        )
     )  # fmt: skip
     for host in (b"a.example", b"b.example"):
         entry = built.table.select(make_request(host=host))
@@ -416,13 +422,13 @@ def test_rule_keeps_its_stats_in_a_new_document() -> None:
 
 
 def keys(parts: tuple[KeyPart, ...], *requests: tuple[RequestHead, str]) -> list[object]:
-    key_of = limit_keys.key_of(parts, "demo/a", "r")
+    key_of = limit_keys.key_of(parts)
     assert key_of is not None
     return [key_of(head, client) for head, client in requests]
 
 
 def test_limit_without_key_parts_has_one_bucket() -> None:
-    assert limit_keys.key_of((), "demo/a", "r") is None
+    assert limit_keys.key_of(()) is None
 
 
 CLIENTS = {  # prefixes, two clients -> one bucket?
@@ -530,17 +536,17 @@ def test_r6_long_values_of_several_parts_are_hashed_separately() -> None:
     assert all(len(part) == 33 for key in key_values for part in key if part is not None)  # type: ignore[attr-defined]
 
 
+def key_of_rule(part: KeyPart, route: str, name: str) -> object:
+    head = make_request()
+    head.entry = CompiledMatch(Match(), SimpleNamespace(route=route, name=name))
+    return keys((part,), (head, "c"))[0]
+
+
 def test_key_by_route_or_rule_separates_routes_and_rules() -> None:
-    for kind, others in (("route", [("demo/b", "r")]), ("rule", [("demo/b", "r"), ("demo/a", "s")])):
-        part = (KeyPart(type=kind),)  # type: ignore[arg-type]
-        (key_value,) = keys(part, (make_request(), "c"))
-        for route, name in others:
-            other = limit_keys.key_of(part, route, name)
-            assert other is not None
-            assert other(make_request(), "c") != key_value
-    assert keys((KeyPart(type="route"),), (make_request(), "c")) == [
-        limit_keys.key_of((KeyPart(type="route"),), "demo/a", "s")(make_request(), "c")
-    ]  # type: ignore[misc]
+    by_route, by_rule = KeyPart(type="route"), KeyPart(type="rule")
+    assert key_of_rule(by_route, "demo/a", "r") == key_of_rule(by_route, "demo/a", "s")
+    assert key_of_rule(by_route, "demo/a", "r") != key_of_rule(by_route, "demo/b", "r")
+    assert len({key_of_rule(by_rule, *rule) for rule in (("demo/a", "r"), ("demo/a", "s"), ("demo/b", "r"))}) == 3
 
 
 def test_key_of_several_parts_is_a_tuple() -> None:
@@ -553,7 +559,7 @@ def test_key_of_several_parts_is_a_tuple() -> None:
 def test_r6_bucket_of_an_absent_value_expires_like_others() -> None:
     # Most requests lack the header: their bucket must not be evicted first, nor prevent the eviction of others.
     limit = Bucket("demo/p", "l", 1, 1.0, 50, max_keys=3)
-    key_of = limit_keys.key_of((KeyPart(type="header", name="x-t"),), "demo/a", "r")
+    key_of = limit_keys.key_of((KeyPart(type="header", name="x-t"),))
     assert key_of is not None
     absent = key_of(make_request(), "c")
     token_bucket.check([(limit, absent, 1)], 0.0)

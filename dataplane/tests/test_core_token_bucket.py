@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferway_dataplane.core.limits.token_bucket import ROUNDING, SHARED_KEY, Bucket, LimitCheck, check
+from inferway_dataplane.core.steps import completed
 
 
 def bucket(requests: int = 1, per: float = 1.0, burst: int = 5, max_keys: int = 1000, name: str = "l") -> Bucket:
@@ -25,6 +26,10 @@ class Level(NamedTuple):
     remaining: int
     reset: float
     retry: float
+
+
+def _inherit(newer: Bucket, older: Bucket, now: float) -> None:
+    completed(newer.inheriting(older, now))
 
 
 def take(bucket: Bucket, key: object, now: float, cost: int = 1) -> Level:
@@ -241,7 +246,7 @@ def test_r7_changed_limit_is_never_refilled(
     older, newer = bucket(*before), bucket(*after)
     for _ in range(spent):
         assert admits([(older, "k", 1)], 100.0)
-    newer.inherit(older, 100.0)
+    _inherit(newer, older, 100.0)
     assert spend(newer, "k", 100.0) == left
 
 
@@ -251,7 +256,7 @@ def test_counters_survive_a_changed_limit() -> None:
     take(older, "b", 0.0)
     older.dropped = 7
     newer = bucket(burst=9)
-    newer.inherit(older, 0.0)
+    _inherit(newer, older, 0.0)
     assert (newer.evicted, newer.dropped) == (1, 7)
 
 
@@ -260,7 +265,7 @@ def test_r6_lowered_max_keys_applies_at_once() -> None:
         older, newer = bucket(max_keys=100), bucket(max_keys=10, burst=burst)
         for number in range(100):
             take(older, number, 0.0)
-        newer.inherit(older, 0.0)
+        _inherit(newer, older, 0.0)
         assert list(newer.tats) == list(range(90, 100))
         assert newer.evicted == 90
 
@@ -268,10 +273,10 @@ def test_r6_lowered_max_keys_applies_at_once() -> None:
 def test_r7_limit_changes_to_and_from_deny_all() -> None:
     open_, closed = bucket(), bucket(requests=0)
     take(open_, "k", 0.0)
-    closed.inherit(open_, 0.0)
+    _inherit(closed, open_, 0.0)
     assert take(closed, "k", 0.0).limited
     reopened = bucket()
-    reopened.inherit(closed, 0.0)
+    _inherit(reopened, closed, 0.0)
     assert not take(reopened, "k", 0.0).limited
 
 
@@ -353,5 +358,5 @@ def test_changed_limit_never_fills_a_used_bucket(spent: int, before: tuple[int, 
     older, newer = bucket(before[0], 1.0, before[1]), bucket(after[0], 1.0, after[1])
     used = sum(admits([(older, "k", 1)], 0.0) for _ in range(spent))
     left = before[1] - used
-    newer.inherit(older, 0.0)
+    _inherit(newer, older, 0.0)
     assert spend(newer, "k", 0.0) == (min(left, after[1]) if used else after[1])

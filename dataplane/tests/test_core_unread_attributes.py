@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import inferway_dataplane
-from inferway_dataplane.core.runtime import Rule
+from inferway_dataplane.core.rule import Rule
 
 ROOT = Path(inferway_dataplane.__file__).parent
 TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text(encoding="utf-8")) for path in ROOT.rglob("*.py")}
@@ -47,5 +47,5 @@ def test_core_attributes_are_all_read() -> None:
 
 def test_rule_attributes_are_read_outside_of_its_module() -> None:
     modules = readers()
-    assert slots("core/runtime.py")["Rule"] == set(Rule.__slots__)
-    assert [slot for slot in Rule.__slots__ if not modules[slot] - {"core/runtime.py"}] == []
+    assert slots("core/rule.py")["Rule"] == set(Rule.__slots__)
+    assert [slot for slot in Rule.__slots__ if not modules[slot] - {"core/rule.py"}] == []

@@ -31,7 +31,7 @@ def run(test: Callable[[DataServer, int], Awaitable[None]], certificate: tuple[P
         respond = DirectResponse(status=200, content_type="text/plain", body="ok")
         route = Route(id="x/y", rules=(Rule(name="all", respond=respond),))
         gateway.start()
-        gateway.live.accept(ConfigDocument(routes=(route,)), EndpointsDocument())
+        await gateway.live.accept(ConfigDocument(routes=(route,)), EndpointsDocument())
         listening = bind("127.0.0.1", 0)
         server = DataServer(gateway, listening, tls_context(*certificate) if certificate is not None else None)
         try:

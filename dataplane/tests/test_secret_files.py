@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from inferway_dataplane.core.steps import completed
 from inferway_dataplane.system.secret_files import SecretFiles
 
 
@@ -19,7 +20,7 @@ def secrets(tmp_path: Path) -> SecretFiles:
 
 def test_secret_is_read_once_a_document_names_it(secrets: SecretFiles, tmp_path: Path) -> None:
     assert secrets.get("key") is None
-    secrets.want({"key"})
+    completed(secrets.wanting({"key"}))
     assert secrets.get("key") == b"one"
     assert secrets.files() == [tmp_path / "key"]
 
@@ -46,7 +47,7 @@ def test_secret_is_read_once_a_document_names_it(secrets: SecretFiles, tmp_path:
 def test_secret_content_must_be_a_valid_field_value(tmp_path: Path, content: bytes, secret: bytes | None) -> None:
     (tmp_path / "key").write_bytes(content)
     secrets = SecretFiles(str(tmp_path))
-    secrets.want({"key"})
+    completed(secrets.wanting({"key"}))
     assert secrets.get("key") == secret
 
 
@@ -57,26 +58,26 @@ def test_secret_must_be_a_plain_file_of_the_directory(tmp_path: Path, name: str)
     for path in (tmp_path / "outside", directory / "sub" / "key", directory / ".hidden"):
         path.write_text("secret")
     secrets = SecretFiles(str(directory))
-    secrets.want({name})
+    completed(secrets.wanting({name}))
     assert secrets.get(name) is None
 
 
 def test_secret_is_absent_without_a_directory() -> None:
     secrets = SecretFiles("")
-    secrets.want({"key"})
+    completed(secrets.wanting({"key"}))
     assert secrets.get("key") is None
     assert secrets.files() == []
 
 
 def test_secret_no_longer_named_is_dropped(secrets: SecretFiles) -> None:
-    secrets.want({"key"})
-    secrets.want(set())
+    completed(secrets.wanting({"key"}))
+    completed(secrets.wanting(set()))
     assert secrets.get("key") is None
     assert secrets.files() == []
 
 
 def test_changed_secret_is_read_by_a_refresh(secrets: SecretFiles, tmp_path: Path) -> None:
-    secrets.want({"key"})
+    completed(secrets.wanting({"key"}))
     (tmp_path / "key").write_text("two")
     assert secrets.get("key") == b"one"
     secrets.refresh()
@@ -84,14 +85,14 @@ def test_changed_secret_is_read_by_a_refresh(secrets: SecretFiles, tmp_path: Pat
 
 
 def test_secret_created_later_is_read_by_a_refresh(secrets: SecretFiles, tmp_path: Path) -> None:
-    secrets.want({"later"})
+    completed(secrets.wanting({"later"}))
     (tmp_path / "later").write_text("here")
     secrets.refresh()
     assert secrets.get("later") == b"here"
 
 
 def test_secret_of_a_deleted_file_is_dropped(secrets: SecretFiles, tmp_path: Path) -> None:
-    secrets.want({"key"})
+    completed(secrets.wanting({"key"}))
     (tmp_path / "key").unlink()
     secrets.refresh()
     assert secrets.get("key") is None
@@ -101,7 +102,7 @@ def test_unreadable_secret_is_kept_and_others_are_read(
     secrets: SecretFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "other").write_text("one")
-    secrets.want({"key", "other"})
+    completed(secrets.wanting({"key", "other"}))
     for name in ("key", "other"):
         (tmp_path / name).write_text("two")
     real = Path.open
@@ -116,7 +117,7 @@ def test_unreadable_secret_is_kept_and_others_are_read(
         with pytest.raises(OSError, match="Too many open files"):
             secrets.refresh()
         assert (secrets.get("key"), secrets.get("other")) == (b"one", b"two")
-        secrets.want({"key", "other"})  # a new document changes nothing of it
+        completed(secrets.wanting({"key", "other"}))  # a new document changes nothing of it
         assert secrets.get("key") == b"one"
     secrets.refresh()
     assert secrets.get("key") == b"two"
@@ -130,7 +131,7 @@ def test_unreadable_new_secret_does_not_reject_the_document(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", opened)
-        secrets.want({"key"})
+        completed(secrets.wanting({"key"}))
     assert secrets.get("key") is None
     secrets.refresh()
     assert secrets.get("key") == b"one"
@@ -140,7 +141,7 @@ def test_secret_log_lines_contain_names_only(
     secrets: SecretFiles, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
-    secrets.want({"key", "missing"})
+    completed(secrets.wanting({"key", "missing"}))
     (tmp_path / "key").write_text("tw0-secret")
     secrets.refresh()
     logged = "".join(str(record.__dict__) for record in caplog.records)

@@ -13,7 +13,8 @@ from config_publisher import Publisher, config_with_backend, config_with_bodies,
 from inferway_contract.canonical import digest
 from inferway_contract.document import EndpointsDocument
 from inferway_contract.sharding import ConfigIndex, ShardRef, lay_out_config
-from inferway_dataplane.core import runtime
+from inferway_dataplane.live import Live
+from inferway_dataplane.sources import Refused
 from inferway_dataplane.sources.last_good import CONFIG, ENDPOINTS
 from inferway_envtest import ApiServer, User
 from inferway_fakes.upstream import Upstream
@@ -161,14 +162,15 @@ def test_index_ahead_of_its_shards_is_served_when_they_arrive(gateway, publisher
 
 
 def test_endpoints_change_while_a_config_cannot_be_built(gateway, publisher, monkeypatch):
-    build = runtime.build
+    accepting = Live.accepting
 
-    def build_unless_bad(config, *rest, **options):
+    def accepting_unless_bad(live, config, *rest):
         if any(route.id == "default/bad" for route in config.routes):
-            raise LookupError("default/bad does not fit")
-        return build(config, *rest, **options)
+            live.reject("default/bad does not fit")
+            raise Refused("default/bad does not fit")
+        return accepting(live, config, *rest)
 
-    monkeypatch.setattr(runtime, "build", build_unless_bad)  # every document that is read fits, so far
+    monkeypatch.setattr(Live, "accepting", accepting_unless_bad)  # every document that is read fits, so far
     with Upstream() as first, Upstream() as second:
         publisher.publish(config_with_backend("default/a:80"), endpoints(a=[first.port]))
         until(lambda: gateway.why_not() == "ok", "it serves")

@@ -36,7 +36,7 @@ class Source:
     state = SourceState()
     async def follow(self, receiver):
         if sys.argv[2] == "served":
-            receiver.accept(ConfigDocument(), EndpointsDocument())
+            await receiver.accept(ConfigDocument(), EndpointsDocument())
         await asyncio.to_thread(signal.sigwait, {signal.SIGUSR1})
         raise RuntimeError("can't start new thread")
 
@@ -120,7 +120,7 @@ class AcceptingGateway:
     def __init__(self) -> None:
         self.revisions: list[str] = []
 
-    def accept(self, config, endpoints, revision: str = "", error: str = "") -> None:
+    async def accept(self, config, endpoints, revision: str = "", error: str = "") -> None:
         self.revisions.append(revision)
 
     def reject(self, error: str) -> None:

@@ -95,7 +95,9 @@ def test_documented_delete_by_label_keeps_the_crds(installed: ApiServer) -> None
     names = installed.kubectl(*command[1].split(), "--dry-run=server", "-o", "name").stdout.split()
     # Other tests may have created a PriorityClass meanwhile.
     assert {item for item in names if not item.startswith("priorityclass.")} == {
+        "clusterrole.rbac.authorization.k8s.io/inferway-edit",
         "clusterrole.rbac.authorization.k8s.io/inferway-operator",
+        "clusterrole.rbac.authorization.k8s.io/inferway-view",
         "clusterrolebinding.rbac.authorization.k8s.io/inferway-operator",
         "validatingadmissionpolicy.admissionregistration.k8s.io/inferway-gateway-leases",
         "validatingadmissionpolicybinding.admissionregistration.k8s.io/inferway-gateway-leases",

@@ -19,6 +19,7 @@ from inferway_cli.manifests.compilation import Severity
 from inferway_cli.manifests.diagnostics import Diagnostic, lines
 from inferway_cli.manifests.files import Folder
 from inferway_cli.manifests.reader import File
+from inferway_contract import canonical
 from inferway_contract.document import ConfigDocument, EndpointsDocument
 from inferway_dataplane.sources import Receiver, Refused, SourceState
 
@@ -44,6 +45,8 @@ class Documents(NamedTuple):
     warnings: tuple[str, ...]
     whole: Mapping[str, bytes]
     """Content of each file with a manifest, by name."""
+    revision: str
+    """The config's."""
 
 
 class Files(Protocol):
@@ -123,7 +126,7 @@ class DirectorySource:
         except InvalidDirectoryError as error:
             raise Refused(str(error)) from None
         self._warn(served)
-        receiver.accept(served.config, served.endpoints)
+        await receiver.accept(served.config, served.endpoints, served.revision)
         try:
             await self._watch(receiver, served)
         finally:
@@ -144,7 +147,7 @@ class DirectorySource:
                 self._warn(change)
                 # After a rejection even unchanged documents are passed on, which clears the error.
                 if rejected or change[:2] != served[:2]:
-                    receiver.accept(change.config, change.endpoints)
+                    await receiver.accept(change.config, change.endpoints, change.revision)
                 served, rejected = change, ""
             except InvalidDirectoryError as error:
                 if is_wanted or str(error) != rejected:
@@ -213,4 +216,5 @@ def build(path: str, files: tuple[File, ...], before: Mapping[str, bytes]) -> Do
     empty = (file.name for file in files if file.name not in whole and file.name not in noted)
     notes = [*loaded.notes, *(Diagnostic(name, 0, (), (), "has no manifest that is read here") for name in empty)]
     warnings = lines([*notes, *checked.of(Severity.UNRESOLVED, Severity.IDLE, Severity.NOTED)])
-    return Documents(checked.compilation.config, checked.compilation.endpoints, tuple(warnings), whole)
+    config = checked.compilation.config
+    return Documents(config, checked.compilation.endpoints, tuple(warnings), whole, canonical.revision(config))

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable
 
+from inferway_dataplane.core.steps import completed
 from inferway_dataplane.engine.clock import TICK, Clock, Wheel
 from inferway_dataplane.engine.context import Context
 from inferway_dataplane.engine.downstream import timeouts
@@ -69,9 +70,9 @@ class Gateway:
     def start(self) -> None:
         """Start the wheel and the health checks; the loop must run."""
         self.wheel.start()
-        self.live.on_swap = self.health.follow
+        self.live.on_swap = self.health.following
         if self.context.runtime is not None:
-            self.health.follow(self.context.runtime)
+            completed(self.health.following(self.context.runtime))
 
     async def stop(self) -> None:
         """Stop both, and close what is still open."""

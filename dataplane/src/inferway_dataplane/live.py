@@ -9,8 +9,10 @@ from inferway_contract.document import ConfigDocument, EndpointsDocument
 from inferway_dataplane.core import invalid_rules, runtime
 from inferway_dataplane.core.invalid_rules import InvalidRule
 from inferway_dataplane.core.runtime import Runtime
+from inferway_dataplane.core.steps import Steps
 from inferway_dataplane.engine.context import Context
 from inferway_dataplane.engine.stages import order
+from inferway_dataplane.engine.turns import between_turns
 from inferway_dataplane.sources import Refused
 
 _IDLE_KEYS_A_TICK = 2_000
@@ -20,17 +22,29 @@ _MOST_REPORTED: Final = 20
 log = logging.getLogger("inferway")
 
 
+def _no_steps(built: Runtime) -> Steps[None]:
+    yield from ()
+
+
 class Live:
     """What is served: `context.runtime` and its revision."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self.on_swap: Callable[[Runtime], object] = lambda built: None  # called with each new runtime
+        self.on_swap: Callable[[Runtime], Steps[None]] = _no_steps  # called with each new runtime
         self.revision = ""
         self.last_error = ""
         self._reported: frozenset[InvalidRule] = frozenset()
 
-    def accept(self, config: ConfigDocument, endpoints: EndpointsDocument, revision: str = "", error: str = "") -> None:
+    async def accept(
+        self, config: ConfigDocument, endpoints: EndpointsDocument, revision: str = "", error: str = ""
+    ) -> None:
+        """Build a runtime between turns of the loop, and swap it in; see `accepting`. Await one at a time."""
+        await between_turns(self.accepting(config, endpoints, revision, error))
+
+    def accepting(
+        self, config: ConfigDocument, endpoints: EndpointsDocument, revision: str = "", error: str = ""
+    ) -> Steps[None]:
         """Build a runtime and swap it in. Raises `Refused`, and changes nothing, if the documents cannot be built.
 
         `revision`: the config's at its source; "" = the hash of its canonical bytes. `error`: of something newer that
@@ -39,7 +53,7 @@ class Live:
         context = self._context
         started = context.clock.now()
         try:
-            built = runtime.build(
+            built = yield from runtime.building(
                 config,
                 endpoints,
                 endpoint_of=context.pools.endpoint,
@@ -52,15 +66,18 @@ class Live:
         except (LookupError, ValueError) as failure:
             self.reject(str(failure))
             raise Refused(str(failure)) from failure
+        yield from context.secrets.wanting(built.secrets)
         context.pools.address_policy = config.address_policy
-        context.secrets.want(built.secrets)
         context.runtime = built
         context.head_cache.forget_routes()
         self.revision = revision or canonical.revision(config)
         self.last_error = error
+        yield
         context.pools.keep_only(built.upstreams)
+        yield
         context.stats.keep_only(rule.stats for rule in built.rules)
-        self.on_swap(built)
+        yield
+        yield from self.on_swap(built)
         self._report_invalid()
         context.stats.config_apply_seconds = context.clock.now() - started
         log.info("serving a new document", extra={"revision": self.revision, "routes": len(config.routes)})

@@ -4,7 +4,8 @@ import asyncio
 from typing import Any
 
 from inferway_dataplane.core.messages.response_head import ResponseHead
-from inferway_dataplane.core.runtime import Rule, Runtime
+from inferway_dataplane.core.rule import Rule
+from inferway_dataplane.core.runtime import Runtime
 from inferway_dataplane.engine.exchange import suspension
 from inferway_dataplane.engine.exchange.exchange import Exchange
 from inferway_dataplane.engine.exchange.hooks import ResponseTap
@@ -47,10 +48,12 @@ class Instruments:
         self.members: set[Any] = set()
 
     def add_to(self, runtime: Runtime) -> None:
-        """Instrument every rule of a runtime."""
+        """Instrument every rule of a runtime, once."""
         self.counters.update(runtime.counters_of.values())
         self.members.update(member for members in runtime.members.values() for member in members.values())
         for rule in runtime.rules:
+            if self._watch in rule.stages:
+                continue  # it is kept from the document before
             waits = {"ewma": self._suspend, "small": self._gate}.get(rule.name)
             rule.stages = (self._watch, *((waits,) if waits is not None else ()), *rule.stages)
             if self.has_fault:

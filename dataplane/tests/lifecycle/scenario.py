@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any, Final
 
 from inferway_contract.document import EndpointsDocument
+from inferway_dataplane.core.steps import completed
 from inferway_dataplane.engine.clock import Clock
 from inferway_dataplane.engine.downstream import timeouts
 from inferway_dataplane.gateway import Gateway
@@ -362,7 +363,7 @@ class Scenario:
 
     def _accept(self, number: int) -> None:
         gateway = self.gateway
-        gateway.live.accept(DOCUMENTS[number], EndpointsDocument(), str(number))
+        completed(gateway.live.accepting(DOCUMENTS[number], EndpointsDocument(), str(number)))
         runtime = gateway.context.runtime
         assert runtime is not None
         self.instruments.add_to(runtime)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from inferway_contract.generate import crds as generate_crds
+from inferway_contract.generate import structural_schema
 from inferway_contract.resources import SPECS
 
 _INTRODUCTION: Final = """# The resources, field by field
@@ -26,8 +27,9 @@ def text() -> str:
         parts.append(
             f"\n## {kind}\n\n{whole['description']}\n\n| field | form | default | meaning |\n|---|---|---|---|\n"
         )
-        parts += [f"| {' | '.join(row)} |\n" for row in _rows(whole["properties"]["spec"], "")]
-        rules = dict.fromkeys(_rules(whole["properties"]["spec"], "spec"))
+        spec = structural_schema.of(SPECS[kind])
+        parts += [f"| {' | '.join(row)} |\n" for row in _rows(spec, "")]
+        rules = dict.fromkeys(_rules(spec, "spec"))
         parts.append("\nRules between fields:\n\n")
         parts += [f"- `{where}`: {message}\n" for where, message in rules]
     return "".join(parts)

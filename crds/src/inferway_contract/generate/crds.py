@@ -8,7 +8,7 @@ import yaml
 
 from inferway_contract.acknowledgement import MAX_ERROR
 from inferway_contract.conditions import MAX_CONDITIONS, MAX_LAGGARDS, MAX_MESSAGE, ConditionType, Reason
-from inferway_contract.generate import structural_schema
+from inferway_contract.generate import stored_schema, structural_schema
 from inferway_contract.generate.structural_schema import Schema
 from inferway_contract.resources import API_GROUP, API_VERSION, SPECS
 
@@ -202,7 +202,7 @@ def _resource(kind: str) -> Schema:
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
-            "spec": structural_schema.of(SPECS[kind]),
+            "spec": stored_schema.of(structural_schema.of(SPECS[kind])),
             "status": _STATUS,
         },
     }

@@ -86,7 +86,7 @@ def _node(raw: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
     if "const" in node:
         node["enum"] = [node["const"]]
     # Objects have no default: the API server fills in those of their fields, but only where the object exists.
-    # The models have all defaults anyway; those in the CRD show in resources that are read back.
+    # The models have all defaults; those here are for the reference (docs/api.md) and for `stored_schema`.
     default = raw.get("default") if isinstance(raw.get("default"), str | int | float) else None
     node["default"] = raw.get(SCHEMA_DEFAULT, default)
     # A default of null and a minimum of no items are the same as none.

@@ -76,7 +76,7 @@ class RouteRule(model.SpecModel):
             cel="!has(self.filters) || !self.filters.exists(f, (has(f.urlRewrite) && has(f.urlRewrite.path)"
             " && f.urlRewrite.path.type == 'ReplacePrefixMatch') || (has(f.requestRedirect) && has(f.requestRedirect.path)"
             " && f.requestRedirect.path.type == 'ReplacePrefixMatch')) || !has(self.matches)"
-            " || self.matches.all(m, !has(m.path) || m.path.type == 'PathPrefix')",
+            " || self.matches.all(m, !has(m.path) || !has(m.path.type) || m.path.type == 'PathPrefix')",
             message="ReplacePrefixMatch needs every path in matches to be of type PathPrefix",
             holds=lambda rule: (
                 not _replaces_prefix(rule) or all(match.path.type == "PathPrefix" for match in rule.matches)

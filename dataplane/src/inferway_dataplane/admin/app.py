@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from inferway_contract.canonical import canonical
 from inferway_dataplane.admin import metrics
-from inferway_dataplane.core.runtime import Rule
+from inferway_dataplane.core.rule import Rule
 from inferway_dataplane.core.upstreams.members import Member
 from inferway_dataplane.gateway import Gateway
 from inferway_dataplane.sources import Source

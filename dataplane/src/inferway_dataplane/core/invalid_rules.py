@@ -1,10 +1,11 @@
 """Rules of the live documents that reject requests because of an error in the configuration."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from inferway_contract import protection
 from inferway_contract.document import Refusal, Rule
+from inferway_dataplane.core.steps import Steps
 
 _NO_DETAIL: Final = "does not resolve; see the condition ResolvedRefs"
 
@@ -26,18 +27,26 @@ class Credential(NamedTuple):
     file: str
 
 
-def protected(rule: Rule) -> Rule:
-    """Return the rule; one with a pattern that RE2 rejects here refuses what it may have been written for.
+def protecting(rule: Rule, is_readable: Callable[[str], bool], excess: str = "") -> Steps[Rule]:
+    """Return the rule; one with patterns that are not compiled here refuses what it may have been written for.
 
-    The operator has accepted the pattern, but its RE2 may be of another version.
+    The operator has accepted them, but RE2 may be of another version here, or the operator. `excess`: why no pattern of the
+    rule is compiled, "" = those are that `is_readable` allows.
     """
-    matches = tuple(protection.protected(match) for match in rule.matches)
+    matches = []
+    for match in rule.matches:
+        matches.append(protection.protected(match, _is_never_readable if excess else is_readable))
+        yield
     if all(new is old for new, old in zip(matches, rule.matches, strict=True)):
         return rule
-    detail = (
-        rule.refusal.detail if rule.refusal is not None else "RE2 of this data plane rejects a pattern of its matches"
-    )
-    return Rule(name=rule.name, matches=matches, refusal=Refusal(code="invalid_rule", detail=detail))
+    detail = excess or "RE2 of this data plane rejects a pattern of its matches"
+    if rule.refusal is not None:
+        detail = rule.refusal.detail
+    return Rule(name=rule.name, matches=tuple(matches), refusal=Refusal(code="invalid_rule", detail=detail))
+
+
+def _is_never_readable(pattern: str) -> bool:
+    return False
 
 
 def in_rule(route: str, rule: Rule) -> Iterator[InvalidRule]:

@@ -13,7 +13,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from inferway_contract.document import HealthCheck
-from inferway_dataplane.core.runtime import Rule, Runtime
+from inferway_dataplane.core.rule import Rule
+from inferway_dataplane.core.runtime import Runtime
+from inferway_dataplane.core.steps import Steps
 from inferway_dataplane.core.upstreams import health_state
 from inferway_dataplane.core.upstreams.health_state import CheckRules
 from inferway_dataplane.core.upstreams.members import Member
@@ -42,25 +44,27 @@ class HealthChecks:
         """With a probe under way. A connection that is cancelled in its handshake would stay open, so these tasks end by
         themselves, within the check's time limit."""
 
-    def follow(self, runtime: Runtime) -> None:
+    def following(self, runtime: Runtime) -> Steps[None]:
         """Check the endpoints of a new runtime, and no others. Checks that stay the same are not disturbed."""
         loop = asyncio.get_running_loop()
-        checks = {
-            (member, rule.health_check.definition): (rule, rule.health_check)
-            for rule in runtime.rules
-            if rule.health_check is not None
-            for member in rule.backend_set.members
-        }
+        checks: dict[tuple[Member, HealthCheck], tuple[Rule, CheckRules]] = {}
+        for rule in runtime.rules:
+            if rule.health_check is not None:
+                for member in rule.backend_set.members:
+                    checks[member, rule.health_check.definition] = (rule, rule.health_check)
+                yield
         checked = {member for member, _ in checks}
         for key in self._tasks.keys() - checks.keys():
             self._end(self._tasks.pop(key))
             if key[0] not in checked:
                 health_state.reset(key[0])
+            yield
         for key in checks.keys() - self._tasks.keys():
             rule, rules = checks[key]
             task = loop.create_task(self._check(self._probe_to_use(), rule, key[0], rules))
             task.add_done_callback(_log_failure)
             self._tasks[key] = task
+            yield
 
     async def stop(self) -> None:
         """End all checks, and close their connections."""

@@ -13,8 +13,12 @@ class Refused(Exception):  # noqa: N818 - it names what happened to the document
 class Receiver(Protocol):
     """The data plane as a source sees it."""
 
-    def accept(self, config: ConfigDocument, endpoints: EndpointsDocument, revision: str = "", error: str = "") -> None:
+    async def accept(
+        self, config: ConfigDocument, endpoints: EndpointsDocument, revision: str = "", error: str = ""
+    ) -> None:
         """Build a runtime of both and swap it in; `Refused` when that is impossible, and then nothing changed.
+
+        Requests are answered meanwhile. It must end before it is called again.
 
         `revision`: what the config is known by where it came from; "" = the hash of its canonical bytes. `error`: of
         something newer that stays refused while this is served; "" = nothing is.

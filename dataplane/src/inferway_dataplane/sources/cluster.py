@@ -140,7 +140,7 @@ class ClusterSource:
                 if copy is None:
                     log.info("there is no last good copy to start from")
                     return
-                rollout.restore(copy)
+                await rollout.restore(copy)
                 self._copy_error = ""
             except (OSError, ValueError, Refused) as error:
                 self._copy_error = str(error)

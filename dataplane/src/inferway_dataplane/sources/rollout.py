@@ -57,6 +57,7 @@ class Rollout:
         self._sinks = sinks
         self._health = health
         self._backoff = backoff
+        self._accepting = asyncio.Lock()  # a document is built between turns of the loop, and only one at a time
         self._reported = ""  # the error that the receiver has, while it stands; "" = none
         self._bad_config = ("", "")
         """Revisions of a config that could not be built, and of the endpoints that it was tried with."""
@@ -108,14 +109,15 @@ class Rollout:
                     await self._changed.wait()
             self._changed.clear()
 
-    def restore(self, copy: Documents) -> None:
+    async def restore(self, copy: Documents) -> None:
         """Serve the last good copy, unless there is a live document by now. `Refused`."""
-        if self.live is None:
-            self._accept(copy)
-            self.restored_at = self._now()
-            log.warning("serving the last good copy, nothing was published in time")
-            self._acknowledge()
-            self._changed.set()
+        async with self._accepting:
+            if self.live is None:
+                await self._accept(copy)
+                self.restored_at = self._now()
+                log.warning("serving the last good copy, nothing was published in time")
+                self._acknowledge()
+                self._changed.set()
 
     async def _look(self) -> None:
         # The config first: endpoints are published before the config that needs them, so these are new enough for it.
@@ -137,7 +139,8 @@ class Rollout:
             log.debug("the newest config waits for endpoints", extra={"services": decision.missing[:10]})
         self.missing = decision.missing
         if decision.swap is not None:
-            self._swap(decision.swap)
+            async with self._accepting:
+                await self._swap(decision.swap)
         if self.live and config and endpoints and self.live.revisions == (config.revision, endpoints.revision):
             self.restored_at = 0.0
         # Once for each error, however often endpoints change while it stands.
@@ -154,10 +157,10 @@ class Rollout:
         # Before there is a live document, either may be the reason: other endpoints are worth a try.
         return self.live is not None or endpoints is None or endpoints.revision == tried_with
 
-    def _swap(self, new: Documents) -> None:
+    async def _swap(self, new: Documents) -> None:
         live = self.live
         try:
-            self._accept(new)
+            await self._accept(new)
         except Refused as refused:
             error = self._reported = str(refused)  # the receiver has reported it
             if live is not None and new.config.revision == live.config.revision:
@@ -169,8 +172,8 @@ class Rollout:
             # The live config may still take newer endpoints.
             self._changed.set()
 
-    def _accept(self, new: Documents) -> None:
-        self._sinks.receiver.accept(new.config.document, new.endpoints.document, new.config.revision, self.error)
+    async def _accept(self, new: Documents) -> None:
+        await self._sinks.receiver.accept(new.config.document, new.endpoints.document, new.config.revision, self.error)
         self.live = new
         self._sinks.keep(new)
 

@@ -7,6 +7,8 @@ import logging
 from pathlib import Path
 from typing import Final
 
+from inferway_dataplane.core.steps import Steps
+
 log = logging.getLogger("inferway")
 
 _LARGEST: Final = 64 << 10  # bytes of a file
@@ -22,18 +24,20 @@ class SecretFiles:
         self._directory = Path(directory) if directory else None
         self._secrets: dict[str, bytes | None] = {}
 
-    def want(self, names: set[str]) -> None:
-        """Read the secrets that a document names and that are new; forget all others."""
-        secrets: dict[str, bytes | None] = {}
+    def wanting(self, names: set[str]) -> Steps[None]:
+        """Read the secrets that a document names and that are new, one a step; forget all others."""
+        new: dict[str, bytes | None] = {}
         for name in names:
-            secrets[name] = self._secrets.get(name)
-            if secrets[name] is None:
+            if self._secrets.get(name) is None:
+                new[name] = None
                 try:
-                    secrets[name] = self._read(name)
+                    new[name] = self._read(name)
                 except OSError as error:
                     # `files` has more names than before, so the next look reads all of them again.
                     log.warning("a secret cannot be read", extra={"file": name, "error": error.strerror})
-        self._secrets = secrets
+                yield
+        # Those that were known may have changed meanwhile.
+        self._secrets = {name: self._secrets.get(name) or new.get(name) for name in names}
 
     def get(self, name: str) -> bytes | None:
         """Return the secret; None when it is missing or unusable."""

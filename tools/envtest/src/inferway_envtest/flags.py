@@ -6,8 +6,13 @@ from pathlib import Path
 
 from inferway_envtest.certificates import Authority
 
-CONTROLLERS = ("namespace-controller", "garbage-collector-controller", "endpointslice-controller")
-"""Without these controllers namespaces and owned objects never disappear, and Services of pods get no EndpointSlices."""
+CONTROLLERS = (
+    "namespace-controller",
+    "garbage-collector-controller",
+    "endpointslice-controller",
+    "clusterrole-aggregation-controller",
+)
+"""Without them namespaces and owned objects never disappear, Services get no EndpointSlices, roles are not aggregated."""
 ISSUER = "https://kubernetes.default.svc"
 
 

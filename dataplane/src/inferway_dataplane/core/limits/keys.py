@@ -20,23 +20,24 @@ def values_of(keys: Iterable[tuple[KeyPart, ...]]) -> KeyValues:
     )
 
 
-def key_of(parts: tuple[KeyPart, ...], route: str, rule: str, values: KeyValues | None = None) -> KeyOf | None:
+def key_of(parts: tuple[KeyPart, ...], values: KeyValues | None = None) -> KeyOf | None:
     """Return the reader of a limit's key; None = one bucket for all. An absent value reads as None.
 
-    `values`: the reader that all limits of a rule share; None = one for this limit.
+    `values`: the reader that all limits of a rule share; None = one for this limit. Route and rule are read from the
+    request's entry, so that rules share readers.
     """
     if not parts:
         return None
     if values is None:
         values = values_of([parts])
-    readers = [_reader(part, route, rule, values) for part in parts]
+    readers = [_reader(part, values) for part in parts]
     # A value that may be absent (None) is put into a tuple, so that its bucket ages like every other.
     if len(readers) == 1 and parts[0].type not in ("header", "query"):
         return readers[0]
     return lambda head, client: tuple(reader(head, client) for reader in readers)
 
 
-def _reader(part: KeyPart, route: str, rule: str, values: KeyValues) -> KeyOf:
+def _reader(part: KeyPart, values: KeyValues) -> KeyOf:
     name = part.name.encode()
     match part.type:
         case "client_ip":
@@ -52,6 +53,6 @@ def _reader(part: KeyPart, route: str, rule: str, values: KeyValues) -> KeyOf:
         case "host":
             return lambda head, client: bounded(head.host)
         case "route":
-            return lambda head, client: route
+            return lambda head, client: head.entry.rule.route
         case "rule":
-            return lambda head, client: (route, rule)
+            return lambda head, client: (head.entry.rule.route, head.entry.rule.name)

@@ -14,11 +14,14 @@ from collections.abc import Sequence
 from math import inf
 from typing import Final
 
+from inferway_dataplane.core.steps import Steps
+
 # Seconds. Sums of binary fractions drift: after months of uptime a monotonic clock has steps of nanoseconds, and a full
 # burst adds up hundreds of them. This much is tolerated, but at most a thousandth of a unit.
 _TOLERANCE: Final = 1e-6
 # Units added before a level is rounded down: the clock's rounding must not cost a unit.
 ROUNDING: Final = 1e-3
+_KEYS_A_STEP: Final = 5_000
 
 
 class Bucket:
@@ -54,16 +57,28 @@ class Bucket:
             gone += 1
         return gone
 
-    def inherit(self, older: "Bucket", now: float) -> None:
-        """Take over the levels of an older version of this limit."""
+    def has_terms_of(self, other: "Bucket") -> bool:
+        """Whether both admit the same, so that one may stand for the other."""
+        return (self.interval, self.burst, self.denies, self.max_keys) == (
+            other.interval,
+            other.burst,
+            other.denies,
+            other.max_keys,
+        )
+
+    def inheriting(self, older: "Bucket", now: float) -> Steps[None]:
+        """Take over the levels of an older version of this limit, some keys a step."""
         if (older.interval, older.burst, older.denies) == (self.interval, self.burst, self.denies):
             self.tats = older.tats
         elif not (older.denies or self.denies):
             # A change fills no bucket: a key keeps its remaining tokens, up to the new burst; a full bucket starts full.
-            for key, tat in older.tats.items():
+            for number, key in enumerate(list(older.tats)):
+                tat = older.tats.get(key, now)
                 if tat > now:
                     tokens = min(older.burst - (tat - now) / older.interval, self.burst)
                     self.tats[key] = now + (self.burst - tokens) * self.interval
+                if number % _KEYS_A_STEP == _KEYS_A_STEP - 1:
+                    yield
         self.evicted, self.dropped = older.evicted, older.dropped
         while len(self.tats) > self.max_keys:
             self.tats.popitem(last=False)

@@ -1,6 +1,6 @@
 """Backends of a rule: their members, path, host and credential, built from the documents."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, Protocol
 
 from inferway_contract import document
@@ -91,7 +91,7 @@ class BackendResolver:
     def __init__(
         self, services: Mapping[str, tuple[Endpoint, ...]], endpoint_of: EndpointFactory, older: Members, now: float
     ) -> None:
-        self.members: dict[Owner, dict[str, Member]] = {}
+        self.members: dict[Owner, Mapping[str, Member]] = {}
         self.upstreams: set[Any] = set()
         self.secrets: set[str] = set()  # file names
         self._services = services
@@ -116,6 +116,28 @@ class BackendResolver:
         problem = None if members else problems.NO_ENDPOINTS
         hides_client = backend.forwarded_headers == "Omit"
         return Backend(name, members, None, b"", problem, hides_client=hides_client, omitted=omitted)
+
+    def is_current(self, backends: Iterable[document.Backend], resolved: Iterable[Backend]) -> bool:
+        """Whether resolving these backends again would have the same endpoints. `LookupError` as `resolve`."""
+        for backend, known in zip(backends, resolved, strict=True):
+            if (url := backend.url) is not None:
+                if known.endpoints != (self._endpoint_of_url(url),):
+                    return False
+            elif backend.refusal is None and backend.service is not None:
+                named = [(member.name, member.endpoint) for member in known.members]
+                if named != self._endpoints(backend.service):
+                    return False
+        return True
+
+    def keep(self, rule: tuple[str, str], backends: Iterable[Backend]) -> None:
+        """Keep the backends of a rule (route id, name) of the older runtime, which are current."""
+        for backend in backends:
+            owner = (*rule, backend.name)
+            if owner in self._older:
+                self.members[owner] = self._older[owner]
+            self.upstreams.update(backend.endpoints)
+            if backend.credential is not None:
+                self.secrets.add(backend.credential.file)
 
     def _endpoints(self, service: str) -> list[tuple[str, Any]]:
         resolved = self._resolved.get(service)
@@ -142,11 +164,9 @@ class BackendResolver:
         counters: RuleCounters,
         omitted: Container[bytes],
     ) -> Backend:
-        tls = url.scheme == "https"
-        is_name = client_address.address(url.host) is None
-        authority = _authority(url.host, None if url.port == (443 if tls else 80) else url.port)
+        authority = _authority(url.host, None if url.port == (443 if url.scheme == "https" else 80) else url.port)
         name = f"{url.scheme}://{authority}"
-        endpoint = self._endpoint_of(url.host, url.port, tls=tls, is_name=is_name)
+        endpoint = self._endpoint_of_url(url)
         self.upstreams.add(endpoint)
         members = self._members((*rule, name), [(authority, endpoint)], counters)
         credential = None
@@ -164,17 +184,22 @@ class BackendResolver:
             omitted=omitted,
         )
 
+    def _endpoint_of_url(self, url: Url) -> Any:
+        is_name = client_address.address(url.host) is None
+        return self._endpoint_of(url.host, url.port, tls=url.scheme == "https", is_name=is_name)
+
     def _members(self, owner: Owner, endpoints: list[tuple[str, Any]], counters: RuleCounters) -> tuple[Member, ...]:
         # A rule may name a backend twice, with two weights: both share its members.
         by_address = self.members.get(owner)
         if by_address is None:
-            by_address = self.members[owner] = {}
+            by_address = {}
             older = self._older.get(owner, {})
             for address, endpoint in endpoints:
                 member = older.get(address)
                 if member is None or member.endpoint != endpoint:
                     member = Member(address, endpoint, counters, self._now)
                 by_address[address] = member
+            self.members[owner] = by_address
         return tuple(by_address.values())
 
 

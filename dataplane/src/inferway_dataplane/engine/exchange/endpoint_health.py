@@ -2,7 +2,7 @@
 
 import logging
 
-from inferway_dataplane.core.runtime import Rule
+from inferway_dataplane.core.rule import Rule
 from inferway_dataplane.core.upstreams import outlier_detection
 from inferway_dataplane.core.upstreams.balancing import peak_ewma
 from inferway_dataplane.core.upstreams.members import Member

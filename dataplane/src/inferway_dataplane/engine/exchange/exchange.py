@@ -12,8 +12,8 @@ from typing import Final
 from inferway_dataplane.core.messages import problems, trace_context
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.messages.request_head import RequestHead
-from inferway_dataplane.core.routing.table import CompiledMatch
-from inferway_dataplane.core.runtime import Rule
+from inferway_dataplane.core.routing.compiled_match import CompiledMatch
+from inferway_dataplane.core.rule import Rule
 from inferway_dataplane.engine.context import Settler
 from inferway_dataplane.engine.exchange.client import HOLD_BODY, Client
 from inferway_dataplane.engine.exchange.hooks import ResponseTap, Work

@@ -3,7 +3,7 @@
 from inferway_dataplane.core.messages.field_kinds import Fields
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.messages.response_head import ResponseHead, read_response
-from inferway_dataplane.core.runtime import Rule
+from inferway_dataplane.core.rule import Rule
 from inferway_dataplane.engine.exchange import local_reply
 from inferway_dataplane.engine.exchange.exchange import Exchange
 from inferway_dataplane.engine.http1 import serialize

@@ -4,7 +4,7 @@ from typing import Final
 
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
-from inferway_dataplane.core.runtime import Rule
+from inferway_dataplane.core.rule import Rule
 from inferway_dataplane.core.upstreams.members import Member
 from inferway_dataplane.core.upstreams.retry import Failure, RetryRules, parse_retry_after
 from inferway_dataplane.engine.exchange.exchange import Exchange

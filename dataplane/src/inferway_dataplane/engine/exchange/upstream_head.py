@@ -6,7 +6,7 @@ from inferway_dataplane.core.messages import authority, trace_context
 from inferway_dataplane.core.messages.field_kinds import Fields
 from inferway_dataplane.core.messages.request_head import RequestHead
 from inferway_dataplane.core.routing import filters
-from inferway_dataplane.core.runtime import Rule
+from inferway_dataplane.core.rule import Rule
 from inferway_dataplane.core.upstreams.backends import Backend
 from inferway_dataplane.engine.exchange.exchange import Exchange
 from inferway_dataplane.engine.http1 import serialize

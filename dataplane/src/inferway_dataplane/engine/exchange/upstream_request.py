@@ -12,7 +12,7 @@ from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.field_kinds import Fields
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.messages.response_head import ResponseHead
-from inferway_dataplane.core.runtime import Rule
+from inferway_dataplane.core.rule import Rule
 from inferway_dataplane.core.upstreams import outlier_detection, retry
 from inferway_dataplane.core.upstreams.backends import Backend
 from inferway_dataplane.core.upstreams.balancing import peak_ewma

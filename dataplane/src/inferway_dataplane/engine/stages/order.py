@@ -6,7 +6,7 @@ A stage returns True if the next one follows, and False if the exchange has its 
 
 from collections.abc import Callable
 
-from inferway_dataplane.core.runtime import Rule
+from inferway_dataplane.core.rule import Rule
 from inferway_dataplane.engine.exchange import local_reply
 from inferway_dataplane.engine.exchange.exchange import Exchange
 from inferway_dataplane.engine.stages.cache import cache

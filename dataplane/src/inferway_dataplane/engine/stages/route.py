@@ -3,8 +3,9 @@
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.core.messages.request_head import RequestHead
-from inferway_dataplane.core.routing.table import CompiledMatch
-from inferway_dataplane.core.runtime import Rule, Runtime
+from inferway_dataplane.core.routing.compiled_match import CompiledMatch
+from inferway_dataplane.core.rule import Rule
+from inferway_dataplane.core.runtime import Runtime
 from inferway_dataplane.engine.exchange import local_reply
 from inferway_dataplane.engine.exchange.exchange import Exchange
 from inferway_dataplane.observability.stats import count_in

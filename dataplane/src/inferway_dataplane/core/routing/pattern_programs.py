@@ -1,0 +1,53 @@
+"""The compiled patterns of the live document. Each is compiled once, and kept while a rule has it."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import re2
+
+from inferway_contract import patterns
+
+Programs = Mapping[str, Any]
+"""By pattern; None = it cannot be compiled."""
+
+_UNKNOWN: Final = object()
+
+
+class PatternPrograms:
+    """The patterns of one runtime while it is built."""
+
+    def __init__(self, older: Programs) -> None:
+        self._older = older
+        self._programs: dict[str, Any] = {}
+
+    def size(self, pattern: str) -> int:
+        """Compile a pattern, unless that happened before, and return its size."""
+        self._program(pattern)
+        return patterns.size(pattern)
+
+    def is_readable(self, pattern: str) -> bool:
+        """Whether the pattern can be compiled."""
+        return self._program(pattern) is not None
+
+    def compiled(self, pattern: str) -> Any:
+        """Return the compiled pattern. Raises `re2.error` if it cannot be compiled."""
+        program = self._program(pattern)
+        if program is None:
+            raise re2.error(patterns.error_of(pattern))
+        return program
+
+    def of(self, used: Iterable[str]) -> Programs:
+        """Return the programs of these patterns, for the next runtime."""
+        return {pattern: self._program(pattern) for pattern in used}
+
+    def _program(self, pattern: str) -> Any:
+        program = self._programs.get(pattern, _UNKNOWN)
+        if program is _UNKNOWN:
+            program = self._older.get(pattern, _UNKNOWN)
+            if program is _UNKNOWN:
+                try:
+                    program = patterns.compiled(pattern)
+                except re2.error:
+                    program = None
+            self._programs[pattern] = program
+        return program
