@@ -15,7 +15,7 @@ ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-fast test-slow coverage check prose workflows fmt types imports golden crds reference drawing envtest lock corpus fuzz fuzz-setup cases bench bench-tools bench-setup \
-  profile feature-costs reloads soak-keys slow-clients endpoint-faults soak-local stop-under-load dist release-notes load-job load-local lint-images images images-load cluster cluster-delete up node-test node-suite compose-up compose-down compose-test clean
+  profile feature-costs reloads soak-keys slow-clients endpoint-faults soak-local stop-under-load dist chart release-notes load-job load-local lint-images images images-load cluster cluster-delete up node-test node-suite compose-up compose-down compose-test clean
 
 help: ## print this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'
@@ -163,6 +163,10 @@ stop-under-load: setup ## send SIGTERM under load; count lost requests
 dist: setup ## build wheel and sdist in dist/
 	@rm -rf dist
 	$(BIN)/hatchling build
+
+chart: setup ## make the Helm chart from the kustomizations, in build/chart (docs/install.md)
+	@mkdir -p build/chart
+	@PYTHONPATH=tools/chart/src $(BIN)/python -m inferway_chart build/chart
 
 release-notes: ## print the notes of the release TAG=v0.1.0 (docs/releasing.md)
 	@PYTHONPATH=tools/release/src $(PYTHON) -m inferway_release notes $(TAG)

@@ -98,16 +98,18 @@ def test_unhealthy_conditions_and_laggards_follow_the_table(capsys: pytest.Captu
 
 def test_pod_table_shows_revisions_and_lease_ages(capsys: pytest.CaptureFixture[str]) -> None:
     leases = [
-        lease("pod-b", Acknowledgement(config="b" * 10, endpoints="e" * 10, refused="c" * 10, error="no")),
+        lease(
+            "pod-b", Acknowledgement(config="b" * 10, endpoints="e" * 10, refused="c" * 10, error="no", formats=(1, 2))
+        ),
         lease("pod-a", Acknowledgement(), "2026-01-01T11:59:30Z"),
         lease("pod-c", Acknowledgement(config="b" * 10), ""),
     ]
     assert printed_lines(report(leases=leases), capsys) == [
         "",
-        "Gateway Pod Config Endpoints Renewed",
-        "inferway gateway/pod-a - - 30s ago: silent",
-        "inferway gateway/pod-b bbbbbbbbbb eeeeeeeeee 1s ago",
-        "inferway gateway/pod-c bbbbbbbbbb - never: silent",
+        "Gateway Pod Config Endpoints Formats Renewed",
+        "inferway gateway/pod-a - - 1 30s ago: silent",
+        "inferway gateway/pod-b bbbbbbbbbb eeeeeeeeee 1,2 1s ago",
+        "inferway gateway/pod-c bbbbbbbbbb - 1 never: silent",
         "",
         "Pod gateway/pod-b",
         "  rejects cccccccccc: no",
@@ -254,6 +256,7 @@ def test_json_output_has_the_same_content() -> None:
                 "endpoints": "eeeeeeeeee",
                 "refused": "",
                 "error": "",
+                "formats": [1],
             }
         ],
         "notes": [],

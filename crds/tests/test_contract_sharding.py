@@ -1,5 +1,6 @@
 """Shards and indexes: what is cut comes together again, small changes touch few shards, and what was tampered with is refused."""
 
+import random
 from collections.abc import Callable
 
 import pytest
@@ -37,7 +38,11 @@ def reassembled(layout: sharding.Layout[sharding.ConfigIndex]) -> ConfigDocument
 @given(st.lists(st.integers(0, 10_000), unique=True, max_size=300), st.integers(0, 80))
 @settings(max_examples=examples(30), deadline=None)
 def test_config_split_into_shards_reassembles(numbers: list[int], policies: int) -> None:
-    document = config(numbers, policies)
+    written = config(numbers, policies)
+    document = ConfigDocument(
+        routes=tuple(sorted(written.routes, key=lambda route: route.age)),
+        policies=tuple(sorted(written.policies, key=lambda policy: policy.age)),
+    )
     layout = sharding.lay_out_config(document)
     assert reassembled(layout) == document
     assert len(layout.fragments) == len(numbers) + policies
@@ -49,7 +54,7 @@ def test_config_split_into_shards_reassembles(numbers: list[int], policies: int)
 
 
 def test_shards_are_canonical_and_named_by_their_digest() -> None:
-    layout = sharding.lay_out_config(config(range(300), 300))
+    layout = sharding.lay_out_config(config(range(3000), 300))
     assert len(layout.shards) > 4
     for name, content in layout.shards.items():
         assert content == canonical(sharding.ConfigShard.model_validate_json(content))
@@ -83,6 +88,65 @@ def test_added_or_removed_route_replaces_at_most_two_shards() -> None:
         assert len(after.shards.keys() - before.shards.keys()) <= 1
 
 
+SIZES = st.dictionaries(
+    st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 30)), st.integers(0, 60_000), min_size=1, max_size=40
+)
+"""Bytes of routes, by namespace and number: the sizes at which shards are divided, and any mix of them."""
+
+
+def of_sizes(sizes: dict[tuple[str, int], int]) -> ConfigDocument:
+    return ConfigDocument(
+        routes=tuple(
+            Route(
+                id=f"{namespace}/route-{number}",
+                rules=(Rule(name="a", respond=DirectResponse(status=200, content_type="", body="x" * size)),),
+            )
+            for (namespace, number), size in sizes.items()
+        )
+    )
+
+
+def namespaces_by_shard(layout: sharding.Layout[sharding.ConfigIndex]) -> dict[str, set[str]]:
+    shards = {
+        ref.name: sharding.read_shard(sharding.ConfigShard, ref, layout.shards[ref.name]) for ref in layout.index.shards
+    }
+    return {name: {route.id.split("/")[0] for route in shard.routes} for name, shard in shards.items()}
+
+
+@given(SIZES, SIZES, st.randoms(use_true_random=False))
+@settings(max_examples=examples(50), deadline=None)
+def test_changes_of_a_namespace_stay_within_its_shards(
+    others: dict[tuple[str, int], int], changed: dict[tuple[str, int], int], chance: random.Random
+) -> None:
+    """Of the others at most one group is divided or joined, where a tree over few small namespaces does that."""
+    neighbours = {place: size for place, size in others.items() if place[0] != "a"}
+    before, after = (
+        sharding.lay_out_config(
+            of_sizes({**neighbours, **{place: size for place, size in part.items() if place[0] == "a"}})
+        )
+        for part in (others, changed)
+    )
+    for layout, rest in ((before, after), (after, before)):
+        namespaces = namespaces_by_shard(layout)
+        strange = [name for name in layout.shards.keys() - rest.shards.keys() if "a" not in namespaces[name]]
+        assert sum(len(layout.shards[name]) for name in strange) <= 66 << 10
+    # Where parts are depends on the parts alone.
+    shuffled = list(of_sizes(changed).routes)
+    chance.shuffle(shuffled)
+    assert sharding.lay_out_config(ConfigDocument(routes=tuple(shuffled))) == sharding.lay_out_config(of_sizes(changed))
+
+
+def test_growing_namespace_changes_no_shard_of_another_large_one() -> None:
+    """Shards that are cut where they are full would all change behind a part that grows."""
+    large = {("b", number): 20_000 for number in range(60)}
+    before = sharding.lay_out_config(of_sizes(large | {("a", number): 20_000 for number in range(60)}))
+    kept = {name for name, namespaces in namespaces_by_shard(before).items() if namespaces == {"b"}}
+    assert len(kept) > 10
+    for size in range(0, 60_000, 7_000):
+        after = sharding.lay_out_config(of_sizes(large | {("a", number): size for number in range(40)}))
+        assert kept <= after.shards.keys()
+
+
 def test_shards_of_large_routes_stay_below_the_size_limit() -> None:
     layout = sharding.lay_out_config(ConfigDocument(routes=tuple(route(number, "x" * 200_000) for number in range(30))))
     assert all(len(content) <= sharding.MAX_SHARD_BYTES for content in layout.shards.values())
@@ -96,8 +160,10 @@ def test_object_larger_than_a_shard_is_named_in_the_error() -> None:
 
 def test_endpoints_split_into_shards_reassemble() -> None:
     services = {
-        f"demo/service-{number}:80": tuple(Endpoint(address=f"10.0.{number}.{last}", port=80) for last in range(3))
-        for number in range(200)
+        f"demo/service-{number}:80": tuple(
+            Endpoint(address=f"10.{number // 250}.{number % 250}.{last}", port=80) for last in range(3)
+        )
+        for number in range(1000)
     }
     services["demo/empty:80"] = ()
     document = EndpointsDocument(replicas=7, services=services)

@@ -57,6 +57,7 @@ class Address:
     port: int
     tls: bool
     is_name: bool
+    further: tuple[str, ...] = ()
     active: int = field(default=0, compare=False)
 
 
@@ -72,7 +73,7 @@ def build(
     steps = runtime.building(
         config,
         EndpointsDocument(services={} if services is None else services),
-        endpoint_of=lambda host, port, *, tls, is_name: Address(host, port, tls, is_name),
+        endpoint_of=lambda host, port, *, tls, is_name, further=(): Address(host, port, tls, is_name, further),
         stats_of=(stats or Stats()).of,
         older=older,
         now=now,

@@ -51,7 +51,7 @@ def pod_lease(api_server: ApiServer, namespace: str) -> PodLease:
 
 def test_lease_is_owned_by_the_pod_and_reports_its_revision(api_server, namespace, pod_lease):
     with cluster_gateway(api_server.kubeconfig(pod_lease.user), namespace, pod=pod_lease.pod) as gateway:
-        until(lambda: pod_lease.said() == Acknowledgement(), "a Lease that says nothing is served")
+        until(lambda: pod_lease.said() == Acknowledgement(formats=(1, 2)), "a Lease that says nothing is served")
         found = pod_lease.get()
         assert found["metadata"]["labels"] == {GATEWAY_LABEL: "inferway"}
         [owner] = found["metadata"]["ownerReferences"]

@@ -14,7 +14,11 @@ NAMESPACES: Final = (
     "inferway-load",
     "inferway-monitoring",
     "bad-input",
+    "team-a",
+    "team-b",
+    "team-hostile",
 )
+SECOND_GATEWAY: Final = "manifests/overlays/second-gateway"
 CLUSTER_WIDE: Final = "clusterrole/inferway-e2e-prometheus", "clusterrolebinding/inferway-e2e-prometheus"
 
 
@@ -22,6 +26,7 @@ def clear(cluster: Cluster) -> None:
     """Delete the suite's namespaces and roles, and its additions to those of the planes."""
     cluster.kubectl("delete", "namespace", *NAMESPACES, "--ignore-not-found", "--timeout=120s")
     cluster.kubectl("delete", *CLUSTER_WIDE, "--ignore-not-found")
+    cluster.kubectl("delete", "-k", SECOND_GATEWAY, "--ignore-not-found", "--wait", "--timeout=120s")
     for namespace in (GATEWAY, OPERATOR):
         cluster.kubectl("delete", "networkpolicies,horizontalpodautoscalers", "--all", "-n", namespace)
 

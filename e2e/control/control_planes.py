@@ -129,24 +129,24 @@ class Planes:
 
     # --- objects -----------------------------------------------------------------------------------------------------
 
-    def apply(self, *manifests: dict[str, Any]) -> None:
-        """Apply objects as `kubectl apply --server-side` does."""
+    def apply(self, *manifests: dict[str, Any], namespace: str = "") -> None:
+        """Apply objects as `kubectl apply --server-side` does. `namespace`: another than the gateway's."""
         for manifest in manifests:
-            path = self.path(manifest["kind"], manifest["metadata"]["name"])
+            path = self.path(manifest["kind"], manifest["metadata"]["name"], namespace)
             self.api.ask("PATCH", f"{path}?fieldManager=test&force=true", manifest, "application/apply-patch+yaml")
 
-    def path(self, kind: str, name: str = "") -> str:
-        """Return the path of an object, or of all objects of a kind."""
+    def path(self, kind: str, name: str = "", namespace: str = "") -> str:
+        """Return the path of an object, or of all objects of a kind, in the gateway's namespace or another."""
         plural = {"GatewayRoute": "gatewayroutes", "RateLimitPolicy": "ratelimitpolicies"}[kind]
-        return f"{API}/namespaces/{self.namespace}/{plural}" + (f"/{name}" if name else "")
+        return f"{API}/namespaces/{namespace or self.namespace}/{plural}" + (f"/{name}" if name else "")
 
-    def get(self, kind: str, name: str) -> dict[str, Any]:
+    def get(self, kind: str, name: str, namespace: str = "") -> dict[str, Any]:
         """Return an object."""
-        return dict(self.api.ask("GET", self.path(kind, name)))
+        return dict(self.api.ask("GET", self.path(kind, name, namespace)))
 
-    def condition(self, kind: str, name: str, condition: str = "Programmed") -> dict[str, Any]:
+    def condition(self, kind: str, name: str, condition: str = "Programmed", namespace: str = "") -> dict[str, Any]:
         """Return a condition of the object's present generation, or {}."""
-        resource = self.get(kind, name)
+        resource = self.get(kind, name, namespace)
         for one in resource.get("status", {}).get("conditions", []):
             if one["type"] == condition and one["observedGeneration"] == resource["metadata"]["generation"]:
                 return dict(one)

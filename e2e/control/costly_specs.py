@@ -125,6 +125,13 @@ def escapes(parts: int, letter: str = "\\") -> Manifest:
     return route("evil", rules)
 
 
+def of_policies(policies: int, routes: int) -> list[Manifest]:
+    """Return policies for a whole namespace, with the longest names, and routes with the most rules."""
+    rules = [{"matches": [{"path": {"value": f"/{n}"}}], "filters": [ANSWER]} for n in range(RULES)]
+    written = [policy(f"p{number:03d}-" + "x" * 240) for number in range(policies)]
+    return written + [route(f"r{number}", rules) for number in range(routes)]
+
+
 def fitted(family: Callable[[int], Manifest], most: int) -> Manifest:
     """Return the family's largest member of at most `most` parts that is within 256 KiB."""
     least = 1

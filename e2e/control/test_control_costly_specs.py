@@ -1,7 +1,6 @@
 """The costliest specs within the schema and 256 KiB: a search, and the worst that it has found. No process, no time.
 
 What is counted does not depend on the machine: bytes of the document, program sizes of its patterns, entries of the table.
-`test_control_tenants` sends the worst ones to real processes.
 """
 
 from __future__ import annotations
@@ -65,13 +64,6 @@ def named_backends(ref: Manifest) -> Manifest:
     return costly.route("evil", rules)
 
 
-def of_policies(policies: int, routes: int) -> list[Manifest]:
-    """Return policies for a whole namespace, with the longest names, and routes with the most rules."""
-    rules = [{"matches": [{"path": {"value": f"/{n}"}}], "filters": [costly.ANSWER]} for n in range(costly.RULES)]
-    written = [costly.policy(f"p{number:03d}-" + "x" * 240) for number in range(policies)]
-    return written + [costly.route(f"r{number}", rules) for number in range(routes)]
-
-
 def of_targets(policies: int) -> list[Manifest]:
     """Return policies with the most targets, each a rule with a long name."""
     names = [f"{number}-" + "z" * 200 for number in range(8)]
@@ -88,7 +80,7 @@ def with_bad_patterns(most: int) -> Manifest:
 
 
 WORST: dict[str, Callable[[], list[Manifest]]] = {
-    "policies of long names": lambda: of_policies(40, 3),
+    "policies of long names": lambda: costly.of_policies(40, 3),
     "targets of long names": lambda: of_targets(20),
     "references without a Service": lambda: [named_backends({"name": "x", "port": 1})],
     "references without a port": lambda: [named_backends({"name": "s", "port": 1})],

@@ -15,6 +15,7 @@ import yaml
 from inferway_contract import document
 from inferway_contract.canonical import canonical
 from inferway_operator import compiler
+from inferway_operator.world.bounds import DEFAULT, OF_ALL, OF_NAMESPACE, Bounds, Usage
 from inferway_operator.world.hostname_policy import HostnameRule
 from inferway_operator.world.world import Settings, World, from_manifests
 
@@ -43,6 +44,7 @@ def world_of(text: str) -> World:
         settings=Settings(
             standalone=standalone,
             allowed_hosts=tuple(settings.get("allowedHosts", [])),
+            bounds=_bounds(settings),
             hostname_policy=None if policy is None else tuple(map(HostnameRule.model_validate, policy)),
         ),
         routes=objects.routes,
@@ -54,6 +56,17 @@ def world_of(text: str) -> World:
         last_published={policy.id: policy for policy in published},
         replicas=settings.get("replicas", 1),
     )
+
+
+def _bounds(settings: dict[str, Any]) -> Bounds:
+    """The bounds of a case: `route_patterns`, `namespace_matches`, `total_bytes` and so on."""
+    of_namespace, of_all = (
+        default._replace(
+            **{name: settings[f"{scope}_{name}"] for name in Usage._fields if f"{scope}_{name}" in settings}
+        )
+        for scope, default in (("namespace", OF_NAMESPACE), ("total", OF_ALL))
+    )
+    return Bounds(settings.get("route_patterns", DEFAULT.route_patterns), of_namespace, of_all)
 
 
 def expected(world: World) -> str:

@@ -265,7 +265,7 @@ class Gateway:
 
 @contextmanager
 def gateway(api: ApiServer) -> Iterator[Gateway]:
-    """A gateway for the test; its operator watches only its two namespaces."""
+    """A gateway for the test; its operator watches its two namespaces, and the one of the API server's Service."""
     suffix = uuid4().hex[:8]
     names = [f"{part}-{suffix}" for part in ("gateway", "team", "leader")]
     for name in names:
@@ -282,7 +282,7 @@ def gateway(api: ApiServer) -> Iterator[Gateway]:
         user,
         {
             "namespace": names[0],
-            "namespaces": f"{names[1]},{names[0]}",
+            "namespaces": f"{names[1]},{names[0]},default",
             "lease_namespace": names[2],
             "gateway": "inferway",
             "listen": "127.0.0.1:0",

@@ -63,7 +63,12 @@ def denial_of(manifest: Manifest, *others: Manifest, **request: Any) -> Manifest
 # --- denied: in the words of the status
 
 
-@pytest.mark.parametrize("file", golden_cases.case_files(), ids=lambda file: file.stem)
+@pytest.mark.parametrize(
+    "file",
+    # A review does not judge what other namespaces take: a share would change with each of their objects.
+    [file for file in golden_cases.case_files() if file.stem != "bound-shared"],
+    ids=lambda file: file.stem,
+)
 def test_review_denies_as_the_accepted_condition_rejects(file: Any) -> None:
     text = file.read_text()
     case_world = golden_cases.world_of(text)

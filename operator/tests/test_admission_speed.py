@@ -43,6 +43,10 @@ def large_world() -> World:
 CASES = {
     "a route of its own paths": _route(ROUTES, f"/api/{ROUTES}"),
     "a route with the paths of another": {**_route(7, "/api/7"), "metadata": _route(ROUTES, "/")["metadata"]},
+    "a route of another namespace above all others": {
+        **admission_reviews.route("front"),
+        "metadata": {"name": "front", "namespace": "other"},
+    },
     "a bad route": admission_reviews.route("bad", {"typo": 1}),
     "a policy": admission_reviews.policy(targetRefs=[{"kind": "GatewayRoute", "name": "route-7"}]),
 }

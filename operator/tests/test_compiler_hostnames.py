@@ -44,9 +44,12 @@ ROUTES = st.builds(
 LABELLED = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": {"team": "x"}}}]
 POLICIES = st.lists(
     st.builds(
-        lambda who, hostnames: HostnameRule.model_validate({**who, "hostnames": hostnames}),
+        lambda who, hostnames, exclusive: HostnameRule.model_validate(
+            {**who, "hostnames": hostnames, "exclusive": exclusive}
+        ),
         st.sampled_from([*({"namespaces": [name]} for name in (*SPACES, "*")), {"namespaceLabels": {"team": "x"}}]),
         st.lists(st.sampled_from((*HOSTS, "*")), max_size=3),
+        st.booleans(),
     ),
     max_size=4,
 ).map(tuple)
@@ -73,8 +76,14 @@ def test_compiler_publishes_allowed_hostnames_only(routes: list[Manifest], polic
     }
     for route in free.config.routes:
         namespace = route.id.partition("/")[0]
-        patterns = hostname_policy.patterns_of(policy, namespace, {"team": "x"} if namespace == "shop" else {})
-        allowed = tuple(name for name in route.hostnames or ("",) if hostname_policy.may_claim(name, patterns))
+        labels = {"team": "x"} if namespace == "shop" else {}
+        patterns = hostname_policy.patterns_of(policy, namespace, labels)
+        allowed = tuple(
+            name
+            for name in route.hostnames or ("",)
+            if hostname_policy.may_claim(name, patterns)
+            and hostname_policy.reserved_by(policy, namespace, labels, name) is None
+        )
         assert published.get(route.id) == (None if not allowed else () if allowed == ("",) else allowed)
         assert (route.id in refused) == (allowed != (route.hostnames or ("",)))
 
@@ -94,3 +103,31 @@ def test_hostname_policy_allowing_none_leaves_no_routes(manifests: list[Manifest
     assert made.config.routes == ()
     assert made.config.policies == ()
     assert all(condition.message.isprintable() for verdict in made.verdicts for condition in verdict.conditions)
+
+
+ASKED = [name for name in HOSTS if not name.startswith("*.")] + ["new.net", "y.a.example.com"]
+
+
+@given(st.lists(ROUTES, max_size=6), POLICIES)
+@settings(deadline=None, max_examples=examples(300))
+def test_exclusive_host_is_served_by_its_namespaces_only(routes: list[Manifest], policy: HostnamePolicy) -> None:
+    made = compiled([*routes, *LABELLED], policy)
+    for route in made.config.routes:
+        namespace = route.id.partition("/")[0]
+        labels = {"team": "x"} if namespace == "shop" else {}
+        for host in ASKED:
+            if not any(
+                name in ("", host) or (name[:2] == "*." and host.endswith(name[1:]))
+                for name in route.hostnames or ("",)
+            ):
+                continue  # its requests do not reach the route
+            exclusive = [
+                (hostname_policy.may_claim(host, (pattern,)), pattern, rule.is_for(namespace, labels))
+                for rule in policy
+                if rule.exclusive
+                for pattern in rule.hostnames
+            ]
+            covering = [(pattern, is_for) for covers, pattern, is_for in exclusive if covers]
+            named = [is_for for pattern, is_for in covering if pattern == host]
+            assert not covering or any(is_for for _, is_for in covering)
+            assert not named or any(named)

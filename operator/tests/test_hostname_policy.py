@@ -101,3 +101,47 @@ def test_policy_is_parsed_from_json() -> None:
     first, second = TypeAdapter(HostnamePolicy).validate_json(text)
     assert (first.namespaces, first.hostnames) == (("a",), ("*",))
     assert (second.namespace_labels, second.hostnames) == ({"team": "x"}, ())
+
+
+EXCLUSIVE: HostnamePolicy = tuple(
+    HostnameRule.model_validate(rule)
+    for rule in (
+        {"namespaces": ["*"], "hostnames": ["*"]},
+        {"namespaces": ["shop"], "hostnames": ["shop.example.com", "*.shop.example.com"], "exclusive": True},
+        {"namespaces": ["beta"], "hostnames": ["beta.shop.example.com"], "exclusive": True},
+        {"namespaceLabels": {"team": "x"}, "hostnames": ["x.example.com"], "exclusive": True},
+        {"namespaces": ["shop", "twin"], "hostnames": ["both.example.com"], "exclusive": True},
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("namespace", "hostname", "reserved"),
+    [
+        ("shop", "shop.example.com", None),
+        ("shop", "a.shop.example.com", None),
+        ("shop", "*.a.shop.example.com", None),
+        ("other", "shop.example.com", "shop.example.com"),
+        ("other", "a.shop.example.com", "*.shop.example.com"),
+        ("other", "*.a.shop.example.com", "*.shop.example.com"),
+        ("other", "*.example.com", "beta.shop.example.com"),
+        ("other", "", "beta.shop.example.com"),
+        ("other", "example.com", None),
+        ("other", "evilshop.example.com", None),
+        ("other", "*.other.net", None),
+        # The most specific exclusive entry counts, in both directions.
+        ("beta", "beta.shop.example.com", None),
+        ("beta", "c.shop.example.com", "*.shop.example.com"),
+        ("shop", "beta.shop.example.com", "beta.shop.example.com"),
+        ("shop", "*.shop.example.com", "beta.shop.example.com"),
+        ("labelled", "x.example.com", None),
+        ("other", "x.example.com", "x.example.com"),
+        ("twin", "both.example.com", None),
+        ("shop", "both.example.com", None),
+    ],
+)
+def test_exclusive_hostname_is_reserved_for_its_namespaces(namespace: str, hostname: str, reserved: str | None) -> None:
+    labels = {"team": "x"} if namespace == "labelled" else {}
+    assert hostname_policy.reserved_by(EXCLUSIVE, namespace, labels, hostname) == reserved
+    backwards = tuple(reversed(EXCLUSIVE))
+    assert hostname_policy.reserved_by(backwards, namespace, labels, hostname) == reserved

@@ -6,6 +6,7 @@ import pytest
 from operator_process import SERVICE, Gateway, gateway
 
 from inferway_contract.acknowledgement import Acknowledgement
+from inferway_contract.document import Endpoint
 from inferway_envtest import ApiServer
 from inferway_testing.until import until
 
@@ -211,3 +212,90 @@ def test_operator_tracks_services_of_older_configs_in_use(clean_gateway: Gateway
     )
     clean_gateway.acknowledge("a", Acknowledgement(config=clean_gateway.revision))
     until(lambda: not clean_gateway.endpoints().services, "no pod serves it")
+
+
+HELD = "finalizers: [example.com/held]"
+RELEASED = {"metadata": {"finalizers": None}}
+
+
+@pytest.mark.usefixtures("gateway_api")
+@pytest.mark.parametrize(
+    ("kind", "name", "namespace"), [("GatewayRoute", "first", "team"), ("ReferenceGrant", "team", "namespace")]
+)
+def test_operator_removes_deleted_objects_that_are_held(
+    clean_gateway: Gateway, kind: str, name: str, namespace: str
+) -> None:
+    until(lambda: clean_gateway.watches("referencegrants"), "the definition has been noticed", 20)
+    named = f"{{name: web, namespace: {clean_gateway.namespace}, port: 80}}"
+    first = route("first").replace("{name: web, port: 80}", named).replace("{name: first}", f"{{name: first, {HELD}}}")
+    clean_gateway.apply(SERVICE, clean_gateway.namespace)
+    clean_gateway.apply(
+        (GRANT % {"team": clean_gateway.team}).replace("{name: team}", f"{{name: team, {HELD}}}"),
+        clean_gateway.namespace,
+    )
+    clean_gateway.apply(first)
+    try:
+        until(clean_gateway.backends, "the route with its backend", 10)
+        clean_gateway.delete(kind, name, getattr(clean_gateway, namespace))
+        until(lambda: not clean_gateway.backends(), "it has left", 2)
+    finally:
+        for held in (("GatewayRoute", "first", ""), ("ReferenceGrant", "team", clean_gateway.namespace)):
+            path = clean_gateway.path(*held)
+            clean_gateway.api.ask("PATCH", path, RELEASED, "application/merge-patch+json")
+            if held[0] != kind:
+                clean_gateway.api.ask("DELETE", path)
+        clean_gateway.api.ask("DELETE", clean_gateway.path("Service", "web", clean_gateway.namespace))
+        clean_gateway.api.ask("DELETE", clean_gateway.path("EndpointSlice", "web-1", clean_gateway.namespace))
+
+
+API_SERVER_SLICE = """
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: kubernetes-test, labels: {kubernetes.io/service-name: kubernetes}}
+addressType: IPv4
+ports: [{name: https, port: 6443}]
+endpoints: [{addresses: [198.51.100.5], conditions: {ready: true}}]
+"""
+
+
+def test_operator_publishes_no_address_of_the_api_server(clean_gateway: Gateway) -> None:
+    """CVE-2021-25740: EndpointSlices may name any address."""
+    clean_gateway.apply(SERVICE.replace("192.0.2.10", "198.51.100.5").replace("8080", "6443"))
+    clean_gateway.apply(route("first"))
+    until(lambda: clean_gateway.endpoints().services.get(f"{clean_gateway.team}/web:80"), "an address like any other")
+    clean_gateway.apply(API_SERVER_SLICE, "default")
+    try:
+        until(lambda: clean_gateway.endpoints().services[f"{clean_gateway.team}/web:80"] == (), "it has left", 2)
+        clean_gateway.wait_for("first", "ResolvedRefs", "False", "NoEndpoints")
+    finally:
+        clean_gateway.delete("EndpointSlice", "kubernetes-test", "default")
+
+
+def test_operator_publishes_a_dual_stack_pod_once(clean_gateway: Gateway) -> None:
+    pod = "targetRef: {kind: Pod, name: p, uid: 11111111-1111-1111-1111-111111111111}"
+    clean_gateway.apply(SERVICE.replace("{ready: true}", f"{{ready: true}}, {pod}"))
+    slice_6 = SERVICE.partition("---")[2].replace("web-1", "web-6").replace("IPv4", "IPv6")
+    clean_gateway.apply(
+        slice_6.replace("192.0.2.10", '"2001:db8::10"').replace("{ready: true}", f"{{ready: true}}, {pod}")
+    )
+    clean_gateway.apply(route("first"))
+    key = f"{clean_gateway.team}/web:80"
+    both = (Endpoint(address="192.0.2.10", port=8080, further=("2001:db8::10",)),)
+    until(lambda: clean_gateway.endpoints().services.get(key) == both, f"one endpoint; {clean_gateway.endpoints()}")
+
+
+def test_operator_reports_an_overlap_to_both_namespaces(clean_gateway: Gateway) -> None:
+    host = "spec:\n  hostnames: [shared.example]"
+    clean_gateway.apply(route("main").replace("spec:", host))
+    clean_gateway.apply(route("login", "/login").replace("spec:", host), clean_gateway.namespace)
+    try:
+        clean_gateway.wait_for("main", "Overlaps", "True", "Overlaps")
+        path = clean_gateway.path("GatewayRoute", "login", clean_gateway.namespace)
+        until(
+            lambda: f"{clean_gateway.team}/main" in str(clean_gateway.api.ask("GET", path).get("status")),
+            "the other one",
+        )
+        assert f"{clean_gateway.namespace}/login" in str(clean_gateway.get("GatewayRoute", "main")["status"])
+    finally:
+        clean_gateway.delete("GatewayRoute", "login", clean_gateway.namespace)
+    until(lambda: "Overlaps" not in str(clean_gateway.get("GatewayRoute", "main")["status"]), "it is alone")

@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 
 from inferway_contract.acknowledgement import LEASE_SECONDS, Acknowledgement, annotations
 from inferway_operator.watch import object_cache as observed_module
-from inferway_operator.watch.kinds import GRANTS, KINDS, LEASES, PODS, POLICIES, ROUTES, SERVICES, WatchedKind
+from inferway_operator.watch.kinds import (
+    GRANTS,
+    KINDS,
+    LEASES,
+    NAMESPACES,
+    PODS,
+    POLICIES,
+    ROUTES,
+    SERVICES,
+    SLICES,
+    WatchedKind,
+)
 from inferway_operator.watch.object_cache import ObjectCache, Part
 from inferway_operator.world.world import Settings
 
@@ -93,6 +104,59 @@ def test_cache_wakes_the_reconciler_for_relevant_changes(
         return asyncio.get_running_loop().time() - began < 0.04, observed.is_world_dirty
 
     assert asyncio.run(run()) == expected
+
+
+def deleted(found: dict[str, Any]) -> dict[str, Any]:
+    """The same after a deletion that a finalizer holds up."""
+    made = copy.deepcopy(found)
+    made["metadata"] |= {"resourceVersion": "2", "deletionTimestamp": EARLY, "finalizers": ["example.com/hold"]}
+    return made
+
+
+def grant(name: str) -> dict[str, Any]:
+    """A ReferenceGrant."""
+    source = {"group": "inferway.dev", "kind": "GatewayRoute", "namespace": "other"}
+    spec = {"from": [source], "to": [{"group": "", "kind": "Service"}]}
+    return {"metadata": manifest(name)["metadata"], "spec": spec}
+
+
+def endpoint_slice(name: str) -> dict[str, Any]:
+    """An EndpointSlice."""
+    metadata = manifest(name)["metadata"] | {"labels": {"kubernetes.io/service-name": "web"}}
+    return {"metadata": metadata, "addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"]}]}
+
+
+DELETED = [
+    pytest.param(ROUTES, "routes", manifest("a"), id="GatewayRoute"),
+    pytest.param(POLICIES, "policies", manifest("a") | {"kind": "RateLimitPolicy", "spec": {}}, id="RateLimitPolicy"),
+    pytest.param(SERVICES, "services", {**manifest("a"), "kind": "Service"}, id="Service"),
+    pytest.param(SLICES, "slices", endpoint_slice("a"), id="EndpointSlice"),
+    pytest.param(GRANTS, "grants", grant("a"), id="ReferenceGrant"),
+]
+
+
+@pytest.mark.parametrize(("kind", "field", "found"), DELETED)
+def test_deleted_object_leaves_the_world_at_once(kind: WatchedKind, field: str, found: dict[str, Any]) -> None:
+    cache = ObjectCache()
+    cache.notice(kind, found)
+    assert len(getattr(cache.world(Settings(), {}, 1), field)) == 1
+    cache.is_world_dirty = cache.has_lost_ours = False
+    cache.notice(kind, deleted(found))
+    assert getattr(cache.world(Settings(), {}, 1), field) == ()
+    assert cache.is_world_dirty
+    assert cache.has_lost_ours is kind.is_ours, "it may go with its definition"
+    cache.has_lost_ours = False
+    later = deleted(found)
+    later["metadata"] |= {"resourceVersion": "3", "finalizers": []}
+    cache.notice(kind, later)
+    assert not cache.has_lost_ours
+
+
+def test_deleted_namespace_stays_in_the_world() -> None:
+    """Its objects leave the config by it."""
+    cache = ObjectCache()
+    cache.notice(NAMESPACES, deleted({"metadata": manifest("a")["metadata"]}))
+    assert [namespace.is_terminating for namespace in cache.world(Settings(), {}, 1).namespaces] == [True]
 
 
 def service(name: str, port: int, version: int = 1) -> dict[str, Any]:

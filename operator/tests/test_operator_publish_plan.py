@@ -3,10 +3,10 @@
 import pytest
 from publish_cases import GATEWAY, Cluster, compilation, desired_state, route
 
-from inferway_contract.document import Endpoint
+from inferway_contract.document import Endpoint, Format, Route
 from inferway_contract.sharding import SHARD_KEY
 from inferway_operator.publish import plan as publish_plan
-from inferway_operator.publish import size_limits
+from inferway_operator.publish import published_state, size_limits
 
 OLD = desired_state(route("one", "a"), route("two", "b"), a="10.0.0.1", b="10.0.0.2")
 NEW = desired_state(route("one", "a", "c"), route("three", "d"), a="10.0.0.1", c="10.0.0.3")
@@ -22,6 +22,19 @@ def test_plan_without_differences_is_empty() -> None:
     cluster.publish(OLD)
     assert cluster.plan(OLD) == ()
     assert cluster.config() == OLD.config
+
+
+@pytest.mark.case("K4")
+def test_plan_writes_each_spoiled_config_map_once_more() -> None:
+    """Its content is right, and it stays known: what was published last is not lost."""
+    cluster = Cluster()
+    cluster.publish(OLD)
+    for name in cluster.maps:
+        state = published_state.read(GATEWAY, cluster.maps, frozenset({name}))
+        assert state.published.revision == OLD.layout.revision
+        (write,) = publish_plan.plan(OLD, state.published, state.configs, frozenset(), GATEWAY)
+        assert (write.name, write.data) == (name, cluster.maps[name])
+        assert publish_plan.plan(OLD, write.after(state.published), state.configs, frozenset(), GATEWAY) == ()
 
 
 @pytest.mark.parametrize("start", [None, OLD], ids=["empty", "published"])
@@ -80,6 +93,61 @@ def test_history_keeps_configs_that_pods_may_serve() -> None:
     newest = desired_state(route("four"))
     cluster.publish(newest, {NEW.layout.revision})
     assert [revision for revision, _ in cluster.read().published.history] == [NEW.layout.revision]
+
+
+def in_format(version: Format, *routes: Route) -> size_limits.DesiredState:
+    return size_limits.desired_state(compilation(*routes), GATEWAY, None, version)
+
+
+def test_history_keeps_the_last_config_of_an_older_format() -> None:
+    cluster = Cluster()
+    older = [in_format(1, route("one", "a")), in_format(1, route("one", "b"))]
+    for want in (
+        *older,
+        *(in_format(2, route(f"route-{number}", "c")) for number in range(publish_plan.MAX_HISTORY + 3)),
+    ):
+        cluster.publish(want, {want.layout.revision})
+    state = cluster.read()
+    last = older[1].layout.revision
+    assert [revision for revision, _ in state.published.history][1:] == [last]
+    assert state.configs[last].version == 1
+    # A pod of the version before that starts now can be served with it: its shards and the endpoints of its Services stay.
+    due, rest = publish_plan.garbage(state.published, state.configs, frozenset(), {}, 0.0)
+    assert not older[1].parsed.shards & ({*due} | rest.keys())
+    assert older[0].parsed.shards - older[1].parsed.shards <= rest.keys()
+    endpoints = cluster.endpoints()
+    assert endpoints is not None
+    assert {"demo/b:80", "demo/c:80"} <= endpoints.services.keys()
+    assert "demo/a:80" not in endpoints.services
+
+
+def test_full_history_keeps_the_last_config_of_an_older_format() -> None:
+    cluster = Cluster()
+    wants = [in_format(1, route("one")), *(in_format(2, route(f"route-{number}")) for number in range(15))]
+    for want in wants:
+        cluster.publish(want, {one.layout.revision for one in wants})
+    history = [revision for revision, _ in cluster.read().published.history]
+    assert len(history) == publish_plan.MAX_HISTORY
+    assert history[-1] == wants[0].layout.revision
+
+
+def test_history_ends_older_formats_with_the_same_format() -> None:
+    cluster = Cluster()
+    for number, version in enumerate((1, 2, 1, 1)):
+        cluster.publish(in_format(1 if version == 1 else 2, route(f"route-{number}")))
+    state = cluster.read()
+    assert [state.configs[revision].version for revision, _ in state.published.history] == [1]
+
+
+def test_change_of_format_changes_no_fragment() -> None:
+    cluster = Cluster()
+    for version in (2, 1):
+        cluster.publish(
+            in_format(1 if version == 1 else 2, route("one", "a")), {in_format(2, route("one", "a")).layout.revision}
+        )
+    configs = cluster.read().configs
+    assert {config.version for config in configs.values()} == {1, 2}
+    assert len({tuple(config.fragments.items()) for config in configs.values()}) == 1
 
 
 def test_history_is_limited() -> None:

@@ -4,6 +4,8 @@ import re
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
+API_SERVER_OBJECTION: Final = "it is the API server, which is never a backend"
+
 _API_SERVER: Final = re.compile(r"kubernetes(\.default(\.svc(\..+)?)?)?")
 # RFC 6052: a NAT64 gateway connects to the IPv4 address at the end of these.
 _NAT64: Final = 0x0064FF9B << 64
@@ -18,7 +20,7 @@ def objection(host: str, *, standalone: bool, api_server: str = "") -> str | Non
         written = ip_address(host)
     except ValueError:
         is_api_server = not standalone and _API_SERVER.fullmatch(host.lower().rstrip("."))
-        return "it is the API server, which is never a backend" if is_api_server else None
+        return API_SERVER_OBJECTION if is_api_server else None
     if isinstance(written, IPv6Address) and written.scope_id is not None:
         return "an address with a zone is another host on every machine"
     address = _reached(written)
@@ -32,7 +34,15 @@ def objection(host: str, *, standalone: bool, api_server: str = "") -> str | Non
         return None
     if address.is_loopback:
         return "loopback addresses are not allowed in a cluster: they are the data plane itself"
-    return "it is the API server, which is never a backend" if str(address) == api_server else None
+    return API_SERVER_OBJECTION if str(address) == api_server else None
+
+
+def reached(host: str) -> str:
+    """Return the address that a connection to this one leads to, in its one spelling; a name as it is."""
+    try:
+        return str(_reached(ip_address(host)))
+    except ValueError:
+        return host
 
 
 def _reached(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:

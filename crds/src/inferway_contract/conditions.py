@@ -23,6 +23,7 @@ class ConditionType(StrEnum):
     PROGRAMMED = "Programmed"
     ENFORCED = "Enforced"
     SHADOWED = "Shadowed"
+    OVERLAPS = "Overlaps"
 
 
 class Reason(StrEnum):
@@ -43,6 +44,7 @@ class Reason(StrEnum):
     REF_NOT_PERMITTED = "RefNotPermitted"
     HOST_NOT_ALLOWED = "HostNotAllowed"
     NO_ENDPOINTS = "NoEndpoints"
+    UNSUPPORTED_PROTOCOL = "UnsupportedProtocol"
     # TargetsResolved
     TARGETS_RESOLVED = "TargetsResolved"
     TARGET_NOT_FOUND = "TargetNotFound"
@@ -58,6 +60,8 @@ class Reason(StrEnum):
     NOT_PROGRAMMED = "NotProgrammed"
     # Shadowed
     SHADOWED = "Shadowed"
+    # Overlaps
+    OVERLAPS = "Overlaps"
 
 
 class Condition(BaseModel):

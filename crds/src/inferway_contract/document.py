@@ -279,8 +279,15 @@ class Route(DocumentModel):
 
     id: str
     """`namespace/name`: the metrics label."""
+    created: str = ""
+    """RFC 3339 in UTC, which sorts as text. With the id it gives the order: of two equal matches the older route's counts."""
     hostnames: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
+
+    @property
+    def age(self) -> tuple[str, ...]:
+        """Sort key, the oldest first."""
+        return (self.created, *self.id.split("/"))
 
 
 # --- limits ---------------------------------------------------------------------------------------------------------
@@ -321,10 +328,17 @@ class Policy(DocumentModel):
 
     id: str
     """`namespace/name`: the metrics label."""
+    created: str = ""
+    """As of a route; the oldest policy of a rule is judged first."""
     targets: tuple[Target, ...] = ()
     """Where it applies (`inferway_contract.policy_targets`); none = every route of its namespace."""
     limits: tuple[Limit, ...] = ()
     headers: Literal["Standard", "Legacy", "Off"] = "Standard"
+
+    @property
+    def age(self) -> tuple[str, ...]:
+        """Sort key, the oldest first."""
+        return (self.created, *self.id.split("/"))
 
 
 # --- the documents --------------------------------------------------------------------------------------------------

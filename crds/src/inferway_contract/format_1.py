@@ -1,4 +1,6 @@
-"""Format 1 of the config: every rule lists the ids of its policies. For data planes that know no newer format.
+"""Format 1 of the config: every rule lists the ids of its policies, and the order of lists is the only order.
+
+For data planes that know no newer format.
 
 Its size grows with the product of rules and policies, so it is written only while such a pod exists.
 """
@@ -40,7 +42,7 @@ def as_format_1(config: document.ConfigDocument) -> ConfigDocument:
             _route(route, of_rules, ids)
             for route, of_rules in zip(config.routes, policy_targets.attached(config), strict=True)
         ),
-        policies=tuple(policy.model_copy(update={"targets": ()}) for policy in config.policies),
+        policies=tuple(policy.model_copy(update={"targets": (), "created": ""}) for policy in config.policies),
     )
 
 

@@ -32,17 +32,24 @@ def _address(value: object) -> IPv4Address | IPv6Address:
 Address = Annotated[IPv4Address | IPv6Address, PlainValidator(_address)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Protocol = Literal["TCP", "UDP", "SCTP"]
+Family = Literal["IPv4", "IPv6"]
 
 
 class ServicePort(KubernetesModel):
     name: str | None = None
     port: Port
     protocol: Protocol | None = None
+    app_protocol: str | None = None
 
 
 class ServiceSpec(KubernetesModel):
     type: str | None = None
     ports: list[ServicePort] | None = None
+    cluster_ips: list[str] | None = Field(None, alias="clusterIPs")
+    """Addresses, or `None` alone."""
+    ip_families: list[Family] | None = None
+    """The families that the Service has, the preferred one first."""
+    publish_not_ready_addresses: bool | None = None
 
 
 class Service(KubernetesModel):
@@ -53,22 +60,35 @@ class SlicePort(KubernetesModel):
     name: str | None = None
     port: Port | None = None
     protocol: Protocol | None = None
+    app_protocol: str | None = None
 
 
 class Conditions(KubernetesModel):
     ready: bool | None = None
     """The API reference: "A nil value should be interpreted as true"."""
+    serving: bool | None = None
+    """The same without regard to `terminating`; absent = as `ready`."""
+    terminating: bool | None = None
+
+
+class ObjectReference(KubernetesModel):
+    kind: str | None = None
+    namespace: str | None = None
+    name: str | None = None
+    uid: str | None = None
 
 
 class Endpoint(KubernetesModel):
     addresses: list[Address]
     conditions: Conditions | None = None
+    hostname: str | None = None
+    target_ref: ObjectReference | None = None
 
 
 class EndpointSlice(KubernetesModel):
     """An EndpointSlice of IP addresses. Those of host names (FQDN) are not used."""
 
-    address_type: Literal["IPv4", "IPv6"]
+    address_type: Family
     endpoints: list[Endpoint] | None = None
     ports: list[SlicePort] | None = None
 

@@ -25,7 +25,7 @@ UNICODE_CLASS_SIZE: Final = 100
 REFUSED_SIZE: Final = 1_000
 """Size of a refused pattern: the time of the attempt, which is what it costs."""
 
-_MEMO_BOUND: Final = 1 << 15
+_MEMO_BOUND: Final = 1 << 16
 """Patterns whose size or error is remembered, about 200 bytes each."""
 
 _UNICODE_CLASS: Final = re.compile(r"\\[pP]")

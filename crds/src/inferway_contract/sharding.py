@@ -8,15 +8,17 @@ of its index and so covers all its shards; it is known without reading unchanged
     inferway-endpoints   index of the endpoints, which change with every pod; written before the config that needs them
     inferway-<10 hex>    one shard, immutable
 
-Runs of routes are cut by the hashes of their ids (content-defined chunking, as in rsync and LBFS): adding, changing or
-removing a route changes its own shard only.
+Objects are divided by a tree over the hashes of their namespaces and names: adding, changing or removing one changes its own
+shard only. Readers sort them by age. In format 1 shards are runs in the order of age, cut by the hashes of ids.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Final, Generic, Literal, TypeVar
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from inferway_contract import format_1
 from inferway_contract.canonical import REVISION_DIGITS, canonical, digest, revision
@@ -37,11 +39,24 @@ MAX_SHARD_BYTES: Final = 768 << 10
 INDEX_KEY: Final = "index"
 """Key of the JSON in an index ConfigMap's data."""
 HISTORY_KEY: Final = "history"
-"""Key for the operator alone: older indexes (by revision) that pods may still serve."""
+"""Key of older indexes, by revision: what pods may still serve. A starting pod that cannot read the index looks here."""
 SHARD_KEY: Final = "shard"
 """Key of the JSON in a shard ConfigMap's data."""
 
-_CUT: Final = 64  # a run ends after one id of this number on average
+_GROUP_BYTES: Final = 64 << 10
+"""Parts that are larger together are divided: a change writes about this much, and the index grows with the rest."""
+_MAX_PART: Final = MAX_SHARD_BYTES - 100
+_PLACE_DIGITS: Final = 32
+_CUT: Final = 64  # of format 1: a run ends after one id of this number on average
+_ROUTE: Final = "GatewayRoute/"
+_POLICY: Final = "RateLimitPolicy/"
+
+_Part = tuple[str, bytes]
+"""Key `Kind/namespace/name` of an object, or of a Service, and its JSON."""
+
+
+HISTORY: Final[TypeAdapter[tuple[tuple[str, str], ...]]] = TypeAdapter(tuple[tuple[str, str], ...])
+"""Revision and index of older configs, the newest first."""
 
 
 class TooLarge(ValueError):  # noqa: N818 - it names what the part is
@@ -74,7 +89,7 @@ class EndpointsIndex(DocumentModel):
 
 
 class ConfigShard(DocumentModel):
-    """A run of routes, or of policies."""
+    """Some routes and policies."""
 
     format: Format
     routes: tuple[Route, ...] = ()
@@ -139,12 +154,16 @@ def lay_out_config(
 
     Fragments do not depend on the format.
     """
-    newest = _parts(config, FORMAT)
-    routes, policies = newest if version == FORMAT else _parts(config, version)
-    contents = [*_lists("routes", routes, version), *_lists("policies", policies, version)]
+    routes, policies = _parts(config, FORMAT)
+    fragments = {key: digest(text) for key, text in (*routes, *policies)}
+    if version == 1:
+        routes, policies = _parts(config, version)
+        contents = [*_lists("routes", routes), *_lists("policies", policies)]
+    else:
+        contents = [_config_shard(group) for group in _groups([*routes, *policies])]
     refs, shards = _name(contents, gateway)
     index = ConfigIndex(format=version, address_policy=config.address_policy, shards=refs)
-    return Layout(index, shards, {key: digest(text) for part in newest for key, text in part})
+    return Layout(index, shards, fragments)
 
 
 def part_sizes(config: ConfigDocument, version: Format) -> Mapping[str, int]:
@@ -152,24 +171,38 @@ def part_sizes(config: ConfigDocument, version: Format) -> Mapping[str, int]:
     return {key: len(text) for part in _parts(config, version) for key, text in part}
 
 
-def _parts(config: ConfigDocument, version: Format) -> tuple[list[tuple[str, bytes]], list[tuple[str, bytes]]]:
+def _parts(config: ConfigDocument, version: Format) -> tuple[list[_Part], list[_Part]]:
     document = format_1.as_format_1(config) if version == 1 else config
     return (
-        [(f"GatewayRoute/{route.id}", canonical(route)) for route in document.routes],
-        [(f"RateLimitPolicy/{policy.id}", canonical(policy)) for policy in document.policies],
+        [(f"{_ROUTE}{route.id}", canonical(route)) for route in document.routes],
+        [(f"{_POLICY}{policy.id}", canonical(policy)) for policy in document.policies],
     )
+
+
+def _config_shard(group: list[_Part]) -> bytes:
+    """Return a shard in its canonical form."""
+    fields = (("policies", _POLICY), ("routes", _ROUTE))
+    lists = (
+        f'"{field}":['.encode() + b",".join(texts) + b"]"
+        for field, kind in fields
+        if (texts := [text for key, text in group if key.startswith(kind)])
+    )
+    return _opening(FORMAT) + b",".join(lists) + b"}"
 
 
 def lay_out_endpoints(
     endpoints: EndpointsDocument, gateway: str = "inferway", *, version: Format = FORMAT
 ) -> Layout[EndpointsIndex]:
-    """Cut endpoints into shards, Services sorted by key; raise `TooLarge` like `lay_out_config`."""
+    """Cut endpoints into shards; raise `TooLarge` like `lay_out_config`."""
     parts = []
     for key, addresses in sorted(endpoints.services.items()):
         known = tuple(address.as_format_1() for address in addresses) if version == 1 else addresses
         shard = canonical(EndpointsShard(services={key: known}))
         parts.append((key, shard[len(b'{"services":{') : -len(b"}}")]))
-    contents = [_opening(version) + b'"services":{' + b",".join(run) + b"}}" for run in _runs(parts)]
+    contents = [
+        _opening(version) + b'"services":{' + b",".join(text for _, text in sorted(group)) + b"}}"
+        for group in _groups([(f"Service/{key}", text) for key, text in parts])
+    ]
     refs, shards = _name(contents, gateway)
     index = EndpointsIndex(format=version, replicas=endpoints.replicas, shards=refs)
     return Layout(index, shards, {key: digest(text) for key, text in parts})
@@ -191,6 +224,14 @@ def read_index(model: type[Index], content: str) -> Index:
     return _parse(model, content, "the index")
 
 
+def read_history(content: str) -> tuple[tuple[str, str], ...]:
+    """Parse the history of a config's index ConfigMap: revision and index, the newest first. `ValueError`."""
+    try:
+        return HISTORY.validate_json(content)
+    except ValidationError:
+        raise ValueError("the history of configs cannot be read") from None
+
+
 def config_of(index: ConfigIndex, shard: Callable[[ShardRef], ConfigShard]) -> ConfigDocument:
     """Assemble the document of an index, in the newest format. `shard` returns the parsed shard of a reference.
 
@@ -199,14 +240,18 @@ def config_of(index: ConfigIndex, shard: Callable[[ShardRef], ConfigShard]) -> C
     parts = [shard(ref) for ref in index.shards]
     if any(part.format != index.format for part in parts):
         raise ValueError(f"the index has format {index.format}, and a shard another one")
-    routes = (route for part in parts for route in part.routes)
-    policies = tuple(policy for part in parts for policy in part.policies)
+    routes = [route for part in parts for route in part.routes]
+    policies = [policy for part in parts for policy in part.policies]
     if index.format == 1:
         older = tuple(route for route in routes if isinstance(route, format_1.Route))
         return format_1.from_format_1(
-            format_1.ConfigDocument(address_policy=index.address_policy, routes=older, policies=policies)
+            format_1.ConfigDocument(address_policy=index.address_policy, routes=older, policies=tuple(policies))
         )
-    return ConfigDocument(address_policy=index.address_policy, routes=tuple(routes), policies=policies)
+    return ConfigDocument(
+        address_policy=index.address_policy,
+        routes=tuple(sorted(routes, key=lambda route: route.age)),
+        policies=tuple(sorted(policies, key=lambda policy: policy.age)),
+    )
 
 
 def endpoints_of(index: EndpointsIndex, shard: Callable[[ShardRef], EndpointsShard]) -> EndpointsDocument:
@@ -217,9 +262,36 @@ def endpoints_of(index: EndpointsIndex, shard: Callable[[ShardRef], EndpointsSha
     return EndpointsDocument(replicas=index.replicas, services=services)
 
 
-def _lists(field: str, parts: list[tuple[str, bytes]], version: int) -> Iterator[bytes]:
-    for run in _runs(parts):
-        yield _opening(version) + f'"{field}":['.encode() + b",".join(run) + b"]}"
+def _groups(parts: list[_Part]) -> list[list[_Part]]:
+    """Divide parts into groups for shards, by a tree of hashes: first of their namespaces, then of their keys.
+
+    A group larger than `_GROUP_BYTES` is divided by the first bit in which the hashes of its parts differ. So which parts are together
+    depends on nothing but these parts: others that come, go or grow change no group that they are not in.
+    """
+    for key, text in parts:
+        if len(text) > _MAX_PART:
+            raise TooLarge(f"{key} takes {len(text)} bytes in the document, and may take {_MAX_PART}")
+    placed = sorted((_place(key), key, text) for key, text in parts)
+    places = [place for place, _, _ in placed]
+    ends = [0, *accumulate(len(text) + 1 for _, _, text in placed)]
+    groups = []
+    waiting = [(0, len(placed))] if placed else []
+    while waiting:
+        first, end = waiting.pop()
+        differing = places[first] ^ places[end - 1]
+        if differing == 0 or ends[end] - ends[first] <= _GROUP_BYTES:
+            groups.append([(key, text) for _, key, text in placed[first:end]])
+            continue
+        bit = differing.bit_length() - 1
+        middle = bisect_left(places, places[end - 1] >> bit << bit, first, end)
+        waiting += [(middle, end), (first, middle)]
+    return groups
+
+
+def _place(key: str) -> int:
+    """Return where a part is in the tree: bits of the hash of its namespace, then of the hash of its key."""
+    namespace = key.split("/")[1]
+    return int(digest(namespace.encode())[:_PLACE_DIGITS] + digest(key.encode())[:_PLACE_DIGITS], 16)
 
 
 def _opening(version: int) -> bytes:
@@ -227,14 +299,20 @@ def _opening(version: int) -> bytes:
     return b"{" if version == 1 else f'{{"format":{version},'.encode()
 
 
+def _lists(field: str, parts: list[_Part]) -> Iterator[bytes]:
+    """Yield shards of format 1, in the order of the parts."""
+    for run in _runs(parts):
+        yield f'{{"{field}":['.encode() + b",".join(run) + b"]}"
+
+
 def _runs(parts: Iterable[tuple[str, bytes]]) -> Iterator[list[bytes]]:
     """Yield runs of the parts' bytes. A run ends after certain ids, and before it would become too large."""
     run: list[bytes] = []
     size = 0
     for key, text in parts:
-        if len(text) > MAX_SHARD_BYTES - 100:
-            raise TooLarge(f"{key} takes {len(text)} bytes in the document, and may take {MAX_SHARD_BYTES - 100}")
-        if size + len(text) + 1 > MAX_SHARD_BYTES - 100:
+        if len(text) > _MAX_PART:
+            raise TooLarge(f"{key} takes {len(text)} bytes in the document, and may take {_MAX_PART}")
+        if size + len(text) + 1 > _MAX_PART:
             yield run
             run, size = [], 0
         run.append(text)

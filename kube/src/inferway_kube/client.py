@@ -31,6 +31,7 @@ Strings = Mapping[str, str]
 
 _JSON: Final[Strings] = {"Accept": "application/json", "Content-Type": "application/json"}
 _APPLY: Final[Strings] = {**_JSON, "Content-Type": "application/apply-patch+yaml"}
+_MERGE: Final[Strings] = {**_JSON, "Content-Type": "application/merge-patch+json"}
 _METADATA_ONLY: Final[Strings] = {
     **_JSON,
     "Accept": "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io",
@@ -145,6 +146,10 @@ class Client(AbstractAsyncContextManager["Client"]):
         A `resourceVersion` in the metadata is a condition: 409 when the object has another one.
         """
         return await self._write("PATCH", where, {"fieldManager": self._manager, "force": "true"}, body, _APPLY)
+
+    async def merge(self, where: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Change fields (JSON merge patch, RFC 7396): None removes one. A `resourceVersion` is a condition, as for `apply`."""
+        return await self._write("PATCH", where, {"fieldManager": self._manager}, body, _MERGE)
 
     async def delete(self, where: str, uid: str = "") -> None:
         """Delete an object. `NotFound` when there is none; 409 when `uid` is given and it has another one."""

@@ -1,5 +1,6 @@
 """Metrics of the operator. Label values come from fixed lists, never from user input."""
 
+from collections.abc import Iterable
 from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -8,6 +9,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from inferway_contract.connection_limits import Reason
+from inferway_operator.world.bounds import NOTHING, Bounds, Usage
 
 Decision = Literal["allowed", "warned", "denied", "unseen", "broken"]
 """Of an admission review; `unseen` = an object that it does not concern, `broken` = the body is not a review."""
@@ -50,8 +52,25 @@ class OperatorMetrics:
         self._objects = self._gauge("objects", "Objects in the operator's cache.", "kind")
         self._programmed = self._gauge("objects_programmed", "Objects that every pod serves.", "kind")
         self._refused = self._gauge("objects_refused", "Objects that are not accepted, or only in part.", "kind")
+        self._overlapping = self._gauge(
+            "routes_overlapping", "GatewayRoutes that share paths of a host with a route of another namespace."
+        )
+        self._left_out = self._gauge(
+            "endpoints_left_out",
+            "Endpoints of routed Services that get no requests; `reason`: `forbidden` address, above the `limit`.",
+            "reason",
+        )
+        self._bounds_used = self._gauge(
+            "bounds_used_ratio",
+            "Part of a bound that accepted objects take; `scope`: of the namespace that takes most, or of all namespaces.",
+            "bound",
+            "scope",
+        )
         self._published = self._gauge(
             "last_published_timestamp_seconds", "Time of the last write of a document, since the epoch."
+        )
+        self._format = self._gauge(
+            "document_format", "Format of the published documents: the newest that every data-plane pod reads."
         )
         self._reviews = self._counter(
             "admission_reviews",
@@ -99,9 +118,31 @@ class OperatorMetrics:
         self._programmed.labels(_label(kind)).set(programmed)
         self._refused.labels(_label(kind)).set(refused)
 
+    def overlapping(self, routes: int) -> None:
+        """Set the number of routes that share paths of a host with a route of another namespace."""
+        self._overlapping.set(routes)
+
+    def left_out(self, forbidden: int, excess: int) -> None:
+        """Set the numbers of endpoints that get no requests: of forbidden addresses, and above the limit."""
+        self._left_out.labels("forbidden").set(forbidden)
+        self._left_out.labels("limit").set(excess)
+
+    def uses(self, usage: Iterable[Usage], bounds: Bounds) -> None:
+        """Set how much of the bounds is used. `usage`: of each namespace."""
+        usages = [*usage, NOTHING]
+        for bound, used, of_namespace, of_all in zip(
+            Usage._fields, zip(*usages, strict=True), bounds.namespace, bounds.total, strict=True
+        ):
+            self._bounds_used.labels(bound, "namespace").set(max(used) / of_namespace)
+            self._bounds_used.labels(bound, "all").set(sum(used) / of_all)
+
     def published(self, at: float) -> None:
         """Set the time of the last publication; `at` in seconds since 1970."""
         self._published.set(at)
+
+    def has_format(self, version: int) -> None:
+        """Set the format of the published documents."""
+        self._format.set(version)
 
     def certificate_is(self, *, usable: bool) -> None:
         """Set whether the files of the webhook's certificate are usable."""

@@ -10,12 +10,12 @@ import yaml
 from pydantic import AliasChoices, Field, TypeAdapter, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from inferway_contract import unknown_settings
+from inferway_contract import pattern_bounds, unknown_settings
 from inferway_contract.acknowledgement import GATEWAY_LABEL
 from inferway_contract.listener import address_and_port
 from inferway_kube.deadlines import Deadlines
 from inferway_kube.leader_election import unique_identity
-from inferway_operator.world import world
+from inferway_operator.world import bounds, world
 from inferway_operator.world.hostname_policy import HostnamePolicy
 
 PREFIX: Final = "INFERWAY_OPERATOR_"
@@ -60,6 +60,42 @@ class OperatorSettings(BaseSettings):
         " or YAML; absent = all may claim all",
     )
     hostname_policy_file: Path | None = Field(None, description="the same as a file; set one of the two")
+
+    route_patterns: int = Field(
+        bounds.DEFAULT.route_patterns,
+        ge=1,
+        le=pattern_bounds.HARD.route,
+        description="most that the patterns of one route may take, in instructions of RE2 (about 1 microsecond each)",
+    )
+    namespace_patterns: int = Field(
+        bounds.OF_NAMESPACE.patterns,
+        ge=1,
+        le=pattern_bounds.HARD.namespace,
+        description="the same of all routes of a namespace",
+    )
+    namespace_matches: int = Field(
+        bounds.OF_NAMESPACE.matches,
+        ge=1,
+        description="most matches of a namespace, each counted once for each hostname of its route",
+    )
+    namespace_limits: int = Field(
+        bounds.OF_NAMESPACE.limits,
+        ge=1,
+        description="most limits of a namespace, each counted once for each rule that it applies to",
+    )
+    namespace_bytes: int = Field(
+        bounds.OF_NAMESPACE.bytes, ge=1, description="most bytes of the specs of a namespace, as compact JSON"
+    )
+    total_patterns: int = Field(
+        bounds.OF_ALL.patterns,
+        ge=1,
+        le=pattern_bounds.HARD.document,
+        description="as `namespace_patterns`, of all namespaces; when it is reached, the largest ones are reduced to"
+        " equal shares",
+    )
+    total_matches: int = Field(bounds.OF_ALL.matches, ge=1, description="as `namespace_matches`, of all namespaces")
+    total_limits: int = Field(bounds.OF_ALL.limits, ge=1, description="as `namespace_limits`, of all namespaces")
+    total_bytes: int = Field(bounds.OF_ALL.bytes, ge=1, description="as `namespace_bytes`, of all namespaces")
 
     hold_off: float = Field(0.05, ge=0, le=10, description="publish a change after this time without another change")
     max_hold_off: float = Field(0.5, ge=0, le=60, description="publish it after this time at the latest")
@@ -138,7 +174,14 @@ class OperatorSettings(BaseSettings):
         policy = self.hostname_policy
         if self.hostname_policy_file is not None:
             policy = _POLICY.validate_python(_parsed(self.hostname_policy_file.read_text()))
-        return world.Settings(allowed_hosts=self.allowed_hosts, hostname_policy=policy)
+        return world.Settings(allowed_hosts=self.allowed_hosts, hostname_policy=policy, bounds=self._bounds())
+
+    def _bounds(self) -> bounds.Bounds:
+        of_namespace, of_all = (
+            bounds.Usage(**{name: getattr(self, f"{scope}_{name}") for name in bounds.Usage._fields})
+            for scope in ("namespace", "total")
+        )
+        return bounds.Bounds(self.route_patterns, of_namespace, of_all)
 
     def selector(self, kind: str = "") -> str:
         """Return the label selector of the gateway's objects; for Pods the configured one."""

@@ -73,7 +73,18 @@ OF_OTHERS = frozenset(
 )
 KUBERNETES = frozenset(
     {
+        *("appProtocol", "ipFamilies", "publishNotReadyAddresses", "targetRef", "trafficDistribution"),
         *("automountServiceAccountToken", "caBundle", "externalTrafficPolicy", "failurePolicy", "maxUnavailable"),
+        *(
+            "automountServiceAccountToken",
+            "caBundle",
+            "externalTrafficPolicy",
+            "failurePolicy",
+            "maxUnavailable",
+            "namePrefix",
+            "nameSuffix",
+        ),
+        "gatewayName",  # of the chart's values
         *("readOnlyRootFilesystem", "targetPort", "terminationGracePeriodSeconds", "timeoutSeconds"),
     }
 )

@@ -14,7 +14,7 @@ from inferway_release.__main__ import ROOT
 USES = re.compile(r"^\s*(?:- )?uses: (.*)$", re.MULTILINE)
 PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
 UNTRUSTED = re.compile(r"\$\{\{")
-MADE = {"build/e2e", "dist/", "sbom/"}
+MADE = {"build/chart/", "build/e2e", "dist/", "sbom/"}
 """Files created by a run, by the step that names them or by an earlier command."""
 
 TARGETS_TO_COME: set[str] = set()
@@ -129,6 +129,16 @@ def test_both_workflows_build_the_same_images() -> None:
     built = jobs(FOLDER / "images.yml")["build"]["strategy"]
     assert built == jobs(FOLDER / "release.yml")["images"]["strategy"]
     assert len(built["matrix"]["include"]) == 5
+
+
+def test_release_contains_the_chart_of_its_commit() -> None:
+    release = jobs(FOLDER / "release.yml")
+    assert "make chart" in [step.get("run") for step in release["chart"]["steps"]]
+    assert "chart" in release["publish"]["needs"]
+    [attested] = [step["with"] for step in release["publish"]["steps"] if "attest" in step.get("uses", "")]
+    created = [step["run"] for step in release["publish"]["steps"] if "gh release create" in step.get("run", "")]
+    assert "chart/*" in attested["subject-path"]
+    assert "chart/*" in created[0]
 
 
 def test_latest_tag_moves_after_all_images_are_pushed() -> None:

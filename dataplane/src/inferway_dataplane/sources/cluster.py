@@ -132,8 +132,13 @@ class ClusterSource:
         return IndexWatch(self._client, self._namespace, name, changed.set, self._health, Backoff(random))
 
     async def _restore(self, rollout: Rollout) -> None:
-        """Serve the last good copy when there is no first document in time."""
+        """Serve the last good copy when there is no first document in time, else an older one of those published."""
         await asyncio.sleep(self._pace.patience)
+        await self._restore_copy(rollout)
+        # By now the operator knows which formats this version reads, and has published in one of them.
+        rollout.allow_older()
+
+    async def _restore_copy(self, rollout: Rollout) -> None:
         while rollout.live is None and self._last_good is not None:
             try:
                 copy = await asyncio.to_thread(self._last_good.read)

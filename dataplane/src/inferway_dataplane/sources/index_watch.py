@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from inferway_contract.sharding import INDEX_KEY, SHARD_KEY
+from inferway_contract.sharding import HISTORY_KEY, INDEX_KEY, SHARD_KEY
 from inferway_kube.api_health import ApiHealth
 from inferway_kube.backoff import Backoff
 from inferway_kube.client import Client, path
@@ -26,6 +26,7 @@ class IndexWatch:
         """`changed` is called after each change, and after the first list, also of nothing."""
         self.name = name
         self.text: str | None = None  # the index as JSON; None = there is no such ConfigMap, or no index in it
+        self.history = ""  # older indexes as JSON; "" = there are none
         where = path("/api/v1", "configmaps", namespace)
         collection = Collection(name, (where,), {"fieldSelector": f"metadata.name={name}"})
         self.reflector = Reflector(client, collection, self, health, backoff)
@@ -44,15 +45,16 @@ class IndexWatch:
         return (_text(manifest, SHARD_KEY) or "").encode()
 
     async def replace(self, manifests: Sequence[Manifest]) -> None:
-        self._take(_text(manifests[0], INDEX_KEY) if manifests else None)
+        self._take(manifests[0] if manifests else {})
 
     def upsert(self, manifest: Manifest) -> None:
-        self._take(_text(manifest, INDEX_KEY))
+        self._take(manifest)
 
     def remove(self, manifest: Manifest) -> None:
-        self._take(None)
+        self._take({})
 
-    def _take(self, text: str | None) -> None:
+    def _take(self, manifest: Manifest) -> None:
+        text, self.history = _text(manifest, INDEX_KEY), _text(manifest, HISTORY_KEY) or ""
         if text != self.text or not self.is_listed:
             self.text = text
             self._changed()

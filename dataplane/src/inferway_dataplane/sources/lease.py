@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from inferway_contract import acknowledgement
-from inferway_contract.acknowledgement import GATEWAY_LABEL, LEASE_SECONDS, RENEW_SECONDS, Acknowledgement
+from inferway_contract.acknowledgement import FORMATS, GATEWAY_LABEL, LEASE_SECONDS, RENEW_SECONDS, Acknowledgement
 from inferway_contract.problem_log import ProblemLog
 from inferway_kube.api_health import ApiHealth
 from inferway_kube.backoff import Backoff
@@ -71,7 +71,7 @@ class LeaseRenewer:
         self._backoff = backoff
         self._every = every
         self._now = now
-        self._acknowledged = Acknowledgement()
+        self._acknowledged = Acknowledgement(formats=FORMATS)
         self._changed = asyncio.Event()
         self._problem = ProblemLog(log)
 

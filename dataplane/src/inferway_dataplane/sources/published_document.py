@@ -1,11 +1,11 @@
 """One of both documents as it is published now: its index is watched, and its shards are fetched and parsed."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Final, Generic
 
 from inferway_contract.canonical import REVISION_DIGITS, digest, revision
-from inferway_contract.sharding import Index, Shard, ShardRef, read_index, read_shard
+from inferway_contract.sharding import Index, Shard, ShardRef, read_history, read_index, read_shard
 from inferway_dataplane.sources.assembly import Assembled, Document, unknown
 from inferway_dataplane.sources.index_watch import IndexWatch
 from inferway_kube.errors import NotFound
@@ -57,6 +57,19 @@ class PublishedDocument(Generic[Index, Shard, Document]):
             self.refuse(digest(text.encode())[:REVISION_DIGITS], error, may_recover=True)
             return None
         return None
+
+    async def older(self) -> AsyncIterator[Assembled[Document]]:
+        """Yield the documents of the index's history that can be read, the newest first. `ApiError`."""
+        try:
+            history = read_history(self.watch.history) if self.watch.history else ()
+        except ValueError:
+            return  # then there is nothing to fall back on; the refusal of the newest document is what is reported
+        for _, text in history:
+            try:
+                document = await self._gather(text)
+            except (NotFound, ValueError):
+                continue  # not readable either, or removed by now
+            yield document
 
     async def _gather(self, text: str) -> Assembled[Document]:
         """Return the document of an index. `ValueError` where it or a shard is not what was published; `ApiError`."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from time import time
 
-from inferway_contract.acknowledgement import Acknowledgement
+from inferway_contract.acknowledgement import FORMATS, Acknowledgement
 from inferway_contract.document import ConfigDocument, EndpointsDocument
 from inferway_contract.sharding import ConfigIndex, ConfigShard, EndpointsIndex, EndpointsShard
 from inferway_dataplane.sources import Receiver, Refused
@@ -50,6 +50,8 @@ class Rollout:
         self.restored_at = 0.0
         """Since when the last good copy is served instead of the published documents, in seconds since the epoch; 0 = it is not."""
         self.missing: tuple[str, ...] = ()  # Services whose endpoints the newest config waits for
+        self._may_serve_older = False
+        self._bad_older: set[str] = set()  # revisions of older configs that could not be built
         self._changed = changed
         self._now = now
         self._config = config
@@ -119,6 +121,12 @@ class Rollout:
                 self._acknowledge()
                 self._changed.set()
 
+    def allow_older(self) -> None:
+        """Serve an older published config from now on where the newest is refused and nothing is live."""
+        if not self._may_serve_older:
+            self._may_serve_older = True
+            self._changed.set()
+
     async def _look(self) -> None:
         # The config first: endpoints are published before the config that needs them, so these are new enough for it.
         config = await self._config.newest()
@@ -141,6 +149,9 @@ class Rollout:
         if decision.swap is not None:
             async with self._accepting:
                 await self._swap(decision.swap)
+        if self._may_serve_older and self._config.refused:
+            async with self._accepting:
+                await self._serve_older(endpoints)
         if self.live and config and endpoints and self.live.revisions == (config.revision, endpoints.revision):
             self.restored_at = 0.0
         # Once for each error, however often endpoints change while it stands.
@@ -148,6 +159,26 @@ class Rollout:
             self._sinks.receiver.reject(self.error)
         self._reported = self.error
         self._acknowledge()
+
+    async def _serve_older(self, endpoints: Assembled[EndpointsDocument] | None) -> None:
+        """Serve the newest config of the history that can be read and built, where nothing is live."""
+        if self.live is not None:
+            return
+        async for config in self._config.older():
+            if config.revision in self._bad_older:
+                continue
+            together = (await asyncio.to_thread(decide, config, endpoints, None)).swap
+            if together is None:
+                continue  # its endpoints are gone
+            try:
+                await self._accept(together)
+            except Refused as refused:
+                self._bad_older.add(config.revision)
+                log.debug("an older config is refused too", extra={"revision": config.revision, "error": str(refused)})
+                continue
+            extra = {"revision": config.revision, "error": self._config.error}
+            log.warning("serving an older config, this version cannot read the newest one", extra=extra)
+            return
 
     def _is_bad(self, config: Assembled[ConfigDocument], endpoints: Assembled[EndpointsDocument] | None) -> bool:
         """Whether this config was refused, and not because of endpoints that were replaced since."""
@@ -180,5 +211,7 @@ class Rollout:
     def _acknowledge(self) -> None:
         config, endpoints = self.live.revisions if self.live is not None else ("", "")
         self._sinks.acknowledge(
-            Acknowledgement(config=config, endpoints=endpoints, refused=self._config.refused, error=self.error)
+            Acknowledgement(
+                config=config, endpoints=endpoints, refused=self._config.refused, error=self.error, formats=FORMATS
+            )
         )

@@ -7,7 +7,7 @@ from inferway_contract.conditions import ConditionType
 from inferway_contract.field_errors import FieldError
 from inferway_operator import compiler
 from inferway_operator.admission import relevant_world
-from inferway_operator.compiler import Verdict
+from inferway_operator.compiler import Verdict, bounds
 from inferway_operator.world.objects import PolicyObject, RouteObject
 from inferway_operator.world.world import World
 
@@ -22,13 +22,21 @@ class Findings:
 
 def find(candidate: RouteObject | PolicyObject, world: World) -> Findings:
     """Compile the candidate in the world, replacing the object of its name."""
+    over = bounds.excess_of(candidate, world)
+    if over is not None:
+        return Findings((*candidate.errors, over))  # and nothing of it is compiled
     relevant = relevant_world.relevant_world(candidate, world)
     verdicts = {(verdict.meta.kind, verdict.meta.id): verdict for verdict in compiler.compile(relevant.world).verdicts}
     verdict = verdicts.get((candidate.meta.kind, candidate.meta.id))
     if verdict is None:  # its namespace is being deleted
         return Findings()
     accepted = next(item for item in verdict.conditions if item.type is ConditionType.ACCEPTED)
-    warnings = [*map(str, (*verdict.unresolved, *verdict.advice)), *verdict.shadowed]
+    warnings = [
+        *map(str, (*verdict.unresolved, *verdict.advice)),
+        *verdict.left_out,
+        *verdict.shadowed,
+        *verdict.overlaps,
+    ]
     if not verdict.errors:
         # The part of the message of `Accepted=True` about invalid policies that make rules refuse.
         warnings += accepted.message.split("; ", 1)[1:]

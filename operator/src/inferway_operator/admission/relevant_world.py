@@ -1,8 +1,9 @@
 """The part of a world that the verdict on one object depends on: the same verdict without compiling everything.
 
-The verdict on a route depends on its Services, the grants, the invalid policies of its namespace, and the routes with one
-of its matches on one of its hosts. The verdict on a policy depends on its target routes. A property test compares the
-result with the compiler's. Where many routes share a match, only the oldest of them count.
+The verdict on a route depends on its Services, the grants, the invalid policies of its namespace, the routes with one
+of its matches on one of its hosts, and the routes that overlap with it. The verdict on a policy depends on its target
+routes. A property test compares the result with the compiler's. Where many routes share a match, or overlap, only the
+oldest of them count.
 """
 
 from collections.abc import Hashable, Sequence
@@ -12,6 +13,8 @@ from typing import Final, NamedTuple
 
 from inferway_contract import paths
 from inferway_contract.resources import matches as written
+from inferway_operator.admission import overlapping_routes
+from inferway_operator.compiler import services
 from inferway_operator.world.objects import PolicyObject, RouteObject, RuleObject
 from inferway_operator.world.world import World
 
@@ -34,16 +37,17 @@ def relevant_world(candidate: RouteObject | PolicyObject, world: World) -> Relev
         return RelevantWorld(_of_policy(candidate, world))
     rivals = _rivals(candidate, world.routes)
     compared = _affordable(rivals)
+    others = overlapping_routes.merged(compared, overlapping_routes.find(candidate, world.routes))
     return RelevantWorld(
-        _of_route(candidate, compared, world), tuple(route.meta.id for route in compared), len(rivals) - len(compared)
+        _of_route(candidate, others, world), tuple(route.meta.id for route in compared), len(rivals) - len(compared)
     )
 
 
-def _of_route(candidate: RouteObject, rivals: Sequence[RouteObject], world: World) -> World:
-    named = candidate.named_services()
+def _of_route(candidate: RouteObject, others: Sequence[RouteObject], world: World) -> World:
+    named = candidate.named_services() | {services.API_SERVER}  # its addresses are not endpoints of any other
     return replace(
         world,
-        routes=(candidate, *rivals),
+        routes=(candidate, *others),
         # A valid policy has no effect on the conditions of a route.
         policies=tuple(
             policy

@@ -3,16 +3,18 @@
 from difflib import get_close_matches
 from typing import Final
 
-from inferway_contract import address_policy, document
+from inferway_contract import document
 from inferway_contract.conditions import Reason
 from inferway_contract.field_errors import FieldError
 from inferway_contract.resources.backends import BackendRef
 from inferway_operator.compiler import messages, services, urls
 from inferway_operator.compiler.draft import Draft, Path, RouteDraft, RuleDraft
+from inferway_operator.compiler.endpoints import MAX_ENDPOINTS, Selection
 
 Objection = tuple[Reason, str]
 
 _DETAIL_CHARACTERS: Final = 300
+_SHOWN_ADDRESSES: Final = 3
 _MOST_DETAILS: Final = 16
 """Of one route in the document: a detail is up to 15 times as long as the reference that causes it."""
 
@@ -34,7 +36,7 @@ def _by_url(draft: Draft, route: RouteDraft, rule: RuleDraft, ref: BackendRef, a
         rule.add_error(f"{messages.quoted(ref.url or '')}: {error}", *at, "url")
         return None
     settings = draft.world.settings
-    objection = address_policy.objection(url.host, standalone=settings.standalone)
+    objection = draft.services.objection(url.host, url.port)
     if objection is None and not settings.standalone and not urls.is_allowed(url.host, settings.allowed_hosts):
         objection = "not allowed by the operator's settings: add it to the allowed backend hosts"
     if objection is not None:
@@ -61,9 +63,13 @@ def _by_name(draft: Draft, route: RouteDraft, rule: RuleDraft, ref: BackendRef, 
     if objection is not None:
         return _refused(route, rule, ref, at, objection)
     key = f"{service}:{ref.port}"
+    left_out = _left_out(service, draft.services.selection(key))
     # A drained backend (weight 0) is often scaled to zero on purpose.
     if ref.weight and not draft.services.endpoints(key):
-        _add_unresolved(route, rule, at, (Reason.NO_ENDPOINTS, f"Service {service} has no ready endpoints"))
+        message = f"Service {service} has no ready endpoints"
+        _add_unresolved(route, rule, at, (Reason.NO_ENDPOINTS, "; ".join((message, *left_out))))
+    elif left_out:
+        route.left_out += [text for text in left_out if text not in route.left_out]
     return document.Backend(
         weight=ref.weight, priority=ref.priority, service=key, forwarded_headers=ref.forwarded_headers
     )
@@ -91,7 +97,25 @@ def _objection(draft: Draft, home: str, namespace: str, ref: BackendRef) -> Obje
     if ref.port not in ports:
         existing = ", ".join(str(number) for number in ports) or "none"
         return Reason.PORT_NOT_FOUND, f"port {ref.port} not found in Service {service} (its TCP ports: {existing})"
+    protocol = draft.services.unsupported_protocol(target, dict(target.ports)[ref.port])
+    if protocol is not None:
+        message = f"port {ref.port} of Service {service} has appProtocol {protocol}"
+        advice = "Services are reached by HTTP/1.1 without TLS; a url may be https"
+        return Reason.UNSUPPORTED_PROTOCOL, f"{message}: {advice}"
     return None
+
+
+def _left_out(service: str, selection: Selection) -> list[str]:
+    """Return a message for each kind of endpoints that are left out. Numbers that change with every pod are not in it."""
+    texts = []
+    if selection.forbidden:
+        listed = [f"{address} ({reason})" for address, reason in selection.forbidden[:_SHOWN_ADDRESSES]]
+        more = len(selection.forbidden) - len(listed)
+        rest = f" and {more} more" if more else ""
+        texts.append(f"addresses of Service {service} are left out: {', '.join(listed)}{rest}")
+    if selection.excess:
+        texts.append(f"Service {service} has more endpoints than {MAX_ENDPOINTS}: the rest gets no requests")
+    return texts
 
 
 def _hint(draft: Draft, namespace: str, name: str) -> str:

@@ -8,6 +8,7 @@ from inferway_contract import document
 from inferway_contract.conditions import Reason
 from inferway_contract.field_errors import FieldError
 from inferway_operator.compiler.services import Services
+from inferway_operator.world.bounds import Usage
 from inferway_operator.world.objects import PolicyObject, RouteObject, RuleObject
 from inferway_operator.world.world import World
 
@@ -28,6 +29,8 @@ class RuleDraft:
     respond: document.DirectResponse | None = None
     parts: dict[str, Any] = field(default_factory=dict)
     """Fields of `document.Rule` other than matches and actions, by name."""
+    checks_patterns: bool = True
+    """False = its route is refused for its size: nothing of it is compiled."""
     broken_policies: tuple[document.Policy, ...] = ()
     """Invalid policies that were never published: the rule refuses its requests. Rules may share the tuple."""
 
@@ -50,10 +53,20 @@ class RouteDraft:
     hostnames: tuple[str, ...]
     """The hostnames that its namespace may claim."""
     unresolved: list[tuple[Reason, FieldError]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    """Messages about endpoints of its Services that get no requests, although others do."""
     shadowed: list[str] = field(default_factory=list)
     """A message for each match that an older route has too."""
+    lost: dict[str, tuple[bool, str]] = field(default_factory=dict)
+    """Messages about requests that routes of other namespaces take from it, by route; and whether it is certain."""
+    gained: dict[str, tuple[bool, str]] = field(default_factory=dict)
+    """Messages about requests that it takes from routes of other namespaces, by route."""
     forbidden: list[FieldError] = field(default_factory=list)
     """Errors of the hostnames that it may not claim."""
+    excess: FieldError | None = None
+    """It is over a bound of its namespace; it has no rules then."""
+    refusing: tuple[document.Match, ...] = ()
+    """Matches of the one rule that refuses in place of the rules of a route over a bound."""
     is_barred: bool = False
     """The route may claim none of its hostnames, and gets no requests."""
 
@@ -65,6 +78,8 @@ class PolicyDraft:
     source: PolicyObject
     published: document.Policy | None = None
     missing: list[FieldError] = field(default_factory=list)
+    excess: FieldError | None = None
+    """It is over a bound of its namespace."""
 
 
 @dataclass(slots=True)
@@ -77,6 +92,8 @@ class Draft:
     services: Services
     labels: Mapping[str, Mapping[str, str]]
     """Labels by name of the Namespace, for existing ones."""
+    usage: Mapping[str, Usage] = field(default_factory=dict)
+    """What the accepted objects take, by namespace."""
 
     @classmethod
     def of(cls, world: World) -> Self:

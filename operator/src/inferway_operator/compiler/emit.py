@@ -1,5 +1,7 @@
 """Emit the two documents of a compiled draft."""
 
+from dataclasses import dataclass
+
 from inferway_contract import policy_targets
 from inferway_contract.document import ConfigDocument, EndpointsDocument, Refusal, Route, Rule
 from inferway_operator.compiler import messages
@@ -8,13 +10,23 @@ from inferway_operator.compiler.draft import Draft, RouteDraft, RuleDraft
 _DETAIL_CHARACTERS = 500
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Numbers of endpoints of a Service that are not in the document."""
+
+    forbidden: int
+    """Addresses that may not be endpoints."""
+    excess: int
+    """Endpoints above the bound."""
+
+
 def emit_config(draft: Draft) -> ConfigDocument:
     """Emit routes, the oldest first, and the policies that apply to any of their rules."""
     routes = tuple(
-        Route(id=route.source.meta.id, hostnames=route.hostnames, rules=rules)
+        Route(id=route.source.meta.id, created=route.source.meta.created, hostnames=route.hostnames, rules=rules)
         for route in draft.routes
         if not route.is_barred
-        if (rules := tuple(_rule(route, rule) for rule in route.rules))
+        if (rules := _rules(route))
     )
     published = (policy.published for policy in draft.policies if policy.published is not None)
     return ConfigDocument(
@@ -22,6 +34,14 @@ def emit_config(draft: Draft) -> ConfigDocument:
         routes=routes,
         policies=tuple(policy_targets.used(routes, published)),
     )
+
+
+def _rules(route: RouteDraft) -> tuple[Rule, ...]:
+    if route.excess is None or not route.refusing:
+        return tuple(_rule(route, rule) for rule in route.rules)
+    detail = messages.joined((route.excess,), _DETAIL_CHARACTERS)
+    refusal = Refusal(code="invalid_rule", detail=detail)
+    return (Rule(name=route.source.rules[0].name, matches=route.refusing, refusal=refusal),)
 
 
 def _rule(route: RouteDraft, rule: RuleDraft) -> Rule:
@@ -52,3 +72,13 @@ def emit_endpoints(draft: Draft, config: ConfigDocument) -> EndpointsDocument:
         replicas=draft.world.replicas,
         services={key: draft.services.endpoints(key) for key in sorted(config.named_services())},
     )
+
+
+def left_out_of(draft: Draft, config: ConfigDocument) -> dict[str, LeftOut]:
+    """Return what is left out of the endpoints of the config's Services, by key; without those that are complete."""
+    selections = {key: draft.services.selection(key) for key in sorted(config.named_services())}
+    return {
+        key: LeftOut(len(selection.forbidden), selection.excess)
+        for key, selection in selections.items()
+        if selection.forbidden or selection.excess
+    }

@@ -1,5 +1,7 @@
 """Hostnames: those that the route's namespace may claim. The route gets no requests for other ones."""
 
+from collections.abc import Mapping
+
 from inferway_contract.field_errors import FieldError
 from inferway_operator.compiler import messages
 from inferway_operator.compiler.draft import Draft, RouteDraft
@@ -24,20 +26,41 @@ def check(draft: Draft) -> None:
 
 def _check(route: RouteDraft, draft: Draft, policy: HostnamePolicy) -> None:
     namespace = route.source.meta.namespace
-    patterns = hostname_policy.patterns_of(policy, namespace, draft.labels.get(namespace, {}))
+    labels = draft.labels.get(namespace, {})
+    patterns = hostname_policy.patterns_of(policy, namespace, labels)
     claimed = route.source.hostnames or ("",)  # none = every host
-    forbidden = [name for name in claimed if not hostname_policy.may_claim(name, patterns)]
-    route.hostnames = tuple(name for name in route.source.hostnames if name not in forbidden)
+    errors = {
+        name: error for name in claimed if (error := _objection(policy, name, namespace, labels, patterns)) is not None
+    }
+    route.hostnames = tuple(name for name in route.source.hostnames if name not in errors)
     # With no hostname left the route would claim every host.
-    route.is_barred = len(forbidden) == len(claimed)
-    route.forbidden = [_not_allowed(name, namespace, patterns) for name in forbidden]
+    route.is_barred = len(errors) == len(set(claimed))
+    route.forbidden = list(errors.values())
+
+
+def _objection(
+    policy: HostnamePolicy, hostname: str, namespace: str, labels: Mapping[str, str], patterns: tuple[str, ...]
+) -> FieldError | None:
+    if not hostname_policy.may_claim(hostname, patterns):
+        return _not_allowed(hostname, namespace, patterns)
+    reserved = hostname_policy.reserved_by(policy, namespace, labels, hostname)
+    if reserved is None:
+        return None
+    message = f"an exclusive entry reserves {messages.quoted(reserved)}, and not for namespace {namespace}"
+    advice = "use another hostname, or add the namespace to that entry of the operator's hostnamePolicy"
+    return FieldError(_PLACE, f"{_claim(hostname)}: {message}; {advice}")
 
 
 def _not_allowed(hostname: str, namespace: str, patterns: tuple[str, ...]) -> FieldError:
-    claim = f"{messages.quoted(hostname)} not allowed" if hostname else "every host (no hostnames) not allowed"
     if patterns:
         allowed = messages.joined(patterns, most=300).replace("; ", ", ")
         may, advice = f"may claim only {allowed}", "use one of these, or allow it"
     else:
         may, advice = "may claim no hostname", "allow it"
-    return FieldError(_PLACE, f"{claim}: namespace {namespace} {may}; {advice} in the operator's hostnamePolicy")
+    return FieldError(
+        _PLACE, f"{_claim(hostname)}: namespace {namespace} {may}; {advice} in the operator's hostnamePolicy"
+    )
+
+
+def _claim(hostname: str) -> str:
+    return f"{messages.quoted(hostname)} not allowed" if hostname else "every host (no hostnames) not allowed"

@@ -1,16 +1,18 @@
 """The compiler's passes in one list. Pure: equal worlds, equal bytes; no clock, no network, no exception."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from inferway_contract.document import ConfigDocument, EndpointsDocument
 from inferway_operator.compiler import (
     backends,
+    bounds,
     emit,
     filters,
     hostnames,
     matches,
+    overlaps,
     policies,
     rules,
     shadowing,
@@ -19,10 +21,12 @@ from inferway_operator.compiler import (
 )
 from inferway_operator.compiler.draft import Draft
 from inferway_operator.compiler.verdicts import Verdict
+from inferway_operator.world.bounds import Usage
 from inferway_operator.world.world import World
 
 PASSES: Final[tuple[Callable[[Draft], None], ...]] = (
     hostnames.check,  # a route gets no request for a hostname that its namespace may not claim
+    bounds.check,  # before anything is compiled that it refuses
     rules.check_names,  # of two rules with one name the second refuses
     matches.normalise,  # paths, names, patterns; also of invalid rules, which refuse the requests of their matches
     filters.translate,  # header edits, rewrites, redirects, direct responses, CORS
@@ -34,6 +38,7 @@ PASSES: Final[tuple[Callable[[Draft], None], ...]] = (
     policies.translate,  # limits; an invalid policy stays as it was published
     policies.attach,  # rules refuse for policies that were never valid
     shadowing.find,  # after matches have one form
+    overlaps.find,  # likewise
 )
 
 
@@ -44,6 +49,10 @@ class Compilation:
     config: ConfigDocument
     endpoints: EndpointsDocument
     verdicts: tuple[Verdict, ...]
+    left_out: Mapping[str, emit.LeftOut] = field(default_factory=dict)
+    """What is not in the endpoints document, by Service key; without Services that are complete."""
+    usage: Mapping[str, Usage] = field(default_factory=dict)
+    """What the accepted objects of each namespace take, where bounds apply."""
 
 
 def compile(world: World) -> Compilation:  # noqa: A001 - the standard term; import the module and qualify
@@ -52,4 +61,10 @@ def compile(world: World) -> Compilation:  # noqa: A001 - the standard term; imp
     for compile_part in PASSES:
         compile_part(draft)
     config = emit.emit_config(draft)
-    return Compilation(config, emit.emit_endpoints(draft, config), verdicts.verdicts_of(draft))
+    return Compilation(
+        config,
+        emit.emit_endpoints(draft, config),
+        verdicts.verdicts_of(draft),
+        emit.left_out_of(draft, config),
+        draft.usage,
+    )

@@ -1,6 +1,6 @@
 """Policies: their limits, and the rules that they apply to."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 
 from inferway_contract import document, values
 from inferway_contract.field_errors import FieldError
@@ -14,13 +14,18 @@ def translate(draft: Draft) -> None:
     """Translate every valid policy; an invalid one keeps its last published form."""
     for policy in draft.policies:
         meta, spec = policy.source.meta, policy.source.spec
+        if policy.excess is not None:
+            continue  # its last published form may be over the bound too
         targets = _targets(policy.source)
         if spec is None:
             last = draft.world.last_published.get(meta.id)
-            policy.published = None if last is None else last.model_copy(update={"targets": targets})
+            policy.published = (
+                None if last is None else last.model_copy(update={"targets": targets, "created": meta.created})
+            )
         else:
             policy.published = document.Policy(
                 id=meta.id,
+                created=meta.created,
                 targets=targets,
                 limits=tuple(_limit(limit) for limit in spec.limits),
                 headers=spec.on_limit.headers,
@@ -53,9 +58,10 @@ def _part(part: written.KeyPart) -> document.KeyPart:
 
 def attach(draft: Draft) -> None:
     """Report targets that do not exist, and give each rule its policies that were never valid, the oldest first."""
-    rule_names = {route.source.meta.id: frozenset(rule.source.name for rule in route.rules) for route in draft.routes}
+    rule_names = {route.source.meta.id: frozenset(rule.name for rule in route.source.rules) for route in draft.routes}
+    unread = {route.source.meta.id for route in draft.routes if route.source.is_too_large}
     for policy in draft.policies:
-        policy.missing += _missing(policy, rule_names)
+        policy.missing += _missing(policy, rule_names, unread)
     broken = PolicyTargets(
         document.Policy(id=policy.source.meta.id, targets=_targets(policy.source))
         for policy in draft.policies
@@ -74,12 +80,12 @@ def _distinct(targets: Iterable[written.TargetRef]) -> Iterable[tuple[str, str |
     return dict.fromkeys((target.name, target.section_name) for target in targets)
 
 
-def _missing(policy: PolicyDraft, rule_names: Mapping[str, frozenset[str]]) -> Iterator[FieldError]:
+def _missing(policy: PolicyDraft, rule_names: Mapping[str, frozenset[str]], unread: Set[str]) -> Iterator[FieldError]:
     namespace = policy.source.meta.namespace
     for index, target in enumerate(policy.source.targets or ()):
         route, section = f"{namespace}/{target.name}", target.section_name
         if route not in rule_names:
             yield FieldError(("spec", "targetRefs", index, "name"), f"GatewayRoute {route} not found")
-        elif section is not None and section not in rule_names[route]:
+        elif section is not None and route not in unread and section not in rule_names[route]:
             missing = f"rule {section} not found in GatewayRoute {route}"
             yield FieldError(("spec", "targetRefs", index, "sectionName"), missing)

@@ -1,13 +1,22 @@
 """Services by name: the endpoints of their ports, and the namespaces that may name them."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from inferway_contract import address_policy
 from inferway_contract.document import Endpoint
-from inferway_operator.world.objects import ServiceObject
+from inferway_operator.compiler import endpoints
+from inferway_operator.compiler.endpoints import Selection
+from inferway_operator.world.objects import ServiceObject, SliceObject
 from inferway_operator.world.world import World
 
 API_SERVER: Final = "default/kubernetes"
+
+_OTHER_PROTOCOLS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("https", "tls", "ssl", "wss", "kubernetes.io/wss"), "TLS"),
+    **dict.fromkeys(("kubernetes.io/h2c", "h2c", "http2", "grpc", "grpcs"), "HTTP/2"),
+}
+"""Values of `appProtocol` in lower case for which HTTP/1.1 without TLS is wrong, and what they mean."""
 
 
 class Services:
@@ -16,17 +25,19 @@ class Services:
     def __init__(self, world: World) -> None:
         self._services = {service.id: service for service in sorted(world.services, key=lambda service: service.id)}
         self._grants = {(grant.namespace, grant.source, grant.service) for grant in world.grants}
-        self._addresses: dict[tuple[str, str], set[tuple[str, int]]] = {}
-        self._endpoints: dict[str, tuple[Endpoint, ...]] = {}
+        self._slices: dict[str, list[SliceObject]] = {}
         for part in world.slices:
-            usable = [
-                address
-                for address in part.addresses
-                if address_policy.objection(address, standalone=world.settings.standalone) is None
-            ]
-            for name, number in part.ports:
-                # A Service may have many slices, and an address is in two of them while it moves.
-                self._addresses.setdefault((part.service, name), set()).update((address, number) for address in usable)
+            self._slices.setdefault(part.service, []).append(part)
+        self._standalone = world.settings.standalone
+        self._selections: dict[str, Selection] = {}
+        api_server = self._services.get(API_SERVER)
+        self._api_server_ips = frozenset(map(address_policy.reached, api_server.cluster_ips if api_server else ()))
+        self._api_server_places = frozenset(
+            (address_policy.reached(endpoint.address), number)
+            for part in self._slices.get(API_SERVER, ())
+            for _, number in part.ports
+            for endpoint in part.endpoints  # also while it is not ready
+        )
 
     def find(self, service: str) -> ServiceObject | None:
         """Return the Service of this id (`namespace/name`)."""
@@ -43,16 +54,38 @@ class Services:
         return (namespace, source, None) in self._grants or (namespace, source, name) in self._grants
 
     def endpoints(self, key: str) -> tuple[Endpoint, ...]:
-        """Return the ready endpoints of a key `namespace/name:port`, sorted by address."""
-        endpoints = self._endpoints.get(key)
-        if endpoints is None:  # cached: many rules name one Service, which may have many endpoints
-            endpoints = self._endpoints[key] = tuple(
-                Endpoint(address=address, port=number) for address, number in sorted(self._addresses_of(key))
-            )
-        return endpoints
+        """Return the endpoints of a key `namespace/name:port` that get requests, sorted by address."""
+        return self.selection(key).endpoints
 
-    def _addresses_of(self, key: str) -> set[tuple[str, int]]:
+    def selection(self, key: str) -> Selection:
+        """Return the endpoints of a key `namespace/name:port`, and what is left out of them."""
+        selection = self._selections.get(key)
+        if selection is None:  # cached: many rules name one Service, which may have many endpoints
+            selection = self._selections[key] = self._select(key)
+        return selection
+
+    def unsupported_protocol(self, service: ServiceObject, port: str) -> str | None:
+        """Return the `appProtocol` of a port, by its name, if it is not served: with its meaning."""
+        parts = (service.protocols, *(part.protocols for part in self._slices.get(service.id, ())))
+        for name, protocol in (item for part in parts for item in part):
+            meaning = _OTHER_PROTOCOLS.get(protocol.lower())
+            if name == port and meaning is not None:
+                return f"{protocol} ({meaning})"
+        return None
+
+    def objection(self, address: str, port: int) -> str | None:
+        """Return why this address and port may not be an upstream, or None."""
+        objection = address_policy.objection(address, standalone=self._standalone)
+        if objection is None and not self._standalone:
+            reached = address_policy.reached(address)
+            if reached in self._api_server_ips or (reached, port) in self._api_server_places:
+                return address_policy.API_SERVER_OBJECTION
+        return objection
+
+    def _select(self, key: str) -> Selection:
         service, _, number = key.rpartition(":")
         target = self._services.get(service)
         name = dict(target.ports).get(int(number)) if target else None
-        return set() if name is None else self._addresses.get((service, name), set())
+        if target is None or name is None:
+            return Selection()
+        return endpoints.select(target, name, self._slices.get(service, ()), self.objection)

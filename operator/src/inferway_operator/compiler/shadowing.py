@@ -22,7 +22,7 @@ def find(draft: Draft) -> None:
             for (index, _), match in zip(rule.source.matches, rule.matches, strict=True):
                 if match.precedence is not None:
                     continue  # an invalid match, which may be another one once it is corrected
-                key = _key(match)
+                key = key_of(match)
                 earlier: RuleDraft | None = None
                 for hostname in route.hostnames or ("",):
                     owner = owners.get((hostname, key))
@@ -48,7 +48,8 @@ def _advise(rule: RuleDraft, index: int, earlier: RuleDraft) -> None:
     rule.advice.append(FieldError((*rule.path, "matches", index), message))
 
 
-def _key(match: Match) -> Hashable:
+def key_of(match: Match) -> Hashable:
+    """Return what is equal for two matches that fit the same requests."""
     # Cheaper than hashing models, and independent of the order of conditions.
     return (
         match.path.type,

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 from inferway_contract.canonical import canonical
 from inferway_contract.document import Endpoint, EndpointsDocument
 from inferway_contract.sharding import (
+    HISTORY,
     HISTORY_KEY,
     INDEX_KEY,
     SHARD_KEY,
@@ -17,7 +18,7 @@ from inferway_contract.sharding import (
     lay_out_endpoints,
 )
 from inferway_operator.publish import size_limits
-from inferway_operator.publish.published_state import HISTORY, ParsedConfig, Published, unneeded
+from inferway_operator.publish.published_state import ParsedConfig, Published, older_formats, served, unneeded
 
 MAX_HISTORY: Final = 10
 """Older configs that are kept in the index. A pod that is further behind counts as one without a config."""
@@ -38,7 +39,7 @@ class Write:
     def after(self, published: Published) -> Published:
         """Return the published state after this write."""
         changes = {"shards": published.shards | {self.name}} if self.part == "shard" else self.changes
-        return replace(published, **changes)
+        return replace(published, spoiled=published.spoiled - {self.name}, **changes)
 
 
 def plan(
@@ -63,43 +64,50 @@ def plan(
     layout = lay_out_endpoints(document, gateway, version=desired.version)
     writes: list[Write] = [*_missing(layout, published)]
     index = canonical(layout.index).decode()
-    if index != published.endpoints:
+    name = index_name(gateway, "endpoints")
+    if index != published.endpoints or name in published.spoiled:
         changes: dict[str, Any] = {"endpoints": index, "addresses": addresses}
-        writes.append(Write("endpoints", index_name(gateway, "endpoints"), {INDEX_KEY: index}, changes))
+        writes.append(Write("endpoints", name, {INDEX_KEY: index}, changes))
     writes += _missing(desired.layout, published)
-    if desired.parsed.index != published.config:
+    name = index_name(gateway, "config")
+    if desired.parsed.index != published.config or name in published.spoiled:
         index = desired.parsed.index
-        history = _bounded(index, _history(desired.layout.revision, published, reported))
+        history = _history(desired, published, configs, reported)
         data = {INDEX_KEY: index, HISTORY_KEY: HISTORY.dump_json(history).decode()}
-        writes.append(Write("config", index_name(gateway, "config"), data, {"config": index, "history": history}))
+        writes.append(Write("config", name, data, {"config": index, "history": history}))
     return tuple(writes)
 
 
 def needed_services(published: Published, configs: Mapping[str, ParsedConfig], reported: Set[str]) -> frozenset[str]:
-    """Return keys of the Services in served configs: the published one and reported ones."""
-    served = reported | {published.revision}
-    return frozenset(key for revision in served if revision in configs for key in configs[revision].services)
+    """Return keys of the Services in configs that pods may serve."""
+    revisions = served(published, configs, reported)
+    return frozenset(key for revision in revisions if revision in configs for key in configs[revision].services)
 
 
 def _missing(layout: Layout[ConfigIndex] | Layout[EndpointsIndex], published: Published) -> Iterator[Write]:
     for name, content in layout.shards.items():
-        if name not in published.shards:
+        if name not in published.shards or name in published.spoiled:
             yield Write("shard", name, {SHARD_KEY: content.decode()})
 
 
-def _history(revision: str, published: Published, reported: Set[str]) -> tuple[tuple[str, str], ...]:
-    """Return older configs that pods may serve: the previous one, and reported ones."""
+def _history(
+    desired: size_limits.DesiredState,
+    published: Published,
+    configs: Mapping[str, ParsedConfig],
+    reported: Set[str],
+) -> tuple[tuple[str, str], ...]:
+    """Return older configs, the newest first: the previous one, reported ones, the newest one of each older format.
+
+    Bounded in number, and by the room that the index leaves in a ConfigMap; those of older formats go last.
+    """
     before = ((published.revision, published.config), *published.history) if published.config else published.history
-    kept = {old: index for old, index in before if old != revision and (old == published.revision or old in reported)}
-    return tuple(kept.items())[:MAX_HISTORY]
-
-
-def _bounded(index: str, history: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """Cut the history, newest first, to the room that the index leaves in a ConfigMap."""
-    room = size_limits.MAX_INDEX_BYTES - len(index.encode())
-    while history and len(HISTORY.dump_json(history)) > room:
-        history = history[:-1]
-    return history
+    older = dict(item for item in before if item[0] != desired.layout.revision)
+    of_formats = older_formats(configs, older, desired.version)
+    kept = [item for item in older.items() if item[0] == published.revision or item[0] in reported | of_formats]
+    room = size_limits.MAX_INDEX_BYTES - len(desired.parsed.index.encode())
+    while kept and (len(kept) > MAX_HISTORY or len(HISTORY.dump_json(tuple(kept))) > room):
+        kept.remove(next((item for item in reversed(kept) if item[0] not in of_formats), kept[-1]))
+    return tuple(kept)
 
 
 def garbage(

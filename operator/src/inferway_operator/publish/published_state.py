@@ -5,12 +5,9 @@ Read once when this process becomes the leader; its own writes update the state 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
-
-from pydantic import TypeAdapter, ValidationError
 
 from inferway_contract.canonical import REVISION_DIGITS, digest
-from inferway_contract.document import ConfigDocument, Endpoint
+from inferway_contract.document import ConfigDocument, Endpoint, Format
 from inferway_contract.sharding import (
     HISTORY_KEY,
     INDEX_KEY,
@@ -24,12 +21,10 @@ from inferway_contract.sharding import (
     endpoints_of,
     index_name,
     lay_out_config,
+    read_history,
     read_index,
     read_shard,
 )
-
-HISTORY: Final[TypeAdapter[tuple[tuple[str, str], ...]]] = TypeAdapter(tuple[tuple[str, str], ...])
-"""Revision and index of older configs, the newest first."""
 
 PartMap = Mapping[str, Mapping[str, str]]
 """`data` of ConfigMaps, by name."""
@@ -46,6 +41,8 @@ class ParsedConfig:
     """Hash of each object's part, by `Kind/namespace/name`."""
     services: frozenset[str]
     """Keys `namespace/name:port` of the endpoints document that it needs."""
+    version: Format
+    """Its format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +56,8 @@ class Published:
     """Published endpoints by key `namespace/name:port`."""
     shards: frozenset[str] = frozenset()
     """Names of existing shards whose content matches the hash in their name."""
+    spoiled: frozenset[str] = frozenset()
+    """Names of ConfigMaps with the right content that are written again, because others changed their metadata."""
 
     @property
     def revision(self) -> str:
@@ -81,7 +80,7 @@ class ActualState:
 
 def parsed_config(index: ConfigIndex, text: str, config: ConfigDocument, fragments: Mapping[str, str]) -> ParsedConfig:
     """Collect the parts of a config; `text`: JSON of its index."""
-    return ParsedConfig(text, _names(index), fragments, config.named_services())
+    return ParsedConfig(text, _names(index), fragments, config.named_services(), index.format)
 
 
 class _Reader:
@@ -115,9 +114,9 @@ class _Reader:
 
     def history(self, text: str) -> tuple[tuple[str, str], ...]:
         try:
-            return HISTORY.validate_json(text)
-        except ValidationError:
-            self.errors.append("history of configs unreadable")
+            return read_history(text)
+        except ValueError as error:
+            self.errors.append(str(error))
             return ()
 
     def _content(self, ref: ShardRef) -> bytes:
@@ -127,8 +126,8 @@ class _Reader:
         return data.get(SHARD_KEY, "").encode()
 
 
-def read(gateway: str, maps: PartMap) -> ActualState:
-    """Parse ConfigMaps; never raises: an unreadable part counts as not published."""
+def read(gateway: str, maps: PartMap, spoiled: frozenset[str] = frozenset()) -> ActualState:
+    """Parse ConfigMaps; never raises: an unreadable part counts as not published. `spoiled`: see `Published`."""
     reader = _Reader(gateway, maps)
     config_map, endpoints_map = (maps.get(index_name(gateway, part), {}) for part in ("config", "endpoints"))
     text, endpoints = config_map.get(INDEX_KEY, ""), endpoints_map.get(INDEX_KEY, "")
@@ -141,6 +140,7 @@ def read(gateway: str, maps: PartMap) -> ActualState:
         endpoints=endpoints if addresses is not None else "",
         addresses=addresses or {},
         shards=reader.shards,
+        spoiled=spoiled,
     )
     errors = tuple(reader.errors)  # before the history: an unreadable old config is not an error
     configs = {published.revision: (text, newest)} if newest is not None else {}
@@ -160,10 +160,30 @@ def _names(index: ConfigIndex | EndpointsIndex) -> frozenset[str]:
     return frozenset(ref.name for ref in index.shards)
 
 
+def older_formats(configs: Mapping[str, ParsedConfig], revisions: Iterable[str], version: Format) -> frozenset[str]:
+    """Return the newest config of each format below `version`: what a pod reads that starts with an older version.
+
+    `revisions`: the newest first.
+    """
+    newest: dict[Format, str] = {}
+    for revision in revisions:
+        if revision in configs and configs[revision].version < version:
+            newest.setdefault(configs[revision].version, revision)
+    return frozenset(newest.values())
+
+
+def served(published: Published, configs: Mapping[str, ParsedConfig], reported: Iterable[str]) -> frozenset[str]:
+    """Return the configs that pods may serve: the published one, reported ones, the newest of each older format."""
+    if published.revision not in configs:
+        return frozenset({published.revision, *reported})
+    older = older_formats(configs, (old for old, _ in published.history), configs[published.revision].version)
+    return frozenset({published.revision, *reported}) | older
+
+
 def unneeded(published: Published, configs: Mapping[str, ParsedConfig], reported: Iterable[str]) -> frozenset[str]:
-    """Return shards that belong neither to the published documents nor to a reported config."""
+    """Return shards that belong neither to the published documents nor to a config that pods may serve."""
     needed = set(_names(read_index(EndpointsIndex, published.endpoints))) if published.endpoints else set()
-    for revision in {published.revision, *reported}:
+    for revision in served(published, configs, reported):
         if revision in configs:
             needed |= configs[revision].shards
     return published.shards - needed

@@ -1,7 +1,7 @@
 """Size limits: lays out a compiled document in shards, and reduces parts that exceed a shard or the index. Pure.
 
 A resource's spec is bounded (`resources.MAX_SPEC_BYTES`) far below a shard. But each rule of a route may name every policy
-of its namespace, and a Service may have any number of endpoints. These must not block all publication.
+of its namespace. That must not block all publication. Endpoints of a Service are bounded by the compiler.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,6 @@ from inferway_contract.canonical import canonical
 from inferway_contract.document import (
     FORMAT,
     ConfigDocument,
-    Endpoint,
     EndpointsDocument,
     Format,
     Refusal,
@@ -26,8 +25,6 @@ MAX_INDEX_BYTES = 900 << 10
 """Bound of an index with its history: a ConfigMap holds 1 MiB, including labels and managed fields."""
 _MAX_PART = MAX_SHARD_BYTES - 200
 """Bound in bytes of one object, or of one Service with its key."""
-_ENDPOINT_BYTES = 80
-"""Upper bound of one endpoint in JSON: an IPv6 address and a port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +69,7 @@ def desired_state(
         config,
         layout,
         parsed_config(layout.index, text, config, layout.fragments),
-        EndpointsDocument(
-            replicas=compilation.endpoints.replicas,
-            services={key: _fit(key, endpoints) for key, endpoints in compilation.endpoints.services.items()},
-        ),
+        compilation.endpoints,
         too_large,
         version,
     )
@@ -103,8 +97,3 @@ def _refuse(route: Route) -> Route:
     refusal = Refusal(code="invalid_rule", detail="the route is too large to be published")
     rules = tuple(Rule(name=rule.name, matches=rule.matches, refusal=refusal) for rule in route.rules)
     return route.model_copy(update={"rules": rules})
-
-
-def _fit(key: str, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
-    """Cut endpoints to the room of a shard, about ten thousand."""
-    return endpoints[: (_MAX_PART - len(key)) // _ENDPOINT_BYTES]

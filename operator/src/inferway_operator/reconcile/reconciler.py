@@ -9,17 +9,22 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from typing import Final
 
 from inferway_contract.document import Endpoint
+from inferway_contract.problem_log import ProblemLog
 from inferway_kube.api_health import ApiHealth
 from inferway_kube.client import Client
 from inferway_kube.errors import ApiError, NotLeading
 from inferway_operator import compiler
 from inferway_operator.compiler import services
+from inferway_operator.compiler.emit import LeftOut
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.publish import plan as publish_plan
 from inferway_operator.publish import size_limits
 from inferway_operator.publish.config_maps import ConfigMaps
+from inferway_operator.publish.format_choice import FormatChoice, newest_common
+from inferway_operator.publish.obstacle import Obstacle
 from inferway_operator.reconcile import retry_loop
 from inferway_operator.reconcile.data_plane_presence import DataPlanePresence
 from inferway_operator.reconcile.status_loop import StatusLoop
@@ -28,6 +33,8 @@ from inferway_operator.settings import OperatorSettings
 from inferway_operator.status.acknowledgements import Acknowledgements
 from inferway_operator.watch.object_cache import ObjectCache
 from inferway_operator.watch.reflectors import NotDefined, Reflectors
+
+_SHOWN_SERVICES: Final = 10
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +59,9 @@ class Reconciler:
         self._config_maps = ConfigMaps(client, settings)
         presence = DataPlanePresence(settings.namespace, settings.selector("pods"))
         self._status_loop = StatusLoop(client, cache, reflectors, self._config_maps, metrics, presence, health)
+        self._left_out = ProblemLog(logger)
         self._term: Term | None = None
+        self._obstacle = Obstacle()
         self._is_synced = False
         """The cache holds everything that existed when this term began."""
         self._is_unfinished = True
@@ -69,9 +78,8 @@ class Reconciler:
                 tasks.create_task(retrying, name=caller)
 
     async def _reconcile(self) -> None:
-        await self._cache.wait(
-            self._settings.hold_off, self._settings.max_hold_off, most=0 if self._is_unfinished else None
-        )
+        most = 0.0 if self._is_unfinished or self._term is None else self._term.format.remaining(time.monotonic())
+        await self._cache.wait(self._settings.hold_off, self._settings.max_hold_off, most=most)
         self._is_unfinished = True
         began = time.monotonic()
         try:
@@ -88,7 +96,9 @@ class Reconciler:
         """Put everything right. Returns whether that took a write."""
         term = self._term or await self._begin()
         await self._check_losses()
-        acknowledged = Acknowledgements.of(self._cache, time.monotonic())
+        now = time.monotonic()
+        acknowledged = Acknowledgements.of(self._cache, now)
+        self._choose_format(term, acknowledged, now)
         await self._compile(term, acknowledged)
         async with self._status_loop.documents:
             return await self._publish(term, acknowledged)
@@ -118,9 +128,25 @@ class Reconciler:
             actual = await self._config_maps.read()
         for error in actual.errors:
             logger.warning("%s; it is published again", error)
+        if self._settings.namespaces and "default" not in self._settings.namespaces:
+            # Its Service and its endpoints are there.
+            logger.warning("the namespace default is not watched: endpoints are not compared with the API server's")
         self._cache.is_world_dirty = True
-        self._term = Term(actual.published, dict(actual.configs), actual.config)
+        published = actual.configs.get(actual.published.revision)
+        formats = Acknowledgements.of(self._cache, time.monotonic()).formats
+        chosen = FormatChoice(newest_common(formats) if published is None else published.version)
+        self._term = Term(actual.published, dict(actual.configs), actual.config, chosen)
         return self._term
+
+    def _choose_format(self, term: Term, acknowledged: Acknowledgements, now: float) -> None:
+        """Go back to an older format at once when a pod appears that reads no newer one, and forth when all do for a while."""
+        before, term.format = term.format, term.format.with_pods(acknowledged.formats, now)
+        if term.format.version != before.version:
+            logger.info(
+                "documents have format %d from now on, before %d: it is the newest that every data-plane pod reads",
+                term.format.version,
+                before.version,
+            )
 
     async def _check_documents(self) -> None:
         """Look from time to time whether the published ConfigMaps are as they were written."""
@@ -133,22 +159,27 @@ class Reconciler:
     async def _compile(self, term: Term, acknowledged: Acknowledgements) -> None:
         named = publish_plan.needed_services(term.published, term.configs, acknowledged.reported)
         is_same = not self._cache.is_world_dirty and term.replicas == acknowledged.live
+        last, version = term.config, term.format.version
         if is_same and term.wanted is not None and named <= term.wanted.endpoints.services.keys() | term.live.keys():
+            if term.wanted.version != version:
+                compilation = term.wanted.compilation
+                term.wanted = await asyncio.to_thread(
+                    size_limits.desired_state, compilation, self._settings.gateway, last, version
+                )
             return
         self._cache.is_world_dirty = False
-        last = term.config
         policies = {policy.id: policy for policy in last.policies} if last else {}
         world = self._cache.world(self._settings.world, policies, acknowledged.live)
         # Together with the snapshot: what comes later and is about others cannot change this compilation.
         routed = frozenset(service for route in world.routes for service in route.named_services())
-        self._cache.named_services = routed | {key.rpartition(":")[0] for key in named}
+        self._cache.named_services = routed | {key.rpartition(":")[0] for key in named} | {services.API_SERVER}
         began = time.monotonic()
 
         def compile_and_lay_out() -> tuple[size_limits.DesiredState, Mapping[str, tuple[Endpoint, ...]]]:
             compilation = compiler.compile(world)
             known_services = services.Services(world)
             live = {key: known_services.endpoints(key) for key in named if key not in compilation.endpoints.services}
-            return size_limits.desired_state(compilation, self._settings.gateway, last), live
+            return size_limits.desired_state(compilation, self._settings.gateway, last, version), live
 
         try:
             wanted, term.live = await asyncio.to_thread(compile_and_lay_out)
@@ -157,8 +188,22 @@ class Reconciler:
             raise
         self._metrics.compiled(time.monotonic() - began)
         term.wanted, term.replicas = wanted, acknowledged.live
+        self._metrics.uses(wanted.compilation.usage.values(), self._settings.world.bounds)
         for key, why in wanted.too_large.items():
             logger.warning("%s %s", key, why)
+        self._metrics.overlapping(sum(bool(verdict.overlaps) for verdict in wanted.compilation.verdicts))
+        self._report_left_out(wanted.compilation.left_out)
+
+    def _report_left_out(self, left_out: Mapping[str, LeftOut]) -> None:
+        self._metrics.left_out(
+            sum(item.forbidden for item in left_out.values()), sum(item.excess for item in left_out.values())
+        )
+        if left_out:
+            # Without numbers, which change with every pod.
+            services = ", ".join(list(left_out)[:_SHOWN_SERVICES])
+            self._left_out.report(logging.WARNING, "endpoints of Services get no requests", services=services)
+        else:
+            self._left_out.clear()
 
     async def _publish(self, term: Term, acknowledged: Acknowledgements) -> bool:
         wanted = term.wanted
@@ -171,9 +216,11 @@ class Reconciler:
         for write in writes:
             try:
                 await self._config_maps.write(write)
-            except ApiError:
+            except ApiError as error:
                 # It may have been written nevertheless, or another has written: what is there is read again.
                 self._term = None
+                if not isinstance(error, NotLeading) and (why := self._obstacle.met(error, time.monotonic())):
+                    self._status_loop.set_outcome(Outcome(term, wanted, term.published.revision, why))
                 raise
             term.published = write.after(term.published)
             if write.part == "config":
@@ -181,6 +228,8 @@ class Reconciler:
                 logger.info("published config %s", wanted.layout.revision)
                 # A second round leaves out of the endpoints what only the config before needed, if no pod serves it.
                 self._cache.mark(is_world=False)
+        self._obstacle.clear()
+        self._metrics.has_format(wanted.version)
         term.config = wanted.config
         term.configs[wanted.layout.revision] = wanted.parsed
         kept = {wanted.layout.revision, *acknowledged.reported, *(revision for revision, _ in term.published.history)}

@@ -1,4 +1,4 @@
-"""After a publication: statuses are written and garbage is collected, in tasks of their own.
+"""After a publication: statuses are decided and written, and garbage is collected, in tasks of their own.
 
 Neither a crowd of statuses nor an API server that refuses them may hold up the next publication. Only the newest outcome
 counts. Both tasks look at the documents only while no publication is under way, or they would meet pods that acknowledge a
@@ -9,10 +9,9 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from inferway_contract.acknowledgement import RENEW_SECONDS
 from inferway_kube.api_health import ApiHealth
@@ -22,22 +21,16 @@ from inferway_operator.compiler import Compilation
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.publish import plan as publish_plan
 from inferway_operator.publish.config_maps import ConfigMaps
-from inferway_operator.publish.published_state import ParsedConfig
 from inferway_operator.reconcile.data_plane_presence import DataPlanePresence
 from inferway_operator.reconcile.term import Outcome
-from inferway_operator.status import decision, writer
-from inferway_operator.status.acknowledgements import Acknowledgements, carried
-from inferway_operator.status.programmed import ConfigFragment
-from inferway_operator.status.writer import Change, StatusWriter
+from inferway_operator.status import basis, dispatch, writer
+from inferway_operator.status.acknowledgements import Acknowledgements
 from inferway_operator.watch import kinds
 from inferway_operator.watch.object_cache import ObjectCache
 from inferway_operator.watch.reflectors import Reflectors
 
 logger = logging.getLogger(__name__)
 
-_MOST_WRITES: Final = 200
-"""Statuses that are written between two looks for a newer outcome."""
-_KINDS: Final = (("GatewayRoute", kinds.ROUTES), ("RateLimitPolicy", kinds.POLICIES))
 _FOREVER: Final = float("inf")
 
 
@@ -62,11 +55,12 @@ class StatusLoop:
         self._metrics = metrics
         self._presence = presence
         self._health = health
-        self._writer = StatusWriter(client)
+        self._dispatch = dispatch.StatusDispatch(client, self._find)
+        cache.on_status = self._dispatch.notice
         self._refreshed_at = -_FOREVER
         self._newest: Outcome | None = None
-        self._decided: tuple[Compilation, str, object] | None = None
-        """By what the last statuses were decided that were all written."""
+        self._decided: tuple[Compilation, str, str, object] | None = None
+        """By what the last statuses were decided."""
         self._has_statuses, self._statuses_within = asyncio.Event(), _FOREVER
         self._has_garbage, self._garbage_within = asyncio.Event(), _FOREVER
 
@@ -86,16 +80,21 @@ class StatusLoop:
         """Forget the term before. Returns what is to be attempted over and over, by name."""
         self.invalidate()
         self._decided = None
-        return {"statuses": self._update_statuses, "garbage": self._sweep}
+        self._dispatch.reset()
+        return {
+            "statuses": self._update_statuses,
+            "writes of statuses": self._dispatch.run,
+            "garbage": self._sweep,
+        }
 
     # --- statuses --------------------------------------------------------------------------------------------------------
 
     async def _update_statuses(self) -> None:
         await _wait(self._has_statuses, self._statuses_within)
         self._statuses_within = 0.0  # a failed attempt is repeated at once, not after the time of the last result
-        self._statuses_within = await self._write_statuses()
+        self._statuses_within = await self._decide_statuses()
 
-    async def _write_statuses(self) -> float:
+    async def _decide_statuses(self) -> float:
         """Return the seconds after which time alone may have changed them."""
         await self._refresh_leases()
         async with self.documents:
@@ -105,17 +104,23 @@ class StatusLoop:
                 return _FOREVER
             configs = dict(outcome.term.configs)
         within = min(acknowledged.next_expiry, self._presence.note(len(acknowledged.counted), time.monotonic()))
-        basis = (outcome.wanted.compilation, outcome.revision, acknowledged.counted)
-        if self._decided is not None and basis[0] is self._decided[0] and basis[1:] == self._decided[1:]:
+        decided_by = (outcome.wanted.compilation, outcome.revision, outcome.obstacle, acknowledged.counted)
+        if self._decided is not None and decided_by[0] is self._decided[0] and decided_by[1:] == self._decided[1:]:
             return within
         objects = self._objects()
-        changes = await asyncio.to_thread(_decide, outcome, acknowledged, configs, objects)
-        self._count(objects, changes)
-        for first in range(0, len(changes), _MOST_WRITES):
-            await self._writer.write(changes[first : first + _MOST_WRITES])
-            if self._newest is not outcome:
-                return _FOREVER  # a newer one is handed over, or will be
-        self._decided = basis
+        newest = basis.Basis(
+            verdicts=basis.by_name(outcome.wanted.compilation.verdicts),
+            fragments=outcome.wanted.parsed.fragments,
+            too_large=outcome.wanted.too_large,
+            obstacle=outcome.obstacle,
+            revision=outcome.revision,
+            configs=configs,
+            acks=acknowledged.counted,
+        )
+        changed = await asyncio.to_thread(dispatch.changed_statuses, newest, objects)
+        self._count(objects, changed)
+        self._dispatch.offer(newest, [entry for _, entry in objects.values()], changed)
+        self._decided = decided_by
         return within
 
     async def _refresh_leases(self) -> None:
@@ -132,20 +137,26 @@ class StatusLoop:
         else:
             self._refreshed_at = time.monotonic()
 
-    def _objects(self) -> Mapping[tuple[str, str], kinds.CachedObject]:
-        objects = {
-            (kind_name, entry.id): self._writer.current(entry)
-            for kind_name, kind in _KINDS
-            for entry in self._cache.entries(kind)
-        }
-        self._writer.forget(entry.uid for entry in objects.values())
-        return objects
+    def _find(self, uid: str) -> tuple[str, kinds.CachedObject] | None:
+        for name, kind in writer.KINDS.items():
+            if (entry := self._cache.find(kind, uid)) is not None:
+                return name, entry
+        return None
 
-    def _count(self, objects: Mapping[tuple[str, str], kinds.CachedObject], changes: Iterable[Change]) -> None:
+    def _objects(self) -> Mapping[str, tuple[str, kinds.CachedObject]]:
+        return {
+            entry.uid: (name, self._dispatch.current(entry))
+            for name, kind in writer.KINDS.items()
+            for entry in self._cache.entries(kind)
+            if not entry.is_deleted  # it has left the config: its last status stays
+        }
+
+    def _count(
+        self, objects: Mapping[str, tuple[str, kinds.CachedObject]], changed: Mapping[str, Mapping[str, Any]]
+    ) -> None:
         """Count the resources by their statuses, those that are about to be written included."""
-        newer = {change.entry.uid: change.status for change in changes}
-        for kind, _ in _KINDS:
-            statuses = [newer.get(entry.uid, entry.status) or {} for (of, _), entry in objects.items() if of == kind]
+        for kind in writer.KINDS:
+            statuses = [changed.get(uid) or entry.status or {} for uid, (of, entry) in objects.items() if of == kind]
             programmed, refused = sum(map(writer.is_programmed, statuses)), sum(map(writer.is_refused, statuses))
             self._metrics.counted(kind, len(statuses), programmed, refused)
 
@@ -160,8 +171,8 @@ class StatusLoop:
         """Return the seconds after which there may be some."""
         async with self.documents:
             outcome = self._newest
-            if outcome is None:
-                return _FOREVER
+            if outcome is None or outcome.obstacle:
+                return _FOREVER  # or it is unknown what a write that was refused has left
             term = outcome.term
             acknowledged = Acknowledgements.of(self._cache, time.monotonic())
             due, term.unneeded_since = publish_plan.garbage(
@@ -182,25 +193,3 @@ async def _wait(event: asyncio.Event, most: float) -> None:
         async with asyncio.timeout(most if most < _FOREVER else None):
             await event.wait()
     event.clear()
-
-
-def _decide(
-    outcome: Outcome,
-    acknowledged: Acknowledgements,
-    configs: Mapping[str, ParsedConfig],
-    objects: Mapping[tuple[str, str], kinds.CachedObject],
-) -> Sequence[Change]:
-    now = datetime.now(UTC)
-    changes = []
-    for verdict in outcome.wanted.compilation.verdicts:
-        meta = verdict.meta
-        entry = objects.get((meta.kind, meta.id))
-        if entry is None or entry.value.meta != meta:
-            continue  # deleted, or newer than what was compiled: the next round is under way
-        key = f"{meta.kind}/{meta.id}"
-        fragment, too_large = (of.get(key, "") for of in (outcome.wanted.parsed.fragments, outcome.wanted.too_large))
-        part = ConfigFragment(meta.kind, fragment, carried(key, configs), outcome.revision, too_large)
-        decided = decision.decide(verdict, part, acknowledged.counted, entry.status, now)
-        if decided is not None:
-            changes.append(Change(meta.kind, entry, decided))
-    return changes

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from inferway_contract.document import ConfigDocument, Endpoint
 from inferway_operator.publish import size_limits
+from inferway_operator.publish.format_choice import FormatChoice
 from inferway_operator.publish.published_state import ParsedConfig, Published
 
 
@@ -17,6 +18,8 @@ class Term:
     """What is in the configs that a pod may serve, by revision."""
     config: ConfigDocument | None
     """The published one."""
+    format: FormatChoice
+    """The format to publish in."""
     wanted: size_limits.DesiredState | None = None
     live: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=dict)
     """Addresses, as they are now, of the Services that the last compilation does not name and a served config does."""
@@ -28,9 +31,11 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a round has published, or found published: statuses and garbage follow from it."""
+    """What a round has published, found published, or could not publish: statuses and garbage follow from it."""
 
     term: Term
     wanted: size_limits.DesiredState
     revision: str
-    """The revision of the config."""
+    """The revision of the published config."""
+    obstacle: str = ""
+    """Why the config of `wanted` could not be published; "" = it is."""

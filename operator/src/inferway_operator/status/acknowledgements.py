@@ -18,6 +18,8 @@ class Acknowledgements:
     """Pods that count for `Programmed`."""
     reported: frozenset[str]
     """Revisions of the configs that any pod serves; a pod that does not count may still have clients."""
+    formats: frozenset[tuple[int, ...]]
+    """Formats of documents that the pods read, each once."""
     live: int
     """Pods that take requests, at least 1: the divisor of a limit's local share."""
     next_expiry: float
@@ -31,6 +33,7 @@ class Acknowledgements:
         return cls(
             counted=world_pods.counted(pods, leases, now),
             reported=frozenset(lease.acknowledgement.config for lease in leases if lease.acknowledgement.config),
+            formats=world_pods.known_formats(pods, leases),
             live=max(1, sum(pod.is_ready and not pod.is_terminating for pod in pods)),
             next_expiry=_next_expiry(pods, leases, now),
         )

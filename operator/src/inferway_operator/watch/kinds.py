@@ -29,6 +29,8 @@ class CachedObject:
     """What the kind's `read` made of it. Equal values: nothing relevant has changed."""
     status: Mapping[str, Any] | None = None
     """As it is; of our own resources only."""
+    is_deleted: bool = False
+    """It has a deletionTimestamp, and only a finalizer keeps it: for users it is gone."""
 
     @property
     def id(self) -> str:
@@ -83,6 +85,7 @@ def cached_object(kind: WatchedKind, manifest: Manifest, before: CachedObject | 
         generation=generation,
         value=before.value if is_read and before else kind.read(manifest),
         status=status if kind.is_ours and isinstance(status, Mapping) else None,
+        is_deleted=meta.get("deletionTimestamp") is not None,
     )
 
 
@@ -90,11 +93,13 @@ def cached_object(kind: WatchedKind, manifest: Manifest, before: CachedObject | 
 
 
 def _read_pod(manifest: Manifest) -> PodState:
-    meta = manifest["metadata"]
-    conditions = mapping(manifest.get("status")).get("conditions")
+    meta, status = manifest["metadata"], mapping(manifest.get("status"))
+    conditions = status.get("conditions")
     ready = {"type": "Ready", "status": "True"}.items()
     is_ready = isinstance(conditions, list) and any(ready <= mapping(item).items() for item in conditions)
-    return PodState(meta["name"], meta["uid"], meta.get("deletionTimestamp") is not None, is_ready)
+    # An evicted pod stays as a failed one, which never starts again.
+    is_ending = meta.get("deletionTimestamp") is not None or status.get("phase") in ("Succeeded", "Failed")
+    return PodState(meta["name"], meta["uid"], is_ending, is_ready)
 
 
 def _read_lease(manifest: Manifest) -> LeaseState:

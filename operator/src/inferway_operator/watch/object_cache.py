@@ -6,7 +6,7 @@ during an outage goes too (docs/decisions/0009).
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence, ValuesView
+from collections.abc import Callable, Mapping, Sequence, ValuesView
 from dataclasses import replace
 from typing import Any, Final
 
@@ -51,9 +51,19 @@ class ObjectCache:
         self.is_world_dirty = True
         """Something that the compiler looks at has changed."""
         self.has_lost_ours = False
+<<<<<<< HEAD
         """A route or policy is gone: deleted, or its definition."""
+        self.on_status: Callable[[CachedObject], None] = lambda entry: None
+        """Called when the status of a known route or policy has changed, also by a write of this operator."""
+=======
+        """A route or policy is gone, or about to go: deleted, or its definition."""
+>>>>>>> next
         self.named_services: frozenset[str] | None = None
         """Ids of the Services that routes name; changes of others do not wake the reconciler. None = all do."""
+
+    def find(self, kind: WatchedKind, uid: str) -> CachedObject | None:
+        """Return an object by its uid."""
+        return self._entries[kind.id].get(uid)
 
     def entries(self, kind: WatchedKind) -> ValuesView[CachedObject]:
         """All objects of the kind."""
@@ -64,7 +74,9 @@ class ObjectCache:
 
         def values(kind: WatchedKind) -> tuple[Any, ...]:
             # None is what cannot be read of Kubernetes' own kinds.
-            return tuple(entry.value for entry in self.entries(kind) if entry.value is not None)
+            return tuple(
+                entry.value for entry in self.entries(kind) if entry.value is not None and not entry.is_deleted
+            )
 
         return World(
             settings=settings,
@@ -73,7 +85,8 @@ class ObjectCache:
             services=values(SERVICES),
             slices=values(SLICES),
             grants=tuple(grant for grants in values(GRANTS) for grant in grants),
-            namespaces=values(NAMESPACES),
+            # One that is being deleted counts until the end: its objects leave the config.
+            namespaces=tuple(entry.value for entry in self.entries(NAMESPACES) if entry.value is not None),
             last_published=last_published,
             replicas=replicas,
         )
@@ -126,6 +139,13 @@ class ObjectCache:
             since = before.value.ready_since if before is not None and was_ready else time.monotonic()
             now = replace(now, value=replace(now.value, ready_since=since))
         known[uid] = now
+<<<<<<< HEAD
+        if kind.is_ours and before is not None and before.status != now.status:
+            self.on_status(now)
+=======
+        if kind.is_ours and now.is_deleted and not (before is not None and before.is_deleted):
+            self.has_lost_ours = True
+>>>>>>> next
         is_proof = kind is LEASES and self._note_renewal(before, now)
         if before is None or _relevant(before) != _relevant(now) or is_proof:
             self._mark(kind, before, now)
@@ -224,7 +244,7 @@ def _relevant(entry: CachedObject) -> Any:
         return replace(entry.value, renewed=0.0)
     if isinstance(entry.value, PodState):
         return replace(entry.value, ready_since=0.0)
-    return (entry.generation, entry.value)
+    return (entry.generation, entry.value, entry.is_deleted)
 
 
 def _service(entry: CachedObject | None) -> str:

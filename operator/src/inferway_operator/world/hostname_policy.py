@@ -1,7 +1,8 @@
 """The operator's setting `hostnamePolicy`: which namespaces may claim which hostnames, and so get their traffic.
 
 Without the setting every namespace may claim every hostname. With it, only hostnames that an entry allows: an empty list
-allows nothing. Entries only add permissions; their order has no meaning.
+allows nothing. Entries add permissions; an exclusive one also takes its hostnames from all other namespaces. Their order
+has no meaning.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,10 @@ _Namespace = Annotated[str, StringConstraints(pattern=rf"^\*$|{values.LABEL_PATT
 _Pattern = Annotated[str, StringConstraints(pattern=rf"^\*$|{values.HOSTNAME_PATTERN}", max_length=253)]
 
 
+_NOWHERE: Final = (-1, False)
+"""Less specific than every pattern."""
+
+
 class HostnameRule(BaseModel):
     """A set of namespaces, and the hostnames that they may claim."""
 
@@ -30,6 +35,8 @@ class HostnameRule(BaseModel):
     """Labels of the Namespace, all of which must be present. A namespace in `namespaces` does not need them."""
     hostnames: tuple[_Pattern, ...]
     """`a.example.com` is only itself, `*.example.com` is itself and all below it at any depth, `*` is everything."""
+    exclusive: bool = False
+    """Whether no other namespace may claim these hostnames, or a wildcard that covers one of them."""
 
     @model_validator(mode="after")
     def _selects_namespaces(self) -> Self:
@@ -56,6 +63,34 @@ def patterns_of(policy: HostnamePolicy, namespace: str, labels: Mapping[str, str
 def may_claim(hostname: str, patterns: Sequence[str]) -> bool:
     """Return whether one pattern covers the hostname; "" = every host."""
     return any(pattern == ANY or (hostname != "" and _covers(pattern, hostname)) for pattern in patterns)
+
+
+def reserved_by(policy: HostnamePolicy, namespace: str, labels: Mapping[str, str], hostname: str) -> str | None:
+    """Return the pattern that reserves the hostname for other namespaces, or None; "" = every host.
+
+    Of exclusive entries the most specific pattern counts, so a name can be given away within a reserved domain. A wildcard
+    that covers a reserved hostname would get its requests: those that no route of the owner fits.
+    """
+    reserving: list[str] = []
+    claimed = _NOWHERE
+    for rule in policy:
+        if not rule.exclusive:
+            continue
+        if not rule.is_for(namespace, labels):
+            reserving += [pattern for pattern in rule.hostnames if _share_a_host(pattern, hostname)]
+        else:
+            covering = (pattern for pattern in rule.hostnames if may_claim(hostname, (pattern,)))
+            claimed = max((claimed, *map(_specificity, covering)))
+    return max((pattern for pattern in reserving if _specificity(pattern) > claimed), key=_specificity, default=None)
+
+
+def _share_a_host(pattern: str, hostname: str) -> bool:
+    return may_claim(hostname, (pattern,)) or hostname == "" or _covers(hostname, pattern)
+
+
+def _specificity(pattern: str) -> tuple[int, bool]:
+    # `b.example.com` is more specific than `*.example.com`, which has as many labels.
+    return (0, False) if pattern == ANY else (pattern.count(".") + 1, not pattern.startswith("*."))
 
 
 def _covers(pattern: str, hostname: str) -> bool:

@@ -3,13 +3,29 @@
 An unreadable object counts as absent; the status of a route that names it reports that.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from inferway_contract.kubernetes_kinds import EndpointSlice, ReferenceGrant, Service, valid_part
+from inferway_contract.kubernetes_kinds import (
+    Conditions,
+    Endpoint,
+    EndpointSlice,
+    ReferenceGrant,
+    Service,
+    ServicePort,
+    SlicePort,
+    valid_part,
+)
 from inferway_contract.resources import API_GROUP
 from inferway_operator.world import metadata
-from inferway_operator.world.objects import Grant, NamespaceObject, ServiceObject, SliceObject
+from inferway_operator.world.objects import (
+    Grant,
+    NamespaceObject,
+    Readiness,
+    ServiceObject,
+    SliceEndpoint,
+    SliceObject,
+)
 
 _SERVICE_LABEL: Final = "kubernetes.io/service-name"
 _FAMILIES: Final = {"IPv4": 4, "IPv6": 6}
@@ -34,8 +50,17 @@ def read_service(manifest: Mapping[str, Any]) -> ServiceObject | None:
     service = valid_part(Service, manifest)
     if service is None:
         return ServiceObject(meta.id)
-    ports = {port.port: port.name or "" for port in service.spec.ports or () if port.protocol in _TCP}
-    return ServiceObject(meta.id, tuple(sorted(ports.items())), service.spec.type == "ExternalName")
+    spec = service.spec
+    tcp = [port for port in spec.ports or () if port.protocol in _TCP]
+    return ServiceObject(
+        meta.id,
+        ports=tuple(sorted({port.port: port.name or "" for port in tcp}.items())),
+        is_external_name=spec.type == "ExternalName",
+        protocols=_protocols(tcp),
+        family=spec.ip_families[0] if spec.ip_families else "IPv4",
+        publishes_unready=spec.publish_not_ready_addresses is True,
+        cluster_ips=tuple(spec.cluster_ips or ()),
+    )
 
 
 def read_slice(manifest: Mapping[str, Any]) -> SliceObject | None:
@@ -44,18 +69,42 @@ def read_slice(manifest: Mapping[str, Any]) -> SliceObject | None:
     service = _labels(manifest).get(_SERVICE_LABEL)
     if errors or service is None or (slice_ := valid_part(EndpointSlice, manifest)) is None:
         return None
-    ports = {
-        port.name or "": port.port for port in slice_.ports or () if port.port is not None and port.protocol in _TCP
-    }
-    addresses = {
-        str(address)
+    tcp = [port for port in slice_.ports or () if port.port is not None and port.protocol in _TCP]
+    endpoints = {
+        SliceEndpoint(str(address), _readiness(endpoint.conditions), _owner(endpoint))
         for endpoint in slice_.endpoints or ()
-        if endpoint.conditions is None or endpoint.conditions.ready is not False
         # Controllers write one address; a file may list several.
         for address in endpoint.addresses
         if address.version == _FAMILIES[slice_.address_type]
     }
-    return SliceObject(f"{meta.namespace}/{service}", tuple(sorted(ports.items())), tuple(sorted(addresses)))
+    return SliceObject(
+        f"{meta.namespace}/{service}",
+        ports=tuple(sorted({port.name or "": port.port for port in tcp if port.port is not None}.items())),
+        endpoints=tuple(sorted(endpoints, key=lambda item: (item.address, item.readiness, item.owner))),
+        protocols=_protocols(tcp),
+    )
+
+
+def _protocols(ports: Iterable[ServicePort | SlicePort]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted({port.name or "": port.app_protocol for port in ports if port.app_protocol}.items()))
+
+
+def _readiness(conditions: Conditions | None) -> Readiness:
+    if conditions is None or conditions.ready is not False:
+        return Readiness.READY
+    return Readiness.LAST_RESORT if conditions.serving and conditions.terminating else Readiness.UNREADY
+
+
+def _owner(endpoint: Endpoint) -> str:
+    """Return what the addresses of one pod have in common."""
+    if len(endpoint.addresses) != 1:
+        return ""  # in a file: they may be those of several hosts
+    target = endpoint.target_ref
+    if target is not None and target.uid:
+        return f"uid {target.uid}"
+    if target is not None and target.name:
+        return f"{target.kind} {target.namespace}/{target.name}"
+    return f"hostname {endpoint.hostname}" if endpoint.hostname else ""
 
 
 def read_grants(manifest: Mapping[str, Any]) -> tuple[Grant, ...]:

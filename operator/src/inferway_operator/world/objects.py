@@ -5,6 +5,8 @@ needs their hostnames, matches and targets.
 """
 
 from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
 
 from inferway_contract.field_errors import FieldError
 from inferway_contract.resources.gateway_route import RouteRule
@@ -75,6 +77,12 @@ class RouteObject:
     rules: tuple[RuleObject, ...] = ()
     errors: tuple[FieldError, ...] = ()
     is_too_large: bool = False
+    """Only its hostnames, and a path that all its paths begin with, are read then."""
+    size: int = 0
+    """Bytes of its spec as compact JSON."""
+    patterns: tuple[str, ...] = ()
+    """The distinct patterns of its matches."""
+    match_count: int = 0
 
     def named_services(self) -> frozenset[str]:
         """Return ids of the Services that its rules name, also of those that do not exist."""
@@ -92,6 +100,8 @@ class PolicyObject:
     """() = every route of the namespace; None = unreadable, which also counts as every route."""
     errors: tuple[FieldError, ...] = ()
     is_too_large: bool = False
+    size: int = 0
+    """Bytes of its spec as compact JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +112,45 @@ class ServiceObject:
     ports: tuple[tuple[int, str], ...] = ()
     """Number and name of its TCP ports; EndpointSlices refer to the name ("" = unnamed)."""
     is_external_name: bool = False
+    protocols: tuple[tuple[str, str], ...] = ()
+    """`appProtocol` by name of the port, where it is set."""
+    family: Literal["IPv4", "IPv6"] = "IPv4"
+    """The preferred one."""
+    publishes_unready: bool = False
+    """Readiness has no meaning for its endpoints (`publishNotReadyAddresses`)."""
+    cluster_ips: tuple[str, ...] = ()
+
+
+class Readiness(IntEnum):
+    """When an endpoint gets requests."""
+
+    READY = 0
+    LAST_RESORT = 1
+    """It serves and is being deleted: only while its Service has no ready endpoint (KEP-1669)."""
+    UNREADY = 2
+
+
+@dataclass(frozen=True, slots=True)
+class SliceEndpoint:
+    """One address of an EndpointSlice."""
+
+    address: str
+    readiness: Readiness = Readiness.READY
+    owner: str = ""
+    """Equal for the addresses of one pod; "" = unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class SliceObject:
-    """An EndpointSlice: ready addresses and ports of a Service."""
+    """An EndpointSlice: endpoints and ports of a Service."""
 
     service: str
     """The Service's id."""
     ports: tuple[tuple[str, int], ...] = ()
     """Name of the port ("" = unnamed), and the number that the endpoints listen on."""
-    addresses: tuple[str, ...] = ()
+    endpoints: tuple[SliceEndpoint, ...] = ()
+    protocols: tuple[tuple[str, str], ...] = ()
+    """`appProtocol` by name of the port, where it is set."""
 
 
 @dataclass(frozen=True, slots=True)

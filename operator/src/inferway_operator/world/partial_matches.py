@@ -3,6 +3,7 @@
 An invalid rule must not leave its requests to a broader rule: a part that cannot be read fits everything.
 """
 
+from os.path import commonprefix
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
@@ -23,6 +24,25 @@ def read(raw: object) -> tuple[tuple[int, Match | PartialMatch], ...]:
     # A mapping is a list without its dash; anything else may have meant any request, as no matches do.
     items = raw if isinstance(raw, list) and raw else [raw if isinstance(raw, dict) else {}]
     return tuple((index, _match(item)) for index, item in enumerate(items))
+
+
+def common_path(rules: object) -> str:
+    """Return the text that all paths of a list of rules begin with, without reading anything else; "" = any path.
+
+    A pattern may mean any path, and so may what cannot be read.
+    """
+    common: str | None = None
+    for rule in rules if isinstance(rules, list) else [None]:
+        matches = rule.get("matches") if isinstance(rule, dict) else None
+        for match in matches if isinstance(matches, list) and matches else [None]:
+            path = match.get("path") if isinstance(match, dict) else None
+            if not isinstance(path, dict) or path.get("type", "PathPrefix") not in ("Exact", "PathPrefix"):
+                return ""
+            value = path.get("value")
+            if not isinstance(value, str):
+                return ""
+            common = value if common is None else commonprefix((common, value))  # noqa: RUF071 - of characters
+    return common or ""
 
 
 def _match(raw: object) -> Match | PartialMatch:

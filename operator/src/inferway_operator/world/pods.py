@@ -17,6 +17,7 @@ class PodState:
     name: str
     uid: str
     is_terminating: bool
+    """It is being deleted, or has ended."""
     is_ready: bool
     ready_since: float = float("inf")
     """Seconds, by the clock of `now`: since when the Pod is Ready and its Lease could have been received."""
@@ -53,6 +54,15 @@ class PodAck:
         """It has not reported yet, or has no config to serve."""
         reported = self.acknowledgement
         return not self.is_expired and not self.never_reported and not reported.config and not reported.refused
+
+
+def known_formats(pods: Iterable[PodState], leases: Iterable[LeaseState]) -> frozenset[tuple[int, ...]]:
+    """Return the formats of documents that pods read: of those that count, and of those that start and have a Lease.
+
+    A pod without a Lease is not known yet, and one that is terminating keeps the document that it has.
+    """
+    uids = {(pod.name, pod.uid) for pod in pods if not pod.is_terminating}
+    return frozenset(lease.acknowledgement.formats for lease in leases if (lease.name, lease.holder) in uids)
 
 
 def counted(pods: Iterable[PodState], leases: Iterable[LeaseState], now: float) -> tuple[PodAck, ...]:

@@ -1,7 +1,7 @@
 """Parse GatewayRoutes and RateLimitPolicies rule by rule: an error costs only the rule that has it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -13,7 +13,7 @@ from inferway_contract.resources.matches import Match
 from inferway_contract.resources.model import SectionName
 from inferway_contract.resources.rate_limit_policy import RateLimitPolicySpec, TargetRef
 from inferway_operator.world import metadata, partial_hostnames, partial_matches
-from inferway_operator.world.objects import Meta, PolicyObject, RouteObject, RuleObject
+from inferway_operator.world.objects import Meta, PartialMatch, PolicyObject, RouteObject, RuleObject
 
 MAX_SPEC_BYTES: Final = 256 << 10
 """Bound of a spec in compact JSON, far below a shard: a shard has room for several resources."""
@@ -47,13 +47,25 @@ def parse(manifest: Mapping[str, Any]) -> RouteObject | PolicyObject:
         return _unreadable(
             kind, meta, [FieldError(("spec",), "cannot be written as JSON: nested too deeply, or recursive")]
         )
-    too_large = size > MAX_SPEC_BYTES
-    if too_large:
+    if size > MAX_SPEC_BYTES:
         errors.append(
             FieldError(("spec",), f"too large: {size} bytes as JSON, the limit is {MAX_SPEC_BYTES}; split it")
         )
-    parse_spec = _parse_route if kind == "GatewayRoute" else _parse_policy
-    return parse_spec(meta, spec, errors, too_large)
+        return _too_large(kind, meta, spec, errors, size)
+    return (_parse_route if kind == "GatewayRoute" else _parse_policy)(meta, spec, errors, size)
+
+
+def _too_large(
+    kind: str, meta: Meta, spec: dict[str, Any], errors: list[FieldError], size: int
+) -> RouteObject | PolicyObject:
+    """Read little of a large spec: reading takes time too."""
+    if kind != "GatewayRoute":
+        return PolicyObject(meta, None, None, tuple(errors), is_too_large=True, size=size)
+    hostnames = partial_hostnames.read(spec.get("hostnames", []))
+    match = PartialMatch(path=None, path_value=partial_matches.common_path(spec.get("rules")), path_type="PathPrefix")
+    rule = RuleObject(0, "rule-0", None, ((0, match),))
+    rules = (rule,) if hostnames is not None else ()
+    return RouteObject(meta, hostnames or (), rules, tuple(errors), is_too_large=True, size=size)
 
 
 def _unreadable(kind: str, meta: Meta, errors: list[FieldError]) -> RouteObject | PolicyObject:
@@ -72,7 +84,7 @@ def size_of(spec: Mapping[str, Any]) -> int | None:
     return len(text.encode(errors="surrogatepass"))
 
 
-def _parse_route(meta: Meta, spec: dict[str, Any], errors: list[FieldError], too_large: bool) -> RouteObject:
+def _parse_route(meta: Meta, spec: dict[str, Any], errors: list[FieldError], size: int) -> RouteObject:
     rules = spec.get("rules")
     errors += _errors(GatewayRouteSpec, _outline(spec), ("spec",))
     if isinstance(rules, dict):
@@ -81,13 +93,25 @@ def _parse_route(meta: Meta, spec: dict[str, Any], errors: list[FieldError], too
     if hostnames is None:
         # Which hosts it meant is not known, and without hostnames it would claim every host.
         rules = []
+    parsed = tuple(_parse_rule(rule, index) for index, rule in enumerate(rules)) if isinstance(rules, list) else ()
     return RouteObject(
         meta=meta,
         hostnames=hostnames or (),
-        rules=tuple(_parse_rule(rule, index) for index, rule in enumerate(rules)) if isinstance(rules, list) else (),
+        rules=parsed,
         errors=tuple(errors),
-        is_too_large=too_large,
+        size=size,
+        patterns=tuple(dict.fromkeys(_patterns(parsed))),
+        match_count=sum(len(rule.matches) for rule in parsed),
     )
+
+
+def _patterns(rules: Iterable[RuleObject]) -> Iterator[str]:
+    for rule in rules:
+        for _, match in rule.matches:
+            if match.path is not None and match.path.type == "RegularExpression":
+                yield match.path.value
+            yield from (entry.value for entry in match.headers if entry.type == "RegularExpression")
+            yield from (entry.value for entry in match.query_params if entry.type == "RegularExpression")
 
 
 def _outline(spec: dict[str, Any]) -> dict[str, Any]:
@@ -113,12 +137,12 @@ def _parse_rule(raw: object, index: int) -> RuleObject:
     return RuleObject(index, rule_name(rule, index), rule, tuple(enumerate(rule.matches or (Match(),))))
 
 
-def _parse_policy(meta: Meta, spec: dict[str, Any], errors: list[FieldError], too_large: bool) -> PolicyObject:
+def _parse_policy(meta: Meta, spec: dict[str, Any], errors: list[FieldError], size: int) -> PolicyObject:
     errors += _errors(RateLimitPolicySpec, spec, ("spec",))
     if not errors:
         parsed = RateLimitPolicySpec.model_validate(spec)
-        return PolicyObject(meta, parsed, parsed.target_refs)
-    return PolicyObject(meta, None, _salvage_targets(spec.get("targetRefs", [])), tuple(errors), too_large)
+        return PolicyObject(meta, parsed, parsed.target_refs, size=size)
+    return PolicyObject(meta, None, _salvage_targets(spec.get("targetRefs", [])), tuple(errors), size=size)
 
 
 def _salvage_targets(raw: object) -> tuple[TargetRef, ...] | None:

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 from inferway_contract import document
 from inferway_operator.world import kubernetes_kinds, metadata
+from inferway_operator.world.bounds import DEFAULT as DEFAULT_BOUNDS
+from inferway_operator.world.bounds import Bounds
 from inferway_operator.world.hostname_policy import HostnamePolicy
 from inferway_operator.world.objects import (
     Grant,
@@ -38,6 +40,8 @@ class Settings:
     """Hosts that the url of a backendRef may name in a cluster: names, addresses, or `*.example.com`."""
     hostname_policy: HostnamePolicy | None = None
     """Which namespaces may claim which hostnames; None = all may claim all."""
+    bounds: Bounds = DEFAULT_BOUNDS
+    """What the objects of a namespace may take. They do not apply to a standalone gateway."""
 
 
 @dataclass(frozen=True, slots=True)

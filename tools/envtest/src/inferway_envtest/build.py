@@ -26,27 +26,30 @@ def is_possible() -> bool:
     return shutil.which("go") is not None
 
 
-def build(programs: Sequence[Program], folder: Path) -> None:
-    """Build programs into a folder, under its lock. Each appears there complete or not at all. Raises `BuildError`."""
+def build(programs: Sequence[Program], folder: Path, module: Path = MODULE, flags: str = "") -> None:
+    """Build programs of a module into a folder, under its lock; `flags` are the linker's, else those of Kubernetes.
+
+    Each program appears there complete or not at all. Raises `BuildError`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(f"{PART}*"):
         shutil.rmtree(left)  # left by a killed build; this process holds the lock
     with tempfile.TemporaryDirectory(dir=folder, prefix=PART) as part:
         for program in programs:
             built = Path(part) / program.name
-            run(program, command(program, built))
+            run(program, command(program, built, flags or linker_flags()), module)
             built.rename(folder / program.name)
 
 
-def command(program: Program, target: Path) -> list[str]:
-    """Return the command line of one build."""
+def command(program: Program, target: Path, flags: str) -> list[str]:
+    """Return the command line of one build with the linker's flags."""
     return [
         "go",
         "build",
         "-trimpath",
         "-buildvcs=false",
         "-ldflags",
-        linker_flags(),
+        flags,
         "-o",
         str(target),
         program.package,
@@ -61,14 +64,14 @@ def linker_flags() -> str:
     return " ".join(["-s -w", *(f"-X k8s.io/component-base/version.{name}={value}" for name, value in stamps.items())])
 
 
-def run(program: Program, arguments: Sequence[str]) -> None:
+def run(program: Program, arguments: Sequence[str], module: Path = MODULE) -> None:
     """Run a build at low priority, and print its progress."""
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
     began = monotonic()
     print_progress(f"building {program.name} with Go; the first time takes minutes")
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8") as output,
-        subprocess.Popen(["nice", *arguments], cwd=MODULE, env=environment, stdout=output, stderr=output) as process,  # noqa: S603, S607
+        subprocess.Popen(["nice", *arguments], cwd=module, env=environment, stdout=output, stderr=output) as process,  # noqa: S603, S607
     ):
         try:
             while not is_over(process):

@@ -14,21 +14,26 @@ import pytest
 
 from inferway_envtest import binaries
 from inferway_envtest import gateway_api as gateway_api_module
+from inferway_envtest import helm as helm_module
 from inferway_envtest.binaries import MissingProgramsError, Programs
 from inferway_envtest.server import ApiServer
 
 DEFINITIONS = Path(__file__).resolve().parents[4] / "crds"
 FOUND = pytest.StashKey[Programs | Exception]()
+HELM = pytest.StashKey[Path | Exception]()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Find the programs if a selected test needs them."""
+    """Find the programs that selected tests need."""
     if session.config.option.collectonly:
         return
-    if any("api_server" in getattr(item, "fixturenames", ()) for item in session.items):
-        capturing = session.config.pluginmanager.getplugin("capturemanager")
-        with capturing.global_and_fixture_disabled():
+    needed = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    capturing = session.config.pluginmanager.getplugin("capturemanager")
+    with capturing.global_and_fixture_disabled():
+        if "api_server" in needed:
             session.config.stash[FOUND] = find()
+        if "helm" in needed:
+            session.config.stash[HELM] = find_helm()
 
 
 def find() -> Programs | Exception:
@@ -37,6 +42,25 @@ def find() -> Programs | Exception:
         return binaries.find()
     except Exception as failure:
         return failure
+
+
+def find_helm() -> Path | Exception:
+    """Return helm, or the exception, which each test then reports."""
+    try:
+        return helm_module.find()
+    except Exception as failure:
+        return failure
+
+
+@pytest.fixture(scope="session")
+def helm(pytestconfig: pytest.Config) -> Path:
+    """Return the program helm. Skips if the machine has no source for it; any other error fails the test."""
+    program = pytestconfig.stash.get(HELM, None) or find_helm()
+    if isinstance(program, MissingProgramsError):
+        pytest.skip(str(program))
+    if isinstance(program, Exception):
+        raise program
+    return program
 
 
 @pytest.fixture(scope="session")

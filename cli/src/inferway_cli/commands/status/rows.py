@@ -134,8 +134,12 @@ def pod_rows(leases: Iterable[Mapping[str, Any]]) -> tuple[PodRow, ...]:
                 namespace=_text(meta.get("namespace")),
                 name=_text(meta.get("name")),
                 renewed=_text(_mapping(lease.get("spec")).get("renewTime")),
-                acknowledgement=Acknowledgement(
-                    **{name: printable(text) for name, text in reported.model_dump().items()}
+                acknowledgement=reported.model_copy(
+                    update={
+                        name: printable(value)
+                        for name, value in reported.model_dump().items()
+                        if isinstance(value, str)
+                    }
                 ),
             )
         )

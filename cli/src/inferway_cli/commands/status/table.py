@@ -64,7 +64,7 @@ def _state(state: ConditionState) -> Text:
 
 
 def _pods(pods: tuple[PodRow, ...], now: datetime) -> Table:
-    table = _table("Gateway", "Pod", "Config", "Endpoints", "Renewed")
+    table = _table("Gateway", "Pod", "Config", "Endpoints", "Formats", "Renewed")
     for pod in pods:
         renewed = Text(f"{age(pod.renewed, now)} ago" if pod.renewed else "never")
         if is_silent(pod, now):
@@ -74,6 +74,7 @@ def _pods(pods: tuple[PodRow, ...], now: datetime) -> Table:
             Text(f"{pod.namespace}/{pod.name}"),
             Text(pod.acknowledgement.config or "-"),
             Text(pod.acknowledgement.endpoints or "-"),
+            ",".join(map(str, pod.acknowledgement.formats)),
             renewed,
         )
     return table
@@ -124,7 +125,7 @@ def as_json(report: Report) -> dict[str, Any]:
                 "namespace": pod.namespace,
                 "name": pod.name,
                 "renewTime": pod.renewed,
-                **pod.acknowledgement.model_dump(),
+                **pod.acknowledgement.model_dump(mode="json"),
             }
             for pod in report.pods
         ],

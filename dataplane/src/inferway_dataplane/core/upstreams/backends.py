@@ -13,10 +13,10 @@ from inferway_dataplane.core.upstreams.members import Member, RuleCounters
 
 
 class EndpointFactory(Protocol):
-    """Returns the one endpoint object of an address, which all rules and runtimes share."""
+    """Returns the one endpoint object of its addresses, which all rules and runtimes share."""
 
-    def __call__(self, host: str, port: int, *, tls: bool, is_name: bool) -> Any:
-        """`is_name`: the host is to be resolved."""
+    def __call__(self, host: str, port: int, *, tls: bool, is_name: bool, further: tuple[str, ...] = ()) -> Any:
+        """`is_name`: the host is to be resolved. `further`: other addresses of the same process."""
 
 
 class Credential:
@@ -149,7 +149,7 @@ class BackendResolver:
             resolved = self._resolved[service] = [
                 (
                     _authority(item.address, item.port),
-                    self._endpoint_of(item.address, item.port, tls=False, is_name=False),
+                    self._endpoint_of(item.address, item.port, tls=False, is_name=False, further=item.further),
                 )
                 for item in listed
             ]

@@ -11,7 +11,7 @@ from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
 from inferway_dataplane.engine.clock import NEVER, Clock
 from inferway_dataplane.engine.http1.head_cache import HeadCache
-from inferway_dataplane.engine.upstream import tls_connection, tls_failures
+from inferway_dataplane.engine.upstream import connection_race, tls_connection, tls_failures
 from inferway_dataplane.engine.upstream.connection import ConnectionOwner, UpstreamConnection
 from inferway_dataplane.engine.upstream.connection_limit import ConnectionLimiter, Permit
 from inferway_dataplane.engine.upstream.private_connections import CLOSER, PrivateLimit
@@ -43,14 +43,20 @@ class ConnectFailed(Exception):  # noqa: N818 - it names what happened
 
 
 class EndpointPool(ConnectionOwner):
-    """One upstream address with its idle connections."""
+    """One endpoint with its idle connections: an address, a name, or the addresses of a pod."""
 
-    __slots__ = ("_tls_logged_at", "_tls_suppressed", "host", "idle", "is_forgotten", "name", "pools", "port")
+    __slots__ = (
+        "_tls_logged_at", "_tls_suppressed", "host", "hosts", "idle", "is_forgotten", "name", "pools", "port",
+    )  # fmt: skip
 
-    def __init__(self, pools: "Pools", host: str, port: int, tls: ssl.SSLContext | None, is_name: bool) -> None:
+    def __init__(
+        self, pools: "Pools", hosts: tuple[str, ...], port: int, tls: ssl.SSLContext | None, is_name: bool
+    ) -> None:
+        """`hosts`: a name, or addresses with the preferred one first."""
         super().__init__(pools.clock, pools.head_cache, tls)
         self.pools = pools
-        self.host = host
+        self.host = host = hosts[0]
+        self.hosts = hosts  # the one that was connected to last is the first
         self.port = port
         self.name = ResolvedName(host, port, pools.clock, self._on_addresses) if is_name else None
         self.idle: list[UpstreamConnection] = []
@@ -145,6 +151,8 @@ class EndpointPool(ConnectionOwner):
         try:
             async with _timeout(deadline - self.clock.now()):
                 addresses = await self.addresses()
+                if len(self.hosts) > 1:
+                    return await self._race(addresses, permit)
                 *others, last = addresses
                 for number, address in enumerate(others):
                     # An address that swallows packets must leave time for those after it.
@@ -172,7 +180,16 @@ class EndpointPool(ConnectionOwner):
                 self._log_tls_failure(error)
             raise ConnectFailed(problems.TLS_FAILED if is_cut else problems.CONNECT_FAILED) from None
 
-    async def _connect_to(self, address: str, permit: Permit) -> UpstreamConnection:
+    async def _race(self, addresses: list[str], permit: Permit) -> UpstreamConnection:
+        """Connect to a pod by the address that answers first; raise `OSError` if none does."""
+        connection = await connection_race.first_of(addresses, self._connect_to)
+        connection.permit = permit
+        if connection not in self.pools.connections:
+            raise ConnectionResetError("closed after the handshake")  # before it had the permit to give back
+        self.hosts = (connection.address, *(host for host in self.hosts if host != connection.address))
+        return connection
+
+    async def _connect_to(self, address: str, permit: Permit | None = None) -> UpstreamConnection:
         connection = UpstreamConnection(self, permit, address)
         try:
             if self.tls is None:
@@ -190,7 +207,7 @@ class EndpointPool(ConnectionOwner):
 
         Raises `ConnectFailed` if none may be connected to.
         """
-        addresses = [self.host]
+        addresses = list(self.hosts)
         if self.name is not None:
             try:
                 addresses = await self.name.current()
@@ -285,18 +302,24 @@ class Pools:
         self.api_server = ""  # its address, which no upstream in a cluster may have
         self.dial: Callable[[EndpointPool, float], Awaitable[UpstreamConnection]] = EndpointPool.dial
         self.connections: set[UpstreamConnection] = set()
-        self._endpoints: dict[tuple[str, int, bool], EndpointPool] = {}
+        self._endpoints: dict[tuple[tuple[str, ...], int, bool], EndpointPool] = {}
         self._names: dict[EndpointPool, ResolvedName] = {}
         self._tls: ssl.SSLContext | None = None
         if self._authorities:
             self.tls_context()
 
-    def endpoint(self, host: str, port: int, *, tls: bool, is_name: bool) -> EndpointPool:
-        """The one endpoint of this address."""
-        endpoint = self._endpoints.get((host, port, tls))
+    def endpoint(
+        self, host: str, port: int, *, tls: bool, is_name: bool, further: tuple[str, ...] = ()
+    ) -> EndpointPool:
+        """The one endpoint of these addresses.
+
+        `further` is a part of what it is known by: another Service may claim the same address with one of its own choice.
+        """
+        key = ((host, *further), port, tls)
+        endpoint = self._endpoints.get(key)
         if endpoint is None:
             context = self.tls_context() if tls else None
-            endpoint = self._endpoints[(host, port, tls)] = EndpointPool(self, host, port, context, is_name)
+            endpoint = self._endpoints[key] = EndpointPool(self, key[0], port, context, is_name)
             if endpoint.name is not None:
                 self._names[endpoint] = endpoint.name
         return endpoint

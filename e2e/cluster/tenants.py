@@ -1,0 +1,142 @@
+"""Two gateways with three tenants: two share the first one and one of these means harm; the third has the second gateway."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from e2e.cluster.access import DEMO, GATEWAY, OPERATOR, ROOT, Cluster, route
+from e2e.cluster.breaking import overlay_with
+from e2e.cluster.leftovers import SECOND_GATEWAY
+from inferway_testing.until import until
+
+NEIGHBOUR: Final = "team-a"
+HOSTILE: Final = "team-hostile"
+"""Tenants of the first gateway."""
+SEPARATE: Final = "team-b"
+"""The tenant of the second gateway, as in its manifests."""
+
+SECOND: Final = "inferway-system-b"
+SECOND_OPERATOR: Final = "inferway-operator-b"
+"""Namespaces of the second gateway."""
+
+ACCOUNTS: Final = """
+apiVersion: v1
+kind: Namespace
+metadata: {{name: {tenant}, labels: {{pod-security.kubernetes.io/enforce: restricted}}}}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {{name: author, namespace: {tenant}}}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {{name: reader, namespace: {tenant}}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {{name: author, namespace: {tenant}}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: edit}}
+subjects: [{{kind: ServiceAccount, name: author, namespace: {tenant}}}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {{name: reader, namespace: {tenant}}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view}}
+subjects: [{{kind: ServiceAccount, name: reader, namespace: {tenant}}}]
+"""
+"""A namespace whose people have Kubernetes' own roles and nothing of this project."""
+
+TRAFFIC: Final = """
+import http.client, json, time
+end, count, longest, failures = time.monotonic() + %f, 0, 0.0, []
+while time.monotonic() < end:
+    began = time.monotonic()
+    try:
+        connection = http.client.HTTPConnection(%r, 80, timeout=5)
+        connection.request("GET", "/", headers={"host": %r})
+        answer = connection.getresponse()
+        body = answer.read().decode()
+        if (answer.status, body) != (200, %r):
+            failures.append(f"{answer.status} {body[:80]}")
+        connection.close()
+    except OSError as error:
+        failures.append(repr(error))
+    count, longest = count + 1, max(longest, time.monotonic() - began)
+    time.sleep(0.02)
+print(json.dumps({"requests": count, "longest": longest, "failures": failures[:5]}))
+"""
+
+
+def second_overlay(folder: Path) -> Path:
+    """Write an overlay: the shipped second gateway with locally built images and one pod."""
+    pull = "- {op: add, path: /spec/template/spec/containers/0/imagePullPolicy, value: IfNotPresent}"
+    one = "- {op: replace, path: /spec/replicas, value: 1}"
+    text = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [os.path.relpath(ROOT / SECOND_GATEWAY, folder)],
+        "images": [{"name": f"ghcr.io/inferway/{name}", "newTag": "dev"} for name in ("operator", "dataplane")],
+        "patches": [{"target": {"kind": "Deployment"}, "patch": f"{pull}\n{one}"}],
+    }
+    (folder / "kustomization.yaml").write_text(json.dumps(text))
+    return folder
+
+
+@contextmanager
+def installed(cluster: Cluster, folder: Path) -> Iterator[None]:
+    """Install the second gateway and the tenants; afterwards both are gone, and the first gateway serves every namespace."""
+    first, second = folder / "first", folder / "second"
+    first.mkdir()
+    second.mkdir()
+    for tenant in (NEIGHBOUR, HOSTILE, SEPARATE):
+        cluster.apply(ACCOUNTS.format(tenant=tenant))
+    own = ",".join((DEMO, NEIGHBOUR, HOSTILE))
+    cluster.install(str(overlay_with(first, operator=f"INFERWAY_OPERATOR_NAMESPACES={own}")))
+    cluster.kubectl("apply", "-k", str(second_overlay(second)))
+    try:
+        for namespace in (OPERATOR, GATEWAY, SECOND_OPERATOR, SECOND):
+            cluster.await_rollout(namespace)
+        yield
+    finally:
+        cluster.kubectl("delete", "namespace", NEIGHBOUR, HOSTILE, SEPARATE, "--timeout=100s")
+        cluster.kubectl("delete", "-k", SECOND_GATEWAY, "--ignore-not-found", "--wait", "--timeout=120s")
+        cluster.install("manifests/overlays/dev")
+        cluster.await_rollout(OPERATOR)
+
+
+def as_user(tenant: str, account: str) -> str:
+    """Return kubectl's flag for acting as an account of a tenant."""
+    return f"--as=system:serviceaccount:{tenant}:{account}"
+
+
+def write(cluster: Cluster, tenant: str, *manifests: str | dict[str, Any]) -> None:
+    """Apply as the tenant's author; large ones have no room in an annotation, so by the API server."""
+    texts = [one if isinstance(one, str) else json.dumps(one) for one in manifests]
+    cluster.kubectl(
+        "apply", "--server-side", "-n", tenant, as_user(tenant, "author"), "-f", "-", given="\n---\n".join(texts)
+    )
+
+
+def publish(cluster: Cluster, tenant: str, host: str, body: str) -> None:
+    """Write the tenant's route as its author, and wait until it is ready."""
+    # Kubernetes adds the rights on our kinds to its roles a moment after the definitions.
+    until(
+        lambda: cluster.attempt("auth", "can-i", "create", "gatewayroutes.inferway.dev", "-n", tenant, as_user(tenant, "author")).stdout.strip() == "yes",
+        f"the author of {tenant} may write routes",
+        30,
+    )  # fmt: skip
+    write(cluster, tenant, route("main", tenant, host, body))
+    cluster.kubectl(
+        "wait", "-n", tenant, "--for=condition=Ready", "gwr/main", "--timeout=30s", as_user(tenant, "reader")
+    )
+
+
+def ask_second(cluster: Cluster, seconds: float, host: str, body: str) -> dict[str, Any]:
+    """Send requests to the second gateway from a pod of the cluster for some seconds; returns counts and failures."""
+    code = TRAFFIC % (seconds, f"inferway-gateway-b.{SECOND}.svc", host, body)
+    return dict(json.loads(cluster.run_python(DEMO, "deployment/service-python", code, timeout=seconds + 30)))

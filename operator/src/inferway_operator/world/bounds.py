@@ -1,0 +1,52 @@
+"""Bounds of what the objects of one namespace, and of all, may take of the data plane. Without I/O."""
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from inferway_contract import pattern_bounds
+
+
+class Usage(NamedTuple):
+    """What objects take, or may take."""
+
+    patterns: int = 0
+    """Sum of the sizes of patterns (`inferway_contract.patterns`), in instructions of RE2."""
+    matches: int = 0
+    """Sum over routes of the number of hostnames, at least 1, times the number of matches."""
+    limits: int = 0
+    """Sum over policies of the number of limits times the number of rules that they apply to."""
+    bytes: int = 0
+    """Sum of the sizes of specs as compact JSON."""
+
+
+NOTHING: Final = Usage()
+UNBOUNDED: Final = Usage(*[1 << 62] * len(Usage._fields))
+OF_NAMESPACE: Final = Usage(pattern_bounds.DEFAULT.namespace, matches=50_000, limits=50_000, bytes=16 << 20)
+OF_ALL: Final = Usage(pattern_bounds.DEFAULT.document, matches=500_000, limits=500_000, bytes=64 << 20)
+"""Of all namespaces together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The limits; those of all namespaces together are shared fairly (docs/decisions/0014)."""
+
+    route_patterns: int = pattern_bounds.DEFAULT.route
+    namespace: Usage = OF_NAMESPACE
+    total: Usage = OF_ALL
+
+
+DEFAULT: Final = Bounds()
+
+
+def fair_level(demands: list[int], total: int) -> int:
+    """Return the highest level at which the demands, each cut to it, fit into the total (max-min fairness).
+
+    A demand of at most `total / len(demands)` is never cut.
+    """
+    rest = total
+    for number, demand in enumerate(sorted(demands)):
+        share = rest // (len(demands) - number)
+        if demand > share:
+            return share
+        rest -= demand
+    return max(demands, default=0)
