@@ -51,13 +51,9 @@ class ObjectCache:
         self.is_world_dirty = True
         """Something that the compiler looks at has changed."""
         self.has_lost_ours = False
-<<<<<<< HEAD
-        """A route or policy is gone: deleted, or its definition."""
+        """A route or policy is gone, or about to go: deleted, or its definition."""
         self.on_status: Callable[[CachedObject], None] = lambda entry: None
         """Called when the status of a known route or policy has changed, also by a write of this operator."""
-=======
-        """A route or policy is gone, or about to go: deleted, or its definition."""
->>>>>>> next
         self.named_services: frozenset[str] | None = None
         """Ids of the Services that routes name; changes of others do not wake the reconciler. None = all do."""
 
@@ -139,13 +135,10 @@ class ObjectCache:
             since = before.value.ready_since if before is not None and was_ready else time.monotonic()
             now = replace(now, value=replace(now.value, ready_since=since))
         known[uid] = now
-<<<<<<< HEAD
         if kind.is_ours and before is not None and before.status != now.status:
             self.on_status(now)
-=======
         if kind.is_ours and now.is_deleted and not (before is not None and before.is_deleted):
             self.has_lost_ours = True
->>>>>>> next
         is_proof = kind is LEASES and self._note_renewal(before, now)
         if before is None or _relevant(before) != _relevant(now) or is_proof:
             self._mark(kind, before, now)
