@@ -245,6 +245,12 @@ def test_description_is_the_first_field_of_a_node(kind: str) -> None:
 # --- defaults ---------------------------------------------------------------------------------------------------------
 
 
+def test_descriptions_contain_the_defaults() -> None:
+    described = {path: node.get("description", "") for path, node in nodes("GatewayRoute")}
+    assert described["spec", "rules", "[]", "matches", "[]", "path", "type"].endswith("Default: PathPrefix.")
+    assert described["spec", "rules", "[]", "retry", "codes"].endswith("Default: 502, 503, 504.")
+
+
 def test_matches_default_is_that_of_gateway_api() -> None:
     rule = structural_schema.of(resources.SPECS["GatewayRoute"])["properties"]["rules"]["items"]
     assert rule["properties"]["matches"]["default"] == [{"path": {"type": "PathPrefix", "value": "/"}}]

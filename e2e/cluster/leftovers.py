@@ -17,6 +17,7 @@ NAMESPACES: Final = (
     "team-a",
     "team-b",
     "team-hostile",
+    "inferway-releases",
 )
 SECOND_GATEWAY: Final = "manifests/overlays/second-gateway"
 CLUSTER_WIDE: Final = "clusterrole/inferway-e2e-prometheus", "clusterrolebinding/inferway-e2e-prometheus"

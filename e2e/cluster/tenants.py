@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
+
 from e2e.cluster.access import DEMO, GATEWAY, OPERATOR, ROOT, Cluster, route
 from e2e.cluster.breaking import overlay_with
 from e2e.cluster.leftovers import SECOND_GATEWAY
+from inferway_chart import chart as chart_module
 from inferway_testing.until import until
 
 NEIGHBOUR: Final = "team-a"
@@ -23,6 +27,19 @@ SEPARATE: Final = "team-b"
 SECOND: Final = "inferway-system-b"
 SECOND_OPERATOR: Final = "inferway-operator-b"
 """Namespaces of the second gateway."""
+
+RELEASES: Final = "inferway-releases"
+"""The namespace of Helm's own state."""
+VALUES: Final[dict[str, Any]] = {
+    "gatewayName": "b",
+    "nameSuffix": "-b",
+    "namespaces": {"operator": SECOND_OPERATOR, "gateway": SECOND},
+    "crds": {"install": False},
+    "roles": {"aggregate": False},
+    "operator": {"settings": {"INFERWAY_OPERATOR_NAMESPACES": SEPARATE}},
+    "gateway": {"replicas": 1, "service": {"type": "", "nodePort": None}},
+}
+"""Of a release that is the second gateway, in addition to those of the overlay dev."""
 
 ACCOUNTS: Final = """
 apiVersion: v1
@@ -140,3 +157,39 @@ def ask_second(cluster: Cluster, seconds: float, host: str, body: str) -> dict[s
     """Send requests to the second gateway from a pod of the cluster for some seconds; returns counts and failures."""
     code = TRAFFIC % (seconds, f"inferway-gateway-b.{SECOND}.svc", host, body)
     return dict(json.loads(cluster.run_python(DEMO, "deployment/service-python", code, timeout=seconds + 30)))
+
+
+# --- Helm ------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def installed_by_helm(cluster: Cluster, helm: Path, folder: Path) -> Iterator[set[tuple[str, str]]]:
+    """Install the second gateway as a release, in place of its manifests; yields kinds and names of its objects."""
+    chart = folder / "inferway"
+    chart_module.write(chart_module.files(), chart)
+    (folder / "values.yaml").write_text(yaml.safe_dump(VALUES))
+    files = ("--values", str(chart / "values-dev.yaml"), "--values", str(folder / "values.yaml"))
+    cluster.kubectl("delete", "-k", SECOND_GATEWAY, "--ignore-not-found", "--wait", "--timeout=120s")
+    run_helm(
+        cluster, helm, "install", "second", str(chart), *files, "--create-namespace", "--wait", "--timeout", "120s"
+    )
+    try:
+        manifest = run_helm(cluster, helm, "get", "manifest", "second")
+        yield {(one["kind"], one["metadata"]["name"]) for one in yaml.safe_load_all(manifest) if one}
+    finally:
+        run_helm(cluster, helm, "uninstall", "second", "--wait", "--timeout", "120s")
+        cluster.kubectl("delete", "namespace", RELEASES, "--timeout=60s")
+
+
+def run_helm(cluster: Cluster, helm: Path, *arguments: str) -> str:
+    """Run helm and return its output; on failure, fail the test with its error output."""
+    command = [str(helm), "--kube-context", cluster.context, "--namespace", RELEASES, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
+    assert done.returncode == 0, f"helm {' '.join(arguments)}: {done.stderr}"
+    return done.stdout
+
+
+def shipped_objects(cluster: Cluster) -> set[tuple[str, str]]:
+    """Return kinds and names of the objects that the manifests of the second gateway have."""
+    rendered = cluster.kubectl("kustomize", SECOND_GATEWAY)
+    return {(one["kind"], one["metadata"]["name"]) for one in yaml.safe_load_all(rendered) if one}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
@@ -19,7 +20,9 @@ from e2e.cluster.tenants import (
     as_user,
     ask_second,
     installed,
+    installed_by_helm,
     publish,
+    shipped_objects,
     write,
 )
 from e2e.cluster.traffic import steady_traffic
@@ -137,3 +140,13 @@ def test_taken_path_is_reported_to_both_tenants(cluster: Cluster):
         assert other in said["message"]
     cluster.kubectl("delete", "gwr", "taker", "-n", HOSTILE)
     until(lambda: not cluster.condition("gwr", NEIGHBOUR, "main", "Overlaps"), "the overlap is gone", 20)
+
+
+def test_helm_installs_the_same_second_gateway(cluster: Cluster, helm: Path, tmp_path: Path):
+    """The last test: afterwards there is no second gateway."""
+    with installed_by_helm(cluster, helm, tmp_path) as objects:
+        assert objects == shipped_objects(cluster)
+        for namespace in (SECOND_OPERATOR, SECOND):
+            cluster.await_rollout(namespace)
+        until(lambda: ask_second(cluster, 0.2, SECOND_HOST, "b")["failures"] == [], "the release serves", 30)
+    assert cluster.ask("/", HOST).body == b"a", "the first gateway does not notice"

@@ -8,7 +8,7 @@ from typing import Any
 import charts
 import pytest
 import yaml
-from kustomizations import Manifest, of_kind, overlay, rendered, with_webhook
+from kustomizations import Manifest, of_kind, overlay, rendered, with_components
 
 from inferway_chart import chart as chart_module
 
@@ -66,8 +66,11 @@ def test_values_for_dev_give_the_overlay_dev(helm: Path, chart: Path) -> None:
     assert_same(charts.template(helm, chart, "-f", str(chart / "values-dev.yaml")), overlay("dev"))
 
 
-def test_webhook_value_gives_the_components(helm: Path, chart: Path, tmp_path: Path) -> None:
-    assert_same(charts.template(helm, chart, "--set", "webhook.enabled=true"), with_webhook(tmp_path))
+@pytest.mark.parametrize("name", ["production", "dev"])
+def test_webhook_value_gives_the_components(helm: Path, chart: Path, tmp_path: Path, name: str) -> None:
+    given = ("-f", str(chart / "values-dev.yaml")) if name == "dev" else ()
+    objects = charts.template(helm, chart, *given, "--set", "webhook.enabled=true")
+    assert_same(objects, with_components(tmp_path, name, "webhook", "webhook-network-policy"))
 
 
 def test_monitoring_values_give_the_folder_monitoring(helm: Path, chart: Path, tmp_path: Path) -> None:

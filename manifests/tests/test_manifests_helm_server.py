@@ -77,6 +77,8 @@ def test_helm_and_kustomize_install_the_same(cluster: Cluster) -> None:
     cluster.api.kubectl("wait", "--for=condition=Established", "--timeout=20s", "crd", "--all")
     cluster.api.kubectl("apply", "-f", "-", input=json.dumps(ROUTE))
     expected = charts.live(cluster.api, overlay("dev"))
+    compared = cluster.api.kubectl("diff", "-k", str(MANIFESTS / "overlays/dev"), check=False)
+    assert (compared.code, compared.stdout) == (0, "")
 
     install = ("install", "inferway", str(cluster.archive), "--create-namespace", "-f", str(cluster.dev))
     refused = cluster.attempt(*install)

@@ -72,11 +72,13 @@ def test_pods_run_project_images_with_the_expected_tag(folder: str) -> None:
             assert tag == expected, (folder, name)
 
 
-@pytest.mark.parametrize("name", OVERLAYS)
-def test_every_object_has_the_part_of_label(name: str) -> None:
-    for item in overlay(name):
-        if item["kind"] not in ("CustomResourceDefinition", "Namespace"):
-            assert item["metadata"]["labels"]["app.kubernetes.io/part-of"] == "inferway", item["metadata"]["name"]
+@pytest.mark.parametrize("folder", [*(f"overlays/{name}" for name in OVERLAYS), "monitoring"])
+def test_every_object_has_the_recommended_labels(folder: str) -> None:
+    for item in rendered(folder):
+        if item["kind"] != "CustomResourceDefinition" and item["metadata"].get("namespace") != "inferway-load":
+            labels = item["metadata"]["labels"]
+            assert labels["app.kubernetes.io/part-of"] == "inferway", item["metadata"]["name"]
+            assert {"app.kubernetes.io/name", "app.kubernetes.io/component"} <= labels.keys(), item["metadata"]["name"]
 
 
 @pytest.mark.parametrize("folder", [*(f"overlays/{name}" for name in OVERLAYS), "samples"])

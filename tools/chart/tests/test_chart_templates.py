@@ -54,7 +54,7 @@ def test_missing_required_field_stops_the_tool() -> None:
         "spec": {"egress": []},
     }
     with pytest.raises(LookupError, match="NetworkPolicy inferway-operator has no"):
-        list(templates.of([policy]))
+        list(templates.of([policy], []))
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def files() -> dict[str, str]:
             str(file.relative_to(SOURCE)): file.read_text(encoding="utf-8")
             for file in sorted((SOURCE / "templates").iterdir())
         },
-        **dict(templates.of(objects)),
+        **dict(templates.of(objects, rendering.overlay("production"))),
     }
 
 

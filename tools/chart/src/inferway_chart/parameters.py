@@ -83,8 +83,8 @@ PARAMETERS: Final = (
     Parameter("webhook.timeoutSeconds", *_WEBHOOK, ("webhooks", 0, "timeoutSeconds"), is_required=True),
 )
 
-_HAS_POLICY: Final = "not (kindIs `invalid` .Values.hostnamePolicy)"
-_HAS_WEBHOOK: Final = ".Values.webhook.enabled"
+HAS_POLICY: Final = "not (kindIs `invalid` .Values.hostnamePolicy)"
+HAS_WEBHOOK: Final = ".Values.webhook.enabled"
 _BUDGETS: Final = ".Values.disruptionBudgets.create"
 _CLASS: Final = ".Values.priorityClass.create"
 
@@ -94,25 +94,25 @@ OBJECTS: Final[Mapping[tuple[str, ...], str]] = {
     ("Namespace",): ".Values.namespaces.create",
     ("ClusterRole", "inferway-view"): ".Values.roles.aggregate",
     ("ClusterRole", "inferway-edit"): ".Values.roles.aggregate",
-    ("ConfigMap", "inferway-hostname-policy"): _HAS_POLICY,
+    ("ConfigMap", "inferway-hostname-policy"): HAS_POLICY,
     ("ConfigMap", "inferway-dashboard"): ".Values.monitoring.dashboard.create",
     ("PodDisruptionBudget",): _BUDGETS,
     ("PriorityClass",): _CLASS,
     ("HorizontalPodAutoscaler",): ".Values.gateway.autoscaling.enabled",
     ("NetworkPolicy",): ".Values.networkPolicies.create",
-    ("NetworkPolicy", "inferway-webhook"): f"and {_HAS_WEBHOOK} .Values.webhook.networkPolicy.create",
-    ("Service", "inferway-webhook"): _HAS_WEBHOOK,
-    ("ValidatingWebhookConfiguration",): _HAS_WEBHOOK,
+    ("NetworkPolicy", "inferway-webhook"): f"and {HAS_WEBHOOK} .Values.webhook.networkPolicy.create",
+    ("Service", "inferway-webhook"): HAS_WEBHOOK,
+    ("ValidatingWebhookConfiguration",): HAS_WEBHOOK,
     ("ServiceMonitor",): ".Values.monitoring.serviceMonitors.create",
     ("PrometheusRule",): ".Values.monitoring.rules.create",
 }
 
-# Items of the lists of the operator's pod, by `name`.
-OPERATOR_LISTS: Final[Mapping[Path, Mapping[str, str]]] = {
-    (*_POD, "containers", 0, "ports"): {"webhook": _HAS_WEBHOOK},
-    (*_POD, "containers", 0, "volumeMounts"): {"webhook-tls": _HAS_WEBHOOK, "hostname-policy": _HAS_POLICY},
-    (*_POD, "volumes"): {"webhook-tls": _HAS_WEBHOOK, "hostname-policy": _HAS_POLICY},
-}
+OPERATOR_LISTS: Final[Sequence[Path]] = (
+    (*_POD, "containers", 0, "ports"),
+    (*_POD, "containers", 0, "volumeMounts"),
+    (*_POD, "volumes"),
+)
+"""Lists of the operator's pod whose items, by `name`, may depend on the webhook or the hostname policy."""
 PRIORITY: Final[Path] = (*_POD, "priorityClassName")
 REPLICAS_WITHOUT_AUTOSCALER: Final = "not .Values.gateway.autoscaling.enabled"
 PRIORITY_CONDITION: Final = _CLASS

@@ -2,11 +2,13 @@
 
 import copy
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
 from inferway_chart import names
 from inferway_chart.parameters import (
+    HAS_POLICY,
+    HAS_WEBHOOK,
     MONITORING_LABELS,
     OPERATOR_LISTS,
     PARAMETERS,
@@ -26,14 +28,15 @@ _KEEP: Final = {"helm.sh/resource-policy": "keep"}
 _CONFIG_MAPS: Final = ("operator-settings", "gateway-settings", "hostname-policy")
 
 
-def of(objects: list[Manifest]) -> Iterator[tuple[str, str]]:
-    """Yield the path and the text of each template."""
+def of(objects: list[Manifest], production: list[Manifest]) -> Iterator[tuple[str, str]]:
+    """Yield the path and the text of each template. `production` is the overlay, without the webhook."""
+    unconditional = _names_in_lists(production) - {"hostname-policy"}
     for item in objects:
         kind, name = item["kind"], plain_name(item)
         place = {"inferway-operator": "operator", "inferway-system": "gateway"}.get(
             item["metadata"].get("namespace", ""), "cluster"
         )
-        body = text(_parametrised(item))
+        body = text(_parametrised(item, unconditional))
         condition = condition_of(kind, name)
         if condition:
             body = f"{{{{- if {condition} }}}}\n{body}{{{{- end }}}}\n"
@@ -58,7 +61,14 @@ def value_at(item: Manifest, path: Path) -> Any:
     return node
 
 
-def _parametrised(item: Manifest) -> Manifest:
+def _names_in_lists(objects: list[Manifest]) -> frozenset[str]:
+    """Return the names of ports, mounts and volumes of the operator's pod."""
+    operators = [item for item in objects if (item["kind"], plain_name(item)) == ("Deployment", "inferway-operator")]
+    lists = [value_at(item, path) or [] for item in operators for path in OPERATOR_LISTS]
+    return frozenset(entry["name"] for entries in lists for entry in entries)
+
+
+def _parametrised(item: Manifest, unconditional: frozenset[str]) -> Manifest:
     kind, name = item["kind"], plain_name(item)
     changed = names.with_actions(copy.deepcopy(item))
     if kind == "Namespace" and name == "inferway-operator":
@@ -68,7 +78,7 @@ def _parametrised(item: Manifest) -> Manifest:
             _set_parameter(changed, parameter)
     match kind:
         case "Deployment":
-            _change_deployment(changed, name.removeprefix("inferway-"))
+            _change_deployment(changed, name.removeprefix("inferway-"), unconditional)
         case "ConfigMap" if name.removeprefix("inferway-") in _CONFIG_MAPS:
             changed["data"] = Action(f"include `inferway.{name.removeprefix('inferway-')}` .")
         case "CustomResourceDefinition":
@@ -78,7 +88,7 @@ def _parametrised(item: Manifest) -> Manifest:
     return changed
 
 
-def _change_deployment(item: Manifest, plane: str) -> None:
+def _change_deployment(item: Manifest, plane: str, unconditional: frozenset[str]) -> None:
     [container] = item["spec"]["template"]["spec"]["containers"]
     container["image"] = Action(f"include `inferway.image` (list . .Values.{plane}.image) | toJson")
     pod = value_at(item, PRIORITY[:-1])
@@ -86,16 +96,21 @@ def _change_deployment(item: Manifest, plane: str) -> None:
     if plane == "gateway":
         item["spec"]["replicas"] = When(REPLICAS_WITHOUT_AUTOSCALER, Action("toJson .Values.gateway.replicas"))
         return
-    for path, conditions in OPERATOR_LISTS.items():
+    for path in OPERATOR_LISTS:
         holder, field = value_at(item, path[:-1]), path[-1]
-        holder[field] = _with_conditions(holder[field], conditions)
+        holder[field] = _with_conditions(holder[field], unconditional)
 
 
-def _with_conditions(items: list[Manifest], conditions: Mapping[str, str]) -> Any:
-    """Make items depend on conditions; if all do, the list does too."""
+def _with_conditions(items: list[Manifest], unconditional: frozenset[str]) -> Any:
+    """Make the other items depend on the hostname policy or the webhook; if all do, the list does too."""
+    conditions = {
+        one["name"]: HAS_POLICY if one["name"] == "hostname-policy" else HAS_WEBHOOK
+        for one in items
+        if one["name"] not in unconditional
+    }
     changed = [When(conditions[one["name"]], one) if one["name"] in conditions else one for one in items]
-    if all(isinstance(one, When) for one in changed):
-        return When(any_of([conditions[one["name"]] for one in items]), changed)
+    if len(conditions) == len(items):
+        return When(any_of([*dict.fromkeys(conditions.values())]), changed)
     return changed
 
 
