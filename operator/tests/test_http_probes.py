@@ -92,7 +92,7 @@ def test_metrics_have_fewer_than_100_series() -> None:
     assert value("inferway_operator_compile_seconds_sum") == 0.5
     assert value("inferway_operator_webhook_certificate_usable") == 1
     ours = [metric for metric in metrics.registry.collect() if metric.name.startswith("inferway_operator_")]
-    assert len(ours) == 16
+    assert len(ours) == 18
     assert sum(len(metric.samples) for metric in ours) < 100
 
 
