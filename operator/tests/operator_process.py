@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import yaml
 
-from inferway_contract.acknowledgement import GATEWAY_LABEL, Acknowledgement, annotations
+from inferway_contract.acknowledgement import FORMATS, GATEWAY_LABEL, Acknowledgement, annotations
 from inferway_contract.canonical import revision
 from inferway_contract.document import ConfigDocument, EndpointsDocument
 from inferway_contract.sharding import (
@@ -219,7 +219,8 @@ class Gateway:
             "metadata": {
                 "name": pod,
                 "labels": {GATEWAY_LABEL: self.name},
-                "annotations": annotations(said),
+                # A pod of this version: for an older one the documents would have the older format.
+                "annotations": annotations(said.model_copy(update={"formats": FORMATS})),
                 "ownerReferences": [owner],
             },
             "spec": {

@@ -57,8 +57,7 @@ class OperatorMetrics:
         )
         self._left_out = self._gauge(
             "endpoints_left_out",
-            "Endpoints of routed Services that get no requests; `reason`: `forbidden` address, above the `limit`.",
-            "reason",
+            "Endpoints of routed Services that get no requests: their address is not allowed, or there are too many.",
         )
         self._bounds_used = self._gauge(
             "bounds_used_ratio",
@@ -122,10 +121,9 @@ class OperatorMetrics:
         """Set the number of routes that share paths of a host with a route of another namespace."""
         self._overlapping.set(routes)
 
-    def left_out(self, forbidden: int, excess: int) -> None:
-        """Set the numbers of endpoints that get no requests: of forbidden addresses, and above the limit."""
-        self._left_out.labels("forbidden").set(forbidden)
-        self._left_out.labels("limit").set(excess)
+    def left_out(self, endpoints: int) -> None:
+        """Set the number of endpoints that get no requests."""
+        self._left_out.set(endpoints)
 
     def uses(self, usage: Iterable[Usage], bounds: Bounds) -> None:
         """Set how much of the bounds is used. `usage`: of each namespace."""

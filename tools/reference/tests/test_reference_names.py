@@ -74,7 +74,6 @@ OF_OTHERS = frozenset(
 KUBERNETES = frozenset(
     {
         *("appProtocol", "ipFamilies", "publishNotReadyAddresses", "targetRef", "trafficDistribution"),
-        *("automountServiceAccountToken", "caBundle", "externalTrafficPolicy", "failurePolicy", "maxUnavailable"),
         *(
             "automountServiceAccountToken",
             "caBundle",

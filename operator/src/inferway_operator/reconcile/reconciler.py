@@ -195,9 +195,7 @@ class Reconciler:
         self._report_left_out(wanted.compilation.left_out)
 
     def _report_left_out(self, left_out: Mapping[str, LeftOut]) -> None:
-        self._metrics.left_out(
-            sum(item.forbidden for item in left_out.values()), sum(item.excess for item in left_out.values())
-        )
+        self._metrics.left_out(sum(item.forbidden + item.excess for item in left_out.values()))
         if left_out:
             # Without numbers, which change with every pod.
             services = ", ".join(list(left_out)[:_SHOWN_SERVICES])
