@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from inferway_contract.acknowledgement import Acknowledgement
 from inferway_contract.document import FORMAT
-from inferway_operator.publish.format_choice import HOLD, FormatChoice, newest_common
+from inferway_operator.publish.format_choice import HOLD, LONGEST_HOLD, FormatChoice, newest_common
 from inferway_operator.world.pods import LeaseState, PodState, known_formats
 
 OLD, NEW, NEWER, FUTURE = (1,), (1, 2), (1, 2, 3), (3, 4)
@@ -35,7 +37,7 @@ def test_newest_common_format(known: list[tuple[int, ...]], expected: int) -> No
 
 
 def test_choice_goes_back_at_once_and_forth_after_the_hold() -> None:
-    choice = FormatChoice(2).with_pods([NEW, OLD], 100.0)
+    choice = FormatChoice(2, hold=HOLD / 2).with_pods([NEW, OLD], 100.0)
     assert (choice.version, choice.remaining(100.0)) == (1, None)
     choice = choice.with_pods([NEW], 101.0)
     assert (choice.version, choice.remaining(104.0)) == (1, HOLD - 3)
@@ -43,6 +45,18 @@ def test_choice_goes_back_at_once_and_forth_after_the_hold() -> None:
     choice = choice.with_pods([NEW, OLD], 105.0).with_pods([NEW], 106.0)
     assert choice.with_pods([NEW], 106.0 + HOLD - 0.1).version == 1
     assert choice.with_pods([NEW], 106.0 + HOLD) == FormatChoice(2)
+
+
+def test_hold_grows_with_each_return_to_an_older_format() -> None:
+    """A pod that reports one format and another in turn makes the documents be written again ever more seldom."""
+    choice, now, changes = FormatChoice(2), 0.0, []
+    while now < 3600:
+        before, now = choice, now + 1
+        choice = choice.with_pods([NEW if choice.version == 1 else OLD], now)
+        if choice.version > before.version:
+            changes.append(now)
+    assert [later - earlier for earlier, later in pairwise(changes)][-2:] == [LONGEST_HOLD + 2] * 2
+    assert len(changes) <= 12
 
 
 @given(st.lists(st.tuples(st.floats(0, 2 * HOLD), st.lists(ANY, max_size=4)), max_size=30), st.sampled_from([1, 2]))
@@ -57,7 +71,7 @@ def test_choice_is_readable_and_does_not_flap(steps: list[tuple[float, list[tupl
             possible_since = now
         if choice.version > before.version:
             assert now >= possible_since + HOLD
-    assert choice.with_pods([], now).with_pods([], now + HOLD).version == FORMAT
+    assert choice.with_pods([], now).with_pods([], now + LONGEST_HOLD).version == FORMAT
 
 
 @given(st.lists(ANY, max_size=4), ANY)

@@ -8,6 +8,8 @@ from inferway_contract.document import FORMAT, Format
 
 HOLD: Final = 10.0
 """Seconds for which every pod must read a newer format before it is published: during an upgrade pods of both versions start."""
+LONGEST_HOLD: Final = 600.0
+"""Each change writes every document again, so a pod that reports one format and another in turn has ever longer to wait."""
 _WRITTEN: Final[tuple[Format, ...]] = get_args(Format)
 
 
@@ -32,14 +34,18 @@ class FormatChoice:
     """A newer format that every pod reads."""
     due: float = 0.0
     """When `newer` is chosen if it stays possible, in monotonic seconds."""
+    hold: float = HOLD
+    """Seconds for which a newer format must be possible: twice as long after each return to an older one."""
 
     def with_pods(self, known: Iterable[Collection[int]], now: float) -> Self:
-        """Return the choice at `now`: an older format at once, a newer one after `HOLD`."""
+        """Return the choice at `now`: an older format at once, a newer one after `hold`."""
         possible = newest_common(known)
         if possible <= self.version:
-            return type(self)(possible)
-        due = self.due if self.newer == possible else now + HOLD
-        return type(self)(possible) if now >= due else type(self)(self.version, possible, due)
+            hold = min(2 * self.hold, LONGEST_HOLD) if possible < self.version else self.hold
+            return type(self)(possible, hold=hold)
+        due = self.due if self.newer == possible else now + self.hold
+        newer, due = (None, 0.0) if now >= due else (possible, due)
+        return type(self)(self.version if newer else possible, newer, due, self.hold)
 
     def remaining(self, now: float) -> float | None:
         """Return the seconds until a newer format is chosen, if no pod changes that; None = never."""
