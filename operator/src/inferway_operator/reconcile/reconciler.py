@@ -8,7 +8,7 @@ fails leaves nothing behind that the next attempt does not put right.
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from inferway_contract.document import Endpoint
@@ -31,8 +31,10 @@ from inferway_operator.reconcile.status_loop import StatusLoop
 from inferway_operator.reconcile.term import Outcome, Term
 from inferway_operator.settings import OperatorSettings
 from inferway_operator.status.acknowledgements import Acknowledgements
+from inferway_operator.watch import kinds
 from inferway_operator.watch.object_cache import ObjectCache
 from inferway_operator.watch.reflectors import NotDefined, Reflectors
+from inferway_operator.world.objects import SliceObject
 
 _SHOWN_SERVICES: Final = 10
 
@@ -128,15 +130,20 @@ class Reconciler:
             actual = await self._config_maps.read()
         for error in actual.errors:
             logger.warning("%s; it is published again", error)
-        if self._settings.namespaces and "default" not in self._settings.namespaces:
-            # Its Service and its endpoints are there.
-            logger.warning("the namespace default is not watched: endpoints are not compared with the API server's")
+        if not any(slice_ and slice_.service == services.API_SERVER for slice_ in self._slices()):
+            logger.warning(
+                "endpoints are not compared with the API server's: allow the operator to list and watch Services and "
+                "EndpointSlices in the namespace default"
+            )
         self._cache.is_world_dirty = True
         published = actual.configs.get(actual.published.revision)
         formats = Acknowledgements.of(self._cache, time.monotonic()).formats
         chosen = FormatChoice(newest_common(formats) if published is None else published.version)
         self._term = Term(actual.published, dict(actual.configs), actual.config, chosen)
         return self._term
+
+    def _slices(self) -> Iterator[SliceObject | None]:
+        return (entry.value for entry in self._cache.entries(kinds.SLICES))
 
     def _choose_format(self, term: Term, acknowledged: Acknowledgements, now: float) -> None:
         """Go back to an older format at once when a pod appears that reads no newer one, and forth when all do for a while."""
