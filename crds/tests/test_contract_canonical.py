@@ -46,6 +46,21 @@ def test_canonical_bytes_read_back_as_the_document() -> None:
     assert canonical.canonical(read) == canonical.canonical(CONFIG)
 
 
+@given(st.integers(0, 200), st.integers(0, 200), st.integers(0, 200))
+def test_canonical_written_in_pieces_is_the_same(routes: int, policies: int, services: int) -> None:
+    config = document.ConfigDocument(
+        routes=tuple(ROUTE.model_copy(update={"id": f"demo/ä{number}"}) for number in range(routes)),
+        policies=tuple(document.Policy(id=f"demo/{number}") for number in range(policies)),
+    )
+    address = document.Endpoint(address="10.0.0.1", port=80)
+    endpoints = document.EndpointsDocument(services={f'"{n % 7}/{n}': (address,) * (n % 3) for n in range(services)})
+    for whole in (config, endpoints):
+        plain = whole.model_dump(mode="json", exclude_defaults=True)
+        assert canonical.canonical(whole) == (
+            json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        )
+
+
 def test_revision_is_the_first_10_digits_of_the_digest() -> None:
     # A change of these digits makes every pod of every installation swap once: it has to be meant.
     assert canonical.revision(CONFIG) == canonical.digest(canonical.canonical(CONFIG))[:10] == "8771ea8006"

@@ -218,3 +218,32 @@ def test_table_agrees_with_the_oracle(routes: list[tuple[str, Match, int]], head
     for head in heads_:
         selected = built.select(head)
         assert (None if isinstance(selected, Problem) else selected.rule) == select(every, head, head.match_path)
+
+
+@settings(max_examples=examples(60))
+@given(claims, st.lists(requests, min_size=1, max_size=6), st.integers(0, 40), st.sampled_from(["/", "/a"]))
+def test_table_with_many_entries_of_a_prefix_agrees(
+    routes: list[tuple[str, Match, int]], heads_: list[RequestHead], number: int, prefix: str
+) -> None:
+    """Longer prefixes do not copy the entries of a shorter one that has many."""
+    never = [("e", match(f"{prefix} h:x-never={index}"), index % 3) for index in range(number)]
+    every = [RouteEntry(host, one, age, index, index) for index, (host, one, age) in enumerate([*never, *routes])]
+    built = table_of(every)
+    for head in heads_:
+        selected = built.select(head)
+        assert (None if isinstance(selected, Problem) else selected.rule) == select(every, head, head.match_path)
+
+
+def test_order_of_thousands_of_entries_is_that_of_few() -> None:
+    every = [
+        RouteEntry(
+            "", match(f"/a h:x-a={index % 7} h:x-b=1" if index % 2 else f"/a h:x-a={index % 5}"), index, 0, index
+        )
+        for index in range(2000)
+    ]
+    built = table_of(every)
+    for value in range(8):
+        for fields in (((b"X-A", b"%d" % value),), ((b"X-A", b"%d" % value), (b"X-B", b"1"))):
+            head = make_request(b"/a", fields=fields)
+            selected = built.select(head)
+            assert (None if isinstance(selected, Problem) else selected.rule) == select(every, head, head.match_path)

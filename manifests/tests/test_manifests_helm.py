@@ -146,6 +146,10 @@ REFUSED = {
     "unknown value": ("replica=3", "replica"),
     "unknown value below": ("gateway.replica=3", "replica"),
     "unknown setting": ("gateway.settings.INFERWAY_LISTN=x", "INFERWAY_LISTN"),
+    "unknown setting of the webhook": (
+        "webhook.settings.INFERWAY_OPERATOR_WEBHOOK_CRT=x",
+        "INFERWAY_OPERATOR_WEBHOOK_CRT",
+    ),
     "setting of the chart": ("operator.settings.INFERWAY_OPERATOR_GATEWAY=x", "INFERWAY_OPERATOR_GATEWAY"),
     "text for a number": ("operator.replicas=two", "/operator/replicas"),
     "wrong word": ("webhook.failurePolicy=ignore", "/webhook/failurePolicy"),

@@ -21,7 +21,7 @@ from inferway_testing.examples import examples
 
 Manifest = dict[str, Any]
 ANSWER = [{"type": "DirectResponse", "directResponse": {"statusCode": 200}}]
-LARGE = Usage(1 << 30, 1 << 30, 1 << 30, 1 << 30)
+LARGE = Usage(*[1 << 30] * len(Usage._fields))
 
 
 def route(name: str, namespace: str, rules: int = 1, hostnames: int = 0, *patterns_: str, month: int = 1) -> Manifest:
@@ -90,9 +90,7 @@ WORLDS = st.lists(
     max_size=14,
     unique_by=lambda item: (item["kind"], item["metadata"]["name"], item["metadata"]["namespace"]),
 )
-USAGES = st.builds(
-    Usage, patterns=st.just(1 << 30), matches=st.integers(1, 40), limits=st.integers(1, 40), bytes=st.just(1 << 30)
-)
+USAGES = st.builds(LARGE._replace, matches=st.integers(1, 40), limits=st.integers(1, 40))
 
 
 def measured(made: Compilation) -> dict[str, Usage]:

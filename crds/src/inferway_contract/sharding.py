@@ -14,7 +14,7 @@ shard only. Readers sort them by age. In format 1 shards are runs in the order o
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, Final, Generic, Literal, TypeVar
 
@@ -135,6 +135,8 @@ class Layout(Generic[Index]):
     """By name, which is unique to the content."""
     fragments: Mapping[str, str]
     """Hash of each object's part by `GatewayRoute/namespace/name`, `RateLimitPolicy/...`; of endpoints by Service."""
+    homes: Mapping[str, str] = field(default_factory=dict)
+    """Name of the shard that has the object, by the keys of `fragments`; empty for format 1 and for endpoints."""
 
     @property
     def revision(self) -> str:
@@ -156,14 +158,18 @@ def lay_out_config(
     """
     routes, policies = _parts(config, FORMAT)
     fragments = {key: digest(text) for key, text in (*routes, *policies)}
+    homes: dict[str, str] = {}
     if version == 1:
         routes, policies = _parts(config, version)
         contents = [*_lists("routes", routes), *_lists("policies", policies)]
     else:
-        contents = [_config_shard(group) for group in _groups([*routes, *policies])]
+        groups = _groups([*routes, *policies])
+        contents = [_config_shard(group) for group in groups]
+        for group, content in zip(groups, contents, strict=True):
+            homes.update(dict.fromkeys((key for key, _ in group), _shard_name(content, gateway)))
     refs, shards = _name(contents, gateway)
     index = ConfigIndex(format=version, address_policy=config.address_policy, shards=refs)
-    return Layout(index, shards, fragments)
+    return Layout(index, shards, fragments, homes)
 
 
 def part_sizes(config: ConfigDocument, version: Format) -> Mapping[str, int]:
@@ -325,8 +331,12 @@ def _runs(parts: Iterable[tuple[str, bytes]]) -> Iterator[list[bytes]]:
 
 
 def _name(contents: Iterable[bytes], gateway: str) -> tuple[tuple[ShardRef, ...], dict[str, bytes]]:
-    shards = {f"{gateway}-{digest(content)[:REVISION_DIGITS]}": content for content in contents}
+    shards = {_shard_name(content, gateway): content for content in contents}
     return tuple(ShardRef(name=name, digest=digest(content)) for name, content in shards.items()), shards
+
+
+def _shard_name(content: bytes, gateway: str) -> str:
+    return f"{gateway}-{digest(content)[:REVISION_DIGITS]}"
 
 
 def _parse(model: type[Part], content: str | bytes, subject: str) -> Part:

@@ -76,13 +76,14 @@ class OperatorSettings(BaseSettings):
     namespace_matches: int = Field(
         bounds.OF_NAMESPACE.matches,
         ge=1,
-        description="most matches of a namespace, each counted once for each hostname of its route",
+        description="most matches of a namespace, each counted once for each hostname of its route, plus their conditions",
     )
     namespace_limits: int = Field(
         bounds.OF_NAMESPACE.limits,
         ge=1,
         description="most limits of a namespace, each counted once for each rule that it applies to",
     )
+    namespace_backends: int = Field(bounds.OF_NAMESPACE.backends, ge=1, description="most backendRefs of a namespace")
     namespace_bytes: int = Field(
         bounds.OF_NAMESPACE.bytes, ge=1, description="most bytes of the specs of a namespace, as compact JSON"
     )
@@ -95,7 +96,20 @@ class OperatorSettings(BaseSettings):
     )
     total_matches: int = Field(bounds.OF_ALL.matches, ge=1, description="as `namespace_matches`, of all namespaces")
     total_limits: int = Field(bounds.OF_ALL.limits, ge=1, description="as `namespace_limits`, of all namespaces")
+    total_backends: int = Field(bounds.OF_ALL.backends, ge=1, description="as `namespace_backends`, of all namespaces")
     total_bytes: int = Field(bounds.OF_ALL.bytes, ge=1, description="as `namespace_bytes`, of all namespaces")
+
+    namespace_write_bytes: int = Field(
+        32 << 20,
+        ge=1 << 20,
+        description="bytes of ConfigMaps a minute that changes of one namespace may write; more of its changes wait,"
+        " those of others do not",
+    )
+    total_write_bytes: int = Field(
+        96 << 20,
+        ge=1 << 20,
+        description="the same of all namespaces; then the changes of those wait that have used half of their own",
+    )
 
     hold_off: float = Field(0.05, ge=0, le=10, description="publish a change after this time without another change")
     max_hold_off: float = Field(0.5, ge=0, le=60, description="publish it after this time at the latest")

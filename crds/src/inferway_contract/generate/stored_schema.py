@@ -1,7 +1,7 @@
 """Take the defaults out of a structural schema: the API server stores what users wrote, and adds nothing.
 
 Almost every field is below `spec.rules`, a list that is replaced as a whole. A tool that compares lists, such as Argo CD, reports a
-default that the API server adds there as a change (docs/decisions/0014-definitions-have-no-defaults.md). The models have all defaults;
+default that the API server adds there as a change (docs/decisions/0019-definitions-have-no-defaults.md). The models have all defaults;
 here each becomes part of the field's description, and rules get it where the field is absent.
 """
 

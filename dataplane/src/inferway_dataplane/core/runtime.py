@@ -78,7 +78,10 @@ def building(
     targets = PolicyTargets(known_policies)
     routes: list[CompiledRoute] = []
     for route in config.routes:
-        sets = (policies.of(() if rule.refusal else targets.of(route.id, rule.name)) for rule in route.rules)
+        sets = []
+        for rule in route.rules:
+            attached = () if rule.refusal else targets.of(route.id, rule.name)
+            sets.append((yield from policies.set_of(attached)))
         routes.append((yield from compiler.compiling(route, sets)))
         yield
     rules = [compiled for route in routes for compiled in route.rules]

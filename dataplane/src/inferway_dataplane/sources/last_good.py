@@ -90,7 +90,8 @@ class LastGood:
 
     def _write(self, name: str, document: Assembled[Document]) -> None:
         """Write a file so that it has all of its content, or is not replaced."""
-        content = canonical(_Copy(revision=document.revision, document=document.document))
+        # The canonical form of a `_Copy`, whose document is written in pieces.
+        content = b'{"document":%b,"revision":"%b"}' % (canonical(document.document), document.revision.encode())
         part = self._folder / f"{name}{_PART}"
         with part.open("wb") as file:
             file.write(digest(content).encode() + b"\n" + content)

@@ -6,6 +6,7 @@ for younger ones that do. What all namespaces take together is shared fairly, so
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import add
 from typing import Final
 
 from inferway_contract import pattern_bounds
@@ -22,12 +23,19 @@ Excesses = Mapping[tuple[str, str], FieldError]
 
 _MEASURED: Final = 2
 """Sizes of patterns are measured up to this number of times the bound of the namespace: those of refused routes too."""
-_WORDS: Final = ("sizes of patterns", "hostnames times matches", "limits times rules", "bytes of specs")
+_WORDS: Final = (
+    "sizes of patterns",
+    "hostnames times matches and conditions",
+    "limits times rules",
+    "backendRefs",
+    "bytes of specs",
+)
 """Of each field of `Usage`."""
 _FIXES: Final = (
     "use simpler patterns",
     "use fewer hostnames or matches",
     "use fewer limits or targets",
+    "use fewer backendRefs",
     "use smaller objects",
 )
 
@@ -135,7 +143,8 @@ class _Account:
         limits = len(names) * (self.for_all + self.for_routes.get(name, 0))
         if self.for_rules:
             limits += sum(self.for_rules.get((name, rule), 0) for rule in names)
-        needed = Usage(0, max(1, len(route.hostnames)) * route.match_count, limits, route.size)
+        expanded = max(1, len(route.hostnames)) * route.match_count + route.condition_count
+        needed = Usage(0, expanded, limits, route.backend_count, route.size)
         if self._fits("GatewayRoute", route, needed):
             if route.patterns:
                 needed = needed._replace(patterns=self._measure(route))
@@ -182,7 +191,7 @@ class _Account:
 
     def _take(self, needed: Usage) -> None:
         used = self.used
-        self.used = Usage(used[0] + needed[0], used[1] + needed[1], used[2] + needed[2], used[3] + needed[3])
+        self.used = Usage(*map(add, used, needed))
 
     def _message(self, place: int, figure: int, most: int) -> str:
         bound, name = self.bounds.namespace[place], Usage._fields[place]

@@ -57,7 +57,7 @@ def _literal(match: written.Match | PartialMatch) -> str:
 
 def _match(rule: RuleDraft, match: written.Match, at: Path) -> document.Match:
     path = _path(rule, match.path, (*at, "path", "value"))
-    headers = _values(rule, _lower_case(match.headers), (*at, "headers"))
+    headers = _values(rule, match.headers, (*at, "headers"), ignores_case=True)
     query = _values(rule, match.query_params, (*at, "queryParams"))
     is_whole = (path.type, len(headers), len(query)) == (match.path.type, len(match.headers), len(match.query_params))
     place = document.Precedence(
@@ -87,13 +87,9 @@ def _partial_match(rule: RuleDraft, match: PartialMatch, at: Path) -> document.M
         headers=match.header_count,
         query=match.query_count,
     )
-    headers = _values(rule, _lower_case(match.headers), (*at, "headers"))
+    headers = _values(rule, match.headers, (*at, "headers"), ignores_case=True)
     query = _values(rule, match.query_params, (*at, "queryParams"))
     return document.Match(path=path, method=match.method, headers=headers, query=query, precedence=place)
-
-
-def _lower_case(headers: Iterable[written.HeaderMatch]) -> list[written.HeaderMatch]:
-    return [entry.model_copy(update={"name": entry.name.lower()}) for entry in headers]
 
 
 def _path(rule: RuleDraft, path: written.PathMatch, at: Path) -> document.PathMatch:
@@ -132,20 +128,23 @@ def _advise(rule: RuleDraft, path: written.PathMatch, at: Path) -> None:
 
 
 def _values(
-    rule: RuleDraft, entries: Iterable[written.HeaderMatch | written.QueryParamMatch], at: Path
+    rule: RuleDraft,
+    entries: Iterable[written.HeaderMatch | written.QueryParamMatch],
+    at: Path,
+    *,
+    ignores_case: bool = False,
 ) -> tuple[document.ValueMatch, ...]:
     """Translate conditions, without those of a name that is there twice."""
     by_name: dict[str, list[document.ValueMatch]] = {}
     for index, entry in enumerate(entries):
         if entry.type == "RegularExpression":
             _check_pattern(rule, entry.value, (*at, index, "value"))
-        if entry.name in by_name:
+        name = entry.name.lower() if ignores_case else entry.name
+        if name in by_name:
             # Gateway API ignores the second one silently, which is never the intention.
-            rule.add_error(
-                f"duplicate name {messages.quoted(entry.name)}: all conditions must hold", *at, index, "name"
-            )
-        condition = document.ValueMatch(name=entry.name, value=entry.value, type=entry.type)
-        by_name.setdefault(entry.name, []).append(condition)
+            rule.add_error(f"duplicate name {messages.quoted(name)}: all conditions must hold", *at, index, "name")
+        condition = document.ValueMatch(name=name, value=entry.value, type=entry.type)
+        by_name.setdefault(name, []).append(condition)
     return tuple(conditions[0] for conditions in by_name.values() if len(conditions) == 1)
 
 

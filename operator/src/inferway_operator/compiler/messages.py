@@ -19,15 +19,16 @@ def quoted(value: str) -> str:
 
 def joined(items: Iterable[object], most: int = MESSAGE_CHARACTERS) -> str:
     """Join the items by `; ` within `most` characters, the first one cut if necessary; append the number of the rest."""
-    texts = [printable(str(item)) for item in items]
+    every = list(items)
     fitting: list[str] = []
     room = most
-    for text in texts:
+    for item in every:
+        text = printable(str(item))
         if fitting and len(text) + 2 > room:
             break
         fitting.append(text[:most])
         room -= len(text) + 2
-    rest = len(texts) - len(fitting)
+    rest = len(every) - len(fitting)
     return "; ".join(fitting) + (f"; and {rest} more" if rest else "")
 
 

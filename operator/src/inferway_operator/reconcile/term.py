@@ -23,6 +23,8 @@ class Term:
     wanted: size_limits.DesiredState | None = None
     live: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=dict)
     """Addresses, as they are now, of the Services that the last compilation does not name and a served config does."""
+    has_published: bool = False
+    """Whether this term has published a config, or found it published."""
     replicas: int = 0
     """The number of pods in the last compilation."""
     unneeded_since: dict[str, float] = field(default_factory=dict)

@@ -32,8 +32,8 @@ from inferway_operator.world.objects import ServiceObject, SliceObject
 from inferway_operator.world.pods import LeaseState, PodState
 from inferway_operator.world.world import Settings, World
 
-_BATCH: Final = 50
-"""Objects of a list that are parsed at a time."""
+_TURN: Final = 0.01
+"""Seconds of parsing a list before other tasks have a turn. The largest object takes twice as long."""
 
 
 class ObjectCache:
@@ -211,10 +211,12 @@ class Part:
         """The part holds exactly these objects. Parsing some thousand of them takes seconds, which others need as well."""
         for uid in self._uids - {manifest["metadata"]["uid"] for manifest in manifests}:
             self._forget(uid)
-        for number, manifest in enumerate(manifests, 1):
+        began = time.monotonic()
+        for manifest in manifests:
             self.upsert(manifest)
-            if number % _BATCH == 0:
+            if time.monotonic() - began > _TURN:
                 await asyncio.sleep(0)
+                began = time.monotonic()
         self._cache.are_leases_listed |= self._kind is LEASES
 
     def upsert(self, manifest: Manifest) -> None:

@@ -12,17 +12,23 @@ class Usage(NamedTuple):
     patterns: int = 0
     """Sum of the sizes of patterns (`inferway_contract.patterns`), in instructions of RE2."""
     matches: int = 0
-    """Sum over routes of the number of hostnames, at least 1, times the number of matches."""
+    """Sum over routes: hostnames, at least 1, times matches; and each condition on a header or query parameter."""
     limits: int = 0
     """Sum over policies of the number of limits times the number of rules that they apply to."""
+    backends: int = 0
+    """Number of backendRefs."""
     bytes: int = 0
     """Sum of the sizes of specs as compact JSON."""
 
 
 NOTHING: Final = Usage()
 UNBOUNDED: Final = Usage(*[1 << 62] * len(Usage._fields))
-OF_NAMESPACE: Final = Usage(pattern_bounds.DEFAULT.namespace, matches=50_000, limits=50_000, bytes=16 << 20)
-OF_ALL: Final = Usage(pattern_bounds.DEFAULT.document, matches=500_000, limits=500_000, bytes=64 << 20)
+OF_NAMESPACE: Final = Usage(
+    pattern_bounds.DEFAULT.namespace, matches=50_000, limits=50_000, backends=20_000, bytes=4 << 20
+)
+OF_ALL: Final = Usage(
+    pattern_bounds.DEFAULT.document, matches=500_000, limits=500_000, backends=200_000, bytes=64 << 20
+)
 """Of all namespaces together."""
 
 

@@ -83,6 +83,9 @@ class RouteObject:
     patterns: tuple[str, ...] = ()
     """The distinct patterns of its matches."""
     match_count: int = 0
+    condition_count: int = 0
+    """Conditions of its matches on headers and query parameters."""
+    backend_count: int = 0
 
     def named_services(self) -> frozenset[str]:
         """Return ids of the Services that its rules name, also of those that do not exist."""

@@ -102,6 +102,10 @@ def _parse_route(meta: Meta, spec: dict[str, Any], errors: list[FieldError], siz
         size=size,
         patterns=tuple(dict.fromkeys(_patterns(parsed))),
         match_count=sum(len(rule.matches) for rule in parsed),
+        condition_count=sum(
+            len(match.headers) + len(match.query_params) for rule in parsed for _, match in rule.matches
+        ),
+        backend_count=sum(len(rule.rule.backend_refs) for rule in parsed if rule.rule is not None),
     )
 
 

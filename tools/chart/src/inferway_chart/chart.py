@@ -58,6 +58,8 @@ def schema() -> dict[str, Any]:
     for plane, settings in (("operator", operator), ("gateway", gateway)):
         allowed = sorted(name for name in {*settings} if not values.is_set_by_the_chart(name))
         content["$defs"][f"{plane}Settings"]["propertyNames"] = {"enum": allowed}
+    webhook = sorted(name for name in operator if name.startswith(values.OF_THE_WEBHOOK))
+    content["properties"]["webhook"]["properties"]["settings"]["propertyNames"] = {"enum": webhook}
     return content
 
 

@@ -16,7 +16,7 @@ Values = dict[str, Any]
 
 _OWN: Final = frozenset({"INFERWAY_GATEWAY", "INFERWAY_OPERATOR_GATEWAY", "INFERWAY_OPERATOR_NAMESPACE"})
 _OF_THE_POLICY: Final = "INFERWAY_OPERATOR_HOSTNAME_POLICY_FILE"
-_OF_THE_WEBHOOK: Final = "INFERWAY_OPERATOR_WEBHOOK_"
+OF_THE_WEBHOOK: Final = "INFERWAY_OPERATOR_WEBHOOK_"
 _PLACE: Final = re.compile(r"<<([\w.]+)>>")
 _SWITCH: Final = re.compile(r"\.Values\.((?:\w+\.)+(?:create|enabled|aggregate|install))")
 _IMAGE: Final = re.compile(r"(?P<repository>[^:@]+):(?P<tag>.+)")
@@ -24,7 +24,7 @@ _IMAGE: Final = re.compile(r"(?P<repository>[^:@]+):(?P<tag>.+)")
 
 def is_set_by_the_chart(setting: str) -> bool:
     """Return whether templates write a setting, so that values may not."""
-    return setting in _OWN or setting == _OF_THE_POLICY or setting.startswith(_OF_THE_WEBHOOK)
+    return setting in _OWN or setting == _OF_THE_POLICY or setting.startswith(OF_THE_WEBHOOK)
 
 
 def of(objects: list[Manifest]) -> Values:
@@ -39,7 +39,7 @@ def of(objects: list[Manifest]) -> Values:
     for plane, data in settings.items():
         values[f"{plane}.settings"] = {name: text for name, text in data.items() if not is_set_by_the_chart(name)}
     values["webhook.settings"] = {
-        name: text for name, text in settings["operator"].items() if name.startswith(_OF_THE_WEBHOOK)
+        name: text for name, text in settings["operator"].items() if name.startswith(OF_THE_WEBHOOK)
     }
     policy = _data(objects, "inferway-hostname-policy")
     values["hostnamePolicy"] = yaml.safe_load(policy["hostname-policy.yaml"]) if policy else None

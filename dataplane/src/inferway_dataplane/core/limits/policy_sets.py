@@ -9,6 +9,7 @@ from inferway_contract.document import KeyPart, Limit, Policy
 from inferway_dataplane.core.limits.keys import KeyOf, key_of, values_of
 from inferway_dataplane.core.limits.ratelimit_headers import RateLimitHeaders
 from inferway_dataplane.core.limits.token_bucket import Bucket
+from inferway_dataplane.core.steps import Steps
 
 RuleLimit = tuple[Bucket, KeyOf | None]
 """A bucket and the reader of its key; None = one bucket for all requests."""
@@ -65,13 +66,16 @@ class PolicySets:
         self.policies[policy.id] = same
         return same
 
-    def of(self, policies: tuple[Policy, ...]) -> PolicySet:
+    def set_of(self, policies: tuple[Policy, ...]) -> Steps[PolicySet]:
         """Return the set of these policies, each as `known` returns it. Equal policies have one set."""
         by_tuple = self._by_tuple.get(id(policies))
         if by_tuple is not None:
             return by_tuple[1]
         key = tuple(map(id, policies))
-        buckets = [bucket for policy in policies for bucket in self._buckets_of(policy)]
+        buckets: list[Bucket] = []
+        for policy in policies:
+            buckets += self._buckets_of(policy)
+            yield
         policy_set = self.sets.get(key) or self._older_sets.get(key) or PolicySet(policies, buckets)
         self.sets[key] = policy_set
         self._by_tuple[id(policies)] = policies, policy_set

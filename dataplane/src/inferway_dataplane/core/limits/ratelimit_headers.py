@@ -1,5 +1,6 @@
 """RateLimit header fields (draft-ietf-httpapi-ratelimit-headers-10) and the legacy X-RateLimit ones."""
 
+from collections import Counter
 from collections.abc import Container, Sequence
 from math import ceil
 from typing import Final, Literal
@@ -91,8 +92,5 @@ def window(bucket: Bucket) -> int:
 
 def names_of(buckets: Sequence[Bucket]) -> list[str]:
     """Name the limits of a rule: `limit`, or `policy/limit` where names repeat."""
-    names = [bucket.name for bucket in buckets]
-    return [
-        name if names.count(name) == 1 else f"{bucket.policy}/{name}"
-        for name, bucket in zip(names, buckets, strict=True)
-    ]
+    numbers = Counter(bucket.name for bucket in buckets)
+    return [bucket.name if numbers[bucket.name] == 1 else f"{bucket.policy}/{bucket.name}" for bucket in buckets]

@@ -1,0 +1,160 @@
+"""Building a runtime of a tenant's worst documents: no step takes long, and memory follows what was written."""
+
+import gc
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from time import thread_time
+from typing import Any
+
+import pytest
+from routing_oracle import make_request
+
+from inferway_contract.document import (
+    ConfigDocument,
+    DirectResponse,
+    EndpointsDocument,
+    KeyPart,
+    Limit,
+    Match,
+    PathMatch,
+    Policy,
+    Route,
+    Rule,
+    ValueMatch,
+)
+from inferway_dataplane.core import runtime
+from inferway_dataplane.core.runtime import Runtime
+from inferway_dataplane.observability.stats import Stats
+
+LONGEST = 0.050
+"""Seconds of CPU time of a step: ten times the expected ones."""
+ANSWER = DirectResponse(status=200, content_type="text/plain")
+
+
+def many_patterns(pattern: str) -> ConfigDocument:
+    """16,384 patterns, as many as a route may have."""
+    numbers = count()
+
+    def match() -> Match:
+        headers = (
+            ValueMatch(name=f"h{name}", type="RegularExpression", value=pattern.replace("N", str(next(numbers))))
+            for name in range(16)
+        )
+        return Match(path=PathMatch(value="/e"), headers=tuple(headers))
+
+    return routes([match() for _ in range(1024)])
+
+
+def routes(matches: list[Match], hostnames: tuple[str, ...] = ("evil.example",)) -> ConfigDocument:
+    """One route, 64 matches a rule."""
+    rules = tuple(
+        Rule(name=str(start), matches=tuple(matches[start : start + 64]), respond=ANSWER)
+        for start in range(0, len(matches), 64)
+    )
+    return ConfigDocument(routes=(Route(id="evil/e", hostnames=hostnames, rules=rules),))
+
+
+def deep_paths() -> ConfigDocument:
+    return routes([Match(path=PathMatch(value=f"/{number}" + "/a" * 500)) for number in range(1024)])
+
+
+def roots_and_prefixes() -> ConfigDocument:
+    header = (ValueMatch(name="x", value="1"),)
+    roots = [Match(headers=header) for _ in range(3000)]
+    return routes([*roots, *(Match(path=PathMatch(value=f"/{number}")) for number in range(3000))])
+
+
+def hostnames_and_matches() -> ConfigDocument:
+    hostnames = tuple(f"h{number}.example" for number in range(3000))
+    return routes([Match(path=PathMatch(value=f"/{number}")) for number in range(1024)], hostnames)
+
+
+def policies_and_rules() -> ConfigDocument:
+    key = (KeyPart(type="rule"), KeyPart(type="header", name="x"))
+    limits = tuple(Limit(name=f"l{number}", requests=1, per=1000, burst=1, key=key) for number in range(8))
+    policies = tuple(Policy(id=f"evil/p{number}", limits=limits) for number in range(300))
+    rules = tuple(Rule(name=str(number), respond=ANSWER) for number in range(1000))
+    return ConfigDocument(routes=(Route(id="evil/e", rules=rules),), policies=policies)
+
+
+def one_host() -> ConfigDocument:
+    return ConfigDocument(
+        routes=tuple(
+            Route(
+                id=f"n/r{number}",
+                rules=(Rule(name="r", matches=(Match(path=PathMatch(value=f"/{number}")),), respond=ANSWER),),
+            )
+            for number in range(4000)
+        )
+    )
+
+
+WORST: dict[str, tuple[Callable[[], ConfigDocument], int]] = {  # with the MiB that the runtime may take
+    "patterns that RE2 refuses": (lambda: many_patterns(r"\pL{55}|N"), 25),
+    "patterns of Unicode classes": (lambda: many_patterns(r"\pL+N"), 25),
+    "patterns with cheap programs": (lambda: many_patterns(r"[\pL\PL]*|N"), 25),
+    "short patterns": (lambda: many_patterns("N"), 25),
+    "deep paths": (deep_paths, 10),
+    "prefixes below many others": (roots_and_prefixes, 15),
+    "hostnames x matches": (hostnames_and_matches, 10),
+    "policies x rules": (policies_and_rules, 15),
+    "routes on one host": (one_host, 30),
+}
+
+
+def steps(config: ConfigDocument, older: Runtime | None = None) -> Iterator[float | Runtime]:
+    """Yield the seconds of each step, and at last the runtime."""
+    building = runtime.building(
+        config, EndpointsDocument(), endpoint_of=_no_endpoint, stats_of=Stats().of, older=older, now=0.0
+    )
+    while True:
+        started = thread_time()
+        try:
+            next(building)
+        except StopIteration as end:
+            yield thread_time() - started
+            yield end.value
+            return
+        yield thread_time() - started
+
+
+def _no_endpoint(host: str, port: int, *, tls: bool, is_name: bool) -> Any:
+    raise AssertionError("there are no backends")
+
+
+@contextmanager
+def no_collections() -> Iterator[None]:
+    """Garbage collections take as long as the tests of this process have objects."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize(("make", "mebibytes"), WORST.values(), ids=WORST)
+def test_no_step_of_a_build_takes_long(make: Callable[[], ConfigDocument], mebibytes: int) -> None:
+    config = make()
+    with no_collections():
+        *seconds, built = steps(config)
+        *again, _ = steps(config, built)  # type: ignore[arg-type]  # the last one is the runtime
+    assert max(seconds) < LONGEST  # type: ignore[type-var]
+    assert max(again) < LONGEST  # type: ignore[type-var]
+    assert sum(seconds) < 5  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("make", "mebibytes"), WORST.values(), ids=WORST)
+def test_memory_of_a_runtime_follows_what_was_written(make: Callable[[], ConfigDocument], mebibytes: int) -> None:
+    config = make()
+    tracemalloc.start()
+    try:
+        *_, built = steps(config)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert isinstance(built, Runtime)
+    assert taken < mebibytes << 20
+    built.table.select(make_request(b"/e", b"evil.example"))

@@ -1,0 +1,83 @@
+"""The budget of bytes: a namespace that changes all the time waits alone, and what is written is bounded."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from publish_cases import Cluster, compilation, route
+
+from inferway_contract.sharding import lay_out_config
+from inferway_operator.publish import size_limits, write_budget
+from inferway_operator.publish.write_budget import WriteBudget
+from inferway_operator.world.world import World, from_manifests
+from inferway_testing.examples import examples
+
+MINUTE = 60.0
+
+
+@given(st.lists(st.tuples(st.floats(0, 2), st.sampled_from("abc"), st.integers(1, 200)), max_size=200))
+@settings(max_examples=examples(100), deadline=None)
+def test_namespace_writes_its_budget_and_one_publication_more(changes: list[tuple[float, str, int]]) -> None:
+    budget = WriteBudget(of_namespace=600, of_all=1 << 30)
+    moment, written = 1000.0, dict.fromkeys("abc", 0)
+    for pause, namespace, size in changes:
+        moment += pause
+        if namespace not in budget.held(moment):
+            budget.spend({namespace: size}, size, moment)
+            written[namespace] += size
+    for total in written.values():
+        assert total <= 600 + (moment - 1000.0) * 10 + 200
+
+
+def test_flapping_namespace_is_held_alone_and_released() -> None:
+    budget = WriteBudget(of_namespace=600, of_all=1 << 30)
+    budget.spend({"evil": 1000, "quiet": 10}, 1010, 0.0)
+    assert budget.held(0.0) == {"evil": 40.0}
+    assert budget.held(39.0).keys() == {"evil"}
+    assert budget.held(40.0) == {}
+
+
+def test_budget_of_all_holds_only_those_that_use_much() -> None:
+    budget = WriteBudget(of_namespace=600, of_all=1000)
+    for namespace in ("a", "b", "c"):
+        budget.spend({namespace: 400}, 400, 0.0)
+    budget.spend({"quiet": 10}, 10, 0.0)
+    assert budget.held(0.0).keys() == {"a", "b", "c"}
+    assert budget.held(MINUTE) == {}
+
+
+def test_shards_cost_the_namespaces_that_changed_in_them() -> None:
+    """Another namespace's object in the same shard, and the index, cost nothing without a change of it."""
+    cluster = Cluster()
+    old = size_limits.desired_state(compilation(route("a"), route("b")), "inferway", None)
+    cluster.maps.update({write.name: dict(write.data) for write in cluster.plan(old)})
+    new = size_limits.desired_state(compilation(route("a", path="/new"), route("b")), "inferway", None)
+    writes = cluster.plan(new)
+    costs, written = write_budget.costs(writes, new.layout, old.layout.fragments)
+    assert costs == {"demo": written}
+    assert written == sum(len(text) for write in writes for text in write.data.values())
+    assert write_budget.costs((), new.layout, new.layout.fragments) == ({}, 0)
+
+
+def test_home_of_each_object_is_the_shard_that_has_it() -> None:
+    routes = tuple(route(f"r{number}", path="/" + "x" * 900) for number in range(400))
+    layout = lay_out_config(compilation(*routes).config)
+    assert len(layout.shards) > 4
+    for item in routes:
+        assert item.id.encode() in layout.shards[layout.homes[f"GatewayRoute/{item.id}"]]
+
+
+def test_held_namespace_keeps_its_older_objects() -> None:
+    def world(*names: str) -> World:
+        manifests = [
+            {
+                "apiVersion": "inferway.dev/v1alpha1",
+                "kind": "GatewayRoute",
+                "metadata": {"name": name.split("/")[1], "namespace": name.split("/")[0]},
+                "spec": {"rules": [{"filters": []}]},
+            }
+            for name in names
+        ]
+        return from_manifests(manifests, standalone=False)
+
+    older, newer = world("x/deleted", "x/kept", "y/old"), world("x/kept", "x/new", "y/new")
+    mixed = write_budget.with_older(newer, older, {"x"})
+    assert {item.meta.id for item in mixed.routes} == {"x/deleted", "x/kept", "y/new"}
