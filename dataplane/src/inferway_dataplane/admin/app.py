@@ -1,11 +1,13 @@
 """The admin port: probes, metrics, and the state of the process. None of it is on the data port."""
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Final, Protocol
 
 from prometheus_client import exposition
+from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -89,8 +91,9 @@ def app(process: Process) -> Starlette:
                 "lastError": gateway.live.last_error or source.error,
                 "lastGoodSince": _copy_served_since(source),
                 "invalidRules": [item._asdict() for item in gateway.live.invalid_rules()[:_MOST_INVALID]],
-                "document": json.loads(canonical(live.config)) if live is not None else None,
-                "endpoints": json.loads(canonical(live.endpoints)) if live is not None else None,
+                # In a thread, because requests are served meanwhile.
+                "document": await asyncio.to_thread(_plain, live.config) if live is not None else None,
+                "endpoints": await asyncio.to_thread(_plain, live.endpoints) if live is not None else None,
             }
         )
 
@@ -109,6 +112,10 @@ def app(process: Process) -> Starlette:
             Route("/debug/backends", backends),
         ]
     )
+
+
+def _plain(document: BaseModel) -> Any:
+    return json.loads(canonical(document))
 
 
 def _backends(rule: Rule, now: float) -> dict[str, Any]:
