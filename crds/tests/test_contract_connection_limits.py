@@ -6,15 +6,17 @@ import ssl
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trustme
+import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
 from inferway_contract.connection_limits import Connections, Limits, Reason
 from inferway_contract.limited_connection import LimitedConnection, waiting_for_client
+from inferway_contract.tls_acceptor import TlsAcceptor
 from inferway_testing.until import until_async
 
 MOST = 3
@@ -80,8 +82,7 @@ class FakeServer(asyncio.Protocol):
         self.received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
         self.port.servers.append(self)
 
     def data_received(self, data: bytes) -> None:
@@ -105,24 +106,28 @@ class Port:
         self.lost = 0
 
     async def __aenter__(self) -> "Port":
-        self._server = await asyncio.get_running_loop().create_server(
-            lambda: LimitedConnection(self.connections, FakeServer(self), self.tls), "127.0.0.1", 0
-        )
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.address = listening.getsockname()
+        if self.tls is not None:
+            self._acceptor = TlsAcceptor(listening, self._connection, self.tls)
+        else:
+            self._server = await asyncio.get_running_loop().create_server(self._connection, sock=listening)
         return self
 
+    def _connection(self) -> LimitedConnection:
+        return LimitedConnection(self.connections, FakeServer(self))
+
     async def __aexit__(self, *error: object) -> None:
-        self._server.close()
+        if self.tls is not None:
+            await self._acceptor.close()
+        else:
+            self._server.close()
         for client in self.clients:
             client.transport.abort()
             with suppress(OSError):
                 await client.wait_closed()
         await self.connections.wait_closed(LATE)
         await until(lambda: self.lost == len(self.servers))
-
-    @property
-    def address(self) -> tuple[str, int]:
-        host, port = self._server.sockets[0].getsockname()
-        return host, port
 
     async def client(self, tls: ssl.SSLContext | None = None) -> "Client":
         name = "127.0.0.1" if tls is not None else None
@@ -150,8 +155,11 @@ async def until(condition: Callable[[], bool]) -> None:
     await until_async(condition, "the port's state")
 
 
-def run(scenario: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(scenario)
+def run(scenario: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
+    """On asyncio's own loop, and on the one of the data plane."""
+    for factory in (asyncio.new_event_loop, uvloop.new_event_loop):
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(scenario(*arguments))
 
 
 SHORT = 0.1
@@ -172,7 +180,7 @@ def test_incomplete_first_head_is_cut_in_time(pieces: list[bytes]) -> None:
             assert await client.is_closed()
             assert port.closed == {"head": 1}
 
-    run(scenario())
+    run(scenario)
 
 
 @pytest.mark.outside
@@ -191,7 +199,7 @@ def test_dripped_head_is_cut_though_bytes_come() -> None:
             client.writer.write(b"a")
             await asyncio.sleep(SHORT / 5)
 
-    run(scenario())
+    run(scenario)
 
 
 @pytest.mark.outside
@@ -205,7 +213,7 @@ def test_idle_connection_after_a_response_stays() -> None:
             assert await client.ask(b"\r\nGET / HTTP/1.1\r\n\r\n") == b"ok"
             assert port.closed == {"head": 1}
 
-    run(scenario())
+    run(scenario)
 
 
 @pytest.mark.outside
@@ -223,7 +231,7 @@ def test_head_in_any_two_pieces_is_recognised() -> None:
             assert port.closed == {"full": 1}
 
     for cut in range(1, len(request)):
-        run(scenario(cut))
+        run(scenario, cut)
 
 
 @pytest.mark.outside
@@ -242,7 +250,7 @@ def test_full_port_evicts_by_age_and_keeps_busy() -> None:
             port.servers[0].transport.write(b"ok")
             assert await asyncio.wait_for(busy.reader.readexactly(2), LATE) == b"ok"
 
-    run(scenario())
+    run(scenario)
 
 
 @pytest.mark.outside
@@ -270,7 +278,7 @@ def test_port_with_only_busy_connections_refuses_more() -> None:
         except ConnectionError:
             return True
 
-    run(scenario())
+    run(scenario)
 
 
 @pytest.mark.outside
@@ -282,7 +290,7 @@ def test_request_without_an_answer_is_cut_in_time() -> None:
             assert await client.is_closed()
             assert port.closed == {"request": 1}
 
-    run(scenario())
+    run(scenario)
 
 
 @pytest.mark.outside
@@ -294,7 +302,7 @@ def test_client_that_does_not_read_is_cut_in_time() -> None:
             await until(lambda: port.closed == {"response": 1})
             raw.close()
 
-    run(scenario())
+    run(scenario)
 
 
 # --- TLS
@@ -333,4 +341,4 @@ def test_tls_handshakes_count_and_are_cut_in_time(authority: trustme.CA, server_
             assert port.closed == {"handshake": 1}
             assert not port.servers
 
-    run(scenario())
+    run(scenario)

@@ -114,7 +114,7 @@ def test_uninstall_deletes_all_cluster_objects_except_the_crds(tmp_path: Path) -
 
 def test_documented_network_policy_patches_apply(tmp_path: Path) -> None:
     patches = [yaml.safe_load(block)["patches"] for block in BLOCKS if block.startswith("patches:")]
-    assert len(patches) == 2
+    assert len(patches) == 3  # that of the webhook's policy: test_manifests_network_policies
     objects = with_patches(tmp_path, "production", [patch for block in patches for patch in block])
     gateway = named(objects, "NetworkPolicy", "inferway-gateway")["spec"]["egress"]
     operator = named(objects, "NetworkPolicy", "inferway-operator")["spec"]["egress"]

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import trustme
 
@@ -59,7 +60,7 @@ class RunningServer:
 
 
 @contextmanager
-def running(pair: tuple[Path, Path] | None = None, **settings: str) -> Iterator[RunningServer]:
+def running(pair: tuple[Path, Path] | None = None, **settings: Any) -> Iterator[RunningServer]:
     """Serve until the block ends; with a pair of files there is a webhook."""
     files = {} if pair is None else {"webhook_cert": pair[0], "webhook_key": pair[1]}
     server = RunningServer(

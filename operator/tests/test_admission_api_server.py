@@ -3,7 +3,10 @@
 import asyncio
 import base64
 import json
+import re
+import textwrap
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +41,15 @@ def documented() -> Manifest:
 @pytest.fixture
 def running(api_server: ApiServer, namespace: str, tmp_path: Path) -> Iterator[RunningServer]:
     """The webhook, and the API server asks it about objects of the test's namespace."""
+    with asked(api_server, namespace, tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def asked(api_server: ApiServer, namespace: str, folder: Path, **settings: Path) -> Iterator[RunningServer]:
+    """Run the webhook with these settings; the API server asks it about objects of the namespace."""
     authority = trustme.CA()
-    with operator_http.running(write_pair(authority, tmp_path)) as made:
+    with operator_http.running(write_pair(authority, folder), **settings) as made:
         manifest = documented()
         manifest["metadata"] = {"name": namespace}
         (hook,) = manifest["webhooks"]
@@ -151,6 +161,27 @@ def test_stored_invalid_route_may_be_labelled_and_deleted(
     # The API server did not even ask: neither is among the rules.
     assert running.metric("admission_reviews_total", kind="GatewayRoute", decision="warned") == counted
     assert running.metric("admission_reviews_total", kind="other", decision="unseen") == 0
+
+
+def test_api_server_with_a_certificate_is_let_in(api_server: ApiServer, namespace: str, tmp_path: Path) -> None:
+    # `asked` returns once an invalid object was denied.
+    with asked(api_server, namespace, tmp_path, webhook_client_ca=api_server.ca_file) as running:
+        assert running.metric("admission_reviews_total", kind="GatewayRoute", decision="denied") >= 1
+
+
+def test_documented_admission_configuration_names_the_service() -> None:
+    blocks = [
+        textwrap.dedent(block)
+        for block in re.findall(r"^ *```yaml\n(.*?)^ *```$", DOCUMENTED.read_text(), re.MULTILINE | re.DOTALL)
+    ]
+    items = {item["kind"]: item for block in blocks for item in yaml.safe_load_all(block) if "kind" in item}
+    service = documented()["webhooks"][0]["clientConfig"]["service"]
+    # The rule of Kubernetes: the DNS name of the Service, without the port if that is 443.
+    assert items["Config"]["users"][0]["name"] == f"{service['name']}.{service['namespace']}.svc"
+    assert service["port"] == 443
+    (plugin,) = items["AdmissionConfiguration"]["plugins"]
+    assert plugin["name"] == "ValidatingAdmissionWebhook"
+    assert plugin["configuration"]["kind"] == "WebhookAdmissionConfiguration"
 
 
 def test_objects_are_admitted_while_the_webhook_is_down(

@@ -64,11 +64,11 @@ DENIED = {
     ),
     "large patterns": (
         of_matches(pattern(LARGE_PATTERN), hostnames=HOSTNAMES),
-        "spec.rules: the patterns of this route take ",
+        "spec.rules: too large: the sizes of patterns of a route are ",
     ),
     "refused patterns": (
         of_matches(pattern(r"/#(" + "x" * 150), hostnames=HOSTNAMES),
-        "spec.rules: the patterns of this route take ",
+        "spec.rules: too large: the sizes of patterns of a route are ",
     ),
     "targets": (
         policy(targetRefs=[{"kind": "GatewayRoute", "name": f"r{n}"} for n in range(5_000)]),
@@ -141,8 +141,8 @@ def test_review_among_thousands_with_its_match_stays_short() -> None:
     response = admission_review.answer(review(common), world).body["response"]
     assert process_time() - began < MOST_SECONDS
     assert response["allowed"] is True
-    assert "belongs to the older demo/route-0 rule rule-0" in response["warnings"][0]
+    assert "belongs to the older route-0/route-0 rule rule-0" in response["warnings"][0]
 
 
 def _renamed(one: RouteObject, name: str, created: str) -> RouteObject:
-    return replace(one, meta=replace(one.meta, name=name, created=created))
+    return replace(one, meta=replace(one.meta, namespace=name, name=name, created=created))

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from operator_http import RunningServer, write_pair
 
 from inferway_operator.http_server import webhook
-from inferway_operator.http_server.server import ServingCertificate
+from inferway_operator.http_server.serving_certificate import ServingCertificate
 from inferway_operator.world.world import World, from_manifests
 from inferway_testing.until import DEADLINE, until
 

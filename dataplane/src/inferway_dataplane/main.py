@@ -47,7 +47,7 @@ class DataPlane:
         if settings.otlp_endpoint:
             self.gateway.context.tracing = _tracing(settings)
         self._certificates = _certificates(settings)
-        self._admin_server = AdminServer(admin_app.app(self))
+        self._admin_server = AdminServer(admin_app.app(self), self.gateway.stats.admin_closed)
         self._data_server: DataServer | None = None
         self._tasks: list[asyncio.Task[None]] = []  # the source, and the watchers of files
         self._reload_wanted = (asyncio.Event(), asyncio.Event())  # of secrets, of certificates

@@ -6,13 +6,18 @@ import logging
 import socket
 import ssl
 from collections.abc import Iterator
+from functools import partial
 from time import monotonic
 from typing import Any, Final
 
 import uvicorn
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from inferway_contract.connection_limits import Connections, Limits
+from inferway_contract.limited_connection import LimitedConnection
 from inferway_dataplane.engine.downstream.listener import Listener
 from inferway_dataplane.gateway import Gateway
+from inferway_dataplane.observability.stats import count_in
 
 log = logging.getLogger("inferway")
 
@@ -48,11 +53,24 @@ class DataServer:
         await self._listener.abort()
 
 
+ADMIN_LIMITS: Final = Limits(connections=32)
+"""Half of the descriptors that are reserved for other uses than client and upstream connections."""
+
+
 class AdminServer:
     """Runs the admin application, which is ASGI."""
 
-    def __init__(self, app: Any) -> None:
-        self._server = _Uvicorn(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, ws="none"))
+    def __init__(self, app: Any, closed: dict[str, int]) -> None:
+        """`closed`: connections that a limit closed are counted in it, by reason."""
+        connections = Connections(ADMIN_LIMITS, partial(count_in, closed))
+
+        class Protocol(LimitedConnection):
+            def __init__(self, **options: Any) -> None:
+                super().__init__(connections, AutoHTTPProtocol(**options))
+
+        self._server = _Uvicorn(
+            uvicorn.Config(app, http=Protocol, lifespan="off", log_config=None, access_log=False, ws="none")
+        )
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self, listening: socket.socket) -> None:

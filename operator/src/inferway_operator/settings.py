@@ -227,6 +227,10 @@ class HttpSettings(BaseSettings):
     webhook_listen: str = Field("127.0.0.1:9443", description="address:port of the admission webhook, if it has TLS")
     webhook_cert: Path | None = Field(None, description="PEM certificate chain of the webhook; none = no webhook")
     webhook_key: Path | None = Field(None, description="its key, PEM")
+    webhook_client_ca: Path | None = Field(
+        None,
+        description="PEM certificates of an authority: the webhook's clients need a certificate by it; none = any client",
+    )
 
     @property
     def webhook_pair(self) -> tuple[Path, Path] | None:
@@ -235,7 +239,7 @@ class HttpSettings(BaseSettings):
             return None
         return self.webhook_cert, self.webhook_key
 
-    @field_validator("webhook_cert", "webhook_key", mode="before")
+    @field_validator("webhook_cert", "webhook_key", "webhook_client_ca", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value  # a manifest without a webhook sets the empty string
@@ -244,6 +248,10 @@ class HttpSettings(BaseSettings):
     def _pair(self) -> Self:
         if (self.webhook_cert is None) != (self.webhook_key is None):
             raise ValueError("webhook_cert and webhook_key go together: set both, or none for no webhook")
+        if self.webhook_client_ca is not None and self.webhook_cert is None:
+            raise ValueError(
+                "webhook_client_ca needs webhook_cert and webhook_key: clients have certificates only with TLS"
+            )
         return self
 
     @field_validator("listen", "webhook_listen")

@@ -155,6 +155,19 @@ CONNECTIONS_CUT: Final = Family(
         "not_reading": "the client did not read within `unread_timeout`",
     },
 )
+ADMIN_CONNECTIONS_CLOSED: Final = Family(
+    "counter",
+    "admin_connections_closed",
+    "Connections of the admin port that a limit closed.",
+    ("reason",),
+    {
+        "evicted": "idle longest at the connection limit",
+        "full": "all other connections were busy",
+        "head": "the head of a request took too long",
+        "request": "the response did not begin in time",
+        "response": "the client did not take the response in time",
+    },
+)
 ACCEPT_PRESSURE: Final = Family("counter", "accept_pressure", "Checks that found few descriptors left.")
 ACCESS_LOG_LEFT_OUT: Final = Family("counter", "access_log_left_out", "Requests that were not logged.")
 ACCESS_LOG_DROPPED: Final = Family("counter", "access_log_dropped", "Log lines lost to a slow reader.")

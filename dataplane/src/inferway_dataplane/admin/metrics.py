@@ -110,6 +110,7 @@ class GatewayCollector(Collector):
         yield families.REQUESTS_IN_FLIGHT.value(gateway.context.in_flight)
         yield families.CONNECTIONS.value(len(gateway.cap.connections))
         yield families.CONNECTIONS_CUT.samples(_by_reason(stats.cut))
+        yield families.ADMIN_CONNECTIONS_CLOSED.samples(_by_reason(stats.admin_closed))
         yield families.REQUESTS_SHED.samples(_by_reason(stats.shed))
         yield families.ACCEPT_PRESSURE.value(stats.accept_pressure)
         yield families.UPSTREAM_CONNECTIONS.value(len(gateway.pools.connections))

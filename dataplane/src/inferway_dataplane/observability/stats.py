@@ -85,6 +85,8 @@ class Stats:
         """Turns of the wheel in which few descriptors were left."""
         self.cut: dict[str, int] = {}
         """Client connections that were cut, by reason."""
+        self.admin_closed: dict[str, int] = {}
+        """Connections of the admin port that a limit closed, by reason."""
         self.config_rejected = 0
         self.config_apply_seconds = 0.0
 

@@ -1,4 +1,4 @@
-"""Bounds that an object must keep before the compiler sees it: its size, its lists' lengths, its patterns' sum. Pure.
+"""Bounds that an object must keep before the compiler sees it: its size and the lengths of its lists. Pure.
 
 The API server has checked the schema of the objects that it sends. Any other client may send anything, so a review must not
 depend on that: reading ten thousand invalid rules takes seconds.
@@ -8,11 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from inferway_contract import pattern_bounds
 from inferway_contract.field_errors import FieldError, Path
 from inferway_contract.resources import SPECS
-from inferway_contract.resources.matches import HeaderMatch, QueryParamMatch
-from inferway_operator.world.objects import PolicyObject, RouteObject
 from inferway_operator.world.resources import MAX_SPEC_BYTES, size_of
 
 _MOST_UNKNOWN: Final = 16
@@ -43,27 +40,6 @@ def exceeded(kind: str, spec: object) -> tuple[FieldError, ...]:
         if len(errors) == _MOST_ERRORS:
             break
     return tuple(errors)
-
-
-def too_many_patterns(candidate: RouteObject | PolicyObject) -> tuple[FieldError, ...]:
-    """Return an error if the patterns of a route are too large together; it compiles no more of them than fit."""
-    if not isinstance(candidate, RouteObject):
-        return ()
-    limit = pattern_bounds.DEFAULT.route
-    size = pattern_bounds.sum_of(_patterns(candidate), limit)
-    excess = (FieldError(("spec", "rules"), str(pattern_bounds.Excess("route", size, limit))),)
-    return excess if size > limit else ()
-
-
-def _patterns(route: RouteObject) -> Iterator[str]:
-    for rule in route.rules:
-        for _, match in rule.matches:
-            if match.path is not None and match.path.type == "RegularExpression":
-                yield match.path.value
-            conditions: tuple[HeaderMatch | QueryParamMatch, ...] = (*match.headers, *match.query_params)
-            for condition in conditions:
-                if condition.type == "RegularExpression":
-                    yield condition.value
 
 
 def _excess(value: object, shape: _Shape, path: Path) -> Iterator[FieldError]:

@@ -81,10 +81,7 @@ def _find(kind: str, manifest: Mapping[str, Any], request: Mapping[str, Any], wo
     """Compile the candidate, unless it is beyond a bound."""
     if excess := bounds.exceeded(kind, manifest.get("spec")):
         return Findings(excess)
-    candidate = _candidate(manifest, request)
-    if excess := bounds.too_many_patterns(candidate):
-        return Findings(excess)
-    return findings.find(candidate, world)
+    return findings.find(_candidate(manifest, request), world)
 
 
 def namespace(review: object) -> str:

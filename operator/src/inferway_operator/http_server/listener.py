@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Final
 
 from aiohttp import web
@@ -11,6 +13,7 @@ from aiohttp import web
 from inferway_contract.connection_limits import Connections, Limits, Reason
 from inferway_contract.limited_connection import LimitedConnection
 from inferway_contract.listener import address_and_port
+from inferway_contract.tls_acceptor import TlsAcceptor
 
 log = logging.getLogger("inferway")
 
@@ -42,6 +45,9 @@ class Listener:
         """`closed` counts the connections that a limit ended."""
         self._address, self._handler, self._context = address, handler, context
         self._connections = Connections(limits, closed)
+        self._exit = AsyncExitStack()
+        self.address = ("", 0)
+        """Address and port, also a port that the system chose."""
 
     async def start(self) -> None:
         """Begin to listen; `OSError` if the address is unavailable."""
@@ -54,19 +60,21 @@ class Listener:
             access_log=None,
             logger=_silent,
         )
-        self._socket_server = await asyncio.get_running_loop().create_server(
-            lambda: LimitedConnection(self._connections, self._server(), self._context), host, port
-        )
+        listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        name, number, *_ = listening.getsockname()
+        self.address = name, number
+        if self._context is None:
+            server = await asyncio.get_running_loop().create_server(self._connection, sock=listening)
+            self._exit.callback(server.close)
+        else:
+            self._exit.push_async_callback(TlsAcceptor(listening, self._connection, self._context).close)
 
-    @property
-    def address(self) -> tuple[str, int]:
-        """Address and port, also a port that the system chose."""
-        host, port, *_ = self._socket_server.sockets[0].getsockname()
-        return host, port
+    def _connection(self) -> LimitedConnection:
+        return LimitedConnection(self._connections, self._server())
 
     async def stop(self) -> None:
         """Accept no more connections, finish requests in flight, close."""
-        self._socket_server.close()
+        await self._exit.aclose()
         self._server.pre_shutdown()
         await self._server.shutdown(_STOP_SECONDS)
         await self._connections.wait_closed(_CLOSE_SECONDS)

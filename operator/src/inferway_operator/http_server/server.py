@@ -1,22 +1,20 @@
 """The operator's HTTP server: `/healthz`, `/readyz` and `/metrics` on one address, the admission webhook on another.
 
-The webhook runs with a certificate and a key; both are loaded again when they change (cert-manager renews them).
+The files of the webhook's certificate are loaded again when they change (cert-manager renews them).
 """
 
 import asyncio
 import logging
-import ssl
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from aiohttp import web
 from prometheus_client import exposition
 
-from inferway_contract.listener import Signature, signature, tls_context
 from inferway_contract.problem_log import ProblemLog
 from inferway_operator.http_server.listener import Listener
+from inferway_operator.http_server.serving_certificate import ServingCertificate
 from inferway_operator.http_server.webhook import Webhook
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.settings import HttpSettings
@@ -26,34 +24,6 @@ log = logging.getLogger("inferway")
 
 _REFRESH_SECONDS: Final = 1.0
 """Between two checks of the certificate's files."""
-
-
-class ServingCertificate:
-    """The listener's TLS context, and one for each loaded pair; handshakes use the newest, open connections keep theirs."""
-
-    def __init__(self, certificate: Path, key: Path) -> None:
-        self._files = (certificate, key)
-        self._loaded: Signature | None = None
-        self._newest: ssl.SSLContext | None = None
-        self.context = tls_context()
-        self.context.sni_callback = self._choose  # also called for clients without a server name
-
-    def refresh(self) -> bool:
-        """Load the pair if its files changed; return whether they did.
-
-        `OSError` or `ValueError` with the reason if the pair is unusable; the previous one stays in use.
-        """
-        newest = signature(self._files)  # before they are read
-        if newest == self._loaded:
-            return False
-        self._newest, self._loaded = tls_context(*self._files), newest
-        return True
-
-    def _choose(self, connection: Any, name: str | None, context: ssl.SSLContext) -> int | None:
-        if self._newest is None:
-            return ssl.ALERT_DESCRIPTION_INTERNAL_ERROR  # no certificate yet
-        connection.context = self._newest
-        return None
 
 
 class Readiness(NamedTuple):
@@ -85,7 +55,7 @@ class OperatorServer:
         self._problems = ProblemLog(log)
         self.reviews: Listener | None = None
         if settings.webhook_pair is not None:
-            self._certificate = ServingCertificate(*settings.webhook_pair)
+            self._certificate = ServingCertificate(*settings.webhook_pair, settings.webhook_client_ca)
             self.webhook = Webhook(operator.world, metrics)
             closed = partial(metrics.connection_closed, "reviews")
             self.reviews = Listener(settings.webhook_listen, self.webhook.handle, closed, self._certificate.context)

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from inferway_envtest import audit_log, flags, users
+from inferway_envtest import audit_log, flags, users, webhook_client
 from inferway_envtest.binaries import Programs
 from inferway_envtest.certificates import Authority
 from inferway_envtest.client import Asker, Refused
@@ -41,6 +41,7 @@ class ControlPlane:
         self._audit_log = directory / "audit.log"
         (directory / "audit-policy.yaml").write_text(audit_log.POLICY)
         (directory / "tokens.csv").write_text(f'{self.admin_token},admin,admin,"{users.ADMINS}"\n')
+        self._admission = webhook_client.write_config(directory, self._authority)
         self._processes: dict[str, Process] = {}
 
     @property
@@ -64,7 +65,7 @@ class ControlPlane:
         tokens = self.directory / "tokens.csv"
         self._start(
             "kube-apiserver",
-            flags.server(self.directory, self._authority, self.port, tokens, policy, self._audit_log),
+            flags.server(self.directory, self._authority, self.port, tokens, policy, self._audit_log, self._admission),
         )
         until(self._is_ready, lambda: f"kube-apiserver is ready. Its last words:\n{self.server.tail()}", READY)
 

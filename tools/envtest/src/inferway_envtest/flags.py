@@ -34,7 +34,13 @@ def etcd(directory: Path) -> list[str]:
 
 
 def server(
-    directory: Path, authority: Authority, port: int, tokens: Path, audit_policy: Path, audit_log: Path
+    directory: Path,
+    authority: Authority,
+    port: int,
+    tokens: Path,
+    audit_policy: Path,
+    audit_log: Path,
+    admission: Path,
 ) -> list[str]:
     """Return the flags of the API server: on loopback, with RBAC. Pods need no ServiceAccount: no controller creates one."""
     return [
@@ -55,6 +61,7 @@ def server(
         "--authorization-mode=RBAC",
         "--disable-admission-plugins=ServiceAccount",
         "--service-cluster-ip-range=10.96.0.0/16",
+        f"--admission-control-config-file={admission}",
         f"--audit-policy-file={audit_policy}",
         f"--audit-log-path={audit_log}",
         "--audit-log-mode=blocking",
