@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from inferway_contract.document import Endpoint
+from inferway_contract.document import Endpoint, Format
 from inferway_contract.problem_log import ProblemLog
 from inferway_kube.api_health import ApiHealth
 from inferway_kube.client import Client
@@ -70,12 +70,15 @@ class Reconciler:
         self._is_synced = False
         """The cache holds everything that existed when this term began."""
         self._is_unfinished = True
+        self._format: FormatChoice | None = None
+        """The format to publish in; None = that of what another leader has published."""
         self._is_undefined = False
         """Definitions of ours were missing when they were looked for last."""
 
     async def lead(self) -> None:
         """Work until cancelled. No failure ends it."""
         self._term, self._is_unfinished, self._is_synced = None, True, False
+        self._format = None
         self._held.begin_term()
         attempts = {"the reconciler": self._reconcile, "the documents' check": self._check_documents}
         async with asyncio.TaskGroup() as tasks:
@@ -84,7 +87,8 @@ class Reconciler:
                 tasks.create_task(retrying, name=caller)
 
     async def _reconcile(self) -> None:
-        most = 0.0 if self._is_unfinished or self._term is None else self._term.format.remaining(time.monotonic())
+        rest = self._format.remaining(time.monotonic()) if self._format is not None else None
+        most = 0.0 if self._is_unfinished else rest
         await self._cache.wait(self._settings.hold_off, self._settings.max_hold_off, most=most)
         self._is_unfinished = True
         began = time.monotonic()
@@ -104,8 +108,8 @@ class Reconciler:
         await self._check_losses()
         now = time.monotonic()
         acknowledged = Acknowledgements.of(self._cache, now)
-        self._choose_format(term, acknowledged, now)
-        await self._compile(term, acknowledged)
+        version = self._choose_format(term, acknowledged, now).version
+        await self._compile(term, acknowledged, version)
         async with self._status_loop.documents:
             return await self._publish(term, acknowledged)
 
@@ -138,21 +142,23 @@ class Reconciler:
             # Its Service and its endpoints are there.
             logger.warning("the namespace default is not watched: endpoints are not compared with the API server's")
         self._cache.is_world_dirty = True
-        published = actual.configs.get(actual.published.revision)
-        formats = Acknowledgements.of(self._cache, time.monotonic()).formats
-        chosen = FormatChoice(newest_common(formats) if published is None else published.version)
-        self._term = Term(actual.published, dict(actual.configs), actual.config, chosen)
+        self._term = Term(actual.published, dict(actual.configs), actual.config)
         return self._term
 
-    def _choose_format(self, term: Term, acknowledged: Acknowledgements, now: float) -> None:
+    def _choose_format(self, term: Term, acknowledged: Acknowledgements, now: float) -> FormatChoice:
         """Go back to an older format at once when a pod appears that reads no newer one, and forth when all do for a while."""
-        before, term.format = term.format, term.format.with_pods(acknowledged.formats, now)
-        if term.format.version != before.version:
+        before = self._format
+        if before is None:
+            published = term.configs.get(term.published.revision)
+            before = FormatChoice(newest_common(acknowledged.formats) if published is None else published.version)
+        chosen = self._format = before.with_pods(acknowledged.formats, now)
+        if chosen.version != before.version:
             logger.info(
                 "documents have format %d from now on, before %d: it is the newest that every data-plane pod reads",
-                term.format.version,
+                chosen.version,
                 before.version,
             )
+        return chosen
 
     async def _check_documents(self) -> None:
         """Look from time to time whether the published ConfigMaps are as they were written."""
@@ -162,10 +168,10 @@ class Reconciler:
             self._term = None
             self._cache.mark(is_world=False)
 
-    async def _compile(self, term: Term, acknowledged: Acknowledgements) -> None:
+    async def _compile(self, term: Term, acknowledged: Acknowledgements, version: Format) -> None:
         named = publish_plan.needed_services(term.published, term.configs, acknowledged.reported)
         is_same = not self._cache.is_world_dirty and term.replicas == acknowledged.live
-        last, version = term.config, term.format.version
+        last = term.config
         if is_same and term.wanted is not None and named <= term.wanted.endpoints.services.keys() | term.live.keys():
             if term.wanted.version != version:
                 compilation = term.wanted.compilation
