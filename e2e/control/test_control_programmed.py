@@ -160,6 +160,14 @@ def test_rejecting_pod_is_reported_while_all_pods_serve(api_server, namespace, t
         assert [pod.get("/other") for pod in running.pods] == [(200, b"same")] * 2
         # Objects not affected by the change were not written again.
         assert running.get("GatewayRoute", "other") == other
+        # A pod of that version that starts now, for the autoscaler or a drained node, has no config to keep.
+        fresh = running.pod("gateway-fresh", command=[sys.executable, "-c", OLDER])
+        assert (fresh.get("/"), fresh.get("/other")) == ((200, b"one"), (200, b"same"))
+        until(
+            lambda: "gateway-fresh" in running.condition("GatewayRoute", "first")["message"],
+            "its rejection is reported too",
+        )
+        assert running.condition("GatewayRoute", "first")["reason"] == "Rejected"
         running.apply(direct_response_route("first", "repaired"))
         running.programmed("first")
-        assert older.get("/") == (200, b"repaired")
+        assert (older.get("/"), fresh.get("/")) == ((200, b"repaired"), (200, b"repaired"))

@@ -50,11 +50,11 @@ def test_metrics_are_served_as_text_and_open_metrics() -> None:
 def test_occupied_port_fails_the_start_and_leaves_no_socket(tmp_path: Path) -> None:
     with operator_http.running() as running:
         taken = "{}:{}".format(*running.server.probes.address)
-        with pytest.raises(OSError, match="address already in use"), operator_http.running(listen=taken):
+        with pytest.raises(OSError, match="Address already in use"), operator_http.running(listen=taken):
             pass
         pair = tmp_path / "tls.crt", tmp_path / "tls.key"
         with (
-            pytest.raises(OSError, match="address already in use"),
+            pytest.raises(OSError, match="Address already in use"),
             operator_http.running(pair, webhook_listen=taken),
         ):
             pass

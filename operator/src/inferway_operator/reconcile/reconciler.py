@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from inferway_contract.document import Endpoint
+from inferway_contract.document import Endpoint, Format
 from inferway_contract.problem_log import ProblemLog
 from inferway_kube.api_health import ApiHealth
 from inferway_kube.client import Client
@@ -22,20 +22,20 @@ from inferway_operator.compiler import services
 from inferway_operator.compiler.emit import LeftOut
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.publish import plan as publish_plan
-from inferway_operator.publish import size_limits, write_budget
+from inferway_operator.publish import size_limits
 from inferway_operator.publish.config_maps import ConfigMaps
 from inferway_operator.publish.format_choice import FormatChoice, newest_common
 from inferway_operator.publish.obstacle import Obstacle
 from inferway_operator.publish.write_budget import WriteBudget
 from inferway_operator.reconcile import retry_loop
 from inferway_operator.reconcile.data_plane_presence import DataPlanePresence
+from inferway_operator.reconcile.held_namespaces import HeldNamespaces
 from inferway_operator.reconcile.status_loop import StatusLoop
 from inferway_operator.reconcile.term import Outcome, Term
 from inferway_operator.settings import OperatorSettings
 from inferway_operator.status.acknowledgements import Acknowledgements
 from inferway_operator.watch.object_cache import ObjectCache
 from inferway_operator.watch.reflectors import NotDefined, Reflectors
-from inferway_operator.world.world import World
 
 _SHOWN_SERVICES: Final = 10
 
@@ -62,24 +62,24 @@ class Reconciler:
         self._config_maps = ConfigMaps(client, settings)
         presence = DataPlanePresence(settings.namespace, settings.selector("pods"))
         self._status_loop = StatusLoop(client, cache, reflectors, self._config_maps, metrics, presence, health)
-        self._budget = WriteBudget(settings.namespace_write_bytes, settings.total_write_bytes)
-        self._compiled: World | None = None
-        """The input of the last compilation: what is published of a namespace that is held back."""
-        self._held = ProblemLog(logger)
-        self._release: asyncio.TimerHandle | None = None
+        budget = WriteBudget(settings.namespace_write_bytes, settings.total_write_bytes)
+        self._held = HeldNamespaces(budget, functools.partial(cache.mark, is_world=True))
         self._left_out = ProblemLog(logger)
         self._term: Term | None = None
         self._obstacle = Obstacle()
         self._is_synced = False
         """The cache holds everything that existed when this term began."""
         self._is_unfinished = True
+        self._format: FormatChoice | None = None
+        """The format to publish in; None = that of what another leader has published."""
         self._is_undefined = False
         """Definitions of ours were missing when they were looked for last."""
 
     async def lead(self) -> None:
         """Work until cancelled. No failure ends it."""
         self._term, self._is_unfinished, self._is_synced = None, True, False
-        self._compiled = None
+        self._format = None
+        self._held.begin_term()
         attempts = {"the reconciler": self._reconcile, "the documents' check": self._check_documents}
         async with asyncio.TaskGroup() as tasks:
             for caller, attempt in (attempts | dict(self._status_loop.begin_term())).items():
@@ -87,7 +87,8 @@ class Reconciler:
                 tasks.create_task(retrying, name=caller)
 
     async def _reconcile(self) -> None:
-        most = 0.0 if self._is_unfinished or self._term is None else self._term.format.remaining(time.monotonic())
+        rest = self._format.remaining(time.monotonic()) if self._format is not None else None
+        most = 0.0 if self._is_unfinished else rest
         await self._cache.wait(self._settings.hold_off, self._settings.max_hold_off, most=most)
         self._is_unfinished = True
         began = time.monotonic()
@@ -107,8 +108,8 @@ class Reconciler:
         await self._check_losses()
         now = time.monotonic()
         acknowledged = Acknowledgements.of(self._cache, now)
-        self._choose_format(term, acknowledged, now)
-        await self._compile(term, acknowledged)
+        version = self._choose_format(term, acknowledged, now).version
+        await self._compile(term, acknowledged, version)
         async with self._status_loop.documents:
             return await self._publish(term, acknowledged)
 
@@ -141,21 +142,23 @@ class Reconciler:
             # Its Service and its endpoints are there.
             logger.warning("the namespace default is not watched: endpoints are not compared with the API server's")
         self._cache.is_world_dirty = True
-        published = actual.configs.get(actual.published.revision)
-        formats = Acknowledgements.of(self._cache, time.monotonic()).formats
-        chosen = FormatChoice(newest_common(formats) if published is None else published.version)
-        self._term = Term(actual.published, dict(actual.configs), actual.config, chosen)
+        self._term = Term(actual.published, dict(actual.configs), actual.config)
         return self._term
 
-    def _choose_format(self, term: Term, acknowledged: Acknowledgements, now: float) -> None:
+    def _choose_format(self, term: Term, acknowledged: Acknowledgements, now: float) -> FormatChoice:
         """Go back to an older format at once when a pod appears that reads no newer one, and forth when all do for a while."""
-        before, term.format = term.format, term.format.with_pods(acknowledged.formats, now)
-        if term.format.version != before.version:
+        before = self._format
+        if before is None:
+            published = term.configs.get(term.published.revision)
+            before = FormatChoice(newest_common(acknowledged.formats) if published is None else published.version)
+        chosen = self._format = before.with_pods(acknowledged.formats, now)
+        if chosen.version != before.version:
             logger.info(
                 "documents have format %d from now on, before %d: it is the newest that every data-plane pod reads",
-                term.format.version,
+                chosen.version,
                 before.version,
             )
+        return chosen
 
     async def _check_documents(self) -> None:
         """Look from time to time whether the published ConfigMaps are as they were written."""
@@ -165,10 +168,10 @@ class Reconciler:
             self._term = None
             self._cache.mark(is_world=False)
 
-    async def _compile(self, term: Term, acknowledged: Acknowledgements) -> None:
+    async def _compile(self, term: Term, acknowledged: Acknowledgements, version: Format) -> None:
         named = publish_plan.needed_services(term.published, term.configs, acknowledged.reported)
         is_same = not self._cache.is_world_dirty and term.replicas == acknowledged.live
-        last, version = term.config, term.format.version
+        last = term.config
         if is_same and term.wanted is not None and named <= term.wanted.endpoints.services.keys() | term.live.keys():
             if term.wanted.version != version:
                 compilation = term.wanted.compilation
@@ -178,7 +181,7 @@ class Reconciler:
             return
         self._cache.is_world_dirty = False
         policies = {policy.id: policy for policy in last.policies} if last else {}
-        world = self._within_budget(self._cache.world(self._settings.world, policies, acknowledged.live))
+        world = self._held.world(self._cache.world(self._settings.world, policies, acknowledged.live))
         # Together with the snapshot: what comes later and is about others cannot change this compilation.
         routed = frozenset(service for route in world.routes for service in route.named_services())
         self._cache.named_services = routed | {key.rpartition(":")[0] for key in named} | {services.API_SERVER}
@@ -196,7 +199,8 @@ class Reconciler:
             self._cache.is_world_dirty = True
             raise
         self._metrics.compiled(time.monotonic() - began)
-        term.wanted, term.replicas, self._compiled = wanted, acknowledged.live, world
+        term.wanted, term.replicas = wanted, acknowledged.live
+        self._held.note_compiled(world)
         self._metrics.uses(wanted.compilation.usage.values(), self._settings.world.bounds)
         for key, why in wanted.too_large.items():
             logger.warning("%s %s", key, why)
@@ -211,20 +215,6 @@ class Reconciler:
             self._left_out.report(logging.WARNING, "endpoints of Services get no requests", services=services)
         else:
             self._left_out.clear()
-
-    def _within_budget(self, world: World) -> World:
-        """Return the world with the objects that were compiled last, of namespaces that write too much."""
-        held = self._budget.held(time.monotonic()) if self._compiled is not None else {}
-        if self._release is not None:
-            self._release.cancel()
-        if self._compiled is None or not held:
-            self._held.clear()
-            return world
-        self._held.report(logging.WARNING, f"changes wait, too many bytes were written: {', '.join(sorted(held))}")
-        self._release = asyncio.get_running_loop().call_later(
-            min(held.values()), functools.partial(self._cache.mark, is_world=True)
-        )
-        return write_budget.with_older(world, self._compiled, held.keys())
 
     async def _publish(self, term: Term, acknowledged: Acknowledgements) -> bool:
         wanted = term.wanted
@@ -243,8 +233,7 @@ class Reconciler:
             self._status_loop.invalidate()
         before = term.configs.get(term.published.revision)
         if before is not None and term.has_published:  # the first publication writes what did not change too
-            costs, size = write_budget.costs(writes, wanted.layout, before.fragments)
-            self._budget.spend(costs, size, time.monotonic())
+            self._held.spend(writes, wanted.layout, before.fragments)
         for write in writes:
             try:
                 await self._config_maps.write(write)

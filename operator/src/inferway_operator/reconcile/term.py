@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from inferway_contract.document import ConfigDocument, Endpoint
 from inferway_operator.publish import size_limits
-from inferway_operator.publish.format_choice import FormatChoice
 from inferway_operator.publish.published_state import ParsedConfig, Published
 
 
@@ -18,8 +17,6 @@ class Term:
     """What is in the configs that a pod may serve, by revision."""
     config: ConfigDocument | None
     """The published one."""
-    format: FormatChoice
-    """The format to publish in."""
     wanted: size_limits.DesiredState | None = None
     live: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=dict)
     """Addresses, as they are now, of the Services that the last compilation does not name and a served config does."""
