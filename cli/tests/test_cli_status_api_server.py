@@ -91,7 +91,9 @@ def test_status_of_healthy_resources_exits_with_0(api_server: ApiServer, served_
     for resource in (f"GatewayRoute +{served_namespace}/shop", f"RateLimitPolicy +{served_namespace}/limits"):
         assert re.search(rf"^{resource}( +True){{4}} +2/2 +3f2a91c04d +\d+s", stdout, re.MULTILINE)
     assert re.search(
-        rf"^of-{served_namespace} +{served_namespace}/pod-b +3f2a91c04d +0a1b2c3d4e +\d+s ago *$", stdout, re.MULTILINE
+        rf"^of-{served_namespace} +{served_namespace}/pod-b +3f2a91c04d +0a1b2c3d4e +1 +\d+s ago *$",
+        stdout,
+        re.MULTILINE,
     )
 
 

@@ -125,7 +125,7 @@ def replace_shard(made: Gateway, shard: str) -> None:
 
 def change_index(made: Gateway, shard: str) -> None:
     path = made.path("ConfigMap", "inferway-config", made.namespace)
-    made.api.ask("PATCH", path, {"data": {"index": "{}"}}, "application/merge-patch+json")
+    made.api.ask("PATCH", path, {"data": {"index": "{"}}, "application/merge-patch+json")
 
 
 def delete_index(made: Gateway, shard: str) -> None:
