@@ -29,7 +29,12 @@ def test_probe_answers_while_idle_connections_fill_the_port() -> None:
         server = AdminServer(Starlette(routes=[Route("/healthz", healthz)]), closed)
         listening = bind("127.0.0.1", 0)
         await server.start(listening)
-        address = listening.getsockname()
+        try:
+            await fill_and_probe(listening.getsockname(), closed)
+        finally:
+            await server.stop(1)
+
+    async def fill_and_probe(address: tuple[str, int], closed: dict[str, int]) -> None:
         idle = [await asyncio.open_connection(*address) for _ in range(3 * ADMIN_LIMITS.connections)]
         for number, (_, writer) in enumerate(idle):
             if number % 2:
@@ -41,7 +46,6 @@ def test_probe_answers_while_idle_connections_fill_the_port() -> None:
             async with asyncio.timeout(10):
                 assert (await reader.readuntil(b"\n")).startswith(b"HTTP/1.1 200 ")
         assert closed == {"evicted": 2 * ADMIN_LIMITS.connections + 3}
-        await server.stop(1)
         for _, writer in idle:
             writer.close()
             with suppress(OSError):

@@ -84,9 +84,9 @@ def test_endpoints_of_the_live_config_outlive_their_removal(gateway, publisher):
 
 
 def test_unchanged_shards_are_not_read_again(gateway, publisher, api_server, user):
-    bodies = [f"body {place}" for place in range(400)]
+    bodies = [f"body {place}{' ' * 1000}" for place in range(400)]
     publisher.publish(config_with_bodies(*bodies))
-    gateway.serves("body 399", "/399")
+    gateway.serves(bodies[399], "/399")
     shards = len(lay_out_config(config_with_bodies(*bodies)).shards)
     assert shards > 3
     mark = api_server.mark()

@@ -78,12 +78,15 @@ async def reflected(
     optional: bool = False,
     pause: float = 0.02,
     absent_pause: float = 0.05,
+    may_be_forbidden: bool = False,
 ) -> AsyncIterator[Reflected]:
     """A reflector of these paths, which is started."""
     async with fake_api(*defined) as api, Client(api.login, "test", QUICK) as client:
         health, store = ApiHealth(logging.getLogger("test")), Names()
         backoff = Backoff(lambda: 0.0, first=pause, longest=pause * 5, longest_retry_after=0.3)
-        collection = Collection("things", paths or (THINGS,), {"labelSelector": "a"}, optional, absent_pause)
+        collection = Collection(
+            "things", paths or (THINGS,), {"labelSelector": "a"}, optional, absent_pause, may_be_forbidden
+        )
         reflector = Reflector(client, collection, store, health, backoff)
         reflector.start()
         try:
@@ -300,6 +303,29 @@ def test_reflector_of_an_unknown_optional_kind_is_empty() -> None:
             seen.api.define(THINGS)
             seen.api.put(THINGS, "a")
             await seen.holds("a")
+
+    asyncio.run(run())
+
+
+FORBIDDEN = {
+    "kind": "Status",
+    "code": 403,
+    "reason": "Forbidden",
+    "message": 'things.example.com is forbidden: User "a" cannot list resource "things" in API group "example.com"',
+}
+
+
+@pytest.mark.parametrize("may_be_forbidden", [True, False])
+def test_reflector_is_empty_only_where_it_may_be_forbidden(may_be_forbidden: bool) -> None:
+    async def run() -> None:
+        async with reflected(may_be_forbidden=may_be_forbidden, pause=0.2) as seen:
+            no = seen.api.fault(
+                "limit", 403, json.dumps(FORBIDDEN), headers={"Content-Type": "application/json"}, times=3
+            )
+            seen.api.put(THINGS, "a")
+            await until_async(lambda: no.hits == no.times, "it asks again")
+            assert seen.reflector.synced.is_set() is may_be_forbidden
+            await seen.holds("a")  # the right is there now
 
     asyncio.run(run())
 

@@ -266,7 +266,7 @@ class Gateway:
 
 @contextmanager
 def gateway(api: ApiServer) -> Iterator[Gateway]:
-    """A gateway for the test; its operator watches its two namespaces, and the one of the API server's Service."""
+    """A gateway for the test; its operator watches only its two namespaces."""
     suffix = uuid4().hex[:8]
     names = [f"{part}-{suffix}" for part in ("gateway", "team", "leader")]
     for name in names:
@@ -283,7 +283,7 @@ def gateway(api: ApiServer) -> Iterator[Gateway]:
         user,
         {
             "namespace": names[0],
-            "namespaces": f"{names[1]},{names[0]},default",
+            "namespaces": f"{names[1]},{names[0]}",
             "lease_namespace": names[2],
             "gateway": "inferway",
             "listen": "127.0.0.1:0",

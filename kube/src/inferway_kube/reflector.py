@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from inferway_kube.api_health import ApiHealth
 from inferway_kube.backoff import Backoff
 from inferway_kube.client import Client
-from inferway_kube.errors import ApiError, Gone, NotFound
+from inferway_kube.errors import ApiError, Cause, Gone, NotFound
 from inferway_kube.events import Manifest, Page
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,9 @@ class Collection:
     is_optional: bool = False
     """The API server need not know the kind. Then it is empty."""
     absent_pause: float = 8.0
-    """Seconds between two lists while the API server does not know an optional kind."""
+    """Seconds between two lists while the API server does not know an optional kind, or forbids to list it."""
+    may_be_forbidden: bool = False
+    """Without the right to list it, it is empty."""
 
 
 class Reflector:
@@ -147,13 +149,17 @@ class Reflector:
         self.synced.set()
 
     async def _first_known(self) -> Page | None:
-        """List by the first path that the API server knows. None = it knows none, and the kind is optional."""
+        """List by the first path that the API server knows. None = it knows none, or forbids it, and that is allowed."""
         for path in self.collection.paths:
             try:
                 page = await self._client.list_all(path, self.collection.query)
             except NotFound as error:
                 missing = error
                 continue
+            except ApiError as error:
+                if error.cause is Cause.NO_ROLE and self.collection.may_be_forbidden:
+                    return None
+                raise
             self._path = path
             return page
         if not self.collection.is_optional:

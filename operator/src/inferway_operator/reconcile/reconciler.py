@@ -9,7 +9,7 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from inferway_contract.document import Endpoint, Format
@@ -22,20 +22,22 @@ from inferway_operator.compiler import services
 from inferway_operator.compiler.emit import LeftOut
 from inferway_operator.metrics import OperatorMetrics
 from inferway_operator.publish import plan as publish_plan
-from inferway_operator.publish import size_limits, write_budget
+from inferway_operator.publish import size_limits
 from inferway_operator.publish.config_maps import ConfigMaps
 from inferway_operator.publish.format_choice import FormatChoice, newest_common
 from inferway_operator.publish.obstacle import Obstacle
 from inferway_operator.publish.write_budget import WriteBudget
 from inferway_operator.reconcile import retry_loop
 from inferway_operator.reconcile.data_plane_presence import DataPlanePresence
+from inferway_operator.reconcile.held_namespaces import HeldNamespaces
 from inferway_operator.reconcile.status_loop import StatusLoop
 from inferway_operator.reconcile.term import Outcome, Term
 from inferway_operator.settings import OperatorSettings
 from inferway_operator.status.acknowledgements import Acknowledgements
+from inferway_operator.watch import kinds
 from inferway_operator.watch.object_cache import ObjectCache
 from inferway_operator.watch.reflectors import NotDefined, Reflectors
-from inferway_operator.world.world import World
+from inferway_operator.world.objects import SliceObject
 
 _SHOWN_SERVICES: Final = 10
 
@@ -62,11 +64,8 @@ class Reconciler:
         self._config_maps = ConfigMaps(client, settings)
         presence = DataPlanePresence(settings.namespace, settings.selector("pods"))
         self._status_loop = StatusLoop(client, cache, reflectors, self._config_maps, metrics, presence, health)
-        self._budget = WriteBudget(settings.namespace_write_bytes, settings.total_write_bytes)
-        self._compiled: World | None = None
-        """The input of the last compilation: what is published of a namespace that is held back."""
-        self._held = ProblemLog(logger)
-        self._release: asyncio.TimerHandle | None = None
+        budget = WriteBudget(settings.namespace_write_bytes, settings.total_write_bytes)
+        self._held = HeldNamespaces(budget, functools.partial(cache.mark, is_world=True))
         self._left_out = ProblemLog(logger)
         self._term: Term | None = None
         self._obstacle = Obstacle()
@@ -82,7 +81,7 @@ class Reconciler:
         """Work until cancelled. No failure ends it."""
         self._term, self._is_unfinished, self._is_synced = None, True, False
         self._format = None
-        self._compiled = None
+        self._held.begin_term()
         attempts = {"the reconciler": self._reconcile, "the documents' check": self._check_documents}
         async with asyncio.TaskGroup() as tasks:
             for caller, attempt in (attempts | dict(self._status_loop.begin_term())).items():
@@ -141,12 +140,17 @@ class Reconciler:
             actual = await self._config_maps.read()
         for error in actual.errors:
             logger.warning("%s; it is published again", error)
-        if self._settings.namespaces and "default" not in self._settings.namespaces:
-            # Its Service and its endpoints are there.
-            logger.warning("the namespace default is not watched: endpoints are not compared with the API server's")
+        if not any(slice_ and slice_.service == services.API_SERVER for slice_ in self._slices()):
+            logger.warning(
+                "endpoints are not compared with the API server's: allow the operator to list and watch Services and "
+                "EndpointSlices in the namespace default"
+            )
         self._cache.is_world_dirty = True
         self._term = Term(actual.published, dict(actual.configs), actual.config)
         return self._term
+
+    def _slices(self) -> Iterator[SliceObject | None]:
+        return (entry.value for entry in self._cache.entries(kinds.SLICES))
 
     def _choose_format(self, term: Term, acknowledged: Acknowledgements, now: float) -> FormatChoice:
         """Go back to an older format at once when a pod appears that reads no newer one, and forth when all do for a while."""
@@ -184,7 +188,7 @@ class Reconciler:
             return
         self._cache.is_world_dirty = False
         policies = {policy.id: policy for policy in last.policies} if last else {}
-        world = self._within_budget(self._cache.world(self._settings.world, policies, acknowledged.live))
+        world = self._held.world(self._cache.world(self._settings.world, policies, acknowledged.live))
         # Together with the snapshot: what comes later and is about others cannot change this compilation.
         routed = frozenset(service for route in world.routes for service in route.named_services())
         self._cache.named_services = routed | {key.rpartition(":")[0] for key in named} | {services.API_SERVER}
@@ -202,7 +206,8 @@ class Reconciler:
             self._cache.is_world_dirty = True
             raise
         self._metrics.compiled(time.monotonic() - began)
-        term.wanted, term.replicas, self._compiled = wanted, acknowledged.live, world
+        term.wanted, term.replicas = wanted, acknowledged.live
+        self._held.note_compiled(world)
         self._metrics.uses(wanted.compilation.usage.values(), self._settings.world.bounds)
         for key, why in wanted.too_large.items():
             logger.warning("%s %s", key, why)
@@ -217,20 +222,6 @@ class Reconciler:
             self._left_out.report(logging.WARNING, "endpoints of Services get no requests", services=services)
         else:
             self._left_out.clear()
-
-    def _within_budget(self, world: World) -> World:
-        """Return the world with the objects that were compiled last, of namespaces that write too much."""
-        held = self._budget.held(time.monotonic()) if self._compiled is not None else {}
-        if self._release is not None:
-            self._release.cancel()
-        if self._compiled is None or not held:
-            self._held.clear()
-            return world
-        self._held.report(logging.WARNING, f"changes wait, too many bytes were written: {', '.join(sorted(held))}")
-        self._release = asyncio.get_running_loop().call_later(
-            min(held.values()), functools.partial(self._cache.mark, is_world=True)
-        )
-        return write_budget.with_older(world, self._compiled, held.keys())
 
     async def _publish(self, term: Term, acknowledged: Acknowledgements) -> bool:
         wanted = term.wanted
@@ -249,8 +240,7 @@ class Reconciler:
             self._status_loop.invalidate()
         before = term.configs.get(term.published.revision)
         if before is not None and term.has_published:  # the first publication writes what did not change too
-            costs, size = write_budget.costs(writes, wanted.layout, before.fragments)
-            self._budget.spend(costs, size, time.monotonic())
+            self._held.spend(writes, wanted.layout, before.fragments)
         for write in writes:
             try:
                 await self._config_maps.write(write)

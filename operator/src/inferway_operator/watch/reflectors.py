@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from random import random
 from typing import Final
@@ -13,7 +13,7 @@ from inferway_kube.client import Client, path
 from inferway_kube.errors import ApiError, NotFound
 from inferway_kube.reflector import Collection, Reflector
 from inferway_operator.settings import OperatorSettings
-from inferway_operator.watch.kinds import KINDS, WatchedKind
+from inferway_operator.watch.kinds import KINDS, SERVICES, SLICES, WatchedKind
 from inferway_operator.watch.object_cache import ObjectCache, Part
 
 logger = logging.getLogger(__name__)
@@ -22,6 +22,12 @@ LONGEST_RETRY_AFTER: Final = 4.0
 """Seconds. One attempt then is not a burden, and a change need not wait longer for it than for a fault of this length."""
 LATE: Final = 2.0
 """Seconds that a watch has to bring what kopf has already seen. Then its kind is listed: the watch may be frozen."""
+_API_SERVER_NAMESPACE: Final = "default"
+_API_SERVER: Final[Mapping[str, Mapping[str, str]]] = {
+    SERVICES.id: {"fieldSelector": "metadata.name=kubernetes"},
+    SLICES.id: {"labelSelector": "kubernetes.io/service-name=kubernetes"},
+}
+"""What is read of the API server's own Service, by kind."""
 _DEFINITIONS: Final = path("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions")
 
 new_backoff = partial(Backoff, random, longest_retry_after=LONGEST_RETRY_AFTER)
@@ -123,3 +129,8 @@ def collections(kind: WatchedKind, settings: OperatorSettings) -> Iterator[Colle
     for namespace in namespaces:
         paths = tuple(path(group_version, kind.plural, namespace) for group_version in kind.paths)
         yield Collection(f"{kind.plural} in {namespace}" if namespace else kind.plural, paths, query, kind.is_optional)
+    selector = _API_SERVER.get(kind.id)
+    if selector is not None and settings.namespaces and _API_SERVER_NAMESPACE not in settings.namespaces:
+        # Its addresses are endpoints of no Service, whichever namespaces count.
+        paths = tuple(path(group_version, kind.plural, _API_SERVER_NAMESPACE) for group_version in kind.paths)
+        yield Collection(f"{kind.plural} of the API server", paths, selector, may_be_forbidden=True)

@@ -135,10 +135,18 @@ class Process:
 
     def resident(self) -> int:
         """Bytes of memory, those of the processes that it has started included."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="utf-8").split()
-        texts = (Path(f"/proc/{pid}/status").read_text(encoding="utf-8") for pid in (self.pid, *children))
-        lines = (line for text in texts for line in text.splitlines())
+        lines = (line for text in self._proc("status") for line in text.splitlines())
         return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("VmRSS:"))
+
+    def cpu_seconds(self) -> float:
+        """CPU time so far, that of the processes that it has started included."""
+        # After the name, which may contain anything: proc(5), fields 14 and 15.
+        fields = (text.rpartition(")")[2].split() for text in self._proc("stat"))
+        return sum(int(field[11]) + int(field[12]) for field in fields) / os.sysconf("SC_CLK_TCK")
+
+    def _proc(self, name: str) -> list[str]:
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="utf-8").split()
+        return [Path(f"/proc/{pid}/{name}").read_text(encoding="utf-8") for pid in (str(self.pid), *children)]
 
 
 def environment(*without: str, **variables: str) -> dict[str, str]:
