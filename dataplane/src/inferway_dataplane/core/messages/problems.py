@@ -136,6 +136,13 @@ the longest wait."""
 NO_ROUTE: Final = Problem(404, "no_route", "No route matches this request.")
 """Compare host, path, method and headers with the routes; `inferway status` and `/debug/config` show those that are
 served."""
+MATCHING_TOO_COSTLY: Final = Problem(
+    400,
+    "matching_too_costly",
+    "Path, query and header fields are too long for the patterns of this host.",
+)
+"""Send shorter values, or give the routes of the hostname fewer and simpler patterns: docs/http.md has the bound. The status is
+400, as the bound is on the sum of path (414) and header fields (431)."""
 INVALID_RULE: Final = Problem(500, "invalid_rule", "The configuration of this route is invalid.")
 """Fix the rule: its GatewayRoute's conditions, or the log of `inferway run`, name the error."""
 INVALID_POLICY: Final = Problem(500, "invalid_policy", "The configuration of this route's limits is invalid.")

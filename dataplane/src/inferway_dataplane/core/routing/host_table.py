@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any, Final, Generic, TypeVar
 
 from inferway_dataplane.core.routing.compiled_match import PATH_RANK, CompiledMatch
+from inferway_dataplane.core.routing.evaluation import Evaluation
 from inferway_dataplane.core.steps import Steps
 
 R = TypeVar("R")
@@ -22,12 +23,13 @@ _ROOT: Final = b""
 
 
 class HostTable(Generic[R]):
-    """The entries of a hostname. `depth`: segments of the longest prefix."""
+    """The entries of a hostname. `depth`: segments of the longest prefix; `has_patterns`: in any part of a match."""
 
-    __slots__ = ("depth", "exact", "prefixes", "regex")
+    __slots__ = ("depth", "exact", "has_patterns", "prefixes", "regex")
 
     def __init__(self) -> None:
         self.depth = 0
+        self.has_patterns = False
         self.exact: dict[bytes, list[CompiledMatch[R]]] = {}
         self.prefixes: dict[bytes, list[CompiledMatch[R]]] = {_ROOT: []}
         self.regex: list[CompiledMatch[R]] = []
@@ -36,16 +38,16 @@ class HostTable(Generic[R]):
     def is_path_relevant(self) -> bool:
         return bool(self.exact or self.regex or self.depth)
 
-    def candidates(self, path: bytes) -> Iterable[CompiledMatch[R]]:
+    def candidates(self, path: bytes, evaluation: Evaluation) -> Iterable[CompiledMatch[R]]:
         """Return the entries that match a path, highest precedence first; O(length of the path)."""
         if self.exact or self.regex:
-            return self._all_candidates(path)
+            return self._all_candidates(path, evaluation)
         return self._with_prefix(path) if self.depth else self.prefixes[_ROOT]
 
-    def _all_candidates(self, path: bytes) -> Iterator[CompiledMatch[R]]:
+    def _all_candidates(self, path: bytes, evaluation: Evaluation) -> Iterator[CompiledMatch[R]]:
         yield from self.exact.get(path, ())
         for entry in self.regex:
-            if entry.regex.fullmatch(path) is not None:
+            if entry.fits_path(path, evaluation):
                 yield entry
         yield from self._with_prefix(path)
 
@@ -61,6 +63,7 @@ class HostTable(Generic[R]):
 
     def add(self, entry: CompiledMatch[R]) -> None:
         """Add an entry, behind those of a higher precedence."""
+        self.has_patterns = self.has_patterns or entry.has_patterns
         if entry.path_type == "RegularExpression":
             self.regex.append(entry)
         elif entry.path_type == "Exact":
@@ -102,6 +105,7 @@ class _LinkedHostTable(HostTable[R]):
 
     def __init__(self, table: HostTable[R], above: Mapping[bytes, bytes]) -> None:
         self.depth, self.exact, self.prefixes, self.regex = table.depth, table.exact, table.prefixes, table.regex
+        self.has_patterns = table.has_patterns
         self._above = above
 
     def _with_prefix(self, path: bytes) -> Iterable[CompiledMatch[R]]:
@@ -129,6 +133,7 @@ class _PartialHostTable(HostTable[R]):
         self, table: HostTable[R], partial: Sequence[CompiledMatch[R]], places: Mapping[CompiledMatch[R], int]
     ) -> None:
         self.depth, self.exact, self.prefixes, self.regex = table.depth, table.exact, table.prefixes, table.regex
+        self.has_patterns = True
         self._table = table
         self._partial = partial
         self._places = places
@@ -137,9 +142,9 @@ class _PartialHostTable(HostTable[R]):
     def is_path_relevant(self) -> bool:
         return True
 
-    def candidates(self, path: bytes) -> Iterable[CompiledMatch[R]]:
-        matching = (entry for entry in self._partial if entry.regex.fullmatch(path) is not None)
-        return heapq.merge(self._table.candidates(path), matching, key=self._places.__getitem__)
+    def candidates(self, path: bytes, evaluation: Evaluation) -> Iterable[CompiledMatch[R]]:
+        matching = (entry for entry in self._partial if entry.fits_path(path, evaluation))
+        return heapq.merge(self._table.candidates(path, evaluation), matching, key=self._places.__getitem__)
 
 
 def _shortened(prefix: bytes) -> bytes:

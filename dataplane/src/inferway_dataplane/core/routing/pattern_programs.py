@@ -6,11 +6,12 @@ from typing import Any, Final
 import re2
 
 from inferway_contract import patterns
+from inferway_dataplane.core.routing.evaluation import Program
 
-Programs = Mapping[str, Any]
+Programs = Mapping[str, Program | None]
 """By pattern; None = it cannot be compiled."""
 
-_UNKNOWN: Final = object()
+_UNKNOWN: Final[Any] = object()
 
 
 class PatternPrograms:
@@ -18,7 +19,7 @@ class PatternPrograms:
 
     def __init__(self, older: Programs) -> None:
         self._older = older
-        self._programs: dict[str, Any] = {}
+        self._programs: dict[str, Program | None] = {}
 
     def size(self, pattern: str) -> int:
         """Compile a pattern, unless that happened before, and return its size."""
@@ -29,7 +30,7 @@ class PatternPrograms:
         """Whether the pattern can be compiled."""
         return self._program(pattern) is not None
 
-    def compiled(self, pattern: str) -> Any:
+    def compiled(self, pattern: str) -> Program:
         """Return the compiled pattern. Raises `re2.error` if it cannot be compiled."""
         program = self._program(pattern)
         if program is None:
@@ -40,13 +41,13 @@ class PatternPrograms:
         """Return the programs of these patterns, for the next runtime."""
         return {pattern: self._program(pattern) for pattern in used}
 
-    def _program(self, pattern: str) -> Any:
-        program = self._programs.get(pattern, _UNKNOWN)
+    def _program(self, pattern: str) -> Program | None:
+        program: Program | None = self._programs.get(pattern, _UNKNOWN)
         if program is _UNKNOWN:
             program = self._older.get(pattern, _UNKNOWN)
             if program is _UNKNOWN:
                 try:
-                    program = patterns.compiled(pattern)
+                    program = Program(patterns.compiled(pattern))
                 except re2.error:
                     program = None
             self._programs[pattern] = program

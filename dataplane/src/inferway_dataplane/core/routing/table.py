@@ -8,7 +8,7 @@ and skips entries that cannot match. The entries of a host are tried before thos
 
 from collections.abc import Iterable, Mapping
 from operator import is_
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from inferway_dataplane.core.messages import problems
 from inferway_dataplane.core.messages.problems import Problem
@@ -16,6 +16,7 @@ from inferway_dataplane.core.messages.query_parameters import Parameters, spelli
 from inferway_dataplane.core.messages.request_head import RequestHead
 from inferway_dataplane.core.routing import cors, host_table, path_readings
 from inferway_dataplane.core.routing.compiled_match import CompiledMatch
+from inferway_dataplane.core.routing.evaluation import Evaluation, TooCostly
 from inferway_dataplane.core.routing.host_table import HostTable
 from inferway_dataplane.core.steps import Steps
 
@@ -27,12 +28,9 @@ Entries = tuple[CompiledMatch[R], ...]
 _MEMO_BOUND: Final = 4096
 
 
-class _HostTables(NamedTuple):
-    """The tables that a host's requests are looked up in, most specific first."""
-
-    tables: tuple[HostTable[Any], ...]
-    is_path_relevant: bool
-    """Whether the path has a part in the selection: if not, all readings of a path select the same."""
+_HostTables = tuple[tuple[HostTable[Any], ...], bool, bool]
+"""The tables that a host's requests are looked up in, most specific first. Whether the path has a part in the selection: if
+not, all readings of a path select the same. Whether there are patterns."""
 
 
 class RoutingTable(Generic[R]):
@@ -49,27 +47,33 @@ class RoutingTable(Generic[R]):
         self._wildcards = {name[1:]: table for name, table in by_name.items() if name.startswith(b"*.")}
         self._query_names = spellings(query_names)
         self._no_parameters = Parameters(None, {})
+        self._no_evaluation = Evaluation()
         self._memo: dict[bytes, _HostTables] = {}
 
     def select(self, head: RequestHead) -> CompiledMatch[R] | Problem:
         """Return the matching entry with the highest precedence, or the problem of a request without one.
 
-        Refuses a path of which another reading selects another rule, or none where the path itself selects one.
+        Refuses a path of which another reading selects another rule, or none where the path itself selects one, and a
+        request that would cost too much: what it would have matched is unknown.
         """
-        host_tables = self._memo.get(head.host) or self._tables(head.host)
+        tables, is_path_relevant, has_patterns = self._memo.get(head.host) or self._tables(head.host)
         query = Parameters(head.query, self._query_names) if self._query_names else self._no_parameters
         wanted = cors.preflight_method(head) if head.method == b"OPTIONS" else None
+        evaluation = Evaluation() if has_patterns else self._no_evaluation
         path = head.match_path
-        entry = _find(host_tables.tables, path, head, query, wanted)
-        if host_tables.is_path_relevant and path_readings.may_differ(path):
-            rule = None if entry is None else entry.rule
-            readings = path_readings.readings(path, head.path)
-            if readings is None:
-                return problems.AMBIGUOUS_PATH
-            for reading in readings:
-                other = _find(host_tables.tables, reading, head, query, wanted)
-                if (None if other is None else other.rule) is not rule:
+        try:
+            entry = _find(tables, path, head, query, wanted, evaluation)
+            if is_path_relevant and path_readings.may_differ(path):
+                rule = None if entry is None else entry.rule
+                readings = path_readings.readings(path, head.path)
+                if readings is None:
                     return problems.AMBIGUOUS_PATH
+                for reading in readings:
+                    other = _find(tables, reading, head, query, wanted, evaluation)
+                    if (None if other is None else other.rule) is not rule:
+                        return problems.AMBIGUOUS_PATH
+        except TooCostly:
+            return problems.MATCHING_TOO_COSTLY
         return problems.NO_ROUTE if entry is None else entry
 
     def _tables(self, host: bytes) -> _HostTables:
@@ -85,36 +89,45 @@ class RoutingTable(Generic[R]):
             tables.append(self._any)
         if len(self._memo) >= _MEMO_BOUND:
             self._memo.clear()
-        host_tables = _HostTables(tuple(tables), any(table.is_path_relevant for table in tables))
+        host_tables = (
+            tuple(tables),
+            any(table.is_path_relevant for table in tables),
+            any(table.has_patterns for table in tables),
+        )
         self._memo[host] = host_tables
         return host_tables
 
 
 def _find(
-    tables: tuple[HostTable[R], ...], path: bytes, head: RequestHead, query: Parameters, wanted: bytes | None
+    tables: tuple[HostTable[R], ...],
+    path: bytes,
+    head: RequestHead,
+    query: Parameters,
+    wanted: bytes | None,
+    evaluation: Evaluation,
 ) -> CompiledMatch[R] | None:
     """Find the entry of a path. `wanted`: the method that a preflight asks for."""
     if wanted is not None:
-        preflight = _find_preflight(tables, path, query, wanted)
+        preflight = _find_preflight(tables, path, query, wanted, evaluation)
         if preflight is not None:
             return preflight
     for table in tables:
-        for entry in table.candidates(path):
-            if entry.is_plain or entry.fits(head, query):
+        for entry in table.candidates(path, evaluation):
+            if entry.is_plain or entry.fits(head, query, evaluation):
                 return entry
     return None
 
 
 def _find_preflight(
-    tables: tuple[HostTable[R], ...], path: bytes, query: Parameters, wanted: bytes
+    tables: tuple[HostTable[R], ...], path: bytes, query: Parameters, wanted: bytes, evaluation: Evaluation
 ) -> CompiledMatch[R] | None:
     """Find the entry that answers a preflight: that of the request announced, whose headers are not known yet.
 
     None = the rule of that request has no CORS filter: the preflight is an ordinary OPTIONS request.
     """
     for table in tables:
-        for entry in table.candidates(path):
-            if (entry.method is None or entry.method == wanted) and entry.fits_query(query):
+        for entry in table.candidates(path, evaluation):
+            if (entry.method is None or entry.method == wanted) and entry.fits_query(query, evaluation):
                 if entry.preflight is not None:
                     return entry.preflight
                 if not entry.headers:
