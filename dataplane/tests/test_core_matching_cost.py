@@ -156,6 +156,24 @@ def test_thousand_usual_patterns_are_tried_with_a_path_of_100_bytes() -> None:
     assert selected(routing, make_request(b"/v1/team-999/" + b"x" * 87))[0] == 1000
 
 
+@pytest.mark.parametrize(("many", "length", "too_many"), [(48, 8192, 49), (2001, 100, 3000)])
+def test_documented_numbers_of_patterns_are_tried(many: int, length: int, too_many: int) -> None:
+    program = PROGRAMS.compiled("/v1/[0-9]+")
+    assert program.size == 10
+    values = [b"/v1/" + str(number).zfill(length - 4).encode() for number in range(too_many)]
+    of_request = Evaluation()
+    assert all(of_request.is_match(program, value) for value in values[:many])
+    with pytest.raises(TooCostly):
+        for value in values[many:]:
+            of_request.is_match(program, value)
+
+
+def test_patterns_behind_the_match_cost_nothing() -> None:
+    costly = (f"/.*(?:[ab]?[ab]*){{100}}x{number}" for number in range(10))
+    routing = table_of([Match(path=PathMatch(type="Exact", value=LONG.decode())), *map(by_path, costly)])
+    assert selected(routing, make_request(LONG))[0] == 1
+
+
 def test_pattern_is_tried_once_with_each_value_of_a_request() -> None:
     program = Program(patterns.compiled("a+"))
     tried: list[bytes] = []

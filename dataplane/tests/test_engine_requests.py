@@ -362,6 +362,18 @@ def test_ambiguous_path_keeps_the_connection() -> None:
     assert answer(wire.client_received()).status == 200
 
 
+def test_too_costly_request_is_answered_400() -> None:
+    costly = Match(path=PathMatch(type="RegularExpression", value="(?:[ab]?[ab]*){400}x"))
+    wire = Wire(Rule(name="costly", matches=(costly,), backends=(BACKEND,)), Rule(name="all", backends=(BACKEND,)))
+    wire.send(get(b"/" + b"ab" * 4000))
+    response = answer(wire.client_received())
+    assert (response.status, json.loads(response.body)["code"]) == (400, "matching_too_costly")
+    assert wire.upstream_received() == b""
+    wire.send(get(b"/b"))
+    wire.answer(OK)
+    assert answer(wire.client_received()).status == 200
+
+
 def test_redirects_and_direct_responses_use_no_upstream() -> None:
     moved = Rule(
         name="moved",

@@ -35,8 +35,9 @@ def relevant_world(candidate: RouteObject | PolicyObject, world: World) -> Relev
     """Return the part of the world that matters, with the candidate in it."""
     if isinstance(candidate, PolicyObject):
         return RelevantWorld(_of_policy(candidate, world))
-    rivals = _rivals(candidate, world.routes)
-    compared = _affordable(rivals)
+    keys = _keys(candidate)
+    rivals = _rivals(candidate, keys, world.routes)
+    compared = _affordable(rivals, keys)
     others = overlapping_routes.merged(compared, overlapping_routes.find(candidate, world.routes))
     return RelevantWorld(
         _of_route(candidate, others, world), tuple(route.meta.id for route in compared), len(rivals) - len(compared)
@@ -75,29 +76,30 @@ def _of_policy(candidate: PolicyObject, world: World) -> World:
     )
 
 
-def _rivals(candidate: RouteObject, routes: Sequence[RouteObject]) -> list[RouteObject]:
-    """Return the routes that share a match and host, reduced to the rules that do; the oldest first."""
+def _rivals(candidate: RouteObject, keys: frozenset[int], routes: Sequence[RouteObject]) -> list[RouteObject]:
+    """Return the routes that share a match and host; the oldest first. `keys`: of the candidate."""
     hosts = frozenset(candidate.hostnames or ("",))
-    keys = _keys(candidate)
-    rivals = []
-    for route in routes:
-        if hosts.isdisjoint(route.hostnames or ("",)) or route.meta.id == candidate.meta.id:
-            continue
-        if keys.isdisjoint(_known_keys(route, len(routes))):
-            continue
-        rules = tuple(rule for rule in route.rules if any(hash(_exact_key(match)) in keys for match in _whole(rule)))
-        rivals.append(replace(route, rules=rules))
+    rivals = [
+        route
+        for route in routes
+        if not hosts.isdisjoint(route.hostnames or ("",))
+        and route.meta.id != candidate.meta.id
+        and not keys.isdisjoint(_known_keys(route, len(routes)))
+    ]
     return sorted(rivals, key=lambda route: route.meta.age)
 
 
-def _affordable(rivals: Sequence[RouteObject]) -> Sequence[RouteObject]:
-    """Return the first of the rivals: as many as have few matches together."""
+def _affordable(rivals: Sequence[RouteObject], keys: frozenset[int]) -> Sequence[RouteObject]:
+    """Return the first of the rivals, reduced to the rules that share a match: as many as have few matches together."""
+    affordable: list[RouteObject] = []
     matches = 0
-    for number, route in enumerate(rivals):
-        matches += sum(len(rule.matches) for rule in route.rules)
+    for route in rivals:
+        rules = tuple(rule for rule in route.rules if any(hash(_exact_key(match)) in keys for match in _whole(rule)))
+        matches += sum(len(rule.matches) for rule in rules)
         if matches > _MOST_MATCHES:
-            return rivals[:number]
-    return rivals
+            break
+        affordable.append(replace(route, rules=rules))
+    return affordable
 
 
 def _keys(route: RouteObject) -> frozenset[int]:
