@@ -57,7 +57,7 @@ def test_shards_cost_the_namespaces_that_changed_in_them() -> None:
     assert write_budget.costs((), new.layout, new.layout.fragments) == ({}, 0)
 
 
-def test_endpoints_written_with_a_change_cost_its_namespace_nothing() -> None:
+def test_endpoints_in_a_publication_cost_no_namespace() -> None:
     """Their owner may be another namespace, whose pods come and go all the time."""
     cluster = Cluster()
     old = size_limits.desired_state(compilation(route("a", "s"), s="10.0.0.1"), "inferway", None)

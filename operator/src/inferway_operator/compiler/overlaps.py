@@ -4,8 +4,8 @@ It is reported to both, and not refused: namespaces may share a host on purpose.
 takes a path if its match comes first in the order of precedence (`claims`), or its hostname is below the other's wildcard.
 A route without hostnames has no host of its own: what takes from it on a named host is not reported.
 
-The time is bounded: each match is compared with the matches above it, `_MOST_COMPARED` at most, and fewer in namespaces that
-have so many matches that others would wait for their comparisons.
+The time is bounded: each match is compared with the matches above it, `_MOST_COMPARED` at most, and with fewer where all
+the matches together would take too long: namespaces share the comparisons fairly.
 """
 
 from collections import Counter
