@@ -180,6 +180,6 @@ class Reflector:
                     self._store.upsert(event.manifest)
                 self._version = event.version
                 if asyncio.get_running_loop().time() - turn > _TURN:
-                    # A burst of events has arrived already: to wait for the next one is no pause.
+                    # Events that have arrived together are read without a pause.
                     await asyncio.sleep(0)
                     turn = asyncio.get_running_loop().time()
