@@ -108,7 +108,9 @@ def test_costliest_namespace_keeps_a_lookup_short(shape: str) -> None:
 def test_same_pattern_in_many_matches_keeps_a_lookup_short() -> None:
     pattern = ValueMatch(name="x", type="RegularExpression", value="[a-z]+")
     never = CompiledMatch(Match(headers=(pattern, ValueMatch(name="y", value="1"))), 1)
-    routing = completed(table.building([(("a.example",), (never,) * 200_000), (("a.example",), (CompiledMatch(BROADER, 0),))]))
+    routing = completed(
+        table.building([(("a.example",), (never,) * 200_000), (("a.example",), (CompiledMatch(BROADER, 0),))])
+    )
     head = make_request(b"/", fields=((b"X", b"ab"), (b"Y", b"no")))
     answer, took = selected(routing, head)
     assert answer == "matching_too_costly"

@@ -44,9 +44,7 @@ class CompiledMatch(Generic[R]):
         "headers", "is_plain", "method", "order", "path", "path_type", "preflight", "query", "regex", "rule",
     )  # fmt: skip
 
-    def __init__(
-        self, match: Match, rule: R, preflight: R | None = None, *, compiled: Compiler = _compiled
-    ) -> None:
+    def __init__(self, match: Match, rule: R, preflight: R | None = None, *, compiled: Compiler = _compiled) -> None:
         """`preflight`: the rule that answers preflights of requests that match; None = they are ordinary requests."""
         self.rule = rule
         self.path = match.path.value.encode()
