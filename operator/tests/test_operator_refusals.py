@@ -180,6 +180,18 @@ def test_refused_text_of_one_tenant_delays_no_other(running: Gateway) -> None:
 
 
 @pytest.mark.case("K3")
+def test_refused_name_of_a_service_delays_no_other(running: Gateway) -> None:
+    """It is in a shard of the endpoints, which is written before the config."""
+    running.apply(SERVICE.replace("web", "unwanted"))
+    with word_denied(running, "unwanted"):
+        running.apply(UNRESOLVED.replace("81", "80").replace("web", "unwanted") % ("to-service", "to-service"))
+        running.wait_for("to-service", "Programmed", "False", "NotPublished")
+        running.apply(TEXT % ("beside", "beside", "published"), running.namespace)
+        until(lambda: f"{running.namespace}/beside" in bodies(running), "the neighbour is published", 2)
+        running.delete("GatewayRoute", "to-service")
+
+
+@pytest.mark.case("K3")
 def test_text_refused_after_its_publication_delays_no_other(running: Gateway) -> None:
     """No new shard can have it, so those in its shard wait with it; what they have published stays."""
     running.apply(TEXT % ("late", "late", "refused-later"))

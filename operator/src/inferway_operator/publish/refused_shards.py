@@ -41,33 +41,33 @@ async def culprits(shard: Write, gateway: str, is_refused: Trial) -> frozenset[s
     """Return the namespaces whose parts are refused alone; none if only all together are. None = any shard is refused."""
     if await is_refused(only(shard, frozenset(), gateway)):
         return None
-    found: set[str] = set()
+    refused: set[str] = set()
     waiting, trials = [sorted(namespaces(shard.data[SHARD_KEY]))], 0
     while waiting:
         some = waiting.pop()
         if trials >= MAX_TRIALS:
-            found.update(some)
+            refused.update(some)
             continue
         trials += 1
         if not await is_refused(only(shard, frozenset(some), gateway)):
             continue
         if len(some) == 1:
-            found.update(some)
+            refused.update(some)
         else:
             middle = len(some) // 2
             waiting += [some[middle:], some[:middle]]
-    return frozenset(found)
+    return frozenset(refused)
 
 
-def owners(shard: Write, found: Set[str], config: ConfigDocument) -> frozenset[str]:
+def owners(shard: Write, refused: Set[str], config: ConfigDocument) -> frozenset[str]:
     """Return the namespaces of the objects that bring the parts of these namespaces into the shard.
 
     A Service is in the endpoints for the routes that name it, which may be of other namespaces.
     """
     content = json.loads(shard.data[SHARD_KEY])
     if "services" not in content:
-        return frozenset(found)
-    services = {key for key in _keys(content) if _namespace(key) in found}
+        return frozenset(refused)
+    services = {key for key in _keys(content) if _namespace(key) in refused}
     return frozenset(
         _namespace(route.id)
         for route in config.routes
@@ -79,7 +79,7 @@ def neighbours(some: Set[str], last: ConfigDocument | None, version: Format) -> 
     """Return also the namespaces that share shards of the published config with these: held together, it stays as it is."""
     shards = lay_out_config(last, version=version).shards if last is not None else {}
     of_shards = (namespaces(content.decode()) for content in shards.values())
-    return frozenset(some).union(*(found for found in of_shards if found & some))
+    return frozenset(some).union(*(refused for refused in of_shards if refused & some))
 
 
 def _keys(content: Mapping[str, Any]) -> Iterator[str]:

@@ -253,10 +253,10 @@ class Reconciler:
                 has_written |= bool(writes)
                 if not refusals:
                     break
-                found: dict[str, str] = {}
+                reasons: dict[str, str] = {}
                 for shard, error in refusals:
-                    found |= await to_hold(shard, error, term, wanted, self._config_maps, self._settings.gateway)
-                if not found:
+                    reasons |= await to_hold(shard, error, term, wanted, self._config_maps, self._settings.gateway)
+                if not reasons:
                     raise refusals[0][1]
             except ApiError as error:
                 # It may have been written nevertheless, or another has written: what is there is read again.
@@ -264,8 +264,8 @@ class Reconciler:
                 if not isinstance(error, NotLeading) and (why := self._obstacle.met(error, time.monotonic())):
                     self._status_loop.set_outcome(Outcome(term, wanted, term.published.revision, why))
                 raise
-            refused |= found
-            await self._hold(term, wanted, found)
+            refused |= reasons
+            await self._hold(term, wanted, reasons)
         self._obstacle.clear()
         self._refused.add(refused, term.compiled, time.monotonic())
         self._refused.note_published(term.held)

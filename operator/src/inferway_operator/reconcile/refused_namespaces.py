@@ -99,13 +99,13 @@ async def to_hold(
     async def is_refused(write: Write) -> bool:
         return await config_maps.refusal(write) is not None
 
-    found = await refused_shards.culprits(shard, gateway, is_refused)
-    if found is None:
+    refused = await refused_shards.culprits(shard, gateway, is_refused)
+    if refused is None:
         return {}
     published = term.configs.get(term.published.revision)
     before, newest = published.fragments if published is not None else {}, wanted.parsed.fragments
     changed = {key.split("/")[1] for key in before.keys() | newest.keys() if before.get(key) != newest.get(key)}
-    some = refused_shards.owners(shard, found, wanted.config)
+    some = refused_shards.owners(shard, refused, wanted.config)
     if not some or not some <= changed:
         # Only together, or for what is published already: then only a shard that exists can be kept, whole.
         together = refused_shards.owners(shard, refused_shards.namespaces(shard.data[SHARD_KEY]), wanted.config)
