@@ -79,7 +79,7 @@ def neighbours(some: Set[str], last: ConfigDocument | None, version: Format) -> 
     """Return also the namespaces that share shards of the published config with these: held together, it stays as it is."""
     shards = lay_out_config(last, version=version).shards if last is not None else {}
     of_shards = (namespaces(content.decode()) for content in shards.values())
-    return frozenset(some).union(*(refused for refused in of_shards if refused & some))
+    return frozenset(some).union(*(names for names in of_shards if names & some))
 
 
 def _keys(content: Mapping[str, Any]) -> Iterator[str]:
