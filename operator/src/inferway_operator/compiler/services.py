@@ -30,6 +30,8 @@ class Services:
             self._slices.setdefault(part.service, []).append(part)
         self._standalone = world.settings.standalone
         self._selections: dict[str, Selection] = {}
+        self._unsupported: dict[str, dict[str, str]] = {}
+        """By Service and name of the port."""
         api_server = self._services.get(API_SERVER)
         self._api_server_ips = frozenset(map(address_policy.reached, api_server.cluster_ips if api_server else ()))
         self._api_server_places = frozenset(
@@ -66,12 +68,19 @@ class Services:
 
     def unsupported_protocol(self, service: ServiceObject, port: str) -> str | None:
         """Return the `appProtocol` of a port, by its name, if it is not served: with its meaning."""
+        by_port = self._unsupported.get(service.id)
+        if by_port is None:  # cached: many rules name one Service, which may have many slices and ports
+            by_port = self._unsupported[service.id] = self._unsupported_of(service)
+        return by_port.get(port)
+
+    def _unsupported_of(self, service: ServiceObject) -> dict[str, str]:
         parts = (service.protocols, *(part.protocols for part in self._slices.get(service.id, ())))
+        by_port: dict[str, str] = {}
         for name, protocol in (item for part in parts for item in part):
             meaning = _OTHER_PROTOCOLS.get(protocol.lower())
-            if name == port and meaning is not None:
-                return f"{protocol} ({meaning})"
-        return None
+            if meaning is not None:
+                by_port.setdefault(name, f"{protocol} ({meaning})")
+        return by_port
 
     def objection(self, address: str, port: int) -> str | None:
         """Return why this address and port may not be an upstream, or None."""
