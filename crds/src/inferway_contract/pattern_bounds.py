@@ -71,19 +71,19 @@ def excesses(routes: Sequence[tuple[str, int | None]], bounds: PatternBounds) ->
 
     `routes`: namespace and sum of sizes, the oldest first; None = not measured, which does not fit.
     """
-    found = _over(routes, bounds, bounds.namespace, "namespace")
+    result = _over(routes, bounds, bounds.namespace, "namespace")
     used: dict[str, int] = {}
-    for (namespace, size), excess in zip(routes, found, strict=True):
+    for (namespace, size), excess in zip(routes, result, strict=True):
         used[namespace] = used.get(namespace, 0) + (0 if excess else size or 0)
     if sum(used.values()) <= bounds.document:
-        return found
+        return result
     share = fairness.fair_level(used.values(), bounds.document)
     # A namespace within its share keeps what it has: a smaller limit would admit other routes of it.
     cut = {namespace for namespace, size in used.items() if size > share}
     shared = _over(routes, bounds, share, "document")
     return [
         of_share if namespace in cut else excess
-        for (namespace, _), of_share, excess in zip(routes, shared, found, strict=True)
+        for (namespace, _), of_share, excess in zip(routes, shared, result, strict=True)
     ]
 
 
@@ -91,14 +91,14 @@ def _over(
     routes: Iterable[tuple[str, int | None]], bounds: PatternBounds, most: int, scope: Literal["namespace", "document"]
 ) -> list[Excess | None]:
     used: dict[str, int] = {}
-    found: list[Excess | None] = []
+    result: list[Excess | None] = []
     for namespace, size in routes:
         total = most + 1 if size is None else used.get(namespace, 0) + size
         if size is not None and size > bounds.route:
-            found.append(Excess("route", size, bounds.route))
+            result.append(Excess("route", size, bounds.route))
         elif total > most and size != 0:
-            found.append(Excess(scope, total, most))
+            result.append(Excess(scope, total, most))
         else:
             used[namespace] = total
-            found.append(None)
-    return found
+            result.append(None)
+    return result

@@ -23,7 +23,7 @@ _COUNT_BEFORE_REPEAT: Final = re.compile(r"\{[^}]*\}[*+?{]")
 _ENCODED_DOT: Final = re.compile("%2e", re.IGNORECASE)
 _UNCERTAIN: Final = re.compile(r"[?#%\\*\x00-\x1f\x7f\ud800-\udfff]|//")
 _SPECIAL: Final = re.compile(r"[.\[\]()|^$\ud800-\udfff]")
-_CASELESS: Final = re.compile("[^A-Za-z\\x80-\U0010ffff]*")
+_CASED: Final = re.compile("[A-Za-z\x80-\U0010ffff]")
 _QUOTED: Final = re.compile(r"\\(.)", re.DOTALL)
 _LONGEST: Final = 256
 """Characters of a literal beginning. A shorter one protects more, and always compiles."""
@@ -81,7 +81,7 @@ def literal_path(pattern: str) -> PathMatch:
     literal, has_case = literal_beginning(pattern)
     if not has_case:
         # Letters of other alphabets fold to ASCII ones: only what has no case at all is certain.
-        literal = _CASELESS.match(literal)[0]  # type: ignore[index] - it matches ""
+        literal = _CASED.split(literal, maxsplit=1)[0]
     return _beginning(literal.partition("\0")[0])
 
 

@@ -99,8 +99,8 @@ class RouteCompiler:
             self._measured[route.id] = _Measured(documents, size)
             sizes.append((namespace, size))
             yield
-        found = pattern_bounds.excesses(sizes, self._bounds)
-        for route, excess in zip(routes, found, strict=True):
+        result = pattern_bounds.excesses(sizes, self._bounds)
+        for route, excess in zip(routes, result, strict=True):
             self._measured[route.id].excess = excess
         yield
 
