@@ -38,7 +38,7 @@ def _free(address: str, what: str) -> None:
         try:
             probe.bind((host, int(port)))
         except OSError as error:
-            sys.exit(f"{address} for the {what} is not free ({error.strerror}): make run {what.upper()}=127.0.0.1:PORT")
+            sys.exit(f"{address} is not free ({error.strerror}): make run {what.upper()}=127.0.0.1:PORT")
 
 
 def _wait(url: str, process: subprocess.Popen[bytes]) -> None:

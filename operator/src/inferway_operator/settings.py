@@ -56,8 +56,8 @@ class OperatorSettings(BaseSettings):
     )
     hostname_policy: Annotated[HostnamePolicy | None, NoDecode] = Field(
         None,
-        description="which namespace may claim which hostname: a list of {namespaces, namespaceLabels, hostnames} as JSON"
-        " or YAML; absent = all may claim all",
+        description="which namespace may claim which hostname: a list of {namespaces, namespaceLabels, hostnames, exclusive}"
+        " as JSON or YAML; absent = all may claim all",
     )
     hostname_policy_file: Path | None = Field(None, description="the same as a file; set one of the two")
 

@@ -9,6 +9,7 @@ from inferway_chart import chart, names, templates, values
 from inferway_chart.parameters import OBJECTS, PARAMETERS
 from inferway_chart.rendering import SUFFIX, Manifest
 from inferway_chart.template_text import Action, When, text
+from inferway_operator.world.hostname_policy import HostnameRule
 
 
 def test_object_without_actions_is_plain_yaml() -> None:
@@ -95,6 +96,13 @@ def test_settings_of_the_chart_are_not_values() -> None:
     allowed = chart.schema()["$defs"]["operatorSettings"]["propertyNames"]["enum"]
     assert "INFERWAY_OPERATOR_NAMESPACES" in allowed
     assert not [name for name in allowed if values.is_set_by_the_chart(name)]
+
+
+def test_hostname_policy_has_the_fields_of_the_operator() -> None:
+    entry = chart.schema()["properties"]["hostnamePolicy"]["items"]
+    model = HostnameRule.model_json_schema(by_alias=True)
+    assert set(entry["properties"]) == set(model["properties"])
+    assert entry["required"] == model["required"]
 
 
 def test_every_object_is_a_template_of_its_own(content: dict[str, str]) -> None:
