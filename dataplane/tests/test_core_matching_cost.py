@@ -16,7 +16,7 @@ from inferway_dataplane.core.messages.request_head import RequestHead
 from inferway_dataplane.core.routing import evaluation, table
 from inferway_dataplane.core.routing.compiled_match import CompiledMatch
 from inferway_dataplane.core.routing.evaluation import Evaluation, Program, TooCostly
-from inferway_dataplane.core.routing.pattern_programs import PatternPrograms
+from inferway_dataplane.core.routing.pattern_programs import LiteralBeginning, PatternPrograms
 from inferway_dataplane.core.routing.table import RoutingTable
 from inferway_dataplane.core.steps import completed
 
@@ -189,6 +189,16 @@ def test_pattern_is_tried_once_with_each_value_of_a_request() -> None:
     answers = [of_request.is_match(program, value) for value in (b"a", b"b", b"a", b"b", b"a")]
     assert answers == [True, False, True, False, True]
     assert tried == [b"a", b"b"]
+
+
+def test_literal_beginnings_cost_less_than_patterns() -> None:
+    literal = Program(LiteralBeginning(b"/a"))
+    values = [str(number).encode() for number in range(evaluation.MOST_STEPS // evaluation.KNOWN_STEPS + 1)]
+    of_request = Evaluation()
+    assert of_request.is_match(literal, b"/ab")
+    assert not any(of_request.is_match(literal, value) for value in values[:-2])
+    with pytest.raises(TooCostly):
+        list(map(of_request.is_match, [literal] * 2, values[-2:]))
 
 
 def test_budget_is_of_one_request() -> None:

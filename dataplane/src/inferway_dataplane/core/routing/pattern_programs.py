@@ -5,13 +5,27 @@ from typing import Any, Final
 
 import re2
 
-from inferway_contract import patterns
+from inferway_contract import patterns, protection
 from inferway_dataplane.core.routing.evaluation import Program
 
 Programs = Mapping[str, Program | None]
 """By pattern; None = it cannot be compiled."""
 
 _UNKNOWN: Final[Any] = object()
+
+
+class LiteralBeginning:
+    """What stands for a pattern that is nothing but a literal beginning; it takes no program of RE2."""
+
+    __slots__ = ("_literal",)
+    programsize: Final = 0
+
+    def __init__(self, literal: bytes) -> None:
+        self._literal = literal
+
+    def fullmatch(self, text: bytes) -> bool | None:
+        """Return whether the pattern matches all of a text; None = it does not, as RE2 returns it."""
+        return text.startswith(self._literal) or None
 
 
 class PatternPrograms:
@@ -22,8 +36,10 @@ class PatternPrograms:
         self._programs: dict[str, Program | None] = {}
 
     def size(self, pattern: str) -> int:
-        """Compile a pattern, unless that happened before, and return its size."""
-        self._program(pattern)
+        """Compile a pattern, unless that happened before, and return its size; 0 for a literal beginning."""
+        program = self._program(pattern)
+        if program is not None and program.is_literal:
+            return 0
         return patterns.size(pattern)
 
     def is_readable(self, pattern: str) -> bool:
@@ -46,9 +62,16 @@ class PatternPrograms:
         if program is _UNKNOWN:
             program = self._older.get(pattern, _UNKNOWN)
             if program is _UNKNOWN:
-                try:
-                    program = Program(patterns.compiled(pattern))
-                except re2.error:
-                    program = None
+                program = _compiled(pattern)
             self._programs[pattern] = program
         return program
+
+
+def _compiled(pattern: str) -> Program | None:
+    literal = protection.literal_of(pattern)
+    if literal is not None:
+        return Program(LiteralBeginning(literal))
+    try:
+        return Program(patterns.compiled(pattern))
+    except re2.error:
+        return None
