@@ -1,13 +1,13 @@
 """The compiled patterns of the live document. Each is compiled once, and kept while a rule has it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final
 
 import re2
 
 from inferway_contract import patterns
 
-Programs = Mapping[str, Any]
+Programs = dict[str, Any]
 """By pattern; None = it cannot be compiled."""
 
 _UNKNOWN: Final = object()
