@@ -76,6 +76,7 @@ def test_refusal_by_its_message(status: int, message: str, cause: Cause, remedy:
     body = json.dumps({"kind": "Status", "message": message}).encode()
     error = of_response("POST /api/v1/namespaces/a/configmaps", status, "", body)
     assert (error.cause, error.remedy) == (cause, remedy)
+    assert error.is_about_content == (cause is Cause.ADMISSION)
     assert error.is_denied == (cause in (Cause.ADMISSION, Cause.QUOTA, Cause.TERMINATING))
     assert error.is_refusal == (cause not in (Cause.UNKNOWN, Cause.WEBHOOK))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -281,6 +282,35 @@ def test_reflector_goes_on_after_a_bug_in_a_store(caplog: pytest.LogCaptureFixtu
 
     asyncio.run(run())
     assert "unexpected error while reflecting things" in caplog.text
+
+
+def test_burst_of_slow_events_leaves_turns_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events that have arrived together are not one turn of the loop, however long the store needs for each."""
+
+    def metadata(number: int) -> Manifest:
+        return {"metadata": {"uid": f"u{number}", "name": f"n{number}", "resourceVersion": str(100 + number)}}
+
+    burst = "".join(event("ADDED", metadata(number)) for number in range(20))
+    turns: list[int] = []
+
+    async def run() -> None:
+        async with reflected() as seen:
+            await asyncio.wait_for(seen.reflector.synced.wait(), 5)
+            turn = 0
+
+            def upsert(manifest: Manifest) -> None:
+                turns.append(turn)
+                time.sleep(0.011)
+
+            monkeypatch.setattr(seen.store, "upsert", upsert)
+            seen.api.faults.append(Fault("watch", body=burst))
+            seen.api.put(THINGS, "a")
+            while len(turns) < 20:
+                turn += 1
+                await asyncio.sleep(0)
+
+    asyncio.run(asyncio.wait_for(run(), 10))
+    assert len(set(turns)) >= 19
 
 
 def test_reflector_takes_the_first_version_that_is_served() -> None:

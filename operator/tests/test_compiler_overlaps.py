@@ -197,3 +197,26 @@ def test_certain_overlap_is_named_before_one_that_may_be() -> None:
     messages = overlaps(route("a", "x", A, "/"), route("b", "y", A, pattern("/.*z"), "=/login", day=2))
     assert "Exact '/login' on a.example takes requests of x/a" in messages["y/b"]
     assert "loses requests to y/b rule rule-0: Exact '/login'" in messages["x/a"]
+
+
+def test_comparisons_of_a_large_namespace_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an own bound each match would meet 32 others in its host and below each wildcard; a small one keeps all."""
+    from inferway_operator.compiler import overlaps as unit
+
+    compared: list[str] = []
+
+    def count(one: Any, other: Any) -> bool:
+        compared.append(one.namespace)
+        return meet(one, other)
+
+    meet = unit.meet
+    monkeypatch.setattr(unit, "meet", count)
+    monkeypatch.setattr(unit, "_MOST_TOGETHER", 3_000)
+    wild = [path("/", headers=[{"name": "k", "value": str(number)}]) for number in range(16)]
+    above = [route(f"w{n}", "y", ["*.example", "*.a.example", "*.b.a.example"], *wild[n::2]) for n in range(2)]
+    large = [route(f"r{n}", "x", ["c.b.a.example"], *(path(f"=/{n}/{m}") for m in range(16))) for n in range(40)]
+    messages = overlaps(*above, *large, route("small", "z", ["c.b.a.example"], "/"))
+    assert compared.count("x") <= 4 * 640
+    assert len(compared) < 3_000 + 4 * 640
+    assert "x/r0" in messages
+    assert "requests of y/w0" in messages["z/small"]

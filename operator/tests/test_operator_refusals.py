@@ -1,8 +1,10 @@
 """What the API server refuses, or what others have changed: statuses stay truthful and fair, and the config is healed."""
 
+import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -103,6 +105,103 @@ def test_denied_shard_is_reported_to_waiting_objects(running: Gateway) -> None:
     logged = "".join(running.running[0].lines[mark:])
     assert "an admission policy denies a write of this process" in logged
     assert "a role or its binding is missing" not in logged
+
+
+WORD = "forbidden-by-policy"
+TEXT = """
+apiVersion: inferway.dev/v1alpha1
+kind: GatewayRoute
+metadata: {name: %s}
+spec:
+  rules:
+  - matches: [{path: {value: /%s}}]
+    filters: [{type: DirectResponse, directResponse: {statusCode: 200, body: %s}}]
+"""
+
+
+@contextmanager
+def word_denied(made: Gateway, word: str) -> Iterator[None]:
+    """No ConfigMap is created whose data contains the word."""
+
+    def attempt() -> None:
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "attempt"}, "data": {"text": word}}
+        made.api.ask("POST", f"{made.path('ConfigMap', '', made.namespace)}?dryRun=All", body)
+
+    condition = f"oldObject != null || !has(object.data) || object.data.all(key, !object.data[key].contains('{word}'))"
+    with denied(made.api, made.namespace, "/configmaps", condition, "the text is forbidden", attempt):
+        yield
+
+
+def bodies(made: Gateway) -> dict[str, str]:
+    """The published bodies of direct responses, by route."""
+    rules = ((route.id, rule) for route in made.config().routes for rule in route.rules)
+    return {id_: rule.respond.body for id_, rule in rules if rule.respond is not None}
+
+
+@pytest.mark.case("K3")
+def test_refused_text_of_one_tenant_delays_no_other(running: Gateway) -> None:
+    """Both are in one shard. The tenant keeps what was published, is reported to, and is tried again after its change."""
+    running.apply(TEXT % ("tenant", "tenant", "first"))
+    running.apply(TEXT % ("neighbour", "neighbour", "first"), running.namespace)
+    tenant, neighbour = f"{running.team}/tenant", f"{running.namespace}/neighbour"
+    until(lambda: bodies(running).keys() >= {tenant, neighbour}, "both are published")
+    with word_denied(running, WORD):
+        running.apply(TEXT % ("tenant", "tenant", WORD))
+        running.apply(TEXT % ("tenant-new", "tenant-new", "a-new-one"))
+        for turn in range(4):
+            changed = time.monotonic()
+            running.apply(TEXT % ("neighbour", "neighbour", f"turn-{turn}"), running.namespace)
+            until(lambda turn=turn: bodies(running)[neighbour] == f"turn-{turn}", "the neighbour is published")
+            assert time.monotonic() - changed < 2
+        running.wait_for("tenant", "Programmed", "False", "NotPublished")
+        running.wait_for("tenant-new", "Programmed", "False", "NotPublished")
+        message = running.condition("GatewayRoute", "tenant", "Programmed")["message"]
+        assert "an admission policy denies it: ValidatingAdmissionPolicy" in message
+        assert "the text is forbidden" in message
+        assert bodies(running)[tenant] == "first"
+        assert f"{running.team}/tenant-new" not in bodies(running)
+
+        # A restarted operator has no older objects than those in the documents.
+        running.running.pop().stop(signal.SIGTERM)
+        running.start(audit_interval="1")
+        running.apply(TEXT % ("neighbour", "neighbour", "restarted"), running.namespace)
+        until(lambda: bodies(running)[neighbour] == "restarted", "it is published after a restart", 20)
+        assert bodies(running)[tenant] == "first"
+
+        changed = time.monotonic()
+        running.apply(TEXT % ("tenant", "tenant", "second"))
+        until(lambda: bodies(running)[tenant] == "second", "its change is tried at once")
+        assert time.monotonic() - changed < 2
+        running.wait_for("tenant-new", "Programmed", "False", "NoDataPlane")
+        running.apply(TEXT % ("tenant", "tenant", WORD))
+        running.wait_for("tenant", "Programmed", "False", "NotPublished")
+    until(lambda: bodies(running)[tenant] == WORD, "it is tried again without a change", 20)
+    running.wait_for("tenant", "Programmed", "False", "NoDataPlane")
+
+
+@pytest.mark.case("K3")
+def test_refused_name_of_a_service_delays_no_other(running: Gateway) -> None:
+    """It is in a shard of the endpoints, which is written before the config."""
+    running.apply(SERVICE.replace("web", "unwanted"))
+    with word_denied(running, "unwanted"):
+        running.apply(UNRESOLVED.replace("81", "80").replace("web", "unwanted") % ("to-service", "to-service"))
+        running.wait_for("to-service", "Programmed", "False", "NotPublished")
+        running.apply(TEXT % ("beside", "beside", "published"), running.namespace)
+        until(lambda: f"{running.namespace}/beside" in bodies(running), "the neighbour is published", 2)
+        running.delete("GatewayRoute", "to-service")
+
+
+@pytest.mark.case("K3")
+def test_text_refused_after_its_publication_delays_no_other(running: Gateway) -> None:
+    """No new shard can have it, so those in its shard wait with it; what they have published stays."""
+    running.apply(TEXT % ("late", "late", "refused-later"))
+    until(lambda: f"{running.team}/late" in bodies(running), "it is published")
+    with word_denied(running, "refused-later"):
+        running.apply(TEXT % ("mate", "mate", "waits"))
+        running.wait_for("mate", "Programmed", "False", "NotPublished")
+        running.wait_for("late", "Programmed", "False", "NoDataPlane")
+        running.delete("GatewayRoute", "late")
+        until(lambda: f"{running.team}/mate" in bodies(running), "it is published at once")
 
 
 def make_immutable(made: Gateway, index: str) -> None:

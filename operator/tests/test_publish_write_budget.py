@@ -57,6 +57,20 @@ def test_shards_cost_the_namespaces_that_changed_in_them() -> None:
     assert write_budget.costs((), new.layout, new.layout.fragments) == ({}, 0)
 
 
+def test_endpoints_in_a_publication_cost_no_namespace() -> None:
+    """Their owner may be another namespace, whose pods come and go all the time."""
+    cluster = Cluster()
+    old = size_limits.desired_state(compilation(route("a", "s"), s="10.0.0.1"), "inferway", None)
+    cluster.write(cluster.plan(old))
+    new = size_limits.desired_state(compilation(route("a", "s", path="/new"), s="10.0.0.2"), "inferway", None)
+    writes = cluster.plan(new)
+    of_config = [write for write in writes if write.name in new.layout.shards or write.part == "config"]
+    assert len(of_config) == 2 < len(writes)
+    costs, written = write_budget.costs(writes, new.layout, old.layout.fragments)
+    assert costs == {"demo": written}
+    assert written == sum(len(text) for write in of_config for text in write.data.values())
+
+
 def test_home_of_each_object_is_the_shard_that_has_it() -> None:
     routes = tuple(route(f"r{number}", path="/" + "x" * 900) for number in range(400))
     layout = lay_out_config(compilation(*routes).config)

@@ -132,9 +132,10 @@ class Client(AbstractAsyncContextManager["Client"]):
 
     # --- writes ---------------------------------------------------------------------------------------------------------
 
-    async def create(self, where: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Create an object in a collection. 409 when there is one of this name."""
-        return await self._write("POST", where, {"fieldManager": self._manager}, body)
+    async def create(self, where: str, body: Mapping[str, Any], *, is_trial: bool = False) -> dict[str, Any]:
+        """Create an object in a collection. 409 when there is one of this name. A trial is checked and not kept."""
+        trial = {"dryRun": "All"} if is_trial else {}
+        return await self._write("POST", where, {"fieldManager": self._manager, **trial}, body)
 
     async def replace(self, where: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Replace an object. 409 when its resourceVersion is not that of `body`."""

@@ -7,6 +7,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, Final
 
+_CONTENT: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY)
 _LONGEST_MESSAGE: Final = 300
 """Characters of a message that are kept."""
 _LEASES: Final = "/leases"
@@ -112,6 +113,13 @@ class ApiError(Exception):
     def is_denied(self) -> bool:
         """Whether the API server would let this process do it, and denied this very object."""
         return self.cause in (Cause.ADMISSION, Cause.QUOTA, Cause.TERMINATING)
+
+    @property
+    def is_about_content(self) -> bool:
+        """Whether the API server may have refused what the object contains, and accept another one."""
+        if self.cause is not Cause.UNKNOWN:
+            return self.cause is Cause.ADMISSION
+        return self.is_status and self.status in _CONTENT
 
     @property
     def is_outage(self) -> bool:

@@ -19,6 +19,8 @@ from inferway_kube.events import Manifest, Page
 
 logger = logging.getLogger(__name__)
 
+_TURN: Final = 0.01
+"""Seconds of events before other tasks have a turn."""
 SHORT: Final = 1.0
 """Seconds: a watch that ended sooner counts as a failure, or a server that ends each at once would be asked without pause."""
 
@@ -170,9 +172,14 @@ class Reflector:
         async with self._client.watch(self._path, self.collection.query, self._version) as watch:
             self._watching_since = asyncio.get_running_loop().time()
             self._health.answered(self.collection.name)
+            turn = asyncio.get_running_loop().time()
             async for event in watch:
                 if event.type == "DELETED":
                     self._store.remove(event.manifest)
                 elif event.type != "BOOKMARK":  # of which only the version counts
                     self._store.upsert(event.manifest)
                 self._version = event.version
+                if asyncio.get_running_loop().time() - turn > _TURN:
+                    # Events that have arrived together are read without a pause.
+                    await asyncio.sleep(0)
+                    turn = asyncio.get_running_loop().time()

@@ -60,6 +60,8 @@ def _match(rule: RuleDraft, match: written.Match, at: Path) -> document.Match:
     headers = _values(rule, match.headers, (*at, "headers"), ignores_case=True)
     query = _values(rule, match.query_params, (*at, "queryParams"))
     is_whole = (path.type, len(headers), len(query)) == (match.path.type, len(match.headers), len(match.query_params))
+    if is_whole:
+        return document.Match(path=path, method=match.method, headers=headers, query=query)
     place = document.Precedence(
         path_type=match.path.type,
         path_length=len(match.path.value.encode()),
@@ -67,9 +69,7 @@ def _match(rule: RuleDraft, match: written.Match, at: Path) -> document.Match:
         headers=len(match.headers),
         query=len(match.query_params),
     )
-    return document.Match(
-        path=path, method=match.method, headers=headers, query=query, precedence=None if is_whole else place
-    )
+    return document.Match(path=path, method=match.method, headers=headers, query=query, precedence=place)
 
 
 def _partial_match(rule: RuleDraft, match: PartialMatch, at: Path) -> document.Match:

@@ -71,6 +71,17 @@ class ConfigMaps:
             self._uids[write.name] = written["metadata"]["uid"]
             self._spoiled.pop(write.name, None)
 
+    async def refusal(self, write: Write) -> ApiError | None:
+        """Return why the API server would not create this shard; None = it would. Nothing is written."""
+        try:
+            await self._client.create(self._path(), self._manifest(write), is_trial=True)
+        except ApiError as error:
+            if error.is_about_content:
+                return error
+            if error.status != HTTPStatus.CONFLICT:  # it exists
+                raise
+        return None
+
     async def delete(self, name: str) -> None:
         """Delete a shard; a missing one counts as deleted.
 

@@ -35,7 +35,7 @@ class Obstacle:
         if self._kind is None:
             self._since = now
         if self._kind != kind:
-            self._kind, self._text = kind, _text(error)
+            self._kind, self._text = kind, described("the config", error)
         is_certain = error.is_refusal or error.cause is Cause.WEBHOOK or error.status in _CERTAIN
         return self._text if is_certain or now - self._since >= PATIENCE else ""
 
@@ -44,7 +44,8 @@ class Obstacle:
         self._kind = None
 
 
-def _text(error: ApiError) -> str:
+def described(subject: str, error: ApiError) -> str:
+    """Return for people why the subject could not be published. Stays the same from attempt to attempt."""
     why = _WORDS.get(error.cause, "")
     detail = printable(_NAME.sub("", error.reason, count=1))
-    return f"the config could not be published: {': '.join(filter(None, (why, detail)))}"
+    return f"{subject} could not be published: {': '.join(filter(None, (why, detail)))}"

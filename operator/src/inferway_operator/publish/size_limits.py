@@ -41,6 +41,8 @@ class DesiredState:
     """By `Kind/namespace/name`: why the object is not published as compiled."""
     version: Format = FORMAT
     """Format of both documents."""
+    unpublished: Mapping[str, str] = field(default_factory=dict)
+    """By `Kind/namespace/name`: why the object stays as it was published last."""
 
 
 def desired_state(

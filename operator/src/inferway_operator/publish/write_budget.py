@@ -86,7 +86,8 @@ def costs(
     """Return the bytes that a config's writes cost, by the namespaces that changed, and in all.
 
     `before`: fragments of the config that was published last. A shard counts for each namespace with a changed object in it,
-    and anything else for all of them.
+    and anything else of the config for all of them. Endpoints do not count: to hold the changes of routes back would not
+    make them fewer, and those of one namespace may be written with the change of another.
     """
     changed: dict[str, set[str]] = {}
     for key in layout.fragments.keys() | before.keys():
@@ -94,6 +95,8 @@ def costs(
             changed.setdefault(key.split("/")[1], set()).add(layout.homes.get(key, ""))
     spent, written = dict.fromkeys(changed, 0), 0
     for write in writes:
+        if write.part == "endpoints" or (write.part == "shard" and write.name not in layout.shards):
+            continue
         size = sum(map(len, write.data.values()))
         written += size
         owners = [namespace for namespace, homes in changed.items() if write.name in homes]

@@ -9,7 +9,7 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from inferway_contract.document import Endpoint, Format
@@ -21,8 +21,8 @@ from inferway_operator import compiler
 from inferway_operator.compiler import services
 from inferway_operator.compiler.emit import LeftOut
 from inferway_operator.metrics import OperatorMetrics
+from inferway_operator.publish import held_objects, size_limits
 from inferway_operator.publish import plan as publish_plan
-from inferway_operator.publish import size_limits
 from inferway_operator.publish.config_maps import ConfigMaps
 from inferway_operator.publish.format_choice import FormatChoice, newest_common
 from inferway_operator.publish.obstacle import Obstacle
@@ -30,6 +30,7 @@ from inferway_operator.publish.write_budget import WriteBudget
 from inferway_operator.reconcile import retry_loop
 from inferway_operator.reconcile.data_plane_presence import DataPlanePresence
 from inferway_operator.reconcile.held_namespaces import HeldNamespaces
+from inferway_operator.reconcile.refused_namespaces import RefusedNamespaces, to_hold
 from inferway_operator.reconcile.status_loop import StatusLoop
 from inferway_operator.reconcile.term import Outcome, Term
 from inferway_operator.settings import OperatorSettings
@@ -66,6 +67,7 @@ class Reconciler:
         self._status_loop = StatusLoop(client, cache, reflectors, self._config_maps, metrics, presence, health)
         budget = WriteBudget(settings.namespace_write_bytes, settings.total_write_bytes)
         self._held = HeldNamespaces(budget, functools.partial(cache.mark, is_world=True))
+        self._refused = RefusedNamespaces(functools.partial(cache.mark, is_world=True))
         self._left_out = ProblemLog(logger)
         self._term: Term | None = None
         self._obstacle = Obstacle()
@@ -82,6 +84,7 @@ class Reconciler:
         self._term, self._is_unfinished, self._is_synced = None, True, False
         self._format = None
         self._held.begin_term()
+        self._refused.begin_term()
         attempts = {"the reconciler": self._reconcile, "the documents' check": self._check_documents}
         async with asyncio.TaskGroup() as tasks:
             for caller, attempt in (attempts | dict(self._status_loop.begin_term())).items():
@@ -182,9 +185,10 @@ class Reconciler:
         if is_same and term.wanted is not None and named <= term.wanted.endpoints.services.keys() | term.live.keys():
             if term.wanted.version != version:
                 compilation = term.wanted.compilation
-                term.wanted = await asyncio.to_thread(
+                wanted = await asyncio.to_thread(
                     size_limits.desired_state, compilation, self._settings.gateway, last, version
                 )
+                await self._desire(term, wanted)
             return
         self._cache.is_world_dirty = False
         policies = {policy.id: policy for policy in last.policies} if last else {}
@@ -206,13 +210,27 @@ class Reconciler:
             self._cache.is_world_dirty = True
             raise
         self._metrics.compiled(time.monotonic() - began)
-        term.wanted, term.replicas = wanted, acknowledged.live
+        term.replicas = acknowledged.live
+        await self._desire(term, wanted)
         self._held.note_compiled(world)
         self._metrics.uses(wanted.compilation.usage.values(), self._settings.world.bounds)
         for key, why in wanted.too_large.items():
             logger.warning("%s %s", key, why)
         self._metrics.overlapping(sum(bool(verdict.overlaps) for verdict in wanted.compilation.verdicts))
         self._report_left_out(wanted.compilation.left_out)
+
+    async def _desire(self, term: Term, newest: size_limits.DesiredState) -> None:
+        """Want these documents, but for the namespaces whose objects were refused."""
+        term.compiled = newest.parsed.fragments
+        term.wanted, term.held = newest, {}
+        if held := self._refused.held(term.compiled, time.monotonic()):
+            await self._hold(term, newest, held)
+
+    async def _hold(self, term: Term, wanted: size_limits.DesiredState, held: Mapping[str, str]) -> None:
+        term.wanted = await asyncio.to_thread(
+            held_objects.with_published, wanted, term.config, held, self._settings.gateway, term.live
+        )
+        term.held = {**term.held, **held}
 
     def _report_left_out(self, left_out: Mapping[str, LeftOut]) -> None:
         self._metrics.left_out(sum(item.forbidden + item.excess for item in left_out.values()))
@@ -224,10 +242,47 @@ class Reconciler:
             self._left_out.clear()
 
     async def _publish(self, term: Term, acknowledged: Acknowledgements) -> bool:
-        wanted = term.wanted
-        assert wanted is not None  # noqa: S101 - `_compile` came before
+        """Publish, without the changes of namespaces whose objects are refused. Returns whether that took a write."""
+        refused: dict[str, str] = {}
+        has_written = False
+        while True:
+            wanted = term.wanted
+            assert wanted is not None  # noqa: S101 - `_compile` came before
+            try:
+                writes, refusals = await self._write(term, wanted, acknowledged)
+                has_written |= bool(writes)
+                if not refusals:
+                    break
+                reasons: dict[str, str] = {}
+                for shard, error in refusals:
+                    reasons |= await to_hold(shard, error, term, wanted, self._config_maps, self._settings.gateway)
+                if not reasons:
+                    raise refusals[0][1]
+            except ApiError as error:
+                # It may have been written nevertheless, or another has written: what is there is read again.
+                self._term = None
+                if not isinstance(error, NotLeading) and (why := self._obstacle.met(error, time.monotonic())):
+                    self._status_loop.set_outcome(Outcome(term, wanted, term.published.revision, why))
+                raise
+            refused |= reasons
+            await self._hold(term, wanted, reasons)
+        self._obstacle.clear()
+        self._refused.add(refused, term.compiled, time.monotonic())
+        self._refused.note_published(term.held)
+        self._metrics.has_format(wanted.version)
+        term.config, term.has_published = wanted.config, True
+        term.configs[wanted.layout.revision] = wanted.parsed
+        kept = {wanted.layout.revision, *acknowledged.reported, *(revision for revision, _ in term.published.history)}
+        term.configs = {revision: config for revision, config in term.configs.items() if revision in kept}
+        self._status_loop.set_outcome(Outcome(term, wanted, term.published.revision))
+        return has_written
+
+    async def _write(
+        self, term: Term, wanted: size_limits.DesiredState, acknowledged: Acknowledgements
+    ) -> tuple[Sequence[publish_plan.Write], Sequence[tuple[publish_plan.Write, ApiError]]]:
+        """Write what is missing, but no index after a refused shard. Returns what was written, and what was refused."""
         # Laying out the addresses of thousands of Services takes longer than a turn of the loop may.
-        writes = await asyncio.to_thread(
+        planned = await asyncio.to_thread(
             publish_plan.plan,
             wanted,
             term.published,
@@ -236,31 +291,30 @@ class Reconciler:
             self._settings.gateway,
             term.live,
         )
-        if writes:
+        if planned:
             self._status_loop.invalidate()
         before = term.configs.get(term.published.revision)
-        if before is not None and term.has_published:  # the first publication writes what did not change too
-            self._held.spend(writes, wanted.layout, before.fragments)
-        for write in writes:
-            try:
-                await self._config_maps.write(write)
-            except ApiError as error:
-                # It may have been written nevertheless, or another has written: what is there is read again.
-                self._term = None
-                if not isinstance(error, NotLeading) and (why := self._obstacle.met(error, time.monotonic())):
-                    self._status_loop.set_outcome(Outcome(term, wanted, term.published.revision, why))
-                raise
-            term.published = write.after(term.published)
-            if write.part == "config":
-                self._metrics.published(time.time())
-                logger.info("published config %s", wanted.layout.revision)
-                # A second round leaves out of the endpoints what only the config before needed, if no pod serves it.
-                self._cache.mark(is_world=False)
-        self._obstacle.clear()
-        self._metrics.has_format(wanted.version)
-        term.config, term.has_published = wanted.config, True
-        term.configs[wanted.layout.revision] = wanted.parsed
-        kept = {wanted.layout.revision, *acknowledged.reported, *(revision for revision, _ in term.published.history)}
-        term.configs = {revision: config for revision, config in term.configs.items() if revision in kept}
-        self._status_loop.set_outcome(Outcome(term, wanted, term.published.revision))
-        return bool(writes)
+        written: list[publish_plan.Write] = []
+        refused: list[tuple[publish_plan.Write, ApiError]] = []
+        try:
+            for write in planned:
+                if refused and write.part != "shard":
+                    continue
+                written.append(write)
+                try:
+                    await self._config_maps.write(write)
+                except ApiError as error:
+                    if write.part != "shard" or not error.is_about_content:
+                        raise
+                    refused.append((written.pop(), error))
+                    continue
+                term.published = write.after(term.published)
+                if write.part == "config":
+                    self._metrics.published(time.time())
+                    logger.info("published config %s", wanted.layout.revision)
+                    # A second round leaves out of the endpoints what only the config before needed, if no pod serves it.
+                    self._cache.mark(is_world=False)
+        finally:
+            if before is not None and term.has_published:  # the first publication writes what did not change too
+                self._held.spend(written, wanted.layout, before.fragments)
+        return written, refused

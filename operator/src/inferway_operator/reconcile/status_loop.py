@@ -104,7 +104,13 @@ class StatusLoop:
                 return _FOREVER
             configs = dict(outcome.term.configs)
         within = min(acknowledged.next_expiry, self._presence.note(len(acknowledged.counted), time.monotonic()))
-        decided_by = (outcome.wanted.compilation, outcome.revision, outcome.obstacle, acknowledged.counted)
+        unpublished = outcome.wanted.unpublished
+        decided_by = (
+            outcome.wanted.compilation,
+            outcome.revision,
+            outcome.obstacle,
+            (unpublished, acknowledged.counted),
+        )
         if self._decided is not None and decided_by[0] is self._decided[0] and decided_by[1:] == self._decided[1:]:
             return within
         objects = self._objects()
@@ -112,6 +118,7 @@ class StatusLoop:
             verdicts=basis.by_name(outcome.wanted.compilation.verdicts),
             fragments=outcome.wanted.parsed.fragments,
             too_large=outcome.wanted.too_large,
+            unpublished=unpublished,
             obstacle=outcome.obstacle,
             revision=outcome.revision,
             configs=configs,

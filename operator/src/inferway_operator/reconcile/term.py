@@ -18,6 +18,10 @@ class Term:
     config: ConfigDocument | None
     """The published one."""
     wanted: size_limits.DesiredState | None = None
+    compiled: Mapping[str, str] = field(default_factory=dict)
+    """Fragments of the newest objects, those of `wanted` but for held namespaces."""
+    held: Mapping[str, str] = field(default_factory=dict)
+    """Namespaces that keep their published objects in `wanted` since the API server refuses the newest, and why."""
     live: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=dict)
     """Addresses, as they are now, of the Services that the last compilation does not name and a served config does."""
     has_published: bool = False

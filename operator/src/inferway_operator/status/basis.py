@@ -24,6 +24,8 @@ class Basis:
     """Of the compiled config: hash of each object's part, by `Kind/namespace/name`."""
     too_large: Mapping[str, str]
     """By `Kind/namespace/name`: why the object is not published as compiled."""
+    unpublished: Mapping[str, str]
+    """By `Kind/namespace/name`: why the object stays as it was published last."""
     obstacle: str
     """Why the compiled config is not published; "" = it is."""
     revision: str
@@ -50,7 +52,7 @@ class Basis:
             carried(key, self.configs),
             self.revision,
             self.too_large.get(key, ""),
-            "" if is_published else self.obstacle,
+            self.unpublished.get(key, "" if is_published else self.obstacle),
         )
 
 

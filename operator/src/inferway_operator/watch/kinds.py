@@ -9,6 +9,7 @@ from inferway_contract.acknowledgement import from_annotations
 from inferway_contract.resources import API_GROUP, API_VERSION
 from inferway_operator.world import kubernetes_kinds
 from inferway_operator.world.kubernetes_kinds import mapping
+from inferway_operator.world.objects import SliceObject
 from inferway_operator.world.pods import LeaseState, PodState
 from inferway_operator.world.resources import parse
 
@@ -121,10 +122,27 @@ def _seconds(written: object) -> float:
         return 0.0
 
 
+def _read_slice(manifest: Manifest) -> SliceObject | None:
+    """Read an EndpointSlice with the first address of each endpoint: 100,000 would stop the loop for seconds.
+
+    Kubernetes defines no meaning for further ones ("Endpoint v1 discovery.k8s.io"), and its controllers write none.
+    """
+    endpoints = manifest.get("endpoints")
+    if not isinstance(endpoints, list):
+        return kubernetes_kinds.read_slice(manifest)
+    first = [{**item, "addresses": item["addresses"][:1]} if _has_more(item) else item for item in endpoints]
+    return kubernetes_kinds.read_slice({**manifest, "endpoints": first})
+
+
+def _has_more(endpoint: object) -> bool:
+    addresses = mapping(endpoint).get("addresses")
+    return isinstance(addresses, list) and len(addresses) > 1
+
+
 ROUTES: Final = WatchedKind("routes", API_GROUP, (API_VERSION,), "gatewayroutes", parse, is_ours=True)
 POLICIES: Final = WatchedKind("policies", API_GROUP, (API_VERSION,), "ratelimitpolicies", parse, is_ours=True)
 SERVICES: Final = WatchedKind("services", "", ("v1",), "services", kubernetes_kinds.read_service)
-SLICES: Final = WatchedKind("slices", "discovery.k8s.io", ("v1",), "endpointslices", kubernetes_kinds.read_slice)
+SLICES: Final = WatchedKind("slices", "discovery.k8s.io", ("v1",), "endpointslices", _read_slice)
 GRANTS: Final = WatchedKind(
     "grants",
     "gateway.networking.k8s.io",
