@@ -108,7 +108,9 @@ def many_rules(version: int, number_of_routes: int) -> ConfigDocument:
     return ConfigDocument(
         routes=tuple(
             Route(
-                id=f"evil/r{route}", hostnames=("evil.example",), rules=tuple(rule(route, number) for number in range(64))
+                id=f"evil/r{route}",
+                hostnames=("evil.example",),
+                rules=tuple(rule(route, number) for number in range(64)),
             )
             for route in range(number_of_routes)
         )
@@ -194,7 +196,9 @@ def test_no_step_of_a_swap_takes_long() -> None:
     configs = [many_rules(1, 780), many_rules(2, 780)]  # a source keeps the documents
     with no_collections():
         gateway = Gateway(Settings(), AccessLog(0, enabled=False))
-        seconds = [list(seconds_of(gateway.live.accepting(config, EndpointsDocument(), "revision"))) for config in configs]
+        seconds = [
+            list(seconds_of(gateway.live.accepting(config, EndpointsDocument(), "revision"))) for config in configs
+        ]
     assert [round(max(each), 3) for each in seconds if max(each) > LONGEST] == []
     assert gateway.context.runtime is not None
     assert len(gateway.context.runtime.rules) == 780 * 64
