@@ -155,7 +155,9 @@ def publish(cluster: Cluster, tenant: str, host: str, body: str) -> None:
 
 def ask_second(cluster: Cluster, seconds: float, host: str, body: str) -> dict[str, Any]:
     """Send requests to the second gateway from a pod of the cluster for some seconds; returns counts and failures."""
-    code = TRAFFIC % (seconds, f"inferway-gateway-b.{SECOND}.svc", host, body)
+    # By address: the cluster's DNS answers late for a new name.
+    address = cluster.get("service", "inferway-gateway-b", "-n", SECOND)["spec"]["clusterIP"]
+    code = TRAFFIC % (seconds, address, host, body)
     return dict(json.loads(cluster.run_python(DEMO, "deployment/service-python", code, timeout=seconds + 30)))
 
 
