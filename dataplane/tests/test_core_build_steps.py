@@ -1,5 +1,6 @@
 """Building a runtime of a tenant's worst documents: no step takes long, and memory follows what was written."""
 
+import asyncio
 import gc
 import tracemalloc
 from collections.abc import Callable, Generator, Iterator
@@ -216,3 +217,26 @@ def test_released_runtime_leaves_what_the_newer_one_has() -> None:
     assert not isinstance(entry, Problem)
     assert (entry.rule.route, entry.rule.name) == ("evil/r7", "r9")
     assert len(live.counters_of) == len(live.rules) == 19 * 64
+
+
+def test_cancelled_build_leaves_the_live_runtime() -> None:
+    """The process stops, or its source ends."""
+    gateway = Gateway(Settings(), AccessLog(0, enabled=False))
+
+    async def main() -> None:
+        await gateway.live.accept(many_rules(1, 2), EndpointsDocument(), "first")
+        live = gateway.context.runtime
+        task = asyncio.create_task(gateway.live.accept(many_rules(2, 100), EndpointsDocument(), "second"))
+        await asyncio.sleep(0)
+        assert not task.done()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert gateway.context.runtime is live
+        assert gateway.live.revision == "first"
+        await gateway.live.accept(many_rules(3, 2), EndpointsDocument(), "third")
+
+    asyncio.run(main())
+    assert gateway.context.runtime is not None
+    assert not isinstance(gateway.context.runtime.table.select(make_request(b"/3/1/1", b"evil.example")), Problem)
+    assert len(gateway.stats.rules) == 2 * 64 + 1
