@@ -16,7 +16,6 @@ from inferway_contract.document import (
     Route,
     Rule,
 )
-from inferway_dataplane.core.limits import token_bucket
 from inferway_dataplane.core.limits.token_bucket import Bucket, check
 from inferway_dataplane.core.steps import completed
 from inferway_dataplane.engine.clock import Clock
@@ -55,23 +54,21 @@ def live_buckets(gateway: Gateway) -> list[Bucket]:
 @pytest.mark.parametrize(("rate", "max_keys"), [(3, 100), (1, 50)], ids=["another rate", "another number of keys"])
 @given(before=st.lists(st.sampled_from(KEYS), max_size=30), data=st.data())
 def test_no_admission_is_lost_at_a_change_of_terms(rate: int, max_keys: int, before: list[str], data) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(token_bucket, "_KEYS_A_STEP", 2)
-        # Time stands still, so nothing is refilled. A key that was not used before starts full.
-        gateway = Gateway(Settings(), AccessLog(0, enabled=False), clock=Clock(lambda: 100.0))
-        completed(gateway.live.accepting(config_with_rate(1), EndpointsDocument()))
-        admitted = dict.fromkeys(KEYS, 0)
+    # Time stands still, so nothing is refilled. A key that was not used before starts full.
+    gateway = Gateway(Settings(), AccessLog(0, enabled=False), clock=Clock(lambda: 100.0))
+    completed(gateway.live.accepting(config_with_rate(1), EndpointsDocument()))
+    admitted = dict.fromkeys(KEYS, 0)
 
-        def ask(key: str) -> None:
-            refusing, _ = check([(bucket, key, 1) for bucket in live_buckets(gateway)], 100.0)
-            assert (refusing is None) is (admitted[key] < BURST)
-            admitted[key] += refusing is None
+    def ask(key: str) -> None:
+        refusing, _ = check([(bucket, key, 1) for bucket in live_buckets(gateway)], 100.0)
+        assert (refusing is None) is (admitted[key] < BURST)
+        admitted[key] += refusing is None
 
-        for key in before:
+    for key in before:
+        ask(key)
+    for _ in gateway.live.accepting(config_with_rate(rate, max_keys), EndpointsDocument()):
+        for key in data.draw(st.lists(st.sampled_from(KEYS), max_size=4)):
             ask(key)
-        for _ in gateway.live.accepting(config_with_rate(rate, max_keys), EndpointsDocument()):
-            for key in data.draw(st.lists(st.sampled_from(KEYS), max_size=4)):
-                ask(key)
-        for key in KEYS * (BURST + 1):
-            ask(key)
-        assert set(admitted.values()) == {BURST}
+    for key in KEYS * (BURST + 1):
+        ask(key)
+    assert set(admitted.values()) == {BURST}

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferway_dataplane.core.limits import token_bucket
 from inferway_dataplane.core.limits.token_bucket import ROUNDING, SHARED_KEY, Bucket, LimitCheck, check
 from inferway_dataplane.core.steps import completed
 
@@ -367,27 +366,24 @@ def test_changed_limit_never_fills_a_used_bucket(spent: int, before: tuple[int, 
 @given(st.lists(st.sampled_from("abcdef"), max_size=30), st.data())
 def test_levels_read_before_their_conversion_are_the_same(spent: str, data: st.DataObject) -> None:
     """Keys are used between the steps, in the order in which they may be: before, in and after their turn."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(token_bucket, "_KEYS_A_STEP", 2)
-        older, newer = bucket(1, 1.0, 5), bucket(2, 1.0, 8)
-        for key in spent:
-            admits([(older, key, 1)], 0.0)
-        left = {key: 8 if (count := min(spent.count(key), 5)) == 0 else 5 - count for key in "abcdef"}
-        newer.inherit(older, 0.0)
-        for _ in newer.converting():
-            for key in data.draw(st.lists(st.sampled_from("abcdef"), max_size=4)):
-                assert admits([(newer, key, 1)], 0.0) is (left[key] > 0)
-                left[key] = max(left[key] - 1, 0)
-        assert {key: spend(newer, key, 0.0) for key in "abcdef"} == left
+    older, newer = bucket(1, 1.0, 5), bucket(2, 1.0, 8)
+    for key in spent:
+        admits([(older, key, 1)], 0.0)
+    left = {key: 8 if (count := min(spent.count(key), 5)) == 0 else 5 - count for key in "abcdef"}
+    newer.inherit(older, 0.0)
+    for _ in newer.converting(keys_a_step=2):
+        for key in data.draw(st.lists(st.sampled_from("abcdef"), max_size=4)):
+            assert admits([(newer, key, 1)], 0.0) is (left[key] > 0)
+            left[key] = max(left[key] - 1, 0)
+    assert {key: spend(newer, key, 0.0) for key in "abcdef"} == left
 
 
-def test_full_bucket_keeps_the_keys_used_most_recently(monkeypatch) -> None:
-    monkeypatch.setattr(token_bucket, "_KEYS_A_STEP", 2)
+def test_full_bucket_keeps_the_keys_used_most_recently() -> None:
     older, newer = bucket(1, 1.0, 5), bucket(2, 1.0, 5, max_keys=4)
     for key in "abcdefg":
         take(older, key, 0.0)
     newer.inherit(older, 0.0)
-    converting = newer.converting()
+    converting = newer.converting(keys_a_step=2)
     next(converting)
     take(newer, "a", 0.0)
     completed(converting)

@@ -78,12 +78,12 @@ class Bucket:
             self.tats = _Inherited(self, older, now)
         self.evicted, self.dropped = older.evicted, older.dropped
 
-    def converting(self) -> Steps[None]:
+    def converting(self, keys_a_step: int = _KEYS_A_STEP) -> Steps[None]:
         """Convert all inherited levels, some keys a step."""
         if isinstance(self.tats, _Inherited):
-            yield from self.tats.converting()
+            yield from self.tats.converting(keys_a_step)
         while len(self.tats) > self.max_keys:
-            for _ in range(min(_KEYS_A_STEP, len(self.tats) - self.max_keys)):
+            for _ in range(min(keys_a_step, len(self.tats) - self.max_keys)):
                 self.tats.popitem(last=False)
                 self.evicted += 1
             yield
@@ -115,10 +115,10 @@ class _Inherited(OrderedDict[object, float]):
                     self._newer.evicted += 1
         return super().get(key, default)
 
-    def converting(self) -> Steps[None]:
+    def converting(self, keys_a_step: int) -> Steps[None]:
         """Convert the remaining keys, the most recently used first, which is the last to be evicted."""
         while self._older:
-            for _ in range(min(_KEYS_A_STEP, len(self._older))):
+            for _ in range(min(keys_a_step, len(self._older))):
                 key = next(reversed(self._older))
                 tat = self._converted(key)
                 if tat is None or key in self:
