@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from inferway_contract import patterns
 from inferway_contract.document import Match, PathMatch, ValueMatch
-from inferway_contract.pattern_bounds import Excess, PatternBounds, PatternSums, patterns_of, sum_of
+from inferway_contract.pattern_bounds import Excess, PatternBounds, excesses, patterns_of, sum_of
 
 USUAL = [
     "[a-z0-9-]{1,63}",
@@ -153,22 +153,41 @@ BOUNDS = PatternBounds(route=10, namespace=15, document=20)
         ([("a", 10)], None),
         ([("a", 11)], Excess("route", 11, 10)),
         ([("a", 10), ("a", 6)], Excess("namespace", 16, 15)),
-        ([("a", 10), ("b", 10), ("c", 1)], Excess("document", 21, 20)),
+        ([("a", 10), ("c", 1), ("b", 10)], Excess("document", 10, 9)),
+        ([("a", 10), ("b", 10), ("c", 1)], None),
+        ([("a", None)], Excess("namespace", 16, 15)),
+        ([("a", 15), ("a", 0)], None),
         ([("a", 10), ("a", 11), ("a", 6), ("a", 5)], None),
     ],
 )
-def test_route_is_admitted_within_the_bounds(routes: list[tuple[str, int]], excess: Excess | None) -> None:
-    sums = PatternSums(BOUNDS)
-    results = [sums.admit(namespace, size) for namespace, size in routes]
-    assert results[-1] == excess
+def test_route_is_admitted_within_the_bounds(routes: list[tuple[str, int | None]], excess: Excess | None) -> None:
+    assert excesses(routes, BOUNDS)[-1] == excess
     if excess is not None:
         assert f"take {excess.size} instructions of RE2, and may take {excess.limit}" in str(excess)
 
 
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 12))))
+SIZES = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 12)))
+
+
+@given(SIZES)
 def test_admitted_sums_never_exceed_a_bound(routes: list[tuple[str, int]]) -> None:
-    sums = PatternSums(BOUNDS)
-    admitted = [(namespace, size) for namespace, size in routes if sums.admit(namespace, size) is None]
-    assert sums.document == sum(size for _, size in admitted) <= BOUNDS.document
-    assert all(total <= BOUNDS.namespace for total in sums.namespaces.values())
+    found = excesses(routes, BOUNDS)
+    admitted = [(namespace, size) for (namespace, size), excess in zip(routes, found, strict=True) if excess is None]
+    assert sum(size for _, size in admitted) <= BOUNDS.document
+    for one in "abc":
+        assert sum(size for namespace, size in admitted if namespace == one) <= BOUNDS.namespace
     assert all(size <= BOUNDS.route for _, size in admitted)
+
+
+@given(SIZES, SIZES)
+def test_namespace_within_its_share_loses_nothing(
+    routes: list[tuple[str, int]], further: list[tuple[str, int]]
+) -> None:
+    """Whatever the others write, and however old it is."""
+    own = [(namespace, size) for namespace, size in routes if namespace == "a"]
+    alone = excesses(own, BOUNDS)
+    used = sum(size for (_, size), excess in zip(own, alone, strict=True) if excess is None)
+    others = [(namespace, size) for namespace, size in further if namespace != "a"]
+    together = excesses([*others, *own], BOUNDS)[len(others) :]
+    if used <= BOUNDS.document // 3:
+        assert together == alone

@@ -258,3 +258,21 @@ def test_hostnames_of_a_route_share_their_entries() -> None:
     assert len(built.table.tables) == 1
     selected = {id(built.table.select(make_request(b"/a", name.encode()))) for name in hostnames}
     assert len(selected) == 1
+
+
+def test_patterns_of_many_namespaces_refuse_no_small_one() -> None:
+    """Older routes of five namespaces took the bound of all; a valid younger route of another answered 500."""
+    large = tuple(route(f"evil{number}/a", rf"/{number}\pL+", hostnames=()) for number in range(5))
+    config = ConfigDocument(routes=(*large, route("victim/a", "/v[0-9]+", hostnames=("v.example",))))
+    built = build(config, ADDRESSES, Endpoints(), bounds=PatternBounds(document=5000))
+    assert built.rules[-1].problem is None
+    assert {rule.problem for rule in built.rules[:-1]} == {problems.INVALID_RULE}
+
+
+def test_literal_beginning_takes_no_program_and_no_place() -> None:
+    literal = [route(f"n/{number}", rf"\/{number}\/" + "x" * 240 + r"\C*") for number in range(20)]
+    built = build(ConfigDocument(routes=(*literal, route("n/z", "/v[0-9]+"))), ADDRESSES, Endpoints())
+    assert all(rule.problem is None for rule in built.rules)
+    path = b"/3/" + b"x" * 240
+    assert built.table.select(make_request(path + b"\xff")).rule is built.rules[3]  # type: ignore[union-attr]
+    assert isinstance(built.table.select(make_request(path[:-1])), Problem)

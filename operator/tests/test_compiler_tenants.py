@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from inferway_contract import patterns, policy_targets
 from inferway_contract.canonical import canonical
 from inferway_contract.conditions import Reason
+from inferway_contract.fairness import fair_level
 from inferway_operator import compiler
 from inferway_operator.admission import findings
 from inferway_operator.compiler import Compilation, Verdict, bounds
-from inferway_operator.world.bounds import Bounds, Usage, fair_level
+from inferway_operator.world.bounds import Bounds, Usage
 from inferway_operator.world.resources import parse
 from inferway_operator.world.world import Settings, World, from_manifests
 from inferway_testing.examples import examples

@@ -1,5 +1,7 @@
 """The budget of bytes: a namespace that changes all the time waits alone, and what is written is bounded."""
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from publish_cases import Cluster, compilation, route
@@ -79,19 +81,62 @@ def test_home_of_each_object_is_the_shard_that_has_it() -> None:
         assert item.id.encode() in layout.shards[layout.homes[f"GatewayRoute/{item.id}"]]
 
 
-def test_held_namespace_keeps_its_older_objects() -> None:
-    def world(*names: str) -> World:
-        manifests = [
-            {
-                "apiVersion": "inferway.dev/v1alpha1",
-                "kind": "GatewayRoute",
-                "metadata": {"name": name.split("/")[1], "namespace": name.split("/")[0]},
-                "spec": {"rules": [{"filters": []}]},
-            }
-            for name in names
-        ]
-        return from_manifests(manifests, standalone=False)
+def a_world(*names: str, created: str = "2026-01-01T00:00:00Z") -> World:
+    """Return a world with a route and a policy of each name, and a grant of each namespace."""
+    manifests = []
+    for namespace, name in (text.split("/") for text in names):
+        metadata = {"name": name, "namespace": namespace, "creationTimestamp": created}
+        grant = {
+            "from": [{"group": "inferway.dev", "kind": "GatewayRoute", "namespace": "z"}],
+            "to": [{"group": "", "kind": "Service"}],
+        }
+        for version, kind, spec in (
+            ("inferway.dev/v1alpha1", "GatewayRoute", {"rules": [{"filters": []}]}),
+            ("inferway.dev/v1alpha1", "RateLimitPolicy", {"limits": []}),
+            ("gateway.networking.k8s.io/v1beta1", "ReferenceGrant", grant),
+        ):
+            manifests.append({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec})
+    return from_manifests(manifests, standalone=False)
 
-    older, newer = world("x/deleted", "x/kept", "y/old"), world("x/kept", "x/new", "y/new")
-    mixed = write_budget.with_older(newer, older, {"x"})
-    assert {item.meta.id for item in mixed.routes} == {"x/deleted", "x/kept", "y/new"}
+
+def ids(world: World) -> set[str]:
+    routes, policies = ({item.meta.id for item in items} for items in (world.routes, world.policies))
+    assert routes == policies
+    return routes
+
+
+def test_held_namespace_keeps_its_older_objects() -> None:
+    older, newer = a_world("x/kept", "y/old"), a_world("x/kept", "x/new", "y/new")
+    changed = replace(newer, routes=tuple(replace(item, hostnames=("new.example",)) for item in newer.routes))
+    mixed = write_budget.with_older(changed, older, {"x"})
+    assert ids(mixed) == {"x/kept", "y/new"}
+    assert {item.meta.id: item.hostnames for item in mixed.routes} == {"x/kept": (), "y/new": ("new.example",)}
+
+
+def test_deletion_takes_effect_in_a_held_namespace() -> None:
+    older = a_world("x/deleted", "x/kept", "gone/route")
+    newer = a_world("x/kept")
+    assert len(older.grants) > len(newer.grants)
+    mixed = write_budget.with_older(newer, older, {"x", "gone"})
+    assert ids(mixed) == {"x/kept"}
+    assert mixed.grants == newer.grants
+
+
+def test_object_that_took_a_deleted_name_waits() -> None:
+    """The deleted one is gone nevertheless: it is not the same object."""
+    older, newer = a_world("x/again"), a_world("x/again", created="2026-01-02T00:00:00Z")
+    assert ids(write_budget.with_older(newer, older, {"x"})) == set()
+
+
+@given(
+    *[st.sets(st.tuples(st.sampled_from("xyz"), st.sampled_from("abcd"))) for _ in range(2)],
+    st.sets(st.sampled_from("xyz")),
+)
+@settings(max_examples=examples(50), deadline=None)
+def test_mixed_world_has_nothing_that_was_deleted(
+    old: set[tuple[str, str]], new: set[tuple[str, str]], held: set[str]
+) -> None:
+    older, newer = (a_world(*("/".join(item) for item in items)) for items in (old, new))
+    mixed = ids(write_budget.with_older(newer, older, held))
+    assert mixed <= ids(newer)
+    assert mixed == {"/".join(item) for item in new if item[0] not in held or item in old}

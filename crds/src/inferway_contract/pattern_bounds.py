@@ -1,14 +1,15 @@
 """Bounds on the sum of pattern sizes: what the patterns of one tenant cost both planes, in memory and time.
 
 A size is that of `patterns.size`: a unit takes about 1 µs to compile and 16 bytes of memory. The sum of a route counts each
-pattern once. Routes are admitted in the order of the document, oldest first: a route that is refused takes no place of others.
+pattern once. Routes of a namespace are admitted in the order of the document, oldest first: a route that is refused takes no
+place of others. What all namespaces may take together is shared fairly, so that no namespace takes the share of another.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from inferway_contract import patterns
+from inferway_contract import fairness, patterns
 from inferway_contract.document import Match
 
 
@@ -34,11 +35,13 @@ class Excess:
     scope: Literal["route", "namespace", "document"]
     size: int
     limit: int
+    """For a document it is the namespace's share of it."""
 
     def __str__(self) -> str:
-        subject = {"route": "this route", "namespace": "all routes of this namespace", "document": "all routes"}
+        subject = "this route" if self.scope == "route" else "all routes of this namespace"
+        share = ", its share of what all namespaces may take" if self.scope == "document" else ""
         return (
-            f"the patterns of {subject[self.scope]} take {self.size} instructions of RE2, and may take {self.limit}: "
+            f"the patterns of {subject} take {self.size} instructions of RE2, and may take {self.limit}{share}: "
             "use fewer or simpler patterns"
         )
 
@@ -63,24 +66,39 @@ def sum_of(written: Iterable[str], limit: int, size: Callable[[str], int] = patt
     return total
 
 
-class PatternSums:
-    """The sums of one document, route by route."""
+def excesses(routes: Sequence[tuple[str, int | None]], bounds: PatternBounds) -> list[Excess | None]:
+    """Return why each route does not fit; None = it does.
 
-    def __init__(self, bounds: PatternBounds = DEFAULT) -> None:
-        self.bounds = bounds
-        self.document = 0
-        self.namespaces: dict[str, int] = {}
+    `routes`: namespace and sum of sizes, the oldest first; None = not measured, which does not fit.
+    """
+    result = _over(routes, bounds, bounds.namespace, "namespace")
+    used: dict[str, int] = {}
+    for (namespace, size), excess in zip(routes, result, strict=True):
+        used[namespace] = used.get(namespace, 0) + (0 if excess else size or 0)
+    if sum(used.values()) <= bounds.document:
+        return result
+    share = fairness.fair_level(used.values(), bounds.document)
+    # A namespace within its share keeps what it has: a smaller limit would admit other routes of it.
+    cut = {namespace for namespace, size in used.items() if size > share}
+    shared = _over(routes, bounds, share, "document")
+    return [
+        of_share if namespace in cut else excess
+        for (namespace, _), of_share, excess in zip(routes, shared, result, strict=True)
+    ]
 
-    def admit(self, namespace: str, size: int) -> Excess | None:
-        """Count a route with this sum of sizes, or return why it does not fit; it is then not counted."""
-        bounds = self.bounds
-        if size > bounds.route:
-            return Excess("route", size, bounds.route)
-        of_namespace = self.namespaces.get(namespace, 0) + size
-        if of_namespace > bounds.namespace:
-            return Excess("namespace", of_namespace, bounds.namespace)
-        if self.document + size > bounds.document:
-            return Excess("document", self.document + size, bounds.document)
-        self.namespaces[namespace] = of_namespace
-        self.document += size
-        return None
+
+def _over(
+    routes: Iterable[tuple[str, int | None]], bounds: PatternBounds, most: int, scope: Literal["namespace", "document"]
+) -> list[Excess | None]:
+    used: dict[str, int] = {}
+    result: list[Excess | None] = []
+    for namespace, size in routes:
+        total = most + 1 if size is None else used.get(namespace, 0) + size
+        if size is not None and size > bounds.route:
+            result.append(Excess("route", size, bounds.route))
+        elif total > most and size != 0:
+            result.append(Excess(scope, total, most))
+        else:
+            used[namespace] = total
+            result.append(None)
+    return result

@@ -23,6 +23,8 @@ _COUNT_BEFORE_REPEAT: Final = re.compile(r"\{[^}]*\}[*+?{]")
 _ENCODED_DOT: Final = re.compile("%2e", re.IGNORECASE)
 _UNCERTAIN: Final = re.compile(r"[?#%\\*\x00-\x1f\x7f\ud800-\udfff]|//")
 _SPECIAL: Final = re.compile(r"[.\[\]()|^$\ud800-\udfff]")
+_CASED: Final = re.compile("[A-Za-z\x80-\U0010ffff]")
+_QUOTED: Final = re.compile(r"\\(.)", re.DOTALL)
 _LONGEST: Final = 256
 """Characters of a literal beginning. A shorter one protects more, and always compiles."""
 
@@ -63,6 +65,33 @@ def beginning(pattern: str) -> PathMatch:
     """Return a match of all paths that begin as every corrected form of this pattern does."""
     literal, has_case = literal_beginning(pattern)
     return _beginning(literal, "" if has_case or not literal else "(?i)")
+
+
+def unread(match: Match) -> Match:
+    """Return a broader match in the same place of the order that needs no pattern to be compiled."""
+    match = protected(match, lambda pattern: False)
+    path = match.path
+    if path.type != "RegularExpression":
+        return match
+    return match.model_copy(update={"path": literal_path(path.value)})
+
+
+def literal_path(pattern: str) -> PathMatch:
+    """Return a match of all paths that begin as every corrected form of this pattern does; see `literal_of`."""
+    literal, has_case = literal_beginning(pattern)
+    if not has_case:
+        # Letters of other alphabets fold to ASCII ones: only what has no case at all is certain.
+        literal = _CASED.split(literal, maxsplit=1)[0]
+    return _beginning(literal.partition("\0")[0])
+
+
+def literal_of(pattern: str) -> bytes | None:
+    """Return the literal beginning of a pattern that has nothing else, as `literal_path` writes it; None = it has more."""
+    if not pattern.endswith(_REST):
+        return None
+    escaped = pattern.removesuffix(_REST)
+    literal = _QUOTED.sub(r"\1", escaped)
+    return literal.encode() if re2.escape(literal) == escaped else None
 
 
 def beginning_of_path(value: str) -> PathMatch:

@@ -35,7 +35,7 @@ def protecting(rule: Rule, is_readable: Callable[[str], bool], excess: str = "")
     """
     matches = []
     for match in rule.matches:
-        matches.append(protection.protected(match, _is_never_readable if excess else is_readable))
+        matches.append(protection.unread(match) if excess else protection.protected(match, is_readable))
         yield
     if all(new is old for new, old in zip(matches, rule.matches, strict=True)):
         return rule
@@ -43,10 +43,6 @@ def protecting(rule: Rule, is_readable: Callable[[str], bool], excess: str = "")
     if rule.refusal is not None:
         detail = rule.refusal.detail
     return Rule(name=rule.name, matches=tuple(matches), refusal=Refusal(code="invalid_rule", detail=detail))
-
-
-def _is_never_readable(pattern: str) -> bool:
-    return False
 
 
 def in_rule(route: str, rule: Rule) -> Iterator[InvalidRule]:

@@ -101,6 +101,7 @@ def building(
         yield
     targets = PolicyTargets(known_policies)
     routes: list[CompiledRoute] = []
+    yield from compiler.measuring(config.routes)
     for route in config.routes:
         sets = []
         for rule in route.rules:

@@ -10,10 +10,11 @@ from operator import add
 from typing import Final
 
 from inferway_contract import pattern_bounds
+from inferway_contract.fairness import fair_level
 from inferway_contract.field_errors import FieldError
-from inferway_operator.compiler import matches
+from inferway_operator.compiler import refusals
 from inferway_operator.compiler.draft import Draft
-from inferway_operator.world.bounds import NOTHING, UNBOUNDED, Bounds, Usage, fair_level
+from inferway_operator.world.bounds import NOTHING, UNBOUNDED, Bounds, Usage
 from inferway_operator.world.objects import PolicyObject, RouteObject
 from inferway_operator.world.world import World
 
@@ -50,10 +51,10 @@ def check(draft: Draft) -> None:
     for route in draft.routes:
         route.excess = result.excesses.get(("GatewayRoute", route.source.meta.id))
         if route.excess is not None:
-            route.refusing = matches.refusing(route.source)
             route.rules = []  # the other passes have nothing to do with them
     for policy in draft.policies:
         policy.excess = result.excesses.get(("RateLimitPolicy", policy.source.meta.id))
+    refusals.add(draft)
 
 
 def excess_of(candidate: _Object, world: World) -> FieldError | None:

@@ -66,7 +66,7 @@ class RouteDraft:
     excess: FieldError | None = None
     """It is over a bound of its namespace; it has no rules then."""
     refusing: tuple[document.Match, ...] = ()
-    """Matches of the one rule that refuses in place of the rules of a route over a bound."""
+    """Matches of the one rule that refuses in place of the rules of a route over a bound; () = an older route refuses for it."""
     is_barred: bool = False
     """The route may claim none of its hostnames, and gets no requests."""
 

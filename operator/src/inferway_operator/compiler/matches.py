@@ -3,19 +3,14 @@
 An invalid match becomes a broader one, for which its rule refuses every request that the match may have meant.
 """
 
-from collections.abc import Iterable
-from os.path import commonprefix
-from typing import Final
+from collections.abc import Iterable, Iterator
 
 from inferway_contract import document, paths, patterns, protection
 from inferway_contract.field_errors import FieldError
 from inferway_contract.resources import matches as written
 from inferway_operator.compiler import messages
 from inferway_operator.compiler.draft import Draft, Path, RuleDraft
-from inferway_operator.world.objects import PartialMatch, RouteObject
-
-_MOST_REFUSING: Final = 16
-"""Matches that a route has while it is refused for its size."""
+from inferway_operator.world.objects import PartialMatch, RuleObject
 
 
 def normalise(draft: Draft) -> None:
@@ -27,32 +22,13 @@ def normalise(draft: Draft) -> None:
             rule.matches.append(protection.protected(match))
 
 
-def refusing(route: RouteObject) -> tuple[document.Match, ...]:
-    """Return few and cheap matches that have everything that the route's matches have; no pattern of it is compiled.
-
-    A route with many matches refuses everything below the path that all of them begin with.
-    """
-    sources = [(rule, index, source) for rule in route.rules for index, source in rule.matches]
-    if len(sources) > _MOST_REFUSING:
-        common = commonprefix([_literal(source) for _, _, source in sources])  # noqa: RUF071 - of characters
-        return (document.Match(path=protection.beginning_of_path(common)),)
-    cheap = []
-    for rule, index, source in sources:
-        draft = RuleDraft(rule, [], checks_patterns=False)
+def unread(rule: RuleObject) -> Iterator[document.Match]:
+    """Yield the matches of a rule that is refused for its size; no pattern of it is compiled."""
+    draft = RuleDraft(rule, [], checks_patterns=False)
+    for index, source in rule.matches:
         at = ("matches", index)
         match = _partial_match(draft, source, at) if isinstance(source, PartialMatch) else _match(draft, source, at)
-        cheap.append(protection.protected(match, lambda pattern: False))
-    return tuple(cheap)
-
-
-def _literal(match: written.Match | PartialMatch) -> str:
-    """Return a text that every path begins with which the match has."""
-    if match.path is None:
-        return ""
-    if match.path.type != "RegularExpression":
-        return match.path.value
-    literal, has_case = protection.literal_beginning(match.path.value)
-    return literal if has_case else ""
+        yield protection.unread(match)
 
 
 def _match(rule: RuleDraft, match: written.Match, at: Path) -> document.Match:

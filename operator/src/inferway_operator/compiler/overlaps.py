@@ -13,10 +13,10 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sized
 from itertools import islice
 from typing import Final
 
+from inferway_contract.fairness import fair_level
 from inferway_operator.compiler import shadowing
 from inferway_operator.compiler.claims import Claim, ClaimTree, meet
 from inferway_operator.compiler.draft import Draft, RouteDraft
-from inferway_operator.world.bounds import fair_level
 
 _MOST_COMPARED: Final = 32
 """Matches that one match is compared with, in one host. Those with the fewest conditions come first, then the oldest."""

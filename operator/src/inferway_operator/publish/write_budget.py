@@ -106,10 +106,15 @@ def costs(
 
 
 def with_older(world: World, older: World, held: Set[str]) -> World:
-    """Return the world with the routes and policies of these namespaces as they are in an older world."""
+    """Return the world with the routes and policies of these namespaces as they are in an older world.
 
-    def mixed(new: Iterable[Item], old: Iterable[Item]) -> tuple[Item, ...]:
+    What was deleted since is in neither, also if another object has its name by now: a deletion never waits. All other
+    kinds, such as grants, are the newest ones.
+    """
+
+    def mixed(new: tuple[Item, ...], old: Iterable[Item]) -> tuple[Item, ...]:
+        existing = {item.meta.age for item in new}
         kept = [item for item in new if item.meta.namespace not in held]
-        return (*kept, *[item for item in old if item.meta.namespace in held])
+        return (*kept, *[item for item in old if item.meta.namespace in held and item.meta.age in existing])
 
     return replace(world, routes=mixed(world.routes, older.routes), policies=mixed(world.policies, older.policies))

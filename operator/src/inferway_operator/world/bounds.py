@@ -39,20 +39,10 @@ class Bounds:
     route_patterns: int = pattern_bounds.DEFAULT.route
     namespace: Usage = OF_NAMESPACE
     total: Usage = OF_ALL
+    namespace_refusals: int = 256 << 10
+    """Bytes of the document that the refused routes of a namespace take."""
+    total_refusals: int = 16 << 20
+    """Those of all namespaces together."""
 
 
 DEFAULT: Final = Bounds()
-
-
-def fair_level(demands: list[int], total: int) -> int:
-    """Return the highest level at which the demands, each cut to it, fit into the total (max-min fairness).
-
-    A demand of at most `total / len(demands)` is never cut.
-    """
-    rest = total
-    for number, demand in enumerate(sorted(demands)):
-        share = rest // (len(demands) - number)
-        if demand > share:
-            return share
-        rest -= demand
-    return max(demands, default=0)

@@ -5,12 +5,25 @@ from typing import Any, Final
 
 import re2
 
-from inferway_contract import patterns
+from inferway_contract import patterns, protection
 
 Programs = dict[str, Any]
 """By pattern; None = it cannot be compiled."""
 
 _UNKNOWN: Final = object()
+
+
+class LiteralBeginning:
+    """What stands for a pattern that is nothing but a literal beginning; it takes no program of RE2."""
+
+    __slots__ = ("_literal",)
+
+    def __init__(self, literal: bytes) -> None:
+        self._literal = literal
+
+    def fullmatch(self, text: bytes) -> bool | None:
+        """Return whether the pattern matches all of a text; None = it does not, as RE2 returns it."""
+        return text.startswith(self._literal) or None
 
 
 class PatternPrograms:
@@ -21,8 +34,9 @@ class PatternPrograms:
         self._programs: dict[str, Any] = {}
 
     def size(self, pattern: str) -> int:
-        """Compile a pattern, unless that happened before, and return its size."""
-        self._program(pattern)
+        """Compile a pattern, unless that happened before, and return its size; 0 for a literal beginning."""
+        if isinstance(self._program(pattern), LiteralBeginning):
+            return 0
         return patterns.size(pattern)
 
     def is_readable(self, pattern: str) -> bool:
@@ -45,9 +59,16 @@ class PatternPrograms:
         if program is _UNKNOWN:
             program = self._older.get(pattern, _UNKNOWN)
             if program is _UNKNOWN:
-                try:
-                    program = patterns.compiled(pattern)
-                except re2.error:
-                    program = None
+                program = _compiled(pattern)
             self._programs[pattern] = program
         return program
+
+
+def _compiled(pattern: str) -> Any:
+    literal = protection.literal_of(pattern)
+    if literal is not None:
+        return LiteralBeginning(literal)
+    try:
+        return patterns.compiled(pattern)
+    except re2.error:
+        return None
