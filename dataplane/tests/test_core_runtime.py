@@ -78,7 +78,10 @@ def build(
         older=older,
         now=now,
     )
-    return completed(steps)
+    built = completed(steps)
+    built.policies.inherit(now)
+    completed(built.policies.converting())
+    return built
 
 
 def rule(**settings: Any) -> Rule:

@@ -29,7 +29,8 @@ class Level(NamedTuple):
 
 
 def _inherit(newer: Bucket, older: Bucket, now: float) -> None:
-    completed(newer.inheriting(older, now))
+    newer.inherit(older, now)
+    completed(newer.converting())
 
 
 def take(bucket: Bucket, key: object, now: float, cost: int = 1) -> Level:
@@ -360,3 +361,31 @@ def test_changed_limit_never_fills_a_used_bucket(spent: int, before: tuple[int, 
     left = before[1] - used
     _inherit(newer, older, 0.0)
     assert spend(newer, "k", 0.0) == (min(left, after[1]) if used else after[1])
+
+
+@given(st.lists(st.sampled_from("abcdef"), max_size=30), st.data())
+def test_levels_read_before_their_conversion_are_the_same(spent: str, data: st.DataObject) -> None:
+    """Keys are used between the steps, in the order in which they may be: before, in and after their turn."""
+    older, newer = bucket(1, 1.0, 5), bucket(2, 1.0, 8)
+    for key in spent:
+        admits([(older, key, 1)], 0.0)
+    left = {key: 8 if (count := min(spent.count(key), 5)) == 0 else 5 - count for key in "abcdef"}
+    newer.inherit(older, 0.0)
+    for _ in newer.converting(keys_a_step=2):
+        for key in data.draw(st.lists(st.sampled_from("abcdef"), max_size=4)):
+            assert admits([(newer, key, 1)], 0.0) is (left[key] > 0)
+            left[key] = max(left[key] - 1, 0)
+    assert {key: spend(newer, key, 0.0) for key in "abcdef"} == left
+
+
+def test_full_bucket_keeps_the_keys_used_most_recently() -> None:
+    older, newer = bucket(1, 1.0, 5), bucket(2, 1.0, 5, max_keys=4)
+    for key in "abcdefg":
+        take(older, key, 0.0)
+    newer.inherit(older, 0.0)
+    converting = newer.converting(keys_a_step=2)
+    next(converting)
+    take(newer, "a", 0.0)
+    completed(converting)
+    assert list(newer.tats) == ["e", "f", "g", "a"]
+    assert newer.evicted == 3

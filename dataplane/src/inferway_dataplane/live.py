@@ -52,6 +52,7 @@ class Live:
         """
         context = self._context
         started = context.clock.now()
+        older = context.runtime
         try:
             built = yield from runtime.building(
                 config,
@@ -60,7 +61,7 @@ class Live:
                 stats_of=context.stats.of,
                 stages_of=order.stages_of,
                 preflight_stages=order.PREFLIGHT,
-                older=context.runtime,
+                older=older,
                 now=started,
             )
         except (LookupError, ValueError) as failure:
@@ -68,11 +69,14 @@ class Live:
             raise Refused(str(failure)) from failure
         yield from context.secrets.wanting(built.secrets)
         context.pools.address_policy = config.address_policy
+        # In one step: each admission is charged either before the levels are inherited, or to those that inherit.
+        built.policies.inherit(context.clock.now())
         context.runtime = built
         context.head_cache.forget_routes()
         self.revision = revision or canonical.revision(config)
         self.last_error = error
         yield
+        yield from built.policies.converting()
         context.pools.keep_only(built.upstreams)
         yield
         context.stats.keep_only(rule.stats for rule in built.rules)
@@ -81,6 +85,8 @@ class Live:
         self._report_invalid()
         context.stats.config_apply_seconds = context.clock.now() - started
         log.info("serving a new document", extra={"revision": self.revision, "routes": len(config.routes)})
+        if older is not None:
+            yield from older.releasing()
 
     def reject(self, error: str) -> None:
         """Count and log a state that could not become a runtime; the last good one is kept."""

@@ -5,7 +5,7 @@ refills a bucket, resets a metric, drops a connection or restores an ejected end
 they are. A runtime is built step by step: no document, however large, holds up requests for longer than one step.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from inferway_contract import pattern_bounds
 from inferway_contract.document import ConfigDocument, EndpointsDocument
 from inferway_contract.pattern_bounds import PatternBounds
 from inferway_contract.policy_targets import PolicyTargets
-from inferway_dataplane.core.compiled_routes import CompiledRoute, RouteCompiler
+from inferway_dataplane.core.compiled_routes import CompiledRoute, CompiledRule, RouteCompiler
 from inferway_dataplane.core.invalid_rules import Credential, InvalidRule
 from inferway_dataplane.core.limits.policy_sets import BucketName, PolicySets
 from inferway_dataplane.core.limits.token_bucket import Bucket
@@ -27,7 +27,7 @@ from inferway_dataplane.core.upstreams.backends import BackendResolver, Endpoint
 
 @dataclass(slots=True, eq=False, repr=False)
 class Runtime:
-    """The compiled documents; a request reads it once and keeps it."""
+    """The compiled documents; a request reads it once, and keeps the rule."""
 
     config: ConfigDocument
     endpoints: EndpointsDocument
@@ -41,10 +41,32 @@ class Runtime:
     invalid_rules: tuple[InvalidRule, ...]
     """Those of the documents; rules without their secret come in addition."""
     credentials: tuple[Credential, ...]
-    routes: Mapping[str, CompiledRoute]
+    routes: dict[str, CompiledRoute]
     """By id: these and what follows are kept for the next runtime."""
     policies: PolicySets
     programs: Programs
+
+    def releasing(self) -> Steps[None]:
+        """Let go of everything step by step, once no new request reads this runtime: at once it would take long.
+
+        What the newer runtime has too stays, as do the rules of requests that are under way.
+        """
+        rules: list[CompiledRule] = []
+        for route in self.routes.values():
+            rules += route.rules
+            yield
+        self.routes.clear()
+        yield
+        self.rules.clear()
+        yield
+        yield from self.table.releasing()
+        for by_name in (self.members, self.counters_of, self.programs):
+            while by_name:
+                by_name.popitem()
+                yield
+        while rules:
+            rules.pop()
+            yield
 
 
 def building(
@@ -60,6 +82,8 @@ def building(
     bounds: PatternBounds = pattern_bounds.HARD,
 ) -> Steps[Runtime]:
     """Compile the documents step by step. Raises `LookupError` if they do not fit together.
+
+    With the swap, levels of rate limits are still to be inherited (`Runtime.policies`).
 
     `endpoint_of`, `stats_of` and `stages_of` return what a rule holds for the engine; `preflight_stages`: of the
     preflights that a rule answers itself; `now`: monotonic seconds.
@@ -106,8 +130,5 @@ def building(
         programs.of(pattern for compiled in rules for pattern in compiled.patterns),
     )
     yield
-    # Last: requests that are admitted meanwhile are charged to the older levels.
-    for bucket, older_bucket in policies.changed:
-        yield from bucket.inheriting(older_bucket, now)
     policies.forget_older()
     return runtime

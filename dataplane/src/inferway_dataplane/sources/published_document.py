@@ -89,6 +89,7 @@ class PublishedDocument(Generic[Index, Shard, Document]):
         kept = {ref.digest for ref in (*index.shards, *self._older)}
         for forgotten in self._known.keys() - kept:
             del self._known[forgotten]
+            await asyncio.sleep(0)  # thousands of rules may go with a shard
         self._older = index.shards
         return self._last[1]
 

@@ -82,9 +82,20 @@ class PolicySets:
         return policy_set
 
     def forget_older(self) -> None:
-        """Let go of the older runtime's objects, at the end of the build."""
+        """Let go of the older runtime's objects, at the end of the build; `changed` stays for `inherit`."""
         self._older_buckets, self._older_sets, self._older_policies = {}, {}, {}
-        self._by_tuple, self._of_policy, self.changed = {}, {}, []
+        self._by_tuple, self._of_policy = {}, {}
+
+    def inherit(self, now: float) -> None:
+        """Take over the levels of older buckets in the moment of the swap: no admission before or after it is lost."""
+        for bucket, older in self.changed:
+            bucket.inherit(older, now)
+
+    def converting(self) -> Steps[None]:
+        """Convert the levels that were taken over, step by step."""
+        for bucket, _ in self.changed:
+            yield from bucket.converting()
+        self.changed = []
 
     def _buckets_of(self, policy: Policy) -> list[Bucket]:
         buckets = self._of_policy.get(id(policy))

@@ -12,9 +12,9 @@ Times are seconds of one monotonic clock, passed as arguments.
 from collections import OrderedDict
 from collections.abc import Sequence
 from math import inf
-from typing import Final
+from typing import Any, Final
 
-from inferway_dataplane.core.steps import Steps
+from inferway_dataplane.core.steps import Steps, completed
 
 # Seconds. Sums of binary fractions drift: after months of uptime a monotonic clock has steps of nanoseconds, and a full
 # burst adds up hundreds of them. This much is tolerated, but at most a thousandth of a unit.
@@ -66,23 +66,80 @@ class Bucket:
             other.max_keys,
         )
 
-    def inheriting(self, older: "Bucket", now: float) -> Steps[None]:
-        """Take over the levels of an older version of this limit, some keys a step."""
+    def inherit(self, older: "Bucket", now: float) -> None:
+        """Take over the levels of an older version of this limit, in no time: keys are converted when they are used.
+
+        From now on no request is charged to the older one. `converting` is to follow.
+        """
+        completed(older.converting())  # nothing to do, unless that was broken off
         if (older.interval, older.burst, older.denies) == (self.interval, self.burst, self.denies):
             self.tats = older.tats
         elif not (older.denies or self.denies):
-            # A change fills no bucket: a key keeps its remaining tokens, up to the new burst; a full bucket starts full.
-            for number, key in enumerate(list(older.tats)):
-                tat = older.tats.get(key, now)
-                if tat > now:
-                    tokens = min(older.burst - (tat - now) / older.interval, self.burst)
-                    self.tats[key] = now + (self.burst - tokens) * self.interval
-                if number % _KEYS_A_STEP == _KEYS_A_STEP - 1:
-                    yield
+            self.tats = _Inherited(self, older, now)
         self.evicted, self.dropped = older.evicted, older.dropped
+
+    def converting(self, keys_a_step: int = _KEYS_A_STEP) -> Steps[None]:
+        """Convert all inherited levels, some keys a step."""
+        if isinstance(self.tats, _Inherited):
+            yield from self.tats.converting(keys_a_step)
         while len(self.tats) > self.max_keys:
-            self.tats.popitem(last=False)
-            self.evicted += 1
+            for _ in range(min(keys_a_step, len(self.tats) - self.max_keys)):
+                self.tats.popitem(last=False)
+                self.evicted += 1
+            yield
+        if isinstance(self.tats, _Inherited) and len(self.tats) <= _KEYS_A_STEP:
+            self.tats = OrderedDict(self.tats)  # which is faster
+
+
+class _Inherited(OrderedDict[object, float]):
+    """The levels of a bucket that inherits: what is not there yet is converted from the older bucket's when it is read.
+
+    A change fills no bucket: a key keeps its remaining tokens, up to the new burst; a full bucket starts full.
+    """
+
+    def __init__(self, newer: Bucket, older: Bucket, now: float) -> None:
+        super().__init__()
+        self._newer = newer
+        self._terms = older.interval, older.burst
+        self._older = older.tats
+        self._now = now
+
+    def get(self, key: object, default: Any = None) -> Any:
+        """Return the arrival time of a key."""
+        if self._older and key not in self:
+            tat = self._converted(key)
+            if tat is not None:
+                self[key] = tat
+                if len(self) > self._newer.max_keys:
+                    self.popitem(last=False)
+                    self._newer.evicted += 1
+        return super().get(key, default)
+
+    def converting(self, keys_a_step: int) -> Steps[None]:
+        """Convert the remaining keys, the most recently used first, which is the last to be evicted."""
+        while self._older:
+            for _ in range(min(keys_a_step, len(self._older))):
+                key = next(reversed(self._older))
+                tat = self._converted(key)
+                if tat is None or key in self:
+                    continue
+                if len(self) < self._newer.max_keys:
+                    self[key] = tat
+                    self.move_to_end(key, last=False)
+                else:
+                    self._newer.evicted += 1
+            yield
+
+    def _converted(self, key: object) -> float | None:
+        """Take a key out of the older levels; None = its bucket is full, or it has none."""
+        now = self._now
+        tat = self._older.get(key, now)
+        self._older.pop(key, None)
+        if tat <= now:
+            return None
+        interval, burst = self._terms
+        tokens = min(burst - (tat - now) / interval, self._newer.burst)
+        return now + (self._newer.burst - tokens) * self._newer.interval
 
 
 SHARED_KEY: Final = ()

@@ -1,6 +1,6 @@
 """The compiled patterns of the live document. Each is compiled once, and kept while a rule has it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final
 
 import re2
@@ -8,7 +8,7 @@ import re2
 from inferway_contract import patterns, protection
 from inferway_dataplane.core.routing.evaluation import Program
 
-Programs = Mapping[str, Program | None]
+Programs = dict[str, Program | None]
 """By pattern; None = it cannot be compiled."""
 
 _UNKNOWN: Final[Any] = object()

@@ -37,7 +37,7 @@ class RoutingTable(Generic[R]):
     """The entries of all routes, by hostname (`""` = any host)."""
 
     def __init__(
-        self, hosts: Mapping[str, HostTable[R]], query_names: Iterable[bytes], tables: Mapping[Any, HostTable[R]]
+        self, hosts: Mapping[str, HostTable[R]], query_names: Iterable[bytes], tables: dict[Any, HostTable[R]]
     ) -> None:
         """`query_names`: of all conditions; `tables`: by the entries that they are of, for the next routing table."""
         by_name = {name.encode(): table for name, table in hosts.items()}
@@ -75,6 +75,16 @@ class RoutingTable(Generic[R]):
         except TooCostly:
             return problems.MATCHING_TOO_COSTLY
         return problems.NO_ROUTE if entry is None else entry
+
+    def releasing(self) -> Steps[None]:
+        """Let go of all entries, one hostname a step. Afterwards nothing is found."""
+        self._any = None
+        self._memo.clear()
+        yield
+        for by_key in (self._exact, self._wildcards, self.tables):
+            while by_key:
+                by_key.popitem()
+                yield
 
     def _tables(self, host: bytes) -> _HostTables:
         exact = self._exact.get(host)

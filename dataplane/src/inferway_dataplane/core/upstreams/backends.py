@@ -81,7 +81,7 @@ class Backend:
 Owner = tuple[str, str, str]
 """Route id, rule name and backend name."""
 
-Members = Mapping[Owner, Mapping[str, Member]]
+Members = dict[Owner, Mapping[str, Member]]
 """Members by owner and by address."""
 
 
@@ -91,7 +91,7 @@ class BackendResolver:
     def __init__(
         self, services: Mapping[str, tuple[Endpoint, ...]], endpoint_of: EndpointFactory, older: Members, now: float
     ) -> None:
-        self.members: dict[Owner, Mapping[str, Member]] = {}
+        self.members: Members = {}
         self.upstreams: set[Any] = set()
         self.secrets: set[str] = set()  # file names
         self._services = services
