@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inferway_contract import patterns, policy_targets
@@ -109,6 +109,16 @@ def measured(made: Compilation) -> dict[str, Usage]:
 
 
 @given(WORLDS, USAGES, USAGES)
+@example(  # what is refused for the total of matches leaves room for the policy, which is too much for the total of limits
+    [
+        route("r0", "x", 2, 2),
+        route("r0", "y", 2, 2, month=2),
+        route("r1", "x", 2, 1, month=2),
+        policy("r0", "x", [], 2, month=3),
+    ],
+    LARGE._replace(limits=5),
+    LARGE._replace(matches=5, limits=1),
+)
 @settings(max_examples=examples(200), deadline=None)
 def test_document_stays_within_the_bounds(manifests: list[Manifest], of_namespace: Usage, total: Usage) -> None:
     made = compiler.compile(world(manifests, of_namespace, total))

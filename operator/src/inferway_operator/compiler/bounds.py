@@ -4,7 +4,7 @@ An object counts with what it adds to the older ones of its namespace that fit. 
 for younger ones that do. What all namespaces take together is shared fairly, so none can take the share of another.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import add
 from typing import Final
@@ -24,6 +24,8 @@ Excesses = Mapping[tuple[str, str], FieldError]
 
 _MEASURED: Final = 2
 """Sizes of patterns are measured up to this number of times the bound of the namespace: those of refused routes too."""
+_ROUNDS: Final = 8
+"""Attempts at shares of the totals. The last one takes equal shares."""
 _WORDS: Final = (
     "sizes of patterns",
     "hostnames times matches and conditions",
@@ -95,11 +97,18 @@ def find(items: Iterable[_Object], bounds: Bounds, last_limits: Mapping[str, int
         objects.setdefault(item.meta.namespace, []).append(item)
     for namespace, of_namespace in objects.items():
         accounts[namespace] = _filled(namespace, of_namespace, bounds.namespace, bounds, last_limits)
-    shares = _shares({namespace: account.used for namespace, account in accounts.items()}, bounds.total)
-    if shares != UNBOUNDED:
+    shares = UNBOUNDED
+    # What is refused for one total may leave room for an object that needs more of another one, so the shares are found in
+    # rounds. Each round lowers one at least.
+    for number in range(_ROUNDS):
+        used = [account.used for account in accounts.values()]
+        lower = _shares(used, bounds.total, is_last=number == _ROUNDS - 1)
+        if lower == UNBOUNDED:
+            break
+        shares = Usage(*map(min, shares, lower))
+        limits = Usage(*map(min, bounds.namespace, shares))
         for namespace, account in accounts.items():
-            if any(used > share for used, share in zip(account.used, shares, strict=True)):
-                limits = Usage(*map(min, bounds.namespace, shares))
+            if any(one > share for one, share in zip(account.used, shares, strict=True)):
                 accounts[namespace] = _filled(namespace, objects[namespace], limits, bounds, last_limits)
     return Result(
         {key: error for account in accounts.values() for key, error in account.excesses.items()},
@@ -111,13 +120,18 @@ def _age(item: _Object) -> tuple[str, ...]:
     return item.meta.age
 
 
-def _shares(used: Mapping[str, Usage], total: Usage) -> Usage:
-    """Return the most that a namespace may take of each total; `UNBOUNDED` where the total is enough for all."""
-    shares = []
-    for place, most in enumerate(total):
-        demands = [usage[place] for usage in used.values()]
-        shares.append(fair_level(demands, most) if sum(demands) > most else UNBOUNDED[place])
-    return Usage(*shares)
+def _shares(used: Sequence[Usage], total: Usage, *, is_last: bool) -> Usage:
+    """Return the most that a namespace may take of each total; `UNBOUNDED` where the total is enough for all.
+
+    `is_last`: equal shares, which cannot be exceeded together.
+    """
+    demands = [[usage[place] for usage in used] for place in range(len(total))]
+    is_over = [sum(of_place) > most for of_place, most in zip(demands, total, strict=True)]
+    if is_last and any(is_over):
+        return Usage(*(most // len(used) for most in total))
+    return Usage(
+        *(fair_level(demands[place], most) if is_over[place] else UNBOUNDED[place] for place, most in enumerate(total))
+    )
 
 
 @dataclass(slots=True)
