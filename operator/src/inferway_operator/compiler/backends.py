@@ -21,7 +21,7 @@ _MOST_DETAILS: Final = 16
 
 def resolve(draft: Draft) -> None:
     """Resolve the backendRefs of every valid rule; report those that do not resolve."""
-    for route, rule in draft.rules():
+    for route, rule in draft.new_rules():
         for index, ref in enumerate(rule.source.rule.backend_refs if rule.source.rule else ()):
             at = ("backendRefs", index)
             backend = _by_url(draft, route, rule, ref, at) if ref.url else _by_name(draft, route, rule, ref, at)

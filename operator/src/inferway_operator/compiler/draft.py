@@ -1,16 +1,16 @@
 """The draft: the world while it is being compiled. Passes read objects and add their results to the drafts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from inferway_contract import document
 from inferway_contract.conditions import Reason
 from inferway_contract.field_errors import FieldError
-from inferway_operator.compiler.services import Services
+from inferway_operator.compiler.services import Facts, Services
 from inferway_operator.world.bounds import Usage
 from inferway_operator.world.objects import PolicyObject, RouteObject, RuleObject
-from inferway_operator.world.world import World
+from inferway_operator.world.world import Settings, World
 
 Path = tuple[str | int, ...]
 
@@ -33,6 +33,20 @@ class RuleDraft:
     """False = its route is refused for its size: nothing of it is compiled."""
     broken_policies: tuple[document.Policy, ...] = ()
     """Invalid policies that were never published: the rule refuses its requests. Rules may share the tuple."""
+
+    def copy(self) -> "RuleDraft":
+        """Return a copy with lists of its own for errors and advice; what later passes change in place."""
+        return RuleDraft(
+            self.source,
+            list(self.errors),
+            list(self.advice),
+            self.matches,
+            self.backends,
+            self.redirect,
+            self.respond,
+            self.parts,
+            self.checks_patterns,
+        )
 
     @property
     def path(self) -> Path:
@@ -69,6 +83,8 @@ class RouteDraft:
     """Matches of the one rule that refuses in place of the rules of a route over a bound; () = an older route refuses for it."""
     is_barred: bool = False
     """The route may claim none of its hostnames, and gets no requests."""
+    known: "KnownRoute | None" = None
+    """What a memo keeps of it."""
 
 
 @dataclass(slots=True)
@@ -83,6 +99,31 @@ class PolicyDraft:
 
 
 @dataclass(slots=True)
+class KnownRoute:
+    """What follows from a route alone and from the Services that it names."""
+
+    source: RouteObject
+    facts: Mapping[str, Facts]
+    """What there was of each Service, by its id."""
+    rules: tuple[RuleDraft, ...]
+    unresolved: tuple[tuple[Reason, FieldError], ...]
+    left_out: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Memo:
+    """What a compilation leaves for the next one, of the objects of its own world only. It changes no result.
+
+    It serves one compilation at a time.
+    """
+
+    basis: tuple[Settings, Hashable] | None = None
+    """What every route depends on."""
+    routes: Mapping[str, KnownRoute] = field(default_factory=dict)
+    """By id."""
+
+
+@dataclass(slots=True)
 class Draft:
     """Routes and policies, the oldest first, and the objects that they may refer to."""
 
@@ -92,11 +133,12 @@ class Draft:
     services: Services
     labels: Mapping[str, Mapping[str, str]]
     """Labels by name of the Namespace, for existing ones."""
+    memo: Memo
     usage: Mapping[str, Usage] = field(default_factory=dict)
     """What the accepted objects take, by namespace."""
 
     @classmethod
-    def of(cls, world: World) -> Self:
+    def of(cls, world: World, memo: Memo | None = None) -> Self:
         """Return an uncompiled draft of this world, without objects of namespaces that are being deleted."""
         terminating = {namespace.name for namespace in world.namespaces if namespace.is_terminating}
         return cls(
@@ -113,8 +155,17 @@ class Draft:
             ],
             services=Services(world),
             labels={namespace.name: dict(namespace.labels) for namespace in world.namespaces},
+            memo=memo or Memo(),
         )
 
     def rules(self) -> Iterator[tuple[RouteDraft, RuleDraft]]:
         """Yield every rule with its route."""
         return ((route, rule) for route in self.routes for rule in route.rules)
+
+    def new_routes(self) -> Iterator[RouteDraft]:
+        """Yield the routes of which nothing is known yet."""
+        return (route for route in self.routes if route.known is None)
+
+    def new_rules(self) -> Iterator[tuple[RouteDraft, RuleDraft]]:
+        """Yield their rules, each with its route."""
+        return ((route, rule) for route in self.new_routes() for rule in route.rules)

@@ -11,7 +11,7 @@ from inferway_operator.compiler.draft import Draft, Path, RuleDraft
 
 def translate(draft: Draft) -> None:
     """Translate the filters of every valid rule."""
-    for _, rule in draft.rules():
+    for _, rule in draft.new_rules():
         if rule.source.rule is None:
             continue
         for index, entry in enumerate(rule.source.rule.filters):

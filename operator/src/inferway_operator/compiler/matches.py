@@ -15,7 +15,7 @@ from inferway_operator.world.objects import PartialMatch, RuleObject
 
 def normalise(draft: Draft) -> None:
     """Translate the matches of every rule."""
-    for _, rule in draft.rules():
+    for _, rule in draft.new_rules():
         for index, source in rule.source.matches:
             at = ("matches", index)
             match = _partial_match(rule, source, at) if isinstance(source, PartialMatch) else _match(rule, source, at)

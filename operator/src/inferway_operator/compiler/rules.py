@@ -7,7 +7,7 @@ from inferway_operator.compiler.draft import Draft
 
 def check_names(draft: Draft) -> None:
     """Report names that two rules of a route have; the first rule keeps the name."""
-    for route in draft.routes:
+    for route in draft.new_routes():
         owners: dict[str, int] = {}
         for rule in route.rules:
             name = rule.source.name
@@ -20,7 +20,7 @@ def check_names(draft: Draft) -> None:
 
 def translate_bounds(draft: Draft) -> None:
     """Translate time limits and sizes of every valid rule."""
-    for _, rule in draft.rules():
+    for _, rule in draft.new_rules():
         source = rule.source.rule
         if source is None:
             continue
@@ -39,7 +39,7 @@ def translate_bounds(draft: Draft) -> None:
 
 def translate_cache(draft: Draft) -> None:
     """Translate the cache settings of every valid rule."""
-    for _, rule in draft.rules():
+    for _, rule in draft.new_rules():
         cache = rule.source.rule.cache if rule.source.rule is not None else None
         if cache is None:
             continue
@@ -61,7 +61,7 @@ def translate_cache(draft: Draft) -> None:
 
 def require_action(draft: Draft) -> None:
     """Report rules without any action: they would leave their requests to a broader rule."""
-    for _, rule in draft.rules():
+    for _, rule in draft.new_rules():
         source = rule.source.rule
         if source is not None and not source.backend_refs and rule.redirect is None and rule.respond is None:
             rule.add_error("no action: add backendRefs, or a filter RequestRedirect or DirectResponse")

@@ -1,6 +1,6 @@
 """Services by name: the endpoints of their ports, and the namespaces that may name them."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Final
 
 from inferway_contract import address_policy
@@ -11,6 +11,9 @@ from inferway_operator.world.objects import ServiceObject, SliceObject
 from inferway_operator.world.world import World
 
 API_SERVER: Final = "default/kubernetes"
+
+Facts = tuple[bool, ServiceObject | None, tuple[SliceObject, ...]]
+"""Whether a Service may be named, the Service, and its slices."""
 
 _OTHER_PROTOCOLS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("https", "tls", "ssl", "wss", "kubernetes.io/wss"), "TLS"),
@@ -54,6 +57,16 @@ class Services:
         if source == namespace:
             return True
         return (namespace, source, None) in self._grants or (namespace, source, name) in self._grants
+
+    def facts(self, source: str, service: str) -> Facts:
+        """Return all that routes of the namespace `source` get to know of the Service of this id."""
+        namespace, _, name = service.partition("/")
+        return self.may_name(source, namespace, name), self.find(service), tuple(self._slices.get(service, ()))
+
+    @property
+    def api_server(self) -> tuple[Hashable, ...]:
+        """The addresses of the API server, which are never a backend."""
+        return self._api_server_ips, self._api_server_places
 
     def endpoints(self, key: str) -> tuple[Endpoint, ...]:
         """Return the endpoints of a key `namespace/name:port` that get requests, sorted by address."""

@@ -7,7 +7,7 @@ from inferway_operator.compiler.draft import Draft
 
 def translate(draft: Draft) -> None:
     """Translate the upstream settings of every valid rule; absent ones keep the document's defaults."""
-    for _, rule in draft.rules():
+    for _, rule in draft.new_rules():
         source = rule.source.rule
         if source is None:
             continue

@@ -1,0 +1,168 @@
+"""A memo changes no result: in any sequence of worlds a compilation is equal to one without a memo."""
+
+from dataclasses import replace
+from typing import Any
+
+import compiler_inputs
+import golden_cases
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inferway_contract.canonical import canonical
+from inferway_operator import compiler
+from inferway_operator.compiler import Compilation, Memo
+from inferway_operator.world.bounds import Bounds, Usage
+from inferway_operator.world.hostname_policy import HostnamePolicy
+from inferway_operator.world.world import Settings, World, from_manifests
+from inferway_testing.examples import examples
+
+Manifest = dict[str, Any]
+
+KINDS = ("routes", "policies", "services", "slices", "grants", "namespaces")
+SETTINGS = (
+    Settings(),
+    Settings(bounds=Bounds(namespace=Usage(1000, matches=3, limits=100, backends=2, bytes=600))),
+    Settings(hostname_policy=HostnamePolicy()),
+    Settings(standalone=True),
+)
+
+
+def _case(text: str) -> list[Manifest]:
+    manifests = [item for item in yaml.safe_load_all(text.partition(golden_cases.DIVIDER)[0]) if item is not None]
+    return [item for item in manifests if "settings" not in item]
+
+
+CASES = [_case(file.read_text()) for file in golden_cases.case_files()]
+
+
+def content(made: Compilation) -> tuple[object, ...]:
+    documents = canonical(made.config), canonical(made.endpoints)
+    return documents, made.config, made.endpoints, made.verdicts, made.left_out, made.usage
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> list[World]:
+    """A sequence of worlds in which most objects stay, and are the same objects; some come, go, or get another version."""
+    cases = draw(st.lists(st.sampled_from(range(len(CASES))), min_size=1, max_size=3, unique=True))
+    manifests = compiler_inputs.distinct([item for case in cases for item in CASES[case]])
+    versions: list[list[World]] = []
+    for manifest in manifests:
+        other = draw(st.just(manifest) | compiler_inputs.mutated(manifest, most=2))
+        other = {**other, "metadata": manifest.get("metadata")}
+        versions.append([from_manifests([item], standalone=False) for item in (manifest, other)])
+    chosen = [0] * len(versions)
+    made: list[World] = []
+    for _ in range(draw(st.integers(2, 4))):
+        for place in draw(st.lists(st.integers(0, len(versions) - 1), max_size=3)):
+            chosen[place] = draw(st.integers(0, 2))
+        parts = [both[number] for both, number in zip(versions, chosen, strict=True) if number < len(both)]
+        objects = {kind: tuple(item for part in parts for item in getattr(part, kind)) for kind in KINDS}
+        made.append(World(settings=draw(st.sampled_from(SETTINGS)), replicas=draw(st.integers(1, 2)), **objects))
+    return made
+
+
+@given(worlds())
+@settings(max_examples=examples(300), deadline=None)
+def test_compilation_with_a_memo_equals_one_without(sequence: list[World]) -> None:
+    memo = Memo()
+    for world in sequence:
+        made = compiler.compile(world, memo)
+        assert content(made) == content(compiler.compile(world))
+        assert set(memo.routes) <= {route.meta.id for route in world.routes}
+
+
+def _route(name: str, body: str = "") -> Manifest:
+    return {
+        "apiVersion": "inferway.dev/v1alpha1",
+        "kind": "GatewayRoute",
+        "metadata": {"name": name, "namespace": "demo"},
+        "spec": {
+            "rules": [
+                {
+                    "matches": [{"path": {"value": f"/{name}{body}*"}}, {"path": {"value": f"/{name}{body}*"}}],
+                    "backendRefs": [{"name": "web", "port": 80}, {"name": "api", "namespace": "other", "port": 80}],
+                }
+            ]
+        },
+    }
+
+
+def _service(namespace: str, name: str, port: int = 80) -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"ports": [{"port": port}]},
+    }
+
+
+def _slice(namespace: str, name: str, address: str = "192.0.2.10") -> Manifest:
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": f"{name}-1", "namespace": namespace, "labels": {"kubernetes.io/service-name": name}},
+        "addressType": "IPv4",
+        "ports": [{"name": "", "port": 80}],
+        "endpoints": [{"addresses": [address]}],
+    }
+
+
+GRANT = {
+    "apiVersion": "gateway.networking.k8s.io/v1beta1",
+    "kind": "ReferenceGrant",
+    "metadata": {"name": "grant", "namespace": "other"},
+    "spec": {
+        "from": [{"group": "inferway.dev", "kind": "GatewayRoute", "namespace": "demo"}],
+        "to": [{"group": "", "kind": "Service"}],
+    },
+}
+BASE = [_route("one"), _route("two"), _service("demo", "web"), _service("other", "api"), _slice("demo", "web"), GRANT]
+API_SERVER = [_service("default", "kubernetes"), _slice("default", "kubernetes", "198.51.100.1")]
+
+
+def _world(*manifests: Manifest, standalone: bool = False) -> World:
+    return from_manifests(manifests, standalone=standalone)
+
+
+def test_route_that_did_not_change_is_not_compiled_again() -> None:
+    world, memo = _world(*BASE), Memo()
+    compiler.compile(world, memo)
+    before = dict(memo.routes)
+    changed = replace(world, routes=(world.routes[0], _world(_route("two", "/more")).routes[0]))
+    compiler.compile(changed, memo)
+    assert memo.routes["demo/one"] is before["demo/one"]
+    assert memo.routes["demo/two"] is not before["demo/two"]
+
+
+OTHERS = {
+    "Service": [*BASE[:2], _service("demo", "web", 81), *BASE[3:]],
+    "Service of another namespace": [*BASE[:3], _service("other", "api", 81), *BASE[4:]],
+    "EndpointSlice": [*BASE[:4], _slice("demo", "web", "192.0.2.11"), GRANT],
+    "no EndpointSlice": [*BASE[:4], GRANT],
+    "no grant": BASE[:5],
+    "API server": [*BASE, *API_SERVER],
+}
+
+
+@pytest.mark.parametrize("manifests", OTHERS.values(), ids=OTHERS)
+def test_change_of_what_a_route_names_is_compiled(manifests: list[Manifest]) -> None:
+    first, memo = _world(*BASE), Memo()
+    compiler.compile(first, memo)
+    before = dict(memo.routes)
+    second = replace(_world(*manifests), routes=first.routes)
+    assert content(compiler.compile(second, memo)) == content(compiler.compile(second))
+    assert all(memo.routes[name] is not before[name] for name in before)
+
+
+def test_advice_of_a_recalled_route_is_given_once() -> None:
+    world, memo = _world(*BASE), Memo()
+    advice = [[len(verdict.advice) for verdict in compiler.compile(world, memo).verdicts] for _ in range(3)]
+    assert advice == [[3, 3]] * 3  # a wildcard in each match, and the second has the paths of the first
+
+
+def test_memo_of_a_standalone_gateway_stays_empty() -> None:
+    memo = Memo()
+    compiler.compile(_world(*BASE, standalone=True), memo)
+    assert memo.routes == {}
