@@ -74,18 +74,15 @@ def test_compilation_with_a_memo_equals_one_without(sequence: list[World]) -> No
 
 
 def _route(name: str, body: str = "") -> Manifest:
+    rule = {
+        "matches": [{"path": {"value": f"/{name}{body}*"}}],
+        "backendRefs": [{"name": "web", "port": 80}, {"name": "api", "namespace": "other", "port": 80}],
+    }
     return {
         "apiVersion": "inferway.dev/v1alpha1",
         "kind": "GatewayRoute",
         "metadata": {"name": name, "namespace": "demo"},
-        "spec": {
-            "rules": [
-                {
-                    "matches": [{"path": {"value": f"/{name}{body}*"}}, {"path": {"value": f"/{name}{body}*"}}],
-                    "backendRefs": [{"name": "web", "port": 80}, {"name": "api", "namespace": "other", "port": 80}],
-                }
-            ]
-        },
+        "spec": {"rules": [rule, rule]},
     }
 
 
@@ -159,7 +156,7 @@ def test_change_of_what_a_route_names_is_compiled(manifests: list[Manifest]) -> 
 def test_advice_of_a_recalled_route_is_given_once() -> None:
     world, memo = _world(*BASE), Memo()
     advice = [[len(verdict.advice) for verdict in compiler.compile(world, memo).verdicts] for _ in range(3)]
-    assert advice == [[3, 3]] * 3  # a wildcard in each match, and the second has the paths of the first
+    assert advice == [[3, 3]] * 3  # a wildcard in each rule, and the second has the match of the first
 
 
 def test_memo_of_a_standalone_gateway_stays_empty() -> None:

@@ -70,6 +70,7 @@ class Reconciler:
         self._refused = RefusedNamespaces(functools.partial(cache.mark, is_world=True))
         self._left_out = ProblemLog(logger)
         self._term: Term | None = None
+        self._memo = compiler.Memo()
         self._obstacle = Obstacle()
         self._is_synced = False
         """The cache holds everything that existed when this term began."""
@@ -83,6 +84,8 @@ class Reconciler:
         """Work until cancelled. No failure ends it."""
         self._term, self._is_unfinished, self._is_synced = None, True, False
         self._format = None
+        # A new one: a thread of the term before may still be compiling with the old one.
+        self._memo = compiler.Memo()
         self._held.begin_term()
         self._refused.begin_term()
         attempts = {"the reconciler": self._reconcile, "the documents' check": self._check_documents}
@@ -196,10 +199,10 @@ class Reconciler:
         # Together with the snapshot: what comes later and is about others cannot change this compilation.
         routed = frozenset(service for route in world.routes for service in route.named_services())
         self._cache.named_services = routed | {key.rpartition(":")[0] for key in named} | {services.API_SERVER}
-        began = time.monotonic()
+        began, memo = time.monotonic(), self._memo
 
         def compile_and_lay_out() -> tuple[size_limits.DesiredState, Mapping[str, tuple[Endpoint, ...]]]:
-            compilation = compiler.compile(world)
+            compilation = compiler.compile(world, memo)
             known_services = services.Services(world)
             live = {key: known_services.endpoints(key) for key in named if key not in compilation.endpoints.services}
             return size_limits.desired_state(compilation, self._settings.gateway, last, version), live
