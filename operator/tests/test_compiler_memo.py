@@ -1,7 +1,8 @@
-"""A memo changes no result: in any sequence of worlds a compilation is equal to one without a memo."""
+"""A memo changes no result: in any sequence of worlds documents and verdicts are equal to those without it."""
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import compiler_inputs
 import golden_cases
@@ -11,10 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inferway_contract.canonical import canonical
+from inferway_contract.document import ConfigDocument, Format
 from inferway_operator import compiler
 from inferway_operator.compiler import Compilation, Memo
+from inferway_operator.publish.size_limits import desired_state
 from inferway_operator.world.bounds import Bounds, Usage
-from inferway_operator.world.hostname_policy import HostnamePolicy
+from inferway_operator.world.hostname_policy import HostnameRule
+from inferway_operator.world.objects import NamespaceObject
 from inferway_operator.world.world import Settings, World, from_manifests
 from inferway_testing.examples import examples
 
@@ -24,7 +28,7 @@ KINDS = ("routes", "policies", "services", "slices", "grants", "namespaces")
 SETTINGS = (
     Settings(),
     Settings(bounds=Bounds(namespace=Usage(1000, matches=3, limits=100, backends=2, bytes=600))),
-    Settings(hostname_policy=HostnamePolicy()),
+    Settings(hostname_policy=()),
     Settings(standalone=True),
 )
 
@@ -63,14 +67,17 @@ def worlds(draw: st.DrawFn) -> list[World]:
     return made
 
 
-@given(worlds())
-@settings(max_examples=examples(300), deadline=None)
-def test_compilation_with_a_memo_equals_one_without(sequence: list[World]) -> None:
-    memo = Memo()
+@given(worlds(), st.sampled_from(get_args(Format)))
+@settings(max_examples=examples(150), deadline=None)
+def test_documents_with_a_memo_equal_those_without(sequence: list[World], version: Format) -> None:
+    memo, wanted = Memo(), None
     for world in sequence:
-        made = compiler.compile(world, memo)
-        assert content(made) == content(compiler.compile(world))
+        made, fresh = compiler.compile(world, memo), compiler.compile(world)
+        assert content(made) == content(fresh)
         assert set(memo.routes) <= {route.meta.id for route in world.routes}
+        wanted = desired_state(made, "gateway", None, version, wanted)
+        assert wanted == replace(desired_state(fresh, "gateway", None, version), compilation=made)
+        assert len(wanted.layout.texts) == len((*made.config.routes, *made.config.policies))
 
 
 def _route(name: str, body: str = "") -> Manifest:
@@ -123,14 +130,36 @@ def _world(*manifests: Manifest, standalone: bool = False) -> World:
     return from_manifests(manifests, standalone=standalone)
 
 
-def test_route_that_did_not_change_is_not_compiled_again() -> None:
+def _ids(config: ConfigDocument, texts: Mapping[int, object]) -> list[str]:
+    return [route.id for route in config.routes if id(route) in texts]
+
+
+def test_route_that_did_not_change_is_compiled_once() -> None:
     world, memo = _world(*BASE), Memo()
-    compiler.compile(world, memo)
-    before = dict(memo.routes)
+    first = desired_state(compiler.compile(world, memo), "gateway", None)
     changed = replace(world, routes=(world.routes[0], _world(_route("two", "/more")).routes[0]))
-    compiler.compile(changed, memo)
-    assert memo.routes["demo/one"] is before["demo/one"]
-    assert memo.routes["demo/two"] is not before["demo/two"]
+    second = desired_state(compiler.compile(changed, memo), "gateway", None, before=first)
+    assert _ids(second.config, first.layout.texts) == ["demo/one"]
+    (same,) = set(first.layout.texts) & set(second.layout.texts)
+    assert first.layout.texts[same] is second.layout.texts[same]
+
+
+def test_route_follows_a_policy_that_breaks_and_is_fixed() -> None:
+    limit = {"name": "a", "rate": {"requests": 1, "per": "1s"}, "key": [{"clientIP": {}}]}
+    target = {"kind": "GatewayRoute", "name": "one"}
+
+    def policy(limits: list[Manifest]) -> Manifest:
+        return {
+            "apiVersion": "inferway.dev/v1alpha1",
+            "kind": "RateLimitPolicy",
+            "metadata": {"name": "policy", "namespace": "demo"},
+            "spec": {"targetRefs": [target], "limits": limits},
+        }
+
+    world, memo = _world(*BASE), Memo()
+    for policies in ((), (policy([]),), (policy([limit]),), (policy([]),), ()):
+        changed = replace(world, policies=_world(*policies).policies)
+        assert content(compiler.compile(changed, memo)) == content(compiler.compile(changed))
 
 
 OTHERS = {
@@ -151,6 +180,17 @@ def test_change_of_what_a_route_names_is_compiled(manifests: list[Manifest]) -> 
     second = replace(_world(*manifests), routes=first.routes)
     assert content(compiler.compile(second, memo)) == content(compiler.compile(second))
     assert all(memo.routes[name] is not before[name] for name in before)
+
+
+def test_route_follows_the_labels_of_its_namespace() -> None:
+    allowed = HostnameRule(namespace_labels={"team": "a"}, hostnames=("a.example",))
+    always = HostnameRule(namespaces=("demo",), hostnames=("b.example",))
+    route = _route("one")
+    route["spec"]["hostnames"] = ["a.example", "b.example"]
+    world, memo = replace(_world(route), settings=Settings(hostname_policy=(allowed, always))), Memo()
+    for labels in ((), (("team", "a"),), ()):
+        changed = replace(world, namespaces=(NamespaceObject("demo", labels),))
+        assert content(compiler.compile(changed, memo)) == content(compiler.compile(changed))
 
 
 def test_advice_of_a_recalled_route_is_given_once() -> None:

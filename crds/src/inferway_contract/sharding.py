@@ -16,6 +16,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
+from types import MappingProxyType
 from typing import Any, Final, Generic, Literal, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -53,6 +54,9 @@ _POLICY: Final = "RateLimitPolicy/"
 
 _Part = tuple[str, bytes]
 """Key `Kind/namespace/name` of an object, or of a Service, and its JSON."""
+
+Texts = Mapping[int, tuple[Route | Policy, bytes, str]]
+"""Objects of a document with their JSON in the newest format and its hash, by `id()`: with the object, or another could get the id."""
 
 
 HISTORY: Final[TypeAdapter[tuple[tuple[str, str], ...]]] = TypeAdapter(tuple[tuple[str, str], ...])
@@ -137,6 +141,8 @@ class Layout(Generic[Index]):
     """Hash of each object's part by `GatewayRoute/namespace/name`, `RateLimitPolicy/...`; of endpoints by Service."""
     homes: Mapping[str, str] = field(default_factory=dict)
     """Name of the shard that has the object, by the keys of `fragments`; empty for format 1 and for endpoints."""
+    texts: Texts = field(default_factory=dict, repr=False, compare=False)
+    """What the layout of the next config may use again."""
 
     @property
     def revision(self) -> str:
@@ -150,14 +156,19 @@ def index_name(gateway: str, part: Literal["config", "endpoints"]) -> str:
 
 
 def lay_out_config(
-    config: ConfigDocument, gateway: str = "inferway", *, version: Format = FORMAT
+    config: ConfigDocument, gateway: str = "inferway", *, version: Format = FORMAT, known: Texts = MappingProxyType({})
 ) -> Layout[ConfigIndex]:
     """Cut a config into shards; raise `TooLarge` for a route or policy that exceeds `MAX_SHARD_BYTES`.
 
-    Fragments do not depend on the format.
+    Fragments do not depend on the format. `known`: the texts of another layout, which are used for the same objects.
     """
-    routes, policies = _parts(config, FORMAT)
-    fragments = {key: digest(text) for key, text in (*routes, *policies)}
+    texts = {id(item): known.get(id(item)) or _text(item) for item in (*config.routes, *config.policies)}
+    routes = [(f"{_ROUTE}{route.id}", texts[id(route)][1]) for route in config.routes]
+    policies = [(f"{_POLICY}{policy.id}", texts[id(policy)][1]) for policy in config.policies]
+    fragments = {
+        **{f"{_ROUTE}{route.id}": texts[id(route)][2] for route in config.routes},
+        **{f"{_POLICY}{policy.id}": texts[id(policy)][2] for policy in config.policies},
+    }
     homes: dict[str, str] = {}
     if version == 1:
         routes, policies = _parts(config, version)
@@ -169,7 +180,12 @@ def lay_out_config(
             homes.update(dict.fromkeys((key for key, _ in group), _shard_name(content, gateway)))
     refs, shards = _name(contents, gateway)
     index = ConfigIndex(format=version, address_policy=config.address_policy, shards=refs)
-    return Layout(index, shards, fragments, homes)
+    return Layout(index, shards, fragments, homes, texts)
+
+
+def _text(item: Route | Policy) -> tuple[Route | Policy, bytes, str]:
+    text = canonical(item)
+    return item, text, digest(text)
 
 
 def part_sizes(config: ConfigDocument, version: Format) -> Mapping[str, int]:

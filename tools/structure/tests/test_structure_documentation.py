@@ -117,7 +117,7 @@ def test_names_in_docstrings_and_comments_exist() -> None:
         ("`watch/reflectors`, `core/runtime.py`, `crds/*.yaml`, `manifests/overlays/load/jobs/NAME`", []),
         ("`watch/observed`", ["watch/observed"]),
         ("see docs/absent.md", ["docs/absent.md"]),
-        ("`memo.py`", ["memo.py"]),
+        ("`absent.py`", ["absent.py"]),
         ("`inferway_contract.document.Rule`, inferway_kube.reflector", []),
         ("inferway_contract.absent, `inferway_contract.document.Absent`", ["inferway_contract.absent", "inferway_contract.document.Absent"]),
         ("`make test`, `make absent`", ["make absent"]),

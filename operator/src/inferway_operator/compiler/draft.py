@@ -108,6 +108,8 @@ class KnownRoute:
     rules: tuple[RuleDraft, ...]
     unresolved: tuple[tuple[Reason, FieldError], ...]
     left_out: tuple[str, ...]
+    emitted: document.Route | None = None
+    """The route in the document, while no policy of it is broken."""
 
 
 @dataclass(slots=True)

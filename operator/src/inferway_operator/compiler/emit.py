@@ -22,18 +22,28 @@ class LeftOut:
 
 def emit_config(draft: Draft) -> ConfigDocument:
     """Emit routes, the oldest first, and the policies that apply to any of their rules."""
-    routes = tuple(
-        Route(id=route.source.meta.id, created=route.source.meta.created, hostnames=route.hostnames, rules=rules)
-        for route in draft.routes
-        if not route.is_barred
-        if (rules := _rules(route))
-    )
+    routes = tuple(route for part in draft.routes if not part.is_barred if (route := _route(part)).rules)
     published = (policy.published for policy in draft.policies if policy.published is not None)
     return ConfigDocument(
         address_policy="Standalone" if draft.world.settings.standalone else "Cluster",
         routes=routes,
         policies=tuple(policy_targets.used(routes, published)),
     )
+
+
+def _route(route: RouteDraft) -> Route:
+    """Return the route: the same object as before if nothing of it has changed."""
+    known = route.known
+    if known is None or any(rule.broken_policies for rule in route.rules):
+        return _new_route(route)
+    if known.emitted is None or known.emitted.hostnames != route.hostnames:
+        known.emitted = _new_route(route)
+    return known.emitted
+
+
+def _new_route(route: RouteDraft) -> Route:
+    meta = route.source.meta
+    return Route(id=meta.id, created=meta.created, hostnames=route.hostnames, rules=_rules(route))
 
 
 def _rules(route: RouteDraft) -> tuple[Rule, ...]:

@@ -30,7 +30,7 @@ def with_published(
     policies = _mixed(desired.config.policies, before.policies, held.keys())
     config = desired.config.model_copy(update={"routes": routes, "policies": policies})
     try:
-        layout = lay_out_config(config, gateway, version=desired.version)
+        layout = lay_out_config(config, gateway, version=desired.version, known=desired.layout.texts)
     except TooLarge:  # in an older format than it was published in
         return desired
     text = canonical(layout.index).decode()

@@ -46,24 +46,30 @@ class DesiredState:
 
 
 def desired_state(
-    compilation: Compilation, gateway: str, last: ConfigDocument | None, version: Format = FORMAT
+    compilation: Compilation,
+    gateway: str,
+    last: ConfigDocument | None,
+    version: Format = FORMAT,
+    before: DesiredState | None = None,
 ) -> DesiredState:
     """Lay out a compilation; too large objects stay as in `last`, the published config.
 
-    `version`: of the documents, the newest that every pod of the data plane knows.
+    `version`: of the documents, the newest that every pod of the data plane knows. `before`: what was desired before; objects
+    that are the same keep their text.
     """
+    known = {} if before is None else before.layout.texts
     config, too_large = compilation.config, dict[str, str]()
     try:
-        layout = lay_out_config(config, gateway, version=version)
+        layout = lay_out_config(config, gateway, version=version, known=known)
     except TooLarge:
         config, too_large = _shrink(config, last, version)
-        layout = lay_out_config(config, gateway, version=version)
+        layout = lay_out_config(config, gateway, version=version, known=known)
     text = canonical(layout.index).decode()
     if len(text) > MAX_INDEX_BYTES:
         # Any cut would drop traffic: everything stays as published, and the status of every change reports it.
         why = f"the index of all shards is too large: {len(text)} bytes, the limit is {MAX_INDEX_BYTES}"
         desired, config = layout.fragments, last or ConfigDocument(address_policy=config.address_policy)
-        layout = lay_out_config(config, gateway, version=version)
+        layout = lay_out_config(config, gateway, version=version, known=known)
         too_large |= {key: why for key, part in desired.items() if layout.fragments.get(key) != part}
         text = canonical(layout.index).decode()
     return DesiredState(

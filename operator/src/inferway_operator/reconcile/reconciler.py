@@ -189,7 +189,7 @@ class Reconciler:
             if term.wanted.version != version:
                 compilation = term.wanted.compilation
                 wanted = await asyncio.to_thread(
-                    size_limits.desired_state, compilation, self._settings.gateway, last, version
+                    size_limits.desired_state, compilation, self._settings.gateway, last, version, term.wanted
                 )
                 await self._desire(term, wanted)
             return
@@ -199,13 +199,13 @@ class Reconciler:
         # Together with the snapshot: what comes later and is about others cannot change this compilation.
         routed = frozenset(service for route in world.routes for service in route.named_services())
         self._cache.named_services = routed | {key.rpartition(":")[0] for key in named} | {services.API_SERVER}
-        began, memo = time.monotonic(), self._memo
+        began, memo, before = time.monotonic(), self._memo, term.wanted
 
         def compile_and_lay_out() -> tuple[size_limits.DesiredState, Mapping[str, tuple[Endpoint, ...]]]:
             compilation = compiler.compile(world, memo)
             known_services = services.Services(world)
             live = {key: known_services.endpoints(key) for key in named if key not in compilation.endpoints.services}
-            return size_limits.desired_state(compilation, self._settings.gateway, last, version), live
+            return size_limits.desired_state(compilation, self._settings.gateway, last, version, before), live
 
         try:
             wanted, term.live = await asyncio.to_thread(compile_and_lay_out)
