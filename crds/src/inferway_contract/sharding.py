@@ -162,7 +162,8 @@ def lay_out_config(
 
     Fragments do not depend on the format. `known`: the texts of another layout, which are used for the same objects.
     """
-    texts = {id(item): known.get(id(item)) or _text(item) for item in (*config.routes, *config.policies)}
+    objects: tuple[Route | Policy, ...] = (*config.routes, *config.policies)
+    texts = {id(item): known.get(id(item)) or _text(item) for item in objects}
     routes = [(f"{_ROUTE}{route.id}", texts[id(route)][1]) for route in config.routes]
     policies = [(f"{_POLICY}{policy.id}", texts[id(policy)][1]) for policy in config.policies]
     fragments = {
