@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from inferway_contract.canonical import canonical
 from inferway_contract.document import ConfigDocument, Format
 from inferway_operator import compiler
-from inferway_operator.compiler import Compilation, Memo
+from inferway_operator.compiler import Compilation, Memo, overlaps
+from inferway_operator.compiler.claims import Claim
 from inferway_operator.publish.size_limits import desired_state
 from inferway_operator.world.bounds import Bounds, Usage
 from inferway_operator.world.hostname_policy import HostnameRule
@@ -197,6 +198,72 @@ def test_advice_of_a_recalled_route_is_given_once() -> None:
     world, memo = _world(*BASE), Memo()
     advice = [[len(verdict.advice) for verdict in compiler.compile(world, memo).verdicts] for _ in range(3)]
     assert advice == [[3, 3]] * 3  # a wildcard in each rule, and the second has the match of the first
+
+
+@st.composite
+def _overlapping(draw: st.DrawFn) -> list[World]:
+    """A sequence of worlds with a few routes whose hostnames and paths often meet."""
+    hostnames = st.lists(
+        st.sampled_from(["a.example", "*.example", "b.a.example", "*.a.example", "c.test"]), max_size=2
+    )
+    paths = st.lists(st.sampled_from(["/", "/x", "/x/y", "/z"]), min_size=1, max_size=3)
+    places = st.tuples(st.sampled_from("xyz"), st.sampled_from("123"))
+    versions = draw(st.dictionaries(places, st.tuples(hostnames, paths), min_size=2, max_size=7))
+    known: dict[tuple[object, ...], World] = {}
+    made: list[World] = []
+    for _ in range(draw(st.integers(2, 5))):
+        place = draw(places)
+        versions = {key: value for key, value in versions.items() if key != place}
+        if draw(st.booleans()):
+            versions[place] = draw(hostnames), draw(paths)
+        parts = [_once(known, *place, *version) for place, version in versions.items()]
+        made.append(World(routes=tuple(route for part in parts for route in part.routes)))
+    return made
+
+
+def _once(
+    known: dict[tuple[object, ...], World], namespace: str, name: str, hosts: list[str], paths: list[str]
+) -> World:
+    manifest = _route(name)
+    manifest["metadata"] = {"name": name, "namespace": namespace, "creationTimestamp": f"2026-01-0{name}T00:00:00Z"}
+    matches = [{"path": {"value": path}} for path in paths]
+    manifest["spec"] = {"hostnames": hosts, "rules": [{**manifest["spec"]["rules"][0], "matches": matches}]}
+    return known.setdefault((namespace, name, *hosts, "", *paths), _world(manifest))
+
+
+@given(_overlapping(), st.sampled_from([100_000, 1_000, 300]))
+@settings(max_examples=examples(200), deadline=None)
+def test_overlaps_with_a_memo_equal_those_without(sequence: list[World], together: int) -> None:
+    memo = Memo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(overlaps, "_MOST_TOGETHER", together)
+        for world in sequence:
+            assert compiler.compile(world, memo).verdicts == compiler.compile(world).verdicts
+            assert {id(source) for area in memo.areas.values() for source in area.sources} <= set(map(id, world.routes))
+
+
+def test_routes_that_cannot_meet_a_changed_one_are_compared_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[str] = []
+
+    def count(one: Claim, other: Claim) -> bool:
+        compared.append(one.hostname)
+        return meet(one, other)
+
+    meet = overlaps.meet
+    monkeypatch.setattr(overlaps, "meet", count)
+    known: dict[tuple[object, ...], World] = {}
+
+    def compile_with(path: str) -> set[str]:
+        compared.clear()
+        parts = [("x", "1", ["a.test"], ["/"]), ("y", "1", ["a.test"], ["/a"]), ("z", "1", ["b.test"], ["/"])]
+        worlds = [_once(known, *part) for part in (*parts, ("x", "2", ["b.test"], [path]))]
+        compiler.compile(World(routes=tuple(route for world in worlds for route in world.routes)), memo)
+        return set(compared)
+
+    memo = Memo()
+    assert compile_with("/a") == {"a.test", "b.test"}
+    assert compile_with("/a") == set()
+    assert compile_with("/b") == {"b.test"}
 
 
 def test_memo_of_a_standalone_gateway_stays_empty() -> None:

@@ -128,6 +128,20 @@ def test_each_direction_has_its_own_place() -> None:
     assert "takes requests of y/b" in messages["x/a"]
 
 
+def test_routes_in_a_chain_of_hostnames_meet_their_neighbours() -> None:
+    hosts = [f"h{number}.example" for number in range(9)]
+    links = [0, 4, 2, 6, 1, 5, 7, 3]  # by age: parts of the chain are joined later
+    chain = [
+        route(f"r{n}", "xy"[n % 2], [hosts[n], hosts[n + 1]], ("/", "/y")[n % 2], day=1 + day)
+        for day, n in enumerate(links)
+    ]
+    messages = overlaps(*chain)
+    assert set(messages) == {f"{'xy'[n % 2]}/r{n}" for n in range(8)}
+    for number in range(8):
+        neighbours = {n for n in range(8) if f"/r{n} rule" in messages[f"{'xy'[number % 2]}/r{number}"]}
+        assert neighbours == {number - 1, number + 1} & set(range(8))
+
+
 def test_list_of_overlaps_is_bounded_and_begins_with_the_oldest() -> None:
     takers = [route(f"t{number:03}", "y", A, f"=/{number}", day=2 + number // 10) for number in range(200)]
     messages = overlaps(route("a", "x", A, "/"), *takers)

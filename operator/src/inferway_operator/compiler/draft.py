@@ -13,6 +13,8 @@ from inferway_operator.world.objects import PolicyObject, RouteObject, RuleObjec
 from inferway_operator.world.world import Settings, World
 
 Path = tuple[str | int, ...]
+Noted = dict[str, tuple[bool, str]]
+"""Messages about overlaps by route, and whether each is certain."""
 
 
 @dataclass(slots=True)
@@ -71,9 +73,9 @@ class RouteDraft:
     """Messages about endpoints of its Services that get no requests, although others do."""
     shadowed: list[str] = field(default_factory=list)
     """A message for each match that an older route has too."""
-    lost: dict[str, tuple[bool, str]] = field(default_factory=dict)
+    lost: Noted = field(default_factory=dict)
     """Messages about requests that routes of other namespaces take from it, by route; and whether it is certain."""
-    gained: dict[str, tuple[bool, str]] = field(default_factory=dict)
+    gained: Noted = field(default_factory=dict)
     """Messages about requests that it takes from routes of other namespaces, by route."""
     forbidden: list[FieldError] = field(default_factory=list)
     """Errors of the hostnames that it may not claim."""
@@ -113,6 +115,22 @@ class KnownRoute:
 
 
 @dataclass(slots=True)
+class KnownArea:
+    """Overlaps of routes under hostnames that depend on no other ones."""
+
+    basis: Hashable
+    sources: tuple[RouteObject, ...]
+    """Those in the basis, where they are identities: no other object gets these as long as they are here."""
+    matches: Mapping[str, int]
+    """The number by namespace, each under each of its hostnames."""
+    demands: Mapping[str, int]
+    """The comparisons that they need, by namespace."""
+    most_compared: Mapping[str, int] = field(default_factory=dict)
+    noted: tuple[tuple[Noted, Noted], ...] = ()
+    """What each of the routes loses and gains."""
+
+
+@dataclass(slots=True)
 class Memo:
     """What a compilation leaves for the next one, of the objects of its own world only. It changes no result.
 
@@ -123,6 +141,8 @@ class Memo:
     """What every route depends on."""
     routes: Mapping[str, KnownRoute] = field(default_factory=dict)
     """By id."""
+    areas: Mapping[str, KnownArea] = field(default_factory=dict)
+    """By the first hostname of the oldest route."""
 
 
 @dataclass(slots=True)

@@ -4,19 +4,23 @@ It is reported to both, and not refused: namespaces may share a host on purpose.
 takes a path if its match comes first in the order of precedence (`claims`), or its hostname is below the other's wildcard.
 A route without hostnames has no host of its own: what takes from it on a named host is not reported.
 
+Routes that did not change are compared once: those that may meet each other are an area, whose result a memo keeps.
 The time is bounded: each match is compared with the matches above it, `_MOST_COMPARED` at most, and with fewer where all
 the matches together would take too long: namespaces share the comparisons fairly.
 """
 
-from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sized
+from collections import Counter, defaultdict
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sized
 from itertools import islice
 from typing import Final
 
 from inferway_contract.fairness import fair_level
 from inferway_operator.compiler import shadowing
 from inferway_operator.compiler.claims import Claim, ClaimTree, meet
-from inferway_operator.compiler.draft import Draft, RouteDraft
+from inferway_operator.compiler.draft import Draft, KnownArea, Noted, RouteDraft
+
+_Member = tuple[RouteDraft, tuple[str, ...]]
+"""A route, and those of its hostnames on which namespaces may meet."""
 
 _MOST_COMPARED: Final = 32
 """Matches that one match is compared with, in one host. Those with the fewest conditions come first, then the oldest."""
@@ -32,16 +36,68 @@ _MOST_REPORTED: Final = 10
 def find(draft: Draft) -> None:
     """Report what a route takes from another namespace's, to both."""
     above = _wildcards_above(_owners(draft.routes))
-    if not above:
-        return
-    claims = list(_claims(draft.routes, above))
-    at: dict[str, ClaimTree] = {hostname: ClaimTree() for hostname in above}
-    below: dict[str, ClaimTree] = {hostname: ClaimTree() for wildcards in above.values() for hostname in wildcards}
+    members = _areas(draft.routes, above)
+    areas: dict[str, KnownArea] = {}
+    claims: dict[str, list[Claim]] = {}
+    for name, routes in members.items():
+        basis = tuple((id(route.source), names, tuple(above[name] for name in names)) for route, names in routes)
+        known = draft.memo.areas.get(name)
+        if known is None or known.basis != basis:
+            claims[name] = list(_claims(routes))
+            known = KnownArea(basis, tuple(route.source for route, _ in routes), *_demands(claims[name], above))
+        areas[name] = known
+    most_compared = _most_compared(areas.values())
+    for name, routes in members.items():
+        area = areas[name]
+        most = {namespace: most_compared[namespace] for namespace in area.demands}
+        if area.noted and area.most_compared == most:
+            for (route, _), (lost, gained) in zip(routes, area.noted, strict=True):
+                route.lost, route.gained = lost, gained
+        else:
+            _compare(claims[name] if name in claims else list(_claims(routes)), above, most)
+            area.most_compared, area.noted = most, tuple((route.lost, route.gained) for route, _ in routes)
+    draft.memo.areas = areas
+
+
+def _areas(routes: Iterable[RouteDraft], above: Mapping[str, Iterable[str]]) -> dict[str, list[_Member]]:
+    """Divide the routes under these hostnames into those that may meet, by the first hostname of the oldest one.
+
+    Routes under one hostname are together, and those under the wildcards above it.
+    """
+    nearest = {hostname: hostname for hostname in above}
+
+    def root(hostname: str) -> str:
+        while (step := nearest[hostname]) != hostname:
+            nearest[hostname] = nearest[step]
+            hostname = step
+        return hostname
+
+    members = [
+        (route, shared)
+        for route in routes
+        if route.rules and not route.is_barred
+        if (shared := tuple(hostname for hostname in route.hostnames or ("",) if hostname in above))
+    ]
+    for hostname, wildcards in above.items():
+        for wildcard in wildcards:
+            nearest[root(wildcard)] = root(hostname)
+    for _, (first, *others) in members:
+        for other in others:
+            nearest[root(other)] = root(first)
+    areas: dict[str, list[_Member]] = {}
+    for member in members:
+        areas.setdefault(root(member[1][0]), []).append(member)
+    return {area[0][1][0]: area for area in areas.values()}
+
+
+def _compare(claims: Iterable[Claim], above: Mapping[str, Iterable[str]], most_compared: Mapping[str, int]) -> None:
+    """Report what there is among the claims of an area; they are the oldest first."""
+    at: dict[str, ClaimTree] = defaultdict(ClaimTree)
+    below: dict[str, ClaimTree] = defaultdict(ClaimTree)
     for claim in sorted(claims, key=lambda claim: (claim.conditions, claim.age)):
         at[claim.hostname].add(claim)
         for wildcard in above[claim.hostname]:
             below[wildcard].add(claim)
-    most_compared = _most_compared(claims, above)
     for claim in claims:
         for other, taker in islice(_compared(claim, at, below, above), most_compared[claim.namespace]):
             if meet(claim, other):
@@ -63,13 +119,23 @@ def _compared(
             yield other, other
 
 
-def _most_compared(claims: Iterable[Claim], above: Mapping[str, Sized]) -> dict[str, int]:
-    """Return by namespace with how many matches each of its matches is compared."""
+def _demands(claims: Iterable[Claim], above: Mapping[str, Sized]) -> tuple[Counter[str], Counter[str]]:
+    """Return the number of claims by namespace, and the comparisons that they need."""
     numbers: Counter[str] = Counter()
     demands: Counter[str] = Counter()
     for claim in claims:
         numbers[claim.namespace] += 1
         demands[claim.namespace] += _MOST_COMPARED * (2 + len(above[claim.hostname]))
+    return numbers, demands
+
+
+def _most_compared(areas: Collection[KnownArea]) -> dict[str, int]:
+    """Return by namespace with how many matches each of its matches is compared."""
+    numbers: Counter[str] = Counter()
+    demands: Counter[str] = Counter()
+    for area in areas:
+        numbers.update(area.matches)
+        demands.update(area.demands)
     share = fair_level(list(demands.values()), _MOST_TOGETHER)
     return {
         namespace: demand if demand <= share else max(_LEAST_COMPARED, share // numbers[namespace])
@@ -108,19 +174,17 @@ def _wildcards_above(owners: Mapping[str, set[str]]) -> dict[str, tuple[str, ...
     return above
 
 
-def _claims(routes: Iterable[RouteDraft], hostnames: Mapping[str, object]) -> Iterator[Claim]:
-    """Yield the claims under these hostnames, the oldest first; without those that get no request (`shadowing`)."""
+def _claims(members: Iterable[_Member]) -> Iterator[Claim]:
+    """Yield the claims of routes, the oldest first; without those that get no request (`shadowing`)."""
     taken: set[Hashable] = set()
     age = 0
-    for route in routes:
-        if route.is_barred:
-            continue
-        shared = [hostname for hostname in route.hostnames or ("",) if hostname in hostnames]
-        for rule in route.rules if shared else ():
+    for route, hostnames in members:
+        for rule in route.rules:
             for match in rule.matches:
-                for hostname in shared:
-                    if match.precedence is None:
-                        place = (hostname, shadowing.key_of(match))
+                key = shadowing.key_of(match) if match.precedence is None else None
+                for hostname in hostnames:
+                    if key is not None:
+                        place = (hostname, key)
                         if place in taken:
                             continue
                         taken.add(place)
@@ -134,9 +198,7 @@ def _report(taker: Claim, other: Claim) -> None:
     _note(other.route.lost, other, is_certain, "loses" if is_certain else "may lose", "requests to", taker)
 
 
-def _note(
-    noted: dict[str, tuple[bool, str]], claim: Claim, is_certain: bool, verb: str, preposition: str, other: Claim
-) -> None:
+def _note(noted: Noted, claim: Claim, is_certain: bool, verb: str, preposition: str, other: Claim) -> None:
     """Note the first of what there is with each other route; what is certain replaces what may be."""
     route = other.route.source.meta.id
     if route in noted:
