@@ -13,7 +13,7 @@ from inferway_operator.world.world import World
 
 API_SERVER: Final = "default/kubernetes"
 
-Facts = tuple[bool, ServiceObject | None, tuple[SliceObject, ...]]
+Facts = tuple[bool, ServiceObject | None, tuple[SliceObject | StoredSlice, ...]]
 """Whether a Service may be named, the Service, and its slices."""
 
 _OTHER_PROTOCOLS: Final[Mapping[str, str]] = {
