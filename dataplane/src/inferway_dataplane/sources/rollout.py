@@ -221,9 +221,7 @@ class Rollout:
             )
             following = asyncio.create_task(changes.follow())
             try:
-                await self._sinks.receiver.accept(
-                    document, new.endpoints.document, revision, self.error, changes.take
-                )
+                await self._sinks.receiver.accept(document, new.endpoints.document, revision, self.error, changes.take)
             finally:
                 following.cancel()
                 await asyncio.gather(following, return_exceptions=True)
