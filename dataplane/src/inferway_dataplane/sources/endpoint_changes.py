@@ -68,6 +68,7 @@ class EndpointChanges:
             self.has_seen_change = True
             try:
                 await self._look()
+                self._health.answered("shards")
             except ApiError as error:
                 self._health.failed("shards", error)
                 self._changed.set()
