@@ -109,6 +109,7 @@ def test_members_of_the_live_config_stay_at_the_swap(arrivals, first, changed, e
     documents = [endpoints(a=a, b=b) for a, b in arrivals]
     newer = arriving(*documents, every=every, served=served)
     before = members(gateway)
+    counters = {rule.name: rule.breaker.counters for rule in live(gateway).rules}
     for _ in gateway.live.accepting(config(*changed), endpoints(a=first[0], b=first[1]), "second", "", newer):
         if gateway.live.revision == "first":
             assert live(gateway).config == config()
@@ -128,6 +129,7 @@ def test_members_of_the_live_config_stay_at_the_swap(arrivals, first, changed, e
     assert after.keys() == expected
     # A member has the requests under way and the failures of its endpoint: requests of both configs share it.
     assert [key for key in after.keys() & before.keys() if after[key] is not before[key]] == []
+    assert [rule.name for rule in live(gateway).rules if rule.breaker.counters is not counters[rule.name]] == []
     assert live(gateway).members.keys() == {
         ("n/r", f"r{number}", name) for number in range(4) for name in last.services
     }

@@ -1,171 +1,144 @@
-"""The data plane on a real API server while it builds a config: endpoints are served, and the rest stays in order."""
+"""Endpoints are read at most once in a pause during a build, and again after the API server failed."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from threading import Event
-from time import monotonic
+import asyncio
+import logging
 from typing import Any
 
 import pytest
-from cluster_gateway import ClusterGateway, cluster_gateway
-from config_publisher import Publisher, config_with_backend, endpoints
+from config_publisher import config_with_backend, endpoints
 
-from inferway_contract.acknowledgement import GATEWAY_LABEL, Acknowledgement, from_annotations
-from inferway_dataplane.core import runtime
-from inferway_dataplane.sources.lease import Pod
-from inferway_envtest import ApiServer
-from inferway_fakes.upstream import Upstream
-from inferway_testing.until import until
+from inferway_contract.document import EndpointsDocument
+from inferway_dataplane.sources import endpoint_changes
+from inferway_dataplane.sources.assembly import Assembled, Documents
+from inferway_dataplane.sources.endpoint_changes import EndpointChanges
+from inferway_kube.api_health import ApiHealth
+from inferway_kube.errors import ApiError
+from inferway_testing.until import until_async
 
-pytestmark = pytest.mark.outside
-HELD = "default/held"
-"""A config with a route of this name is built until `Build.release`."""
+LIVE = Documents(Assembled(config_with_backend("default/a:80"), "live"), Assembled(endpoints(a=[1]), "endpoints 1"))
+BUILT = Documents(
+    Assembled(config_with_backend("default/b:80"), "built"), Assembled(endpoints(a=[1], b=[1]), "endpoints 1")
+)
 
 
-class Build:
-    """The build of one config."""
+class Published:
+    """Endpoints that are others with each look, after some failures."""
 
-    def __init__(self) -> None:
-        self.began = Event()
-        self.release = Event()
-        self.times = 0
+    def __init__(self, failures: int = 0, ports: tuple[int, ...] = ()) -> None:
+        self.looks = self.accepted = 0
+        self._failures = failures
+        self._ports = ports
+
+    async def newest(self) -> Assembled[EndpointsDocument]:
+        self.looks += 1
+        if self.looks <= self._failures:
+            raise ApiError("away")
+        port = self._ports[min(self.looks, len(self._ports)) - 1] if self._ports else self.looks
+        return Assembled(endpoints(b=[port]), f"endpoints {port}")
+
+    def accept(self) -> None:
+        self.accepted += 1
+
+
+class Following:
+    """Changes of one build, all the time."""
+
+    def __init__(self, published: Published, bad: str = "") -> None:
+        self.served: list[Documents] = []
+        self.reads = 0
+        self.health = ApiHealth(logging.getLogger("test"), patience=0.0)
+        self.changed = asyncio.Event()
+        source: Any = published
+        self.changes = EndpointChanges(
+            source,
+            LIVE,
+            BUILT,
+            bad,
+            health=self.health,
+            changed=self.changed,
+            on_served=self.served.append,
+            on_read=self._read,
+        )
+
+    def _read(self) -> None:
+        self.reads += 1
+        self.changed.set()
+
+    async def until_read(self, times: int) -> None:
+        """Follow until this number of looks succeeded."""
+        self.changed.set()
+        task = asyncio.create_task(self.changes.follow())
+        await until_async(lambda: self.reads >= times or task.done(), "they are read")
+        assert not task.done()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 @pytest.fixture
-def build(monkeypatch: pytest.MonkeyPatch) -> Build:
-    """That takes as long as a test wants."""
-    building = runtime.building
-    held = Build()
-
-    def holding(config: Any, *rest: Any, **more: Any) -> Any:
-        if all(route.id != HELD for route in config.routes):
-            return (yield from building(config, *rest, **more))
-        held.times += 1
-        built = yield from building(config, *rest, **more)
-        held.began.set()
-        while not held.release.is_set():
-            yield
-        return built
-
-    monkeypatch.setattr(runtime, "building", holding)
-    return held
+def pauses(monkeypatch: pytest.MonkeyPatch) -> float:
+    monkeypatch.setattr(endpoint_changes, "PAUSE", 0.02)
+    return 0.02
 
 
-class Reported:
-    """The Lease of the pod."""
+def test_changes_are_read_once_in_a_pause(pauses: float) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        published = Published()
+        await Following(published).until_read(6)
+        assert loop.time() - began >= 5 * pauses * 0.9
+        assert published.looks <= (loop.time() - began) / (pauses * 0.9) + 1
 
-    def __init__(self, api: ApiServer, namespace: str) -> None:
-        self._api = api
-        self._path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/gateway-0"
-
-    def __call__(self) -> Acknowledgement:
-        return from_annotations(self._api.ask("GET", self._path)["metadata"]["annotations"])
-
-
-@pytest.fixture
-def publisher(api_server: ApiServer, namespace: str) -> Publisher:
-    return Publisher(api_server, namespace)
+    asyncio.run(main())
 
 
-@pytest.fixture
-def gateway(api_server: ApiServer, namespace: str) -> Iterator[ClusterGateway]:
-    made = api_server.pod(namespace, "gateway-0", {GATEWAY_LABEL: "inferway"})
-    pod = Pod("gateway-0", made["metadata"]["uid"], "inferway")
-    with cluster_gateway(api_server.kubeconfig(), namespace, pod=pod) as running:
-        yield running
+def test_api_server_that_fails_is_asked_again(pauses: float) -> None:
+    async def main() -> None:
+        following = Following(Published(failures=2))
+        await following.until_read(1)
+        assert following.health.trouble == ""
+        arrived = following.changes.take()
+        assert arrived is not None
+        assert arrived.built == endpoints(b=[3])
+
+    asyncio.run(main())
 
 
-@pytest.fixture
-def reported(api_server: ApiServer, namespace: str) -> Reported:
-    return Reported(api_server, namespace)
+def test_last_known_addresses_are_kept_during_a_build(pauses: float) -> None:
+    async def main() -> None:
+        following = Following(Published())
+        await following.until_read(2)
+        arrived = following.changes.take()
+        assert arrived is not None
+        assert following.changes.take() is None
+        assert arrived.live == endpoints(b=[2], a=[1])
+        arrived.on_served()
+        assert [documents.revisions for documents in following.served] == [("live", "endpoints 2")]
+        assert following.changes.built.revisions == ("built", "endpoints 2")
+        assert following.changes.has_seen_change
+
+    asyncio.run(main())
 
 
-def begin_build(gateway: ClusterGateway, publisher: Publisher, build: Build, port: int) -> tuple[str, str]:
-    """Serve a config with one endpoint, then begin to build another one. Returns the revisions of both."""
-    live = publisher.publish(config_with_backend("default/a:80"), endpoints(a=[port]))
-    until(lambda: gateway.why_not() == "ok", "it serves")
-    held = publisher.config(config_with_backend("default/a:80", name=HELD))
-    assert build.began.wait(10)
-    return live, held
+def test_endpoints_that_change_back_are_offered_again(pauses: float) -> None:
+    async def main() -> None:
+        following = Following(Published(ports=(2, 1)))
+        await following.until_read(2)
+        arrived = following.changes.take()
+        assert arrived is not None
+        assert arrived.built == endpoints(b=[1])
+
+    asyncio.run(main())
 
 
-def debug(gateway: ClusterGateway) -> Any:
-    return json.loads(gateway.ask("/debug/config", admin=True)[1])
+def test_refused_and_unchanged_endpoints_are_not_offered(pauses: float) -> None:
+    async def main() -> None:
+        published = Published(ports=(1, 2))
+        following = Following(published, bad="endpoints 2")
+        await following.until_read(3)
+        assert following.changes.take() is None
+        assert published.accepted == 1  # what was refused stays refused
 
-
-def asks(gateway: ClusterGateway, upstream: Upstream) -> bool:
-    """Whether a request reaches this one."""
-    before = len(upstream.seen)
-    return gateway.ask("/")[0] == 200 and len(upstream.seen) > before
-
-
-def test_endpoints_are_served_and_reported_during_a_build(gateway, publisher, build, reported):
-    with Upstream() as first, Upstream() as second, Upstream() as third:
-        live, held = begin_build(gateway, publisher, build, first.port)
-        for upstream in (second, third):
-            revision = publisher.endpoints(endpoints(a=[upstream.port]))
-            until(lambda upstream=upstream: asks(gateway, upstream), "the other endpoint is asked")
-            assert not build.release.is_set()
-            assert gateway.revision == live
-            assert gateway.plane.source.state.endpoints_revision == revision
-            assert str(upstream.port) in json.dumps(debug(gateway))
-            until(lambda revision=revision: reported().endpoints == revision, "the Lease has them")
-            assert (reported().config, reported().refused) == (live, "")
-        build.release.set()
-        until(lambda: gateway.revision == held, "the config is served")
-        assert asks(gateway, third)
-        until(lambda: (reported().config, reported().endpoints) == (held, revision), "the Lease has both")
-        # Once, and the pass that takes the newer endpoints.
-        assert build.times == 2
-        assert gateway.rejected == 0
-
-
-def test_refused_endpoints_are_reported_during_a_build(gateway, publisher, build, reported):
-    with Upstream() as first:
-        live, held = begin_build(gateway, publisher, build, first.port)
-        publisher.index("endpoints", "{")
-        until(lambda: "cannot be read" in reported().error, "the Lease has the error")
-        assert (gateway.revision, reported().config) == (live, live)
-        build.release.set()
-        until(lambda: gateway.revision == held and gateway.rejected == 1, "the config is served, and the error counted")
-        assert asks(gateway, first)
-        assert "cannot be read" in debug(gateway)["lastError"]
-
-
-def test_newer_config_during_a_build_is_served_after_it(gateway, publisher, build):
-    with Upstream() as first, Upstream() as second:
-        begin_build(gateway, publisher, build, first.port)
-        publisher.endpoints(endpoints(a=[first.port], b=[second.port]))
-        newest = publisher.config(config_with_backend("default/b:80"))
-        until(lambda: "default/b:80" in json.dumps(debug(gateway)), "the newer endpoints are served")
-        build.release.set()
-        until(lambda: gateway.revision == newest, "the newest config is served")
-        assert asks(gateway, second)
-        assert gateway.rejected == 0
-
-
-def test_removed_service_keeps_its_addresses_during_a_build(gateway, publisher, build):
-    with Upstream() as first:
-        _, held = begin_build(gateway, publisher, build, first.port)
-        publisher.endpoints(endpoints(b=[1]))
-        until(lambda: "default/b:80" in json.dumps(debug(gateway)), "the newer endpoints are served")
-        assert asks(gateway, first)
-        build.release.set()
-        until(lambda: gateway.revision == held, "the config is served")
-        assert asks(gateway, first)
-        assert gateway.rejected == 0
-
-
-def test_pod_that_stops_does_not_wait_for_a_build(api_server, namespace, publisher, build):
-    with Upstream() as first, Upstream() as second:
-        with cluster_gateway(api_server.kubeconfig(), namespace) as gateway:
-            live, _ = begin_build(gateway, publisher, build, first.port)
-            publisher.endpoints(endpoints(a=[second.port]))
-            until(lambda: asks(gateway, second), "the other endpoint is asked")
-            gateway.plane.gateway.drain()
-            assert asks(gateway, second)  # requests are answered meanwhile
-            stopped = monotonic()
-        assert monotonic() - stopped < 5
-        assert gateway.revision == live
+    asyncio.run(main())
