@@ -13,7 +13,7 @@ from cluster_gateway import ClusterGateway, cluster_gateway
 from config_publisher import Publisher, config_with_backend, endpoints
 
 from inferway_contract.acknowledgement import GATEWAY_LABEL, Acknowledgement, from_annotations
-from inferway_dataplane.core import runtime
+from inferway_dataplane.live import Live
 from inferway_dataplane.sources.lease import Pod
 from inferway_envtest import ApiServer
 from inferway_fakes.upstream import Upstream
@@ -36,20 +36,20 @@ class Build:
 @pytest.fixture
 def build(monkeypatch: pytest.MonkeyPatch) -> Build:
     """That takes as long as a test wants."""
-    building = runtime.building
+    compiling = Live._compiling
     held = Build()
 
-    def holding(config: Any, *rest: Any, **more: Any) -> Any:
+    def holding(live: Live, config: Any, *rest: Any) -> Any:
         if all(route.id != HELD for route in config.routes):
-            return (yield from building(config, *rest, **more))
+            return (yield from compiling(live, config, *rest))
         held.times += 1
-        built = yield from building(config, *rest, **more)
+        built = yield from compiling(live, config, *rest)
         held.began.set()
         while not held.release.is_set():
             yield
         return built
 
-    monkeypatch.setattr(runtime, "building", holding)
+    monkeypatch.setattr(Live, "_compiling", holding)
     return held
 
 

@@ -156,13 +156,16 @@ class Live:
             renewed = yield from self._compiling(live.config, arrived.live, live)
         except (LookupError, ValueError):
             return False  # the source brings them again after the build, when that is reported
-        passed.append(live)
         context.runtime = renewed
         context.head_cache.forget_routes()
         arrived.on_served()
         yield
         yield from self.on_swap(renewed)
         log.info("serving a new document", extra={"revision": self.revision, "routes": len(live.config.routes)})
+        if passed:
+            yield from live.releasing()
+        else:
+            passed.append(live)  # the build began with this one
         return True
 
     def reject(self, error: str) -> None:
