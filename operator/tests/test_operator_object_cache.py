@@ -385,14 +385,3 @@ def test_grace_period_of_a_pod_starts_when_it_is_ready() -> None:
     assert [found.ready_since for found in observed.pods()] == [since]
     observed.excuse_silence()
     assert observed.pods()[0].ready_since > since
-
-
-def test_endpoint_has_its_first_address_only() -> None:
-    """A slice of 1 MiB may list 100 addresses for each of 1,000 endpoints: seconds of one turn of the loop."""
-    many = endpoint_slice("a")
-    endpoints = [{"addresses": [f"10.{number % 250}.{more}.1" for more in range(100)]} for number in range(1000)]
-    many["endpoints"] = [*endpoints, {"addresses": "odd"}, "odd", {"addresses": []}]
-    began = time.thread_time()
-    read = SLICES.read(many)
-    assert time.thread_time() - began < 0.2
-    assert {endpoint.address for endpoint in read.endpoints} == {f"10.{number}.0.1" for number in range(250)}

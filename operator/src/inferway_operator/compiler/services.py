@@ -8,6 +8,7 @@ from inferway_contract.document import Endpoint
 from inferway_operator.compiler import endpoints
 from inferway_operator.compiler.endpoints import Selection
 from inferway_operator.world.objects import ServiceObject, SliceObject
+from inferway_operator.world.stored_slices import StoredSlice
 from inferway_operator.world.world import World
 
 API_SERVER: Final = "default/kubernetes"
@@ -25,7 +26,7 @@ class Services:
     def __init__(self, world: World) -> None:
         self._services = {service.id: service for service in sorted(world.services, key=lambda service: service.id)}
         self._grants = {(grant.namespace, grant.source, grant.service) for grant in world.grants}
-        self._slices: dict[str, list[SliceObject]] = {}
+        self._slices: dict[str, list[SliceObject | StoredSlice]] = {}
         for part in world.slices:
             self._slices.setdefault(part.service, []).append(part)
         self._standalone = world.settings.standalone
@@ -36,7 +37,7 @@ class Services:
         self._api_server_ips = frozenset(map(address_policy.reached, api_server.cluster_ips if api_server else ()))
         self._api_server_places = frozenset(
             (address_policy.reached(endpoint.address), number)
-            for part in self._slices.get(API_SERVER, ())
+            for part in self._slices_of(API_SERVER)
             for _, number in part.ports
             for endpoint in part.endpoints  # also while it is not ready
         )
@@ -73,8 +74,12 @@ class Services:
             by_port = self._unsupported[service.id] = self._unsupported_of(service)
         return by_port.get(port)
 
+    def _slices_of(self, service: str) -> list[SliceObject]:
+        parts = (part.content if isinstance(part, StoredSlice) else part for part in self._slices.get(service, ()))
+        return [part for part in parts if part is not None]
+
     def _unsupported_of(self, service: ServiceObject) -> dict[str, str]:
-        parts = (service.protocols, *(part.protocols for part in self._slices.get(service.id, ())))
+        parts = (service.protocols, *(part.protocols for part in self._slices_of(service.id)))
         by_port: dict[str, str] = {}
         for name, protocol in (item for part in parts for item in part):
             meaning = _OTHER_PROTOCOLS.get(protocol.lower())
@@ -97,4 +102,4 @@ class Services:
         name = dict(target.ports).get(int(number)) if target else None
         if target is None or name is None:
             return Selection()
-        return endpoints.select(target, name, self._slices.get(service, ()), self.objection)
+        return endpoints.select(target, name, self._slices_of(service), self.objection)

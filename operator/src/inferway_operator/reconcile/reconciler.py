@@ -38,7 +38,7 @@ from inferway_operator.status.acknowledgements import Acknowledgements
 from inferway_operator.watch import kinds
 from inferway_operator.watch.object_cache import ObjectCache
 from inferway_operator.watch.reflectors import NotDefined, Reflectors
-from inferway_operator.world.objects import SliceObject
+from inferway_operator.world.stored_slices import StoredSlice
 
 _SHOWN_SERVICES: Final = 10
 
@@ -152,7 +152,7 @@ class Reconciler:
         self._term = Term(actual.published, dict(actual.configs), actual.config)
         return self._term
 
-    def _slices(self) -> Iterator[SliceObject | None]:
+    def _slices(self) -> Iterator[StoredSlice | None]:
         return (entry.value for entry in self._cache.entries(kinds.SLICES))
 
     def _choose_format(self, term: Term, acknowledged: Acknowledgements, now: float) -> FormatChoice:

@@ -7,9 +7,8 @@ from typing import Any, Final
 
 from inferway_contract.acknowledgement import from_annotations
 from inferway_contract.resources import API_GROUP, API_VERSION
-from inferway_operator.world import kubernetes_kinds
+from inferway_operator.world import kubernetes_kinds, stored_slices
 from inferway_operator.world.kubernetes_kinds import mapping
-from inferway_operator.world.objects import SliceObject
 from inferway_operator.world.pods import LeaseState, PodState
 from inferway_operator.world.resources import parse
 
@@ -78,13 +77,16 @@ def cached_object(kind: WatchedKind, manifest: Manifest, before: CachedObject | 
     # Of our resources only the spec is read, and that is the same in one generation: 2,000 statuses that are written are
     # 2,000 events, and need not be as many parses.
     is_read = kind.is_ours and before is not None and before.generation == generation
+    value = before.value if is_read and before else kind.read(manifest)
+    if before is not None and not kind.is_ours and value == before.value:
+        value = before.value  # with what was read of it
     return CachedObject(
         namespace=meta.get("namespace", ""),
         name=meta["name"],
         uid=meta["uid"],
         version=meta["resourceVersion"],
         generation=generation,
-        value=before.value if is_read and before else kind.read(manifest),
+        value=value,
         status=status if kind.is_ours and isinstance(status, Mapping) else None,
         is_deleted=meta.get("deletionTimestamp") is not None,
     )
@@ -122,27 +124,10 @@ def _seconds(written: object) -> float:
         return 0.0
 
 
-def _read_slice(manifest: Manifest) -> SliceObject | None:
-    """Read an EndpointSlice with the first address of each endpoint: 100,000 would stop the loop for seconds.
-
-    Kubernetes defines no meaning for further ones ("Endpoint v1 discovery.k8s.io"), and its controllers write none.
-    """
-    endpoints = manifest.get("endpoints")
-    if not isinstance(endpoints, list):
-        return kubernetes_kinds.read_slice(manifest)
-    first = [{**item, "addresses": item["addresses"][:1]} if _has_more(item) else item for item in endpoints]
-    return kubernetes_kinds.read_slice({**manifest, "endpoints": first})
-
-
-def _has_more(endpoint: object) -> bool:
-    addresses = mapping(endpoint).get("addresses")
-    return isinstance(addresses, list) and len(addresses) > 1
-
-
 ROUTES: Final = WatchedKind("routes", API_GROUP, (API_VERSION,), "gatewayroutes", parse, is_ours=True)
 POLICIES: Final = WatchedKind("policies", API_GROUP, (API_VERSION,), "ratelimitpolicies", parse, is_ours=True)
 SERVICES: Final = WatchedKind("services", "", ("v1",), "services", kubernetes_kinds.read_service)
-SLICES: Final = WatchedKind("slices", "discovery.k8s.io", ("v1",), "endpointslices", _read_slice)
+SLICES: Final = WatchedKind("slices", "discovery.k8s.io", ("v1",), "endpointslices", stored_slices.store)
 GRANTS: Final = WatchedKind(
     "grants",
     "gateway.networking.k8s.io",

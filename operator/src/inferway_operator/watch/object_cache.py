@@ -28,8 +28,9 @@ from inferway_operator.watch.kinds import (
     cached_object,
     is_newer,
 )
-from inferway_operator.world.objects import ServiceObject, SliceObject
+from inferway_operator.world.objects import ServiceObject
 from inferway_operator.world.pods import LeaseState, PodState
+from inferway_operator.world.stored_slices import StoredSlice
 from inferway_operator.world.world import Settings, World
 
 _TURN: Final = 0.01
@@ -245,7 +246,7 @@ def _relevant(entry: CachedObject) -> Any:
 def _service(entry: CachedObject | None) -> str:
     """Return the id of the Service that a Service or EndpointSlice is about; "" = none."""
     match entry.value if entry is not None else None:
-        case ServiceObject(id=service) | SliceObject(service=service):
+        case ServiceObject(id=service) | StoredSlice(service=service):
             return service
         case _:
             return ""

@@ -27,7 +27,7 @@ from inferway_operator.world.objects import (
     SliceObject,
 )
 
-_SERVICE_LABEL: Final = "kubernetes.io/service-name"
+SERVICE_LABEL: Final = "kubernetes.io/service-name"
 _FAMILIES: Final = {"IPv4": 4, "IPv6": 6}
 _TCP: Final = ("TCP", None)
 
@@ -66,7 +66,7 @@ def read_service(manifest: Mapping[str, Any]) -> ServiceObject | None:
 def read_slice(manifest: Mapping[str, Any]) -> SliceObject | None:
     """Read a discovery.k8s.io/v1 EndpointSlice; None without a Service or IP addresses."""
     meta, errors = metadata.read(manifest)
-    service = _labels(manifest).get(_SERVICE_LABEL)
+    service = _labels(manifest).get(SERVICE_LABEL)
     if errors or service is None or (slice_ := valid_part(EndpointSlice, manifest)) is None:
         return None
     tcp = [port for port in slice_.ports or () if port.port is not None and port.protocol in _TCP]

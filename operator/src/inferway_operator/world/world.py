@@ -18,6 +18,7 @@ from inferway_operator.world.objects import (
     SliceObject,
 )
 from inferway_operator.world.resources import parse
+from inferway_operator.world.stored_slices import StoredSlice
 
 _READERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
     "GatewayRoute": parse,
@@ -52,7 +53,7 @@ class World:
     routes: tuple[RouteObject, ...] = ()
     policies: tuple[PolicyObject, ...] = ()
     services: tuple[ServiceObject, ...] = ()
-    slices: tuple[SliceObject, ...] = ()
+    slices: tuple[SliceObject | StoredSlice, ...] = ()
     grants: tuple[Grant, ...] = ()
     namespaces: tuple[NamespaceObject, ...] = ()
     """Existing ones. A missing one counts as one without labels that is not being deleted."""
