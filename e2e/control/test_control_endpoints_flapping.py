@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from contextlib import contextmanager
 from threading import Event, Thread
 from time import monotonic
@@ -99,3 +100,33 @@ def test_changing_slices_cost_little_and_delay_no_other(api_server, namespace, t
                 running.apply(direct_response_route("first", body))
                 until(lambda body=body: pod.serves("/", body.encode()), "the change is served", 30)
                 assert monotonic() - changed < 5.0
+
+
+@pytest.mark.timeout(180)
+def test_flapping_endpoints_write_their_budget(api_server, namespace, tenant, tmp_path):
+    """Changes of a route, and of the endpoints of another tenant, do not wait meanwhile."""
+    with planes(api_server, namespace, tmp_path) as running:
+        for place, hosts in ((tenant, HOSTS), (namespace, HOSTS[:1])):
+            serve(api_server, place, "web", hosts)
+            running.apply(to_services("web", "web"), namespace=place)
+        running.operator(also=[tenant], namespace_write_bytes=str(1 << 20))
+        until(lambda: f"{tenant}/web" in json.dumps(running.documents()), "all is published", 60)
+        with flapping(api_server, tenant, ["web"]):
+            until(lambda: "endpoints wait, too many bytes" in running.operator_logs(), "the tenant is held back", 60)
+            before = written(running)
+            for number in range(3):
+                changed, address = monotonic(), f"fd00:2222::{number + 1}"
+                serve(api_server, namespace, "web", [address])
+                until(lambda address=address: address in json.dumps(running.documents()), "it is published")
+                running.apply(direct_response_route("own", address), namespace=tenant)
+                until(lambda name=address: f'"{name}' in json.dumps(running.documents()), "the route is too")
+                assert monotonic() - changed < 4.0
+            # What 15 seconds allow, one publication that exceeds it, and the other changes.
+            assert written(running) - before < (1 << 18) + (256 << 10) + (128 << 10)
+        serve(api_server, tenant, "web", ["fd00:3333::1"])
+        until(lambda: "fd00:3333::1" in json.dumps(running.documents()), "endpoints that are gone leave", 60)
+
+
+def written(running):
+    """Return the bytes of all ConfigMaps of the gateway, those that nothing needs any more included."""
+    return sum(len(text) for data in running.documents().values() for text in data.values())

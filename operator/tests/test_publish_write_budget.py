@@ -8,6 +8,7 @@ from publish_cases import Cluster, compilation, route
 
 from inferway_contract.sharding import lay_out_config
 from inferway_operator.publish import size_limits, write_budget
+from inferway_operator.publish.plan import plan
 from inferway_operator.publish.write_budget import WriteBudget
 from inferway_operator.world.world import World, from_manifests
 from inferway_testing.examples import examples
@@ -71,6 +72,47 @@ def test_endpoints_in_a_publication_cost_no_namespace() -> None:
     costs, written = write_budget.costs(writes, new.layout, old.layout.fragments)
     assert costs == {"demo": written}
     assert written == sum(len(text) for write in of_config for text in write.data.values())
+
+
+def test_endpoints_cost_the_namespaces_whose_endpoints_changed() -> None:
+    cluster = Cluster()
+    old = size_limits.desired_state(compilation(route("a", "s", "t"), s="10.0.0.1", t="10.0.0.1"), "inferway", None)
+    cluster.write(cluster.plan(old))
+    route_only = size_limits.desired_state(
+        compilation(route("a", "s", "t", path="/new"), s="10.0.0.1", t="10.0.0.1"), "inferway", None
+    )
+    assert write_budget.endpoints_costs(cluster.plan(route_only)) == ({}, 0)
+    new = size_limits.desired_state(
+        compilation(route("a", "s", "t", "u"), s="10.0.0.2", t="10.0.0.1", u="10.0.0.3"), "inferway", None
+    )
+    writes = [write for write in cluster.plan(new) if write.name not in new.layout.shards and write.part != "config"]
+    costs, written = write_budget.endpoints_costs(writes)
+    assert costs == {"demo": written}
+    assert written == sum(len(text) for write in writes for text in write.data.values()) > 0
+
+
+def test_held_endpoints_stay_as_they_were_published() -> None:
+    """A Service that is new for a config is published nevertheless: the config needs it."""
+    cluster = Cluster()
+    cluster.settle(size_limits.desired_state(compilation(route("a", "s"), s="10.0.0.1"), "inferway", None))
+    new = size_limits.desired_state(compilation(route("a", "s", "t"), s="10.0.0.2", t="10.0.0.2"), "inferway", None)
+    for held, address in (({"demo"}, "10.0.0.1"), (set[str](), "10.0.0.2")):
+        state = cluster.read()
+        cluster.write(plan(new, state.published, state.configs, frozenset(), "inferway", None, held))
+        published = cluster.read().published.addresses
+        assert [one.address for one in published["demo/s:80"]] == [address]
+        assert [one.address for one in published["demo/t:80"]] == ["10.0.0.2"]
+
+
+@given(st.lists(st.tuples(st.floats(0, 2), st.integers(1, 100_000)), max_size=50))
+@settings(max_examples=examples(50), deadline=None)
+def test_debt_lasts_no_longer_than_its_bound(changes: list[tuple[float, int]]) -> None:
+    budget = WriteBudget(of_namespace=600, of_all=1000, longest=15.0)
+    moment = 0.0
+    for pause, size in changes:
+        moment += pause
+        budget.spend({"evil": size}, size, moment)
+        assert all(seconds <= 15.0 + MINUTE / 2 + 0.01 for seconds in budget.held(moment).values())
 
 
 def test_home_of_each_object_is_the_shard_that_has_it() -> None:

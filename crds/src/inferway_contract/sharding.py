@@ -136,7 +136,7 @@ class Layout(Generic[Index]):
     fragments: Mapping[str, str]
     """Hash of each object's part by `GatewayRoute/namespace/name`, `RateLimitPolicy/...`; of endpoints by Service."""
     homes: Mapping[str, str] = field(default_factory=dict)
-    """Name of the shard that has the object, by the keys of `fragments`; empty for format 1 and for endpoints."""
+    """Name of the shard that has the object, by the keys of `fragments`; empty for a config of format 1."""
 
     @property
     def revision(self) -> str:
@@ -205,13 +205,17 @@ def lay_out_endpoints(
         known = tuple(address.as_format_1() for address in addresses) if version == 1 else addresses
         shard = canonical(EndpointsShard(services={key: known}))
         parts.append((key, shard[len(b'{"services":{') : -len(b"}}")]))
+    groups = _groups([(f"Service/{key}", text) for key, text in parts])
     contents = [
-        _opening(version) + b'"services":{' + b",".join(text for _, text in sorted(group)) + b"}}"
-        for group in _groups([(f"Service/{key}", text) for key, text in parts])
+        _opening(version) + b'"services":{' + b",".join(text for _, text in sorted(group)) + b"}}" for group in groups
     ]
+    homes: dict[str, str] = {}
+    for group, content in zip(groups, contents, strict=True):
+        name = _shard_name(content, gateway)
+        homes.update((key.removeprefix("Service/"), name) for key, _ in group)
     refs, shards = _name(contents, gateway)
     index = EndpointsIndex(format=version, replicas=endpoints.replicas, shards=refs)
-    return Layout(index, shards, {key: digest(text) for key, text in parts})
+    return Layout(index, shards, {key: digest(text) for key, text in parts}, homes)
 
 
 def read_shard(model: type[Shard], ref: ShardRef, content: bytes) -> Shard:

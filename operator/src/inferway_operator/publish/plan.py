@@ -35,6 +35,8 @@ class Write:
     data: Mapping[str, str]
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `Published` that an index sets."""
+    causes: frozenset[str] = frozenset()
+    """Namespaces whose endpoints have changed, where this is the reason for the write."""
 
     def after(self, published: Published) -> Published:
         """Return the published state after this write."""
@@ -49,25 +51,32 @@ def plan(
     reported: Set[str],
     gateway: str,
     live: Mapping[str, tuple[Endpoint, ...]] | None = None,
+    held: Set[str] = frozenset(),
 ) -> tuple[Write, ...]:
     """Plan the writes from the published to the desired state; none if nothing differs.
 
     `configs`: parsed configs by revision. `reported`: revisions of the configs that pods serve. `live`: current endpoints of
-    Services that only older configs name. Shards come before the index that names them, and endpoints before the config
+    Services that only older configs name. `held`: namespaces whose Services keep their published endpoints. Shards come before the index that names them, and endpoints before the config
     that needs them. So the cluster holds whole documents after every write, and planning again reaches the same end.
     """
     older = needed_services(published, configs, reported)
     kept = {key: published.addresses[key] for key in older if key in published.addresses}
     kept |= {key: endpoints for key, endpoints in (live or {}).items() if key in older}
     addresses = {**kept, **desired.endpoints.services}
+    addresses |= {
+        key: published.addresses[key]
+        for key in addresses.keys() & published.addresses.keys()
+        if key.partition("/")[0] in held
+    }
     document = EndpointsDocument(replicas=desired.endpoints.replicas, services=addresses)
     layout = lay_out_endpoints(document, gateway, version=desired.version)
-    writes: list[Write] = [*_missing(layout, published)]
+    causes = _causes(layout, published, addresses)
+    writes = [replace(write, causes=frozenset(causes.get(write.name, ()))) for write in _missing(layout, published)]
     index = canonical(layout.index).decode()
     name = index_name(gateway, "endpoints")
     if index != published.endpoints or name in published.spoiled:
         changes: dict[str, Any] = {"endpoints": index, "addresses": addresses}
-        writes.append(Write("endpoints", name, {INDEX_KEY: index}, changes))
+        writes.append(Write("endpoints", name, {INDEX_KEY: index}, changes, frozenset().union(*causes.values())))
     writes += _missing(desired.layout, published)
     name = index_name(gateway, "config")
     if desired.parsed.index != published.config or name in published.spoiled:
@@ -82,6 +91,20 @@ def needed_services(published: Published, configs: Mapping[str, ParsedConfig], r
     """Return keys of the Services in configs that pods may serve."""
     revisions = served(published, configs, reported)
     return frozenset(key for revision in revisions if revision in configs for key in configs[revision].services)
+
+
+def _causes(
+    layout: Layout[EndpointsIndex], published: Published, addresses: Mapping[str, tuple[Endpoint, ...]]
+) -> Mapping[str, set[str]]:
+    """Return the namespaces of Services that were published with other endpoints, by shard.
+
+    A Service that comes or goes does so for a route, which may be of another namespace.
+    """
+    causes: dict[str, set[str]] = {}
+    for key in addresses.keys() & published.addresses.keys():
+        if addresses[key] != published.addresses[key]:
+            causes.setdefault(layout.homes[key], set()).add(key.partition("/")[0])
+    return causes
 
 
 def _missing(layout: Layout[ConfigIndex] | Layout[EndpointsIndex], published: Published) -> Iterator[Write]:

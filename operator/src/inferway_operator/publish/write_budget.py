@@ -41,6 +41,8 @@ class WriteBudget:
     of_namespace: int
     """Bytes a minute."""
     of_all: int
+    longest: float = _MINUTE * 60
+    """Seconds of a namespace's own rate that one publication may take in advance: it waits no longer for that."""
     _all: _Account | None = None
     _accounts: dict[str, _Account] = field(default_factory=dict)
 
@@ -52,7 +54,7 @@ class WriteBudget:
         for namespace, cost in costs.items():
             account = self._accounts.setdefault(namespace, _full(self.of_namespace, moment))
             account.now(moment)
-            account.level -= cost
+            account.level = max(account.level - cost, -account.rate * self.longest)
         for namespace in [name for name, account in self._accounts.items() if account.now(moment) >= account.most]:
             del self._accounts[namespace]
 
@@ -102,6 +104,18 @@ def costs(
         owners = [namespace for namespace, homes in changed.items() if write.name in homes]
         for namespace in owners or changed:
             spent[namespace] += size
+    return spent, written
+
+
+def endpoints_costs(writes: Iterable[Write]) -> tuple[Mapping[str, int], int]:
+    """Return the bytes that writes of endpoints cost, by the namespaces whose endpoints have changed, and in all."""
+    spent: dict[str, int] = {}
+    written = 0
+    for write in writes:
+        size = sum(map(len, write.data.values())) if write.causes else 0
+        written += size
+        for namespace in write.causes:
+            spent[namespace] = spent.get(namespace, 0) + size
     return spent, written
 
 

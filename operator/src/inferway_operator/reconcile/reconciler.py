@@ -29,6 +29,7 @@ from inferway_operator.publish.obstacle import Obstacle
 from inferway_operator.publish.write_budget import WriteBudget
 from inferway_operator.reconcile import retry_loop
 from inferway_operator.reconcile.data_plane_presence import DataPlanePresence
+from inferway_operator.reconcile.held_endpoints import LONGEST_DEBT, HeldEndpoints
 from inferway_operator.reconcile.held_namespaces import HeldNamespaces
 from inferway_operator.reconcile.refused_namespaces import RefusedNamespaces, to_hold
 from inferway_operator.reconcile.status_loop import StatusLoop
@@ -67,6 +68,8 @@ class Reconciler:
         self._status_loop = StatusLoop(client, cache, reflectors, self._config_maps, metrics, presence, health)
         budget = WriteBudget(settings.namespace_write_bytes, settings.total_write_bytes)
         self._held = HeldNamespaces(budget, functools.partial(cache.mark, is_world=True))
+        of_endpoints = WriteBudget(settings.namespace_write_bytes, settings.total_write_bytes, LONGEST_DEBT)
+        self._endpoints = HeldEndpoints(of_endpoints, functools.partial(cache.mark, is_world=False))
         self._refused = RefusedNamespaces(functools.partial(cache.mark, is_world=True))
         self._left_out = ProblemLog(logger)
         self._term: Term | None = None
@@ -290,6 +293,7 @@ class Reconciler:
             acknowledged.reported,
             self._settings.gateway,
             term.live,
+            self._endpoints.held() if term.has_published else frozenset(),
         )
         if planned:
             self._status_loop.invalidate()
@@ -317,4 +321,5 @@ class Reconciler:
         finally:
             if before is not None and term.has_published:  # the first publication writes what did not change too
                 self._held.spend(written, wanted.layout, before.fragments)
+                self._endpoints.spend(written)
         return written, refused
