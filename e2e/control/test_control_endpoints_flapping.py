@@ -118,8 +118,8 @@ def test_flapping_endpoints_write_their_budget(api_server, namespace, tenant, tm
                 changed, address = monotonic(), f"fd00:2222::{number + 1}"
                 serve(api_server, namespace, "web", [address])
                 until(lambda address=address: address in json.dumps(running.documents()), "it is published")
-                running.apply(direct_response_route("own", address), namespace=tenant)
-                until(lambda name=address: f'"{name}' in json.dumps(running.documents()), "the route is too")
+                running.apply(direct_response_route("own", f"own {number}", "/own"), namespace=tenant)
+                until(lambda number=number: f"own {number}" in json.dumps(running.documents()), "the route is too")
                 assert monotonic() - changed < 4.0
             # What 15 seconds allow, one publication that exceeds it, and the other changes.
             assert written(running) - before < (1 << 18) + (256 << 10) + (128 << 10)

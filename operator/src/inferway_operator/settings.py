@@ -103,7 +103,7 @@ class OperatorSettings(BaseSettings):
         32 << 20,
         ge=1 << 20,
         description="bytes of ConfigMaps a minute that changes of one namespace may write; more of its changes wait,"
-        " those of others do not",
+        " those of others do not. Its endpoints may write as much again, and wait for at most 45 seconds",
     )
     total_write_bytes: int = Field(
         96 << 20,
