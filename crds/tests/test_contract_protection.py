@@ -44,10 +44,12 @@ BEGINNINGS = {
     "/a(b|c": ("", True),
     "/a(b|c)(d": ("/a", True),
     "/a(b|c))": ("", True),
-    "/a[b|c](d": ("/a", True),
-    "/a[]|](d": ("/a", True),
-    "/a[^]|](d": ("/a", True),
-    r"/a[\]|](d": ("/a", True),
+    "/a[b|c](d": ("", True),
+    "/a[]|](d": ("", True),
+    "/a[^]|](d": ("", True),
+    r"/a[\]|](d": ("", True),
+    r"/[|\Qa.b\E|[a-c]": ("", True),
+    r"/a[]b](d": ("/a", True),
     "/a[b|c": ("", True),
     "/a[b": ("/a", True),
     "/ab(*": ("/a", True),
@@ -151,7 +153,7 @@ def test_broken_pattern_protects_all_texts_of_its_corrected_form(pair: tuple[str
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @given(broken_patterns())
-@settings(max_examples=20_000)
+@settings(max_examples=5_000)
 def test_many_broken_patterns_protect_their_corrected_forms(pair: tuple[str, Part]) -> None:
     check_protection(*pair)
 

@@ -166,9 +166,9 @@ def _escaped(pattern: str, position: int) -> tuple[str, int]:
 def _may_begin_otherwise(pattern: str) -> bool:
     r"""Whether a corrected form of the pattern may begin with something else.
 
-    So it is where the whole pattern may have alternatives. A `|` within a closed group or class belongs to it. Where an
-    opening bracket is left over, any `|` may be of the whole pattern, as a corrected form may escape the bracket. So it is,
-    too, with a `)` or `\E` whose beginning is missing: it may belong anywhere.
+    So it is where the whole pattern may have alternatives. A `|` within a closed group belongs to it. One within a class may
+    be of the whole pattern, as a corrected form may lack the bracket. Where an opening parenthesis is left over, so may any `|`
+    in it. So it is, too, with a `)` or `\E` whose beginning is missing: it may belong anywhere.
     """
     open_groups: list[bool] = []  # whether each has a `|` of its own
     position = 0
@@ -184,8 +184,10 @@ def _may_begin_otherwise(pattern: str) -> bool:
             # A `]` at the start of a class is one of its characters.
             start = position + 1 + (pattern[position + 1 : position + 2] == "^")
             end = _end_of_class(pattern, start)
+            if "|" in (pattern[position:] if end < 0 else pattern[position:end]):
+                return True
             if end < 0:
-                return "|" in pattern[position:] or any(open_groups)
+                return any(open_groups)
             position = end
         elif character == "(":
             open_groups.append(False)
