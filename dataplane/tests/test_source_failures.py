@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from test_source_last_good import state
 
+from inferway_dataplane.sources import nothing_newer
 from inferway_dataplane.sources.assembly import Documents
 from inferway_dataplane.sources.cluster import ClusterSource, Pace
 from inferway_dataplane.sources.last_good import LastGood
@@ -120,7 +121,7 @@ class AcceptingGateway:
     def __init__(self) -> None:
         self.revisions: list[str] = []
 
-    async def accept(self, config, endpoints, revision: str = "", error: str = "") -> None:
+    async def accept(self, config, endpoints, revision: str = "", error: str = "", newer=nothing_newer) -> None:
         self.revisions.append(revision)
 
     def reject(self, error: str) -> None:

@@ -8,12 +8,13 @@ from inferway_contract import canonical
 from inferway_contract.document import ConfigDocument, EndpointsDocument
 from inferway_dataplane.core import invalid_rules, runtime
 from inferway_dataplane.core.invalid_rules import InvalidRule
+from inferway_dataplane.core.limits.policy_sets import PolicySets
 from inferway_dataplane.core.runtime import Runtime
 from inferway_dataplane.core.steps import Steps
 from inferway_dataplane.engine.context import Context
 from inferway_dataplane.engine.stages import order
 from inferway_dataplane.engine.turns import between_turns
-from inferway_dataplane.sources import Refused
+from inferway_dataplane.sources import NewerEndpoints, Refused, nothing_newer
 
 _IDLE_KEYS_A_TICK = 2_000
 _MOST_REPORTED: Final = 20
@@ -37,46 +38,52 @@ class Live:
         self._reported: frozenset[InvalidRule] = frozenset()
 
     async def accept(
-        self, config: ConfigDocument, endpoints: EndpointsDocument, revision: str = "", error: str = ""
+        self,
+        config: ConfigDocument,
+        endpoints: EndpointsDocument,
+        revision: str = "",
+        error: str = "",
+        newer: Callable[[], NewerEndpoints | None] = nothing_newer,
     ) -> None:
         """Build a runtime between turns of the loop, and swap it in; see `accepting`. Await one at a time."""
-        await between_turns(self.accepting(config, endpoints, revision, error))
+        await between_turns(self.accepting(config, endpoints, revision, error, newer))
 
     def accepting(
-        self, config: ConfigDocument, endpoints: EndpointsDocument, revision: str = "", error: str = ""
+        self,
+        config: ConfigDocument,
+        endpoints: EndpointsDocument,
+        revision: str = "",
+        error: str = "",
+        newer: Callable[[], NewerEndpoints | None] = nothing_newer,
     ) -> Steps[None]:
         """Build a runtime and swap it in. Raises `Refused`, and changes nothing, if the documents cannot be built.
 
         `revision`: the config's at its source; "" = the hash of its canonical bytes. `error`: of something newer that
-        stays refused while this is served; "" = nothing is.
+        stays refused while this is served; "" = nothing is. `newer`: asked between steps of the build; what it returns
+        is served at once with the live config, and then with this one.
         """
         context = self._context
         started = context.clock.now()
-        older = context.runtime
+        passed: list[Runtime] = []
         try:
-            built = yield from runtime.building(
-                config,
-                endpoints,
-                endpoint_of=context.pools.endpoint,
-                stats_of=context.stats.of,
-                stages_of=order.stages_of,
-                preflight_stages=order.PREFLIGHT,
-                older=older,
-                now=started,
-            )
+            built, policies = yield from self._building(config, endpoints, newer, passed)
         except (LookupError, ValueError) as failure:
             self.reject(str(failure))
+            for older in passed:
+                yield from older.releasing()
             raise Refused(str(failure)) from failure
         yield from context.secrets.wanting(built.secrets)
         context.pools.address_policy = config.address_policy
         # In one step: each admission is charged either before the levels are inherited, or to those that inherit.
-        built.policies.inherit(context.clock.now())
+        policies.inherit(context.clock.now())
+        if context.runtime is not None:
+            passed.append(context.runtime)
         context.runtime = built
         context.head_cache.forget_routes()
         self.revision = revision or canonical.revision(config)
         self.last_error = error
         yield
-        yield from built.policies.converting()
+        yield from policies.converting()
         context.pools.keep_only(built.upstreams)
         yield
         context.stats.keep_only(rule.stats for rule in built.rules)
@@ -85,8 +92,81 @@ class Live:
         self._report_invalid()
         context.stats.config_apply_seconds = context.clock.now() - started
         log.info("serving a new document", extra={"revision": self.revision, "routes": len(config.routes)})
-        if older is not None:
+        for older in passed:
             yield from older.releasing()
+
+    def _building(
+        self,
+        config: ConfigDocument,
+        endpoints: EndpointsDocument,
+        newer: Callable[[], NewerEndpoints | None],
+        passed: list[Runtime],
+    ) -> Steps[tuple[Runtime, PolicySets]]:
+        """Build a runtime; whenever newer endpoints arrive, serve the live config with them first. Errors as `building`.
+
+        Returns it with the policies whose levels are to be inherited. Adds to `passed` what is to be released at the end:
+        the build takes from them until then.
+        """
+        context = self._context
+        steps = self._compiling(config, endpoints, context.runtime)
+        served: NewerEndpoints | None = None
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                built: Runtime = end.value
+                break
+            arrived = newer()
+            if arrived is not None and (yield from self._renewing(arrived, passed)):
+                served = arrived
+            yield
+        # A pass that keeps nearly all of what was built has the same policies, so their buckets have nothing to inherit.
+        policies = built.policies
+        if served is not None:
+            passed.append(built)
+            built = yield from self._compiling(config, served.built, built, context.runtime)
+        return built, policies
+
+    def _compiling(
+        self, config: ConfigDocument, endpoints: EndpointsDocument, older: Runtime | None, live: Runtime | None = None
+    ) -> Steps[Runtime]:
+        context = self._context
+        return runtime.building(
+            config,
+            endpoints,
+            endpoint_of=context.pools.endpoint,
+            stats_of=context.stats.of,
+            stages_of=order.stages_of,
+            preflight_stages=order.PREFLIGHT,
+            older=older,
+            live=live,
+            now=context.clock.now(),
+        )
+
+    def _renewing(self, arrived: NewerEndpoints, passed: list[Runtime]) -> Steps[bool]:
+        """Swap in the live config with newer endpoints; all its rules, limits and secrets stay. Returns whether it is.
+
+        No endpoint or counter is forgotten: the build has some that nothing else has yet.
+        """
+        context = self._context
+        live = context.runtime
+        if live is None:
+            return False
+        try:
+            renewed = yield from self._compiling(live.config, arrived.live, live)
+        except (LookupError, ValueError):
+            return False  # the source brings them again after the build, when that is reported
+        context.runtime = renewed
+        context.head_cache.forget_routes()
+        arrived.on_served()
+        yield
+        yield from self.on_swap(renewed)
+        log.info("serving a new document", extra={"revision": self.revision, "routes": len(live.config.routes)})
+        if passed:
+            yield from live.releasing()
+        else:
+            passed.append(live)  # the build began with this one
+        return True
 
     def reject(self, error: str) -> None:
         """Count and log a state that could not become a runtime; the last good one is kept."""

@@ -113,7 +113,7 @@ class RouteCompiler:
         rules = []
         for document, policy_set in zip(documents, policies, strict=True):
             known = by_name.get(document.name)
-            if known is not None and self._is_same(known, document, policy_set, excess):
+            if known is not None and self._is_same(route.id, known, document, policy_set, excess):
                 self._keep(route.id, known)
                 rules.append(known)
             else:
@@ -162,12 +162,16 @@ class RouteCompiler:
             yield
         return total
 
-    def _is_same(self, known: CompiledRule, document: RuleDocument, policies: PolicySet, excess: Excess | None) -> bool:
+    def _is_same(
+        self, route: str, known: CompiledRule, document: RuleDocument, policies: PolicySet, excess: Excess | None
+    ) -> bool:
         return (
             known.document is document
             and known.policies is policies
             and known.excess == _text(excess)
-            and self._context.resolver.is_current(known.backends, known.rule.backend_set.backends)
+            and self._context.resolver.is_current(
+                known.backends, known.rule.backend_set.backends, (route, document.name)
+            )
         )
 
     def _keep(self, route: str, known: CompiledRule) -> None:

@@ -78,6 +78,7 @@ def building(
     stages_of: Callable[[Rule], tuple[Any, ...]] = lambda rule: (),
     preflight_stages: tuple[Any, ...] = (),
     older: Runtime | None,
+    live: Runtime | None = None,
     now: float,
     bounds: PatternBounds = pattern_bounds.HARD,
 ) -> Steps[Runtime]:
@@ -86,9 +87,12 @@ def building(
     With the swap, levels of rate limits are still to be inherited (`Runtime.policies`).
 
     `endpoint_of`, `stats_of` and `stages_of` return what a rule holds for the engine; `preflight_stages`: of the
-    preflights that a rule answers itself; `now`: monotonic seconds.
+    preflights that a rule answers itself; `live`: what requests use, where `older` was never swapped in; `now`:
+    monotonic seconds.
     """
-    resolver = BackendResolver(endpoints.services, endpoint_of, older.members if older is not None else {}, now)
+    older_members = older.members if older is not None else {}
+    live_members = live.members if live is not None else None
+    resolver = BackendResolver(endpoints.services, endpoint_of, older_members, now, live_members)
     context = RuleContext(
         resolver, stats_of, stages_of, preflight_stages, older.counters_of if older is not None else {}
     )

@@ -1,5 +1,6 @@
 """Where documents come from. A source brings complete documents, and the receiver serves them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,18 +11,41 @@ class Refused(Exception):  # noqa: N818 - it names what happened to the document
     """The data plane rejected a document; the last good one stays. The message is the reason."""
 
 
+@dataclass(frozen=True, slots=True)
+class NewerEndpoints:
+    """Endpoints that arrived while a config is built."""
+
+    live: EndpointsDocument
+    """For the config that is live meanwhile."""
+    built: EndpointsDocument
+    """For the config that is built: it is swapped in with these."""
+    on_served: Callable[[], None]
+    """Called in the step in which the live config has got them."""
+
+
+def nothing_newer() -> NewerEndpoints | None:
+    """Return None: nothing arrives during the build."""
+    return None
+
+
 class Receiver(Protocol):
     """The data plane as a source sees it."""
 
     async def accept(
-        self, config: ConfigDocument, endpoints: EndpointsDocument, revision: str = "", error: str = ""
+        self,
+        config: ConfigDocument,
+        endpoints: EndpointsDocument,
+        revision: str = "",
+        error: str = "",
+        newer: Callable[[], NewerEndpoints | None] = nothing_newer,
     ) -> None:
         """Build a runtime of both and swap it in; `Refused` when that is impossible, and then nothing changed.
 
         Requests are answered meanwhile. It must end before it is called again.
 
         `revision`: what the config is known by where it came from; "" = the hash of its canonical bytes. `error`: of
-        something newer that stays refused while this is served; "" = nothing is.
+        something newer that stays refused while this is served; "" = nothing is. `newer`: called between steps of the
+        build; what it returns is served at once, with the config that is live, and then with this one.
         """
 
     def reject(self, error: str) -> None:

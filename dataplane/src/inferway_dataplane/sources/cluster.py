@@ -13,12 +13,13 @@ from typing import Final, Literal
 from inferway_contract import sharding
 from inferway_contract.acknowledgement import RENEW_SECONDS
 from inferway_dataplane.sources import Receiver, Refused, SourceState
+from inferway_dataplane.sources.endpoint_changes import Endpointses
 from inferway_dataplane.sources.index_watch import IndexWatch
 from inferway_dataplane.sources.last_good import LastGood
 from inferway_dataplane.sources.last_good_writer import LastGoodWriter, WriterPace
 from inferway_dataplane.sources.lease import LeaseRenewer, Pod
 from inferway_dataplane.sources.published_document import PublishedDocument
-from inferway_dataplane.sources.rollout import Configs, Endpointses, Rollout, Sinks
+from inferway_dataplane.sources.rollout import Configs, Rollout, Sinks
 from inferway_kube.api_health import ApiHealth
 from inferway_kube.backoff import Backoff
 from inferway_kube.client import Client

@@ -9,9 +9,10 @@ from time import time
 
 from inferway_contract.acknowledgement import FORMATS, Acknowledgement
 from inferway_contract.document import ConfigDocument, EndpointsDocument
-from inferway_contract.sharding import ConfigIndex, ConfigShard, EndpointsIndex, EndpointsShard
+from inferway_contract.sharding import ConfigIndex, ConfigShard
 from inferway_dataplane.sources import Receiver, Refused
 from inferway_dataplane.sources.assembly import Assembled, Documents, decide
+from inferway_dataplane.sources.endpoint_changes import EndpointChanges, Endpointses
 from inferway_dataplane.sources.published_document import PublishedDocument
 from inferway_kube.api_health import ApiHealth
 from inferway_kube.backoff import Backoff
@@ -20,7 +21,6 @@ from inferway_kube.errors import ApiError
 log = logging.getLogger("inferway.cluster")
 
 Configs = PublishedDocument[ConfigIndex, ConfigShard, ConfigDocument]
-Endpointses = PublishedDocument[EndpointsIndex, EndpointsShard, EndpointsDocument]
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,9 +204,38 @@ class Rollout:
             self._changed.set()
 
     async def _accept(self, new: Documents) -> None:
-        await self._sinks.receiver.accept(new.config.document, new.endpoints.document, new.config.revision, self.error)
+        document, revision = new.config.document, new.config.revision
+        live = self.live
+        if live is None or live.config.revision == revision:
+            await self._sinks.receiver.accept(document, new.endpoints.document, revision, self.error)
+        else:
+            changes = EndpointChanges(
+                self._endpoints,
+                live,
+                new,
+                self._bad_endpoints,
+                health=self._health,
+                changed=self._changed,
+                on_served=self._serve_meanwhile,
+                on_read=self._acknowledge,
+            )
+            following = asyncio.create_task(changes.follow())
+            try:
+                await self._sinks.receiver.accept(document, new.endpoints.document, revision, self.error, changes.take)
+            finally:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
+                if changes.has_seen_change:
+                    self._changed.set()
+            new = changes.built
         self.live = new
         self._sinks.keep(new)
+
+    def _serve_meanwhile(self, live: Documents) -> None:
+        """The live config was swapped in with newer endpoints, while a newer config is built."""
+        self.live = live
+        self._sinks.keep(live)
+        self._acknowledge()
 
     def _acknowledge(self) -> None:
         config, endpoints = self.live.revisions if self.live is not None else ("", "")

@@ -89,14 +89,21 @@ class BackendResolver:
     """Resolves backends while a runtime is built; members of the older runtime are kept."""
 
     def __init__(
-        self, services: Mapping[str, tuple[Endpoint, ...]], endpoint_of: EndpointFactory, older: Members, now: float
+        self,
+        services: Mapping[str, tuple[Endpoint, ...]],
+        endpoint_of: EndpointFactory,
+        older: Members,
+        now: float,
+        live: Members | None = None,
     ) -> None:
+        """`live`: members that requests use, where the older runtime was never swapped in; they come first."""
         self.members: Members = {}
         self.upstreams: set[Any] = set()
         self.secrets: set[str] = set()  # file names
         self._services = services
         self._endpoint_of = endpoint_of
         self._older = older
+        self._live = live or {}
         self._now = now
         self._resolved: dict[str, list[tuple[str, Any]]] = {}  # by Service, because many rules share one
 
@@ -117,9 +124,14 @@ class BackendResolver:
         hides_client = backend.forwarded_headers == "Omit"
         return Backend(name, members, None, b"", problem, hides_client=hides_client, omitted=omitted)
 
-    def is_current(self, backends: Iterable[document.Backend], resolved: Iterable[Backend]) -> bool:
-        """Whether resolving these backends again would have the same endpoints. `LookupError` as `resolve`."""
+    def is_current(
+        self, backends: Iterable[document.Backend], resolved: Iterable[Backend], rule: tuple[str, str]
+    ) -> bool:
+        """Whether resolving these backends of a rule again would have the same members. `LookupError` as `resolve`."""
         for backend, known in zip(backends, resolved, strict=True):
+            live = self._live.get((*rule, known.name))
+            if live is not None and any(live.get(member.name, member) is not member for member in known.members):
+                return False
             if (url := backend.url) is not None:
                 if known.endpoints != (self._endpoint_of_url(url),):
                     return False
@@ -194,6 +206,8 @@ class BackendResolver:
         if by_address is None:
             by_address = {}
             older = self._older.get(owner, {})
+            if owner in self._live:
+                older = {**older, **self._live[owner]}
             for address, endpoint in endpoints:
                 member = older.get(address)
                 if member is None or member.endpoint != endpoint:
